@@ -1,0 +1,2 @@
+//! Cloud.
+fn main() {}
