@@ -1,1 +1,14 @@
-//! Shared.
+//! The words cloud and agent both speak, and the rules both must decide alike.
+//!
+//! One concept, one file. Nothing here does I/O, and `now` is always an argument:
+//! the only place that reads a clock is [`time::Clock`], the only source of randomness [`entropy::Entropy`].
+
+pub mod account;
+pub mod entitlement;
+pub mod entropy;
+pub mod id;
+pub mod money;
+pub mod net;
+pub mod phone;
+pub mod seal;
+pub mod time;

@@ -1,0 +1,126 @@
+//! One newtype per kind of id, so that a customer can never be passed where a router is meant.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::entropy::Entropy;
+use crate::time::Timestamp;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// Makes a time-ordered id (UUID version 7, RFC 9562 §5.7).
+            pub fn new(now: Timestamp, entropy: &Entropy) -> $name {
+                $name(time_ordered(now, entropy))
+            }
+
+            /// The id as 16 bytes.
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<$name, uuid::Error> {
+                text.parse().map($name)
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> $name {
+                $name(id)
+            }
+        }
+
+        impl From<$name> for Uuid {
+            fn from(id: $name) -> Uuid {
+                id.0
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A provider that runs its business on the platform.
+    TenantId
+    /// A person who signs in: owner, staff or the platform's own people.
+    OperatorId
+    /// A place with routers, served by one or more agents.
+    SiteId
+    /// One installed agent.
+    AgentId
+    /// A MikroTik router (a NAS in RADIUS terms).
+    RouterId
+    /// What a customer buys.
+    PackageId
+    /// A subscriber.
+    CustomerId
+    /// One time online: a RADIUS accounting session.
+    SessionId
+    /// A set of transfers posted together.
+    EntryId
+    /// One movement from a debit to a credit account.
+    TransferId
+    /// An account of the ledger.
+    AccountId
+    /// A period of service that was paid.
+    PeriodId
+    /// Money that arrived.
+    PaymentId
+    /// A payment we asked for.
+    IntentId
+    /// A tenant's short code and keys at a payment provider.
+    GatewayId
+    /// A raw report from a payment provider, kept before it is understood.
+    InboxId
+    /// A message to a person.
+    MessageId
+    /// A desired state sent to a site.
+    CommandId
+    /// One line of the audit trail.
+    AuditId
+    /// One run of work in the background.
+    JobId
+}
+
+fn time_ordered(now: Timestamp, entropy: &Entropy) -> Uuid {
+    let mut random = [0; 10];
+    entropy.fill(&mut random);
+    let millis = u64::try_from(now.millis()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_ids_sort_after_earlier_ones() {
+        let entropy = Entropy::seeded(1);
+        let early = CustomerId::new(Timestamp::from_millis(1_000), &entropy);
+        let late = CustomerId::new(Timestamp::from_millis(2_000), &entropy);
+
+        assert!(early < late);
+        assert_eq!(early.0.get_version_num(), 7);
+    }
+}

@@ -1,0 +1,148 @@
+//! Hardware addresses and rates, parsed once at the door.
+
+use serde::{Deserialize, Serialize};
+
+/// A hardware address. Text form: `AA:BB:CC:DD:EE:FF`, as RouterOS prints it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mac([u8; 6]);
+
+impl Mac {
+    /// From its six octets.
+    pub const fn new(octets: [u8; 6]) -> Mac {
+        Mac(octets)
+    }
+
+    /// The six octets.
+    pub const fn octets(self) -> [u8; 6] {
+        self.0
+    }
+
+    /// Parses twelve hex digits with `:`, `-`, `.` or nothing between them.
+    pub fn parse(text: &str) -> Option<Mac> {
+        let mut octets = [0; 6];
+        let mut digits = 0;
+        for byte in text.trim().bytes() {
+            let digit = match byte {
+                b':' | b'-' | b'.' => continue,
+                byte => char::from(byte).to_digit(16)?,
+            };
+            let octet = octets.get_mut(digits / 2)?;
+            *octet = *octet << 4 | u8::try_from(digit).ok()?;
+            digits += 1;
+        }
+        (digits == 12).then_some(Mac(octets))
+    }
+}
+
+impl std::fmt::Display for Mac {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02X}:{b:02X}:{c:02X}:{d:02X}:{e:02X}:{g:02X}")
+    }
+}
+
+impl std::fmt::Debug for Mac {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<String> for Mac {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Mac, &'static str> {
+        Mac::parse(&text).ok_or("must be a hardware address like AA:BB:CC:DD:EE:FF")
+    }
+}
+
+impl From<Mac> for String {
+    fn from(mac: Mac) -> String {
+        mac.to_string()
+    }
+}
+
+/// How fast a subscriber may be, in kbit/s, seen from the subscriber.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct RateLimit {
+    /// Upload, kbit/s.
+    pub up_kbps: u32,
+    /// Download, kbit/s.
+    pub down_kbps: u32,
+    /// Burst ceilings (upload, download) in kbit/s; `None` when there is no burst.
+    pub burst: Option<(u32, u32)>,
+}
+
+impl RateLimit {
+    /// A rate in whole Mbit/s without burst.
+    pub fn mbps(up: u32, down: u32) -> RateLimit {
+        RateLimit {
+            up_kbps: up.saturating_mul(1000),
+            down_kbps: down.saturating_mul(1000),
+            burst: None,
+        }
+    }
+
+    /// The value of `Mikrotik-Rate-Limit`: `up/down [burst-up/burst-down]`.
+    ///
+    /// The router's rx is the subscriber's upload, so upload comes first. Never prints `G`, decimals
+    /// or a lower-case `m`, which RouterOS releases read differently.
+    pub fn to_mikrotik(&self) -> String {
+        let rate = format!("{}/{}", rate(self.up_kbps), rate(self.down_kbps));
+        match self.burst {
+            Some((up, down)) => format!("{rate} {}/{}", self::rate(up), self::rate(down)),
+            None => rate,
+        }
+    }
+}
+
+fn rate(kbps: u32) -> String {
+    if kbps != 0 && kbps.is_multiple_of(1000) {
+        format!("{}M", kbps / 1000)
+    } else {
+        format!("{kbps}k")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_usual_spelling_of_a_mac_is_one_address() {
+        let mac = Mac::new([0xAA, 0xBB, 0xCC, 0x01, 0x02, 0x03]);
+        for text in [
+            "AA:BB:CC:01:02:03",
+            "aa-bb-cc-01-02-03",
+            "aabb.cc01.0203",
+            "AABBCC010203",
+        ] {
+            assert_eq!(Mac::parse(text), Some(mac), "{text}");
+        }
+        assert_eq!(mac.to_string(), "AA:BB:CC:01:02:03");
+    }
+
+    #[test]
+    fn what_is_not_a_mac_is_refused() {
+        for text in [
+            "",
+            "AA:BB:CC:01:02",
+            "AA:BB:CC:01:02:03:04",
+            "GG:BB:CC:01:02:03",
+            "user",
+        ] {
+            assert_eq!(Mac::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn upload_comes_first_in_a_mikrotik_rate() {
+        assert_eq!(RateLimit::mbps(5, 10).to_mikrotik(), "5M/10M");
+        let odd = RateLimit {
+            up_kbps: 1536,
+            down_kbps: 2000,
+            burst: Some((3000, 4000)),
+        };
+        assert_eq!(odd.to_mikrotik(), "1536k/2M 3M/4M");
+    }
+}

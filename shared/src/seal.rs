@@ -1,0 +1,120 @@
+//! Secrets at rest: XChaCha20-Poly1305 with associated data that says where the secret belongs.
+//!
+//! A sealed value copied to another row, column or tenant does not open there.
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::entropy::Entropy;
+
+/// A 256-bit key that is wiped when dropped and never printed.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct SealKey([u8; 32]);
+
+impl SealKey {
+    /// From its 32 bytes.
+    pub fn new(bytes: [u8; 32]) -> SealKey {
+        SealKey(bytes)
+    }
+
+    /// A fresh random key.
+    pub fn generate(entropy: &Entropy) -> SealKey {
+        SealKey(entropy.bytes())
+    }
+
+    /// The 32 bytes, for wrapping under another key or writing to a file of mode 0600.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Seals `secret` for one `place` (for example `tenant/customer/password`): version octet, nonce,
+    /// ciphertext and tag, 41 octets longer than the secret.
+    pub fn seal(&self, place: &[u8], secret: &[u8], entropy: &Entropy) -> Vec<u8> {
+        let nonce: [u8; NONCE] = entropy.bytes();
+        let sealed = self
+            .cipher()
+            .encrypt(
+                &XNonce::from(nonce),
+                Payload {
+                    msg: secret,
+                    aad: place,
+                },
+            )
+            .expect("a secret is shorter than 2^38 octets");
+        let mut out = Vec::with_capacity(1 + NONCE + sealed.len());
+        out.push(VERSION);
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&sealed);
+        out
+    }
+
+    /// Opens what [`SealKey::seal`] made for the same `place`.
+    pub fn open(&self, place: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
+        let [VERSION, rest @ ..] = sealed else {
+            return Err(CannotOpen);
+        };
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(CannotOpen)?;
+        self.cipher()
+            .decrypt(
+                &XNonce::from(*nonce),
+                Payload {
+                    msg: sealed,
+                    aad: place,
+                },
+            )
+            .map(Zeroizing::new)
+            .map_err(|_| CannotOpen)
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&Key::from(self.0))
+    }
+}
+
+impl std::fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealKey(…)")
+    }
+}
+
+/// The key is another one, the bytes were changed, or they belong to another place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the sealed value does not open with this key at this place")]
+pub struct CannotOpen;
+
+const VERSION: u8 = 1;
+const NONCE: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_only_where_it_was_sealed() {
+        let entropy = Entropy::seeded(1);
+        let key = SealKey::generate(&entropy);
+        let sealed = key.seal(b"here", b"secret", &entropy);
+
+        assert_eq!(key.open(b"here", &sealed).unwrap().as_slice(), b"secret");
+        assert_eq!(key.open(b"there", &sealed), Err(CannotOpen));
+        assert_eq!(
+            SealKey::generate(&entropy).open(b"here", &sealed),
+            Err(CannotOpen)
+        );
+    }
+
+    #[test]
+    fn changed_or_short_bytes_do_not_open() {
+        let entropy = Entropy::seeded(2);
+        let key = SealKey::generate(&entropy);
+        let sealed = key.seal(b"", b"secret", &entropy);
+
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(key.open(b"", &changed).is_err());
+            assert!(key.open(b"", &sealed[..at]).is_err());
+        }
+    }
+}
