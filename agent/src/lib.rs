@@ -1,1 +1,4 @@
-//! Agent.
+//! The agent: a box beside the router that keeps deciding correctly with the cloud gone for days.
+
+pub mod sessions;
+pub mod store;

@@ -1,0 +1,129 @@
+//! What a site keeps on its card: `outbox.db`, which must survive a power cut, and `cache.db`, which
+//! may be lost. The sole user of rusqlite; nothing here decides and nothing here is async.
+
+mod cache;
+mod checkpoint;
+mod error;
+mod group;
+mod open;
+mod outbox;
+mod reader;
+mod records;
+mod sessions;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use easyisp_shared::entropy::Entropy;
+
+pub use cache::{Cache, FeedRow, Snapshot};
+pub use error::StoreError;
+pub use group::{Committed, Done, Job, Refused, Urgency, Write};
+pub use open::{Durability, Pragmas};
+pub use outbox::{Outbox, OutboxId, OutboxStats};
+pub use reader::OutboxReader;
+pub use records::{Kept, Record};
+
+use checkpoint::Checkpointer;
+
+/// The two files of one site, held under an exclusive lock while the value lives.
+pub struct Store {
+    /// What must not be lost.
+    pub outbox: Outbox,
+    /// Where the outbox and its sessions are read, beside the writer.
+    pub reader: Arc<OutboxReader>,
+    /// The copy of the cloud's feed; its owner moves it to the apply thread.
+    pub cache: Cache,
+    /// Files that were found damaged and moved aside while opening.
+    pub moved_aside: Vec<PathBuf>,
+    checkpointer: Checkpointer,
+    lock: File,
+}
+
+/// What a [`Store`] becomes once its cache went to the apply thread: everything that must be closed in order.
+pub struct StoreGuard {
+    outbox: Outbox,
+    checkpointer: Checkpointer,
+    lock: File,
+}
+
+impl Store {
+    /// Opens or creates both files in `dir`, repairs what can be repaired, and starts the accounting thread.
+    ///
+    /// `wake` is called after each commit that wrote records, from the accounting thread: it must not block.
+    /// A damaged `cache.db` is moved aside and begun again. So is a damaged `outbox.db`, under a new
+    /// outbox id, because a site must go on serving; `moved_aside` says so and a person should look.
+    pub fn open(
+        dir: &Path,
+        entropy: &Entropy,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Store, StoreError> {
+        std::fs::create_dir_all(dir).map_err(StoreError::folder(dir))?;
+        let lock = lock(dir)?;
+        open::assert_version()?;
+
+        let (outbox_path, cache_path) = (dir.join("outbox.db"), dir.join("cache.db"));
+        let mut moved_aside = Vec::new();
+        let writer =
+            open::open_or_rebuild(&outbox_path, Durability::Full, OUTBOX, &mut moved_aside)?;
+        let cache =
+            open::open_or_rebuild(&cache_path, Durability::Normal, CACHE, &mut moved_aside)?;
+
+        let outbox = Outbox::start(writer, entropy, wake)?;
+        let reader = Arc::new(OutboxReader::open(&outbox_path)?);
+        let checkpointer = Checkpointer::start(vec![outbox_path, cache_path])?;
+        Ok(Store {
+            outbox,
+            reader,
+            cache: Cache::new(cache),
+            moved_aside,
+            checkpointer,
+            lock,
+        })
+    }
+
+    /// Splits the store: the cache goes to the apply thread, the rest stays with who closes it.
+    pub fn split(self) -> (Outbox, Arc<OutboxReader>, Cache, StoreGuard) {
+        let guard = StoreGuard {
+            outbox: self.outbox.clone(),
+            checkpointer: self.checkpointer,
+            lock: self.lock,
+        };
+        (self.outbox, self.reader, self.cache, guard)
+    }
+}
+
+impl StoreGuard {
+    /// Writes what waits, stops the threads and gives the lock back.
+    pub fn close(self) {
+        self.outbox.stop();
+        self.checkpointer.stop();
+        let _unlocked = self.lock.unlock();
+    }
+}
+
+const OUTBOX: &[&str] = &[include_str!(
+    "../../../migrations/agent/0001_create_outbox.sql"
+)];
+const CACHE: &[&str] = &[include_str!(
+    "../../../migrations/agent/0002_create_cache.sql"
+)];
+
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(StoreError::folder(dir))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(cause)) => Err(StoreError::Folder { path, cause }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

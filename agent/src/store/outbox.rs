@@ -1,0 +1,278 @@
+//! The accounting thread: group commit without a timer.
+//!
+//! It takes what waits (at most 256), commits once, then answers all; the next batch forms during the
+//! sync. An idle site therefore commits at once and a busy one shares each sync.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use easyisp_shared::entropy::Entropy;
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use tracing::error;
+
+use super::group::{Committed, Done, Job, Queue, Refused, Urgency, Write};
+use super::{StoreError, open, records, sessions};
+
+/// The random name of an outbox file: a sequence means nothing without it.
+pub type OutboxId = [u8; 16];
+
+/// A handle on the accounting thread. Cloning shares it.
+#[derive(Clone)]
+pub struct Outbox {
+    id: OutboxId,
+    queue: Arc<Queue>,
+    counters: Arc<Counters>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+#[derive(Default)]
+struct Counters {
+    commits: AtomicU64,
+    writes: AtomicU64,
+    failed: AtomicU64,
+    shed_interims: AtomicU64,
+    shed_others: AtomicU64,
+}
+
+/// What the accounting thread did since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxStats {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Writes in them.
+    pub writes: u64,
+    /// Writes whose transaction failed.
+    pub failed: u64,
+    /// Interims refused because too much waited.
+    pub shed_interims: u64,
+    /// Other jobs refused because too much waited.
+    pub shed_others: u64,
+    /// Jobs waiting at the moment.
+    pub waiting: usize,
+}
+
+impl Outbox {
+    /// Names the file if it is new and starts the thread that owns `connection`.
+    pub(super) fn start(
+        mut connection: Connection,
+        entropy: &Entropy,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Outbox, StoreError> {
+        let id = outbox_id(&mut connection, entropy)?;
+        let next = records::next_sequences(&connection)?.into_iter().collect();
+        let queue = Arc::new(Queue::new());
+        let counters = Arc::new(Counters::default());
+        let writer = Writer {
+            connection,
+            next,
+            counters: counters.clone(),
+            failing: false,
+        };
+
+        let taken = queue.clone();
+        let thread = std::thread::Builder::new()
+            .name("accounting".into())
+            .spawn(move || writer.run(&taken, wake))
+            .map_err(StoreError::folder("a thread".as_ref()))?;
+        Ok(Outbox {
+            id,
+            queue,
+            counters,
+            thread: Arc::new(Mutex::new(Some(thread))),
+        })
+    }
+
+    /// The file's random name.
+    pub fn id(&self) -> OutboxId {
+        self.id
+    }
+
+    /// Hands a job to the accounting thread. Never waits: a full queue refuses, and that is counted.
+    pub fn submit(&self, job: Job) -> Result<(), Refused> {
+        let shed = match &job {
+            Job::Write(Write {
+                urgency: Urgency::Interim,
+                ..
+            }) => &self.counters.shed_interims,
+            Job::Write(Write {
+                urgency: Urgency::Kept,
+                ..
+            })
+            | Job::Acknowledge { .. }
+            | Job::Mark { .. }
+            | Job::Prune { .. } => &self.counters.shed_others,
+        };
+        let result = self.queue.push(job);
+        if result == Err(Refused::Full) {
+            shed.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// What was done since the start.
+    pub fn stats(&self) -> OutboxStats {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        OutboxStats {
+            commits: count(&self.counters.commits),
+            writes: count(&self.counters.writes),
+            failed: count(&self.counters.failed),
+            shed_interims: count(&self.counters.shed_interims),
+            shed_others: count(&self.counters.shed_others),
+            waiting: self.queue.len(),
+        }
+    }
+
+    /// Writes what waits and ends the thread. Later jobs are refused.
+    pub(super) fn stop(&self) {
+        self.queue.close();
+        let thread = self.thread.lock().expect("stopping does not panic").take();
+        if let Some(thread) = thread {
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// What lives on the accounting thread.
+struct Writer {
+    connection: Connection,
+    /// The next sequence of each lane; moved only by a commit.
+    next: BTreeMap<u8, u64>,
+    counters: Arc<Counters>,
+    failing: bool,
+}
+
+impl Writer {
+    fn run(mut self, queue: &Queue, wake: impl Fn()) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while queue.take(&mut batch, BATCH) {
+            let outcome = self.commit(&batch);
+            let wrote_records = batch.iter().any(has_record);
+            let writes = batch.len() as u64;
+            let committed = match outcome {
+                Ok(next) => {
+                    self.next = next;
+                    self.counters.commits.fetch_add(1, Ordering::Relaxed);
+                    self.counters.writes.fetch_add(writes, Ordering::Relaxed);
+                    self.failing = false;
+                    Committed::Yes
+                }
+                Err(cause) => {
+                    self.counters.failed.fetch_add(writes, Ordering::Relaxed);
+                    self.log_once(&cause);
+                    Committed::No
+                }
+            };
+            for done in batch.drain(..).filter_map(into_done) {
+                done(committed);
+            }
+            if wrote_records && committed == Committed::Yes {
+                wake();
+            }
+        }
+    }
+
+    /// One transaction for the whole batch; the sequences that hold once it is committed.
+    fn commit(&mut self, batch: &[Job]) -> rusqlite::Result<BTreeMap<u8, u64>> {
+        let mut next = self.next.clone();
+        let tx = open::begin(&mut self.connection)?;
+        for job in batch {
+            perform(&tx, job, &mut next)?;
+        }
+        tx.commit()?;
+        Ok(next)
+    }
+
+    /// A full disk fails every batch: it is told once, when it begins.
+    fn log_once(&mut self, cause: &rusqlite::Error) {
+        if !self.failing {
+            error!(%cause, "Cannot write outbox.db: accounting goes unanswered until it can be written");
+        }
+        self.failing = true;
+    }
+}
+
+fn perform(tx: &Transaction<'_>, job: &Job, next: &mut BTreeMap<u8, u64>) -> rusqlite::Result<()> {
+    match job {
+        Job::Write(write) => {
+            if let Some(session) = &write.session {
+                sessions::put(tx, session)?;
+            }
+            if let Some(record) = &write.record {
+                let seq = next.entry(record.lane).or_insert(1);
+                records::insert(tx, *seq, record)?;
+                *seq += 1;
+            }
+            Ok(())
+        }
+        Job::Acknowledge { lane, seq, .. } => {
+            // A cloud that claims more than was written (a restored card) must not make holes.
+            let written = next.get(lane).map_or(0, |next| next - 1);
+            records::acknowledge(tx, *lane, (*seq).min(written))
+        }
+        Job::Mark { name, value } => put_mark(tx, name, *value),
+        Job::Prune {
+            records_before,
+            sessions_before,
+        } => {
+            records::prune(tx, *records_before, PRUNED_AT_ONCE)?;
+            sessions::prune(tx, *sessions_before, PRUNED_AT_ONCE)?;
+            Ok(())
+        }
+    }
+}
+
+fn has_record(job: &Job) -> bool {
+    matches!(
+        job,
+        Job::Write(Write {
+            record: Some(_),
+            ..
+        })
+    )
+}
+
+fn into_done(job: Job) -> Option<Done> {
+    match job {
+        Job::Write(write) => Some(write.done),
+        Job::Acknowledge { done, .. } => Some(done),
+        Job::Mark { .. } | Job::Prune { .. } => None,
+    }
+}
+
+/// Reads the file's name, giving it one when the file is new.
+fn outbox_id(connection: &mut Connection, entropy: &Entropy) -> rusqlite::Result<OutboxId> {
+    let fresh: OutboxId = entropy.bytes();
+    let tx = open::begin(connection)?;
+    tx.execute(
+        "insert or ignore into file (only, outbox_id) values (1, ?1)",
+        [fresh],
+    )?;
+    let id = tx.query_row("select outbox_id from file", [], |row| row.get(0))?;
+    tx.commit()?;
+    Ok(id)
+}
+
+fn put_mark(tx: &Transaction<'_>, name: &str, value: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert into marks (name, value) values (?1, ?2)
+             on conflict (name) do update set value = excluded.value",
+    )?
+    .execute((name, value))?;
+    Ok(())
+}
+
+/// A small fact by name.
+pub(super) fn mark(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("select value from marks where name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}
+
+/// Larger batches gain little (200 rows a commit already cost a hundredth of a sync each) and make
+/// the first of the batch wait.
+const BATCH: usize = 256;
+/// So that forgetting never holds up an answer for more than some milliseconds.
+const PRUNED_AT_ONCE: usize = 500;

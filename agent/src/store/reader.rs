@@ -1,0 +1,65 @@
+//! Reading the outbox beside its writer: what the link sends, what a start needs.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+use easyisp_shared::time::Timestamp;
+use rusqlite::Connection;
+
+use super::open::{self, Pragmas};
+use super::records::Kept;
+use super::{StoreError, outbox, records, sessions};
+use crate::sessions::Session;
+
+/// A read-only connection to `outbox.db`. Calls block on the disk: not for the RADIUS path.
+pub struct OutboxReader {
+    connection: Mutex<Connection>,
+}
+
+impl OutboxReader {
+    pub(super) fn open(path: &Path) -> Result<OutboxReader, StoreError> {
+        Ok(OutboxReader {
+            connection: Mutex::new(open::open_reader(path)?),
+        })
+    }
+
+    /// The records of `lane` after `after`: at most `most`, about `bytes` in all.
+    pub fn records(
+        &self,
+        lane: u8,
+        after: u64,
+        most: usize,
+        bytes: usize,
+    ) -> Result<Vec<Kept>, StoreError> {
+        Ok(records::after(&self.lock(), lane, after, most, bytes)?)
+    }
+
+    /// The highest sequence of `lane` that the cloud acknowledged.
+    pub fn acknowledged(&self, lane: u8) -> Result<u64, StoreError> {
+        Ok(records::acknowledged(&self.lock(), lane)?)
+    }
+
+    /// How many records of `lane` the cloud has not acknowledged.
+    pub fn waiting(&self, lane: u8) -> Result<u64, StoreError> {
+        Ok(records::waiting(&self.lock(), lane)?)
+    }
+
+    /// Every open session, and those closed at `since` or later.
+    pub fn sessions(&self, since: Timestamp) -> Result<Vec<Session>, StoreError> {
+        Ok(sessions::since(&self.lock(), since)?)
+    }
+
+    /// A small fact by name.
+    pub fn mark(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        Ok(outbox::mark(&self.lock(), name)?)
+    }
+
+    /// The settings of this connection, for `doctor`.
+    pub fn pragmas(&self) -> Result<Pragmas, StoreError> {
+        Ok(open::pragmas(&self.lock())?)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().expect("reading does not panic")
+    }
+}

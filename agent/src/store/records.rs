@@ -1,0 +1,144 @@
+//! SQL on the outbox's records and lanes. Called from the accounting thread, inside its transaction.
+
+use easyisp_shared::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+/// One record for the cloud, before it has a sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Which lane carries it.
+    pub lane: u8,
+    /// What it is.
+    pub kind: u16,
+    /// The encoded message; it says its own version.
+    pub body: Vec<u8>,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
+/// A record as it stands in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its place in the lane, from 1.
+    pub seq: u64,
+    /// What it says.
+    pub record: Record,
+}
+
+/// The sequence the next record of each lane gets: one past everything written or acknowledged.
+pub(super) fn next_sequences(connection: &Connection) -> rusqlite::Result<Vec<(u8, u64)>> {
+    connection
+        .prepare_cached(
+            "select lane, max(top) + 1
+               from (select lane, max(seq) as top from records group by lane
+                     union all
+                     select lane, acknowledged from lanes)
+              group by lane",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// Writes `record` at `seq` of its lane.
+pub(super) fn insert(tx: &Transaction<'_>, seq: u64, record: &Record) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert into records (lane, seq, kind, body, at) values (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute((record.lane, seq, record.kind, &record.body, record.at))?;
+    Ok(())
+}
+
+/// Raises a lane's acknowledged mark to `seq`; a lower one changes nothing.
+pub(super) fn acknowledge(tx: &Transaction<'_>, lane: u8, seq: u64) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert into lanes (lane, acknowledged) values (?1, ?2)
+             on conflict (lane) do update set acknowledged = max(acknowledged, excluded.acknowledged)",
+    )?
+    .execute((lane, seq))?;
+    Ok(())
+}
+
+/// A lane's acknowledged mark, 0 before the first.
+pub(super) fn acknowledged(connection: &Connection, lane: u8) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("select acknowledged from lanes where lane = ?1")?
+        .query_row([lane], |row| row.get(0))
+        .optional()
+        .map(Option::unwrap_or_default)
+}
+
+/// The records of `lane` after `after`, in order: at most `most`, and none once `bytes` are exceeded
+/// (but always at least one, so that a large record cannot stop its lane).
+pub(super) fn after(
+    connection: &Connection,
+    lane: u8,
+    after: u64,
+    most: usize,
+    bytes: usize,
+) -> rusqlite::Result<Vec<Kept>> {
+    let mut query = connection.prepare_cached(
+        "select seq, kind, body, at
+           from records
+          where lane = ?1 and seq > ?2
+          order by seq
+          limit ?3",
+    )?;
+    let mut rows = query.query((lane, after, most))?;
+    let (mut found, mut size) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let body: Vec<u8> = row.get(2)?;
+        size += body.len();
+        if size > bytes && !found.is_empty() {
+            break;
+        }
+        let record = Record {
+            lane,
+            kind: row.get(1)?,
+            body,
+            at: row.get(3)?,
+        };
+        found.push(Kept {
+            seq: row.get(0)?,
+            record,
+        });
+    }
+    Ok(found)
+}
+
+/// How many records of `lane` wait for an acknowledgement.
+pub(super) fn waiting(connection: &Connection, lane: u8) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached(
+            "select coalesce(max(seq), 0)
+                    - coalesce((select acknowledged from lanes where lane = ?1), 0)
+               from records
+              where lane = ?1",
+        )?
+        .query_row([lane], |row| row.get::<_, i64>(0))
+        .map(|count| u64::try_from(count).unwrap_or(0))
+}
+
+/// Forgets up to `most` acknowledged records written before `before`; returns how many.
+pub(super) fn prune(
+    tx: &Transaction<'_>,
+    before: Timestamp,
+    most: usize,
+) -> rusqlite::Result<usize> {
+    let lanes: Vec<(u8, u64)> = tx
+        .prepare_cached("select lane, acknowledged from lanes")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut forgotten = 0;
+    for (lane, acknowledged) in lanes {
+        forgotten += tx
+            .prepare_cached(
+                "delete from records
+                  where lane = ?1
+                    and seq in (select seq from records
+                                 where lane = ?1 and seq <= ?2 and at < ?3
+                                 order by seq limit ?4)",
+            )?
+            .execute((lane, acknowledged, before, most))?;
+    }
+    Ok(forgotten)
+}

@@ -1,0 +1,127 @@
+//! SQL on sessions: the durable image of who is online.
+
+use std::net::Ipv4Addr;
+
+use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
+use rusqlite::{Connection, Row, Transaction};
+
+use crate::sessions::{Cause, Closed, Service, Session, SessionKey};
+
+/// Writes what is known of a session over what was known before.
+pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<()> {
+    let key = &session.key;
+    let closed = session.closed;
+    tx.prepare_cached(
+        "insert into sessions (router, acct_session_id, class, customer, username, service, mac,
+                               framed_ip, port, started_at, seen_at, secs, bytes_in, bytes_out,
+                               closed_at, cause)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+             on conflict (router, acct_session_id, class) do update
+            set customer = excluded.customer, username = excluded.username,
+                service = excluded.service, mac = excluded.mac, framed_ip = excluded.framed_ip,
+                port = excluded.port, started_at = excluded.started_at,
+                seen_at = excluded.seen_at, secs = excluded.secs, bytes_in = excluded.bytes_in,
+                bytes_out = excluded.bytes_out, closed_at = excluded.closed_at,
+                cause = excluded.cause",
+    )?
+    .execute(rusqlite::params![
+        key.router.as_bytes(),
+        key.acct_session_id,
+        key.class,
+        session.customer.as_ref().map(|id| id.as_bytes()),
+        session.username,
+        session.service.as_str(),
+        session.mac.map(Mac::octets),
+        session.framed_ip.map(u32::from),
+        session.port,
+        session.started_at,
+        session.seen_at,
+        session.secs,
+        // Counters are cut at the door to what SQLite's integer holds (8 EiB).
+        session.bytes_in,
+        session.bytes_out,
+        closed.map(|closed| closed.at),
+        closed.map(|closed| stored_cause(closed.cause)),
+    ])?;
+    Ok(())
+}
+
+/// Every open session and those closed since `since`: late reports on them must not open them again.
+pub(super) fn since(connection: &Connection, since: Timestamp) -> rusqlite::Result<Vec<Session>> {
+    connection
+        .prepare_cached(
+            "select router, acct_session_id, class, customer, username, service, mac, framed_ip,
+                    port, started_at, seen_at, secs, bytes_in, bytes_out, closed_at, cause
+               from sessions
+              where closed_at is null or closed_at >= ?1",
+        )?
+        .query_map([since], read)?
+        .collect()
+}
+
+/// Forgets up to `most` sessions closed before `before`; returns how many.
+pub(super) fn prune(
+    tx: &Transaction<'_>,
+    before: Timestamp,
+    most: usize,
+) -> rusqlite::Result<usize> {
+    tx.prepare_cached(
+        "delete from sessions
+          where (router, acct_session_id, class) in
+                (select router, acct_session_id, class
+                   from sessions where closed_at < ?1 limit ?2)",
+    )?
+    .execute((before, most))
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
+    let closed_at: Option<Timestamp> = row.get(14)?;
+    let cause: Option<i64> = row.get(15)?;
+    let service: String = row.get(5)?;
+    Ok(Session {
+        key: SessionKey {
+            router: RouterId(uuid::Uuid::from_bytes(row.get(0)?)),
+            acct_session_id: bytes(row, 1)?,
+            class: bytes(row, 2)?,
+        },
+        customer: row
+            .get::<_, Option<[u8; 16]>>(3)?
+            .map(|id| CustomerId(uuid::Uuid::from_bytes(id))),
+        username: bytes(row, 4)?,
+        service: Service::parse(&service).expect("the table's check allows these words only"),
+        mac: row.get::<_, Option<[u8; 6]>>(6)?.map(Mac::new),
+        framed_ip: row.get::<_, Option<u32>>(7)?.map(Ipv4Addr::from),
+        port: bytes(row, 8)?,
+        started_at: row.get(9)?,
+        seen_at: row.get(10)?,
+        secs: row.get(11)?,
+        bytes_in: row.get(12)?,
+        bytes_out: row.get(13)?,
+        closed: closed_at.map(|at| Closed {
+            at,
+            cause: cause_stored(cause),
+        }),
+    })
+}
+
+fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Box<[u8]>> {
+    row.get::<_, Vec<u8>>(column).map(Vec::into_boxed_slice)
+}
+
+/// `LOST` for a session nobody ended, else the router's number.
+fn stored_cause(cause: Cause) -> i64 {
+    match cause {
+        Cause::Router(number) => i64::from(number),
+        Cause::Lost => LOST,
+    }
+}
+
+fn cause_stored(number: Option<i64>) -> Cause {
+    number
+        .and_then(|number| u32::try_from(number).ok())
+        .map_or(Cause::Lost, Cause::Router)
+}
+
+const LOST: i64 = -1;

@@ -1,0 +1,310 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::mpsc;
+
+use easyisp_shared::id::RouterId;
+use easyisp_shared::time::Timestamp;
+use rusqlite::Connection;
+
+use super::*;
+use crate::sessions::{Cause, Closed, Service, Session, SessionKey};
+
+#[test]
+fn a_write_is_answered_after_commit_and_found_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = given_store(dir.path());
+    let id = store.outbox.id();
+
+    assert_eq!(write(&store.outbox, b"one"), Committed::Yes);
+    assert_eq!(write(&store.outbox, b"two"), Committed::Yes);
+    close(store);
+
+    let store = given_store(dir.path());
+    let kept = store.reader.records(LANE, 0, 10, 1000).unwrap();
+    assert_eq!(kept.iter().map(|kept| kept.seq).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(store.outbox.id(), id);
+    assert_eq!(
+        store.reader.sessions(at(0)).unwrap(),
+        [session(b"one"), session(b"two")]
+    );
+    close(store);
+}
+
+/// B1: a failed commit is never told as success, takes no sequence, and heals by itself.
+#[test]
+fn a_failed_commit_says_no_and_leaves_no_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = given_store(dir.path());
+    let outside = Connection::open(dir.path().join("outbox.db")).unwrap();
+
+    assert_eq!(write(&store.outbox, b"one"), Committed::Yes);
+    outside
+        .execute_batch(
+            "create trigger broken before insert on records begin select raise(abort, 'disk'); end",
+        )
+        .unwrap();
+    assert_eq!(write(&store.outbox, b"two"), Committed::No);
+    outside.execute_batch("drop trigger broken").unwrap();
+    assert_eq!(write(&store.outbox, b"three"), Committed::Yes);
+
+    let kept = store.reader.records(LANE, 0, 10, 1000).unwrap();
+    assert_eq!(kept.iter().map(|kept| kept.seq).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(store.outbox.stats().failed, 1);
+    close(store);
+}
+
+#[test]
+fn acknowledged_records_stay_until_pruned_and_their_sequences_never_return() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = given_store(dir.path());
+    for body in [b"one", b"two"] {
+        write(&store.outbox, body);
+    }
+    assert_eq!(store.reader.waiting(LANE).unwrap(), 2);
+
+    acknowledge(&store.outbox, 999); // more than was ever written
+    assert_eq!(store.reader.acknowledged(LANE).unwrap(), 2);
+    assert_eq!(store.reader.records(LANE, 0, 10, 1000).unwrap().len(), 2);
+
+    store
+        .outbox
+        .submit(Job::Prune {
+            records_before: at(1000),
+            sessions_before: at(1000),
+        })
+        .unwrap();
+    write(&store.outbox, b"new");
+    close(store);
+
+    let store = given_store(dir.path());
+    write(&store.outbox, b"4th");
+    let kept = store.reader.records(LANE, 0, 10, 1000).unwrap();
+    assert_eq!(kept.iter().map(|kept| kept.seq).collect::<Vec<_>>(), [3, 4]);
+    close(store);
+}
+
+/// E6: two processes on one set of files would both be right and both be wrong.
+#[test]
+fn a_second_opening_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = given_store(dir.path());
+
+    let second = Store::open(dir.path(), &Entropy::seeded(2), || {});
+    assert!(matches!(second, Err(StoreError::InUse(_))));
+    close(store);
+    close(given_store(dir.path()));
+}
+
+#[test]
+fn a_damaged_cache_is_moved_aside_and_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = given_store(dir.path());
+    store
+        .cache
+        .apply(vec![row(1, 1, Some(b"state"))], &[])
+        .unwrap();
+    close(store);
+    for suffix in ["cache.db-wal", "cache.db-shm"] {
+        let _gone = std::fs::remove_file(dir.path().join(suffix));
+    }
+    std::fs::write(dir.path().join("cache.db"), [0x55; 8192]).unwrap();
+
+    let store = given_store(dir.path());
+    assert_eq!(store.moved_aside, [dir.path().join("cache.db.damaged-1")]);
+    assert_eq!(held(&store.cache), []);
+    close(store);
+}
+
+#[test]
+fn older_versions_and_repeats_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = given_store(dir.path());
+    let newer = row(1, 5, Some(b"newer"));
+
+    assert_eq!(
+        store
+            .cache
+            .apply(vec![newer.clone()], &[("cursor", b"5")])
+            .unwrap()
+            .len(),
+        1
+    );
+    let stale = vec![newer.clone(), row(1, 4, Some(b"older")), row(1, 5, None)];
+    assert_eq!(store.cache.apply(stale, &[]).unwrap(), []);
+    assert_eq!(held(&store.cache), [newer]);
+    assert_eq!(
+        store.cache.mark("cursor").unwrap().as_deref(),
+        Some(&b"5"[..])
+    );
+
+    assert_eq!(
+        store.cache.apply(vec![row(1, 6, None)], &[]).unwrap().len(),
+        1
+    );
+    assert_eq!(held(&store.cache), []);
+    close(store);
+}
+
+/// D4: what a snapshot does not name is gone; what it repeats is not touched.
+#[test]
+fn a_snapshot_replaces_and_reports_only_differences() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = given_store(dir.path());
+    let same = row(1, 1, Some(b"same"));
+    let first = vec![
+        same.clone(),
+        row(2, 1, Some(b"old")),
+        row(3, 1, Some(b"gone")),
+    ];
+    store.cache.apply(first, &[]).unwrap();
+
+    store
+        .cache
+        .stage(Snapshot::First, &[row(9, 9, Some(b"abandoned"))])
+        .unwrap();
+    store
+        .cache
+        .stage(Snapshot::First, std::slice::from_ref(&same))
+        .unwrap();
+    store
+        .cache
+        .stage(Snapshot::More, &[row(2, 2, Some(b"new"))])
+        .unwrap();
+    let changed = store.cache.replace(&[("cursor", b"2")]).unwrap();
+
+    assert_eq!(changed, [row(3, 1, None), row(2, 2, Some(b"new"))]);
+    assert_eq!(held(&store.cache), [same, row(2, 2, Some(b"new"))]);
+    close(store);
+}
+
+#[test]
+fn a_full_queue_sheds_interims_before_anything_else() {
+    let queue = group::Queue::new();
+    let job = |urgency| {
+        Job::Write(Write {
+            session: None,
+            record: None,
+            urgency,
+            done: Box::new(|_| {}),
+        })
+    };
+    let mut interims = 0;
+    while queue.push(job(Urgency::Interim)).is_ok() {
+        interims += 1;
+    }
+    let mut others = 0;
+    while queue.push(job(Urgency::Kept)).is_ok() {
+        others += 1;
+    }
+    assert_eq!((interims, others), (3072, 1024));
+}
+
+#[test]
+fn a_session_survives_with_every_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = given_store(dir.path());
+    let full = Session {
+        customer: Some(uuid::Uuid::from_u128(7).into()),
+        mac: Some(easyisp_shared::net::Mac::new([1, 2, 3, 4, 5, 6])),
+        framed_ip: Some([10, 0, 0, 7].into()),
+        bytes_in: 17 << 40,
+        closed: Some(Closed {
+            at: at(90),
+            cause: Cause::Lost,
+        }),
+        ..session(b"full")
+    };
+    submit(&store.outbox, Some(full.clone()), None);
+
+    assert_eq!(store.reader.sessions(at(90)).unwrap(), [full]);
+    assert_eq!(store.reader.sessions(at(91)).unwrap(), []);
+    close(store);
+}
+
+const LANE: u8 = 1;
+
+fn given_store(dir: &Path) -> Store {
+    Store::open(dir, &Entropy::seeded(1), || {}).unwrap()
+}
+
+fn close(store: Store) {
+    let (_, _, _, guard) = store.split();
+    guard.close();
+}
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
+
+fn write(outbox: &Outbox, body: &[u8]) -> Committed {
+    let record = Record {
+        lane: LANE,
+        kind: 1,
+        body: body.to_vec(),
+        at: at(50),
+    };
+    submit(outbox, Some(session(body)), Some(record))
+}
+
+fn submit(outbox: &Outbox, session: Option<Session>, record: Option<Record>) -> Committed {
+    let (done, answer) = mpsc::channel();
+    let done: Done = Box::new(move |committed| done.send(committed).unwrap());
+    let write = Write {
+        session,
+        record,
+        urgency: Urgency::Kept,
+        done,
+    };
+    outbox.submit(Job::Write(write)).unwrap();
+    answer.recv().unwrap()
+}
+
+fn acknowledge(outbox: &Outbox, seq: u64) {
+    let (done, answer) = mpsc::channel();
+    let done: Done = Box::new(move |committed| done.send(committed).unwrap());
+    outbox
+        .submit(Job::Acknowledge {
+            lane: LANE,
+            seq,
+            done,
+        })
+        .unwrap();
+    assert_eq!(answer.recv().unwrap(), Committed::Yes);
+}
+
+fn session(name: &[u8]) -> Session {
+    Session {
+        key: SessionKey {
+            router: RouterId(uuid::Uuid::from_u128(1)),
+            acct_session_id: name.into(),
+            class: b"cookie".as_slice().into(),
+        },
+        customer: None,
+        username: name.into(),
+        service: Service::Ppp,
+        mac: None,
+        framed_ip: None,
+        port: b"ether1".as_slice().into(),
+        started_at: at(10),
+        seen_at: at(20),
+        secs: 10,
+        bytes_in: 1,
+        bytes_out: 2,
+        closed: None,
+    }
+}
+
+fn row(id: u8, version: u64, body: Option<&[u8]>) -> FeedRow {
+    FeedRow {
+        kind: 1,
+        id: vec![id],
+        version,
+        body: body.map(<[u8]>::to_vec),
+    }
+}
+
+fn held(cache: &Cache) -> Vec<FeedRow> {
+    let mut rows = Vec::new();
+    cache.for_each(|row| rows.push(row)).unwrap();
+    rows
+}
