@@ -1,1 +1,8 @@
-//! Support.
+//! What stories, benches and the demo share: the outside world, pretended.
+//!
+//! [`scenario`] holds the words in which it is scripted.
+
+pub mod mpesa;
+pub mod outside;
+pub mod scenario;
+pub mod sms;

@@ -1,0 +1,268 @@
+//! A pretend M-Pesa (Daraja): tokens, prompts on phones, scripted payers, callbacks, status query, books.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::{Clock, Timestamp};
+
+use crate::scenario::{Outage, Payer};
+
+pub mod books;
+pub mod callback;
+mod daraja;
+mod payer;
+pub(crate) mod pretend;
+
+use books::{Books, Transaction};
+
+/// A handle on the pretend M-Pesa; clones share it.
+#[derive(Clone)]
+pub struct Mpesa {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Clock,
+    entropy: Entropy,
+    client: reqwest::Client,
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What the handlers and the payers' tasks share.
+#[derive(Default)]
+struct State {
+    apps: Vec<App>,
+    tokens: HashMap<String, Token>,
+    tokens_issued: u64,
+    everybody: Payer,
+    phones: HashMap<String, Payer>,
+    outage: Outage,
+    books: Books,
+    typed: HashSet<String>,
+    released: HashSet<String>,
+}
+
+struct Token {
+    app: usize,
+    until: Timestamp,
+}
+
+/// A merchant's application at the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct App {
+    /// The consumer key.
+    pub key: String,
+    /// The consumer secret.
+    pub secret: String,
+    /// The paybill, or a till's store number.
+    pub shortcode: String,
+    /// The passkey of the short code.
+    pub passkey: String,
+    /// What kind of short code it is.
+    pub kind: Kind,
+}
+
+/// What a short code is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A paybill.
+    Paybill,
+    /// A bank's paybill: the account may have 20 characters.
+    Bank,
+    /// A till; money goes to this till number.
+    Till(String),
+}
+
+impl App {
+    /// The application of the demo, known to every pretend M-Pesa.
+    pub fn demo() -> App {
+        App::paybill("174379")
+    }
+
+    /// An application for this paybill, with keys made from its number.
+    pub fn paybill(shortcode: &str) -> App {
+        App {
+            key: format!("key-{shortcode}"),
+            secret: format!("secret-{shortcode}"),
+            shortcode: shortcode.to_owned(),
+            passkey: format!("passkey-{shortcode}"),
+            kind: Kind::Paybill,
+        }
+    }
+}
+
+impl Mpesa {
+    pub(crate) fn new(
+        clock: Clock,
+        entropy: Entropy,
+        client: reqwest::Client,
+        stop: CancellationToken,
+    ) -> Mpesa {
+        let state = State {
+            apps: vec![App::demo()],
+            ..State::default()
+        };
+        Mpesa {
+            shared: Arc::new(Shared {
+                clock,
+                entropy,
+                client,
+                state: Mutex::new(state),
+                changed: watch::Sender::new(()),
+                tasks: TaskTracker::new(),
+                stop,
+            }),
+        }
+    }
+
+    /// Daraja's routes and the pretend ones.
+    pub(crate) fn routes(&self) -> Router {
+        daraja::routes(self.clone()).merge(pretend::routes(self.clone()))
+    }
+
+    /// Waits until every payer's task has ended; the stop token must have been cancelled.
+    pub(crate) async fn stopped(&self) {
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    /// Makes an application known. One with the same key is replaced.
+    pub fn add_app(&self, app: App) {
+        self.change(
+            |state| match state.apps.iter_mut().find(|known| known.key == app.key) {
+                Some(known) => *known = app,
+                None => state.apps.push(app),
+            },
+        );
+    }
+
+    /// Scripts the payer with this phone.
+    pub fn script(&self, phone: &str, payer: Payer) {
+        let phone = msisdn(phone);
+        self.change(|state| state.phones.insert(phone, payer));
+    }
+
+    /// Scripts everybody without words of his own.
+    pub fn script_everybody(&self, payer: Payer) {
+        self.change(|state| state.everybody = payer);
+    }
+
+    /// Lets something befall the provider, or end.
+    pub fn outage(&self, outage: Outage) {
+        self.change(|state| state.outage = outage);
+    }
+
+    /// Makes every token that was issued invalid.
+    pub fn forget_tokens(&self) {
+        self.change(|state| state.tokens.clear());
+    }
+
+    /// How many tokens have been issued.
+    pub fn tokens_issued(&self) -> u64 {
+        self.state().tokens_issued
+    }
+
+    /// Types the PIN of a prompt scripted [`Pin::Held`](crate::scenario::Pin::Held).
+    pub fn type_pin(&self, checkout: &str) {
+        self.change(|state| state.typed.insert(checkout.to_owned()));
+    }
+
+    /// Sends the callback of a payment scripted [`Callback::Held`](crate::scenario::Callback::Held).
+    pub fn release(&self, checkout: &str) {
+        self.change(|state| state.released.insert(checkout.to_owned()));
+    }
+
+    /// A copy of the books.
+    pub fn books(&self) -> Books {
+        self.state().books.clone()
+    }
+
+    /// Waits until the books answer `question` with something; never sleeps.
+    pub async fn until<T>(&self, question: impl Fn(&Books) -> Option<T>) -> T {
+        self.when(|state| question(&state.books)).await
+    }
+
+    /// Waits for the next prompt on this phone after the `seen` ones before.
+    pub async fn prompt(&self, phone: &str, seen: usize) -> Transaction {
+        let phone = msisdn(phone);
+        self.until(|books| {
+            let mut of_phone = books
+                .transactions()
+                .iter()
+                .filter(|known| known.phone == phone);
+            of_phone.nth(seen).cloned()
+        })
+        .await
+    }
+
+    /// Waits until `count` callbacks of this prompt have been answered.
+    pub async fn called_back(&self, checkout: &str, count: usize) -> Transaction {
+        self.until(|books| {
+            books
+                .find(checkout)
+                .filter(|known| known.callbacks.len() >= count)
+                .cloned()
+        })
+        .await
+    }
+
+    async fn when<T>(&self, question: impl Fn(&State) -> Option<T>) -> T {
+        let mut changed = self.shared.changed.subscribe();
+        loop {
+            if let Some(answer) = question(&self.state()) {
+                return answer;
+            }
+            changed
+                .changed()
+                .await
+                .expect("the sender lives as long as this handle");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .expect("no change of the state panics")
+    }
+
+    /// Changes the state and wakes everybody who waits for a change.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state());
+        self.shared.changed.send_replace(());
+        result
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.shared.clock.sleep(duration).await;
+    }
+}
+
+impl State {
+    fn payer(&self, phone: &str) -> &Payer {
+        self.phones.get(phone).unwrap_or(&self.everybody)
+    }
+}
+
+/// A number as M-Pesa writes it: `2547…`, from `07…` or `+2547…`.
+pub(crate) fn msisdn(phone: &str) -> String {
+    let digits = phone.trim().trim_start_matches('+');
+    match digits.strip_prefix('0') {
+        Some(rest) => format!("254{rest}"),
+        None => digits.to_owned(),
+    }
+}

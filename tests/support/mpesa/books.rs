@@ -1,0 +1,220 @@
+//! What M-Pesa has on its books: every prompt and every payment. The oracle of all money stories.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use easyisp_shared::time::Timestamp;
+
+/// Most prompts one provider remembers; it refuses more rather than forget a payment.
+pub const MOST_TRANSACTIONS: usize = 200_000;
+
+/// Everything that was ever asked and paid, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    transactions: Vec<Transaction>,
+    receipts: HashSet<String>,
+}
+
+/// One accepted push and what became of it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transaction {
+    /// M-Pesa's id of the prompt.
+    pub checkout_request_id: String,
+    /// M-Pesa's id of the request.
+    pub merchant_request_id: String,
+    /// The paybill, or a till's store number.
+    pub shortcode: String,
+    /// The payer, `2547…` or `2541…`.
+    pub phone: String,
+    /// What was asked for, whole shillings.
+    pub asked: i64,
+    /// What the payer saw as account.
+    pub account_reference: String,
+    /// Where the callback goes.
+    pub callback_url: String,
+    /// When the prompt was asked for.
+    pub asked_at: Timestamp,
+    /// `None` while the payer may still type.
+    pub outcome: Option<Outcome>,
+    /// Each delivery of the callback, in order.
+    pub callbacks: Vec<Delivered>,
+}
+
+/// How a prompt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// M-Pesa's `ResultCode`; 0 is paid.
+    pub code: i32,
+    /// The receipt of a payment.
+    pub receipt: Option<String>,
+    /// The `Amount` of the callback as JSON text; `None` when nothing was paid.
+    pub amount: Option<String>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// One callback that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivered {
+    /// When it was sent.
+    pub at: Timestamp,
+    /// The HTTP status it got; `None` when nobody answered.
+    pub status: Option<u16>,
+}
+
+impl Transaction {
+    /// The receipt, when money moved.
+    pub fn receipt(&self) -> Option<&str> {
+        self.outcome.as_ref()?.receipt.as_deref()
+    }
+}
+
+impl Books {
+    /// Every prompt, oldest first.
+    pub fn transactions(&self) -> &[Transaction] {
+        &self.transactions
+    }
+
+    /// The payments among them: each of these must be credited once, and nothing else.
+    pub fn paid(&self) -> impl Iterator<Item = &Transaction> {
+        self.transactions
+            .iter()
+            .filter(|transaction| transaction.receipt().is_some())
+    }
+
+    /// How many prompts have reached this phone.
+    pub fn prompts(&self, phone: &str) -> usize {
+        self.transactions
+            .iter()
+            .filter(|transaction| transaction.phone == phone)
+            .count()
+    }
+
+    /// The prompt with this id.
+    pub fn find(&self, checkout: &str) -> Option<&Transaction> {
+        self.transactions
+            .iter()
+            .rev()
+            .find(|known| known.checkout_request_id == checkout)
+    }
+
+    /// Whether a prompt is open on this phone. A second one cannot be shown beside it.
+    pub fn is_busy(&self, phone: &str) -> bool {
+        let mut of_phone = self
+            .transactions
+            .iter()
+            .filter(|known| known.phone == phone);
+        of_phone.any(|known| known.outcome.is_none())
+    }
+
+    /// Books a prompt. `false` when the books are full.
+    pub fn open(&mut self, transaction: Transaction) -> bool {
+        let room = self.transactions.len() < MOST_TRANSACTIONS;
+        if room {
+            self.transactions.push(transaction);
+        }
+        room
+    }
+
+    /// Ends a prompt with M-Pesa's `code`. A payment takes `amount` (JSON text) and the first of
+    /// `receipts` that is not on the books. A prompt ends once; later calls change nothing.
+    pub fn settle(
+        &mut self,
+        checkout: &str,
+        code: i32,
+        amount: &str,
+        mut receipts: impl Iterator<Item = String>,
+        now: Timestamp,
+    ) {
+        let known = self.transactions.iter_mut().rev();
+        let Some(open) = known
+            .filter(|transaction| transaction.outcome.is_none())
+            .find(|transaction| transaction.checkout_request_id == checkout)
+        else {
+            return;
+        };
+        let receipt = match code {
+            0 => receipts.find(|receipt| self.receipts.insert(receipt.clone())),
+            _ => None,
+        };
+        let amount = receipt.as_ref().map(|_| amount.to_owned());
+        open.outcome = Some(Outcome {
+            code,
+            receipt,
+            amount,
+            at: now,
+        });
+    }
+
+    /// Notes a callback that was sent.
+    pub fn delivered(&mut self, checkout: &str, delivery: Delivered) {
+        let mut known = self.transactions.iter_mut().rev();
+        if let Some(transaction) = known.find(|known| known.checkout_request_id == checkout) {
+            transaction.callbacks.push(delivery);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_receipt_is_never_given_twice() {
+        let mut books = Books::default();
+        for checkout in ["one", "two"] {
+            assert!(books.open(prompt(checkout)));
+            let candidates = ["SJK4H7L2PQ", "SJK4H7L2PR"].map(str::to_owned).into_iter();
+            books.settle(checkout, 0, "10.0", candidates, Timestamp::from_secs(2));
+        }
+
+        assert_eq!(books.find("one").unwrap().receipt(), Some("SJK4H7L2PQ"));
+        assert_eq!(books.find("two").unwrap().receipt(), Some("SJK4H7L2PR"));
+    }
+
+    #[test]
+    fn a_prompt_ends_once() {
+        let mut books = Books::default();
+        assert!(books.open(prompt("one")));
+        assert!(books.is_busy("254712345678"));
+
+        books.settle(
+            "one",
+            1032,
+            "10.0",
+            std::iter::empty(),
+            Timestamp::from_secs(2),
+        );
+        let late = std::iter::once("SJK4H7L2PQ".to_owned());
+        books.settle("one", 0, "10.0", late, Timestamp::from_secs(3));
+
+        assert_eq!(
+            books.find("one").unwrap().outcome.as_ref().unwrap().code,
+            1032
+        );
+        assert!(!books.is_busy("254712345678"));
+        assert_eq!(books.paid().count(), 0);
+        assert_eq!(books.prompts("254712345678"), 1);
+    }
+
+    fn prompt(checkout: &str) -> Transaction {
+        Transaction {
+            checkout_request_id: checkout.to_owned(),
+            merchant_request_id: format!("m-{checkout}"),
+            shortcode: "174379".to_owned(),
+            phone: "254712345678".to_owned(),
+            asked: 10,
+            account_reference: "10000008".to_owned(),
+            callback_url: "http://127.0.0.1/x".to_owned(),
+            asked_at: Timestamp::from_secs(1),
+            outcome: None,
+            callbacks: Vec::new(),
+        }
+    }
+}

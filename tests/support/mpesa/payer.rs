@@ -1,0 +1,130 @@
+//! One prompt's life: the payer types or does not, the money moves or does not, callbacks go out.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::tz::{Offset, TimeZone};
+
+use easyisp_shared::time::Timestamp;
+
+use super::books::{Delivered, Transaction};
+use super::{Mpesa, callback};
+use crate::scenario::{Callback, Paid, Payer, Pin, PinResult};
+
+/// How long a phone shows a prompt.
+const PROMPT_LIFE: Duration = Duration::from_secs(60);
+/// How long M-Pesa waits for the answer to a callback.
+const CALLBACK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Plays a booked prompt in a task of its own, until M-Pesa stops.
+pub(super) fn start(mpesa: Mpesa, transaction: Transaction, payer: Payer) {
+    let tasks = mpesa.shared.tasks.clone();
+    tasks.spawn(async move {
+        let stop = mpesa.shared.stop.clone();
+        stop.run_until_cancelled(play(&mpesa, &transaction, &payer))
+            .await
+    });
+}
+
+/// Plays a booked prompt to its end: PIN, books, callbacks.
+pub(super) async fn play(mpesa: &Mpesa, transaction: &Transaction, payer: &Payer) {
+    let checkout = &transaction.checkout_request_id;
+
+    let code = match (&payer.pin, &payer.result) {
+        (Pin::Never, PinResult::Paid | PinResult::Code(_)) => 1037,
+        (Pin::After(_) | Pin::Held, PinResult::Paid) => 0,
+        (Pin::After(_) | Pin::Held, PinResult::Code(code)) => *code,
+    };
+    if payer.callback != Callback::BeforeAnswer {
+        match payer.pin {
+            Pin::After(pause) => mpesa.sleep(pause).await,
+            Pin::Never => mpesa.sleep(PROMPT_LIFE).await,
+            Pin::Held => {
+                mpesa
+                    .when(|state| state.typed.contains(checkout).then_some(()))
+                    .await
+            }
+        }
+    }
+    let amount = match &payer.paid {
+        Paid::Asked => format!("{}.0", transaction.asked),
+        Paid::Exactly(text) => text.clone(),
+    };
+    let receipts = std::iter::repeat_with(|| receipt(mpesa));
+    let now = mpesa.now();
+    mpesa.change(|state| state.books.settle(checkout, code, &amount, receipts, now));
+
+    let (times, apart) = match payer.callback {
+        Callback::Never => return,
+        Callback::Now | Callback::BeforeAnswer => (1, Duration::ZERO),
+        Callback::Repeated { times, apart } => (times, apart),
+        Callback::Late(pause) => {
+            mpesa.sleep(pause).await;
+            (1, Duration::ZERO)
+        }
+        Callback::Held => {
+            mpesa
+                .when(|state| state.released.contains(checkout).then_some(()))
+                .await;
+            (1, Duration::ZERO)
+        }
+    };
+    if apart.is_zero() {
+        join_all((0..times).map(|_| deliver(mpesa, checkout))).await;
+    } else {
+        for copy in 0..times {
+            if copy > 0 {
+                mpesa.sleep(apart).await;
+            }
+            deliver(mpesa, checkout).await;
+        }
+    }
+}
+
+/// Sends the callback of a prompt that has ended, once, and notes how it was taken.
+pub(super) async fn deliver(mpesa: &Mpesa, checkout: &str) {
+    let Some(transaction) = mpesa.state().books.find(checkout).cloned() else {
+        return;
+    };
+    let ended = transaction
+        .outcome
+        .as_ref()
+        .map_or(transaction.asked_at, |outcome| outcome.at);
+    let Some(body) = callback::body(&transaction, &stamp(ended)) else {
+        return;
+    };
+
+    let sending = mpesa
+        .shared
+        .client
+        .post(&transaction.callback_url)
+        .json(&body)
+        .timeout(CALLBACK_PATIENCE);
+    let status = sending
+        .send()
+        .await
+        .ok()
+        .map(|answer| answer.status().as_u16());
+
+    let at = mpesa.now();
+    mpesa.change(|state| state.books.delivered(checkout, Delivered { at, status }));
+}
+
+/// Ten characters A–Z0–9; the first stands for the year.
+fn receipt(mpesa: &Mpesa) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    let year = mpesa.now().in_zone(&eat()).year();
+    let letter = char::from(b'A' + u8::try_from((year - 2007).rem_euclid(26)).unwrap_or(0));
+    let any = |_| char::from(ALPHABET[mpesa.shared.entropy.below(36) as usize]);
+    std::iter::once(letter).chain((1..10).map(any)).collect()
+}
+
+/// An instant as M-Pesa writes it: 14 digits of East Africa Time.
+pub(super) fn stamp(at: Timestamp) -> String {
+    at.in_zone(&eat()).strftime("%Y%m%d%H%M%S").to_string()
+}
+
+/// East Africa Time has no summer time.
+pub(super) fn eat() -> TimeZone {
+    TimeZone::fixed(Offset::constant(3))
+}
