@@ -1,1 +1,3 @@
-//! Cloud.
+//! The control plane. Folders in order: commons, things, deeds, doors; each calls only those above it.
+
+pub mod db;

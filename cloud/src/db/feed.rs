@@ -1,0 +1,184 @@
+//! Writes what agents must know: for each changed thing its newest encoded state, per site.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+
+use easyisp_shared::id::SiteId;
+use uuid::Uuid;
+
+use super::Tx;
+
+/// What a feed row is about. The numbers are on the wire and never change.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(i16)]
+pub enum Kind {
+    /// How a site treats its subscribers.
+    Policy = 1,
+    /// A router.
+    Router = 2,
+    /// A package.
+    Package = 3,
+    /// A subscriber.
+    Subscriber = 4,
+    /// Something an operator wants done.
+    Command = 5,
+}
+
+/// The state of one thing as one site must know it.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    /// The thing.
+    pub id: Uuid,
+    /// The site that must know it.
+    pub site: SiteId,
+    /// Its encoded state.
+    pub body: Vec<u8>,
+}
+
+/// A future that can be kept in a table of functions.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Reads the present state of some things of one kind. A thing without a projection is gone from every
+/// site, and from a site it moved away from.
+pub type Projector =
+    for<'a> fn(&'a mut Tx, &'a [Uuid]) -> BoxFuture<'a, sqlx::Result<Vec<Projection>>>;
+
+/// Which function projects which kind; filled once, where the application is put together.
+#[derive(Clone, Default)]
+pub struct Projectors {
+    by_kind: BTreeMap<Kind, Projector>,
+}
+
+impl Projectors {
+    /// Adds the projector of `kind`.
+    #[must_use]
+    pub fn with(mut self, kind: Kind, projector: Projector) -> Projectors {
+        self.by_kind.insert(kind, projector);
+        self
+    }
+}
+
+/// Projects everything in `changed` and writes it to the feeds; returns the sites that have news.
+///
+/// Three statements at most for one kind: the projection, the locks, the write.
+pub(super) async fn write(
+    tx: &mut Tx,
+    changed: BTreeSet<(Kind, Uuid)>,
+) -> sqlx::Result<Vec<SiteId>> {
+    if changed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut by_kind: BTreeMap<Kind, Vec<Uuid>> = BTreeMap::new();
+    for (kind, id) in &changed {
+        by_kind.entry(*kind).or_default().push(*id);
+    }
+    let mut rows = Rows::default();
+    let database = tx.database();
+    for (kind, ids) in &by_kind {
+        let projector = database.projectors().by_kind.get(kind).ok_or_else(|| {
+            sqlx::Error::Configuration(format!("no projector is registered for {kind:?}").into())
+        })?;
+        for projection in projector(tx, ids).await? {
+            rows.push(*kind, projection);
+        }
+    }
+    let (kinds, ids): (Vec<i16>, Vec<Uuid>) =
+        changed.iter().map(|(kind, id)| (*kind as i16, *id)).unzip();
+    let sites = lock_counters(tx, &rows.sites, &kinds, &ids).await?;
+    if !sites.is_empty() {
+        write_rows(tx, &sites, &kinds, &ids, &rows).await?;
+    }
+    Ok(sites)
+}
+
+#[derive(Default)]
+struct Rows {
+    kinds: Vec<i16>,
+    ids: Vec<Uuid>,
+    sites: Vec<SiteId>,
+    bodies: Vec<Vec<u8>>,
+}
+
+impl Rows {
+    fn push(&mut self, kind: Kind, projection: Projection) {
+        self.kinds.push(kind as i16);
+        self.ids.push(projection.id);
+        self.sites.push(projection.site);
+        self.bodies.push(projection.body);
+    }
+}
+
+/// Locks the counters of every site that learns something or must forget something, in site order.
+async fn lock_counters(
+    tx: &mut Tx,
+    sites: &[SiteId],
+    kinds: &[i16],
+    ids: &[Uuid],
+) -> sqlx::Result<Vec<SiteId>> {
+    sqlx::query_scalar(
+        "select site_id
+           from site_counters
+          where tenant_id = $1
+            and site_id in (
+                select unnest($2::uuid[])
+                union
+                select f.site_id
+                  from feed f
+                  join unnest($3::smallint[], $4::uuid[]) as c (kind, id) using (kind, id)
+                 where f.tenant_id = $1 and f.body is not null)
+          order by site_id
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(sites)
+    .bind(kinds)
+    .bind(ids)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Raises the locked counters by one and writes all rows at the new version: bodies where there is one,
+/// tombstones at sites that held the thing and hold it no longer.
+async fn write_rows(
+    tx: &mut Tx,
+    sites: &[SiteId],
+    kinds: &[i16],
+    ids: &[Uuid],
+    rows: &Rows,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "with counter as (
+             update site_counters set head = head + 1
+              where tenant_id = $1 and site_id = any($2)
+             returning site_id, head),
+         live as (
+             select * from unnest($5::smallint[], $6::uuid[], $7::uuid[], $8::bytea[])
+                        as l (kind, id, site_id, body)),
+         gone as (
+             select f.kind, f.id, f.site_id, null::bytea as body
+               from feed f
+               join unnest($3::smallint[], $4::uuid[]) as c (kind, id) using (kind, id)
+              where f.tenant_id = $1 and f.body is not null
+                and not exists (select 1 from live l
+                                 where l.kind = f.kind and l.id = f.id and l.site_id = f.site_id)),
+         news as (select * from live union all select * from gone)
+         insert into feed (tenant_id, site_id, kind, id, version, body)
+         select $1, n.site_id, n.kind, n.id, c.head, n.body
+           from news n
+           join counter c using (site_id)
+             on conflict (tenant_id, site_id, kind, id)
+             do update set version = excluded.version, body = excluded.body",
+    )
+    .bind(tx.tenant())
+    .bind(sites)
+    .bind(kinds)
+    .bind(ids)
+    .bind(&rows.kinds)
+    .bind(&rows.ids)
+    .bind(&rows.sites)
+    .bind(&rows.bodies)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! The cloud's database: the only way to a connection, and the only way to a tenant's rows.
+//!
+//! [`Database::begin`] opens a transaction in which one tenant's rows are visible; [`Database::directory`]
+//! one in which none are, for the tables that must be read before a tenant is known. What a transaction
+//! changes that agents must know is collected with [`Tx::changed`] and written to their feeds at
+//! [`Tx::commit`].
+
+mod feed;
+mod migrations;
+mod tx;
+mod wakes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::TenantId;
+use easyisp_shared::time::Timestamp;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+
+pub use feed::{BoxFuture, Kind, Projection, Projector, Projectors};
+pub use migrations::{MigrateError, migrate};
+pub use tx::Tx;
+pub use wakes::Wakes;
+
+/// A transaction that sees directory tables only: tenant tables are empty to it.
+pub type DirectoryTx = Transaction<'static, Postgres>;
+
+/// The connection pool of the application role, with what a commit needs. Cloning shares it.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: PgPool,
+    entropy: Entropy,
+    projectors: Projectors,
+    wakes: Wakes,
+}
+
+impl Database {
+    /// Connects as the application role.
+    ///
+    /// Refuses a role that could pass row security: a superuser, or one with `BYPASSRLS`.
+    pub async fn connect(
+        options: PgConnectOptions,
+        connections: u32,
+        entropy: Entropy,
+        projectors: Projectors,
+    ) -> Result<Database, ConnectError> {
+        let options = options.application_name("easyisp-cloud").options([
+            ("statement_timeout", "5s"),
+            ("lock_timeout", "3s"),
+            ("idle_in_transaction_session_timeout", "10s"),
+            ("timezone", "UTC"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(options)
+            .await?;
+        let (role, passes): (String, bool) = sqlx::query_as(
+            "select rolname::text, rolsuper or rolbypassrls from pg_roles where rolname = current_user",
+        )
+        .fetch_one(&pool)
+        .await?;
+        if passes {
+            return Err(ConnectError::PassesRowSecurity { role });
+        }
+        Ok(Database {
+            inner: Arc::new(Inner {
+                pool,
+                entropy,
+                projectors,
+                wakes: Wakes::default(),
+            }),
+        })
+    }
+
+    /// Begins a transaction in which `tenant`'s rows, and no others, are visible.
+    ///
+    /// Dropping it rolls back. Begin and the tenant setting share one round trip; the setting is local
+    /// to the transaction, so the pool's next borrower starts with none.
+    pub async fn begin(&self, tenant: TenantId) -> sqlx::Result<Tx> {
+        // A TenantId prints as hex digits and dashes only.
+        let begin = AssertSqlSafe(format!("begin; set local app.tenant = '{tenant}'"));
+        let inner = self.inner.pool.begin_with(begin).await?;
+        Ok(Tx::new(self.clone(), tenant, inner))
+    }
+
+    /// Begins a transaction on the directory tables. Dropping it rolls back.
+    pub async fn directory(&self) -> sqlx::Result<DirectoryTx> {
+        self.inner.pool.begin().await
+    }
+
+    /// Makes the monthly partitions around `now` that the high-volume tables need.
+    pub async fn ensure_partitions(&self, now: Timestamp) -> sqlx::Result<()> {
+        let month_ago = now.minus(Duration::from_secs(31 * 86_400));
+        sqlx::query("select ensure_partitions(($1 at time zone 'UTC')::date, 6)")
+            .bind(month_ago)
+            .execute(&self.inner.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> sqlx::Result<()> {
+        sqlx::query("select 1").execute(&self.inner.pool).await?;
+        Ok(())
+    }
+
+    /// Where agents' connections wait for news of their site.
+    pub fn wakes(&self) -> &Wakes {
+        &self.inner.wakes
+    }
+
+    /// Where this database's ids and keys get their randomness.
+    pub fn entropy(&self) -> &Entropy {
+        &self.inner.entropy
+    }
+
+    /// Waits for borrowed connections and closes the pool.
+    pub async fn close(&self) {
+        self.inner.pool.close().await;
+    }
+
+    pub(crate) fn projectors(&self) -> &Projectors {
+        &self.inner.projectors
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Database")
+    }
+}
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The role would see every tenant's rows.
+    #[error(
+        "[database] url connects as \"{role}\", which can pass row security; \
+         connect as easyisp_app and give the owner's address as [database] migrate_url"
+    )]
+    PassesRowSecurity {
+        /// The role's name.
+        role: String,
+    },
+    /// No answer, wrong password, or no such database.
+    #[error("cannot use the database of [database] url: {0}")]
+    Unreachable(#[from] sqlx::Error),
+}

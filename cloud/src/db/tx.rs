@@ -1,0 +1,87 @@
+//! A transaction of one tenant.
+
+use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::TenantId;
+use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::{Database, Kind, feed};
+
+/// A transaction that sees one tenant's rows and remembers what agents must be told.
+///
+/// Use as `&mut **tx` where sqlx wants an executor.
+pub struct Tx {
+    db: Database,
+    tenant: TenantId,
+    inner: Transaction<'static, Postgres>,
+    changed: BTreeSet<(Kind, Uuid)>,
+}
+
+impl Tx {
+    pub(super) fn new(db: Database, tenant: TenantId, inner: Transaction<'static, Postgres>) -> Tx {
+        Tx {
+            db,
+            tenant,
+            inner,
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// Whose rows are visible.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// Where new ids and keys get their randomness.
+    pub fn entropy(&self) -> Entropy {
+        self.db.entropy().clone()
+    }
+
+    /// Notes that agents must learn the new state of this thing (or that it is gone).
+    pub fn changed(&mut self, kind: Kind, id: impl Into<Uuid>) {
+        self.changed.insert((kind, id.into()));
+    }
+
+    /// Writes the feeds of what changed, commits, and wakes the agents concerned.
+    ///
+    /// Site counters are the transaction's last locks, taken in site order.
+    pub async fn commit(mut self) -> sqlx::Result<()> {
+        let changed = std::mem::take(&mut self.changed);
+        let sites = feed::write(&mut self, changed).await?;
+        self.inner.commit().await?;
+        self.db.wakes().wake(&sites);
+        Ok(())
+    }
+
+    /// Undoes everything, now rather than at drop.
+    pub async fn rollback(self) -> sqlx::Result<()> {
+        self.inner.rollback().await
+    }
+
+    pub(super) fn database(&self) -> Database {
+        self.db.clone()
+    }
+}
+
+impl Deref for Tx {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tx({})", self.tenant)
+    }
+}
