@@ -1,10 +1,9 @@
 //! Hardware addresses and rates, parsed once at the door.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A hardware address. Text form: `AA:BB:CC:DD:EE:FF`, as RouterOS prints it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac([u8; 6]);
 
 impl Mac {
@@ -48,17 +47,27 @@ impl std::fmt::Debug for Mac {
     }
 }
 
-impl TryFrom<String> for Mac {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Mac, &'static str> {
-        Mac::parse(&text).ok_or("must be a hardware address like AA:BB:CC:DD:EE:FF")
+impl Serialize for Mac {
+    /// Text for people's formats, six octets for postcard.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.serialize(serializer)
+        }
     }
 }
 
-impl From<Mac> for String {
-    fn from(mac: Mac) -> String {
-        mac.to_string()
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mac, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            Mac::parse(&text).ok_or_else(|| {
+                serde::de::Error::custom("must be a hardware address like AA:BB:CC:DD:EE:FF")
+            })
+        } else {
+            <[u8; 6]>::deserialize(deserializer).map(Mac)
+        }
     }
 }
 
