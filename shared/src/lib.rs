@@ -12,3 +12,4 @@ pub mod net;
 pub mod phone;
 pub mod seal;
 pub mod time;
+pub mod wire;

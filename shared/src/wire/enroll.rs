@@ -1,0 +1,96 @@
+//! How a box becomes an agent: a token and a signing request up, a certificate and the site key down.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AgentId, SiteId, TenantId};
+use crate::time::Timestamp;
+
+/// A box that wants to become an agent. New shapes go at the end.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EnrollRequest {
+    /// First shape.
+    V1(EnrollRequestV1),
+}
+
+/// First shape of [`EnrollRequest`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollRequestV1 {
+    /// The join token's 32 random bytes.
+    pub token: [u8; 32],
+    /// A certificate signing request, DER: proves the key, says nothing that is believed.
+    pub csr: Vec<u8>,
+    /// Build version, for people.
+    pub version: String,
+    /// What the box calls itself, for people.
+    pub host: String,
+}
+
+/// What became of it. New shapes go at the end.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EnrollAnswer {
+    /// The box is an agent.
+    V1(EnrolledV1),
+    /// It is not.
+    Refused(EnrollRefusal),
+}
+
+/// What a new agent keeps.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolledV1 {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its site.
+    pub site: SiteId,
+    /// The site's tenant.
+    pub tenant: TenantId,
+    /// The chain, DER, the agent's own certificate first.
+    pub chain: Vec<Vec<u8>>,
+    /// The authorities to trust a cloud by, DER; two during a rotation.
+    pub authorities: Vec<Vec<u8>>,
+    /// The key that opens this site's secrets.
+    pub site_key: [u8; 32],
+    /// What the cloud calls the site, for people.
+    pub site_name: String,
+    /// What the cloud calls itself, for people.
+    pub cloud_name: String,
+    /// The cloud's time.
+    pub now: Timestamp,
+}
+
+/// Why a box did not become an agent. New reasons go at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum EnrollRefusal {
+    /// Never issued here, used already, revoked or too old. One reason for all: a guess learns nothing.
+    #[error("this token was used, has expired or is not known here: make a new one for the site")]
+    Token,
+    /// The signing request is not one, or its key is not P-256.
+    #[error("the signing request is not usable")]
+    Request,
+    /// Too many attempts at once.
+    #[error("the cloud is busy, try again in a moment")]
+    Busy,
+}
+
+impl std::fmt::Debug for EnrollRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let EnrollRequest::V1(request) = self;
+        f.debug_struct("EnrollRequest")
+            .field("version", &request.version)
+            .field("host", &request.host)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for EnrollAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            EnrollAnswer::V1(enrolled) => f
+                .debug_struct("Enrolled")
+                .field("agent", &enrolled.agent)
+                .field("site", &enrolled.site)
+                .field("tenant", &enrolled.tenant)
+                .finish_non_exhaustive(),
+            EnrollAnswer::Refused(refusal) => f.debug_tuple("Refused").field(refusal).finish(),
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! One file of bytes per message and per body in `tests/vectors/wire`: what a released build sent.
+//!
+//! They freeze at the first tag. Until then a change of shape rewrites them in its own commit:
+//! `EASYISP_GOLDEN=write cargo test -p easyisp-shared golden`.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::down::*;
+use super::enroll::*;
+use super::hello::*;
+use super::question::*;
+use super::record::*;
+use super::up::*;
+use super::*;
+use crate::entitlement::{RateOverride, Reason, Refusal, Standing};
+use crate::net::{Mac, RateLimit};
+use crate::time::Timestamp;
+
+/// D10: what any released build sent is still read, and means what it meant.
+#[test]
+fn golden_messages_are_read_and_written_octet_for_octet() {
+    for (name, message) in messages() {
+        let frame = message.frame().unwrap();
+        let golden = golden(name, &frame);
+        assert_eq!(hex::encode(&frame), hex::encode(&golden), "{name} written");
+        assert_eq!(
+            Message::read(&golden[FRAME_HEADER..]),
+            Ok(message),
+            "{name}"
+        );
+    }
+}
+
+/// D10: the same for what lies in feeds, caches and outboxes.
+#[test]
+fn golden_bodies_are_read_and_written_octet_for_octet() {
+    for (name, body) in downs() {
+        let golden = golden(name, &body.encode());
+        assert_eq!(hex::encode(body.encode()), hex::encode(&golden), "{name}");
+        assert_eq!(
+            Down::decode(body.kind().code(), &golden),
+            Ok(body),
+            "{name}"
+        );
+    }
+    for (name, body) in ups() {
+        let golden = golden(name, &body.encode());
+        assert_eq!(hex::encode(body.encode()), hex::encode(&golden), "{name}");
+        assert_eq!(Up::decode(body.kind().code(), &golden), Ok(body), "{name}");
+    }
+}
+
+#[test]
+fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
+    for (name, question) in questions() {
+        let golden = golden(name, &question.encode());
+        assert_eq!(
+            hex::encode(question.encode()),
+            hex::encode(&golden),
+            "{name}"
+        );
+        assert_eq!(Question::decode(&golden), Ok(question), "{name}");
+    }
+    for (name, reply) in replies() {
+        let golden = golden(name, &reply.encode());
+        assert_eq!(hex::encode(reply.encode()), hex::encode(&golden), "{name}");
+        assert_eq!(Reply::decode(&golden), Ok(reply), "{name}");
+    }
+    let renew = AgentQuestion::Renew { csr: vec![0x30, 0] };
+    let bytes = golden("agent_question_renew", &renew.encode());
+    assert_eq!(renew.encode(), bytes);
+    assert_eq!(AgentQuestion::decode(&bytes), Ok(renew));
+    let certificate = CloudReply::Certificate {
+        chain: vec![vec![0x30, 0], vec![0x30, 1, 0]],
+    };
+    let bytes = golden("cloud_reply_certificate", &certificate.encode());
+    assert_eq!(certificate.encode(), bytes);
+    assert_eq!(CloudReply::decode(&bytes), Ok(certificate));
+}
+
+/// The size that the link's budget is made of (2 kB an hour at 12 interims).
+#[test]
+fn an_interim_update_is_small() {
+    let (_, interim) = ups().swap_remove(0);
+    assert!(interim.encode().len() <= 120, "{}", interim.encode().len());
+}
+
+fn messages() -> Vec<(&'static str, Message)> {
+    let record = |id: u128, body| DownRecord {
+        kind: 1,
+        id: Uuid::from_u128(id),
+        version: 300,
+        body,
+    };
+    vec![
+        (
+            "hello",
+            Message::Hello(Hello::V1(HelloV1 {
+                protocol_oldest: 1,
+                protocol: 1,
+                capabilities: vec!["zstd".into()],
+                version: "0.1.0".into(),
+                outbox: Uuid::from_u128(1),
+                generation: 3,
+                epoch: Uuid::from_u128(2),
+                cursor: 299,
+            })),
+        ),
+        (
+            "welcome",
+            Message::Welcome(Welcome::V1(WelcomeV1 {
+                protocol: 1,
+                capabilities: Vec::new(),
+                epoch: Uuid::from_u128(2),
+                now: at(0),
+                generation: 4,
+                marks: vec![(1, 70_000), (2, 5), (3, 0)],
+                head: 301,
+            })),
+        ),
+        (
+            "refused",
+            Message::Refused(Refused::V1(RefusedV1 {
+                reason: RefusalReason::Busy,
+                retry_after_secs: 30,
+            })),
+        ),
+        (
+            "feed",
+            Message::Feed(FeedBatch {
+                from: 299,
+                to: 300,
+                mode: FeedMode::Changes,
+                last: true,
+                digests: vec![(1, 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10)],
+                records: vec![record(1, Some(vec![0, 1, 2])), record(2, None)],
+            }),
+        ),
+        ("feed_ack", Message::FeedAck(FeedAck::V1 { cursor: 300 })),
+        (
+            "feed_need_snapshot",
+            Message::FeedAck(FeedAck::NeedSnapshot),
+        ),
+        (
+            "up",
+            Message::Up(UpBatch {
+                outbox: Uuid::from_u128(1),
+                lane: Lane::Accounting,
+                records: vec![UpRecord {
+                    kind: 1,
+                    sequence: 70_001,
+                    body: vec![9, 8, 7],
+                }],
+            }),
+        ),
+        (
+            "up_ack",
+            Message::UpAck(UpAck::V1 {
+                lane: 1,
+                mark: 70_001,
+            }),
+        ),
+        (
+            "up_later",
+            Message::UpAck(UpAck::Later {
+                lane: 1,
+                retry_after_millis: 1500,
+            }),
+        ),
+        (
+            "ask",
+            Message::Ask(Ask {
+                deadline_millis: 5000,
+                body: Question::Ping.encode(),
+            }),
+        ),
+        (
+            "answer",
+            Message::Answer(Answer::Body(Reply::Pong { now: at(1) }.encode())),
+        ),
+        (
+            "answer_failed",
+            Message::Answer(Answer::Failed(AskFailure::Unreachable("no route".into()))),
+        ),
+        (
+            "enroll_request",
+            Message::EnrollRequest(EnrollRequest::V1(EnrollRequestV1 {
+                token: [7; 32],
+                csr: vec![0x30, 0],
+                version: "0.1.0".into(),
+                host: "pi".into(),
+            })),
+        ),
+        (
+            "enrolled",
+            Message::EnrollAnswer(EnrollAnswer::V1(EnrolledV1 {
+                agent: Uuid::from_u128(1).into(),
+                site: Uuid::from_u128(2).into(),
+                tenant: Uuid::from_u128(3).into(),
+                chain: vec![vec![0x30, 0]],
+                authorities: vec![vec![0x30, 1, 0]],
+                site_key: [8; 32],
+                site_name: "Main site".into(),
+                cloud_name: "EasyISP".into(),
+                now: at(0),
+            })),
+        ),
+        (
+            "enroll_refused",
+            Message::EnrollAnswer(EnrollAnswer::Refused(EnrollRefusal::Token)),
+        ),
+    ]
+}
+
+fn downs() -> Vec<(&'static str, Down)> {
+    vec![
+        (
+            "subscriber_v1",
+            Down::Subscriber(SubscriberV1 {
+                customer: Uuid::from_u128(4).into(),
+                username: b"demo001".to_vec(),
+                password: vec![1, 2, 3],
+                connection: Connection::Pppoe,
+                standing: Standing::Active,
+                period_start: at(0),
+                paid_until: at(86_400),
+                funded_until: at(0),
+                package: Some(Uuid::from_u128(5).into()),
+                static_ip: Some(Ipv4Addr::new(10, 0, 0, 9)),
+                macs: vec![MAC],
+                devices: Some(5),
+                router: None,
+                rate_override: Some(RateOverride {
+                    rate: RateLimit::mbps(20, 20),
+                    until: Some(at(60)),
+                }),
+                account: 123_455,
+            }),
+        ),
+        (
+            "package_v1",
+            Down::Package(PackageV1 {
+                package: Uuid::from_u128(5).into(),
+                name: "Home 10".into(),
+                rate: RateLimit {
+                    up_kbps: 10_000,
+                    down_kbps: 10_000,
+                    burst: Some((15_000, 15_000)),
+                },
+                session_secs: Some(3600),
+                data_limit: Some(5 << 30),
+                devices: 2,
+                idle_secs: Some(900),
+                interim_secs: 300,
+                pool: Some("pool-pppoe".into()),
+            }),
+        ),
+        (
+            "router_v1",
+            Down::Router(RouterV1 {
+                router: Uuid::from_u128(6).into(),
+                name: "tower".into(),
+                address: IpAddr::V4(Ipv4Addr::new(192, 168, 88, 1)),
+                source: Network {
+                    address: IpAddr::V4(Ipv4Addr::new(192, 168, 88, 0)),
+                    prefix: 24,
+                },
+                secret: vec![1, 9],
+                previous_secret: Some(vec![1, 8]),
+                coa_port: 3799,
+                message_authenticator: MessageAuthenticator::Learn,
+                api: Some(RouterApiV1 {
+                    port: 8729,
+                    tls: true,
+                    user: "easyisp".into(),
+                    password: vec![1, 7],
+                }),
+            }),
+        ),
+        (
+            "policy_v1",
+            Down::Policy(PolicyV1 {
+                grace_secs: 3600,
+                refusal: Refusal::WalledGarden,
+                garden_list: "easyisp-expired".into(),
+                garden_rate: RateLimit::mbps(1, 1),
+                portal_url: None,
+                lease_until: Some(at(1)),
+                zone: "Africa/Nairobi".into(),
+                provider_name: "Demo ISP".into(),
+            }),
+        ),
+        (
+            "command_v1",
+            Down::Command(CommandV1 {
+                command: Uuid::from_u128(7).into(),
+                order: Order::Disconnect(Whom::Session {
+                    router: Uuid::from_u128(6).into(),
+                    session: b"81000001".to_vec(),
+                }),
+                issued: at(0),
+                expires: at(600),
+            }),
+        ),
+    ]
+}
+
+fn ups() -> Vec<(&'static str, Up)> {
+    vec![
+        (
+            "accounting_v1",
+            Up::Accounting(AccountingV1 {
+                router: Uuid::from_u128(6).into(),
+                session: b"81000001".to_vec(),
+                class: vec![5; 16],
+                status: AccountingStatus::Interim,
+                username: b"demo001".to_vec(),
+                customer: Some(Uuid::from_u128(4).into()),
+                framed_ip: Some(Ipv4Addr::new(10, 0, 0, 9)),
+                mac: Some(MAC),
+                at: at(300),
+                started: at(0),
+                session_secs: 300,
+                bytes_up: 1 << 33,
+                bytes_down: u64::MAX,
+                cause: None,
+            }),
+        ),
+        (
+            "login_v1",
+            Up::Login(LoginV1 {
+                at: at(0),
+                router: Uuid::from_u128(6).into(),
+                username: vec![0xff, 0x00],
+                customer: None,
+                mac: None,
+                outcome: LoginOutcome::Refused(Reason::Expired),
+            }),
+        ),
+        (
+            "command_result_v1",
+            Up::CommandResult(CommandResultV1 {
+                command: Uuid::from_u128(7).into(),
+                version: 300,
+                at: at(2),
+                outcome: CommandOutcome::Failed("the router did not answer".into()),
+            }),
+        ),
+        (
+            "heartbeat_v1",
+            Up::Heartbeat(HeartbeatV1 {
+                at: at(0),
+                version: "0.1.0".into(),
+                queue: 12,
+                sessions: 10,
+                clock_offset_millis: Some(-25),
+                unknown_sources: vec![(IpAddr::V4(Ipv4Addr::LOCALHOST), 3)],
+                secret_mismatches: vec![(Uuid::from_u128(6).into(), 1)],
+                unsigned_routers: vec![Uuid::from_u128(6).into()],
+                counters: vec![("auth_accepted".into(), 7)],
+            }),
+        ),
+    ]
+}
+
+fn questions() -> Vec<(&'static str, Question)> {
+    let router = Uuid::from_u128(6).into();
+    vec![
+        ("question_ping", Question::Ping),
+        (
+            "question_live_sessions",
+            Question::LiveSessions {
+                router: Some(router),
+            },
+        ),
+        (
+            "question_disconnect",
+            Question::Disconnect(Whom::Customer(Uuid::from_u128(4).into())),
+        ),
+        (
+            "question_test_connection",
+            Question::TestConnection { router },
+        ),
+    ]
+}
+
+fn replies() -> Vec<(&'static str, Reply)> {
+    vec![
+        ("reply_pong", Reply::Pong { now: at(0) }),
+        (
+            "reply_live_sessions",
+            Reply::LiveSessions(vec![LiveSessionV1 {
+                router: Uuid::from_u128(6).into(),
+                session: b"81000001".to_vec(),
+                username: b"demo001".to_vec(),
+                customer: Some(Uuid::from_u128(4).into()),
+                framed_ip: Some(Ipv4Addr::new(10, 0, 0, 9)),
+                mac: Some(MAC),
+                started: at(0),
+                seen: at(300),
+                bytes_up: 1,
+                bytes_down: 2,
+                hotspot: false,
+            }]),
+        ),
+        (
+            "reply_disconnected",
+            Reply::Disconnected {
+                ended: 1,
+                unconfirmed: 0,
+            },
+        ),
+        (
+            "reply_connection",
+            Reply::Connection(ConnectionV1 {
+                radius_seen: Some(at(0)),
+                coa: Some(true),
+                api: None,
+                millis: Some(3),
+                detail: "answers".into(),
+            }),
+        ),
+    ]
+}
+
+/// The stored bytes of `name`; written first where asked for.
+fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/vectors/wire")
+        .join(format!("{name}.hex"));
+    if std::env::var_os("EASYISP_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, format!("{}\n", hex::encode(bytes))).unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    hex::decode(text.trim()).unwrap()
+}
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(1_800_000_000 + secs)
+}
+
+const MAC: Mac = Mac::new([2, 0, 0, 0, 0, 1]);

@@ -1,0 +1,183 @@
+//! Live questions: each on a pipe of its own, with a deadline and an honest error.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::WireError;
+use super::down::Whom;
+use super::frame::{encode, take};
+use crate::id::{CustomerId, RouterId};
+use crate::net::Mac;
+use crate::time::Timestamp;
+
+/// A question as it travels: its body apart, so that one that is not understood can be answered so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// How long the asker waits, counted from arrival.
+    pub deadline_millis: u32,
+    /// A [`Question`] (cloud asks) or an [`AgentQuestion`] (agent asks).
+    pub body: Vec<u8>,
+}
+
+/// What the cloud asks an agent. New questions go at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// Are you there?
+    Ping,
+    /// Who is online at a router, as the router itself says; `None` = at all of them, as the agent knows.
+    LiveSessions {
+        /// The router.
+        router: Option<RouterId>,
+    },
+    /// End these sessions now, and say whether it happened.
+    Disconnect(Whom),
+    /// Can you reach this router, and does it take our secret?
+    TestConnection {
+        /// The router.
+        router: RouterId,
+    },
+}
+
+/// What an agent asks the cloud. New questions go at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AgentQuestion {
+    /// Are you there?
+    Ping,
+    /// A new certificate for this key, please: mine is half way through its life.
+    Renew {
+        /// A certificate signing request, DER.
+        csr: Vec<u8>,
+    },
+}
+
+/// An answer as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The question was answered; a [`Reply`] (to the cloud) or a [`CloudReply`] (to an agent).
+    Body(Vec<u8>),
+    /// It was not.
+    Failed(AskFailure),
+}
+
+/// What an agent answers. New answers go at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// To [`Question::Ping`].
+    Pong {
+        /// The agent's clock.
+        now: Timestamp,
+    },
+    /// To [`Question::LiveSessions`].
+    LiveSessions(Vec<LiveSessionV1>),
+    /// To [`Question::Disconnect`].
+    Disconnected {
+        /// Sessions that ended.
+        ended: u32,
+        /// Sessions whose router did not confirm it in time.
+        unconfirmed: u32,
+    },
+    /// To [`Question::TestConnection`].
+    Connection(ConnectionV1),
+}
+
+/// What the cloud answers. New answers go at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CloudReply {
+    /// To [`AgentQuestion::Ping`].
+    Pong {
+        /// The cloud's clock.
+        now: Timestamp,
+    },
+    /// To [`AgentQuestion::Renew`].
+    Certificate {
+        /// The chain, DER, the agent's own first.
+        chain: Vec<Vec<u8>>,
+    },
+}
+
+/// Why there is no answer. New reasons go at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum AskFailure {
+    /// This build does not know the question.
+    #[error("the other side does not know this question")]
+    NotUnderstood,
+    /// The time was up before there was an answer.
+    #[error("no answer in time")]
+    TimedOut,
+    /// What was asked about cannot be reached; a sentence for a person.
+    #[error("{0}")]
+    Unreachable(String),
+    /// What was asked about does not exist here.
+    #[error("not known at this site")]
+    NotFound,
+    /// Too many questions at once.
+    #[error("too many questions at once")]
+    Busy,
+    /// The answer is no; a sentence for a person.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Somebody online.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveSessionV1 {
+    /// The router.
+    pub router: RouterId,
+    /// Acct-Session-Id, octet for octet; empty where only the router's own list knows the session.
+    pub session: Vec<u8>,
+    /// User-Name, octet for octet.
+    pub username: Vec<u8>,
+    /// Who that is at this site.
+    pub customer: Option<CustomerId>,
+    /// Address.
+    pub framed_ip: Option<Ipv4Addr>,
+    /// Device.
+    pub mac: Option<Mac>,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it was last heard of.
+    pub seen: Timestamp,
+    /// From the subscriber, bytes.
+    pub bytes_up: u64,
+    /// To the subscriber, bytes.
+    pub bytes_down: u64,
+    /// Whether it is a hotspot session.
+    pub hotspot: bool,
+}
+
+/// How a router answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionV1 {
+    /// When it last sent a RADIUS request that verified.
+    pub radius_seen: Option<Timestamp>,
+    /// Whether it answered on its CoA port; `None` when it was not tried.
+    pub coa: Option<bool>,
+    /// Whether it let us in on its API; `None` when no API is set up.
+    pub api: Option<bool>,
+    /// Round trip, when anything answered.
+    pub millis: Option<u32>,
+    /// A sentence for a person.
+    pub detail: String,
+}
+
+/// The most octets a question or an answer may take.
+pub const QUESTION_CAP: usize = 256 * 1024;
+
+macro_rules! bodies {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// The bytes that travel.
+            pub fn encode(&self) -> Vec<u8> {
+                encode(self)
+            }
+
+            /// Reads what travelled; a variant of a later release is [`WireError::Broken`].
+            pub fn decode(body: &[u8]) -> Result<$name, WireError> {
+                take(body)
+            }
+        }
+    )*};
+}
+
+bodies! { Question AgentQuestion Reply CloudReply }

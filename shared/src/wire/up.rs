@@ -1,0 +1,297 @@
+//! What an agent reports: the bodies of outbox records.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::{encode, take};
+use super::{Lane, WireError};
+use crate::entitlement::Reason;
+use crate::id::{CommandId, CustomerId, RouterId};
+use crate::net::Mac;
+use crate::time::Timestamp;
+
+/// What an outbox record is about. The codes are on the wire and in both databases: they never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UpKind {
+    /// A session began, goes on or ended.
+    Accounting,
+    /// Somebody tried to log in.
+    Login,
+    /// What became of a command.
+    CommandResult,
+    /// How the agent is.
+    Heartbeat,
+}
+
+impl UpKind {
+    /// Every kind of this build.
+    pub const ALL: [UpKind; 4] = [
+        UpKind::Accounting,
+        UpKind::Login,
+        UpKind::CommandResult,
+        UpKind::Heartbeat,
+    ];
+
+    /// The number of this kind on the wire and in both databases.
+    pub const fn code(self) -> u16 {
+        match self {
+            UpKind::Accounting => 1,
+            UpKind::Login => 2,
+            UpKind::CommandResult => 3,
+            UpKind::Heartbeat => 4,
+        }
+    }
+
+    /// The kind with this number.
+    pub fn from_code(code: u16) -> Option<UpKind> {
+        UpKind::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// The lane that records of this kind travel in.
+    pub const fn lane(self) -> Lane {
+        match self {
+            UpKind::Accounting => Lane::Accounting,
+            UpKind::Login | UpKind::CommandResult => Lane::Results,
+            UpKind::Heartbeat => Lane::Metrics,
+        }
+    }
+}
+
+/// The decoded body of an outbox record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Up {
+    /// See [`AccountingV1`].
+    Accounting(AccountingV1),
+    /// See [`LoginV1`].
+    Login(LoginV1),
+    /// See [`CommandResultV1`].
+    CommandResult(CommandResultV1),
+    /// See [`HeartbeatV1`].
+    Heartbeat(HeartbeatV1),
+}
+
+impl Up {
+    /// The kind of the record that carries this body.
+    pub const fn kind(&self) -> UpKind {
+        match self {
+            Up::Accounting(_) => UpKind::Accounting,
+            Up::Login(_) => UpKind::Login,
+            Up::CommandResult(_) => UpKind::CommandResult,
+            Up::Heartbeat(_) => UpKind::Heartbeat,
+        }
+    }
+
+    /// The body's bytes, as they stand in the outbox and on the wire.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Up::Accounting(body) => encode(&Accounting::V1(body)),
+            Up::Login(body) => encode(&Login::V1(body)),
+            Up::CommandResult(body) => encode(&CommandResult::V1(body)),
+            Up::Heartbeat(body) => encode(&Heartbeat::V1(body)),
+        }
+    }
+
+    /// Reads a record's body.
+    ///
+    /// Reads untrusted bytes. Any error concerns this record alone: it goes to quarantine with its raw
+    /// bytes and the mark moves on.
+    pub fn decode(kind: u16, body: &[u8]) -> Result<Up, WireError> {
+        let known = UpKind::from_code(kind).ok_or(WireError::UnknownKind(kind))?;
+        Ok(match known {
+            UpKind::Accounting => {
+                let Accounting::V1(body) = take(body)?;
+                Up::Accounting(body)
+            }
+            UpKind::Login => {
+                let Login::V1(body) = take(body)?;
+                Up::Login(body)
+            }
+            UpKind::CommandResult => {
+                let CommandResult::V1(body) = take(body)?;
+                Up::CommandResult(body)
+            }
+            UpKind::Heartbeat => {
+                let Heartbeat::V1(body) = take(body)?;
+                Up::Heartbeat(body)
+            }
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum Accounting<T = AccountingV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Login<T = LoginV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum CommandResult<T = CommandResultV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Heartbeat<T = HeartbeatV1> {
+    V1(T),
+}
+
+/// The state of one session as its router told it: cumulative, so that repeats and overtaking are harmless.
+///
+/// Sessions are merged by (tenant, router, `session`, `class`), whichever of a site's agents sent them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountingV1 {
+    /// The router that told it.
+    pub router: RouterId,
+    /// Acct-Session-Id, octet for octet.
+    pub session: Vec<u8>,
+    /// The cookie given at accept and echoed in Class; empty when the router did not echo it.
+    pub class: Vec<u8>,
+    /// What happened.
+    pub status: AccountingStatus,
+    /// User-Name, octet for octet.
+    pub username: Vec<u8>,
+    /// Who that is at this site; `None` for a name the site does not know.
+    pub customer: Option<CustomerId>,
+    /// Framed-IP-Address.
+    pub framed_ip: Option<Ipv4Addr>,
+    /// Calling-Station-Id, when it is a hardware address.
+    pub mac: Option<Mac>,
+    /// When this state held (the event, not its arrival).
+    pub at: Timestamp,
+    /// When the session began: event time less session time.
+    pub started: Timestamp,
+    /// Acct-Session-Time, seconds.
+    pub session_secs: u32,
+    /// From the subscriber, bytes, gigawords included.
+    pub bytes_up: u64,
+    /// To the subscriber, bytes, gigawords included.
+    pub bytes_down: u64,
+    /// Acct-Terminate-Cause (RFC 2866 §5.10) of a stop; `None` where the router gave none.
+    pub cause: Option<u32>,
+}
+
+/// What happened to a session. New ones go at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AccountingStatus {
+    /// It began.
+    Start,
+    /// It goes on.
+    Interim,
+    /// It ended, says the router.
+    Stop,
+    /// It ended unseen: the router restarted, or no longer lists it. `at` is when it was last seen.
+    Lost,
+}
+
+/// One attempt to log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginV1 {
+    /// When.
+    pub at: Timestamp,
+    /// At which router.
+    pub router: RouterId,
+    /// User-Name, octet for octet.
+    pub username: Vec<u8>,
+    /// Who that is at this site.
+    pub customer: Option<CustomerId>,
+    /// Calling-Station-Id, when it is a hardware address.
+    pub mac: Option<Mac>,
+    /// What came of it.
+    pub outcome: LoginOutcome,
+}
+
+/// What came of an attempt to log in. New ones go at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LoginOutcome {
+    /// Let in.
+    Accepted,
+    /// Let into the walled garden, for this reason.
+    Garden(Reason),
+    /// The password was right, but the answer is no.
+    Refused(Reason),
+    /// Nobody of that name here.
+    UnknownUser,
+    /// A wrong password.
+    WrongPassword,
+    /// The site's lease from the cloud ran out.
+    LeaseOver,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandResultV1 {
+    /// The command.
+    pub command: CommandId,
+    /// The feed version that carried it.
+    pub version: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What came of it.
+    pub outcome: CommandOutcome,
+}
+
+/// What came of a command. New ones go at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommandOutcome {
+    /// Done, and seen to be done, for so many sessions.
+    Done {
+        /// Sessions it took effect on.
+        sessions: u32,
+    },
+    /// There was nothing to do it to.
+    NothingThere,
+    /// It arrived after it expired.
+    TooLate,
+    /// The router could not be brought to it; a sentence for a person.
+    Failed(String),
+}
+
+/// How the agent is, about once a minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatV1 {
+    /// When.
+    pub at: Timestamp,
+    /// Build version.
+    pub version: String,
+    /// Outbox records not acknowledged.
+    pub queue: u64,
+    /// Sessions open.
+    pub sessions: u32,
+    /// The box's clock less the cloud's, milliseconds; `None` while it is not known.
+    pub clock_offset_millis: Option<i64>,
+    /// Sources that are no router of this site, the loudest first, at most 16.
+    pub unknown_sources: Vec<(IpAddr, u64)>,
+    /// Routers whose requests did not verify, and how many since start.
+    pub secret_mismatches: Vec<(RouterId, u64)>,
+    /// Routers that send no Message-Authenticator.
+    pub unsigned_routers: Vec<RouterId>,
+    /// Other counters since start, by name; at most 64.
+    pub counters: Vec<(String, u64)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_own_code() {
+        for kind in UpKind::ALL {
+            assert_eq!(UpKind::from_code(kind.code()), Some(kind));
+        }
+        assert_eq!(UpKind::from_code(0), None);
+    }
+
+    /// D7, D10: a shape of a later release is one broken record, not a broken batch.
+    #[test]
+    fn a_second_shape_is_broken_and_a_new_kind_unknown() {
+        assert_eq!(
+            Up::decode(UpKind::Accounting.code(), &[1]),
+            Err(WireError::Broken)
+        );
+        assert_eq!(Up::decode(77, &[]), Err(WireError::UnknownKind(77)));
+    }
+}
