@@ -5,6 +5,7 @@
 //! changes that agents must know is collected with [`Tx::changed`] and written to their feeds at
 //! [`Tx::commit`].
 
+pub mod cluster;
 mod feed;
 mod migrations;
 mod tx;
