@@ -5,25 +5,11 @@ use std::future::Future;
 use std::pin::Pin;
 
 use easyisp_shared::id::SiteId;
+/// What a feed row is about.
+pub use easyisp_shared::wire::DownKind as Kind;
 use uuid::Uuid;
 
 use super::Tx;
-
-/// What a feed row is about. The numbers are on the wire and never change.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(i16)]
-pub enum Kind {
-    /// How a site treats its subscribers.
-    Policy = 1,
-    /// A router.
-    Router = 2,
-    /// A package.
-    Package = 3,
-    /// A subscriber.
-    Subscriber = 4,
-    /// Something an operator wants done.
-    Command = 5,
-}
 
 /// The state of one thing as one site must know it.
 #[derive(Clone, Debug)]
@@ -84,12 +70,17 @@ pub(super) async fn write(
         }
     }
     let (kinds, ids): (Vec<i16>, Vec<Uuid>) =
-        changed.iter().map(|(kind, id)| (*kind as i16, *id)).unzip();
+        changed.iter().map(|(kind, id)| (code(*kind), *id)).unzip();
     let sites = lock_counters(tx, &rows.sites, &kinds, &ids).await?;
     if !sites.is_empty() {
         write_rows(tx, &sites, &kinds, &ids, &rows).await?;
     }
     Ok(sites)
+}
+
+/// A kind's number as PostgreSQL keeps it.
+fn code(kind: Kind) -> i16 {
+    i16::try_from(kind.code()).expect("kinds are few")
 }
 
 #[derive(Default)]
@@ -102,7 +93,7 @@ struct Rows {
 
 impl Rows {
     fn push(&mut self, kind: Kind, projection: Projection) {
-        self.kinds.push(kind as i16);
+        self.kinds.push(code(kind));
         self.ids.push(projection.id);
         self.sites.push(projection.site);
         self.bodies.push(projection.body);
