@@ -16,35 +16,35 @@ use crate::time::Timestamp;
 /// What a feed record is about. The codes are on the wire and in both databases: they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DownKind {
-    /// A customer as the site needs him.
-    Subscriber,
-    /// What customers buy.
-    Package,
-    /// A router of the site.
-    Router,
     /// How the site treats its subscribers; one row, its id is the site's.
     Policy,
+    /// A router of the site.
+    Router,
+    /// What customers buy.
+    Package,
+    /// A customer as the site needs him.
+    Subscriber,
     /// Something to be done once.
     Command,
 }
 
 impl DownKind {
-    /// Every kind of this build.
+    /// Every kind of this build, in the order of their codes: what others refer to comes first.
     pub const ALL: [DownKind; 5] = [
-        DownKind::Subscriber,
-        DownKind::Package,
-        DownKind::Router,
         DownKind::Policy,
+        DownKind::Router,
+        DownKind::Package,
+        DownKind::Subscriber,
         DownKind::Command,
     ];
 
     /// The number of this kind on the wire and in both databases.
     pub const fn code(self) -> u16 {
         match self {
-            DownKind::Subscriber => 1,
-            DownKind::Package => 2,
-            DownKind::Router => 3,
-            DownKind::Policy => 4,
+            DownKind::Policy => 1,
+            DownKind::Router => 2,
+            DownKind::Package => 3,
+            DownKind::Subscriber => 4,
             DownKind::Command => 5,
         }
     }

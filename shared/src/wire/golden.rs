@@ -146,10 +146,15 @@ fn messages() -> Vec<(&'static str, Message)> {
             Message::FeedAck(FeedAck::NeedSnapshot),
         ),
         (
+            "feed_holds",
+            Message::FeedAck(FeedAck::Holds { generation: 4 }),
+        ),
+        (
             "up",
             Message::Up(UpBatch {
                 outbox: Uuid::from_u128(1),
                 lane: Lane::Accounting,
+                after: 70_000,
                 records: vec![UpRecord {
                     kind: 1,
                     sequence: 70_001,

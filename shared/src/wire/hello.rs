@@ -115,29 +115,36 @@ impl RefusalReason {
     }
 }
 
-/// State up to a version is stored at the site.
+/// What an agent says on the sync pipe after its hello.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FeedAck {
-    /// First shape.
+    /// State up to here is stored at the site.
     V1 {
         /// The agent's cursor.
         cursor: u64,
     },
     /// The feed does not fit what is stored (cursor, or a digest that differs): send a snapshot.
     NeedSnapshot,
+    /// The generation offered in the welcome is synced to disk: it counts from here on.
+    Holds {
+        /// The generation.
+        generation: u64,
+    },
 }
 
 /// Reports up to a mark are stored in the cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpAck {
-    /// First shape.
+    /// The mark of the lane now. Below the batch's own end, the batch did not follow what is stored
+    /// here: go back to the mark.
     V1 {
         /// The lane, by [`Lane::code`].
         lane: u8,
         /// Everything up to this sequence is stored.
         mark: u64,
     },
-    /// The cloud could not store the batch now; send it again after a while.
+    /// The cloud could not store the batch now, nor will it take what follows it on this pipe: open
+    /// another after a while.
     Later {
         /// The lane, by [`Lane::code`].
         lane: u8,

@@ -66,6 +66,9 @@ pub struct UpBatch {
     pub outbox: Uuid,
     /// Which of the outbox's lanes this is.
     pub lane: Lane,
+    /// The sequence this batch follows. The cloud applies it only where its mark is at least this, so
+    /// that a batch that got lost is never jumped over.
+    pub after: u64,
     /// The records, their sequences rising; the acknowledged mark is the last one's.
     pub records: Vec<UpRecord>,
 }
@@ -218,6 +221,7 @@ impl UpBatch {
     pub fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.outbox.as_bytes());
         out.push(self.lane.code());
+        put_number(out, self.after);
         put_number(out, self.records.len() as u64);
         for record in &self.records {
             put_number(out, u64::from(record.kind));
@@ -229,14 +233,15 @@ impl UpBatch {
 
     /// Reads a batch that fills `input` to its end.
     ///
-    /// Reads untrusted bytes: an empty batch, a sequence of 0 or one that does not rise is an error.
+    /// Reads untrusted bytes: an empty batch, or a sequence that does not rise from `after`, is an error.
     pub fn read(input: &[u8]) -> Result<UpBatch, WireError> {
         let (outbox, rest) = split_id(input)?;
         let (lane, rest) = split_octet(rest)?;
         let lane = Lane::from_code(lane).ok_or(WireError::Broken)?;
+        let (after, rest) = split_number(rest)?;
         let (count, mut rest) = split_number(rest)?;
         let mut records = Vec::new();
-        let mut before = 0;
+        let mut before = after;
         for _ in 0..bounded(count)? {
             let (kind, tail) = split_kind(rest)?;
             let (sequence, tail) = split_number(tail)?;
@@ -259,6 +264,7 @@ impl UpBatch {
         Ok(UpBatch {
             outbox,
             lane,
+            after,
             records,
         })
     }
@@ -366,6 +372,7 @@ mod tests {
         let mut batch = UpBatch {
             outbox: Uuid::from_u128(7),
             lane: Lane::Results,
+            after: 2,
             records: vec![record(3), record(5)],
         };
         let bytes = |batch: &UpBatch| {
