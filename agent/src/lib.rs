@@ -2,3 +2,4 @@
 
 pub mod sessions;
 pub mod store;
+pub mod sync;
