@@ -1,5 +1,6 @@
 //! The agent: a box beside the router that keeps deciding correctly with the cloud gone for days.
 
+pub mod radius;
 pub mod sessions;
 pub mod store;
 pub mod sync;
