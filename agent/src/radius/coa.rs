@@ -210,7 +210,10 @@ impl Exchange {
             return None;
         }
         self.wait = vary((self.wait * 2).min(LONGEST_WAIT), jitter);
-        self.resend_at = now + self.wait;
+        self.resend_at = match now + self.wait {
+            at if at + FIRST_WAIT <= self.ends_at => at,
+            _ => self.ends_at, // a copy so late could not be answered in time
+        };
         Some(Action::Resend)
     }
 
