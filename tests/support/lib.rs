@@ -3,6 +3,7 @@
 //! [`scenario`] holds the words in which it is scripted.
 
 pub mod mpesa;
+pub mod operator;
 pub mod outside;
 pub mod scenario;
 pub mod sms;
