@@ -2,6 +2,7 @@
 //!
 //! [`scenario`] holds the words in which it is scripted.
 
+pub mod database;
 pub mod mpesa;
 pub mod operator;
 pub mod outside;
