@@ -269,6 +269,8 @@ fn vary(wait: Duration, jitter: u8) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

@@ -54,3 +54,6 @@ pub use secret::Secret;
 pub use verify::{
     Proof, Refused, SigningPolicy, VerifiedAccess, VerifiedAccounting, VerifiedStatus,
 };
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,8 @@ pub fn reveal(hidden: &[u8], request: &Authenticator, secret: &Secret) -> Option
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     /// RFC 3079 §3.5.3.

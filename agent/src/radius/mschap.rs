@@ -171,6 +171,8 @@ const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     /// RFC 2759 §9.2, the values of RFC 3079 §3.5.3 too.

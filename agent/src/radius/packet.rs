@@ -227,6 +227,8 @@ fn split_attribute(input: &[u8]) -> Result<(Attribute<'_>, &[u8]), Malformed> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

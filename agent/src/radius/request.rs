@@ -402,6 +402,8 @@ fn keep_address(slot: &mut Option<Ipv4Addr>, attribute: Attribute<'_>) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
     use crate::radius::{Secret, client};
 

@@ -241,6 +241,8 @@ fn check_signature(
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
     use crate::radius::builder::{Builder, Signature};
 
