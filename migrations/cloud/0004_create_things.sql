@@ -139,12 +139,8 @@ create table customers (
     house_number      text,
     installation_fee  bigint not null default 0 check (installation_fee >= 0),
     total_spent       bigint not null default 0,
-    -- bytes of the current period, and what the last session showed
-    bytes_used        bigint not null default 0 check (bytes_used >= 0),
+    -- when the current period of service began: usage before it does not count; null = none yet
     bytes_used_since  timestamptz,
-    last_ip           text,
-    last_mac          text,
-    last_seen_at      timestamptz,
     version           bigint not null default 1,
     created_at        timestamptz not null,
     updated_at        timestamptz not null,
@@ -162,6 +158,22 @@ create index on customers (tenant_id, phone_hash) where deleted_at is null;
 create index on customers (tenant_id, package_id) where deleted_at is null;
 create index on customers (tenant_id, router_id) where deleted_at is null;
 create index on customers (tenant_id, paid_until) where deleted_at is null;
+
+-- What a customer's sessions showed. Apart from customers because it changes with every accounting
+-- record: narrow rows, and the money path never waits for a batch of them. The bytes count from
+-- `since`; they are nothing once customers.bytes_used_since is another.
+create table customer_usage (
+    tenant_id     uuid not null,
+    customer_id   uuid not null,
+    since         timestamptz,
+    bytes_up      bigint not null default 0 check (bytes_up >= 0),
+    bytes_down    bigint not null default 0 check (bytes_down >= 0),
+    last_ip       text,
+    last_mac      text,
+    last_seen_at  timestamptz not null,
+    primary key (tenant_id, customer_id),
+    foreign key (tenant_id, customer_id) references customers (tenant_id, id)
+) with (fillfactor = 60);
 
 -- One time online. Key: router, Acct-Session-Id and the random cookie sent in Class.
 create table sessions (
@@ -186,7 +198,7 @@ create table sessions (
     terminate_cause  text,
     primary key (tenant_id, id),
     unique (tenant_id, router_id, acct_session_id, cookie)
-);
+) with (fillfactor = 70);
 create index on sessions (tenant_id, customer_id, started_at desc);
 create index on sessions (tenant_id, started_at desc);
 create index session_open on sessions (tenant_id, router_id) where status <> 'COMPLETED';

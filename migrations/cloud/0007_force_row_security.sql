@@ -25,7 +25,7 @@ grant select, insert on accounts, entries, transfers, chain, audit, periods to e
 grant delete on accounts to easyisp_app;
 grant select, insert, update on
     tenants, tenant_keys, counts, operators, wallets, day_totals,
-    sites, agents, routers, packages, customers, sessions, messages,
+    sites, agents, routers, packages, customers, customer_usage, sessions, messages,
     gateways, intents, payments,
     site_counters, commands, uplink_marks
     to easyisp_app;

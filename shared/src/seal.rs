@@ -4,6 +4,8 @@
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::entropy::Entropy;
@@ -31,7 +33,22 @@ impl SealKey {
     /// Seals `secret` for one `place` (for example `tenant/customer/password`): version octet, nonce,
     /// ciphertext and tag, 41 octets longer than the secret.
     pub fn seal(&self, place: &[u8], secret: &[u8], entropy: &Entropy) -> Vec<u8> {
-        let nonce: [u8; NONCE] = entropy.bytes();
+        self.seal_with(entropy.bytes(), place, secret)
+    }
+
+    /// Seals so that the same secret at the same place gives the same bytes: for states that are
+    /// compared in their sealed form. Whoever sees two of them learns whether they are equal.
+    ///
+    /// The nonce is a keyed hash of place and secret (the construction of RFC 5297, with HMAC-SHA-256
+    /// cut to 192 bits), so it repeats only where everything repeats.
+    pub fn seal_same(&self, place: &[u8], secret: &[u8]) -> Vec<u8> {
+        let subkey = self.hash(&[b"easyisp seal nonce"]);
+        let hash = SealKey(subkey).hash(&[&(place.len() as u64).to_be_bytes(), place, secret]);
+        let (nonce, _) = hash.split_first_chunk().expect("32 is over 24");
+        self.seal_with(*nonce, place, secret)
+    }
+
+    fn seal_with(&self, nonce: [u8; NONCE], place: &[u8], secret: &[u8]) -> Vec<u8> {
         let sealed = self
             .cipher()
             .encrypt(
@@ -65,6 +82,14 @@ impl SealKey {
             )
             .map(Zeroizing::new)
             .map_err(|_| CannotOpen)
+    }
+
+    fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any key length is fine");
+        for part in parts {
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
@@ -102,6 +127,17 @@ mod tests {
             SealKey::generate(&entropy).open(b"here", &sealed),
             Err(CannotOpen)
         );
+    }
+
+    #[test]
+    fn the_same_secret_at_the_same_place_gives_the_same_bytes() {
+        let key = SealKey::generate(&Entropy::seeded(3));
+        let sealed = key.seal_same(b"here", b"secret");
+
+        assert_eq!(sealed, key.seal_same(b"here", b"secret"));
+        assert_ne!(sealed, key.seal_same(b"here", b"secre"));
+        assert_ne!(sealed[1..25], key.seal_same(b"her", b"esecret")[1..25]);
+        assert_eq!(key.open(b"here", &sealed).unwrap().as_slice(), b"secret");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use easyisp_shared::id::SiteId;
 /// What a feed row is about.
@@ -26,9 +27,15 @@ pub struct Projection {
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Reads the present state of some things of one kind. A thing without a projection is gone from every
-/// site, and from a site it moved away from.
-pub type Projector =
-    for<'a> fn(&'a mut Tx, &'a [Uuid]) -> BoxFuture<'a, sqlx::Result<Vec<Projection>>>;
+/// site, and from a site it moved away from. It may hold what encoding needs, such as keys.
+///
+/// The same state must encode to the same bytes, so that a later projection can be compared with the
+/// feed: secrets are sealed with [`easyisp_shared::seal::SealKey::seal_same`].
+pub type Projector = Arc<
+    dyn for<'a> Fn(&'a mut Tx, &'a [Uuid]) -> BoxFuture<'a, sqlx::Result<Vec<Projection>>>
+        + Send
+        + Sync,
+>;
 
 /// Which function projects which kind; filled once, where the application is put together.
 #[derive(Clone, Default)]
