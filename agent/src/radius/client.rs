@@ -181,6 +181,37 @@ pub fn read_answer<'a>(
     Ok(answer)
 }
 
+/// Judges a CoA- or Disconnect-Request as a router does (RFC 5176 §2.3, §3.4).
+pub fn read_order<'a>(datagram: &'a [u8], secret: &Secret) -> Result<Packet<'a>, NotTheAnswer> {
+    let order = Packet::parse(datagram)?;
+    match order.code() {
+        Some(Code::CoaRequest | Code::DisconnectRequest) => {}
+        Some(_) | None => return Err(Refused::WrongCode.into()),
+    }
+    check_answer(&order, &[0; 16], secret)?;
+    Ok(order)
+}
+
+/// A router's answer to a CoA- or Disconnect-Request: done, or refused with an Error-Cause.
+pub fn answer_order(
+    order: &Packet<'_>,
+    refusal: Option<u32>,
+    secret: &Secret,
+) -> Result<Vec<u8>, DoesNotFit> {
+    let disconnect = order.code() == Some(Code::DisconnectRequest);
+    let code = match (disconnect, refusal) {
+        (true, None) => Code::DisconnectAck,
+        (true, Some(_)) => Code::DisconnectNak,
+        (false, None) => Code::CoaAck,
+        (false, Some(_)) => Code::CoaNak,
+    };
+    let mut answer = Builder::new(Vec::new(), code, order.identifier(), Signature::None);
+    if let Some(cause) = refusal {
+        answer.push_number(attribute::ERROR_CAUSE, cause)?;
+    }
+    Ok(answer.sign_answer(order.authenticator(), secret))
+}
+
 /// Whether an Accept proves to an MS-CHAPv2 subscriber that the server knows the password.
 pub fn proves_password(
     accept: &Packet<'_>,

@@ -28,6 +28,7 @@
 //! }
 //! ```
 
+pub mod accounting;
 pub mod builder;
 pub mod chap;
 pub mod client;
@@ -44,12 +45,13 @@ pub mod request;
 pub mod secret;
 pub mod verify;
 
+pub use accounting::{AccountingRequest, AccountingStatus};
 pub use dictionary::Code;
 pub use packet::{Malformed, Packet};
 pub use password::{Authenticated, KnownPassword, PasswordError};
 pub use reply::{Accept, Port, Reject, accounting_response, status_response};
 pub use reply_cache::{Begin, ReplyCache, Slot};
-pub use request::{AccessRequest, AccountingRequest, AccountingStatus, Credential, Service};
+pub use request::{AccessRequest, Credential, Service};
 pub use secret::Secret;
 pub use verify::{
     Proof, Refused, SigningPolicy, VerifiedAccess, VerifiedAccounting, VerifiedStatus,

@@ -6,7 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use zeroize::Zeroizing;
 
-/// A shared secret. It cannot be printed, and its octets are wiped when dropped.
+/// A shared secret. It cannot be printed, and its octets are wiped when dropped (the keyed HMAC
+/// state, from which they cannot be had back, is not).
 #[derive(Clone)]
 pub struct Secret {
     octets: Zeroizing<Vec<u8>>,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::builder::Signature;
 use super::client::{self, Login, Method, NotTheAnswer};
-use super::dictionary::{attribute, microsoft, mikrotik};
+use super::dictionary::{ErrorCause, attribute, microsoft, mikrotik};
 use super::mppe::MppeKeys;
 use super::mschap::NtHash;
 use super::reply::{MAX_SESSION_SECS, MsChapError, MsChapReason, MsChapV2Grant};
@@ -239,6 +239,23 @@ fn a_failed_ms_chap_login_is_told_why() {
         answer.first_vendor(microsoft::VENDOR, microsoft::CHAP_ERROR),
         Some(&b"\x09E=649 R=0 C=ABABABABABABABABABABABABABABABAB V=3"[..])
     );
+}
+
+#[test]
+fn a_router_knows_our_order_and_we_know_its_answer() {
+    let mut exchange = given_disconnect();
+    let bytes = exchange.datagram().to_vec();
+    let order = client::read_order(&bytes, &secret()).unwrap();
+    assert!(client::read_order(&bytes, &Secret::new(b"other")).is_err());
+
+    let refused = client::answer_order(&order, Some(503), &secret()).unwrap();
+    assert_eq!(
+        exchange.on_reply(exchange.router(), &refused),
+        Ok(coa::Outcome::Nak(Some(ErrorCause::SessionNotFound)))
+    );
+    let done = client::answer_order(&order, None, &secret()).unwrap();
+    let judged = exchange.on_reply(exchange.router(), &done);
+    assert_eq!(judged, Ok(coa::Outcome::Acked));
 }
 
 /// The `radius` crate reads what we write and writes what we read, where it is right.
