@@ -45,6 +45,13 @@ create table sessions (
 
 create index sessions_closed on sessions (closed_at) where closed_at is not null;
 
+-- Bytes of the present paid period, over all sessions of a customer whose package has a data limit.
+create table usage (
+    customer     blob    primary key check (length(customer) = 16),
+    period_start integer not null,
+    bytes        integer not null
+) strict, without rowid;
+
 -- Small facts that must survive a power cut, such as the latest time known to have passed.
 create table marks (
     name  text    primary key,

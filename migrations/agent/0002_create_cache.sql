@@ -2,7 +2,7 @@
 
 create table feed (
     kind    integer not null,
-    id      blob    not null,
+    id      blob    not null check (length(id) = 16),
     version integer not null,
     body    blob    not null,
     primary key (kind, id)

@@ -2,9 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -168,6 +168,15 @@ impl Clock {
         }
     }
 
+    /// How long something has run, from a start nobody should ask about: a stepped system clock does
+    /// not move it. A test clock counts its own time.
+    pub fn monotonic(&self) -> Duration {
+        match &self.test {
+            Some(_) => self.now().since(Timestamp::default()),
+            None => START.elapsed(),
+        }
+    }
+
     /// Moves a test clock forward and wakes who waits for it.
     ///
     /// # Panics
@@ -213,6 +222,8 @@ impl Clock {
         self.sleep_until(self.now().plus(duration)).await;
     }
 }
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 fn system_now() -> Timestamp {
     match SystemTime::now().duration_since(UNIX_EPOCH) {

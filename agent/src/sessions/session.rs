@@ -96,3 +96,19 @@ impl Service {
         }
     }
 }
+
+/// What a customer used in one paid period, over all his sessions (B8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Which period.
+    pub period_start: Timestamp,
+    /// Bytes, both directions together.
+    pub bytes: u64,
+}
+
+impl Session {
+    /// Bytes of both directions.
+    pub fn bytes(&self) -> u64 {
+        self.bytes_in.saturating_add(self.bytes_out)
+    }
+}

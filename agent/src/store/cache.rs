@@ -1,21 +1,10 @@
 //! SQL on the cache: the same bytes the cloud holds for this site, and how far they reach.
 
+use easyisp_shared::wire::DownRecord;
 use rusqlite::{Connection, OptionalExtension, Transaction};
+use uuid::Uuid;
 
 use super::{StoreError, open};
-
-/// One thing the cloud says: its present state, or that it is gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedRow {
-    /// What kind of thing.
-    pub kind: u16,
-    /// Which one.
-    pub id: Vec<u8>,
-    /// The cloud's version of it.
-    pub version: u64,
-    /// The encoded state; `None` is a tombstone.
-    pub body: Option<Vec<u8>>,
-}
 
 /// A snapshot that waits to replace the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +30,9 @@ impl Cache {
     /// A row whose version is not newer than the one held changes nothing, so batches may repeat.
     pub fn apply(
         &mut self,
-        rows: Vec<FeedRow>,
+        rows: Vec<DownRecord>,
         marks: &[(&str, &[u8])],
-    ) -> Result<Vec<FeedRow>, StoreError> {
+    ) -> Result<Vec<DownRecord>, StoreError> {
         let tx = open::begin(&mut self.connection)?;
         let mut changed = Vec::with_capacity(rows.len());
         for row in rows {
@@ -59,7 +48,7 @@ impl Cache {
     }
 
     /// Keeps a chunk of a snapshot aside. Nothing is in force until [`Cache::replace`].
-    pub fn stage(&mut self, position: Snapshot, rows: &[FeedRow]) -> Result<(), StoreError> {
+    pub fn stage(&mut self, position: Snapshot, rows: &[DownRecord]) -> Result<(), StoreError> {
         let tx = open::begin(&mut self.connection)?;
         if position == Snapshot::First {
             tx.execute("delete from staged", [])?;
@@ -69,7 +58,7 @@ impl Cache {
         )?;
         for row in rows {
             if let Some(body) = &row.body {
-                insert.execute((row.kind, &row.id, row.version, body))?;
+                insert.execute((row.kind, row.id.as_bytes(), row.version, body))?;
             }
         }
         drop(insert);
@@ -80,7 +69,7 @@ impl Cache {
     /// Makes the staged snapshot the feed, as a replacement: what it does not name is gone (D4).
     ///
     /// One transaction; returns only the rows that differ from what was held.
-    pub fn replace(&mut self, marks: &[(&str, &[u8])]) -> Result<Vec<FeedRow>, StoreError> {
+    pub fn replace(&mut self, marks: &[(&str, &[u8])]) -> Result<Vec<DownRecord>, StoreError> {
         let tx = open::begin(&mut self.connection)?;
         let mut changed = read(
             &tx,
@@ -112,7 +101,7 @@ impl Cache {
     }
 
     /// Calls `each` for every row held, in the order of kind and id.
-    pub fn for_each(&self, mut each: impl FnMut(FeedRow)) -> Result<(), StoreError> {
+    pub fn for_each(&self, mut each: impl FnMut(DownRecord)) -> Result<(), StoreError> {
         let mut query = self
             .connection
             .prepare("select kind, id, version, body from feed order by kind, id")?;
@@ -134,7 +123,7 @@ impl Cache {
 }
 
 /// Writes or removes one row unless a newer version is held; says whether something changed.
-fn put(tx: &Transaction<'_>, row: &FeedRow) -> rusqlite::Result<bool> {
+fn put(tx: &Transaction<'_>, row: &DownRecord) -> rusqlite::Result<bool> {
     let changed = match &row.body {
         Some(body) => tx
             .prepare_cached(
@@ -143,10 +132,10 @@ fn put(tx: &Transaction<'_>, row: &FeedRow) -> rusqlite::Result<bool> {
                     set version = excluded.version, body = excluded.body
                   where excluded.version > feed.version",
             )?
-            .execute((row.kind, &row.id, row.version, body))?,
+            .execute((row.kind, row.id.as_bytes(), row.version, body))?,
         None => tx
             .prepare_cached("delete from feed where kind = ?1 and id = ?2 and version < ?3")?
-            .execute((row.kind, &row.id, row.version))?,
+            .execute((row.kind, row.id.as_bytes(), row.version))?,
     };
     Ok(changed > 0)
 }
@@ -160,16 +149,16 @@ fn put_mark(tx: &Transaction<'_>, name: &str, value: &[u8]) -> rusqlite::Result<
     Ok(())
 }
 
-fn read(tx: &Transaction<'_>, sql: &'static str) -> rusqlite::Result<Vec<FeedRow>> {
+fn read(tx: &Transaction<'_>, sql: &'static str) -> rusqlite::Result<Vec<DownRecord>> {
     tx.prepare_cached(sql)?
         .query_map([], |row| feed_row(row))?
         .collect()
 }
 
-fn feed_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<FeedRow> {
-    Ok(FeedRow {
+fn feed_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<DownRecord> {
+    Ok(DownRecord {
         kind: row.get(0)?,
-        id: row.get(1)?,
+        id: Uuid::from_bytes(row.get(1)?),
         version: row.get(2)?,
         body: row.get(3)?,
     })

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
+use easyisp_shared::id::CustomerId;
 use easyisp_shared::time::Timestamp;
 
 use super::Record;
-use crate::sessions::Session;
+use crate::sessions::{Session, Usage};
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,21 +21,31 @@ pub enum Committed {
 /// Called once from the accounting thread when a write's fate is known: it must not block.
 pub type Done = Box<dyn FnOnce(Committed) + Send>;
 
-/// A session and the record that tells the cloud of it, written together or not at all.
+/// Everything one report changes, written together or not at all.
 pub struct Write {
-    /// The session's new state, when there is one.
-    pub session: Option<Session>,
-    /// What the cloud is told.
-    pub record: Option<Record>,
+    /// The sessions and records; most reports change one of each.
+    pub changes: Vec<Change>,
     /// What is shed first when the disk cannot follow.
     pub urgency: Urgency,
     /// Told when the write is durable, or is not.
     pub done: Done,
 }
 
+/// One step of a write.
+pub enum Change {
+    /// A session's new state over the one before.
+    Session(Box<Session>),
+    /// What a customer used in the present period.
+    Usage(CustomerId, Usage),
+    /// What the cloud is told.
+    Record(Record),
+}
+
 /// What is shed first when the disk cannot follow. The router repeats what it gets no answer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
+    /// The log of a login: worth keeping while there is room.
+    Log,
     /// An interim update: the next one says the same and more.
     Interim,
     /// A start or stop, a redemption, a result.
@@ -43,7 +54,7 @@ pub enum Urgency {
 
 /// Work for the accounting thread.
 pub enum Job {
-    /// A session and its record.
+    /// Sessions and records.
     Write(Write),
     /// The cloud has everything of a lane up to this sequence.
     Acknowledge {
@@ -57,7 +68,7 @@ pub enum Job {
     /// A small fact by name.
     Mark {
         /// Its name.
-        name: &'static str,
+        name: String,
         /// Its value.
         value: i64,
     },
@@ -153,6 +164,10 @@ impl Queue {
 /// well inside the shortest router time-out (300 ms); interims leave the last quarter to the rest.
 fn room(job: &Job) -> usize {
     match job {
+        Job::Write(Write {
+            urgency: Urgency::Log,
+            ..
+        }) => CAPACITY / 4,
         Job::Write(Write {
             urgency: Urgency::Interim,
             ..

@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use easyisp_shared::entropy::Entropy;
 
-pub use cache::{Cache, FeedRow, Snapshot};
+pub use cache::{Cache, Snapshot};
 pub use error::StoreError;
-pub use group::{Committed, Done, Job, Refused, Urgency, Write};
+pub use group::{Change, Committed, Done, Job, Refused, Urgency, Write};
 pub use open::{Durability, Pragmas};
 pub use outbox::{Outbox, OutboxId, OutboxStats};
 pub use reader::OutboxReader;

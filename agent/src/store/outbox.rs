@@ -12,7 +12,7 @@ use easyisp_shared::entropy::Entropy;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tracing::error;
 
-use super::group::{Committed, Done, Job, Queue, Refused, Urgency, Write};
+use super::group::{Change, Committed, Done, Job, Queue, Refused, Urgency, Write};
 use super::{StoreError, open, records, sessions};
 
 /// The random name of an outbox file: a sequence means nothing without it.
@@ -32,6 +32,7 @@ struct Counters {
     commits: AtomicU64,
     writes: AtomicU64,
     failed: AtomicU64,
+    shed_logs: AtomicU64,
     shed_interims: AtomicU64,
     shed_others: AtomicU64,
 }
@@ -45,6 +46,8 @@ pub struct OutboxStats {
     pub writes: u64,
     /// Writes whose transaction failed.
     pub failed: u64,
+    /// Login records refused because too much waited.
+    pub shed_logs: u64,
     /// Interims refused because too much waited.
     pub shed_interims: u64,
     /// Other jobs refused because too much waited.
@@ -93,6 +96,10 @@ impl Outbox {
     pub fn submit(&self, job: Job) -> Result<(), Refused> {
         let shed = match &job {
             Job::Write(Write {
+                urgency: Urgency::Log,
+                ..
+            }) => &self.counters.shed_logs,
+            Job::Write(Write {
                 urgency: Urgency::Interim,
                 ..
             }) => &self.counters.shed_interims,
@@ -118,6 +125,7 @@ impl Outbox {
             commits: count(&self.counters.commits),
             writes: count(&self.counters.writes),
             failed: count(&self.counters.failed),
+            shed_logs: count(&self.counters.shed_logs),
             shed_interims: count(&self.counters.shed_interims),
             shed_others: count(&self.counters.shed_others),
             waiting: self.queue.len(),
@@ -195,17 +203,10 @@ impl Writer {
 
 fn perform(tx: &Transaction<'_>, job: &Job, next: &mut BTreeMap<u8, u64>) -> rusqlite::Result<()> {
     match job {
-        Job::Write(write) => {
-            if let Some(session) = &write.session {
-                sessions::put(tx, session)?;
-            }
-            if let Some(record) = &write.record {
-                let seq = next.entry(record.lane).or_insert(1);
-                records::insert(tx, *seq, record)?;
-                *seq += 1;
-            }
-            Ok(())
-        }
+        Job::Write(write) => write
+            .changes
+            .iter()
+            .try_for_each(|change| put(tx, change, next)),
         Job::Acknowledge { lane, seq, .. } => {
             // A cloud that claims more than was written (a restored card) must not make holes.
             let written = next.get(lane).map_or(0, |next| next - 1);
@@ -223,14 +224,31 @@ fn perform(tx: &Transaction<'_>, job: &Job, next: &mut BTreeMap<u8, u64>) -> rus
     }
 }
 
+fn put(
+    tx: &Transaction<'_>,
+    change: &Change,
+    next: &mut BTreeMap<u8, u64>,
+) -> rusqlite::Result<()> {
+    match change {
+        Change::Session(session) => sessions::put(tx, session),
+        Change::Usage(customer, usage) => sessions::put_usage(tx, *customer, *usage),
+        Change::Record(record) => {
+            let seq = next.entry(record.lane).or_insert(1);
+            records::insert(tx, *seq, record)?;
+            *seq += 1;
+            Ok(())
+        }
+    }
+}
+
 fn has_record(job: &Job) -> bool {
-    matches!(
-        job,
-        Job::Write(Write {
-            record: Some(_),
-            ..
-        })
-    )
+    match job {
+        Job::Write(write) => write
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::Record(_))),
+        Job::Acknowledge { .. } | Job::Mark { .. } | Job::Prune { .. } => false,
+    }
 }
 
 fn into_done(job: Job) -> Option<Done> {

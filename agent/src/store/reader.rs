@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
+use easyisp_shared::id::CustomerId;
 use easyisp_shared::time::Timestamp;
 use rusqlite::Connection;
 
 use super::open::{self, Pragmas};
 use super::records::Kept;
 use super::{StoreError, outbox, records, sessions};
-use crate::sessions::Session;
+use crate::sessions::{Session, Usage};
 
 /// A read-only connection to `outbox.db`. Calls block on the disk: not for the RADIUS path.
 pub struct OutboxReader {
@@ -47,6 +48,11 @@ impl OutboxReader {
     /// Every open session, and those closed at `since` or later.
     pub fn sessions(&self, since: Timestamp) -> Result<Vec<Session>, StoreError> {
         Ok(sessions::since(&self.lock(), since)?)
+    }
+
+    /// What every customer with a data limit used in his period.
+    pub fn usage(&self) -> Result<Vec<(CustomerId, Usage)>, StoreError> {
+        Ok(sessions::usage(&self.lock())?)
     }
 
     /// A small fact by name.

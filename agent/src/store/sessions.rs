@@ -7,7 +7,7 @@ use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, Row, Transaction};
 
-use crate::sessions::{Cause, Closed, Service, Session, SessionKey};
+use crate::sessions::{Cause, Closed, Service, Session, SessionKey, Usage};
 
 /// Writes what is known of a session over what was known before.
 pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<()> {
@@ -74,6 +74,35 @@ pub(super) fn prune(
                    from sessions where closed_at < ?1 limit ?2)",
     )?
     .execute((before, most))
+}
+
+/// Writes what a customer used in the present period.
+pub(super) fn put_usage(
+    tx: &Transaction<'_>,
+    customer: CustomerId,
+    usage: Usage,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert into usage (customer, period_start, bytes) values (?1, ?2, ?3)
+             on conflict (customer) do update
+            set period_start = excluded.period_start, bytes = excluded.bytes",
+    )?
+    .execute((customer.as_bytes(), usage.period_start, usage.bytes))?;
+    Ok(())
+}
+
+/// What every customer with a data limit used in the period known last.
+pub(super) fn usage(connection: &Connection) -> rusqlite::Result<Vec<(CustomerId, Usage)>> {
+    connection
+        .prepare("select customer, period_start, bytes from usage")?
+        .query_map([], |row| {
+            let usage = Usage {
+                period_start: row.get(1)?,
+                bytes: row.get(2)?,
+            };
+            Ok((CustomerId(uuid::Uuid::from_bytes(row.get(0)?)), usage))
+        })?
+        .collect()
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Session> {

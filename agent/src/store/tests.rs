@@ -4,6 +4,7 @@ use std::sync::mpsc;
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::DownRecord;
 use rusqlite::Connection;
 
 use super::*;
@@ -182,8 +183,7 @@ fn a_full_queue_sheds_interims_before_anything_else() {
     let queue = group::Queue::new();
     let job = |urgency| {
         Job::Write(Write {
-            session: None,
-            record: None,
+            changes: Vec::new(),
             urgency,
             done: Box::new(|_| {}),
         })
@@ -216,7 +216,10 @@ fn a_session_survives_with_every_field() {
     };
     submit(&store.outbox, Some(full.clone()), None);
 
-    assert_eq!(store.reader.sessions(at(90)).unwrap(), [full]);
+    assert_eq!(
+        store.reader.sessions(at(90)).unwrap(),
+        std::slice::from_ref(&full)
+    );
     assert_eq!(store.reader.sessions(at(91)).unwrap(), []);
     close(store);
 }
@@ -249,9 +252,12 @@ fn write(outbox: &Outbox, body: &[u8]) -> Committed {
 fn submit(outbox: &Outbox, session: Option<Session>, record: Option<Record>) -> Committed {
     let (done, answer) = mpsc::channel();
     let done: Done = Box::new(move |committed| done.send(committed).unwrap());
+    let session = session.map(|session| Change::Session(Box::new(session)));
     let write = Write {
-        session,
-        record,
+        changes: session
+            .into_iter()
+            .chain(record.map(Change::Record))
+            .collect(),
         urgency: Urgency::Kept,
         done,
     };
@@ -294,16 +300,16 @@ fn session(name: &[u8]) -> Session {
     }
 }
 
-fn row(id: u8, version: u64, body: Option<&[u8]>) -> FeedRow {
-    FeedRow {
+fn row(id: u8, version: u64, body: Option<&[u8]>) -> DownRecord {
+    DownRecord {
         kind: 1,
-        id: vec![id],
+        id: uuid::Uuid::from_u128(id.into()),
         version,
         body: body.map(<[u8]>::to_vec),
     }
 }
 
-fn held(cache: &Cache) -> Vec<FeedRow> {
+fn held(cache: &Cache) -> Vec<DownRecord> {
     let mut rows = Vec::new();
     cache.for_each(|row| rows.push(row)).unwrap();
     rows

@@ -1,0 +1,363 @@
+//! What a report does to a session. Every order of arrival, with repeats and losses, gives one end.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use easyisp_shared::id::CustomerId;
+use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
+
+use super::{Cause, Closed, Service, Session, SessionKey};
+
+/// What a router says of one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Which session.
+    pub key: SessionKey,
+    /// What happened.
+    pub event: Event,
+    /// Whose, when the name is known here.
+    pub customer: Option<CustomerId>,
+    /// User-Name.
+    pub username: Box<[u8]>,
+    /// PPP or hotspot.
+    pub service: Service,
+    /// The device.
+    pub mac: Option<Mac>,
+    /// The subscriber's address.
+    pub framed_ip: Option<Ipv4Addr>,
+    /// NAS-Port-Id.
+    pub port: Box<[u8]>,
+    /// When it happened; see [`event_time`].
+    pub at: Timestamp,
+    /// Acct-Session-Time.
+    pub secs: u32,
+    /// Cumulative bytes from the subscriber.
+    pub bytes_in: u64,
+    /// Cumulative bytes to the subscriber.
+    pub bytes_out: u64,
+}
+
+/// What happened to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It began.
+    Start,
+    /// It goes on.
+    Interim,
+    /// It ended, with the router's Acct-Terminate-Cause (0 when it gave none).
+    Stop(u32),
+}
+
+/// The session after a report. Any report makes a session, whatever was lost before it (B3).
+///
+/// Counters and times only move forward (B5, B6, B7): each is the largest told, the start the
+/// earliest. What the router ended stays ended; what was given up as lost lives again when it is heard
+/// of later than it was given up (B10).
+pub fn merge(known: Option<&Session>, report: &Report) -> Session {
+    let Some(known) = known else {
+        return begin(report);
+    };
+    let newer = report.at >= known.seen_at;
+    Session {
+        key: known.key.clone(),
+        customer: known.customer.or(report.customer),
+        username: known.username.clone(),
+        service: known.service,
+        mac: newest(newer, known.mac, report.mac),
+        framed_ip: newest(newer, known.framed_ip, report.framed_ip),
+        port: if newer && !report.port.is_empty() {
+            report.port.clone()
+        } else {
+            known.port.clone()
+        },
+        started_at: known.started_at.min(started(report)),
+        seen_at: known.seen_at.max(report.at),
+        secs: known.secs.max(report.secs),
+        bytes_in: known.bytes_in.max(counter(report.bytes_in)),
+        bytes_out: known.bytes_out.max(counter(report.bytes_out)),
+        closed: closed(known, report),
+    }
+}
+
+/// A session that nobody will end: closed when it was last heard of, never at "now" (B4).
+pub fn lose(session: &Session) -> Session {
+    Session {
+        closed: Some(Closed {
+            at: session.seen_at,
+            cause: Cause::Lost,
+        }),
+        ..session.clone()
+    }
+}
+
+/// When an event happened: the router's own stamp when its clock agrees with ours within five
+/// minutes, else the arrival less the time the router says it has been trying.
+pub fn event_time(stamp_unix: Option<u32>, delay_secs: u32, arrived: Timestamp) -> Timestamp {
+    let guess = arrived.minus(Duration::from_secs(u64::from(
+        delay_secs.min(MAX_DELAY_SECS),
+    )));
+    stamp_unix
+        .map(|unix| Timestamp::from_secs(i64::from(unix)))
+        .filter(|stamp| stamp.since(guess).max(guess.since(*stamp)) <= CLOCKS_AGREE)
+        .unwrap_or(guess)
+}
+
+/// Whether a session that just began on a router proves that `old` is over: the router restarted,
+/// or the same device began anew on the same router without ending the old one (B4).
+///
+/// RouterOS makes Acct-Session-Id of two digits for the service, one that moves at each boot, and five
+/// for the session.
+pub fn proves_over(begun: &Session, old: &Session) -> bool {
+    if begun.key == old.key
+        || begun.key.router != old.key.router
+        || old.closed.is_some()
+        || old.started_at > begun.started_at
+    {
+        return false;
+    }
+    let same_device = old.username == begun.username
+        && match (old.mac, begun.mac) {
+            (Some(old), Some(begun)) => old == begun,
+            (None, _) | (_, None) => !old.port.is_empty() && old.port == begun.port,
+        };
+    same_device || restarted_between(&begun.key, &old.key)
+}
+
+fn restarted_between(begun: &SessionKey, old: &SessionKey) -> bool {
+    match (boot(&begun.acct_session_id), boot(&old.acct_session_id)) {
+        (Some((service, boot)), Some((old_service, old_boot))) => {
+            service == old_service && boot != old_boot
+        }
+        (None, _) | (_, None) => false,
+    }
+}
+
+/// The service and boot digits of a RouterOS session id such as `80100014`.
+pub(super) fn boot(acct_session_id: &[u8]) -> Option<([u8; 2], u8)> {
+    match acct_session_id {
+        [b'8', service, boot, rest @ ..]
+            if rest.len() == 5 && acct_session_id.iter().all(u8::is_ascii_hexdigit) =>
+        {
+            Some(([b'8', *service], boot.to_ascii_lowercase()))
+        }
+        _ => None, // octets from the network
+    }
+}
+
+fn begin(report: &Report) -> Session {
+    Session {
+        key: report.key.clone(),
+        customer: report.customer,
+        username: report.username.clone(),
+        service: report.service,
+        mac: report.mac,
+        framed_ip: report.framed_ip,
+        port: report.port.clone(),
+        started_at: started(report),
+        seen_at: report.at,
+        secs: report.secs,
+        bytes_in: counter(report.bytes_in),
+        bytes_out: counter(report.bytes_out),
+        closed: stop(report),
+    }
+}
+
+fn started(report: &Report) -> Timestamp {
+    report.at.minus(Duration::from_secs(u64::from(report.secs)))
+}
+
+fn stop(report: &Report) -> Option<Closed> {
+    match report.event {
+        Event::Stop(cause) => Some(Closed {
+            at: report.at,
+            cause: Cause::Router(cause),
+        }),
+        Event::Start | Event::Interim => None,
+    }
+}
+
+fn closed(known: &Session, report: &Report) -> Option<Closed> {
+    match (known.closed, stop(report)) {
+        (None, told) => told,
+        (Some(held), Some(told)) => Some(match (held.cause, told.cause) {
+            (Cause::Router(_), Cause::Router(_)) if held.at <= told.at => held,
+            (Cause::Router(_) | Cause::Lost, Cause::Router(_) | Cause::Lost) => told,
+        }),
+        (Some(held), None) => match held.cause {
+            Cause::Router(_) => Some(held),
+            Cause::Lost => (report.at <= held.at).then_some(held),
+        },
+    }
+}
+
+fn newest<T>(newer: bool, known: Option<T>, told: Option<T>) -> Option<T> {
+    if newer {
+        told.or(known)
+    } else {
+        known.or(told)
+    }
+}
+
+/// SQLite's integer ends at 8 EiB; no subscriber reaches that, a forged packet may.
+fn counter(bytes: u64) -> u64 {
+    bytes.min(i64::MAX as u64)
+}
+
+const CLOCKS_AGREE: Duration = Duration::from_secs(300);
+/// A router keeps trying for seconds; a day is already nonsense.
+const MAX_DELAY_SECS: u32 = 86_400;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use easyisp_shared::id::RouterId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn key(id: &[u8]) -> SessionKey {
+        SessionKey {
+            router: RouterId(uuid::Uuid::from_u128(1)),
+            acct_session_id: id.into(),
+            class: Box::default(),
+        }
+    }
+
+    fn report(event: Event, at_secs: i64, secs: u32, bytes: u64) -> Report {
+        Report {
+            key: key(b"81000001"),
+            event,
+            customer: None,
+            username: b"demo001".as_slice().into(),
+            service: Service::Ppp,
+            mac: Some(Mac::new([1; 6])),
+            framed_ip: None,
+            port: b"ether1".as_slice().into(),
+            at: at(at_secs),
+            secs,
+            bytes_in: bytes,
+            bytes_out: bytes.saturating_mul(2),
+        }
+    }
+
+    fn fold<'a>(reports: impl IntoIterator<Item = &'a Report>) -> Session {
+        let mut session = None;
+        for report in reports {
+            session = Some(merge(session.as_ref(), report));
+        }
+        session.unwrap()
+    }
+
+    fn a_life() -> Vec<Report> {
+        vec![
+            report(Event::Start, 1000, 0, 0),
+            report(Event::Interim, 1300, 300, 5 << 30),
+            report(Event::Interim, 1600, 600, 17 << 40),
+            report(Event::Stop(1), 1700, 700, (17 << 40) + 1),
+        ]
+    }
+
+    proptest! {
+        /// B5 B6: however reports are shuffled and repeated, the end is the same as in order.
+        #[test]
+        fn every_order_and_repeat_gives_the_state_of_the_ordered_one(
+            order in prop::collection::vec(0..4usize, 0..12)
+        ) {
+            let life = a_life();
+            let shuffled: Vec<&Report> = order.iter().map(|index| &life[*index]).chain(&life).collect();
+            prop_assert_eq!(fold(shuffled), fold(&life));
+        }
+
+        /// V7: no prefix of any history shows a counter falling.
+        #[test]
+        fn counters_never_fall(order in prop::collection::vec(0..4usize, 1..20)) {
+            let life = a_life();
+            let mut session: Option<Session> = None;
+            for index in order {
+                let next = merge(session.as_ref(), &life[index]);
+                if let Some(before) = session {
+                    prop_assert!(next.bytes_in >= before.bytes_in && next.secs >= before.secs);
+                }
+                session = Some(next);
+            }
+        }
+    }
+
+    /// B3: a lost Start costs nothing.
+    #[test]
+    fn an_interim_alone_makes_the_session_with_its_true_start() {
+        let session = merge(None, &report(Event::Interim, 1300, 300, 7));
+        assert_eq!((session.started_at, session.closed), (at(1000), None));
+        assert_eq!((session.bytes_in, session.bytes_out), (7, 14));
+    }
+
+    #[test]
+    fn what_was_lost_lives_again_and_what_was_ended_does_not() {
+        let life = a_life();
+        let lost = lose(&fold(&life[..2]));
+        assert_eq!(lost.closed.unwrap().at, at(1300));
+
+        assert!(merge(Some(&lost), &life[1]).closed.is_some());
+        assert!(merge(Some(&lost), &life[2]).closed.is_none());
+        let ended = merge(Some(&lost), &life[3]);
+        assert_eq!(ended.closed.unwrap().cause, Cause::Router(1));
+        assert!(merge(Some(&ended), &life[2]).closed.is_some());
+    }
+
+    /// B4: a restarted router's sessions are over, a neighbour's and a later one's are not.
+    #[test]
+    fn a_new_boot_digit_or_the_same_device_proves_an_old_session_over() {
+        let session = |id: &[u8], name: &[u8], mac, start| Session {
+            key: key(id),
+            username: name.into(),
+            mac: Some(Mac::new([mac; 6])),
+            ..merge(None, &report(Event::Start, start, 0, 0))
+        };
+        let old = session(b"81000007", b"demo002", 2, 1000);
+
+        assert!(proves_over(
+            &session(b"81100001", b"demo001", 1, 2000),
+            &old
+        ));
+        assert!(proves_over(
+            &session(b"81000009", b"demo002", 2, 2000),
+            &old
+        ));
+        assert!(!proves_over(
+            &session(b"81000009", b"demo002", 3, 2000),
+            &old
+        ));
+        assert!(!proves_over(
+            &session(b"80100009", b"demo003", 3, 2000),
+            &old
+        ));
+        assert!(!proves_over(
+            &session(b"81100001", b"demo001", 1, 500),
+            &old
+        ));
+        assert!(!proves_over(
+            &session(b"x1100001", b"demo001", 1, 2000),
+            &old
+        ));
+    }
+
+    #[test]
+    fn a_router_with_a_wrong_clock_does_not_move_events() {
+        let now = at(1_000_000);
+        assert_eq!(event_time(Some(1_000_000 - 20), 0, now), at(1_000_000 - 20));
+        assert_eq!(event_time(Some(5), 30, now), at(1_000_000 - 30));
+        assert_eq!(event_time(None, u32::MAX, now), at(1_000_000 - 86_400));
+    }
+
+    #[test]
+    fn a_counter_beyond_every_file_is_cut() {
+        let session = merge(None, &report(Event::Interim, 10, 1, u64::MAX / 2));
+        assert_eq!(session.bytes_out, i64::MAX as u64);
+    }
+}
