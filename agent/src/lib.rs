@@ -2,5 +2,6 @@
 
 pub mod radius;
 pub mod sessions;
+pub mod site;
 pub mod store;
 pub mod sync;

@@ -222,7 +222,8 @@ impl Index {
         let before = known.map_or(0, |online| online.session.bytes());
         let begins = known.is_none() && merged.closed.is_none();
 
-        let usage = metered.map(|metered| self.count(metered, merged.bytes().saturating_sub(before)));
+        let usage =
+            metered.map(|metered| self.count(metered, merged.bytes().saturating_sub(before)));
         let mut changes = if begins {
             self.end_ghosts(&merged)
         } else {

@@ -1,0 +1,133 @@
+//! One router of the site: where it speaks from, and what proves that it is the one.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use easyisp_shared::id::RouterId;
+use easyisp_shared::seal::SealKey;
+use easyisp_shared::wire::DownKind;
+use easyisp_shared::wire::down::{MessageAuthenticator, RouterV1, secret_place};
+use ipnet::IpNet;
+use tracing::warn;
+
+use crate::radius::{Secret, SigningPolicy};
+
+/// A router. Replaced as a whole when the cloud says something new of it; what was learned stays.
+pub struct Router {
+    /// Its id.
+    pub id: RouterId,
+    /// Its name.
+    pub name: String,
+    /// Where CoA goes.
+    pub address: IpAddr,
+    /// Where its requests come from.
+    pub source: IpNet,
+    /// Its secrets: the present one and, during a rotation, the one before.
+    pub secrets: Vec<Arc<Secret>>,
+    /// Where it takes CoA and Disconnect.
+    pub coa_port: u16,
+    policy: MessageAuthenticator,
+    signs: AtomicBool,
+    unsigned: AtomicBool,
+    mismatches: AtomicU64,
+}
+
+/// What was learned of a router's signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signing {
+    /// It was seen to send a valid Message-Authenticator.
+    pub signs: bool,
+    /// It was seen to send none: its standing warning.
+    pub unsigned: bool,
+    /// Requests that did not verify under its secret.
+    pub mismatches: u64,
+}
+
+impl Router {
+    /// Opens the secrets of a row; `None` when the row cannot be used, which is told once.
+    pub fn open(row: RouterV1, key: &SealKey) -> Option<Router> {
+        let id = row.router;
+        let Some(source) = row.source.to_ipnet() else {
+            warn!(router.id = %id, "Router {} has an impossible source network", row.name);
+            return None;
+        };
+        let open = |field, sealed: &[u8]| {
+            let secret = key.open(&secret_place(DownKind::Router, id.0, field), sealed);
+            if secret.is_err() {
+                warn!(router.id = %id, "Cannot open the secret of router {}", row.name);
+            }
+            secret.ok().map(|clear| Arc::new(Secret::new(&clear)))
+        };
+        let present = open("secret", &row.secret);
+        let previous = row.previous_secret.as_ref();
+        let previous = previous.and_then(|sealed| open("previous", sealed));
+        Some(Router {
+            id,
+            secrets: present.into_iter().chain(previous).collect(),
+            name: row.name,
+            address: row.address,
+            source: source.trunc(),
+            coa_port: row.coa_port,
+            policy: row.message_authenticator,
+            signs: AtomicBool::new(false),
+            unsigned: AtomicBool::new(false),
+            mismatches: AtomicU64::new(0),
+        })
+    }
+
+    /// What its Access-Requests must carry (A1).
+    pub fn signing_policy(&self) -> SigningPolicy {
+        match self.policy {
+            MessageAuthenticator::Require => SigningPolicy::Require,
+            MessageAuthenticator::Learn => SigningPolicy::Learn {
+                signs: self.signs.load(Ordering::Relaxed),
+            },
+        }
+    }
+
+    /// Where CoA and Disconnect go.
+    pub fn coa_address(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.coa_port)
+    }
+
+    /// Notes a valid Message-Authenticator; whether it is the first.
+    pub fn note_signed(&self) -> bool {
+        !self.signs.load(Ordering::Relaxed) && !self.signs.swap(true, Ordering::Relaxed)
+    }
+
+    /// Notes a request without one.
+    pub fn note_unsigned(&self) {
+        self.unsigned.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a request that did not verify (A5).
+    pub fn note_mismatch(&self) {
+        self.mismatches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was learned so far.
+    pub fn signing(&self) -> Signing {
+        Signing {
+            signs: self.signs.load(Ordering::Relaxed),
+            unsigned: self.unsigned.load(Ordering::Relaxed),
+            mismatches: self.mismatches.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes over what was learned before this row, or before a restart.
+    pub fn inherit(&self, learned: Option<Signing>) {
+        if let Some(learned) = learned {
+            self.signs.fetch_or(learned.signs, Ordering::Relaxed);
+            self.unsigned.fetch_or(learned.unsigned, Ordering::Relaxed);
+            let counted = &self.mismatches;
+            counted.fetch_add(learned.mismatches, Ordering::Relaxed);
+        }
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Router({} {})", self.id, self.name)
+    }
+}

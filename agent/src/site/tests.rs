@@ -1,0 +1,214 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use easyisp_shared::entitlement::{Answer, Reason};
+use easyisp_shared::entropy::Entropy;
+
+use super::description::{Description, customer_id, package_id, router_id};
+use super::*;
+
+#[test]
+fn a_described_site_decides() {
+    let (site, _) = given_site();
+    let verdict = |name: &[u8]| {
+        let subscriber = site.subscriber(name).unwrap();
+        site.verdict(&subscriber, &Live::default(), at(500))
+    };
+    assert_eq!(verdict(b"demo001").answer, Answer::Accept);
+    assert_eq!(verdict(b"demo021").reason, Reason::Expired);
+    assert!(site.subscriber(b"nobody").is_none());
+}
+
+#[test]
+fn a_row_that_cannot_be_read_changes_nothing() {
+    let (site, rows) = given_site();
+    for mut row in rows {
+        row.body = Some(vec![0xFF; 3]);
+        assert_eq!(site.apply(&row), Touched::Nobody);
+        row.kind = 999;
+        assert_eq!(site.apply(&row), Touched::Nobody);
+    }
+    assert_eq!(site.subscriber_count(), 2);
+}
+
+#[test]
+fn a_renamed_subscriber_is_found_under_the_new_name_only() {
+    let (site, _) = given_site();
+    let mut row = subscriber_row(&site, b"demo001");
+    row.username = b"renamed".to_vec();
+    put(&site, Down::Subscriber(row), customer_id("demo001").0);
+
+    assert!(site.subscriber(b"demo001").is_none());
+    assert_eq!(
+        site.subscriber(b"renamed").unwrap().id,
+        customer_id("demo001")
+    );
+
+    site.apply(&DownRecord {
+        kind: DownKind::Subscriber.code(),
+        id: customer_id("demo001").0,
+        version: 9,
+        body: None,
+    });
+    assert!(site.subscriber(b"renamed").is_none());
+}
+
+/// The old holder of a name leaves after the new one came: the name stays with the new one.
+#[test]
+fn a_name_passed_on_survives_its_old_holder() {
+    let (site, _) = given_site();
+    let mut row = subscriber_row(&site, b"demo021");
+    row.username = b"demo001".to_vec();
+    put(&site, Down::Subscriber(row), customer_id("demo021").0);
+    site.apply(&DownRecord {
+        kind: DownKind::Subscriber.code(),
+        id: customer_id("demo001").0,
+        version: 9,
+        body: None,
+    });
+    assert_eq!(
+        site.subscriber(b"demo001").unwrap().id,
+        customer_id("demo021")
+    );
+}
+
+#[test]
+fn only_another_password_says_so() {
+    let (site, rows) = given_site();
+    let id = customer_id("demo001");
+    let row = rows.iter().find(|row| row.id == id.0).unwrap();
+    let touched = |password| Touched::Customer {
+        customer: id,
+        password,
+    };
+    assert_eq!(site.apply(row), touched(PasswordChange::Same));
+
+    let mut other = subscriber_row(&site, b"demo001");
+    other.password = vec![1, 2, 3];
+    let body = Some(Down::Subscriber(other).encode());
+    let changed = DownRecord {
+        body,
+        ..row.clone()
+    };
+    assert_eq!(site.apply(&changed), touched(PasswordChange::Changed));
+    assert!(site.subscriber(b"demo001").unwrap().password.is_none());
+}
+
+#[test]
+fn a_package_edit_reaches_everybody_on_it() {
+    let (site, rows) = given_site();
+    let id = package_id("basic");
+    let row = rows.iter().find(|row| row.id == id.0).unwrap();
+    let Ok(Down::Package(mut package)) = Down::decode(row.kind, row.body.as_ref().unwrap()) else {
+        panic!("a package row holds a package");
+    };
+    package.rate = easyisp_shared::net::RateLimit::mbps(50, 50);
+    assert_eq!(
+        put(&site, Down::Package(package), id.0),
+        Touched::Package(id)
+    );
+
+    let subscriber = site.subscriber(b"demo001").unwrap();
+    let verdict = site.verdict(&subscriber, &Live::default(), at(500));
+    assert_eq!(verdict.rate.unwrap().to_mikrotik(), "50M/50M");
+}
+
+/// G6: a lease that ran out takes what was not paid, and nothing that was.
+#[test]
+fn past_the_lease_only_paid_time_counts() {
+    let (site, _) = given_site();
+    let policy = site.policy().row.clone().unwrap();
+    let strict = PolicyV1 {
+        lease_until: Some(at(900)),
+        grace_secs: 10_000,
+        ..policy
+    };
+    put(&site, Down::Policy(strict), Uuid::nil());
+    let reason = |now| {
+        let subscriber = site.subscriber(b"demo001").unwrap();
+        site.verdict(&subscriber, &Live::default(), at(now)).reason
+    };
+    assert_eq!(reason(899), Reason::Entitled);
+    assert_eq!(reason(950), Reason::Entitled);
+    assert_eq!(reason(1000), Reason::Expired);
+}
+
+#[test]
+fn a_router_is_known_by_source_and_adopted_by_proof() {
+    let (site, _) = given_site();
+    let (home, moved): (IpAddr, IpAddr) = ([10, 1, 0, 7].into(), [192, 168, 9, 9].into());
+    let abroad: IpAddr = [8, 8, 8, 8].into();
+    assert!(site.knows_source(home) && !site.knows_source(moved));
+
+    assert!(site.adopt(moved, |_| None::<()>).is_none());
+    assert!(
+        site.adopt(abroad, |_| Some(())).is_none(),
+        "outside the site's ranges"
+    );
+    let (router, ()) = site.adopt(moved, |_| Some(())).unwrap();
+    assert_eq!(router.id, router_id("tower"));
+    assert!(site.knows_source(moved));
+}
+
+/// D1: nothing but the site's own state is asked, however long the cloud is away.
+#[test]
+fn a_site_decides_for_as_long_as_it_stands_alone() {
+    let (site, _) = given_site();
+    let subscriber = site.subscriber(b"demo001").unwrap();
+    let decide = |now| site.verdict(&subscriber, &Live::default(), now).answer;
+    assert_eq!(decide(at(999)), Answer::Accept);
+    assert_eq!(
+        decide(at(1000).plus(Duration::from_secs(72 * 3600))),
+        Answer::Reject
+    );
+}
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
+
+fn given_site() -> (Site, Vec<DownRecord>) {
+    let description: Description = serde_json::from_str(
+        r#"{
+            "packages": [{"name": "basic", "up_kbps": 10000, "down_kbps": 10000, "devices": 5}],
+            "routers": [{"name": "tower", "address": "10.1.0.1", "source": "10.1.0.0/24",
+                         "secret": "demo-secret", "coa_port": 3799}],
+            "subscribers": [
+                {"username": "demo001", "password": "demo001", "package": "basic",
+                 "paid_until": "1970-01-01T00:16:40Z"},
+                {"username": "demo021", "password": "demo021", "package": "basic",
+                 "paid_until": "1970-01-01T00:00:00Z"}
+            ]
+        }"#,
+    )
+    .unwrap();
+    let key = SealKey::new([7; 32]);
+    let ranges = Ranges::new(vec!["192.168.0.0/16".parse().unwrap()]);
+    let site = Site::new(key.clone(), ranges);
+    let rows = description.rows(&key, &Entropy::seeded(1), 1);
+    for row in &rows {
+        site.apply(row);
+    }
+    (site, rows)
+}
+
+fn put(site: &Site, down: Down, id: Uuid) -> Touched {
+    site.apply(&DownRecord {
+        kind: down.kind().code(),
+        id,
+        version: 2,
+        body: Some(down.encode()),
+    })
+}
+
+/// The row of a subscriber of [`given_site`], to be changed.
+fn subscriber_row(site: &Site, username: &[u8]) -> easyisp_shared::wire::down::SubscriberV1 {
+    let (_, rows) = given_site();
+    let id = site.subscriber(username).unwrap().id;
+    let row = rows.iter().find(|row| row.id == id.0).unwrap();
+    match Down::decode(row.kind, row.body.as_ref().unwrap()) {
+        Ok(Down::Subscriber(row)) => row,
+        other => panic!("not a subscriber: {other:?}"),
+    }
+}

@@ -1,0 +1,227 @@
+//! What time it is for decisions: never before the floor, never moved by a clock nobody vouches for.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use easyisp_shared::time::{Clock, Timestamp};
+
+/// The clock of a site's decisions. Stored instants use it too, so that they agree with them.
+pub struct SiteClock {
+    clock: Clock,
+    keeper: Mutex<TimeKeeper>,
+}
+
+impl SiteClock {
+    /// Starts from the system's clock and the latest instant known to have passed, if any (F1).
+    pub fn start(clock: Clock, high_mark: Option<Timestamp>) -> SiteClock {
+        let keeper = TimeKeeper::start(clock.now(), clock.monotonic(), high_mark);
+        SiteClock {
+            clock,
+            keeper: Mutex::new(keeper),
+        }
+    }
+
+    /// The instant to decide at.
+    pub fn now(&self) -> Timestamp {
+        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        self.keeper().now(wall, monotonic)
+    }
+
+    /// A reading that never goes back.
+    pub fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// Whether expiry may be believed to the second.
+    pub fn trusted(&self) -> bool {
+        self.keeper().trusted()
+    }
+
+    /// This box's clock less the cloud's; `None` while the cloud has not said.
+    pub fn offset_millis(&self) -> Option<i64> {
+        self.keeper().offset_millis
+    }
+
+    /// The cloud told its time over the authenticated link.
+    pub fn on_cloud_time(&self, cloud: Timestamp) {
+        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        self.keeper().on_cloud_time(cloud, wall, monotonic);
+    }
+
+    /// Waits until [`SiteClock::now`] may show `at`. It may return early: look again.
+    pub async fn sleep_until(&self, at: Timestamp) {
+        let rest = at.since(self.now());
+        self.clock.sleep(rest).await;
+    }
+
+    /// Waits for `duration`.
+    pub async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+    }
+
+    fn keeper(&self) -> MutexGuard<'_, TimeKeeper> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rule behind [`SiteClock`]: wall clock and counting in, an instant to decide at out.
+///
+/// The wall clock is followed while it moves with the machine's own counting. One that jumps by more
+/// than five minutes is not followed (F2), nor one before the floor (F1): the counting carries on from
+/// the last instant that was good, and time is untrusted until the cloud speaks.
+#[derive(Clone, Debug)]
+pub struct TimeKeeper {
+    good: Timestamp,
+    counted: Duration,
+    trust: Trust,
+    offset_millis: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// Follow the wall clock.
+    Wall,
+    /// Count on from the last good instant; the wall clock is wrong.
+    Counting,
+    /// Count on from what the cloud said; the wall clock is wrong.
+    Cloud,
+}
+
+impl TimeKeeper {
+    /// Starts from the present readings and the latest instant known to have passed.
+    pub fn start(wall: Timestamp, monotonic: Duration, high_mark: Option<Timestamp>) -> TimeKeeper {
+        let floor = high_mark.unwrap_or(BUILT).max(BUILT);
+        let too_late = high_mark.is_some_and(|mark| wall.since(mark) > LONGEST_OUTAGE);
+        let believed = floor.since(wall) <= FOLLOWED && !too_late;
+        TimeKeeper {
+            good: if believed { wall.max(floor) } else { floor },
+            counted: monotonic,
+            trust: if believed {
+                Trust::Wall
+            } else {
+                Trust::Counting
+            },
+            offset_millis: None,
+        }
+    }
+
+    /// The instant to decide at; never earlier than one given before.
+    pub fn now(&mut self, wall: Timestamp, monotonic: Duration) -> Timestamp {
+        let expected = self.good.plus(monotonic.saturating_sub(self.counted));
+        let apart = wall.since(expected).max(expected.since(wall));
+        let now = match self.trust {
+            Trust::Wall if apart <= FOLLOWED => wall.max(self.good),
+            Trust::Wall => {
+                self.trust = Trust::Counting;
+                expected
+            }
+            // A clock that was set right meanwhile is followed again.
+            Trust::Cloud if apart <= AGREES => {
+                self.trust = Trust::Wall;
+                wall.max(self.good)
+            }
+            Trust::Counting | Trust::Cloud => expected,
+        };
+        self.good = now;
+        self.counted = self.counted.max(monotonic);
+        now
+    }
+
+    /// The cloud's time, from the authenticated link: the last word.
+    pub fn on_cloud_time(&mut self, cloud: Timestamp, wall: Timestamp, monotonic: Duration) {
+        self.offset_millis = Some(wall.millis().saturating_sub(cloud.millis()));
+        let apart = wall.since(cloud).max(cloud.since(wall));
+        self.trust = if apart <= FOLLOWED {
+            Trust::Wall
+        } else {
+            Trust::Cloud
+        };
+        self.good = if apart <= FOLLOWED { wall } else { cloud };
+        self.counted = monotonic;
+    }
+
+    /// Whether expiry may be believed to the second.
+    pub fn trusted(&self) -> bool {
+        match self.trust {
+            Trust::Wall | Trust::Cloud => true,
+            Trust::Counting => false,
+        }
+    }
+}
+
+/// No instant before this build was made has anything to do with it (2026-01-01).
+const BUILT: Timestamp = Timestamp::from_secs(1_767_225_600);
+/// A step an NTP daemon may make, and a person may not notice.
+const FOLLOWED: Duration = Duration::from_secs(300);
+const AGREES: Duration = Duration::from_secs(5);
+/// A box that claims to have been off for longer has more likely lost its clock.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(180 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 86_400;
+
+    fn day(days: i64) -> Timestamp {
+        Timestamp::from_secs(BUILT.secs() + (100 + days) * DAY as i64)
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// F1: a board without a battery boots in the past; who expired before stays expired.
+    #[test]
+    fn a_boot_in_the_past_starts_at_the_floor_and_counts_on() {
+        for wall in [Timestamp::from_secs(0), day(-50), day(7)] {
+            let mut keeper = TimeKeeper::start(wall, secs(5), Some(day(10)));
+            assert!(!keeper.trusted());
+            assert_eq!(keeper.now(wall, secs(5)), day(10));
+            assert_eq!(keeper.now(wall, secs(65)), day(10).plus(secs(60)));
+        }
+    }
+
+    /// F2: a clock that jumps does not expire anybody, in either direction.
+    #[test]
+    fn a_jump_is_not_followed_until_the_cloud_agrees() {
+        for jump in [600, DAY, 15 * 365 * DAY] {
+            let mut keeper = TimeKeeper::start(day(10), secs(0), Some(day(10)));
+            let wall = day(10).plus(secs(60 + jump));
+            assert_eq!(keeper.now(wall, secs(60)), day(10).plus(secs(60)));
+            assert!(!keeper.trusted());
+
+            keeper.on_cloud_time(wall, wall, secs(60));
+            assert_eq!(keeper.now(wall, secs(60)), wall);
+            assert!(keeper.trusted());
+        }
+    }
+
+    #[test]
+    fn small_steps_are_followed_and_time_never_runs_back() {
+        let mut keeper = TimeKeeper::start(day(10), secs(0), None);
+        assert_eq!(
+            keeper.now(day(10).plus(secs(100)), secs(1)),
+            day(10).plus(secs(100))
+        );
+        assert_eq!(
+            keeper.now(day(10).plus(secs(50)), secs(2)),
+            day(10).plus(secs(100))
+        );
+        assert!(keeper.trusted());
+    }
+
+    #[test]
+    fn the_cloud_overrules_a_wrong_wall_clock_and_a_mended_one_is_followed_again() {
+        let mut keeper = TimeKeeper::start(day(-90), secs(0), Some(day(10)));
+        keeper.on_cloud_time(day(20), day(-90), secs(10));
+        assert_eq!(keeper.now(day(-90), secs(20)), day(20).plus(secs(10)));
+        assert!(keeper.trusted());
+
+        let right = day(20).plus(secs(21));
+        assert_eq!(
+            keeper.now(right, secs(30)),
+            day(20).plus(secs(20)).max(right)
+        );
+    }
+}
