@@ -6,5 +6,6 @@ pub mod database;
 pub mod mpesa;
 pub mod operator;
 pub mod outside;
+pub mod prepare;
 pub mod scenario;
 pub mod sms;

@@ -403,7 +403,7 @@ pub enum Whom {
 mod tests {
     use super::*;
 
-    /// D10, D7: what a later release adds concerns its own records only.
+    /// D7: what a later release adds concerns its own records only.
     #[test]
     fn unknown_kinds_and_shapes_are_told_apart() {
         assert_eq!(Down::decode(999, b""), Err(WireError::UnknownKind(999)));

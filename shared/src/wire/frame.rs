@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(Message::length([0, 0x10, 0, 1]), Err(WireError::TooLarge));
     }
 
-    /// D10: a message of a later release is told from garbage, so that it can be skipped.
+    /// A message of a later release is told from garbage, so that it can be skipped.
     #[test]
     fn an_unknown_message_is_named() {
         assert_eq!(

@@ -35,7 +35,7 @@ fn golden_messages_are_read_and_written_octet_for_octet() {
     }
 }
 
-/// D10: the same for what lies in feeds, caches and outboxes.
+/// The same for what lies in feeds, caches and outboxes.
 #[test]
 fn golden_bodies_are_read_and_written_octet_for_octet() {
     for (name, body) in downs() {

@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(UpKind::from_code(0), None);
     }
 
-    /// D7, D10: a shape of a later release is one broken record, not a broken batch.
+    /// D7: a shape of a later release is one broken record, not a broken batch.
     #[test]
     fn a_second_shape_is_broken_and_a_new_kind_unknown() {
         assert_eq!(
