@@ -1,0 +1,263 @@
+//! What a commit writes to the sites' feeds, on a real database as the application role.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use easyisp_cloud::db::{Database, Kind, Projection, Projectors};
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::{SiteId, TenantId};
+use easyisp_shared::time::Timestamp;
+use easyisp_tests::database::{FreshDatabase, fresh_database};
+use uuid::Uuid;
+
+#[tokio::test]
+async fn a_commit_writes_each_changed_thing_once_at_the_next_version() -> Result<()> {
+    let world = World::start().await?;
+    let site = world.site(1).await?;
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    world.is(one, site, b"one");
+    world.is(two, site, b"two");
+
+    world.commit(&[one, two, one]).await?;
+    assert_eq!(
+        world.feed(site).await?,
+        [
+            (1, one, Some(b"one".to_vec())),
+            (1, two, Some(b"two".to_vec()))
+        ]
+    );
+
+    world.is(two, site, b"two again");
+    world.commit(&[two]).await?;
+    assert_eq!(
+        world.feed(site).await?,
+        [
+            (1, one, Some(b"one".to_vec())),
+            (2, two, Some(b"two again".to_vec()))
+        ]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_moves_leaves_a_tombstone_and_what_is_deleted_too() -> Result<()> {
+    let world = World::start().await?;
+    let (from, to) = (world.site(1).await?, world.site(2).await?);
+    let thing = Uuid::from_u128(7);
+    world.is(thing, from, b"here");
+    world.commit(&[thing]).await?;
+
+    world.is(thing, to, b"there");
+    world.commit(&[thing]).await?;
+    assert_eq!(world.feed(from).await?, [(2, thing, None)]);
+    assert_eq!(world.feed(to).await?, [(1, thing, Some(b"there".to_vec()))]);
+
+    world.is_gone(thing);
+    world.commit(&[thing]).await?;
+    assert_eq!(world.feed(to).await?, [(2, thing, None)]);
+    assert_eq!(
+        world.feed(from).await?,
+        [(2, thing, None)],
+        "a site that has forgotten hears nothing"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rollback_writes_nothing_and_rings_nobody() -> Result<()> {
+    let world = World::start().await?;
+    let site = world.site(1).await?;
+    world.is(Uuid::from_u128(1), site, b"never");
+    let bell = world.db.wakes().of(site);
+
+    let mut tx = world.db.begin(world.tenant).await?;
+    tx.changed(Kind::Subscriber, Uuid::from_u128(1));
+    tx.rollback().await?;
+
+    assert!(world.feed(site).await?.is_empty());
+    let rang = tokio::time::timeout(std::time::Duration::from_millis(20), bell.notified()).await;
+    assert!(rang.is_err(), "the bell rang");
+    Ok(())
+}
+
+#[tokio::test]
+async fn fifty_commits_at_once_take_fifty_versions_and_lose_none() -> Result<()> {
+    let world = Arc::new(World::start().await?);
+    let (a, b) = (world.site(1).await?, world.site(2).await?);
+    let things: Vec<Uuid> = (1..=50).map(Uuid::from_u128).collect();
+    for (n, thing) in things.iter().enumerate() {
+        world.is(*thing, if n % 2 == 0 { a } else { b }, b"first");
+    }
+    world.commit(&things).await?;
+
+    // Every thing changes sides: each commit locks both counters, from both directions.
+    for (n, thing) in things.iter().enumerate() {
+        world.is(*thing, if n % 2 == 0 { b } else { a }, b"second");
+    }
+    let mut commits = tokio::task::JoinSet::new();
+    for thing in things {
+        let world = world.clone();
+        commits.spawn(async move { world.commit(&[thing]).await });
+    }
+    while let Some(done) = commits.join_next().await {
+        done??;
+    }
+
+    for site in [a, b] {
+        let feed = world.feed(site).await?;
+        let versions: Vec<i64> = feed.iter().map(|(version, _, _)| *version).collect();
+        assert_eq!(versions, (2..=51).collect::<Vec<i64>>());
+        assert_eq!(
+            feed.iter().filter(|(_, _, body)| body.is_some()).count(),
+            25
+        );
+    }
+    Ok(())
+}
+
+/// G2: the tenant setting ends with its transaction, whoever borrows the connection next.
+#[tokio::test]
+async fn the_next_borrower_of_a_connection_sees_no_tenant() -> Result<()> {
+    let world = World::start_with(1).await?;
+    world.site(1).await?;
+    let stranger = TenantId(Uuid::from_u128(99));
+
+    for _ in 0..3 {
+        let cancelled = world.db.begin(world.tenant).await?;
+        drop(cancelled);
+
+        let mut tx = world.db.directory().await?;
+        let seen: i64 = sqlx::query_scalar("select count(*) from sites")
+            .fetch_one(&mut *tx)
+            .await?;
+        assert_eq!(seen, 0, "a transaction without a tenant saw rows");
+        drop(tx);
+
+        let mut tx = world.db.begin(stranger).await?;
+        let seen: i64 = sqlx::query_scalar("select count(*) from sites")
+            .fetch_one(&mut *tx)
+            .await?;
+        assert_eq!(seen, 0, "a stranger saw rows");
+        drop(tx);
+
+        let mut tx = world.db.begin(world.tenant).await?;
+        let seen: i64 = sqlx::query_scalar("select count(*) from sites")
+            .fetch_one(&mut *tx)
+            .await?;
+        assert_eq!(seen, 1);
+    }
+    Ok(())
+}
+
+type Things = Arc<Mutex<BTreeMap<Uuid, (SiteId, Vec<u8>)>>>;
+
+struct World {
+    db: Database,
+    tenant: TenantId,
+    things: Things,
+    _fresh: FreshDatabase,
+}
+
+impl World {
+    async fn start() -> Result<World> {
+        World::start_with(10).await
+    }
+
+    async fn start_with(connections: u32) -> Result<World> {
+        let fresh = fresh_database().await?;
+        let things = Things::default();
+        let known = things.clone();
+        let projectors = Projectors::default().with(
+            Kind::Subscriber,
+            Arc::new(move |_, ids| {
+                let known = known.lock().expect("nobody panics here");
+                let present = ids.iter().filter_map(|id| {
+                    let (site, body) = known.get(id)?.clone();
+                    Some(Projection {
+                        id: *id,
+                        site,
+                        body,
+                    })
+                });
+                let present = Ok(present.collect());
+                Box::pin(async move { present })
+            }),
+        );
+        let db =
+            Database::connect(fresh.app(), connections, Entropy::seeded(1), projectors).await?;
+        let tenant = TenantId(Uuid::from_u128(1));
+        let mut tx = db.begin(tenant).await?;
+        sqlx::query("insert into directory.tenants (tenant_id, created_at) values ($1, $2)")
+            .bind(tenant)
+            .bind(Timestamp::default())
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "insert into tenants (tenant_id, slug, business_name, email, status, time_zone, currency, created_at, updated_at)
+             values ($1, 'demo', 'Demo', 'demo@isp.example', 'ACTIVE', 'Africa/Nairobi', 'KES', $2, $2)",
+        )
+        .bind(tenant)
+        .bind(Timestamp::default())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(World {
+            db,
+            tenant,
+            things,
+            _fresh: fresh,
+        })
+    }
+
+    async fn site(&self, number: u128) -> Result<SiteId> {
+        let site = SiteId(Uuid::from_u128(number));
+        let mut tx = self.db.begin(self.tenant).await?;
+        sqlx::query(
+            "with site as (
+                 insert into sites (tenant_id, id, name, key_sealed, created_at, updated_at)
+                 values ($1, $2, $2::text, '', $3, $3) returning tenant_id, id)
+             insert into site_counters (tenant_id, site_id) select tenant_id, id from site",
+        )
+        .bind(self.tenant)
+        .bind(site)
+        .bind(Timestamp::default())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(site)
+    }
+
+    fn is(&self, thing: Uuid, site: SiteId, body: &[u8]) {
+        let mut things = self.things.lock().expect("nobody panics here");
+        things.insert(thing, (site, body.to_vec()));
+    }
+
+    fn is_gone(&self, thing: Uuid) {
+        self.things
+            .lock()
+            .expect("nobody panics here")
+            .remove(&thing);
+    }
+
+    async fn commit(&self, changed: &[Uuid]) -> Result<()> {
+        let mut tx = self.db.begin(self.tenant).await?;
+        for thing in changed {
+            tx.changed(Kind::Subscriber, *thing);
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn feed(&self, site: SiteId) -> Result<Vec<(i64, Uuid, Option<Vec<u8>>)>> {
+        let mut tx = self.db.begin(self.tenant).await?;
+        let rows = sqlx::query_as(
+            "select version, id, body from feed where tenant_id = $1 and site_id = $2 order by version, id",
+        )
+        .bind(self.tenant)
+        .bind(site)
+        .fetch_all(&mut *tx)
+        .await?;
+        Ok(rows)
+    }
+}
