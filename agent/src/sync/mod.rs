@@ -2,6 +2,16 @@
 //!
 //! It carries and never decides: what a record means is the business of who implements [`Local`].
 
+mod backoff;
+mod enroll;
+mod identity;
+mod link;
+mod pipe;
+mod quic;
+mod trust;
+mod uplink;
+
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -10,6 +20,13 @@ use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::{FeedBatch, Lane, UpRecord};
 use tokio::sync::watch;
 use uuid::Uuid;
+
+pub use enroll::{EnrollError, enroll};
+pub use identity::{Draft, Identity, IdentityError};
+pub use link::{Asker, Link, LinkConfig};
+pub use pipe::{Carrier, Pipe, PipeError, Sink, Source};
+pub use quic::{Credentials, DialError, QuicCarrier, dial};
+pub use trust::{Floor, Trust};
 
 /// What the link needs of the agent behind it.
 ///

@@ -1,0 +1,86 @@
+//! Becoming an agent: `easyisp-agent enroll`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use easyisp_shared::time::Clock;
+use easyisp_shared::wire::enroll::{EnrollAnswer, EnrollRefusal, EnrollRequest, EnrollRequestV1};
+use easyisp_shared::wire::{ALPN_ENROLL, JoinToken, Message};
+
+use super::identity::{Draft, Identity, IdentityError};
+use super::pipe::{Carrier, PipeError};
+use super::quic::{DialError, dial};
+use super::trust::Trust;
+
+/// Why a box did not become an agent.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrollError {
+    /// The text is not a token.
+    #[error("this is not a join token; it starts with EISP1- and is pasted whole")]
+    NotAToken,
+    /// The cloud was not reached, or is not the one that made the token.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The conversation broke off. The token may have been used: make a new one if it is refused.
+    #[error("the cloud was reached, but: {0}")]
+    Pipe(#[from] PipeError),
+    /// The cloud said no.
+    #[error("the cloud refused: {0}")]
+    Refused(#[from] EnrollRefusal),
+    /// The cloud did not answer in time.
+    #[error("the cloud was reached but did not answer in time")]
+    TimedOut,
+    /// The identity cannot be kept.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// Enrols this box at the cloud at `cloud` (`host:port`) and writes its identity to `folder`.
+///
+/// The key is made first and never leaves the folder; the cloud is believed by the authority
+/// fingerprint in `token`. Nothing is left behind where it does not work out, except when the cloud
+/// answered and the disk then failed: the token is used then.
+pub async fn enroll(
+    cloud: &str,
+    token: &str,
+    folder: &Path,
+    version: &str,
+    clock: &Clock,
+) -> Result<Identity, EnrollError> {
+    let token = JoinToken::parse(token).ok_or(EnrollError::NotAToken)?;
+    let draft = Draft::begin(folder)?;
+    let clock = clock.clone();
+    let trust = Trust::fingerprint(token.fingerprint(), Arc::new(move || clock.now()));
+    let carrier = dial(cloud, ALPN_ENROLL, trust, None).await?;
+    let request = EnrollRequest::V1(EnrollRequestV1 {
+        token: *token.secret(),
+        csr: draft.request()?,
+        version: version.to_owned(),
+        host: host_name(),
+    });
+    let asked = tokio::time::timeout(ANSWER, ask(&carrier, request)).await;
+    let answer = asked.map_err(|_| EnrollError::TimedOut)??;
+    carrier.close();
+    match answer {
+        EnrollAnswer::Refused(refusal) => Err(EnrollError::Refused(refusal)),
+        EnrollAnswer::V1(enrolled) => Ok(draft.finish(cloud, &enrolled)?),
+    }
+}
+
+async fn ask(carrier: &impl Carrier, request: EnrollRequest) -> Result<EnrollAnswer, PipeError> {
+    let mut pipe = carrier.open().await?;
+    pipe.sink.send(&Message::EnrollRequest(request)).await?;
+    match pipe.source.receive().await? {
+        Some(Message::EnrollAnswer(answer)) => Ok(answer),
+        Some(_) => Err(PipeError::Unexpected),
+        None => Err(PipeError::Ended),
+    }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().chars().take(64).collect()
+}
+
+const ANSWER: Duration = Duration::from_secs(15);

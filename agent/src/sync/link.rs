@@ -1,0 +1,456 @@
+//! Keeps a link to the cloud: dials, greets, serves, and dials again.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Clock;
+use easyisp_shared::wire::hello::{FeedAck, Hello, HelloV1, Refused, Welcome, WelcomeV1};
+use easyisp_shared::wire::question::{
+    AgentQuestion, Answer, Ask, AskFailure, CloudReply, QUESTION_CAP, Question,
+};
+use easyisp_shared::wire::{ALPN_LINK, Lane, Message, PROTOCOL, PROTOCOL_OLDEST};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::backoff::Backoff;
+use super::identity::Identity;
+use super::pipe::{Carrier, Pipe, PipeError, Sink, Source};
+use super::quic::{DialError, dial};
+use super::trust::{Floor, Trust};
+use super::{ApplyError, LinkStatus, Local, Position, Terms, Unavailable, uplink};
+
+/// What a link needs besides the agent behind it.
+#[derive(Clone)]
+pub struct LinkConfig {
+    /// Where the cloud is, `host:port`.
+    pub cloud: String,
+    /// Build version, for people.
+    pub version: String,
+    /// The box's clock.
+    pub clock: Clock,
+    /// Jitter.
+    pub entropy: Entropy,
+    /// The latest time known to have passed; certificates are judged at it.
+    pub floor: Floor,
+}
+
+/// A link that is kept up until [`Link::stop`].
+pub struct Link {
+    status: watch::Receiver<LinkStatus>,
+    carrier: watch::Receiver<Option<Arc<dyn Carrier>>>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Link {
+    /// Starts to keep a link for `identity`, serving `local`.
+    pub fn start<L: Local>(config: LinkConfig, identity: Identity, local: Arc<L>) -> Link {
+        let down = LinkStatus::Down {
+            since: config.clock.now(),
+            reason: "not dialled yet".into(),
+        };
+        let (status_sender, status) = watch::channel(down);
+        let (carrier_sender, carrier) = watch::channel(None);
+        let stop = CancellationToken::new();
+        let keeper = Keeper {
+            config,
+            identity: Arc::new(Mutex::new(identity)),
+            local,
+            status: status_sender,
+            carrier: carrier_sender,
+        };
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = keeper.keep() => {}
+            }
+            keeper.hang_up();
+        });
+        Link {
+            status,
+            carrier,
+            stop,
+            task,
+        }
+    }
+
+    /// How the link is; changes are seen by whoever watches.
+    pub fn status(&self) -> watch::Receiver<LinkStatus> {
+        self.status.clone()
+    }
+
+    /// A handle that asks the cloud questions as long as this link is kept.
+    pub fn asker(&self) -> Asker {
+        Asker {
+            carrier: self.carrier.clone(),
+        }
+    }
+
+    /// Hangs up and returns when nothing of the link runs any more.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let _joined = self.task.await;
+    }
+}
+
+/// Asks the cloud live questions. Cloning shares the link.
+#[derive(Clone)]
+pub struct Asker {
+    carrier: watch::Receiver<Option<Arc<dyn Carrier>>>,
+}
+
+impl Asker {
+    /// Asks; waits `within` at most. [`AskFailure::Unreachable`] at once where no link is up.
+    pub async fn ask(
+        &self,
+        question: AgentQuestion,
+        within: Duration,
+    ) -> Result<CloudReply, AskFailure> {
+        let carrier = self.carrier.borrow().clone();
+        let carrier =
+            carrier.ok_or_else(|| AskFailure::Unreachable("the cloud is not reached".into()))?;
+        ask(carrier.as_ref(), question, within).await
+    }
+}
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    /// The cloud was not reached.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The conversation broke off.
+    #[error(transparent)]
+    Pipe(#[from] PipeError),
+    /// The cloud does not let us stay.
+    #[error("{sentence}")]
+    Refused {
+        /// Why.
+        sentence: &'static str,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// The site's own store cannot serve it.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// Something else that a person should read.
+    #[error("{0}")]
+    Failed(String),
+    /// The certificate was renewed: dial at once with the new one.
+    #[error("the certificate was renewed")]
+    Renewed,
+}
+
+struct Keeper<L> {
+    config: LinkConfig,
+    identity: Arc<Mutex<Identity>>,
+    local: Arc<L>,
+    status: watch::Sender<LinkStatus>,
+    carrier: watch::Sender<Option<Arc<dyn Carrier>>>,
+}
+
+impl<L: Local> Keeper<L> {
+    async fn keep(&self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let ended = self.once(&mut backoff).await;
+            self.hang_up();
+            let wait = match &ended {
+                Ended::Renewed => Duration::ZERO,
+                Ended::Refused { retry_after, .. } => {
+                    backoff.told(*retry_after, &self.config.entropy)
+                }
+                Ended::Dial(_)
+                | Ended::Pipe(_)
+                | Ended::Unavailable(_)
+                | Ended::Failed(_) => backoff.failed(&self.config.entropy),
+            };
+            self.down(&ended);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// One link from dial to end.
+    async fn once(&self, backoff: &mut Backoff) -> Ended {
+        match self.serve(backoff).await {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        }
+    }
+
+    async fn serve(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Ended> {
+        let (trust, credentials) = {
+            let identity = self.identity();
+            let trust = Trust::authorities(&identity.authorities, self.config.floor.clone());
+            (trust, identity.credentials())
+        };
+        let trust = trust.map_err(|error| DialError::Identity(error.to_string()))?;
+        let carrier = dial(&self.config.cloud, ALPN_LINK, trust, Some(credentials)).await?;
+        let carrier: Arc<dyn Carrier> = Arc::new(carrier);
+        if self.renew_if_due(carrier.as_ref()).await {
+            carrier.close();
+            return Err(Ended::Renewed);
+        }
+
+        let (pipe, position, welcome) = self.greet(carrier.as_ref()).await?;
+        backoff.worked();
+        self.carrier.send_replace(Some(carrier.clone()));
+        self.up(welcome.head <= position.cursor && welcome.epoch == position.epoch);
+        let Pipe { sink, source } = pipe;
+
+        let lanes = Lane::ALL.map(|lane| {
+            let (carrier, local) = (carrier.clone(), self.local.clone());
+            uplink::run(carrier, local, position.outbox, lane, welcome.mark(lane))
+        });
+        let lanes = async {
+            let (ended, _, _) = futures_util::future::select_all(lanes.map(Box::pin)).await;
+            ended
+        };
+        Err(tokio::select! {
+            ended = self.feed(sink, source) => ended,
+            ended = lanes => ended,
+            ended = self.questions(carrier.as_ref()) => ended,
+            ended = self.renewals(carrier.as_ref()) => ended,
+            lost = carrier.closed() => Ended::Pipe(lost),
+        })
+    }
+
+    /// Hello, welcome, and the generation on disk.
+    async fn greet(&self, carrier: &dyn Carrier) -> Result<(Pipe, Position, WelcomeV1), Ended> {
+        let position = self.local.position().await?;
+        let hello = Message::Hello(Hello::V1(HelloV1 {
+            protocol_oldest: PROTOCOL_OLDEST,
+            protocol: PROTOCOL,
+            capabilities: Vec::new(),
+            version: self.config.version.clone(),
+            outbox: position.outbox,
+            generation: position.generation,
+            epoch: position.epoch,
+            cursor: position.cursor,
+        }));
+        let mut pipe = carrier.open().await?;
+        let asked = Instant::now();
+        pipe.sink.send(&hello).await?;
+        let answer = tokio::time::timeout(GREETING, pipe.source.receive())
+            .await
+            .map_err(|_| Ended::Failed("the cloud does not greet back".into()))?;
+        let Welcome::V1(welcome) = match answer? {
+            Some(Message::Welcome(welcome)) => welcome,
+            Some(Message::Refused(refused)) => return Err(refused_by(&refused)),
+            Some(_) => return Err(PipeError::Unexpected.into()),
+            None => return Err(PipeError::Ended.into()),
+        };
+        if !(PROTOCOL_OLDEST..=PROTOCOL).contains(&welcome.protocol) {
+            return Err(PipeError::Unexpected.into());
+        }
+        let terms = Terms {
+            epoch: welcome.epoch,
+            generation: welcome.generation,
+            now: welcome.now,
+            round_trip: asked.elapsed(),
+        };
+        self.local.welcomed(terms).await?;
+        let holds = FeedAck::Holds {
+            generation: welcome.generation,
+        };
+        pipe.sink.send(&Message::FeedAck(holds)).await?;
+        Ok((pipe, position, welcome))
+    }
+
+    /// Applies what comes down, one batch at a time.
+    async fn feed(&self, mut sink: Sink, mut source: Source) -> Ended {
+        loop {
+            let batch = match source.receive().await {
+                Ok(Some(Message::Feed(batch))) => batch,
+                Ok(Some(Message::Refused(refused))) => return refused_by(&refused),
+                Ok(Some(_)) => return PipeError::Unexpected.into(),
+                Ok(None) => return PipeError::Ended.into(),
+                Err(error) => return error.into(),
+            };
+            let last = batch.last;
+            let ack = match self.local.apply(batch).await {
+                Ok(cursor) => FeedAck::V1 { cursor },
+                Err(ApplyError::NeedSnapshot) => FeedAck::NeedSnapshot,
+                Err(ApplyError::Unavailable(unavailable)) => return unavailable.into(),
+            };
+            let caught_up = last && ack != FeedAck::NeedSnapshot;
+            if let Err(error) = sink.send(&Message::FeedAck(ack)).await {
+                return error.into();
+            }
+            self.caught_up(caught_up);
+        }
+    }
+
+    /// Answers what the cloud asks; the carrier bounds how many at once.
+    async fn questions(&self, carrier: &dyn Carrier) -> Ended {
+        let mut answering = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = carrier.accept() => match accepted {
+                    Ok(pipe) => {
+                        let local = self.local.clone();
+                        answering.spawn(async move {
+                            if let Err(error) = answer(pipe, local.as_ref()).await {
+                                debug!(%error, "A question went unanswered");
+                            }
+                        });
+                    }
+                    Err(error) => return error.into(),
+                },
+                Some(_done) = answering.join_next() => {}
+            }
+        }
+    }
+
+    /// Renews the certificate of a link that stays up for weeks; the next dial shows the new one.
+    async fn renewals(&self, carrier: &dyn Carrier) -> Ended {
+        loop {
+            tokio::time::sleep(RENEWAL_CHECK).await;
+            self.renew_if_due(carrier).await;
+        }
+    }
+
+    /// Renews the certificate from half its life on; `true` when there is a new one.
+    async fn renew_if_due(&self, carrier: &dyn Carrier) -> bool {
+        let (due, request) = {
+            let identity = self.identity();
+            (identity.renew_at(), identity.renewal_request())
+        };
+        let now = (self.config.floor)();
+        if due.is_none_or(|due| now < due) {
+            return false;
+        }
+        let Ok(csr) = request else { return false };
+        match ask(carrier, AgentQuestion::Renew { csr }, GREETING).await {
+            Ok(CloudReply::Certificate { chain }) => match self.identity().renewed(chain) {
+                Ok(()) => {
+                    info!("Renewed this agent's certificate");
+                    true
+                }
+                Err(error) => {
+                    warn!(%error, "Cannot keep the renewed certificate");
+                    false
+                }
+            },
+            Ok(CloudReply::Pong { .. }) => false,
+            Err(error) => {
+                warn!(%error, "The certificate is half way through its life and was not renewed");
+                false
+            }
+        }
+    }
+
+    fn identity(&self) -> std::sync::MutexGuard<'_, Identity> {
+        self.identity.lock().expect("no code panics under this lock")
+    }
+
+    fn hang_up(&self) {
+        if let Some(carrier) = self.carrier.send_replace(None) {
+            carrier.close();
+        }
+    }
+
+    fn up(&self, caught_up: bool) {
+        info!(cloud = %self.config.cloud, "The link to the cloud is up");
+        let since = self.config.clock.now();
+        self.status.send_replace(LinkStatus::Up { since, caught_up });
+    }
+
+    fn caught_up(&self, now: bool) {
+        self.status.send_if_modified(|status| match status {
+            LinkStatus::Up { caught_up, .. } if *caught_up != now => {
+                *caught_up = now;
+                true
+            }
+            LinkStatus::Up { .. } | LinkStatus::Down { .. } => false,
+        });
+    }
+
+    /// Tells why once, not at every try.
+    fn down(&self, ended: &Ended) {
+        let reason = ended.to_string();
+        let since = self.config.clock.now();
+        let told = self.status.send_if_modified(|status| {
+            let was = match status {
+                LinkStatus::Down { since, reason: old } if *old == reason => return false,
+                LinkStatus::Down { since, .. } => *since,
+                LinkStatus::Up { .. } => since,
+            };
+            *status = LinkStatus::Down {
+                since: was,
+                reason: reason.clone(),
+            };
+            true
+        });
+        if told {
+            warn!(cloud = %self.config.cloud, %reason, "The link to the cloud is down: {reason}");
+        }
+    }
+}
+
+async fn answer<L: Local>(mut pipe: Pipe, local: &L) -> Result<(), PipeError> {
+    let asked = tokio::time::timeout(GREETING, pipe.source.receive()).await;
+    let Ok(Ok(Some(Message::Ask(asked)))) = asked else {
+        return Err(PipeError::Unexpected);
+    };
+    let within = Duration::from_millis(u64::from(asked.deadline_millis)).min(LONGEST_ANSWER);
+    let answered = match Question::decode(&asked.body) {
+        Err(_) => Err(AskFailure::NotUnderstood),
+        Ok(question) => tokio::time::timeout(within, local.answer(question, within))
+            .await
+            .unwrap_or(Err(AskFailure::TimedOut)),
+    };
+    let answer = match answered.map(|reply| reply.encode()) {
+        Ok(body) if body.len() <= QUESTION_CAP => Answer::Body(body),
+        Ok(_) => Answer::Failed(AskFailure::Refused("the answer is too long".into())),
+        Err(failure) => Answer::Failed(failure),
+    };
+    pipe.sink.send(&Message::Answer(answer)).await?;
+    pipe.sink.finish().await
+}
+
+async fn ask(
+    carrier: &dyn Carrier,
+    question: AgentQuestion,
+    within: Duration,
+) -> Result<CloudReply, AskFailure> {
+    let exchange = async {
+        let mut pipe = carrier.open().await?;
+        let deadline_millis = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        let body = question.encode();
+        let asked = Message::Ask(Ask {
+            deadline_millis,
+            body,
+        });
+        pipe.sink.send(&asked).await?;
+        match pipe.source.receive().await? {
+            Some(Message::Answer(answer)) => Ok(answer),
+            Some(_) => Err(PipeError::Unexpected),
+            None => Err(PipeError::Ended),
+        }
+    };
+    match tokio::time::timeout(within, exchange).await {
+        Err(_) => Err(AskFailure::TimedOut),
+        Ok(Err(error)) => Err(AskFailure::Unreachable(error.to_string())),
+        Ok(Ok(Answer::Failed(failure))) => Err(failure),
+        Ok(Ok(Answer::Body(body))) => {
+            CloudReply::decode(&body).map_err(|_| AskFailure::NotUnderstood)
+        }
+    }
+}
+
+fn refused_by(refused: &Refused) -> Ended {
+    let Refused::V1(refused) = refused;
+    Ended::Refused {
+        sentence: refused.reason.sentence(),
+        retry_after: Duration::from_secs(u64::from(refused.retry_after_secs)),
+    }
+}
+
+const GREETING: Duration = Duration::from_secs(10);
+const LONGEST_ANSWER: Duration = Duration::from_secs(60);
+const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
