@@ -143,7 +143,8 @@ impl Identity {
             return Err(IdentityError::NotEnrolled);
         }
         let damaged = |name: &str| IdentityError::Damaged(folder.join(name));
-        let read = |name: &str| fs::read_to_string(folder.join(name)).map_err(at(&folder.join(name)));
+        let read =
+            |name: &str| fs::read_to_string(folder.join(name)).map_err(at(&folder.join(name)));
 
         let card: Card = toml::from_str(&read(CARD)?).map_err(|_| damaged(CARD))?;
         let site_key = Zeroizing::new(read(SITE_KEY)?);

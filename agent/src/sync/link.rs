@@ -164,10 +164,9 @@ impl<L: Local> Keeper<L> {
                 Ended::Refused { retry_after, .. } => {
                     backoff.told(*retry_after, &self.config.entropy)
                 }
-                Ended::Dial(_)
-                | Ended::Pipe(_)
-                | Ended::Unavailable(_)
-                | Ended::Failed(_) => backoff.failed(&self.config.entropy),
+                Ended::Dial(_) | Ended::Pipe(_) | Ended::Unavailable(_) | Ended::Failed(_) => {
+                    backoff.failed(&self.config.entropy)
+                }
             };
             self.down(&ended);
             tokio::time::sleep(wait).await;
@@ -345,7 +344,9 @@ impl<L: Local> Keeper<L> {
     }
 
     fn identity(&self) -> std::sync::MutexGuard<'_, Identity> {
-        self.identity.lock().expect("no code panics under this lock")
+        self.identity
+            .lock()
+            .expect("no code panics under this lock")
     }
 
     fn hang_up(&self) {
@@ -357,7 +358,8 @@ impl<L: Local> Keeper<L> {
     fn up(&self, caught_up: bool) {
         info!(cloud = %self.config.cloud, "The link to the cloud is up");
         let since = self.config.clock.now();
-        self.status.send_replace(LinkStatus::Up { since, caught_up });
+        self.status
+            .send_replace(LinkStatus::Up { since, caught_up });
     }
 
     fn caught_up(&self, now: bool) {

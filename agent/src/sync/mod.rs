@@ -11,7 +11,6 @@ mod quic;
 mod trust;
 mod uplink;
 
-
 use std::future::Future;
 use std::time::Duration;
 

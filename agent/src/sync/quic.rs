@@ -69,10 +69,7 @@ pub enum DialError {
     Identity(String),
 }
 
-async fn dial_one(
-    to: SocketAddr,
-    config: quinn::ClientConfig,
-) -> Result<QuicCarrier, DialError> {
+async fn dial_one(to: SocketAddr, config: quinn::ClientConfig) -> Result<QuicCarrier, DialError> {
     let any: SocketAddr = match to {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -108,13 +105,15 @@ fn client_config(
         Some(own) => {
             let chain = own.chain.into_iter().map(CertificateDer::from).collect();
             let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.key));
-            builder.with_client_auth_cert(chain, key).map_err(unusable)?
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(unusable)?
         }
     };
     tls.alpn_protocols = vec![alpn.to_vec()];
     tls.resumption = Resumption::disabled();
-    let tls = QuicClientConfig::try_from(tls)
-        .map_err(|error| DialError::Identity(error.to_string()))?;
+    let tls =
+        QuicClientConfig::try_from(tls).map_err(|error| DialError::Identity(error.to_string()))?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
     config.transport_config(Arc::new(transport()));
     Ok(config)

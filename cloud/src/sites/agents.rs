@@ -1,0 +1,202 @@
+//! How a box becomes an agent of a site, stays one, and stops being one.
+
+pub mod store;
+
+use std::time::Duration;
+
+use easyisp_shared::id::{AgentId, SiteId, TenantId};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::JoinToken;
+use easyisp_shared::wire::enroll::{EnrollRefusal, EnrollRequest, EnrolledV1};
+use uuid::Uuid;
+
+use super::pki::{Authority, BadRequest};
+use crate::db::{Database, Tx};
+use crate::secrets::{SecretError, Secrets};
+
+/// An agent, as its certificate says: the only source of tenant and site on the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agent {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Where.
+    pub site: SiteId,
+    /// Which.
+    pub id: AgentId,
+}
+
+/// The authority and the database's epoch, read at start.
+#[derive(Debug)]
+pub struct Standing {
+    /// Signs certificates.
+    pub authority: Authority,
+    /// Changes when the database was restored from a backup.
+    pub epoch: Uuid,
+}
+
+/// Why there is no authority.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// Another master key.
+    #[error(
+        "the authority's key does not open: is [keys] master_key_file the one it was made with?"
+    )]
+    Sealed,
+    /// The stored certificate or key is not usable.
+    #[error("the authority is not usable: {0}")]
+    Unusable(#[from] rcgen::Error),
+}
+
+/// Reads the platform's authority; makes it at the first start. Nodes that start at once agree on one.
+pub async fn standing(
+    db: &Database,
+    secrets: &Secrets,
+    now: Timestamp,
+) -> Result<Standing, AuthorityError> {
+    let mut tx = db.directory().await?;
+    if store::authority(&mut tx).await?.is_none() {
+        let (certificate, key) = Authority::create(now, db.entropy())?;
+        let sealed = secrets.seal_platform(AUTHORITY_KEY, &key);
+        let epoch = uuid::Builder::from_random_bytes(db.entropy().bytes()).into_uuid();
+        store::put_authority(&mut tx, &certificate, &sealed, epoch, now).await?;
+    }
+    let stored = store::authority(&mut tx).await?;
+    let stored = stored.ok_or(sqlx::Error::RowNotFound)?;
+    tx.commit().await?;
+    let key = secrets
+        .open_platform(AUTHORITY_KEY, &stored.key_sealed)
+        .map_err(|_| AuthorityError::Sealed)?;
+    Ok(Standing {
+        authority: Authority::open(stored.certificate, &key, db.entropy().clone())?,
+        epoch: stored.epoch,
+    })
+}
+
+/// Makes a one-time token with which a box joins `site` within an hour.
+///
+/// The caller has checked that the site is the tenant's. The text is shown once; its digest is stored.
+pub async fn create_join_token(
+    tx: &mut Tx,
+    site: SiteId,
+    authority: &Authority,
+    now: Timestamp,
+) -> sqlx::Result<JoinToken> {
+    let token = JoinToken::new(tx.entropy().bytes(), authority.fingerprint());
+    let digest = JoinToken::digest(token.secret());
+    store::put_join_token(tx, &digest, site, now, now.plus(TOKEN_LIFE)).await?;
+    Ok(token)
+}
+
+/// Why a box did not become an agent.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrollError {
+    /// A reason that the box is told.
+    #[error(transparent)]
+    Refused(#[from] EnrollRefusal),
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// The site key does not open.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+impl From<BadRequest> for EnrollError {
+    fn from(_: BadRequest) -> EnrollError {
+        EnrollError::Refused(EnrollRefusal::Request)
+    }
+}
+
+/// Takes a join token and a signing request for an agent's certificate and the site's key.
+///
+/// The token is used up in the transaction that makes the agent: of two at once, one gets it.
+pub async fn enroll(
+    db: &Database,
+    secrets: &Secrets,
+    authority: &Authority,
+    request: &EnrollRequest,
+    now: Timestamp,
+) -> Result<EnrolledV1, EnrollError> {
+    let EnrollRequest::V1(request) = request;
+    let digest = JoinToken::digest(&request.token);
+    let mut directory = db.directory().await?;
+    let place = store::place_of_token(&mut directory, &digest).await?;
+    directory.rollback().await?;
+    let (tenant, site) = place.ok_or(EnrollRefusal::Token)?;
+
+    let agent = AgentId::new(now, db.entropy());
+    let issued = authority.agent_certificate(&request.csr, tenant, site, agent, now)?;
+    let mut tx = db.begin(tenant).await?;
+    if !store::use_token(&mut tx, &digest, agent, now).await? {
+        return Err(EnrollRefusal::Token.into());
+    }
+    let site_name = store::site_name(&mut tx, site).await?;
+    let site_name = site_name.ok_or(EnrollRefusal::Token)?;
+    let agent = Agent {
+        tenant,
+        site,
+        id: agent,
+    };
+    let version = short(&request.version);
+    store::put_agent(&mut tx, &agent, &issued, &version, now).await?;
+    store::put_certificate(&mut tx, &agent, &issued, now).await?;
+    let site_key = secrets.site_key(&mut tx, site).await?;
+    tx.commit().await?;
+    tracing::info!(agent.id = %agent.id, site.id = %site, "Enrolled agent {} at {site_name}", agent.id);
+
+    Ok(EnrolledV1 {
+        agent: agent.id,
+        site,
+        tenant,
+        chain: vec![issued.certificate.clone(), authority.certificate().to_vec()],
+        authorities: vec![authority.certificate().to_vec()],
+        site_key: *site_key.expose(),
+        site_name,
+        cloud_name: "EasyISP".to_owned(),
+        now,
+    })
+}
+
+/// A new certificate for an agent that proves its key; the old one stays valid to its end.
+pub async fn renew(
+    db: &Database,
+    authority: &Authority,
+    agent: &Agent,
+    request: &[u8],
+    now: Timestamp,
+) -> Result<Vec<Vec<u8>>, EnrollError> {
+    let issued = authority.agent_certificate(request, agent.tenant, agent.site, agent.id, now)?;
+    let mut tx = db.begin(agent.tenant).await?;
+    if !store::renewed(&mut tx, agent, &issued).await? {
+        return Err(EnrollRefusal::Token.into());
+    }
+    store::put_certificate(&mut tx, agent, &issued, now).await?;
+    tx.commit().await?;
+    Ok(vec![issued.certificate, authority.certificate().to_vec()])
+}
+
+/// Ends an agent's rights for good. A connected one is cut off within a minute.
+///
+/// `false` where the tenant has no such agent.
+pub async fn revoke(tx: &mut Tx, agent: AgentId, now: Timestamp) -> sqlx::Result<bool> {
+    let known = store::revoke_agent(tx, agent, now).await?;
+    if known {
+        store::revoke_certificates(tx, agent, now).await?;
+    }
+    Ok(known)
+}
+
+/// Versions are for people, and bounded.
+fn short(version: &str) -> String {
+    version
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(64)
+        .collect()
+}
+
+const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+const AUTHORITY_KEY: &str = "directory.authority.key";

@@ -1,0 +1,317 @@
+//! SQL on agents, their certificates, their join tokens, and the authority.
+
+use easyisp_shared::id::{AgentId, SiteId, TenantId};
+use easyisp_shared::time::Timestamp;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::Agent;
+use crate::db::{DirectoryTx, Tx};
+use crate::sites::pki::Issued;
+
+/// The authority as it is stored.
+#[derive(FromRow)]
+pub struct StoredAuthority {
+    /// DER.
+    pub certificate: Vec<u8>,
+    /// PKCS #8 under the master key.
+    pub key_sealed: Vec<u8>,
+    /// Changes when the database was restored from a backup.
+    pub epoch: Uuid,
+}
+
+/// Reads the authority; `None` before the first start.
+pub async fn authority(tx: &mut DirectoryTx) -> sqlx::Result<Option<StoredAuthority>> {
+    sqlx::query_as("select certificate, key_sealed, epoch from directory.authority")
+        .fetch_optional(&mut **tx)
+        .await
+}
+
+/// Keeps a new authority, unless another node was first.
+pub async fn put_authority(
+    tx: &mut DirectoryTx,
+    certificate: &[u8],
+    key_sealed: &[u8],
+    epoch: Uuid,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into directory.authority (certificate, key_sealed, epoch, created_at)
+         values ($1, $2, $3, $4)
+             on conflict do nothing",
+    )
+    .bind(certificate)
+    .bind(key_sealed)
+    .bind(epoch)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the digest of a new join token.
+pub async fn put_join_token(
+    tx: &mut Tx,
+    digest: &[u8; 32],
+    site: SiteId,
+    now: Timestamp,
+    expires: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into directory.join_tokens (token_digest, tenant_id, site_id, created_at, expires_at)
+         values ($1, $2, $3, $4, $5)",
+    )
+    .bind(digest.as_slice())
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(now)
+    .bind(expires)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Which site a token is for; `None` when it was never issued here.
+pub async fn place_of_token(
+    tx: &mut DirectoryTx,
+    digest: &[u8; 32],
+) -> sqlx::Result<Option<(TenantId, SiteId)>> {
+    sqlx::query_as("select tenant_id, site_id from directory.join_tokens where token_digest = $1")
+        .bind(digest.as_slice())
+        .fetch_optional(&mut **tx)
+        .await
+}
+
+/// Uses a token up for `agent`; `false` when it was used, or is too old.
+pub async fn use_token(
+    tx: &mut Tx,
+    digest: &[u8; 32],
+    agent: AgentId,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let used = sqlx::query(
+        "update directory.join_tokens
+            set used_at = $3, agent_id = $4
+          where token_digest = $1 and tenant_id = $2 and used_at is null and expires_at > $3",
+    )
+    .bind(digest.as_slice())
+    .bind(tx.tenant())
+    .bind(now)
+    .bind(agent)
+    .execute(&mut **tx)
+    .await?;
+    Ok(used.rows_affected() == 1)
+}
+
+/// A site's name; `None` when it is not the tenant's, or was deleted.
+pub async fn site_name(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "select name from sites where tenant_id = $1 and id = $2 and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Writes a new agent.
+pub async fn put_agent(
+    tx: &mut Tx,
+    agent: &Agent,
+    issued: &Issued,
+    version: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into agents (tenant_id, id, site_id, fingerprint, version, enrolled_at)
+         values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(tx.tenant())
+    .bind(agent.id)
+    .bind(agent.site)
+    .bind(hex::encode(issued.fingerprint))
+    .bind(version)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes whose certificate this is.
+pub async fn put_certificate(
+    tx: &mut Tx,
+    agent: &Agent,
+    issued: &Issued,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into directory.certificates
+             (fingerprint, tenant_id, site_id, agent_id, issued_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(issued.fingerprint.as_slice())
+    .bind(tx.tenant())
+    .bind(agent.site)
+    .bind(agent.id)
+    .bind(now)
+    .bind(issued.expires)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A certificate that was issued here.
+#[derive(FromRow)]
+pub struct KnownCertificate {
+    tenant_id: TenantId,
+    site_id: SiteId,
+    agent_id: AgentId,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl KnownCertificate {
+    /// Whose it is.
+    pub fn agent(&self) -> Agent {
+        Agent {
+            tenant: self.tenant_id,
+            site: self.site_id,
+            id: self.agent_id,
+        }
+    }
+}
+
+/// The certificate with this SHA-256; `None` when it was not issued here.
+pub async fn certificate(
+    tx: &mut DirectoryTx,
+    fingerprint: &[u8; 32],
+) -> sqlx::Result<Option<KnownCertificate>> {
+    sqlx::query_as(
+        "select tenant_id, site_id, agent_id, expires_at, revoked_at
+           from directory.certificates
+          where fingerprint = $1",
+    )
+    .bind(fingerprint.as_slice())
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Notes a renewed certificate as the agent's; `false` when the agent was revoked.
+pub async fn renewed(tx: &mut Tx, agent: &Agent, issued: &Issued) -> sqlx::Result<bool> {
+    let renewed = sqlx::query(
+        "update agents set fingerprint = $3
+          where tenant_id = $1 and id = $2 and revoked_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(agent.id)
+    .bind(hex::encode(issued.fingerprint))
+    .execute(&mut **tx)
+    .await?;
+    Ok(renewed.rows_affected() == 1)
+}
+
+/// Marks an agent as revoked; `false` when the tenant has no such agent. A second time keeps the first instant.
+pub async fn revoke_agent(tx: &mut Tx, agent: AgentId, now: Timestamp) -> sqlx::Result<bool> {
+    let revoked = sqlx::query(
+        "update agents set revoked_at = coalesce(revoked_at, $3) where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(revoked.rows_affected() == 1)
+}
+
+/// Marks all of an agent's certificates as revoked.
+pub async fn revoke_certificates(tx: &mut Tx, agent: AgentId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "update directory.certificates
+            set revoked_at = $3
+          where tenant_id = $1 and agent_id = $2 and revoked_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The generation that counts for an agent, locked; `None` when it was revoked or is not the tenant's.
+pub async fn lock_generation(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<u64>> {
+    let generation: Option<i64> = sqlx::query_scalar(
+        "select generation from agents
+          where tenant_id = $1 and id = $2 and revoked_at is null
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(generation.map(|generation| u64::try_from(generation).unwrap_or(0)))
+}
+
+/// Notes an agent's visit and the generation it holds, which never falls.
+pub async fn seen(
+    tx: &mut Tx,
+    agent: AgentId,
+    generation: u64,
+    version: Option<&str>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update agents
+            set generation = greatest(generation, $3),
+                version = coalesce($4, version),
+                last_seen_at = greatest(last_seen_at, $5)
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(i64::try_from(generation).unwrap_or(i64::MAX))
+    .bind(version)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What an agent says of itself.
+pub struct Health<'a> {
+    /// Build version.
+    pub version: &'a str,
+    /// Records it has not delivered.
+    pub queue: i64,
+    /// Its clock less ours.
+    pub clock_offset_millis: Option<i64>,
+    /// Everything else, for the console.
+    pub report: serde_json::Value,
+}
+
+/// Keeps what an agent says of itself.
+pub async fn put_health(
+    tx: &mut Tx,
+    agent: AgentId,
+    health: &Health<'_>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update agents
+            set version = $3, queue_depth = $4, clock_offset_ms = $5, report = $6,
+                last_seen_at = greatest(last_seen_at, $7)
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(health.version)
+    .bind(health.queue)
+    .bind(health.clock_offset_millis)
+    .bind(&health.report)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

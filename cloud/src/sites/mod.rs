@@ -1,0 +1,4 @@
+//! Sites: places with routers, and the agents that serve them.
+
+pub mod agents;
+pub mod pki;
