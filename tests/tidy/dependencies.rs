@@ -31,13 +31,12 @@ pub fn reasons(manifest: &str) -> Vec<String> {
             has_reason = false;
         } else if line.starts_with('#') {
             has_reason = true;
-        } else if let Some((name, _)) = line.split_once('=') {
-            if !has_reason && !name.starts_with("easyisp-") {
-                broken.push(format!(
-                    "{} has no reason above it in Cargo.toml",
-                    name.trim()
-                ));
-            }
+        } else if let Some((name, _)) = line.split_once('=')
+            && !has_reason
+            && !name.starts_with("easyisp-")
+        {
+            let name = name.trim();
+            broken.push(format!("{name} has no reason above it in Cargo.toml"));
         }
     }
     broken

@@ -207,6 +207,24 @@ async fn an_upgrade_killed_between_its_renames_is_completed() {
     cluster.stop().await.unwrap();
 }
 
+/// In a namespace the server still is root to the folders above its own.
+#[tokio::test]
+async fn folders_closed_to_other_users_stay_open_to_root() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = folder.path().join("closed");
+    let home = Home::open(&closed.join("data")).unwrap();
+    match RunAs::choose(&home).await.unwrap() {
+        RunAs::Ourselves | RunAs::Namespace(_) => {}
+        RunAs::Other(_) => return, // this machine has no namespaces; another user needs open folders
+    }
+    drop(home);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+
+    let cluster = Cluster::start(&closed.join("data"), QUICK).await.unwrap();
+    write(&cluster, "inside").await;
+    cluster.stop().await.unwrap();
+}
+
 /// Where user namespaces are refused. Only root can become somebody else.
 #[tokio::test]
 async fn root_without_namespaces_runs_it_as_postgres() {
