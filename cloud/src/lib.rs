@@ -1,5 +1,22 @@
 //! The control plane. Folders in order: commons, things, deeds, doors; each calls only those above it.
 
-pub mod db;
+pub mod config;
+pub mod error;
+pub mod metrics;
 pub mod secrets;
+
+pub mod db;
+pub mod due;
+
+pub mod permission;
+
+pub mod api;
+pub mod auth;
+
+pub mod audit;
+
 pub mod sites;
+
+mod app;
+
+pub use app::App;

@@ -141,6 +141,26 @@ impl<'de> Deserialize<'de> for Cents {
     }
 }
 
+#[cfg(feature = "openapi")]
+mod openapi {
+    use utoipa::openapi::RefOr;
+    use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+    use utoipa::{PartialSchema, ToSchema};
+
+    use super::Cents;
+
+    impl PartialSchema for Cents {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::Number)
+                .description(Some("Money; at most two decimals."))
+                .into()
+        }
+    }
+
+    impl ToSchema for Cents {}
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -129,6 +129,27 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+#[cfg(feature = "openapi")]
+mod openapi {
+    use utoipa::openapi::RefOr;
+    use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+    use utoipa::{PartialSchema, ToSchema};
+
+    use super::Timestamp;
+
+    impl PartialSchema for Timestamp {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+                .examples(["2026-01-31T09:00:00.000Z"])
+                .into()
+        }
+    }
+
+    impl ToSchema for Timestamp {}
+}
+
 /// What time it is: the system's clock, or one that a test moves by hand. Cloning shares the clock.
 #[derive(Clone, Default)]
 pub struct Clock {

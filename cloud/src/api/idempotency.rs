@@ -1,0 +1,203 @@
+//! Repeated requests: one `Idempotency-Key`, one effect, one answer.
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use easyisp_shared::id::OperatorId;
+use easyisp_shared::time::Timestamp;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::json::{Json, read_body};
+use crate::db::Tx;
+use crate::error::ApiError;
+
+/// The largest body that is read to recognise a repeat; no route takes more.
+const MAX_BODY: usize = 5 * 1024 * 1024;
+
+/// What the request says about being a repeat. Nothing happens where the header is absent.
+///
+/// ```ignore
+/// let mut tx = db.begin(operator.tenant).await?;
+/// if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
+///     return Ok(answer);
+/// }
+/// let customer = …;
+/// let answer = idempotency.finish(&mut tx, StatusCode::CREATED, &customer).await?;
+/// tx.commit().await?;
+/// Ok(answer)
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Idempotency(Option<Given>);
+
+#[derive(Clone, Debug)]
+struct Given {
+    key: String,
+    /// Of method, path and body: the same key with another request is a mistake.
+    digest: [u8; 32],
+    operator: Option<OperatorId>,
+}
+
+impl Idempotency {
+    /// Takes the key for this transaction. `Some` is the stored answer of the request this one repeats.
+    ///
+    /// The key stands or falls with the transaction that does the work: a crash between leaves neither.
+    /// 409 when the key came with another request, or its request is being worked on.
+    pub async fn begin(
+        &mut self,
+        tx: &mut Tx,
+        operator: OperatorId,
+        now: Timestamp,
+    ) -> Result<Option<Response>, ApiError> {
+        let Some(given) = &mut self.0 else {
+            return Ok(None);
+        };
+        given.operator = Some(operator);
+        if !lock(tx, operator, &given.key).await? {
+            return Err(ApiError::InFlight);
+        }
+        match find(tx, operator, &given.key).await? {
+            None => {
+                insert(tx, operator, given, now).await?;
+                Ok(None)
+            }
+            Some((digest, _, _)) if digest != given.digest => Err(ApiError::conflict(
+                "IDEMPOTENCY_KEY_REUSED",
+                "This Idempotency-Key was used with another request; use a new key",
+            )),
+            Some((_, status, body)) => Ok(Some(replay(status, body))),
+        }
+    }
+
+    /// Makes the answer and stores it beside the key.
+    pub async fn finish<T: Serialize>(
+        &self,
+        tx: &mut Tx,
+        status: StatusCode,
+        body: &T,
+    ) -> Result<Response, ApiError> {
+        if let Some(Given {
+            key,
+            operator: Some(operator),
+            ..
+        }) = &self.0
+        {
+            let json = serde_json::to_vec(body).map_err(ApiError::internal)?;
+            sqlx::query(
+                "update idempotency_keys set status = $4, body = $5
+                  where tenant_id = $1 and operator_id = $2 and key = $3",
+            )
+            .bind(tx.tenant())
+            .bind(operator)
+            .bind(key)
+            .bind(i16::try_from(status.as_u16()).expect("a status has three digits"))
+            .bind(json)
+            .execute(&mut **tx)
+            .await?;
+        }
+        Ok((status, Json(body)).into_response())
+    }
+
+    /// Reads the key of `request` and, where there is one, its body; leaves both in place.
+    pub(crate) async fn prepare(request: Request) -> Result<Request, ApiError> {
+        let Some(key) = key_of(request.headers())? else {
+            return Ok(request);
+        };
+        let (parts, body) = request.into_parts();
+        let body = read_body(Request::new(body), MAX_BODY).await?;
+        let mut digest = Sha256::new();
+        for part in [parts.method.as_str(), parts.uri.path()] {
+            digest.update(part.as_bytes());
+            digest.update([0]);
+        }
+        digest.update(&body);
+        let mut request = Request::from_parts(parts, Body::from(body));
+        request.extensions_mut().insert(Idempotency(Some(Given {
+            key,
+            digest: digest.finalize().into(),
+            operator: None,
+        })));
+        Ok(request)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Idempotency, ApiError> {
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
+    }
+}
+
+fn key_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(key) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match key.to_str().map(str::trim) {
+        Ok(key) if (1..=200).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(ApiError::field(
+            "Idempotency-Key",
+            "must be 1 to 200 printable characters",
+        )),
+    }
+}
+
+fn replay(status: Option<i16>, body: Option<Vec<u8>>) -> Response {
+    let status = status
+        .and_then(|status| u16::try_from(status).ok())
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .unwrap_or(StatusCode::OK);
+    let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    (status, json, body.unwrap_or_default()).into_response()
+}
+
+/// Takes the key for this transaction, or says that another has it.
+async fn lock(tx: &mut Tx, operator: OperatorId, key: &str) -> sqlx::Result<bool> {
+    let mut digest = Sha256::new();
+    digest.update(tx.tenant().as_bytes());
+    digest.update(operator.as_bytes());
+    digest.update(key.as_bytes());
+    let digest: [u8; 32] = digest.finalize().into();
+    let (number, _) = digest.split_first_chunk::<8>().expect("32 is over 8");
+    sqlx::query_scalar("select pg_try_advisory_xact_lock($1)")
+        .bind(i64::from_le_bytes(*number))
+        .fetch_one(&mut **tx)
+        .await
+}
+
+type Stored = (Vec<u8>, Option<i16>, Option<Vec<u8>>);
+
+async fn find(tx: &mut Tx, operator: OperatorId, key: &str) -> sqlx::Result<Option<Stored>> {
+    sqlx::query_as(
+        "select request_digest, status, body
+           from idempotency_keys
+          where tenant_id = $1 and operator_id = $2 and key = $3",
+    )
+    .bind(tx.tenant())
+    .bind(operator)
+    .bind(key)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+async fn insert(
+    tx: &mut Tx,
+    operator: OperatorId,
+    given: &Given,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into idempotency_keys (tenant_id, operator_id, key, request_digest, created_at)
+         values ($1, $2, $3, $4, $5)",
+    )
+    .bind(tx.tenant())
+    .bind(operator)
+    .bind(&given.key)
+    .bind(given.digest.as_slice())
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

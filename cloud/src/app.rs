@@ -1,0 +1,52 @@
+//! What handlers may ask for with `State`.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Clock;
+
+use crate::api::Limits;
+use crate::config::Config;
+use crate::db::Database;
+use crate::metrics::Metrics;
+use crate::secrets::Secrets;
+
+/// Everything one cloud shares between requests. Handlers name the pieces they use, never the whole.
+#[derive(Clone)]
+pub struct App {
+    /// The database, as the application role.
+    pub db: Database,
+    /// What time it is.
+    pub clock: Clock,
+    /// Keys.
+    pub secrets: Secrets,
+    /// Randomness.
+    pub entropy: Entropy,
+    /// Settings.
+    pub config: Arc<Config>,
+    /// Request counters.
+    pub limits: Limits,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+}
+
+macro_rules! pieces {
+    ($($field:ident: $type:ty,)*) => {$(
+        impl FromRef<App> for $type {
+            fn from_ref(app: &App) -> $type {
+                app.$field.clone()
+            }
+        }
+    )*};
+}
+
+pieces! {
+    db: Database,
+    clock: Clock,
+    secrets: Secrets,
+    entropy: Entropy,
+    config: Arc<Config>,
+    limits: Limits,
+    metrics: Metrics,
+}

@@ -1,0 +1,229 @@
+//! Who did what, when, from where, and what it was before. Insert-only; sealed into the tenant's chain.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use easyisp_shared::id::{AgentId, AuditId};
+use easyisp_shared::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::auth::Operator;
+use crate::db::Tx;
+
+/// Who did it.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    kind: ActorKind,
+    id: Option<Uuid>,
+    name: String,
+    address: Option<IpAddr>,
+    request_id: Option<Arc<str>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
+enum ActorKind {
+    Operator,
+    Platform,
+    Agent,
+    Provider,
+    System,
+}
+
+impl Actor {
+    /// The platform itself, without a person.
+    pub fn system() -> Actor {
+        Actor::without_request(ActorKind::System, None, "system".to_owned())
+    }
+
+    /// An agent.
+    pub fn agent(agent: AgentId) -> Actor {
+        Actor::without_request(ActorKind::Agent, Some(agent.0), "agent".to_owned())
+    }
+
+    /// A payment or message provider, by name.
+    pub fn provider(name: impl Into<String>) -> Actor {
+        Actor::without_request(ActorKind::Provider, None, name.into())
+    }
+
+    /// The operator's id, when it is one.
+    pub fn operator_id(&self) -> Option<Uuid> {
+        match self.kind {
+            ActorKind::Operator | ActorKind::Platform => self.id,
+            ActorKind::Agent | ActorKind::Provider | ActorKind::System => None,
+        }
+    }
+
+    /// The name people read.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn without_request(kind: ActorKind, id: Option<Uuid>, name: String) -> Actor {
+        Actor {
+            kind,
+            id,
+            name,
+            address: None,
+            request_id: None,
+        }
+    }
+}
+
+impl From<&Operator> for Actor {
+    fn from(operator: &Operator) -> Actor {
+        Actor {
+            kind: match operator.platform {
+                true => ActorKind::Platform,
+                false => ActorKind::Operator,
+            },
+            id: Some(operator.id.0),
+            name: operator.name.clone(),
+            address: Some(operator.address),
+            request_id: Some(operator.request_id.clone()),
+        }
+    }
+}
+
+/// What was done. The names are the web client's.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "each says itself")]
+pub enum Action {
+    MacReset,
+    CustomerCreate,
+    PaymentProcess,
+    RouterReboot,
+    PackageChange,
+    ManualRecharge,
+    ExpiryUpdate,
+    TransactionResolve,
+    AccountDelete,
+    InfoUpdate,
+    Login,
+    Logout,
+    TenantUpdate,
+    OperatorCreate,
+    OperatorUpdate,
+    OperatorDelete,
+    PasswordReset,
+    PasswordChange,
+    CustomerUpdate,
+    CustomerDelete,
+    MacLock,
+    CustomerDisconnect,
+    CustomerSuspend,
+    CustomerActivate,
+    OverridePlan,
+    SpeedBoost,
+    AssignStaticIp,
+    SendMessage,
+    PaymentRefund,
+    RouterCreate,
+    RouterUpdate,
+    RouterDelete,
+    VoucherGenerate,
+    VoucherDelete,
+    SmsSend,
+    SettingsUpdate,
+    VpnPeerCreate,
+    VpnPeerDelete,
+    VpnPeerEnable,
+    VpnPeerDisable,
+    TicketCreate,
+    TicketUpdate,
+    TicketAssign,
+    TicketResolve,
+    TicketDelete,
+    TenantCreate,
+    TenantActivate,
+    PackageCreate,
+    PackageUpdate,
+    PackageDelete,
+    SiteCreate,
+    SiteUpdate,
+    AgentTokenCreate,
+    AgentEnroll,
+    AgentRevoke,
+}
+
+/// One line of the trail. Never a secret, in any field.
+#[derive(Clone, Debug)]
+pub struct Audit<'a> {
+    /// What was done.
+    pub action: Action,
+    /// To what kind of thing: `customer`.
+    pub target_type: &'static str,
+    /// To which.
+    pub target_id: Option<Uuid>,
+    /// What people call it.
+    pub target_name: &'a str,
+    /// For people, may be empty.
+    pub details: String,
+    /// The state before, where that tells something.
+    pub before: Option<Value>,
+    /// The state after.
+    pub after: Option<Value>,
+}
+
+impl<'a> Audit<'a> {
+    /// Without details; fill in the rest with struct update syntax.
+    pub fn new(
+        action: Action,
+        target_type: &'static str,
+        target_id: impl Into<Uuid>,
+        target_name: &'a str,
+    ) -> Audit<'a> {
+        Audit {
+            action,
+            target_type,
+            target_id: Some(target_id.into()),
+            target_name,
+            details: String::new(),
+            before: None,
+            after: None,
+        }
+    }
+}
+
+/// Writes one line and notes it for the sealer, in one statement.
+pub async fn record(
+    tx: &mut Tx,
+    actor: &Actor,
+    audit: Audit<'_>,
+    now: Timestamp,
+) -> sqlx::Result<AuditId> {
+    let id = AuditId::new(now, &tx.entropy());
+    sqlx::query(
+        "with line as (
+             insert into audit (tenant_id, id, at, actor_kind, actor_id, actor_name, action, target_type,
+                                target_id, target_name, details, before, after, ip_address, request_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+             returning tenant_id, id)
+         insert into unsealed (tenant_id, kind, subject_id)
+         select tenant_id, 'AUDIT', id from line",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(now)
+    .bind(actor.kind)
+    .bind(actor.id)
+    .bind(&actor.name)
+    .bind(audit.action)
+    .bind(audit.target_type)
+    .bind(audit.target_id)
+    .bind(audit.target_name)
+    .bind(audit.details)
+    .bind(audit.before)
+    .bind(audit.after)
+    .bind(actor.address.map(|address| address.to_string()))
+    .bind(actor.request_id.as_deref())
+    .execute(&mut **tx)
+    .await?;
+    Ok(id)
+}

@@ -1,0 +1,74 @@
+//! The person behind a request.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use easyisp_shared::id::{OperatorId, TenantId};
+
+use crate::error::ApiError;
+use crate::permission::{Permission, PermissionSet, Role};
+
+/// Who is asking: signed in, of a tenant in good standing, allowed on this route. A handler that takes one
+/// must stand on a route that is not public.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Whose rows he may see.
+    pub tenant: TenantId,
+    /// Himself.
+    pub id: OperatorId,
+    /// For people.
+    pub name: String,
+    /// How he signs in.
+    pub email: String,
+    /// What he is.
+    pub role: Role,
+    /// What he may do.
+    pub permissions: PermissionSet,
+    /// Whether he belongs to the platform.
+    pub platform: bool,
+    /// Where the request came from.
+    pub address: IpAddr,
+    /// Which request this is.
+    pub request_id: Arc<str>,
+}
+
+impl Operator {
+    /// 403 without `permission`.
+    pub fn require(&self, permission: Permission) -> Result<(), ApiError> {
+        self.require_any(&[permission])
+    }
+
+    /// 403 without at least one of `permissions`.
+    pub fn require_any(&self, permissions: &[Permission]) -> Result<(), ApiError> {
+        if self.permissions.has_any(permissions) {
+            return Ok(());
+        }
+        let names: Vec<_> = permissions.iter().map(|p| p.name()).collect();
+        Err(ApiError::forbidden(
+            "PERMISSION_MISSING",
+            format!(
+                "You may not do this; ask the account's owner for the permission {}",
+                names.join(" or ")
+            ),
+        ))
+    }
+
+    /// Whether `permission` is his.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.permissions.has(permission)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Operator, ApiError> {
+        parts
+            .extensions
+            .get::<Operator>()
+            .cloned()
+            .ok_or(ApiError::Unauthorized)
+    }
+}

@@ -1,0 +1,367 @@
+//! Every setting: one TOML file, each key also an environment variable `EASYISP_<SECTION>_<KEY>`.
+//!
+//! Read once at start. An unknown key, a bad value and an unknown variable are errors that name the key and
+//! say what to write.
+
+mod keys;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// The cloud's settings, checked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the private cluster, the keys and uploads live.
+    pub data_dir: PathBuf,
+    /// `[http]`: API, console, health.
+    pub http: Http,
+    /// `[agents]`: the agents' door.
+    pub agents: Agents,
+    /// `[database]`
+    pub database: DatabaseConfig,
+    /// `[keys]`
+    pub keys: Keys,
+    /// `[mpesa]`: the platform's own short code, for what tenants owe the platform.
+    pub mpesa: Mpesa,
+    /// `[sms]`
+    pub sms: Sms,
+    /// `[smtp]`
+    pub smtp: Smtp,
+    /// `[metrics]`
+    pub metrics: MetricsConfig,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data_dir: "/var/lib/easyisp-cloud".into(),
+            http: Http::default(),
+            agents: Agents::default(),
+            database: DatabaseConfig::default(),
+            keys: Keys::default(),
+            mpesa: Mpesa::default(),
+            sms: Sms::default(),
+            smtp: Smtp::default(),
+            metrics: MetricsConfig::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// How the world reaches it: `https://isp.example.com`. Callbacks and links start with it.
+    pub public_url: Option<String>,
+    /// Origins whose pages may call the API.
+    pub allowed_origins: Vec<String>,
+    /// Networks of proxies whose X-Forwarded-For counts.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        Http {
+            listen: (Ipv4Addr::UNSPECIFIED, 8080).into(),
+            public_url: None,
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// `[agents]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Agents {
+    /// Where agents connect (UDP).
+    pub listen: SocketAddr,
+    /// How agents reach it: `isp.example.com:4433`. Stands in the enrolment command.
+    pub public_address: Option<String>,
+}
+
+impl Default for Agents {
+    fn default() -> Agents {
+        Agents {
+            listen: (Ipv4Addr::UNSPECIFIED, 4433).into(),
+            public_address: None,
+        }
+    }
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// The application role's connection; absent = a private cluster under `data_dir`.
+    pub url: Option<SecretString>,
+    /// The owning role's connection, for migrations.
+    pub migrate_url: Option<SecretString>,
+    /// Connections of this node.
+    pub connections: NonZeroU32,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> DatabaseConfig {
+        DatabaseConfig {
+            url: None,
+            migrate_url: None,
+            connections: number(20),
+        }
+    }
+}
+
+/// `[keys]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    /// The master key; absent = `data_dir/keys/master.key`.
+    pub master_key_file: Option<PathBuf>,
+}
+
+/// `[mpesa]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mpesa {
+    /// Calls this address in place of Safaricom's (both environments).
+    pub base_url: Option<String>,
+    /// The platform's own short code.
+    pub shortcode: Option<String>,
+    /// File with its consumer key.
+    pub consumer_key_file: Option<PathBuf>,
+    /// File with its consumer secret.
+    pub consumer_secret_file: Option<PathBuf>,
+    /// File with its passkey.
+    pub passkey_file: Option<PathBuf>,
+}
+
+/// `[sms]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sms {
+    /// Calls this address in place of every gateway's.
+    pub base_url: Option<String>,
+}
+
+/// `[smtp]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Smtp {
+    /// The mail server; absent = no mail.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// The account.
+    pub username: Option<String>,
+    /// File with its password.
+    pub password_file: Option<PathBuf>,
+    /// The sender's address.
+    pub from: Option<String>,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Where `/metrics` is served; keep it on loopback or a private network.
+    pub listen: SocketAddr,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> MetricsConfig {
+        MetricsConfig {
+            listen: (Ipv4Addr::LOCALHOST, 9090).into(),
+        }
+    }
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests a second of one user.
+    pub user_per_second: NonZeroU32,
+    /// Requests of one user at once.
+    pub user_burst: NonZeroU32,
+    /// Requests a second of one tenant.
+    pub tenant_per_second: NonZeroU32,
+    /// Requests a second of one address on public routes.
+    pub address_per_second: NonZeroU32,
+    /// Requests of one address on public routes at once.
+    pub address_burst: NonZeroU32,
+    /// Failed sign-ins of one account in 15 minutes before it has to wait.
+    pub account_failures: NonZeroU32,
+    /// Failed sign-ins and registrations of one address in 15 minutes before it has to wait.
+    pub address_failures: NonZeroU32,
+    /// Registrations of one address in an hour.
+    pub registrations: NonZeroU32,
+    /// How long hashing a password should take; more work is chosen at start to reach it. 0 = the floor.
+    pub password_millis: u32,
+    /// HTTP connections in total.
+    pub connections: NonZeroU32,
+    /// HTTP connections of one address.
+    pub connections_per_address: NonZeroU32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            user_per_second: number(20),
+            user_burst: number(40),
+            tenant_per_second: number(100),
+            address_per_second: number(20),
+            address_burst: number(40),
+            account_failures: number(10),
+            address_failures: number(100),
+            registrations: number(20),
+            password_millis: 100,
+            connections: number(10_000),
+            connections_per_address: number(1_000),
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// What is written: `info`, or a filter such as `info,easyisp_cloud::payments=debug`.
+    pub filter: String,
+    /// Text for people or JSON for machines.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// From a file's text (empty for none) and environment variables.
+    pub fn read(
+        file: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let mut table: toml::Table = file
+            .parse()
+            .map_err(|error: toml::de::Error| ConfigError(format!("not valid TOML: {error}")))?;
+        keys::overlay(&mut table, environment)?;
+        let config: Config = serde_path_to_error::deserialize(table).map_err(|error| {
+            let text = error.inner().message().to_owned();
+            ConfigError(keys::explain(&error.path().to_string(), &text))
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// From a file and this process's environment.
+    pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+        let text = match file {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?,
+        };
+        Config::read(&text, std::env::vars()).map_err(|ConfigError(what)| match file {
+            Some(path) => ConfigError(format!("{}: {what}", path.display())),
+            None => ConfigError(what),
+        })
+    }
+
+    /// The file of the master key.
+    pub fn master_key_file(&self) -> PathBuf {
+        match &self.keys.master_key_file {
+            Some(file) => file.clone(),
+            None => self.data_dir.join("keys/master.key"),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let say = |key: &str, what: &str| Err(ConfigError(format!("{key} {what}")));
+        for (key, url) in [
+            ("[http] public_url", &self.http.public_url),
+            ("[mpesa] base_url", &self.mpesa.base_url),
+            ("[sms] base_url", &self.sms.base_url),
+        ] {
+            if url.as_ref().is_some_and(|url| !is_base(url)) {
+                return say(
+                    key,
+                    "must be like https://isp.example.com, without a slash at the end",
+                );
+            }
+        }
+        if !self
+            .http
+            .allowed_origins
+            .iter()
+            .all(|origin| is_base(origin))
+        {
+            return say(
+                "[http] allowed_origins",
+                "must be a list of origins like https://app.example.com, without a path",
+            );
+        }
+        if let Some(address) = &self.agents.public_address
+            && address
+                .rsplit_once(':')
+                .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+        {
+            return say("[agents] public_address", "must be HOST:PORT");
+        }
+        Ok(())
+    }
+}
+
+fn is_base(url: &str) -> bool {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.ends_with('/') && !rest.contains([' ', '?', '#'])
+    })
+}
+
+const fn number(n: u32) -> NonZeroU32 {
+    match NonZeroU32::new(n) {
+        Some(n) => n,
+        None => panic!("a default is not zero"),
+    }
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("configuration: {0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    fn new(what: impl Into<String>) -> ConfigError {
+        ConfigError(what.into())
+    }
+}

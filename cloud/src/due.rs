@@ -1,0 +1,41 @@
+//! The queue of work that is due. A feature puts work in with its own transaction; `jobs/` takes it out.
+
+use easyisp_shared::time::Timestamp;
+use uuid::Uuid;
+
+use crate::db::Tx;
+
+/// Work of `kind` on `subject` is due at `when`; moves it when it was due at another time. Work that is
+/// being done at this moment is done once more afterwards.
+pub async fn at(
+    tx: &mut Tx,
+    kind: &'static str,
+    subject: impl Into<Uuid>,
+    when: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into directory.jobs (tenant_id, kind, subject, due_at)
+         values ($1, $2, $3, $4)
+             on conflict (tenant_id, kind, subject)
+             do update set due_at = excluded.due_at, lease_owner = null, lease_until = null,
+                           fence = jobs.fence + 1, attempts = 0, last_error = null",
+    )
+    .bind(tx.tenant())
+    .bind(kind)
+    .bind(subject.into())
+    .bind(when)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Work of `kind` on `subject` is not due any more.
+pub async fn never(tx: &mut Tx, kind: &'static str, subject: impl Into<Uuid>) -> sqlx::Result<()> {
+    sqlx::query("delete from directory.jobs where tenant_id = $1 and kind = $2 and subject = $3")
+        .bind(tx.tenant())
+        .bind(kind)
+        .bind(subject.into())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What `/metrics` shows. No global registry: every cloud of a process has its own.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// The metrics of one cloud. Cloning shares them.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    requests: Family<Request, Counter>,
+    latency: Family<Route, Histogram>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Request {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+impl Metrics {
+    /// With the HTTP metrics registered.
+    pub fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("easyisp");
+        let requests = Family::<Request, Counter>::default();
+        let latency = Family::<Route, Histogram>::new_with_constructor(|| {
+            // 1 ms to 16 s
+            Histogram::new(exponential_buckets(0.001, 2.0, 15))
+        });
+        registry.register("http_requests", "HTTP requests answered", requests.clone());
+        registry.register(
+            "http_request_seconds",
+            "Time to answer an HTTP request",
+            latency.clone(),
+        );
+        Metrics {
+            registry: Arc::new(Mutex::new(registry)),
+            requests,
+            latency,
+        }
+    }
+
+    /// Lets a feature register metrics of its own (names get the prefix `easyisp_`).
+    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.registry.lock().expect("registering does not panic"));
+    }
+
+    /// Counts an answered request.
+    pub fn request(&self, method: &str, route: &str, status: StatusCode, took: Duration) {
+        self.requests
+            .get_or_create(&Request {
+                method: known(method).to_owned(),
+                route: route.to_owned(),
+                status: status.as_u16(),
+            })
+            .inc();
+        self.latency
+            .get_or_create(&Route {
+                route: route.to_owned(),
+            })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Everything in the text format that Prometheus reads.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().expect("registering does not panic");
+        match prometheus_client::encoding::text::encode(&mut text, &registry) {
+            Ok(()) => text,
+            Err(_) => unreachable!("writing to a String does not fail"),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+/// Methods come from outside: an invented one must not become a label of its own.
+fn known(method: &str) -> &'static str {
+    match method {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "HEAD" => "HEAD",
+        _ => "other",
+    }
+}
