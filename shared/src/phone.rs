@@ -56,6 +56,8 @@ impl std::fmt::Debug for PhoneNumber {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

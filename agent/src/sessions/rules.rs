@@ -310,7 +310,7 @@ mod tests {
         assert!(merge(Some(&ended), &life[2]).closed.is_some());
     }
 
-    /// B4: a restarted router's sessions are over, a neighbour's and a later one's are not.
+    /// A restarted router's sessions are over, a neighbour's and a later one's are not.
     #[test]
     fn a_new_boot_digit_or_the_same_device_proves_an_old_session_over() {
         let session = |id: &[u8], name: &[u8], mac, start| Session {

@@ -179,6 +179,8 @@ const BACKDATED: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
     use super::*;
