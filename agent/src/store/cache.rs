@@ -150,9 +150,7 @@ fn put_mark(tx: &Transaction<'_>, name: &str, value: &[u8]) -> rusqlite::Result<
 }
 
 fn read(tx: &Transaction<'_>, sql: &'static str) -> rusqlite::Result<Vec<DownRecord>> {
-    tx.prepare_cached(sql)?
-        .query_map([], feed_row)?
-        .collect()
+    tx.prepare_cached(sql)?.query_map([], feed_row)?.collect()
 }
 
 fn feed_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<DownRecord> {
