@@ -3,9 +3,11 @@
 //! [`scenario`] holds the words in which it is scripted.
 
 pub mod database;
+pub mod freeradius;
 pub mod mpesa;
 pub mod operator;
 pub mod outside;
 pub mod prepare;
+pub mod router;
 pub mod scenario;
 pub mod sms;

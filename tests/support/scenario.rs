@@ -216,6 +216,8 @@ pub enum Manners {
     Nak(u32),
     /// ACK, and nothing happens.
     AckWithoutEffect,
+    /// An ACK that somebody without the secret sent, and nothing happens.
+    ForgedAck,
 }
 
 mod millis {

@@ -1,0 +1,315 @@
+//! A pretend MikroTik: subscribers dial, RADIUS answers, sessions run, CoA and Disconnect are obeyed or not.
+//!
+//! It behaves as facts about RouterOS say (timers, attributes and their order, session ids, who is
+//! hit by a Disconnect), and as strictly as the strictest build: an answer without a valid
+//! Message-Authenticator is a bad reply. Sessions live on the [`Clock`]; resend timers are real
+//! time, for they guard real sockets.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use easyisp_agent::radius::Secret;
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Clock;
+
+use crate::scenario::Manners;
+
+pub mod ledger;
+mod life;
+mod lines;
+mod orders;
+mod request;
+pub mod session;
+pub mod subscriber;
+
+use ledger::Ledger;
+use lines::Lines;
+use session::{Cause, Session};
+use subscriber::{Method, Subscriber, Traffic};
+
+/// How a pretend router is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `/system identity`.
+    pub identity: String,
+    /// The address it sends from; the loopback network has 16 million of them.
+    pub source: Ipv4Addr,
+    /// The secret of its `/radius` entries.
+    pub secret: String,
+    /// Its `/radius` entries, asked in this order.
+    pub servers: Vec<Server>,
+    /// `timeout` of the `/radius` entries: RouterOS ships 300 ms, the manual says 1100 ms.
+    pub resend: Duration,
+    /// How often a request is sent again before the router gives up on a server.
+    pub resends: u32,
+    /// How many copies of each datagram leave at once: a duplicating network.
+    pub copies: u32,
+    /// What it demands of answers.
+    pub strictness: Strictness,
+    /// `/ppp aaa interim-update`, where the Accept names no interval.
+    pub interim: Option<Duration>,
+    /// `/radius incoming`: where CoA and Disconnect are taken; `None` is `accept=no`.
+    pub incoming: Option<SocketAddr>,
+    /// The first address of its pool.
+    pub pool: Ipv4Addr,
+}
+
+/// One `/radius` entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where logins are asked.
+    pub auth: SocketAddr,
+    /// Where accounting goes.
+    pub acct: SocketAddr,
+}
+
+/// What a router demands of the answer to a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// A build before `require-message-auth`: sends no Message-Authenticator and asks for none.
+    Old,
+    /// 7.15 and newer: it sends one, as the last attribute, and drops answers without a valid one.
+    Signed,
+    /// The same, and the answer's must be its first attribute (faults.md A2).
+    SignedFirst,
+}
+
+impl Settings {
+    /// A router at 127.0.0.1 that asks one server; CoA on a free port.
+    pub fn new(secret: &str, auth: SocketAddr, acct: SocketAddr) -> Settings {
+        Settings {
+            identity: "MikroTik".to_owned(),
+            source: Ipv4Addr::LOCALHOST,
+            secret: secret.to_owned(),
+            servers: vec![Server { auth, acct }],
+            resend: Duration::from_millis(300),
+            resends: 3,
+            copies: 1,
+            strictness: Strictness::SignedFirst,
+            interim: None,
+            incoming: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            pool: Ipv4Addr::new(10, 64, 0, 2),
+        }
+    }
+}
+
+/// A handle on a running pretend router; clones share it.
+#[derive(Clone)]
+pub struct Router {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    secret: Arc<Secret>,
+    clock: Clock,
+    entropy: Entropy,
+    lines: Lines,
+    incoming: Option<SocketAddr>,
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+struct State {
+    /// The third hex digit of session ids.
+    boot: u8,
+    /// Sessions since boot; the last five hex digits of their ids.
+    born: u32,
+    /// Addresses handed out of the pool so far.
+    leases: u32,
+    sessions: HashMap<String, life::Live>,
+    manners: Manners,
+    counters: Counters,
+    ledger: Ledger,
+}
+
+/// `/radius monitor` and `/radius incoming monitor`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests begun.
+    pub requests: u64,
+    /// Accepts.
+    pub accepts: u64,
+    /// Rejects.
+    pub rejects: u64,
+    /// Datagrams sent again.
+    pub resends: u64,
+    /// Requests given up.
+    pub timeouts: u64,
+    /// Answers dropped: wrong authenticator, or none where one is demanded.
+    pub bad_replies: u64,
+    /// CoA and Disconnect requests with a good authenticator.
+    pub orders: u64,
+    /// Datagrams at the CoA port that were dropped.
+    pub bad_orders: u64,
+    /// ACKs sent.
+    pub acks: u64,
+    /// NAKs sent.
+    pub naks: u64,
+}
+
+impl Router {
+    /// Starts a router on the system's clock.
+    pub async fn start(settings: Settings) -> std::io::Result<Router> {
+        Router::start_on(settings, Clock::system(), Entropy::system()).await
+    }
+
+    /// The same on a clock and randomness that a test holds.
+    pub async fn start_on(
+        settings: Settings,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> std::io::Result<Router> {
+        let incoming = match settings.incoming {
+            Some(address) => Some(UdpSocket::bind(address).await?),
+            None => None,
+        };
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let router = Router {
+            shared: Arc::new(Shared {
+                secret: Arc::new(Secret::new(settings.secret.as_bytes())),
+                clock,
+                entropy,
+                lines: Lines::new(IpAddr::V4(settings.source), tasks.clone(), stop.clone()),
+                incoming: incoming.as_ref().map(UdpSocket::local_addr).transpose()?,
+                state: Mutex::new(State {
+                    boot: 1,
+                    born: 0,
+                    leases: 0,
+                    sessions: HashMap::new(),
+                    manners: Manners::Obey,
+                    counters: Counters::default(),
+                    ledger: Ledger::default(),
+                }),
+                changed: watch::Sender::new(()),
+                tasks,
+                stop,
+                settings,
+            }),
+        };
+        if let Some(socket) = incoming {
+            router.spawn(orders::listen(router.clone(), socket));
+        }
+        Ok(router)
+    }
+
+    /// Stops everything without a word to anybody, as a pulled plug does.
+    pub async fn stop(self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    /// Where CoA and Disconnect are taken.
+    pub fn incoming(&self) -> Option<SocketAddr> {
+        self.shared.incoming
+    }
+
+    /// A PPPoE subscriber behind this router, ready to dial. See [`Subscriber`] for the hotspot.
+    pub fn subscriber(&self, name: &str, password: &str, method: Method) -> Subscriber {
+        Subscriber::new(self.clone(), name, password, method)
+    }
+
+    /// Keeps a subscriber online with traffic until the router stops: dials again 3 seconds after
+    /// a session ended and 10 seconds after a refusal.
+    pub fn keep_online(&self, subscriber: Subscriber, traffic: Traffic) {
+        self.spawn(subscriber::keep_online(subscriber, traffic));
+    }
+
+    /// Says how CoA and Disconnect are treated from here on.
+    pub fn manners(&self, manners: Manners) {
+        self.change(|state| state.manners = manners);
+    }
+
+    /// Power is cut and comes back: every session is gone without a Stop, the boot digit grows.
+    pub fn reboot(&self) {
+        let now = self.shared.clock.now();
+        self.change(|state| {
+            state.boot = (state.boot + 1) % 16;
+            state.born = 0;
+            for (_, live) in state.sessions.drain() {
+                state
+                    .ledger
+                    .ended(live.number, Cause::Reboot, live.session.usage(now));
+            }
+        });
+    }
+
+    /// The active list.
+    pub fn sessions(&self) -> Vec<Session> {
+        let state = self.state();
+        let mut sessions: Vec<Session> = state
+            .sessions
+            .values()
+            .map(|live| live.session.clone())
+            .collect();
+        sessions.sort_by(|one, other| one.id.cmp(&other.id));
+        sessions
+    }
+
+    /// This user's sessions, oldest first.
+    pub fn sessions_of(&self, user: &str) -> Vec<Session> {
+        let mut sessions = self.sessions();
+        sessions.retain(|session| session.user == user);
+        sessions
+    }
+
+    /// The counters of `/radius monitor`.
+    pub fn counters(&self) -> Counters {
+        self.state().counters
+    }
+
+    /// What accounting was answered: the acknowledged set of V6.
+    pub fn ledger(&self) -> Ledger {
+        self.state().ledger.clone()
+    }
+
+    /// Waits until the router answers `question` with something; never sleeps.
+    pub async fn until<T>(&self, question: impl Fn(&Router) -> Option<T>) -> T {
+        let mut changed = self.shared.changed.subscribe();
+        loop {
+            if let Some(answer) = question(self) {
+                return answer;
+            }
+            changed
+                .changed()
+                .await
+                .expect("the sender lives as long as this handle");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .expect("no change of the state panics")
+    }
+
+    /// Changes the state and wakes everybody who waits for a change.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state());
+        self.shared.changed.send_replace(());
+        result
+    }
+
+    /// Runs a task until the router stops.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.shared.stop.clone();
+        self.shared
+            .tasks
+            .spawn(async move { stop.run_until_cancelled(task).await });
+    }
+}
+
+#[cfg(test)]
+mod tests;
