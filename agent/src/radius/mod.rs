@@ -29,11 +29,15 @@
 //! ```
 
 pub mod accounting;
+mod account;
 pub mod builder;
 pub mod chap;
 pub mod client;
 pub mod coa;
 pub mod dictionary;
+pub mod driver;
+mod login;
+pub mod login_log;
 pub mod mppe;
 pub mod mschap;
 pub mod packet;
@@ -43,6 +47,7 @@ pub mod reply;
 pub mod reply_cache;
 pub mod request;
 pub mod secret;
+pub mod server;
 pub mod verify;
 
 pub use accounting::{AccountingRequest, AccountingStatus};

@@ -46,6 +46,8 @@ pub struct Changes {
     pub moved: Vec<Moved>,
     /// The customer's new usage, where it is counted.
     pub usage: Option<(CustomerId, Usage)>,
+    /// Whether the reported session was not open before.
+    pub begun: bool,
 }
 
 /// Whose usage is counted, and since when.
@@ -152,6 +154,16 @@ impl Sessions {
         write(&changes)
     }
 
+    /// Gives up one session.
+    pub fn give_up<T>(&self, key: &SessionKey, write: impl FnOnce(&Changes) -> T) -> T {
+        let mut index = self.lock();
+        let open = index.online.get_key_value(key);
+        let open = open.filter(|(_, online)| online.session.closed.is_none());
+        let keys = open.map(|(key, _)| key.clone()).into_iter().collect();
+        let changes = index.lose_keys(keys);
+        write(&changes)
+    }
+
     /// Gives up sessions unheard for a day, and forgets what ended long ago.
     pub fn sweep<T>(&self, now: Timestamp, write: impl FnOnce(&Changes) -> T) -> T {
         let mut index = self.lock();
@@ -236,6 +248,7 @@ impl Index {
             status: status(report.event),
         });
         changes.usage = usage;
+        changes.begun = begins;
         changes
     }
 

@@ -71,6 +71,8 @@ pub enum Job {
         name: String,
         /// Its value.
         value: i64,
+        /// Told when that is durable.
+        done: Done,
     },
     /// Forget acknowledged records and closed sessions from before this instant, some at a time.
     Prune {
@@ -110,14 +112,14 @@ impl Queue {
         }
     }
 
-    /// Takes a job unless too many wait.
-    pub(super) fn push(&self, job: Job) -> Result<(), Refused> {
+    /// Takes a job unless too many wait; a refused one is given back.
+    pub(super) fn push(&self, job: Job) -> Result<(), (Refused, Box<Job>)> {
         let mut waiting = self.lock();
         if waiting.closed {
-            return Err(Refused::Closed);
+            return Err((Refused::Closed, Box::new(job)));
         }
         if waiting.jobs.len() >= room(&job) {
-            return Err(Refused::Full);
+            return Err((Refused::Full, Box::new(job)));
         }
         waiting.jobs.push_back(job);
         drop(waiting);

@@ -93,6 +93,7 @@ impl Outbox {
     }
 
     /// Hands a job to the accounting thread. Never waits: a full queue refuses, and that is counted.
+    /// Whoever waits for a refused job is told at once that it was not written.
     pub fn submit(&self, job: Job) -> Result<(), Refused> {
         let shed = match &job {
             Job::Write(Write {
@@ -111,11 +112,15 @@ impl Outbox {
             | Job::Mark { .. }
             | Job::Prune { .. } => &self.counters.shed_others,
         };
-        let result = self.queue.push(job);
-        if result == Err(Refused::Full) {
-            shed.fetch_add(1, Ordering::Relaxed);
-        }
-        result
+        self.queue.push(job).map_err(|(refused, job)| {
+            if refused == Refused::Full {
+                shed.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Some(done) = into_done(*job) {
+                done(Committed::No);
+            }
+            refused
+        })
     }
 
     /// What was done since the start.
@@ -212,7 +217,7 @@ fn perform(tx: &Transaction<'_>, job: &Job, next: &mut BTreeMap<u8, u64>) -> rus
             let written = next.get(lane).map_or(0, |next| next - 1);
             records::acknowledge(tx, *lane, (*seq).min(written))
         }
-        Job::Mark { name, value } => put_mark(tx, name, *value),
+        Job::Mark { name, value, .. } => put_mark(tx, name, *value),
         Job::Prune {
             records_before,
             sessions_before,
@@ -254,8 +259,8 @@ fn has_record(job: &Job) -> bool {
 fn into_done(job: Job) -> Option<Done> {
     match job {
         Job::Write(write) => Some(write.done),
-        Job::Acknowledge { done, .. } => Some(done),
-        Job::Mark { .. } | Job::Prune { .. } => None,
+        Job::Acknowledge { done, .. } | Job::Mark { done, .. } => Some(done),
+        Job::Prune { .. } => None,
     }
 }
 

@@ -1,0 +1,230 @@
+//! Why is he offline? A bounded timeline for every customer, and one for names nobody has.
+
+mod counters;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use easyisp_shared::entitlement::Reason;
+use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::up::LoginOutcome;
+
+pub use counters::Counters;
+
+use crate::sessions::Cause;
+
+/// The last things that happened to each customer.
+#[derive(Default)]
+pub struct Timeline {
+    known: Mutex<HashMap<CustomerId, VecDeque<Entry>>>,
+    strangers: Mutex<VecDeque<(Box<[u8]>, Entry)>>,
+}
+
+/// One thing that happened, perhaps several times in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When first.
+    pub first: Timestamp,
+    /// When last.
+    pub last: Timestamp,
+    /// How often.
+    pub count: u32,
+    /// At which router.
+    pub router: RouterId,
+    /// With which device.
+    pub mac: Option<Mac>,
+    /// What.
+    pub what: What,
+}
+
+/// What can happen to a customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// He tried to log in.
+    Login(LoginOutcome),
+    /// His router opened a session.
+    Began,
+    /// His session ended.
+    Ended(Cause),
+    /// We asked the router to cut him off.
+    Cut(Why),
+    /// We asked the router to change his session.
+    Changed,
+}
+
+/// Why a session was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// He may not be online any more.
+    Refused(Reason),
+    /// The customer is gone from this site.
+    Unknown,
+    /// The password is another one.
+    PasswordChanged,
+    /// He paid and leaves the walled garden by logging in again.
+    LeavesGarden,
+    /// The router could not change the session, so it begins anew.
+    ChangeRefused,
+    /// An operator asked for it.
+    Command,
+}
+
+/// Whether an entry says something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Novelty {
+    /// It is worth telling the cloud.
+    New,
+    /// The same as just before: a dialer that tries for ever, a copy.
+    Repeated,
+}
+
+impl Timeline {
+    /// Notes what happened to a customer.
+    pub fn note(&self, customer: CustomerId, entry: Entry) -> Novelty {
+        let mut known = lock(&self.known);
+        if !known.contains_key(&customer) && known.len() >= MOST_CUSTOMERS {
+            return Novelty::Repeated;
+        }
+        let entries = known.entry(customer).or_default();
+        if let Some(last) = entries.back_mut()
+            && last.repeats(&entry)
+        {
+            let novelty = last.novelty(entry.last);
+            last.merge(&entry, novelty);
+            return novelty;
+        }
+        if entries.len() >= MOST_ENTRIES {
+            entries.pop_front();
+        }
+        entries.push_back(entry);
+        Novelty::New
+    }
+
+    /// Notes a login under a name nobody here has.
+    pub fn note_stranger(&self, username: &[u8], entry: Entry) -> Novelty {
+        let mut strangers = lock(&self.strangers);
+        let held = strangers
+            .iter_mut()
+            .find(|(name, held)| **name == *username && held.repeats(&entry));
+        if let Some((_, held)) = held {
+            let novelty = held.novelty(entry.last);
+            held.merge(&entry, novelty);
+            return novelty;
+        }
+        if strangers.len() >= MOST_STRANGERS {
+            strangers.pop_front();
+        }
+        strangers.push_back((username.into(), entry));
+        Novelty::New
+    }
+
+    /// What happened to a customer, the oldest first.
+    pub fn of(&self, customer: CustomerId) -> Vec<Entry> {
+        let known = lock(&self.known);
+        let entries = known.get(&customer);
+        entries
+            .map(|entries| entries.iter().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// Names that tried and are nobody's, the oldest first.
+    pub fn strangers(&self) -> Vec<(Box<[u8]>, Entry)> {
+        lock(&self.strangers).iter().cloned().collect()
+    }
+}
+
+impl Entry {
+    /// Something that happened once.
+    pub fn once(at: Timestamp, router: RouterId, mac: Option<Mac>, what: What) -> Entry {
+        Entry {
+            first: at,
+            last: at,
+            count: 1,
+            router,
+            mac,
+            what,
+        }
+    }
+
+    fn repeats(&self, next: &Entry) -> bool {
+        self.what == next.what && self.router == next.router && self.mac == next.mac
+    }
+
+    /// A repeat is told again every five minutes, so that the cloud sees it goes on.
+    fn novelty(&self, at: Timestamp) -> Novelty {
+        if at.since(self.first) >= TOLD_EVERY {
+            Novelty::New
+        } else {
+            Novelty::Repeated
+        }
+    }
+
+    fn merge(&mut self, next: &Entry, novelty: Novelty) {
+        match novelty {
+            Novelty::New => *self = *next,
+            Novelty::Repeated => {
+                self.last = next.last;
+                self.count = self.count.saturating_add(1);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const MOST_ENTRIES: usize = 12;
+/// At 12 entries of 80 octets this is a hundred megabytes, on a box that serves so many.
+const MOST_CUSTOMERS: usize = 100_000;
+const MOST_STRANGERS: usize = 256;
+const TOLD_EVERY: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn entry(secs: i64, what: What) -> Entry {
+        let router = RouterId(uuid::Uuid::from_u128(1));
+        Entry::once(at(secs), router, None, what)
+    }
+
+    const REFUSED: What = What::Login(LoginOutcome::Refused(Reason::Expired));
+
+    #[test]
+    fn a_dialer_that_tries_for_ever_is_one_line_told_every_five_minutes() {
+        let timeline = Timeline::default();
+        let customer = CustomerId(uuid::Uuid::from_u128(1));
+        let told =
+            (0..900).filter(|secs| timeline.note(customer, entry(*secs, REFUSED)) == Novelty::New);
+        assert_eq!(told.count(), 3);
+        assert_eq!(timeline.of(customer).len(), 1);
+    }
+
+    #[test]
+    fn the_oldest_entries_and_strangers_make_room() {
+        let timeline = Timeline::default();
+        let customer = CustomerId(uuid::Uuid::from_u128(1));
+        for secs in 0..1000 {
+            timeline.note(
+                customer,
+                entry(secs, if secs % 2 == 0 { REFUSED } else { What::Began }),
+            );
+            let name = secs.to_string();
+            timeline.note_stranger(
+                name.as_bytes(),
+                entry(secs, What::Login(LoginOutcome::UnknownUser)),
+            );
+        }
+        assert_eq!(timeline.of(customer).len(), MOST_ENTRIES);
+        assert_eq!(timeline.of(customer)[0].first, at(988));
+        assert_eq!(timeline.strangers().len(), MOST_STRANGERS);
+    }
+}

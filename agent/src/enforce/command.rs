@@ -1,0 +1,107 @@
+//! Commands of the cloud: wanted states, carried out at least once, harmless to repeat.
+
+use easyisp_shared::id::CommandId;
+use easyisp_shared::wire::Up;
+use easyisp_shared::wire::down::{CommandV1, Order, Whom};
+use easyisp_shared::wire::up::{CommandOutcome, CommandResultV1};
+use futures_util::future::join_all;
+use tracing::info;
+
+use super::driver::{Effect, Enforcer};
+use super::rules::Act;
+use crate::diagnosis::Why;
+use crate::sessions::{Online, Session};
+
+impl Enforcer {
+    /// Carries out a command and reports what came of it. Sessions that began after it was issued are
+    /// not meant, so a repeat after a restart cuts nobody who logged in again (V11).
+    pub(super) async fn carry_out(&self, command: CommandId) {
+        let Some(held) = self.parts.site.command(command) else {
+            return;
+        };
+        let (version, order) = (held.0, &held.1);
+        let outcome = if order.expires <= self.now() {
+            CommandOutcome::TooLate
+        } else {
+            self.outcome(order).await
+        };
+        info!(command.id = %command, ?outcome, "Carried out a command");
+        self.parts
+            .radius
+            .report_result(&Up::CommandResult(CommandResultV1 {
+                command,
+                version,
+                at: self.now(),
+                outcome,
+            }));
+    }
+
+    async fn outcome(&self, command: &CommandV1) -> CommandOutcome {
+        let meant = |online: &Online| online.session.started_at <= command.issued;
+        let effects = match &command.order {
+            Order::Disconnect(whom) => {
+                let sessions = self.open_to(whom).into_iter().filter(meant);
+                let cuts = sessions
+                    .map(|online| async move { self.cut(&online.session, Why::Command).await });
+                join_all(cuts).await
+            }
+            Order::Reauthorize(whom) => {
+                let looks = self.open_to(whom).into_iter();
+                join_all(looks.map(|online| self.reauthorize(online))).await
+            }
+        };
+        summary(&effects)
+    }
+
+    fn open_to(&self, whom: &Whom) -> Vec<Online> {
+        match whom {
+            Whom::Customer(customer) => self.open_of(*customer),
+            Whom::Username(username) => self.parts.sessions.open_by_name(username),
+            Whom::Session { router, session } => {
+                let named = |open: &Session| {
+                    open.key.router == *router && *open.key.acct_session_id == **session
+                };
+                self.parts.sessions.open(named)
+            }
+        }
+    }
+
+    async fn reauthorize(&self, online: Online) -> Effect {
+        match self.judge(&online) {
+            Act::Leave { .. } => Effect::Done,
+            Act::Change(wanted) => self.change(&online, wanted).await,
+            Act::Cut(why) => self.cut(&online.session, why).await,
+        }
+    }
+}
+
+fn summary(effects: &[Effect]) -> CommandOutcome {
+    let failed = effects.iter().find_map(|effect| match effect {
+        Effect::Failed(why) => Some(*why),
+        Effect::Done => None,
+    });
+    match (effects.len(), failed) {
+        (0, _) => CommandOutcome::NothingThere,
+        (_, Some(why)) => CommandOutcome::Failed(why.into()),
+        (sessions, None) => CommandOutcome::Done {
+            sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_among_many_is_told() {
+        let refused = Effect::Failed("refused");
+        assert_eq!(summary(&[]), CommandOutcome::NothingThere);
+        assert_eq!(
+            summary(&[Effect::Done; 2]),
+            CommandOutcome::Done { sessions: 2 }
+        );
+        let failed = CommandOutcome::Failed("refused".into());
+        assert_eq!(summary(&[Effect::Done, refused]), failed);
+    }
+}

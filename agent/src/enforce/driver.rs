@@ -1,0 +1,366 @@
+//! Waits for timers and changes, and carries out what the rules say about each session.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::CustomerId;
+use easyisp_shared::time::Timestamp;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use super::rules::{Act, Wanted, Whose, act};
+use super::{Timers, exchange, verdict};
+use crate::diagnosis::{Entry, Timeline, What, Why};
+use crate::radius::coa::{Change, Order, Outcome, Target};
+use crate::radius::dictionary::ErrorCause;
+use crate::radius::driver::Radius;
+use crate::sessions::{Grant, Online, Service, Session, SessionKey, Sessions};
+use crate::site::{PasswordChange, Site, SiteClock, Touched};
+
+/// What enforcement works with.
+pub struct Parts {
+    /// Who may be online.
+    pub site: Arc<Site>,
+    /// Who is online.
+    pub sessions: Arc<Sessions>,
+    /// When to look again.
+    pub timers: Arc<Timers>,
+    /// What time it is.
+    pub clock: Arc<SiteClock>,
+    /// Identifiers and jitter.
+    pub entropy: Entropy,
+    /// Why somebody is offline.
+    pub timeline: Arc<Timeline>,
+    /// Writes sessions that a router no longer has, and command results.
+    pub radius: Arc<Radius>,
+    /// The address of the RADIUS port, where CoA leaves from.
+    pub local: IpAddr,
+}
+
+/// The enforcement of one site.
+pub struct Enforcer {
+    pub(super) parts: Parts,
+    under_way: Mutex<UnderWay>,
+    permits: Semaphore,
+    tasks: TaskTracker,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    sessions: HashSet<SessionKey>,
+    /// How often a session was asked to end and did not.
+    attempts: HashMap<SessionKey, u32>,
+}
+
+/// What came of asking a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It says it did it, or the session is not there.
+    Done,
+    /// It refused, or said nothing.
+    Failed(&'static str),
+}
+
+impl Enforcer {
+    /// Ready to [`run`](Enforcer::run).
+    pub fn new(parts: Parts) -> Arc<Enforcer> {
+        Arc::new(Enforcer {
+            parts,
+            under_way: Mutex::default(),
+            permits: Semaphore::new(AT_ONCE),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Carries out until cancelled; exchanges under way are dropped then, their timers return at the
+    /// next start.
+    pub async fn run(
+        self: Arc<Self>,
+        mut touched: mpsc::Receiver<Touched>,
+        cancel: CancellationToken,
+    ) {
+        self.arm_all();
+        loop {
+            let clock = &self.parts.clock;
+            let first = self.parts.timers.first();
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                Some(touched) = touched.recv() => self.on_touched(touched, &cancel),
+                () = self.parts.timers.earlier() => {}
+                () = clock.sleep_until(first.unwrap_or_default()), if first.is_some() => {
+                    let due = self.parts.timers.take(clock.now(), LOOKED_AT_ONCE);
+                    due.iter().for_each(|key| self.look(key, &cancel));
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// After a start every open session gets its timer again.
+    fn arm_all(&self) {
+        let now = self.parts.clock.now();
+        for online in self.parts.sessions.open(|_| true) {
+            let next =
+                super::next_look(&self.parts.site, &self.parts.sessions, &online.session, now);
+            self.parts.timers.arm(&online.session.key, next);
+        }
+    }
+
+    fn on_touched(self: &Arc<Self>, touched: Touched, cancel: &CancellationToken) {
+        match touched {
+            Touched::Nobody => {}
+            Touched::Customer { customer, password } => {
+                for online in self.open_of(customer) {
+                    match password {
+                        PasswordChange::Same => self.look(&online.session.key, cancel),
+                        PasswordChange::Changed => {
+                            self.start_cut(online.session, Why::PasswordChanged, cancel);
+                        }
+                    }
+                }
+            }
+            Touched::Package(package) => {
+                let on_it = |session: &Session| {
+                    let subscriber = self.parts.site.subscriber(&session.username);
+                    subscriber.is_some_and(|subscriber| subscriber.package == Some(package))
+                };
+                self.look_at(self.parts.sessions.open(on_it), cancel);
+            }
+            Touched::All => self.look_at(self.parts.sessions.open(|_| true), cancel),
+            Touched::Command(command) => {
+                let (enforcer, stop) = (self.clone(), cancel.clone());
+                self.tasks.spawn(async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = enforcer.carry_out(command) => {}
+                    }
+                });
+            }
+        }
+    }
+
+    fn look_at(self: &Arc<Self>, sessions: Vec<Online>, cancel: &CancellationToken) {
+        for online in sessions {
+            self.look(&online.session.key, cancel);
+        }
+    }
+
+    /// The open sessions of a customer: by his name while he is known, else one by one.
+    pub(super) fn open_of(&self, customer: CustomerId) -> Vec<Online> {
+        match self.parts.site.customer(customer) {
+            Some(known) => self.parts.sessions.open_by_name(&known.username),
+            None => {
+                let his = |session: &Session| session.customer == Some(customer);
+                self.parts.sessions.open(his)
+            }
+        }
+    }
+
+    /// Looks at one session and begins what is to be done about it.
+    fn look(self: &Arc<Self>, key: &SessionKey, cancel: &CancellationToken) {
+        let Some(online) = self.parts.sessions.find(key) else {
+            return;
+        };
+        if online.session.closed.is_some() {
+            return;
+        }
+        match self.judge(&online) {
+            Act::Leave { until } => self.parts.timers.arm(key, until),
+            Act::Change(wanted) => self.start_change(online, wanted, cancel),
+            Act::Cut(why) => self.start_cut(online.session, why, cancel),
+        }
+    }
+
+    pub(super) fn judge(&self, online: &Online) -> Act {
+        let session = &online.session;
+        let parts = &self.parts;
+        let Some(subscriber) = parts.site.subscriber(&session.username) else {
+            let whose = match session.customer {
+                Some(_) => Whose::Gone,
+                None => Whose::Nobodys,
+            };
+            return act(online.grant.as_ref(), whose);
+        };
+        let now = parts.clock.now();
+        let verdict = verdict(&parts.site, &parts.sessions, &subscriber, session, now);
+        act(online.grant.as_ref(), Whose::Customer(&verdict))
+    }
+
+    fn start_change(self: &Arc<Self>, online: Online, wanted: Wanted, cancel: &CancellationToken) {
+        let key = online.session.key.clone();
+        if !self.lock().sessions.insert(key.clone()) {
+            return;
+        }
+        let (enforcer, stop) = (self.clone(), cancel.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = enforcer.change(&online, wanted) => {}
+            }
+            enforcer.lock().sessions.remove(&key);
+        });
+    }
+
+    fn start_cut(self: &Arc<Self>, session: Session, why: Why, cancel: &CancellationToken) {
+        let key = session.key.clone();
+        if !self.lock().sessions.insert(key.clone()) {
+            return;
+        }
+        let (enforcer, stop) = (self.clone(), cancel.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = enforcer.cut(&session, why) => {}
+            }
+            enforcer.lock().sessions.remove(&key);
+        });
+    }
+
+    /// Brings a running session to what is wanted; one that cannot be changed begins anew.
+    pub(super) async fn change(&self, online: &Online, wanted: Wanted) -> Effect {
+        let session = &online.session;
+        let rate = wanted.rate.map(|rate| rate.to_mikrotik());
+        let change = Change {
+            rate_limit: rate.as_deref(),
+            session_timeout_secs: wanted.raise_end.map(|end| {
+                let secs = end.since(session.started_at).as_secs();
+                u32::try_from(secs.min(crate::radius::reply::MAX_SESSION_SECS)).unwrap_or(u32::MAX)
+            }),
+            ..Change::default()
+        };
+        let outcome = self.ask(session, Order::Change(change)).await;
+        let (key, now) = (&session.key, self.parts.clock.now());
+        match (outcome, wanted.rate) {
+            (Some(Outcome::Acked), _) => {
+                self.granted(online, wanted);
+                self.note(session, What::Changed);
+                self.parts.timers.arm(key, wanted.until);
+                Effect::Done
+            }
+            (Some(Outcome::Nak(Some(ErrorCause::SessionNotFound))), _) => self.gone(session),
+            // The end alone is left to our own timer: the router cuts him, he dials and is let in.
+            (Some(Outcome::Nak(_)) | None, None) => {
+                self.granted(online, wanted);
+                self.parts.timers.arm(key, wanted.until);
+                Effect::Failed("The router does not change the end of a running session.")
+            }
+            (Some(Outcome::Nak(_)), Some(_)) => self.cut(session, Why::ChangeRefused).await,
+            (Some(Outcome::NoAnswer), _) | (None, Some(_)) => {
+                self.parts
+                    .timers
+                    .arm(key, Some(now.plus(self.patience(key))));
+                Effect::Failed("The router does not answer on its CoA port.")
+            }
+        }
+    }
+
+    /// Asks the router to end a session. An answer is no proof: until the Stop has come the session
+    /// is looked at again, after longer and longer pauses.
+    pub(super) async fn cut(&self, session: &Session, why: Why) -> Effect {
+        info!(session = %session.key.acct_session_id.escape_ascii(), ?why, "Cutting a session");
+        let outcome = self.ask(session, Order::Disconnect).await;
+        self.note(session, What::Cut(why));
+        let (key, now) = (&session.key, self.parts.clock.now());
+        match outcome {
+            Some(Outcome::Nak(Some(ErrorCause::SessionNotFound))) => return self.gone(session),
+            Some(Outcome::Acked | Outcome::Nak(_) | Outcome::NoAnswer) | None => {}
+        }
+        self.parts
+            .timers
+            .arm(key, Some(now.plus(self.patience(key))));
+        match outcome {
+            Some(Outcome::Acked) => Effect::Done,
+            Some(Outcome::Nak(_)) => Effect::Failed("The router refused to end the session."),
+            Some(Outcome::NoAnswer) => {
+                Effect::Failed("The router does not answer on its CoA port.")
+            }
+            None => Effect::Failed("The router of this session cannot be asked."),
+        }
+    }
+
+    async fn ask(&self, session: &Session, order: Order<'_>) -> Option<Outcome> {
+        let router = self.parts.site.router(session.key.router)?;
+        let secret = router.secrets.first()?.clone();
+        let _permit = self.permits.acquire().await.ok()?;
+        let target = Target {
+            user_name: Some(&session.username),
+            session_id: Some(&session.key.acct_session_id),
+            framed_address: match session.service {
+                Service::Hotspot => session.framed_ip,
+                Service::Ppp => None,
+            },
+            calling_station: None,
+        };
+        let (local, address) = (self.parts.local, router.coa_address());
+        let asked =
+            exchange::exchange(local, address, secret, target, order, &self.parts.entropy).await;
+        asked
+            .inspect_err(|cause| warn!(router.id = %router.id, %cause, "Cannot ask a router"))
+            .ok()
+    }
+
+    fn granted(&self, online: &Online, wanted: Wanted) {
+        let held = online.grant;
+        let grant = Grant {
+            cookie: held.map_or([0; 16], |grant| grant.cookie),
+            rate: wanted.rate.or(held.and_then(|grant| grant.rate)),
+            end: wanted.end,
+            garden: false,
+        };
+        self.parts.sessions.regrant(&online.session.key, grant);
+    }
+
+    /// The router does not have the session: nobody will ever report its end.
+    fn gone(&self, session: &Session) -> Effect {
+        self.parts.radius.give_up(&session.key);
+        Effect::Done
+    }
+
+    fn note(&self, session: &Session, what: What) {
+        if let Some(customer) = session.customer {
+            let now = self.parts.clock.now();
+            let entry = Entry::once(now, session.key.router, session.mac, what);
+            self.parts.timeline.note(customer, entry);
+        }
+    }
+
+    /// 15 s after the first attempt, then twice as long each time, at most five minutes.
+    fn patience(&self, key: &SessionKey) -> Duration {
+        let mut under_way = self.lock();
+        let sessions = &self.parts.sessions;
+        if under_way.attempts.len() >= MOST_ATTEMPTS {
+            let open = |key: &SessionKey| {
+                let found = sessions.find(key);
+                found.is_some_and(|online| online.session.closed.is_none())
+            };
+            under_way.attempts.retain(|key, _| open(key));
+        }
+        let attempts = under_way.attempts.entry(key.clone()).or_default();
+        *attempts += 1;
+        FIRST_PATIENCE * 2u32.pow((*attempts - 1).min(4)).min(20)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The instant for results.
+    pub(super) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+}
+
+/// Sockets open at once.
+const AT_ONCE: usize = 64;
+const LOOKED_AT_ONCE: usize = 256;
+const MOST_ATTEMPTS: usize = 4096;
+const FIRST_PATIENCE: Duration = Duration::from_secs(15);

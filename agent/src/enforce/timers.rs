@@ -1,0 +1,109 @@
+//! One timer per session: when to look at it again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use easyisp_shared::time::Timestamp;
+use tokio::sync::Notify;
+
+use crate::sessions::SessionKey;
+
+/// The timers of all sessions. Armed from any thread, awaited by one task.
+#[derive(Default)]
+pub struct Timers {
+    due: Mutex<Due>,
+    earlier: Notify,
+}
+
+#[derive(Default)]
+struct Due {
+    order: BTreeSet<(Timestamp, u64)>,
+    numbers: HashMap<SessionKey, (Timestamp, u64)>,
+    keys: HashMap<u64, SessionKey>,
+    next_number: u64,
+}
+
+impl Timers {
+    /// Sets the session's timer, in place of the one it had. `None` takes it away.
+    pub fn arm(&self, key: &SessionKey, at: Option<Timestamp>) {
+        let mut due = self.lock();
+        if let Some(held) = due.numbers.remove(key) {
+            due.order.remove(&held);
+            due.keys.remove(&held.1);
+        }
+        let Some(at) = at else { return };
+        let number = due.next_number;
+        due.next_number += 1;
+        due.order.insert((at, number));
+        due.numbers.insert(key.clone(), (at, number));
+        due.keys.insert(number, key.clone());
+        let is_first = due.order.first() == Some(&(at, number));
+        drop(due);
+        if is_first {
+            self.earlier.notify_one();
+        }
+    }
+
+    /// When the first timer is due.
+    pub fn first(&self) -> Option<Timestamp> {
+        self.lock().order.first().map(|(at, _)| *at)
+    }
+
+    /// Takes up to `most` sessions whose timers are due at `now`.
+    pub fn take(&self, now: Timestamp, most: usize) -> Vec<SessionKey> {
+        let mut due = self.lock();
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some((at, number)) = due.order.first().copied()
+            && at <= now
+        {
+            due.order.remove(&(at, number));
+            if let Some(key) = due.keys.remove(&number) {
+                due.numbers.remove(&key);
+                taken.push(key);
+            }
+        }
+        taken
+    }
+
+    /// Returns when a timer was set that is due before all others.
+    pub async fn earlier(&self) {
+        self.earlier.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Due> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use easyisp_shared::id::RouterId;
+
+    use super::*;
+
+    fn key(name: u8) -> SessionKey {
+        SessionKey {
+            router: RouterId(uuid::Uuid::nil()),
+            acct_session_id: [name].into(),
+            class: Box::default(),
+        }
+    }
+
+    #[test]
+    fn a_session_has_one_timer_and_the_last_setting_holds() {
+        let timers = Timers::default();
+        let at = Timestamp::from_secs;
+        timers.arm(&key(1), Some(at(50)));
+        timers.arm(&key(2), Some(at(20)));
+        timers.arm(&key(1), Some(at(10)));
+        timers.arm(&key(3), Some(at(5)));
+        timers.arm(&key(3), None);
+
+        assert_eq!(timers.first(), Some(at(10)));
+        assert_eq!(timers.take(at(9), 10), []);
+        assert_eq!(timers.take(at(60), 10), [key(1), key(2)]);
+        assert_eq!(timers.first(), None);
+        assert!(timers.lock().keys.is_empty() && timers.lock().numbers.is_empty());
+    }
+}

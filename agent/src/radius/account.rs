@@ -1,0 +1,285 @@
+//! An accounting record: merged in memory, written, and answered once it is on stable storage (B1).
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::Up;
+use easyisp_shared::wire::up::{AccountingStatus as Told, AccountingV1};
+
+use super::dictionary::{Code, TerminateCause};
+use super::driver::{Known, Radius, mac, slot};
+use super::login_log::record;
+use super::verify::VerifiedAccounting;
+use super::{AccountingRequest, AccountingStatus, Packet, Port, Secret, accounting_response};
+use crate::diagnosis::{Entry, What};
+use crate::enforce;
+use crate::radius::reply_cache::Slot;
+use crate::sessions::{
+    Cause, Changes, Event, Moved, Report, Service, Session, SessionKey, event_time,
+};
+use crate::site::{Router, Subscriber};
+use crate::store::{Change, Committed, Done, Job, Refused, Urgency, Write};
+
+impl Radius {
+    /// Takes a datagram of the accounting port. What is answered at once is returned; what must be
+    /// durable first is answered through `socket` by the accounting thread.
+    pub fn on_accounting_port(
+        self: &Arc<Self>,
+        source: SocketAddr,
+        datagram: &[u8],
+        socket: &Arc<UdpSocket>,
+    ) -> Option<Arc<[u8]>> {
+        let packet = self.parse(datagram)?;
+        if packet.code() == Some(Code::StatusServer) {
+            return self.on_status(source, packet, Port::Accounting);
+        }
+        let check = |_: &Router, secret: &Secret| VerifiedAccounting::check(packet, secret);
+        let known = self.identify(source.ip(), &packet, check)?;
+
+        let slot = slot(source, Port::Accounting, &packet);
+        if let Some(settled) = self.begin(slot, &packet) {
+            return settled;
+        }
+        let answer = accounting_response(&known.packet, &known.secret, Vec::new());
+        let (Ok(request), Ok(answer)) = (AccountingRequest::read(&known.packet), answer) else {
+            self.parts.counters.count("incomplete_accounting");
+            self.replies(slot).abandon(slot, packet.authenticator());
+            return None;
+        };
+        let answer = self.answer_later(slot, &packet, answer.into(), socket.clone());
+        self.account(&known, &request, answer);
+        None
+    }
+
+    /// What the accounting thread does with an answer once the commit is decided.
+    fn answer_later(
+        self: &Arc<Self>,
+        slot: Slot,
+        packet: &Packet<'_>,
+        answer: Arc<[u8]>,
+        socket: Arc<UdpSocket>,
+    ) -> Done {
+        let (radius, authenticator) = (self.clone(), *packet.authenticator());
+        Box::new(move |committed| match committed {
+            Committed::Yes => {
+                radius
+                    .replies(slot)
+                    .finish(slot, &authenticator, answer.clone());
+                let counters = &radius.parts.counters;
+                match socket.send_to(&answer, slot.source) {
+                    Ok(_) => counters.accounted.fetch_add(1, Ordering::Relaxed),
+                    Err(_) => return counters.count("accounting_answer_not_sent"),
+                };
+            }
+            Committed::No => radius.replies(slot).abandon(slot, &authenticator),
+        })
+    }
+
+    fn account(
+        &self,
+        known: &Known<VerifiedAccounting<'_>>,
+        request: &AccountingRequest<'_>,
+        answer: Done,
+    ) {
+        let event = match request.status {
+            AccountingStatus::Start => Event::Start,
+            AccountingStatus::Interim => Event::Interim,
+            AccountingStatus::Stop => Event::Stop(request.terminate_cause.map_or(0, number)),
+            AccountingStatus::On | AccountingStatus::Off => return self.restarted(known, answer),
+            // Acknowledged, not used, and nothing to make durable.
+            AccountingStatus::Other(_) => return answer(Committed::Yes),
+        };
+        let now = self.parts.clock.now();
+        let subscriber = self.parts.site.subscriber(request.user_name);
+        let report = report(known, request, event, subscriber.as_deref(), now);
+        let metered = subscriber.and_then(|subscriber| self.metered(&subscriber));
+        let urgency = match event {
+            Event::Interim => Urgency::Interim,
+            Event::Start | Event::Stop(_) => Urgency::Kept,
+        };
+        let changes = self
+            .parts
+            .sessions
+            .report(&report, metered, now, |changes| {
+                self.submit_changes(changes, urgency, answer);
+                changes.clone()
+            });
+        self.follow_up(&changes, metered.is_some(), now);
+    }
+
+    /// Accounting-On or -Off: every session of the router is over.
+    fn restarted(&self, known: &Known<VerifiedAccounting<'_>>, answer: Done) {
+        let changes = self.parts.sessions.restarted(known.router.id, |changes| {
+            self.submit_changes(changes, Urgency::Kept, answer);
+            changes.clone()
+        });
+        self.follow_up(&changes, false, self.parts.clock.now());
+    }
+
+    /// Gives up what was silent for a day. Called by the housekeeping, not by a router.
+    pub fn sweep(&self) {
+        let now = self.parts.clock.now();
+        let changes = self.parts.sessions.sweep(now, |changes| {
+            if !changes.moved.is_empty() {
+                self.submit_changes(changes, Urgency::Kept, Box::new(|_| {}));
+            }
+            changes.clone()
+        });
+        self.follow_up(&changes, false, now);
+    }
+
+    /// Ends a session that its router says it does not have.
+    pub fn give_up(&self, key: &SessionKey) {
+        let changes = self.parts.sessions.give_up(key, |changes| {
+            self.submit_changes(changes, Urgency::Kept, Box::new(|_| {}));
+            changes.clone()
+        });
+        self.follow_up(&changes, false, self.parts.clock.now());
+    }
+
+    /// Writes the result of a command for the cloud.
+    pub fn report_result(&self, result: &Up) {
+        let write = Write {
+            changes: vec![Change::Record(record(result, self.parts.clock.now()))],
+            urgency: Urgency::Kept,
+            done: Box::new(|_| {}),
+        };
+        if self.parts.outbox.submit(Job::Write(write)).is_err() {
+            self.parts.counters.count("result_not_written");
+        }
+    }
+
+    /// Sessions, usage and records of one report, written together. Refused for want of room means
+    /// silence: `answer` hears "no", and the router asks again.
+    fn submit_changes(&self, changes: &Changes, urgency: Urgency, answer: Done) {
+        let mut steps = Vec::with_capacity(changes.moved.len() * 2 + 1);
+        for moved in &changes.moved {
+            steps.push(Change::Session(Box::new(moved.session.clone())));
+            let up = Up::Accounting(told(moved));
+            steps.push(Change::Record(record(&up, moved.session.seen_at)));
+        }
+        steps.extend(
+            changes
+                .usage
+                .map(|(customer, usage)| Change::Usage(customer, usage)),
+        );
+        let write = Write {
+            changes: steps,
+            urgency,
+            done: answer,
+        };
+        match self.parts.outbox.submit(Job::Write(write)) {
+            Ok(()) => {}
+            Err(Refused::Full) => self.parts.counters.count("accounting_shed"),
+            Err(Refused::Closed) => self.parts.counters.count("accounting_closed"),
+        }
+    }
+
+    /// Timers and timelines follow what was reported.
+    fn follow_up(&self, changes: &Changes, metered: bool, now: Timestamp) {
+        for moved in &changes.moved {
+            let session = &moved.session;
+            let what = match (moved.status, session.closed) {
+                (Told::Start | Told::Interim, None) => What::Began,
+                (_, Some(closed)) => What::Ended(closed.cause),
+                (Told::Stop | Told::Lost, None) => continue,
+            };
+            let ended = session.closed.is_some();
+            if ended {
+                self.parts.timers.arm(&session.key, None);
+            } else if changes.begun || metered {
+                let next = enforce::next_look(&self.parts.site, &self.parts.sessions, session, now);
+                self.parts.timers.arm(&session.key, next);
+            }
+            if let Some(customer) = session.customer
+                && (ended || changes.begun)
+            {
+                let entry = Entry::once(now, session.key.router, session.mac, what);
+                self.parts.timeline.note(customer, entry);
+            }
+        }
+    }
+}
+
+fn report(
+    known: &Known<VerifiedAccounting<'_>>,
+    request: &AccountingRequest<'_>,
+    event: Event,
+    subscriber: Option<&Subscriber>,
+    now: Timestamp,
+) -> Report {
+    let station = &request.station;
+    Report {
+        key: SessionKey {
+            router: known.router.id,
+            acct_session_id: request.session_id.into(),
+            class: request.class.unwrap_or_default().into(),
+        },
+        event,
+        customer: subscriber.map(|subscriber| subscriber.id),
+        username: request.user_name.into(),
+        service: match request.service {
+            super::Service::Hotspot => Service::Hotspot,
+            super::Service::Ppp | super::Service::Other => Service::Ppp,
+        },
+        mac: mac(station.calling),
+        framed_ip: station.framed_address,
+        port: station.nas_port_id.unwrap_or_default().into(),
+        at: event_time(request.event_unix, request.delay_secs, now),
+        secs: request.session_secs.unwrap_or(0),
+        bytes_in: request.input_octets.unwrap_or(0),
+        bytes_out: request.output_octets.unwrap_or(0),
+    }
+}
+
+/// What the cloud is told of a session's new state.
+fn told(moved: &Moved) -> AccountingV1 {
+    let session: &Session = &moved.session;
+    AccountingV1 {
+        router: session.key.router,
+        session: session.key.acct_session_id.to_vec(),
+        class: session.key.class.to_vec(),
+        status: moved.status,
+        username: session.username.to_vec(),
+        customer: session.customer,
+        framed_ip: session.framed_ip,
+        mac: session.mac,
+        at: session.closed.map_or(session.seen_at, |closed| closed.at),
+        started: session.started_at,
+        session_secs: session.secs,
+        bytes_up: session.bytes_in,
+        bytes_down: session.bytes_out,
+        cause: match session.closed.map(|closed| closed.cause) {
+            Some(Cause::Router(number)) => Some(number).filter(|number| *number != 0),
+            Some(Cause::Lost) | None => None,
+        },
+    }
+}
+
+/// Acct-Terminate-Cause as the number RFC 2866 §5.10 gives it.
+fn number(cause: TerminateCause) -> u32 {
+    use TerminateCause::*;
+    match cause {
+        UserRequest => 1,
+        LostCarrier => 2,
+        LostService => 3,
+        IdleTimeout => 4,
+        SessionTimeout => 5,
+        AdminReset => 6,
+        AdminReboot => 7,
+        PortError => 8,
+        NasError => 9,
+        NasRequest => 10,
+        NasReboot => 11,
+        PortUnneeded => 12,
+        PortPreempted => 13,
+        PortSuspended => 14,
+        ServiceUnavailable => 15,
+        Callback => 16,
+        UserError => 17,
+        HostRequest => 18,
+        Other(number) => number,
+    }
+}

@@ -1,0 +1,244 @@
+//! From datagram to answer: who sent it, was it asked before, what is the answer.
+//!
+//! Nothing here waits: not for the disk, not for the cloud, not for another request (V13). The accounting
+//! answer alone is sent later, by the accounting thread, once its commit is on stable storage (B1).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::net::Mac;
+use tracing::{info, warn};
+
+use super::dictionary::{Code, attribute};
+use super::reply_cache::{self, Begin, ReplyCache, Slot};
+use super::verify::{Proof, Refused, VerifiedAccess, VerifiedStatus};
+use super::{Packet, Port, Secret, status_response};
+use crate::diagnosis::{Counters, Timeline};
+use crate::enforce::Timers;
+use crate::sessions::Sessions;
+use crate::site::{Router, Site, SiteClock, UnknownSources};
+use crate::store::{Change, Job, Outbox, Record, Urgency, Write};
+
+/// What the RADIUS path works with.
+pub struct Parts {
+    /// Who may be online.
+    pub site: Arc<Site>,
+    /// Who is online.
+    pub sessions: Arc<Sessions>,
+    /// Where accounting becomes durable.
+    pub outbox: Outbox,
+    /// What time it is.
+    pub clock: Arc<SiteClock>,
+    /// Cookies, salts, jitter.
+    pub entropy: Entropy,
+    /// Why somebody is offline.
+    pub timeline: Arc<Timeline>,
+    /// When to look at a session again.
+    pub timers: Arc<Timers>,
+    /// What happened how often.
+    pub counters: Arc<Counters>,
+    /// Who spoke and is no router of ours.
+    pub unknown: Arc<UnknownSources>,
+}
+
+/// Answers RADIUS datagrams of one site.
+pub struct Radius {
+    pub(super) parts: Parts,
+    pub(super) log: Mutex<super::login_log::Allowance>,
+    replies: Vec<Mutex<ReplyCache>>,
+}
+
+/// A router that proved itself, the secret it used, and the checked packet.
+pub(super) struct Known<T> {
+    pub(super) router: Arc<Router>,
+    pub(super) secret: Arc<Secret>,
+    pub(super) packet: T,
+}
+
+impl Radius {
+    /// Begins with an empty reply cache.
+    pub fn new(parts: Parts) -> Radius {
+        let shard = || Mutex::new(ReplyCache::new(reply_cache::CAPACITY / SHARDS));
+        Radius {
+            parts,
+            log: Mutex::default(),
+            replies: (0..SHARDS).map(|_| shard()).collect(),
+        }
+    }
+
+    /// Answers a datagram of the authentication port; `None` is silence.
+    pub fn on_access_port(&self, source: SocketAddr, datagram: &[u8]) -> Option<Arc<[u8]>> {
+        let packet = self.parse(datagram)?;
+        if packet.code() == Some(Code::StatusServer) {
+            return self.on_status(source, packet, Port::Authentication);
+        }
+        let check = |router: &Router, secret: &Secret| {
+            VerifiedAccess::check(packet, secret, router.signing_policy())
+        };
+        let known = self.identify(source.ip(), &packet, check)?;
+        self.note_signature(&known.router, known.packet.proof());
+
+        let slot = slot(source, Port::Authentication, &packet);
+        if let Some(settled) = self.begin(slot, &packet) {
+            return settled;
+        }
+        let Some(reply) = self.log_in(&known) else {
+            self.replies(slot).abandon(slot, packet.authenticator());
+            return None;
+        };
+        let reply: Arc<[u8]> = reply.into();
+        self.replies(slot)
+            .finish(slot, packet.authenticator(), reply.clone());
+        Some(reply)
+    }
+
+    /// Answers a Status-Server (RFC 5997); it changes nothing and is not remembered.
+    pub(super) fn on_status(
+        &self,
+        source: SocketAddr,
+        packet: Packet<'_>,
+        port: Port,
+    ) -> Option<Arc<[u8]>> {
+        let check = |_: &Router, secret: &Secret| VerifiedStatus::check(packet, secret);
+        let known = self.identify(source.ip(), &packet, check)?;
+        status_response(&known.packet, port, &known.secret, Vec::new())
+            .ok()
+            .map(Arc::from)
+    }
+
+    pub(super) fn parse<'a>(&self, datagram: &'a [u8]) -> Option<Packet<'a>> {
+        Packet::parse(datagram)
+            .inspect_err(|cause| self.parts.counters.count(cause.label()))
+            .ok()
+    }
+
+    /// Finds the router whose secret verifies the packet. Anything else is silence and a count.
+    pub(super) fn identify<T>(
+        &self,
+        source: IpAddr,
+        packet: &Packet<'_>,
+        check: impl Fn(&Router, &Secret) -> Result<T, Refused>,
+    ) -> Option<Known<T>> {
+        let mut refused = None;
+        let mut verify = |router: &Arc<Router>| {
+            router.secrets.iter().find_map(|secret| {
+                check(router, secret)
+                    .inspect_err(|cause| refused = Some((router.clone(), *cause)))
+                    .map(|packet| (secret.clone(), packet))
+                    .ok()
+            })
+        };
+        let site = &self.parts.site;
+        let mut found = site.router_from(source, &mut verify);
+        let signed = || packet.first(attribute::MESSAGE_AUTHENTICATOR).is_some();
+        if found.is_none() && !site.knows_source(source) && signed() {
+            found = site.adopt(source, &mut verify);
+            refused = None;
+        }
+        match (found, refused) {
+            (Some((router, (secret, packet))), _) => Some(Known {
+                router,
+                secret,
+                packet,
+            }),
+            (None, Some((router, cause))) => {
+                self.note_refused(&router, cause);
+                None
+            }
+            (None, None) => {
+                self.note_unknown(source);
+                None
+            }
+        }
+    }
+
+    /// Takes note of a request; `Some` when it needs no decision.
+    pub(super) fn begin(&self, slot: Slot, packet: &Packet<'_>) -> Option<Option<Arc<[u8]>>> {
+        let begun = self
+            .replies(slot)
+            .begin(slot, packet.authenticator(), Instant::now());
+        match begun {
+            Begin::Decide => None,
+            Begin::InProgress => Some(None),
+            Begin::Repeat(reply) => {
+                self.parts.counters.repeated.fetch_add(1, Ordering::Relaxed);
+                Some(Some(reply))
+            }
+        }
+    }
+
+    pub(super) fn replies(&self, slot: Slot) -> MutexGuard<'_, ReplyCache> {
+        let shard = &self.replies[slot.shard(SHARDS)];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A router that signs once must sign for ever (A1), so the first signature goes to disk.
+    fn note_signature(&self, router: &Router, proof: Proof) {
+        match proof {
+            Proof::Unsigned => router.note_unsigned(),
+            Proof::Signed if router.note_signed() => {
+                info!(router.id = %router.id, "Router {} signs its requests", router.name);
+                let mark = Job::Mark {
+                    name: signs_mark(router),
+                    value: 1,
+                    done: Box::new(|_| {}),
+                };
+                if self.parts.outbox.submit(mark).is_err() {
+                    self.parts.counters.count("mark_not_written");
+                }
+            }
+            Proof::Signed => {}
+        }
+    }
+
+    pub(super) fn note_refused(&self, router: &Router, cause: Refused) {
+        self.parts.counters.count(cause.label());
+        if cause.suggests_other_secret() {
+            router.note_mismatch();
+            if router.signing().mismatches.is_power_of_two() {
+                warn!(router.id = %router.id, "Router {} has another RADIUS secret", router.name);
+            }
+        }
+    }
+
+    fn note_unknown(&self, source: IpAddr) {
+        self.parts.counters.count("unknown_source");
+        let now = self.parts.clock.monotonic();
+        if self.parts.unknown.note(source, now) {
+            warn!(%source, "A request from {source}, which is no router of this site");
+        }
+    }
+
+    /// Hands a record for the cloud to the accounting thread; what does not fit is counted there.
+    pub(super) fn submit_log(&self, record: Record) {
+        let write = Write {
+            changes: vec![Change::Record(record)],
+            urgency: Urgency::Log,
+            done: Box::new(|_| {}),
+        };
+        let _shed_is_counted = self.parts.outbox.submit(Job::Write(write));
+    }
+}
+
+/// The name under which the outbox remembers that a router signs.
+pub fn signs_mark(router: &Router) -> String {
+    format!("signs/{}", router.id)
+}
+
+/// A Calling-Station-Id that is a hardware address.
+pub(super) fn mac(calling: Option<&[u8]>) -> Option<Mac> {
+    str::from_utf8(calling?).ok().and_then(Mac::parse)
+}
+
+pub(super) fn slot(source: SocketAddr, port: Port, packet: &Packet<'_>) -> Slot {
+    Slot {
+        source,
+        port,
+        identifier: packet.identifier(),
+    }
+}
+
+const SHARDS: usize = 16;

@@ -1,0 +1,356 @@
+//! A login: password, entitlement, place, answer.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use easyisp_shared::entitlement::{Answer, Live, Reason, Verdict};
+use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::down::{Connection, PackageV1};
+use easyisp_shared::wire::up::LoginOutcome;
+
+use super::driver::{Known, Radius, mac};
+use super::password::{Authenticated, PasswordError};
+use super::reply::{Accept, MsChapError, MsChapReason, MsChapV2Grant, Reject};
+use super::verify::{Proof, Refused, VerifiedAccess};
+use super::{AccessRequest, Credential, KnownPassword, Service};
+use crate::sessions::{Grant, Metered};
+use crate::site::{Policy, Subscriber};
+
+/// Random octets of one answer.
+struct Random {
+    cookie: [u8; 16],
+    challenge: [u8; 16],
+    salt: [u8; 2],
+    jitter: u8,
+}
+
+/// A login that was decided on.
+struct Decided {
+    verdict: Verdict,
+    outcome: LoginOutcome,
+}
+
+impl Radius {
+    /// Decides on a verified login and writes the answer; `None` is silence.
+    pub(super) fn log_in(&self, known: &Known<VerifiedAccess<'_>>) -> Option<Vec<u8>> {
+        let request = AccessRequest::read(&known.packet);
+        let now = self.parts.clock.now();
+        let device = mac(request.station.calling);
+        let random = self.random();
+        let subscriber = self.parts.site.subscriber(request.user_name);
+
+        let credentials = match &subscriber {
+            Some(subscriber) => check_password(subscriber, &request, known),
+            None => Err(unknown_user(&request, known)),
+        };
+        let subscriber = subscriber.as_deref();
+        let authenticated = match (credentials, subscriber) {
+            (Ok(authenticated), Some(_)) => authenticated,
+            (Err(PasswordError::Garbled), _) if known.packet.proof() == Proof::Unsigned => {
+                // Another secret on the router looks like this: not the customer's fault (A5).
+                self.note_refused(&known.router, Refused::BadRequestAuthenticator);
+                return None;
+            }
+            (Ok(_) | Err(_), _) => {
+                let outcome = match subscriber {
+                    Some(_) => LoginOutcome::WrongPassword,
+                    None => LoginOutcome::UnknownUser,
+                };
+                self.log_login(known, &request, subscriber, device, outcome, now);
+                return self.reject(known, &request, None, &random);
+            }
+        };
+        let subscriber = subscriber?;
+        let decided = self.decide(known, subscriber, device, &random, now);
+        self.log_login(
+            known,
+            &request,
+            Some(subscriber),
+            device,
+            decided.outcome,
+            now,
+        );
+        match decided.verdict.answer {
+            Answer::Accept => self.accept(
+                known,
+                &request,
+                subscriber,
+                &decided.verdict,
+                &authenticated,
+                &random,
+                now,
+            ),
+            Answer::WalledGarden => {
+                self.garden(known, &request, subscriber, &authenticated, &random)
+            }
+            Answer::Reject => self.reject(known, &request, Some(decided.verdict.reason), &random),
+        }
+    }
+
+    /// Decides and keeps a place in one step.
+    fn decide(
+        &self,
+        known: &Known<VerifiedAccess<'_>>,
+        subscriber: &Subscriber,
+        device: Option<Mac>,
+        random: &Random,
+        now: Timestamp,
+    ) -> Decided {
+        let site = &self.parts.site;
+        let metered = self.metered(subscriber);
+        let name = &subscriber.username;
+        self.parts
+            .sessions
+            .admit(name, device, metered, now, |standing| {
+                let live = Live {
+                    mac: device,
+                    router: Some(known.router.id),
+                    other_devices: standing.other_devices,
+                    bytes_used: standing.bytes_used,
+                };
+                let verdict = site.verdict(subscriber, &live, now);
+                let (grant, outcome) = match verdict.answer {
+                    Answer::Accept => (Some(grant(&verdict, random)), LoginOutcome::Accepted),
+                    Answer::WalledGarden => {
+                        let grant = garden_grant(&site.policy(), random);
+                        (Some(grant), LoginOutcome::Garden(verdict.reason))
+                    }
+                    Answer::Reject => {
+                        let lease_over = site.policy().lease_is_over(now);
+                        let outcome = match (verdict.reason, lease_over) {
+                            (Reason::Expired, true) => LoginOutcome::LeaseOver,
+                            (reason, _) => LoginOutcome::Refused(reason),
+                        };
+                        (None, outcome)
+                    }
+                };
+                (grant, Decided { verdict, outcome })
+            })
+    }
+
+    /// Whose usage counts: only who has a data limit.
+    pub(super) fn metered(&self, subscriber: &Subscriber) -> Option<Metered> {
+        let package = self.parts.site.package(subscriber.package?)?;
+        package.data_limit.map(|_| Metered {
+            customer: subscriber.id,
+            period_start: subscriber.period_start,
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one answer says all of it")]
+    fn accept(
+        &self,
+        known: &Known<VerifiedAccess<'_>>,
+        request: &AccessRequest<'_>,
+        subscriber: &Subscriber,
+        verdict: &Verdict,
+        authenticated: &Authenticated,
+        random: &Random,
+        now: Timestamp,
+    ) -> Option<Vec<u8>> {
+        let package = subscriber
+            .package
+            .and_then(|id| self.parts.site.package(id));
+        let package = package.as_deref();
+        let service = service(request, subscriber);
+        let rate = verdict.rate.map(|rate| rate.to_mikrotik());
+        let until_end = verdict.end.map(|end| end.since(now));
+        let accept = Accept {
+            service,
+            rate_limit: rate.as_deref(),
+            session_timeout: until_end.map(|rest| self.session_timeout(rest, random)),
+            interim_interval: package.map(|package| interim(package, random)),
+            idle_timeout: idle_timeout(service, package),
+            framed_address: subscriber
+                .static_ip
+                .filter(|ip| *ip != Ipv4Addr::UNSPECIFIED),
+            framed_pool: package.and_then(|package| package.pool.as_deref()),
+            total_limit: verdict.bytes_left,
+            class: Some(&random.cookie),
+            ms_chap: ms_chap(authenticated, random),
+            ..Accept::default()
+        };
+        self.parts.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        accept.encode(&known.packet, &known.secret, buffer()).ok()
+    }
+
+    /// Lets in as far as the pay page: the garden's rate and address list, for an hour at a time.
+    fn garden(
+        &self,
+        known: &Known<VerifiedAccess<'_>>,
+        request: &AccessRequest<'_>,
+        subscriber: &Subscriber,
+        authenticated: &Authenticated,
+        random: &Random,
+    ) -> Option<Vec<u8>> {
+        let policy = self.parts.site.policy();
+        let row = policy.row.as_ref()?;
+        let rate = row.garden_rate.to_mikrotik();
+        let accept = Accept {
+            service: service(request, subscriber),
+            rate_limit: Some(&rate),
+            session_timeout: Some(GARDEN_VISIT),
+            interim_interval: Some(Duration::from_secs(300)),
+            address_list: Some(&row.garden_list),
+            class: Some(&random.cookie),
+            ms_chap: ms_chap(authenticated, random),
+            ..Accept::default()
+        };
+        self.parts.counters.count("garden");
+        accept.encode(&known.packet, &known.secret, buffer()).ok()
+    }
+
+    /// Refuses. The reason is said only to who knew the password; an unknown name and a wrong
+    /// password read the same.
+    fn reject(
+        &self,
+        known: &Known<VerifiedAccess<'_>>,
+        request: &AccessRequest<'_>,
+        reason: Option<Reason>,
+        random: &Random,
+    ) -> Option<Vec<u8>> {
+        let ms_chap = match &request.credential {
+            Credential::MsChapV2(login) => Some(MsChapError {
+                identifier: login.identifier,
+                reason: ms_chap_reason(reason),
+                challenge: random.challenge,
+            }),
+            Credential::Pap { .. }
+            | Credential::Chap(_)
+            | Credential::MsChapV1
+            | Credential::Eap
+            | Credential::Malformed
+            | Credential::None => None,
+        };
+        let message = reason.map_or("Login incorrect.", Reason::sentence);
+        let reject = Reject {
+            message: Some(message),
+            ms_chap,
+        };
+        self.parts.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        reject.encode(&known.packet, &known.secret, buffer()).ok()
+    }
+
+    /// The router ends the session by itself at the enforceable end, with agent and cloud dead. While
+    /// time is not trusted it is at most a day, varied so that not all come back at once (F6).
+    fn session_timeout(&self, until_end: Duration, random: &Random) -> Duration {
+        if self.parts.clock.trusted() {
+            return until_end;
+        }
+        until_end.min(Duration::from_secs(86_400 - u64::from(random.jitter) * 30))
+    }
+
+    fn random(&self) -> Random {
+        let bytes: [u8; 35] = self.parts.entropy.bytes();
+        let (cookie, rest) = bytes.split_first_chunk().expect("35 is over 16");
+        let (challenge, rest) = rest.split_first_chunk().expect("19 is over 16");
+        Random {
+            cookie: *cookie,
+            challenge: *challenge,
+            salt: [rest[0], rest[1]],
+            jitter: rest[2],
+        }
+    }
+}
+
+fn check_password(
+    subscriber: &Subscriber,
+    request: &AccessRequest<'_>,
+    known: &Known<VerifiedAccess<'_>>,
+) -> Result<Authenticated, PasswordError> {
+    match &subscriber.password {
+        Some(password) => password.check(request, &known.secret),
+        None => Err(unknown_user(request, known)),
+    }
+}
+
+/// Takes as long as a wrong password does, so that names cannot be told by the clock.
+fn unknown_user(request: &AccessRequest<'_>, known: &Known<VerifiedAccess<'_>>) -> PasswordError {
+    let nobody = KnownPassword::new(b"nobody has this password");
+    match nobody.check(request, &known.secret) {
+        Ok(_) => PasswordError::Wrong,
+        Err(cause) => cause,
+    }
+}
+
+fn grant(verdict: &Verdict, random: &Random) -> Grant {
+    Grant {
+        cookie: random.cookie,
+        rate: verdict.rate,
+        end: verdict.end,
+        garden: false,
+    }
+}
+
+fn garden_grant(policy: &Policy, random: &Random) -> Grant {
+    Grant {
+        cookie: random.cookie,
+        rate: policy.row.as_ref().map(|row| row.garden_rate),
+        end: None,
+        garden: true,
+    }
+}
+
+/// A router that does not say what it serves gets what the customer bought.
+fn service(request: &AccessRequest<'_>, subscriber: &Subscriber) -> Service {
+    match (request.service, subscriber.connection) {
+        (Service::Other, Connection::Pppoe) => Service::Ppp,
+        (Service::Other, Connection::Hotspot) => Service::Hotspot,
+        (service, _) => service,
+    }
+}
+
+/// The package's interval, a tenth more or less, so that a site's updates do not come in waves.
+fn interim(package: &PackageV1, random: &Random) -> Duration {
+    let secs = u64::from(package.interim_secs);
+    Duration::from_secs(secs * 9 / 10 + secs * u64::from(random.jitter) / 5 / 255)
+}
+
+/// Never for PPP: a line that is silent at night is not a line that ended.
+fn idle_timeout(service: Service, package: Option<&PackageV1>) -> Option<Duration> {
+    match service {
+        Service::Hotspot => {
+            let secs = package.and_then(|package| package.idle_secs);
+            Some(Duration::from_secs(u64::from(
+                secs.unwrap_or(HOTSPOT_IDLE_SECS),
+            )))
+        }
+        Service::Ppp | Service::Other => None,
+    }
+}
+
+fn ms_chap<'a>(authenticated: &'a Authenticated, random: &Random) -> Option<MsChapV2Grant<'a>> {
+    match authenticated {
+        Authenticated::Plain => None,
+        Authenticated::MsChapV2(proof) => Some(MsChapV2Grant {
+            proof,
+            salt: random.salt,
+        }),
+    }
+}
+
+fn ms_chap_reason(reason: Option<Reason>) -> MsChapReason {
+    match reason {
+        None => MsChapReason::AuthenticationFailure,
+        Some(Reason::Suspended | Reason::Disabled) => MsChapReason::AccountDisabled,
+        Some(
+            Reason::Entitled
+            | Reason::Expired
+            | Reason::NoPackage
+            | Reason::WrongRouter
+            | Reason::WrongMac
+            | Reason::QuotaUsedUp
+            | Reason::TooManyDevices,
+        ) => MsChapReason::NoPermission,
+    }
+}
+
+/// An ordinary answer fits without growing.
+fn buffer() -> Vec<u8> {
+    Vec::with_capacity(256)
+}
+
+const GARDEN_VISIT: Duration = Duration::from_secs(3600);
+const HOTSPOT_IDLE_SECS: u32 = 900;

@@ -1,0 +1,105 @@
+//! What came of a login, for the customer's timeline and for the cloud.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::up::{LoginOutcome, LoginV1};
+use easyisp_shared::wire::{Up, UpKind};
+
+use super::AccessRequest;
+use super::driver::{Known, Radius};
+use super::verify::VerifiedAccess;
+use crate::diagnosis::{Entry, Novelty, What};
+use crate::site::Subscriber;
+use crate::store::Record;
+
+impl Radius {
+    /// Notes a login. The cloud hears what is new, within an allowance; the rest is counted.
+    pub(super) fn log_login(
+        &self,
+        known: &Known<VerifiedAccess<'_>>,
+        request: &AccessRequest<'_>,
+        subscriber: Option<&Subscriber>,
+        mac: Option<Mac>,
+        outcome: LoginOutcome,
+        now: Timestamp,
+    ) {
+        let entry = Entry::once(now, known.router.id, mac, What::Login(outcome));
+        let novelty = match subscriber {
+            Some(subscriber) => self.parts.timeline.note(subscriber.id, entry),
+            None => self.parts.timeline.note_stranger(request.user_name, entry),
+        };
+        match novelty {
+            Novelty::Repeated => return,
+            Novelty::New => {}
+        }
+        let monotonic = self.parts.clock.monotonic();
+        let mut allowance = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if !allowance.take(monotonic) {
+            drop(allowance);
+            self.parts.counters.count("login_not_reported");
+            return;
+        }
+        drop(allowance);
+        let up = Up::Login(LoginV1 {
+            at: now,
+            router: known.router.id,
+            username: request.user_name.to_vec(),
+            customer: subscriber.map(|subscriber| subscriber.id),
+            mac,
+            outcome,
+        });
+        self.submit_log(record(&up, now));
+    }
+}
+
+/// A record of `up` in its lane.
+pub fn record(up: &Up, now: Timestamp) -> Record {
+    let kind: UpKind = up.kind();
+    Record {
+        lane: kind.lane().code(),
+        kind: kind.code(),
+        body: up.encode(),
+        at: now,
+    }
+}
+
+/// How many logins may still be reported: 50 a second, 1,000 saved up. Ten thousand dialers after a
+/// power cut must not push accounting off the disk.
+#[derive(Debug, Default)]
+pub(super) struct Allowance {
+    spent: f32,
+    counted: Duration,
+}
+
+impl Allowance {
+    fn take(&mut self, now: Duration) -> bool {
+        let passed = now.saturating_sub(self.counted).as_secs_f32();
+        self.counted = now;
+        self.spent = (self.spent - passed * PER_SECOND).max(0.0);
+        let allowed = self.spent < SAVED_UP;
+        if allowed {
+            self.spent += 1.0;
+        }
+        allowed
+    }
+}
+
+const PER_SECOND: f32 = 50.0;
+const SAVED_UP: f32 = 1000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allowance_is_spent_and_comes_back() {
+        let mut allowance = Allowance::default();
+        let taken = (0..5000).filter(|_| allowance.take(Duration::from_secs(1)));
+        assert_eq!(taken.count(), 1000);
+        let taken = (0..5000).filter(|_| allowance.take(Duration::from_secs(3)));
+        assert_eq!(taken.count(), 100);
+    }
+}

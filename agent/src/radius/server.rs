@@ -1,0 +1,163 @@
+//! The two RADIUS sockets and the threads that read them.
+//!
+//! Plain blocking threads: a datagram is answered by the thread that read it, without a hop.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tracing::warn;
+
+use super::driver::Radius;
+
+/// Two bound sockets, before anybody answers on them.
+pub struct Sockets {
+    authentication: Arc<UdpSocket>,
+    accounting: Arc<UdpSocket>,
+}
+
+/// The running server.
+pub struct Server {
+    sockets: Sockets,
+    stopping: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Sockets {
+    /// Binds both ports; port 0 takes a free one.
+    pub fn bind(authentication: SocketAddr, accounting: SocketAddr) -> io::Result<Sockets> {
+        Ok(Sockets {
+            authentication: Arc::new(bind(authentication)?),
+            accounting: Arc::new(bind(accounting)?),
+        })
+    }
+
+    /// Where logins are answered.
+    pub fn authentication(&self) -> io::Result<SocketAddr> {
+        self.authentication.local_addr()
+    }
+
+    /// Where accounting is answered.
+    pub fn accounting(&self) -> io::Result<SocketAddr> {
+        self.accounting.local_addr()
+    }
+}
+
+impl Server {
+    /// Begins to answer, with `workers` threads for logins and one for accounting (whose reports then
+    /// stay in the order they came).
+    pub fn start(radius: Arc<Radius>, sockets: Sockets, workers: usize) -> io::Result<Server> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        for number in 0..workers.max(1) {
+            let (radius, socket) = (radius.clone(), sockets.authentication.clone());
+            let reader = Reader::new(&sockets.authentication, &stopping);
+            threads.push(spawn(format!("radius-auth-{number}"), move || {
+                reader.run(|source, datagram| {
+                    if let Some(reply) = radius.on_access_port(source, datagram) {
+                        send(&socket, &reply, source);
+                    }
+                });
+            })?);
+        }
+        let socket = sockets.accounting.clone();
+        let reader = Reader::new(&sockets.accounting, &stopping);
+        threads.push(spawn("radius-acct".into(), move || {
+            reader.run(|source, datagram| {
+                if let Some(reply) = radius.on_accounting_port(source, datagram, &socket) {
+                    send(&socket, &reply, source);
+                }
+            });
+        })?);
+        Ok(Server {
+            sockets,
+            stopping,
+            threads,
+        })
+    }
+
+    /// Stops reading. Accounting that was taken is still answered when its commit is done.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for _ in &self.threads {
+            wake(&self.sockets.authentication);
+            wake(&self.sockets.accounting);
+        }
+        for thread in self.threads {
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// One thread's view of a socket.
+struct Reader {
+    socket: Arc<UdpSocket>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Reader {
+    fn new(socket: &Arc<UdpSocket>, stopping: &Arc<AtomicBool>) -> Reader {
+        Reader {
+            socket: socket.clone(),
+            stopping: stopping.clone(),
+        }
+    }
+
+    fn run(self, mut handle: impl FnMut(SocketAddr, &[u8])) {
+        // One octet more than the largest packet, so that a longer datagram is seen to be longer.
+        let mut buffer = [0; 4097];
+        while !self.stopping.load(Ordering::Relaxed) {
+            match self.socket.recv_from(&mut buffer) {
+                Ok((length, source)) => handle(source, &buffer[..length]),
+                Err(cause) => match cause.kind() {
+                    // The time-out is there to look at `stopping`; the others name a client that is gone.
+                    io::ErrorKind::WouldBlock
+                    | io::ErrorKind::TimedOut
+                    | io::ErrorKind::Interrupted
+                    | io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::ConnectionReset => {}
+                    _ => {
+                        warn!(%cause, "Cannot read a RADIUS socket");
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                },
+            }
+        }
+    }
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(run)
+}
+
+/// The system's default buffer holds some hundred datagrams: a site that redials after a power cut
+/// sends thousands. What the kernel does not grant is not an error.
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    let _less = SockRef::from(&socket).set_recv_buffer_size(4 << 20);
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    Ok(socket)
+}
+
+/// An answer that cannot be sent is one the router asks for again.
+fn send(socket: &UdpSocket, reply: &[u8], source: SocketAddr) {
+    let _lost = socket.send_to(reply, source);
+}
+
+/// An empty datagram to ourselves ends a read at once.
+fn wake(socket: &UdpSocket) {
+    let Ok(mut address) = socket.local_addr() else {
+        return;
+    };
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    let _the_timeout_ends_it_too = socket.send_to(&[], address);
+}
