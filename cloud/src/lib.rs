@@ -17,6 +17,8 @@ pub mod audit;
 
 pub mod sites;
 
+pub mod sync;
+
 mod app;
 
 pub use app::App;

@@ -2,6 +2,7 @@
 
 pub mod store;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::id::{AgentId, SiteId, TenantId};
@@ -26,10 +27,10 @@ pub struct Agent {
 }
 
 /// The authority and the database's epoch, read at start.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Standing {
     /// Signs certificates.
-    pub authority: Authority,
+    pub authority: Arc<Authority>,
     /// Changes when the database was restored from a backup.
     pub epoch: Uuid,
 }
@@ -70,7 +71,11 @@ pub async fn standing(
         .open_platform(AUTHORITY_KEY, &stored.key_sealed)
         .map_err(|_| AuthorityError::Sealed)?;
     Ok(Standing {
-        authority: Authority::open(stored.certificate, &key, db.entropy().clone())?,
+        authority: Arc::new(Authority::open(
+            stored.certificate,
+            &key,
+            db.entropy().clone(),
+        )?),
         epoch: stored.epoch,
     })
 }
@@ -190,7 +195,7 @@ pub async fn revoke(tx: &mut Tx, agent: AgentId, now: Timestamp) -> sqlx::Result
 }
 
 /// Versions are for people, and bounded.
-fn short(version: &str) -> String {
+pub(crate) fn short(version: &str) -> String {
     version
         .chars()
         .filter(|c| !c.is_control())

@@ -95,6 +95,8 @@ pub enum RefusalReason {
     Cloned,
     /// Too many agents at once, or the cloud is stopping.
     Busy,
+    /// The certificate has ended: renew it first, which is allowed for 90 days.
+    Late,
 }
 
 impl RefusalReason {
@@ -110,6 +112,7 @@ impl RefusalReason {
             RefusalReason::Cloned => {
                 "Another box uses this agent's identity: an operator must revoke one of the two."
             }
+            RefusalReason::Late => "This agent's certificate has ended and must be renewed first.",
             RefusalReason::Busy => "The cloud is busy; the agent tries again by itself.",
         }
     }

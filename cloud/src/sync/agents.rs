@@ -1,0 +1,190 @@
+//! Which agents are connected to this node, and how to ask them something.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use easyisp_shared::id::{AgentId, SiteId, TenantId};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::Message;
+use easyisp_shared::wire::question::{Answer, Ask, AskFailure, Question, Reply};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::pipe::{Carrier, PipeError};
+use crate::sites::agents::Agent;
+
+/// The agents connected to this node. Cloning shares them.
+#[derive(Clone, Default)]
+pub struct Agents {
+    connected: Arc<Mutex<HashMap<AgentId, Arc<Presence>>>>,
+}
+
+/// One connected agent.
+pub struct Presence {
+    /// Who it is.
+    pub agent: Agent,
+    /// Since when.
+    pub since: Timestamp,
+    /// Ends the connection.
+    pub(super) cut: CancellationToken,
+    carrier: Arc<dyn Carrier>,
+    /// The site version that was sent last.
+    sent: AtomicU64,
+    /// The site version that the agent says it has stored.
+    stored: AtomicU64,
+    questions: Semaphore,
+}
+
+impl Agents {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether an agent is connected here, and since when.
+    pub fn since(&self, agent: AgentId) -> Option<Timestamp> {
+        self.lock().get(&agent).map(|presence| presence.since)
+    }
+
+    /// Whether some agent of a site is connected here.
+    pub fn serves(&self, tenant: TenantId, site: SiteId) -> bool {
+        !self.of_site(tenant, site).is_empty()
+    }
+
+    /// Asks an agent of a tenant's site; where there are several, the one that was here longest.
+    ///
+    /// [`AskFailure::Unreachable`] at once where none is connected.
+    pub async fn ask(
+        &self,
+        tenant: TenantId,
+        site: SiteId,
+        question: &Question,
+        within: Duration,
+    ) -> Result<Reply, AskFailure> {
+        let mut here = self.of_site(tenant, site);
+        here.sort_by_key(|presence| (presence.since, presence.agent.id));
+        match here.first() {
+            Some(presence) => presence.ask(question, within).await,
+            None => Err(AskFailure::Unreachable(
+                "no agent of this site is connected".to_owned(),
+            )),
+        }
+    }
+
+    /// Cuts an agent's connection, if it is connected here.
+    pub fn cut(&self, agent: AgentId) {
+        if let Some(presence) = self.lock().get(&agent) {
+            presence.cut.cancel();
+        }
+    }
+
+    /// Adds a connection; an older one of the same agent is cut.
+    pub(super) fn arrive(
+        &self,
+        agent: Agent,
+        since: Timestamp,
+        carrier: Arc<dyn Carrier>,
+        cut: CancellationToken,
+    ) -> Arc<Presence> {
+        let presence = Arc::new(Presence {
+            agent,
+            since,
+            cut,
+            carrier,
+            sent: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            questions: Semaphore::new(MOST_QUESTIONS),
+        });
+        if let Some(older) = self.lock().insert(agent.id, presence.clone()) {
+            older.cut.cancel();
+        }
+        presence
+    }
+
+    /// Removes a connection, unless a newer one took its place.
+    pub(super) fn leave(&self, presence: &Arc<Presence>) {
+        let mut connected = self.lock();
+        let id = presence.agent.id;
+        if connected
+            .get(&id)
+            .is_some_and(|now| Arc::ptr_eq(now, presence))
+        {
+            connected.remove(&id);
+        }
+    }
+
+    /// Everyone, for the poll.
+    pub(super) fn all(&self) -> Vec<Arc<Presence>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn of_site(&self, tenant: TenantId, site: SiteId) -> Vec<Arc<Presence>> {
+        let of_site = |presence: &&Arc<Presence>| {
+            presence.agent.site == site && presence.agent.tenant == tenant
+        };
+        self.lock().values().filter(of_site).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AgentId, Arc<Presence>>> {
+        self.connected
+            .lock()
+            .expect("no code panics under this lock")
+    }
+}
+
+impl Presence {
+    /// Asks this agent; waits `within` at most.
+    pub async fn ask(&self, question: &Question, within: Duration) -> Result<Reply, AskFailure> {
+        let _turn = self.questions.try_acquire().map_err(|_| AskFailure::Busy)?;
+        match tokio::time::timeout(within, self.exchange(question, within)).await {
+            Err(_) => Err(AskFailure::TimedOut),
+            Ok(Err(error)) => Err(AskFailure::Unreachable(error.to_string())),
+            Ok(Ok(Answer::Failed(failure))) => Err(failure),
+            Ok(Ok(Answer::Body(body))) => {
+                Reply::decode(&body).map_err(|_| AskFailure::NotUnderstood)
+            }
+        }
+    }
+
+    /// The site version that the agent says it has stored.
+    pub fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_stored(&self, cursor: u64) {
+        self.stored.store(cursor, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_sent(&self, version: u64) {
+        self.sent.store(version, Ordering::Relaxed);
+    }
+
+    async fn exchange(&self, question: &Question, within: Duration) -> Result<Answer, PipeError> {
+        let mut pipe = self.carrier.open().await?;
+        let asked = Message::Ask(Ask {
+            deadline_millis: u32::try_from(within.as_millis()).unwrap_or(u32::MAX),
+            body: question.encode(),
+        });
+        pipe.sink.send(&asked).await?;
+        match pipe.source.receive().await? {
+            Some(Message::Answer(answer)) => Ok(answer),
+            Some(_) => Err(PipeError::Unexpected),
+            None => Err(PipeError::Ended),
+        }
+    }
+}
+
+impl std::fmt::Debug for Agents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Agents({})", self.count())
+    }
+}
+
+/// Questions one agent is asked at once; half of what its carrier allows.
+const MOST_QUESTIONS: usize = 8;

@@ -1,0 +1,314 @@
+//! The agents' door: lets callers in, a bounded number at a time, and sees them off.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use easyisp_shared::time::Clock;
+use easyisp_shared::wire::Message;
+use easyisp_shared::wire::enroll::{EnrollAnswer, EnrollRefusal};
+use quinn::{Endpoint, Incoming};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, warn};
+
+use super::agents::Agents;
+use super::identity::{Caller, identify};
+use super::pipe::{Carrier, PipeError};
+use super::quic::{self, DoorError, Purpose, QuicCarrier};
+use super::uplink::Appliers;
+use super::{poll, session};
+use crate::db::Database;
+use crate::secrets::Secrets;
+use crate::sites::agents::{EnrollError, Standing, enroll};
+
+/// What the door needs.
+pub struct DoorConfig {
+    /// UDP address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Agents connected to this node at once; more are asked to come back.
+    pub most_agents: usize,
+    /// The database.
+    pub db: Database,
+    /// For the site key that an enrolled agent is given.
+    pub secrets: Secrets,
+    /// The authority and the epoch.
+    pub standing: Standing,
+    /// What is done with reports.
+    pub appliers: Appliers,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What all of the door's tasks share.
+pub(super) struct Shared {
+    pub db: Database,
+    pub secrets: Secrets,
+    pub standing: Standing,
+    pub appliers: Appliers,
+    pub clock: Clock,
+    pub agents: Agents,
+    pub most_agents: usize,
+    pub stop: CancellationToken,
+    /// Batches being stored at once, so that agents leave the pool to people.
+    pub uplinks: Semaphore,
+    enrolments: Semaphore,
+}
+
+/// The open door.
+pub struct Door {
+    shared: Arc<Shared>,
+    endpoint: Endpoint,
+    tasks: TaskTracker,
+    accepting: JoinHandle<()>,
+}
+
+impl Door {
+    /// Opens the door and starts to let agents in.
+    pub fn open(config: DoorConfig) -> Result<Door, DoorError> {
+        let authority = config.standing.authority.clone();
+        let endpoint = quic::listen(config.listen, authority, config.clock.clone())?;
+        let shared = Arc::new(Shared {
+            db: config.db,
+            secrets: config.secrets,
+            standing: config.standing,
+            appliers: config.appliers,
+            clock: config.clock,
+            agents: Agents::default(),
+            most_agents: config.most_agents,
+            stop: CancellationToken::new(),
+            uplinks: Semaphore::new(MOST_UPLINKS),
+            enrolments: Semaphore::new(MOST_ENROLMENTS),
+        });
+        let tasks = TaskTracker::new();
+        let poll = poll::run(shared.clone());
+        tasks.spawn(shared.stop.clone().run_until_cancelled_owned(poll));
+        let accept = accept(shared.clone(), endpoint.clone(), tasks.clone());
+        Ok(Door {
+            accepting: tokio::spawn(accept),
+            shared,
+            endpoint,
+            tasks,
+        })
+    }
+
+    /// Where the door is.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Who is connected.
+    pub fn agents(&self) -> Agents {
+        self.shared.agents.clone()
+    }
+
+    /// Sees everyone off and returns when nothing of the door runs any more.
+    pub async fn close(self) {
+        self.shared.stop.cancel();
+        let _joined = self.accepting.await;
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.endpoint.close(0u32.into(), b"");
+        let _told = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
+    }
+}
+
+async fn accept(shared: Arc<Shared>, endpoint: Endpoint, tasks: TaskTracker) {
+    let pending = Pending::default();
+    loop {
+        let incoming = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            incoming = endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { return };
+        let Some(turn) = pending.enter(incoming.remote_address().ip()) else {
+            // No answer: the caller's own repetition is the queue.
+            incoming.ignore();
+            continue;
+        };
+        if turn.crowded && !incoming.remote_address_validated() && incoming.may_retry() {
+            if let Err(cause) = incoming.retry() {
+                debug!(%cause, "Cannot ask a caller to prove his address");
+            }
+            continue;
+        }
+        let shared = shared.clone();
+        tasks.spawn(async move {
+            let stop = shared.stop.clone();
+            stop.run_until_cancelled(welcome(shared, incoming, turn))
+                .await;
+        });
+    }
+}
+
+/// The handshake, then what the caller came for.
+async fn welcome(shared: Arc<Shared>, incoming: Incoming, turn: Turn) {
+    let from = incoming.remote_address();
+    let connection = match tokio::time::timeout(HANDSHAKE, incoming).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(cause)) => {
+            debug!(%from, %cause, "A caller's handshake failed");
+            return;
+        }
+        Err(_) => return,
+    };
+    drop(turn);
+    let purpose = quic::purpose(&connection);
+    let carrier = Arc::new(QuicCarrier(connection));
+    match purpose {
+        Some(Purpose::Enroll) => {
+            if let Err(error) = let_enroll(&shared, carrier.as_ref()).await {
+                debug!(%from, %error, "An enrolment broke off");
+            }
+            carrier.close();
+        }
+        Some(Purpose::Link) => link(shared, carrier).await,
+        None => carrier.close(),
+    }
+}
+
+async fn link(shared: Arc<Shared>, carrier: Arc<QuicCarrier>) {
+    let caller = match carrier.peer_certificate() {
+        None => Ok(Caller::Nobody),
+        Some(certificate) => identify(&shared.db, &certificate, shared.clock.now()).await,
+    };
+    match caller {
+        Ok(caller) => session::serve(shared, carrier, caller).await,
+        Err(cause) => {
+            warn!(%cause, "Cannot look up who is calling");
+            carrier.close();
+        }
+    }
+}
+
+async fn let_enroll(shared: &Shared, carrier: &dyn Carrier) -> Result<(), PipeError> {
+    let exchange = async {
+        let mut pipe = carrier.accept().await?;
+        let Some(Message::EnrollRequest(request)) = pipe.source.receive().await? else {
+            return Err(PipeError::Unexpected);
+        };
+        let answer = match shared.enrolments.try_acquire() {
+            Err(_) => EnrollAnswer::Refused(EnrollRefusal::Busy),
+            Ok(_turn) => {
+                let authority = &shared.standing.authority;
+                let now = shared.clock.now();
+                match enroll(&shared.db, &shared.secrets, authority, &request, now).await {
+                    Ok(enrolled) => EnrollAnswer::V1(enrolled),
+                    Err(EnrollError::Refused(refusal)) => EnrollAnswer::Refused(refusal),
+                    Err(cause) => {
+                        error!(%cause, "Cannot enrol an agent");
+                        EnrollAnswer::Refused(EnrollRefusal::Busy)
+                    }
+                }
+            }
+        };
+        pipe.sink.send(&Message::EnrollAnswer(answer)).await?;
+        pipe.sink.finish().await?;
+        // The box hangs up once it has read the answer.
+        carrier.closed().await;
+        Ok(())
+    };
+    match tokio::time::timeout(HANDSHAKE, exchange).await {
+        Ok(ended) => ended,
+        Err(_) => Ok(()),
+    }
+}
+
+/// Handshakes under way, in all and per address.
+#[derive(Clone, Default)]
+struct Pending {
+    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    total: Arc<Mutex<usize>>,
+}
+
+/// One handshake's place; given back when dropped.
+struct Turn {
+    pending: Pending,
+    from: IpAddr,
+    crowded: bool,
+}
+
+impl Pending {
+    fn enter(&self, from: IpAddr) -> Option<Turn> {
+        let mut total = self.total.lock().expect("no code panics under this lock");
+        let mut by_address = self.addresses();
+        let here = by_address.get(&from).copied().unwrap_or(0);
+        if *total >= MOST_PENDING || here >= MOST_PENDING_PER_ADDRESS {
+            return None;
+        }
+        *total += 1;
+        by_address.insert(from, here + 1);
+        Some(Turn {
+            pending: self.clone(),
+            from,
+            crowded: *total > CROWD,
+        })
+    }
+
+    fn addresses(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.by_address
+            .lock()
+            .expect("no code panics under this lock")
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut total = self
+            .pending
+            .total
+            .lock()
+            .expect("no code panics under this lock");
+        let mut by_address = self.pending.addresses();
+        *total -= 1;
+        if let Some(here) = by_address.get_mut(&self.from) {
+            *here -= 1;
+            if *here == 0 {
+                by_address.remove(&self.from);
+            }
+        }
+    }
+}
+
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const FAREWELL: Duration = Duration::from_secs(2);
+const MOST_PENDING: usize = 1024;
+const MOST_PENDING_PER_ADDRESS: usize = 20;
+/// From here on a caller proves his address before he costs us a signature.
+const CROWD: usize = 64;
+const MOST_UPLINKS: usize = 4;
+const MOST_ENROLMENTS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handshakes_are_bounded_per_address_and_given_back() {
+        let pending = Pending::default();
+        let from = IpAddr::from([192, 0, 2, 1]);
+        let turns: Vec<_> = (0..MOST_PENDING_PER_ADDRESS)
+            .map(|_| pending.enter(from))
+            .collect();
+        assert!(turns.iter().all(Option::is_some));
+        assert!(pending.enter(from).is_none());
+        assert!(pending.enter(IpAddr::from([192, 0, 2, 2])).is_some());
+
+        drop(turns);
+        assert!(pending.enter(from).is_some());
+        assert!(pending.addresses().is_empty());
+    }
+
+    #[test]
+    fn a_crowd_is_noticed_whatever_the_addresses() {
+        let pending = Pending::default();
+        let turns: Vec<_> = (0..=CROWD)
+            .map(|n| pending.enter(IpAddr::from([10, 0, 0, n as u8])).unwrap())
+            .collect();
+        assert!(!turns[0].crowded);
+        assert!(turns[CROWD].crowded);
+    }
+}

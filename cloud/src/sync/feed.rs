@@ -1,0 +1,296 @@
+//! Sends a site's state down: what changed since the agent's cursor, or all of it.
+//!
+//! The cursor never splits a version. A version that does not fit one frame goes out in several whose
+//! `to` stays where it was, and the last one moves it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use easyisp_shared::wire::{DownRecord, FeedBatch, FeedMode, Message};
+use tokio::sync::{Notify, Semaphore};
+use uuid::Uuid;
+
+use super::agents::Presence;
+use super::pipe::{PipeError, Sink};
+use super::store::{self, Place};
+use crate::db::Database;
+
+/// What the sender shares with whoever reads the agent's acknowledgements.
+#[derive(Debug)]
+pub(super) struct Window {
+    room: Semaphore,
+    snapshot: AtomicBool,
+    asked: Notify,
+}
+
+impl Window {
+    pub(super) fn new(snapshot: bool) -> Window {
+        Window {
+            room: Semaphore::new(WINDOW),
+            snapshot: AtomicBool::new(snapshot),
+            asked: Notify::new(),
+        }
+    }
+
+    /// The agent answered for one batch; `false` when none was due.
+    pub(super) fn acknowledged(&self) -> bool {
+        if self.room.available_permits() >= WINDOW {
+            return false;
+        }
+        self.room.add_permits(1);
+        true
+    }
+
+    /// The agent wants everything.
+    pub(super) fn ask_snapshot(&self) {
+        self.snapshot.store(true, Ordering::Relaxed);
+        self.asked.notify_one();
+    }
+}
+
+/// Sends until the pipe ends.
+pub(super) async fn send(
+    db: Database,
+    presence: Arc<Presence>,
+    window: Arc<Window>,
+    sink: Sink,
+    cursor: u64,
+) -> PipeError {
+    let mut sender = Sender {
+        db,
+        presence,
+        window,
+        sink,
+        cursor,
+    };
+    loop {
+        match sender.run().await {
+            Ok(never) => match never {},
+            Err(Stop::Pipe(error)) => return error,
+            Err(Stop::Database(cause)) => {
+                tracing::error!(%cause, "Cannot read a site's feed; trying again");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+        }
+    }
+}
+
+struct Sender {
+    db: Database,
+    presence: Arc<Presence>,
+    window: Arc<Window>,
+    sink: Sink,
+    cursor: u64,
+}
+
+#[derive(Debug)]
+enum Stop {
+    Pipe(PipeError),
+    Database(sqlx::Error),
+}
+
+impl From<PipeError> for Stop {
+    fn from(error: PipeError) -> Stop {
+        Stop::Pipe(error)
+    }
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(error: sqlx::Error) -> Stop {
+        Stop::Database(error)
+    }
+}
+
+impl Sender {
+    async fn run(&mut self) -> Result<std::convert::Infallible, Stop> {
+        let bell = self.db.wakes().of(self.presence.agent.site);
+        let mut place = Place::after(self.cursor);
+        loop {
+            if self.window.snapshot.load(Ordering::Relaxed) {
+                self.snapshot().await?;
+                place = Place::after(self.cursor);
+            }
+            // Listening begins before reading, so that news in between is not missed.
+            let news = bell.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            let page = self.changes(place).await?;
+            // Ahead of the head: not this database's cursor. Behind the horizon: tombstones are missing.
+            if self.cursor < page.horizon || self.cursor > page.head {
+                self.window.snapshot.store(true, Ordering::Relaxed);
+                continue;
+            }
+            match page.rows.last() {
+                None if page.head == self.cursor => tokio::select! {
+                    () = news => {}
+                    () = self.window.asked.notified() => {}
+                },
+                last => {
+                    let last = last.map(|row| (row.version, row.kind, row.id));
+                    place = self.send_changes(page, last).await?;
+                }
+            }
+        }
+    }
+
+    async fn send_changes(
+        &mut self,
+        page: Page,
+        last: Option<(u64, u16, Uuid)>,
+    ) -> Result<Place, Stop> {
+        let (to, place) = match last {
+            Some((version, kind, id)) if page.more => {
+                // The last row's version may go on in the next page; those before it are whole.
+                let kind = i16::try_from(kind).unwrap_or(i16::MAX);
+                let to = self.cursor.max(version - 1);
+                (to, Place { version, kind, id })
+            }
+            Some((version, _, _)) => {
+                let to = page.head.max(version);
+                (to, Place::after(to))
+            }
+            None => (page.head, Place::after(page.head)),
+        };
+        let batch = FeedBatch {
+            from: self.cursor,
+            to,
+            mode: FeedMode::Changes,
+            last: !page.more,
+            digests: Vec::new(),
+            records: page.rows,
+        };
+        self.send_batch(batch).await?;
+        self.cursor = to;
+        self.presence.note_sent(to);
+        Ok(place)
+    }
+
+    /// All of a site's state as a replacement. Rows are read in key order and not as of one instant: what
+    /// changes meanwhile has a version above `to` and follows as a change.
+    async fn snapshot(&mut self) -> Result<(), Stop> {
+        // Answers to what is still under way must not ask for a second snapshot.
+        let all = u32::try_from(WINDOW).unwrap_or(u32::MAX);
+        let idle = self.window.room.acquire_many(all).await;
+        drop(idle.expect("the window is never closed"));
+        self.window.snapshot.store(false, Ordering::Relaxed);
+
+        let mut to = None;
+        let mut after = (i16::MIN, Uuid::nil());
+        loop {
+            let mut tx = self.db.begin(self.presence.agent.tenant).await?;
+            let site = self.presence.agent.site;
+            let (head, _) = store::counters(&mut tx, site).await?.unwrap_or_default();
+            let rows = store::state(&mut tx, site, after, PAGE + 1).await?;
+            tx.rollback().await?;
+
+            let (rows, more) = cut(rows);
+            if let Some(last) = rows.last() {
+                after = (i16::try_from(last.kind).unwrap_or(i16::MAX), last.id);
+            }
+            let first = to.is_none();
+            let to = *to.get_or_insert(head);
+            let batch = FeedBatch {
+                from: 0,
+                to,
+                mode: match (first, more) {
+                    (true, true) => FeedMode::SnapshotBegin,
+                    (true, false) => FeedMode::SnapshotWhole,
+                    (false, true) => FeedMode::SnapshotMore,
+                    (false, false) => FeedMode::SnapshotEnd,
+                },
+                last: !more && head == to,
+                digests: Vec::new(),
+                records: rows,
+            };
+            self.send_batch(batch).await?;
+            if !more {
+                self.cursor = to;
+                self.presence.note_sent(to);
+                return Ok(());
+            }
+        }
+    }
+
+    async fn send_batch(&mut self, batch: FeedBatch) -> Result<(), Stop> {
+        let room = self.window.room.acquire().await;
+        room.expect("the window is never closed").forget();
+        self.sink.send(&Message::Feed(batch)).await?;
+        Ok(())
+    }
+
+    async fn changes(&self, place: Place) -> sqlx::Result<Page> {
+        let mut tx = self.db.begin(self.presence.agent.tenant).await?;
+        let site = self.presence.agent.site;
+        // The head first: every version up to it is whole in what is read after it.
+        let (head, horizon) = store::counters(&mut tx, site).await?.unwrap_or_default();
+        let rows = store::changes(&mut tx, site, place, PAGE + 1).await?;
+        tx.rollback().await?;
+        let (rows, more) = cut(rows);
+        Ok(Page {
+            head,
+            horizon,
+            rows,
+            more,
+        })
+    }
+}
+
+struct Page {
+    head: u64,
+    horizon: u64,
+    rows: Vec<DownRecord>,
+    /// Whether rows are left for the next page.
+    more: bool,
+}
+
+/// Keeps what fits one batch, at least one row; whether something is left.
+fn cut(mut rows: Vec<DownRecord>) -> (Vec<DownRecord>, bool) {
+    let page = usize::try_from(PAGE).unwrap_or(usize::MAX);
+    let mut octets = 0;
+    let fits = rows.iter().take(page).take_while(|row| {
+        octets += row.wire_len();
+        octets <= BATCH_OCTETS
+    });
+    let fits = fits.count().max(1);
+    let more = rows.len() > fits;
+    rows.truncate(fits);
+    (rows, more)
+}
+
+/// Batches under way to an agent: a long line is kept busy, and no more is held than this.
+const WINDOW: usize = 4;
+/// Rows in a batch: one transaction of the agent's, a few milliseconds on a small board.
+const PAGE: i64 = 500;
+const BATCH_OCTETS: usize = 256 * 1024;
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(octets: usize) -> DownRecord {
+        DownRecord {
+            kind: 1,
+            id: Uuid::nil(),
+            version: 1,
+            body: Some(vec![0; octets]),
+        }
+    }
+
+    #[test]
+    fn a_page_ends_before_it_is_too_many_rows_or_octets() {
+        let page = usize::try_from(PAGE).unwrap();
+        let (rows, more) = cut(vec![row(1); page + 1]);
+        assert_eq!((rows.len(), more), (page, true));
+
+        let (rows, more) = cut(vec![row(1); page]);
+        assert_eq!((rows.len(), more), (page, false));
+
+        let (rows, more) = cut(vec![row(BATCH_OCTETS / 2); 3]);
+        assert_eq!((rows.len(), more), (1, true));
+
+        let (rows, more) = cut(vec![row(BATCH_OCTETS * 2)]);
+        assert_eq!((rows.len(), more), (1, false));
+    }
+}

@@ -1,0 +1,21 @@
+//! The agents' door. It carries the feed down, the outbox up and questions both ways, and never knows
+//! what a change means: reports go to the appliers that `lib.rs` hands in.
+
+mod agents;
+mod door;
+mod feed;
+mod identity;
+mod pipe;
+mod poll;
+mod quic;
+mod session;
+mod store;
+mod uplink;
+
+pub use agents::{Agents, Presence};
+pub use door::{Door, DoorConfig};
+pub use pipe::{Carrier, Pipe, PipeError, Sink, Source};
+pub use quic::DoorError;
+pub use uplink::{Applier, Appliers, Report, Unusable};
+
+use door::Shared;

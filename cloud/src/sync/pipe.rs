@@ -1,0 +1,130 @@
+//! Ordered pipes of messages over whatever carries octets.
+
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use easyisp_shared::wire::{FRAME_HEADER, Message, WireError};
+
+/// A connection to an agent: opens and accepts pipes until it ends.
+///
+/// QUIC maps a pipe to a stream; a single TLS connection is a carrier of one pipe.
+pub trait Carrier: Send + Sync + 'static {
+    /// Opens a pipe. The agent learns of it with the first message.
+    fn open(&self) -> BoxFuture<'_, Result<Pipe, PipeError>>;
+
+    /// Waits for the agent to open a pipe.
+    fn accept(&self) -> BoxFuture<'_, Result<Pipe, PipeError>>;
+
+    /// Waits for the end; says why.
+    fn closed(&self) -> BoxFuture<'_, PipeError>;
+
+    /// Ends every pipe at once.
+    fn close(&self);
+
+    /// The agent's certificate, DER; `None` where it showed none.
+    fn peer_certificate(&self) -> Option<Vec<u8>>;
+}
+
+/// Messages in order, both ways.
+pub struct Pipe {
+    /// Towards the agent.
+    pub sink: Sink,
+    /// From the agent.
+    pub source: Source,
+}
+
+/// The sending end of a pipe.
+pub struct Sink(Box<dyn AsyncWrite + Send + Sync + Unpin>);
+
+/// The receiving end of a pipe.
+pub struct Source(Box<dyn AsyncRead + Send + Sync + Unpin>);
+
+/// Why a pipe or its carrier is of no more use.
+#[derive(Debug, thiserror::Error)]
+pub enum PipeError {
+    /// The carrier ended.
+    #[error("{0}")]
+    Lost(String),
+    /// The agent ended the pipe where a message was due.
+    #[error("the agent ended the conversation")]
+    Ended,
+    /// What arrived is not a message.
+    #[error("the agent sent something that is no message: {0}")]
+    Wire(#[from] WireError),
+    /// A message that is not due here.
+    #[error("the agent sent a message that is not due here")]
+    Unexpected,
+}
+
+impl Pipe {
+    /// A pipe over two ends of a stream.
+    pub fn new(
+        sink: impl AsyncWrite + Send + Sync + Unpin + 'static,
+        source: impl AsyncRead + Send + Sync + Unpin + 'static,
+    ) -> Pipe {
+        Pipe {
+            sink: Sink(Box::new(sink)),
+            source: Source(Box::new(source)),
+        }
+    }
+}
+
+impl Sink {
+    /// Sends one message.
+    pub async fn send(&mut self, message: &Message) -> Result<(), PipeError> {
+        let frame = message.frame()?;
+        self.0.write_all(&frame).await.map_err(lost)?;
+        self.0.flush().await.map_err(lost)
+    }
+
+    /// Says that nothing more is coming.
+    pub async fn finish(&mut self) -> Result<(), PipeError> {
+        self.0.shutdown().await.map_err(lost)
+    }
+}
+
+impl Source {
+    /// The next message this build knows; `None` when the agent says that nothing more is coming.
+    ///
+    /// Not safe to cancel: a half-read message is lost.
+    pub async fn receive(&mut self) -> Result<Option<Message>, PipeError> {
+        loop {
+            let Some(frame) = self.frame().await? else {
+                return Ok(None);
+            };
+            match Message::read(&frame) {
+                Err(WireError::UnknownMessage(tag)) => {
+                    tracing::debug!(tag, "Skipped a message of a later release");
+                }
+                read => return Ok(Some(read?)),
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Result<Option<Vec<u8>>, PipeError> {
+        let mut header = [0; FRAME_HEADER];
+        let mut filled = 0;
+        while filled < FRAME_HEADER {
+            match self.0.read(&mut header[filled..]).await.map_err(lost)? {
+                0 if filled == 0 => return Ok(None),
+                0 => return Err(PipeError::Ended),
+                some => filled += some,
+            }
+        }
+        let length = Message::length(header)?;
+        // Memory follows what arrives, not what is announced.
+        let mut frame = Vec::with_capacity(length.min(FIRST_READ));
+        let mut body = (&mut self.0).take(length as u64);
+        body.read_to_end(&mut frame).await.map_err(lost)?;
+        if frame.len() < length {
+            return Err(PipeError::Ended);
+        }
+        Ok(Some(frame))
+    }
+}
+
+const FIRST_READ: usize = 16 * 1024;
+
+fn lost(error: std::io::Error) -> PipeError {
+    PipeError::Lost(error.to_string())
+}

@@ -1,0 +1,313 @@
+//! One connected agent: its pipes, each told by its first message.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use easyisp_shared::wire::hello::{
+    FeedAck, Hello, HelloV1, RefusalReason, Refused, RefusedV1, Welcome, WelcomeV1,
+};
+use easyisp_shared::wire::question::{AgentQuestion, Answer, Ask, AskFailure, CloudReply};
+use easyisp_shared::wire::{Message, PROTOCOL, PROTOCOL_OLDEST, UpBatch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::agents::Presence;
+use super::feed::{self, Window};
+use super::identity::Caller;
+use super::pipe::{Carrier, Pipe, PipeError, Source};
+use super::{Shared, store, uplink};
+use crate::sites::agents::{self, Agent};
+
+/// Serves one connection until it ends, from either side.
+pub(super) async fn serve(shared: Arc<Shared>, carrier: Arc<dyn Carrier>, caller: Caller) {
+    let cut = shared.stop.child_token();
+    let session = Arc::new(Session {
+        shared,
+        carrier: carrier.clone(),
+        caller,
+        cut: cut.clone(),
+        held: AtomicU64::new(NOT_GREETED),
+    });
+    let mut pipes = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = cut.cancelled() => break,
+            accepted = carrier.accept() => match accepted {
+                Ok(pipe) => {
+                    let session = session.clone();
+                    pipes.spawn(async move {
+                        if let Err(error) = session.pipe(pipe).await {
+                            debug!(%error, "An agent's pipe ended");
+                        }
+                    });
+                }
+                Err(_) => break,
+            },
+            Some(_ended) = pipes.join_next() => {}
+        }
+    }
+    // What is being stored is stored: only then does the agent hear that the link is gone.
+    pipes.shutdown().await;
+    carrier.close();
+}
+
+struct Session {
+    shared: Arc<Shared>,
+    carrier: Arc<dyn Carrier>,
+    caller: Caller,
+    cut: CancellationToken,
+    /// The generation that the agent presented.
+    held: AtomicU64,
+}
+
+impl Session {
+    async fn pipe(&self, mut pipe: Pipe) -> Result<(), PipeError> {
+        let first = tokio::time::timeout(FIRST_WORD, pipe.source.receive()).await;
+        match first.map_err(|_| PipeError::Ended)?? {
+            Some(Message::Hello(Hello::V1(hello))) => {
+                let ended = self.sync(pipe, hello).await;
+                self.cut.cancel();
+                ended
+            }
+            Some(Message::Up(batch)) => self.uplink(pipe, batch).await,
+            Some(Message::Ask(question)) => self.question(pipe, &question).await,
+            Some(_) => Err(PipeError::Unexpected),
+            None => Ok(()),
+        }
+    }
+
+    /// The sync pipe: greets, sends the feed, hears acknowledgements.
+    async fn sync(&self, mut pipe: Pipe, hello: HelloV1) -> Result<(), PipeError> {
+        let (agent, welcome) = match self.greet(&hello).await {
+            Ok(greeted) => greeted,
+            Err(refused) => {
+                pipe.sink
+                    .send(&Message::Refused(Refused::V1(refused)))
+                    .await?;
+                pipe.sink.finish().await?;
+                // Closing at once could overtake the refusal.
+                let _closed = tokio::time::timeout(FIRST_WORD, self.carrier.closed()).await;
+                return Ok(());
+            }
+        };
+        let restored = hello.epoch != welcome.epoch;
+        let window = Arc::new(Window::new(restored));
+        let since = self.shared.clock.now();
+        let presence =
+            self.shared
+                .agents
+                .arrive(agent, since, self.carrier.clone(), self.cut.clone());
+        info!(agent.id = %agent.id, site.id = %agent.site, "Agent {} is connected", agent.id);
+        pipe.sink
+            .send(&Message::Welcome(Welcome::V1(welcome)))
+            .await?;
+
+        let Pipe { sink, source } = pipe;
+        let sending = feed::send(
+            self.shared.db.clone(),
+            presence.clone(),
+            window.clone(),
+            sink,
+            if restored { 0 } else { hello.cursor },
+        );
+        let ended = tokio::select! {
+            ended = sending => ended,
+            ended = self.hear(source, &presence, &window) => ended,
+        };
+        self.shared.agents.leave(&presence);
+        info!(agent.id = %agent.id, reason = %ended, "Agent {} is gone: {ended}", agent.id);
+        Ok(())
+    }
+
+    /// Checks a hello, and what to answer it with.
+    async fn greet(&self, hello: &HelloV1) -> Result<(Agent, WelcomeV1), RefusedV1> {
+        let agent = match self.caller {
+            Caller::Agent(agent) => agent,
+            Caller::Late(_) => return Err(refuse(RefusalReason::Late, Duration::from_secs(5))),
+            Caller::Nobody => return Err(refuse(RefusalReason::Revoked, A_LONG_WHILE)),
+        };
+        if self.held.load(Ordering::Relaxed) != NOT_GREETED {
+            return Err(refuse(RefusalReason::Busy, A_WHILE));
+        }
+        let oldest = PROTOCOL_OLDEST.max(hello.protocol_oldest);
+        let protocol = PROTOCOL.min(hello.protocol);
+        if protocol < oldest {
+            return Err(refuse(RefusalReason::Protocol, A_LONG_WHILE));
+        }
+        if self.shared.agents.count() >= self.shared.most_agents {
+            return Err(refuse(RefusalReason::Busy, A_WHILE));
+        }
+        let read = self.admit(&agent, hello).await.map_err(|cause| {
+            warn!(%cause, "Cannot greet an agent");
+            refuse(RefusalReason::Busy, A_WHILE)
+        })?;
+        let (counted, marks, head) = read?;
+        self.held.store(counted, Ordering::Relaxed);
+        let welcome = WelcomeV1 {
+            protocol,
+            capabilities: Vec::new(),
+            epoch: self.shared.standing.epoch,
+            now: self.shared.clock.now(),
+            generation: counted + 1,
+            marks,
+            head,
+        };
+        Ok((agent, welcome))
+    }
+
+    /// Compares generations (I2) and notes the visit, in one transaction.
+    ///
+    /// The generation on record, and the one offered last, are this agent's; anything older is a copy
+    /// of it that was left behind.
+    async fn admit(
+        &self,
+        agent: &Agent,
+        hello: &HelloV1,
+    ) -> sqlx::Result<Result<Admitted, RefusedV1>> {
+        let now = self.shared.clock.now();
+        let mut tx = self.shared.db.begin(agent.tenant).await?;
+        let Some(counted) = agents::store::lock_generation(&mut tx, agent.id).await? else {
+            return Ok(Err(refuse(RefusalReason::Revoked, A_LONG_WHILE)));
+        };
+        if hello.generation != counted && hello.generation != counted + 1 {
+            warn!(agent.id = %agent.id, "Another box uses the identity of agent {}", agent.id);
+            return Ok(Err(refuse(RefusalReason::Cloned, A_LONG_WHILE)));
+        }
+        let version = agents::short(&hello.version);
+        agents::store::seen(&mut tx, agent.id, hello.generation, Some(&version), now).await?;
+        let marks = store::marks(&mut tx, agent.id, hello.outbox).await?;
+        let counters = store::counters(&mut tx, agent.site).await?;
+        tx.commit().await?;
+        let (head, _) = counters.unwrap_or_default();
+        Ok(Ok((hello.generation, marks, head)))
+    }
+
+    /// Hears what the agent says about the feed.
+    async fn hear(&self, mut source: Source, presence: &Presence, window: &Window) -> PipeError {
+        loop {
+            let ack = match source.receive().await {
+                Ok(Some(Message::FeedAck(ack))) => ack,
+                Ok(Some(_)) => return PipeError::Unexpected,
+                Ok(None) => return PipeError::Ended,
+                Err(error) => return error,
+            };
+            match ack {
+                FeedAck::V1 { cursor } => {
+                    presence.note_stored(cursor);
+                    if !window.acknowledged() {
+                        return PipeError::Unexpected;
+                    }
+                }
+                FeedAck::NeedSnapshot => {
+                    // Asked first, so that the sender sees it before it sees room.
+                    window.ask_snapshot();
+                    if !window.acknowledged() {
+                        return PipeError::Unexpected;
+                    }
+                }
+                FeedAck::Holds { generation } => {
+                    if generation != self.held.load(Ordering::Relaxed) + 1 {
+                        return PipeError::Unexpected;
+                    }
+                    if let Err(cause) = self.count(&presence.agent, generation).await {
+                        warn!(%cause, "Cannot note an agent's generation; it is asked again");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn count(&self, agent: &Agent, generation: u64) -> sqlx::Result<()> {
+        let now = self.shared.clock.now();
+        let mut tx = self.shared.db.begin(agent.tenant).await?;
+        agents::store::seen(&mut tx, agent.id, generation, None, now).await?;
+        tx.commit().await
+    }
+
+    /// An uplink pipe: batches in order, each answered.
+    async fn uplink(&self, mut pipe: Pipe, first: UpBatch) -> Result<(), PipeError> {
+        let Caller::Agent(agent) = self.caller else {
+            return Err(PipeError::Unexpected);
+        };
+        if self.held.load(Ordering::Relaxed) == NOT_GREETED {
+            return Err(PipeError::Unexpected);
+        }
+        let mut batch = first;
+        loop {
+            let shared = &self.shared;
+            let turn = shared.uplinks.acquire().await;
+            let now = shared.clock.now();
+            let ack = uplink::take(&shared.db, &shared.appliers, &agent, &batch, now).await;
+            drop(turn);
+            pipe.sink.send(&Message::UpAck(ack)).await?;
+            batch = match pipe.source.receive().await? {
+                Some(Message::Up(batch)) => batch,
+                Some(_) => return Err(PipeError::Unexpected),
+                None => return Ok(()),
+            };
+        }
+    }
+
+    /// A question from the agent.
+    async fn question(&self, mut pipe: Pipe, asked: &Ask) -> Result<(), PipeError> {
+        let within = Duration::from_millis(u64::from(asked.deadline_millis)).min(LONGEST_ANSWER);
+        let answered = match AgentQuestion::decode(&asked.body) {
+            Err(_) => Err(AskFailure::NotUnderstood),
+            Ok(question) => tokio::time::timeout(within, self.answer(question))
+                .await
+                .unwrap_or(Err(AskFailure::TimedOut)),
+        };
+        let answer = match answered {
+            Ok(reply) => Answer::Body(reply.encode()),
+            Err(failure) => Answer::Failed(failure),
+        };
+        pipe.sink.send(&Message::Answer(answer)).await?;
+        pipe.sink.finish().await
+    }
+
+    async fn answer(&self, question: AgentQuestion) -> Result<CloudReply, AskFailure> {
+        let agent = match (self.caller, &question) {
+            (Caller::Agent(agent), _) | (Caller::Late(agent), AgentQuestion::Renew { .. }) => agent,
+            (Caller::Late(_) | Caller::Nobody, _) => {
+                return Err(AskFailure::Refused(
+                    RefusalReason::Revoked.sentence().to_owned(),
+                ));
+            }
+        };
+        match question {
+            AgentQuestion::Ping => Ok(CloudReply::Pong {
+                now: self.shared.clock.now(),
+            }),
+            AgentQuestion::Renew { csr } => {
+                let authority = &self.shared.standing.authority;
+                let now = self.shared.clock.now();
+                agents::renew(&self.shared.db, authority, &agent, &csr, now)
+                    .await
+                    .map(|chain| CloudReply::Certificate { chain })
+                    .map_err(|error| {
+                        warn!(%error, agent.id = %agent.id, "Did not renew a certificate");
+                        AskFailure::Refused("the certificate was not renewed".to_owned())
+                    })
+            }
+        }
+    }
+}
+
+/// The generation presented, the outbox's marks, the site's head.
+type Admitted = (u64, Vec<(u8, u64)>, u64);
+
+fn refuse(reason: RefusalReason, retry_after: Duration) -> RefusedV1 {
+    RefusedV1 {
+        reason,
+        retry_after_secs: u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX),
+    }
+}
+
+const NOT_GREETED: u64 = u64::MAX;
+const FIRST_WORD: Duration = Duration::from_secs(10);
+const LONGEST_ANSWER: Duration = Duration::from_secs(60);
+const A_WHILE: Duration = Duration::from_secs(10);
+/// What only a person can change; often enough that it is noticed when he did.
+const A_LONG_WHILE: Duration = Duration::from_secs(60);

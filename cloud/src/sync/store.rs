@@ -1,0 +1,255 @@
+//! SQL of the door: feeds to read, marks to move, records to set aside.
+
+use easyisp_shared::id::{AgentId, SiteId};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::{DownRecord, Lane, UpRecord};
+use uuid::Uuid;
+
+use crate::db::Tx;
+use crate::sites::agents::Agent;
+
+/// A site's head and horizon; `None` when the tenant has no such site.
+pub(super) async fn counters(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<(u64, u64)>> {
+    let counters: Option<(i64, i64)> = sqlx::query_as(
+        "select head, horizon from site_counters where tenant_id = $1 and site_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(counters.map(|(head, horizon)| (unsigned(head), unsigned(horizon))))
+}
+
+/// The heads of a tenant's sites.
+pub(super) async fn heads(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<(SiteId, u64)>> {
+    let heads: Vec<(SiteId, i64)> = sqlx::query_as(
+        "select site_id, head from site_counters where tenant_id = $1 and site_id = any($2)",
+    )
+    .bind(tx.tenant())
+    .bind(sites)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(heads
+        .into_iter()
+        .map(|(site, head)| (site, unsigned(head)))
+        .collect())
+}
+
+/// Which of these agents were revoked.
+pub(super) async fn revoked(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<AgentId>> {
+    sqlx::query_scalar(
+        "select id from agents where tenant_id = $1 and id = any($2) and revoked_at is not null",
+    )
+    .bind(tx.tenant())
+    .bind(agents)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Where a reader of the feed is: everything up to this row is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub version: u64,
+    pub kind: i16,
+    pub id: Uuid,
+}
+
+impl Place {
+    /// Everything of `version` is read.
+    pub(super) fn after(version: u64) -> Place {
+        Place {
+            version,
+            kind: i16::MAX,
+            id: Uuid::max(),
+        }
+    }
+}
+
+type FeedRow = (i16, Uuid, i64, Option<Vec<u8>>);
+
+/// The rows of a site's feed after `place`, in version order.
+pub(super) async fn changes(
+    tx: &mut Tx,
+    site: SiteId,
+    place: Place,
+    most: i64,
+) -> sqlx::Result<Vec<DownRecord>> {
+    let rows: Vec<FeedRow> = sqlx::query_as(
+        "select kind, id, version, body
+           from feed
+          where tenant_id = $1 and site_id = $2
+            and version >= $3 and (version, kind, id) > ($3, $4, $5)
+          order by version, kind, id
+          limit $6",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(signed(place.version))
+    .bind(place.kind)
+    .bind(place.id)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(record).collect())
+}
+
+/// What a site holds, tombstones left out, in the order of kind and id, after the row given.
+pub(super) async fn state(
+    tx: &mut Tx,
+    site: SiteId,
+    after: (i16, Uuid),
+    most: i64,
+) -> sqlx::Result<Vec<DownRecord>> {
+    let rows: Vec<FeedRow> = sqlx::query_as(
+        "select kind, id, version, body
+           from feed
+          where tenant_id = $1 and site_id = $2 and (kind, id) > ($3, $4) and body is not null
+          order by kind, id
+          limit $5",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(after.0)
+    .bind(after.1)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(record).collect())
+}
+
+/// How far each lane of an agent's outbox is stored.
+pub(super) async fn marks(
+    tx: &mut Tx,
+    agent: AgentId,
+    outbox: Uuid,
+) -> sqlx::Result<Vec<(u8, u64)>> {
+    let marks: Vec<(i16, i64)> = sqlx::query_as(
+        "select lane, mark from uplink_marks
+          where tenant_id = $1 and agent_id = $2 and outbox_id = $3",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(outbox)
+    .fetch_all(&mut **tx)
+    .await?;
+    let of_lane = |(lane, mark): (i16, i64)| Some((u8::try_from(lane).ok()?, unsigned(mark)));
+    Ok(marks.into_iter().filter_map(of_lane).collect())
+}
+
+/// A lane's mark, 0 where there was none; locked until the transaction ends.
+pub(super) async fn lock_mark(
+    tx: &mut Tx,
+    agent: &Agent,
+    outbox: Uuid,
+    lane: Lane,
+    now: Timestamp,
+) -> sqlx::Result<u64> {
+    let mark: i64 = sqlx::query_scalar(
+        "insert into uplink_marks (tenant_id, agent_id, outbox_id, lane, mark, updated_at)
+         values ($1, $2, $3, $4, 0, $5)
+             on conflict (tenant_id, agent_id, outbox_id, lane)
+             do update set updated_at = excluded.updated_at
+         returning mark",
+    )
+    .bind(tx.tenant())
+    .bind(agent.id)
+    .bind(outbox)
+    .bind(i16::from(lane.code()))
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(unsigned(mark))
+}
+
+/// Moves a lane's mark, which is locked.
+pub(super) async fn move_mark(
+    tx: &mut Tx,
+    agent: &Agent,
+    outbox: Uuid,
+    lane: Lane,
+    mark: u64,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update uplink_marks set mark = $5
+          where tenant_id = $1 and agent_id = $2 and outbox_id = $3 and lane = $4",
+    )
+    .bind(tx.tenant())
+    .bind(agent.id)
+    .bind(outbox)
+    .bind(i16::from(lane.code()))
+    .bind(signed(mark))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps a record raw that could not be applied.
+pub(super) async fn quarantine(
+    tx: &mut Tx,
+    agent: &Agent,
+    (outbox, lane): (Uuid, Lane),
+    record: &UpRecord,
+    error: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    // The first octet of a body is the number of its shape, counted from 0.
+    let shape = record.body.first().map_or(0, |first| i16::from(*first) + 1);
+    sqlx::query(
+        "insert into quarantine
+             (tenant_id, agent_id, outbox_id, lane, sequence, kind, version, body, error, at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             on conflict do nothing",
+    )
+    .bind(tx.tenant())
+    .bind(agent.id)
+    .bind(outbox)
+    .bind(i16::from(lane.code()))
+    .bind(signed(record.sequence))
+    .bind(i16::try_from(record.kind).unwrap_or(-1))
+    .bind(shape)
+    .bind(&record.body)
+    .bind(error)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Begins a part of the transaction that can be undone alone.
+pub(super) async fn savepoint(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query("savepoint record").execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Keeps what was done since the savepoint.
+pub(super) async fn keep(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query("release savepoint record")
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Undoes what was done since the savepoint.
+pub(super) async fn undo(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query("rollback to savepoint record")
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn record((kind, id, version, body): FeedRow) -> DownRecord {
+    DownRecord {
+        kind: u16::try_from(kind).unwrap_or(0),
+        id,
+        version: unsigned(version),
+        body,
+    }
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

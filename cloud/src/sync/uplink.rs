@@ -1,0 +1,222 @@
+//! Takes what an agent reports, each record once: the mark moves in the transaction that applies it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::hello::UpAck;
+use easyisp_shared::wire::{Lane, Up, UpBatch, UpKind, UpRecord};
+use tracing::{error, warn};
+
+use super::store;
+use crate::db::{BoxFuture, Database, Tx};
+use crate::sites::agents::Agent;
+
+/// One record, decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Its place in the lane.
+    pub sequence: u64,
+    /// What it says.
+    pub body: Up,
+}
+
+/// A report that is understood but cannot be used; it is set aside with this reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// Its place in the lane.
+    pub sequence: u64,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// Applies reports of one kind, in the order they came.
+///
+/// An error undoes the whole batch; where it is the data's fault, the batch is applied again record by
+/// record and those at fault are set aside.
+pub type Applier = Arc<
+    dyn for<'a> Fn(
+            &'a mut Tx,
+            &'a Agent,
+            &'a [Report],
+            Timestamp,
+        ) -> BoxFuture<'a, sqlx::Result<Vec<Unusable>>>
+        + Send
+        + Sync,
+>;
+
+/// Which function applies which kind; filled once, where the application is put together.
+#[derive(Clone, Default)]
+pub struct Appliers {
+    by_kind: BTreeMap<UpKind, Applier>,
+}
+
+impl Appliers {
+    /// Adds the applier of `kind`.
+    #[must_use]
+    pub fn with(mut self, kind: UpKind, applier: Applier) -> Appliers {
+        self.by_kind.insert(kind, applier);
+        self
+    }
+}
+
+/// Stores a batch and says how far the lane is stored.
+pub(super) async fn take(
+    db: &Database,
+    appliers: &Appliers,
+    agent: &Agent,
+    batch: &UpBatch,
+    now: Timestamp,
+) -> UpAck {
+    let lane = batch.lane.code();
+    let mark = match apply(db, appliers, agent, batch, Granularity::Batch, now).await {
+        Err(cause) if is_about_data(&cause) => {
+            warn!(%cause, agent.id = %agent.id, "A batch does not apply; trying its records one by one");
+            apply(db, appliers, agent, batch, Granularity::Record, now).await
+        }
+        outcome => outcome,
+    };
+    match mark {
+        Ok(mark) => UpAck::V1 { lane, mark },
+        Err(cause) => {
+            error!(%cause, agent.id = %agent.id, "Cannot store an agent's reports; it keeps them");
+            UpAck::Later {
+                lane,
+                retry_after_millis: RETRY_MILLIS,
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Granularity {
+    Batch,
+    Record,
+}
+
+/// One transaction. A batch that does not follow the mark changes nothing; records below it are skipped.
+async fn apply(
+    db: &Database,
+    appliers: &Appliers,
+    agent: &Agent,
+    batch: &UpBatch,
+    granularity: Granularity,
+    now: Timestamp,
+) -> sqlx::Result<u64> {
+    let mut tx = db.begin(agent.tenant).await?;
+    let mark = store::lock_mark(&mut tx, agent, batch.outbox, batch.lane, now).await?;
+    if batch.after > mark || batch.mark() <= mark {
+        tx.rollback().await?;
+        return Ok(mark);
+    }
+    let place = (batch.outbox, batch.lane);
+    let fresh = batch.records.iter().filter(|record| record.sequence > mark);
+    let mut reports: BTreeMap<UpKind, Vec<Report>> = BTreeMap::new();
+    for record in fresh {
+        match Up::decode(record.kind, &record.body) {
+            Ok(body) => {
+                let sequence = record.sequence;
+                let of_kind = reports.entry(body.kind()).or_default();
+                of_kind.push(Report { sequence, body });
+            }
+            Err(why) => set_aside(&mut tx, agent, place, record, &why.to_string(), now).await?,
+        }
+    }
+    for (kind, reports) in &reports {
+        let Some(applier) = appliers.by_kind.get(kind) else {
+            for report in reports {
+                let why = format!("nothing here takes {kind:?}");
+                set_aside_report(&mut tx, agent, batch, report.sequence, &why, now).await?;
+            }
+            continue;
+        };
+        let unusable = match granularity {
+            Granularity::Batch => applier(&mut tx, agent, reports, now).await?,
+            Granularity::Record => one_by_one(&mut tx, applier, agent, reports, now).await?,
+        };
+        for Unusable { sequence, why } in unusable {
+            set_aside_report(&mut tx, agent, batch, sequence, &why, now).await?;
+        }
+    }
+    store::move_mark(&mut tx, agent, batch.outbox, batch.lane, batch.mark()).await?;
+    tx.commit().await?;
+    Ok(batch.mark())
+}
+
+async fn one_by_one(
+    tx: &mut Tx,
+    applier: &Applier,
+    agent: &Agent,
+    reports: &[Report],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Unusable>> {
+    let mut unusable = Vec::new();
+    for report in reports {
+        store::savepoint(tx).await?;
+        match applier(tx, agent, std::slice::from_ref(report), now).await {
+            Ok(refused) => {
+                store::keep(tx).await?;
+                unusable.extend(refused);
+            }
+            Err(cause) if is_about_data(&cause) => {
+                store::undo(tx).await?;
+                unusable.push(Unusable {
+                    sequence: report.sequence,
+                    why: cause.to_string(),
+                });
+            }
+            Err(cause) => return Err(cause),
+        }
+    }
+    Ok(unusable)
+}
+
+async fn set_aside_report(
+    tx: &mut Tx,
+    agent: &Agent,
+    batch: &UpBatch,
+    sequence: u64,
+    why: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let record = batch
+        .records
+        .iter()
+        .find(|record| record.sequence == sequence);
+    match record {
+        Some(record) => set_aside(tx, agent, (batch.outbox, batch.lane), record, why, now).await,
+        None => Ok(()), // an applier may only speak of what it was given
+    }
+}
+
+async fn set_aside(
+    tx: &mut Tx,
+    agent: &Agent,
+    place: (uuid::Uuid, Lane),
+    record: &UpRecord,
+    why: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    warn!(
+        agent.id = %agent.id, lane = ?place.1, sequence = record.sequence, kind = record.kind, why,
+        "Set a record aside that cannot be applied"
+    );
+    store::quarantine(tx, agent, place, record, why, now).await
+}
+
+/// Whether trying the same again would fail again: not what a lock, a time-out or a lost connection says.
+fn is_about_data(cause: &sqlx::Error) -> bool {
+    match cause {
+        sqlx::Error::Database(error) => {
+            let class = error
+                .code()
+                .map(|code| code[..2.min(code.len())].to_owned());
+            // 22 data exception, 23 constraint, 21 cardinality, 42 a statement wrong for this data.
+            matches!(class.as_deref(), Some("21" | "22" | "23" | "42"))
+        }
+        sqlx::Error::Encode(_) => true,
+        _ => false, // sqlx's enum: the connection's and the pool's troubles pass
+    }
+}
+
+const RETRY_MILLIS: u32 = 2_000;
