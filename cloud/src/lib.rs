@@ -8,6 +8,8 @@ pub mod secrets;
 pub mod db;
 pub mod due;
 
+pub mod ledger;
+
 pub mod permission;
 
 pub mod api;

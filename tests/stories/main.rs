@@ -1,3 +1,6 @@
-//! Stories.
+//! Stories: what an operator or a customer does, end to end, on a real database and real sockets.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod feed;
+mod ledger;
+mod money;

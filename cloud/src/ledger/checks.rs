@@ -1,0 +1,233 @@
+//! Single questions the verifier asks, each with the sentence for a wrong answer.
+//!
+//! They read the tables of the features that money touches: that those agree with the books is the proof.
+
+use std::collections::BTreeMap;
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::db::Tx;
+
+use super::sealer::Days;
+use super::verify::Report;
+
+/// The day totals are the sums of what was sealed.
+pub(super) async fn day_totals(tx: &mut Tx, days: &Days, report: &mut Report) -> sqlx::Result<()> {
+    let tenant = tx.tenant();
+    let kept: Vec<(String, String, i64, i64)> = sqlx::query_as(
+        "select day::text, account, debits, credits from day_totals where tenant_id = $1",
+    )
+    .bind(tenant)
+    .fetch_all(&mut **tx)
+    .await?;
+    let kept: BTreeMap<_, _> = kept
+        .into_iter()
+        .map(|(day, account, debits, credits)| ((day, account), (debits, credits)))
+        .collect();
+    for place in kept.keys().chain(days.sums.keys()) {
+        let (is, should) = (kept.get(place), days.sums.get(place));
+        if is == should {
+            continue;
+        }
+        let (day, account) = place;
+        let (is, should) = (
+            is.copied().unwrap_or_default(),
+            should.copied().unwrap_or_default(),
+        );
+        let what = format!(
+            "the totals of account {account} on {day} are {}/{} where the entries give {}/{}",
+            is.0, is.1, should.0, should.1
+        );
+        if !report.findings.iter().any(|finding| finding.what == what) {
+            report.found(tenant, what);
+        }
+    }
+    Ok(())
+}
+
+/// Everything posted is either sealed or waits for it, and not both.
+pub(super) async fn queue(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let lost: Vec<(String, Uuid)> = sqlx::query_as(
+        "select 'entry', e.id
+           from entries e
+           left join chain c on c.tenant_id = $1 and c.kind = 'ENTRY' and c.subject_id = e.id
+           left join unsealed u on u.tenant_id = $1 and u.kind = 'ENTRY' and u.subject_id = e.id
+          where e.tenant_id = $1 and (c.subject_id is null) = (u.subject_id is null)
+         union all
+         select 'audit line', a.id
+           from audit a
+           left join chain c on c.tenant_id = $1 and c.kind = 'AUDIT' and c.subject_id = a.id
+           left join unsealed u on u.tenant_id = $1 and u.kind = 'AUDIT' and u.subject_id = a.id
+          where a.tenant_id = $1 and (c.subject_id is null) = (u.subject_id is null)
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (what, id) in lost {
+        let what = format!("{what} {id} is not exactly once in the chain or on its way there");
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
+/// Every entry moves something, in the tenant's currency.
+pub(super) async fn entries(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let empty: Vec<Uuid> = sqlx::query_scalar(
+        "select e.id
+           from entries e
+          where e.tenant_id = $1
+            and not exists (select from transfers t where t.tenant_id = $1 and t.entry_id = e.id)
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for id in empty {
+        report.found(tx.tenant(), format!("entry {id} moves nothing"));
+    }
+    let foreign: Vec<(Uuid, i16, String)> = sqlx::query_as(
+        "select t.entry_id, t.line, t.currency
+           from transfers t
+           left join entries e on e.tenant_id = $1 and e.id = t.entry_id
+           join tenants o on o.tenant_id = $1
+          where t.tenant_id = $1 and (t.currency <> o.currency or e.id is null or t.amount <= 0)
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (entry, line, currency) in foreign {
+        let what = format!(
+            "transfer {line} of entry {entry} is in {currency}, moves nothing or has no entry"
+        );
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
+#[derive(FromRow)]
+struct Purse {
+    customer_id: Option<Uuid>,
+    balance: Option<i64>,
+    fold: i64,
+}
+
+/// Every wallet holds what its transfers sum to.
+pub(super) async fn wallets(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<Purse> = sqlx::query_as(
+        "with legs as (
+             select credit_party as customer_id, amount
+               from transfers where tenant_id = $1 and credit_account = '2000'
+             union all
+             select debit_party, -amount
+               from transfers where tenant_id = $1 and debit_account = '2000'),
+         folded as (
+             select customer_id, sum(amount)::bigint as fold from legs group by customer_id)
+         select coalesce(w.customer_id, f.customer_id) as customer_id, w.balance,
+                coalesce(f.fold, 0) as fold
+           from (select customer_id, balance from wallets where tenant_id = $1) w
+           full join folded f on f.customer_id = w.customer_id
+          where coalesce(w.balance, 0) <> coalesce(f.fold, 0) or f.customer_id is null and w.balance <> 0
+             or w.customer_id is null
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for Purse {
+        customer_id,
+        balance,
+        fold,
+    } in wrong
+    {
+        let whose = customer_id.map_or("nobody".to_owned(), |id| id.to_string());
+        let is = balance.map_or("missing".to_owned(), |balance| balance.to_string());
+        let what = format!("the wallet of {whose} is {is} where its transfers give {fold}");
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
+/// V4: a period of service exists if and only if its debit is posted.
+pub(super) async fn periods(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let unpaid: Vec<Uuid> = sqlx::query_scalar(
+        "select p.id
+           from periods p
+           left join entries e on e.tenant_id = $1 and e.id = p.entry_id
+          where p.tenant_id = $1 and p.entry_id is not null
+            and (e.id is null or e.kind <> 'PERIOD' or e.customer_id is distinct from p.customer_id
+                 or p.price <> (select coalesce(sum(t.amount), 0) from transfers t
+                                 where t.tenant_id = $1 and t.entry_id = p.entry_id))
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for id in unpaid {
+        report.found(
+            tx.tenant(),
+            format!("period {id} has no entry that pays its price"),
+        );
+    }
+    let undelivered: Vec<Uuid> = sqlx::query_scalar(
+        "select e.id
+           from entries e
+          where e.tenant_id = $1 and e.kind = 'PERIOD'
+            and (select count(*) from periods p where p.tenant_id = $1 and p.entry_id = e.id) <> 1
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for id in undelivered {
+        report.found(
+            tx.tenant(),
+            format!("entry {id} pays for a period that does not exist once"),
+        );
+    }
+    Ok(())
+}
+
+/// V2: every payment has its entry and its receipt, and every such entry one payment.
+pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<Uuid> = sqlx::query_scalar(
+        "select p.id
+           from payments p
+           left join entries e on e.tenant_id = $1 and e.id = p.entry_id
+          where p.tenant_id = $1
+            and (e.id is null
+                 or p.amount <> (select coalesce(sum(t.amount), 0) from transfers t
+                                  where t.tenant_id = $1 and t.entry_id = p.entry_id)
+                 or p.method = 'MPESA' and p.receipt is not null
+                    and not exists (select from directory.receipts r
+                                     where r.receipt = p.receipt and r.payment_id = p.id))
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for id in wrong {
+        let what =
+            format!("payment {id} does not agree with its entry or has no receipt of its own");
+        report.found(tx.tenant(), what);
+    }
+    let orphans: Vec<Uuid> = sqlx::query_scalar(
+        "select e.id
+           from entries e
+          where e.tenant_id = $1 and e.kind in ('PAYMENT', 'RECHARGE')
+            and (select count(*) from payments p where p.tenant_id = $1 and p.entry_id = e.id) <> 1
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for id in orphans {
+        report.found(
+            tx.tenant(),
+            format!("entry {id} credits money that no single payment brought"),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What is posted: an entry and its transfers.
+
+use easyisp_shared::id::{CustomerId, EntryId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+
+use super::AccountCode;
+
+/// Transfers that are posted together because one thing happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Its id.
+    pub id: EntryId,
+    /// What happened.
+    pub kind: EntryKind,
+    /// When the money moved, by the word of who moved it.
+    pub occurred_at: Timestamp,
+    /// Whom it concerns.
+    pub customer: Option<CustomerId>,
+    /// What justifies it: one receipt, one voucher or one audited operator action.
+    pub source: String,
+    /// For people.
+    pub description: String,
+    /// At least one.
+    pub transfers: Vec<Transfer>,
+}
+
+impl Entry {
+    /// What its transfers move in all, or `None` when that does not fit.
+    pub fn total(&self) -> Option<Cents> {
+        self.transfers
+            .iter()
+            .try_fold(Cents::ZERO, |sum, transfer| sum.plus(transfer.amount))
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EntryKind {
+    /// Money arrived.
+    Payment,
+    /// A period of service was sold.
+    Period,
+    /// An operator put money into a wallet.
+    Recharge,
+    /// A payment typed by hand was taken back.
+    Void,
+    /// A provider took a payment back.
+    Reversal,
+    /// Other income.
+    Income,
+    /// An expense.
+    Expense,
+    /// What a provider charges.
+    Fee,
+    /// A payment found its rightful owner or amount.
+    Adjustment,
+}
+
+impl EntryKind {
+    /// As the database writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EntryKind::Payment => "PAYMENT",
+            EntryKind::Period => "PERIOD",
+            EntryKind::Recharge => "RECHARGE",
+            EntryKind::Void => "VOID",
+            EntryKind::Reversal => "REVERSAL",
+            EntryKind::Income => "INCOME",
+            EntryKind::Expense => "EXPENSE",
+            EntryKind::Fee => "FEE",
+            EntryKind::Adjustment => "ADJUSTMENT",
+        }
+    }
+
+    /// Whether it takes back money that may be spent already, and so may leave a wallet below zero.
+    pub fn takes_back(self) -> bool {
+        match self {
+            EntryKind::Void | EntryKind::Reversal | EntryKind::Adjustment => true,
+            EntryKind::Payment
+            | EntryKind::Period
+            | EntryKind::Recharge
+            | EntryKind::Income
+            | EntryKind::Expense
+            | EntryKind::Fee => false,
+        }
+    }
+}
+
+/// One movement of money: out of `credit`, into `debit`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transfer {
+    /// Which account's debits grow.
+    pub debit: Leg,
+    /// Which account's credits grow.
+    pub credit: Leg,
+    /// How much; more than nothing.
+    pub amount: Cents,
+}
+
+/// One side of a transfer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leg {
+    pub(super) account: AccountCode,
+    pub(super) party: Option<CustomerId>,
+}
+
+impl Leg {
+    /// An account without parties. The wallets' account always has one: see [`Leg::wallet`].
+    pub fn account(account: AccountCode) -> Leg {
+        debug_assert_ne!(account, AccountCode::WALLETS, "a wallet is somebody's");
+        Leg {
+            account,
+            party: None,
+        }
+    }
+
+    /// A customer's wallet.
+    pub fn wallet(customer: CustomerId) -> Leg {
+        Leg {
+            account: AccountCode::WALLETS,
+            party: Some(customer),
+        }
+    }
+}

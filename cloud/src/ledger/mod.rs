@@ -1,0 +1,31 @@
+//! The books: the only way money moves.
+//!
+//! Money moves as transfers from a credit to a debit account, balanced by construction and never changed.
+//! [`post`] writes an entry, its transfers and the wallet balances they give, all in one statement.
+//! Insertion is not ordered, so nothing per tenant is locked; a leased sealer numbers what was committed
+//! ([`seal`]) and chains it, and [`verify`] proves that nothing was touched since.
+
+mod account;
+mod checks;
+mod digest;
+mod entry;
+mod rows;
+mod sealer;
+mod store;
+mod verify;
+
+pub use account::{Account, AccountCode, AccountType, CHART};
+pub use entry::{Entry, EntryKind, Leg, Transfer};
+pub use sealer::{SEAL, seal, seal_all};
+pub use store::{post, post_all, seed_accounts};
+pub use verify::{Finding, Progress, Report, Scope, VerifyError, verify};
+
+pub(crate) use store::{bind_posting, posting_ctes};
+
+/// Whether a statement failed because a wallet would have fallen below its floor.
+pub fn is_overdrawn(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(database) => database.constraint() == Some("wallet_not_below_floor"),
+        _ => false, // sqlx's enum: nothing else names a constraint
+    }
+}
