@@ -20,8 +20,6 @@ pub use sealer::{SEAL, seal, seal_all};
 pub use store::{post, post_all, seed_accounts};
 pub use verify::{Finding, Progress, Report, Scope, VerifyError, verify};
 
-pub(crate) use store::{bind_posting, posting_ctes};
-
 /// Whether a statement failed because a wallet would have fallen below its floor.
 pub fn is_overdrawn(error: &sqlx::Error) -> bool {
     match error {

@@ -55,7 +55,7 @@ pub async fn seal(tx: &mut Tx, now: Timestamp) -> sqlx::Result<usize> {
         sequence += 1;
         before = link(&before, sequence, &posted.content);
         links.push(sequence, subject, before);
-        days.add(posted, &zone);
+        days.add(posted, &zone)?;
     }
     let sealed = links.sequences.len();
     write(tx, &links, &days, now).await?;
@@ -87,20 +87,30 @@ pub(super) struct Days {
 }
 
 impl Days {
-    /// Adds an entry's transfers; audit lines have none.
-    pub(super) fn add(&mut self, posted: &Posted, zone: &TimeZone) {
+    /// Adds an entry's transfers; audit lines have none. An overflow stops the books.
+    pub(super) fn add(&mut self, posted: &Posted, zone: &TimeZone) -> sqlx::Result<()> {
         if posted.transfers.is_empty() {
-            return;
+            return Ok(());
         }
         let day = posted.occurred_at.in_zone(zone).date().to_string();
         for (debit, credit, amount) in &posted.transfers {
-            let sums = &mut self.sums;
-            let debits = sums.entry((day.clone(), debit.clone())).or_default();
-            debits.0 = debits.0.saturating_add(*amount);
-            let credits = sums.entry((day.clone(), credit.clone())).or_default();
-            credits.1 = credits.1.saturating_add(*amount);
+            let (debits, _) = self.place(&day, debit);
+            *debits = plus(*debits, *amount)?;
+            let (_, credits) = self.place(&day, credit);
+            *credits = plus(*credits, *amount)?;
         }
+        Ok(())
     }
+
+    fn place(&mut self, day: &str, account: &str) -> &mut (i64, i64) {
+        let place = (day.to_owned(), account.to_owned());
+        self.sums.entry(place).or_default()
+    }
+}
+
+fn plus(sum: i64, amount: i64) -> sqlx::Result<i64> {
+    sum.checked_add(amount)
+        .ok_or_else(|| sqlx::Error::Decode("a day's total does not fit".into()))
 }
 
 /// Writes chain rows and day totals and empties the queue, in one statement.
@@ -163,6 +173,79 @@ impl SubjectKind {
         match self {
             SubjectKind::Entry => "ENTRY",
             SubjectKind::Audit => "AUDIT",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use easyisp_shared::entropy::Entropy;
+
+    use super::super::digest::Content;
+    use super::*;
+
+    /// C13: whatever is posted, debits equal credits to the cent, by day and account, and no sum is a
+    /// rounded one.
+    #[test]
+    fn random_postings_sum_exactly() {
+        let count = match std::env::var_os("EASYISP_TEST_FULL") {
+            Some(_) => 10_000_000,
+            None => 100_000,
+        };
+        let accounts = ["1000", "1010", "2000", "4000", "4010"];
+        let entropy = Entropy::seeded(13);
+        let (mut days, mut oracle) = (Days::default(), 0i128);
+        for _ in 0..count {
+            let debit = entropy.below(5) as usize;
+            let credit = (debit + 1 + entropy.below(4) as usize) % 5;
+            let amount = 1 + i64::try_from(entropy.below(1_000_000_000_000)).unwrap();
+            oracle += i128::from(amount);
+            let hours = i64::try_from(entropy.below(72)).unwrap();
+            let posted = Posted {
+                content: Content::new("ENTRY"),
+                occurred_at: Timestamp::from_secs(hours * 3600),
+                transfers: vec![(accounts[debit].into(), accounts[credit].into(), amount)],
+            };
+            days.add(&posted, &TimeZone::UTC).unwrap();
+        }
+
+        let sum = |side: fn(&(i64, i64)) -> i64| -> i128 {
+            days.sums.values().map(|sums| i128::from(side(sums))).sum()
+        };
+        assert_eq!((sum(|sums| sums.0), sum(|sums| sums.1)), (oracle, oracle));
+        assert_eq!(days.sums.len(), 15);
+    }
+
+    #[test]
+    fn a_sum_that_does_not_fit_stops_the_books() {
+        let mut days = Days::default();
+        let posted = Posted {
+            content: Content::new("ENTRY"),
+            occurred_at: Timestamp::from_secs(0),
+            transfers: vec![("1000".into(), "2000".into(), i64::MAX)],
+        };
+        days.add(&posted, &TimeZone::UTC).unwrap();
+        assert!(days.add(&posted, &TimeZone::UTC).is_err());
+    }
+
+    /// The gate beside the property: no file that handles money has a float type in it.
+    #[test]
+    fn money_code_has_no_float() {
+        let cloud = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut folders = vec!["ledger", "renewals", "payments"];
+        folders.retain(|folder| cloud.join(folder).is_dir());
+        assert!(!folders.is_empty());
+        for folder in folders {
+            for file in std::fs::read_dir(cloud.join(folder)).unwrap() {
+                let file = file.unwrap().path();
+                let text = std::fs::read_to_string(&file).unwrap_or_default();
+                for float in [["f", "64"].concat(), ["f", "32"].concat()] {
+                    let words = text.split(|letter: char| !letter.is_alphanumeric());
+                    assert!(!words.into_iter().any(|word| word == float), "{file:?}");
+                }
+            }
         }
     }
 }

@@ -121,10 +121,10 @@ macro_rules! posting_ctes {
              select $1, 'ENTRY', e.id from unnest($3::uuid[]) as e (id))"
     };
 }
-pub(crate) use posting_ctes;
+use posting_ctes;
 
 /// Binds the parameters of [`posting_ctes`].
-pub(crate) fn bind_posting<'q>(
+fn bind_posting<'q>(
     query: Query<'q, Postgres, PgArguments>,
     tx: &Tx,
     entries: &[Entry],

@@ -179,7 +179,7 @@ async fn verify_chain(
                         );
                         report.found(tenant, what);
                     }
-                    days.add(posted, zone);
+                    days.add(posted, zone)?;
                 }
             }
             // What the chain says goes on, so that one change is one finding.
