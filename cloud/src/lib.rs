@@ -1,11 +1,10 @@
 //! The control plane. Folders in order: commons, things, deeds, doors; each calls only those above it.
 
 pub mod config;
-pub mod error;
 pub mod metrics;
-pub mod secrets;
-
 pub mod db;
+pub mod secrets;
+pub mod error;
 pub mod due;
 
 pub mod ledger;
