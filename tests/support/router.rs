@@ -21,18 +21,22 @@ use easyisp_shared::time::Clock;
 
 use crate::scenario::Manners;
 
+pub mod grants;
 pub mod ledger;
 mod life;
 mod lines;
+pub mod online;
 mod orders;
+mod record;
 mod request;
 pub mod session;
 pub mod subscriber;
 
 use ledger::Ledger;
 use lines::Lines;
+use online::Traffic;
 use session::{Cause, Session};
-use subscriber::{Method, Subscriber, Traffic};
+use subscriber::{Method, Subscriber};
 
 /// How a pretend router is set up.
 #[derive(Clone, Debug)]

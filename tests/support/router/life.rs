@@ -9,7 +9,8 @@ use easyisp_agent::radius::verify::check_answer;
 use easyisp_agent::radius::{Code, Packet};
 use easyisp_shared::time::Timestamp;
 
-use super::session::{Cause, Due, Record, Session};
+use super::record::Record;
+use super::session::{Cause, Due, Session};
 use super::{Router, State};
 
 /// A session on the active list, and the way to its task.

@@ -27,14 +27,17 @@ struct Line {
 
 struct Waiting {
     next: u8,
-    slots: [Option<mpsc::Sender<(SocketAddr, Vec<u8>)>>; 256],
+    slots: [Option<mpsc::Sender<Heard>>; 256],
 }
+
+/// A datagram and who sent it.
+type Heard = (SocketAddr, Vec<u8>);
 
 /// An identifier on a socket, ours until dropped.
 struct Slot {
     line: Arc<Line>,
     identifier: u8,
-    answers: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
+    answers: mpsc::Receiver<Heard>,
 }
 
 impl Lines {

@@ -12,8 +12,9 @@ use easyisp_agent::radius::dictionary::{attribute, mikrotik};
 use easyisp_agent::radius::{Code, Packet};
 use easyisp_shared::time::Timestamp;
 
+use super::grants::Grants;
 use super::request::hmac_md5;
-use super::session::{Cause, Grants, Service, Session};
+use super::session::{Cause, Service, Session};
 use super::{Router, Settings};
 use crate::scenario::Manners;
 

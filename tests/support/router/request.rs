@@ -11,7 +11,9 @@ use easyisp_agent::radius::verify::check_answer;
 use easyisp_agent::radius::{Code, Packet, Proof, Secret, chap, pap};
 use easyisp_shared::entropy::Entropy;
 
-use super::session::{Grants, Service, describe};
+use super::grants::Grants;
+use super::record::describe;
+use super::session::Service;
 use super::subscriber::{Method, Subscriber};
 use super::{Settings, Strictness};
 

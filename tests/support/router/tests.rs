@@ -8,8 +8,9 @@ use std::time::Duration;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::{Clock, Timestamp};
 
+use super::online::Traffic;
 use super::session::{Cause, Usage};
-use super::subscriber::{Dial, Method, Traffic};
+use super::subscriber::{Dial, Method};
 use super::{Router, Settings, Strictness};
 use crate::freeradius::{FreeRadius, radclient};
 use crate::scenario::Manners;
