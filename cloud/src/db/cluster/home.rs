@@ -197,13 +197,19 @@ fn base(run_as: &RunAs) -> PathBuf {
     let temp = std::env::temp_dir();
     match run_as {
         RunAs::Ourselves | RunAs::Namespace(_)
-            if temp.is_dir() && temp.as_os_str().len() <= LONGEST_BASE =>
+            if temp.is_dir() && temp.as_os_str().len() <= LONGEST_BASE && is_plain(&temp) =>
         {
             temp
         }
         // Another user may not be let into our own temporary folder.
         RunAs::Ourselves | RunAs::Namespace(_) | RunAs::Other(_) => PathBuf::from("/tmp"),
     }
+}
+
+/// PostgreSQL takes a list of folders, with commas between them.
+fn is_plain(folder: &Path) -> bool {
+    let special = |c: char| c.is_whitespace() || matches!(c, ',' | '"' | '\'');
+    folder.to_str().is_some_and(|name| !name.contains(special))
 }
 
 fn make_private(folder: &Path, run_as: &RunAs) -> Result<(), ClusterError> {

@@ -1,19 +1,21 @@
 //! The running server: started under a small supervisor, awaited, logged, stopped.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::binaries::Installation;
 use super::home::{Home, SocketDir};
+use super::log::Log;
 use super::run_as::{PATH, RunAs};
 use super::{ClusterError, Durability, Lifetime, Options, Role, connect_options};
 
@@ -24,10 +26,6 @@ const START_LIMIT: Duration = Duration::from_secs(600);
 const LEFTOVER_LIMIT: Duration = Duration::from_secs(120);
 /// Between two looks at something that has no event to await.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// The log is at most twice this: the file, and the one before it.
-const LOG_LIMIT: u64 = 8 << 20;
-/// How much of the log an error shows, in bytes.
-const TAIL: usize = 1500;
 
 /// Stands between us and the server, because a server must not outlive the process that started
 /// it, and a killed process stops nothing. Its input is a pipe from us that nobody writes to: it
@@ -61,6 +59,8 @@ pub(super) struct Postmaster {
     supervisor: Child,
     lifeline: ChildStdin,
     log: JoinHandle<String>,
+    /// Its sender goes with the log's thread, which ends when the server has.
+    running: watch::Receiver<()>,
 }
 
 impl Postmaster {
@@ -100,12 +100,19 @@ impl Postmaster {
         }
     }
 
+    /// Resolves when the server has ended.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let mut running = self.running.clone();
+        async move { while running.changed().await.is_ok() {} }
+    }
+
     /// Asks for a shutdown, waits until the server has ended, and returns the end of its log.
     pub(super) async fn stop(self) -> Result<String, ClusterError> {
         let Postmaster {
             mut supervisor,
             lifeline,
             log,
+            running: _,
         } = self;
         drop(lifeline);
         let ended = tokio::task::spawn_blocking(move || {
@@ -170,14 +177,19 @@ fn spawn(
         .stderr
         .take()
         .expect("the error output was piped");
+    let (is_running, running) = watch::channel(());
     let log = thread::Builder::new()
         .name("postgres-log".to_owned())
-        .spawn(move || log.follow(&mut said))
+        .spawn(move || {
+            let _until_it_ends = is_running;
+            log.follow(&mut said)
+        })
         .map_err(ClusterError::io("follow", &home.log()))?;
     Ok(Postmaster {
         supervisor,
         lifeline,
         log,
+        running,
     })
 }
 
@@ -260,7 +272,7 @@ pub(super) async fn end_leftover(
 }
 
 /// Server processes that work in `pg`: PostgreSQL enters its data folder and stays there.
-pub(super) fn servers_in(pg: &Path) -> Vec<u32> {
+fn servers_in(pg: &Path) -> Vec<u32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let server = |process: fs::DirEntry| {
         let pid = process.file_name().to_str()?.parse().ok()?;
@@ -269,64 +281,4 @@ pub(super) fn servers_in(pg: &Path) -> Vec<u32> {
         (here && name.trim() == "postgres").then_some(pid)
     };
     processes.filter_map(server).collect()
-}
-
-/// The server's log: one file and the one before it, each bounded.
-struct Log {
-    path: PathBuf,
-    file: File,
-    len: u64,
-}
-
-impl Log {
-    fn open(path: PathBuf) -> io::Result<Log> {
-        let file = File::options().create(true).append(true).open(&path)?;
-        let len = file.metadata()?.len();
-        Ok(Log { path, file, len })
-    }
-
-    /// Copies until the server has ended, and returns the last lines. A log that cannot be written
-    /// is given up, never the reading: a server whose pipe is full stands still.
-    fn follow(mut self, said: &mut impl Read) -> String {
-        let mut buffer = [0; 8192];
-        let mut tail = Vec::new();
-        while let Ok(len @ 1..) = said.read(&mut buffer) {
-            let _ = self.append(&buffer[..len]);
-            tail.extend_from_slice(&buffer[..len]);
-            tail.drain(..tail.len().saturating_sub(TAIL));
-        }
-        String::from_utf8_lossy(&tail).into_owned()
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.len >= LOG_LIMIT {
-            fs::rename(&self.path, self.path.with_extension("log.1"))?;
-            *self = Log::open(self.path.clone())?;
-        }
-        self.file.write_all(bytes)?;
-        self.len += bytes.len() as u64;
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    #[test]
-    fn the_log_stays_bounded() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pg.log");
-        let log = Log::open(path.clone()).unwrap();
-
-        let said = vec![b'x'; 3 * LOG_LIMIT as usize];
-        log.follow(&mut said.as_slice());
-
-        let len = |path: &Path| fs::metadata(path).unwrap().len();
-        assert!(len(&path) <= LOG_LIMIT + 8192);
-        assert!(len(&path.with_extension("log.1")) <= LOG_LIMIT + 8192);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
 }

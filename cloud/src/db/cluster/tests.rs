@@ -102,8 +102,7 @@ async fn a_killed_process_leaves_nothing_in_the_way() {
         );
 
         if kill_supervisor {
-            let server = postmaster::servers_in(&folder.path().canonicalize().unwrap().join("pg"));
-            kill(parent(*server.iter().min().unwrap()));
+            kill(parent(server(folder.path())));
         }
         process.kill().unwrap();
         process.wait().unwrap();
@@ -130,6 +129,26 @@ async fn run_until_killed() {
     write(&cluster, "written before the kill").await;
     println!("cluster runs");
     std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_server_that_ends_by_itself_is_noticed_and_recovers_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(folder.path(), Options::default())
+        .await
+        .unwrap();
+    write(&cluster, "committed").await;
+
+    let ended = cluster.ended();
+    kill(server(folder.path()));
+    ended.await;
+    cluster.stop().await.unwrap();
+
+    let cluster = Cluster::start(folder.path(), Options::default())
+        .await
+        .unwrap();
+    assert_eq!(read(&cluster).await, "committed");
+    cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -342,6 +361,11 @@ async fn read(cluster: &Cluster) -> String {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn server(data_dir: &Path) -> u32 {
+    let file = fs::read_to_string(data_dir.join("pg/postmaster.pid")).unwrap();
+    file.lines().next().unwrap().parse().unwrap()
 }
 
 /// The fourth field of `/proc/PID/stat`, after the name in brackets.
