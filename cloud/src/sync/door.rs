@@ -19,11 +19,11 @@ use super::agents::Agents;
 use super::identity::{Caller, identify};
 use super::pipe::{Carrier, PipeError};
 use super::quic::{self, DoorError, Purpose, QuicCarrier};
-use super::uplink::Appliers;
 use super::{poll, session};
 use crate::db::Database;
 use crate::secrets::Secrets;
 use crate::sites::agents::{EnrollError, Standing, enroll};
+use crate::sites::reports::Appliers;
 
 /// What the door needs.
 pub struct DoorConfig {

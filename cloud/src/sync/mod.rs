@@ -16,6 +16,5 @@ pub use agents::{Agents, Presence};
 pub use door::{Door, DoorConfig};
 pub use pipe::{Carrier, Pipe, PipeError, Sink, Source};
 pub use quic::DoorError;
-pub use uplink::{Applier, Appliers, Report, Unusable};
 
 use door::Shared;

@@ -64,5 +64,5 @@ async fn look(
 }
 
 const PAUSE: Duration = Duration::from_secs(1);
-/// Revocation takes effect within 60 s; ten is well inside.
-const REVOKED_EVERY: u32 = 10;
+/// Revocation takes effect within 60 s; this is well inside.
+const REVOKED_EVERY: u32 = 4;

@@ -1,7 +1,6 @@
 //! Takes what an agent reports, each record once: the mark moves in the transaction that applies it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::hello::UpAck;
@@ -9,56 +8,9 @@ use easyisp_shared::wire::{Lane, Up, UpBatch, UpKind, UpRecord};
 use tracing::{error, warn};
 
 use super::store;
-use crate::db::{BoxFuture, Database, Tx};
+use crate::db::{Database, Tx};
 use crate::sites::agents::Agent;
-
-/// One record, decoded.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Report {
-    /// Its place in the lane.
-    pub sequence: u64,
-    /// What it says.
-    pub body: Up,
-}
-
-/// A report that is understood but cannot be used; it is set aside with this reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unusable {
-    /// Its place in the lane.
-    pub sequence: u64,
-    /// Why, for people.
-    pub why: String,
-}
-
-/// Applies reports of one kind, in the order they came.
-///
-/// An error undoes the whole batch; where it is the data's fault, the batch is applied again record by
-/// record and those at fault are set aside.
-pub type Applier = Arc<
-    dyn for<'a> Fn(
-            &'a mut Tx,
-            &'a Agent,
-            &'a [Report],
-            Timestamp,
-        ) -> BoxFuture<'a, sqlx::Result<Vec<Unusable>>>
-        + Send
-        + Sync,
->;
-
-/// Which function applies which kind; filled once, where the application is put together.
-#[derive(Clone, Default)]
-pub struct Appliers {
-    by_kind: BTreeMap<UpKind, Applier>,
-}
-
-impl Appliers {
-    /// Adds the applier of `kind`.
-    #[must_use]
-    pub fn with(mut self, kind: UpKind, applier: Applier) -> Appliers {
-        self.by_kind.insert(kind, applier);
-        self
-    }
-}
+use crate::sites::reports::{Applier, Appliers, Report, Unusable};
 
 /// Stores a batch and says how far the lane is stored.
 pub(super) async fn take(
@@ -123,7 +75,7 @@ async fn apply(
         }
     }
     for (kind, reports) in &reports {
-        let Some(applier) = appliers.by_kind.get(kind) else {
+        let Some(applier) = appliers.of(*kind) else {
             for report in reports {
                 let why = format!("nothing here takes {kind:?}");
                 set_aside_report(&mut tx, agent, batch, report.sequence, &why, now).await?;
