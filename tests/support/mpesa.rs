@@ -15,6 +15,7 @@ use easyisp_shared::time::{Clock, Timestamp};
 use crate::scenario::{Outage, Payer};
 
 pub mod books;
+pub mod c2b;
 pub mod callback;
 mod daraja;
 mod payer;
@@ -48,6 +49,7 @@ struct State {
     phones: HashMap<String, Payer>,
     outage: Outage,
     books: Books,
+    registered: HashMap<String, c2b::Registration>,
     typed: HashSet<String>,
     released: HashSet<String>,
 }
@@ -70,6 +72,17 @@ pub struct App {
     pub passkey: String,
     /// What kind of short code it is.
     pub kind: Kind,
+    /// Which product of C2B the application has.
+    pub c2b: C2b,
+}
+
+/// The two products of C2B; an application has one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum C2b {
+    /// Confirmations carry the payer's number.
+    V1,
+    /// Confirmations carry its SHA-256.
+    V2,
 }
 
 /// What a short code is.
@@ -97,6 +110,7 @@ impl App {
             shortcode: shortcode.to_owned(),
             passkey: format!("passkey-{shortcode}"),
             kind: Kind::Paybill,
+            c2b: C2b::V2,
         }
     }
 }
@@ -177,9 +191,31 @@ impl Mpesa {
         self.change(|state| state.typed.insert(checkout.to_owned()));
     }
 
-    /// Sends the callback of a payment scripted [`Callback::Held`](crate::scenario::Callback::Held).
+    /// Sends callback and confirmation of a prompt scripted
+    /// [`Callback::Held`](crate::scenario::Callback::Held). A direct payment's name is its receipt.
     pub fn release(&self, checkout: &str) {
         self.change(|state| state.released.insert(checkout.to_owned()));
+    }
+
+    /// A payer sends money by himself: `amount` is decimal text, `reference` what he types as
+    /// account. The receipt; `None` when a validation refused it.
+    pub async fn pay_bill(
+        &self,
+        shortcode: &str,
+        phone: &str,
+        amount: &str,
+        reference: &str,
+    ) -> Option<String> {
+        c2b::pay(self, shortcode, &msisdn(phone), amount, reference).await
+    }
+
+    /// Switches validation of direct payments on or off; it is off until the provider is asked.
+    pub fn validate(&self, shortcode: &str, validation: c2b::Validation) {
+        self.change(|state| {
+            if let Some(registered) = state.registered.get_mut(shortcode) {
+                registered.validation = validation;
+            }
+        });
     }
 
     /// A copy of the books.

@@ -9,7 +9,9 @@
 //! curl :8090/pretend/scenario?phone=254712345678 -d '{"pin":{"after":3000},"result":{"code":1032}}'
 //! curl :8090/pretend/scenario -d '{"callback":"never"}'            # everybody without words of his own
 //! curl :8090/pretend/outage -d '{"error":"500.003.02"}'
+//! curl :8090/pretend/direct -d '{"shortcode":"174379","phone":"0712345678","amount":"1000","reference":"10000008"}'
 //! curl :8090/pretend/texting -d '{"answer":"accept_then_silence"}'
+//! curl :8090/pretend/transactions                               # the books; also /pretend/messages
 //! ```
 
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub struct Payer {
     pub paid: Paid,
     /// When and how often the callback comes.
     pub callback: Callback,
+    /// When and how often the confirmation comes, where the short code has registered for them.
+    pub confirmation: Callback,
     /// What the status query answers, whatever happened.
     pub query: QueryAnswer,
 }
@@ -43,6 +47,7 @@ impl Default for Payer {
             result: PinResult::Paid,
             paid: Paid::Asked,
             callback: Callback::Now,
+            confirmation: Callback::Now,
             query: QueryAnswer::Honest,
         }
     }
@@ -112,7 +117,7 @@ pub enum Paid {
     Exactly(String),
 }
 
-/// When and how often the callback comes, counted from the typed PIN.
+/// When and how often a callback or confirmation comes, counted from the typed PIN.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Callback {
@@ -130,9 +135,9 @@ pub enum Callback {
         #[serde(with = "millis")]
         apart: Duration,
     },
-    /// Never; only the status query knows.
+    /// Never; only the status query and the books know.
     Never,
-    /// Before the push itself is answered: the PIN is typed at once.
+    /// Before the push itself is answered: the PIN is typed at once. A confirmation comes at once.
     BeforeAnswer,
 }
 

@@ -13,6 +13,7 @@ pub const MOST_TRANSACTIONS: usize = 200_000;
 #[derive(Clone, Debug, Default)]
 pub struct Books {
     transactions: Vec<Transaction>,
+    direct: Vec<Direct>,
     receipts: HashSet<String>,
 }
 
@@ -40,6 +41,28 @@ pub struct Transaction {
     pub outcome: Option<Outcome>,
     /// Each delivery of the callback, in order.
     pub callbacks: Vec<Delivered>,
+    /// Each delivery of the confirmation, where the short code has registered for them.
+    pub confirmations: Vec<Delivered>,
+}
+
+/// Money that a payer sent by himself, typing short code and account.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Direct {
+    /// The receipt.
+    pub receipt: String,
+    /// The paybill.
+    pub shortcode: String,
+    /// The payer, `2547…`.
+    pub phone: String,
+    /// Decimal text: `10` or `10.50`.
+    pub amount: String,
+    /// What he typed as account.
+    pub reference: String,
+    /// When it was paid.
+    pub at: Timestamp,
+    /// Each delivery of the confirmation, in order.
+    pub confirmations: Vec<Delivered>,
 }
 
 /// How a prompt ended.
@@ -79,7 +102,18 @@ impl Books {
         &self.transactions
     }
 
-    /// The payments among them: each of these must be credited once, and nothing else.
+    /// Money that came without a prompt, oldest first.
+    pub fn direct(&self) -> &[Direct] {
+        &self.direct
+    }
+
+    /// Every receipt: each of these must be credited once, and nothing else.
+    pub fn receipts(&self) -> impl Iterator<Item = &str> {
+        let direct = self.direct.iter().map(|payment| payment.receipt.as_str());
+        self.paid().filter_map(Transaction::receipt).chain(direct)
+    }
+
+    /// The prompts that were paid.
     pub fn paid(&self) -> impl Iterator<Item = &Transaction> {
         self.transactions
             .iter()
@@ -150,6 +184,29 @@ impl Books {
         });
     }
 
+    /// Books money that came without a prompt, under the first of `receipts` not on the books.
+    pub fn pay(&mut self, payment: Direct, mut receipts: impl Iterator<Item = String>) -> String {
+        let fresh = receipts.find(|receipt| self.receipts.insert(receipt.clone()));
+        let receipt = fresh.expect("receipts do not run out");
+        self.direct.push(Direct {
+            receipt: receipt.clone(),
+            ..payment
+        });
+        receipt
+    }
+
+    /// Notes a confirmation that was sent.
+    pub fn confirmed(&mut self, receipt: &str, delivery: Delivered) {
+        let mut direct = self.direct.iter_mut().rev();
+        if let Some(payment) = direct.find(|payment| payment.receipt == receipt) {
+            return payment.confirmations.push(delivery);
+        }
+        let mut prompts = self.transactions.iter_mut().rev();
+        if let Some(paid) = prompts.find(|known| known.receipt() == Some(receipt)) {
+            paid.confirmations.push(delivery);
+        }
+    }
+
     /// Notes a callback that was sent.
     pub fn delivered(&mut self, checkout: &str, delivery: Delivered) {
         let mut known = self.transactions.iter_mut().rev();
@@ -215,6 +272,7 @@ mod tests {
             asked_at: Timestamp::from_secs(1),
             outcome: None,
             callbacks: Vec::new(),
+            confirmations: Vec::new(),
         }
     }
 }

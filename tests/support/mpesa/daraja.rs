@@ -30,19 +30,20 @@ pub(super) fn routes(mpesa: Mpesa) -> Router {
         .route("/oauth/v1/generate", get(token))
         .route("/mpesa/stkpush/v1/processrequest", post(push))
         .route("/mpesa/stkpushquery/v1/query", post(query))
+        .merge(super::c2b::routes())
         .layer(middleware::from_fn_with_state(mpesa.clone(), outage))
         .with_state(mpesa)
 }
 
 /// An error envelope. The first three digits of its code are the HTTP status.
-struct Refusal(String, String);
+pub(super) struct Refusal(String, String);
 
 impl Refusal {
-    fn new(code: &str, message: impl Into<String>) -> Refusal {
+    pub(super) fn new(code: &str, message: impl Into<String>) -> Refusal {
         Refusal(code.to_owned(), message.into())
     }
 
-    fn field(name: &str) -> Refusal {
+    pub(super) fn field(name: &str) -> Refusal {
         Refusal::new("400.002.02", format!("Bad Request - Invalid {name}"))
     }
 }
@@ -220,6 +221,7 @@ fn check(mpesa: &Mpesa, app: &App, body: Value, now: Timestamp) -> Result<Transa
         asked_at: now,
         outcome: None,
         callbacks: Vec::new(),
+        confirmations: Vec::new(),
     })
 }
 
@@ -279,7 +281,11 @@ async fn query(
     })))
 }
 
-fn authorised(mpesa: &Mpesa, headers: &HeaderMap, now: Timestamp) -> Result<App, Refusal> {
+pub(super) fn authorised(
+    mpesa: &Mpesa,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<App, Refusal> {
     let state = mpesa.state();
     let token = scheme(headers, "Bearer ").and_then(|token| state.tokens.get(token));
     let token = token.filter(|token| now < token.until);
@@ -328,7 +334,7 @@ fn scheme<'h>(headers: &'h HeaderMap, prefix: &str) -> Option<&'h str> {
 }
 
 /// Numbers may be written as JSON numbers or as text.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -341,7 +347,7 @@ fn is_mobile(phone: &str) -> bool {
 }
 
 /// The real one takes https only; plain http is let through on loopback, where there is no certificate.
-fn is_callback_url(url: &str) -> bool {
+pub(super) fn is_callback_url(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else {
         return false;
     };

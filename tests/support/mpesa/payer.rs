@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use jiff::tz::{Offset, TimeZone};
 
 use easyisp_shared::time::Timestamp;
 
-use super::books::{Delivered, Transaction};
-use super::{Mpesa, callback};
+use super::books::{Delivered, Direct, Transaction};
+use super::{Mpesa, c2b, callback};
 use crate::scenario::{Callback, Paid, Payer, Pin, PinResult};
 
 /// How long a phone shows a prompt.
 const PROMPT_LIFE: Duration = Duration::from_secs(60);
 /// How long M-Pesa waits for the answer to a callback.
-const CALLBACK_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const CALLBACK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Plays a booked prompt in a task of its own, until M-Pesa stops.
 pub(super) fn start(mpesa: Mpesa, transaction: Transaction, payer: Payer) {
@@ -54,7 +54,23 @@ pub(super) async fn play(mpesa: &Mpesa, transaction: &Transaction, payer: &Payer
     let now = mpesa.now();
     mpesa.change(|state| state.books.settle(checkout, code, &amount, receipts, now));
 
-    let (times, apart) = match payer.callback {
+    let telling = told(mpesa, checkout, &payer.callback, || {
+        deliver(mpesa, checkout)
+    });
+    let confirming = told(mpesa, checkout, &payer.confirmation, || {
+        confirm(mpesa, checkout)
+    });
+    join(telling, confirming).await;
+}
+
+/// Sends word as often and at such times as scripted.
+async fn told<F: Future<Output = ()>>(
+    mpesa: &Mpesa,
+    name: &str,
+    when: &Callback,
+    send: impl Fn() -> F,
+) {
+    let (times, apart) = match *when {
         Callback::Never => return,
         Callback::Now | Callback::BeforeAnswer => (1, Duration::ZERO),
         Callback::Repeated { times, apart } => (times, apart),
@@ -64,20 +80,58 @@ pub(super) async fn play(mpesa: &Mpesa, transaction: &Transaction, payer: &Payer
         }
         Callback::Held => {
             mpesa
-                .when(|state| state.released.contains(checkout).then_some(()))
+                .when(|state| state.released.contains(name).then_some(()))
                 .await;
             (1, Duration::ZERO)
         }
     };
     if apart.is_zero() {
-        join_all((0..times).map(|_| deliver(mpesa, checkout))).await;
+        join_all((0..times).map(|_| send())).await;
     } else {
         for copy in 0..times {
             if copy > 0 {
                 mpesa.sleep(apart).await;
             }
-            deliver(mpesa, checkout).await;
+            send().await;
         }
+    }
+}
+
+/// Confirms money that came by itself in a task of its own, until M-Pesa stops.
+pub(super) fn start_confirming(mpesa: Mpesa, payment: Direct) {
+    let tasks = mpesa.shared.tasks.clone();
+    let when = mpesa.state().payer(&payment.phone).confirmation.clone();
+    tasks.spawn(async move {
+        let stop = mpesa.shared.stop.clone();
+        let confirming = told(&mpesa, &payment.receipt, &when, || {
+            c2b::confirm(&mpesa, &payment)
+        });
+        stop.run_until_cancelled(confirming).await
+    });
+}
+
+/// A paid prompt is confirmed like money that came by itself, with the same receipt.
+async fn confirm(mpesa: &Mpesa, checkout: &str) {
+    let known = mpesa.state().books.find(checkout).cloned();
+    let Some(transaction) = known else { return };
+    let amount = transaction
+        .outcome
+        .as_ref()
+        .and_then(|outcome| outcome.amount.as_deref());
+    if let (Some(receipt), Some(amount)) = (transaction.receipt(), amount) {
+        let payment = Direct {
+            receipt: receipt.to_owned(),
+            shortcode: transaction.shortcode.clone(),
+            phone: transaction.phone.clone(),
+            amount: amount.trim_matches('"').to_owned(),
+            reference: transaction.account_reference.clone(),
+            at: transaction
+                .outcome
+                .as_ref()
+                .map_or(transaction.asked_at, |outcome| outcome.at),
+            confirmations: Vec::new(),
+        };
+        c2b::confirm(mpesa, &payment).await;
     }
 }
 
@@ -111,7 +165,7 @@ pub(super) async fn deliver(mpesa: &Mpesa, checkout: &str) {
 }
 
 /// Ten characters A–Z0–9; the first stands for the year.
-fn receipt(mpesa: &Mpesa) -> String {
+pub(super) fn receipt(mpesa: &Mpesa) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     let year = mpesa.now().in_zone(&eat()).year();
     let letter = char::from(b'A' + u8::try_from((year - 2007).rem_euclid(26)).unwrap_or(0));

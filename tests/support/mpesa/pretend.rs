@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::Mpesa;
-use super::books::Transaction;
+use super::books::{Direct, Transaction};
 use crate::scenario::{Outage, Payer};
 
 /// Most transactions one page of the books shows.
@@ -18,6 +18,7 @@ pub(super) fn routes(mpesa: Mpesa) -> Router {
         .route("/pretend/transactions", get(transactions))
         .route("/pretend/scenario", get(payer).post(script))
         .route("/pretend/outage", post(outage))
+        .route("/pretend/direct", get(direct).post(pay_bill))
         .route("/pretend/type-pin/{checkout}", post(type_pin))
         .route("/pretend/release/{checkout}", post(release))
         .with_state(mpesa)
@@ -77,6 +78,40 @@ async fn outage(
     let outage: Outage = parse(&body)?;
     mpesa.outage(outage.clone());
     Ok(Json(outage))
+}
+
+/// `GET /pretend/direct`: money that came without a prompt, the newest 1000, oldest first.
+async fn direct(State(mpesa): State<Mpesa>) -> Json<Vec<Direct>> {
+    let state = mpesa.state();
+    let all = state.books.direct();
+    Json(all[all.len().saturating_sub(PAGE)..].to_vec())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PayBill {
+    shortcode: String,
+    phone: String,
+    amount: String,
+    reference: String,
+}
+
+/// `POST /pretend/direct` `{shortcode, phone, amount, reference}`: a payer sends money by himself.
+async fn pay_bill(
+    State(mpesa): State<Mpesa>,
+    body: String,
+) -> Result<Json<Option<String>>, (StatusCode, String)> {
+    let PayBill {
+        shortcode,
+        phone,
+        amount,
+        reference,
+    } = parse(&body)?;
+    Ok(Json(
+        mpesa
+            .pay_bill(&shortcode, &phone, &amount, &reference)
+            .await,
+    ))
 }
 
 async fn type_pin(State(mpesa): State<Mpesa>, Path(checkout): Path<String>) {

@@ -289,6 +289,57 @@ async fn a_person_scripts_and_reads_the_books_by_http() {
 }
 
 #[tokio::test]
+async fn a_registered_short_code_hears_of_every_payment() {
+    let mut shop = Shop::open().await;
+    let address = |change: &str| shop.callback_url.replace("/hooks/stk/secret", change);
+    let registering = |confirmation: String, product: &str| {
+        let body = json!({"ShortCode": "174379", "ResponseType": "Completed",
+            "ConfirmationURL": confirmation, "ValidationURL": shop.callback_url});
+        let path = format!("/mpesa/c2b/{product}/registerurl");
+        async { shop.post_json(&{ path }, body).await }
+    };
+    let (_, refused) = registering(address("/mpesa/c"), "v2").await.unwrap_err();
+    assert_eq!(
+        refused["errorMessage"],
+        "Bad Request - Invalid ConfirmationURL"
+    );
+    let (status, _) = registering(shop.callback_url.clone(), "v1")
+        .await
+        .unwrap_err();
+    assert_eq!(status, 401);
+    registering(shop.callback_url.clone(), "v2").await.unwrap();
+    let (_, again) = registering(shop.callback_url.clone(), "v2")
+        .await
+        .unwrap_err();
+    assert_eq!(again["errorCode"], "500.003.1001");
+
+    let receipt = shop
+        .outside
+        .mpesa
+        .pay_bill("174379", PHONE, "10.50", " a 123")
+        .await
+        .unwrap();
+    let told = shop.callbacks.recv().await.unwrap();
+    assert_eq!(
+        (&told["TransID"], &told["TransAmount"]),
+        (&json!(receipt), &json!("10.50"))
+    );
+    assert_eq!(told["BillRefNumber"], " a 123");
+    assert_eq!(told["MSISDN"].as_str().unwrap().len(), 64);
+
+    shop.outside.mpesa.script(PHONE, Payer::prompt());
+    shop.push(json!({})).await.unwrap();
+    let mut both = [
+        shop.callbacks.recv().await.unwrap(),
+        shop.callbacks.recv().await.unwrap(),
+    ];
+    both.sort_by_key(|body| body.get("TransID").is_some());
+    let items = both[0]["Body"]["stkCallback"]["CallbackMetadata"]["Item"].to_string();
+    assert!(items.contains(both[1]["TransID"].as_str().unwrap()));
+    assert_eq!(shop.outside.mpesa.books().receipts().count(), 2);
+}
+
+#[tokio::test]
 async fn text_sms_takes_refuses_and_falls_silent() {
     let shop = Shop::open().await;
     let sms = &shop.outside.sms;
