@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::books::{Delivered, Direct};
-use super::daraja::{Refusal, authorised, is_callback_url, text};
+use super::checks::{authorised, is_callback_url, text};
 use super::payer::{CALLBACK_PATIENCE, receipt, stamp};
+use super::refusal::Refusal;
 use super::{C2b, Mpesa};
 
 /// Words that the provider refuses in an address.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,15 +16,14 @@ use serde_json::{Value, json};
 use easyisp_shared::time::Timestamp;
 
 use super::books::Transaction;
-use super::payer::{self, eat, stamp};
+use super::checks::{authorised, check_password, is_callback_url, is_mobile, scheme, text};
+use super::payer::{self, stamp};
+use super::refusal::{Refusal, scripted};
 use super::{App, Kind, Mpesa, Token, callback};
 use crate::scenario::{Callback, Outage, PushAnswer, QueryAnswer};
 
 /// How long a token is good; the answer says a second less, as the real one does.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
-/// A stamp further off than this is in another time zone (UTC is three hours off).
-const STAMP_TOLERANCE: Duration = Duration::from_secs(3600);
-
 pub(super) fn routes(mpesa: Mpesa) -> Router {
     Router::new()
         .route("/oauth/v1/generate", get(token))
@@ -33,37 +32,6 @@ pub(super) fn routes(mpesa: Mpesa) -> Router {
         .merge(super::c2b::routes())
         .layer(middleware::from_fn_with_state(mpesa.clone(), outage))
         .with_state(mpesa)
-}
-
-/// An error envelope. The first three digits of its code are the HTTP status.
-pub(super) struct Refusal(String, String);
-
-impl Refusal {
-    pub(super) fn new(code: &str, message: impl Into<String>) -> Refusal {
-        Refusal(code.to_owned(), message.into())
-    }
-
-    pub(super) fn field(name: &str) -> Refusal {
-        Refusal::new("400.002.02", format!("Bad Request - Invalid {name}"))
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let Refusal(code, message) = self;
-        let status = code.get(..3).and_then(|digits| digits.parse().ok());
-        let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-        let body = json!({
-            "requestId": format!("{:x}", fingerprint(&message)),
-            "errorCode": code,
-            "errorMessage": message,
-        });
-        (
-            status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            Json(body),
-        )
-            .into_response()
-    }
 }
 
 async fn outage(State(mpesa): State<Mpesa>, request: Request, next: Next) -> Response {
@@ -281,93 +249,8 @@ async fn query(
     })))
 }
 
-pub(super) fn authorised(
-    mpesa: &Mpesa,
-    headers: &HeaderMap,
-    now: Timestamp,
-) -> Result<App, Refusal> {
-    let state = mpesa.state();
-    let token = scheme(headers, "Bearer ").and_then(|token| state.tokens.get(token));
-    let token = token.filter(|token| now < token.until);
-    let app = token.and_then(|token| state.apps.get(token.app));
-    app.cloned()
-        .ok_or_else(|| Refusal::new("404.001.03", "Invalid Access Token"))
-}
-
-fn check_password(
-    app: &App,
-    shortcode: &str,
-    password: &str,
-    timestamp: &str,
-    now: Timestamp,
-) -> Result<(), Refusal> {
-    let local = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", timestamp).ok();
-    let instant = local
-        .filter(|_| timestamp.len() == 14)
-        .and_then(|local| local.to_zoned(eat()).ok())
-        .map(|zoned| Timestamp::from_jiff(zoned.timestamp()));
-    let near = instant.is_some_and(|at| at.since(now).max(now.since(at)) <= STAMP_TOLERANCE);
-    if !near {
-        return Err(Refusal::field("Timestamp"));
-    }
-    if shortcode != app.shortcode {
-        return Err(Refusal::new("500.001.1001", "Merchant does not exist"));
-    }
-    if password != BASE64.encode(format!("{shortcode}{}{timestamp}", app.passkey)) {
-        return Err(Refusal::new("500.001.1001", "Wrong credentials"));
-    }
-    Ok(())
-}
-
 /// Holds the line open without a word until the caller hangs up or M-Pesa stops.
 async fn silence(mpesa: &Mpesa) -> Response {
     mpesa.shared.stop.cancelled().await;
     StatusCode::SERVICE_UNAVAILABLE.into_response()
-}
-
-fn scheme<'h>(headers: &'h HeaderMap, prefix: &str) -> Option<&'h str> {
-    headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix(prefix)
-}
-
-/// Numbers may be written as JSON numbers or as text.
-pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn is_mobile(phone: &str) -> bool {
-    let kenyan = phone.starts_with("2547") || phone.starts_with("2541");
-    kenyan && phone.len() == 12 && phone.bytes().all(|digit| digit.is_ascii_digit())
-}
-
-/// The real one takes https only; plain http is let through on loopback, where there is no certificate.
-pub(super) fn is_callback_url(url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(url) else {
-        return false;
-    };
-    let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    url.scheme() == "https" || (url.scheme() == "http" && loopback)
-}
-
-fn scripted(code: &str) -> &'static str {
-    match code {
-        "500.003.02" => "Error Occurred: Spike Arrest Violation",
-        "500.002.1001" => "System is busy. Please try again in few minutes",
-        "503.001.01" => "System is down",
-        "500.001.1001" => "Unable to lock subscriber, a transaction is already in process",
-        "404.001.03" | "400.003.01" => "Invalid Access Token",
-        _ => "The request failed",
-    }
-}
-
-fn fingerprint(message: &str) -> u64 {
-    message.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
