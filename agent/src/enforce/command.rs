@@ -53,7 +53,8 @@ impl Enforcer {
         summary(&effects)
     }
 
-    fn open_to(&self, whom: &Whom) -> Vec<Online> {
+    /// The open sessions that `whom` means.
+    pub fn open_to(&self, whom: &Whom) -> Vec<Online> {
         match whom {
             Whom::Customer(customer) => self.open_of(*customer),
             Whom::Username(username) => self.parts.sessions.open_by_name(username),

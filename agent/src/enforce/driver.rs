@@ -8,6 +8,8 @@ use std::time::Duration;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::time::Timestamp;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +22,7 @@ use crate::radius::coa::{Change, Order, Outcome, Target};
 use crate::radius::dictionary::ErrorCause;
 use crate::radius::driver::Radius;
 use crate::sessions::{Grant, Online, Service, Session, SessionKey, Sessions};
-use crate::site::{PasswordChange, Site, SiteClock, Touched};
+use crate::site::{PasswordChange, Router, Site, SiteClock, Touched};
 
 /// What enforcement works with.
 pub struct Parts {
@@ -353,8 +355,54 @@ impl Enforcer {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The instant for results.
-    pub(super) fn now(&self) -> Timestamp {
+    /// Ends sessions at once; returns how many routers confirmed within `patience`.
+    pub async fn cut_now(&self, sessions: Vec<Online>, patience: Duration) -> u32 {
+        let mut cuts: FuturesUnordered<_> = sessions
+            .iter()
+            .map(|online| self.cut(&online.session, Why::Command))
+            .collect();
+        let mut ended = 0;
+        let all = async {
+            while let Some(effect) = cuts.next().await {
+                ended += u32::from(effect == Effect::Done);
+            }
+        };
+        let _what_is_late_is_unconfirmed = tokio::time::timeout(patience, all).await;
+        ended
+    }
+
+    /// Asks a router to end a session nobody has; whether it answered authentically.
+    pub async fn probe(&self, router: &Router) -> bool {
+        let Some(secret) = router.secrets.first() else {
+            return false;
+        };
+        let Ok(_permit) = self.permits.acquire().await else {
+            return false;
+        };
+        let nobody = Target {
+            user_name: Some(b"easyisp-connection-test"),
+            session_id: Some(b"0"),
+            ..Target::default()
+        };
+        let (local, address) = (self.parts.local, router.coa_address());
+        let (secret, entropy) = (secret.clone(), &self.parts.entropy);
+        let asked =
+            exchange::exchange(local, address, secret, nobody, Order::Disconnect, entropy).await;
+        matches!(asked, Ok(Outcome::Acked | Outcome::Nak(_)))
+    }
+
+    /// The site whose sessions these are.
+    pub fn site(&self) -> &Site {
+        &self.parts.site
+    }
+
+    /// Who is online.
+    pub fn sessions(&self) -> &Sessions {
+        &self.parts.sessions
+    }
+
+    /// The instant to decide at.
+    pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
     }
 }

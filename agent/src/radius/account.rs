@@ -68,10 +68,11 @@ impl Radius {
                     .replies(slot)
                     .finish(slot, &authenticator, answer.clone());
                 let counters = &radius.parts.counters;
-                match socket.send_to(&answer, slot.source) {
-                    Ok(_) => counters.accounted.fetch_add(1, Ordering::Relaxed),
-                    Err(_) => return counters.count("accounting_answer_not_sent"),
-                };
+                if socket.send_to(&answer, slot.source).is_ok() {
+                    counters.accounted.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    counters.count("accounting_answer_not_sent");
+                }
             }
             Committed::No => radius.replies(slot).abandon(slot, &authenticator),
         })

@@ -139,11 +139,14 @@ impl Radius {
             refused = None;
         }
         match (found, refused) {
-            (Some((router, (secret, packet))), _) => Some(Known {
-                router,
-                secret,
-                packet,
-            }),
+            (Some((router, (secret, packet))), _) => {
+                router.note_seen(self.parts.clock.now());
+                Some(Known {
+                    router,
+                    secret,
+                    packet,
+                })
+            }
             (None, Some((router, cause))) => {
                 self.note_refused(&router, cause);
                 None

@@ -28,22 +28,27 @@ pub struct Server {
 }
 
 impl Sockets {
-    /// Binds both ports; port 0 takes a free one.
-    pub fn bind(authentication: SocketAddr, accounting: SocketAddr) -> io::Result<Sockets> {
+    /// Binds both ports; port 0 takes a free one. An error names the address that cannot be had.
+    pub fn bind(
+        authentication: SocketAddr,
+        accounting: SocketAddr,
+    ) -> Result<Sockets, (SocketAddr, io::Error)> {
+        let open = |address| {
+            bind(address)
+                .map(Arc::new)
+                .map_err(|cause| (address, cause))
+        };
         Ok(Sockets {
-            authentication: Arc::new(bind(authentication)?),
-            accounting: Arc::new(bind(accounting)?),
+            authentication: open(authentication)?,
+            accounting: open(accounting)?,
         })
     }
 
-    /// Where logins are answered.
-    pub fn authentication(&self) -> io::Result<SocketAddr> {
-        self.authentication.local_addr()
-    }
-
-    /// Where accounting is answered.
-    pub fn accounting(&self) -> io::Result<SocketAddr> {
-        self.accounting.local_addr()
+    /// Where logins and where accounting are answered.
+    pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        let address =
+            |socket: &UdpSocket| socket.local_addr().expect("a bound socket has an address");
+        (address(&self.authentication), address(&self.accounting))
     }
 }
 

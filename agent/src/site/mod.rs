@@ -271,11 +271,12 @@ impl Site {
             return;
         };
         let mut routers = self.routers.write().unwrap_or_else(PoisonError::into_inner);
-        let signing = routers
-            .iter()
-            .find(|held| held.id == router.id)
-            .map(|held| held.signing());
-        router.inherit(signing);
+        if let Some(held) = routers.iter().find(|held| held.id == router.id) {
+            router.inherit(held.signing());
+            if let Some(seen) = held.last_seen() {
+                router.note_seen(seen);
+            }
+        }
         routers.retain(|held| held.id != router.id);
         routers.push(Arc::new(router));
         routers.sort_by_key(|router| std::cmp::Reverse(router.source.prefix_len()));

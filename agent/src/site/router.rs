@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::seal::SealKey;
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::DownKind;
 use easyisp_shared::wire::down::{MessageAuthenticator, RouterV1, secret_place};
 use ipnet::IpNet;
@@ -31,6 +32,8 @@ pub struct Router {
     signs: AtomicBool,
     unsigned: AtomicBool,
     mismatches: AtomicU64,
+    /// Microseconds since 1970 of the last verified request; 0 before the first.
+    seen: AtomicI64,
 }
 
 /// What was learned of a router's signatures.
@@ -73,6 +76,7 @@ impl Router {
             signs: AtomicBool::new(false),
             unsigned: AtomicBool::new(false),
             mismatches: AtomicU64::new(0),
+            seen: AtomicI64::new(0),
         })
     }
 
@@ -89,6 +93,17 @@ impl Router {
     /// Where CoA and Disconnect go.
     pub fn coa_address(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.coa_port)
+    }
+
+    /// Notes a verified request.
+    pub fn note_seen(&self, now: Timestamp) {
+        self.seen.store(now.micros(), Ordering::Relaxed);
+    }
+
+    /// When a request of it was verified last.
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        let micros = self.seen.load(Ordering::Relaxed);
+        (micros != 0).then(|| Timestamp::from_micros(micros))
     }
 
     /// Notes a valid Message-Authenticator; whether it is the first.
@@ -116,13 +131,11 @@ impl Router {
     }
 
     /// Takes over what was learned before this row, or before a restart.
-    pub fn inherit(&self, learned: Option<Signing>) {
-        if let Some(learned) = learned {
-            self.signs.fetch_or(learned.signs, Ordering::Relaxed);
-            self.unsigned.fetch_or(learned.unsigned, Ordering::Relaxed);
-            let counted = &self.mismatches;
-            counted.fetch_add(learned.mismatches, Ordering::Relaxed);
-        }
+    pub fn inherit(&self, learned: Signing) {
+        self.signs.fetch_or(learned.signs, Ordering::Relaxed);
+        self.unsigned.fetch_or(learned.unsigned, Ordering::Relaxed);
+        let counted = &self.mismatches;
+        counted.fetch_add(learned.mismatches, Ordering::Relaxed);
     }
 }
 

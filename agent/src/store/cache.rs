@@ -1,6 +1,8 @@
 //! SQL on the cache: the same bytes the cloud holds for this site, and how far they reach.
 
-use easyisp_shared::wire::DownRecord;
+use std::collections::BTreeMap;
+
+use easyisp_shared::wire::{DownRecord, digest};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use uuid::Uuid;
 
@@ -18,32 +20,72 @@ pub enum Snapshot {
 /// `cache.db`, owned by the apply thread.
 pub struct Cache {
     connection: Connection,
+    position: CachePosition,
+    /// Per kind, the digest of all rows; kept up row by row.
+    digests: BTreeMap<u16, u128>,
+}
+
+/// Up to where the cache reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CachePosition {
+    /// The cloud's epoch the cursor belongs to; nil before the first snapshot.
+    pub epoch: Uuid,
+    /// The site version up to which rows are held.
+    pub cursor: u64,
 }
 
 impl Cache {
-    pub(super) fn new(connection: Connection) -> Cache {
-        Cache { connection }
+    pub(super) fn open(connection: Connection) -> Result<Cache, StoreError> {
+        let epoch: Option<[u8; 16]> = mark(&connection, EPOCH)?;
+        let cursor: Option<[u8; 8]> = mark(&connection, CURSOR)?;
+        let mut cache = Cache {
+            connection,
+            position: CachePosition {
+                epoch: epoch.map(Uuid::from_bytes).unwrap_or_default(),
+                cursor: cursor.map(u64::from_be_bytes).unwrap_or_default(),
+            },
+            digests: BTreeMap::new(),
+        };
+        cache.digests = cache.count_digests()?;
+        Ok(cache)
     }
 
-    /// Applies `rows` and `marks` in one transaction; returns the rows that changed something.
+    /// Up to where the cache reaches.
+    pub fn position(&self) -> CachePosition {
+        self.position
+    }
+
+    /// The digest of all rows of `kind` (see [`digest`]).
+    pub fn digest(&self, kind: u16) -> u128 {
+        self.digests.get(&kind).copied().unwrap_or_default()
+    }
+
+    /// Applies `rows` and moves the cursor in one transaction; returns the rows that changed something.
     ///
     /// A row whose version is not newer than the one held changes nothing, so batches may repeat.
     pub fn apply(
         &mut self,
         rows: Vec<DownRecord>,
-        marks: &[(&str, &[u8])],
+        cursor: u64,
     ) -> Result<Vec<DownRecord>, StoreError> {
+        let epoch = self.position.epoch;
+        let mut digests = self.digests.clone();
         let tx = open::begin(&mut self.connection)?;
         let mut changed = Vec::with_capacity(rows.len());
         for row in rows {
-            if put(&tx, &row)? {
-                changed.push(row);
+            let before = held(&tx, row.kind, row.id)?;
+            if !put(&tx, &row)? {
+                continue;
             }
+            let sum = digests.entry(row.kind).or_default();
+            let old = before.map_or(0, |before| weight(epoch, &before));
+            *sum = digest::replace(*sum, old, weight(epoch, &row));
+            changed.push(row);
         }
-        for (name, value) in marks {
-            put_mark(&tx, name, value)?;
-        }
+        put_mark(&tx, CURSOR, &cursor.to_be_bytes())?;
         tx.commit()?;
+        self.position.cursor = cursor;
+        self.digests = digests;
         Ok(changed)
     }
 
@@ -69,7 +111,7 @@ impl Cache {
     /// Makes the staged snapshot the feed, as a replacement: what it does not name is gone (D4).
     ///
     /// One transaction; returns only the rows that differ from what was held.
-    pub fn replace(&mut self, marks: &[(&str, &[u8])]) -> Result<Vec<DownRecord>, StoreError> {
+    pub fn replace(&mut self, to: CachePosition) -> Result<Vec<DownRecord>, StoreError> {
         let tx = open::begin(&mut self.connection)?;
         let mut changed = read(
             &tx,
@@ -93,10 +135,11 @@ impl Cache {
             [],
         )?;
         tx.execute("delete from staged", [])?;
-        for (name, value) in marks {
-            put_mark(&tx, name, value)?;
-        }
+        put_mark(&tx, EPOCH, to.epoch.as_bytes())?;
+        put_mark(&tx, CURSOR, &to.cursor.to_be_bytes())?;
         tx.commit()?;
+        self.position = to;
+        self.digests = self.count_digests()?;
         Ok(changed)
     }
 
@@ -112,14 +155,31 @@ impl Cache {
         Ok(())
     }
 
-    /// What was kept under `name`.
-    pub fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .connection
-            .prepare_cached("select value from marks where name = ?1")?
-            .query_row([name], |row| row.get(0))
-            .optional()?)
+    fn count_digests(&self) -> Result<BTreeMap<u16, u128>, StoreError> {
+        let mut digests = BTreeMap::<u16, u128>::new();
+        self.for_each(|row| {
+            let sum = digests.entry(row.kind).or_default();
+            *sum = digest::replace(*sum, 0, weight(self.position.epoch, &row));
+        })?;
+        Ok(digests)
     }
+}
+
+fn weight(epoch: Uuid, row: &DownRecord) -> u128 {
+    digest::row_hash(epoch, row.kind, row.id, row.version, row.body.as_deref())
+}
+
+fn held(tx: &Transaction<'_>, kind: u16, id: Uuid) -> rusqlite::Result<Option<DownRecord>> {
+    tx.prepare_cached("select kind, id, version, body from feed where kind = ?1 and id = ?2")?
+        .query_row((kind, id.as_bytes()), feed_row)
+        .optional()
+}
+
+fn mark<const N: usize>(connection: &Connection, name: &str) -> rusqlite::Result<Option<[u8; N]>> {
+    connection
+        .prepare_cached("select value from marks where name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()
 }
 
 /// Writes or removes one row unless a newer version is held; says whether something changed.
@@ -161,3 +221,6 @@ fn feed_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<DownRecord> {
         body: row.get(3)?,
     })
 }
+
+const EPOCH: &str = "epoch";
+const CURSOR: &str = "cursor";

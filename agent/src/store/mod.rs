@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use easyisp_shared::entropy::Entropy;
 
-pub use cache::{Cache, Snapshot};
+pub use cache::{Cache, CachePosition, Snapshot};
 pub use error::StoreError;
 pub use group::{Change, Committed, Done, Job, Refused, Urgency, Write};
 pub use open::{Durability, Pragmas};
@@ -76,7 +76,7 @@ impl Store {
         Ok(Store {
             outbox,
             reader,
-            cache: Cache::new(cache),
+            cache: Cache::open(cache)?,
             moved_aside,
             checkpointer,
             lock,
@@ -101,6 +101,16 @@ impl StoreGuard {
         self.checkpointer.stop();
         let _unlocked = self.lock.unlock();
     }
+}
+
+/// The settings `outbox.db` runs with, found without disturbing an agent that uses it; `None` when it
+/// is not there. A damaged file is an error.
+pub fn inspect(path: &Path) -> Result<Option<Pragmas>, StoreError> {
+    open::assert_version()?;
+    if !path.exists() {
+        return Ok(None);
+    }
+    open::inspect(path).map(Some)
 }
 
 const OUTBOX: &[&str] = &[include_str!(

@@ -29,6 +29,16 @@ pub struct Pragmas {
     pub busy_timeout: i64,
 }
 
+impl std::fmt::Display for Pragmas {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "journal_mode {}, synchronous {}, foreign_keys {}, busy_timeout {}",
+            self.journal_mode, self.synchronous, self.foreign_keys, self.busy_timeout
+        )
+    }
+}
+
 /// Refuses an SQLite before 3.51.3, where resetting the write-ahead log could lose commits (E5).
 pub(super) fn assert_version() -> Result<(), StoreError> {
     if rusqlite::version_number() < 3_051_003 {
@@ -75,6 +85,15 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
+}
+
+/// Looks at a file as the accounting thread would run it.
+pub(super) fn inspect(path: &Path) -> Result<Pragmas, StoreError> {
+    let connection = Connection::open(path)?;
+    set_pragmas(&connection, Durability::Full)?;
+    assert_pragmas(&connection, path, Durability::Full)?;
+    quick_check(&connection, path)?;
+    Ok(pragmas(&connection)?)
 }
 
 /// Begins a write. Every write goes through here: a transaction that reads first and writes later

@@ -102,7 +102,7 @@ fn a_damaged_cache_is_moved_aside_and_begun_again() {
     let mut store = given_store(dir.path());
     store
         .cache
-        .apply(vec![row(1, 1, Some(b"state"))], &[])
+        .apply(vec![row(1, 1, Some(b"state"))], 1)
         .unwrap();
     close(store);
     for suffix in ["cache.db-wal", "cache.db-shm"] {
@@ -122,24 +122,14 @@ fn older_versions_and_repeats_change_nothing() {
     let mut store = given_store(dir.path());
     let newer = row(1, 5, Some(b"newer"));
 
-    assert_eq!(
-        store
-            .cache
-            .apply(vec![newer.clone()], &[("cursor", b"5")])
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(store.cache.apply(vec![newer.clone()], 5).unwrap().len(), 1);
     let stale = vec![newer.clone(), row(1, 4, Some(b"older")), row(1, 5, None)];
-    assert_eq!(store.cache.apply(stale, &[]).unwrap(), []);
+    assert_eq!(store.cache.apply(stale, 5).unwrap(), []);
     assert_eq!(held(&store.cache), [newer]);
-    assert_eq!(
-        store.cache.mark("cursor").unwrap().as_deref(),
-        Some(&b"5"[..])
-    );
+    assert_eq!(store.cache.position().cursor, 5);
 
     assert_eq!(
-        store.cache.apply(vec![row(1, 6, None)], &[]).unwrap().len(),
+        store.cache.apply(vec![row(1, 6, None)], 6).unwrap().len(),
         1
     );
     assert_eq!(held(&store.cache), []);
@@ -157,7 +147,7 @@ fn a_snapshot_replaces_and_reports_only_differences() {
         row(2, 1, Some(b"old")),
         row(3, 1, Some(b"gone")),
     ];
-    store.cache.apply(first, &[]).unwrap();
+    store.cache.apply(first, 1).unwrap();
 
     store
         .cache
@@ -171,10 +161,26 @@ fn a_snapshot_replaces_and_reports_only_differences() {
         .cache
         .stage(Snapshot::More, &[row(2, 2, Some(b"new"))])
         .unwrap();
-    let changed = store.cache.replace(&[("cursor", b"2")]).unwrap();
+    let to = CachePosition {
+        epoch: uuid::Uuid::from_u128(7),
+        cursor: 2,
+    };
+    let changed = store.cache.replace(to).unwrap();
 
     assert_eq!(changed, [row(3, 1, None), row(2, 2, Some(b"new"))]);
     assert_eq!(held(&store.cache), [same, row(2, 2, Some(b"new"))]);
+    let digest = store.cache.digest(1);
+    close(store);
+
+    let mut store = given_store(dir.path());
+    assert_eq!(
+        (store.cache.position(), store.cache.digest(1)),
+        (to, digest)
+    );
+    store.cache.apply(vec![row(4, 3, Some(b"x"))], 3).unwrap();
+    assert_ne!(store.cache.digest(1), digest);
+    store.cache.apply(vec![row(4, 4, None)], 4).unwrap();
+    assert_eq!(store.cache.digest(1), digest);
     close(store);
 }
 

@@ -1,0 +1,248 @@
+//! Looks for what keeps an agent from working, and says the remedy.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
+use easyisp_shared::time::{Clock, Timestamp};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::config::Config;
+use crate::status::Report;
+use crate::sync::{Identity, IdentityError};
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: &'static str,
+    /// What was found.
+    pub found: String,
+    /// What to do about it; `None` when all is well.
+    pub remedy: Option<String>,
+}
+
+/// Looks at everything, whether an agent runs here or not.
+pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
+    let running = fetch_status(config.status.listen).await;
+    let running = running
+        .ok()
+        .and_then(|body| serde_json::from_str::<Report>(&body).ok());
+    let identity = Identity::load(&config.identity_folder());
+    let mut findings = vec![
+        is_enrolled(&identity),
+        certificate(&identity, clock.now()),
+        disk(&config.data_dir),
+        files(&config.data_dir),
+        time(running.as_ref(), clock.now()),
+    ];
+    match &running {
+        Some(report) => findings.extend([link(report), routers(report)]),
+        None => {
+            findings.push(port("[radius] auth", config.radius.auth));
+            findings.push(port("[radius] acct", config.radius.acct));
+            let missing = "no agent runs on this box".to_owned();
+            let remedy = "start it: easyisp-agent run (or: systemctl start easyisp-agent)";
+            findings.push(failed("agent", missing, remedy));
+        }
+    }
+    findings
+}
+
+/// Asks the agent on this box for its state, as JSON.
+pub async fn fetch_status(address: SocketAddr) -> io::Result<String> {
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("GET /status.json HTTP/1.0\r\nHost: {address}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.take(MOST).read_to_string(&mut answer).await?;
+        Ok::<String, io::Error>(answer)
+    };
+    let answer = tokio::time::timeout(PATIENCE, ask)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or(io::ErrorKind::InvalidData)?;
+    if head.split(' ').nth(1) != Some("200") {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(body.to_owned())
+}
+
+fn is_enrolled(identity: &Result<Identity, IdentityError>) -> Finding {
+    match identity {
+        Ok(identity) => well("identity", format!("agent of {}", identity.site_name)),
+        Err(error) => failed(
+            "identity",
+            error.to_string(),
+            "get a token in the console (Sites, \"Add an agent\") and run: easyisp-agent enroll --cloud HOST:PORT --token TOKEN",
+        ),
+    }
+}
+
+fn certificate(identity: &Result<Identity, IdentityError>, now: Timestamp) -> Finding {
+    let renew_at = identity.as_ref().ok().and_then(Identity::renew_at);
+    match renew_at {
+        Some(at) if now < at => well("certificate", format!("to be renewed at {at}")),
+        Some(at) => failed(
+            "certificate",
+            format!("should have been renewed at {at}"),
+            "let the link to the cloud come up: it renews by itself, up to 90 days late",
+        ),
+        None => failed(
+            "certificate",
+            "there is none".into(),
+            "enrol this box first",
+        ),
+    }
+}
+
+/// Writes and syncs a file, as every accounting answer needs.
+fn disk(dir: &Path) -> Finding {
+    let probe = dir.join(".doctor");
+    let started = std::time::Instant::now();
+    let written = std::fs::File::create(&probe).and_then(|mut file| {
+        file.write_all(b"doctor")?;
+        file.sync_all()
+    });
+    let _left_behind_is_harmless = std::fs::remove_file(&probe);
+    match written {
+        Ok(()) => {
+            let millis = started.elapsed().as_millis();
+            well(
+                "disk",
+                format!("{} takes a synced write in {millis} ms", dir.display()),
+            )
+        }
+        Err(cause) => failed(
+            "disk",
+            format!("{} cannot be written: {cause}", dir.display()),
+            "make room, or make it writable for the user this agent runs as",
+        ),
+    }
+}
+
+fn files(dir: &Path) -> Finding {
+    match crate::store::inspect(&dir.join("outbox.db")) {
+        Ok(Some(pragmas)) => well("outbox.db", pragmas.to_string()),
+        Ok(None) => well("outbox.db", "not there yet; the first run makes it".into()),
+        Err(cause) => failed(
+            "outbox.db",
+            cause.to_string(),
+            "start the agent: it moves a damaged file aside and begins a new one; keep the old one",
+        ),
+    }
+}
+
+fn time(running: Option<&Report>, now: Timestamp) -> Finding {
+    let Some(report) = running else {
+        return well("clock", format!("{now} on this box"));
+    };
+    let remedy = "let this box set its clock by NTP (timedatectl set-ntp true)";
+    match report.clock_offset_millis {
+        Some(offset) if offset.abs() > 1000 => {
+            let found = format!("{offset} ms beside the cloud's");
+            failed("clock", found, remedy)
+        }
+        Some(offset) => well("clock", format!("{offset} ms beside the cloud's")),
+        None if report.clock_trusted => well("clock", format!("{now}; the cloud has not said yet")),
+        None => failed("clock", "cannot be trusted".into(), remedy),
+    }
+}
+
+fn link(report: &Report) -> Finding {
+    if report.link_up {
+        return well("link", report.link.clone());
+    }
+    failed(
+        "link",
+        report.link.clone(),
+        "let UDP to the cloud's port out of this network; logins go on meanwhile",
+    )
+}
+
+fn routers(report: &Report) -> Finding {
+    let silent: Vec<&str> = report
+        .routers
+        .iter()
+        .filter(|router| router.last_seen.is_none())
+        .map(|router| router.name.as_str())
+        .collect();
+    let wrong: Vec<&str> = report
+        .routers
+        .iter()
+        .filter(|router| router.mismatches > 0)
+        .map(|router| router.name.as_str())
+        .collect();
+    if !wrong.is_empty() {
+        let found = format!("another RADIUS secret on {}", wrong.join(", "));
+        return failed(
+            "routers",
+            found,
+            "set the secret the console shows on the router",
+        );
+    }
+    if report.routers.is_empty() || !silent.is_empty() {
+        let found = match silent.is_empty() {
+            true => "this site has none".to_owned(),
+            false => format!("nothing heard of {}", silent.join(", ")),
+        };
+        return failed(
+            "routers",
+            found,
+            "run the router's configuration script from the console again",
+        );
+    }
+    well("routers", format!("all {} heard", report.routers.len()))
+}
+
+fn port(what: &'static str, address: SocketAddr) -> Finding {
+    match UdpSocket::bind(address) {
+        Ok(_) => well(what, format!("{address} is free")),
+        Err(cause) => failed(
+            what,
+            format!("{address}: {cause}"),
+            "stop what uses the port (ss -lunp), or set another address in the configuration",
+        ),
+    }
+}
+
+fn well(what: &'static str, found: String) -> Finding {
+    Finding {
+        what,
+        found,
+        remedy: None,
+    }
+}
+
+fn failed(what: &'static str, found: String, remedy: &str) -> Finding {
+    Finding {
+        what,
+        found,
+        remedy: Some(remedy.to_owned()),
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const MOST: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_a_remedy_and_an_unwritable_folder_is_one() {
+        let finding = disk(Path::new("/proc/nowhere"));
+        assert!(finding.remedy.is_some(), "{finding:?}");
+        let finding = is_enrolled(&Err(IdentityError::NotEnrolled));
+        assert!(
+            finding
+                .remedy
+                .is_some_and(|remedy| remedy.contains("enroll"))
+        );
+    }
+}

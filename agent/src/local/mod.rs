@@ -1,0 +1,141 @@
+//! What the link finds at this site: the feed's sink, the outbox, answers to live questions.
+
+mod feed;
+mod questions;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use easyisp_shared::wire::question::{AskFailure, Question, Reply};
+use easyisp_shared::wire::{FeedBatch, Lane, UpRecord};
+use tokio::sync::{oneshot, watch};
+use tracing::error;
+use uuid::Uuid;
+
+pub use feed::{Feed, Load};
+
+use crate::enforce::Enforcer;
+use crate::site::SiteClock;
+use crate::store::{Committed, Done, Job, Outbox, OutboxReader};
+use crate::sync::{ApplyError, Local, Position, Terms, Unavailable};
+
+/// This site, as the link sees it.
+pub struct LocalSite {
+    /// Where state goes.
+    pub feed: Arc<Feed>,
+    /// Where acknowledgements go.
+    pub outbox: Outbox,
+    /// Where records are read.
+    pub reader: Arc<OutboxReader>,
+    /// Changes with every commit of records.
+    pub commits: watch::Receiver<u64>,
+    /// Whom the cloud tells its time.
+    pub clock: Arc<SiteClock>,
+    /// Who carries out what is asked.
+    pub enforcer: Arc<Enforcer>,
+    /// The epoch of the link that is up.
+    pub epoch: Mutex<Uuid>,
+}
+
+impl Local for LocalSite {
+    async fn position(&self) -> Result<Position, Unavailable> {
+        let generation = self.read(|reader| reader.mark(GENERATION)).await?;
+        let held = self.feed.position();
+        Ok(Position {
+            outbox: Uuid::from_bytes(self.outbox.id()),
+            generation: generation
+                .and_then(|value| u64::try_from(value).ok())
+                .unwrap_or(0),
+            epoch: held.epoch,
+            cursor: held.cursor,
+        })
+    }
+
+    async fn welcomed(&self, terms: Terms) -> Result<(), Unavailable> {
+        self.clock
+            .on_cloud_time(terms.now.plus(terms.round_trip / 2));
+        *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = terms.epoch;
+        let value = i64::try_from(terms.generation).map_err(|_| Unavailable)?;
+        self.durably(|done| Job::Mark {
+            name: GENERATION.into(),
+            value,
+            done,
+        })
+        .await
+    }
+
+    async fn apply(&self, batch: FeedBatch) -> Result<u64, ApplyError> {
+        let epoch = *self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        self.feed.apply(batch, epoch).await
+    }
+
+    async fn next_batch(
+        &self,
+        lane: Lane,
+        after: u64,
+        most: usize,
+        bytes: usize,
+    ) -> Result<Vec<UpRecord>, Unavailable> {
+        let code = lane.code();
+        let kept = self
+            .read(move |reader| reader.records(code, after, most, bytes))
+            .await?;
+        Ok(kept
+            .into_iter()
+            .map(|kept| UpRecord {
+                kind: kept.record.kind,
+                sequence: kept.seq,
+                body: kept.record.body,
+            })
+            .collect())
+    }
+
+    async fn acknowledged(&self, lane: Lane, mark: u64) {
+        // A mark that is not written is told again with the next batch.
+        let _told_again = self
+            .durably(|done| Job::Acknowledge {
+                lane: lane.code(),
+                seq: mark,
+                done,
+            })
+            .await;
+    }
+
+    fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+
+    async fn answer(&self, question: Question, within: Duration) -> Result<Reply, AskFailure> {
+        questions::answer(&self.enforcer, question, within).await
+    }
+}
+
+impl LocalSite {
+    /// Reads the outbox off the async threads: it may wait for the disk.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&OutboxReader) -> Result<T, crate::store::StoreError> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let reader = self.reader.clone();
+        let done = tokio::task::spawn_blocking(move || read(&reader)).await;
+        done.map_err(|_| Unavailable)?.map_err(|cause| {
+            error!(%cause, "Cannot read the outbox");
+            Unavailable
+        })
+    }
+
+    /// Hands a job to the accounting thread and waits until it is on stable storage.
+    async fn durably(&self, job: impl FnOnce(Done) -> Job) -> Result<(), Unavailable> {
+        let (told, committed) = oneshot::channel();
+        let done: Done = Box::new(move |outcome| {
+            let _nobody_waits = told.send(outcome);
+        });
+        self.outbox.submit(job(done)).map_err(|_| Unavailable)?;
+        match committed.await {
+            Ok(Committed::Yes) => Ok(()),
+            Ok(Committed::No) | Err(_) => Err(Unavailable),
+        }
+    }
+}
+
+const GENERATION: &str = "generation";

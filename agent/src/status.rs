@@ -1,0 +1,290 @@
+//! How this box is, on loopback: `/` for people, `/status.json` for programs, `/why/NAME` for a customer.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router as Routes};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::Lane;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::VERSION;
+use crate::diagnosis::{Counters, Timeline};
+use crate::sessions::Sessions;
+use crate::site::{Site, SiteClock, UnknownSources};
+use crate::store::{Job, Outbox, OutboxReader};
+use crate::sync::LinkStatus;
+
+/// What an agent knows and does.
+pub struct Overview {
+    /// Who may be online.
+    pub site: Arc<Site>,
+    /// Who is online.
+    pub sessions: Arc<Sessions>,
+    /// Where records are written.
+    pub outbox: Outbox,
+    /// Where records are read.
+    pub reader: Arc<OutboxReader>,
+    /// What time it is.
+    pub clock: Arc<SiteClock>,
+    /// Why somebody is offline.
+    pub timeline: Arc<Timeline>,
+    /// What happened how often.
+    pub counters: Arc<Counters>,
+    /// Who spoke and is no router.
+    pub unknown: Arc<UnknownSources>,
+    /// How the link is; `None` for a site described by hand.
+    pub link: Option<watch::Receiver<LinkStatus>>,
+    /// Files found damaged at the start.
+    pub moved_aside: Vec<PathBuf>,
+}
+
+/// The state of an agent, as `/status.json` tells it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Build.
+    pub version: String,
+    /// Instant the agent decides at.
+    pub now: Timestamp,
+    /// Whether that instant is vouched for.
+    pub clock_trusted: bool,
+    /// This box's clock less the cloud's, milliseconds.
+    pub clock_offset_millis: Option<i64>,
+    /// How the link is.
+    pub link: String,
+    /// Whether it is up.
+    pub link_up: bool,
+    /// Subscribers known.
+    pub subscribers: usize,
+    /// Sessions open.
+    pub sessions: usize,
+    /// Records the cloud has not acknowledged, by lane.
+    pub waiting: BTreeMap<String, u64>,
+    /// Routers.
+    pub routers: Vec<RouterReport>,
+    /// Sources that are no router of this site, the loudest first.
+    pub unknown_sources: Vec<(IpAddr, u64)>,
+    /// Counters since the start.
+    pub counters: BTreeMap<String, u64>,
+    /// What a person should look at.
+    pub warnings: Vec<String>,
+}
+
+/// One router, as `/status.json` tells it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouterReport {
+    /// Its name.
+    pub name: String,
+    /// Where it speaks from.
+    pub source: String,
+    /// When it was heard last.
+    pub last_seen: Option<Timestamp>,
+    /// Whether it signs its requests.
+    pub signs: bool,
+    /// Requests that did not verify.
+    pub mismatches: u64,
+}
+
+/// Serves the page until cancelled.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    overview: Arc<Overview>,
+    cancel: CancellationToken,
+) {
+    let routes = Routes::new()
+        .route("/", get(page))
+        .route("/status.json", get(json))
+        .route("/why/{username}", get(why))
+        .with_state(overview);
+    let served = axum::serve(listener, routes).with_graceful_shutdown(cancel.cancelled_owned());
+    if let Err(cause) = served.await {
+        tracing::error!(%cause, "The status page ended");
+    }
+}
+
+async fn page(State(overview): State<Arc<Overview>>) -> Result<String, StatusCode> {
+    Ok(report(overview).await?.to_string())
+}
+
+async fn json(State(overview): State<Arc<Overview>>) -> Result<Json<Report>, StatusCode> {
+    report(overview).await.map(Json)
+}
+
+async fn report(overview: Arc<Overview>) -> Result<Report, StatusCode> {
+    let report = tokio::task::spawn_blocking(move || overview.report()).await;
+    report.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// What happened to a customer, the oldest first, one line each.
+async fn why(
+    State(overview): State<Arc<Overview>>,
+    Path(username): Path<String>,
+) -> Result<String, StatusCode> {
+    let subscriber = overview.site.subscriber(username.as_bytes());
+    let subscriber = subscriber.ok_or(StatusCode::NOT_FOUND)?;
+    let online = overview.sessions.open_by_name(username.as_bytes()).len();
+    let mut lines = format!("{online} sessions open\n");
+    for entry in overview.timeline.of(subscriber.id) {
+        let device = entry
+            .mac
+            .map_or_else(String::new, |mac| format!(" from {mac}"));
+        let times = match entry.count {
+            1 => String::new(),
+            count => format!(" ({count} times since {})", entry.first),
+        };
+        lines += &format!("{} {:?}{device}{times}\n", entry.last, entry.what);
+    }
+    Ok(lines)
+}
+
+impl Overview {
+    /// The state at this moment. Reads the outbox: not for an async thread.
+    pub fn report(&self) -> Report {
+        let (link_up, link) = self.link_sentence();
+        let lanes = Lane::ALL.into_iter();
+        let waiting = lanes.map(|lane| {
+            let count = self.reader.waiting(lane.code()).unwrap_or(0);
+            (format!("{lane:?}").to_lowercase(), count)
+        });
+        let mut counters: BTreeMap<String, u64> = self
+            .counters
+            .all()
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect();
+        let outbox = self.outbox.stats();
+        counters.extend([
+            ("outbox_commits".to_owned(), outbox.commits),
+            ("outbox_failed".to_owned(), outbox.failed),
+            ("shed_interims".to_owned(), outbox.shed_interims),
+            ("shed_logs".to_owned(), outbox.shed_logs),
+            ("shed_others".to_owned(), outbox.shed_others),
+        ]);
+        let routers: Vec<RouterReport> = self.site.routers().iter().map(|r| router(r)).collect();
+        Report {
+            version: VERSION.to_owned(),
+            now: self.clock.now(),
+            clock_trusted: self.clock.trusted(),
+            clock_offset_millis: self.clock.offset_millis(),
+            link,
+            link_up,
+            subscribers: self.site.subscriber_count(),
+            sessions: self.sessions.count(),
+            waiting: waiting.collect(),
+            warnings: self.warnings(),
+            routers,
+            unknown_sources: self.unknown.loudest(16),
+            counters,
+        }
+    }
+
+    /// Hands housekeeping to the accounting thread; what does not fit is counted there.
+    pub(crate) fn submit(&self, job: Job) {
+        let _shed_is_counted = self.outbox.submit(job);
+    }
+
+    fn link_sentence(&self) -> (bool, String) {
+        let Some(link) = &self.link else {
+            return (false, "none: this site is described by hand".into());
+        };
+        match &*link.borrow() {
+            LinkStatus::Up {
+                since,
+                caught_up: true,
+            } => (true, format!("up since {since}")),
+            LinkStatus::Up {
+                since,
+                caught_up: false,
+            } => (true, format!("up since {since}, still fetching")),
+            LinkStatus::Down { since, reason } => (false, format!("down since {since}: {reason}")),
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.clock.trusted() {
+            warnings.push(
+                "The clock cannot be trusted: set it, or let the link to the cloud come up."
+                    .to_owned(),
+            );
+        }
+        for path in &self.moved_aside {
+            warnings.push(format!("A damaged file was moved to {}.", path.display()));
+        }
+        for router in self.site.routers() {
+            let signing = router.signing();
+            if signing.unsigned && !signing.signs {
+                warnings.push(format!(
+                    "Router {} sends no Message-Authenticator: update RouterOS to 7.15 or newer.",
+                    router.name
+                ));
+            }
+            if signing.mismatches > 0 {
+                warnings.push(format!(
+                    "Router {} sent {} requests under another secret: set the same on both sides.",
+                    router.name, signing.mismatches
+                ));
+            }
+        }
+        warnings
+    }
+}
+
+fn router(router: &crate::site::Router) -> RouterReport {
+    let signing = router.signing();
+    RouterReport {
+        name: router.name.clone(),
+        source: router.source.to_string(),
+        last_seen: router.last_seen(),
+        signs: signing.signs,
+        mismatches: signing.mismatches,
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let trusted = if self.clock_trusted {
+            "trusted"
+        } else {
+            "NOT trusted"
+        };
+        writeln!(f, "EasyISP agent {}", self.version)?;
+        writeln!(f, "clock        {} ({trusted})", self.now)?;
+        writeln!(f, "link         {}", self.link)?;
+        writeln!(f, "subscribers  {}", self.subscribers)?;
+        writeln!(f, "online       {}", self.sessions)?;
+        for (lane, count) in &self.waiting {
+            writeln!(f, "{:<12} {count} waiting for the cloud", lane)?;
+        }
+        for router in &self.routers {
+            let seen = router.last_seen.map_or_else(
+                || "not heard since the start".into(),
+                |at| format!("heard {at}"),
+            );
+            writeln!(f, "router       {} ({}) {seen}", router.name, router.source)?;
+        }
+        for (source, count) in &self.unknown_sources {
+            writeln!(
+                f,
+                "unknown      {source} spoke {count} times and is no router of this site"
+            )?;
+        }
+        for (name, count) in &self.counters {
+            writeln!(f, "count        {name} {count}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "WARNING      {warning}")?;
+        }
+        Ok(())
+    }
+}
