@@ -341,6 +341,52 @@ impl From<SecretError> for ApiError {
     }
 }
 
+/// Collects what is wrong with a request, field by field, so that one answer names everything.
+#[derive(Debug, Default)]
+pub struct Wrong(Vec<FieldError>);
+
+impl Wrong {
+    /// Notes one field; `message` continues the sentence that the field's name begins.
+    pub fn add(&mut self, field: &str, message: &str) {
+        self.0.push(FieldError {
+            field: field.to_owned(),
+            message: message.to_owned(),
+        });
+    }
+
+    /// The value, or a note that there must be one.
+    pub fn required<T: Default>(&mut self, field: &str, value: Option<T>) -> T {
+        value.unwrap_or_else(|| {
+            self.add(field, "is required");
+            T::default()
+        })
+    }
+
+    /// Notes coordinates that are not on this planet.
+    pub fn coordinates(&mut self, latitude: Option<f64>, longitude: Option<f64>) {
+        if latitude.is_some_and(|degrees| !(-90.0..=90.0).contains(&degrees)) {
+            self.add("latitude", "must be -90 to 90");
+        }
+        if longitude.is_some_and(|degrees| !(-180.0..=180.0).contains(&degrees)) {
+            self.add("longitude", "must be -180 to 180");
+        }
+    }
+
+    /// Whether nothing was noted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `value` when nothing was noted.
+    pub fn none_or<T>(self, value: T) -> Result<T, Vec<FieldError>> {
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.0)
+        }
+    }
+}
+
 /// The constraint that a statement ran into, when that is why it failed.
 pub fn violated(error: &sqlx::Error) -> Option<&str> {
     match error {

@@ -18,6 +18,14 @@ pub mod audit;
 
 pub mod sites;
 
+pub mod commands;
+
+pub mod packages;
+
+pub mod routers;
+
+pub mod customers;
+
 pub mod sync;
 
 mod app;

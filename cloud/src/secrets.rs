@@ -205,6 +205,16 @@ pub enum SecretError {
     CannotOpen(#[from] CannotOpen),
 }
 
+impl SecretError {
+    /// The same for functions that speak of the database alone, such as projectors.
+    pub fn into_sqlx(self) -> sqlx::Error {
+        match self {
+            SecretError::Database(error) => error,
+            error @ SecretError::CannotOpen(_) => sqlx::Error::Decode(Box::new(error)),
+        }
+    }
+}
+
 /// Why there is no master key.
 #[derive(Debug, thiserror::Error)]
 #[error("[keys] master_key_file {path} {what}")]

@@ -17,6 +17,11 @@ impl AccountNumber {
         AccountNumber(body * 10 + check_digit(body))
     }
 
+    /// The number itself; fits any integer column.
+    pub fn number(self) -> i32 {
+        i32::try_from(self.0).expect("eight digits fit")
+    }
+
     /// Parses what a payer typed; spaces and dashes are ignored. `None` when the check digit is wrong.
     pub fn parse(text: &str) -> Option<AccountNumber> {
         let mut digits = String::new();

@@ -11,6 +11,34 @@ use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
 
+/// `{"success": true}`: done, and there is nothing more to say.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+pub struct Success {
+    success: bool,
+}
+
+impl Success {
+    /// The answer.
+    pub const YES: Success = Success { success: true };
+}
+
+/// `{"success": true, "message": …}`: done, in words for a person.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Said {
+    success: bool,
+    message: String,
+}
+
+impl Said {
+    /// Done.
+    pub fn done(message: impl Into<String>) -> Said {
+        Said {
+            success: true,
+            message: message.into(),
+        }
+    }
+}
+
 /// The largest JSON body.
 pub const MAX_JSON: usize = 256 * 1024;
 /// The deepest nesting of a JSON body.

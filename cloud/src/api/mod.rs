@@ -20,7 +20,7 @@ mod serve;
 pub use access::{Access, Guard, GuardFuture, RouteInfo, Routes};
 pub use extract::{Path, Query};
 pub use idempotency::Idempotency;
-pub use json::{Json, MAX_JSON};
+pub use json::{Json, MAX_JSON, Said, Success};
 pub use limits::{Limits, one_network};
 pub use mask::{MASK, Masked, is_masked};
 pub use page::Page;

@@ -1,0 +1,95 @@
+//! SQL on commands.
+
+use easyisp_shared::id::{CommandId, CustomerId, SiteId};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::down::CommandV1;
+use uuid::Uuid;
+
+use super::{encode, kind};
+use crate::db::{Projection, Tx};
+
+/// What came of a command.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Outcome {
+    /// A sentence, once an agent answered.
+    pub result: Option<String>,
+    /// When it was answered.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Writes a new command.
+pub async fn insert(
+    tx: &mut Tx,
+    site: SiteId,
+    command: &CommandV1,
+    customer: Option<CustomerId>,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into commands (tenant_id, id, site_id, kind, customer_id, body, issued_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(tx.tenant())
+    .bind(command.command)
+    .bind(site)
+    .bind(kind(&command.order))
+    .bind(customer)
+    .bind(encode(command))
+    .bind(command.issued)
+    .bind(command.expires)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What came of one command; `None` when there is none of that id.
+pub async fn outcome(tx: &mut Tx, command: CommandId) -> sqlx::Result<Option<Outcome>> {
+    sqlx::query_as("select result, finished_at from commands where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(command)
+        .fetch_optional(&mut **tx)
+        .await
+}
+
+/// The commands among `ids` that wait for an answer, as their sites must know them.
+pub async fn waiting(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Projection>> {
+    let rows: Vec<(Uuid, SiteId, Vec<u8>)> = sqlx::query_as(
+        "select id, site_id, body
+           from commands
+          where tenant_id = $1 and id = any($2) and finished_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(ids)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, site, body)| Projection { id, site, body })
+        .collect())
+}
+
+/// Notes answers to commands of `site`; returns the ids of those that were waiting.
+///
+/// A second answer, or one to another site's command, changes nothing.
+pub async fn finish(
+    tx: &mut Tx,
+    site: SiteId,
+    ids: &[CommandId],
+    results: &[String],
+    at: &[Timestamp],
+) -> sqlx::Result<Vec<CommandId>> {
+    sqlx::query_scalar(
+        "update commands c
+            set result = r.result, finished_at = r.at
+           from (select distinct on (id) id, result, at
+                   from unnest($3::uuid[], $4::text[], $5::timestamptz[]) as r (id, result, at)) r
+          where c.tenant_id = $1 and c.site_id = $2 and c.id = r.id and c.finished_at is null
+         returning c.id",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(ids)
+    .bind(results)
+    .bind(at)
+    .fetch_all(&mut **tx)
+    .await
+}

@@ -1,0 +1,83 @@
+//! What a home site knows of its customers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use easyisp_shared::entitlement::RateOverride;
+use easyisp_shared::id::SiteId;
+use easyisp_shared::net::{Mac, RateLimit};
+use easyisp_shared::seal::SealKey;
+use easyisp_shared::wire::Down;
+use easyisp_shared::wire::down::{SubscriberV1, secret_place};
+use uuid::Uuid;
+
+use super::PASSWORD;
+use super::store::{self, Edge};
+use crate::db::{Kind, Projection, Projector, Tx};
+use crate::secrets::{SecretError, Secrets, TenantKey};
+
+/// Projects customers to their home sites, their passwords sealed under the site's key.
+pub fn projector(secrets: Secrets) -> Projector {
+    Arc::new(move |tx, ids| {
+        let secrets = secrets.clone();
+        Box::pin(async move {
+            project(tx, ids, &secrets)
+                .await
+                .map_err(SecretError::into_sqlx)
+        })
+    })
+}
+
+async fn project(
+    tx: &mut Tx,
+    ids: &[Uuid],
+    secrets: &Secrets,
+) -> Result<Vec<Projection>, SecretError> {
+    let key = secrets.tenant(tx).await?;
+    let mut site_keys: HashMap<SiteId, SealKey> = HashMap::new();
+    let mut projections = Vec::new();
+    for row in store::edge(tx, ids).await? {
+        if !site_keys.contains_key(&row.site_id) {
+            let site_key = secrets.site_key(tx, row.site_id).await?;
+            site_keys.insert(row.site_id, site_key);
+        }
+        projections.push(Projection {
+            id: row.id.0,
+            site: row.site_id,
+            body: Down::Subscriber(body(&row, &key, &site_keys[&row.site_id])?).encode(),
+        });
+    }
+    Ok(projections)
+}
+
+fn body(row: &Edge, key: &TenantKey, site_key: &SealKey) -> Result<SubscriberV1, SecretError> {
+    let password = key.open(PASSWORD, row.id.0, &row.password_sealed)?;
+    let place = secret_place(Kind::Subscriber, row.id.0, "password");
+    let mbps = |mbps: i32| u32::try_from(mbps).unwrap_or(0);
+    Ok(SubscriberV1 {
+        customer: row.id,
+        username: row.username.clone().into_bytes(),
+        password: site_key.seal_same(&place, &password),
+        connection: row.connection_type.into(),
+        standing: row.standing.into(),
+        period_start: row.bytes_used_since.unwrap_or(row.created_at),
+        paid_until: row.paid_until,
+        funded_until: row.funded_until.unwrap_or(row.paid_until),
+        package: row.package_id,
+        static_ip: row
+            .static_ip
+            .as_deref()
+            .and_then(|address| address.parse().ok()),
+        macs: row.macs.iter().filter_map(|mac| Mac::parse(mac)).collect(),
+        devices: row.devices.and_then(|devices| u16::try_from(devices).ok()),
+        router: row.router_id,
+        rate_override: match (row.rate_up_mbps, row.rate_down_mbps) {
+            (Some(up), Some(down)) => Some(RateOverride {
+                rate: RateLimit::mbps(mbps(up), mbps(down)),
+                until: row.rate_until,
+            }),
+            (None, _) | (_, None) => None,
+        },
+        account: u32::try_from(row.account_number).unwrap_or(0),
+    })
+}

@@ -1,0 +1,392 @@
+//! `/api/customers`: list, read, make, change, delete. What is done to one is in [`act`].
+
+pub mod act;
+mod body;
+
+use axum::extract::State;
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use easyisp_shared::id::{CustomerId, PackageId, RouterId};
+use easyisp_shared::time::{Clock, Timestamp};
+use serde::Deserialize;
+
+pub use body::Customer;
+use body::{CustomerRequest, Customers, ListItem, Transactions};
+
+use super::rules::{self, Deed};
+use super::store::{self, Filter, Full};
+use super::words::{ConnectionType, Standing, Status};
+use super::{ChangeError, New, PASSWORD, disconnect, fits, home_site};
+use crate::api::{Idempotency, Json, Page, Path, Query, Success, is_masked};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::Operator;
+use crate::db::{Database, Kind, Tx};
+use crate::error::ApiError;
+use crate::secrets::{SecretError, Secrets};
+
+/// Which customers.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase")]
+pub struct ListQuery {
+    connection_type: Option<ConnectionType>,
+    /// The same as `connectionType`.
+    #[serde(rename = "type")]
+    kind: Option<ConnectionType>,
+    status: Option<Status>,
+    /// Part of user name, name or phone, or the whole account number.
+    search: Option<String>,
+    #[param(value_type = Option<String>)]
+    nas_id: Option<RouterId>,
+    #[param(value_type = Option<String>)]
+    package_id: Option<PackageId>,
+}
+
+/// `GET /api/customers`: customers, newest first.
+///
+/// Shows those the operator may see: without `pppoe:view` no homes, without `hotspot:view` no hotspot
+/// users. 403 when the type asked for is one he may not see.
+#[utoipa::path(get, path = "/api/customers", tag = "Customers", params(ListQuery),
+    responses((status = 200, body = Customers)))]
+pub async fn list(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    page: Page,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Customers>, ApiError> {
+    let now = clock.now();
+    let types = match query.connection_type.or(query.kind) {
+        Some(kind) => {
+            operator.require_any(Deed::List.permissions(kind))?;
+            vec![kind]
+        }
+        None => ConnectionType::ALL
+            .into_iter()
+            .filter(|kind| operator.permissions.has_any(Deed::List.permissions(*kind)))
+            .collect(),
+    };
+    let filter = Filter {
+        types,
+        status: query.status,
+        search: query.search,
+        router: query.nas_id,
+        package: query.package_id,
+    };
+    let mut tx = db.begin(operator.tenant).await?;
+    let (rows, total) = store::list(&mut tx, &filter, now, page.limit(), page.offset()).await?;
+    Ok(Json(Customers {
+        customers: rows
+            .into_iter()
+            .map(|row| ListItem::new(row, now))
+            .collect(),
+        total,
+        page: page.number,
+        page_size: page.size,
+        total_pages: page.total_pages(total),
+    }))
+}
+
+/// `GET /api/customers/{customer}`: everything of one customer; the `ETag` names this version of him.
+///
+/// `password` is there for operators who may edit him. 404 when this tenant has no such customer.
+#[utoipa::path(get, path = "/api/customers/{customer}", tag = "Customers",
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Customer)))]
+pub async fn get(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
+    Path(customer): Path<CustomerId>,
+) -> Result<Response, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = find(&mut tx, customer, clock.now()).await?;
+    operator.require_any(Deed::View.permissions(row.row.connection_type))?;
+    answer(&mut tx, &secrets, &operator, row, clock.now()).await
+}
+
+/// `POST /api/customers`: a new customer, known to his site at once.
+///
+/// No `expiresAt`: 30 days. Errors: 400 naming the fields, 403 without the permission of his type, 409
+/// `USERNAME_TAKEN`. Repeating with the same `Idempotency-Key` returns the first answer.
+#[utoipa::path(post, path = "/api/customers", tag = "Customers", request_body = CustomerRequest,
+    responses((status = 201, body = Customer)))]
+pub async fn create(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
+    mut idempotency: Idempotency,
+    Json(request): Json<CustomerRequest>,
+) -> Result<Response, ApiError> {
+    let now = clock.now();
+    let draft = rules::draft(request.change(), None);
+    let password = request.password.clone().unwrap_or_default();
+    let draft = match (draft, rules::password(&password)) {
+        (Ok(draft), Ok(())) => draft,
+        (Ok(_), Err(wrong)) => return Err(ApiError::fields(vec![wrong])),
+        (Err(wrong), Ok(())) => return Err(ApiError::fields(wrong)),
+        (Err(mut wrong), Err(password)) => {
+            wrong.push(password);
+            return Err(ApiError::fields(wrong));
+        }
+    };
+    operator.require_any(Deed::Create.permissions(draft.connection_type))?;
+
+    let mut tx = db.begin(operator.tenant).await?;
+    if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
+        return Ok(answer);
+    }
+    let new = New {
+        draft,
+        password,
+        expires_at: request.expires_at,
+    };
+    let customer = super::create(&mut tx, &secrets, &new, now).await?;
+    let row = find(&mut tx, customer, now).await?;
+    note(
+        &mut tx,
+        &operator,
+        Action::CustomerCreate,
+        &row,
+        row.row.username.clone(),
+        now,
+    )
+    .await?;
+    let body = Customer::new(row, Some(new.password), now);
+    let answer = idempotency
+        .finish(&mut tx, StatusCode::CREATED, &body)
+        .await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+/// `PUT /api/customers/{customer}`: changes what is mentioned; `""` empties an optional field and leaves
+/// the password as it is. `dataUsed: 0` starts counting anew.
+///
+/// With `If-Match` only that version is changed, else 412. Errors: 400 naming the fields, 403, 404, 409
+/// `USERNAME_TAKEN`.
+#[utoipa::path(put, path = "/api/customers/{customer}", tag = "Customers",
+    params(("customer" = CustomerId, Path)), request_body = CustomerRequest,
+    responses((status = 200, body = Customer)))]
+pub async fn update(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
+    Path(customer): Path<CustomerId>,
+    headers: HeaderMap,
+    Json(request): Json<CustomerRequest>,
+) -> Result<Response, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::Edit, now).await?;
+    if let Some(wanted) = headers.get(IF_MATCH)
+        && wanted != "*"
+        && wanted.as_bytes() != etag(&row).as_bytes()
+    {
+        return Err(ApiError::PreconditionFailed);
+    }
+    let before = row.draft();
+    let draft = rules::draft(request.change(), Some(&before)).map_err(ApiError::fields)?;
+    operator.require_any(Deed::Edit.permissions(draft.connection_type))?;
+
+    let retyped = draft.connection_type != before.connection_type;
+    if let Some(package) = draft.package
+        && (retyped || draft.package != before.package)
+    {
+        fits(&mut tx, package, draft.connection_type).await?;
+    }
+    let site = if (draft.router, draft.site) == (before.router, before.site) {
+        row.site_id
+    } else {
+        home_site(&mut tx, draft.router, draft.site).await?
+    };
+    let sealed = match request.password.as_deref().filter(|text| !is_masked(text)) {
+        Some(password) => {
+            rules::password(password).map_err(|wrong| ApiError::fields(vec![wrong]))?;
+            let key = secrets.tenant(&mut tx).await?;
+            key.seal(PASSWORD, customer.0, password.as_bytes())
+        }
+        None => row.password_sealed.clone(),
+    };
+    store::update(&mut tx, customer, site, &draft, &sealed, now)
+        .await
+        .map_err(ChangeError::from)?;
+    // A form sends back what it was shown; only a zero that was not shown is a wish.
+    if request.data_used == Some(0) && row.bytes_used >= 1024 {
+        store::start_counting(&mut tx, customer, now).await?;
+    }
+    let expiry = request
+        .expires_at
+        .filter(|until| until.millis() != row.row.paid_until.millis());
+    if let Some(until) = expiry {
+        store::set_expiry(&mut tx, customer, until, now).await?;
+        let details = format!("Until {until}, was {}", row.row.paid_until);
+        note(&mut tx, &operator, Action::ExpiryUpdate, &row, details, now).await?;
+    }
+    if draft.standing != before.standing && draft.standing != Standing::Active {
+        disconnect(&mut tx, customer, row.site_id, now).await?;
+    }
+    if draft.package != before.package {
+        note(
+            &mut tx,
+            &operator,
+            Action::PackageChange,
+            &row,
+            String::new(),
+            now,
+        )
+        .await?;
+    }
+    let mut changed = rules::differences(&before, &draft);
+    if sealed != row.password_sealed {
+        changed.push("password");
+    }
+    if !changed.is_empty() {
+        let details = format!("Changed {}", changed.join(", "));
+        note(&mut tx, &operator, Action::InfoUpdate, &row, details, now).await?;
+    }
+    if retyped {
+        store::count(&mut tx, before.connection_type, -1).await?;
+        store::count(&mut tx, draft.connection_type, 1).await?;
+    }
+    tx.changed(Kind::Subscriber, customer);
+    let row = find(&mut tx, customer, now).await?;
+    let response = answer(&mut tx, &secrets, &operator, row, now).await?;
+    tx.commit().await?;
+    Ok(response)
+}
+
+/// `DELETE /api/customers/{customer}`: hides him, frees his user name and address, and ends his session.
+/// His payments and his account number stay.
+#[utoipa::path(delete, path = "/api/customers/{customer}", tag = "Customers",
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Success)))]
+pub async fn delete(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+) -> Result<Json<Success>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::Delete, now).await?;
+    disconnect(&mut tx, customer, row.site_id, now).await?;
+    store::delete(&mut tx, customer, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    note(
+        &mut tx,
+        &operator,
+        Action::CustomerDelete,
+        &row,
+        String::new(),
+        now,
+    )
+    .await?;
+    store::count(&mut tx, row.row.connection_type, -1).await?;
+    tx.commit().await?;
+    Ok(Json(Success::YES))
+}
+
+/// `GET /api/customers/{customer}/transactions`: what he paid, newest first, at most 1,000 of each kind.
+#[utoipa::path(get, path = "/api/customers/{customer}/transactions", tag = "Customers",
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Transactions)))]
+pub async fn transactions(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+) -> Result<Json<Transactions>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = find(&mut tx, customer, clock.now()).await?;
+    operator.require_any(Deed::View.permissions(row.row.connection_type))?;
+    let mpesa = store::mpesa(&mut tx, customer).await?;
+    let manual = store::manual(&mut tx, customer).await?;
+    Ok(Json(Transactions::new(mpesa, manual)))
+}
+
+/// Everything of one customer as the API shows it to `operator`: for other features that answer with the
+/// full customer.
+pub async fn full(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    operator: &Operator,
+    customer: CustomerId,
+    now: Timestamp,
+) -> Result<Customer, ApiError> {
+    let row = find(tx, customer, now).await?;
+    shown(tx, secrets, operator, row, now).await
+}
+
+async fn shown(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    operator: &Operator,
+    row: Full,
+    now: Timestamp,
+) -> Result<Customer, ApiError> {
+    let may_edit = Deed::Edit.permissions(row.row.connection_type);
+    let password = if operator.permissions.has_any(may_edit) {
+        let key = secrets.tenant(tx).await?;
+        let clear = key
+            .open(PASSWORD, row.row.id.0, &row.password_sealed)
+            .map_err(SecretError::from)?;
+        Some(String::from_utf8_lossy(&clear).into_owned())
+    } else {
+        None
+    };
+    Ok(Customer::new(row, password, now))
+}
+
+async fn answer(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    operator: &Operator,
+    row: Full,
+    now: Timestamp,
+) -> Result<Response, ApiError> {
+    let etag = etag(&row);
+    let body = shown(tx, secrets, operator, row, now).await?;
+    Ok(([(ETAG, etag)], Json(body)).into_response())
+}
+
+fn etag(row: &Full) -> String {
+    format!("\"{}\"", row.version)
+}
+
+async fn find(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> Result<Full, ApiError> {
+    let row = store::find(tx, customer, now).await?;
+    row.ok_or(ApiError::NotFound("customer"))
+}
+
+/// The customer, locked, once it is sure that the operator may do this to him.
+async fn locked(
+    tx: &mut Tx,
+    operator: &Operator,
+    customer: CustomerId,
+    deed: Deed,
+    now: Timestamp,
+) -> Result<Full, ApiError> {
+    if !store::lock(tx, customer).await? {
+        return Err(ApiError::NotFound("customer"));
+    }
+    let row = find(tx, customer, now).await?;
+    operator.require_any(deed.permissions(row.row.connection_type))?;
+    Ok(row)
+}
+
+async fn note(
+    tx: &mut Tx,
+    operator: &Operator,
+    action: Action,
+    row: &Full,
+    details: String,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let audit = Audit {
+        details,
+        ..Audit::new(action, "customer", row.row.id, &row.row.name)
+    };
+    audit::record(tx, &Actor::from(operator), audit, now).await?;
+    Ok(())
+}

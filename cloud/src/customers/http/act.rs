@@ -1,0 +1,483 @@
+//! What is done to one customer: each is an audited change that his site knows with the same commit.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use easyisp_shared::id::{CustomerId, PackageId};
+use easyisp_shared::time::{Clock, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::super::rules::Deed;
+use super::super::store::{self, Rate};
+use super::super::words::{Standing, Status};
+use super::super::{ChangeError, disconnect as end_sessions, fits};
+use super::{answer, find, locked, note};
+use crate::api::{Json, Path, Said, blank};
+use crate::audit::Action;
+use crate::auth::Operator;
+use crate::db::{Database, Kind};
+use crate::error::{ApiError, FieldError};
+use crate::secrets::Secrets;
+
+/// `POST /api/customers/{customer}/suspend`: stops him and ends his session. A repeat changes nothing.
+#[utoipa::path(post, path = "/api/customers/{customer}/suspend", tag = "Customers",
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Said)))]
+pub async fn suspend(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+) -> Result<Json<Said>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::Suspend, now).await?;
+    store::set_standing(&mut tx, customer, Standing::Suspended, now).await?;
+    let ended = end_sessions(&mut tx, customer, row.site_id, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    note(
+        &mut tx,
+        &operator,
+        Action::CustomerSuspend,
+        &row,
+        String::new(),
+        now,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Json(Said::done(format!(
+        "Suspended {}. {}",
+        row.row.name,
+        ended.sentence()
+    ))))
+}
+
+/// `POST /api/customers/{customer}/activate`: lets him online again as far as he is paid.
+#[utoipa::path(post, path = "/api/customers/{customer}/activate", tag = "Customers",
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Said)))]
+pub async fn activate(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+) -> Result<Json<Said>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::Suspend, now).await?;
+    store::set_standing(&mut tx, customer, Standing::Active, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    note(
+        &mut tx,
+        &operator,
+        Action::CustomerActivate,
+        &row,
+        String::new(),
+        now,
+    )
+    .await?;
+    tx.commit().await?;
+    let until = row
+        .row
+        .paid_until
+        .max(row.row.funded_until.unwrap_or(row.row.paid_until));
+    Ok(Json(Said::done(
+        match Status::of(Standing::Active, until, now) {
+            Status::Expired => format!(
+                "{} is active again, but the paid time is over: recharge or set the expiry",
+                row.row.name
+            ),
+            Status::Active | Status::Suspended | Status::Disabled => {
+                format!("{} is active again", row.row.name)
+            }
+        },
+    )))
+}
+
+/// When a customer's time ends.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpiryRequest {
+    expires_at: Timestamp,
+}
+
+/// When a customer's time ends.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Expiry {
+    success: bool,
+    expires_at: Timestamp,
+}
+
+/// `PUT /api/customers/{customer}/expiry`: sets the end of his time by hand, earlier or later.
+#[utoipa::path(put, path = "/api/customers/{customer}/expiry", tag = "Customers",
+    params(("customer" = CustomerId, Path)), request_body = ExpiryRequest,
+    responses((status = 200, body = Expiry)))]
+pub async fn expiry(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+    Json(request): Json<ExpiryRequest>,
+) -> Result<Json<Expiry>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::ChangeExpiry, now).await?;
+    store::set_expiry(&mut tx, customer, request.expires_at, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    let details = format!("Until {}, was {}", request.expires_at, row.row.paid_until);
+    note(&mut tx, &operator, Action::ExpiryUpdate, &row, details, now).await?;
+    tx.commit().await?;
+    Ok(Json(Expiry {
+        success: true,
+        expires_at: request.expires_at,
+    }))
+}
+
+/// Another package.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageChange {
+    package_id: PackageId,
+}
+
+/// `PUT /api/customers/{customer}/package`: gives him another package from now on; a live session takes
+/// its speed. A speed set by hand goes with the package before. Answers the full customer.
+#[utoipa::path(put, path = "/api/customers/{customer}/package", tag = "Customers",
+    params(("customer" = CustomerId, Path)), request_body = PackageChange,
+    responses((status = 200, body = super::Customer)))]
+pub async fn package(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
+    Path(customer): Path<CustomerId>,
+    Json(request): Json<PackageChange>,
+) -> Result<Response, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let before = locked(&mut tx, &operator, customer, Deed::ChangePackage, now).await?;
+    fits(&mut tx, request.package_id, before.row.connection_type).await?;
+    store::set_package(&mut tx, customer, request.package_id, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    let row = find(&mut tx, customer, now).await?;
+    let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());
+    let details = format!(
+        "{}, was {}",
+        name(&row.row.package_name),
+        name(&before.row.package_name)
+    );
+    note(
+        &mut tx,
+        &operator,
+        Action::PackageChange,
+        &row,
+        details,
+        now,
+    )
+    .await?;
+    let response = answer(&mut tx, &secrets, &operator, row, now).await?;
+    tx.commit().await?;
+    Ok(response)
+}
+
+/// A speed.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Speed {
+    /// 1 to 1000.
+    download_mbps: i32,
+    /// 1 to 1000.
+    upload_mbps: i32,
+}
+
+/// A speed for a while.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Boost {
+    #[serde(flatten)]
+    speed: Speed,
+    /// 1 to 1440.
+    duration_minutes: i64,
+}
+
+impl Speed {
+    fn checked(&self, until: Option<Timestamp>) -> Result<Rate, ApiError> {
+        let fields = [
+            ("downloadMbps", self.download_mbps),
+            ("uploadMbps", self.upload_mbps),
+        ];
+        let wrong: Vec<FieldError> = fields
+            .into_iter()
+            .filter(|(_, mbps)| !(1..=1000).contains(mbps))
+            .map(|(field, _)| FieldError {
+                field: field.to_owned(),
+                message: "must be 1 to 1000".to_owned(),
+            })
+            .collect();
+        if !wrong.is_empty() {
+            return Err(ApiError::fields(wrong));
+        }
+        Ok(Rate {
+            up_mbps: self.upload_mbps,
+            down_mbps: self.download_mbps,
+            until,
+        })
+    }
+}
+
+/// `POST /api/customers/{customer}/override-plan`: another speed until it is taken away or the package
+/// changes.
+#[utoipa::path(post, path = "/api/customers/{customer}/override-plan", tag = "Customers",
+    params(("customer" = CustomerId, Path)), request_body = Speed,
+    responses((status = 200, body = Said)))]
+pub async fn override_plan(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+    Json(request): Json<Speed>,
+) -> Result<Json<Said>, ApiError> {
+    let now = clock.now();
+    let rate = request.checked(None)?;
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::OverridePlan, now).await?;
+    store::set_rate(&mut tx, customer, Some(rate), now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    let details = format!("{}/{} Mbit/s down/up", rate.down_mbps, rate.up_mbps);
+    note(
+        &mut tx,
+        &operator,
+        Action::OverridePlan,
+        &row,
+        details.clone(),
+        now,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Json(Said::done(format!("{} has {details}", row.row.name))))
+}
+
+/// `DELETE /api/customers/{customer}/override-plan`: back to the package's speed; ends a boost too.
+#[utoipa::path(delete, path = "/api/customers/{customer}/override-plan", tag = "Customers",
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Said)))]
+pub async fn end_override(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+) -> Result<Json<Said>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::OverridePlan, now).await?;
+    store::set_rate(&mut tx, customer, None, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    let details = "Back to the package's speed".to_owned();
+    note(&mut tx, &operator, Action::OverridePlan, &row, details, now).await?;
+    tx.commit().await?;
+    Ok(Json(Said::done(format!(
+        "{} has the package's speed",
+        row.row.name
+    ))))
+}
+
+/// `POST /api/customers/{customer}/speed-boost`: another speed for 1 to 1,440 minutes, then the
+/// package's.
+#[utoipa::path(post, path = "/api/customers/{customer}/speed-boost", tag = "Customers",
+    params(("customer" = CustomerId, Path)), request_body = Boost,
+    responses((status = 200, body = Said)))]
+pub async fn speed_boost(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+    Json(request): Json<Boost>,
+) -> Result<Json<Said>, ApiError> {
+    let now = clock.now();
+    let minutes = u64::try_from(request.duration_minutes).unwrap_or(0);
+    if !(1..=1440).contains(&minutes) {
+        return Err(ApiError::field("durationMinutes", "must be 1 to 1440"));
+    }
+    let rate = request
+        .speed
+        .checked(Some(now.plus(Duration::from_secs(minutes * 60))))?;
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::SpeedBoost, now).await?;
+    store::set_rate(&mut tx, customer, Some(rate), now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    let details = format!(
+        "{}/{} Mbit/s down/up for {minutes} minutes",
+        rate.down_mbps, rate.up_mbps
+    );
+    note(
+        &mut tx,
+        &operator,
+        Action::SpeedBoost,
+        &row,
+        details.clone(),
+        now,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Json(Said::done(format!("{} has {details}", row.row.name))))
+}
+
+/// An address.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssignIp {
+    /// Empty or null: back to an address of the pool.
+    #[serde(default, deserialize_with = "blank::option")]
+    ip_address: Option<String>,
+}
+
+/// `POST /api/customers/{customer}/assign-ip`: an IPv4 address of his own from the next login on.
+///
+/// Errors: 400 when it is no address, 409 `ADDRESS_TAKEN` when another customer of the site has it.
+#[utoipa::path(post, path = "/api/customers/{customer}/assign-ip", tag = "Customers",
+    params(("customer" = CustomerId, Path)), request_body = AssignIp,
+    responses((status = 200, body = Said)))]
+pub async fn assign_ip(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+    Json(request): Json<AssignIp>,
+) -> Result<Json<Said>, ApiError> {
+    let now = clock.now();
+    let address = request
+        .ip_address
+        .as_deref()
+        .map(usable_address)
+        .transpose()?;
+    let address = address.map(|address| address.to_string());
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::StaticIp, now).await?;
+    store::set_static_ip(&mut tx, customer, address.as_deref(), now)
+        .await
+        .map_err(ChangeError::from)?;
+    tx.changed(Kind::Subscriber, customer);
+    let details = match &address {
+        Some(address) => format!("{address} from the next login on"),
+        None => "an address of the pool from the next login on".to_owned(),
+    };
+    note(
+        &mut tx,
+        &operator,
+        Action::AssignStaticIp,
+        &row,
+        details.clone(),
+        now,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Json(Said::done(format!("{} gets {details}", row.row.name))))
+}
+
+fn usable_address(text: &str) -> Result<Ipv4Addr, ApiError> {
+    let address: Option<Ipv4Addr> = text.trim().parse().ok();
+    address
+        .filter(|address| {
+            !(address.is_unspecified()
+                || address.is_loopback()
+                || address.is_multicast()
+                || address.is_broadcast())
+        })
+        .ok_or_else(|| ApiError::field("ipAddress", "must be an IPv4 address such as 10.10.10.7"))
+}
+
+/// The device a customer is locked to.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Locked {
+    success: bool,
+    mac_address: String,
+}
+
+/// `POST /api/customers/{customer}/mac-lock`: locks him to the device he was last seen with.
+///
+/// 409 `NO_DEVICE_KNOWN` when none was seen yet.
+#[utoipa::path(post, path = "/api/customers/{customer}/mac-lock", tag = "Customers",
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Locked)))]
+pub async fn mac_lock(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+) -> Result<Json<Locked>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::LockMac, now).await?;
+    let Some(mac) = store::known_mac(&mut tx, customer).await? else {
+        return Err(ApiError::conflict(
+            "NO_DEVICE_KNOWN",
+            "No device of this customer was seen yet; lock him once he has been online",
+        ));
+    };
+    store::set_macs(&mut tx, customer, std::slice::from_ref(&mac), now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    note(&mut tx, &operator, Action::MacLock, &row, mac.clone(), now).await?;
+    tx.commit().await?;
+    Ok(Json(Locked {
+        success: true,
+        mac_address: mac,
+    }))
+}
+
+/// `POST /api/customers/{customer}/mac-reset`: any device may log in again.
+#[utoipa::path(post, path = "/api/customers/{customer}/mac-reset", tag = "Customers",
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Said)))]
+pub async fn mac_reset(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+) -> Result<Json<Said>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::ResetMac, now).await?;
+    store::set_macs(&mut tx, customer, &[], now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    note(
+        &mut tx,
+        &operator,
+        Action::MacReset,
+        &row,
+        row.macs.join(", "),
+        now,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Json(Said::done(format!(
+        "{} may use any device",
+        row.row.name
+    ))))
+}
+
+/// `POST /api/customers/{customer}/disconnect`: asks the site to end his sessions. The answer says that
+/// it was asked; what the router did is the command's result.
+#[utoipa::path(post, path = "/api/customers/{customer}/disconnect", tag = "Customers",
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Said)))]
+pub async fn disconnect(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(customer): Path<CustomerId>,
+) -> Result<Json<Said>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = locked(&mut tx, &operator, customer, Deed::Disconnect, now).await?;
+    let ended = end_sessions(&mut tx, customer, row.site_id, now).await?;
+    note(
+        &mut tx,
+        &operator,
+        Action::CustomerDisconnect,
+        &row,
+        String::new(),
+        now,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Json(Said::done(ended.sentence())))
+}

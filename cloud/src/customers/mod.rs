@@ -1,0 +1,273 @@
+//! Subscribers: who they are, what they buy, until when, and what may be done to them.
+//!
+//! A customer has a home site: his router's, else the one named, else the tenant's first. Everything that
+//! is changed here is known to that site's agents with the same commit. Money becomes time in
+//! `renewals/`, not here.
+
+pub mod edge;
+mod http;
+mod rules;
+mod store;
+mod words;
+
+use std::time::Duration;
+
+use easyisp_shared::account::AccountNumber;
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::down::{Order, Whom};
+
+use crate::api::{Access, Routes, routes};
+use crate::commands;
+use crate::db::{Kind, Tx};
+use crate::error::{ApiError, FieldError, violated};
+use crate::packages::PackageType;
+use crate::permission::Permission::*;
+use crate::secrets::{SecretError, Secrets};
+
+pub use http::{Customer, full};
+pub use rules::{Change, Deed, Draft, draft, password, uptime};
+pub use words::{ConnectionType, Standing, Status};
+
+/// The routes of this feature. Each handler narrows what the route allows by how the customer is
+/// connected.
+pub fn routes() -> Routes {
+    const ACT: Access = Access::Any(&[
+        CustomersEdit,
+        PppoeEdit,
+        PppoeSuspend,
+        PppoeChangeExpiry,
+        PppoeChangePlan,
+        PppoeOverridePlan,
+        PppoeSpeedBoost,
+        PppoeStaticIp,
+        PppoeLockMac,
+        PppoeResetMac,
+        PppoePurge,
+        HotspotChangePackage,
+        HotspotResetMac,
+        HotspotPurge,
+        RoutersDisconnect,
+    ]);
+    const VIEW: Access = Access::Any(&[PppoeDetailsView, HotspotDetailsView]);
+
+    Routes::new()
+        .route(Access::Any(&[PppoeView, HotspotView]), routes!(http::list))
+        .route(
+            Access::Any(&[CustomersCreate, PppoeAddUser, HotspotAddUser]),
+            routes!(http::create),
+        )
+        .route(VIEW, routes!(http::get))
+        .route(VIEW, routes!(http::transactions))
+        .route(
+            Access::Any(&[CustomersEdit, PppoeEdit]),
+            routes!(http::update),
+        )
+        .route(
+            Access::Any(&[CustomersDelete, PppoeDelete, HotspotDelete]),
+            routes!(http::delete),
+        )
+        .route(ACT, routes!(http::act::suspend))
+        .route(ACT, routes!(http::act::activate))
+        .route(ACT, routes!(http::act::expiry))
+        .route(ACT, routes!(http::act::package))
+        .route(
+            ACT,
+            routes!(http::act::override_plan, http::act::end_override),
+        )
+        .route(ACT, routes!(http::act::speed_boost))
+        .route(ACT, routes!(http::act::assign_ip))
+        .route(ACT, routes!(http::act::mac_lock))
+        .route(ACT, routes!(http::act::mac_reset))
+        .route(ACT, routes!(http::act::disconnect))
+}
+
+/// Who a customer will be, and until when he may be online.
+#[derive(Clone)]
+pub struct New {
+    /// The record.
+    pub draft: Draft,
+    /// His password in the clear.
+    pub password: String,
+    /// The end of his time; 30 days from now when nobody says.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a customer, gives him an account number of his own and tells his home site.
+pub async fn create(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    new: &New,
+    now: Timestamp,
+) -> Result<CustomerId, ChangeError> {
+    let draft = &new.draft;
+    password(&new.password).map_err(|wrong| ChangeError::Wrong(vec![wrong]))?;
+    if let Some(package) = draft.package {
+        fits(tx, package, draft.connection_type).await?;
+    }
+    let site = home_site(tx, draft.router, draft.site).await?;
+    let entropy = tx.entropy();
+    let customer = CustomerId::new(now, &entropy);
+    let number = account_number(tx, customer, &entropy).await?;
+    let key = secrets.tenant(tx).await?;
+    let sealed = key.seal(PASSWORD, customer.0, new.password.as_bytes());
+    let until = new.expires_at.unwrap_or_else(|| now.plus(FIRST_TIME));
+    store::insert(tx, customer, number, site, draft, &sealed, until, now).await?;
+    store::count(tx, draft.connection_type, 1).await?;
+    tx.changed(Kind::Subscriber, customer);
+    Ok(customer)
+}
+
+/// Asks the sites where a customer is (his home site when he is nowhere) to end his sessions.
+pub async fn disconnect(
+    tx: &mut Tx,
+    customer: CustomerId,
+    home: SiteId,
+    now: Timestamp,
+) -> sqlx::Result<Disconnect> {
+    let online = store::sites_online(tx, customer).await?;
+    let known_online = !online.is_empty();
+    let sites = if known_online { online } else { vec![home] };
+    for site in sites {
+        let order = Order::Disconnect(Whom::Customer(customer));
+        commands::issue(tx, site, order, Some(customer), now).await?;
+    }
+    Ok(if known_online {
+        Disconnect::Asked
+    } else {
+        Disconnect::NobodyKnownOnline
+    })
+}
+
+/// What became of a wish to disconnect. The router's own word follows as the command's result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disconnect {
+    /// The sites where he is online were asked.
+    Asked,
+    /// No session is known; his home site was asked all the same.
+    NobodyKnownOnline,
+}
+
+impl Disconnect {
+    /// One sentence for a person.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Disconnect::Asked => "The site was asked to end the session.",
+            Disconnect::NobodyKnownOnline => {
+                "No open session is known; the site was asked to end any there is."
+            }
+        }
+    }
+}
+
+/// Why a customer cannot be made or changed so.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// Fields that cannot be.
+    #[error("{} fields are wrong", .0.len())]
+    Wrong(Vec<FieldError>),
+    /// Another customer of the tenant has the user name.
+    #[error("user name taken")]
+    UsernameTaken,
+    /// Another customer of the site has the address.
+    #[error("address taken")]
+    AddressTaken,
+    /// No account number was free in many tries.
+    #[error("no account number is free")]
+    NoAccountNumber,
+    /// The database or the keys.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+impl From<sqlx::Error> for ChangeError {
+    fn from(error: sqlx::Error) -> ChangeError {
+        match violated(&error) {
+            Some("customer_username") => ChangeError::UsernameTaken,
+            Some("customer_static_ip") => ChangeError::AddressTaken,
+            Some(_) | None => ChangeError::Secret(error.into()),
+        }
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> ApiError {
+        match error {
+            ChangeError::Wrong(fields) => ApiError::fields(fields),
+            ChangeError::UsernameTaken => {
+                ApiError::conflict("USERNAME_TAKEN", "Username already exists")
+            }
+            ChangeError::AddressTaken => ApiError::conflict(
+                "ADDRESS_TAKEN",
+                "Another customer of this site has this address",
+            ),
+            ChangeError::NoAccountNumber => ApiError::internal(error),
+            ChangeError::Secret(error) => error.into(),
+        }
+    }
+}
+
+/// The home site for a router and a wish.
+async fn home_site(
+    tx: &mut Tx,
+    router: Option<RouterId>,
+    asked: Option<SiteId>,
+) -> Result<SiteId, ChangeError> {
+    let place = store::place(tx, router, asked).await?;
+    match (router, asked) {
+        (Some(_), _) => place
+            .router_site
+            .ok_or_else(|| wrong("nasId", "is no router of yours")),
+        (None, Some(_)) => place
+            .asked_site
+            .ok_or_else(|| wrong("siteId", "is no site of yours")),
+        (None, None) => place
+            .first_site
+            .ok_or_else(|| wrong("siteId", "is required: make a site first")),
+    }
+}
+
+/// Refuses a package that does not exist, is not sold or is for others.
+async fn fits(tx: &mut Tx, package: PackageId, kind: ConnectionType) -> Result<(), ChangeError> {
+    match store::package_type(tx, package).await? {
+        None => Err(wrong("packageId", "is no package of yours")),
+        Some((_, false)) => Err(wrong("packageId", "is a package that is switched off")),
+        Some((found, true)) if found != kind.package_type() => Err(wrong(
+            "packageId",
+            match found {
+                PackageType::Hotspot => "is a hotspot package; this customer is not at a hotspot",
+                PackageType::Pppoe => "is a package for homes; this customer is at a hotspot",
+            },
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+/// A random number that nobody on the platform has. Ten million exist: even with half of them taken,
+/// fifty tries fail once in 10^15.
+async fn account_number(
+    tx: &mut Tx,
+    customer: CustomerId,
+    entropy: &Entropy,
+) -> Result<AccountNumber, ChangeError> {
+    for _ in 0..50 {
+        let number = AccountNumber::nth(entropy.below(AccountNumber::COUNT));
+        if store::claim_account_number(tx, number, customer).await? {
+            return Ok(number);
+        }
+    }
+    Err(ChangeError::NoAccountNumber)
+}
+
+fn wrong(field: &str, message: &str) -> ChangeError {
+    ChangeError::Wrong(vec![FieldError {
+        field: field.to_owned(),
+        message: message.to_owned(),
+    }])
+}
+
+/// Under which name a customer's password is sealed.
+const PASSWORD: &str = "customers.password";
+/// A new customer's time when nobody says.
+const FIRST_TIME: Duration = Duration::from_secs(30 * 86_400);

@@ -1,0 +1,407 @@
+//! What a customer's record may say, and who may change it.
+
+use easyisp_shared::id::{PackageId, RouterId, SiteId};
+use easyisp_shared::money::Cents;
+
+use super::words::{ConnectionType, Standing};
+use crate::error::{FieldError, Wrong};
+use crate::permission::Permission::{self, *};
+
+/// The content of a customer's record, checked; password and dates apart.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Draft {
+    /// What he types at the far end; unique in the tenant.
+    pub username: String,
+    /// Who he is.
+    pub name: String,
+    /// Where to write.
+    pub email: Option<String>,
+    /// Where to call, as it was typed.
+    pub phone: Option<String>,
+    /// How he is connected.
+    pub connection_type: ConnectionType,
+    /// What an operator set.
+    pub standing: Standing,
+    /// What he buys.
+    pub package: Option<PackageId>,
+    /// The only router he may use.
+    pub router: Option<RouterId>,
+    /// The site he belongs to when no router says it.
+    pub site: Option<SiteId>,
+    /// Where he lives.
+    pub location: Option<String>,
+    /// Degrees north.
+    pub latitude: Option<f64>,
+    /// Degrees east.
+    pub longitude: Option<f64>,
+    /// Part of the address.
+    pub apartment_number: Option<String>,
+    /// Part of the address.
+    pub house_number: Option<String>,
+    /// Asked once.
+    pub installation_fee: Cents,
+    /// Whether his wallet renews him.
+    pub auto_renew: bool,
+    /// Devices at once, where it differs from the package's.
+    pub devices: Option<i32>,
+}
+
+/// What a request says about a customer. Outer `None`: not mentioned; `Some(None)`: emptied.
+#[derive(Clone, PartialEq, Debug, Default)]
+#[expect(missing_docs, reason = "see Draft")]
+pub struct Change {
+    pub username: Option<String>,
+    pub name: Option<String>,
+    pub email: Option<Option<String>>,
+    pub phone: Option<Option<String>>,
+    pub connection_type: Option<ConnectionType>,
+    pub standing: Option<Standing>,
+    pub package: Option<Option<PackageId>>,
+    pub router: Option<Option<RouterId>>,
+    pub site: Option<SiteId>,
+    pub location: Option<Option<String>>,
+    pub latitude: Option<Option<f64>>,
+    pub longitude: Option<Option<f64>>,
+    pub apartment_number: Option<Option<String>>,
+    pub house_number: Option<Option<String>>,
+    pub installation_fee: Option<Cents>,
+    pub auto_renew: Option<bool>,
+    pub devices: Option<Option<i32>>,
+}
+
+/// The record that a change makes, from nothing or from the one before.
+pub fn draft(change: Change, before: Option<&Draft>) -> Result<Draft, Vec<FieldError>> {
+    let mut wrong = Wrong::default();
+    let trimmed = |text: String| text.trim().to_owned();
+    let text = |new: Option<Option<String>>, old: Option<&Option<String>>| match new {
+        Some(text) => text.map(|text| text.trim().to_owned()),
+        None => old.cloned().flatten(),
+    };
+
+    let username = change.username.map(trimmed);
+    let name = change.name.map(trimmed);
+    let draft = Draft {
+        username: wrong.required("username", username.or(before.map(|b| b.username.clone()))),
+        name: wrong.required("name", name.or(before.map(|b| b.name.clone()))),
+        email: text(change.email, before.map(|b| &b.email)),
+        phone: text(change.phone, before.map(|b| &b.phone)),
+        connection_type: match change.connection_type.or(before.map(|b| b.connection_type)) {
+            Some(kind) => kind,
+            None => {
+                wrong.add(
+                    "connectionType",
+                    "is required: PPPOE, HOTSPOT, DHCP or STATIC",
+                );
+                ConnectionType::Pppoe
+            }
+        },
+        standing: change
+            .standing
+            .or(before.map(|b| b.standing))
+            .unwrap_or(Standing::Active),
+        package: change.package.unwrap_or(before.and_then(|b| b.package)),
+        router: change.router.unwrap_or(before.and_then(|b| b.router)),
+        site: change.site.or(before.and_then(|b| b.site)),
+        location: text(change.location, before.map(|b| &b.location)),
+        latitude: change.latitude.unwrap_or(before.and_then(|b| b.latitude)),
+        longitude: change.longitude.unwrap_or(before.and_then(|b| b.longitude)),
+        apartment_number: text(change.apartment_number, before.map(|b| &b.apartment_number)),
+        house_number: text(change.house_number, before.map(|b| &b.house_number)),
+        installation_fee: change
+            .installation_fee
+            .or(before.map(|b| b.installation_fee))
+            .unwrap_or(Cents::ZERO),
+        auto_renew: change
+            .auto_renew
+            .or(before.map(|b| b.auto_renew))
+            .unwrap_or(false),
+        devices: change.devices.unwrap_or(before.and_then(|b| b.devices)),
+    };
+    let draft = without_null_island(draft);
+    check(&draft, &mut wrong);
+    wrong.none_or(draft)
+}
+
+/// Answers say 0 where no coordinate is known, and forms send that back.
+fn without_null_island(draft: Draft) -> Draft {
+    let known = |degrees: Option<f64>| degrees.is_some_and(|degrees| degrees != 0.0);
+    if known(draft.latitude) || known(draft.longitude) {
+        return draft;
+    }
+    Draft {
+        latitude: None,
+        longitude: None,
+        ..draft
+    }
+}
+
+fn check(draft: &Draft, wrong: &mut Wrong) {
+    let length = |text: &str| text.chars().count();
+    let plain = |text: &str| !text.chars().any(char::is_control);
+    // 253 octets is what fits a RADIUS attribute; nobody types more than a few.
+    if !draft.username.is_empty()
+        && (length(&draft.username) < 3 || draft.username.len() > 64 || !plain(&draft.username))
+    {
+        wrong.add("username", "must have 3 to 64 characters");
+    }
+    if !draft.name.is_empty() && (!(2..=200).contains(&length(&draft.name)) || !plain(&draft.name))
+    {
+        wrong.add("name", "must have 2 to 200 characters");
+    }
+    if let Some(email) = &draft.email
+        && !is_email(email)
+    {
+        wrong.add("email", "must be an e-mail address, or empty");
+    }
+    for (field, text, most) in [
+        ("phone", &draft.phone, 64),
+        ("location", &draft.location, 500),
+        ("apartmentNumber", &draft.apartment_number, 64),
+        ("houseNumber", &draft.house_number, 64),
+    ] {
+        if text
+            .as_ref()
+            .is_some_and(|text| length(text) > most || text.contains('\0'))
+        {
+            wrong.add(field, &format!("must have at most {most} characters"));
+        }
+    }
+    wrong.coordinates(draft.latitude, draft.longitude);
+    if draft.installation_fee < Cents::ZERO {
+        wrong.add("installationFee", "must not be negative");
+    }
+    if draft
+        .devices
+        .is_some_and(|devices| !(1..=1000).contains(&devices))
+    {
+        wrong.add("devices", "must be 1 to 1000");
+    }
+}
+
+fn is_email(text: &str) -> bool {
+    let Some((name, host)) = text.rsplit_once('@') else {
+        return false;
+    };
+    !name.is_empty()
+        && host.contains('.')
+        && text.len() <= 254
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+/// Checks a password: 4 to 128 octets, which is what PAP carries, none of them a control character.
+pub fn password(text: &str) -> Result<(), FieldError> {
+    if text.chars().count() >= 4 && text.len() <= 128 && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(FieldError {
+        field: "password".to_owned(),
+        message: "must have 4 to 128 characters".to_owned(),
+    })
+}
+
+/// What an edit changed, by name: values may be a phone number or an address and stay out of the trail.
+pub fn differences(before: &Draft, after: &Draft) -> Vec<&'static str> {
+    [
+        ("user name", before.username != after.username),
+        ("name", before.name != after.name),
+        ("e-mail", before.email != after.email),
+        ("phone", before.phone != after.phone),
+        (
+            "connection type",
+            before.connection_type != after.connection_type,
+        ),
+        ("status", before.standing != after.standing),
+        ("package", before.package != after.package),
+        ("router", before.router != after.router),
+        ("site", before.site != after.site),
+        ("location", before.location != after.location),
+        (
+            "coordinates",
+            (before.latitude, before.longitude) != (after.latitude, after.longitude),
+        ),
+        (
+            "apartment number",
+            before.apartment_number != after.apartment_number,
+        ),
+        ("house number", before.house_number != after.house_number),
+        (
+            "installation fee",
+            before.installation_fee != after.installation_fee,
+        ),
+        ("automatic renewal", before.auto_renew != after.auto_renew),
+        ("devices", before.devices != after.devices),
+    ]
+    .into_iter()
+    .filter_map(|(name, changed)| changed.then_some(name))
+    .collect()
+}
+
+/// Something done to a customer, for which there is a permission by how he is connected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deed {
+    /// See him in a list.
+    List,
+    /// See everything of him.
+    View,
+    /// Make him.
+    Create,
+    /// Change his record.
+    Edit,
+    /// Delete him.
+    Delete,
+    /// Suspend or activate.
+    Suspend,
+    /// Set the end of his time.
+    ChangeExpiry,
+    /// Give him another package.
+    ChangePackage,
+    /// Give him another speed for good.
+    OverridePlan,
+    /// Give him another speed for a while.
+    SpeedBoost,
+    /// Give him an address.
+    StaticIp,
+    /// Lock him to a device.
+    LockMac,
+    /// Free him of that.
+    ResetMac,
+    /// End his sessions.
+    Disconnect,
+}
+
+impl Deed {
+    /// The permissions of which one is enough.
+    pub const fn permissions(self, kind: ConnectionType) -> &'static [Permission] {
+        let home = !matches!(kind, ConnectionType::Hotspot);
+        match (self, home) {
+            (Deed::List, true) => &[PppoeView],
+            (Deed::List, false) => &[HotspotView],
+            (Deed::View, true) => &[PppoeDetailsView],
+            (Deed::View, false) => &[HotspotDetailsView],
+            (Deed::Create, true) => &[CustomersCreate, PppoeAddUser],
+            (Deed::Create, false) => &[CustomersCreate, HotspotAddUser],
+            (Deed::Edit, true) => &[CustomersEdit, PppoeEdit],
+            (Deed::Edit, false) => &[CustomersEdit],
+            (Deed::Delete, true) => &[CustomersDelete, PppoeDelete],
+            (Deed::Delete, false) => &[CustomersDelete, HotspotDelete],
+            (Deed::Suspend, true) => &[CustomersEdit, PppoeSuspend],
+            (Deed::Suspend, false) => &[CustomersEdit],
+            (Deed::ChangeExpiry, true) => &[CustomersEdit, PppoeChangeExpiry],
+            (Deed::ChangeExpiry, false) => &[CustomersEdit],
+            (Deed::ChangePackage, true) => &[CustomersEdit, PppoeChangePlan],
+            (Deed::ChangePackage, false) => &[CustomersEdit, HotspotChangePackage],
+            (Deed::OverridePlan, true) => &[CustomersEdit, PppoeOverridePlan],
+            (Deed::OverridePlan, false) => &[CustomersEdit],
+            (Deed::SpeedBoost, true) => &[CustomersEdit, PppoeSpeedBoost],
+            (Deed::SpeedBoost, false) => &[CustomersEdit],
+            (Deed::StaticIp, true) => &[CustomersEdit, PppoeStaticIp],
+            (Deed::StaticIp, false) => &[CustomersEdit],
+            (Deed::LockMac, true) => &[CustomersEdit, PppoeLockMac],
+            (Deed::LockMac, false) => &[CustomersEdit],
+            (Deed::ResetMac, true) => &[CustomersEdit, PppoeResetMac],
+            (Deed::ResetMac, false) => &[CustomersEdit, HotspotResetMac],
+            (Deed::Disconnect, true) => &[CustomersEdit, PppoePurge, RoutersDisconnect],
+            (Deed::Disconnect, false) => &[CustomersEdit, HotspotPurge, RoutersDisconnect],
+        }
+    }
+}
+
+/// `2h 3m 4s`.
+pub fn uptime(secs: u64) -> String {
+    let (hours, minutes, secs) = (secs / 3600, secs / 60 % 60, secs % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{secs}s"),
+        (0, _) => format!("{minutes}m {secs}s"),
+        (_, _) => format!("{hours}h {minutes}m {secs}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn full() -> Change {
+        Change {
+            username: Some(" jane ".to_owned()),
+            name: Some("Jane Doe".to_owned()),
+            connection_type: Some(ConnectionType::Pppoe),
+            email: Some(Some("jane@home.example".to_owned())),
+            ..Change::default()
+        }
+    }
+
+    fn fields(change: Change) -> Vec<String> {
+        let wrong = draft(change, None).unwrap_err();
+        wrong.into_iter().map(|error| error.field).collect()
+    }
+
+    #[test]
+    fn an_edit_keeps_what_it_does_not_mention_and_empties_what_is_blank() {
+        let before = draft(full(), None).unwrap();
+        assert_eq!(before.username, "jane");
+        assert_eq!(draft(Change::default(), Some(&before)).unwrap(), before);
+
+        let emptied = Change {
+            email: Some(None),
+            ..Change::default()
+        };
+        assert_eq!(draft(emptied, Some(&before)).unwrap().email, None);
+    }
+
+    #[test]
+    fn the_zeros_of_an_unknown_place_are_no_place() {
+        let zeros = Change {
+            latitude: Some(Some(0.0)),
+            longitude: Some(Some(0.0)),
+            ..full()
+        };
+        assert_eq!(draft(zeros, None).unwrap().latitude, None);
+        let equator = Change {
+            latitude: Some(Some(0.0)),
+            longitude: Some(Some(36.8)),
+            ..full()
+        };
+        assert_eq!(draft(equator, None).unwrap().latitude, Some(0.0));
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        assert_eq!(
+            fields(Change::default()),
+            ["username", "name", "connectionType"]
+        );
+        let short = Change {
+            username: Some("ab".to_owned()),
+            name: Some("J".to_owned()),
+            email: Some(Some("nobody".to_owned())),
+            latitude: Some(Some(120.0)),
+            ..full()
+        };
+        assert_eq!(fields(short), ["username", "name", "email", "latitude"]);
+        assert!(password("abc").is_err());
+        assert!(password("abcd").is_ok());
+    }
+
+    #[test]
+    fn leased_and_fixed_lines_take_the_permissions_of_homes() {
+        for kind in [ConnectionType::Dhcp, ConnectionType::Static] {
+            assert_eq!(
+                Deed::Suspend.permissions(kind),
+                Deed::Suspend.permissions(ConnectionType::Pppoe)
+            );
+        }
+        assert_eq!(
+            Deed::ResetMac.permissions(ConnectionType::Hotspot),
+            [CustomersEdit, HotspotResetMac]
+        );
+    }
+
+    #[test]
+    fn uptime_reads_as_a_person_says_it() {
+        assert_eq!(uptime(7384), "2h 3m 4s");
+        assert_eq!(uptime(59), "59s");
+        assert_eq!(uptime(120), "2m 0s");
+    }
+}

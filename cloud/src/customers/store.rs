@@ -1,0 +1,15 @@
+//! SQL on customers: what is read, what is written, and what was paid.
+
+mod money;
+mod read;
+mod write;
+
+pub use money::{Manual, Mpesa, manual, mpesa};
+pub use read::{
+    Edge, Filter, Full, ListRow, edge, find, known_mac, list, lock, package_type, place,
+    sites_online,
+};
+pub use write::{
+    Rate, claim_account_number, count, delete, insert, set_expiry, set_macs, set_package, set_rate,
+    set_standing, set_static_ip, start_counting, update,
+};

@@ -1,0 +1,452 @@
+//! Reading customers.
+
+use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use uuid::Uuid;
+
+use crate::customers::rules::Draft;
+use crate::customers::words::{ConnectionType, Standing, Status};
+use crate::db::Tx;
+use crate::packages::{PackageType, Period, PeriodUnit};
+
+/// Which customers a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// How they are connected: any of these.
+    pub types: Vec<ConnectionType>,
+    /// How they stand at the moment of the question.
+    pub status: Option<Status>,
+    /// Part of user name, name or phone, or the whole account number.
+    pub search: Option<String>,
+    /// Whose router this is.
+    pub router: Option<RouterId>,
+    /// Who buy this.
+    pub package: Option<PackageId>,
+}
+
+impl Filter {
+    /// Whether it is about the type alone, for which totals are kept.
+    fn only_types(&self) -> bool {
+        self.status.is_none()
+            && self.search.is_none()
+            && self.router.is_none()
+            && self.package.is_none()
+    }
+}
+
+/// A customer as a list shows him.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct ListRow {
+    pub id: CustomerId,
+    pub username: String,
+    pub name: String,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub connection_type: ConnectionType,
+    pub standing: Standing,
+    pub paid_until: Timestamp,
+    pub funded_until: Option<Timestamp>,
+    pub package_id: Option<PackageId>,
+    pub package_name: Option<String>,
+    pub package_price: Option<Cents>,
+    pub router_id: Option<RouterId>,
+    pub router_name: Option<String>,
+    pub online_ip: Option<String>,
+    pub online_mac: Option<String>,
+    pub is_online: bool,
+    pub balance: Cents,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// One page of customers, newest first, and how many there are in all.
+///
+/// What a page shows of packages, routers, wallets and sessions comes in the same statement: asked
+/// feature by feature it would be five round trips a page. A total that no filter narrows is a kept
+/// count.
+pub async fn list(
+    tx: &mut Tx,
+    filter: &Filter,
+    now: Timestamp,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<(Vec<ListRow>, i64)> {
+    let types: Vec<&str> = filter.types.iter().map(|kind| word(*kind)).collect();
+    let pattern = filter.search.as_deref().map(crate::db::like);
+    let rows = sqlx::query_as(
+        "select c.id, c.username, c.name, c.email, c.phone, c.connection_type, c.standing,
+                c.paid_until, c.funded_until, c.package_id, p.name as package_name,
+                p.price as package_price, c.router_id, r.name as router_name,
+                s.framed_ip as online_ip, s.mac as online_mac, s.id is not null as is_online,
+                coalesce(w.balance, 0) as balance, c.created_at, c.updated_at
+           from (select * from customers
+                  where tenant_id = $1 and deleted_at is null
+                    and connection_type = any($2)
+                    and ($3::text is null or username ilike $3 or name ilike $3 or phone ilike $3
+                         or account_number::text = $4)
+                    and ($5::uuid is null or router_id = $5)
+                    and ($6::uuid is null or package_id = $6)
+                    and ($7::text is null
+                         or $7 = case when standing <> 'ACTIVE' then standing
+                                      when greatest(paid_until, funded_until) <= $8 then 'EXPIRED'
+                                      else 'ACTIVE' end)
+                  order by created_at desc, id
+                  limit $9 offset $10) c
+           left join packages p on p.tenant_id = $1 and p.id = c.package_id
+           left join routers r on r.tenant_id = $1 and r.id = c.router_id
+           left join wallets w on w.tenant_id = $1 and w.customer_id = c.id
+           left join lateral (
+                select id, framed_ip, mac from sessions
+                 where tenant_id = $1 and customer_id = c.id and status <> 'COMPLETED'
+                   and status = 'ACTIVE'
+                 order by started_at desc
+                 limit 1) s on true
+          order by c.created_at desc, c.id",
+    )
+    .bind(tx.tenant())
+    .bind(&types)
+    .bind(&pattern)
+    .bind(&filter.search)
+    .bind(filter.router)
+    .bind(filter.package)
+    .bind(filter.status)
+    .bind(now)
+    .bind(limit)
+    .bind(offset)
+    .fetch_all(&mut **tx)
+    .await?;
+    let total = if filter.only_types() {
+        kept_total(tx, &filter.types).await?
+    } else {
+        total(tx, filter, &types, &pattern, now).await?
+    };
+    Ok((rows, total))
+}
+
+async fn kept_total(tx: &mut Tx, types: &[ConnectionType]) -> sqlx::Result<i64> {
+    let counts: Vec<&str> = types.iter().map(|kind| kind.count()).collect();
+    sqlx::query_scalar(
+        "select coalesce(sum(n), 0)::bigint from counts where tenant_id = $1 and what = any($2)",
+    )
+    .bind(tx.tenant())
+    .bind(counts)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+async fn total(
+    tx: &mut Tx,
+    filter: &Filter,
+    types: &[&str],
+    pattern: &Option<String>,
+    now: Timestamp,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "select count(*) from customers
+          where tenant_id = $1 and deleted_at is null
+            and connection_type = any($2)
+            and ($3::text is null or username ilike $3 or name ilike $3 or phone ilike $3
+                 or account_number::text = $4)
+            and ($5::uuid is null or router_id = $5)
+            and ($6::uuid is null or package_id = $6)
+            and ($7::text is null
+                 or $7 = case when standing <> 'ACTIVE' then standing
+                              when greatest(paid_until, funded_until) <= $8 then 'EXPIRED'
+                              else 'ACTIVE' end)",
+    )
+    .bind(tx.tenant())
+    .bind(types)
+    .bind(pattern)
+    .bind(&filter.search)
+    .bind(filter.router)
+    .bind(filter.package)
+    .bind(filter.status)
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// The word in the column.
+fn word(kind: ConnectionType) -> &'static str {
+    match kind {
+        ConnectionType::Pppoe => "PPPOE",
+        ConnectionType::Hotspot => "HOTSPOT",
+        ConnectionType::Dhcp => "DHCP",
+        ConnectionType::Static => "STATIC",
+    }
+}
+
+/// Everything of one customer.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Full {
+    #[sqlx(flatten)]
+    pub row: ListRow,
+    pub account_number: i32,
+    pub site_id: SiteId,
+    pub password_sealed: Vec<u8>,
+    pub location: Option<String>,
+    pub latitude: Option<f64>,
+    pub longitude: Option<f64>,
+    pub apartment_number: Option<String>,
+    pub house_number: Option<String>,
+    pub installation_fee: Cents,
+    pub total_spent: Cents,
+    pub auto_renew: bool,
+    pub devices: Option<i32>,
+    pub static_ip: Option<String>,
+    pub macs: Vec<String>,
+    pub rate_up_mbps: Option<i32>,
+    pub rate_down_mbps: Option<i32>,
+    pub rate_until: Option<Timestamp>,
+    pub bytes_used_since: Option<Timestamp>,
+    pub version: i64,
+    pub package: Option<sqlx::types::Json<PackageBrief>>,
+    pub online_since: Option<Timestamp>,
+    pub last_ip: Option<String>,
+    pub last_mac: Option<String>,
+    pub bytes_used: i64,
+    pub month_up: i64,
+    pub month_down: i64,
+}
+
+/// What a customer's page shows of his package.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct PackageBrief {
+    pub id: PackageId,
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: PackageType,
+    /// Minor units.
+    pub price: i64,
+    pub download_mbps: i32,
+    pub upload_mbps: i32,
+    pub period_count: i32,
+    pub period_unit: PeriodUnit,
+    pub data_limit: Option<i64>,
+    pub is_active: bool,
+}
+
+impl PackageBrief {
+    /// How long one payment lasts.
+    pub fn period(&self) -> Period {
+        Period {
+            count: self.period_count,
+            unit: self.period_unit,
+        }
+    }
+}
+
+impl Full {
+    /// The content of the record.
+    pub fn draft(&self) -> Draft {
+        let row = self.row.clone();
+        Draft {
+            username: row.username,
+            name: row.name,
+            email: row.email,
+            phone: row.phone,
+            connection_type: row.connection_type,
+            standing: row.standing,
+            package: row.package_id,
+            router: row.router_id,
+            site: Some(self.site_id),
+            location: self.location.clone(),
+            latitude: self.latitude,
+            longitude: self.longitude,
+            apartment_number: self.apartment_number.clone(),
+            house_number: self.house_number.clone(),
+            installation_fee: self.installation_fee,
+            auto_renew: self.auto_renew,
+            devices: self.devices,
+        }
+    }
+}
+
+/// Everything of one customer; usage of the calendar month in the tenant's zone. `None` when this tenant
+/// has no such customer.
+pub async fn find(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> sqlx::Result<Option<Full>> {
+    sqlx::query_as(
+        "select c.*, p.name as package_name, p.price as package_price,
+                case when p.id is not null then jsonb_build_object(
+                    'id', p.id, 'name', p.name, 'type', p.type, 'price', p.price,
+                    'download_mbps', p.download_mbps, 'upload_mbps', p.upload_mbps,
+                    'period_count', p.period_count, 'period_unit', p.period_unit,
+                    'data_limit', p.data_limit, 'is_active', p.is_active) end as package,
+                r.name as router_name, s.framed_ip as online_ip, s.mac as online_mac,
+                s.id is not null as is_online, s.started_at as online_since,
+                coalesce(w.balance, 0) as balance, u.last_ip, u.last_mac,
+                case when u.since is not distinct from c.bytes_used_since
+                     then coalesce(u.bytes_up + u.bytes_down, 0) else 0 end as bytes_used,
+                m.month_up, m.month_down
+           from customers c
+           join tenants t on t.tenant_id = $1
+           left join packages p on p.tenant_id = $1 and p.id = c.package_id
+           left join routers r on r.tenant_id = $1 and r.id = c.router_id
+           left join wallets w on w.tenant_id = $1 and w.customer_id = c.id
+           left join customer_usage u on u.tenant_id = $1 and u.customer_id = c.id
+           left join lateral (
+                select id, framed_ip, mac, started_at from sessions
+                 where tenant_id = $1 and customer_id = c.id and status <> 'COMPLETED'
+                   and status = 'ACTIVE'
+                 order by started_at desc
+                 limit 1) s on true
+          cross join lateral (
+                select coalesce(sum(bytes_in), 0)::bigint as month_up,
+                       coalesce(sum(bytes_out), 0)::bigint as month_down
+                  from usage
+                 where tenant_id = $1 and customer_id = c.id
+                   and at >= date_trunc('month', $3 at time zone t.time_zone) at time zone t.time_zone)
+                m
+          where c.tenant_id = $1 and c.id = $2 and c.deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(now)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Locks a customer until the transaction ends; whether this tenant has him.
+pub async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<bool> {
+    let found: Option<i32> = sqlx::query_scalar(
+        "select 1 from customers where tenant_id = $1 and id = $2 and deleted_at is null for update",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Where a customer may belong: his router's site, the site that was asked for, the tenant's first.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Place {
+    /// The site of the router; `None` when there is no such router.
+    pub router_site: Option<SiteId>,
+    /// The site asked for; `None` when there is no such site.
+    pub asked_site: Option<SiteId>,
+    /// The first site.
+    pub first_site: Option<SiteId>,
+}
+
+/// Looks up the sites for a router and a wish.
+///
+/// The router is locked against deletion, so that whoever counts its customers counts this one.
+pub async fn place(
+    tx: &mut Tx,
+    router: Option<RouterId>,
+    asked: Option<SiteId>,
+) -> sqlx::Result<Place> {
+    let router_site: Option<SiteId> = match router {
+        None => None,
+        Some(router) => {
+            sqlx::query_scalar(
+                "select site_id from routers
+                  where tenant_id = $1 and id = $2 and deleted_at is null
+                    for key share",
+            )
+            .bind(tx.tenant())
+            .bind(router)
+            .fetch_optional(&mut **tx)
+            .await?
+        }
+    };
+    let (asked_site, first_site) = sqlx::query_as(
+        "select (select id from sites where tenant_id = $1 and id = $2 and deleted_at is null),
+                (select id from sites where tenant_id = $1 and deleted_at is null
+                  order by created_at, id limit 1)",
+    )
+    .bind(tx.tenant())
+    .bind(asked)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Place {
+        router_site,
+        asked_site,
+        first_site,
+    })
+}
+
+/// The type of a package that is sold, locked against deletion; `None` when there is no such package.
+pub async fn package_type(
+    tx: &mut Tx,
+    package: PackageId,
+) -> sqlx::Result<Option<(PackageType, bool)>> {
+    sqlx::query_as(
+        "select type, is_active from packages
+          where tenant_id = $1 and id = $2 and deleted_at is null
+            for key share",
+    )
+    .bind(tx.tenant())
+    .bind(package)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// The device a customer was last seen with: that of his newest session.
+pub async fn known_mac(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<String>> {
+    let mac: Option<Option<String>> = sqlx::query_scalar(
+        "select coalesce(
+                (select mac from sessions
+                  where tenant_id = $1 and customer_id = $2 and mac is not null
+                  order by started_at desc limit 1),
+                (select last_mac from customer_usage where tenant_id = $1 and customer_id = $2))",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(mac.flatten())
+}
+
+/// The sites where a customer has open sessions.
+pub async fn sites_online(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<SiteId>> {
+    sqlx::query_scalar(
+        "select distinct site_id from sessions
+          where tenant_id = $1 and customer_id = $2 and status <> 'COMPLETED'",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// What a site must know of a customer.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Edge {
+    pub id: CustomerId,
+    pub site_id: SiteId,
+    pub account_number: i32,
+    pub username: String,
+    pub password_sealed: Vec<u8>,
+    pub connection_type: ConnectionType,
+    pub standing: Standing,
+    pub package_id: Option<PackageId>,
+    pub router_id: Option<RouterId>,
+    pub paid_until: Timestamp,
+    pub funded_until: Option<Timestamp>,
+    pub bytes_used_since: Option<Timestamp>,
+    pub static_ip: Option<String>,
+    pub macs: Vec<String>,
+    pub devices: Option<i32>,
+    pub rate_up_mbps: Option<i32>,
+    pub rate_down_mbps: Option<i32>,
+    pub rate_until: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+/// The customers among `ids` that exist, as their home sites must know them.
+pub async fn edge(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Edge>> {
+    sqlx::query_as(
+        "select id, site_id, account_number, username, password_sealed, connection_type, standing,
+                package_id, router_id, paid_until, funded_until, bytes_used_since, static_ip, macs,
+                devices, rate_up_mbps, rate_down_mbps, rate_until, created_at
+           from customers
+          where tenant_id = $1 and id = any($2) and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(ids)
+    .fetch_all(&mut **tx)
+    .await
+}

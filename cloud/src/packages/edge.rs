@@ -1,0 +1,48 @@
+//! What sites know of packages: each site knows them all, because a customer may move or roam.
+
+use std::sync::Arc;
+
+use easyisp_shared::wire::Down;
+use easyisp_shared::wire::down::PackageV1;
+use uuid::Uuid;
+
+use super::store::{self, Stored};
+use crate::db::{Projection, Projector, Tx};
+
+/// Seconds between interim updates: the contract's five minutes; agents add the jitter.
+const INTERIM_SECS: u32 = 300;
+
+/// Projects packages to every site of their tenant.
+pub fn projector() -> Projector {
+    Arc::new(|tx, ids| Box::pin(project(tx, ids)))
+}
+
+async fn project(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Projection>> {
+    let rows = store::for_sites(tx, ids).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Projection {
+            id: row.stored.id.0,
+            site: row.site_id,
+            body: Down::Package(body(&row.stored)).encode(),
+        })
+        .collect())
+}
+
+fn body(stored: &Stored) -> PackageV1 {
+    let draft = stored.draft();
+    let minutes = draft.period.minutes();
+    PackageV1 {
+        package: stored.id,
+        rate: draft.rate(),
+        session_secs: minutes.and_then(|minutes| u64::try_from(minutes * 60).ok()),
+        data_limit: draft.data_limit.and_then(|limit| u64::try_from(limit).ok()),
+        devices: u16::try_from(draft.devices).unwrap_or(1),
+        idle_secs: stored
+            .idle_timeout_secs
+            .and_then(|secs| u32::try_from(secs).ok()),
+        interim_secs: INTERIM_SECS,
+        pool: stored.address_pool.clone(),
+        name: draft.name,
+    }
+}

@@ -1,0 +1,60 @@
+//! What customers buy: a speed, a period, a price.
+//!
+//! A package with customers can be edited (each site learns it in one row) but neither switched off nor
+//! deleted. Deleting frees the name.
+
+pub mod edge;
+mod http;
+pub mod rules;
+mod store;
+mod words;
+
+use easyisp_shared::id::PackageId;
+use easyisp_shared::time::Timestamp;
+
+use crate::api::{Access, Routes, routes};
+use crate::db::{Kind, Tx};
+use crate::permission::Permission::*;
+
+pub use rules::Draft;
+pub use words::{PackageType, Period, PeriodUnit};
+
+/// The routes of this feature.
+pub fn routes() -> Routes {
+    Routes::new()
+        .route(
+            Access::Any(&[
+                PackagesView,
+                PppoeAddUser,
+                HotspotAddUser,
+                CustomersCreate,
+                CustomersEdit,
+            ]),
+            routes!(http::list),
+        )
+        .route(
+            Access::Any(&[PackagesAddPppoe, PackagesAddHotspot]),
+            routes!(http::create),
+        )
+        .route(
+            Access::Any(&[PackagesDetailsView, PackagesView]),
+            routes!(http::get),
+        )
+        .route(Access::Any(&[PackagesEdit]), routes!(http::update))
+        .route(Access::Any(&[PackagesDelete]), routes!(http::delete))
+        .route(Access::Any(&[PackagesDetailsView]), routes!(http::stats))
+        .route(
+            Access::Any(&[PackagesDetailsView]),
+            routes!(http::router_revenue),
+        )
+}
+
+/// Makes a package and tells every site.
+///
+/// Fails with a unique violation of `package_name` when the tenant has one of that name and type.
+pub async fn create(tx: &mut Tx, draft: &Draft, now: Timestamp) -> sqlx::Result<PackageId> {
+    let package = PackageId::new(now, &tx.entropy());
+    store::insert(tx, package, draft, now).await?;
+    tx.changed(Kind::Package, package);
+    Ok(package)
+}

@@ -1,0 +1,111 @@
+//! MikroTik routers: where they are, what their secrets are, whether they are heard.
+//!
+//! A router belongs to a site and is known to that site's agents only. A changed secret leaves the one
+//! before valid for a day, so that the router itself can be changed in peace.
+
+pub mod edge;
+mod http;
+mod rules;
+mod store;
+mod words;
+
+use std::time::Duration;
+
+use easyisp_shared::id::{RouterId, SiteId};
+use easyisp_shared::time::Timestamp;
+
+use crate::api::{Access, Routes, routes};
+use crate::db::{Kind, Tx};
+use crate::permission::Permission::*;
+use crate::secrets::{SecretError, Secrets};
+
+pub use rules::{Change, Draft, draft, random_secret};
+pub use words::{Provisioning, Status};
+
+/// The routes of this feature.
+pub fn routes() -> Routes {
+    Routes::new()
+        .route(Access::Any(&[RoutersView]), routes!(http::list))
+        .route(
+            Access::Any(&[RoutersDetailsView, RoutersView]),
+            routes!(http::get),
+        )
+        .route(Access::Any(&[RoutersAdd]), routes!(http::create))
+        .route(Access::Any(&[RoutersEdit]), routes!(http::update))
+        .route(Access::Any(&[RoutersDelete]), routes!(http::delete))
+}
+
+/// Enters a router at a site and tells the site's agents.
+///
+/// Fails with a unique violation of `router_name` when the tenant has one of that name.
+pub async fn create(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    site: SiteId,
+    draft: &Draft,
+    clear: &Clear,
+    now: Timestamp,
+) -> Result<RouterId, SecretError> {
+    let router = RouterId::new(now, &tx.entropy());
+    let key = secrets.tenant(tx).await?;
+    let sealed = store::Sealed {
+        secret: key.seal(SECRET, router.0, clear.secret.as_bytes()),
+        previous: None,
+        api_password: clear
+            .api_password
+            .as_ref()
+            .map(|password| key.seal(API_PASSWORD, router.0, password.as_bytes())),
+    };
+    store::insert(tx, router, site, draft, &sealed, now).await?;
+    tx.changed(Kind::Router, router);
+    Ok(router)
+}
+
+/// A router's secrets in the clear.
+#[derive(Clone)]
+pub struct Clear {
+    /// The RADIUS secret.
+    pub secret: String,
+    /// The password of its API user.
+    pub api_password: Option<String>,
+}
+
+impl std::fmt::Debug for Clear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clear(…)")
+    }
+}
+
+/// Ends the rotation of a router's secret; the job [`ROTATION_JOB`] does it a day after the change.
+pub async fn end_rotation(tx: &mut Tx, router: RouterId) -> sqlx::Result<()> {
+    if store::forget_previous_secret(tx, router).await? {
+        tx.changed(Kind::Router, router);
+    }
+    Ok(())
+}
+
+/// Which of these routers stand at `site`: what an agent of the site may speak of.
+pub async fn at_site(
+    tx: &mut Tx,
+    site: SiteId,
+    routers: &[RouterId],
+) -> sqlx::Result<Vec<RouterId>> {
+    store::at_site(tx, site, routers).await
+}
+
+/// Notes that routers were heard at `at`.
+pub async fn heard(tx: &mut Tx, routers: &[RouterId], at: Timestamp) -> sqlx::Result<()> {
+    store::heard(tx, routers, at, at.minus(Duration::from_secs(60))).await
+}
+
+/// The kind of the job that ends a rotation.
+pub const ROTATION_JOB: &str = "routers.end-rotation";
+/// How long the secret before stays valid.
+const ROTATION: Duration = Duration::from_secs(86_400);
+/// A router that was not heard for so long is offline: three interim updates.
+const SILENCE: Duration = Duration::from_secs(900);
+
+/// Under which names a router's secrets are sealed.
+const SECRET: &str = "routers.secret";
+const PREVIOUS_SECRET: &str = "routers.previous_secret";
+const API_PASSWORD: &str = "routers.api_password";

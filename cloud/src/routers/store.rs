@@ -1,0 +1,387 @@
+//! SQL on routers.
+
+use easyisp_shared::id::{RouterId, SiteId};
+use easyisp_shared::time::Timestamp;
+use uuid::Uuid;
+
+use super::rules::Draft;
+use super::words::{Provisioning, Status};
+use crate::db::Tx;
+
+/// A router as it is stored.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Stored {
+    /// Its id.
+    pub id: RouterId,
+    /// The site it stands at.
+    pub site_id: SiteId,
+    /// Its name.
+    pub name: String,
+    ip_address: String,
+    source_network: String,
+    /// The RADIUS secret, sealed for `routers.secret`.
+    pub secret_sealed: Vec<u8>,
+    /// The one before, sealed for `routers.previous_secret`; taken while a rotation is under way.
+    pub previous_secret_sealed: Option<Vec<u8>>,
+    /// Whether unsigned requests are taken.
+    pub message_authenticator: String,
+    coa_port: i32,
+    api_username: Option<String>,
+    /// The API password, sealed for `routers.api_password`.
+    pub api_password_sealed: Option<Vec<u8>>,
+    api_port: i32,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    location: Option<String>,
+    /// How far its set-up is.
+    pub provisioning_status: Provisioning,
+    /// What it said of itself.
+    pub board_name: Option<String>,
+    /// What it said of itself.
+    pub model: Option<String>,
+    /// What it said of itself.
+    pub serial_number: Option<String>,
+    /// What it said of itself.
+    pub routeros_version: Option<String>,
+    /// Percent.
+    pub cpu_load: Option<i32>,
+    /// Megabytes.
+    pub memory_usage_mb: Option<i32>,
+    /// Megabytes.
+    pub memory_total_mb: Option<i32>,
+    /// What it said of itself.
+    pub uptime: Option<String>,
+    /// When anything of it was last heard.
+    pub last_seen_at: Option<Timestamp>,
+    /// When it was entered.
+    pub created_at: Timestamp,
+    /// When its record last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Stored {
+    /// The content.
+    pub fn draft(&self) -> Draft {
+        Draft {
+            name: self.name.clone(),
+            ip_address: self
+                .ip_address
+                .parse()
+                .expect("stored addresses were parsed"),
+            source_network: self
+                .source_network
+                .parse()
+                .expect("stored networks were parsed"),
+            coa_port: self.coa_port,
+            api_username: self.api_username.clone(),
+            api_port: self.api_port,
+            latitude: self.latitude,
+            longitude: self.longitude,
+            location: self.location.clone(),
+        }
+    }
+}
+
+/// A router with what a list shows beside it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Row {
+    /// The router.
+    #[sqlx(flatten)]
+    pub stored: Stored,
+    /// Whether it was heard of lately.
+    pub present_status: Status,
+    /// Open sessions of homes.
+    pub pppoe: i64,
+    /// Open hotspot sessions.
+    pub hotspot: i64,
+    /// Customers who belong to it.
+    pub customers: i64,
+}
+
+/// Which routers a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Part of name, address or place.
+    pub search: Option<String>,
+    /// A status; OFFLINE means everything that is not ONLINE.
+    pub status: Option<Status>,
+}
+
+/// One page of routers by name, and how many there are in all.
+///
+/// `heard` is the moment since when a router must have been heard to count as online.
+pub async fn list(
+    tx: &mut Tx,
+    filter: &Filter,
+    heard: Timestamp,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<(Vec<Row>, i64)> {
+    let (status, anything_but) = match filter.status {
+        Some(Status::Offline) => (None, Some(Status::Online)),
+        status => (status, None),
+    };
+    let pattern = filter.search.as_deref().map(crate::db::like);
+    let rows: Vec<Row> = sqlx::query_as(
+        "with wanted as (
+             select r.*, case when r.status = 'ONLINE' and r.last_seen_at < $2 then 'OFFLINE'
+                              else r.status end as present_status
+               from routers r
+              where r.tenant_id = $1 and r.deleted_at is null
+                and ($3::text is null or r.name ilike $3 or r.ip_address ilike $3
+                     or r.location ilike $3 or r.board_name ilike $3))
+         select w.*, s.pppoe, s.hotspot, c.customers
+           from wanted w
+          cross join lateral (
+                select count(*) filter (where connection_type is distinct from 'HOTSPOT') as pppoe,
+                       count(*) filter (where connection_type = 'HOTSPOT') as hotspot
+                  from sessions s
+                 where s.tenant_id = $1 and s.router_id = w.id and s.status <> 'COMPLETED') s
+          cross join lateral (
+                select count(*) as customers from customers c
+                 where c.tenant_id = $1 and c.router_id = w.id and c.deleted_at is null) c
+          where ($4::text is null or w.present_status = $4)
+            and ($5::text is null or w.present_status <> $5)
+          order by lower(w.name), w.id
+          limit $6 offset $7",
+    )
+    .bind(tx.tenant())
+    .bind(heard)
+    .bind(&pattern)
+    .bind(status)
+    .bind(anything_but)
+    .bind(limit)
+    .bind(offset)
+    .fetch_all(&mut **tx)
+    .await?;
+    let total = sqlx::query_scalar(
+        "select count(*)
+           from (select case when r.status = 'ONLINE' and r.last_seen_at < $2 then 'OFFLINE'
+                             else r.status end as present_status
+                   from routers r
+                  where r.tenant_id = $1 and r.deleted_at is null
+                    and ($3::text is null or r.name ilike $3 or r.ip_address ilike $3
+                         or r.location ilike $3 or r.board_name ilike $3)) w
+          where ($4::text is null or w.present_status = $4)
+            and ($5::text is null or w.present_status <> $5)",
+    )
+    .bind(tx.tenant())
+    .bind(heard)
+    .bind(&pattern)
+    .bind(status)
+    .bind(anything_but)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok((rows, total))
+}
+
+/// One router; `None` when this tenant has no such router.
+pub async fn find(tx: &mut Tx, router: RouterId, heard: Timestamp) -> sqlx::Result<Option<Row>> {
+    sqlx::query_as(
+        "select r.*, case when r.status = 'ONLINE' and r.last_seen_at < $3 then 'OFFLINE'
+                          else r.status end as present_status,
+                s.pppoe, s.hotspot, c.customers
+           from routers r
+          cross join lateral (
+                select count(*) filter (where connection_type is distinct from 'HOTSPOT') as pppoe,
+                       count(*) filter (where connection_type = 'HOTSPOT') as hotspot
+                  from sessions s
+                 where s.tenant_id = $1 and s.router_id = r.id and s.status <> 'COMPLETED') s
+          cross join lateral (
+                select count(*) as customers from customers c
+                 where c.tenant_id = $1 and c.router_id = r.id and c.deleted_at is null) c
+          where r.tenant_id = $1 and r.id = $2 and r.deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(heard)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Locks a router until the transaction ends; whether this tenant has it.
+///
+/// A customer being given this router waits, so a count made under it stays true.
+pub async fn lock(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
+    let found: Option<i32> = sqlx::query_scalar(
+        "select 1 from routers where tenant_id = $1 and id = $2 and deleted_at is null for update",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// The site that was asked for, else the tenant's first; `None` when there is no such site.
+pub async fn site(tx: &mut Tx, asked: Option<SiteId>) -> sqlx::Result<Option<SiteId>> {
+    sqlx::query_scalar(
+        "select id from sites
+          where tenant_id = $1 and deleted_at is null and ($2::uuid is null or id = $2)
+          order by created_at, id
+          limit 1",
+    )
+    .bind(tx.tenant())
+    .bind(asked)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// The sealed secrets of a router.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// For `routers.secret`.
+    pub secret: Vec<u8>,
+    /// For `routers.previous_secret`.
+    pub previous: Option<Vec<u8>>,
+    /// For `routers.api_password`.
+    pub api_password: Option<Vec<u8>>,
+}
+
+/// Writes a new router, not heard of yet.
+pub async fn insert(
+    tx: &mut Tx,
+    router: RouterId,
+    site: SiteId,
+    draft: &Draft,
+    sealed: &Sealed,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into routers (tenant_id, id, site_id, name, ip_address, source_network,
+                secret_sealed, coa_port, api_username, api_password_sealed, api_port, latitude,
+                longitude, location, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(site)
+    .bind(&draft.name)
+    .bind(draft.ip_address.to_string())
+    .bind(draft.source_network.to_string())
+    .bind(&sealed.secret)
+    .bind(draft.coa_port)
+    .bind(&draft.api_username)
+    .bind(&sealed.api_password)
+    .bind(draft.api_port)
+    .bind(draft.latitude)
+    .bind(draft.longitude)
+    .bind(&draft.location)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes the new content of a router.
+pub async fn update(
+    tx: &mut Tx,
+    router: RouterId,
+    site: SiteId,
+    draft: &Draft,
+    sealed: &Sealed,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update routers
+            set site_id = $3, name = $4, ip_address = $5, source_network = $6, secret_sealed = $7,
+                previous_secret_sealed = $8, coa_port = $9, api_username = $10,
+                api_password_sealed = $11, api_port = $12, latitude = $13, longitude = $14,
+                location = $15, updated_at = $16
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(site)
+    .bind(&draft.name)
+    .bind(draft.ip_address.to_string())
+    .bind(draft.source_network.to_string())
+    .bind(&sealed.secret)
+    .bind(&sealed.previous)
+    .bind(draft.coa_port)
+    .bind(&draft.api_username)
+    .bind(&sealed.api_password)
+    .bind(draft.api_port)
+    .bind(draft.latitude)
+    .bind(draft.longitude)
+    .bind(&draft.location)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Ends a rotation: the secret before is taken no longer. Whether there was one.
+pub async fn forget_previous_secret(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "update routers set previous_secret_sealed = null
+          where tenant_id = $1 and id = $2 and previous_secret_sealed is not null",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Marks a router deleted; its name is free again and no package is sold at it.
+pub async fn delete(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "with unsold as (delete from package_routers where tenant_id = $1 and router_id = $2)
+         update routers set deleted_at = $3, updated_at = $3 where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The routers among `ids` that exist.
+pub async fn present(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as(
+        "select * from routers where tenant_id = $1 and id = any($2) and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(ids)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Which of these routers stand at `site`.
+pub async fn at_site(
+    tx: &mut Tx,
+    site: SiteId,
+    routers: &[RouterId],
+) -> sqlx::Result<Vec<RouterId>> {
+    sqlx::query_scalar(
+        "select id from routers where tenant_id = $1 and site_id = $2 and id = any($3)",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(routers)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Notes that routers were heard at `at`, at most once in `every` so that a busy router's row rests.
+pub async fn heard(
+    tx: &mut Tx,
+    routers: &[RouterId],
+    at: Timestamp,
+    unless_since: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update routers set last_seen_at = greatest(last_seen_at, $3), status = 'ONLINE'
+          where tenant_id = $1 and id = any($2)
+            and (status <> 'ONLINE' or last_seen_at is null or last_seen_at < $4)",
+    )
+    .bind(tx.tenant())
+    .bind(routers)
+    .bind(at)
+    .bind(unless_since)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
