@@ -1,15 +1,17 @@
 //! What a person types, and what he reads back.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use easyisp_agent::config::{Config, LogFormat, variables};
+use easyisp_agent::site::description::Description;
 use easyisp_agent::status::Report;
 use easyisp_agent::{Agent, AgentOptions, Source, VERSION, doctor, sync};
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,7 +40,12 @@ enum Deed {
     /// the token. The token works once, for an hour.
     Enroll(Enroll),
     /// Serve until stopped (Ctrl-C or SIGTERM).
-    Run,
+    Run {
+        /// Serve the site described in this JSON file instead of the one this box is enrolled for: for
+        /// a first look, without a cloud.
+        #[arg(long, value_name = "FILE")]
+        site: Option<PathBuf>,
+    },
     /// Tell how the agent running on this box is.
     Status {
         /// As JSON, for programs.
@@ -79,9 +86,13 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
         .build()?;
     match command.deed {
         Deed::Enroll(asked) => runtime.block_on(enroll(&config, &asked)),
-        Deed::Run => {
+        Deed::Run { site } => {
+            let source = match site {
+                None => Source::Enrolled,
+                Some(file) => described(&file)?,
+            };
             log_to_stderr(&config)?;
-            runtime.block_on(serve(config))
+            runtime.block_on(serve(config, source))
         }
         Deed::Status { json } => runtime.block_on(status(&config, json)),
         Deed::Doctor => runtime.block_on(diagnose(&config)),
@@ -104,12 +115,25 @@ async fn enroll(config: &Config, asked: &Enroll) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+/// A site written by hand. Its secrets are in the clear in that file, so the key that seals them for
+/// this run need not be kept.
+fn described(file: &Path) -> anyhow::Result<Source> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let description: Description =
+        serde_json::from_str(&text).with_context(|| format!("{}", file.display()))?;
+    let entropy = Entropy::system();
+    let key = SealKey::generate(&entropy);
+    let rows = description.rows(&key, &entropy, 1);
+    Ok(Source::Described { rows, key })
+}
+
+async fn serve(config: Config, source: Source) -> anyhow::Result<ExitCode> {
     let agent = Agent::start(AgentOptions {
         config,
         clock: Clock::system(),
         entropy: Entropy::system(),
-        source: Source::Enrolled,
+        source,
     })
     .await?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -167,6 +191,7 @@ fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("[log] filter {:?}", config.log.filter))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Text => lines.init(),

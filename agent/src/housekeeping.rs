@@ -18,7 +18,9 @@ pub(crate) async fn run(overview: Arc<Overview>, radius: Arc<Radius>, cancel: Ca
     loop {
         radius.sweep();
         overview.submit(mark(&overview));
-        overview.submit(prune(&overview));
+        for _ in 0..PRUNES {
+            overview.submit(prune(&overview));
+        }
         let (told, at) = (overview.clone(), overview.clock.now());
         let heartbeat = tokio::task::spawn_blocking(move || heartbeat(&told)).await;
         if let Ok(heartbeat) = heartbeat {
@@ -80,6 +82,8 @@ fn heartbeat(overview: &Overview) -> Up {
     })
 }
 
+/// A minute of the busiest site (500 records each time).
+const PRUNES: u32 = 20;
 /// Where the latest instant known to have passed is kept.
 pub(crate) const CLOCK_MARK: &str = "clock";
 /// A cloud restored from a backup may ask again for a month (D3).

@@ -1,5 +1,7 @@
 //! Commands of the cloud: wanted states, carried out at least once, harmless to repeat.
 
+use std::time::Duration;
+
 use easyisp_shared::id::CommandId;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::down::{CommandV1, Order, Whom};
@@ -37,7 +39,8 @@ impl Enforcer {
     }
 
     async fn outcome(&self, command: &CommandV1) -> CommandOutcome {
-        let meant = |online: &Online| online.session.started_at <= command.issued;
+        let until = command.issued.plus(CLOCKS);
+        let meant = |online: &Online| online.session.started_at <= until;
         let effects = match &command.order {
             Order::Disconnect(whom) => {
                 let sessions = self.open_to(whom).into_iter().filter(meant);
@@ -89,6 +92,9 @@ fn summary(effects: &[Effect]) -> CommandOutcome {
         },
     }
 }
+
+/// A start is known to some seconds only: routers round, and our clock may be beside the cloud's.
+const CLOCKS: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::id::CustomerId;
+use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::time::Timestamp;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -52,8 +52,11 @@ pub struct Enforcer {
     tasks: TaskTracker,
 }
 
+/// What is being done at the moment.
 #[derive(Default)]
 struct UnderWay {
+    /// Exchanges at once with each router: one that does not answer holds up nobody else.
+    routers: HashMap<RouterId, Arc<Semaphore>>,
     sessions: HashSet<SessionKey>,
     /// How often a session was asked to end and did not.
     attempts: HashMap<SessionKey, u32>,
@@ -248,13 +251,13 @@ impl Enforcer {
             }
             (Some(Outcome::Nak(Some(ErrorCause::SessionNotFound))), _) => self.gone(session),
             // The end alone is left to our own timer: the router cuts him, he dials and is let in.
-            (Some(Outcome::Nak(_)) | None, None) => {
+            (Some(Outcome::Nak(_) | Outcome::NoAnswer) | None, None) => {
                 self.granted(online, wanted);
                 self.parts.timers.arm(key, wanted.until);
                 Effect::Failed("The router does not change the end of a running session.")
             }
             (Some(Outcome::Nak(_)), Some(_)) => self.cut(session, Why::ChangeRefused).await,
-            (Some(Outcome::NoAnswer), _) | (None, Some(_)) => {
+            (Some(Outcome::NoAnswer) | None, Some(_)) => {
                 self.parts
                     .timers
                     .arm(key, Some(now.plus(self.patience(key))));
@@ -290,6 +293,8 @@ impl Enforcer {
     async fn ask(&self, session: &Session, order: Order<'_>) -> Option<Outcome> {
         let router = self.parts.site.router(session.key.router)?;
         let secret = router.secrets.first()?.clone();
+        let turn = self.turn(router.id);
+        let _turn = turn.acquire().await.ok()?;
         let _permit = self.permits.acquire().await.ok()?;
         let target = Target {
             user_name: Some(&session.username),
@@ -306,6 +311,14 @@ impl Enforcer {
         asked
             .inspect_err(|cause| warn!(router.id = %router.id, %cause, "Cannot ask a router"))
             .ok()
+    }
+
+    fn turn(&self, router: RouterId) -> Arc<Semaphore> {
+        let mut under_way = self.lock();
+        let turns = under_way.routers.entry(router);
+        turns
+            .or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_EACH)))
+            .clone()
     }
 
     fn granted(&self, online: &Online, wanted: Wanted) {
@@ -408,7 +421,8 @@ impl Enforcer {
 }
 
 /// Sockets open at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
+const AT_ONCE_EACH: usize = 16;
 const LOOKED_AT_ONCE: usize = 256;
 const MOST_ATTEMPTS: usize = 4096;
 const FIRST_PATIENCE: Duration = Duration::from_secs(15);

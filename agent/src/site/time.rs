@@ -127,16 +127,15 @@ impl TimeKeeper {
         now
     }
 
-    /// The cloud's time, from the authenticated link: the last word.
+    /// The cloud's time, from the authenticated link: the last word, also when it is the earlier one.
     pub fn on_cloud_time(&mut self, cloud: Timestamp, wall: Timestamp, monotonic: Duration) {
         self.offset_millis = Some(wall.millis().saturating_sub(cloud.millis()));
         let apart = wall.since(cloud).max(cloud.since(wall));
-        self.trust = if apart <= FOLLOWED {
-            Trust::Wall
+        (self.trust, self.good) = if apart <= AGREES {
+            (Trust::Wall, wall)
         } else {
-            Trust::Cloud
+            (Trust::Cloud, cloud)
         };
-        self.good = if apart <= FOLLOWED { wall } else { cloud };
         self.counted = monotonic;
     }
 
@@ -153,7 +152,8 @@ impl TimeKeeper {
 const BUILT: Timestamp = Timestamp::from_secs(1_767_225_600);
 /// A step an NTP daemon may make, and a person may not notice.
 const FOLLOWED: Duration = Duration::from_secs(300);
-const AGREES: Duration = Duration::from_secs(5);
+/// Half a bad round trip; a paid end is kept to the second beside it.
+const AGREES: Duration = Duration::from_secs(2);
 /// A box that claims to have been off for longer has more likely lost its clock.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(180 * 86_400);
 
