@@ -27,6 +27,7 @@ pub mod routers;
 pub mod customers;
 
 pub mod sync;
+pub mod jobs;
 
 mod app;
 

@@ -1,0 +1,88 @@
+//! The loop: claim, hand out, wait for the next.
+
+use std::time::Duration;
+
+use easyisp_shared::time::{Clock, Timestamp};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::db::Database;
+
+use super::rules::{AT_ONCE, rest};
+use super::{Job, Jobs, Outcome, store};
+
+/// How long work that another node put in may lie unnoticed.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(jobs: Jobs, db: Database, clock: Clock, stop: CancellationToken) {
+    let owner = Uuid::from_bytes(db.entropy().bytes());
+    let kinds: Vec<&'static str> = jobs.handlers.keys().copied().collect();
+    let mut under_way = JoinSet::new();
+    while !stop.is_cancelled() {
+        while under_way.try_join_next().is_some() {}
+        let room = AT_ONCE - under_way.len();
+        let claimed = match store::claim(&db, &kinds, owner, room, clock.now()).await {
+            Ok(claimed) => claimed,
+            Err(cause) => {
+                tracing::warn!(%cause, "Cannot look for due work; trying again");
+                Vec::new()
+            }
+        };
+        let was_idle = claimed.is_empty();
+        for job in claimed {
+            under_way.spawn(work(jobs.clone(), db.clone(), clock.clone(), job));
+        }
+        if was_idle || under_way.len() == AT_ONCE {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = until_due(&db, &kinds, &clock), if under_way.len() < AT_ONCE => {}
+                () = tokio::time::sleep(LOOK) => {}
+                Some(_) = under_way.join_next() => {}
+            }
+        }
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+/// Waits until something that is known now becomes due.
+async fn until_due(db: &Database, kinds: &[&'static str], clock: &Clock) {
+    match store::next_due(db, kinds).await {
+        Ok(Some(due)) => clock.sleep_until(due).await,
+        Ok(None) | Err(_) => std::future::pending().await, // the next look comes in a second
+    }
+}
+
+async fn work(jobs: Jobs, db: Database, clock: Clock, job: Job) {
+    let Some(handler) = jobs.handlers.get(job.kind) else {
+        return; // only registered kinds are claimed
+    };
+    // A panic is a failed attempt like any other; the job must not vanish with its lease.
+    let outcome = match tokio::spawn(handler(job, clock.now())).await {
+        Ok(outcome) => outcome,
+        Err(panic) => Err(panic.into()),
+    };
+    if let Err(cause) = conclude(&db, &job, outcome, clock.now()).await {
+        tracing::warn!(%cause, kind = job.kind, "Cannot conclude a job; it runs again when its lease ends");
+    }
+}
+
+async fn conclude(
+    db: &Database,
+    job: &Job,
+    outcome: anyhow::Result<Outcome>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    match outcome {
+        Ok(Outcome::Done) => store::finish(db, job).await,
+        Ok(Outcome::Again(due)) => store::put_back(db, job, due, None).await,
+        Err(error) => {
+            let rest = rest(job.attempts + 1);
+            tracing::warn!(
+                kind = job.kind, subject = %job.subject, tenant.id = %job.tenant, attempts = job.attempts + 1,
+                "A job failed and rests for {rest:?}: {error:#}"
+            );
+            store::put_back(db, job, now.plus(rest), Some(&format!("{error:#}"))).await
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The queue's rows.
+
+use easyisp_shared::id::TenantId;
+use easyisp_shared::time::Timestamp;
+use uuid::Uuid;
+
+use crate::db::{Database, Tx};
+
+use super::Job;
+use super::rules::LEASE;
+
+/// Claims up to `most` due jobs of these kinds, the longest due first. Rows that another node is claiming
+/// are passed over, not waited for.
+pub(super) async fn claim(
+    db: &Database,
+    kinds: &[&'static str],
+    owner: Uuid,
+    most: usize,
+    now: Timestamp,
+) -> sqlx::Result<Vec<Job>> {
+    let mut tx = db.directory().await?;
+    let rows: Vec<(TenantId, String, Uuid, i64, i32)> = sqlx::query_as(
+        "with due as (
+             select tenant_id, kind, subject
+               from directory.jobs
+              where due_at <= $1 and (lease_until is null or lease_until <= $1) and kind = any($2)
+              order by due_at
+              limit $3
+                for update skip locked)
+         update directory.jobs j
+            set lease_owner = $4, lease_until = $5, fence = fence + 1
+           from due d
+          where j.tenant_id = d.tenant_id and j.kind = d.kind and j.subject = d.subject
+         returning j.tenant_id, j.kind, j.subject, j.fence, j.attempts",
+    )
+    .bind(now)
+    .bind(kinds)
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .bind(owner)
+    .bind(now.plus(LEASE))
+    .fetch_all(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    let known = |name: &str| kinds.iter().find(|kind| **kind == name).copied();
+    Ok(rows
+        .into_iter()
+        .filter_map(|(tenant, kind, subject, fence, attempts)| {
+            let attempts = u32::try_from(attempts).unwrap_or(0);
+            Some(Job {
+                tenant,
+                subject,
+                attempts,
+                kind: known(&kind)?,
+                fence,
+            })
+        })
+        .collect())
+}
+
+/// When the next job of these kinds is due, or its lease ends; `None` when the queue is empty.
+pub(super) async fn next_due(
+    db: &Database,
+    kinds: &[&'static str],
+) -> sqlx::Result<Option<Timestamp>> {
+    let mut tx = db.directory().await?;
+    sqlx::query_scalar(
+        "select min(greatest(due_at, coalesce(lease_until, due_at))) from directory.jobs where kind = any($1)",
+    )
+    .bind(kinds)
+    .fetch_one(&mut *tx)
+    .await
+}
+
+/// Takes a finished job out, unless it was made due again meanwhile.
+pub(super) async fn finish(db: &Database, job: &Job) -> sqlx::Result<()> {
+    let mut tx = db.directory().await?;
+    sqlx::query(
+        "delete from directory.jobs where tenant_id = $1 and kind = $2 and subject = $3 and fence = $4",
+    )
+    .bind(job.tenant)
+    .bind(job.kind)
+    .bind(job.subject)
+    .bind(job.fence)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
+
+/// Puts a job back for later, unless it was made due again meanwhile; with an error, as one more attempt.
+pub(super) async fn put_back(
+    db: &Database,
+    job: &Job,
+    due_at: Timestamp,
+    error: Option<&str>,
+) -> sqlx::Result<()> {
+    let mut tx = db.directory().await?;
+    sqlx::query(
+        "update directory.jobs
+            set due_at = $5, lease_owner = null, lease_until = null, last_error = $6,
+                attempts = case when $6::text is null then 0 else attempts + 1 end
+          where tenant_id = $1 and kind = $2 and subject = $3 and fence = $4",
+    )
+    .bind(job.tenant)
+    .bind(job.kind)
+    .bind(job.subject)
+    .bind(job.fence)
+    .bind(due_at)
+    .bind(error)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
+
+/// Whether the job's claim still stands; locks its row.
+pub(super) async fn is_held(tx: &mut Tx, job: &Job) -> sqlx::Result<bool> {
+    let row: Option<bool> = sqlx::query_scalar(
+        "select true from directory.jobs
+          where tenant_id = $1 and kind = $2 and subject = $3 and fence = $4
+            for update",
+    )
+    .bind(job.tenant)
+    .bind(job.kind)
+    .bind(job.subject)
+    .bind(job.fence)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.is_some())
+}

@@ -1,0 +1,184 @@
+//! Work that is due, on a real database: once, again after a failure, and never by two at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use easyisp_cloud::db::{Database, Projectors};
+use easyisp_cloud::due;
+use easyisp_cloud::jobs::{Job, Jobs, Outcome};
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::TenantId;
+use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_tests::database::{FreshDatabase, fresh_database};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const KIND: &str = "test.work";
+const SUBJECT: Uuid = Uuid::from_u128(5);
+
+#[tokio::test]
+async fn work_runs_when_it_is_due_and_not_before() -> Result<()> {
+    let world = World::start().await?;
+    world.put_in(Duration::from_secs(3600)).await?;
+    let (done, mut seen) = mpsc::channel(10);
+    let running = world.run(move |_, now| {
+        let done = done.clone();
+        async move {
+            done.send(now).await?;
+            Ok(Outcome::Done)
+        }
+    });
+
+    world.clock.advance(Duration::from_secs(3599));
+    assert!(seen.try_recv().is_err());
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(seen.recv().await, Some(world.clock.now()));
+    running.stop().await?;
+    assert_eq!(world.waiting().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn failed_work_rests_and_runs_again() -> Result<()> {
+    let world = World::start().await?;
+    world.put_in(Duration::ZERO).await?;
+    let (done, mut seen) = mpsc::channel(10);
+    let running = world.run(move |job: Job, _| {
+        let done = done.clone();
+        async move {
+            done.send(job.attempts).await?;
+            match job.attempts {
+                0 => bail!("the provider is down"),
+                1 => panic!("a bug"),
+                _ => Ok(Outcome::Done),
+            }
+        }
+    });
+
+    assert_eq!(seen.recv().await, Some(0));
+    for attempt in 1..=2 {
+        // The rest begins when the failure is written; until then there is nothing to wait for.
+        while world.attempts().await? != attempt {
+            tokio::task::yield_now().await;
+        }
+        world.clock.advance(Duration::from_secs(2));
+        assert_eq!(seen.recv().await, Some(u32::try_from(attempt)?));
+    }
+    running.stop().await
+}
+
+/// L4: a holder that sleeps past its lease cannot commit what the next holder does again.
+#[tokio::test]
+async fn a_lost_lease_is_noticed_at_commit() -> Result<()> {
+    let world = World::start().await?;
+    world.put_in(Duration::ZERO).await?;
+    let (started, mut first_started) = mpsc::channel::<oneshot::Sender<()>>(2);
+    let (result, mut results) = mpsc::channel(2);
+    let db = world.db.clone();
+    let calls = Arc::new(AtomicU32::new(0));
+    let running = world.run(move |job: Job, _| {
+        let (db, started, result) = (db.clone(), started.clone(), result.clone());
+        let call = calls.fetch_add(1, Ordering::Relaxed);
+        async move {
+            if call == 0 {
+                let (go_on, waits) = oneshot::channel();
+                started.send(go_on).await?;
+                waits.await?;
+            }
+            let mut tx = db.begin(job.tenant).await?;
+            let held = job.hold(&mut tx).await.is_ok();
+            tx.commit().await?;
+            result.send((call, held)).await?;
+            Ok(Outcome::Done)
+        }
+    });
+
+    let slow = first_started.recv().await.expect("the first holder starts");
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(
+        results.recv().await,
+        Some((1, true)),
+        "the second holder commits"
+    );
+    slow.send(()).expect("the first holder still waits");
+    assert_eq!(
+        results.recv().await,
+        Some((0, false)),
+        "the first holder is told"
+    );
+    running.stop().await
+}
+
+struct World {
+    db: Database,
+    clock: Clock,
+    tenant: TenantId,
+    _fresh: FreshDatabase,
+}
+
+struct Running {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        Ok(self.task.await?)
+    }
+}
+
+impl World {
+    async fn start() -> Result<World> {
+        let fresh = fresh_database().await?;
+        let db =
+            Database::connect(fresh.app(), 10, Entropy::seeded(1), Projectors::default()).await?;
+        let tenant = TenantId(Uuid::from_u128(1));
+        let mut tx = db.directory().await?;
+        sqlx::query("insert into directory.tenants (tenant_id, created_at) values ($1, $2)")
+            .bind(tenant)
+            .bind(Timestamp::default())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        let clock = Clock::test(Timestamp::from_secs(1_800_000_000));
+        Ok(World {
+            db,
+            clock,
+            tenant,
+            _fresh: fresh,
+        })
+    }
+
+    async fn put_in(&self, after: Duration) -> Result<()> {
+        let mut tx = self.db.begin(self.tenant).await?;
+        due::at(&mut tx, KIND, SUBJECT, self.clock.now().plus(after)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    fn run<F, Fut>(&self, handler: F) -> Running
+    where
+        F: Fn(Job, Timestamp) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Outcome>> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let jobs = Jobs::default().with(KIND, handler);
+        let task = tokio::spawn(jobs.run(self.db.clone(), self.clock.clone(), stop.clone()));
+        Running { stop, task }
+    }
+
+    async fn waiting(&self) -> Result<i64> {
+        let mut tx = self.db.directory().await?;
+        let count = sqlx::query_scalar("select count(*) from directory.jobs");
+        Ok(count.fetch_one(&mut *tx).await?)
+    }
+
+    async fn attempts(&self) -> Result<i32> {
+        let mut tx = self.db.directory().await?;
+        let attempts = sqlx::query_scalar("select attempts from directory.jobs");
+        Ok(attempts.fetch_one(&mut *tx).await?)
+    }
+}
