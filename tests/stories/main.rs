@@ -4,4 +4,5 @@
 mod feed;
 mod jobs;
 mod ledger;
+mod link;
 mod money;

@@ -80,14 +80,14 @@ impl Agents {
         }
     }
 
-    /// Adds a connection; an older one of the same agent is cut.
+    /// Adds a connection for as long as the answer is held; an older one of the same agent is cut.
     pub(super) fn arrive(
         &self,
         agent: Agent,
         since: Timestamp,
         carrier: Arc<dyn Carrier>,
         cut: CancellationToken,
-    ) -> Arc<Presence> {
+    ) -> Stay {
         let presence = Arc::new(Presence {
             agent,
             since,
@@ -100,18 +100,9 @@ impl Agents {
         if let Some(older) = self.lock().insert(agent.id, presence.clone()) {
             older.cut.cancel();
         }
-        presence
-    }
-
-    /// Removes a connection, unless a newer one took its place.
-    pub(super) fn leave(&self, presence: &Arc<Presence>) {
-        let mut connected = self.lock();
-        let id = presence.agent.id;
-        if connected
-            .get(&id)
-            .is_some_and(|now| Arc::ptr_eq(now, presence))
-        {
-            connected.remove(&id);
+        Stay {
+            agents: self.clone(),
+            presence,
         }
     }
 
@@ -176,6 +167,32 @@ impl Presence {
             Some(Message::Answer(answer)) => Ok(answer),
             Some(_) => Err(PipeError::Unexpected),
             None => Err(PipeError::Ended),
+        }
+    }
+}
+
+/// A connection's place among the connected; it ends when this is dropped.
+pub(super) struct Stay {
+    agents: Agents,
+    presence: Arc<Presence>,
+}
+
+impl Stay {
+    pub(super) fn presence(&self) -> &Arc<Presence> {
+        &self.presence
+    }
+}
+
+impl Drop for Stay {
+    /// A newer connection of the same agent keeps the place.
+    fn drop(&mut self) {
+        let mut connected = self.agents.lock();
+        let id = self.presence.agent.id;
+        if connected
+            .get(&id)
+            .is_some_and(|now| Arc::ptr_eq(now, &self.presence))
+        {
+            connected.remove(&id);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The agents' door: lets callers in, a bounded number at a time, and sees them off.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -113,6 +113,15 @@ impl Door {
         self.tasks.wait().await;
         self.endpoint.close(0u32.into(), b"");
         let _told = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
+        // The endpoint's own task lets go of the socket some time after its last handle.
+        let address = self.endpoint.local_addr();
+        drop(self.endpoint);
+        for _ in 0..100 {
+            if address.as_ref().is_ok_and(|address| UdpSocket::bind(address).is_ok()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn serve(shared: Arc<Shared>, carrier: Arc<dyn Carrier>, caller
             Some(_ended) = pipes.join_next() => {}
         }
     }
-    // What is being stored is stored: only then does the agent hear that the link is gone.
+    // A batch that is being stored is undone: it was not acknowledged and comes again.
     pipes.shutdown().await;
     carrier.close();
 }
@@ -95,10 +95,11 @@ impl Session {
         let restored = hello.epoch != welcome.epoch;
         let window = Arc::new(Window::new(restored));
         let since = self.shared.clock.now();
-        let presence =
-            self.shared
-                .agents
-                .arrive(agent, since, self.carrier.clone(), self.cut.clone());
+        let stay = self
+            .shared
+            .agents
+            .arrive(agent, since, self.carrier.clone(), self.cut.clone());
+        let presence = stay.presence();
         info!(agent.id = %agent.id, site.id = %agent.site, "Agent {} is connected", agent.id);
         pipe.sink
             .send(&Message::Welcome(Welcome::V1(welcome)))
@@ -114,9 +115,8 @@ impl Session {
         );
         let ended = tokio::select! {
             ended = sending => ended,
-            ended = self.hear(source, &presence, &window) => ended,
+            ended = self.hear(source, presence, &window) => ended,
         };
-        self.shared.agents.leave(&presence);
         info!(agent.id = %agent.id, reason = %ended, "Agent {} is gone: {ended}", agent.id);
         Ok(())
     }

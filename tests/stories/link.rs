@@ -1,0 +1,9 @@
+//! Cloud and agent over a real QUIC link and a real database: joining, state down, reports up, questions.
+
+mod boxes;
+mod joining;
+mod questions;
+mod state;
+mod trust;
+mod uplink;
+mod world;

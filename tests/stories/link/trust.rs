@@ -1,0 +1,177 @@
+//! Who believes whom, and for how long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use easyisp_agent::sync::{Credentials, Identity, Trust, dial};
+use easyisp_cloud::sites::pki::Authority;
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::ALPN_LINK;
+
+use super::boxes::{TestBox, caught_up, down_because};
+use super::world::{START, World, eventually};
+
+/// I5: a cloud of another authority is not believed, however much of ours it shows.
+#[tokio::test]
+async fn an_agent_believes_its_own_authority_only() -> Result<()> {
+    let (world, fake) = (World::start().await?, World::start().await?);
+    let identity = world.given_agent().await?;
+    let local = TestBox::new();
+    local.report_login("never");
+
+    let link = fake.link(&identity, &local);
+    down_because(&link, "certificate").await?;
+    link.stop().await;
+
+    assert_eq!(local.held().told, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cloud_that_has_expired_for_sure_is_not_believed() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let late = START.plus(Duration::from_secs(100 * 86_400));
+
+    let link = world.link_at(&identity, &TestBox::new(), late);
+    down_because(&link, "xpired").await?;
+    link.stop().await;
+    Ok(())
+}
+
+/// F3: a box that wakes in 1970 still reaches the cloud, which tells it the time.
+#[tokio::test]
+async fn a_box_without_a_clock_is_told_the_time() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let local = TestBox::new();
+
+    let link = world.link_at(&identity, &local, Timestamp::from_secs(0));
+    caught_up(&link).await?;
+    link.stop().await;
+
+    assert_eq!(local.held().told.map(|terms| terms.now), Some(START));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_caller_whom_our_authority_does_not_know_stays_outside() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let entropy = Entropy::seeded(5);
+    let (certificate, key) = Authority::create(START, &entropy)?;
+    let forger = Authority::open(certificate, &key, entropy)?;
+    let (forged, key) = forger.server_certificate(START)?;
+    let trust = Trust::authorities(&identity.authorities, Arc::new(|| START))?;
+    let credentials = Credentials {
+        chain: vec![forged.certificate],
+        key: key.to_vec(),
+    };
+
+    // TLS 1.3 lets the caller finish before it is refused: what counts is whether anything is heard.
+    if let Ok(carrier) = dial(&world.address(), ALPN_LINK, trust, Some(credentials)).await {
+        use easyisp_agent::sync::Carrier;
+        let heard = tokio::time::timeout(super::world::PATIENCE, carrier.closed()).await;
+        assert!(heard.is_ok(), "the door stayed open");
+    }
+    assert_eq!(world.door().agents().count(), 0);
+    Ok(())
+}
+
+/// I4: a revoked agent is cut off while connected, and does not come back.
+#[tokio::test]
+async fn a_revoked_agent_is_cut_off() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let link = world.link(&identity, &TestBox::new());
+    caught_up(&link).await?;
+
+    world.revoke(&identity).await?;
+    down_because(&link, "revoked").await?;
+    assert_eq!(world.door().agents().count(), 0);
+    link.stop().await;
+    Ok(())
+}
+
+/// I3: a certificate that ended is renewed with the key it was made for, up to 90 days late.
+#[tokio::test]
+async fn a_box_that_was_off_for_45_days_renews_and_100_days_is_too_long() -> Result<()> {
+    let world = World::start().await?;
+    let (early, late) = (world.given_agent().await?, world.given_agent().await?);
+    let old = early.fingerprint();
+
+    world.clock.advance(Duration::from_secs(45 * 86_400));
+    let link = world.link(&early, &TestBox::new());
+    caught_up(&link).await?;
+    let mut tx = world.db.begin(world.tenant).await?;
+    let known: String = sqlx::query_scalar(
+        "select fingerprint from agents where tenant_id = $1 and id = $2",
+    )
+    .bind(world.tenant)
+    .bind(early.agent)
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.rollback().await?;
+    assert_ne!(known, old);
+    link.stop().await;
+
+    world.clock.advance(Duration::from_secs(85 * 86_400));
+    let link = world.link_at(&late, &TestBox::new(), START);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    eprintln!("{:?}", link.status().borrow());
+    down_because(&link, "xpired").await?;
+    link.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_from_half_its_life_on() -> Result<()> {
+    let world = World::start().await?;
+    let folder = world.folder();
+    let token = world.token().await?.text();
+    let joined =
+        easyisp_agent::sync::enroll(&world.address(), &token, &folder, "0.1.0", &world.clock)
+            .await?;
+    world.clock.advance(Duration::from_secs(16 * 86_400));
+
+    let link = world.link(&joined, &TestBox::new());
+    caught_up(&link).await?;
+    link.stop().await;
+
+    let renewed = Identity::load(&folder)?;
+    assert_ne!(renewed.fingerprint(), joined.fingerprint());
+    assert_eq!(renewed.agent, joined.agent);
+    Ok(())
+}
+
+/// I2: of two boxes with one identity, the one that stayed behind is turned away.
+#[tokio::test]
+async fn a_copy_that_stayed_behind_is_turned_away() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let (real, copy) = (TestBox::new(), TestBox::new());
+
+    let link = world.link(&identity, &real);
+    caught_up(&link).await?;
+    let tenant = world.tenant;
+    eventually("the generation counts", || async {
+        let mut tx = world.db.begin(tenant).await?;
+        let counted: i64 = sqlx::query_scalar("select generation from agents where tenant_id = $1")
+            .bind(tenant)
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok((counted == 1).then_some(()))
+    })
+    .await?;
+
+    let second = world.link(&identity, &copy);
+    down_because(&second, "Another box").await?;
+    copy.report_login("from the copy");
+    assert_eq!(world.door().agents().count(), 1);
+    second.stop().await;
+    link.stop().await;
+    assert!(world.logins(tenant).await?.is_empty());
+    Ok(())
+}

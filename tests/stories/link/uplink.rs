@@ -1,0 +1,212 @@
+//! Reports on their way up: each takes effect once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use easyisp_agent::sync::{Carrier, Identity, Pipe, QuicCarrier, Trust, dial};
+use easyisp_shared::wire::hello::{Hello, HelloV1, UpAck};
+use easyisp_shared::wire::{ALPN_LINK, Lane, Message, UpBatch, UpRecord};
+use uuid::Uuid;
+
+use super::boxes::{TestBox, caught_up, login};
+use super::world::{START, World, eventually};
+
+#[tokio::test]
+async fn reports_arrive_in_order_and_are_acknowledged() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let local = TestBox::new();
+    let names: Vec<String> = (0..1300).map(|n| format!("user{n:04}")).collect();
+    for name in &names[..1200] {
+        local.report_login(name);
+    }
+    local.report_health(17);
+    let link = world.link(&identity, &local);
+    caught_up(&link).await?;
+    for name in &names[1200..] {
+        local.report_login(name);
+    }
+
+    eventually("the last acknowledgement", || async {
+        Ok((local.acknowledged(Lane::Results) == 1300).then_some(()))
+    })
+    .await?;
+    assert_eq!(world.logins(world.tenant).await?, names);
+    eventually("the heartbeat", || async {
+        Ok((world.queue_depth(&identity).await? == Some(17)).then_some(()))
+    })
+    .await?;
+    link.stop().await;
+    Ok(())
+}
+
+/// D2: an acknowledgement that got lost doubles nothing; a batch that got lost is never jumped over.
+#[tokio::test]
+async fn a_lost_acknowledgement_doubles_nothing() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let outbox = Uuid::from_u128(5);
+
+    // Every link dies after a batch was sent and before its acknowledgement was read.
+    let mut generation = 0;
+    for round in 0..4u64 {
+        let mut caller = Caller::greet(&world, &identity, outbox, generation).await?;
+        let mark = caller.mark;
+        caller.send(mark, 1 + round * 10..=10 + round * 10).await?;
+        eventually("the batch is stored", || async {
+            let stored = world.logins(world.tenant).await?.len() as u64;
+            Ok((stored == 10 + round * 10).then_some(()))
+        })
+        .await?;
+        caller.carrier.close();
+        generation = caller.generation;
+
+        // The same records again, with newer ones behind them.
+        let mut caller = Caller::greet(&world, &identity, outbox, generation).await?;
+        assert_eq!(caller.mark, 10 + round * 10);
+        caller.send(round * 10, 1 + round * 10..=10 + round * 10).await?;
+        assert_eq!(caller.acknowledged().await?, 10 + round * 10);
+        caller.send(100, 101..=110).await?;
+        assert_eq!(
+            caller.acknowledged().await?,
+            10 + round * 10,
+            "a batch was jumped over"
+        );
+        generation = caller.generation;
+        caller.carrier.close();
+    }
+    let names: Vec<String> = (1..=40).map(|n| format!("user{n:04}")).collect();
+    assert_eq!(world.logins(world.tenant).await?, names);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_applied_is_set_aside_and_the_rest_moves_on() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let local = TestBox::new();
+    local.report_login("first");
+    local.report(Lane::Results, 900, b"of a later release".to_vec());
+    local.report(Lane::Results, 2, b"\x00 not a login".to_vec());
+    // PostgreSQL refuses this name: the data's fault, found only when it is applied.
+    local.report_login("se\0cond");
+    local.report_login("third");
+
+    let link = world.link(&identity, &local);
+    eventually("the mark moves on", || async {
+        Ok((local.acknowledged(Lane::Results) == 5).then_some(()))
+    })
+    .await?;
+    link.stop().await;
+
+    assert_eq!(world.logins(world.tenant).await?, ["first", "third"]);
+    let aside = world.set_aside().await?;
+    let sequences: Vec<i64> = aside.iter().map(|(sequence, _)| *sequence).collect();
+    assert_eq!(sequences, [2, 3, 4], "{aside:?}");
+    assert_eq!(aside[0].1, "unknown kind 900");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cloud_that_forgot_is_told_again() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let local = TestBox::new();
+    for n in 0..10 {
+        local.report_login(&format!("user{n}"));
+    }
+    let link = world.link(&identity, &local);
+    eventually("ten", || async {
+        Ok((local.acknowledged(Lane::Results) == 10).then_some(()))
+    })
+    .await?;
+
+    // What a restore does: the mark and what it stood for are back where they were.
+    let mut tx = world.db.begin(world.tenant).await?;
+    sqlx::query("update uplink_marks set mark = 4 where tenant_id = $1 and lane = 2")
+        .bind(world.tenant)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    local.report_login("user10");
+    eventually("eleven", || async {
+        Ok((world.logins(world.tenant).await?.len() == 10 + 7).then_some(()))
+    })
+    .await?;
+    link.stop().await;
+    Ok(())
+}
+
+/// A caller who speaks the protocol and keeps no promise.
+struct Caller {
+    carrier: QuicCarrier,
+    uplink: Pipe,
+    outbox: Uuid,
+    mark: u64,
+    generation: u64,
+    _sync: Pipe,
+}
+
+impl Caller {
+    async fn greet(
+        world: &World,
+        identity: &Identity,
+        outbox: Uuid,
+        generation: u64,
+    ) -> Result<Caller> {
+        let trust = Trust::authorities(&identity.authorities, Arc::new(|| START))?;
+        let own = Some(identity.credentials());
+        let carrier = dial(&world.address(), ALPN_LINK, trust, own).await?;
+        let mut sync = carrier.open().await?;
+        let hello = HelloV1 {
+            protocol_oldest: 1,
+            protocol: 9,
+            capabilities: vec!["of a later release".into()],
+            version: "9.0.0".into(),
+            outbox,
+            generation,
+            epoch: Uuid::nil(),
+            cursor: 0,
+        };
+        sync.sink.send(&Message::Hello(Hello::V1(hello))).await?;
+        let welcome = match sync.source.receive().await? {
+            Some(Message::Welcome(easyisp_shared::wire::hello::Welcome::V1(welcome))) => welcome,
+            other => bail!("not a welcome: {other:?}"),
+        };
+        assert_eq!(welcome.protocol, 1, "both speak the lower version");
+        let uplink = carrier.open().await?;
+        Ok(Caller {
+            carrier,
+            uplink,
+            outbox,
+            mark: welcome.mark(Lane::Results),
+            generation: welcome.generation,
+            _sync: sync,
+        })
+    }
+
+    async fn send(&mut self, after: u64, sequences: std::ops::RangeInclusive<u64>) -> Result<()> {
+        let record = |sequence: u64| UpRecord {
+            kind: 2,
+            sequence,
+            body: login(&format!("user{sequence:04}"), sequence as usize).encode(),
+        };
+        let batch = UpBatch {
+            outbox: self.outbox,
+            lane: Lane::Results,
+            after,
+            records: sequences.map(record).collect(),
+        };
+        self.uplink.sink.send(&Message::Up(batch)).await?;
+        Ok(())
+    }
+
+    async fn acknowledged(&mut self) -> Result<u64> {
+        let patience = Duration::from_secs(10);
+        match tokio::time::timeout(patience, self.uplink.source.receive()).await?? {
+            Some(Message::UpAck(UpAck::V1 { mark, .. })) => Ok(mark),
+            other => bail!("not an acknowledgement: {other:?}"),
+        }
+    }
+}
