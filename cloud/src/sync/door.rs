@@ -117,7 +117,10 @@ impl Door {
         let address = self.endpoint.local_addr();
         drop(self.endpoint);
         for _ in 0..100 {
-            if address.as_ref().is_ok_and(|address| UdpSocket::bind(address).is_ok()) {
+            if address
+                .as_ref()
+                .is_ok_and(|address| UdpSocket::bind(address).is_ok())
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

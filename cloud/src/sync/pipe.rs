@@ -125,6 +125,11 @@ impl Source {
 
 const FIRST_READ: usize = 16 * 1024;
 
+/// The innermost cause says most: "connection lost" alone helps nobody.
 fn lost(error: std::io::Error) -> PipeError {
-    PipeError::Lost(error.to_string())
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    PipeError::Lost(cause.to_string())
 }

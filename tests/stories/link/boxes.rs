@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use easyisp_agent::sync::{
     ApplyError, Identity, Link, LinkConfig, LinkStatus, Local, Position, Terms, Unavailable,
 };
@@ -182,10 +182,14 @@ impl Local for TestBox {
         _bytes: usize,
     ) -> Result<Vec<UpRecord>, Unavailable> {
         let held = self.held();
-        let of_lane = held.outbox.iter().filter(|(of, record)| {
-            *of == lane && record.sequence > after
-        });
-        Ok(of_lane.map(|(_, record)| record.clone()).take(most).collect())
+        let of_lane = held
+            .outbox
+            .iter()
+            .filter(|(of, record)| *of == lane && record.sequence > after);
+        Ok(of_lane
+            .map(|(_, record)| record.clone())
+            .take(most)
+            .collect())
     }
 
     async fn acknowledged(&self, lane: Lane, mark: u64) {
@@ -230,7 +234,15 @@ impl World {
 /// Waits until the link is up and everything is applied.
 pub async fn caught_up(link: &Link) -> Result<()> {
     let mut status = link.status();
-    let up = status.wait_for(|status| matches!(status, LinkStatus::Up { caught_up: true, .. }));
+    let up = status.wait_for(|status| {
+        matches!(
+            status,
+            LinkStatus::Up {
+                caught_up: true,
+                ..
+            }
+        )
+    });
     tokio::time::timeout(super::world::PATIENCE, up).await??;
     Ok(())
 }
@@ -238,14 +250,15 @@ pub async fn caught_up(link: &Link) -> Result<()> {
 /// Waits until the link is down for a reason that says `word`.
 pub async fn down_because(link: &Link, word: &str) -> Result<()> {
     let status = link.status();
-    eventually(&format!("down because of {word}"), || async {
+    let told = eventually("the link is down", || async {
         let reason = match &*status.borrow() {
             LinkStatus::Down { reason, .. } => reason.clone(),
             LinkStatus::Up { .. } => String::new(),
         };
         Ok(reason.contains(word).then_some(()))
-    })
-    .await
+    });
+    told.await
+        .with_context(|| format!("{word} in {:?}", link.status().borrow()))
 }
 
 /// Waits until `local` holds exactly these rows.

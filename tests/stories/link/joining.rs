@@ -16,7 +16,14 @@ async fn a_box_joins_its_site_and_keeps_its_identity_private() -> Result<()> {
     let token = world.token().await?;
     let folder = world.folder();
 
-    let joined = enroll(&world.address(), &token.text(), &folder, "0.1.0", &world.clock).await?;
+    let joined = enroll(
+        &world.address(),
+        &token.text(),
+        &folder,
+        "0.1.0",
+        &world.clock,
+    )
+    .await?;
     let identity = Identity::load(&folder)?;
 
     assert_eq!(identity.agent, joined.agent);
@@ -51,7 +58,10 @@ async fn a_join_token_works_once_and_for_an_hour() -> Result<()> {
         assert!(!folder.exists(), "an identity was written");
     }
     assert!(answers[0].contains("token"), "{answers:?}");
-    assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| answer == &answers[0]),
+        "{answers:?}"
+    );
     Ok(())
 }
 

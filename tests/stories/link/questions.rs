@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use easyisp_shared::id::{RouterId, SiteId};
-use easyisp_shared::wire::question::{
-    AgentQuestion, AskFailure, CloudReply, Question, Reply,
-};
+use easyisp_shared::wire::question::{AgentQuestion, AskFailure, CloudReply, Question, Reply};
 use uuid::Uuid;
 
 use super::boxes::{TestBox, caught_up};

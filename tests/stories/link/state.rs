@@ -26,7 +26,11 @@ async fn a_new_agent_gets_everything_and_then_what_changes() -> Result<()> {
 
     let batches = local.held().batches.clone();
     assert_eq!(batches[0], (0, 2, FeedMode::SnapshotWhole, 2));
-    assert!(batches[1..].iter().all(|batch| batch.2 == FeedMode::Changes));
+    assert!(
+        batches[1..]
+            .iter()
+            .all(|batch| batch.2 == FeedMode::Changes)
+    );
     link.stop().await;
     Ok(())
 }
@@ -98,7 +102,9 @@ async fn many_rows_and_one_large_version_arrive_whole() -> Result<()> {
 
     // Until the version was whole, the cursor stayed before it.
     let batches = local.held().batches.clone();
-    let split = batches.iter().filter(|batch| batch.2 == FeedMode::Changes && batch.1 == 0);
+    let split = batches
+        .iter()
+        .filter(|batch| batch.2 == FeedMode::Changes && batch.1 == 0);
     assert!(split.count() >= 2, "{batches:?}");
     link.stop().await;
 

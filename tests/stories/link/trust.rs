@@ -106,21 +106,18 @@ async fn a_box_that_was_off_for_45_days_renews_and_100_days_is_too_long() -> Res
     let link = world.link(&early, &TestBox::new());
     caught_up(&link).await?;
     let mut tx = world.db.begin(world.tenant).await?;
-    let known: String = sqlx::query_scalar(
-        "select fingerprint from agents where tenant_id = $1 and id = $2",
-    )
-    .bind(world.tenant)
-    .bind(early.agent)
-    .fetch_one(&mut *tx)
-    .await?;
+    let known: String =
+        sqlx::query_scalar("select fingerprint from agents where tenant_id = $1 and id = $2")
+            .bind(world.tenant)
+            .bind(early.agent)
+            .fetch_one(&mut *tx)
+            .await?;
     tx.rollback().await?;
     assert_ne!(known, old);
     link.stop().await;
 
     world.clock.advance(Duration::from_secs(85 * 86_400));
     let link = world.link_at(&late, &TestBox::new(), START);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    eprintln!("{:?}", link.status().borrow());
     down_because(&link, "xpired").await?;
     link.stop().await;
     Ok(())

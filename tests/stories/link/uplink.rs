@@ -65,7 +65,9 @@ async fn a_lost_acknowledgement_doubles_nothing() -> Result<()> {
         // The same records again, with newer ones behind them.
         let mut caller = Caller::greet(&world, &identity, outbox, generation).await?;
         assert_eq!(caller.mark, 10 + round * 10);
-        caller.send(round * 10, 1 + round * 10..=10 + round * 10).await?;
+        caller
+            .send(round * 10, 1 + round * 10..=10 + round * 10)
+            .await?;
         assert_eq!(caller.acknowledged().await?, 10 + round * 10);
         caller.send(100, 101..=110).await?;
         assert_eq!(

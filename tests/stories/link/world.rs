@@ -127,7 +127,10 @@ impl World {
     }
 
     pub fn address(&self) -> String {
-        self.door().address().expect("the door has an address").to_string()
+        self.door()
+            .address()
+            .expect("the door has an address")
+            .to_string()
     }
 
     pub async fn token(&self) -> Result<JoinToken> {
@@ -152,7 +155,14 @@ impl World {
 
     pub async fn enroll(&self, token: &JoinToken) -> Result<Identity> {
         let folder = self.folder();
-        let joined = enroll(&self.address(), &token.text(), &folder, "0.1.0", &self.clock).await;
+        let joined = enroll(
+            &self.address(),
+            &token.text(),
+            &folder,
+            "0.1.0",
+            &self.clock,
+        )
+        .await;
         Ok(joined?)
     }
 
@@ -301,7 +311,11 @@ fn logins() -> Applier {
                 let Up::Login(login) = &report.body else {
                     continue;
                 };
-                let name: String = login.username.iter().map(|octet| char::from(*octet)).collect();
+                let name: String = login
+                    .username
+                    .iter()
+                    .map(|octet| char::from(*octet))
+                    .collect();
                 let id = Uuid::new_v4();
                 sqlx::query(
                     "insert into auth_log (tenant_id, at, id, site_id, username, accepted, reason)
