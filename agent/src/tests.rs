@@ -5,10 +5,12 @@ use std::net::UdpSocket;
 use std::time::Instant;
 
 use easyisp_shared::entitlement::Standing;
+use easyisp_shared::id::CommandId;
 use easyisp_shared::net::Mac;
 use easyisp_shared::wire::Lane;
 use easyisp_shared::wire::Up;
-use easyisp_shared::wire::up::{AccountingStatus, LoginOutcome};
+use easyisp_shared::wire::down::{CommandV1, Order, Whom};
+use easyisp_shared::wire::up::{AccountingStatus, CommandOutcome, LoginOutcome};
 use secrecy::SecretString;
 
 use super::*;
@@ -341,6 +343,192 @@ async fn a_change_of_the_feed_reaches_who_is_online() {
     running.stop().await;
 }
 
+/// After a restart the session still has its timer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_outlived_a_restart_is_still_cut_at_its_end() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    let running = running.restart().await;
+    assert!(running.router_hears(SILENCE).is_none());
+    running.clock.advance(Duration::from_secs(1001));
+    assert!(running.router_hears(PATIENCE).is_some());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_password_ends_the_session_that_used_the_old_one() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+
+    let mut changed = site();
+    changed.subscribers[0].password = SecretString::from("another");
+    running.apply(&changed, 2).await;
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    let reply = running.log_in(b"demo001", DEMO001, 2).unwrap();
+    assert_eq!(
+        Packet::parse(&reply).unwrap().code(),
+        Some(Code::AccessReject)
+    );
+    running.stop().await;
+}
+
+/// F6: a renewal reaches the router as a later end, so that its own timer does not cut a paid session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_raises_the_end_of_a_running_session() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+
+    let mut changed = site();
+    changed.subscribers[0].paid_until = start().plus(Duration::from_secs(5000));
+    running.apply(&changed, 2).await;
+    assert_eq!(running.router_answers(PATIENCE), Some(Code::CoaRequest));
+    running.clock.advance(Duration::from_secs(1001));
+    assert!(running.router_hears(SILENCE).is_none(), "he paid");
+    running.stop().await;
+}
+
+/// B8: over the data limit the session ends at the next interim, and a new login does not help.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_ends_the_session_at_the_next_interim() {
+    let mut words = site();
+    words.packages[0].data_limit = Some(1000);
+    let running = Running::start(words).await;
+    let reply = running.log_in(b"demo001", DEMO001, 1).unwrap();
+    let packet = Packet::parse(&reply).unwrap();
+    let left = packet.first_vendor(mikrotik::VENDOR, mikrotik::TOTAL_LIMIT);
+    assert_eq!(left, Some(&1000u32.to_be_bytes()[..]));
+
+    running.account(1, "81000001", 0, 0).unwrap();
+    running.account(3, "81000001", 300, 999).unwrap();
+    assert!(running.router_hears(SILENCE).is_none());
+    running.account(3, "81000001", 600, 1001).unwrap();
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    running.account(2, "81000001", 601, 1001).unwrap();
+    let running = running.restart().await;
+    let reply = running.log_in(b"demo001", DEMO001, 2).unwrap();
+    assert_eq!(
+        Packet::parse(&reply).unwrap().code(),
+        Some(Code::AccessReject)
+    );
+    running.stop().await;
+}
+
+/// Who has not paid meets the garden, and leaves it by logging in again once he has.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walled_garden_is_entered_and_left() {
+    let mut words = site();
+    words.refusal = easyisp_shared::entitlement::Refusal::WalledGarden;
+    words.subscribers[0].paid_until = start();
+    let running = Running::start(words).await;
+    let reply = running.log_in(b"demo001", DEMO001, 1).unwrap();
+    let packet = Packet::parse(&reply).unwrap();
+    assert_eq!(packet.code(), Some(Code::AccessAccept));
+    let list = packet.first_vendor(mikrotik::VENDOR, mikrotik::ADDRESS_LIST);
+    assert_eq!(list, Some(&b"garden"[..]));
+    let class = packet.first(attribute::CLASS).unwrap().to_vec();
+    running.account_with_class(1, "81000001", &class);
+    assert!(running.router_hears(SILENCE).is_none());
+
+    let mut paid = site();
+    paid.refusal = easyisp_shared::entitlement::Refusal::WalledGarden;
+    running.apply(&paid, 2).await;
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    running.stop().await;
+}
+
+/// V11: a command takes effect, its result is reported, and a session begun later is not meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_carried_out_and_answered() {
+    let running = Running::start(site()).await;
+    running.account(1, "81000001", 0, 0).unwrap();
+    running.command(1, start(), 2).await;
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    assert_eq!(
+        running.results(1).await,
+        [CommandOutcome::Done { sessions: 1 }]
+    );
+
+    running.account(2, "81000001", 5, 0).unwrap();
+    running.clock.advance(Duration::from_secs(60));
+    running.account(1, "81000002", 0, 0).unwrap();
+    running.command(2, start(), 3).await;
+    let results = running.results(2).await;
+    assert_eq!(results[1], CommandOutcome::NothingThere);
+    running
+        .command(3, start().minus(Duration::from_secs(10_000)), 4)
+        .await;
+    assert_eq!(running.results(3).await[2], CommandOutcome::TooLate);
+    running.stop().await;
+}
+
+/// A router reports its own local users too: they are nobody's customers and nobody's business.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_a_routers_local_users_are_left_alone() {
+    let running = Running::start(site()).await;
+    let attributes: [(u8, &[u8]); 3] = [
+        (attribute::ACCT_STATUS_TYPE, &[0, 0, 0, 1]),
+        (attribute::USER_NAME, b"local-admin"),
+        (attribute::ACCT_SESSION_ID, b"81000007"),
+    ];
+    let request = client::accounting_request(&attributes, 1, &running.secret).unwrap();
+    assert!(running.send_accounting(&request, PATIENCE).is_some());
+    running.apply(&site(), 2).await;
+    assert!(running.router_hears(SILENCE).is_none());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_page_tells_what_is() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    let body = doctor::fetch_status(running.agent.status()).await.unwrap();
+    let report: status::Report = serde_json::from_str(&body).unwrap();
+    assert_eq!((report.subscribers, report.sessions), (3, 1));
+    assert_eq!(report.counters["accepted"], 1);
+    assert!(report.to_string().contains("online       1"));
+    running.stop().await;
+}
+
+/// B3 B5 B6 over the wire: lost Starts, repeats and late interims end in the same counters.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_in_any_order_ends_the_same() {
+    let running = Running::start(site()).await;
+    for (status, secs, bytes) in [
+        (3, 600, 50),
+        (3, 300, 20),
+        (2, 700, 60),
+        (1, 0, 0),
+        (3, 650, 55),
+    ] {
+        running.account(status, "81000001", secs, bytes).unwrap();
+    }
+    let overview = running.agent.overview();
+    assert!(overview.sessions.open_by_name(b"demo001").is_empty());
+    let stored = overview.reader.sessions(start()).unwrap();
+    assert_eq!(stored.len(), 1);
+    assert_eq!((stored[0].bytes_in, stored[0].secs), (60, 700));
+    running.stop().await;
+}
+
+const DEMO001: Method<'_> = Method::Pap {
+    password: b"demo001",
+};
 const SILENCE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -446,6 +634,60 @@ impl Running {
             records: rows,
         };
         self.agent.feed.apply(batch, Uuid::nil()).await.unwrap();
+    }
+
+    /// Hands the agent a command to disconnect `demo001`, good for an hour from `issued`.
+    async fn command(&self, number: u128, issued: Timestamp, version: u64) {
+        let command = CommandId(Uuid::from_u128(number));
+        let down = easyisp_shared::wire::Down::Command(CommandV1 {
+            command,
+            order: Order::Disconnect(Whom::Username(b"demo001".to_vec())),
+            issued,
+            expires: issued.plus(Duration::from_secs(3600)),
+        });
+        let batch = easyisp_shared::wire::FeedBatch {
+            from: version - 1,
+            to: version,
+            mode: easyisp_shared::wire::FeedMode::Changes,
+            last: false,
+            digests: Vec::new(),
+            records: vec![DownRecord {
+                kind: down.kind().code(),
+                id: command.0,
+                version,
+                body: Some(down.encode()),
+            }],
+        };
+        self.agent.feed.apply(batch, Uuid::nil()).await.unwrap();
+    }
+
+    /// The results of commands, once there are `count` of them.
+    async fn results(&self, count: usize) -> Vec<CommandOutcome> {
+        let look = async {
+            loop {
+                let found = self.told(Lane::Results, |up| match up {
+                    Up::CommandResult(told) => Some(told.outcome),
+                    Up::Accounting(_) | Up::Login(_) | Up::Heartbeat(_) => None,
+                });
+                if found.len() >= count {
+                    return found;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.unwrap()
+    }
+
+    fn account_with_class(&self, status: u8, id: &str, class: &[u8]) {
+        let attributes: [(u8, &[u8]); 5] = [
+            (attribute::ACCT_STATUS_TYPE, &[0, 0, 0, status]),
+            (attribute::USER_NAME, b"demo001"),
+            (attribute::CALLING_STATION_ID, b"AA:BB:CC:00:00:01"),
+            (attribute::ACCT_SESSION_ID, id.as_bytes()),
+            (attribute::CLASS, class),
+        ];
+        let request = client::accounting_request(&attributes, 77, &self.secret).unwrap();
+        self.send_accounting(&request, PATIENCE).unwrap();
     }
 
     fn log_in(&self, name: &[u8], method: Method<'_>, identifier: u8) -> Option<Vec<u8>> {

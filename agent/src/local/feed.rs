@@ -192,3 +192,144 @@ fn unavailable(cause: StoreError) -> ApplyError {
 }
 
 const ROWS_AT_ONCE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use easyisp_shared::entropy::Entropy;
+    use easyisp_shared::seal::SealKey;
+    use easyisp_shared::wire::digest;
+
+    use super::*;
+    use crate::site::Ranges;
+    use crate::site::description::Description;
+    use crate::store::{Store, StoreGuard};
+
+    const EPOCH: Uuid = Uuid::from_u128(5);
+
+    struct Given {
+        feed: Feed,
+        site: Arc<Site>,
+        guard: StoreGuard,
+        _touched: tokio_mpsc::Receiver<Touched>,
+    }
+
+    fn given(dir: &std::path::Path) -> Given {
+        let store = Store::open(dir, &Entropy::seeded(1), || {}).unwrap();
+        let (_, _, cache, guard) = store.split();
+        let site = Arc::new(Site::new(SealKey::new([1; 32]), Ranges::new(Vec::new())));
+        let (sender, touched) = tokio_mpsc::channel(1024);
+        let feed = Feed::start(cache, Load::default(), site.clone(), sender).unwrap();
+        Given {
+            feed,
+            site,
+            guard,
+            _touched: touched,
+        }
+    }
+
+    fn subscribers(names: &[&str], version: u64) -> Vec<DownRecord> {
+        let words: Vec<String> = names
+            .iter()
+            .map(|name| {
+                format!(
+                    r#"{{"username": "{name}", "password": "x", "package": "p",
+                         "paid_until": "2026-01-01T00:00:00Z"}}"#
+                )
+            })
+            .collect();
+        let text = format!(r#"{{"subscribers": [{}]}}"#, words.join(","));
+        let description: Description = serde_json::from_str(&text).unwrap();
+        description.rows(&SealKey::new([1; 32]), &Entropy::seeded(1), version)
+    }
+
+    fn batch(mode: FeedMode, from: u64, to: u64, records: Vec<DownRecord>) -> FeedBatch {
+        FeedBatch {
+            from,
+            to,
+            mode,
+            last: true,
+            digests: Vec::new(),
+            records,
+        }
+    }
+
+    /// D4: a snapshot in parts counts when it is whole, and takes away what it does not name.
+    #[tokio::test]
+    async fn a_snapshot_in_parts_replaces_at_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let given = given(dir.path());
+        let whole = batch(
+            FeedMode::SnapshotWhole,
+            0,
+            3,
+            subscribers(&["old", "kept"], 3),
+        );
+        assert_eq!(given.feed.apply(whole, EPOCH).await, Ok(3));
+
+        let begin = batch(FeedMode::SnapshotBegin, 0, 9, subscribers(&["kept"], 3));
+        assert_eq!(given.feed.apply(begin, EPOCH).await, Ok(3));
+        assert!(given.site.subscriber(b"old").is_some());
+        let end = batch(FeedMode::SnapshotEnd, 0, 9, subscribers(&["new"], 9));
+        assert_eq!(given.feed.apply(end, EPOCH).await, Ok(9));
+
+        assert!(given.site.subscriber(b"old").is_none());
+        assert!(
+            given.site.subscriber(b"kept").is_some() && given.site.subscriber(b"new").is_some()
+        );
+        given.feed.stop();
+        given.guard.close();
+    }
+
+    /// What does not follow, or belongs to a cloud restored from a backup, asks for a snapshot.
+    #[tokio::test]
+    async fn a_gap_another_epoch_and_another_digest_ask_for_a_snapshot() {
+        let dir = tempfile::tempdir().unwrap();
+        let given = given(dir.path());
+        let rows = subscribers(&["one"], 3);
+        let whole = batch(FeedMode::SnapshotWhole, 0, 3, rows.clone());
+        given.feed.apply(whole, EPOCH).await.unwrap();
+
+        let changes = |from, to| batch(FeedMode::Changes, from, to, subscribers(&["two"], to));
+        let snapshot = Err(ApplyError::NeedSnapshot);
+        assert_eq!(given.feed.apply(changes(4, 5), EPOCH).await, snapshot);
+        assert_eq!(
+            given.feed.apply(changes(3, 4), Uuid::from_u128(6)).await,
+            snapshot
+        );
+        assert!(given.site.subscriber(b"two").is_none());
+
+        let weight = |row: &DownRecord| {
+            digest::row_hash(EPOCH, row.kind, row.id, row.version, row.body.as_deref())
+        };
+        let kind = easyisp_shared::wire::DownKind::Subscriber.code();
+        let right = rows.iter().filter(|row| row.kind == kind).map(weight);
+        let right = right.fold(0, |sum, weight| digest::replace(sum, 0, weight));
+        let mut idle = batch(FeedMode::Changes, 3, 3, Vec::new());
+        idle.digests = vec![(kind, right)];
+        assert_eq!(given.feed.apply(idle.clone(), EPOCH).await, Ok(3));
+        idle.digests = vec![(kind, right + 1)];
+        assert_eq!(given.feed.apply(idle, EPOCH).await, snapshot);
+        given.feed.stop();
+        given.guard.close();
+    }
+
+    #[tokio::test]
+    async fn a_restart_finds_what_was_applied() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = given(dir.path());
+        let whole = batch(FeedMode::SnapshotWhole, 0, 3, subscribers(&["one"], 3));
+        first.feed.apply(whole, EPOCH).await.unwrap();
+        let more = batch(FeedMode::Changes, 2, 4, subscribers(&["two"], 4));
+        first.feed.apply(more, EPOCH).await.unwrap();
+        first.feed.stop();
+        first.guard.close();
+
+        let again = given(dir.path());
+        assert_eq!(again.feed.position().cursor, 4);
+        assert!(again.site.subscriber(b"one").is_some() && again.site.subscriber(b"two").is_some());
+        again.feed.stop();
+        again.guard.close();
+    }
+}

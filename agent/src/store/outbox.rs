@@ -298,4 +298,4 @@ pub(super) fn mark(connection: &Connection, name: &str) -> rusqlite::Result<Opti
 /// the first of the batch wait.
 const BATCH: usize = 256;
 /// So that forgetting never holds up an answer for more than some milliseconds.
-const PRUNED_AT_ONCE: usize = 500;
+const PRUNED_AT_ONCE: u64 = 500;

@@ -121,22 +121,21 @@ pub(super) fn waiting(connection: &Connection, lane: u8) -> rusqlite::Result<u64
 /// Forgets acknowledged records written before `before`, at most the oldest `most` of each lane.
 ///
 /// Only those oldest are looked at, so that a month of records costs no more than a minute of them.
-pub(super) fn prune(
-    tx: &Transaction<'_>,
-    before: Timestamp,
-    most: usize,
-) -> rusqlite::Result<usize> {
-    tx.prepare_cached(
-        "delete from records
-          where at < ?1
-            and exists (select 1 from lanes
-                         where lanes.lane = records.lane and records.seq <= acknowledged)
-            and (lane, seq) in
-                (select records.lane, seq
-                   from lanes, records
-                  where records.lane = lanes.lane
-                    and seq < (select min(seq) from records as oldest
-                                where oldest.lane = lanes.lane) + ?2)",
-    )?
-    .execute((before, most))
+pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp, most: u64) -> rusqlite::Result<usize> {
+    let lanes: Vec<(u8, u64)> = tx
+        .prepare_cached("select lane, acknowledged from lanes")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut oldest =
+        tx.prepare_cached("select coalesce(min(seq), 0) from records where lane = ?1")?;
+    let mut forget = tx.prepare_cached(
+        "delete from records where lane = ?1 and seq >= ?2 and seq <= ?3 and at < ?4",
+    )?;
+    let mut forgotten = 0;
+    for (lane, acknowledged) in lanes {
+        let first: u64 = oldest.query_row([lane], |row| row.get(0))?;
+        let last = acknowledged.min(first.saturating_add(most - 1));
+        forgotten += forget.execute((lane, first, last, before))?;
+    }
+    Ok(forgotten)
 }

@@ -62,11 +62,7 @@ pub(super) fn since(connection: &Connection, since: Timestamp) -> rusqlite::Resu
 }
 
 /// Forgets up to `most` sessions closed before `before`; returns how many.
-pub(super) fn prune(
-    tx: &Transaction<'_>,
-    before: Timestamp,
-    most: usize,
-) -> rusqlite::Result<usize> {
+pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp, most: u64) -> rusqlite::Result<usize> {
     tx.prepare_cached(
         "delete from sessions
           where (router, acct_session_id, class) in
