@@ -7,6 +7,7 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
 
 use crate::api::Limits;
+use crate::auth::SignIn;
 use crate::config::Config;
 use crate::db::Database;
 use crate::metrics::Metrics;
@@ -27,6 +28,8 @@ pub struct App {
     pub config: Arc<Config>,
     /// Request counters.
     pub limits: Limits,
+    /// Password hashes and the count of tries.
+    pub sign_in: SignIn,
     /// What `/metrics` shows.
     pub metrics: Metrics,
 }
@@ -48,5 +51,6 @@ pieces! {
     entropy: Entropy,
     config: Arc<Config>,
     limits: Limits,
+    sign_in: SignIn,
     metrics: Metrics,
 }

@@ -8,13 +8,11 @@ pub mod error;
 pub mod due;
 
 pub mod ledger;
-
+pub mod audit;
 pub mod permission;
 
 pub mod api;
 pub mod auth;
-
-pub mod audit;
 
 pub mod sites;
 

@@ -115,6 +115,17 @@ impl Secrets {
         Ok(SealKey::new(bytes))
     }
 
+    /// A key of its own for one purpose of the platform, such as the pepper of password hashes: it is
+    /// lost with the master key and is in no database.
+    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        use hmac::{Hmac, KeyInit, Mac};
+
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(self.inner.master.expose())
+            .expect("HMAC takes keys of every length");
+        mac.update(purpose.as_bytes());
+        Zeroizing::new(mac.finalize().into_bytes().into())
+    }
+
     /// Seals something that belongs to the platform itself.
     pub fn seal_platform(&self, place: &str, clear: &[u8]) -> Vec<u8> {
         self.inner

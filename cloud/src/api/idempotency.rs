@@ -1,5 +1,7 @@
 //! Repeated requests: one `Idempotency-Key`, one effect, one answer.
 
+mod store;
+
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -55,12 +57,12 @@ impl Idempotency {
             return Ok(None);
         };
         given.operator = Some(operator);
-        if !lock(tx, operator, &given.key).await? {
+        if !store::lock(tx, operator, &given.key).await? {
             return Err(ApiError::InFlight);
         }
-        match find(tx, operator, &given.key).await? {
+        match store::find(tx, operator, &given.key).await? {
             None => {
-                insert(tx, operator, given, now).await?;
+                store::insert(tx, operator, &given.key, &given.digest, now).await?;
                 Ok(None)
             }
             Some((digest, _, _)) if digest != given.digest => Err(ApiError::conflict(
@@ -85,17 +87,8 @@ impl Idempotency {
         }) = &self.0
         {
             let json = serde_json::to_vec(body).map_err(ApiError::internal)?;
-            sqlx::query(
-                "update idempotency_keys set status = $4, body = $5
-                  where tenant_id = $1 and operator_id = $2 and key = $3",
-            )
-            .bind(tx.tenant())
-            .bind(operator)
-            .bind(key)
-            .bind(i16::try_from(status.as_u16()).expect("a status has three digits"))
-            .bind(json)
-            .execute(&mut **tx)
-            .await?;
+            let status = i16::try_from(status.as_u16()).expect("a status has three digits");
+            store::answer(tx, *operator, key, status, &json).await?;
         }
         Ok((status, Json(body)).into_response())
     }
@@ -151,53 +144,4 @@ fn replay(status: Option<i16>, body: Option<Vec<u8>>) -> Response {
         .unwrap_or(StatusCode::OK);
     let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
     (status, json, body.unwrap_or_default()).into_response()
-}
-
-/// Takes the key for this transaction, or says that another has it.
-async fn lock(tx: &mut Tx, operator: OperatorId, key: &str) -> sqlx::Result<bool> {
-    let mut digest = Sha256::new();
-    digest.update(tx.tenant().as_bytes());
-    digest.update(operator.as_bytes());
-    digest.update(key.as_bytes());
-    let digest: [u8; 32] = digest.finalize().into();
-    let (number, _) = digest.split_first_chunk::<8>().expect("32 is over 8");
-    sqlx::query_scalar("select pg_try_advisory_xact_lock($1)")
-        .bind(i64::from_le_bytes(*number))
-        .fetch_one(&mut **tx)
-        .await
-}
-
-type Stored = (Vec<u8>, Option<i16>, Option<Vec<u8>>);
-
-async fn find(tx: &mut Tx, operator: OperatorId, key: &str) -> sqlx::Result<Option<Stored>> {
-    sqlx::query_as(
-        "select request_digest, status, body
-           from idempotency_keys
-          where tenant_id = $1 and operator_id = $2 and key = $3",
-    )
-    .bind(tx.tenant())
-    .bind(operator)
-    .bind(key)
-    .fetch_optional(&mut **tx)
-    .await
-}
-
-async fn insert(
-    tx: &mut Tx,
-    operator: OperatorId,
-    given: &Given,
-    now: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into idempotency_keys (tenant_id, operator_id, key, request_digest, created_at)
-         values ($1, $2, $3, $4, $5)",
-    )
-    .bind(tx.tenant())
-    .bind(operator)
-    .bind(&given.key)
-    .bind(given.digest.as_slice())
-    .bind(now)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }

@@ -1,15 +1,16 @@
 //! Who did what, when, from where, and what it was before. Insert-only; sealed into the tenant's chain.
 
+mod store;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use easyisp_shared::id::{AgentId, AuditId};
+use easyisp_shared::id::{AgentId, AuditId, OperatorId};
 use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::auth::Operator;
 use crate::db::Tx;
 
 /// Who did it.
@@ -33,6 +34,35 @@ enum ActorKind {
 }
 
 impl Actor {
+    /// A person of the tenant; [`Actor::from`] of an operator says more.
+    pub fn person(id: OperatorId, name: &str, address: IpAddr) -> Actor {
+        Actor {
+            kind: ActorKind::Operator,
+            id: Some(id.0),
+            name: name.to_owned(),
+            address: Some(address),
+            request_id: None,
+        }
+    }
+
+    /// The same actor as one of the platform's own people.
+    #[must_use]
+    pub fn of_platform(self) -> Actor {
+        Actor {
+            kind: ActorKind::Platform,
+            ..self
+        }
+    }
+
+    /// The same actor with the request in which he acts.
+    #[must_use]
+    pub fn in_request(self, id: Arc<str>) -> Actor {
+        Actor {
+            request_id: Some(id),
+            ..self
+        }
+    }
+
     /// The platform itself, without a person.
     pub fn system() -> Actor {
         Actor::without_request(ActorKind::System, None, "system".to_owned())
@@ -68,21 +98,6 @@ impl Actor {
             name,
             address: None,
             request_id: None,
-        }
-    }
-}
-
-impl From<&Operator> for Actor {
-    fn from(operator: &Operator) -> Actor {
-        Actor {
-            kind: match operator.platform {
-                true => ActorKind::Platform,
-                false => ActorKind::Operator,
-            },
-            id: Some(operator.id.0),
-            name: operator.name.clone(),
-            address: Some(operator.address),
-            request_id: Some(operator.request_id.clone()),
         }
     }
 }
@@ -199,31 +214,6 @@ pub async fn record(
     now: Timestamp,
 ) -> sqlx::Result<AuditId> {
     let id = AuditId::new(now, &tx.entropy());
-    sqlx::query(
-        "with line as (
-             insert into audit (tenant_id, id, at, actor_kind, actor_id, actor_name, action, target_type,
-                                target_id, target_name, details, before, after, ip_address, request_id)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-             returning tenant_id, id)
-         insert into unsealed (tenant_id, kind, subject_id)
-         select tenant_id, 'AUDIT', id from line",
-    )
-    .bind(tx.tenant())
-    .bind(id)
-    .bind(now)
-    .bind(actor.kind)
-    .bind(actor.id)
-    .bind(&actor.name)
-    .bind(audit.action)
-    .bind(audit.target_type)
-    .bind(audit.target_id)
-    .bind(audit.target_name)
-    .bind(audit.details)
-    .bind(audit.before)
-    .bind(audit.after)
-    .bind(actor.address.map(|address| address.to_string()))
-    .bind(actor.request_id.as_deref())
-    .execute(&mut **tx)
-    .await?;
+    store::insert(tx, id, actor, &audit, now).await?;
     Ok(id)
 }

@@ -1,10 +1,156 @@
 //! Accounts, sessions and permissions: who is asking, and may he.
+//!
+//! Everyone needs the same one, so other folders call these functions and never write these tables.
 
+mod attempts;
 mod guard;
+mod http;
 mod operator;
+mod password;
+mod rules;
 pub mod sessions;
+mod store;
 
-pub use crate::permission::{Permission, PermissionSet, Role};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::OperatorId;
+use easyisp_shared::time::Timestamp;
+use secrecy::SecretString;
+
+use crate::api::{Access, Routes, routes};
+use crate::config::Limits;
+use crate::db::{Database, Tx};
+use crate::error::{ApiError, FieldError};
+use crate::secrets::Secrets;
+
+use attempts::Attempts;
+pub use crate::permission::{Permission, PermissionSet, Role, effective};
 pub use guard::guard;
+pub use http::{Done, SignedIn, User, bad_email};
 pub use operator::Operator;
-pub use sessions::Token;
+pub use password::{Checked, Hasher};
+pub use rules::{Email, check_password};
+pub use sessions::{Standing, StandingRow, TenantStatus, Token};
+
+/// The routes of `/api/auth`, but for registration, which makes a tenant.
+pub fn routes() -> Routes {
+    Routes::new()
+        .route(Access::Public, routes!(http::login))
+        .route(Access::SignedInEvenExpired, routes!(http::logout))
+        .route(Access::SignedInEvenExpired, routes!(http::me))
+        .route(Access::SignedInEvenExpired, routes!(http::refresh))
+        .route(Access::SignedIn, routes!(http::password))
+}
+
+/// What signing in needs besides the database. Cloning shares it.
+#[derive(Clone)]
+pub struct SignIn {
+    hasher: Hasher,
+    attempts: Arc<Mutex<Attempts>>,
+}
+
+impl SignIn {
+    /// With the pepper that belongs to the master key.
+    pub fn new(secrets: &Secrets, limits: &Limits, entropy: Entropy) -> SignIn {
+        let aim = Duration::from_millis(limits.password_millis.into());
+        SignIn {
+            hasher: Hasher::new(secrets.derive("password pepper 1"), aim, entropy),
+            attempts: Arc::new(Mutex::new(Attempts::new(limits))),
+        }
+    }
+
+    /// Checks a new password and makes its hash; `field` is how the request calls it.
+    pub async fn new_password(
+        &self,
+        field: &str,
+        password: &SecretString,
+        email: &Email,
+    ) -> Result<String, ApiError> {
+        check_password(field, password, email.as_str())
+            .map_err(|error: FieldError| ApiError::fields(vec![error]))?;
+        self.hasher.hash(password).await
+    }
+
+    /// 429 when this address registered too often.
+    pub fn register(&self, address: IpAddr, now: Timestamp) -> Result<(), ApiError> {
+        self.attempts()
+            .register(crate::api::one_network(address), now)
+            .map_err(|retry_after| ApiError::TooManyRequests { retry_after })
+    }
+
+    fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
+        self.attempts.lock().expect("no code panics under this lock")
+    }
+}
+
+/// A new person.
+#[derive(Debug)]
+pub struct NewOperator<'a> {
+    /// For people.
+    pub name: &'a str,
+    /// How he signs in.
+    pub email: &'a Email,
+    /// Free text.
+    pub phone: Option<&'a str>,
+    /// What he is.
+    pub role: Role,
+    /// From [`SignIn::new_password`].
+    pub password_hash: &'a str,
+}
+
+/// Adds a person to the transaction's tenant; 409 when the e-mail address is taken anywhere.
+pub async fn create_operator(
+    tx: &mut Tx,
+    new: &NewOperator<'_>,
+    now: Timestamp,
+) -> Result<OperatorId, ApiError> {
+    let id = OperatorId::new(now, &tx.entropy());
+    if !store::claim_login(tx, &new.email.digest(), id).await? {
+        return Err(ApiError::conflict(
+            "EMAIL_TAKEN",
+            "This e-mail address already has an account; sign in, or use another address",
+        ));
+    }
+    let row = store::NewOperatorRow {
+        id,
+        email: new.email.as_str(),
+        name: new.name,
+        phone: new.phone,
+        role: new.role,
+        password_hash: new.password_hash,
+        added_permissions: &[],
+        removed_permissions: &[],
+    };
+    store::insert_operator(tx, &row, now).await?;
+    Ok(id)
+}
+
+/// Gives an operator the platform's right.
+pub async fn make_platform(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::Result<()> {
+    store::make_platform(tx, operator, now).await
+}
+
+/// An operator as the web client stores him, with a new token.
+pub async fn sign_in(
+    tx: &mut Tx,
+    operator: OperatorId,
+    now: Timestamp,
+) -> Result<SignedIn, ApiError> {
+    let account = store::account(tx, operator).await?;
+    let account = account.ok_or(ApiError::Unauthorized)?;
+    Ok(SignedIn {
+        user: User::of(tx.tenant(), account),
+        token: sessions::begin(tx, operator, now).await?,
+    })
+}
+
+/// Forgets sessions that ended; returns how many.
+pub async fn forget_sessions(db: &Database, now: Timestamp) -> sqlx::Result<u64> {
+    let mut directory = db.directory().await?;
+    let gone = store::forget_sessions(&mut directory, now).await?;
+    directory.commit().await?;
+    Ok(gone)
+}

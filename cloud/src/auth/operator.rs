@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use easyisp_shared::id::{OperatorId, TenantId};
 
+use crate::audit::Actor;
 use crate::error::ApiError;
 use crate::permission::{Permission, PermissionSet, Role};
 
@@ -58,6 +59,17 @@ impl Operator {
     /// Whether `permission` is his.
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions.has(permission)
+    }
+}
+
+impl From<&Operator> for Actor {
+    fn from(operator: &Operator) -> Actor {
+        let actor = Actor::person(operator.id, &operator.name, operator.address)
+            .in_request(operator.request_id.clone());
+        match operator.platform {
+            true => actor.of_platform(),
+            false => actor,
+        }
     }
 }
 

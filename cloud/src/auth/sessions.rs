@@ -7,16 +7,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{OperatorId, TenantId};
 use easyisp_shared::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::Operator;
+use super::{Operator, store};
 use crate::db::{Database, Tx};
 use crate::error::ApiError;
 use crate::permission::{Role, effective};
 
 /// How long a token is good for.
 pub const LIFETIME: Duration = Duration::from_secs(7 * 86_400);
+/// How long a replaced token stays good.
+const OVERLAP: Duration = Duration::from_secs(10);
 
 /// The digest of a bearer token, which is all that we keep of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,7 +48,7 @@ impl Token {
         Token(Sha256::digest(bytes).into())
     }
 
-    fn digest(&self) -> &[u8] {
+    pub(super) fn digest(&self) -> &[u8] {
         &self.0
     }
 }
@@ -64,20 +67,8 @@ pub struct Caller {
     /// Himself.
     pub operator: OperatorId,
     platform: bool,
-    row: CallerRow,
+    row: store::CallerRow,
     standing: Standing,
-}
-
-#[derive(Clone, Debug, sqlx::FromRow)]
-struct CallerRow {
-    name: String,
-    email: String,
-    role: Role,
-    added_permissions: Vec<String>,
-    removed_permissions: Vec<String>,
-    tenant_status: String,
-    trial_ends_at: Option<Timestamp>,
-    subscription_ends_at: Option<Timestamp>,
 }
 
 /// How a tenant stands with the platform at this moment.
@@ -91,22 +82,43 @@ pub enum Standing {
     Suspended,
 }
 
-impl Standing {
-    /// From the stored status and the two ends.
-    pub fn of(
-        status: &str,
-        trial_ends_at: Option<Timestamp>,
-        subscription_ends_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Standing {
+/// What decides how a tenant stands.
+#[derive(Clone, Copy, Debug)]
+pub struct StandingRow {
+    /// The stored status.
+    pub status: TenantStatus,
+    /// When the trial ends.
+    pub trial_ends_at: Option<Timestamp>,
+    /// When what the tenant paid the platform ends; `None` = never.
+    pub subscription_ends_at: Option<Timestamp>,
+}
+
+impl StandingRow {
+    /// How the tenant stands: an end that has passed counts before anybody writes it down.
+    pub fn at(&self, now: Timestamp) -> Standing {
         let past = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
-        match status {
-            "SUSPENDED" => Standing::Suspended,
-            "TRIAL" if !past(trial_ends_at) => Standing::Good,
-            "ACTIVE" if !past(subscription_ends_at) => Standing::Good,
-            _ => Standing::Expired, // EXPIRED, or an end has passed
+        match self.status {
+            TenantStatus::Suspended => Standing::Suspended,
+            TenantStatus::Trial if !past(self.trial_ends_at) => Standing::Good,
+            TenantStatus::Active if !past(self.subscription_ends_at) => Standing::Good,
+            TenantStatus::Trial | TenantStatus::Active | TenantStatus::Expired => Standing::Expired,
         }
     }
+}
+
+/// A tenant's status as stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
+pub enum TenantStatus {
+    /// Trying it out.
+    Trial,
+    /// Subscribed.
+    Active,
+    /// Stopped by the platform.
+    Suspended,
+    /// The trial or the subscription has ended.
+    Expired,
 }
 
 impl Caller {
@@ -161,90 +173,48 @@ pub(super) fn suspended() -> ApiError {
 /// Two indexed queries, read live: what changes about an operator or his tenant counts from the next request.
 pub async fn caller(db: &Database, token: &Token, now: Timestamp) -> sqlx::Result<Option<Caller>> {
     let mut directory = db.directory().await?;
-    let session: Option<(TenantId, OperatorId, bool)> = sqlx::query_as(
-        "select s.tenant_id, s.operator_id, p.operator_id is not null
-           from directory.sessions s
-           left join directory.platform_operators p using (operator_id)
-          where s.token_digest = $1 and s.expires_at > $2",
-    )
-    .bind(token.digest())
-    .bind(now)
-    .fetch_optional(&mut *directory)
-    .await?;
+    let session = store::session(&mut directory, token.digest(), now).await?;
     drop(directory);
     let Some((tenant, operator, platform)) = session else {
         return Ok(None);
     };
     let mut tx = db.begin(tenant).await?;
-    let row: Option<CallerRow> = sqlx::query_as(
-        "select o.name, o.email, o.role, o.added_permissions, o.removed_permissions,
-                t.status as tenant_status, t.trial_ends_at, t.subscription_ends_at
-           from operators o
-           join tenants t on t.tenant_id = o.tenant_id
-          where o.tenant_id = $1 and o.id = $2 and o.status = 'ACTIVE' and o.deleted_at is null",
-    )
-    .bind(tenant)
-    .bind(operator)
-    .fetch_optional(&mut *tx)
-    .await?;
+    let row = store::active_operator(&mut tx, operator).await?;
     Ok(row.map(|row| Caller {
         tenant,
         operator,
         platform,
-        standing: Standing::of(
-            &row.tenant_status,
-            row.trial_ends_at,
-            row.subscription_ends_at,
-            now,
-        ),
+        standing: row.standing.at(now),
         row,
     }))
 }
 
-/// Stores a new token.
-pub async fn insert(
+/// Stores a new token of an operator and returns its text.
+pub async fn begin(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::Result<String> {
+    let (token, text) = Token::new(&tx.entropy());
+    store::insert_session(tx, operator, token.digest(), now, now.plus(LIFETIME)).await?;
+    Ok(text)
+}
+
+/// Replaces a token by a new one. The old one is good for ten more seconds: two tabs may ask at once.
+pub async fn replace(
     tx: &mut Tx,
     operator: OperatorId,
-    token: &Token,
+    old: &Token,
     now: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into directory.sessions (token_digest, tenant_id, operator_id, created_at, expires_at)
-         values ($1, $2, $3, $4, $5)",
-    )
-    .bind(token.digest())
-    .bind(tx.tenant())
-    .bind(operator)
-    .bind(now)
-    .bind(now.plus(LIFETIME))
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+) -> sqlx::Result<String> {
+    store::shorten_session(tx, old.digest(), now.plus(OVERLAP)).await?;
+    begin(tx, operator, now).await
 }
 
 /// Ends one token.
 pub async fn end(tx: &mut Tx, token: &Token) -> sqlx::Result<()> {
-    sqlx::query("delete from directory.sessions where token_digest = $1 and tenant_id = $2")
-        .bind(token.digest())
-        .bind(tx.tenant())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+    store::delete_session(tx, token.digest()).await
 }
 
-/// Ends every token of an operator but `keep`.
+/// Ends every token of an operator but `keep`: his password, role or standing changed.
 pub async fn end_all(tx: &mut Tx, operator: OperatorId, keep: Option<&Token>) -> sqlx::Result<()> {
-    sqlx::query(
-        "delete from directory.sessions
-          where operator_id = $1 and tenant_id = $2
-            and ($3::bytea is null or token_digest <> $3)",
-    )
-    .bind(operator)
-    .bind(tx.tenant())
-    .bind(keep.map(Token::digest))
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    store::delete_sessions(tx, operator, keep.map(Token::digest)).await
 }
 
 #[cfg(test)]
@@ -263,14 +233,22 @@ mod tests {
     #[test]
     fn a_trial_that_ended_is_expired_before_anybody_writes_it_down() {
         let now = Timestamp::from_secs(1000);
-        let standing = |status, trial, subscription| Standing::of(status, trial, subscription, now);
-        assert_eq!(standing("TRIAL", Some(now), None), Standing::Expired);
+        let standing = |status, trial_ends_at, subscription_ends_at| {
+            let row = StandingRow {
+                status,
+                trial_ends_at,
+                subscription_ends_at,
+            };
+            row.at(now)
+        };
+        use TenantStatus::*;
+        assert_eq!(standing(Trial, Some(now), None), Standing::Expired);
         assert_eq!(
-            standing("TRIAL", Some(now.plus(LIFETIME)), None),
+            standing(Trial, Some(now.plus(LIFETIME)), None),
             Standing::Good
         );
-        assert_eq!(standing("ACTIVE", Some(now), None), Standing::Good);
-        assert_eq!(standing("ACTIVE", None, Some(now)), Standing::Expired);
-        assert_eq!(standing("SUSPENDED", None, None), Standing::Suspended);
+        assert_eq!(standing(Active, Some(now), None), Standing::Good);
+        assert_eq!(standing(Active, None, Some(now)), Standing::Expired);
+        assert_eq!(standing(Suspended, None, None), Standing::Suspended);
     }
 }

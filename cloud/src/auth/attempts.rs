@@ -1,0 +1,235 @@
+//! How often an account and an address may try to sign in. Never a permanent lock.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use easyisp_shared::time::Timestamp;
+
+use crate::config::Limits;
+
+/// Failures count for this long.
+const WINDOW: Duration = Duration::from_secs(15 * 60);
+/// Registrations count for this long.
+const HOUR: Duration = Duration::from_secs(3600);
+/// The first wait of an account with too many failures; it doubles up to [`WINDOW`].
+const FIRST_WAIT: Duration = Duration::from_secs(30);
+/// Accounts and addresses remembered; beyond that the oldest are forgotten.
+const MOST: usize = 65_536;
+
+/// The digest under which an account's failures are counted, whether the account exists or not.
+pub type AccountKey = [u8; 32];
+
+/// Counts tries.
+pub struct Attempts {
+    accounts: Counted<AccountKey>,
+    addresses: Counted<IpAddr>,
+    registrations: Counted<IpAddr>,
+}
+
+impl Attempts {
+    /// As configured.
+    pub fn new(limits: &Limits) -> Attempts {
+        Attempts {
+            accounts: Counted::new(limits.account_failures.get(), WINDOW, Wait::Growing),
+            addresses: Counted::new(limits.address_failures.get(), WINDOW, Wait::Window),
+            registrations: Counted::new(limits.registrations.get(), HOUR, Wait::Window),
+        }
+    }
+
+    /// Counts a try to sign in as failed until [`Attempts::succeeded`] says otherwise (so that tries made
+    /// at once all count), or says how long to wait.
+    pub fn begin(
+        &mut self,
+        account: AccountKey,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        self.accounts.check(&account, now)?;
+        self.addresses.count(address, now)?;
+        self.accounts.count(account, now)
+    }
+
+    /// Takes back what [`Attempts::begin`] counted: the password was right.
+    pub fn succeeded(&mut self, account: &AccountKey, address: &IpAddr) {
+        self.accounts.forget(account);
+        self.addresses.uncount(address);
+    }
+
+    /// Counts a registration, or says how long to wait.
+    pub fn register(&mut self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
+        self.registrations.count(address, now)
+    }
+}
+
+/// How long who tried too often waits.
+#[derive(Clone, Copy)]
+enum Wait {
+    /// To the end of the window.
+    Window,
+    /// Twice as long after each further failure.
+    Growing,
+}
+
+struct Counted<K> {
+    most: u32,
+    window: Duration,
+    wait: Wait,
+    tries: HashMap<K, Tries>,
+}
+
+#[derive(Clone, Copy)]
+struct Tries {
+    since: Timestamp,
+    count: u32,
+    wait_until: Timestamp,
+}
+
+impl<K: Hash + Eq + Copy> Counted<K> {
+    fn new(most: u32, window: Duration, wait: Wait) -> Counted<K> {
+        Counted {
+            most,
+            window,
+            wait,
+            tries: HashMap::new(),
+        }
+    }
+
+    fn check(&self, key: &K, now: Timestamp) -> Result<(), Duration> {
+        match self.tries.get(key) {
+            Some(tries) if now < tries.wait_until => Err(tries.wait_until.since(now)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn count(&mut self, key: K, now: Timestamp) -> Result<(), Duration> {
+        self.check(&key, now)?;
+        self.make_room(now);
+        let (most, window, wait) = (self.most, self.window, self.wait);
+        let tries = self.tries.entry(key).or_insert(Tries {
+            since: now,
+            count: 0,
+            wait_until: Timestamp::default(),
+        });
+        if tries.since.plus(window) <= now && tries.wait_until.plus(window) <= now {
+            *tries = Tries {
+                since: now,
+                count: 0,
+                wait_until: Timestamp::default(),
+            };
+        }
+        tries.count = tries.count.saturating_add(1);
+        if tries.count >= most {
+            tries.wait_until = match wait {
+                Wait::Window => tries.since.plus(window),
+                Wait::Growing => {
+                    let doubled = FIRST_WAIT.saturating_mul(1 << (tries.count - most).min(10));
+                    now.plus(doubled.min(window))
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn uncount(&mut self, key: &K) {
+        if let Some(tries) = self.tries.get_mut(key) {
+            tries.count = tries.count.saturating_sub(1);
+            if tries.count < self.most {
+                tries.wait_until = Timestamp::default();
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &K) {
+        self.tries.remove(key);
+    }
+
+    fn make_room(&mut self, now: Timestamp) {
+        if self.tries.len() < MOST {
+            return;
+        }
+        let window = self.window;
+        self.tries.retain(|_, tries| {
+            now < tries.since.plus(window) || now < tries.wait_until.plus(window)
+        });
+        if self.tries.len() < MOST {
+            return;
+        }
+        // Half at once, so that a flood does not pay this walk at every try.
+        let mut ages: Vec<Timestamp> = self.tries.values().map(|tries| tries.since).collect();
+        let (_, middle, _) = ages.select_nth_unstable(MOST / 2);
+        let middle = *middle;
+        self.tries.retain(|_, tries| tries.since > middle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(1_000_000 + secs)
+    }
+
+    fn attempts() -> Attempts {
+        Attempts::new(&Limits {
+            account_failures: NonZeroU32::new(3).unwrap(),
+            address_failures: NonZeroU32::new(5).unwrap(),
+            registrations: NonZeroU32::new(2).unwrap(),
+            ..Limits::default()
+        })
+    }
+
+    fn address(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    #[test]
+    fn an_account_waits_longer_after_each_failure_and_never_for_good() {
+        let mut attempts = attempts();
+        let mut fail = |from, secs| attempts.begin([1; 32], address(from), at(secs));
+        assert_eq!(fail(1, 0), Ok(()));
+        assert_eq!(fail(2, 0), Ok(()));
+        assert_eq!(fail(3, 0), Ok(()));
+        assert_eq!(fail(4, 0), Err(Duration::from_secs(30)));
+        assert_eq!(fail(4, 30), Ok(()));
+        assert_eq!(fail(5, 30), Err(Duration::from_secs(60)));
+        assert_eq!(fail(5, 3600), Ok(()));
+    }
+
+    #[test]
+    fn an_address_waits_for_the_window_whatever_the_accounts() {
+        let mut attempts = attempts();
+        for n in 0..5 {
+            assert_eq!(attempts.begin([n; 32], address(1), at(0)), Ok(()));
+        }
+        assert_eq!(
+            attempts.begin([9; 32], address(1), at(60)),
+            Err(Duration::from_secs(14 * 60))
+        );
+        assert_eq!(attempts.begin([9; 32], address(2), at(60)), Ok(()));
+        assert_eq!(attempts.begin([8; 32], address(1), at(15 * 60)), Ok(()));
+    }
+
+    #[test]
+    fn the_right_password_takes_the_count_back() {
+        let mut attempts = attempts();
+        for _ in 0..20 {
+            assert_eq!(attempts.begin([1; 32], address(1), at(0)), Ok(()));
+            attempts.succeeded(&[1; 32], &address(1));
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut attempts = attempts();
+        for n in 0..(MOST as u32 + 10) {
+            let from = std::net::Ipv4Addr::from(n).into();
+            let _ = attempts.register(from, at(i64::from(n / 1000)));
+        }
+        assert!(attempts.registrations.tries.len() <= MOST);
+    }
+}

@@ -1,0 +1,318 @@
+//! Signing in and out, and what a signed-in person may do with his own account.
+
+use std::net::IpAddr;
+
+use axum::Extension;
+use axum::extract::State;
+use easyisp_shared::id::{OperatorId, TenantId};
+use easyisp_shared::time::{Clock, Timestamp};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::sessions::{self, Standing, Token};
+use super::store::{self, AccountRow};
+use super::{Checked, Email, Operator, Role, SignIn};
+use crate::api::{ClientAddress, Json, one_network};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::db::{Database, Tx};
+use crate::error::{ApiError, ErrorEnvelope};
+
+/// The signed-in person as the web client keeps him; it decides all page access from this.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// The operator.
+    pub id: OperatorId,
+    /// For people.
+    pub name: String,
+    /// How he signs in.
+    pub email: String,
+    /// Brings default permissions.
+    pub role: Role,
+    /// His tenant.
+    pub tenant_id: TenantId,
+    /// Permissions beyond the role's.
+    pub added_permissions: Vec<String>,
+    /// Permissions that the role has and he has not.
+    pub removed_permissions: Vec<String>,
+    /// Path of his picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_picture: Option<String>,
+}
+
+impl User {
+    pub(super) fn of(tenant: TenantId, account: AccountRow) -> User {
+        User {
+            id: account.id,
+            name: account.name,
+            email: account.email,
+            role: account.role,
+            tenant_id: tenant,
+            added_permissions: account.added_permissions,
+            removed_permissions: account.removed_permissions,
+            profile_picture: account.profile_picture,
+        }
+    }
+}
+
+/// A person and his new token.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// For `Authorization: Bearer …`, good for seven days.
+    pub token: String,
+}
+
+/// What one signs in with.
+#[derive(Deserialize, ToSchema)]
+pub struct Login {
+    /// The account.
+    pub email: String,
+    /// Its password.
+    #[schema(value_type = String, format = Password)]
+    pub password: SecretString,
+}
+
+/// `POST /api/auth/login`: a token for an e-mail address and its password.
+///
+/// A wrong password and an unknown address get the same answer after the same time. The owner of an expired
+/// tenant may sign in, so that he can pay; its staff may not.
+#[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = Login, responses(
+    (status = 200, body = SignedIn),
+    (status = 401, description = "Wrong e-mail address or password", body = ErrorEnvelope),
+    (status = 403, description = "Suspended or expired, with the reason", body = ErrorEnvelope),
+    (status = 429, description = "Too many tries; see Retry-After", body = ErrorEnvelope),
+))]
+pub async fn login(
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(sign_in): State<SignIn>,
+    ClientAddress(address): ClientAddress,
+    Json(login): Json<Login>,
+) -> Result<Json<SignedIn>, ApiError> {
+    let now = clock.now();
+    let email = Email::parse(&login.email).ok_or_else(|| bad_email("email"))?;
+    let key = Try::begin(&sign_in, &email, address, now)?;
+
+    let account = find(&db, &email).await?;
+    let stored = account.as_ref().map(|(_, account)| account.password_hash.as_str());
+    let checked = sign_in.hasher.check(&login.password, stored).await?;
+    let (Some((tenant, account)), Checked::Right | Checked::Stale) = (account, checked) else {
+        return Err(ApiError::BadCredentials);
+    };
+    key.succeeded(&sign_in);
+    may_sign_in(&account, now)?;
+
+    let mut tx = db.begin(tenant).await?;
+    if checked == Checked::Stale {
+        let hash = sign_in.hasher.hash(&login.password).await?;
+        store::set_password(&mut tx, account.id, &hash, now).await?;
+    }
+    let signed_in = super::sign_in(&mut tx, account.id, now).await?;
+    let actor = Actor::person(account.id, &account.name, address);
+    note(&mut tx, &actor, Action::Login, account.id, &account.name, now).await?;
+    tx.commit().await?;
+    Ok(Json(signed_in))
+}
+
+/// A try to sign in, counted as failed until it succeeds.
+struct Try {
+    account: [u8; 32],
+    address: IpAddr,
+}
+
+impl Try {
+    fn begin(
+        sign_in: &SignIn,
+        email: &Email,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Try, ApiError> {
+        let this = Try {
+            account: email.digest(),
+            address: one_network(address),
+        };
+        sign_in
+            .attempts()
+            .begin(this.account, this.address, now)
+            .map_err(|retry_after| ApiError::TooManyRequests { retry_after })?;
+        Ok(this)
+    }
+
+    fn succeeded(&self, sign_in: &SignIn) {
+        sign_in.attempts().succeeded(&self.account, &self.address);
+    }
+}
+
+async fn find(db: &Database, email: &Email) -> sqlx::Result<Option<(TenantId, AccountRow)>> {
+    let mut directory = db.directory().await?;
+    let login = store::login(&mut directory, &email.digest()).await?;
+    drop(directory);
+    let Some((tenant, operator)) = login else {
+        return Ok(None);
+    };
+    let mut tx = db.begin(tenant).await?;
+    let account = store::account(&mut tx, operator).await?;
+    Ok(account.map(|account| (tenant, account)))
+}
+
+fn may_sign_in(account: &AccountRow, now: Timestamp) -> Result<(), ApiError> {
+    if !account.active {
+        return Err(ApiError::forbidden(
+            "OPERATOR_DISABLED",
+            "Your access was switched off; ask the account's owner",
+        ));
+    }
+    match account.standing.at(now) {
+        Standing::Good => Ok(()),
+        Standing::Expired if account.role == Role::SuperAdmin => Ok(()),
+        Standing::Expired => Err(sessions::expired()),
+        Standing::Suspended => Err(sessions::suspended()),
+    }
+}
+
+/// Done.
+#[derive(Serialize, ToSchema)]
+pub struct Done {
+    /// Always true.
+    pub success: bool,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'static str>,
+}
+
+/// `POST /api/auth/logout`: ends this token at once. A repeat is a 401, since the token is gone.
+#[utoipa::path(post, path = "/api/auth/logout", tag = "auth", responses((status = 200, body = Done)))]
+pub async fn logout(
+    operator: Operator,
+    Extension(token): Extension<Token>,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+) -> Result<Json<Done>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    sessions::end(&mut tx, &token).await?;
+    let actor = Actor::from(&operator);
+    note(&mut tx, &actor, Action::Logout, operator.id, &operator.name, now).await?;
+    tx.commit().await?;
+    Ok(Json(Done {
+        success: true,
+        message: None,
+    }))
+}
+
+/// `GET /api/auth/me`: the signed-in person, as login returned him.
+#[utoipa::path(get, path = "/api/auth/me", tag = "auth", responses((status = 200, body = User)))]
+pub async fn me(operator: Operator, State(db): State<Database>) -> Result<Json<User>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let account = store::account(&mut tx, operator.id).await?;
+    let account = account.ok_or(ApiError::Unauthorized)?;
+    Ok(Json(User::of(operator.tenant, account)))
+}
+
+/// A new token.
+#[derive(Serialize, ToSchema)]
+pub struct Refreshed {
+    /// Good for seven days from now.
+    pub token: String,
+}
+
+/// `POST /api/auth/refresh`: a new token for this one, which ends ten seconds later.
+#[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", responses((status = 200, body = Refreshed)))]
+pub async fn refresh(
+    operator: Operator,
+    Extension(token): Extension<Token>,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+) -> Result<Json<Refreshed>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let token = sessions::replace(&mut tx, operator.id, &token, clock.now()).await?;
+    tx.commit().await?;
+    Ok(Json(Refreshed { token }))
+}
+
+/// A change of one's own password.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PasswordChange {
+    /// The present one.
+    #[schema(value_type = String, format = Password)]
+    pub old_password: SecretString,
+    /// The next one: 12 to 128 characters.
+    #[schema(value_type = String, format = Password)]
+    pub new_password: SecretString,
+}
+
+/// `PUT /api/auth/password`: changes one's own password and ends one's other sessions.
+///
+/// A wrong old password is 422, never 401: the client drops its session on every 401.
+#[utoipa::path(put, path = "/api/auth/password", tag = "auth", request_body = PasswordChange, responses(
+    (status = 200, body = Done),
+    (status = 400, description = "The new password is too short or too common", body = ErrorEnvelope),
+    (status = 422, description = "The old password is wrong", body = ErrorEnvelope),
+    (status = 429, description = "Too many tries; see Retry-After", body = ErrorEnvelope),
+))]
+pub async fn password(
+    operator: Operator,
+    Extension(token): Extension<Token>,
+    ClientAddress(address): ClientAddress,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(sign_in): State<SignIn>,
+    Json(change): Json<PasswordChange>,
+) -> Result<Json<Done>, ApiError> {
+    let now = clock.now();
+    let email = Email::parse(&operator.email)
+        .ok_or_else(|| ApiError::Internal(anyhow::anyhow!("a stored e-mail address is none")))?;
+    let key = Try::begin(&sign_in, &email, address, now)?;
+
+    let account = {
+        let mut tx = db.begin(operator.tenant).await?;
+        let account = store::account(&mut tx, operator.id).await?;
+        account.ok_or(ApiError::Unauthorized)?
+    };
+    let checked = sign_in
+        .hasher
+        .check(&change.old_password, Some(&account.password_hash))
+        .await?;
+    if checked == Checked::Wrong {
+        return Err(ApiError::unprocessable(
+            "WRONG_PASSWORD",
+            "The old password is wrong",
+        ));
+    }
+    key.succeeded(&sign_in);
+    let hash = sign_in
+        .new_password("newPassword", &change.new_password, &email)
+        .await?;
+
+    let mut tx = db.begin(operator.tenant).await?;
+    store::set_password(&mut tx, operator.id, &hash, now).await?;
+    sessions::end_all(&mut tx, operator.id, Some(&token)).await?;
+    let actor = Actor::from(&operator);
+    note(&mut tx, &actor, Action::PasswordChange, operator.id, &operator.name, now).await?;
+    tx.commit().await?;
+    Ok(Json(Done {
+        success: true,
+        message: Some("The password was changed; other sessions were signed out"),
+    }))
+}
+
+/// 400 about an e-mail address.
+pub fn bad_email(field: &str) -> ApiError {
+    ApiError::field(field, "must be an e-mail address such as name@example.com")
+}
+
+async fn note(
+    tx: &mut Tx,
+    actor: &Actor,
+    action: Action,
+    operator: OperatorId,
+    name: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    audit::record(tx, actor, Audit::new(action, "operator", operator, name), now).await?;
+    Ok(())
+}

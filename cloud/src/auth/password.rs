@@ -1,0 +1,208 @@
+//! Password hashes: Argon2id (RFC 9106) with a pepper, a bounded number at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use argon2::password_hash::PasswordVerifier;
+use argon2::{Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHash, PasswordHasher, Version};
+use easyisp_shared::entropy::Entropy;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::error::ApiError;
+
+/// The floor: 19 MiB, 2 passes, 1 lane.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+/// More passes than this no calibration chooses.
+const MOST_PASSES: u32 = 40;
+/// Names the pepper in a hash, for the day there is a second one.
+const PEPPER: &[u8] = b"1";
+/// Requests that wait for a hash; more are told to come back.
+const QUEUE: usize = 128;
+
+/// Makes and checks hashes. Cloning shares the queue.
+#[derive(Clone)]
+pub struct Hasher {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pepper: Zeroizing<[u8; 32]>,
+    params: Params,
+    entropy: Entropy,
+    /// Of a password nobody has: checked when there is no account, so that the answer takes as long.
+    nobody: String,
+    running: Semaphore,
+    waiting: Semaphore,
+}
+
+/// What a check found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Checked {
+    /// Another password.
+    Wrong,
+    /// The password.
+    Right,
+    /// The password, hashed with less work than today's: hash it again.
+    Stale,
+}
+
+impl Hasher {
+    /// With as many passes as take about `aim` on this machine; never below the floor.
+    pub fn new(pepper: Zeroizing<[u8; 32]>, aim: Duration, entropy: Entropy) -> Hasher {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let passes = passes_for(aim, &pepper);
+        let params = params(passes);
+        let nobody = hash(&pepper, &params, &entropy, &entropy.bytes::<16>());
+        Hasher {
+            inner: Arc::new(Inner {
+                pepper,
+                params,
+                entropy,
+                nobody,
+                running: Semaphore::new(2 * cores),
+                waiting: Semaphore::new(2 * cores + QUEUE),
+            }),
+        }
+    }
+
+    /// A hash to store.
+    pub async fn hash(&self, password: &SecretString) -> Result<String, ApiError> {
+        let password = password.clone();
+        self.run(move |inner| {
+            let password = password.expose_secret().as_bytes();
+            hash(&inner.pepper, &inner.params, &inner.entropy, password)
+        })
+        .await
+    }
+
+    /// Compares a password with a stored hash. No hash at all takes as long and is wrong.
+    pub async fn check(
+        &self,
+        password: &SecretString,
+        stored: Option<&str>,
+    ) -> Result<Checked, ApiError> {
+        let (password, stored) = (password.clone(), stored.map(str::to_owned));
+        self.run(move |inner| inner.check(password.expose_secret(), stored.as_deref()))
+            .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let busy = || ApiError::Unavailable {
+            message: "Too many people are signing in at once; try again in a moment".to_owned(),
+        };
+        let _place = self.inner.waiting.try_acquire().map_err(|_| busy())?;
+        let _turn = self.inner.running.acquire().await.map_err(|_| busy())?;
+        let inner = self.inner.clone();
+        tokio::task::spawn_blocking(move || work(&inner))
+            .await
+            .map_err(ApiError::internal)
+    }
+}
+
+impl Inner {
+    fn check(&self, password: &str, stored: Option<&str>) -> Checked {
+        let Ok(parsed) = PasswordHash::new(stored.unwrap_or(&self.nobody)) else {
+            return Checked::Wrong;
+        };
+        let argon2 = with(&self.pepper, &self.params);
+        if argon2
+            .verify_password(password.as_bytes(), &parsed)
+            .is_err()
+            || stored.is_none()
+        {
+            return Checked::Wrong;
+        }
+        match Params::try_from(&parsed) {
+            Ok(params) if work(&params) >= work(&self.params) => Checked::Right,
+            _ => Checked::Stale,
+        }
+    }
+}
+
+fn work(params: &Params) -> u64 {
+    u64::from(params.m_cost()) * u64::from(params.t_cost())
+}
+
+fn hash(pepper: &[u8; 32], params: &Params, entropy: &Entropy, password: &[u8]) -> String {
+    with(pepper, params)
+        .hash_password_with_salt(password, &entropy.bytes::<16>())
+        .expect("16 bytes of salt and these parameters make a hash")
+        .to_string()
+}
+
+fn with<'a>(pepper: &'a [u8; 32], params: &Params) -> Argon2<'a> {
+    Argon2::new_with_secret(pepper, Algorithm::Argon2id, Version::V0x13, params.clone())
+        .expect("a pepper of 32 bytes is short enough")
+}
+
+fn params(passes: u32) -> Params {
+    ParamsBuilder::new()
+        .m_cost(MEMORY_KIB)
+        .t_cost(passes)
+        .p_cost(1)
+        .keyid(KeyId::new(PEPPER).expect("one byte is short enough"))
+        .build()
+        .expect("the parameters are in range")
+}
+
+fn passes_for(aim: Duration, pepper: &[u8; 32]) -> u32 {
+    if aim.is_zero() {
+        return PASSES;
+    }
+    let floor = params(PASSES);
+    let begun = Instant::now();
+    let mut out = [0; 32];
+    if with(pepper, &floor)
+        .hash_password_into(b"calibration", &[0; 16], &mut out)
+        .is_err()
+    {
+        return PASSES;
+    }
+    let took = begun.elapsed().max(Duration::from_millis(1));
+    let passes = PASSES * u32::try_from(aim.as_micros() / took.as_micros()).unwrap_or(1);
+    passes.clamp(PASSES, MOST_PASSES)
+}
+
+impl std::fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hasher")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hasher(pepper: u8) -> Hasher {
+        Hasher::new(
+            Zeroizing::new([pepper; 32]),
+            Duration::ZERO,
+            Entropy::seeded(1),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_hash_names_its_floor_and_opens_with_its_pepper_only() {
+        let password = SecretString::from("correct horse battery");
+        let stored = hasher(1).hash(&password).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1,keyid="), "{stored}");
+
+        let check = |hasher: Hasher, text: &str, stored: Option<String>| {
+            let text = SecretString::from(text);
+            async move { hasher.check(&text, stored.as_deref()).await.unwrap() }
+        };
+        let right = check(hasher(1), "correct horse battery", Some(stored.clone()));
+        assert_eq!(right.await, Checked::Right);
+        let wrong = check(hasher(1), "correct horse batterY", Some(stored.clone()));
+        assert_eq!(wrong.await, Checked::Wrong);
+        let other = check(hasher(2), "correct horse battery", Some(stored));
+        assert_eq!(other.await, Checked::Wrong);
+        assert_eq!(check(hasher(1), "anything", None).await, Checked::Wrong);
+    }
+}

@@ -1,0 +1,310 @@
+//! Operators, their logins and their sessions.
+
+use easyisp_shared::id::{OperatorId, TenantId};
+use easyisp_shared::time::Timestamp;
+
+use super::sessions::{StandingRow, TenantStatus};
+use crate::db::{DirectoryTx, Tx};
+use crate::permission::Role;
+
+/// An operator who may sign in, with what decides what he may do.
+#[derive(Clone, Debug)]
+pub struct CallerRow {
+    pub name: String,
+    pub email: String,
+    pub role: Role,
+    pub added_permissions: Vec<String>,
+    pub removed_permissions: Vec<String>,
+    pub standing: StandingRow,
+}
+
+/// An operator's account as its owner sees it, and as signing in needs it.
+#[derive(Clone)]
+pub struct AccountRow {
+    pub id: OperatorId,
+    pub name: String,
+    pub email: String,
+    pub role: Role,
+    pub added_permissions: Vec<String>,
+    pub removed_permissions: Vec<String>,
+    pub profile_picture: Option<String>,
+    pub password_hash: String,
+    /// Whether he may sign in.
+    pub active: bool,
+    pub standing: StandingRow,
+}
+
+/// Whose session a token is: tenant, operator, and whether he is the platform's.
+pub async fn session(
+    directory: &mut DirectoryTx,
+    digest: &[u8],
+    now: Timestamp,
+) -> sqlx::Result<Option<(TenantId, OperatorId, bool)>> {
+    sqlx::query_as(
+        "select s.tenant_id, s.operator_id, p.operator_id is not null
+           from directory.sessions s
+           left join directory.platform_operators p using (operator_id)
+          where s.token_digest = $1 and s.expires_at > $2",
+    )
+    .bind(digest)
+    .bind(now)
+    .fetch_optional(&mut **directory)
+    .await
+}
+
+type CallerTuple = (
+    String,
+    String,
+    Role,
+    Vec<String>,
+    Vec<String>,
+    TenantStatus,
+    Option<Timestamp>,
+    Option<Timestamp>,
+);
+
+/// An operator and his tenant's standing. `None` when there is none, or he is disabled.
+pub async fn active_operator(
+    tx: &mut Tx,
+    operator: OperatorId,
+) -> sqlx::Result<Option<CallerRow>> {
+    let row: Option<CallerTuple> = sqlx::query_as(
+        "select o.name, o.email, o.role, o.added_permissions, o.removed_permissions,
+                t.status, t.trial_ends_at, t.subscription_ends_at
+           from operators o
+           join tenants t on t.tenant_id = o.tenant_id
+          where o.tenant_id = $1 and o.id = $2 and o.status = 'ACTIVE' and o.deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(operator)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(
+        |(name, email, role, added_permissions, removed_permissions, status, trial, subscription)| {
+            CallerRow {
+                name,
+                email,
+                role,
+                added_permissions,
+                removed_permissions,
+                standing: StandingRow {
+                    status,
+                    trial_ends_at: trial,
+                    subscription_ends_at: subscription,
+                },
+            }
+        },
+    ))
+}
+
+/// Who signs in with an e-mail address.
+pub async fn login(
+    directory: &mut DirectoryTx,
+    email_digest: &[u8],
+) -> sqlx::Result<Option<(TenantId, OperatorId)>> {
+    sqlx::query_as(
+        "select tenant_id, operator_id from directory.logins where email_digest = $1",
+    )
+    .bind(email_digest)
+    .fetch_optional(&mut **directory)
+    .await
+}
+
+/// An operator's account. `None` when there is none, or it was deleted.
+pub async fn account(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<Option<AccountRow>> {
+    use sqlx::Row;
+
+    let row = sqlx::query(
+        "select o.id, o.name, o.email, o.role, o.added_permissions, o.removed_permissions,
+                o.profile_picture, o.password_hash, o.status = 'ACTIVE' as active,
+                t.status, t.trial_ends_at, t.subscription_ends_at
+           from operators o
+           join tenants t on t.tenant_id = o.tenant_id
+          where o.tenant_id = $1 and o.id = $2 and o.deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(operator)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(AccountRow {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        email: row.try_get("email")?,
+        role: row.try_get("role")?,
+        added_permissions: row.try_get("added_permissions")?,
+        removed_permissions: row.try_get("removed_permissions")?,
+        profile_picture: row.try_get("profile_picture")?,
+        password_hash: row.try_get("password_hash")?,
+        active: row.try_get("active")?,
+        standing: StandingRow {
+            status: row.try_get("status")?,
+            trial_ends_at: row.try_get("trial_ends_at")?,
+            subscription_ends_at: row.try_get("subscription_ends_at")?,
+        },
+    }))
+}
+
+/// A new operator.
+pub struct NewOperatorRow<'a> {
+    pub id: OperatorId,
+    pub email: &'a str,
+    pub name: &'a str,
+    pub phone: Option<&'a str>,
+    pub role: Role,
+    pub password_hash: &'a str,
+    pub added_permissions: &'a [String],
+    pub removed_permissions: &'a [String],
+}
+
+/// Adds an operator.
+pub async fn insert_operator(
+    tx: &mut Tx,
+    new: &NewOperatorRow<'_>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into operators (tenant_id, id, email, name, phone, role, status, password_hash,
+                                added_permissions, removed_permissions, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, 'ACTIVE', $7, $8, $9, $10, $10)",
+    )
+    .bind(tx.tenant())
+    .bind(new.id)
+    .bind(new.email)
+    .bind(new.name)
+    .bind(new.phone)
+    .bind(new.role)
+    .bind(new.password_hash)
+    .bind(new.added_permissions)
+    .bind(new.removed_permissions)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Claims an e-mail address on the platform. `false` when it is taken.
+pub async fn claim_login(
+    tx: &mut Tx,
+    email_digest: &[u8],
+    operator: OperatorId,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "insert into directory.logins (email_digest, tenant_id, operator_id)
+         values ($1, $2, $3)
+             on conflict (email_digest) do nothing",
+    )
+    .bind(email_digest)
+    .bind(tx.tenant())
+    .bind(operator)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives an operator the platform's right.
+pub async fn make_platform(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query("insert into directory.platform_operators (operator_id, created_at) values ($1, $2)")
+        .bind(operator)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Stores a new password hash.
+pub async fn set_password(
+    tx: &mut Tx,
+    operator: OperatorId,
+    hash: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update operators set password_hash = $3, updated_at = $4 where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(operator)
+    .bind(hash)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Stores a token's digest.
+pub async fn insert_session(
+    tx: &mut Tx,
+    operator: OperatorId,
+    digest: &[u8],
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into directory.sessions (token_digest, tenant_id, operator_id, created_at, expires_at)
+         values ($1, $2, $3, $4, $5)",
+    )
+    .bind(digest)
+    .bind(tx.tenant())
+    .bind(operator)
+    .bind(now)
+    .bind(expires_at)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Lets a token end earlier.
+pub async fn shorten_session(tx: &mut Tx, digest: &[u8], end: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "update directory.sessions set expires_at = least(expires_at, $3)
+          where token_digest = $1 and tenant_id = $2",
+    )
+    .bind(digest)
+    .bind(tx.tenant())
+    .bind(end)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets one token.
+pub async fn delete_session(tx: &mut Tx, digest: &[u8]) -> sqlx::Result<()> {
+    sqlx::query("delete from directory.sessions where token_digest = $1 and tenant_id = $2")
+        .bind(digest)
+        .bind(tx.tenant())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Forgets every token of an operator but `keep`.
+pub async fn delete_sessions(
+    tx: &mut Tx,
+    operator: OperatorId,
+    keep: Option<&[u8]>,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "delete from directory.sessions
+          where operator_id = $1 and tenant_id = $2
+            and ($3::bytea is null or token_digest <> $3)",
+    )
+    .bind(operator)
+    .bind(tx.tenant())
+    .bind(keep)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets tokens that ended before `before`, at most 500; returns how many.
+pub async fn forget_sessions(directory: &mut DirectoryTx, before: Timestamp) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "delete from directory.sessions
+          where token_digest in (select token_digest from directory.sessions
+                                  where expires_at < $1 limit 500)",
+    )
+    .bind(before)
+    .execute(&mut **directory)
+    .await?;
+    Ok(done.rows_affected())
+}
