@@ -10,8 +10,11 @@ use crate::api::Limits;
 use crate::auth::SignIn;
 use crate::config::Config;
 use crate::db::Database;
+use crate::health::Description;
 use crate::metrics::Metrics;
 use crate::secrets::Secrets;
+use crate::sites::agents::Standing;
+use crate::sync::Agents;
 
 /// Everything one cloud shares between requests. Handlers name the pieces they use, never the whole.
 #[derive(Clone)]
@@ -30,6 +33,12 @@ pub struct App {
     pub limits: Limits,
     /// Password hashes and the count of tries.
     pub sign_in: SignIn,
+    /// The authority that agents' certificates are signed by.
+    pub standing: Standing,
+    /// Agents connected to this node.
+    pub agents: Agents,
+    /// The API's description.
+    pub description: Description,
     /// What `/metrics` shows.
     pub metrics: Metrics,
 }
@@ -52,5 +61,8 @@ pieces! {
     config: Arc<Config>,
     limits: Limits,
     sign_in: SignIn,
+    standing: Standing,
+    agents: Agents,
+    description: Description,
     metrics: Metrics,
 }

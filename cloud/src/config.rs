@@ -211,6 +211,8 @@ pub struct Limits {
     pub registrations: NonZeroU32,
     /// How long hashing a password should take; more work is chosen at start to reach it. 0 = the floor.
     pub password_millis: u32,
+    /// Agents connected to this node at once.
+    pub agents: NonZeroU32,
     /// HTTP connections in total.
     pub connections: NonZeroU32,
     /// HTTP connections of one address.
@@ -229,6 +231,7 @@ impl Default for Limits {
             address_failures: number(100),
             registrations: number(20),
             password_millis: 100,
+            agents: number(5_000),
             connections: number(10_000),
             connections_per_address: number(1_000),
         }
@@ -295,12 +298,36 @@ impl Config {
         })
     }
 
+    /// The environment variables there are.
+    pub fn variables() -> impl Iterator<Item = String> {
+        keys::variables()
+    }
+
     /// The file of the master key.
     pub fn master_key_file(&self) -> PathBuf {
         match &self.keys.master_key_file {
             Some(file) => file.clone(),
             None => self.data_dir.join("keys/master.key"),
         }
+    }
+
+    /// How agents reach this cloud, for the command that an operator pastes: as configured, else the host
+    /// of `public_url` or of this request, at the port of the agents' door.
+    pub fn agents_address(&self, request_host: Option<&str>) -> String {
+        if let Some(address) = &self.agents.public_address {
+            return address.clone();
+        }
+        let url = self.http.public_url.as_deref();
+        let from_url = url.and_then(|url| url.split("://").nth(1));
+        let host = from_url.or(request_host).map(|host| {
+            let host = host.split('/').next().unwrap_or(host);
+            match host.rsplit_once(':') {
+                Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+                Some(_) | None => host,
+            }
+        });
+        let host = host.unwrap_or("localhost");
+        format!("{host}:{}", self.agents.listen.port())
     }
 
     fn check(&self) -> Result<(), ConfigError> {

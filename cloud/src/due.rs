@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::db::Tx;
 
 /// Work of `kind` on `subject` is due at `when`; moves it when it was due at another time. Work that is
-/// being done at this moment is done once more afterwards.
+/// being done at this moment is done once more: its fence has moved on.
 pub async fn at(
     tx: &mut Tx,
     kind: &'static str,

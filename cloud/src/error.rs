@@ -182,6 +182,14 @@ impl ApiError {
         ApiError::Internal(cause.into())
     }
 
+    /// As an error of a command, outside HTTP.
+    pub fn into_cause(self) -> anyhow::Error {
+        match self {
+            ApiError::Internal(cause) => cause,
+            other => anyhow::anyhow!(other.message()), // each says itself in a sentence
+        }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {

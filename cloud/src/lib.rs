@@ -16,6 +16,8 @@ pub mod auth;
 
 pub mod sites;
 
+pub mod tenants;
+
 pub mod commands;
 
 pub mod packages;
@@ -27,6 +29,106 @@ pub mod customers;
 pub mod sync;
 pub mod jobs;
 
+pub mod health;
+
 mod app;
+mod cloud;
 
 pub use app::App;
+pub use cloud::{Cloud, DatabaseSource, Options, Store};
+
+use api::Routes;
+use db::{Kind, Projectors};
+use easyisp_shared::wire::UpKind;
+use jobs::{Jobs, Outcome};
+use secrets::Secrets;
+use sites::reports::Appliers;
+
+/// Every feature's routes, in the order of the folders.
+pub fn routes() -> Routes {
+    Routes::new()
+        .merge(auth::routes())
+        .merge(sites::routes())
+        .merge(tenants::routes())
+        .merge(packages::routes())
+        .merge(routers::routes())
+        .merge(customers::routes())
+        .merge(health::routes())
+}
+
+/// What agents must know: which feature projects which kind.
+pub fn projectors(secrets: &Secrets) -> Projectors {
+    Projectors::default()
+        .with(Kind::Policy, tenants::edge::projector())
+        .with(Kind::Command, commands::edge::projector())
+        .with(Kind::Package, packages::edge::projector())
+        .with(Kind::Router, routers::edge::projector(secrets.clone()))
+        .with(
+            Kind::Subscriber,
+            customers::edge::projector(secrets.clone()),
+        )
+}
+
+/// What agents report: which feature applies which kind.
+pub fn appliers() -> Appliers {
+    Appliers::default().with(UpKind::Heartbeat, sites::edge::heartbeats())
+}
+
+/// What runs without a request: which feature does which kind of work.
+pub fn jobs(app: &App) -> Jobs {
+    use Outcome::{Again, Done};
+
+    let db = || app.db.clone();
+    let (seals, tidies, rotations) = (db(), db(), db());
+    Jobs::default()
+        .with(ledger::SEAL, move |job, now| {
+            let db = seals.clone();
+            async move { Ok(Again(tenants::jobs::seal(&db, job.tenant, now).await?)) }
+        })
+        .with(tenants::jobs::TIDY, move |job, now| {
+            let db = tidies.clone();
+            async move { Ok(Again(tenants::jobs::tidy(&db, job.tenant, now).await?)) }
+        })
+        .with(routers::ROTATION_JOB, move |job, _| {
+            let db = rotations.clone();
+            async move {
+                let mut tx = db.begin(job.tenant).await?;
+                job.hold(&mut tx).await?;
+                routers::end_rotation(&mut tx, job.subject.into()).await?;
+                tx.commit().await?;
+                Ok(Done)
+            }
+        })
+}
+
+/// The API's description, before the routes are added.
+pub fn description() -> utoipa::openapi::OpenApi {
+    use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+    use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApiBuilder};
+
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("From POST /api/auth/login; good for seven days."))
+        .build();
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("EasyISP cloud")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(
+                    "Errors are envelopes: message and error (the same text for people), statusCode, code, \
+                     details (which field, what to write) and requestId.",
+                )),
+        )
+        .components(Some(
+            ComponentsBuilder::new()
+                .security_scheme("bearer", SecurityScheme::Http(bearer))
+                .build(),
+        ))
+        .build()
+}
+
+/// The whole description, as `GET /api/openapi.json` answers.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().describe(description())
+}

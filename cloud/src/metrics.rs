@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -16,6 +17,12 @@ pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     requests: Family<Request, Counter>,
     latency: Family<Route, Histogram>,
+    connections: Family<Connections, Gauge>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Connections {
+    state: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -45,7 +52,14 @@ impl Metrics {
             "Time to answer an HTTP request",
             latency.clone(),
         );
+        let connections = Family::<Connections, Gauge>::default();
+        registry.register(
+            "database_connections",
+            "Connections of this node's pool",
+            connections.clone(),
+        );
         Metrics {
+            connections,
             registry: Arc::new(Mutex::new(registry)),
             requests,
             latency,
@@ -71,6 +85,18 @@ impl Metrics {
                 route: route.to_owned(),
             })
             .observe(took.as_secs_f64());
+    }
+
+    /// Notes the state of the database pool.
+    pub fn database(&self, open: u32, idle: usize) {
+        let idle = i64::try_from(idle).unwrap_or(i64::MAX);
+        let set = |state, n| {
+            self.connections
+                .get_or_create(&Connections { state })
+                .set(n);
+        };
+        set("idle", idle);
+        set("busy", (i64::from(open) - idle).max(0));
     }
 
     /// Everything in the text format that Prometheus reads.

@@ -103,6 +103,16 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         infos
     }
 
+    /// The description of it all.
+    pub fn describe(self, description: OpenApi) -> OpenApi {
+        let mut router = OpenApiRouter::with_openapi(description);
+        for (access, (schemas, mut paths, methods)) in self.list {
+            describe(&mut paths, access);
+            router = router.routes((schemas, paths, methods));
+        }
+        without_pages(router.into_openapi())
+    }
+
     /// One router in which `guard` stands before every handler, and the description of it all.
     pub fn build(self, state: S, guard: Guard<S>, description: OpenApi) -> (axum::Router, OpenApi) {
         let mut router = OpenApiRouter::with_openapi(description);
@@ -110,13 +120,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             describe(&mut paths, access);
             router = router.routes((schemas, paths, guarded(methods, access, &state, guard)));
         }
-        let (router, mut description) = router.split_for_parts();
-        // Pages have no operations: they are routes, not a part of the API.
-        description
-            .paths
-            .paths
-            .retain(|_, item| methods(item).next().is_some());
-        (router.with_state(state), description)
+        let (router, description) = router.split_for_parts();
+        (router.with_state(state), without_pages(description))
     }
 }
 
@@ -124,6 +129,13 @@ impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
     fn default() -> Routes<S> {
         Routes::new()
     }
+}
+
+/// Pages have no operations: they are routes, not a part of the API.
+fn without_pages(mut description: OpenApi) -> OpenApi {
+    let paths = &mut description.paths.paths;
+    paths.retain(|_, item| methods(item).next().is_some());
+    description
 }
 
 fn guarded<S: Clone + Send + Sync + 'static>(

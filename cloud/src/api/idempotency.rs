@@ -2,6 +2,8 @@
 
 mod store;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -91,6 +93,12 @@ impl Idempotency {
             store::answer(tx, *operator, key, status, &json).await?;
         }
         Ok((status, Json(body)).into_response())
+    }
+
+    /// Forgets some of the tenant's answers that are older than three days; returns how many.
+    pub async fn forget(tx: &mut Tx, now: Timestamp) -> sqlx::Result<u64> {
+        const KEPT: Duration = Duration::from_secs(72 * 3600);
+        store::forget(tx, now.minus(KEPT)).await
     }
 
     /// Reads the key of `request` and, where there is one, its body; leaves both in place.

@@ -97,7 +97,9 @@ pub async fn login(
     let key = Try::begin(&sign_in, &email, address, now)?;
 
     let account = find(&db, &email).await?;
-    let stored = account.as_ref().map(|(_, account)| account.password_hash.as_str());
+    let stored = account
+        .as_ref()
+        .map(|(_, account)| account.password_hash.as_str());
     let checked = sign_in.hasher.check(&login.password, stored).await?;
     let (Some((tenant, account)), Checked::Right | Checked::Stale) = (account, checked) else {
         return Err(ApiError::BadCredentials);
@@ -112,7 +114,15 @@ pub async fn login(
     }
     let signed_in = super::sign_in(&mut tx, account.id, now).await?;
     let actor = Actor::person(account.id, &account.name, address);
-    note(&mut tx, &actor, Action::Login, account.id, &account.name, now).await?;
+    note(
+        &mut tx,
+        &actor,
+        Action::Login,
+        account.id,
+        &account.name,
+        now,
+    )
+    .await?;
     tx.commit().await?;
     Ok(Json(signed_in))
 }
@@ -195,7 +205,15 @@ pub async fn logout(
     let mut tx = db.begin(operator.tenant).await?;
     sessions::end(&mut tx, &token).await?;
     let actor = Actor::from(&operator);
-    note(&mut tx, &actor, Action::Logout, operator.id, &operator.name, now).await?;
+    note(
+        &mut tx,
+        &actor,
+        Action::Logout,
+        operator.id,
+        &operator.name,
+        now,
+    )
+    .await?;
     tx.commit().await?;
     Ok(Json(Done {
         success: true,
@@ -292,7 +310,15 @@ pub async fn password(
     store::set_password(&mut tx, operator.id, &hash, now).await?;
     sessions::end_all(&mut tx, operator.id, Some(&token)).await?;
     let actor = Actor::from(&operator);
-    note(&mut tx, &actor, Action::PasswordChange, operator.id, &operator.name, now).await?;
+    note(
+        &mut tx,
+        &actor,
+        Action::PasswordChange,
+        operator.id,
+        &operator.name,
+        now,
+    )
+    .await?;
     tx.commit().await?;
     Ok(Json(Done {
         success: true,
@@ -313,6 +339,12 @@ async fn note(
     name: &str,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    audit::record(tx, actor, Audit::new(action, "operator", operator, name), now).await?;
+    audit::record(
+        tx,
+        actor,
+        Audit::new(action, "operator", operator, name),
+        now,
+    )
+    .await?;
     Ok(())
 }

@@ -26,8 +26,8 @@ use crate::db::{Database, Tx};
 use crate::error::{ApiError, FieldError};
 use crate::secrets::Secrets;
 
-use attempts::Attempts;
 pub use crate::permission::{Permission, PermissionSet, Role, effective};
+use attempts::Attempts;
 pub use guard::guard;
 pub use http::{Done, SignedIn, User, bad_email};
 pub use operator::Operator;
@@ -82,7 +82,9 @@ impl SignIn {
     }
 
     fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
-        self.attempts.lock().expect("no code panics under this lock")
+        self.attempts
+            .lock()
+            .expect("no code panics under this lock")
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argon2::password_hash::PasswordVerifier;
-use argon2::{Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHash, PasswordHasher, Version};
+use argon2::{
+    Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHash, PasswordHasher, Version,
+};
 use easyisp_shared::entropy::Entropy;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
@@ -191,7 +193,10 @@ mod tests {
     async fn a_hash_names_its_floor_and_opens_with_its_pepper_only() {
         let password = SecretString::from("correct horse battery");
         let stored = hasher(1).hash(&password).await.unwrap();
-        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1,keyid="), "{stored}");
+        assert!(
+            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1,keyid="),
+            "{stored}"
+        );
 
         let check = |hasher: Hasher, text: &str, stored: Option<String>| {
             let text = SecretString::from(text);

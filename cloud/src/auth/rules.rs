@@ -40,11 +40,7 @@ impl Email {
 }
 
 /// Checks a new password: 12 to 128 characters, no other rules of composition, none that attackers try first.
-pub fn check_password(
-    field: &str,
-    password: &SecretString,
-    email: &str,
-) -> Result<(), FieldError> {
+pub fn check_password(field: &str, password: &SecretString, email: &str) -> Result<(), FieldError> {
     let say = |message: &str| {
         Err(FieldError {
             field: field.to_owned(),
@@ -68,7 +64,11 @@ pub fn check_password(
 fn is_easy(password: &str, email: &str) -> bool {
     let lower = password.to_lowercase();
     let (local, _) = email.split_once('@').unwrap_or((email, ""));
-    if BREACHED.contains(lower.as_str()) || lower == email || is_repetition(&lower) || is_run(&lower) {
+    if BREACHED.contains(lower.as_str())
+        || lower == email
+        || is_repetition(&lower)
+        || is_run(&lower)
+    {
         return true;
     }
     let core = lower.trim_end_matches(|c: char| c.is_ascii_digit() || c.is_ascii_punctuation());
@@ -118,7 +118,12 @@ mod tests {
     use super::*;
 
     fn is_taken(password: &str) -> bool {
-        check_password("password", &SecretString::from(password), "jane.doe@isp.example").is_ok()
+        check_password(
+            "password",
+            &SecretString::from(password),
+            "jane.doe@isp.example",
+        )
+        .is_ok()
     }
 
     #[test]
@@ -127,14 +132,27 @@ mod tests {
             Email::parse(" Owner@Demo.ISP ").unwrap().as_str(),
             "owner@demo.isp"
         );
-        for wrong in ["", "owner", "owner@", "@demo.isp", "a b@c.d", "a@b", "a@.b", "a@b..c"] {
+        for wrong in [
+            "",
+            "owner",
+            "owner@",
+            "@demo.isp",
+            "a b@c.d",
+            "a@b",
+            "a@.b",
+            "a@b..c",
+        ] {
             assert_eq!(Email::parse(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn long_enough_and_not_tried_first() {
-        for good in ["demo-owner-pass", "demo-platform-pass", "correct horse battery"] {
+        for good in [
+            "demo-owner-pass",
+            "demo-platform-pass",
+            "correct horse battery",
+        ] {
             assert!(is_taken(good), "{good}");
         }
         for bad in [

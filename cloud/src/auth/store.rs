@@ -64,10 +64,7 @@ type CallerTuple = (
 );
 
 /// An operator and his tenant's standing. `None` when there is none, or he is disabled.
-pub async fn active_operator(
-    tx: &mut Tx,
-    operator: OperatorId,
-) -> sqlx::Result<Option<CallerRow>> {
+pub async fn active_operator(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<Option<CallerRow>> {
     let row: Option<CallerTuple> = sqlx::query_as(
         "select o.name, o.email, o.role, o.added_permissions, o.removed_permissions,
                 t.status, t.trial_ends_at, t.subscription_ends_at
@@ -80,7 +77,16 @@ pub async fn active_operator(
     .fetch_optional(&mut **tx)
     .await?;
     Ok(row.map(
-        |(name, email, role, added_permissions, removed_permissions, status, trial, subscription)| {
+        |(
+            name,
+            email,
+            role,
+            added_permissions,
+            removed_permissions,
+            status,
+            trial,
+            subscription,
+        )| {
             CallerRow {
                 name,
                 email,
@@ -102,12 +108,10 @@ pub async fn login(
     directory: &mut DirectoryTx,
     email_digest: &[u8],
 ) -> sqlx::Result<Option<(TenantId, OperatorId)>> {
-    sqlx::query_as(
-        "select tenant_id, operator_id from directory.logins where email_digest = $1",
-    )
-    .bind(email_digest)
-    .fetch_optional(&mut **directory)
-    .await
+    sqlx::query_as("select tenant_id, operator_id from directory.logins where email_digest = $1")
+        .bind(email_digest)
+        .fetch_optional(&mut **directory)
+        .await
 }
 
 /// An operator's account. `None` when there is none, or it was deleted.
@@ -204,11 +208,13 @@ pub async fn claim_login(
 
 /// Gives an operator the platform's right.
 pub async fn make_platform(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::Result<()> {
-    sqlx::query("insert into directory.platform_operators (operator_id, created_at) values ($1, $2)")
-        .bind(operator)
-        .bind(now)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "insert into directory.platform_operators (operator_id, created_at) values ($1, $2)",
+    )
+    .bind(operator)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

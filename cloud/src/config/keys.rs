@@ -47,6 +47,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("limits", "address_failures", Form::Number),
     ("limits", "registrations", Form::Number),
     ("limits", "password_millis", Form::Number),
+    ("limits", "agents", Form::Number),
     ("limits", "connections", Form::Number),
     ("limits", "connections_per_address", Form::Number),
     ("log", "filter", Form::Text),
@@ -59,7 +60,8 @@ pub(super) fn overlay(
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<(), ConfigError> {
     for (variable, text) in environment {
-        if !variable.starts_with("EASYISP_") {
+        // The second kind belongs to the tests' own tools.
+        if !variable.starts_with("EASYISP_") || variable.starts_with("EASYISP_TEST_") {
             continue;
         }
         let Some((section, key, form)) = KEYS

@@ -112,6 +112,11 @@ impl Database {
         Ok(())
     }
 
+    /// Connections of the pool: how many are open, and how many of these are idle.
+    pub fn connections(&self) -> (u32, usize) {
+        (self.inner.pool.size(), self.inner.pool.num_idle())
+    }
+
     /// Where agents' connections wait for news of their site.
     pub fn wakes(&self) -> &Wakes {
         &self.inner.wakes

@@ -203,5 +203,6 @@ pub(crate) fn short(version: &str) -> String {
         .collect()
 }
 
-const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+/// How long a join token is good for.
+pub const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 const AUTHORITY_KEY: &str = "directory.authority.key";

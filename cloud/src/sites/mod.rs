@@ -2,5 +2,56 @@
 
 pub mod agents;
 pub mod edge;
+mod http;
 pub mod pki;
 pub mod reports;
+mod store;
+
+use easyisp_shared::id::SiteId;
+use easyisp_shared::seal::SealKey;
+use easyisp_shared::time::Timestamp;
+
+use crate::api::{Access, Routes, routes};
+use crate::auth::Permission;
+use crate::db::{Kind, Tx};
+use crate::error::{ApiError, violated};
+use crate::secrets::{SITE_KEY, TenantKey};
+
+pub use store::{exists, first, ids};
+
+/// The routes of `/api/sites`.
+pub fn routes() -> Routes {
+    const VIEW: Access = Access::Any(&[Permission::RoutersView, Permission::RoutersDetailsView]);
+    const ADD: Access = Access::Any(&[Permission::RoutersAdd]);
+
+    Routes::new()
+        .route(VIEW, routes!(http::list))
+        .route(ADD, routes!(http::create))
+        .route(VIEW, routes!(http::show))
+        .route(ADD, routes!(http::join_token))
+}
+
+/// Adds a site with its key and the counters of its feed; 409 when the name is taken.
+pub async fn create(
+    tx: &mut Tx,
+    key: &TenantKey,
+    name: &str,
+    now: Timestamp,
+) -> Result<SiteId, ApiError> {
+    let entropy = tx.entropy();
+    let id = SiteId::new(now, &entropy);
+    let site_key = SealKey::generate(&entropy);
+    let sealed = key.seal(SITE_KEY, id.0, site_key.expose());
+    store::insert(tx, id, name, &sealed, now)
+        .await
+        .map_err(|error| match violated(&error) {
+            Some("site_name") => ApiError::conflict(
+                "SITE_NAME_TAKEN",
+                format!("There is already a site called {name:?}; choose another name"),
+            ),
+            Some(_) | None => error.into(),
+        })?;
+    store::insert_counters(tx, id).await?;
+    tx.changed(Kind::Policy, id);
+    Ok(id)
+}

@@ -1,0 +1,313 @@
+//! A whole cloud as one value: started and stopped by `main`, by stories and by the demo, as many in one
+//! process as one likes.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Clock;
+use secrecy::ExposeSecret;
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Limits};
+use crate::auth::SignIn;
+use crate::config::Config;
+use crate::db::cluster::{self, Cluster, Role};
+use crate::db::{self, Database};
+use crate::health::Description;
+use crate::metrics::Metrics;
+use crate::secrets::Secrets;
+use crate::sync::{Door, DoorConfig};
+use crate::{App, sites};
+
+/// What a cloud is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Settings.
+    pub config: Config,
+    /// What time it is.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Entropy,
+    /// Where the data is.
+    pub database: DatabaseSource,
+}
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub enum DatabaseSource {
+    /// As configured: a server, or a private cluster that keeps what it commits.
+    Configured,
+    /// A private cluster run in another way: for tests and demos.
+    Private(cluster::Options),
+    /// A database whose connections somebody else knows: for tests.
+    Given {
+        /// The application role's.
+        app: Box<PgConnectOptions>,
+        /// The owning role's.
+        owner: Box<PgConnectOptions>,
+    },
+}
+
+impl Options {
+    /// With these settings, the system's clock and randomness, and the database they name.
+    pub fn new(config: Config) -> Options {
+        Options {
+            config,
+            clock: Clock::system(),
+            entropy: Entropy::system(),
+            database: DatabaseSource::Configured,
+        }
+    }
+}
+
+/// The database, reachable, and the cluster it is in where that is our own.
+#[derive(Debug)]
+pub struct Store {
+    cluster: Option<Cluster>,
+    app: PgConnectOptions,
+    owner: PgConnectOptions,
+}
+
+impl Store {
+    /// Starts the private cluster where there is to be one.
+    pub async fn open(config: &Config, source: &DatabaseSource) -> anyhow::Result<Store> {
+        let private = match (source, &config.database.url) {
+            (DatabaseSource::Given { app, owner }, _) => {
+                return Ok(Store {
+                    cluster: None,
+                    app: (**app).clone(),
+                    owner: (**owner).clone(),
+                });
+            }
+            (DatabaseSource::Configured, Some(url)) => {
+                let read = |url: &str, key| {
+                    PgConnectOptions::from_str(url)
+                        .with_context(|| format!("[database] {key} is not a postgres:// address"))
+                };
+                let app = read(url.expose_secret(), "url")?;
+                let owner = match &config.database.migrate_url {
+                    Some(url) => read(url.expose_secret(), "migrate_url")?,
+                    None => app.clone().username(Role::Owner.name()),
+                };
+                return Ok(Store {
+                    cluster: None,
+                    app,
+                    owner,
+                });
+            }
+            (DatabaseSource::Configured, None) => cluster::Options::default(),
+            (DatabaseSource::Private(options), _) => *options,
+        };
+        let cluster = Cluster::start(&config.data_dir, private).await?;
+        Ok(Store {
+            app: cluster.options(Role::App),
+            owner: cluster.options(Role::Owner),
+            cluster: Some(cluster),
+        })
+    }
+
+    /// Brings the schema up to date; returns how many migrations there are.
+    pub async fn migrate(&self) -> anyhow::Result<usize> {
+        Ok(db::migrate(self.owner.clone()).await?)
+    }
+
+    /// Connects as the application role.
+    pub async fn connect(
+        &self,
+        config: &Config,
+        secrets: &Secrets,
+        entropy: &Entropy,
+    ) -> anyhow::Result<Database> {
+        let connections = config.database.connections.get();
+        let projectors = crate::projectors(secrets);
+        let options = self.app.clone();
+        Ok(Database::connect(options, connections, entropy.clone(), projectors).await?)
+    }
+
+    /// Stops the private cluster, if there is one.
+    pub async fn close(self) -> anyhow::Result<()> {
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A running cloud.
+pub struct Cloud {
+    /// Where HTTP is served.
+    pub http_addr: SocketAddr,
+    /// Where agents connect.
+    pub agents_addr: SocketAddr,
+    /// Where `/metrics` is.
+    pub metrics_addr: SocketAddr,
+    /// What handlers see: for seeds and stories.
+    pub app: App,
+    door: Door,
+    store: Store,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Cloud {
+    /// Starts everything and returns when it serves.
+    pub async fn start(options: Options) -> anyhow::Result<Cloud> {
+        let Options {
+            mut config,
+            clock,
+            entropy,
+            database,
+        } = options;
+        let store = Store::open(&config, &database).await?;
+        store.migrate().await?;
+        let secrets = Secrets::from_file(&config.master_key_file(), entropy.clone())?;
+        let db = store.connect(&config, &secrets, &entropy).await?;
+        db.ensure_partitions(clock.now()).await?;
+        let standing = sites::agents::standing(&db, &secrets, clock.now()).await?;
+
+        let door = Door::open(DoorConfig {
+            listen: config.agents.listen,
+            most_agents: config.limits.agents.get() as usize,
+            db: db.clone(),
+            secrets: secrets.clone(),
+            standing: standing.clone(),
+            appliers: crate::appliers(),
+            clock: clock.clone(),
+        })
+        .context("[agents] listen")?;
+        let agents_addr = door.address()?;
+        let http = bind(config.http.listen, "[http] listen").await?;
+        let http_addr = http.local_addr()?;
+        let metrics_socket = bind(config.metrics.listen, "[metrics] listen").await?;
+        let metrics_addr = metrics_socket.local_addr()?;
+        // Port 0 was a wish; from here on the settings say where we are.
+        config.agents.listen = agents_addr;
+        config.http.listen = http_addr;
+        config.metrics.listen = metrics_addr;
+
+        let app = App {
+            sign_in: SignIn::new(&secrets, &config.limits, entropy.clone()),
+            limits: Limits::new(&config.limits),
+            metrics: Metrics::new(),
+            description: Description::default(),
+            agents: door.agents(),
+            standing,
+            db,
+            clock,
+            secrets,
+            entropy,
+            config: Arc::new(config),
+        };
+        let stop = CancellationToken::new();
+        let listener = api::Listener {
+            socket: http,
+            connections: app.config.limits.connections.get() as usize,
+            per_network: app.config.limits.connections_per_address.get() as usize,
+        };
+        let for_metrics = api::Listener {
+            socket: metrics_socket,
+            connections: 64,
+            per_network: 64,
+        };
+        let tasks = vec![
+            tokio::spawn(api::serve(listener, router(&app)?, stop.clone())),
+            tokio::spawn(api::serve(for_metrics, metrics_router(&app), stop.clone())),
+            tokio::spawn(crate::jobs(&app).run(app.db.clone(), app.clock.clone(), stop.clone())),
+            tokio::spawn(housekeeping(app.clone(), stop.clone())),
+        ];
+        Ok(Cloud {
+            http_addr,
+            agents_addr,
+            metrics_addr,
+            app,
+            door,
+            store,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Stops taking requests, lets those under way finish, sees agents off, closes the database.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        for task in self.tasks {
+            task.await?;
+        }
+        self.door.close().await;
+        self.app.db.close().await;
+        self.store.close().await
+    }
+}
+
+impl std::fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cloud({})", self.http_addr)
+    }
+}
+
+/// Every route with its guard, inside what all requests share.
+pub fn router(app: &App) -> anyhow::Result<axum::Router> {
+    let (router, description) =
+        crate::routes().build(app.clone(), crate::auth::guard, crate::description());
+    app.description
+        .0
+        .set(description.to_json()?)
+        .map_err(|_| anyhow::anyhow!("the routes of one cloud are built once"))?;
+    let commons = api::Commons {
+        allowed_origins: app.config.http.allowed_origins.clone(),
+        trusted_proxies: app.config.http.trusted_proxies.clone(),
+        entropy: app.entropy.clone(),
+        metrics: app.metrics.clone(),
+    };
+    Ok(api::commons(router, commons))
+}
+
+fn metrics_router(app: &App) -> axum::Router {
+    let app = app.clone();
+    let text = move || {
+        let app = app.clone();
+        async move {
+            let (open, idle) = app.db.connections();
+            app.metrics.database(open, idle);
+            const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            (
+                [(axum::http::header::CONTENT_TYPE, FORMAT)],
+                app.metrics.text(),
+            )
+        }
+    };
+    axum::Router::new().route("/metrics", axum::routing::get(text))
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{key}: cannot listen on {address}"))
+}
+
+/// What a node does for itself every minute; failures wait for the next.
+async fn housekeeping(app: App, stop: CancellationToken) {
+    const MINUTE: Duration = Duration::from_secs(60);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = app.clock.sleep(MINUTE) => {}
+        }
+        app.limits.forget_quiet();
+        let now = app.clock.now();
+        let tidied = async {
+            app.db.ensure_partitions(now).await?;
+            crate::auth::forget_sessions(&app.db, now).await
+        };
+        if let Err(error) = tidied.await {
+            tracing::warn!(%error, "Cannot tidy up: {error}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Whether the cloud is up, for people, balancers and orchestrators; and what stands at `/`.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use easyisp_shared::time::{Clock, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::{Access, Json, Routes, routes};
+use crate::db::Database;
+
+/// Health, the API's description and the first page.
+pub fn routes() -> Routes {
+    Routes::new()
+        .route(Access::Public, routes!(health))
+        .route(Access::Public, routes!(ready))
+        .route(Access::Public, routes!(live))
+        .route(Access::Public, routes!(description))
+        .page(Access::Public, "/", home)
+}
+
+/// The API's description as JSON text; filled when all routes are known.
+#[derive(Clone, Default)]
+pub struct Description(pub Arc<OnceLock<String>>);
+
+/// That the server runs.
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`
+    pub status: &'static str,
+    /// The server's time.
+    pub timestamp: Timestamp,
+    /// The server's version.
+    pub version: &'static str,
+}
+
+/// `GET /health`: that the server runs, its time and version.
+#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
+pub async fn health(State(clock): State<Clock>) -> Json<Health> {
+    Json(Health {
+        status: "ok",
+        timestamp: clock.now(),
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// Whether requests can be served.
+#[derive(Serialize, ToSchema)]
+pub struct Ready {
+    /// `ready` or `not ready`
+    pub status: &'static str,
+    /// What was looked at.
+    pub checks: Checks,
+}
+
+/// What readiness depends on.
+#[derive(Serialize, ToSchema)]
+pub struct Checks {
+    /// `connected` or `unreachable`
+    pub database: &'static str,
+}
+
+/// `GET /health/ready`: 200 when the database answers, else 503.
+#[utoipa::path(get, path = "/health/ready", tag = "health",
+    responses((status = 200, body = Ready), (status = 503, body = Ready)))]
+pub async fn ready(State(db): State<Database>) -> (StatusCode, Json<Ready>) {
+    let (code, status, database) = match db.ping().await {
+        Ok(()) => (StatusCode::OK, "ready", "connected"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready", "unreachable"),
+    };
+    let checks = Checks { database };
+    Json(Ready { status, checks }).with(code)
+}
+
+/// That the process lives.
+#[derive(Serialize, ToSchema)]
+pub struct Live {
+    /// `alive`
+    pub status: &'static str,
+}
+
+/// `GET /health/live`: that the process lives, whatever the database does.
+#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Live)))]
+pub async fn live() -> Json<Live> {
+    Json(Live { status: "alive" })
+}
+
+/// `GET /api/openapi.json`: this description.
+#[utoipa::path(get, path = "/api/openapi.json", tag = "health",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+pub async fn description(State(Description(text)): State<Description>) -> Response {
+    let text = text.get().cloned().unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+async fn home() -> Html<&'static str> {
+    Html(concat!(
+        "<!doctype html><html lang=\"en\"><title>EasyISP cloud</title><h1>EasyISP cloud ",
+        env!("CARGO_PKG_VERSION"),
+        "</h1><p>The API is at <code>/api</code>, its description at ",
+        "<a href=\"/api/openapi.json\">/api/openapi.json</a>, health at <a href=\"/health\">/health</a>.</p></html>"
+    ))
+}

@@ -1,0 +1,260 @@
+//! Sites over HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use easyisp_shared::id::{AgentId, SiteId};
+use easyisp_shared::time::{Clock, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::agents::{self, Standing};
+use super::store::{self, AgentRow, SiteRow};
+use crate::api::{Idempotency, Json, Page, Path};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::Operator;
+use crate::config::Config;
+use crate::db::Database;
+use crate::error::{ApiError, ErrorEnvelope};
+use crate::secrets::Secrets;
+
+/// An agent that was heard of within this time is connected: links die after 60 s of silence.
+const CONNECTED: Duration = Duration::from_secs(90);
+
+/// A place with routers.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Site {
+    /// The site.
+    pub id: SiteId,
+    /// What people call it.
+    pub name: String,
+    /// How many routers it has.
+    pub routers: i64,
+    /// Whether an agent of it is connected.
+    pub connected: bool,
+    /// Its agents, the one heard of last first.
+    pub agents: Vec<SiteAgent>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// The state of an agent as the cloud last heard of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteAgent {
+    /// The agent.
+    pub id: AgentId,
+    /// Of its program.
+    pub version: String,
+    /// When it was heard of last.
+    pub last_seen: Option<Timestamp>,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Records it has still to report.
+    pub queue_depth: Option<i64>,
+    /// How far its clock is from ours, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// SHA-256 of its certificate.
+    pub fingerprint: String,
+    /// When it joined.
+    pub enrolled_at: Timestamp,
+}
+
+impl SiteAgent {
+    fn of(row: AgentRow, now: Timestamp) -> SiteAgent {
+        SiteAgent {
+            id: row.id,
+            version: row.version,
+            last_seen: row.last_seen_at,
+            connected: row
+                .last_seen_at
+                .is_some_and(|seen| now.since(seen) < CONNECTED),
+            queue_depth: row.queue_depth,
+            clock_offset_ms: row.clock_offset_ms,
+            fingerprint: row.fingerprint,
+            enrolled_at: row.enrolled_at,
+        }
+    }
+}
+
+impl Site {
+    fn of(row: SiteRow, agents: Vec<SiteAgent>) -> Site {
+        Site {
+            id: row.id,
+            name: row.name,
+            routers: row.routers,
+            connected: agents.iter().any(|agent| agent.connected),
+            agents,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// Some of a tenant's sites.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteList {
+    /// Oldest first.
+    pub sites: Vec<Site>,
+    /// How many there are in all.
+    pub total: i64,
+    /// From 1.
+    pub page: u32,
+    /// How many a page holds.
+    pub page_size: u32,
+}
+
+/// `GET /api/sites`: the tenant's sites with their agents.
+#[utoipa::path(get, path = "/api/sites", tag = "sites",
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
+    responses((status = 200, body = SiteList)))]
+pub async fn list(
+    operator: Operator,
+    page: Page,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+) -> Result<Json<SiteList>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let rows = store::page(&mut tx, &page).await?;
+    let total = store::count(&mut tx).await?;
+    let ids: Vec<SiteId> = rows.iter().map(|row| row.id).collect();
+    let mut agents = store::agents(&mut tx, &ids).await?;
+    let sites = rows.into_iter().map(|row| {
+        let own = agents.extract_if(.., |agent| agent.site_id == row.id);
+        let own = own.map(|agent| SiteAgent::of(agent, now)).collect();
+        Site::of(row, own)
+    });
+    Ok(Json(SiteList {
+        sites: sites.collect(),
+        total,
+        page: page.number,
+        page_size: page.size,
+    }))
+}
+
+/// A new site.
+#[derive(Deserialize, ToSchema)]
+pub struct NewSite {
+    /// What people call it: 1 to 100 characters, one of a kind in the tenant.
+    pub name: String,
+}
+
+/// `POST /api/sites`: adds a site.
+///
+/// Repeatable with an `Idempotency-Key`. Errors: 409 `SITE_NAME_TAKEN`.
+#[utoipa::path(post, path = "/api/sites", tag = "sites", request_body = NewSite, responses(
+    (status = 201, body = Site),
+    (status = 409, description = "The name is taken", body = ErrorEnvelope),
+))]
+pub async fn create(
+    operator: Operator,
+    mut idempotency: Idempotency,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
+    Json(new): Json<NewSite>,
+) -> Result<Response, ApiError> {
+    let now = clock.now();
+    let name = new.name.trim();
+    if !(1..=100).contains(&name.chars().count()) {
+        return Err(ApiError::field("name", "must have 1 to 100 characters"));
+    }
+    let mut tx = db.begin(operator.tenant).await?;
+    if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
+        return Ok(answer);
+    }
+    let key = secrets.tenant(&mut tx).await?;
+    let id = super::create(&mut tx, &key, name, now).await?;
+    let line = Audit::new(Action::SiteCreate, "site", id, name);
+    audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
+    let site = Site {
+        id,
+        name: name.to_owned(),
+        routers: 0,
+        connected: false,
+        agents: Vec::new(),
+        created_at: now,
+    };
+    let answer = idempotency
+        .finish(&mut tx, StatusCode::CREATED, &site)
+        .await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+/// `GET /api/sites/{site}`: one site and its agents' state.
+#[utoipa::path(get, path = "/api/sites/{site}", tag = "sites",
+    params(("site" = SiteId, Path)),
+    responses((status = 200, body = Site), (status = 404, body = ErrorEnvelope)))]
+pub async fn show(
+    operator: Operator,
+    Path(site): Path<SiteId>,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+) -> Result<Json<Site>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = store::site(&mut tx, site).await?;
+    let row = row.ok_or(ApiError::NotFound("site"))?;
+    let agents = store::agents(&mut tx, &[site]).await?;
+    let agents = agents.into_iter().map(|agent| SiteAgent::of(agent, now));
+    Ok(Json(Site::of(row, agents.collect())))
+}
+
+/// The right to join a site, once.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JoinTokenAnswer {
+    /// Shown once, stored nowhere.
+    pub token: String,
+    /// An hour from now.
+    pub expires_at: Timestamp,
+    /// What to run on the box.
+    pub command: String,
+}
+
+/// `POST /api/sites/{site}/join-token`: a one-time token with which a box becomes an agent of this site.
+///
+/// Every call makes another token; each is good for an hour and for one box.
+#[utoipa::path(post, path = "/api/sites/{site}/join-token", tag = "sites",
+    params(("site" = SiteId, Path)),
+    responses((status = 201, body = JoinTokenAnswer), (status = 404, body = ErrorEnvelope)))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one piece of the application"
+)]
+pub async fn join_token(
+    operator: Operator,
+    Path(site): Path<SiteId>,
+    headers: HeaderMap,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(config): State<Arc<Config>>,
+    State(standing): State<Standing>,
+) -> Result<(StatusCode, Json<JoinTokenAnswer>), ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = store::site(&mut tx, site).await?;
+    let row = row.ok_or(ApiError::NotFound("site"))?;
+    let token = agents::create_join_token(&mut tx, site, &standing.authority, now).await?;
+    let line = Audit::new(Action::AgentTokenCreate, "site", site, &row.name);
+    audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
+    tx.commit().await?;
+
+    let token = token.text();
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let door = config.agents_address(host);
+    Ok(Json(JoinTokenAnswer {
+        command: format!("easyisp-agent enroll --cloud {door} --token {token}"),
+        token,
+        expires_at: now.plus(agents::TOKEN_LIFE),
+    })
+    .with(StatusCode::CREATED))
+}

@@ -1,0 +1,150 @@
+//! Sites and their counters.
+
+use easyisp_shared::id::{AgentId, SiteId};
+use easyisp_shared::time::Timestamp;
+
+use crate::api::Page;
+use crate::db::Tx;
+
+/// A site.
+#[derive(sqlx::FromRow)]
+pub struct SiteRow {
+    pub id: SiteId,
+    pub name: String,
+    pub created_at: Timestamp,
+    pub routers: i64,
+}
+
+/// An agent of a site.
+#[derive(sqlx::FromRow)]
+pub struct AgentRow {
+    pub id: AgentId,
+    pub site_id: SiteId,
+    pub fingerprint: String,
+    pub version: String,
+    pub enrolled_at: Timestamp,
+    pub last_seen_at: Option<Timestamp>,
+    pub queue_depth: Option<i64>,
+    pub clock_offset_ms: Option<i64>,
+}
+
+/// Adds a site.
+pub async fn insert(
+    tx: &mut Tx,
+    id: SiteId,
+    name: &str,
+    key_sealed: &[u8],
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into sites (tenant_id, id, name, key_sealed, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $5)",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(name)
+    .bind(key_sealed)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Begins a site's feed.
+pub async fn insert_counters(tx: &mut Tx, id: SiteId) -> sqlx::Result<()> {
+    sqlx::query("insert into site_counters (tenant_id, site_id) values ($1, $2)")
+        .bind(tx.tenant())
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Every site of the tenant, oldest first.
+pub async fn ids(tx: &mut Tx) -> sqlx::Result<Vec<SiteId>> {
+    sqlx::query_scalar(
+        "select id from sites where tenant_id = $1 and deleted_at is null order by created_at, id",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// The tenant's first site: where things belong that name none.
+pub async fn first(tx: &mut Tx) -> sqlx::Result<SiteId> {
+    sqlx::query_scalar(
+        "select id from sites where tenant_id = $1 and deleted_at is null
+          order by created_at, id limit 1",
+    )
+    .bind(tx.tenant())
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Whether the tenant has this site.
+pub async fn exists(tx: &mut Tx, id: SiteId) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from sites where tenant_id = $1 and id = $2 and deleted_at is null)",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// A page of sites, oldest first.
+pub async fn page(tx: &mut Tx, page: &Page) -> sqlx::Result<Vec<SiteRow>> {
+    sqlx::query_as(
+        "select s.id, s.name, s.created_at,
+                (select count(*) from routers r
+                  where r.tenant_id = s.tenant_id and r.site_id = s.id and r.deleted_at is null) as routers
+           from sites s
+          where s.tenant_id = $1 and s.deleted_at is null
+          order by s.created_at, s.id
+          limit $2 offset $3",
+    )
+    .bind(tx.tenant())
+    .bind(page.limit())
+    .bind(page.offset())
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// How many sites there are.
+pub async fn count(tx: &mut Tx) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select count(*) from sites where tenant_id = $1 and deleted_at is null")
+        .bind(tx.tenant())
+        .fetch_one(&mut **tx)
+        .await
+}
+
+/// One site.
+pub async fn site(tx: &mut Tx, id: SiteId) -> sqlx::Result<Option<SiteRow>> {
+    sqlx::query_as(
+        "select s.id, s.name, s.created_at,
+                (select count(*) from routers r
+                  where r.tenant_id = s.tenant_id and r.site_id = s.id and r.deleted_at is null) as routers
+           from sites s
+          where s.tenant_id = $1 and s.id = $2 and s.deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// The agents of some sites that were not revoked, the one seen last first.
+pub async fn agents(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<AgentRow>> {
+    sqlx::query_as(
+        "select id, site_id, fingerprint, version, enrolled_at, last_seen_at, queue_depth,
+                clock_offset_ms
+           from agents
+          where tenant_id = $1 and site_id = any($2) and revoked_at is null
+          order by last_seen_at desc nulls last, id
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .bind(sites)
+    .fetch_all(&mut **tx)
+    .await
+}

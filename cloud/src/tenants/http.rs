@@ -1,0 +1,195 @@
+//! A tenant's own view of itself.
+
+use axum::extract::State;
+use easyisp_shared::id::TenantId;
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::{Clock, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::edge;
+use super::store::{self, SettingsRow, TenantRow};
+use crate::api::{Json, blank};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::{Email, Operator, Standing, StandingRow, TenantStatus, bad_email};
+use crate::db::Database;
+use crate::error::ApiError;
+
+/// The tenant as header, sidebar and settings show it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenant {
+    /// The tenant.
+    pub id: TenantId,
+    /// Its slug.
+    pub name: String,
+    /// What it calls itself.
+    pub business_name: String,
+    /// Where to write to it.
+    pub email: String,
+    /// Free text.
+    pub phone: Option<String>,
+    /// Free text.
+    pub location: Option<String>,
+    /// Path of its logo.
+    pub logo: Option<String>,
+    /// How it stands at this moment.
+    pub status: TenantStatus,
+    /// When its trial ends.
+    pub trial_ends_at: Option<Timestamp>,
+    /// When its subscription ends; null = never.
+    pub subscription_ends_at: Option<Timestamp>,
+    /// What it has paid the platform in advance.
+    pub wallet_balance: Cents,
+    /// Customers with time left.
+    pub active_users: i64,
+    /// Its people.
+    pub operators: i64,
+    /// When it began.
+    pub created_at: Timestamp,
+}
+
+impl Tenant {
+    fn of(id: TenantId, row: TenantRow, now: Timestamp) -> Tenant {
+        let standing = StandingRow {
+            status: row.status,
+            trial_ends_at: row.trial_ends_at,
+            subscription_ends_at: row.subscription_ends_at,
+        };
+        Tenant {
+            id,
+            name: row.slug,
+            business_name: row.business_name,
+            email: row.email,
+            phone: row.phone,
+            location: row.location,
+            logo: row.logo,
+            status: match standing.at(now) {
+                Standing::Good => row.status,
+                Standing::Expired => TenantStatus::Expired,
+                Standing::Suspended => TenantStatus::Suspended,
+            },
+            trial_ends_at: row.trial_ends_at,
+            subscription_ends_at: row.subscription_ends_at,
+            wallet_balance: row.platform_balance,
+            active_users: row.active_users,
+            operators: row.operators,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// `GET /api/tenant/me`: the caller's tenant. Open to the owner of an expired tenant.
+#[utoipa::path(get, path = "/api/tenant/me", tag = "tenant", responses((status = 200, body = Tenant)))]
+pub async fn me(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+) -> Result<Json<Tenant>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = store::me(&mut tx, now).await?;
+    Ok(Json(Tenant::of(operator.tenant, row, now)))
+}
+
+/// A change of the tenant's own data. A field that is absent stays; phone and location may be emptied.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// What it calls itself; empty = unchanged.
+    #[serde(default, deserialize_with = "blank::option")]
+    pub business_name: Option<String>,
+    /// Where to write to it; empty = unchanged.
+    #[serde(default, deserialize_with = "blank::option")]
+    pub email: Option<String>,
+    /// Free text.
+    #[serde(default, deserialize_with = "blank::change")]
+    #[schema(value_type = Option<String>)]
+    pub phone: Option<Option<String>>,
+    /// Free text.
+    #[serde(default, deserialize_with = "blank::change")]
+    #[schema(value_type = Option<String>)]
+    pub location: Option<Option<String>>,
+}
+
+/// The tenant after a change.
+#[derive(Serialize, ToSchema)]
+pub struct SettingsAnswer {
+    /// Always true.
+    pub success: bool,
+    /// As `GET /api/tenant/me` answers.
+    pub tenant: Tenant,
+}
+
+/// `PUT /api/tenant/settings`: changes the tenant's own data. A repeat changes nothing more.
+#[utoipa::path(put, path = "/api/tenant/settings", tag = "tenant", request_body = Settings,
+    responses((status = 200, body = SettingsAnswer)))]
+pub async fn settings(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Json(settings): Json<Settings>,
+) -> Result<Json<SettingsAnswer>, ApiError> {
+    let now = clock.now();
+    let business_name = settings.business_name.as_deref().map(str::trim);
+    if business_name.is_some_and(|name| !(2..=100).contains(&name.chars().count())) {
+        return Err(ApiError::field(
+            "businessName",
+            "must have 2 to 100 characters",
+        ));
+    }
+    let email = settings
+        .email
+        .as_deref()
+        .map(|text| Email::parse(text).ok_or_else(|| bad_email("email")));
+    let email = email.transpose()?;
+    for (field, text) in [("phone", &settings.phone), ("location", &settings.location)] {
+        let length = text
+            .as_ref()
+            .and_then(|text| text.as_ref())
+            .map_or(0, |t| t.chars().count());
+        if length > 200 {
+            return Err(ApiError::field(field, "must have at most 200 characters"));
+        }
+    }
+
+    let mut tx = db.begin(operator.tenant).await?;
+    let before = store::me(&mut tx, now).await?;
+    let change = SettingsRow {
+        business_name,
+        email: email.as_ref().map(Email::as_str),
+        phone: settings.phone.as_ref().map(Option::as_deref),
+        location: settings.location.as_ref().map(Option::as_deref),
+    };
+    store::update(&mut tx, &change, now).await?;
+    let after = store::me(&mut tx, now).await?;
+    if before.business_name != after.business_name {
+        edge::changed(&mut tx).await?;
+    }
+    let line = Audit {
+        before: Some(facts(&before)),
+        after: Some(facts(&after)),
+        ..Audit::new(
+            Action::SettingsUpdate,
+            "tenant",
+            operator.tenant,
+            &after.business_name,
+        )
+    };
+    audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
+    tx.commit().await?;
+    Ok(Json(SettingsAnswer {
+        success: true,
+        tenant: Tenant::of(operator.tenant, after, now),
+    }))
+}
+
+/// What the trail keeps of a tenant.
+fn facts(row: &TenantRow) -> serde_json::Value {
+    json!({
+        "businessName": row.business_name,
+        "email": row.email,
+        "location": row.location,
+    })
+}

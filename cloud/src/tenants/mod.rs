@@ -1,0 +1,58 @@
+//! Tenants: the providers that run their business here, and how each wants its sites to behave.
+
+pub mod edge;
+mod http;
+pub mod jobs;
+mod rules;
+mod signup;
+mod store;
+
+use easyisp_shared::id::{OperatorId, TenantId};
+use easyisp_shared::time::Timestamp;
+
+use crate::api::{Access, Routes, routes};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::Permission;
+use crate::db::{Database, Tx};
+use crate::error::ApiError;
+
+pub use signup::{NewTenant, TenantKind, create, create_platform_owner};
+
+/// The routes of `/api/tenant`, and registration.
+pub fn routes() -> Routes {
+    Routes::new()
+        .route(Access::Public, routes!(signup::register))
+        .route(Access::SignedInEvenExpired, routes!(http::me))
+        .route(
+            Access::Any(&[Permission::SettingsGeneral]),
+            routes!(http::settings),
+        )
+}
+
+/// Makes a tenant ACTIVE without end.
+pub async fn activate_without_end(
+    tx: &mut Tx,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let name = store::activate(tx, now).await?;
+    let line = Audit::new(Action::TenantActivate, "tenant", tx.tenant().0, &name);
+    audit::record(tx, actor, line, now).await?;
+    edge::changed(tx).await?;
+    Ok(())
+}
+
+/// What a new tenant's people and sites are known by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Created {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its owner.
+    pub owner: OperatorId,
+}
+
+/// Every tenant there is, in order of age: for work that walks all of them.
+pub async fn all(db: &Database) -> sqlx::Result<Vec<TenantId>> {
+    let mut directory = db.directory().await?;
+    store::all(&mut directory).await
+}

@@ -1,0 +1,204 @@
+//! Tenants and their counts.
+
+use easyisp_shared::entitlement::Refusal;
+use easyisp_shared::id::TenantId;
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use sqlx::Row;
+
+use crate::auth::TenantStatus;
+use crate::db::{DirectoryTx, Tx};
+
+/// A new tenant.
+pub struct NewTenantRow<'a> {
+    pub slug: &'a str,
+    pub business_name: &'a str,
+    pub email: &'a str,
+    pub phone: Option<&'a str>,
+    pub status: TenantStatus,
+    pub trial_ends_at: Option<Timestamp>,
+}
+
+/// Adds the transaction's tenant.
+pub async fn insert(tx: &mut Tx, new: &NewTenantRow<'_>, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query("insert into directory.tenants (tenant_id, created_at) values ($1, $2)")
+        .bind(tx.tenant())
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(
+        "insert into tenants (tenant_id, slug, business_name, email, phone, status, trial_ends_at,
+                              time_zone, currency, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, 'Africa/Nairobi', 'KES', $8, $8)",
+    )
+    .bind(tx.tenant())
+    .bind(new.slug)
+    .bind(new.business_name)
+    .bind(new.email)
+    .bind(new.phone)
+    .bind(new.status)
+    .bind(new.trial_ends_at)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Begins the counts of a new tenant.
+pub async fn insert_counts(tx: &mut Tx, what: &[&str]) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into counts (tenant_id, what, n)
+         select $1, what, 0 from unnest($2::text[]) as w (what)",
+    )
+    .bind(tx.tenant())
+    .bind(what)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A tenant as it sees itself.
+pub struct TenantRow {
+    pub slug: String,
+    pub business_name: String,
+    pub email: String,
+    pub phone: Option<String>,
+    pub location: Option<String>,
+    pub logo: Option<String>,
+    pub status: TenantStatus,
+    pub trial_ends_at: Option<Timestamp>,
+    pub subscription_ends_at: Option<Timestamp>,
+    pub platform_balance: Cents,
+    pub created_at: Timestamp,
+    pub operators: i64,
+    pub active_users: i64,
+}
+
+/// The transaction's tenant with its figures; `now` decides which customers are active.
+pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
+    let row = sqlx::query(
+        "select t.slug, t.business_name, t.email, t.phone, t.location, t.logo, t.status,
+                t.trial_ends_at, t.subscription_ends_at, t.platform_balance, t.created_at,
+                (select count(*) from operators o
+                  where o.tenant_id = t.tenant_id and o.deleted_at is null) as operators,
+                (select count(*) from customers c
+                  where c.tenant_id = t.tenant_id and c.deleted_at is null
+                    and c.standing = 'ACTIVE' and c.paid_until > $2) as active_users
+           from tenants t
+          where t.tenant_id = $1",
+    )
+    .bind(tx.tenant())
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(TenantRow {
+        slug: row.try_get("slug")?,
+        business_name: row.try_get("business_name")?,
+        email: row.try_get("email")?,
+        phone: row.try_get("phone")?,
+        location: row.try_get("location")?,
+        logo: row.try_get("logo")?,
+        status: row.try_get("status")?,
+        trial_ends_at: row.try_get("trial_ends_at")?,
+        subscription_ends_at: row.try_get("subscription_ends_at")?,
+        platform_balance: row.try_get("platform_balance")?,
+        created_at: row.try_get("created_at")?,
+        operators: row.try_get("operators")?,
+        active_users: row.try_get("active_users")?,
+    })
+}
+
+/// A change of settings; `None` = unchanged, `Some(None)` = emptied.
+pub struct SettingsRow<'a> {
+    pub business_name: Option<&'a str>,
+    pub email: Option<&'a str>,
+    pub phone: Option<Option<&'a str>>,
+    pub location: Option<Option<&'a str>>,
+}
+
+/// Changes what is mentioned.
+pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "update tenants
+            set business_name = coalesce($2, business_name),
+                email = coalesce($3, email),
+                phone = case when $4 then $5 else phone end,
+                location = case when $6 then $7 else location end,
+                updated_at = $8
+          where tenant_id = $1",
+    )
+    .bind(tx.tenant())
+    .bind(change.business_name)
+    .bind(change.email)
+    .bind(change.phone.is_some())
+    .bind(change.phone.flatten())
+    .bind(change.location.is_some())
+    .bind(change.location.flatten())
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Makes the tenant ACTIVE without end; returns its name.
+pub async fn activate(tx: &mut Tx, now: Timestamp) -> sqlx::Result<String> {
+    sqlx::query_scalar(
+        "update tenants
+            set status = 'ACTIVE', trial_ends_at = null, subscription_ends_at = null, updated_at = $2
+          where tenant_id = $1
+         returning business_name",
+    )
+    .bind(tx.tenant())
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// What the sites' policy is made of.
+pub struct PolicyRow {
+    pub grace_secs: i32,
+    pub refusal: Refusal,
+    pub time_zone: String,
+    pub business_name: String,
+}
+
+/// The tenant's policy.
+pub async fn policy(tx: &mut Tx) -> sqlx::Result<PolicyRow> {
+    let row = sqlx::query(
+        "select grace_secs, refusal, time_zone, business_name from tenants where tenant_id = $1",
+    )
+    .bind(tx.tenant())
+    .fetch_one(&mut **tx)
+    .await?;
+    let refusal: String = row.try_get("refusal")?;
+    Ok(PolicyRow {
+        grace_secs: row.try_get("grace_secs")?,
+        refusal: match refusal.as_str() {
+            "WALLED_GARDEN" => Refusal::WalledGarden,
+            "REJECT" => Refusal::Reject,
+            other => return Err(sqlx::Error::Decode(format!("no refusal: {other}").into())),
+        },
+        time_zone: row.try_get("time_zone")?,
+        business_name: row.try_get("business_name")?,
+    })
+}
+
+/// The reserved tenant of the platform, which is the one its people belong to; `None` before the first.
+pub async fn platform(directory: &mut DirectoryTx) -> sqlx::Result<Option<TenantId>> {
+    sqlx::query_scalar(
+        "select l.tenant_id
+           from directory.platform_operators p
+           join directory.logins l using (operator_id)
+          order by p.created_at
+          limit 1",
+    )
+    .fetch_optional(&mut **directory)
+    .await
+}
+
+/// Every tenant, oldest first.
+pub async fn all(directory: &mut DirectoryTx) -> sqlx::Result<Vec<TenantId>> {
+    sqlx::query_scalar("select tenant_id from directory.tenants order by created_at, tenant_id")
+        .fetch_all(&mut **directory)
+        .await
+}
