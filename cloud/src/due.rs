@@ -39,3 +39,21 @@ pub async fn never(tx: &mut Tx, kind: &'static str, subject: impl Into<Uuid>) ->
         .await?;
     Ok(())
 }
+
+/// The common table expression that queues work beside a statement of a feature: `due_cte!("$1", "$2",
+/// "$3", "$4")` with the tenant and the columns kind `text[]`, subject `uuid[]` and due `timestamptz[]`.
+macro_rules! due_cte {
+    ($tenant:literal, $kinds:literal, $subjects:literal, $whens:literal) => {
+        concat!(
+            "due as (
+                 insert into directory.jobs (tenant_id, kind, subject, due_at)
+                 select ", $tenant, ", d.kind, d.subject, d.due_at
+                   from unnest(", $kinds, "::text[], ", $subjects, "::uuid[], ", $whens, "::timestamptz[])
+                     as d (kind, subject, due_at)
+                     on conflict (tenant_id, kind, subject)
+                     do update set due_at = excluded.due_at, lease_owner = null, lease_until = null,
+                                   fence = jobs.fence + 1, attempts = 0, last_error = null)"
+        )
+    };
+}
+pub(crate) use due_cte;

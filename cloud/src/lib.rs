@@ -26,6 +26,10 @@ pub mod routers;
 
 pub mod customers;
 
+pub mod messaging;
+
+pub mod renewals;
+
 pub mod sync;
 pub mod jobs;
 

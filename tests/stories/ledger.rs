@@ -18,14 +18,14 @@ async fn what_was_posted_is_sealed_and_proved() -> Result<()> {
         pay_in(&books, tenant, customer, Cents::whole(shillings)).await?;
     }
 
-    assert_eq!(findings(&books, tenant).await?, Vec::<String>::new());
+    assert_eq!(books.findings(tenant).await?, Vec::<String>::new());
     assert_eq!(seal_all(&books.db, tenant, noon()).await?, 3);
     assert_eq!(seal_all(&books.db, tenant, noon()).await?, 0);
 
     let report = verify(&books.db, Scope::All, &mut |_| {}).await?;
     assert_eq!((report.rows, report.tail, report.tenants), (3, 0, 1));
     assert!(report.is_clean(), "{:?}", report.findings);
-    assert_eq!(balance(&books, tenant, customer).await?, Cents::whole(6));
+    assert_eq!(books.balance(tenant, customer).await?, Cents::whole(6));
     Ok(())
 }
 
@@ -42,7 +42,7 @@ async fn more_than_one_batch_is_one_chain() -> Result<()> {
     tx.commit().await?;
 
     assert_eq!(seal_all(&books.db, tenant, noon()).await?, 1_234);
-    assert_eq!(findings(&books, tenant).await?, Vec::<String>::new());
+    assert_eq!(books.findings(tenant).await?, Vec::<String>::new());
     Ok(())
 }
 
@@ -76,7 +76,7 @@ async fn entries_cannot_be_changed_and_a_change_is_found() -> Result<()> {
         assert_eq!(code.as_deref(), Some("42501"), "{forbidden}");
     }
 
-    assert_eq!(findings(&books, tenant).await?, Vec::<String>::new());
+    assert_eq!(books.findings(tenant).await?, Vec::<String>::new());
     for (tampering, undo, found) in [
         (
             "update transfers set amount = amount + 1 where amount = 500",
@@ -110,7 +110,7 @@ async fn entries_cannot_be_changed_and_a_change_is_found() -> Result<()> {
         ),
     ] {
         assert!(books.tamper(tenant, tampering).await? > 0, "{tampering}");
-        let all = findings(&books, tenant).await?;
+        let all = books.findings(tenant).await?;
         assert!(
             all.iter().any(|what| what.contains(found)),
             "{tampering}: {all:?}"
@@ -118,7 +118,7 @@ async fn entries_cannot_be_changed_and_a_change_is_found() -> Result<()> {
         if !undo.is_empty() {
             books.tamper(tenant, undo).await?;
             assert_eq!(
-                findings(&books, tenant).await?,
+                books.findings(tenant).await?,
                 Vec::<String>::new(),
                 "{undo}"
             );
@@ -134,7 +134,7 @@ async fn an_entry_that_skips_the_queue_or_vanishes_is_found() -> Result<()> {
     pay_in(&books, tenant, books.given_party(), Cents::whole(5)).await?;
 
     books.tamper(tenant, "delete from unsealed").await?;
-    let all = findings(&books, tenant).await?;
+    let all = books.findings(tenant).await?;
     assert!(all[0].contains("not exactly once in the chain"), "{all:?}");
     Ok(())
 }
@@ -167,8 +167,8 @@ async fn concurrent_spends_never_overdraw_a_wallet() -> Result<()> {
     }
 
     assert_eq!(won, 1);
-    assert_eq!(balance(&books, tenant, customer).await?, Cents::ZERO);
-    assert_eq!(findings(&books, tenant).await?, Vec::<String>::new());
+    assert_eq!(books.balance(tenant, customer).await?, Cents::ZERO);
+    assert_eq!(books.findings(tenant).await?, Vec::<String>::new());
     Ok(())
 }
 
@@ -197,7 +197,7 @@ async fn money_taken_back_after_it_was_spent_becomes_a_debt() -> Result<()> {
         take_back(&books, customer, Cents::whole(10)),
     )
     .await?;
-    assert_eq!(balance(&books, tenant, customer).await?, Cents::whole(-10));
+    assert_eq!(books.balance(tenant, customer).await?, Cents::whole(-10));
 
     pay_in(&books, tenant, customer, Cents::whole(4)).await?;
     let spending = put(&books, tenant, spend(&books, customer, Cents::whole(1))).await;
@@ -206,7 +206,7 @@ async fn money_taken_back_after_it_was_spent_becomes_a_debt() -> Result<()> {
     let spending = put(&books, tenant, spend(&books, customer, Cents::whole(11))).await;
     assert!(spending.is_err(), "the old debt is no limit");
     put(&books, tenant, spend(&books, customer, Cents::whole(10))).await?;
-    assert_eq!(balance(&books, tenant, customer).await?, Cents::ZERO);
+    assert_eq!(books.balance(tenant, customer).await?, Cents::ZERO);
     Ok(())
 }
 
@@ -217,28 +217,9 @@ async fn tenants_keep_books_of_their_own() -> Result<()> {
     let customer = books.given_party();
     pay_in(&books, mine, customer, Cents::whole(5)).await?;
 
-    assert_eq!(balance(&books, yours, customer).await?, Cents::ZERO);
+    assert_eq!(books.balance(yours, customer).await?, Cents::ZERO);
     assert_eq!(seal_all(&books.db, yours, noon()).await?, 0);
     Ok(())
-}
-
-async fn findings(books: &Books, tenant: TenantId) -> Result<Vec<String>> {
-    let report = verify(&books.db, Scope::Tenant(tenant), &mut |_| {}).await?;
-    Ok(report
-        .findings
-        .into_iter()
-        .map(|finding| finding.what)
-        .collect())
-}
-
-async fn balance(books: &Books, tenant: TenantId, customer: CustomerId) -> Result<Cents> {
-    let mut tx = books.db.begin(tenant).await?;
-    let balance: Option<Cents> =
-        sqlx::query_scalar("select balance from wallets where customer_id = $1")
-            .bind(customer)
-            .fetch_optional(&mut *tx)
-            .await?;
-    Ok(balance.unwrap_or_default())
 }
 
 async fn pay_in(

@@ -6,3 +6,4 @@ mod jobs;
 mod ledger;
 mod link;
 mod money;
+mod renewals;

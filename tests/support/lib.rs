@@ -11,3 +11,4 @@ pub mod prepare;
 pub mod router;
 pub mod scenario;
 pub mod sms;
+pub mod wiretap;

@@ -18,7 +18,7 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, Transaction};
 
 pub use feed::{BoxFuture, Kind, Projection, Projector, Projectors};
 pub use migrations::{MigrateError, migrate};
@@ -60,6 +60,17 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(5))
+            // A ping before every transaction would be a round trip more; a server that restarted is
+            // noticed by connections that stood still.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > Duration::from_secs(10) {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         let (role, passes): (String, bool) = sqlx::query_as(

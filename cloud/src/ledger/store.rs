@@ -102,8 +102,8 @@ macro_rules! posting_ctes {
          kept as (
              update wallets w
                 set balance = w.balance + m.delta,
-                    floor = case when $16 then least(w.floor, w.balance + m.delta)
-                                 when m.delta >= 0 then least(0, greatest(w.floor, w.balance + m.delta))
+                    floor = case when m.delta >= 0 then least(0, greatest(w.floor, w.balance + m.delta))
+                                 when $16 then least(w.floor, w.balance + m.delta)
                                  else w.floor end,
                     updated_at = $2
                from moved m
@@ -121,10 +121,10 @@ macro_rules! posting_ctes {
              select $1, 'ENTRY', e.id from unnest($3::uuid[]) as e (id))"
     };
 }
-use posting_ctes;
+pub(crate) use posting_ctes;
 
 /// Binds the parameters of [`posting_ctes`].
-fn bind_posting<'q>(
+pub(crate) fn bind_posting<'q>(
     query: Query<'q, Postgres, PgArguments>,
     tx: &Tx,
     entries: &[Entry],

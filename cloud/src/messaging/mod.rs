@@ -1,0 +1,40 @@
+//! Messages to people. A message is written in the transaction that causes it and sent afterwards, at most
+//! twice, and never again once its fate is unknown.
+
+mod jobs;
+mod rules;
+mod sms;
+mod store;
+
+use easyisp_shared::id::{CustomerId, MessageId};
+use easyisp_shared::phone::PhoneNumber;
+use easyisp_shared::time::Timestamp;
+
+use crate::db::Tx;
+
+pub use jobs::{SEND, Sender, send};
+pub use sms::SmsGateway;
+
+pub(crate) use store::message_cte;
+
+/// A text message that is to be sent.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its id, also our reference at the gateway.
+    pub id: MessageId,
+    /// To whom.
+    pub to: PhoneNumber,
+    /// What it says.
+    pub body: String,
+    /// What it is for: `receipt`, `reminder`.
+    pub purpose: &'static str,
+    /// Which customer it concerns.
+    pub customer: Option<CustomerId>,
+    /// Who caused it, for people.
+    pub initiator: String,
+}
+
+/// Writes a message into the outbox and makes its sending due, in the caller's transaction.
+pub async fn enqueue(tx: &mut Tx, message: &Message, now: Timestamp) -> sqlx::Result<()> {
+    store::enqueue(tx, message, now).await
+}

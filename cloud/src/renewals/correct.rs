@@ -1,0 +1,169 @@
+//! Corrections: a payment moves to its rightful owner, or a payment typed by hand is taken back. Entries
+//! stay; what was wrong is posted the other way.
+
+use easyisp_shared::id::{CustomerId, EntryId, IntentId, PaymentId};
+use easyisp_shared::time::Timestamp;
+
+use crate::db::Tx;
+use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
+
+use super::deed::Deed;
+use super::store::{self, Payment, PaymentStatus};
+use super::{Method, Received, RenewError, Unallocated, buy, perform};
+
+/// Moves the payment with this receipt to `customer`, who did pay it: out of suspense or out of the wallet
+/// it was credited to, whose balance may fall below zero. His wallet then buys a period when it covers one.
+///
+/// Repeating it changes nothing. `None` when the tenant has no such payment.
+pub async fn resolve(
+    tx: &mut Tx,
+    receipt: &str,
+    customer: CustomerId,
+    now: Timestamp,
+) -> Result<Option<Received>, RenewError> {
+    let Some(payment) = store::lock_receipt(tx, receipt).await? else {
+        return Ok(None);
+    };
+    if payment.status != PaymentStatus::Completed {
+        return Ok(None);
+    }
+    // Two customers are locked in the order of their ids, so that opposite moves do not deadlock.
+    let mut parties = [Some(customer), payment.customer];
+    parties.sort();
+    let mut accounts = Vec::new();
+    for party in parties.into_iter().flatten() {
+        accounts.extend(store::lock(tx, party, now).await?);
+    }
+    let mut found = accounts.into_iter().filter(|account| account.customer == customer);
+    let account = found.next().ok_or(RenewError::UnknownCustomer)?;
+    let mut deed = Deed::of(&account);
+    if payment.customer == Some(customer) {
+        return Ok(Some(Received {
+            payment: payment.id,
+            balance: account.balance,
+            paid_until: deed.paid_until,
+            period: None,
+            customer_name: account.name,
+        }));
+    }
+
+    let source = format!("resolved {receipt}");
+    let entry = EntryId::new(now, &tx.entropy());
+    let (from, to) = (owner(payment.customer), Leg::wallet(customer));
+    deed.entries.push(Entry {
+        id: entry,
+        kind: EntryKind::Adjustment,
+        occurred_at: now,
+        customer: Some(customer),
+        source: source.clone(),
+        description: format!("Payment {receipt} found its owner"),
+        transfers: vec![Transfer { debit: from, credit: to, amount: payment.amount }],
+    });
+    store::give_payment(tx, payment.id, customer).await?;
+    let balance = account.balance.plus(payment.amount).ok_or(RenewError::TooMuch)?;
+    let bought = buy(tx, &account, balance, payment.paid_at, &source, now);
+    deed.take(&account, balance, bought, now);
+    let (period, paid_until) = (deed.period_id(), deed.paid_until);
+    let balance = perform(tx, deed, now).await?;
+    let customer_name = account.name;
+    Ok(Some(Received { payment: payment.id, balance, paid_until, period, customer_name }))
+}
+
+/// Takes back a payment that was typed by hand: a reversal entry, and the wallet pays it back, below zero
+/// if it must. A period it bought stays. `None` when there is no such payment; `Some(false)` when it was
+/// taken back before.
+pub async fn void(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<Option<bool>, RenewError> {
+    let Some(payment) = store::lock_payment(tx, payment).await? else {
+        return Ok(None);
+    };
+    match (payment.method, payment.status) {
+        (Method::Mpesa, _) => return Ok(None), // the provider's word is not ours to take back
+        (_, PaymentStatus::Voided | PaymentStatus::Refunded) => return Ok(Some(false)),
+        (_, PaymentStatus::Completed) => {}
+    }
+    let entry = void_entry(tx, &payment, now);
+    let id = entry.id;
+    match payment.customer {
+        None => {
+            ledger::post(tx, entry, now).await?;
+        }
+        Some(customer) => {
+            let account = store::lock(tx, customer, now).await?;
+            let account = account.ok_or(RenewError::UnknownCustomer)?;
+            let mut deed = Deed::of(&account);
+            let rest = account.balance.minus(payment.amount).ok_or(RenewError::TooMuch)?;
+            deed.entries.push(entry);
+            deed.take(&account, rest, None, now);
+            perform(tx, deed, now).await?;
+        }
+    }
+    store::void_payment(tx, payment.id, id).await?;
+    Ok(Some(true))
+}
+
+fn void_entry(tx: &Tx, payment: &Payment, now: Timestamp) -> Entry {
+    Entry {
+        id: EntryId::new(now, &tx.entropy()),
+        kind: EntryKind::Void,
+        occurred_at: now,
+        customer: payment.customer,
+        source: format!("void of payment {}", payment.id),
+        description: "Taken back".to_owned(),
+        transfers: vec![Transfer {
+            debit: owner(payment.customer),
+            credit: Leg::account(payment.method.account()),
+            amount: payment.amount,
+        }],
+    }
+}
+
+/// Books money that belongs to nobody known, for a person to allocate.
+///
+/// # Errors
+/// [`RenewError::ReceiptKnown`] when the receipt was booked before; the transaction is then spent.
+pub async fn hold(
+    tx: &mut Tx,
+    receipt: Unallocated,
+    now: Timestamp,
+) -> Result<PaymentId, RenewError> {
+    if !receipt.amount.is_positive() {
+        return Err(RenewError::NothingPaid);
+    }
+    let entropy = tx.entropy();
+    let (payment, entry) = (PaymentId::new(now, &entropy), EntryId::new(now, &entropy));
+    let posting = Entry {
+        id: entry,
+        kind: EntryKind::Payment,
+        occurred_at: receipt.paid_at,
+        customer: None,
+        source: format!("M-Pesa {}", receipt.receipt),
+        description: receipt.description.clone(),
+        transfers: vec![Transfer {
+            debit: Leg::account(AccountCode::MPESA),
+            credit: Leg::account(AccountCode::SUSPENSE),
+            amount: receipt.amount,
+        }],
+    };
+    ledger::post(tx, posting, now).await?;
+    store::insert_unallocated(tx, payment, entry, &receipt, now).await?;
+    Ok(payment)
+}
+
+/// Writes the provider's receipt on a payment that was credited before it was known.
+///
+/// # Errors
+/// [`RenewError::ReceiptKnown`] when it was credited elsewhere; the transaction is then spent.
+pub async fn join_receipt(
+    tx: &mut Tx,
+    intent: IntentId,
+    receipt: &str,
+) -> Result<(), RenewError> {
+    Ok(store::join_receipt(tx, intent, receipt).await?)
+}
+
+fn owner(customer: Option<CustomerId>) -> Leg {
+    match customer {
+        Some(customer) => Leg::wallet(customer),
+        None => Leg::account(AccountCode::SUSPENSE),
+    }
+}

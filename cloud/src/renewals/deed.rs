@@ -1,0 +1,205 @@
+//! What a renewal starts from and what it writes.
+
+use std::time::Duration;
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::{CustomerId, EntryId, MessageId, PackageId, PaymentId, PeriodId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::phone::PhoneNumber;
+use easyisp_shared::time::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::ledger::Entry;
+use crate::messaging::Message;
+
+use super::rules::{Holding, Period, Term, next_period};
+use super::{AUTO_RENEW, BEGIN, Receipt};
+
+/// A customer as money meets him, locked.
+#[derive(Clone, Debug)]
+pub(super) struct Account {
+    pub(super) customer: CustomerId,
+    pub(super) name: String,
+    pub(super) phone: Option<PhoneNumber>,
+    pub(super) holding: Holding,
+    pub(super) funded_until: Option<Timestamp>,
+    pub(super) bytes_used_since: Option<Timestamp>,
+    pub(super) auto_renew: bool,
+    /// Neither deleted nor switched off.
+    pub(super) open: bool,
+    pub(super) plan: Option<Plan>,
+    pub(super) balance: Cents,
+    pub(super) business: String,
+    pub(super) currency: String,
+    pub(super) zone: TimeZone,
+}
+
+/// What a customer buys, as it is sold today.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) package: PackageId,
+    pub(super) name: String,
+    pub(super) price: Cents,
+    pub(super) term: Term,
+    /// Whether its data is limited.
+    pub(super) metered: bool,
+}
+
+impl Account {
+    /// What he can buy. Somebody switched off keeps his money in the wallet.
+    pub(super) fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref().filter(|_| self.open)
+    }
+
+    /// A text message to him; `None` when no phone is known.
+    pub(super) fn text(&self, body: String, now: Timestamp, entropy: &Entropy) -> Option<Message> {
+        Some(Message {
+            id: MessageId::new(now, entropy),
+            to: self.phone.clone()?,
+            body,
+            purpose: "receipt",
+            customer: Some(self.customer),
+            initiator: "system".to_owned(),
+        })
+    }
+
+    /// Until when `balance` renews by itself: whole periods, two years ahead at most.
+    fn funded_until(&self, holding: Holding, balance: Cents) -> Option<Timestamp> {
+        let plan = self
+            .plan()
+            .filter(|plan| self.auto_renew && plan.price.is_positive())?;
+        let (mut holding, mut rest, mut funded) = (holding, balance, None);
+        for _ in 0..MOST_PERIODS_AHEAD {
+            rest = match rest.pay(plan.price) {
+                Some(rest) => rest,
+                None => break,
+            };
+            let period = next_period(plan.term, holding, holding.paid_until, &self.zone);
+            holding.paid_until = period.ends_at;
+            holding.anchor_day = Some(period.anchor_day);
+            funded = Some(period.ends_at);
+        }
+        funded
+    }
+}
+
+const MOST_PERIODS_AHEAD: usize = 24;
+
+/// A receipt on its way into the tables.
+#[derive(Clone, Debug)]
+pub(super) struct Paid {
+    pub(super) id: PaymentId,
+    pub(super) entry: EntryId,
+    pub(super) receipt: Receipt,
+}
+
+/// A period on its way into the tables.
+#[derive(Clone, Debug)]
+pub(super) struct Bought {
+    pub(super) id: PeriodId,
+    pub(super) package: PackageId,
+    pub(super) price: Cents,
+    pub(super) period: Period,
+    /// What pays for it; `None` when it is free.
+    pub(super) entry: Option<Entry>,
+}
+
+/// Work that falls due because of a deed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) kind: &'static str,
+    pub(super) subject: uuid::Uuid,
+    pub(super) when: Timestamp,
+}
+
+/// Everything one renewal writes, in one statement.
+#[derive(Clone, Debug)]
+pub(super) struct Deed {
+    pub(super) customer: CustomerId,
+    pub(super) paid: Option<Paid>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) bought: Option<Bought>,
+    pub(super) paid_until: Timestamp,
+    pub(super) anchor_day: Option<i8>,
+    pub(super) funded_until: Option<Timestamp>,
+    pub(super) bytes_used_since: Option<Timestamp>,
+    pub(super) message: Option<Message>,
+    pub(super) dues: Vec<Due>,
+    funded_before: Option<Timestamp>,
+}
+
+impl Deed {
+    /// One that changes nothing yet.
+    pub(super) fn of(account: &Account) -> Deed {
+        Deed {
+            customer: account.customer,
+            paid: None,
+            entries: Vec::new(),
+            bought: None,
+            paid_until: account.holding.paid_until,
+            anchor_day: account.holding.anchor_day,
+            funded_until: account.funded_until,
+            bytes_used_since: account.bytes_used_since,
+            message: None,
+            dues: Vec::new(),
+            funded_before: account.funded_until,
+        }
+    }
+
+    /// Adds the period that was bought out of `balance`, if any; returns what is left.
+    pub(super) fn take(
+        &mut self,
+        account: &Account,
+        balance: Cents,
+        bought: Option<Bought>,
+        now: Timestamp,
+    ) -> Cents {
+        let mut rest = balance;
+        if let Some(bought) = bought {
+            rest = rest.pay(bought.price).unwrap_or(rest);
+            self.entries.extend(bought.entry.clone());
+            let Period {
+                starts_at,
+                ends_at,
+                anchor_day,
+            } = bought.period;
+            self.paid_until = ends_at;
+            self.anchor_day = Some(anchor_day);
+            if starts_at <= now {
+                self.bytes_used_since = Some(starts_at);
+            } else if account.plan().is_some_and(|plan| plan.metered) {
+                self.due(BEGIN, starts_at);
+            }
+            self.bought = Some(bought);
+        }
+        let holding = Holding {
+            paid_until: self.paid_until,
+            anchor_day: self.anchor_day,
+            grace: Duration::ZERO,
+            ..account.holding
+        };
+        self.funded_until = account.funded_until(holding, rest);
+        if account.auto_renew && self.funded_until.is_some() {
+            self.due(AUTO_RENEW, self.paid_until);
+        }
+        rest
+    }
+
+    /// Whether the site must learn of it.
+    pub(super) fn changes_service(&self) -> bool {
+        self.bought.is_some() || self.funded_until != self.funded_before
+    }
+
+    pub(super) fn period_id(&self) -> Option<PeriodId> {
+        self.bought.as_ref().map(|bought| bought.id)
+    }
+
+    fn due(&mut self, kind: &'static str, when: Timestamp) {
+        let subject = self.customer.0;
+        self.dues.push(Due {
+            kind,
+            subject,
+            when,
+        });
+    }
+}

@@ -1,0 +1,57 @@
+//! What can go wrong where money becomes a period.
+
+use crate::error::{ApiError, violated};
+use crate::ledger::is_overdrawn;
+
+/// Why nothing was booked.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewError {
+    /// This tenant has no such customer.
+    #[error("no such customer")]
+    UnknownCustomer,
+    /// An amount of nothing or less.
+    #[error("the amount must be more than nothing")]
+    NothingPaid,
+    /// An amount with which the wallet would not fit.
+    #[error("the amount is larger than a wallet holds")]
+    TooMuch,
+    /// The customer has no package, or it is not sold any more.
+    #[error("the customer has no package that is sold")]
+    NoPackage,
+    /// The wallet does not cover the price.
+    #[error("the wallet does not cover the price of the package")]
+    BalanceTooLow,
+    /// The provider's receipt was credited before.
+    #[error("this receipt was credited before")]
+    ReceiptKnown,
+    /// The database did not do it.
+    #[error(transparent)]
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for RenewError {
+    fn from(error: sqlx::Error) -> RenewError {
+        if is_overdrawn(&error) {
+            return RenewError::BalanceTooLow;
+        }
+        match violated(&error) {
+            Some("receipts_pkey" | "payment_intent") => RenewError::ReceiptKnown,
+            Some(_) | None => RenewError::Database(error),
+        }
+    }
+}
+
+impl From<RenewError> for ApiError {
+    fn from(error: RenewError) -> ApiError {
+        let message = error.to_string();
+        match error {
+            RenewError::UnknownCustomer => ApiError::NotFound("customer"),
+            RenewError::NothingPaid => ApiError::field("amount", "must be more than nothing"),
+            RenewError::TooMuch => ApiError::field("amount", "is larger than a wallet holds"),
+            RenewError::NoPackage => ApiError::unprocessable("NO_PACKAGE", message),
+            RenewError::BalanceTooLow => ApiError::conflict("BALANCE_TOO_LOW", message),
+            RenewError::ReceiptKnown => ApiError::conflict("RECEIPT_KNOWN", message),
+            RenewError::Database(cause) => cause.into(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What happens to a customer's service when nobody asks.
+
+use easyisp_shared::id::{CustomerId, TenantId};
+use easyisp_shared::time::Timestamp;
+
+use crate::db::{Database, Kind};
+
+use super::{RenewError, Why, renew, store};
+
+/// The kind of the due job that renews a customer from his wallet; its subject is the customer.
+pub const AUTO_RENEW: &str = "renewals.auto";
+
+/// The kind of the due job that begins a period with limited data that was bought ahead.
+pub const BEGIN: &str = "renewals.begin";
+
+/// Renews a customer whose paid time is over and whose wallet covers another period. `Some` = when to ask
+/// again, because he is paid until then.
+pub async fn auto_renew(
+    db: &Database,
+    tenant: TenantId,
+    customer: CustomerId,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, RenewError> {
+    let mut tx = db.begin(tenant).await?;
+    match store::renews_at(&mut tx, customer).await? {
+        None => return Ok(None),
+        Some(at) if now < at => return Ok(Some(at)),
+        Some(_) => {}
+    }
+    match renew(&mut tx, customer, Why::AutoRenew, now).await {
+        Ok(renewed) => {
+            tx.commit().await?;
+            Ok(Some(renewed.paid_until))
+        }
+        Err(RenewError::BalanceTooLow | RenewError::NoPackage | RenewError::UnknownCustomer) => {
+            Ok(None) // the next receipt makes it due again
+        }
+        Err(
+            error @ (RenewError::NothingPaid
+            | RenewError::TooMuch
+            | RenewError::ReceiptKnown
+            | RenewError::Database(_)),
+        ) => Err(error),
+    }
+}
+
+/// Lets the data of a period count from its beginning.
+pub async fn begin(
+    db: &Database,
+    tenant: TenantId,
+    customer: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let mut tx = db.begin(tenant).await?;
+    if store::begin_period(&mut tx, customer, now).await? {
+        tx.changed(Kind::Subscriber, customer);
+    }
+    tx.commit().await
+}

@@ -1,0 +1,37 @@
+//! What a customer reads after money arrived.
+
+use easyisp_shared::money::Cents;
+
+use super::Receipt;
+use super::deed::{Account, Deed};
+
+/// The text after a receipt; short enough for one part in nearly every case.
+pub(super) fn of_receipt(
+    account: &Account,
+    receipt: &Receipt,
+    deed: &Deed,
+    rest: Cents,
+) -> Option<String> {
+    account.phone.as_ref()?;
+    let currency = &account.currency;
+    let thanks = match &receipt.receipt {
+        Some(code) => format!("{code}: {currency} {} received.", receipt.amount),
+        None => format!("{currency} {} received.", receipt.amount),
+    };
+    let service = match (&deed.bought, account.plan()) {
+        (Some(bought), _) => {
+            let end = bought.period.ends_at.in_zone(&account.zone);
+            format!(" Internet until {}.", end.strftime("%-d %b %Y %H:%M"))
+        }
+        (None, Some(plan)) => {
+            let missing = plan.price.minus(rest).unwrap_or(plan.price);
+            format!(" {currency} {missing} more renews {}.", plan.name)
+        }
+        (None, None) => String::new(),
+    };
+    let wallet = match rest {
+        Cents::ZERO => String::new(),
+        rest => format!(" Wallet: {currency} {rest}."),
+    };
+    Some(format!("{}: {thanks}{service}{wallet}", account.business))
+}

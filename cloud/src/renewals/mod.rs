@@ -1,0 +1,340 @@
+//! The one place where money becomes a period of service.
+//!
+//! A receipt goes into the wallet, the wallet buys a period, the period moves the paid end, the site is
+//! told and the customer gets a message: all of it or none, in the caller's transaction. With begin, feed
+//! and commit that is seven statements, eight with the audit line of an operator.
+
+mod correct;
+mod deed;
+mod error;
+mod http;
+mod jobs;
+mod message;
+mod rules;
+mod store;
+
+use easyisp_shared::id::{
+    CustomerId, EntryId, GatewayId, IntentId, OperatorId, PaymentId, PeriodId,
+};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+
+use crate::api::{Access, Routes, routes};
+use crate::db::{Kind, Tx};
+use crate::ledger::{AccountCode, Entry, EntryKind, Leg, Transfer};
+
+use deed::{Account, Bought, Deed, Paid};
+
+pub use correct::{hold, join_receipt, resolve, void};
+pub use error::RenewError;
+pub use jobs::{AUTO_RENEW, BEGIN, auto_renew, begin};
+pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
+
+/// The routes of this feature.
+pub fn routes() -> Routes {
+    use crate::permission::Permission::{PaymentsProcess, PaymentsViewManual, PppoeResolve};
+
+    Routes::new()
+        .route(
+            Access::Any(&[PaymentsProcess, PppoeResolve]),
+            routes!(http::recharge),
+        )
+        .route(Access::Any(&[PaymentsProcess]), routes!(http::record))
+        .route(Access::Any(&[PaymentsViewManual]), routes!(http::list))
+        .route(Access::Any(&[PaymentsProcess]), routes!(http::void_all))
+        .route(Access::Any(&[PaymentsProcess]), routes!(http::void_one))
+}
+
+/// Money that arrived for a customer.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// Whose wallet it goes into.
+    pub customer: CustomerId,
+    /// How much; more than nothing.
+    pub amount: Cents,
+    /// How it came.
+    pub method: Method,
+    /// Whether an operator says so or a payer paid.
+    pub channel: Channel,
+    /// The provider's receipt, credited once on the whole platform.
+    pub receipt: Option<String>,
+    /// When the provider says the money moved.
+    pub paid_at: Timestamp,
+    /// The payment we asked for, when we did.
+    pub intent: Option<IntentId>,
+    /// The short code it came to.
+    pub gateway: Option<GatewayId>,
+    /// Who typed it in.
+    pub operator: Option<OperatorId>,
+    /// The payer's phone.
+    pub phone: Option<String>,
+    /// What the payer gave as account, or the operator as reference.
+    pub account: Option<String>,
+    /// For people.
+    pub description: String,
+}
+
+/// Money that arrived by M-Pesa for nobody known.
+#[derive(Clone, Debug)]
+pub struct Unallocated {
+    /// How much.
+    pub amount: Cents,
+    /// The provider's receipt.
+    pub receipt: String,
+    /// When the provider says the money moved.
+    pub paid_at: Timestamp,
+    /// The short code it came to.
+    pub gateway: Option<GatewayId>,
+    /// The payer's phone.
+    pub phone: Option<String>,
+    /// What the payer gave as account.
+    pub account: Option<String>,
+    /// For people.
+    pub description: String,
+}
+
+/// How money came.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    sqlx::Type,
+    serde::Serialize,
+    serde::Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Method {
+    /// By M-Pesa.
+    Mpesa,
+    /// In notes and coins.
+    Cash,
+    /// To the bank account.
+    BankTransfer,
+    /// By card.
+    Card,
+    /// Another way.
+    Other,
+}
+
+impl Method {
+    fn account(self) -> AccountCode {
+        match self {
+            Method::Mpesa => AccountCode::MPESA,
+            Method::Cash => AccountCode::CASH,
+            Method::BankTransfer => AccountCode::BANK,
+            Method::Card => AccountCode::CARD,
+            Method::Other => AccountCode::OTHER_MONEY,
+        }
+    }
+}
+
+/// Whose word a receipt is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Channel {
+    /// A payer paid and a provider or a person recorded it.
+    Payment,
+    /// An operator put money into the wallet.
+    Recharge,
+}
+
+/// What a receipt gave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Received {
+    /// The payment.
+    pub payment: PaymentId,
+    /// What is in the wallet afterwards.
+    pub balance: Cents,
+    /// The paid end afterwards.
+    pub paid_until: Timestamp,
+    /// The period that was bought, when the wallet covered one.
+    pub period: Option<PeriodId>,
+    /// The customer, for people.
+    pub customer_name: String,
+}
+
+/// Why a period is bought without a receipt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// An operator's audited action, by its words.
+    Operator(String),
+    /// The customer renews by himself: the period follows the last one without a gap.
+    AutoRenew,
+}
+
+/// What a renewal gave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Renewed {
+    /// The period.
+    pub period: PeriodId,
+    /// What is in the wallet afterwards.
+    pub balance: Cents,
+    /// The paid end afterwards.
+    pub paid_until: Timestamp,
+}
+
+/// Books a receipt into the wallet and, when the wallet then covers the price, buys one period; the rest
+/// stays in the wallet. Locks customer and wallet until the transaction ends.
+///
+/// # Errors
+/// [`RenewError::ReceiptKnown`] when the receipt was credited before, anywhere on the platform; the
+/// transaction is then spent and must be rolled back.
+pub async fn receive(
+    tx: &mut Tx,
+    receipt: Receipt,
+    now: Timestamp,
+) -> Result<Received, RenewError> {
+    if !receipt.amount.is_positive() {
+        return Err(RenewError::NothingPaid);
+    }
+    let account = store::lock(tx, receipt.customer, now).await?;
+    let account = account.ok_or(RenewError::UnknownCustomer)?;
+    let entropy = tx.entropy();
+    let payment = PaymentId::new(now, &entropy);
+    let source = match &receipt.receipt {
+        Some(code) => format!("{} {code}", AccountName(receipt.method)),
+        None => format!("payment {payment}"),
+    };
+    let credit = credit_entry(EntryId::new(now, &entropy), &receipt, &source);
+    let balance = account
+        .balance
+        .plus(receipt.amount)
+        .ok_or(RenewError::TooMuch)?;
+
+    let bought = buy(tx, &account, balance, receipt.paid_at, &source, now);
+    let mut deed = Deed::of(&account);
+    deed.paid = Some(Paid {
+        id: payment,
+        entry: credit.id,
+        receipt: receipt.clone(),
+    });
+    deed.entries.push(credit);
+    let rest = deed.take(&account, balance, bought, now);
+    deed.message = message::of_receipt(&account, &receipt, &deed, rest)
+        .and_then(|body| account.text(body, now, &entropy));
+    let customer_name = account.name.clone();
+    let (period, paid_until) = (deed.period_id(), deed.paid_until);
+    let balance = perform(tx, deed, now).await?;
+    Ok(Received {
+        payment,
+        balance,
+        paid_until,
+        period,
+        customer_name,
+    })
+}
+
+/// Buys one period from what is in the wallet.
+///
+/// # Errors
+/// [`RenewError::BalanceTooLow`] and [`RenewError::NoPackage`], with nothing written.
+pub async fn renew(
+    tx: &mut Tx,
+    customer: CustomerId,
+    why: Why,
+    now: Timestamp,
+) -> Result<Renewed, RenewError> {
+    let account = store::lock(tx, customer, now).await?;
+    let account = account.ok_or(RenewError::UnknownCustomer)?;
+    let (source, paid_at) = match &why {
+        Why::Operator(action) => (action.as_str(), now),
+        Why::AutoRenew => ("auto-renew", now.min(account.holding.paid_until)),
+    };
+    let plan = account.plan().ok_or(RenewError::NoPackage)?;
+    if rules::buy(account.balance, plan.price).is_none() {
+        return Err(RenewError::BalanceTooLow);
+    }
+    let bought = buy(tx, &account, account.balance, paid_at, source, now);
+    let mut deed = Deed::of(&account);
+    deed.take(&account, account.balance, bought, now);
+    let period = deed.period_id().ok_or(RenewError::NoPackage)?;
+    let paid_until = deed.paid_until;
+    let balance = perform(tx, deed, now).await?;
+    Ok(Renewed {
+        period,
+        balance,
+        paid_until,
+    })
+}
+
+/// Writes a deed and tells the site when the customer's service changed.
+async fn perform(tx: &mut Tx, deed: Deed, now: Timestamp) -> Result<Cents, RenewError> {
+    let (customer, changed) = (deed.customer, deed.changes_service());
+    let balance = store::write(tx, deed, now).await?;
+    if changed {
+        tx.changed(Kind::Subscriber, customer);
+    }
+    Ok(balance)
+}
+
+/// The period that `balance` buys, with its entry; `None` when there is nothing to buy or not enough.
+fn buy(
+    tx: &Tx,
+    account: &Account,
+    balance: Cents,
+    paid_at: Timestamp,
+    source: &str,
+    now: Timestamp,
+) -> Option<Bought> {
+    let plan = account.plan()?;
+    rules::buy(balance, plan.price)?;
+    let entropy = tx.entropy();
+    let period = next_period(plan.term, account.holding, paid_at, &account.zone);
+    let entry = plan.price.is_positive().then(|| Entry {
+        id: EntryId::new(now, &entropy),
+        kind: EntryKind::Period,
+        occurred_at: now,
+        customer: Some(account.customer),
+        source: source.to_owned(),
+        description: format!("{} until {}", plan.name, period.ends_at),
+        transfers: vec![Transfer {
+            debit: Leg::wallet(account.customer),
+            credit: Leg::account(AccountCode::INTERNET),
+            amount: plan.price,
+        }],
+    });
+    Some(Bought {
+        id: PeriodId::new(now, &entropy),
+        package: plan.package,
+        price: plan.price,
+        period,
+        entry,
+    })
+}
+
+fn credit_entry(id: EntryId, receipt: &Receipt, source: &str) -> Entry {
+    Entry {
+        id,
+        kind: match receipt.channel {
+            Channel::Payment => EntryKind::Payment,
+            Channel::Recharge => EntryKind::Recharge,
+        },
+        occurred_at: receipt.paid_at,
+        customer: Some(receipt.customer),
+        source: source.to_owned(),
+        description: receipt.description.clone(),
+        transfers: vec![Transfer {
+            debit: Leg::account(receipt.method.account()),
+            credit: Leg::wallet(receipt.customer),
+            amount: receipt.amount,
+        }],
+    }
+}
+
+/// The provider's name before a receipt, so that two providers' receipts never look alike.
+struct AccountName(Method);
+
+impl std::fmt::Display for AccountName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Method::Mpesa => "M-Pesa",
+            Method::Cash => "cash",
+            Method::BankTransfer => "bank",
+            Method::Card => "card",
+            Method::Other => "other",
+        })
+    }
+}

@@ -1,0 +1,343 @@
+//! When a period begins and ends, and what a wallet buys.
+
+use std::time::Duration;
+
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use jiff::ToSpan;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+/// How long a period is. Minutes to weeks are exact; months follow the calendar.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Term {
+    /// How many.
+    pub count: u32,
+    /// Of what.
+    pub unit: Unit,
+}
+
+/// A length of service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// 60 seconds.
+    Minutes,
+    /// 3,600 seconds.
+    Hours,
+    /// 86,400 seconds, also on the day the clocks change.
+    Days,
+    /// Seven days.
+    Weeks,
+    /// To the same day of a later month, in the tenant's zone.
+    Months,
+}
+
+impl Unit {
+    /// From the database's word.
+    pub fn parse(text: &str) -> Option<Unit> {
+        Some(match text {
+            "MINUTES" => Unit::Minutes,
+            "HOURS" => Unit::Hours,
+            "DAYS" => Unit::Days,
+            "WEEKS" => Unit::Weeks,
+            "MONTHS" => Unit::Months,
+            _ => return None, // text from outside
+        })
+    }
+}
+
+/// What a customer has, at the moment money arrives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holding {
+    /// End of the paid time.
+    pub paid_until: Timestamp,
+    /// The day of the month that monthly periods return to.
+    pub anchor_day: Option<i8>,
+    /// Since when he is a customer.
+    pub since: Timestamp,
+    /// Service he gets after the paid end.
+    pub grace: Duration,
+}
+
+/// A period of service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Period {
+    /// Its first instant.
+    pub starts_at: Timestamp,
+    /// The first instant after it.
+    pub ends_at: Timestamp,
+    /// The day of the month that the next monthly periods return to.
+    pub anchor_day: i8,
+}
+
+/// The period that money buys which moved at `paid_at`.
+///
+/// Early: it is added to the end and keeps the anchor. Late: it starts when the money moved, less the
+/// grace that was used, with a new anchor. A term of at most twice the grace is sold whole: who buys an
+/// hour gets an hour.
+pub fn next_period(term: Term, holding: Holding, paid_at: Timestamp, zone: &TimeZone) -> Period {
+    let (starts_at, anchor_day) = if holding.paid_until >= paid_at {
+        (holding.paid_until, holding.anchor_day)
+    } else {
+        (
+            paid_at.minus(used_grace(term, holding, paid_at, zone)),
+            None,
+        )
+    };
+    let anchor_day = anchor_day.unwrap_or_else(|| starts_at.in_zone(zone).day());
+    Period {
+        starts_at,
+        ends_at: end_of(term, starts_at, anchor_day, zone),
+        anchor_day,
+    }
+}
+
+/// How much of his grace a late payer has used.
+fn used_grace(term: Term, holding: Holding, paid_at: Timestamp, zone: &TimeZone) -> Duration {
+    let anchor = paid_at.in_zone(zone).day();
+    let length = end_of(term, paid_at, anchor, zone).since(paid_at);
+    if length <= holding.grace.saturating_mul(2) {
+        return Duration::ZERO;
+    }
+    let served_from = holding.paid_until.max(holding.since);
+    paid_at.since(served_from).min(holding.grace)
+}
+
+/// The end of a term that starts at `start`. Months keep the wall-clock time and return to `anchor_day`
+/// where the month has it, else to its last day.
+fn end_of(term: Term, start: Timestamp, anchor_day: i8, zone: &TimeZone) -> Timestamp {
+    let seconds =
+        |each: u64| start.plus(Duration::from_secs(each.saturating_mul(term.count.into())));
+    match term.unit {
+        Unit::Minutes => seconds(60),
+        Unit::Hours => seconds(3_600),
+        Unit::Days => seconds(86_400),
+        Unit::Weeks => seconds(7 * 86_400),
+        Unit::Months => {
+            let local = start.in_zone(zone);
+            let months = i64::from(term.count).min(12 * 1_000);
+            let month = local
+                .date()
+                .first_of_month()
+                .saturating_add(months.months());
+            let end = on_day(month, anchor_day).to_datetime(local.time());
+            let end = end.to_zoned(zone.clone());
+            end.map_or(Timestamp::from_micros(i64::MAX), |end| {
+                Timestamp::from_jiff(end.timestamp())
+            })
+        }
+    }
+}
+
+/// That day of the month, or its last one.
+fn on_day(month: Date, day: i8) -> Date {
+    let day = day.clamp(1, month.days_in_month());
+    month.with().day(day).build().unwrap_or(month)
+}
+
+/// What remains in the wallet when it buys one period of this price, or `None` when it cannot.
+pub fn buy(balance: Cents, price: Cents) -> Option<Cents> {
+    balance.pay(price)
+}
+
+/// The code of "Resolved transaction: CODE", an operator's way to move a payment to this customer.
+pub fn resolved_code(description: &str) -> Option<String> {
+    const MARK: &str = "resolved transaction:";
+    let text = description.trim();
+    let head = text.get(..MARK.len())?;
+    let code = text.get(MARK.len()..)?.trim();
+    (head.eq_ignore_ascii_case(MARK) && !code.is_empty()).then(|| code.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn nairobi() -> TimeZone {
+        TimeZone::get("Africa/Nairobi").unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    fn months(count: u32) -> Term {
+        Term {
+            count,
+            unit: Unit::Months,
+        }
+    }
+
+    /// Paid until then, without grace.
+    fn until(paid_until: Timestamp) -> Holding {
+        Holding {
+            paid_until,
+            anchor_day: None,
+            since: Timestamp::from_secs(0),
+            grace: Duration::ZERO,
+        }
+    }
+
+    /// F4: for every day of four years and 1 to 24 months, a period ends on the same day at the same
+    /// time, or on the last day of a shorter month; the next one returns to the day.
+    #[test]
+    fn calendar_months_clamp_to_the_end_of_the_month_and_come_back() {
+        let zone = nairobi();
+        let mut day = jiff::civil::date(2026, 1, 1);
+        while day < jiff::civil::date(2030, 1, 1) {
+            let start = day.to_datetime(jiff::civil::time(13, 45, 7, 0));
+            let start = Timestamp::from_jiff(start.to_zoned(zone.clone()).unwrap().timestamp());
+            for count in 1..=24 {
+                let period = next_period(months(count), until(start), start, &zone);
+                let end = period.ends_at.in_zone(&zone);
+
+                let should = day
+                    .first_of_month()
+                    .checked_add(i64::from(count).months())
+                    .unwrap();
+                assert_eq!(
+                    (end.year(), end.month()),
+                    (should.year(), should.month()),
+                    "{day}"
+                );
+                assert_eq!(
+                    end.day(),
+                    day.day().min(should.days_in_month()),
+                    "{day} + {count}"
+                );
+                assert_eq!(end.time(), jiff::civil::time(13, 45, 7, 0));
+                assert!(
+                    period.ends_at.since(start)
+                        >= Duration::from_secs(28 * 86_400 * u64::from(count))
+                );
+
+                let holding = Holding {
+                    anchor_day: Some(period.anchor_day),
+                    ..until(period.ends_at)
+                };
+                let next = next_period(months(1), holding, start, &zone);
+                let end = next.ends_at.in_zone(&zone);
+                assert_eq!(
+                    end.day(),
+                    day.day().min(end.days_in_month()),
+                    "{day} + {count} + 1"
+                );
+            }
+            day = day.tomorrow().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_thirty_first_goes_by_february_to_the_thirty_first_of_march() {
+        let zone = nairobi();
+        let start = at("2026-01-31T09:00:00Z");
+        let february = next_period(months(1), until(start), start, &zone);
+        assert_eq!(february.ends_at, at("2026-02-28T09:00:00Z"));
+
+        let holding = Holding {
+            anchor_day: Some(february.anchor_day),
+            ..until(february.ends_at)
+        };
+        let march = next_period(months(1), holding, start, &zone);
+        assert_eq!(march.ends_at, at("2026-03-31T09:00:00Z"));
+    }
+
+    #[test]
+    fn the_day_is_the_tenants_not_greenwichs() {
+        let start = at("2026-01-30T22:30:00Z"); // 01:30 on the 31st in Nairobi
+        let period = next_period(months(1), until(start), start, &nairobi());
+        assert_eq!(period.anchor_day, 31);
+        assert_eq!(period.ends_at, at("2026-02-27T22:30:00Z"));
+    }
+
+    #[test]
+    fn an_early_renewal_is_added_to_the_end() {
+        let holding = Holding {
+            anchor_day: Some(31),
+            ..until(at("2026-02-28T09:00:00Z"))
+        };
+        let period = next_period(months(1), holding, at("2026-02-10T05:00:00Z"), &nairobi());
+        assert_eq!(period.starts_at, holding.paid_until);
+        assert_eq!(period.ends_at, at("2026-03-31T09:00:00Z"));
+        assert_eq!(period.anchor_day, 31);
+    }
+
+    #[test]
+    fn a_late_renewal_starts_when_the_money_moved_with_a_new_anchor() {
+        let holding = Holding {
+            anchor_day: Some(31),
+            ..until(at("2026-02-28T09:00:00Z"))
+        };
+        let paid_at = at("2026-03-05T10:11:12Z");
+        let period = next_period(months(1), holding, paid_at, &nairobi());
+        assert_eq!(period.starts_at, paid_at);
+        assert_eq!(period.ends_at, at("2026-04-05T10:11:12Z"));
+        assert_eq!(period.anchor_day, 5);
+    }
+
+    #[test]
+    fn grace_that_was_used_belongs_to_the_next_period() {
+        let grace = Duration::from_secs(2 * 86_400);
+        let holding = Holding {
+            grace,
+            ..until(at("2026-03-01T09:00:00Z"))
+        };
+        let within = next_period(months(1), holding, at("2026-03-02T09:00:00Z"), &nairobi());
+        assert_eq!(within.starts_at, holding.paid_until);
+        let after = next_period(months(1), holding, at("2026-03-20T09:00:00Z"), &nairobi());
+        assert_eq!(after.starts_at, at("2026-03-18T09:00:00Z"));
+
+        let hour = Term {
+            count: 1,
+            unit: Unit::Hours,
+        };
+        let paid_at = at("2026-03-02T09:00:00Z");
+        let whole = next_period(hour, holding, paid_at, &nairobi());
+        assert_eq!(whole.starts_at, paid_at);
+    }
+
+    #[test]
+    fn days_and_hours_are_exact_where_clocks_change() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let start = at("2026-03-28T12:00:00Z");
+        let day = Term {
+            count: 1,
+            unit: Unit::Days,
+        };
+        let period = next_period(day, until(start), start, &zone);
+        assert_eq!(period.ends_at.since(start), Duration::from_secs(86_400));
+    }
+
+    #[test]
+    fn a_resolved_transaction_is_recognised_by_its_code() {
+        assert_eq!(
+            resolved_code("Resolved transaction: sjk4h7l2pq"),
+            Some("SJK4H7L2PQ".to_owned())
+        );
+        for other in ["", "Resolved transaction:", "paid", "Resolved", "ä"] {
+            assert_eq!(resolved_code(other), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_month_is_never_short_and_later_money_never_ends_sooner(
+            start in 1_700_000_000i64..2_000_000_000,
+            later in 0i64..5_000_000,
+            count in 1u32..=24,
+        ) {
+            let zone = nairobi();
+            let (one, two) = (Timestamp::from_secs(start), Timestamp::from_secs(start + later));
+            let first = next_period(months(count), until(one), one, &zone);
+            let second = next_period(months(count), until(two), two, &zone);
+            prop_assert!(first.ends_at.since(one) >= Duration::from_secs(28 * 86_400));
+            // A day clamped to the end of a month keeps its time of day.
+            let day = Duration::from_secs(86_400);
+            prop_assert!(second.ends_at.plus(day) > first.ends_at);
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! SQL on payments and periods, and the one statement that makes a deed.
+
+use std::time::Duration;
+
+use easyisp_shared::id::{CustomerId, EntryId, IntentId, PackageId, PaymentId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::phone::PhoneNumber;
+use easyisp_shared::time::Timestamp;
+use jiff::tz::TimeZone;
+use sqlx::{FromRow, Row};
+
+use crate::api::Page;
+use crate::db::Tx;
+use crate::due::due_cte;
+use crate::ledger::{bind_posting, posting_ctes};
+use crate::messaging::{SEND, message_cte};
+
+use super::deed::{Account, Deed, Due, Plan};
+use super::{Method, Unallocated};
+use super::rules::{Holding, Term, Unit};
+
+#[derive(FromRow)]
+struct AccountRow {
+    name: String,
+    phone_number: Option<String>,
+    standing: String,
+    paid_until: Timestamp,
+    anchor_day: Option<i16>,
+    funded_until: Option<Timestamp>,
+    bytes_used_since: Option<Timestamp>,
+    auto_renew: bool,
+    created_at: Timestamp,
+    deleted: bool,
+    package_id: Option<PackageId>,
+    package_name: Option<String>,
+    price: Option<Cents>,
+    period_count: Option<i32>,
+    period_unit: Option<String>,
+    metered: Option<bool>,
+    balance: Cents,
+    business_name: String,
+    currency: String,
+    time_zone: String,
+    grace_secs: i32,
+}
+
+/// Reads a customer with plan and wallet and locks customer and wallet until the transaction ends.
+///
+/// Two deeds on one customer therefore happen one after the other. `None` when this tenant has no such
+/// customer; a deleted one is found, because money may still arrive for him.
+pub(super) async fn lock(
+    tx: &mut Tx,
+    customer: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Account>> {
+    if let Some(row) = try_lock(tx, customer).await? {
+        return account(customer, row).map(Some);
+    }
+    open_wallet(tx, customer, now).await?;
+    match try_lock(tx, customer).await? {
+        Some(row) => account(customer, row).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Both locked tables are joined by inner joins: after waiting for a lock PostgreSQL reads the newest
+/// version of locked rows only, and a wallet read beside the lock would be an old one.
+async fn try_lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<AccountRow>> {
+    sqlx::query_as(
+        "select c.name, c.phone_number, c.standing, c.paid_until, c.anchor_day, c.funded_until,
+                c.bytes_used_since, c.auto_renew, c.created_at, c.deleted_at is not null as deleted,
+                p.id as package_id, p.name as package_name, p.price, p.period_count, p.period_unit,
+                p.data_limit is not null as metered, w.balance, t.business_name, t.currency,
+                t.time_zone, t.grace_secs
+           from customers c
+           join wallets w on w.tenant_id = $1 and w.customer_id = c.id
+           join tenants t on t.tenant_id = $1
+           left join packages p on p.tenant_id = $1 and p.id = c.package_id
+                               and p.is_active and p.deleted_at is null
+          where c.tenant_id = $1 and c.id = $2
+            for update of c, w",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Gives a customer who never had money a wallet, so that there is something to lock.
+async fn open_wallet(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into wallets (tenant_id, customer_id, updated_at)
+         select tenant_id, id, $3 from customers where tenant_id = $1 and id = $2
+             on conflict do nothing",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
+    let undecodable = |what: String| sqlx::Error::Decode(what.into());
+    let zone = TimeZone::get(&row.time_zone).map_err(|error| undecodable(error.to_string()))?;
+    let term = match (row.period_count, row.period_unit) {
+        (Some(count), Some(unit)) => Some(Term {
+            count: u32::try_from(count).unwrap_or(1),
+            unit: Unit::parse(&unit).ok_or_else(|| undecodable(format!("period unit {unit}")))?,
+        }),
+        (_, _) => None, // no package
+    };
+    let plan = match (row.package_id, row.package_name, row.price, term) {
+        (Some(package), Some(name), Some(price), Some(term)) => {
+            let metered = row.metered.unwrap_or(false);
+            Some(Plan {
+                package,
+                name,
+                price,
+                term,
+                metered,
+            })
+        }
+        (_, _, _, _) => None, // no package
+    };
+    Ok(Account {
+        customer,
+        name: row.name,
+        phone: row.phone_number.as_deref().and_then(PhoneNumber::parse),
+        holding: Holding {
+            paid_until: row.paid_until,
+            anchor_day: row.anchor_day.and_then(|day| i8::try_from(day).ok()),
+            since: row.created_at,
+            grace: Duration::from_secs(u64::try_from(row.grace_secs).unwrap_or(0)),
+        },
+        funded_until: row.funded_until,
+        bytes_used_since: row.bytes_used_since,
+        auto_renew: row.auto_renew,
+        open: !row.deleted && row.standing != "DISABLED",
+        plan,
+        balance: row.balance,
+        business: row.business_name,
+        currency: row.currency,
+        zone,
+    })
+}
+
+/// Writes a deed in one statement: receipt, entries, wallet, payment, period, entitlement, message and
+/// what falls due. Returns the wallet's balance afterwards.
+///
+/// A receipt or intent that was credited before violates `receipts_pkey` or `payment_intent`.
+pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Result<Cents> {
+    let statement = sqlx::query(concat!(
+        "with ",
+        posting_ctes!(),
+        ", receipt as (
+             insert into directory.receipts (provider, receipt, tenant_id, payment_id)
+             select 'MPESA', $20, $1, $17 where $20 is not null and $19 = 'MPESA'),
+         payment as (
+             insert into payments (tenant_id, id, customer_id, method, receipt, amount, status, phone,
+                                   account, description, intent_id, gateway_id, operator_id, entry_id,
+                                   paid_at, created_at)
+             select $1, $17, $18, $19, $20, $21, 'completed', $22, $23, $24, $25, $26, $27, $28, $29, $2
+              where $17 is not null),
+         period as (
+             insert into periods (tenant_id, id, customer_id, package_id, entry_id, price, starts_at,
+                                  ends_at, created_at)
+             select $1, $30, $18, $31, $32, $33, $34, $35, $2 where $30 is not null),
+         entitled as (
+             update customers
+                set paid_until = $36, anchor_day = $37, funded_until = $38, bytes_used_since = $39,
+                    total_spent = total_spent + case when $30 is null then 0 else $33 end,
+                    version = version + 1, updated_at = $2
+              where tenant_id = $1 and id = $18), ",
+        message_cte!("$1", "$2", "$40", "$41", "$42", "$43", "$44", "$45"),
+        ", ",
+        due_cte!("$1", "$46", "$47", "$48"),
+        " select balance from wallet where customer_id = $18
+          union all
+          select balance from wallets w
+           where tenant_id = $1 and customer_id = $18 and not exists (select from wallet)"
+    ));
+    let paid = deed.paid.as_ref();
+    let receipt = paid.map(|paid| &paid.receipt);
+    let bought = deed.bought.as_ref();
+    let message = deed.message.as_ref();
+    let mut dues = deed.dues.clone();
+    dues.extend(message.map(|message| Due {
+        kind: SEND,
+        subject: message.id.0,
+        when: now,
+    }));
+    bind_posting(statement, tx, &deed.entries, now)
+        .bind(paid.map(|paid| paid.id))
+        .bind(deed.customer)
+        .bind(receipt.map(|receipt| receipt.method))
+        .bind(receipt.and_then(|receipt| receipt.receipt.clone()))
+        .bind(receipt.map(|receipt| receipt.amount))
+        .bind(receipt.and_then(|receipt| receipt.phone.clone()))
+        .bind(receipt.and_then(|receipt| receipt.account.clone()))
+        .bind(receipt.map(|receipt| receipt.description.clone()))
+        .bind(receipt.and_then(|receipt| receipt.intent))
+        .bind(receipt.and_then(|receipt| receipt.gateway))
+        .bind(receipt.and_then(|receipt| receipt.operator))
+        .bind(paid.map(|paid| paid.entry))
+        .bind(receipt.map(|receipt| receipt.paid_at))
+        .bind(bought.map(|bought| bought.id))
+        .bind(bought.map(|bought| bought.package))
+        .bind(
+            bought
+                .and_then(|bought| bought.entry.as_ref())
+                .map(|entry| entry.id),
+        )
+        .bind(bought.map(|bought| bought.price))
+        .bind(bought.map(|bought| bought.period.starts_at))
+        .bind(bought.map(|bought| bought.period.ends_at))
+        .bind(deed.paid_until)
+        .bind(deed.anchor_day.map(i16::from))
+        .bind(deed.funded_until)
+        .bind(deed.bytes_used_since)
+        .bind(message.iter().map(|message| message.id).collect::<Vec<_>>())
+        .bind(
+            message
+                .iter()
+                .map(|message| message.to.as_str().to_owned())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            message
+                .iter()
+                .map(|message| message.body.clone())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            message
+                .iter()
+                .map(|message| message.purpose)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            message
+                .iter()
+                .map(|message| message.customer)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            message
+                .iter()
+                .map(|message| message.initiator.clone())
+                .collect::<Vec<_>>(),
+        )
+        .bind(dues.iter().map(|due| due.kind).collect::<Vec<_>>())
+        .bind(dues.iter().map(|due| due.subject).collect::<Vec<_>>())
+        .bind(dues.iter().map(|due| due.when).collect::<Vec<_>>())
+        .fetch_one(&mut **tx)
+        .await?
+        .try_get(0)
+}
+
+/// Begins counting data anew for a period that was bought ahead and begins now. `false` when the
+/// customer is gone.
+pub(super) async fn begin_period(
+    tx: &mut Tx,
+    customer: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let begun = sqlx::query(
+        "update customers c
+            set bytes_used_since = p.starts_at, version = version + 1, updated_at = $3
+           from (select starts_at from periods
+                  where tenant_id = $1 and customer_id = $2 and starts_at <= $3
+                  order by starts_at desc limit 1) p
+          where c.tenant_id = $1 and c.id = $2 and c.deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(begun.rows_affected() > 0)
+}
+
+/// When a customer who renews by himself is due next. `None` when he does not.
+pub(super) async fn renews_at(
+    tx: &mut Tx,
+    customer: CustomerId,
+) -> sqlx::Result<Option<Timestamp>> {
+    sqlx::query_scalar(
+        "select paid_until from customers
+          where tenant_id = $1 and id = $2 and auto_renew and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// What became of a payment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub(super) enum PaymentStatus {
+    Completed,
+    Refunded,
+    Voided,
+}
+
+/// A payment that is to be corrected.
+#[derive(FromRow, Clone, Debug)]
+pub(super) struct Payment {
+    pub(super) id: PaymentId,
+    #[sqlx(rename = "customer_id")]
+    pub(super) customer: Option<CustomerId>,
+    pub(super) method: Method,
+    pub(super) amount: Cents,
+    pub(super) status: PaymentStatus,
+    pub(super) paid_at: Timestamp,
+}
+
+/// Reads and locks the M-Pesa payment with this receipt.
+pub(super) async fn lock_receipt(tx: &mut Tx, receipt: &str) -> sqlx::Result<Option<Payment>> {
+    sqlx::query_as(
+        "select id, customer_id, method, amount, status, paid_at
+           from payments
+          where tenant_id = $1 and receipt = $2 and method = 'MPESA'
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(receipt)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Reads and locks a payment.
+pub(super) async fn lock_payment(tx: &mut Tx, id: PaymentId) -> sqlx::Result<Option<Payment>> {
+    sqlx::query_as(
+        "select id, customer_id, method, amount, status, paid_at
+           from payments
+          where tenant_id = $1 and id = $2
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Writes whose a payment is.
+pub(super) async fn give_payment(
+    tx: &mut Tx,
+    payment: PaymentId,
+    customer: CustomerId,
+) -> sqlx::Result<()> {
+    sqlx::query("update payments set customer_id = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(payment)
+        .bind(customer)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes that a payment was taken back, and by which entry.
+pub(super) async fn void_payment(
+    tx: &mut Tx,
+    payment: PaymentId,
+    reversal: EntryId,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update payments set status = 'voided', reversal_id = $3 where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(payment)
+    .bind(reversal)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes a payment that belongs to nobody known, and its receipt.
+pub(super) async fn insert_unallocated(
+    tx: &mut Tx,
+    payment: PaymentId,
+    entry: EntryId,
+    receipt: &Unallocated,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "with receipt as (
+             insert into directory.receipts (provider, receipt, tenant_id, payment_id)
+             values ('MPESA', $4, $1, $2))
+         insert into payments (tenant_id, id, method, receipt, amount, status, phone, account, description,
+                               gateway_id, entry_id, paid_at, created_at)
+         values ($1, $2, 'MPESA', $4, $5, 'completed', $6, $7, $8, $9, $3, $10, $11)",
+    )
+    .bind(tx.tenant())
+    .bind(payment)
+    .bind(entry)
+    .bind(&receipt.receipt)
+    .bind(receipt.amount)
+    .bind(&receipt.phone)
+    .bind(&receipt.account)
+    .bind(&receipt.description)
+    .bind(receipt.gateway)
+    .bind(receipt.paid_at)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes the receipt of a payment that was credited before it was known.
+pub(super) async fn join_receipt(
+    tx: &mut Tx,
+    intent: IntentId,
+    receipt: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "with payment as (
+             update payments set receipt = $3
+              where tenant_id = $1 and intent_id = $2 and receipt is null
+             returning id)
+         insert into directory.receipts (provider, receipt, tenant_id, payment_id)
+         select 'MPESA', $3, $1, id from payment",
+    )
+    .bind(tx.tenant())
+    .bind(intent)
+    .bind(receipt)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A payment typed by hand, as a list shows it.
+#[derive(FromRow, Debug)]
+pub(super) struct ManualRow {
+    pub(super) id: PaymentId,
+    pub(super) amount: Cents,
+    pub(super) method: Method,
+    pub(super) reference: Option<String>,
+    pub(super) description: String,
+    pub(super) customer_id: Option<CustomerId>,
+    pub(super) customer_name: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) created_at: Timestamp,
+    pub(super) time_zone: String,
+}
+
+/// The payments typed by hand that stand, newest first, and how many there are.
+pub(super) async fn manual(tx: &mut Tx, page: Page) -> sqlx::Result<(Vec<ManualRow>, i64)> {
+    let rows = sqlx::query_as(
+        "select p.id, p.amount, p.method, p.account as reference, p.description, p.customer_id,
+                c.name as customer_name, c.username, p.created_at, t.time_zone
+           from payments p
+           join tenants t on t.tenant_id = $1
+           left join customers c on c.tenant_id = $1 and c.id = p.customer_id
+          where p.tenant_id = $1 and p.method <> 'MPESA' and p.status = 'completed'
+          order by p.created_at desc, p.id desc
+          limit $2 offset $3",
+    )
+    .bind(tx.tenant())
+    .bind(page.limit())
+    .bind(page.offset())
+    .fetch_all(&mut **tx)
+    .await?;
+    let total = sqlx::query_scalar(
+        "select count(*) from payments
+          where tenant_id = $1 and method <> 'MPESA' and status = 'completed'",
+    )
+    .bind(tx.tenant())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok((rows, total))
+}
+
+/// Some payments typed by hand that stand, oldest first.
+pub(super) async fn some_manual(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<PaymentId>> {
+    sqlx::query_scalar(
+        "select id from payments
+          where tenant_id = $1 and method <> 'MPESA' and status = 'completed'
+          order by created_at, id
+          limit $2",
+    )
+    .bind(tx.tenant())
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}

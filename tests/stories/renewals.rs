@@ -1,0 +1,281 @@
+//! Money becomes a period of service.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use easyisp_cloud::db::Database;
+use easyisp_cloud::ledger::seal_all;
+use easyisp_cloud::renewals::{
+    Channel, Method, Receipt, Received, RenewError, Why, auto_renew, receive, renew,
+};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use easyisp_tests::wiretap::Wiretap;
+
+use crate::money::{Books, Subscriber, at, connect, given_books, noon};
+
+#[tokio::test]
+async fn a_payment_of_the_price_buys_a_period_and_tells_the_site() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+
+    let received = pay(&books.db, jane, Cents::whole(1_000), noon()).await?;
+
+    assert_eq!(received.balance, Cents::ZERO);
+    assert_eq!(received.paid_until, at("2026-02-28T09:00:00Z"));
+    assert_eq!(
+        books.paid_until(jane.tenant, jane.customer).await?,
+        received.paid_until
+    );
+    let told = "select count(*) from feed where id = $1";
+    assert_eq!(books.count(jane, told).await?, 1);
+    let messages = "select count(*) from messages where customer_id = $1 and state = 'PENDING'
+                       and body like 'Books: KES 1000 received. Internet until 28 Feb 2026 12:00.'";
+    assert_eq!(books.count(jane, messages).await?, 1);
+    assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+    assert_eq!(seal_all(&books.db, jane.tenant, noon()).await?, 2);
+    assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn monthly_payments_return_to_the_thirty_first() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let mut ends = Vec::new();
+    for _ in 0..4 {
+        ends.push(
+            pay(&books.db, jane, Cents::whole(1_000), noon())
+                .await?
+                .paid_until,
+        );
+    }
+    let should = ["2026-02-28", "2026-03-31", "2026-04-30", "2026-05-31"];
+    assert_eq!(ends, should.map(|day| at(&format!("{day}T09:00:00Z"))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn too_little_waits_in_the_wallet_and_too_much_stays_there() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+
+    let little = pay(&books.db, jane, Cents::whole(400), noon()).await?;
+    assert_eq!((little.period, little.balance), (None, Cents::whole(400)));
+    assert_eq!(little.paid_until, noon());
+    let told = "select count(*) from feed where id = $1";
+    assert_eq!(books.count(jane, told).await?, 0);
+
+    let enough = pay(&books.db, jane, Cents::new(60_050), noon()).await?;
+    assert!(enough.period.is_some());
+    assert_eq!(enough.balance, Cents::new(50));
+
+    let much = pay(&books.db, jane, Cents::whole(5_000), noon()).await?;
+    assert_eq!(much.balance, Cents::new(400_050));
+    assert_eq!(
+        books
+            .count(jane, "select count(*) from periods where customer_id = $1")
+            .await?,
+        2
+    );
+    assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_late_payer_begins_when_his_money_moved() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let moved = at("2026-02-05T10:00:00Z");
+    let mut receipt = receipt(jane, Cents::whole(1_000));
+    receipt.paid_at = moved;
+
+    let mut tx = books.db.begin(jane.tenant).await?;
+    let received = receive(&mut tx, receipt, moved.plus(Duration::from_secs(3_600))).await?;
+    tx.commit().await?;
+    assert_eq!(received.paid_until, at("2026-03-05T10:00:00Z"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_receipt_is_credited_once_on_the_whole_platform() -> Result<()> {
+    let books = given_books().await?;
+    let (jane, john) = (
+        books.given_subscriber().await?,
+        books.given_subscriber().await?,
+    );
+    for (who, first) in [(jane, true), (jane, false), (john, false)] {
+        let mut tx = books.db.begin(who.tenant).await?;
+        let mut mpesa = receipt(who, Cents::whole(1_000));
+        (mpesa.method, mpesa.receipt) = (Method::Mpesa, Some("SJK4H7L2PQ".into()));
+        match receive(&mut tx, mpesa, noon()).await {
+            Ok(_) => {
+                assert!(first);
+                tx.commit().await?;
+            }
+            Err(error) => {
+                assert!(!first);
+                assert!(matches!(error, RenewError::ReceiptKnown), "{error}");
+            }
+        }
+    }
+    assert_eq!(
+        books.balance(john.tenant, john.customer).await?,
+        Cents::ZERO
+    );
+    for who in [jane, john] {
+        assert_eq!(books.findings(who.tenant).await?, Vec::<String>::new());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_halves_at_the_same_moment_buy_the_period() -> Result<()> {
+    let books = given_books().await?;
+    for _ in 0..10 {
+        let jane = books.given_subscriber().await?;
+        let halves = [500, 500].map(|half| {
+            let db = books.db.clone();
+            tokio::spawn(async move { pay(&db, jane, Cents::whole(half), noon()).await })
+        });
+        for half in halves {
+            half.await??;
+        }
+        assert_eq!(
+            books.balance(jane.tenant, jane.customer).await?,
+            Cents::ZERO
+        );
+        assert_eq!(
+            books
+                .count(jane, "select count(*) from periods where customer_id = $1")
+                .await?,
+            1
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_renewal_takes_the_price_from_the_wallet_or_nothing() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let why = || Why::Operator("audit line 1".into());
+
+    let mut tx = books.db.begin(jane.tenant).await?;
+    let refused = renew(&mut tx, jane.customer, why(), noon()).await;
+    assert!(matches!(refused, Err(RenewError::BalanceTooLow)));
+    drop(tx);
+
+    pay(&books.db, jane, Cents::whole(2_500), noon()).await?;
+    let mut tx = books.db.begin(jane.tenant).await?;
+    let renewed = renew(&mut tx, jane.customer, why(), noon()).await?;
+    tx.commit().await?;
+    assert_eq!(renewed.balance, Cents::whole(500));
+    assert_eq!(renewed.paid_until, at("2026-03-31T09:00:00Z"));
+    assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_renews_by_himself_goes_on_without_a_gap() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    books
+        .tamper(jane.tenant, "update customers set auto_renew = true")
+        .await?;
+    pay(&books.db, jane, Cents::whole(2_000), noon()).await?;
+    let funded =
+        "select count(*) from customers where id = $1 and funded_until = '2026-03-31T09:00:00Z'";
+    assert_eq!(books.count(jane, funded).await?, 1);
+
+    let late = at("2026-02-28T09:30:00Z");
+    let again = auto_renew(&books.db, jane.tenant, jane.customer, late).await?;
+    assert_eq!(again, Some(at("2026-03-31T09:00:00Z")));
+    let over = at("2026-03-31T09:00:01Z");
+    assert_eq!(
+        auto_renew(&books.db, jane.tenant, jane.customer, over).await?,
+        None
+    );
+    assert_eq!(
+        books.balance(jane.tenant, jane.customer).await?,
+        Cents::ZERO
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_receipt_that_buys_a_period_takes_seven_statements() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let wiretap = Wiretap::before(&books.fresh.app()).await?;
+    let db = connect(wiretap.options(books.fresh.app())).await?;
+    // The first one opens the wallet and prepares the statements.
+    pay(&db, jane, Cents::whole(1_000), noon()).await?;
+
+    let before = wiretap.statements();
+    pay(&db, jane, Cents::whole(1_000), noon()).await?;
+    assert_eq!(wiretap.statements() - before, 7);
+    Ok(())
+}
+
+/// C12: the transaction is cut at every one of its statements; ledger, period, payment, feed and message
+/// are all there or none is.
+#[tokio::test]
+async fn a_purchase_happens_whole_or_not_at_all() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    pay(&books.db, jane, Cents::whole(1_000), noon()).await?;
+    for cut in 1..=7 {
+        let wiretap = Wiretap::before(&books.fresh.app()).await?;
+        let db = connect(wiretap.options(books.fresh.app())).await?;
+        wiretap.cut_after(wiretap.statements() + cut);
+        let cut_off = pay(&db, jane, Cents::whole(1_000), noon()).await;
+
+        let periods = books
+            .count(jane, "select count(*) from periods where customer_id = $1")
+            .await?;
+        for same in [
+            "select count(*) from payments where customer_id = $1",
+            "select count(*) from messages where customer_id = $1",
+            "select version from feed where id = $1",
+            "select count(*) from entries where customer_id = $1 and kind = 'PERIOD'",
+        ] {
+            assert_eq!(
+                books.count(jane, same).await?,
+                periods,
+                "cut after {cut}: {same}"
+            );
+        }
+        assert_eq!(
+            books.balance(jane.tenant, jane.customer).await?,
+            Cents::ZERO
+        );
+        assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+        assert!(cut_off.is_err() || periods > 1, "cut after {cut}");
+    }
+    Ok(())
+}
+
+async fn pay(db: &Database, who: Subscriber, amount: Cents, now: Timestamp) -> Result<Received> {
+    let mut tx = db.begin(who.tenant).await?;
+    let received = receive(&mut tx, receipt(who, amount), now).await?;
+    tx.commit().await?;
+    Ok(received)
+}
+
+fn receipt(who: Subscriber, amount: Cents) -> Receipt {
+    Receipt {
+        customer: who.customer,
+        amount,
+        method: Method::Cash,
+        channel: Channel::Payment,
+        receipt: None,
+        paid_at: noon(),
+        intent: None,
+        gateway: None,
+        operator: None,
+        phone: None,
+        account: None,
+        description: "at the counter".into(),
+    }
+}
