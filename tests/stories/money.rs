@@ -32,12 +32,12 @@ pub fn at(text: &str) -> Timestamp {
 
 pub async fn given_books() -> Result<Books> {
     let fresh = fresh_database().await?;
-    let db = connect(fresh.app()).await?;
+    let db = connect(fresh.app(), 20).await?;
     Ok(Books { fresh, db })
 }
 
 /// The database as the server sees it, with a projection of customers that is as small as can be.
-pub async fn connect(options: PgConnectOptions) -> Result<Database> {
+pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<Database> {
     fn subscribers<'a>(
         tx: &'a mut Tx,
         ids: &'a [Uuid],
@@ -56,7 +56,7 @@ pub async fn connect(options: PgConnectOptions) -> Result<Database> {
         })
     }
     let projectors = Projectors::default().with(Kind::Subscriber, Arc::new(subscribers));
-    Ok(Database::connect(options, 20, Entropy::system(), projectors).await?)
+    Ok(Database::connect(options, connections, Entropy::system(), projectors).await?)
 }
 
 /// A customer of a tenant with a package, paid until a moment ago.

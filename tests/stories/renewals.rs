@@ -6,13 +6,14 @@ use anyhow::Result;
 use easyisp_cloud::db::Database;
 use easyisp_cloud::ledger::seal_all;
 use easyisp_cloud::renewals::{
-    Channel, Method, Receipt, Received, RenewError, Why, auto_renew, receive, renew,
+    Channel, Method, Receipt, Received, RenewError, Unallocated, Why, auto_renew, hold, receive,
+    renew, resolve, void,
 };
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use easyisp_tests::wiretap::Wiretap;
 
-use crate::money::{Books, Subscriber, at, connect, given_books, noon};
+use crate::money::{Subscriber, at, connect, given_books, noon};
 
 #[tokio::test]
 async fn a_payment_of_the_price_buys_a_period_and_tells_the_site() -> Result<()> {
@@ -208,7 +209,7 @@ async fn a_receipt_that_buys_a_period_takes_seven_statements() -> Result<()> {
     let books = given_books().await?;
     let jane = books.given_subscriber().await?;
     let wiretap = Wiretap::before(&books.fresh.app()).await?;
-    let db = connect(wiretap.options(books.fresh.app())).await?;
+    let db = connect(wiretap.options(books.fresh.app()), 1).await?;
     // The first one opens the wallet and prepares the statements.
     pay(&db, jane, Cents::whole(1_000), noon()).await?;
 
@@ -227,7 +228,7 @@ async fn a_purchase_happens_whole_or_not_at_all() -> Result<()> {
     pay(&books.db, jane, Cents::whole(1_000), noon()).await?;
     for cut in 1..=7 {
         let wiretap = Wiretap::before(&books.fresh.app()).await?;
-        let db = connect(wiretap.options(books.fresh.app())).await?;
+        let db = connect(wiretap.options(books.fresh.app()), 1).await?;
         wiretap.cut_after(wiretap.statements() + cut);
         let cut_off = pay(&db, jane, Cents::whole(1_000), noon()).await;
 
@@ -253,6 +254,98 @@ async fn a_purchase_happens_whole_or_not_at_all() -> Result<()> {
         assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
         assert!(cut_off.is_err() || periods > 1, "cut after {cut}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_resolved_payment_moves_with_its_wallet_effect() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let john = Subscriber {
+        customer: books
+            .given_customer(jane.tenant, jane.site, jane.package)
+            .await?,
+        ..jane
+    };
+    let mut tx = books.db.begin(jane.tenant).await?;
+    let mut mpesa = receipt(jane, Cents::whole(1_000));
+    (mpesa.method, mpesa.receipt) = (Method::Mpesa, Some("SJK4H7L2PQ".into()));
+    receive(&mut tx, mpesa, noon()).await?;
+    tx.commit().await?;
+
+    for _ in 0..2 {
+        let mut tx = books.db.begin(jane.tenant).await?;
+        let moved = resolve(&mut tx, "SJK4H7L2PQ", john.customer, noon()).await?;
+        tx.commit().await?;
+        assert_eq!(moved.unwrap().paid_until, at("2026-02-28T09:00:00Z"));
+    }
+    assert_eq!(
+        books.balance(jane.tenant, jane.customer).await?,
+        Cents::whole(-1_000)
+    );
+    assert_eq!(
+        books.balance(jane.tenant, john.customer).await?,
+        Cents::ZERO
+    );
+    assert_eq!(
+        books.paid_until(jane.tenant, john.customer).await?,
+        at("2026-02-28T09:00:00Z")
+    );
+    let mut tx = books.db.begin(jane.tenant).await?;
+    assert!(
+        resolve(&mut tx, "UNKNOWN000", john.customer, noon())
+            .await?
+            .is_none()
+    );
+    assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn money_of_nobody_waits_until_somebody_resolves_it() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let unallocated = Unallocated {
+        amount: Cents::whole(1_000),
+        receipt: "SJK4H7L2PQ".into(),
+        paid_at: noon(),
+        gateway: None,
+        phone: None,
+        account: Some("typo".into()),
+        description: String::new(),
+    };
+    let mut tx = books.db.begin(jane.tenant).await?;
+    hold(&mut tx, unallocated, noon()).await?;
+    tx.commit().await?;
+    assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+
+    let mut tx = books.db.begin(jane.tenant).await?;
+    let moved = resolve(&mut tx, "SJK4H7L2PQ", jane.customer, noon()).await?;
+    tx.commit().await?;
+    assert!(moved.unwrap().period.is_some());
+    assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_voided_payment_is_paid_back_once_even_when_it_was_spent() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let received = pay(&books.db, jane, Cents::whole(1_000), noon()).await?;
+    for again in [true, false] {
+        let mut tx = books.db.begin(jane.tenant).await?;
+        assert_eq!(void(&mut tx, received.payment, noon()).await?, Some(again));
+        tx.commit().await?;
+    }
+    assert_eq!(
+        books.balance(jane.tenant, jane.customer).await?,
+        Cents::whole(-1_000)
+    );
+    assert_eq!(
+        books.paid_until(jane.tenant, jane.customer).await?,
+        received.paid_until
+    );
+    assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
     Ok(())
 }
 

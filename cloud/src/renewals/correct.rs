@@ -34,7 +34,9 @@ pub async fn resolve(
     for party in parties.into_iter().flatten() {
         accounts.extend(store::lock(tx, party, now).await?);
     }
-    let mut found = accounts.into_iter().filter(|account| account.customer == customer);
+    let mut found = accounts
+        .into_iter()
+        .filter(|account| account.customer == customer);
     let account = found.next().ok_or(RenewError::UnknownCustomer)?;
     let mut deed = Deed::of(&account);
     if payment.customer == Some(customer) {
@@ -57,22 +59,39 @@ pub async fn resolve(
         customer: Some(customer),
         source: source.clone(),
         description: format!("Payment {receipt} found its owner"),
-        transfers: vec![Transfer { debit: from, credit: to, amount: payment.amount }],
+        transfers: vec![Transfer {
+            debit: from,
+            credit: to,
+            amount: payment.amount,
+        }],
     });
     store::give_payment(tx, payment.id, customer).await?;
-    let balance = account.balance.plus(payment.amount).ok_or(RenewError::TooMuch)?;
+    let balance = account
+        .balance
+        .plus(payment.amount)
+        .ok_or(RenewError::TooMuch)?;
     let bought = buy(tx, &account, balance, payment.paid_at, &source, now);
     deed.take(&account, balance, bought, now);
     let (period, paid_until) = (deed.period_id(), deed.paid_until);
     let balance = perform(tx, deed, now).await?;
     let customer_name = account.name;
-    Ok(Some(Received { payment: payment.id, balance, paid_until, period, customer_name }))
+    Ok(Some(Received {
+        payment: payment.id,
+        balance,
+        paid_until,
+        period,
+        customer_name,
+    }))
 }
 
 /// Takes back a payment that was typed by hand: a reversal entry, and the wallet pays it back, below zero
 /// if it must. A period it bought stays. `None` when there is no such payment; `Some(false)` when it was
 /// taken back before.
-pub async fn void(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<Option<bool>, RenewError> {
+pub async fn void(
+    tx: &mut Tx,
+    payment: PaymentId,
+    now: Timestamp,
+) -> Result<Option<bool>, RenewError> {
     let Some(payment) = store::lock_payment(tx, payment).await? else {
         return Ok(None);
     };
@@ -91,7 +110,10 @@ pub async fn void(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<Opt
             let account = store::lock(tx, customer, now).await?;
             let account = account.ok_or(RenewError::UnknownCustomer)?;
             let mut deed = Deed::of(&account);
-            let rest = account.balance.minus(payment.amount).ok_or(RenewError::TooMuch)?;
+            let rest = account
+                .balance
+                .minus(payment.amount)
+                .ok_or(RenewError::TooMuch)?;
             deed.entries.push(entry);
             deed.take(&account, rest, None, now);
             perform(tx, deed, now).await?;
@@ -153,11 +175,7 @@ pub async fn hold(
 ///
 /// # Errors
 /// [`RenewError::ReceiptKnown`] when it was credited elsewhere; the transaction is then spent.
-pub async fn join_receipt(
-    tx: &mut Tx,
-    intent: IntentId,
-    receipt: &str,
-) -> Result<(), RenewError> {
+pub async fn join_receipt(tx: &mut Tx, intent: IntentId, receipt: &str) -> Result<(), RenewError> {
     Ok(store::join_receipt(tx, intent, receipt).await?)
 }
 

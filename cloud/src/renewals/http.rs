@@ -77,19 +77,38 @@ pub async fn recharge(
             let moved = resolve(&mut tx, &code, customer, now).await?;
             let moved = moved.ok_or(ApiError::NotFound("transaction"))?;
             let action = Action::TransactionResolve;
-            note(&mut tx, &operator, action, customer, &moved, description, now).await?;
+            note(
+                &mut tx,
+                &operator,
+                action,
+                customer,
+                &moved,
+                description,
+                now,
+            )
+            .await?;
             moved
         }
         (amount, _) => {
             operator.require(Permission::PaymentsProcess)?;
             let receipt = Receipt {
                 description: or_else(description, "Recharge"),
-                ..manual(&operator, customer, amount, Method::Cash, Channel::Recharge, now)
+                ..manual(
+                    &operator,
+                    customer,
+                    amount,
+                    Method::Cash,
+                    Channel::Recharge,
+                    now,
+                )
             };
             let details = format!("{}: {amount}", receipt.description);
             let received = receive(&mut tx, receipt, now).await?;
             let action = Action::ManualRecharge;
-            note(&mut tx, &operator, action, customer, &received, details, now).await?;
+            note(
+                &mut tx, &operator, action, customer, &received, details, now,
+            )
+            .await?;
             received
         }
     };
@@ -116,7 +135,6 @@ pub struct ManualRequest {
 /// How money came that somebody typed in.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "each says itself")]
 pub enum ManualMethod {
     Cash,
     BankTransfer,
@@ -168,19 +186,31 @@ pub async fn record(
     let receipt = Receipt {
         account: request.reference,
         description: request.description.unwrap_or_default(),
-        ..manual(&operator, customer, request.amount, method, Channel::Payment, now)
+        ..manual(
+            &operator,
+            customer,
+            request.amount,
+            method,
+            Channel::Payment,
+            now,
+        )
     };
     let received = receive(&mut tx, receipt, now).await?;
     let details = format!("Recorded a payment of {}", request.amount);
     let action = Action::PaymentProcess;
-    note(&mut tx, &operator, action, customer, &received, details, now).await?;
+    note(
+        &mut tx, &operator, action, customer, &received, details, now,
+    )
+    .await?;
     let body = Recorded {
         id: received.payment,
         amount: request.amount,
         method,
         status: "completed",
     };
-    let answer = idempotency.finish(&mut tx, StatusCode::CREATED, &body).await?;
+    let answer = idempotency
+        .finish(&mut tx, StatusCode::CREATED, &body)
+        .await?;
     tx.commit().await?;
     Ok(answer)
 }
@@ -244,7 +274,13 @@ pub async fn list(
     }
     let transactions = rows.into_iter().map(payment).collect();
     let (page, page_size) = (page.number, page.size);
-    Ok(Json(ManualPayments { transactions, total, page, page_size }).into_response())
+    Ok(Json(ManualPayments {
+        transactions,
+        total,
+        page,
+        page_size,
+    })
+    .into_response())
 }
 
 /// What was taken back.
@@ -267,7 +303,10 @@ pub async fn void_one(
 ) -> Result<Json<Cleared>, ApiError> {
     let voided = take_back(&db, &operator, payment, clock.now()).await?;
     let voided = voided.ok_or(ApiError::NotFound("payment"))?;
-    Ok(Json(Cleared { success: true, cleared_count: u64::from(voided) }))
+    Ok(Json(Cleared {
+        success: true,
+        cleared_count: u64::from(voided),
+    }))
 }
 
 /// `DELETE /api/payments/manual`: takes back every payment typed by hand, each as
@@ -285,7 +324,10 @@ pub async fn void_all(
         let some = store::some_manual(&mut tx, 500).await?;
         drop(tx);
         if some.is_empty() {
-            return Ok(Json(Cleared { success: true, cleared_count }));
+            return Ok(Json(Cleared {
+                success: true,
+                cleared_count,
+            }));
         }
         for payment in some {
             let voided = take_back(&db, &operator, payment, clock.now()).await?;
@@ -364,7 +406,11 @@ fn line(row: ManualRow) -> ManualLine {
         account: row.username.unwrap_or_default(),
         amount: row.amount,
         description: row.description,
-        date: row.created_at.in_zone(&zone).strftime("%-d %b %Y %H:%M").to_string(),
+        date: row
+            .created_at
+            .in_zone(&zone)
+            .strftime("%-d %b %Y %H:%M")
+            .to_string(),
     }
 }
 

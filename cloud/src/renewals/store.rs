@@ -16,8 +16,8 @@ use crate::ledger::{bind_posting, posting_ctes};
 use crate::messaging::{SEND, message_cte};
 
 use super::deed::{Account, Deed, Due, Plan};
-use super::{Method, Unallocated};
 use super::rules::{Holding, Term, Unit};
+use super::{Method, Unallocated};
 
 #[derive(FromRow)]
 struct AccountRow {
@@ -410,11 +410,7 @@ pub(super) async fn insert_unallocated(
 }
 
 /// Writes the receipt of a payment that was credited before it was known.
-pub(super) async fn join_receipt(
-    tx: &mut Tx,
-    intent: IntentId,
-    receipt: &str,
-) -> sqlx::Result<()> {
+pub(super) async fn join_receipt(tx: &mut Tx, intent: IntentId, receipt: &str) -> sqlx::Result<()> {
     sqlx::query(
         "with payment as (
              update payments set receipt = $3
