@@ -26,6 +26,8 @@ pub mod routers;
 
 pub mod customers;
 
+pub mod sessions;
+
 pub mod messaging;
 
 pub mod renewals;
@@ -57,6 +59,7 @@ pub fn routes() -> Routes {
         .merge(packages::routes())
         .merge(routers::routes())
         .merge(customers::routes())
+        .merge(sessions::routes())
         .merge(health::routes())
 }
 
@@ -75,7 +78,11 @@ pub fn projectors(secrets: &Secrets) -> Projectors {
 
 /// What agents report: which feature applies which kind.
 pub fn appliers() -> Appliers {
-    Appliers::default().with(UpKind::Heartbeat, sites::edge::heartbeats())
+    Appliers::default()
+        .with(UpKind::Heartbeat, sites::edge::heartbeats())
+        .with(UpKind::CommandResult, commands::edge::results())
+        .with(UpKind::Accounting, sessions::edge::accounting())
+        .with(UpKind::Login, sessions::edge::logins())
 }
 
 /// What runs without a request: which feature does which kind of work.

@@ -2,30 +2,49 @@
 
 use std::sync::Arc;
 
-use easyisp_shared::id::{CommandId, SiteId};
+use easyisp_shared::id::CommandId;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::Up;
 use easyisp_shared::wire::up::{CommandOutcome, CommandResultV1};
 
 use super::store;
 use crate::db::{Kind, Projector, Tx};
+use crate::sites::agents::Agent;
+use crate::sites::reports::{Applier, Report, Unusable};
 
 /// Projects commands that wait for an answer; an answered one is gone from its site.
 pub fn projector() -> Projector {
     Arc::new(|tx, ids| Box::pin(store::waiting(tx, ids)))
 }
 
-/// Applies the answers of one site's agent, all at once. Repeats change nothing.
-pub async fn finish(tx: &mut Tx, site: SiteId, results: &[CommandResultV1]) -> sqlx::Result<()> {
+/// Takes what became of commands; repeats change nothing.
+pub fn results() -> Applier {
+    Arc::new(|tx, agent, reports, now| Box::pin(take(tx, agent, reports, now)))
+}
+
+async fn take(
+    tx: &mut Tx,
+    agent: &Agent,
+    reports: &[Report],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Unusable>> {
+    let results: Vec<&CommandResultV1> = reports
+        .iter()
+        .filter_map(|report| match &report.body {
+            Up::CommandResult(result) => Some(result),
+            Up::Accounting(_) | Up::Login(_) | Up::Heartbeat(_) => None,
+        })
+        .collect();
     let ids: Vec<CommandId> = results.iter().map(|result| result.command).collect();
     let sentences: Vec<String> = results
         .iter()
         .map(|result| sentence(&result.outcome))
         .collect();
-    let at: Vec<Timestamp> = results.iter().map(|result| result.at).collect();
-    for command in store::finish(tx, site, &ids, &sentences, &at).await? {
+    let at: Vec<Timestamp> = results.iter().map(|result| result.at.min(now)).collect();
+    for command in store::finish(tx, agent.site, &ids, &sentences, &at).await? {
         tx.changed(Kind::Command, command);
     }
-    Ok(())
+    Ok(Vec::new())
 }
 
 fn sentence(outcome: &CommandOutcome) -> String {

@@ -1,7 +1,7 @@
 //! What an operator wants done at a site: state with a version in the site's feed, answered by an agent.
 //!
-//! [`issue`] writes the wish in the transaction that causes it; [`finish`] takes the agents' answers,
-//! which ends the wish. Delivery may repeat; the agent does a thing once and never after it expired.
+//! [`issue`] writes the wish in the transaction that causes it; [`edge::results`] takes the agents'
+//! answers, which end it. Delivery may repeat; the agent does a thing once and never after it expired.
 
 pub mod edge;
 mod store;
@@ -15,7 +15,6 @@ use easyisp_shared::wire::down::{CommandV1, Order};
 
 use crate::db::{Kind, Tx};
 
-pub use edge::finish;
 pub use store::Outcome;
 
 /// Asks a site's agents to do something; it is on its way once the transaction commits.

@@ -35,6 +35,16 @@ impl ConnectionType {
         ConnectionType::Static,
     ];
 
+    /// The word in the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            ConnectionType::Pppoe => "PPPOE",
+            ConnectionType::Hotspot => "HOTSPOT",
+            ConnectionType::Dhcp => "DHCP",
+            ConnectionType::Static => "STATIC",
+        }
+    }
+
     /// The packages he may have; leased and fixed lines count as homes.
     pub fn package_type(self) -> PackageType {
         match self {

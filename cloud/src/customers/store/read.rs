@@ -72,7 +72,7 @@ pub async fn list(
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<(Vec<ListRow>, i64)> {
-    let types: Vec<&str> = filter.types.iter().map(|kind| word(*kind)).collect();
+    let types: Vec<&str> = filter.types.iter().map(|kind| kind.word()).collect();
     let pattern = filter.search.as_deref().map(crate::db::like);
     let rows = sqlx::query_as(
         "select c.id, c.username, c.name, c.email, c.phone, c.connection_type, c.standing,
@@ -165,16 +165,6 @@ async fn total(
     .bind(now)
     .fetch_one(&mut **tx)
     .await
-}
-
-/// The word in the column.
-fn word(kind: ConnectionType) -> &'static str {
-    match kind {
-        ConnectionType::Pppoe => "PPPOE",
-        ConnectionType::Hotspot => "HOTSPOT",
-        ConnectionType::Dhcp => "DHCP",
-        ConnectionType::Static => "STATIC",
-    }
 }
 
 /// Everything of one customer.

@@ -1,0 +1,300 @@
+//! What agents report of sessions and logins. Everything takes a whole batch: one node hears tens of
+//! thousands of updates a second.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use easyisp_shared::id::{CustomerId, RouterId, SessionId, SiteId};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::Up;
+use easyisp_shared::wire::up::{AccountingV1, LoginV1};
+use uuid::Uuid;
+
+use super::rules::{self, State};
+use super::store::{self, Key, Login, Subscriber, Used, Write};
+use crate::customers::ConnectionType;
+use crate::db::Tx;
+use crate::routers;
+use crate::sites::agents::Agent;
+use crate::sites::reports::{Applier, Report, Unusable};
+
+/// Takes accounting.
+pub fn accounting() -> Applier {
+    Arc::new(|tx, agent, reports, now| Box::pin(take_accounting(tx, agent, reports, now)))
+}
+
+/// Takes logins.
+pub fn logins() -> Applier {
+    Arc::new(|tx, agent, reports, now| Box::pin(take_logins(tx, agent, reports, now)))
+}
+
+/// Merges a batch into sessions and usage: nine statements at most, however many records.
+async fn take_accounting(
+    tx: &mut Tx,
+    agent: &Agent,
+    reports: &[Report],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Unusable>> {
+    let mut by_key: BTreeMap<Key, Vec<(u64, &AccountingV1)>> = BTreeMap::new();
+    for report in reports {
+        if let Up::Accounting(record) = &report.body {
+            let of_key = by_key.entry(key(record)).or_default();
+            of_key.push((report.sequence, record));
+        }
+    }
+    store::lock_site(tx, agent.site).await?;
+    let keys: Vec<&Key> = by_key.keys().collect();
+    let at_site = routers_here(tx, agent.site, keys.iter().map(|key| key.router)).await?;
+    let mut known: HashMap<usize, store::Known> = HashMap::new();
+    for session in store::known(tx, &keys).await? {
+        known.insert(session.key, session);
+    }
+    let people = People::of_new(tx, agent.site, &by_key, &known).await?;
+
+    let mut merged = Vec::with_capacity(by_key.len());
+    let mut used = Vec::with_capacity(reports.len());
+    let mut unusable = Vec::new();
+    for (place, (key, records)) in by_key.iter().enumerate() {
+        let before = known.remove(&place);
+        let told_here = before
+            .as_ref()
+            .is_some_and(|before| before.site == agent.site);
+        if !told_here && !at_site.contains(&key.router) {
+            unusable.extend(records.iter().map(|(sequence, _)| not_here(*sequence)));
+            continue;
+        }
+        let session = Merged::of(key, before, records, &people, now, tx, &mut used);
+        merged.push(session);
+    }
+    write(tx, agent.site, &merged, &used).await?;
+    let heard: Vec<RouterId> = at_site.into_iter().collect();
+    routers::heard(tx, &heard, now).await?;
+    Ok(unusable)
+}
+
+/// A session after a batch.
+struct Merged<'a> {
+    id: SessionId,
+    is_new: bool,
+    key: &'a Key,
+    username: String,
+    customer: Option<CustomerId>,
+    connection_type: Option<ConnectionType>,
+    state: State,
+}
+
+impl<'a> Merged<'a> {
+    fn of(
+        key: &'a Key,
+        before: Option<store::Known>,
+        records: &[(u64, &AccountingV1)],
+        people: &People,
+        now: Timestamp,
+        tx: &Tx,
+        used: &mut Vec<Used>,
+    ) -> Merged<'a> {
+        let is_new = before.is_none();
+        let (id, mut customer, mut state) = match before {
+            Some(before) => (before.id, before.customer, Some(before.state)),
+            None => (SessionId::new(now, &tx.entropy()), None, None),
+        };
+        let mut username = String::new();
+        let mut connection_type = None;
+        for (_, record) in records {
+            if is_new && customer.is_none() {
+                username = rules::text_of(&record.username);
+                if let Some(person) = people.find(record.customer, &username) {
+                    customer = Some(person.id);
+                    connection_type = Some(person.connection_type);
+                }
+            }
+            let (after, growth) = rules::merge(state, record, now);
+            if let Some(customer) = customer {
+                let at = record.at.min(now);
+                used.push(Used {
+                    customer,
+                    session: id,
+                    hour: rules::hour(at, now),
+                    at,
+                    growth,
+                    ip: after.framed_ip.clone(),
+                    mac: after.mac.clone(),
+                });
+            }
+            state = Some(after);
+        }
+        Merged {
+            id,
+            is_new,
+            key,
+            username,
+            customer,
+            connection_type,
+            state: state.expect("a key stands for at least one record"),
+        }
+    }
+
+    fn write(&self) -> Write<'_> {
+        Write {
+            id: self.id,
+            key: self.key,
+            username: &self.username,
+            customer: self.customer,
+            connection_type: self.connection_type,
+            state: &self.state,
+        }
+    }
+}
+
+async fn write(
+    tx: &mut Tx,
+    site: SiteId,
+    merged: &[Merged<'_>],
+    used: &[Used],
+) -> sqlx::Result<()> {
+    let writes = |new: bool| -> Vec<Write<'_>> {
+        let wanted = merged.iter().filter(|session| session.is_new == new);
+        wanted.map(Merged::write).collect()
+    };
+    let (new, old) = (writes(true), writes(false));
+    if !new.is_empty() {
+        store::insert(tx, site, &new).await?;
+    }
+    if !old.is_empty() {
+        store::update(tx, site, &old).await?;
+    }
+    let grown: Vec<&Used> = used
+        .iter()
+        .filter(|used| used.growth.bytes_in > 0 || used.growth.bytes_out > 0)
+        .collect();
+    if !grown.is_empty() {
+        store::use_hours(tx, &grown).await?;
+    }
+    if !used.is_empty() {
+        store::use_periods(tx, used).await?;
+    }
+    Ok(())
+}
+
+/// The customers by whom new sessions may be.
+struct People {
+    by_id: HashMap<CustomerId, Subscriber>,
+    by_name: HashMap<String, CustomerId>,
+}
+
+impl People {
+    async fn of_new(
+        tx: &mut Tx,
+        site: SiteId,
+        by_key: &BTreeMap<Key, Vec<(u64, &AccountingV1)>>,
+        known: &HashMap<usize, store::Known>,
+    ) -> sqlx::Result<People> {
+        let new = by_key
+            .values()
+            .enumerate()
+            .filter(|(place, _)| !known.contains_key(place))
+            .flat_map(|(_, records)| records);
+        let mut ids = HashSet::new();
+        let mut names = HashSet::new();
+        for (_, record) in new {
+            ids.extend(record.customer);
+            names.insert(rules::text_of(&record.username));
+        }
+        let mut people = People {
+            by_id: HashMap::new(),
+            by_name: HashMap::new(),
+        };
+        if names.is_empty() {
+            return Ok(people);
+        }
+        let ids: Vec<CustomerId> = ids.into_iter().collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for person in store::subscribers(tx, site, &ids, &names).await? {
+            if !person.deleted {
+                people.by_name.insert(person.username.clone(), person.id);
+            }
+            people.by_id.insert(person.id, person);
+        }
+        Ok(people)
+    }
+
+    /// Whom the agent names, as far as he belongs to its site; else who has this name there.
+    fn find(&self, named: Option<CustomerId>, username: &str) -> Option<&Subscriber> {
+        let named = named.filter(|id| self.by_id.contains_key(id));
+        let id = named.or_else(|| self.by_name.get(username).copied())?;
+        self.by_id.get(&id)
+    }
+}
+
+/// Logs a batch of attempts: what an operator reads to see why somebody is offline.
+async fn take_logins(
+    tx: &mut Tx,
+    agent: &Agent,
+    reports: &[Report],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Unusable>> {
+    let told: Vec<(u64, &LoginV1)> = reports
+        .iter()
+        .filter_map(|report| match &report.body {
+            Up::Login(login) => Some((report.sequence, login)),
+            Up::Accounting(_) | Up::CommandResult(_) | Up::Heartbeat(_) => None,
+        })
+        .collect();
+    let at_site = routers_here(tx, agent.site, told.iter().map(|(_, login)| login.router)).await?;
+    let (here, elsewhere): (Vec<_>, Vec<_>) = told
+        .into_iter()
+        .partition(|(_, login)| at_site.contains(&login.router));
+    let entropy = tx.entropy();
+    let lines: Vec<Login> = here
+        .into_iter()
+        .map(|(_, login)| {
+            let (accepted, reason) = rules::outcome(login.outcome);
+            let at = rules::logged_at(login.at, now);
+            Login {
+                at,
+                id: Uuid::from(SessionId::new(at, &entropy)),
+                router: login.router,
+                customer: login.customer,
+                username: rules::text_of(&login.username),
+                mac: login.mac.map(|mac| mac.to_string()),
+                accepted,
+                reason,
+            }
+        })
+        .collect();
+    if !lines.is_empty() {
+        store::log(tx, agent.site, &lines).await?;
+    }
+    let heard: Vec<RouterId> = at_site.into_iter().collect();
+    routers::heard(tx, &heard, now).await?;
+    Ok(elsewhere
+        .into_iter()
+        .map(|(sequence, _)| not_here(sequence))
+        .collect())
+}
+
+async fn routers_here(
+    tx: &mut Tx,
+    site: SiteId,
+    named: impl Iterator<Item = RouterId>,
+) -> sqlx::Result<HashSet<RouterId>> {
+    let named: HashSet<RouterId> = named.collect();
+    let named: Vec<RouterId> = named.into_iter().collect();
+    let here = routers::at_site(tx, site, &named).await?;
+    Ok(here.into_iter().collect())
+}
+
+fn not_here(sequence: u64) -> Unusable {
+    Unusable {
+        sequence,
+        why: "it names a router of another site".to_owned(),
+    }
+}
+
+fn key(record: &AccountingV1) -> Key {
+    Key {
+        router: record.router,
+        session: rules::text_of(&record.session),
+        cookie: record.class.clone(),
+    }
+}

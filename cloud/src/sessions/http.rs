@@ -1,0 +1,357 @@
+//! `/api/sessions`.
+
+pub mod customer;
+pub mod radius;
+
+use std::time::Duration;
+
+use axum::extract::State;
+use easyisp_shared::id::{CustomerId, RouterId, SessionId};
+use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_shared::wire::down::{Order, Whom};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::SILENCE;
+use super::store::{self, Filter, Row};
+use super::words::Status;
+use crate::api::{Json, Page, Path, Query, Said, blank};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::Operator;
+use crate::commands;
+use crate::customers::uptime;
+use crate::db::{Database, Tx};
+use crate::error::ApiError;
+
+/// A session.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    id: SessionId,
+    /// The router's name for it (Acct-Session-Id).
+    session_id: String,
+    username: String,
+    customer: Option<Customer>,
+    nas: Nas,
+    framed_ip: Option<String>,
+    mac_address: Option<String>,
+    status: Status,
+    start_time: Timestamp,
+    stop_time: Option<Timestamp>,
+    /// `2h 3m 4s`.
+    duration: String,
+    duration_seconds: i64,
+    /// From the subscriber, bytes.
+    bytes_in: i64,
+    /// To the subscriber, bytes.
+    bytes_out: i64,
+    last_seen: Timestamp,
+    terminate_cause: Option<String>,
+}
+
+/// Whose session.
+#[derive(Serialize, ToSchema)]
+pub struct Customer {
+    id: CustomerId,
+    name: String,
+}
+
+/// Where.
+#[derive(Serialize, ToSchema)]
+pub struct Nas {
+    id: RouterId,
+    /// Null when the router was deleted for good.
+    name: Option<String>,
+}
+
+impl Session {
+    fn new(row: Row, now: Timestamp) -> Session {
+        let secs = length(&row, now);
+        Session {
+            id: row.id,
+            session_id: row.acct_session_id,
+            username: row.username,
+            customer: match (row.customer_id, row.customer_name) {
+                (Some(id), Some(name)) => Some(Customer { id, name }),
+                (None, _) | (_, None) => None,
+            },
+            nas: Nas {
+                id: row.router_id,
+                name: row.router_name,
+            },
+            framed_ip: row.framed_ip,
+            mac_address: row.mac,
+            status: row.status,
+            start_time: row.started_at,
+            stop_time: row.stopped_at,
+            duration: uptime(secs.unsigned_abs()),
+            duration_seconds: secs,
+            bytes_in: row.bytes_in,
+            bytes_out: row.bytes_out,
+            last_seen: row.last_seen_at,
+            terminate_cause: row.terminate_cause,
+        }
+    }
+}
+
+/// Seconds online: as the router told it, and for an open session the time since it began.
+fn length(row: &Row, now: Timestamp) -> i64 {
+    match row.status {
+        Status::Active => {
+            i64::try_from(now.since(row.started_at).as_secs()).unwrap_or(row.session_secs)
+        }
+        Status::Unconfirmed | Status::Completed => row.session_secs,
+    }
+}
+
+/// One page of sessions.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sessions {
+    sessions: Vec<Session>,
+    total: i64,
+    page: u32,
+    page_size: u32,
+    total_pages: i64,
+}
+
+/// Which sessions.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase")]
+pub struct ListQuery {
+    /// `active` (also the unconfirmed ones) or `completed`.
+    status: Option<Status>,
+    #[param(value_type = Option<String>)]
+    customer_id: Option<CustomerId>,
+    #[param(value_type = Option<String>)]
+    nas_id: Option<RouterId>,
+    /// Part of user name, address or device.
+    search: Option<String>,
+}
+
+/// `GET /api/sessions`: sessions, newest first.
+#[utoipa::path(get, path = "/api/sessions", tag = "Sessions", params(ListQuery),
+    responses((status = 200, body = Sessions)))]
+pub async fn list(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    page: Page,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Sessions>, ApiError> {
+    let now = clock.now();
+    let filter = Filter {
+        open: query.status.map(|status| match status {
+            Status::Active | Status::Unconfirmed => true,
+            Status::Completed => false,
+        }),
+        customer: query.customer_id,
+        router: query.nas_id,
+        search: query.search,
+        ..Filter::default()
+    };
+    let mut tx = db.begin(operator.tenant).await?;
+    let rows = store::list(&mut tx, &filter, page.limit(), page.offset()).await?;
+    let total = store::sums(&mut tx, &filter).await?.n;
+    Ok(Json(Sessions {
+        sessions: rows.into_iter().map(|row| Session::new(row, now)).collect(),
+        total,
+        page: page.number,
+        page_size: page.size,
+        total_pages: page.total_pages(total),
+    }))
+}
+
+/// `GET /api/sessions/{session}`. 404 when this tenant has no such session.
+#[utoipa::path(get, path = "/api/sessions/{session}", tag = "Sessions",
+    params(("session" = SessionId, Path)), responses((status = 200, body = Session)))]
+pub async fn get(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(session): Path<SessionId>,
+) -> Result<Json<Session>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = find(&mut tx, session).await?;
+    Ok(Json(Session::new(row, clock.now())))
+}
+
+/// Sessions in numbers.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Open now.
+    total: i64,
+    pppoe: i64,
+    hotspot: i64,
+    sessions: Begun,
+    by_nas: Vec<ByNas>,
+}
+
+/// Sessions begun, in the tenant's time zone.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Begun {
+    today: i64,
+    /// From Monday.
+    this_week: i64,
+    this_month: i64,
+}
+
+/// Open sessions of one router.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ByNas {
+    nas_id: RouterId,
+    nas_name: Option<String>,
+    count: i64,
+}
+
+/// `GET /api/sessions/stats`: how many are online, and where.
+#[utoipa::path(get, path = "/api/sessions/stats", tag = "Sessions",
+    responses((status = 200, body = Stats)))]
+pub async fn stats(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+) -> Result<Json<Stats>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let live = store::totals(&mut tx, clock.now()).await?;
+    let by_nas = by_nas(&mut tx).await?;
+    Ok(Json(Stats {
+        total: live.open,
+        pppoe: live.pppoe,
+        hotspot: live.hotspot,
+        sessions: Begun::new(&live),
+        by_nas,
+    }))
+}
+
+impl Begun {
+    fn new(live: &store::Live) -> Begun {
+        Begun {
+            today: live.today,
+            this_week: live.this_week,
+            this_month: live.this_month,
+        }
+    }
+}
+
+async fn by_nas(tx: &mut Tx) -> Result<Vec<ByNas>, ApiError> {
+    let rows = store::by_router(tx).await?;
+    let entry = |(nas_id, nas_name, count)| ByNas {
+        nas_id,
+        nas_name,
+        count,
+    };
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+/// `DELETE /api/sessions/{session}`: asks the site to end this session. 409 `SESSION_OVER` when it is
+/// over already.
+#[utoipa::path(delete, path = "/api/sessions/{session}", tag = "Sessions",
+    params(("session" = SessionId, Path)), responses((status = 200, body = Said)))]
+pub async fn end(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(session): Path<SessionId>,
+) -> Result<Json<Said>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = find(&mut tx, session).await?;
+    if row.status == Status::Completed {
+        return Err(ApiError::conflict(
+            "SESSION_OVER",
+            "This session is over already",
+        ));
+    }
+    ask_to_end(&mut tx, &operator, &row, clock.now()).await?;
+    tx.commit().await?;
+    Ok(Json(Said::done("The site was asked to end the session.")))
+}
+
+/// How long a session may be silent.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CleanupRequest {
+    /// 10 to 10,080; 16.5 minutes (three intervals) when left out.
+    #[serde(default, deserialize_with = "blank::option")]
+    max_age_minutes: Option<u64>,
+}
+
+/// What was cleaned up.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cleanup {
+    success: bool,
+    cleaned_count: u64,
+    cutoff_time: Timestamp,
+}
+
+/// `POST /api/sessions/cleanup`: marks open sessions unconfirmed that were silent for too long.
+///
+/// Silence is not an end: nobody is disconnected, the next update of such a session takes it back, and
+/// only after a day of silence it counts as over. This runs by itself too.
+#[utoipa::path(post, path = "/api/sessions/cleanup", tag = "Sessions", request_body = CleanupRequest,
+    responses((status = 200, body = Cleanup)))]
+pub async fn cleanup(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Json(request): Json<CleanupRequest>,
+) -> Result<Json<Cleanup>, ApiError> {
+    let age = match request.max_age_minutes {
+        None => SILENCE,
+        Some(minutes @ 10..=10_080) => Duration::from_secs(minutes * 60),
+        Some(_) => return Err(ApiError::field("maxAgeMinutes", "must be 10 to 10080")),
+    };
+    let cutoff_time = clock.now().minus(age);
+    let mut tx = db.begin(operator.tenant).await?;
+    let cleaned_count = store::doubt(&mut tx, cutoff_time).await?;
+    tx.commit().await?;
+    Ok(Json(Cleanup {
+        success: true,
+        cleaned_count,
+        cutoff_time,
+    }))
+}
+
+async fn find(tx: &mut Tx, session: SessionId) -> Result<Row, ApiError> {
+    let row = store::find(tx, session).await?;
+    row.ok_or(ApiError::NotFound("session"))
+}
+
+/// Asks the session's site to end it, and notes who asked.
+async fn ask_to_end(
+    tx: &mut Tx,
+    operator: &Operator,
+    row: &Row,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let whom = Whom::Session {
+        router: row.router_id,
+        session: row.acct_session_id.clone().into_bytes(),
+    };
+    commands::issue(
+        tx,
+        row.site_id,
+        Order::Disconnect(whom),
+        row.customer_id,
+        now,
+    )
+    .await?;
+    let audit = Audit {
+        details: format!("Session {}", row.acct_session_id),
+        ..match row.customer_id {
+            Some(customer) => Audit::new(
+                Action::CustomerDisconnect,
+                "customer",
+                customer,
+                &row.username,
+            ),
+            None => Audit::new(Action::CustomerDisconnect, "session", row.id, &row.username),
+        }
+    };
+    audit::record(tx, &Actor::from(operator), audit, now).await?;
+    Ok(())
+}

@@ -1,0 +1,347 @@
+//! What an accounting record does to the session it tells of.
+//!
+//! Counters are cumulative and only grow, a stop is final, and what belongs to a moment comes from the
+//! newest record: so repeats change nothing and overtaking does not matter.
+
+use std::time::Duration;
+
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::up::{AccountingStatus, AccountingV1, LoginOutcome};
+
+use super::words::Status;
+
+/// What is known of a session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct State {
+    /// Going on, unconfirmed or over.
+    pub status: Status,
+    /// When it began.
+    pub started: Timestamp,
+    /// The newest record's moment.
+    pub last_seen: Timestamp,
+    /// When it ended.
+    pub stopped: Option<Timestamp>,
+    /// Its length as the router told it.
+    pub session_secs: i64,
+    /// From the subscriber.
+    pub bytes_in: i64,
+    /// To the subscriber.
+    pub bytes_out: i64,
+    /// Its address.
+    pub framed_ip: Option<String>,
+    /// Its device.
+    pub mac: Option<String>,
+    /// Why it ended.
+    pub cause: Option<String>,
+}
+
+/// How much the counters of a session grew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Growth {
+    /// From the subscriber.
+    pub bytes_in: i64,
+    /// To the subscriber.
+    pub bytes_out: i64,
+}
+
+/// The session after `record`, and how much it grew. Any record makes a session: a start may be lost.
+///
+/// A moment that has not come yet is taken as now: a box's clock may be ahead.
+pub fn merge(before: Option<State>, record: &AccountingV1, now: Timestamp) -> (State, Growth) {
+    let new = told(record, now);
+    let Some(before) = before else {
+        let growth = Growth {
+            bytes_in: new.bytes_in,
+            bytes_out: new.bytes_out,
+        };
+        return (new, growth);
+    };
+    let growth = Growth {
+        bytes_in: (new.bytes_in - before.bytes_in).max(0),
+        bytes_out: (new.bytes_out - before.bytes_out).max(0),
+    };
+    let newest = new.last_seen >= before.last_seen;
+    let pick = |old: Option<String>, new: Option<String>| match newest {
+        true => new.or(old),
+        false => old.or(new),
+    };
+    let (status, stopped, cause) = end(&before, &new);
+    let after = State {
+        status,
+        started: before.started.min(new.started),
+        last_seen: before.last_seen.max(new.last_seen),
+        stopped,
+        session_secs: before.session_secs.max(new.session_secs),
+        bytes_in: before.bytes_in.max(new.bytes_in),
+        bytes_out: before.bytes_out.max(new.bytes_out),
+        framed_ip: pick(before.framed_ip, new.framed_ip),
+        mac: pick(before.mac, new.mac),
+        cause,
+    };
+    (after, growth)
+}
+
+/// A closed session stays closed; the router's own stop outweighs the guess that it was lost.
+fn end(before: &State, new: &State) -> (Status, Option<Timestamp>, Option<String>) {
+    let of = |state: &State| (Status::Completed, state.stopped, state.cause.clone());
+    let guessed = |state: &State| state.cause.as_deref() == Some(LOST);
+    match (before.status, new.status) {
+        (Status::Completed, Status::Completed) => match (guessed(before), guessed(new)) {
+            (true, false) => of(new),
+            (false, true) => of(before),
+            // Two of a kind: the later one, whichever came first.
+            (true, true) | (false, false) if new.stopped > before.stopped => of(new),
+            (true, true) | (false, false) => of(before),
+        },
+        (Status::Completed, Status::Active | Status::Unconfirmed) => of(before),
+        (Status::Active | Status::Unconfirmed, Status::Completed) => of(new),
+        (Status::Unconfirmed, Status::Active | Status::Unconfirmed)
+            if new.last_seen <= before.last_seen =>
+        {
+            (Status::Unconfirmed, None, None)
+        }
+        (Status::Active | Status::Unconfirmed, Status::Active | Status::Unconfirmed) => {
+            (Status::Active, None, None)
+        }
+    }
+}
+
+fn told(record: &AccountingV1, now: Timestamp) -> State {
+    let at = record.at.min(now);
+    let (status, stopped, cause) = match record.status {
+        AccountingStatus::Start | AccountingStatus::Interim => (Status::Active, None, None),
+        AccountingStatus::Stop => {
+            let cause = record.cause.map_or_else(|| "Unknown".to_owned(), cause);
+            (Status::Completed, Some(at), Some(cause))
+        }
+        AccountingStatus::Lost => (Status::Completed, Some(at), Some(LOST.to_owned())),
+    };
+    let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    State {
+        status,
+        started: record.started.min(at),
+        last_seen: at,
+        stopped,
+        session_secs: i64::from(record.session_secs),
+        bytes_in: bytes(record.bytes_up),
+        bytes_out: bytes(record.bytes_down),
+        framed_ip: record.framed_ip.map(|address| address.to_string()),
+        mac: record.mac.map(|mac| mac.to_string()),
+        cause,
+    }
+}
+
+/// The cause of a session whose end nobody saw.
+pub const LOST: &str = "Lost";
+
+/// Acct-Terminate-Cause in words (RFC 2866 §5.10).
+fn cause(code: u32) -> String {
+    let words = match code {
+        1 => "User-Request",
+        2 => "Lost-Carrier",
+        3 => "Lost-Service",
+        4 => "Idle-Timeout",
+        5 => "Session-Timeout",
+        6 => "Admin-Reset",
+        7 => "Admin-Reboot",
+        8 => "Port-Error",
+        9 => "NAS-Error",
+        10 => "NAS-Request",
+        11 => "NAS-Reboot",
+        12 => "Port-Unneeded",
+        13 => "Port-Preempted",
+        14 => "Port-Suspended",
+        15 => "Service-Unavailable",
+        16 => "Callback",
+        17 => "User-Error",
+        18 => "Host-Request",
+        other => return format!("Cause-{other}"),
+    };
+    words.to_owned()
+}
+
+/// The hour to which usage told at `at` is booked: its own, as long as there is a place for it. What an
+/// agent kept for longer than a month is booked a month back.
+pub fn hour(at: Timestamp, now: Timestamp) -> Timestamp {
+    let kept = at.max(now.minus(MONTH)).min(now);
+    Timestamp::from_secs(kept.secs() - kept.secs().rem_euclid(3600))
+}
+
+/// The moment under which a login is logged: see [`hour`].
+pub fn logged_at(at: Timestamp, now: Timestamp) -> Timestamp {
+    at.max(now.minus(MONTH)).min(now)
+}
+
+/// How far back there is a place for high-volume rows.
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+/// Octets from a router as text: themselves where they are text, escaped where they are not.
+pub fn text_of(octets: &[u8]) -> String {
+    match std::str::from_utf8(octets) {
+        Ok(text) if !text.contains('\0') => text.to_owned(),
+        Ok(_) | Err(_) => octets.escape_ascii().to_string(),
+    }
+}
+
+/// Whether a login was let in, and why or why not, in a sentence for the operator.
+pub fn outcome(outcome: LoginOutcome) -> (bool, String) {
+    match outcome {
+        LoginOutcome::Accepted => (true, "Let in.".to_owned()),
+        LoginOutcome::Garden(reason) => (
+            true,
+            format!("Let into the walled garden: {}", reason.sentence()),
+        ),
+        LoginOutcome::Refused(reason) => (false, reason.sentence().to_owned()),
+        LoginOutcome::UnknownUser => (false, "Nobody of this name at this site.".to_owned()),
+        LoginOutcome::WrongPassword => (false, "The password is wrong.".to_owned()),
+        LoginOutcome::LeaseOver => (
+            false,
+            "The site may not serve any longer: it has not heard from the cloud for too long."
+                .to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use easyisp_shared::id::RouterId;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_000_000);
+
+    fn record(status: AccountingStatus, at: i64, bytes: u64) -> AccountingV1 {
+        AccountingV1 {
+            router: RouterId(Uuid::from_u128(1)),
+            session: b"80000001".to_vec(),
+            class: Vec::new(),
+            status,
+            username: b"jane".to_vec(),
+            customer: None,
+            framed_ip: Some("10.0.0.7".parse().unwrap()),
+            mac: None,
+            at: Timestamp::from_secs(at),
+            started: Timestamp::from_secs(100),
+            session_secs: u32::try_from(at - 100).unwrap(),
+            bytes_up: bytes,
+            bytes_down: bytes * 10,
+            cause: (status == AccountingStatus::Stop).then_some(1),
+        }
+    }
+
+    fn fold(records: &[AccountingV1]) -> (State, Growth) {
+        let mut state = None;
+        let mut sum = Growth::default();
+        for record in records {
+            let (after, growth) = merge(state, record, NOW);
+            sum.bytes_in += growth.bytes_in;
+            sum.bytes_out += growth.bytes_out;
+            state = Some(after);
+        }
+        (state.unwrap(), sum)
+    }
+
+    proptest! {
+        /// Repeats and overtaking give the state and the usage of the order in which it happened.
+        #[test]
+        fn the_order_of_records_does_not_matter(
+            interims in prop::collection::vec((200i64..900, 0u64..u64::MAX / 100), 1..8),
+            ends: bool,
+            order in prop::collection::vec(any::<prop::sample::Index>(), 0..30),
+        ) {
+            let mut moments: Vec<i64> = interims.iter().map(|(at, _)| *at).collect();
+            let mut counters: Vec<u64> = interims.iter().map(|(_, bytes)| *bytes).collect();
+            moments.sort_unstable();
+            counters.sort_unstable();
+            let mut records = vec![record(AccountingStatus::Start, 100, 0)];
+            records.extend(
+                moments.iter().zip(&counters)
+                    .map(|(at, bytes)| record(AccountingStatus::Interim, *at, *bytes)),
+            );
+            if ends {
+                let last = *counters.last().unwrap();
+                records.push(record(AccountingStatus::Stop, 1000, last));
+            }
+            let (in_order, usage) = fold(&records);
+
+            let mut shuffled: Vec<AccountingV1> =
+                order.iter().map(|index| index.get(&records).clone()).collect();
+            shuffled.extend(records.iter().rev().cloned());
+            let (out_of_order, same_usage) = fold(&shuffled);
+
+            prop_assert_eq!(&in_order, &out_of_order);
+            prop_assert_eq!(usage, same_usage);
+            prop_assert_eq!(usage.bytes_in, in_order.bytes_in);
+            prop_assert_eq!(usage.bytes_out, in_order.bytes_out);
+        }
+    }
+
+    #[test]
+    fn a_stop_without_a_start_is_a_whole_session() {
+        let (state, growth) = merge(
+            None,
+            &record(AccountingStatus::Stop, 700, 5_368_709_120),
+            NOW,
+        );
+        assert_eq!(state.status, Status::Completed);
+        assert_eq!(state.started, Timestamp::from_secs(100));
+        assert_eq!(state.cause.as_deref(), Some("User-Request"));
+        assert_eq!(growth.bytes_out, 53_687_091_200);
+    }
+
+    #[test]
+    fn the_routers_stop_outweighs_the_guess_and_nothing_opens_again() {
+        let lost = record(AccountingStatus::Lost, 500, 10);
+        let stop = record(AccountingStatus::Stop, 480, 10);
+        let late = record(AccountingStatus::Interim, 900, 20);
+        for order in [
+            [&lost, &stop, &late],
+            [&stop, &late, &lost],
+            [&late, &lost, &stop],
+        ] {
+            let records: Vec<AccountingV1> = order.into_iter().cloned().collect();
+            let (state, _) = fold(&records);
+            assert_eq!(state.status, Status::Completed);
+            assert_eq!(state.stopped, Some(Timestamp::from_secs(480)));
+            assert_eq!(state.bytes_in, 20);
+        }
+    }
+
+    #[test]
+    fn silence_is_not_an_end() {
+        let (state, _) = merge(None, &record(AccountingStatus::Interim, 300, 1), NOW);
+        let silent = State {
+            status: Status::Unconfirmed,
+            ..state
+        };
+        let repeat = record(AccountingStatus::Interim, 300, 1);
+        let (still, _) = merge(Some(silent.clone()), &repeat, NOW);
+        assert_eq!(still.status, Status::Unconfirmed);
+        let news = record(AccountingStatus::Interim, 600, 1);
+        let (back, _) = merge(Some(silent), &news, NOW);
+        assert_eq!(back.status, Status::Active);
+    }
+
+    #[test]
+    fn a_clock_ahead_and_a_backlog_are_booked_where_there_is_room() {
+        let (state, _) = merge(None, &record(AccountingStatus::Interim, 2_000_000, 1), NOW);
+        assert_eq!(state.last_seen, NOW);
+        assert_eq!(
+            hour(Timestamp::from_secs(7_300), Timestamp::from_secs(9_000)).secs(),
+            7_200
+        );
+        assert_eq!(
+            hour(Timestamp::from_secs(0), Timestamp::from_secs(100 * 86_400)).secs(),
+            70 * 86_400
+        );
+    }
+
+    #[test]
+    fn octets_that_are_no_text_stay_apart() {
+        assert_eq!(text_of(b"jane"), "jane");
+        assert_eq!(text_of(b"a\0b"), "a\\x00b");
+        assert_ne!(text_of(&[0xff]), text_of(&[0xfe]));
+    }
+}

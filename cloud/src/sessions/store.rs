@@ -1,0 +1,16 @@
+//! SQL on sessions, usage and the log of logins.
+
+mod apply;
+mod log;
+mod read;
+mod stale;
+
+pub use apply::{
+    Key, Known, Subscriber, Used, Write, insert, known, lock_site, subscribers, update, use_hours,
+    use_periods,
+};
+pub use log::{LogRow, Login, log, logins, logins_of};
+pub use read::{
+    Filter, Live, Presence, Row, agents, by_router, find, find_open, list, live, sums, totals,
+};
+pub use stale::{close_silent, doubt};
