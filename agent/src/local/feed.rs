@@ -255,7 +255,7 @@ mod tests {
         }
     }
 
-    /// D4: a snapshot in parts counts when it is whole, and takes away what it does not name.
+    /// A snapshot in parts counts when it is whole, and takes away what it does not name.
     #[tokio::test]
     async fn a_snapshot_in_parts_replaces_at_its_end() {
         let dir = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ mod questions;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::{FeedBatch, Lane, UpRecord};
 use tokio::sync::{oneshot, watch};
@@ -62,6 +63,10 @@ impl Local for LocalSite {
             done,
         })
         .await
+    }
+
+    fn cloud_time(&self, now: Timestamp, round_trip: Duration) {
+        self.clock.on_cloud_time(now.plus(round_trip / 2));
     }
 
     async fn apply(&self, batch: FeedBatch) -> Result<u64, ApplyError> {

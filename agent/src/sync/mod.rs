@@ -41,6 +41,9 @@ pub trait Local: Send + Sync + 'static {
     /// outbox is read again from the cloud's marks.
     fn welcomed(&self, terms: Terms) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
+    /// The cloud told its time again, on a link that stays up for long.
+    fn cloud_time(&self, now: Timestamp, round_trip: Duration);
+
     /// Stores a batch and its cursor in one transaction; returns the cursor then held (for the parts of
     /// a snapshot before its end: the old one).
     ///

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use super::agents::Agents;
-use super::identity::{Caller, identify};
+use super::identity::identify;
 use super::pipe::{Carrier, PipeError};
 use super::quic::{self, DoorError, Purpose, QuicCarrier};
 use super::{poll, session};
@@ -167,27 +167,30 @@ async fn welcome(shared: Arc<Shared>, incoming: Incoming, turn: Turn) {
         }
         Err(_) => return,
     };
-    drop(turn);
     let purpose = quic::purpose(&connection);
     let carrier = Arc::new(QuicCarrier(connection));
     match purpose {
         Some(Purpose::Enroll) => {
+            // Keeps its place among the handshakes: who enrols is not known yet.
+            let _turn = turn;
             if let Err(error) = let_enroll(&shared, carrier.as_ref()).await {
                 debug!(%from, %error, "An enrolment broke off");
             }
             carrier.close();
         }
-        Some(Purpose::Link) => link(shared, carrier).await,
+        Some(Purpose::Link) => {
+            drop(turn);
+            link(shared, carrier).await;
+        }
         None => carrier.close(),
     }
 }
 
 async fn link(shared: Arc<Shared>, carrier: Arc<QuicCarrier>) {
-    let caller = match carrier.peer_certificate() {
-        None => Ok(Caller::Nobody),
-        Some(certificate) => identify(&shared.db, &certificate, shared.clock.now()).await,
+    let Some(certificate) = carrier.peer_certificate() else {
+        return carrier.close();
     };
-    match caller {
+    match identify(&shared.db, &certificate, shared.clock.now()).await {
         Ok(caller) => session::serve(shared, carrier, caller).await,
         Err(cause) => {
             warn!(%cause, "Cannot look up who is calling");
@@ -296,6 +299,8 @@ const MOST_ENROLMENTS: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use easyisp_shared::wire::{DownRecord, FeedBatch, FeedMode, Message};
 use tokio::sync::{Notify, Semaphore};
@@ -63,6 +63,7 @@ pub(super) async fn send(
         window,
         sink,
         cursor,
+        asked_at: None,
     };
     loop {
         match sender.run().await {
@@ -82,6 +83,8 @@ struct Sender {
     window: Arc<Window>,
     sink: Sink,
     cursor: u64,
+    /// When the last snapshot was begun that the agent asked for.
+    asked_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -124,7 +127,7 @@ impl Sender {
             match page.rows.last() {
                 None if page.head == self.cursor => tokio::select! {
                     () = news => {}
-                    () = self.window.asked.notified() => {}
+                    () = self.window.asked.notified() => self.space_out().await,
                 },
                 last => {
                     let last = last.map(|row| (row.version, row.kind, row.id));
@@ -132,6 +135,14 @@ impl Sender {
                 }
             }
         }
+    }
+
+    /// A site that never agrees with what it is sent must not keep the database busy.
+    async fn space_out(&mut self) {
+        if let Some(last) = self.asked_at {
+            tokio::time::sleep(BETWEEN_SNAPSHOTS.saturating_sub(last.elapsed())).await;
+        }
+        self.asked_at = Some(Instant::now());
     }
 
     async fn send_changes(
@@ -263,10 +274,13 @@ const WINDOW: usize = 4;
 /// Rows in a batch: one transaction of the agent's, a few milliseconds on a small board.
 const PAGE: i64 = 500;
 const BATCH_OCTETS: usize = 256 * 1024;
+const BETWEEN_SNAPSHOTS: Duration = Duration::from_secs(30);
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn row(octets: usize) -> DownRecord {

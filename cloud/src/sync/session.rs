@@ -31,9 +31,12 @@ pub(super) async fn serve(shared: Arc<Shared>, carrier: Arc<dyn Carrier>, caller
         held: AtomicU64::new(NOT_GREETED),
     });
     let mut pipes = JoinSet::new();
+    let silent = tokio::time::sleep(UNGREETED);
+    tokio::pin!(silent);
     loop {
         tokio::select! {
             () = cut.cancelled() => break,
+            () = &mut silent, if !session.is_greeted() => break,
             accepted = carrier.accept() => match accepted {
                 Ok(pipe) => {
                     let session = session.clone();
@@ -63,6 +66,10 @@ struct Session {
 }
 
 impl Session {
+    fn is_greeted(&self) -> bool {
+        self.held.load(Ordering::Relaxed) != NOT_GREETED
+    }
+
     async fn pipe(&self, mut pipe: Pipe) -> Result<(), PipeError> {
         let first = tokio::time::timeout(FIRST_WORD, pipe.source.receive()).await;
         match first.map_err(|_| PipeError::Ended)?? {
@@ -128,7 +135,7 @@ impl Session {
             Caller::Late(_) => return Err(refuse(RefusalReason::Late, Duration::from_secs(5))),
             Caller::Nobody => return Err(refuse(RefusalReason::Revoked, A_LONG_WHILE)),
         };
-        if self.held.load(Ordering::Relaxed) != NOT_GREETED {
+        if self.is_greeted() {
             return Err(refuse(RefusalReason::Busy, A_WHILE));
         }
         let oldest = PROTOCOL_OLDEST.max(hello.protocol_oldest);
@@ -231,7 +238,7 @@ impl Session {
         let Caller::Agent(agent) = self.caller else {
             return Err(PipeError::Unexpected);
         };
-        if self.held.load(Ordering::Relaxed) == NOT_GREETED {
+        if !self.is_greeted() {
             return Err(PipeError::Unexpected);
         }
         let mut batch = first;
@@ -307,6 +314,8 @@ fn refuse(reason: RefusalReason, retry_after: Duration) -> RefusedV1 {
 
 const NOT_GREETED: u64 = u64::MAX;
 const FIRST_WORD: Duration = Duration::from_secs(10);
+/// A caller who says no hello may renew his certificate and must go.
+const UNGREETED: Duration = Duration::from_secs(30);
 const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 const A_WHILE: Duration = Duration::from_secs(10);
 /// What only a person can change; often enough that it is noticed when he did.

@@ -137,6 +137,12 @@ impl Local for TestBox {
         Ok(())
     }
 
+    fn cloud_time(&self, now: Timestamp, _round_trip: Duration) {
+        if let Some(told) = &mut self.held().told {
+            told.now = now;
+        }
+    }
+
     async fn apply(&self, batch: FeedBatch) -> Result<u64, ApplyError> {
         let mut held = self.held();
         held.batches

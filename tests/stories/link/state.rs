@@ -141,7 +141,7 @@ async fn an_agent_that_distrusts_a_batch_is_given_everything() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_cloud_restored_from_a_backup_sends_everything_again() -> Result<()> {
+async fn another_epoch_sends_everything_again() -> Result<()> {
     let mut world = World::start().await?;
     world.put_many(&[1, 2], Some(b"before")).await?;
     let identity = world.given_agent().await?;

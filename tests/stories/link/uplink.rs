@@ -110,33 +110,55 @@ async fn what_cannot_be_applied_is_set_aside_and_the_rest_moves_on() -> Result<(
     Ok(())
 }
 
+/// D3: a cloud that was restored from a backup asks again from what it really has, and ends with the
+/// same totals.
 #[tokio::test]
-async fn a_cloud_that_forgot_is_told_again() -> Result<()> {
-    let world = World::start().await?;
+async fn a_cloud_restored_from_a_backup_is_told_again() -> Result<()> {
+    let mut world = World::start().await?;
     let identity = world.given_agent().await?;
     let local = TestBox::new();
-    for n in 0..10 {
-        local.report_login(&format!("user{n}"));
-    }
+    let names: Vec<String> = (0..25).map(|n| format!("user{n:04}")).collect();
+    let report = |names: &[String]| names.iter().for_each(|name| local.report_login(name));
+    let stored = async |count: u64| {
+        eventually("the reports are acknowledged", || async {
+            Ok((local.acknowledged(Lane::Results) == count).then_some(()))
+        })
+        .await
+    };
     let link = world.link(&identity, &local);
-    eventually("ten", || async {
-        Ok((local.acknowledged(Lane::Results) == 10).then_some(()))
-    })
-    .await?;
+    report(&names[..10]);
+    stored(10).await?;
+    let backup = world.back_up().await?;
+    report(&names[10..20]);
+    stored(20).await?;
 
-    // What a restore does: the mark and what it stood for are back where they were.
-    let mut tx = world.db.begin(world.tenant).await?;
-    sqlx::query("update uplink_marks set mark = 4 where tenant_id = $1 and lane = 2")
-        .bind(world.tenant)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    local.report_login("user10");
-    eventually("eleven", || async {
-        Ok((world.logins(world.tenant).await?.len() == 10 + 7).then_some(()))
-    })
-    .await?;
+    let address = world.door().address()?;
+    world.close_door().await;
+    world.restore(&backup).await?;
+    assert_eq!(world.logins(world.tenant).await?, names[..10]);
+    world.open_door(address)?;
+    report(&names[20..]);
+    stored(25).await?;
+
+    assert_eq!(world.logins(world.tenant).await?, names);
     link.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_survives_a_new_source_address() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let mut caller = Caller::greet(&world, &identity, Uuid::from_u128(5), 0).await?;
+    caller.send(0, 1..=3).await?;
+    assert_eq!(caller.acknowledged().await?, 3);
+
+    caller
+        .carrier
+        .rebind(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+    caller.send(3, 4..=6).await?;
+    assert_eq!(caller.acknowledged().await?, 6);
+    assert_eq!(world.logins(world.tenant).await?.len(), 6);
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_shared::wire::{JoinToken, Up, UpKind};
 use easyisp_tests::database::{FreshDatabase, fresh_database};
+use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -36,7 +37,13 @@ pub struct World {
     door: Option<Door>,
     folder: TempDir,
     boxes: Mutex<u32>,
-    _fresh: FreshDatabase,
+    fresh: FreshDatabase,
+}
+
+/// What a database held.
+pub struct Backup {
+    logins: Vec<Uuid>,
+    marks: Vec<(i16, i64)>,
 }
 
 impl World {
@@ -61,7 +68,7 @@ impl World {
             door: None,
             folder: TempDir::new()?,
             boxes: Mutex::new(0),
-            _fresh: fresh,
+            fresh,
         };
         (world.tenant, world.site) = world.given_tenant(1).await?;
         world.open_door((Ipv4Addr::LOCALHOST, 0).into())?;
@@ -226,6 +233,45 @@ impl World {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// What a restore goes back to: the logins and the marks of now.
+    pub async fn back_up(&self) -> Result<Backup> {
+        let mut tx = self.db.begin(self.tenant).await?;
+        let logins = sqlx::query_scalar("select id from auth_log where tenant_id = $1");
+        let logins = logins.bind(self.tenant).fetch_all(&mut *tx).await?;
+        let marks = "select lane, mark from uplink_marks where tenant_id = $1";
+        let marks = sqlx::query_as(marks).bind(self.tenant);
+        let marks = marks.fetch_all(&mut *tx).await?;
+        Ok(Backup { logins, marks })
+    }
+
+    /// Puts the database back, as its owner, under a new epoch.
+    pub async fn restore(&mut self, backup: &Backup) -> Result<()> {
+        let mut owner = PgConnection::connect_with(&self.fresh.owner()).await?;
+        sqlx::query("select set_config('app.tenant', $1::text, false)")
+            .bind(self.tenant)
+            .execute(&mut owner)
+            .await?;
+        sqlx::query("delete from auth_log where not id = any($1)")
+            .bind(&backup.logins)
+            .execute(&mut owner)
+            .await?;
+        for (lane, mark) in &backup.marks {
+            sqlx::query("update uplink_marks set mark = $2 where lane = $1")
+                .bind(lane)
+                .bind(mark)
+                .execute(&mut owner)
+                .await?;
+        }
+        let epoch = Uuid::from_u128(78);
+        sqlx::query("update directory.authority set epoch = $1")
+            .bind(epoch)
+            .execute(&mut owner)
+            .await?;
+        self.standing = agents::standing(&self.db, &self.secrets, START).await?;
+        ensure!(self.standing.epoch == epoch, "the epoch did not change");
         Ok(())
     }
 

@@ -279,6 +279,20 @@ pub async fn seen(
     Ok(())
 }
 
+/// Notes that these agents are connected.
+pub async fn still_here(tx: &mut Tx, agents: &[AgentId], now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "update agents set last_seen_at = greatest(last_seen_at, $3)
+          where tenant_id = $1 and id = any($2)",
+    )
+    .bind(tx.tenant())
+    .bind(agents)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// What an agent says of itself.
 pub struct Health<'a> {
     /// Build version.
