@@ -134,7 +134,7 @@ mod tests {
         );
     }
 
-    /// F6: after a renewal the router's own timer must not cut a paid session.
+    /// After a renewal the router's own timer must not cut a paid session.
     #[test]
     fn a_renewal_raises_the_end_and_an_earlier_end_is_left_to_the_timer() {
         let given = grant(10, 100, false);

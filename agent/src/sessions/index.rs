@@ -471,6 +471,28 @@ mod tests {
         assert_eq!(sessions.count(), 0);
     }
 
+    /// B2: two routers, or one before and after a reset, number their sessions alike.
+    #[test]
+    fn equal_session_ids_of_two_routers_or_two_grants_are_different_sessions() {
+        let sessions = Sessions::default();
+        let here = report("80000001", 1, Event::Start, 0);
+        let mut there = here.clone();
+        there.key.router = RouterId(uuid::Uuid::from_u128(2));
+        let mut later = report("80000001", 2, Event::Start, 0);
+        later.username = b"demo002".as_slice().into();
+        for report in [&here, &there, &later] {
+            tell(&sessions, report, 1000);
+        }
+        assert_eq!(sessions.count(), 3);
+        tell(&sessions, &report("80000001", 1, Event::Stop(1), 50), 1050);
+        assert_eq!(sessions.count(), 2);
+        assert!(
+            sessions
+                .find(&there.key)
+                .is_some_and(|online| online.session.closed.is_none())
+        );
+    }
+
     /// B4: the router lost power; who dials again finds no ghost of himself.
     #[test]
     fn a_restarted_router_leaves_no_ghosts() {

@@ -133,7 +133,7 @@ fn level(durability: Durability) -> i64 {
     }
 }
 
-fn assert_pragmas(
+pub(super) fn assert_pragmas(
     connection: &Connection,
     path: &Path,
     durability: Durability,

@@ -31,7 +31,7 @@ fn a_write_is_answered_after_commit_and_found_after_reopening() {
     close(store);
 }
 
-/// B1: a failed commit is never told as success, takes no sequence, and heals by itself.
+/// A failed commit is never told as success, takes no sequence, and heals by itself.
 #[test]
 fn a_failed_commit_says_no_and_leaves_no_hole() {
     let dir = tempfile::tempdir().unwrap();
@@ -94,6 +94,88 @@ fn a_second_opening_is_refused() {
     assert!(matches!(second, Err(StoreError::InUse(_))));
     close(store);
     close(given_store(dir.path()));
+}
+
+/// E2: whatever a power cut or a worn card left of a file, the site serves again, and nothing is
+/// thrown away.
+#[test]
+fn damaged_files_are_moved_aside_and_begun_again() {
+    for name in ["outbox.db", "cache.db"] {
+        for damage in [flip as fn(&mut Vec<u8>), truncate, zero] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = given_store(dir.path());
+            let rows = (0..200).map(|id| row(id, 1, Some(&[7; 200])));
+            store.cache.apply(rows.collect(), 1).unwrap();
+            for _ in 0..20 {
+                write(&store.outbox, &[7; 2000]);
+            }
+            close(store);
+            let path = dir.path().join(name);
+            let outside = Connection::open(&path).unwrap();
+            outside
+                .query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))
+                .unwrap();
+            drop(outside);
+            let mut bytes = std::fs::read(&path).unwrap();
+            damage(&mut bytes);
+            std::fs::write(&path, bytes).unwrap();
+
+            let store = given_store(dir.path());
+            assert_eq!(
+                store.moved_aside,
+                [dir.path().join(format!("{name}.damaged-1"))]
+            );
+            assert_eq!(write(&store.outbox, b"new"), Committed::Yes);
+            close(store);
+        }
+    }
+}
+
+fn flip(bytes: &mut Vec<u8>) {
+    for at in (100..bytes.len()).step_by(97) {
+        bytes[at] ^= 0xFF;
+    }
+}
+
+fn truncate(bytes: &mut Vec<u8>) {
+    bytes.truncate(bytes.len() / 2 + 100);
+}
+
+fn zero(bytes: &mut Vec<u8>) {
+    let half = bytes.len() / 4;
+    bytes[half..].fill(0);
+}
+
+/// E3: a file that would lose data quietly is refused, by name.
+#[test]
+fn a_weakened_pragma_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("outbox.db");
+    let connection = open::open(&path, Durability::Normal, OUTBOX).unwrap();
+    let refused = open::assert_pragmas(&connection, &path, Durability::Full);
+    assert!(matches!(
+        refused,
+        Err(StoreError::Pragma {
+            name: "synchronous",
+            ..
+        })
+    ));
+    connection.pragma_update(None, "busy_timeout", 1).unwrap();
+    let refused = open::assert_pragmas(&connection, &path, Durability::Normal);
+    assert!(matches!(
+        refused,
+        Err(StoreError::Pragma {
+            name: "busy_timeout",
+            ..
+        })
+    ));
+}
+
+/// E5: SQLite before 3.51.3 could lose commits when it reset its log.
+#[test]
+fn the_linked_sqlite_is_past_the_log_reset_bug() {
+    open::assert_version().unwrap();
+    assert!(rusqlite::version_number() >= 3_051_003);
 }
 
 #[test]

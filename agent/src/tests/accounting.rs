@@ -1,0 +1,210 @@
+//! Accounting from outside: durable before the answer, in any order, once.
+
+use super::*;
+
+/// V6: what is answered is on disk and in the outbox; a restart finds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn answered_accounting_survives_a_restart() {
+    let running = Running::start(site()).await;
+    assert!(running.account(1, "81000001", 0, 0).is_some());
+    assert!(running.account(3, "81000001", 300, 5 << 20).is_some());
+    let running = running.restart().await;
+
+    let open = running.agent.overview().sessions.open_by_name(b"demo001");
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].session.bytes_in, 5 << 20);
+    assert_eq!(open[0].session.customer, Some(customer_id("demo001")));
+    let told = running.accounting();
+    assert_eq!(told, [AccountingStatus::Start, AccountingStatus::Interim]);
+    running.stop().await;
+}
+
+/// B1: a commit that fails is never answered, and the router's next copy is written and answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_commit_is_silence_and_its_repeat_is_answered() {
+    let running = Running::start(site()).await;
+    let datagram = running.accounting_datagram(1, "81000001", 0, 0, 9);
+    running.break_disk(
+        "create trigger broken before insert on records begin select raise(abort, 'disk'); end",
+    );
+    assert!(running.send_accounting(&datagram, SILENCE).is_none());
+    assert_eq!(running.accounting(), []);
+
+    running.break_disk("drop trigger broken");
+    assert!(running.send_accounting(&datagram, PATIENCE).is_some());
+    assert_eq!(running.accounting(), [AccountingStatus::Start]);
+    running.stop().await;
+}
+
+/// A4: a resent request gets the same octets and changes nothing twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_gets_the_same_answer_once_decided() {
+    let running = Running::start(site()).await;
+    let request = running.access_datagram(
+        b"demo001",
+        Method::Pap {
+            password: b"demo001",
+        },
+        5,
+    );
+    let first = running.send_access(&request, PATIENCE).unwrap();
+    for _ in 0..20 {
+        assert_eq!(running.send_access(&request, PATIENCE).unwrap(), first);
+    }
+    let datagram = running.accounting_datagram(1, "81000001", 0, 0, 9);
+    let answered = running.send_accounting(&datagram, PATIENCE).unwrap();
+    assert_eq!(
+        running.send_accounting(&datagram, PATIENCE).unwrap(),
+        answered
+    );
+    assert_eq!(running.accounting().len(), 1);
+    running.stop().await;
+}
+
+/// A router reports its own local users too: they are nobody's customers and nobody's business.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_a_routers_local_users_are_left_alone() {
+    let running = Running::start(site()).await;
+    let attributes: [(u8, &[u8]); 3] = [
+        (attribute::ACCT_STATUS_TYPE, &[0, 0, 0, 1]),
+        (attribute::USER_NAME, b"local-admin"),
+        (attribute::ACCT_SESSION_ID, b"81000007"),
+    ];
+    let request = client::accounting_request(&attributes, 1, &running.secret).unwrap();
+    assert!(running.send_accounting(&request, PATIENCE).is_some());
+    running.apply(&site(), 2).await;
+    assert!(running.router_hears(SILENCE).is_none());
+    running.stop().await;
+}
+
+/// Over the wire: lost Starts, repeats and late interims end in the same counters.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_in_any_order_ends_the_same() {
+    let running = Running::start(site()).await;
+    for (status, secs, bytes) in [
+        (3, 600, 50),
+        (3, 300, 20),
+        (2, 700, 60),
+        (1, 0, 0),
+        (3, 650, 55),
+    ] {
+        running.account(status, "81000001", secs, bytes).unwrap();
+    }
+    let overview = running.agent.overview();
+    assert!(overview.sessions.open_by_name(b"demo001").is_empty());
+    let stored = overview.reader.sessions(start()).unwrap();
+    assert_eq!(stored.len(), 1);
+    assert_eq!((stored[0].bytes_in, stored[0].secs), (60, 700));
+    running.stop().await;
+}
+
+/// B7: counters above 4 GiB keep all their bits, with gigawords alone too.
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_keep_all_64_bits() {
+    let running = Running::start(site()).await;
+    for (id, gigawords, octets, whole) in [
+        ("81000001", 1u32, Some(1u32 << 30), 5u64 << 30),
+        ("81000002", 0, Some(u32::MAX), (4 << 30) - 1),
+        ("81000003", 17 << 8, Some(0), 17 << 40),
+        ("81000004", 3, None, 12 << 30),
+    ] {
+        let (gigawords, octets) = (gigawords.to_be_bytes(), octets.map(u32::to_be_bytes));
+        let mut attributes: Vec<(u8, &[u8])> = vec![
+            (attribute::ACCT_STATUS_TYPE, &[0, 0, 0, 3]),
+            (attribute::USER_NAME, b"demo001"),
+            (attribute::ACCT_SESSION_ID, id.as_bytes()),
+            (attribute::ACCT_OUTPUT_GIGAWORDS, &gigawords),
+        ];
+        attributes.extend(
+            octets
+                .as_ref()
+                .map(|octets| (attribute::ACCT_OUTPUT_OCTETS, octets.as_slice())),
+        );
+        let request = client::accounting_request(&attributes, id.as_bytes()[7], &running.secret);
+        running
+            .send_accounting(&request.unwrap(), PATIENCE)
+            .unwrap();
+        let told = running.told(Lane::Accounting, |up| match up {
+            Up::Accounting(told) => (told.session == id.as_bytes()).then_some(told.bytes_down),
+            Up::Login(_) | Up::CommandResult(_) | Up::Heartbeat(_) => None,
+        });
+        assert_eq!(told, [whole]);
+    }
+    running.stop().await;
+}
+
+/// A10: hostile octets in every text end as octets in a column and nowhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_text_is_stored_as_it_came() {
+    let running = Running::start(site()).await;
+    let hostile: [&[u8]; 4] = [
+        b"'; drop table sessions; --",
+        b"$(reboot) `reboot` ../../etc/passwd",
+        &[0xFF, 0xFE, 0x00, 0x80, 0xC3],
+        &[b'%'; 253],
+    ];
+    for (number, text) in hostile.into_iter().enumerate() {
+        let attributes: [(u8, &[u8]); 6] = [
+            (attribute::ACCT_STATUS_TYPE, &[0, 0, 0, 1]),
+            (attribute::USER_NAME, text),
+            (attribute::ACCT_SESSION_ID, text),
+            (attribute::CLASS, text),
+            (attribute::CALLING_STATION_ID, text),
+            (attribute::NAS_PORT_ID, text),
+        ];
+        let request = client::accounting_request(&attributes, number as u8, &running.secret);
+        running
+            .send_accounting(&request.unwrap(), PATIENCE)
+            .unwrap();
+        let reply = running.log_in(
+            text,
+            Method::Pap {
+                password: text.get(..100).unwrap_or(text),
+            },
+            number as u8,
+        );
+        assert_eq!(
+            Packet::parse(&reply.unwrap()).unwrap().code(),
+            Some(Code::AccessReject)
+        );
+    }
+    let stored = running.agent.overview().reader.sessions(start()).unwrap();
+    let mut names: Vec<&[u8]> = stored.iter().map(|session| &*session.username).collect();
+    let mut expected = hostile.to_vec();
+    names.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    running.stop().await;
+}
+
+/// B11: who a router is, is its address and its secret; what it says of itself is decoration.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_cannot_pose_as_another() {
+    let mut words = site();
+    let mut other = words.routers[0].clone();
+    words.routers[0].source = "127.0.0.1/32".parse().unwrap();
+    (other.name, other.source) = ("other".into(), "127.0.0.2/32".parse().unwrap());
+    other.secret = SecretString::from("other-secret");
+    words.routers.push(other);
+    let running = Running::start(words).await;
+    let attributes: [(u8, &[u8]); 5] = [
+        (attribute::ACCT_STATUS_TYPE, &[0, 0, 0, 1]),
+        (attribute::USER_NAME, b"demo001"),
+        (attribute::ACCT_SESSION_ID, b"81000001"),
+        (attribute::NAS_IP_ADDRESS, &[127, 0, 0, 2]),
+        (attribute::NAS_IDENTIFIER, b"other"),
+    ];
+    let own = client::accounting_request(&attributes, 1, &running.secret).unwrap();
+    running.send_accounting(&own, PATIENCE).unwrap();
+    let stolen = Secret::new(b"other-secret");
+    let posing = client::accounting_request(&attributes, 2, &stolen).unwrap();
+    assert!(running.send_accounting(&posing, SILENCE).is_none());
+
+    let open = running.agent.overview().sessions.open(|_| true);
+    assert_eq!(open.len(), 1);
+    assert_eq!(
+        open[0].session.key.router,
+        crate::site::description::router_id("tower")
+    );
+    running.stop().await;
+}

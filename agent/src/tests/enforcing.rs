@@ -1,0 +1,188 @@
+//! What a running session gets to feel: expiry, changes, commands.
+
+use super::*;
+
+/// V9: at the end of what was paid the session is cut, by its own timer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_session_is_disconnected() {
+    let running = Running::start(site()).await;
+    running
+        .log_in(
+            b"demo001",
+            Method::Pap {
+                password: b"demo001",
+            },
+            1,
+        )
+        .unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    assert!(running.router_hears(SILENCE).is_none());
+
+    running.clock.advance(Duration::from_secs(1001));
+    let (code, session) = running.router_hears(PATIENCE).unwrap();
+    assert_eq!(code, Some(Code::DisconnectRequest));
+    assert_eq!(session, b"81000001");
+    running.stop().await;
+}
+
+/// A suspension or a new package reaches who is online within moments of the feed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_feed_reaches_who_is_online() {
+    let running = Running::start(site()).await;
+    running
+        .log_in(
+            b"demo001",
+            Method::Pap {
+                password: b"demo001",
+            },
+            1,
+        )
+        .unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+
+    let mut changed = site();
+    changed.packages[0].up_kbps = 50_000;
+    running.apply(&changed, 2).await;
+    assert_eq!(running.router_answers(PATIENCE), Some(Code::CoaRequest));
+
+    changed.subscribers[0].standing = Standing::Suspended;
+    running.apply(&changed, 3).await;
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    running.stop().await;
+}
+
+/// After a restart the session still has its timer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_outlived_a_restart_is_still_cut_at_its_end() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    let running = running.restart().await;
+    assert!(running.router_hears(SILENCE).is_none());
+    running.clock.advance(Duration::from_secs(1001));
+    assert!(running.router_hears(PATIENCE).is_some());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_password_ends_the_session_that_used_the_old_one() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+
+    let mut changed = site();
+    changed.subscribers[0].password = SecretString::from("another");
+    running.apply(&changed, 2).await;
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    let reply = running.log_in(b"demo001", DEMO001, 2).unwrap();
+    assert_eq!(
+        Packet::parse(&reply).unwrap().code(),
+        Some(Code::AccessReject)
+    );
+    running.stop().await;
+}
+
+/// F6: a renewal reaches the router as a later end, so that its own timer does not cut a paid session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_raises_the_end_of_a_running_session() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+
+    let mut changed = site();
+    changed.subscribers[0].paid_until = start().plus(Duration::from_secs(5000));
+    running.apply(&changed, 2).await;
+    assert_eq!(running.router_answers(PATIENCE), Some(Code::CoaRequest));
+    running.clock.advance(Duration::from_secs(1001));
+    assert!(running.router_hears(SILENCE).is_none(), "he paid");
+    running.stop().await;
+}
+
+/// B8: over the data limit the session ends at the next interim, and a new login does not help.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_ends_the_session_at_the_next_interim() {
+    let mut words = site();
+    words.packages[0].data_limit = Some(1000);
+    let running = Running::start(words).await;
+    let reply = running.log_in(b"demo001", DEMO001, 1).unwrap();
+    let packet = Packet::parse(&reply).unwrap();
+    let left = packet.first_vendor(mikrotik::VENDOR, mikrotik::TOTAL_LIMIT);
+    assert_eq!(left, Some(&1000u32.to_be_bytes()[..]));
+
+    running.account(1, "81000001", 0, 0).unwrap();
+    running.account(3, "81000001", 300, 999).unwrap();
+    assert!(running.router_hears(SILENCE).is_none());
+    running.account(3, "81000001", 600, 1001).unwrap();
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    running.account(2, "81000001", 601, 1001).unwrap();
+    let running = running.restart().await;
+    let reply = running.log_in(b"demo001", DEMO001, 2).unwrap();
+    assert_eq!(
+        Packet::parse(&reply).unwrap().code(),
+        Some(Code::AccessReject)
+    );
+    running.stop().await;
+}
+
+/// Who has not paid meets the garden, and leaves it by logging in again once he has.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walled_garden_is_entered_and_left() {
+    let mut words = site();
+    words.refusal = easyisp_shared::entitlement::Refusal::WalledGarden;
+    words.subscribers[0].paid_until = start();
+    let running = Running::start(words).await;
+    let reply = running.log_in(b"demo001", DEMO001, 1).unwrap();
+    let packet = Packet::parse(&reply).unwrap();
+    assert_eq!(packet.code(), Some(Code::AccessAccept));
+    let list = packet.first_vendor(mikrotik::VENDOR, mikrotik::ADDRESS_LIST);
+    assert_eq!(list, Some(&b"garden"[..]));
+    let class = packet.first(attribute::CLASS).unwrap().to_vec();
+    running.account_with_class(1, "81000001", &class);
+    assert!(running.router_hears(SILENCE).is_none());
+
+    let mut paid = site();
+    paid.refusal = easyisp_shared::entitlement::Refusal::WalledGarden;
+    running.apply(&paid, 2).await;
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    running.stop().await;
+}
+
+/// V11: a command takes effect, its result is reported, and a session begun later is not meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_carried_out_and_answered() {
+    let running = Running::start(site()).await;
+    running.account(1, "81000001", 0, 0).unwrap();
+    running.command(1, start(), 2).await;
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    assert_eq!(
+        running.results(1).await,
+        [CommandOutcome::Done { sessions: 1 }]
+    );
+
+    running.account(2, "81000001", 5, 0).unwrap();
+    running.clock.advance(Duration::from_secs(60));
+    running.account(1, "81000002", 0, 0).unwrap();
+    running.command(2, start(), 3).await;
+    let results = running.results(2).await;
+    assert_eq!(results[1], CommandOutcome::NothingThere);
+    running
+        .command(3, start().minus(Duration::from_secs(10_000)), 4)
+        .await;
+    assert_eq!(running.results(3).await[2], CommandOutcome::TooLate);
+    running.stop().await;
+}
