@@ -21,7 +21,12 @@ pub async fn run(data: &Path, ports: &Ports, token: Option<String>) -> Result<()
         let cloud = loopback(ports.quic).to_string();
         sync::enroll(&cloud, &token, &config.identity_folder(), VERSION, &clock).await?;
     }
-    let options = AgentOptions { config, clock, entropy: Entropy::system(), source: Source::Enrolled };
+    let options = AgentOptions {
+        config,
+        clock,
+        entropy: Entropy::system(),
+        source: Source::Enrolled,
+    };
     let agent = Agent::start(options).await?;
     child::say_ready(&json!({}));
     child::asked_to_stop().await;
@@ -30,7 +35,10 @@ pub async fn run(data: &Path, ports: &Ports, token: Option<String>) -> Result<()
 }
 
 fn config(data: &Path, ports: &Ports) -> Result<Config> {
-    let mut config = Config { data_dir: data.to_owned(), ..Config::default() };
+    let mut config = Config {
+        data_dir: data.to_owned(),
+        ..Config::default()
+    };
     config.radius.auth = loopback(ports.auth);
     config.radius.acct = loopback(ports.acct);
     config.portal.listen = loopback(ports.portal);

@@ -7,7 +7,16 @@ use crate::seed;
 
 /// Prints the addresses, the logins, three commands to paste and the line `EasyISP demo ready`.
 pub fn print(ports: &Ports, data: &Path, expired: &str, with_router: bool) {
-    let Ports { http, auth, acct, outside, agent_status, metrics, coa, .. } = ports;
+    let Ports {
+        http,
+        auth,
+        acct,
+        outside,
+        agent_status,
+        metrics,
+        coa,
+        ..
+    } = ports;
     let (owner, password) = (seed::OWNER, seed::OWNER_PASSWORD);
     let (platform, platform_password) = (seed::PLATFORM, seed::PLATFORM_PASSWORD);
     let secret = seed::SECRET;

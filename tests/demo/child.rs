@@ -47,7 +47,10 @@ impl Part {
         match tokio::time::timeout(PATIENCE, ready).await {
             Ok(Ok(report)) => Ok((Part { name, child, stop }, report)),
             Ok(Err(error)) => Err(error).context(tail(&log)),
-            Err(_) => bail!("the {name} was not ready after {PATIENCE:?}\n{}", tail(&log)),
+            Err(_) => bail!(
+                "the {name} was not ready after {PATIENCE:?}\n{}",
+                tail(&log)
+            ),
         }
     }
 
@@ -62,7 +65,10 @@ impl Part {
     /// Stops it in order; kills it when that takes too long.
     pub async fn stop(mut self) {
         drop(self.stop.take());
-        if tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(20), self.child.wait())
+            .await
+            .is_err()
+        {
             let _ = self.child.kill().await; // it is gone already, or goes now
         }
     }

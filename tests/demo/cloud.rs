@@ -45,7 +45,10 @@ pub async fn run(data: &Path, ports: &Ports, invite_agent: bool) -> Result<()> {
 }
 
 fn config(data: &Path, ports: &Ports) -> Config {
-    let mut config = Config { data_dir: data.to_owned(), ..Config::default() };
+    let mut config = Config {
+        data_dir: data.to_owned(),
+        ..Config::default()
+    };
     config.http.listen = loopback(ports.http);
     config.http.public_url = Some(format!("http://{}", loopback(ports.http)));
     config.agents.listen = loopback(ports.quic);
@@ -60,7 +63,10 @@ async fn add_platform_owner(cloud: &Cloud) -> Result<()> {
     let app = &cloud.app;
     let email = Email::parse(seed::PLATFORM).context("the demo's address is one")?;
     let password = seed::PLATFORM_PASSWORD.into();
-    let hash = app.sign_in.new_password("the password", &password, &email).await;
+    let hash = app
+        .sign_in
+        .new_password("the password", &password, &email)
+        .await;
     let hash = hash.map_err(|error| error.into_cause())?;
     let now = app.clock.now();
     tenants::create_platform_owner(&app.db, &app.secrets, "Platform owner", &email, &hash, now)

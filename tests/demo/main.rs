@@ -72,12 +72,16 @@ async fn main() -> ExitCode {
             let ports = Ports::new(args.base_port);
             stage::run(args.data, ports, args.base_port, args.no_router).await
         }
-        Some(Part::Cloud { data, base_port, invite_agent }) => {
-            cloud::run(&data, &Ports::new(base_port), invite_agent).await
-        }
-        Some(Part::Agent { data, base_port, token }) => {
-            agent::run(&data, &Ports::new(base_port), token).await
-        }
+        Some(Part::Cloud {
+            data,
+            base_port,
+            invite_agent,
+        }) => cloud::run(&data, &Ports::new(base_port), invite_agent).await,
+        Some(Part::Agent {
+            data,
+            base_port,
+            token,
+        }) => agent::run(&data, &Ports::new(base_port), token).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,7 +28,9 @@ fn name(number: u32) -> String {
 pub async fn seed(api: SocketAddr, ports: &Ports, now: Timestamp) -> Result<()> {
     let owner = Operator::register(api, "Demo ISP", OWNER, OWNER_PASSWORD).await?;
     let package = owner.add_package("Home 10", 10, 1000, 5).await?;
-    owner.add_router("Demo router", "127.0.0.0/8", SECRET, ports.coa).await?;
+    owner
+        .add_router("Demo router", "127.0.0.0/8", SECRET, ports.coa)
+        .await?;
     owner.add_paybill().await?;
 
     let day = Duration::from_secs(86_400);
@@ -38,14 +40,20 @@ pub async fn seed(api: SocketAddr, ports: &Ports, now: Timestamp) -> Result<()> 
             number => now.plus((5 + number) * day),
         };
         let phone = format!("2547000000{number:02}");
-        owner.add_customer(&name(number), &package, &phone, &expires_at.to_string()).await?;
+        owner
+            .add_customer(&name(number), &package, &phone, &expires_at.to_string())
+            .await?;
     }
     Ok(())
 }
 
 /// The id of the expired customer.
 pub async fn expired_customer(owner: &Operator) -> Result<String> {
-    let answer = owner.get("/customers?page=1&pageSize=20&search=demo021").await?;
+    let answer = owner
+        .get("/customers?page=1&pageSize=20&search=demo021")
+        .await?;
     let id = answer["customers"][0]["id"].as_str();
-    Ok(id.ok_or_else(|| anyhow::anyhow!("demo021 is gone from this state"))?.to_owned())
+    Ok(id
+        .ok_or_else(|| anyhow::anyhow!("demo021 is gone from this state"))?
+        .to_owned())
 }

@@ -16,7 +16,12 @@ use crate::ports::{Ports, loopback};
 use crate::seed;
 
 /// Runs the demo until Ctrl-C.
-pub async fn run(data: Option<PathBuf>, ports: Ports, base: Option<u16>, no_router: bool) -> Result<()> {
+pub async fn run(
+    data: Option<PathBuf>,
+    ports: Ports,
+    base: Option<u16>,
+    no_router: bool,
+) -> Result<()> {
     ports.check_free()?;
     prepare_demo()?;
     let folder = Folder::open(data)?;
@@ -36,14 +41,22 @@ pub async fn run(data: Option<PathBuf>, ports: Ports, base: Option<u16>, no_rout
 
     let mut agent_args = common;
     if agent_is_new {
-        let token = report["joinToken"].as_str().context("the cloud invites the agent")?;
+        let token = report["joinToken"]
+            .as_str()
+            .context("the cloud invites the agent")?;
         agent_args.extend(["--token".to_owned(), token.to_owned()]);
     }
     eprintln!("Starting the agent …");
     let (mut agent, _) = Part::start("agent", folder.path(), &agent_args).await?;
 
-    let router = if no_router { None } else { Some(switch_on(&ports).await?) };
-    let expired = report["expiredCustomer"].as_str().context("the cloud names demo021")?;
+    let router = if no_router {
+        None
+    } else {
+        Some(switch_on(&ports).await?)
+    };
+    let expired = report["expiredCustomer"]
+        .as_str()
+        .context("the cloud names demo021")?;
     banner::print(&ports, folder.path(), expired, router.is_some());
 
     let ended = tokio::select! {
@@ -75,17 +88,24 @@ async fn switch_on(ports: &Ports) -> Result<Router> {
         incoming: Some(loopback(ports.coa)),
         ..Settings::new(seed::SECRET, loopback(ports.auth), loopback(ports.acct))
     };
-    let router = Router::start(settings).await.context("the pretend router cannot start")?;
+    let router = Router::start(settings)
+        .await
+        .context("the pretend router cannot start")?;
     for name in seed::online() {
         let subscriber = router.subscriber(&name, &name, Method::MsChapV2);
         router.keep_online(subscriber, TRAFFIC);
     }
-    router.until(|router| (router.sessions().len() == seed::online().count()).then_some(())).await;
+    router
+        .until(|router| (router.sessions().len() == seed::online().count()).then_some(()))
+        .await;
     Ok(router)
 }
 
 /// What a subscriber of the demo does all day.
-const TRAFFIC: Traffic = Traffic { up_bits_per_second: 200_000, down_bits_per_second: 2_000_000 };
+const TRAFFIC: Traffic = Traffic {
+    up_bits_per_second: 200_000,
+    down_bits_per_second: 2_000_000,
+};
 
 /// Where the demo keeps its state.
 enum Folder {
@@ -96,14 +116,20 @@ enum Folder {
 impl Folder {
     fn open(data: Option<PathBuf>) -> Result<Folder> {
         let Some(path) = data else {
-            return Ok(Folder::Temporary(tempfile::Builder::new().prefix("easyisp-demo-").tempdir()?));
+            return Ok(Folder::Temporary(
+                tempfile::Builder::new().prefix("easyisp-demo-").tempdir()?,
+            ));
         };
-        std::fs::create_dir_all(&path).with_context(|| format!("--data {} cannot be made", path.display()))?;
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("--data {} cannot be made", path.display()))?;
         let path = path.canonicalize()?;
         let is_empty = path.read_dir()?.next().is_none();
         let marker = path.join(MARKER);
         if !is_empty && !marker.exists() {
-            bail!("--data {} holds something that is not a demo's; give an empty or new folder", path.display());
+            bail!(
+                "--data {} holds something that is not a demo's; give an empty or new folder",
+                path.display()
+            );
         }
         std::fs::write(marker, "State of `cargo demo`; may be removed.\n")?;
         Ok(Folder::Kept(path))
@@ -119,7 +145,9 @@ impl Folder {
     fn close(self) -> Result<()> {
         match self {
             Folder::Kept(_) => Ok(()),
-            Folder::Temporary(folder) => folder.close().context("the demo's folder cannot be removed"),
+            Folder::Temporary(folder) => folder
+                .close()
+                .context("the demo's folder cannot be removed"),
         }
     }
 }
