@@ -1,0 +1,95 @@
+//! `bench`: the numbers of design.md §5, measured here and now beside the named peers.
+//!
+//! Everything that serves is pinned to one core and everything that asks to another. Each figure is the
+//! median of several windows, and a ratio is only ever taken within one run.
+
+mod child;
+mod freeradius;
+mod load;
+mod peers;
+mod postgres;
+mod radius;
+mod table;
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use self::radius::Effort;
+
+/// Measures EasyISP beside its peers and prints goal and figure side by side.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Cli {
+    /// Measure only these: pap, chap, mschap, accounting, storm, memory, payment.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Length of a window in seconds.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Windows per figure, of which the median is printed.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Subscribers that every server knows.
+    #[arg(long, default_value_t = 100_000)]
+    users: u32,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// A process of the bench itself.
+    #[command(hide = true)]
+    Part { name: PartName, folder: PathBuf },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum PartName {
+    Postgres,
+}
+
+impl Cli {
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    if let Some(Part::Part { name, folder }) = &cli.part {
+        return match name {
+            PartName::Postgres => postgres::part(folder),
+        };
+    }
+    if std::env::var_os(PINNED).is_none() {
+        let mut again = child::on_core(child::LOAD_CORE, std::env::current_exe()?);
+        again.args(std::env::args_os().skip(1)).env(PINNED, "1");
+        return Err(again.exec()).context("the bench needs taskset and two cores");
+    }
+    bench(&cli)
+}
+
+/// Set once the bench runs on its own core.
+const PINNED: &str = "EASYISP_BENCH_PINNED";
+
+fn bench(cli: &Cli) -> Result<()> {
+    let folder = tempfile::Builder::new()
+        .prefix("easyisp-bench-")
+        .tempdir()?;
+    let effort = Effort {
+        window: Duration::from_secs(cli.seconds),
+        rounds: cli.rounds,
+        users: cli.users,
+    };
+    let wants = |name: &str| cli.wants(name);
+
+    let sql = peers::with_postgres(folder.path(), wants, effort)?;
+    let files = peers::from_files(folder.path(), wants, effort)?;
+    let rows = radius::rows(&sql, &sql, &files);
+    println!("\n{}", table::lay_out(&rows));
+    Ok(())
+}
