@@ -6,6 +6,7 @@
 mod child;
 mod freeradius;
 mod load;
+mod ours;
 mod peers;
 mod postgres;
 mod radius;
@@ -36,6 +37,9 @@ struct Cli {
     /// Subscribers that every server knows.
     #[arg(long, default_value_t = 100_000)]
     users: u32,
+    /// Leave the peers out: figures without ratios.
+    #[arg(long)]
+    alone: bool,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -49,6 +53,7 @@ enum Part {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum PartName {
+    Agent,
     Postgres,
 }
 
@@ -62,6 +67,7 @@ fn main() -> Result<()> {
     let cli = Cli::parse();
     if let Some(Part::Part { name, folder }) = &cli.part {
         return match name {
+            PartName::Agent => ours::part(folder),
             PartName::Postgres => postgres::part(folder),
         };
     }
@@ -87,9 +93,18 @@ fn bench(cli: &Cli) -> Result<()> {
     };
     let wants = |name: &str| cli.wants(name);
 
-    let sql = peers::with_postgres(folder.path(), wants, effort)?;
-    let files = peers::from_files(folder.path(), wants, effort)?;
-    let rows = radius::rows(&sql, &sql, &files);
+    let (sql, files) = if cli.alone {
+        Default::default()
+    } else {
+        let sql = peers::with_postgres(folder.path(), wants, effort)?;
+        (sql, peers::from_files(folder.path(), wants, effort)?)
+    };
+    let ours = ours::measure(folder.path(), wants, effort)?;
+    let mut rows = radius::rows(&ours, &sql, &files);
+    if cli.wants("memory") {
+        rows.push(radius::memory(&ours, &sql, effort.users));
+        rows.extend(ours::ordinary_site(folder.path())?);
+    }
     println!("\n{}", table::lay_out(&rows));
     Ok(())
 }

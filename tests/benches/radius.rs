@@ -9,7 +9,7 @@ use easyisp_agent::radius::Secret;
 use crate::load::packets::{Proof, Requests};
 use crate::load::storm::{self, Outcome};
 use crate::load::{self, Tally};
-use crate::table::{Row, millis};
+use crate::table::{Row, mebibytes, millis};
 
 /// How long and how often to measure.
 #[derive(Clone, Copy)]
@@ -236,4 +236,20 @@ fn storm_rows(ours: &Outcome, sql: Option<&Outcome>) -> [Row; 2] {
             )
         },
     ]
+}
+
+/// What a server with all users takes, after everything above was asked of it.
+pub fn memory(ours: &Figures, sql: &Figures, users: u32) -> Row {
+    let kib = ours.memory;
+    let what = format!("memory at its most, {users} users");
+    let theirs = format!("{} {SQL}", mebibytes(sql.memory));
+    Row {
+        beside: if sql.memory == 0 { "-".into() } else { theirs },
+        ..Row::bound(
+            &what,
+            &mebibytes(kib),
+            "<= 250 MB",
+            kib * 1024 <= 250_000_000,
+        )
+    }
 }
