@@ -3,6 +3,7 @@
 
 mod feed;
 mod jobs;
+mod hostile_udp;
 mod ledger;
 mod link;
 mod money;
