@@ -1,11 +1,14 @@
 //! Keeps a link to the cloud: dials, greets, serves, and dials again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
-use easyisp_shared::wire::hello::{FeedAck, Hello, HelloV1, Refused, Welcome, WelcomeV1};
+use easyisp_shared::wire::hello::{
+    FeedAck, Hello, HelloV1, RefusalReason, Refused, Welcome, WelcomeV1,
+};
 use easyisp_shared::wire::question::{
     AgentQuestion, Answer, Ask, AskFailure, CloudReply, QUESTION_CAP, Question,
 };
@@ -61,6 +64,7 @@ impl Link {
             local,
             status: status_sender,
             carrier: carrier_sender,
+            renew_now: AtomicBool::new(false),
         };
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -127,10 +131,10 @@ pub(super) enum Ended {
     #[error(transparent)]
     Pipe(#[from] PipeError),
     /// The cloud does not let us stay.
-    #[error("{sentence}")]
+    #[error("{}", reason.sentence())]
     Refused {
         /// Why.
-        sentence: &'static str,
+        reason: RefusalReason,
         /// When to come back.
         retry_after: Duration,
     },
@@ -151,6 +155,8 @@ struct Keeper<L> {
     local: Arc<L>,
     status: watch::Sender<LinkStatus>,
     carrier: watch::Sender<Option<Arc<dyn Carrier>>>,
+    /// The cloud said that the certificate has ended.
+    renew_now: AtomicBool,
 }
 
 impl<L: Local> Keeper<L> {
@@ -161,7 +167,13 @@ impl<L: Local> Keeper<L> {
             self.hang_up();
             let wait = match &ended {
                 Ended::Renewed => Duration::ZERO,
-                Ended::Refused { retry_after, .. } => {
+                Ended::Refused {
+                    reason,
+                    retry_after,
+                } => {
+                    // By the cloud's clock, whatever ours says.
+                    let late = *reason == RefusalReason::Late;
+                    self.renew_now.store(late, Ordering::Relaxed);
                     backoff.told(*retry_after, &self.config.entropy)
                 }
                 Ended::Dial(_) | Ended::Pipe(_) | Ended::Unavailable(_) | Ended::Failed(_) => {
@@ -325,7 +337,8 @@ impl<L: Local> Keeper<L> {
             (identity.renew_at(), identity.renewal_request())
         };
         let now = (self.config.floor)();
-        if due.is_none_or(|due| now < due) {
+        let due = due.is_some_and(|due| due <= now);
+        if !due && !self.renew_now.swap(false, Ordering::Relaxed) {
             return false;
         }
         let Ok(csr) = request else { return false };
@@ -453,7 +466,7 @@ async fn ask(
 fn refused_by(refused: &Refused) -> Ended {
     let Refused::V1(refused) = refused;
     Ended::Refused {
-        sentence: refused.reason.sentence(),
+        reason: refused.reason,
         retry_after: Duration::from_secs(u64::from(refused.retry_after_secs)),
     }
 }

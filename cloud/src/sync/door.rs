@@ -55,6 +55,8 @@ pub(super) struct Shared {
     pub stop: CancellationToken,
     /// Batches being stored at once, so that agents leave the pool to people.
     pub uplinks: Semaphore,
+    /// Feeds being read at once, for the same reason: a tenant-wide change wakes all of its sites.
+    pub reads: Semaphore,
     enrolments: Semaphore,
 }
 
@@ -81,6 +83,7 @@ impl Door {
             most_agents: config.most_agents,
             stop: CancellationToken::new(),
             uplinks: Semaphore::new(MOST_UPLINKS),
+            reads: Semaphore::new(MOST_READS),
             enrolments: Semaphore::new(MOST_ENROLMENTS),
         });
         let tasks = TaskTracker::new();
@@ -295,6 +298,7 @@ const MOST_PENDING_PER_ADDRESS: usize = 20;
 /// From here on a caller proves his address before he costs us a signature.
 const CROWD: usize = 64;
 const MOST_UPLINKS: usize = 4;
+const MOST_READS: usize = 4;
 const MOST_ENROLMENTS: usize = 8;
 
 #[cfg(test)]

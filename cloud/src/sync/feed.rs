@@ -11,10 +11,10 @@ use easyisp_shared::wire::{DownRecord, FeedBatch, FeedMode, Message};
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
+use super::Shared;
 use super::agents::Presence;
 use super::pipe::{PipeError, Sink};
 use super::store::{self, Place};
-use crate::db::Database;
 
 /// What the sender shares with whoever reads the agent's acknowledgements.
 #[derive(Debug)]
@@ -51,14 +51,14 @@ impl Window {
 
 /// Sends until the pipe ends.
 pub(super) async fn send(
-    db: Database,
+    shared: Arc<Shared>,
     presence: Arc<Presence>,
     window: Arc<Window>,
     sink: Sink,
     cursor: u64,
 ) -> PipeError {
     let mut sender = Sender {
-        db,
+        shared,
         presence,
         window,
         sink,
@@ -78,7 +78,7 @@ pub(super) async fn send(
 }
 
 struct Sender {
-    db: Database,
+    shared: Arc<Shared>,
     presence: Arc<Presence>,
     window: Arc<Window>,
     sink: Sink,
@@ -107,7 +107,7 @@ impl From<sqlx::Error> for Stop {
 
 impl Sender {
     async fn run(&mut self) -> Result<std::convert::Infallible, Stop> {
-        let bell = self.db.wakes().of(self.presence.agent.site);
+        let bell = self.shared.db.wakes().of(self.presence.agent.site);
         let mut place = Place::after(self.cursor);
         loop {
             if self.window.snapshot.load(Ordering::Relaxed) {
@@ -189,12 +189,7 @@ impl Sender {
         let mut to = None;
         let mut after = (i16::MIN, Uuid::nil());
         loop {
-            let mut tx = self.db.begin(self.presence.agent.tenant).await?;
-            let site = self.presence.agent.site;
-            let (head, _) = store::counters(&mut tx, site).await?.unwrap_or_default();
-            let rows = store::state(&mut tx, site, after, PAGE + 1).await?;
-            tx.rollback().await?;
-
+            let (head, rows) = self.state(after).await?;
             let (rows, more) = cut(rows);
             if let Some(last) = rows.last() {
                 after = (i16::try_from(last.kind).unwrap_or(i16::MAX), last.id);
@@ -230,8 +225,19 @@ impl Sender {
         Ok(())
     }
 
+    async fn state(&self, after: (i16, Uuid)) -> sqlx::Result<(u64, Vec<DownRecord>)> {
+        let _turn = self.shared.reads.acquire().await;
+        let mut tx = self.shared.db.begin(self.presence.agent.tenant).await?;
+        let site = self.presence.agent.site;
+        let (head, _) = store::counters(&mut tx, site).await?.unwrap_or_default();
+        let rows = store::state(&mut tx, site, after, PAGE + 1).await?;
+        tx.rollback().await?;
+        Ok((head, rows))
+    }
+
     async fn changes(&self, place: Place) -> sqlx::Result<Page> {
-        let mut tx = self.db.begin(self.presence.agent.tenant).await?;
+        let _turn = self.shared.reads.acquire().await;
+        let mut tx = self.shared.db.begin(self.presence.agent.tenant).await?;
         let site = self.presence.agent.site;
         // The head first: every version up to it is whole in what is read after it.
         let (head, horizon) = store::counters(&mut tx, site).await?.unwrap_or_default();

@@ -114,7 +114,7 @@ impl Session {
 
         let Pipe { sink, source } = pipe;
         let sending = feed::send(
-            self.shared.db.clone(),
+            self.shared.clone(),
             presence.clone(),
             window.clone(),
             sink,

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use easyisp_agent::sync::{
-    ApplyError, Identity, Link, LinkConfig, LinkStatus, Local, Position, Terms, Unavailable,
+    ApplyError, Identity, Link, LinkConfig, LinkStatus, Local, Position, QuicCarrier, Terms, Trust,
+    Unavailable, dial,
 };
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::up::{HeartbeatV1, LoginOutcome, LoginV1};
-use easyisp_shared::wire::{FeedBatch, FeedMode, Lane, Up, UpRecord};
+use easyisp_shared::wire::{ALPN_LINK, FeedBatch, FeedMode, Lane, Up, UpRecord};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -219,6 +220,13 @@ impl Local for TestBox {
 }
 
 impl World {
+    /// A bare connection with this identity, for callers who keep no promise.
+    pub async fn dial(&self, identity: &Identity) -> Result<QuicCarrier> {
+        let trust = Trust::authorities(&identity.authorities, Arc::new(|| START))?;
+        let own = Some(identity.credentials());
+        Ok(dial(&self.address(), ALPN_LINK, trust, own).await?)
+    }
+
     /// A link of `identity` to this world's door.
     pub fn link(&self, identity: &Identity, local: &Arc<TestBox>) -> Link {
         self.link_at(identity, local, self.clock.now())

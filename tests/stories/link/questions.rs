@@ -3,8 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use easyisp_agent::sync::Carrier;
 use easyisp_shared::id::{RouterId, SiteId};
-use easyisp_shared::wire::question::{AgentQuestion, AskFailure, CloudReply, Question, Reply};
+use easyisp_shared::wire::Message;
+use easyisp_shared::wire::question::{
+    AgentQuestion, Answer, Ask, AskFailure, CloudReply, Question, Reply,
+};
 use uuid::Uuid;
 
 use super::boxes::{TestBox, caught_up};
@@ -57,5 +61,23 @@ async fn a_question_without_an_answer_says_why_and_in_time() -> Result<()> {
     let nobody = agents.ask(world.tenant, nowhere, &Question::Ping, PATIENCE);
     assert!(matches!(nobody.await, Err(AskFailure::Unreachable(_))));
     link.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_question_of_a_later_release_is_answered_so() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let carrier = world.dial(&identity).await?;
+
+    let mut pipe = carrier.open().await?;
+    let ask = Ask {
+        deadline_millis: 1000,
+        body: vec![200, 1, 2, 3],
+    };
+    pipe.sink.send(&Message::Ask(ask)).await?;
+    let answer = pipe.source.receive().await?;
+    let said = Answer::Failed(AskFailure::NotUnderstood);
+    assert_eq!(answer, Some(Message::Answer(said)));
     Ok(())
 }

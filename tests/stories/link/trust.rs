@@ -124,6 +124,18 @@ async fn a_box_that_was_off_for_45_days_renews_and_100_days_is_too_long() -> Res
 }
 
 #[tokio::test]
+async fn a_box_that_does_not_know_how_late_it_is_renews_when_told() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    world.clock.advance(Duration::from_secs(45 * 86_400));
+
+    let link = world.link_at(&identity, &TestBox::new(), START);
+    caught_up(&link).await?;
+    link.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_certificate_is_renewed_from_half_its_life_on() -> Result<()> {
     let world = World::start().await?;
     let folder = world.folder();

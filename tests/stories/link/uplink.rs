@@ -1,16 +1,15 @@
 //! Reports on their way up: each takes effect once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use easyisp_agent::sync::{Carrier, Identity, Pipe, QuicCarrier, Trust, dial};
+use easyisp_agent::sync::{Carrier, Identity, Pipe, QuicCarrier};
 use easyisp_shared::wire::hello::{Hello, HelloV1, UpAck};
-use easyisp_shared::wire::{ALPN_LINK, Lane, Message, UpBatch, UpRecord};
+use easyisp_shared::wire::{Lane, Message, UpBatch, UpRecord};
 use uuid::Uuid;
 
 use super::boxes::{TestBox, caught_up, login};
-use super::world::{START, World, eventually};
+use super::world::{World, eventually};
 
 #[tokio::test]
 async fn reports_arrive_in_order_and_are_acknowledged() -> Result<()> {
@@ -162,6 +161,30 @@ async fn a_link_survives_a_new_source_address() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn who_says_no_hello_reports_nothing() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let carrier = world.dial(&identity).await?;
+
+    let mut pipe = carrier.open().await?;
+    let batch = UpBatch {
+        outbox: Uuid::from_u128(5),
+        lane: Lane::Results,
+        after: 0,
+        records: vec![UpRecord {
+            kind: 2,
+            sequence: 1,
+            body: login("sneaked in", 1).encode(),
+        }],
+    };
+    pipe.sink.send(&Message::Up(batch)).await?;
+    let heard = pipe.source.receive().await;
+    assert!(matches!(heard, Ok(None) | Err(_)), "{heard:?}");
+    assert!(world.logins(world.tenant).await?.is_empty());
+    Ok(())
+}
+
 /// A caller who speaks the protocol and keeps no promise.
 struct Caller {
     carrier: QuicCarrier,
@@ -179,9 +202,7 @@ impl Caller {
         outbox: Uuid,
         generation: u64,
     ) -> Result<Caller> {
-        let trust = Trust::authorities(&identity.authorities, Arc::new(|| START))?;
-        let own = Some(identity.credentials());
-        let carrier = dial(&world.address(), ALPN_LINK, trust, own).await?;
+        let carrier = world.dial(identity).await?;
         let mut sync = carrier.open().await?;
         let hello = HelloV1 {
             protocol_oldest: 1,
