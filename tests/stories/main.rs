@@ -8,3 +8,4 @@ mod ledger;
 mod link;
 mod money;
 mod renewals;
+mod things;
