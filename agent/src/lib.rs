@@ -239,6 +239,7 @@ impl Agent {
             unknown,
             link: link.as_ref().map(Link::status),
             moved_aside,
+            data_dir: config.data_dir,
         });
         tasks.spawn(housekeeping::run(overview.clone(), radius, cancel.clone()));
         tasks.spawn(status::serve(

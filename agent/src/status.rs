@@ -20,7 +20,7 @@ use crate::VERSION;
 use crate::diagnosis::{Counters, Timeline};
 use crate::sessions::Sessions;
 use crate::site::{Site, SiteClock, UnknownSources};
-use crate::store::{Job, Outbox, OutboxReader};
+use crate::store::{Job, Outbox, OutboxReader, used_percent};
 use crate::sync::LinkStatus;
 
 /// What an agent knows and does.
@@ -45,6 +45,8 @@ pub struct Overview {
     pub link: Option<watch::Receiver<LinkStatus>>,
     /// Files found damaged at the start.
     pub moved_aside: Vec<PathBuf>,
+    /// Where the files are.
+    pub data_dir: PathBuf,
 }
 
 /// The state of an agent, as `/status.json` tells it.
@@ -217,6 +219,11 @@ impl Overview {
                 "The clock cannot be trusted: set it, or let the link to the cloud come up."
                     .to_owned(),
             );
+        }
+        if let Some(percent @ 80..) = used_percent(&self.data_dir) {
+            warnings.push(format!(
+                "The disk is {percent} % full: make room before accounting has to stop."
+            ));
         }
         for path in &self.moved_aside {
             warnings.push(format!("A damaged file was moved to {}.", path.display()));

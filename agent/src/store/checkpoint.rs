@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tracing::warn;
 
 use super::StoreError;
+use super::space::Reserve;
 
 /// A thread that looks at the logs every second.
 pub(super) struct Checkpointer {
@@ -19,8 +20,8 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts on `files`.
-    pub(super) fn start(files: Vec<PathBuf>) -> Result<Checkpointer, StoreError> {
+    /// Starts on `files`; also keeps the reserve for a full disk.
+    pub(super) fn start(files: Vec<PathBuf>, reserve: Reserve) -> Result<Checkpointer, StoreError> {
         let mut open = Vec::new();
         for path in files {
             let connection = Connection::open(&path)?;
@@ -33,9 +34,14 @@ impl Checkpointer {
         let thread = std::thread::Builder::new()
             .name("checkpoint".into())
             .spawn(move || {
+                let mut rounds = 0u64;
                 while stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
                     open.iter()
                         .for_each(|(path, connection)| look(path, connection));
+                    if rounds.is_multiple_of(RESERVE_EVERY) {
+                        reserve.keep();
+                    }
+                    rounds += 1;
                 }
             })
             .map_err(StoreError::folder("a thread".as_ref()))?;
@@ -66,5 +72,7 @@ fn look(path: &Path, connection: &Connection) {
 }
 
 const PAUSE: Duration = Duration::from_secs(1);
+/// Pauses between looks at the reserve.
+const RESERVE_EVERY: u64 = 30;
 const WORTH_IT: u64 = 1 << 20;
 const TOO_LARGE: u64 = 64 << 20;

@@ -74,6 +74,13 @@ pub enum Job {
         /// Told when that is durable.
         done: Done,
     },
+    /// Forget these acknowledged records: later ones say the same and more.
+    Forget {
+        /// The lane.
+        lane: u8,
+        /// Their sequences.
+        seqs: Vec<u64>,
+    },
     /// Forget acknowledged records and closed sessions from before this instant, some at a time.
     Prune {
         /// Records older than this.
@@ -174,6 +181,7 @@ fn room(job: &Job) -> usize {
             urgency: Urgency::Interim,
             ..
         })
+        | Job::Forget { .. }
         | Job::Prune { .. } => CAPACITY / 4 * 3,
         Job::Write(Write {
             urgency: Urgency::Kept,

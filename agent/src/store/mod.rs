@@ -10,6 +10,7 @@ mod outbox;
 mod reader;
 mod records;
 mod sessions;
+mod space;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -24,8 +25,10 @@ pub use open::{Durability, Pragmas};
 pub use outbox::{Outbox, OutboxId, OutboxStats};
 pub use reader::OutboxReader;
 pub use records::{Kept, Record};
+pub use space::used_percent;
 
 use checkpoint::Checkpointer;
+use space::Reserve;
 
 /// The two files of one site, held under an exclusive lock while the value lives.
 pub struct Store {
@@ -70,9 +73,10 @@ impl Store {
         let cache =
             open::open_or_rebuild(&cache_path, Durability::Normal, CACHE, &mut moved_aside)?;
 
-        let outbox = Outbox::start(writer, entropy, wake)?;
+        let reserve = Reserve::new(dir);
+        let outbox = Outbox::start(writer, reserve.clone(), entropy, wake)?;
         let reader = Arc::new(OutboxReader::open(&outbox_path)?);
-        let checkpointer = Checkpointer::start(vec![outbox_path, cache_path])?;
+        let checkpointer = Checkpointer::start(vec![outbox_path, cache_path], reserve)?;
         Ok(Store {
             outbox,
             reader,

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tracing::error;
 
 use super::group::{Change, Committed, Done, Job, Queue, Refused, Urgency, Write};
+use super::space::Reserve;
 use super::{StoreError, open, records, sessions};
 
 /// The random name of an outbox file: a sequence means nothing without it.
@@ -60,6 +62,7 @@ impl Outbox {
     /// Names the file if it is new and starts the thread that owns `connection`.
     pub(super) fn start(
         mut connection: Connection,
+        reserve: Reserve,
         entropy: &Entropy,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Outbox, StoreError> {
@@ -71,6 +74,7 @@ impl Outbox {
             connection,
             next,
             counters: counters.clone(),
+            reserve,
             failing: false,
         };
 
@@ -110,6 +114,7 @@ impl Outbox {
             })
             | Job::Acknowledge { .. }
             | Job::Mark { .. }
+            | Job::Forget { .. }
             | Job::Prune { .. } => &self.counters.shed_others,
         };
         self.queue.push(job).map_err(|(refused, job)| {
@@ -153,6 +158,7 @@ struct Writer {
     /// The next sequence of each lane; moved only by a commit.
     next: BTreeMap<u8, u64>,
     counters: Arc<Counters>,
+    reserve: Reserve,
     failing: bool,
 }
 
@@ -160,7 +166,10 @@ impl Writer {
     fn run(mut self, queue: &Queue, wake: impl Fn()) {
         let mut batch = Vec::with_capacity(BATCH);
         while queue.take(&mut batch, BATCH) {
-            let outcome = self.commit(&batch);
+            let mut outcome = self.commit(&batch);
+            if outcome.as_ref().is_err_and(is_full) && self.make_room() {
+                outcome = self.commit(&batch);
+            }
             let wrote_records = batch.iter().any(has_record);
             let writes = batch.len() as u64;
             let committed = match outcome {
@@ -197,6 +206,20 @@ impl Writer {
         Ok(next)
     }
 
+    /// The disk is full: gives up the reserve, then the oldest of what the cloud has anyway (E1).
+    /// Whether that was worth another try.
+    fn make_room(&mut self) -> bool {
+        let reserve = self.reserve.give_up();
+        let forget = |connection: &mut Connection| -> rusqlite::Result<usize> {
+            let tx = open::begin(connection)?;
+            let forgotten = records::prune(&tx, END_OF_TIME, PRUNED_WHEN_FULL)?;
+            tx.commit()?;
+            Ok(forgotten)
+        };
+        let forgotten = forget(&mut self.connection).unwrap_or(0);
+        reserve || forgotten > 0
+    }
+
     /// A full disk fails every batch: it is told once, when it begins.
     fn log_once(&mut self, cause: &rusqlite::Error) {
         if !self.failing {
@@ -218,6 +241,7 @@ fn perform(tx: &Transaction<'_>, job: &Job, next: &mut BTreeMap<u8, u64>) -> rus
             records::acknowledge(tx, *lane, (*seq).min(written))
         }
         Job::Mark { name, value, .. } => put_mark(tx, name, *value),
+        Job::Forget { lane, seqs } => records::forget(tx, *lane, seqs),
         Job::Prune {
             records_before,
             sessions_before,
@@ -227,6 +251,10 @@ fn perform(tx: &Transaction<'_>, job: &Job, next: &mut BTreeMap<u8, u64>) -> rus
             Ok(())
         }
     }
+}
+
+fn is_full(cause: &rusqlite::Error) -> bool {
+    cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 fn put(
@@ -252,7 +280,9 @@ fn has_record(job: &Job) -> bool {
             .changes
             .iter()
             .any(|change| matches!(change, Change::Record(_))),
-        Job::Acknowledge { .. } | Job::Mark { .. } | Job::Prune { .. } => false,
+        Job::Acknowledge { .. } | Job::Mark { .. } | Job::Forget { .. } | Job::Prune { .. } => {
+            false
+        }
     }
 }
 
@@ -260,7 +290,7 @@ fn into_done(job: Job) -> Option<Done> {
     match job {
         Job::Write(write) => Some(write.done),
         Job::Acknowledge { done, .. } | Job::Mark { done, .. } => Some(done),
-        Job::Prune { .. } => None,
+        Job::Forget { .. } | Job::Prune { .. } => None,
     }
 }
 
@@ -298,4 +328,6 @@ pub(super) fn mark(connection: &Connection, name: &str) -> rusqlite::Result<Opti
 /// the first of the batch wait.
 const BATCH: usize = 256;
 /// So that forgetting never holds up an answer for more than some milliseconds.
+const END_OF_TIME: Timestamp = Timestamp::from_micros(i64::MAX);
+const PRUNED_WHEN_FULL: u64 = 5000;
 const PRUNED_AT_ONCE: u64 = 500;

@@ -118,6 +118,16 @@ pub(super) fn waiting(connection: &Connection, lane: u8) -> rusqlite::Result<u64
         .map(|count| u64::try_from(count).unwrap_or(0))
 }
 
+/// Forgets single records, if they are acknowledged.
+pub(super) fn forget(tx: &Transaction<'_>, lane: u8, seqs: &[u64]) -> rusqlite::Result<()> {
+    let acknowledged = acknowledged(tx, lane)?;
+    let mut forget = tx.prepare_cached("delete from records where lane = ?1 and seq = ?2")?;
+    for seq in seqs.iter().filter(|seq| **seq <= acknowledged) {
+        forget.execute((lane, *seq))?;
+    }
+    Ok(())
+}
+
 /// Forgets acknowledged records written before `before`, at most the oldest `most` of each lane.
 ///
 /// Only those oldest are looked at, so that a month of records costs no more than a minute of them.

@@ -131,6 +131,7 @@ fn damaged_files_are_moved_aside_and_begun_again() {
     }
 }
 
+#[expect(clippy::ptr_arg, reason = "one type for every kind of damage")]
 fn flip(bytes: &mut Vec<u8>) {
     for at in (100..bytes.len()).step_by(97) {
         bytes[at] ^= 0xFF;
@@ -141,9 +142,72 @@ fn truncate(bytes: &mut Vec<u8>) {
     bytes.truncate(bytes.len() / 2 + 100);
 }
 
+#[expect(clippy::ptr_arg, reason = "one type for every kind of damage")]
 fn zero(bytes: &mut Vec<u8>) {
     let half = bytes.len() / 4;
     bytes[half..].fill(0);
+}
+
+/// E1: a full disk costs answers, never a wrong one, and heals without a restart. Needs a small file
+/// system of its own, which only root can mount.
+#[test]
+fn a_full_disk_is_silence_until_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("not root: a full disk is not tried");
+        return;
+    };
+    let dir = disk.0.path().to_owned();
+    let store = given_store(&dir);
+    space::Reserve::new(&dir).keep();
+    assert!(dir.join("reserve").exists());
+    let ballast = dir.join("ballast");
+    let mut file = File::create(&ballast).unwrap();
+    while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    drop(file);
+
+    assert_eq!(
+        write(&store.outbox, &[2; 4000]),
+        Committed::Yes,
+        "the reserve made room"
+    );
+    assert!(!dir.join("reserve").exists());
+    let mut written = 1;
+    while write(&store.outbox, &[2; 4000]) == Committed::Yes {
+        written += 1;
+        assert!(written < 10_000, "the disk never fills");
+    }
+    std::fs::remove_file(ballast).unwrap();
+    assert_eq!(write(&store.outbox, &[2; 4000]), Committed::Yes);
+    let kept = store.reader.records(LANE, 0, 10_000, usize::MAX).unwrap();
+    assert_eq!(kept.len(), written + 1);
+    close(store);
+}
+
+/// A file system of 8 MiB in memory.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<SmallDisk> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
+            .arg(dir.path())
+            .stderr(std::process::Stdio::null())
+            .status();
+        mounted
+            .is_ok_and(|status| status.success())
+            .then(|| SmallDisk(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(self.0.path())
+            .status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
 }
 
 /// E3: a file that would lose data quietly is refused, by name.

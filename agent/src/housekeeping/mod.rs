@@ -1,11 +1,15 @@
 //! What has to be done once a minute: the heartbeat, the clock's high mark, forgetting what is old.
 
+mod fold;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::wire::up::HeartbeatV1;
 use easyisp_shared::wire::{Lane, Up};
 use tokio_util::sync::CancellationToken;
+
+use fold::Fold;
 
 use crate::VERSION;
 use crate::radius::driver::Radius;
@@ -15,6 +19,7 @@ use crate::store::{Change, Job, Urgency, Write};
 
 /// Runs until cancelled.
 pub(crate) async fn run(overview: Arc<Overview>, radius: Arc<Radius>, cancel: CancellationToken) {
+    let mut fold = Fold::default();
     loop {
         radius.sweep();
         overview.submit(mark(&overview));
@@ -22,8 +27,15 @@ pub(crate) async fn run(overview: Arc<Overview>, radius: Arc<Radius>, cancel: Ca
             overview.submit(prune(&overview));
         }
         let (told, at) = (overview.clone(), overview.clock.now());
-        let heartbeat = tokio::task::spawn_blocking(move || heartbeat(&told)).await;
-        if let Ok(heartbeat) = heartbeat {
+        let read = tokio::task::spawn_blocking(move || {
+            fold_acknowledged(&told, &mut fold);
+            (heartbeat(&told), fold)
+        });
+        let Ok((heartbeat, folded)) = read.await else {
+            break;
+        };
+        fold = folded;
+        {
             overview.submit(Job::Write(Write {
                 changes: vec![Change::Record(record(&heartbeat, at))],
                 urgency: Urgency::Log,
@@ -36,6 +48,33 @@ pub(crate) async fn run(overview: Arc<Overview>, radius: Arc<Radius>, cancel: Ca
         }
     }
     overview.submit(mark(&overview));
+}
+
+/// Leaves one row for each session of what the cloud has already.
+fn fold_acknowledged(overview: &Overview, fold: &mut Fold) {
+    let lane = Lane::Accounting.code();
+    let reader = &overview.reader;
+    let Ok(acknowledged) = reader.acknowledged(lane) else {
+        return;
+    };
+    for _ in 0..FOLDS {
+        let kept = match reader.records(lane, fold.done(), FOLDED_AT_ONCE, 1 << 20) {
+            Ok(kept) if !kept.is_empty() => kept,
+            Ok(_) | Err(_) => return,
+        };
+        let taken = kept.iter().filter(|kept| kept.seq <= acknowledged);
+        let mut seqs = Vec::new();
+        for kept in taken {
+            let up = Up::decode(kept.record.kind, &kept.record.body).ok();
+            seqs.extend(fold.take(kept.seq, up.as_ref()));
+        }
+        if !seqs.is_empty() {
+            overview.submit(Job::Forget { lane, seqs });
+        }
+        if kept.last().is_some_and(|kept| kept.seq > acknowledged) {
+            return;
+        }
+    }
 }
 
 /// The latest instant known to have passed, so that a boot in the past is seen to be one (F1).
@@ -82,6 +121,8 @@ fn heartbeat(overview: &Overview) -> Up {
     })
 }
 
+const FOLDS: u32 = 50;
+const FOLDED_AT_ONCE: usize = 500;
 /// A minute of the busiest site (500 records each time).
 const PRUNES: u32 = 20;
 /// Where the latest instant known to have passed is kept.
