@@ -165,6 +165,8 @@ impl Cloud {
             entropy,
             database,
         } = options;
+        // The process's one provider of cryptography; whoever came first installed the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let store = Store::open(&config, &database).await?;
         store.migrate().await?;
         let secrets = Secrets::from_file(&config.master_key_file(), entropy.clone())?;

@@ -392,3 +392,6 @@ impl ConfigError {
         ConfigError(what.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

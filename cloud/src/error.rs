@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{ALLOW, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -35,11 +35,8 @@ pub enum ApiError {
     },
     /// 404: there is none, or it is another tenant's.
     NotFound(&'static str),
-    /// 405: this path has other methods.
-    MethodNotAllowed {
-        /// Which.
-        allow: HeaderValue,
-    },
+    /// 405: this path has other methods; axum adds them as Allow.
+    MethodNotAllowed,
     /// 409: duplicate, or not in this state.
     Conflict {
         /// For programs.
@@ -197,7 +194,7 @@ impl ApiError {
             ApiError::Unauthorized | ApiError::BadCredentials => StatusCode::UNAUTHORIZED,
             ApiError::Forbidden { .. } => StatusCode::FORBIDDEN,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
-            ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::Conflict { .. } | ApiError::InFlight => StatusCode::CONFLICT,
             ApiError::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             ApiError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -220,7 +217,7 @@ impl ApiError {
             ApiError::Unauthorized => "UNAUTHORIZED",
             ApiError::BadCredentials => "BAD_CREDENTIALS",
             ApiError::NotFound(_) => "NOT_FOUND",
-            ApiError::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
+            ApiError::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             ApiError::InFlight => "REQUEST_IN_FLIGHT",
             ApiError::PreconditionFailed => "PRECONDITION_FAILED",
             ApiError::TooLarge { .. } => "TOO_LARGE",
@@ -247,10 +244,10 @@ impl ApiError {
             }
             ApiError::BadCredentials => "The e-mail address or the password is wrong".into(),
             ApiError::NotFound(what) => format!("There is no such {what}"),
-            ApiError::MethodNotAllowed { allow } => format!(
-                "This address does not take that method; it takes {}",
-                allow.to_str().unwrap_or("others")
-            ),
+            ApiError::MethodNotAllowed => {
+                "This address does not take that method; the header Allow lists those it takes"
+                    .into()
+            }
             ApiError::InFlight => {
                 "The same request is still being worked on; ask again in a moment".into()
             }
@@ -307,9 +304,6 @@ impl IntoResponse for ApiError {
             }
             ApiError::InFlight => {
                 response.headers_mut().insert(RETRY_AFTER, 1.into());
-            }
-            ApiError::MethodNotAllowed { allow } => {
-                response.headers_mut().insert(ALLOW, allow);
             }
             _ => {} // no header of their own
         }

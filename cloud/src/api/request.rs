@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
 use axum::http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
     IF_MATCH, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::request::Parts;
@@ -124,7 +124,7 @@ fn enveloped(response: Response, id: &RequestId) -> Response {
         Some(envelope) => (response, envelope),
         None if is_json => return response, // a stored answer, or a health report
         None => {
-            let error = framework_error(status, response.headers());
+            let error = framework_error(status);
             let own = error.into_response();
             let envelope = own.extensions().get::<Arc<ErrorEnvelope>>().cloned();
             (own, envelope.expect("every ApiError carries its envelope"))
@@ -147,14 +147,9 @@ fn enveloped(response: Response, id: &RequestId) -> Response {
 }
 
 /// What axum itself refuses, in our words.
-fn framework_error(status: StatusCode, headers: &HeaderMap) -> ApiError {
+fn framework_error(status: StatusCode) -> ApiError {
     match status {
-        StatusCode::METHOD_NOT_ALLOWED => ApiError::MethodNotAllowed {
-            allow: headers
-                .get(ALLOW)
-                .cloned()
-                .unwrap_or(HeaderValue::from_static("")),
-        },
+        StatusCode::METHOD_NOT_ALLOWED => ApiError::MethodNotAllowed,
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge {
             limit: super::MAX_JSON,
         },

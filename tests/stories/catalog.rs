@@ -1,0 +1,71 @@
+//! What the database itself promises about tenants.
+
+use anyhow::Result;
+use easyisp_shared::time::Timestamp;
+use easyisp_tests::database::fresh_database;
+use sqlx::{Connection, PgConnection};
+
+/// G3: row security is on and forced wherever a tenant is named, and the server's role cannot pass it.
+#[tokio::test]
+async fn every_tenants_table_is_forced_and_the_server_owns_nothing() -> Result<()> {
+    let database = fresh_database().await?;
+    let mut app = PgConnection::connect_with(&database.app()).await?;
+    sqlx::query("select ensure_partitions($1::timestamptz::date, 3)")
+        .bind(Timestamp::from_secs(1_800_000_000))
+        .execute(&mut app)
+        .await?;
+
+    let open: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text
+           from pg_class c
+           join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = 'public' and c.relkind in ('r', 'p')
+            and c.relname <> '_sqlx_migrations'
+            and not (c.relrowsecurity and c.relforcerowsecurity
+                     and exists (select from pg_attribute a
+                                  where a.attrelid = c.oid and a.attname = 'tenant_id'))",
+    )
+    .fetch_all(&mut app)
+    .await?;
+    assert_eq!(open, Vec::<String>::new(), "without forced row security");
+
+    let without_policy: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text
+           from pg_class c
+           join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = 'public' and c.relkind in ('r', 'p') and not c.relispartition
+            and c.relname <> '_sqlx_migrations'
+            and not exists (select from pg_policy p where p.polrelid = c.oid)",
+    )
+    .fetch_all(&mut app)
+    .await?;
+    assert_eq!(without_policy, Vec::<String>::new());
+
+    let owned: i64 = sqlx::query_scalar(
+        "select count(*) from pg_class c join pg_roles r on r.oid = c.relowner
+          where r.rolname = current_user",
+    )
+    .fetch_one(&mut app)
+    .await?;
+    let (superuser, bypasses): (bool, bool) =
+        sqlx::query_as("select rolsuper, rolbypassrls from pg_roles where rolname = current_user")
+            .fetch_one(&mut app)
+            .await?;
+    assert_eq!((owned, superuser, bypasses), (0, false, false));
+
+    let definers: Vec<String> = sqlx::query_scalar(
+        "select p.proname::text
+           from pg_proc p
+           join pg_namespace n on n.oid = p.pronamespace
+          where n.nspname = 'public' and p.prosecdef and has_function_privilege(p.oid, 'execute')
+          order by 1",
+    )
+    .fetch_all(&mut app)
+    .await?;
+    assert_eq!(
+        definers,
+        ["ensure_partitions"],
+        "functions that run as the owner are known by name"
+    );
+    Ok(())
+}
