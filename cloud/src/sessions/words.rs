@@ -1,4 +1,4 @@
-//! How a session is.
+//! How a session is; in lower case at the API, as the contract lists it.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 #[derive(
     Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
 )]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "UPPERCASE")]
 pub enum Status {
     /// Going on.
-    #[serde(alias = "active")]
+    #[serde(alias = "ACTIVE")]
     Active,
     /// Not heard of for three intervals: the router has to say. Ends nobody's session.
-    #[serde(alias = "unconfirmed")]
+    #[serde(alias = "UNCONFIRMED")]
     Unconfirmed,
     /// Over.
-    #[serde(alias = "completed")]
+    #[serde(alias = "COMPLETED")]
     Completed,
 }
 
