@@ -2,15 +2,23 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod accounts;
+mod boxes;
 mod catalog;
 mod cloud;
+mod crash;
+mod disconnect;
+mod durable;
 mod feed;
 mod hostile_udp;
+mod isolation;
 mod jobs;
 mod ledger;
 mod link;
 mod manners;
 mod money;
+mod outage;
 mod renewals;
 mod routes;
+mod tenants;
 mod things;
+mod words;

@@ -12,3 +12,4 @@ pub mod router;
 pub mod scenario;
 pub mod sms;
 pub mod wiretap;
+pub mod world;

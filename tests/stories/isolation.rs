@@ -1,0 +1,243 @@
+//! What belongs to one provider is not there for another, whatever he calls.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use easyisp_shared::id::TenantId;
+use easyisp_tests::router::session::Usage;
+use easyisp_tests::world::{Provider, Site, World, soon};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::words::{DAY, comes_to_agree};
+
+/// G1: every route that takes an id, called with every id of another provider, answers as if there were
+/// no such thing; lists and filters show none of it; and nothing of it changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_route_reaches_what_belongs_to_another_provider() -> Result<()> {
+    let world = World::start().await?;
+    let victim = Victim::settle(&world).await?;
+    let stranger = Provider::sign_up(&world, "stranger").await?;
+    let owned = victim.ids(&world).await?;
+    let before = victim.rows(&world).await?;
+
+    let manual = stranger.owner.get("/openapi.json").await?;
+    let routes = routes(&manual)?;
+    let mut called = 0;
+    for (method, path) in &routes {
+        if path.contains('{') {
+            for id in &owned {
+                let (status, answer) = call(&stranger, method, &fill(path, id)).await?;
+                ensure!(
+                    is_absent(status, method, path),
+                    "{method} {path} with {id}: {status} {answer}"
+                );
+                called += 1;
+            }
+        } else if method == Method::GET {
+            let (_, answer) = call(&stranger, method, path).await?;
+            let text = answer.to_string();
+            let shown = owned.iter().find(|id| text.contains(&id.to_string()));
+            ensure!(shown.is_none(), "{path} shows {shown:?}");
+        }
+    }
+    println!("{called} calls of {} routes", routes.len());
+    ensure!(
+        called > 100,
+        "the manual lists too few routes: {called} calls"
+    );
+    not_as_part_of_something(&stranger, &victim).await?;
+
+    assert_eq!(victim.rows(&world).await?, before, "something changed");
+    world.stop().await
+}
+
+/// A provider with one of everything.
+struct Victim {
+    isp: Provider,
+    tenant: TenantId,
+    customer: String,
+    router: String,
+}
+
+impl Victim {
+    async fn settle(world: &World) -> Result<Victim> {
+        let isp = Provider::sign_up(world, "victim").await?;
+        let site = Site::open(world, &isp).await?;
+        let phone = "254712345660";
+        let until = world.clock.now().plus(DAY);
+        let customer = isp.add_subscriber("imani", phone, until).await?;
+        site.knows("imani", "at all", |_| true).await?;
+        let online = site.dial("imani").await.online();
+        online.started().await;
+        online.transfer(Usage { up: 5, down: 6 });
+        online.hang_up().await;
+        comes_to_agree(&isp, &site).await?;
+
+        let me = isp.owner.get("/tenant/me").await?;
+        let tenant = me["id"].as_str().context("the tenant's id")?;
+        let router = site.router_id.clone();
+        site.stop().await;
+        Ok(Victim {
+            tenant: TenantId(tenant.parse()?),
+            isp,
+            customer,
+            router,
+        })
+    }
+
+    /// The id of everything it has.
+    async fn ids(&self, world: &World) -> Result<Vec<Uuid>> {
+        let mut tx = world.db().begin(self.tenant).await?;
+        let ids: Vec<Uuid> = sqlx::query_scalar(
+            "select id from customers union select id from packages union select id from routers
+              union select id from sites union select id from agents union select id from sessions
+              union select id from gateways union select id from payments union select id from intents
+              union select id from periods union select id from operators
+              union select id from commands",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        ensure!(ids.len() >= 7, "one of everything, not {}", ids.len());
+        Ok(ids)
+    }
+
+    /// Everything that somebody else might change, as text.
+    async fn rows(&self, world: &World) -> Result<BTreeSet<String>> {
+        let mut tx = world.db().begin(self.tenant).await?;
+        let rows: Vec<String> = sqlx::query_scalar(
+            "select c::text from customers c union all select p::text from packages p
+              union all select r::text from routers r union all select s::text from sites s
+              union all select s::text from sessions s union all select g::text from gateways g
+              union all select p::text from payments p union all select i::text from intents i
+              union all select p::text from periods p union all select o::text from operators o
+              union all select c::text from commands c union all select w::text from wallets w
+              union all select t::text from tenants t",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        Ok(rows.into_iter().collect())
+    }
+}
+
+/// Another's ids inside a body or a filter are unknown too.
+async fn not_as_part_of_something(stranger: &Provider, victim: &Victim) -> Result<()> {
+    let package = &victim.isp.package;
+    let (customer, router) = (&victim.customer, &victim.router);
+    let until = "2027-03-01T00:00:00Z";
+    let own = stranger
+        .owner
+        .add_customer("mine1", &stranger.package, "254712345661", until)
+        .await?;
+
+    let posts = [
+        (
+            "/customers".to_owned(),
+            json!({"username": "taker", "password": "taker", "name": "Taker",
+            "connectionType": "PPPOE", "packageId": package}),
+        ),
+        (
+            "/customers".to_owned(),
+            json!({"username": "taker", "password": "taker", "name": "Taker",
+            "connectionType": "PPPOE", "nasId": router}),
+        ),
+        (
+            "/payments/mpesa/stk".to_owned(),
+            json!({"customerId": customer, "amount": 1}),
+        ),
+        (
+            "/payments/manual".to_owned(),
+            json!({"customerId": customer, "amount": 1}),
+        ),
+    ];
+    for (path, body) in posts {
+        let (status, answer) = stranger
+            .owner
+            .call(Method::POST, &path, Some(&body))
+            .await?;
+        ensure!(
+            status.is_client_error(),
+            "POST {path} {body}: {status} {answer}"
+        );
+    }
+    let change = format!("/customers/{own}/package");
+    let body = json!({"packageId": package});
+    let (status, answer) = stranger
+        .owner
+        .call(Method::PUT, &change, Some(&body))
+        .await?;
+    ensure!(status.is_client_error(), "{status} {answer}");
+
+    for filter in [format!("packageId={package}"), format!("nasId={router}")] {
+        let path = format!("/customers?page=1&pageSize=20&{filter}");
+        let (status, answer) = stranger.owner.call(Method::GET, &path, None).await?;
+        let nothing = answer["total"] == 0 || status.is_client_error();
+        ensure!(nothing, "{filter}: {status} {answer}");
+    }
+    Ok(())
+}
+
+/// Method and path of every route in the API's own manual, but those that take a secret in place of an id.
+fn routes(manual: &Value) -> Result<Vec<(Method, String)>> {
+    let paths = manual["paths"]
+        .as_object()
+        .context("the manual has paths")?;
+    let mut routes = Vec::new();
+    for (path, methods) in paths {
+        let Some(path) = path.strip_prefix("/api") else {
+            continue;
+        };
+        let by_secret = ["/hooks/", "/webhooks/", "/portal/"];
+        // Signing out would end the stranger's own session.
+        let own = ["/auth/"];
+        if by_secret
+            .iter()
+            .chain(&own)
+            .any(|prefix| path.starts_with(prefix))
+        {
+            continue;
+        }
+        let methods = methods.as_object().context("a path has methods")?;
+        for method in methods.keys() {
+            if let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes())
+                && ["GET", "POST", "PUT", "DELETE", "PATCH"].contains(&method.as_str())
+            {
+                routes.push((method, path.to_owned()));
+            }
+        }
+    }
+    // What ends things comes last.
+    routes.sort_by_key(|(method, path)| (method == Method::DELETE, path.clone()));
+    Ok(routes)
+}
+
+fn fill(path: &str, id: &Uuid) -> String {
+    let part = |part: &str| match part.starts_with('{') {
+        true => id.to_string(),
+        false => part.to_owned(),
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+async fn call(stranger: &Provider, method: &Method, path: &str) -> Result<(StatusCode, Value)> {
+    // Fits every route that looks into its body before it looks for the thing.
+    let body = json!({
+        "name": "Taken over", "amount": 1, "packageId": stranger.package, "status": "ACTIVE",
+        "expiresAt": "2027-03-01T00:00:00Z", "downloadMbps": 1, "uploadMbps": 1,
+        "durationMinutes": 1, "ipAddress": "10.0.0.9", "message": "hello",
+        "role": "VIEWER", "password": "a long story password",
+    });
+    let body = (method != Method::GET && method != Method::DELETE).then_some(&body);
+    let call = stranger.owner.call(method.clone(), path, body);
+    soon(path, call).await?
+}
+
+/// As if there were no such thing; a body may be found wanting first, and the platform's routes are
+/// closed to every provider.
+fn is_absent(status: StatusCode, method: &Method, path: &str) -> bool {
+    let has_body = method != Method::GET && method != Method::DELETE;
+    status == StatusCode::NOT_FOUND
+        || status == StatusCode::BAD_REQUEST && has_body
+        || status == StatusCode::FORBIDDEN && path.starts_with("/saas-admin")
+}

@@ -1,0 +1,217 @@
+//! The whole product in one process: cloud, agents, routers, M-Pesa and SMS, on one clock.
+//!
+//! Cloud and agent are started as their programs start them, on real sockets and a database of
+//! their own. Every world has a loopback address of its own, so worlds never meet on a port.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use easyisp_cloud::config::Config;
+use easyisp_cloud::db::Database;
+use easyisp_cloud::{Cloud, DatabaseSource, Options};
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::{Clock, Timestamp};
+use tempfile::TempDir;
+
+use crate::database::{FreshDatabase, fresh_database};
+use crate::outside::Outside;
+
+mod provider;
+mod site;
+
+pub use provider::{PASSWORD, Provider};
+pub use site::Site;
+
+/// When a world with a clock of its own begins: 11:00 in Nairobi.
+pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+/// How long anything may take before a story says that it does not happen.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A cloud with the world around it.
+pub struct World {
+    /// What time it is everywhere.
+    pub clock: Clock,
+    /// M-Pesa and the SMS gateways.
+    pub outside: Outside,
+    /// The cloud's rows.
+    pub database: FreshDatabase,
+    config: Config,
+    cloud: Option<Cloud>,
+    host: Ipv4Addr,
+    folder: TempDir,
+    boxes: AtomicU32,
+}
+
+impl World {
+    /// A world whose clock stands until the story moves it.
+    pub async fn start() -> Result<World> {
+        World::start_on(Clock::test(START)).await
+    }
+
+    /// A world on this clock; the system's where programs take part that know no other.
+    pub async fn start_on(clock: Clock) -> Result<World> {
+        let host = own_address();
+        let any: SocketAddr = (host, 0).into();
+        let outside = Outside::start_on(any, clock.clone(), Entropy::system()).await?;
+        let database = fresh_database().await?;
+        let folder = TempDir::new()?;
+        let mut config = Config {
+            data_dir: folder.path().join("cloud"),
+            ..Config::default()
+        };
+        config.http.listen = free_tcp(host)?;
+        config.http.public_url = Some(format!("http://{}", config.http.listen));
+        config.agents.listen = free_udp(host)?;
+        config.agents.public_address = Some(config.agents.listen.to_string());
+        config.metrics.listen = free_tcp(host)?;
+        config.mpesa.base_url = Some(outside.url());
+        config.sms.base_url = Some(outside.url());
+        generous(&mut config);
+
+        let mut world = World {
+            clock,
+            outside,
+            database,
+            config,
+            cloud: None,
+            host,
+            folder,
+            boxes: AtomicU32::new(0),
+        };
+        world.start_cloud().await?;
+        Ok(world)
+    }
+
+    /// Starts the cloud: the first time, or again on the same ports and the same rows.
+    pub async fn start_cloud(&mut self) -> Result<()> {
+        let options = Options {
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            entropy: Entropy::system(),
+            database: DatabaseSource::Given {
+                app: Box::new(self.database.app()),
+                owner: Box::new(self.database.owner()),
+            },
+        };
+        self.cloud = Some(Cloud::start(options).await.context("starting the cloud")?);
+        Ok(())
+    }
+
+    /// Stops the cloud in order. Agents lose their link and go on.
+    pub async fn stop_cloud(&mut self) -> Result<()> {
+        if let Some(cloud) = self.cloud.take() {
+            cloud.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// The running cloud.
+    ///
+    /// # Panics
+    /// While it is stopped.
+    pub fn cloud(&self) -> &Cloud {
+        self.cloud.as_ref().expect("the cloud runs")
+    }
+
+    /// The running cloud's database.
+    pub fn db(&self) -> &Database {
+        &self.cloud().app.db
+    }
+
+    /// Where the API is, also while the cloud is stopped.
+    pub fn api(&self) -> SocketAddr {
+        self.config.http.listen
+    }
+
+    /// Where agents connect, also while the cloud is stopped.
+    pub fn agents(&self) -> SocketAddr {
+        self.config.agents.listen
+    }
+
+    /// What is not true of the books of all tenants, in sentences.
+    pub async fn book_findings(&self) -> Result<Vec<String>> {
+        use easyisp_cloud::ledger::{Scope, verify};
+        let report = verify(self.db(), Scope::All, &mut |_| {}).await?;
+        Ok(report.findings.iter().map(ToString::to_string).collect())
+    }
+
+    /// Stops everything that this world started. Sites are stopped by who holds them.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop_cloud().await?;
+        self.outside.stop().await;
+        Ok(())
+    }
+
+    /// A folder for another box.
+    fn new_box(&self) -> PathBuf {
+        let number = self.boxes.fetch_add(1, Ordering::Relaxed);
+        self.folder.path().join(format!("box{number}"))
+    }
+
+    fn free_udp(&self) -> Result<SocketAddr> {
+        Ok(free_udp(self.host)?)
+    }
+
+    fn free_tcp(&self) -> Result<SocketAddr> {
+        Ok(free_tcp(self.host)?)
+    }
+}
+
+/// Asks again and again until the answer is something: for what the outside has no event for.
+pub async fn eventually<T>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await? {
+                return anyhow::Ok(answer);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, asking).await;
+    answer.with_context(|| format!("waited {PATIENCE:?} in vain: {what}"))?
+}
+
+/// Waits for an event, for as long as a story has patience.
+pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> Result<T> {
+    let answer = tokio::time::timeout(PATIENCE, event).await;
+    answer.with_context(|| format!("waited {PATIENCE:?} in vain: {what}"))
+}
+
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Stories sign in and ask faster than people, on a clock that may stand still.
+fn generous(config: &mut Config) {
+    let many = NonZeroU32::new(1_000_000).expect("not zero");
+    let limits = &mut config.limits;
+    limits.user_per_second = many;
+    limits.user_burst = many;
+    limits.tenant_per_second = many;
+    limits.address_per_second = many;
+    limits.address_burst = many;
+    limits.registrations = many;
+    limits.password_millis = 0;
+}
+
+/// A loopback address that no other world on this machine has, for as long as process ids do not repeat.
+fn own_address() -> Ipv4Addr {
+    static WORLDS: AtomicU32 = AtomicU32::new(0);
+    let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id() & 0xffff;
+    // 127.0/16 is left to everybody else.
+    Ipv4Addr::from(0x7f00_0000 | (1 + number % 127) << 16 | process.max(1))
+}
+
+fn free_tcp(host: Ipv4Addr) -> std::io::Result<SocketAddr> {
+    TcpListener::bind((host, 0))?.local_addr()
+}
+
+fn free_udp(host: Ipv4Addr) -> std::io::Result<SocketAddr> {
+    UdpSocket::bind((host, 0))?.local_addr()
+}

@@ -1,0 +1,208 @@
+//! A site: an agent in this process, and a router with subscribers beside it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use easyisp_agent::config::Config;
+use easyisp_agent::site::Subscriber;
+use easyisp_agent::sync::{LinkStatus, enroll};
+use easyisp_agent::{Agent, AgentOptions, Source, VERSION};
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Clock;
+
+use super::{Provider, World, eventually, soon};
+use crate::router::subscriber::{Dial, Method};
+use crate::router::{Router, Settings};
+
+/// The secret between router and agent.
+const SECRET: &str = "a-long-shared-secret";
+
+/// An agent beside a router.
+pub struct Site {
+    /// The router.
+    pub router: Router,
+    /// The router's id at the API.
+    pub router_id: String,
+    config: Config,
+    clock: Clock,
+    agent: Option<Agent>,
+}
+
+impl Site {
+    /// Installs an agent and a router at the provider's first site, and waits until both work.
+    pub async fn open(world: &World, provider: &Provider) -> Result<Site> {
+        let mut site = Site::prepare(world, provider).await?;
+        site.start_agent().await?;
+        site.caught_up().await?;
+        eventually("the agent knows its router", async || {
+            Ok((!site.agent().overview().site.routers().is_empty()).then_some(()))
+        })
+        .await?;
+        Ok(site)
+    }
+
+    /// The same up to a box that is enrolled and switched off.
+    pub async fn prepare(world: &World, provider: &Provider) -> Result<Site> {
+        let config = box_config(world)?;
+        let clock = world.clock.clone();
+        let settings = Settings::new(SECRET, config.radius.auth, config.radius.acct);
+        let router = Router::start_on(settings, clock.clone(), Entropy::system()).await?;
+        let coa = router.incoming().context("the router takes CoA")?.port();
+        let source = Ipv4Addr::LOCALHOST.to_string();
+        let owner = &provider.owner;
+        let router_id = owner.add_router("Tower", &source, SECRET, coa).await?;
+
+        let token = owner.join_token().await?;
+        let cloud = world.agents().to_string();
+        let folder = config.identity_folder();
+        enroll(&cloud, &token, &folder, VERSION, &clock).await?;
+        Ok(Site {
+            router,
+            router_id,
+            config,
+            clock,
+            agent: None,
+        })
+    }
+
+    /// Switches the box on: the first time, or again with its files.
+    pub async fn start_agent(&mut self) -> Result<()> {
+        let options = AgentOptions {
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            entropy: Entropy::system(),
+            source: Source::Enrolled,
+        };
+        self.agent = Some(Agent::start(options).await?);
+        Ok(())
+    }
+
+    /// The running agent.
+    ///
+    /// # Panics
+    /// While it is switched off.
+    pub fn agent(&self) -> &Agent {
+        self.agent.as_ref().expect("the agent runs")
+    }
+
+    /// Where accounting is answered, also while the box is off.
+    pub fn accounting(&self) -> SocketAddr {
+        self.config.radius.acct
+    }
+
+    /// Writes the box's settings to a file, for a process of its own.
+    pub fn write_config(&self) -> Result<PathBuf> {
+        let Config {
+            data_dir,
+            radius,
+            portal,
+            status,
+            ..
+        } = &self.config;
+        let file = data_dir.join("agent.toml");
+        let text = format!(
+            "data_dir = {data_dir:?}\n\
+             [radius]\nauth = \"{}\"\nacct = \"{}\"\n\
+             [portal]\nlisten = \"{}\"\n\
+             [status]\nlisten = \"{}\"\n\
+             [site]\nranges = [\"127.0.0.0/8\"]\n",
+            radius.auth, radius.acct, portal.listen, status.listen
+        );
+        std::fs::write(&file, text)?;
+        Ok(file)
+    }
+
+    /// Waits until the link is up and everything the cloud had is applied.
+    pub async fn caught_up(&self) -> Result<()> {
+        self.link_is("caught up", |status| {
+            matches!(
+                status,
+                LinkStatus::Up {
+                    caught_up: true,
+                    ..
+                }
+            )
+        })
+        .await
+    }
+
+    /// Waits until the agent has noticed that the link is down.
+    pub async fn cut_off(&self) -> Result<()> {
+        self.link_is("down", |status| matches!(status, LinkStatus::Down { .. }))
+            .await
+    }
+
+    async fn link_is(&self, what: &str, like: impl Fn(&LinkStatus) -> bool) -> Result<()> {
+        let link = self.agent().overview().link.clone();
+        let mut link = link.context("the agent has a link")?;
+        soon(
+            &format!("the link is {what}"),
+            link.wait_for(|status| like(status)),
+        )
+        .await??;
+        Ok(())
+    }
+
+    /// Waits until the agent's own picture of a subscriber looks like that.
+    pub async fn knows(
+        &self,
+        name: &str,
+        what: &str,
+        like: impl Fn(&Subscriber) -> bool,
+    ) -> Result<Arc<Subscriber>> {
+        let site = &self.agent().overview().site;
+        eventually(&format!("the agent knows {name}: {what}"), async || {
+            let known = site.subscriber(name.as_bytes());
+            Ok(known.filter(|subscriber| like(subscriber)))
+        })
+        .await
+    }
+
+    /// Waits until everything that the agent reported has been taken by the cloud.
+    pub async fn reported(&self) -> Result<()> {
+        eventually("the cloud has everything", async || {
+            let overview = self.agent().overview().clone();
+            let report = tokio::task::spawn_blocking(move || overview.report()).await?;
+            Ok(report
+                .waiting
+                .values()
+                .all(|waiting| *waiting == 0)
+                .then_some(()))
+        })
+        .await
+    }
+
+    /// A subscriber, whose password is his name, dials once.
+    pub async fn dial(&self, name: &str) -> Dial {
+        let subscriber = self.router.subscriber(name, name, Method::MsChapV2);
+        subscriber.dial().await
+    }
+
+    /// Switches the box off in order.
+    pub async fn stop_agent(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            agent.stop().await;
+        }
+    }
+
+    /// Switches the box off, and then the router.
+    pub async fn stop(mut self) {
+        self.stop_agent().await;
+        self.router.stop().await;
+    }
+}
+
+fn box_config(world: &World) -> Result<Config> {
+    let mut config = Config {
+        data_dir: world.new_box(),
+        ..Config::default()
+    };
+    config.radius.auth = world.free_udp()?;
+    config.radius.acct = world.free_udp()?;
+    config.status.listen = world.free_tcp()?;
+    config.portal.listen = world.free_tcp()?;
+    config.site.ranges.push("127.0.0.0/8".parse()?);
+    Ok(config)
+}
