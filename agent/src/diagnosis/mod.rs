@@ -88,7 +88,9 @@ impl Timeline {
         if !known.contains_key(&customer) && known.len() >= MOST_CUSTOMERS {
             return Novelty::Repeated;
         }
-        let entries = known.entry(customer).or_default();
+        let entries = known
+            .entry(customer)
+            .or_insert_with(|| VecDeque::with_capacity(1));
         if let Some(last) = entries.back_mut()
             && last.repeats(&entry)
         {

@@ -48,6 +48,7 @@ pub struct Parts {
 pub struct Radius {
     pub(super) parts: Parts,
     pub(super) log: Mutex<super::login_log::Allowance>,
+    pub(super) pool: super::pool::Pool,
     replies: Vec<Mutex<ReplyCache>>,
 }
 
@@ -65,6 +66,7 @@ impl Radius {
         Radius {
             parts,
             log: Mutex::default(),
+            pool: super::pool::Pool::new(),
             replies: (0..SHARDS).map(|_| shard()).collect(),
         }
     }

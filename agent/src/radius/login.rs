@@ -243,7 +243,7 @@ impl Radius {
     }
 
     fn random(&self) -> Random {
-        let bytes: [u8; 35] = self.parts.entropy.bytes();
+        let bytes: [u8; 35] = self.pool.take(&self.parts.entropy);
         let (cookie, rest) = bytes.split_first_chunk().expect("35 is over 16");
         let (challenge, rest) = rest.split_first_chunk().expect("19 is over 16");
         Random {

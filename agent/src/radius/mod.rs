@@ -43,6 +43,7 @@ pub mod mschap;
 pub mod packet;
 pub mod pap;
 pub mod password;
+mod pool;
 pub mod reply;
 pub mod reply_cache;
 pub mod request;

@@ -105,22 +105,34 @@ impl Sessions {
         decide: impl FnOnce(Standing) -> (Option<Grant>, T),
     ) -> T {
         let mut index = self.lock();
-        let standing = Standing {
-            other_devices: index.other_devices(username, mac, now),
-            bytes_used: index.bytes_used(metered),
+        let bytes_used = index.bytes_used(metered);
+        let Index { online, people, .. } = &mut *index;
+        // One look for question and place: at 100,000 names each look is a miss in every cache.
+        let person = people.get_mut(username);
+        let other_devices = person
+            .as_ref()
+            .map_or(0, |person| person.other_devices(online, mac, now));
+        let (grant, answer) = decide(Standing {
+            other_devices,
+            bytes_used,
+        });
+        let Some(grant) = grant else {
+            return answer;
         };
-        let (grant, answer) = decide(standing);
-        if let Some(grant) = grant {
-            let lease = Lease {
-                mac,
-                until: now.plus(LEASE),
-                grant,
-            };
-            let person = match index.people.get_mut(username) {
-                Some(person) => person,
-                None => index.people.entry(username.into()).or_default(),
-            };
-            slots::reserve(&mut person.leases, lease, now);
+        let lease = Lease {
+            mac,
+            until: now.plus(LEASE),
+            grant,
+        };
+        match person {
+            Some(person) => slots::reserve(&mut person.leases, lease, now),
+            None => {
+                let person = Person {
+                    leases: vec![lease],
+                    open: Vec::new(),
+                };
+                people.insert(username.into(), person);
+            }
         }
         answer
     }
@@ -224,6 +236,22 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().expect("merging a report does not panic")
+    }
+}
+
+impl Person {
+    /// Garden visits take no place.
+    fn other_devices(
+        &self,
+        online: &HashMap<Arc<SessionKey>, Online>,
+        mac: Option<Mac>,
+        now: Timestamp,
+    ) -> u16 {
+        let open = self.open.iter().filter_map(|key| online.get(key));
+        let open = open
+            .filter(|online| !online.grant.is_some_and(|grant| grant.garden))
+            .map(|online| (&online.session, online.heard));
+        slots::other_devices(mac, &self.leases, open, now)
     }
 }
 
@@ -336,17 +364,6 @@ impl Index {
     fn redeem(&mut self, session: &Session) -> Option<Grant> {
         let person = self.people.get_mut(&session.username)?;
         slots::redeem(&mut person.leases, &session.key.class, session.mac)
-    }
-
-    fn other_devices(&self, username: &[u8], mac: Option<Mac>, now: Timestamp) -> u16 {
-        let Some(person) = self.people.get(username) else {
-            return 0;
-        };
-        let open = person.open.iter().filter_map(|key| self.online.get(key));
-        let open = open
-            .filter(|online| !online.grant.is_some_and(|grant| grant.garden))
-            .map(|online| (&online.session, online.heard));
-        slots::other_devices(mac, &person.leases, open, now)
     }
 
     fn bytes_used(&self, metered: Option<Metered>) -> u64 {
