@@ -11,7 +11,9 @@ use crate::auth::SignIn;
 use crate::config::Config;
 use crate::db::Database;
 use crate::health::Description;
+use crate::messaging::Sender;
 use crate::metrics::Metrics;
+use crate::payments::Payments;
 use crate::secrets::Secrets;
 use crate::sites::agents::Standing;
 use crate::sync::Agents;
@@ -35,6 +37,10 @@ pub struct App {
     pub sign_in: SignIn,
     /// The authority that agents' certificates are signed by.
     pub standing: Standing,
+    /// Payments, and the providers behind them.
+    pub payments: Payments,
+    /// Sends text messages.
+    pub sender: Sender,
     /// Agents connected to this node.
     pub agents: Agents,
     /// The API's description.
@@ -55,6 +61,7 @@ macro_rules! pieces {
 
 pieces! {
     db: Database,
+    payments: Payments,
     clock: Clock,
     secrets: Secrets,
     entropy: Entropy,

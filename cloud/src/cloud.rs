@@ -21,7 +21,9 @@ use crate::config::Config;
 use crate::db::cluster::{self, Cluster, Role};
 use crate::db::{self, Database};
 use crate::health::Description;
+use crate::messaging::Sender;
 use crate::metrics::Metrics;
+use crate::payments::Payments;
 use crate::secrets::Secrets;
 use crate::sync::{Door, DoorConfig};
 use crate::{App, sites};
@@ -200,6 +202,8 @@ impl Cloud {
             metrics: Metrics::new(),
             description: Description::default(),
             agents: door.agents(),
+            payments: Payments::new(&config, db.clone(), clock.clone(), secrets.clone()),
+            sender: Sender::new(&config.sms, db.clone(), clock.clone())?,
             standing,
             db,
             clock,
@@ -242,6 +246,7 @@ impl Cloud {
         for task in self.tasks {
             task.await?;
         }
+        self.app.payments.stopped().await;
         self.door.close().await;
         self.app.db.close().await;
         self.store.close().await

@@ -147,6 +147,9 @@ pub struct Mpesa {
     pub consumer_secret_file: Option<PathBuf>,
     /// File with its passkey.
     pub passkey_file: Option<PathBuf>,
+    /// Networks that callbacks come from; a callback from elsewhere waits for our own query. Empty = not
+    /// checked, and the gateway's limit alone decides.
+    pub sources: Vec<IpNet>,
 }
 
 /// `[sms]`
@@ -155,6 +158,12 @@ pub struct Mpesa {
 pub struct Sms {
     /// Calls this address in place of every gateway's.
     pub base_url: Option<String>,
+    /// File with the API key of the platform's account at the gateway.
+    pub api_key_file: Option<PathBuf>,
+    /// The account's partner id.
+    pub partner_id: Option<String>,
+    /// What messages come from.
+    pub sender_id: Option<String>,
 }
 
 /// `[smtp]`

@@ -5,6 +5,7 @@ pub mod metrics;
 pub mod db;
 pub mod secrets;
 pub mod error;
+pub mod outbound;
 pub mod due;
 
 pub mod ledger;
@@ -31,6 +32,8 @@ pub mod sessions;
 pub mod messaging;
 
 pub mod renewals;
+
+pub mod payments;
 
 pub mod sync;
 pub mod jobs;
@@ -60,6 +63,8 @@ pub fn routes() -> Routes {
         .merge(routers::routes())
         .merge(customers::routes())
         .merge(sessions::routes())
+        .merge(renewals::routes())
+        .merge(payments::routes())
         .merge(health::routes())
 }
 
@@ -89,7 +94,14 @@ pub fn appliers() -> Appliers {
 pub fn jobs(app: &App) -> Jobs {
     use Outcome::{Again, Done};
 
+    let again = |when: Option<_>| when.map_or(Done, Again);
     let db = || app.db.clone();
+    let (renewals, beginnings) = (db(), db());
+    let (payments, reports, sender) = (
+        app.payments.clone(),
+        app.payments.clone(),
+        app.sender.clone(),
+    );
     let (seals, tidies, rotations) = (db(), db(), db());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
@@ -99,6 +111,45 @@ pub fn jobs(app: &App) -> Jobs {
         .with(tenants::jobs::TIDY, move |job, now| {
             let db = tidies.clone();
             async move { Ok(Again(tenants::jobs::tidy(&db, job.tenant, now).await?)) }
+        })
+        .with(renewals::AUTO_RENEW, move |job, now| {
+            let db = renewals.clone();
+            async move {
+                let customer = job.subject.into();
+                Ok(again(
+                    renewals::auto_renew(&db, job.tenant, customer, now).await?,
+                ))
+            }
+        })
+        .with(renewals::BEGIN, move |job, now| {
+            let db = beginnings.clone();
+            async move {
+                renewals::begin(&db, job.tenant, job.subject.into(), now).await?;
+                Ok(Done)
+            }
+        })
+        .with(payments::QUERY, move |job, now| {
+            let payments = payments.clone();
+            async move {
+                Ok(again(
+                    payments.query(job.tenant, job.subject.into(), now).await?,
+                ))
+            }
+        })
+        .with(payments::INBOX, move |job, now| {
+            let payments = reports.clone();
+            async move {
+                payments.work(job.tenant, job.subject.into(), now).await?;
+                Ok(Done)
+            }
+        })
+        .with(messaging::SEND, move |job, _| {
+            let sender = sender.clone();
+            async move {
+                Ok(again(
+                    messaging::send(&sender, job.tenant, job.subject.into()).await?,
+                ))
+            }
         })
         .with(routers::ROTATION_JOB, move |job, _| {
             let db = rotations.clone();

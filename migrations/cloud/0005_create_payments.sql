@@ -47,6 +47,13 @@ create table intents (
     client_key           text,
     queries              integer not null default 0,
     needs_review         text,
+    -- a report of money that waits for our own query
+    claimed_receipt      text,
+    claimed_amount       bigint,
+    claimed_at           timestamptz,
+    -- when our own query agreed with the callback, and when we last asked
+    confirmed_at         timestamptz,
+    queried_at           timestamptz,
     created_at           timestamptz not null,
     expires_at           timestamptz not null,
     updated_at           timestamptz not null,
@@ -58,6 +65,9 @@ create unique index intent_checkout on intents (tenant_id, checkout_request_id) 
 -- A second tap returns the first prompt.
 create unique index intent_open on intents (tenant_id, customer_id, coalesce(package_id, '00000000-0000-0000-0000-000000000000'))
     where state in ('CREATED', 'PENDING', 'UNKNOWN');
+-- A repeated request finds what the first one began.
+create unique index intent_client_key on intents (tenant_id, client_key) where client_key is not null;
+create index on intents (tenant_id, phone_number, created_at desc);
 create index on intents (tenant_id, customer_id, created_at desc);
 create index on intents (tenant_id, created_at desc);
 
@@ -66,6 +76,8 @@ create table payment_inbox (
     tenant_id     uuid not null references tenants,
     id            uuid not null,
     gateway_id    uuid,
+    -- the payment that the path of the call names, where it names one
+    intent_id     uuid,
     kind          text not null check (kind in ('STK_CALLBACK', 'C2B_VALIDATION', 'C2B_CONFIRMATION')),
     body          bytea not null,
     source        text not null,

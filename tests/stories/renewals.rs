@@ -226,7 +226,7 @@ async fn a_purchase_happens_whole_or_not_at_all() -> Result<()> {
     let books = given_books().await?;
     let jane = books.given_subscriber().await?;
     pay(&books.db, jane, Cents::whole(1_000), noon()).await?;
-    for cut in 1..=7 {
+    for cut in 1..=14 {
         let wiretap = Wiretap::before(&books.fresh.app()).await?;
         let db = connect(wiretap.options(books.fresh.app()), 1).await?;
         wiretap.cut_after(wiretap.statements() + cut);

@@ -37,6 +37,14 @@ impl Said {
             message: message.into(),
         }
     }
+
+    /// Could not be done, as `message` says; for routes that answer 200 either way.
+    pub fn failed(message: impl Into<String>) -> Said {
+        Said {
+            success: false,
+            message: message.into(),
+        }
+    }
 }
 
 /// The largest JSON body.

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use easyisp_shared::id::{MessageId, TenantId};
 use easyisp_shared::time::{Clock, Timestamp};
 
+use crate::config;
 use crate::db::Database;
+use crate::outbound::http_client;
 
 use super::rules::{Fate, Heard, fate};
 use super::sms::SmsGateway;
@@ -26,6 +29,29 @@ pub struct Sender {
     pub clock: Clock,
     /// The gateway; without one messages fail and say so.
     pub gateway: Option<SmsGateway>,
+}
+
+impl Sender {
+    /// As configured: without an address or a key there is no gateway.
+    pub fn new(config: &config::Sms, db: Database, clock: Clock) -> anyhow::Result<Sender> {
+        let gateway = match (&config.base_url, &config.api_key_file) {
+            (Some(base_url), Some(file)) => {
+                let key = std::fs::read_to_string(file)
+                    .with_context(|| format!("[sms] api_key_file {}", file.display()))?;
+                let partner = config.partner_id.clone().unwrap_or_default();
+                let sender = config.sender_id.clone().unwrap_or_default();
+                Some(SmsGateway::new(
+                    http_client(),
+                    base_url,
+                    key.trim(),
+                    partner,
+                    sender,
+                ))
+            }
+            (_, _) => None, // nothing to send through
+        };
+        Ok(Sender { db, clock, gateway })
+    }
 }
 
 /// Tries one message once. `Some` = when to try again.

@@ -1,0 +1,373 @@
+//! `/api/payment-gateways`: short codes and their keys. Keys are sealed and never shown.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::GatewayId;
+use easyisp_shared::time::{Clock, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::Payments;
+use super::store::gateways::{self as store, KEY, Keys, PASSKEY, SECRET, TOKEN};
+use super::words::{Env, GatewayType, SubType};
+use crate::api::{Json, Masked, Path, Said, Success, blank, is_masked};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::Operator;
+use crate::db::{Database, Tx};
+use crate::error::{ApiError, FieldError};
+use crate::secrets::{Secrets, TenantKey};
+
+/// A short code as the API shows it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Gateway {
+    id: GatewayId,
+    #[serde(rename = "type")]
+    kind: GatewayType,
+    sub_type: SubType,
+    name: Option<String>,
+    shortcode: String,
+    store_number: Option<String>,
+    account_number: Option<String>,
+    consumer_key: Masked,
+    consumer_secret: Masked,
+    passkey: Masked,
+    env: Env,
+    is_default: bool,
+    for_hotspot: bool,
+    for_pppoe: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<Keys> for Gateway {
+    fn from(row: Keys) -> Gateway {
+        Gateway {
+            id: row.id,
+            kind: row.kind,
+            sub_type: row.sub_type,
+            name: row.name,
+            shortcode: row.shortcode,
+            store_number: row.store_number,
+            account_number: row.account_number,
+            consumer_key: Masked,
+            consumer_secret: Masked,
+            passkey: Masked,
+            env: row.env,
+            is_default: row.is_default,
+            for_hotspot: row.for_hotspot,
+            for_pppoe: row.for_pppoe,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// What a client says of a gateway. A masked or empty key in an update means unchanged.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayRequest {
+    #[serde(default, rename = "type", deserialize_with = "blank::option")]
+    kind: Option<GatewayType>,
+    #[serde(default, deserialize_with = "blank::option")]
+    sub_type: Option<SubType>,
+    #[serde(default, deserialize_with = "blank::change")]
+    name: Option<Option<String>>,
+    #[serde(default, deserialize_with = "blank::option")]
+    shortcode: Option<String>,
+    #[serde(default, deserialize_with = "blank::change")]
+    store_number: Option<Option<String>>,
+    #[serde(default, deserialize_with = "blank::change")]
+    account_number: Option<Option<String>>,
+    #[serde(default, deserialize_with = "blank::option")]
+    consumer_key: Option<String>,
+    #[serde(default, deserialize_with = "blank::option")]
+    consumer_secret: Option<String>,
+    #[serde(default, deserialize_with = "blank::option")]
+    passkey: Option<String>,
+    #[serde(default, deserialize_with = "blank::option")]
+    env: Option<Env>,
+    #[serde(default, deserialize_with = "blank::option")]
+    is_default: Option<bool>,
+    #[serde(default, deserialize_with = "blank::option")]
+    for_hotspot: Option<bool>,
+    #[serde(default, deserialize_with = "blank::option")]
+    for_pppoe: Option<bool>,
+}
+
+/// `GET /api/payment-gateways`: all gateways, oldest first, keys masked.
+#[utoipa::path(get, path = "/api/payment-gateways", tag = "Payment gateways",
+    responses((status = 200, body = Vec<Gateway>)))]
+pub async fn list(
+    operator: Operator,
+    State(db): State<Database>,
+) -> Result<Json<Vec<Gateway>>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let rows = store::list(&mut tx).await?;
+    Ok(Json(rows.into_iter().map(Gateway::from).collect()))
+}
+
+/// `POST /api/payment-gateways`: adds a gateway. The first one becomes the default.
+#[utoipa::path(post, path = "/api/payment-gateways", tag = "Payment gateways",
+    request_body = GatewayRequest, responses((status = 201, body = Gateway)))]
+pub async fn create(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
+    State(entropy): State<Entropy>,
+    Json(request): Json<GatewayRequest>,
+) -> Result<(StatusCode, Json<Gateway>), ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let key = secrets.tenant(&mut tx).await?;
+    let token = hex::encode(entropy.bytes::<32>());
+    let mut gateway = new_gateway(&key, GatewayId::new(now, &entropy), &token, now);
+    let is_default = request.is_default == Some(true);
+    let missing = missing(&request);
+    if !missing.is_empty() {
+        return Err(ApiError::fields(missing));
+    }
+    take(&mut gateway, request, &key)?;
+    let first = store::list(&mut tx).await?.is_empty();
+    gateway.is_default = first;
+    store::insert(&mut tx, &gateway, &Sha256::digest(token.as_bytes()).into()).await?;
+    if is_default && !first {
+        store::make_default(&mut tx, gateway.id).await?;
+        gateway.is_default = true;
+    }
+    note(&mut tx, &operator, &gateway, "Added an M-Pesa gateway", now).await?;
+    tx.commit().await?;
+    Ok(Json(Gateway::from(gateway)).with(StatusCode::CREATED))
+}
+
+/// `PUT /api/payment-gateways/{gateway}`: changes a gateway. Fields that are absent, masked keys and empty
+/// keys stay as they are.
+#[utoipa::path(put, path = "/api/payment-gateways/{gateway}", tag = "Payment gateways",
+    params(("gateway" = GatewayId, Path)), request_body = GatewayRequest,
+    responses((status = 200, body = Gateway)))]
+pub async fn update(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
+    Path(gateway): Path<GatewayId>,
+    Json(request): Json<GatewayRequest>,
+) -> Result<Json<Gateway>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let mut gateway = locked(&mut tx, gateway).await?;
+    let key = secrets.tenant(&mut tx).await?;
+    let becomes_default = request.is_default == Some(true) && !gateway.is_default;
+    take(&mut gateway, request, &key)?;
+    gateway.updated_at = now;
+    store::save(&mut tx, &gateway).await?;
+    if becomes_default {
+        store::make_default(&mut tx, gateway.id).await?;
+        gateway.is_default = true;
+    }
+    note(
+        &mut tx,
+        &operator,
+        &gateway,
+        "Changed an M-Pesa gateway",
+        now,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Json(Gateway::from(gateway)))
+}
+
+/// `DELETE /api/payment-gateways/{gateway}`: takes a gateway out of use. Payments that were asked for are
+/// still followed up; when it was the default, the oldest one left is.
+#[utoipa::path(delete, path = "/api/payment-gateways/{gateway}", tag = "Payment gateways",
+    params(("gateway" = GatewayId, Path)), responses((status = 200, body = Success)))]
+pub async fn delete(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(gateway): Path<GatewayId>,
+) -> Result<Json<Success>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let gateway = locked(&mut tx, gateway).await?;
+    store::delete(&mut tx, gateway.id, now).await?;
+    note(
+        &mut tx,
+        &operator,
+        &gateway,
+        "Removed an M-Pesa gateway",
+        now,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Json(Success::YES))
+}
+
+/// `POST /api/payment-gateways/{gateway}/default`: uses this gateway where several would do.
+#[utoipa::path(post, path = "/api/payment-gateways/{gateway}/default", tag = "Payment gateways",
+    params(("gateway" = GatewayId, Path)), responses((status = 200, body = Success)))]
+pub async fn make_default(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(gateway): Path<GatewayId>,
+) -> Result<Json<Success>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let gateway = locked(&mut tx, gateway).await?;
+    store::make_default(&mut tx, gateway.id).await?;
+    note(
+        &mut tx,
+        &operator,
+        &gateway,
+        "Made an M-Pesa gateway the default",
+        clock.now(),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Json(Success::YES))
+}
+
+/// `POST /api/payment-gateways/{gateway}/test`: asks M-Pesa whether it accepts the consumer key and secret.
+/// 200 either way; `success` and `message` tell.
+#[utoipa::path(post, path = "/api/payment-gateways/{gateway}/test", tag = "Payment gateways",
+    params(("gateway" = GatewayId, Path)), responses((status = 200, body = Said)))]
+pub async fn test(
+    operator: Operator,
+    State(payments): State<Payments>,
+    Path(gateway): Path<GatewayId>,
+) -> Result<Json<Said>, ApiError> {
+    let mut tx = payments.db.begin(operator.tenant).await?;
+    let gateway = locked(&mut tx, gateway).await?;
+    let merchant = store::merchant(&payments.secrets, &mut tx, &gateway).await?;
+    tx.commit().await?;
+    Ok(Json(match payments.daraja.test(&merchant).await {
+        Ok(()) => Said::done("M-Pesa accepts the consumer key and secret"),
+        Err(error) => Said::failed(error.to_string()),
+    }))
+}
+
+async fn locked(tx: &mut Tx, gateway: GatewayId) -> Result<Keys, ApiError> {
+    let found = store::lock(tx, gateway).await?;
+    found.ok_or(ApiError::NotFound("payment gateway"))
+}
+
+/// A gateway before anything is known of it, with the secret of its callbacks.
+fn new_gateway(key: &TenantKey, id: GatewayId, token: &str, now: Timestamp) -> Keys {
+    Keys {
+        id,
+        kind: GatewayType::MpesaApi,
+        sub_type: SubType::Paybill,
+        name: None,
+        shortcode: String::new(),
+        store_number: None,
+        account_number: None,
+        consumer_key_sealed: Vec::new(),
+        consumer_secret_sealed: Vec::new(),
+        passkey_sealed: Vec::new(),
+        callback_token_sealed: key.seal(TOKEN, id.0, token.as_bytes()),
+        env: Env::Production,
+        is_default: false,
+        for_hotspot: true,
+        for_pppoe: true,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// What a new gateway must have.
+fn missing(request: &GatewayRequest) -> Vec<FieldError> {
+    let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !is_masked(text));
+    let fields = [
+        ("shortcode", given(&request.shortcode)),
+        ("consumerKey", given(&request.consumer_key)),
+        ("consumerSecret", given(&request.consumer_secret)),
+        ("passkey", given(&request.passkey)),
+    ];
+    let absent = fields.into_iter().filter(|(_, given)| !given);
+    absent
+        .map(|(field, _)| FieldError {
+            field: field.to_owned(),
+            message: "is required".to_owned(),
+        })
+        .collect()
+}
+
+/// Takes over what was said, and checks that it fits together.
+fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<(), ApiError> {
+    gateway.kind = request.kind.unwrap_or(gateway.kind);
+    gateway.sub_type = request.sub_type.unwrap_or(gateway.sub_type);
+    gateway.name = request.name.unwrap_or(gateway.name.take());
+    if let Some(shortcode) = request.shortcode {
+        gateway.shortcode = digits("shortcode", &shortcode)?;
+    }
+    if let Some(store) = request.store_number {
+        gateway.store_number = store
+            .map(|store| digits("storeNumber", &store))
+            .transpose()?;
+    }
+    gateway.account_number = request
+        .account_number
+        .unwrap_or(gateway.account_number.take());
+    gateway.env = request.env.unwrap_or(gateway.env);
+    gateway.for_hotspot = request.for_hotspot.unwrap_or(gateway.for_hotspot);
+    gateway.for_pppoe = request.for_pppoe.unwrap_or(gateway.for_pppoe);
+    let id = gateway.id.0;
+    for (column, text, sealed) in [
+        (KEY, request.consumer_key, &mut gateway.consumer_key_sealed),
+        (
+            SECRET,
+            request.consumer_secret,
+            &mut gateway.consumer_secret_sealed,
+        ),
+        (PASSKEY, request.passkey, &mut gateway.passkey_sealed),
+    ] {
+        if let Some(text) = text.filter(|text| !is_masked(text)) {
+            *sealed = key.seal(column, id, text.trim().as_bytes());
+        }
+    }
+    match (
+        gateway.sub_type,
+        &gateway.store_number,
+        &gateway.account_number,
+    ) {
+        (SubType::Buygoods, None, _) => Err(ApiError::field(
+            "storeNumber",
+            "is required for a till: its head office number",
+        )),
+        (SubType::Bank, _, None) => Err(ApiError::field(
+            "accountNumber",
+            "is required for a bank's paybill",
+        )),
+        (_, _, _) => Ok(()),
+    }
+}
+
+fn digits(field: &'static str, text: &str) -> Result<String, ApiError> {
+    let text = text.trim();
+    let fits = (4..=10).contains(&text.len()) && text.bytes().all(|letter| letter.is_ascii_digit());
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| ApiError::field(field, "must be 4 to 10 digits"))
+}
+
+async fn note(
+    tx: &mut Tx,
+    operator: &Operator,
+    gateway: &Keys,
+    details: &str,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let audit = Audit {
+        details: details.to_owned(),
+        ..Audit::new(
+            Action::SettingsUpdate,
+            "payment gateway",
+            gateway.id,
+            &gateway.shortcode,
+        )
+    };
+    audit::record(tx, &Actor::from(operator), audit, now).await?;
+    Ok(())
+}

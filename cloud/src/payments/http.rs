@@ -1,0 +1,326 @@
+//! Prompts and lists of electronic payments.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use easyisp_shared::id::CustomerId;
+use easyisp_shared::money::Cents;
+use easyisp_shared::phone::PhoneNumber;
+use easyisp_shared::time::{Clock, Timestamp};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::rules::State as PushState;
+use super::store::lists::{self, Line};
+use super::store::{self, Which};
+use super::{Payments, PromptError, QUERY, Wish, prompt};
+use crate::api::{Json, Page, Path, Query, blank};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::Operator;
+use crate::db::Database;
+use crate::due;
+use crate::error::ApiError;
+
+/// What is to be paid, by whom.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StkRequest {
+    customer_id: CustomerId,
+    amount: Cents,
+    #[serde(default, deserialize_with = "blank::option")]
+    phone: Option<String>,
+}
+
+/// A prompt on its way.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StkAnswer {
+    success: bool,
+    checkout_request_id: String,
+    message: &'static str,
+}
+
+/// `POST /api/payments/mpesa/stk`: puts an M-Pesa prompt on the customer's phone.
+///
+/// M-Pesa moves whole shillings: the next one is asked for, the rest goes to the wallet. While a prompt is
+/// open for this customer and package a repeat returns the first one, and so does a repeated
+/// `Idempotency-Key`. When M-Pesa does not answer, the answer is a success too: the prompt may be on the
+/// phone, and `GET /api/payments/mpesa/status/{checkout}` tells how it ended.
+/// Errors: 400 bad amount or phone, 404 unknown customer, 409 `PROMPT_OPEN`, 422 no gateway, 429 too many
+/// prompts, 502 M-Pesa refused, 503 M-Pesa is down.
+#[utoipa::path(post, path = "/api/payments/mpesa/stk", tag = "Payments",
+    request_body = StkRequest, responses((status = 200, body = StkAnswer)))]
+pub async fn stk(
+    operator: Operator,
+    State(payments): State<Payments>,
+    headers: HeaderMap,
+    Json(request): Json<StkRequest>,
+) -> Result<Json<StkAnswer>, ApiError> {
+    let phone = match request.phone.as_deref() {
+        None => None,
+        Some(text) => Some(PhoneNumber::parse(text).ok_or(PromptError::NoPhone)?),
+    };
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok());
+    let wish = Wish {
+        customer: request.customer_id,
+        amount: request.amount,
+        phone,
+        client_key: key.map(|key| format!("{}/{key}", operator.id)),
+    };
+    let asked = prompt::ask(&payments, operator.tenant, wish).await?;
+
+    let now = payments.clock.now();
+    let mut tx = payments.db.begin(operator.tenant).await?;
+    let audit = Audit {
+        details: format!("Asked for {} by M-Pesa", request.amount),
+        ..Audit::new(Action::PaymentProcess, "customer", request.customer_id, "")
+    };
+    audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
+    tx.commit().await?;
+
+    Ok(Json(match asked.checkout_request_id {
+        Some(checkout_request_id) => StkAnswer {
+            success: true,
+            checkout_request_id,
+            message: "The prompt is on its way to the phone",
+        },
+        None => StkAnswer {
+            success: true,
+            checkout_request_id: asked.intent.to_string(),
+            message: "M-Pesa has not answered yet; the prompt may still come. Do not pay twice",
+        },
+    }))
+}
+
+/// How a payment stands.
+#[derive(Serialize, ToSchema)]
+pub struct Status {
+    status: StatusWord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+/// How a payment stands, in a word.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusWord {
+    /// The customer may still be typing.
+    Pending,
+    /// Paid and credited.
+    Completed,
+    /// Not paid.
+    Failed,
+    /// No news in time; a late payment still counts.
+    Expired,
+}
+
+/// `GET /api/payments/mpesa/status/{checkout}`: how a payment stands, by the id that the prompt gave.
+///
+/// While it is open and the callback has not come, M-Pesa is asked in the background, at most every five
+/// seconds. Errors: 404 unknown.
+#[utoipa::path(get, path = "/api/payments/mpesa/status/{checkout}", tag = "Payments",
+    params(("checkout" = String, Path)), responses((status = 200, body = Status)))]
+pub async fn status(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(checkout): Path<String>,
+) -> Result<Json<Status>, ApiError> {
+    const EVERY: Duration = Duration::from_secs(5);
+
+    let now = clock.now();
+    let which = match checkout.parse() {
+        Ok(id) => Which::Id(id),
+        Err(_) => Which::Checkout(&checkout),
+    };
+    let mut tx = db.begin(operator.tenant).await?;
+    let intent = store::find(&mut tx, which).await?;
+    let intent = intent.ok_or(ApiError::NotFound("payment"))?;
+    let asked = intent.queried_at.unwrap_or(intent.created_at.plus(EVERY));
+    if intent.push().is_open() && asked.plus(EVERY) <= now {
+        due::at(&mut tx, QUERY, intent.id, now).await?;
+        tx.commit().await?;
+    }
+    let status = match intent.push().state {
+        PushState::Created | PushState::Pending | PushState::Unknown => StatusWord::Pending,
+        PushState::Provisional | PushState::Posted { .. } => StatusWord::Completed,
+        PushState::Refused { .. } => StatusWord::Failed,
+        PushState::Expired => StatusWord::Expired,
+    };
+    Ok(Json(Status {
+        status,
+        receipt: intent.receipt,
+        message: intent.message,
+    }))
+}
+
+/// Which payments to list.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+pub struct Filter {
+    /// `completed`, `pending`, `failed` or `refunded`.
+    status: Option<Wanted>,
+    /// A part of receipt, phone, account or customer.
+    search: Option<String>,
+}
+
+/// The status a list asks for.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    /// Paid and credited.
+    Completed,
+    /// Being paid.
+    Pending,
+    /// Not paid.
+    Failed,
+    /// Taken back.
+    Refunded,
+}
+
+impl Wanted {
+    fn as_str(self) -> &'static str {
+        match self {
+            Wanted::Completed => "completed",
+            Wanted::Pending => "pending",
+            Wanted::Failed => "failed",
+            Wanted::Refunded => "refunded",
+        }
+    }
+}
+
+/// A payment or an attempt at one.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Transaction {
+    id: Uuid,
+    /// The receipt; before there is one, M-Pesa's id of the prompt.
+    transaction_id: String,
+    amount: Cents,
+    phone: Option<String>,
+    account: Option<String>,
+    status: String,
+    customer: Option<Customer>,
+    created_at: Timestamp,
+}
+
+/// Who paid.
+#[derive(Serialize, ToSchema)]
+pub struct Customer {
+    id: CustomerId,
+    name: String,
+}
+
+/// A page of payments.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Transactions {
+    transactions: Vec<Transaction>,
+    total: i64,
+    page: u32,
+    page_size: u32,
+}
+
+impl From<Line> for Transaction {
+    fn from(line: Line) -> Transaction {
+        let customer = match (line.customer_id, line.customer_name) {
+            (Some(id), Some(name)) => Some(Customer { id, name }),
+            (_, _) => None, // nobody's
+        };
+        Transaction {
+            id: line.id,
+            transaction_id: line.transaction_id,
+            amount: line.amount,
+            phone: line.phone,
+            account: line.account,
+            status: line.status,
+            customer,
+            created_at: line.created_at,
+        }
+    }
+}
+
+/// `GET /api/payments/mpesa`: M-Pesa payments and prompts that brought none, newest first. Without `page`
+/// the newest 1,000.
+#[utoipa::path(get, path = "/api/payments/mpesa", tag = "Payments",
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Filter),
+    responses((status = 200, body = Transactions)))]
+pub async fn list(
+    operator: Operator,
+    State(db): State<Database>,
+    page: Page,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Transactions>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let status = filter.status.map(Wanted::as_str);
+    let search = filter.search.as_deref();
+    let (lines, total) = lists::electronic(&mut tx, status, search, page).await?;
+    Ok(Json(Transactions {
+        transactions: lines.into_iter().map(Transaction::from).collect(),
+        total,
+        page: page.number,
+        page_size: page.size,
+    }))
+}
+
+/// `GET /api/payments/electronic`: another name of `GET /api/payments/mpesa`.
+#[utoipa::path(get, path = "/api/payments/electronic", tag = "Payments",
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Filter),
+    responses((status = 200, body = Transactions)))]
+pub async fn electronic(
+    operator: Operator,
+    db: State<Database>,
+    page: Page,
+    filter: Query<Filter>,
+) -> Result<Json<Transactions>, ApiError> {
+    list(operator, db, page, filter).await
+}
+
+/// Sums of electronic payments.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    today_received: Cents,
+    today_transactions: i64,
+    this_month_received: Cents,
+    this_month_transactions: i64,
+    /// Of this month's prompts that ended, how many were paid, in percent.
+    success_rate: i64,
+    pending_confirmations: i64,
+    last_sync: Option<Timestamp>,
+}
+
+/// `GET /api/payments/mpesa/stats`: what came by M-Pesa today and this month, in the tenant's zone.
+#[utoipa::path(get, path = "/api/payments/mpesa/stats", tag = "Payments",
+    responses((status = 200, body = Stats)))]
+pub async fn stats(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+) -> Result<Json<Stats>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let zone = TimeZone::get(&lists::time_zone(&mut tx).await?).map_err(ApiError::internal)?;
+    let today = clock.now().in_zone(&zone);
+    let (day, month) = (today.date(), today.date().first_of_month());
+    let begins = |date: jiff::civil::Date| {
+        let midnight = date.to_zoned(zone.clone()).map_err(ApiError::internal)?;
+        Ok::<_, ApiError>(Timestamp::from_jiff(midnight.timestamp()))
+    };
+    let sums = lists::sums(&mut tx, begins(day)?, begins(month)?).await?;
+    let ended = sums.paid + sums.failed;
+    Ok(Json(Stats {
+        today_received: sums.today,
+        today_transactions: sums.today_count,
+        this_month_received: sums.month,
+        this_month_transactions: sums.month_count,
+        success_rate: (sums.paid * 100).checked_div(ended).unwrap_or(0),
+        pending_confirmations: sums.pending,
+        last_sync: sums.last,
+    }))
+}

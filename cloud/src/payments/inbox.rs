@@ -1,0 +1,213 @@
+//! The provider's door: what it tells is kept byte for byte, answered, and then worked on.
+
+use axum::extract::{Request, State};
+use easyisp_shared::id::{InboxId, IntentId, TenantId};
+use easyisp_shared::time::Timestamp;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use utoipa::ToSchema;
+
+use super::callback::{StkCallback, read_stk};
+use super::mpesa::is_final;
+use super::rules::{Event, Terms, judge};
+use super::settle::{self, RECEIPT_KNOWN};
+use super::store::{self, Intent, Report, Which};
+use super::{Payments, Source};
+use crate::api::{ClientAddress, Json, Limits, Path};
+use crate::db::Tx;
+use crate::error::ApiError;
+use crate::renewals::RenewError;
+
+/// The largest body of a callback.
+const MOST_BYTES: usize = 64 * 1024;
+/// When the job takes up a report that nobody worked on: its node stopped in between.
+const RESCUE: Duration = Duration::from_secs(5);
+
+/// What M-Pesa wants to hear.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Heard {
+    result_code: i32,
+    result_desc: &'static str,
+}
+
+const HEARD: Heard = Heard {
+    result_code: 0,
+    result_desc: "Accepted",
+};
+
+/// `POST /api/hooks/stk/{token}`: what became of a prompt, in the provider's words.
+///
+/// 200 as soon as the body is durable, whatever it says; 503 when it is not, so that the provider comes
+/// again. An unknown secret changes nothing and is a 404.
+#[utoipa::path(post, path = "/api/hooks/stk/{token}", tag = "Providers",
+    params(("token" = String, Path)), request_body = serde_json::Value,
+    responses((status = 200, body = Heard)))]
+pub async fn hook(
+    State(payments): State<Payments>,
+    State(limits): State<Limits>,
+    address: ClientAddress,
+    Path(token): Path<String>,
+    request: Request,
+) -> Result<Json<Heard>, ApiError> {
+    hear(payments, limits, address, token, None, request).await
+}
+
+/// `POST /api/hooks/stk/{token}/{intent}`: the same for one payment: the address a push gives, so that a
+/// callback finds its payment even when the push was never answered.
+#[utoipa::path(post, path = "/api/hooks/stk/{token}/{intent}", tag = "Providers",
+    params(("token" = String, Path), ("intent" = IntentId, Path)), request_body = serde_json::Value,
+    responses((status = 200, body = Heard)))]
+pub async fn hook_of_intent(
+    State(payments): State<Payments>,
+    State(limits): State<Limits>,
+    address: ClientAddress,
+    Path((token, intent)): Path<(String, String)>,
+    request: Request,
+) -> Result<Json<Heard>, ApiError> {
+    let intent = intent.parse().ok();
+    hear(payments, limits, address, token, intent, request).await
+}
+
+/// `POST /api/webhooks/mpesa/stk/{token}`: another name of `POST /api/hooks/stk/{token}`.
+#[utoipa::path(post, path = "/api/webhooks/mpesa/stk/{token}", tag = "Providers",
+    params(("token" = String, Path)), request_body = serde_json::Value,
+    responses((status = 200, body = Heard)))]
+pub async fn webhook(
+    State(payments): State<Payments>,
+    State(limits): State<Limits>,
+    address: ClientAddress,
+    Path(token): Path<String>,
+    request: Request,
+) -> Result<Json<Heard>, ApiError> {
+    hear(payments, limits, address, token, None, request).await
+}
+
+async fn hear(
+    payments: Payments,
+    limits: Limits,
+    address: ClientAddress,
+    token: String,
+    intent: Option<IntentId>,
+    request: Request,
+) -> Result<Json<Heard>, ApiError> {
+    let unkept = |_| ApiError::Unavailable {
+        message: "The report could not be kept; send it again".to_owned(),
+    };
+    // The secret is looked up by its digest, so its text is never compared.
+    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let mut directory = payments.db.directory().await.map_err(unkept)?;
+    let owner = store::gateway_of_token(&mut directory, &digest)
+        .await
+        .map_err(unkept)?;
+    drop(directory);
+    let Some((tenant, gateway)) = owner else {
+        limits.address(address.0)?;
+        return Err(ApiError::NotFound("address"));
+    };
+    let body = axum::body::to_bytes(request.into_body(), MOST_BYTES).await;
+    let body = body.map_err(|_| ApiError::TooLarge { limit: MOST_BYTES })?;
+
+    let now = payments.clock.now();
+    let id = InboxId::new(now, payments.db.entropy());
+    let report = Report {
+        gateway_id: Some(gateway),
+        intent_id: intent,
+        body: body.to_vec(),
+        source: address.0.to_string(),
+    };
+    let kept = async {
+        let mut tx = payments.db.begin(tenant).await?;
+        store::keep(&mut tx, id, &report, now.plus(RESCUE), now).await?;
+        tx.commit().await
+    };
+    kept.await.map_err(unkept)?;
+
+    let worker = payments.clone();
+    payments.tasks.spawn(async move {
+        let now = worker.clock.now();
+        if let Err(cause) = work(&worker, tenant, id, now).await {
+            tracing::warn!(%cause, inbox.id = %id, "Cannot work on report {id}; it is tried again");
+        }
+    });
+    Ok(Json(HEARD))
+}
+
+/// Works on one report, once: whoever comes second finds it done.
+pub(super) async fn work(
+    payments: &Payments,
+    tenant: TenantId,
+    id: InboxId,
+    now: Timestamp,
+) -> Result<(), RenewError> {
+    let mut tx = payments.db.begin(tenant).await?;
+    let Some(report) = store::take(&mut tx, id, now).await? else {
+        return Ok(());
+    };
+    let told = match read_stk(&report.body) {
+        Ok(told) => told,
+        Err(why) => return dismiss(tx, id, &format!("unreadable: {why}")).await,
+    };
+    let which = match report.intent_id {
+        Some(intent) => Which::Id(intent),
+        None => Which::Checkout(&told.checkout_request_id),
+    };
+    let Some(mut intent) = store::lock(&mut tx, which).await? else {
+        return dismiss(tx, id, "no payment of ours").await;
+    };
+    if report.gateway_id != Some(intent.gateway_id) {
+        return dismiss(tx, id, "another gateway's payment").await;
+    }
+    match &intent.checkout_request_id {
+        Some(ours) if *ours != told.checkout_request_id => {
+            return dismiss(tx, id, "another prompt than the one we asked for").await;
+        }
+        Some(_) => {}
+        // The callback overtook the answer to the push, or the push was never answered.
+        None => {
+            intent.checkout_request_id = Some(told.checkout_request_id.clone());
+            intent.merchant_request_id = told.merchant_request_id.clone();
+        }
+    }
+    let source = match report.source.parse() {
+        Ok(address) => payments.source(address),
+        Err(_) => Source::Unlisted,
+    };
+    let event = event(&told, &intent, source);
+    match settle::apply(&mut tx, &mut intent, event, now).await {
+        Ok(()) => {
+            tx.commit().await?;
+            Ok(())
+        }
+        Err(RenewError::ReceiptKnown) => {
+            drop(tx);
+            settle::review(&payments.db, tenant, intent.id, RECEIPT_KNOWN, now).await?;
+            let mut tx = payments.db.begin(tenant).await?;
+            store::take(&mut tx, id, now).await?;
+            dismiss(tx, id, RECEIPT_KNOWN).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What a callback means for the payment it is about.
+fn event(told: &StkCallback, intent: &Intent, source: Source) -> Event {
+    let terms = Terms {
+        asked: intent.amount,
+        confirm_above: intent.confirm_above,
+    };
+    match (told.result_code, &told.claim) {
+        (0, Some(claim)) => judge(claim.clone(), terms, source),
+        (0, None) => Event::Hinted,
+        (code, _) if is_final(code) => Event::Failed { code },
+        (_, _) => Event::Hinted, // an unknown code is not a failure
+    }
+}
+
+async fn dismiss(mut tx: Tx, id: InboxId, why: &str) -> Result<(), RenewError> {
+    tracing::info!(inbox.id = %id, "A provider's report had no effect: {why}");
+    store::note(&mut tx, id, why).await?;
+    tx.commit().await?;
+    Ok(())
+}

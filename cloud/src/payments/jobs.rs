@@ -1,0 +1,130 @@
+//! What happens to payments without a request: silent ones are asked after, reports are rescued.
+
+use easyisp_shared::id::{InboxId, IntentId, TenantId};
+use easyisp_shared::time::Timestamp;
+
+use super::Payments;
+use super::inbox;
+use super::mpesa::{Answer, MpesaError};
+use super::prompt::PromptError;
+use super::rules::{Event, next_query};
+use super::settle::{self, RECEIPT_KNOWN};
+use super::store::gateways;
+use super::store::{self, Intent, Which};
+use crate::renewals::RenewError;
+
+/// The kind of the due job that asks the provider about a payment; its subject is the payment.
+pub const QUERY: &str = "payments.query";
+
+/// The kind of the due job that works on a report nobody worked on; its subject is the report.
+pub const INBOX: &str = "payments.inbox";
+
+impl Payments {
+    /// Works on a report. Whoever comes second finds it done.
+    pub async fn work(
+        &self,
+        tenant: TenantId,
+        report: InboxId,
+        now: Timestamp,
+    ) -> Result<(), RenewError> {
+        inbox::work(self, tenant, report, now).await
+    }
+
+    /// Asks the provider what became of a payment and books what it says. `Some` = when to ask again.
+    pub async fn query(
+        &self,
+        tenant: TenantId,
+        id: IntentId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, PromptError> {
+        let mut tx = self.db.begin(tenant).await?;
+        let Some(mut intent) = store::lock(&mut tx, Which::Id(id)).await? else {
+            return Ok(None);
+        };
+        let over = intent.expires_at <= now;
+        if now.since(intent.created_at) >= std::time::Duration::from_secs(20) {
+            settle::apply(&mut tx, &mut intent, Event::Tick { over }, now).await?;
+        }
+        let worth = intent.push().is_worth_asking();
+        let next = next_query(now.since(intent.created_at)).map(|age| intent.created_at.plus(age));
+        let Some(checkout) = intent.checkout_request_id.clone().filter(|_| worth) else {
+            if worth && next.is_none() {
+                intent.needs_review = Some(NEVER_ANSWERED.to_owned());
+                store::save(&mut tx, &intent, now).await?;
+            }
+            tx.commit().await?;
+            return Ok(next.filter(|_| worth));
+        };
+        let keys = gateways::find(&mut tx, intent.gateway_id).await?;
+        let merchant = match keys {
+            Some(keys) => gateways::merchant(&self.secrets, &mut tx, &keys).await?,
+            None => return Err(PromptError::NoGateway),
+        };
+        tx.commit().await?;
+
+        let answer = self.daraja.query(&merchant, &checkout).await;
+        let event = match answer {
+            Ok(Answer::Paid) => Some(Event::QueryPaid),
+            Ok(Answer::Failed { code }) => Some(Event::QueryFailed { code }),
+            Ok(Answer::Pending) => None,
+            Err(error) => {
+                log(id, &error);
+                None
+            }
+        };
+        self.settle(tenant, id, event, next).await
+    }
+
+    /// Books what a query said; returns when to ask again.
+    async fn settle(
+        &self,
+        tenant: TenantId,
+        id: IntentId,
+        event: Option<Event>,
+        next: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, PromptError> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin(tenant).await?;
+        let Some(mut intent) = store::lock(&mut tx, Which::Id(id)).await? else {
+            return Ok(None);
+        };
+        intent.queried_at = Some(now);
+        let applied = match event {
+            Some(event) => settle::apply(&mut tx, &mut intent, event, now).await,
+            None => Ok(store::save(&mut tx, &intent, now).await?),
+        };
+        match applied {
+            Ok(()) => {}
+            Err(RenewError::ReceiptKnown) => {
+                drop(tx);
+                settle::review(&self.db, tenant, id, RECEIPT_KNOWN, now).await?;
+                return Ok(next);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let again = again(&mut intent, next);
+        if again.is_none() && intent.push().is_worth_asking() {
+            intent
+                .needs_review
+                .get_or_insert_with(|| NEVER_DECIDED.to_owned());
+            store::save(&mut tx, &intent, now).await?;
+        }
+        tx.commit().await?;
+        Ok(again)
+    }
+}
+
+fn again(intent: &mut Intent, next: Option<Timestamp>) -> Option<Timestamp> {
+    next.filter(|_| intent.push().is_worth_asking())
+}
+
+/// What a person reads when a push was never answered and nobody called back.
+const NEVER_ANSWERED: &str =
+    "M-Pesa never answered this push; look for the payment in the statement";
+/// What a person reads when M-Pesa decided nothing in a day.
+const NEVER_DECIDED: &str =
+    "M-Pesa did not say in a day what became of this; look in the statement";
+
+fn log(id: IntentId, error: &MpesaError) {
+    tracing::info!(intent.id = %id, "A query told nothing: {error}");
+}

@@ -1,0 +1,113 @@
+//! M-Pesa payments: a prompt on the payer's phone, and what the provider tells about it.
+//!
+//! Each payment we ask for is one state machine (`rules.rs`) under a row lock, fed by the answer to the
+//! push, callbacks, our own queries and time. What a provider tells is durable before it is answered and
+//! worked on afterwards; money becomes time in `renewals/`.
+
+mod callback;
+mod gateways;
+mod http;
+mod inbox;
+mod jobs;
+mod mpesa;
+mod prompt;
+mod rules;
+mod settle;
+mod store;
+mod words;
+
+use std::sync::Arc;
+
+use easyisp_shared::time::Clock;
+use ipnet::IpNet;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{Access, Routes, routes};
+use crate::config::Config;
+use crate::db::Database;
+use crate::outbound::http_client;
+use crate::secrets::Secrets;
+
+pub use jobs::{INBOX, QUERY};
+pub use mpesa::{Daraja, Merchant, MpesaError};
+pub use prompt::{Asked, PromptError, Wish};
+pub use rules::{Claim, Credit, Effect, Event, Push, Source, State, Terms, judge, next_query};
+pub use words::{Env, SubType};
+
+/// The routes of this feature.
+pub fn routes() -> Routes {
+    use crate::permission::Permission::{
+        PaymentsProcess, PaymentsViewElectronic, SettingsPaymentGateway,
+    };
+
+    const VIEW: Access = Access::Any(&[PaymentsViewElectronic]);
+    const ASK: Access = Access::Any(&[PaymentsProcess]);
+    const KEYS: Access = Access::Any(&[SettingsPaymentGateway]);
+
+    Routes::new()
+        .route(VIEW, routes!(http::list))
+        .route(VIEW, routes!(http::electronic))
+        .route(VIEW, routes!(http::stats))
+        .route(ASK, routes!(http::stk))
+        .route(
+            Access::Any(&[PaymentsProcess, PaymentsViewElectronic]),
+            routes!(http::status),
+        )
+        .route(Access::Token, routes!(inbox::hook))
+        .route(Access::Token, routes!(inbox::hook_of_intent))
+        .route(Access::Token, routes!(inbox::webhook))
+        .route(KEYS, routes!(gateways::list, gateways::create))
+        .route(KEYS, routes!(gateways::update, gateways::delete))
+        .route(KEYS, routes!(gateways::make_default))
+        .route(KEYS, routes!(gateways::test))
+}
+
+/// What payments need between requests. Cloning shares it.
+#[derive(Clone)]
+pub struct Payments {
+    db: Database,
+    clock: Clock,
+    secrets: Secrets,
+    daraja: Daraja,
+    public_url: Option<String>,
+    sources: Arc<[IpNet]>,
+    tasks: TaskTracker,
+}
+
+impl Payments {
+    /// As configured.
+    pub fn new(config: &Config, db: Database, clock: Clock, secrets: Secrets) -> Payments {
+        let base_url = config.mpesa.base_url.clone();
+        Payments {
+            daraja: Daraja::new(http_client(), base_url, clock.clone()),
+            db,
+            clock,
+            secrets,
+            public_url: config.http.public_url.clone(),
+            sources: config.mpesa.sources.clone().into(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Waits for pushes and reports that are being worked on.
+    pub async fn stopped(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn source(&self, address: std::net::IpAddr) -> Source {
+        let listed =
+            self.sources.is_empty() || self.sources.iter().any(|net| net.contains(&address));
+        if listed {
+            Source::Listed
+        } else {
+            Source::Unlisted
+        }
+    }
+}
+
+impl std::fmt::Debug for Payments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Payments")
+    }
+}

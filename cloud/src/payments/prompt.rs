@@ -1,0 +1,305 @@
+//! Asking for a payment: written down, then asked for once, whatever happens in between.
+
+use std::time::Duration;
+
+use easyisp_shared::id::{CustomerId, IntentId, TenantId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::phone::PhoneNumber;
+use easyisp_shared::time::Timestamp;
+use secrecy::ExposeSecret;
+
+use super::Payments;
+use super::mpesa::{Accepted, MpesaError, Prompt};
+use super::rules::{Event, State, WINDOW};
+use super::store::gateways::{self, Keys};
+use super::store::{self, NewIntent, Which};
+use super::{SubType, settle};
+use crate::error::ApiError;
+use crate::renewals::RenewError;
+use crate::secrets::SecretError;
+
+/// What somebody wants to be paid.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// By whom.
+    pub customer: CustomerId,
+    /// How much; M-Pesa is asked for the next whole shilling.
+    pub amount: Cents,
+    /// On which phone; the customer's own when absent.
+    pub phone: Option<PhoneNumber>,
+    /// The client's name for this request, for repeats.
+    pub client_key: Option<String>,
+}
+
+/// A prompt that was asked for, now or before.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Our id of it.
+    pub intent: IntentId,
+    /// M-Pesa's id of it, when M-Pesa told.
+    pub checkout_request_id: Option<String>,
+}
+
+/// Why there is no prompt.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// This tenant has no such customer.
+    #[error("no such customer")]
+    UnknownCustomer,
+    /// The customer has no phone that M-Pesa knows.
+    #[error("must be a Kenyan mobile number such as 0712345678")]
+    NoPhone,
+    /// Less than a shilling or more than M-Pesa moves at once.
+    #[error("must be between 1 and 250000")]
+    Amount,
+    /// No gateway is set up.
+    #[error("no M-Pesa gateway is set up; add one under payment gateways")]
+    NoGateway,
+    /// The server does not know its own address, so M-Pesa could not call back.
+    #[error("the server has no public address: set [http] public_url")]
+    NoPublicUrl,
+    /// A prompt of somebody else is open on this phone.
+    #[error("another prompt is open on this phone")]
+    PhoneBusy,
+    /// Too many prompts.
+    #[error("too many prompts")]
+    TooMany(Duration),
+    /// The provider did not take it.
+    #[error(transparent)]
+    Mpesa(#[from] MpesaError),
+    /// The prompt was refused before.
+    #[error("{0}")]
+    Refused(String),
+    /// The database did not do it.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// A key does not open.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The books did not take it.
+    #[error(transparent)]
+    Renew(#[from] RenewError),
+}
+
+impl From<PromptError> for ApiError {
+    fn from(error: PromptError) -> ApiError {
+        let message = error.to_string();
+        match error {
+            PromptError::UnknownCustomer => ApiError::NotFound("customer"),
+            PromptError::NoPhone => ApiError::field("phone", message),
+            PromptError::Amount => ApiError::field("amount", message),
+            PromptError::NoGateway => ApiError::unprocessable("NO_GATEWAY", message),
+            PromptError::NoPublicUrl => ApiError::unprocessable("NO_PUBLIC_URL", message),
+            PromptError::PhoneBusy => ApiError::conflict("PROMPT_OPEN", message),
+            PromptError::TooMany(retry_after) => ApiError::TooManyRequests { retry_after },
+            PromptError::Mpesa(MpesaError::Refused(_) | MpesaError::Credentials(_))
+            | PromptError::Refused(_) => ApiError::BadGateway { message },
+            PromptError::Mpesa(MpesaError::Busy(_) | MpesaError::Unreachable) => {
+                ApiError::Unavailable { message }
+            }
+            PromptError::Mpesa(MpesaError::Silent) => ApiError::GatewayTimeout { message },
+            PromptError::Database(error) => error.into(),
+            PromptError::Secret(error) => error.into(),
+            PromptError::Renew(error) => error.into(),
+        }
+    }
+}
+
+/// The largest amount M-Pesa moves at once.
+const MOST: Cents = Cents::whole(250_000);
+/// Prompts to one phone in [`PHONE_WINDOW`].
+const MOST_OF_PHONE: i64 = 3;
+const PHONE_WINDOW: Duration = Duration::from_secs(600);
+/// Prompts of one tenant in a minute.
+const MOST_OF_TENANT: i64 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
+/// When the provider is asked for the first time.
+const FIRST_QUERY: Duration = Duration::from_secs(10);
+
+/// Puts a prompt on a phone, or finds the one that is open for this customer and package.
+///
+/// Written down before it is asked for; the asking goes on when the caller hangs up. No answer is not a
+/// failure: the payment is then settled by callback or query, and never asked for a second time by itself.
+pub async fn ask(payments: &Payments, tenant: TenantId, wish: Wish) -> Result<Asked, PromptError> {
+    let amount = wish.amount.rounded_up_to_whole();
+    if !amount.is_positive() || amount > MOST {
+        return Err(PromptError::Amount);
+    }
+    let base = payments
+        .public_url
+        .as_deref()
+        .ok_or(PromptError::NoPublicUrl)?;
+    let now = payments.clock.now();
+    let mut tx = payments.db.begin(tenant).await?;
+    let payer = store::payer(&mut tx, wish.customer).await?;
+    let payer = payer.ok_or(PromptError::UnknownCustomer)?;
+    let own = payer.phone_number.as_deref().and_then(PhoneNumber::parse);
+    let phone = wish.phone.or(own).ok_or(PromptError::NoPhone)?;
+    let keys = gateways::choose(&mut tx, payer.hotspot)
+        .await?
+        .ok_or(PromptError::NoGateway)?;
+    let id = IntentId::new(now, payments.db.entropy());
+    let new = NewIntent {
+        id,
+        gateway: keys.id,
+        customer: wish.customer,
+        package: payer.package_id,
+        amount,
+        phone: phone.as_str().to_owned(),
+        reference: reference(&keys, payer.account_number, id),
+        client_key: wish.client_key,
+        expires_at: now.plus(WINDOW),
+    };
+    store::close_stale(&mut tx, wish.customer, now).await?;
+    let known = new.client_key.as_deref();
+    if let Some(first) = store::already_open(&mut tx, new.customer, new.package, known).await? {
+        tx.commit().await?;
+        return wait_for(payments, tenant, first).await;
+    }
+    within_limits(&mut tx, &new, now).await?;
+    if !store::insert(&mut tx, &new, now.plus(FIRST_QUERY), now).await? {
+        let first = store::already_open(&mut tx, new.customer, new.package, known).await?;
+        tx.commit().await?;
+        return wait_for(payments, tenant, first.unwrap_or(id)).await;
+    }
+    let merchant = gateways::merchant(&payments.secrets, &mut tx, &keys).await?;
+    let token = gateways::callback_token(&payments.secrets, &mut tx, &keys).await?;
+    tx.commit().await?;
+
+    let callback_url = format!("{base}/api/hooks/stk/{}/{id}", token.expose_secret());
+    let prompt = Prompt {
+        phone,
+        amount,
+        reference: new.reference,
+        callback_url,
+    };
+    let worker = payments.clone();
+    let asking = payments.tasks.spawn(async move {
+        let answer = worker.daraja.push(&merchant, &prompt).await;
+        hear(&worker, tenant, id, answer).await
+    });
+    match asking.await {
+        Ok(asked) => asked,
+        // Stopped in between: as if the provider had not answered.
+        Err(_) => Ok(Asked {
+            intent: id,
+            checkout_request_id: None,
+        }),
+    }
+}
+
+/// Writes down what the provider answered to a push.
+async fn hear(
+    payments: &Payments,
+    tenant: TenantId,
+    id: IntentId,
+    answer: Result<Accepted, MpesaError>,
+) -> Result<Asked, PromptError> {
+    let now = payments.clock.now();
+    let mut tx = payments.db.begin(tenant).await?;
+    let intent = store::lock(&mut tx, Which::Id(id)).await?;
+    let mut intent = intent.ok_or(PromptError::UnknownCustomer)?;
+    let event = match &answer {
+        Ok(accepted) => {
+            let (checkout, merchant) =
+                (&accepted.checkout_request_id, &accepted.merchant_request_id);
+            intent
+                .checkout_request_id
+                .get_or_insert_with(|| checkout.clone());
+            intent
+                .merchant_request_id
+                .get_or_insert_with(|| merchant.clone());
+            Event::Accepted
+        }
+        Err(MpesaError::Silent) => Event::Silent,
+        Err(
+            MpesaError::Refused(_)
+            | MpesaError::Credentials(_)
+            | MpesaError::Busy(_)
+            | MpesaError::Unreachable,
+        ) => Event::Rejected,
+    };
+    settle::apply(&mut tx, &mut intent, event, now).await?;
+    tx.commit().await?;
+    match answer {
+        Ok(_) | Err(MpesaError::Silent) => Ok(Asked {
+            intent: id,
+            checkout_request_id: intent.checkout_request_id,
+        }),
+        Err(error) => {
+            tracing::warn!(intent.id = %id, "A push was refused: {error}");
+            Err(error.into())
+        }
+    }
+}
+
+/// Waits until the first request for this payment knows what became of its push.
+async fn wait_for(
+    payments: &Payments,
+    tenant: TenantId,
+    id: IntentId,
+) -> Result<Asked, PromptError> {
+    const STEP: Duration = Duration::from_millis(100);
+    const STEPS: u32 = 150;
+
+    for _ in 0..STEPS {
+        let mut tx = payments.db.begin(tenant).await?;
+        let intent = store::find(&mut tx, Which::Id(id)).await?;
+        drop(tx);
+        let intent = intent.ok_or(PromptError::UnknownCustomer)?;
+        let asked = Asked {
+            intent: id,
+            checkout_request_id: intent.checkout_request_id.clone(),
+        };
+        match intent.push().state {
+            State::Created if intent.checkout_request_id.is_none() => {
+                tokio::time::sleep(STEP).await
+            }
+            State::Refused { .. } => {
+                return Err(PromptError::Refused(intent.message.unwrap_or_default()));
+            }
+            State::Created
+            | State::Pending
+            | State::Unknown
+            | State::Provisional
+            | State::Posted { .. }
+            | State::Expired => return Ok(asked),
+        }
+    }
+    Ok(Asked {
+        intent: id,
+        checkout_request_id: None,
+    })
+}
+
+async fn within_limits(
+    tx: &mut crate::db::Tx,
+    new: &NewIntent,
+    now: Timestamp,
+) -> Result<(), PromptError> {
+    let (phone_since, tenant_since) = (now.minus(PHONE_WINDOW), now.minus(MINUTE));
+    let busy = store::prompts(tx, &new.phone, new.customer, phone_since, tenant_since).await?;
+    if busy.open_elsewhere > 0 {
+        return Err(PromptError::PhoneBusy);
+    }
+    if busy.of_phone >= MOST_OF_PHONE {
+        return Err(PromptError::TooMany(PHONE_WINDOW));
+    }
+    if busy.of_tenant >= MOST_OF_TENANT {
+        return Err(PromptError::TooMany(MINUTE));
+    }
+    Ok(())
+}
+
+/// What the payer sees as account: the account number and two letters of this prompt, so that a receipt
+/// that arrives another way finds it; a bank wants its own account.
+fn reference(keys: &Keys, account_number: i32, id: IntentId) -> String {
+    match (keys.sub_type, &keys.account_number) {
+        (SubType::Bank, Some(account)) => account.chars().take(20).collect(),
+        (SubType::Bank, None) | (SubType::Paybill | SubType::Buygoods, _) => {
+            let [.., a, b] = *id.as_bytes();
+            let letter = |byte: u8| char::from(b'A' + byte % 26);
+            format!("{account_number}{}{}", letter(a), letter(b))
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What happens to a payment, written: the state machine's next state and its effect in one transaction.
+
+use easyisp_shared::id::IntentId;
+use easyisp_shared::time::Timestamp;
+
+use crate::db::{Database, Tx};
+use crate::due;
+use crate::renewals::{self, Channel, Method, Receipt, RenewError};
+
+use super::QUERY;
+use super::rules::{Claim, Credit, Effect, Event, State, Terms, explain};
+use super::store::{self, Intent, Which};
+
+/// Applies an event to a locked payment and saves it.
+///
+/// # Errors
+/// [`RenewError::ReceiptKnown`] when the receipt was credited elsewhere: the transaction is spent, and
+/// [`review`] writes down what a person must look at.
+pub(super) async fn apply(
+    tx: &mut Tx,
+    intent: &mut Intent,
+    event: Event,
+    now: Timestamp,
+) -> Result<(), RenewError> {
+    let terms = Terms {
+        asked: intent.amount,
+        confirm_above: intent.confirm_above,
+    };
+    let (push, effect) = intent.push().apply(event, terms);
+    intent.set(&push, now);
+    match effect {
+        Effect::None => {}
+        Effect::Credit(credit) => {
+            intent.needs_review = credit
+                .review
+                .map(str::to_owned)
+                .or(intent.needs_review.take());
+            renewals::receive(tx, receipt(intent, credit, now), now).await?;
+        }
+        Effect::Join { receipt } => renewals::join_receipt(tx, intent.id, &receipt).await?,
+        Effect::CreditAgainAndReview(claim) => {
+            let what = format!("A second receipt came for one prompt: {}", claim.receipt);
+            intent.needs_review = Some(what);
+            renewals::receive(tx, second_receipt(intent, claim, now), now).await?;
+        }
+        Effect::Ask => due::at(tx, QUERY, intent.id, now).await?,
+        Effect::Review(what) => intent.needs_review = Some(what.to_owned()),
+    }
+    intent.message = match push.state {
+        State::Refused { code } => Some(explain(code).to_owned()),
+        State::Created
+        | State::Pending
+        | State::Unknown
+        | State::Provisional
+        | State::Posted { .. }
+        | State::Expired => intent.message.take(),
+    };
+    store::save(tx, intent, now).await?;
+    Ok(())
+}
+
+/// Notes in a transaction of its own what a person must look at, and drops the claim that led to it.
+pub(super) async fn review(
+    db: &Database,
+    tenant: easyisp_shared::id::TenantId,
+    intent: IntentId,
+    what: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let mut tx = db.begin(tenant).await?;
+    if let Some(mut intent) = store::lock(&mut tx, Which::Id(intent)).await? {
+        let mut push = intent.push();
+        push.claim = None;
+        intent.set(&push, now);
+        intent.needs_review = Some(what.to_owned());
+        store::save(&mut tx, &intent, now).await?;
+    }
+    tx.commit().await
+}
+
+/// What a person reads when a receipt was credited elsewhere.
+pub(super) const RECEIPT_KNOWN: &str =
+    "The receipt that a callback names was credited before, to another payment";
+
+fn receipt(intent: &Intent, credit: Credit, now: Timestamp) -> Receipt {
+    Receipt {
+        customer: intent.customer_id,
+        amount: credit.amount,
+        method: Method::Mpesa,
+        channel: Channel::Payment,
+        receipt: credit.receipt,
+        paid_at: moved_at(intent, credit.paid_at, now),
+        intent: Some(intent.id),
+        gateway: Some(intent.gateway_id),
+        operator: None,
+        phone: Some(intent.phone_number.clone()),
+        account: Some(intent.account_reference.clone()),
+        description: "M-Pesa".to_owned(),
+    }
+}
+
+/// One prompt has one payment row of its own; what comes beside it stands alone.
+fn second_receipt(intent: &Intent, claim: Claim, now: Timestamp) -> Receipt {
+    let credit = Credit {
+        amount: intent.amount,
+        receipt: Some(claim.receipt),
+        paid_at: claim.paid_at,
+        review: None,
+    };
+    Receipt {
+        intent: None,
+        ..receipt(intent, credit, now)
+    }
+}
+
+/// When the money moved: the provider's word, within what is possible.
+fn moved_at(intent: &Intent, told: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    told.unwrap_or(now).clamp(intent.created_at.min(now), now)
+}

@@ -1,0 +1,245 @@
+//! SQL on gateways, and their keys.
+
+use easyisp_shared::id::GatewayId;
+use easyisp_shared::time::Timestamp;
+use secrecy::SecretString;
+use sqlx::FromRow;
+
+use super::super::mpesa::Merchant;
+use super::super::words::{Env, GatewayType, SubType};
+use crate::db::Tx;
+use crate::secrets::{SecretError, Secrets, TenantKey};
+
+/// The columns that are sealed, as their names go into the seal.
+pub(in super::super) const KEY: &str = "gateways.consumer_key";
+pub(in super::super) const SECRET: &str = "gateways.consumer_secret";
+pub(in super::super) const PASSKEY: &str = "gateways.passkey";
+pub(in super::super) const TOKEN: &str = "gateways.callback_token";
+
+/// A gateway's row.
+#[derive(FromRow, Clone, Debug)]
+pub(in super::super) struct Keys {
+    pub(in super::super) id: GatewayId,
+    #[sqlx(rename = "type")]
+    pub(in super::super) kind: GatewayType,
+    pub(in super::super) sub_type: SubType,
+    pub(in super::super) name: Option<String>,
+    pub(in super::super) shortcode: String,
+    pub(in super::super) store_number: Option<String>,
+    pub(in super::super) account_number: Option<String>,
+    pub(in super::super) consumer_key_sealed: Vec<u8>,
+    pub(in super::super) consumer_secret_sealed: Vec<u8>,
+    pub(in super::super) passkey_sealed: Vec<u8>,
+    pub(in super::super) callback_token_sealed: Vec<u8>,
+    pub(in super::super) env: Env,
+    pub(in super::super) is_default: bool,
+    pub(in super::super) for_hotspot: bool,
+    pub(in super::super) for_pppoe: bool,
+    pub(in super::super) created_at: Timestamp,
+    pub(in super::super) updated_at: Timestamp,
+}
+
+/// The gateway's merchant, its keys opened.
+pub(in super::super) async fn merchant(
+    secrets: &Secrets,
+    tx: &mut Tx,
+    keys: &Keys,
+) -> Result<Merchant, SecretError> {
+    let tenant = secrets.tenant(tx).await?;
+    Ok(Merchant {
+        env: keys.env,
+        kind: keys.sub_type,
+        shortcode: keys.shortcode.clone(),
+        store_number: keys.store_number.clone(),
+        key: open(&tenant, KEY, keys.id, &keys.consumer_key_sealed)?,
+        secret: open(&tenant, SECRET, keys.id, &keys.consumer_secret_sealed)?,
+        passkey: open(&tenant, PASSKEY, keys.id, &keys.passkey_sealed)?,
+    })
+}
+
+/// The secret in the path of this gateway's callbacks.
+pub(in super::super) async fn callback_token(
+    secrets: &Secrets,
+    tx: &mut Tx,
+    keys: &Keys,
+) -> Result<SecretString, SecretError> {
+    let tenant = secrets.tenant(tx).await?;
+    open(&tenant, TOKEN, keys.id, &keys.callback_token_sealed)
+}
+
+fn open(
+    tenant: &TenantKey,
+    column: &str,
+    id: GatewayId,
+    sealed: &[u8],
+) -> Result<SecretString, SecretError> {
+    let clear = tenant.open(column, id.0, sealed)?;
+    Ok(String::from_utf8_lossy(&clear).into_owned().into())
+}
+
+macro_rules! columns {
+    () => {
+        "select id, type, sub_type, name, shortcode, store_number, account_number, consumer_key_sealed,
+                consumer_secret_sealed, passkey_sealed, callback_token_sealed, env, is_default,
+                for_hotspot, for_pppoe, created_at, updated_at
+           from gateways
+          where tenant_id = $1"
+    };
+}
+
+/// The gateway for a customer: one meant for how he is connected, the default first. `None` = none at all.
+pub(in super::super) async fn choose(tx: &mut Tx, hotspot: bool) -> sqlx::Result<Option<Keys>> {
+    sqlx::query_as(concat!(
+        columns!(),
+        " and deleted_at is null
+          order by case when $2 then for_hotspot else for_pppoe end desc, is_default desc, created_at
+          limit 1"
+    ))
+    .bind(tx.tenant())
+    .bind(hotspot)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// A gateway, also one that was deleted since: its payments are still followed up.
+pub(in super::super) async fn find(tx: &mut Tx, id: GatewayId) -> sqlx::Result<Option<Keys>> {
+    sqlx::query_as(concat!(columns!(), " and id = $2"))
+        .bind(tx.tenant())
+        .bind(id)
+        .fetch_optional(&mut **tx)
+        .await
+}
+
+/// A gateway that is to be changed, locked.
+pub(in super::super) async fn lock(tx: &mut Tx, id: GatewayId) -> sqlx::Result<Option<Keys>> {
+    sqlx::query_as(concat!(
+        columns!(),
+        " and id = $2 and deleted_at is null for update"
+    ))
+    .bind(tx.tenant())
+    .bind(id)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// All gateways, oldest first.
+pub(in super::super) async fn list(tx: &mut Tx) -> sqlx::Result<Vec<Keys>> {
+    sqlx::query_as(concat!(
+        columns!(),
+        " and deleted_at is null order by created_at, id limit 1000"
+    ))
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Writes a new gateway and the digest of its callbacks' secret.
+pub(in super::super) async fn insert(
+    tx: &mut Tx,
+    gateway: &Keys,
+    token_digest: &[u8; 32],
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "with token as (
+             insert into directory.callback_tokens (token_digest, tenant_id, gateway_id, purpose)
+             values ($17, $1, $2, 'stk'))
+         insert into gateways (tenant_id, id, type, sub_type, name, shortcode, store_number,
+                               account_number, consumer_key_sealed, consumer_secret_sealed, passkey_sealed,
+                               callback_token_sealed, env, is_default, for_hotspot, for_pppoe, created_at,
+                               updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $18)",
+    )
+    .bind(tx.tenant())
+    .bind(gateway.id)
+    .bind(gateway.kind)
+    .bind(gateway.sub_type)
+    .bind(&gateway.name)
+    .bind(&gateway.shortcode)
+    .bind(&gateway.store_number)
+    .bind(&gateway.account_number)
+    .bind(&gateway.consumer_key_sealed)
+    .bind(&gateway.consumer_secret_sealed)
+    .bind(&gateway.passkey_sealed)
+    .bind(&gateway.callback_token_sealed)
+    .bind(gateway.env)
+    .bind(gateway.is_default)
+    .bind(gateway.for_hotspot)
+    .bind(gateway.for_pppoe)
+    .bind(token_digest.as_slice())
+    .bind(gateway.created_at)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes a changed gateway; who is the default is another question.
+pub(in super::super) async fn save(tx: &mut Tx, gateway: &Keys) -> sqlx::Result<()> {
+    sqlx::query(
+        "update gateways
+            set sub_type = $3, name = $4, shortcode = $5, store_number = $6, account_number = $7,
+                consumer_key_sealed = $8, consumer_secret_sealed = $9, passkey_sealed = $10, env = $11,
+                for_hotspot = $12, for_pppoe = $13, updated_at = $14
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(gateway.id)
+    .bind(gateway.sub_type)
+    .bind(&gateway.name)
+    .bind(&gateway.shortcode)
+    .bind(&gateway.store_number)
+    .bind(&gateway.account_number)
+    .bind(&gateway.consumer_key_sealed)
+    .bind(&gateway.consumer_secret_sealed)
+    .bind(&gateway.passkey_sealed)
+    .bind(gateway.env)
+    .bind(gateway.for_hotspot)
+    .bind(gateway.for_pppoe)
+    .bind(gateway.updated_at)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Makes this gateway the default, and no other.
+pub(in super::super) async fn make_default(tx: &mut Tx, id: GatewayId) -> sqlx::Result<()> {
+    sqlx::query(
+        "update gateways set is_default = false where tenant_id = $1 and is_default and id <> $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("update gateways set is_default = true where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Hides a gateway; the oldest one left becomes the default when it was.
+pub(in super::super) async fn delete(
+    tx: &mut Tx,
+    id: GatewayId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update gateways set deleted_at = $3, is_default = false where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "update gateways set is_default = true
+          where tenant_id = $1
+            and id = (select id from gateways where tenant_id = $1 and deleted_at is null
+                       order by created_at, id limit 1)
+            and not exists (select from gateways where tenant_id = $1 and is_default)",
+    )
+    .bind(tx.tenant())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Lists and sums of electronic payments.
+
+use easyisp_shared::id::CustomerId;
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::api::Page;
+use crate::db::Tx;
+
+/// A payment or an attempt at one.
+#[derive(FromRow, Debug)]
+pub(in super::super) struct Line {
+    pub(in super::super) id: Uuid,
+    pub(in super::super) transaction_id: String,
+    pub(in super::super) amount: Cents,
+    pub(in super::super) phone: Option<String>,
+    pub(in super::super) account: Option<String>,
+    pub(in super::super) status: String,
+    pub(in super::super) customer_id: Option<CustomerId>,
+    pub(in super::super) customer_name: Option<String>,
+    pub(in super::super) created_at: Timestamp,
+}
+
+macro_rules! lines {
+    () => {
+        "with everything as (
+             select p.id, coalesce(p.receipt, i.checkout_request_id, p.id::text) as transaction_id,
+                    p.amount, p.phone, p.account,
+                    case p.status when 'completed' then 'completed' else 'refunded' end as status,
+                    p.customer_id, p.created_at
+               from payments p
+               left join intents i on i.tenant_id = $1 and i.id = p.intent_id
+              where p.tenant_id = $1 and p.method = 'MPESA'
+             union all
+             select i.id, coalesce(i.checkout_request_id, i.id::text), i.amount, i.phone_number,
+                    i.account_reference,
+                    case when i.state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending' else 'failed' end,
+                    i.customer_id, i.created_at
+               from intents i
+              where i.tenant_id = $1 and i.state not in ('PROVISIONAL', 'POSTED')),
+         lines as (
+             select e.*, c.name as customer_name
+               from everything e
+               left join customers c on c.tenant_id = $1 and c.id = e.customer_id
+              where ($2::text is null or e.status = $2)
+                and ($3::text is null or e.transaction_id ilike $3 or e.phone ilike $3
+                     or e.account ilike $3 or c.name ilike $3 or c.username ilike $3))"
+    };
+}
+
+/// The newest M-Pesa payments, and the pushes that brought none (yet).
+pub(in super::super) async fn electronic(
+    tx: &mut Tx,
+    status: Option<&str>,
+    search: Option<&str>,
+    page: Page,
+) -> sqlx::Result<(Vec<Line>, i64)> {
+    let search = search.map(|text| format!("%{}%", text.replace(['\\', '%', '_'], "")));
+    let lines = sqlx::query_as(concat!(
+        lines!(),
+        " select * from lines order by created_at desc, id desc limit $4 offset $5"
+    ))
+    .bind(tx.tenant())
+    .bind(status)
+    .bind(&search)
+    .bind(page.limit())
+    .bind(page.offset())
+    .fetch_all(&mut **tx)
+    .await?;
+    let total = sqlx::query_scalar(concat!(lines!(), " select count(*) from lines"))
+        .bind(tx.tenant())
+        .bind(status)
+        .bind(&search)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok((lines, total))
+}
+
+/// Sums of electronic payments.
+#[derive(FromRow, Clone, Copy, Debug)]
+pub(in super::super) struct Sums {
+    pub(in super::super) today: Cents,
+    pub(in super::super) today_count: i64,
+    pub(in super::super) month: Cents,
+    pub(in super::super) month_count: i64,
+    pub(in super::super) paid: i64,
+    pub(in super::super) failed: i64,
+    pub(in super::super) pending: i64,
+    pub(in super::super) last: Option<Timestamp>,
+}
+
+/// The zone in which the tenant's days begin.
+pub(in super::super) async fn time_zone(tx: &mut Tx) -> sqlx::Result<String> {
+    sqlx::query_scalar("select time_zone from tenants where tenant_id = $1")
+        .bind(tx.tenant())
+        .fetch_one(&mut **tx)
+        .await
+}
+
+/// Sums what came since those instants.
+pub(in super::super) async fn sums(
+    tx: &mut Tx,
+    today: Timestamp,
+    month: Timestamp,
+) -> sqlx::Result<Sums> {
+    sqlx::query_as(
+        "select coalesce(sum(p.amount) filter (where p.paid_at >= $2), 0)::bigint as today,
+                count(p.id) filter (where p.paid_at >= $2) as today_count,
+                coalesce(sum(p.amount), 0)::bigint as month, count(p.id) as month_count,
+                i.paid, i.failed, i.pending, max(p.created_at) as last
+           from (select count(*) filter (where state in ('PROVISIONAL', 'POSTED')) as paid,
+                        count(*) filter (where state in ('REFUSED', 'EXPIRED')) as failed,
+                        count(*) filter (where state in ('CREATED', 'PENDING', 'UNKNOWN')) as pending
+                   from intents where tenant_id = $1 and created_at >= $3) i
+           left join payments p on p.tenant_id = $1 and p.method = 'MPESA' and p.status = 'completed'
+                               and p.paid_at >= $3
+          group by i.paid, i.failed, i.pending",
+    )
+    .bind(tx.tenant())
+    .bind(today)
+    .bind(month)
+    .fetch_one(&mut **tx)
+    .await
+}
