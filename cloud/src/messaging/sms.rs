@@ -19,6 +19,7 @@ pub struct SmsGateway {
     api_key: String,
     partner: String,
     sender: String,
+    patience: Duration,
 }
 
 impl SmsGateway {
@@ -36,7 +37,15 @@ impl SmsGateway {
             api_key: api_key.into(),
             partner: partner.into(),
             sender: sender.into(),
+            patience: PATIENCE,
         }
+    }
+
+    /// The same with another patience.
+    #[must_use]
+    pub fn patient_for(mut self, patience: Duration) -> SmsGateway {
+        self.patience = patience;
+        self
     }
 
     /// Tries to send one message; `reference` is our own name for it.
@@ -44,7 +53,7 @@ impl SmsGateway {
         let request = self
             .http
             .post(format!("{}/api/services/sendsms/", self.base_url))
-            .timeout(PATIENCE)
+            .timeout(self.patience)
             .json(&json!({
                 "apikey": self.api_key,
                 "partnerID": self.partner,

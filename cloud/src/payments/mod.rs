@@ -83,7 +83,7 @@ impl Payments {
             db,
             clock,
             secrets,
-            public_url: config.http.public_url.clone(),
+            public_url: public_url(config),
             sources: config.mpesa.sources.clone().into(),
             tasks: TaskTracker::new(),
         }
@@ -104,6 +104,16 @@ impl Payments {
             Source::Unlisted
         }
     }
+}
+
+/// Where a provider calls back. On loopback, where only a pretend one can, the address we listen on does.
+fn public_url(config: &Config) -> Option<String> {
+    let listen = config.http.listen;
+    let own = listen
+        .ip()
+        .is_loopback()
+        .then(|| format!("http://{listen}"));
+    config.http.public_url.clone().or(own)
 }
 
 impl std::fmt::Debug for Payments {
