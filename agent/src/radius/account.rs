@@ -105,7 +105,6 @@ impl Radius {
             .sessions
             .report(&report, metered, now, |changes| {
                 self.submit_changes(changes, urgency, answer);
-                changes.clone()
             });
         self.follow_up(&changes, metered.is_some(), now);
     }
@@ -114,7 +113,6 @@ impl Radius {
     fn restarted(&self, known: &Known<VerifiedAccounting<'_>>, answer: Done) {
         let changes = self.parts.sessions.restarted(known.router.id, |changes| {
             self.submit_changes(changes, Urgency::Kept, answer);
-            changes.clone()
         });
         self.follow_up(&changes, false, self.parts.clock.now());
     }
@@ -126,7 +124,6 @@ impl Radius {
             if !changes.moved.is_empty() {
                 self.submit_changes(changes, Urgency::Kept, Box::new(|_| {}));
             }
-            changes.clone()
         });
         self.follow_up(&changes, false, now);
     }
@@ -135,7 +132,6 @@ impl Radius {
     pub fn give_up(&self, key: &SessionKey) {
         let changes = self.parts.sessions.give_up(key, |changes| {
             self.submit_changes(changes, Urgency::Kept, Box::new(|_| {}));
-            changes.clone()
         });
         self.follow_up(&changes, false, self.parts.clock.now());
     }

@@ -264,7 +264,7 @@ mod tests {
     }
 
     proptest! {
-        /// B5 B6: however reports are shuffled and repeated, the end is the same as in order.
+        /// However reports are shuffled and repeated, the end is the same as in order.
         #[test]
         fn every_order_and_repeat_gives_the_state_of_the_ordered_one(
             order in prop::collection::vec(0..4usize, 0..12)
@@ -289,7 +289,7 @@ mod tests {
         }
     }
 
-    /// B3: a lost Start costs nothing.
+    /// A lost Start costs nothing.
     #[test]
     fn an_interim_alone_makes_the_session_with_its_true_start() {
         let session = merge(None, &report(Event::Interim, 1300, 300, 7));

@@ -151,7 +151,7 @@ fn a_router_is_known_by_source_and_adopted_by_proof() {
     assert!(site.knows_source(moved));
 }
 
-/// D1: nothing but the site's own state is asked, however long the cloud is away.
+/// Nothing but the site's own state is asked, however long the cloud is away.
 #[test]
 fn a_site_decides_for_as_long_as_it_stands_alone() {
     let (site, _) = given_site();
