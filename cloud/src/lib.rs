@@ -103,6 +103,7 @@ pub fn jobs(app: &App) -> Jobs {
         app.sender.clone(),
     );
     let (seals, tidies, rotations) = (db(), db(), db());
+    let (watches, reckons) = (db(), db());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -149,6 +150,27 @@ pub fn jobs(app: &App) -> Jobs {
                 Ok(again(
                     messaging::send(&sender, job.tenant, job.subject.into()).await?,
                 ))
+            }
+        })
+        .with(tenants::jobs::WATCH, move |job, now| {
+            let db = watches.clone();
+            async move {
+                let again = sessions::doubt_silent(&db, job.tenant, now).await?;
+                Ok(Again(again))
+            }
+        })
+        .with(customers::RECKON, move |job, now| {
+            let db = reckons.clone();
+            async move {
+                let mut tx = db.begin(job.tenant).await?;
+                job.hold(&mut tx).await?;
+                match renewals::reckon(&mut tx, job.subject.into(), now).await {
+                    // Deleted meanwhile: nothing to reckon.
+                    Ok(()) | Err(renewals::RenewError::UnknownCustomer) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                tx.commit().await?;
+                Ok(Done)
             }
         })
         .with(routers::ROTATION_JOB, move |job, _| {

@@ -17,11 +17,12 @@ use body::{CustomerRequest, Customers, ListItem, Transactions};
 use super::rules::{self, Deed};
 use super::store::{self, Filter, Full};
 use super::words::{ConnectionType, Standing, Status};
-use super::{ChangeError, New, PASSWORD, disconnect, fits, home_site};
+use super::{ChangeError, New, PASSWORD, RECKON, disconnect, fits, home_site};
 use crate::api::{Idempotency, Json, Page, Path, Query, Success, is_masked};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Kind, Tx};
+use crate::due;
 use crate::error::ApiError;
 use crate::secrets::{SecretError, Secrets};
 
@@ -224,6 +225,10 @@ pub async fn update(
         store::set_expiry(&mut tx, customer, until, now).await?;
         let details = format!("Until {until}, was {}", row.row.paid_until);
         note(&mut tx, &operator, Action::ExpiryUpdate, &row, details, now).await?;
+    }
+    if expiry.is_some() || (draft.package, draft.auto_renew) != (before.package, before.auto_renew)
+    {
+        due::at(&mut tx, RECKON, customer, now).await?;
     }
     if draft.standing != before.standing && draft.standing != Standing::Active {
         disconnect(&mut tx, customer, row.site_id, now).await?;

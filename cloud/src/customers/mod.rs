@@ -267,6 +267,10 @@ fn wrong(field: &str, message: &str) -> ChangeError {
     }])
 }
 
+/// The kind of the job that reckons how far a customer's wallet carries him; its subject is the customer.
+/// Money is another feature's: the application says who does it.
+pub const RECKON: &str = "customers.reckon";
+
 /// Under which name a customer's password is sealed.
 const PASSWORD: &str = "customers.password";
 /// A new customer's time when nobody says.

@@ -260,6 +260,17 @@ pub async fn renew(
     })
 }
 
+/// Reckons anew how far a customer's wallet carries him, after his package, his paid end or his wish to
+/// renew changed. Moves no money; tells the site when it is another moment.
+pub async fn reckon(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> Result<(), RenewError> {
+    let account = store::lock(tx, customer, now).await?;
+    let account = account.ok_or(RenewError::UnknownCustomer)?;
+    let mut deed = Deed::of(&account);
+    deed.take(&account, account.balance, None, now);
+    perform(tx, deed, now).await?;
+    Ok(())
+}
+
 /// Writes a deed and tells the site when the customer's service changed.
 async fn perform(tx: &mut Tx, deed: Deed, now: Timestamp) -> Result<Cents, RenewError> {
     let (customer, changed) = (deed.customer, deed.changes_service());

@@ -11,10 +11,11 @@ mod words;
 
 use std::time::Duration;
 
+use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
 
 use crate::api::{Access, Routes, routes};
-use crate::db::Tx;
+use crate::db::Database;
 use crate::permission::Permission::*;
 
 pub use words::Status;
@@ -43,13 +44,22 @@ pub fn routes() -> Routes {
         .route(CUSTOMER, routes!(http::customer::auth_log))
 }
 
-/// Marks open sessions unconfirmed that were silent for three intervals, and closes those that were
-/// silent for a day. Returns how many were marked and how many closed. Nobody is disconnected by it.
-pub async fn doubt_silent(tx: &mut Tx, now: Timestamp) -> sqlx::Result<(u64, u64)> {
-    let doubted = store::doubt(tx, now.minus(SILENCE)).await?;
-    let closed = store::close_silent(tx, now.minus(GONE)).await?;
-    Ok((doubted, closed))
+/// Marks a tenant's open sessions unconfirmed that were silent for three intervals, and closes those that
+/// were silent for a day; returns when to look again. Nobody is disconnected by it.
+pub async fn doubt_silent(
+    db: &Database,
+    tenant: TenantId,
+    now: Timestamp,
+) -> sqlx::Result<Timestamp> {
+    let mut tx = db.begin(tenant).await?;
+    store::doubt(&mut tx, now.minus(SILENCE)).await?;
+    store::close_silent(&mut tx, now.minus(GONE)).await?;
+    tx.commit().await?;
+    Ok(now.plus(WATCH))
 }
+
+/// How often to look: once an interval.
+const WATCH: Duration = Duration::from_secs(300);
 
 /// Three interim updates of five minutes and their jitter.
 const SILENCE: Duration = Duration::from_secs(990);

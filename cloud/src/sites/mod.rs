@@ -53,5 +53,9 @@ pub async fn create(
         })?;
     store::insert_counters(tx, id).await?;
     tx.changed(Kind::Policy, id);
+    // What every site knows: a site that comes later learns it now.
+    for package in store::packages(tx).await? {
+        tx.changed(Kind::Package, package);
+    }
     Ok(id)
 }

@@ -1,6 +1,6 @@
 //! Sites and their counters.
 
-use easyisp_shared::id::{AgentId, SiteId};
+use easyisp_shared::id::{AgentId, PackageId, SiteId};
 use easyisp_shared::time::Timestamp;
 
 use crate::api::Page;
@@ -48,6 +48,14 @@ pub async fn insert(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// The tenant's packages, which every site knows.
+pub async fn packages(tx: &mut Tx) -> sqlx::Result<Vec<PackageId>> {
+    sqlx::query_scalar("select id from packages where tenant_id = $1 and deleted_at is null")
+        .bind(tx.tenant())
+        .fetch_all(&mut **tx)
+        .await
 }
 
 /// Begins a site's feed.

@@ -12,6 +12,9 @@ use crate::ledger;
 /// The kind of the job that tidies up behind a tenant once a day; its subject is the tenant.
 pub const TIDY: &str = "tenants.tidy";
 
+/// The kind of the job that looks for what fell silent every few minutes; its subject is the tenant.
+pub const WATCH: &str = "tenants.watch";
+
 /// How soon a tenant's books are sealed again after something was.
 const BUSY: Duration = Duration::from_secs(1);
 /// And after nothing was: reports add the unsealed tail meanwhile.

@@ -1,8 +1,10 @@
 //! Customers: from the form to the site.
 
 use anyhow::Result;
+use easyisp_cloud::renewals::{self, Channel, Method as Means, Receipt};
 use easyisp_shared::account::AccountNumber;
 use easyisp_shared::entitlement::Standing;
+use easyisp_shared::money::Cents;
 use easyisp_shared::wire::down::{Order, SubscriberV1, Whom, secret_place};
 use easyisp_shared::wire::{Down, DownKind};
 use reqwest::{Method, StatusCode};
@@ -145,6 +147,7 @@ async fn the_list_filters_searches_and_counts() -> Result<()> {
     let owner = &world.owner;
     for name in ["jane", "john", "jade_x"] {
         owner.post("/customers", &customer(name)).await?;
+        world.clock.advance(std::time::Duration::from_secs(1));
     }
     let mut guest = customer("guest");
     guest["connectionType"] = json!("HOTSPOT");
@@ -291,6 +294,51 @@ async fn what_is_done_to_a_customer_is_known_to_the_site_at_once() -> Result<()>
         transactions,
         json!({"mpesaTransactions": [], "manualTransactions": []})
     );
+    world.stop().await
+}
+
+#[tokio::test]
+async fn what_the_wallet_covers_follows_the_wish_to_renew() -> Result<()> {
+    let world = given_world().await?;
+    let owner = &world.owner;
+    let home = owner.post("/packages", &package("Home")).await?;
+    let mut jane = customer("jane");
+    jane["packageId"] = home["id"].clone();
+    jane["autoRenew"] = json!(true);
+    jane["expiresAt"] = json!("2026-01-31T09:00:00Z");
+    let made = owner.post("/customers", &jane).await?;
+    let id = text(&made["id"]);
+    let path = format!("/customers/{id}");
+    let mut tx = world.cloud.app.db.begin(world.tenant).await?;
+    let receipt = Receipt {
+        customer: id.parse()?,
+        amount: Cents::whole(3000),
+        method: Means::Cash,
+        channel: Channel::Recharge,
+        receipt: None,
+        paid_at: noon(),
+        intent: None,
+        gateway: None,
+        operator: None,
+        phone: None,
+        account: None,
+        description: "Three months".to_owned(),
+    };
+    renewals::receive(&mut tx, receipt, noon()).await?;
+    tx.commit().await?;
+    let told = known(&world, id).await?;
+    assert_eq!(told.paid_until.to_string(), "2026-02-28T09:00:00.000Z");
+    assert_eq!(told.funded_until.to_string(), "2026-04-30T09:00:00.000Z");
+
+    owner.put(&path, &json!({"autoRenew": false})).await?;
+    let told = known(&world, id).await?;
+    assert_eq!(told.funded_until, told.paid_until);
+    owner.put(&path, &json!({"autoRenew": true})).await?;
+    while known(&world, id).await?.funded_until == told.paid_until {
+        tokio::task::yield_now().await;
+    }
+    let told = known(&world, id).await?;
+    assert_eq!(told.funded_until.to_string(), "2026-04-30T09:00:00.000Z");
     world.stop().await
 }
 

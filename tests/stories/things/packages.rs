@@ -127,6 +127,25 @@ async fn the_list_is_bare_and_filters_by_either_name() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_site_that_comes_later_learns_the_packages_there_are() -> Result<()> {
+    let world = given_world().await?;
+    let made = world.owner.post("/packages", &package("Home")).await?;
+    let site = world.owner.post("/sites", &json!({"name": "Hill"})).await?;
+    let mut tx = world.cloud.app.db.begin(world.tenant).await?;
+    let told: i64 = sqlx::query_scalar(
+        "select count(*) from feed where tenant_id = $1 and site_id = $2 and id = $3",
+    )
+    .bind(world.tenant)
+    .bind(text(&site["id"]).parse::<uuid::Uuid>()?)
+    .bind(text(&made["id"]).parse::<uuid::Uuid>()?)
+    .fetch_one(&mut *tx)
+    .await?;
+    assert_eq!(told, 1);
+    drop(tx);
+    world.stop().await
+}
+
+#[tokio::test]
 async fn a_strangers_package_does_not_exist() -> Result<()> {
     let world = given_world().await?;
     let made = world.owner.post("/packages", &package("Home")).await?;

@@ -13,12 +13,13 @@ use utoipa::ToSchema;
 use super::super::rules::Deed;
 use super::super::store::{self, Rate};
 use super::super::words::{Standing, Status};
-use super::super::{ChangeError, disconnect as end_sessions, fits};
+use super::super::{ChangeError, RECKON, disconnect as end_sessions, fits};
 use super::{answer, find, locked, note};
 use crate::api::{Json, Path, Said, blank};
 use crate::audit::Action;
 use crate::auth::Operator;
 use crate::db::{Database, Kind};
+use crate::due;
 use crate::error::{ApiError, FieldError};
 use crate::secrets::Secrets;
 
@@ -125,6 +126,7 @@ pub async fn expiry(
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::ChangeExpiry, now).await?;
     store::set_expiry(&mut tx, customer, request.expires_at, now).await?;
+    due::at(&mut tx, RECKON, customer, now).await?;
     tx.changed(Kind::Subscriber, customer);
     let details = format!("Until {}, was {}", request.expires_at, row.row.paid_until);
     note(&mut tx, &operator, Action::ExpiryUpdate, &row, details, now).await?;
@@ -160,6 +162,7 @@ pub async fn package(
     let before = locked(&mut tx, &operator, customer, Deed::ChangePackage, now).await?;
     fits(&mut tx, request.package_id, before.row.connection_type).await?;
     store::set_package(&mut tx, customer, request.package_id, now).await?;
+    due::at(&mut tx, RECKON, customer, now).await?;
     tx.changed(Kind::Subscriber, customer);
     let row = find(&mut tx, customer, now).await?;
     let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());

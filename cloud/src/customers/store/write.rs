@@ -1,4 +1,5 @@
-//! Writing customers. Every write raises the version.
+//! Writing customers. Every write raises the version. What the wallet covers depends on package, end and
+//! wish to renew: a write that changes one of them forgets it, and [`crate::customers::RECKON`] is due.
 
 use easyisp_shared::account::AccountNumber;
 use easyisp_shared::id::{CustomerId, PackageId, SiteId};
@@ -94,6 +95,8 @@ pub async fn update(
             set site_id = $3, username = $4, password_sealed = $5, name = $6, email = $7, phone = $8,
                 phone_number = $9, phone_hash = $10, connection_type = $11, standing = $12,
                 package_id = $13, router_id = $14, auto_renew = $15, devices = $16, location = $17,
+                funded_until = case when package_id is not distinct from $13 and auto_renew = $15
+                                    then funded_until end,
                 latitude = $18, longitude = $19, apartment_number = $20, house_number = $21,
                 installation_fee = $22, updated_at = $23, version = version + 1
           where tenant_id = $1 and id = $2",
@@ -184,7 +187,7 @@ pub async fn set_expiry(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update customers
-            set paid_until = $3, anchor_day = null, updated_at = $4, version = version + 1
+            set paid_until = $3, anchor_day = null, funded_until = null, updated_at = $4, version = version + 1
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -205,7 +208,7 @@ pub async fn set_package(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update customers
-            set package_id = $3, rate_up_mbps = null, rate_down_mbps = null, rate_until = null,
+            set package_id = $3, funded_until = null, rate_up_mbps = null, rate_down_mbps = null, rate_until = null,
                 updated_at = $4, version = version + 1
           where tenant_id = $1 and id = $2",
     )
