@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Limits};
 use crate::auth::SignIn;
 use crate::config::Config;
-use crate::db::cluster::{self, Cluster, Role};
+use crate::db::cluster::{self, Cluster, ClusterError, Role};
 use crate::db::{self, Database};
 use crate::health::Description;
 use crate::messaging::Sender;
@@ -131,6 +131,23 @@ impl Store {
         let projectors = crate::projectors(secrets);
         let options = self.app.clone();
         Ok(Database::connect(options, connections, entropy.clone(), projectors).await?)
+    }
+
+    /// The same for what an administrator does while a server may be running: then its cluster is used.
+    pub async fn open_beside(config: &Config) -> anyhow::Result<Store> {
+        let error = match Store::open(config, &DatabaseSource::Configured).await {
+            Ok(store) => return Ok(store),
+            Err(error) => error,
+        };
+        let in_use = matches!(error.downcast_ref(), Some(ClusterError::InUse(_)));
+        match cluster::socket_of_running(&config.data_dir) {
+            Some(socket) if in_use => Ok(Store {
+                cluster: None,
+                app: cluster::connect_options(&socket, Role::App, cluster::DATABASE),
+                owner: cluster::connect_options(&socket, Role::Owner, cluster::DATABASE),
+            }),
+            Some(_) | None => Err(error),
+        }
     }
 
     /// Stops the private cluster, if there is one.

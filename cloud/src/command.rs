@@ -1,6 +1,6 @@
 //! The command line: what each command is, and what it does.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use easyisp_cloud::auth::{Email, SignIn};
 use easyisp_cloud::config::{Config, LogFormat};
 use easyisp_cloud::db::Database;
 use easyisp_cloud::secrets::Secrets;
-use easyisp_cloud::{Cloud, DatabaseSource, Options, Store, ledger, tenants};
+use easyisp_cloud::{Cloud, Options, Store, ledger, tenants};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
 use secrecy::SecretString;
@@ -99,7 +99,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }) => create_owner(config()?, &email, &name, password_file.as_deref()).await,
         Command::VerifyLedger { tenant } => verify(config()?, tenant).await,
         Command::Openapi => {
-            println!("{}", easyisp_cloud::openapi().to_pretty_json()?);
+            let text = easyisp_cloud::openapi().to_pretty_json()?;
+            // Who stops reading early (head) has had enough; that is no failure.
+            let _ = writeln!(std::io::stdout(), "{text}");
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -131,7 +133,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 
 async fn migrate(config: Config) -> anyhow::Result<ExitCode> {
     log_to_stderr(&config)?;
-    let store = Store::open(&config, &DatabaseSource::Configured).await?;
+    let store = Store::open_beside(&config).await?;
     let count = store.migrate().await;
     store.close().await?;
     println!("The schema is up to date: {} migrations", count?);
@@ -209,7 +211,7 @@ async fn with_database(
     work: impl AsyncFnOnce(&Database, &Secrets) -> anyhow::Result<ExitCode>,
 ) -> anyhow::Result<ExitCode> {
     let entropy = Entropy::system();
-    let store = Store::open(config, &DatabaseSource::Configured).await?;
+    let store = Store::open_beside(config).await?;
     let result = async {
         store.migrate().await?;
         let secrets = Secrets::from_file(&config.master_key_file(), entropy.clone())?;

@@ -38,7 +38,7 @@ pub struct Health {
 }
 
 /// `GET /health`: that the server runs, its time and version.
-#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/health", tag = "Health", responses((status = 200, body = Health)))]
 pub async fn health(State(clock): State<Clock>) -> Json<Health> {
     Json(Health {
         status: "ok",
@@ -64,7 +64,7 @@ pub struct Checks {
 }
 
 /// `GET /health/ready`: 200 when the database answers, else 503.
-#[utoipa::path(get, path = "/health/ready", tag = "health",
+#[utoipa::path(get, path = "/health/ready", tag = "Health",
     responses((status = 200, body = Ready), (status = 503, body = Ready)))]
 pub async fn ready(State(db): State<Database>) -> (StatusCode, Json<Ready>) {
     let (code, status, database) = match db.ping().await {
@@ -83,13 +83,13 @@ pub struct Live {
 }
 
 /// `GET /health/live`: that the process lives, whatever the database does.
-#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Live)))]
+#[utoipa::path(get, path = "/health/live", tag = "Health", responses((status = 200, body = Live)))]
 pub async fn live() -> Json<Live> {
     Json(Live { status: "alive" })
 }
 
 /// `GET /api/openapi.json`: this description.
-#[utoipa::path(get, path = "/api/openapi.json", tag = "health",
+#[utoipa::path(get, path = "/api/openapi.json", tag = "Health",
     responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub async fn description(State(Description(text)): State<Description>) -> Response {
     let text = text.get().cloned().unwrap_or_default();

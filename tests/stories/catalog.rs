@@ -1,6 +1,11 @@
 //! What the database itself promises about tenants.
 
+use std::time::Duration;
+
 use anyhow::Result;
+use easyisp_cloud::db::{Database, Projectors};
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
 use easyisp_tests::database::fresh_database;
 use sqlx::{Connection, PgConnection};
@@ -67,5 +72,25 @@ async fn every_tenants_table_is_forced_and_the_server_owns_nothing() -> Result<(
         ["ensure_partitions"],
         "functions that run as the owner are known by name"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_begin_that_was_given_up_leaves_no_tenant_behind() -> Result<()> {
+    let database = fresh_database().await?;
+    let db = Database::connect(database.app(), 1, Entropy::system(), Projectors::default()).await?;
+    let somebody = TenantId::new(Timestamp::from_secs(1_800_000_000), db.entropy());
+    for micros in (0..2_000).step_by(20) {
+        // Given up at every stage: before it is sent, while it is under way, after the answer.
+        let begin = tokio::time::timeout(Duration::from_micros(micros), db.begin(somebody));
+        drop(begin.await);
+
+        let mut next = db.glance().await?;
+        let tenant: Option<String> =
+            sqlx::query_scalar("select current_setting('app.tenant', true)")
+                .fetch_one(&mut *next)
+                .await?;
+        assert_eq!(tenant.unwrap_or_default(), "", "after {micros} µs");
+    }
     Ok(())
 }

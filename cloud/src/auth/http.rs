@@ -79,7 +79,7 @@ pub struct Login {
 ///
 /// A wrong password and an unknown address get the same answer after the same time. The owner of an expired
 /// tenant may sign in, so that he can pay; its staff may not.
-#[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = Login, responses(
+#[utoipa::path(post, path = "/api/auth/login", tag = "Auth", request_body = Login, responses(
     (status = 200, body = SignedIn),
     (status = 401, description = "Wrong e-mail address or password", body = ErrorEnvelope),
     (status = 403, description = "Suspended or expired, with the reason", body = ErrorEnvelope),
@@ -157,7 +157,7 @@ impl Try {
 }
 
 async fn find(db: &Database, email: &Email) -> sqlx::Result<Option<(TenantId, AccountRow)>> {
-    let mut directory = db.directory().await?;
+    let mut directory = db.glance().await?;
     let login = store::login(&mut directory, &email.digest()).await?;
     drop(directory);
     let Some((tenant, operator)) = login else {
@@ -194,7 +194,7 @@ pub struct Done {
 }
 
 /// `POST /api/auth/logout`: ends this token at once. A repeat is a 401, since the token is gone.
-#[utoipa::path(post, path = "/api/auth/logout", tag = "auth", responses((status = 200, body = Done)))]
+#[utoipa::path(post, path = "/api/auth/logout", tag = "Auth", responses((status = 200, body = Done)))]
 pub async fn logout(
     operator: Operator,
     Extension(token): Extension<Token>,
@@ -222,7 +222,7 @@ pub async fn logout(
 }
 
 /// `GET /api/auth/me`: the signed-in person, as login returned him.
-#[utoipa::path(get, path = "/api/auth/me", tag = "auth", responses((status = 200, body = User)))]
+#[utoipa::path(get, path = "/api/auth/me", tag = "Auth", responses((status = 200, body = User)))]
 pub async fn me(operator: Operator, State(db): State<Database>) -> Result<Json<User>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
     let account = store::account(&mut tx, operator.id).await?;
@@ -238,7 +238,7 @@ pub struct Refreshed {
 }
 
 /// `POST /api/auth/refresh`: a new token for this one, which ends ten seconds later.
-#[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", responses((status = 200, body = Refreshed)))]
+#[utoipa::path(post, path = "/api/auth/refresh", tag = "Auth", responses((status = 200, body = Refreshed)))]
 pub async fn refresh(
     operator: Operator,
     Extension(token): Extension<Token>,
@@ -266,7 +266,7 @@ pub struct PasswordChange {
 /// `PUT /api/auth/password`: changes one's own password and ends one's other sessions.
 ///
 /// A wrong old password is 422, never 401: the client drops its session on every 401.
-#[utoipa::path(put, path = "/api/auth/password", tag = "auth", request_body = PasswordChange, responses(
+#[utoipa::path(put, path = "/api/auth/password", tag = "Auth", request_body = PasswordChange, responses(
     (status = 200, body = Done),
     (status = 400, description = "The new password is too short or too common", body = ErrorEnvelope),
     (status = 422, description = "The old password is wrong", body = ErrorEnvelope),

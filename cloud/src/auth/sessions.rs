@@ -174,7 +174,7 @@ pub(super) fn suspended() -> ApiError {
 ///
 /// Two indexed queries, read live: what changes about an operator or his tenant counts from the next request.
 pub async fn caller(db: &Database, token: &Token, now: Timestamp) -> sqlx::Result<Option<Caller>> {
-    let mut directory = db.directory().await?;
+    let mut directory = db.glance().await?;
     let session = store::session(&mut directory, token.digest(), now).await?;
     drop(directory);
     let Some((tenant, operator, platform)) = session else {

@@ -2,6 +2,7 @@
 
 use easyisp_shared::id::{OperatorId, TenantId};
 use easyisp_shared::time::Timestamp;
+use sqlx::PgConnection;
 
 use super::sessions::{StandingRow, TenantStatus};
 use crate::db::{DirectoryTx, Tx};
@@ -36,7 +37,7 @@ pub struct AccountRow {
 
 /// Whose session a token is: tenant, operator, and whether he is the platform's.
 pub async fn session(
-    directory: &mut DirectoryTx,
+    directory: &mut PgConnection,
     digest: &[u8],
     now: Timestamp,
 ) -> sqlx::Result<Option<(TenantId, OperatorId, bool)>> {
@@ -48,7 +49,7 @@ pub async fn session(
     )
     .bind(digest)
     .bind(now)
-    .fetch_optional(&mut **directory)
+    .fetch_optional(directory)
     .await
 }
 
@@ -105,12 +106,12 @@ pub async fn active_operator(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<
 
 /// Who signs in with an e-mail address.
 pub async fn login(
-    directory: &mut DirectoryTx,
+    directory: &mut PgConnection,
     email_digest: &[u8],
 ) -> sqlx::Result<Option<(TenantId, OperatorId)>> {
     sqlx::query_as("select tenant_id, operator_id from directory.logins where email_digest = $1")
         .bind(email_digest)
-        .fetch_optional(&mut **directory)
+        .fetch_optional(directory)
         .await
 }
 

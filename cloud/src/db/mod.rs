@@ -17,6 +17,7 @@ use std::time::Duration;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, Transaction};
 
@@ -98,13 +99,21 @@ impl Database {
     pub async fn begin(&self, tenant: TenantId) -> sqlx::Result<Tx> {
         // A TenantId prints as hex digits and dashes only.
         let begin = AssertSqlSafe(format!("begin; set local app.tenant = '{tenant}'"));
-        let inner = self.inner.pool.begin_with(begin).await?;
+        let pool = self.inner.pool.clone();
+        let inner = whole(async move { pool.begin_with(begin).await }).await?;
         Ok(Tx::new(self.clone(), tenant, inner))
     }
 
     /// Begins a transaction on the directory tables. Dropping it rolls back.
     pub async fn directory(&self) -> sqlx::Result<DirectoryTx> {
-        self.inner.pool.begin().await
+        let pool = self.inner.pool.clone();
+        whole(async move { pool.begin().await }).await
+    }
+
+    /// A connection for a single read of directory tables: one round trip, without a transaction around it.
+    /// Tenant tables are empty to it.
+    pub async fn glance(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        self.inner.pool.acquire().await
     }
 
     /// Makes the monthly partitions around `now` that the high-volume tables need.
@@ -145,6 +154,20 @@ impl Database {
 
     pub(crate) fn projectors(&self) -> &Projectors {
         &self.inner.projectors
+    }
+}
+
+/// Begins a transaction in a task of its own, which cancelling the caller does not stop half-way.
+///
+/// sqlx 0.9 counts a transaction when its `begin` was answered: one given up before that goes back to the
+/// pool still open, with its tenant set, for the next borrower to find.
+async fn whole(
+    begin: impl Future<Output = sqlx::Result<DirectoryTx>> + Send + 'static,
+) -> sqlx::Result<DirectoryTx> {
+    match tokio::spawn(begin).await {
+        Ok(begun) => begun,
+        Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+        Err(_) => Err(sqlx::Error::PoolClosed), // the runtime is going down
     }
 }
 

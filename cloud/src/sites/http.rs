@@ -109,7 +109,7 @@ pub struct SiteList {
 }
 
 /// `GET /api/sites`: the tenant's sites with their agents.
-#[utoipa::path(get, path = "/api/sites", tag = "sites",
+#[utoipa::path(get, path = "/api/sites", tag = "Sites",
     params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
     responses((status = 200, body = SiteList)))]
 pub async fn list(
@@ -147,7 +147,7 @@ pub struct NewSite {
 /// `POST /api/sites`: adds a site.
 ///
 /// Repeatable with an `Idempotency-Key`. Errors: 409 `SITE_NAME_TAKEN`.
-#[utoipa::path(post, path = "/api/sites", tag = "sites", request_body = NewSite, responses(
+#[utoipa::path(post, path = "/api/sites", tag = "Sites", request_body = NewSite, responses(
     (status = 201, body = Site),
     (status = 409, description = "The name is taken", body = ErrorEnvelope),
 ))]
@@ -188,7 +188,7 @@ pub async fn create(
 }
 
 /// `GET /api/sites/{site}`: one site and its agents' state.
-#[utoipa::path(get, path = "/api/sites/{site}", tag = "sites",
+#[utoipa::path(get, path = "/api/sites/{site}", tag = "Sites",
     params(("site" = SiteId, Path)),
     responses((status = 200, body = Site), (status = 404, body = ErrorEnvelope)))]
 pub async fn show(
@@ -221,7 +221,7 @@ pub struct JoinTokenAnswer {
 /// `POST /api/sites/{site}/join-token`: a one-time token with which a box becomes an agent of this site.
 ///
 /// Every call makes another token; each is good for an hour and for one box.
-#[utoipa::path(post, path = "/api/sites/{site}/join-token", tag = "sites",
+#[utoipa::path(post, path = "/api/sites/{site}/join-token", tag = "Sites",
     params(("site" = SiteId, Path)),
     responses((status = 201, body = JoinTokenAnswer), (status = 404, body = ErrorEnvelope)))]
 #[expect(

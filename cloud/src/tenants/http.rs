@@ -81,7 +81,7 @@ impl Tenant {
 }
 
 /// `GET /api/tenant/me`: the caller's tenant. Open to the owner of an expired tenant.
-#[utoipa::path(get, path = "/api/tenant/me", tag = "tenant", responses((status = 200, body = Tenant)))]
+#[utoipa::path(get, path = "/api/tenant/me", tag = "Tenant", responses((status = 200, body = Tenant)))]
 pub async fn me(
     operator: Operator,
     State(db): State<Database>,
@@ -123,7 +123,7 @@ pub struct SettingsAnswer {
 }
 
 /// `PUT /api/tenant/settings`: changes the tenant's own data. A repeat changes nothing more.
-#[utoipa::path(put, path = "/api/tenant/settings", tag = "tenant", request_body = Settings,
+#[utoipa::path(put, path = "/api/tenant/settings", tag = "Tenant", request_body = Settings,
     responses((status = 200, body = SettingsAnswer)))]
 pub async fn settings(
     operator: Operator,

@@ -55,7 +55,7 @@ pub struct Registration {
 /// `POST /api/auth/register`: a new tenant on a trial of seven days, and its owner signed in.
 ///
 /// Not repeatable: the second call is a 409, and signing in is the way on.
-#[utoipa::path(post, path = "/api/auth/register", tag = "auth", request_body = Registration, responses(
+#[utoipa::path(post, path = "/api/auth/register", tag = "Auth", request_body = Registration, responses(
     (status = 201, body = SignedIn),
     (status = 400, description = "A field is wrong; says which and what to write", body = ErrorEnvelope),
     (status = 409, description = "The e-mail address has an account", body = ErrorEnvelope),

@@ -13,6 +13,9 @@ use super::{ClusterError, Durability, Options};
 /// Names the socket only: the folder is ours alone, so every cluster may use the same number.
 pub(super) const PORT: u16 = 5432;
 
+/// Holds the name of the socket's folder, beside the data.
+pub(super) const SOCKET_RECORD: &str = "pg.socket";
+
 /// A socket's path ends at 107 bytes; the folder's random part and the socket's name need 35.
 const LONGEST_BASE: usize = 107 - 35;
 
@@ -66,7 +69,7 @@ impl Home {
     }
 
     fn socket_record(&self) -> PathBuf {
-        self.data_dir.join("pg.socket")
+        self.data_dir.join(SOCKET_RECORD)
     }
 
     /// The release that wrote the data; `None` when there is no data.

@@ -127,6 +127,14 @@ impl Cluster {
     }
 }
 
+/// The socket's folder of the cluster that another process runs in `data_dir`: for what an administrator
+/// does beside it.
+pub fn socket_of_running(data_dir: &Path) -> Option<PathBuf> {
+    let folder = std::fs::read_to_string(data_dir.join(home::SOCKET_RECORD)).ok()?;
+    let folder = PathBuf::from(folder.trim());
+    folder.is_dir().then_some(folder)
+}
+
 /// How `role` connects to `database` of the cluster whose socket is in `socket_dir`.
 pub fn connect_options(socket_dir: &Path, role: Role, database: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
