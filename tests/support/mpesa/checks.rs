@@ -1,5 +1,6 @@
 //! What Daraja checks of every call: token, password, stamp, number, address.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
@@ -84,6 +85,9 @@ pub(super) fn is_callback_url(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else {
         return false;
     };
-    let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let address = |host: &str| host.parse().is_ok_and(|host: Ipv4Addr| host.is_loopback());
+    let loopback = url
+        .host_str()
+        .is_some_and(|host| ["localhost", "[::1]"].contains(&host) || address(host));
     url.scheme() == "https" || (url.scheme() == "http" && loopback)
 }
