@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use easyisp_shared::id::TenantId;
 use easyisp_tests::router::session::Usage;
+use easyisp_tests::scenario::Payer;
 use easyisp_tests::world::{Provider, Site, World, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -63,12 +64,19 @@ struct Victim {
 
 impl Victim {
     async fn settle(world: &World) -> Result<Victim> {
-        let isp = Provider::sign_up(world, "victim").await?;
+        let isp = Provider::with_paybill(world, "victim").await?;
         let site = Site::open(world, &isp).await?;
         let phone = "254712345660";
         let until = world.clock.now().plus(DAY);
         let customer = isp.add_subscriber("imani", phone, until).await?;
         site.knows("imani", "at all", |_| true).await?;
+        world.outside.mpesa.script(phone, Payer::prompt());
+        isp.ask_to_pay(&customer, 1000).await?;
+        let later = until.plus(DAY);
+        site.knows("imani", "as paid", |known| {
+            known.entitlement.paid_until > later
+        })
+        .await?;
         let online = site.dial("imani").await.online();
         online.started().await;
         online.transfer(Usage { up: 5, down: 6 });
@@ -99,7 +107,7 @@ impl Victim {
         )
         .fetch_all(&mut *tx)
         .await?;
-        ensure!(ids.len() >= 7, "one of everything, not {}", ids.len());
+        ensure!(ids.len() >= 11, "one of everything, not {}", ids.len());
         Ok(ids)
     }
 

@@ -17,6 +17,7 @@ mod link;
 mod manners;
 mod money;
 mod outage;
+mod payment;
 mod payments;
 mod renewals;
 mod routes;

@@ -7,7 +7,7 @@ use easyisp_tests::world::{Provider, Site, World, soon};
 
 use crate::words::{DAY, HOUR, MINUTE, comes_to_agree};
 
-/// D1 in small: logins, expiry and metering go on without the cloud, and nothing metered is lost or doubled.
+/// Logins, expiry and metering go on without the cloud, and nothing metered is lost or doubled.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_without_its_cloud_admits_expires_and_meters() -> Result<()> {
     let mut world = World::start().await?;
