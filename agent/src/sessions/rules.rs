@@ -103,34 +103,42 @@ pub fn event_time(stamp_unix: Option<u32>, delay_secs: u32, arrived: Timestamp) 
         .unwrap_or(guess)
 }
 
-/// Whether a session that just began on a router proves that `old` is over: the router restarted,
-/// or the same device began anew on the same router without ending the old one (B4).
-///
-/// RouterOS makes Acct-Session-Id of two digits for the service, one that moves at each boot, and five
-/// for the session.
+/// Whether a session that just began proves that `old` is over: the same device began anew on the
+/// same router without ending the old one (B4).
 pub fn proves_over(begun: &Session, old: &Session) -> bool {
-    if begun.key == old.key
-        || begun.key.router != old.key.router
-        || old.closed.is_some()
-        || old.started_at > begun.started_at
-    {
-        return false;
-    }
-    let same_device = old.username == begun.username
+    precedes(old, begun)
+        && old.username == begun.username
         && match (old.mac, begun.mac) {
             (Some(old), Some(begun)) => old == begun,
             (None, _) | (_, None) => !old.port.is_empty() && old.port == begun.port,
-        };
-    same_device || restarted_between(&begun.key, &old.key)
+        }
 }
 
-fn restarted_between(begun: &SessionKey, old: &SessionKey) -> bool {
-    match (boot(&begun.acct_session_id), boot(&old.acct_session_id)) {
-        (Some((service, boot)), Some((old_service, old_boot))) => {
-            service == old_service && boot != old_boot
+/// Whether a session that just began makes `old` doubtful: its id was made after another boot of
+/// their router (B4).
+///
+/// RouterOS makes Acct-Session-Id of two digits for the service, one that moves at each boot, and five
+/// for the session. That is a sign, no proof: the session is over when the router does not speak of
+/// it again.
+pub fn casts_doubt(begun: &Session, old: &Session) -> bool {
+    let boots = (
+        boot(&begun.key.acct_session_id),
+        boot(&old.key.acct_session_id),
+    );
+    precedes(old, begun)
+        && match boots {
+            (Some((service, boot)), Some((old_service, old_boot))) => {
+                service == old_service && boot != old_boot
+            }
+            (None, _) | (_, None) => false,
         }
-        (None, _) | (_, None) => false,
-    }
+}
+
+fn precedes(old: &Session, begun: &Session) -> bool {
+    begun.key != old.key
+        && begun.key.router == old.key.router
+        && old.closed.is_none()
+        && old.started_at <= begun.started_at
 }
 
 /// The service and boot digits of a RouterOS session id such as `80100014`.
@@ -310,9 +318,8 @@ mod tests {
         assert!(merge(Some(&ended), &life[2]).closed.is_some());
     }
 
-    /// A restarted router's sessions are over, a neighbour's and a later one's are not.
     #[test]
-    fn a_new_boot_digit_or_the_same_device_proves_an_old_session_over() {
+    fn the_same_device_proves_and_another_boot_digit_casts_doubt() {
         let session = |id: &[u8], name: &[u8], mac, start| Session {
             key: key(id),
             username: name.into(),
@@ -320,31 +327,20 @@ mod tests {
             ..merge(None, &report(Event::Start, start, 0, 0))
         };
         let old = session(b"81000007", b"demo002", 2, 1000);
+        let again = session(b"81000009", b"demo002", 2, 2000);
+        let other = session(b"81000009", b"demo002", 3, 2000);
+        assert!(proves_over(&again, &old) && !proves_over(&other, &old));
+        assert!(
+            !proves_over(&old, &again),
+            "what began earlier proves nothing"
+        );
 
-        assert!(proves_over(
-            &session(b"81100001", b"demo001", 1, 2000),
-            &old
-        ));
-        assert!(proves_over(
-            &session(b"81000009", b"demo002", 2, 2000),
-            &old
-        ));
-        assert!(!proves_over(
-            &session(b"81000009", b"demo002", 3, 2000),
-            &old
-        ));
-        assert!(!proves_over(
-            &session(b"80100009", b"demo003", 3, 2000),
-            &old
-        ));
-        assert!(!proves_over(
-            &session(b"81100001", b"demo001", 1, 500),
-            &old
-        ));
-        assert!(!proves_over(
-            &session(b"x1100001", b"demo001", 1, 2000),
-            &old
-        ));
+        let doubt = |id: &[u8], start| casts_doubt(&session(id, b"demo001", 1, start), &old);
+        assert!(doubt(b"81100001", 2000));
+        assert!(!doubt(b"81000001", 2000), "the same boot");
+        assert!(!doubt(b"80100009", 2000), "another service");
+        assert!(!doubt(b"81100001", 500), "an earlier session");
+        assert!(!doubt(b"x1100001", 2000), "not RouterOS");
     }
 
     #[test]

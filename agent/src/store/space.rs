@@ -52,9 +52,9 @@ impl Reserve {
     }
 }
 
-/// How full the file system of `dir` is, in percent; `None` where it cannot be told.
+/// How full the file system of `dir` is for us, in percent, as `df` counts; `None` where it cannot be told.
 pub fn used_percent(dir: &Path) -> Option<u8> {
     let space = rustix::fs::statvfs(dir).ok()?;
-    let used = space.f_blocks.checked_sub(space.f_bavail)? * 100;
-    u8::try_from(used.checked_div(space.f_blocks)?).ok()
+    let used = space.f_blocks.checked_sub(space.f_bfree)?;
+    u8::try_from((used * 100).checked_div(used + space.f_bavail)?).ok()
 }
