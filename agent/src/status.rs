@@ -144,7 +144,7 @@ async fn why(
             1 => String::new(),
             count => format!(" ({count} times since {})", entry.first),
         };
-        lines += &format!("{} {:?}{device}{times}\n", entry.last, entry.what);
+        lines += &format!("{} {}{device}{times}\n", entry.last, entry.what);
     }
     Ok(lines)
 }

@@ -72,6 +72,48 @@ pub enum Why {
     Command,
 }
 
+impl std::fmt::Display for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            What::Login(LoginOutcome::Accepted) => f.write_str("let in"),
+            What::Login(LoginOutcome::Garden(reason)) => {
+                write!(f, "let into the walled garden: {}", reason.sentence())
+            }
+            What::Login(LoginOutcome::Refused(reason)) => {
+                write!(f, "refused: {}", reason.sentence())
+            }
+            What::Login(LoginOutcome::UnknownUser) => f.write_str("refused: no such name here"),
+            What::Login(LoginOutcome::WrongPassword) => f.write_str("refused: wrong password"),
+            What::Login(LoginOutcome::LeaseOver) => {
+                f.write_str("refused: the site has not heard from the cloud for too long")
+            }
+            What::Began => f.write_str("online"),
+            What::Ended(Cause::Router(cause)) => {
+                write!(
+                    f,
+                    "offline: ended by the router (Acct-Terminate-Cause {cause})"
+                )
+            }
+            What::Ended(Cause::Lost) => f.write_str("offline: the router forgot the session"),
+            What::Cut(why) => write!(f, "cut off: {why}"),
+            What::Changed => f.write_str("the running session was changed"),
+        }
+    }
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Why::Refused(reason) => reason.sentence(),
+            Why::Unknown => "the customer left this site",
+            Why::PasswordChanged => "the password was changed",
+            Why::LeavesGarden => "to leave the walled garden",
+            Why::ChangeRefused => "the router could not change the session",
+            Why::Command => "an operator asked for it",
+        })
+    }
+}
+
 /// Whether an entry says something new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Novelty {
