@@ -23,6 +23,8 @@ pub async fn run(data: &Path, ports: &Ports, invite_agent: bool) -> Result<()> {
         // Cut off half-way the first time: begin anew, there is nothing to lose yet.
         std::fs::remove_dir_all(data)?;
     }
+    std::fs::create_dir_all(data)?;
+    std::fs::write(data.join("sms.key"), easyisp_tests::sms::API_KEY)?;
     let cloud = Cloud::start(Options::new(config(data, ports))).await?;
     if !seeded.exists() {
         add_platform_owner(&cloud).await?;
@@ -56,6 +58,9 @@ fn config(data: &Path, ports: &Ports) -> Config {
     config.metrics.listen = loopback(ports.metrics);
     config.mpesa.base_url = Some(format!("http://{}", loopback(ports.outside)));
     config.sms.base_url = Some(format!("http://{}", loopback(ports.outside)));
+    config.sms.api_key_file = Some(data.join("sms.key"));
+    config.sms.partner_id = Some("1".to_owned());
+    config.sms.sender_id = Some("DEMO".to_owned());
     config
 }
 

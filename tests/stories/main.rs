@@ -15,6 +15,7 @@ mod jobs;
 mod ledger;
 mod link;
 mod manners;
+mod messages;
 mod money;
 mod outage;
 mod payment;
