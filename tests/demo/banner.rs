@@ -44,15 +44,15 @@ Try it, one after the other, in another terminal (radclient: apt-get install fre
 
 1. A subscriber logs in, and one whose month is over does not:
 
-   for u in demo001 demo021; do echo "User-Name=$u,User-Password=$u,Message-Authenticator=0x00" | radclient -x 127.0.0.1:{auth} auth {secret}; done
+   for u in demo001 demo021; do echo "User-Name=$u,User-Password=$u" | radclient -x 127.0.0.1:{auth} auth {secret}; done
 
 2. demo021 pays by M-Pesa (the pretend payer types the PIN after a second) and logs in:
 
-   TOKEN=$(curl -s http://127.0.0.1:{http}/api/auth/login -H 'Content-Type: application/json' -d '{{"email":"{owner}","password":"{password}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/'); curl -s http://127.0.0.1:{http}/api/payments/mpesa/stk -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{"customerId":"{expired}","amount":1000}}'; echo; sleep 2; echo "User-Name=demo021,User-Password=demo021,Message-Authenticator=0x00" | radclient -x 127.0.0.1:{auth} auth {secret}
+   TOKEN=$(curl -s http://127.0.0.1:{http}/api/auth/login -H 'Content-Type: application/json' -d '{{"email":"{owner}","password":"{password}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/'); curl -s http://127.0.0.1:{http}/api/payments/mpesa/stk -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{"customerId":"{expired}","amount":1000}}'; echo; sleep 2; echo "User-Name=demo021,User-Password=demo021" | radclient -x 127.0.0.1:{auth} auth {secret}
 
 3. The session starts, and the cloud sees it:
 
-   TOKEN=$(curl -s http://127.0.0.1:{http}/api/auth/login -H 'Content-Type: application/json' -d '{{"email":"{owner}","password":"{password}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/'); echo "User-Name=demo021,Acct-Status-Type=Start,Acct-Session-Id=81000021,Framed-IP-Address=10.10.10.21,Calling-Station-Id=02:00:00:00:00:21" | radclient 127.0.0.1:{acct} acct {secret}; sleep 1; curl -s "http://127.0.0.1:{http}/api/sessions?search=demo021" -H "Authorization: Bearer $TOKEN"; echo
+   TOKEN=$(curl -s http://127.0.0.1:{http}/api/auth/login -H 'Content-Type: application/json' -d '{{"email":"{owner}","password":"{password}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/'); echo "User-Name=demo021,Acct-Status-Type=Start,Acct-Session-Id=by-hand-1,Framed-IP-Address=10.10.10.21,Calling-Station-Id=02:00:00:00:00:21" | radclient 127.0.0.1:{acct} acct {secret}; sleep 1; curl -s "http://127.0.0.1:{http}/api/sessions?search=demo021" -H "Authorization: Bearer $TOKEN"; echo
 
 EasyISP demo ready
 "#,

@@ -116,6 +116,23 @@ async fn fifty_commits_at_once_take_fifty_versions_and_lose_none() -> Result<()>
     Ok(())
 }
 
+#[tokio::test]
+async fn a_caller_who_leaves_while_a_transaction_begins_leaves_nothing_behind() -> Result<()> {
+    let world = World::start_with(1).await?;
+    for patience in 0..200u64 {
+        let patience = std::time::Duration::from_micros(patience * 5);
+        let _ = tokio::time::timeout(patience, world.db.begin(world.tenant)).await;
+
+        let mut tx = world.db.directory().await?;
+        let setting: Option<String> =
+            sqlx::query_scalar("select nullif(current_setting('app.tenant', true), '')")
+                .fetch_one(&mut *tx)
+                .await?;
+        assert_eq!(setting, None, "after {patience:?}");
+    }
+    Ok(())
+}
+
 /// G2: the tenant setting ends with its transaction, whoever borrows the connection next.
 #[tokio::test]
 async fn the_next_borrower_of_a_connection_sees_no_tenant() -> Result<()> {
