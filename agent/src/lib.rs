@@ -32,7 +32,7 @@ use crate::config::Config;
 use crate::diagnosis::{Counters, Timeline};
 use crate::enforce::{Enforcer, Timers};
 use crate::local::{Feed, Load, LocalSite};
-use crate::radius::driver::{Radius, signs_mark};
+use crate::radius::driver::{Radius, signer_marks};
 use crate::radius::server::{Server, Sockets};
 use crate::sessions::Sessions;
 use crate::site::{Ranges, Signing, Site, SiteClock, Touched, UnknownSources};
@@ -156,9 +156,9 @@ impl Agent {
             now,
         );
         for router in site.routers() {
-            let signs = reader.mark(&signs_mark(&router))?.is_some();
+            let signers = reader.marks(&signer_marks(&router))?;
             router.inherit(Signing {
-                signs,
+                signers: signers.iter().filter_map(|ip| ip.parse().ok()).collect(),
                 ..Signing::default()
             });
         }

@@ -230,7 +230,7 @@ impl Overview {
         }
         for router in self.site.routers() {
             let signing = router.signing();
-            if signing.unsigned && !signing.signs {
+            if signing.unsigned && signing.signers.is_empty() {
                 warnings.push(format!(
                     "Router {} sends no Message-Authenticator: update RouterOS to 7.15 or newer.",
                     router.name
@@ -253,7 +253,7 @@ fn router(router: &crate::site::Router) -> RouterReport {
         name: router.name.clone(),
         source: router.source.to_string(),
         last_seen: router.last_seen(),
-        signs: signing.signs,
+        signs: !signing.signers.is_empty(),
         mismatches: signing.mismatches,
     }
 }

@@ -85,6 +85,7 @@ async fn terminated() -> Result<()> {
 /// The pretend MikroTik, with the subscribers that are online.
 async fn switch_on(ports: &Ports) -> Result<Router> {
     let settings = Settings {
+        source: ROUTER,
         incoming: Some(loopback(ports.coa)),
         ..Settings::new(seed::SECRET, loopback(ports.auth), loopback(ports.acct))
     };
@@ -100,6 +101,9 @@ async fn switch_on(ports: &Ports) -> Result<Router> {
         .await;
     Ok(router)
 }
+
+/// The pretend router's own address: what is typed by hand comes from another one.
+const ROUTER: std::net::Ipv4Addr = std::net::Ipv4Addr::new(127, 0, 0, 2);
 
 /// What a subscriber of the demo does all day.
 const TRAFFIC: Traffic = Traffic {

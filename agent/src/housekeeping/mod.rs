@@ -101,7 +101,7 @@ fn heartbeat(overview: &Overview) -> Up {
         .map(|router| (router.id, router.signing().mismatches));
     let unsigned = routers.iter().filter(|router| {
         let signing = router.signing();
-        signing.unsigned && !signing.signs
+        signing.unsigned && signing.signers.is_empty()
     });
     let counters = overview.counters.all().into_iter();
     let waiting = |lane: Lane| overview.reader.waiting(lane.code()).unwrap_or(0);

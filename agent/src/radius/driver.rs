@@ -78,10 +78,10 @@ impl Radius {
             return self.on_status(source, packet, Port::Authentication);
         }
         let check = |router: &Router, secret: &Secret| {
-            VerifiedAccess::check(packet, secret, router.signing_policy())
+            VerifiedAccess::check(packet, secret, router.signing_policy(source.ip()))
         };
         let known = self.identify(source.ip(), &packet, check)?;
-        self.note_signature(&known.router, known.packet.proof());
+        self.note_signature(&known.router, source.ip(), known.packet.proof());
 
         let slot = slot(source, Port::Authentication, &packet);
         if let Some(settled) = self.begin(slot, &packet) {
@@ -180,14 +180,14 @@ impl Radius {
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A router that signs once must sign for ever (A1), so the first signature goes to disk.
-    fn note_signature(&self, router: &Router, proof: Proof) {
+    /// Who signs once must sign for ever (A1), so the first signature goes to disk.
+    fn note_signature(&self, router: &Router, sender: IpAddr, proof: Proof) {
         match proof {
             Proof::Unsigned => router.note_unsigned(),
-            Proof::Signed if router.note_signed() => {
-                info!(router.id = %router.id, "Router {} signs its requests", router.name);
+            Proof::Signed if router.note_signed(sender) => {
+                info!(router.id = %router.id, "Router {} signs its requests from {sender}", router.name);
                 let mark = Job::Mark {
-                    name: signs_mark(router),
+                    name: format!("{}{sender}", signer_marks(router)),
                     value: 1,
                     done: Box::new(|_| {}),
                 };
@@ -228,9 +228,9 @@ impl Radius {
     }
 }
 
-/// The name under which the outbox remembers that a router signs.
-pub fn signs_mark(router: &Router) -> String {
-    format!("signs/{}", router.id)
+/// What the names begin with under which the outbox remembers who signs behind a router entry.
+pub fn signer_marks(router: &Router) -> String {
+    format!("signs/{}/", router.id)
 }
 
 /// A Calling-Station-Id that is a hardware address.

@@ -8,6 +8,7 @@ pub mod description;
 mod directory;
 mod router;
 mod seen;
+mod signers;
 mod subscriber;
 mod time;
 

@@ -12,6 +12,7 @@ use easyisp_shared::wire::down::{MessageAuthenticator, RouterV1, secret_place};
 use ipnet::IpNet;
 use tracing::warn;
 
+use super::signers::Signers;
 use crate::radius::{Secret, SigningPolicy};
 
 /// A router. Replaced as a whole when the cloud says something new of it; what was learned stays.
@@ -29,7 +30,7 @@ pub struct Router {
     /// Where it takes CoA and Disconnect.
     pub coa_port: u16,
     policy: MessageAuthenticator,
-    signs: AtomicBool,
+    signers: Signers,
     unsigned: AtomicBool,
     mismatches: AtomicU64,
     /// Microseconds since 1970 of the last verified request; 0 before the first.
@@ -37,10 +38,10 @@ pub struct Router {
 }
 
 /// What was learned of a router's signatures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signing {
-    /// It was seen to send a valid Message-Authenticator.
-    pub signs: bool,
+    /// The senders that were seen to send a valid Message-Authenticator.
+    pub signers: Vec<IpAddr>,
     /// It was seen to send none: its standing warning.
     pub unsigned: bool,
     /// Requests that did not verify under its secret.
@@ -73,19 +74,19 @@ impl Router {
             source: source.trunc(),
             coa_port: row.coa_port,
             policy: row.message_authenticator,
-            signs: AtomicBool::new(false),
+            signers: Signers::default(),
             unsigned: AtomicBool::new(false),
             mismatches: AtomicU64::new(0),
             seen: AtomicI64::new(0),
         })
     }
 
-    /// What its Access-Requests must carry (A1).
-    pub fn signing_policy(&self) -> SigningPolicy {
+    /// What the Access-Requests of this sender must carry (A1).
+    pub fn signing_policy(&self, sender: IpAddr) -> SigningPolicy {
         match self.policy {
             MessageAuthenticator::Require => SigningPolicy::Require,
             MessageAuthenticator::Learn => SigningPolicy::Learn {
-                signs: self.signs.load(Ordering::Relaxed),
+                signs: self.signers.has(sender),
             },
         }
     }
@@ -106,9 +107,9 @@ impl Router {
         (micros != 0).then(|| Timestamp::from_micros(micros))
     }
 
-    /// Notes a valid Message-Authenticator; whether it is the first.
-    pub fn note_signed(&self) -> bool {
-        !self.signs.load(Ordering::Relaxed) && !self.signs.swap(true, Ordering::Relaxed)
+    /// Notes a valid Message-Authenticator of this sender; whether it is the first.
+    pub fn note_signed(&self, sender: IpAddr) -> bool {
+        self.signers.add(sender)
     }
 
     /// Notes a request without one.
@@ -124,7 +125,7 @@ impl Router {
     /// What was learned so far.
     pub fn signing(&self) -> Signing {
         Signing {
-            signs: self.signs.load(Ordering::Relaxed),
+            signers: self.signers.all(),
             unsigned: self.unsigned.load(Ordering::Relaxed),
             mismatches: self.mismatches.load(Ordering::Relaxed),
         }
@@ -132,7 +133,9 @@ impl Router {
 
     /// Takes over what was learned before this row, or before a restart.
     pub fn inherit(&self, learned: Signing) {
-        self.signs.fetch_or(learned.signs, Ordering::Relaxed);
+        for sender in learned.signers {
+            self.signers.add(sender);
+        }
         self.unsigned.fetch_or(learned.unsigned, Ordering::Relaxed);
         let counted = &self.mismatches;
         counted.fetch_add(learned.mismatches, Ordering::Relaxed);

@@ -324,6 +324,16 @@ pub(super) fn mark(connection: &Connection, name: &str) -> rusqlite::Result<Opti
         .optional()
 }
 
+/// What follows `prefix` in the names of the facts that begin with it.
+pub(super) fn marks(connection: &Connection, prefix: &str) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare_cached(
+            "select substr(name, length(?1) + 1) from marks where substr(name, 1, length(?1)) = ?1",
+        )?
+        .query_map([prefix], |row| row.get(0))?
+        .collect()
+}
+
 /// Larger batches gain little (200 rows a commit already cost a hundredth of a sync each) and make
 /// the first of the batch wait.
 const BATCH: usize = 256;

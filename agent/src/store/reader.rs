@@ -60,6 +60,11 @@ impl OutboxReader {
         Ok(outbox::mark(&self.lock(), name)?)
     }
 
+    /// What follows `prefix` in the names of the small facts that begin with it.
+    pub fn marks(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        Ok(outbox::marks(&self.lock(), prefix)?)
+    }
+
     /// The settings of this connection, for `doctor`.
     pub fn pragmas(&self) -> Result<Pragmas, StoreError> {
         Ok(open::pragmas(&self.lock())?)
