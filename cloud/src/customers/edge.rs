@@ -1,6 +1,7 @@
 //! What a home site knows of its customers.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use easyisp_shared::entitlement::RateOverride;
@@ -37,14 +38,14 @@ async fn project(
     let mut site_keys: HashMap<SiteId, SealKey> = HashMap::new();
     let mut projections = Vec::new();
     for row in store::edge(tx, ids).await? {
-        if !site_keys.contains_key(&row.site_id) {
-            let site_key = secrets.site_key(tx, row.site_id).await?;
-            site_keys.insert(row.site_id, site_key);
-        }
+        let site_key = match site_keys.entry(row.site_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(secrets.site_key(tx, row.site_id).await?),
+        };
         projections.push(Projection {
             id: row.id.0,
             site: row.site_id,
-            body: Down::Subscriber(body(&row, &key, &site_keys[&row.site_id])?).encode(),
+            body: Down::Subscriber(body(&row, &key, site_key)?).encode(),
         });
     }
     Ok(projections)
