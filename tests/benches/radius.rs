@@ -49,6 +49,15 @@ impl Work {
         }
     }
 
+    /// How many requests are outstanding: enough to keep every server busy (FreeRADIUS works on 32 at
+    /// a time, a commit of ours takes up to 256), few enough that default receive buffers hold them.
+    fn outstanding(self) -> usize {
+        match self {
+            Work::Pap | Work::Chap | Work::MsChapV2 => 128,
+            Work::Accounting => 256,
+        }
+    }
+
     /// How many times FreeRADIUS's figure ours should be: with PostgreSQL, and from memory.
     fn goals(self) -> (f64, Option<f64>) {
         match self {
@@ -97,15 +106,17 @@ impl Target<'_> {
             Work::Pap | Work::Chap | Work::MsChapV2 => self.auth,
             Work::Accounting => self.acct,
         };
+        let most = work.outstanding();
         let warm = self.requests(work, WARM, effort.users)?;
-        let mut fastest = load::run(server, &warm, self.secret, Duration::from_secs(1))?.rate();
+        let mut fastest =
+            load::run(server, &warm, self.secret, most, Duration::from_secs(1))?.rate();
         drop(warm);
 
         let mut tallies = Vec::new();
         for round in 1..=effort.rounds {
             let count = (fastest * effort.window.as_secs_f64() * 1.3) as usize + 1000;
             let requests = self.requests(work, count, effort.users)?;
-            let tally = load::run(server, &requests, self.secret, effort.window)?;
+            let tally = load::run(server, &requests, self.secret, most, effort.window)?;
             fastest = fastest.max(tally.rate());
             println!(
                 "  {} {} {round}: {}",

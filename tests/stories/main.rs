@@ -9,6 +9,8 @@ mod crash;
 mod disconnect;
 mod durable;
 mod feed;
+mod jobs;
+mod hostile_http;
 mod hostile_udp;
 mod isolation;
 mod jobs;

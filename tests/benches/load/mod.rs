@@ -1,4 +1,4 @@
-//! The load generator: RADIUS over UDP with so many requests outstanding, every answer checked.
+//! The load generator: RADIUS over UDP, so many requests outstanding, every answer checked.
 //!
 //! It fits one core at well over what any server here answers on another: packets are made before the
 //! clock runs, and what is left is two system calls and the check of the answer.
@@ -20,10 +20,6 @@ use rand::rngs::SmallRng;
 use self::packets::{Proof, Requests};
 use self::users::User;
 use self::wire::{PLACES, Wire};
-
-/// Requests outstanding in a throughput run: enough to keep a server busy, few enough that a default
-/// receive buffer holds them.
-pub const OUTSTANDING: usize = 128;
 
 /// What came of a run.
 #[derive(Debug, Default)]
@@ -66,11 +62,12 @@ impl Tally {
 
 const GIVE_UP: Duration = Duration::from_secs(2);
 
-/// Sends in order, [`OUTSTANDING`] at a time, until the time is over or the requests are.
+/// Sends in order, `most` outstanding at a time, until the time is over or the requests are.
 pub fn run(
     server: SocketAddr,
     requests: &Requests,
     secret: &Secret,
+    most: usize,
     length: Duration,
 ) -> Result<Tally> {
     let mut wire = Wire::open(server)?;
@@ -81,7 +78,7 @@ pub fn run(
 
     while start.elapsed() < length && next < requests.len() {
         let mut burst = 0;
-        while outstanding < OUTSTANDING && next < requests.len() && burst < BURST {
+        while outstanding < most && next < requests.len() && burst < BURST {
             let place = next % PLACES;
             if places[place].is_some() {
                 next += 1; // the one before it is as good as lost
