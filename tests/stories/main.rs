@@ -9,7 +9,6 @@ mod crash;
 mod disconnect;
 mod durable;
 mod feed;
-mod jobs;
 mod hostile_http;
 mod hostile_udp;
 mod isolation;

@@ -29,6 +29,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 }
 
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    if let Some((key, _)) =
+        form_urlencoded::parse(query.as_bytes()).find(|(_, value)| value.contains('\0'))
+    {
+        return Err(ApiError::field(key, NO_NUL));
+    }
     let pairs = form_urlencoded::parse(query.as_bytes())
         .filter(|(_, value)| !value.trim().is_empty())
         .map(|(key, value)| (key, Param(value)));
@@ -43,6 +48,9 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
         },
     )
 }
+
+/// PostgreSQL keeps no text with it.
+const NO_NUL: &str = "must not hold the character U+0000";
 
 type ParamError = serde::de::value::Error;
 
@@ -166,6 +174,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Path<T>, ApiError> {
+        if parts.uri.path().contains("%00") {
+            return Err(ApiError::field(only_name(parts, state).await, NO_NUL));
+        }
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Path(value)),
             Err(PathRejection::FailedToDeserializePathParams(error)) => {
@@ -250,6 +261,7 @@ mod tests {
             ("from=tomorrow", "from", "date and time"),
             ("status=BROKEN", "status", "OPEN"),
             ("days=x", "days", "whole number"),
+            ("search=a%00", "search", "U+0000"),
         ] {
             let error = parse::<Filter>(query).unwrap_err();
             let ApiError::BadRequest { details, .. } = error else {

@@ -117,6 +117,12 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             format!("The body nests deeper than {MAX_DEPTH} levels; flatten it"),
         ));
     }
+    if holds_nul(bytes) {
+        return Err(ApiError::bad_request(
+            "NUL_CHARACTER",
+            "The body holds the character U+0000, which no text may; leave it out",
+        ));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -145,6 +151,19 @@ fn depth(bytes: &[u8]) -> usize {
         }
     }
     most
+}
+
+/// Whether a text says `\u0000`, which PostgreSQL cannot keep.
+fn holds_nul(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let escape = &rest[at + 1..];
+        if escape.starts_with(b"u0000") {
+            return true;
+        }
+        rest = escape.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 fn explain(path: &str, error: &serde_json::Error) -> ApiError {
@@ -275,6 +294,16 @@ mod tests {
         );
         let (_, message) = refusal("{\"name\"");
         assert!(message.contains("not valid JSON"), "{message}");
+    }
+
+    #[test]
+    fn a_text_with_nul_is_refused_and_one_that_only_spells_it_is_not() {
+        for body in [r#"{"name":"a\u0000"}"#, r#"{"name":"\\\u0000"}"#] {
+            let (_, message) = refusal(body);
+            assert!(message.contains("U+0000"), "{message}");
+        }
+        assert!(parse::<Body>(br#"{"name":"\\u0000"}"#).is_ok());
+        assert!(!holds_nul(br"\"));
     }
 
     #[test]
