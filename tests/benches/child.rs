@@ -12,7 +12,10 @@ pub const SERVER_CORE: &str = "0";
 /// Everything that asks runs here.
 pub const LOAD_CORE: &str = "1";
 
-/// A command that will run on one core.
+/// For the whole product with the world around it.
+pub const EVERY_CORE: &str = "0,1";
+
+/// A command that will run on one core, or on several.
 pub fn on_core(core: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", core]).arg(program);
@@ -35,9 +38,9 @@ impl Server {
     }
 
     /// Starts this program again in another part; gives the one line it prints when it is ready.
-    pub fn start_self(part: &str, folder: &Path, words: &[String]) -> Result<(Server, String)> {
-        let mut command = on_core(SERVER_CORE, std::env::current_exe()?);
-        command.args(["part", part]).arg(folder).args(words);
+    pub fn start_self(part: &str, core: &str, folder: &Path) -> Result<(Server, String)> {
+        let mut command = on_core(core, std::env::current_exe()?);
+        command.args(["part", part]).arg(folder);
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.with_context(|| format!("starting {command:?}"))?;
         let input = child.stdin.take();

@@ -7,6 +7,7 @@ mod child;
 mod freeradius;
 mod load;
 mod ours;
+mod payment;
 mod peers;
 mod postgres;
 mod radius;
@@ -54,6 +55,7 @@ enum Part {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum PartName {
     Agent,
+    Payment,
     Postgres,
 }
 
@@ -68,6 +70,7 @@ fn main() -> Result<()> {
     if let Some(Part::Part { name, folder }) = &cli.part {
         return match name {
             PartName::Agent => ours::part(folder),
+            PartName::Payment => payment::part(),
             PartName::Postgres => postgres::part(folder),
         };
     }
@@ -93,17 +96,24 @@ fn bench(cli: &Cli) -> Result<()> {
     };
     let wants = |name: &str| cli.wants(name);
 
-    let (sql, files) = if cli.alone {
+    let of_radius = ["pap", "chap", "mschap", "accounting", "storm"];
+    let (sql, files) = if cli.alone || !of_radius.iter().any(|name| cli.wants(name)) {
         Default::default()
     } else {
         let sql = peers::with_postgres(folder.path(), wants, effort)?;
         (sql, peers::from_files(folder.path(), wants, effort)?)
     };
-    let ours = ours::measure(folder.path(), wants, effort)?;
-    let mut rows = radius::rows(&ours, &sql, &files);
-    if cli.wants("memory") {
+    let mut rows = Vec::new();
+    if cli.wants("memory") || of_radius.iter().any(|name| cli.wants(name)) {
+        let ours = ours::measure(folder.path(), wants, effort)?;
+        rows.extend(radius::rows(&ours, &sql, &files));
         rows.push(radius::memory(&ours, &sql, effort.users));
+    }
+    if cli.wants("memory") {
         rows.extend(ours::ordinary_site(folder.path())?);
+    }
+    if cli.wants("payment") {
+        rows.extend(payment::measure(folder.path())?);
     }
     println!("\n{}", table::lay_out(&rows));
     Ok(())

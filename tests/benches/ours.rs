@@ -25,7 +25,7 @@ use easyisp_shared::wire::enroll::EnrolledV1;
 use easyisp_shared::wire::{Down, DownRecord};
 use uuid::Uuid;
 
-use crate::child::{Server, serve_until_told};
+use crate::child::{SERVER_CORE, Server, serve_until_told};
 use crate::load::users::User;
 use crate::load::{self};
 use crate::peers::SECRET;
@@ -46,7 +46,7 @@ impl Ours {
     pub fn start(folder: &Path, users: u32) -> Result<Ours> {
         fill(folder, users)?;
         let begun = Instant::now();
-        let (server, ports) = Server::start_self("agent", folder, &[])?;
+        let (server, ports) = Server::start_self("agent", SERVER_CORE, folder)?;
         let (auth, acct) = ports.split_once(' ').context("two addresses")?;
         let (auth, acct) = (auth.parse()?, acct.parse()?);
         load::check(

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use easyisp_cloud::db::cluster::{Cluster, Durability, Lifetime, Options, Role, connect_options};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::child::{Server, serve_until_told};
+use crate::child::{SERVER_CORE, Server, serve_until_told};
 use crate::load::users::RATE_LIMIT;
 
 /// A running PostgreSQL with the peer's database.
@@ -21,7 +21,7 @@ pub struct Postgres {
 impl Postgres {
     /// Starts one below `folder` and fills it with users.
     pub fn start(folder: &Path, users: u32) -> Result<Postgres> {
-        let (server, socket_dir) = Server::start_self("postgres", folder, &[])?;
+        let (server, socket_dir) = Server::start_self("postgres", SERVER_CORE, folder)?;
         let postgres = Postgres {
             socket_dir: PathBuf::from(socket_dir),
             database: "radius",
