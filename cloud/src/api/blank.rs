@@ -40,6 +40,8 @@ fn is_blank(json: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use easyisp_shared::money::Cents;
 
     use super::*;

@@ -214,6 +214,8 @@ async fn only_name<S: Send + Sync>(parts: &mut Parts, state: &S) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use easyisp_shared::id::CustomerId;
     use easyisp_shared::time::Timestamp;
     use serde::Deserialize;

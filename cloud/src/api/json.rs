@@ -241,6 +241,8 @@ impl<T: Serialize> Json<T> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use easyisp_shared::money::Cents;
     use serde::Deserialize;
 

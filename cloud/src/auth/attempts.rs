@@ -166,6 +166,8 @@ impl<K: Hash + Eq + Copy> Counted<K> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use std::num::NonZeroU32;
 
     use super::*;

@@ -179,6 +179,8 @@ impl std::fmt::Debug for Hasher {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn hasher(pepper: u8) -> Hasher {

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use super::*;
 
 fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -45,7 +47,8 @@ fn every_key_is_a_variable_and_every_variable_a_key() {
     for variable in Config::variables() {
         // A value of the wrong form is refused by the key's own name: so the key is known.
         if let Err(error) = read("", &[(&variable, "x")]) {
-            assert!(!error.contains("unknown"), "{error}");
+            let unknown = ["unknown key", "unknown environment"];
+            assert!(!unknown.iter().any(|word| error.contains(word)), "{error}");
         }
     }
 }

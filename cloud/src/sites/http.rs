@@ -224,10 +224,6 @@ pub struct JoinTokenAnswer {
 #[utoipa::path(post, path = "/api/sites/{site}/join-token", tag = "Sites",
     params(("site" = SiteId, Path)),
     responses((status = 201, body = JoinTokenAnswer), (status = 404, body = ErrorEnvelope)))]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one piece of the application"
-)]
 pub async fn join_token(
     operator: Operator,
     Path(site): Path<SiteId>,
