@@ -110,8 +110,6 @@ const fn account(code: AccountCode, name: &'static str, kind: AccountType) -> Ac
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

@@ -204,6 +204,8 @@ pub fn outcome(outcome: LoginOutcome) -> (bool, String) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use easyisp_shared::id::RouterId;
     use proptest::prelude::*;
     use uuid::Uuid;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use easyisp_shared::wire::down::{RouterV1, secret_place};
 use easyisp_shared::wire::{Down, DownKind};
+use easyisp_tests::world::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -69,9 +70,13 @@ async fn a_masked_secret_is_unchanged_and_a_new_one_leaves_the_old_valid_for_a_d
     assert_eq!(previous.as_deref(), Some("first-secret"));
 
     world.clock.advance(Duration::from_secs(86_400));
-    while known(&world, &id).await?.2.is_some() {
-        tokio::task::yield_now().await;
-    }
+    eventually("the old secret ends", async || {
+        let Some(Down::Router(told)) = world.told(DownKind::Router, &id).await? else {
+            return Ok(None);
+        };
+        Ok(told.previous_secret.is_none().then_some(()))
+    })
+    .await?;
     let trail = world.trail().await?;
     assert!(trail.contains(&"ROUTER_CREATE".to_owned()));
     assert!(trail.contains(&"ROUTER_UPDATE".to_owned()));
