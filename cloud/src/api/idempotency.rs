@@ -23,7 +23,7 @@ const MAX_BODY: usize = 5 * 1024 * 1024;
 
 /// What the request says about being a repeat. Nothing happens where the header is absent.
 ///
-/// ```ignore
+/// ```text
 /// let mut tx = db.begin(operator.tenant).await?;
 /// if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
 ///     return Ok(answer);

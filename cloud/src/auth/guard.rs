@@ -11,7 +11,7 @@ use crate::App;
 use crate::api::{Access, ClientAddress, GuardFuture, Idempotency, RequestId};
 use crate::error::ApiError;
 
-/// Lets the request through with its [`Operator`], or answers in the handler's place.
+/// Lets the request through with its `Operator`, or answers in the handler's place.
 pub fn guard(app: App, access: Access, request: Request, next: Next) -> GuardFuture {
     Box::pin(async move {
         match admit(&app, access, request).await {
