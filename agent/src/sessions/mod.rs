@@ -1,11 +1,15 @@
 //! Who is online: what the routers report, merged so that every order of arrival gives the same end.
 
 mod index;
+mod register;
 mod rules;
 mod session;
 mod slots;
 
-pub use index::{Changes, Metered, Moved, Online, Sessions, Standing};
+pub use register::{Changes, Metered, Moved, Online, Sessions, Standing};
 pub use rules::{Event, Report, event_time};
 pub use session::{Cause, Closed, Service, Session, SessionKey, Usage};
 pub use slots::{Cookie, Grant, LEASE};
+
+#[cfg(test)]
+mod tests;

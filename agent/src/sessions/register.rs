@@ -1,0 +1,242 @@
+//! Everybody online at this site, in memory. One lock, held for microseconds and never over a disk.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::up::AccountingStatus;
+
+use super::index::{Index, Person};
+use super::rules::Report;
+use super::slots::{self, Grant, LEASE, Lease};
+use super::{Session, SessionKey, Usage};
+
+/// Who is online and who was let in.
+#[derive(Default)]
+pub struct Sessions {
+    index: Mutex<Index>,
+}
+
+/// A session with what is known of it besides the router's reports.
+#[derive(Clone, Debug)]
+pub struct Online {
+    /// What the router told.
+    pub session: Session,
+    /// When the router was last heard on it.
+    pub heard: Timestamp,
+    /// What its Accept, or a change since, gave; `None` after a restart of the agent.
+    pub grant: Option<Grant>,
+    /// Since when its router seems to have restarted without a word on this session: it keeps nobody
+    /// out, and is given up unless the router speaks of it again.
+    pub doubted: Option<Timestamp>,
+}
+
+/// A session's new state and what brought it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The state to write.
+    pub session: Session,
+    /// What to tell the cloud.
+    pub status: AccountingStatus,
+}
+
+/// What a report changed, to be written together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Sessions: the one reported, and those it proves over.
+    pub moved: Vec<Moved>,
+    /// The customer's new usage, where it is counted.
+    pub usage: Option<(CustomerId, Usage)>,
+    /// Whether the reported session was not open before.
+    pub begun: bool,
+}
+
+/// Whose usage is counted, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metered {
+    /// The customer.
+    pub customer: CustomerId,
+    /// The present period.
+    pub period_start: Timestamp,
+}
+
+/// What a decision needs to know of who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Other devices of the same name holding a place.
+    pub other_devices: u16,
+    /// Bytes of the present period.
+    pub bytes_used: u64,
+}
+
+impl Sessions {
+    /// Takes what was on disk. Its sessions count as heard at `now`: the agent was away, not they.
+    pub fn load(&self, sessions: Vec<Session>, usage: Vec<(CustomerId, Usage)>, now: Timestamp) {
+        let mut index = self.lock();
+        index.usage.extend(usage);
+        for session in sessions {
+            index.note_boot(&session);
+            index.put(session, now, None);
+        }
+    }
+
+    /// Decides on a login and keeps a place for it in one step, so that two devices cannot both get
+    /// the last place (B9). `decide` returns what to grant, if anything, and the caller's answer.
+    pub fn admit<T>(
+        &self,
+        username: &[u8],
+        mac: Option<Mac>,
+        metered: Option<Metered>,
+        now: Timestamp,
+        decide: impl FnOnce(Standing) -> (Option<Grant>, T),
+    ) -> T {
+        let mut index = self.lock();
+        let bytes_used = index.bytes_used(metered);
+        let Index { online, people, .. } = &mut *index;
+        // One look for question and place: at 100,000 names each look is a miss in every cache.
+        let person = people.get_mut(username);
+        let other_devices = person
+            .as_ref()
+            .map_or(0, |person| person.other_devices(online, mac, now));
+        let (grant, answer) = decide(Standing {
+            other_devices,
+            bytes_used,
+        });
+        let Some(grant) = grant else {
+            return answer;
+        };
+        let lease = Lease {
+            mac,
+            until: now.plus(LEASE),
+            grant,
+        };
+        match person {
+            Some(person) => slots::reserve(&mut person.leases, lease, now),
+            None => {
+                let person = Person {
+                    leases: vec![lease],
+                    open: Vec::new(),
+                };
+                people.insert(username.into(), person);
+            }
+        }
+        answer
+    }
+
+    /// What a decision on a session that is already online needs to know.
+    pub fn standing(&self, metered: Option<Metered>) -> Standing {
+        Standing {
+            other_devices: 0,
+            bytes_used: self.lock().bytes_used(metered),
+        }
+    }
+
+    /// Merges a report. `write` gets what changed while the lock is held, so that states of one
+    /// session reach the disk in the order they came about; it must not block.
+    pub fn report(
+        &self,
+        report: &Report,
+        metered: Option<Metered>,
+        now: Timestamp,
+        write: impl FnOnce(&Changes),
+    ) -> Changes {
+        let mut index = self.lock();
+        let changes = index.report(report, metered, now);
+        write(&changes);
+        changes
+    }
+
+    /// The router restarted: its open sessions are over (Accounting-On or -Off).
+    pub fn restarted(&self, router: RouterId, write: impl FnOnce(&Changes)) -> Changes {
+        let mut index = self.lock();
+        let changes = index.lose(|session| session.key.router == router);
+        write(&changes);
+        changes
+    }
+
+    /// Gives up one session.
+    pub fn give_up(&self, key: &SessionKey, write: impl FnOnce(&Changes)) -> Changes {
+        let mut index = self.lock();
+        let open = index.online.get_key_value(key);
+        let open = open.filter(|(_, online)| online.session.closed.is_none());
+        let keys = open.map(|(key, _)| key.clone()).into_iter().collect();
+        let changes = index.lose_keys(keys);
+        write(&changes);
+        changes
+    }
+
+    /// Gives up sessions unheard for a day or doubted for two intervals, and forgets what ended long ago.
+    pub fn sweep(&self, now: Timestamp, write: impl FnOnce(&Changes)) -> Changes {
+        let mut index = self.lock();
+        let silent: Vec<Arc<SessionKey>> = index
+            .online
+            .iter()
+            .filter(|(_, online)| online.session.closed.is_none())
+            .filter(|(_, online)| {
+                let doubted = online.doubted.map(|since| now.since(since));
+                now.since(online.heard) > GIVEN_UP_AFTER
+                    || doubted.is_some_and(|doubted| doubted > DOUBTED_FOR)
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        let changes = index.lose_keys(silent);
+        index.online.retain(|_, online| {
+            online.session.closed.is_none() || now.since(online.heard) < REMEMBERED_FOR
+        });
+        index.people.retain(|_, person| {
+            person.leases.retain(|lease| now < lease.until);
+            !(person.leases.is_empty() && person.open.is_empty())
+        });
+        write(&changes);
+        changes
+    }
+
+    /// One session, open or lately closed.
+    pub fn find(&self, key: &SessionKey) -> Option<Online> {
+        self.lock().online.get(key).cloned()
+    }
+
+    /// The open sessions that `which` picks.
+    pub fn open(&self, which: impl Fn(&Session) -> bool) -> Vec<Online> {
+        let index = self.lock();
+        let open = index.online.values();
+        open.filter(|online| online.session.closed.is_none() && which(&online.session))
+            .cloned()
+            .collect()
+    }
+
+    /// The open sessions under one name.
+    pub fn open_by_name(&self, username: &[u8]) -> Vec<Online> {
+        let index = self.lock();
+        let keys = index.people.get(username).map(|person| &person.open);
+        keys.into_iter()
+            .flatten()
+            .filter_map(|key| index.online.get(key).cloned())
+            .collect()
+    }
+
+    /// Notes what a session was changed to.
+    pub fn regrant(&self, key: &SessionKey, grant: Grant) {
+        if let Some(online) = self.lock().online.get_mut(key) {
+            online.grant = Some(grant);
+        }
+    }
+
+    /// How many sessions are open.
+    pub fn count(&self) -> usize {
+        let index = self.lock();
+        index.people.values().map(|person| person.open.len()).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().expect("merging a report does not panic")
+    }
+}
+
+/// A closed session is remembered so that a late report cannot open it again.
+const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(86_400);
+/// Two intervals of 300 s and a tenth: one update may be lost.
+const DOUBTED_FOR: Duration = Duration::from_secs(660);

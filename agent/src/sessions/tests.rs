@@ -1,0 +1,185 @@
+//! The register of sessions from outside its lock.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::up::AccountingStatus;
+
+use super::*;
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
+
+fn router() -> RouterId {
+    RouterId(uuid::Uuid::from_u128(1))
+}
+
+fn report(id: &str, device: u8, event: Event, secs: u32) -> Report {
+    Report {
+        key: SessionKey {
+            router: router(),
+            acct_session_id: id.as_bytes().into(),
+            class: [device; 16].into(),
+        },
+        event,
+        customer: None,
+        username: b"demo001".as_slice().into(),
+        service: Service::Ppp,
+        mac: Some(Mac::new([device; 6])),
+        framed_ip: None,
+        port: Box::default(),
+        at: at(1000 + i64::from(secs)),
+        secs,
+        bytes_in: u64::from(secs),
+        bytes_out: 0,
+    }
+}
+
+fn tell(sessions: &Sessions, report: &Report, now: i64) -> Changes {
+    sessions.report(report, None, at(now), |_| {})
+}
+
+/// Lets a device in when fewer than `allowed` others hold a place.
+fn log_in(sessions: &Sessions, device: u8, allowed: u16, now: i64) -> bool {
+    let mac = Some(Mac::new([device; 6]));
+    sessions.admit(b"demo001", mac, None, at(now), |standing| {
+        let grant = Grant {
+            cookie: [device; 16],
+            rate: None,
+            end: Some(at(5000)),
+            garden: false,
+        };
+        let accept = standing.other_devices < allowed;
+        (accept.then_some(grant), accept)
+    })
+}
+
+/// B9: fifty devices, one place, all before the first Start.
+#[test]
+fn simultaneous_logins_get_one_place() {
+    let sessions = Sessions::default();
+    let accepted = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..50)
+            .map(|device| {
+                scope.spawn({
+                    let sessions = &sessions;
+                    move || log_in(sessions, device, 1, 1000)
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| usize::from(thread.join().unwrap()))
+            .sum::<usize>()
+    });
+    assert_eq!(accepted, 1);
+    assert!(log_in(&sessions, 99, 1, 1090), "the lease ended unused");
+}
+
+#[test]
+fn a_start_turns_the_lease_into_a_session_and_a_stop_frees_the_place() {
+    let sessions = Sessions::default();
+    assert!(log_in(&sessions, 1, 1, 1000));
+    tell(&sessions, &report("a", 1, Event::Start, 0), 1001);
+    let online = sessions.open_by_name(b"demo001");
+    assert_eq!(online[0].grant.unwrap().end, Some(at(5000)));
+
+    assert!(!log_in(&sessions, 2, 1, 1200));
+    assert!(log_in(&sessions, 1, 1, 1200), "its own place");
+    tell(&sessions, &report("a", 1, Event::Stop(1), 300), 1300);
+    assert!(log_in(&sessions, 2, 1, 1400));
+    assert_eq!(sessions.count(), 0);
+}
+
+/// Two routers, or one before and after a reset, number their sessions alike.
+#[test]
+fn equal_session_ids_of_two_routers_or_two_grants_are_different_sessions() {
+    let sessions = Sessions::default();
+    let here = report("80000001", 1, Event::Start, 0);
+    let mut there = here.clone();
+    there.key.router = RouterId(uuid::Uuid::from_u128(2));
+    let mut later = report("80000001", 2, Event::Start, 0);
+    later.username = b"demo002".as_slice().into();
+    for report in [&here, &there, &later] {
+        tell(&sessions, report, 1000);
+    }
+    assert_eq!(sessions.count(), 3);
+    tell(&sessions, &report("80000001", 1, Event::Stop(1), 50), 1050);
+    assert_eq!(sessions.count(), 2);
+    assert!(
+        sessions
+            .find(&there.key)
+            .is_some_and(|online| online.session.closed.is_none())
+    );
+}
+
+/// B4: the router lost power; who dials again is let in at once, and its old sessions end when they
+/// were last heard of. One the router still speaks of lives on.
+#[test]
+fn a_restarted_router_leaves_no_ghosts() {
+    let sessions = Sessions::default();
+    for device in 1..=3 {
+        let id = format!("8100000{device}");
+        tell(&sessions, &report(&id, device, Event::Start, 0), 1000);
+    }
+    assert!(!log_in(&sessions, 9, 1, 1500));
+    tell(&sessions, &report("81100001", 9, Event::Start, 500), 1500);
+    assert!(log_in(&sessions, 9, 1, 1501), "ghosts keep nobody out");
+
+    tell(&sessions, &report("81000003", 3, Event::Interim, 800), 1800);
+    assert!(sessions.sweep(at(2100), |_| {}).moved.is_empty());
+    let changes = sessions.sweep(at(2200), |_| {});
+    assert_eq!(changes.moved.len(), 2);
+    for moved in &changes.moved {
+        assert_eq!(moved.status, AccountingStatus::Lost);
+        assert_eq!(moved.session.closed.unwrap().at, at(1000));
+    }
+    assert_eq!(sessions.count(), 2);
+}
+
+#[test]
+fn accounting_on_ends_every_session_of_that_router() {
+    let sessions = Sessions::default();
+    tell(&sessions, &report("a", 1, Event::Start, 0), 1000);
+    tell(&sessions, &report("b", 2, Event::Start, 0), 1000);
+
+    let elsewhere = RouterId(uuid::Uuid::from_u128(2));
+    assert!(sessions.restarted(elsewhere, |_| {}).moved.is_empty());
+    assert_eq!(sessions.restarted(router(), |_| {}).moved.len(), 2);
+    assert_eq!(sessions.count(), 0);
+}
+
+/// B8: reconnecting does not reset a quota, a new period does, a repeat adds nothing.
+#[test]
+fn usage_is_counted_over_the_sessions_of_a_period() {
+    let sessions = Sessions::default();
+    let metered = |start| {
+        Some(Metered {
+            customer: CustomerId(uuid::Uuid::from_u128(5)),
+            period_start: at(start),
+        })
+    };
+    let tell = |report: &Report, start| {
+        let changes = sessions.report(report, metered(start), at(2000), |_| {});
+        changes.usage.unwrap().1.bytes
+    };
+    assert_eq!(tell(&report("a", 1, Event::Interim, 100), 10), 100);
+    assert_eq!(tell(&report("a", 1, Event::Interim, 100), 10), 100);
+    assert_eq!(tell(&report("b", 1, Event::Stop(1), 50), 10), 150);
+    assert_eq!(sessions.standing(metered(10)).bytes_used, 150);
+    assert_eq!(sessions.standing(metered(20)).bytes_used, 0);
+    assert_eq!(tell(&report("a", 1, Event::Interim, 130), 20), 30);
+}
+
+#[test]
+fn silence_of_a_day_is_given_up_and_mended_by_the_next_word() {
+    let sessions = Sessions::default();
+    tell(&sessions, &report("a", 1, Event::Start, 0), 1000);
+    assert_eq!(sessions.sweep(at(80_000), |_| {}).moved.len(), 0);
+    assert_eq!(sessions.sweep(at(90_000), |_| {}).moved.len(), 1);
+    assert_eq!(sessions.count(), 0);
+    tell(&sessions, &report("a", 1, Event::Interim, 100_000), 101_000);
+    assert_eq!(sessions.count(), 1);
+}
