@@ -1,7 +1,8 @@
 //! Counts what a client sends to PostgreSQL: the honest measure of round trips.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
@@ -28,6 +29,7 @@ impl Wiretap {
         let counters = Arc::new(Counters {
             statements: AtomicU64::new(0),
             last: AtomicU64::new(u64::MAX),
+            transactions: Mutex::default(),
         });
         let counted = counters.clone();
         let listening = tokio::spawn(async move {
@@ -52,6 +54,11 @@ impl Wiretap {
         self.counters.statements.load(Ordering::SeqCst)
     }
 
+    /// The statements of every transaction that was committed through it, from `begin` to `commit`.
+    pub fn transactions(&self) -> Vec<Vec<String>> {
+        self.counters.transactions.lock().expect("nobody panics here").clone()
+    }
+
     /// Lets the statement with this number pass, and nothing after it: the server sees the client die.
     pub fn cut_after(&self, statement: u64) {
         self.counters.last.store(statement, Ordering::SeqCst);
@@ -67,6 +74,44 @@ impl Drop for Wiretap {
 struct Counters {
     statements: AtomicU64,
     last: AtomicU64,
+    transactions: Mutex<Vec<Vec<String>>>,
+}
+
+/// What one connection has prepared, bound and sent since its transaction began.
+#[derive(Default)]
+struct Spoken {
+    prepared: HashMap<String, String>,
+    bound: String,
+    transaction: Vec<String>,
+}
+
+impl Spoken {
+    /// Follows one message (protocol 3.0 §55.7); the whole transaction when this statement commits it.
+    fn hear(&mut self, kind: u8, body: &[u8]) -> Option<Vec<String>> {
+        let mut texts = body.split(|byte| *byte == 0);
+        let mut text = || String::from_utf8_lossy(texts.next().unwrap_or_default()).into_owned();
+        let statement = match kind {
+            b'P' => {
+                let name = text();
+                self.prepared.insert(name, text());
+                return None;
+            }
+            b'B' => {
+                text();
+                self.bound = self.prepared.get(&text()).cloned().unwrap_or_default();
+                return None;
+            }
+            b'Q' => text(),
+            b'E' => self.bound.clone(),
+            _ => return None,
+        };
+        let said = statement.to_lowercase();
+        if said.starts_with("begin") {
+            self.transaction.clear();
+        }
+        self.transaction.push(statement);
+        said.starts_with("commit").then(|| std::mem::take(&mut self.transaction))
+    }
 }
 
 const SOCKET: &str = ".s.PGSQL.5432";
@@ -81,6 +126,7 @@ async fn pass(client: UnixStream, server: PathBuf, counters: Arc<Counters>) {
     let answers = tokio::spawn(async move {
         tokio::io::copy(&mut from_server, &mut to_client).await.ok();
     });
+    let mut spoken = Spoken::default();
     let mut started = false;
     loop {
         // The first message has no kind (protocol 3.0 §55.7).
@@ -102,6 +148,9 @@ async fn pass(client: UnixStream, server: PathBuf, counters: Arc<Counters>) {
                 answers.abort();
                 break;
             }
+        }
+        if let Some(transaction) = spoken.hear(kind, &body) {
+            counters.transactions.lock().expect("nobody panics here").push(transaction);
         }
         let mut message = Vec::with_capacity(body.len() + 5);
         if started {

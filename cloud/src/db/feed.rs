@@ -54,7 +54,7 @@ impl Projectors {
 
 /// Projects everything in `changed` and writes it to the feeds; returns the sites that have news.
 ///
-/// Three statements at most for one kind: the projection, the locks, the write.
+/// Two statements for one kind: the projection, and the write under the counters' locks.
 pub(super) async fn write(
     tx: &mut Tx,
     changed: BTreeSet<(Kind, Uuid)>,
@@ -78,11 +78,7 @@ pub(super) async fn write(
     }
     let (kinds, ids): (Vec<i16>, Vec<Uuid>) =
         changed.iter().map(|(kind, id)| (code(*kind), *id)).unzip();
-    let sites = lock_counters(tx, &rows.sites, &kinds, &ids).await?;
-    if !sites.is_empty() {
-        write_rows(tx, &sites, &kinds, &ids, &rows).await?;
-    }
-    Ok(sites)
+    write_rows(tx, &kinds, &ids, &rows).await
 }
 
 /// A kind's number as PostgreSQL keeps it.
@@ -107,76 +103,58 @@ impl Rows {
     }
 }
 
-/// Locks the counters of every site that learns something or must forget something, in site order.
-async fn lock_counters(
-    tx: &mut Tx,
-    sites: &[SiteId],
-    kinds: &[i16],
-    ids: &[Uuid],
-) -> sqlx::Result<Vec<SiteId>> {
-    sqlx::query_scalar(
-        "select site_id
-           from site_counters
-          where tenant_id = $1
-            and site_id in (
-                select unnest($2::uuid[])
-                union
-                select f.site_id
-                  from feed f
-                  join unnest($3::smallint[], $4::uuid[]) as c (kind, id) using (kind, id)
-                 where f.tenant_id = $1 and f.body is not null)
-          order by site_id
-            for update",
-    )
-    .bind(tx.tenant())
-    .bind(sites)
-    .bind(kinds)
-    .bind(ids)
-    .fetch_all(&mut **tx)
-    .await
-}
-
-/// Raises the locked counters by one and writes all rows at the new version: bodies where there is one,
-/// tombstones at sites that held the thing and hold it no longer.
+/// Locks the counters of every site that learns something or must forget something, in site order, raises
+/// them by one and writes all rows at the new version: bodies where there is one, tombstones at sites that
+/// held the thing and hold it no longer. Returns those sites.
+///
+/// What a site holds is read before the locks are waited for: right because whoever changes a thing holds
+/// the lock of its row, so that nobody else writes feed rows about it meanwhile.
 async fn write_rows(
     tx: &mut Tx,
-    sites: &[SiteId],
     kinds: &[i16],
     ids: &[Uuid],
     rows: &Rows,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "with counter as (
-             update site_counters set head = head + 1
-              where tenant_id = $1 and site_id = any($2)
-             returning site_id, head),
-         live as (
-             select * from unnest($5::smallint[], $6::uuid[], $7::uuid[], $8::bytea[])
+) -> sqlx::Result<Vec<SiteId>> {
+    sqlx::query_scalar(
+        "with live as (
+             select * from unnest($4::smallint[], $5::uuid[], $6::uuid[], $7::bytea[])
                         as l (kind, id, site_id, body)),
          gone as (
              select f.kind, f.id, f.site_id, null::bytea as body
                from feed f
-               join unnest($3::smallint[], $4::uuid[]) as c (kind, id) using (kind, id)
+               join unnest($2::smallint[], $3::uuid[]) as c (kind, id) using (kind, id)
               where f.tenant_id = $1 and f.body is not null
                 and not exists (select 1 from live l
                                  where l.kind = f.kind and l.id = f.id and l.site_id = f.site_id)),
-         news as (select * from live union all select * from gone)
-         insert into feed (tenant_id, site_id, kind, id, version, body)
-         select $1, n.site_id, n.kind, n.id, c.head, n.body
-           from news n
-           join counter c using (site_id)
-             on conflict (tenant_id, site_id, kind, id)
-             do update set version = excluded.version, body = excluded.body",
+         news as materialized (select * from live union all select * from gone),
+         locked as materialized (
+             select site_id
+               from site_counters
+              where tenant_id = $1 and site_id in (select site_id from news)
+              order by site_id
+                for update),
+         counter as (
+             update site_counters s
+                set head = s.head + 1
+               from locked l
+              where s.tenant_id = $1 and s.site_id = l.site_id
+             returning s.site_id, s.head),
+         written as (
+             insert into feed (tenant_id, site_id, kind, id, version, body)
+             select $1, n.site_id, n.kind, n.id, c.head, n.body
+               from news n
+               join counter c using (site_id)
+                 on conflict (tenant_id, site_id, kind, id)
+                 do update set version = excluded.version, body = excluded.body)
+         select site_id from counter order by site_id",
     )
     .bind(tx.tenant())
-    .bind(sites)
     .bind(kinds)
     .bind(ids)
     .bind(&rows.kinds)
     .bind(&rows.ids)
     .bind(&rows.sites)
     .bind(&rows.bodies)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    .fetch_all(&mut **tx)
+    .await
 }

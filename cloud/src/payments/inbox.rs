@@ -142,18 +142,17 @@ pub(super) async fn work(
     now: Timestamp,
 ) -> Result<(), RenewError> {
     let mut tx = payments.db.begin(tenant).await?;
-    let Some(report) = store::take(&mut tx, id, now).await? else {
+    let Some((report, mut intent)) = store::take(&mut tx, id, now).await? else {
         return Ok(());
     };
     let told = match read_stk(&report.body) {
         Ok(told) => told,
         Err(why) => return dismiss(tx, id, &format!("unreadable: {why}")).await,
     };
-    let which = match report.intent_id {
-        Some(intent) => Which::Id(intent),
-        None => Which::Checkout(&told.checkout_request_id),
-    };
-    let Some(mut intent) = store::lock(&mut tx, which).await? else {
+    if report.intent_id.is_none() {
+        intent = store::lock(&mut tx, Which::Checkout(&told.checkout_request_id)).await?;
+    }
+    let Some(mut intent) = intent else {
         return dismiss(tx, id, "no payment of ours").await;
     };
     if report.gateway_id != Some(intent.gateway_id) {

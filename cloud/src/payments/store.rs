@@ -6,7 +6,7 @@ pub(super) mod lists;
 use easyisp_shared::id::{CustomerId, GatewayId, InboxId, IntentId, PackageId, TenantId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
-use sqlx::FromRow;
+use sqlx::{FromRow, Row};
 
 use crate::db::{DirectoryTx, Tx};
 use crate::due::due_cte;
@@ -135,14 +135,17 @@ macro_rules! intent_columns {
                 i.queried_at, i.created_at, i.expires_at, g.confirm_above
            from intents i
            join gateways g on g.tenant_id = $1 and g.id = i.gateway_id
-          where i.tenant_id = $1 and (i.id = $2 or i.checkout_request_id = $3)"
+          where i.tenant_id = $1"
     };
 }
 
 /// Reads a payment and locks it until the transaction ends: everything that happens to it happens one
 /// after the other.
 pub(super) async fn lock(tx: &mut Tx, which: Which<'_>) -> sqlx::Result<Option<Intent>> {
-    sqlx::query_as(concat!(intent_columns!(), " for update of i"))
+    sqlx::query_as(concat!(
+        intent_columns!(),
+        " and (i.id = $2 or i.checkout_request_id = $3) for update of i"
+    ))
         .bind(tx.tenant())
         .bind(which.id())
         .bind(which.checkout())
@@ -152,7 +155,10 @@ pub(super) async fn lock(tx: &mut Tx, which: Which<'_>) -> sqlx::Result<Option<I
 
 /// Reads a payment.
 pub(super) async fn find(tx: &mut Tx, which: Which<'_>) -> sqlx::Result<Option<Intent>> {
-    sqlx::query_as(intent_columns!())
+    sqlx::query_as(concat!(
+        intent_columns!(),
+        " and (i.id = $2 or i.checkout_request_id = $3)"
+    ))
         .bind(tx.tenant())
         .bind(which.id())
         .bind(which.checkout())
@@ -361,6 +367,7 @@ pub(super) async fn gateway_of_token(
 /// What a provider told us.
 #[derive(FromRow, Clone, Debug)]
 pub(super) struct Report {
+    #[sqlx(rename = "by_gateway")]
     pub(super) gateway_id: Option<GatewayId>,
     pub(super) intent_id: Option<IntentId>,
     pub(super) body: Vec<u8>,
@@ -397,26 +404,38 @@ pub(super) async fn keep(
     Ok(())
 }
 
-/// Takes a report to work on it, as done: the transaction that does the work makes it so. Locks it, and
-/// withdraws the due work. `None` when it was worked on before.
-pub(super) async fn take(tx: &mut Tx, id: InboxId, now: Timestamp) -> sqlx::Result<Option<Report>> {
-    sqlx::query_as(
+/// Takes a report to work on it, as done: the transaction that does the work makes it so. Locks it and then
+/// the payment that its path named, and withdraws the due work. `None` when it was worked on before.
+pub(super) async fn take(
+    tx: &mut Tx,
+    id: InboxId,
+    now: Timestamp,
+) -> sqlx::Result<Option<(Report, Option<Intent>)>> {
+    let row = sqlx::query(concat!(
         "with report as (
              update payment_inbox
                 set processed_at = $3, attempts = attempts + 1, outcome = 'done'
               where tenant_id = $1 and id = $2 and processed_at is null
-             returning gateway_id, intent_id, body, source),
+             returning gateway_id as by_gateway, intent_id, body, source),
          undue as (
              delete from directory.jobs
-              where tenant_id = $1 and kind = $4 and subject = $2 and exists (select from report))
-         select * from report",
-    )
+              where tenant_id = $1 and kind = $4 and subject = $2 and exists (select from report)),
+         intent as materialized (",
+        intent_columns!(),
+        "           and i.id = (select intent_id from report)
+                for update of i)
+         select * from report left join intent on true"
+    ))
     .bind(tx.tenant())
     .bind(id)
     .bind(now)
     .bind(super::INBOX)
     .fetch_optional(&mut **tx)
-    .await
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let known: Option<IntentId> = row.try_get("id")?;
+    let intent = known.map(|_| Intent::from_row(&row)).transpose()?;
+    Ok(Some((Report::from_row(&row)?, intent)))
 }
 
 /// Notes why a report had no effect.

@@ -2,7 +2,7 @@
 //!
 //! A receipt goes into the wallet, the wallet buys a period, the period moves the paid end, the site is
 //! told and the customer gets a message: all of it or none, in the caller's transaction. With begin, feed
-//! and commit that is seven statements, eight with the audit line of an operator.
+//! and commit that is six statements, seven with the audit line of an operator.
 
 mod correct;
 mod deed;
