@@ -168,6 +168,7 @@ impl Books {
         .bind(at("2025-12-31T09:00:00Z"))
         .execute(&mut *tx)
         .await?;
+        ledger::open_wallet(&mut tx, customer, noon()).await?;
         tx.commit().await?;
         Ok(customer)
     }

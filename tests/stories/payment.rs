@@ -66,6 +66,38 @@ async fn an_expired_subscriber_pays_and_is_online_in_moments() -> Result<()> {
 }
 
 /// The callback never comes; our own question to M-Pesa settles the payment, without anybody's help.
+/// Everything that a callback brings about, from the inbox to the feed, is one short transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_renews_takes_eight_statements() -> Result<()> {
+    let mut world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "savanna").await?;
+    let site = Site::open(&world, &isp).await?;
+    let yesterday = world.clock.now().minus(DAY);
+    world.outside.mpesa.script_everybody(Payer::prompt());
+    world.listen_in().await?;
+
+    for number in 1..=3 {
+        let name = format!("payer{number}");
+        let phone = format!("25471234560{number}");
+        let payer = isp.add_subscriber(&name, &phone, yesterday).await?;
+        isp.ask_to_pay(&payer, 1000).await?;
+        let now = world.clock.now();
+        site.knows(&name, "as paid", |known| known.entitlement.paid_until > now)
+            .await?;
+    }
+    let spoken = world.spoken();
+    let callbacks: Vec<Vec<String>> = spoken
+        .into_iter()
+        .filter(|said| said.iter().any(|one| one.contains("update payment_inbox")))
+        .map(|said| said.into_iter().filter(|one| !is_first_use(one)).collect())
+        .collect();
+    assert_eq!(callbacks.len(), 3, "one transaction a callback");
+    for said in callbacks {
+        assert_eq!(said.len(), 8, "{said:#?}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_nobody_told_us_of_is_asked_for() -> Result<()> {
     let world = World::start().await?;
@@ -175,4 +207,10 @@ async fn cash_over_the_counter_is_internet_too() -> Result<()> {
 
 fn expiry(value: &serde_json::Value) -> Option<Timestamp> {
     Timestamp::parse(value.as_str()?)
+}
+
+/// Said once on a connection, or once in the life of a cloud: how the driver learns a type's number, and a
+/// site's key.
+fn is_first_use(statement: &str) -> bool {
+    statement.contains("pg_catalog") || statement.starts_with("select key_sealed")
 }

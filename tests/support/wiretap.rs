@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use sqlx::postgres::PgConnectOptions;
@@ -56,7 +56,11 @@ impl Wiretap {
 
     /// The statements of every transaction that was committed through it, from `begin` to `commit`.
     pub fn transactions(&self) -> Vec<Vec<String>> {
-        self.counters.transactions.lock().expect("nobody panics here").clone()
+        self.counters
+            .transactions
+            .lock()
+            .expect("nobody panics here")
+            .clone()
     }
 
     /// Lets the statement with this number pass, and nothing after it: the server sees the client die.
@@ -110,7 +114,8 @@ impl Spoken {
             self.transaction.clear();
         }
         self.transaction.push(statement);
-        said.starts_with("commit").then(|| std::mem::take(&mut self.transaction))
+        said.starts_with("commit")
+            .then(|| std::mem::take(&mut self.transaction))
     }
 }
 
@@ -150,7 +155,11 @@ async fn pass(client: UnixStream, server: PathBuf, counters: Arc<Counters>) {
             }
         }
         if let Some(transaction) = spoken.hear(kind, &body) {
-            counters.transactions.lock().expect("nobody panics here").push(transaction);
+            counters
+                .transactions
+                .lock()
+                .expect("nobody panics here")
+                .push(transaction);
         }
         let mut message = Vec::with_capacity(body.len() + 5);
         if started {

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::database::{FreshDatabase, fresh_database};
 use crate::outside::Outside;
+use crate::wiretap::Wiretap;
 
 mod provider;
 mod site;
@@ -40,6 +41,7 @@ pub struct World {
     /// The cloud's rows.
     pub database: FreshDatabase,
     config: Config,
+    wiretap: Option<Wiretap>,
     cloud: Option<Cloud>,
     host: Ipv4Addr,
     folder: TempDir,
@@ -77,6 +79,7 @@ impl World {
             outside,
             database,
             config,
+            wiretap: None,
             cloud: None,
             host,
             folder,
@@ -88,17 +91,36 @@ impl World {
 
     /// Starts the cloud: the first time, or again on the same ports and the same rows.
     pub async fn start_cloud(&mut self) -> Result<()> {
+        let app = match &self.wiretap {
+            Some(wiretap) => wiretap.options(self.database.app()),
+            None => self.database.app(),
+        };
         let options = Options {
             config: self.config.clone(),
             clock: self.clock.clone(),
             entropy: Entropy::system(),
             database: DatabaseSource::Given {
-                app: Box::new(self.database.app()),
+                app: Box::new(app),
                 owner: Box::new(self.database.owner()),
             },
         };
         self.cloud = Some(Cloud::start(options).await.context("starting the cloud")?);
         Ok(())
+    }
+
+    /// Starts the cloud again with a wiretap between it and its rows.
+    pub async fn listen_in(&mut self) -> Result<()> {
+        self.stop_cloud().await?;
+        self.wiretap = Some(Wiretap::before(&self.database.app()).await?);
+        self.start_cloud().await
+    }
+
+    /// The transactions that the cloud committed since [`World::listen_in`], statement by statement.
+    pub fn spoken(&self) -> Vec<Vec<String>> {
+        self.wiretap
+            .as_ref()
+            .map(Wiretap::transactions)
+            .unwrap_or_default()
     }
 
     /// Stops the cloud in order. Agents lose their link and go on.

@@ -22,6 +22,7 @@ use crate::api::{Access, Routes, routes};
 use crate::commands;
 use crate::db::{Kind, Tx};
 use crate::error::{ApiError, FieldError, violated};
+use crate::ledger;
 use crate::packages::PackageType;
 use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets};
@@ -114,6 +115,7 @@ pub async fn create(
     let sealed = key.seal(PASSWORD, customer.0, new.password.as_bytes());
     let until = new.expires_at.unwrap_or_else(|| now.plus(FIRST_TIME));
     store::insert(tx, customer, number, site, draft, &sealed, until, now).await?;
+    ledger::open_wallet(tx, customer, now).await?;
     store::count(tx, draft.connection_type, 1).await?;
     tx.changed(Kind::Subscriber, customer);
     Ok(customer)

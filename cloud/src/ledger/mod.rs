@@ -18,7 +18,7 @@ pub use account::{Account, AccountCode, AccountType, CHART};
 pub use entry::{Entry, EntryKind, Leg, Transfer};
 pub use sealer::{SEAL, seal, seal_all};
 pub(crate) use store::{bind_posting, posting_ctes};
-pub use store::{post, post_all, seed_accounts};
+pub use store::{open_wallet, post, post_all, seed_accounts};
 pub use verify::{Finding, Progress, Report, Scope, VerifyError, verify};
 
 /// Whether a statement failed because a wallet would have fallen below its floor.

@@ -38,6 +38,17 @@ pub async fn seed_accounts(tx: &mut Tx, now: Timestamp) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Opens the wallet of a new customer, empty: money is moved under the lock of its row.
+pub async fn open_wallet(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query("insert into wallets (tenant_id, customer_id, updated_at) values ($1, $2, $3)")
+        .bind(tx.tenant())
+        .bind(customer)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Posts one entry; returns the balances of the wallets it touched. See [`post_all`].
 pub async fn post(
     tx: &mut Tx,

@@ -146,11 +146,11 @@ pub(super) async fn lock(tx: &mut Tx, which: Which<'_>) -> sqlx::Result<Option<I
         intent_columns!(),
         " and (i.id = $2 or i.checkout_request_id = $3) for update of i"
     ))
-        .bind(tx.tenant())
-        .bind(which.id())
-        .bind(which.checkout())
-        .fetch_optional(&mut **tx)
-        .await
+    .bind(tx.tenant())
+    .bind(which.id())
+    .bind(which.checkout())
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// Reads a payment.
@@ -159,11 +159,11 @@ pub(super) async fn find(tx: &mut Tx, which: Which<'_>) -> sqlx::Result<Option<I
         intent_columns!(),
         " and (i.id = $2 or i.checkout_request_id = $3)"
     ))
-        .bind(tx.tenant())
-        .bind(which.id())
-        .bind(which.checkout())
-        .fetch_optional(&mut **tx)
-        .await
+    .bind(tx.tenant())
+    .bind(which.id())
+    .bind(which.checkout())
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// Writes what became of a payment.

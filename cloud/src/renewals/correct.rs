@@ -32,7 +32,7 @@ pub async fn resolve(
     parties.sort();
     let mut accounts = Vec::new();
     for party in parties.into_iter().flatten() {
-        accounts.extend(store::lock(tx, party, now).await?);
+        accounts.extend(store::lock(tx, party).await?);
     }
     let mut found = accounts
         .into_iter()
@@ -107,7 +107,7 @@ pub async fn void(
             ledger::post(tx, entry, now).await?;
         }
         Some(customer) => {
-            let account = store::lock(tx, customer, now).await?;
+            let account = store::lock(tx, customer).await?;
             let account = account.ok_or(RenewError::UnknownCustomer)?;
             let mut deed = Deed::of(&account);
             let rest = account

@@ -190,7 +190,7 @@ pub async fn receive(
     if !receipt.amount.is_positive() {
         return Err(RenewError::NothingPaid);
     }
-    let account = store::lock(tx, receipt.customer, now).await?;
+    let account = store::lock(tx, receipt.customer).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let entropy = tx.entropy();
     let payment = PaymentId::new(now, &entropy);
@@ -237,7 +237,7 @@ pub async fn renew(
     why: Why,
     now: Timestamp,
 ) -> Result<Renewed, RenewError> {
-    let account = store::lock(tx, customer, now).await?;
+    let account = store::lock(tx, customer).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let (source, paid_at) = match &why {
         Why::Operator(action) => (action.as_str(), now),
@@ -263,7 +263,7 @@ pub async fn renew(
 /// Reckons anew how far a customer's wallet carries him, after his package, his paid end or his wish to
 /// renew changed. Moves no money; tells the site when it is another moment.
 pub async fn reckon(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> Result<(), RenewError> {
-    let account = store::lock(tx, customer, now).await?;
+    let account = store::lock(tx, customer).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let mut deed = Deed::of(&account);
     deed.take(&account, account.balance, None, now);

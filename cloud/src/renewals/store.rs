@@ -48,25 +48,11 @@ struct AccountRow {
 ///
 /// Two deeds on one customer therefore happen one after the other. `None` when this tenant has no such
 /// customer; a deleted one is found, because money may still arrive for him.
-pub(super) async fn lock(
-    tx: &mut Tx,
-    customer: CustomerId,
-    now: Timestamp,
-) -> sqlx::Result<Option<Account>> {
-    if let Some(row) = try_lock(tx, customer).await? {
-        return account(customer, row).map(Some);
-    }
-    open_wallet(tx, customer, now).await?;
-    match try_lock(tx, customer).await? {
-        Some(row) => account(customer, row).map(Some),
-        None => Ok(None),
-    }
-}
-
+///
 /// Both locked tables are joined by inner joins: after waiting for a lock PostgreSQL reads the newest
 /// version of locked rows only, and a wallet read beside the lock would be an old one.
-async fn try_lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<AccountRow>> {
-    sqlx::query_as(
+pub(super) async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Account>> {
+    let row: Option<AccountRow> = sqlx::query_as(
         "select c.name, c.phone_number, c.standing, c.paid_until, c.anchor_day, c.funded_until,
                 c.bytes_used_since, c.auto_renew, c.created_at, c.deleted_at is not null as deleted,
                 p.id as package_id, p.name as package_name, p.price, p.period_count, p.period_unit,
@@ -83,22 +69,8 @@ async fn try_lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Acco
     .bind(tx.tenant())
     .bind(customer)
     .fetch_optional(&mut **tx)
-    .await
-}
-
-/// Gives a customer who never had money a wallet, so that there is something to lock.
-async fn open_wallet(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into wallets (tenant_id, customer_id, updated_at)
-         select tenant_id, id, $3 from customers where tenant_id = $1 and id = $2
-             on conflict do nothing",
-    )
-    .bind(tx.tenant())
-    .bind(customer)
-    .bind(now)
-    .execute(&mut **tx)
     .await?;
-    Ok(())
+    row.map(|row| account(customer, row)).transpose()
 }
 
 fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
