@@ -1,6 +1,7 @@
 //! The agent: a box beside the router that keeps deciding correctly with the cloud gone for days.
 
 pub mod config;
+pub mod core;
 pub mod diagnosis;
 pub mod doctor;
 pub mod enforce;
@@ -15,29 +16,26 @@ pub mod sync;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::seal::SealKey;
-use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_shared::time::Clock;
 use easyisp_shared::wire::DownRecord;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::info;
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::diagnosis::{Counters, Timeline};
-use crate::enforce::{Enforcer, Timers};
+use crate::core::{Core, CoreOptions};
+use crate::enforce::Enforcer;
 use crate::local::{Feed, Load, LocalSite};
-use crate::radius::driver::{Radius, signer_marks};
 use crate::radius::server::{Server, Sockets};
-use crate::sessions::Sessions;
-use crate::site::{Ranges, Signing, Site, SiteClock, Touched, UnknownSources};
+use crate::site::{Site, SiteClock, Touched};
 use crate::status::Overview;
-use crate::store::{Store, StoreError, StoreGuard};
+use crate::store::{StoreError, StoreGuard};
 use crate::sync::{Identity, IdentityError, Link, LinkConfig};
 
 /// This build.
@@ -128,56 +126,33 @@ impl Agent {
             .local_addr()
             .expect("a bound listener has an address");
 
-        let (commit_sender, commits) = watch::channel(0u64);
-        let wake = move || commit_sender.send_modify(|count| *count += 1);
-        let dir = config.data_dir.clone();
-        let opening = entropy.clone();
-        let store = blocking(move || Store::open(&dir, &opening, wake)).await?;
-        let moved_aside = store.moved_aside.clone();
-        for path in &moved_aside {
-            warn!("A damaged file was moved to {}", path.display());
-        }
-        let (outbox, reader, cache, guard) = store.split();
-
-        let high_mark = reader.mark(housekeeping::CLOCK_MARK)?;
-        let high_mark = high_mark.map(Timestamp::from_micros);
-        let site_clock = Arc::new(SiteClock::start(clock.clone(), high_mark));
-        let site = Arc::new(Site::new(key, Ranges::new(config.site.ranges.clone())));
-        let (touched_sender, touched) = mpsc::channel(TOUCHED_AT_ONCE);
-        let (filled, touching) = (site.clone(), touched_sender.clone());
-        let feed = blocking(move || Feed::start(cache, load, filled, touching)).await?;
-        let feed = Arc::new(feed);
-
-        let sessions = Arc::new(Sessions::default());
-        let now = site_clock.now();
-        sessions.load(
-            reader.sessions(now.minus(LATE_REPORTS))?,
-            reader.usage()?,
-            now,
-        );
-        for router in site.routers() {
-            let signers = reader.marks(&signer_marks(&router))?;
-            router.inherit(Signing {
-                signers: signers.iter().filter_map(|ip| ip.parse().ok()).collect(),
-                ..Signing::default()
-            });
-        }
-
-        let timers = Arc::new(Timers::default());
-        let timeline = Arc::new(Timeline::default());
-        let counters = Arc::new(Counters::default());
-        let unknown = Arc::new(UnknownSources::default());
-        let radius = Arc::new(Radius::new(radius::driver::Parts {
-            site: site.clone(),
-            sessions: sessions.clone(),
-            outbox: outbox.clone(),
-            clock: site_clock.clone(),
+        let options = CoreOptions {
+            data_dir: config.data_dir.clone(),
+            ranges: config.site.ranges.clone(),
+            clock: clock.clone(),
             entropy: entropy.clone(),
-            timeline: timeline.clone(),
-            timers: timers.clone(),
-            counters: counters.clone(),
-            unknown: unknown.clone(),
-        }));
+            key,
+            load,
+        };
+        let core = blocking(move || Core::open(options)).await?;
+        let Core {
+            site,
+            sessions,
+            radius,
+            feed,
+            outbox,
+            reader,
+            clock: site_clock,
+            timers,
+            timeline,
+            counters,
+            unknown,
+            commits,
+            touched_sender,
+            touched,
+            moved_aside,
+            guard,
+        } = core;
         let enforcer = Enforcer::new(enforce::Parts {
             site: site.clone(),
             sessions: sessions.clone(),
@@ -345,10 +320,6 @@ async fn blocking<T: Send + 'static>(
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
 }
-
-const TOUCHED_AT_ONCE: usize = 1024;
-/// Sessions that ended so long ago are still known after a restart, so that late reports do not open them.
-const LATE_REPORTS: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests;

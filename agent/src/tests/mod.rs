@@ -6,11 +6,13 @@ mod enforcing;
 mod login;
 
 use std::net::UdpSocket;
+use std::time::Duration;
 use std::time::Instant;
 
 use easyisp_shared::entitlement::Standing;
 use easyisp_shared::id::CommandId;
 use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Lane;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::down::{CommandV1, Order, Whom};

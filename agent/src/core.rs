@@ -1,0 +1,145 @@
+//! One site's files and memory, and its answers to RADIUS: everything that decides, before any socket
+//! or task. What runs around it is [`crate::Agent`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::seal::SealKey;
+use easyisp_shared::time::{Clock, Timestamp};
+use ipnet::IpNet;
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
+
+use crate::diagnosis::{Counters, Timeline};
+use crate::enforce::Timers;
+use crate::housekeeping;
+use crate::local::{Feed, Load};
+use crate::radius::driver::{Parts, Radius, signer_marks};
+use crate::sessions::Sessions;
+use crate::site::{Ranges, Signing, Site, SiteClock, Touched, UnknownSources};
+use crate::store::{Outbox, OutboxReader, Store, StoreError, StoreGuard};
+
+/// What a site is opened with.
+pub struct CoreOptions {
+    /// Where its files are.
+    pub data_dir: PathBuf,
+    /// Where its routers may be.
+    pub ranges: Vec<IpNet>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Entropy,
+    /// What the secrets of its rows are sealed under.
+    pub key: SealKey,
+    /// Rows made by hand; none where a cloud sends them.
+    pub load: Load,
+}
+
+/// An open site.
+pub struct Core {
+    /// Who may be online.
+    pub site: Arc<Site>,
+    /// Who is online.
+    pub sessions: Arc<Sessions>,
+    /// Answers datagrams.
+    pub radius: Arc<Radius>,
+    /// Takes what the cloud sends.
+    pub feed: Arc<Feed>,
+    /// What must not be lost.
+    pub outbox: Outbox,
+    /// Reads it.
+    pub reader: Arc<OutboxReader>,
+    /// The clock of its decisions.
+    pub clock: Arc<SiteClock>,
+    /// When to look at a session again.
+    pub timers: Arc<Timers>,
+    /// Why somebody is offline.
+    pub timeline: Arc<Timeline>,
+    /// What happened how often.
+    pub counters: Arc<Counters>,
+    /// Who spoke and is no router of ours.
+    pub unknown: Arc<UnknownSources>,
+    /// Changes with every commit of records.
+    pub commits: watch::Receiver<u64>,
+    /// Where a changed thing is told.
+    pub touched_sender: mpsc::Sender<Touched>,
+    /// What changed, for whoever enforces it.
+    pub touched: mpsc::Receiver<Touched>,
+    /// Files that were found damaged and moved aside.
+    pub moved_aside: Vec<PathBuf>,
+    /// Closes the files.
+    pub guard: StoreGuard,
+}
+
+impl Core {
+    /// Opens the files and loads the site. Blocks; needs no runtime.
+    pub fn open(options: CoreOptions) -> Result<Core, StoreError> {
+        let (commit_sender, commits) = watch::channel(0u64);
+        let wake = move || commit_sender.send_modify(|count| *count += 1);
+        let store = Store::open(&options.data_dir, &options.entropy, wake)?;
+        let moved_aside = store.moved_aside.clone();
+        for path in &moved_aside {
+            warn!("A damaged file was moved to {}", path.display());
+        }
+        let (outbox, reader, cache, guard) = store.split();
+
+        let high_mark = reader.mark(housekeeping::CLOCK_MARK)?;
+        let high_mark = high_mark.map(Timestamp::from_micros);
+        let clock = Arc::new(SiteClock::start(options.clock, high_mark));
+        let site = Arc::new(Site::new(options.key, Ranges::new(options.ranges)));
+        let (touched_sender, touched) = mpsc::channel(TOUCHED_AT_ONCE);
+        let feed = Feed::start(cache, options.load, site.clone(), touched_sender.clone())?;
+
+        let sessions = Arc::new(Sessions::default());
+        let now = clock.now();
+        let late = now.minus(LATE_REPORTS);
+        sessions.load(reader.sessions(late)?, reader.usage()?, now);
+        for router in site.routers() {
+            let signers = reader.marks(&signer_marks(&router))?;
+            router.inherit(Signing {
+                signers: signers.iter().filter_map(|ip| ip.parse().ok()).collect(),
+                ..Signing::default()
+            });
+        }
+
+        let timers = Arc::new(Timers::default());
+        let timeline = Arc::new(Timeline::default());
+        let counters = Arc::new(Counters::default());
+        let unknown = Arc::new(UnknownSources::default());
+        let radius = Arc::new(Radius::new(Parts {
+            site: site.clone(),
+            sessions: sessions.clone(),
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            entropy: options.entropy,
+            timeline: timeline.clone(),
+            timers: timers.clone(),
+            counters: counters.clone(),
+            unknown: unknown.clone(),
+        }));
+        Ok(Core {
+            site,
+            sessions,
+            radius,
+            feed: Arc::new(feed),
+            outbox,
+            reader,
+            clock,
+            timers,
+            timeline,
+            counters,
+            unknown,
+            commits,
+            touched_sender,
+            touched,
+            moved_aside,
+            guard,
+        })
+    }
+}
+
+const TOUCHED_AT_ONCE: usize = 1024;
+/// Sessions that ended so long ago are still known after a restart, so that late reports do not open them.
+const LATE_REPORTS: Duration = Duration::from_secs(3600);
