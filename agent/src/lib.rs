@@ -8,6 +8,7 @@ pub mod enforce;
 mod housekeeping;
 pub mod local;
 pub mod radius;
+pub mod routeros;
 pub mod sessions;
 pub mod site;
 pub mod status;

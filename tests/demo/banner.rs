@@ -15,13 +15,16 @@ pub fn print(ports: &Ports, data: &Path, expired: &str, with_router: bool) {
         agent_status,
         metrics,
         coa,
+        router_api,
         ..
     } = ports;
     let (owner, password) = (seed::OWNER, seed::OWNER_PASSWORD);
     let (platform, platform_password) = (seed::PLATFORM, seed::PLATFORM_PASSWORD);
     let secret = seed::SECRET;
     let router = if with_router {
-        format!("demo011 … demo020 are online through the pretend router (CoA on 127.0.0.1:{coa})")
+        format!(
+            "demo011 … demo020 are online through the pretend router (CoA 127.0.0.1:{coa}, API :{router_api})"
+        )
     } else {
         format!("no pretend router; CoA goes to 127.0.0.1:{coa}")
     };

@@ -14,6 +14,7 @@ pub struct Ports {
     pub portal: u16,
     pub agent_status: u16,
     pub outside: u16,
+    pub router_api: u16,
     pub coa: u16,
     pub metrics: u16,
 }
@@ -30,6 +31,7 @@ impl Ports {
                 portal: 8081,
                 agent_status: 9091,
                 outside: 8090,
+                router_api: 18728,
                 coa: 13799,
                 metrics: 9090,
             },
@@ -41,6 +43,7 @@ impl Ports {
                 portal: base + 4,
                 agent_status: base + 5,
                 outside: base + 6,
+                router_api: base + 7,
                 coa: base + 9,
                 metrics: base + 10,
             },
@@ -54,6 +57,7 @@ impl Ports {
             ("portal", self.portal),
             ("agent status", self.agent_status),
             ("M-Pesa and SMS", self.outside),
+            ("router API", self.router_api),
             ("metrics", self.metrics),
         ];
         let udp = [

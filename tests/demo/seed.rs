@@ -14,6 +14,8 @@ pub const OWNER_PASSWORD: &str = "demo-owner-pass";
 pub const PLATFORM: &str = "platform@demo.isp";
 pub const PLATFORM_PASSWORD: &str = "demo-platform-pass";
 pub const SECRET: &str = "demo-secret";
+pub const API_USER: &str = "easyisp";
+pub const API_PASSWORD: &str = "demo-api-pass";
 
 /// The subscribers that the pretend router keeps online.
 pub fn online() -> impl Iterator<Item = String> {
@@ -28,8 +30,11 @@ fn name(number: u32) -> String {
 pub async fn seed(api: SocketAddr, ports: &Ports, now: Timestamp) -> Result<()> {
     let owner = Operator::register(api, "Demo ISP", OWNER, OWNER_PASSWORD).await?;
     let package = owner.add_package("Home 10", 10, 1000, 5).await?;
-    owner
+    let router = owner
         .add_router("Demo router", "127.0.0.0/8", SECRET, ports.coa)
+        .await?;
+    owner
+        .set_router_api(&router, API_USER, API_PASSWORD, ports.router_api)
         .await?;
     owner.add_paybill().await?;
 

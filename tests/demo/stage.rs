@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use easyisp_agent::sync::Identity;
 use easyisp_tests::outside::Outside;
 use easyisp_tests::prepare::prepare_demo;
+use easyisp_tests::router::api::Api;
 use easyisp_tests::router::online::Traffic;
 use easyisp_tests::router::subscriber::Method;
 use easyisp_tests::router::{Router, Settings};
@@ -87,6 +88,10 @@ async fn switch_on(ports: &Ports) -> Result<Router> {
     let settings = Settings {
         source: ROUTER,
         incoming: Some(loopback(ports.coa)),
+        api: Some(Api {
+            listen: loopback(ports.router_api),
+            ..Api::new(seed::API_USER, seed::API_PASSWORD)
+        }),
         ..Settings::new(seed::SECRET, loopback(ports.auth), loopback(ports.acct))
     };
     let router = Router::start(settings)

@@ -139,6 +139,19 @@ impl Operator {
         id_of(self.post("/nas", &router).await?)
     }
 
+    /// Says how a router's API is entered.
+    pub async fn set_router_api(
+        &self,
+        router: &str,
+        user: &str,
+        password: &str,
+        port: u16,
+    ) -> Result<()> {
+        let api = json!({"apiUsername": user, "apiPassword": password, "apiPort": port});
+        self.put(&format!("/nas/{router}"), &api).await?;
+        Ok(())
+    }
+
     /// Signs a PPPoE subscriber up whose password is his name.
     pub async fn add_customer(
         &self,

@@ -10,17 +10,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use easyisp_agent::radius::Secret;
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::time::Clock;
+use easyisp_shared::time::{Clock, Timestamp};
 
-use crate::scenario::Manners;
+use crate::scenario::{ApiManners, Manners};
 
+pub mod api;
 pub mod grants;
 pub mod ledger;
 mod life;
@@ -32,9 +33,10 @@ mod request;
 pub mod session;
 pub mod subscriber;
 
+use api::Api;
 use ledger::Ledger;
 use lines::Lines;
-use online::Traffic;
+use online::{Online, Traffic};
 use session::{Cause, Session};
 use subscriber::{Method, Subscriber};
 
@@ -61,6 +63,8 @@ pub struct Settings {
     pub interim: Option<Duration>,
     /// `/radius incoming`: where CoA and Disconnect are taken; `None` is `accept=no`.
     pub incoming: Option<SocketAddr>,
+    /// `/ip service`: its API, where that is enabled.
+    pub api: Option<Api>,
     /// The first address of its pool.
     pub pool: Ipv4Addr,
 }
@@ -99,6 +103,7 @@ impl Settings {
             strictness: Strictness::SignedFirst,
             interim: None,
             incoming: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            api: None,
             pool: Ipv4Addr::new(10, 64, 0, 2),
         }
     }
@@ -117,6 +122,7 @@ struct Shared {
     entropy: Entropy,
     lines: Lines,
     incoming: Option<SocketAddr>,
+    api: Option<SocketAddr>,
     state: Mutex<State>,
     changed: watch::Sender<()>,
     tasks: TaskTracker,
@@ -126,12 +132,15 @@ struct Shared {
 struct State {
     /// The third hex digit of session ids.
     boot: u8,
+    /// When the power came back last.
+    booted: Timestamp,
     /// Sessions since boot; the last five hex digits of their ids.
     born: u32,
     /// Addresses handed out of the pool so far.
     leases: u32,
     sessions: HashMap<String, life::Live>,
     manners: Manners,
+    api_manners: ApiManners,
     counters: Counters,
     ledger: Ledger,
 }
@@ -159,6 +168,12 @@ pub struct Counters {
     pub acks: u64,
     /// NAKs sent.
     pub naks: u64,
+    /// Logins at the API that succeeded.
+    pub api_logins: u64,
+    /// Commands taken there.
+    pub api_commands: u64,
+    /// Sessions that were removed there.
+    pub api_removals: u64,
 }
 
 impl Router {
@@ -177,8 +192,14 @@ impl Router {
             Some(address) => Some(UdpSocket::bind(address).await?),
             None => None,
         };
+        let api = match &settings.api {
+            Some(api) => Some((TcpListener::bind(api.listen).await?, api.clone())),
+            None => None,
+        };
+        let api_address = api.as_ref().map(|(listener, _)| listener.local_addr());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
+        let booted = clock.now();
         let router = Router {
             shared: Arc::new(Shared {
                 secret: Arc::new(Secret::new(settings.secret.as_bytes())),
@@ -186,12 +207,15 @@ impl Router {
                 entropy,
                 lines: Lines::new(IpAddr::V4(settings.source), tasks.clone(), stop.clone()),
                 incoming: incoming.as_ref().map(UdpSocket::local_addr).transpose()?,
+                api: api_address.transpose()?,
                 state: Mutex::new(State {
                     boot: 1,
+                    booted,
                     born: 0,
                     leases: 0,
                     sessions: HashMap::new(),
                     manners: Manners::Obey,
+                    api_manners: ApiManners::Obey,
                     counters: Counters::default(),
                     ledger: Ledger::default(),
                 }),
@@ -203,6 +227,9 @@ impl Router {
         };
         if let Some(socket) = incoming {
             router.spawn(orders::listen(router.clone(), socket));
+        }
+        if let Some((listener, api)) = api {
+            router.spawn(api::listen(router.clone(), listener, api));
         }
         Ok(router)
     }
@@ -217,6 +244,11 @@ impl Router {
     /// Where CoA and Disconnect are taken.
     pub fn incoming(&self) -> Option<SocketAddr> {
         self.shared.incoming
+    }
+
+    /// Where its API is.
+    pub fn api(&self) -> Option<SocketAddr> {
+        self.shared.api
     }
 
     /// A PPPoE subscriber behind this router, ready to dial. See [`Subscriber`] for the hotspot.
@@ -235,11 +267,40 @@ impl Router {
         self.change(|state| state.manners = manners);
     }
 
+    /// Says how the API treats its visitors from here on.
+    pub fn api_manners(&self, manners: ApiManners) {
+        self.change(|state| state.api_manners = manners);
+    }
+
+    /// Somebody with a secret on the router itself (`/ppp secret`) dials: RADIUS is not asked.
+    pub fn dial_locally(&self, name: &str, mac: &str) -> Online {
+        let now = self.shared.clock.now();
+        let id = self.next_id(session::Service::Pppoe);
+        let address = self.lease();
+        let mut session = Session::new(
+            id.clone(),
+            name,
+            session::Service::Pppoe,
+            mac,
+            address,
+            grants::Grants::default(),
+            now,
+        );
+        session.radius = false;
+        let number = self.list_locally(session);
+        Online {
+            router: self.clone(),
+            id,
+            number,
+        }
+    }
+
     /// Power is cut and comes back: every session is gone without a Stop, the boot digit grows.
     pub fn reboot(&self) {
         let now = self.shared.clock.now();
         self.change(|state| {
             state.boot = (state.boot + 1) % 16;
+            state.booted = now;
             state.born = 0;
             for (_, live) in state.sessions.drain() {
                 state

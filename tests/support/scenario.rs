@@ -1,7 +1,7 @@
 //! The words in which a story, the demo or a person says how the outside world behaves.
 //!
 //! All of them stand here: the payer and his provider ([`Payer`], [`Outage`]), the SMS gateway
-//! ([`Texting`]) and the router ([`Manners`]). In Rust they are set on the handles; from
+//! ([`Texting`]) and the router ([`Manners`], [`ApiManners`]). In Rust they are set on the handles; from
 //! a shell they are JSON (names in snake case, durations in milliseconds, what is left out is as in
 //! `default()`):
 //!
@@ -223,6 +223,21 @@ pub enum Manners {
     AckWithoutEffect,
     /// An ACK that somebody without the secret sent, and nothing happens.
     ForgedAck,
+}
+
+/// How the router's API treats its visitors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiManners {
+    /// As RouterOS does.
+    #[default]
+    Obey,
+    /// Lists everything and removes nothing: a user without the `write` policy.
+    RefuseRemoval,
+    /// Says that it removed, and nothing happens.
+    PretendRemoval,
+    /// Takes connections and commands and says nothing.
+    Silent,
 }
 
 mod millis {

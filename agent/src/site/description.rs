@@ -11,7 +11,8 @@ use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{
-    Connection, MessageAuthenticator, PackageV1, PolicyV1, RouterV1, SubscriberV1, secret_place,
+    Connection, MessageAuthenticator, PackageV1, PolicyV1, RouterApiV1, RouterV1, SubscriberV1,
+    secret_place,
 };
 use easyisp_shared::wire::{Down, DownKind, DownRecord};
 use ipnet::IpNet;
@@ -69,6 +70,24 @@ pub struct RouterWords {
     /// Whether Message-Authenticator is required from the first packet.
     #[serde(default)]
     pub require_signature: bool,
+    /// How to enter its API.
+    #[serde(default)]
+    pub api: Option<ApiWords>,
+}
+
+/// A router's API in plain words.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiWords {
+    /// TCP port.
+    pub port: u16,
+    /// Whether it speaks TLS.
+    #[serde(default)]
+    pub tls: bool,
+    /// User.
+    pub user: String,
+    /// Password.
+    pub password: SecretString,
 }
 
 /// A subscriber in plain words.
@@ -175,7 +194,16 @@ impl RouterWords {
             } else {
                 MessageAuthenticator::Learn
             },
-            api: None,
+            api: self.api.as_ref().map(|api| {
+                let place = secret_place(DownKind::Router, router.0, "api");
+                let password = api.password.expose_secret().as_bytes();
+                RouterApiV1 {
+                    port: api.port,
+                    tls: api.tls,
+                    user: api.user.clone(),
+                    password: key.seal(&place, password, entropy),
+                }
+            }),
         };
         (router.0, Down::Router(row))
     }

@@ -25,7 +25,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 pub use adopted::Ranges;
-pub use router::{Router, Signing};
+pub use router::{Router, RouterApi, Signing};
 pub use seen::UnknownSources;
 pub use subscriber::Subscriber;
 pub use time::{SiteClock, TimeKeeper};

@@ -8,12 +8,15 @@ use easyisp_shared::id::RouterId;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::DownKind;
-use easyisp_shared::wire::down::{MessageAuthenticator, RouterV1, secret_place};
+use easyisp_shared::wire::down::{MessageAuthenticator, RouterApiV1, RouterV1, secret_place};
 use ipnet::IpNet;
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::signers::Signers;
 use crate::radius::{Secret, SigningPolicy};
+use crate::routeros::Access;
 
 /// A router. Replaced as a whole when the cloud says something new of it; what was learned stays.
 pub struct Router {
@@ -29,12 +32,23 @@ pub struct Router {
     pub secrets: Vec<Arc<Secret>>,
     /// Where it takes CoA and Disconnect.
     pub coa_port: u16,
+    /// How to enter its API; `None` when nobody entered a user, or the password does not open.
+    pub api: Option<RouterApi>,
     policy: MessageAuthenticator,
     signers: Signers,
     unsigned: AtomicBool,
     mismatches: AtomicU64,
     /// Microseconds since 1970 of the last verified request; 0 before the first.
     seen: AtomicI64,
+}
+
+/// How to enter a router's API.
+#[derive(Clone, Debug)]
+pub struct RouterApi {
+    /// Names these settings: other settings, other name. Holds no secret.
+    pub name: String,
+    /// Where and as whom.
+    pub access: Access,
 }
 
 /// What was learned of a router's signatures.
@@ -66,8 +80,11 @@ impl Router {
         let present = open("secret", &row.secret);
         let previous = row.previous_secret.as_ref();
         let previous = previous.and_then(|sealed| open("previous", sealed));
+        let api = row.api.as_ref();
+        let api = api.and_then(|api| RouterApi::open(id, row.address, api, key));
         Some(Router {
             id,
+            api,
             secrets: present.into_iter().chain(previous).collect(),
             name: row.name,
             address: row.address,
@@ -139,6 +156,31 @@ impl Router {
         self.unsigned.fetch_or(learned.unsigned, Ordering::Relaxed);
         let counted = &self.mismatches;
         counted.fetch_add(learned.mismatches, Ordering::Relaxed);
+    }
+}
+
+impl RouterApi {
+    fn open(id: RouterId, address: IpAddr, row: &RouterApiV1, key: &SealKey) -> Option<RouterApi> {
+        let place = secret_place(DownKind::Router, id.0, "api");
+        let password = key.open(&place, &row.password).ok();
+        let password = password.and_then(|clear| String::from_utf8(clear.to_vec()).ok());
+        if password.is_none() {
+            warn!(router.id = %id, "Cannot open the API password of a router");
+        }
+        let digest = Sha256::new()
+            .chain_update(format!("{address} {} {} {}", row.port, row.tls, row.user))
+            .chain_update(&row.password)
+            .finalize();
+        let (short, _) = digest.split_at(8);
+        Some(RouterApi {
+            name: format!("{id}/{}", hex::encode(short)),
+            access: Access {
+                address: SocketAddr::new(address, row.port),
+                tls: row.tls,
+                user: row.user.clone(),
+                password: SecretString::from(password?),
+            },
+        })
     }
 }
 

@@ -75,6 +75,7 @@ fn site() -> Description {
             secret: SecretString::from("demo-secret"),
             coa_port: 0,
             require_signature: false,
+            api: None,
         }],
         subscribers: vec![
             subscriber("demo001", "basic", 1000),

@@ -53,6 +53,22 @@ impl Router {
         number
     }
 
+    /// Puts a session on the active list that nobody accounts for.
+    pub(super) fn list_locally(&self, session: Session) -> u64 {
+        let (orders, _nobody) = mpsc::channel(1);
+        self.change(|state| {
+            let number = state.ledger.began(&session.id, &session.user);
+            let id = session.id.clone();
+            let live = Live {
+                session,
+                number,
+                orders,
+            };
+            state.sessions.insert(id, live);
+            number
+        })
+    }
+
     /// Takes a session off the active list at once; its Stop follows. `false` when it is not there.
     pub(super) fn take_down(&self, id: &str, cause: Cause) -> bool {
         let now = self.shared.clock.now();

@@ -27,6 +27,8 @@ pub struct Session {
     pub started: Timestamp,
     /// What the Accept granted and CoA changed since.
     pub grants: Grants,
+    /// Whether RADIUS let it in; a secret on the router itself does not ask.
+    pub radius: bool,
     counted: Usage,
     counted_at: Timestamp,
     traffic: Traffic,
@@ -99,6 +101,7 @@ impl Session {
             address,
             started: now,
             grants,
+            radius: true,
             counted: Usage::default(),
             counted_at: now,
             traffic: Traffic::default(),
@@ -112,6 +115,11 @@ impl Session {
             up: self.counted.up + self.traffic.up_bits_per_second / 8 * millis / 1000,
             down: self.counted.down + self.traffic.down_bits_per_second / 8 * millis / 1000,
         }
+    }
+
+    /// What streams through it.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// Lets bytes through at once.

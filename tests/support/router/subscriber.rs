@@ -164,7 +164,7 @@ impl std::fmt::Debug for Dial {
 
 impl Router {
     /// Two digits service, one boot, five running.
-    fn next_id(&self, service: Service) -> String {
+    pub(super) fn next_id(&self, service: Service) -> String {
         let service = match service {
             Service::Pppoe => "81",
             Service::Hotspot => "80",
@@ -175,7 +175,7 @@ impl Router {
         })
     }
 
-    fn lease(&self) -> Ipv4Addr {
+    pub(super) fn lease(&self) -> Ipv4Addr {
         let first = u32::from(self.shared.settings.pool);
         self.change(|state| {
             let lease = state.leases;

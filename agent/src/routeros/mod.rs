@@ -1,0 +1,258 @@
+//! A RouterOS API client: who is online at a router, end a session, how the router is.
+//!
+//! One connection for each router, kept open and made anew when it ended. Only addresses inside
+//! `[site] ranges` are dialled. The codec, the bookkeeping of commands and the reading of rows are pure;
+//! `connection` owns the socket.
+
+mod calls;
+mod codec;
+mod connection;
+mod login;
+mod menus;
+mod sentence;
+mod tls;
+mod values;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use easyisp_shared::id::RouterId;
+use tracing::{debug, info};
+
+pub use connection::{Access, ApiError};
+pub use menus::{Active, Rates, Resource};
+pub use tls::Pins;
+
+use calls::Answer;
+use connection::Connection;
+use sentence::Command;
+
+use crate::sessions::Service;
+use crate::site::{Ranges, Router};
+
+/// The APIs of a site's routers.
+pub struct RouterApis {
+    ranges: Ranges,
+    pins: Pins,
+    lines: Mutex<HashMap<RouterId, Arc<Line>>>,
+}
+
+/// One router's line. The lock is held while a connection is made, not while commands run.
+struct Line {
+    /// What names the settings this line was made with.
+    settings: String,
+    state: tokio::sync::Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Arc<Connection>>,
+    /// What the last dial met: for a moment, who asks hears the same again.
+    failed: Option<(Instant, ApiError)>,
+}
+
+impl RouterApis {
+    /// Dials only inside `ranges`; believes certificates by `pins`.
+    pub fn new(ranges: Ranges, pins: Pins) -> RouterApis {
+        RouterApis {
+            ranges,
+            pins,
+            lines: Mutex::default(),
+        }
+    }
+
+    /// Everybody on both of the router's lists, or only those of one name.
+    pub async fn active(
+        &self,
+        router: &Router,
+        name: Option<&[u8]>,
+        within: Duration,
+    ) -> Result<Vec<Active>, ApiError> {
+        let list = async |service| {
+            let asked = self.ask(router, menus::active(service, name), within).await;
+            match asked {
+                Ok(answer) => {
+                    let rows = answer.rows.into_iter();
+                    let rows = rows.filter_map(|row| menus::read_active(service, &row));
+                    Ok(rows.collect::<Vec<Active>>())
+                }
+                // A package that is not installed has nobody online.
+                Err(ApiError::Refused(trap)) if trap.is_missing_command() => Ok(Vec::new()),
+                Err(cause) => Err(cause),
+            }
+        };
+        let (ppp, hotspot) = tokio::join!(list(Service::Ppp), list(Service::Hotspot));
+        let (mut all, hotspot) = (ppp?, hotspot?);
+        all.extend(hotspot);
+        Ok(all)
+    }
+
+    /// Takes a session off the router's list. One that is not there any more is no error.
+    pub async fn remove(
+        &self,
+        router: &Router,
+        active: &Active,
+        within: Duration,
+    ) -> Result<(), ApiError> {
+        let command = menus::remove(active.service, &active.id);
+        match self.ask(router, command, within).await {
+            Ok(_) => Ok(()),
+            Err(ApiError::Refused(trap)) if trap.is_missing_item() => Ok(()),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// How the router is.
+    pub async fn resource(&self, router: &Router, within: Duration) -> Result<Resource, ApiError> {
+        let answer = self.ask(router, menus::resource(), within).await?;
+        let read = answer.rows.first().and_then(menus::read_resource);
+        read.ok_or(ApiError::Protocol(codec::CodecError::NoReply))
+    }
+
+    /// The limit of a subscriber's queue; `None` where the router has no queue for him.
+    pub async fn limit(
+        &self,
+        router: &Router,
+        service: Service,
+        name: &[u8],
+        within: Duration,
+    ) -> Result<Option<Rates>, ApiError> {
+        let answer = self
+            .ask(router, menus::queue(service, name), within)
+            .await?;
+        Ok(answer.rows.first().and_then(menus::read_limit))
+    }
+
+    /// What goes through a subscriber's session now.
+    pub async fn rate(
+        &self,
+        router: &Router,
+        service: Service,
+        name: &[u8],
+        within: Duration,
+    ) -> Result<Rates, ApiError> {
+        if service == Service::Ppp {
+            let told = self.ask(router, menus::traffic(name), within).await;
+            match told.map(|answer| answer.rows.first().and_then(menus::read_traffic)) {
+                Ok(Some(rates)) => return Ok(rates),
+                // The interface bears another name; the queue may not.
+                Ok(None) | Err(ApiError::Refused(_)) => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        let answer = self
+            .ask(router, menus::queue(service, name), within)
+            .await?;
+        let read = answer.rows.first().and_then(menus::read_rate);
+        Ok(read.unwrap_or_default())
+    }
+
+    /// Asks a command, over the connection there is or a new one.
+    async fn ask(
+        &self,
+        router: &Router,
+        command: Command,
+        within: Duration,
+    ) -> Result<Answer, ApiError> {
+        let asking = async {
+            let (line, connection) = self.connection(router).await?;
+            let answer = connection.ask(command.clone()).await;
+            if !matches!(answer, Err(ApiError::Closed(_))) {
+                return answer;
+            }
+            // It had ended while it lay idle: what we ask can be asked twice.
+            line.forget(&connection).await;
+            let (_, connection) = self.connection(router).await?;
+            connection.ask(command).await
+        };
+        match tokio::time::timeout(within, asking).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.hang_up(router.id).await;
+                Err(ApiError::TimedOut)
+            }
+        }
+    }
+
+    async fn connection(&self, router: &Router) -> Result<(Arc<Line>, Arc<Connection>), ApiError> {
+        let access = router.api.as_ref().ok_or(ApiError::NotSetUp)?;
+        if !self.ranges.contain(access.access.address.ip()) {
+            return Err(ApiError::OutOfRange);
+        }
+        let line = self.line(router.id, &access.name);
+        let mut state = line.state.lock().await;
+        if let Some(open) = state.connection.as_ref().filter(|held| held.is_open()) {
+            let open = open.clone();
+            drop(state);
+            return Ok((line, open));
+        }
+        if let Some((at, cause)) = &state.failed
+            && at.elapsed() < DIAL_AGAIN
+        {
+            return Err(cause.clone());
+        }
+        match Connection::open(&access.access, self.pins.of(&access.name)).await {
+            Ok((connection, met)) => {
+                info!(router.id = %router.id, "Entered the API of router {}", router.name);
+                if let Some(met) = met {
+                    self.pins.learn(&access.name, met);
+                }
+                let connection = Arc::new(connection);
+                *state = State {
+                    connection: Some(connection.clone()),
+                    failed: None,
+                };
+                drop(state);
+                Ok((line, connection))
+            }
+            Err(cause) => {
+                debug!(router.id = %router.id, %cause, "Cannot enter the API of router {}", router.name);
+                state.failed = Some((Instant::now(), cause.clone()));
+                Err(cause)
+            }
+        }
+    }
+
+    /// A router whose answer did not come in time begins anew with the next command.
+    async fn hang_up(&self, router: RouterId) {
+        let line = self.lines().get(&router).cloned();
+        if let Some(line) = line
+            && let Ok(mut state) = line.state.try_lock()
+        {
+            state.connection = None;
+        }
+    }
+
+    /// The line of these settings; one made with others is hung up.
+    fn line(&self, router: RouterId, settings: &str) -> Arc<Line> {
+        let mut lines = self.lines();
+        let held = lines.get(&router);
+        if let Some(held) = held.filter(|held| held.settings == settings) {
+            return held.clone();
+        }
+        let line = Arc::new(Line {
+            settings: settings.to_owned(),
+            state: tokio::sync::Mutex::default(),
+        });
+        lines.insert(router, line.clone());
+        line
+    }
+
+    fn lines(&self) -> MutexGuard<'_, HashMap<RouterId, Arc<Line>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    async fn forget(&self, ended: &Arc<Connection>) {
+        let mut state = self.state.lock().await;
+        let same = |held: &Arc<Connection>| Arc::ptr_eq(held, ended);
+        if state.connection.as_ref().is_some_and(same) {
+            state.connection = None;
+        }
+    }
+}
+
+/// A router that just could not be entered is not dialled again for every question.
+const DIAL_AGAIN: Duration = Duration::from_secs(2);

@@ -1,0 +1,225 @@
+//! The API of the pretend router: ports 8728 and 8729, as far as somebody watches and ends sessions.
+//!
+//! Written from the manual and beside the agent's client, with a reader and a writer of its own; PyPI's
+//! librouteros and RouterOS-api judge it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use md5::{Digest, Md5};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, crypto};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::Router;
+use crate::scenario::ApiManners;
+
+mod menus;
+mod query;
+mod wire;
+
+use wire::{Sentence, read, write};
+
+/// How the API is set up (`/ip service`, `/user`).
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Whether it is `api-ssl`, with a certificate made at the start.
+    pub tls: bool,
+    /// The user.
+    pub user: String,
+    /// His password.
+    pub password: String,
+    /// Which build's manners it has.
+    pub build: Build,
+}
+
+/// Which build's manners an API has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// Before 6.43: the login is a challenge.
+    Challenge,
+    /// 6.43 and later: the login carries the password.
+    Plain,
+    /// 7.18 and later: an empty list is `!empty`.
+    Empty,
+}
+
+impl Api {
+    /// A plain API of the newest build on a free loopback port.
+    pub fn new(user: &str, password: &str) -> Api {
+        Api {
+            listen: ([127, 0, 0, 1], 0).into(),
+            tls: false,
+            user: user.to_owned(),
+            password: password.to_owned(),
+            build: Build::Empty,
+        }
+    }
+}
+
+/// Takes connections until the router stops.
+pub(super) async fn listen(router: Router, listener: TcpListener, api: Api) {
+    let api = Arc::new(api);
+    let tls = api.tls.then(certificate);
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let (api, tls, visited) = (api.clone(), tls.clone(), router.clone());
+        router.spawn(async move {
+            // How a visit ends is the visitor's business.
+            let _ended = match tls {
+                None => visit(visited, &api, stream).await,
+                Some(acceptor) => match acceptor.accept(stream).await {
+                    Ok(stream) => visit(visited, &api, stream).await,
+                    Err(cause) => Err(cause),
+                },
+            };
+        });
+    }
+}
+
+/// A certificate as `/certificate sign` makes it: our own word for who we are.
+fn certificate() -> TlsAcceptor {
+    let made = rcgen::generate_simple_self_signed(vec!["router".to_owned()]);
+    let made = made.expect("a certificate of our own");
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has suites of both versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("the key is the certificate's");
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn visit(
+    router: Router,
+    api: &Api,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+) -> std::io::Result<()> {
+    let (source, mut sink) = tokio::io::split(stream);
+    let mut source = BufReader::new(source);
+    let mut guest = Guest::Stranger;
+    while let Some(sentence) = read(&mut source).await? {
+        let manners = router.state().api_manners;
+        let tag = sentence.tag();
+        if manners == ApiManners::Silent {
+            continue;
+        }
+        let replies = match guest {
+            Guest::Known => carry_out(&router, api, &sentence, manners),
+            Guest::Stranger | Guest::Challenged(_) => {
+                let (now, replies) = log_in(&router, api, &sentence, guest);
+                guest = now;
+                replies
+            }
+        };
+        for mut reply in replies {
+            let goodbye = reply.is("!fatal");
+            reply.tagged(tag.as_deref());
+            write(&mut sink, &reply).await?;
+            if goodbye {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Who is at the other end.
+enum Guest {
+    Stranger,
+    Challenged([u8; 16]),
+    Known,
+}
+
+fn log_in(router: &Router, api: &Api, sentence: &Sentence, guest: Guest) -> (Guest, Vec<Sentence>) {
+    if !sentence.is("/login") {
+        return (guest, vec![Sentence::of(&["!fatal", "not logged in"])]);
+    }
+    let named = sentence.value("name") == Some(api.user.as_str());
+    let knows = match (api.build, guest) {
+        (Build::Challenge, Guest::Challenged(challenge)) => {
+            let digest = Md5::new()
+                .chain_update([0])
+                .chain_update(&api.password)
+                .chain_update(challenge)
+                .finalize();
+            sentence.value("response") == Some(format!("00{}", hex::encode(digest)).as_str())
+        }
+        (Build::Challenge, Guest::Stranger | Guest::Known) => {
+            let challenge = router.shared.entropy.bytes();
+            let ret = format!("=ret={}", hex::encode(challenge));
+            return (
+                Guest::Challenged(challenge),
+                vec![Sentence::of(&["!done", &ret])],
+            );
+        }
+        (Build::Plain | Build::Empty, _) => {
+            sentence.value("password") == Some(api.password.as_str())
+        }
+    };
+    if named && knows {
+        router.change(|state| state.counters.api_logins += 1);
+        return (Guest::Known, vec![Sentence::of(&["!done"])]);
+    }
+    let why = "=message=invalid user name or password (6)";
+    let replies = vec![Sentence::of(&["!trap", why]), Sentence::of(&["!done"])];
+    (Guest::Stranger, replies)
+}
+
+fn carry_out(
+    router: &Router,
+    api: &Api,
+    sentence: &Sentence,
+    manners: ApiManners,
+) -> Vec<Sentence> {
+    router.change(|state| state.counters.api_commands += 1);
+    let Some(path) = sentence.first() else {
+        return Vec::new();
+    };
+    if path == "/quit" {
+        return vec![Sentence::of(&["!fatal", "session terminated on request"])];
+    }
+    if path == "/cancel" {
+        return vec![Sentence::of(&["!done"])];
+    }
+    let outcome = match (path.rsplit_once('/'), manners) {
+        (Some((menu, "print" | "getall")), _) => menus::rows(router, menu, sentence),
+        (Some(("/interface", "monitor-traffic")), _) => menus::traffic(router, sentence),
+        (Some((_, "remove")), ApiManners::RefuseRemoval) => {
+            Err((None, "not enough permissions (9)"))
+        }
+        (Some((_, "remove")), ApiManners::PretendRemoval) => return vec![Sentence::of(&["!done"])],
+        (Some((menu, "remove")), ApiManners::Obey | ApiManners::Silent) => {
+            menus::remove(router, menu, sentence).map(|()| Vec::new())
+        }
+        (Some(_) | None, _) => Err((Some(0), "no such command")),
+    };
+    match outcome {
+        Ok(rows) => {
+            let empty = rows.is_empty() && api.build == Build::Empty && !path.ends_with("/remove");
+            let none = empty.then(|| Sentence::of(&["!empty"]));
+            let rows = rows.into_iter().map(|row| row.reply(sentence));
+            let replies = rows.chain(none);
+            replies.chain([Sentence::of(&["!done"])]).collect()
+        }
+        Err((category, message)) => {
+            let mut trap = Sentence::of(&["!trap"]);
+            if let Some(category) = category {
+                trap.push(format!("=category={category}"));
+            }
+            trap.push(format!("=message={message}"));
+            vec![trap, Sentence::of(&["!done"])]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
