@@ -41,6 +41,13 @@ impl Tx {
     }
 
     /// Notes that agents must learn the new state of this thing (or that it is gone).
+    ///
+    /// The transaction must hold the lock under which everything that the thing's projection reads is
+    /// changed, taken before it read what it decides by: for customers, packages, routers and commands
+    /// their own row (`for update`, or an update of it), also for what a child table holds of them; for
+    /// what each site knows, [`crate::sites::stand_still`] as well. The state is projected at
+    /// [`Tx::commit`]: of two transactions that change one thing without that lock, each projects what the
+    /// other has not committed yet, and the feed keeps the half that was written last.
     pub fn changed(&mut self, kind: Kind, id: impl Into<Uuid>) {
         self.changed.insert((kind, id.into()));
     }

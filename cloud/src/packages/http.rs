@@ -17,6 +17,7 @@ use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Permission};
 use crate::db::{Database, Kind, Tx};
 use crate::error::{ApiError, violated};
+use crate::sites;
 
 /// A package.
 #[derive(Serialize, ToSchema)]
@@ -397,6 +398,7 @@ async fn find(tx: &mut Tx, package: PackageId) -> Result<store::Row, ApiError> {
 }
 
 async fn locked(tx: &mut Tx, package: PackageId) -> Result<store::Row, ApiError> {
+    sites::stand_still(tx).await?;
     if !store::lock(tx, package).await? {
         return Err(ApiError::NotFound("package"));
     }

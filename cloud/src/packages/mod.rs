@@ -15,6 +15,7 @@ use easyisp_shared::time::Timestamp;
 use crate::api::{Access, Routes, routes};
 use crate::db::{Kind, Tx};
 use crate::permission::Permission::*;
+use crate::sites;
 
 pub use rules::Draft;
 pub use words::{PackageType, Period, PeriodUnit};
@@ -53,6 +54,7 @@ pub fn routes() -> Routes {
 ///
 /// Fails with a unique violation of `package_name` when the tenant has one of that name and type.
 pub async fn create(tx: &mut Tx, draft: &Draft, now: Timestamp) -> sqlx::Result<PackageId> {
+    sites::stand_still(tx).await?;
     let package = PackageId::new(now, &tx.entropy());
     store::insert(tx, package, draft, now).await?;
     tx.changed(Kind::Package, package);

@@ -17,7 +17,7 @@ use crate::db::{Kind, Tx};
 use crate::error::{ApiError, violated};
 use crate::secrets::{SITE_KEY, TenantKey};
 
-pub use store::{exists, first, ids};
+pub use store::{exists, first, ids, stand_still};
 
 /// The routes of `/api/sites`.
 pub fn routes() -> Routes {
@@ -38,6 +38,7 @@ pub async fn create(
     name: &str,
     now: Timestamp,
 ) -> Result<SiteId, ApiError> {
+    store::lock_set(tx).await?;
     let entropy = tx.entropy();
     let id = SiteId::new(now, &entropy);
     let site_key = SealKey::generate(&entropy);

@@ -58,6 +58,26 @@ pub async fn packages(tx: &mut Tx) -> sqlx::Result<Vec<PackageId>> {
         .await
 }
 
+/// Locks the set of sites against [`stand_still`], before a site is added to it: the site then learns what
+/// the others know, and nobody who changes that overlooks it.
+pub async fn lock_set(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query("select from tenants where tenant_id = $1 for no key update")
+        .bind(tx.tenant())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Lets no site be added until the transaction ends: for whoever changes what every site knows. Many may
+/// hold it at once; a change of the tenant's own row holds as much.
+pub async fn stand_still(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query("select from tenants where tenant_id = $1 for share")
+        .bind(tx.tenant())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Begins a site's feed.
 pub async fn insert_counters(tx: &mut Tx, id: SiteId) -> sqlx::Result<()> {
     sqlx::query("insert into site_counters (tenant_id, site_id) values ($1, $2)")

@@ -17,7 +17,8 @@ const GARDEN_LIST: &str = "easyisp-garden";
 /// Speed inside it, Mbit/s: enough for a payment page.
 const GARDEN_MBPS: u32 = 1;
 
-/// Notes that every site must learn the tenant's policy anew.
+/// Notes that every site must learn the tenant's policy anew; the transaction has changed the tenant's row,
+/// so no site is added meanwhile.
 pub async fn changed(tx: &mut Tx) -> sqlx::Result<()> {
     for site in sites::ids(tx).await? {
         tx.changed(Kind::Policy, site);
