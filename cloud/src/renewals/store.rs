@@ -7,6 +7,7 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
+use sqlx::types::Json;
 use sqlx::{FromRow, Row};
 
 use crate::api::Page;
@@ -31,17 +32,24 @@ struct AccountRow {
     auto_renew: bool,
     created_at: Timestamp,
     deleted: bool,
-    package_id: Option<PackageId>,
-    package_name: Option<String>,
-    price: Option<Cents>,
-    period_count: Option<i32>,
-    period_unit: Option<String>,
-    metered: Option<bool>,
+    plan: Option<Json<PlanRow>>,
     balance: Cents,
     business_name: String,
     currency: String,
     time_zone: String,
     grace_secs: i32,
+}
+
+/// The package of a customer, as long as it is sold.
+#[derive(serde::Deserialize)]
+struct PlanRow {
+    id: PackageId,
+    name: String,
+    /// Minor units.
+    price: i64,
+    period_count: u32,
+    period_unit: String,
+    metered: bool,
 }
 
 /// Reads a customer with plan and wallet and locks customer and wallet until the transaction ends.
@@ -50,19 +58,25 @@ struct AccountRow {
 /// customer; a deleted one is found, because money may still arrive for him.
 ///
 /// Both locked tables are joined by inner joins: after waiting for a lock PostgreSQL reads the newest
-/// version of locked rows only, and a wallet read beside the lock would be an old one.
+/// version of locked rows only, and a wallet read beside the lock would be an old one. The plan is a
+/// subquery for the same reason: a joined one would be that of the package before, and, when that has
+/// changed meanwhile, none at all: the payment would buy nothing.
 pub(super) async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Account>> {
     let row: Option<AccountRow> = sqlx::query_as(
         "select c.name, c.phone_number, c.standing, c.paid_until, c.anchor_day, c.funded_until,
                 c.bytes_used_since, c.auto_renew, c.created_at, c.deleted_at is not null as deleted,
-                p.id as package_id, p.name as package_name, p.price, p.period_count, p.period_unit,
-                p.data_limit is not null as metered, w.balance, t.business_name, t.currency,
+                (select jsonb_build_object(
+                            'id', p.id, 'name', p.name, 'price', p.price,
+                            'period_count', p.period_count, 'period_unit', p.period_unit,
+                            'metered', p.data_limit is not null)
+                   from packages p
+                  where p.tenant_id = $1 and p.id = c.package_id and p.is_active
+                    and p.deleted_at is null) as plan,
+                w.balance, t.business_name, t.currency,
                 t.time_zone, t.grace_secs
            from customers c
            join wallets w on w.tenant_id = $1 and w.customer_id = c.id
            join tenants t on t.tenant_id = $1
-           left join packages p on p.tenant_id = $1 and p.id = c.package_id
-                               and p.is_active and p.deleted_at is null
           where c.tenant_id = $1 and c.id = $2
             for update of c, w",
     )
@@ -76,25 +90,19 @@ pub(super) async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Opti
 fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
     let undecodable = |what: String| sqlx::Error::Decode(what.into());
     let zone = TimeZone::get(&row.time_zone).map_err(|error| undecodable(error.to_string()))?;
-    let term = match (row.period_count, row.period_unit) {
-        (Some(count), Some(unit)) => Some(Term {
-            count: u32::try_from(count).unwrap_or(1),
-            unit: Unit::parse(&unit).ok_or_else(|| undecodable(format!("period unit {unit}")))?,
+    let plan = match row.plan {
+        None => None,
+        Some(Json(plan)) => Some(Plan {
+            package: plan.id,
+            name: plan.name,
+            price: Cents::new(plan.price),
+            term: Term {
+                count: plan.period_count,
+                unit: Unit::parse(&plan.period_unit)
+                    .ok_or_else(|| undecodable(format!("period unit {}", plan.period_unit)))?,
+            },
+            metered: plan.metered,
         }),
-        (_, _) => None, // no package
-    };
-    let plan = match (row.package_id, row.package_name, row.price, term) {
-        (Some(package), Some(name), Some(price), Some(term)) => {
-            let metered = row.metered.unwrap_or(false);
-            Some(Plan {
-                package,
-                name,
-                price,
-                term,
-                metered,
-            })
-        }
-        (_, _, _, _) => None, // no package
     };
     Ok(Account {
         customer,
