@@ -163,12 +163,12 @@ pub fn jobs(app: &App) -> Jobs {
             let db = reckons.clone();
             async move {
                 let mut tx = db.begin(job.tenant).await?;
-                job.hold(&mut tx).await?;
                 match renewals::reckon(&mut tx, job.subject.into(), now).await {
                     // Deleted meanwhile: nothing to reckon.
                     Ok(()) | Err(renewals::RenewError::UnknownCustomer) => {}
                     Err(error) => return Err(error.into()),
                 }
+                job.hold(&mut tx).await?;
                 tx.commit().await?;
                 Ok(Done)
             }
@@ -177,8 +177,8 @@ pub fn jobs(app: &App) -> Jobs {
             let db = rotations.clone();
             async move {
                 let mut tx = db.begin(job.tenant).await?;
-                job.hold(&mut tx).await?;
                 routers::end_rotation(&mut tx, job.subject.into()).await?;
+                job.hold(&mut tx).await?;
                 tx.commit().await?;
                 Ok(Done)
             }

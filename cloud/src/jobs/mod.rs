@@ -33,7 +33,8 @@ pub struct Job {
 impl Job {
     /// Fails the transaction when the lease was lost: a holder that slept past it must not commit.
     ///
-    /// Locks the job's row, so nobody claims it before this transaction ends.
+    /// Locks the job's row, so nobody claims it before this transaction ends. Call it last: whoever changes
+    /// a thing locks the thing and makes work due after, and the other way round would be a deadlock.
     pub async fn hold(&self, tx: &mut Tx) -> sqlx::Result<()> {
         if store::is_held(tx, self).await? {
             return Ok(());
