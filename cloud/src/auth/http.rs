@@ -107,9 +107,17 @@ pub async fn login(
     key.succeeded(&sign_in);
     may_sign_in(&account, now)?;
 
+    let renewed_hash = match checked {
+        Checked::Stale => Some(sign_in.hasher.hash(&login.password).await?),
+        Checked::Right | Checked::Wrong => None,
+    };
+
     let mut tx = db.begin(tenant).await?;
-    if checked == Checked::Stale {
-        let hash = sign_in.hasher.hash(&login.password).await?;
+    // Hashing took a while: the password may be another by now.
+    if store::lock_account(&mut tx, account.id).await?.as_ref() != Some(&account.password_hash) {
+        return Err(ApiError::BadCredentials);
+    }
+    if let Some(hash) = renewed_hash {
         store::set_password(&mut tx, account.id, &hash, now).await?;
     }
     let signed_in = super::sign_in(&mut tx, account.id, now).await?;
@@ -247,6 +255,7 @@ pub async fn refresh(
 ) -> Result<Json<Refreshed>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
     let token = sessions::replace(&mut tx, operator.id, &token, clock.now()).await?;
+    let token = token.ok_or(ApiError::Unauthorized)?;
     tx.commit().await?;
     Ok(Json(Refreshed { token }))
 }
@@ -307,6 +316,12 @@ pub async fn password(
         .await?;
 
     let mut tx = db.begin(operator.tenant).await?;
+    if store::lock_account(&mut tx, operator.id).await?.as_ref() != Some(&account.password_hash) {
+        return Err(ApiError::conflict(
+            "PASSWORD_CHANGED",
+            "The password was changed at the same moment, from elsewhere; sign in again",
+        ));
+    }
     store::set_password(&mut tx, operator.id, &hash, now).await?;
     sessions::end_all(&mut tx, operator.id, Some(&token)).await?;
     let actor = Actor::from(&operator);

@@ -198,15 +198,19 @@ pub async fn begin(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::R
     Ok(text)
 }
 
-/// Replaces a token by a new one. The old one is good for ten more seconds: two tabs may ask at once.
+/// Replaces a token by a new one; `None` when it was ended meanwhile. The old one is good for ten more
+/// seconds: two tabs may ask at once.
 pub async fn replace(
     tx: &mut Tx,
     operator: OperatorId,
     old: &Token,
     now: Timestamp,
-) -> sqlx::Result<String> {
-    store::shorten_session(tx, old.digest(), now.plus(OVERLAP)).await?;
-    begin(tx, operator, now).await
+) -> sqlx::Result<Option<String>> {
+    store::lock_account(tx, operator).await?;
+    if !store::shorten_session(tx, old.digest(), now.plus(OVERLAP)).await? {
+        return Ok(None);
+    }
+    begin(tx, operator, now).await.map(Some)
 }
 
 /// Ends one token.
@@ -214,7 +218,8 @@ pub async fn end(tx: &mut Tx, token: &Token) -> sqlx::Result<()> {
     store::delete_session(tx, token.digest()).await
 }
 
-/// Ends every token of an operator but `keep`: his password, role or standing changed.
+/// Ends every token of an operator but `keep`: his password, role or standing changed. The transaction has
+/// written that to his row before, which makes sessions that are being begun wait, and then fail.
 pub async fn end_all(tx: &mut Tx, operator: OperatorId, keep: Option<&Token>) -> sqlx::Result<()> {
     store::delete_sessions(tx, operator, keep.map(Token::digest)).await
 }

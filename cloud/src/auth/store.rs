@@ -150,6 +150,23 @@ pub async fn account(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<Option<A
     }))
 }
 
+/// Locks an operator until the transaction ends and reads his password hash, so that what is decided by it
+/// still holds at commit. `None` when there is none, or he was deleted.
+///
+/// Whoever ends an operator's sessions has changed his row first: a session that is begun under this lock
+/// is either ended with the others or never begun.
+pub async fn lock_account(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "select password_hash from operators
+          where tenant_id = $1 and id = $2 and deleted_at is null
+            for no key update",
+    )
+    .bind(tx.tenant())
+    .bind(operator)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
 /// A new operator.
 pub struct NewOperatorRow<'a> {
     pub id: OperatorId,
@@ -260,9 +277,9 @@ pub async fn insert_session(
     Ok(())
 }
 
-/// Lets a token end earlier.
-pub async fn shorten_session(tx: &mut Tx, digest: &[u8], end: Timestamp) -> sqlx::Result<()> {
-    sqlx::query(
+/// Lets a token end earlier; `false` when it was ended meanwhile.
+pub async fn shorten_session(tx: &mut Tx, digest: &[u8], end: Timestamp) -> sqlx::Result<bool> {
+    let done = sqlx::query(
         "update directory.sessions set expires_at = least(expires_at, $3)
           where token_digest = $1 and tenant_id = $2",
     )
@@ -271,7 +288,7 @@ pub async fn shorten_session(tx: &mut Tx, digest: &[u8], end: Timestamp) -> sqlx
     .bind(end)
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// Forgets one token.
