@@ -65,7 +65,8 @@ pub fn commons(router: Router, commons: Commons) -> Router {
 async fn around(State(commons): State<Arc<Commons>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = RequestId(hex::encode(commons.entropy.bytes::<8>()).into());
-    let address = ClientAddress(client_address(&request, &commons.trusted_proxies));
+    let address = client_address(peer(&request), request.headers(), &commons.trusted_proxies);
+    let address = ClientAddress(address);
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(address);
 
@@ -206,28 +207,37 @@ fn protect(path: &str, headers: &mut HeaderMap) {
     }
 }
 
-/// The peer, unless it is a proxy of ours: then the last address in X-Forwarded-For that is not.
-fn client_address(request: &Request, proxies: &[IpNet]) -> IpAddr {
-    let peer = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| {
-            peer.ip().to_canonical()
-        });
-    let trusted = |address: IpAddr| proxies.iter().any(|net| net.contains(&address));
-    if !trusted(peer) {
+fn peer(request: &Request) -> IpAddr {
+    let connection = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    connection.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| {
+        peer.ip().to_canonical()
+    })
+}
+
+/// The peer, unless it is a proxy of ours: then the last address in X-Forwarded-For that is not. What stands
+/// before something that is no address was written by nobody we know.
+fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
+    let trusted = |address: &IpAddr| proxies.iter().any(|net| net.contains(address));
+    if !trusted(&peer) {
         return peer;
     }
-    request
-        .headers()
+    let parts: Vec<Option<IpAddr>> = headers
         .get_all("x-forwarded-for")
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|part| part.trim().parse::<IpAddr>().ok())
-        .map(|address| address.to_canonical())
-        .rfind(|address| !trusted(*address))
-        .unwrap_or(peer)
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(forwarded)
+        .collect();
+    let known = parts.into_iter().rev().map_while(|part| part);
+    let mut known = known.skip_while(trusted);
+    known.next().unwrap_or(peer)
+}
+
+/// One address as proxies write it: alone, or with a port.
+fn forwarded(part: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(part).ok()?.trim();
+    let address: Option<IpAddr> = text.parse().ok();
+    let address = address.or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()));
+    address.map(|address| address.to_canonical())
 }
 
 /// Operators' pages come from a configured list; captive portals from routers nobody knows, so
@@ -274,5 +284,47 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<ClientAddress, ApiError> {
         let address = parts.extensions.get().copied();
         address.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("a request without an address")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn only_what_our_own_proxies_wrote_is_believed() {
+        let proxies: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let client = |peer: &str, forwarded: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in forwarded {
+                headers.append("x-forwarded-for", line.parse().unwrap());
+            }
+            client_address(peer.parse().unwrap(), &headers, &proxies).to_string()
+        };
+        // A stranger may say what he likes.
+        assert_eq!(client("203.0.113.9", &["192.0.2.1"]), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7"]), "198.51.100.7");
+        assert_eq!(
+            client("10.0.0.1", &["192.0.2.1, 198.51.100.7, 10.0.0.2"]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["192.0.2.1", "198.51.100.7"]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["192.0.2.1, 198.51.100.7:55123"]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["192.0.2.1, [2001:db8::7]:443"]),
+            "2001:db8::7"
+        );
+        // Our proxy met somebody it cannot name: what he wrote before that counts for nothing.
+        assert_eq!(client("10.0.0.1", &["192.0.2.1, unknown"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["192.0.2.1, , 10.0.0.2"]), "10.0.0.1");
     }
 }
