@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use tower::ServiceExt;
 
 use super::limits::one_network;
 
-/// How long a client may take to send a request's head.
+/// How long a client may take to send a request's head, from the moment he connects or had his last answer.
 const HEADERS: Duration = Duration::from_secs(10);
 /// How long requests under way may take to finish when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -49,9 +49,8 @@ pub async fn serve(listener: Listener, router: Router, stop: CancellationToken) 
         let Some(place) = networks.enter(peer.ip()) else {
             continue;
         };
-        let connection = builder()
-            .serve_connection(TokioIo::new(stream), service(router.clone(), peer))
-            .into_owned();
+        let connection =
+            builder().serve_connection(TokioIo::new(stream), service(router.clone(), peer));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A broken connection is the client's affair; what it asked was answered or rolled back.
@@ -87,18 +86,14 @@ async fn accept(
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+/// HTTP/1.1 alone, as proxies speak it to what stands behind them. Telling HTTP/2 apart would mean waiting
+/// for a client's first bytes without a limit.
+fn builder() -> Builder {
+    let mut builder = Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(64 * 1024);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30))
-        .max_concurrent_streams(100);
     builder
 }
 
