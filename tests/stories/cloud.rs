@@ -136,6 +136,11 @@ impl Client {
         }
     }
 
+    /// The token, or nothing.
+    pub fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
+    }
+
     pub async fn get(&self, path: &str) -> Result<Answer> {
         self.send(self.request(Method::GET, path)).await
     }

@@ -21,6 +21,7 @@ mod money;
 mod outage;
 mod payment;
 mod payments;
+mod races;
 mod renewals;
 mod routes;
 mod tenants;
