@@ -103,7 +103,7 @@ pub fn jobs(app: &App) -> Jobs {
         app.sender.clone(),
     );
     let (seals, tidies, rotations) = (db(), db(), db());
-    let (watches, reckons) = (db(), db());
+    let (watches, reckons, prices) = (db(), db(), db());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -157,6 +157,14 @@ pub fn jobs(app: &App) -> Jobs {
             async move {
                 let again = sessions::doubt_silent(&db, job.tenant, now).await?;
                 Ok(Again(again))
+            }
+        })
+        .with(packages::REPRICED, move |job, now| {
+            let db = prices.clone();
+            async move {
+                let package = job.subject.into();
+                customers::reckon_package(&db, job.tenant, package, now).await?;
+                Ok(Done)
             }
         })
         .with(customers::RECKON, move |job, now| {

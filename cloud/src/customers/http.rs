@@ -226,7 +226,9 @@ pub async fn update(
         let details = format!("Until {until}, was {}", row.row.paid_until);
         note(&mut tx, &operator, Action::ExpiryUpdate, &row, details, now).await?;
     }
-    if expiry.is_some() || (draft.package, draft.auto_renew) != (before.package, before.auto_renew)
+    if expiry.is_some()
+        || (draft.package, draft.auto_renew, draft.standing)
+            != (before.package, before.auto_renew, before.standing)
     {
         due::at(&mut tx, RECKON, customer, now).await?;
     }

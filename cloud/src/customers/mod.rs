@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use easyisp_shared::account::AccountNumber;
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId};
+use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{Order, Whom};
 
 use crate::api::{Access, Routes, routes};
 use crate::commands;
-use crate::db::{Kind, Tx};
+use crate::db::{Database, Kind, Tx};
+use crate::due;
 use crate::error::{ApiError, FieldError, violated};
 use crate::ledger;
 use crate::packages::PackageType;
@@ -272,6 +273,26 @@ fn wrong(field: &str, message: &str) -> ChangeError {
 /// The kind of the job that reckons how far a customer's wallet carries him; its subject is the customer.
 /// Money is another feature's: the application says who does it.
 pub const RECKON: &str = "customers.reckon";
+
+/// Makes it due to reckon everybody who renews this package by himself: its price or period changed.
+pub async fn reckon_package(
+    db: &Database,
+    tenant: TenantId,
+    package: PackageId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let mut after = None;
+    loop {
+        let mut tx = db.begin(tenant).await?;
+        let some = store::renewing(&mut tx, package, after).await?;
+        due::at_once(&mut tx, RECKON, &some, now).await?;
+        tx.commit().await?;
+        after = some.last().copied();
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
 
 /// Under which name a customer's password is sealed.
 const PASSWORD: &str = "customers.password";

@@ -6,7 +6,7 @@ mod write;
 
 pub use money::{Manual, Mpesa, manual, mpesa};
 pub use read::{
-    Edge, Filter, Full, ListRow, edge, find, known_mac, list, lock, package_type, place,
+    Edge, Filter, Full, ListRow, edge, find, known_mac, list, lock, package_type, place, renewing,
     sites_online,
 };
 pub use write::{

@@ -9,6 +9,7 @@ use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::REPRICED;
 use super::rules::{self, Change, Draft};
 use super::store;
 use super::words::{PackageType, Period};
@@ -16,6 +17,7 @@ use crate::api::{Idempotency, Json, Path, Query, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Permission};
 use crate::db::{Database, Kind, Tx};
+use crate::due;
 use crate::error::{ApiError, violated};
 use crate::sites;
 
@@ -294,6 +296,9 @@ pub async fn update(
         .await
         .map_err(name_taken)?;
     set_routers(&mut tx, package, request.router_ids.as_deref()).await?;
+    if (draft.price, draft.period) != (before.price, before.period) {
+        due::at(&mut tx, REPRICED, package, now).await?;
+    }
     tx.changed(Kind::Package, package);
     let row = find(&mut tx, package).await?;
     note(

@@ -50,6 +50,10 @@ pub fn routes() -> Routes {
         )
 }
 
+/// The kind of the job that looks who is carried on by his wallet after a package's price or period
+/// changed; its subject is the package. Customers are another feature's: the application says who does it.
+pub const REPRICED: &str = "packages.repriced";
+
 /// Makes a package and tells every site.
 ///
 /// Fails with a unique violation of `package_name` when the tenant has one of that name and type.

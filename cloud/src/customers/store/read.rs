@@ -10,6 +10,26 @@ use crate::customers::words::{ConnectionType, Standing, Status};
 use crate::db::Tx;
 use crate::packages::{PackageType, Period, PeriodUnit};
 
+/// Up to 500 customers who renew this package by themselves, in the order of their ids.
+pub async fn renewing(
+    tx: &mut Tx,
+    package: PackageId,
+    after: Option<CustomerId>,
+) -> sqlx::Result<Vec<CustomerId>> {
+    sqlx::query_scalar(
+        "select id from customers
+          where tenant_id = $1 and package_id = $2 and auto_renew and deleted_at is null
+            and ($3::uuid is null or id > $3)
+          order by id
+          limit 500",
+    )
+    .bind(tx.tenant())
+    .bind(package)
+    .bind(after)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Which customers a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
