@@ -7,7 +7,7 @@ use easyisp_cloud::db::Database;
 use easyisp_cloud::ledger::seal_all;
 use easyisp_cloud::renewals::{
     Channel, Method, Receipt, Received, RenewError, Unallocated, Why, auto_renew, hold, receive,
-    renew, resolve, void,
+    reckon, renew, resolve, void,
 };
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
@@ -346,6 +346,117 @@ async fn a_voided_payment_is_paid_back_once_even_when_it_was_spent() -> Result<(
         received.paid_until
     );
     assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Who pays for an hour gets an hour, however late M-Pesa tells.
+#[tokio::test]
+async fn money_that_was_told_late_buys_time_that_is_still_to_come() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let hourly = "update packages set period_count = 1, period_unit = 'HOURS'";
+    books.tamper(jane.tenant, hourly).await?;
+    let (moved, told) = (at("2026-02-05T10:00:00Z"), at("2026-02-06T10:00:00Z"));
+    let mut late = receipt(jane, Cents::whole(1_000));
+    late.paid_at = moved;
+
+    let mut tx = books.db.begin(jane.tenant).await?;
+    let received = receive(&mut tx, late, told).await?;
+    tx.commit().await?;
+    assert_eq!(received.paid_until, at("2026-02-06T11:00:00Z"));
+    Ok(())
+}
+
+/// Money that lay in the wallet while he was cut off buys time from now on, not the weeks he had nothing.
+#[tokio::test]
+async fn who_was_cut_off_renews_from_now_on() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    books
+        .tamper(jane.tenant, "update customers set auto_renew = true")
+        .await?;
+    pay(&books.db, jane, Cents::whole(900), noon()).await?;
+    books
+        .tamper(jane.tenant, "update packages set price = 80000")
+        .await?;
+
+    let later = at("2026-04-10T09:00:00Z");
+    let mut tx = books.db.begin(jane.tenant).await?;
+    reckon(&mut tx, jane.customer, later).await?;
+    tx.commit().await?;
+    let due = "select count(*) from directory.jobs where subject = $1 and kind = 'renewals.auto'";
+    assert_eq!(books.count(jane, due).await?, 1);
+    let again = auto_renew(&books.db, jane.tenant, jane.customer, later).await?;
+    assert_eq!(again, Some(at("2026-05-10T09:00:00Z")));
+    assert_eq!(
+        books.balance(jane.tenant, jane.customer).await?,
+        Cents::whole(100)
+    );
+    Ok(())
+}
+
+/// A wallet that was emptied, or whose package costs more than before, carries nobody on.
+#[tokio::test]
+async fn nobody_is_carried_on_by_money_that_is_gone() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let john = Subscriber {
+        customer: books
+            .given_customer(jane.tenant, jane.site, jane.package)
+            .await?,
+        ..jane
+    };
+    books
+        .tamper(jane.tenant, "update customers set auto_renew = true")
+        .await?;
+    let funded = "select count(*) from customers where id = $1 and funded_until is not null";
+    let mut tx = books.db.begin(jane.tenant).await?;
+    let mut mpesa = receipt(jane, Cents::whole(3_000));
+    (mpesa.method, mpesa.receipt) = (Method::Mpesa, Some("SJK4H7L2PQ".into()));
+    receive(&mut tx, mpesa, noon()).await?;
+    tx.commit().await?;
+    assert_eq!(books.count(jane, funded).await?, 1);
+
+    let mut tx = books.db.begin(jane.tenant).await?;
+    resolve(&mut tx, "SJK4H7L2PQ", john.customer, noon()).await?;
+    tx.commit().await?;
+    assert_eq!(books.count(jane, funded).await?, 0);
+
+    assert_eq!(books.count(john, funded).await?, 1);
+    books
+        .tamper(jane.tenant, "update packages set price = 900000")
+        .await?;
+    let over = at("2026-02-28T09:00:01Z");
+    let again = auto_renew(&books.db, john.tenant, john.customer, over).await?;
+    assert_eq!(again, None);
+    assert_eq!(books.count(john, funded).await?, 0);
+    Ok(())
+}
+
+/// A payment that covers the price lets a suspended customer online again; what merely lies in his wallet
+/// does not, and is not spent while he is stopped.
+#[tokio::test]
+async fn a_suspended_customer_returns_when_he_pays_and_not_before() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let stop = "update customers set standing = 'SUSPENDED', auto_renew = true";
+    let active = "select count(*) from customers where id = $1 and standing = 'ACTIVE'";
+    pay(&books.db, jane, Cents::whole(400), noon()).await?;
+    books.tamper(jane.tenant, stop).await?;
+    pay(&books.db, jane, Cents::whole(100), noon()).await?;
+    assert_eq!(books.count(jane, active).await?, 0);
+    let paid = pay(&books.db, jane, Cents::whole(2_500), noon()).await?;
+    assert!(paid.period.is_some());
+    assert_eq!(books.count(jane, active).await?, 1);
+
+    books.tamper(jane.tenant, stop).await?;
+    let over = at("2026-02-28T09:00:01Z");
+    let again = auto_renew(&books.db, jane.tenant, jane.customer, over).await?;
+    assert_eq!(again, None);
+    assert_eq!(
+        books.balance(jane.tenant, jane.customer).await?,
+        Cents::whole(2_000)
+    );
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 
 use super::deed::Deed;
 use super::store::{self, Payment, PaymentStatus};
-use super::{Method, Received, RenewError, Unallocated, buy, perform};
+use super::{Method, Received, RenewError, Unallocated, buy, perform, reckon};
 
 /// Moves the payment with this receipt to `customer`, who did pay it: out of suspense or out of the wallet
 /// it was credited to, whose balance may fall below zero. His wallet then buys a period when it covers one.
@@ -70,10 +70,15 @@ pub async fn resolve(
         .balance
         .plus(payment.amount)
         .ok_or(RenewError::TooMuch)?;
-    let bought = buy(tx, &account, balance, payment.paid_at, &source, now);
+    let from = account.counts_from(payment.paid_at, now);
+    let bought = buy(tx, &account, balance, from, &source, now);
     deed.take(&account, balance, bought, now);
     let (period, paid_until) = (deed.period_id(), deed.paid_until);
     let balance = perform(tx, deed, now).await?;
+    // What was his carries the other one no further.
+    if let Some(loser) = payment.customer {
+        reckon(tx, loser, now).await?;
+    }
     let customer_name = account.name;
     Ok(Some(Received {
         payment: payment.id,

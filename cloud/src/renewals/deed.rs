@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use crate::ledger::Entry;
 use crate::messaging::Message;
 
-use super::rules::{Holding, Period, Term, next_period};
+use super::rules::{Holding, Period, Term, counts_from, next_period};
 use super::{AUTO_RENEW, BEGIN, Receipt};
 
 /// A customer as money meets him, locked.
@@ -25,6 +25,8 @@ pub(super) struct Account {
     pub(super) funded_until: Option<Timestamp>,
     pub(super) bytes_used_since: Option<Timestamp>,
     pub(super) auto_renew: bool,
+    /// Stopped by an operator: buying a period ends that, and by himself he buys none.
+    pub(super) suspended: bool,
     /// Neither deleted nor switched off.
     pub(super) open: bool,
     pub(super) plan: Option<Plan>,
@@ -49,6 +51,22 @@ impl Account {
     /// What he can buy. Somebody switched off keeps his money in the wallet.
     pub(super) fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref().filter(|_| self.open)
+    }
+
+    /// From when money counts for him that moved at `paid_at` and was told to us at `now`.
+    pub(super) fn counts_from(&self, paid_at: Timestamp, now: Timestamp) -> Timestamp {
+        self.plan().map_or(paid_at, |plan| {
+            counts_from(plan.term, paid_at, now, &self.zone)
+        })
+    }
+
+    /// From when a period counts that he buys by himself: without a gap where his wallet carried him on,
+    /// else from now: he was cut off.
+    pub(super) fn goes_on_from(&self, now: Timestamp) -> Timestamp {
+        match self.funded_until {
+            Some(_) => now.min(self.holding.paid_until),
+            None => now,
+        }
     }
 
     /// A text message to him; `None` when no phone is known.
@@ -178,8 +196,13 @@ impl Deed {
             grace: Duration::ZERO,
             ..account.holding
         };
-        self.funded_until = account.funded_until(holding, rest);
-        if account.auto_renew && self.funded_until.is_some() {
+        let runs = !account.suspended || self.bought.is_some();
+        let funded = account.funded_until(holding, rest).filter(|_| runs);
+        let was_cut_off = self.funded_before.max(Some(self.paid_until)) < Some(now);
+        // Somebody who was cut off buys his next period before he is let in, and from then on; what the
+        // site gave him on the word of his wallet is bought without a gap.
+        self.funded_until = funded.filter(|end| !was_cut_off || Some(*end) <= self.funded_before);
+        if funded.is_some() {
             self.due(AUTO_RENEW, self.paid_until);
         }
         rest

@@ -5,7 +5,7 @@ use easyisp_shared::time::Timestamp;
 
 use crate::db::{Database, Kind};
 
-use super::{RenewError, Why, renew, store};
+use super::{RenewError, Why, reckon, renew, store};
 
 /// The kind of the due job that renews a customer from his wallet; its subject is the customer.
 pub const AUTO_RENEW: &str = "renewals.auto";
@@ -32,9 +32,14 @@ pub async fn auto_renew(
             tx.commit().await?;
             Ok(Some(renewed.paid_until))
         }
-        Err(RenewError::BalanceTooLow | RenewError::NoPackage | RenewError::UnknownCustomer) => {
-            Ok(None) // the next receipt makes it due again
+        Err(RenewError::BalanceTooLow | RenewError::NoPackage) => {
+            // The price rose or the money is gone: the site must not carry him on. The next receipt makes
+            // it due again.
+            reckon(&mut tx, customer, now).await?;
+            tx.commit().await?;
+            Ok(None)
         }
+        Err(RenewError::UnknownCustomer) => Ok(None),
         Err(
             error @ (RenewError::NothingPaid
             | RenewError::TooMuch

@@ -161,7 +161,8 @@ pub struct Received {
 pub enum Why {
     /// An operator's audited action, by its words.
     Operator(String),
-    /// The customer renews by himself: the period follows the last one without a gap.
+    /// The customer renews by himself: the period follows the last one without a gap, or begins now when
+    /// he was cut off.
     AutoRenew,
 }
 
@@ -204,7 +205,8 @@ pub async fn receive(
         .plus(receipt.amount)
         .ok_or(RenewError::TooMuch)?;
 
-    let bought = buy(tx, &account, balance, receipt.paid_at, &source, now);
+    let from = account.counts_from(receipt.paid_at, now);
+    let bought = buy(tx, &account, balance, from, &source, now);
     let mut deed = Deed::of(&account);
     deed.paid = Some(Paid {
         id: payment,
@@ -239,15 +241,15 @@ pub async fn renew(
 ) -> Result<Renewed, RenewError> {
     let account = store::lock(tx, customer).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
-    let (source, paid_at) = match &why {
+    let (source, from) = match &why {
         Why::Operator(action) => (action.as_str(), now),
-        Why::AutoRenew => ("auto-renew", now.min(account.holding.paid_until)),
+        Why::AutoRenew => ("auto-renew", account.goes_on_from(now)),
     };
     let plan = account.plan().ok_or(RenewError::NoPackage)?;
     if rules::buy(account.balance, plan.price).is_none() {
         return Err(RenewError::BalanceTooLow);
     }
-    let bought = buy(tx, &account, account.balance, paid_at, source, now);
+    let bought = buy(tx, &account, account.balance, from, source, now);
     let mut deed = Deed::of(&account);
     deed.take(&account, account.balance, bought, now);
     let period = deed.period_id().ok_or(RenewError::NoPackage)?;
@@ -281,19 +283,20 @@ async fn perform(tx: &mut Tx, deed: Deed, now: Timestamp) -> Result<Cents, Renew
     Ok(balance)
 }
 
-/// The period that `balance` buys, with its entry; `None` when there is nothing to buy or not enough.
+/// The period that `balance` buys, counted from `from`, with its entry; `None` when there is nothing to buy
+/// or not enough.
 fn buy(
     tx: &Tx,
     account: &Account,
     balance: Cents,
-    paid_at: Timestamp,
+    from: Timestamp,
     source: &str,
     now: Timestamp,
 ) -> Option<Bought> {
     let plan = account.plan()?;
     rules::buy(balance, plan.price)?;
     let entropy = tx.entropy();
-    let period = next_period(plan.term, account.holding, paid_at, &account.zone);
+    let period = next_period(plan.term, account.holding, from, &account.zone);
     let entry = plan.price.is_positive().then(|| Entry {
         id: EntryId::new(now, &entropy),
         kind: EntryKind::Period,

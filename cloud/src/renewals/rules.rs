@@ -92,6 +92,20 @@ pub fn next_period(term: Term, holding: Holding, paid_at: Timestamp, zone: &Time
     }
 }
 
+/// From when money counts that moved at `paid_at` and was told to us at `now`.
+///
+/// News that took more than a fiftieth of the term is no fault of the payer: the term begins when we
+/// learnt of it, so that who pays for an hour gets an hour.
+pub fn counts_from(term: Term, paid_at: Timestamp, now: Timestamp, zone: &TimeZone) -> Timestamp {
+    let anchor = paid_at.in_zone(zone).day();
+    let length = end_of(term, paid_at, anchor, zone).since(paid_at);
+    if now.since(paid_at) > length / 50 {
+        now
+    } else {
+        paid_at
+    }
+}
+
 /// How much of his grace a late payer has used.
 fn used_grace(term: Term, holding: Holding, paid_at: Timestamp, zone: &TimeZone) -> Duration {
     let anchor = paid_at.in_zone(zone).day();

@@ -117,6 +117,7 @@ fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
         funded_until: row.funded_until,
         bytes_used_since: row.bytes_used_since,
         auto_renew: row.auto_renew,
+        suspended: row.standing == "SUSPENDED",
         open: !row.deleted && row.standing != "DISABLED",
         plan,
         balance: row.balance,
@@ -149,7 +150,9 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
              select $1, $30, $18, $31, $32, $33, $34, $35, $2 where $30 is not null),
          entitled as (
              update customers
-                set paid_until = $36, anchor_day = $37, funded_until = $38, bytes_used_since = $39,
+                set standing = case when standing = 'SUSPENDED' and $30 is not null then 'ACTIVE'
+                                    else standing end,
+                    paid_until = $36, anchor_day = $37, funded_until = $38, bytes_used_since = $39,
                     total_spent = total_spent + case when $30 is null then 0 else $33 end,
                     version = version + 1, updated_at = $2
               where tenant_id = $1 and id = $18), ",
@@ -268,7 +271,7 @@ pub(super) async fn renews_at(
 ) -> sqlx::Result<Option<Timestamp>> {
     sqlx::query_scalar(
         "select paid_until from customers
-          where tenant_id = $1 and id = $2 and auto_renew and deleted_at is null",
+          where tenant_id = $1 and id = $2 and auto_renew and standing = 'ACTIVE' and deleted_at is null",
     )
     .bind(tx.tenant())
     .bind(customer)

@@ -36,6 +36,7 @@ pub async fn suspend(
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::Suspend, now).await?;
     store::set_standing(&mut tx, customer, Standing::Suspended, now).await?;
+    due::at(&mut tx, RECKON, customer, now).await?;
     let ended = end_sessions(&mut tx, customer, row.site_id, now).await?;
     tx.changed(Kind::Subscriber, customer);
     note(
@@ -68,6 +69,7 @@ pub async fn activate(
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::Suspend, now).await?;
     store::set_standing(&mut tx, customer, Standing::Active, now).await?;
+    due::at(&mut tx, RECKON, customer, now).await?;
     tx.changed(Kind::Subscriber, customer);
     note(
         &mut tx,
