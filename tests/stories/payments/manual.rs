@@ -1,5 +1,7 @@
 //! What operators type in by hand, and take back.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::json;
 
@@ -80,4 +82,35 @@ async fn operators_recharge_record_resolve_and_void() -> Result<()> {
     }
     assert_eq!(world.wallet(&jane).await?, json!(-599.5));
     world.end().await
+}
+
+/// A higher price reaches those whom their wallet carries on: it carries them as far as it pays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_price_is_reckoned_for_everybody_who_renews_by_himself() -> Result<()> {
+    let world = given_world().await?;
+    let jane = world.customer("jane", PHONE).await?;
+    let renews = json!({"autoRenew": true});
+    world
+        .owner
+        .put(&format!("/customers/{jane}"), &renews)
+        .await?;
+    let recharge = format!("/customers/{jane}/recharge");
+    world
+        .owner
+        .post(&recharge, &json!({"amount": 3_000}))
+        .await?;
+    let carried = "select count(*) from customers where funded_until is not null";
+    while world.count(carried).await? == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    let package = format!("/packages/{}", world.package);
+    world.owner.put(&package, &json!({"price": 2_500})).await?;
+    for _ in 0..1_000 {
+        if world.count(carried).await? == 0 {
+            return world.end().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    anyhow::bail!("a wallet of 2000 still carries her on at a price of 2500")
 }
