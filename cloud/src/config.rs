@@ -147,8 +147,8 @@ pub struct Mpesa {
     pub consumer_secret_file: Option<PathBuf>,
     /// File with its passkey.
     pub passkey_file: Option<PathBuf>,
-    /// Networks that callbacks come from; a callback from elsewhere waits for our own query. Empty = not
-    /// checked, and the gateway's limit alone decides.
+    /// Networks that callbacks come from: the addresses M-Pesa publishes. A callback from elsewhere, and
+    /// every one while the list is empty, waits for our own query, about a second.
     pub sources: Vec<IpNet>,
 }
 

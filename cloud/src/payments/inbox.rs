@@ -10,13 +10,14 @@ use utoipa::ToSchema;
 
 use super::callback::{StkCallback, read_stk};
 use super::mpesa::is_final;
+use super::prompt::PromptError;
 use super::rules::{Event, Terms, judge};
-use super::settle::{self, RECEIPT_KNOWN};
+use super::settle::{self, RECEIPT_KNOWN, Then};
 use super::store::{self, Intent, Report, Which};
 use super::{Payments, Source};
 use crate::api::{ClientAddress, Json, Limits, Path};
 use crate::db::Tx;
-use crate::error::ApiError;
+use crate::error::{ApiError, violated};
 use crate::renewals::RenewError;
 
 /// The largest body of a callback.
@@ -127,7 +128,12 @@ async fn hear(
     let worker = payments.clone();
     payments.tasks.spawn(async move {
         let now = worker.clock.now();
-        if let Err(cause) = work(&worker, tenant, id, now).await {
+        let asked = match work(&worker, tenant, id, now).await {
+            Ok(Then::Rest) => return,
+            Ok(Then::Ask(intent)) => worker.query(tenant, intent, now).await.map(|_| ()),
+            Err(cause) => Err(PromptError::from(cause)),
+        };
+        if let Err(cause) = asked {
             tracing::warn!(%cause, inbox.id = %id, "Cannot work on report {id}; it is tried again");
         }
     });
@@ -140,10 +146,10 @@ pub(super) async fn work(
     tenant: TenantId,
     id: InboxId,
     now: Timestamp,
-) -> Result<(), RenewError> {
+) -> Result<Then, RenewError> {
     let mut tx = payments.db.begin(tenant).await?;
     let Some((report, mut intent)) = store::take(&mut tx, id, now).await? else {
-        return Ok(());
+        return Ok(Then::Rest);
     };
     let told = match read_stk(&report.body) {
         Ok(told) => told,
@@ -160,7 +166,11 @@ pub(super) async fn work(
     }
     match &intent.checkout_request_id {
         Some(ours) if *ours != told.checkout_request_id => {
-            return dismiss(tx, id, "another prompt than the one we asked for").await;
+            if told.claim.is_some() {
+                intent.needs_review = Some(OTHER_PROMPT.to_owned());
+                store::save(&mut tx, &intent, now).await?;
+            }
+            return dismiss(tx, id, OTHER_PROMPT).await;
         }
         Some(_) => {}
         // The callback overtook the answer to the push, or the push was never answered.
@@ -174,21 +184,27 @@ pub(super) async fn work(
         Err(_) => Source::Unlisted,
     };
     let event = event(&told, &intent, source);
-    match settle::apply(&mut tx, &mut intent, event, now).await {
-        Ok(()) => {
+    let refused = match settle::apply(&mut tx, &mut intent, event, now).await {
+        Ok(then) => {
             tx.commit().await?;
-            Ok(())
+            return Ok(then);
         }
-        Err(RenewError::ReceiptKnown) => {
-            drop(tx);
-            settle::review(&payments.db, tenant, intent.id, RECEIPT_KNOWN, now).await?;
-            let mut tx = payments.db.begin(tenant).await?;
-            store::take(&mut tx, id, now).await?;
-            dismiss(tx, id, RECEIPT_KNOWN).await
+        Err(RenewError::ReceiptKnown) => RECEIPT_KNOWN,
+        Err(RenewError::Database(cause)) if violated(&cause) == Some("intent_checkout") => {
+            OTHER_PROMPT
         }
-        Err(error) => Err(error),
-    }
+        Err(error) => return Err(error),
+    };
+    drop(tx);
+    settle::review(&payments.db, tenant, intent.id, refused, now).await?;
+    let mut tx = payments.db.begin(tenant).await?;
+    store::take(&mut tx, id, now).await?;
+    dismiss(tx, id, refused).await
 }
+
+/// What a person reads when money is reported to the address of a prompt that it does not name.
+pub(super) const OTHER_PROMPT: &str =
+    "A callback came to this payment's own address and names another prompt; look in the statement";
 
 /// What a callback means for the payment it is about.
 fn event(told: &StkCallback, intent: &Intent, source: Source) -> Event {
@@ -199,14 +215,14 @@ fn event(told: &StkCallback, intent: &Intent, source: Source) -> Event {
     match (told.result_code, &told.claim) {
         (0, Some(claim)) => judge(claim.clone(), terms, source),
         (0, None) => Event::Hinted,
-        (code, _) if is_final(code) => Event::Failed { code },
-        (_, _) => Event::Hinted, // an unknown code is not a failure
+        (code, _) if is_final(code) && source == Source::Listed => Event::Failed { code },
+        (_, _) => Event::Hinted, // an unknown code is no failure, nor is anybody's word
     }
 }
 
-async fn dismiss(mut tx: Tx, id: InboxId, why: &str) -> Result<(), RenewError> {
+async fn dismiss(mut tx: Tx, id: InboxId, why: &str) -> Result<Then, RenewError> {
     tracing::info!(inbox.id = %id, "A provider's report had no effect: {why}");
     store::note(&mut tx, id, why).await?;
     tx.commit().await?;
-    Ok(())
+    Ok(Then::Rest)
 }

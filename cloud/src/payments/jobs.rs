@@ -8,7 +8,7 @@ use super::inbox;
 use super::mpesa::{Answer, MpesaError};
 use super::prompt::PromptError;
 use super::rules::{Event, next_query};
-use super::settle::{self, RECEIPT_KNOWN};
+use super::settle::{self, RECEIPT_KNOWN, Then};
 use super::store::gateways;
 use super::store::{self, Intent, Which};
 use crate::renewals::RenewError;
@@ -27,7 +27,8 @@ impl Payments {
         report: InboxId,
         now: Timestamp,
     ) -> Result<(), RenewError> {
-        inbox::work(self, tenant, report, now).await
+        // What is to be asked then is due work, and soon.
+        inbox::work(self, tenant, report, now).await.map(|_| ())
     }
 
     /// Asks the provider what became of a payment and books what it says. `Some` = when to ask again.
@@ -43,7 +44,7 @@ impl Payments {
         };
         let over = intent.expires_at <= now;
         if now.since(intent.created_at) >= std::time::Duration::from_secs(20) {
-            settle::apply(&mut tx, &mut intent, Event::Tick { over }, now).await?;
+            let _: Then = settle::apply(&mut tx, &mut intent, Event::Tick { over }, now).await?;
         }
         let worth = intent.push().is_worth_asking();
         let next = next_query(now.since(intent.created_at)).map(|age| intent.created_at.plus(age));
@@ -90,7 +91,9 @@ impl Payments {
         };
         intent.queried_at = Some(now);
         let applied = match event {
-            Some(event) => settle::apply(&mut tx, &mut intent, event, now).await,
+            Some(event) => settle::apply(&mut tx, &mut intent, event, now)
+                .await
+                .map(|_| ()),
             None => Ok(store::save(&mut tx, &intent, now).await?),
         };
         match applied {
@@ -103,7 +106,7 @@ impl Payments {
             Err(error) => return Err(error.into()),
         }
         let again = again(&mut intent, next);
-        if again.is_none() && intent.push().is_worth_asking() {
+        if again.is_none() && intent.push().is_undecided() {
             intent
                 .needs_review
                 .get_or_insert_with(|| NEVER_DECIDED.to_owned());

@@ -78,6 +78,12 @@ impl Payments {
     /// As configured.
     pub fn new(config: &Config, db: Database, clock: Clock, secrets: Secrets) -> Payments {
         let base_url = config.mpesa.base_url.clone();
+        if config.mpesa.sources.is_empty() {
+            tracing::warn!(
+                "[mpesa] sources is empty: every callback waits for a status query of our own; list the \
+                 addresses that M-Pesa publishes for its callbacks"
+            );
+        }
         Payments {
             daraja: Daraja::new(http_client(), base_url, clock.clone()),
             db,
@@ -96,12 +102,9 @@ impl Payments {
     }
 
     fn source(&self, address: std::net::IpAddr) -> Source {
-        let listed =
-            self.sources.is_empty() || self.sources.iter().any(|net| net.contains(&address));
-        if listed {
-            Source::Listed
-        } else {
-            Source::Unlisted
+        match self.sources.iter().any(|net| net.contains(&address)) {
+            true => Source::Listed,
+            false => Source::Unlisted,
         }
     }
 }

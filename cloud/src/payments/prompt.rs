@@ -9,6 +9,7 @@ use easyisp_shared::time::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::Payments;
+use super::inbox::OTHER_PROMPT;
 use super::mpesa::{Accepted, MpesaError, Prompt};
 use super::rules::{Event, State, WINDOW};
 use super::store::gateways::{self, Keys};
@@ -203,12 +204,16 @@ async fn hear(
         Ok(accepted) => {
             let (checkout, merchant) =
                 (&accepted.checkout_request_id, &accepted.merchant_request_id);
-            intent
+            // M-Pesa's own answer stands above what a callback named before it.
+            if intent
                 .checkout_request_id
-                .get_or_insert_with(|| checkout.clone());
-            intent
-                .merchant_request_id
-                .get_or_insert_with(|| merchant.clone());
+                .as_ref()
+                .is_some_and(|told| told != checkout)
+            {
+                intent.needs_review = Some(OTHER_PROMPT.to_owned());
+            }
+            intent.checkout_request_id = Some(checkout.clone());
+            intent.merchant_request_id = Some(merchant.clone());
             Event::Accepted
         }
         Err(MpesaError::Silent) => Event::Silent,
@@ -219,7 +224,7 @@ async fn hear(
             | MpesaError::Unreachable,
         ) => Event::Rejected,
     };
-    settle::apply(&mut tx, &mut intent, event, now).await?;
+    let _: settle::Then = settle::apply(&mut tx, &mut intent, event, now).await?;
     tx.commit().await?;
     match answer {
         Ok(_) | Err(MpesaError::Silent) => Ok(Asked {

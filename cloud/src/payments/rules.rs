@@ -98,8 +98,9 @@ pub enum Effect {
         /// The receipt.
         receipt: String,
     },
-    /// A second receipt for one push is real money too: it goes to the wallet, and a person looks at it.
-    CreditAgainAndReview(Claim),
+    /// A second receipt for one push is real money too, and one prompt is paid once: it is booked as
+    /// nobody's, and a person looks at it.
+    HoldAndReview(Claim),
     /// Ask the provider now.
     Ask,
     /// A person must look at it.
@@ -230,7 +231,7 @@ impl Push {
                 ) // a repeated callback
             }
             (state @ Posted { .. }, Event::Paid(told)) => {
-                (Push { state, claim }, Effect::CreditAgainAndReview(told))
+                (Push { state, claim }, Effect::HoldAndReview(told))
             }
             (state @ Posted { .. }, Event::Claimed(_)) => {
                 let what = "A callback that is not trusted names a second receipt for this payment";
@@ -351,6 +352,12 @@ impl Push {
         }
     }
 
+    /// Whether nobody has said for sure what became of it.
+    pub fn is_undecided(&self) -> bool {
+        let refused = matches!(self.state, State::Refused { .. });
+        self.is_worth_asking() && (!refused || self.claim.is_some())
+    }
+
     /// Whether asking the provider could still tell something.
     pub fn is_worth_asking(&self) -> bool {
         match self.state {
@@ -382,7 +389,7 @@ fn credit(claim: Claim, terms: Terms) -> Credit {
         ),
         Some(_) | None => (
             terms.asked,
-            Some("The callback names no amount; the asked amount was credited"),
+            Some("The callback names no amount we believe; the asked amount was credited"),
         ),
     };
     Credit {
@@ -396,20 +403,30 @@ fn credit(claim: Claim, terms: Terms) -> Credit {
 /// Where a callback came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
-    /// On the list, or there is no list.
+    /// On the list.
     Listed,
-    /// Not on the list.
+    /// Not on the list, or there is none.
     Unlisted,
 }
 
 /// Whether a callback that says paid is believed at once or only after our own query.
+///
+/// Our query tells that a prompt was paid, not how much: another amount than the one that was asked for is
+/// only heard from a listed source.
 pub fn judge(claim: Claim, terms: Terms, source: Source) -> Event {
-    let exact = claim.amount == Some(terms.asked) && terms.asked <= terms.confirm_above;
+    let exact = claim.amount == Some(terms.asked);
     match (source, exact) {
-        (Source::Listed, true) => Event::Paid(claim),
-        (Source::Listed, false) | (Source::Unlisted, _) => Event::Claimed(claim),
+        (Source::Listed, true) if terms.asked <= terms.confirm_above => Event::Paid(claim),
+        (Source::Listed, _) | (Source::Unlisted, true) => Event::Claimed(claim),
+        (Source::Unlisted, false) => Event::Claimed(Claim {
+            amount: None,
+            ..claim
+        }),
     }
 }
+
+/// How long one question to the provider serves everybody who would ask it.
+pub const ASKED: Duration = Duration::from_secs(2);
 
 /// How long a prompt counts as open: after it a new one may be asked for.
 pub const WINDOW: Duration = Duration::from_secs(5 * 60);

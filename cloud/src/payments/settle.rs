@@ -5,11 +5,21 @@ use easyisp_shared::time::Timestamp;
 
 use crate::db::{Database, Tx};
 use crate::due;
-use crate::renewals::{self, Channel, Method, Receipt, RenewError};
+use crate::renewals::{self, Channel, Method, Receipt, RenewError, Unallocated};
 
 use super::QUERY;
-use super::rules::{Claim, Credit, Effect, Event, State, Terms, explain};
+use super::rules::{ASKED, Claim, Credit, Effect, Event, State, Terms, explain};
 use super::store::{self, Intent, Which};
+
+/// What remains to be done once the transaction is committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(super) enum Then {
+    /// Nothing.
+    Rest,
+    /// Ask the provider at once; the due work does it a little later where nobody does.
+    Ask(IntentId),
+}
 
 /// Applies an event to a locked payment and saves it.
 ///
@@ -21,7 +31,8 @@ pub(super) async fn apply(
     intent: &mut Intent,
     event: Event,
     now: Timestamp,
-) -> Result<(), RenewError> {
+) -> Result<Then, RenewError> {
+    let mut then = Then::Rest;
     let terms = Terms {
         asked: intent.amount,
         confirm_above: intent.confirm_above,
@@ -38,12 +49,18 @@ pub(super) async fn apply(
             renewals::receive(tx, receipt(intent, credit, now), now).await?;
         }
         Effect::Join { receipt } => renewals::join_receipt(tx, intent.id, &receipt).await?,
-        Effect::CreditAgainAndReview(claim) => {
+        Effect::HoldAndReview(claim) => {
             let what = format!("A second receipt came for one prompt: {}", claim.receipt);
             intent.needs_review = Some(what);
-            renewals::receive(tx, second_receipt(intent, claim, now), now).await?;
+            renewals::hold(tx, second_receipt(intent, claim, now), now).await?;
         }
-        Effect::Ask => due::at(tx, QUERY, intent.id, now).await?,
+        Effect::Ask => {
+            due::at(tx, QUERY, intent.id, now.plus(ASKED)).await?;
+            if intent.queried_at.is_none_or(|at| now.since(at) >= ASKED) {
+                intent.queried_at = Some(now);
+                then = Then::Ask(intent.id);
+            }
+        }
         Effect::Review(what) => intent.needs_review = Some(what.to_owned()),
     }
     intent.message = match push.state {
@@ -56,7 +73,7 @@ pub(super) async fn apply(
         | State::Expired => intent.message.take(),
     };
     store::save(tx, intent, now).await?;
-    Ok(())
+    Ok(then)
 }
 
 /// Notes in a transaction of its own what a person must look at, and drops the claim that led to it.
@@ -99,17 +116,16 @@ fn receipt(intent: &Intent, credit: Credit, now: Timestamp) -> Receipt {
     }
 }
 
-/// One prompt has one payment row of its own; what comes beside it stands alone.
-fn second_receipt(intent: &Intent, claim: Claim, now: Timestamp) -> Receipt {
-    let credit = Credit {
+/// What came beside the one payment of a prompt is nobody's until a person resolves it.
+fn second_receipt(intent: &Intent, claim: Claim, now: Timestamp) -> Unallocated {
+    Unallocated {
         amount: intent.amount,
-        receipt: Some(claim.receipt),
-        paid_at: claim.paid_at,
-        review: None,
-    };
-    Receipt {
-        intent: None,
-        ..receipt(intent, credit, now)
+        receipt: claim.receipt,
+        paid_at: moved_at(intent, claim.paid_at, now),
+        gateway: Some(intent.gateway_id),
+        phone: Some(intent.phone_number.clone()),
+        account: Some(intent.account_reference.clone()),
+        description: "M-Pesa, a second receipt for one prompt".to_owned(),
     }
 }
 

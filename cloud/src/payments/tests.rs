@@ -54,7 +54,7 @@ proptest! {
             push = next;
             credits += u32::from(matches!(effect, Effect::Credit(_)));
             joins += u32::from(matches!(effect, Effect::Join { .. }));
-            prop_assert!(!matches!(effect, Effect::CreditAgainAndReview(_)));
+            prop_assert!(!matches!(effect, Effect::HoldAndReview(_)));
         }
 
         prop_assert_eq!(credits, u32::from(paid));
@@ -94,11 +94,11 @@ fn a_receipt_joins_the_credit_that_a_query_gave() {
 }
 
 #[test]
-fn a_second_receipt_is_real_money_only_when_believed() {
+fn a_second_receipt_is_booked_only_when_believed_and_as_nobodys() {
     let other = claim("SJK4H7L2PR", Some(TERMS.asked));
     let (posted, _) = Push::new().apply(Event::Paid(exact()), TERMS);
     let (_, effect) = posted.clone().apply(Event::Paid(other.clone()), TERMS);
-    assert_eq!(effect, Effect::CreditAgainAndReview(other.clone()));
+    assert_eq!(effect, Effect::HoldAndReview(other.clone()));
     let (_, effect) = posted.apply(Event::Claimed(other), TERMS);
     assert!(matches!(effect, Effect::Review(_)));
 }
@@ -151,6 +151,35 @@ fn only_an_exact_small_listed_callback_is_believed_at_once() {
     assert!(!judged(asked, limit, Source::Unlisted));
     assert!(!judged(asked, Cents::whole(499), Source::Listed));
     assert!(!judged(Cents::whole(499), limit, Source::Listed));
+}
+
+#[test]
+fn an_unlisted_source_says_nothing_about_the_amount() {
+    let terms = TERMS;
+    let more = claim("R", Some(Cents::whole(1_900)));
+    let told = judge(more.clone(), terms, Source::Unlisted);
+    assert_eq!(told, Event::Claimed(claim("R", None)));
+    assert_eq!(
+        judge(more.clone(), terms, Source::Listed),
+        Event::Claimed(more)
+    );
+    assert_eq!(
+        judge(exact(), terms, Source::Unlisted),
+        Event::Claimed(exact())
+    );
+}
+
+#[test]
+fn a_phone_that_never_answered_is_no_question_for_a_person() {
+    let refused = |code| {
+        let (push, _) = Push::new().apply(Event::QueryFailed { code }, TERMS);
+        push
+    };
+    let away = refused(1037);
+    assert!(away.is_worth_asking() && !away.is_undecided());
+    let (claimed, _) = refused(1).apply(Event::Claimed(exact()), TERMS);
+    assert!(claimed.is_undecided());
+    assert!(Push::new().is_undecided());
 }
 
 #[test]

@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 use easyisp_tests::mpesa::books::Transaction;
 use easyisp_tests::mpesa::callback;
 use easyisp_tests::operator::Operator;
-use easyisp_tests::scenario::{Callback, Paid, Payer, PinResult, QueryAnswer};
+use easyisp_tests::scenario::{Callback, Paid, Payer, Pin, PinResult, QueryAnswer};
 use serde_json::json;
 
-use super::world::{PHONE, STAMP, given_world};
+use super::world::{PHONE, STAMP, given_world, given_world_listing};
 
 /// C1: fifty copies of one callback at the same moment, and once more later, credit once.
 #[tokio::test(flavor = "multi_thread")]
@@ -246,5 +246,74 @@ async fn a_report_is_kept_before_it_is_answered() -> Result<()> {
     world.worked().await?;
     world.until(&checkout, "completed").await?;
     assert_eq!(world.credits().await?, 1);
+    world.end().await
+}
+
+/// Nobody is on an empty list: a callback waits for our own query, which is sent at once, and a refusal is
+/// no more believed than a success.
+#[tokio::test(flavor = "multi_thread")]
+async fn from_an_unlisted_source_our_query_decides_at_once() -> Result<()> {
+    let world = given_world_listing(&[]).await?;
+    let jane = world.customer("jane", PHONE).await?;
+    world.outside.mpesa.script(
+        PHONE,
+        Payer {
+            pin: Pin::Held,
+            callback: Callback::Held,
+            ..Payer::prompt()
+        },
+    );
+    let checkout = world.owner.ask_to_pay(&jane, 1_000).await?;
+    let prompt = world.transaction(&checkout).await?;
+    let address = &prompt.callback_url;
+    let forged = callback::paid(&prompt, "SJK4H7L2PQ", "1000.0", STAMP);
+    let refused = callback::refused(&prompt, 1032);
+    for body in [&forged, &refused] {
+        assert_eq!(world.post(address, body).await?, 200);
+        world.worked().await?;
+        assert_eq!(world.status(&checkout).await?["status"], "pending");
+        world.clock.advance(Duration::from_secs(3));
+    }
+    assert_eq!(world.credits().await?, 0);
+
+    // The clock stands: no schedule asks, only the callback does.
+    let john = world.customer("john", "0712345679").await?;
+    let paid = world.owner.ask_to_pay(&john, 1_000).await?;
+    let status = world.until(&paid, "completed").await?;
+    let transaction = world.transaction(&paid).await?;
+    assert_eq!(status["receipt"].as_str(), transaction.receipt());
+    let confirmed = "select count(*) from intents where confirmed_at is not null";
+    assert_eq!(world.count(confirmed).await?, 1);
+    world.end().await
+}
+
+/// A prompt is paid once. A second receipt for it, and money at its address that names another prompt, are
+/// a person's question and never his second credit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_receipt_for_one_prompt_is_nobodys_until_a_person_decides() -> Result<()> {
+    let world = given_world().await?;
+    let jane = world.customer("jane", PHONE).await?;
+    let checkout = world.owner.ask_to_pay(&jane, 1_000).await?;
+    world.until(&checkout, "completed").await?;
+    let prompt = world.transaction(&checkout).await?;
+
+    let second = callback::paid(&prompt, "SJK4H7L2PQ", "1000.0", STAMP);
+    assert_eq!(world.post(&prompt.callback_url, &second).await?, 200);
+    world.worked().await?;
+    assert_eq!(world.wallet(&jane).await?, json!(0));
+    let held = "select count(*) from payments where customer_id is null and receipt = 'SJK4H7L2PQ'";
+    assert_eq!(world.count(held).await?, 1);
+    let reviews = "select count(*) from intents where needs_review is not null";
+    assert_eq!(world.count(reviews).await?, 1);
+
+    let john = world.customer("john", "0712345679").await?;
+    let other = world.owner.ask_to_pay(&john, 1_000).await?;
+    world.until(&other, "completed").await?;
+    let address = world.transaction(&other).await?.callback_url;
+    let lost = callback::paid(&prompt, "SJK4H7L2PR", "1000.0", STAMP);
+    assert_eq!(world.post(&address, &lost).await?, 200);
+    world.worked().await?;
+    assert_eq!(world.count(reviews).await?, 2);
+    assert_eq!(world.credits().await?, 3);
     world.end().await
 }

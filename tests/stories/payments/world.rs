@@ -36,7 +36,12 @@ pub(super) struct World {
     pub(super) _data: tempfile::TempDir,
 }
 
+/// A world in which callbacks from loopback are from a listed source.
 pub(super) async fn given_world() -> Result<World> {
+    given_world_listing(&["127.0.0.0/8"]).await
+}
+
+pub(super) async fn given_world_listing(sources: &[&str]) -> Result<World> {
     let database = fresh_database().await?;
     let data = tempfile::tempdir()?;
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -51,6 +56,9 @@ pub(super) async fn given_world() -> Result<World> {
     config.agents.listen = anywhere;
     config.metrics.listen = anywhere;
     config.mpesa.base_url = Some(outside.url());
+    for source in sources {
+        config.mpesa.sources.push(source.parse()?);
+    }
     let plenty = NonZeroU32::new(100_000).context("not zero")?;
     config.limits.user_per_second = plenty;
     config.limits.user_burst = plenty;
