@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::AgentId;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::{Clock, Timestamp};
 use ipnet::IpNet;
@@ -33,6 +34,8 @@ pub struct CoreOptions {
     pub entropy: Entropy,
     /// What the secrets of its rows are sealed under.
     pub key: SealKey,
+    /// Which of a cloud's agents this is, when it is one.
+    pub agent: Option<AgentId>,
     /// Rows made by hand; none where a cloud sends them.
     pub load: Load,
 }
@@ -88,7 +91,11 @@ impl Core {
         let high_mark = reader.mark(housekeeping::CLOCK_MARK)?;
         let high_mark = high_mark.map(Timestamp::from_micros);
         let clock = Arc::new(SiteClock::start(options.clock, high_mark));
-        let site = Arc::new(Site::new(options.key, Ranges::new(options.ranges)));
+        let site = Site::new(options.key, Ranges::new(options.ranges));
+        let site = Arc::new(match options.agent {
+            Some(agent) => site.of_agent(agent),
+            None => site,
+        });
         let (touched_sender, touched) = mpsc::channel(TOUCHED_AT_ONCE);
         let feed = Feed::start(cache, options.load, site.clone(), touched_sender.clone())?;
 

@@ -133,6 +133,7 @@ impl Agent {
             clock: clock.clone(),
             entropy: entropy.clone(),
             key,
+            agent: identity.as_ref().map(|identity| identity.agent),
             load,
         };
         let core = blocking(move || Core::open(options)).await?;

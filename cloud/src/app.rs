@@ -15,6 +15,7 @@ use crate::messaging::Sender;
 use crate::metrics::Metrics;
 use crate::payments::Payments;
 use crate::secrets::Secrets;
+use crate::sites::Questions;
 use crate::sites::agents::Standing;
 use crate::sync::Agents;
 
@@ -43,6 +44,8 @@ pub struct App {
     pub sender: Sender,
     /// Agents connected to this node.
     pub agents: Agents,
+    /// How agents are asked.
+    pub questions: Questions,
     /// The API's description.
     pub description: Description,
     /// What `/metrics` shows.
@@ -70,6 +73,7 @@ pieces! {
     sign_in: SignIn,
     standing: Standing,
     agents: Agents,
+    questions: Questions,
     description: Description,
     metrics: Metrics,
 }

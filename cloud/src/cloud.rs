@@ -199,7 +199,7 @@ impl Cloud {
             db: db.clone(),
             secrets: secrets.clone(),
             standing: standing.clone(),
-            appliers: crate::appliers(),
+            appliers: crate::appliers(&secrets),
             clock: clock.clone(),
         })
         .context("[agents] listen")?;
@@ -218,6 +218,7 @@ impl Cloud {
             limits: Limits::new(&config.limits),
             metrics: Metrics::new(),
             description: Description::default(),
+            questions: door.agents().questions(),
             agents: door.agents(),
             payments: Payments::new(&config, db.clone(), clock.clone(), secrets.clone()),
             sender: Sender::new(&config.sms, db.clone(), clock.clone())?,

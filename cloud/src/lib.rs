@@ -35,6 +35,8 @@ pub mod renewals;
 
 pub mod payments;
 
+pub mod vouchers;
+
 pub mod sync;
 pub mod jobs;
 
@@ -65,15 +67,17 @@ pub fn routes() -> Routes {
         .merge(sessions::routes())
         .merge(renewals::routes())
         .merge(payments::routes())
+        .merge(vouchers::routes())
         .merge(health::routes())
 }
 
 /// What agents must know: which feature projects which kind.
 pub fn projectors(secrets: &Secrets) -> Projectors {
     Projectors::default()
-        .with(Kind::Policy, tenants::edge::projector())
+        .with(Kind::Policy, tenants::edge::projector(secrets.clone()))
         .with(Kind::Command, commands::edge::projector())
         .with(Kind::Package, packages::edge::projector())
+        .with(Kind::Voucher, vouchers::edge::projector())
         .with(Kind::Router, routers::edge::projector(secrets.clone()))
         .with(
             Kind::Subscriber,
@@ -82,8 +86,13 @@ pub fn projectors(secrets: &Secrets) -> Projectors {
 }
 
 /// What agents report: which feature applies which kind.
-pub fn appliers() -> Appliers {
+pub fn appliers(secrets: &Secrets) -> Appliers {
     Appliers::default()
+        .with(
+            UpKind::Redemption,
+            vouchers::edge::redemptions(secrets.clone()),
+        )
+        .with(UpKind::Device, customers::edge::devices())
         .with(UpKind::Heartbeat, sites::edge::heartbeats())
         .with(UpKind::CommandResult, commands::edge::results())
         .with(UpKind::Accounting, sessions::edge::accounting())
@@ -104,6 +113,7 @@ pub fn jobs(app: &App) -> Jobs {
     );
     let (seals, tidies, rotations) = (db(), db(), db());
     let (watches, reckons, prices) = (db(), db(), db());
+    let (makes, secrets) = (db(), app.secrets.clone());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -165,6 +175,15 @@ pub fn jobs(app: &App) -> Jobs {
                 let package = job.subject.into();
                 customers::reckon_package(&db, job.tenant, package, now).await?;
                 Ok(Done)
+            }
+        })
+        .with(vouchers::MAKE, move |job, now| {
+            let (db, secrets) = (makes.clone(), secrets.clone());
+            async move {
+                let batch = job.subject.into();
+                Ok(again(
+                    vouchers::make(&db, &secrets, job.tenant, batch, now).await?,
+                ))
             }
         })
         .with(customers::RECKON, move |job, now| {

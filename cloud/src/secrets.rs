@@ -192,6 +192,16 @@ impl TenantKey {
         self.key.open(&self.place(column, row), sealed)
     }
 
+    /// The key under which voucher codes are known, here and at the tenant's sites.
+    pub fn voucher_key(&self) -> SealKey {
+        use hmac::{Hmac, KeyInit, Mac};
+
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(self.key.expose())
+            .expect("HMAC takes keys of every length");
+        mac.update(b"voucher codes");
+        SealKey::new(mac.finalize().into_bytes().into())
+    }
+
     fn place(&self, column: &str, row: Uuid) -> Vec<u8> {
         format!("{}/{column}/{row}", self.tenant).into_bytes()
     }

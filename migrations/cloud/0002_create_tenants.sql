@@ -19,6 +19,9 @@ create table tenants (
     -- service after the paid end, and what happens to who may not be online
     grace_secs            integer not null default 0 check (grace_secs >= 0),
     refusal               text not null default 'REJECT' check (refusal in ('REJECT', 'WALLED_GARDEN')),
+    -- hotspot devices that may log in by their hardware address, and how many are remembered a customer
+    mac_login             boolean not null default false,
+    remembered_macs       integer not null default 2 check (remembered_macs between 0 and 10),
     created_at            timestamptz not null,
     updated_at            timestamptz not null
 );

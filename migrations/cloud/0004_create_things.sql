@@ -128,6 +128,8 @@ create table customers (
     auto_renew        boolean not null default false,
     static_ip         text,
     macs              text[] not null default '{}',
+    -- devices he was seen with, oldest first; they lock nobody out
+    remembered_macs   text[] not null default '{}',
     devices           integer check (devices between 1 and 1000),
     rate_up_mbps      integer,
     rate_down_mbps    integer,
@@ -224,3 +226,59 @@ create table messages (
     primary key (tenant_id, id)
 );
 create index on messages (tenant_id, created_at desc);
+
+-- Codes that are worth a period. What was sold is written down when it is made: a package that is edited
+-- later changes no voucher's face value.
+create table voucher_batches (
+    tenant_id    uuid not null references tenants,
+    id           uuid not null,
+    package_id   uuid not null,
+    -- the site that may let its codes in without asking; null = the cloud
+    site_id      uuid,
+    quantity     integer not null check (quantity between 1 and 100000),
+    made         integer not null default 0 check (made between 0 and quantity),
+    prefix       text not null,
+    code_length  smallint not null check (code_length between 10 and 16),
+    price        bigint not null check (price >= 0),
+    secs         bigint not null check (secs > 0),
+    data_limit   bigint check (data_limit > 0),
+    expires_at   timestamptz,
+    created_at   timestamptz not null,
+    primary key (tenant_id, id),
+    foreign key (tenant_id, package_id) references packages (tenant_id, id),
+    foreign key (tenant_id, site_id) references sites (tenant_id, id)
+);
+
+-- A code stands here as a keyed hash, by which it is found, and sealed, for who may see it.
+create table vouchers (
+    tenant_id    uuid not null,
+    id           uuid not null,
+    batch_id     uuid not null,
+    package_id   uuid not null,
+    digest       bytea not null check (length(digest) = 32),
+    code_sealed  bytea not null,
+    -- EXPIRED follows from expires_at
+    status       text not null check (status in ('AVAILABLE', 'USED', 'REVOKED')),
+    holder_id    uuid,
+    price        bigint not null check (price >= 0),
+    secs         bigint not null check (secs > 0),
+    data_limit   bigint check (data_limit > 0),
+    expires_at   timestamptz,
+    -- the first use: whose, from when to when, who said so
+    customer_id  uuid,
+    used_at      timestamptz,
+    used_until   timestamptz,
+    used_agent   uuid,
+    created_at   timestamptz not null,
+    updated_at   timestamptz not null,
+    primary key (tenant_id, id),
+    constraint voucher_digest unique (tenant_id, digest),
+    check ((status = 'USED') = (used_at is not null)),
+    foreign key (tenant_id, batch_id) references voucher_batches (tenant_id, id),
+    foreign key (tenant_id, package_id) references packages (tenant_id, id),
+    foreign key (tenant_id, holder_id) references sites (tenant_id, id)
+);
+create index on vouchers (tenant_id, created_at desc, id);
+create index on vouchers (tenant_id, batch_id);
+create index on vouchers (tenant_id, package_id);
+create index on vouchers (tenant_id, customer_id) where customer_id is not null;

@@ -26,6 +26,7 @@ grant delete on accounts to easyisp_app;
 grant select, insert, update on
     tenants, tenant_keys, counts, operators, wallets, day_totals,
     sites, agents, routers, packages, customers, customer_usage, sessions, messages,
+    voucher_batches, vouchers,
     gateways, intents, payments,
     site_counters, commands, uplink_marks
     to easyisp_app;

@@ -102,6 +102,10 @@ ids! {
     AuditId
     /// One run of work in the background.
     JobId
+    /// A code that is worth a period.
+    VoucherId
+    /// Vouchers made together.
+    VoucherBatchId
 }
 
 fn time_ordered(now: Timestamp, entropy: &Entropy) -> Uuid {

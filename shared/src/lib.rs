@@ -12,4 +12,5 @@ pub mod net;
 pub mod phone;
 pub mod seal;
 pub mod time;
+pub mod voucher;
 pub mod wire;

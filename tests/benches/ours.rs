@@ -205,6 +205,10 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         lease_until: None,
         zone: "Africa/Nairobi".into(),
         provider_name: "Bench".into(),
+        voucher_key: Vec::new(),
+        voucher_agent: None,
+        mac_login: false,
+        remembered_macs: 0,
     };
     let router = RouterId(Uuid::now_v7());
     let place = secret_place(easyisp_shared::wire::DownKind::Router, router.0, "secret");
@@ -268,6 +272,7 @@ fn subscriber(user: User, package: PackageId, key: &SealKey) -> DownRecord {
         router: None,
         rate_override: None,
         account: user.0,
+        remembered_macs: Vec::new(),
     };
     row(customer.0, &Down::Subscriber(body))
 }

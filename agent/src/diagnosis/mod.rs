@@ -87,6 +87,18 @@ impl std::fmt::Display for What {
             What::Login(LoginOutcome::LeaseOver) => {
                 f.write_str("refused: the site has not heard from the cloud for too long")
             }
+            What::Login(LoginOutcome::VoucherExpired) => {
+                f.write_str("refused: the voucher was not used in time")
+            }
+            What::Login(LoginOutcome::VoucherElsewhere) => {
+                f.write_str("refused: the voucher is held elsewhere, and cannot be asked for now")
+            }
+            What::Login(LoginOutcome::NotStored) => {
+                f.write_str("refused: the first use could not be written to disk")
+            }
+            What::Login(LoginOutcome::TooManyTries) => {
+                f.write_str("refused: too many wrong voucher codes")
+            }
             What::Began => f.write_str("online"),
             What::Ended(Cause::Router(cause)) => {
                 write!(

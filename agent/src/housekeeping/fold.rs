@@ -27,7 +27,14 @@ impl Fold {
         self.done = seq;
         match record {
             Some(Up::Accounting(told)) => self.accounting(seq, told),
-            Some(Up::Login(_) | Up::CommandResult(_) | Up::Heartbeat(_)) | None => None,
+            Some(
+                Up::Login(_)
+                | Up::CommandResult(_)
+                | Up::Heartbeat(_)
+                | Up::Redemption(_)
+                | Up::Device(_),
+            )
+            | None => None,
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) async fn answer(
         Question::LiveSessions { router } => live_sessions(enforcer, router),
         Question::Disconnect(whom) => Ok(disconnect(enforcer, &whom, within).await),
         Question::TestConnection { router } => test(enforcer, router, within).await,
+        Question::ReleaseVoucher { .. } => Err(AskFailure::NotUnderstood),
     }
 }
 

@@ -132,8 +132,8 @@ impl Radius {
 
     /// Whose usage counts: only who has a data limit.
     pub(super) fn metered(&self, subscriber: &Subscriber) -> Option<Metered> {
-        let package = self.parts.site.package(subscriber.package?)?;
-        package.data_limit.map(|_| Metered {
+        let limit = self.parts.site.data_limit(subscriber);
+        limit.map(|_| Metered {
             customer: subscriber.id,
             period_start: subscriber.period_start,
         })

@@ -150,6 +150,10 @@ impl Description {
             lease_until: None,
             zone: "Africa/Nairobi".into(),
             provider_name: "EasyISP".into(),
+            voucher_key: Vec::new(),
+            voucher_agent: None,
+            mac_login: false,
+            remembered_macs: 0,
         };
         (Uuid::nil(), Down::Policy(policy))
     }
@@ -229,6 +233,7 @@ impl SubscriberWords {
             router: None,
             rate_override: self.rate_override,
             account: 0,
+            remembered_macs: Vec::new(),
         };
         (customer.0, Down::Subscriber(row))
     }

@@ -11,15 +11,19 @@ mod seen;
 mod signers;
 mod subscriber;
 mod time;
+mod vouchers;
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use easyisp_shared::entitlement::{self, Live, Verdict};
-use easyisp_shared::id::{CommandId, CustomerId, PackageId, RouterId};
+use easyisp_shared::id::{AgentId, CommandId, CustomerId, PackageId, RouterId, VoucherId};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::down::{CommandV1, PackageV1, PolicyV1};
+use easyisp_shared::voucher::VoucherDigest;
+use easyisp_shared::wire::down::{
+    CommandV1, Connection, PackageV1, PolicyV1, VoucherV1, secret_place,
+};
 use easyisp_shared::wire::{Down, DownKind, DownRecord, WireError};
 use tracing::warn;
 use uuid::Uuid;
@@ -29,9 +33,11 @@ pub use router::{Router, RouterApi, Signing};
 pub use seen::UnknownSources;
 pub use subscriber::Subscriber;
 pub use time::{SiteClock, TimeKeeper};
+pub use vouchers::{Fate, Redemption, Resume, Turn};
 
 use adopted::Adopted;
 use directory::{Directory, Table};
+use vouchers::Vouchers;
 
 /// What one site knows.
 pub struct Site {
@@ -42,6 +48,9 @@ pub struct Site {
     commands: Table<CommandId, (u64, CommandV1)>,
     policy: RwLock<Arc<Policy>>,
     adopted: Adopted,
+    vouchers: Vouchers,
+    /// This agent, when it is one of a cloud's.
+    agent: Option<AgentId>,
 }
 
 /// The site's policy, with the part that decides prepared.
@@ -51,6 +60,8 @@ pub struct Policy {
     pub row: Option<PolicyV1>,
     /// What [`entitlement::decide`] looks at.
     pub entitlement: entitlement::SitePolicy,
+    /// What voucher codes are known by.
+    pub voucher_key: Option<SealKey>,
 }
 
 /// Who may have to be looked at again after a row was applied.
@@ -93,6 +104,17 @@ impl Site {
             commands: Table::default(),
             policy: RwLock::default(),
             adopted: Adopted::new(ranges),
+            vouchers: Vouchers::default(),
+            agent: None,
+        }
+    }
+
+    /// The same as one of a cloud's agents.
+    #[must_use]
+    pub fn of_agent(self, agent: AgentId) -> Site {
+        Site {
+            agent: Some(agent),
+            ..self
         }
     }
 
@@ -117,12 +139,16 @@ impl Site {
     /// May this subscriber be online now?
     ///
     /// When the lease from the cloud has run out, only what was paid counts: no grace, nothing funded
-    /// ahead (G6).
+    /// ahead (G6). A voucher gives its face value and no grace either (V5).
     pub fn verdict(&self, subscriber: &Subscriber, live: &Live, now: Timestamp) -> Verdict {
         let policy = self.policy();
         let package = subscriber.package.and_then(|id| self.packages.find(id));
-        let package = package.as_deref().map(PackageV1::entitlement);
-        if !policy.lease_is_over(now) {
+        let mut package = package.as_deref().map(PackageV1::entitlement);
+        let face = self.face(subscriber);
+        if let (Some(bytes), Some(package)) = (face, &mut package) {
+            package.data_limit = bytes;
+        }
+        if !policy.lease_is_over(now) && face.is_none() {
             let known = &subscriber.entitlement;
             return entitlement::decide(known, package.as_ref(), live, &policy.entitlement, now);
         }
@@ -135,6 +161,58 @@ impl Site {
             ..policy.entitlement.clone()
         };
         entitlement::decide(&paid_only, package.as_ref(), live, &strict, now)
+    }
+
+    /// The voucher held here whose code has this digest.
+    pub fn voucher(&self, digest: &VoucherDigest) -> Option<Arc<VoucherV1>> {
+        self.vouchers.find(digest)
+    }
+
+    /// The first use made here of the voucher whose code has this digest.
+    pub fn redemption(&self, digest: &VoucherDigest) -> Option<Arc<Redemption>> {
+        self.vouchers.used(digest)
+    }
+
+    /// Whether this agent lets vouchers in for the first time without asking.
+    pub fn redeems(&self) -> bool {
+        let holder = self.policy().row.as_ref().and_then(|row| row.voucher_agent);
+        self.agent.is_none() || self.agent == holder
+    }
+
+    /// Whose turn it is to use a voucher for the first time; see [`Turn`].
+    pub fn take_turn(&self, voucher: VoucherId, resume: Resume) -> Turn {
+        self.vouchers.take_turn(voucher, resume)
+    }
+
+    /// A first use was written to disk, or could not be; returns whom to call.
+    pub fn settle(&self, voucher: VoucherId, used: Option<Redemption>) -> Vec<Resume> {
+        if let Some(used) = &used {
+            self.subscribe(used);
+        }
+        self.vouchers.settle(voucher, used)
+    }
+
+    /// Takes a first use that was on disk at the start.
+    pub fn remember(&self, used: Redemption) {
+        let held = self.vouchers.find(&used.digest).is_some();
+        if held {
+            self.subscribe(&used);
+        }
+        self.vouchers.remember(used);
+    }
+
+    /// Gives a voucher back to the cloud: it is not used here for the first time any more. `Err` when it
+    /// was used, or is being used: with the instant, once that is known.
+    pub fn release(&self, voucher: VoucherId) -> Result<(), Option<Timestamp>> {
+        self.vouchers.release(voucher)
+    }
+
+    /// How many bytes of the present period a subscriber may use; `None` = unlimited.
+    pub fn data_limit(&self, subscriber: &Subscriber) -> Option<u64> {
+        match self.face(subscriber) {
+            Some(bytes) => bytes,
+            None => self.package(subscriber.package?)?.data_limit,
+        }
     }
 
     /// The subscriber of this name, octet for octet.
@@ -239,9 +317,17 @@ impl Site {
                 self.put_router(told);
                 Touched::Nobody
             }
+            Down::Voucher(told) => {
+                self.put_voucher(told);
+                Touched::Nobody
+            }
             Down::Policy(told) => {
+                let place = secret_place(DownKind::Policy, row.id, "voucher_key");
+                let voucher_key = self.key.open(&place, &told.voucher_key).ok();
+                let voucher_key = voucher_key.and_then(|key| key.as_slice().try_into().ok());
                 let policy = Policy {
                     entitlement: told.entitlement(),
+                    voucher_key: voucher_key.map(SealKey::new),
                     row: Some(told),
                 };
                 *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
@@ -253,6 +339,29 @@ impl Site {
                 Touched::Command(command)
             }
         })
+    }
+
+    /// A voucher's face value in data, for somebody who has nothing else. Only hotspots have vouchers.
+    fn face(&self, subscriber: &Subscriber) -> Option<Option<u64>> {
+        match subscriber.connection {
+            Connection::Hotspot => self.vouchers.face(subscriber),
+            Connection::Pppoe | Connection::Dhcp | Connection::Static => None,
+        }
+    }
+
+    /// Who uses a voucher is a subscriber from then on; the cloud's own word on him replaces ours.
+    fn subscribe(&self, used: &Redemption) {
+        if self.subscribers.by_id(used.customer()).is_none() {
+            self.subscribers.put(Arc::new(Subscriber::of_voucher(used)));
+        }
+    }
+
+    fn put_voucher(&self, told: VoucherV1) {
+        let voucher = told.voucher;
+        self.vouchers.put(told);
+        if let Some(used) = self.vouchers.used_by_id(voucher) {
+            self.subscribe(&used);
+        }
     }
 
     fn put_subscriber(&self, told: easyisp_shared::wire::down::SubscriberV1) -> Touched {
@@ -300,6 +409,10 @@ impl Site {
             DownKind::Router => {
                 let mut routers = self.routers.write().unwrap_or_else(PoisonError::into_inner);
                 routers.retain(|router| router.id != RouterId(id));
+                Touched::Nobody
+            }
+            DownKind::Voucher => {
+                self.vouchers.remove(VoucherId(id));
                 Touched::Nobody
             }
             DownKind::Policy => Touched::Nobody, // a site without policy keeps the last one

@@ -2,14 +2,17 @@
 
 use std::net::Ipv4Addr;
 
-use easyisp_shared::entitlement;
+use easyisp_shared::entitlement::{self, Standing};
 use easyisp_shared::id::{CustomerId, PackageId};
+use easyisp_shared::net::Mac;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::voucher;
 use easyisp_shared::wire::DownKind;
 use easyisp_shared::wire::down::{Connection, SubscriberV1, secret_place};
 use tracing::warn;
 
+use super::Redemption;
 use crate::radius::KnownPassword;
 
 /// One subscriber. Replaced as a whole when the cloud says something new of him.
@@ -35,6 +38,8 @@ pub struct Subscriber {
     pub static_ip: Option<Ipv4Addr>,
     /// What he pays to.
     pub account: u32,
+    /// Devices he was seen with, oldest first.
+    pub remembered_macs: Vec<Mac>,
 }
 
 impl Subscriber {
@@ -59,11 +64,38 @@ impl Subscriber {
             package: row.package,
             static_ip: row.static_ip,
             account: row.account,
+            remembered_macs: row.remembered_macs,
         }
     }
 
-    /// Whether both have one password. The cloud seals a password once, so equal octets say so.
+    /// Who uses a voucher, before the cloud has heard of him. He logs in with the code alone.
+    pub fn of_voucher(used: &Redemption) -> Subscriber {
+        Subscriber {
+            id: used.customer(),
+            username: voucher::username(used.voucher).into_bytes().into(),
+            password: None,
+            sealed: Box::default(),
+            connection: Connection::Hotspot,
+            entitlement: entitlement::Subscriber {
+                standing: Standing::Active,
+                paid_until: used.until,
+                funded_until: used.until,
+                macs: used.mac.into_iter().collect(),
+                router: None,
+                devices: None,
+                rate_override: None,
+            },
+            period_start: used.from,
+            package: Some(used.package),
+            static_ip: None,
+            account: 0,
+            remembered_macs: Vec::new(),
+        }
+    }
+
+    /// Whether both have one password. The cloud seals a password once, so equal octets say so. A voucher's
+    /// user had none before the cloud gave him one.
     pub fn same_password(&self, other: &Subscriber) -> bool {
-        self.sealed == other.sealed
+        self.sealed.is_empty() || self.sealed == other.sealed
     }
 }

@@ -353,7 +353,7 @@ impl<L: Local> Keeper<L> {
                     false
                 }
             },
-            Ok(CloudReply::Pong { .. }) => false,
+            Ok(CloudReply::Pong { .. } | CloudReply::Voucher(_)) => false,
             Err(error) => {
                 warn!(%error, "The certificate is half way through its life and was not renewed");
                 false

@@ -126,7 +126,11 @@ async fn counters_keep_all_64_bits() {
             .unwrap();
         let told = running.told(Lane::Accounting, |up| match up {
             Up::Accounting(told) => (told.session == id.as_bytes()).then_some(told.bytes_down),
-            Up::Login(_) | Up::CommandResult(_) | Up::Heartbeat(_) => None,
+            Up::Login(_)
+            | Up::CommandResult(_)
+            | Up::Heartbeat(_)
+            | Up::Redemption(_)
+            | Up::Device(_) => None,
         });
         assert_eq!(told, [whole]);
     }

@@ -170,7 +170,11 @@ impl Running {
             loop {
                 let found = self.told(Lane::Results, |up| match up {
                     Up::CommandResult(told) => Some(told.outcome),
-                    Up::Accounting(_) | Up::Login(_) | Up::Heartbeat(_) => None,
+                    Up::Accounting(_)
+                    | Up::Login(_)
+                    | Up::Heartbeat(_)
+                    | Up::Redemption(_)
+                    | Up::Device(_) => None,
                 });
                 if found.len() >= count {
                     return found;
@@ -325,14 +329,22 @@ impl Running {
     fn accounting(&self) -> Vec<AccountingStatus> {
         self.told(Lane::Accounting, |up| match up {
             Up::Accounting(told) => Some(told.status),
-            Up::Login(_) | Up::CommandResult(_) | Up::Heartbeat(_) => None,
+            Up::Login(_)
+            | Up::CommandResult(_)
+            | Up::Heartbeat(_)
+            | Up::Redemption(_)
+            | Up::Device(_) => None,
         })
     }
 
     fn logins(&self) -> Vec<LoginOutcome> {
         self.told(Lane::Results, |up| match up {
             Up::Login(told) => Some(told.outcome),
-            Up::Accounting(_) | Up::CommandResult(_) | Up::Heartbeat(_) => None,
+            Up::Accounting(_)
+            | Up::CommandResult(_)
+            | Up::Heartbeat(_)
+            | Up::Redemption(_)
+            | Up::Device(_) => None,
         })
     }
 

@@ -144,6 +144,8 @@ pub enum Action {
     RouterDelete,
     VoucherGenerate,
     VoucherDelete,
+    VoucherRedeem,
+    VoucherConflict,
     SmsSend,
     SettingsUpdate,
     VpnPeerCreate,

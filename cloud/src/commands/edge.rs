@@ -32,7 +32,11 @@ async fn take(
         .iter()
         .filter_map(|report| match &report.body {
             Up::CommandResult(result) => Some(result),
-            Up::Accounting(_) | Up::Login(_) | Up::Heartbeat(_) => None,
+            Up::Accounting(_)
+            | Up::Login(_)
+            | Up::Heartbeat(_)
+            | Up::Redemption(_)
+            | Up::Device(_) => None,
         })
         .collect();
     let ids: Vec<CommandId> = results.iter().map(|result| result.command).collect();

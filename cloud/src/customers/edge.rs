@@ -8,14 +8,17 @@ use easyisp_shared::entitlement::RateOverride;
 use easyisp_shared::id::SiteId;
 use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::seal::SealKey;
-use easyisp_shared::wire::Down;
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{SubscriberV1, secret_place};
+use easyisp_shared::wire::{Down, Up};
 use uuid::Uuid;
 
 use super::PASSWORD;
 use super::store::{self, Edge};
 use crate::db::{Kind, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
+use crate::sites::agents::Agent;
+use crate::sites::reports::{Applier, Report, Unusable};
 
 /// Projects customers to their home sites, their passwords sealed under the site's key.
 pub fn projector(secrets: Secrets) -> Projector {
@@ -27,6 +30,30 @@ pub fn projector(secrets: Secrets) -> Projector {
                 .map_err(SecretError::into_sqlx)
         })
     })
+}
+
+/// Takes devices that customers were seen with for the first time.
+pub fn devices() -> Applier {
+    Arc::new(|tx, agent, reports, now| Box::pin(remember(tx, agent, reports, now)))
+}
+
+/// A site speaks of its own customers only; a customer who is gone needs no device.
+async fn remember(
+    tx: &mut Tx,
+    agent: &Agent,
+    reports: &[Report],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Unusable>> {
+    for report in reports {
+        let Up::Device(told) = &report.body else {
+            continue;
+        };
+        let mac = told.mac.to_string();
+        if store::remember_device(tx, told.customer, agent.site, &mac, now).await? {
+            tx.changed(Kind::Subscriber, told.customer);
+        }
+    }
+    Ok(Vec::new())
 }
 
 async fn project(
@@ -80,5 +107,10 @@ fn body(row: &Edge, key: &TenantKey, site_key: &SealKey) -> Result<SubscriberV1,
             (None, _) | (_, None) => None,
         },
         account: u32::try_from(row.account_number).unwrap_or(0),
+        remembered_macs: row
+            .remembered_macs
+            .iter()
+            .filter_map(|mac| Mac::parse(mac))
+            .collect(),
     })
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use easyisp_shared::account::AccountNumber;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId, TenantId};
+use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{Order, Whom};
 
@@ -30,6 +31,7 @@ use crate::secrets::{SecretError, Secrets};
 
 pub use http::{Customer, full};
 pub use rules::{Change, Deed, Draft, draft, password, uptime};
+pub use store::AtHotspot;
 pub use words::{ConnectionType, Standing, Status};
 
 /// The routes of this feature. Each handler narrows what the route allows by how the customer is
@@ -103,14 +105,27 @@ pub async fn create(
     new: &New,
     now: Timestamp,
 ) -> Result<CustomerId, ChangeError> {
+    if let Some(package) = new.draft.package {
+        fits(tx, package, new.draft.connection_type).await?;
+    }
+    let customer = CustomerId::new(now, &tx.entropy());
+    create_as(tx, secrets, customer, new, now).await?;
+    Ok(customer)
+}
+
+/// The same under an id that is known already: who uses a voucher has the voucher's. Its package may have
+/// been switched off since.
+pub async fn create_as(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    customer: CustomerId,
+    new: &New,
+    now: Timestamp,
+) -> Result<(), ChangeError> {
     let draft = &new.draft;
     password(&new.password).map_err(|wrong| ChangeError::Wrong(vec![wrong]))?;
-    if let Some(package) = draft.package {
-        fits(tx, package, draft.connection_type).await?;
-    }
     let site = home_site(tx, draft.router, draft.site).await?;
     let entropy = tx.entropy();
-    let customer = CustomerId::new(now, &entropy);
     let number = account_number(tx, customer, &entropy).await?;
     let key = secrets.tenant(tx).await?;
     let sealed = key.seal(PASSWORD, customer.0, new.password.as_bytes());
@@ -119,7 +134,36 @@ pub async fn create(
     ledger::open_wallet(tx, customer, now).await?;
     store::count(tx, draft.connection_type, 1).await?;
     tx.changed(Kind::Subscriber, customer);
-    Ok(customer)
+    Ok(())
+}
+
+/// What decides whether a voucher fits a customer; `None` when this tenant has no such customer.
+pub async fn at_hotspot(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<AtHotspot>> {
+    store::at_hotspot(tx, customer).await
+}
+
+/// Puts a customer on another package. His time stays what it is.
+pub async fn put_on(
+    tx: &mut Tx,
+    customer: CustomerId,
+    package: PackageId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    store::set_package(tx, customer, package, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    Ok(())
+}
+
+/// Locks a customer to one device.
+pub async fn lock_to_device(
+    tx: &mut Tx,
+    customer: CustomerId,
+    mac: Mac,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    store::set_macs(tx, customer, &[mac.to_string()], now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    Ok(())
 }
 
 /// Asks the sites where a customer is (his home site when he is nowhere) to end his sessions.

@@ -6,10 +6,10 @@ mod write;
 
 pub use money::{Manual, Mpesa, manual, mpesa};
 pub use read::{
-    Edge, Filter, Full, ListRow, edge, find, known_mac, list, lock, package_type, place, renewing,
-    sites_online,
+    AtHotspot, Edge, Filter, Full, ListRow, at_hotspot, edge, find, known_mac, list, lock,
+    package_type, place, renewing, sites_online,
 };
 pub use write::{
-    Rate, claim_account_number, count, delete, insert, set_expiry, set_macs, set_package, set_rate,
-    set_standing, set_static_ip, start_counting, update,
+    Rate, claim_account_number, count, delete, insert, remember_device, set_expiry, set_macs,
+    set_package, set_rate, set_standing, set_static_ip, start_counting, update,
 };

@@ -21,6 +21,8 @@ impl AccountCode {
     pub const WALLETS: AccountCode = AccountCode::of("2000");
     /// Money that arrived and belongs to nobody yet.
     pub const SUSPENSE: AccountCode = AccountCode::of("2100");
+    /// What we owe for vouchers: credited when they are sold, debited when they are used.
+    pub const VOUCHERS: AccountCode = AccountCode::of("2200");
     /// Periods of internet sold.
     pub const INTERNET: AccountCode = AccountCode::of("4000");
     /// Installations.
@@ -86,7 +88,7 @@ pub struct Account {
 }
 
 /// The chart of accounts of a new tenant. Its accounts cannot be deleted.
-pub static CHART: [Account; 12] = {
+pub static CHART: [Account; 13] = {
     use AccountType::{Asset, Equity, Expense, Liability, Revenue};
     [
         account(AccountCode::CASH, "Cash", Asset),
@@ -96,6 +98,7 @@ pub static CHART: [Account; 12] = {
         account(AccountCode::OTHER_MONEY, "Other receipts", Asset),
         account(AccountCode::WALLETS, "Customer wallets", Liability),
         account(AccountCode::SUSPENSE, "Unallocated payments", Liability),
+        account(AccountCode::VOUCHERS, "Vouchers not yet used", Liability),
         account(AccountCode::of("3000"), "Owner's equity", Equity),
         account(AccountCode::INTERNET, "Internet", Revenue),
         account(AccountCode::INSTALLATION, "Installation", Revenue),

@@ -12,6 +12,7 @@ mod jobs;
 mod message;
 mod rules;
 mod store;
+mod voucher;
 
 use easyisp_shared::id::{
     CustomerId, EntryId, GatewayId, IntentId, OperatorId, PaymentId, PeriodId,
@@ -29,6 +30,7 @@ pub use correct::{hold, join_receipt, resolve, void};
 pub use error::RenewError;
 pub use jobs::{AUTO_RENEW, BEGIN, auto_renew, begin};
 pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
+pub use voucher::{Redeemed, Worth, redeem};
 
 /// The routes of this feature.
 pub fn routes() -> Routes {

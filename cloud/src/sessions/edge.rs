@@ -237,7 +237,11 @@ async fn take_logins(
         .iter()
         .filter_map(|report| match &report.body {
             Up::Login(login) => Some((report.sequence, login)),
-            Up::Accounting(_) | Up::CommandResult(_) | Up::Heartbeat(_) => None,
+            Up::Accounting(_)
+            | Up::CommandResult(_)
+            | Up::Heartbeat(_)
+            | Up::Redemption(_)
+            | Up::Device(_) => None,
         })
         .collect();
     let at_site = routers_here(tx, agent.site, told.iter().map(|(_, login)| login.router)).await?;

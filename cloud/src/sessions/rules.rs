@@ -199,6 +199,20 @@ pub fn outcome(outcome: LoginOutcome) -> (bool, String) {
             "The site may not serve any longer: it has not heard from the cloud for too long."
                 .to_owned(),
         ),
+        LoginOutcome::VoucherExpired => (false, "The voucher was not used in time.".to_owned()),
+        LoginOutcome::VoucherElsewhere => (
+            false,
+            "The voucher is held elsewhere and could not be asked for.".to_owned(),
+        ),
+        LoginOutcome::NotStored => (
+            false,
+            "The first use could not be written to the agent's disk, so it did not happen."
+                .to_owned(),
+        ),
+        LoginOutcome::TooManyTries => (
+            false,
+            "Too many wrong voucher codes from this device or at this router.".to_owned(),
+        ),
     }
 }
 

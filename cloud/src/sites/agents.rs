@@ -12,7 +12,7 @@ use easyisp_shared::wire::enroll::{EnrollRefusal, EnrollRequest, EnrolledV1};
 use uuid::Uuid;
 
 use super::pki::{Authority, BadRequest};
-use crate::db::{Database, Tx};
+use crate::db::{Database, Kind, Tx};
 use crate::secrets::{SecretError, Secrets};
 
 /// An agent, as its certificate says: the only source of tenant and site on the link.
@@ -149,6 +149,8 @@ pub async fn enroll(
     store::put_agent(&mut tx, &agent, &issued, &version, now).await?;
     store::put_certificate(&mut tx, &agent, &issued, now).await?;
     let site_key = secrets.site_key(&mut tx, site).await?;
+    // Which agent lets vouchers in may have changed.
+    tx.changed(Kind::Policy, site);
     tx.commit().await?;
     tracing::info!(agent.id = %agent.id, site.id = %site, "Enrolled agent {} at {site_name}", agent.id);
 
@@ -190,6 +192,9 @@ pub async fn revoke(tx: &mut Tx, agent: AgentId, now: Timestamp) -> sqlx::Result
     let known = store::revoke_agent(tx, agent, now).await?;
     if known {
         store::revoke_certificates(tx, agent, now).await?;
+        for site in super::ids(tx).await? {
+            tx.changed(Kind::Policy, site);
+        }
     }
     Ok(known)
 }

@@ -26,7 +26,11 @@ async fn take(
         .iter()
         .filter_map(|report| match &report.body {
             Up::Heartbeat(heartbeat) => Some(heartbeat),
-            Up::Accounting(_) | Up::Login(_) | Up::CommandResult(_) => None,
+            Up::Accounting(_)
+            | Up::Login(_)
+            | Up::CommandResult(_)
+            | Up::Redemption(_)
+            | Up::Device(_) => None,
         })
         .max_by_key(|heartbeat| heartbeat.at);
     if let Some(heartbeat) = newest {

@@ -4,6 +4,7 @@ pub mod agents;
 pub mod edge;
 mod http;
 pub mod pki;
+mod questions;
 pub mod reports;
 mod store;
 
@@ -17,7 +18,8 @@ use crate::db::{Kind, Tx};
 use crate::error::{ApiError, violated};
 use crate::secrets::{SITE_KEY, TenantKey};
 
-pub use store::{exists, first, ids, stand_still};
+pub use questions::Questions;
+pub use store::{exists, first, ids, stand_still, voucher_agent};
 
 /// The routes of `/api/sites`.
 pub fn routes() -> Routes {

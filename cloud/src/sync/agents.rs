@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::pipe::{Carrier, PipeError};
+use crate::sites::Questions;
 use crate::sites::agents::Agent;
 
 /// The agents connected to this node. Cloning shares them.
@@ -71,6 +72,32 @@ impl Agents {
                 "no agent of this site is connected".to_owned(),
             )),
         }
+    }
+
+    /// Asks one agent; [`AskFailure::Unreachable`] at once where it is not connected here.
+    pub async fn ask_agent(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+        question: &Question,
+        within: Duration,
+    ) -> Result<Reply, AskFailure> {
+        let here = self.lock().get(&agent).cloned();
+        match here.filter(|presence| presence.agent.tenant == tenant) {
+            Some(presence) => presence.ask(question, within).await,
+            None => Err(AskFailure::Unreachable(
+                "this agent is not connected".to_owned(),
+            )),
+        }
+    }
+
+    /// The same for features that know nothing of connections.
+    pub fn questions(&self) -> Questions {
+        let agents = self.clone();
+        Questions::new(Arc::new(move |tenant, agent, question, within| {
+            let agents = agents.clone();
+            Box::pin(async move { agents.ask_agent(tenant, agent, &question, within).await })
+        }))
     }
 
     /// Cuts an agent's connection, if it is connected here.

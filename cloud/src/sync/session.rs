@@ -18,7 +18,9 @@ use super::feed::{self, Window};
 use super::identity::Caller;
 use super::pipe::{Carrier, Pipe, PipeError, Source};
 use super::{Shared, store, uplink};
+use crate::audit::Actor;
 use crate::sites::agents::{self, Agent};
+use crate::vouchers::{self, Shown, VoucherError};
 
 /// Serves one connection until it ends, from either side.
 pub(super) async fn serve(shared: Arc<Shared>, carrier: Arc<dyn Carrier>, caller: Caller) {
@@ -287,6 +289,16 @@ impl Session {
             AgentQuestion::Ping => Ok(CloudReply::Pong {
                 now: self.shared.clock.now(),
             }),
+            AgentQuestion::Voucher { digest, mac } => {
+                let shown = Shown {
+                    digest,
+                    customer: None,
+                    mac,
+                    agent: Some(agent),
+                    released: None,
+                };
+                self.voucher(agent, shown).await
+            }
             AgentQuestion::Renew { csr } => {
                 let authority = &self.shared.standing.authority;
                 let now = self.shared.clock.now();
@@ -298,6 +310,38 @@ impl Session {
                         AskFailure::Refused("the certificate was not renewed".to_owned())
                     })
             }
+        }
+    }
+}
+
+impl Session {
+    /// A code that is held elsewhere than at the agent that asks.
+    async fn voucher(&self, agent: Agent, shown: Shown) -> Result<CloudReply, AskFailure> {
+        let shared = &self.shared;
+        let (tenant, actor) = (agent.tenant, Actor::agent(agent.id));
+        let questions = shared.agents.questions();
+        let asked = vouchers::show(
+            &shared.db,
+            &shared.secrets,
+            &questions,
+            tenant,
+            shown,
+            &actor,
+            &shared.clock,
+        );
+        match asked.await {
+            Ok(let_in) => Ok(CloudReply::Voucher(let_in.voucher)),
+            Err(VoucherError::Unknown) => Err(AskFailure::NotFound),
+            Err(VoucherError::HeldBy { .. }) => Err(AskFailure::Unreachable(
+                "the site that holds it is not reached".to_owned(),
+            )),
+            Err(error) => match error.into_database() {
+                Ok(cause) => {
+                    warn!(%cause, "Cannot look a voucher up");
+                    Err(AskFailure::Busy)
+                }
+                Err(no) => Err(AskFailure::Refused(no.to_string())),
+            },
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use easyisp_shared::id::SiteId;
 use easyisp_shared::net::RateLimit;
 use easyisp_shared::wire::Down;
-use easyisp_shared::wire::down::PolicyV1;
+use easyisp_shared::wire::down::{PolicyV1, secret_place};
 use uuid::Uuid;
 
 use super::store;
 use crate::db::{Kind, Projection, Projector, Tx};
+use crate::secrets::{SecretError, Secrets};
 use crate::sites;
 
 /// The router's address list that is the walled garden.
@@ -27,31 +27,48 @@ pub async fn changed(tx: &mut Tx) -> sqlx::Result<()> {
 }
 
 /// The projector of [`Kind::Policy`]: one row a site, its id is the site's.
-pub fn projector() -> Projector {
-    Arc::new(|tx, ids| Box::pin(project(tx, ids)))
+pub fn projector(secrets: Secrets) -> Projector {
+    Arc::new(move |tx, ids| {
+        let secrets = secrets.clone();
+        Box::pin(async move {
+            project(tx, ids, &secrets)
+                .await
+                .map_err(SecretError::into_sqlx)
+        })
+    })
 }
 
-async fn project(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Projection>> {
+async fn project(
+    tx: &mut Tx,
+    ids: &[Uuid],
+    secrets: &Secrets,
+) -> Result<Vec<Projection>, SecretError> {
     let policy = store::policy(tx).await?;
-    let body = Down::Policy(PolicyV1 {
-        grace_secs: policy.grace_secs.unsigned_abs(),
-        refusal: policy.refusal,
-        garden_list: GARDEN_LIST.to_owned(),
-        garden_rate: RateLimit::mbps(GARDEN_MBPS, GARDEN_MBPS),
-        portal_url: None,
-        lease_until: None,
-        zone: policy.time_zone,
-        provider_name: policy.business_name,
-    })
-    .encode();
+    let codes = secrets.tenant(tx).await?.voucher_key();
     let live = sites::ids(tx).await?;
-    let projections = live
-        .into_iter()
-        .filter(|site| ids.contains(&site.0))
-        .map(|site: SiteId| Projection {
+    let mut projections = Vec::new();
+    for site in live.into_iter().filter(|site| ids.contains(&site.0)) {
+        let place = secret_place(Kind::Policy, site.0, "voucher_key");
+        let site_key = secrets.site_key(tx, site).await?;
+        let body = Down::Policy(PolicyV1 {
+            grace_secs: policy.grace_secs.unsigned_abs(),
+            refusal: policy.refusal,
+            garden_list: GARDEN_LIST.to_owned(),
+            garden_rate: RateLimit::mbps(GARDEN_MBPS, GARDEN_MBPS),
+            portal_url: None,
+            lease_until: None,
+            zone: policy.time_zone.clone(),
+            provider_name: policy.business_name.clone(),
+            voucher_key: site_key.seal_same(&place, codes.expose()),
+            voucher_agent: sites::voucher_agent(tx, site).await?,
+            mac_login: policy.mac_login,
+            remembered_macs: u8::try_from(policy.remembered_macs).unwrap_or(0),
+        });
+        projections.push(Projection {
             id: site.0,
             site,
-            body: body.clone(),
+            body: body.encode(),
         });
-    Ok(projections.collect())
+    }
+    Ok(projections)
 }

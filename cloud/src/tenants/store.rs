@@ -160,12 +160,16 @@ pub struct PolicyRow {
     pub refusal: Refusal,
     pub time_zone: String,
     pub business_name: String,
+    pub mac_login: bool,
+    pub remembered_macs: i32,
 }
 
 /// The tenant's policy.
 pub async fn policy(tx: &mut Tx) -> sqlx::Result<PolicyRow> {
     let row = sqlx::query(
-        "select grace_secs, refusal, time_zone, business_name from tenants where tenant_id = $1",
+        "select grace_secs, refusal, time_zone, business_name, mac_login, remembered_macs
+           from tenants
+          where tenant_id = $1",
     )
     .bind(tx.tenant())
     .fetch_one(&mut **tx)
@@ -180,6 +184,8 @@ pub async fn policy(tx: &mut Tx) -> sqlx::Result<PolicyRow> {
         },
         time_zone: row.try_get("time_zone")?,
         business_name: row.try_get("business_name")?,
+        mac_login: row.try_get("mac_login")?,
+        remembered_macs: row.try_get("remembered_macs")?,
     })
 }
 

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::WireError;
 use super::frame::{encode, take};
 use crate::entitlement::{self, RateOverride, Refusal, Standing};
-use crate::id::{CommandId, CustomerId, PackageId, RouterId};
+use crate::id::{AgentId, CommandId, CustomerId, PackageId, RouterId, VoucherId};
 use crate::net::{Mac, RateLimit};
 use crate::time::Timestamp;
+use crate::voucher::VoucherDigest;
 
 /// What a feed record is about. The codes are on the wire and in both databases: they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,16 +27,19 @@ pub enum DownKind {
     Subscriber,
     /// Something to be done once.
     Command,
+    /// A code that is worth a period.
+    Voucher,
 }
 
 impl DownKind {
     /// Every kind of this build, in the order of their codes: what others refer to comes first.
-    pub const ALL: [DownKind; 5] = [
+    pub const ALL: [DownKind; 6] = [
         DownKind::Policy,
         DownKind::Router,
         DownKind::Package,
         DownKind::Subscriber,
         DownKind::Command,
+        DownKind::Voucher,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -46,6 +50,7 @@ impl DownKind {
             DownKind::Package => 3,
             DownKind::Subscriber => 4,
             DownKind::Command => 5,
+            DownKind::Voucher => 6,
         }
     }
 
@@ -68,6 +73,8 @@ pub enum Down {
     Policy(PolicyV1),
     /// See [`CommandV1`].
     Command(CommandV1),
+    /// See [`VoucherV1`].
+    Voucher(VoucherV1),
 }
 
 impl Down {
@@ -79,6 +86,7 @@ impl Down {
             Down::Router(_) => DownKind::Router,
             Down::Policy(_) => DownKind::Policy,
             Down::Command(_) => DownKind::Command,
+            Down::Voucher(_) => DownKind::Voucher,
         }
     }
 
@@ -90,6 +98,7 @@ impl Down {
             Down::Router(body) => encode(&Router::V1(body)),
             Down::Policy(body) => encode(&Policy::V1(body)),
             Down::Command(body) => encode(&Command::V1(body)),
+            Down::Voucher(body) => encode(&Voucher::V1(body)),
         }
     }
 
@@ -120,6 +129,10 @@ impl Down {
                 let Command::V1(body) = take(body)?;
                 Down::Command(body)
             }
+            DownKind::Voucher => {
+                let Voucher::V1(body) = take(body)?;
+                Down::Voucher(body)
+            }
         })
     }
 }
@@ -146,6 +159,11 @@ enum Policy<T = PolicyV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Command<T = CommandV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Voucher<T = VoucherV1> {
     V1(T),
 }
 
@@ -196,6 +214,8 @@ pub struct SubscriberV1 {
     pub rate_override: Option<RateOverride>,
     /// Account number, shown on the expired page as what to pay to.
     pub account: u32,
+    /// Devices he was seen with, oldest first: they lock nobody out, but may log in by their address.
+    pub remembered_macs: Vec<Mac>,
 }
 
 impl SubscriberV1 {
@@ -349,6 +369,15 @@ pub struct PolicyV1 {
     pub zone: String,
     /// What the tenant calls itself to its customers.
     pub provider_name: String,
+    /// What voucher codes are known by; sealed for the field `voucher_key`.
+    pub voucher_key: Sealed,
+    /// The one agent of the site that lets a voucher in for the first time without asking; the others
+    /// ask the cloud. `None` = nobody.
+    pub voucher_agent: Option<AgentId>,
+    /// Whether a hotspot device that is known may log in by its hardware address alone.
+    pub mac_login: bool,
+    /// How many devices are remembered for each hotspot customer, the oldest forgotten first.
+    pub remembered_macs: u8,
 }
 
 impl PolicyV1 {
@@ -359,6 +388,34 @@ impl PolicyV1 {
             refusal: self.refusal,
         }
     }
+}
+
+/// A code that is worth a period, at the site that holds it. The code itself is in no record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoucherV1 {
+    /// The record's id.
+    pub voucher: VoucherId,
+    /// What the code is known by.
+    pub digest: VoucherDigest,
+    /// What it gives: speed, devices.
+    pub package: PackageId,
+    /// Its face value in time, seconds from the first login.
+    pub secs: u64,
+    /// Its face value in data, bytes both ways; `None` = unlimited.
+    pub bytes: Option<u64>,
+    /// Nobody may use it for the first time from here on.
+    pub expires: Option<Timestamp>,
+    /// Its first use; `None` while nobody used it.
+    pub used: Option<VoucherUseV1>,
+}
+
+/// What became of a voucher. Its user is the customer with the voucher's own id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoucherUseV1 {
+    /// When its time began.
+    pub from: Timestamp,
+    /// When its time ends.
+    pub until: Timestamp,
 }
 
 /// A wanted state that is reached once: idempotent, an older version never overrides a newer one.

@@ -74,6 +74,17 @@ fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
     let bytes = golden("agent_question_renew", &renew.encode());
     assert_eq!(renew.encode(), bytes);
     assert_eq!(AgentQuestion::decode(&bytes), Ok(renew));
+    let shown = AgentQuestion::Voucher {
+        digest: [9; 32],
+        mac: Some(MAC),
+    };
+    let bytes = golden("agent_question_voucher", &shown.encode());
+    assert_eq!(shown.encode(), bytes);
+    assert_eq!(AgentQuestion::decode(&bytes), Ok(shown));
+    let let_in = CloudReply::Voucher(voucher());
+    let bytes = golden("cloud_reply_voucher", &let_in.encode());
+    assert_eq!(let_in.encode(), bytes);
+    assert_eq!(CloudReply::decode(&bytes), Ok(let_in));
     let certificate = CloudReply::Certificate {
         chain: vec![vec![0x30, 0], vec![0x30, 1, 0]],
     };
@@ -244,6 +255,7 @@ fn downs() -> Vec<(&'static str, Down)> {
                     until: Some(at(60)),
                 }),
                 account: 123_455,
+                remembered_macs: Vec::new(),
             }),
         ),
         (
@@ -297,6 +309,10 @@ fn downs() -> Vec<(&'static str, Down)> {
                 lease_until: Some(at(1)),
                 zone: "Africa/Nairobi".into(),
                 provider_name: "Demo ISP".into(),
+                voucher_key: vec![1, 6],
+                voucher_agent: Some(Uuid::from_u128(10).into()),
+                mac_login: true,
+                remembered_macs: 2,
             }),
         ),
         (
@@ -311,7 +327,23 @@ fn downs() -> Vec<(&'static str, Down)> {
                 expires: at(600),
             }),
         ),
+        ("voucher_v1", Down::Voucher(voucher())),
     ]
+}
+
+fn voucher() -> VoucherV1 {
+    VoucherV1 {
+        voucher: Uuid::from_u128(8).into(),
+        digest: [9; 32],
+        package: Uuid::from_u128(5).into(),
+        secs: 3600,
+        bytes: Some(1 << 30),
+        expires: Some(at(900)),
+        used: Some(VoucherUseV1 {
+            from: at(0),
+            until: at(3600),
+        }),
+    }
 }
 
 fn ups() -> Vec<(&'static str, Up)> {
@@ -369,6 +401,23 @@ fn ups() -> Vec<(&'static str, Up)> {
                 counters: vec![("auth_accepted".into(), 7)],
             }),
         ),
+        (
+            "redemption_v1",
+            Up::Redemption(RedemptionV1 {
+                voucher: Uuid::from_u128(8).into(),
+                at: at(0),
+                router: Uuid::from_u128(6).into(),
+                mac: Some(MAC),
+            }),
+        ),
+        (
+            "device_v1",
+            Up::Device(DeviceV1 {
+                customer: Uuid::from_u128(4).into(),
+                mac: MAC,
+                at: at(0),
+            }),
+        ),
     ]
 }
 
@@ -389,6 +438,12 @@ fn questions() -> Vec<(&'static str, Question)> {
         (
             "question_test_connection",
             Question::TestConnection { router },
+        ),
+        (
+            "question_release_voucher",
+            Question::ReleaseVoucher {
+                voucher: Uuid::from_u128(8).into(),
+            },
         ),
     ]
 }
@@ -419,6 +474,8 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 unconfirmed: 0,
             },
         ),
+        ("reply_voucher_released", Reply::VoucherReleased),
+        ("reply_voucher_used", Reply::VoucherUsed { at: at(5) }),
         (
             "reply_connection",
             Reply::Connection(ConnectionV1 {

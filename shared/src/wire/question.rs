@@ -5,11 +5,12 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use super::WireError;
-use super::down::Whom;
+use super::down::{VoucherV1, Whom};
 use super::frame::{encode, take};
-use crate::id::{CustomerId, RouterId};
+use crate::id::{CustomerId, RouterId, VoucherId};
 use crate::net::Mac;
 use crate::time::Timestamp;
+use crate::voucher::VoucherDigest;
 
 /// A question as it travels: its body apart, so that one that is not understood can be answered so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,11 @@ pub enum Question {
         /// The router.
         router: RouterId,
     },
+    /// Give this voucher back, unless it was used: another place wants to use it.
+    ReleaseVoucher {
+        /// The voucher.
+        voucher: VoucherId,
+    },
 }
 
 /// What an agent asks the cloud. New questions go at the end.
@@ -48,6 +54,13 @@ pub enum AgentQuestion {
     Renew {
         /// A certificate signing request, DER.
         csr: Vec<u8>,
+    },
+    /// Somebody shows a code that is not held here: may he come in with it?
+    Voucher {
+        /// What the code is known by.
+        digest: VoucherDigest,
+        /// His device.
+        mac: Option<Mac>,
     },
 }
 
@@ -79,6 +92,13 @@ pub enum Reply {
     },
     /// To [`Question::TestConnection`].
     Connection(ConnectionV1),
+    /// To [`Question::ReleaseVoucher`]: on stable storage; this agent lets nobody in with it any more.
+    VoucherReleased,
+    /// To [`Question::ReleaseVoucher`]: it was used here; the report is on its way.
+    VoucherUsed {
+        /// When its time began.
+        at: Timestamp,
+    },
 }
 
 /// What the cloud answers. New answers go at the end.
@@ -94,6 +114,8 @@ pub enum CloudReply {
         /// The chain, DER, the agent's own first.
         chain: Vec<Vec<u8>>,
     },
+    /// To [`AgentQuestion::Voucher`]: it is used from now on, at this site.
+    Voucher(VoucherV1),
 }
 
 /// Why there is no answer. New reasons go at the end.

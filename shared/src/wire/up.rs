@@ -7,13 +7,19 @@ use serde::{Deserialize, Serialize};
 use super::frame::{encode, take};
 use super::{Lane, WireError};
 use crate::entitlement::Reason;
-use crate::id::{CommandId, CustomerId, RouterId};
+use crate::id::{CommandId, CustomerId, RouterId, VoucherId};
 use crate::net::Mac;
 use crate::time::Timestamp;
 
 /// What an outbox record is about. The codes are on the wire and in both databases: they never change.
+///
+/// A batch is applied kind by kind in this order: who a voucher makes a customer comes before his sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UpKind {
+    /// A voucher was used for the first time.
+    Redemption,
+    /// A customer was seen with a device for the first time.
+    Device,
     /// A session began, goes on or ended.
     Accounting,
     /// Somebody tried to log in.
@@ -26,7 +32,9 @@ pub enum UpKind {
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 4] = [
+    pub const ALL: [UpKind; 6] = [
+        UpKind::Redemption,
+        UpKind::Device,
         UpKind::Accounting,
         UpKind::Login,
         UpKind::CommandResult,
@@ -40,6 +48,8 @@ impl UpKind {
             UpKind::Login => 2,
             UpKind::CommandResult => 3,
             UpKind::Heartbeat => 4,
+            UpKind::Redemption => 5,
+            UpKind::Device => 6,
         }
     }
 
@@ -51,7 +61,7 @@ impl UpKind {
     /// The lane that records of this kind travel in.
     pub const fn lane(self) -> Lane {
         match self {
-            UpKind::Accounting => Lane::Accounting,
+            UpKind::Accounting | UpKind::Redemption | UpKind::Device => Lane::Accounting,
             UpKind::Login | UpKind::CommandResult => Lane::Results,
             UpKind::Heartbeat => Lane::Metrics,
         }
@@ -69,6 +79,10 @@ pub enum Up {
     CommandResult(CommandResultV1),
     /// See [`HeartbeatV1`].
     Heartbeat(HeartbeatV1),
+    /// See [`RedemptionV1`].
+    Redemption(RedemptionV1),
+    /// See [`DeviceV1`].
+    Device(DeviceV1),
 }
 
 impl Up {
@@ -79,6 +93,8 @@ impl Up {
             Up::Login(_) => UpKind::Login,
             Up::CommandResult(_) => UpKind::CommandResult,
             Up::Heartbeat(_) => UpKind::Heartbeat,
+            Up::Redemption(_) => UpKind::Redemption,
+            Up::Device(_) => UpKind::Device,
         }
     }
 
@@ -89,6 +105,8 @@ impl Up {
             Up::Login(body) => encode(&Login::V1(body)),
             Up::CommandResult(body) => encode(&CommandResult::V1(body)),
             Up::Heartbeat(body) => encode(&Heartbeat::V1(body)),
+            Up::Redemption(body) => encode(&Redemption::V1(body)),
+            Up::Device(body) => encode(&Device::V1(body)),
         }
     }
 
@@ -115,6 +133,14 @@ impl Up {
                 let Heartbeat::V1(body) = take(body)?;
                 Up::Heartbeat(body)
             }
+            UpKind::Redemption => {
+                let Redemption::V1(body) = take(body)?;
+                Up::Redemption(body)
+            }
+            UpKind::Device => {
+                let Device::V1(body) = take(body)?;
+                Up::Device(body)
+            }
         })
     }
 }
@@ -136,6 +162,16 @@ enum CommandResult<T = CommandResultV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Heartbeat<T = HeartbeatV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Redemption<T = RedemptionV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Device<T = DeviceV1> {
     V1(T),
 }
 
@@ -219,6 +255,38 @@ pub enum LoginOutcome {
     WrongPassword,
     /// The site's lease from the cloud ran out.
     LeaseOver,
+    /// A voucher nobody used in time.
+    VoucherExpired,
+    /// The voucher is held elsewhere, and whoever holds it cannot be asked now.
+    VoucherElsewhere,
+    /// The first use could not be written to disk, so it did not happen.
+    NotStored,
+    /// Too many wrong codes from this device or at this router.
+    TooManyTries,
+}
+
+/// A voucher was used for the first time: its time runs, on stable storage, before the device was let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedemptionV1 {
+    /// The voucher.
+    pub voucher: VoucherId,
+    /// When its time began.
+    pub at: Timestamp,
+    /// At which router.
+    pub router: RouterId,
+    /// The device it is bound to, when the router named one.
+    pub mac: Option<Mac>,
+}
+
+/// A customer was seen with a device for the first time, on stable storage, before the device was let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceV1 {
+    /// The customer.
+    pub customer: CustomerId,
+    /// The device.
+    pub mac: Mac,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What became of a command.

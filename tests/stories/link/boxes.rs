@@ -214,6 +214,7 @@ impl Local for TestBox {
             // This box's router never answers.
             Question::LiveSessions { .. } => std::future::pending().await,
             Question::Disconnect(_) => Err(AskFailure::NotFound),
+            Question::ReleaseVoucher { .. } => Err(AskFailure::NotFound),
             Question::TestConnection { .. } => Err(AskFailure::Unreachable("no route".into())),
         }
     }

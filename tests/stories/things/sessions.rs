@@ -43,7 +43,7 @@ async fn given_place() -> Result<Place> {
 
 impl Place {
     async fn report(&self, agent: &Agent, kind: UpKind, records: Vec<Up>) -> Result<Vec<Unusable>> {
-        let appliers = easyisp_cloud::appliers();
+        let appliers = easyisp_cloud::appliers(&self.world.cloud.app.secrets);
         let apply = appliers.of(kind).expect("every kind is taken");
         let reports: Vec<Report> = records
             .into_iter()

@@ -482,6 +482,7 @@ pub struct Edge {
     pub bytes_used_since: Option<Timestamp>,
     pub static_ip: Option<String>,
     pub macs: Vec<String>,
+    pub remembered_macs: Vec<String>,
     pub devices: Option<i32>,
     pub rate_up_mbps: Option<i32>,
     pub rate_down_mbps: Option<i32>,
@@ -494,12 +495,38 @@ pub async fn edge(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Edge>> {
     sqlx::query_as(
         "select id, site_id, account_number, username, password_sealed, connection_type, standing,
                 package_id, router_id, paid_until, funded_until, bytes_used_since, static_ip, macs,
-                devices, rate_up_mbps, rate_down_mbps, rate_until, created_at
+                remembered_macs, devices, rate_up_mbps, rate_down_mbps, rate_until, created_at
            from customers
           where tenant_id = $1 and id = any($2) and deleted_at is null",
     )
     .bind(tx.tenant())
     .bind(ids)
     .fetch_all(&mut **tx)
+    .await
+}
+
+/// What decides whether a voucher fits a customer.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct AtHotspot {
+    /// How he is connected.
+    pub connection_type: ConnectionType,
+    /// What he buys.
+    pub package_id: Option<PackageId>,
+    /// The end of his time.
+    pub paid_until: Timestamp,
+    /// The devices he is locked to.
+    pub macs: Vec<String>,
+}
+
+/// What decides whether a voucher fits a customer; `None` when this tenant has no such customer.
+pub async fn at_hotspot(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<AtHotspot>> {
+    sqlx::query_as(
+        "select connection_type, package_id, paid_until, macs
+           from customers
+          where tenant_id = $1 and id = $2 and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
     .await
 }

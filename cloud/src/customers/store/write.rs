@@ -284,7 +284,7 @@ pub async fn set_macs(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update customers set macs = $3, updated_at = $4, version = version + 1
+        "update customers set macs = $3, remembered_macs = '{}', updated_at = $4, version = version + 1
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -312,4 +312,34 @@ pub async fn start_counting(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Adds a device to those a customer was seen with, unless it is among them; the oldest makes room when
+/// the tenant's number is reached. `false` when nothing changed.
+pub async fn remember_device(
+    tx: &mut Tx,
+    customer: CustomerId,
+    site: SiteId,
+    mac: &str,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "update customers c
+            set remembered_macs = (
+                    select coalesce(array_agg(d.mac order by d.place), '{}')
+                      from unnest(c.remembered_macs || $3) with ordinality as d (mac, place)
+                     where d.place > cardinality(c.remembered_macs) + 1 - t.remembered_macs),
+                version = c.version + 1, updated_at = $4
+           from tenants t
+          where t.tenant_id = $1 and c.tenant_id = $1 and c.id = $2 and c.site_id = $5 and c.deleted_at is null
+            and t.remembered_macs > 0 and not $3 = any(c.remembered_macs)",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(mac)
+    .bind(now)
+    .bind(site)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }

@@ -1,0 +1,277 @@
+//! Vouchers: those this site holds, those used here, and who is using one for the first time just now.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use easyisp_shared::id::{CustomerId, PackageId, VoucherId};
+use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::voucher::VoucherDigest;
+use easyisp_shared::wire::down::VoucherV1;
+
+use super::Subscriber;
+use super::directory::Table;
+
+/// A first use, on stable storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redemption {
+    /// The voucher.
+    pub voucher: VoucherId,
+    /// What its code is known by.
+    pub digest: VoucherDigest,
+    /// What it gives.
+    pub package: PackageId,
+    /// Its face value in data.
+    pub bytes: Option<u64>,
+    /// When its time began.
+    pub from: Timestamp,
+    /// When its time ends.
+    pub until: Timestamp,
+    /// The device it is bound to.
+    pub mac: Option<Mac>,
+}
+
+impl Redemption {
+    /// The first use of a voucher by a device.
+    pub fn of(voucher: &VoucherV1, mac: Option<Mac>, now: Timestamp) -> Redemption {
+        Redemption {
+            voucher: voucher.voucher,
+            digest: voucher.digest,
+            package: voucher.package,
+            bytes: voucher.bytes,
+            from: now,
+            until: now.plus(Duration::from_secs(voucher.secs)),
+            mac,
+        }
+    }
+
+    /// Who it makes a subscriber.
+    pub fn customer(&self) -> CustomerId {
+        CustomerId(self.voucher.0)
+    }
+}
+
+/// What somebody who waits for the disk is called with.
+pub type Resume = Box<dyn FnOnce(Fate) + Send>;
+
+/// What became of a first use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is on stable storage.
+    Stored,
+    /// It is not, so it did not happen.
+    NotStored,
+}
+
+/// What to do about a code that is shown.
+pub enum Turn {
+    /// The first: write it down, then [`Vouchers::settle`]. The one who asks is called then too.
+    First,
+    /// Somebody is being the first; the one who asks is called when that is settled.
+    Waits,
+    /// Too many wait already.
+    TooMany,
+    /// It was used meanwhile: look again.
+    Used,
+    /// It was given back to the cloud.
+    Released,
+}
+
+/// The vouchers of one site.
+#[derive(Default)]
+pub(super) struct Vouchers {
+    rows: Table<VoucherId, VoucherV1>,
+    by_digest: Table<VoucherDigest, VoucherV1>,
+    uses: Table<VoucherId, Redemption>,
+    uses_by_digest: Table<VoucherDigest, Redemption>,
+    turns: Mutex<HashMap<VoucherId, State>>,
+}
+
+enum State {
+    Storing(Vec<Resume>),
+    Released,
+}
+
+impl Vouchers {
+    pub(super) fn put(&self, told: VoucherV1) {
+        let row = Arc::new(told);
+        self.by_digest.put_shared(row.digest, row.clone());
+        self.rows.put_shared(row.voucher, row);
+    }
+
+    pub(super) fn remove(&self, voucher: VoucherId) {
+        if let Some(row) = self.rows.remove(voucher) {
+            self.by_digest.remove(row.digest);
+        }
+    }
+
+    pub(super) fn find(&self, digest: &VoucherDigest) -> Option<Arc<VoucherV1>> {
+        self.by_digest.find_by(digest)
+    }
+
+    pub(super) fn used(&self, digest: &VoucherDigest) -> Option<Arc<Redemption>> {
+        self.uses_by_digest.find_by(digest)
+    }
+
+    pub(super) fn used_by_id(&self, voucher: VoucherId) -> Option<Arc<Redemption>> {
+        self.uses.find(voucher)
+    }
+
+    /// The face value in data of the voucher that is all a subscriber has; `None` when he has bought more
+    /// since, or never had one.
+    pub(super) fn face(&self, subscriber: &Subscriber) -> Option<Option<u64>> {
+        let voucher = VoucherId(subscriber.id.0);
+        let told = self.rows.find(voucher);
+        let told = told.and_then(|row| row.used.map(|used| (used.until, row.bytes)));
+        let (until, bytes) = told.or_else(|| {
+            let used = self.uses.find(voucher)?;
+            Some((used.until, used.bytes))
+        })?;
+        (subscriber.entitlement.paid_until <= until).then_some(bytes)
+    }
+
+    /// Takes a use that is on stable storage.
+    pub(super) fn remember(&self, used: Redemption) {
+        let used = Arc::new(used);
+        self.uses_by_digest.put_shared(used.digest, used.clone());
+        self.uses.put_shared(used.voucher, used);
+    }
+
+    /// Whose turn it is to use a voucher for the first time.
+    pub(super) fn take_turn(&self, voucher: VoucherId, resume: Resume) -> Turn {
+        let mut turns = self.turns();
+        // Looked at under the lock: whoever settled has filed the use before.
+        if self.uses.find(voucher).is_some() {
+            return Turn::Used;
+        }
+        match turns.get_mut(&voucher) {
+            None => {
+                turns.insert(voucher, State::Storing(vec![resume]));
+                Turn::First
+            }
+            Some(State::Storing(waiting)) if waiting.len() < MOST_WAITING => {
+                waiting.push(resume);
+                Turn::Waits
+            }
+            Some(State::Storing(_)) => Turn::TooMany,
+            Some(State::Released) => Turn::Released,
+        }
+    }
+
+    /// The write that a first use waited for was decided; `used` is filed before anybody looks again.
+    /// Returns whom to call.
+    pub(super) fn settle(&self, voucher: VoucherId, used: Option<Redemption>) -> Vec<Resume> {
+        let mut turns = self.turns();
+        if let Some(used) = used {
+            self.remember(used);
+        }
+        match turns.remove(&voucher) {
+            Some(State::Storing(waiting)) => waiting,
+            Some(State::Released) | None => Vec::new(),
+        }
+    }
+
+    /// Gives a voucher back: from here on it is not used here for the first time. The use that stands, or
+    /// is being written, is the answer instead; `Err(None)` while it is being written.
+    pub(super) fn release(&self, voucher: VoucherId) -> Result<(), Option<Timestamp>> {
+        let mut turns = self.turns();
+        if let Some(used) = self.uses.find(voucher) {
+            return Err(Some(used.from));
+        }
+        match turns.get(&voucher) {
+            Some(State::Storing(_)) => Err(None),
+            Some(State::Released) | None => {
+                turns.insert(voucher, State::Released);
+                Ok(())
+            }
+        }
+    }
+
+    fn turns(&self) -> MutexGuard<'_, HashMap<VoucherId, State>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// More devices than this do not show one code within the time of one write.
+const MOST_WAITING: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn voucher() -> VoucherV1 {
+        VoucherV1 {
+            voucher: VoucherId(Uuid::from_u128(1)),
+            digest: [1; 32],
+            package: PackageId(Uuid::from_u128(2)),
+            secs: 3600,
+            bytes: None,
+            expires: None,
+            used: None,
+        }
+    }
+
+    fn nothing() -> Resume {
+        Box::new(|_| {})
+    }
+
+    #[test]
+    fn one_is_first_and_the_others_wait_for_what_becomes_of_it() {
+        let (vouchers, row) = (Vouchers::default(), voucher());
+        vouchers.put(row.clone());
+        let called = Arc::new(AtomicU32::new(0));
+        let wait = || -> Resume {
+            let called = called.clone();
+            Box::new(move |_| {
+                called.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        assert!(matches!(
+            vouchers.take_turn(row.voucher, wait()),
+            Turn::First
+        ));
+        assert!(matches!(
+            vouchers.take_turn(row.voucher, wait()),
+            Turn::Waits
+        ));
+        assert_eq!(vouchers.release(row.voucher), Err(None));
+
+        let used = Redemption::of(&row, None, Timestamp::from_secs(5));
+        for resume in vouchers.settle(row.voucher, Some(used)) {
+            resume(Fate::Stored);
+        }
+        assert_eq!(called.load(Ordering::Relaxed), 2);
+        assert!(matches!(
+            vouchers.take_turn(row.voucher, nothing()),
+            Turn::Used
+        ));
+        assert_eq!(
+            vouchers.release(row.voucher),
+            Err(Some(Timestamp::from_secs(5)))
+        );
+        let used = vouchers.used(&row.digest).unwrap();
+        assert_eq!(used.until, Timestamp::from_secs(3605));
+    }
+
+    #[test]
+    fn what_was_not_stored_may_be_tried_again_and_what_was_released_may_not() {
+        let (vouchers, row) = (Vouchers::default(), voucher());
+        let first = vouchers.take_turn(row.voucher, nothing());
+        assert!(matches!(first, Turn::First));
+        assert_eq!(vouchers.settle(row.voucher, None).len(), 1);
+        let again = vouchers.take_turn(row.voucher, nothing());
+        assert!(matches!(again, Turn::First));
+        vouchers.settle(row.voucher, None);
+
+        assert_eq!(vouchers.release(row.voucher), Ok(()));
+        let late = vouchers.take_turn(row.voucher, nothing());
+        assert!(matches!(late, Turn::Released));
+    }
+}

@@ -1,0 +1,78 @@
+//! A code shown elsewhere than where it is held: its holder is asked to give it back, then it is taken.
+
+use std::time::Duration;
+
+use easyisp_shared::id::TenantId;
+use easyisp_shared::time::Clock;
+use easyisp_shared::wire::question::{Question, Reply};
+
+use super::VoucherError;
+use super::redeem::{self, LetIn, Shown};
+use crate::audit::Actor;
+use crate::db::Database;
+use crate::secrets::Secrets;
+use crate::sites::Questions;
+
+/// Takes a code wherever it is held.
+///
+/// # Errors
+/// [`VoucherError::HeldBy`] when its holder cannot be reached, [`VoucherError::Used`] when it was used
+/// there and the report of it is on its way.
+pub async fn show(
+    db: &Database,
+    secrets: &Secrets,
+    questions: &Questions,
+    tenant: TenantId,
+    shown: Shown,
+    actor: &Actor,
+    clock: &Clock,
+) -> Result<LetIn, VoucherError> {
+    let held = match once(db, secrets, tenant, &shown, actor, clock).await {
+        Err(VoucherError::HeldBy {
+            voucher,
+            site,
+            agent,
+        }) => (voucher, site, agent),
+        settled => return settled,
+    };
+    let (voucher, site, agent) = held;
+    let question = Question::ReleaseVoucher { voucher };
+    match questions.ask(tenant, agent, question, PATIENCE).await {
+        Ok(Reply::VoucherReleased) => {
+            let shown = Shown {
+                released: Some(agent),
+                ..shown
+            };
+            once(db, secrets, tenant, &shown, actor, clock).await
+        }
+        Ok(Reply::VoucherUsed { .. }) => Err(VoucherError::Used { by: None }),
+        Ok(
+            Reply::Pong { .. }
+            | Reply::LiveSessions(_)
+            | Reply::Disconnected { .. }
+            | Reply::Connection(_),
+        )
+        | Err(_) => Err(VoucherError::HeldBy {
+            voucher,
+            site,
+            agent,
+        }),
+    }
+}
+
+async fn once(
+    db: &Database,
+    secrets: &Secrets,
+    tenant: TenantId,
+    shown: &Shown,
+    actor: &Actor,
+    clock: &Clock,
+) -> Result<LetIn, VoucherError> {
+    let mut tx = db.begin(tenant).await?;
+    let let_in = redeem::show(&mut tx, secrets, shown, actor, clock.now()).await?;
+    tx.commit().await?;
+    Ok(let_in)
+}
+
+/// Somebody stands at a hotspot meanwhile.
+const PATIENCE: Duration = Duration::from_secs(4);

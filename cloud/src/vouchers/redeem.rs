@@ -1,0 +1,319 @@
+//! A code is shown, here or at a site: its time begins, once.
+
+use std::time::Duration;
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::{AgentId, CustomerId, SiteId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::voucher::{self, VoucherDigest};
+use easyisp_shared::wire::down::VoucherV1;
+use easyisp_shared::wire::up::RedemptionV1;
+
+use super::rules::{Status, Stored};
+use super::store::{self, Row, Use};
+use super::{VoucherError, edge};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::customers::{self, ConnectionType, Draft, New, Standing};
+use crate::db::{Kind, Tx};
+use crate::renewals::{self, Redeemed, Worth};
+use crate::secrets::Secrets;
+use crate::sites::{self, agents::Agent};
+
+/// A code that somebody shows.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// What it is known by.
+    pub digest: VoucherDigest,
+    /// Who is to get the period; `None` = somebody with nothing but the code.
+    pub customer: Option<CustomerId>,
+    /// His device.
+    pub mac: Option<Mac>,
+    /// The site's agent that he showed it to; `None` = the cloud.
+    pub agent: Option<Agent>,
+    /// The agent that just gave the voucher back, unused.
+    pub released: Option<AgentId>,
+}
+
+/// Whose a voucher is from now on.
+#[derive(Clone, Debug)]
+pub struct LetIn {
+    /// The voucher as its site knows it.
+    pub voucher: VoucherV1,
+    /// Its user.
+    pub customer: CustomerId,
+    /// When his time ends.
+    pub until: Timestamp,
+}
+
+/// Takes a code: its user's time begins now. Locks the voucher until the transaction ends.
+///
+/// A site that shows a code again for the device that used it there hears the same: its first answer may
+/// have got lost.
+///
+/// # Errors
+/// [`VoucherError::HeldBy`] when a site must be asked to give it back first; nothing is written then.
+pub async fn show(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    shown: &Shown,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<LetIn, VoucherError> {
+    let row = store::lock_shown(tx, &shown.digest).await?;
+    let row = row.ok_or(VoucherError::Unknown)?;
+    match Status::of(row.status, row.expires_at, now) {
+        Status::Available => {}
+        Status::Used => return shown_again(tx, row, shown).await,
+        Status::Expired => return Err(VoucherError::Expired),
+        Status::Revoked => return Err(VoucherError::Revoked),
+    }
+    if let Some(site) = row.holder_id
+        && let Some(agent) = sites::voucher_agent(tx, site).await?
+        && shown.released != Some(agent)
+    {
+        return Err(VoucherError::HeldBy {
+            voucher: row.id,
+            site,
+            agent,
+        });
+    }
+    let at = match &shown.agent {
+        Some(agent) => agent.site,
+        None => match row.holder_id {
+            Some(site) => site,
+            None => sites::first(tx).await?,
+        },
+    };
+    let by = shown.agent.map(|agent| agent.id);
+    let redeemed = begin(
+        tx,
+        secrets,
+        &row,
+        shown.customer,
+        at,
+        shown.mac,
+        by,
+        now,
+        now,
+    )
+    .await?;
+    note(
+        tx,
+        actor,
+        Action::VoucherRedeem,
+        &row,
+        "used".to_owned(),
+        now,
+    )
+    .await?;
+    let customer = shown.customer.unwrap_or(CustomerId(row.id.0));
+    let_in(
+        Row {
+            used_at: Some(redeemed.from),
+            used_until: Some(redeemed.until),
+            ..row
+        },
+        customer,
+    )
+}
+
+/// A first use that happened at a site, cut off or not: the service was given, so it stands, whatever
+/// became of the voucher here. A second report of a voucher changes nothing and is told to people.
+pub(super) async fn report_use(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    agent: &Agent,
+    told: &RedemptionV1,
+    now: Timestamp,
+) -> Result<(), VoucherError> {
+    let row = store::lock(tx, told.voucher).await?;
+    let row = row.ok_or(VoucherError::Unknown)?;
+    let at = told.at.min(now);
+    let actor = Actor::agent(agent.id);
+    match row.status {
+        Stored::Used if row.used_agent == Some(agent.id) && row.used_at == Some(at) => Ok(()),
+        Stored::Used => {
+            let details = format!("let in again at {at}; the period of its first use stands");
+            note(tx, &actor, Action::VoucherConflict, &row, details, now).await
+        }
+        Stored::Revoked | Stored::Available => {
+            let by = Some(agent.id);
+            begin(tx, secrets, &row, None, agent.site, told.mac, by, at, now).await?;
+            let details = match row.status {
+                Stored::Revoked => "used before the site heard that it was revoked",
+                Stored::Available | Stored::Used => "used",
+            };
+            note(
+                tx,
+                &actor,
+                Action::VoucherRedeem,
+                &row,
+                details.to_owned(),
+                now,
+            )
+            .await
+        }
+    }
+}
+
+/// Makes the period, and the customer where there is none, and marks the voucher.
+#[expect(clippy::too_many_arguments, reason = "a first use is all of it")]
+async fn begin(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    row: &Row,
+    customer: Option<CustomerId>,
+    site: SiteId,
+    mac: Option<Mac>,
+    agent: Option<AgentId>,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<Redeemed, VoucherError> {
+    let user = match customer {
+        Some(customer) => {
+            fits(tx, row, customer, at, now).await?;
+            customer
+        }
+        None => guest(tx, secrets, row, site, mac, at, now).await?,
+    };
+    let worth = Worth {
+        voucher: row.id,
+        package: row.package_id,
+        price: row.price,
+        time: Duration::from_secs(u64::try_from(row.secs).unwrap_or(0)),
+    };
+    let redeemed = renewals::redeem(tx, user, &worth, at, now).await?;
+    let used = Use {
+        customer: user,
+        holder: site,
+        from: redeemed.from,
+        until: redeemed.until,
+        agent,
+    };
+    store::set_used(tx, row.id, &used, now).await?;
+    tx.changed(Kind::Voucher, row.id);
+    Ok(redeemed)
+}
+
+/// The customer that a voucher's user becomes: he has the voucher's id, a name that is not the code, and
+/// a password that nobody knows.
+async fn guest(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    row: &Row,
+    site: SiteId,
+    mac: Option<Mac>,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<CustomerId, VoucherError> {
+    let username = voucher::username(row.id);
+    let tail = username
+        .get(username.len().saturating_sub(4)..)
+        .unwrap_or_default();
+    let customer = CustomerId(row.id.0);
+    let new = New {
+        draft: Draft {
+            name: format!("Voucher {tail}"),
+            username,
+            email: None,
+            phone: None,
+            connection_type: ConnectionType::Hotspot,
+            standing: Standing::Active,
+            package: Some(row.package_id),
+            router: None,
+            site: Some(site),
+            location: None,
+            latitude: None,
+            longitude: None,
+            apartment_number: None,
+            house_number: None,
+            installation_fee: Cents::ZERO,
+            auto_renew: false,
+            devices: None,
+        },
+        password: random_password(&tx.entropy()),
+        expires_at: Some(at),
+    };
+    customers::create_as(tx, secrets, customer, &new, now).await?;
+    if let Some(mac) = mac {
+        customers::lock_to_device(tx, customer, mac, now).await?;
+    }
+    Ok(customer)
+}
+
+fn random_password(entropy: &Entropy) -> String {
+    hex::encode(entropy.bytes::<16>())
+}
+
+/// A voucher's time is its package's: somebody with time left on another package keeps that.
+async fn fits(
+    tx: &mut Tx,
+    row: &Row,
+    customer: CustomerId,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<(), VoucherError> {
+    let Some(buyer) = customers::at_hotspot(tx, customer).await? else {
+        return Err(renewals::RenewError::UnknownCustomer.into());
+    };
+    if buyer.connection_type != ConnectionType::Hotspot {
+        return Err(VoucherError::NotForHim("this customer is not at a hotspot"));
+    }
+    if buyer.package_id == Some(row.package_id) {
+        return Ok(());
+    }
+    if buyer.paid_until > at {
+        return Err(VoucherError::NotForHim(
+            "this customer has time left on another package",
+        ));
+    }
+    customers::put_on(tx, customer, row.package_id, now).await?;
+    Ok(())
+}
+
+/// Whether this is the device that used the voucher at this very site.
+async fn shown_again(tx: &mut Tx, row: Row, shown: &Shown) -> Result<LetIn, VoucherError> {
+    let by = row.customer_id;
+    let same_place = shown
+        .agent
+        .is_some_and(|agent| row.holder_id == Some(agent.site));
+    let user = CustomerId(row.id.0);
+    if same_place && by == Some(user) {
+        let known = customers::at_hotspot(tx, user).await?;
+        let macs = known.map(|user| user.macs).unwrap_or_default();
+        let mac = shown.mac.map(|mac| mac.to_string());
+        if macs.is_empty() || mac.is_some_and(|mac| macs.contains(&mac)) {
+            return let_in(row, user);
+        }
+    }
+    Err(VoucherError::Used { by })
+}
+
+fn let_in(row: Row, customer: CustomerId) -> Result<LetIn, VoucherError> {
+    let until = row.used_until.unwrap_or_default();
+    let voucher = edge::body(&row).ok_or(VoucherError::Unknown)?;
+    Ok(LetIn {
+        voucher,
+        customer,
+        until,
+    })
+}
+
+async fn note(
+    tx: &mut Tx,
+    actor: &Actor,
+    action: Action,
+    row: &Row,
+    details: String,
+    now: Timestamp,
+) -> Result<(), VoucherError> {
+    let name = voucher::username(row.id);
+    let line = Audit {
+        details,
+        ..Audit::new(action, "voucher", row.id, &name)
+    };
+    audit::record(tx, actor, line, now).await?;
+    Ok(())
+}
