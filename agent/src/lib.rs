@@ -37,7 +37,7 @@ use crate::radius::server::{Server, Sockets};
 use crate::site::{Site, SiteClock, Touched};
 use crate::status::Overview;
 use crate::store::{StoreError, StoreGuard};
-use crate::sync::{Identity, IdentityError, Link, LinkConfig};
+use crate::sync::{Identity, IdentityError, Link, LinkConfig, Patience};
 
 /// This build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -202,6 +202,7 @@ impl Agent {
                 clock: clock.clone(),
                 entropy,
                 floor: Arc::new(move || floor.now()),
+                patience: Patience::default(),
             };
             Link::start(link_config, identity, Arc::new(local_site))
         });

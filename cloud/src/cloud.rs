@@ -195,6 +195,7 @@ impl Cloud {
 
         let door = Door::open(DoorConfig {
             listen: config.agents.listen,
+            tcp: config.agents.tcp(),
             most_agents: config.limits.agents.get() as usize,
             db: db.clone(),
             secrets: secrets.clone(),
@@ -202,6 +203,7 @@ impl Cloud {
             appliers: crate::appliers(&secrets),
             clock: clock.clone(),
         })
+        .await
         .context("[agents] listen")?;
         let agents_addr = door.address()?;
         let http = bind(config.http.listen, "[http] listen").await?;

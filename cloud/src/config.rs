@@ -90,6 +90,9 @@ impl Default for Http {
 pub struct Agents {
     /// Where agents connect (UDP).
     pub listen: SocketAddr,
+    /// Where agents connect whose line lets no UDP through (TCP); absent = the same address and port.
+    /// Agents try the port they know and then 443.
+    pub tcp_listen: Option<Vec<SocketAddr>>,
     /// How agents reach it: `isp.example.com:4433`. Stands in the enrolment command.
     pub public_address: Option<String>,
 }
@@ -98,7 +101,18 @@ impl Default for Agents {
     fn default() -> Agents {
         Agents {
             listen: (Ipv4Addr::UNSPECIFIED, 4433).into(),
+            tcp_listen: None,
             public_address: None,
+        }
+    }
+}
+
+impl Agents {
+    /// Where TCP is listened on.
+    pub fn tcp(&self) -> Vec<SocketAddr> {
+        match &self.tcp_listen {
+            Some(listen) => listen.clone(),
+            None => vec![self.listen],
         }
     }
 }

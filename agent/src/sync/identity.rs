@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-use super::quic::Credentials;
+use super::dial::Credentials;
 
 /// An enrolled agent's identity, as read from its folder.
 #[derive(Clone)]

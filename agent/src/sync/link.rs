@@ -1,7 +1,7 @@
 //! Keeps a link to the cloud: dials, greets, serves, and dials again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use easyisp_shared::entropy::Entropy;
@@ -21,7 +21,8 @@ use tracing::{debug, info, warn};
 use super::backoff::Backoff;
 use super::identity::Identity;
 use super::pipe::{Carrier, Pipe, PipeError, Sink, Source};
-use super::quic::{DialError, dial};
+use super::dial::{DialError, dial, reach, tls};
+use super::path::{Path, Paths, Patience};
 use super::trust::{Floor, Trust};
 use super::{ApplyError, LinkStatus, Local, Position, Terms, Unavailable, uplink};
 
@@ -38,6 +39,8 @@ pub struct LinkConfig {
     pub entropy: Entropy,
     /// The latest time known to have passed; certificates are judged at it.
     pub floor: Floor,
+    /// How long each way to the cloud may be silent.
+    pub patience: Patience,
 }
 
 /// A link that is kept up until [`Link::stop`].
@@ -59,6 +62,8 @@ impl Link {
         let (carrier_sender, carrier) = watch::channel(None);
         let stop = CancellationToken::new();
         let keeper = Keeper {
+            paths: Mutex::new(Paths::new(config.patience)),
+            ready: Mutex::new(None),
             config,
             identity: Arc::new(Mutex::new(identity)),
             local,
@@ -147,6 +152,9 @@ pub(super) enum Ended {
     /// The certificate was renewed: dial at once with the new one.
     #[error("the certificate was renewed")]
     Renewed,
+    /// QUIC answers again after a while on TCP.
+    #[error("the line lets UDP through again")]
+    Better,
 }
 
 struct Keeper<L> {
@@ -155,6 +163,9 @@ struct Keeper<L> {
     local: Arc<L>,
     status: watch::Sender<LinkStatus>,
     carrier: watch::Sender<Option<Arc<dyn Carrier>>>,
+    paths: Mutex<Paths>,
+    /// A better connection than the one that was up.
+    ready: Mutex<Option<(Path, Arc<dyn Carrier>)>>,
     /// The cloud said that the certificate has ended.
     renew_now: AtomicBool,
 }
@@ -166,7 +177,7 @@ impl<L: Local> Keeper<L> {
             let ended = self.once(&mut backoff).await;
             self.hang_up();
             let wait = match &ended {
-                Ended::Renewed => Duration::ZERO,
+                Ended::Renewed | Ended::Better => Duration::ZERO,
                 Ended::Refused {
                     reason,
                     retry_after,
@@ -194,14 +205,7 @@ impl<L: Local> Keeper<L> {
     }
 
     async fn serve(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Ended> {
-        let (trust, credentials) = {
-            let identity = self.identity();
-            let trust = Trust::authorities(&identity.authorities, self.config.floor.clone());
-            (trust, identity.credentials())
-        };
-        let trust = trust.map_err(|error| DialError::Identity(error.to_string()))?;
-        let carrier = dial(&self.config.cloud, ALPN_LINK, trust, Some(credentials)).await?;
-        let carrier: Arc<dyn Carrier> = Arc::new(carrier);
+        let (path, carrier) = self.reach().await?;
         if self.renew_if_due(carrier.as_ref()).await {
             carrier.close();
             return Err(Ended::Renewed);
@@ -209,6 +213,7 @@ impl<L: Local> Keeper<L> {
 
         let (pipe, position, welcome) = self.greet(carrier.as_ref()).await?;
         backoff.worked();
+        lock(&self.paths).won(path);
         self.carrier.send_replace(Some(carrier.clone()));
         self.up(welcome.head <= position.cursor && welcome.epoch == position.epoch);
         let Pipe { sink, source } = pipe;
@@ -226,8 +231,45 @@ impl<L: Local> Keeper<L> {
             ended = lanes => ended,
             ended = self.questions(carrier.as_ref()) => ended,
             ended = self.upkeep(carrier.as_ref()) => ended,
+            ended = self.look_for_better() => ended,
             lost = carrier.closed() => Ended::Pipe(lost),
         })
+    }
+
+    /// A connection: the last way that worked first, the others when it is silent.
+    async fn reach(&self) -> Result<(Path, Arc<dyn Carrier>), Ended> {
+        if let Some(ready) = lock(&self.ready).take() {
+            return Ok(ready);
+        }
+        let ways = lock(&self.paths).order();
+        let silence = self.config.patience.silence;
+        Ok(reach(&self.config.cloud, &ways, &self.tls()?, silence).await?)
+    }
+
+    fn tls(&self) -> Result<Arc<rustls::ClientConfig>, DialError> {
+        let identity = self.identity();
+        let trust = Trust::authorities(&identity.authorities, self.config.floor.clone());
+        let trust = trust.map_err(|error| DialError::Identity(error.to_string()))?;
+        tls(ALPN_LINK, trust, Some(identity.credentials()))
+    }
+
+    /// While TCP carries the link: tries QUIC now and then, and ends the link once it answers.
+    async fn look_for_better(&self) -> Ended {
+        loop {
+            let Some(pause) = lock(&self.paths).look_again() else {
+                return std::future::pending().await;
+            };
+            self.config.clock.sleep(pause).await;
+            let tls = match self.tls() {
+                Ok(tls) => tls,
+                Err(error) => return error.into(),
+            };
+            let silence = self.config.patience.silence;
+            if let Ok(carrier) = dial(&self.config.cloud, Path::Quic, tls, silence).await {
+                *lock(&self.ready) = Some((Path::Quic, carrier));
+                return Ended::Better;
+            }
+        }
     }
 
     /// Hello, welcome, and the generation on disk.
@@ -361,10 +403,8 @@ impl<L: Local> Keeper<L> {
         }
     }
 
-    fn identity(&self) -> std::sync::MutexGuard<'_, Identity> {
-        self.identity
-            .lock()
-            .expect("no code panics under this lock")
+    fn identity(&self) -> MutexGuard<'_, Identity> {
+        lock(&self.identity)
     }
 
     fn hang_up(&self) {
@@ -461,6 +501,10 @@ async fn ask(
             CloudReply::decode(&body).map_err(|_| AskFailure::NotUnderstood)
         }
     }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().expect("no code panics under this lock")
 }
 
 fn refused_by(refused: &Refused) -> Ended {

@@ -3,11 +3,14 @@
 //! It carries and never decides: what a record means is the business of who implements [`Local`].
 
 mod backoff;
+mod dial;
 mod enroll;
 mod identity;
 mod link;
+mod path;
 mod pipe;
 mod quic;
+mod tcp;
 mod trust;
 mod uplink;
 
@@ -20,11 +23,12 @@ use easyisp_shared::wire::{FeedBatch, Lane, UpRecord};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub use dial::{Credentials, DialError, dial, reach, tls};
 pub use enroll::{EnrollError, enroll};
 pub use identity::{Draft, Identity, IdentityError};
 pub use link::{Asker, Link, LinkConfig};
-pub use pipe::{Carrier, Pipe, PipeError, Sink, Source};
-pub use quic::{Credentials, DialError, QuicCarrier, dial};
+pub use path::{Path, Patience};
+pub use pipe::{Carrier, Pipe, PipeError, Sink, Source, Traffic};
 pub use trust::{Floor, Trust};
 
 /// What the link needs of the agent behind it.

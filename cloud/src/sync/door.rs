@@ -8,7 +8,8 @@ use std::time::Duration;
 use easyisp_shared::time::Clock;
 use easyisp_shared::wire::Message;
 use easyisp_shared::wire::enroll::{EnrollAnswer, EnrollRefusal};
-use quinn::{Endpoint, Incoming};
+use quinn::Endpoint;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,8 +19,9 @@ use tracing::{debug, error, warn};
 use super::agents::Agents;
 use super::identity::identify;
 use super::pipe::{Carrier, PipeError};
-use super::quic::{self, DoorError, Purpose, QuicCarrier};
-use super::{poll, session};
+use super::quic::{self, QuicCarrier};
+use super::tls::{self, Purpose};
+use super::{poll, session, tcp};
 use crate::db::Database;
 use crate::secrets::Secrets;
 use crate::sites::agents::{EnrollError, Standing, enroll};
@@ -29,6 +31,8 @@ use crate::sites::reports::Appliers;
 pub struct DoorConfig {
     /// UDP address; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// TCP addresses; port 0 means the UDP address's port.
+    pub tcp: Vec<SocketAddr>,
     /// Agents connected to this node at once; more are asked to come back.
     pub most_agents: usize,
     /// The database.
@@ -41,6 +45,20 @@ pub struct DoorConfig {
     pub appliers: Appliers,
     /// The time.
     pub clock: Clock,
+}
+
+/// Why the door does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The socket cannot be had.
+    #[error("[agents] listen = \"{0}\" cannot be used: {1}")]
+    Socket(SocketAddr, std::io::Error),
+    /// The TCP socket cannot be had.
+    #[error("[agents] tcp_listen = \"{0}\" cannot be used: {1}")]
+    TcpSocket(SocketAddr, std::io::Error),
+    /// The authority does not sign.
+    #[error("the door's certificate cannot be made: {0}")]
+    Certificate(String),
 }
 
 /// What all of the door's tasks share.
@@ -65,14 +83,15 @@ pub struct Door {
     shared: Arc<Shared>,
     endpoint: Endpoint,
     tasks: TaskTracker,
-    accepting: JoinHandle<()>,
+    accepting: Vec<JoinHandle<()>>,
 }
 
 impl Door {
     /// Opens the door and starts to let agents in.
-    pub fn open(config: DoorConfig) -> Result<Door, DoorError> {
+    pub async fn open(config: DoorConfig) -> Result<Door, DoorError> {
         let authority = config.standing.authority.clone();
-        let endpoint = quic::listen(config.listen, authority, config.clock.clone())?;
+        let tls = tls::config(authority, config.clock.clone())?;
+        let (endpoint, listeners) = listen(&config, &tls).await?;
         let shared = Arc::new(Shared {
             db: config.db,
             secrets: config.secrets,
@@ -89,9 +108,21 @@ impl Door {
         let tasks = TaskTracker::new();
         let poll = poll::run(shared.clone());
         tasks.spawn(shared.stop.clone().run_until_cancelled_owned(poll));
-        let accept = accept(shared.clone(), endpoint.clone(), tasks.clone());
+        let pending = Pending::default();
+        let quic = accept(
+            shared.clone(),
+            endpoint.clone(),
+            pending.clone(),
+            tasks.clone(),
+        );
+        let mut accepting = vec![tokio::spawn(quic)];
+        for listener in listeners {
+            let (shared, tls) = (shared.clone(), tls.clone());
+            let accept = accept_tcp(shared, listener, tls, pending.clone(), tasks.clone());
+            accepting.push(tokio::spawn(accept));
+        }
         Ok(Door {
-            accepting: tokio::spawn(accept),
+            accepting,
             shared,
             endpoint,
             tasks,
@@ -111,7 +142,9 @@ impl Door {
     /// Sees everyone off and returns when nothing of the door runs any more.
     pub async fn close(self) {
         self.shared.stop.cancel();
-        let _joined = self.accepting.await;
+        for accepting in self.accepting {
+            let _joined = accepting.await;
+        }
         self.tasks.close();
         self.tasks.wait().await;
         self.endpoint.close(0u32.into(), b"");
@@ -131,8 +164,26 @@ impl Door {
     }
 }
 
-async fn accept(shared: Arc<Shared>, endpoint: Endpoint, tasks: TaskTracker) {
-    let pending = Pending::default();
+async fn listen(
+    config: &DoorConfig,
+    tls: &Arc<rustls::ServerConfig>,
+) -> Result<(Endpoint, Vec<TcpListener>), DoorError> {
+    let endpoint = quic::listen(config.listen, tls.clone())?;
+    let port = endpoint.local_addr();
+    let port = port.map_err(|cause| DoorError::Socket(config.listen, cause))?;
+    let mut listeners = Vec::new();
+    for address in &config.tcp {
+        let mut address = *address;
+        if address.port() == 0 {
+            address.set_port(port.port());
+        }
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.map_err(|cause| DoorError::TcpSocket(address, cause))?);
+    }
+    Ok((endpoint, listeners))
+}
+
+async fn accept(shared: Arc<Shared>, endpoint: Endpoint, pending: Pending, tasks: TaskTracker) {
     loop {
         let incoming = tokio::select! {
             () = shared.stop.cancelled() => return,
@@ -153,27 +204,76 @@ async fn accept(shared: Arc<Shared>, endpoint: Endpoint, tasks: TaskTracker) {
         let shared = shared.clone();
         tasks.spawn(async move {
             let stop = shared.stop.clone();
-            stop.run_until_cancelled(welcome(shared, incoming, turn))
-                .await;
+            let from = incoming.remote_address();
+            let handshake = async {
+                let connection = incoming.await?;
+                let purpose = quic::purpose(&connection);
+                let carrier: Arc<dyn Carrier> = Arc::new(QuicCarrier(connection));
+                Ok::<_, quinn::ConnectionError>(purpose.map(|purpose| (purpose, carrier)))
+            };
+            let welcomed = welcome(shared, from, handshake, turn);
+            stop.run_until_cancelled(welcomed).await;
+        });
+    }
+}
+
+async fn accept_tcp(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    pending: Pending,
+    tasks: TaskTracker,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(cause) => {
+                // Out of files, most likely: a while later there may be some.
+                warn!(%cause, "Cannot take a TCP connection of an agent");
+                tokio::time::sleep(TCP_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(turn) = pending.enter(from.ip()) else {
+            continue;
+        };
+        let (shared, tls) = (shared.clone(), tls.clone());
+        tasks.spawn(async move {
+            let stop = shared.stop.clone();
+            let handshake = async {
+                let accepted = tcp::accept(stream, tls).await?;
+                Ok::<_, std::io::Error>(accepted.map(|(purpose, carrier)| {
+                    let carrier: Arc<dyn Carrier> = Arc::new(carrier);
+                    (purpose, carrier)
+                }))
+            };
+            let welcomed = welcome(shared, from, handshake, turn);
+            stop.run_until_cancelled(welcomed).await;
         });
     }
 }
 
 /// The handshake, then what the caller came for.
-async fn welcome(shared: Arc<Shared>, incoming: Incoming, turn: Turn) {
-    let from = incoming.remote_address();
-    let connection = match tokio::time::timeout(HANDSHAKE, incoming).await {
-        Ok(Ok(connection)) => connection,
+async fn welcome<E: std::fmt::Display>(
+    shared: Arc<Shared>,
+    from: SocketAddr,
+    handshake: impl Future<Output = Result<Option<(Purpose, Arc<dyn Carrier>)>, E>>,
+    turn: Turn,
+) {
+    let (purpose, carrier) = match tokio::time::timeout(HANDSHAKE, handshake).await {
+        Ok(Ok(Some(found))) => found,
+        Ok(Ok(None)) | Err(_) => return,
         Ok(Err(cause)) => {
             debug!(%from, %cause, "A caller's handshake failed");
             return;
         }
-        Err(_) => return,
     };
-    let purpose = quic::purpose(&connection);
-    let carrier = Arc::new(QuicCarrier(connection));
     match purpose {
-        Some(Purpose::Enroll) => {
+        Purpose::Enroll => {
             // Keeps its place among the handshakes: who enrols is not known yet.
             let _turn = turn;
             if let Err(error) = let_enroll(&shared, carrier.as_ref()).await {
@@ -181,15 +281,14 @@ async fn welcome(shared: Arc<Shared>, incoming: Incoming, turn: Turn) {
             }
             carrier.close();
         }
-        Some(Purpose::Link) => {
+        Purpose::Link => {
             drop(turn);
             link(shared, carrier).await;
         }
-        None => carrier.close(),
     }
 }
 
-async fn link(shared: Arc<Shared>, carrier: Arc<QuicCarrier>) {
+async fn link(shared: Arc<Shared>, carrier: Arc<dyn Carrier>) {
     let Some(certificate) = carrier.peer_certificate() else {
         return carrier.close();
     };
@@ -292,6 +391,7 @@ impl Drop for Turn {
 }
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
+const TCP_PAUSE: Duration = Duration::from_millis(100);
 const FAREWELL: Duration = Duration::from_secs(2);
 const MOST_PENDING: usize = 1024;
 const MOST_PENDING_PER_ADDRESS: usize = 20;

@@ -10,11 +10,12 @@ mod poll;
 mod quic;
 mod session;
 mod store;
+mod tcp;
+mod tls;
 mod uplink;
 
 pub use agents::{Agents, Presence};
-pub use door::{Door, DoorConfig};
-pub use pipe::{Carrier, Pipe, PipeError, Sink, Source};
-pub use quic::DoorError;
+pub use door::{Door, DoorConfig, DoorError};
+pub use pipe::{Carrier, Pipe, PipeError, Sink, Source, Traffic};
 
 use door::Shared;

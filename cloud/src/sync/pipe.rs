@@ -7,7 +7,7 @@ use easyisp_shared::wire::{FRAME_HEADER, Message, WireError};
 
 /// A connection to an agent: opens and accepts pipes until it ends.
 ///
-/// QUIC maps a pipe to a stream; a single TLS connection is a carrier of one pipe.
+/// QUIC maps a pipe to a stream of its own; over TCP the pipes share one TLS connection.
 pub trait Carrier: Send + Sync + 'static {
     /// Opens a pipe. The agent learns of it with the first message.
     fn open(&self) -> BoxFuture<'_, Result<Pipe, PipeError>>;
@@ -23,6 +23,18 @@ pub trait Carrier: Send + Sync + 'static {
 
     /// The agent's certificate, DER; `None` where it showed none.
     fn peer_certificate(&self) -> Option<Vec<u8>>;
+
+    /// What it moved so far.
+    fn traffic(&self) -> Traffic;
+}
+
+/// Octets a carrier moved, its own headers and repetitions included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Away from here.
+    pub sent: u64,
+    /// To here.
+    pub received: u64,
 }
 
 /// Messages in order, both ways.
