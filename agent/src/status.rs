@@ -203,11 +203,16 @@ impl Overview {
             LinkStatus::Up {
                 since,
                 caught_up: true,
-            } => (true, format!("up since {since}")),
+                over,
+            } => (true, format!("up since {since}, over {over}")),
             LinkStatus::Up {
                 since,
                 caught_up: false,
-            } => (true, format!("up since {since}, still fetching")),
+                over,
+            } => (
+                true,
+                format!("up since {since}, over {over}, still fetching"),
+            ),
             LinkStatus::Down { since, reason } => (false, format!("down since {since}: {reason}")),
         }
     }

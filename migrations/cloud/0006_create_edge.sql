@@ -25,6 +25,78 @@ create table feed (
 create index on feed (tenant_id, site_id, version);
 create index on feed (tenant_id, kind, id) where body is not null;
 
+-- Where a site's feed stood at the end of each day, so that tombstones can be forgotten by age.
+create table feed_days (
+    tenant_id  uuid not null,
+    site_id    uuid not null,
+    day        date not null,
+    head       bigint not null,
+    primary key (tenant_id, site_id, day),
+    foreign key (tenant_id, site_id) references sites (tenant_id, id)
+);
+
+-- What all rows of a site's feed come to, per kind: the exclusive or of their weights. An agent that holds
+-- the same rows comes to the same 16 bytes. Kept by the triggers below, so that no statement can forget it.
+create table feed_digests (
+    tenant_id  uuid not null,
+    site_id    uuid not null,
+    kind       smallint not null,
+    epoch      uuid not null,
+    digest     bit(128) not null,
+    primary key (tenant_id, site_id, kind),
+    foreign key (tenant_id, site_id) references sites (tenant_id, id)
+);
+
+-- The same as wire::digest::row_hash: the first half of SHA-256, keyed by the epoch. A tombstone weighs nothing.
+create function feed_weight(epoch uuid, kind smallint, id uuid, version bigint, body bytea) returns bit(128)
+language sql immutable parallel safe as $$
+    select ('x' || encode(substring(sha256(
+        uuid_send(epoch) || int2send(kind) || uuid_send(id) || int8send(version) || body) for 16), 'hex'))::bit(128)
+$$;
+
+-- Transition tables hold the rows as they really were and became, also where a writer waited for another:
+-- what its own snapshot saw would be too old. The counter's lock makes writers of one site take turns.
+create function keep_feed_digests() returns trigger language plpgsql as $$
+declare
+    now_epoch uuid := (select epoch from directory.authority);
+begin
+    if now_epoch is null then
+        return null;
+    end if;
+    if tg_op = 'INSERT' then
+        insert into feed_digests as d (tenant_id, site_id, kind, epoch, digest)
+        select n.tenant_id, n.site_id, n.kind, now_epoch,
+               bit_xor(feed_weight(now_epoch, n.kind, n.id, n.version, n.body))
+          from after n
+         where n.body is not null
+         group by n.tenant_id, n.site_id, n.kind
+         order by n.tenant_id, n.site_id, n.kind
+            on conflict (tenant_id, site_id, kind)
+            do update set digest = d.digest # excluded.digest where d.epoch = excluded.epoch;
+    else
+        insert into feed_digests as d (tenant_id, site_id, kind, epoch, digest)
+        select r.tenant_id, r.site_id, r.kind, now_epoch, bit_xor(r.weight)
+          from (select b.tenant_id, b.site_id, b.kind,
+                       feed_weight(now_epoch, b.kind, b.id, b.version, b.body) as weight
+                  from before b where b.body is not null
+                 union all
+                select n.tenant_id, n.site_id, n.kind,
+                       feed_weight(now_epoch, n.kind, n.id, n.version, n.body)
+                  from after n where n.body is not null) r
+         group by r.tenant_id, r.site_id, r.kind
+         order by r.tenant_id, r.site_id, r.kind
+            on conflict (tenant_id, site_id, kind)
+            do update set digest = d.digest # excluded.digest where d.epoch = excluded.epoch;
+    end if;
+    return null;
+end $$;
+create trigger keep_digests_of_new after insert on feed
+    referencing new table as after
+    for each statement execute function keep_feed_digests();
+create trigger keep_digests_of_changed after update on feed
+    referencing old table as before new table as after
+    for each statement execute function keep_feed_digests();
+
 -- What operators want done at a site, as state with a version; its result comes back from the agent.
 create table commands (
     tenant_id    uuid not null,

@@ -31,6 +31,6 @@ grant select, insert, update on
     site_counters, commands, uplink_marks
     to easyisp_app;
 grant select, insert, update, delete on
-    idempotency_keys, unsealed, package_routers, payment_inbox, feed, quarantine, usage
+    idempotency_keys, unsealed, package_routers, payment_inbox, feed, feed_days, feed_digests, quarantine, usage
     to easyisp_app;
 grant select, insert on auth_log, metrics to easyisp_app;

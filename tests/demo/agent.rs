@@ -19,7 +19,7 @@ pub async fn run(data: &Path, ports: &Ports, token: Option<String>) -> Result<()
     let clock = Clock::system();
     if let Some(token) = token {
         let cloud = loopback(ports.quic).to_string();
-        sync::enroll(&cloud, &token, &config.identity_folder(), VERSION, &clock).await?;
+        sync::enroll(&cloud, &token, &config.identity_folder(), VERSION).await?;
     }
     let options = AgentOptions {
         config,

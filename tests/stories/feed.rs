@@ -8,6 +8,7 @@ use easyisp_cloud::db::{Database, Kind, Projection, Projectors};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::digest::{replace, row_hash};
 use easyisp_tests::database::{FreshDatabase, fresh_database};
 use uuid::Uuid;
 
@@ -105,6 +106,7 @@ async fn fifty_commits_at_once_take_fifty_versions_and_lose_none() -> Result<()>
     }
 
     for site in [a, b] {
+        assert_eq!(world.digest(site).await?, world.recount(site).await?);
         let feed = world.feed(site).await?;
         let versions: Vec<i64> = feed.iter().map(|(version, _, _)| *version).collect();
         assert_eq!(versions, (2..=51).collect::<Vec<i64>>());
@@ -167,6 +169,8 @@ async fn the_next_borrower_of_a_connection_sees_no_tenant() -> Result<()> {
     Ok(())
 }
 
+const EPOCH: Uuid = Uuid::from_u128(42);
+
 type Things = Arc<Mutex<BTreeMap<Uuid, (SiteId, Vec<u8>)>>>;
 
 struct World {
@@ -218,6 +222,14 @@ impl World {
         .bind(Timestamp::default())
         .execute(&mut *tx)
         .await?;
+        sqlx::query(
+            "insert into directory.authority (certificate, key_sealed, epoch, created_at)
+             values ('', '', $1, $2)",
+        )
+        .bind(EPOCH)
+        .bind(Timestamp::default())
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(World {
             db,
@@ -264,6 +276,29 @@ impl World {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// What the database says that the site's rows come to.
+    async fn digest(&self, site: SiteId) -> Result<u128> {
+        let mut tx = self.db.begin(self.tenant).await?;
+        let digest: String = sqlx::query_scalar(
+            "select digest::text from feed_digests where tenant_id = $1 and site_id = $2",
+        )
+        .bind(self.tenant)
+        .bind(site)
+        .fetch_one(&mut *tx)
+        .await?;
+        Ok(u128::from_str_radix(&digest, 2)?)
+    }
+
+    /// What they come to by the words that agents use.
+    async fn recount(&self, site: SiteId) -> Result<u128> {
+        let kind = Kind::Subscriber.code();
+        let rows = self.feed(site).await?;
+        let weights = rows.iter().map(|(version, id, body)| {
+            row_hash(EPOCH, kind, *id, version.unsigned_abs(), body.as_deref())
+        });
+        Ok(weights.fold(0, |sum, weight| replace(sum, 0, weight)))
     }
 
     async fn feed(&self, site: SiteId) -> Result<Vec<(i64, Uuid, Option<Vec<u8>>)>> {

@@ -2,6 +2,7 @@
 
 mod boxes;
 mod joining;
+mod line;
 mod questions;
 mod state;
 mod trust;

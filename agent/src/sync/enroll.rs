@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use easyisp_shared::time::Clock;
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::enroll::{EnrollAnswer, EnrollRefusal, EnrollRequest, EnrollRequestV1};
 use easyisp_shared::wire::{ALPN_ENROLL, JoinToken, Message};
 
-use super::identity::{Draft, Identity, IdentityError};
-use super::pipe::{Carrier, PipeError};
 use super::dial::{DialError, reach, tls};
+use super::identity::{Draft, Identity, IdentityError};
 use super::path::{Paths, Patience};
+use super::pipe::{Carrier, PipeError};
 use super::trust::Trust;
 
 /// Why a box did not become an agent.
@@ -47,7 +47,6 @@ pub async fn enroll(
     token: &str,
     folder: &Path,
     version: &str,
-    clock: &Clock,
 ) -> Result<Identity, EnrollError> {
     let token = JoinToken::parse(token).ok_or(EnrollError::NotAToken)?;
     let draft = Draft::begin(folder)?;

@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
-use super::identity::Identity;
-use super::pipe::{Carrier, Pipe, PipeError, Sink, Source};
 use super::dial::{DialError, dial, reach, tls};
+use super::identity::Identity;
 use super::path::{Path, Paths, Patience};
+use super::pipe::{Carrier, Pipe, PipeError, Sink, Source};
 use super::trust::{Floor, Trust};
 use super::{ApplyError, LinkStatus, Local, Position, Terms, Unavailable, uplink};
 
@@ -215,7 +215,10 @@ impl<L: Local> Keeper<L> {
         backoff.worked();
         lock(&self.paths).won(path);
         self.carrier.send_replace(Some(carrier.clone()));
-        self.up(welcome.head <= position.cursor && welcome.epoch == position.epoch);
+        self.up(
+            path,
+            welcome.head <= position.cursor && welcome.epoch == position.epoch,
+        );
         let Pipe { sink, source } = pipe;
 
         let lanes = Lane::ALL.map(|lane| {
@@ -413,11 +416,14 @@ impl<L: Local> Keeper<L> {
         }
     }
 
-    fn up(&self, caught_up: bool) {
-        info!(cloud = %self.config.cloud, "The link to the cloud is up");
+    fn up(&self, over: Path, caught_up: bool) {
+        info!(cloud = %self.config.cloud, "The link to the cloud is up, over {over}");
         let since = self.config.clock.now();
-        self.status
-            .send_replace(LinkStatus::Up { since, caught_up });
+        self.status.send_replace(LinkStatus::Up {
+            since,
+            caught_up,
+            over,
+        });
     }
 
     fn caught_up(&self, now: bool) {

@@ -136,5 +136,7 @@ pub enum LinkStatus {
         since: Timestamp,
         /// Whether everything the cloud had is applied.
         caught_up: bool,
+        /// What carries it.
+        over: Path,
     },
 }

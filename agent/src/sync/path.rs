@@ -14,6 +14,16 @@ pub enum Path {
     },
 }
 
+impl std::fmt::Display for Path {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Path::Quic => f.write_str("QUIC"),
+            Path::Tcp { port: None } => f.write_str("TCP"),
+            Path::Tcp { port: Some(port) } => write!(f, "TCP on port {port}"),
+        }
+    }
+}
+
 /// How patient the choice is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {

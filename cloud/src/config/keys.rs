@@ -21,6 +21,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("http", "allowed_origins", Form::List),
     ("http", "trusted_proxies", Form::List),
     ("agents", "listen", Form::Text),
+    ("agents", "tcp_listen", Form::List),
     ("agents", "public_address", Form::Text),
     ("database", "url", Form::Text),
     ("database", "migrate_url", Form::Text),

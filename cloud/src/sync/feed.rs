@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::Shared;
 use super::agents::Presence;
 use super::pipe::{PipeError, Sink};
-use super::store::{self, Place};
+use super::store::{self, Place, Stretch};
+use crate::sites::agents::Agent;
 
 /// What the sender shares with whoever reads the agent's acknowledgements.
 #[derive(Debug)]
@@ -42,6 +43,10 @@ impl Window {
         true
     }
 
+    fn wants_snapshot(&self) -> bool {
+        self.snapshot.load(Ordering::Relaxed)
+    }
+
     /// The agent wants everything.
     pub(super) fn ask_snapshot(&self) {
         self.snapshot.store(true, Ordering::Relaxed);
@@ -63,7 +68,8 @@ pub(super) async fn send(
         window,
         sink,
         cursor,
-        asked_at: None,
+        spacing: Spacing::default(),
+        compare_at: None,
     };
     loop {
         match sender.run().await {
@@ -83,8 +89,10 @@ struct Sender {
     window: Arc<Window>,
     sink: Sink,
     cursor: u64,
-    /// When the last snapshot was begun that the agent asked for.
-    asked_at: Option<Instant>,
+    /// When the next snapshot may begin that the agent asks for.
+    spacing: Spacing,
+    /// When digests are told again; `None` = with the next batch that reaches the head.
+    compare_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -109,10 +117,12 @@ impl Sender {
     async fn run(&mut self) -> Result<std::convert::Infallible, Stop> {
         let bell = self.shared.db.wakes().of(self.presence.agent.site);
         let mut place = Place::after(self.cursor);
+        let mut lost = self.window.wants_snapshot(); // before the agent could have asked for one
         loop {
-            if self.window.snapshot.load(Ordering::Relaxed) {
-                self.snapshot().await?;
-                place = Place::after(self.cursor);
+            // Changes go on meanwhile: an agent that disagrees about one row applies the others.
+            if self.window.wants_snapshot() && (lost || self.spacing.may(Instant::now())) {
+                self.snapshot(lost).await?;
+                (place, lost) = (Place::after(self.cursor), false);
             }
             // Listening begins before reading, so that news in between is not missed.
             let news = bell.notified();
@@ -121,14 +131,24 @@ impl Sender {
             let page = self.changes(place).await?;
             // Ahead of the head: not this database's cursor. Behind the horizon: tombstones are missing.
             if self.cursor < page.horizon || self.cursor > page.head {
-                self.window.snapshot.store(true, Ordering::Relaxed);
+                self.window.ask_snapshot();
+                lost = true;
                 continue;
             }
             match page.rows.last() {
-                None if page.head == self.cursor => tokio::select! {
-                    () = news => {}
-                    () = self.window.asked.notified() => self.space_out().await,
-                },
+                None if page.head == self.cursor => {
+                    let now = Instant::now();
+                    if self.compare_at.is_none_or(|at| at <= now) {
+                        self.compare(page).await?;
+                        continue;
+                    }
+                    let pause = self.pause(now);
+                    tokio::select! {
+                        () = news => {}
+                        () = self.window.asked.notified() => {}
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
                 last => {
                     let last = last.map(|row| (row.version, row.kind, row.id));
                     place = self.send_changes(page, last).await?;
@@ -137,12 +157,36 @@ impl Sender {
         }
     }
 
-    /// A site that never agrees with what it is sent must not keep the database busy.
-    async fn space_out(&mut self) {
-        if let Some(last) = self.asked_at {
-            tokio::time::sleep(BETWEEN_SNAPSHOTS.saturating_sub(last.elapsed())).await;
+    /// How long there is nothing to do unless something happens.
+    fn pause(&self, now: Instant) -> Duration {
+        let compare = self.compare_at.unwrap_or(now);
+        let next = match self.window.wants_snapshot() {
+            true => compare.min(self.spacing.next.unwrap_or(now)),
+            false => compare,
+        };
+        next.saturating_duration_since(now)
+    }
+
+    /// Tells the agent, who has everything, what everything should come to. Asked for once after a change,
+    /// not with each: a busy site would be told of a state that is past when it arrives.
+    async fn compare(&mut self, page: Page) -> Result<(), Stop> {
+        let (head, digests) = self.digests().await?;
+        if head != page.head {
+            return Ok(()); // it moved on; the next reading follows it
         }
-        self.asked_at = Some(Instant::now());
+        self.compare_at = Some(Instant::now() + A_LONG_TIME);
+        if !digests.is_empty() {
+            let batch = FeedBatch {
+                from: self.cursor,
+                to: self.cursor,
+                mode: FeedMode::Changes,
+                last: true,
+                digests,
+                records: Vec::new(),
+            };
+            self.send_batch(batch).await?;
+        }
+        Ok(())
     }
 
     async fn send_changes(
@@ -172,14 +216,26 @@ impl Sender {
             records: page.rows,
         };
         self.send_batch(batch).await?;
+        self.moved_to(to);
+        Ok(place)
+    }
+
+    fn moved_to(&mut self, to: u64) {
         self.cursor = to;
         self.presence.note_sent(to);
-        Ok(place)
+        let soon = Instant::now() + COMPARE_AFTER;
+        self.compare_at = self.compare_at.map(|at| at.min(soon));
     }
 
     /// All of a site's state as a replacement. Rows are read in key order and not as of one instant: what
     /// changes meanwhile has a version above `to` and follows as a change.
-    async fn snapshot(&mut self) -> Result<(), Stop> {
+    ///
+    /// One that the agent asked for has the digests added up anew first: the rows are what counts.
+    async fn snapshot(&mut self, lost: bool) -> Result<(), Stop> {
+        if !lost {
+            self.spacing.begin(Instant::now());
+            self.recount().await?;
+        }
         // Answers to what is still under way must not ask for a second snapshot.
         let all = u32::try_from(WINDOW).unwrap_or(u32::MAX);
         let idle = self.window.room.acquire_many(all).await;
@@ -189,7 +245,7 @@ impl Sender {
         let mut to = None;
         let mut after = (i16::MIN, Uuid::nil());
         loop {
-            let (head, rows) = self.state(after).await?;
+            let Stretch { head, rows, .. } = self.state(after).await?;
             let (rows, more) = cut(rows);
             if let Some(last) = rows.last() {
                 after = (i16::try_from(last.kind).unwrap_or(i16::MAX), last.id);
@@ -211,8 +267,7 @@ impl Sender {
             };
             self.send_batch(batch).await?;
             if !more {
-                self.cursor = to;
-                self.presence.note_sent(to);
+                self.moved_to(to);
                 return Ok(());
             }
         }
@@ -225,31 +280,73 @@ impl Sender {
         Ok(())
     }
 
-    async fn state(&self, after: (i16, Uuid)) -> sqlx::Result<(u64, Vec<DownRecord>)> {
+    async fn state(&self, after: (i16, Uuid)) -> sqlx::Result<Stretch> {
         let _turn = self.shared.reads.acquire().await;
         let mut tx = self.shared.db.begin(self.presence.agent.tenant).await?;
         let site = self.presence.agent.site;
-        let (head, _) = store::counters(&mut tx, site).await?.unwrap_or_default();
-        let rows = store::state(&mut tx, site, after, PAGE + 1).await?;
+        let stretch = store::state(&mut tx, site, after, PAGE + 1).await?;
         tx.rollback().await?;
-        Ok((head, rows))
+        Ok(stretch)
     }
 
     async fn changes(&self, place: Place) -> sqlx::Result<Page> {
         let _turn = self.shared.reads.acquire().await;
         let mut tx = self.shared.db.begin(self.presence.agent.tenant).await?;
         let site = self.presence.agent.site;
-        // The head first: every version up to it is whole in what is read after it.
-        let (head, horizon) = store::counters(&mut tx, site).await?.unwrap_or_default();
-        let rows = store::changes(&mut tx, site, place, PAGE + 1).await?;
+        let stretch = store::changes(&mut tx, site, place, PAGE + 1).await?;
         tx.rollback().await?;
-        let (rows, more) = cut(rows);
+        let (rows, more) = cut(stretch.rows);
         Ok(Page {
-            head,
-            horizon,
+            head: stretch.head,
+            horizon: stretch.horizon,
             rows,
             more,
         })
+    }
+
+    async fn digests(&self) -> sqlx::Result<(u64, Vec<(u16, u128)>)> {
+        let _turn = self.shared.reads.acquire().await;
+        let mut tx = self.shared.db.begin(self.presence.agent.tenant).await?;
+        let (site, epoch) = (self.presence.agent.site, self.shared.standing.epoch);
+        let digests = store::digests(&mut tx, site, epoch).await?;
+        tx.rollback().await?;
+        Ok(digests)
+    }
+
+    async fn recount(&self) -> sqlx::Result<()> {
+        let _turn = self.shared.reads.acquire().await;
+        let Agent { tenant, site, id } = self.presence.agent;
+        let mut tx = self.shared.db.begin(tenant).await?;
+        let mended = store::recount(&mut tx, site, self.shared.standing.epoch).await?;
+        tx.commit().await?;
+        tracing::warn!(
+            agent.id = %id, site.id = %site, mended,
+            "Agent {id} does not hold what its site's feed says; it gets everything ({mended} digests were wrong)"
+        );
+        Ok(())
+    }
+}
+
+/// A site that never agrees with what it is sent must not keep the database busy: the pause between two
+/// snapshots that it asks for doubles.
+#[derive(Debug, Default)]
+struct Spacing {
+    next: Option<Instant>,
+    pause: Duration,
+}
+
+impl Spacing {
+    fn may(&self, now: Instant) -> bool {
+        self.next.is_none_or(|next| next <= now)
+    }
+
+    fn begin(&mut self, now: Instant) {
+        let old = self.next.is_some_and(|next| now > next + 2 * self.pause);
+        self.pause = match old {
+            true => BETWEEN_SNAPSHOTS,
+            false => (2 * self.pause).clamp(BETWEEN_SNAPSHOTS, MOST_BETWEEN_SNAPSHOTS),
+        };
+        self.next = Some(now + self.pause);
     }
 }
 
@@ -281,6 +378,11 @@ const WINDOW: usize = 4;
 const PAGE: i64 = 500;
 const BATCH_OCTETS: usize = 256 * 1024;
 const BETWEEN_SNAPSHOTS: Duration = Duration::from_secs(30);
+const MOST_BETWEEN_SNAPSHOTS: Duration = Duration::from_secs(3600);
+/// How long after the last change agent and cloud compare what they hold.
+const COMPARE_AFTER: Duration = Duration::from_secs(60);
+/// And without any change: never, as far as a link lives.
+const A_LONG_TIME: Duration = Duration::from_secs(86_400);
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

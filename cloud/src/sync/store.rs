@@ -67,20 +67,59 @@ impl Place {
 
 type FeedRow = (i16, Uuid, i64, Option<Vec<u8>>);
 
-/// The rows of a site's feed after `place`, in version order.
+/// A stretch of a site's feed and where the site stood at the same instant.
+#[derive(Debug, Default)]
+pub(super) struct Stretch {
+    /// The site's newest version; every version up to it is whole in what was read.
+    pub head: u64,
+    /// Tombstones up to here are forgotten.
+    pub horizon: u64,
+    pub rows: Vec<DownRecord>,
+}
+
+type StretchRow = (
+    i64,
+    i64,
+    Option<i16>,
+    Option<Uuid>,
+    Option<i64>,
+    Option<Vec<u8>>,
+);
+
+impl Stretch {
+    fn of(found: Vec<StretchRow>) -> Stretch {
+        let mut stretch = Stretch::default();
+        for (head, horizon, kind, id, version, body) in found {
+            (stretch.head, stretch.horizon) = (unsigned(head), unsigned(horizon));
+            if let (Some(kind), Some(id), Some(version)) = (kind, id, version) {
+                stretch.rows.push(record((kind, id, version, body)));
+            }
+        }
+        stretch
+    }
+}
+
+/// The rows of a site's feed after `place`, in version order, with head and horizon.
+///
+/// One statement, so that tombstones cannot be forgotten between the horizon and the rows.
 pub(super) async fn changes(
     tx: &mut Tx,
     site: SiteId,
     place: Place,
     most: i64,
-) -> sqlx::Result<Vec<DownRecord>> {
-    let rows: Vec<FeedRow> = sqlx::query_as(
-        "select kind, id, version, body
-           from feed
-          where tenant_id = $1 and site_id = $2
-            and version >= $3 and (version, kind, id) > ($3, $4, $5)
-          order by version, kind, id
-          limit $6",
+) -> sqlx::Result<Stretch> {
+    let rows: Vec<StretchRow> = sqlx::query_as(
+        "select c.head, c.horizon, f.kind, f.id, f.version, f.body
+           from site_counters c
+           left join lateral (
+                select kind, id, version, body
+                  from feed
+                 where tenant_id = c.tenant_id and site_id = c.site_id
+                   and version >= $3 and (version, kind, id) > ($3, $4, $5)
+                 order by version, kind, id
+                 limit $6) f on true
+          where c.tenant_id = $1 and c.site_id = $2
+          order by f.version, f.kind, f.id",
     )
     .bind(tx.tenant())
     .bind(site)
@@ -90,7 +129,7 @@ pub(super) async fn changes(
     .bind(most)
     .fetch_all(&mut **tx)
     .await?;
-    Ok(rows.into_iter().map(record).collect())
+    Ok(Stretch::of(rows))
 }
 
 /// What a site holds, tombstones left out, in the order of kind and id, after the row given.
@@ -99,13 +138,19 @@ pub(super) async fn state(
     site: SiteId,
     after: (i16, Uuid),
     most: i64,
-) -> sqlx::Result<Vec<DownRecord>> {
-    let rows: Vec<FeedRow> = sqlx::query_as(
-        "select kind, id, version, body
-           from feed
-          where tenant_id = $1 and site_id = $2 and (kind, id) > ($3, $4) and body is not null
-          order by kind, id
-          limit $5",
+) -> sqlx::Result<Stretch> {
+    let rows: Vec<StretchRow> = sqlx::query_as(
+        "select c.head, c.horizon, f.kind, f.id, f.version, f.body
+           from site_counters c
+           left join lateral (
+                select kind, id, version, body
+                  from feed
+                 where tenant_id = c.tenant_id and site_id = c.site_id
+                   and (kind, id) > ($3, $4) and body is not null
+                 order by kind, id
+                 limit $5) f on true
+          where c.tenant_id = $1 and c.site_id = $2
+          order by f.kind, f.id",
     )
     .bind(tx.tenant())
     .bind(site)
@@ -114,7 +159,67 @@ pub(super) async fn state(
     .bind(most)
     .fetch_all(&mut **tx)
     .await?;
-    Ok(rows.into_iter().map(record).collect())
+    Ok(Stretch::of(rows))
+}
+
+/// A site's head and what its rows come to at that version, per kind.
+pub(super) async fn digests(
+    tx: &mut Tx,
+    site: SiteId,
+    epoch: Uuid,
+) -> sqlx::Result<(u64, Vec<(u16, u128)>)> {
+    let rows: Vec<(i64, Option<i16>, Option<String>)> = sqlx::query_as(
+        "select c.head, d.kind, d.digest::text
+           from site_counters c
+           left join feed_digests d
+             on d.tenant_id = c.tenant_id and d.site_id = c.site_id and d.epoch = $3
+          where c.tenant_id = $1 and c.site_id = $2
+          order by d.kind",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(epoch)
+    .fetch_all(&mut **tx)
+    .await?;
+    let head = rows.first().map_or(0, |(head, ..)| unsigned(*head));
+    let digest = |(_, kind, bits): (i64, Option<i16>, Option<String>)| {
+        let kind = u16::try_from(kind?).ok()?;
+        Some((kind, u128::from_str_radix(&bits?, 2).ok()?))
+    };
+    Ok((head, rows.into_iter().filter_map(digest).collect()))
+}
+
+/// Adds up a site's digests anew from its rows; returns how many kinds had another.
+///
+/// Locks the site's counter, so that no row changes meanwhile.
+pub(super) async fn recount(tx: &mut Tx, site: SiteId, epoch: Uuid) -> sqlx::Result<u64> {
+    sqlx::query("select head from site_counters where tenant_id = $1 and site_id = $2 for update")
+        .bind(tx.tenant())
+        .bind(site)
+        .execute(&mut **tx)
+        .await?;
+    let mended = sqlx::query(
+        "insert into feed_digests as d (tenant_id, site_id, kind, epoch, digest)
+         select k.tenant_id, k.site_id, k.kind, $3, coalesce(f.digest, repeat('0', 128)::bit(128))
+           from (select tenant_id, site_id, kind from feed_digests
+                  where tenant_id = $1 and site_id = $2
+                  union
+                 select distinct tenant_id, site_id, kind from feed
+                  where tenant_id = $1 and site_id = $2 and body is not null) k
+           left join (select kind, bit_xor(feed_weight($3, kind, id, version, body)) as digest
+                        from feed
+                       where tenant_id = $1 and site_id = $2 and body is not null
+                       group by kind) f using (kind)
+             on conflict (tenant_id, site_id, kind)
+             do update set epoch = excluded.epoch, digest = excluded.digest
+          where (d.epoch, d.digest) is distinct from (excluded.epoch, excluded.digest)",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(epoch)
+    .execute(&mut **tx)
+    .await?;
+    Ok(mended.rows_affected())
 }
 
 /// How far each lane of an agent's outbox is stored.

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use easyisp_agent::sync::{
-    ApplyError, Identity, Link, LinkConfig, LinkStatus, Local, Position, QuicCarrier, Terms, Trust,
-    Unavailable, dial,
+    ApplyError, Carrier, Identity, Link, LinkConfig, LinkStatus, Local, Path, Patience, Position,
+    Terms, Trust, Unavailable, dial, tls,
 };
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::up::{HeartbeatV1, LoginOutcome, LoginV1};
-use easyisp_shared::wire::{ALPN_LINK, FeedBatch, FeedMode, Lane, Up, UpRecord};
+use easyisp_shared::wire::{ALPN_LINK, DownKind, FeedBatch, FeedMode, Lane, Up, UpRecord, digest};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::world::{START, World, eventually};
+use super::world::{PATIENCE, START, World, eventually};
 
 pub struct TestBox {
     held: Mutex<Held>,
@@ -30,6 +30,8 @@ pub struct Held {
     pub rows: BTreeMap<Uuid, (u64, Vec<u8>)>,
     /// Every batch that came, as (from, to, mode, ids).
     pub batches: Vec<(u64, u64, FeedMode, usize)>,
+    /// How often it was told what its rows should come to.
+    pub compared: usize,
     pub told: Option<Terms>,
     /// Answer the next batch with a wish for everything.
     pub distrust: bool,
@@ -49,6 +51,7 @@ impl TestBox {
             },
             rows: BTreeMap::new(),
             batches: Vec::new(),
+            compared: 0,
             told: None,
             distrust: false,
             staged: BTreeMap::new(),
@@ -114,6 +117,21 @@ impl TestBox {
     }
 }
 
+impl Held {
+    /// What the rows come to; they are all of one kind here.
+    fn digest(&self) -> u128 {
+        let kind = DownKind::Subscriber.code();
+        let epoch = self.position.epoch;
+        let weight = |(id, (version, body)): (&Uuid, &(u64, Vec<u8>))| {
+            digest::row_hash(epoch, kind, *id, *version, Some(body))
+        };
+        self.rows
+            .iter()
+            .map(weight)
+            .fold(0, |sum, weight| digest::replace(sum, 0, weight))
+    }
+}
+
 /// A login of `name`, the `nth` of its box.
 pub fn login(name: &str, nth: usize) -> Up {
     Up::Login(LoginV1 {
@@ -146,8 +164,12 @@ impl Local for TestBox {
 
     async fn apply(&self, batch: FeedBatch) -> Result<u64, ApplyError> {
         let mut held = self.held();
-        held.batches
-            .push((batch.from, batch.to, batch.mode, batch.records.len()));
+        if batch.records.is_empty() && batch.from == batch.to {
+            held.compared += 1;
+        } else {
+            let what = (batch.from, batch.to, batch.mode, batch.records.len());
+            held.batches.push(what);
+        }
         if std::mem::take(&mut held.distrust) {
             return Err(ApplyError::NeedSnapshot);
         }
@@ -177,6 +199,10 @@ impl Local for TestBox {
                 held.position.cursor = batch.to;
                 held.position.epoch = held.told.expect("welcomed before fed").epoch;
             }
+        }
+        let own = held.digest();
+        if batch.last && batch.digests.iter().any(|(_, digest)| *digest != own) {
+            return Err(ApplyError::NeedSnapshot);
         }
         Ok(held.position.cursor)
     }
@@ -222,10 +248,11 @@ impl Local for TestBox {
 
 impl World {
     /// A bare connection with this identity, for callers who keep no promise.
-    pub async fn dial(&self, identity: &Identity) -> Result<QuicCarrier> {
+    pub async fn dial(&self, identity: &Identity) -> Result<Arc<dyn Carrier>> {
         let trust = Trust::authorities(&identity.authorities, Arc::new(|| START))?;
         let own = Some(identity.credentials());
-        Ok(dial(&self.address(), ALPN_LINK, trust, own).await?)
+        let tls = tls(ALPN_LINK, trust, own)?;
+        Ok(dial(&self.address(), Path::Quic, tls, PATIENCE).await?)
     }
 
     /// A link of `identity` to this world's door.
@@ -241,6 +268,24 @@ impl World {
             clock: self.clock.clone(),
             entropy: Entropy::seeded(2),
             floor: Arc::new(move || floor),
+            patience: Patience::default(),
+        };
+        Link::start(config, identity.clone(), local.clone())
+    }
+
+    /// The same, over a line of `address` that soon seems silent.
+    pub fn link_over(&self, identity: &Identity, local: &Arc<TestBox>, address: &str) -> Link {
+        let now = self.clock.now();
+        let config = LinkConfig {
+            cloud: address.to_owned(),
+            version: "0.1.0".into(),
+            clock: self.clock.clone(),
+            entropy: Entropy::seeded(2),
+            floor: Arc::new(move || now),
+            patience: Patience {
+                silence: Duration::from_millis(500),
+                ..Patience::default()
+            },
         };
         Link::start(config, identity.clone(), local.clone())
     }

@@ -16,14 +16,7 @@ async fn a_box_joins_its_site_and_keeps_its_identity_private() -> Result<()> {
     let token = world.token().await?;
     let folder = world.folder();
 
-    let joined = enroll(
-        &world.address(),
-        &token.text(),
-        &folder,
-        "0.1.0",
-        &world.clock,
-    )
-    .await?;
+    let joined = enroll(&world.address(), &token.text(), &folder, "0.1.0").await?;
     let identity = Identity::load(&folder)?;
 
     assert_eq!(identity.agent, joined.agent);
@@ -53,7 +46,7 @@ async fn a_join_token_works_once_and_for_an_hour() -> Result<()> {
     for token in [used, old, guessed] {
         let folder = world.folder();
         let text = token.text();
-        let refused = enroll(&world.address(), &text, &folder, "0.1.0", &world.clock).await;
+        let refused = enroll(&world.address(), &text, &folder, "0.1.0").await;
         answers.push(refused.expect_err("the token is no good").to_string());
         assert!(!folder.exists(), "an identity was written");
     }

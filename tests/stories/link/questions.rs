@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use easyisp_agent::sync::Carrier;
 use easyisp_shared::id::{RouterId, SiteId};
 use easyisp_shared::wire::Message;
 use easyisp_shared::wire::question::{

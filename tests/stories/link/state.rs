@@ -5,7 +5,7 @@ use easyisp_agent::sync::LinkStatus;
 use easyisp_shared::wire::FeedMode;
 
 use super::boxes::{TestBox, caught_up, holds};
-use super::world::World;
+use super::world::{World, eventually};
 
 #[tokio::test]
 async fn a_new_agent_gets_everything_and_then_what_changes() -> Result<()> {
@@ -140,6 +140,52 @@ async fn an_agent_that_distrusts_a_batch_is_given_everything() -> Result<()> {
     Ok(())
 }
 
+/// V12: a site that holds something else than it should is found out and mended, and a digest that is
+/// wrong itself is added up anew; then both agree, and nothing more is sent.
+#[tokio::test]
+async fn whoever_holds_something_else_is_given_everything() -> Result<()> {
+    let world = World::start().await?;
+    world.put_many(&[1, 2], Some(b"before")).await?;
+    world.put(1, Some(b"one")).await?;
+    world.put(2, None).await?;
+    let identity = world.given_agent().await?;
+    let local = TestBox::new();
+    let link = world.link(&identity, &local);
+    compared(&local, 1).await?;
+    link.stop().await;
+
+    local.held().rows.clear();
+    let link = world.link(&identity, &local);
+    holds(&local, &[(1, b"one")]).await?;
+    link.stop().await;
+
+    world.falsify_digests().await?;
+    let before = local.held().batches.len();
+    let link = world.link(&identity, &local);
+    eventually("everything again", || async {
+        let held = local.held();
+        let modes: Vec<FeedMode> = held.batches[before..].iter().map(|b| b.2).collect();
+        Ok((modes == [FeedMode::SnapshotWhole]).then_some(()))
+    })
+    .await?;
+    link.stop().await;
+    let before = local.held().batches.len();
+    let told = local.held().compared;
+    let link = world.link(&identity, &local);
+    compared(&local, told + 1).await?;
+    caught_up(&link).await?;
+    assert_eq!(local.held().batches.len(), before);
+    link.stop().await;
+    Ok(())
+}
+
+async fn compared(local: &TestBox, times: usize) -> Result<()> {
+    eventually("a comparison", || async {
+        Ok((local.held().compared >= times).then_some(()))
+    })
+    .await
+}
+
 #[tokio::test]
 async fn another_epoch_sends_everything_again() -> Result<()> {
     let mut world = World::start().await?;
@@ -154,7 +200,7 @@ async fn another_epoch_sends_everything_again() -> Result<()> {
     // The epoch tells that the versions the agent knows are another history's.
     world.standing.epoch = uuid::Uuid::from_u128(77);
     local.held().batches.clear();
-    world.open_door(address)?;
+    world.open_door(address).await?;
     caught_up(&link).await?;
     let batches = local.held().batches.clone();
     assert_eq!(batches[0].2, FeedMode::SnapshotWhole);

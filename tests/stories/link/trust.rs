@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use easyisp_agent::sync::{Credentials, Identity, Trust, dial};
+use easyisp_agent::sync::{Credentials, Identity, Path, Trust, dial, tls};
 use easyisp_cloud::sites::pki::Authority;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Timestamp;
@@ -71,8 +71,9 @@ async fn a_caller_whom_our_authority_does_not_know_stays_outside() -> Result<()>
     };
 
     // TLS 1.3 lets the caller finish before it is refused: what counts is whether anything is heard.
-    if let Ok(carrier) = dial(&world.address(), ALPN_LINK, trust, Some(credentials)).await {
-        use easyisp_agent::sync::Carrier;
+    let tls = tls(ALPN_LINK, trust, Some(credentials))?;
+    let patience = super::world::PATIENCE;
+    if let Ok(carrier) = dial(&world.address(), Path::Quic, tls, patience).await {
         let heard = tokio::time::timeout(super::world::PATIENCE, carrier.closed()).await;
         assert!(heard.is_ok(), "the door stayed open");
     }
@@ -140,9 +141,7 @@ async fn a_certificate_is_renewed_from_half_its_life_on() -> Result<()> {
     let world = World::start().await?;
     let folder = world.folder();
     let token = world.token().await?.text();
-    let joined =
-        easyisp_agent::sync::enroll(&world.address(), &token, &folder, "0.1.0", &world.clock)
-            .await?;
+    let joined = easyisp_agent::sync::enroll(&world.address(), &token, &folder, "0.1.0").await?;
     world.clock.advance(Duration::from_secs(16 * 86_400));
 
     let link = world.link(&joined, &TestBox::new());

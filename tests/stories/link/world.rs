@@ -71,7 +71,7 @@ impl World {
             fresh,
         };
         (world.tenant, world.site) = world.given_tenant(1).await?;
-        world.open_door((Ipv4Addr::LOCALHOST, 0).into())?;
+        world.open_door((Ipv4Addr::LOCALHOST, 0).into()).await?;
         Ok(world)
     }
 
@@ -116,16 +116,18 @@ impl World {
         }
     }
 
-    pub fn open_door(&mut self, listen: SocketAddr) -> Result<()> {
-        self.door = Some(Door::open(DoorConfig {
+    pub async fn open_door(&mut self, listen: SocketAddr) -> Result<()> {
+        let opening = Door::open(DoorConfig {
             listen,
+            tcp: vec![listen],
             most_agents: 100,
             db: self.db.clone(),
             secrets: self.secrets.clone(),
             standing: self.standing.clone(),
             appliers: appliers(),
             clock: self.clock.clone(),
-        })?);
+        });
+        self.door = Some(opening.await?);
         Ok(())
     }
 
@@ -162,14 +164,7 @@ impl World {
 
     pub async fn enroll(&self, token: &JoinToken) -> Result<Identity> {
         let folder = self.folder();
-        let joined = enroll(
-            &self.address(),
-            &token.text(),
-            &folder,
-            "0.1.0",
-            &self.clock,
-        )
-        .await;
+        let joined = enroll(&self.address(), &token.text(), &folder, "0.1.0").await;
         Ok(joined?)
     }
 
@@ -232,6 +227,16 @@ impl World {
             .bind(self.tenant)
             .execute(&mut *tx)
             .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Makes the site's digests wrong, as no code of ours should.
+    pub async fn falsify_digests(&self) -> Result<()> {
+        let mut tx = self.db.begin(self.tenant).await?;
+        let done = sqlx::query("update feed_digests set digest = ~ digest where tenant_id = $1");
+        let done = done.bind(self.tenant).execute(&mut *tx).await?;
+        ensure!(done.rows_affected() > 0, "there are no digests");
         tx.commit().await?;
         Ok(())
     }

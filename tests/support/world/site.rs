@@ -57,7 +57,7 @@ impl Site {
         let token = owner.join_token().await?;
         let cloud = world.agents().to_string();
         let folder = config.identity_folder();
-        enroll(&cloud, &token, &folder, VERSION, &clock).await?;
+        enroll(&cloud, &token, &folder, VERSION).await?;
         Ok(Site {
             router,
             router_id,

@@ -1,0 +1,154 @@
+//! A line between an agent and a cloud that does what lines do: loses, forgets ports, lets nothing large or
+//! no UDP through.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result};
+use easyisp_shared::entropy::Entropy;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+
+/// A running line. Dropping it cuts it.
+pub struct Line {
+    /// Where the agent finds the cloud.
+    pub address: SocketAddr,
+    state: Arc<State>,
+    _tasks: JoinSet<()>,
+}
+
+struct State {
+    cloud: SocketAddr,
+    near: UdpSocket,
+    udp_blocked: AtomicBool,
+    tcp_blocked: AtomicBool,
+    largest: AtomicUsize,
+    loss_percent: AtomicUsize,
+    entropy: Entropy,
+    /// The far socket of each caller.
+    far: Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>,
+}
+
+impl Line {
+    /// A line to `cloud` without a fault; what it loses later is decided by `seed`.
+    pub async fn to(cloud: SocketAddr, seed: u64) -> Result<Line> {
+        let near = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = near.local_addr()?;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.context("the same port over TCP")?;
+        let state = Arc::new(State {
+            cloud,
+            near,
+            udp_blocked: AtomicBool::new(false),
+            tcp_blocked: AtomicBool::new(false),
+            largest: AtomicUsize::new(usize::MAX),
+            loss_percent: AtomicUsize::new(0),
+            entropy: Entropy::seeded(seed),
+            far: Mutex::default(),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(datagrams(state.clone()));
+        tasks.spawn(connections(state.clone(), listener));
+        Ok(Line {
+            address,
+            state,
+            _tasks: tasks,
+        })
+    }
+
+    /// Whether UDP is swallowed from here on.
+    pub fn block_udp(&self, blocked: bool) {
+        self.state.udp_blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    /// Whether TCP is refused from here on; connections that stand go on.
+    pub fn block_tcp(&self, blocked: bool) {
+        self.state.tcp_blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    /// Swallows datagrams whose payload is larger.
+    pub fn let_through(&self, octets: usize) {
+        self.state.largest.store(octets, Ordering::Relaxed);
+    }
+
+    /// Loses so many datagrams of a hundred, either way.
+    pub fn lose(&self, percent: usize) {
+        self.state.loss_percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// Forgets every mapping, as a NAT does that was switched off and on: callers show up from new ports.
+    pub fn forget_ports(&self) {
+        self.state.far.lock().expect("nobody panics here").clear();
+    }
+}
+
+impl State {
+    fn loses(&self, octets: usize) -> bool {
+        let percent = self.loss_percent.load(Ordering::Relaxed) as u64;
+        self.udp_blocked.load(Ordering::Relaxed)
+            || octets > self.largest.load(Ordering::Relaxed)
+            || self.entropy.below(100) < percent
+    }
+}
+
+async fn datagrams(state: Arc<State>) {
+    let mut readers = JoinSet::new();
+    let mut octets = vec![0; 65_536];
+    loop {
+        let Ok((length, from)) = state.near.recv_from(&mut octets).await else {
+            continue;
+        };
+        if state.loses(length) {
+            continue;
+        }
+        let known = state
+            .far
+            .lock()
+            .expect("nobody panics here")
+            .get(&from)
+            .cloned();
+        let far = match known {
+            Some(far) => far,
+            None => {
+                let Ok(far) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else {
+                    continue;
+                };
+                let far = Arc::new(far);
+                let mut all = state.far.lock().expect("nobody panics here");
+                all.insert(from, far.clone());
+                readers.spawn(back(state.clone(), far.clone(), from));
+                far
+            }
+        };
+        let _lost = far.send_to(&octets[..length], state.cloud).await;
+    }
+}
+
+async fn back(state: Arc<State>, far: Arc<UdpSocket>, to: SocketAddr) {
+    let mut octets = vec![0; 65_536];
+    while let Ok(length) = far.recv(&mut octets).await {
+        if !state.loses(length) {
+            let _lost = state.near.send_to(&octets[..length], to).await;
+        }
+    }
+}
+
+async fn connections(state: Arc<State>, listener: TcpListener) {
+    let mut carried = JoinSet::new();
+    loop {
+        let Ok((mut near, _)) = listener.accept().await else {
+            continue;
+        };
+        if state.tcp_blocked.load(Ordering::Relaxed) {
+            continue;
+        }
+        let cloud = state.cloud;
+        carried.spawn(async move {
+            if let Ok(mut far) = TcpStream::connect(cloud).await {
+                let _ended = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            }
+        });
+    }
+}
