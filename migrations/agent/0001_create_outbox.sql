@@ -38,6 +38,8 @@ create table sessions (
     secs            integer not null,
     bytes_in        integer not null,
     bytes_out       integer not null,
+    -- of both: bytes of hours whose data does not count
+    bytes_free      integer not null,
     closed_at       integer,
     cause           integer,
     primary key (router, acct_session_id, class)
@@ -45,11 +47,12 @@ create table sessions (
 
 create index sessions_closed on sessions (closed_at) where closed_at is not null;
 
--- Bytes of the present paid period, over all sessions of a customer whose package has a data limit.
+-- Bytes and seconds of the present paid period, over all sessions of a customer whose package limits them.
 create table usage (
     customer     blob    primary key check (length(customer) = 16),
     period_start integer not null,
-    bytes        integer not null
+    bytes        integer not null,
+    secs         integer not null
 ) strict, without rowid;
 
 -- Small facts that must survive a power cut, such as the latest time known to have passed.

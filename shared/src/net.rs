@@ -78,8 +78,24 @@ pub struct RateLimit {
     pub up_kbps: u32,
     /// Download, kbit/s.
     pub down_kbps: u32,
-    /// Burst ceilings (upload, download) in kbit/s; `None` when there is no burst.
-    pub burst: Option<(u32, u32)>,
+    /// Faster for moments; `None` when there is no burst.
+    pub burst: Option<Burst>,
+}
+
+/// How a subscriber may be faster for moments: up to the ceiling, while the average over `secs` is
+/// below the threshold.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Burst {
+    /// Ceiling, upload, kbit/s.
+    pub up_kbps: u32,
+    /// Ceiling, download, kbit/s.
+    pub down_kbps: u32,
+    /// Threshold, upload, kbit/s.
+    pub threshold_up_kbps: u32,
+    /// Threshold, download, kbit/s.
+    pub threshold_down_kbps: u32,
+    /// Seconds of the average.
+    pub secs: u16,
 }
 
 impl RateLimit {
@@ -92,14 +108,38 @@ impl RateLimit {
         }
     }
 
-    /// The value of `Mikrotik-Rate-Limit`: `up/down [burst-up/burst-down]`.
+    /// The slower of both, each direction for itself. Only two that burst give one that does.
+    pub fn slower(self, other: RateLimit) -> RateLimit {
+        let burst = self.burst.zip(other.burst).map(|(a, b)| Burst {
+            up_kbps: a.up_kbps.min(b.up_kbps),
+            down_kbps: a.down_kbps.min(b.down_kbps),
+            threshold_up_kbps: a.threshold_up_kbps.min(b.threshold_up_kbps),
+            threshold_down_kbps: a.threshold_down_kbps.min(b.threshold_down_kbps),
+            secs: a.secs.min(b.secs),
+        });
+        RateLimit {
+            up_kbps: self.up_kbps.min(other.up_kbps),
+            down_kbps: self.down_kbps.min(other.down_kbps),
+            burst,
+        }
+    }
+
+    /// The value of `Mikrotik-Rate-Limit`: `up/down [burst threshold seconds]`, each `up/down`.
     ///
-    /// The router's rx is the subscriber's upload, so upload comes first. Never prints `G`, decimals
-    /// or a lower-case `m`, which RouterOS releases read differently.
+    /// The router's rx is the subscriber's upload, so upload comes first. Threshold and seconds are
+    /// always given: without them RouterOS averages over one second, which is no burst. Never prints
+    /// `G`, decimals or a lower-case `m`, which RouterOS releases read differently.
     pub fn to_mikrotik(&self) -> String {
         let rate = format!("{}/{}", rate(self.up_kbps), rate(self.down_kbps));
         match self.burst {
-            Some((up, down)) => format!("{rate} {}/{}", self::rate(up), self::rate(down)),
+            Some(burst) => format!(
+                "{rate} {}/{} {}/{} {secs}/{secs}",
+                self::rate(burst.up_kbps),
+                self::rate(burst.down_kbps),
+                self::rate(burst.threshold_up_kbps),
+                self::rate(burst.threshold_down_kbps),
+                secs = burst.secs,
+            ),
             None => rate,
         }
     }
@@ -150,8 +190,14 @@ mod tests {
         let odd = RateLimit {
             up_kbps: 1536,
             down_kbps: 2000,
-            burst: Some((3000, 4000)),
+            burst: Some(Burst {
+                up_kbps: 3000,
+                down_kbps: 4000,
+                threshold_up_kbps: 1152,
+                threshold_down_kbps: 1500,
+                secs: 16,
+            }),
         };
-        assert_eq!(odd.to_mikrotik(), "1536k/2M 3M/4M");
+        assert_eq!(odd.to_mikrotik(), "1536k/2M 3M/4M 1152k/1500k 16/16");
     }
 }

@@ -11,14 +11,14 @@ use easyisp_agent::radius::Secret;
 use easyisp_agent::store::{CachePosition, Snapshot, Store};
 use easyisp_agent::sync::Draft;
 use easyisp_agent::{Agent, AgentOptions, Source};
-use easyisp_shared::entitlement::{Refusal, Standing};
+use easyisp_shared::entitlement::{Reasons, Refusal, Standing};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{AgentId, CustomerId, PackageId, RouterId, SiteId, TenantId};
 use easyisp_shared::net::RateLimit;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Clock;
 use easyisp_shared::wire::down::{
-    Connection, MessageAuthenticator, Network, PackageV1, PolicyV1, RouterV1, SubscriberV1,
+    Connection, MessageAuthenticator, Network, PackageV1, PolicyV1, RouterV1, SubscriberV1, UsedV1,
     secret_place,
 };
 use easyisp_shared::wire::enroll::EnrolledV1;
@@ -199,7 +199,10 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
     let policy = PolicyV1 {
         grace_secs: 0,
         refusal: Refusal::Reject,
+        garden_for: Reasons::MONEY,
         garden_list: "easyisp-garden".into(),
+        garden_pool: None,
+        garden_profile: None,
         garden_rate: RateLimit::mbps(1, 1),
         portal_url: None,
         lease_until: None,
@@ -234,10 +237,16 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         rate: RateLimit::mbps(2, 10),
         session_secs: None,
         data_limit: None,
+        time_limit_secs: None,
+        fair_use: Vec::new(),
+        schedule: Vec::new(),
         devices: 1,
         idle_secs: None,
         interim_secs: 300,
         pool: None,
+        profile: None,
+        ipv6_pool: None,
+        delegated_pool: None,
     };
     let rows = vec![
         row(Uuid::now_v7(), &Down::Policy(policy)),
@@ -273,6 +282,10 @@ fn subscriber(user: User, package: PackageId, key: &SealKey) -> DownRecord {
         rate_override: None,
         account: user.0,
         remembered_macs: Vec::new(),
+        used: UsedV1::default(),
+        routes: Vec::new(),
+        ipv6_prefix: None,
+        delegated_prefix: None,
     };
     row(customer.0, &Down::Subscriber(body))
 }

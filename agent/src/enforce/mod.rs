@@ -42,18 +42,14 @@ fn verdict(
     session: &Session,
     now: Timestamp,
 ) -> Verdict {
-    let package = subscriber.package.and_then(|id| site.package(id));
-    let metered = package
-        .and_then(|package| package.data_limit)
-        .map(|_| Metered {
-            customer: subscriber.id,
-            period_start: subscriber.period_start,
-        });
+    let metered = Metered::of(site, subscriber, now);
+    let standing = sessions.standing(&session.username, metered.as_ref(), now);
     let live = Live {
         mac: session.mac,
         router: Some(session.key.router),
         other_devices: 0,
-        bytes_used: sessions.standing(metered).bytes_used,
+        bytes_used: standing.used.bytes,
+        secs_used: standing.used.secs,
     };
     site.verdict(subscriber, &live, now)
 }

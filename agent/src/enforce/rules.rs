@@ -1,5 +1,7 @@
 //! What to do about a session that is online, given what its subscriber may have now.
 
+use std::time::Duration;
+
 use easyisp_shared::entitlement::{Answer, Verdict};
 use easyisp_shared::net::RateLimit;
 use easyisp_shared::time::Timestamp;
@@ -59,7 +61,9 @@ pub fn act(grant: Option<&Grant>, whose: Whose<'_>) -> Act {
     match (verdict.answer, in_garden) {
         (Answer::Accept, true) => Act::Cut(Why::LeavesGarden),
         (Answer::Accept, false) => keep(grant, verdict),
-        (Answer::WalledGarden, true) => Act::Leave { until: None },
+        (Answer::WalledGarden, true) => Act::Leave {
+            until: verdict.next_change,
+        },
         (Answer::WalledGarden, false) | (Answer::Reject, _) => {
             Act::Cut(Why::Refused(verdict.reason))
         }
@@ -69,7 +73,7 @@ pub fn act(grant: Option<&Grant>, whose: Whose<'_>) -> Act {
 fn keep(grant: Option<&Grant>, verdict: &Verdict) -> Act {
     let same_rate = grant.is_some_and(|grant| grant.rate == verdict.rate);
     let late_enough = grant.is_some_and(|grant| match (grant.end, verdict.end) {
-        (Some(given), Some(end)) => end <= given,
+        (Some(given), Some(end)) => end <= given.plus(ROUNDING),
         (None, _) => true,
         (Some(_), None) => false,
     });
@@ -85,6 +89,10 @@ fn keep(grant: Option<&Grant>, verdict: &Verdict) -> Act {
         until: verdict.next_change,
     })
 }
+
+/// A quota of time is counted in the routers' whole seconds: an end moves by as much at each report, and
+/// is not worth a CoA.
+const ROUNDING: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -105,6 +113,8 @@ mod tests {
             },
             rate: Some(RateLimit::mbps(mbps, mbps)),
             bytes_left: None,
+            secs_left: None,
+            total_limit: None,
             next_change: Some(at(end)),
             end: Some(at(end)),
         }
@@ -184,7 +194,7 @@ mod tests {
         assert_eq!(act(Some(&given), Whose::Customer(&to_garden)), expired);
         assert_eq!(
             act(Some(&garden), Whose::Customer(&to_garden)),
-            Act::Leave { until: None }
+            Act::Leave { until: Some(at(0)) }
         );
         let paid = verdict(Answer::Accept, 10, 100);
         assert_eq!(

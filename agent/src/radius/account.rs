@@ -17,7 +17,7 @@ use crate::diagnosis::{Entry, What};
 use crate::enforce;
 use crate::radius::reply_cache::Slot;
 use crate::sessions::{
-    Cause, Changes, Event, Moved, Report, Service, Session, SessionKey, event_time,
+    Cause, Changes, Event, Metered, Moved, Report, Service, Session, SessionKey, event_time,
 };
 use crate::site::{Router, Subscriber};
 use crate::store::{Change, Committed, Done, Job, Refused, Urgency, Write};
@@ -95,7 +95,9 @@ impl Radius {
         let now = self.parts.clock.now();
         let subscriber = self.parts.site.subscriber(request.user_name);
         let report = report(known, request, event, subscriber.as_deref(), now);
-        let metered = subscriber.and_then(|subscriber| self.metered(&subscriber));
+        let metered =
+            subscriber.and_then(|subscriber| Metered::of(&self.parts.site, &subscriber, now));
+        let metered = metered.as_ref();
         let urgency = match event {
             Event::Interim => Urgency::Interim,
             Event::Start | Event::Stop(_) => Urgency::Kept,
@@ -248,6 +250,7 @@ fn told(moved: &Moved) -> AccountingV1 {
         session_secs: session.secs,
         bytes_up: session.bytes_in,
         bytes_down: session.bytes_out,
+        bytes_free: session.bytes_free,
         cause: match session.closed.map(|closed| closed.cause) {
             Some(Cause::Router(number)) => Some(number).filter(|number| *number != 0),
             Some(Cause::Lost) | None => None,

@@ -56,6 +56,7 @@ pub mod attribute {
     pub const FRAMED_PROTOCOL: u8 = 7;
     pub const FRAMED_IP_ADDRESS: u8 = 8;
     pub const REPLY_MESSAGE: u8 = 18;
+    pub const FRAMED_ROUTE: u8 = 22;
     pub const STATE: u8 = 24;
     pub const CLASS: u8 = 25;
     pub const VENDOR_SPECIFIC: u8 = 26;
@@ -85,7 +86,10 @@ pub mod attribute {
     pub const ACCT_INTERIM_INTERVAL: u8 = 85;
     pub const NAS_PORT_ID: u8 = 87;
     pub const FRAMED_POOL: u8 = 88;
+    pub const FRAMED_IPV6_PREFIX: u8 = 97;
+    pub const FRAMED_IPV6_POOL: u8 = 100;
     pub const ERROR_CAUSE: u8 = 101;
+    pub const DELEGATED_IPV6_PREFIX: u8 = 123;
 }
 
 /// MikroTik's attributes, inside Vendor-Specific.
@@ -106,6 +110,14 @@ pub mod mikrotik {
     pub const TOTAL_LIMIT: u8 = 17;
     pub const TOTAL_LIMIT_GIGAWORDS: u8 = 18;
     pub const ADDRESS_LIST: u8 = 19;
+    pub const DELEGATED_IPV6_POOL: u8 = 22;
+}
+
+/// The attributes of the Wi-Fi Alliance that a hotspot takes, inside Vendor-Specific.
+#[expect(missing_docs, reason = "the names are those of the dictionary")]
+pub mod wispr {
+    pub const VENDOR: u32 = 14122;
+    pub const REDIRECTION_URL: u8 = 4;
 }
 
 /// Microsoft's attributes (RFC 2548), inside Vendor-Specific.

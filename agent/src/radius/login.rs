@@ -11,6 +11,7 @@ use easyisp_shared::wire::down::{Connection, PackageV1};
 use easyisp_shared::wire::up::LoginOutcome;
 
 use super::driver::{Known, Radius, mac};
+use super::networks::Networks;
 use super::password::{Authenticated, PasswordError};
 use super::reply::{Accept, MsChapError, MsChapReason, MsChapV2Grant, Reject};
 use super::verify::{Proof, Refused, VerifiedAccess};
@@ -82,9 +83,14 @@ impl Radius {
                 &random,
                 now,
             ),
-            Answer::WalledGarden => {
-                self.garden(known, &request, subscriber, &authenticated, &random)
-            }
+            Answer::WalledGarden => self.garden(
+                known,
+                &request,
+                subscriber,
+                &decided.verdict,
+                &authenticated,
+                &random,
+            ),
             Answer::Reject => self.reject(known, &request, Some(decided.verdict.reason), &random),
         }
     }
@@ -99,16 +105,17 @@ impl Radius {
         now: Timestamp,
     ) -> Decided {
         let site = &self.parts.site;
-        let metered = self.metered(subscriber);
+        let metered = Metered::of(site, subscriber, now);
         let name = &subscriber.username;
         self.parts
             .sessions
-            .admit(name, device, metered, now, |standing| {
+            .admit(name, device, metered.as_ref(), now, |standing| {
                 let live = Live {
                     mac: device,
                     router: Some(known.router.id),
                     other_devices: standing.other_devices,
-                    bytes_used: standing.bytes_used,
+                    bytes_used: standing.used.bytes,
+                    secs_used: standing.used.secs,
                 };
                 let verdict = site.verdict(subscriber, &live, now);
                 let (grant, outcome) = match verdict.answer {
@@ -128,15 +135,6 @@ impl Radius {
                 };
                 (grant, Decided { verdict, outcome })
             })
-    }
-
-    /// Whose usage counts: only who has a data limit.
-    pub(super) fn metered(&self, subscriber: &Subscriber) -> Option<Metered> {
-        let limit = self.parts.site.data_limit(subscriber);
-        limit.map(|_| Metered {
-            customer: subscriber.id,
-            period_start: subscriber.period_start,
-        })
     }
 
     #[expect(clippy::too_many_arguments, reason = "one answer says all of it")]
@@ -167,7 +165,9 @@ impl Radius {
                 .static_ip
                 .filter(|ip| *ip != Ipv4Addr::UNSPECIFIED),
             framed_pool: package.and_then(|package| package.pool.as_deref()),
-            total_limit: verdict.bytes_left,
+            total_limit: verdict.total_limit,
+            group: package.and_then(|package| package.profile.as_deref()),
+            networks: networks(subscriber, package),
             class: Some(&random.cookie),
             ms_chap: ms_chap(authenticated, random),
             ..Accept::default()
@@ -176,24 +176,39 @@ impl Radius {
         accept.encode(&known.packet, &known.secret, buffer()).ok()
     }
 
-    /// Lets in as far as the pay page: the garden's rate and address list, for an hour at a time.
+    /// Lets in as far as the pay page: the garden's rate, address list, pool and profile, for an hour at
+    /// a time or until the answer may be another. The reason goes with it, as a sentence and, at a
+    /// hotspot, as a word in the address of the page.
     fn garden(
         &self,
         known: &Known<VerifiedAccess<'_>>,
         request: &AccessRequest<'_>,
         subscriber: &Subscriber,
+        verdict: &Verdict,
         authenticated: &Authenticated,
         random: &Random,
     ) -> Option<Vec<u8>> {
+        let now = self.parts.clock.now();
         let policy = self.parts.site.policy();
         let row = policy.row.as_ref()?;
         let rate = row.garden_rate.to_mikrotik();
+        let visit = verdict
+            .next_change
+            .map_or(GARDEN_VISIT, |next| GARDEN_VISIT.min(next.since(now)));
+        let page = row
+            .portal_url
+            .as_deref()
+            .map(|url| garden_page(url, verdict.reason, subscriber.account));
         let accept = Accept {
             service: service(request, subscriber),
             rate_limit: Some(&rate),
-            session_timeout: Some(GARDEN_VISIT),
+            session_timeout: Some(visit),
             interim_interval: Some(Duration::from_secs(300)),
             address_list: Some(&row.garden_list),
+            framed_pool: row.garden_pool.as_deref(),
+            group: row.garden_profile.as_deref(),
+            redirect: page.as_deref(),
+            message: Some(verdict.reason.sentence()),
             class: Some(&random.cookie),
             ms_chap: ms_chap(authenticated, random),
             ..Accept::default()
@@ -293,6 +308,23 @@ fn garden_grant(policy: &Policy, random: &Random) -> Grant {
     }
 }
 
+fn networks<'a>(subscriber: &'a Subscriber, package: Option<&'a PackageV1>) -> Networks<'a> {
+    let own = subscriber.networks.as_deref();
+    Networks {
+        routes: own.map_or(&[], |own| &own.routes),
+        ipv6_prefix: own.and_then(|own| own.ipv6_prefix),
+        delegated_prefix: own.and_then(|own| own.delegated_prefix),
+        ipv6_pool: package.and_then(|package| package.ipv6_pool.as_deref()),
+        delegated_pool: package.and_then(|package| package.delegated_pool.as_deref()),
+    }
+}
+
+/// The pay page, told why he is there and what he pays to.
+fn garden_page(url: &str, reason: Reason, account: u32) -> String {
+    let mark = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{mark}reason={}&account={account}", reason.code())
+}
+
 /// A router that does not say what it serves gets what the customer bought.
 fn service(request: &AccessRequest<'_>, subscriber: &Subscriber) -> Service {
     match (request.service, subscriber.connection) {
@@ -342,7 +374,8 @@ fn ms_chap_reason(reason: Option<Reason>) -> MsChapReason {
             | Reason::WrongRouter
             | Reason::WrongMac
             | Reason::QuotaUsedUp
-            | Reason::TooManyDevices,
+            | Reason::TooManyDevices
+            | Reason::TimeUsedUp,
         ) => MsChapReason::NoPermission,
     }
 }

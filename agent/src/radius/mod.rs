@@ -39,6 +39,7 @@ pub mod driver;
 mod login;
 pub mod login_log;
 pub mod mppe;
+pub mod networks;
 pub mod mschap;
 pub mod packet;
 pub mod pap;

@@ -4,8 +4,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::builder::{Builder, DoesNotFit, Signature};
-use super::dictionary::{Code, FRAMED_PROTOCOL_PPP, attribute, microsoft, mikrotik, service_type};
+use super::dictionary::{
+    Code, FRAMED_PROTOCOL_PPP, attribute, microsoft, mikrotik, service_type, wispr,
+};
 use super::mppe;
+use super::networks::Networks;
 use super::packet::Packet;
 use super::password::MsChapV2Proof;
 use super::request::Service;
@@ -44,6 +47,10 @@ pub struct Accept<'a> {
     pub group: Option<&'a str>,
     /// Class: comes back in every accounting record.
     pub class: Option<&'a [u8]>,
+    /// WISPr-Redirection-URL: the page a hotspot opens after the login.
+    pub redirect: Option<&'a str>,
+    /// Routes and IPv6, for PPP.
+    pub networks: Networks<'a>,
     /// Reply-Message.
     pub message: Option<&'a str>,
     /// The proof and keys of an MS-CHAPv2 login, and how to hide the keys.
@@ -107,6 +114,8 @@ impl Default for Accept<'_> {
             address_list: None,
             group: None,
             class: None,
+            redirect: None,
+            networks: Networks::default(),
             message: None,
             ms_chap: None,
         }
@@ -137,8 +146,14 @@ impl Accept<'_> {
             Service::Ppp => {
                 reply.push_number(attribute::SERVICE_TYPE, service_type::FRAMED)?;
                 reply.push_number(attribute::FRAMED_PROTOCOL, FRAMED_PROTOCOL_PPP)?;
+                self.networks.push(reply)?;
             }
-            Service::Hotspot | Service::Other => {}
+            Service::Hotspot => {
+                if let Some(url) = self.redirect {
+                    reply.push_vendor(wispr::VENDOR, wispr::REDIRECTION_URL, url.as_bytes())?;
+                }
+            }
+            Service::Other => {}
         }
         if let Some(timeout) = self.session_timeout {
             let secs = timeout.as_secs().clamp(1, MAX_SESSION_SECS);

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
-use super::register::{Changes, Metered, Moved, Online};
-use super::rules::{self, Event, Report};
+use super::metered::Metered;
+use super::register::{Changes, Moved, Online};
+use super::rules::{self, Event, Growth, Report};
 use super::slots::{self, Grant, Lease};
 use super::{Session, SessionKey, Usage};
 
@@ -51,16 +53,17 @@ impl Index {
     pub(super) fn report(
         &mut self,
         report: &Report,
-        metered: Option<Metered>,
+        metered: Option<&Metered>,
         now: Timestamp,
     ) -> Changes {
         let known = self.online.get(&report.key);
-        let merged = rules::merge(known.map(|online| &online.session), report);
-        let before = known.map_or(0, |online| online.session.bytes());
+        let before = known.map(|online| &online.session);
+        let mut merged = rules::merge(before, report);
         let begins = known.is_none() && merged.closed.is_none();
 
-        let usage =
-            metered.map(|metered| self.count(metered, merged.bytes().saturating_sub(before)));
+        let growth = rules::growth(before, &merged, metered);
+        merged.bytes_free = merged.bytes_free.saturating_add(growth.free);
+        let usage = metered.map(|metered| self.count(metered, growth));
         let mut changes = if begins {
             self.end_ghosts(&merged, now)
         } else {
@@ -170,18 +173,56 @@ impl Index {
         slots::redeem(&mut person.leases, &session.key.class, session.mac)
     }
 
-    pub(super) fn bytes_used(&self, metered: Option<Metered>) -> u64 {
-        let usage = metered.and_then(|metered| {
-            let usage = self.usage.get(&metered.customer)?;
-            (usage.period_start == metered.period_start).then_some(usage.bytes)
-        });
-        usage.unwrap_or(0)
+    /// What was used in the present period: what was counted here, or what the cloud knows of all sites
+    /// when that is more.
+    pub(super) fn used(&self, metered: Option<&Metered>) -> UsedV1 {
+        let Some(metered) = metered else {
+            return UsedV1::default();
+        };
+        let counted = self.usage.get(&metered.customer);
+        let counted = counted.filter(|usage| usage.period_start == metered.period_start);
+        UsedV1 {
+            bytes: counted
+                .map_or(0, |usage| usage.bytes)
+                .max(metered.told.bytes),
+            secs: counted.map_or(0, |usage| usage.secs).max(metered.told.secs),
+        }
     }
 
-    fn count(&mut self, metered: Metered, bytes: u64) -> (CustomerId, Usage) {
+    /// The same, with the time since the routers last spoke of the open sessions under `username`.
+    pub(super) fn used_by_now(
+        &self,
+        metered: Option<&Metered>,
+        username: &[u8],
+        now: Timestamp,
+    ) -> UsedV1 {
+        let used = self.used(metered);
+        let open = self.people.get(username).map(|person| &person.open);
+        let since = open
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.online.get(key))
+            .filter(|online| online.doubted.is_none())
+            .map(|online| now.since(online.session.seen_at));
+        let running: u64 = since
+            .filter(|silent| *silent < slots::UNCONFIRMED_AFTER)
+            .map(|silent| silent.as_secs())
+            .sum();
+        UsedV1 {
+            secs: used.secs.saturating_add(running),
+            ..used
+        }
+    }
+
+    fn count(&mut self, metered: &Metered, growth: Growth) -> (CustomerId, Usage) {
+        let used = self.used(Some(metered));
         let usage = Usage {
             period_start: metered.period_start,
-            bytes: self.bytes_used(Some(metered)).saturating_add(bytes),
+            bytes: used
+                .bytes
+                .saturating_add(growth.counted())
+                .min(i64::MAX as u64),
+            secs: used.secs.saturating_add(growth.secs).min(i64::MAX as u64),
         };
         self.usage.insert(metered.customer, usage);
         (metered.customer, usage)

@@ -1,12 +1,14 @@
 //! Who is online: what the routers report, merged so that every order of arrival gives the same end.
 
 mod index;
+mod metered;
 mod register;
 mod rules;
 mod session;
 mod slots;
 
-pub use register::{Changes, Metered, Moved, Online, Sessions, Standing};
+pub use metered::Metered;
+pub use register::{Changes, Moved, Online, Sessions, Standing};
 pub use rules::{Event, Report, event_time};
 pub use session::{Cause, Closed, Service, Session, SessionKey, Usage};
 pub use slots::{Cookie, Grant, LEASE};

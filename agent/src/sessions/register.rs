@@ -6,12 +6,13 @@ use std::time::Duration;
 use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
 use super::index::{Index, Person};
 use super::rules::Report;
 use super::slots::{self, Grant, LEASE, Lease};
-use super::{Session, SessionKey, Usage};
+use super::{Metered, Session, SessionKey, Usage};
 
 /// Who is online and who was let in.
 #[derive(Default)]
@@ -53,22 +54,13 @@ pub struct Changes {
     pub begun: bool,
 }
 
-/// Whose usage is counted, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metered {
-    /// The customer.
-    pub customer: CustomerId,
-    /// The present period.
-    pub period_start: Timestamp,
-}
-
 /// What a decision needs to know of who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Other devices of the same name holding a place.
     pub other_devices: u16,
-    /// Bytes of the present period.
-    pub bytes_used: u64,
+    /// What was used in the present period.
+    pub used: UsedV1,
 }
 
 impl Sessions {
@@ -88,12 +80,15 @@ impl Sessions {
         &self,
         username: &[u8],
         mac: Option<Mac>,
-        metered: Option<Metered>,
+        metered: Option<&Metered>,
         now: Timestamp,
         decide: impl FnOnce(Standing) -> (Option<Grant>, T),
     ) -> T {
         let mut index = self.lock();
-        let bytes_used = index.bytes_used(metered);
+        let used = match metered {
+            Some(_) => index.used_by_now(metered, username, now),
+            None => UsedV1::default(),
+        };
         let Index { online, people, .. } = &mut *index;
         // One look for question and place: at 100,000 names each look is a miss in every cache.
         let person = people.get_mut(username);
@@ -102,7 +97,7 @@ impl Sessions {
             .map_or(0, |person| person.other_devices(online, mac, now));
         let (grant, answer) = decide(Standing {
             other_devices,
-            bytes_used,
+            used,
         });
         let Some(grant) = grant else {
             return answer;
@@ -126,10 +121,10 @@ impl Sessions {
     }
 
     /// What a decision on a session that is already online needs to know.
-    pub fn standing(&self, metered: Option<Metered>) -> Standing {
+    pub fn standing(&self, username: &[u8], metered: Option<&Metered>, now: Timestamp) -> Standing {
         Standing {
             other_devices: 0,
-            bytes_used: self.lock().bytes_used(metered),
+            used: self.lock().used_by_now(metered, username, now),
         }
     }
 
@@ -138,7 +133,7 @@ impl Sessions {
     pub fn report(
         &self,
         report: &Report,
-        metered: Option<Metered>,
+        metered: Option<&Metered>,
         now: Timestamp,
         write: impl FnOnce(&Changes),
     ) -> Changes {

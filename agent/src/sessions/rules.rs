@@ -7,7 +7,7 @@ use easyisp_shared::id::CustomerId;
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 
-use super::{Cause, Closed, Service, Session, SessionKey};
+use super::{Cause, Closed, Metered, Service, Session, SessionKey};
 
 /// What a router says of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,41 @@ pub fn merge(known: Option<&Session>, report: &Report) -> Session {
         secs: known.secs.max(report.secs),
         bytes_in: known.bytes_in.max(counter(report.bytes_in)),
         bytes_out: known.bytes_out.max(counter(report.bytes_out)),
+        bytes_free: known.bytes_free,
         closed: closed(known, report),
+    }
+}
+
+/// How much a session grew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// Bytes of both directions.
+    pub bytes: u64,
+    /// Of these, bytes of free hours.
+    pub free: u64,
+    /// Seconds online.
+    pub secs: u64,
+}
+
+impl Growth {
+    /// The bytes that count.
+    pub fn counted(self) -> u64 {
+        self.bytes.saturating_sub(self.free)
+    }
+}
+
+/// How much a session grew from `before` to `after`.
+pub fn growth(before: Option<&Session>, after: &Session, metered: Option<&Metered>) -> Growth {
+    let (bytes, secs, seen_at) = before.map_or((0, 0, after.started_at), |before| {
+        (before.bytes(), before.secs, before.seen_at)
+    });
+    let bytes = after.bytes().saturating_sub(bytes);
+    Growth {
+        bytes,
+        free: metered.map_or(0, |metered| {
+            metered.free_bytes(seen_at, after.seen_at, bytes)
+        }),
+        secs: u64::from(after.secs.saturating_sub(secs)),
     }
 }
 
@@ -167,6 +201,7 @@ fn begin(report: &Report) -> Session {
         secs: report.secs,
         bytes_in: counter(report.bytes_in),
         bytes_out: counter(report.bytes_out),
+        bytes_free: 0,
         closed: stop(report),
     }
 }

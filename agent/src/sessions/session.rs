@@ -56,6 +56,8 @@ pub struct Session {
     pub bytes_in: u64,
     /// Bytes to the subscriber.
     pub bytes_out: u64,
+    /// Bytes of both directions that do not count, being of free hours.
+    pub bytes_free: u64,
     /// When and why it ended; `None` while open.
     pub closed: Option<Closed>,
 }
@@ -102,8 +104,10 @@ impl Service {
 pub struct Usage {
     /// Which period.
     pub period_start: Timestamp,
-    /// Bytes, both directions together.
+    /// Bytes, both directions together, without free ones.
     pub bytes: u64,
+    /// Seconds online.
+    pub secs: u64,
 }
 
 impl Session {

@@ -4,6 +4,7 @@
 use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
 use super::*;
@@ -155,21 +156,25 @@ fn accounting_on_ends_every_session_of_that_router() {
 #[test]
 fn usage_is_counted_over_the_sessions_of_a_period() {
     let sessions = Sessions::default();
-    let metered = |start| {
-        Some(Metered {
-            customer: CustomerId(uuid::Uuid::from_u128(5)),
-            period_start: at(start),
-        })
+    let metered = |start| Metered {
+        customer: CustomerId(uuid::Uuid::from_u128(5)),
+        period_start: at(start),
+        told: UsedV1::default(),
+        free_hours: None,
     };
     let tell = |report: &Report, start| {
-        let changes = sessions.report(report, metered(start), at(2000), |_| {});
+        let changes = sessions.report(report, Some(&metered(start)), at(2000), |_| {});
         changes.usage.unwrap().1.bytes
     };
     assert_eq!(tell(&report("a", 1, Event::Interim, 100), 10), 100);
     assert_eq!(tell(&report("a", 1, Event::Interim, 100), 10), 100);
     assert_eq!(tell(&report("b", 1, Event::Stop(1), 50), 10), 150);
-    assert_eq!(sessions.standing(metered(10)).bytes_used, 150);
-    assert_eq!(sessions.standing(metered(20)).bytes_used, 0);
+    let used = |start| {
+        let standing = sessions.standing(b"demo001", Some(&metered(start)), at(2000));
+        standing.used.bytes
+    };
+    assert_eq!(used(10), 150);
+    assert_eq!(used(20), 0);
     assert_eq!(tell(&report("a", 1, Event::Interim, 130), 20), 30);
 }
 

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use easyisp_shared::entitlement::{RateOverride, Refusal, Standing};
+use easyisp_shared::entitlement::{RateOverride, Reasons, Refusal, Standing, Tier, Window};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{CustomerId, PackageId, RouterId};
 use easyisp_shared::net::{Mac, RateLimit};
@@ -12,7 +12,7 @@ use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{
     Connection, MessageAuthenticator, PackageV1, PolicyV1, RouterApiV1, RouterV1, SubscriberV1,
-    secret_place,
+    UsedV1, secret_place,
 };
 use easyisp_shared::wire::{Down, DownKind, DownRecord};
 use ipnet::IpNet;
@@ -51,6 +51,15 @@ pub struct PackageWords {
     /// Bytes per period.
     #[serde(default)]
     pub data_limit: Option<u64>,
+    /// Seconds online per period.
+    #[serde(default)]
+    pub time_limit_secs: Option<u64>,
+    /// Slower speeds from some usage on.
+    #[serde(default)]
+    pub fair_use: Vec<Tier>,
+    /// Hours with rules of their own.
+    #[serde(default)]
+    pub schedule: Vec<Window>,
 }
 
 /// A router in plain words.
@@ -144,7 +153,10 @@ impl Description {
         let policy = PolicyV1 {
             grace_secs: self.grace_secs,
             refusal: self.refusal,
+            garden_for: Reasons::MONEY,
             garden_list: "garden".into(),
+            garden_pool: None,
+            garden_profile: None,
             garden_rate: RateLimit::mbps(1, 1),
             portal_url: None,
             lease_until: None,
@@ -172,10 +184,16 @@ impl PackageWords {
             },
             session_secs: None,
             data_limit: self.data_limit,
+            time_limit_secs: self.time_limit_secs,
+            fair_use: self.fair_use.clone(),
+            schedule: self.schedule.clone(),
             devices: self.devices,
             idle_secs: None,
             interim_secs: 300,
             pool: None,
+            profile: None,
+            ipv6_pool: None,
+            delegated_pool: None,
         };
         (package.0, Down::Package(row))
     }
@@ -234,6 +252,10 @@ impl SubscriberWords {
             rate_override: self.rate_override,
             account: 0,
             remembered_macs: Vec::new(),
+            used: UsedV1::default(),
+            routes: Vec::new(),
+            ipv6_prefix: None,
+            delegated_prefix: None,
         };
         (customer.0, Down::Subscriber(row))
     }

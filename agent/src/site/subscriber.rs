@@ -9,7 +9,7 @@ use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::voucher;
 use easyisp_shared::wire::DownKind;
-use easyisp_shared::wire::down::{Connection, SubscriberV1, secret_place};
+use easyisp_shared::wire::down::{Connection, Network, SubscriberV1, UsedV1, secret_place};
 use tracing::warn;
 
 use super::Redemption;
@@ -40,6 +40,21 @@ pub struct Subscriber {
     pub account: u32,
     /// Devices he was seen with, oldest first.
     pub remembered_macs: Vec<Mac>,
+    /// What the cloud last said was used in this period, at all sites.
+    pub used: UsedV1,
+    /// His networks; few subscribers have any.
+    pub networks: Option<Box<Networks>>,
+}
+
+/// Networks of one subscriber.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Networks {
+    /// Behind his line.
+    pub routes: Vec<Network>,
+    /// The IPv6 prefix of his line.
+    pub ipv6_prefix: Option<Network>,
+    /// The IPv6 prefix delegated to his own router.
+    pub delegated_prefix: Option<Network>,
 }
 
 impl Subscriber {
@@ -53,9 +68,15 @@ impl Subscriber {
                 None
             }
         };
+        let entitlement = row.entitlement();
+        let networks = Networks {
+            routes: row.routes,
+            ipv6_prefix: row.ipv6_prefix,
+            delegated_prefix: row.delegated_prefix,
+        };
         Subscriber {
             id: row.customer,
-            entitlement: row.entitlement(),
+            entitlement,
             username: row.username.into(),
             password,
             sealed: row.password.into(),
@@ -65,6 +86,8 @@ impl Subscriber {
             static_ip: row.static_ip,
             account: row.account,
             remembered_macs: row.remembered_macs,
+            used: row.used,
+            networks: (networks != Networks::default()).then(|| Box::new(networks)),
         }
     }
 
@@ -90,6 +113,8 @@ impl Subscriber {
             static_ip: None,
             account: 0,
             remembered_macs: Vec::new(),
+            used: UsedV1::default(),
+            networks: None,
         }
     }
 

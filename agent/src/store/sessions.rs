@@ -16,15 +16,15 @@ pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<(
     tx.prepare_cached(
         "insert into sessions (router, acct_session_id, class, customer, username, service, mac,
                                framed_ip, port, started_at, seen_at, secs, bytes_in, bytes_out,
-                               closed_at, cause)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+                               bytes_free, closed_at, cause)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
              on conflict (router, acct_session_id, class) do update
             set customer = excluded.customer, username = excluded.username,
                 service = excluded.service, mac = excluded.mac, framed_ip = excluded.framed_ip,
                 port = excluded.port, started_at = excluded.started_at,
                 seen_at = excluded.seen_at, secs = excluded.secs, bytes_in = excluded.bytes_in,
-                bytes_out = excluded.bytes_out, closed_at = excluded.closed_at,
-                cause = excluded.cause",
+                bytes_out = excluded.bytes_out, bytes_free = excluded.bytes_free,
+                closed_at = excluded.closed_at, cause = excluded.cause",
     )?
     .execute(rusqlite::params![
         key.router.as_bytes(),
@@ -42,6 +42,7 @@ pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<(
         // Counters are cut at the door to what SQLite's integer holds (8 EiB).
         session.bytes_in,
         session.bytes_out,
+        session.bytes_free,
         closed.map(|closed| closed.at),
         closed.map(|closed| stored_cause(closed.cause)),
     ])?;
@@ -53,7 +54,7 @@ pub(super) fn since(connection: &Connection, since: Timestamp) -> rusqlite::Resu
     connection
         .prepare_cached(
             "select router, acct_session_id, class, customer, username, service, mac, framed_ip,
-                    port, started_at, seen_at, secs, bytes_in, bytes_out, closed_at, cause
+                    port, started_at, seen_at, secs, bytes_in, bytes_out, bytes_free, closed_at, cause
                from sessions
               where closed_at is null or closed_at >= ?1",
         )?
@@ -79,22 +80,28 @@ pub(super) fn put_usage(
     usage: Usage,
 ) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "insert into usage (customer, period_start, bytes) values (?1, ?2, ?3)
+        "insert into usage (customer, period_start, bytes, secs) values (?1, ?2, ?3, ?4)
              on conflict (customer) do update
-            set period_start = excluded.period_start, bytes = excluded.bytes",
+            set period_start = excluded.period_start, bytes = excluded.bytes, secs = excluded.secs",
     )?
-    .execute((customer.as_bytes(), usage.period_start, usage.bytes))?;
+    .execute((
+        customer.as_bytes(),
+        usage.period_start,
+        usage.bytes,
+        usage.secs,
+    ))?;
     Ok(())
 }
 
-/// What every customer with a data limit used in the period known last.
+/// What every customer whose usage counts used in the period known last.
 pub(super) fn usage(connection: &Connection) -> rusqlite::Result<Vec<(CustomerId, Usage)>> {
     connection
-        .prepare("select customer, period_start, bytes from usage")?
+        .prepare("select customer, period_start, bytes, secs from usage")?
         .query_map([], |row| {
             let usage = Usage {
                 period_start: row.get(1)?,
                 bytes: row.get(2)?,
+                secs: row.get(3)?,
             };
             Ok((CustomerId(uuid::Uuid::from_bytes(row.get(0)?)), usage))
         })?
@@ -102,8 +109,8 @@ pub(super) fn usage(connection: &Connection) -> rusqlite::Result<Vec<(CustomerId
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
-    let closed_at: Option<Timestamp> = row.get(14)?;
-    let cause: Option<i64> = row.get(15)?;
+    let closed_at: Option<Timestamp> = row.get(15)?;
+    let cause: Option<i64> = row.get(16)?;
     let service: String = row.get(5)?;
     Ok(Session {
         key: SessionKey {
@@ -124,6 +131,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
         secs: row.get(11)?,
         bytes_in: row.get(12)?,
         bytes_out: row.get(13)?,
+        bytes_free: row.get(14)?,
         closed: closed_at.map(|at| Closed {
             at,
             cause: cause_stored(cause),

@@ -448,6 +448,7 @@ fn session(name: &[u8]) -> Session {
         secs: 10,
         bytes_in: 1,
         bytes_out: 2,
+        bytes_free: 0,
         closed: None,
     }
 }

@@ -54,6 +54,9 @@ fn site() -> Description {
         down_kbps: 20_000,
         devices,
         data_limit: None,
+        time_limit_secs: None,
+        fair_use: Vec::new(),
+        schedule: Vec::new(),
     };
     let subscriber = |name: &str, package: &str, secs| SubscriberWords {
         username: name.into(),

@@ -9,7 +9,7 @@ use easyisp_shared::id::SiteId;
 use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::down::{SubscriberV1, secret_place};
+use easyisp_shared::wire::down::{SubscriberV1, UsedV1, secret_place};
 use easyisp_shared::wire::{Down, Up};
 use uuid::Uuid;
 
@@ -112,5 +112,9 @@ fn body(row: &Edge, key: &TenantKey, site_key: &SealKey) -> Result<SubscriberV1,
             .iter()
             .filter_map(|mac| Mac::parse(mac))
             .collect(),
+        used: UsedV1::default(),
+        routes: Vec::new(),
+        ipv6_prefix: None,
+        delegated_prefix: None,
     })
 }

@@ -37,12 +37,18 @@ fn body(stored: &Stored) -> PackageV1 {
         rate: draft.rate(),
         session_secs: minutes.and_then(|minutes| u64::try_from(minutes * 60).ok()),
         data_limit: draft.data_limit.and_then(|limit| u64::try_from(limit).ok()),
+        time_limit_secs: None,
+        fair_use: Vec::new(),
+        schedule: Vec::new(),
         devices: u16::try_from(draft.devices).unwrap_or(1),
         idle_secs: stored
             .idle_timeout_secs
             .and_then(|secs| u32::try_from(secs).ok()),
         interim_secs: INTERIM_SECS,
         pool: stored.address_pool.clone(),
+        profile: None,
+        ipv6_pool: None,
+        delegated_pool: None,
         name: draft.name,
     }
 }

@@ -1,7 +1,7 @@
 //! What a package may be: its period, its speeds, and what an edit makes of it.
 
 use easyisp_shared::money::Cents;
-use easyisp_shared::net::RateLimit;
+use easyisp_shared::net::{Burst, RateLimit};
 
 use super::words::{PackageType, Period, PeriodUnit};
 use crate::error::{FieldError, Wrong};
@@ -187,13 +187,18 @@ fn check(draft: &Draft, wrong: &mut Wrong) {
 
 impl Draft {
     /// The speed as a site must know it. A burst needs both directions; a missing one is the plain rate.
+    /// It lasts until the average of 16 seconds reaches three quarters of the plain rate: at twice that
+    /// rate, six seconds.
     pub fn rate(&self) -> RateLimit {
         let kbps = |mbps: i32| u32::try_from(mbps).unwrap_or(0).saturating_mul(1000);
-        let burst = (self.burst_upload.is_some() || self.burst_download.is_some()).then(|| {
-            (
-                kbps(self.burst_upload.unwrap_or(self.upload_mbps)),
-                kbps(self.burst_download.unwrap_or(self.download_mbps)),
-            )
+        let threshold = |mbps: i32| kbps(mbps) / 4 * 3;
+        let bursts = self.burst_upload.is_some() || self.burst_download.is_some();
+        let burst = bursts.then(|| Burst {
+            up_kbps: kbps(self.burst_upload.unwrap_or(self.upload_mbps)),
+            down_kbps: kbps(self.burst_download.unwrap_or(self.download_mbps)),
+            threshold_up_kbps: threshold(self.upload_mbps),
+            threshold_down_kbps: threshold(self.download_mbps),
+            secs: BURST_SECS,
         });
         RateLimit {
             up_kbps: kbps(self.upload_mbps),
@@ -202,6 +207,8 @@ impl Draft {
         }
     }
 }
+
+const BURST_SECS: u16 = 16;
 
 /// What an edit changed, each as a person would say it.
 pub fn differences(before: &Draft, after: &Draft) -> Vec<String> {
@@ -351,6 +358,6 @@ mod tests {
             ..full()
         };
         let rate = draft(change, None).unwrap().rate();
-        assert_eq!(rate.to_mikrotik(), "5M/10M 5M/20M");
+        assert_eq!(rate.to_mikrotik(), "5M/10M 5M/20M 3750k/7500k 16/16");
     }
 }

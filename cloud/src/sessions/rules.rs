@@ -243,6 +243,7 @@ mod tests {
             session_secs: u32::try_from(at - 100).unwrap(),
             bytes_up: bytes,
             bytes_down: bytes * 10,
+            bytes_free: 0,
             cause: (status == AccountingStatus::Stop).then_some(1),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use easyisp_shared::entitlement::Reasons;
 use easyisp_shared::net::RateLimit;
 use easyisp_shared::wire::Down;
 use easyisp_shared::wire::down::{PolicyV1, secret_place};
@@ -53,7 +54,10 @@ async fn project(
         let body = Down::Policy(PolicyV1 {
             grace_secs: policy.grace_secs.unsigned_abs(),
             refusal: policy.refusal,
+            garden_for: Reasons::MONEY,
             garden_list: GARDEN_LIST.to_owned(),
+            garden_pool: None,
+            garden_profile: None,
             garden_rate: RateLimit::mbps(GARDEN_MBPS, GARDEN_MBPS),
             portal_url: None,
             lease_until: None,

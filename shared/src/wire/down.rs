@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WireError;
 use super::frame::{encode, take};
-use crate::entitlement::{self, RateOverride, Refusal, Standing};
+use crate::entitlement::{self, RateOverride, Reasons, Refusal, Standing, Tier, Window};
 use crate::id::{AgentId, CommandId, CustomerId, PackageId, RouterId, VoucherId};
 use crate::net::{Mac, RateLimit};
 use crate::time::Timestamp;
@@ -216,6 +216,15 @@ pub struct SubscriberV1 {
     pub account: u32,
     /// Devices he was seen with, oldest first: they lock nobody out, but may log in by their address.
     pub remembered_macs: Vec<Mac>,
+    /// What the cloud knew to be used in this period, at all sites: said anew at every twentieth of a
+    /// limit and at every tier, so that another site or a new box goes on where he was.
+    pub used: UsedV1,
+    /// Networks behind his line.
+    pub routes: Vec<Network>,
+    /// The IPv6 prefix of his line.
+    pub ipv6_prefix: Option<Network>,
+    /// The IPv6 prefix delegated to his own router.
+    pub delegated_prefix: Option<Network>,
 }
 
 impl SubscriberV1 {
@@ -231,6 +240,15 @@ impl SubscriberV1 {
             rate_override: self.rate_override,
         }
     }
+}
+
+/// What was used in a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UsedV1 {
+    /// Bytes both ways, without those that were free.
+    pub bytes: u64,
+    /// Seconds online.
+    pub secs: u64,
 }
 
 /// How a customer is connected. New kinds go at the end.
@@ -259,6 +277,12 @@ pub struct PackageV1 {
     pub session_secs: Option<u64>,
     /// Bytes per paid period, both directions together; `None` = unlimited.
     pub data_limit: Option<u64>,
+    /// Seconds online per paid period, all devices together; `None` = unlimited.
+    pub time_limit_secs: Option<u64>,
+    /// Slower speeds from some usage on.
+    pub fair_use: Vec<Tier>,
+    /// Hours with rules of their own.
+    pub schedule: Vec<Window>,
     /// Devices at once.
     pub devices: u16,
     /// Ends a silent session after so many seconds; never for PPPoE.
@@ -267,15 +291,34 @@ pub struct PackageV1 {
     pub interim_secs: u32,
     /// The router's address pool.
     pub pool: Option<String>,
+    /// The profile on the router: PPP or hotspot user profile.
+    pub profile: Option<String>,
+    /// The router's pool of IPv6 prefixes for lines.
+    pub ipv6_pool: Option<String>,
+    /// The router's pool of IPv6 prefixes to delegate.
+    pub delegated_pool: Option<String>,
 }
 
 impl PackageV1 {
+    /// Whether anything depends on usage, so that it must be counted.
+    pub fn is_metered(&self) -> bool {
+        self.data_limit.is_some() || self.time_limit_secs.is_some() || !self.fair_use.is_empty()
+    }
+
+    /// Whether there are hours whose data does not count.
+    pub fn has_free_hours(&self) -> bool {
+        entitlement::schedule::any_free(&self.schedule)
+    }
+
     /// The part that [`entitlement::decide`] looks at.
     pub fn entitlement(&self) -> entitlement::Package {
         entitlement::Package {
             rate: self.rate,
             data_limit: self.data_limit,
+            time_limit_secs: self.time_limit_secs,
             devices: self.devices,
+            fair_use: self.fair_use.clone(),
+            schedule: self.schedule.clone(),
         }
     }
 }
@@ -357,8 +400,14 @@ pub struct PolicyV1 {
     pub grace_secs: u32,
     /// What happens to who may not be online.
     pub refusal: Refusal,
+    /// The reasons for which that may be the walled garden.
+    pub garden_for: Reasons,
     /// The router's address list that is the walled garden.
     pub garden_list: String,
+    /// The router's address pool for who is in it.
+    pub garden_pool: Option<String>,
+    /// The profile on the router for who is in it.
+    pub garden_profile: Option<String>,
     /// Speed inside the walled garden.
     pub garden_rate: RateLimit,
     /// Where the walled garden leads; `None` = the agent's own page.
@@ -386,6 +435,8 @@ impl PolicyV1 {
         entitlement::SitePolicy {
             grace: Duration::from_secs(u64::from(self.grace_secs)),
             refusal: self.refusal,
+            garden_for: self.garden_for,
+            zone: entitlement::zone_of(&self.zone),
         }
     }
 }

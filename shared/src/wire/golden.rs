@@ -16,8 +16,10 @@ use super::question::*;
 use super::record::*;
 use super::up::*;
 use super::*;
-use crate::entitlement::{RateOverride, Reason, Refusal, Standing};
-use crate::net::{Mac, RateLimit};
+use crate::entitlement::{
+    DataCounts, Days, RateOverride, Reason, Reasons, Refusal, Standing, Tier, Window,
+};
+use crate::net::{Burst, Mac, RateLimit};
 use crate::time::Timestamp;
 
 /// D10: what any released build sent is still read, and means what it meant.
@@ -256,6 +258,13 @@ fn downs() -> Vec<(&'static str, Down)> {
                 }),
                 account: 123_455,
                 remembered_macs: Vec::new(),
+                used: UsedV1 {
+                    bytes: 1 << 30,
+                    secs: 600,
+                },
+                routes: vec![network("10.9.0.0/24")],
+                ipv6_prefix: Some(network("2001:db8:0:9::/64")),
+                delegated_prefix: Some(network("2001:db8:900::/56")),
             }),
         ),
         (
@@ -266,14 +275,35 @@ fn downs() -> Vec<(&'static str, Down)> {
                 rate: RateLimit {
                     up_kbps: 10_000,
                     down_kbps: 10_000,
-                    burst: Some((15_000, 15_000)),
+                    burst: Some(Burst {
+                        up_kbps: 15_000,
+                        down_kbps: 15_000,
+                        threshold_up_kbps: 7_500,
+                        threshold_down_kbps: 7_500,
+                        secs: 16,
+                    }),
                 },
                 session_secs: Some(3600),
                 data_limit: Some(5 << 30),
+                time_limit_secs: Some(36_000),
+                fair_use: vec![Tier {
+                    from_bytes: 4 << 30,
+                    rate: RateLimit::mbps(2, 2),
+                }],
+                schedule: vec![Window {
+                    days: Days::ALL,
+                    from_minute: 22 * 60,
+                    until_minute: 6 * 60,
+                    rate: Some(RateLimit::mbps(20, 20)),
+                    data: DataCounts::No,
+                }],
                 devices: 2,
                 idle_secs: Some(900),
                 interim_secs: 300,
                 pool: Some("pool-pppoe".into()),
+                profile: Some("homes".into()),
+                ipv6_pool: Some("v6".into()),
+                delegated_pool: Some("pd".into()),
             }),
         ),
         (
@@ -303,7 +333,10 @@ fn downs() -> Vec<(&'static str, Down)> {
             Down::Policy(PolicyV1 {
                 grace_secs: 3600,
                 refusal: Refusal::WalledGarden,
+                garden_for: Reasons::MONEY,
                 garden_list: "easyisp-expired".into(),
+                garden_pool: Some("expired".into()),
+                garden_profile: None,
                 garden_rate: RateLimit::mbps(1, 1),
                 portal_url: None,
                 lease_until: Some(at(1)),
@@ -346,6 +379,10 @@ fn voucher() -> VoucherV1 {
     }
 }
 
+fn network(text: &str) -> Network {
+    text.parse::<ipnet::IpNet>().unwrap().into()
+}
+
 fn ups() -> Vec<(&'static str, Up)> {
     vec![
         (
@@ -364,6 +401,7 @@ fn ups() -> Vec<(&'static str, Up)> {
                 session_secs: 300,
                 bytes_up: 1 << 33,
                 bytes_down: u64::MAX,
+                bytes_free: 0,
                 cause: None,
             }),
         ),

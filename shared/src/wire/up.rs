@@ -206,6 +206,8 @@ pub struct AccountingV1 {
     pub bytes_up: u64,
     /// To the subscriber, bytes, gigawords included.
     pub bytes_down: u64,
+    /// Of both, bytes of hours whose data does not count.
+    pub bytes_free: u64,
     /// Acct-Terminate-Cause (RFC 2866 §5.10) of a stop; `None` where the router gave none.
     pub cause: Option<u32>,
 }

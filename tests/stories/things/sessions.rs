@@ -87,6 +87,7 @@ impl Place {
             session_secs: u32::try_from(minute * 60).unwrap(),
             bytes_up: up,
             bytes_down: up * 10,
+            bytes_free: 0,
             cause: None,
         }
     }
