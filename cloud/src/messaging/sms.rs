@@ -84,13 +84,14 @@ impl SmsGateway {
         }
         match serde_json::from_slice(&bytes) {
             Ok(body) => understand(&body),
-            Err(_) if status.is_server_error() || status.as_u16() == 429 => {
+            Err(_) if matches!(status.as_u16(), 429 | 503) => {
                 Heard::Busy(format!("the gateway answered {status}"))
             }
             Err(_) if status.is_client_error() => {
                 Heard::Refused(format!("the gateway answered {status}"))
             }
-            Err(_) => Heard::Silence("the gateway's answer is no JSON".into()),
+            // A proxy may have given up while the gateway behind it went on.
+            Err(_) => Heard::Silence(format!("the gateway answered {status} without a result")),
         }
     }
 }
