@@ -460,6 +460,65 @@ async fn a_suspended_customer_returns_when_he_pays_and_not_before() -> Result<()
     Ok(())
 }
 
+/// What the server's own role may change, and what therefore no digest guards, is proved against the books.
+#[tokio::test]
+async fn a_payment_that_was_touched_is_found() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    books
+        .given_customer(jane.tenant, jane.site, jane.package)
+        .await?;
+    pay(&books.db, jane, Cents::whole(1_400), noon()).await?;
+    let back = pay(&books.db, jane, Cents::whole(7), noon()).await?;
+    let mut tx = books.db.begin(jane.tenant).await?;
+    void(&mut tx, back.payment, noon()).await?;
+    tx.commit().await?;
+    assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+
+    for (tampering, undo, found) in [
+        (
+            "update payments p set customer_id = (select c.id from customers c
+                                                   where c.id <> p.customer_id) where amount = 140000",
+            "update payments set customer_id = (select customer_id from wallets where balance > 0)",
+            "is not its owner's",
+        ),
+        (
+            "update payments set method = 'BANK_TRANSFER' where amount = 140000",
+            "update payments set method = 'CASH'",
+            "does not agree with its entry",
+        ),
+        (
+            "update payments set status = 'voided' where amount = 140000",
+            "update payments set status = 'completed' where amount = 140000",
+            "taken back without being paid back",
+        ),
+        (
+            "update payments set status = 'completed' where amount = 700",
+            "update payments set status = 'voided' where amount = 700",
+            "taken back without being paid back",
+        ),
+        (
+            "update wallets set floor = -100000",
+            "update wallets set floor = 0",
+            "may fall to -100000",
+        ),
+    ] {
+        assert!(books.tamper(jane.tenant, tampering).await? > 0, "{tampering}");
+        let all = books.findings(jane.tenant).await?;
+        assert!(
+            all.iter().any(|what| what.contains(found)),
+            "{tampering}: {all:?}"
+        );
+        books.tamper(jane.tenant, undo).await?;
+        assert_eq!(
+            books.findings(jane.tenant).await?,
+            Vec::<String>::new(),
+            "{undo}"
+        );
+    }
+    Ok(())
+}
+
 async fn pay(db: &Database, who: Subscriber, amount: Cents, now: Timestamp) -> Result<Received> {
     let mut tx = db.begin(who.tenant).await?;
     let received = receive(&mut tx, receipt(who, amount), now).await?;

@@ -150,6 +150,24 @@ pub(super) async fn wallets(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()
     Ok(())
 }
 
+/// A wallet may stand below zero only as far as money was taken back from it.
+pub(super) async fn floors(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let low: Vec<(Uuid, i64, i64)> = sqlx::query_as(
+        "select customer_id, floor, balance
+           from wallets
+          where tenant_id = $1 and floor <> least(0, balance)
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (customer, floor, balance) in low {
+        let what = format!("the wallet of {customer} holds {balance} and may fall to {floor}");
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
 /// V4: a period of service exists if and only if its debit is posted.
 pub(super) async fn periods(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let unpaid: Vec<Uuid> = sqlx::query_scalar(
@@ -190,16 +208,32 @@ pub(super) async fn periods(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()
     Ok(())
 }
 
-/// V2: every payment has its entry and its receipt, and every such entry one payment.
+/// V2: every payment has its entry and its receipt, stands on its account and with its owner, and every
+/// such entry has one payment.
 pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let wrong: Vec<Uuid> = sqlx::query_scalar(
-        "select p.id
+        "with resolved as (
+             select source, party
+               from (select e.source, t.credit_party as party,
+                            rank() over (partition by e.source order by e.posted_at desc) as place
+                       from entries e
+                       join transfers t on t.tenant_id = $1 and t.entry_id = e.id and t.line = 1
+                      where e.tenant_id = $1 and e.kind = 'ADJUSTMENT') r
+              where place = 1)
+         select distinct p.id
            from payments p
            left join entries e on e.tenant_id = $1 and e.id = p.entry_id
+           left join transfers t on t.tenant_id = $1 and t.entry_id = p.entry_id and t.line = 1
           where p.tenant_id = $1
             and (e.id is null
                  or p.amount <> (select coalesce(sum(t.amount), 0) from transfers t
                                   where t.tenant_id = $1 and t.entry_id = p.entry_id)
+                 or t.debit_account is distinct from
+                    case p.method when 'MPESA' then '1010' when 'CASH' then '1000'
+                                  when 'BANK_TRANSFER' then '1020' when 'CARD' then '1030' else '1090' end
+                 or p.customer_id is distinct from t.credit_party
+                    and not exists (select from resolved r
+                                     where r.source = 'resolved ' || p.receipt and r.party = p.customer_id)
                  or p.method = 'MPESA' and p.receipt is not null
                     and not exists (select from directory.receipts r
                                      where r.receipt = p.receipt and r.payment_id = p.id))
@@ -209,8 +243,9 @@ pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<(
     .fetch_all(&mut **tx)
     .await?;
     for id in wrong {
-        let what =
-            format!("payment {id} does not agree with its entry or has no receipt of its own");
+        let what = format!(
+            "payment {id} does not agree with its entry, is not its owner's or has no receipt of its own"
+        );
         report.found(tx.tenant(), what);
     }
     let orphans: Vec<Uuid> = sqlx::query_scalar(
@@ -228,6 +263,54 @@ pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<(
             tx.tenant(),
             format!("entry {id} credits money that no single payment brought"),
         );
+    }
+    Ok(())
+}
+
+/// A payment is taken back exactly when an entry pays it back.
+pub(super) async fn voids(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<Uuid> = sqlx::query_scalar(
+        "select p.id
+           from payments p
+           left join entries v on v.tenant_id = $1 and v.id = p.reversal_id and v.kind = 'VOID'
+           left join transfers t on t.tenant_id = $1 and t.entry_id = v.id and t.line = 1
+          where p.tenant_id = $1
+            and ((p.status = 'voided') <> (v.id is not null)
+                 or v.id is not null and (t.amount, t.debit_party) is distinct from (p.amount, p.customer_id))
+         union all
+         select v.id
+           from entries v
+          where v.tenant_id = $1 and v.kind = 'VOID'
+            and (select count(*) from payments p where p.tenant_id = $1 and p.reversal_id = v.id) <> 1
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for id in wrong {
+        let what = format!("{id} is taken back without being paid back, or the other way");
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
+/// V3: a prompt says paid exactly when a payment of its receipt was credited.
+pub(super) async fn prompts(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<Uuid> = sqlx::query_scalar(
+        "select i.id
+           from intents i
+           left join payments p on p.tenant_id = $1 and p.intent_id = i.id
+          where i.tenant_id = $1
+            and ((i.state in ('PROVISIONAL', 'POSTED')) <> (p.id is not null)
+                 or i.state = 'POSTED' and p.receipt is distinct from i.receipt)
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for id in wrong {
+        let what = format!("prompt {id} says paid and no payment agrees, or the other way");
+        report.found(tx.tenant(), what);
     }
     Ok(())
 }

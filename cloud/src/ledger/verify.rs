@@ -140,8 +140,11 @@ async fn verify_tenant(
     checks::queue(tx, report).await?;
     checks::entries(tx, report).await?;
     checks::wallets(tx, report).await?;
+    checks::floors(tx, report).await?;
     checks::periods(tx, report).await?;
     checks::payments(tx, report).await?;
+    checks::voids(tx, report).await?;
+    checks::prompts(tx, report).await?;
     verify_tail(tx, report).await
 }
 
