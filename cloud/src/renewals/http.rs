@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::store::{self, ManualRow};
-use super::{Channel, Method, Receipt, Received, receive, resolve, resolved_code, void};
+use super::{
+    Channel, Method, Receipt, Received, RenewError, receive, resolve, resolved_code, void,
+};
 use crate::api::{Idempotency, Json, Page, Path, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Permission};
@@ -166,7 +168,8 @@ pub struct Recorded {
 /// and renews like a recharge.
 ///
 /// Repeating a request (same `Idempotency-Key` header) returns the first answer and books nothing.
-/// Errors: 400 an amount of nothing, 404 unknown customer.
+/// Errors: 400 an amount of nothing, 404 unknown customer, 409 `RECEIPT_KNOWN` when the reference is an
+/// M-Pesa receipt that was credited by itself.
 #[utoipa::path(post, path = "/api/payments/manual", tag = "Payments",
     request_body = ManualRequest, responses((status = 201, body = Recorded)))]
 pub async fn record(
@@ -182,6 +185,11 @@ pub async fn record(
     let mut tx = db.begin(operator.tenant).await?;
     if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
         return Ok(answer);
+    }
+    let reference = request.reference.as_deref().unwrap_or_default().trim();
+    let known = store::lock_receipt(&mut tx, &reference.to_ascii_uppercase()).await?;
+    if known.is_some() {
+        return Err(RenewError::ReceiptKnown.into());
     }
     let receipt = Receipt {
         account: request.reference,

@@ -66,6 +66,15 @@ async fn operators_recharge_record_resolve_and_void() -> Result<()> {
     let john = world.customer("john", "0712345679").await?;
     let checkout = world.owner.ask_to_pay(&john, 1_000).await?;
     let code = world.until(&checkout, "completed").await?["receipt"].clone();
+    let typed = json!({"customerId": john, "amount": 1_000, "method": "OTHER", "reference": code});
+    let (status, told) = world
+        .owner
+        .call(reqwest::Method::POST, "/payments/manual", Some(&typed))
+        .await?;
+    assert_eq!(
+        (status.as_u16(), &told["code"]),
+        (409, &json!("RECEIPT_KNOWN"))
+    );
     let resolved = json!({"amount": 0, "description": format!("Resolved transaction: {}", code.as_str().unwrap())});
     world.owner.post(&recharge, &resolved).await?;
     assert_eq!(world.wallet(&john).await?, json!(-1000));

@@ -46,7 +46,7 @@ pub struct Manual {
 /// The newest payments entered by people, voided ones left out.
 pub async fn manual(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Manual>> {
     sqlx::query_as(
-        "select id, paid_at, coalesce(receipt, description) as reference, amount
+        "select id, paid_at, coalesce(account, description) as reference, amount
            from payments
           where tenant_id = $1 and customer_id = $2 and method <> 'MPESA' and status = 'completed'
           order by created_at desc
