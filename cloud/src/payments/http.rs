@@ -17,7 +17,7 @@ use super::store::lists::{self, Line};
 use super::store::{self, Which};
 use super::{Payments, PromptError, QUERY, Wish, prompt};
 use crate::api::{Json, Page, Path, Query, blank};
-use crate::audit::{self, Action, Actor, Audit};
+use crate::audit::Actor;
 use crate::auth::Operator;
 use crate::db::Database;
 use crate::due;
@@ -46,9 +46,9 @@ pub struct StkAnswer {
 ///
 /// M-Pesa moves whole shillings: the next one is asked for, the rest goes to the wallet. While a prompt is
 /// open for this customer and package a repeat returns the first one, and so does a repeated
-/// `Idempotency-Key`. When M-Pesa does not answer, the answer is a success too: the prompt may be on the
+/// `Idempotency-Key`; another amount or phone is no repeat. When M-Pesa does not answer, the answer is a success too: the prompt may be on the
 /// phone, and `GET /api/payments/mpesa/status/{checkout}` tells how it ended.
-/// Errors: 400 bad amount or phone, 404 unknown customer, 409 `PROMPT_OPEN`, 422 no gateway, 429 too many
+/// Errors: 400 bad amount or phone, 404 unknown customer, 409 `PROMPT_OPEN` or `IDEMPOTENCY_KEY_REUSED`, 422 no gateway, 429 too many
 /// prompts, 502 M-Pesa refused, 503 M-Pesa is down.
 #[utoipa::path(post, path = "/api/payments/mpesa/stk", tag = "Payments",
     request_body = StkRequest, responses((status = 200, body = StkAnswer)))]
@@ -70,17 +70,9 @@ pub async fn stk(
         amount: request.amount,
         phone,
         client_key: key.map(|key| format!("{}/{key}", operator.id)),
+        by: Actor::from(&operator),
     };
     let asked = prompt::ask(&payments, operator.tenant, wish).await?;
-
-    let now = payments.clock.now();
-    let mut tx = payments.db.begin(operator.tenant).await?;
-    let audit = Audit {
-        details: format!("Asked for {} by M-Pesa", request.amount),
-        ..Audit::new(Action::PaymentProcess, "customer", request.customer_id, "")
-    };
-    audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
-    tx.commit().await?;
 
     Ok(Json(match asked.checkout_request_id {
         Some(checkout_request_id) => StkAnswer {
@@ -207,6 +199,9 @@ pub struct Transaction {
     account: Option<String>,
     status: String,
     customer: Option<Customer>,
+    /// What a person must look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    review: Option<String>,
     created_at: Timestamp,
 }
 
@@ -241,6 +236,7 @@ impl From<Line> for Transaction {
             account: line.account,
             status: line.status,
             customer,
+            review: line.review,
             created_at: line.created_at,
         }
     }

@@ -13,8 +13,9 @@ use super::inbox::OTHER_PROMPT;
 use super::mpesa::{Accepted, MpesaError, Prompt};
 use super::rules::{Event, State, WINDOW};
 use super::store::gateways::{self, Keys};
-use super::store::{self, NewIntent, Which};
+use super::store::{self, First, NewIntent, Which};
 use super::{SubType, settle};
+use crate::audit::{self, Action, Actor, Audit};
 use crate::error::ApiError;
 use crate::renewals::RenewError;
 use crate::secrets::SecretError;
@@ -30,6 +31,8 @@ pub struct Wish {
     pub phone: Option<PhoneNumber>,
     /// The client's name for this request, for repeats.
     pub client_key: Option<String>,
+    /// Who asks, for the trail.
+    pub by: Actor,
 }
 
 /// A prompt that was asked for, now or before.
@@ -62,6 +65,14 @@ pub enum PromptError {
     /// A prompt of somebody else is open on this phone.
     #[error("another prompt is open on this phone")]
     PhoneBusy,
+    /// Another prompt of this customer is open.
+    #[error(
+        "a prompt for {0} is open for this customer; wait until it is paid or five minutes old"
+    )]
+    OtherOpen(Cents),
+    /// The client's key named another request before.
+    #[error("this Idempotency-Key was used with another request; use a new key")]
+    KeyReused,
     /// Too many prompts.
     #[error("too many prompts")]
     TooMany(Duration),
@@ -92,6 +103,8 @@ impl From<PromptError> for ApiError {
             PromptError::NoGateway => ApiError::unprocessable("NO_GATEWAY", message),
             PromptError::NoPublicUrl => ApiError::unprocessable("NO_PUBLIC_URL", message),
             PromptError::PhoneBusy => ApiError::conflict("PROMPT_OPEN", message),
+            PromptError::OtherOpen(_) => ApiError::conflict("PROMPT_OPEN", message),
+            PromptError::KeyReused => ApiError::conflict("IDEMPOTENCY_KEY_REUSED", message),
             PromptError::TooMany(retry_after) => ApiError::TooManyRequests { retry_after },
             PromptError::Mpesa(MpesaError::Refused(_) | MpesaError::Credentials(_))
             | PromptError::Refused(_) => ApiError::BadGateway { message },
@@ -155,14 +168,20 @@ pub async fn ask(payments: &Payments, tenant: TenantId, wish: Wish) -> Result<As
     let known = new.client_key.as_deref();
     if let Some(first) = store::already_open(&mut tx, new.customer, new.package, known).await? {
         tx.commit().await?;
-        return wait_for(payments, tenant, first).await;
+        return wait_for(payments, tenant, same(&first, &new)?).await;
     }
     within_limits(&mut tx, &new, now).await?;
     if !store::insert(&mut tx, &new, now.plus(FIRST_QUERY), now).await? {
         let first = store::already_open(&mut tx, new.customer, new.package, known).await?;
         tx.commit().await?;
-        return wait_for(payments, tenant, first.unwrap_or(id)).await;
+        let first = first.map_or(Ok(id), |first| same(&first, &new))?;
+        return wait_for(payments, tenant, first).await;
     }
+    let audit = Audit {
+        details: format!("Asked for {amount} by M-Pesa"),
+        ..Audit::new(Action::PaymentProcess, "customer", new.customer, "")
+    };
+    audit::record(&mut tx, &wish.by, audit, now).await?;
     let merchant = gateways::merchant(&payments.secrets, &mut tx, &keys).await?;
     let token = gateways::callback_token(&payments.secrets, &mut tx, &keys).await?;
     tx.commit().await?;
@@ -186,6 +205,16 @@ pub async fn ask(payments: &Payments, tenant: TenantId, wish: Wish) -> Result<As
             intent: id,
             checkout_request_id: None,
         }),
+    }
+}
+
+/// A repeat is the same wish once more; anything else is told, not taken for it.
+fn same(first: &First, new: &NewIntent) -> Result<IntentId, PromptError> {
+    let wished = (new.customer, new.amount, &new.phone);
+    match (first.customer_id, first.amount, &first.phone_number) == wished {
+        true => Ok(first.id),
+        false if first.by_key => Err(PromptError::KeyReused),
+        false => Err(PromptError::OtherOpen(first.amount)),
     }
 }
 

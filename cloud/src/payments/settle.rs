@@ -33,6 +33,7 @@ pub(super) async fn apply(
     now: Timestamp,
 ) -> Result<Then, RenewError> {
     let mut then = Then::Rest;
+    let reviewed = intent.needs_review.is_some();
     let terms = Terms {
         asked: intent.amount,
         confirm_above: intent.confirm_above,
@@ -72,6 +73,9 @@ pub(super) async fn apply(
         | State::Posted { .. }
         | State::Expired => intent.message.take(),
     };
+    if let Some(what) = intent.needs_review.as_deref().filter(|_| !reviewed) {
+        tracing::warn!(intent.id = %intent.id, "A payment needs a person: {what}");
+    }
     store::save(tx, intent, now).await?;
     Ok(then)
 }

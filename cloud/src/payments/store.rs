@@ -306,15 +306,26 @@ pub(super) async fn insert(
     Ok(inserted.is_some())
 }
 
+/// A payment that stands where another is wished for.
+#[derive(FromRow, Clone, Debug)]
+pub(super) struct First {
+    pub(super) id: IntentId,
+    pub(super) customer_id: CustomerId,
+    pub(super) amount: Cents,
+    pub(super) phone_number: String,
+    /// Found by the client's key.
+    pub(super) by_key: bool,
+}
+
 /// The open payment of this customer for this package, or the one the client's key named before.
 pub(super) async fn already_open(
     tx: &mut Tx,
     customer: CustomerId,
     package: Option<PackageId>,
     client_key: Option<&str>,
-) -> sqlx::Result<Option<IntentId>> {
-    sqlx::query_scalar(
-        "select id
+) -> sqlx::Result<Option<First>> {
+    sqlx::query_as(
+        "select id, customer_id, amount, phone_number, client_key is not distinct from $4 as by_key
            from intents
           where tenant_id = $1
             and (client_key = $4

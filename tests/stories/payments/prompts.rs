@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use easyisp_shared::entropy::Entropy;
+use easyisp_tests::operator::http_client;
 use easyisp_tests::outside::Outside;
-use easyisp_tests::scenario::{Payer, PushAnswer};
+use easyisp_tests::scenario::{Payer, Pin, PushAnswer};
+use serde_json::{Value, json};
 
 use super::world::{PHONE, World, given_world};
 
@@ -148,7 +150,7 @@ async fn taps_in_a_row_are_one_prompt() -> Result<()> {
     world.outside.mpesa.script(
         PHONE,
         Payer {
-            pin: easyisp_tests::scenario::Pin::Held,
+            pin: Pin::Held,
             ..Payer::prompt()
         },
     );
@@ -169,5 +171,64 @@ async fn taps_in_a_row_are_one_prompt() -> Result<()> {
     world.outside.mpesa.type_pin(&told[0]);
     world.until(&told[0], "completed").await?;
     assert_eq!(world.credits().await?, 1);
+    world.end().await
+}
+
+/// A repeat is the same wish once more. Another amount while one is open, or a used key for somebody else,
+/// is told and never taken for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_wish_is_not_answered_with_the_first_prompt() -> Result<()> {
+    let world = given_world().await?;
+    let jane = world.customer("jane", PHONE).await?;
+    let john = world.customer("john", "0712345679").await?;
+    let held = Payer {
+        pin: Pin::Held,
+        ..Payer::prompt()
+    };
+    world.outside.mpesa.script_everybody(held);
+    let ask = async |customer: &str, amount: u32| -> Result<(u16, Value)> {
+        let asked = http_client()
+            .post(format!(
+                "http://{}/api/payments/mpesa/stk",
+                world.cloud.http_addr
+            ))
+            .bearer_auth(world.owner.token())
+            .header("Idempotency-Key", "tap-1")
+            .json(&json!({"customerId": customer, "amount": amount}))
+            .send()
+            .await?;
+        Ok((asked.status().as_u16(), asked.json().await?))
+    };
+    let (status, first) = ask(&jane, 500).await?;
+    assert_eq!(status, 200, "{first}");
+    let (status, again) = ask(&jane, 500).await?;
+    assert_eq!(
+        (status, &again["checkoutRequestId"]),
+        (200, &first["checkoutRequestId"])
+    );
+    let (status, other) = ask(&john, 500).await?;
+    assert_eq!(
+        (status, &other["code"]),
+        (409, &json!("IDEMPOTENCY_KEY_REUSED"))
+    );
+
+    let wish = json!({"customerId": jane, "amount": 1_000});
+    let (status, other) = world
+        .owner
+        .call(reqwest::Method::POST, "/payments/mpesa/stk", Some(&wish))
+        .await?;
+    assert_eq!(
+        (status.as_u16(), &other["code"]),
+        (409, &json!("PROMPT_OPEN"))
+    );
+    let asked = "select count(*) from audit where action = 'PAYMENT_PROCESS'";
+    assert_eq!(world.count(asked).await?, 1);
+
+    let checkout = first["checkoutRequestId"].as_str().context("an id")?;
+    let found = world
+        .owner
+        .get(&format!("/payments/mpesa?page=1&search={checkout}"))
+        .await?;
+    assert_eq!(found["total"], 1, "{found}");
     world.end().await
 }

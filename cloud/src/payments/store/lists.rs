@@ -20,6 +20,7 @@ pub(in super::super) struct Line {
     pub(in super::super) status: String,
     pub(in super::super) customer_id: Option<CustomerId>,
     pub(in super::super) customer_name: Option<String>,
+    pub(in super::super) review: Option<String>,
     pub(in super::super) created_at: Timestamp,
 }
 
@@ -29,7 +30,7 @@ macro_rules! lines {
              select p.id, coalesce(p.receipt, i.checkout_request_id, p.id::text) as transaction_id,
                     p.amount, p.phone, p.account,
                     case p.status when 'completed' then 'completed' else 'refunded' end as status,
-                    p.customer_id, p.created_at
+                    p.customer_id, p.created_at, i.needs_review as review
                from payments p
                left join intents i on i.tenant_id = $1 and i.id = p.intent_id
               where p.tenant_id = $1 and p.method = 'MPESA'
@@ -37,7 +38,7 @@ macro_rules! lines {
              select i.id, coalesce(i.checkout_request_id, i.id::text), i.amount, i.phone_number,
                     i.account_reference,
                     case when i.state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending' else 'failed' end,
-                    i.customer_id, i.created_at
+                    i.customer_id, i.created_at, i.needs_review
                from intents i
               where i.tenant_id = $1 and i.state not in ('PROVISIONAL', 'POSTED')),
          lines as (
@@ -57,7 +58,13 @@ pub(in super::super) async fn electronic(
     search: Option<&str>,
     page: Page,
 ) -> sqlx::Result<(Vec<Line>, i64)> {
-    let search = search.map(|text| format!("%{}%", text.replace(['\\', '%', '_'], "")));
+    let search = search.map(|text| {
+        let literal = text
+            .replace('\\', r"\\")
+            .replace('%', r"\%")
+            .replace('_', r"\_");
+        format!("%{literal}%")
+    });
     let lines = sqlx::query_as(concat!(
         lines!(),
         " select * from lines order by created_at desc, id desc limit $4 offset $5"
