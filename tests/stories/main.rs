@@ -8,6 +8,7 @@ mod cloud;
 mod crash;
 mod disconnect;
 mod durable;
+mod eap;
 mod feed;
 mod hostile_http;
 mod hostile_udp;

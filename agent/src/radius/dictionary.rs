@@ -55,6 +55,7 @@ pub mod attribute {
     pub const SERVICE_TYPE: u8 = 6;
     pub const FRAMED_PROTOCOL: u8 = 7;
     pub const FRAMED_IP_ADDRESS: u8 = 8;
+    pub const FRAMED_MTU: u8 = 12;
     pub const REPLY_MESSAGE: u8 = 18;
     pub const FRAMED_ROUTE: u8 = 22;
     pub const STATE: u8 = 24;
@@ -134,6 +135,9 @@ pub mod microsoft {
     pub const CHAP2_RESPONSE: u8 = 25;
     pub const CHAP2_SUCCESS: u8 = 26;
 }
+
+/// NAS-Port-Type of a port that is no wire: IKEv2 gateways say this (RFC 2865 §5.41).
+pub const NAS_PORT_TYPE_VIRTUAL: u32 = 5;
 
 /// Service-Type values that routers here send and accept (RFC 2865 §5.6).
 pub mod service_type {

@@ -49,6 +49,7 @@ pub struct Radius {
     pub(super) parts: Parts,
     pub(super) log: Mutex<super::login_log::Allowance>,
     pub(super) pool: super::pool::Pool,
+    pub(super) conversations: Mutex<super::eap::Conversations>,
     replies: Vec<Mutex<ReplyCache>>,
 }
 
@@ -67,6 +68,7 @@ impl Radius {
             parts,
             log: Mutex::default(),
             pool: super::pool::Pool::new(),
+            conversations: Mutex::default(),
             replies: (0..SHARDS).map(|_| shard()).collect(),
         }
     }

@@ -13,14 +13,14 @@ use easyisp_shared::wire::up::LoginOutcome;
 use super::driver::{Known, Radius, mac};
 use super::networks::Networks;
 use super::password::{Authenticated, PasswordError};
-use super::reply::{Accept, MsChapError, MsChapReason, MsChapV2Grant, Reject};
+use super::reply::{Accept, EapGrant, MsChapError, MsChapReason, MsChapV2Grant, Reject};
 use super::verify::{Proof, Refused, VerifiedAccess};
 use super::{AccessRequest, Credential, KnownPassword, Service};
 use crate::sessions::{Grant, Metered};
 use crate::site::{Policy, Subscriber};
 
 /// Random octets of one answer.
-struct Random {
+pub(super) struct Random {
     cookie: [u8; 16],
     challenge: [u8; 16],
     salt: [u8; 2],
@@ -37,6 +37,9 @@ impl Radius {
     /// Decides on a verified login and writes the answer; `None` is silence.
     pub(super) fn log_in(&self, known: &Known<VerifiedAccess<'_>>) -> Option<Vec<u8>> {
         let request = AccessRequest::read(&known.packet);
+        if let Credential::Eap { .. } = request.credential {
+            return self.converse(known, &request);
+        }
         let now = self.parts.clock.now();
         let device = mac(request.station.calling);
         let random = self.random();
@@ -63,35 +66,42 @@ impl Radius {
                 return self.reject(known, &request, None, &random);
             }
         };
-        let subscriber = subscriber?;
-        let decided = self.decide(known, subscriber, device, &random, now);
-        self.log_login(
-            known,
-            &request,
-            Some(subscriber),
-            device,
-            decided.outcome,
-            now,
-        );
+        self.let_in(known, &request, subscriber?, &authenticated, &random)
+    }
+
+    /// Answers who proved himself: entitlement, place, attributes.
+    pub(super) fn let_in(
+        &self,
+        known: &Known<VerifiedAccess<'_>>,
+        request: &AccessRequest<'_>,
+        subscriber: &Subscriber,
+        authenticated: &Authenticated,
+        random: &Random,
+    ) -> Option<Vec<u8>> {
+        let now = self.parts.clock.now();
+        let device = mac(request.station.calling);
+        let decided = self.decide(known, subscriber, device, random, now);
+        let outcome = decided.outcome;
+        self.log_login(known, request, Some(subscriber), device, outcome, now);
         match decided.verdict.answer {
             Answer::Accept => self.accept(
                 known,
-                &request,
+                request,
                 subscriber,
                 &decided.verdict,
-                &authenticated,
-                &random,
+                authenticated,
+                random,
                 now,
             ),
             Answer::WalledGarden => self.garden(
                 known,
-                &request,
+                request,
                 subscriber,
                 &decided.verdict,
-                &authenticated,
-                &random,
+                authenticated,
+                random,
             ),
-            Answer::Reject => self.reject(known, &request, Some(decided.verdict.reason), &random),
+            Answer::Reject => self.reject(known, request, Some(decided.verdict.reason), random),
         }
     }
 
@@ -170,6 +180,7 @@ impl Radius {
             networks: networks(subscriber, package),
             class: Some(&random.cookie),
             ms_chap: ms_chap(authenticated, random),
+            eap: eap(authenticated, subscriber, random),
             ..Accept::default()
         };
         self.parts.counters.accepted.fetch_add(1, Ordering::Relaxed);
@@ -211,6 +222,7 @@ impl Radius {
             message: Some(verdict.reason.sentence()),
             class: Some(&random.cookie),
             ms_chap: ms_chap(authenticated, random),
+            eap: eap(authenticated, subscriber, random),
             ..Accept::default()
         };
         self.parts.counters.count("garden");
@@ -219,7 +231,7 @@ impl Radius {
 
     /// Refuses. The reason is said only to who knew the password; an unknown name and a wrong
     /// password read the same.
-    fn reject(
+    pub(super) fn reject(
         &self,
         known: &Known<VerifiedAccess<'_>>,
         request: &AccessRequest<'_>,
@@ -235,7 +247,16 @@ impl Radius {
             Credential::Pap { .. }
             | Credential::Chap(_)
             | Credential::MsChapV1
-            | Credential::Eap
+            | Credential::Eap { .. }
+            | Credential::Malformed
+            | Credential::None => None,
+        };
+        let eap = match request.credential {
+            Credential::Eap { identifier } => Some(identifier),
+            Credential::Pap { .. }
+            | Credential::Chap(_)
+            | Credential::MsChapV1
+            | Credential::MsChapV2(_)
             | Credential::Malformed
             | Credential::None => None,
         };
@@ -243,6 +264,7 @@ impl Radius {
         let reject = Reject {
             message: Some(message),
             ms_chap,
+            eap,
         };
         self.parts.counters.rejected.fetch_add(1, Ordering::Relaxed);
         reject.encode(&known.packet, &known.secret, buffer()).ok()
@@ -257,7 +279,7 @@ impl Radius {
         until_end.min(Duration::from_secs(86_400 - u64::from(random.jitter) * 30))
     }
 
-    fn random(&self) -> Random {
+    pub(super) fn random(&self) -> Random {
         let bytes: [u8; 35] = self.pool.take(&self.parts.entropy);
         let (cookie, rest) = bytes.split_first_chunk().expect("35 is over 16");
         let (challenge, rest) = rest.split_first_chunk().expect("19 is over 16");
@@ -355,9 +377,25 @@ fn idle_timeout(service: Service, package: Option<&PackageV1>) -> Option<Duratio
 
 fn ms_chap<'a>(authenticated: &'a Authenticated, random: &Random) -> Option<MsChapV2Grant<'a>> {
     match authenticated {
-        Authenticated::Plain => None,
+        Authenticated::Plain | Authenticated::Eap(_) => None,
         Authenticated::MsChapV2(proof) => Some(MsChapV2Grant {
             proof,
+            salt: random.salt,
+        }),
+    }
+}
+
+fn eap<'a>(
+    authenticated: &'a Authenticated,
+    subscriber: &'a Subscriber,
+    random: &Random,
+) -> Option<EapGrant<'a>> {
+    match authenticated {
+        Authenticated::Plain | Authenticated::MsChapV2(_) => None,
+        Authenticated::Eap(success) => Some(EapGrant {
+            identifier: success.identifier,
+            user_name: &subscriber.username,
+            keys: &success.keys,
             salt: random.salt,
         }),
     }

@@ -1,7 +1,7 @@
 //! MPPE keys of an MS-CHAPv2 login (RFC 3079 §3), hidden for the router (RFC 2548 §2.4.2).
 
 use sha1::{Digest, Sha1};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::mschap::NtHash;
 use super::packet::Authenticator;
@@ -62,10 +62,29 @@ pub type HiddenKey = [u8; 34];
 /// sent with its highest bit set (RFC 2548 §2.4.2).
 pub fn hide(key: &[u8; 16], salt: [u8; 2], request: &Authenticator, secret: &Secret) -> HiddenKey {
     let mut hidden = [0; 34];
+    hide_into(&mut hidden, key, salt, request, secret);
+    hidden
+}
+
+/// The same for a key of any length up to 200 octets.
+pub fn hide_any(key: &[u8], salt: [u8; 2], request: &Authenticator, secret: &Secret) -> Vec<u8> {
+    let mut hidden = vec![0; 2 + (1 + key.len()).next_multiple_of(16)];
+    hide_into(&mut hidden, key, salt, request, secret);
+    hidden
+}
+
+/// `hidden` is zeros: two octets for the salt and blocks of 16 for the key with its length octet.
+fn hide_into(
+    hidden: &mut [u8],
+    key: &[u8],
+    salt: [u8; 2],
+    request: &Authenticator,
+    secret: &Secret,
+) {
     let (salt_at, text) = hidden.split_at_mut(2);
     salt_at.copy_from_slice(&[salt[0] | 0x80, salt[1]]);
-    text[0] = 16;
-    text[1..17].copy_from_slice(key);
+    text[0] = key.len() as u8;
+    text[1..=key.len()].copy_from_slice(key);
 
     let mut pad = secret.md5_prefixed(&[request, salt_at]);
     for block in text.chunks_mut(16) {
@@ -74,23 +93,33 @@ pub fn hide(key: &[u8; 16], salt: [u8; 2], request: &Authenticator, secret: &Sec
         }
         pad = secret.md5_prefixed(&[block]);
     }
-    hidden
 }
 
 /// Takes the hiding off, as a router does; `None` when this is no hidden 128-bit key.
 pub fn reveal(hidden: &[u8], request: &Authenticator, secret: &Secret) -> Option<[u8; 16]> {
-    let hidden: &HiddenKey = hidden.try_into().ok()?;
-    let (salt, cipher) = hidden.split_at(2);
-    let mut clear = [0; 32];
+    let clear = reveal_any(hidden, request, secret)?;
+    clear.as_slice().try_into().ok()
+}
+
+/// The same for a key of any length.
+pub fn reveal_any(
+    hidden: &[u8],
+    request: &Authenticator,
+    secret: &Secret,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let (salt, cipher) = hidden.split_at_checked(2)?;
+    if cipher.is_empty() || !cipher.len().is_multiple_of(16) {
+        return None;
+    }
+    let mut clear = Zeroizing::new(Vec::with_capacity(cipher.len()));
     let mut pad = secret.md5_prefixed(&[request, salt]);
-    for (clear, cipher) in clear.chunks_mut(16).zip(cipher.chunks(16)) {
-        for ((clear, cipher), pad) in clear.iter_mut().zip(cipher).zip(pad) {
-            *clear = cipher ^ pad;
-        }
-        pad = secret.md5_prefixed(&[cipher]);
+    for block in cipher.chunks(16) {
+        clear.extend(block.iter().zip(pad).map(|(cipher, pad)| cipher ^ pad));
+        pad = secret.md5_prefixed(&[block]);
     }
     let (length, rest) = clear.split_first()?;
-    (*length == 16).then(|| *rest.first_chunk().expect("31 octets hold 16"))
+    let key = rest.get(..usize::from(*length))?;
+    Some(Zeroizing::new(key.to_vec()))
 }
 
 #[cfg(test)]
@@ -117,5 +146,8 @@ mod tests {
         assert_ne!(reveal(&hidden, &[8; 16], &secret), Some([7; 16]));
         assert_ne!(reveal(&hidden, &[9; 16], &Secret::new(b"x")), Some([7; 16]));
         assert_eq!(reveal(&hidden[1..], &[9; 16], &secret), None);
+        let hidden = hide_any(&[7; 32], [0x12, 0x34], &[9; 16], &secret);
+        let revealed = reveal_any(&hidden, &[9; 16], &secret).unwrap();
+        assert_eq!(revealed.as_slice(), [7; 32]);
     }
 }

@@ -1,12 +1,13 @@
-//! Is this the subscriber's password? One answer for PAP, CHAP and MS-CHAPv2.
+//! Is this the subscriber's password? One answer for PAP, CHAP and MS-CHAPv2, in EAP or not.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::eap::Success;
 use super::mppe::MppeKeys;
-use super::mschap::{AuthenticatorResponse, NtHash};
+use super::mschap::{AuthenticatorResponse, MsChapV2Response, NtHash};
 use super::pap;
 use super::request::{AccessRequest, Credential};
 use super::secret::Secret;
@@ -44,6 +45,8 @@ pub enum Authenticated {
     Plain,
     /// MS-CHAPv2: the subscriber wants proof, and the tunnel may want keys.
     MsChapV2(MsChapV2Proof),
+    /// EAP: the end of the conversation, and keys for the line.
+    Eap(Box<Success>),
 }
 
 /// What an Accept carries back to an MS-CHAPv2 subscriber.
@@ -72,12 +75,31 @@ pub enum PasswordError {
     /// Password attributes of impossible lengths, or an MS-CHAPv2 response without its challenge.
     #[error("malformed password attributes")]
     Malformed,
-    /// EAP or MS-CHAPv1, which are not served.
+    /// MS-CHAPv1, which is not served; or EAP, which is no password but a conversation.
     #[error("authentication method not served")]
     Unsupported,
 }
 
 impl KnownPassword {
+    /// Whether `typed` is the password, as clear text.
+    pub fn is(&self, typed: &[u8]) -> bool {
+        typed.ct_eq(&self.clear).into()
+    }
+
+    /// Checks an MS-CHAPv2 response of `user_name`; the proof and keys when it is right.
+    pub fn check_ms_chap(
+        &self,
+        user_name: &[u8],
+        login: &MsChapV2Response<'_>,
+    ) -> Option<MsChapV2Proof> {
+        let response = login.check(user_name, &self.nt_hash)?;
+        Some(MsChapV2Proof {
+            identifier: login.identifier,
+            response,
+            keys: MppeKeys::derive(&self.nt_hash, login.response),
+        })
+    }
+
     /// Checks a login. Equal comparisons take equal time.
     pub fn check(
         &self,
@@ -88,7 +110,7 @@ impl KnownPassword {
             Credential::Pap { hidden } => {
                 let typed = pap::reveal(hidden, request.authenticator, secret)
                     .map_err(|pap::BadLength| PasswordError::Malformed)?;
-                if typed.as_bytes().ct_eq(&self.clear).into() {
+                if self.is(typed.as_bytes()) {
                     Ok(Authenticated::Plain)
                 } else if typed.looks_garbled() {
                     Err(PasswordError::Garbled)
@@ -100,17 +122,11 @@ impl KnownPassword {
                 true => Ok(Authenticated::Plain),
                 false => Err(PasswordError::Wrong),
             },
-            Credential::MsChapV2(login) => {
-                let response = login
-                    .check(request.user_name, &self.nt_hash)
-                    .ok_or(PasswordError::Wrong)?;
-                Ok(Authenticated::MsChapV2(MsChapV2Proof {
-                    identifier: login.identifier,
-                    response,
-                    keys: MppeKeys::derive(&self.nt_hash, login.response),
-                }))
-            }
-            Credential::MsChapV1 | Credential::Eap => Err(PasswordError::Unsupported),
+            Credential::MsChapV2(login) => self
+                .check_ms_chap(request.user_name, login)
+                .map(Authenticated::MsChapV2)
+                .ok_or(PasswordError::Wrong),
+            Credential::MsChapV1 | Credential::Eap { .. } => Err(PasswordError::Unsupported),
             Credential::Malformed => Err(PasswordError::Malformed),
             Credential::None => Err(PasswordError::Missing),
         }

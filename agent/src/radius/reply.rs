@@ -7,9 +7,10 @@ use super::builder::{Builder, DoesNotFit, Signature};
 use super::dictionary::{
     Code, FRAMED_PROTOCOL_PPP, attribute, microsoft, mikrotik, service_type, wispr,
 };
+use super::eap::{self, Keys};
 use super::mppe;
 use super::networks::Networks;
-use super::packet::Packet;
+use super::packet::{MAX_VALUE_LEN, Packet};
 use super::password::MsChapV2Proof;
 use super::request::Service;
 use super::secret::Secret;
@@ -55,6 +56,8 @@ pub struct Accept<'a> {
     pub message: Option<&'a str>,
     /// The proof and keys of an MS-CHAPv2 login, and how to hide the keys.
     pub ms_chap: Option<MsChapV2Grant<'a>>,
+    /// The end of an EAP conversation and its keys.
+    pub eap: Option<EapGrant<'a>>,
 }
 
 /// An MS-CHAPv2 login's part of an Accept.
@@ -66,6 +69,28 @@ pub struct MsChapV2Grant<'a> {
     pub salt: [u8; 2],
 }
 
+/// An EAP login's part of an Accept.
+#[derive(Debug, Clone, Copy)]
+pub struct EapGrant<'a> {
+    /// Of the response that this answers.
+    pub identifier: u8,
+    /// Who proved himself, for User-Name: the outer name may be anybody's (RFC 5281 §11.2.1).
+    pub user_name: &'a [u8],
+    /// For the line: 802.1X and IKEv2 sign and encrypt with them.
+    pub keys: &'a Keys,
+    /// Random salt for the two keys.
+    pub salt: [u8; 2],
+}
+
+/// An Access-Challenge: the next packet of an EAP conversation.
+#[derive(Debug, Clone, Copy)]
+pub struct Challenge<'a> {
+    /// Comes back with the answer.
+    pub state: &'a [u8],
+    /// The EAP-Request.
+    pub eap: &'a [u8],
+}
+
 /// The text of an Access-Reject.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reject<'a> {
@@ -73,6 +98,8 @@ pub struct Reject<'a> {
     pub message: Option<&'a str>,
     /// MS-CHAP-Error for a login by MS-CHAPv2.
     pub ms_chap: Option<MsChapError>,
+    /// The identifier of an EAP-Failure; there is no message then (RFC 3579 §2.6.5).
+    pub eap: Option<u8>,
 }
 
 /// Why an MS-CHAPv2 login failed (RFC 2759 §6).
@@ -118,6 +145,7 @@ impl Default for Accept<'_> {
             networks: Networks::default(),
             message: None,
             ms_chap: None,
+            eap: None,
         }
     }
 }
@@ -135,6 +163,9 @@ impl Accept<'_> {
         self.push_session(&mut reply)?;
         self.push_mikrotik(&mut reply)?;
         if let Some(grant) = self.ms_chap {
+            grant.push(&mut reply, request, secret)?;
+        }
+        if let Some(grant) = self.eap {
             grant.push(&mut reply, request, secret)?;
         }
         reply.push_proxy_state(request)?;
@@ -227,6 +258,44 @@ impl MsChapV2Grant<'_> {
     }
 }
 
+impl EapGrant<'_> {
+    fn push(
+        &self,
+        reply: &mut Builder,
+        request: &Packet<'_>,
+        secret: &Secret,
+    ) -> Result<(), DoesNotFit> {
+        push_eap(reply, &eap::success(self.identifier))?;
+        reply.push(attribute::USER_NAME, self.user_name)?;
+        let [high, low] = self.salt;
+        let salts = [[high, low], [high, low ^ 1]];
+        let kinds = [microsoft::MPPE_SEND_KEY, microsoft::MPPE_RECV_KEY];
+        let keys = [self.keys.send(), self.keys.recv()];
+        for ((key, salt), kind) in keys.into_iter().zip(salts).zip(kinds) {
+            let hidden = mppe::hide_any(key, salt, request.authenticator(), secret);
+            reply.push_vendor(microsoft::VENDOR, kind, &hidden)?;
+        }
+        Ok(())
+    }
+}
+
+impl Challenge<'_> {
+    /// Writes and signs the Access-Challenge for a request into `buffer`, whose capacity is reused.
+    pub fn encode(
+        &self,
+        request: &VerifiedAccess<'_>,
+        secret: &Secret,
+        buffer: Vec<u8>,
+    ) -> Result<Vec<u8>, DoesNotFit> {
+        let request = request.packet();
+        let mut reply = answer(request, Code::AccessChallenge, buffer);
+        push_eap(&mut reply, self.eap)?;
+        reply.push(attribute::STATE, self.state)?;
+        reply.push_proxy_state(request)?;
+        Ok(reply.sign_answer(request.authenticator(), secret))
+    }
+}
+
 impl Reject<'_> {
     /// Writes and signs the Access-Reject for a request into `buffer`, whose capacity is reused.
     pub fn encode(
@@ -237,7 +306,10 @@ impl Reject<'_> {
     ) -> Result<Vec<u8>, DoesNotFit> {
         let request = request.packet();
         let mut reply = answer(request, Code::AccessReject, buffer);
-        push_message(&mut reply, self.message)?;
+        match self.eap {
+            Some(identifier) => push_eap(&mut reply, &eap::failure(identifier))?,
+            None => push_message(&mut reply, self.message)?,
+        }
         if let Some(error) = self.ms_chap {
             reply.push_vendor(microsoft::VENDOR, microsoft::CHAP_ERROR, &error.text())?;
         }
@@ -314,9 +386,16 @@ fn answer(request: &Packet<'_>, code: Code, buffer: Vec<u8>) -> Builder {
 fn push_message(reply: &mut Builder, message: Option<&str>) -> Result<(), DoesNotFit> {
     match message {
         Some(text) => {
-            let end = text.floor_char_boundary(super::packet::MAX_VALUE_LEN);
+            let end = text.floor_char_boundary(MAX_VALUE_LEN);
             reply.push(attribute::REPLY_MESSAGE, &text.as_bytes()[..end])
         }
         None => Ok(()),
     }
+}
+
+/// An EAP packet in as many attributes as it needs, one after the other (RFC 3579 §3.1).
+fn push_eap(reply: &mut Builder, packet: &[u8]) -> Result<(), DoesNotFit> {
+    packet
+        .chunks(MAX_VALUE_LEN)
+        .try_for_each(|part| reply.push(attribute::EAP_MESSAGE, part))
 }

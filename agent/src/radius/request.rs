@@ -27,6 +27,8 @@ pub struct AccessRequest<'a> {
     pub station: Station<'a>,
     /// State, returned from a challenge.
     pub state: Option<&'a [u8]>,
+    /// Framed-MTU: the largest EAP packet the line takes.
+    pub framed_mtu: Option<u32>,
     /// Acct-Session-Id: hotspot sends it with the login, PPP does not.
     pub session_id: Option<&'a [u8]>,
 }
@@ -45,8 +47,11 @@ pub enum Credential<'a> {
     MsChapV2(MsChapV2Response<'a>),
     /// MS-CHAP-Response: not served; the router should have mschap1 switched off.
     MsChapV1,
-    /// EAP-Message: not served.
-    Eap,
+    /// EAP-Message: a packet of a conversation (see [`eap`](super::eap)).
+    Eap {
+        /// The packet's identifier, returned in the answer.
+        identifier: u8,
+    },
     /// Password attributes of impossible sizes or without their challenge.
     Malformed,
     /// No password attribute at all.
@@ -96,13 +101,15 @@ impl<'a> AccessRequest<'a> {
         let mut common = Common::default();
         let mut passwords = Passwords::default();
         let mut state = None;
+        let mut framed_mtu = None;
         for attribute in packet.attributes() {
             match attribute.kind {
                 attribute::USER_PASSWORD => keep(&mut passwords.pap, attribute.value),
                 attribute::CHAP_PASSWORD => keep(&mut passwords.chap, attribute.value),
                 attribute::CHAP_CHALLENGE => keep(&mut passwords.challenge, attribute.value),
-                attribute::EAP_MESSAGE => passwords.eap = true,
+                attribute::EAP_MESSAGE => keep(&mut passwords.eap, attribute.value),
                 attribute::STATE => keep(&mut state, attribute.value),
+                attribute::FRAMED_MTU => keep_number(&mut framed_mtu, attribute),
                 _ => {}
             }
             common.take(attribute);
@@ -115,6 +122,7 @@ impl<'a> AccessRequest<'a> {
             service: common.service(),
             station: common.station,
             state,
+            framed_mtu,
             session_id: common.session_id,
         }
     }
@@ -185,7 +193,7 @@ struct Passwords<'a> {
     ms_challenge: Option<&'a [u8]>,
     ms_response: Option<&'a [u8]>,
     ms_v1: bool,
-    eap: bool,
+    eap: Option<&'a [u8]>,
 }
 
 impl<'a> Passwords<'a> {
@@ -208,8 +216,9 @@ impl<'a> Passwords<'a> {
 
     /// The strongest method counts where a router sent several.
     fn credential(&self, packet: &Packet<'a>) -> Credential<'a> {
-        if self.eap {
-            return Credential::Eap;
+        if let Some(eap) = self.eap {
+            let identifier = eap.get(1).copied().unwrap_or_default();
+            return Credential::Eap { identifier };
         }
         if let Some(response) = self.ms_response {
             return self

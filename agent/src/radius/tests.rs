@@ -182,7 +182,7 @@ fn an_ms_chap_login_gets_proof_and_the_subscribers_keys() {
         .unwrap()
     {
         Authenticated::MsChapV2(proof) => proof,
-        Authenticated::Plain => panic!("MS-CHAPv2 was sent"),
+        Authenticated::Plain | Authenticated::Eap(_) => panic!("MS-CHAPv2 was sent"),
     };
     let accept = Accept {
         ms_chap: Some(MsChapV2Grant {
@@ -221,6 +221,7 @@ fn a_failed_ms_chap_login_is_told_why() {
     let request = given_login(b"jane", Method::None, SIGNED, &[]);
     let reject = Reject {
         message: Some("Expired"),
+        eap: None,
         ms_chap: Some(MsChapError {
             identifier: 9,
             reason: MsChapReason::NoPermission,
