@@ -1,7 +1,7 @@
 //! One site's files and memory, and its answers to RADIUS: everything that decides, before any socket
 //! or task. What runs around it is [`crate::Agent`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::enforce::Timers;
 use crate::housekeeping;
 use crate::local::{Feed, Load};
 use crate::radius::driver::{Parts, Radius, signer_marks};
+use crate::radius::eap::{Authority, TunnelCertificate};
 use crate::sessions::Sessions;
 use crate::site::{Ranges, Signing, Site, SiteClock, Touched, UnknownSources};
 use crate::store::{Outbox, OutboxReader, Store, StoreError, StoreGuard};
@@ -64,6 +65,8 @@ pub struct Core {
     pub counters: Arc<Counters>,
     /// Who spoke and is no router of ours.
     pub unknown: Arc<UnknownSources>,
+    /// Signs for tunnels and for routers; `None` when its files are unusable.
+    pub authority: Option<Arc<Authority>>,
     /// Changes with every commit of records.
     pub commits: watch::Receiver<u64>,
     /// Where a changed thing is told.
@@ -111,6 +114,7 @@ impl Core {
             });
         }
 
+        let authority = authority(&options.data_dir, now, &options.entropy);
         let timers = Arc::new(Timers::default());
         let timeline = Arc::new(Timeline::default());
         let counters = Arc::new(Counters::default());
@@ -125,6 +129,7 @@ impl Core {
             timers: timers.clone(),
             counters: counters.clone(),
             unknown: unknown.clone(),
+            tunnels: authority.clone().map(TunnelCertificate::new),
         }));
         Ok(Core {
             site,
@@ -138,6 +143,7 @@ impl Core {
             timeline,
             counters,
             unknown,
+            authority,
             commits,
             touched_sender,
             touched,
@@ -145,6 +151,14 @@ impl Core {
             guard,
         })
     }
+}
+
+/// The box's own authority. Without one passwords are taken all the same, only not in tunnels.
+fn authority(folder: &Path, now: Timestamp, entropy: &Entropy) -> Option<Arc<Authority>> {
+    Authority::open(folder, now, entropy)
+        .inspect_err(|cause| warn!(%cause, "No EAP tunnels and no RadSec on this box"))
+        .ok()
+        .map(Arc::new)
 }
 
 const TOUCHED_AT_ONCE: usize = 1024;

@@ -149,6 +149,7 @@ impl Agent {
             timeline,
             counters,
             unknown,
+            authority: _,
             commits,
             touched_sender,
             touched,

@@ -13,6 +13,70 @@ const PLAIN: Method = Method {
     outer: None,
 };
 
+const PEAP: Method = Method {
+    eap: "PEAP",
+    phase1: None,
+    phase2: Some("auth=MSCHAPV2"),
+    outer: Some("anonymous"),
+};
+const TTLS_PAP: Method = Method {
+    eap: "TTLS",
+    phase1: None,
+    phase2: Some("auth=PAP"),
+    outer: Some("anonymous"),
+};
+const TTLS_MSCHAPV2: Method = Method {
+    phase2: Some("auth=MSCHAPV2"),
+    ..TTLS_PAP
+};
+
+/// Windows, phones, switches.
+#[tokio::test(flavor = "multi_thread")]
+async fn peap_lets_in_who_knows_the_password_and_has_paid() -> Result<()> {
+    lets_in_the_right_ones(&PEAP).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ttls_with_pap_lets_in_who_knows_the_password_and_has_paid() -> Result<()> {
+    lets_in_the_right_ones(&TTLS_PAP).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ttls_with_mschapv2_lets_in_who_knows_the_password_and_has_paid() -> Result<()> {
+    lets_in_the_right_ones(&TTLS_MSCHAPV2).await
+}
+
+/// RFC 9427 changed how the keys come out of a tunnel of TLS 1.3.
+#[tokio::test(flavor = "multi_thread")]
+async fn tunnels_of_tls_1_3_give_both_ends_the_same_keys() -> Result<()> {
+    for method in [PEAP, TTLS_PAP, TTLS_MSCHAPV2] {
+        let only = "tls_disable_tlsv1_0=1 tls_disable_tlsv1_1=1 tls_disable_tlsv1_2=1 tls_disable_tlsv1_3=0";
+        let method = Method {
+            phase1: Some(only),
+            ..method
+        };
+        lets_in_the_right_ones(&method).await?;
+    }
+    Ok(())
+}
+
+/// A supplicant that pins another authority sends no password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_with_another_authority_learns_nothing() -> Result<()> {
+    let (site, stranger) = (OneAgent::start().await?, OneAgent::start().await?);
+    std::fs::copy(site.authority(), stranger.authority())?;
+    let login = stranger.log_in(&PEAP, "demo001", "demo001").await?;
+    ensure!(login.answer != Answer::Accepted, "{}", login.transcript);
+    ensure!(
+        login.transcript.contains("unknown ca") || login.transcript.contains("unknown CA"),
+        "{}",
+        login.transcript
+    );
+    site.agent.stop().await;
+    stranger.agent.stop().await;
+    Ok(())
+}
+
 /// IKEv2 clients and old switches: no tunnel around it, keys of half the length.
 #[tokio::test(flavor = "multi_thread")]
 async fn eap_mschapv2_lets_in_who_knows_the_password_and_has_paid() -> Result<()> {

@@ -13,6 +13,7 @@ use easyisp_shared::net::Mac;
 use tracing::{info, warn};
 
 use super::dictionary::{Code, attribute};
+use super::eap::TunnelCertificate;
 use super::reply_cache::{self, Begin, ReplyCache, Slot};
 use super::verify::{Proof, Refused, VerifiedAccess, VerifiedStatus};
 use super::{Packet, Port, Secret, status_response};
@@ -42,6 +43,8 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// Who spoke and is no router of ours.
     pub unknown: Arc<UnknownSources>,
+    /// What EAP tunnels open with; `None` when this box has no authority.
+    pub tunnels: Option<TunnelCertificate>,
 }
 
 /// Answers RADIUS datagrams of one site.

@@ -6,6 +6,8 @@ use easyisp_shared::entropy::Entropy;
 use rustls::ServerConfig;
 
 use super::mschap::MsChap;
+use super::peap::Peap;
+use super::ttls::Ttls;
 use super::{Keys, Kind, Response, Success, packet};
 use crate::radius::KnownPassword;
 
@@ -87,6 +89,8 @@ pub(super) enum Step {
 
 enum Method {
     MsChapV2(MsChap),
+    Peap(Box<Peap>),
+    Ttls(Box<Ttls>),
 }
 
 impl Conversation {
@@ -184,21 +188,32 @@ impl Method {
                 let (method, body) = MsChap::begin(world);
                 Some((Method::MsChapV2(method), body))
             }
-            Kind::Identity | Kind::Nak | Kind::Tlv | Kind::Peap | Kind::Ttls => None,
+            Kind::Peap => {
+                let (method, body) = Peap::begin(world.tls?, world.mtu)?;
+                Some((Method::Peap(Box::new(method)), body))
+            }
+            Kind::Ttls => {
+                let (method, body) = Ttls::begin(world.tls?, world.mtu)?;
+                Some((Method::Ttls(Box::new(method)), body))
+            }
+            Kind::Identity | Kind::Nak | Kind::Tlv => None,
         }
     }
 
     fn kind(&self) -> Kind {
         match self {
             Method::MsChapV2(_) => Kind::MsChapV2,
+            Method::Peap(_) => Kind::Peap,
+            Method::Ttls(_) => Kind::Ttls,
         }
     }
 
     /// `next` is the identifier of the request that follows.
     fn on_response(&mut self, data: &[u8], next: u8, world: &World<'_>) -> Step {
-        let _ = next;
         match self {
             Method::MsChapV2(method) => method.on_response(data, world),
+            Method::Peap(method) => method.on_response(data, next, world),
+            Method::Ttls(method) => method.on_response(data, world),
         }
     }
 }

@@ -28,10 +28,12 @@ impl Radius {
             return None;
         };
         let passwords = |name: &[u8]| self.who(name)?.password.clone();
+        let tunnels = self.parts.tunnels.as_ref();
+        let tls = tunnels.and_then(|tunnels| tunnels.config(self.parts.clock.now()));
         let world = World {
             passwords: &passwords,
             entropy: &self.parts.entropy,
-            tls: None,
+            tls: tls.as_ref(),
             first: first(request),
             mtu: mtu(request),
         };

@@ -6,11 +6,17 @@
 //! attribute; `login` carries them to and from RADIUS, where who proved himself is decided upon as
 //! after any other method.
 
+pub mod authority;
+mod avp;
+pub mod certificate;
 pub mod conversation;
 pub mod conversations;
 mod login;
 mod mschap;
 pub mod packet;
+mod peap;
+mod ttls;
+mod tunnel;
 
 use std::fmt;
 
@@ -18,6 +24,8 @@ use zeroize::Zeroizing;
 
 use super::mppe::MppeKeys;
 
+pub use authority::Authority;
+pub use certificate::TunnelCertificate;
 pub use conversation::{Conversation, Denied, Reply, Turn, World};
 pub use conversations::Conversations;
 pub use packet::{Kind, Response, failure, success};
@@ -66,3 +74,6 @@ impl fmt::Debug for Keys {
         f.write_str("Keys(..)")
     }
 }
+
+#[cfg(test)]
+mod tests;
