@@ -1,12 +1,17 @@
 //! What a person types, and what he reads back.
 
+use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use easyisp_agent::config::{Config, LogFormat, variables};
+use easyisp_agent::radius::eap::Authority;
+use easyisp_agent::radius::eap::authority::CERTIFICATE;
+use easyisp_agent::radius::radsec;
 use easyisp_agent::site::description::Description;
 use easyisp_agent::status::Report;
 use easyisp_agent::{Agent, AgentOptions, Source, VERSION, doctor, sync};
@@ -52,6 +57,18 @@ enum Deed {
         #[arg(long)]
         json: bool,
     },
+    /// Make a certificate with which a router connects by RadSec (RADIUS in TLS).
+    ///
+    /// Writes ROUTER.pem and ROUTER.key; import both on the router, and eap-ca.pem from the data folder.
+    /// The agent must be running with [radius] radsec set; the shared secret on the router is "radsec".
+    Certificate {
+        /// The router's name, as the console shows it.
+        #[arg(long, value_name = "NAME")]
+        router: String,
+        /// Where the two files go.
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        out: PathBuf,
+    },
     /// Look for what keeps an agent from working, and say the remedy.
     ///
     /// Checks identity, disk, ports, clock and the way to the cloud. Ends with 0 when all is well.
@@ -95,6 +112,7 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             runtime.block_on(serve(config, source))
         }
         Deed::Status { json } => runtime.block_on(status(&config, json)),
+        Deed::Certificate { router, out } => runtime.block_on(certificate(&config, &router, &out)),
         Deed::Doctor => runtime.block_on(diagnose(&config)),
     }
 }
@@ -156,6 +174,43 @@ async fn status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         say(&report.to_string());
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn certificate(config: &Config, name: &str, out: &Path) -> anyhow::Result<ExitCode> {
+    let address = config.status.listen;
+    let body = doctor::fetch_status(address).await.with_context(|| {
+        format!("no agent tells its routers on {address}; start one with: easyisp-agent run")
+    })?;
+    let report: Report = serde_json::from_str(&body).context("that is not an agent's state")?;
+    let named: Vec<_> = report.routers.iter().filter(|r| r.name == name).collect();
+    let [router] = named[..] else {
+        bail!("this site has {} routers named {name}", named.len());
+    };
+    let folder = &config.data_dir;
+    let authority = Authority::open(folder, report.now, &Entropy::system())?;
+    let leaf = radsec::certificate_for(&authority, router.id, report.now)?;
+    let file: String = name
+        .chars()
+        .map(|c| if c.is_alphanumeric() { c } else { '-' })
+        .collect();
+    let (pem, key) = (out.join(file.clone() + ".pem"), out.join(file + ".key"));
+    std::fs::write(&pem, leaf.certificate_pem())
+        .with_context(|| format!("cannot write {}", pem.display()))?;
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&key)
+        .and_then(|mut file| file.write_all(leaf.key_pem().as_bytes()))
+        .with_context(|| format!("cannot write {}", key.display()))?;
+    say(&format!(
+        "Wrote {} and {}; the router also needs {}.\n",
+        pem.display(),
+        key.display(),
+        folder.join(CERTIFICATE).display()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

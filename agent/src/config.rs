@@ -45,6 +45,8 @@ pub struct RadiusConfig {
     pub auth: SocketAddr,
     /// Where accounting is answered (UDP).
     pub acct: SocketAddr,
+    /// Where RADIUS in TLS is answered (TCP, usually port 2083); absent = nowhere.
+    pub radsec: Option<SocketAddr>,
 }
 
 /// `[portal]`
@@ -110,6 +112,7 @@ impl Default for RadiusConfig {
         RadiusConfig {
             auth: (Ipv4Addr::UNSPECIFIED, 1812).into(),
             acct: (Ipv4Addr::UNSPECIFIED, 1813).into(),
+            radsec: None,
         }
     }
 }
@@ -164,6 +167,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("cloud", "address", Form::Text),
     ("radius", "auth", Form::Text),
     ("radius", "acct", Form::Text),
+    ("radius", "radsec", Form::Text),
     ("portal", "listen", Form::Text),
     ("status", "listen", Form::Text),
     ("site", "ranges", Form::List),
@@ -374,7 +378,7 @@ mod tests {
     #[test]
     fn every_key_of_the_list_exists() {
         let file = "data_dir = \"/a\"\n[cloud]\naddress = \"a:1\"\n[radius]\nauth = \"0.0.0.0:1\"\n\
-            acct = \"0.0.0.0:1\"\n[portal]\nlisten = \"0.0.0.0:1\"\n[status]\nlisten = \"0.0.0.0:1\"\n\
+            acct = \"0.0.0.0:1\"\nradsec = \"0.0.0.0:1\"\n[portal]\nlisten = \"0.0.0.0:1\"\n[status]\nlisten = \"0.0.0.0:1\"\n\
             [site]\nranges = []\n[log]\nfilter = \"info\"\nformat = \"json\"";
         let table: Table = file.parse().unwrap();
         let leaves: usize = table

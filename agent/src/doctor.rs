@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::config::Config;
+use crate::radius::eap::authority as access;
 use crate::status::Report;
 use crate::sync::{Identity, IdentityError};
 
@@ -36,6 +37,7 @@ pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
         certificate(&identity, clock.now()),
         disk(&config.data_dir),
         files(&config.data_dir),
+        authority(&config.data_dir),
         time(running.as_ref(), clock.now()),
     ];
     match &running {
@@ -134,6 +136,25 @@ fn files(dir: &Path) -> Finding {
             "outbox.db",
             cause.to_string(),
             "start the agent: it moves a damaged file aside and begins a new one; keep the old one",
+        ),
+    }
+}
+
+/// What devices and routers know this box by.
+fn authority(dir: &Path) -> Finding {
+    match access::fingerprint_in(dir) {
+        Ok(Some(fingerprint)) => well(
+            access::CERTIFICATE,
+            format!("for 802.1X devices and RadSec; SHA-256 {fingerprint}"),
+        ),
+        Ok(None) => well(
+            access::CERTIFICATE,
+            "not there yet; the first run makes it".into(),
+        ),
+        Err(cause) => failed(
+            access::CERTIFICATE,
+            cause.to_string(),
+            "put a copy of eap-ca.pem and eap-ca.key back; devices that trust it log in no other way",
         ),
     }
 }

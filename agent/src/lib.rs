@@ -33,6 +33,7 @@ use crate::config::Config;
 use crate::core::{Core, CoreOptions};
 use crate::enforce::Enforcer;
 use crate::local::{Feed, Load, LocalSite};
+use crate::radius::radsec::driver::RadSec;
 use crate::radius::server::{Server, Sockets};
 use crate::site::{Site, SiteClock, Touched};
 use crate::status::Overview;
@@ -71,6 +72,7 @@ pub enum Source {
 pub struct Agent {
     radius_auth: SocketAddr,
     radius_acct: SocketAddr,
+    radsec: Option<SocketAddr>,
     status: SocketAddr,
     overview: Arc<Overview>,
     cancel: CancellationToken,
@@ -121,11 +123,14 @@ impl Agent {
             Source::Described { rows, key } => (None, key, Load { rows }),
         };
         let sockets = bind_radius(&config)?;
-        let status_listener = bind_status(&config).await?;
+        let status_listener = bind_tcp("status", config.status.listen).await?;
+        let radsec_listener = match config.radius.radsec {
+            Some(address) => Some(bind_tcp("radius", address).await?),
+            None => None,
+        };
+        let radsec = radsec_listener.as_ref().map(address_of);
         let (radius_auth, radius_acct) = sockets.addresses();
-        let status = status_listener
-            .local_addr()
-            .expect("a bound listener has an address");
+        let status = address_of(&status_listener);
 
         let options = CoreOptions {
             data_dir: config.data_dir.clone(),
@@ -149,7 +154,7 @@ impl Agent {
             timeline,
             counters,
             unknown,
-            authority: _,
+            authority,
             commits,
             touched_sender,
             touched,
@@ -182,6 +187,14 @@ impl Agent {
             site_clock.clone(),
             touched_sender,
         ));
+        if let (Some(listener), Some(authority)) = (radsec_listener, authority) {
+            let radsec = RadSec {
+                radius: radius.clone(),
+                authority,
+                clock: site_clock.clone(),
+            };
+            tasks.spawn(radsec.serve(listener, cancel.clone()));
+        }
         let link = identity.map(|identity| {
             let local_site = LocalSite {
                 feed: feed.clone(),
@@ -231,6 +244,7 @@ impl Agent {
         Ok(Agent {
             radius_auth,
             radius_acct,
+            radsec,
             status,
             overview,
             cancel,
@@ -250,6 +264,11 @@ impl Agent {
     /// Where accounting is answered.
     pub fn radius_acct(&self) -> SocketAddr {
         self.radius_acct
+    }
+
+    /// Where RADIUS in TLS is answered.
+    pub fn radsec(&self) -> Option<SocketAddr> {
+        self.radsec
     }
 
     /// Where the status page is.
@@ -302,15 +321,20 @@ fn bind_radius(config: &Config) -> Result<Sockets, StartError> {
     })
 }
 
-async fn bind_status(config: &Config) -> Result<TcpListener, StartError> {
-    let address = config.status.listen;
+async fn bind_tcp(section: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address)
         .await
         .map_err(|cause| StartError::Port {
-            section: "status",
+            section,
             address,
             cause,
         })
+}
+
+fn address_of(listener: &TcpListener) -> SocketAddr {
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
 }
 
 async fn blocking<T: Send + 'static>(

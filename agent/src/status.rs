@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router as Routes};
+use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Lane;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,8 @@ pub struct Report {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouterReport {
+    /// Its id.
+    pub id: RouterId,
     /// Its name.
     pub name: String,
     /// Where it speaks from.
@@ -255,6 +258,7 @@ impl Overview {
 fn router(router: &crate::site::Router) -> RouterReport {
     let signing = router.signing();
     RouterReport {
+        id: router.id,
         name: router.name.clone(),
         source: router.source.to_string(),
         last_seen: router.last_seen(),

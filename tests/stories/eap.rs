@@ -1,10 +1,14 @@
 //! Logins by EAP, with the supplicants that people have: who knows the password gets in and both ends
 //! of the line hold the same keys.
 
-mod supplicant;
+pub mod supplicant;
+mod wired;
 
-use anyhow::{Result, ensure};
-use supplicant::{Answer, Method, OneAgent};
+use anyhow::{Context, Result, ensure};
+use easyisp_shared::time::Clock;
+use easyisp_tests::world::eventually;
+use supplicant::{Answer, Method, OneAgent, PAID_FOR};
+use wired::{Wired, free_port};
 
 const PLAIN: Method = Method {
     eap: "MSCHAPV2",
@@ -81,6 +85,40 @@ async fn a_stranger_with_another_authority_learns_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn eap_mschapv2_lets_in_who_knows_the_password_and_has_paid() -> Result<()> {
     lets_in_the_right_ones(&PLAIN).await
+}
+
+/// 802.1X on a wire: the name inside the tunnel is the one that accounting tells of, and the port closes
+/// at the paid end by Disconnect, long before the switch itself would ask again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_port_opens_after_login_and_closes_at_the_paid_end() -> Result<()> {
+    let (clock, das) = (Clock::test(Clock::system().now()), free_port()?);
+    let site = OneAgent::start_on(clock.clone(), das, |_| {}).await?;
+    let wired = Wired::plug_in(&site, "demo001", das).await?;
+    let overview = site.agent.overview().clone();
+
+    let opened = eventually("accounting tells of the session", async || {
+        let open = overview.sessions.open_by_name(b"demo001");
+        Ok((open.len() == 1).then_some(()))
+    });
+    opened
+        .await
+        .with_context(|| format!("{:#?}", wired.said()))?;
+
+    clock.advance(PAID_FOR);
+    let closed = eventually("the port closes and stays closed", async || {
+        let open = overview.sessions.open_by_name(b"demo001");
+        let refused = overview.report().counters.contains_key("rejected");
+        Ok((open.is_empty() && refused).then_some(()))
+    });
+    closed
+        .await
+        .with_context(|| format!("{:#?}", wired.said()))?;
+    let (switch, _) = wired.said()?;
+    ensure!(switch.contains("DAS: Disconnect-Request"), "{switch}");
+
+    wired.unplug().await?;
+    site.agent.stop().await;
+    Ok(())
 }
 
 async fn lets_in_the_right_ones(method: &Method) -> Result<()> {

@@ -37,9 +37,22 @@ impl Radius {
         }
         let check = |_: &Router, secret: &Secret| VerifiedAccounting::check(packet, secret);
         let known = self.identify(source.ip(), &packet, check)?;
+        let socket = socket.clone();
+        self.take_accounting(source, &known, move |answer| {
+            socket.send_to(answer, source).is_ok()
+        })
+    }
 
-        let slot = slot(source, Port::Accounting, &packet);
-        if let Some(settled) = self.begin(slot, &packet) {
+    /// Takes a checked report; its answer goes through `send`, which says whether it could.
+    pub(super) fn take_accounting(
+        self: &Arc<Self>,
+        source: SocketAddr,
+        known: &Known<VerifiedAccounting<'_>>,
+        send: impl FnOnce(&[u8]) -> bool + Send + 'static,
+    ) -> Option<Arc<[u8]>> {
+        let packet = known.packet.packet();
+        let slot = slot(source, Port::Accounting, packet);
+        if let Some(settled) = self.begin(slot, packet) {
             return settled;
         }
         let answer = accounting_response(&known.packet, &known.secret, Vec::new());
@@ -48,8 +61,8 @@ impl Radius {
             self.replies(slot).abandon(slot, packet.authenticator());
             return None;
         };
-        let answer = self.answer_later(slot, &packet, answer.into(), socket.clone());
-        self.account(&known, &request, answer);
+        let answer = self.answer_later(slot, packet, answer.into(), send);
+        self.account(known, &request, answer);
         None
     }
 
@@ -59,7 +72,7 @@ impl Radius {
         slot: Slot,
         packet: &Packet<'_>,
         answer: Arc<[u8]>,
-        socket: Arc<UdpSocket>,
+        send: impl FnOnce(&[u8]) -> bool + Send + 'static,
     ) -> Done {
         let (radius, authenticator) = (self.clone(), *packet.authenticator());
         Box::new(move |committed| match committed {
@@ -68,7 +81,7 @@ impl Radius {
                     .replies(slot)
                     .finish(slot, &authenticator, answer.clone());
                 let counters = &radius.parts.counters;
-                if socket.send_to(&answer, slot.source).is_ok() {
+                if send(&answer) {
                     counters.accounted.fetch_add(1, Ordering::Relaxed);
                 } else {
                     counters.count("accounting_answer_not_sent");

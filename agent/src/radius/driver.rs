@@ -9,13 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::RouterId;
 use easyisp_shared::net::Mac;
 use tracing::{info, warn};
 
 use super::dictionary::{Code, attribute};
 use super::eap::TunnelCertificate;
+use super::radsec;
 use super::reply_cache::{self, Begin, ReplyCache, Slot};
-use super::verify::{Proof, Refused, VerifiedAccess, VerifiedStatus};
+use super::verify::{
+    Proof, Refused, SigningPolicy, VerifiedAccess, VerifiedAccounting, VerifiedStatus,
+};
 use super::{Packet, Port, Secret, status_response};
 use crate::diagnosis::{Counters, Timeline};
 use crate::enforce::Timers;
@@ -54,6 +58,7 @@ pub struct Radius {
     pub(super) pool: super::pool::Pool,
     pub(super) conversations: Mutex<super::eap::Conversations>,
     replies: Vec<Mutex<ReplyCache>>,
+    stream_secret: Arc<Secret>,
 }
 
 /// A router that proved itself, the secret it used, and the checked packet.
@@ -73,6 +78,7 @@ impl Radius {
             pool: super::pool::Pool::new(),
             conversations: Mutex::default(),
             replies: (0..SHARDS).map(|_| shard()).collect(),
+            stream_secret: Arc::new(Secret::new(radsec::SECRET)),
         }
     }
 
@@ -87,12 +93,72 @@ impl Radius {
         };
         let known = self.identify(source.ip(), &packet, check)?;
         self.note_signature(&known.router, source.ip(), known.packet.proof());
+        self.answer_access(source, packet, &known)
+    }
 
+    /// Takes a packet of a router that proved itself by its certificate (RFC 6614 §2.3). What is
+    /// answered at once is returned; accounting is answered through `send` once it is durable.
+    pub(super) fn on_stream(
+        self: &Arc<Self>,
+        router: RouterId,
+        source: SocketAddr,
+        octets: &[u8],
+        send: impl FnOnce(&[u8]) -> bool + Send + 'static,
+    ) -> Option<Arc<[u8]>> {
+        let packet = self.parse(octets)?;
+        let Some(router) = self.parts.site.router(router) else {
+            self.parts.counters.count("radsec_unknown_router");
+            return None;
+        };
+        router.note_seen(self.parts.clock.now());
+        let secret = self.stream_secret.clone();
+        let refused = match packet.code() {
+            Some(Code::AccountingRequest) => match VerifiedAccounting::check(packet, &secret) {
+                Ok(packet) => {
+                    let known = Known {
+                        router,
+                        secret,
+                        packet,
+                    };
+                    return self.take_accounting(source, &known, send);
+                }
+                Err(cause) => cause,
+            },
+            Some(Code::StatusServer) => match VerifiedStatus::check(packet, &secret) {
+                Ok(status) => {
+                    let answer =
+                        status_response(&status, Port::Authentication, &secret, Vec::new());
+                    return answer.ok().map(Arc::from);
+                }
+                Err(cause) => cause,
+            },
+            _ => match VerifiedAccess::check(packet, &secret, SigningPolicy::Protected) {
+                Ok(verified) => {
+                    let known = Known {
+                        router,
+                        secret,
+                        packet: verified,
+                    };
+                    return self.answer_access(source, packet, &known);
+                }
+                Err(cause) => cause,
+            },
+        };
+        self.note_refused(&router, refused);
+        None
+    }
+
+    fn answer_access(
+        &self,
+        source: SocketAddr,
+        packet: Packet<'_>,
+        known: &Known<VerifiedAccess<'_>>,
+    ) -> Option<Arc<[u8]>> {
         let slot = slot(source, Port::Authentication, &packet);
         if let Some(settled) = self.begin(slot, &packet) {
             return settled;
         }
-        let Some(reply) = self.log_in(&known) else {
+        let Some(reply) = self.log_in(known) else {
             self.replies(slot).abandon(slot, packet.authenticator());
             return None;
         };

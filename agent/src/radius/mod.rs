@@ -46,6 +46,7 @@ pub mod packet;
 pub mod pap;
 pub mod password;
 mod pool;
+pub mod radsec;
 pub mod reply;
 pub mod reply_cache;
 pub mod request;

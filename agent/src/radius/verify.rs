@@ -45,6 +45,8 @@ pub enum SigningPolicy {
     },
     /// Required from the start: the way for routers across a WAN or tunnel.
     Require,
+    /// Not needed: the packet came through TLS, which proves more. EAP signs all the same.
+    Protected,
 }
 
 /// Why a sound packet is dropped in silence.
@@ -113,7 +115,15 @@ impl<'a> VerifiedAccess<'a> {
             None => Proof::Unsigned,
         };
         match (proof, policy) {
-            (Proof::Signed, SigningPolicy::Learn { .. } | SigningPolicy::Require) => {}
+            (
+                Proof::Signed,
+                SigningPolicy::Learn { .. } | SigningPolicy::Require | SigningPolicy::Protected,
+            ) => {}
+            (Proof::Unsigned, SigningPolicy::Protected) => {
+                if packet.first(attribute::EAP_MESSAGE).is_some() {
+                    return Err(Refused::MissingMessageAuthenticator);
+                }
+            }
             (Proof::Unsigned, SigningPolicy::Learn { signs: false }) => {
                 if packet.first(attribute::PROXY_STATE).is_some() {
                     return Err(Refused::UnsignedProxyState);

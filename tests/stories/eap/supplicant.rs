@@ -56,18 +56,27 @@ impl OneAgent {
 
     /// The same with other settings.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Result<OneAgent> {
+        OneAgent::start_on(Clock::system(), 3799, change).await
+    }
+
+    /// The same on another clock, with a switch that takes Disconnect on `coa_port`.
+    pub async fn start_on(
+        clock: Clock,
+        coa_port: u16,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<OneAgent> {
         let folder = tempfile::tempdir()?;
-        let (clock, entropy) = (Clock::system(), Entropy::system());
+        let entropy = Entropy::system();
         let key = SealKey::generate(&entropy);
         let (past, future) = (
             clock.now().minus(Duration::from_secs(60)),
-            clock.now().plus(Duration::from_secs(86_400)),
+            clock.now().plus(PAID_FOR),
         );
         let subscriber = |name: &str, paid_until| json!({"username": name, "password": name, "package": "Home", "paid_until": paid_until});
         let description: Description = serde_json::from_value(json!({
             "packages": [{"name": "Home", "up_kbps": 2000, "down_kbps": 10000, "devices": 5}],
             "routers": [{"name": "Switch", "address": "127.0.0.1", "source": "0.0.0.0/0",
-                         "secret": SECRET, "coa_port": COA_PORT}],
+                         "secret": SECRET, "coa_port": coa_port}],
             "subscribers": [subscriber("demo001", future), subscriber("demo002", future),
                             subscriber("demo003", future), subscriber("demo021", past)],
         }))?;
@@ -156,5 +165,5 @@ impl Answer {
 
 /// Between switch and agent.
 pub const SECRET: &str = "demo-secret";
-/// Where a pretend or real switch takes Disconnect.
-pub const COA_PORT: u16 = 3799;
+/// How long everybody else has paid for.
+pub const PAID_FOR: Duration = Duration::from_secs(3600);

@@ -11,6 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Timestamp;
 use rcgen::string::Ia5String;
@@ -132,7 +134,29 @@ impl Authority {
     }
 }
 
+/// The fingerprint of the authority in `folder`, without its key; `None` when there is none yet.
+pub fn fingerprint_in(folder: &Path) -> Result<Option<String>, AuthorityError> {
+    let path = folder.join(CERTIFICATE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let pem = fs::read(&path).map_err(at(&path))?;
+    let certificate =
+        CertificateDer::from_pem_slice(&pem).map_err(|_| AuthorityError::Damaged(path))?;
+    Ok(Some(hex::encode(Sha256::digest(&certificate))))
+}
+
 impl Leaf {
+    /// The certificate in PEM.
+    pub fn certificate_pem(&self) -> String {
+        pem("CERTIFICATE", &self.certificate)
+    }
+
+    /// The key in PEM.
+    pub fn key_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(pem("PRIVATE KEY", &self.key))
+    }
+
     /// The key in the form that rustls takes.
     pub fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.to_vec()).into()
@@ -194,6 +218,16 @@ fn named(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);
     distinguished
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(str::from_utf8(line).expect("base64 is ASCII"));
+        pem.push('\n');
+    }
+    pem + &format!("-----END {label}-----\n")
 }
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> AuthorityError {
