@@ -210,7 +210,10 @@ impl Accept<'_> {
         if let Some(class) = self.class {
             reply.push(attribute::CLASS, class)?;
         }
-        push_message(reply, self.message)
+        match self.eap {
+            Some(_) => Ok(()), // an EAP peer shows nothing (RFC 3579 §2.6.5)
+            None => push_message(reply, self.message),
+        }
     }
 
     fn push_mikrotik(&self, reply: &mut Builder) -> Result<(), DoesNotFit> {
