@@ -122,7 +122,6 @@ async fn enroll(config: &Config, asked: &Enroll) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
     let token = asked.token.expose_secret();
-    let clock = Clock::system();
     let identity = sync::enroll(&asked.cloud, token, &folder, VERSION).await?;
     say(&format!(
         "Enrolled as an agent of {}.\nFingerprint {} (compare it with the console).\n\

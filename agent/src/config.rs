@@ -35,6 +35,9 @@ pub struct Config {
 pub struct Cloud {
     /// Where the cloud is, `HOST:PORT`; absent = as it was when this agent was enrolled.
     pub address: Option<String>,
+    /// Whether the line is paid by the octet (LTE): only money, entitlement and sessions travel; interims
+    /// once an hour, no log of logins.
+    pub metered: bool,
 }
 
 /// `[radius]`
@@ -165,6 +168,7 @@ impl Default for Log {
 const KEYS: &[(&str, &str, Form)] = &[
     ("", "data_dir", Form::Text),
     ("cloud", "address", Form::Text),
+    ("cloud", "metered", Form::Flag),
     ("radius", "auth", Form::Text),
     ("radius", "acct", Form::Text),
     ("radius", "radsec", Form::Text),
@@ -178,6 +182,8 @@ const KEYS: &[(&str, &str, Form)] = &[
 #[derive(Clone, Copy)]
 enum Form {
     Text,
+    /// `true` or `false`.
+    Flag,
     /// Separated by commas.
     List,
 }
@@ -264,6 +270,12 @@ fn overlay(
         };
         let value = match form {
             Form::Text => Value::String(text),
+            Form::Flag => match text.parse() {
+                Ok(flag) => Value::Boolean(flag),
+                Err(_) => {
+                    return Err(ConfigError(format!("{name} must be true or false")));
+                }
+            },
             Form::List => text
                 .split(',')
                 .map(str::trim)
@@ -377,7 +389,7 @@ mod tests {
 
     #[test]
     fn every_key_of_the_list_exists() {
-        let file = "data_dir = \"/a\"\n[cloud]\naddress = \"a:1\"\n[radius]\nauth = \"0.0.0.0:1\"\n\
+        let file = "data_dir = \"/a\"\n[cloud]\naddress = \"a:1\"\nmetered = true\n[radius]\nauth = \"0.0.0.0:1\"\n\
             acct = \"0.0.0.0:1\"\nradsec = \"0.0.0.0:1\"\n[portal]\nlisten = \"0.0.0.0:1\"\n[status]\nlisten = \"0.0.0.0:1\"\n\
             [site]\nranges = []\n[log]\nfilter = \"info\"\nformat = \"json\"";
         let table: Table = file.parse().unwrap();

@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::diagnosis::{Counters, Timeline};
 use crate::enforce::Timers;
 use crate::housekeeping;
-use crate::local::{Feed, Load};
+use crate::local::{CLOUD_MARK, Feed, Load};
 use crate::radius::driver::{Parts, Radius, signer_marks};
 use crate::radius::eap::{Authority, TunnelCertificate};
 use crate::sessions::Sessions;
@@ -94,6 +94,9 @@ impl Core {
         let high_mark = reader.mark(housekeeping::CLOCK_MARK)?;
         let high_mark = high_mark.map(Timestamp::from_micros);
         let clock = Arc::new(SiteClock::start(options.clock, high_mark));
+        if let Some(told) = reader.mark(CLOUD_MARK)? {
+            clock.recall(Timestamp::from_micros(told));
+        }
         let site = Site::new(options.key, Ranges::new(options.ranges));
         let site = Arc::new(match options.agent {
             Some(agent) => site.of_agent(agent),

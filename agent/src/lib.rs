@@ -179,6 +179,9 @@ impl Agent {
             }
         })?;
 
+        if config.cloud.metered {
+            radius.keep_logins_here();
+        }
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(enforcer.clone().run(touched, cancel.clone()));
@@ -204,6 +207,8 @@ impl Agent {
                 clock: site_clock.clone(),
                 enforcer,
                 epoch: Mutex::new(Uuid::nil()),
+                generation: identity.generation(),
+                metered: config.cloud.metered,
             };
             let floor = site_clock.clone();
             let link_config = LinkConfig {
@@ -215,7 +220,7 @@ impl Agent {
                 version: VERSION.to_owned(),
                 clock: clock.clone(),
                 entropy,
-                floor: Arc::new(move || floor.now()),
+                floor: Arc::new(move || floor.floor()),
                 patience: Patience::default(),
             };
             Link::start(link_config, identity, Arc::new(local_site))
@@ -232,6 +237,7 @@ impl Agent {
             link: link.as_ref().map(Link::status),
             moved_aside,
             data_dir: config.data_dir,
+            metered: config.cloud.metered,
         });
         tasks.spawn(housekeeping::run(overview.clone(), radius, cancel.clone()));
         tasks.spawn(status::serve(

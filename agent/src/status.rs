@@ -48,6 +48,8 @@ pub struct Overview {
     pub moved_aside: Vec<PathBuf>,
     /// Where the files are.
     pub data_dir: PathBuf,
+    /// Whether the line to the cloud is paid by the octet.
+    pub metered: bool,
 }
 
 /// The state of an agent, as `/status.json` tells it.

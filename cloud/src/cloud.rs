@@ -303,6 +303,8 @@ fn metrics_router(app: &App) -> axum::Router {
         async move {
             let (open, idle) = app.db.connections();
             app.metrics.database(open, idle);
+            let moved = app.agents.traffic();
+            app.metrics.link(moved.sent, moved.received);
             const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             (
                 [(axum::http::header::CONTENT_TYPE, FORMAT)],

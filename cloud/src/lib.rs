@@ -83,6 +83,11 @@ pub fn projectors(secrets: &Secrets) -> Projectors {
             Kind::Subscriber,
             customers::edge::projector(secrets.clone()),
         )
+        .listed(Kind::Policy, tenants::edge::lister())
+        .listed(Kind::Command, commands::edge::lister())
+        .listed(Kind::Package, packages::edge::lister())
+        .listed(Kind::Router, routers::edge::lister())
+        .listed(Kind::Subscriber, customers::edge::lister())
 }
 
 /// What agents report: which feature applies which kind.
@@ -113,6 +118,7 @@ pub fn jobs(app: &App) -> Jobs {
     );
     let (seals, tidies, rotations) = (db(), db(), db());
     let (watches, reckons, prices) = (db(), db(), db());
+    let (cares, epoch) = (db(), app.standing.epoch);
     let (makes, secrets) = (db(), app.secrets.clone());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
@@ -185,6 +191,10 @@ pub fn jobs(app: &App) -> Jobs {
                     vouchers::make(&db, &secrets, job.tenant, batch, now).await?,
                 ))
             }
+        })
+        .with(tenants::jobs::CARE, move |job, now| {
+            let (db, epoch) = (cares.clone(), epoch);
+            async move { Ok(Again(sync::care(&db, job.tenant, epoch, now).await?)) }
         })
         .with(customers::RECKON, move |job, now| {
             let db = reckons.clone();

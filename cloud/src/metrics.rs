@@ -18,6 +18,12 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     latency: Family<Route, Histogram>,
     connections: Family<Connections, Gauge>,
+    link: Family<Direction, Gauge>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Direction {
+    direction: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -58,7 +64,14 @@ impl Metrics {
             "Connections of this node's pool",
             connections.clone(),
         );
+        let link = Family::<Direction, Gauge>::default();
+        registry.register(
+            "link_octets",
+            "Octets to and from this node's agents since it started",
+            link.clone(),
+        );
         Metrics {
+            link,
             connections,
             registry: Arc::new(Mutex::new(registry)),
             requests,
@@ -97,6 +110,18 @@ impl Metrics {
         };
         set("idle", idle);
         set("busy", (i64::from(open) - idle).max(0));
+    }
+
+    /// Notes what the links to agents moved.
+    pub fn link(&self, sent: u64, received: u64) {
+        let set = |direction, octets| {
+            let octets = i64::try_from(octets).unwrap_or(i64::MAX);
+            self.link
+                .get_or_create(&Direction { direction })
+                .set(octets);
+        };
+        set("sent", sent);
+        set("received", received);
     }
 
     /// Everything in the text format that Prometheus reads.

@@ -109,6 +109,8 @@ create table directory.authority (
     certificate     bytea not null,
     key_sealed      bytea not null,
     epoch           uuid not null,
+    -- Which history of the database the epoch belongs to; another one means it was put back.
+    birth           text not null default '',
     created_at      timestamptz not null
 );
 

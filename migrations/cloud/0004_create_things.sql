@@ -19,7 +19,11 @@ create table agents (
     site_id          uuid not null,
     fingerprint      text not null,
     version          text not null default '',
+    -- The generation that counts, and the newest one offered. An older one is presented by a copy of the
+    -- box: from then on neither is let in.
     generation       bigint not null default 0,
+    offered          bigint not null default 0,
+    cloned_at        timestamptz,
     enrolled_at      timestamptz not null,
     last_seen_at     timestamptz,
     queue_depth      bigint,

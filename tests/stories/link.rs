@@ -3,6 +3,7 @@
 mod boxes;
 mod joining;
 mod line;
+mod octets;
 mod questions;
 mod state;
 mod trust;

@@ -26,6 +26,7 @@ mod payments;
 mod races;
 mod radsec;
 mod renewals;
+mod restore;
 mod routes;
 mod tenants;
 mod things;

@@ -40,6 +40,21 @@ impl FreshDatabase {
     }
 }
 
+impl FreshDatabase {
+    /// A backup: a copy of it as it is now. Nobody may be connected to it meanwhile.
+    pub async fn copy(&self) -> Result<FreshDatabase> {
+        let mut admin = admin(&self.socket_dir).await?;
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{count}", std::process::id());
+        create(&mut admin, &name, &self.name).await?;
+        admin.close().await?;
+        Ok(FreshDatabase {
+            name,
+            socket_dir: self.socket_dir.clone(),
+        })
+    }
+}
+
 impl Drop for FreshDatabase {
     fn drop(&mut self) {
         if let Ok(mut discarded) = DISCARDED.lock() {

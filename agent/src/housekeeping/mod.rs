@@ -1,10 +1,13 @@
-//! What has to be done once a minute: the heartbeat, the clock's high mark, forgetting what is old.
+//! What has to be done once a minute: the heartbeat where there is news, the clock's high mark, forgetting what is old.
 
 mod fold;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use easyisp_shared::id::RouterId;
 use easyisp_shared::wire::up::HeartbeatV1;
 use easyisp_shared::wire::{Lane, Up};
 use tokio_util::sync::CancellationToken;
@@ -20,27 +23,37 @@ use crate::store::{Change, Job, Urgency, Write};
 /// Runs until cancelled.
 pub(crate) async fn run(overview: Arc<Overview>, radius: Arc<Radius>, cancel: CancellationToken) {
     let mut fold = Fold::default();
+    let mut told: Option<HeartbeatV1> = None;
     loop {
         radius.sweep();
         overview.submit(mark(&overview));
         for _ in 0..PRUNES {
             overview.submit(prune(&overview));
         }
-        let (told, at) = (overview.clone(), overview.clock.now());
+        let (looked, at) = (overview.clone(), overview.clock.now());
         let read = tokio::task::spawn_blocking(move || {
-            fold_acknowledged(&told, &mut fold);
-            (heartbeat(&told), fold)
+            fold_acknowledged(&looked, &mut fold);
+            (heartbeat(&looked), fold)
         });
         let Ok((heartbeat, folded)) = read.await else {
             break;
         };
         fold = folded;
+        let pause = match overview.metered {
+            true => METERED_HEARTBEAT,
+            false => HEARTBEAT,
+        };
+        if told
+            .as_ref()
+            .is_none_or(|told| is_news(told, &heartbeat, pause))
         {
+            let up = Up::Heartbeat(heartbeat.clone());
             overview.submit(Job::Write(Write {
-                changes: vec![Change::Record(record(&heartbeat, at))],
+                changes: vec![Change::Record(record(&up, at))],
                 urgency: Urgency::Log,
                 done: Box::new(|_| {}),
             }));
+            told = Some(heartbeat);
         }
         tokio::select! {
             () = cancel.cancelled() => break,
@@ -94,7 +107,27 @@ fn prune(overview: &Overview) -> Job {
     }
 }
 
-fn heartbeat(overview: &Overview) -> Up {
+/// Whether the cloud should hear it now: after the pause, or because something is there for a person to mend.
+fn is_news(told: &HeartbeatV1, now: &HeartbeatV1, pause: Duration) -> bool {
+    let strangers = |of: &HeartbeatV1| -> BTreeSet<IpAddr> {
+        of.unknown_sources
+            .iter()
+            .map(|(source, _)| *source)
+            .collect()
+    };
+    let mismatched = |of: &HeartbeatV1| -> BTreeSet<RouterId> {
+        of.secret_mismatches
+            .iter()
+            .map(|(router, _)| *router)
+            .collect()
+    };
+    now.at.since(told.at) >= pause
+        || strangers(told) != strangers(now)
+        || mismatched(told) != mismatched(now)
+        || told.unsigned_routers != now.unsigned_routers
+}
+
+fn heartbeat(overview: &Overview) -> HeartbeatV1 {
     let routers = overview.site.routers();
     let mismatches = routers
         .iter()
@@ -105,7 +138,7 @@ fn heartbeat(overview: &Overview) -> Up {
     });
     let counters = overview.counters.all().into_iter();
     let waiting = |lane: Lane| overview.reader.waiting(lane.code()).unwrap_or(0);
-    Up::Heartbeat(HeartbeatV1 {
+    HeartbeatV1 {
         at: overview.clock.now(),
         version: VERSION.to_owned(),
         queue: Lane::ALL.into_iter().map(waiting).sum(),
@@ -118,9 +151,12 @@ fn heartbeat(overview: &Overview) -> Up {
             .map(|(name, count)| (name.to_owned(), count))
             .take(64)
             .collect(),
-    })
+    }
 }
 
+/// That the agent is there shows in the link itself; this says how it is.
+const HEARTBEAT: Duration = Duration::from_secs(300);
+const METERED_HEARTBEAT: Duration = Duration::from_secs(3600);
 const FOLDS: u32 = 50;
 const FOLDED_AT_ONCE: usize = 500;
 /// A minute of the busiest site (500 records each time).

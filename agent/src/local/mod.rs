@@ -2,6 +2,7 @@
 
 mod feed;
 mod questions;
+mod thrift;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +19,9 @@ pub use feed::{Feed, Load};
 use crate::enforce::Enforcer;
 use crate::site::SiteClock;
 use crate::store::{Committed, Done, Job, Outbox, OutboxReader};
-use crate::sync::{ApplyError, Local, Position, Terms, Unavailable};
+use crate::sync::{
+    ApplyError, GenerationFile, IdentityError, Local, Position, Records, Terms, Unavailable,
+};
 
 /// This site, as the link sees it.
 pub struct LocalSite {
@@ -36,17 +39,20 @@ pub struct LocalSite {
     pub enforcer: Arc<Enforcer>,
     /// The epoch of the link that is up.
     pub epoch: Mutex<Uuid>,
+    /// The generation that this box holds.
+    pub generation: GenerationFile,
+    /// Whether every octet costs: only money, entitlement and sessions travel, interims once an hour.
+    pub metered: bool,
 }
 
 impl Local for LocalSite {
     async fn position(&self) -> Result<Position, Unavailable> {
-        let generation = self.read(|reader| reader.mark(GENERATION)).await?;
+        let file = self.generation.clone();
+        let generation = blocking(move || file.read()).await?;
         let held = self.feed.position();
         Ok(Position {
             outbox: Uuid::from_bytes(self.outbox.id()),
-            generation: generation
-                .and_then(|value| u64::try_from(value).ok())
-                .unwrap_or(0),
+            generation,
             epoch: held.epoch,
             cursor: held.cursor,
         })
@@ -56,13 +62,13 @@ impl Local for LocalSite {
         self.clock
             .on_cloud_time(terms.now.plus(terms.round_trip / 2));
         *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = terms.epoch;
-        let value = i64::try_from(terms.generation).map_err(|_| Unavailable)?;
-        self.durably(|done| Job::Mark {
-            name: GENERATION.into(),
-            value,
-            done,
-        })
-        .await
+        let _refused_is_counted = self.outbox.submit(Job::Mark {
+            name: CLOUD_MARK.into(),
+            value: self.clock.floor().micros(),
+            done: Box::new(|_| {}),
+        });
+        let file = self.generation.clone();
+        blocking(move || file.hold(terms.generation)).await
     }
 
     fn cloud_time(&self, now: Timestamp, round_trip: Duration) {
@@ -80,19 +86,24 @@ impl Local for LocalSite {
         after: u64,
         most: usize,
         bytes: usize,
-    ) -> Result<Vec<UpRecord>, Unavailable> {
+    ) -> Result<Records, Unavailable> {
         let code = lane.code();
-        let kept = self
+        let mut kept = self
             .read(move |reader| reader.records(code, after, most, bytes))
             .await?;
-        Ok(kept
+        if self.metered && lane == Lane::Accounting {
+            kept = thrift::fold(kept, most, self.clock.now());
+        }
+        let can_wait = kept.len() < most && thrift::is_interims(&kept);
+        let list = kept
             .into_iter()
             .map(|kept| UpRecord {
                 kind: kept.record.kind,
                 sequence: kept.seq,
                 body: kept.record.body,
             })
-            .collect())
+            .collect();
+        Ok(Records { list, can_wait })
     }
 
     async fn acknowledged(&self, lane: Lane, mark: u64) {
@@ -143,4 +154,16 @@ impl LocalSite {
     }
 }
 
-const GENERATION: &str = "generation";
+/// Runs what waits for the disk off the async threads.
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, IdentityError> + Send + 'static,
+) -> Result<T, Unavailable> {
+    let done = tokio::task::spawn_blocking(run).await;
+    done.map_err(|_| Unavailable)?.map_err(|cause| {
+        error!(%cause, "Cannot use the identity's generation");
+        Unavailable
+    })
+}
+
+/// The latest instant that the cloud told, for judging its certificate after a restart.
+pub(crate) const CLOUD_MARK: &str = "cloud";

@@ -4,7 +4,7 @@
 //! answer alone is sent later, by the accounting thread, once its commit is on stable storage (B1).
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -57,6 +57,7 @@ pub struct Radius {
     pub(super) log: Mutex<super::login_log::Allowance>,
     pub(super) pool: super::pool::Pool,
     pub(super) conversations: Mutex<super::eap::Conversations>,
+    pub(super) logins_stay: AtomicBool,
     replies: Vec<Mutex<ReplyCache>>,
     stream_secret: Arc<Secret>,
 }
@@ -77,6 +78,7 @@ impl Radius {
             log: Mutex::default(),
             pool: super::pool::Pool::new(),
             conversations: Mutex::default(),
+            logins_stay: AtomicBool::new(false),
             replies: (0..SHARDS).map(|_| shard()).collect(),
             stream_secret: Arc::new(Secret::new(radsec::SECRET)),
         }

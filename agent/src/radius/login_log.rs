@@ -1,6 +1,7 @@
 //! What came of a login, for the customer's timeline and for the cloud.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use easyisp_shared::net::Mac;
@@ -16,6 +17,11 @@ use crate::site::Subscriber;
 use crate::store::Record;
 
 impl Radius {
+    /// The log of logins stays on this box from here on: the line to the cloud is paid by the octet.
+    pub fn keep_logins_here(&self) {
+        self.logins_stay.store(true, Ordering::Relaxed);
+    }
+
     /// Notes a login. The cloud hears what is new, within an allowance; the rest is counted.
     pub(super) fn log_login(
         &self,
@@ -34,6 +40,9 @@ impl Radius {
         match novelty {
             Novelty::Repeated => return,
             Novelty::New => {}
+        }
+        if self.logins_stay.load(Ordering::Relaxed) {
+            return;
         }
         let monotonic = self.parts.clock.monotonic();
         let mut allowance = self.log.lock().unwrap_or_else(PoisonError::into_inner);

@@ -32,6 +32,19 @@ impl SiteClock {
         self.clock.monotonic()
     }
 
+    /// The latest instant that has passed for certain: what the cloud last said, counted on. A wall clock
+    /// says nothing here, because one that is years ahead would make every certificate look expired.
+    pub fn floor(&self) -> Timestamp {
+        let monotonic = self.clock.monotonic();
+        self.keeper().floor(monotonic)
+    }
+
+    /// The cloud had told this instant before the last restart.
+    pub fn recall(&self, told: Timestamp) {
+        let monotonic = self.clock.monotonic();
+        self.keeper().told = (told.max(BUILT), monotonic);
+    }
+
     /// Whether expiry may be believed to the second.
     pub fn trusted(&self) -> bool {
         self.keeper().trusted()
@@ -75,6 +88,8 @@ pub struct TimeKeeper {
     counted: Duration,
     trust: Trust,
     offset_millis: Option<i64>,
+    /// What the cloud said last, and the counting then.
+    told: (Timestamp, Duration),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +117,14 @@ impl TimeKeeper {
                 Trust::Counting
             },
             offset_millis: None,
+            told: (BUILT, monotonic),
         }
+    }
+
+    /// The latest instant that has passed for certain.
+    pub fn floor(&self, monotonic: Duration) -> Timestamp {
+        let (told, counted) = self.told;
+        told.plus(monotonic.saturating_sub(counted))
     }
 
     /// The instant to decide at; never earlier than one given before.
@@ -137,6 +159,7 @@ impl TimeKeeper {
             (Trust::Cloud, cloud)
         };
         self.counted = monotonic;
+        self.told = (cloud, monotonic);
     }
 
     /// Whether expiry may be believed to the second.
@@ -195,6 +218,14 @@ mod tests {
             assert_eq!(keeper.now(wall, secs(60)), wall);
             assert!(keeper.trusted());
         }
+    }
+
+    #[test]
+    fn certificates_are_judged_by_what_the_cloud_said_not_by_a_clock_from_2040() {
+        let mut keeper = TimeKeeper::start(day(14 * 365), secs(0), None);
+        assert_eq!(keeper.floor(secs(60)), BUILT.plus(secs(60)));
+        keeper.on_cloud_time(day(20), day(14 * 365), secs(100));
+        assert_eq!(keeper.floor(secs(160)), day(20).plus(secs(60)));
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl Draft {
         )?;
         write_private(&self.part.join(SITE_KEY), site_key.as_bytes())?;
         write_private(&self.part.join(CARD), card.as_bytes())?;
+        write_private(&self.part.join(GENERATION), numeral(0).as_bytes())?;
         sync_folder(&self.part)?;
         fs::rename(&self.part, &self.folder).map_err(at(&self.folder))?;
         if let Some(parent) = self.folder.parent() {
@@ -164,6 +165,11 @@ impl Identity {
             key: Zeroizing::new(key.secret_pkcs8_der().to_vec()),
             folder: folder.to_owned(),
         })
+    }
+
+    /// Where the identity's generation is kept.
+    pub fn generation(&self) -> GenerationFile {
+        GenerationFile(self.folder.join(GENERATION))
     }
 
     /// What to show when dialling.
@@ -220,6 +226,45 @@ impl Identity {
         self.chain = chain;
         Ok(())
     }
+}
+
+/// The generation that this box holds: it belongs to the identity, not to the outbox, which may be lost or
+/// go on under another identity.
+#[derive(Clone, Debug)]
+pub struct GenerationFile(PathBuf);
+
+impl GenerationFile {
+    /// What is held; 0 before the first link.
+    pub fn read(&self) -> Result<u64, IdentityError> {
+        let text = match fs::read_to_string(&self.0) {
+            Ok(text) => text,
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(IdentityError::File(self.0.clone(), error)),
+        };
+        let damaged = |_| IdentityError::Damaged(self.0.clone());
+        text.trim().parse().map_err(damaged)
+    }
+
+    /// Holds another; returns once it is on the disk. Written in place, within one sector: a full disk has
+    /// no room for a second file.
+    pub fn hold(&self, generation: u64) -> Result<(), IdentityError> {
+        let write = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&self.0)?;
+            file.write_all(numeral(generation).as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(at(&self.0))
+    }
+}
+
+/// As wide as the largest, so that a file is never longer than what was written last.
+fn numeral(generation: u64) -> String {
+    format!("{generation:020}\n")
 }
 
 impl std::fmt::Debug for Identity {
@@ -288,3 +333,4 @@ const CHAIN: &str = "agent.pem";
 const AUTHORITIES: &str = "authorities.pem";
 const SITE_KEY: &str = "site.key";
 const CARD: &str = "identity.toml";
+const GENERATION: &str = "generation";

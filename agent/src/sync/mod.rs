@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 pub use dial::{Credentials, DialError, dial, reach, tls};
 pub use enroll::{EnrollError, enroll};
-pub use identity::{Draft, Identity, IdentityError};
+pub use identity::{Draft, GenerationFile, Identity, IdentityError};
 pub use link::{Asker, Link, LinkConfig};
 pub use path::{Path, Patience};
 pub use pipe::{Carrier, Pipe, PipeError, Sink, Source, Traffic};
@@ -55,14 +55,14 @@ pub trait Local: Send + Sync + 'static {
     /// otherwise ignored: a later build may know it.
     fn apply(&self, batch: FeedBatch) -> impl Future<Output = Result<u64, ApplyError>> + Send;
 
-    /// The records of `lane` after `after`: at most `most`, about `bytes` in all; empty when there are none.
+    /// The records of `lane` after `after`: at most `most`, about `bytes` in all; none when there are none.
     fn next_batch(
         &self,
         lane: Lane,
         after: u64,
         most: usize,
         bytes: usize,
-    ) -> impl Future<Output = Result<Vec<UpRecord>, Unavailable>> + Send;
+    ) -> impl Future<Output = Result<Records, Unavailable>> + Send;
 
     /// The cloud stored everything of `lane` up to `mark`.
     fn acknowledged(&self, lane: Lane, mark: u64) -> impl Future<Output = ()> + Send;
@@ -76,6 +76,15 @@ pub trait Local: Send + Sync + 'static {
         question: Question,
         within: Duration,
     ) -> impl Future<Output = Result<Reply, AskFailure>> + Send;
+}
+
+/// What a lane has to send.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The records, their sequences rising.
+    pub list: Vec<UpRecord>,
+    /// Whether nobody misses them for some seconds, so that more can travel with them.
+    pub can_wait: bool,
 }
 
 /// Where a site stands.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use easyisp_shared::wire::hello::UpAck;
 use easyisp_shared::wire::{Lane, Message, UpBatch};
@@ -94,30 +94,51 @@ impl<L: Local> Uplink<L> {
         }
     }
 
-    /// The batch after `sent`, once there is one.
+    /// The batch after `sent`, once there is one: at once where somebody misses it, else when a few more
+    /// may have come. A record that travels alone pays for a packet each way.
     async fn wait_for_records(&mut self, sent: u64) -> Result<Option<UpBatch>, Ended> {
+        let mut since: Option<Instant> = None;
         loop {
             self.commits.borrow_and_update();
-            if let Some(batch) = self.batch(sent).await? {
-                return Ok(Some(batch));
+            let (batch, can_wait) = self.next(sent).await?;
+            let due = since.is_some_and(|since| since.elapsed() >= COMPANY);
+            if batch.is_some() && (due || !can_wait) {
+                return Ok(batch);
             }
-            if self.commits.changed().await.is_err() {
+            let changed = self.commits.changed();
+            let changed = match batch {
+                None => changed.await,
+                Some(_) => {
+                    let first = *since.get_or_insert_with(Instant::now);
+                    let rest = COMPANY.saturating_sub(first.elapsed());
+                    tokio::time::timeout(rest, changed).await.unwrap_or(Ok(()))
+                }
+            };
+            if changed.is_err() {
                 return Err(Ended::Failed("the outbox was closed".into()));
             }
         }
     }
 
+    /// The batch after `after` that need not wait.
     async fn batch(&self, after: u64) -> Result<Option<UpBatch>, Unavailable> {
-        let records = self
+        let (batch, can_wait) = self.next(after).await?;
+        Ok(batch.filter(|_| !can_wait))
+    }
+
+    async fn next(&self, after: u64) -> Result<(Option<UpBatch>, bool), Unavailable> {
+        let found = self
             .local
             .next_batch(self.lane, after, BATCH_RECORDS, BATCH_BYTES)
             .await?;
-        Ok((!records.is_empty()).then_some(UpBatch {
+        let records = found.list;
+        let batch = (!records.is_empty()).then_some(UpBatch {
             outbox: self.outbox,
             lane: self.lane,
             after,
             records,
-        }))
+        });
+        Ok((batch, found.can_wait))
     }
 
     async fn acknowledgement(&self, pipe: &mut Pipe) -> Result<UpAck, PipeError> {
@@ -140,4 +161,6 @@ const WINDOW: usize = 4;
 /// One commit in the cloud: 200 rows a commit already cost little, more make the next lane wait.
 const BATCH_RECORDS: usize = 500;
 const BATCH_BYTES: usize = 128 * 1024;
+/// Long enough for a handful of interims at a site of 500.
+const COMPANY: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

@@ -8,13 +8,18 @@ use easyisp_shared::wire::Up;
 use easyisp_shared::wire::up::{CommandOutcome, CommandResultV1};
 
 use super::store;
-use crate::db::{Kind, Projector, Tx};
+use crate::db::{Kind, Lister, Projector, Tx};
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Applier, Report, Unusable};
 
 /// Projects commands that wait for an answer; an answered one is gone from its site.
 pub fn projector() -> Projector {
     Arc::new(|tx, ids| Box::pin(store::waiting(tx, ids)))
+}
+
+/// Names all commands.
+pub fn lister() -> Lister {
+    Arc::new(|tx, after, most| Box::pin(store::every_id(tx, after, most)))
 }
 
 /// Takes what became of commands; repeats change nothing.

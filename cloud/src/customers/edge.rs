@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::PASSWORD;
 use super::store::{self, Edge};
-use crate::db::{Kind, Projection, Projector, Tx};
+use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Applier, Report, Unusable};
@@ -54,6 +54,11 @@ async fn remember(
         }
     }
     Ok(Vec::new())
+}
+
+/// Names all customers.
+pub fn lister() -> Lister {
+    Arc::new(|tx, after, most| Box::pin(store::every_id(tx, after, most)))
 }
 
 async fn project(

@@ -37,10 +37,16 @@ pub type Projector = Arc<
         + Sync,
 >;
 
+/// Names everything of one kind that some site must know, by id, after the id given.
+pub type Lister = Arc<
+    dyn for<'a> Fn(&'a mut Tx, Uuid, i64) -> BoxFuture<'a, sqlx::Result<Vec<Uuid>>> + Send + Sync,
+>;
+
 /// Which function projects which kind; filled once, where the application is put together.
 #[derive(Clone, Default)]
 pub struct Projectors {
     by_kind: BTreeMap<Kind, Projector>,
+    listers: BTreeMap<Kind, Lister>,
 }
 
 impl Projectors {
@@ -48,6 +54,21 @@ impl Projectors {
     #[must_use]
     pub fn with(mut self, kind: Kind, projector: Projector) -> Projectors {
         self.by_kind.insert(kind, projector);
+        self
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Kind, &Projector)> {
+        self.by_kind.iter()
+    }
+
+    pub(super) fn lister(&self, kind: Kind) -> Option<&Lister> {
+        self.listers.get(&kind)
+    }
+
+    /// Adds the function that names everything of `kind`, for [`Database::reproject`].
+    #[must_use]
+    pub fn listed(mut self, kind: Kind, lister: Lister) -> Projectors {
+        self.listers.insert(kind, lister);
         self
     }
 }
@@ -82,7 +103,7 @@ pub(super) async fn write(
 }
 
 /// A kind's number as PostgreSQL keeps it.
-fn code(kind: Kind) -> i16 {
+pub(super) fn code(kind: Kind) -> i16 {
     i16::try_from(kind.code()).expect("kinds are few")
 }
 

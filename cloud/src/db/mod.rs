@@ -8,6 +8,7 @@
 pub mod cluster;
 mod feed;
 mod migrations;
+mod reproject;
 mod tx;
 mod wakes;
 
@@ -21,7 +22,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, Transaction};
 
-pub use feed::{BoxFuture, Kind, Projection, Projector, Projectors};
+pub use feed::{BoxFuture, Kind, Lister, Projection, Projector, Projectors};
 pub use migrations::{MigrateError, migrate};
 pub use tx::Tx;
 pub use wakes::Wakes;

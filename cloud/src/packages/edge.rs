@@ -7,7 +7,7 @@ use easyisp_shared::wire::down::PackageV1;
 use uuid::Uuid;
 
 use super::store::{self, Stored};
-use crate::db::{Projection, Projector, Tx};
+use crate::db::{Lister, Projection, Projector, Tx};
 
 /// Seconds between interim updates: the contract's five minutes; agents add the jitter.
 const INTERIM_SECS: u32 = 300;
@@ -15,6 +15,11 @@ const INTERIM_SECS: u32 = 300;
 /// Projects packages to every site of their tenant.
 pub fn projector() -> Projector {
     Arc::new(|tx, ids| Box::pin(project(tx, ids)))
+}
+
+/// Names all packages.
+pub fn lister() -> Lister {
+    Arc::new(|tx, after, most| Box::pin(store::every_id(tx, after, most)))
 }
 
 async fn project(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Projection>> {

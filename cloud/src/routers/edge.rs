@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::store::{self, Stored};
 use super::{API_PASSWORD, PREVIOUS_SECRET, SECRET};
-use crate::db::{Kind, Projection, Projector, Tx};
+use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
 
 /// Projects routers to the site they stand at, their secrets sealed under the site's key.
@@ -22,6 +22,11 @@ pub fn projector(secrets: Secrets) -> Projector {
                 .map_err(SecretError::into_sqlx)
         })
     })
+}
+
+/// Names all routers.
+pub fn lister() -> Lister {
+    Arc::new(|tx, after, most| Box::pin(store::every_id(tx, after, most)))
 }
 
 async fn project(

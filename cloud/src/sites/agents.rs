@@ -1,5 +1,6 @@
 //! How a box becomes an agent of a site, stays one, and stops being one.
 
+pub mod generation;
 pub mod store;
 
 use std::sync::Arc;
@@ -24,6 +25,28 @@ pub struct Agent {
     pub site: SiteId,
     /// Which.
     pub id: AgentId,
+}
+
+impl Agent {
+    /// How its certificate names it.
+    pub fn uri(&self) -> String {
+        format!(
+            "easyisp:tenant/{}/site/{}/agent/{}",
+            self.tenant, self.site, self.id
+        )
+    }
+
+    /// The agent that a certificate names.
+    pub fn of_uri(uri: &str) -> Option<Agent> {
+        let rest = uri.strip_prefix("easyisp:tenant/")?;
+        let (tenant, rest) = rest.split_once("/site/")?;
+        let (site, agent) = rest.split_once("/agent/")?;
+        Some(Agent {
+            tenant: TenantId(tenant.parse().ok()?),
+            site: SiteId(site.parse().ok()?),
+            id: AgentId(agent.parse().ok()?),
+        })
+    }
 }
 
 /// The authority and the database's epoch, read at start.
@@ -58,11 +81,16 @@ pub async fn standing(
     now: Timestamp,
 ) -> Result<Standing, AuthorityError> {
     let mut tx = db.directory().await?;
+    let birth = store::birth(&mut tx).await?;
+    let epoch = uuid::Builder::from_random_bytes(db.entropy().bytes()).into_uuid();
     if store::authority(&mut tx).await?.is_none() {
         let (certificate, key) = Authority::create(now, db.entropy())?;
         let sealed = secrets.seal_platform(AUTHORITY_KEY, &key);
-        let epoch = uuid::Builder::from_random_bytes(db.entropy().bytes()).into_uuid();
-        store::put_authority(&mut tx, &certificate, &sealed, epoch, now).await?;
+        store::put_authority(&mut tx, &certificate, &sealed, (epoch, &birth), now).await?;
+    } else if store::put_epoch(&mut tx, epoch, &birth).await? {
+        tracing::warn!(
+            "This database was put back or moved: agents send again what it does not have"
+        );
     }
     let stored = store::authority(&mut tx).await?;
     let stored = stored.ok_or(sqlx::Error::RowNotFound)?;

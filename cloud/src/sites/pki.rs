@@ -17,6 +17,8 @@ use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::agents::Agent;
+
 /// The authority with its key. One per platform, made at the first start.
 pub struct Authority {
     certificate: Vec<u8>,
@@ -110,7 +112,12 @@ impl Authority {
             return Err(BadRequest);
         }
         let mut params = params("EasyISP agent", now, AGENT_LIFE, &self.entropy);
-        let uri = format!("easyisp:tenant/{tenant}/site/{site}/agent/{agent}");
+        let holder = Agent {
+            tenant,
+            site,
+            id: agent,
+        };
+        let uri = holder.uri();
         params.subject_alt_names = vec![SanType::URI(name(&uri))];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(params, &request.public_key, now.plus(AGENT_LIFE))

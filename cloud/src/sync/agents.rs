@@ -12,7 +12,7 @@ use easyisp_shared::wire::question::{Answer, Ask, AskFailure, Question, Reply};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::pipe::{Carrier, PipeError};
+use super::pipe::{Carrier, PipeError, Traffic};
 use crate::sites::Questions;
 use crate::sites::agents::Agent;
 
@@ -20,6 +20,8 @@ use crate::sites::agents::Agent;
 #[derive(Clone, Default)]
 pub struct Agents {
     connected: Arc<Mutex<HashMap<AgentId, Arc<Presence>>>>,
+    /// What the connections moved that ended.
+    ended: Arc<Mutex<Traffic>>,
 }
 
 /// One connected agent.
@@ -42,6 +44,16 @@ impl Agents {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.lock().len()
+    }
+
+    /// Octets to and from agents since the start.
+    pub fn traffic(&self) -> Traffic {
+        let here = self.all();
+        let mut all = *self.ended.lock().expect("no code panics under this lock");
+        for presence in here {
+            all.add(presence.carrier.traffic());
+        }
+        all
     }
 
     /// Whether an agent is connected here, and since when.
@@ -213,6 +225,9 @@ impl Stay {
 impl Drop for Stay {
     /// A newer connection of the same agent keeps the place.
     fn drop(&mut self) {
+        let moved = self.presence.carrier.traffic();
+        let ended = self.agents.ended.lock();
+        ended.expect("no code panics under this lock").add(moved);
         let mut connected = self.agents.lock();
         let id = self.presence.agent.id;
         if connected

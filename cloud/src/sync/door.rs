@@ -21,6 +21,7 @@ use super::identity::identify;
 use super::pipe::{Carrier, PipeError};
 use super::quic::{self, QuicCarrier};
 use super::tls::{self, Purpose};
+use super::uplink::Tries;
 use super::{poll, session, tcp};
 use crate::db::Database;
 use crate::secrets::Secrets;
@@ -75,6 +76,8 @@ pub(super) struct Shared {
     pub uplinks: Semaphore,
     /// Feeds being read at once, for the same reason: a tenant-wide change wakes all of its sites.
     pub reads: Semaphore,
+    /// Batches that do not apply.
+    pub tries: Tries,
     enrolments: Semaphore,
 }
 
@@ -103,6 +106,7 @@ impl Door {
             stop: CancellationToken::new(),
             uplinks: Semaphore::new(MOST_UPLINKS),
             reads: Semaphore::new(MOST_READS),
+            tries: Tries::default(),
             enrolments: Semaphore::new(MOST_ENROLMENTS),
         });
         let tasks = TaskTracker::new();

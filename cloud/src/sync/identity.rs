@@ -3,7 +3,9 @@
 use easyisp_shared::time::Timestamp;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::time::ASN1Time;
 
 use crate::db::Database;
 use crate::sites::agents::{Agent, store};
@@ -15,7 +17,7 @@ pub(super) enum Caller {
     Agent(Agent),
     /// It has ended, not long ago: to renew it, nothing else.
     Late(Agent),
-    /// Nothing: it was revoked, or was not issued by this database.
+    /// Nothing: it was revoked, or its agent is not known.
     Nobody,
 }
 
@@ -30,11 +32,54 @@ pub(super) async fn identify(
     let known = store::certificate(&mut tx, &fingerprint).await?;
     tx.rollback().await?;
     Ok(match known {
-        None => Caller::Nobody,
+        None => adopt(db, certificate, &fingerprint, now).await?,
         Some(known) if known.revoked_at.is_some() => Caller::Nobody,
-        Some(known) if known.expires_at <= now => Caller::Late(known.agent()),
-        Some(known) => Caller::Agent(known.agent()),
+        Some(known) => in_time(known.agent(), known.expires_at, now),
     })
+}
+
+/// A certificate of ours that is not on record was renewed after the backup that this database was put back
+/// from: it stands for the agent it names, if that one is here and was not revoked.
+async fn adopt(
+    db: &Database,
+    certificate: &[u8],
+    fingerprint: &[u8; 32],
+    now: Timestamp,
+) -> sqlx::Result<Caller> {
+    let Some((agent, issued, expires)) = named(certificate) else {
+        return Ok(Caller::Nobody);
+    };
+    let mut tx = db.begin(agent.tenant).await?;
+    if !store::adopt_certificate(&mut tx, &agent, fingerprint, (issued, expires)).await? {
+        return Ok(Caller::Nobody);
+    }
+    tx.commit().await?;
+    tracing::warn!(agent.id = %agent.id, "Agent {} shows a certificate that was not on record", agent.id);
+    Ok(in_time(agent, expires, now))
+}
+
+fn in_time(agent: Agent, expires: Timestamp, now: Timestamp) -> Caller {
+    match expires <= now {
+        true => Caller::Late(agent),
+        false => Caller::Agent(agent),
+    }
+}
+
+/// Whose a certificate of ours is, and from when to when.
+fn named(certificate: &[u8]) -> Option<(Agent, Timestamp, Timestamp)> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let names = parsed.subject_alternative_name().ok()??;
+    let agent = names
+        .value
+        .general_names
+        .iter()
+        .find_map(|name| match name {
+            GeneralName::URI(uri) => Agent::of_uri(uri),
+            _ => None, // the library's enum: other names say nothing
+        })?;
+    let validity = parsed.validity();
+    let at = |time: ASN1Time| Timestamp::from_secs(time.timestamp());
+    Some((agent, at(validity.not_before), at(validity.not_after)))
 }
 
 /// When a certificate ends, in seconds since 1970.

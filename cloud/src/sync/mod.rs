@@ -2,6 +2,7 @@
 //! what a change means: reports go to the appliers that `lib.rs` hands in.
 
 mod agents;
+mod care;
 mod door;
 mod feed;
 mod identity;
@@ -15,6 +16,7 @@ mod tls;
 mod uplink;
 
 pub use agents::{Agents, Presence};
+pub use care::care;
 pub use door::{Door, DoorConfig, DoorError};
 pub use pipe::{Carrier, Pipe, PipeError, Sink, Source, Traffic};
 

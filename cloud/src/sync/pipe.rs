@@ -145,3 +145,11 @@ fn lost(error: std::io::Error) -> PipeError {
     }
     PipeError::Lost(cause.to_string())
 }
+
+impl Traffic {
+    /// Adds what another moved.
+    pub(super) fn add(&mut self, other: Traffic) {
+        self.sent = self.sent.saturating_add(other.sent);
+        self.received = self.received.saturating_add(other.received);
+    }
+}

@@ -9,6 +9,7 @@ use easyisp_shared::wire::hello::{
 };
 use easyisp_shared::wire::question::{AgentQuestion, Answer, Ask, AskFailure, CloudReply};
 use easyisp_shared::wire::{Message, PROTOCOL, PROTOCOL_OLDEST, UpBatch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -19,6 +20,7 @@ use super::identity::Caller;
 use super::pipe::{Carrier, Pipe, PipeError, Source};
 use super::{Shared, store, uplink};
 use crate::audit::Actor;
+use crate::sites::agents::generation::History;
 use crate::sites::agents::{self, Agent};
 use crate::vouchers::{self, Shown, VoucherError};
 
@@ -30,7 +32,8 @@ pub(super) async fn serve(shared: Arc<Shared>, carrier: Arc<dyn Carrier>, caller
         carrier: carrier.clone(),
         caller,
         cut: cut.clone(),
-        held: AtomicU64::new(NOT_GREETED),
+        offered: AtomicU64::new(NOT_GREETED),
+        counts: watch::Sender::new(false),
     });
     let mut pipes = JoinSet::new();
     let silent = tokio::time::sleep(UNGREETED);
@@ -63,13 +66,15 @@ struct Session {
     carrier: Arc<dyn Carrier>,
     caller: Caller,
     cut: CancellationToken,
-    /// The generation that the agent presented.
-    held: AtomicU64,
+    /// The generation that the agent was offered.
+    offered: AtomicU64,
+    /// Whether it counts: reports are taken from then on.
+    counts: watch::Sender<bool>,
 }
 
 impl Session {
     fn is_greeted(&self) -> bool {
-        self.held.load(Ordering::Relaxed) != NOT_GREETED
+        self.offered.load(Ordering::Relaxed) != NOT_GREETED
     }
 
     async fn pipe(&self, mut pipe: Pipe) -> Result<(), PipeError> {
@@ -152,24 +157,28 @@ impl Session {
             warn!(%cause, "Cannot greet an agent");
             refuse(RefusalReason::Busy, A_WHILE)
         })?;
-        let (counted, marks, head) = read?;
-        self.held.store(counted, Ordering::Relaxed);
+        let Admitted {
+            generation,
+            marks,
+            head,
+        } = read?;
+        self.offered.store(generation, Ordering::Relaxed);
         let welcome = WelcomeV1 {
             protocol,
             capabilities: Vec::new(),
             epoch: self.shared.standing.epoch,
             now: self.shared.clock.now(),
-            generation: counted + 1,
+            generation,
             marks,
             head,
         };
         Ok((agent, welcome))
     }
 
-    /// Compares generations (I2) and notes the visit, in one transaction.
+    /// Compares generations and notes the visit, in one transaction.
     ///
-    /// The generation on record, and the one offered last, are this agent's; anything older is a copy
-    /// of it that was left behind.
+    /// An agent that knows another epoch, or a version that this database never had, tells that the database
+    /// was put back: its generation may be ahead then.
     async fn admit(
         &self,
         agent: &Agent,
@@ -177,20 +186,36 @@ impl Session {
     ) -> sqlx::Result<Result<Admitted, RefusedV1>> {
         let now = self.shared.clock.now();
         let mut tx = self.shared.db.begin(agent.tenant).await?;
-        let Some(counted) = agents::store::lock_generation(&mut tx, agent.id).await? else {
+        let Some(held) = agents::store::lock_held(&mut tx, agent.id).await? else {
             return Ok(Err(refuse(RefusalReason::Revoked, A_LONG_WHILE)));
         };
-        if hello.generation != counted && hello.generation != counted + 1 {
-            warn!(agent.id = %agent.id, "Another box uses the identity of agent {}", agent.id);
-            return Ok(Err(refuse(RefusalReason::Cloned, A_LONG_WHILE)));
-        }
-        let version = agents::short(&hello.version);
-        agents::store::seen(&mut tx, agent.id, hello.generation, Some(&version), now).await?;
-        let marks = store::marks(&mut tx, agent.id, hello.outbox).await?;
         let counters = store::counters(&mut tx, agent.site).await?;
-        tx.commit().await?;
         let (head, _) = counters.unwrap_or_default();
-        Ok(Ok((hello.generation, marks, head)))
+        let another = hello.epoch != self.shared.standing.epoch && !hello.epoch.is_nil();
+        let history = match another || hello.cursor > head {
+            true => History::PutBack,
+            false => History::Whole,
+        };
+        let presented = held.generations().present(hello.generation, history);
+        let Some(generations) = presented.filter(|_| held.cloned_at.is_none()) else {
+            if held.cloned_at.is_none() {
+                warn!(agent.id = %agent.id, "Another box uses the identity of agent {}: both are shut out", agent.id);
+                agents::store::cloned(&mut tx, agent.id, now).await?;
+                tx.commit().await?;
+                self.shared.agents.cut(agent.id);
+            }
+            return Ok(Err(refuse(RefusalReason::Cloned, A_LONG_WHILE)));
+        };
+        let version = agents::short(&hello.version);
+        agents::store::seen(&mut tx, agent.id, generations, Some(&version), now).await?;
+        store::inherit_marks(&mut tx, agent, hello.outbox).await?;
+        let marks = store::marks(&mut tx, agent.id, hello.outbox).await?;
+        tx.commit().await?;
+        Ok(Ok(Admitted {
+            generation: generations.offered,
+            marks,
+            head,
+        }))
     }
 
     /// Hears what the agent says about the feed.
@@ -217,22 +242,34 @@ impl Session {
                     }
                 }
                 FeedAck::Holds { generation } => {
-                    if generation != self.held.load(Ordering::Relaxed) + 1 {
+                    if generation != self.offered.load(Ordering::Relaxed) {
                         return PipeError::Unexpected;
                     }
-                    if let Err(cause) = self.count(&presence.agent, generation).await {
-                        warn!(%cause, "Cannot note an agent's generation; it is asked again");
+                    match self.count(&presence.agent, generation).await {
+                        Ok(true) => drop(self.counts.send_replace(true)),
+                        // Another link of this identity came further.
+                        Ok(false) => return PipeError::Unexpected,
+                        Err(cause) => {
+                            warn!(%cause, "Cannot note an agent's generation; it is asked again");
+                            return PipeError::Ended;
+                        }
                     }
                 }
             }
         }
     }
 
-    async fn count(&self, agent: &Agent, generation: u64) -> sqlx::Result<()> {
+    async fn count(&self, agent: &Agent, generation: u64) -> sqlx::Result<bool> {
         let now = self.shared.clock.now();
         let mut tx = self.shared.db.begin(agent.tenant).await?;
-        agents::store::seen(&mut tx, agent.id, generation, None, now).await?;
-        tx.commit().await
+        let held = agents::store::lock_held(&mut tx, agent.id).await?;
+        let held = held.filter(|held| held.cloned_at.is_none());
+        let Some(generations) = held.and_then(|held| held.generations().hold(generation)) else {
+            return Ok(false);
+        };
+        agents::store::seen(&mut tx, agent.id, generations, None, now).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// An uplink pipe: batches in order, each answered.
@@ -243,12 +280,17 @@ impl Session {
         if !self.is_greeted() {
             return Err(PipeError::Unexpected);
         }
+        let mut counts = self.counts.subscribe();
+        let counts = tokio::time::timeout(FIRST_WORD, counts.wait_for(|counts| *counts));
+        if !matches!(counts.await, Ok(Ok(_))) {
+            return Err(PipeError::Unexpected);
+        }
         let mut batch = first;
         loop {
             let shared = &self.shared;
             let turn = shared.uplinks.acquire().await;
             let now = shared.clock.now();
-            let ack = uplink::take(&shared.db, &shared.appliers, &agent, &batch, now).await;
+            let ack = uplink::take(shared, &agent, &batch, now).await;
             drop(turn);
             pipe.sink.send(&Message::UpAck(ack)).await?;
             batch = match pipe.source.receive().await? {
@@ -346,8 +388,15 @@ impl Session {
     }
 }
 
-/// The generation presented, the outbox's marks, the site's head.
-type Admitted = (u64, Vec<(u8, u64)>, u64);
+/// On what terms an agent was let in.
+struct Admitted {
+    /// What it is offered.
+    generation: u64,
+    /// How far its outbox is stored.
+    marks: Vec<(u8, u64)>,
+    /// The site's newest version.
+    head: u64,
+}
 
 fn refuse(reason: RefusalReason, retry_after: Duration) -> RefusedV1 {
     RefusedV1 {

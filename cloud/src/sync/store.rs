@@ -35,10 +35,11 @@ pub(super) async fn heads(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<(Si
         .collect())
 }
 
-/// Which of these agents were revoked.
+/// Which of these agents were revoked, or found to have a copy.
 pub(super) async fn revoked(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<AgentId>> {
     sqlx::query_scalar(
-        "select id from agents where tenant_id = $1 and id = any($2) and revoked_at is not null",
+        "select id from agents where tenant_id = $1 and id = any($2)
+            and (revoked_at is not null or cloned_at is not null)",
     )
     .bind(tx.tenant())
     .bind(agents)
@@ -222,6 +223,72 @@ pub(super) async fn recount(tx: &mut Tx, site: SiteId, epoch: Uuid) -> sqlx::Res
     Ok(mended.rows_affected())
 }
 
+/// Notes where a site's feed stands on a day; the day's first word stays.
+pub(super) async fn note_day(tx: &mut Tx, site: SiteId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into feed_days (tenant_id, site_id, day, head)
+         select tenant_id, site_id, ($3::timestamptz at time zone 'UTC')::date, head
+           from site_counters
+          where tenant_id = $1 and site_id = $2
+             on conflict do nothing",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Tombstones up to where the feed stood at `before` are about to go; from here on whoever is behind that
+/// is given everything. Returns the horizon.
+pub(super) async fn raise_horizon(
+    tx: &mut Tx,
+    site: SiteId,
+    before: Timestamp,
+) -> sqlx::Result<i64> {
+    let horizon: Option<i64> = sqlx::query_scalar(
+        "with old as (
+             delete from feed_days
+              where tenant_id = $1 and site_id = $2 and day <= ($3::timestamptz at time zone 'UTC')::date
+             returning head)
+         update site_counters
+            set horizon = greatest(horizon, (select coalesce(max(head), 0) from old))
+          where tenant_id = $1 and site_id = $2
+         returning horizon",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(before)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(horizon.unwrap_or(0))
+}
+
+/// Forgets tombstones up to the horizon, at most so many; returns how many.
+pub(super) async fn forget_tombstones(
+    tx: &mut Tx,
+    site: SiteId,
+    horizon: i64,
+    most: i64,
+) -> sqlx::Result<u64> {
+    let gone = sqlx::query(
+        "delete from feed
+          where tenant_id = $1 and site_id = $2
+            and (kind, id) in (select kind, id from feed
+                                where tenant_id = $1 and site_id = $2 and body is null and version <= $3
+                                limit $4)
+            and body is null",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(horizon)
+    .bind(most)
+    .execute(&mut **tx)
+    .await?;
+    Ok(gone.rows_affected())
+}
+
 /// How far each lane of an agent's outbox is stored.
 pub(super) async fn marks(
     tx: &mut Tx,
@@ -239,6 +306,27 @@ pub(super) async fn marks(
     .await?;
     let of_lane = |(lane, mark): (i16, i64)| Some((u8::try_from(lane).ok()?, unsigned(mark)));
     Ok(marks.into_iter().filter_map(of_lane).collect())
+}
+
+/// A box that was enrolled anew keeps its outbox: its marks go on where those of the revoked agent stood.
+pub(super) async fn inherit_marks(tx: &mut Tx, agent: &Agent, outbox: Uuid) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into uplink_marks (tenant_id, agent_id, outbox_id, lane, mark, updated_at)
+         select m.tenant_id, $2, m.outbox_id, m.lane, max(m.mark), max(m.updated_at)
+           from uplink_marks m
+           join agents a on a.tenant_id = m.tenant_id and a.id = m.agent_id
+          where m.tenant_id = $1 and m.outbox_id = $3 and a.id <> $2
+            and a.site_id = $4 and a.revoked_at is not null
+          group by m.tenant_id, m.outbox_id, m.lane
+             on conflict do nothing",
+    )
+    .bind(tx.tenant())
+    .bind(agent.id)
+    .bind(outbox)
+    .bind(agent.site)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// A lane's mark, 0 where there was none; locked until the transaction ends.

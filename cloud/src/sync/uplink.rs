@@ -1,36 +1,66 @@
 //! Takes what an agent reports, each record once: the mark moves in the transaction that applies it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard};
 
+use easyisp_shared::id::AgentId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::hello::UpAck;
 use easyisp_shared::wire::{Lane, Up, UpBatch, UpKind, UpRecord};
 use tracing::{error, warn};
 
-use super::store;
+use super::{Shared, store};
 use crate::db::{Database, Tx};
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Applier, Appliers, Report, Unusable};
 
+/// How often in a row the batch at the front of a lane did not apply.
+#[derive(Default)]
+pub(super) struct Tries(Mutex<HashMap<(AgentId, u8), u32>>);
+
+impl Tries {
+    fn count(&self, agent: &Agent, lane: u8) -> u32 {
+        self.lock().get(&(agent.id, lane)).copied().unwrap_or(0)
+    }
+
+    fn failed(&self, agent: &Agent, lane: u8) {
+        *self.lock().entry((agent.id, lane)).or_default() += 1;
+    }
+
+    fn worked(&self, agent: &Agent, lane: u8) {
+        self.lock().remove(&(agent.id, lane));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(AgentId, u8), u32>> {
+        self.0.lock().expect("no code panics under this lock")
+    }
+}
+
 /// Stores a batch and says how far the lane is stored.
-pub(super) async fn take(
-    db: &Database,
-    appliers: &Appliers,
-    agent: &Agent,
-    batch: &UpBatch,
-    now: Timestamp,
-) -> UpAck {
+///
+/// What is the data's fault is set aside at once; what fails for another reason is tried again, and set
+/// aside too when five tries did not help: one record never stops a lane.
+pub(super) async fn take(shared: &Shared, agent: &Agent, batch: &UpBatch, now: Timestamp) -> UpAck {
+    let (db, appliers) = (&shared.db, &shared.appliers);
     let lane = batch.lane.code();
+    let blame: fn(&sqlx::Error) -> bool = match shared.tries.count(agent, lane) {
+        0..MOST_TRIES => is_about_data,
+        MOST_TRIES.. => |cause| !will_pass(cause),
+    };
     let mark = match apply(db, appliers, agent, batch, Granularity::Batch, now).await {
-        Err(cause) if is_about_data(&cause) => {
+        Err(cause) if blame(&cause) => {
             warn!(%cause, agent.id = %agent.id, "A batch does not apply; trying its records one by one");
-            apply(db, appliers, agent, batch, Granularity::Record, now).await
+            apply(db, appliers, agent, batch, Granularity::Record(blame), now).await
         }
         outcome => outcome,
     };
     match mark {
-        Ok(mark) => UpAck::V1 { lane, mark },
+        Ok(mark) => {
+            shared.tries.worked(agent, lane);
+            UpAck::V1 { lane, mark }
+        }
         Err(cause) => {
+            shared.tries.failed(agent, lane);
             error!(%cause, agent.id = %agent.id, "Cannot store an agent's reports; it keeps them");
             UpAck::Later {
                 lane,
@@ -40,10 +70,11 @@ pub(super) async fn take(
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Granularity {
     Batch,
-    Record,
+    /// Which failures are a record's own fault.
+    Record(fn(&sqlx::Error) -> bool),
 }
 
 /// One transaction. A batch that does not follow the mark changes nothing; records below it are skipped.
@@ -84,7 +115,9 @@ async fn apply(
         };
         let unusable = match granularity {
             Granularity::Batch => applier(&mut tx, agent, reports, now).await?,
-            Granularity::Record => one_by_one(&mut tx, applier, agent, reports, now).await?,
+            Granularity::Record(blame) => {
+                one_by_one(&mut tx, applier, agent, reports, blame, now).await?
+            }
         };
         for Unusable { sequence, why } in unusable {
             set_aside_report(&mut tx, agent, batch, sequence, &why, now).await?;
@@ -100,6 +133,7 @@ async fn one_by_one(
     applier: &Applier,
     agent: &Agent,
     reports: &[Report],
+    blame: fn(&sqlx::Error) -> bool,
     now: Timestamp,
 ) -> sqlx::Result<Vec<Unusable>> {
     let mut unusable = Vec::new();
@@ -110,7 +144,7 @@ async fn one_by_one(
                 store::keep(tx).await?;
                 unusable.extend(refused);
             }
-            Err(cause) if is_about_data(&cause) => {
+            Err(cause) if blame(&cause) => {
                 store::undo(tx).await?;
                 unusable.push(Unusable {
                     sequence: report.sequence,
@@ -171,4 +205,24 @@ fn is_about_data(cause: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether it has nothing to do with what was to be stored: no connection, no room, a lock, a server that
+/// stops.
+fn will_pass(cause: &sqlx::Error) -> bool {
+    match cause {
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            // 57014: a statement that takes too long takes too long again.
+            let classes = ["08", "25", "40", "53", "55", "57"];
+            code != "57014" && classes.iter().any(|class| code.starts_with(class))
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false, // sqlx's enum: what it makes of the data
+    }
+}
+
+const MOST_TRIES: u32 = 5;
 const RETRY_MILLIS: u32 = 2_000;

@@ -9,7 +9,7 @@ use easyisp_shared::wire::down::{PolicyV1, secret_place};
 use uuid::Uuid;
 
 use super::store;
-use crate::db::{Kind, Projection, Projector, Tx};
+use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets};
 use crate::sites;
 
@@ -37,6 +37,26 @@ pub fn projector(secrets: Secrets) -> Projector {
                 .map_err(SecretError::into_sqlx)
         })
     })
+}
+
+/// Names every site: each has a policy.
+pub fn lister() -> Lister {
+    Arc::new(|tx, after, most| Box::pin(every_site(tx, after, most)))
+}
+
+async fn every_site(tx: &mut Tx, after: Uuid, most: i64) -> sqlx::Result<Vec<Uuid>> {
+    let mut ids: Vec<Uuid> = sites::ids(tx)
+        .await?
+        .into_iter()
+        .map(|site| site.0)
+        .collect();
+    ids.sort_unstable();
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    Ok(ids
+        .into_iter()
+        .filter(|id| *id > after)
+        .take(most)
+        .collect())
 }
 
 async fn project(

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::jobs::{TIDY, WATCH};
+use super::jobs::{CARE, TIDY, WATCH};
 use super::{Created, rules, store};
 use crate::api::{ClientAddress, Json, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -186,6 +186,7 @@ pub async fn create(
     due::at(&mut tx, ledger::SEAL, tenant, now).await?;
     due::at(&mut tx, TIDY, tenant, now).await?;
     due::at(&mut tx, WATCH, tenant, now).await?;
+    due::at(&mut tx, CARE, tenant, now).await?;
     Ok((tx, Created { tenant, owner }))
 }
 

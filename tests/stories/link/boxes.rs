@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use easyisp_agent::sync::{
     ApplyError, Carrier, Identity, Link, LinkConfig, LinkStatus, Local, Path, Patience, Position,
-    Terms, Trust, Unavailable, dial, tls,
+    Records, Terms, Trust, Unavailable, dial, tls,
 };
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::RouterId;
@@ -33,6 +33,8 @@ pub struct Held {
     /// How often it was told what its rows should come to.
     pub compared: usize,
     pub told: Option<Terms>,
+    /// Whether accounting is in no hurry.
+    pub interims_wait: bool,
     /// Answer the next batch with a wish for everything.
     pub distrust: bool,
     staged: BTreeMap<Uuid, (u64, Vec<u8>)>,
@@ -53,6 +55,7 @@ impl TestBox {
             batches: Vec::new(),
             compared: 0,
             told: None,
+            interims_wait: false,
             distrust: false,
             staged: BTreeMap::new(),
             outbox: Vec::new(),
@@ -99,15 +102,21 @@ impl TestBox {
     }
 
     pub fn report(&self, lane: Lane, kind: u16, body: Vec<u8>) {
+        self.report_many(lane, kind, [body]);
+    }
+
+    /// Reports several with one commit.
+    pub fn report_many(&self, lane: Lane, kind: u16, bodies: impl IntoIterator<Item = Vec<u8>>) {
         let mut held = self.held();
         let of_lane = held.outbox.iter().filter(|(of, _)| *of == lane).count() as u64;
-        let sequence = of_lane + 1;
-        let record = UpRecord {
-            kind,
-            sequence,
-            body,
-        };
-        held.outbox.push((lane, record));
+        for (sequence, body) in (of_lane + 1..).zip(bodies) {
+            let record = UpRecord {
+                kind,
+                sequence,
+                body,
+            };
+            held.outbox.push((lane, record));
+        }
         drop(held);
         self.commits.send_modify(|commits| *commits += 1);
     }
@@ -213,16 +222,19 @@ impl Local for TestBox {
         after: u64,
         most: usize,
         _bytes: usize,
-    ) -> Result<Vec<UpRecord>, Unavailable> {
+    ) -> Result<Records, Unavailable> {
         let held = self.held();
         let of_lane = held
             .outbox
             .iter()
             .filter(|(of, record)| *of == lane && record.sequence > after);
-        Ok(of_lane
-            .map(|(_, record)| record.clone())
-            .take(most)
-            .collect())
+        Ok(Records {
+            list: of_lane
+                .map(|(_, record)| record.clone())
+                .take(most)
+                .collect(),
+            can_wait: held.interims_wait && lane == Lane::Accounting,
+        })
     }
 
     async fn acknowledged(&self, lane: Lane, mark: u64) {

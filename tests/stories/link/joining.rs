@@ -28,7 +28,7 @@ async fn a_box_joins_its_site_and_keeps_its_identity_private() -> Result<()> {
         assert_eq!(file?.metadata()?.permissions().mode() & 0o077, 0);
         files += 1;
     }
-    assert_eq!(files, 5);
+    assert_eq!(files, 6);
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! State on its way down.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use easyisp_agent::sync::LinkStatus;
 use easyisp_shared::wire::FeedMode;
@@ -71,7 +73,11 @@ async fn an_agent_that_was_away_too_long_forgets_what_is_gone() -> Result<()> {
 
     world.put(2, None).await?;
     world.put(3, Some(b"new")).await?;
-    world.prune().await?;
+    world.care().await?;
+    assert_eq!(world.tombstones().await?, 1, "it is young");
+    world.clock.advance(Duration::from_secs(31 * 86_400));
+    world.care().await?;
+    assert_eq!(world.tombstones().await?, 0);
     let link = world.link(&identity, &local);
     holds(&local, &[(1, b"old"), (3, b"new")]).await?;
     link.stop().await;
@@ -175,6 +181,36 @@ async fn whoever_holds_something_else_is_given_everything() -> Result<()> {
     compared(&local, told + 1).await?;
     caught_up(&link).await?;
     assert_eq!(local.held().batches.len(), before);
+    link.stop().await;
+    Ok(())
+}
+
+/// A change that nobody told the sites is found by looking at everything, and told.
+#[tokio::test]
+async fn a_change_that_was_forgotten_is_told_within_a_day() -> Result<()> {
+    let world = World::start().await?;
+    world.put_many(&[1, 2], Some(b"old")).await?;
+    let identity = world.given_agent().await?;
+    let local = TestBox::new();
+    let link = world.link(&identity, &local);
+    caught_up(&link).await?;
+
+    world.forget_to_tell(2, b"new");
+    world.forget_to_tell(3, b"never heard of");
+    world.care().await?;
+    holds(&local, &[(1, b"old"), (2, b"new"), (3, b"never heard of")]).await?;
+    let before = local.held().batches.len();
+    world.care().await?;
+    world.put(4, Some(b"last")).await?;
+    eventually("the last row", || async {
+        Ok(local.rows().contains_key(&4).then_some(()))
+    })
+    .await?;
+    assert_eq!(
+        local.held().batches.len(),
+        before + 1,
+        "nothing else was written"
+    );
     link.stop().await;
     Ok(())
 }

@@ -8,7 +8,7 @@ use easyisp_agent::sync::{Credentials, Identity, Path, Trust, dial, tls};
 use easyisp_cloud::sites::pki::Authority;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::ALPN_LINK;
+use easyisp_shared::wire::{ALPN_LINK, Lane};
 
 use super::boxes::{TestBox, caught_up, down_because};
 use super::world::{START, World, eventually};
@@ -154,32 +154,41 @@ async fn a_certificate_is_renewed_from_half_its_life_on() -> Result<()> {
     Ok(())
 }
 
-/// I2: of two boxes with one identity, the one that stayed behind is turned away.
+/// I2: of two boxes with one identity neither is let in any more, and it is seen; the real one is enrolled
+/// anew and goes on where it stood.
 #[tokio::test]
-async fn a_copy_that_stayed_behind_is_turned_away() -> Result<()> {
+async fn a_copied_identity_shuts_both_out_until_one_is_enrolled_anew() -> Result<()> {
     let world = World::start().await?;
     let identity = world.given_agent().await?;
     let (real, copy) = (TestBox::new(), TestBox::new());
 
+    real.report_login("from the real one");
     let link = world.link(&identity, &real);
-    caught_up(&link).await?;
-    let tenant = world.tenant;
-    eventually("the generation counts", || async {
-        let mut tx = world.db.begin(tenant).await?;
-        let counted: i64 = sqlx::query_scalar("select generation from agents where tenant_id = $1")
-            .bind(tenant)
-            .fetch_one(&mut *tx)
-            .await?;
-        Ok((counted == 1).then_some(()))
+    eventually("the report", || async {
+        Ok((real.acknowledged(Lane::Results) == 1).then_some(()))
     })
     .await?;
-
+    copy.report_login("from the copy");
     let second = world.link(&identity, &copy);
     down_because(&second, "Another box").await?;
-    copy.report_login("from the copy");
-    assert_eq!(world.door().agents().count(), 1);
+    down_because(&link, "Another box").await?;
+    assert!(world.cloned(&identity).await?);
+    assert_eq!(world.door().agents().count(), 0);
     second.stop().await;
     link.stop().await;
-    assert!(world.logins(tenant).await?.is_empty());
+    assert_eq!(world.logins(world.tenant).await?, ["from the real one"]);
+
+    world.revoke(&identity).await?;
+    let again = world.given_agent().await?;
+    real.held().position.generation = 0; // it belongs to the identity
+    real.report_login("from the real one again");
+    let link = world.link(&again, &real);
+    eventually("the next report", || async {
+        Ok((real.acknowledged(Lane::Results) == 2).then_some(()))
+    })
+    .await?;
+    link.stop().await;
+    let names = ["from the real one", "from the real one again"];
+    assert_eq!(world.logins(world.tenant).await?, names);
     Ok(())
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use easyisp_agent::sync::{Carrier, Identity, Pipe};
-use easyisp_shared::wire::hello::{Hello, HelloV1, UpAck};
+use easyisp_shared::wire::hello::{FeedAck, Hello, HelloV1, UpAck};
 use easyisp_shared::wire::{Lane, Message, UpBatch, UpRecord};
 use uuid::Uuid;
 
 use super::boxes::{TestBox, caught_up, login};
-use super::world::{World, eventually};
+use super::world::{NEVER_WORKS, World, eventually};
 
 #[tokio::test]
 async fn reports_arrive_in_order_and_are_acknowledged() -> Result<()> {
@@ -110,7 +110,7 @@ async fn what_cannot_be_applied_is_set_aside_and_the_rest_moves_on() -> Result<(
     Ok(())
 }
 
-/// D3: a cloud that was restored from a backup asks again from what it really has, and ends with the
+/// a cloud that was restored from a backup asks again from what it really has, and ends with the
 /// same totals.
 #[tokio::test]
 async fn a_cloud_restored_from_a_backup_is_told_again() -> Result<()> {
@@ -169,6 +169,28 @@ async fn who_says_no_hello_reports_nothing() -> Result<()> {
     Ok(())
 }
 
+/// D7: what fails every time, though nothing is wrong with it that the database could name, is set aside
+/// after five tries, and the lane moves on.
+#[tokio::test]
+async fn a_record_that_always_fails_does_not_stop_its_lane() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let local = TestBox::new();
+    for name in ["before", NEVER_WORKS, "after"] {
+        local.report_login(name);
+    }
+    let link = world.link(&identity, &local);
+    eventually("the mark moves on", || async {
+        Ok((local.acknowledged(Lane::Results) == 3).then_some(()))
+    })
+    .await?;
+    link.stop().await;
+    assert_eq!(world.logins(world.tenant).await?, ["before", "after"]);
+    let aside = world.set_aside().await?;
+    assert_eq!(aside.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2]);
+    Ok(())
+}
+
 /// A caller who speaks the protocol and keeps no promise.
 struct Caller {
     carrier: Arc<dyn Carrier>,
@@ -204,6 +226,9 @@ impl Caller {
             other => bail!("not a welcome: {other:?}"),
         };
         assert_eq!(welcome.protocol, 1, "both speak the lower version");
+        let generation = welcome.generation;
+        let holds = Message::FeedAck(FeedAck::Holds { generation });
+        sync.sink.send(&holds).await?;
         let uplink = carrier.open().await?;
         Ok(Caller {
             carrier,

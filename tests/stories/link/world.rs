@@ -13,7 +13,7 @@ use easyisp_cloud::secrets::{SITE_KEY, Secrets};
 use easyisp_cloud::sites::agents::{self, Standing};
 use easyisp_cloud::sites::edge;
 use easyisp_cloud::sites::reports::{Applier, Appliers};
-use easyisp_cloud::sync::{Door, DoorConfig};
+use easyisp_cloud::sync::{Door, DoorConfig, care};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{SiteId, TenantId};
 use easyisp_shared::seal::SealKey;
@@ -216,19 +216,32 @@ impl World {
         Ok(())
     }
 
-    /// Forgets tombstones up to the head, as retention does.
-    pub async fn prune(&self) -> Result<()> {
-        let mut tx = self.db.begin(self.tenant).await?;
-        sqlx::query("delete from feed where tenant_id = $1 and body is null")
-            .bind(self.tenant)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query("update site_counters set horizon = head where tenant_id = $1")
-            .bind(self.tenant)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+    /// Does what is done for a tenant's feeds once a day.
+    pub async fn care(&self) -> Result<()> {
+        care(&self.db, self.tenant, self.standing.epoch, self.clock.now()).await?;
         Ok(())
+    }
+
+    /// Changes a thing without a word to its site.
+    pub fn forget_to_tell(&self, thing: u128, state: &[u8]) {
+        let mut known = self.things.lock().expect("nobody panics here");
+        known.insert(Uuid::from_u128(thing), (self.site, state.to_vec()));
+    }
+
+    /// When a copy of the agent was seen.
+    pub async fn cloned(&self, identity: &Identity) -> Result<bool> {
+        let mut tx = self.db.begin(identity.tenant).await?;
+        let at = "select cloned_at is not null from agents where tenant_id = $1 and id = $2";
+        let at = sqlx::query_scalar(at).bind(identity.tenant);
+        Ok(at.bind(identity.agent).fetch_one(&mut *tx).await?)
+    }
+
+    /// How many tombstones are kept.
+    pub async fn tombstones(&self) -> Result<i64> {
+        let mut tx = self.db.begin(self.tenant).await?;
+        let count = "select count(*) from feed where tenant_id = $1 and body is null";
+        let count = sqlx::query_scalar(count).bind(self.tenant);
+        Ok(count.fetch_one(&mut *tx).await?)
     }
 
     /// Makes the site's digests wrong, as no code of ours should.
@@ -324,34 +337,51 @@ where
     waited.with_context(|| format!("waited in vain: {what}"))?
 }
 
+/// A login that no database takes.
+pub const NEVER_WORKS: &str = "never works";
 /// How long anything may take before a test says that it does not happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn projectors(things: &Things) -> Projectors {
-    let known = things.clone();
-    Projectors::default().with(
-        Kind::Subscriber,
-        Arc::new(move |_, ids| {
-            let known = known.lock().expect("nobody panics here");
-            let present = ids.iter().filter_map(|id| {
-                let (site, body) = known.get(id)?.clone();
-                Some(Projection {
-                    id: *id,
-                    site,
-                    body,
-                })
-            });
-            let present = Ok(present.collect());
-            Box::pin(async move { present })
-        }),
-    )
+    let (known, all) = (things.clone(), things.clone());
+    Projectors::default()
+        .with(
+            Kind::Subscriber,
+            Arc::new(move |_, ids| {
+                let known = known.lock().expect("nobody panics here");
+                let present = ids.iter().filter_map(|id| {
+                    let (site, body) = known.get(id)?.clone();
+                    Some(Projection {
+                        id: *id,
+                        site,
+                        body,
+                    })
+                });
+                let present = Ok(present.collect());
+                Box::pin(async move { present })
+            }),
+        )
+        .listed(
+            Kind::Subscriber,
+            Arc::new(move |_, after, _| {
+                let all = all.lock().expect("nobody panics here");
+                let ids: Vec<Uuid> = all.keys().filter(|id| **id > after).copied().collect();
+                Box::pin(async move { Ok(ids) })
+            }),
+        )
 }
 
 fn appliers() -> Appliers {
     Appliers::default()
         .with(UpKind::Heartbeat, edge::heartbeats())
         .with(UpKind::Login, logins())
+        .with(UpKind::Accounting, ignored())
+}
+
+/// Takes reports that only their size matters of.
+fn ignored() -> Applier {
+    Arc::new(|_, _, _, _| Box::pin(async { Ok(Vec::new()) }))
 }
 
 /// Writes a login as often as it is told of it. The name of a login is the database's to refuse.
@@ -367,6 +397,9 @@ fn logins() -> Applier {
                     .iter()
                     .map(|octet| char::from(*octet))
                     .collect();
+                if name == NEVER_WORKS {
+                    return Err(sqlx::Error::Protocol("it never works".into()));
+                }
                 let id = Uuid::new_v4();
                 sqlx::query(
                     "insert into auth_log (tenant_id, at, id, site_id, username, accepted, reason)

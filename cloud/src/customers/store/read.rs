@@ -530,3 +530,15 @@ pub async fn at_hotspot(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Optio
     .fetch_optional(&mut **tx)
     .await
 }
+
+/// The ids of all customers, for comparing them with what sites know.
+pub async fn every_id(tx: &mut Tx, after: Uuid, most: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "select id from customers where tenant_id = $1 and id > $2 order by id limit $3",
+    )
+    .bind(tx.tenant())
+    .bind(after)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}

@@ -6,6 +6,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::Agent;
+use super::generation::Generations;
 use crate::db::{DirectoryTx, Tx};
 use crate::sites::pki::Issued;
 
@@ -27,22 +28,48 @@ pub async fn authority(tx: &mut DirectoryTx) -> sqlx::Result<Option<StoredAuthor
         .await
 }
 
+/// Which history of the database this is: its cluster, the timeline (a standby that took over, or a restore
+/// to a point in time, begins another), and the database itself (a dump that was loaded is a new one).
+pub async fn birth(tx: &mut DirectoryTx) -> sqlx::Result<String> {
+    sqlx::query_scalar(
+        "select (select system_identifier from pg_control_system())::text
+                || '/' || substring(pg_walfile_name(pg_current_wal_lsn()) for 8)
+                || '/' || oid::text
+           from pg_database
+          where datname = current_database()",
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Begins an epoch where the database is of another birth than the last one; says whether it did.
+pub async fn put_epoch(tx: &mut DirectoryTx, epoch: Uuid, birth: &str) -> sqlx::Result<bool> {
+    let begun =
+        sqlx::query("update directory.authority set epoch = $1, birth = $2 where birth <> $2")
+            .bind(epoch)
+            .bind(birth)
+            .execute(&mut **tx)
+            .await?;
+    Ok(begun.rows_affected() == 1)
+}
+
 /// Keeps a new authority, unless another node was first.
 pub async fn put_authority(
     tx: &mut DirectoryTx,
     certificate: &[u8],
     key_sealed: &[u8],
-    epoch: Uuid,
+    (epoch, birth): (Uuid, &str),
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into directory.authority (certificate, key_sealed, epoch, created_at)
-         values ($1, $2, $3, $4)
+        "insert into directory.authority (certificate, key_sealed, epoch, birth, created_at)
+         values ($1, $2, $3, $4, $5)
              on conflict do nothing",
     )
     .bind(certificate)
     .bind(key_sealed)
     .bind(epoch)
+    .bind(birth)
     .bind(now)
     .execute(&mut **tx)
     .await?;
@@ -240,43 +267,102 @@ pub async fn revoke_certificates(tx: &mut Tx, agent: AgentId, now: Timestamp) ->
     Ok(())
 }
 
-/// The generation that counts for an agent, locked; `None` when it was revoked or is not the tenant's.
-pub async fn lock_generation(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<u64>> {
-    let generation: Option<i64> = sqlx::query_scalar(
-        "select generation from agents
+/// What is on record of an agent's identity.
+#[derive(FromRow)]
+pub struct Held {
+    generation: i64,
+    offered: i64,
+    /// When a copy of it was seen.
+    pub cloned_at: Option<Timestamp>,
+}
+
+impl Held {
+    /// The generations.
+    pub fn generations(&self) -> Generations {
+        Generations {
+            counted: u64::try_from(self.generation).unwrap_or(0),
+            offered: u64::try_from(self.offered).unwrap_or(0),
+        }
+    }
+}
+
+/// Locks what is on record of an agent's identity; `None` when it was revoked or is not the tenant's.
+pub async fn lock_held(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<Held>> {
+    sqlx::query_as(
+        "select generation, offered, cloned_at from agents
           where tenant_id = $1 and id = $2 and revoked_at is null
             for update",
     )
     .bind(tx.tenant())
     .bind(agent)
     .fetch_optional(&mut **tx)
-    .await?;
-    Ok(generation.map(|generation| u64::try_from(generation).unwrap_or(0)))
+    .await
 }
 
-/// Notes an agent's visit and the generation it holds, which never falls.
+/// Notes an agent's visit and its generations, which are locked.
 pub async fn seen(
     tx: &mut Tx,
     agent: AgentId,
-    generation: u64,
+    generations: Generations,
     version: Option<&str>,
     now: Timestamp,
 ) -> sqlx::Result<()> {
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     sqlx::query(
         "update agents
-            set generation = greatest(generation, $3),
-                version = coalesce($4, version),
-                last_seen_at = greatest(last_seen_at, $5)
+            set generation = $3, offered = $4,
+                version = coalesce($5, version),
+                last_seen_at = greatest(last_seen_at, $6)
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
     .bind(agent)
-    .bind(i64::try_from(generation).unwrap_or(i64::MAX))
+    .bind(signed(generations.counted))
+    .bind(signed(generations.offered))
     .bind(version)
     .bind(now)
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Notes that a copy of an agent was seen: neither is let in until an operator revokes it.
+pub async fn cloned(tx: &mut Tx, agent: AgentId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "update agents set cloned_at = coalesce(cloned_at, $3) where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes a certificate of ours that this database does not know: one renewed after the backup it was put
+/// back from. `false` where the agent it names is revoked, or not here.
+pub async fn adopt_certificate(
+    tx: &mut Tx,
+    agent: &Agent,
+    fingerprint: &[u8; 32],
+    (issued, expires): (Timestamp, Timestamp),
+) -> sqlx::Result<bool> {
+    let adopted = sqlx::query(
+        "insert into directory.certificates
+             (fingerprint, tenant_id, site_id, agent_id, issued_at, expires_at)
+         select $4, tenant_id, site_id, id, $5, $6
+           from agents
+          where tenant_id = $1 and id = $2 and site_id = $3 and revoked_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(agent.id)
+    .bind(agent.site)
+    .bind(fingerprint.as_slice())
+    .bind(issued)
+    .bind(expires)
+    .execute(&mut **tx)
+    .await?;
+    Ok(adopted.rows_affected() == 1)
 }
 
 /// Notes that these agents are connected.
