@@ -28,8 +28,8 @@ async fn a_restored_cloud_learns_again_what_it_lost() -> Result<()> {
     site.caught_up().await?;
 
     // What the backup does not have: a customer, sessions, links with newer generations.
-    isp.add_subscriber("new", "254712345611", until).await?;
-    site.knows("new", "at all", |_| true).await?;
+    isp.add_subscriber("newer", "254712345611", until).await?;
+    site.knows("newer", "at all", |_| true).await?;
     let lost = site.dial("lost").await.online();
     soon("the Start is answered", lost.started()).await?;
     for _ in 0..6 {
@@ -66,7 +66,7 @@ async fn a_restored_cloud_learns_again_what_it_lost() -> Result<()> {
     comes_to_agree(&isp, &site).await?;
     eventually("the site forgets who is not in the backup", async || {
         let known = &site.agent().overview().site;
-        Ok(known.subscriber(b"new").is_none().then_some(()))
+        Ok(known.subscriber(b"newer").is_none().then_some(()))
     })
     .await?;
     assert!(kept.session().is_some(), "somebody was cut off");

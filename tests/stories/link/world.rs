@@ -362,6 +362,11 @@ fn projectors(things: &Things) -> Projectors {
                 Box::pin(async move { present })
             }),
         )
+        // An enrolment tells the site its policy anew; here it has none.
+        .with(
+            Kind::Policy,
+            Arc::new(|_, _| Box::pin(async { Ok(Vec::new()) })),
+        )
         .listed(
             Kind::Subscriber,
             Arc::new(move |_, after, _| {
