@@ -94,6 +94,7 @@ mod tests {
             session_secs: 0,
             bytes_up: 0,
             bytes_down: 0,
+            bytes_free: 0,
             cause: None,
         });
         Kept {

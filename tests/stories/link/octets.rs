@@ -71,6 +71,7 @@ fn interim(n: u32) -> Vec<u8> {
         session_secs: n,
         bytes_up: u64::from(n) * 1_000_003,
         bytes_down: u64::from(n) * 10_000_019,
+        bytes_free: 0,
         cause: None,
     })
     .encode()
