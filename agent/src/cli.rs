@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
@@ -12,8 +13,11 @@ use easyisp_agent::config::{Config, LogFormat, variables};
 use easyisp_agent::radius::eap::Authority;
 use easyisp_agent::radius::eap::authority::CERTIFICATE;
 use easyisp_agent::radius::radsec;
+use easyisp_agent::hosted::{self, Hosted};
+use easyisp_agent::replace::{self, Deeds, ServiceAddress};
 use easyisp_agent::site::description::Description;
-use easyisp_agent::status::Report;
+use easyisp_agent::status::{Report, SharedReport};
+use easyisp_agent::watchdog::{Hang, Supervisor, Watchdog, Watched};
 use easyisp_agent::{Agent, AgentOptions, Source, VERSION, doctor, sync};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::seal::SealKey;
@@ -50,7 +54,16 @@ enum Deed {
         /// a first look, without a cloud.
         #[arg(long, value_name = "FILE")]
         site: Option<PathBuf>,
+        /// Serve every site in DATA_DIR/sites, each enrolled with `enroll --hosted NAME`, on shared sockets:
+        /// for sites without a box. A router is known by its address, which must stay the same.
+        #[arg(long, conflicts_with = "site")]
+        hosted: bool,
     },
+    /// Take the place of a site's agent that died: identity, secrets and the address its routers know.
+    ///
+    /// Needs a token made for replacing (POST /api/sites/SITE/join-token?replaces=AGENT). Nothing is changed
+    /// on any router. Says what was done; what is left for a person ends it with 1.
+    Replace(Replace),
     /// Tell how the agent running on this box is.
     Status {
         /// As JSON, for programs.
@@ -71,7 +84,8 @@ enum Deed {
     },
     /// Look for what keeps an agent from working, and say the remedy.
     ///
-    /// Checks identity, disk, ports, clock and the way to the cloud. Ends with 0 when all is well.
+    /// Checks identity, certificate, disk and its wear, files, ports, clock, the way to the cloud and to the
+    /// routers. Each failure comes with its remedy. Ends with 0 when all is well, else with 1.
     Doctor,
 }
 
@@ -83,6 +97,28 @@ struct Enroll {
     /// The join token from the console.
     #[arg(long, value_name = "TOKEN")]
     token: SecretString,
+    /// Make it one of many sites of this machine (see `run --hosted`), under this name.
+    #[arg(long, value_name = "NAME")]
+    hosted: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Replace {
+    /// The site's id, or its name as the console shows it.
+    #[arg(long, value_name = "SITE")]
+    site: String,
+    /// Where the cloud is.
+    #[arg(long, value_name = "HOST:PORT")]
+    cloud: String,
+    /// The token from the console.
+    #[arg(long, value_name = "TOKEN")]
+    token: SecretString,
+    /// The address that the site's routers ask, with its prefix length.
+    #[arg(long, value_name = "ADDRESS/LENGTH", requires = "interface")]
+    address: Option<ipnet::IpNet>,
+    /// The interface towards the routers.
+    #[arg(long, value_name = "NAME", requires = "address")]
+    interface: Option<String>,
 }
 
 /// Does what was asked; prints errors with their causes.
@@ -103,7 +139,11 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
         .build()?;
     match command.deed {
         Deed::Enroll(asked) => runtime.block_on(enroll(&config, &asked)),
-        Deed::Run { site } => {
+        Deed::Run { hosted: true, .. } => {
+            log_to_stderr(&config)?;
+            runtime.block_on(serve_many(config))
+        }
+        Deed::Run { site, .. } => {
             let source = match site {
                 None => Source::Enrolled,
                 Some(file) => described(&file)?,
@@ -111,6 +151,7 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             log_to_stderr(&config)?;
             runtime.block_on(serve(config, source))
         }
+        Deed::Replace(asked) => runtime.block_on(take_place(&config, asked)),
         Deed::Status { json } => runtime.block_on(status(&config, json)),
         Deed::Certificate { router, out } => runtime.block_on(certificate(&config, &router, &out)),
         Deed::Doctor => runtime.block_on(diagnose(&config)),
@@ -118,6 +159,18 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 async fn enroll(config: &Config, asked: &Enroll) -> anyhow::Result<ExitCode> {
+    let mut config = config.clone();
+    if let Some(name) = &asked.hosted {
+        anyhow::ensure!(
+            hosted::is_name(name),
+            "--hosted {name}: letters, digits, - and _ make a name"
+        );
+        config.data_dir = hosted::folder(&config.data_dir, name);
+    }
+    let run = match asked.hosted {
+        None => "easyisp-agent run",
+        Some(_) => "easyisp-agent run --hosted (a running one: restart it)",
+    };
     let folder = config.identity_folder();
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
@@ -125,11 +178,44 @@ async fn enroll(config: &Config, asked: &Enroll) -> anyhow::Result<ExitCode> {
     let identity = sync::enroll(&asked.cloud, token, &folder, VERSION).await?;
     say(&format!(
         "Enrolled as an agent of {}.\nFingerprint {} (compare it with the console).\n\
-         Start it with: easyisp-agent run\n",
+         Start it with: {run}\n",
         identity.site_name,
-        identity.fingerprint()
+        identity.fingerprint(),
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+async fn take_place(config: &Config, asked: Replace) -> anyhow::Result<ExitCode> {
+    let folder = config.identity_folder();
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
+    let token = asked.token.expose_secret();
+    let identity = sync::enroll(&asked.cloud, token, &folder, VERSION).await?;
+    let mut deeds = Deeds::default();
+    deeds.note_enrolled(&identity);
+    if !replace::is_site(&identity, &asked.site) {
+        deeds.left.push(format!(
+            "The token was for {}, not for {}: if that is wrong, revoke this agent in the console, remove \
+             {} and begin again.",
+            identity.site_name,
+            asked.site,
+            folder.display()
+        ));
+    } else if let (Some(address), Some(interface)) = (asked.address, asked.interface) {
+        let service = ServiceAddress { address, interface };
+        deeds.move_address(&service, Path::new("/etc/systemd/system"));
+    } else {
+        deeds.left.push(
+            "Give this box the address that the routers ask (--address and --interface do it), and \
+             start it: systemctl enable --now easyisp-agent"
+                .to_owned(),
+        );
+    }
+    say(&deeds.to_string());
+    Ok(match deeds.left.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 /// A site written by hand. Its secrets are in the clear in that file, so the key that seals them for
@@ -153,13 +239,43 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<ExitCode> {
         source,
     })
     .await?;
+    let watchdog = guard(agent.watched())?;
+    told_to_stop().await?;
+    stop(watchdog).await;
+    agent.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve_many(config: Config) -> anyhow::Result<ExitCode> {
+    let agent = Hosted::start(config, Clock::system(), Entropy::system()).await?;
+    let watchdog = guard(agent.watched())?;
+    told_to_stop().await?;
+    stop(watchdog).await;
+    agent.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A process that does not serve ends, and whoever started it starts it again (L5).
+fn guard(watched: &Arc<Watched>) -> std::io::Result<Watchdog> {
+    let supervisor = Supervisor::of(std::env::vars());
+    let end = |hang: Hang| {
+        eprintln!("easyisp-agent: {hang}: ends, to be started again");
+        std::process::exit(HUNG);
+    };
+    Watchdog::start(watched.clone(), supervisor, end)
+}
+
+async fn stop(watchdog: Watchdog) {
+    let _ended = tokio::task::spawn_blocking(move || watchdog.stop()).await;
+}
+
+async fn told_to_stop() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         result = tokio::signal::ctrl_c() => result?,
         _ = terminate.recv() => {}
     }
-    agent.stop().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 async fn status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
@@ -167,11 +283,16 @@ async fn status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     let body = doctor::fetch_status(address).await.with_context(|| {
         format!("no agent tells its state on {address}; start one with: easyisp-agent run")
     })?;
-    let report: Report = serde_json::from_str(&body).context("that is not an agent's state")?;
-    if json {
-        say(&format!("{body}\n"));
-    } else {
-        say(&report.to_string());
+    let text = match serde_json::from_str::<SharedReport>(&body) {
+        Ok(sites) => sites.to_string(),
+        Err(_) => {
+            let one: Report = serde_json::from_str(&body).context("that is not an agent's state")?;
+            one.to_string()
+        }
+    };
+    match json {
+        true => say(&format!("{body}\n")),
+        false => say(&text),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -253,6 +374,9 @@ fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// EX_SOFTWARE of sysexits(3).
+const HUNG: i32 = 70;
 
 fn settings() -> String {
     format!(

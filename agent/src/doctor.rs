@@ -1,7 +1,7 @@
 //! Looks for what keeps an agent from working, and says the remedy.
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::config::Config;
 use crate::radius::eap::authority as access;
-use crate::status::Report;
+use crate::status::{Report, RouterReport, SharedReport};
 use crate::sync::{Identity, IdentityError};
 
 /// One thing that was looked at.
@@ -28,9 +28,12 @@ pub struct Finding {
 /// Looks at everything, whether an agent runs here or not.
 pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
     let running = fetch_status(config.status.listen).await;
-    let running = running
-        .ok()
-        .and_then(|body| serde_json::from_str::<Report>(&body).ok());
+    let running = running.ok();
+    let many = running.as_deref().and_then(|body| serde_json::from_str(body).ok());
+    if let Some(many) = many {
+        return examine_many(config, &many, clock.now());
+    }
+    let running = running.and_then(|body| serde_json::from_str::<Report>(&body).ok());
     let identity = Identity::load(&config.identity_folder());
     let mut findings = vec![
         is_enrolled(&identity),
@@ -41,7 +44,13 @@ pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
         time(running.as_ref(), clock.now()),
     ];
     match &running {
-        Some(report) => findings.extend([link(report), routers(report)]),
+        Some(report) => {
+            findings.extend([link(report), routers(report), wear(report)]);
+            findings.extend(report.unknown_sources.iter().map(asking));
+            for router in &report.routers {
+                findings.push(reach(router, clock.now()).await);
+            }
+        }
         None => {
             findings.push(port("[radius] auth", config.radius.auth));
             findings.push(port("[radius] acct", config.radius.acct));
@@ -53,11 +62,45 @@ pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
     findings
 }
 
+/// The same for a process of many sites, as far as it can tell of itself.
+fn examine_many(config: &Config, report: &SharedReport, now: Timestamp) -> Vec<Finding> {
+    let mut findings = vec![disk(&config.data_dir)];
+    for (site, why) in &report.left_out {
+        findings.push(failed(
+            "site",
+            format!("{site} is not served: {why}"),
+            "mend its folder or enrol it anew, and restart the agent",
+        ));
+    }
+    findings.extend(report.unknown_sources.iter().map(asking));
+    for site in &report.sites {
+        let folder = crate::hosted::folder(&config.data_dir, &site.name);
+        let identity = Identity::load(&folder.join("identity"));
+        let of_site = [
+            certificate(&identity, now),
+            files(&folder),
+            time(Some(&site.report), now),
+            link(&site.report),
+            routers(&site.report),
+        ];
+        findings.extend(of_site.map(|finding| Finding {
+            found: format!("{}: {}", site.name, finding.found),
+            ..finding
+        }));
+    }
+    findings
+}
+
 /// Asks the agent on this box for its state, as JSON.
 pub async fn fetch_status(address: SocketAddr) -> io::Result<String> {
+    fetch(address, "/status.json").await
+}
+
+/// Asks it for a page.
+pub(crate) async fn fetch(address: SocketAddr, path: &str) -> io::Result<String> {
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET /status.json HTTP/1.0\r\nHost: {address}\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.take(MOST).read_to_string(&mut answer).await?;
@@ -221,6 +264,54 @@ fn routers(report: &Report) -> Finding {
     well("routers", format!("all {} heard", report.routers.len()))
 }
 
+/// A card bears so much: 1 GB a day is what 2,000 sessions should cost.
+fn wear(report: &Report) -> Finding {
+    match report.written_mb_per_day {
+        None => well("wear", "too early to say; ask again in ten minutes".into()),
+        Some(written) if written <= MOST_WRITTEN => well("wear", format!("{written} MB a day")),
+        Some(written) => failed(
+            "wear",
+            format!("{written} MB a day wear out a memory card within months"),
+            "raise the interim interval of the packages (10 minutes), or use an SSD",
+        ),
+    }
+}
+
+fn asking((source, count): &(IpAddr, u64)) -> Finding {
+    failed(
+        "unknown router",
+        format!("a router at {source} is asking ({count} requests) and gets no answer"),
+        "add it in the console if it is yours; else find out who it is",
+    )
+}
+
+/// Whether a router is there: it asked lately, or its API port says anything, yes or no.
+async fn reach(router: &RouterReport, now: Timestamp) -> Finding {
+    let name = &router.name;
+    if router.last_seen.is_some_and(|at| now.since(at) < LATELY) {
+        return well("router", format!("{name} asked this agent lately"));
+    }
+    let Some(address) = router.address else {
+        return well("router", format!("{name}: this agent does not say where it is"));
+    };
+    for port in [8728, 8729, 80] {
+        let tried = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect((address, port)));
+        let answered = match tried.await {
+            Ok(Ok(_)) => true,
+            Ok(Err(cause)) => cause.kind() == io::ErrorKind::ConnectionRefused,
+            Err(_) => false,
+        };
+        if answered {
+            return well("router", format!("{name} is there at {address}"));
+        }
+    }
+    failed(
+        "router",
+        format!("{name} does not answer at {address}"),
+        "check its power, cable and address, and that its firewall lets this box in",
+    )
+}
+
 fn port(what: &'static str, address: SocketAddr) -> Finding {
     match UdpSocket::bind(address) {
         Ok(_) => well(what, format!("{address} is free")),
@@ -248,6 +339,8 @@ fn failed(what: &'static str, found: String, remedy: &str) -> Finding {
     }
 }
 
+const MOST_WRITTEN: u64 = 1000;
+const LATELY: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST: u64 = 1 << 20;
 

@@ -5,40 +5,41 @@ pub mod core;
 pub mod diagnosis;
 pub mod doctor;
 pub mod enforce;
+pub mod hosted;
 mod housekeeping;
 pub mod local;
 pub mod radius;
+pub mod replace;
 pub mod routeros;
+mod served;
 pub mod sessions;
 pub mod site;
 pub mod status;
 pub mod store;
 pub mod sync;
+pub mod watchdog;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Clock;
 use easyisp_shared::wire::DownRecord;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
-use uuid::Uuid;
 
 use crate::config::Config;
-use crate::core::{Core, CoreOptions};
-use crate::enforce::Enforcer;
-use crate::local::{Feed, Load, LocalSite};
 use crate::radius::radsec::driver::RadSec;
 use crate::radius::server::{Server, Sockets};
-use crate::site::{Site, SiteClock, Touched};
+use crate::served::Served;
 use crate::status::Overview;
-use crate::store::{StoreError, StoreGuard};
-use crate::sync::{Identity, IdentityError, Link, LinkConfig, Patience};
+use crate::store::StoreError;
+use crate::sync::IdentityError;
+use crate::watchdog::{Watch, Watched};
 
 /// This build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -74,13 +75,11 @@ pub struct Agent {
     radius_acct: SocketAddr,
     radsec: Option<SocketAddr>,
     status: SocketAddr,
-    overview: Arc<Overview>,
+    served: Served,
+    server: Server,
+    watched: Arc<Watched>,
     cancel: CancellationToken,
     tasks: TaskTracker,
-    server: Server,
-    feed: Arc<Feed>,
-    link: Option<Link>,
-    guard: StoreGuard,
 }
 
 /// Why an agent did not start.
@@ -114,14 +113,6 @@ impl Agent {
             entropy,
             source,
         } = options;
-        let (identity, key, load) = match source {
-            Source::Enrolled => {
-                let identity = Identity::load(&config.identity_folder())?;
-                let key = identity.site_key.clone();
-                (Some(identity), key, Load::default())
-            }
-            Source::Described { rows, key } => (None, key, Load { rows }),
-        };
         let sockets = bind_radius(&config)?;
         let status_listener = bind_tcp("status", config.status.listen).await?;
         let radsec_listener = match config.radius.radsec {
@@ -131,120 +122,30 @@ impl Agent {
         let radsec = radsec_listener.as_ref().map(address_of);
         let (radius_auth, radius_acct) = sockets.addresses();
         let status = address_of(&status_listener);
-
-        let options = CoreOptions {
-            data_dir: config.data_dir.clone(),
-            ranges: config.site.ranges.clone(),
-            clock: clock.clone(),
-            entropy: entropy.clone(),
-            key,
-            agent: identity.as_ref().map(|identity| identity.agent),
-            load,
-        };
-        let core = blocking(move || Core::open(options)).await?;
-        let Core {
-            site,
-            sessions,
-            radius,
-            feed,
-            outbox,
-            reader,
-            clock: site_clock,
-            timers,
-            timeline,
-            counters,
-            unknown,
-            authority,
-            commits,
-            touched_sender,
-            touched,
-            moved_aside,
-            guard,
-        } = core;
-        let enforcer = Enforcer::new(enforce::Parts {
-            site: site.clone(),
-            sessions: sessions.clone(),
-            timers,
-            clock: site_clock.clone(),
-            entropy: entropy.clone(),
-            timeline: timeline.clone(),
-            radius: radius.clone(),
-            local: radius_auth.ip(),
-        });
-        let server = Server::start(radius.clone(), sockets, workers()).map_err(|cause| {
-            StartError::Port {
-                section: "radius",
-                address: radius_auth,
-                cause,
-            }
+        let local = radius_auth.ip();
+        let served = Served::start(config, clock, entropy.clone(), source, local).await?;
+        let started = Server::start(served.radius.clone(), sockets, workers());
+        let server = started.map_err(|cause| StartError::Port {
+            section: "radius",
+            address: radius_auth,
+            cause,
         })?;
-
-        if config.cloud.metered {
-            radius.keep_logins_here();
-        }
-        let cancel = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        tasks.spawn(enforcer.clone().run(touched, cancel.clone()));
-        tasks.spawn(pending_commands(
-            site.clone(),
-            site_clock.clone(),
-            touched_sender,
-        ));
-        if let (Some(listener), Some(authority)) = (radsec_listener, authority) {
+        let watch = Watch {
+            radius: served.radius.clone(),
+            outbox: served.overview.outbox.clone(),
+        };
+        let watched = watch_over(vec![watch], radius_auth, Arc::default(), &entropy)?;
+        let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let page = status::serve(status_listener, served.overview.clone(), cancel.clone());
+        tasks.spawn(page);
+        if let (Some(listener), Some(authority)) = (radsec_listener, served.authority.clone()) {
             let radsec = RadSec {
-                radius: radius.clone(),
+                radius: served.radius.clone(),
                 authority,
-                clock: site_clock.clone(),
+                clock: served.overview.clock.clone(),
             };
             tasks.spawn(radsec.serve(listener, cancel.clone()));
         }
-        let link = identity.map(|identity| {
-            let local_site = LocalSite {
-                feed: feed.clone(),
-                outbox: outbox.clone(),
-                reader: reader.clone(),
-                commits,
-                clock: site_clock.clone(),
-                enforcer,
-                epoch: Mutex::new(Uuid::nil()),
-                generation: identity.generation(),
-                metered: config.cloud.metered,
-            };
-            let floor = site_clock.clone();
-            let link_config = LinkConfig {
-                cloud: config
-                    .cloud
-                    .address
-                    .clone()
-                    .unwrap_or_else(|| identity.cloud.clone()),
-                version: VERSION.to_owned(),
-                clock: clock.clone(),
-                entropy,
-                floor: Arc::new(move || floor.floor()),
-                patience: Patience::default(),
-            };
-            Link::start(link_config, identity, Arc::new(local_site))
-        });
-        let overview = Arc::new(Overview {
-            site,
-            sessions,
-            outbox,
-            reader,
-            clock: site_clock,
-            timeline,
-            counters,
-            unknown,
-            link: link.as_ref().map(Link::status),
-            moved_aside,
-            data_dir: config.data_dir,
-            metered: config.cloud.metered,
-        });
-        tasks.spawn(housekeeping::run(overview.clone(), radius, cancel.clone()));
-        tasks.spawn(status::serve(
-            status_listener,
-            overview.clone(),
-            cancel.clone(),
-        ));
         tasks.close();
         info!("Answers RADIUS on {radius_auth} and {radius_acct}, tells its state on {status}");
         Ok(Agent {
@@ -252,13 +153,11 @@ impl Agent {
             radius_acct,
             radsec,
             status,
-            overview,
+            served,
+            server,
+            watched,
             cancel,
             tasks,
-            server,
-            feed,
-            link,
-            guard,
         })
     }
 
@@ -284,7 +183,12 @@ impl Agent {
 
     /// What this agent knows and does, for tests and the status page.
     pub fn overview(&self) -> &Arc<Overview> {
-        &self.overview
+        &self.served.overview
+    }
+
+    /// What the watchdog looks at.
+    pub fn watched(&self) -> &Arc<Watched> {
+        &self.watched
     }
 
     /// Stops: no new requests, then the link, then what waits is written, then the files are closed.
@@ -292,28 +196,9 @@ impl Agent {
         self.cancel.cancel();
         let server = self.server;
         let _ended = tokio::task::spawn_blocking(move || server.stop()).await;
-        if let Some(link) = self.link {
-            link.stop().await;
-        }
+        self.served.stop().await;
         self.tasks.wait().await;
-        let (feed, guard) = (self.feed, self.guard);
-        let _closed = tokio::task::spawn_blocking(move || {
-            feed.stop();
-            guard.close();
-        })
-        .await;
         info!("Stopped");
-    }
-}
-
-/// Commands that stood in the cache at the start and may not have been carried out before it.
-async fn pending_commands(site: Arc<Site>, clock: Arc<SiteClock>, touched: mpsc::Sender<Touched>) {
-    for id in site.commands() {
-        let pending = site.command(id);
-        let pending = pending.is_some_and(|held| clock.now() < held.1.expires);
-        if pending && touched.send(Touched::Command(id)).await.is_err() {
-            return;
-        }
     }
 }
 
@@ -325,6 +210,20 @@ fn bind_radius(config: &Config) -> Result<Sockets, StartError> {
             cause,
         }
     })
+}
+
+fn watch_over(
+    sites: Vec<Watch>,
+    radius: SocketAddr,
+    asked: Arc<AtomicUsize>,
+    entropy: &Entropy,
+) -> Result<Arc<Watched>, StartError> {
+    let watched = Watched::new(sites, radius, asked, entropy).map_err(|cause| StartError::Port {
+        section: "radius",
+        address: radius,
+        cause,
+    })?;
+    Ok(Arc::new(watched))
 }
 
 async fn bind_tcp(section: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -341,13 +240,6 @@ fn address_of(listener: &TcpListener) -> SocketAddr {
     listener
         .local_addr()
         .expect("a bound listener has an address")
-}
-
-async fn blocking<T: Send + 'static>(
-    run: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(run).await;
-    done.map_err(|_| StoreError::Closed)?
 }
 
 /// A login is some microseconds of one core; more threads than four gain nothing on any box.

@@ -1,12 +1,17 @@
 //! How this box is, on loopback: `/` for people, `/status.json` for programs, `/why/NAME` for a customer.
 
+mod page;
+mod shared;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Html;
 use axum::routing::get;
 use axum::{Json, Router as Routes};
 use easyisp_shared::id::RouterId;
@@ -23,6 +28,9 @@ use crate::sessions::Sessions;
 use crate::site::{Site, SiteClock, UnknownSources};
 use crate::store::{Job, Outbox, OutboxReader, used_percent};
 use crate::sync::LinkStatus;
+
+pub use shared::{SharedReport, SiteReport};
+pub(crate) use shared::{Shared, serve_shared};
 
 /// What an agent knows and does.
 pub struct Overview {
@@ -50,6 +58,8 @@ pub struct Overview {
     pub data_dir: PathBuf,
     /// Whether the line to the cloud is paid by the octet.
     pub metered: bool,
+    /// The monotonic reading when it began.
+    pub began: Duration,
 }
 
 /// The state of an agent, as `/status.json` tells it.
@@ -82,6 +92,15 @@ pub struct Report {
     pub counters: BTreeMap<String, u64>,
     /// What a person should look at.
     pub warnings: Vec<String>,
+    /// How full the disk is.
+    #[serde(default)]
+    pub disk_used_percent: Option<u8>,
+    /// What this process writes to its disk, megabytes a day; after its first ten minutes.
+    #[serde(default)]
+    pub written_mb_per_day: Option<u64>,
+    /// What keeps `outbox.db` safe, as SQLite reports it.
+    #[serde(default)]
+    pub durability: Option<String>,
 }
 
 /// One router, as `/status.json` tells it.
@@ -94,6 +113,9 @@ pub struct RouterReport {
     pub name: String,
     /// Where it speaks from.
     pub source: String,
+    /// Where it takes commands.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// When it was heard last.
     pub last_seen: Option<Timestamp>,
     /// Whether it signs its requests.
@@ -113,14 +135,19 @@ pub(crate) async fn serve(
         .route("/status.json", get(json))
         .route("/why/{username}", get(why))
         .with_state(overview);
+    run(listener, routes, cancel).await;
+}
+
+async fn run(listener: TcpListener, routes: Routes, cancel: CancellationToken) {
     let served = axum::serve(listener, routes).with_graceful_shutdown(cancel.cancelled_owned());
     if let Err(cause) = served.await {
         tracing::error!(%cause, "The status page ended");
     }
 }
 
-async fn page(State(overview): State<Arc<Overview>>) -> Result<String, StatusCode> {
-    Ok(report(overview).await?.to_string())
+async fn page(State(overview): State<Arc<Overview>>) -> Result<Html<String>, StatusCode> {
+    let report = report(overview).await?;
+    Ok(Html(page::of_site(&report, "EasyISP agent")))
 }
 
 async fn json(State(overview): State<Arc<Overview>>) -> Result<Json<Report>, StatusCode> {
@@ -137,8 +164,11 @@ async fn why(
     State(overview): State<Arc<Overview>>,
     Path(username): Path<String>,
 ) -> Result<String, StatusCode> {
-    let subscriber = overview.site.subscriber(username.as_bytes());
-    let subscriber = subscriber.ok_or(StatusCode::NOT_FOUND)?;
+    lines_on(&overview, &username).ok_or(StatusCode::NOT_FOUND)
+}
+
+fn lines_on(overview: &Overview, username: &str) -> Option<String> {
+    let subscriber = overview.site.subscriber(username.as_bytes())?;
     let online = overview.sessions.open_by_name(username.as_bytes()).len();
     let mut lines = format!("{online} sessions open\n");
     for entry in overview.timeline.of(subscriber.id) {
@@ -151,7 +181,7 @@ async fn why(
         };
         lines += &format!("{} {}{device}{times}\n", entry.last, entry.what);
     }
-    Ok(lines)
+    Some(lines)
 }
 
 impl Overview {
@@ -190,14 +220,35 @@ impl Overview {
             waiting: waiting.collect(),
             warnings: self.warnings(),
             routers,
-            unknown_sources: self.unknown.loudest(16),
+            unknown_sources: self.asking(),
             counters,
+            disk_used_percent: used_percent(&self.data_dir),
+            written_mb_per_day: self.written_per_day(),
+            durability: self.reader.pragmas().ok().map(|found| found.to_string()),
         }
     }
 
     /// Hands housekeeping to the accounting thread; what does not fit is counted there.
     pub(crate) fn submit(&self, job: Job) {
         let _shed_is_counted = self.outbox.submit(job);
+    }
+
+    /// Who asks and is no router of this site, the loudest first. One that was added meanwhile is none of them.
+    pub(crate) fn asking(&self) -> Vec<(IpAddr, u64)> {
+        let mut asking = self.unknown.loudest(MOST_TOLD * 4);
+        asking.retain(|(source, _)| !self.site.knows_source(*source));
+        asking.truncate(MOST_TOLD);
+        asking
+    }
+
+    /// Wear of the card: what the kernel wrote for this process, as a rate over its life.
+    fn written_per_day(&self) -> Option<u64> {
+        let uptime = self.clock.monotonic().saturating_sub(self.began).as_secs();
+        let told = std::fs::read_to_string("/proc/self/io").ok()?;
+        let line = told.lines().find_map(|line| line.strip_prefix("write_bytes: "))?;
+        let written: u64 = line.trim().parse().ok()?;
+        let rate = written.checked_mul(86_400)?.checked_div(uptime)?;
+        (uptime >= RATE_AFTER_SECS).then_some(rate / 1_000_000)
     }
 
     fn link_sentence(&self) -> (bool, String) {
@@ -257,12 +308,16 @@ impl Overview {
     }
 }
 
+const RATE_AFTER_SECS: u64 = 600;
+const MOST_TOLD: usize = 16;
+
 fn router(router: &crate::site::Router) -> RouterReport {
     let signing = router.signing();
     RouterReport {
         id: router.id,
         name: router.name.clone(),
         source: router.source.to_string(),
+        address: Some(router.address),
         last_seen: router.last_seen(),
         signs: !signing.signers.is_empty(),
         mismatches: signing.mismatches,
@@ -299,6 +354,12 @@ impl std::fmt::Display for Report {
         }
         for (name, count) in &self.counters {
             writeln!(f, "count        {name} {count}")?;
+        }
+        if let Some(percent) = self.disk_used_percent {
+            writeln!(f, "disk         {percent} % full")?;
+        }
+        if let Some(written) = self.written_mb_per_day {
+            writeln!(f, "written      {written} MB a day")?;
         }
         for warning in &self.warnings {
             writeln!(f, "WARNING      {warning}")?;

@@ -45,7 +45,9 @@ create table directory.join_tokens (
     created_at    timestamptz not null,
     expires_at    timestamptz not null,
     used_at       timestamptz,
-    agent_id      uuid
+    agent_id      uuid,
+    -- The agent whose place the box takes: it is revoked when the token is used.
+    replaces      uuid
 );
 create index on directory.join_tokens (expires_at);
 

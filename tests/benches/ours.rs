@@ -154,6 +154,7 @@ fn fill(folder: &Path, users: u32) -> Result<()> {
         site_name: "Main site".into(),
         cloud_name: "bench".into(),
         now: Clock::system().now(),
+        replaced: None,
     };
     std::fs::create_dir_all(folder)?;
     let identity = Config {

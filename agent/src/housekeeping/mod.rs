@@ -144,7 +144,7 @@ fn heartbeat(overview: &Overview) -> HeartbeatV1 {
         queue: Lane::ALL.into_iter().map(waiting).sum(),
         sessions: u32::try_from(overview.sessions.count()).unwrap_or(u32::MAX),
         clock_offset_millis: overview.clock.offset_millis(),
-        unknown_sources: overview.unknown.loudest(16),
+        unknown_sources: overview.asking(),
         secret_mismatches: mismatches.filter(|(_, count)| *count > 0).collect(),
         unsigned_routers: unsigned.map(|router| router.id).collect(),
         counters: counters

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use easyisp_shared::entropy::Entropy;
@@ -58,6 +58,7 @@ pub struct Radius {
     pub(super) pool: super::pool::Pool,
     pub(super) conversations: Mutex<super::eap::Conversations>,
     pub(super) logins_stay: AtomicBool,
+    pub(super) own: OnceLock<super::own::Own>,
     replies: Vec<Mutex<ReplyCache>>,
     stream_secret: Arc<Secret>,
 }
@@ -79,6 +80,7 @@ impl Radius {
             pool: super::pool::Pool::new(),
             conversations: Mutex::default(),
             logins_stay: AtomicBool::new(false),
+            own: OnceLock::new(),
             replies: (0..SHARDS).map(|_| shard()).collect(),
             stream_secret: Arc::new(Secret::new(radsec::SECRET)),
         }
@@ -87,6 +89,9 @@ impl Radius {
     /// Answers a datagram of the authentication port; `None` is silence.
     pub fn on_access_port(&self, source: SocketAddr, datagram: &[u8]) -> Option<Arc<[u8]>> {
         let packet = self.parse(datagram)?;
+        if self.is_own(source) {
+            return self.own_login(source, &packet);
+        }
         if packet.code() == Some(Code::StatusServer) {
             return self.on_status(source, packet, Port::Authentication);
         }

@@ -42,6 +42,7 @@ pub mod login_log;
 pub mod mppe;
 pub mod networks;
 pub mod mschap;
+pub(crate) mod own;
 pub mod packet;
 pub mod pap;
 pub mod password;

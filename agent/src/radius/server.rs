@@ -16,8 +16,8 @@ use super::driver::Radius;
 
 /// Two bound sockets, before anybody answers on them.
 pub struct Sockets {
-    authentication: Arc<UdpSocket>,
-    accounting: Arc<UdpSocket>,
+    pub(crate) authentication: Arc<UdpSocket>,
+    pub(crate) accounting: Arc<UdpSocket>,
 }
 
 /// The running server.
@@ -99,20 +99,21 @@ impl Server {
 }
 
 /// One thread's view of a socket.
-struct Reader {
+pub(crate) struct Reader {
     socket: Arc<UdpSocket>,
     stopping: Arc<AtomicBool>,
 }
 
 impl Reader {
-    fn new(socket: &Arc<UdpSocket>, stopping: &Arc<AtomicBool>) -> Reader {
+    pub(crate) fn new(socket: &Arc<UdpSocket>, stopping: &Arc<AtomicBool>) -> Reader {
         Reader {
             socket: socket.clone(),
             stopping: stopping.clone(),
         }
     }
 
-    fn run(self, mut handle: impl FnMut(SocketAddr, &[u8])) {
+    /// Hands each datagram over until told to stop.
+    pub(crate) fn run(self, mut handle: impl FnMut(SocketAddr, &[u8])) {
         // One octet more than the largest packet, so that a longer datagram is seen to be longer.
         let mut buffer = [0; 4097];
         while !self.stopping.load(Ordering::Relaxed) {
@@ -135,7 +136,7 @@ impl Reader {
     }
 }
 
-fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+pub(crate) fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name).spawn(run)
 }
 
@@ -149,12 +150,12 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// An answer that cannot be sent is one the router asks for again.
-fn send(socket: &UdpSocket, reply: &[u8], source: SocketAddr) {
+pub(crate) fn send(socket: &UdpSocket, reply: &[u8], source: SocketAddr) {
     let _lost = socket.send_to(reply, source);
 }
 
 /// An empty datagram to ourselves ends a read at once.
-fn wake(socket: &UdpSocket) {
+pub(crate) fn wake(socket: &UdpSocket) {
     let Ok(mut address) = socket.local_addr() else {
         return;
     };

@@ -36,6 +36,8 @@ pub struct Identity {
     pub site_name: String,
     /// Where the cloud is, `host:port`, as given when it was enrolled.
     pub cloud: String,
+    /// The agent whose place this one took when it was enrolled.
+    pub replaced: Option<AgentId>,
     /// Opens the secrets in feed records.
     pub site_key: SealKey,
     /// Whom to believe, DER.
@@ -80,6 +82,8 @@ struct Card {
     tenant: TenantId,
     site_name: String,
     cloud: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaced: Option<AgentId>,
 }
 
 impl Draft {
@@ -117,6 +121,7 @@ impl Draft {
             tenant: enrolled.tenant,
             site_name: enrolled.site_name.clone(),
             cloud: cloud.to_owned(),
+            replaced: enrolled.replaced,
         };
         let card = toml::to_string(&card).expect("ids and texts are plain TOML");
         let site_key = Zeroizing::new(hex::encode(enrolled.site_key));
@@ -159,6 +164,7 @@ impl Identity {
             tenant: card.tenant,
             site_name: card.site_name,
             cloud: card.cloud,
+            replaced: card.replaced,
             site_key: SealKey::new(*key_bytes),
             authorities: certificates(&read(AUTHORITIES)?).ok_or_else(|| damaged(AUTHORITIES))?,
             chain: certificates(&read(CHAIN)?).ok_or_else(|| damaged(CHAIN))?,

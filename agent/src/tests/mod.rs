@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod accounting;
+mod alive;
 mod enforcing;
 mod login;
+mod many;
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use easyisp_shared::wire::Up;
 use easyisp_shared::wire::down::{CommandV1, Order, Whom};
 use easyisp_shared::wire::up::{AccountingStatus, CommandOutcome, LoginOutcome};
 use secrecy::SecretString;
+
+use uuid::Uuid;
 
 use super::*;
 use crate::radius::builder::Signature;
@@ -139,7 +143,7 @@ impl Running {
             digests: Vec::new(),
             records: rows,
         };
-        self.agent.feed.apply(batch, Uuid::nil()).await.unwrap();
+        self.agent.served.feed.apply(batch, Uuid::nil()).await.unwrap();
     }
 
     /// Hands the agent a command to disconnect `demo001`, good for an hour from `issued`.
@@ -164,7 +168,7 @@ impl Running {
                 body: Some(down.encode()),
             }],
         };
-        self.agent.feed.apply(batch, Uuid::nil()).await.unwrap();
+        self.agent.served.feed.apply(batch, Uuid::nil()).await.unwrap();
     }
 
     /// The results of commands, once there are `count` of them.

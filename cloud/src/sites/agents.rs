@@ -110,16 +110,18 @@ pub async fn standing(
 
 /// Makes a one-time token with which a box joins `site` within an hour.
 ///
-/// The caller has checked that the site is the tenant's. The text is shown once; its digest is stored.
+/// An agent that the box `replaces` ends in the moment the box joins. The caller has checked that site and
+/// agent are the tenant's. The text is shown once; its digest is stored.
 pub async fn create_join_token(
     tx: &mut Tx,
     site: SiteId,
+    replaces: Option<AgentId>,
     authority: &Authority,
     now: Timestamp,
 ) -> sqlx::Result<JoinToken> {
     let token = JoinToken::new(tx.entropy().bytes(), authority.fingerprint());
     let digest = JoinToken::digest(token.secret());
-    store::put_join_token(tx, &digest, site, now, now.plus(TOKEN_LIFE)).await?;
+    store::put_join_token(tx, &digest, site, replaces, now, now.plus(TOKEN_LIFE)).await?;
     Ok(token)
 }
 
@@ -163,8 +165,10 @@ pub async fn enroll(
     let agent = AgentId::new(now, db.entropy());
     let issued = authority.agent_certificate(&request.csr, tenant, site, agent, now)?;
     let mut tx = db.begin(tenant).await?;
-    if !store::use_token(&mut tx, &digest, agent, now).await? {
-        return Err(EnrollRefusal::Token.into());
+    let used = store::use_token(&mut tx, &digest, agent, now).await?;
+    let replaced = used.ok_or(EnrollRefusal::Token)?.replaces;
+    if let Some(replaced) = replaced {
+        revoke(&mut tx, replaced, now).await?;
     }
     let site_name = store::site_name(&mut tx, site).await?;
     let site_name = site_name.ok_or(EnrollRefusal::Token)?;
@@ -192,6 +196,7 @@ pub async fn enroll(
         site_name,
         cloud_name: "EasyISP".to_owned(),
         now,
+        replaced,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Sites over HTTP.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::agents::{self, Standing};
 use super::store::{self, AgentRow, SiteRow};
-use crate::api::{Idempotency, Json, Page, Path};
+use crate::api::{Idempotency, Json, Page, Path, Query};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::config::Config;
@@ -38,8 +39,22 @@ pub struct Site {
     pub connected: bool,
     /// Its agents, the one heard of last first.
     pub agents: Vec<SiteAgent>,
+    /// Who asks its agents and is no router of it, the loudest first: to be added, or turned away.
+    pub unknown_routers: Vec<UnknownRouter>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// Somebody who sends RADIUS requests from an address that is no router's of the site. He gets no answer.
+#[derive(Clone, Serialize, ToSchema, PartialEq, Eq, Debug)]
+#[serde(rename_all = "camelCase")]
+pub struct UnknownRouter {
+    /// Where he asks from.
+    pub address: String,
+    /// How often, since the agent's start.
+    pub requests: u64,
+    /// What to ask the operator.
+    pub message: String,
 }
 
 /// The state of an agent as the cloud last heard of it.
@@ -82,16 +97,46 @@ impl SiteAgent {
 }
 
 impl Site {
-    fn of(row: SiteRow, agents: Vec<SiteAgent>) -> Site {
+    fn of(row: SiteRow, agents: Vec<AgentRow>, now: Timestamp) -> Site {
+        let unknown_routers = unknown_routers(&agents);
+        let agents = agents.into_iter().map(|agent| SiteAgent::of(agent, now));
+        let agents: Vec<SiteAgent> = agents.collect();
         Site {
             id: row.id,
             name: row.name,
             routers: row.routers,
             connected: agents.iter().any(|agent| agent.connected),
             agents,
+            unknown_routers,
             created_at: row.created_at,
         }
     }
+}
+
+/// Whom the agents heard and do not know; one who asks several of them is one.
+fn unknown_routers(agents: &[AgentRow]) -> Vec<UnknownRouter> {
+    let mut loudest = BTreeMap::<&str, u64>::new();
+    let reports = agents.iter().filter_map(|agent| agent.report.as_ref());
+    for told in reports.filter_map(|report| report["unknownSources"].as_array()) {
+        for source in told {
+            let (Some(address), Some(count)) = (source["address"].as_str(), source["count"].as_u64())
+            else {
+                continue;
+            };
+            let heard = loudest.entry(address).or_default();
+            *heard = count.max(*heard);
+        }
+    }
+    let mut asking: Vec<UnknownRouter> = loudest
+        .into_iter()
+        .map(|(address, requests)| UnknownRouter {
+            address: address.to_owned(),
+            requests,
+            message: format!("A router at {address} is asking. Add it?"),
+        })
+        .collect();
+    asking.sort_by_key(|router| std::cmp::Reverse(router.requests));
+    asking
 }
 
 /// Some of a tenant's sites.
@@ -126,8 +171,8 @@ pub async fn list(
     let mut agents = store::agents(&mut tx, &ids).await?;
     let sites = rows.into_iter().map(|row| {
         let own = agents.extract_if(.., |agent| agent.site_id == row.id);
-        let own = own.map(|agent| SiteAgent::of(agent, now)).collect();
-        Site::of(row, own)
+        let own = own.collect();
+        Site::of(row, own, now)
     });
     Ok(Json(SiteList {
         sites: sites.collect(),
@@ -178,6 +223,7 @@ pub async fn create(
         routers: 0,
         connected: false,
         agents: Vec::new(),
+        unknown_routers: Vec::new(),
         created_at: now,
     };
     let answer = idempotency
@@ -202,8 +248,7 @@ pub async fn show(
     let row = store::site(&mut tx, site).await?;
     let row = row.ok_or(ApiError::NotFound("site"))?;
     let agents = store::agents(&mut tx, &[site]).await?;
-    let agents = agents.into_iter().map(|agent| SiteAgent::of(agent, now));
-    Ok(Json(Site::of(row, agents.collect())))
+    Ok(Json(Site::of(row, agents, now)))
 }
 
 /// The right to join a site, once.
@@ -218,15 +263,25 @@ pub struct JoinTokenAnswer {
     pub command: String,
 }
 
+/// Whose place the box takes.
+#[derive(Default, Deserialize, ToSchema)]
+pub struct JoinAs {
+    /// The agent that ends when the box joins: its identity is revoked in the same moment.
+    #[serde(default)]
+    pub replaces: Option<AgentId>,
+}
+
 /// `POST /api/sites/{site}/join-token`: a one-time token with which a box becomes an agent of this site.
 ///
-/// Every call makes another token; each is good for an hour and for one box.
+/// Every call makes another token; each is good for an hour and for one box. With `replaces` the box takes
+/// another agent's place. Errors: 404 where the site has no such agent.
 #[utoipa::path(post, path = "/api/sites/{site}/join-token", tag = "Sites",
-    params(("site" = SiteId, Path)),
+    params(("site" = SiteId, Path), ("replaces" = Option<AgentId>, Query)),
     responses((status = 201, body = JoinTokenAnswer), (status = 404, body = ErrorEnvelope)))]
 pub async fn join_token(
     operator: Operator,
     Path(site): Path<SiteId>,
+    Query(joins): Query<JoinAs>,
     headers: HeaderMap,
     State(db): State<Database>,
     State(clock): State<Clock>,
@@ -237,7 +292,15 @@ pub async fn join_token(
     let mut tx = db.begin(operator.tenant).await?;
     let row = store::site(&mut tx, site).await?;
     let row = row.ok_or(ApiError::NotFound("site"))?;
-    let token = agents::create_join_token(&mut tx, site, &standing.authority, now).await?;
+    if let Some(replaced) = joins.replaces {
+        let known = store::agents(&mut tx, &[site]).await?;
+        if !known.iter().any(|agent| agent.id == replaced) {
+            return Err(ApiError::NotFound("agent"));
+        }
+    }
+    let authority = &standing.authority;
+    let token =
+        agents::create_join_token(&mut tx, site, joins.replaces, authority, now).await?;
     let line = Audit::new(Action::AgentTokenCreate, "site", site, &row.name);
     audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
     tx.commit().await?;
@@ -247,8 +310,15 @@ pub async fn join_token(
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
     let door = config.agents_address(host);
+    let command = match joins.replaces {
+        None => format!("easyisp-agent enroll --cloud {door} --token {token}"),
+        Some(_) => format!(
+            "easyisp-agent replace --site {site} --cloud {door} --token {token} \
+             --address ADDRESS/LENGTH --interface INTERFACE"
+        ),
+    };
     Ok(Json(JoinTokenAnswer {
-        command: format!("easyisp-agent enroll --cloud {door} --token {token}"),
+        command,
         token,
         expires_at: now.plus(agents::TOKEN_LIFE),
     })

@@ -55,6 +55,8 @@ pub struct EnrolledV1 {
     pub cloud_name: String,
     /// The cloud's time.
     pub now: Timestamp,
+    /// The agent whose place this one took: it was revoked in the same moment.
+    pub replaced: Option<AgentId>,
 }
 
 /// Why a box did not become an agent. New reasons go at the end.

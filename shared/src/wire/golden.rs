@@ -225,6 +225,7 @@ fn messages() -> Vec<(&'static str, Message)> {
                 site_name: "Main site".into(),
                 cloud_name: "EasyISP".into(),
                 now: at(0),
+                replaced: None,
             })),
         ),
         (

@@ -150,7 +150,7 @@ impl World {
         let mut tx = self.db.begin(tenant).await?;
         let now = self.clock.now();
         let authority = &self.standing.authority;
-        let token = agents::create_join_token(&mut tx, site, authority, now).await?;
+        let token = agents::create_join_token(&mut tx, site, None, authority, now).await?;
         tx.commit().await?;
         Ok(token)
     }

@@ -81,18 +81,21 @@ pub async fn put_join_token(
     tx: &mut Tx,
     digest: &[u8; 32],
     site: SiteId,
+    replaces: Option<AgentId>,
     now: Timestamp,
     expires: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into directory.join_tokens (token_digest, tenant_id, site_id, created_at, expires_at)
-         values ($1, $2, $3, $4, $5)",
+        "insert into directory.join_tokens
+                (token_digest, tenant_id, site_id, created_at, expires_at, replaces)
+         values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(digest.as_slice())
     .bind(tx.tenant())
     .bind(site)
     .bind(now)
     .bind(expires)
+    .bind(replaces)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -109,25 +112,32 @@ pub async fn place_of_token(
         .await
 }
 
-/// Uses a token up for `agent`; `false` when it was used, or is too old.
+/// A token that was used up.
+#[derive(FromRow)]
+pub struct UsedToken {
+    /// Whose place the box takes.
+    pub replaces: Option<AgentId>,
+}
+
+/// Uses a token up for `agent`; `None` when it was used, or is too old.
 pub async fn use_token(
     tx: &mut Tx,
     digest: &[u8; 32],
     agent: AgentId,
     now: Timestamp,
-) -> sqlx::Result<bool> {
-    let used = sqlx::query(
+) -> sqlx::Result<Option<UsedToken>> {
+    sqlx::query_as(
         "update directory.join_tokens
             set used_at = $3, agent_id = $4
-          where token_digest = $1 and tenant_id = $2 and used_at is null and expires_at > $3",
+          where token_digest = $1 and tenant_id = $2 and used_at is null and expires_at > $3
+      returning replaces",
     )
     .bind(digest.as_slice())
     .bind(tx.tenant())
     .bind(now)
     .bind(agent)
-    .execute(&mut **tx)
-    .await?;
-    Ok(used.rows_affected() == 1)
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// A site's name; `None` when it is not the tenant's, or was deleted.

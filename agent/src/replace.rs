@@ -1,0 +1,160 @@
+//! A spare box takes a site's place: identity from the cloud, the address that the routers know, and nothing
+//! to do on any router.
+
+use std::path::Path;
+use std::process::Command;
+
+use ipnet::IpNet;
+
+use crate::sync::Identity;
+
+/// What a site's routers know its agent by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAddress {
+    /// Address and prefix length.
+    pub address: IpNet,
+    /// The interface that gets it.
+    pub interface: String,
+}
+
+/// What was done, and what a person has still to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Deeds {
+    /// In sentences.
+    pub done: Vec<String>,
+    /// In sentences; empty when the box can be started.
+    pub left: Vec<String>,
+}
+
+/// Whether `asked` (a site's id or its name) is the site that the token was for.
+pub fn is_site(identity: &Identity, asked: &str) -> bool {
+    identity.site.to_string() == asked || identity.site_name == asked
+}
+
+impl Deeds {
+    /// What the cloud did when it took the token.
+    pub fn note_enrolled(&mut self, identity: &Identity) {
+        self.done.push(format!(
+            "This box is an agent of {} now, with a certificate of its own (fingerprint {}).",
+            identity.site_name,
+            identity.fingerprint()
+        ));
+        match identity.replaced {
+            Some(old) => self.done.push(format!(
+                "Agent {old} was revoked: the cloud takes nothing from it any more."
+            )),
+            None => self.left.push(
+                "The token names no agent to replace: revoke the old one in the console (Sites), so \
+                 that it cannot come back."
+                    .to_owned(),
+            ),
+        }
+        self.done.push(
+            "The routers' secrets and all subscribers come with the first link; on the routers nothing \
+             changes."
+                .to_owned(),
+        );
+    }
+
+    /// Moves the service address here, at once and for every start of the service, where this process may;
+    /// says how where it may not.
+    pub fn move_address(&mut self, service: &ServiceAddress, system: &Path) {
+        let line = [
+            "address",
+            "replace",
+            &service.address.to_string(),
+            "dev",
+            &service.interface,
+        ];
+        let text = format!("ip {}", line.join(" "));
+        match run("ip", &line) {
+            Ok(()) => {
+                self.done.push(format!("Done: {text}"));
+                self.announce(service);
+            }
+            Err(why) => self.left.push(format!("As root: {text}    ({why})")),
+        }
+        self.keep_address(&text, system);
+    }
+
+    /// Neighbours ask again within their own time (RouterOS: 30 s); told, they know at once.
+    fn announce(&mut self, service: &ServiceAddress) {
+        let address = service.address.addr().to_string();
+        let told = run("arping", &["-U", "-c", "3", "-I", &service.interface, &address]);
+        self.done.push(match told {
+            Ok(()) => format!("Told the neighbours that {address} is here."),
+            Err(_) => format!("The neighbours learn within half a minute that {address} is here."),
+        });
+    }
+
+    /// The address comes with the service, so that a box that is switched off does not hold it.
+    fn keep_address(&mut self, text: &str, system: &Path) {
+        let folder = system.join("easyisp-agent.service.d");
+        let file = folder.join("service-address.conf");
+        let unit = format!("[Service]\nExecStartPre=+/usr/sbin/{text}\n");
+        let kept = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, &unit));
+        match kept {
+            Ok(()) => {
+                self.done.push(format!("Wrote {}: the address comes with the service.", file.display()));
+                self.left.push("systemctl daemon-reload && systemctl enable --now easyisp-agent".to_owned());
+            }
+            Err(cause) => {
+                self.left.push(format!(
+                    "So that the address stays: write to {} ({cause}):\n      {}",
+                    file.display(),
+                    unit.trim_end().replace('\n', "\n      ")
+                ));
+                self.left.push("systemctl daemon-reload && systemctl enable --now easyisp-agent".to_owned());
+            }
+        }
+    }
+}
+
+/// Runs a program; why it did not work, in a line.
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let ran = Command::new(program).args(arguments).output();
+    match ran {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            Err(said.lines().next().unwrap_or("it failed").trim().to_owned())
+        }
+        Err(cause) => Err(format!("cannot run {program}: {cause}")),
+    }
+}
+
+impl std::fmt::Display for Deeds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for line in &self.done {
+            writeln!(f, "done  {line}")?;
+        }
+        for line in &self.left {
+            writeln!(f, "TO DO {line}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// An interface that is not there stands for every reason why the address cannot be moved by us.
+    #[test]
+    fn what_cannot_be_done_is_said_as_a_command_and_the_unit_is_written() {
+        let system = tempfile::tempdir().unwrap();
+        let service = ServiceAddress {
+            address: "10.255.7.2/24".parse().unwrap(),
+            interface: "nosuchinterface0".into(),
+        };
+        let mut deeds = Deeds::default();
+        deeds.move_address(&service, system.path());
+        let said = deeds.to_string();
+        assert!(said.contains("TO DO As root: ip address replace 10.255.7.2/24 dev nosuchinterface0"), "{said}");
+        let unit = system.path().join("easyisp-agent.service.d/service-address.conf");
+        let unit = std::fs::read_to_string(unit).unwrap();
+        assert!(unit.contains("ExecStartPre=+/usr/sbin/ip address replace 10.255.7.2/24"), "{unit}");
+    }
+}

@@ -1,0 +1,215 @@
+//! One site in service: its core with everything that runs around it but the sockets, which a process
+//! of many sites shares.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Clock;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::core::{Core, CoreOptions};
+use crate::enforce::{self, Enforcer};
+use crate::local::{Feed, Load, LocalSite};
+use crate::radius::driver::Radius;
+use crate::radius::eap::Authority;
+use crate::site::{Site, SiteClock, Touched};
+use crate::status::Overview;
+use crate::store::{StoreError, StoreGuard};
+use crate::sync::{Identity, Link, LinkConfig, Patience};
+use crate::{Source, StartError, VERSION, housekeeping};
+
+/// A site in service.
+pub(crate) struct Served {
+    /// Answers its datagrams.
+    pub radius: Arc<Radius>,
+    /// What it knows and does.
+    pub overview: Arc<Overview>,
+    /// Takes what the cloud sends.
+    pub feed: Arc<Feed>,
+    /// Signs for tunnels and for routers.
+    pub authority: Option<Arc<Authority>>,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+    link: Option<Link>,
+    guard: StoreGuard,
+}
+
+impl Served {
+    /// Opens the files in the folder of `config`, loads the site, and serves it. Its commands to routers
+    /// leave from `local`, the address that they know.
+    pub async fn start(
+        config: Config,
+        clock: Clock,
+        entropy: Entropy,
+        source: Source,
+        local: IpAddr,
+    ) -> Result<Served, StartError> {
+        let (identity, key, load) = match source {
+            Source::Enrolled => {
+                let identity = Identity::load(&config.identity_folder())?;
+                let key = identity.site_key.clone();
+                (Some(identity), key, Load::default())
+            }
+            Source::Described { rows, key } => (None, key, Load { rows }),
+        };
+        let options = CoreOptions {
+            data_dir: config.data_dir.clone(),
+            ranges: config.site.ranges.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            key,
+            agent: identity.as_ref().map(|identity| identity.agent),
+            load,
+        };
+        let core = blocking(move || Core::open(options)).await?;
+        Ok(Served::around(core, config, clock, entropy, identity, local))
+    }
+
+    fn around(
+        core: Core,
+        config: Config,
+        clock: Clock,
+        entropy: Entropy,
+        identity: Option<Identity>,
+        local: IpAddr,
+    ) -> Served {
+        let Core {
+            site,
+            sessions,
+            radius,
+            feed,
+            outbox,
+            reader,
+            clock: site_clock,
+            timers,
+            timeline,
+            counters,
+            unknown,
+            authority,
+            commits,
+            touched_sender,
+            touched,
+            moved_aside,
+            guard,
+        } = core;
+        let enforcer = Enforcer::new(enforce::Parts {
+            site: site.clone(),
+            sessions: sessions.clone(),
+            timers,
+            clock: site_clock.clone(),
+            entropy: entropy.clone(),
+            timeline: timeline.clone(),
+            radius: radius.clone(),
+            local,
+        });
+        if config.cloud.metered {
+            radius.keep_logins_here();
+        }
+        let cancel = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(enforcer.clone().run(touched, cancel.clone()));
+        tasks.spawn(pending_commands(
+            site.clone(),
+            site_clock.clone(),
+            touched_sender,
+        ));
+        let link = identity.map(|identity| {
+            let local_site = LocalSite {
+                feed: feed.clone(),
+                outbox: outbox.clone(),
+                reader: reader.clone(),
+                commits,
+                clock: site_clock.clone(),
+                enforcer,
+                epoch: Mutex::new(Uuid::nil()),
+                generation: identity.generation(),
+                metered: config.cloud.metered,
+            };
+            let floor = site_clock.clone();
+            let link_config = LinkConfig {
+                cloud: config
+                    .cloud
+                    .address
+                    .clone()
+                    .unwrap_or_else(|| identity.cloud.clone()),
+                version: VERSION.to_owned(),
+                clock: clock.clone(),
+                entropy,
+                floor: Arc::new(move || floor.floor()),
+                patience: Patience::default(),
+            };
+            Link::start(link_config, identity, Arc::new(local_site))
+        });
+        let began = site_clock.monotonic();
+        let overview = Arc::new(Overview {
+            site,
+            sessions,
+            outbox,
+            reader,
+            clock: site_clock,
+            timeline,
+            counters,
+            unknown,
+            link: link.as_ref().map(Link::status),
+            moved_aside,
+            data_dir: config.data_dir,
+            metered: config.cloud.metered,
+            began,
+        });
+        tasks.spawn(housekeeping::run(
+            overview.clone(),
+            radius.clone(),
+            cancel.clone(),
+        ));
+        tasks.close();
+        Served {
+            radius,
+            overview,
+            feed,
+            authority,
+            cancel,
+            tasks,
+            link,
+            guard,
+        }
+    }
+
+    /// Stops, once nothing hands it datagrams any more: the link, then what waits is written, then the
+    /// files are closed.
+    pub async fn stop(self) {
+        self.cancel.cancel();
+        if let Some(link) = self.link {
+            link.stop().await;
+        }
+        self.tasks.wait().await;
+        let (feed, guard) = (self.feed, self.guard);
+        let _closed = tokio::task::spawn_blocking(move || {
+            feed.stop();
+            guard.close();
+        })
+        .await;
+    }
+}
+
+/// Commands that stood in the cache at the start and may not have been carried out before it.
+async fn pending_commands(site: Arc<Site>, clock: Arc<SiteClock>, touched: mpsc::Sender<Touched>) {
+    for id in site.commands() {
+        let pending = site.command(id);
+        let pending = pending.is_some_and(|held| clock.now() < held.1.expires);
+        if pending && touched.send(Touched::Command(id)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(run).await;
+    done.map_err(|_| StoreError::Closed)?
+}

@@ -1,0 +1,122 @@
+//! What the agent tells of itself: to the service manager, and on its page.
+
+use std::os::unix::net::UnixDatagram;
+use std::sync::mpsc;
+
+use super::*;
+use crate::store::Job;
+use crate::watchdog::{Hang, Supervisor, Watchdog};
+
+const SHORT: Duration = Duration::from_millis(900);
+
+/// L5: a sign of life follows a login through the socket and an answer of the accounting thread, and
+/// nothing else: with either stuck there is none, and with both again there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_manager_hears_only_of_an_agent_that_serves() {
+    let running = Running::start(site()).await;
+    let watched = running.agent.watched().clone();
+    assert_eq!(watched.look(PATIENCE), Ok(()));
+    assert_eq!(running.logins(), [], "the watchdog is nobody's customer");
+
+    let manager = running.dir.path().join("notify");
+    let heard = UnixDatagram::bind(&manager).unwrap();
+    heard.set_read_timeout(Some(SHORT * 2)).unwrap();
+    let environment = [
+        ("NOTIFY_SOCKET".to_owned(), manager.to_str().unwrap().to_owned()),
+        ("WATCHDOG_USEC".to_owned(), SHORT.as_micros().to_string()),
+    ];
+    let supervisor = Supervisor::of(environment);
+    assert!(supervisor.is_some());
+    let watchdog = Watchdog::start(watched.clone(), supervisor, |_| {}).unwrap();
+    let hears = || {
+        let mut text = [0; 64];
+        let length = heard.recv(&mut text).ok()?;
+        Some(String::from_utf8_lossy(&text[..length]).into_owned())
+    };
+    assert_eq!(hears().as_deref(), Some("READY=1"));
+    assert_eq!(hears().as_deref(), Some("WATCHDOG=1"));
+
+    // The accounting thread is stuck in somebody's answer.
+    let (release, stuck) = mpsc::channel::<()>();
+    let (begun, is_stuck) = mpsc::channel();
+    let mark = Job::Mark {
+        name: "stuck".into(),
+        value: 0,
+        done: Box::new(move |_| {
+            begun.send(()).unwrap();
+            let _released = stuck.recv();
+        }),
+    };
+    running.agent.overview().outbox.submit(mark).unwrap();
+    is_stuck.recv().unwrap();
+    assert_eq!(watched.look(SHORT), Err(Hang::Write));
+    heard.set_nonblocking(true).unwrap();
+    while hears().is_some() {}
+    heard.set_nonblocking(false).unwrap();
+    assert_eq!(hears(), None, "no sign of life while stuck");
+    release.send(()).unwrap();
+    assert_eq!(hears().as_deref(), Some("WATCHDOG=1"));
+
+    // Logins are stuck: somebody holds the register.
+    let sessions = running.agent.overview().sessions.clone();
+    let (begun, is_held) = mpsc::channel();
+    let (release, held) = mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        sessions.open(|_| true);
+        sessions.admit(b"x", None, None, start(), |_| {
+            begun.send(()).unwrap();
+            let _released = held.recv();
+            (None, ())
+        });
+    });
+    is_held.recv().unwrap();
+    assert_eq!(watched.look(SHORT), Err(Hang::Login));
+    release.send(()).unwrap();
+    holder.join().unwrap();
+    assert_eq!(watched.look(PATIENCE), Ok(()));
+    tokio::task::spawn_blocking(|| watchdog.stop()).await.unwrap();
+    running.stop().await;
+}
+
+/// A disk that refuses is no hang: a restart would lose the logins that go on from memory (E1, E7).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_refuses_is_not_answered_with_a_restart() {
+    let running = Running::start(site()).await;
+    running.break_disk(
+        "create trigger broken before insert on marks begin select raise(abort, 'disk'); end",
+    );
+    assert_eq!(running.agent.watched().look(PATIENCE), Ok(()));
+    running.break_disk("drop trigger broken");
+    running.stop().await;
+}
+
+/// The unit gives up on a silent agent early enough that it serves again within 30 seconds.
+#[test]
+fn the_unit_watches() {
+    let unit = include_str!("../../../packaging/systemd/easyisp-agent.service");
+    for line in ["Type=notify", "WatchdogSec=20", "Restart=always", "RestartSec=1"] {
+        assert!(unit.lines().any(|held| held == line), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_who_asks_and_is_no_router() {
+    let mut words = site();
+    words.routers[0].source = "127.0.0.0/28".parse().unwrap();
+    let running = Running::start(words).await;
+    let stranger = UdpSocket::bind("127.0.9.9:0").unwrap();
+    let request = running.access_datagram(b"demo001", DEMO001, 1);
+    stranger.send_to(&request, running.agent.radius_auth()).unwrap();
+    let answered = running.log_in(b"demo001", DEMO001, 2);
+    assert!(answered.is_some());
+
+    let address = running.agent.status();
+    let state = crate::doctor::fetch_status(address).await.unwrap();
+    let state: crate::status::Report = serde_json::from_str(&state).unwrap();
+    assert_eq!(state.unknown_sources, [([127, 0, 9, 9].into(), 1)]);
+    assert!(state.durability.is_some_and(|found| found.contains("wal")));
+    let page = crate::doctor::fetch(address, "/").await.unwrap();
+    assert!(page.contains("A router at 127.0.9.9 is asking (once)"), "{page}");
+    assert!(page.contains("tower") && page.contains("width=device-width"), "{page}");
+    running.stop().await;
+}

@@ -1,0 +1,160 @@
+//! Many sites in one process: shared sockets, everything else apart.
+
+use easyisp_shared::wire::enroll::EnrolledV1;
+use easyisp_shared::wire::{FeedBatch, FeedMode};
+
+use super::*;
+use crate::hosted::{Hosted, folder};
+use crate::sync::Draft;
+
+struct Many {
+    hosted: Hosted,
+    _dir: tempfile::TempDir,
+}
+
+/// One router of a hosted site: where it speaks from, and its secret.
+struct Beside<'a> {
+    site: &'a str,
+    source: &'a str,
+    secret: &'a str,
+    /// The password of `jane`, whom every site knows.
+    password: &'a str,
+}
+
+impl Many {
+    async fn start(sites: &[Beside<'_>]) -> Many {
+        let dir = tempfile::tempdir().unwrap();
+        for (number, beside) in sites.iter().enumerate() {
+            enrol(&dir, beside.site, number);
+        }
+        let mut config = Config {
+            data_dir: dir.path().to_owned(),
+            ..Config::default()
+        };
+        config.radius.auth = ([127, 0, 0, 1], 0).into();
+        config.radius.acct = ([127, 0, 0, 1], 0).into();
+        config.status.listen = ([127, 0, 0, 1], 0).into();
+        let clock = Clock::test(start());
+        let hosted = Hosted::start(config, clock, Entropy::system()).await.unwrap();
+        for (number, beside) in sites.iter().enumerate() {
+            let mut words = site();
+            words.routers[0].source = beside.source.parse().unwrap();
+            words.routers[0].secret = SecretString::from(beside.secret);
+            words.routers[0].coa_port = 1;
+            words.subscribers[0].username = "jane".into();
+            words.subscribers[0].password = SecretString::from(beside.password);
+            let records = words.rows(&key(number), &Entropy::seeded(1), 1);
+            let batch = FeedBatch {
+                from: 0,
+                to: 1,
+                mode: FeedMode::SnapshotWhole,
+                last: true,
+                digests: Vec::new(),
+                records,
+            };
+            let feed = hosted.feed(beside.site).unwrap();
+            feed.apply(batch, Uuid::nil()).await.unwrap();
+        }
+        Many { hosted, _dir: dir }
+    }
+
+    /// Asks from `source`; the answer's code.
+    fn asks(&self, source: &str, secret: &str, password: &str) -> Option<Code> {
+        let socket = UdpSocket::bind((source, 0)).unwrap();
+        let login = Login {
+            user_name: b"jane",
+            method: Method::Pap {
+                password: password.as_bytes(),
+            },
+            extra: &[],
+            signature: Signature::MessageAuthenticator,
+        };
+        let secret = Secret::new(secret.as_bytes());
+        let authenticator: [u8; 16] = Entropy::system().bytes();
+        let request = client::access_request(&login, 1, &authenticator, &secret).unwrap();
+        socket.set_read_timeout(Some(SILENCE)).unwrap();
+        socket.send_to(&request, self.hosted.radius_auth()).unwrap();
+        let mut buffer = [0; 4096];
+        let (length, _) = socket.recv_from(&mut buffer).ok()?;
+        client::read_answer(&buffer[..length], &request, &secret).unwrap().code()
+    }
+}
+
+fn key(number: usize) -> SealKey {
+    SealKey::new([u8::try_from(number).unwrap() + 1; 32])
+}
+
+fn enrol(dir: &tempfile::TempDir, name: &str, number: usize) {
+    let home = folder(dir.path(), name);
+    std::fs::create_dir_all(&home).unwrap();
+    let draft = Draft::begin(&home.join("identity")).unwrap();
+    let enrolled = EnrolledV1 {
+        agent: Uuid::from_u128(1).into(),
+        site: Uuid::from_u128(2).into(),
+        tenant: Uuid::from_u128(3).into(),
+        chain: vec![vec![0x30, 0]],
+        authorities: vec![vec![0x30, 0]],
+        site_key: *key(number).expose(),
+        site_name: name.into(),
+        cloud_name: "test".into(),
+        now: start(),
+        replaced: None,
+    };
+    draft.finish("127.0.0.1:1", &enrolled).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_address_finds_its_site_and_nobody_elses() {
+    let north = Beside { site: "north", source: "127.0.1.1/32", secret: "one", password: "n" };
+    let south = Beside { site: "south", source: "127.0.2.0/24", secret: "two", password: "s" };
+    let many = Many::start(&[north, south]).await;
+
+    assert_eq!(many.asks("127.0.1.1", "one", "n"), Some(Code::AccessAccept));
+    assert_eq!(many.asks("127.0.1.1", "one", "s"), Some(Code::AccessReject));
+    assert_eq!(many.asks("127.0.2.9", "two", "s"), Some(Code::AccessAccept));
+    assert_eq!(many.asks("127.0.2.9", "one", "n"), None, "another site's secret");
+    assert_eq!(many.hosted.unknown_datagrams(), 0);
+    assert_eq!(many.asks("127.0.3.1", "one", "n"), None, "nobody's router");
+    assert_eq!(many.hosted.unknown_datagrams(), 1);
+    let online = |name| many.hosted.overview(name).unwrap().counters.all()["accepted"];
+    assert_eq!((online("north"), online("south")), (1, 1));
+    assert_eq!(many.hosted.watched().look(PATIENCE), Ok(()));
+    many.hosted.stop().await;
+}
+
+/// Two tenants' routers behind one tunnel address: the secret says whose it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_sites_behind_one_address_the_signature_decides() {
+    let north = Beside { site: "north", source: "127.0.4.1/32", secret: "one", password: "n" };
+    let south = Beside { site: "south", source: "127.0.4.1/32", secret: "two", password: "s" };
+    let many = Many::start(&[north, south]).await;
+
+    assert_eq!(many.asks("127.0.4.1", "one", "n"), Some(Code::AccessAccept));
+    assert_eq!(many.asks("127.0.4.1", "two", "s"), Some(Code::AccessAccept));
+    assert_eq!(many.asks("127.0.4.1", "three", "s"), None);
+    many.hosted.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_cannot_be_opened_is_told_and_the_others_serve() {
+    let north = Beside { site: "north", source: "127.0.5.1/32", secret: "one", password: "n" };
+    let many = Many::start(&[north]).await;
+    many.hosted.stop().await;
+    let dir = many._dir;
+    std::fs::create_dir_all(folder(dir.path(), "broken")).unwrap();
+    let mut config = Config {
+        data_dir: dir.path().to_owned(),
+        ..Config::default()
+    };
+    config.radius.auth = ([127, 0, 0, 1], 0).into();
+    config.radius.acct = ([127, 0, 0, 1], 0).into();
+    config.status.listen = ([127, 0, 0, 1], 0).into();
+    let hosted = Hosted::start(config, Clock::test(start()), Entropy::system()).await.unwrap();
+    let state = crate::doctor::fetch_status(hosted.status()).await.unwrap();
+    let state: crate::status::SharedReport = serde_json::from_str(&state).unwrap();
+    assert_eq!(state.left_out.len(), 1);
+    assert_eq!((state.sites.len(), state.sites[0].report.subscribers), (1, 3));
+    let many = Many { hosted, _dir: dir };
+    assert_eq!(many.asks("127.0.5.1", "one", "n"), Some(Code::AccessAccept));
+    many.hosted.stop().await;
+}
