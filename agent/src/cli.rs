@@ -10,10 +10,10 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use easyisp_agent::config::{Config, LogFormat, variables};
+use easyisp_agent::hosted::{self, Hosted};
 use easyisp_agent::radius::eap::Authority;
 use easyisp_agent::radius::eap::authority::CERTIFICATE;
 use easyisp_agent::radius::radsec;
-use easyisp_agent::hosted::{self, Hosted};
 use easyisp_agent::replace::{self, Deeds, ServiceAddress};
 use easyisp_agent::site::description::Description;
 use easyisp_agent::status::{Report, SharedReport};
@@ -286,7 +286,8 @@ async fn status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     let text = match serde_json::from_str::<SharedReport>(&body) {
         Ok(sites) => sites.to_string(),
         Err(_) => {
-            let one: Report = serde_json::from_str(&body).context("that is not an agent's state")?;
+            let one: Report =
+                serde_json::from_str(&body).context("that is not an agent's state")?;
             one.to_string()
         }
     };

@@ -29,7 +29,9 @@ pub struct Finding {
 pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
     let running = fetch_status(config.status.listen).await;
     let running = running.ok();
-    let many = running.as_deref().and_then(|body| serde_json::from_str(body).ok());
+    let many = running
+        .as_deref()
+        .and_then(|body| serde_json::from_str(body).ok());
     if let Some(many) = many {
         return examine_many(config, &many, clock.now());
     }
@@ -292,10 +294,14 @@ async fn reach(router: &RouterReport, now: Timestamp) -> Finding {
         return well("router", format!("{name} asked this agent lately"));
     }
     let Some(address) = router.address else {
-        return well("router", format!("{name}: this agent does not say where it is"));
+        return well(
+            "router",
+            format!("{name}: this agent does not say where it is"),
+        );
     };
     for port in [8728, 8729, 80] {
-        let tried = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect((address, port)));
+        let tried =
+            tokio::time::timeout(Duration::from_secs(1), TcpStream::connect((address, port)));
         let answered = match tried.await {
             Ok(Ok(_)) => true,
             Ok(Err(cause)) => cause.kind() == io::ErrorKind::ConnectionRefused,

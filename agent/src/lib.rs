@@ -218,11 +218,12 @@ fn watch_over(
     asked: Arc<AtomicUsize>,
     entropy: &Entropy,
 ) -> Result<Arc<Watched>, StartError> {
-    let watched = Watched::new(sites, radius, asked, entropy).map_err(|cause| StartError::Port {
-        section: "radius",
-        address: radius,
-        cause,
-    })?;
+    let watched =
+        Watched::new(sites, radius, asked, entropy).map_err(|cause| StartError::Port {
+            section: "radius",
+            address: radius,
+            cause,
+        })?;
     Ok(Arc::new(watched))
 }
 

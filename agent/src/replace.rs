@@ -80,7 +80,10 @@ impl Deeds {
     /// Neighbours ask again within their own time (RouterOS: 30 s); told, they know at once.
     fn announce(&mut self, service: &ServiceAddress) {
         let address = service.address.addr().to_string();
-        let told = run("arping", &["-U", "-c", "3", "-I", &service.interface, &address]);
+        let told = run(
+            "arping",
+            &["-U", "-c", "3", "-I", &service.interface, &address],
+        );
         self.done.push(match told {
             Ok(()) => format!("Told the neighbours that {address} is here."),
             Err(_) => format!("The neighbours learn within half a minute that {address} is here."),
@@ -95,8 +98,13 @@ impl Deeds {
         let kept = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, &unit));
         match kept {
             Ok(()) => {
-                self.done.push(format!("Wrote {}: the address comes with the service.", file.display()));
-                self.left.push("systemctl daemon-reload && systemctl enable --now easyisp-agent".to_owned());
+                self.done.push(format!(
+                    "Wrote {}: the address comes with the service.",
+                    file.display()
+                ));
+                self.left.push(
+                    "systemctl daemon-reload && systemctl enable --now easyisp-agent".to_owned(),
+                );
             }
             Err(cause) => {
                 self.left.push(format!(
@@ -104,7 +112,9 @@ impl Deeds {
                     file.display(),
                     unit.trim_end().replace('\n', "\n      ")
                 ));
-                self.left.push("systemctl daemon-reload && systemctl enable --now easyisp-agent".to_owned());
+                self.left.push(
+                    "systemctl daemon-reload && systemctl enable --now easyisp-agent".to_owned(),
+                );
             }
         }
     }
@@ -152,9 +162,17 @@ mod tests {
         let mut deeds = Deeds::default();
         deeds.move_address(&service, system.path());
         let said = deeds.to_string();
-        assert!(said.contains("TO DO As root: ip address replace 10.255.7.2/24 dev nosuchinterface0"), "{said}");
-        let unit = system.path().join("easyisp-agent.service.d/service-address.conf");
+        assert!(
+            said.contains("TO DO As root: ip address replace 10.255.7.2/24 dev nosuchinterface0"),
+            "{said}"
+        );
+        let unit = system
+            .path()
+            .join("easyisp-agent.service.d/service-address.conf");
         let unit = std::fs::read_to_string(unit).unwrap();
-        assert!(unit.contains("ExecStartPre=+/usr/sbin/ip address replace 10.255.7.2/24"), "{unit}");
+        assert!(
+            unit.contains("ExecStartPre=+/usr/sbin/ip address replace 10.255.7.2/24"),
+            "{unit}"
+        );
     }
 }

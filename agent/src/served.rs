@@ -67,7 +67,9 @@ impl Served {
             load,
         };
         let core = blocking(move || Core::open(options)).await?;
-        Ok(Served::around(core, config, clock, entropy, identity, local))
+        Ok(Served::around(
+            core, config, clock, entropy, identity, local,
+        ))
     }
 
     fn around(

@@ -29,8 +29,8 @@ use crate::site::{Site, SiteClock, UnknownSources};
 use crate::store::{Job, Outbox, OutboxReader, used_percent};
 use crate::sync::LinkStatus;
 
-pub use shared::{SharedReport, SiteReport};
 pub(crate) use shared::{Shared, serve_shared};
+pub use shared::{SharedReport, SiteReport};
 
 /// What an agent knows and does.
 pub struct Overview {
@@ -245,7 +245,9 @@ impl Overview {
     fn written_per_day(&self) -> Option<u64> {
         let uptime = self.clock.monotonic().saturating_sub(self.began).as_secs();
         let told = std::fs::read_to_string("/proc/self/io").ok()?;
-        let line = told.lines().find_map(|line| line.strip_prefix("write_bytes: "))?;
+        let line = told
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes: "))?;
         let written: u64 = line.trim().parse().ok()?;
         let rate = written.checked_mul(86_400)?.checked_div(uptime)?;
         (uptime >= RATE_AFTER_SECS).then_some(rate / 1_000_000)

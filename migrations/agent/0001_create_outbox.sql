@@ -14,6 +14,8 @@ create table records (
     kind integer not null,
     body blob    not null,
     at   integer not null,
+    -- Eight octets of a digest of the rest: a record is found and believed without the tree around it.
+    proof blob not null check (length(proof) = 8),
     primary key (lane, seq)
 ) strict, without rowid;
 

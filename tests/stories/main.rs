@@ -28,6 +28,7 @@ mod radsec;
 mod renewals;
 mod restore;
 mod routes;
+mod spare;
 mod tenants;
 mod things;
 mod words;

@@ -25,7 +25,7 @@ mod provider;
 mod site;
 
 pub use provider::{PASSWORD, Provider};
-pub use site::Site;
+pub use site::{Pair, Site};
 
 /// When a world with a clock of its own begins: 11:00 in Nairobi.
 pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);

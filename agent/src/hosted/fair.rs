@@ -99,7 +99,10 @@ mod tests {
         assert_eq!(taken, LENGTH);
         assert!(fair.push(2, 7) && fair.push(2, 8));
 
-        let order: Vec<usize> = (0..5).filter_map(|_| fair.take()).map(|(site, _)| site).collect();
+        let order: Vec<usize> = (0..5)
+            .filter_map(|_| fair.take())
+            .map(|(site, _)| site)
+            .collect();
         assert_eq!(order, [0, 2, 0, 2, 0]);
         assert!(fair.push(0, 1), "room again");
         fair.close();

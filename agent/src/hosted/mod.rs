@@ -43,7 +43,11 @@ pub struct Hosted {
 impl Hosted {
     /// Serves every site that has a folder. One that cannot be opened is told and left out: the others
     /// must not wait for it.
-    pub async fn start(config: Config, clock: Clock, entropy: Entropy) -> Result<Hosted, StartError> {
+    pub async fn start(
+        config: Config,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> Result<Hosted, StartError> {
         let sockets = bind_radius(&config)?;
         let listener = bind_tcp("status", config.status.listen).await?;
         let (radius_auth, radius_acct) = sockets.addresses();
@@ -56,7 +60,8 @@ impl Hosted {
             own.data_dir = folder(&config.data_dir, &name);
             own.site.ranges = Vec::new(); // nobody is adopted
             let (clock, entropy) = (clock.clone(), entropy.clone());
-            let opened = Served::start(own, clock, entropy, Source::Enrolled, radius_auth.ip()).await;
+            let opened =
+                Served::start(own, clock, entropy, Source::Enrolled, radius_auth.ip()).await;
             match opened {
                 Ok(served) => sites.push((name, served)),
                 Err(cause) => {
@@ -89,7 +94,11 @@ impl Hosted {
         let watches = sites.iter().map(watch).collect();
         let watched = watch_over(watches, radius_auth, asked, &entropy)?;
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(status::serve_shared(listener, shared.clone(), cancel.clone()));
+        tasks.spawn(status::serve_shared(
+            listener,
+            shared.clone(),
+            cancel.clone(),
+        ));
         tasks.close();
         info!(
             "Answers RADIUS for {} sites on {radius_auth} and {radius_acct}, tells its state on {status}",

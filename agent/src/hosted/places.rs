@@ -36,7 +36,11 @@ impl Places {
     /// signed the datagram; one that nobody's secret signed is nobody's.
     pub(crate) fn of(&self, source: SocketAddr, datagram: &[u8], port: Port) -> Option<usize> {
         let watched = self.watched.load(Ordering::Relaxed);
-        if self.sites.get(watched).is_some_and(|site| site.is_own(source)) {
+        if self
+            .sites
+            .get(watched)
+            .is_some_and(|site| site.is_own(source))
+        {
             return Some(watched);
         }
         let knows = |place: &usize| self.sites[*place].knows_source(source.ip());

@@ -15,12 +15,20 @@ pub(super) fn of_site(report: &Report, title: &str) -> String {
 /// The page of a process of many sites.
 pub(super) fn of_all(report: &SharedReport) -> String {
     let mut page = head("EasyISP agent");
-    let _ = write!(page, "<p>{} · {} sites</p>", escaped(&report.version), report.sites.len());
+    let _ = write!(
+        page,
+        "<p>{} · {} sites</p>",
+        escaped(&report.version),
+        report.sites.len()
+    );
     for (name, why) in &report.left_out {
         warning(&mut page, &format!("Site {name} is not served: {why}"));
     }
     if report.unknown_datagrams > 0 {
-        let text = format!("{} requests from no router of any site", report.unknown_datagrams);
+        let text = format!(
+            "{} requests from no router of any site",
+            report.unknown_datagrams
+        );
         warning(&mut page, &text);
     }
     asking(&mut page, &report.unknown_sources);
@@ -152,7 +160,10 @@ mod tests {
 
     #[test]
     fn what_people_named_is_text_and_no_markup() {
-        assert_eq!(escaped("<b>'a' & \"b\"</b>"), "&lt;b&gt;&#39;a&#39; &amp; &quot;b&quot;&lt;/b&gt;");
+        assert_eq!(
+            escaped("<b>'a' & \"b\"</b>"),
+            "&lt;b&gt;&#39;a&#39; &amp; &quot;b&quot;&lt;/b&gt;"
+        );
         let mut page = head("<script>");
         warning(&mut page, "<script>alert(1)</script>");
         assert!(!page.contains("<script"), "{page}");

@@ -76,13 +76,20 @@ impl Shared {
 
     fn find(&self, name: &str) -> Result<Arc<Overview>, StatusCode> {
         let found = self.sites.iter().find(|(held, _)| held == name);
-        found.map(|(_, site)| site.clone()).ok_or(StatusCode::NOT_FOUND)
+        found
+            .map(|(_, site)| site.clone())
+            .ok_or(StatusCode::NOT_FOUND)
     }
 }
 
 impl std::fmt::Display for SharedReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "EasyISP agent {}, {} sites", self.version, self.sites.len())?;
+        writeln!(
+            f,
+            "EasyISP agent {}, {} sites",
+            self.version,
+            self.sites.len()
+        )?;
         for site in &self.sites {
             writeln!(f, "\nSITE         {}", site.name)?;
             write!(f, "{}", site.report)?;
@@ -94,7 +101,10 @@ impl std::fmt::Display for SharedReport {
             writeln!(f, "WARNING      site {name} is not served: {why}")?;
         }
         for (source, count) in &self.unknown_sources {
-            writeln!(f, "unknown      {source} spoke {count} times and is no router of any site")?;
+            writeln!(
+                f,
+                "unknown      {source} spoke {count} times and is no router of any site"
+            )?;
         }
         Ok(())
     }

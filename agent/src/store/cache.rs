@@ -1,6 +1,7 @@
 //! SQL on the cache: the same bytes the cloud holds for this site, and how far they reach.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use easyisp_shared::wire::{DownRecord, digest};
 use rusqlite::{Connection, OptionalExtension, Transaction};
@@ -35,7 +36,9 @@ pub struct CachePosition {
 }
 
 impl Cache {
-    pub(super) fn open(connection: Connection) -> Result<Cache, StoreError> {
+    /// Reads where the cache stands. Rows that are not those that were written are damage: octets that
+    /// changed on the card do not always break a page.
+    pub(super) fn open(connection: Connection, path: &Path) -> Result<Cache, StoreError> {
         let epoch: Option<[u8; 16]> = mark(&connection, EPOCH)?;
         let cursor: Option<[u8; 8]> = mark(&connection, CURSOR)?;
         let mut cache = Cache {
@@ -46,8 +49,21 @@ impl Cache {
             },
             digests: BTreeMap::new(),
         };
-        cache.digests = cache.count_digests()?;
-        Ok(cache)
+        cache.digests = count_digests(&cache.connection, cache.position.epoch)?;
+        let told: Option<Vec<u8>> = cache
+            .connection
+            .query_row(
+                "select value from marks where name = ?1",
+                [DIGESTS],
+                |row| row.get(0),
+            )
+            .optional()?;
+        match told {
+            Some(told) if told != written(&cache.digests) => {
+                Err(StoreError::Damaged(path.to_owned()))
+            }
+            Some(_) | None => Ok(cache),
+        }
     }
 
     /// Up to where the cache reaches.
@@ -83,6 +99,7 @@ impl Cache {
             changed.push(row);
         }
         put_mark(&tx, CURSOR, &cursor.to_be_bytes())?;
+        put_mark(&tx, DIGESTS, &written(&digests))?;
         tx.commit()?;
         self.position.cursor = cursor;
         self.digests = digests;
@@ -137,32 +154,47 @@ impl Cache {
         tx.execute("delete from staged", [])?;
         put_mark(&tx, EPOCH, to.epoch.as_bytes())?;
         put_mark(&tx, CURSOR, &to.cursor.to_be_bytes())?;
+        let digests = count_digests(&tx, to.epoch)?;
+        put_mark(&tx, DIGESTS, &written(&digests))?;
         tx.commit()?;
         self.position = to;
-        self.digests = self.count_digests()?;
+        self.digests = digests;
         Ok(changed)
     }
 
     /// Calls `each` for every row held, in the order of kind and id.
     pub fn for_each(&self, mut each: impl FnMut(DownRecord)) -> Result<(), StoreError> {
-        let mut query = self
-            .connection
-            .prepare("select kind, id, version, body from feed order by kind, id")?;
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            each(feed_row(row)?);
-        }
-        Ok(())
+        Ok(for_each(&self.connection, &mut each)?)
     }
+}
 
-    fn count_digests(&self) -> Result<BTreeMap<u16, u128>, StoreError> {
-        let mut digests = BTreeMap::<u16, u128>::new();
-        self.for_each(|row| {
-            let sum = digests.entry(row.kind).or_default();
-            *sum = digest::replace(*sum, 0, weight(self.position.epoch, &row));
-        })?;
-        Ok(digests)
+fn for_each(connection: &Connection, each: &mut impl FnMut(DownRecord)) -> rusqlite::Result<()> {
+    let mut query =
+        connection.prepare("select kind, id, version, body from feed order by kind, id")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        each(feed_row(row)?);
     }
+    Ok(())
+}
+
+fn count_digests(connection: &Connection, epoch: Uuid) -> rusqlite::Result<BTreeMap<u16, u128>> {
+    let mut digests = BTreeMap::<u16, u128>::new();
+    for_each(connection, &mut |row| {
+        let sum = digests.entry(row.kind).or_default();
+        *sum = digest::replace(*sum, 0, weight(epoch, &row));
+    })?;
+    Ok(digests)
+}
+
+/// As they stand in the file. A kind without rows sums to nothing and is left out.
+fn written(digests: &BTreeMap<u16, u128>) -> Vec<u8> {
+    let some = digests.iter().filter(|(_, sum)| **sum != 0);
+    some.flat_map(|(kind, sum)| {
+        let (kind, sum) = (kind.to_be_bytes(), sum.to_be_bytes());
+        kind.into_iter().chain(sum)
+    })
+    .collect()
 }
 
 fn weight(epoch: Uuid, row: &DownRecord) -> u128 {
@@ -224,3 +256,4 @@ fn feed_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<DownRecord> {
 
 const EPOCH: &str = "epoch";
 const CURSOR: &str = "cursor";
+const DIGESTS: &str = "digests";

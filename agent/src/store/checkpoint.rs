@@ -10,8 +10,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tracing::warn;
 
-use super::StoreError;
 use super::space::Reserve;
+use super::{StoreError, copy};
 
 /// A thread that looks at the logs every second.
 pub(super) struct Checkpointer {
@@ -20,8 +20,12 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts on `files`; also keeps the reserve for a full disk.
-    pub(super) fn start(files: Vec<PathBuf>, reserve: Reserve) -> Result<Checkpointer, StoreError> {
+    /// Starts on `files`; also keeps the reserve for a full disk, and a copy of `copied`.
+    pub(super) fn start(
+        files: Vec<PathBuf>,
+        copied: PathBuf,
+        reserve: Reserve,
+    ) -> Result<Checkpointer, StoreError> {
         let mut open = Vec::new();
         for path in files {
             let connection = Connection::open(&path)?;
@@ -40,6 +44,11 @@ impl Checkpointer {
                         .for_each(|(path, connection)| look(path, connection));
                     if rounds.is_multiple_of(RESERVE_EVERY) {
                         reserve.keep();
+                    }
+                    if rounds % COPY_EVERY == COPY_FIRST
+                        && let Err(cause) = copy::keep(&copied)
+                    {
+                        warn!(%cause, "Cannot keep a copy of {}", copied.display());
                     }
                     rounds += 1;
                 }
@@ -74,5 +83,9 @@ fn look(path: &Path, connection: &Connection) {
 const PAUSE: Duration = Duration::from_secs(1);
 /// Pauses between looks at the reserve.
 const RESERVE_EVERY: u64 = 30;
+/// Six hours: a copy of 10,000 subscribers is 3 MB.
+const COPY_EVERY: u64 = 6 * 3600;
+/// The first ten minutes after the start, when a new site has been fetched.
+const COPY_FIRST: u64 = 600;
 const WORTH_IT: u64 = 1 << 20;
 const TOO_LARGE: u64 = 64 << 20;

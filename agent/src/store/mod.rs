@@ -3,12 +3,14 @@
 
 mod cache;
 mod checkpoint;
+mod copy;
 mod error;
 mod group;
 mod open;
 mod outbox;
 mod reader;
 mod records;
+mod salvage;
 mod sessions;
 mod space;
 
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use easyisp_shared::entropy::Entropy;
+use tracing::warn;
 
 pub use cache::{Cache, CachePosition, Snapshot};
 pub use error::StoreError;
@@ -55,8 +58,9 @@ impl Store {
     /// Opens or creates both files in `dir`, repairs what can be repaired, and starts the accounting thread.
     ///
     /// `wake` is called after each commit that wrote records, from the accounting thread: it must not block.
-    /// A damaged `cache.db` is moved aside and begun again. So is a damaged `outbox.db`, under a new
-    /// outbox id, because a site must go on serving; `moved_aside` says so and a person should look.
+    /// A damaged `cache.db` is moved aside, and its last good copy takes its place until the cloud tells the
+    /// rest. A damaged `outbox.db` is begun again under a new outbox id with every report that proves itself
+    /// in the old one; `moved_aside` says so and a person should look.
     pub fn open(
         dir: &Path,
         entropy: &Entropy,
@@ -68,19 +72,29 @@ impl Store {
 
         let (outbox_path, cache_path) = (dir.join("outbox.db"), dir.join("cache.db"));
         let mut moved_aside = Vec::new();
-        let writer =
+        let told = salvage::told_by_log(&outbox_path);
+        let mut writer =
             open::open_or_rebuild(&outbox_path, Durability::Full, OUTBOX, &mut moved_aside)?;
-        let cache =
-            open::open_or_rebuild(&cache_path, Durability::Normal, CACHE, &mut moved_aside)?;
+        if let Some(damaged) = moved_aside.first() {
+            let saved = salvage::salvage(damaged, &mut writer)?;
+            warn!("Saved {saved} reports of a damaged outbox.db; the cloud hears them again");
+        }
+        if moved_aside.is_empty()
+            && let Some(saved) = salvage::mend_log(&outbox_path, told, &mut writer, entropy)?
+        {
+            warn!("The log of outbox.db ended early; saved {saved} reports of it");
+        }
+        let cache = open_cache(&cache_path, &mut moved_aside)?;
 
         let reserve = Reserve::new(dir);
         let outbox = Outbox::start(writer, reserve.clone(), entropy, wake)?;
         let reader = Arc::new(OutboxReader::open(&outbox_path)?);
-        let checkpointer = Checkpointer::start(vec![outbox_path, cache_path], reserve)?;
+        let checkpointer =
+            Checkpointer::start(vec![outbox_path, cache_path.clone()], cache_path, reserve)?;
         Ok(Store {
             outbox,
             reader,
-            cache: Cache::open(cache)?,
+            cache,
             moved_aside,
             checkpointer,
             lock,
@@ -115,6 +129,25 @@ pub fn inspect(path: &Path) -> Result<Option<Pragmas>, StoreError> {
         return Ok(None);
     }
     open::inspect(path).map(Some)
+}
+
+/// Opens the cache; in a damaged one's place its last good copy, or else nothing.
+fn open_cache(path: &Path, moved_aside: &mut Vec<PathBuf>) -> Result<Cache, StoreError> {
+    let open = || {
+        let connection = open::open(path, Durability::Normal, CACHE)?;
+        Cache::open(connection, path)
+    };
+    match open() {
+        Err(error) if error.means_damage() => moved_aside.push(open::move_aside(path)?),
+        result => return result,
+    }
+    if copy::restore(path) {
+        match open() {
+            Err(error) if error.means_damage() => moved_aside.push(open::move_aside(path)?),
+            result => return result,
+        }
+    }
+    open()
 }
 
 const OUTBOX: &[&str] = &[include_str!(

@@ -164,7 +164,7 @@ pub(super) fn assert_pragmas(
     )
 }
 
-fn quick_check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn quick_check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let verdict: String = connection.query_row("pragma quick_check(1)", [], |row| row.get(0))?;
     if verdict == "ok" {
         Ok(())
@@ -188,7 +188,7 @@ fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result
 }
 
 /// Renames a damaged file and its log so that nothing is destroyed; the first free number is taken.
-fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let aside = (1..)
         .map(|n| suffixed(path, &format!(".damaged-{n}")))
         .find(|candidate| !candidate.exists())
@@ -205,7 +205,7 @@ fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(aside)
 }
 
-fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -307,7 +307,16 @@ fn outbox_id(connection: &mut Connection, entropy: &Entropy) -> rusqlite::Result
     Ok(id)
 }
 
-fn put_mark(tx: &Transaction<'_>, name: &str, value: i64) -> rusqlite::Result<()> {
+/// Every small fact.
+pub(super) fn all_marks(connection: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
+    connection
+        .prepare("select name, value from marks")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// Writes a small fact over what it was.
+pub(super) fn put_mark(tx: &Transaction<'_>, name: &str, value: i64) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "insert into marks (name, value) values (?1, ?2)
              on conflict (name) do update set value = excluded.value",

@@ -6,6 +6,7 @@ use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, Row, Transaction};
+use tracing::warn;
 
 use crate::sessions::{Cause, Closed, Service, Session, SessionKey, Usage};
 
@@ -51,15 +52,22 @@ pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<(
 
 /// Every open session and those closed since `since`: late reports on them must not open them again.
 pub(super) fn since(connection: &Connection, since: Timestamp) -> rusqlite::Result<Vec<Session>> {
-    connection
-        .prepare_cached(
+    let mut query = connection.prepare_cached(
             "select router, acct_session_id, class, customer, username, service, mac, framed_ip,
                     port, started_at, seen_at, secs, bytes_in, bytes_out, bytes_free, closed_at, cause
                from sessions
               where closed_at is null or closed_at >= ?1",
-        )?
-        .query_map([since], read)?
-        .collect()
+    )?;
+    let mut rows = query.query([since])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        match read(row) {
+            Ok(session) => found.push(session),
+            // The router's next report brings it back.
+            Err(cause) => warn!(%cause, "A damaged session is left out"),
+        }
+    }
+    Ok(found)
 }
 
 /// Forgets up to `most` sessions closed before `before`; returns how many.
@@ -122,7 +130,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
             .get::<_, Option<[u8; 16]>>(3)?
             .map(|id| CustomerId(uuid::Uuid::from_bytes(id))),
         username: bytes(row, 4)?,
-        service: Service::parse(&service).expect("the table's check allows these words only"),
+        service: Service::parse(&service).ok_or(rusqlite::Error::InvalidQuery)?,
         mac: row.get::<_, Option<[u8; 6]>>(6)?.map(Mac::new),
         framed_ip: row.get::<_, Option<u32>>(7)?.map(Ipv4Addr::from),
         port: bytes(row, 8)?,

@@ -22,7 +22,10 @@ async fn the_service_manager_hears_only_of_an_agent_that_serves() {
     let heard = UnixDatagram::bind(&manager).unwrap();
     heard.set_read_timeout(Some(SHORT * 2)).unwrap();
     let environment = [
-        ("NOTIFY_SOCKET".to_owned(), manager.to_str().unwrap().to_owned()),
+        (
+            "NOTIFY_SOCKET".to_owned(),
+            manager.to_str().unwrap().to_owned(),
+        ),
         ("WATCHDOG_USEC".to_owned(), SHORT.as_micros().to_string()),
     ];
     let supervisor = Supervisor::of(environment);
@@ -74,7 +77,9 @@ async fn the_service_manager_hears_only_of_an_agent_that_serves() {
     release.send(()).unwrap();
     holder.join().unwrap();
     assert_eq!(watched.look(PATIENCE), Ok(()));
-    tokio::task::spawn_blocking(|| watchdog.stop()).await.unwrap();
+    tokio::task::spawn_blocking(|| watchdog.stop())
+        .await
+        .unwrap();
     running.stop().await;
 }
 
@@ -94,7 +99,12 @@ async fn a_disk_that_refuses_is_not_answered_with_a_restart() {
 #[test]
 fn the_unit_watches() {
     let unit = include_str!("../../../packaging/systemd/easyisp-agent.service");
-    for line in ["Type=notify", "WatchdogSec=20", "Restart=always", "RestartSec=1"] {
+    for line in [
+        "Type=notify",
+        "WatchdogSec=20",
+        "Restart=always",
+        "RestartSec=1",
+    ] {
         assert!(unit.lines().any(|held| held == line), "{line}");
     }
 }
@@ -106,7 +116,9 @@ async fn the_page_says_who_asks_and_is_no_router() {
     let running = Running::start(words).await;
     let stranger = UdpSocket::bind("127.0.9.9:0").unwrap();
     let request = running.access_datagram(b"demo001", DEMO001, 1);
-    stranger.send_to(&request, running.agent.radius_auth()).unwrap();
+    stranger
+        .send_to(&request, running.agent.radius_auth())
+        .unwrap();
     let answered = running.log_in(b"demo001", DEMO001, 2);
     assert!(answered.is_some());
 
@@ -116,7 +128,13 @@ async fn the_page_says_who_asks_and_is_no_router() {
     assert_eq!(state.unknown_sources, [([127, 0, 9, 9].into(), 1)]);
     assert!(state.durability.is_some_and(|found| found.contains("wal")));
     let page = crate::doctor::fetch(address, "/").await.unwrap();
-    assert!(page.contains("A router at 127.0.9.9 is asking (once)"), "{page}");
-    assert!(page.contains("tower") && page.contains("width=device-width"), "{page}");
+    assert!(
+        page.contains("A router at 127.0.9.9 is asking (once)"),
+        "{page}"
+    );
+    assert!(
+        page.contains("tower") && page.contains("width=device-width"),
+        "{page}"
+    );
     running.stop().await;
 }

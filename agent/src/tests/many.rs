@@ -35,7 +35,9 @@ impl Many {
         config.radius.acct = ([127, 0, 0, 1], 0).into();
         config.status.listen = ([127, 0, 0, 1], 0).into();
         let clock = Clock::test(start());
-        let hosted = Hosted::start(config, clock, Entropy::system()).await.unwrap();
+        let hosted = Hosted::start(config, clock, Entropy::system())
+            .await
+            .unwrap();
         for (number, beside) in sites.iter().enumerate() {
             let mut words = site();
             words.routers[0].source = beside.source.parse().unwrap();
@@ -76,7 +78,9 @@ impl Many {
         socket.send_to(&request, self.hosted.radius_auth()).unwrap();
         let mut buffer = [0; 4096];
         let (length, _) = socket.recv_from(&mut buffer).ok()?;
-        client::read_answer(&buffer[..length], &request, &secret).unwrap().code()
+        client::read_answer(&buffer[..length], &request, &secret)
+            .unwrap()
+            .code()
     }
 }
 
@@ -105,14 +109,28 @@ fn enrol(dir: &tempfile::TempDir, name: &str, number: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_address_finds_its_site_and_nobody_elses() {
-    let north = Beside { site: "north", source: "127.0.1.1/32", secret: "one", password: "n" };
-    let south = Beside { site: "south", source: "127.0.2.0/24", secret: "two", password: "s" };
+    let north = Beside {
+        site: "north",
+        source: "127.0.1.1/32",
+        secret: "one",
+        password: "n",
+    };
+    let south = Beside {
+        site: "south",
+        source: "127.0.2.0/24",
+        secret: "two",
+        password: "s",
+    };
     let many = Many::start(&[north, south]).await;
 
     assert_eq!(many.asks("127.0.1.1", "one", "n"), Some(Code::AccessAccept));
     assert_eq!(many.asks("127.0.1.1", "one", "s"), Some(Code::AccessReject));
     assert_eq!(many.asks("127.0.2.9", "two", "s"), Some(Code::AccessAccept));
-    assert_eq!(many.asks("127.0.2.9", "one", "n"), None, "another site's secret");
+    assert_eq!(
+        many.asks("127.0.2.9", "one", "n"),
+        None,
+        "another site's secret"
+    );
     assert_eq!(many.hosted.unknown_datagrams(), 0);
     assert_eq!(many.asks("127.0.3.1", "one", "n"), None, "nobody's router");
     assert_eq!(many.hosted.unknown_datagrams(), 1);
@@ -125,8 +143,18 @@ async fn a_source_address_finds_its_site_and_nobody_elses() {
 /// Two tenants' routers behind one tunnel address: the secret says whose it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_sites_behind_one_address_the_signature_decides() {
-    let north = Beside { site: "north", source: "127.0.4.1/32", secret: "one", password: "n" };
-    let south = Beside { site: "south", source: "127.0.4.1/32", secret: "two", password: "s" };
+    let north = Beside {
+        site: "north",
+        source: "127.0.4.1/32",
+        secret: "one",
+        password: "n",
+    };
+    let south = Beside {
+        site: "south",
+        source: "127.0.4.1/32",
+        secret: "two",
+        password: "s",
+    };
     let many = Many::start(&[north, south]).await;
 
     assert_eq!(many.asks("127.0.4.1", "one", "n"), Some(Code::AccessAccept));
@@ -137,7 +165,12 @@ async fn of_two_sites_behind_one_address_the_signature_decides() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_cannot_be_opened_is_told_and_the_others_serve() {
-    let north = Beside { site: "north", source: "127.0.5.1/32", secret: "one", password: "n" };
+    let north = Beside {
+        site: "north",
+        source: "127.0.5.1/32",
+        secret: "one",
+        password: "n",
+    };
     let many = Many::start(&[north]).await;
     many.hosted.stop().await;
     let dir = many._dir;
@@ -149,11 +182,16 @@ async fn a_site_that_cannot_be_opened_is_told_and_the_others_serve() {
     config.radius.auth = ([127, 0, 0, 1], 0).into();
     config.radius.acct = ([127, 0, 0, 1], 0).into();
     config.status.listen = ([127, 0, 0, 1], 0).into();
-    let hosted = Hosted::start(config, Clock::test(start()), Entropy::system()).await.unwrap();
+    let hosted = Hosted::start(config, Clock::test(start()), Entropy::system())
+        .await
+        .unwrap();
     let state = crate::doctor::fetch_status(hosted.status()).await.unwrap();
     let state: crate::status::SharedReport = serde_json::from_str(&state).unwrap();
     assert_eq!(state.left_out.len(), 1);
-    assert_eq!((state.sites.len(), state.sites[0].report.subscribers), (1, 3));
+    assert_eq!(
+        (state.sites.len(), state.sites[0].report.subscribers),
+        (1, 3)
+    );
     let many = Many { hosted, _dir: dir };
     assert_eq!(many.asks("127.0.5.1", "one", "n"), Some(Code::AccessAccept));
     many.hosted.stop().await;

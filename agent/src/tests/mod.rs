@@ -143,7 +143,12 @@ impl Running {
             digests: Vec::new(),
             records: rows,
         };
-        self.agent.served.feed.apply(batch, Uuid::nil()).await.unwrap();
+        self.agent
+            .served
+            .feed
+            .apply(batch, Uuid::nil())
+            .await
+            .unwrap();
     }
 
     /// Hands the agent a command to disconnect `demo001`, good for an hour from `issued`.
@@ -168,7 +173,12 @@ impl Running {
                 body: Some(down.encode()),
             }],
         };
-        self.agent.served.feed.apply(batch, Uuid::nil()).await.unwrap();
+        self.agent
+            .served
+            .feed
+            .apply(batch, Uuid::nil())
+            .await
+            .unwrap();
     }
 
     /// The results of commands, once there are `count` of them.

@@ -85,6 +85,10 @@ pub fn merge(before: Option<State>, record: &AccountingV1, now: Timestamp) -> (S
 fn end(before: &State, new: &State) -> (Status, Option<Timestamp>, Option<String>) {
     let of = |state: &State| (Status::Completed, state.stopped, state.cause.clone());
     let guessed = |state: &State| state.cause.as_deref() == Some(LOST);
+    // One agent's guess says nothing against what another heard later.
+    let disproved = |guess: &State, heard: &State| {
+        guessed(guess) && guess.stopped.is_some_and(|at| at < heard.last_seen)
+    };
     match (before.status, new.status) {
         (Status::Completed, Status::Completed) => match (guessed(before), guessed(new)) {
             (true, false) => of(new),
@@ -93,6 +97,12 @@ fn end(before: &State, new: &State) -> (Status, Option<Timestamp>, Option<String
             (true, true) | (false, false) if new.stopped > before.stopped => of(new),
             (true, true) | (false, false) => of(before),
         },
+        (Status::Completed, Status::Active | Status::Unconfirmed) if disproved(before, new) => {
+            (Status::Active, None, None)
+        }
+        (Status::Active | Status::Unconfirmed, Status::Completed) if disproved(new, before) => {
+            (before.status, None, None)
+        }
         (Status::Completed, Status::Active | Status::Unconfirmed) => of(before),
         (Status::Active | Status::Unconfirmed, Status::Completed) => of(new),
         (Status::Unconfirmed, Status::Active | Status::Unconfirmed)
@@ -323,6 +333,19 @@ mod tests {
             assert_eq!(state.status, Status::Completed);
             assert_eq!(state.stopped, Some(Timestamp::from_secs(480)));
             assert_eq!(state.bytes_in, 20);
+        }
+    }
+
+    /// Of two agents of a site, one guesses and the other goes on hearing of the session (V8).
+    #[test]
+    fn one_agents_guess_does_not_end_what_another_still_hears() {
+        let lost = record(AccountingStatus::Lost, 500, 10);
+        let heard = record(AccountingStatus::Interim, 800, 20);
+        for order in [[&lost, &heard], [&heard, &lost]] {
+            let records: Vec<AccountingV1> = order.into_iter().cloned().collect();
+            let (state, growth) = fold(&records);
+            assert_eq!((state.status, state.stopped), (Status::Active, None));
+            assert_eq!(growth.bytes_in, 20);
         }
     }
 

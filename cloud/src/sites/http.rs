@@ -119,7 +119,8 @@ fn unknown_routers(agents: &[AgentRow]) -> Vec<UnknownRouter> {
     let reports = agents.iter().filter_map(|agent| agent.report.as_ref());
     for told in reports.filter_map(|report| report["unknownSources"].as_array()) {
         for source in told {
-            let (Some(address), Some(count)) = (source["address"].as_str(), source["count"].as_u64())
+            let (Some(address), Some(count)) =
+                (source["address"].as_str(), source["count"].as_u64())
             else {
                 continue;
             };
@@ -299,8 +300,7 @@ pub async fn join_token(
         }
     }
     let authority = &standing.authority;
-    let token =
-        agents::create_join_token(&mut tx, site, joins.replaces, authority, now).await?;
+    let token = agents::create_join_token(&mut tx, site, joins.replaces, authority, now).await?;
     let line = Audit::new(Action::AgentTokenCreate, "site", site, &row.name);
     audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
     tx.commit().await?;

@@ -12,6 +12,10 @@ use easyisp_agent::{Agent, AgentOptions, Source, VERSION};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
 
+mod pair;
+
+pub use pair::Pair;
+
 use super::{Provider, World, eventually, soon};
 use crate::router::subscriber::{Dial, Method};
 use crate::router::{Router, Settings};
@@ -90,6 +94,27 @@ impl Site {
     /// Where accounting is answered, also while the box is off.
     pub fn accounting(&self) -> SocketAddr {
         self.config.radius.acct
+    }
+
+    /// Where logins are answered, also while the box is off.
+    pub fn asked(&self) -> SocketAddr {
+        self.config.radius.auth
+    }
+
+    /// Where the box keeps who it is.
+    pub fn identity_folder(&self) -> PathBuf {
+        self.config.identity_folder()
+    }
+
+    /// Leaves the box without any file but its identity.
+    pub fn forget_files(&self) -> Result<()> {
+        for entry in std::fs::read_dir(&self.config.data_dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the box's settings to a file, for a process of its own.

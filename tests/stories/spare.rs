@@ -1,0 +1,186 @@
+//! Any box can die: a second agent takes over at once, a spare box takes the dead one's place.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use easyisp_agent::VERSION;
+use easyisp_agent::sync::{Identity, enroll};
+use easyisp_shared::time::Clock;
+use easyisp_tests::router::session::Usage;
+use easyisp_tests::world::{Provider, Site, World, eventually, soon};
+
+use crate::words::{DAY, comes_to_agree, full};
+
+/// The first agent is unplugged: nobody drops, who logs in gets in by the second within ten seconds, and
+/// what began at one agent and ended at the other is counted once and to the byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_agent_carries_on_where_the_first_died() -> Result<()> {
+    let world = World::start_on(Clock::system()).await?;
+    let isp = Provider::sign_up(&world, "twoboxes").await?;
+    let mut pair = Site::open_pair(&world, &isp).await?;
+    let until = world.clock.now().plus(30 * DAY);
+    let subscribers = if full() { 2000 } else { 20 };
+    let name = |number: usize| format!("user{number:04}");
+    for number in 0..=subscribers {
+        isp.add_subscriber(&name(number), "254712345630", until)
+            .await?;
+    }
+    pair.know(&name(subscribers)).await?;
+    let mut online = Vec::new();
+    for number in 0..subscribers {
+        let session = pair.site.dial(&name(number)).await.online();
+        soon("the Start is answered", session.started()).await?;
+        session.transfer(Usage {
+            up: 1000,
+            down: 5 << 30,
+        });
+        online.push(session);
+    }
+    for session in online.iter().take(5) {
+        assert!(session.interim().await);
+    }
+
+    pair.site.stop_agent().await;
+    let unplugged = Instant::now();
+    let newcomer = pair.site.dial(&name(subscribers)).await.online();
+    let took = unplugged.elapsed();
+    assert!(took < Duration::from_secs(10), "a login took {took:?}");
+    println!("{subscribers} sessions up; a login through the second agent took {took:?}");
+    assert!(
+        online.iter().all(|session| session.session().is_some()),
+        "somebody dropped"
+    );
+
+    for (number, session) in online.iter().enumerate() {
+        session.transfer(Usage { up: 7, down: 9 });
+        assert!(
+            session.interim().await,
+            "the second agent takes an interim of a session it never saw"
+        );
+        if number % 2 == 0 {
+            assert!(session.hang_up().await);
+        }
+    }
+    assert!(newcomer.hang_up().await);
+    pair.site.start_agent().await?;
+    pair.site.caught_up().await?;
+    for session in online.iter().skip(1).step_by(2) {
+        session.transfer(Usage { up: 1, down: 1 });
+        assert!(session.hang_up().await, "and ends at the first");
+    }
+    pair.second_reported().await?;
+    comes_to_agree(&isp, &pair.site).await?;
+    pair.stop().await;
+    world.stop().await
+}
+
+/// A spare box takes a dead one's place with a token made for it; in the same moment the old one is nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spare_box_takes_a_dead_ones_place() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "sparebox").await?;
+    let mut site = Site::open(&world, &isp).await?;
+    isp.add_subscriber("jane", "254712345631", world.clock.now().plus(DAY))
+        .await?;
+    site.knows("jane", "at all", |_| true).await?;
+
+    let sites = isp.owner.get("/sites").await?;
+    let (id, old) = (
+        &sites["sites"][0]["id"],
+        &sites["sites"][0]["agents"][0]["id"],
+    );
+    let (id, old) = (
+        id.as_str().context("a site")?,
+        old.as_str().context("an agent")?,
+    );
+    let path = format!("/sites/{id}/join-token?replaces={old}");
+    let made = isp.owner.post(&path, &serde_json::json!({})).await?;
+    let command = made["command"].as_str().context("a command")?;
+    assert!(
+        command.starts_with(&format!("easyisp-agent replace --site {id} ")),
+        "{command}"
+    );
+    let unknown = format!("/sites/{id}/join-token?replaces={id}");
+    assert!(
+        isp.owner
+            .post(&unknown, &serde_json::json!({}))
+            .await
+            .is_err()
+    );
+
+    // The old box dies, the spare one comes with nothing; the routers' settings stay as they are.
+    site.stop_agent().await;
+    let home = site.identity_folder();
+    let dead = home.with_extension("dead");
+    std::fs::rename(&home, &dead)?;
+    site.forget_files()?;
+    let token = made["token"].as_str().context("a token")?;
+    let cloud = world.agents().to_string();
+    let identity = enroll(&cloud, token, &home, VERSION).await?;
+    assert_eq!(
+        identity.replaced.map(|id| id.to_string()).as_deref(),
+        Some(old)
+    );
+    assert!(easyisp_agent::replace::is_site(&identity, id));
+    assert_ne!(Identity::load(&dead)?.agent, identity.agent);
+
+    site.start_agent().await?;
+    site.caught_up().await?;
+    site.knows("jane", "at all", |_| true).await?;
+    let session = soon("she logs in", site.dial("jane")).await?.online();
+    assert!(session.hang_up().await);
+    let sites = isp.owner.get(&format!("/sites/{id}")).await?;
+    assert_eq!(sites["agents"].as_array().map(Vec::len), Some(1), "{sites}");
+
+    // The dead box comes back to life and is nobody.
+    site.stop_agent().await;
+    std::fs::rename(&home, home.with_extension("spare"))?;
+    std::fs::rename(&dead, &home)?;
+    site.start_agent().await?;
+    eventually("it is told so", async || {
+        let overview = site.agent().overview().clone();
+        let report = tokio::task::spawn_blocking(move || overview.report()).await?;
+        Ok((!report.link_up && report.link.contains("revoked")).then_some(()))
+    })
+    .await?;
+    site.stop().await;
+    world.stop().await
+}
+
+/// Who asks and is no router of the site gets silence, and the operator is asked whether to add it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_router_is_shown_to_the_operator() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "stranger").await?;
+    let site = Site::open(&world, &isp).await?;
+    let stranger = std::net::UdpSocket::bind("127.250.3.9:0")?;
+    stranger.send_to(
+        &[1, 7, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        site.asked(),
+    )?;
+    eventually("the agent heard it", async || {
+        let known = site.agent().overview().unknown.loudest(1);
+        Ok((!known.is_empty()).then_some(()))
+    })
+    .await?;
+
+    world.clock.advance(Duration::from_secs(61)); // the next heartbeat
+    let sites = isp.owner.get("/sites").await?;
+    let id = sites["sites"][0]["id"]
+        .as_str()
+        .context("a site")?
+        .to_owned();
+    let shown = eventually("the site shows it", async || {
+        let shown = isp.owner.get(&format!("/sites/{id}")).await?;
+        Ok(shown["unknownRouters"].get(0).cloned())
+    })
+    .await?;
+    assert_eq!(shown["address"], "127.250.3.9");
+    assert_eq!(shown["requests"], 1);
+    assert_eq!(
+        shown["message"],
+        "A router at 127.250.3.9 is asking. Add it?"
+    );
+    site.stop().await;
+    world.stop().await
+}
