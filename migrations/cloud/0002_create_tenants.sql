@@ -85,7 +85,7 @@ create table audit (
 create index on audit (tenant_id, actor_id, at desc);
 create index on audit (tenant_id, target_id, at desc);
 
--- Answers already given to a request that carried an Idempotency-Key.
+-- Answers already given to a request that carried an Idempotency-Key, sealed: they hold what was shown once.
 create table idempotency_keys (
     tenant_id       uuid not null references tenants,
     operator_id     uuid not null,

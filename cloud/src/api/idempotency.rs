@@ -11,12 +11,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use easyisp_shared::id::OperatorId;
 use easyisp_shared::time::Timestamp;
+use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
+use uuid::Uuid;
 
 use super::json::{Json, read_body};
 use crate::db::Tx;
 use crate::error::ApiError;
+use crate::secrets::{SecretError, Secrets};
 
 /// The largest body that is read to recognise a repeat; no route takes more.
 const MAX_BODY: usize = 5 * 1024 * 1024;
@@ -39,9 +42,33 @@ pub struct Idempotency(Option<Given>);
 #[derive(Clone, Debug)]
 struct Given {
     key: String,
-    /// Of method, path and body: the same key with another request is a mistake.
+    /// Of method, path and body, keyed because bodies hold passwords: the same key with another request is
+    /// a mistake.
     digest: [u8; 32],
     operator: Option<OperatorId>,
+    /// Answers hold passwords too, so they are stored sealed.
+    secrets: Secrets,
+}
+
+/// Under which name a stored answer is sealed.
+const ANSWER: &str = "idempotency_keys.body";
+
+impl Given {
+    /// Which answer this is.
+    fn place(&self) -> Uuid {
+        let (half, _) = self.digest.split_first_chunk().expect("32 is over 16");
+        Uuid::from_bytes(*half)
+    }
+
+    async fn seal(&self, tx: &mut Tx, answer: &[u8]) -> Result<Vec<u8>, SecretError> {
+        let key = self.secrets.tenant(tx).await?;
+        Ok(key.seal(ANSWER, self.place(), answer))
+    }
+
+    async fn open(&self, tx: &mut Tx, sealed: &[u8]) -> Result<Vec<u8>, SecretError> {
+        let key = self.secrets.tenant(tx).await?;
+        Ok(key.open(ANSWER, self.place(), sealed)?.to_vec())
+    }
 }
 
 impl Idempotency {
@@ -71,7 +98,10 @@ impl Idempotency {
                 "IDEMPOTENCY_KEY_REUSED",
                 "This Idempotency-Key was used with another request; use a new key",
             )),
-            Some((_, status, body)) => Ok(Some(replay(status, body))),
+            Some((_, status, sealed)) => {
+                let body = given.open(tx, &sealed.unwrap_or_default()).await?;
+                Ok(Some(replay(status, body)))
+            }
         }
     }
 
@@ -82,15 +112,13 @@ impl Idempotency {
         status: StatusCode,
         body: &T,
     ) -> Result<Response, ApiError> {
-        if let Some(Given {
-            key,
-            operator: Some(operator),
-            ..
-        }) = &self.0
+        if let Some(given) = &self.0
+            && let Some(operator) = given.operator
         {
             let json = serde_json::to_vec(body).map_err(ApiError::internal)?;
+            let sealed = given.seal(tx, &json).await?;
             let status = i16::try_from(status.as_u16()).expect("a status has three digits");
-            store::answer(tx, *operator, key, status, &json).await?;
+            store::answer(tx, operator, &given.key, status, &sealed).await?;
         }
         Ok((status, Json(body)).into_response())
     }
@@ -102,23 +130,26 @@ impl Idempotency {
     }
 
     /// Reads the key of `request` and, where there is one, its body; leaves both in place.
-    pub(crate) async fn prepare(request: Request) -> Result<Request, ApiError> {
+    pub(crate) async fn prepare(request: Request, secrets: &Secrets) -> Result<Request, ApiError> {
         let Some(key) = key_of(request.headers())? else {
             return Ok(request);
         };
         let (parts, body) = request.into_parts();
         let body = read_body(Request::new(body), MAX_BODY).await?;
-        let mut digest = Sha256::new();
+        let secret = secrets.derive("digest of repeatable requests 1");
+        let mut digest = Hmac::<Sha256>::new_from_slice(secret.as_slice())
+            .expect("HMAC takes keys of every length");
         for part in [parts.method.as_str(), parts.uri.path()] {
             digest.update(part.as_bytes());
-            digest.update([0]);
+            digest.update(&[0]);
         }
         digest.update(&body);
         let mut request = Request::from_parts(parts, Body::from(body));
         request.extensions_mut().insert(Idempotency(Some(Given {
             key,
-            digest: digest.finalize().into(),
+            digest: digest.finalize().into_bytes().into(),
             operator: None,
+            secrets: secrets.clone(),
         })));
         Ok(request)
     }
@@ -145,11 +176,11 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-fn replay(status: Option<i16>, body: Option<Vec<u8>>) -> Response {
+fn replay(status: Option<i16>, body: Vec<u8>) -> Response {
     let status = status
         .and_then(|status| u16::try_from(status).ok())
         .and_then(|status| StatusCode::from_u16(status).ok())
         .unwrap_or(StatusCode::OK);
     let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
-    (status, json, body.unwrap_or_default()).into_response()
+    (status, json, body).into_response()
 }

@@ -64,7 +64,7 @@ async fn admit(app: &App, access: Access, mut request: Request) -> Result<Reques
     }
     request.extensions_mut().insert(operator);
     request.extensions_mut().insert(token);
-    Idempotency::prepare(request).await
+    Idempotency::prepare(request, &app.secrets).await
 }
 
 fn bearer(request: &Request) -> Option<Token> {

@@ -20,7 +20,7 @@ pub async fn lock(tx: &mut Tx, operator: OperatorId, key: &str) -> sqlx::Result<
         .await
 }
 
-/// Digest of the request, status and body of its answer.
+/// Digest of the request, status and sealed body of its answer.
 pub type Stored = (Vec<u8>, Option<i16>, Option<Vec<u8>>);
 
 /// What is known of a key.
