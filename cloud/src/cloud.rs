@@ -42,7 +42,7 @@ pub struct Options {
 }
 
 /// Where the data is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum DatabaseSource {
     /// As configured: a server, or a private cluster that keeps what it commits.
     Configured,
@@ -55,6 +55,17 @@ pub enum DatabaseSource {
         /// The owning role's.
         owner: Box<PgConnectOptions>,
     },
+}
+
+impl std::fmt::Debug for DatabaseSource {
+    /// Without what the connections are made with: passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DatabaseSource::Configured => f.write_str("Configured"),
+            DatabaseSource::Private(options) => write!(f, "Private({options:?})"),
+            DatabaseSource::Given { .. } => f.write_str("Given(…)"),
+        }
+    }
 }
 
 impl Options {
@@ -70,7 +81,6 @@ impl Options {
 }
 
 /// The database, reachable, and the cluster it is in where that is our own.
-#[derive(Debug)]
 pub struct Store {
     cluster: Option<Cluster>,
     app: PgConnectOptions,
@@ -156,6 +166,15 @@ impl Store {
             cluster.stop().await?;
         }
         Ok(())
+    }
+}
+
+impl std::fmt::Debug for Store {
+    /// Without the connections' passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
     }
 }
 
