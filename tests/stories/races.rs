@@ -266,15 +266,13 @@ impl Isp {
     async fn agrees(&self) -> Result<()> {
         let known = self.feed().await?;
         let mut tx = self.begin().await?;
-        for kind in [Kind::Subscriber, Kind::Package, Kind::Router, Kind::Policy] {
-            let ids: Vec<Uuid> = sqlx::query_scalar(match kind {
-                Kind::Package => "select id from packages",
-                Kind::Router => "select id from routers",
-                Kind::Policy => "select id from sites",
-                _ => "select id from customers",
-            })
-            .fetch_all(&mut *tx)
-            .await?;
+        for (kind, ids) in [
+            (Kind::Subscriber, "select id from customers"),
+            (Kind::Package, "select id from packages"),
+            (Kind::Router, "select id from routers"),
+            (Kind::Policy, "select id from sites"),
+        ] {
+            let ids: Vec<Uuid> = sqlx::query_scalar(ids).fetch_all(&mut *tx).await?;
             for id in ids {
                 tx.changed(kind, id);
             }

@@ -215,7 +215,8 @@ pub async fn update(
         .await
         .map_err(ChangeError::from)?;
     // A form sends back what it was shown; only a zero that was not shown is a wish.
-    if request.data_used == Some(0) && row.bytes_used >= 1024 {
+    let counted_anew = request.data_used == Some(0) && row.bytes_used >= 1024;
+    if counted_anew {
         store::start_counting(&mut tx, customer, now).await?;
     }
     let expiry = request
@@ -249,6 +250,9 @@ pub async fn update(
     let mut changed = rules::differences(&before, &draft);
     if sealed != row.password_sealed {
         changed.push("password");
+    }
+    if counted_anew {
+        changed.push("data used, to nothing");
     }
     if !changed.is_empty() {
         let details = format!("Changed {}", changed.join(", "));

@@ -308,6 +308,11 @@ pub async fn cleanup(
     let cutoff_time = clock.now().minus(age);
     let mut tx = db.begin(operator.tenant).await?;
     let cleaned_count = store::doubt(&mut tx, cutoff_time).await?;
+    let audit = Audit {
+        details: format!("Doubted {cleaned_count} sessions that were silent since {cutoff_time}"),
+        ..Audit::new(Action::InfoUpdate, "sessions", operator.tenant, "Sessions")
+    };
+    audit::record(&mut tx, &Actor::from(&operator), audit, clock.now()).await?;
     tx.commit().await?;
     Ok(Json(Cleanup {
         success: true,

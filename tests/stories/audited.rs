@@ -1,0 +1,339 @@
+//! Every mutation is in the trail, with who did it and from where.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use easyisp_cloud::api::Access;
+use easyisp_shared::id::TenantId;
+use easyisp_tests::router::session::Usage;
+use easyisp_tests::scenario::{Payer, Pin};
+use easyisp_tests::world::{PASSWORD, Provider, Site, World};
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::words::DAY;
+
+/// Routes by which nothing changes that a trail is kept of.
+const CHANGE_NOTHING: [&str; 2] = [
+    "POST /api/auth/refresh",
+    "POST /api/payment-gateways/{gateway}/test",
+];
+
+/// A route that comes later and changes something needs a call here, and an audit line of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_that_changes_something_writes_who_did_it() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "trail").await?;
+    let calls = Calls::prepare(&world, &isp).await?;
+
+    let mut called: BTreeSet<String> = CHANGE_NOTHING.map(str::to_owned).into();
+    for (route, ids, body) in calls.in_order() {
+        let (method, path) = route.split_once(' ').context("a method and a path")?;
+        let path = path.trim_start_matches("/api");
+        let path = ids
+            .iter()
+            .fold(path.to_owned(), |path, id| filled(&path, id));
+        let before = calls.trail(&world).await?;
+        let (status, answer) = isp
+            .owner
+            .call(Method::from_bytes(method.as_bytes())?, &path, Some(&body))
+            .await?;
+        ensure!(status.is_success(), "{route}: {status} {answer}");
+        let written: Vec<_> = calls
+            .trail(&world)
+            .await?
+            .difference(&before)
+            .cloned()
+            .collect();
+        ensure!(!written.is_empty(), "{route} leaves no trace");
+        for (_, actor, address) in written {
+            ensure!(actor == Some(calls.owner), "{route}: by whom?");
+            ensure!(address.is_some(), "{route}: from where?");
+        }
+        called.insert(route.to_owned());
+    }
+
+    let routes = easyisp_cloud::routes().infos().into_iter();
+    let silent: Vec<String> = routes
+        .filter(|route| !matches!(route.access, Access::Public | Access::Token))
+        .filter(|route| route.method != "GET")
+        .map(|route| format!("{} {}", route.method, route.path))
+        .filter(|route| !called.contains(route))
+        .collect();
+    ensure!(
+        silent.is_empty(),
+        "nobody looked whether these are in the trail: {silent:?}"
+    );
+    world.stop().await
+}
+
+fn filled(path: &str, id: &str) -> String {
+    match (path.find('{'), path.find('}')) {
+        (Some(from), Some(to)) => format!("{}{id}{}", &path[..from], &path[to + 1..]),
+        (_, _) => path.to_owned(),
+    }
+}
+
+/// Id, actor and address of a line.
+type Line = (Uuid, Option<Uuid>, Option<String>);
+
+/// What there is to call.
+struct Calls {
+    tenant: TenantId,
+    owner: Uuid,
+    site: String,
+    router: String,
+    package: String,
+    spare_package: String,
+    spare_router: String,
+    spare_gateway: String,
+    customer: String,
+    spare_customer: String,
+    session: String,
+    payment: String,
+}
+
+impl Calls {
+    async fn prepare(world: &World, isp: &Provider) -> Result<Calls> {
+        let owner = &isp.owner;
+        let phone = "254712345677";
+        world.outside.mpesa.script(
+            phone,
+            Payer {
+                pin: Pin::Never,
+                ..Payer::default()
+            },
+        );
+        let until = world.clock.now().plus(DAY);
+        let mut site = Site::open(world, isp).await?;
+        let customer = isp.add_subscriber("imani", phone, until).await?;
+        site.knows("imani", "at all", |_| true).await?;
+        let online = site.dial("imani").await.online();
+        online.started().await;
+        online.transfer(Usage {
+            up: 5000,
+            down: 6000,
+        });
+        online.interim().await;
+        site.reported().await?;
+        let session = isp
+            .session_becomes("imani", online.id(), "metered", |row| {
+                row["bytesOut"] == 6000
+            })
+            .await?;
+        let router = site.router_id.clone();
+        // Nobody does what the calls ask for, so that the session stays open.
+        site.stop_agent().await;
+
+        let made = async |path: &str, body: Value| id(&owner.post(path, &body).await?);
+        let me = owner.get("/auth/me").await?;
+        let spare = json!({"customerId": customer, "amount": 5});
+        Ok(Calls {
+            tenant: TenantId(me["tenantId"].as_str().context("a tenant")?.parse()?),
+            owner: id(&me)?.parse()?,
+            site: id(&owner.get("/sites").await?["sites"][0])?,
+            package: isp.package.clone(),
+            spare_package: made("/packages", package("Spare")).await?,
+            spare_router: made("/nas", json!({"name": "Spare", "ipAddress": "10.0.0.9"})).await?,
+            spare_gateway: owner.add_paybill().await?,
+            spare_customer: isp.add_subscriber("spare", phone, until).await?,
+            payment: made("/payments/manual", spare).await?,
+            session: id(&session)?,
+            customer,
+            router,
+        })
+    }
+
+    /// Every route that changes something, the ids in its path, a body; what ends things comes last.
+    fn in_order(&self) -> Vec<(&'static str, Vec<&str>, Value)> {
+        let customer = vec![self.customer.as_str()];
+        let speed = json!({"downloadMbps": 5, "uploadMbps": 5});
+        let boost = json!({"downloadMbps": 5, "uploadMbps": 5, "durationMinutes": 5});
+        let gateway = vec![self.spare_gateway.as_str()];
+        let new_customer = json!({"username": "newcomer", "password": "a-word", "name": "New",
+            "connectionType": "PPPOE", "packageId": self.package});
+        let asked = json!({"customerId": self.customer, "amount": 10});
+        let second = json!({"type": "MPESA_API", "subType": "PAYBILL", "shortcode": "600000",
+            "consumerKey": "k", "consumerSecret": "s", "passkey": "p", "env": "sandbox"});
+        let passwords = json!({"oldPassword": PASSWORD, "newPassword": "four green bottles"});
+        let to_spare = json!({"packageId": self.spare_package});
+        let back = json!({"packageId": self.package});
+        let expiry = json!({"expiresAt": "2027-05-01T00:00:00Z"});
+        let router = json!({"name": "New", "ipAddress": "10.0.0.1"});
+        let nothing = || json!({});
+        vec![
+            (
+                "PUT /api/tenant/settings",
+                vec![],
+                json!({"businessName": "Another name"}),
+            ),
+            ("POST /api/sites", vec![], json!({"name": "Thika"})),
+            (
+                "POST /api/sites/{site}/join-token",
+                vec![&self.site],
+                nothing(),
+            ),
+            ("POST /api/packages", vec![], package("New")),
+            (
+                "PUT /api/packages/{package}",
+                vec![&self.package],
+                json!({"price": 900}),
+            ),
+            ("POST /api/nas", vec![], router),
+            (
+                "PUT /api/nas/{router}",
+                vec![&self.router],
+                json!({"location": "Hill"}),
+            ),
+            ("POST /api/customers", vec![], new_customer),
+            (
+                "PUT /api/customers/{customer}",
+                customer.clone(),
+                json!({"name": "Imani"}),
+            ),
+            (
+                "PUT /api/customers/{customer}",
+                customer.clone(),
+                json!({"dataUsed": 0}),
+            ),
+            (
+                "PUT /api/customers/{customer}",
+                customer.clone(),
+                json!({"password": "another"}),
+            ),
+            (
+                "POST /api/customers/{customer}/suspend",
+                customer.clone(),
+                nothing(),
+            ),
+            (
+                "POST /api/customers/{customer}/activate",
+                customer.clone(),
+                nothing(),
+            ),
+            (
+                "PUT /api/customers/{customer}/expiry",
+                customer.clone(),
+                expiry,
+            ),
+            (
+                "PUT /api/customers/{customer}/package",
+                customer.clone(),
+                to_spare,
+            ),
+            (
+                "PUT /api/customers/{customer}/package",
+                customer.clone(),
+                back,
+            ),
+            (
+                "POST /api/customers/{customer}/override-plan",
+                customer.clone(),
+                speed,
+            ),
+            (
+                "DELETE /api/customers/{customer}/override-plan",
+                customer.clone(),
+                nothing(),
+            ),
+            (
+                "POST /api/customers/{customer}/speed-boost",
+                customer.clone(),
+                boost,
+            ),
+            (
+                "POST /api/customers/{customer}/assign-ip",
+                customer.clone(),
+                json!({"ipAddress": "10.1.1.1"}),
+            ),
+            (
+                "POST /api/customers/{customer}/mac-lock",
+                customer.clone(),
+                nothing(),
+            ),
+            (
+                "POST /api/customers/{customer}/mac-reset",
+                customer.clone(),
+                nothing(),
+            ),
+            (
+                "POST /api/customers/{customer}/disconnect",
+                customer.clone(),
+                nothing(),
+            ),
+            (
+                "POST /api/customers/{customer}/recharge",
+                customer,
+                json!({"amount": 7}),
+            ),
+            ("POST /api/payments/manual", vec![], asked.clone()),
+            ("POST /api/payments/mpesa/stk", vec![], asked),
+            ("POST /api/payment-gateways", vec![], second),
+            (
+                "PUT /api/payment-gateways/{gateway}",
+                gateway.clone(),
+                json!({"name": "Other"}),
+            ),
+            (
+                "POST /api/payment-gateways/{gateway}/default",
+                gateway.clone(),
+                nothing(),
+            ),
+            ("POST /api/sessions/cleanup", vec![], nothing()),
+            (
+                "POST /api/radius/disconnect",
+                vec![],
+                json!({"username": "imani"}),
+            ),
+            (
+                "DELETE /api/sessions/{session}",
+                vec![&self.session],
+                nothing(),
+            ),
+            (
+                "DELETE /api/payments/manual/{payment}",
+                vec![&self.payment],
+                nothing(),
+            ),
+            ("DELETE /api/payments/manual", vec![], nothing()),
+            ("DELETE /api/payment-gateways/{gateway}", gateway, nothing()),
+            (
+                "DELETE /api/customers/{customer}",
+                vec![&self.spare_customer],
+                nothing(),
+            ),
+            (
+                "DELETE /api/packages/{package}",
+                vec![&self.spare_package],
+                nothing(),
+            ),
+            (
+                "DELETE /api/nas/{router}",
+                vec![&self.spare_router],
+                nothing(),
+            ),
+            ("PUT /api/auth/password", vec![], passwords),
+            ("POST /api/auth/logout", vec![], nothing()),
+        ]
+    }
+
+    /// What operators did; jobs and providers write lines of their own at any time.
+    async fn trail(&self, world: &World) -> Result<BTreeSet<Line>> {
+        let mut tx = world.db().begin(self.tenant).await?;
+        let lines: Vec<Line> = sqlx::query_as(
+            "select id, actor_id, ip_address from audit where actor_kind in ('OPERATOR', 'PLATFORM')",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        Ok(lines.into_iter().collect())
+    }
+}
+
+fn package(name: &str) -> Value {
+    json!({"name": name, "type": "PPPOE", "price": 1000, "downloadSpeed": 10, "uploadSpeed": 10})
+}
+
+fn id(thing: &Value) -> Result<String> {
+    Ok(thing["id"].as_str().context("an id")?.to_owned())
+}
