@@ -56,6 +56,11 @@ impl World {
 
     /// A world on this clock; the system's where programs take part that know no other.
     pub async fn start_on(clock: Clock) -> Result<World> {
+        World::start_with(clock, |_| {}).await
+    }
+
+    /// The same with settings of the story's own.
+    pub async fn start_with(clock: Clock, change: impl FnOnce(&mut Config)) -> Result<World> {
         let host = own_address();
         let any: SocketAddr = (host, 0).into();
         let outside = Outside::start_on(any, clock.clone(), Entropy::system()).await?;
@@ -74,6 +79,7 @@ impl World {
         config.mpesa.sources = vec!["127.0.0.0/8".parse()?];
         config.sms.base_url = Some(outside.url());
         generous(&mut config);
+        change(&mut config);
 
         let mut world = World {
             clock,
@@ -167,6 +173,11 @@ impl World {
         self.stop_cloud().await?;
         self.outside.stop().await;
         Ok(())
+    }
+
+    /// Where everything that this world wrote is.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// A folder for another box.

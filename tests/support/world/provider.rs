@@ -32,6 +32,15 @@ impl Provider {
         })
     }
 
+    /// Somebody who signed up otherwise and sells this package.
+    pub fn of(owner: Operator, package: &str) -> Provider {
+        Provider {
+            owner,
+            package: package.to_owned(),
+            name: String::new(),
+        }
+    }
+
     /// The same, and he takes M-Pesa.
     pub async fn with_paybill(world: &World, name: &str) -> Result<Provider> {
         let provider = Provider::sign_up(world, name).await?;

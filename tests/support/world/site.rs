@@ -83,6 +83,11 @@ impl Site {
         Ok(())
     }
 
+    /// The box's settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The running agent.
     ///
     /// # Panics
