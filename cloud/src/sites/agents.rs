@@ -170,6 +170,7 @@ pub async fn enroll(
     if let Some(replaced) = replaced {
         revoke(&mut tx, replaced, now).await?;
     }
+    super::store::lock_set(&mut tx).await?;
     let site_name = store::site_name(&mut tx, site).await?;
     let site_name = site_name.ok_or(EnrollRefusal::Token)?;
     let agent = Agent {
@@ -222,6 +223,7 @@ pub async fn renew(
 ///
 /// `false` where the tenant has no such agent.
 pub async fn revoke(tx: &mut Tx, agent: AgentId, now: Timestamp) -> sqlx::Result<bool> {
+    super::store::lock_set(tx).await?;
     let known = store::revoke_agent(tx, agent, now).await?;
     if known {
         store::revoke_certificates(tx, agent, now).await?;

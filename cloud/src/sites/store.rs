@@ -60,8 +60,9 @@ pub async fn packages(tx: &mut Tx) -> sqlx::Result<Vec<PackageId>> {
         .await
 }
 
-/// Locks the set of sites against [`stand_still`], before a site is added to it: the site then learns what
-/// the others know, and nobody who changes that overlooks it.
+/// Locks the set of sites and their agents against [`stand_still`], before one is added or ends: a new site
+/// then learns what the others know, nobody who changes that overlooks it, and a site's policy, which names
+/// an agent, is made of all that there are.
 pub async fn lock_set(tx: &mut Tx) -> sqlx::Result<()> {
     sqlx::query("select from tenants where tenant_id = $1 for no key update")
         .bind(tx.tenant())
