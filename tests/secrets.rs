@@ -133,8 +133,8 @@ impl Isp {
         let folder = TempDir::new()?;
         let (once, twice) = (folder.path().join("once"), folder.path().join("twice"));
         let cloud = world.agents().to_string();
-        enroll(&cloud, &token, &once, "0", &world.clock).await?;
-        let used = enroll(&cloud, &token, &twice, "0", &world.clock).await;
+        enroll(&cloud, &token, &once, "0").await?;
+        let used = enroll(&cloud, &token, &twice, "0").await;
         miss_error(canaries, "a used token", used.err())?;
 
         let provider = Provider::of(self.owner.clone(), &self.package);

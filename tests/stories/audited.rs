@@ -92,6 +92,9 @@ struct Calls {
     spare_customer: String,
     session: String,
     payment: String,
+    hotspot: String,
+    voucher: String,
+    code: String,
 }
 
 impl Calls {
@@ -127,6 +130,14 @@ impl Calls {
         site.stop_agent().await;
 
         let made = async |path: &str, body: Value| id(&owner.post(path, &body).await?);
+        // With a second site the cloud holds the vouchers, so that no agent is asked.
+        made("/sites", json!({"name": "Second"})).await?;
+        let mut hotspot = package("Hour");
+        hotspot["type"] = json!("HOTSPOT");
+        let hotspot = made("/packages", hotspot).await?;
+        let vouchers = json!({"count": 2, "packageId": hotspot});
+        let vouchers = owner.post("/vouchers", &vouchers).await?;
+        let code = vouchers["vouchers"][1]["code"].as_str().context("a code")?;
         let me = owner.get("/auth/me").await?;
         let spare = json!({"customerId": customer, "amount": 5});
         Ok(Calls {
@@ -140,6 +151,9 @@ impl Calls {
             spare_customer: isp.add_subscriber("spare", phone, until).await?,
             payment: made("/payments/manual", spare).await?,
             session: id(&session)?,
+            voucher: id(&vouchers["vouchers"][0])?,
+            code: code.to_owned(),
+            hotspot,
             customer,
             router,
         })
@@ -161,6 +175,8 @@ impl Calls {
         let back = json!({"packageId": self.package});
         let expiry = json!({"expiresAt": "2027-05-01T00:00:00Z"});
         let router = json!({"name": "New", "ipAddress": "10.0.0.1"});
+        let vouchers = json!({"count": 1, "packageId": self.hotspot});
+        let code = json!({"code": self.code});
         let nothing = || json!({});
         vec![
             (
@@ -278,6 +294,13 @@ impl Calls {
             (
                 "POST /api/payment-gateways/{gateway}/default",
                 gateway.clone(),
+                nothing(),
+            ),
+            ("POST /api/vouchers", vec![], vouchers),
+            ("POST /api/vouchers/redeem", vec![], code),
+            (
+                "DELETE /api/vouchers/{voucher}",
+                vec![&self.voucher],
                 nothing(),
             ),
             ("POST /api/sessions/cleanup", vec![], nothing()),
