@@ -18,7 +18,7 @@ create table tenants (
     platform_balance      bigint not null default 0,
     -- service after the paid end, and what happens to who may not be online
     grace_secs            integer not null default 0 check (grace_secs >= 0),
-    refusal               text not null default 'REJECT' check (refusal in ('REJECT', 'WALLED_GARDEN')),
+    enforcement           jsonb not null default '{}',
     -- hotspot devices that may log in by their hardware address, and how many are remembered a customer
     mac_login             boolean not null default false,
     remembered_macs       integer not null default 2 check (remembered_macs between 0 and 10),

@@ -89,7 +89,8 @@ create table packages (
     data_limit         bigint check (data_limit > 0),
     devices            integer not null default 1 check (devices between 1 and 1000),
     idle_timeout_secs  integer,
-    address_pool       text,
+    -- time limit, fair use, hours, burst, names on the router
+    terms              jsonb not null default '{}',
     is_active          boolean not null default true,
     created_at         timestamptz not null,
     updated_at         timestamptz not null,
@@ -147,6 +148,8 @@ create table customers (
     total_spent       bigint not null default 0,
     -- when the current period of service began: usage before it does not count; null = none yet
     bytes_used_since  timestamptz,
+    -- routes behind his line and IPv6 prefixes
+    networks          jsonb not null default '{}',
     version           bigint not null default 1,
     created_at        timestamptz not null,
     updated_at        timestamptz not null,
@@ -175,6 +178,13 @@ create table customer_usage (
     since         timestamptz,
     bytes_up      bigint not null default 0 check (bytes_up >= 0),
     bytes_down    bigint not null default 0 check (bytes_down >= 0),
+    -- of both: bytes of free hours; and the seconds online
+    bytes_free    bigint not null default 0 check (bytes_free >= 0),
+    secs          bigint not null default 0 check (secs >= 0),
+    -- what his site was last told of this; see sessions/quota
+    told_since    timestamptz,
+    told_bytes    bigint not null default 0,
+    told_secs     bigint not null default 0,
     last_ip       text,
     last_mac      text,
     last_seen_at  timestamptz not null,
@@ -201,6 +211,7 @@ create table sessions (
     session_secs     bigint not null default 0,
     bytes_in         bigint not null default 0,
     bytes_out        bigint not null default 0,
+    bytes_free       bigint not null default 0,
     terminate_cause  text,
     primary key (tenant_id, id),
     unique (tenant_id, router_id, acct_session_id, cookie)

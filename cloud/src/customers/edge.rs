@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use easyisp_shared::entitlement::RateOverride;
+use easyisp_shared::entitlement::{RateOverride, Subscriber};
 use easyisp_shared::id::SiteId;
 use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::down::{SubscriberV1, UsedV1, secret_place};
+use easyisp_shared::wire::down::{Network, SubscriberV1, UsedV1, secret_place};
 use easyisp_shared::wire::{Down, Up};
 use uuid::Uuid;
 
 use super::PASSWORD;
+use super::networks::net;
 use super::store::{self, Edge};
 use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
@@ -86,21 +87,49 @@ async fn project(
 fn body(row: &Edge, key: &TenantKey, site_key: &SealKey) -> Result<SubscriberV1, SecretError> {
     let password = key.open(PASSWORD, row.id.0, &row.password_sealed)?;
     let place = secret_place(Kind::Subscriber, row.id.0, "password");
-    let mbps = |mbps: i32| u32::try_from(mbps).unwrap_or(0);
+    let known = entitlement(row);
+    let used = |used: i64| u64::try_from(used).unwrap_or(0);
     Ok(SubscriberV1 {
         customer: row.id,
         username: row.username.clone().into_bytes(),
         password: site_key.seal_same(&place, &password),
         connection: row.connection_type.into(),
-        standing: row.standing.into(),
+        standing: known.standing,
         period_start: row.bytes_used_since.unwrap_or(row.created_at),
-        paid_until: row.paid_until,
-        funded_until: row.funded_until.unwrap_or(row.paid_until),
+        paid_until: known.paid_until,
+        funded_until: known.funded_until,
         package: row.package_id,
         static_ip: row
             .static_ip
             .as_deref()
             .and_then(|address| address.parse().ok()),
+        macs: known.macs,
+        devices: known.devices,
+        router: known.router,
+        rate_override: known.rate_override,
+        account: u32::try_from(row.account_number).unwrap_or(0),
+        remembered_macs: row
+            .remembered_macs
+            .iter()
+            .filter_map(|mac| Mac::parse(mac))
+            .collect(),
+        used: UsedV1 {
+            bytes: used(row.told_bytes),
+            secs: used(row.told_secs),
+        },
+        routes: row.networks.route_nets().map(Network::from).collect(),
+        ipv6_prefix: net(&row.networks.ipv6_prefix).map(Network::from),
+        delegated_prefix: net(&row.networks.delegated_ipv6_prefix).map(Network::from),
+    })
+}
+
+/// What a decision looks at, for the sites and for a forecast alike.
+pub(super) fn entitlement(row: &Edge) -> Subscriber {
+    let mbps = |mbps: i32| u32::try_from(mbps).unwrap_or(0);
+    Subscriber {
+        standing: row.standing.into(),
+        paid_until: row.paid_until,
+        funded_until: row.funded_until.unwrap_or(row.paid_until),
         macs: row.macs.iter().filter_map(|mac| Mac::parse(mac)).collect(),
         devices: row.devices.and_then(|devices| u16::try_from(devices).ok()),
         router: row.router_id,
@@ -111,15 +140,5 @@ fn body(row: &Edge, key: &TenantKey, site_key: &SealKey) -> Result<SubscriberV1,
             }),
             (None, _) | (_, None) => None,
         },
-        account: u32::try_from(row.account_number).unwrap_or(0),
-        remembered_macs: row
-            .remembered_macs
-            .iter()
-            .filter_map(|mac| Mac::parse(mac))
-            .collect(),
-        used: UsedV1::default(),
-        routes: Vec::new(),
-        ipv6_prefix: None,
-        delegated_prefix: None,
-    })
+    }
 }

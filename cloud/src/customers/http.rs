@@ -1,5 +1,6 @@
 //! `/api/customers`: list, read, make, change, delete. What is done to one is in [`act`].
 
+pub mod access;
 pub mod act;
 mod body;
 

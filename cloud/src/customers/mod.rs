@@ -6,6 +6,7 @@
 
 pub mod edge;
 mod http;
+mod networks;
 mod rules;
 mod store;
 mod words;
@@ -82,6 +83,8 @@ pub fn routes() -> Routes {
         )
         .route(ACT, routes!(http::act::speed_boost))
         .route(ACT, routes!(http::act::assign_ip))
+        .route(ACT, routes!(http::access::networks))
+        .route(VIEW, routes!(http::access::access))
         .route(ACT, routes!(http::act::mac_lock))
         .route(ACT, routes!(http::act::mac_reset))
         .route(ACT, routes!(http::act::disconnect))

@@ -34,26 +34,27 @@ async fn project(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Projection>> {
         .collect())
 }
 
-fn body(stored: &Stored) -> PackageV1 {
+pub(super) fn body(stored: &Stored) -> PackageV1 {
     let draft = stored.draft();
+    let terms = &draft.terms;
     let minutes = draft.period.minutes();
     PackageV1 {
         package: stored.id,
         rate: draft.rate(),
         session_secs: minutes.and_then(|minutes| u64::try_from(minutes * 60).ok()),
         data_limit: draft.data_limit.and_then(|limit| u64::try_from(limit).ok()),
-        time_limit_secs: None,
-        fair_use: Vec::new(),
-        schedule: Vec::new(),
+        time_limit_secs: terms.time_limit_secs(),
+        fair_use: terms.tiers(),
+        schedule: terms.windows((draft.upload_mbps, draft.download_mbps)),
         devices: u16::try_from(draft.devices).unwrap_or(1),
         idle_secs: stored
             .idle_timeout_secs
             .and_then(|secs| u32::try_from(secs).ok()),
         interim_secs: INTERIM_SECS,
-        pool: stored.address_pool.clone(),
-        profile: None,
-        ipv6_pool: None,
-        delegated_pool: None,
+        pool: terms.address_pool.clone(),
+        profile: terms.router_profile.clone(),
+        ipv6_pool: terms.ipv6_pool.clone(),
+        delegated_pool: terms.delegated_ipv6_pool.clone(),
         name: draft.name,
     }
 }

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::REPRICED;
 use super::rules::{self, Change, Draft};
 use super::store;
+use super::terms::Terms;
 use super::words::{PackageType, Period};
 use crate::api::{Idempotency, Json, Path, Query, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -46,6 +47,7 @@ pub struct Package {
     /// Devices at once.
     devices: i32,
     is_active: bool,
+    terms: Terms,
     customer_count: i64,
     voucher_count: i64,
     routers: Vec<RouterRef>,
@@ -81,6 +83,7 @@ impl From<store::Row> for Package {
             data_limit_unit: "bytes",
             devices: draft.devices,
             is_active: draft.is_active,
+            terms: draft.terms,
             customer_count: row.customers,
             voucher_count: 0, // vouchers have no table yet
             routers: row
@@ -131,6 +134,9 @@ pub struct PackageRequest {
     devices: Option<i32>,
     #[serde(default, deserialize_with = "blank::option")]
     is_active: Option<bool>,
+    /// Time limit, fair use, hours, burst, names on the router; replaced as a whole.
+    #[serde(default, deserialize_with = "blank::option")]
+    terms: Option<Terms>,
     #[serde(default, deserialize_with = "blank::option")]
     router_ids: Option<Vec<RouterId>>,
 }
@@ -170,6 +176,7 @@ impl PackageRequest {
             }),
             devices: self.devices,
             is_active: self.is_active,
+            terms: self.terms.clone(),
         }
     }
 }

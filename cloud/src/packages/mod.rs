@@ -7,6 +7,7 @@ pub mod edge;
 mod http;
 pub mod rules;
 mod store;
+pub mod terms;
 mod words;
 
 use easyisp_shared::id::PackageId;
@@ -18,6 +19,7 @@ use crate::permission::Permission::*;
 use crate::sites;
 
 pub use rules::Draft;
+pub use terms::Terms;
 pub use words::{PackageType, Period, PeriodUnit};
 
 /// The routes of this feature.
@@ -53,6 +55,15 @@ pub fn routes() -> Routes {
 /// The kind of the job that looks who is carried on by his wallet after a package's price or period
 /// changed; its subject is the package. Customers are another feature's: the application says who does it.
 pub const REPRICED: &str = "packages.repriced";
+
+/// What a package allows, as its sites know it; `None` when this tenant has no such package.
+pub async fn entitlement(
+    tx: &mut Tx,
+    package: PackageId,
+) -> sqlx::Result<Option<easyisp_shared::entitlement::Package>> {
+    let row = store::find(tx, package).await?;
+    Ok(row.map(|row| edge::body(&row.stored).entitlement()))
+}
 
 /// Makes a package and tells every site.
 ///

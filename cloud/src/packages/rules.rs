@@ -3,6 +3,7 @@
 use easyisp_shared::money::Cents;
 use easyisp_shared::net::{Burst, RateLimit};
 
+use super::terms::Terms;
 use super::words::{PackageType, Period, PeriodUnit};
 use crate::error::{FieldError, Wrong};
 
@@ -31,6 +32,8 @@ pub struct Draft {
     pub devices: i32,
     /// Whether it is sold.
     pub is_active: bool,
+    /// Everything beyond speed and price.
+    pub terms: Terms,
 }
 
 /// What a request says about a package. Outer `None`: not mentioned; `Some(None)`: emptied.
@@ -60,6 +63,8 @@ pub struct Change {
     pub devices: Option<i32>,
     /// See [`Draft`].
     pub is_active: Option<bool>,
+    /// See [`Draft`].
+    pub terms: Option<Terms>,
 }
 
 /// The package that a change makes, from nothing or from the one before.
@@ -116,6 +121,10 @@ pub fn draft(change: Change, before: Option<&Draft>) -> Result<Draft, Vec<FieldE
             .is_active
             .or(before.map(|before| before.is_active))
             .unwrap_or(true),
+        terms: change
+            .terms
+            .or(before.map(|before| before.terms.clone()))
+            .unwrap_or_default(),
     };
     if wrong.is_empty() {
         check(&draft, &mut wrong);
@@ -183,22 +192,25 @@ fn check(draft: &Draft, wrong: &mut Wrong) {
     if !(1..=1000).contains(&draft.devices) {
         wrong.add("devices", "must be 1 to 1000");
     }
+    draft.terms.check(wrong);
 }
 
 impl Draft {
     /// The speed as a site must know it. A burst needs both directions; a missing one is the plain rate.
-    /// It lasts until the average of 16 seconds reaches three quarters of the plain rate: at twice that
-    /// rate, six seconds.
+    /// Unless its terms say otherwise it lasts until the average of 16 seconds reaches three quarters of
+    /// the plain rate: at twice that rate, six seconds.
     pub fn rate(&self) -> RateLimit {
         let kbps = |mbps: i32| u32::try_from(mbps).unwrap_or(0).saturating_mul(1000);
-        let threshold = |mbps: i32| kbps(mbps) / 4 * 3;
+        let percent = self.terms.burst_threshold.unwrap_or(BURST_THRESHOLD);
+        let threshold = |mbps: i32| kbps(mbps) / 100 * percent.unsigned_abs();
+        let secs = self.terms.burst_seconds.unwrap_or(BURST_SECS);
         let bursts = self.burst_upload.is_some() || self.burst_download.is_some();
         let burst = bursts.then(|| Burst {
             up_kbps: kbps(self.burst_upload.unwrap_or(self.upload_mbps)),
             down_kbps: kbps(self.burst_download.unwrap_or(self.download_mbps)),
             threshold_up_kbps: threshold(self.upload_mbps),
             threshold_down_kbps: threshold(self.download_mbps),
-            secs: BURST_SECS,
+            secs: u16::try_from(secs).unwrap_or(1),
         });
         RateLimit {
             up_kbps: kbps(self.upload_mbps),
@@ -208,7 +220,8 @@ impl Draft {
     }
 }
 
-const BURST_SECS: u16 = 16;
+const BURST_SECS: i32 = 16;
+const BURST_THRESHOLD: i32 = 75;
 
 /// What an edit changed, each as a person would say it.
 pub fn differences(before: &Draft, after: &Draft) -> Vec<String> {
@@ -241,6 +254,7 @@ pub fn differences(before: &Draft, after: &Draft) -> Vec<String> {
             None => "data limit to none".to_owned(),
         },
     );
+    note(before.terms != after.terms, "its terms".to_owned());
     note(
         before.devices != after.devices,
         format!("devices to {}", after.devices),

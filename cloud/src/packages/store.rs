@@ -3,9 +3,11 @@
 use easyisp_shared::id::{PackageId, RouterId, SiteId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::rules::Draft;
+use super::terms::Terms;
 use super::words::{PackageType, Period, PeriodUnit};
 use crate::db::Tx;
 
@@ -29,8 +31,7 @@ pub struct Stored {
     is_active: bool,
     /// Silent sessions end after so many seconds.
     pub idle_timeout_secs: Option<i32>,
-    /// The router's address pool.
-    pub address_pool: Option<String>,
+    terms: Json<Terms>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -55,6 +56,7 @@ impl Stored {
             data_limit: self.data_limit,
             devices: self.devices,
             is_active: self.is_active,
+            terms: self.terms.0.clone(),
         }
     }
 }
@@ -153,8 +155,8 @@ pub async fn insert(
     sqlx::query(
         "insert into packages (tenant_id, id, name, type, price, download_mbps, upload_mbps,
                 burst_download, burst_upload, period_count, period_unit, data_limit, devices,
-                idle_timeout_secs, is_active, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)",
+                idle_timeout_secs, is_active, created_at, updated_at, terms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17)",
     )
     .bind(tx.tenant())
     .bind(package)
@@ -172,6 +174,7 @@ pub async fn insert(
     .bind(idle_timeout(draft.kind))
     .bind(draft.is_active)
     .bind(now)
+    .bind(Json(&draft.terms))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -197,7 +200,7 @@ pub async fn update(
             set name = $3, type = $4, price = $5, download_mbps = $6, upload_mbps = $7,
                 burst_download = $8, burst_upload = $9, period_count = $10, period_unit = $11,
                 data_limit = $12, devices = $13, idle_timeout_secs = $14, is_active = $15,
-                updated_at = $16
+                updated_at = $16, terms = $17
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -216,6 +219,7 @@ pub async fn update(
     .bind(idle_timeout(draft.kind))
     .bind(draft.is_active)
     .bind(now)
+    .bind(Json(&draft.terms))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -10,10 +10,11 @@ use easyisp_shared::wire::Up;
 use easyisp_shared::wire::up::{AccountingV1, LoginV1};
 use uuid::Uuid;
 
-use super::rules::{self, State};
+use super::quota;
+use super::rules::{self, Growth, State};
 use super::store::{self, Key, Login, Subscriber, Used, Write};
 use crate::customers::ConnectionType;
-use crate::db::Tx;
+use crate::db::{Kind, Tx};
 use crate::routers;
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Applier, Report, Unusable};
@@ -28,7 +29,7 @@ pub fn logins() -> Applier {
     Arc::new(|tx, agent, reports, now| Box::pin(take_logins(tx, agent, reports, now)))
 }
 
-/// Merges a batch into sessions and usage: nine statements at most, however many records.
+/// Merges a batch into sessions and usage: eleven statements at most, however many records.
 async fn take_accounting(
     tx: &mut Tx,
     agent: &Agent,
@@ -172,6 +173,37 @@ async fn write(
     }
     if !used.is_empty() {
         store::use_periods(tx, used).await?;
+    }
+    if used.iter().any(|used| used.growth != Growth::default()) {
+        tell_usage(tx, used).await?;
+    }
+    Ok(())
+}
+
+/// Lets sites hear of usage where that decides something; see [`quota`].
+async fn tell_usage(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
+    let customers: HashSet<CustomerId> = used.iter().map(|used| used.customer).collect();
+    let customers: Vec<CustomerId> = customers.into_iter().collect();
+    let mut news = Vec::new();
+    for known in store::counted(tx, &customers).await? {
+        let told = quota::Used {
+            bytes: known.told_bytes,
+            secs: known.told_secs,
+        };
+        let used = quota::Used {
+            bytes: known.bytes,
+            secs: known.secs,
+        };
+        if quota::worth_telling(told, used, known.data_limit, &known.terms) {
+            news.push(known.customer_id);
+        }
+    }
+    if news.is_empty() {
+        return Ok(());
+    }
+    store::told(tx, &news).await?;
+    for customer in news {
+        tx.changed(Kind::Subscriber, customer);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 pub mod edge;
 mod http;
+mod quota;
 mod rules;
 mod store;
 mod words;

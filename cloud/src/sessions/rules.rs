@@ -27,6 +27,8 @@ pub struct State {
     pub bytes_in: i64,
     /// To the subscriber.
     pub bytes_out: i64,
+    /// Of both, what was used in free hours.
+    pub bytes_free: i64,
     /// Its address.
     pub framed_ip: Option<String>,
     /// Its device.
@@ -42,6 +44,10 @@ pub struct Growth {
     pub bytes_in: i64,
     /// To the subscriber.
     pub bytes_out: i64,
+    /// Of both, what was used in free hours.
+    pub bytes_free: i64,
+    /// Seconds online.
+    pub secs: i64,
 }
 
 /// The session after `record`, and how much it grew. Any record makes a session: a start may be lost.
@@ -53,12 +59,16 @@ pub fn merge(before: Option<State>, record: &AccountingV1, now: Timestamp) -> (S
         let growth = Growth {
             bytes_in: new.bytes_in,
             bytes_out: new.bytes_out,
+            bytes_free: new.bytes_free,
+            secs: new.session_secs,
         };
         return (new, growth);
     };
     let growth = Growth {
         bytes_in: (new.bytes_in - before.bytes_in).max(0),
         bytes_out: (new.bytes_out - before.bytes_out).max(0),
+        bytes_free: (new.bytes_free - before.bytes_free).max(0),
+        secs: (new.session_secs - before.session_secs).max(0),
     };
     let newest = new.last_seen >= before.last_seen;
     let pick = |old: Option<String>, new: Option<String>| match newest {
@@ -74,6 +84,7 @@ pub fn merge(before: Option<State>, record: &AccountingV1, now: Timestamp) -> (S
         session_secs: before.session_secs.max(new.session_secs),
         bytes_in: before.bytes_in.max(new.bytes_in),
         bytes_out: before.bytes_out.max(new.bytes_out),
+        bytes_free: before.bytes_free.max(new.bytes_free),
         framed_ip: pick(before.framed_ip, new.framed_ip),
         mac: pick(before.mac, new.mac),
         cause,
@@ -135,6 +146,7 @@ fn told(record: &AccountingV1, now: Timestamp) -> State {
         session_secs: i64::from(record.session_secs),
         bytes_in: bytes(record.bytes_up),
         bytes_out: bytes(record.bytes_down),
+        bytes_free: bytes(record.bytes_free),
         framed_ip: record.framed_ip.map(|address| address.to_string()),
         mac: record.mac.map(|mac| mac.to_string()),
         cause,

@@ -2,6 +2,7 @@
 
 mod apply;
 mod log;
+mod quota;
 mod read;
 mod stale;
 
@@ -10,6 +11,7 @@ pub use apply::{
     use_periods,
 };
 pub use log::{LogRow, Login, log, logins, logins_of};
+pub use quota::{counted, told};
 pub use read::{
     Filter, Live, Presence, Row, agents, by_router, find, find_open, list, live, sums, totals,
 };

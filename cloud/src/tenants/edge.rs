@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use easyisp_shared::entitlement::Reasons;
 use easyisp_shared::net::RateLimit;
 use easyisp_shared::wire::Down;
 use easyisp_shared::wire::down::{PolicyV1, secret_place};
@@ -13,11 +12,6 @@ use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets};
 use crate::sites;
 
-/// The router's address list that is the walled garden.
-const GARDEN_LIST: &str = "easyisp-garden";
-/// Speed inside it, Mbit/s: enough for a payment page.
-const GARDEN_MBPS: u32 = 1;
-
 /// Notes that every site must learn the tenant's policy anew; the transaction has changed the tenant's row,
 /// so no site is added meanwhile.
 pub async fn changed(tx: &mut Tx) -> sqlx::Result<()> {
@@ -25,6 +19,15 @@ pub async fn changed(tx: &mut Tx) -> sqlx::Result<()> {
         tx.changed(Kind::Policy, site);
     }
     Ok(())
+}
+
+/// Seconds of service after the paid end.
+pub(super) fn grace_secs(policy: &store::PolicyRow) -> u32 {
+    policy
+        .enforcement
+        .grace_minutes
+        .unsigned_abs()
+        .saturating_mul(60)
 }
 
 /// The projector of [`Kind::Policy`]: one row a site, its id is the site's.
@@ -65,6 +68,8 @@ async fn project(
     secrets: &Secrets,
 ) -> Result<Vec<Projection>, SecretError> {
     let policy = store::policy(tx).await?;
+    let garden = &policy.enforcement;
+    let mbps = garden.speed.unsigned_abs();
     let codes = secrets.tenant(tx).await?.voucher_key();
     let live = sites::ids(tx).await?;
     let mut projections = Vec::new();
@@ -72,14 +77,14 @@ async fn project(
         let place = secret_place(Kind::Policy, site.0, "voucher_key");
         let site_key = secrets.site_key(tx, site).await?;
         let body = Down::Policy(PolicyV1 {
-            grace_secs: policy.grace_secs.unsigned_abs(),
-            refusal: policy.refusal,
-            garden_for: Reasons::MONEY,
-            garden_list: GARDEN_LIST.to_owned(),
-            garden_pool: None,
-            garden_profile: None,
-            garden_rate: RateLimit::mbps(GARDEN_MBPS, GARDEN_MBPS),
-            portal_url: None,
+            grace_secs: grace_secs(&policy),
+            refusal: garden.refusal(),
+            garden_for: garden.reasons(),
+            garden_list: garden.address_list.clone(),
+            garden_pool: garden.address_pool.clone(),
+            garden_profile: garden.router_profile.clone(),
+            garden_rate: RateLimit::mbps(mbps, mbps),
+            portal_url: garden.portal_url.clone(),
             lease_until: None,
             zone: policy.time_zone.clone(),
             provider_name: policy.business_name.clone(),

@@ -1,12 +1,16 @@
 //! Tenants: the providers that run their business here, and how each wants its sites to behave.
 
 pub mod edge;
+mod enforcement;
 mod http;
 pub mod jobs;
 mod rules;
 mod signup;
 mod store;
 
+use std::time::Duration;
+
+use easyisp_shared::entitlement::{SitePolicy, zone_of};
 use easyisp_shared::id::{OperatorId, TenantId};
 use easyisp_shared::time::Timestamp;
 
@@ -27,6 +31,21 @@ pub fn routes() -> Routes {
             Access::Any(&[Permission::SettingsGeneral]),
             routes!(http::settings),
         )
+        .route(
+            Access::Any(&[Permission::SettingsGeneral]),
+            routes!(enforcement::get, enforcement::set),
+        )
+}
+
+/// How the tenant's sites decide, for a forecast.
+pub async fn site_policy(tx: &mut Tx) -> sqlx::Result<SitePolicy> {
+    let policy = store::policy(tx).await?;
+    Ok(SitePolicy {
+        grace: Duration::from_secs(u64::from(edge::grace_secs(&policy))),
+        refusal: policy.enforcement.refusal(),
+        garden_for: policy.enforcement.reasons(),
+        zone: zone_of(&policy.time_zone),
+    })
 }
 
 /// Makes a tenant ACTIVE without end.

@@ -1,11 +1,12 @@
 //! Tenants and their counts.
 
-use easyisp_shared::entitlement::Refusal;
 use easyisp_shared::id::TenantId;
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::Row;
+use sqlx::types::Json;
 
+use super::enforcement::Enforcement;
 use crate::auth::TenantStatus;
 use crate::db::{DirectoryTx, Tx};
 
@@ -156,8 +157,7 @@ pub async fn activate(tx: &mut Tx, now: Timestamp) -> sqlx::Result<String> {
 
 /// What the sites' policy is made of.
 pub struct PolicyRow {
-    pub grace_secs: i32,
-    pub refusal: Refusal,
+    pub enforcement: Enforcement,
     pub time_zone: String,
     pub business_name: String,
     pub mac_login: bool,
@@ -167,26 +167,43 @@ pub struct PolicyRow {
 /// The tenant's policy.
 pub async fn policy(tx: &mut Tx) -> sqlx::Result<PolicyRow> {
     let row = sqlx::query(
-        "select grace_secs, refusal, time_zone, business_name, mac_login, remembered_macs
+        "select grace_secs, enforcement, time_zone, business_name, mac_login, remembered_macs
            from tenants
           where tenant_id = $1",
     )
     .bind(tx.tenant())
     .fetch_one(&mut **tx)
     .await?;
-    let refusal: String = row.try_get("refusal")?;
+    let grace_secs: i32 = row.try_get("grace_secs")?;
+    let Json(enforcement): Json<Enforcement> = row.try_get("enforcement")?;
     Ok(PolicyRow {
-        grace_secs: row.try_get("grace_secs")?,
-        refusal: match refusal.as_str() {
-            "WALLED_GARDEN" => Refusal::WalledGarden,
-            "REJECT" => Refusal::Reject,
-            other => return Err(sqlx::Error::Decode(format!("no refusal: {other}").into())),
+        enforcement: Enforcement {
+            grace_minutes: grace_secs / 60,
+            ..enforcement
         },
         time_zone: row.try_get("time_zone")?,
         business_name: row.try_get("business_name")?,
         mac_login: row.try_get("mac_login")?,
         remembered_macs: row.try_get("remembered_macs")?,
     })
+}
+
+/// Changes how sites treat who may not be online.
+pub async fn set_enforcement(
+    tx: &mut Tx,
+    wanted: &Enforcement,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update tenants set grace_secs = $2, enforcement = $3, updated_at = $4 where tenant_id = $1",
+    )
+    .bind(tx.tenant())
+    .bind(wanted.grace_minutes.saturating_mul(60))
+    .bind(Json(wanted))
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// The reserved tenant of the platform, which is the one its people belong to; `None` before the first.

@@ -5,6 +5,7 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use uuid::Uuid;
 
+use crate::customers::networks::Networks;
 use crate::customers::rules::Draft;
 use crate::customers::words::{ConnectionType, Standing, Status};
 use crate::db::Tx;
@@ -330,7 +331,8 @@ pub async fn find(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> sqlx::Re
                 s.id is not null as is_online, s.started_at as online_since,
                 coalesce(w.balance, 0) as balance, u.last_ip, u.last_mac,
                 case when u.since is not distinct from c.bytes_used_since
-                     then coalesce(u.bytes_up + u.bytes_down, 0) else 0 end as bytes_used,
+                     then coalesce(u.bytes_up + u.bytes_down - u.bytes_free, 0) else 0 end
+                    as bytes_used,
                 m.month_up, m.month_down
            from customers c
            join tenants t on t.tenant_id = $1
@@ -487,17 +489,26 @@ pub struct Edge {
     pub rate_up_mbps: Option<i32>,
     pub rate_down_mbps: Option<i32>,
     pub rate_until: Option<Timestamp>,
+    pub networks: sqlx::types::Json<Networks>,
+    pub told_bytes: i64,
+    pub told_secs: i64,
     pub created_at: Timestamp,
 }
 
 /// The customers among `ids` that exist, as their home sites must know them.
 pub async fn edge(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Edge>> {
     sqlx::query_as(
-        "select id, site_id, account_number, username, password_sealed, connection_type, standing,
-                package_id, router_id, paid_until, funded_until, bytes_used_since, static_ip, macs,
-                remembered_macs, devices, rate_up_mbps, rate_down_mbps, rate_until, created_at
-           from customers
-          where tenant_id = $1 and id = any($2) and deleted_at is null",
+        "select c.id, c.site_id, c.account_number, c.username, c.password_sealed, c.connection_type,
+                c.standing, c.package_id, c.router_id, c.paid_until, c.funded_until,
+                c.bytes_used_since, c.static_ip, c.macs, c.remembered_macs, c.devices, c.rate_up_mbps,
+                c.rate_down_mbps, c.rate_until, c.networks, c.created_at,
+                case when u.told_since is not distinct from c.bytes_used_since
+                     then coalesce(u.told_bytes, 0) else 0 end as told_bytes,
+                case when u.told_since is not distinct from c.bytes_used_since
+                     then coalesce(u.told_secs, 0) else 0 end as told_secs
+           from customers c
+           left join customer_usage u on u.tenant_id = $1 and u.customer_id = c.id
+          where c.tenant_id = $1 and c.id = any($2) and c.deleted_at is null",
     )
     .bind(tx.tenant())
     .bind(ids)
@@ -540,5 +551,30 @@ pub async fn every_id(tx: &mut Tx, after: Uuid, most: i64) -> sqlx::Result<Vec<U
     .bind(after)
     .bind(most)
     .fetch_all(&mut **tx)
+    .await
+}
+
+/// What a customer used in his present period, at all sites.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct PeriodUsage {
+    /// Bytes both ways, without free ones.
+    pub bytes: i64,
+    /// Seconds online.
+    pub secs: i64,
+}
+
+/// What a customer used in his present period.
+pub async fn used(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<PeriodUsage> {
+    sqlx::query_as(
+        "select coalesce(max(u.bytes_up + u.bytes_down - u.bytes_free), 0)::bigint as bytes,
+                coalesce(max(u.secs), 0)::bigint as secs
+           from customer_usage u
+           join customers c on c.tenant_id = $1 and c.id = u.customer_id
+          where u.tenant_id = $1 and u.customer_id = $2
+            and u.since is not distinct from c.bytes_used_since",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_one(&mut **tx)
     .await
 }

@@ -6,6 +6,7 @@ use easyisp_shared::id::{CustomerId, PackageId, SiteId};
 use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::Timestamp;
 
+use crate::customers::networks::Networks;
 use crate::customers::rules::Draft;
 use crate::customers::words::{ConnectionType, Standing};
 use crate::db::Tx;
@@ -342,4 +343,24 @@ pub async fn remember_device(
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// Sets the networks of a customer's line.
+pub async fn set_networks(
+    tx: &mut Tx,
+    customer: CustomerId,
+    networks: &Networks,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update customers set networks = $3, updated_at = $4, version = version + 1
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(sqlx::types::Json(networks))
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }

@@ -59,6 +59,7 @@ struct KnownRow {
     session_secs: i64,
     bytes_in: i64,
     bytes_out: i64,
+    bytes_free: i64,
     framed_ip: Option<String>,
     mac: Option<String>,
     terminate_cause: Option<String>,
@@ -71,8 +72,8 @@ pub async fn known(tx: &mut Tx, keys: &[&Key]) -> sqlx::Result<Vec<Known>> {
     let cookies: Vec<&[u8]> = keys.iter().map(|key| key.cookie.as_slice()).collect();
     let rows: Vec<KnownRow> = sqlx::query_as(
         "select k.place, s.id, s.site_id, s.customer_id, s.status, s.started_at, s.last_seen_at,
-                s.stopped_at, s.session_secs, s.bytes_in, s.bytes_out, s.framed_ip, s.mac,
-                s.terminate_cause
+                s.stopped_at, s.session_secs, s.bytes_in, s.bytes_out, s.bytes_free, s.framed_ip,
+                s.mac, s.terminate_cause
            from unnest($2::uuid[], $3::text[], $4::bytea[])
                 with ordinality as k (router_id, acct_session_id, cookie, place)
            join sessions s on s.tenant_id = $1 and s.router_id = k.router_id
@@ -102,6 +103,7 @@ impl KnownRow {
                 session_secs: self.session_secs,
                 bytes_in: self.bytes_in,
                 bytes_out: self.bytes_out,
+                bytes_free: self.bytes_free,
                 framed_ip: self.framed_ip,
                 mac: self.mac,
                 cause: self.terminate_cause,
@@ -167,15 +169,15 @@ pub async fn insert(tx: &mut Tx, site: SiteId, writes: &[Write<'_>]) -> sqlx::Re
     sqlx::query(
         "insert into sessions (tenant_id, id, site_id, router_id, acct_session_id, cookie, username,
                 customer_id, connection_type, status, started_at, last_seen_at, stopped_at,
-                session_secs, bytes_in, bytes_out, framed_ip, mac, terminate_cause)
+                session_secs, bytes_in, bytes_out, framed_ip, mac, terminate_cause, bytes_free)
          select $1, n.id, $2, n.router, n.session, n.cookie, n.username, n.customer, n.kind, n.status,
-                n.started, n.seen, n.stopped, n.secs, n.up, n.down, n.ip, n.mac, n.cause
+                n.started, n.seen, n.stopped, n.secs, n.up, n.down, n.ip, n.mac, n.cause, n.free
            from unnest($3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::text[], $8::uuid[],
                        $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[],
                        $13::timestamptz[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[],
-                       $18::text[], $19::text[])
+                       $18::text[], $19::text[], $20::bigint[])
                 as n (id, router, session, cookie, username, customer, kind, status, started, seen,
-                      stopped, secs, up, down, ip, mac, cause)",
+                      stopped, secs, up, down, ip, mac, cause, free)",
     )
     .bind(tx.tenant())
     .bind(site)
@@ -201,6 +203,7 @@ pub async fn insert(tx: &mut Tx, site: SiteId, writes: &[Write<'_>]) -> sqlx::Re
     .bind(of.ips)
     .bind(of.macs)
     .bind(of.causes)
+    .bind(of.free)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -213,11 +216,11 @@ pub async fn update(tx: &mut Tx, site: SiteId, writes: &[Write<'_>]) -> sqlx::Re
         "update sessions s
             set site_id = $2, status = n.status, started_at = n.started, last_seen_at = n.seen,
                 stopped_at = n.stopped, session_secs = n.secs, bytes_in = n.up, bytes_out = n.down,
-                framed_ip = n.ip, mac = n.mac, terminate_cause = n.cause
+                framed_ip = n.ip, mac = n.mac, terminate_cause = n.cause, bytes_free = n.free
            from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[],
                        $7::timestamptz[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
-                       $12::text[], $13::text[])
-                as n (id, status, started, seen, stopped, secs, up, down, ip, mac, cause)
+                       $12::text[], $13::text[], $14::bigint[])
+                as n (id, status, started, seen, stopped, secs, up, down, ip, mac, cause, free)
           where s.tenant_id = $1 and s.id = n.id",
     )
     .bind(tx.tenant())
@@ -233,6 +236,7 @@ pub async fn update(tx: &mut Tx, site: SiteId, writes: &[Write<'_>]) -> sqlx::Re
     .bind(of.ips)
     .bind(of.macs)
     .bind(of.causes)
+    .bind(of.free)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -251,6 +255,7 @@ struct Columns<'a> {
     ips: Vec<Option<&'a str>>,
     macs: Vec<Option<&'a str>>,
     causes: Vec<Option<&'a str>>,
+    free: Vec<i64>,
 }
 
 impl<'a> Columns<'a> {
@@ -268,6 +273,7 @@ impl<'a> Columns<'a> {
             ips: states().map(|state| state.framed_ip.as_deref()).collect(),
             macs: states().map(|state| state.mac.as_deref()).collect(),
             causes: states().map(|state| state.cause.as_deref()).collect(),
+            free: states().map(|state| state.bytes_free).collect(),
         }
     }
 }
@@ -328,18 +334,23 @@ pub async fn use_hours(tx: &mut Tx, used: &[&Used]) -> sqlx::Result<()> {
 /// counted so far starts from nothing. Rows are taken in the customers' order.
 pub async fn use_periods(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into customer_usage as u (tenant_id, customer_id, since, bytes_up, bytes_down, last_ip,
-                last_mac, last_seen_at)
+        "insert into customer_usage as u (tenant_id, customer_id, since, bytes_up, bytes_down, bytes_free,
+                secs, last_ip, last_mac, last_seen_at)
          select $1, c.id, c.bytes_used_since,
                 coalesce(sum(n.up) filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0)
                     ::bigint,
                 coalesce(sum(n.down) filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0)
                     ::bigint,
+                coalesce(sum(n.free) filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0)
+                    ::bigint,
+                coalesce(sum(n.secs) filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0)
+                    ::bigint,
                 (array_agg(n.ip order by n.at desc) filter (where n.ip is not null))[1],
                 (array_agg(n.mac order by n.at desc) filter (where n.mac is not null))[1],
                 max(n.at)
-           from unnest($2::uuid[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::text[], $7::text[])
-                as n (customer, at, up, down, ip, mac)
+           from unnest($2::uuid[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
+                       $8::bigint[], $9::bigint[])
+                as n (customer, at, up, down, ip, mac, free, secs)
            join customers c on c.tenant_id = $1 and c.id = n.customer
           group by c.id, c.bytes_used_since
           order by c.id
@@ -350,6 +361,11 @@ pub async fn use_periods(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
                 bytes_down = excluded.bytes_down
                            + case when u.since is not distinct from excluded.since then u.bytes_down
                                   else 0 end,
+                bytes_free = excluded.bytes_free
+                           + case when u.since is not distinct from excluded.since then u.bytes_free
+                                  else 0 end,
+                secs = excluded.secs
+                     + case when u.since is not distinct from excluded.since then u.secs else 0 end,
                 since = excluded.since,
                 last_ip = case when excluded.last_seen_at >= u.last_seen_at
                                then coalesce(excluded.last_ip, u.last_ip) else u.last_ip end,
@@ -364,6 +380,8 @@ pub async fn use_periods(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
     .bind(used.iter().map(|used| used.growth.bytes_out).collect::<Vec<_>>())
     .bind(used.iter().map(|used| used.ip.as_deref()).collect::<Vec<_>>())
     .bind(used.iter().map(|used| used.mac.as_deref()).collect::<Vec<_>>())
+    .bind(used.iter().map(|used| used.growth.bytes_free).collect::<Vec<_>>())
+    .bind(used.iter().map(|used| used.growth.secs).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -1,0 +1,235 @@
+//! How a package is used up and what it gets from the router: everything beyond a speed and a price.
+
+use easyisp_shared::entitlement::{self, DataCounts, Days, Window};
+use easyisp_shared::net::RateLimit;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::error::Wrong;
+
+/// Terms of a package. What is absent is the default; the object is replaced as a whole.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Terms {
+    /// Minutes online in a period, all devices together; null = unlimited.
+    pub time_limit: Option<i64>,
+    /// Slower speeds from some usage on: throttled before cut off. At most 8.
+    pub fair_use: Vec<FairUse>,
+    /// Hours with rules of their own, in the tenant's time zone. At most 8; of two that hold at once the
+    /// first with a speed gives it.
+    pub schedule: Vec<Hours>,
+    /// Seconds over which a burst is averaged; null = 16.
+    pub burst_seconds: Option<i32>,
+    /// Percent of the plain speed below which a burst may begin; null = 75.
+    pub burst_threshold: Option<i32>,
+    /// An address pool that exists on the routers.
+    pub address_pool: Option<String>,
+    /// A PPP profile, or hotspot user profile, that exists on the routers.
+    pub router_profile: Option<String>,
+    /// A pool of IPv6 prefixes for lines that exists on the routers.
+    pub ipv6_pool: Option<String>,
+    /// A pool of IPv6 prefixes to delegate that exists on the routers.
+    pub delegated_ipv6_pool: Option<String>,
+}
+
+/// A speed that holds once so much was used in the period.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FairUse {
+    /// Bytes, both directions together.
+    pub after_bytes: i64,
+    /// Mbit/s.
+    pub download_speed: i32,
+    /// Mbit/s.
+    pub upload_speed: i32,
+}
+
+/// Hours with rules of their own.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hours {
+    /// On which days they begin; none = every day.
+    #[serde(default)]
+    pub days: Vec<Day>,
+    /// `22:00`.
+    pub from: String,
+    /// `06:00`; at or before `from` it is of the next day.
+    pub until: String,
+    /// Mbit/s; null = the usual speed.
+    #[serde(default)]
+    pub download_speed: Option<i32>,
+    /// Mbit/s; null = the usual speed.
+    #[serde(default)]
+    pub upload_speed: Option<i32>,
+    /// Data used meanwhile counts against no limit.
+    #[serde(default)]
+    pub free_data: bool,
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the days' names")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+impl Terms {
+    /// Notes what cannot be.
+    pub fn check(&self, wrong: &mut Wrong) {
+        let limit = self.time_limit;
+        if limit.is_some_and(|minutes| !(1..=5_256_000).contains(&minutes)) {
+            wrong.add("terms.timeLimit", "must be at least a minute, or null");
+        }
+        if self.fair_use.len() > MOST || self.schedule.len() > MOST {
+            wrong.add("terms", "may have at most 8 steps and 8 windows");
+        }
+        let speed = |mbps: i32| (1..=100_000).contains(&mbps);
+        for step in &self.fair_use {
+            if step.after_bytes < 1 || !speed(step.download_speed) || !speed(step.upload_speed) {
+                wrong.add(
+                    "terms.fairUse",
+                    "needs afterBytes above 0 and speeds of 1 to 100000 Mbit/s",
+                );
+            }
+        }
+        for hours in &self.schedule {
+            let speeds = [hours.download_speed, hours.upload_speed];
+            if minute(&hours.from).is_none() || minute(&hours.until).is_none() {
+                wrong.add("terms.schedule", "needs from and until like 22:00");
+            }
+            if speeds.into_iter().flatten().any(|mbps| !speed(mbps)) {
+                wrong.add("terms.schedule", "needs speeds of 1 to 100000 Mbit/s");
+            }
+        }
+        if self
+            .burst_seconds
+            .is_some_and(|secs| !(1..=300).contains(&secs))
+        {
+            wrong.add("terms.burstSeconds", "must be 1 to 300");
+        }
+        if self
+            .burst_threshold
+            .is_some_and(|percent| !(1..=100).contains(&percent))
+        {
+            wrong.add("terms.burstThreshold", "must be 1 to 100 percent");
+        }
+        let names = [
+            &self.address_pool,
+            &self.router_profile,
+            &self.ipv6_pool,
+            &self.delegated_ipv6_pool,
+        ];
+        if names.into_iter().flatten().any(|name| !is_name(name)) {
+            wrong.add(
+                "terms",
+                "names of pools and profiles have 1 to 100 characters",
+            );
+        }
+    }
+
+    /// The steps of fair use as a site must know them.
+    pub fn tiers(&self) -> Vec<entitlement::Tier> {
+        let tier = |step: &FairUse| entitlement::Tier {
+            from_bytes: step.after_bytes.unsigned_abs(),
+            rate: rate(step.upload_speed, step.download_speed),
+        };
+        self.fair_use.iter().map(tier).collect()
+    }
+
+    /// The hours as a site must know them; `usual` is the package's own speed, up and down.
+    pub fn windows(&self, usual: (i32, i32)) -> Vec<Window> {
+        let windows = self.schedule.iter().filter_map(|hours| hours.window(usual));
+        windows.collect()
+    }
+
+    /// Seconds online in a period.
+    pub fn time_limit_secs(&self) -> Option<u64> {
+        self.time_limit.map(|minutes| minutes.unsigned_abs() * 60)
+    }
+}
+
+impl Hours {
+    fn window(&self, (up, down): (i32, i32)) -> Option<Window> {
+        let faster = self.upload_speed.is_some() || self.download_speed.is_some();
+        let days = self.days.iter().fold(0, |days, day| days | 1 << *day as u8);
+        Some(Window {
+            days: if days == 0 { Days::ALL } else { Days(days) },
+            from_minute: minute(&self.from)?,
+            until_minute: minute(&self.until)?,
+            rate: faster.then(|| {
+                let (up, down) = (
+                    self.upload_speed.unwrap_or(up),
+                    self.download_speed.unwrap_or(down),
+                );
+                rate(up, down)
+            }),
+            data: match self.free_data {
+                true => DataCounts::No,
+                false => DataCounts::Yes,
+            },
+        })
+    }
+}
+
+/// `22:00` as a minute of the day; `24:00` is its end.
+fn minute(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    if hour.len() != 2 || minute.len() != 2 {
+        return None;
+    }
+    let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
+    let of_day = hour.checked_mul(60)?.checked_add(minute)?;
+    (minute < 60 && of_day <= 1440).then_some(of_day)
+}
+
+fn rate(up: i32, down: i32) -> RateLimit {
+    RateLimit::mbps(up.unsigned_abs(), down.unsigned_abs())
+}
+
+/// A name that fits a RADIUS attribute.
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+const MOST: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn hours_become_windows_and_nonsense_is_named() {
+        let terms: Terms = serde_json::from_str(
+            r#"{"schedule": [{"days": ["FRI"], "from": "22:00", "until": "06:30",
+                              "downloadSpeed": 20, "freeData": true}],
+                "fairUse": [{"afterBytes": 5, "downloadSpeed": 2, "uploadSpeed": 1}]}"#,
+        )
+        .unwrap();
+        let mut wrong = Wrong::default();
+        terms.check(&mut wrong);
+        assert!(wrong.is_empty());
+        let window = terms.windows((5, 10)).remove(0);
+        assert_eq!(window.days, Days(0b001_0000));
+        assert_eq!((window.from_minute, window.until_minute), (1320, 390));
+        assert_eq!(window.rate, Some(RateLimit::mbps(5, 20)));
+        assert_eq!(terms.tiers()[0].rate, RateLimit::mbps(1, 2));
+
+        for (text, ok) in [
+            ("24:00", true),
+            ("24:01", false),
+            ("7:00", false),
+            ("ab:cd", false),
+        ] {
+            assert_eq!(minute(text).is_some(), ok, "{text}");
+        }
+    }
+}
