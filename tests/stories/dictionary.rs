@@ -21,6 +21,7 @@ fn every_attribute_is_numbered_as_in_the_public_dictionaries() -> Result<()> {
                 "attribute" => Some(""),
                 "mikrotik" => Some("mikrotik-"),
                 "microsoft" => Some("ms-"),
+                "wispr" => Some("wispr-"),
                 _ => None,
             };
         }
@@ -42,7 +43,7 @@ fn every_attribute_is_numbered_as_in_the_public_dictionaries() -> Result<()> {
     Ok(())
 }
 
-/// The numbers of the attributes of all RFCs, MikroTik and Microsoft, by name in lower case.
+/// The numbers of the attributes of all RFCs, MikroTik, Microsoft and WISPr, by name in lower case.
 fn public_numbers() -> Result<HashMap<String, String>> {
     let mut numbers = HashMap::new();
     let folder = fs::read_dir(FOLDER).context("the dictionaries of package freeradius-common")?;
@@ -53,6 +54,7 @@ fn public_numbers() -> Result<HashMap<String, String>> {
             "dictionary.rfc",
             "dictionary.mikrotik",
             "dictionary.microsoft",
+            "dictionary.wispr",
         ];
         if !wanted.iter().any(|wanted| name.starts_with(wanted)) {
             continue;

@@ -24,6 +24,7 @@ mod money;
 mod outage;
 mod payment;
 mod payments;
+mod quota;
 mod races;
 mod radsec;
 mod renewals;

@@ -425,3 +425,72 @@ fn buffer() -> Vec<u8> {
 
 const GARDEN_VISIT: Duration = Duration::from_secs(3600);
 const HOTSPOT_IDLE_SECS: u32 = 900;
+
+#[cfg(test)]
+mod tests {
+    use easyisp_shared::net::RateLimit;
+
+    use super::super::reply::MAX_SESSION_SECS;
+    use super::*;
+
+    fn package(idle_secs: Option<u32>) -> PackageV1 {
+        PackageV1 {
+            package: easyisp_shared::id::PackageId(uuid::Uuid::nil()),
+            name: String::new(),
+            rate: RateLimit::mbps(1, 1),
+            session_secs: None,
+            data_limit: None,
+            time_limit_secs: None,
+            fair_use: Vec::new(),
+            schedule: Vec::new(),
+            devices: 1,
+            idle_secs,
+            interim_secs: 300,
+            pool: None,
+            profile: None,
+            ipv6_pool: None,
+            delegated_pool: None,
+        }
+    }
+
+    /// Idle-Timeout for hotspots alone, 15 minutes unless the package says; updates every 300 s ± 10 %.
+    #[test]
+    fn timers_are_what_the_contract_says() {
+        let secs = |service, package: Option<&PackageV1>| {
+            idle_timeout(service, package).map(|timeout| timeout.as_secs())
+        };
+        for (service, idle_secs, expected) in [
+            (Service::Ppp, None, None),
+            (Service::Ppp, Some(60), None),
+            (Service::Other, Some(60), None),
+            (Service::Hotspot, None, Some(900)),
+            (Service::Hotspot, Some(60), Some(60)),
+        ] {
+            assert_eq!(secs(service, Some(&package(idle_secs))), expected);
+        }
+        assert_eq!(secs(Service::Hotspot, None), Some(900));
+        for (jitter, expected) in [(0, 270), (128, 300), (255, 330)] {
+            let random = Random {
+                cookie: [0; 16],
+                challenge: [0; 16],
+                salt: [0; 2],
+                jitter,
+            };
+            assert_eq!(interim(&package(None), &random).as_secs(), expected);
+        }
+        assert_eq!(MAX_SESSION_SECS, 21_474_720);
+    }
+
+    #[test]
+    fn the_gardens_page_hears_why_and_who() {
+        let page = |url| garden_page(url, Reason::QuotaUsedUp, 123_455);
+        assert_eq!(
+            page("http://pay.isp/"),
+            "http://pay.isp/?reason=QUOTA&account=123455"
+        );
+        assert_eq!(
+            page("http://pay.isp/?a=1"),
+            "http://pay.isp/?a=1&reason=QUOTA&account=123455"
+        );
+    }
+}

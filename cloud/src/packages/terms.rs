@@ -194,7 +194,7 @@ fn rate(up: i32, down: i32) -> RateLimit {
 }
 
 /// A name that fits a RADIUS attribute.
-pub(crate) fn is_name(text: &str) -> bool {
+fn is_name(text: &str) -> bool {
     (1..=100).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
