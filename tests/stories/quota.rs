@@ -126,6 +126,7 @@ async fn reconnecting_does_not_renew_a_data_quota() -> Result<()> {
         .knows(place.name, "his usage", |known| known.used.bytes == all)
         .await?;
 
+    place.world.clock.advance(MINUTE);
     let reset = json!({"dataUsed": 0});
     place
         .isp
