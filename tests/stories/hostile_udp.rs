@@ -154,7 +154,7 @@ fn signed_nonsense(random: &mut SmallRng) -> Vec<u8> {
 }
 
 /// What the agent reads.
-const COMMON: [u8; 14] = [
+const COMMON: [u8; 17] = [
     attribute::USER_NAME,
     attribute::USER_PASSWORD,
     attribute::CHAP_PASSWORD,
@@ -169,6 +169,9 @@ const COMMON: [u8; 14] = [
     attribute::ACCT_DELAY_TIME,
     attribute::CLASS,
     attribute::PROXY_STATE,
+    attribute::EAP_MESSAGE,
+    attribute::STATE,
+    attribute::FRAMED_MTU,
 ];
 
 /// Is somebody there? What was sent before has been read once this is answered.

@@ -175,6 +175,6 @@ fn mtu(request: &AccessRequest<'_>) -> usize {
     line.clamp(LEAST_AT_ONCE, MOST_AT_ONCE) as usize
 }
 
-/// With everything around it still one datagram on any path.
-const MOST_AT_ONCE: u32 = 1024;
+/// With everything around it still one datagram on any path, and our certificates are one packet.
+const MOST_AT_ONCE: u32 = 1200;
 const LEAST_AT_ONCE: u32 = 128;
