@@ -62,8 +62,6 @@ const MANDATORY: u8 = 0x40;
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

@@ -37,6 +37,9 @@ impl Inner {
     }
 }
 
+/// A change to what is said.
+pub(super) type Damage = Box<dyn FnMut(&mut Vec<u8>)>;
+
 /// A supplicant.
 pub(super) struct Peer {
     inner: Inner,
@@ -49,7 +52,7 @@ pub(super) struct Peer {
     /// The most TLS octets in one packet.
     pub(super) mtu: usize,
     /// Changes what is said inside a tunnel.
-    pub(super) damage: Option<Box<dyn FnMut(&mut Vec<u8>)>>,
+    pub(super) damage: Option<Damage>,
 }
 
 impl Peer {
