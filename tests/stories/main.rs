@@ -29,6 +29,7 @@ mod races;
 mod radsec;
 mod renewals;
 mod restore;
+mod revoke;
 mod routes;
 mod spare;
 mod tenants;

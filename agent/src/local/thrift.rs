@@ -18,7 +18,7 @@ use crate::store::Kept;
 pub(super) fn fold(kept: Vec<Kept>, most: usize, now: Timestamp) -> Vec<Kept> {
     let told: Vec<Option<AccountingV1>> = kept.iter().map(accounting).collect();
     let can_wait = told.iter().flatten().count() == kept.len()
-        && told.iter().flatten().all(|told| is_interim(told))
+        && told.iter().flatten().all(is_interim)
         && kept.len() < most;
     let oldest = kept.first().map(|kept| kept.record.at);
     if can_wait && oldest.is_some_and(|oldest| now.since(oldest) < HOUR) {
@@ -28,11 +28,10 @@ pub(super) fn fold(kept: Vec<Kept>, most: usize, now: Timestamp) -> Vec<Kept> {
     let mut needless = vec![false; kept.len()];
     for (place, told) in told.iter().enumerate() {
         let Some(told) = told else { continue };
-        let key = key(told);
-        if is_interim(told) {
-            if let Some(earlier) = last.insert(key, place) {
-                needless[earlier] = true;
-            }
+        if is_interim(told)
+            && let Some(earlier) = last.insert(key(told), place)
+        {
+            needless[earlier] = true;
         }
     }
     // The batch's last record carries the mark of all before it.

@@ -77,6 +77,9 @@ pub struct SiteAgent {
     pub fingerprint: String,
     /// When it joined.
     pub enrolled_at: Timestamp,
+    /// When another box was seen with its identity: since then neither is let in. Revoke it, and enrol the
+    /// real box anew.
+    pub cloned_at: Option<Timestamp>,
 }
 
 impl SiteAgent {
@@ -92,6 +95,7 @@ impl SiteAgent {
             clock_offset_ms: row.clock_offset_ms,
             fingerprint: row.fingerprint,
             enrolled_at: row.enrolled_at,
+            cloned_at: row.cloned_at,
         }
     }
 }
@@ -323,4 +327,31 @@ pub async fn join_token(
         expires_at: now.plus(agents::TOKEN_LIFE),
     })
     .with(StatusCode::CREATED))
+}
+
+/// `POST /api/sites/{site}/agents/{agent}/revoke`: ends an agent's rights for good.
+///
+/// For a box that was stolen, retired or copied. It is cut off within a minute; the site's other agents go on.
+/// Repeating it changes nothing.
+#[utoipa::path(post, path = "/api/sites/{site}/agents/{agent}/revoke", tag = "Sites",
+    params(("site" = SiteId, Path), ("agent" = AgentId, Path)),
+    responses((status = 204), (status = 404, body = ErrorEnvelope)))]
+pub async fn revoke(
+    operator: Operator,
+    Path((site, agent)): Path<(SiteId, AgentId)>,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+) -> Result<StatusCode, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = store::site(&mut tx, site).await?;
+    let row = row.ok_or(ApiError::NotFound("site"))?;
+    if !agents::store::is_at(&mut tx, agent, site).await? {
+        return Err(ApiError::NotFound("agent"));
+    }
+    agents::revoke(&mut tx, agent, now).await?;
+    let line = Audit::new(Action::AgentRevoke, "agent", agent, &row.name);
+    audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }

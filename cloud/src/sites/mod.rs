@@ -31,6 +31,7 @@ pub fn routes() -> Routes {
         .route(ADD, routes!(http::create))
         .route(VIEW, routes!(http::show))
         .route(ADD, routes!(http::join_token))
+        .route(ADD, routes!(http::revoke))
 }
 
 /// Adds a site with its key and the counters of its feed; 409 when the name is taken.

@@ -28,6 +28,8 @@ pub struct AgentRow {
     pub clock_offset_ms: Option<i64>,
     /// The rest of its newest heartbeat.
     pub report: Option<serde_json::Value>,
+    /// When another box was seen with its identity.
+    pub cloned_at: Option<Timestamp>,
 }
 
 /// Adds a site.
@@ -168,7 +170,7 @@ pub async fn site(tx: &mut Tx, id: SiteId) -> sqlx::Result<Option<SiteRow>> {
 pub async fn agents(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<AgentRow>> {
     sqlx::query_as(
         "select id, site_id, fingerprint, version, enrolled_at, last_seen_at, queue_depth,
-                clock_offset_ms, report
+                clock_offset_ms, report, cloned_at
            from agents
           where tenant_id = $1 and site_id = any($2) and revoked_at is null
           order by last_seen_at desc nulls last, id

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use easyisp_shared::time::Clock;
 use easyisp_shared::wire::Message;
 use easyisp_shared::wire::enroll::{EnrollAnswer, EnrollRefusal};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use quinn::Endpoint;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -76,6 +78,10 @@ pub(super) struct Shared {
     pub uplinks: Semaphore,
     /// Feeds being read at once, for the same reason: a tenant-wide change wakes all of its sites.
     pub reads: Semaphore,
+    /// How fast agents are let in: a fleet that comes back at once is spread by its own back-off.
+    pub admissions: DefaultDirectRateLimiter,
+    /// Sites being given everything at once.
+    pub snapshots: Semaphore,
     /// Batches that do not apply.
     pub tries: Tries,
     enrolments: Semaphore,
@@ -106,6 +112,8 @@ impl Door {
             stop: CancellationToken::new(),
             uplinks: Semaphore::new(MOST_UPLINKS),
             reads: Semaphore::new(MOST_READS),
+            admissions: RateLimiter::direct(Quota::per_second(ADMISSIONS)),
+            snapshots: Semaphore::new(MOST_SNAPSHOTS),
             tries: Tries::default(),
             enrolments: Semaphore::new(MOST_ENROLMENTS),
         });
@@ -404,6 +412,9 @@ const CROWD: usize = 64;
 const MOST_UPLINKS: usize = 4;
 const MOST_READS: usize = 4;
 const MOST_ENROLMENTS: usize = 8;
+/// A node's whole fleet of 2,000 is back within 20 s, and people keep most of the database.
+const ADMISSIONS: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
+const MOST_SNAPSHOTS: usize = 8;
 
 #[cfg(test)]
 mod tests {

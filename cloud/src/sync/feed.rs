@@ -236,6 +236,8 @@ impl Sender {
             self.spacing.begin(Instant::now());
             self.recount().await?;
         }
+        let shared = self.shared.clone();
+        let _turn = shared.snapshots.acquire().await;
         // Answers to what is still under way must not ask for a second snapshot.
         let all = u32::try_from(WINDOW).unwrap_or(u32::MAX);
         let idle = self.window.room.acquire_many(all).await;

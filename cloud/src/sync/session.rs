@@ -150,7 +150,8 @@ impl Session {
         if protocol < oldest {
             return Err(refuse(RefusalReason::Protocol, A_LONG_WHILE));
         }
-        if self.shared.agents.count() >= self.shared.most_agents {
+        let full = self.shared.agents.count() >= self.shared.most_agents;
+        if full || self.shared.admissions.check().is_err() {
             return Err(refuse(RefusalReason::Busy, A_WHILE));
         }
         let read = self.admit(&agent, hello).await.map_err(|cause| {

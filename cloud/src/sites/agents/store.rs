@@ -277,6 +277,18 @@ pub async fn revoke_certificates(tx: &mut Tx, agent: AgentId, now: Timestamp) ->
     Ok(())
 }
 
+/// Whether the tenant has such an agent at a site, revoked or not.
+pub async fn is_at(tx: &mut Tx, agent: AgentId, site: SiteId) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from agents where tenant_id = $1 and id = $2 and site_id = $3)",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(site)
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// What is on record of an agent's identity.
 #[derive(FromRow)]
 pub struct Held {
