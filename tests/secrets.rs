@@ -20,7 +20,7 @@ use easyisp_tests::scenario::Payer;
 use easyisp_tests::world::{Provider, START, Site, World, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -278,23 +278,22 @@ impl Isp {
     /// Every row there is, as text: bytes are hex there.
     async fn search_tables(&self, world: &World, canaries: &Canaries) -> Result<()> {
         let mut tx = world.db().begin(self.tenant).await?;
-        let tables: Vec<String> = sqlx::query_scalar(
-            "select format('%I.%I', n.nspname, c.relname)
-               from pg_class c join pg_namespace n on n.oid = c.relnamespace
-              where n.nspname in ('public', 'directory') and c.relkind in ('r', 'p')
-                and not c.relispartition and c.relname <> '_sqlx_migrations'",
+        let tables: Vec<(String, String)> = sqlx::query_as(
+            "select t.name,
+                    query_to_xml('select r::text from ' || t.name || ' r', true, false, '')::text
+               from (select format('%I.%I', n.nspname, c.relname) as name
+                       from pg_class c
+                       join pg_namespace n on n.oid = c.relnamespace
+                      where n.nspname in ('public', 'directory') and c.relkind in ('r', 'p')
+                        and not c.relispartition and c.relname <> '_sqlx_migrations') t",
         )
         .fetch_all(&mut *tx)
         .await?;
-        ensure!(tables.len() > 30, "{tables:?}");
-        for table in tables {
-            let rows = format!("select coalesce(string_agg(t::text, ' '), '') from {table} t");
-            let text: String = sqlx::query_scalar(AssertSqlSafe(rows))
-                .fetch_one(&mut *tx)
-                .await?;
-            let seen = table != "public.customers" || text.contains("wanjiku");
+        ensure!(tables.len() > 30, "{} tables", tables.len());
+        for (table, rows) in tables {
+            let seen = table != "public.customers" || rows.contains("wanjiku");
             ensure!(seen, "the rows are not visible");
-            canaries.miss(&table, text.as_bytes())?;
+            canaries.miss(&table, rows.as_bytes())?;
         }
         Ok(())
     }
