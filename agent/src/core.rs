@@ -109,6 +109,18 @@ impl Core {
         let now = clock.now();
         let late = now.minus(LATE_REPORTS);
         sessions.load(reader.sessions(late)?, reader.usage()?, now);
+        for used in reader.redemptions()? {
+            site.remember(used);
+        }
+        for (customer, device) in reader.devices()? {
+            site.remember_device_again(customer, device);
+        }
+        for released in reader.marks(RELEASED)? {
+            if let Ok(voucher) = released.parse() {
+                // Used ones were not released.
+                let _used = site.release(voucher);
+            }
+        }
         for router in site.routers() {
             let signers = reader.marks(&signer_marks(&router))?;
             router.inherit(Signing {
@@ -163,6 +175,8 @@ fn authority(folder: &Path, now: Timestamp, entropy: &Entropy) -> Option<Arc<Aut
         .ok()
         .map(Arc::new)
 }
+/// What the names begin with under which the outbox remembers vouchers that were given back.
+pub(crate) const RELEASED: &str = "released/";
 
 const TOUCHED_AT_ONCE: usize = 1024;
 /// Sessions that ended so long ago are still known after a restart, so that late reports do not open them.

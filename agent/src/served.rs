@@ -15,12 +15,13 @@ use crate::config::Config;
 use crate::core::{Core, CoreOptions};
 use crate::enforce::{self, Enforcer};
 use crate::local::{Feed, Load, LocalSite};
+use crate::radius::AskCloud;
 use crate::radius::driver::Radius;
 use crate::radius::eap::Authority;
 use crate::site::{Site, SiteClock, Touched};
 use crate::status::Overview;
 use crate::store::{StoreError, StoreGuard};
-use crate::sync::{Identity, Link, LinkConfig, Patience};
+use crate::sync::{Asker, Identity, Link, LinkConfig, Patience};
 use crate::{Source, StartError, VERSION, housekeeping};
 
 /// A site in service.
@@ -147,6 +148,9 @@ impl Served {
             };
             Link::start(link_config, identity, Arc::new(local_site))
         });
+        if let Some(link) = &link {
+            radius.ask_through(ask_cloud(link.asker()));
+        }
         let began = site_clock.monotonic();
         let overview = Arc::new(Overview {
             site,
@@ -196,6 +200,15 @@ impl Served {
         })
         .await;
     }
+}
+
+/// Asks the cloud on the runtime that runs the link; RADIUS has threads of its own.
+fn ask_cloud(asker: Asker) -> Box<AskCloud> {
+    let runtime = tokio::runtime::Handle::current();
+    Box::new(move |question, within, done| {
+        let asker = asker.clone();
+        runtime.spawn(async move { done(asker.ask(question, within).await) });
+    })
 }
 
 /// Commands that stood in the cache at the start and may not have been carried out before it.

@@ -62,3 +62,23 @@ create table marks (
     name  text    primary key,
     value integer not null
 ) strict, without rowid;
+
+-- Vouchers used here for the first time: written before anybody is let in, so no code is good twice. The
+-- code itself is not here, only its keyed hash.
+create table redemptions (
+    voucher  blob    primary key check (length(voucher) = 16),
+    digest   blob    not null check (length(digest) = 32),
+    package  blob    not null check (length(package) = 16),
+    bytes    integer,
+    from_at  integer not null,
+    until_at integer not null,
+    mac      blob    check (length(mac) = 6)
+) strict, without rowid;
+
+-- Devices customers were seen with here for the first time.
+create table devices (
+    customer blob    not null check (length(customer) = 16),
+    mac      blob    not null check (length(mac) = 6),
+    at       integer not null,
+    primary key (customer, mac)
+) strict, without rowid;

@@ -99,6 +99,11 @@ pub fn username(voucher: VoucherId) -> String {
     })
 }
 
+/// Whether a name in a session or a log is a voucher user's.
+pub fn is_username(name: &[u8]) -> bool {
+    name.starts_with(b"voucher.")
+}
+
 /// What stands in a log for a code that nobody knows: it may be another site's, or one letter wrong.
 pub const UNKNOWN: &str = "voucher.?";
 

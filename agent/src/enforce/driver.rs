@@ -296,8 +296,9 @@ impl Enforcer {
         let turn = self.turn(router.id);
         let _turn = turn.acquire().await.ok()?;
         let _permit = self.permits.acquire().await.ok()?;
+        let name = self.parts.radius.name_at_router(session);
         let target = Target {
-            user_name: Some(&session.username),
+            user_name: name.as_ref().map(|name| &***name),
             session_id: Some(&session.key.acct_session_id),
             framed_address: match session.service {
                 Service::Hotspot => session.framed_ip,

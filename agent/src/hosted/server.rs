@@ -82,7 +82,8 @@ impl SharedServer {
             let (places, waiting) = (places.clone(), server.access.clone());
             let work = move || {
                 while let Some((place, Datagram { source, bytes })) = waiting.take() {
-                    if let Some(reply) = places.site(place).on_access_port(source, &bytes) {
+                    let site = places.site(place);
+                    if let Some(reply) = site.on_access_port(source, &bytes, &socket) {
                         send(&socket, &reply, source);
                     }
                 }

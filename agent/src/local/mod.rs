@@ -122,7 +122,7 @@ impl Local for LocalSite {
     }
 
     async fn answer(&self, question: Question, within: Duration) -> Result<Reply, AskFailure> {
-        questions::answer(&self.enforcer, question, within).await
+        questions::answer(self, question, within).await
     }
 }
 

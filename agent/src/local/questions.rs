@@ -2,18 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use easyisp_shared::id::RouterId;
+use easyisp_shared::id::{RouterId, VoucherId};
 use easyisp_shared::wire::down::Whom;
 use easyisp_shared::wire::question::{AskFailure, ConnectionV1, LiveSessionV1, Question, Reply};
 
+use super::LocalSite;
+use crate::core::RELEASED;
 use crate::enforce::Enforcer;
 use crate::sessions::{Online, Service};
+use crate::store::Job;
+use crate::sync::Unavailable;
 
 pub(super) async fn answer(
-    enforcer: &Enforcer,
+    local: &LocalSite,
     question: Question,
     within: Duration,
 ) -> Result<Reply, AskFailure> {
+    let enforcer = &*local.enforcer;
     match question {
         Question::Ping => Ok(Reply::Pong {
             now: enforcer.now(),
@@ -21,7 +26,26 @@ pub(super) async fn answer(
         Question::LiveSessions { router } => live_sessions(enforcer, router),
         Question::Disconnect(whom) => Ok(disconnect(enforcer, &whom, within).await),
         Question::TestConnection { router } => test(enforcer, router, within).await,
-        Question::ReleaseVoucher { .. } => Err(AskFailure::NotUnderstood),
+        Question::ReleaseVoucher { voucher } => release(local, voucher).await,
+    }
+}
+
+/// Gives a voucher back: on stable storage before the cloud hears it, so that no restart forgets it.
+async fn release(local: &LocalSite, voucher: VoucherId) -> Result<Reply, AskFailure> {
+    match local.enforcer.site().release(voucher) {
+        Err(Some(at)) => Ok(Reply::VoucherUsed { at }),
+        Err(None) => Err(AskFailure::Busy), // it is being written; asked again it is used
+        Ok(()) => {
+            let mark = |done| Job::Mark {
+                name: format!("{RELEASED}{voucher}"),
+                value: 1,
+                done,
+            };
+            match local.durably(mark).await {
+                Ok(()) => Ok(Reply::VoucherReleased),
+                Err(Unavailable) => Err(AskFailure::Busy),
+            }
+        }
     }
 }
 

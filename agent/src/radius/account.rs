@@ -1,16 +1,19 @@
 //! An accounting record: merged in memory, written, and answered once it is on stable storage (B1).
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::voucher;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::up::{AccountingStatus as Told, AccountingV1};
+use zeroize::Zeroizing;
 
 use super::dictionary::{Code, TerminateCause};
 use super::driver::{Known, Radius, mac, slot};
 use super::login_log::record;
+use super::spoken::Spoken;
 use super::verify::VerifiedAccounting;
 use super::{AccountingRequest, AccountingStatus, Packet, Port, Secret, accounting_response};
 use crate::diagnosis::{Entry, What};
@@ -107,7 +110,25 @@ impl Radius {
         };
         let now = self.parts.clock.now();
         let subscriber = self.parts.site.subscriber(request.user_name);
+        // A code goes into no file, and a device's session is its owner's.
+        let stranger = subscriber.is_none();
+        let alias = stranger.then(|| self.alias(request.user_name)).flatten();
+        let owner = stranger.then(|| self.owner(request)).flatten();
+        let name = match (&owner, &alias) {
+            (Some(owner), _) => &*owner.username,
+            (None, Some(alias)) => alias.as_slice(),
+            (None, None) => request.user_name,
+        };
+        let subscriber = subscriber.or_else(|| self.parts.site.subscriber(name));
+        let spoken = request.user_name;
+        let request = &AccountingRequest {
+            user_name: name,
+            ..request.clone()
+        };
         let report = report(known, request, event, subscriber.as_deref(), now);
+        if name != spoken {
+            self.spoken().note(&report.key, spoken);
+        }
         let metered =
             subscriber.and_then(|subscriber| Metered::of(&self.parts.site, &subscriber, now));
         let metered = metered.as_ref();
@@ -189,6 +210,19 @@ impl Radius {
         }
     }
 
+    /// What its router calls a session, to be said to the router again.
+    pub fn name_at_router(&self, session: &Session) -> Option<Zeroizing<Box<[u8]>>> {
+        let spoken = self.spoken().of(&session.key);
+        match voucher::is_username(&session.username) {
+            true => spoken,
+            false => spoken.or_else(|| Some(Zeroizing::new(session.username.clone()))),
+        }
+    }
+
+    fn spoken(&self) -> MutexGuard<'_, Spoken> {
+        self.spoken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Timers and timelines follow what was reported.
     fn follow_up(&self, changes: &Changes, metered: bool, now: Timestamp) {
         for moved in &changes.moved {
@@ -200,6 +234,7 @@ impl Radius {
             };
             let ended = session.closed.is_some();
             if ended {
+                self.spoken().forget(&session.key);
                 self.parts.timers.arm(&session.key, None);
             } else if changes.begun || metered {
                 let next = enforce::next_look(&self.parts.site, &self.parts.sessions, session, now);

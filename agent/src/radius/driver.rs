@@ -1,9 +1,11 @@
 //! From datagram to answer: who sent it, was it asked before, what is the answer.
 //!
 //! Nothing here waits: not for the disk, not for the cloud, not for another request (V13). The accounting
-//! answer alone is sent later, by the accounting thread, once its commit is on stable storage (B1).
+//! answer is sent later, by the accounting thread, once its commit is on stable storage (B1), and so is that
+//! of a login which spends something (see `later`).
 
-use std::net::{IpAddr, SocketAddr};
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -15,6 +17,7 @@ use tracing::{info, warn};
 
 use super::dictionary::{Code, attribute};
 use super::eap::TunnelCertificate;
+use super::later::{Later, Learnt, Send};
 use super::radsec;
 use super::reply_cache::{self, Begin, ReplyCache, Slot};
 use super::verify::{
@@ -59,8 +62,11 @@ pub struct Radius {
     pub(super) conversations: Mutex<super::eap::Conversations>,
     pub(super) logins_stay: AtomicBool,
     pub(super) own: OnceLock<super::own::Own>,
+    pub(super) guesses: Mutex<super::guessing::Guesses>,
+    pub(super) spoken: Mutex<super::spoken::Spoken>,
+    pub(super) elsewhere: super::hotspot::Elsewhere,
     replies: Vec<Mutex<ReplyCache>>,
-    stream_secret: Arc<Secret>,
+    pub(super) stream_secret: Arc<Secret>,
 }
 
 /// A router that proved itself, the secret it used, and the checked packet.
@@ -81,13 +87,22 @@ impl Radius {
             conversations: Mutex::default(),
             logins_stay: AtomicBool::new(false),
             own: OnceLock::new(),
+            guesses: Mutex::default(),
+            spoken: Mutex::default(),
+            elsewhere: super::hotspot::Elsewhere::default(),
             replies: (0..SHARDS).map(|_| shard()).collect(),
             stream_secret: Arc::new(Secret::new(radsec::SECRET)),
         }
     }
 
-    /// Answers a datagram of the authentication port; `None` is silence.
-    pub fn on_access_port(&self, source: SocketAddr, datagram: &[u8]) -> Option<Arc<[u8]>> {
+    /// Answers a datagram of the authentication port; `None` is silence. What spends something is
+    /// answered through `socket`, by the thread that made it durable.
+    pub fn on_access_port(
+        self: &Arc<Self>,
+        source: SocketAddr,
+        datagram: &[u8],
+        socket: &Arc<UdpSocket>,
+    ) -> Option<Arc<[u8]>> {
         let packet = self.parse(datagram)?;
         if self.is_own(source) {
             return self.own_login(source, &packet);
@@ -100,7 +115,9 @@ impl Radius {
         };
         let known = self.identify(source.ip(), &packet, check)?;
         self.note_signature(&known.router, source.ip(), known.packet.proof());
-        self.answer_access(source, packet, &known)
+        let again = || self.again_by_socket(source, datagram, socket);
+        let later = Later::new(self, Learnt::Nothing, &again);
+        self.answer_access(source, packet, &known, &later)
     }
 
     /// Takes a packet of a router that proved itself by its certificate (RFC 6614 §2.3). What is
@@ -110,7 +127,7 @@ impl Radius {
         router: RouterId,
         source: SocketAddr,
         octets: &[u8],
-        send: impl FnOnce(&[u8]) -> bool + Send + 'static,
+        send: impl FnOnce(&[u8]) -> bool + std::marker::Send + 'static,
     ) -> Option<Arc<[u8]>> {
         let packet = self.parse(octets)?;
         let Some(router) = self.parts.site.router(router) else {
@@ -146,7 +163,11 @@ impl Radius {
                         secret,
                         packet: verified,
                     };
-                    return self.answer_access(source, packet, &known);
+                    let send: Cell<Option<Send>> = Cell::new(Some(Box::new(send)));
+                    let id = known.router.id;
+                    let again = || self.again_by_stream(id, source, octets, send.take());
+                    let later = Later::new(self, Learnt::Nothing, &again);
+                    return self.answer_access(source, packet, &known, &later);
                 }
                 Err(cause) => cause,
             },
@@ -160,19 +181,13 @@ impl Radius {
         source: SocketAddr,
         packet: Packet<'_>,
         known: &Known<VerifiedAccess<'_>>,
+        later: &Later<'_>,
     ) -> Option<Arc<[u8]>> {
         let slot = slot(source, Port::Authentication, &packet);
         if let Some(settled) = self.begin(slot, &packet) {
             return settled;
         }
-        let Some(reply) = self.log_in(known) else {
-            self.replies(slot).abandon(slot, packet.authenticator());
-            return None;
-        };
-        let reply: Arc<[u8]> = reply.into();
-        self.replies(slot)
-            .finish(slot, packet.authenticator(), reply.clone());
-        Some(reply)
+        self.answer(known, slot, &packet, later)
     }
 
     /// Answers a Status-Server (RFC 5997); it changes nothing and is not remembered.

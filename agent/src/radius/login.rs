@@ -11,6 +11,7 @@ use easyisp_shared::wire::down::{Connection, PackageV1};
 use easyisp_shared::wire::up::LoginOutcome;
 
 use super::driver::{Known, Radius, mac};
+use super::later::Later;
 use super::networks::Networks;
 use super::password::{Authenticated, PasswordError};
 use super::reply::{Accept, EapGrant, MsChapError, MsChapReason, MsChapV2Grant, Reject};
@@ -35,7 +36,11 @@ struct Decided {
 
 impl Radius {
     /// Decides on a verified login and writes the answer; `None` is silence.
-    pub(super) fn log_in(&self, known: &Known<VerifiedAccess<'_>>) -> Option<Vec<u8>> {
+    pub(super) fn log_in(
+        &self,
+        known: &Known<VerifiedAccess<'_>>,
+        later: &Later<'_>,
+    ) -> Option<Vec<u8>> {
         let request = AccessRequest::read(&known.packet);
         if let Credential::Eap { .. } = request.credential {
             return self.converse(known, &request);
@@ -45,6 +50,11 @@ impl Radius {
         let random = self.random();
         let subscriber = self.parts.site.subscriber(request.user_name);
 
+        if subscriber.is_none()
+            && let Some(answered) = self.stranger(known, &request, later, &random)
+        {
+            return answered;
+        }
         let credentials = match &subscriber {
             Some(subscriber) => check_password(subscriber, &request, known),
             None => Err(unknown_user(&request, known)),
@@ -66,7 +76,13 @@ impl Radius {
                 return self.reject(known, &request, None, &random);
             }
         };
-        self.let_in(known, &request, subscriber?, &authenticated, &random)
+        let subscriber = subscriber?;
+        if let Some(device) = device
+            && self.must_remember(known, subscriber, device, now)
+        {
+            return self.remember(known, &request, (subscriber, device), later, &random);
+        }
+        self.let_in(known, &request, subscriber, &authenticated, &random)
     }
 
     /// Answers who proved himself: entitlement, place, attributes.
@@ -265,6 +281,20 @@ impl Radius {
             message: Some(message),
             ms_chap,
             eap,
+        };
+        self.parts.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        reject.encode(&known.packet, &known.secret, buffer()).ok()
+    }
+
+    /// Refuses with words of its own: only where the right code was shown.
+    pub(super) fn reject_with(
+        &self,
+        known: &Known<VerifiedAccess<'_>>,
+        message: &'static str,
+    ) -> Option<Vec<u8>> {
+        let reject = Reject {
+            message: Some(message),
+            ..Reject::default()
         };
         self.parts.counters.rejected.fetch_add(1, Ordering::Relaxed);
         reject.encode(&known.packet, &known.secret, buffer()).ok()

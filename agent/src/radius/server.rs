@@ -63,7 +63,7 @@ impl Server {
             let reader = Reader::new(&sockets.authentication, &stopping);
             threads.push(spawn(format!("radius-auth-{number}"), move || {
                 reader.run(|source, datagram| {
-                    if let Some(reply) = radius.on_access_port(source, datagram) {
+                    if let Some(reply) = radius.on_access_port(source, datagram, &socket) {
                         send(&socket, &reply, source);
                     }
                 });

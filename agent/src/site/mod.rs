@@ -5,6 +5,7 @@
 
 mod adopted;
 pub mod description;
+mod devices;
 mod directory;
 mod router;
 mod seen;
@@ -14,10 +15,11 @@ mod time;
 mod vouchers;
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use easyisp_shared::entitlement::{self, Live, Verdict};
 use easyisp_shared::id::{AgentId, CommandId, CustomerId, PackageId, RouterId, VoucherId};
+use easyisp_shared::net::Mac;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::voucher::VoucherDigest;
@@ -36,6 +38,7 @@ pub use time::{SiteClock, TimeKeeper};
 pub use vouchers::{Fate, Redemption, Resume, Turn};
 
 use adopted::Adopted;
+use devices::Devices;
 use directory::{Directory, Table};
 use vouchers::Vouchers;
 
@@ -49,6 +52,8 @@ pub struct Site {
     policy: RwLock<Arc<Policy>>,
     adopted: Adopted,
     vouchers: Vouchers,
+    /// Whose a hotspot device is.
+    devices: RwLock<Devices>,
     /// This agent, when it is one of a cloud's.
     agent: Option<AgentId>,
 }
@@ -105,6 +110,7 @@ impl Site {
             policy: RwLock::default(),
             adopted: Adopted::new(ranges),
             vouchers: Vouchers::default(),
+            devices: RwLock::default(),
             agent: None,
         }
     }
@@ -199,6 +205,63 @@ impl Site {
             self.subscribe(&used);
         }
         self.vouchers.remember(used);
+    }
+
+    /// The cloud let a device in with a voucher that was held elsewhere. Its feed says the same soon.
+    pub fn moved_here(&self, told: VoucherV1, mac: Option<Mac>) {
+        let used = told.used.map(|used| Redemption {
+            from: used.from,
+            until: used.until,
+            ..Redemption::of(&told, mac, used.from)
+        });
+        self.put_voucher(told);
+        if let Some(used) = used {
+            self.subscribe(&used);
+        }
+    }
+
+    /// Who is known to use a device at a hotspot: locked to it, or seen with it.
+    pub fn of_device(&self, device: Mac) -> Option<Arc<Subscriber>> {
+        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        let owners = devices.owners(device).iter();
+        let owners = owners.filter_map(|owner| self.customer(*owner));
+        // The latest who still has time, else the latest at all.
+        owners.max_by_key(|owner| {
+            owner
+                .entitlement
+                .paid_until
+                .max(owner.entitlement.funded_until)
+        })
+    }
+
+    /// Files a customer under a device he was seen with.
+    pub fn remember_device(&self, customer: CustomerId, device: Mac) {
+        self.devices_mut().add(customer, device);
+    }
+
+    /// The same for a device that was on disk at the start: what the cloud says since comes first.
+    pub fn remember_device_again(&self, customer: CustomerId, device: Mac) {
+        let most = self.remembered_devices();
+        let mut devices = self.devices_mut();
+        if devices.owned(customer).len() < most {
+            devices.add(customer, device);
+        }
+    }
+
+    /// Whether a customer's login from this device must be remembered first.
+    pub fn is_new_device(&self, subscriber: &Subscriber, device: Mac) -> bool {
+        if self.remembered_devices() == 0 || subscriber.connection != Connection::Hotspot {
+            return false;
+        }
+        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        !devices.owned(subscriber.id).contains(&device)
+    }
+
+    /// How many devices are remembered for a customer; none where nobody may log in by them.
+    fn remembered_devices(&self) -> usize {
+        let policy = self.policy();
+        let row = policy.row.as_ref().filter(|row| row.mac_login);
+        row.map_or(0, |row| usize::from(row.remembered_macs))
     }
 
     /// Gives a voucher back to the cloud: it is not used here for the first time any more. `Err` when it
@@ -352,8 +415,19 @@ impl Site {
     /// Who uses a voucher is a subscriber from then on; the cloud's own word on him replaces ours.
     fn subscribe(&self, used: &Redemption) {
         if self.subscribers.by_id(used.customer()).is_none() {
-            self.subscribers.put(Arc::new(Subscriber::of_voucher(used)));
+            let subscriber = Subscriber::of_voucher(used);
+            self.file_devices(&subscriber);
+            self.subscribers.put(Arc::new(subscriber));
         }
+    }
+
+    fn file_devices(&self, subscriber: &Subscriber) {
+        self.devices_mut()
+            .replace(subscriber.id, subscriber.devices());
+    }
+
+    fn devices_mut(&self) -> RwLockWriteGuard<'_, Devices> {
+        self.devices.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put_voucher(&self, told: VoucherV1) {
@@ -367,6 +441,7 @@ impl Site {
     fn put_subscriber(&self, told: easyisp_shared::wire::down::SubscriberV1) -> Touched {
         let customer = told.customer;
         let subscriber = Subscriber::open(told, &self.key);
+        self.file_devices(&subscriber);
         let before = self.subscribers.put(Arc::new(subscriber));
         let after = self.subscribers.by_id(customer);
         let password = match (before, after) {
@@ -396,6 +471,7 @@ impl Site {
         match kind {
             DownKind::Subscriber => {
                 let customer = CustomerId(id);
+                self.devices_mut().replace(customer, std::iter::empty());
                 self.subscribers.remove(customer);
                 Touched::Customer {
                     customer,

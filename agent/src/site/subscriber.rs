@@ -118,6 +118,15 @@ impl Subscriber {
         }
     }
 
+    /// The devices that are known to be his, at a hotspot.
+    pub fn devices(&self) -> impl Iterator<Item = Mac> {
+        let known = match self.connection {
+            Connection::Hotspot => [&*self.entitlement.macs, &*self.remembered_macs],
+            Connection::Pppoe | Connection::Dhcp | Connection::Static => [&[][..], &[][..]],
+        };
+        known.into_iter().flatten().copied()
+    }
+
     /// Whether both have one password. The cloud seals a password once, so equal octets say so. A voucher's
     /// user had none before the cloud gave him one.
     pub fn same_password(&self, other: &Subscriber) -> bool {

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use easyisp_shared::id::CustomerId;
+use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 
 use super::Record;
 use crate::sessions::{Session, Usage};
+use crate::site::Redemption;
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub enum Change {
     Session(Box<Session>),
     /// What a customer used in the present period.
     Usage(CustomerId, Usage),
+    /// A voucher's first use.
+    Redemption(Box<Redemption>),
+    /// A device a customer was seen with, for the first time.
+    Device(CustomerId, Mac, Timestamp),
     /// What the cloud is told.
     Record(Record),
 }

@@ -11,6 +11,7 @@ mod outbox;
 mod reader;
 mod records;
 mod salvage;
+mod redemptions;
 mod sessions;
 mod space;
 

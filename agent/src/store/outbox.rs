@@ -15,7 +15,7 @@ use tracing::error;
 
 use super::group::{Change, Committed, Done, Job, Queue, Refused, Urgency, Write};
 use super::space::Reserve;
-use super::{StoreError, open, records, sessions};
+use super::{StoreError, open, records, redemptions, sessions};
 
 /// The random name of an outbox file: a sequence means nothing without it.
 pub type OutboxId = [u8; 16];
@@ -248,6 +248,7 @@ fn perform(tx: &Transaction<'_>, job: &Job, next: &mut BTreeMap<u8, u64>) -> rus
         } => {
             records::prune(tx, *records_before, PRUNED_AT_ONCE)?;
             sessions::prune(tx, *sessions_before, PRUNED_AT_ONCE)?;
+            redemptions::prune(tx, *records_before)?;
             Ok(())
         }
     }
@@ -265,6 +266,8 @@ fn put(
     match change {
         Change::Session(session) => sessions::put(tx, session),
         Change::Usage(customer, usage) => sessions::put_usage(tx, *customer, *usage),
+        Change::Redemption(used) => redemptions::put(tx, used),
+        Change::Device(customer, mac, at) => redemptions::put_device(tx, *customer, *mac, *at),
         Change::Record(record) => {
             let seq = next.entry(record.lane).or_insert(1);
             records::insert(tx, *seq, record)?;

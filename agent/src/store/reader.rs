@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
 use easyisp_shared::id::CustomerId;
+use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use rusqlite::Connection;
 
 use super::open::{self, Pragmas};
 use super::records::Kept;
-use super::{StoreError, outbox, records, sessions};
+use super::{StoreError, outbox, records, redemptions, sessions};
 use crate::sessions::{Session, Usage};
+use crate::site::Redemption;
 
 /// A read-only connection to `outbox.db`. Calls block on the disk: not for the RADIUS path.
 pub struct OutboxReader {
@@ -53,6 +55,16 @@ impl OutboxReader {
     /// What every customer with a data limit used in his period.
     pub fn usage(&self) -> Result<Vec<(CustomerId, Usage)>, StoreError> {
         Ok(sessions::usage(&self.lock())?)
+    }
+
+    /// Every voucher used here for the first time, lately.
+    pub fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
+        Ok(redemptions::all(&self.lock())?)
+    }
+
+    /// The devices customers were seen with here for the first time, oldest first.
+    pub fn devices(&self) -> Result<Vec<(CustomerId, Mac)>, StoreError> {
+        Ok(redemptions::devices(&self.lock())?)
     }
 
     /// A small fact by name.

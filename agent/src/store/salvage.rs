@@ -14,8 +14,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::open::{self, suffixed};
 use super::records::{self, Kept, Record, proof};
-use super::{outbox, sessions};
+use super::{outbox, redemptions, sessions};
 use crate::sessions::{Session, Usage};
+use crate::site::Redemption;
 
 /// Moves what can be saved of the file at `aside` into the new one behind `connection`; how many records.
 ///
@@ -49,6 +50,9 @@ pub(super) fn salvage(aside: &Path, connection: &mut Connection) -> rusqlite::Re
     }
     for (customer, usage) in readable.usage {
         sessions::put_usage(&tx, customer, usage)?;
+    }
+    for used in &readable.redemptions {
+        redemptions::put(&tx, used)?;
     }
     for (name, value) in readable.marks {
         outbox::put_mark(&tx, &name, value)?;
@@ -125,6 +129,7 @@ struct Readable {
     sessions: Vec<Session>,
     usage: Vec<(CustomerId, Usage)>,
     marks: Vec<(String, i64)>,
+    redemptions: Vec<Redemption>,
 }
 
 impl Readable {
@@ -141,6 +146,7 @@ impl Readable {
                 .unwrap_or_default(),
             usage: sessions::usage(&connection).unwrap_or_default(),
             marks: outbox::all_marks(&connection).unwrap_or_default(),
+            redemptions: redemptions::all(&connection).unwrap_or_default(),
         }
     }
 }

@@ -1,0 +1,35 @@
+//! What a router calls sessions that go by another name here: by a voucher's code, which is written
+//! nowhere, or by a device's address. In memory alone, for the router must hear its own word again when
+//! a session is to end.
+
+use std::collections::HashMap;
+
+use zeroize::Zeroizing;
+
+use crate::sessions::SessionKey;
+
+/// The routers' names of open sessions.
+#[derive(Default)]
+pub(super) struct Spoken(HashMap<SessionKey, Zeroizing<Box<[u8]>>>);
+
+impl Spoken {
+    /// A router spoke of a session under this name.
+    pub(super) fn note(&mut self, key: &SessionKey, name: &[u8]) {
+        if self.0.len() < MOST && !self.0.contains_key(key) {
+            self.0.insert(key.clone(), Zeroizing::new(name.into()));
+        }
+    }
+
+    /// A session is over.
+    pub(super) fn forget(&mut self, key: &SessionKey) {
+        self.0.remove(key);
+    }
+
+    /// What its router calls a session, where that is another name than ours.
+    pub(super) fn of(&self, key: &SessionKey) -> Option<Zeroizing<Box<[u8]>>> {
+        self.0.get(key).cloned()
+    }
+}
+
+/// More hotspot sessions than any box serves.
+const MOST: usize = 50_000;

@@ -1,0 +1,79 @@
+//! SQL on what was spent here: first uses of vouchers, and devices seen for the first time.
+
+use easyisp_shared::id::{CustomerId, PackageId, VoucherId};
+use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
+use rusqlite::{Connection, Row, Transaction};
+use uuid::Uuid;
+
+use crate::site::Redemption;
+
+/// Writes a first use. A second one of the same voucher is a constraint violation: nobody is let in by it.
+pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert into redemptions (voucher, digest, package, bytes, from_at, until_at, mac)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute((
+        used.voucher.as_bytes(),
+        used.digest,
+        used.package.as_bytes(),
+        used.bytes,
+        used.from,
+        used.until,
+        used.mac.map(Mac::octets),
+    ))?;
+    Ok(())
+}
+
+/// Every first use that is not forgotten.
+pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Redemption>> {
+    connection
+        .prepare("select voucher, digest, package, bytes, from_at, until_at, mac from redemptions")?
+        .query_map([], read)?
+        .collect()
+}
+
+/// Writes that a customer was seen with a device; a repeat changes nothing.
+pub(super) fn put_device(
+    tx: &Transaction<'_>,
+    customer: CustomerId,
+    mac: Mac,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached("insert or ignore into devices (customer, mac, at) values (?1, ?2, ?3)")?
+        .execute((customer.as_bytes(), mac.octets(), at))?;
+    Ok(())
+}
+
+/// The devices customers were seen with, oldest first.
+pub(super) fn devices(connection: &Connection) -> rusqlite::Result<Vec<(CustomerId, Mac)>> {
+    connection
+        .prepare("select customer, mac from devices order by at, customer, mac")?
+        .query_map([], |row| {
+            let customer = CustomerId(Uuid::from_bytes(row.get(0)?));
+            Ok((customer, Mac::new(row.get(1)?)))
+        })?
+        .collect()
+}
+
+/// Forgets vouchers whose time ended, and devices seen, before `before`: the cloud has them.
+pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp) -> rusqlite::Result<()> {
+    tx.prepare_cached("delete from redemptions where until_at < ?1")?
+        .execute([before])?;
+    tx.prepare_cached("delete from devices where at < ?1")?
+        .execute([before])?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Redemption> {
+    Ok(Redemption {
+        voucher: VoucherId(Uuid::from_bytes(row.get(0)?)),
+        digest: row.get(1)?,
+        package: PackageId(Uuid::from_bytes(row.get(2)?)),
+        bytes: row.get(3)?,
+        from: row.get(4)?,
+        until: row.get(5)?,
+        mac: row.get::<_, Option<[u8; 6]>>(6)?.map(Mac::new),
+    })
+}
