@@ -34,4 +34,5 @@ mod routes;
 mod spare;
 mod tenants;
 mod things;
+mod vouchers;
 mod words;

@@ -174,6 +174,11 @@ impl Site {
         self.vouchers.find(digest)
     }
 
+    /// How many vouchers are held here that nobody used.
+    pub fn vouchers_held(&self) -> usize {
+        self.vouchers.unused()
+    }
+
     /// The first use made here of the voucher whose code has this digest.
     pub fn redemption(&self, digest: &VoucherDigest) -> Option<Arc<Redemption>> {
         self.vouchers.used(digest)

@@ -46,6 +46,10 @@ pub struct Tenant {
     pub active_users: i64,
     /// Its people.
     pub operators: i64,
+    /// Whether hotspot devices that are known log in by their hardware address.
+    pub mac_login: bool,
+    /// How many devices are remembered for each hotspot customer.
+    pub remembered_macs: i32,
     /// When it began.
     pub created_at: Timestamp,
 }
@@ -75,6 +79,8 @@ impl Tenant {
             wallet_balance: row.platform_balance,
             active_users: row.active_users,
             operators: row.operators,
+            mac_login: row.mac_login,
+            remembered_macs: row.remembered_macs,
             created_at: row.created_at,
         }
     }
@@ -111,6 +117,12 @@ pub struct Settings {
     #[serde(default, deserialize_with = "blank::change")]
     #[schema(value_type = Option<String>)]
     pub location: Option<Option<String>>,
+    /// Whether hotspot devices that are known log in by their hardware address.
+    #[serde(default, deserialize_with = "blank::option")]
+    pub mac_login: Option<bool>,
+    /// How many devices are remembered for each hotspot customer, 0 to 10; the oldest is forgotten first.
+    #[serde(default, deserialize_with = "blank::option")]
+    pub remembered_macs: Option<i32>,
 }
 
 /// The tenant after a change.
@@ -154,6 +166,13 @@ pub async fn settings(
         }
     }
 
+    if settings
+        .remembered_macs
+        .is_some_and(|n| !(0..=10).contains(&n))
+    {
+        return Err(ApiError::field("rememberedMacs", "must be from 0 to 10"));
+    }
+
     let mut tx = db.begin(operator.tenant).await?;
     let before = store::me(&mut tx, now).await?;
     let change = SettingsRow {
@@ -161,10 +180,19 @@ pub async fn settings(
         email: email.as_ref().map(Email::as_str),
         phone: settings.phone.as_ref().map(Option::as_deref),
         location: settings.location.as_ref().map(Option::as_deref),
+        mac_login: settings.mac_login,
+        remembered_macs: settings.remembered_macs,
     };
     store::update(&mut tx, &change, now).await?;
     let after = store::me(&mut tx, now).await?;
-    if before.business_name != after.business_name {
+    let policy = |row: &TenantRow| {
+        (
+            row.business_name.clone(),
+            row.mac_login,
+            row.remembered_macs,
+        )
+    };
+    if policy(&before) != policy(&after) {
         edge::changed(&mut tx).await?;
     }
     let line = Audit {
@@ -191,5 +219,7 @@ fn facts(row: &TenantRow) -> serde_json::Value {
         "businessName": row.business_name,
         "email": row.email,
         "location": row.location,
+        "macLogin": row.mac_login,
+        "rememberedMacs": row.remembered_macs,
     })
 }

@@ -70,6 +70,8 @@ pub struct TenantRow {
     pub trial_ends_at: Option<Timestamp>,
     pub subscription_ends_at: Option<Timestamp>,
     pub platform_balance: Cents,
+    pub mac_login: bool,
+    pub remembered_macs: i32,
     pub created_at: Timestamp,
     pub operators: i64,
     pub active_users: i64,
@@ -79,7 +81,8 @@ pub struct TenantRow {
 pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
     let row = sqlx::query(
         "select t.slug, t.business_name, t.email, t.phone, t.location, t.logo, t.status,
-                t.trial_ends_at, t.subscription_ends_at, t.platform_balance, t.created_at,
+                t.trial_ends_at, t.subscription_ends_at, t.platform_balance, t.mac_login,
+                t.remembered_macs, t.created_at,
                 (select count(*) from operators o
                   where o.tenant_id = t.tenant_id and o.deleted_at is null) as operators,
                 (select count(*) from customers c
@@ -103,6 +106,8 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
         trial_ends_at: row.try_get("trial_ends_at")?,
         subscription_ends_at: row.try_get("subscription_ends_at")?,
         platform_balance: row.try_get("platform_balance")?,
+        mac_login: row.try_get("mac_login")?,
+        remembered_macs: row.try_get("remembered_macs")?,
         created_at: row.try_get("created_at")?,
         operators: row.try_get("operators")?,
         active_users: row.try_get("active_users")?,
@@ -115,6 +120,8 @@ pub struct SettingsRow<'a> {
     pub email: Option<&'a str>,
     pub phone: Option<Option<&'a str>>,
     pub location: Option<Option<&'a str>>,
+    pub mac_login: Option<bool>,
+    pub remembered_macs: Option<i32>,
 }
 
 /// Changes what is mentioned.
@@ -125,6 +132,8 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
                 email = coalesce($3, email),
                 phone = case when $4 then $5 else phone end,
                 location = case when $6 then $7 else location end,
+                mac_login = coalesce($9, mac_login),
+                remembered_macs = coalesce($10, remembered_macs),
                 updated_at = $8
           where tenant_id = $1",
     )
@@ -136,6 +145,8 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
     .bind(change.location.is_some())
     .bind(change.location.flatten())
     .bind(now)
+    .bind(change.mac_login)
+    .bind(change.remembered_macs)
     .execute(&mut **tx)
     .await?;
     Ok(())
