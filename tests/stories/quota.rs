@@ -137,7 +137,7 @@ async fn reconnecting_does_not_renew_a_data_quota() -> Result<()> {
         .site
         .knows(place.name, "a new count", |known| known.used.bytes == 0)
         .await?;
-    place.online().await;
+    place.access_becomes("ENTITLED").await?;
     place.close().await
 }
 
