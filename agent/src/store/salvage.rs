@@ -75,13 +75,17 @@ pub(super) fn told_by_log(path: &Path) -> u64 {
     if magic[..3] != [0x37, 0x7f, 0x06] || page != (PAGE as u32).to_be_bytes() {
         return u64::MAX;
     }
-    let mut frame = vec![0; FRAME_HEAD + PAGE];
     let mut frames = 0;
-    // Pages of an earlier round have other salts; they are in the file already.
-    while log.read_exact(&mut frame).is_ok() && &frame[8..16] == salts {
-        frames += 1;
+    loop {
+        let mut frame = Vec::with_capacity(FRAME_HEAD + PAGE);
+        let limit = (FRAME_HEAD + PAGE) as u64;
+        let read = (&mut log).take(limit).read_to_end(&mut frame);
+        // Pages of an earlier round have other salts; they are in the file already. A piece of a page counts.
+        match frame.get(8..16) {
+            Some(shown) if read.is_ok() && shown == salts => frames += 1,
+            Some(_) | None => return frames,
+        }
     }
-    frames
 }
 
 /// Finds the reports in a log that SQLite did not read to its end; `None` where it did.

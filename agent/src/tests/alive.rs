@@ -83,7 +83,7 @@ async fn the_service_manager_hears_only_of_an_agent_that_serves() {
     running.stop().await;
 }
 
-/// A disk that refuses is no hang: a restart would lose the logins that go on from memory (E1, E7).
+/// A disk that refuses is no hang: a restart would lose the logins that go on from memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_refuses_is_not_answered_with_a_restart() {
     let running = Running::start(site()).await;
