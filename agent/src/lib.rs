@@ -9,6 +9,7 @@ pub mod hosted;
 mod housekeeping;
 pub mod local;
 pub mod radius;
+pub mod reconcile;
 pub mod replace;
 pub mod routeros;
 mod served;

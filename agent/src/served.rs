@@ -9,18 +9,21 @@ use easyisp_shared::time::Clock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::config::Config;
 use crate::core::{Core, CoreOptions};
 use crate::enforce::{self, Enforcer};
-use crate::local::{Feed, Load, LocalSite};
+use crate::local::{Feed, Load, LocalSite, Questions};
 use crate::radius::AskCloud;
 use crate::radius::driver::Radius;
 use crate::radius::eap::Authority;
-use crate::site::{Site, SiteClock, Touched};
+use crate::reconcile::{self, Reconciler};
+use crate::routeros::{Pins, RouterApis};
+use crate::site::{Ranges, Site, SiteClock, Touched};
 use crate::status::Overview;
-use crate::store::{StoreError, StoreGuard};
+use crate::store::{Job, Outbox, OutboxReader, StoreError, StoreGuard};
 use crate::sync::{Asker, Identity, Link, LinkConfig, Patience};
 use crate::{Source, StartError, VERSION, housekeeping};
 
@@ -68,13 +71,16 @@ impl Served {
             load,
         };
         let core = blocking(move || Core::open(options)).await?;
+        let ranges = Ranges::new(config.site.ranges.clone());
+        let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?);
         Ok(Served::around(
-            core, config, clock, entropy, identity, local,
+            core, Arc::new(apis), config, clock, entropy, identity, local,
         ))
     }
 
     fn around(
         core: Core,
+        apis: Arc<RouterApis>,
         config: Config,
         clock: Clock,
         entropy: Entropy,
@@ -108,7 +114,15 @@ impl Served {
             entropy: entropy.clone(),
             timeline: timeline.clone(),
             radius: radius.clone(),
+            apis: apis.clone(),
             local,
+        });
+        let reconciler = Reconciler::new(reconcile::Parts {
+            site: site.clone(),
+            sessions: sessions.clone(),
+            radius: radius.clone(),
+            apis: apis.clone(),
+            clock: site_clock.clone(),
         });
         if config.cloud.metered {
             radius.keep_logins_here();
@@ -116,6 +130,7 @@ impl Served {
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(enforcer.clone().run(touched, cancel.clone()));
+        tasks.spawn(reconciler.clone().run(cancel.clone()));
         tasks.spawn(pending_commands(
             site.clone(),
             site_clock.clone(),
@@ -128,7 +143,11 @@ impl Served {
                 reader: reader.clone(),
                 commits,
                 clock: site_clock.clone(),
-                enforcer,
+                questions: Questions {
+                    enforcer,
+                    reconciler,
+                    apis,
+                },
                 epoch: Mutex::new(Uuid::nil()),
                 generation: identity.generation(),
                 metered: config.cloud.metered,
@@ -222,9 +241,27 @@ async fn pending_commands(site: Arc<Site>, clock: Arc<SiteClock>, touched: mpsc:
     }
 }
 
+/// The certificates of routers' APIs, kept among the outbox's small facts.
+fn pins(reader: &OutboxReader, outbox: &Outbox) -> Result<Pins, StoreError> {
+    let outbox = outbox.clone();
+    Ok(Pins::new(reader.marks(PINS)?, move |pin| {
+        let kept = outbox.submit(Job::Mark {
+            name: format!("{PINS}{pin}"),
+            value: 1,
+            done: Box::new(|_| {}),
+        });
+        if kept.is_err() {
+            warn!("A router's certificate could not be noted; it is met again after a restart");
+        }
+    }))
+}
+
 async fn blocking<T: Send + 'static>(
     run: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(run).await;
     done.map_err(|_| StoreError::Closed)?
 }
+
+/// What the names of those facts begin with.
+const PINS: &str = "pin/";

@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::payments::Payments;
 use crate::secrets::Secrets;
 use crate::sites::Questions;
+use crate::sites::Live;
 use crate::sites::agents::Standing;
 use crate::sync::Agents;
 
@@ -46,6 +47,8 @@ pub struct App {
     pub agents: Agents,
     /// How agents are asked.
     pub questions: Questions,
+    /// Questions to sites.
+    pub live: Live,
     /// The API's description.
     pub description: Description,
     /// What `/metrics` shows.
@@ -74,6 +77,7 @@ pieces! {
     standing: Standing,
     agents: Agents,
     questions: Questions,
+    live: Live,
     description: Description,
     metrics: Metrics,
 }

@@ -240,6 +240,7 @@ impl Cloud {
             metrics: Metrics::new(),
             description: Description::default(),
             questions: door.agents().questions(),
+            live: sites::Live::new(Arc::new(door.agents()), db.clone()),
             agents: door.agents(),
             payments: Payments::new(&config, db.clone(), clock.clone(), secrets.clone()),
             sender: Sender::new(&config.sms, db.clone(), clock.clone())?,

@@ -102,6 +102,7 @@ pub fn appliers(secrets: &Secrets) -> Appliers {
         .with(UpKind::CommandResult, commands::edge::results())
         .with(UpKind::Accounting, sessions::edge::accounting())
         .with(UpKind::Login, sessions::edge::logins())
+        .with(UpKind::Router, routers::edge::states())
 }
 
 /// What runs without a request: which feature does which kind of work.

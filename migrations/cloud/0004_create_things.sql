@@ -65,6 +65,11 @@ create table routers (
     memory_total_mb         integer,
     uptime                  text,
     last_seen_at            timestamptz,
+    -- what its API last said: when, why it could not be read, who is online outside the system
+    api_asked_at            timestamptz,
+    api_problem             text,
+    outside                 jsonb not null default '[]',
+    outside_count           bigint not null default 0,
     created_at              timestamptz not null,
     updated_at              timestamptz not null,
     deleted_at              timestamptz,

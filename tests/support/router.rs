@@ -141,6 +141,8 @@ struct State {
     sessions: HashMap<String, life::Live>,
     manners: Manners,
     api_manners: ApiManners,
+    /// The cable to the agent is out: nothing goes, nothing comes.
+    unplugged: bool,
     counters: Counters,
     ledger: Ledger,
 }
@@ -216,6 +218,7 @@ impl Router {
                     sessions: HashMap::new(),
                     manners: Manners::Obey,
                     api_manners: ApiManners::Obey,
+                    unplugged: false,
                     counters: Counters::default(),
                     ledger: Ledger::default(),
                 }),
@@ -270,6 +273,11 @@ impl Router {
     /// Says how the API treats its visitors from here on.
     pub fn api_manners(&self, manners: ApiManners) {
         self.change(|state| state.api_manners = manners);
+    }
+
+    /// Pulls the cable between router and agent, or puts it back. Subscribers stay online.
+    pub fn unplug(&self, out: bool) {
+        self.change(|state| state.unplugged = out);
     }
 
     /// Somebody with a secret on the router itself (`/ppp secret`) dials: RADIUS is not asked.

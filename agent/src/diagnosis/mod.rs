@@ -51,8 +51,40 @@ pub enum What {
     Ended(Cause),
     /// We asked the router to cut him off.
     Cut(Why),
+    /// His session ended then, and this proves it.
+    CutProved(Proof),
+    /// The session could not be ended, or nobody can tell.
+    CutFailed(Stuck),
     /// We asked the router to change his session.
     Changed,
+}
+
+/// What proves that a session was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The router reported its end.
+    Stop,
+    /// The router has no such session (any more).
+    NotListed,
+    /// It was taken off the router's list through the API.
+    Removed,
+}
+
+/// Why a session could not be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// The router refused.
+    Refused,
+    /// The router did not answer.
+    Silent,
+    /// There is no router to ask any more, or no way to reach it.
+    NotAsked,
+    /// The router says it ended it, and did not.
+    StillThere,
+    /// The API refused.
+    ApiRefused,
+    /// The router's list cannot be read.
+    ApiSilent,
 }
 
 /// Why a session was cut.
@@ -108,8 +140,27 @@ impl std::fmt::Display for What {
             }
             What::Ended(Cause::Lost) => f.write_str("offline: the router forgot the session"),
             What::Cut(why) => write!(f, "cut off: {why}"),
+            What::CutProved(proof) => f.write_str(match proof {
+                Proof::Stop => "the router reported the end",
+                Proof::NotListed => "the router has no such session",
+                Proof::Removed => "taken off the router's list through its API",
+            }),
+            What::CutFailed(stuck) => write!(f, "still online? {stuck}"),
             What::Changed => f.write_str("the running session was changed"),
         }
+    }
+}
+
+impl std::fmt::Display for Stuck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stuck::Refused => "The router refused to end the session.",
+            Stuck::Silent => "The router does not answer on its CoA port.",
+            Stuck::NotAsked => "The router of this session cannot be asked.",
+            Stuck::StillThere => "The router says that it ended the session, but did not.",
+            Stuck::ApiRefused => "The router's API refused to end the session.",
+            Stuck::ApiSilent => "Neither CoA nor the router's list can be read.",
+        })
     }
 }
 

@@ -22,11 +22,7 @@ impl Enforcer {
             return;
         };
         let (version, order) = (held.0, &held.1);
-        let outcome = if order.expires <= self.now() {
-            CommandOutcome::TooLate
-        } else {
-            self.outcome(order).await
-        };
+        let outcome = self.outcome_of(order).await;
         info!(command.id = %command, ?outcome, "Carried out a command");
         self.parts
             .radius
@@ -36,6 +32,21 @@ impl Enforcer {
                 at: self.now(),
                 outcome,
             }));
+    }
+
+    /// Tries some times before it says that it does not work.
+    async fn outcome_of(&self, order: &CommandV1) -> CommandOutcome {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            if order.expires <= self.now() {
+                return CommandOutcome::TooLate;
+            }
+            let outcome = self.outcome(order).await;
+            match (&outcome, pauses.next()) {
+                (CommandOutcome::Failed(_), Some(pause)) => self.parts.clock.sleep(pause).await,
+                _ => return outcome, // it worked, or there is no patience left
+            }
+        }
     }
 
     async fn outcome(&self, command: &CommandV1) -> CommandOutcome {
@@ -81,12 +92,12 @@ impl Enforcer {
 
 fn summary(effects: &[Effect]) -> CommandOutcome {
     let failed = effects.iter().find_map(|effect| match effect {
-        Effect::Failed(why) => Some(*why),
+        Effect::Failed(why) => Some(why.clone()),
         Effect::Done => None,
     });
     match (effects.len(), failed) {
         (0, _) => CommandOutcome::NothingThere,
-        (_, Some(why)) => CommandOutcome::Failed(why.into()),
+        (_, Some(why)) => CommandOutcome::Failed(why),
         (sessions, None) => CommandOutcome::Done {
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
         },
@@ -96,16 +107,23 @@ fn summary(effects: &[Effect]) -> CommandOutcome {
 /// A start is known to some seconds only: routers round, and our clock may be beside the cloud's.
 const CLOCKS: Duration = Duration::from_secs(5);
 
+/// Between the tries: an operator may still be looking, a router may be starting.
+const PAUSES: [Duration; 3] = [
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn one_failure_among_many_is_told() {
-        let refused = Effect::Failed("refused");
+        let refused = Effect::Failed("refused".into());
         assert_eq!(summary(&[]), CommandOutcome::NothingThere);
         assert_eq!(
-            summary(&[Effect::Done; 2]),
+            summary(&[Effect::Done, Effect::Done]),
             CommandOutcome::Done { sessions: 2 }
         );
         let failed = CommandOutcome::Failed("refused".into());

@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::rules::{Act, Wanted, Whose, act};
 use super::{Timers, exchange, verdict};
@@ -21,6 +21,7 @@ use crate::diagnosis::{Entry, Timeline, What, Why};
 use crate::radius::coa::{Change, Order, Outcome, Target};
 use crate::radius::dictionary::ErrorCause;
 use crate::radius::driver::Radius;
+use crate::routeros::RouterApis;
 use crate::sessions::{Grant, Online, Service, Session, SessionKey, Sessions};
 use crate::site::{PasswordChange, Router, Site, SiteClock, Touched};
 
@@ -40,6 +41,8 @@ pub struct Parts {
     pub timeline: Arc<Timeline>,
     /// Writes sessions that a router no longer has, and command results.
     pub radius: Arc<Radius>,
+    /// The routers' own lists, and the last rung of the ladder.
+    pub apis: Arc<RouterApis>,
     /// The address of the RADIUS port, where CoA leaves from.
     pub local: IpAddr,
 }
@@ -63,12 +66,12 @@ struct UnderWay {
 }
 
 /// What came of asking a router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// It says it did it, or the session is not there.
+    /// It is so: proved, or acknowledged where nothing can be read back.
     Done,
-    /// It refused, or said nothing.
-    Failed(&'static str),
+    /// It is not, or nobody can tell; a sentence for a person.
+    Failed(String),
 }
 
 impl Enforcer {
@@ -243,6 +246,11 @@ impl Enforcer {
         let outcome = self.ask(session, Order::Change(change)).await;
         let (key, now) = (&session.key, self.parts.clock.now());
         match (outcome, wanted.rate) {
+            (Some(Outcome::Acked), Some(rate))
+                if self.has_rate(session, rate).await == Some(false) =>
+            {
+                self.cut(session, Why::ChangeRefused).await
+            }
             (Some(Outcome::Acked), _) => {
                 self.granted(online, wanted);
                 self.note(session, What::Changed);
@@ -254,43 +262,23 @@ impl Enforcer {
             (Some(Outcome::Nak(_) | Outcome::NoAnswer) | None, None) => {
                 self.granted(online, wanted);
                 self.parts.timers.arm(key, wanted.until);
-                Effect::Failed("The router does not change the end of a running session.")
+                Effect::Failed("The router does not change the end of a running session.".into())
             }
             (Some(Outcome::Nak(_)), Some(_)) => self.cut(session, Why::ChangeRefused).await,
+            // Who does not hear of a change does not hear of a Disconnect either; the API is left.
+            (Some(Outcome::NoAnswer) | None, Some(_)) if self.has_api(session) => {
+                self.cut(session, Why::ChangeRefused).await
+            }
             (Some(Outcome::NoAnswer) | None, Some(_)) => {
                 self.parts
                     .timers
                     .arm(key, Some(now.plus(self.patience(key))));
-                Effect::Failed("The router does not answer on its CoA port.")
+                Effect::Failed("The router does not answer on its CoA port.".into())
             }
         }
     }
 
-    /// Asks the router to end a session. An answer is no proof: until the Stop has come the session
-    /// is looked at again, after longer and longer pauses.
-    pub(super) async fn cut(&self, session: &Session, why: Why) -> Effect {
-        info!(session = %session.key.acct_session_id.escape_ascii(), ?why, "Cutting a session");
-        let outcome = self.ask(session, Order::Disconnect).await;
-        self.note(session, What::Cut(why));
-        let (key, now) = (&session.key, self.parts.clock.now());
-        match outcome {
-            Some(Outcome::Nak(Some(ErrorCause::SessionNotFound))) => return self.gone(session),
-            Some(Outcome::Acked | Outcome::Nak(_) | Outcome::NoAnswer) | None => {}
-        }
-        self.parts
-            .timers
-            .arm(key, Some(now.plus(self.patience(key))));
-        match outcome {
-            Some(Outcome::Acked) => Effect::Done,
-            Some(Outcome::Nak(_)) => Effect::Failed("The router refused to end the session."),
-            Some(Outcome::NoAnswer) => {
-                Effect::Failed("The router does not answer on its CoA port.")
-            }
-            None => Effect::Failed("The router of this session cannot be asked."),
-        }
-    }
-
-    async fn ask(&self, session: &Session, order: Order<'_>) -> Option<Outcome> {
+    pub(super) async fn ask(&self, session: &Session, order: Order<'_>) -> Option<Outcome> {
         let router = self.parts.site.router(session.key.router)?;
         let secret = router.secrets.first()?.clone();
         let turn = self.turn(router.id);
@@ -322,6 +310,11 @@ impl Enforcer {
             .clone()
     }
 
+    pub(super) fn has_api(&self, session: &Session) -> bool {
+        let router = self.parts.site.router(session.key.router);
+        router.is_some_and(|router| router.api.is_some())
+    }
+
     fn granted(&self, online: &Online, wanted: Wanted) {
         let held = online.grant;
         let grant = Grant {
@@ -339,7 +332,7 @@ impl Enforcer {
         Effect::Done
     }
 
-    fn note(&self, session: &Session, what: What) {
+    pub(super) fn note(&self, session: &Session, what: What) {
         if let Some(customer) = session.customer {
             let now = self.parts.clock.now();
             let entry = Entry::once(now, session.key.router, session.mac, what);
@@ -348,7 +341,7 @@ impl Enforcer {
     }
 
     /// 15 s after the first attempt, then twice as long each time, at most five minutes.
-    fn patience(&self, key: &SessionKey) -> Duration {
+    pub(super) fn patience(&self, key: &SessionKey) -> Duration {
         let mut under_way = self.lock();
         let sessions = &self.parts.sessions;
         if under_way.attempts.len() >= MOST_ATTEMPTS {
@@ -361,6 +354,11 @@ impl Enforcer {
         let attempts = under_way.attempts.entry(key.clone()).or_default();
         *attempts += 1;
         FIRST_PATIENCE * 2u32.pow((*attempts - 1).min(4)).min(20)
+    }
+
+    /// The session is over: what was counted of it is forgotten.
+    pub(super) fn rested(&self, key: &SessionKey) {
+        self.lock().attempts.remove(key);
     }
 
     fn lock(&self) -> MutexGuard<'_, UnderWay> {

@@ -1,11 +1,13 @@
-//! Keeps what is online equal to what may be online: one timer per session; CoA, then Disconnect.
+//! Keeps what is online equal to what may be online: one timer per session; CoA, Disconnect, API.
 //!
 //! Why somebody may be online is decided elsewhere; here it is only carried out.
 
 mod command;
 mod driver;
 mod exchange;
+mod ladder;
 mod rules;
+mod rungs;
 mod timers;
 
 use easyisp_shared::entitlement::{Answer, Live, Verdict};
@@ -13,6 +15,7 @@ use easyisp_shared::time::Timestamp;
 
 pub use driver::{Enforcer, Parts};
 pub use rules::{Act, Wanted, Whose, act};
+pub use rungs::is_same;
 pub use timers::Timers;
 
 use crate::sessions::{Metered, Session, Sessions};

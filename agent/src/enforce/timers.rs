@@ -13,6 +13,7 @@ use crate::sessions::SessionKey;
 pub struct Timers {
     due: Mutex<Due>,
     earlier: Notify,
+    disarmed: Notify,
 }
 
 #[derive(Default)]
@@ -31,7 +32,11 @@ impl Timers {
             due.order.remove(&held);
             due.keys.remove(&held.1);
         }
-        let Some(at) = at else { return };
+        let Some(at) = at else {
+            drop(due);
+            self.disarmed.notify_waiters();
+            return;
+        };
         let number = due.next_number;
         due.next_number += 1;
         due.order.insert((at, number));
@@ -69,6 +74,12 @@ impl Timers {
     /// Returns when a timer was set that is due before all others.
     pub async fn earlier(&self) {
         self.earlier.notified().await;
+    }
+
+    /// Completes when some session's timer is taken away, as happens when it ends. Counts from now, not
+    /// from when it is first awaited.
+    pub fn disarmed(&self) -> impl Future<Output = ()> + '_ {
+        self.disarmed.notified()
     }
 
     fn lock(&self) -> MutexGuard<'_, Due> {

@@ -32,7 +32,7 @@ impl Fold {
                 | Up::CommandResult(_)
                 | Up::Heartbeat(_)
                 | Up::Redemption(_)
-                | Up::Device(_),
+                | Up::Device(_) | Up::Router(_),
             )
             | None => None,
         }

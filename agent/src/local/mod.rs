@@ -15,8 +15,8 @@ use tracing::error;
 use uuid::Uuid;
 
 pub use feed::{Feed, Load};
+pub use questions::Questions;
 
-use crate::enforce::Enforcer;
 use crate::site::SiteClock;
 use crate::store::{Committed, Done, Job, Outbox, OutboxReader};
 use crate::sync::{
@@ -35,8 +35,8 @@ pub struct LocalSite {
     pub commits: watch::Receiver<u64>,
     /// Whom the cloud tells its time.
     pub clock: Arc<SiteClock>,
-    /// Who carries out what is asked.
-    pub enforcer: Arc<Enforcer>,
+    /// Who answers what is asked.
+    pub questions: Questions,
     /// The epoch of the link that is up.
     pub epoch: Mutex<Uuid>,
     /// The generation that this box holds.

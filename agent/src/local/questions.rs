@@ -1,15 +1,23 @@
 //! Live questions of the cloud, answered from memory and by asking the router.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use easyisp_shared::id::{RouterId, VoucherId};
 use easyisp_shared::wire::down::Whom;
-use easyisp_shared::wire::question::{AskFailure, ConnectionV1, LiveSessionV1, Question, Reply};
+use easyisp_shared::wire::question::{
+    AskFailure, ConnectionV1, LiveSessionV1, Question, ReconciledV1, Reply, SessionsV1, TrafficV1,
+};
+use easyisp_shared::wire::up::OutsideV1;
+use futures_util::future::join_all;
 
 use super::LocalSite;
 use crate::core::RELEASED;
 use crate::enforce::Enforcer;
+use crate::reconcile::{Outcome, Reach, Reconciler};
+use crate::routeros::{ApiError, RouterApis};
 use crate::sessions::{Online, Service};
+use crate::site::Router;
 use crate::store::Job;
 use crate::sync::Unavailable;
 
@@ -18,21 +26,26 @@ pub(super) async fn answer(
     question: Question,
     within: Duration,
 ) -> Result<Reply, AskFailure> {
-    let enforcer = &*local.enforcer;
+    // The answer has to travel too.
+    let patience = within.mul_f32(0.9);
+    let asked = &local.questions;
     match question {
         Question::Ping => Ok(Reply::Pong {
-            now: enforcer.now(),
+            now: asked.enforcer.now(),
         }),
-        Question::LiveSessions { router } => live_sessions(enforcer, router),
-        Question::Disconnect(whom) => Ok(disconnect(enforcer, &whom, within).await),
-        Question::TestConnection { router } => test(enforcer, router, within).await,
+        Question::LiveSessions { router } => asked.live_sessions(router, patience).await,
+        Question::Disconnect(whom) => Ok(asked.disconnect(&whom, patience).await),
+        Question::TestConnection { router } => asked.test(router, patience).await,
+        Question::Sessions(whom) => Ok(asked.sessions(&whom, patience).await),
+        Question::Reconcile { router } => asked.reconcile(router, patience).await,
+        Question::Traffic(whom) => asked.traffic(&whom, patience).await,
         Question::ReleaseVoucher { voucher } => release(local, voucher).await,
     }
 }
 
 /// Gives a voucher back: on stable storage before the cloud hears it, so that no restart forgets it.
 async fn release(local: &LocalSite, voucher: VoucherId) -> Result<Reply, AskFailure> {
-    match local.enforcer.site().release(voucher) {
+    match local.questions.enforcer.site().release(voucher) {
         Err(Some(at)) => Ok(Reply::VoucherUsed { at }),
         Err(None) => Err(AskFailure::Busy), // it is being written; asked again it is used
         Ok(()) => {
@@ -49,18 +62,220 @@ async fn release(local: &LocalSite, voucher: VoucherId) -> Result<Reply, AskFail
     }
 }
 
-/// Who is online as this agent knows it from accounting.
-fn live_sessions(enforcer: &Enforcer, router: Option<RouterId>) -> Result<Reply, AskFailure> {
-    if router.is_some_and(|router| enforcer.site().router(router).is_none()) {
-        return Err(AskFailure::NotFound);
+/// Who answers.
+pub struct Questions {
+    /// Who is online, and how to end that.
+    pub enforcer: Arc<Enforcer>,
+    /// Asks the routers' own lists.
+    pub reconciler: Arc<Reconciler>,
+    /// Asks the routers anything else.
+    pub apis: Arc<RouterApis>,
+}
+
+impl Questions {
+    /// Who is online at a router, as its own list says; as accounting tells it where there is no list.
+    async fn live_sessions(
+        &self,
+        router: Option<RouterId>,
+        patience: Duration,
+    ) -> Result<Reply, AskFailure> {
+        let mut outside = Vec::new();
+        if let Some(router) = router {
+            let router = self.enforcer.site().router(router);
+            let router = router.ok_or(AskFailure::NotFound)?;
+            match self
+                .reconciler
+                .router(&router, Reach::Every, patience)
+                .await
+            {
+                Ok(outcome) => outside = outcome.outside,
+                Err(ApiError::NotSetUp) => {}
+                Err(cause) => return Err(AskFailure::Unreachable(cause.to_string())),
+            }
+        }
+        let at_router = |held: RouterId| router.is_none_or(|router| router == held);
+        let open = self.enforcer.sessions();
+        let open = open.open(|session| at_router(session.key.router));
+        let mut sessions: Vec<LiveSessionV1> = open.into_iter().map(live).collect();
+        sessions.extend(outside.into_iter().map(|line| self.listed(line)));
+        sessions.sort_unstable_by_key(|session| std::cmp::Reverse(session.started));
+        sessions.truncate(MOST_SESSIONS);
+        Ok(Reply::LiveSessions(sessions))
     }
-    let at_router = |held: RouterId| router.is_none_or(|router| router == held);
-    let mut open = enforcer
-        .sessions()
-        .open(|session| at_router(session.key.router));
-    open.sort_unstable_by_key(|online| std::cmp::Reverse(online.session.started_at));
-    open.truncate(MOST_SESSIONS);
-    Ok(Reply::LiveSessions(open.into_iter().map(live).collect()))
+
+    /// Ends sessions; what was not confirmed in time is counted, and goes on being tried.
+    async fn disconnect(&self, whom: &Whom, patience: Duration) -> Reply {
+        let meant = self.enforcer.open_to(whom);
+        let all = u32::try_from(meant.len()).unwrap_or(u32::MAX);
+        let ended = self.enforcer.cut_now(meant, patience).await;
+        Reply::Disconnected {
+            ended,
+            unconfirmed: all.saturating_sub(ended),
+        }
+    }
+
+    /// Where somebody is online: the routers of his sessions are asked, or all when he has none.
+    async fn sessions(&self, whom: &Whom, patience: Duration) -> Reply {
+        let known = self.enforcer.open_to(whom);
+        let name = self.name(whom, &known);
+        let mut routers = self.reconciler.routers(None);
+        if !known.is_empty() {
+            let his = |router: &Arc<Router>| {
+                let mut at = known.iter().map(|online| online.session.key.router);
+                at.any(|at| at == router.id)
+            };
+            routers.retain(his);
+        }
+        routers.truncate(MOST_ROUTERS);
+        let asked = match &name {
+            Some(name) => {
+                let ask = |router: Arc<Router>| async move {
+                    self.reconciler.name(&router, name, patience).await
+                };
+                join_all(routers.into_iter().map(ask)).await
+            }
+            None => Vec::new(),
+        };
+        let mut doubt = None;
+        let mut outside = Vec::new();
+        for told in asked {
+            match told {
+                Ok(Outcome { outside: lines, .. }) => outside.extend(lines),
+                Err(cause) => doubt = Some(format!("{cause}.")),
+            }
+        }
+        let open = self.enforcer.open_to(whom).into_iter().map(live);
+        let mut sessions: Vec<LiveSessionV1> = open.collect();
+        sessions.extend(outside.into_iter().map(|line| self.listed(line)));
+        sessions.sort_unstable_by_key(|session| std::cmp::Reverse(session.started));
+        sessions.truncate(MOST_SESSIONS);
+        Reply::Sessions(SessionsV1 { sessions, doubt })
+    }
+
+    fn name(&self, whom: &Whom, known: &[Online]) -> Option<Box<[u8]>> {
+        match whom {
+            Whom::Username(name) => Some(name.as_slice().into()),
+            Whom::Customer(customer) => {
+                let subscriber = self.enforcer.site().customer(*customer);
+                subscriber.map(|subscriber| subscriber.username.clone())
+            }
+            Whom::Session { .. } => known.first().map(|online| online.session.username.clone()),
+        }
+    }
+
+    /// A line of a router's list that is no session of ours, as far as it can be told as one.
+    fn listed(&self, line: OutsideV1) -> LiveSessionV1 {
+        let now = self.enforcer.now();
+        let subscriber = self.enforcer.site().subscriber(&line.username);
+        LiveSessionV1 {
+            router: line.router,
+            session: Vec::new(),
+            customer: subscriber.map(|subscriber| subscriber.id),
+            username: line.username,
+            framed_ip: line.framed_ip,
+            mac: line.mac,
+            started: now.minus(Duration::from_secs(line.uptime_secs)),
+            seen: now,
+            bytes_up: 0,
+            bytes_down: 0,
+            hotspot: line.hotspot,
+        }
+    }
+
+    /// Compares with the routers' lists, all at once.
+    async fn reconcile(
+        &self,
+        router: Option<RouterId>,
+        patience: Duration,
+    ) -> Result<Reply, AskFailure> {
+        if router.is_some_and(|router| self.enforcer.site().router(router).is_none()) {
+            return Err(AskFailure::NotFound);
+        }
+        let routers = self.reconciler.routers(router);
+        let ask = |router: Arc<Router>| async move {
+            let told = self.reconciler.router(&router, Reach::Every, patience);
+            (router.id, told.await)
+        };
+        let mut all = ReconciledV1::default();
+        for (router, told) in join_all(routers.into_iter().map(ask)).await {
+            match told {
+                Ok(outcome) => {
+                    all.asked += 1;
+                    all.closed += outcome.closed;
+                    all.opened += outcome.opened;
+                    all.outside.extend(outcome.outside);
+                }
+                Err(cause) => all.problems.push((router, cause.to_string())),
+            }
+        }
+        all.outside.truncate(MOST_OUTSIDE);
+        Ok(Reply::Reconciled(all))
+    }
+
+    /// What goes through somebody's latest session now.
+    async fn traffic(&self, whom: &Whom, patience: Duration) -> Result<Reply, AskFailure> {
+        let open = self.enforcer.open_to(whom);
+        let latest = open
+            .into_iter()
+            .max_by_key(|online| online.session.started_at);
+        let Some(Online { session, .. }) = latest else {
+            return Ok(Reply::Traffic(TrafficV1 {
+                online: false,
+                up_bps: 0,
+                down_bps: 0,
+            }));
+        };
+        let router = self.enforcer.site().router(session.key.router);
+        let router = router.ok_or(AskFailure::NotFound)?;
+        let (service, name) = (session.service, &session.username);
+        let rates = self.apis.rate(&router, service, name, patience).await;
+        let rates = rates.map_err(|cause| AskFailure::Unreachable(cause.to_string()))?;
+        Ok(Reply::Traffic(TrafficV1 {
+            online: true,
+            up_bps: rates.up_bps,
+            down_bps: rates.down_bps,
+        }))
+    }
+
+    /// Asks the router to end a session nobody has, and enters its API: any authentic answer proves
+    /// address, port and secret.
+    async fn test(&self, router: RouterId, patience: Duration) -> Result<Reply, AskFailure> {
+        let router = self.enforcer.site().router(router);
+        let router = router.ok_or(AskFailure::NotFound)?;
+        let started = Instant::now();
+        let enforcer = &self.enforcer;
+        let (asked, entered) = tokio::join!(
+            tokio::time::timeout(patience, enforcer.probe(&router)),
+            self.apis.resource(&router, patience),
+        );
+        let coa = matches!(asked, Ok(true));
+        let api = match &entered {
+            Ok(_) => Some(true),
+            Err(ApiError::NotSetUp) => None,
+            Err(_) => Some(false),
+        };
+        let radius_seen = router.last_seen();
+        let detail = match (radius_seen, coa) {
+            (Some(_), true) => "It asks this agent and takes its commands.",
+            (Some(_), false) => "It asks this agent, but does not answer on its CoA port.",
+            (None, true) => "It takes commands, but has not asked this agent since the start.",
+            (None, false) => "Nothing was heard of it since the start.",
+        };
+        let detail = match entered {
+            Ok(_) => format!("{detail} Its API lets this agent in."),
+            Err(ApiError::NotSetUp) => detail.to_owned(),
+            Err(cause) => format!("{detail} Its API: {cause}."),
+        };
+        let millis = u32::try_from(started.elapsed().as_millis()).ok();
+        let answers = coa || api == Some(true);
+        Ok(Reply::Connection(ConnectionV1 {
+            radius_seen,
+            coa: Some(coa),
+            api,
+            millis: millis.filter(|_| answers),
+            detail,
+        }))
+    }
 }
 
 fn live(online: Online) -> LiveSessionV1 {
@@ -80,44 +295,8 @@ fn live(online: Online) -> LiveSessionV1 {
     }
 }
 
-/// Ends sessions; what was not confirmed in time is counted, and goes on being tried.
-async fn disconnect(enforcer: &Enforcer, whom: &Whom, within: Duration) -> Reply {
-    let meant = enforcer.open_to(whom);
-    let all = u32::try_from(meant.len()).unwrap_or(u32::MAX);
-    let patience = within.mul_f32(0.9);
-    let ended = enforcer.cut_now(meant, patience).await;
-    Reply::Disconnected {
-        ended,
-        unconfirmed: all.saturating_sub(ended),
-    }
-}
-
-/// Asks the router to end a session nobody has: any authentic answer proves address, port and secret.
-async fn test(
-    enforcer: &Enforcer,
-    router: RouterId,
-    within: Duration,
-) -> Result<Reply, AskFailure> {
-    let router = enforcer.site().router(router).ok_or(AskFailure::NotFound)?;
-    let started = Instant::now();
-    let asked = tokio::time::timeout(within.mul_f32(0.9), enforcer.probe(&router)).await;
-    let coa = matches!(asked, Ok(true));
-    let radius_seen = router.last_seen();
-    let detail = match (radius_seen, coa) {
-        (Some(_), true) => "It asks this agent and takes its commands.",
-        (Some(_), false) => "It asks this agent, but does not answer on its CoA port.",
-        (None, true) => "It takes commands, but has not asked this agent since the start.",
-        (None, false) => "Nothing was heard of it since the start.",
-    };
-    let millis = u32::try_from(started.elapsed().as_millis()).ok();
-    Ok(Reply::Connection(ConnectionV1 {
-        radius_seen,
-        coa: Some(coa),
-        api: None,
-        millis: millis.filter(|_| coa),
-        detail: detail.into(),
-    }))
-}
-
 /// As many as an answer of 256 KiB holds at 160 octets each.
 const MOST_SESSIONS: usize = 1600;
+/// Routers asked for one name.
+const MOST_ROUTERS: usize = 16;
+const MOST_OUTSIDE: usize = 200;

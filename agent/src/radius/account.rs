@@ -172,7 +172,18 @@ impl Radius {
         self.follow_up(&changes, false, self.parts.clock.now());
     }
 
-    /// Writes the result of a command for the cloud.
+    /// Takes the word of the router's own list for a session: as if it had reported it.
+    pub fn confirm(&self, report: &Report) {
+        let now = self.parts.clock.now();
+        let subscriber = self.parts.site.subscriber(&report.username);
+        let metered = subscriber.and_then(|subscriber| self.metered(&subscriber));
+        let changes = self.parts.sessions.report(report, metered, now, |changes| {
+            self.submit_changes(changes, Urgency::Kept, Box::new(|_| {}));
+        });
+        self.follow_up(&changes, true, now);
+    }
+
+    /// Writes the result of a command, or what a router said of itself, for the cloud.
     pub fn report_result(&self, result: &Up) {
         let write = Write {
             changes: vec![Change::Record(record(result, self.parts.clock.now()))],

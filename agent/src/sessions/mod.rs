@@ -11,7 +11,7 @@ pub use metered::Metered;
 pub use register::{Changes, Moved, Online, Sessions, Standing};
 pub use rules::{Event, Report, event_time};
 pub use session::{Cause, Closed, Service, Session, SessionKey, Usage};
-pub use slots::{Cookie, Grant, LEASE};
+pub use slots::{Cookie, Grant, LEASE, UNCONFIRMED_AFTER};
 
 #[cfg(test)]
 mod tests;

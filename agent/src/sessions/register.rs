@@ -202,6 +202,16 @@ impl Sessions {
             .collect()
     }
 
+    /// What is known of one router's sessions: the open ones, and those that ended lately.
+    pub fn known_at(&self, router: RouterId) -> Vec<Online> {
+        let index = self.lock();
+        let known = index.online.values();
+        known
+            .filter(|online| online.session.key.router == router)
+            .cloned()
+            .collect()
+    }
+
     /// The open sessions under one name.
     pub fn open_by_name(&self, username: &[u8]) -> Vec<Online> {
         let index = self.lock();

@@ -169,12 +169,12 @@ async fn a_command_is_carried_out_and_answered() {
         running.router_answers(PATIENCE),
         Some(Code::DisconnectRequest)
     );
+    running.account(2, "81000001", 5, 0).unwrap();
     assert_eq!(
         running.results(1).await,
         [CommandOutcome::Done { sessions: 1 }]
     );
 
-    running.account(2, "81000001", 5, 0).unwrap();
     running.clock.advance(Duration::from_secs(60));
     running.account(1, "81000002", 0, 0).unwrap();
     running.command(2, start(), 3).await;

@@ -132,6 +132,7 @@ pub enum Action {
     CustomerDelete,
     MacLock,
     CustomerDisconnect,
+    SessionSync,
     CustomerSuspend,
     CustomerActivate,
     OverridePlan,

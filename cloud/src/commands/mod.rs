@@ -4,6 +4,7 @@
 //! answers, which end it. Delivery may repeat; the agent does a thing once and never after it expired.
 
 pub mod edge;
+mod now;
 mod store;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use easyisp_shared::wire::down::{CommandV1, Order};
 
 use crate::db::{Kind, Tx};
 
+pub use now::{End, Ended, end_now};
 pub use store::Outcome;
 
 /// Asks a site's agents to do something; it is on its way once the transaction commits.

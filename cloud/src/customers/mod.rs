@@ -190,6 +190,16 @@ pub async fn disconnect(
     })
 }
 
+/// The sites where a customer is, as far as known; his home site when he is nowhere.
+async fn sites_of(tx: &mut Tx, customer: CustomerId, home: SiteId) -> sqlx::Result<Vec<SiteId>> {
+    let online = store::sites_online(tx, customer).await?;
+    Ok(if online.is_empty() {
+        vec![home]
+    } else {
+        online
+    })
+}
+
 /// What became of a wish to disconnect. The router's own word follows as the command's result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Disconnect {

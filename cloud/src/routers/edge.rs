@@ -1,16 +1,22 @@
-//! What a site knows of its own routers.
+//! What a site knows of its own routers, and what their APIs told its agents.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use easyisp_shared::seal::SealKey;
-use easyisp_shared::wire::Down;
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{MessageAuthenticator, RouterApiV1, RouterV1, secret_place};
+use easyisp_shared::wire::up::{OutsideV1, OutsideWhy, RouterStateV1};
+use easyisp_shared::wire::{Down, Up};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::store::{self, Stored};
 use super::{API_PASSWORD, PREVIOUS_SECRET, SECRET};
 use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
+use crate::sites::agents::Agent;
+use crate::sites::reports::{Applier, Report, Unusable};
 
 /// Projects routers to the site they stand at, their secrets sealed under the site's key.
 pub fn projector(secrets: Secrets) -> Projector {
@@ -82,4 +88,94 @@ fn body(stored: &Stored, key: &TenantKey, site_key: &SealKey) -> Result<RouterV1
         },
         api,
     })
+}
+
+/// Somebody online at a router who is no session of ours, as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outside {
+    /// The name.
+    pub username: String,
+    /// Address.
+    pub ip_address: Option<String>,
+    /// Device.
+    pub mac_address: Option<String>,
+    /// For how long, in seconds.
+    pub uptime_secs: u64,
+    /// `pppoe` or `hotspot`.
+    pub kind: String,
+    /// `LOCAL`, `UNKNOWN` or `UNREPORTED`.
+    pub reason: String,
+}
+
+/// Takes what routers' APIs said.
+pub fn states() -> Applier {
+    Arc::new(|tx, agent, reports, now| Box::pin(take(tx, agent, reports, now)))
+}
+
+async fn take(
+    tx: &mut Tx,
+    agent: &Agent,
+    reports: &[Report],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Unusable>> {
+    let mut newest: BTreeMap<Uuid, &RouterStateV1> = BTreeMap::new();
+    for report in reports {
+        if let Up::Router(state) = &report.body {
+            let held = newest.entry(state.router.0).or_insert(state);
+            if state.at >= held.at {
+                *held = state;
+            }
+        }
+    }
+    for state in newest.into_values() {
+        store::note_said(tx, agent.site, &said(state, now)).await?;
+    }
+    Ok(Vec::new())
+}
+
+fn said(state: &RouterStateV1, now: Timestamp) -> store::Said {
+    let text = |text: &str| {
+        let clean: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+        (!clean.is_empty()).then_some(clean)
+    };
+    let mb = |octets: u64| i32::try_from(octets >> 20).ok();
+    let used = state.total_memory.zip(state.free_memory);
+    let listed: Vec<Outside> = state.outside.iter().map(listed).collect();
+    store::Said {
+        router: state.router,
+        at: state.at.min(now),
+        problem: state.problem.as_deref().and_then(text),
+        version: text(&state.version),
+        board: text(&state.board),
+        cpu_load: state.cpu_load.and_then(|load| i32::try_from(load).ok()),
+        memory_mb: used.and_then(|(total, free)| mb(total.saturating_sub(free))),
+        memory_total_mb: state.total_memory.and_then(mb),
+        uptime: state.problem.is_none().then(|| uptime(state.uptime_secs)),
+        outside: serde_json::to_value(listed).unwrap_or_default(),
+        outside_count: i64::from(state.outside_count),
+    }
+}
+
+fn listed(one: &OutsideV1) -> Outside {
+    let name = String::from_utf8_lossy(&one.username);
+    Outside {
+        username: name.chars().filter(|c| !c.is_control()).collect(),
+        ip_address: one.framed_ip.map(|address| address.to_string()),
+        mac_address: one.mac.map(|mac| mac.to_string()),
+        uptime_secs: one.uptime_secs,
+        kind: if one.hotspot { "hotspot" } else { "pppoe" }.to_owned(),
+        reason: match one.why {
+            OutsideWhy::Local => "LOCAL",
+            OutsideWhy::Unknown => "UNKNOWN",
+            OutsideWhy::Unreported => "UNREPORTED",
+        }
+        .to_owned(),
+    }
+}
+
+/// `3d 4h 5m 6s`.
+fn uptime(secs: u64) -> String {
+    let (days, hours) = (secs / 86_400, secs / 3600 % 24);
+    let (minutes, secs) = (secs / 60 % 60, secs % 60);
+    format!("{days}d {hours}h {minutes}m {secs}s")
 }

@@ -19,6 +19,7 @@ use crate::db::{Kind, Tx};
 use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets};
 
+pub use edge::Outside;
 pub use rules::{Change, Draft, draft, random_secret};
 pub use words::{Provisioning, Status};
 
@@ -91,6 +92,36 @@ pub async fn at_site(
     routers: &[RouterId],
 ) -> sqlx::Result<Vec<RouterId>> {
     store::at_site(tx, site, routers).await
+}
+
+/// The site where a router stands; `None` when this tenant has no such router.
+pub async fn site_of(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<SiteId>> {
+    store::site_of(tx, router).await
+}
+
+/// A router at which somebody is online outside the system.
+pub struct OutsideAt {
+    /// The router.
+    pub id: RouterId,
+    /// Its name.
+    pub name: String,
+    /// When it listed them.
+    pub seen_at: Option<Timestamp>,
+    /// Who.
+    pub sessions: Vec<Outside>,
+}
+
+/// Who is online at the routers and is no session of ours, as they last listed them.
+pub async fn outside(tx: &mut Tx) -> sqlx::Result<Vec<OutsideAt>> {
+    let rows = store::outside(tx).await?.into_iter();
+    Ok(rows
+        .map(|(id, name, seen_at, listed)| OutsideAt {
+            id,
+            name,
+            seen_at,
+            sessions: serde_json::from_value(listed).unwrap_or_default(),
+        })
+        .collect())
 }
 
 /// Notes that routers were heard at `at`.

@@ -397,3 +397,90 @@ pub async fn every_id(tx: &mut Tx, after: Uuid, most: i64) -> sqlx::Result<Vec<U
     .fetch_all(&mut **tx)
     .await
 }
+
+/// The site where a router stands; `None` when this tenant has no such router.
+pub async fn site_of(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<SiteId>> {
+    sqlx::query_scalar(
+        "select site_id from routers where tenant_id = $1 and id = $2 and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// What a router's API said of it.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The router.
+    pub router: RouterId,
+    /// When.
+    pub at: Timestamp,
+    /// Why it could not be read.
+    pub problem: Option<String>,
+    /// RouterOS version.
+    pub version: Option<String>,
+    /// Board.
+    pub board: Option<String>,
+    /// Percent.
+    pub cpu_load: Option<i32>,
+    /// Memory in use, MB.
+    pub memory_mb: Option<i32>,
+    /// Memory in all, MB.
+    pub memory_total_mb: Option<i32>,
+    /// Since its start, for a person.
+    pub uptime: Option<String>,
+    /// Who is online outside the system.
+    pub outside: serde_json::Value,
+    /// How many those are.
+    pub outside_count: i64,
+}
+
+/// Notes what a router of `site` said; what is older than what is known changes nothing. A router that
+/// could not be read keeps what it said before, but for the problem.
+pub async fn note_said(tx: &mut Tx, site: SiteId, said: &Said) -> sqlx::Result<()> {
+    sqlx::query(
+        "update routers
+            set api_asked_at = $4, api_problem = $5,
+                routeros_version = coalesce($6, routeros_version),
+                board_name = coalesce($7, board_name), cpu_load = coalesce($8, cpu_load),
+                memory_usage_mb = coalesce($9, memory_usage_mb),
+                memory_total_mb = coalesce($10, memory_total_mb), uptime = coalesce($11, uptime),
+                outside = case when $5::text is null then $12 else outside end,
+                outside_count = case when $5::text is null then $13 else outside_count end
+          where tenant_id = $1 and site_id = $2 and id = $3
+            and (api_asked_at is null or api_asked_at < $4)",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(said.router)
+    .bind(said.at)
+    .bind(&said.problem)
+    .bind(&said.version)
+    .bind(&said.board)
+    .bind(said.cpu_load)
+    .bind(said.memory_mb)
+    .bind(said.memory_total_mb)
+    .bind(&said.uptime)
+    .bind(&said.outside)
+    .bind(said.outside_count)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The routers at which somebody is online outside the system, and who.
+pub async fn outside(
+    tx: &mut Tx,
+) -> sqlx::Result<Vec<(RouterId, String, Option<Timestamp>, serde_json::Value)>> {
+    sqlx::query_as(
+        "select id, name, api_asked_at, outside
+           from routers
+          where tenant_id = $1 and deleted_at is null and outside_count > 0
+          order by name
+          limit 200",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await
+}

@@ -2,13 +2,15 @@
 
 pub mod customer;
 pub mod radius;
+pub mod router;
+pub mod sync;
 
 use std::time::Duration;
 
 use axum::extract::State;
 use easyisp_shared::id::{CustomerId, RouterId, SessionId};
 use easyisp_shared::time::{Clock, Timestamp};
-use easyisp_shared::wire::down::{Order, Whom};
+use easyisp_shared::wire::down::Whom;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,10 +20,11 @@ use super::words::Status;
 use crate::api::{Json, Page, Path, Query, Said, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
-use crate::commands;
+use crate::commands::{self, End};
 use crate::customers::uptime;
 use crate::db::{Database, Tx};
 use crate::error::ApiError;
+use crate::sites::Live;
 
 /// A session.
 #[derive(Serialize, ToSchema)]
@@ -247,16 +250,20 @@ async fn by_nas(tx: &mut Tx) -> Result<Vec<ByNas>, ApiError> {
     Ok(rows.into_iter().map(entry).collect())
 }
 
-/// `DELETE /api/sessions/{session}`: asks the site to end this session. 409 `SESSION_OVER` when it is
-/// over already.
+/// `DELETE /api/sessions/{session}`: ends this session, and says what its router made of it.
+///
+/// Errors: 409 `SESSION_OVER` when it is over already; 503 when its site is away (named, with since when):
+/// then it is done as soon as the site can.
 #[utoipa::path(delete, path = "/api/sessions/{session}", tag = "Sessions",
     params(("session" = SessionId, Path)), responses((status = 200, body = Said)))]
 pub async fn end(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
+    State(live): State<Live>,
     Path(session): Path<SessionId>,
 ) -> Result<Json<Said>, ApiError> {
+    let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let row = find(&mut tx, session).await?;
     if row.status == Status::Completed {
@@ -265,9 +272,10 @@ pub async fn end(
             "This session is over already",
         ));
     }
-    ask_to_end(&mut tx, &operator, &row, clock.now()).await?;
+    let end = note_end(&mut tx, &operator, &row, now).await?;
     tx.commit().await?;
-    Ok(Json(Said::done("The site was asked to end the session.")))
+    let ended = commands::end_now(&db, &live, &[end], now).await?;
+    Ok(Json(Said::done(ended.sentence())))
 }
 
 /// How long a session may be silent.
@@ -326,25 +334,13 @@ async fn find(tx: &mut Tx, session: SessionId) -> Result<Row, ApiError> {
     row.ok_or(ApiError::NotFound("session"))
 }
 
-/// Asks the session's site to end it, and notes who asked.
-async fn ask_to_end(
+/// Notes who wants a session to end; what has to be ended for it.
+async fn note_end(
     tx: &mut Tx,
     operator: &Operator,
     row: &Row,
     now: Timestamp,
-) -> Result<(), ApiError> {
-    let whom = Whom::Session {
-        router: row.router_id,
-        session: row.acct_session_id.clone().into_bytes(),
-    };
-    commands::issue(
-        tx,
-        row.site_id,
-        Order::Disconnect(whom),
-        row.customer_id,
-        now,
-    )
-    .await?;
+) -> Result<End, ApiError> {
     let audit = Audit {
         details: format!("Session {}", row.acct_session_id),
         ..match row.customer_id {
@@ -358,5 +354,13 @@ async fn ask_to_end(
         }
     };
     audit::record(tx, &Actor::from(operator), audit, now).await?;
-    Ok(())
+    Ok(End {
+        tenant: operator.tenant,
+        site: row.site_id,
+        whom: Whom::Session {
+            router: row.router_id,
+            session: row.acct_session_id.clone().into_bytes(),
+        },
+        customer: row.customer_id,
+    })
 }

@@ -27,6 +27,7 @@ pub fn routes() -> Routes {
     const CUSTOMER: Access =
         Access::Any(&[PppoeView, PppoeDetailsView, HotspotView, HotspotDetailsView]);
     const LOGINS: Access = Access::Any(&[PppoeDetailsView, HotspotDetailsView, RoutersDetailsView]);
+    const ROUTER: Access = Access::Any(&[RoutersDetailsView, RoutersView]);
     const END: Access = Access::Any(&[RoutersDisconnect]);
 
     Routes::new()
@@ -35,6 +36,12 @@ pub fn routes() -> Routes {
         .route(SEE, routes!(http::get))
         .route(END, routes!(http::end))
         .route(END, routes!(http::cleanup))
+        .route(END, routes!(http::sync::sync))
+        .route(SEE, routes!(http::sync::outside))
+        .route(ROUTER, routes!(http::router::sessions))
+        .route(ROUTER, routes!(http::router::hotspot_users))
+        .route(END, routes!(http::router::disconnect))
+        .route(Access::Any(&[RoutersTest]), routes!(http::router::test))
         .route(SEE, routes!(http::radius::sessions))
         .route(SEE, routes!(http::radius::status))
         .route(SEE, routes!(http::radius::stats))
@@ -42,6 +49,7 @@ pub fn routes() -> Routes {
         .route(END, routes!(http::radius::disconnect))
         .route(LOGINS, routes!(http::customer::logins))
         .route(CUSTOMER, routes!(http::customer::live_status))
+        .route(CUSTOMER, routes!(http::customer::bandwidth))
         .route(CUSTOMER, routes!(http::customer::auth_log))
 }
 

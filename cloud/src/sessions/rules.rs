@@ -92,7 +92,8 @@ pub fn merge(before: Option<State>, record: &AccountingV1, now: Timestamp) -> (S
     (after, growth)
 }
 
-/// A closed session stays closed; the router's own stop outweighs the guess that it was lost.
+/// What the router ended stays ended, and its own stop outweighs the guess that a session was lost. The
+/// guess holds until the session is heard of after it.
 fn end(before: &State, new: &State) -> (Status, Option<Timestamp>, Option<String>) {
     let of = |state: &State| (Status::Completed, state.stopped, state.cause.clone());
     let guessed = |state: &State| state.cause.as_deref() == Some(LOST);
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_routers_stop_outweighs_the_guess_and_nothing_opens_again() {
+    fn the_routers_stop_outweighs_the_guess_and_is_final() {
         let lost = record(AccountingStatus::Lost, 500, 10);
         let stop = record(AccountingStatus::Stop, 480, 10);
         let late = record(AccountingStatus::Interim, 900, 20);
@@ -359,6 +360,24 @@ mod tests {
             assert_eq!((state.status, state.stopped), (Status::Active, None));
             assert_eq!(growth.bytes_in, 20);
         }
+    }
+
+    #[test]
+    fn what_was_given_up_lives_again_when_it_is_heard_of_later() {
+        let seen = record(AccountingStatus::Interim, 500, 10);
+        let lost = record(AccountingStatus::Lost, 500, 10);
+        let news = record(AccountingStatus::Interim, 900, 20);
+        for order in [
+            [&seen, &lost, &news],
+            [&news, &lost, &seen],
+            [&lost, &news, &seen],
+        ] {
+            let records: Vec<AccountingV1> = order.into_iter().cloned().collect();
+            assert_eq!(fold(&records).0.status, Status::Active, "{records:?}");
+        }
+        let (over, _) = fold(&[seen.clone(), lost.clone(), seen]);
+        assert_eq!(over.status, Status::Completed, "old news are no life");
+        assert_eq!(over.stopped, Some(lost.at));
     }
 
     #[test]

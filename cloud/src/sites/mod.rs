@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod edge;
 mod http;
+pub mod live;
 pub mod pki;
 mod questions;
 pub mod reports;
@@ -18,6 +19,7 @@ use crate::db::{Kind, Tx};
 use crate::error::{ApiError, violated};
 use crate::secrets::{SITE_KEY, TenantKey};
 
+pub use live::Live;
 pub use questions::Questions;
 pub use store::{exists, first, ids, stand_still, voucher_agent};
 

@@ -196,3 +196,21 @@ pub async fn voucher_agent(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<Age
     .fetch_optional(&mut **tx)
     .await
 }
+
+/// A site's name, and when an agent of it was last heard of; `None` when the tenant has no such site.
+pub async fn last_heard(
+    tx: &mut Tx,
+    site: SiteId,
+) -> sqlx::Result<Option<(String, Option<Timestamp>)>> {
+    sqlx::query_as(
+        "select s.name,
+                (select max(a.last_seen_at) from agents a
+                  where a.tenant_id = $1 and a.site_id = s.id and a.revoked_at is null)
+           from sites s
+          where s.tenant_id = $1 and s.id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_optional(&mut **tx)
+    .await
+}

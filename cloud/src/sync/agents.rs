@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::pipe::{Carrier, PipeError, Traffic};
 use crate::sites::Questions;
 use crate::sites::agents::Agent;
+use crate::sites::live::Door;
 
 /// The agents connected to this node. Cloning shares them.
 #[derive(Clone, Default)]
@@ -161,6 +162,22 @@ impl Agents {
         self.connected
             .lock()
             .expect("no code panics under this lock")
+    }
+}
+
+impl Door for Agents {
+    fn ask<'a>(
+        &'a self,
+        tenant: TenantId,
+        site: SiteId,
+        question: &'a Question,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Reply, AskFailure>> {
+        Box::pin(Agents::ask(self, tenant, site, question, within))
+    }
+
+    fn serves(&self, tenant: TenantId, site: SiteId) -> bool {
+        Agents::serves(self, tenant, site)
     }
 }
 

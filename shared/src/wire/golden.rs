@@ -457,6 +457,22 @@ fn ups() -> Vec<(&'static str, Up)> {
                 at: at(0),
             }),
         ),
+        (
+            "router_state_v1",
+            Up::Router(RouterStateV1 {
+                router: Uuid::from_u128(6).into(),
+                at: at(0),
+                problem: None,
+                uptime_secs: 86_400,
+                version: "7.18.2 (stable)".into(),
+                board: "RB5009".into(),
+                cpu_load: Some(7),
+                free_memory: Some(768 << 20),
+                total_memory: Some(1024 << 20),
+                outside: vec![outside()],
+                outside_count: 1,
+            }),
+        ),
     ]
 }
 
@@ -484,7 +500,28 @@ fn questions() -> Vec<(&'static str, Question)> {
                 voucher: Uuid::from_u128(8).into(),
             },
         ),
+        (
+            "question_sessions",
+            Question::Sessions(Whom::Username(b"demo001".to_vec())),
+        ),
+        ("question_reconcile", Question::Reconcile { router: None }),
+        (
+            "question_traffic",
+            Question::Traffic(Whom::Customer(Uuid::from_u128(4).into())),
+        ),
     ]
+}
+
+fn outside() -> OutsideV1 {
+    OutsideV1 {
+        router: Uuid::from_u128(6).into(),
+        username: b"local".to_vec(),
+        framed_ip: None,
+        mac: Some(MAC),
+        uptime_secs: 60,
+        hotspot: false,
+        why: OutsideWhy::Local,
+    }
 }
 
 fn replies() -> Vec<(&'static str, Reply)> {
@@ -523,6 +560,31 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 api: None,
                 millis: Some(3),
                 detail: "answers".into(),
+            }),
+        ),
+        (
+            "reply_sessions",
+            Reply::Sessions(SessionsV1 {
+                sessions: Vec::new(),
+                doubt: Some("the router is silent".into()),
+            }),
+        ),
+        (
+            "reply_reconciled",
+            Reply::Reconciled(ReconciledV1 {
+                asked: 1,
+                closed: 2,
+                opened: 3,
+                outside: vec![outside()],
+                problems: vec![(Uuid::from_u128(6).into(), "silent".into())],
+            }),
+        ),
+        (
+            "reply_traffic",
+            Reply::Traffic(TrafficV1 {
+                online: true,
+                up_bps: 1,
+                down_bps: 2,
             }),
         ),
     ]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::WireError;
 use super::down::{VoucherV1, Whom};
 use super::frame::{encode, take};
+use super::up::OutsideV1;
 use crate::id::{CustomerId, RouterId, VoucherId};
 use crate::net::Mac;
 use crate::time::Timestamp;
@@ -43,6 +44,15 @@ pub enum Question {
         /// The voucher.
         voucher: VoucherId,
     },
+    /// Where are they online? Their routers are asked where they can be.
+    Sessions(Whom),
+    /// Compare what is believed to be online with the routers' own lists, now.
+    Reconcile {
+        /// One router; `None` = every one whose API is set up.
+        router: Option<RouterId>,
+    },
+    /// How much goes through their session now?
+    Traffic(Whom),
 }
 
 /// What an agent asks the cloud. New questions go at the end.
@@ -99,6 +109,12 @@ pub enum Reply {
         /// When its time began.
         at: Timestamp,
     },
+    /// To [`Question::Sessions`].
+    Sessions(SessionsV1),
+    /// To [`Question::Reconcile`].
+    Reconciled(ReconciledV1),
+    /// To [`Question::Traffic`].
+    Traffic(TrafficV1),
 }
 
 /// What the cloud answers. New answers go at the end.
@@ -166,6 +182,41 @@ pub struct LiveSessionV1 {
     pub bytes_down: u64,
     /// Whether it is a hotspot session.
     pub hotspot: bool,
+}
+
+/// Where somebody is online.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionsV1 {
+    /// His sessions, the latest first.
+    pub sessions: Vec<LiveSessionV1>,
+    /// Why this may not be the present truth: a router could not be asked; a sentence for a person.
+    pub doubt: Option<String>,
+}
+
+/// What came of comparing with the routers' lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconciledV1 {
+    /// Routers that were asked and answered.
+    pub asked: u32,
+    /// Sessions closed: their router does not list them.
+    pub closed: u32,
+    /// Sessions that had been given up and go on.
+    pub opened: u32,
+    /// Who is online outside the system, at most 200.
+    pub outside: Vec<OutsideV1>,
+    /// Routers that could not be asked, and why.
+    pub problems: Vec<(RouterId, String)>,
+}
+
+/// How much goes through somebody's session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficV1 {
+    /// Whether he is online at all.
+    pub online: bool,
+    /// Bits a second from him.
+    pub up_bps: u64,
+    /// Bits a second to him.
+    pub down_bps: u64,
 }
 
 /// How a router answered.

@@ -28,17 +28,20 @@ pub enum UpKind {
     CommandResult,
     /// How the agent is.
     Heartbeat,
+    /// How a router is, as its API says.
+    Router,
 }
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 6] = [
+    pub const ALL: [UpKind; 7] = [
         UpKind::Redemption,
         UpKind::Device,
         UpKind::Accounting,
         UpKind::Login,
         UpKind::CommandResult,
         UpKind::Heartbeat,
+        UpKind::Router,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -50,6 +53,7 @@ impl UpKind {
             UpKind::Heartbeat => 4,
             UpKind::Redemption => 5,
             UpKind::Device => 6,
+            UpKind::Router => 7,
         }
     }
 
@@ -63,7 +67,7 @@ impl UpKind {
         match self {
             UpKind::Accounting | UpKind::Redemption | UpKind::Device => Lane::Accounting,
             UpKind::Login | UpKind::CommandResult => Lane::Results,
-            UpKind::Heartbeat => Lane::Metrics,
+            UpKind::Heartbeat | UpKind::Router => Lane::Metrics,
         }
     }
 }
@@ -83,6 +87,8 @@ pub enum Up {
     Redemption(RedemptionV1),
     /// See [`DeviceV1`].
     Device(DeviceV1),
+    /// See [`RouterStateV1`].
+    Router(RouterStateV1),
 }
 
 impl Up {
@@ -95,6 +101,7 @@ impl Up {
             Up::Heartbeat(_) => UpKind::Heartbeat,
             Up::Redemption(_) => UpKind::Redemption,
             Up::Device(_) => UpKind::Device,
+            Up::Router(_) => UpKind::Router,
         }
     }
 
@@ -107,6 +114,7 @@ impl Up {
             Up::Heartbeat(body) => encode(&Heartbeat::V1(body)),
             Up::Redemption(body) => encode(&Redemption::V1(body)),
             Up::Device(body) => encode(&Device::V1(body)),
+            Up::Router(body) => encode(&Router::V1(body)),
         }
     }
 
@@ -141,6 +149,10 @@ impl Up {
                 let Device::V1(body) = take(body)?;
                 Up::Device(body)
             }
+            UpKind::Router => {
+                let Router::V1(body) = take(body)?;
+                Up::Router(body)
+            }
         })
     }
 }
@@ -172,6 +184,11 @@ enum Redemption<T = RedemptionV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Device<T = DeviceV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Router<T = RouterStateV1> {
     V1(T),
 }
 
@@ -341,6 +358,63 @@ pub struct HeartbeatV1 {
     pub unsigned_routers: Vec<RouterId>,
     /// Other counters since start, by name; at most 64.
     pub counters: Vec<(String, u64)>,
+}
+
+/// How a router is, as its API says, about once an interim interval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterStateV1 {
+    /// The router.
+    pub router: RouterId,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Why its API could not be read, a sentence for a person; the rest is then empty.
+    pub problem: Option<String>,
+    /// Since its start.
+    pub uptime_secs: u64,
+    /// RouterOS version; empty where it is not told.
+    pub version: String,
+    /// Board name; empty where it is not told.
+    pub board: String,
+    /// Percent.
+    pub cpu_load: Option<u32>,
+    /// Octets.
+    pub free_memory: Option<u64>,
+    /// Octets.
+    pub total_memory: Option<u64>,
+    /// Who is online there outside the system, at most 100.
+    pub outside: Vec<OutsideV1>,
+    /// How many that are.
+    pub outside_count: u32,
+}
+
+/// Somebody online at a router who is no session of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutsideV1 {
+    /// The router.
+    pub router: RouterId,
+    /// The name, octet for octet.
+    pub username: Vec<u8>,
+    /// Address.
+    pub framed_ip: Option<Ipv4Addr>,
+    /// Device.
+    pub mac: Option<Mac>,
+    /// For how long.
+    pub uptime_secs: u64,
+    /// Whether it is a hotspot session.
+    pub hotspot: bool,
+    /// Why it is none of ours.
+    pub why: OutsideWhy,
+}
+
+/// Why somebody online is no session of ours. New reasons go at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum OutsideWhy {
+    /// A secret on the router itself let him in; RADIUS was not asked.
+    Local,
+    /// Some RADIUS server let him in whose name nobody here has.
+    Unknown,
+    /// A subscriber of ours whose session the router does not report: is accounting switched on?
+    Unreported,
 }
 
 #[cfg(test)]

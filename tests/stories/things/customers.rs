@@ -347,11 +347,18 @@ async fn a_disconnect_is_a_command_at_the_home_site() -> Result<()> {
     let world = given_world().await?;
     let made = world.owner.post("/customers", &customer("jane")).await?;
     let id = text(&made["id"]);
-    let answer = world
+    let path = format!("/customers/{id}/disconnect");
+    let (status, answer) = world
         .owner
-        .post(&format!("/customers/{id}/disconnect"), &json!({}))
+        .call(Method::POST, &path, Some(&json!({})))
         .await?;
-    assert!(text(&answer["message"]).contains("asked"), "{answer}");
+    assert_eq!(status.as_u16(), 503);
+    let message = text(&answer["message"]);
+    assert!(
+        message.contains("No agent serves the site Main site"),
+        "{answer}"
+    );
+    assert!(message.contains("written down"), "{answer}");
 
     let mut tx = world.cloud.app.db.begin(world.tenant).await?;
     let command: uuid::Uuid =

@@ -109,7 +109,7 @@ async fn visit(
     while let Some(sentence) = read(&mut source).await? {
         let manners = router.state().api_manners;
         let tag = sentence.tag();
-        if manners == ApiManners::Silent {
+        if manners == ApiManners::Silent || router.state().unplugged {
             continue;
         }
         let replies = match guest {

@@ -149,7 +149,11 @@ impl Router {
             if attempt > 0 {
                 self.change(|state| state.counters.resends += 1);
             }
-            for _ in 0..settings.copies {
+            let copies = match self.state().unplugged {
+                true => 0,
+                false => settings.copies,
+            };
+            for _ in 0..copies {
                 // A datagram that cannot leave is one the network lost.
                 let _ = slot.line.socket.send_to(&datagram, server).await;
             }

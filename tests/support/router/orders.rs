@@ -76,7 +76,10 @@ fn take(router: &Router, source: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>>
     };
     router.change(|state| state.counters.orders += 1);
 
-    let manners = router.state().manners;
+    let manners = match router.state().unplugged {
+        true => Manners::Ignore,
+        false => router.state().manners,
+    };
     let outcome = match manners {
         Manners::Ignore => return None,
         Manners::Nak(cause) => Err(Nak(cause)),

@@ -17,11 +17,14 @@ mod pair;
 pub use pair::Pair;
 
 use super::{Provider, World, eventually, soon};
+use crate::router::api::Api;
 use crate::router::subscriber::{Dial, Method};
 use crate::router::{Router, Settings};
 
 /// The secret between router and agent.
 const SECRET: &str = "a-long-shared-secret";
+/// The password of the agent's user at the router's API.
+const API_PASSWORD: &str = "a-long-api-password";
 
 /// An agent beside a router.
 pub struct Site {
@@ -47,16 +50,45 @@ impl Site {
         Ok(site)
     }
 
+    /// The same with the router's API set up.
+    pub async fn open_with_api(world: &World, provider: &Provider) -> Result<Site> {
+        let mut site =
+            Site::prepare_with(world, provider, Some(Api::new("agent", API_PASSWORD))).await?;
+        site.start_agent().await?;
+        site.caught_up().await?;
+        eventually("the agent knows its router's API", async || {
+            let routers = site.agent().overview().site.routers();
+            Ok(routers
+                .iter()
+                .any(|router| router.api.is_some())
+                .then_some(()))
+        })
+        .await?;
+        Ok(site)
+    }
+
     /// The same up to a box that is enrolled and switched off.
     pub async fn prepare(world: &World, provider: &Provider) -> Result<Site> {
+        Site::prepare_with(world, provider, None).await
+    }
+
+    async fn prepare_with(world: &World, provider: &Provider, api: Option<Api>) -> Result<Site> {
         let config = box_config(world)?;
         let clock = world.clock.clone();
-        let settings = Settings::new(SECRET, config.radius.auth, config.radius.acct);
+        let settings = Settings {
+            api,
+            ..Settings::new(SECRET, config.radius.auth, config.radius.acct)
+        };
         let router = Router::start_on(settings, clock.clone(), Entropy::system()).await?;
         let coa = router.incoming().context("the router takes CoA")?.port();
         let source = Ipv4Addr::LOCALHOST.to_string();
         let owner = &provider.owner;
         let router_id = owner.add_router("Tower", &source, SECRET, coa).await?;
+        if let Some(api) = router.api() {
+            owner
+                .set_router_api(&router_id, "agent", API_PASSWORD, api.port())
+                .await?;
+        }
 
         let token = owner.join_token().await?;
         let cloud = world.agents().to_string();

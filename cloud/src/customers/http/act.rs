@@ -7,21 +7,24 @@ use axum::extract::State;
 use axum::response::Response;
 use easyisp_shared::id::{CustomerId, PackageId};
 use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_shared::wire::down::Whom;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::rules::Deed;
 use super::super::store::{self, Rate};
 use super::super::words::{Standing, Status};
-use super::super::{ChangeError, RECKON, disconnect as end_sessions, fits};
+use super::super::{ChangeError, RECKON, disconnect as end_sessions, fits, sites_of};
 use super::{answer, find, locked, note};
 use crate::api::{Json, Path, Said, blank};
 use crate::audit::Action;
 use crate::auth::Operator;
+use crate::commands::{self, End};
 use crate::db::{Database, Kind};
 use crate::due;
 use crate::error::{ApiError, FieldError};
 use crate::secrets::Secrets;
+use crate::sites::Live;
 
 /// `POST /api/customers/{customer}/suspend`: stops him and ends his session. A repeat changes nothing.
 #[utoipa::path(post, path = "/api/customers/{customer}/suspend", tag = "Customers",
@@ -460,20 +463,23 @@ pub async fn mac_reset(
     ))))
 }
 
-/// `POST /api/customers/{customer}/disconnect`: asks the site to end his sessions. The answer says that
-/// it was asked; what the router did is the command's result.
+/// `POST /api/customers/{customer}/disconnect`: ends his sessions, and says what his router made of it.
+///
+/// Errors: 503 when his site is away (named, with since when), 502 or 504 when the router is silent: then
+/// it is done as soon as the site can.
 #[utoipa::path(post, path = "/api/customers/{customer}/disconnect", tag = "Customers",
     params(("customer" = CustomerId, Path)), responses((status = 200, body = Said)))]
 pub async fn disconnect(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
+    State(live): State<Live>,
     Path(customer): Path<CustomerId>,
 ) -> Result<Json<Said>, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::Disconnect, now).await?;
-    let ended = end_sessions(&mut tx, customer, row.site_id, now).await?;
+    let sites = sites_of(&mut tx, customer, row.site_id).await?;
     note(
         &mut tx,
         &operator,
@@ -484,5 +490,15 @@ pub async fn disconnect(
     )
     .await?;
     tx.commit().await?;
+    let ends: Vec<End> = sites
+        .into_iter()
+        .map(|site| End {
+            tenant: operator.tenant,
+            site,
+            whom: Whom::Customer(customer),
+            customer: Some(customer),
+        })
+        .collect();
+    let ended = commands::end_now(&db, &live, &ends, now).await?;
     Ok(Json(Said::done(ended.sentence())))
 }

@@ -1,13 +1,16 @@
 //! Is he online, and if not, why: `/api/customers/{customer}/live-status` and the log of logins.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use easyisp_shared::id::{CustomerId, RouterId, SessionId};
 use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_shared::wire::down::Whom;
+use easyisp_shared::wire::question::{Question, Reply, SessionsV1};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::super::SILENCE;
 use super::super::store::{self, LogRow, Presence};
 use super::super::words::Status;
 use crate::api::{Json, Page, Path, Query};
@@ -15,6 +18,7 @@ use crate::auth::Operator;
 use crate::customers::{Deed, uptime};
 use crate::db::{Database, Tx};
 use crate::error::ApiError;
+use crate::sites::Live;
 
 /// Whether a customer is online.
 #[derive(Serialize, ToSchema)]
@@ -35,31 +39,136 @@ pub struct LiveStatus {
     last_seen_ago: Option<String>,
     /// Why this may not be the present truth.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'static str>,
+    error: Option<String>,
 }
 
-/// `GET /api/customers/{customer}/live-status`: whether he is online, as his site last told.
+/// `GET /api/customers/{customer}/live-status`: whether he is online now: his site asks his router where
+/// it can.
 ///
-/// 200 also when the site is silent; `error` says so.
+/// 200 also when site or router are silent: then it is what the site last told, and `error` says why.
 #[utoipa::path(get, path = "/api/customers/{customer}/live-status", tag = "Customers",
     params(("customer" = CustomerId, Path)), responses((status = 200, body = LiveStatus)))]
 pub async fn live_status(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
+    State(live): State<Live>,
     Path(customer): Path<CustomerId>,
 ) -> Result<Json<LiveStatus>, ApiError> {
+    let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
-    let live = presence(&mut tx, &operator, customer).await?;
-    Ok(Json(LiveStatus::new(live, clock.now())))
+    let known = presence(&mut tx, &operator, customer).await?;
+    tx.rollback().await?;
+    let question = Question::Sessions(Whom::Customer(customer));
+    let told = live.ask(operator.tenant, known.site_id, &question, PATIENCE, now);
+    Ok(Json(match told.await {
+        Ok(Reply::Sessions(told)) => LiveStatus::told(known, told, now),
+        Ok(_) => LiveStatus::new(known, None, now),
+        Err(why) => LiveStatus::new(known, Some(format!("{why}.")), now),
+    }))
+}
+
+/// How much goes through a customer's session.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Bandwidth {
+    online: bool,
+    /// To him, bits a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    download_bps: Option<u64>,
+    /// From him, bits a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload_bps: Option<u64>,
+    /// `1.23`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    download_mbps: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload_mbps: Option<String>,
+}
+
+/// `GET /api/customers/{customer}/bandwidth`: what goes through his session this second, as his router
+/// measures it.
+///
+/// Errors: 503 when his site is away, 502 when his router's API cannot be read, 504 when it is silent.
+#[utoipa::path(get, path = "/api/customers/{customer}/bandwidth", tag = "Customers",
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Bandwidth)))]
+pub async fn bandwidth(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(live): State<Live>,
+    Path(customer): Path<CustomerId>,
+) -> Result<Json<Bandwidth>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let known = presence(&mut tx, &operator, customer).await?;
+    tx.rollback().await?;
+    let question = Question::Traffic(Whom::Customer(customer));
+    let told = live
+        .ask(
+            operator.tenant,
+            known.site_id,
+            &question,
+            PATIENCE,
+            clock.now(),
+        )
+        .await?;
+    let Reply::Traffic(told) = told else {
+        return Err(ApiError::BadGateway {
+            message: "The site answered something else".to_owned(),
+        });
+    };
+    let online = told.online;
+    Ok(Json(Bandwidth {
+        online,
+        download_bps: online.then_some(told.down_bps),
+        upload_bps: online.then_some(told.up_bps),
+        download_mbps: online.then(|| mbps(told.down_bps)),
+        upload_mbps: online.then(|| mbps(told.up_bps)),
+    }))
+}
+
+/// Megabits with two decimals, rounded down.
+fn mbps(bps: u64) -> String {
+    format!("{}.{:02}", bps / 1_000_000, bps % 1_000_000 / 10_000)
 }
 
 impl LiveStatus {
-    fn new(live: Presence, now: Timestamp) -> LiveStatus {
+    /// What site and router say now.
+    fn told(known: Presence, told: SessionsV1, now: Timestamp) -> LiveStatus {
+        let Some(session) = told.sessions.into_iter().next() else {
+            return LiveStatus {
+                is_online: false,
+                ip_address: None,
+                mac_address: None,
+                uptime: None,
+                session_id: None,
+                last_seen_ago: known
+                    .last_seen_at
+                    .map(|seen| ago(now.since(seen).as_secs())),
+                error: told.doubt,
+            };
+        };
+        LiveStatus {
+            is_online: true,
+            ip_address: session.framed_ip.map(|address| address.to_string()),
+            mac_address: session.mac.map(|mac| mac.to_string()),
+            uptime: Some(uptime(now.since(session.started).as_secs())),
+            session_id: known.session_id,
+            last_seen_ago: Some(ago(now.since(session.seen).as_secs())),
+            error: match (session.session.is_empty(), told.doubt) {
+                (true, _) => Some(
+                    "He is online at the router, but not through this system: see the sessions \
+                     outside the system."
+                        .to_owned(),
+                ),
+                (false, doubt) => doubt,
+            },
+        }
+    }
+
+    /// What the site last told, and why it cannot be asked.
+    fn new(live: Presence, why: Option<String>, now: Timestamp) -> LiveStatus {
         let is_online = live.status == Some(Status::Active);
-        let silent = live
-            .agent_seen_at
-            .is_none_or(|seen| seen < now.minus(SILENCE));
         LiveStatus {
             is_online,
             ip_address: live.framed_ip,
@@ -70,11 +179,7 @@ impl LiveStatus {
                 .map(|since| uptime(now.since(since).as_secs())),
             session_id: live.session_id,
             last_seen_ago: live.last_seen_at.map(|seen| ago(now.since(seen).as_secs())),
-            error: match (live.agent_seen_at, silent) {
-                (None, _) => Some("No agent serves this customer's site yet."),
-                (Some(_), true) => Some("The site's agent is silent; this is what it last told."),
-                (Some(_), false) => None,
-            },
+            error: why,
         }
     }
 }
@@ -208,9 +313,18 @@ async fn presence(
     Ok(live)
 }
 
+/// A page waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn megabits_have_two_decimals() {
+        assert_eq!(mbps(1_239_999), "1.23");
+        assert_eq!(mbps(0), "0.00");
+    }
 
     #[test]
     fn how_long_ago_is_said_in_the_largest_unit() {

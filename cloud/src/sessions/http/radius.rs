@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::store::{self, Filter, Row};
-use super::{Begun, ByNas, Customer, Nas, ask_to_end, by_nas, find};
+use super::{Begun, ByNas, Customer, Nas, by_nas, find, note_end};
 use crate::api::{Json, Page, Query, blank};
 use crate::auth::Operator;
+use crate::commands;
 use crate::customers::ConnectionType;
 use crate::db::Database;
 use crate::error::ApiError;
+use crate::sites::Live;
 
 /// An open session.
 #[derive(Serialize, ToSchema)]
@@ -294,15 +296,17 @@ pub struct Disconnected {
     session_id: String,
 }
 
-/// `POST /api/radius/disconnect`: asks the sites to end a session, or all under a name.
+/// `POST /api/radius/disconnect`: ends a session, or all under a name, and says what the routers made of it.
 ///
-/// Errors: 400 when neither is named, 404 when nothing of the kind is open.
+/// Errors: 400 when neither is named, 404 when nothing of the kind is open; 503 when the site is away: then
+/// it is done as soon as the site can.
 #[utoipa::path(post, path = "/api/radius/disconnect", tag = "Sessions",
     request_body = DisconnectRequest, responses((status = 200, body = Disconnected)))]
 pub async fn disconnect(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
+    State(live): State<Live>,
     Json(request): Json<DisconnectRequest>,
 ) -> Result<Json<Disconnected>, ApiError> {
     let now = clock.now();
@@ -322,16 +326,15 @@ pub async fn disconnect(
     let Some(first) = open.first() else {
         return Err(ApiError::NotFound("open session"));
     };
+    let mut ends = Vec::with_capacity(open.len());
     for row in &open {
-        ask_to_end(&mut tx, &operator, row, now).await?;
+        ends.push(note_end(&mut tx, &operator, row, now).await?);
     }
     tx.commit().await?;
+    let ended = commands::end_now(&db, &live, &ends, now).await?;
     Ok(Json(Disconnected {
         success: true,
-        message: match open.len() {
-            1 => "The site was asked to end the session.".to_owned(),
-            n => format!("The sites were asked to end {n} sessions."),
-        },
+        message: ended.sentence(),
         session_id: first.acct_session_id.clone(),
     }))
 }

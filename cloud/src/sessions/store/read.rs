@@ -214,24 +214,21 @@ pub async fn by_router(tx: &mut Tx) -> sqlx::Result<Vec<(RouterId, Option<String
 pub struct Presence {
     pub username: String,
     pub connection_type: ConnectionType,
+    /// Where he is online, else his home site.
+    pub site_id: SiteId,
     pub session_id: Option<SessionId>,
     pub status: Option<Status>,
     pub framed_ip: Option<String>,
     pub mac: Option<String>,
     pub started_at: Option<Timestamp>,
     pub last_seen_at: Option<Timestamp>,
-    /// When an agent of his home site was last heard of.
-    pub agent_seen_at: Option<Timestamp>,
 }
 
 /// A customer's newest open session and when he was last seen; `None` when there is no such customer.
 pub async fn live(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Presence>> {
     sqlx::query_as(
-        "select c.username, c.connection_type, s.id as session_id, s.status, s.framed_ip, s.mac,
-                s.started_at, coalesce(s.last_seen_at, u.last_seen_at) as last_seen_at,
-                (select max(a.last_seen_at) from agents a
-                  where a.tenant_id = $1 and a.site_id = c.site_id and a.revoked_at is null)
-                    as agent_seen_at
+        "select c.username, c.connection_type, coalesce(s.site_id, c.site_id) as site_id, s.id as session_id, s.status, s.framed_ip, s.mac,
+                s.started_at, coalesce(s.last_seen_at, u.last_seen_at) as last_seen_at
            from customers c
            left join customer_usage u on u.tenant_id = $1 and u.customer_id = c.id
            left join lateral (

@@ -1,0 +1,164 @@
+//! Ends sessions rung by rung, and knows the result: carries out what `rungs` decides.
+
+use std::time::Duration;
+
+use tracing::info;
+
+use super::driver::{Effect, Enforcer};
+use super::rungs::{self, Api, Next};
+use crate::diagnosis::{Proof, Stuck, What, Why};
+use crate::radius::coa::{Order, Outcome};
+use crate::routeros::{Active, ApiError, Rates};
+use crate::sessions::{Session, SessionKey};
+
+impl Enforcer {
+    /// Ends a session: Disconnect, then the API, until its end is proved or there is nothing to try.
+    /// A session whose end is not proved is looked at again, after longer and longer pauses.
+    pub(super) async fn cut(&self, session: &Session, why: Why) -> Effect {
+        info!(session = %session.key.acct_session_id.escape_ascii(), ?why, "Cutting a session");
+        self.note(session, What::Cut(why));
+        match self.climb(session).await {
+            Ok(proof) => {
+                self.note(session, What::CutProved(proof));
+                // Its Stop may still come and will tell more; nobody waits for it.
+                if proof != Proof::Stop && !self.is_over(&session.key) {
+                    self.parts.radius.give_up(&session.key);
+                }
+                self.rested(&session.key);
+                Effect::Done
+            }
+            Err((stuck, detail)) => {
+                self.note(session, What::CutFailed(stuck));
+                let again = self.now().plus(self.patience(&session.key));
+                self.parts.timers.arm(&session.key, Some(again));
+                Effect::Failed(detail.unwrap_or_else(|| stuck.to_string()))
+            }
+        }
+    }
+
+    async fn climb(&self, session: &Session) -> Result<Proof, (Stuck, Option<String>)> {
+        let api = self.api_of(session);
+        let mut asked = 0;
+        let mut next = None;
+        loop {
+            let step = match next.take() {
+                Some(step) => step,
+                None => {
+                    asked += 1;
+                    let outcome = self.disconnect(session, api).await;
+                    rungs::after_disconnect(outcome, api)
+                }
+            };
+            match step {
+                Next::Gone => return Ok(Proof::NotListed),
+                Next::GiveUp(stuck) => return Err((stuck, None)),
+                Next::AskApi => return self.remove(session).await,
+                Next::AwaitStop => {
+                    if self.ends_within(&session.key, STOP_COMES).await {
+                        return Ok(Proof::Stop);
+                    }
+                    next = rungs::after_no_stop(asked, api);
+                }
+            }
+        }
+    }
+
+    /// Where there is another rung, silence is not waited out to the end.
+    async fn disconnect(&self, session: &Session, api: Api) -> Option<Outcome> {
+        let asking = self.ask(session, Order::Disconnect);
+        match api {
+            Api::None => asking.await,
+            Api::SetUp => match tokio::time::timeout(COA_ANSWERS, asking).await {
+                Ok(outcome) => outcome,
+                Err(_) => Some(Outcome::NoAnswer),
+            },
+        }
+    }
+
+    /// Takes a session off the router's list; the list itself is the proof.
+    async fn remove(&self, session: &Session) -> Result<Proof, (Stuck, Option<String>)> {
+        let Some(found) = self.listed(session).await? else {
+            return Ok(Proof::NotListed);
+        };
+        let router = self.parts.site.router(session.key.router);
+        let router = router.ok_or((Stuck::NotAsked, None))?;
+        let removed = self.parts.apis.remove(&router, &found, API_ANSWERS).await;
+        removed.map_err(|cause| (Stuck::ApiRefused, Some(cause.to_string())))?;
+        if self.ends_within(&session.key, STOP_FOLLOWS).await
+            || self.listed(session).await?.is_none()
+        {
+            return Ok(Proof::Removed);
+        }
+        Err((Stuck::StillThere, None))
+    }
+
+    /// The line of the router's list that is this session.
+    async fn listed(&self, session: &Session) -> Result<Option<Active>, (Stuck, Option<String>)> {
+        let router = self.parts.site.router(session.key.router);
+        let router = router.ok_or((Stuck::NotAsked, None))?;
+        let name = Some(&*session.username);
+        let listed = self.parts.apis.active(&router, name, API_ANSWERS).await;
+        let unreadable = |cause: ApiError| (Stuck::ApiSilent, Some(cause.to_string()));
+        let mut listed = listed.map_err(unreadable)?.into_iter();
+        Ok(listed.find(|active| rungs::is_same(active, session)))
+    }
+
+    /// Whether the router took over a new rate; `None` where that cannot be read.
+    pub(super) async fn has_rate(
+        &self,
+        session: &Session,
+        wanted: easyisp_shared::net::RateLimit,
+    ) -> Option<bool> {
+        let router = self.parts.site.router(session.key.router)?;
+        router.api.as_ref()?;
+        // A second session of one name has a queue of another name.
+        if self.parts.sessions.open_by_name(&session.username).len() > 1 {
+            return None;
+        }
+        let (service, name) = (session.service, &session.username);
+        let limit = self
+            .parts
+            .apis
+            .limit(&router, service, name, API_ANSWERS)
+            .await;
+        let wanted = Rates {
+            up_bps: u64::from(wanted.up_kbps) * 1000,
+            down_bps: u64::from(wanted.down_kbps) * 1000,
+        };
+        Some(limit.ok()?? == wanted)
+    }
+
+    fn api_of(&self, session: &Session) -> Api {
+        match self.has_api(session) {
+            true => Api::SetUp,
+            false => Api::None,
+        }
+    }
+
+    /// Whether a session's end was reported within a while.
+    async fn ends_within(&self, key: &SessionKey, while_: Duration) -> bool {
+        let ends = async {
+            loop {
+                let ended = self.parts.timers.disarmed();
+                if self.is_over(key) {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        tokio::time::timeout(while_, ends).await.is_ok()
+    }
+
+    fn is_over(&self, key: &SessionKey) -> bool {
+        let found = self.parts.sessions.find(key);
+        found.is_none_or(|online| online.session.closed.is_some())
+    }
+}
+
+/// After an ACK the Stop follows at once; accounting is sent again after a second or two.
+const STOP_COMES: Duration = Duration::from_secs(3);
+/// The same, where the list can be asked meanwhile.
+const STOP_FOLLOWS: Duration = Duration::from_millis(500);
+/// The first copy and one more, two seconds later.
+const COA_ANSWERS: Duration = Duration::from_secs(3);
+const API_ANSWERS: Duration = Duration::from_secs(8);

@@ -1,0 +1,257 @@
+//! Asks the routers, one after the other's interval and whenever somebody wants to know now.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use easyisp_shared::id::RouterId;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::Up;
+use easyisp_shared::wire::up::{OutsideV1, OutsideWhy, RouterStateV1};
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::rules::{Findings, Listing, Reach, compare};
+use crate::radius::driver::Radius;
+use crate::routeros::{Active, ApiError, Resource, RouterApis};
+use crate::sessions::{Service, Sessions};
+use crate::site::{Router, Site, SiteClock};
+
+/// What reconciling works with.
+pub struct Parts {
+    /// Which routers there are, and who is a subscriber.
+    pub site: Arc<Site>,
+    /// Who is online as accounting tells it.
+    pub sessions: Arc<Sessions>,
+    /// Writes what the lists say, and what the routers say of themselves.
+    pub radius: Arc<Radius>,
+    /// The routers' lists.
+    pub apis: Arc<RouterApis>,
+    /// What time it is.
+    pub clock: Arc<SiteClock>,
+}
+
+/// Keeps what we believe to be online equal to what is.
+pub struct Reconciler {
+    parts: Parts,
+    /// When each router started last, as it said.
+    booted: Mutex<HashMap<RouterId, Timestamp>>,
+}
+
+/// What came of asking one router.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Sessions closed as lost.
+    pub closed: u32,
+    /// Sessions that had been given up and go on.
+    pub opened: u32,
+    /// Sessions that were in doubt and go on.
+    pub confirmed: u32,
+    /// Who is online there and is no session of ours.
+    pub outside: Vec<OutsideV1>,
+}
+
+impl Reconciler {
+    /// Ready to [`run`](Reconciler::run).
+    pub fn new(parts: Parts) -> Arc<Reconciler> {
+        Arc::new(Reconciler {
+            parts,
+            booted: Mutex::default(),
+        })
+    }
+
+    /// Asks every router whose API is set up once an interval, until cancelled.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        loop {
+            let pass = async {
+                self.parts.clock.sleep(INTERVAL).await;
+                self.pass().await;
+            };
+            if cancel.run_until_cancelled(pass).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn pass(&self) {
+        let routers = self.routers(None);
+        let asked = stream::iter(routers).for_each_concurrent(AT_ONCE, async |router| {
+            let told = self.router(&router, Reach::Doubtful, PATIENCE).await;
+            if let Err(cause) = told {
+                warn!(router.id = %router.id, %cause, "Cannot read the list of router {}", router.name);
+            }
+        });
+        asked.await;
+    }
+
+    /// The routers whose list can be asked: one, or all.
+    pub fn routers(&self, one: Option<RouterId>) -> Vec<Arc<Router>> {
+        let wanted =
+            |router: &Arc<Router>| router.api.is_some() && one.is_none_or(|one| one == router.id);
+        self.parts
+            .site
+            .routers()
+            .into_iter()
+            .filter(wanted)
+            .collect()
+    }
+
+    /// Asks one router for everybody, corrects what we believed, and tells the cloud how it is.
+    pub async fn router(
+        &self,
+        router: &Router,
+        reach: Reach,
+        within: Duration,
+    ) -> Result<Outcome, ApiError> {
+        let asked = self.parts.clock.now();
+        let (lines, resource) = tokio::join!(
+            self.parts.apis.active(router, None, within),
+            self.parts.apis.resource(router, within),
+        );
+        let told = lines.map(|lines| (lines, resource.ok()));
+        let (lines, resource) = match told {
+            Ok(told) => told,
+            Err(cause) => {
+                self.tell(router, asked, None, Some(cause.to_string()), &[]);
+                return Err(cause);
+            }
+        };
+        let booted = self.note_boot(router.id, asked, resource.as_ref());
+        let held = self.parts.sessions.known_at(router.id);
+        let listing = Listing {
+            lines: &lines,
+            asked,
+            booted,
+        };
+        let knows = |name: &[u8]| self.parts.site.subscriber(name).is_some();
+        let findings = compare(&held, listing, reach, knows);
+        let outcome = self.correct(router, findings);
+        self.tell(router, asked, resource, None, &outcome.outside);
+        Ok(outcome)
+    }
+
+    /// Asks one router for the sessions under one name.
+    pub async fn name(
+        &self,
+        router: &Router,
+        name: &[u8],
+        within: Duration,
+    ) -> Result<Outcome, ApiError> {
+        let asked = self.parts.clock.now();
+        let lines = self.parts.apis.active(router, Some(name), within).await?;
+        let mut held = self.parts.sessions.known_at(router.id);
+        held.retain(|online| *online.session.username == *name);
+        let listing = Listing {
+            lines: &lines,
+            asked,
+            booted: None,
+        };
+        let knows = |name: &[u8]| self.parts.site.subscriber(name).is_some();
+        let findings = compare(&held, listing, Reach::Every, knows);
+        Ok(self.correct(router, findings))
+    }
+
+    fn correct(&self, router: &Router, findings: Findings) -> Outcome {
+        let mut outcome = Outcome {
+            outside: findings
+                .outside
+                .into_iter()
+                .map(|(line, why)| outside(router.id, line, why))
+                .collect(),
+            ..Outcome::default()
+        };
+        for report in &findings.confirmed {
+            let known = self.parts.sessions.find(&report.key);
+            let was_closed = known.is_some_and(|online| online.session.closed.is_some());
+            match was_closed {
+                true => outcome.opened += 1,
+                false => outcome.confirmed += 1,
+            }
+            self.parts.radius.confirm(report);
+        }
+        for key in &findings.lost {
+            outcome.closed += 1;
+            self.parts.radius.give_up(key);
+        }
+        if outcome.closed + outcome.opened > 0 {
+            info!(
+                router.id = %router.id,
+                "Router {}: {} sessions are over, {} go on after all",
+                router.name, outcome.closed, outcome.opened
+            );
+        }
+        outcome
+    }
+
+    /// When the router started: now less its uptime. What it says moves by the time a question takes.
+    fn note_boot(
+        &self,
+        router: RouterId,
+        asked: Timestamp,
+        resource: Option<&Resource>,
+    ) -> Option<Timestamp> {
+        let booted = asked.minus(resource?.uptime);
+        let mut known = self.booted.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.get(&router).copied();
+        match before {
+            Some(before) if booted.since(before) < SAME_BOOT => Some(before),
+            Some(_) => {
+                info!(router.id = %router, "A router restarted at {booted}");
+                known.insert(router, booted);
+                Some(booted)
+            }
+            None => {
+                known.insert(router, booted);
+                Some(booted)
+            }
+        }
+    }
+
+    fn tell(
+        &self,
+        router: &Router,
+        at: Timestamp,
+        resource: Option<Resource>,
+        problem: Option<String>,
+        outside: &[OutsideV1],
+    ) {
+        let resource = resource.unwrap_or_default();
+        let up = Up::Router(RouterStateV1 {
+            router: router.id,
+            at,
+            problem,
+            uptime_secs: resource.uptime.as_secs(),
+            version: resource.version,
+            board: resource.board,
+            cpu_load: resource.cpu_load,
+            free_memory: resource.free_memory,
+            total_memory: resource.total_memory,
+            outside: outside.iter().take(MOST_OUTSIDE).cloned().collect(),
+            outside_count: u32::try_from(outside.len()).unwrap_or(u32::MAX),
+        });
+        self.parts.radius.report_result(&up);
+    }
+}
+
+fn outside(router: RouterId, line: Active, why: OutsideWhy) -> OutsideV1 {
+    OutsideV1 {
+        router,
+        username: line.name,
+        framed_ip: line.address,
+        mac: line.mac,
+        uptime_secs: line.uptime.as_secs(),
+        hotspot: line.service == Service::Hotspot,
+        why,
+    }
+}
+
+/// As often as accounting is told; a list of a thousand costs a small router a second of its CPU.
+const INTERVAL: Duration = Duration::from_secs(300);
+const AT_ONCE: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Uptime is told in whole seconds, and asking takes a moment.
+const SAME_BOOT: Duration = Duration::from_secs(30);
+/// As many as a person reads; the count says how many there are.
+const MOST_OUTSIDE: usize = 100;

@@ -1,0 +1,285 @@
+//! What a router's own list of who is online says about the sessions we know.
+
+use std::time::Duration;
+
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::up::OutsideWhy;
+
+use crate::enforce::is_same;
+use crate::routeros::Active;
+use crate::sessions::{Cause, Event, Online, Report, Session, SessionKey, UNCONFIRMED_AFTER};
+
+/// How far the list is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Sessions that were heard of lately are left to accounting.
+    Doubtful,
+    /// Every session: somebody asked for it.
+    Every,
+}
+
+/// A router's list, and when it was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing<'a> {
+    /// Its lines.
+    pub lines: &'a [Active],
+    /// When it was asked: what was heard later is newer than the list.
+    pub asked: Timestamp,
+    /// When the router started, where that is known.
+    pub booted: Option<Timestamp>,
+}
+
+/// What a comparison finds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Sessions that accounting left in doubt and the list confirms: to be reported on as alive.
+    pub confirmed: Vec<Report>,
+    /// Sessions that are over, says the list.
+    pub lost: Vec<SessionKey>,
+    /// Lines that are no session of ours.
+    pub outside: Vec<(Active, OutsideWhy)>,
+    /// Lines that are sessions of ours.
+    pub matched: usize,
+}
+
+/// Compares what we hold of a router with its list. `knows` says whether a name is a subscriber's.
+///
+/// A session is over when the router, asked after it was last heard of, does not list it: at once when
+/// it was in doubt or began before the router's last start, otherwise only where `reach` says so. A list
+/// that fits none of three or more fresh sessions is some other router's: it ends none of those.
+pub fn compare(
+    held: &[Online],
+    listing: Listing<'_>,
+    reach: Reach,
+    knows: impl Fn(&[u8]) -> bool,
+) -> Findings {
+    let mut findings = Findings::default();
+    let mut seen = vec![false; held.len()];
+    for line in listing.lines {
+        let same = |online: &&(usize, &Online)| is_same(line, &online.1.session);
+        let mut all: Vec<(usize, &Online)> = held.iter().enumerate().collect();
+        all.sort_by_key(|(_, online)| online.session.closed.is_some());
+        match all.iter().find(same) {
+            Some((index, online)) => {
+                findings.matched += 1;
+                if let Some(mark) = seen.get_mut(*index) {
+                    *mark = true;
+                }
+                if in_doubt(online, listing.asked) {
+                    let report = alive(&online.session, line, listing.asked);
+                    findings.confirmed.push(report);
+                }
+            }
+            None => {
+                if let Some(why) = outside(line, &knows) {
+                    findings.outside.push((line.clone(), why));
+                }
+            }
+        }
+    }
+    let missing: Vec<&Online> = held
+        .iter()
+        .zip(&seen)
+        .filter(|(online, seen)| !**seen && online.session.closed.is_none())
+        .map(|(online, _)| online)
+        .filter(|online| online.heard < listing.asked)
+        .collect();
+    let fresh = missing
+        .iter()
+        .filter(|online| !is_proved(online, listing))
+        .count();
+    let fits = findings.matched > 0 || fresh < FEW;
+    let over = missing
+        .into_iter()
+        .filter(|online| is_proved(online, listing) || reach == Reach::Every && fits);
+    findings.lost = over.map(|online| online.session.key.clone()).collect();
+    findings
+}
+
+/// Accounting has been silent on it, or speaks against it, or has given it up.
+fn in_doubt(online: &Online, now: Timestamp) -> bool {
+    match online.session.closed {
+        None => online.doubted.is_some() || now.since(online.heard) >= UNCONFIRMED_AFTER,
+        Some(closed) => closed.cause == Cause::Lost,
+    }
+}
+
+/// Missing from the list, it is over: nobody speaks for it, or it is older than the router's start.
+fn is_proved(online: &Online, listing: Listing<'_>) -> bool {
+    let before_boot = listing
+        .booted
+        .is_some_and(|booted| online.heard < booted && online.session.started_at < booted);
+    in_doubt(online, listing.asked) || before_boot
+}
+
+/// What the list says of a session, in the words of accounting. Counters it does not know stay.
+fn alive(session: &Session, line: &Active, now: Timestamp) -> Report {
+    let (bytes_in, bytes_out) = line.bytes.unwrap_or((session.bytes_in, session.bytes_out));
+    Report {
+        key: session.key.clone(),
+        event: Event::Interim,
+        customer: session.customer,
+        username: session.username.clone(),
+        service: session.service,
+        mac: line.mac.or(session.mac),
+        framed_ip: line.address.or(session.framed_ip),
+        port: session.port.clone(),
+        at: now,
+        secs: u32::try_from(line.uptime.as_secs()).unwrap_or(u32::MAX),
+        bytes_in,
+        bytes_out,
+    }
+}
+
+/// Why a line is no session of ours; `None` when its Start may still be under way.
+fn outside(line: &Active, knows: impl Fn(&[u8]) -> bool) -> Option<OutsideWhy> {
+    match (line.radius, knows(&line.name)) {
+        (Some(false), _) => Some(OutsideWhy::Local),
+        (Some(true) | None, _) if line.uptime < START_COMES => None,
+        (Some(true) | None, true) => Some(OutsideWhy::Unreported),
+        (Some(true) | None, false) => Some(OutsideWhy::Unknown),
+    }
+}
+
+/// A Start is sent again for some seconds, and the agent may be busy.
+const START_COMES: Duration = Duration::from_secs(90);
+/// So many fresh sessions do not all end between two interim updates without a word.
+const FEW: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use easyisp_shared::id::RouterId;
+    use easyisp_shared::net::Mac;
+
+    use super::*;
+    use crate::sessions::{Closed, Service};
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn online(number: u8, heard: i64) -> Online {
+        Online {
+            session: Session {
+                key: SessionKey {
+                    router: RouterId(uuid::Uuid::nil()),
+                    acct_session_id: format!("811000{number:02}").into_bytes().into(),
+                    class: Box::default(),
+                },
+                customer: None,
+                username: format!("demo{number:03}").into_bytes().into(),
+                service: Service::Ppp,
+                mac: Some(Mac::new([number; 6])),
+                framed_ip: None,
+                port: Box::default(),
+                started_at: at(1000),
+                seen_at: at(heard),
+                secs: 0,
+                bytes_in: 7,
+                bytes_out: 8,
+                closed: None,
+            },
+            heard: at(heard),
+            grant: None,
+            doubted: None,
+        }
+    }
+
+    fn line(number: u8) -> Active {
+        Active {
+            id: format!("*{number}"),
+            service: Service::Ppp,
+            name: format!("demo{number:03}").into_bytes(),
+            mac: None,
+            address: None,
+            uptime: Duration::from_secs(4000),
+            session_id: Some(format!("811000{number:02}")),
+            radius: Some(true),
+            bytes: None,
+        }
+    }
+
+    fn look(held: &[Online], lines: &[Active], booted: i64, reach: Reach) -> Findings {
+        let listing = Listing {
+            lines,
+            asked: at(5000),
+            booted: Some(at(booted)),
+        };
+        compare(held, listing, reach, |name| name.starts_with(b"demo"))
+    }
+
+    #[test]
+    fn silence_is_asked_about_and_the_list_decides() {
+        let held = [online(1, 3900), online(2, 3900), online(3, 4900)];
+        let found = look(&held, &[line(1)], 0, Reach::Doubtful);
+        assert_eq!(found.confirmed.len(), 1);
+        assert_eq!(found.confirmed[0].at, at(5000));
+        assert_eq!(found.confirmed[0].bytes_in, 7, "counters stay");
+        assert_eq!(found.lost, [held[1].session.key.clone()]);
+
+        let found = look(&held, &[line(1)], 0, Reach::Every);
+        assert_eq!(found.lost.len(), 2, "asked for, the fresh one ends too");
+    }
+
+    #[test]
+    fn what_was_heard_after_the_question_is_not_judged_by_the_answer() {
+        let held = [online(1, 5001)];
+        assert_eq!(look(&held, &[], 0, Reach::Every), Findings::default());
+    }
+
+    /// The router restarted at 4950: whoever it does not list is gone, however lately he was heard of.
+    #[test]
+    fn a_restart_ends_what_the_list_does_not_name() {
+        let held: Vec<Online> = (1..60).map(|number| online(number, 4900)).collect();
+        let found = look(&held, &[line(7)], 4950, Reach::Doubtful);
+        assert_eq!(found.lost.len(), 58);
+    }
+
+    #[test]
+    fn the_list_of_another_router_ends_no_fresh_session() {
+        let held: Vec<Online> = (1..9).map(|number| online(number, 4900)).collect();
+        assert_eq!(look(&held, &[], 0, Reach::Every).lost, []);
+        let mut stranger = line(77);
+        stranger.name = b"x".to_vec();
+        let found = look(&held, &[stranger], 0, Reach::Every);
+        assert_eq!((found.lost.len(), found.outside.len()), (0, 1));
+    }
+
+    #[test]
+    fn what_was_given_up_and_is_listed_lives_again() {
+        let mut given_up = online(1, 3000);
+        given_up.session.closed = Some(Closed {
+            at: at(3000),
+            cause: Cause::Lost,
+        });
+        let mut stopped = online(2, 4999);
+        stopped.session.closed = Some(Closed {
+            at: at(4999),
+            cause: Cause::Router(1),
+        });
+        let found = look(&[given_up, stopped], &[line(1), line(2)], 0, Reach::Every);
+        assert_eq!(found.confirmed.len(), 1);
+        assert_eq!((found.lost.len(), found.outside.len()), (0, 0));
+    }
+
+    #[test]
+    fn lines_that_are_nobodys_say_why() {
+        let mut local = line(1);
+        local.radius = Some(false);
+        let unreported = line(2);
+        let mut unknown = line(3);
+        unknown.name = b"stranger".to_vec();
+        let mut young = line(4);
+        young.uptime = Duration::from_secs(5);
+        let found = look(&[], &[local, unreported, unknown, young], 0, Reach::Every);
+        let why: Vec<OutsideWhy> = found.outside.iter().map(|(_, why)| *why).collect();
+        assert_eq!(
+            why,
+            [
+                OutsideWhy::Local,
+                OutsideWhy::Unreported,
+                OutsideWhy::Unknown
+            ]
+        );
+    }
+}

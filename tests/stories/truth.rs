@@ -1,0 +1,311 @@
+//! What is believed to be online against what is: the pretend router's own list is the oracle (V8).
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use easyisp_agent::config::Config;
+use easyisp_agent::sessions::Cause as Why;
+use easyisp_agent::site::description::{
+    ApiWords, Description, PackageWords, RouterWords, SubscriberWords,
+};
+use easyisp_agent::{Agent, AgentOptions, Source};
+use easyisp_shared::entitlement::Standing;
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::seal::SealKey;
+use easyisp_shared::time::Clock;
+use easyisp_shared::wire::down::Connection;
+use easyisp_tests::router::api::Api;
+use easyisp_tests::router::online::Online;
+use easyisp_tests::router::subscriber::Method;
+use easyisp_tests::router::{Router, Settings};
+use easyisp_tests::world::{Provider, START, Site, World, eventually, soon};
+use serde_json::json;
+
+use crate::words::{DAY, HOUR, MINUTE};
+
+/// The router lost power with everybody online and told nobody: what it does not list is over, at the
+/// moment it was last heard of; who dialled again is let in at once and stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reboot_of_hundreds_leaves_the_routers_own_sessions() -> Result<()> {
+    let many = if std::env::var_os("EASYISP_TEST_FULL").is_some() {
+        500
+    } else {
+        120
+    };
+    let edge = Edge::open(many).await?;
+    let mut before = Vec::new();
+    for number in 0..many {
+        before.push(edge.dial(number).await);
+    }
+    edge.clock.advance(MINUTE);
+    for online in &before {
+        assert!(online.interim().await);
+    }
+    edge.clock.advance(MINUTE);
+    edge.router.reboot();
+    let mut after = Vec::new();
+    for number in 0..many / 10 {
+        after.push(edge.dial(number).await);
+    }
+    eventually("the router's own sessions are left", async || {
+        edge.clock.advance(SECOND);
+        Ok((edge.agent.overview().sessions.count() == after.len()).then_some(()))
+    })
+    .await?;
+    let known = edge.agent.overview().sessions.known_at(edge.router_id());
+    for lost in known
+        .iter()
+        .filter(|online| online.session.closed.is_some())
+    {
+        let closed = lost.session.closed.context("closed")?;
+        assert_eq!(closed.cause, Why::Lost);
+        assert_eq!(
+            closed.at,
+            START.plus(MINUTE),
+            "when it was last heard of, not now"
+        );
+    }
+    edge.close().await;
+    Ok(())
+}
+
+/// B10: the cable between router and agent is out for twenty minutes. Nobody is cut off, nobody is closed;
+/// who hung up meanwhile is found by asking once the cable is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_minutes_of_silence_end_no_session() -> Result<()> {
+    let edge = Edge::open(4).await?;
+    let mut all = Vec::new();
+    for number in 0..4 {
+        all.push(edge.dial(number).await);
+    }
+    let (leaves, stays) = all.split_last().context("four")?;
+    edge.router.unplug(true);
+    for minute in 0..20 {
+        edge.clock.advance(MINUTE);
+        if minute == 10 {
+            assert!(!leaves.hang_up().await, "nobody hears of it");
+        }
+    }
+    assert_eq!(
+        edge.agent.overview().sessions.count(),
+        4,
+        "silence is no end"
+    );
+    assert_eq!(edge.router.counters().orders, 0, "nobody is cut off for it");
+
+    edge.router.unplug(false);
+    for online in stays {
+        soon("an update is answered", online.interim()).await?;
+    }
+    eventually("who left is gone, the others stay", async || {
+        edge.clock.advance(SECOND);
+        Ok((edge.agent.overview().sessions.count() == 3).then_some(()))
+    })
+    .await?;
+    for online in stays {
+        assert!(online.session().is_some());
+        assert!(online.account().interims_acknowledged > 0);
+    }
+    assert_eq!(edge.router.counters().orders, 0);
+    edge.close().await;
+    Ok(())
+}
+
+/// Who is online through a secret on the router itself is shown, also where that hides a customer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_outside_the_system_is_shown() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "outside").await?;
+    let site = Site::open_with_api(&world, &isp).await?;
+    let until = world.clock.now().plus(30 * DAY);
+    let lea = isp.add_subscriber("lea", "254712345660", until).await?;
+    isp.add_subscriber("mia", "254712345661", until).await?;
+    site.knows("mia", "at all", |_| true).await?;
+    let regular = site.dial("mia").await.online();
+    regular.started().await;
+    site.router.dial_locally("lea", "AA:BB:CC:00:00:0A");
+
+    let synced = isp.owner.post("/sessions/sync", &json!({})).await?;
+    assert_eq!(synced["success"], true, "{synced}");
+    assert_eq!(
+        (&synced["closed"], &synced["outside"]),
+        (&json!(0), &json!(1)),
+        "{synced}"
+    );
+    let shown = eventually("it is shown", async || {
+        let shown = isp.owner.get("/sessions/outside").await?;
+        Ok(Some(shown).filter(|shown| shown["total"] == 1))
+    })
+    .await?;
+    let one = &shown["sessions"][0];
+    assert_eq!(
+        (&one["username"], &one["reason"]),
+        (&json!("lea"), &json!("LOCAL"))
+    );
+    assert_eq!(one["nasName"], "Tower");
+    let status = isp
+        .owner
+        .get(&format!("/customers/{lea}/live-status"))
+        .await?;
+    assert_eq!(status["isOnline"], true, "{status}");
+    assert!(
+        status["error"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("not through"),
+        "{status}"
+    );
+    let router = isp.owner.get(&format!("/nas/{}", site.router_id)).await?;
+    assert_eq!(router["routerOsVersion"], "7.18.2 (stable)", "{router}");
+
+    site.stop().await;
+    world.stop().await
+}
+
+/// `POST /sessions/sync` compares for real: what the router lost without a word is closed, in the cloud too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_closes_what_the_router_does_not_list() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "synced").await?;
+    let site = Site::open_with_api(&world, &isp).await?;
+    let until = world.clock.now().plus(30 * DAY);
+    isp.add_subscriber("nia", "254712345662", until).await?;
+    site.knows("nia", "at all", |_| true).await?;
+    let online = site.dial("nia").await.online();
+    online.started().await;
+    site.reported().await?;
+    world.clock.advance(MINUTE);
+    site.router.reboot();
+    let synced = isp.owner.post("/sessions/sync", &json!({})).await?;
+    assert_eq!(synced["closed"], 1, "{synced}");
+    isp.session_becomes("nia", online.id(), "closed as lost", |row| {
+        row["status"] == "completed" && row["terminateCause"] == "Lost"
+    })
+    .await?;
+
+    site.stop().await;
+    world.stop().await
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An agent beside a router with its API, without a cloud.
+struct Edge {
+    agent: Agent,
+    router: Router,
+    clock: Clock,
+    _folder: tempfile::TempDir,
+}
+
+impl Edge {
+    async fn open(subscribers: usize) -> Result<Edge> {
+        let clock = Clock::test(START);
+        let folder = tempfile::tempdir()?;
+        let mut config = Config {
+            data_dir: folder.path().to_owned(),
+            ..Config::default()
+        };
+        config.radius.auth = free_udp()?;
+        config.radius.acct = free_udp()?;
+        config.status.listen = free_tcp()?;
+        config.site.ranges.push("127.0.0.0/8".parse()?);
+        let settings = Settings {
+            api: Some(Api::new("agent", "api-password")),
+            resend: Duration::from_millis(300),
+            ..Settings::new(
+                "a-long-shared-secret",
+                config.radius.auth,
+                config.radius.acct,
+            )
+        };
+        let router = Router::start_on(settings, clock.clone(), Entropy::system()).await?;
+        let words = words(&router, subscribers)?;
+        let key = SealKey::new([5; 32]);
+        let options = AgentOptions {
+            config,
+            clock: clock.clone(),
+            entropy: Entropy::system(),
+            source: Source::Described {
+                rows: words.rows(&key, &Entropy::seeded(1), 1),
+                key,
+            },
+        };
+        let agent = Agent::start(options).await?;
+        Ok(Edge {
+            agent,
+            router,
+            clock,
+            _folder: folder,
+        })
+    }
+
+    async fn dial(&self, number: usize) -> Online {
+        let name = name(number);
+        let subscriber = self.router.subscriber(&name, &name, Method::Pap);
+        let online = subscriber.dial().await.online();
+        online.started().await;
+        online
+    }
+
+    fn router_id(&self) -> easyisp_shared::id::RouterId {
+        easyisp_agent::site::description::router_id("tower")
+    }
+
+    async fn close(self) {
+        self.agent.stop().await;
+        self.router.stop().await;
+    }
+}
+
+fn words(router: &Router, subscribers: usize) -> Result<Description> {
+    let api = router.api().context("an API")?;
+    let subscriber = |number| SubscriberWords {
+        username: name(number),
+        password: name(number).into(),
+        package: "basic".into(),
+        paid_until: START.plus(24 * HOUR),
+        connection: Connection::Pppoe,
+        standing: Standing::Active,
+        macs: Vec::new(),
+        static_ip: None,
+        rate_override: None,
+    };
+    Ok(Description {
+        packages: vec![PackageWords {
+            name: "basic".into(),
+            up_kbps: 10_000,
+            down_kbps: 10_000,
+            devices: 1,
+            data_limit: None,
+        }],
+        routers: vec![RouterWords {
+            name: "tower".into(),
+            address: api.ip(),
+            source: "127.0.0.0/8".parse()?,
+            secret: "a-long-shared-secret".into(),
+            coa_port: router.incoming().context("CoA")?.port(),
+            require_signature: false,
+            api: Some(ApiWords {
+                port: api.port(),
+                tls: false,
+                user: "agent".into(),
+                password: "api-password".into(),
+            }),
+        }],
+        subscribers: (0..subscribers).map(subscriber).collect(),
+        ..Description::default()
+    })
+}
+
+fn name(number: usize) -> String {
+    format!("home{number:03}")
+}
+
+fn free_udp() -> Result<SocketAddr> {
+    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+fn free_tcp() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
