@@ -251,8 +251,11 @@ impl Local for TestBox {
             Question::Ping => Ok(Reply::Pong { now: START }),
             // This box's router never answers.
             Question::LiveSessions { .. } => std::future::pending().await,
-            Question::Disconnect(_) => Err(AskFailure::NotFound),
-            Question::ReleaseVoucher { .. } => Err(AskFailure::NotFound),
+            Question::Disconnect(_)
+            | Question::Sessions(_)
+            | Question::Reconcile { .. }
+            | Question::Traffic(_)
+            | Question::ReleaseVoucher { .. } => Err(AskFailure::NotFound),
             Question::TestConnection { .. } => Err(AskFailure::Unreachable("no route".into())),
         }
     }
