@@ -15,8 +15,8 @@ use crate::messaging::Sender;
 use crate::metrics::Metrics;
 use crate::payments::Payments;
 use crate::secrets::Secrets;
-use crate::sites::Questions;
 use crate::sites::Live;
+use crate::sites::Questions;
 use crate::sites::agents::Standing;
 use crate::sync::Agents;
 

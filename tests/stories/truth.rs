@@ -6,15 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use easyisp_agent::config::Config;
 use easyisp_agent::sessions::Cause as Why;
-use easyisp_agent::site::description::{
-    ApiWords, Description, PackageWords, RouterWords, SubscriberWords,
-};
+use easyisp_agent::site::description::Description;
 use easyisp_agent::{Agent, AgentOptions, Source};
-use easyisp_shared::entitlement::Standing;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Clock;
-use easyisp_shared::wire::down::Connection;
 use easyisp_tests::router::api::Api;
 use easyisp_tests::router::online::Online;
 use easyisp_tests::router::subscriber::Method;
@@ -260,42 +256,23 @@ impl Edge {
 
 fn words(router: &Router, subscribers: usize) -> Result<Description> {
     let api = router.api().context("an API")?;
-    let subscriber = |number| SubscriberWords {
-        username: name(number),
-        password: name(number).into(),
-        package: "basic".into(),
-        paid_until: START.plus(24 * HOUR),
-        connection: Connection::Pppoe,
-        standing: Standing::Active,
-        macs: Vec::new(),
-        static_ip: None,
-        rate_override: None,
+    let subscriber = |number| {
+        json!({
+            "username": name(number), "password": name(number), "package": "basic",
+            "paid_until": START.plus(24 * HOUR),
+        })
     };
-    Ok(Description {
-        packages: vec![PackageWords {
-            name: "basic".into(),
-            up_kbps: 10_000,
-            down_kbps: 10_000,
-            devices: 1,
-            data_limit: None,
+    let words = json!({
+        "packages": [{"name": "basic", "up_kbps": 10_000, "down_kbps": 10_000, "devices": 1}],
+        "routers": [{
+            "name": "tower", "address": api.ip(), "source": "127.0.0.0/8",
+            "secret": "a-long-shared-secret",
+            "coa_port": router.incoming().context("CoA")?.port(),
+            "api": {"port": api.port(), "user": "agent", "password": "api-password"},
         }],
-        routers: vec![RouterWords {
-            name: "tower".into(),
-            address: api.ip(),
-            source: "127.0.0.0/8".parse()?,
-            secret: "a-long-shared-secret".into(),
-            coa_port: router.incoming().context("CoA")?.port(),
-            require_signature: false,
-            api: Some(ApiWords {
-                port: api.port(),
-                tls: false,
-                user: "agent".into(),
-                password: "api-password".into(),
-            }),
-        }],
-        subscribers: (0..subscribers).map(subscriber).collect(),
-        ..Description::default()
-    })
+        "subscribers": (0..subscribers).map(subscriber).collect::<Vec<_>>(),
+    });
+    Ok(serde_json::from_value(words)?)
 }
 
 fn name(number: usize) -> String {

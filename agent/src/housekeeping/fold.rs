@@ -32,7 +32,8 @@ impl Fold {
                 | Up::CommandResult(_)
                 | Up::Heartbeat(_)
                 | Up::Redemption(_)
-                | Up::Device(_) | Up::Router(_),
+                | Up::Device(_)
+                | Up::Router(_),
             )
             | None => None,
         }

@@ -176,8 +176,10 @@ impl Radius {
     pub fn confirm(&self, report: &Report) {
         let now = self.parts.clock.now();
         let subscriber = self.parts.site.subscriber(&report.username);
-        let metered = subscriber.and_then(|subscriber| self.metered(&subscriber));
-        let changes = self.parts.sessions.report(report, metered, now, |changes| {
+        let metered =
+            subscriber.and_then(|subscriber| Metered::of(&self.parts.site, &subscriber, now));
+        let sessions = &self.parts.sessions;
+        let changes = sessions.report(report, metered.as_ref(), now, |changes| {
             self.submit_changes(changes, Urgency::Kept, Box::new(|_| {}));
         });
         self.follow_up(&changes, true, now);

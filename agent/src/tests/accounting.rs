@@ -130,7 +130,8 @@ async fn counters_keep_all_64_bits() {
             | Up::CommandResult(_)
             | Up::Heartbeat(_)
             | Up::Redemption(_)
-            | Up::Device(_) | Up::Router(_) => None,
+            | Up::Device(_)
+            | Up::Router(_) => None,
         });
         assert_eq!(told, [whole]);
     }

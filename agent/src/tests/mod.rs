@@ -191,7 +191,8 @@ impl Running {
                     | Up::Login(_)
                     | Up::Heartbeat(_)
                     | Up::Redemption(_)
-                    | Up::Device(_) | Up::Router(_) => None,
+                    | Up::Device(_)
+                    | Up::Router(_) => None,
                 });
                 if found.len() >= count {
                     return found;
@@ -350,7 +351,8 @@ impl Running {
             | Up::CommandResult(_)
             | Up::Heartbeat(_)
             | Up::Redemption(_)
-            | Up::Device(_) | Up::Router(_) => None,
+            | Up::Device(_)
+            | Up::Router(_) => None,
         })
     }
 
@@ -361,7 +363,8 @@ impl Running {
             | Up::CommandResult(_)
             | Up::Heartbeat(_)
             | Up::Redemption(_)
-            | Up::Device(_) | Up::Router(_) => None,
+            | Up::Device(_)
+            | Up::Router(_) => None,
         })
     }
 

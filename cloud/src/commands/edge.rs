@@ -41,7 +41,8 @@ async fn take(
             | Up::Login(_)
             | Up::Heartbeat(_)
             | Up::Redemption(_)
-            | Up::Device(_) | Up::Router(_) => None,
+            | Up::Device(_)
+            | Up::Router(_) => None,
         })
         .collect();
     let ids: Vec<CommandId> = results.iter().map(|result| result.command).collect();

@@ -273,7 +273,8 @@ async fn take_logins(
             | Up::CommandResult(_)
             | Up::Heartbeat(_)
             | Up::Redemption(_)
-            | Up::Device(_) | Up::Router(_) => None,
+            | Up::Device(_)
+            | Up::Router(_) => None,
         })
         .collect();
     let at_site = routers_here(tx, agent.site, told.iter().map(|(_, login)| login.router)).await?;

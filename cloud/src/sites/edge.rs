@@ -30,7 +30,8 @@ async fn take(
             | Up::Login(_)
             | Up::CommandResult(_)
             | Up::Redemption(_)
-            | Up::Device(_) | Up::Router(_) => None,
+            | Up::Device(_)
+            | Up::Router(_) => None,
         })
         .max_by_key(|heartbeat| heartbeat.at);
     if let Some(heartbeat) = newest {

@@ -50,7 +50,10 @@ pub async fn show(
             Reply::Pong { .. }
             | Reply::LiveSessions(_)
             | Reply::Disconnected { .. }
-            | Reply::Connection(_),
+            | Reply::Connection(_)
+            | Reply::Sessions(_)
+            | Reply::Reconciled(_)
+            | Reply::Traffic(_),
         )
         | Err(_) => Err(VoucherError::HeldBy {
             voucher,
