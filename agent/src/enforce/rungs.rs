@@ -140,6 +140,7 @@ mod tests {
             secs: 0,
             bytes_in: 0,
             bytes_out: 0,
+            bytes_free: 0,
             closed: None,
         };
         let line = Active {

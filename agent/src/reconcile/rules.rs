@@ -177,6 +177,7 @@ mod tests {
                 secs: 0,
                 bytes_in: 7,
                 bytes_out: 8,
+                bytes_free: 0,
                 closed: None,
             },
             heard: at(heard),
