@@ -76,9 +76,12 @@ fn take(router: &Router, source: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>>
     };
     router.change(|state| state.counters.orders += 1);
 
-    let manners = match router.state().unplugged {
-        true => Manners::Ignore,
-        false => router.state().manners,
+    let manners = {
+        let state = router.state();
+        match state.unplugged {
+            true => Manners::Ignore,
+            false => state.manners,
+        }
     };
     let outcome = match manners {
         Manners::Ignore => return None,
