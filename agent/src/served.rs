@@ -74,7 +74,13 @@ impl Served {
         let ranges = Ranges::new(config.site.ranges.clone());
         let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?);
         Ok(Served::around(
-            core, Arc::new(apis), config, clock, entropy, identity, local,
+            core,
+            Arc::new(apis),
+            config,
+            clock,
+            entropy,
+            identity,
+            local,
         ))
     }
 

@@ -124,9 +124,9 @@ async fn a_speed_is_read_back_from_the_router() -> Result<()> {
     let isp = Provider::sign_up(&world, "readback").await?;
     let site = Site::open_with_api(&world, &isp).await?;
     let until = world.clock.now().plus(30 * DAY);
-    let ivy = isp.add_subscriber("ivy", "254712345642", until).await?;
-    site.knows("ivy", "at all", |_| true).await?;
-    let online = site.dial("ivy").await.online();
+    let ivy = isp.add_subscriber("ivana", "254712345642", until).await?;
+    site.knows("ivana", "at all", |_| true).await?;
+    let online = site.dial("ivana").await.online();
     online.started().await;
     let faster = isp.owner.add_package("Home 30", 30, 1500, 2).await?;
 
@@ -137,7 +137,7 @@ async fn a_speed_is_read_back_from_the_router() -> Result<()> {
         .await?;
     soon("the old session ends", online.ended()).await?;
     let again = eventually("a session with the new speed", async || {
-        Ok(match site.dial("ivy").await {
+        Ok(match site.dial("ivana").await {
             Dial::Online(online) => Some(online),
             Dial::Rejected(_) | Dial::NoAnswer | Dial::Unproven => None,
         })

@@ -15,12 +15,12 @@ async fn an_operator_sees_and_ends_a_session_while_the_site_is_there() -> Result
     let isp = Provider::sign_up(&world, "live").await?;
     let site = Site::open_with_api(&world, &isp).await?;
     let until = world.clock.now().plus(30 * DAY);
-    let jo = isp.add_subscriber("jo", "254712345650", until).await?;
-    site.knows("jo", "at all", |_| true).await?;
+    let jo = isp.add_subscriber("joyce", "254712345650", until).await?;
+    site.knows("joyce", "at all", |_| true).await?;
     let status = format!("/customers/{jo}/live-status");
     assert_eq!(isp.owner.get(&status).await?["isOnline"], false);
 
-    let online = site.dial("jo").await.online();
+    let online = site.dial("joyce").await.online();
     online.started().await;
     online.flow(Traffic {
         up_bits_per_second: 1_200_000,
@@ -40,7 +40,7 @@ async fn an_operator_sees_and_ends_a_session_while_the_site_is_there() -> Result
         .owner
         .get(&format!("/mikrotik/{router}/sessions"))
         .await?;
-    assert_eq!(list[0]["username"], "jo", "{list}");
+    assert_eq!(list[0]["username"], "joyce", "{list}");
     assert_eq!(list[0]["type"], "pppoe");
     let test = isp
         .owner
@@ -72,7 +72,7 @@ async fn an_operator_sees_and_ends_a_session_while_the_site_is_there() -> Result
         assert_eq!(code.as_u16(), 404, "{path}: {answer}");
     }
     let path = format!("/mikrotik/{router}/disconnect");
-    let body = json!({"username": "jo"});
+    let body = json!({"username": "joyce"});
     let (code, _) = other.owner.call(Method::POST, &path, Some(&body)).await?;
     assert_eq!(code.as_u16(), 404);
 
@@ -86,9 +86,9 @@ async fn while_the_site_is_away_that_is_said_and_the_wish_is_kept() -> Result<()
     let isp = Provider::sign_up(&world, "away").await?;
     let mut site = Site::open_with_api(&world, &isp).await?;
     let until = world.clock.now().plus(30 * DAY);
-    let kim = isp.add_subscriber("kim", "254712345651", until).await?;
-    site.knows("kim", "at all", |_| true).await?;
-    let online = site.dial("kim").await.online();
+    let kim = isp.add_subscriber("kimani", "254712345651", until).await?;
+    site.knows("kimani", "at all", |_| true).await?;
+    let online = site.dial("kimani").await.online();
     online.started().await;
     site.reported().await?;
     site.stop_agent().await;

@@ -115,12 +115,12 @@ async fn a_session_outside_the_system_is_shown() -> Result<()> {
     let isp = Provider::sign_up(&world, "outside").await?;
     let site = Site::open_with_api(&world, &isp).await?;
     let until = world.clock.now().plus(30 * DAY);
-    let lea = isp.add_subscriber("lea", "254712345660", until).await?;
-    isp.add_subscriber("mia", "254712345661", until).await?;
-    site.knows("mia", "at all", |_| true).await?;
-    let regular = site.dial("mia").await.online();
+    let lea = isp.add_subscriber("leah", "254712345660", until).await?;
+    isp.add_subscriber("mirembe", "254712345661", until).await?;
+    site.knows("mirembe", "at all", |_| true).await?;
+    let regular = site.dial("mirembe").await.online();
     regular.started().await;
-    site.router.dial_locally("lea", "AA:BB:CC:00:00:0A");
+    site.router.dial_locally("leah", "AA:BB:CC:00:00:0A");
 
     let synced = isp.owner.post("/sessions/sync", &json!({})).await?;
     assert_eq!(synced["success"], true, "{synced}");
@@ -137,7 +137,7 @@ async fn a_session_outside_the_system_is_shown() -> Result<()> {
     let one = &shown["sessions"][0];
     assert_eq!(
         (&one["username"], &one["reason"]),
-        (&json!("lea"), &json!("LOCAL"))
+        (&json!("leah"), &json!("LOCAL"))
     );
     assert_eq!(one["nasName"], "Tower");
     let status = isp
@@ -166,16 +166,16 @@ async fn a_sync_closes_what_the_router_does_not_list() -> Result<()> {
     let isp = Provider::sign_up(&world, "synced").await?;
     let site = Site::open_with_api(&world, &isp).await?;
     let until = world.clock.now().plus(30 * DAY);
-    isp.add_subscriber("nia", "254712345662", until).await?;
-    site.knows("nia", "at all", |_| true).await?;
-    let online = site.dial("nia").await.online();
+    isp.add_subscriber("nialla", "254712345662", until).await?;
+    site.knows("nialla", "at all", |_| true).await?;
+    let online = site.dial("nialla").await.online();
     online.started().await;
     site.reported().await?;
     world.clock.advance(MINUTE);
     site.router.reboot();
     let synced = isp.owner.post("/sessions/sync", &json!({})).await?;
     assert_eq!(synced["closed"], 1, "{synced}");
-    isp.session_becomes("nia", online.id(), "closed as lost", |row| {
+    isp.session_becomes("nialla", online.id(), "closed as lost", |row| {
         row["status"] == "completed" && row["terminateCause"] == "Lost"
     })
     .await?;

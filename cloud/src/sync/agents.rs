@@ -13,7 +13,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::pipe::{Carrier, PipeError, Traffic};
-use super::pipe::{Carrier, PipeError};
 use crate::db::BoxFuture;
 use crate::sites::Questions;
 use crate::sites::agents::Agent;
