@@ -12,6 +12,7 @@ mod jobs;
 mod redeem;
 mod rules;
 mod store;
+mod words;
 
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission::{HotspotAddUser, HotspotDeleteUnused, HotspotView};

@@ -11,8 +11,9 @@ use easyisp_shared::voucher::{self, VoucherDigest};
 use easyisp_shared::wire::down::VoucherV1;
 use easyisp_shared::wire::up::RedemptionV1;
 
-use super::rules::{Status, Stored};
+use super::rules::Status;
 use super::store::{self, Row, Use};
+use super::words::Stored;
 use super::{VoucherError, edge};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::customers::{self, ConnectionType, Draft, New, Standing};

@@ -5,6 +5,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::voucher;
 use serde::{Deserialize, Serialize};
 
+use super::words::Stored;
 use crate::error::FieldError;
 use crate::packages::{Period, PeriodUnit};
 
@@ -86,15 +87,6 @@ pub(super) fn face_secs(period: Period) -> i64 {
             period.minutes().map_or(days(1), |minutes| minutes * 60)
         }
     }
-}
-
-/// How a voucher stands in the database.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
-pub(super) enum Stored {
-    Available,
-    Used,
-    Revoked,
 }
 
 /// How a voucher stands.

@@ -6,7 +6,8 @@ use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::rules::{Batch, Status, Stored};
+use super::rules::{Batch, Status};
+use super::words::Stored;
 use crate::api::Page;
 use crate::db::Tx;
 use crate::packages::PeriodUnit;
