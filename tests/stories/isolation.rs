@@ -83,6 +83,12 @@ impl Victim {
         online.hang_up().await;
         comes_to_agree(&isp, &site).await?;
 
+        let hour = json!({"name": "Hour", "type": "HOTSPOT", "price": 20, "downloadSpeed": 4,
+            "uploadSpeed": 2, "sessionTime": 60});
+        let hour = isp.owner.post("/packages", &hour).await?;
+        let batch = json!({"count": 2, "packageId": hour["id"]});
+        isp.owner.post("/vouchers", &batch).await?;
+
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("the tenant's id")?;
         let router = site.router_id.clone();
@@ -103,11 +109,12 @@ impl Victim {
               union select id from sites union select id from agents union select id from sessions
               union select id from gateways union select id from payments union select id from intents
               union select id from periods union select id from operators
-              union select id from commands",
+              union select id from commands union select id from vouchers
+              union select id from voucher_batches",
         )
         .fetch_all(&mut *tx)
         .await?;
-        ensure!(ids.len() >= 11, "one of everything, not {}", ids.len());
+        ensure!(ids.len() >= 13, "one of everything, not {}", ids.len());
         Ok(ids)
     }
 
@@ -121,7 +128,7 @@ impl Victim {
               union all select p::text from payments p union all select i::text from intents i
               union all select p::text from periods p union all select o::text from operators o
               union all select c::text from commands c union all select w::text from wallets w
-              union all select t::text from tenants t",
+              union all select t::text from tenants t union all select v::text from vouchers v",
         )
         .fetch_all(&mut *tx)
         .await?;
