@@ -66,7 +66,7 @@ pub enum Fate {
 
 /// What to do about a code that is shown.
 pub enum Turn {
-    /// The first: write it down, then [`Vouchers::settle`]. The one who asks is called then too.
+    /// The first: write it down, then [`super::Site::settle`]. The one who asks is called then too.
     First,
     /// Somebody is being the first; the one who asks is called when that is settled.
     Waits,
