@@ -25,7 +25,7 @@ use crate::messaging::Sender;
 use crate::metrics::Metrics;
 use crate::payments::Payments;
 use crate::secrets::Secrets;
-use crate::sync::{Door, DoorConfig};
+use crate::sync::{Carrier, Door, DoorConfig};
 use crate::{App, sites};
 
 /// What a cloud is started with.
@@ -278,6 +278,11 @@ impl Cloud {
             stop,
             tasks,
         })
+    }
+
+    /// Connects an agent over a carrier of the caller's own: for tests.
+    pub fn connect(&self, carrier: Arc<dyn Carrier>) {
+        self.door.let_in(carrier);
     }
 
     /// Stops taking requests, lets those under way finish, sees agents off, closes the database.

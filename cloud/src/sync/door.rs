@@ -151,6 +151,11 @@ impl Door {
         self.shared.agents.clone()
     }
 
+    /// Lets in who came another way than through a socket: for tests.
+    pub fn let_in(&self, carrier: Arc<dyn Carrier>) {
+        self.tasks.spawn(link(self.shared.clone(), carrier));
+    }
+
     /// Sees everyone off and returns when nothing of the door runs any more.
     pub async fn close(self) {
         self.shared.stop.cancel();
