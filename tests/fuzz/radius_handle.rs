@@ -91,7 +91,7 @@ fuzz_target!(|octets: &[u8]| {
     let radius = &given.core.radius;
     let answer = match code {
         Code::AccountingRequest => radius.on_accounting_port(source, &datagram, &given.socket),
-        _ => radius.on_access_port(source, &datagram),
+        _ => radius.on_access_port(source, &datagram, &given.socket),
     };
     if let Some(answer) = answer {
         Packet::parse(&answer).expect("we answer with packets");

@@ -1,0 +1,340 @@
+//! The box: a real core on real files, without its sockets, its dialling and its timers.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, ensure};
+use easyisp_agent::VERSION;
+use easyisp_agent::core::{Core, CoreOptions};
+use easyisp_agent::enforce::{self, Enforcer};
+use easyisp_agent::local::{Load, LocalSite, Questions};
+use easyisp_agent::reconcile::{self, Reconciler};
+use easyisp_agent::routeros::{Pins, RouterApis};
+use easyisp_agent::site::Ranges;
+use easyisp_agent::store::{Committed, Job};
+use easyisp_agent::sync::{ApplyError, Identity, Local};
+use easyisp_cloud::Cloud;
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Clock;
+use easyisp_shared::wire::hello::{FeedAck, Hello, HelloV1, UpAck, Welcome, WelcomeV1};
+use easyisp_shared::wire::{Lane, Message, PROTOCOL, PROTOCOL_OLDEST, UpBatch};
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::line::{Line, terms};
+
+/// A box that is on or off.
+pub struct Agent {
+    folder: PathBuf,
+    identity: Identity,
+    certificate: Vec<u8>,
+    clock: Clock,
+    entropy: Entropy,
+    on: Option<(Core, Arc<LocalSite>)>,
+}
+
+/// What a conversation came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Exchanged {
+    /// The cloud let us in.
+    pub greeted: bool,
+    /// Batches of state applied.
+    pub applied: u32,
+    /// Snapshots asked for.
+    pub snapshots: u32,
+    /// Records that the cloud says it has.
+    pub reported: u64,
+}
+
+impl Agent {
+    /// An enrolled box with this identity, switched off.
+    pub fn new(folder: PathBuf, clock: Clock, entropy: Entropy) -> Result<Agent> {
+        let identity = Identity::load(&folder.join("identity"))?;
+        let pem = fs::read(folder.join("identity/agent.pem"))?;
+        let certificate = CertificateDer::from_pem_slice(&pem).context("the box's certificate")?;
+        Ok(Agent {
+            folder,
+            identity,
+            certificate: certificate.to_vec(),
+            clock,
+            entropy,
+            on: None,
+        })
+    }
+
+    /// Switches it on.
+    pub fn boot(&mut self) -> Result<()> {
+        let core = Core::open(CoreOptions {
+            data_dir: self.folder.clone(),
+            ranges: Vec::new(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            key: self.identity.site_key.clone(),
+            agent: Some(self.identity.agent),
+            load: Load::default(),
+        })?;
+        ensure!(
+            core.moved_aside.is_empty(),
+            "a crash damaged {:?}",
+            core.moved_aside
+        );
+        let apis = RouterApis::new(Ranges::new(Vec::new()), Pins::new(Vec::new(), |_| {}));
+        let apis = Arc::new(apis);
+        let enforcer = Enforcer::new(enforce::Parts {
+            site: core.site.clone(),
+            sessions: core.sessions.clone(),
+            timers: core.timers.clone(),
+            clock: core.clock.clone(),
+            entropy: self.entropy.clone(),
+            timeline: core.timeline.clone(),
+            radius: core.radius.clone(),
+            apis: apis.clone(),
+            local: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        });
+        let reconciler = Reconciler::new(reconcile::Parts {
+            site: core.site.clone(),
+            sessions: core.sessions.clone(),
+            radius: core.radius.clone(),
+            apis: apis.clone(),
+            clock: core.clock.clone(),
+        });
+        let local = LocalSite {
+            feed: core.feed.clone(),
+            outbox: core.outbox.clone(),
+            reader: core.reader.clone(),
+            commits: core.commits.clone(),
+            clock: core.clock.clone(),
+            questions: Questions {
+                enforcer,
+                reconciler,
+                apis,
+            },
+            epoch: Mutex::default(),
+            generation: self.identity.generation(),
+            metered: false,
+        };
+        self.on = Some((core, Arc::new(local)));
+        Ok(())
+    }
+
+    /// Switches it off. What was acknowledged is in its files, and nothing else is waiting.
+    pub fn power_cut(&mut self) {
+        if let Some((core, _)) = self.on.take() {
+            core.feed.stop();
+            core.guard.close();
+        }
+    }
+
+    /// The core while it is on.
+    ///
+    /// # Panics
+    /// While it is off.
+    pub fn core(&self) -> &Core {
+        &self.on.as_ref().expect("the box is on").0
+    }
+
+    fn local(&self) -> &Arc<LocalSite> {
+        &self.on.as_ref().expect("the box is on").1
+    }
+
+    /// Nobody enforces here: what changed is only taken away, so that the feed never waits for room.
+    pub fn forget_touched(&mut self) {
+        if let Some((core, _)) = &mut self.on {
+            while core.touched.try_recv().is_ok() {}
+        }
+    }
+
+    /// Waits until everything that was handed to the accounting thread is written and answered.
+    pub fn settle(&self) -> Result<()> {
+        let (done, written) = channel();
+        let job = Job::Mark {
+            name: "settled".into(),
+            value: 1,
+            done: Box::new(move |committed| done.send(committed).unwrap_or(())),
+        };
+        let taken = self.core().outbox.submit(job);
+        ensure!(taken.is_ok(), "the outbox takes nothing");
+        ensure!(
+            written.recv()? == Committed::Yes,
+            "the outbox writes nothing"
+        );
+        Ok(())
+    }
+
+    /// The site version that it holds.
+    pub fn cursor(&self) -> u64 {
+        self.core().feed.position().cursor
+    }
+
+    /// Keeps a copy of the cache as the disk has it: what a power cut may leave of a file that is not
+    /// synced with every commit. Only while it is off.
+    pub fn keep_old_cache(&self) -> Result<()> {
+        for file in CACHE {
+            copy(
+                &self.folder.join(file),
+                &self.folder.join(format!("old-{file}")),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Puts that copy back. Only while it is off.
+    pub fn lose_cache_writes(&self) -> Result<bool> {
+        let kept = self.folder.join(format!("old-{}", CACHE[0])).exists();
+        if kept {
+            for file in CACHE {
+                copy(
+                    &self.folder.join(format!("old-{file}")),
+                    &self.folder.join(file),
+                )?;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The rows it holds, in order.
+    pub fn rows(&self) -> Result<Vec<(u16, Vec<u8>, u64, Vec<u8>)>> {
+        let cache = rusqlite::Connection::open(self.folder.join("cache.db"))?;
+        let mut rows =
+            cache.prepare("select kind, id, version, body from feed order by kind, id")?;
+        let rows = rows.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Talks to the cloud for at most `messages` messages: state down to `head`, then every lane up.
+    pub async fn exchange(
+        &mut self,
+        cloud: &Cloud,
+        head: u64,
+        messages: u64,
+        random: &mut SmallRng,
+    ) -> Result<Exchanged> {
+        let line = Line::dial(cloud, &self.certificate, messages);
+        let mut done = Exchanged::default();
+        let mut pipe = line.open()?;
+        let position = self.local().position().await?;
+        let hello = Message::Hello(Hello::V1(HelloV1 {
+            protocol_oldest: PROTOCOL_OLDEST,
+            protocol: PROTOCOL,
+            capabilities: Vec::new(),
+            version: VERSION.to_owned(),
+            outbox: position.outbox,
+            generation: position.generation,
+            epoch: position.epoch,
+            cursor: position.cursor,
+        }));
+        if !pipe.send(&hello).await {
+            return Ok(done);
+        }
+        let welcome = match pipe.receive().await {
+            Some(Message::Welcome(Welcome::V1(welcome))) => welcome,
+            None => return Ok(done),
+            Some(other) => anyhow::bail!("not let in: {other:?}"),
+        };
+        self.local().welcomed(terms(&welcome)).await?;
+        let holds = FeedAck::Holds {
+            generation: welcome.generation,
+        };
+        if !pipe.send(&Message::FeedAck(holds)).await {
+            return Ok(done);
+        }
+        done.greeted = true;
+        let mut behind = position.epoch != welcome.epoch || position.cursor != head;
+        while behind {
+            let Some(Message::Feed(batch)) = pipe.receive().await else {
+                return Ok(done);
+            };
+            let last = batch.last;
+            let ack = match self.local().apply(batch).await {
+                Ok(cursor) => {
+                    done.applied += 1;
+                    behind = !(last && cursor >= head);
+                    FeedAck::V1 { cursor }
+                }
+                Err(ApplyError::NeedSnapshot) => {
+                    done.snapshots += 1;
+                    FeedAck::NeedSnapshot
+                }
+                Err(error) => return Err(error.into()),
+            };
+            self.forget_touched();
+            if !pipe.send(&Message::FeedAck(ack)).await {
+                return Ok(done);
+            }
+        }
+        for lane in Lane::ALL {
+            self.report(&line, &welcome, lane, &mut done, random)
+                .await?;
+        }
+        Ok(done)
+    }
+
+    /// One lane, until it is empty or the line is cut. An acknowledged batch may be sent again.
+    async fn report(
+        &self,
+        line: &Line,
+        welcome: &WelcomeV1,
+        lane: Lane,
+        done: &mut Exchanged,
+        random: &mut SmallRng,
+    ) -> Result<()> {
+        if line.is_cut() {
+            return Ok(());
+        }
+        let mut pipe = line.open()?;
+        let mark = welcome.marks.iter().find(|(of, _)| *of == lane.code());
+        let mut mark = mark.map_or(0, |(_, mark)| *mark);
+        loop {
+            let records = self
+                .local()
+                .next_batch(lane, mark, random.random_range(1..20), 64 << 10);
+            let records = records.await?.list;
+            if records.is_empty() {
+                return Ok(());
+            }
+            let batch = Message::Up(UpBatch {
+                outbox: uuid::Uuid::from_bytes(self.core().outbox.id()),
+                lane,
+                after: mark,
+                records,
+            });
+            for _ in 0..=u32::from(random.random_ratio(1, 8)) {
+                if !pipe.send(&batch).await {
+                    return Ok(());
+                }
+                let told = match pipe.receive().await {
+                    Some(Message::UpAck(UpAck::V1 { mark, .. })) => mark,
+                    None => return Ok(()),
+                    Some(other) => anyhow::bail!("a batch is answered with {other:?}"),
+                };
+                ensure!(
+                    told >= mark,
+                    "the mark of {lane:?} fell from {mark} to {told}"
+                );
+                done.reported += told - mark;
+                mark = told;
+            }
+            self.local().acknowledged(lane, mark).await;
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    match fs::copy(from, to) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let _absent_too = fs::remove_file(to);
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+const CACHE: [&str; 3] = ["cache.db", "cache.db-wal", "cache.db-shm"];

@@ -1,0 +1,222 @@
+//! What must be true, kept apart from the product: whom the box may admit by what it has been told, and
+//! which octets it has promised to keep.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use easyisp_shared::time::Timestamp;
+
+use crate::router::{Answer, Report, Told};
+
+/// Everything the oracle remembers.
+#[derive(Default)]
+pub struct Oracle {
+    /// The state of all customers from each site version on.
+    states: BTreeMap<u64, BTreeMap<String, Entitled>>,
+    sessions: BTreeMap<String, Heard>,
+    /// When the box last said yes to a user's device.
+    yes: BTreeMap<(String, String), Timestamp>,
+}
+
+/// What the cloud says of a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entitled {
+    /// Neither suspended nor disabled.
+    pub active: bool,
+    /// The paid end.
+    pub until: Timestamp,
+    /// Devices at once.
+    pub devices: usize,
+}
+
+/// What was told about a session.
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    user: String,
+    mac: String,
+    /// Octets of reports that the router was told are kept (V6).
+    promised: [u64; 2],
+    /// Octets of reports that arrived, answered or not.
+    arrived: [u64; 2],
+    /// A report of it arrived.
+    known: bool,
+    last: Option<Timestamp>,
+    stop_promised: bool,
+    stop_arrived: bool,
+    /// The router has begun anew since.
+    lost: bool,
+}
+
+/// A session as the cloud has it.
+#[derive(Clone, Debug)]
+pub struct InCloud {
+    /// Acct-Session-Id.
+    pub id: String,
+    /// Octets up and down.
+    pub octets: [u64; 2],
+    /// Not over.
+    pub open: bool,
+}
+
+impl Oracle {
+    /// The cloud's customers as of a site version.
+    pub fn states(&mut self, head: u64, people: BTreeMap<String, Entitled>) {
+        self.states.insert(head, people);
+    }
+
+    /// Judges a login by what the box had been told.
+    pub fn judge(
+        &mut self,
+        login: (&str, &str),
+        right_password: bool,
+        answer: &Answer,
+        decided_yes: bool,
+        cursor: u64,
+        now: Timestamp,
+    ) -> Result<()> {
+        let (user, mac) = login;
+        let told = self.states.range(..=cursor).next_back();
+        let entitled = told.and_then(|(_, people)| people.get(user));
+        let ok = right_password
+            && entitled.is_some_and(|entitled| entitled.active && now < entitled.until);
+        let devices = entitled.map_or(0, |entitled| entitled.devices.max(1));
+        if decided_yes {
+            ensure!(
+                ok,
+                "V9: {user} was admitted; told {entitled:?} at version {cursor}, {now}"
+            );
+            let surely = self.others(user, mac, |heard| heard.is_surely_online(now));
+            ensure!(
+                surely.len() < devices,
+                "V8: {user} was admitted on {mac} beside {surely:?} with {devices} devices"
+            );
+            self.yes.insert((user.to_owned(), mac.to_owned()), now);
+        }
+        if *answer == Answer::Rejected && !decided_yes && ok {
+            let mut maybe = self.others(user, mac, |heard| heard.may_be_online());
+            let leased = self
+                .yes
+                .iter()
+                .filter(|((of, on), at)| of == user && on != mac && now.since(**at) <= LEASE);
+            maybe.extend(leased.map(|((_, on), _)| on.clone()));
+            maybe.sort();
+            maybe.dedup();
+            ensure!(
+                maybe.len() >= devices,
+                "{user} was refused on {mac} with a free place: {maybe:?} of {devices}, told {entitled:?}"
+            );
+        }
+        Ok(())
+    }
+
+    fn others(&self, user: &str, mac: &str, like: impl Fn(&Heard) -> bool) -> Vec<String> {
+        let of_user = self.sessions.values().filter(|heard| heard.user == user);
+        let mut macs: Vec<String> = of_user
+            .filter(|heard| heard.mac != mac && like(heard))
+            .map(|heard| heard.mac.clone())
+            .collect();
+        macs.sort();
+        macs.dedup();
+        macs
+    }
+
+    /// A session began at the router.
+    pub fn began(&mut self, id: &str, user: &str, mac: &str) {
+        let heard = self.sessions.entry(id.to_owned()).or_default();
+        heard.user = user.to_owned();
+        heard.mac = mac.to_owned();
+    }
+
+    /// The router lost its power: it knows none of its sessions any more.
+    pub fn router_lost_all(&mut self) {
+        for heard in self.sessions.values_mut() {
+            heard.lost = true;
+        }
+    }
+
+    /// A report was sent once more.
+    pub fn told(&mut self, told: &Told, now: Timestamp) {
+        let Report {
+            session,
+            octets,
+            stop,
+            ..
+        } = &told.report;
+        let Some(heard) = session.as_ref().and_then(|id| self.sessions.get_mut(id)) else {
+            return;
+        };
+        let raise = |known: &mut [u64; 2]| {
+            known[0] = known[0].max(octets[0]);
+            known[1] = known[1].max(octets[1]);
+        };
+        if told.arrived {
+            heard.known = true;
+            heard.last = Some(now);
+            heard.stop_arrived |= stop;
+            raise(&mut heard.arrived);
+        }
+        if told.acknowledged {
+            heard.stop_promised |= stop;
+            raise(&mut heard.promised);
+        }
+    }
+
+    /// After the healing: every promised octet is in the cloud, once, and who is online is online there.
+    pub fn compare(&self, cloud: &[InCloud], online: &[String]) -> Result<()> {
+        for (id, heard) in &self.sessions {
+            let rows: Vec<&InCloud> = cloud.iter().filter(|row| row.id == *id).collect();
+            if !heard.known {
+                continue;
+            }
+            ensure!(
+                rows.len() == 1,
+                "V6: session {id} is in the cloud {} times: {heard:?}",
+                rows.len()
+            );
+            let row = rows[0];
+            for direction in 0..2 {
+                ensure!(
+                    (heard.promised[direction]..=heard.arrived[direction])
+                        .contains(&row.octets[direction]),
+                    "V6, V7: session {id} has {:?} in the cloud: {heard:?}",
+                    row.octets
+                );
+            }
+            ensure!(
+                !(heard.stop_promised && row.open),
+                "V6: the stop of session {id} was acknowledged and it is open: {heard:?}"
+            );
+            ensure!(
+                row.open == online.contains(id),
+                "V8: session {id} is open: {} in the cloud, {} at the router: {heard:?}",
+                row.open,
+                online.contains(id)
+            );
+        }
+        for row in cloud {
+            ensure!(
+                self.sessions.contains_key(&row.id),
+                "a session nobody had: {row:?}"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Heard {
+    /// The box cannot believe otherwise: heard of a while ago, not ended, its router not begun anew.
+    fn is_surely_online(&self, now: Timestamp) -> bool {
+        let recent = self.last.is_some_and(|last| now.since(last) < SURE_FOR);
+        recent && !self.stop_arrived && !self.lost
+    }
+
+    fn may_be_online(&self) -> bool {
+        self.known && !self.stop_arrived
+    }
+}
+
+/// Twice the interim interval.
+const SURE_FOR: Duration = Duration::from_secs(600);
+/// How long a place is kept for a device that was let in (B9), and a little.
+const LEASE: Duration = Duration::from_secs(95);
