@@ -51,7 +51,7 @@ impl Ended {
     }
 }
 
-/// Ends sessions now. What is not proved within [`PATIENCE`] is written down as a command of the site,
+/// Ends sessions now. What is not proved within seconds is written down as a command of the site,
 /// which carries it out as soon as it can.
 ///
 /// Errors: 503 where the site is away, naming it and since when; the command waits for it.

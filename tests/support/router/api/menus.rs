@@ -42,7 +42,7 @@ pub(super) fn rows(router: &Router, menu: &str, asked: &Sentence) -> Result<Vec<
     let rows = match menu {
         "/ppp/active" => sessions(router, Service::Pppoe, |live| ppp(live, now)),
         "/ip/hotspot/active" => sessions(router, Service::Hotspot, |live| hotspot(live, now)),
-        "/queue/simple" => all(router, |live| queue(live)),
+        "/queue/simple" => all(router, queue),
         "/interface" => interfaces(router, now),
         "/system/resource" => vec![resource(router, now)],
         "/system/identity" => vec![Row(vec![("name", router.shared.settings.identity.clone())])],
