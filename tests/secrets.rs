@@ -370,7 +370,10 @@ fn search_files(folder: &Path, canaries: &Canaries) -> Result<usize> {
 
 /// What must not be found, in the forms in which it could be.
 #[derive(Clone, Default)]
-struct Canaries(Arc<Mutex<Vec<(String, Vec<u8>)>>>);
+struct Canaries(Arc<Mutex<Vec<Canary>>>);
+
+/// Its form in words, and its octets.
+type Canary = (String, Vec<u8>);
 
 impl Canaries {
     fn of_the_mark() -> Canaries {

@@ -38,6 +38,9 @@ pub struct Agent {
     on: Option<(Core, Arc<LocalSite>)>,
 }
 
+/// Kind, id, version and body of a row of the feed.
+pub type Row = (u16, Vec<u8>, u64, Vec<u8>);
+
 /// What a conversation came to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Exchanged {
@@ -198,7 +201,7 @@ impl Agent {
     }
 
     /// The rows it holds, in order.
-    pub fn rows(&self) -> Result<Vec<(u16, Vec<u8>, u64, Vec<u8>)>> {
+    pub fn rows(&self) -> Result<Vec<Row>> {
         let cache = rusqlite::Connection::open(self.folder.join("cache.db"))?;
         let mut rows =
             cache.prepare("select kind, id, version, body from feed order by kind, id")?;

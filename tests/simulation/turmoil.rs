@@ -14,10 +14,10 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::Method;
 use serde_json::json;
-use sqlx::Row;
+use sqlx::Row as _;
 use tempfile::TempDir;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Row};
 use crate::oracle::{Entitled, InCloud, Oracle};
 use crate::router::{Answer, Router, SECRET};
 
@@ -418,7 +418,7 @@ impl Turmoil {
     }
 
     /// The feed as the cloud has it.
-    async fn rows(&self) -> Result<Vec<(u16, Vec<u8>, u64, Vec<u8>)>> {
+    async fn rows(&self) -> Result<Vec<Row>> {
         let mut tx = self.world.db().begin(self.tenant).await?;
         let rows = sqlx::query(
             "select kind, uuid_send(id) as id, version, body from feed where body is not null

@@ -65,7 +65,7 @@ impl Projectors {
         self.listers.get(&kind)
     }
 
-    /// Adds the function that names everything of `kind`, for [`Database::reproject`].
+    /// Adds the function that names everything of `kind`, for `Database::reproject`.
     #[must_use]
     pub fn listed(mut self, kind: Kind, lister: Lister) -> Projectors {
         self.listers.insert(kind, lister);

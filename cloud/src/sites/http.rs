@@ -283,6 +283,7 @@ pub struct JoinAs {
 #[utoipa::path(post, path = "/api/sites/{site}/join-token", tag = "Sites",
     params(("site" = SiteId, Path), ("replaces" = Option<AgentId>, Query)),
     responses((status = 201, body = JoinTokenAnswer), (status = 404, body = ErrorEnvelope)))]
+#[expect(clippy::too_many_arguments, reason = "a handler names what it needs")]
 pub async fn join_token(
     operator: Operator,
     Path(site): Path<SiteId>,
