@@ -1,6 +1,6 @@
 //! RADIUS in TLS: a router behind radsecproxy logs subscribers in and accounts for them.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -10,6 +10,7 @@ use easyisp_agent::radius::radsec;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Clock;
+use easyisp_tests::ports;
 use easyisp_tests::world::eventually;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
@@ -92,7 +93,7 @@ async fn start_proxy(
     std::fs::write(file("router.pem"), leaf.certificate_pem())?;
     std::fs::write(file("router.key"), leaf.key_pem().as_bytes())?;
 
-    let listen = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+    let listen = ports::free_here()?;
     let agent = site.agent.radsec().context("the agent listens")?;
     let settings = format!(
         "ListenUDP {listen}\nLogLevel 2\nLogDestination file://{log}\n\

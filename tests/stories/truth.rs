@@ -1,6 +1,5 @@
 //! What is believed to be online against what is: the pretend router's own list is the oracle (V8).
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,6 +10,7 @@ use easyisp_agent::{Agent, AgentOptions, Source};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Clock;
+use easyisp_tests::ports;
 use easyisp_tests::router::api::Api;
 use easyisp_tests::router::online::Online;
 use easyisp_tests::router::subscriber::Method;
@@ -202,9 +202,9 @@ impl Edge {
             data_dir: folder.path().to_owned(),
             ..Config::default()
         };
-        config.radius.auth = free_udp()?;
-        config.radius.acct = free_udp()?;
-        config.status.listen = free_tcp()?;
+        config.radius.auth = ports::free_here()?;
+        config.radius.acct = ports::free_here()?;
+        config.status.listen = ports::free_here()?;
         config.site.ranges.push("127.0.0.0/8".parse()?);
         let settings = Settings {
             api: Some(Api::new("agent", "api-password")),
@@ -277,12 +277,4 @@ fn words(router: &Router, subscribers: usize) -> Result<Description> {
 
 fn name(number: usize) -> String {
     format!("home{number:03}")
-}
-
-fn free_udp() -> Result<SocketAddr> {
-    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-fn free_tcp() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -1,6 +1,6 @@
 //! Debian's real FreeRADIUS in a folder of its own: the judge of our pretend router, and a bench's peer.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 use anyhow::{Context, bail};
@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use crate::ports;
 use crate::router::Server;
 
 /// A running FreeRADIUS. Dropping it kills the process.
@@ -25,8 +26,8 @@ impl FreeRadius {
     pub async fn start(secret: &str, users: &str) -> anyhow::Result<FreeRadius> {
         let folder = tempfile::tempdir()?;
         let server = Server {
-            auth: free_port()?,
-            acct: free_port()?,
+            auth: ports::free_here()?,
+            acct: ports::free_here()?,
         };
         let path = folder.path().display().to_string();
         std::fs::write(folder.path().join("users"), users)?;
@@ -110,10 +111,6 @@ pub async fn radclient(
     let output = process.wait_with_output().await?;
     let text = [output.stdout, output.stderr].concat();
     Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-fn free_port() -> std::io::Result<SocketAddr> {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 fn configuration(path: &str, secret: &str, server: Server) -> String {

@@ -3,7 +3,7 @@
 //! Cloud and agent are started as their programs start them, on real sockets and a database of
 //! their own. Every world has a loopback address of its own, so worlds never meet on a port.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::database::{FreshDatabase, fresh_database};
 use crate::outside::Outside;
+use crate::ports;
 use crate::wiretap::Wiretap;
 
 mod provider;
@@ -70,11 +71,11 @@ impl World {
             data_dir: folder.path().join("cloud"),
             ..Config::default()
         };
-        config.http.listen = free_tcp(host)?;
+        config.http.listen = ports::free(host)?;
         config.http.public_url = Some(format!("http://{}", config.http.listen));
-        config.agents.listen = free_udp(host)?;
+        config.agents.listen = ports::free(host)?;
         config.agents.public_address = Some(config.agents.listen.to_string());
-        config.metrics.listen = free_tcp(host)?;
+        config.metrics.listen = ports::free(host)?;
         config.mpesa.base_url = Some(outside.url());
         config.mpesa.sources = vec!["127.0.0.0/8".parse()?];
         config.sms.base_url = Some(outside.url());
@@ -186,12 +187,8 @@ impl World {
         self.folder.path().join(format!("box{number}"))
     }
 
-    fn free_udp(&self) -> Result<SocketAddr> {
-        Ok(free_udp(self.host)?)
-    }
-
-    fn free_tcp(&self) -> Result<SocketAddr> {
-        Ok(free_tcp(self.host)?)
+    fn free_port(&self) -> Result<SocketAddr> {
+        Ok(ports::free(self.host)?)
     }
 }
 
@@ -240,12 +237,4 @@ fn own_address() -> Ipv4Addr {
     let process = std::process::id() & 0xffff;
     // 127.0/16 is left to everybody else.
     Ipv4Addr::from(0x7f00_0000 | (1 + number % 127) << 16 | process.max(1))
-}
-
-fn free_tcp(host: Ipv4Addr) -> std::io::Result<SocketAddr> {
-    TcpListener::bind((host, 0))?.local_addr()
-}
-
-fn free_udp(host: Ipv4Addr) -> std::io::Result<SocketAddr> {
-    UdpSocket::bind((host, 0))?.local_addr()
 }

@@ -1,11 +1,11 @@
 //! A switch (hostapd) and a computer on one of its ports (wpa_supplicant), on a pair of virtual
 //! Ethernet interfaces of which one lies in a network namespace of its own.
 
-use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
+use easyisp_tests::ports;
 use tokio::process::{Child, Command};
 
 use super::supplicant::{OneAgent, SECRET};
@@ -126,9 +126,7 @@ impl Drop for Wire {
 
 /// A port for the switch to take Disconnect on.
 pub fn free_port() -> Result<u16> {
-    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(ports::free_here()?.port())
 }
 
 async fn ip(words: &[&str]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! A cloud's door on a database of its own, with one tenant and what its sites should know.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_shared::wire::{JoinToken, Up, UpKind};
 use easyisp_tests::database::{FreshDatabase, fresh_database};
+use easyisp_tests::ports;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -71,7 +72,7 @@ impl World {
             fresh,
         };
         (world.tenant, world.site) = world.given_tenant(1).await?;
-        world.open_door((Ipv4Addr::LOCALHOST, 0).into()).await?;
+        world.open_door(ports::free_here()?).await?;
         Ok(world)
     }
 

@@ -261,10 +261,10 @@ fn box_config(world: &World) -> Result<Config> {
         data_dir: world.new_box(),
         ..Config::default()
     };
-    config.radius.auth = world.free_udp()?;
-    config.radius.acct = world.free_udp()?;
-    config.status.listen = world.free_tcp()?;
-    config.portal.listen = world.free_tcp()?;
+    config.radius.auth = world.free_port()?;
+    config.radius.acct = world.free_port()?;
+    config.status.listen = world.free_port()?;
+    config.portal.listen = world.free_port()?;
     config.site.ranges.push("127.0.0.0/8".parse()?);
     Ok(config)
 }
