@@ -1,6 +1,7 @@
 //! The agents' door: lets callers in, a bounded number at a time, and sees them off.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
@@ -181,7 +182,23 @@ impl Door {
     }
 }
 
+/// A free UDP port may be somebody's TCP port: then another is taken.
 async fn listen(
+    config: &DoorConfig,
+    tls: &Arc<rustls::ServerConfig>,
+) -> Result<(Endpoint, Vec<TcpListener>), DoorError> {
+    let mut tries = if config.listen.port() == 0 { 20 } else { 1 };
+    loop {
+        tries -= 1;
+        match listen_at_one_port(config, tls).await {
+            Err(DoorError::TcpSocket(_, cause))
+                if cause.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            listening => return listening,
+        }
+    }
+}
+
+async fn listen_at_one_port(
     config: &DoorConfig,
     tls: &Arc<rustls::ServerConfig>,
 ) -> Result<(Endpoint, Vec<TcpListener>), DoorError> {
