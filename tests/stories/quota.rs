@@ -208,7 +208,6 @@ async fn hours_online_are_spent_over_sessions() -> Result<()> {
 
 /// It is eleven in Nairobi when the world begins.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "one run in six the speed does not change at the hour: the agent misses the boundary"]
 async fn happy_hours_come_and_go_by_the_providers_clock() -> Result<()> {
     let noon = json!({"from": "12:00", "until": "13:00", "downloadSpeed": 40, "uploadSpeed": 40, "freeData": true});
     let limits = json!({"dataLimit": 100 * MEGABYTE, "terms": {"schedule": [noon]}});

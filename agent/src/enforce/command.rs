@@ -82,7 +82,7 @@ impl Enforcer {
     }
 
     async fn reauthorize(&self, online: Online) -> Effect {
-        match self.judge(&online) {
+        match self.judge(&online.session) {
             Act::Leave { .. } => Effect::Done,
             Act::Change(wanted) => self.change(&online, wanted).await,
             Act::Cut(why) => self.cut(&online.session, why).await,

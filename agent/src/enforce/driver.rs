@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::rules::{Act, Wanted, Whose, act};
-use super::{Timers, exchange, verdict};
+use super::rules::{Act, Wanted};
+use super::{Timers, exchange};
 use crate::diagnosis::{Entry, Timeline, What, Why};
 use crate::radius::coa::{Change, Order, Outcome, Target};
 use crate::radius::dictionary::ErrorCause;
@@ -179,26 +179,16 @@ impl Enforcer {
         if online.session.closed.is_some() {
             return;
         }
-        match self.judge(&online) {
+        match self.judge(&online.session) {
             Act::Leave { until } => self.parts.timers.arm(key, until),
             Act::Change(wanted) => self.start_change(online, wanted, cancel),
             Act::Cut(why) => self.start_cut(online.session, why, cancel),
         }
     }
 
-    pub(super) fn judge(&self, online: &Online) -> Act {
-        let session = &online.session;
+    pub(super) fn judge(&self, session: &Session) -> Act {
         let parts = &self.parts;
-        let Some(subscriber) = parts.site.subscriber(&session.username) else {
-            let whose = match session.customer {
-                Some(_) => Whose::Gone,
-                None => Whose::Nobodys,
-            };
-            return act(online.grant.as_ref(), whose);
-        };
-        let now = parts.clock.now();
-        let verdict = verdict(&parts.site, &parts.sessions, &subscriber, session, now);
-        act(online.grant.as_ref(), Whose::Customer(&verdict))
+        super::judge(&parts.site, &parts.sessions, session, parts.clock.now())
     }
 
     fn start_change(self: &Arc<Self>, online: Online, wanted: Wanted, cancel: &CancellationToken) {
@@ -316,7 +306,7 @@ impl Enforcer {
     }
 
     fn granted(&self, online: &Online, wanted: Wanted) {
-        let held = online.grant;
+        let held = online.session.grant;
         let grant = Grant {
             cookie: held.map_or([0; 16], |grant| grant.cookie),
             rate: wanted.rate.or(held.and_then(|grant| grant.rate)),

@@ -10,7 +10,7 @@ mod rules;
 mod rungs;
 mod timers;
 
-use easyisp_shared::entitlement::{Answer, Live, Verdict};
+use easyisp_shared::entitlement::{Live, Verdict};
 use easyisp_shared::time::Timestamp;
 
 pub use driver::{Enforcer, Parts};
@@ -21,19 +21,39 @@ pub use timers::Timers;
 use crate::sessions::{Metered, Session, Sessions};
 use crate::site::{Site, Subscriber};
 
-/// When to look at a session that was just reported; `None` for one that is nobody's here.
+/// When to look at a session that was just reported: at once where something is to be done about it.
+///
+/// A report may arrive in the moment its session's timer is due, before anybody looked: it must not
+/// put the timer off to the change after. `None` for a name that is not known: it is a local user's, or
+/// the box lost its copy of the feed and waits for another; who leaves the site is told by the feed.
 pub fn next_look(
     site: &Site,
     sessions: &Sessions,
     session: &Session,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let subscriber = site.subscriber(&session.username)?;
-    let verdict = verdict(site, sessions, &subscriber, session, now);
-    match verdict.answer {
-        Answer::Accept => verdict.next_change,
-        Answer::WalledGarden | Answer::Reject => Some(now),
+    site.subscriber(&session.username)?;
+    match judge(site, sessions, session, now) {
+        Act::Leave { until } => until,
+        // Another agent let him in: whether he has what he should is not known, and is not asked of
+        // every router at every start. The next change brings him to what is right.
+        Act::Change(wanted) if session.grant.is_none() => wanted.until,
+        Act::Change(_) | Act::Cut(_) => Some(now),
     }
+}
+
+/// What to do about a session now.
+fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) -> Act {
+    let grant = session.grant.as_ref();
+    let Some(subscriber) = site.subscriber(&session.username) else {
+        let whose = match session.customer {
+            Some(_) => Whose::Gone,
+            None => Whose::Nobodys,
+        };
+        return act(grant, whose);
+    };
+    let verdict = verdict(site, sessions, &subscriber, session, now);
+    act(grant, Whose::Customer(&verdict))
 }
 
 /// What the subscriber of a running session may have. His other devices do not count: who got in
@@ -56,3 +76,6 @@ fn verdict(
     };
     site.verdict(subscriber, &live, now)
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,6 +141,7 @@ mod tests {
             bytes_in: 0,
             bytes_out: 0,
             bytes_free: 0,
+            grant: None,
             closed: None,
         };
         let line = Active {

@@ -178,10 +178,10 @@ mod tests {
                 bytes_in: 7,
                 bytes_out: 8,
                 bytes_free: 0,
+                grant: None,
                 closed: None,
             },
             heard: at(heard),
-            grant: None,
             doubted: None,
         }
     }

@@ -42,7 +42,7 @@ impl Person {
     ) -> u16 {
         let open = self.open.iter().filter_map(|key| online.get(key));
         let open = open
-            .filter(|online| !online.grant.is_some_and(|grant| grant.garden))
+            .filter(|online| !online.session.grant.is_some_and(|grant| grant.garden))
             .filter(|online| online.doubted.is_none())
             .map(|online| (&online.session, online.heard));
         slots::other_devices(mac, &self.leases, open, now)
@@ -69,8 +69,10 @@ impl Index {
         } else {
             Changes::default()
         };
-        let grant = begins.then(|| self.redeem(&merged)).flatten();
-        self.put(merged.clone(), now, grant);
+        if begins {
+            merged.grant = self.redeem(&merged);
+        }
+        self.put(merged.clone(), now);
         changes.moved.push(Moved {
             session: merged,
             status: status(report.event),
@@ -128,7 +130,7 @@ impl Index {
                 continue;
             };
             let (lost, heard) = (rules::lose(&online.session), online.heard);
-            self.put(lost.clone(), heard, None);
+            self.put(lost.clone(), heard);
             changes.moved.push(Moved {
                 session: lost,
                 status: AccountingStatus::Lost,
@@ -138,7 +140,7 @@ impl Index {
     }
 
     /// Files a session under its key, and under its name while it is open.
-    pub(super) fn put(&mut self, session: Session, heard: Timestamp, grant: Option<Grant>) {
+    pub(super) fn put(&mut self, session: Session, heard: Timestamp) {
         let key = match self.online.get_key_value(&session.key) {
             Some((key, _)) => key.clone(),
             None => Arc::new(session.key.clone()),
@@ -159,13 +161,11 @@ impl Index {
         let online = entry.or_insert_with(|| Online {
             session: session.clone(),
             heard,
-            grant: None,
             doubted: None,
         });
         online.session = session;
         online.heard = heard;
         online.doubted = None;
-        online.grant = online.grant.or(grant);
     }
 
     fn redeem(&mut self, session: &Session) -> Option<Grant> {

@@ -27,8 +27,6 @@ pub struct Online {
     pub session: Session,
     /// When the router was last heard on it.
     pub heard: Timestamp,
-    /// What its Accept, or a change since, gave; `None` after a restart of the agent.
-    pub grant: Option<Grant>,
     /// Since when its router seems to have restarted without a word on this session: it keeps nobody
     /// out, and is given up unless the router speaks of it again.
     pub doubted: Option<Timestamp>,
@@ -70,7 +68,7 @@ impl Sessions {
         index.usage.extend(usage);
         for session in sessions {
             index.note_boot(&session);
-            index.put(session, now, None);
+            index.put(session, now);
         }
     }
 
@@ -225,7 +223,7 @@ impl Sessions {
     /// Notes what a session was changed to.
     pub fn regrant(&self, key: &SessionKey, grant: Grant) {
         if let Some(online) = self.lock().online.get_mut(key) {
-            online.grant = Some(grant);
+            online.session.grant = Some(grant);
         }
     }
 

@@ -77,6 +77,7 @@ pub fn merge(known: Option<&Session>, report: &Report) -> Session {
         bytes_in: known.bytes_in.max(counter(report.bytes_in)),
         bytes_out: known.bytes_out.max(counter(report.bytes_out)),
         bytes_free: known.bytes_free,
+        grant: known.grant,
         closed: closed(known, report),
     }
 }
@@ -202,6 +203,7 @@ fn begin(report: &Report) -> Session {
         bytes_in: counter(report.bytes_in),
         bytes_out: counter(report.bytes_out),
         bytes_free: 0,
+        grant: None,
         closed: stop(report),
     }
 }

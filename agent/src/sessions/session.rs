@@ -6,6 +6,8 @@ use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 
+use super::slots::Grant;
+
 /// What makes a session one session (B2).
 ///
 /// Acct-Session-Id repeats between routers and, after a router's reset, on one router: the random
@@ -58,6 +60,8 @@ pub struct Session {
     pub bytes_out: u64,
     /// Bytes of both directions that do not count, being of free hours.
     pub bytes_free: u64,
+    /// What its Accept, or a change since, gave; `None` where that is not known: another agent let it in.
+    pub grant: Option<Grant>,
     /// When and why it ended; `None` while open.
     pub closed: Option<Closed>,
 }

@@ -85,7 +85,7 @@ fn a_start_turns_the_lease_into_a_session_and_a_stop_frees_the_place() {
     assert!(log_in(&sessions, 1, 1, 1000));
     tell(&sessions, &report("a", 1, Event::Start, 0), 1001);
     let online = sessions.open_by_name(b"demo001");
-    assert_eq!(online[0].grant.unwrap().end, Some(at(5000)));
+    assert_eq!(online[0].session.grant.unwrap().end, Some(at(5000)));
 
     assert!(!log_in(&sessions, 2, 1, 1200));
     assert!(log_in(&sessions, 1, 1, 1200), "its own place");

@@ -3,12 +3,13 @@
 use std::net::Ipv4Addr;
 
 use easyisp_shared::id::{CustomerId, RouterId};
-use easyisp_shared::net::Mac;
+use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, Row, Transaction};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::sessions::{Cause, Closed, Service, Session, SessionKey, Usage};
+use crate::sessions::{Cause, Closed, Cookie, Grant, Service, Session, SessionKey, Usage};
 
 /// Writes what is known of a session over what was known before.
 pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<()> {
@@ -17,15 +18,16 @@ pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<(
     tx.prepare_cached(
         "insert into sessions (router, acct_session_id, class, customer, username, service, mac,
                                framed_ip, port, started_at, seen_at, secs, bytes_in, bytes_out,
-                               bytes_free, closed_at, cause)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                               bytes_free, closed_at, cause, granted)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
              on conflict (router, acct_session_id, class) do update
             set customer = excluded.customer, username = excluded.username,
                 service = excluded.service, mac = excluded.mac, framed_ip = excluded.framed_ip,
                 port = excluded.port, started_at = excluded.started_at,
                 seen_at = excluded.seen_at, secs = excluded.secs, bytes_in = excluded.bytes_in,
                 bytes_out = excluded.bytes_out, bytes_free = excluded.bytes_free,
-                closed_at = excluded.closed_at, cause = excluded.cause",
+                closed_at = excluded.closed_at, cause = excluded.cause,
+                granted = excluded.granted",
     )?
     .execute(rusqlite::params![
         key.router.as_bytes(),
@@ -46,6 +48,7 @@ pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<(
         session.bytes_free,
         closed.map(|closed| closed.at),
         closed.map(|closed| stored_cause(closed.cause)),
+        session.grant.map(Granted::bytes),
     ])?;
     Ok(())
 }
@@ -54,7 +57,8 @@ pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<(
 pub(super) fn since(connection: &Connection, since: Timestamp) -> rusqlite::Result<Vec<Session>> {
     let mut query = connection.prepare_cached(
             "select router, acct_session_id, class, customer, username, service, mac, framed_ip,
-                    port, started_at, seen_at, secs, bytes_in, bytes_out, bytes_free, closed_at, cause
+                    port, started_at, seen_at, secs, bytes_in, bytes_out, bytes_free, closed_at, cause,
+                    granted
                from sessions
               where closed_at is null or closed_at >= ?1",
     )?;
@@ -140,11 +144,49 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
         bytes_in: row.get(12)?,
         bytes_out: row.get(13)?,
         bytes_free: row.get(14)?,
+        grant: row
+            .get::<_, Option<Vec<u8>>>(17)?
+            .and_then(|bytes| Granted::read(&bytes)),
         closed: closed_at.map(|at| Closed {
             at,
             cause: cause_stored(cause),
         }),
     })
+}
+
+/// What a session was given, as it stands in the file; a later shape is a variant at the end.
+#[derive(Serialize, Deserialize)]
+enum Granted {
+    V1(Option<RateLimit>, Option<Timestamp>, Place),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Place {
+    Internet,
+    Garden,
+}
+
+impl Granted {
+    fn bytes(grant: Grant) -> Vec<u8> {
+        let place = match grant.garden {
+            true => Place::Garden,
+            false => Place::Internet,
+        };
+        postcard::to_stdvec(&Granted::V1(grant.rate, grant.end, place))
+            .expect("rates and times always encode")
+    }
+
+    /// `None` for bytes of a later release: then nobody knows what the session was given. The cookie
+    /// was spent when the session began.
+    fn read(bytes: &[u8]) -> Option<Grant> {
+        let Granted::V1(rate, end, place) = postcard::from_bytes(bytes).ok()?;
+        Some(Grant {
+            cookie: Cookie::default(),
+            rate,
+            end,
+            garden: matches!(place, Place::Garden),
+        })
+    }
 }
 
 fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Box<[u8]>> {

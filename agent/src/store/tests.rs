@@ -533,6 +533,7 @@ fn session(name: &[u8]) -> Session {
         bytes_in: 1,
         bytes_out: 2,
         bytes_free: 0,
+        grant: None,
         closed: None,
     }
 }

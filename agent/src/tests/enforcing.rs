@@ -1,5 +1,8 @@
 //! What a running session gets to feel: expiry, changes, commands.
 
+use easyisp_shared::entitlement::{DataCounts, Days, Window};
+use easyisp_shared::net::RateLimit;
+
 use super::*;
 
 /// V9: at the end of what was paid the session is cut, by its own timer.
@@ -64,6 +67,30 @@ async fn a_session_that_outlived_a_restart_is_still_cut_at_its_end() {
     assert!(running.router_hears(SILENCE).is_none());
     running.clock.advance(Duration::from_secs(1001));
     assert!(running.router_hears(PATIENCE).is_some());
+    running.stop().await;
+}
+
+/// What a session was given outlives a restart: a change that came meanwhile is made up for, and a
+/// session that has what it should is left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_that_began_while_the_box_was_off_is_made_up_for() {
+    let mut words = site();
+    words.subscribers[0].paid_until = start().plus(Duration::from_secs(86_400));
+    words.packages[0].schedule = vec![Window {
+        days: Days::ALL,
+        from_minute: 4 * 60,
+        until_minute: 5 * 60,
+        rate: Some(RateLimit::mbps(40, 40)),
+        data: DataCounts::Yes,
+    }];
+    let running = Running::start(words).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    let running = running.restart().await;
+    assert!(running.router_hears(SILENCE).is_none());
+
+    let running = running.restart_after(Duration::from_secs(4500)).await;
+    assert_eq!(running.router_answers(PATIENCE), Some(Code::CoaRequest));
     running.stop().await;
 }
 

@@ -117,7 +117,13 @@ impl Running {
     }
 
     async fn restart(self) -> Running {
+        self.restart_after(Duration::ZERO).await
+    }
+
+    /// Starts again after a while.
+    async fn restart_after(self, away: Duration) -> Running {
         self.agent.stop().await;
+        self.clock.advance(away);
         let agent = given_agent(&self.dir, &self.clock, &self.key, &self.words).await;
         Running { agent, ..self }
     }

@@ -1,0 +1,104 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::net::RateLimit;
+use easyisp_shared::seal::SealKey;
+
+use super::*;
+use crate::sessions::{Grant, Service, SessionKey};
+use crate::site::Ranges;
+use crate::site::description::{Description, customer_id, router_id};
+
+/// A report that arrives in the moment an hour begins does not put the look off to the hour's end.
+#[test]
+fn a_report_at_the_hour_leaves_the_look_that_is_due() {
+    let (site, sessions) = (given_site(), Sessions::default());
+    let slow = RateLimit::mbps(10, 10);
+    let session = given_session(Some(slow));
+
+    let noon = next_look(&site, &sessions, &session, at(0)).unwrap();
+    assert!(noon > at(0));
+    assert_eq!(next_look(&site, &sessions, &session, noon), Some(noon));
+
+    let fast = given_session(Some(RateLimit::mbps(40, 40)));
+    let one = next_look(&site, &sessions, &fast, noon);
+    assert_eq!(one, Some(noon.plus(Duration::from_secs(3600))));
+}
+
+#[test]
+fn a_session_another_agent_let_in_is_looked_at_with_the_next_change() {
+    let (site, sessions) = (given_site(), Sessions::default());
+    let session = given_session(None);
+    let noon = next_look(&site, &sessions, &session, at(0)).unwrap();
+    assert!(noon > at(0));
+    assert!(next_look(&site, &sessions, &session, noon).unwrap() > noon);
+}
+
+/// A box that lost its copy of the feed ends nobody.
+#[test]
+fn a_name_that_is_not_known_is_not_looked_at() {
+    let nothing = Site::new(SealKey::new([7; 32]), Ranges::new(Vec::new()));
+    let session = given_session(Some(RateLimit::mbps(10, 10)));
+    let looked = next_look(&nothing, &Sessions::default(), &session, at(0));
+    assert_eq!(looked, None);
+}
+
+/// One customer whose package is faster from twelve to one.
+fn given_site() -> Site {
+    let description: Description = serde_json::from_str(
+        r#"{
+            "packages": [{
+                "name": "basic", "up_kbps": 10000, "down_kbps": 10000, "devices": 1,
+                "schedule": [{"days": 127, "from_minute": 720, "until_minute": 780,
+                              "rate": {"up_kbps": 40000, "down_kbps": 40000, "burst": null},
+                              "data": "Yes"}]
+            }],
+            "routers": [{"name": "tower", "address": "10.1.0.1", "source": "10.1.0.0/24",
+                         "secret": "demo-secret", "coa_port": 3799}],
+            "subscribers": [{"username": "demo001", "password": "demo001", "package": "basic",
+                             "paid_until": "1971-01-01T00:00:00Z"}]
+        }"#,
+    )
+    .unwrap();
+    let key = SealKey::new([7; 32]);
+    let site = Site::new(key.clone(), Ranges::new(Vec::new()));
+    for row in description.rows(&key, &Entropy::seeded(1), 1) {
+        site.apply(&row);
+    }
+    site
+}
+
+fn given_session(rate: Option<RateLimit>) -> Session {
+    Session {
+        key: SessionKey {
+            router: router_id("tower"),
+            acct_session_id: b"81000001".as_slice().into(),
+            class: Box::default(),
+        },
+        customer: Some(customer_id("demo001")),
+        username: b"demo001".as_slice().into(),
+        service: Service::Ppp,
+        mac: None,
+        framed_ip: None,
+        port: Box::default(),
+        started_at: at(0),
+        seen_at: at(0),
+        secs: 0,
+        bytes_in: 0,
+        bytes_out: 0,
+        bytes_free: 0,
+        grant: rate.map(|rate| Grant {
+            cookie: [0; 16],
+            rate: Some(rate),
+            end: Some(at(365 * 86_400)),
+            garden: false,
+        }),
+        closed: None,
+    }
+}
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
