@@ -187,6 +187,11 @@ impl Agent {
         &self.served.overview
     }
 
+    /// Takes what the cloud sends; for benches, which send it themselves.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.served.feed
+    }
+
     /// What the watchdog looks at.
     pub fn watched(&self) -> &Arc<Watched> {
         &self.watched

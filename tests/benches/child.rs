@@ -1,9 +1,9 @@
 //! Processes beside the bench: each on a core of its choice, ended with the bench.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -27,6 +27,8 @@ pub struct Server {
     child: Child,
     /// Open while the child shall run.
     input: Option<ChildStdin>,
+    /// What a part of this program says.
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Server {
@@ -34,7 +36,11 @@ impl Server {
     pub fn start(mut command: Command) -> Result<Server> {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let child = child.with_context(|| format!("starting {command:?}"))?;
-        Ok(Server { child, input: None })
+        Ok(Server {
+            child,
+            input: None,
+            output: None,
+        })
     }
 
     /// Starts this program again in another part; gives the one line it prints when it is ready.
@@ -44,12 +50,30 @@ impl Server {
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.with_context(|| format!("starting {command:?}"))?;
         let input = child.stdin.take();
-        let output = child.stdout.take().context("its output is piped")?;
-        let server = Server { child, input };
+        let output = child.stdout.take().map(BufReader::new);
+        let mut server = Server {
+            child,
+            input,
+            output,
+        };
+        let line = server.hear().with_context(|| format!("starting {part}"))?;
+        Ok((server, line))
+    }
+
+    /// Says a word to a part of this program.
+    pub fn tell(&mut self, word: &str) -> Result<()> {
+        let input = self.input.as_mut().context("a part of the bench")?;
+        writeln!(input, "{word}")?;
+        Ok(())
+    }
+
+    /// The next line it says.
+    pub fn hear(&mut self) -> Result<String> {
+        let output = self.output.as_mut().context("a part of the bench")?;
         let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        ensure!(!line.is_empty(), "{part} ended before it was ready");
-        Ok((server, line.trim_end().to_owned()))
+        output.read_line(&mut line)?;
+        ensure!(!line.is_empty(), "it ended");
+        Ok(line.trim_end().to_owned())
     }
 
     /// Whether it still runs; says so as an error when not.
@@ -111,7 +135,7 @@ impl Drop for Server {
 
 /// In a part: says it is ready, and waits until the bench wants it to end.
 pub fn serve_until_told(ready: &str) -> Result<()> {
-    use std::io::{Read, Write};
+    use std::io::Read;
 
     println!("{ready}");
     std::io::stdout().flush()?;

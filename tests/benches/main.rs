@@ -11,6 +11,7 @@ mod payment;
 mod peers;
 mod postgres;
 mod radius;
+mod snapshot;
 mod table;
 
 use std::os::unix::process::CommandExt;
@@ -26,7 +27,7 @@ use self::radius::Effort;
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Cli {
-    /// Measure only these: pap, chap, mschap, accounting, storm, memory, payment.
+    /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Length of a window in seconds.
@@ -57,6 +58,7 @@ enum PartName {
     Agent,
     Payment,
     Postgres,
+    Snapshot,
 }
 
 impl Cli {
@@ -72,6 +74,7 @@ fn main() -> Result<()> {
             PartName::Agent => ours::part(folder),
             PartName::Payment => payment::part(),
             PartName::Postgres => postgres::part(folder),
+            PartName::Snapshot => snapshot::part(folder),
         };
     }
     if std::env::var_os(PINNED).is_none() {
@@ -111,6 +114,9 @@ fn bench(cli: &Cli) -> Result<()> {
     }
     if cli.wants("memory") {
         rows.extend(ours::ordinary_site(folder.path())?);
+    }
+    if cli.wants("snapshot") {
+        rows.extend(snapshot::measure(folder.path(), effort)?);
     }
     if cli.wants("payment") {
         rows.extend(payment::measure(folder.path())?);

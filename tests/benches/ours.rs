@@ -23,6 +23,7 @@ use easyisp_shared::wire::down::{
 };
 use easyisp_shared::wire::enroll::EnrolledV1;
 use easyisp_shared::wire::{Down, DownRecord};
+use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use crate::child::{SERVER_CORE, Server, serve_until_told};
@@ -114,6 +115,14 @@ pub fn ordinary_site(folder: &Path) -> Result<[Row; 2]> {
 
 /// The part that is the agent.
 pub fn part(folder: &Path) -> Result<()> {
+    let (runtime, agent) = start(folder)?;
+    serve_until_told(&format!("{} {}", agent.radius_auth(), agent.radius_acct()))?;
+    runtime.block_on(agent.stop());
+    Ok(())
+}
+
+/// An agent whose files are in `folder`, on free ports.
+pub fn start(folder: &Path) -> Result<(Runtime, Agent)> {
     let log = File::create(folder.join("agent.log"))?;
     tracing_subscriber::fmt()
         .with_writer(log)
@@ -133,15 +142,21 @@ pub fn part(folder: &Path) -> Result<()> {
         entropy: Entropy::system(),
         source: Source::Enrolled,
     };
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = Runtime::new()?;
     let agent = runtime.block_on(Agent::start(options))?;
-    serve_until_told(&format!("{} {}", agent.radius_auth(), agent.radius_acct()))?;
-    runtime.block_on(agent.stop());
-    Ok(())
+    Ok((runtime, agent))
+}
+
+/// What the rows of a site were made with.
+pub struct Filled {
+    pub key: SealKey,
+    pub package: PackageId,
+    /// Everything but the subscribers.
+    pub rows: Vec<DownRecord>,
 }
 
 /// Writes what enrolment and a first snapshot leave behind.
-fn fill(folder: &Path, users: u32) -> Result<()> {
+pub fn fill(folder: &Path, users: u32) -> Result<Filled> {
     let entropy = Entropy::system();
     let key = SealKey::generate(&entropy);
     let enrolled = EnrolledV1 {
@@ -165,7 +180,8 @@ fn fill(folder: &Path, users: u32) -> Result<()> {
     Draft::begin(&identity.identity_folder())?.finish("127.0.0.1:9", &enrolled)?;
 
     let (_, _, mut cache, guard) = Store::open(folder, &entropy, || {})?.split();
-    let (package, mut rows) = describe(&key);
+    let (package, first) = describe(&key);
+    let mut rows = first.clone();
     let mut position = Snapshot::First;
     for first in (0..users).step_by(1000) {
         let some =
@@ -181,10 +197,14 @@ fn fill(folder: &Path, users: u32) -> Result<()> {
     })?;
     drop(cache);
     guard.close();
-    Ok(())
+    Ok(Filled {
+        key,
+        package,
+        rows: first,
+    })
 }
 
-const VERSION: u64 = 1;
+pub const VERSION: u64 = 1;
 
 fn row(id: Uuid, body: &Down) -> DownRecord {
     DownRecord {
@@ -257,8 +277,9 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
     (package, rows)
 }
 
-fn subscriber(user: User, package: PackageId, key: &SealKey) -> DownRecord {
-    let customer = CustomerId(Uuid::now_v7());
+/// The row of a subscriber who has paid for a month.
+pub fn subscriber(user: User, package: PackageId, key: &SealKey) -> DownRecord {
+    let customer = CustomerId(Uuid::from_u128(u128::from(user.0) + 1));
     let place = secret_place(
         easyisp_shared::wire::DownKind::Subscriber,
         customer.0,

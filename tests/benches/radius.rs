@@ -8,7 +8,7 @@ use easyisp_agent::radius::Secret;
 
 use crate::load::packets::{Proof, Requests};
 use crate::load::storm::{self, Outcome};
-use crate::load::{self, Tally};
+use crate::load::{self, Pace, Tally};
 use crate::table::{Row, mebibytes, millis};
 
 /// How long and how often to measure.
@@ -106,17 +106,17 @@ impl Target<'_> {
             Work::Pap | Work::Chap | Work::MsChapV2 => self.auth,
             Work::Accounting => self.acct,
         };
-        let most = work.outstanding();
+        let pace = Pace::Full(work.outstanding());
         let warm = self.requests(work, WARM, effort.users)?;
         let mut fastest =
-            load::run(server, &warm, self.secret, most, Duration::from_secs(1))?.rate();
+            load::run(server, &warm, self.secret, pace, Duration::from_secs(1))?.rate();
         drop(warm);
 
         let mut tallies = Vec::new();
         for round in 1..=effort.rounds {
             let count = (fastest * effort.window.as_secs_f64() * 1.3) as usize + 1000;
             let requests = self.requests(work, count, effort.users)?;
-            let tally = load::run(server, &requests, self.secret, most, effort.window)?;
+            let tally = load::run(server, &requests, self.secret, pace, effort.window)?;
             fastest = fastest.max(tally.rate());
             println!(
                 "  {} {} {round}: {}",

@@ -62,12 +62,21 @@ impl Tally {
 
 const GIVE_UP: Duration = Duration::from_secs(2);
 
-/// Sends in order, `most` outstanding at a time, until the time is over or the requests are.
+/// How fast to ask.
+#[derive(Clone, Copy)]
+pub enum Pace {
+    /// As fast as answers come, so many outstanding at a time.
+    Full(usize),
+    /// So many a second, whatever comes back.
+    PerSecond(u32),
+}
+
+/// Sends in order until the time is over or the requests are.
 pub fn run(
     server: SocketAddr,
     requests: &Requests,
     secret: &Secret,
-    most: usize,
+    pace: Pace,
     length: Duration,
 ) -> Result<Tally> {
     let mut wire = Wire::open(server)?;
@@ -78,7 +87,13 @@ pub fn run(
 
     while start.elapsed() < length && next < requests.len() {
         let mut burst = 0;
-        while outstanding < most && next < requests.len() && burst < BURST {
+        let may = |next: usize, outstanding: usize| match pace {
+            Pace::Full(most) => outstanding < most,
+            Pace::PerSecond(rate) => {
+                (next as f64) < start.elapsed().as_secs_f64() * f64::from(rate)
+            }
+        };
+        while may(next, outstanding) && next < requests.len() && burst < BURST {
             let place = next % PLACES;
             if places[place].is_some() {
                 next += 1; // the one before it is as good as lost
