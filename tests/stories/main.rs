@@ -11,6 +11,7 @@ mod dictionary;
 mod disconnect;
 mod durable;
 mod eap;
+mod edge;
 mod feed;
 mod hostile_http;
 mod hostile_udp;
