@@ -188,7 +188,7 @@ impl Agent {
     }
 
     /// Takes what the cloud sends; for benches, which send it themselves.
-    pub fn feed(&self) -> &Arc<Feed> {
+    pub fn feed(&self) -> &Arc<local::Feed> {
         &self.served.feed
     }
 

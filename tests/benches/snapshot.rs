@@ -52,7 +52,11 @@ pub fn measure(folder: &Path, effort: Effort) -> Result<[Row; 2]> {
         Row::bound(what, &millis(took), &words, took <= goal)
     };
     Ok([
-        row("login beside a snapshot of 50,000 rows, 2,000/s, p99", p99, 3),
+        row(
+            "login beside a snapshot of 50,000 rows, 2,000/s, p99",
+            p99,
+            3,
+        ),
         row("the longest of them", most, 50),
     ])
 }

@@ -1,7 +1,5 @@
 //! An agent of a site described by hand beside a pretend router: for what needs no cloud.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use easyisp_agent::config::Config;
 use easyisp_agent::site::description::Description;
@@ -30,6 +28,14 @@ pub struct Edge {
 impl Edge {
     /// Customers [`name`]d by number, each of whose password is his name.
     pub async fn open(subscribers: usize) -> Result<Edge> {
+        Edge::open_with(subscribers, |settings| settings).await
+    }
+
+    /// The same beside a router with settings of its own.
+    pub async fn open_with(
+        subscribers: usize,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Result<Edge> {
         let clock = Clock::test(START);
         let folder = tempfile::tempdir()?;
         let mut config = Config {
@@ -40,15 +46,14 @@ impl Edge {
         config.radius.acct = ports::free_here()?;
         config.status.listen = ports::free_here()?;
         config.site.ranges.push("127.0.0.0/8".parse()?);
-        let settings = Settings {
+        let settings = change(Settings {
             api: Some(Api::new("agent", "api-password")),
-            resend: Duration::from_millis(300),
             ..Settings::new(
                 "a-long-shared-secret",
                 config.radius.auth,
                 config.radius.acct,
             )
-        };
+        });
         let router = Router::start_on(settings, clock.clone(), Entropy::system()).await?;
         let words = words(&router, subscribers)?;
         let key = SealKey::new([5; 32]);

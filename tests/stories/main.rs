@@ -35,6 +35,7 @@ mod restore;
 mod revoke;
 mod routes;
 mod spare;
+mod storm;
 mod tenants;
 mod things;
 mod truth;

@@ -1,7 +1,9 @@
 //! A payment becomes internet at a site.
 
 use anyhow::Result;
+use easyisp_agent::site::Subscriber;
 use easyisp_shared::time::Timestamp;
+use easyisp_tests::line::Line;
 use easyisp_tests::router::subscriber::Dial;
 use easyisp_tests::scenario::{Callback, Payer};
 use easyisp_tests::world::{Provider, Site, World, eventually, soon};
@@ -65,7 +67,39 @@ async fn an_expired_subscriber_pays_and_is_online_in_moments() -> Result<()> {
     world.stop().await
 }
 
-/// The callback never comes; our own question to M-Pesa settles the payment, without anybody's help.
+/// D6: the money moves while the site cannot hear of it. He is let in once the line is back, without
+/// anybody's help, and until then the site goes on refusing him: it knows no better.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pays_while_his_site_is_cut_off_is_online_when_the_line_is_back() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "savanna").await?;
+    let line = Line::to(world.agents(), 6).await?;
+    let site = Site::open_over(&line, &world, &isp).await?;
+    let phone = "254712345606";
+    let yesterday = world.clock.now().minus(DAY);
+    let amina = isp.add_subscriber("amina", phone, yesterday).await?;
+    site.knows("amina", "as expired", |_| true).await?;
+
+    line.block_udp(true);
+    line.block_tcp(true);
+    world.outside.mpesa.script(phone, Payer::prompt());
+    isp.ask_to_pay(&amina, 1000).await?;
+    let paid = isp.customer_becomes(&amina, "paid", |customer| customer["status"] == "ACTIVE");
+    let until = paid.await?["expiresAt"].as_str().and_then(Timestamp::parse);
+    let refused = site.dial("amina").await;
+    assert!(matches!(refused, Dial::Rejected(_)), "{refused:?}");
+
+    line.block_udp(false);
+    line.block_tcp(false);
+    let paid = |known: &Subscriber| Some(known.entitlement.paid_until) == until;
+    site.knows("amina", "as paid", paid).await?;
+    let online = site.dial("amina").await.online();
+    online.started().await;
+
+    site.stop().await;
+    world.stop().await
+}
+
 /// Everything that a callback brings about, from the inbox to the feed, is one short transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_callback_that_renews_takes_eight_statements() -> Result<()> {
@@ -98,6 +132,7 @@ async fn a_callback_that_renews_takes_eight_statements() -> Result<()> {
     Ok(())
 }
 
+/// The callback never comes; our own question to M-Pesa settles the payment, without anybody's help.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_nobody_told_us_of_is_asked_for() -> Result<()> {
     let world = World::start().await?;

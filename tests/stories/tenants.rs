@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::words::{DAY, all_sessions, comes_to_agree};
 
-/// Identical routers, users, session ids and instants of two tenants stay two sessions.
+/// B2: identical routers, users, session ids and instants of two tenants stay two sessions.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_providers_with_the_same_names_never_meet() -> Result<()> {
     let world = World::start().await?;

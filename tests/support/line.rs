@@ -11,6 +11,8 @@ use easyisp_shared::entropy::Entropy;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
+use crate::ports;
+
 /// A running line. Dropping it cuts it.
 pub struct Line {
     /// Where the agent finds the cloud.
@@ -34,7 +36,7 @@ struct State {
 impl Line {
     /// A line to `cloud` without a fault; what it loses later is decided by `seed`.
     pub async fn to(cloud: SocketAddr, seed: u64) -> Result<Line> {
-        let near = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let near = UdpSocket::bind(ports::free_here()?).await?;
         let address = near.local_addr()?;
         let listener = TcpListener::bind(address).await;
         let listener = listener.context("the same port over TCP")?;

@@ -309,7 +309,7 @@ mod tests {
     }
 
     proptest! {
-        /// However reports are shuffled and repeated, the end is the same as in order.
+        /// B5, B6: however reports are shuffled and repeated, the end is the same as in order.
         #[test]
         fn every_order_and_repeat_gives_the_state_of_the_ordered_one(
             order in prop::collection::vec(0..4usize, 0..12)
@@ -334,7 +334,7 @@ mod tests {
         }
     }
 
-    /// A lost Start costs nothing.
+    /// B3: a lost Start costs nothing.
     #[test]
     fn an_interim_alone_makes_the_session_with_its_true_start() {
         let session = merge(None, &report(Event::Interim, 1300, 300, 7));

@@ -346,6 +346,7 @@ fn the_linked_sqlite_is_past_the_log_reset_bug() {
     assert!(rusqlite::version_number() >= 3_051_003);
 }
 
+/// D5: what was wanted later holds, in whatever order it arrives and however often.
 #[test]
 fn older_versions_and_repeats_change_nothing() {
     let dir = tempfile::tempdir().unwrap();

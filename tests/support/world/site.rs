@@ -17,6 +17,7 @@ mod pair;
 pub use pair::Pair;
 
 use super::{Provider, World, eventually, soon};
+use crate::line::Line;
 use crate::router::api::Api;
 use crate::router::subscriber::{Dial, Method};
 use crate::router::{Router, Settings};
@@ -67,12 +68,30 @@ impl Site {
         Ok(site)
     }
 
+    /// The same over a line that can be cut.
+    pub async fn open_over(line: &Line, world: &World, provider: &Provider) -> Result<Site> {
+        let mut site = Site::prepare_at(line.address, world, provider, None).await?;
+        site.start_agent().await?;
+        site.caught_up().await?;
+        Ok(site)
+    }
+
     /// The same up to a box that is enrolled and switched off.
     pub async fn prepare(world: &World, provider: &Provider) -> Result<Site> {
         Site::prepare_with(world, provider, None).await
     }
 
     async fn prepare_with(world: &World, provider: &Provider, api: Option<Api>) -> Result<Site> {
+        Site::prepare_at(world.agents(), world, provider, api).await
+    }
+
+    /// `cloud` is where the box dials.
+    async fn prepare_at(
+        cloud: SocketAddr,
+        world: &World,
+        provider: &Provider,
+        api: Option<Api>,
+    ) -> Result<Site> {
         let config = box_config(world)?;
         let clock = world.clock.clone();
         let settings = Settings {
@@ -91,7 +110,7 @@ impl Site {
         }
 
         let token = owner.join_token().await?;
-        let cloud = world.agents().to_string();
+        let cloud = cloud.to_string();
         let folder = config.identity_folder();
         enroll(&cloud, &token, &folder, VERSION).await?;
         Ok(Site {
