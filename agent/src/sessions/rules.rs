@@ -312,10 +312,12 @@ mod tests {
         /// B5, B6: however reports are shuffled and repeated, the end is the same as in order.
         #[test]
         fn every_order_and_repeat_gives_the_state_of_the_ordered_one(
-            order in prop::collection::vec(0..4usize, 0..12)
+            order in prop::collection::vec(0..4usize, 0..8)
+                .prop_map(|repeats| [repeats, vec![0, 1, 2, 3]].concat())
+                .prop_shuffle()
         ) {
             let life = a_life();
-            let shuffled: Vec<&Report> = order.iter().map(|index| &life[*index]).chain(&life).collect();
+            let shuffled: Vec<&Report> = order.iter().map(|index| &life[*index]).collect();
             prop_assert_eq!(fold(shuffled), fold(&life));
         }
 

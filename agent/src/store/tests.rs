@@ -367,7 +367,7 @@ fn older_versions_and_repeats_change_nothing() {
     close(store);
 }
 
-/// What a snapshot does not name is gone; what it repeats is not touched.
+/// D4: what a snapshot does not name is gone; what it repeats is not touched.
 #[test]
 fn a_snapshot_replaces_and_reports_only_differences() {
     let dir = tempfile::tempdir().unwrap();

@@ -60,7 +60,7 @@ async fn an_agent_that_comes_back_hears_only_what_it_missed() -> Result<()> {
     Ok(())
 }
 
-/// D4: whoever was away longer than tombstones are kept gets everything as a replacement.
+/// Whoever was away longer than tombstones are kept gets everything as a replacement.
 #[tokio::test]
 async fn an_agent_that_was_away_too_long_forgets_what_is_gone() -> Result<()> {
     let world = World::start().await?;

@@ -13,11 +13,13 @@ use easyisp_shared::wire::{ALPN_LINK, Lane};
 use super::boxes::{TestBox, caught_up, down_because};
 use super::world::{START, World, eventually};
 
-/// I5: a cloud of another authority is not believed, however much of ours it shows.
+/// I5: a cloud of another authority is not believed, however much of ours it shows. The box holds a
+/// certificate of that cloud's, so that nothing but its own doubt can keep it out.
 #[tokio::test]
 async fn an_agent_believes_its_own_authority_only() -> Result<()> {
     let (world, fake) = (World::start().await?, World::start().await?);
-    let identity = world.given_agent().await?;
+    let mut identity = fake.given_agent().await?;
+    identity.authorities = world.given_agent().await?.authorities;
     let local = TestBox::new();
     local.report_login("never");
 
