@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use easyisp_shared::entitlement::{Answer, Verdict};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::time::Timestamp;
@@ -75,14 +76,16 @@ pub(super) enum Effect {
 }
 
 impl Enforcer {
-    /// Ready to [`run`](Enforcer::run).
+    /// Ready to [`run`](Enforcer::run). What is applied from now on counts as a change to who is online.
     pub fn new(parts: Parts) -> Arc<Enforcer> {
-        Arc::new(Enforcer {
+        let enforcer = Enforcer {
             parts,
             under_way: Mutex::default(),
             permits: Semaphore::new(AT_ONCE),
             tasks: TaskTracker::new(),
-        })
+        };
+        enforcer.take_over();
+        Arc::new(enforcer)
     }
 
     /// Carries out until cancelled; exchanges under way are dropped then, their timers return at the
@@ -92,7 +95,6 @@ impl Enforcer {
         mut touched: mpsc::Receiver<Touched>,
         cancel: CancellationToken,
     ) {
-        self.arm_all();
         loop {
             let clock = &self.parts.clock;
             let first = self.parts.timers.first();
@@ -111,13 +113,21 @@ impl Enforcer {
         self.tasks.wait().await;
     }
 
-    /// After a start every open session gets its timer again.
-    fn arm_all(&self) {
+    /// After a start every open session gets its timer again. It was left with what held when its router was
+    /// heard last: told once more, a router that takes no changes would lose everybody who is online.
+    fn take_over(&self) {
         let now = self.parts.clock.now();
-        for online in self.parts.sessions.open(|_| true) {
-            let next =
-                super::next_look(&self.parts.site, &self.parts.sessions, &online.session, now);
-            self.parts.timers.arm(&online.session.key, next);
+        let (site, sessions) = (&self.parts.site, &self.parts.sessions);
+        for online in sessions.open(|_| true) {
+            let session = &online.session;
+            if let Some(subscriber) = site.subscriber(&session.username) {
+                let held = verdict(site, sessions, &subscriber, session, session.seen_at);
+                if let Some(grant) = left_with(&held) {
+                    sessions.regrant(&session.key, grant);
+                }
+            }
+            let next = super::next_look(site, sessions, session, now);
+            self.parts.timers.arm(&session.key, next);
         }
     }
 
@@ -245,7 +255,15 @@ impl Enforcer {
         };
         let outcome = self.ask(session, Order::Change(change)).await;
         let (key, now) = (&session.key, self.parts.clock.now());
-        match (outcome, wanted.rate) {
+        // Nobody begins anew for a speed that he has.
+        let missing = match (&outcome, wanted.rate) {
+            (Some(Outcome::Nak(_) | Outcome::NoAnswer) | None, Some(rate)) => {
+                let has = self.has_rate(session, rate).await == Some(true);
+                Some(rate).filter(|_| !has)
+            }
+            (_, rate) => rate,
+        };
+        match (outcome, missing) {
             (Some(Outcome::Acked), Some(rate))
                 if self.has_rate(session, rate).await == Some(false) =>
             {
@@ -417,6 +435,21 @@ impl Enforcer {
     pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
     }
+}
+
+/// What a session was given, when this was the verdict on it; `None` for one that was to be cut.
+fn left_with(held: &Verdict) -> Option<Grant> {
+    let garden = match held.answer {
+        Answer::Accept => false,
+        Answer::WalledGarden => true,
+        Answer::Reject => return None,
+    };
+    Some(Grant {
+        cookie: [0; 16],
+        rate: held.rate,
+        end: held.end,
+        garden,
+    })
 }
 
 /// Sockets open at once.
