@@ -10,26 +10,26 @@ use easyisp_tests::world::eventually;
 use supplicant::{Answer, Method, OneAgent, PAID_FOR};
 use wired::{Wired, free_port};
 
-const PLAIN: Method = Method {
+pub const PLAIN: Method = Method {
     eap: "MSCHAPV2",
     phase1: None,
     phase2: None,
     outer: None,
 };
 
-const PEAP: Method = Method {
+pub const PEAP: Method = Method {
     eap: "PEAP",
     phase1: None,
     phase2: Some("auth=MSCHAPV2"),
     outer: Some("anonymous"),
 };
-const TTLS_PAP: Method = Method {
+pub const TTLS_PAP: Method = Method {
     eap: "TTLS",
     phase1: None,
     phase2: Some("auth=PAP"),
     outer: Some("anonymous"),
 };
-const TTLS_MSCHAPV2: Method = Method {
+pub const TTLS_MSCHAPV2: Method = Method {
     phase2: Some("auth=MSCHAPV2"),
     ..TTLS_PAP
 };

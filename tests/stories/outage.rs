@@ -1,4 +1,7 @@
-//! The cloud is gone for an hour; the site goes on.
+//! The cloud is gone for an hour, for three days; the agent for a week: the site goes on.
+
+mod three_days;
+mod week;
 
 use anyhow::Result;
 use easyisp_tests::router::session::{Cause, Usage};

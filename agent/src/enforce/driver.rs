@@ -75,14 +75,16 @@ pub(super) enum Effect {
 }
 
 impl Enforcer {
-    /// Ready to [`run`](Enforcer::run).
+    /// Ready to [`run`](Enforcer::run). What is applied from now on counts as a change to who is online.
     pub fn new(parts: Parts) -> Arc<Enforcer> {
-        Arc::new(Enforcer {
+        let enforcer = Enforcer {
             parts,
             under_way: Mutex::default(),
             permits: Semaphore::new(AT_ONCE),
             tasks: TaskTracker::new(),
-        })
+        };
+        enforcer.take_over();
+        Arc::new(enforcer)
     }
 
     /// Carries out until cancelled; exchanges under way are dropped then, their timers return at the
@@ -92,7 +94,6 @@ impl Enforcer {
         mut touched: mpsc::Receiver<Touched>,
         cancel: CancellationToken,
     ) {
-        self.arm_all();
         loop {
             let clock = &self.parts.clock;
             let first = self.parts.timers.first();
@@ -112,12 +113,14 @@ impl Enforcer {
     }
 
     /// After a start every open session gets its timer again.
-    fn arm_all(&self) {
+    fn take_over(&self) {
         let now = self.parts.clock.now();
-        for online in self.parts.sessions.open(|_| true) {
-            let next =
-                super::next_look(&self.parts.site, &self.parts.sessions, &online.session, now);
-            self.parts.timers.arm(&online.session.key, next);
+        let (site, sessions) = (&self.parts.site, &self.parts.sessions);
+        for online in sessions.open(|_| true) {
+            let session = &online.session;
+            super::assume_grant(site, sessions, session);
+            let next = super::next_look(site, sessions, session, now);
+            self.parts.timers.arm(&session.key, next);
         }
     }
 
@@ -235,7 +238,15 @@ impl Enforcer {
         };
         let outcome = self.ask(session, Order::Change(change)).await;
         let (key, now) = (&session.key, self.parts.clock.now());
-        match (outcome, wanted.rate) {
+        // Nobody begins anew for a speed that he has.
+        let missing = match (&outcome, wanted.rate) {
+            (Some(Outcome::Nak(_) | Outcome::NoAnswer) | None, Some(rate)) => {
+                let has = self.has_rate(session, rate).await == Some(true);
+                Some(rate).filter(|_| !has)
+            }
+            (_, rate) => rate,
+        };
+        match (outcome, missing) {
             (Some(Outcome::Acked), Some(rate))
                 if self.has_rate(session, rate).await == Some(false) =>
             {

@@ -10,7 +10,7 @@ mod rules;
 mod rungs;
 mod timers;
 
-use easyisp_shared::entitlement::{Live, Verdict};
+use easyisp_shared::entitlement::{Answer, Live, Verdict};
 use easyisp_shared::time::Timestamp;
 
 pub use driver::{Enforcer, Parts};
@@ -18,7 +18,7 @@ pub use rules::{Act, Wanted, Whose, act};
 pub use rungs::is_same;
 pub use timers::Timers;
 
-use crate::sessions::{Metered, Session, Sessions};
+use crate::sessions::{Cookie, Grant, Metered, Session, Sessions};
 use crate::site::{Site, Subscriber};
 
 /// When to look at a session that was just reported: at once where something is to be done about it.
@@ -35,11 +35,35 @@ pub fn next_look(
     site.subscriber(&session.username)?;
     match judge(site, sessions, session, now) {
         Act::Leave { until } => until,
-        // Another agent let him in: whether he has what he should is not known, and is not asked of
-        // every router at every start. The next change brings him to what is right.
+        // Another agent let him in: he has what holds until the next change.
         Act::Change(wanted) if session.grant.is_none() => wanted.until,
         Act::Change(_) | Act::Cut(_) => Some(now),
     }
+}
+
+/// Takes what held when a session's router was heard last for what the session was given, where nothing
+/// says so: another agent of the site let him in, which decides alike. Told once more what it has, a router
+/// that takes no changes would lose the session.
+pub fn assume_grant(site: &Site, sessions: &Sessions, session: &Session) {
+    if session.grant.is_some() {
+        return;
+    }
+    let Some(subscriber) = site.subscriber(&session.username) else {
+        return;
+    };
+    let held = verdict(site, sessions, &subscriber, session, session.seen_at);
+    let garden = match held.answer {
+        Answer::Accept => false,
+        Answer::WalledGarden => true,
+        Answer::Reject => return,
+    };
+    let grant = Grant {
+        cookie: Cookie::default(),
+        rate: held.rate,
+        end: held.end,
+        garden,
+    };
+    sessions.regrant(&session.key, grant);
 }
 
 /// What to do about a session now.

@@ -250,6 +250,7 @@ impl Radius {
                 self.spoken().forget(&session.key);
                 self.parts.timers.arm(&session.key, None);
             } else if changes.begun || metered {
+                enforce::assume_grant(&self.parts.site, &self.parts.sessions, session);
                 let next = enforce::next_look(&self.parts.site, &self.parts.sessions, session, now);
                 self.parts.timers.arm(&session.key, next);
             }

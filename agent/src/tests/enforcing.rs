@@ -94,6 +94,26 @@ async fn an_hour_that_began_while_the_box_was_off_is_made_up_for() {
     running.stop().await;
 }
 
+/// A router is not told again what it was told before a restart, only what is new: one that takes no
+/// changes would lose everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_changes_nothing_for_who_is_online() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    let running = running.restart().await;
+
+    let mut changed = site();
+    changed.refusal = easyisp_shared::entitlement::Refusal::WalledGarden;
+    changed.packages[0].devices += 1;
+    running.apply(&changed, 2).await;
+    assert!(running.router_hears(SILENCE).is_none(), "all that is his");
+    changed.packages[0].up_kbps = 50_000;
+    running.apply(&changed, 3).await;
+    assert_eq!(running.router_answers(PATIENCE), Some(Code::CoaRequest));
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_password_ends_the_session_that_used_the_old_one() {
     let running = Running::start(site()).await;
@@ -175,6 +195,11 @@ async fn the_walled_garden_is_entered_and_left() {
     let class = packet.first(attribute::CLASS).unwrap().to_vec();
     running.account_with_class(1, "81000001", &class);
     assert!(running.router_hears(SILENCE).is_none());
+    let running = running.restart().await;
+    assert!(
+        running.router_hears(SILENCE).is_none(),
+        "a restart ends no visit"
+    );
 
     let mut paid = site();
     paid.refusal = easyisp_shared::entitlement::Refusal::WalledGarden;

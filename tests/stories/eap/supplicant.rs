@@ -1,6 +1,6 @@
 //! One agent, and `eapol_test` (of wpa_supplicant) logging in at it as switch and supplicant in one.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +19,16 @@ use tokio::process::Command;
 pub struct OneAgent {
     pub agent: Agent,
     pub folder: TempDir,
+}
+
+/// An agent's port for logins, as a switch is set up for it.
+pub struct Door {
+    pub auth: SocketAddr,
+    pub secret: &'static str,
+    /// What supplicants recognise the agent by.
+    pub authority: PathBuf,
+    /// Where supplicants' settings are written.
+    pub folder: PathBuf,
 }
 
 /// How a supplicant proves itself, in the words of wpa_supplicant.
@@ -109,15 +119,28 @@ impl OneAgent {
 
     /// One login from beginning to end.
     pub async fn log_in(&self, method: &Method, name: &str, password: &str) -> Result<Login> {
+        let door = Door {
+            auth: self.agent.radius_auth(),
+            secret: SECRET,
+            authority: self.authority(),
+            folder: self.folder.path().to_owned(),
+        };
+        door.log_in(method, name, password).await
+    }
+}
+
+impl Door {
+    /// One login from beginning to end.
+    pub async fn log_in(&self, method: &Method, name: &str, password: &str) -> Result<Login> {
         let settings = self.settings(method, name, password);
-        let file = self.folder.path().join(format!("{name}.conf"));
+        let file = self.folder.join(format!("{name}.conf"));
         tokio::fs::write(&file, settings).await?;
-        let auth = self.agent.radius_auth();
+        let auth = self.auth;
         let run = Command::new("eapol_test")
             .arg("-c")
             .arg(&file)
             .args(["-a", &auth.ip().to_string(), "-p", &auth.port().to_string()])
-            .args(["-s", SECRET, "-M", "02:ea:51:00:00:01", "-t", "10"])
+            .args(["-s", self.secret, "-M", "02:ea:51:00:00:01", "-t", "10"])
             .output();
         let output = run.await.context("eapol_test (package eapoltest)")?;
         let transcript = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -133,7 +156,7 @@ impl OneAgent {
             format!("eap={}", method.eap),
             format!("identity=\"{name}\""),
             format!("password=\"{password}\""),
-            format!("ca_cert=\"{}\"", self.authority().display()),
+            format!("ca_cert=\"{}\"", self.authority.display()),
         ];
         let texts = [
             ("anonymous_identity", method.outer),

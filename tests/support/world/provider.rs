@@ -1,6 +1,9 @@
 //! An internet provider in a world: an owner at the API, a package, customers.
 
 use anyhow::{Context, Result};
+use easyisp_cloud::audit::Actor;
+use easyisp_cloud::tenants;
+use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
 use serde_json::Value;
 
@@ -46,6 +49,17 @@ impl Provider {
         let provider = Provider::sign_up(world, name).await?;
         provider.owner.add_paybill().await?;
         Ok(provider)
+    }
+
+    /// Makes him a subscriber of the platform for good: a trial ends after a week.
+    pub async fn subscribe(&self, world: &World) -> Result<()> {
+        let me = self.owner.get("/tenant/me").await?;
+        let tenant: TenantId = me["id"].as_str().context("a tenant's id")?.parse()?;
+        let mut tx = world.db().begin(tenant).await?;
+        tenants::activate_without_end(&mut tx, &Actor::system(), world.clock.now())
+            .await
+            .map_err(|error| error.into_cause())?;
+        Ok(tx.commit().await?)
     }
 
     /// The owner's address at the sign-in.

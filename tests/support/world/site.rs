@@ -124,9 +124,14 @@ impl Site {
 
     /// Switches the box on: the first time, or again with its files.
     pub async fn start_agent(&mut self) -> Result<()> {
+        self.start_agent_on(self.clock.clone()).await
+    }
+
+    /// The same with a clock of the box's own: one whose battery is empty, say.
+    pub async fn start_agent_on(&mut self, clock: Clock) -> Result<()> {
         let options = AgentOptions {
             config: self.config.clone(),
-            clock: self.clock.clone(),
+            clock,
             entropy: Entropy::system(),
             source: Source::Enrolled,
         };
@@ -145,6 +150,11 @@ impl Site {
     /// While it is switched off.
     pub fn agent(&self) -> &Agent {
         self.agent.as_ref().expect("the agent runs")
+    }
+
+    /// The secret between router and agent.
+    pub fn secret(&self) -> &'static str {
+        SECRET
     }
 
     /// Where accounting is answered, also while the box is off.
