@@ -1,14 +1,21 @@
 //! Logins by EAP, with the supplicants that people have: who knows the password gets in and both ends
 //! of the line hold the same keys.
 
+mod ike;
 pub mod supplicant;
 mod wired;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_shared::time::Clock;
 use easyisp_tests::world::eventually;
-use supplicant::{Answer, Method, OneAgent, PAID_FOR};
+use ike::{Roads, Tunnel};
+use supplicant::{Answer, Method, OneAgent, PAID_FOR, STATIC_ADDRESS};
 use wired::{Wired, free_port};
+
+use crate::words::full;
 
 pub const PLAIN: Method = Method {
     eap: "MSCHAPV2",
@@ -92,7 +99,8 @@ async fn eap_mschapv2_lets_in_who_knows_the_password_and_has_paid() -> Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_port_opens_after_login_and_closes_at_the_paid_end() -> Result<()> {
     let (clock, das) = (Clock::test(Clock::system().now()), free_port()?);
-    let site = OneAgent::start_on(clock.clone(), das, |_| {}).await?;
+    let switch = (Ipv4Addr::LOCALHOST, das).into();
+    let site = OneAgent::start_on(clock.clone(), switch, |_| {}).await?;
     let wired = Wired::plug_in(&site, "demo001", das).await?;
     let overview = site.agent.overview().clone();
 
@@ -119,6 +127,97 @@ async fn a_switch_port_opens_after_login_and_closes_at_the_paid_end() -> Result<
     }
 
     wired.unplug().await?;
+    site.agent.stop().await;
+    Ok(())
+}
+
+/// IKEv2 through strongSwan's eap-radius: the address is the customer's own, bytes are counted, and at the
+/// paid end the gateway obeys the Disconnect.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ikev2_gateway_serves_who_has_paid_until_he_has_not() -> Result<()> {
+    const PORT: u16 = 3799;
+    let clock = Clock::test(Clock::system().now());
+    let roads = Roads::lay().await?;
+    let (host, gate) = (roads.host(), roads.gate());
+    let site = OneAgent::start_on(clock.clone(), (gate, PORT).into(), |config| {
+        config.radius.auth = (host, 0).into();
+        config.radius.acct = (host, 0).into();
+    })
+    .await?;
+    let tunnel = Tunnel::build(roads, &site, PORT).await?;
+    let sessions = site.agent.overview().sessions.clone();
+
+    for (name, password) in [
+        ("demo002", "demo001"),
+        ("nobody", "demo001"),
+        ("demo021", "demo021"),
+    ] {
+        let refused = tunnel.dial(name, password).await?;
+        ensure!(refused.is_none(), "{name} got {refused:?}");
+    }
+    let pooled = tunnel.dial("demo001", "demo001").await?;
+    ensure!(
+        pooled.is_some_and(|address| address.octets().starts_with(&[10, 88])),
+        "{pooled:?}"
+    );
+    tunnel.hang_up().await?;
+    let ended = eventually("he hangs up", async || {
+        Ok((sessions.count() == 0).then_some(()))
+    });
+    ended
+        .await
+        .with_context(|| tunnel.said().unwrap_or_default())?;
+
+    let own = tunnel.dial("demo003", "demo003").await?;
+    ensure!(own == Some(STATIC_ADDRESS), "{own:?}: {}", tunnel.said()?);
+    let began = eventually("accounting tells of the session", async || {
+        Ok(sessions.open_by_name(b"demo003").into_iter().next())
+    });
+    let began = began
+        .await
+        .with_context(|| tunnel.said().unwrap_or_default())?;
+    ensure!(began.session.framed_ip == Some(STATIC_ADDRESS), "{began:?}");
+    ensure!(began.grant.is_some(), "its Class came back");
+    tunnel.ping(STATIC_ADDRESS, 20).await?;
+    if full() {
+        let update = async {
+            loop {
+                let now = sessions.find(&began.session.key).context("the session")?;
+                if now.session.bytes() > 0 {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(360), update).await??;
+    }
+
+    clock.advance(PAID_FOR);
+    let over = eventually("the gateway ends it", async || {
+        let found = sessions.find(&began.session.key);
+        Ok(found.filter(|online| online.session.closed.is_some()))
+    });
+    let over = over
+        .await
+        .with_context(|| tunnel.said().unwrap_or_default())?;
+    let (up, down) = (over.session.bytes_in, over.session.bytes_out);
+    ensure!(
+        up >= 20 * 1028 && down >= 20 * 1028 && up + down < 60 * 1028,
+        "{up} and {down} bytes"
+    );
+    let said = tunnel.said()?;
+    ensure!(
+        said.contains("closing 1 IKE_SA matching Disconnect-Request, sending Disconnect-ACK"),
+        "{said}"
+    );
+    eventually("the computer notices", async || {
+        Ok((!tunnel.is_up().await?).then_some(()))
+    })
+    .await?;
+    let late = tunnel.dial("demo003", "demo003").await?;
+    ensure!(late.is_none(), "{late:?}");
+
+    tunnel.tear_down().await?;
     site.agent.stop().await;
     Ok(())
 }

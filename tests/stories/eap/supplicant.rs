@@ -59,20 +59,22 @@ pub enum Answer {
 }
 
 impl OneAgent {
-    /// Knows `demo001` to `demo003`, and `demo021` whose month is over. The password is the name.
+    /// Knows `demo001` to `demo003`, of whom the last has an address of his own, and `demo021` whose month is
+    /// over. The password is the name.
     pub async fn start() -> Result<OneAgent> {
         OneAgent::start_with(|_| {}).await
     }
 
     /// The same with other settings.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Result<OneAgent> {
-        OneAgent::start_on(Clock::system(), 3799, change).await
+        let switch = (Ipv4Addr::LOCALHOST, 3799).into();
+        OneAgent::start_on(Clock::system(), switch, change).await
     }
 
-    /// The same on another clock, with a switch that takes Disconnect on `coa_port`.
+    /// The same on another clock, with a switch that takes Disconnect there.
     pub async fn start_on(
         clock: Clock,
-        coa_port: u16,
+        switch: SocketAddr,
         change: impl FnOnce(&mut Config),
     ) -> Result<OneAgent> {
         let folder = tempfile::tempdir()?;
@@ -83,12 +85,14 @@ impl OneAgent {
             clock.now().plus(PAID_FOR),
         );
         let subscriber = |name: &str, paid_until| json!({"username": name, "password": name, "package": "Home", "paid_until": paid_until});
+        let mut at_home = subscriber("demo003", future);
+        at_home["static_ip"] = json!(STATIC_ADDRESS);
         let description: Description = serde_json::from_value(json!({
             "packages": [{"name": "Home", "up_kbps": 2000, "down_kbps": 10000, "devices": 5}],
-            "routers": [{"name": "Switch", "address": "127.0.0.1", "source": "0.0.0.0/0",
-                         "secret": SECRET, "coa_port": coa_port}],
+            "routers": [{"name": "Switch", "address": switch.ip(), "source": "0.0.0.0/0",
+                         "secret": SECRET, "coa_port": switch.port()}],
             "subscribers": [subscriber("demo001", future), subscriber("demo002", future),
-                            subscriber("demo003", future), subscriber("demo021", past)],
+                            at_home, subscriber("demo021", past)],
         }))?;
         let mut config = Config {
             data_dir: folder.path().to_owned(),
@@ -188,5 +192,7 @@ impl Answer {
 
 /// Between switch and agent.
 pub const SECRET: &str = "demo-secret";
+/// The address of `demo003`.
+pub const STATIC_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 33);
 /// How long everybody else has paid for.
 pub const PAID_FOR: Duration = Duration::from_secs(3600);

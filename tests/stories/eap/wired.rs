@@ -129,7 +129,8 @@ pub fn free_port() -> Result<u16> {
     Ok(ports::free_here()?.port())
 }
 
-async fn ip(words: &[&str]) -> Result<()> {
+/// Runs `ip`.
+pub async fn ip(words: &[&str]) -> Result<()> {
     let output = Command::new("ip").args(words).output().await;
     let output = output.context("ip (package iproute2)")?;
     ensure!(
