@@ -31,6 +31,7 @@ const SUBSCRIBER: &str = "kanari7-subscriber";
 const ROUTER: &str = "kanari7-router-secret";
 const API: &str = "kanari7-api-pass";
 const SMS: &str = "kanari7-sms-key";
+const OLD_SERVER: &str = "kanari7-old-server";
 /// What the world's own site is installed with.
 const SITE_ROUTER: &str = "a-long-shared-secret";
 
@@ -96,6 +97,9 @@ impl Isp {
         let router = json!({"name": "Mast", "ipAddress": "10.0.0.7", "secret": ROUTER,
             "apiUsername": "api", "apiPassword": API});
         let router = id(&owner.post("/nas", &router).await?)?;
+        let moving = json!({"mode": "SHADOW", "copyAccounting": true,
+            "oldServer": {"address": "10.0.0.8", "secret": OLD_SERVER}});
+        owner.put(&format!("/nas/{router}/moving"), &moving).await?;
         let app = App {
             key: "kanari7-key".to_owned(),
             secret: "kanari7-secret".to_owned(),

@@ -19,6 +19,7 @@ use crate::local::{Feed, Load, LocalSite, Questions};
 use crate::radius::AskCloud;
 use crate::radius::driver::Radius;
 use crate::radius::eap::Authority;
+use crate::radius::shadow;
 use crate::reconcile::{self, Reconciler};
 use crate::routeros::{Pins, RouterApis};
 use crate::site::{Ranges, Site, SiteClock, Touched};
@@ -137,6 +138,8 @@ impl Served {
         let tasks = TaskTracker::new();
         tasks.spawn(enforcer.clone().run(touched, cancel.clone()));
         tasks.spawn(reconciler.clone().run(cancel.clone()));
+        let old_servers = shadow::Driver::new(radius.clone(), site_clock.clone(), local);
+        tasks.spawn(old_servers.run(cancel.clone()));
         tasks.spawn(pending_commands(
             site.clone(),
             site_clock.clone(),

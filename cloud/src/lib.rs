@@ -27,6 +27,8 @@ pub mod routers;
 
 pub mod customers;
 
+pub mod moving;
+
 pub mod sessions;
 
 pub mod messaging;
@@ -64,6 +66,7 @@ pub fn routes() -> Routes {
         .merge(packages::routes())
         .merge(routers::routes())
         .merge(customers::routes())
+        .merge(moving::routes())
         .merge(sessions::routes())
         .merge(renewals::routes())
         .merge(payments::routes())
@@ -83,10 +86,12 @@ pub fn projectors(secrets: &Secrets) -> Projectors {
             Kind::Subscriber,
             customers::edge::projector(secrets.clone()),
         )
+        .with(Kind::Moving, moving::edge::projector(secrets.clone()))
         .listed(Kind::Policy, tenants::edge::lister())
         .listed(Kind::Command, commands::edge::lister())
         .listed(Kind::Package, packages::edge::lister())
         .listed(Kind::Router, routers::edge::lister())
+        .listed(Kind::Moving, moving::edge::lister())
         .listed(Kind::Subscriber, customers::edge::lister())
 }
 
@@ -103,6 +108,8 @@ pub fn appliers(secrets: &Secrets) -> Appliers {
         .with(UpKind::Accounting, sessions::edge::accounting())
         .with(UpKind::Login, sessions::edge::logins())
         .with(UpKind::Router, routers::edge::states())
+        .with(UpKind::LocalSecrets, routers::edge::local_secrets())
+        .with(UpKind::Moving, moving::edge::reports())
 }
 
 /// What runs without a request: which feature does which kind of work.

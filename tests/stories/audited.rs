@@ -15,9 +15,10 @@ use uuid::Uuid;
 use crate::words::DAY;
 
 /// Routes by which nothing changes that a trail is kept of.
-const CHANGE_NOTHING: [&str; 4] = [
+const CHANGE_NOTHING: [&str; 5] = [
     "POST /api/auth/refresh",
     "POST /api/nas/{router}/test",
+    "POST /api/nas/{router}/moving/check",
     "POST /api/sessions/sync",
     "POST /api/payment-gateways/{gateway}/test",
 ];
@@ -190,6 +191,8 @@ impl Calls {
         let router = json!({"name": "New", "ipAddress": "10.0.0.1"});
         let vouchers = json!({"count": 1, "packageId": self.hotspot});
         let code = json!({"code": self.code});
+        let old_server = json!({"mode": "SHADOW",
+            "oldServer": {"address": "10.0.0.5", "secret": "testing123"}});
         let nothing = || json!({});
         vec![
             (
@@ -198,6 +201,11 @@ impl Calls {
                 json!({"businessName": "Another name"}),
             ),
             ("POST /api/sites", vec![], json!({"name": "Thika"})),
+            (
+                "PUT /api/nas/{router}/moving",
+                vec![&self.spare_router],
+                old_server,
+            ),
             (
                 "PUT /api/tenant/enforcement",
                 vec![],

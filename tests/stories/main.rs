@@ -24,6 +24,7 @@ mod live;
 mod manners;
 mod messages;
 mod money;
+mod moving;
 mod outage;
 mod payment;
 mod payments;

@@ -17,18 +17,23 @@ pub struct FreeRadius {
     /// Where it answers.
     pub server: Server,
     folder: TempDir,
-    _process: Child,
+    process: Child,
     _reader: JoinHandle<()>,
 }
 
 impl FreeRadius {
     /// Starts it for clients in 127.0.0.0/8 with this secret and this `users` file.
     pub async fn start(secret: &str, users: &str) -> anyhow::Result<FreeRadius> {
-        let folder = tempfile::tempdir()?;
         let server = Server {
             auth: ports::free_here()?,
             acct: ports::free_here()?,
         };
+        FreeRadius::start_on(server, secret, users).await
+    }
+
+    /// The same on these ports: again where it was before.
+    pub async fn start_on(server: Server, secret: &str, users: &str) -> anyhow::Result<FreeRadius> {
+        let folder = tempfile::tempdir()?;
         let path = folder.path().display().to_string();
         std::fs::write(folder.path().join("users"), users)?;
         std::fs::write(
@@ -67,9 +72,14 @@ impl FreeRadius {
         Ok(FreeRadius {
             server,
             folder,
-            _process: process,
+            process,
             _reader: reader,
         })
+    }
+
+    /// Ends it at once, as a pulled plug does; its ports are free when this returns.
+    pub async fn stop(mut self) -> std::io::Result<()> {
+        self.process.kill().await
     }
 
     /// The accounting it has written down (its `detail` file).
@@ -133,6 +143,10 @@ modules {{
     pap {{ }}
     chap {{ }}
     mschap {{ }}
+    eap {{
+        default_eap_type = mschapv2
+        mschapv2 {{ }}
+    }}
     files {{
         usersfile = {path}/users
     }}
@@ -154,6 +168,7 @@ server default {{
     authorize {{
         chap
         mschap
+        eap
         files
         pap
     }}
@@ -166,6 +181,9 @@ server default {{
         }}
         Auth-Type MS-CHAP {{
             mschap
+        }}
+        Auth-Type EAP {{
+            eap
         }}
     }}
     post-auth {{

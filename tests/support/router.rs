@@ -37,7 +37,7 @@ use api::Api;
 use ledger::Ledger;
 use lines::Lines;
 use online::{Online, Traffic};
-use session::{Cause, Session};
+use session::{Cause, Service, Session};
 use subscriber::{Method, Subscriber};
 
 /// How a pretend router is set up.
@@ -141,10 +141,23 @@ struct State {
     sessions: HashMap<String, life::Live>,
     manners: Manners,
     api_manners: ApiManners,
+    /// `/ppp secret` and `/ip hotspot user`.
+    secrets: Vec<LocalSecret>,
     /// The cable to the agent is out: nothing goes, nothing comes.
     unplugged: bool,
     counters: Counters,
     ledger: Ledger,
+}
+
+/// A user on the router's own lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalSecret {
+    /// On `/ppp secret`, or on `/ip hotspot user`.
+    pub service: Service,
+    /// His name.
+    pub name: String,
+    /// Whether the entry is switched off.
+    pub disabled: bool,
 }
 
 /// `/radius monitor` and `/radius incoming monitor`.
@@ -218,6 +231,7 @@ impl Router {
                     sessions: HashMap::new(),
                     manners: Manners::Obey,
                     api_manners: ApiManners::Obey,
+                    secrets: Vec::new(),
                     unplugged: false,
                     counters: Counters::default(),
                     ledger: Ledger::default(),
@@ -278,6 +292,25 @@ impl Router {
     /// Pulls the cable between router and agent, or puts it back. Subscribers stay online.
     pub fn unplug(&self, out: bool) {
         self.change(|state| state.unplugged = out);
+    }
+
+    /// Puts a user on the router's own lists. Who is on `/ppp secret` dials without RADIUS from here on.
+    pub fn add_secret(&self, secret: LocalSecret) {
+        self.change(|state| state.secrets.push(secret));
+    }
+
+    /// Takes everybody of this name off the router's own lists.
+    pub fn remove_secret(&self, name: &str) {
+        self.change(|state| state.secrets.retain(|secret| secret.name != name));
+    }
+
+    /// Whether the router answers a PPP user by itself.
+    fn answers_itself(&self, name: &str) -> bool {
+        let state = self.state();
+        let hides = |secret: &LocalSecret| {
+            secret.service == Service::Pppoe && secret.name == name && !secret.disabled
+        };
+        state.secrets.iter().any(hides)
     }
 
     /// Somebody with a secret on the router itself (`/ppp secret`) dials: RADIUS is not asked.

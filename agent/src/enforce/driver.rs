@@ -114,13 +114,19 @@ impl Enforcer {
 
     /// After a start every open session gets its timer again.
     fn take_over(&self) {
-        let now = self.parts.clock.now();
         let (site, sessions) = (&self.parts.site, &self.parts.sessions);
         for online in sessions.open(|_| true) {
-            let session = &online.session;
-            super::assume_grant(site, sessions, session);
-            let next = super::next_look(site, sessions, session, now);
-            self.parts.timers.arm(&session.key, next);
+            super::assume_grant(site, sessions, &online.session);
+        }
+        self.arm(sessions.open(|_| true));
+    }
+
+    fn arm(&self, sessions: Vec<Online>) {
+        let now = self.parts.clock.now();
+        for online in sessions {
+            let next =
+                super::next_look(&self.parts.site, &self.parts.sessions, &online.session, now);
+            self.parts.timers.arm(&online.session.key, next);
         }
     }
 
@@ -131,6 +137,9 @@ impl Enforcer {
                 for online in self.open_of(customer) {
                     match password {
                         PasswordChange::Same => self.look(&online.session.key, cancel),
+                        // Where an old server decides, its password counts.
+                        PasswordChange::Changed
+                            if self.parts.site.is_observed(online.session.key.router) => {}
                         PasswordChange::Changed => {
                             self.start_cut(online.session, Why::PasswordChanged, cancel);
                         }
@@ -145,6 +154,10 @@ impl Enforcer {
                 self.look_at(self.parts.sessions.open(on_it), cancel);
             }
             Touched::All => self.look_at(self.parts.sessions.open(|_| true), cancel),
+            // Another decides there from here on: who is online stays so until his own time comes.
+            Touched::Router(router) => {
+                self.arm(self.parts.sessions.open(|session| session.key.router == router));
+            }
             Touched::Command(command) => {
                 let (enforcer, stop) = (self.clone(), cancel.clone());
                 self.tasks.spawn(async move {

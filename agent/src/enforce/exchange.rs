@@ -64,7 +64,7 @@ async fn send(socket: &UdpSocket, exchange: &Exchange) {
 }
 
 /// The local address where it is of the router's family.
-fn matching(local: IpAddr, router: SocketAddr) -> IpAddr {
+pub(crate) fn matching(local: IpAddr, router: SocketAddr) -> IpAddr {
     match (local, router) {
         (IpAddr::V4(_), SocketAddr::V4(_)) | (IpAddr::V6(_), SocketAddr::V6(_)) => local,
         (IpAddr::V6(_), SocketAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),

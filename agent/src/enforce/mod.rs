@@ -14,6 +14,7 @@ use easyisp_shared::entitlement::{Answer, Live, Verdict};
 use easyisp_shared::time::Timestamp;
 
 pub use driver::{Enforcer, Parts};
+pub(crate) use exchange::matching;
 pub use rules::{Act, Wanted, Whose, act};
 pub use rungs::is_same;
 pub use timers::Timers;
@@ -33,6 +34,9 @@ pub fn next_look(
     now: Timestamp,
 ) -> Option<Timestamp> {
     site.subscriber(&session.username)?;
+    if site.is_observed(session.key.router) {
+        return None;
+    }
     match judge(site, sessions, session, now) {
         Act::Leave { until } => until,
         // Another agent let him in: he has what holds until the next change.
@@ -66,8 +70,11 @@ pub fn assume_grant(site: &Site, sessions: &Sessions, session: &Session) {
     sessions.regrant(&session.key, grant);
 }
 
-/// What to do about a session now.
+/// What to do about a session now: nothing where an old RADIUS server decides for everybody.
 fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) -> Act {
+    if site.is_observed(session.key.router) {
+        return Act::Leave { until: None };
+    }
     let grant = session.grant.as_ref();
     let Some(subscriber) = site.subscriber(&session.username) else {
         let whose = match session.customer {

@@ -33,7 +33,9 @@ impl Fold {
                 | Up::Heartbeat(_)
                 | Up::Redemption(_)
                 | Up::Device(_)
-                | Up::Router(_),
+                | Up::Router(_)
+                | Up::Moving(_)
+                | Up::LocalSecrets(_),
             )
             | None => None,
         }

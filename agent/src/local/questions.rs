@@ -39,6 +39,7 @@ pub(super) async fn answer(
         Question::Sessions(whom) => Ok(asked.sessions(&whom, patience).await),
         Question::Reconcile { router } => asked.reconcile(router, patience).await,
         Question::Traffic(whom) => asked.traffic(&whom, patience).await,
+        Question::LocalSecrets { router } => asked.local_secrets(router, patience).await,
         Question::ReleaseVoucher { voucher } => release(local, voucher).await,
     }
 }
@@ -210,6 +211,19 @@ impl Questions {
         }
         all.outside.truncate(MOST_OUTSIDE);
         Ok(Reply::Reconciled(all))
+    }
+
+    /// Which customers a router answers by its own lists.
+    async fn local_secrets(
+        &self,
+        router: RouterId,
+        patience: Duration,
+    ) -> Result<Reply, AskFailure> {
+        let router = self.enforcer.site().router(router);
+        let router = router.ok_or(AskFailure::NotFound)?;
+        let told = self.reconciler.local_secrets(&router, patience).await;
+        let told = told.map_err(|cause| AskFailure::Unreachable(cause.to_string()))?;
+        Ok(Reply::LocalSecrets(told))
     }
 
     /// What goes through somebody's latest session now.

@@ -65,6 +65,7 @@ impl Radius {
             return None;
         };
         let answer = self.answer_later(slot, packet, answer.into(), send);
+        let answer = self.account_beside(known, &request, answer);
         self.account(known, &request, answer);
         None
     }
@@ -111,7 +112,7 @@ impl Radius {
         let now = self.parts.clock.now();
         let subscriber = self.parts.site.subscriber(request.user_name);
         // A code goes into no file, and a device's session is its owner's.
-        let stranger = subscriber.is_none();
+        let stranger = subscriber.is_none() && !self.is_old_servers(known, request);
         let alias = stranger.then(|| self.alias(request.user_name)).flatten();
         let owner = stranger.then(|| self.owner(request)).flatten();
         let name = match (&owner, &alias) {

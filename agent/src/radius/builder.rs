@@ -56,6 +56,13 @@ impl Builder {
         }
     }
 
+    /// The same packet under another identifier.
+    #[must_use]
+    pub fn numbered(mut self, identifier: u8) -> Builder {
+        self.bytes[1] = identifier;
+        self
+    }
+
     /// Appends an attribute.
     pub fn push(&mut self, kind: u8, value: &[u8]) -> Result<(), DoesNotFit> {
         if value.len() > MAX_VALUE_LEN || self.bytes.len() + 2 + value.len() > MAX_LEN {

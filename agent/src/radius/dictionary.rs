@@ -82,6 +82,7 @@ pub mod attribute {
     pub const CHAP_CHALLENGE: u8 = 60;
     pub const NAS_PORT_TYPE: u8 = 61;
     pub const PORT_LIMIT: u8 = 62;
+    pub const TUNNEL_PASSWORD: u8 = 69;
     pub const EAP_MESSAGE: u8 = 79;
     pub const MESSAGE_AUTHENTICATOR: u8 = 80;
     pub const ACCT_INTERIM_INTERVAL: u8 = 85;
@@ -119,6 +120,8 @@ pub mod mikrotik {
 pub mod wispr {
     pub const VENDOR: u32 = 14122;
     pub const REDIRECTION_URL: u8 = 4;
+    pub const BANDWIDTH_MAX_UP: u8 = 7;
+    pub const BANDWIDTH_MAX_DOWN: u8 = 8;
 }
 
 /// Microsoft's attributes (RFC 2548), inside Vendor-Specific.
@@ -130,6 +133,7 @@ pub mod microsoft {
     pub const MPPE_ENCRYPTION_POLICY: u8 = 7;
     pub const MPPE_ENCRYPTION_TYPES: u8 = 8;
     pub const CHAP_CHALLENGE: u8 = 11;
+    pub const CHAP_MPPE_KEYS: u8 = 12;
     pub const MPPE_SEND_KEY: u8 = 16;
     pub const MPPE_RECV_KEY: u8 = 17;
     pub const CHAP2_RESPONSE: u8 = 25;

@@ -65,6 +65,8 @@ pub struct Radius {
     pub(super) guesses: Mutex<super::guessing::Guesses>,
     pub(super) spoken: Mutex<super::spoken::Spoken>,
     pub(super) elsewhere: super::hotspot::Elsewhere,
+    pub(super) old_servers: OnceLock<super::shadow::OldServers>,
+    pub(super) tallies: super::shadow::Tallies,
     replies: Vec<Mutex<ReplyCache>>,
     pub(super) stream_secret: Arc<Secret>,
 }
@@ -90,6 +92,8 @@ impl Radius {
             guesses: Mutex::default(),
             spoken: Mutex::default(),
             elsewhere: super::hotspot::Elsewhere::default(),
+            old_servers: OnceLock::new(),
+            tallies: super::shadow::Tallies::default(),
             replies: (0..SHARDS).map(|_| shard()).collect(),
             stream_secret: Arc::new(Secret::new(radsec::SECRET)),
         }

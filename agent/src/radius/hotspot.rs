@@ -60,7 +60,7 @@ impl Radius {
         later: &Later<'_>,
         random: &Random,
     ) -> Option<Option<Vec<u8>>> {
-        let named = request.user_name.starts_with(b"V-") || request.user_name.starts_with(b"v-");
+        let named = is_named(request.user_name);
         match (request.service, named) {
             (Service::Ppp, false) => return None,
             (Service::Ppp, true) | (Service::Hotspot | Service::Other, _) => {}
@@ -71,6 +71,50 @@ impl Radius {
         let code = VoucherCode::read(request.user_name)?;
         let key = self.parts.site.policy().voucher_key.clone()?;
         Some(self.voucher(known, request, &code, code.digest(&key), later, random))
+    }
+
+    /// Whether who is no subscriber by name is known here all the same: what is typed with `V-` is meant
+    /// for us, and so are a code that is held or was used here and a device that may come in.
+    pub(super) fn knows_stranger(&self, request: &AccessRequest<'_>) -> bool {
+        let named = is_named(request.user_name);
+        match (request.service, named) {
+            (Service::Ppp, false) => return false,
+            (Service::Ppp, true) | (Service::Hotspot | Service::Other, _) => {}
+        }
+        match device_name(request) {
+            Some(device) => self.may_come_in(device).is_some(),
+            None => self.knows_code(request.user_name),
+        }
+    }
+
+    /// The same for whose session is reported.
+    pub(super) fn knows_reported(&self, request: &AccountingRequest<'_>) -> bool {
+        let name = request.user_name;
+        self.parts.site.subscriber(name).is_some()
+            || self.owner(request).is_some()
+            || self.knows_code(name)
+    }
+
+    fn knows_code(&self, name: &[u8]) -> bool {
+        let site = &self.parts.site;
+        let Some(code) = VoucherCode::read(name) else {
+            return false;
+        };
+        let digest = site.policy().voucher_key.as_ref().map(|key| code.digest(key));
+        let held = |digest: &VoucherDigest| {
+            site.voucher(digest).is_some() || site.redemption(digest).is_some()
+        };
+        is_named(name) || digest.as_ref().is_some_and(held)
+    }
+
+    /// Whose device this is, where devices may log in by their address.
+    fn may_come_in(&self, device: Mac) -> Option<Arc<Subscriber>> {
+        let site = &self.parts.site;
+        let allowed = site.policy().row.as_ref().is_some_and(|row| row.mac_login);
+        match allowed {
+            true => site.of_device(device),
+            false => None,
+        }
     }
 
     /// The name under which who is `name` goes into sessions and logs.
@@ -103,13 +147,7 @@ impl Radius {
         device: Mac,
         random: &Random,
     ) -> Option<Vec<u8>> {
-        let site = &self.parts.site;
-        let allowed = site.policy().row.as_ref().is_some_and(|row| row.mac_login);
-        let subscriber = match allowed {
-            true => site.of_device(device),
-            false => None,
-        };
-        match subscriber {
+        match self.may_come_in(device) {
             Some(subscriber) => {
                 self.let_in(known, request, &subscriber, &Authenticated::Plain, random)
             }
@@ -316,7 +354,7 @@ impl Radius {
     /// Not held here: only the cloud can say whether it is good, and it moves here if so.
     fn elsewhere(&self, shows: &Shows<'_, '_>, later: &Later<'_>) -> Option<Vec<u8>> {
         match &later.learnt {
-            Learnt::Nothing | Learnt::Fate(_) => {}
+            Learnt::Nothing | Learnt::Fate(_) | Learnt::Old(_) | Learnt::OldSilent => {}
             Learnt::Cloud(Err(AskFailure::NotFound | AskFailure::Refused(_))) => {
                 return self.wrong_code(shows, LoginOutcome::UnknownUser);
             }
@@ -380,6 +418,11 @@ impl Radius {
             Some(message) => self.reject_with(shows.known, message),
         }
     }
+}
+
+/// Whether a name is a voucher's as our own pages send it.
+fn is_named(name: &[u8]) -> bool {
+    name.starts_with(b"V-") || name.starts_with(b"v-")
 }
 
 /// The device that logs in by its hardware address, in any of the router's seven ways to write one. The

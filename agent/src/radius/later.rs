@@ -1,5 +1,6 @@
-//! A login whose answer waits: for the disk, because it spends something, or for the cloud, because the
-//! voucher is held elsewhere. The request is kept as it came and decided again once the wait is over.
+//! A login whose answer waits: for the disk, because it spends something, for the cloud, because the
+//! voucher is held elsewhere, or for the router's old server, which answers whom we do not know. The request
+//! is kept as it came and decided again once the wait is over.
 
 use std::cell::Cell;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,6 +11,7 @@ use easyisp_shared::wire::question::AskFailure;
 
 use super::driver::{Known, Radius, slot};
 use super::reply_cache::Slot;
+use super::shadow::OldAnswer;
 use super::verify::{SigningPolicy, VerifiedAccess};
 use super::{Packet, Port, Secret};
 use crate::site::{Fate, Resume, Router};
@@ -23,6 +25,10 @@ pub(super) enum Learnt {
     Fate(Fate),
     /// What the cloud said to a code that is not held here.
     Cloud(Result<(), AskFailure>),
+    /// What the router's old server said.
+    Old(Arc<OldAnswer>),
+    /// That it said nothing.
+    OldSilent,
 }
 
 /// Decides a kept request again.
@@ -163,6 +169,7 @@ impl Radius {
         let reply: Arc<[u8]> = reply.into();
         self.replies(slot)
             .finish(slot, packet.authenticator(), reply.clone());
+        self.compare_aside(known, &reply, later);
         Some(reply)
     }
 }

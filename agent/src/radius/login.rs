@@ -42,6 +42,9 @@ impl Radius {
         later: &Later<'_>,
     ) -> Option<Vec<u8>> {
         let request = AccessRequest::read(&known.packet);
+        if let Some(answered) = self.beside_old_server(known, &request, later) {
+            return answered;
+        }
         if let Credential::Eap { .. } = request.credential {
             return self.converse(known, &request);
         }
@@ -322,7 +325,7 @@ impl Radius {
     }
 }
 
-fn check_password(
+pub(super) fn check_password(
     subscriber: &Subscriber,
     request: &AccessRequest<'_>,
     known: &Known<VerifiedAccess<'_>>,

@@ -56,6 +56,7 @@ pub mod reply_cache;
 pub mod request;
 pub mod secret;
 pub mod server;
+pub mod shadow;
 mod spoken;
 pub mod verify;
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Up;
-use easyisp_shared::wire::up::{OutsideV1, OutsideWhy, RouterStateV1};
+use easyisp_shared::wire::up::{
+    LocalSecretV1, LocalSecretsV1, OutsideV1, OutsideWhy, RouterStateV1,
+};
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +17,7 @@ use tracing::{info, warn};
 
 use super::rules::{Findings, Listing, Reach, compare};
 use crate::radius::driver::Radius;
-use crate::routeros::{Active, ApiError, Resource, RouterApis};
+use crate::routeros::{Active, ApiError, LocalSecret, Resource, RouterApis};
 use crate::sessions::{Service, Sessions};
 use crate::site::{Router, Site, SiteClock};
 
@@ -38,6 +40,8 @@ pub struct Reconciler {
     parts: Parts,
     /// When each router started last, as it said.
     booted: Mutex<HashMap<RouterId, Timestamp>>,
+    /// When each router's own users were read last.
+    secrets_read: Mutex<HashMap<RouterId, Timestamp>>,
 }
 
 /// What came of asking one router.
@@ -59,6 +63,7 @@ impl Reconciler {
         Arc::new(Reconciler {
             parts,
             booted: Mutex::default(),
+            secrets_read: Mutex::default(),
         })
     }
 
@@ -81,6 +86,10 @@ impl Reconciler {
             let told = self.router(&router, Reach::Doubtful, PATIENCE).await;
             if let Err(cause) = told {
                 warn!(router.id = %router.id, %cause, "Cannot read the list of router {}", router.name);
+            } else if self.secrets_are_due(router.id)
+                && let Err(cause) = self.local_secrets(&router, PATIENCE).await
+            {
+                warn!(router.id = %router.id, %cause, "Cannot read the users of router {}", router.name);
             }
         });
         asked.await;
@@ -130,6 +139,47 @@ impl Reconciler {
         let outcome = self.correct(router, findings);
         self.tell(router, asked, resource, None, &outcome.outside);
         Ok(outcome)
+    }
+
+    /// Asks one router for the users on its own lists, and tells the cloud which of them are customers: the
+    /// router answers those by itself, so nothing that is decided here reaches them.
+    pub async fn local_secrets(
+        &self,
+        router: &Router,
+        within: Duration,
+    ) -> Result<LocalSecretsV1, ApiError> {
+        let at = self.parts.clock.now();
+        let listed = self.parts.apis.local_secrets(router, None, within).await?;
+        let is_customer = |one: &&LocalSecret| self.parts.site.subscriber(&one.name).is_some();
+        let hidden: Vec<&LocalSecret> = listed.iter().filter(is_customer).collect();
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let told = LocalSecretsV1 {
+            router: router.id,
+            at,
+            listed: number(listed.len()),
+            hidden_count: number(hidden.len()),
+            hidden: hidden
+                .into_iter()
+                .take(MOST_HIDDEN)
+                .map(|one| LocalSecretV1 {
+                    username: one.name.clone(),
+                    hotspot: one.service == Service::Hotspot,
+                })
+                .collect(),
+        };
+        let read = &self.secrets_read;
+        let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.insert(router.id, at);
+        drop(read);
+        self.parts.radius.report_result(&Up::LocalSecrets(told.clone()));
+        Ok(told)
+    }
+
+    fn secrets_are_due(&self, router: RouterId) -> bool {
+        let read = &self.secrets_read;
+        let read = read.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.parts.clock.now();
+        read.get(&router).is_none_or(|read| now.since(*read) >= SECRETS_INTERVAL)
     }
 
     /// Asks one router for the sessions under one name.
@@ -249,9 +299,12 @@ fn outside(router: RouterId, line: Active, why: OutsideWhy) -> OutsideV1 {
 
 /// As often as accounting is told; a list of a thousand costs a small router a second of its CPU.
 const INTERVAL: Duration = Duration::from_secs(300);
+/// They change by hand, and a list of thousands is heavy for a small router.
+const SECRETS_INTERVAL: Duration = Duration::from_secs(3600);
 const AT_ONCE: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Uptime is told in whole seconds, and asking takes a moment.
 const SAME_BOOT: Duration = Duration::from_secs(30);
 /// As many as a person reads; the count says how many there are.
 const MOST_OUTSIDE: usize = 100;
+const MOST_HIDDEN: usize = 200;

@@ -90,6 +90,36 @@ pub fn remove(service: Service, id: &str) -> Command {
     Command::new(path).with(".id", id)
 }
 
+/// An entry of the router's own lists of users: whoever is on one is answered without RADIUS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalSecret {
+    /// Which list.
+    pub service: Service,
+    /// The name, octet for octet.
+    pub name: Vec<u8>,
+}
+
+/// The router's own users of one service, or only those of one name. Passwords are not asked for.
+pub fn local_secrets(service: Service, name: Option<&[u8]>) -> Command {
+    let path = match service {
+        Service::Ppp => "/ppp/secret/print",
+        Service::Hotspot => "/ip/hotspot/user/print",
+    };
+    let command = Command::new(path).only("name,disabled");
+    match name {
+        Some(name) => command.having("name", name),
+        None => command,
+    }
+}
+
+/// Reads a row of [`local_secrets`]; `None` for one that is switched off, and for the hotspot's
+/// `default-trial`, which is nobody.
+pub fn read_local_secret(service: Service, row: &Row) -> Option<LocalSecret> {
+    let name = row.octets("name")?.to_vec();
+    let counts = row.flag("disabled") != Some(true) && name != b"default-trial";
+    counts.then_some(LocalSecret { service, name })
+}
+
 /// How the router is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
@@ -231,6 +261,21 @@ mod tests {
         assert_eq!(active.bytes, Some((70, 4_294_967_296)));
         assert_eq!((active.radius, active.session_id), (Some(false), None));
         assert_eq!(read_active(Service::Ppp, &hotspot), None);
+    }
+
+    #[test]
+    fn a_local_secret_that_is_switched_off_hides_nobody() {
+        let secret = |disabled: &str, name: &str| {
+            let (disabled, name) = (format!("=disabled={disabled}"), format!("=name={name}"));
+            read_local_secret(Service::Ppp, &row(&["!re", &name, &disabled]))
+        };
+        let jane = LocalSecret {
+            service: Service::Ppp,
+            name: b"jane".to_vec(),
+        };
+        assert_eq!(secret("false", "jane"), Some(jane));
+        assert_eq!(secret("true", "jane"), None);
+        assert_eq!(secret("false", "default-trial"), None);
     }
 
     #[test]

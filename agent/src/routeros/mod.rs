@@ -21,7 +21,7 @@ use easyisp_shared::id::RouterId;
 use tracing::{debug, info};
 
 pub use connection::{Access, ApiError};
-pub use menus::{Active, Rates, Resource};
+pub use menus::{Active, LocalSecret, Rates, Resource};
 pub use tls::Pins;
 
 use calls::Answer;
@@ -78,6 +78,33 @@ impl RouterApis {
                     Ok(rows.collect::<Vec<Active>>())
                 }
                 // A package that is not installed has nobody online.
+                Err(ApiError::Refused(trap)) if trap.is_missing_command() => Ok(Vec::new()),
+                Err(cause) => Err(cause),
+            }
+        };
+        let (ppp, hotspot) = tokio::join!(list(Service::Ppp), list(Service::Hotspot));
+        let (mut all, hotspot) = (ppp?, hotspot?);
+        all.extend(hotspot);
+        Ok(all)
+    }
+
+    /// Everybody on both of the router's own lists of users who is switched on, or only who has one name.
+    /// RouterOS answers them by itself: RADIUS is not asked.
+    pub async fn local_secrets(
+        &self,
+        router: &Router,
+        name: Option<&[u8]>,
+        within: Duration,
+    ) -> Result<Vec<LocalSecret>, ApiError> {
+        let list = async |service| {
+            let command = menus::local_secrets(service, name);
+            match self.ask(router, command, within).await {
+                Ok(answer) => {
+                    let rows = answer.rows.into_iter();
+                    let rows = rows.filter_map(|row| menus::read_local_secret(service, &row));
+                    Ok(rows.collect::<Vec<LocalSecret>>())
+                }
+                // A package that is not installed has no users.
                 Err(ApiError::Refused(trap)) if trap.is_missing_command() => Ok(Vec::new()),
                 Err(cause) => Err(cause),
             }

@@ -37,6 +37,10 @@ impl Adopted {
         }
     }
 
+    pub(super) fn ranges(&self) -> &Ranges {
+        &self.ranges
+    }
+
     pub(super) fn router(&self, source: IpAddr) -> Option<RouterId> {
         let addresses = self.addresses.read();
         let addresses = addresses.unwrap_or_else(PoisonError::into_inner);

@@ -11,8 +11,8 @@ use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{
-    Connection, MessageAuthenticator, PackageV1, PolicyV1, RouterApiV1, RouterV1, SubscriberV1,
-    UsedV1, secret_place,
+    Connection, MessageAuthenticator, MovingMode, MovingV1, PackageV1, PolicyV1, RouterApiV1,
+    RouterV1, SubscriberV1, UsedV1, secret_place,
 };
 use easyisp_shared::wire::{Down, DownKind, DownRecord};
 use ipnet::IpNet;
@@ -82,6 +82,28 @@ pub struct RouterWords {
     /// How to enter its API.
     #[serde(default)]
     pub api: Option<ApiWords>,
+    /// An old RADIUS server behind it.
+    #[serde(default)]
+    pub moving: Option<MovingWords>,
+}
+
+/// An old RADIUS server in plain words.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MovingWords {
+    /// Who answers.
+    pub mode: MovingMode,
+    /// Where it is.
+    pub address: IpAddr,
+    /// Its port for logins.
+    pub auth_port: u16,
+    /// Its port for accounting.
+    pub acct_port: u16,
+    /// What it shares with the agent.
+    pub secret: SecretString,
+    /// Whether it hears of known users' sessions too.
+    #[serde(default)]
+    pub copy_accounting: bool,
 }
 
 /// A router's API in plain words.
@@ -135,10 +157,12 @@ impl Description {
     pub fn rows(&self, key: &SealKey, entropy: &Entropy, version: u64) -> Vec<DownRecord> {
         let packages = self.packages.iter().map(PackageWords::row);
         let routers = self.routers.iter().map(|words| words.row(key, entropy));
+        let moving = self.routers.iter().filter_map(|words| words.moving(key, entropy));
         let subscribers = self.subscribers.iter().map(|words| words.row(key, entropy));
         std::iter::once(self.policy())
             .chain(packages)
             .chain(routers)
+            .chain(moving)
             .chain(subscribers)
             .map(|(id, down)| DownRecord {
                 kind: down.kind().code(),
@@ -228,6 +252,21 @@ impl RouterWords {
             }),
         };
         (router.0, Down::Router(row))
+    }
+
+    fn moving(&self, key: &SealKey, entropy: &Entropy) -> Option<(Uuid, Down)> {
+        let (router, words) = (router_id(&self.name), self.moving.as_ref()?);
+        let place = secret_place(DownKind::Moving, router.0, "old_secret");
+        let row = MovingV1 {
+            router,
+            mode: words.mode,
+            address: words.address,
+            auth_port: words.auth_port,
+            acct_port: words.acct_port,
+            secret: key.seal(&place, words.secret.expose_secret().as_bytes(), entropy),
+            copy_accounting: words.copy_accounting,
+        };
+        Some((router.0, Down::Moving(row)))
     }
 }
 

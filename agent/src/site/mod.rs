@@ -7,6 +7,7 @@ mod adopted;
 pub mod description;
 mod devices;
 mod directory;
+mod moving;
 mod router;
 mod seen;
 mod signers;
@@ -24,13 +25,14 @@ use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::voucher::VoucherDigest;
 use easyisp_shared::wire::down::{
-    CommandV1, Connection, PackageV1, PolicyV1, VoucherV1, secret_place,
+    CommandV1, Connection, MovingMode, PackageV1, PolicyV1, VoucherV1, secret_place,
 };
 use easyisp_shared::wire::{Down, DownKind, DownRecord, WireError};
 use tracing::warn;
 use uuid::Uuid;
 
 pub use adopted::Ranges;
+pub use moving::{Moving, OldServer};
 pub use router::{Router, RouterApi, Signing};
 pub use seen::UnknownSources;
 pub use subscriber::Subscriber;
@@ -51,6 +53,8 @@ pub struct Site {
     commands: Table<CommandId, (u64, CommandV1)>,
     policy: RwLock<Arc<Policy>>,
     adopted: Adopted,
+    /// Routers with an old server behind them.
+    moving: Table<RouterId, Moving>,
     vouchers: Vouchers,
     /// Whose a hotspot device is.
     devices: RwLock<Devices>,
@@ -87,6 +91,8 @@ pub enum Touched {
     All,
     /// A command to carry out.
     Command(CommandId),
+    /// Everybody at a router.
+    Router(RouterId),
 }
 
 /// Whether a row brought another password.
@@ -109,6 +115,7 @@ impl Site {
             commands: Table::default(),
             policy: RwLock::default(),
             adopted: Adopted::new(ranges),
+            moving: Table::default(),
             vouchers: Vouchers::default(),
             devices: RwLock::default(),
             agent: None,
@@ -319,6 +326,23 @@ impl Site {
         self.commands.keys()
     }
 
+    /// How a router's old server is used; `None` where this site decides alone.
+    pub fn moving(&self, router: RouterId) -> Option<Arc<Moving>> {
+        self.moving.find(router)
+    }
+
+    /// Every router with an old server behind it.
+    pub fn all_moving(&self) -> Vec<Arc<Moving>> {
+        let routers = self.moving.keys().into_iter();
+        routers.filter_map(|router| self.moving(router)).collect()
+    }
+
+    /// Whether an old server decides at a router for everybody: nothing is enforced there.
+    pub fn is_observed(&self, router: RouterId) -> bool {
+        let moving = self.moving(router);
+        moving.is_some_and(|moving| moving.mode == MovingMode::Forward)
+    }
+
     /// A router by id.
     pub fn router(&self, router: RouterId) -> Option<Arc<Router>> {
         self.routers().into_iter().find(|held| held.id == router)
@@ -405,6 +429,12 @@ impl Site {
                 let command = told.command;
                 self.commands.put(command, (row.version, told));
                 Touched::Command(command)
+            }
+            Down::Moving(told) => {
+                let router = told.router;
+                let moving = Moving::open(&told, &self.key, self.adopted.ranges());
+                self.moving.put(router, moving);
+                Touched::Router(router)
             }
         })
     }
@@ -500,6 +530,10 @@ impl Site {
             DownKind::Command => {
                 self.commands.remove(CommandId(id));
                 Touched::Nobody
+            }
+            DownKind::Moving => {
+                self.moving.remove(RouterId(id));
+                Touched::Router(RouterId(id))
             }
         }
     }

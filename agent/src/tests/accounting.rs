@@ -131,7 +131,9 @@ async fn counters_keep_all_64_bits() {
             | Up::Heartbeat(_)
             | Up::Redemption(_)
             | Up::Device(_)
-            | Up::Router(_) => None,
+            | Up::Router(_)
+            | Up::Moving(_)
+            | Up::LocalSecrets(_) => None,
         });
         assert_eq!(told, [whole]);
     }

@@ -83,6 +83,7 @@ fn site() -> Description {
             coa_port: 0,
             require_signature: false,
             api: None,
+            moving: None,
         }],
         subscribers: vec![
             subscriber("demo001", "basic", 1000),
@@ -198,7 +199,9 @@ impl Running {
                     | Up::Heartbeat(_)
                     | Up::Redemption(_)
                     | Up::Device(_)
-                    | Up::Router(_) => None,
+                    | Up::Router(_)
+            | Up::Moving(_)
+            | Up::LocalSecrets(_) => None,
                 });
                 if found.len() >= count {
                     return found;
@@ -358,7 +361,9 @@ impl Running {
             | Up::Heartbeat(_)
             | Up::Redemption(_)
             | Up::Device(_)
-            | Up::Router(_) => None,
+            | Up::Router(_)
+            | Up::Moving(_)
+            | Up::LocalSecrets(_) => None,
         })
     }
 
@@ -370,7 +375,9 @@ impl Running {
             | Up::Heartbeat(_)
             | Up::Redemption(_)
             | Up::Device(_)
-            | Up::Router(_) => None,
+            | Up::Router(_)
+            | Up::Moving(_)
+            | Up::LocalSecrets(_) => None,
         })
     }
 

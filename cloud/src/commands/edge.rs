@@ -42,7 +42,9 @@ async fn take(
             | Up::Heartbeat(_)
             | Up::Redemption(_)
             | Up::Device(_)
-            | Up::Router(_) => None,
+            | Up::Router(_)
+            | Up::Moving(_)
+            | Up::LocalSecrets(_) => None,
         })
         .collect();
     let ids: Vec<CommandId> = results.iter().map(|result| result.command).collect();

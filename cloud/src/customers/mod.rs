@@ -11,6 +11,7 @@ mod rules;
 mod store;
 mod words;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use easyisp_shared::account::AccountNumber;
@@ -88,6 +89,11 @@ pub fn routes() -> Routes {
         .route(ACT, routes!(http::act::mac_lock))
         .route(ACT, routes!(http::act::mac_reset))
         .route(ACT, routes!(http::act::disconnect))
+}
+
+/// Which of these user names are customers'.
+pub async fn taken(tx: &mut Tx, names: &[String]) -> sqlx::Result<HashSet<String>> {
+    Ok(store::taken(tx, names).await?.into_iter().collect())
 }
 
 /// Who a customer will be, and until when he may be online.

@@ -7,7 +7,7 @@ mod write;
 pub use money::{Manual, Mpesa, manual, mpesa};
 pub use read::{
     AtHotspot, Edge, Filter, Full, ListRow, at_hotspot, edge, every_id, find, known_mac, list,
-    lock, package_type, place, renewing, sites_online, used,
+    lock, package_type, place, renewing, sites_online, taken, used,
 };
 pub use write::{
     Rate, claim_account_number, count, delete, insert, remember_device, set_expiry, set_macs,

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{MessageAuthenticator, RouterApiV1, RouterV1, secret_place};
-use easyisp_shared::wire::up::{OutsideV1, OutsideWhy, RouterStateV1};
+use easyisp_shared::id::SiteId;
+use easyisp_shared::wire::up::{LocalSecretsV1, OutsideV1, OutsideWhy, RouterStateV1};
 use easyisp_shared::wire::{Down, Up};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::store::{self, Stored};
-use super::{API_PASSWORD, PREVIOUS_SECRET, SECRET};
+use super::{API_PASSWORD, LocalSecrets, PREVIOUS_SECRET, SECRET};
 use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
 use crate::sites::agents::Agent;
@@ -131,6 +132,45 @@ async fn take(
         store::note_said(tx, agent.site, &said(state, now)).await?;
     }
     Ok(Vec::new())
+}
+
+/// Takes which customers stand on routers' own lists.
+pub fn local_secrets() -> Applier {
+    Arc::new(|tx, agent, reports, now| Box::pin(take_local_secrets(tx, agent, reports, now)))
+}
+
+async fn take_local_secrets(
+    tx: &mut Tx,
+    agent: &Agent,
+    reports: &[Report],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Unusable>> {
+    for report in reports {
+        if let Up::LocalSecrets(told) = &report.body {
+            note_local_secrets(tx, agent.site, told, now).await?;
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Notes which customers stand on the own lists of a router of `site`.
+pub async fn note_local_secrets(
+    tx: &mut Tx,
+    site: SiteId,
+    told: &LocalSecretsV1,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let name = |name: &[u8]| {
+        let name = String::from_utf8_lossy(name);
+        name.chars().filter(|c| !c.is_control()).collect::<String>()
+    };
+    let hidden = told.hidden.iter().take(200);
+    let found = LocalSecrets {
+        names: hidden.map(|one| name(&one.username)).collect(),
+        count: i64::from(told.hidden_count),
+        at: Some(told.at.min(now)),
+    };
+    store::note_local_secrets(tx, site, told.router, &found).await
 }
 
 fn said(state: &RouterStateV1, now: Timestamp) -> store::Said {

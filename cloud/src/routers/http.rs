@@ -61,6 +61,8 @@ pub struct Router {
     longitude: Option<f64>,
     location: Option<String>,
     customer_count: i64,
+    /// What a person should look at.
+    warnings: Vec<String>,
     last_seen: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -70,6 +72,7 @@ impl From<store::Row> for Router {
     fn from(row: store::Row) -> Router {
         let stored = row.stored;
         let draft = stored.draft();
+        let warnings = stored.local_secrets().warning().into_iter().collect();
         Router {
             id: stored.id,
             name: draft.name,
@@ -100,6 +103,7 @@ impl From<store::Row> for Router {
             longitude: draft.longitude,
             location: draft.location,
             customer_count: row.customers,
+            warnings,
             last_seen: stored.last_seen_at,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
@@ -307,7 +311,7 @@ pub async fn update(
     if new_secret {
         due::at(&mut tx, ROTATION_JOB, router, now.plus(ROTATION)).await?;
     }
-    tx.changed(Kind::Router, router);
+    changed(&mut tx, router);
 
     let mut changed = rules::differences(&before, &draft);
     if new_secret {
@@ -345,11 +349,17 @@ pub async fn delete(
         return Err(in_use(&row, "delete it"));
     }
     store::delete(&mut tx, router, now).await?;
-    tx.changed(Kind::Router, router);
+    changed(&mut tx, router);
     let audit = Audit::new(Action::RouterDelete, "router", router, &row.stored.name);
     audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
     tx.commit().await?;
     Ok(Json(Success::YES))
+}
+
+/// What a site knows of a router goes where the router goes.
+fn changed(tx: &mut Tx, router: RouterId) {
+    tx.changed(Kind::Router, router);
+    tx.changed(Kind::Moving, router);
 }
 
 /// What is stored after the request's secrets, and whether the RADIUS secret is a new one.

@@ -20,7 +20,7 @@ use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets};
 
 pub use edge::Outside;
-pub use rules::{Change, Draft, draft, random_secret};
+pub use rules::{Change, Draft, LocalSecrets, draft, random_secret};
 pub use words::{Provisioning, Status};
 
 /// The routes of this feature.
@@ -97,6 +97,21 @@ pub async fn at_site(
 /// The site where a router stands; `None` when this tenant has no such router.
 pub async fn site_of(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<SiteId>> {
     store::site_of(tx, router).await
+}
+
+/// The customers whom a router answers by its own lists; `None` when this tenant has no such router.
+pub async fn local_secrets(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<LocalSecrets>> {
+    let present = store::present(tx, &[router.0]).await?;
+    Ok(present.first().map(store::Stored::local_secrets))
+}
+
+/// Locks a router until the transaction ends and tells its name; `None` when this tenant has no such router.
+pub async fn lock_named(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<String>> {
+    if !store::lock(tx, router).await? {
+        return Ok(None);
+    }
+    let present = store::present(tx, &[router.0]).await?;
+    Ok(present.into_iter().next().map(|stored| stored.name))
 }
 
 /// A router at which somebody is online outside the system.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Timestamp;
 use ipnet::IpNet;
 
 use crate::api::is_masked;
@@ -187,6 +188,38 @@ pub fn random_secret(entropy: &Entropy) -> String {
         char::from(LETTERS[at])
     };
     (0..24).map(letter).collect()
+}
+
+/// The customers whom a router answers by its own lists, as it was last read.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LocalSecrets {
+    /// Their names, at most 200.
+    pub names: Vec<String>,
+    /// How many they are.
+    pub count: i64,
+    /// When the lists were read.
+    pub at: Option<Timestamp>,
+}
+
+impl LocalSecrets {
+    /// What a person should do about it; `None` where nobody is hidden.
+    pub fn warning(&self) -> Option<String> {
+        let who = match self.count {
+            ..1 => return None,
+            1 => "1 customer".to_owned(),
+            count => format!("{count} customers"),
+        };
+        let shown = self.names.iter().take(5).map(String::as_str);
+        let mut names = shown.collect::<Vec<&str>>().join(", ");
+        if self.count > 5 {
+            names.push_str(", …");
+        }
+        Some(format!(
+            "A local secret on the router hides {who} ({names}): the router answers them itself, without \
+             asking us, so nothing that is paid or blocked here reaches them. Remove them from /ppp secret \
+             or /ip hotspot user."
+        ))
+    }
 }
 
 /// What an edit changed, in words that hold no secret.

@@ -4,7 +4,7 @@ use easyisp_shared::id::{RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
 use uuid::Uuid;
 
-use super::rules::Draft;
+use super::rules::{Draft, LocalSecrets};
 use super::words::{Provisioning, Status};
 use crate::db::Tx;
 
@@ -51,6 +51,9 @@ pub struct Stored {
     pub memory_total_mb: Option<i32>,
     /// What it said of itself.
     pub uptime: Option<String>,
+    local_secrets: serde_json::Value,
+    local_secrets_count: i64,
+    local_secrets_at: Option<Timestamp>,
     /// When anything of it was last heard.
     pub last_seen_at: Option<Timestamp>,
     /// When it was entered.
@@ -60,6 +63,15 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// The customers whom the router answers by its own lists.
+    pub fn local_secrets(&self) -> LocalSecrets {
+        LocalSecrets {
+            names: serde_json::from_value(self.local_secrets.clone()).unwrap_or_default(),
+            count: self.local_secrets_count,
+            at: self.local_secrets_at,
+        }
+    }
+
     /// The content.
     pub fn draft(&self) -> Draft {
         Draft {
@@ -464,6 +476,30 @@ pub async fn note_said(tx: &mut Tx, site: SiteId, said: &Said) -> sqlx::Result<(
     .bind(&said.uptime)
     .bind(&said.outside)
     .bind(said.outside_count)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes the customers on a router's own lists; what is older than what is known changes nothing.
+pub async fn note_local_secrets(
+    tx: &mut Tx,
+    site: SiteId,
+    router: RouterId,
+    found: &LocalSecrets,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update routers
+            set local_secrets = $4, local_secrets_count = $5, local_secrets_at = $6
+          where tenant_id = $1 and site_id = $2 and id = $3
+            and (local_secrets_at is null or local_secrets_at <= $6)",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(router)
+    .bind(serde_json::to_value(&found.names).unwrap_or_default())
+    .bind(found.count)
+    .bind(found.at)
     .execute(&mut **tx)
     .await?;
     Ok(())

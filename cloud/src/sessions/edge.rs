@@ -274,7 +274,9 @@ async fn take_logins(
             | Up::Heartbeat(_)
             | Up::Redemption(_)
             | Up::Device(_)
-            | Up::Router(_) => None,
+            | Up::Router(_)
+            | Up::Moving(_)
+            | Up::LocalSecrets(_) => None,
         })
         .collect();
     let at_site = routers_here(tx, agent.site, told.iter().map(|(_, login)| login.router)).await?;

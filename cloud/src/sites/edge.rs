@@ -31,7 +31,9 @@ async fn take(
             | Up::CommandResult(_)
             | Up::Redemption(_)
             | Up::Device(_)
-            | Up::Router(_) => None,
+            | Up::Router(_)
+            | Up::Moving(_)
+            | Up::LocalSecrets(_) => None,
         })
         .max_by_key(|heartbeat| heartbeat.at);
     if let Some(heartbeat) = newest {

@@ -29,17 +29,20 @@ pub enum DownKind {
     Command,
     /// A code that is worth a period.
     Voucher,
+    /// A router that still has an old RADIUS server behind it; its id is the router's.
+    Moving,
 }
 
 impl DownKind {
     /// Every kind of this build, in the order of their codes: what others refer to comes first.
-    pub const ALL: [DownKind; 6] = [
+    pub const ALL: [DownKind; 7] = [
         DownKind::Policy,
         DownKind::Router,
         DownKind::Package,
         DownKind::Subscriber,
         DownKind::Command,
         DownKind::Voucher,
+        DownKind::Moving,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -51,6 +54,7 @@ impl DownKind {
             DownKind::Subscriber => 4,
             DownKind::Command => 5,
             DownKind::Voucher => 6,
+            DownKind::Moving => 13,
         }
     }
 
@@ -75,6 +79,8 @@ pub enum Down {
     Command(CommandV1),
     /// See [`VoucherV1`].
     Voucher(VoucherV1),
+    /// See [`MovingV1`].
+    Moving(MovingV1),
 }
 
 impl Down {
@@ -87,6 +93,7 @@ impl Down {
             Down::Policy(_) => DownKind::Policy,
             Down::Command(_) => DownKind::Command,
             Down::Voucher(_) => DownKind::Voucher,
+            Down::Moving(_) => DownKind::Moving,
         }
     }
 
@@ -99,6 +106,7 @@ impl Down {
             Down::Policy(body) => encode(&Policy::V1(body)),
             Down::Command(body) => encode(&Command::V1(body)),
             Down::Voucher(body) => encode(&Voucher::V1(body)),
+            Down::Moving(body) => encode(&Moving::V1(body)),
         }
     }
 
@@ -133,6 +141,10 @@ impl Down {
                 let Voucher::V1(body) = take(body)?;
                 Down::Voucher(body)
             }
+            DownKind::Moving => {
+                let Moving::V1(body) = take(body)?;
+                Down::Moving(body)
+            }
         })
     }
 }
@@ -164,6 +176,11 @@ enum Command<T = CommandV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Voucher<T = VoucherV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Moving<T = MovingV1> {
     V1(T),
 }
 
@@ -467,6 +484,34 @@ pub struct VoucherUseV1 {
     pub from: Timestamp,
     /// When its time ends.
     pub until: Timestamp,
+}
+
+/// A router that still has an old RADIUS server behind it. A router without this record has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovingV1 {
+    /// The record's id.
+    pub router: RouterId,
+    /// Who answers.
+    pub mode: MovingMode,
+    /// Where the old server is; asked only inside the site's ranges.
+    pub address: IpAddr,
+    /// Its port for logins.
+    pub auth_port: u16,
+    /// Its port for accounting.
+    pub acct_port: u16,
+    /// What it shares with this site, sealed for the field `old_secret`.
+    pub secret: Sealed,
+    /// Whether it hears of known users' sessions too.
+    pub copy_accounting: bool,
+}
+
+/// Who answers at a router with an old server behind it. New modes go at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MovingMode {
+    /// This site answers whom it knows, the old server everybody else.
+    Shadow,
+    /// The old server answers everybody.
+    Forward,
 }
 
 /// A wanted state that is reached once: idempotent, an older version never overrides a newer one.

@@ -362,6 +362,18 @@ fn downs() -> Vec<(&'static str, Down)> {
             }),
         ),
         ("voucher_v1", Down::Voucher(voucher())),
+        (
+            "moving_v1",
+            Down::Moving(MovingV1 {
+                router: Uuid::from_u128(6).into(),
+                mode: MovingMode::Forward,
+                address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5)),
+                auth_port: 1812,
+                acct_port: 1813,
+                secret: vec![4; 40],
+                copy_accounting: true,
+            }),
+        ),
     ]
 }
 
@@ -473,7 +485,50 @@ fn ups() -> Vec<(&'static str, Up)> {
                 outside_count: 1,
             }),
         ),
+        ("moving_report_v1", Up::Moving(moving_report())),
+        ("local_secrets_v1", Up::LocalSecrets(local_secrets())),
     ]
+}
+
+fn moving_report() -> MovingReportV1 {
+    MovingReportV1 {
+        router: Uuid::from_u128(6).into(),
+        at: at(60),
+        counts: MovingCountsV1 {
+            asked: 300,
+            same: 299,
+            other_answer: 1,
+            other_rate: 2,
+            other_address: 3,
+            other_timeout: 4,
+            not_compared: 5,
+            forwarded: 6,
+            accepted: 7,
+            rejected: 8,
+            silent: 9,
+            accounted: 10,
+            not_accounted: 11,
+            shed: 12,
+            ignored: 13,
+        },
+        differences: vec![MovingDifferenceV1 {
+            username: b"demo001".to_vec(),
+            kind: MovingDifference::Rate,
+            ours: "10M/10M".into(),
+            theirs: "5M/5M".into(),
+            at: at(1),
+        }],
+        agreed: vec![b"demo002".to_vec()],
+        strangers: vec![MovingStrangerV1 {
+            username: b"old001".to_vec(),
+            hotspot: false,
+            mac: Some(MAC),
+            rate: "5M/5M".into(),
+            address: "10.9.0.7".into(),
+            at: at(2),
+        }],
+        problem: None,
+    }
 }
 
 fn questions() -> Vec<(&'static str, Question)> {
@@ -509,6 +564,7 @@ fn questions() -> Vec<(&'static str, Question)> {
             "question_traffic",
             Question::Traffic(Whom::Customer(Uuid::from_u128(4).into())),
         ),
+        ("question_local_secrets", Question::LocalSecrets { router }),
     ]
 }
 
@@ -587,7 +643,24 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 down_bps: 2,
             }),
         ),
+        (
+            "reply_local_secrets",
+            Reply::LocalSecrets(local_secrets()),
+        ),
     ]
+}
+
+fn local_secrets() -> LocalSecretsV1 {
+    LocalSecretsV1 {
+        router: Uuid::from_u128(6).into(),
+        at: at(0),
+        listed: 7,
+        hidden: vec![LocalSecretV1 {
+            username: b"demo001".to_vec(),
+            hotspot: false,
+        }],
+        hidden_count: 1,
+    }
 }
 
 /// The stored bytes of `name`; written first where asked for.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::WireError;
 use super::down::{VoucherV1, Whom};
 use super::frame::{encode, take};
-use super::up::OutsideV1;
+use super::up::{LocalSecretsV1, OutsideV1};
 use crate::id::{CustomerId, RouterId, VoucherId};
 use crate::net::Mac;
 use crate::time::Timestamp;
@@ -53,6 +53,11 @@ pub enum Question {
     },
     /// How much goes through their session now?
     Traffic(Whom),
+    /// Which customers does a router answer by its own lists, before it asks RADIUS?
+    LocalSecrets {
+        /// The router.
+        router: RouterId,
+    },
 }
 
 /// What an agent asks the cloud. New questions go at the end.
@@ -115,6 +120,8 @@ pub enum Reply {
     Reconciled(ReconciledV1),
     /// To [`Question::Traffic`].
     Traffic(TrafficV1),
+    /// To [`Question::LocalSecrets`].
+    LocalSecrets(LocalSecretsV1),
 }
 
 /// What the cloud answers. New answers go at the end.

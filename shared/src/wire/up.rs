@@ -30,11 +30,15 @@ pub enum UpKind {
     Heartbeat,
     /// How a router is, as its API says.
     Router,
+    /// What an old RADIUS server said beside us.
+    Moving,
+    /// Customers whom a router's own lists hide.
+    LocalSecrets,
 }
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 7] = [
+    pub const ALL: [UpKind; 9] = [
         UpKind::Redemption,
         UpKind::Device,
         UpKind::Accounting,
@@ -42,6 +46,8 @@ impl UpKind {
         UpKind::CommandResult,
         UpKind::Heartbeat,
         UpKind::Router,
+        UpKind::Moving,
+        UpKind::LocalSecrets,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -54,6 +60,8 @@ impl UpKind {
             UpKind::Redemption => 5,
             UpKind::Device => 6,
             UpKind::Router => 7,
+            UpKind::Moving => 13,
+            UpKind::LocalSecrets => 14,
         }
     }
 
@@ -66,8 +74,8 @@ impl UpKind {
     pub const fn lane(self) -> Lane {
         match self {
             UpKind::Accounting | UpKind::Redemption | UpKind::Device => Lane::Accounting,
-            UpKind::Login | UpKind::CommandResult => Lane::Results,
-            UpKind::Heartbeat | UpKind::Router => Lane::Metrics,
+            UpKind::Login | UpKind::CommandResult | UpKind::Moving => Lane::Results,
+            UpKind::Heartbeat | UpKind::Router | UpKind::LocalSecrets => Lane::Metrics,
         }
     }
 }
@@ -89,6 +97,10 @@ pub enum Up {
     Device(DeviceV1),
     /// See [`RouterStateV1`].
     Router(RouterStateV1),
+    /// See [`MovingReportV1`].
+    Moving(MovingReportV1),
+    /// See [`LocalSecretsV1`].
+    LocalSecrets(LocalSecretsV1),
 }
 
 impl Up {
@@ -102,6 +114,8 @@ impl Up {
             Up::Redemption(_) => UpKind::Redemption,
             Up::Device(_) => UpKind::Device,
             Up::Router(_) => UpKind::Router,
+            Up::Moving(_) => UpKind::Moving,
+            Up::LocalSecrets(_) => UpKind::LocalSecrets,
         }
     }
 
@@ -115,6 +129,8 @@ impl Up {
             Up::Redemption(body) => encode(&Redemption::V1(body)),
             Up::Device(body) => encode(&Device::V1(body)),
             Up::Router(body) => encode(&Router::V1(body)),
+            Up::Moving(body) => encode(&Moving::V1(body)),
+            Up::LocalSecrets(body) => encode(&LocalSecrets::V1(body)),
         }
     }
 
@@ -153,6 +169,14 @@ impl Up {
                 let Router::V1(body) = take(body)?;
                 Up::Router(body)
             }
+            UpKind::Moving => {
+                let Moving::V1(body) = take(body)?;
+                Up::Moving(body)
+            }
+            UpKind::LocalSecrets => {
+                let LocalSecrets::V1(body) = take(body)?;
+                Up::LocalSecrets(body)
+            }
         })
     }
 }
@@ -189,6 +213,16 @@ enum Device<T = DeviceV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Router<T = RouterStateV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Moving<T = MovingReportV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum LocalSecrets<T = LocalSecretsV1> {
     V1(T),
 }
 
@@ -415,6 +449,129 @@ pub enum OutsideWhy {
     Unknown,
     /// A subscriber of ours whose session the router does not report: is accounting switched on?
     Unreported,
+}
+
+/// What an old RADIUS server said beside us at one router, since the report before: counts are to be added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovingReportV1 {
+    /// The router.
+    pub router: RouterId,
+    /// When this was written.
+    pub at: Timestamp,
+    /// What happened how often.
+    pub counts: MovingCountsV1,
+    /// Known users to whom the two say different things, the newest of each kind.
+    pub differences: Vec<MovingDifferenceV1>,
+    /// Known users who were among the differences, and to whom the two say the same now.
+    pub agreed: Vec<Vec<u8>>,
+    /// Users whom only the old server knows.
+    pub strangers: Vec<MovingStrangerV1>,
+    /// Why the old server cannot be asked at all, a sentence for a person.
+    pub problem: Option<String>,
+}
+
+/// What happened how often.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovingCountsV1 {
+    /// Known users' logins about which the old server was asked too.
+    pub asked: u64,
+    /// Of these, both said the same.
+    pub same: u64,
+    /// One let him in, the other did not.
+    pub other_answer: u64,
+    /// Both let him in, at different speeds.
+    pub other_rate: u64,
+    /// Both let him in, at different addresses.
+    pub other_address: u64,
+    /// Both let him in, until different ends.
+    pub other_timeout: u64,
+    /// Of those asked about, the old server said nothing.
+    pub not_compared: u64,
+    /// Logins that the old server was to answer.
+    pub forwarded: u64,
+    /// Of these, it let in.
+    pub accepted: u64,
+    /// Of these, it refused.
+    pub rejected: u64,
+    /// Of these, it said nothing, and so nothing was said to the router.
+    pub silent: u64,
+    /// Accounting records that it acknowledged.
+    pub accounted: u64,
+    /// Accounting records that it did not.
+    pub not_accounted: u64,
+    /// Requests that did not go to it because too many waited for it already.
+    pub shed: u64,
+    /// Datagrams from its address that were not its answers.
+    pub ignored: u64,
+}
+
+/// A known user to whom this site and the old server say different things.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovingDifferenceV1 {
+    /// User-Name, octet for octet.
+    pub username: Vec<u8>,
+    /// In what.
+    pub kind: MovingDifference,
+    /// What this site says.
+    pub ours: String,
+    /// What the old server says.
+    pub theirs: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// In what two answers differ. New kinds go at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum MovingDifference {
+    /// Whether he is let in.
+    Answer,
+    /// Mikrotik-Rate-Limit.
+    Rate,
+    /// Framed-IP-Address or Framed-Pool.
+    Address,
+    /// Session-Timeout.
+    Timeout,
+}
+
+/// A user whom the old server let in and this site does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovingStrangerV1 {
+    /// User-Name, octet for octet.
+    pub username: Vec<u8>,
+    /// Whether it was at a hotspot.
+    pub hotspot: bool,
+    /// His device.
+    pub mac: Option<Mac>,
+    /// The speed he was given; empty where none was said.
+    pub rate: String,
+    /// His own address, or the pool his address is from; empty where neither was said.
+    pub address: String,
+    /// When he was let in last.
+    pub at: Timestamp,
+}
+
+/// Customers whom a router answers by its own lists before it asks RADIUS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalSecretsV1 {
+    /// The router.
+    pub router: RouterId,
+    /// When its lists were read.
+    pub at: Timestamp,
+    /// How many entries they have that are switched on.
+    pub listed: u32,
+    /// Those of them that are customers, at most 200.
+    pub hidden: Vec<LocalSecretV1>,
+    /// How many those are.
+    pub hidden_count: u32,
+}
+
+/// A customer on a router's own list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalSecretV1 {
+    /// The name, octet for octet.
+    pub username: Vec<u8>,
+    /// On `/ip/hotspot/user`, else on `/ppp/secret`.
+    pub hotspot: bool,
 }
 
 #[cfg(test)]

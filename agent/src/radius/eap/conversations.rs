@@ -93,6 +93,12 @@ impl Conversations {
         }
     }
 
+    /// Whether a State is of a conversation that is held.
+    pub fn holds(&self, state: &[u8]) -> bool {
+        let state = State::try_from(state);
+        state.is_ok_and(|state| self.held.contains_key(&state))
+    }
+
     /// Puts a conversation back that goes on. Nothing happens when it had to give way meanwhile.
     pub fn put_back(&mut self, state: &[u8], conversation: Box<Conversation>) {
         if let Some(held) = State::try_from(state)

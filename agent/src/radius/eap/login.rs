@@ -141,12 +141,17 @@ impl Radius {
     }
 
     /// A name as typed, or without the domain that Windows puts before it.
-    fn who(&self, name: &[u8]) -> Option<Arc<Subscriber>> {
+    pub(in crate::radius) fn who(&self, name: &[u8]) -> Option<Arc<Subscriber>> {
         let site = &self.parts.site;
         site.subscriber(name).or_else(|| {
             let at = name.iter().position(|octet| *octet == b'\\')?;
             site.subscriber(&name[at + 1..])
         })
+    }
+
+    /// Whether a State is of a conversation that goes on here.
+    pub(in crate::radius) fn is_own_conversation(&self, state: &[u8]) -> bool {
+        self.conversations().holds(state)
     }
 
     fn conversations(&self) -> MutexGuard<'_, Conversations> {

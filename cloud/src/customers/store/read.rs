@@ -542,6 +542,18 @@ pub async fn at_hotspot(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Optio
     .await
 }
 
+/// Which of these user names are customers'.
+pub async fn taken(tx: &mut Tx, names: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select username from customers
+          where tenant_id = $1 and username = any($2) and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(names)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// The ids of all customers, for comparing them with what sites know.
 pub async fn every_id(tx: &mut Tx, after: Uuid, most: i64) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(

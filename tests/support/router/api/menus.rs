@@ -5,7 +5,7 @@ use std::time::Duration;
 use easyisp_shared::time::Timestamp;
 
 use super::super::session::{Cause, Service, Session};
-use super::super::{Router, life::Live};
+use super::super::{LocalSecret, Router, life::Live};
 use super::query::fits;
 use super::wire::Sentence;
 
@@ -42,6 +42,8 @@ pub(super) fn rows(router: &Router, menu: &str, asked: &Sentence) -> Result<Vec<
     let rows = match menu {
         "/ppp/active" => sessions(router, Service::Pppoe, |live| ppp(live, now)),
         "/ip/hotspot/active" => sessions(router, Service::Hotspot, |live| hotspot(live, now)),
+        "/ppp/secret" => secrets(router, Service::Pppoe),
+        "/ip/hotspot/user" => secrets(router, Service::Hotspot),
         "/queue/simple" => all(router, queue),
         "/interface" => interfaces(router, now),
         "/system/resource" => vec![resource(router, now)],
@@ -100,6 +102,24 @@ pub(super) fn remove(router: &Router, menu: &str, asked: &Sentence) -> Result<()
 fn sessions(router: &Router, service: Service, row: impl Fn(&Live) -> Row) -> Vec<Row> {
     let of_service = |live: &Live| (live.session.service == service).then(|| row(live));
     all(router, of_service).into_iter().flatten().collect()
+}
+
+/// Numbered over both lists, as the router keeps them in one here.
+fn secrets(router: &Router, service: Service) -> Vec<Row> {
+    let state = router.state();
+    let of_service = state.secrets.iter().enumerate();
+    let of_service = of_service.filter(|(_, secret)| secret.service == service);
+    let row = |(number, secret): (usize, &LocalSecret)| {
+        Row(vec![
+            (".id", format!("*{:X}", number + 1)),
+            ("name", secret.name.clone()),
+            ("service", "any".to_owned()),
+            ("password", "local".to_owned()),
+            ("profile", "default".to_owned()),
+            ("disabled", secret.disabled.to_string()),
+        ])
+    };
+    of_service.map(row).collect()
 }
 
 fn all<T>(router: &Router, row: impl Fn(&Live) -> T) -> Vec<T> {

@@ -1,0 +1,27 @@
+//! Moving in: a router whose old RADIUS server goes on behind our agent until nobody needs it any more.
+//!
+//! What each mode does is the agent's (`agent/src/radius/shadow`). Here stands which router is in which mode,
+//! where its old server is, and what the two servers said to the same people: counts since the move began,
+//! the newest differences, and the users whom only the old server knows.
+
+pub mod edge;
+mod http;
+mod rules;
+mod store;
+
+use crate::api::{Access, Routes, routes};
+use crate::permission::Permission::{RoutersDetailsView, RoutersEdit, RoutersTest, RoutersView};
+
+/// The routes of this feature.
+pub fn routes() -> Routes {
+    const VIEW: Access = Access::Any(&[RoutersView, RoutersDetailsView]);
+
+    Routes::new()
+        .route(VIEW, routes!(http::get))
+        .route(Access::Any(&[RoutersEdit]), routes!(http::put))
+        .route(Access::Any(&[RoutersTest]), routes!(http::check))
+        .route(VIEW, routes!(http::users))
+}
+
+/// Under which name an old server's secret is sealed.
+const OLD_SECRET: &str = "moving.old_secret";
