@@ -153,6 +153,7 @@ impl Served {
                     enforcer,
                     reconciler,
                     apis,
+                    timeline: timeline.clone(),
                 },
                 epoch: Mutex::new(Uuid::nil()),
                 generation: identity.generation(),

@@ -192,7 +192,8 @@ impl Radius {
         let authenticated = match check_code(code, request, known) {
             Ok(authenticated) => Some(authenticated),
             Err(PasswordError::Garbled) if known.packet.proof() == Proof::Unsigned => {
-                self.note_refused(&known.router, Refused::BadRequestAuthenticator);
+                let cause = Refused::BadRequestAuthenticator;
+                self.note_refused(&known.router, cause, known.packet.packet());
                 return None;
             }
             Err(_) => None,

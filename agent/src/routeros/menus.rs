@@ -90,6 +90,26 @@ pub fn remove(service: Service, id: &str) -> Command {
     Command::new(path).with(".id", id)
 }
 
+/// The user of this name that the router has itself; a router that has one does not ask RADIUS for it.
+pub fn local_user(service: Service, name: &[u8]) -> Command {
+    let (path, properties) = match service {
+        Service::Ppp => ("/ppp/secret/print", "name,service,disabled"),
+        Service::Hotspot => ("/ip/hotspot/user/print", "name,disabled"),
+    };
+    Command::new(path).only(properties).having("name", name)
+}
+
+/// Whether a row of [`local_user`] answers for a subscriber. A secret may be for one service only, such as
+/// a tunnel's.
+pub fn read_hides(service: Service, row: &Row) -> bool {
+    let enabled = row.flag("disabled") != Some(true);
+    enabled
+        && match (service, row.text("service")) {
+            (Service::Ppp, Some(only)) => matches!(only, "any" | "pppoe"), // words of a router
+            (Service::Ppp, None) | (Service::Hotspot, _) => true,
+        }
+}
+
 /// How the router is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
@@ -231,6 +251,26 @@ mod tests {
         assert_eq!(active.bytes, Some((70, 4_294_967_296)));
         assert_eq!((active.radius, active.session_id), (Some(false), None));
         assert_eq!(read_active(Service::Ppp, &hotspot), None);
+    }
+
+    #[test]
+    fn a_user_of_the_routers_own_hides_only_who_he_answers_for() {
+        let hides = |words: &[&str]| read_hides(Service::Ppp, &row(words));
+        assert!(hides(&[
+            "!re",
+            "=name=jane",
+            "=service=any",
+            "=disabled=false"
+        ]));
+        assert!(hides(&["!re", "=name=jane", "=service=pppoe"]));
+        assert!(!hides(&["!re", "=name=jane", "=service=l2tp"]));
+        assert!(!hides(&[
+            "!re",
+            "=name=jane",
+            "=service=any",
+            "=disabled=true"
+        ]));
+        assert!(read_hides(Service::Hotspot, &row(&["!re", "=name=jane"])));
     }
 
     #[test]
