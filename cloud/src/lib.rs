@@ -37,6 +37,8 @@ pub mod payments;
 
 pub mod vouchers;
 
+pub mod diagnosis;
+
 pub mod sync;
 pub mod jobs;
 
@@ -68,6 +70,7 @@ pub fn routes() -> Routes {
         .merge(renewals::routes())
         .merge(payments::routes())
         .merge(vouchers::routes())
+        .merge(diagnosis::routes())
         .merge(health::routes())
 }
 

@@ -53,7 +53,8 @@ pub async fn show(
             | Reply::Connection(_)
             | Reply::Sessions(_)
             | Reply::Reconciled(_)
-            | Reply::Traffic(_),
+            | Reply::Traffic(_)
+            | Reply::Diagnosis(_),
         )
         | Err(_) => Err(VoucherError::HeldBy {
             voucher,
