@@ -32,6 +32,7 @@ mod record;
 mod request;
 pub mod session;
 pub mod subscriber;
+mod users;
 
 use api::Api;
 use ledger::Ledger;
@@ -145,6 +146,7 @@ struct State {
     unplugged: bool,
     counters: Counters,
     ledger: Ledger,
+    users: Vec<users::LocalUser>,
 }
 
 /// `/radius monitor` and `/radius incoming monitor`.
@@ -221,6 +223,7 @@ impl Router {
                     unplugged: false,
                     counters: Counters::default(),
                     ledger: Ledger::default(),
+                    users: Vec::new(),
                 }),
                 changed: watch::Sender::new(()),
                 tasks,
@@ -282,13 +285,17 @@ impl Router {
 
     /// Somebody with a secret on the router itself (`/ppp secret`) dials: RADIUS is not asked.
     pub fn dial_locally(&self, name: &str, mac: &str) -> Online {
+        self.list_user(session::Service::Pppoe, name, mac)
+    }
+
+    fn list_user(&self, service: session::Service, name: &str, mac: &str) -> Online {
         let now = self.shared.clock.now();
-        let id = self.next_id(session::Service::Pppoe);
+        let id = self.next_id(service);
         let address = self.lease();
         let mut session = Session::new(
             id.clone(),
             name,
-            session::Service::Pppoe,
+            service,
             mac,
             address,
             grants::Grants::default(),

@@ -255,6 +255,7 @@ impl Local for TestBox {
             | Question::Sessions(_)
             | Question::Reconcile { .. }
             | Question::Traffic(_)
+            | Question::Diagnose { .. }
             | Question::ReleaseVoucher { .. } => Err(AskFailure::NotFound),
             Question::TestConnection { .. } => Err(AskFailure::Unreachable("no route".into())),
         }
