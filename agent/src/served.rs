@@ -156,6 +156,7 @@ impl Served {
                     enforcer,
                     reconciler,
                     apis,
+                    timeline: timeline.clone(),
                 },
                 epoch: Mutex::new(Uuid::nil()),
                 generation: identity.generation(),

@@ -14,7 +14,8 @@ use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
 use axum::{Json, Router as Routes};
-use easyisp_shared::id::RouterId;
+use easyisp_shared::diagnosis::{self, Facts, diagnose};
+use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Lane;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::VERSION;
-use crate::diagnosis::{Counters, Timeline};
+use crate::diagnosis::{Counters, Knowledge, Timeline, facts};
 use crate::sessions::Sessions;
 use crate::site::{Site, SiteClock, UnknownSources};
 use crate::store::{Job, Outbox, OutboxReader, used_percent};
@@ -159,7 +160,7 @@ async fn report(overview: Arc<Overview>) -> Result<Report, StatusCode> {
     report.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// What happened to a customer, the oldest first, one line each.
+/// Why a customer is offline as far as this box knows, and what happened to him, the oldest first.
 async fn why(
     State(overview): State<Arc<Overview>>,
     Path(username): Path<String>,
@@ -171,6 +172,13 @@ fn lines_on(overview: &Overview, username: &str) -> Option<String> {
     let subscriber = overview.site.subscriber(username.as_bytes())?;
     let online = overview.sessions.open_by_name(username.as_bytes()).len();
     let mut lines = format!("{online} sessions open\n");
+    let found = diagnose(&overview.facts(subscriber.id, &subscriber.username));
+    lines += &format!(
+        "{}: {} {}\n",
+        found.cause.code(),
+        found.sentence,
+        found.action
+    );
     for entry in overview.timeline.of(subscriber.id) {
         let device = entry
             .mac
@@ -185,6 +193,24 @@ fn lines_on(overview: &Overview, username: &str) -> Option<String> {
 }
 
 impl Overview {
+    /// What this box knows of a customer without asking anybody.
+    fn facts(&self, customer: CustomerId, username: &[u8]) -> Facts {
+        let knowledge = Knowledge {
+            site: &self.site,
+            sessions: &self.sessions,
+            timeline: &self.timeline,
+        };
+        let now = self.clock.now();
+        Facts {
+            now,
+            site: "this site".to_owned(),
+            agent: diagnosis::Agent::Connected,
+            told: facts(knowledge, customer, username, now),
+            elsewhere: Vec::new(),
+            voucher: None,
+        }
+    }
+
     /// The state at this moment. Reads the outbox: not for an async thread.
     pub fn report(&self) -> Report {
         let (link_up, link) = self.link_sentence();

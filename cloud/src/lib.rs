@@ -39,6 +39,8 @@ pub mod payments;
 
 pub mod vouchers;
 
+pub mod diagnosis;
+
 pub mod sync;
 pub mod jobs;
 
@@ -71,6 +73,7 @@ pub fn routes() -> Routes {
         .merge(renewals::routes())
         .merge(payments::routes())
         .merge(vouchers::routes())
+        .merge(diagnosis::routes())
         .merge(health::routes())
 }
 

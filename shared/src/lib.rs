@@ -4,6 +4,7 @@
 //! the only place that reads a clock is [`time::Clock`], the only source of randomness [`entropy::Entropy`].
 
 pub mod account;
+pub mod diagnosis;
 pub mod entitlement;
 pub mod entropy;
 pub mod id;

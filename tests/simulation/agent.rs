@@ -116,6 +116,7 @@ impl Agent {
                 enforcer,
                 reconciler,
                 apis,
+                timeline: core.timeline.clone(),
             },
             epoch: Mutex::default(),
             generation: self.identity.generation(),

@@ -7,6 +7,7 @@ mod boxes;
 mod catalog;
 mod cloud;
 mod crash;
+mod diagnosis;
 mod dictionary;
 mod disconnect;
 mod durable;

@@ -32,6 +32,7 @@ mod record;
 mod request;
 pub mod session;
 pub mod subscriber;
+mod users;
 
 use api::Api;
 use ledger::Ledger;
@@ -141,23 +142,12 @@ struct State {
     sessions: HashMap<String, life::Live>,
     manners: Manners,
     api_manners: ApiManners,
-    /// `/ppp secret` and `/ip hotspot user`.
-    secrets: Vec<LocalSecret>,
     /// The cable to the agent is out: nothing goes, nothing comes.
     unplugged: bool,
     counters: Counters,
     ledger: Ledger,
-}
-
-/// A user on the router's own lists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalSecret {
-    /// On `/ppp secret`, or on `/ip hotspot user`.
-    pub service: Service,
-    /// His name.
-    pub name: String,
-    /// Whether the entry is switched off.
-    pub disabled: bool,
+    /// `/ppp secret` and `/ip hotspot user`.
+    users: Vec<users::LocalUser>,
 }
 
 /// `/radius monitor` and `/radius incoming monitor`.
@@ -231,10 +221,10 @@ impl Router {
                     sessions: HashMap::new(),
                     manners: Manners::Obey,
                     api_manners: ApiManners::Obey,
-                    secrets: Vec::new(),
                     unplugged: false,
                     counters: Counters::default(),
                     ledger: Ledger::default(),
+                    users: Vec::new(),
                 }),
                 changed: watch::Sender::new(()),
                 tasks,
@@ -294,34 +284,19 @@ impl Router {
         self.change(|state| state.unplugged = out);
     }
 
-    /// Puts a user on the router's own lists. Who is on `/ppp secret` dials without RADIUS from here on.
-    pub fn add_secret(&self, secret: LocalSecret) {
-        self.change(|state| state.secrets.push(secret));
-    }
-
-    /// Takes everybody of this name off the router's own lists.
-    pub fn remove_secret(&self, name: &str) {
-        self.change(|state| state.secrets.retain(|secret| secret.name != name));
-    }
-
-    /// Whether the router answers a PPP user by itself.
-    fn answers_itself(&self, name: &str) -> bool {
-        let state = self.state();
-        let hides = |secret: &LocalSecret| {
-            secret.service == Service::Pppoe && secret.name == name && !secret.disabled
-        };
-        state.secrets.iter().any(hides)
-    }
-
     /// Somebody with a secret on the router itself (`/ppp secret`) dials: RADIUS is not asked.
     pub fn dial_locally(&self, name: &str, mac: &str) -> Online {
+        self.list_user(session::Service::Pppoe, name, mac)
+    }
+
+    fn list_user(&self, service: session::Service, name: &str, mac: &str) -> Online {
         let now = self.shared.clock.now();
-        let id = self.next_id(session::Service::Pppoe);
+        let id = self.next_id(service);
         let address = self.lease();
         let mut session = Session::new(
             id.clone(),
             name,
-            session::Service::Pppoe,
+            service,
             mac,
             address,
             grants::Grants::default(),

@@ -1,6 +1,7 @@
 //! Why is he offline? A bounded timeline for every customer, and one for names nobody has.
 
 mod counters;
+mod facts;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::up::LoginOutcome;
 
 pub use counters::Counters;
+pub use facts::{Knowledge, facts, is_his};
 
 use crate::sessions::Cause;
 
@@ -21,6 +23,19 @@ use crate::sessions::Cause;
 pub struct Timeline {
     known: Mutex<HashMap<CustomerId, VecDeque<Entry>>>,
     strangers: Mutex<VecDeque<(Box<[u8]>, Entry)>>,
+    unproven: Mutex<HashMap<CustomerId, Unproven>>,
+}
+
+/// Requests in a customer's name that did not verify under the router's secret. They are kept apart: whoever
+/// forges the router's address can make them, and must not push out what is certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unproven {
+    /// From the address of this router.
+    pub router: RouterId,
+    /// How many.
+    pub count: u64,
+    /// The last of them.
+    pub last: Timestamp,
 }
 
 /// One thing that happened, perhaps several times in a row.
@@ -228,6 +243,30 @@ impl Timeline {
         Novelty::New
     }
 
+    /// Notes a request in a customer's name that did not verify. When too many customers have such, all are
+    /// forgotten: whose equipment asks on is noted again within seconds.
+    pub fn note_unproven(&self, customer: CustomerId, router: RouterId, now: Timestamp) {
+        let mut unproven = lock(&self.unproven);
+        if unproven.len() >= MOST_UNPROVEN && !unproven.contains_key(&customer) {
+            unproven.clear();
+        }
+        let held = unproven.entry(customer).or_insert(Unproven {
+            router,
+            count: 0,
+            last: now,
+        });
+        *held = Unproven {
+            router,
+            count: held.count.saturating_add(1),
+            last: now,
+        };
+    }
+
+    /// The requests in a customer's name that did not verify.
+    pub fn unproven(&self, customer: CustomerId) -> Option<Unproven> {
+        lock(&self.unproven).get(&customer).copied()
+    }
+
     /// What happened to a customer, the oldest first.
     pub fn of(&self, customer: CustomerId) -> Vec<Entry> {
         let known = lock(&self.known);
@@ -288,6 +327,7 @@ const MOST_ENTRIES: usize = 12;
 /// At 12 entries of 80 octets this is a hundred megabytes, on a box that serves so many.
 const MOST_CUSTOMERS: usize = 100_000;
 const MOST_STRANGERS: usize = 256;
+const MOST_UNPROVEN: usize = 4096;
 const TOLD_EVERY: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
@@ -333,5 +373,24 @@ mod tests {
         assert_eq!(timeline.of(customer).len(), MOST_ENTRIES);
         assert_eq!(timeline.of(customer)[0].first, at(988));
         assert_eq!(timeline.strangers().len(), MOST_STRANGERS);
+    }
+
+    #[test]
+    fn forged_requests_are_bounded_and_push_nothing_out() {
+        let timeline = Timeline::default();
+        let router = RouterId(uuid::Uuid::from_u128(1));
+        let customer = |number: u32| CustomerId(uuid::Uuid::from_u128(number.into()));
+        timeline.note(customer(7), entry(0, REFUSED));
+        for number in 0..100_000 {
+            timeline.note_unproven(customer(number % 10_000), router, at(number.into()));
+        }
+        assert!(lock(&timeline.unproven).len() <= MOST_UNPROVEN);
+        assert_eq!(timeline.of(customer(7)).len(), 1);
+        timeline.note_unproven(customer(9_999), router, at(200_000));
+        let held = timeline.unproven(customer(9_999));
+        assert_eq!(
+            held.map(|held| (held.count, held.last)),
+            Some((2, at(200_000)))
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! What the link finds at this site: the feed's sink, the outbox, answers to live questions.
 
+mod diagnosis;
 mod feed;
 mod questions;
 mod thrift;

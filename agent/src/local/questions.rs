@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 
 use super::LocalSite;
 use crate::core::RELEASED;
+use crate::diagnosis::Timeline;
 use crate::enforce::Enforcer;
 use crate::reconcile::{Outcome, Reach, Reconciler};
 use crate::routeros::{ApiError, RouterApis};
@@ -36,11 +37,15 @@ pub(super) async fn answer(
         Question::LiveSessions { router } => asked.live_sessions(router, patience).await,
         Question::Disconnect(whom) => Ok(asked.disconnect(&whom, patience).await),
         Question::TestConnection { router } => asked.test(router, patience).await,
-        Question::Sessions(whom) => Ok(asked.sessions(&whom, patience).await),
+        Question::Sessions(whom) => Ok(Reply::Sessions(asked.sessions(&whom, patience).await)),
         Question::Reconcile { router } => asked.reconcile(router, patience).await,
         Question::Traffic(whom) => asked.traffic(&whom, patience).await,
         Question::LocalSecrets { router } => asked.local_secrets(router, patience).await,
         Question::ReleaseVoucher { voucher } => release(local, voucher).await,
+        Question::Diagnose { customer, username } => {
+            let told = asked.diagnose(customer, &username, patience).await;
+            Ok(Reply::Diagnosis(Box::new(told)))
+        }
     }
 }
 
@@ -71,6 +76,8 @@ pub struct Questions {
     pub reconciler: Arc<Reconciler>,
     /// Asks the routers anything else.
     pub apis: Arc<RouterApis>,
+    /// What happened to whom.
+    pub timeline: Arc<Timeline>,
 }
 
 impl Questions {
@@ -115,8 +122,24 @@ impl Questions {
         }
     }
 
-    /// Where somebody is online: the routers of his sessions are asked, or all when he has none.
-    async fn sessions(&self, whom: &Whom, patience: Duration) -> Reply {
+    /// Where somebody is online.
+    async fn sessions(&self, whom: &Whom, patience: Duration) -> SessionsV1 {
+        let (outside, doubt) = self.compare(whom, patience).await;
+        let open = self.enforcer.open_to(whom).into_iter().map(live);
+        let mut sessions: Vec<LiveSessionV1> = open.collect();
+        sessions.extend(outside.into_iter().map(|line| self.listed(line)));
+        sessions.sort_unstable_by_key(|session| std::cmp::Reverse(session.started));
+        sessions.truncate(MOST_SESSIONS);
+        SessionsV1 { sessions, doubt }
+    }
+
+    /// Compares what is believed of somebody with the lists of his sessions' routers, or of all when he has
+    /// none. Returns the lines that are no session of ours, and why the lists may not be the whole truth.
+    pub(super) async fn compare(
+        &self,
+        whom: &Whom,
+        patience: Duration,
+    ) -> (Vec<OutsideV1>, Option<String>) {
         let known = self.enforcer.open_to(whom);
         let name = self.name(whom, &known);
         let mut routers = self.reconciler.routers(None);
@@ -145,12 +168,7 @@ impl Questions {
                 Err(cause) => doubt = Some(format!("{cause}.")),
             }
         }
-        let open = self.enforcer.open_to(whom).into_iter().map(live);
-        let mut sessions: Vec<LiveSessionV1> = open.collect();
-        sessions.extend(outside.into_iter().map(|line| self.listed(line)));
-        sessions.sort_unstable_by_key(|session| std::cmp::Reverse(session.started));
-        sessions.truncate(MOST_SESSIONS);
-        Reply::Sessions(SessionsV1 { sessions, doubt })
+        (outside, doubt)
     }
 
     fn name(&self, whom: &Whom, known: &[Online]) -> Option<Box<[u8]>> {

@@ -176,7 +176,7 @@ impl Radius {
                 Err(cause) => cause,
             },
         };
-        self.note_refused(&router, refused);
+        self.note_refused(&router, refused, &packet);
         None
     }
 
@@ -247,7 +247,7 @@ impl Radius {
                 })
             }
             (None, Some((router, cause))) => {
-                self.note_refused(&router, cause);
+                self.note_refused(&router, cause, packet);
                 None
             }
             (None, None) => {
@@ -296,10 +296,17 @@ impl Radius {
         }
     }
 
-    pub(super) fn note_refused(&self, router: &Router, cause: Refused) {
+    pub(super) fn note_refused(&self, router: &Router, cause: Refused, packet: &Packet<'_>) {
         self.parts.counters.count(cause.label());
         if cause.suggests_other_secret() {
-            router.note_mismatch();
+            let now = self.parts.clock.now();
+            router.note_mismatch(now);
+            let name = packet.first(attribute::USER_NAME);
+            if let Some(subscriber) = name.and_then(|name| self.parts.site.subscriber(name)) {
+                self.parts
+                    .timeline
+                    .note_unproven(subscriber.id, router.id, now);
+            }
             if router.signing().mismatches.is_power_of_two() {
                 warn!(router.id = %router.id, "Router {} has another RADIUS secret", router.name);
             }

@@ -100,7 +100,11 @@ impl Radius {
         let Some(code) = VoucherCode::read(name) else {
             return false;
         };
-        let digest = site.policy().voucher_key.as_ref().map(|key| code.digest(key));
+        let digest = site
+            .policy()
+            .voucher_key
+            .as_ref()
+            .map(|key| code.digest(key));
         let held = |digest: &VoucherDigest| {
             site.voucher(digest).is_some() || site.redemption(digest).is_some()
         };
@@ -230,7 +234,8 @@ impl Radius {
         let authenticated = match check_code(code, request, known) {
             Ok(authenticated) => Some(authenticated),
             Err(PasswordError::Garbled) if known.packet.proof() == Proof::Unsigned => {
-                self.note_refused(&known.router, Refused::BadRequestAuthenticator);
+                let cause = Refused::BadRequestAuthenticator;
+                self.note_refused(&known.router, cause, known.packet.packet());
                 return None;
             }
             Err(_) => None,

@@ -67,7 +67,8 @@ impl Radius {
             (Ok(authenticated), Some(_)) => authenticated,
             (Err(PasswordError::Garbled), _) if known.packet.proof() == Proof::Unsigned => {
                 // Another secret on the router looks like this: not the customer's fault (A5).
-                self.note_refused(&known.router, Refused::BadRequestAuthenticator);
+                let cause = Refused::BadRequestAuthenticator;
+                self.note_refused(&known.router, cause, known.packet.packet());
                 return None;
             }
             (Ok(_) | Err(_), _) => {

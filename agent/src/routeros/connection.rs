@@ -45,6 +45,9 @@ pub enum ApiError {
     /// Nothing takes the connection.
     #[error("the router's API port does not answer: {0}")]
     Unreachable(String),
+    /// Its address is there, and turns the connection away.
+    #[error("nothing listens on the router's API port: is /ip service api switched on?")]
+    Shut,
     /// No answer in time.
     #[error("the router's API did not answer in time")]
     TimedOut,
@@ -107,7 +110,10 @@ impl Connection {
         pinned: Option<Fingerprint>,
     ) -> Result<(Connection, Option<Fingerprint>), ApiError> {
         let stream = TcpStream::connect(access.address).await;
-        let stream = stream.map_err(|cause| ApiError::Unreachable(cause.to_string()))?;
+        let stream = stream.map_err(|cause| match cause.kind() {
+            io::ErrorKind::ConnectionRefused => ApiError::Shut,
+            _ => ApiError::Unreachable(cause.to_string()),
+        })?;
         // Commands are small and each is waited for.
         let _slower_without = stream.set_nodelay(true);
         if !access.tls {

@@ -101,23 +101,27 @@ pub struct LocalSecret {
 
 /// The router's own users of one service, or only those of one name. Passwords are not asked for.
 pub fn local_secrets(service: Service, name: Option<&[u8]>) -> Command {
-    let path = match service {
-        Service::Ppp => "/ppp/secret/print",
-        Service::Hotspot => "/ip/hotspot/user/print",
+    let (path, properties) = match service {
+        Service::Ppp => ("/ppp/secret/print", "name,service,disabled"),
+        Service::Hotspot => ("/ip/hotspot/user/print", "name,disabled"),
     };
-    let command = Command::new(path).only("name,disabled");
+    let command = Command::new(path).only(properties);
     match name {
         Some(name) => command.having("name", name),
         None => command,
     }
 }
 
-/// Reads a row of [`local_secrets`]; `None` for one that is switched off, and for the hotspot's
-/// `default-trial`, which is nobody.
+/// Reads a row of [`local_secrets`]; `None` for one that answers for no subscriber: it is switched off, is
+/// for another service only, such as a tunnel's, or is the hotspot's `default-trial`.
 pub fn read_local_secret(service: Service, row: &Row) -> Option<LocalSecret> {
     let name = row.octets("name")?.to_vec();
-    let counts = row.flag("disabled") != Some(true) && name != b"default-trial";
-    counts.then_some(LocalSecret { service, name })
+    let enabled = row.flag("disabled") != Some(true) && name != b"default-trial";
+    let of_service = match (service, row.text("service")) {
+        (Service::Ppp, Some(only)) => matches!(only, "any" | "pppoe"), // words of a router
+        (Service::Ppp, None) | (Service::Hotspot, _) => true,
+    };
+    (enabled && of_service).then_some(LocalSecret { service, name })
 }
 
 /// How the router is.
@@ -264,11 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn a_local_secret_that_is_switched_off_hides_nobody() {
+    fn a_local_secret_hides_only_who_it_answers_for() {
         let secret = |disabled: &str, name: &str| {
             let (disabled, name) = (format!("=disabled={disabled}"), format!("=name={name}"));
             read_local_secret(Service::Ppp, &row(&["!re", &name, &disabled]))
         };
+        let of = |only: &str| {
+            read_local_secret(Service::Ppp, &row(&["!re", "=name=jane", only])).is_some()
+        };
+        assert!(of("=service=any") && of("=service=pppoe") && !of("=service=l2tp"));
         let jane = LocalSecret {
             service: Service::Ppp,
             name: b"jane".to_vec(),

@@ -130,6 +130,26 @@ impl RouterApis {
         }
     }
 
+    /// Whether a user on the router itself has this name, so that RADIUS is not asked for it.
+    pub async fn hides(
+        &self,
+        router: &Router,
+        service: Service,
+        name: &[u8],
+        within: Duration,
+    ) -> Result<bool, ApiError> {
+        let command = menus::local_secrets(service, Some(name));
+        match self.ask(router, command, within).await {
+            Ok(answer) => {
+                let mut rows = answer.rows.iter();
+                Ok(rows.any(|row| menus::read_local_secret(service, row).is_some()))
+            }
+            // A package that is not installed has no users.
+            Err(ApiError::Refused(trap)) if trap.is_missing_command() => Ok(false),
+            Err(cause) => Err(cause),
+        }
+    }
+
     /// How the router is.
     pub async fn resource(&self, router: &Router, within: Duration) -> Result<Resource, ApiError> {
         let answer = self.ask(router, menus::resource(), within).await?;

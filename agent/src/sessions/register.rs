@@ -118,6 +118,24 @@ impl Sessions {
         answer
     }
 
+    /// What a decision on a login would need to know; no place is kept.
+    pub fn at_the_door(
+        &self,
+        username: &[u8],
+        mac: Option<Mac>,
+        metered: Option<&Metered>,
+        now: Timestamp,
+    ) -> Standing {
+        let mut index = self.lock();
+        let used = index.used_by_now(metered, username, now);
+        let Index { online, people, .. } = &mut *index;
+        let person = people.get(username);
+        Standing {
+            other_devices: person.map_or(0, |person| person.other_devices(online, mac, now)),
+            used,
+        }
+    }
+
     /// What a decision on a session that is already online needs to know.
     pub fn standing(&self, username: &[u8], metered: Option<&Metered>, now: Timestamp) -> Standing {
         Standing {

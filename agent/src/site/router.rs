@@ -38,6 +38,8 @@ pub struct Router {
     signers: Signers,
     unsigned: AtomicBool,
     mismatches: AtomicU64,
+    /// Microseconds since 1970 of the last of them; 0 before the first.
+    mismatched: AtomicI64,
     /// Microseconds since 1970 of the last verified request; 0 before the first.
     seen: AtomicI64,
 }
@@ -60,6 +62,8 @@ pub struct Signing {
     pub unsigned: bool,
     /// Requests that did not verify under its secret.
     pub mismatches: u64,
+    /// The last of them.
+    pub mismatched: Option<Timestamp>,
 }
 
 impl Router {
@@ -94,6 +98,7 @@ impl Router {
             signers: Signers::default(),
             unsigned: AtomicBool::new(false),
             mismatches: AtomicU64::new(0),
+            mismatched: AtomicI64::new(0),
             seen: AtomicI64::new(0),
         })
     }
@@ -120,8 +125,7 @@ impl Router {
 
     /// When a request of it was verified last.
     pub fn last_seen(&self) -> Option<Timestamp> {
-        let micros = self.seen.load(Ordering::Relaxed);
-        (micros != 0).then(|| Timestamp::from_micros(micros))
+        instant(&self.seen)
     }
 
     /// Notes a valid Message-Authenticator of this sender; whether it is the first.
@@ -135,8 +139,9 @@ impl Router {
     }
 
     /// Counts a request that did not verify (A5).
-    pub fn note_mismatch(&self) {
+    pub fn note_mismatch(&self, now: Timestamp) {
         self.mismatches.fetch_add(1, Ordering::Relaxed);
+        self.mismatched.store(now.micros(), Ordering::Relaxed);
     }
 
     /// What was learned so far.
@@ -145,6 +150,7 @@ impl Router {
             signers: self.signers.all(),
             unsigned: self.unsigned.load(Ordering::Relaxed),
             mismatches: self.mismatches.load(Ordering::Relaxed),
+            mismatched: instant(&self.mismatched),
         }
     }
 
@@ -156,7 +162,15 @@ impl Router {
         self.unsigned.fetch_or(learned.unsigned, Ordering::Relaxed);
         let counted = &self.mismatches;
         counted.fetch_add(learned.mismatches, Ordering::Relaxed);
+        let last = learned.mismatched.map_or(0, Timestamp::micros);
+        self.mismatched.fetch_max(last, Ordering::Relaxed);
     }
+}
+
+/// What an atomic holds of an instant; 0 stands for none.
+fn instant(micros: &AtomicI64) -> Option<Timestamp> {
+    let micros = micros.load(Ordering::Relaxed);
+    (micros != 0).then(|| Timestamp::from_micros(micros))
 }
 
 impl RouterApi {

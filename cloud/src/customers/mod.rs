@@ -5,6 +5,7 @@
 //! `renewals/`, not here.
 
 pub mod edge;
+mod forecast;
 mod http;
 mod networks;
 mod rules;
@@ -31,6 +32,7 @@ use crate::packages::PackageType;
 use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets};
 
+pub use forecast::{Asks, Forecast, forecast};
 pub use http::{Customer, full};
 pub use rules::{Change, Deed, Draft, draft, password, uptime};
 pub use store::AtHotspot;

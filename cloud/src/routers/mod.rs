@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use easyisp_shared::id::{RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::diagnosis::{ReachV1, RouterFactV1};
 
 use crate::api::{Access, Routes, routes};
 use crate::db::{Kind, Tx};
@@ -112,6 +113,21 @@ pub async fn lock_named(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<St
     }
     let present = store::present(tx, &[router.0]).await?;
     Ok(present.into_iter().next().map(|stored| stored.name))
+}
+
+/// The routers of a site as far as the cloud has heard of them, for saying why somebody is offline.
+pub async fn facts(tx: &mut Tx, site: SiteId) -> sqlx::Result<Vec<RouterFactV1>> {
+    let rows = store::heard_at(tx, site).await?.into_iter();
+    let fact = |(router, name, heard)| RouterFactV1 {
+        router,
+        name,
+        heard,
+        mismatched: None,
+        reach: ReachV1::Unasked,
+        booted: None,
+        hides: false,
+    };
+    Ok(rows.map(fact).collect())
 }
 
 /// A router at which somebody is online outside the system.

@@ -398,6 +398,24 @@ pub async fn heard(
     Ok(())
 }
 
+/// The routers of a site, by name, and when each was last heard.
+pub async fn heard_at(
+    tx: &mut Tx,
+    site: SiteId,
+) -> sqlx::Result<Vec<(RouterId, String, Option<Timestamp>)>> {
+    sqlx::query_as(
+        "select id, name, last_seen_at
+           from routers
+          where tenant_id = $1 and site_id = $2 and deleted_at is null
+          order by name
+          limit 100",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// The ids of all routers, for comparing them with what sites know.
 pub async fn every_id(tx: &mut Tx, after: Uuid, most: i64) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(

@@ -287,7 +287,6 @@ async fn take_logins(
     let lines: Vec<Login> = here
         .into_iter()
         .map(|(_, login)| {
-            let (accepted, reason) = rules::outcome(login.outcome);
             let at = rules::logged_at(login.at, now);
             Login {
                 at,
@@ -296,8 +295,9 @@ async fn take_logins(
                 customer: login.customer,
                 username: rules::text_of(&login.username),
                 mac: login.mac.map(|mac| mac.to_string()),
-                accepted,
-                reason,
+                accepted: login.outcome.is_in(),
+                reason: login.outcome.sentence(),
+                words: login.outcome.code(),
             }
         })
         .collect();

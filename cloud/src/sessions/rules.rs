@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::up::{AccountingStatus, AccountingV1, LoginOutcome};
+use easyisp_shared::wire::up::{AccountingStatus, AccountingV1};
 
 use super::words::Status;
 
@@ -159,29 +159,41 @@ pub const LOST: &str = "Lost";
 
 /// Acct-Terminate-Cause in words (RFC 2866 §5.10).
 fn cause(code: u32) -> String {
-    let words = match code {
-        1 => "User-Request",
-        2 => "Lost-Carrier",
-        3 => "Lost-Service",
-        4 => "Idle-Timeout",
-        5 => "Session-Timeout",
-        6 => "Admin-Reset",
-        7 => "Admin-Reboot",
-        8 => "Port-Error",
-        9 => "NAS-Error",
-        10 => "NAS-Request",
-        11 => "NAS-Reboot",
-        12 => "Port-Unneeded",
-        13 => "Port-Preempted",
-        14 => "Port-Suspended",
-        15 => "Service-Unavailable",
-        16 => "Callback",
-        17 => "User-Error",
-        18 => "Host-Request",
-        other => return format!("Cause-{other}"),
-    };
-    words.to_owned()
+    let words = usize::try_from(code)
+        .ok()
+        .and_then(|code| CAUSES.get(code.checked_sub(1)?));
+    words.map_or_else(|| format!("{OTHER}{code}"), |words| (*words).to_owned())
 }
+
+/// The Acct-Terminate-Cause that these words stand for; `None` where the router gave none.
+pub fn cause_code(words: &str) -> Option<u32> {
+    let place = CAUSES.iter().position(|held| *held == words);
+    let listed = place.and_then(|place| u32::try_from(place + 1).ok());
+    listed.or_else(|| words.strip_prefix(OTHER)?.parse().ok())
+}
+
+/// From 1 on.
+const CAUSES: [&str; 18] = [
+    "User-Request",
+    "Lost-Carrier",
+    "Lost-Service",
+    "Idle-Timeout",
+    "Session-Timeout",
+    "Admin-Reset",
+    "Admin-Reboot",
+    "Port-Error",
+    "NAS-Error",
+    "NAS-Request",
+    "NAS-Reboot",
+    "Port-Unneeded",
+    "Port-Preempted",
+    "Port-Suspended",
+    "Service-Unavailable",
+    "Callback",
+    "User-Error",
+    "Host-Request",
+];
+const OTHER: &str = "Cause-";
 
 /// The hour to which usage told at `at` is booked: its own, as long as there is a place for it. What an
 /// agent kept for longer than a month is booked a month back.
@@ -203,39 +215,6 @@ pub fn text_of(octets: &[u8]) -> String {
     match std::str::from_utf8(octets) {
         Ok(text) if !text.contains('\0') => text.to_owned(),
         Ok(_) | Err(_) => octets.escape_ascii().to_string(),
-    }
-}
-
-/// Whether a login was let in, and why or why not, in a sentence for the operator.
-pub fn outcome(outcome: LoginOutcome) -> (bool, String) {
-    match outcome {
-        LoginOutcome::Accepted => (true, "Let in.".to_owned()),
-        LoginOutcome::Garden(reason) => (
-            true,
-            format!("Let into the walled garden: {}", reason.sentence()),
-        ),
-        LoginOutcome::Refused(reason) => (false, reason.sentence().to_owned()),
-        LoginOutcome::UnknownUser => (false, "Nobody of this name at this site.".to_owned()),
-        LoginOutcome::WrongPassword => (false, "The password is wrong.".to_owned()),
-        LoginOutcome::LeaseOver => (
-            false,
-            "The site may not serve any longer: it has not heard from the cloud for too long."
-                .to_owned(),
-        ),
-        LoginOutcome::VoucherExpired => (false, "The voucher was not used in time.".to_owned()),
-        LoginOutcome::VoucherElsewhere => (
-            false,
-            "The voucher is held elsewhere and could not be asked for.".to_owned(),
-        ),
-        LoginOutcome::NotStored => (
-            false,
-            "The first use could not be written to the agent's disk, so it did not happen."
-                .to_owned(),
-        ),
-        LoginOutcome::TooManyTries => (
-            false,
-            "Too many wrong voucher codes from this device or at this router.".to_owned(),
-        ),
     }
 }
 
@@ -316,6 +295,14 @@ mod tests {
             prop_assert_eq!(usage.bytes_in, in_order.bytes_in);
             prop_assert_eq!(usage.bytes_out, in_order.bytes_out);
         }
+    }
+
+    #[test]
+    fn every_cause_is_read_back_from_its_words() {
+        for code in (1..=18).chain([77]) {
+            assert_eq!(cause_code(&cause(code)), Some(code));
+        }
+        assert_eq!((cause_code("Unknown"), cause_code(LOST)), (None, None));
     }
 
     #[test]

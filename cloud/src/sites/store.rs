@@ -197,6 +197,32 @@ pub async fn voucher_agent(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<Age
     .await
 }
 
+/// A site and who serves it.
+#[derive(sqlx::FromRow)]
+pub struct Served {
+    /// What people call it.
+    pub name: String,
+    /// When an agent of it was last heard of.
+    pub last_seen: Option<Timestamp>,
+    /// How many agents it has.
+    pub agents: i64,
+}
+
+/// A site and who serves it.
+pub async fn served(tx: &mut Tx, site: SiteId) -> sqlx::Result<Served> {
+    sqlx::query_as(
+        "select s.name, max(a.last_seen_at) as last_seen, count(a.id) as agents
+           from sites s
+           left join agents a on a.tenant_id = $1 and a.site_id = s.id and a.revoked_at is null
+          where s.tenant_id = $1 and s.id = $2
+          group by s.name",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// A site's name, and when an agent of it was last heard of; `None` when the tenant has no such site.
 pub async fn last_heard(
     tx: &mut Tx,

@@ -54,7 +54,8 @@ pub async fn show(
             | Reply::Sessions(_)
             | Reply::Reconciled(_)
             | Reply::Traffic(_)
-            | Reply::LocalSecrets(_),
+            | Reply::LocalSecrets(_)
+            | Reply::Diagnosis(_),
         )
         | Err(_) => Err(VoucherError::HeldBy {
             voucher,

@@ -188,6 +188,20 @@ pub(super) async fn lock(tx: &mut Tx, voucher: VoucherId) -> sqlx::Result<Option
     .await
 }
 
+/// How a voucher stands, until when it is good, and which site holds it; `None` when there is none.
+pub(super) async fn find(
+    tx: &mut Tx,
+    voucher: VoucherId,
+) -> sqlx::Result<Option<(Stored, Option<Timestamp>, Option<SiteId>)>> {
+    sqlx::query_as(
+        "select status, expires_at, holder_id from vouchers where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(voucher)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
 /// What a first use writes down.
 pub(super) struct Use {
     pub(super) customer: CustomerId,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use super::diagnosis::*;
 use super::down::*;
 use super::enroll::*;
 use super::hello::*;
@@ -565,6 +566,13 @@ fn questions() -> Vec<(&'static str, Question)> {
             Question::Traffic(Whom::Customer(Uuid::from_u128(4).into())),
         ),
         ("question_local_secrets", Question::LocalSecrets { router }),
+        (
+            "question_diagnose",
+            Question::Diagnose {
+                customer: Uuid::from_u128(4).into(),
+                username: b"demo001".to_vec(),
+            },
+        ),
     ]
 }
 
@@ -643,10 +651,8 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 down_bps: 2,
             }),
         ),
-        (
-            "reply_local_secrets",
-            Reply::LocalSecrets(local_secrets()),
-        ),
+        ("reply_local_secrets", Reply::LocalSecrets(local_secrets())),
+        ("reply_diagnosis", Reply::Diagnosis(Box::new(diagnosis()))),
     ]
 }
 
@@ -660,6 +666,56 @@ fn local_secrets() -> LocalSecretsV1 {
             hotspot: false,
         }],
         hidden_count: 1,
+    }
+}
+
+fn diagnosis() -> DiagnosisV1 {
+    let router = Uuid::from_u128(6).into();
+    DiagnosisV1 {
+        known: true,
+        bound: None,
+        would: Some(WouldV1 {
+            reason: Reason::Expired,
+            garden: true,
+        }),
+        until: Some(at(0)),
+        sessions: vec![OpenV1 {
+            router,
+            mac: None,
+            started: at(0),
+            seen: at(300),
+            garden: false,
+            outside: Some(OutsideWhy::Local),
+        }],
+        happened: vec![HappenedV1 {
+            first: at(0),
+            last: at(60),
+            count: 7,
+            router,
+            mac: Some(MAC),
+            what: HappeningV1::Login(LoginOutcome::WrongPassword),
+        }],
+        unproven: Some(UnprovenV1 {
+            router,
+            count: 3,
+            last: at(61),
+        }),
+        strangers: vec![StrangerV1 {
+            username: b"demo0001".to_vec(),
+            router,
+            mac: Some(MAC),
+            count: 2,
+            last: at(62),
+        }],
+        routers: vec![RouterFactV1 {
+            router,
+            name: "tower".into(),
+            heard: Some(at(63)),
+            mismatched: None,
+            reach: ReachV1::Unclear,
+            booted: Some(at(1)),
+            hides: true,
+        }],
     }
 }
 

@@ -8,11 +8,13 @@
 //! `tests/vectors/wire` freeze at the first tag.
 
 mod bytes;
+pub mod diagnosis;
 pub mod digest;
 pub mod down;
 pub mod enroll;
 pub mod frame;
 pub mod hello;
+mod outcome;
 pub mod question;
 pub mod record;
 pub mod token;

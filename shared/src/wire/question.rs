@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use super::WireError;
+use super::diagnosis::DiagnosisV1;
 use super::down::{VoucherV1, Whom};
 use super::frame::{encode, take};
 use super::up::{LocalSecretsV1, OutsideV1};
@@ -57,6 +58,13 @@ pub enum Question {
     LocalSecrets {
         /// The router.
         router: RouterId,
+    },
+    /// What is known of this customer, from which it follows why he is offline?
+    Diagnose {
+        /// The customer; also one that a voucher's first user would become.
+        customer: CustomerId,
+        /// His User-Name, under which a site knows attempts of who is not its customer yet.
+        username: Vec<u8>,
     },
 }
 
@@ -122,6 +130,8 @@ pub enum Reply {
     Traffic(TrafficV1),
     /// To [`Question::LocalSecrets`].
     LocalSecrets(LocalSecretsV1),
+    /// To [`Question::Diagnose`].
+    Diagnosis(Box<DiagnosisV1>),
 }
 
 /// What the cloud answers. New answers go at the end.

@@ -256,6 +256,7 @@ impl Local for TestBox {
             | Question::Reconcile { .. }
             | Question::Traffic(_)
             | Question::LocalSecrets { .. }
+            | Question::Diagnose { .. }
             | Question::ReleaseVoucher { .. } => Err(AskFailure::NotFound),
             Question::TestConnection { .. } => Err(AskFailure::Unreachable("no route".into())),
         }

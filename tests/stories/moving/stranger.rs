@@ -48,7 +48,9 @@ pub async fn mppe_keys_are_the_subscribers(site: &Site) -> Result<()> {
     let short = challenge_hash(&peer_challenge, &challenge, b"halima");
     let expected = MppeKeys::derive(&password, &challenge_response(&short, &password));
     ensure!(keys == expected, "the router would encrypt with other keys");
-    let states = answer.attributes().filter(|one| one.kind == attribute::PROXY_STATE);
+    let states = answer
+        .attributes()
+        .filter(|one| one.kind == attribute::PROXY_STATE);
     let states: Vec<&[u8]> = states.map(|one| one.value).collect();
     ensure!(states == [&b"of another proxy"[..]], "{states:?}");
     Ok(())
@@ -65,7 +67,12 @@ pub async fn eap_goes_through(site: &Site, name: &str) -> Result<()> {
     let run = Command::new("eapol_test")
         .arg("-c")
         .arg(&file)
-        .args(["-a", &asked.ip().to_string(), "-p", &asked.port().to_string()])
+        .args([
+            "-a",
+            &asked.ip().to_string(),
+            "-p",
+            &asked.port().to_string(),
+        ])
         .args(["-s", SITE_SECRET, "-A", "127.0.0.1", "-t", "10"])
         .output();
     let output = run.await.context("eapol_test (package eapoltest)")?;

@@ -76,10 +76,10 @@ impl Subscriber {
     /// Dials once.
     pub async fn dial(&self) -> Dial {
         let router = &self.router;
-        let shared = &router.shared;
-        if self.service == Service::Pppoe && router.answers_itself(&self.name) {
-            return Dial::Online(router.dial_locally(&self.name, &self.mac));
+        if let Some(answer) = router.answer_locally(self) {
+            return answer;
         }
+        let shared = &router.shared;
         let id = router.next_id(self.service);
         let nas_port = u32::from_str_radix(&id, 16).unwrap_or(0);
         let nas_port = if self.service == Service::Hotspot {

@@ -285,6 +285,22 @@ impl Site {
     }
 }
 
+impl World {
+    /// Joins another box with a token and switches it on; it has no router.
+    pub async fn join(&self, token: &str) -> Result<Agent> {
+        let config = box_config(self)?;
+        let cloud = self.agents().to_string();
+        enroll(&cloud, token, &config.identity_folder(), VERSION).await?;
+        let options = AgentOptions {
+            config,
+            clock: self.clock.clone(),
+            entropy: Entropy::system(),
+            source: Source::Enrolled,
+        };
+        Ok(Agent::start(options).await?)
+    }
+}
+
 fn box_config(world: &World) -> Result<Config> {
     let mut config = Config {
         data_dir: world.new_box(),

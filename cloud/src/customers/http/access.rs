@@ -1,7 +1,7 @@
 //! May he be online now, and on what terms? The function that the agents ask, asked by the cloud.
 
 use axum::extract::State;
-use easyisp_shared::entitlement::{Answer, Live, decide};
+use easyisp_shared::entitlement::Answer;
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::time::{Clock, Timestamp};
 use serde::Serialize;
@@ -9,14 +9,13 @@ use utoipa::ToSchema;
 
 use super::super::networks::Networks;
 use super::super::rules::Deed;
-use super::super::{edge, store};
+use super::super::{Asks, forecast, store};
 use super::{find, locked, note};
 use crate::api::{Json, Path, Said};
 use crate::audit::Action;
 use crate::auth::Operator;
 use crate::db::{Database, Kind};
 use crate::error::ApiError;
-use crate::{packages, tenants};
 
 /// What a customer's site decides at the moment, as far as the cloud knows.
 #[derive(Serialize, ToSchema)]
@@ -55,22 +54,8 @@ pub async fn access(
     let mut tx = db.begin(operator.tenant).await?;
     let row = find(&mut tx, customer, now).await?;
     operator.require_any(Deed::View.permissions(row.row.connection_type))?;
-    let known = store::edge(&mut tx, &[customer.0]).await?;
-    let known = known.first().ok_or(ApiError::NotFound("customer"))?;
-    let subscriber = edge::entitlement(known);
-    let package = match known.package_id {
-        Some(package) => packages::entitlement(&mut tx, package).await?,
-        None => None,
-    };
-    let policy = tenants::site_policy(&mut tx).await?;
-    let used = store::used(&mut tx, customer).await?;
-    let live = Live {
-        mac: subscriber.macs.first().copied(),
-        bytes_used: used.bytes.unsigned_abs(),
-        secs_used: used.secs.unsigned_abs(),
-        ..Live::default()
-    };
-    let verdict = decide(&subscriber, package.as_ref(), &live, &policy, now);
+    let forecast = forecast(&mut tx, customer, Asks::default(), now).await?;
+    let verdict = forecast.ok_or(ApiError::NotFound("customer"))?.verdict;
     Ok(Json(Access {
         answer: match verdict.answer {
             Answer::Accept => "ACCEPT",

@@ -25,17 +25,20 @@ pub struct Login {
     pub accepted: bool,
     /// Why or why not, for the operator.
     pub reason: String,
+    /// What came of it, for programs, and why he was refused.
+    pub words: (&'static str, Option<&'static str>),
 }
 
 /// Writes a batch of a site's attempts. A customer of another site is not named.
 pub async fn log(tx: &mut Tx, site: SiteId, logins: &[Login]) -> sqlx::Result<()> {
     sqlx::query(
         "insert into auth_log (tenant_id, at, id, site_id, router_id, customer_id, username, mac,
-                accepted, reason)
-         select $1, n.at, n.id, $2, n.router, c.id, n.username, n.mac, n.accepted, n.reason
+                accepted, reason, outcome, refusal)
+         select $1, n.at, n.id, $2, n.router, c.id, n.username, n.mac, n.accepted, n.reason, n.outcome,
+                n.refusal
            from unnest($3::timestamptz[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::text[],
-                       $9::boolean[], $10::text[])
-                as n (at, id, router, customer, username, mac, accepted, reason)
+                       $9::boolean[], $10::text[], $11::text[], $12::text[])
+                as n (at, id, router, customer, username, mac, accepted, reason, outcome, refusal)
            left join customers c on c.tenant_id = $1 and c.id = n.customer and c.site_id = $2",
     )
     .bind(tx.tenant())
@@ -48,6 +51,8 @@ pub async fn log(tx: &mut Tx, site: SiteId, logins: &[Login]) -> sqlx::Result<()
     .bind(logins.iter().map(|login| login.mac.as_deref()).collect::<Vec<_>>())
     .bind(logins.iter().map(|login| login.accepted).collect::<Vec<_>>())
     .bind(logins.iter().map(|login| login.reason.as_str()).collect::<Vec<_>>())
+    .bind(logins.iter().map(|login| login.words.0).collect::<Vec<_>>())
+    .bind(logins.iter().map(|login| login.words.1).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -74,6 +79,12 @@ pub struct LogRow {
     pub accepted: bool,
     /// Why or why not.
     pub reason: String,
+    /// At which site.
+    pub site_id: SiteId,
+    /// What came of it, for programs; `None` for a line that is older than these words.
+    pub outcome: Option<String>,
+    /// Why he was refused, for programs.
+    pub refusal: Option<String>,
 }
 
 /// The newest attempts under a name (every name when `None`), accepted or refused or both.
@@ -86,7 +97,7 @@ pub async fn logins(
 ) -> sqlx::Result<Vec<LogRow>> {
     sqlx::query_as(
         "select l.id, l.at, l.username, l.customer_id, l.mac, l.router_id, r.name as router_name,
-                l.accepted, l.reason
+                l.accepted, l.reason, l.site_id, l.outcome, l.refusal
            from auth_log l
            left join routers r on r.tenant_id = $1 and r.id = l.router_id
           where l.tenant_id = $1
@@ -114,7 +125,7 @@ pub async fn logins_of(
 ) -> sqlx::Result<Vec<LogRow>> {
     sqlx::query_as(
         "select l.id, l.at, l.username, l.customer_id, l.mac, l.router_id, r.name as router_name,
-                l.accepted, l.reason
+                l.accepted, l.reason, l.site_id, l.outcome, l.refusal
            from auth_log l
            left join routers r on r.tenant_id = $1 and r.id = l.router_id
           where l.tenant_id = $1

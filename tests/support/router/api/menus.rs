@@ -5,7 +5,8 @@ use std::time::Duration;
 use easyisp_shared::time::Timestamp;
 
 use super::super::session::{Cause, Service, Session};
-use super::super::{LocalSecret, Router, life::Live};
+use super::super::users::LocalUser;
+use super::super::{Router, life::Live};
 use super::query::fits;
 use super::wire::Sentence;
 
@@ -42,8 +43,8 @@ pub(super) fn rows(router: &Router, menu: &str, asked: &Sentence) -> Result<Vec<
     let rows = match menu {
         "/ppp/active" => sessions(router, Service::Pppoe, |live| ppp(live, now)),
         "/ip/hotspot/active" => sessions(router, Service::Hotspot, |live| hotspot(live, now)),
-        "/ppp/secret" => secrets(router, Service::Pppoe),
-        "/ip/hotspot/user" => secrets(router, Service::Hotspot),
+        "/ppp/secret" => users(router, Service::Pppoe, secret),
+        "/ip/hotspot/user" => users(router, Service::Hotspot, hotspot_user),
         "/queue/simple" => all(router, queue),
         "/interface" => interfaces(router, now),
         "/system/resource" => vec![resource(router, now)],
@@ -104,22 +105,42 @@ fn sessions(router: &Router, service: Service, row: impl Fn(&Live) -> Row) -> Ve
     all(router, of_service).into_iter().flatten().collect()
 }
 
-/// Numbered over both lists, as the router keeps them in one here.
-fn secrets(router: &Router, service: Service) -> Vec<Row> {
+fn users(router: &Router, service: Service, row: impl Fn(String, &LocalUser) -> Row) -> Vec<Row> {
     let state = router.state();
-    let of_service = state.secrets.iter().enumerate();
-    let of_service = of_service.filter(|(_, secret)| secret.service == service);
-    let row = |(number, secret): (usize, &LocalSecret)| {
-        Row(vec![
-            (".id", format!("*{:X}", number + 1)),
-            ("name", secret.name.clone()),
-            ("service", "any".to_owned()),
-            ("password", "local".to_owned()),
-            ("profile", "default".to_owned()),
-            ("disabled", secret.disabled.to_string()),
-        ])
-    };
-    of_service.map(row).collect()
+    let held = state.users.iter().zip(1..);
+    let of_service = held.filter(|(user, _)| user.service == service);
+    of_service
+        .map(|(user, number)| row(format!("*{number:X}"), user))
+        .collect()
+}
+
+fn secret(id: String, user: &LocalUser) -> Row {
+    Row(vec![
+        (".id", id),
+        ("name", user.name.clone()),
+        ("service", "any".to_owned()),
+        ("caller-id", String::new()),
+        ("password", user.password.clone()),
+        ("profile", "default".to_owned()),
+        ("limit-bytes-in", "0".to_owned()),
+        ("limit-bytes-out", "0".to_owned()),
+        ("disabled", user.disabled.to_string()),
+    ])
+}
+
+fn hotspot_user(id: String, user: &LocalUser) -> Row {
+    Row(vec![
+        (".id", id),
+        ("server", "all".to_owned()),
+        ("name", user.name.clone()),
+        ("password", user.password.clone()),
+        ("profile", "default".to_owned()),
+        ("uptime", "0s".to_owned()),
+        ("bytes-in", "0".to_owned()),
+        ("bytes-out", "0".to_owned()),
+        ("dynamic", "false".to_owned()),
+        ("disabled", user.disabled.to_string()),
+    ])
 }
 
 fn all<T>(router: &Router, row: impl Fn(&Live) -> T) -> Vec<T> {

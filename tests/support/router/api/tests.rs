@@ -21,6 +21,7 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 use super::{Api, Build};
+use crate::router::session::Service as Kind;
 use crate::router::{Router, Settings};
 use crate::scenario::ApiManners;
 
@@ -49,6 +50,9 @@ both = list(api.path("/ppp/active").select(name).where(name.In("demo001", "demo0
 print(len(both))
 print([row["uptime"] for row in api.path("/system/resource")])
 print(list(api.path("/ip/hotspot/active")))
+disabled = Key("disabled")
+print([sorted(row.items()) for row in api.path("/ppp/secret").select(name, disabled).where(name == "home1")])
+print([row["name"] for row in api.path("/ip/hotspot/user")], list(api.path("/ppp/secret").select(name).where(name == "demo001")))
 api.path("/ppp/active").remove(one[0][".id"])
 try:
     api.path("/ppp/active").remove(one[0][".id"])
@@ -95,12 +99,16 @@ async fn librouteros_and_routeros_api_get_on_with_every_build() {
         for name in ["demo001", "demo002", "demo003"] {
             router.dial_locally(name, "AA:BB:CC:00:00:01");
         }
+        router.add_user(Kind::Pppoe, "home1", "a-word");
+        router.add_user(Kind::Hotspot, "guest1", "a-word");
+        router.disable_user("home1", true);
 
         let seen = python(LIBROUTEROS, router.api().unwrap(), &[method]).await;
         let wanted = "refused True\n\
             3 ['demo001', 'demo002', 'demo003'] False\n\
             demo002 10.64.0.3 ['.id', 'address', 'name']\n\
             []\n2\n['0s']\n[]\n\
+            [[('disabled', True), ('name', 'home1')]]\n['guest1'] []\n\
             trap no such item\n\
             trap 0 no such command prefix\n\
             2\n";
@@ -175,6 +183,27 @@ async fn our_client_enters_every_build_lists_and_removes() {
         assert_eq!(router.counters().api_logins, 1, "one connection for all");
         router.stop().await;
     }
+}
+
+/// Only a user who is switched on and answers for the service hides a subscriber, and no password is asked for.
+#[tokio::test]
+async fn our_client_sees_whom_a_user_of_the_routers_own_hides() {
+    let router = Given::new(Api::new("agent", "secret-word")).await;
+    let entry = entry(&router, "secret-word", false);
+    let apis = apis(Pins::new([], |_| {}));
+    router.add_user(Kind::Pppoe, "jane", "a-word");
+    router.add_user(Kind::Hotspot, "joe", "a-word");
+    let hides = async |service, name: &str| {
+        let asked = apis.hides(&entry, service, name.as_bytes(), PATIENCE);
+        asked.await.unwrap()
+    };
+    assert!(hides(Service::Ppp, "jane").await);
+    assert!(hides(Service::Hotspot, "joe").await);
+    assert!(!hides(Service::Hotspot, "jane").await);
+    assert!(!hides(Service::Ppp, "jan").await);
+    router.disable_user("jane", true);
+    assert!(!hides(Service::Ppp, "jane").await);
+    router.stop().await;
 }
 
 /// The certificate that was met first is the only one believed, over restarts too.
@@ -256,7 +285,7 @@ async fn what_does_not_work_is_said() {
     assert!(online.session().is_some());
     router.stop().await;
     let gone = apis.active(&right, None, PATIENCE).await;
-    assert!(matches!(gone, Err(ApiError::Unreachable(_))), "{gone:?}");
+    assert_eq!(gone, Err(ApiError::Shut));
 }
 
 struct Given;
