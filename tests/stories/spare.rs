@@ -2,40 +2,50 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use easyisp_agent::VERSION;
 use easyisp_agent::sync::{Identity, enroll};
 use easyisp_shared::time::Clock;
+use easyisp_tests::router::online::Online;
 use easyisp_tests::router::session::Usage;
 use easyisp_tests::world::{Provider, Site, World, eventually, soon};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::words::{DAY, comes_to_agree, full};
 
-/// The first agent is unplugged: nobody drops, who logs in gets in by the second within ten seconds, and
-/// what began at one agent and ended at the other is counted once and to the byte.
+/// The first agent is unplugged with hundreds online: nobody drops, who logs in gets in by the second within
+/// ten seconds, and what began at one agent and ended at the other is counted once and to the byte.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_agent_carries_on_where_the_first_died() -> Result<()> {
     let world = World::start_on(Clock::system()).await?;
     let isp = Provider::sign_up(&world, "twoboxes").await?;
     let mut pair = Site::open_pair(&world, &isp).await?;
     let until = world.clock.now().plus(30 * DAY);
-    let subscribers = if full() { 2000 } else { 20 };
+    let subscribers = if full() { 2000 } else { 300 };
     let name = |number: usize| format!("user{number:04}");
+    let (isp, site) = (&isp, &pair.site);
+    let signed_up = stream::iter(0..=subscribers)
+        .map(async |number| {
+            isp.add_subscriber(&name(number), "254712345630", until)
+                .await
+        })
+        .buffered(4);
+    signed_up.try_collect::<Vec<String>>().await?;
     for number in 0..=subscribers {
-        isp.add_subscriber(&name(number), "254712345630", until)
-            .await?;
+        pair.know(&name(number)).await?;
     }
-    pair.know(&name(subscribers)).await?;
-    let mut online = Vec::new();
-    for number in 0..subscribers {
-        let session = pair.site.dial(&name(number)).await.online();
-        soon("the Start is answered", session.started()).await?;
-        session.transfer(Usage {
-            up: 1000,
-            down: 5 << 30,
-        });
-        online.push(session);
-    }
+    let came_up = stream::iter(0..subscribers)
+        .map(async |number| {
+            let session = site.dial(&name(number)).await.online();
+            soon("the Start is answered", session.started()).await?;
+            session.transfer(Usage {
+                up: 1000,
+                down: 5 << 30,
+            });
+            anyhow::Ok(session)
+        })
+        .buffered(AT_ONCE);
+    let online: Vec<Online> = came_up.try_collect().await?;
     for session in online.iter().take(5) {
         assert!(session.interim().await);
     }
@@ -51,28 +61,35 @@ async fn a_second_agent_carries_on_where_the_first_died() -> Result<()> {
         "somebody dropped"
     );
 
-    for (number, session) in online.iter().enumerate() {
-        session.transfer(Usage { up: 7, down: 9 });
-        assert!(
-            session.interim().await,
-            "the second agent takes an interim of a session it never saw"
-        );
-        if number % 2 == 0 {
-            assert!(session.hang_up().await);
-        }
-    }
+    let carried_on = stream::iter(online.iter().enumerate())
+        .map(async |(number, session)| {
+            session.transfer(Usage { up: 7, down: 9 });
+            let taken = session.interim().await;
+            ensure!(taken, "an interim of a session that the second never saw");
+            ensure!(number % 2 == 1 || session.hang_up().await, "a Stop");
+            Ok(())
+        })
+        .buffered(AT_ONCE);
+    carried_on.try_collect::<Vec<()>>().await?;
     assert!(newcomer.hang_up().await);
     pair.site.start_agent().await?;
     pair.site.caught_up().await?;
-    for session in online.iter().skip(1).step_by(2) {
-        session.transfer(Usage { up: 1, down: 1 });
-        assert!(session.hang_up().await, "and ends at the first");
-    }
+    let stayed = stream::iter(online.iter().skip(1).step_by(2))
+        .map(async |session| {
+            session.transfer(Usage { up: 1, down: 1 });
+            ensure!(session.hang_up().await, "it ends at the first");
+            Ok(())
+        })
+        .buffered(AT_ONCE);
+    stayed.try_collect::<Vec<()>>().await?;
     pair.second_reported().await?;
-    comes_to_agree(&isp, &pair.site).await?;
+    comes_to_agree(isp, &pair.site).await?;
     pair.stop().await;
     world.stop().await
 }
+
+/// As many as a site's routers ask about at once in a bad minute.
+const AT_ONCE: usize = 64;
 
 /// A spare box takes a dead one's place with a token made for it; in the same moment the old one is nobody.
 #[tokio::test(flavor = "multi_thread")]
