@@ -13,6 +13,7 @@ mod disconnect;
 mod durable;
 mod eap;
 mod feed;
+mod guessing;
 mod hostile_http;
 mod hostile_udp;
 mod isolation;

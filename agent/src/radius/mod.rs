@@ -37,7 +37,9 @@ pub mod coa;
 pub mod dictionary;
 pub mod driver;
 pub mod eap;
+pub mod failures;
 pub mod guessing;
+mod held;
 mod hotspot;
 mod later;
 mod login;
@@ -58,6 +60,7 @@ pub mod secret;
 pub mod server;
 mod spoken;
 pub mod verify;
+mod wrong;
 
 pub use accounting::{AccountingRequest, AccountingStatus};
 pub use dictionary::Code;

@@ -234,7 +234,7 @@ pub fn outcome(outcome: LoginOutcome) -> (bool, String) {
         ),
         LoginOutcome::TooManyTries => (
             false,
-            "Too many wrong voucher codes from this device or at this router.".to_owned(),
+            "Too many wrong passwords or codes from this device or under this name.".to_owned(),
         ),
     }
 }
