@@ -136,6 +136,7 @@ impl Served {
         }
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
+        tasks.spawn(radius.clone().send_held(cancel.clone()));
         tasks.spawn(enforcer.clone().run(touched, cancel.clone()));
         tasks.spawn(reconciler.clone().run(cancel.clone()));
         let old_servers = shadow::Driver::new(radius.clone(), site_clock.clone(), local);

@@ -138,7 +138,11 @@ pub fn jobs(app: &App) -> Jobs {
         })
         .with(tenants::jobs::TIDY, move |job, now| {
             let db = tidies.clone();
-            async move { Ok(Again(tenants::jobs::tidy(&db, job.tenant, now).await?)) }
+            async move {
+                let keys = tenants::jobs::tidy(&db, job.tenant, now).await?;
+                let sessions = sessions::forget_old(&db, job.tenant, now).await?;
+                Ok(Again(keys.min(sessions)))
+            }
         })
         .with(renewals::AUTO_RENEW, move |job, now| {
             let db = renewals.clone();

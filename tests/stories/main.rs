@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod accounts;
+mod addresses;
 mod audited;
 mod boxes;
 mod catalog;
@@ -14,6 +15,7 @@ mod durable;
 mod eap;
 mod edge;
 mod feed;
+mod guessing;
 mod hostile_http;
 mod hostile_udp;
 mod isolation;

@@ -13,7 +13,7 @@ use easyisp_cloud::db;
 use easyisp_cloud::db::cluster::{Cluster, Durability, Lifetime, Options, Role, connect_options};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use tokio::sync::OnceCell;
 
 /// Names the socket folder of the run's cluster.
@@ -78,6 +78,31 @@ pub async fn fresh_database() -> Result<FreshDatabase> {
         name,
         socket_dir: socket_dir.to_path_buf(),
     })
+}
+
+/// How the server goes about a statement that it was heard to be asked, with these literals as values, in
+/// a `plan_cache_mode`. As row security has it where the connection's tenant is set.
+pub async fn plan(
+    connection: &mut PgConnection,
+    statement: &str,
+    values: &[String],
+    mode: &str,
+) -> Result<String> {
+    let script = format!(
+        "set local plan_cache_mode = {mode};
+         deallocate all;
+         prepare planned as {statement};
+         explain execute planned ({})",
+        values.join(", ")
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(script))
+        .fetch_all(connection)
+        .await?;
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    Ok(lines.join("\n"))
 }
 
 /// A cluster fit for tests and nothing else: not synced, gone when the process ends.

@@ -143,9 +143,9 @@ impl std::fmt::Display for What {
             What::Login(LoginOutcome::NotStored) => {
                 f.write_str("refused: the first use could not be written to disk")
             }
-            What::Login(LoginOutcome::TooManyTries) => {
-                f.write_str("refused: too many wrong voucher codes")
-            }
+            What::Login(LoginOutcome::TooManyTries) => f.write_str(
+                "refused: too many wrong passwords or codes from this device or under this name",
+            ),
             What::Began => f.write_str("online"),
             What::Ended(Cause::Router(cause)) => {
                 write!(

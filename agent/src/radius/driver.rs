@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::dictionary::{Code, attribute};
 use super::eap::TunnelCertificate;
-use super::later::{Later, Learnt, Send};
+use super::later::{Later, Learnt, Send, send_by_socket};
 use super::radsec;
 use super::reply_cache::{self, Begin, ReplyCache, Slot};
 use super::verify::{
@@ -63,6 +63,10 @@ pub struct Radius {
     pub(super) logins_stay: AtomicBool,
     pub(super) own: OnceLock<super::own::Own>,
     pub(super) guesses: Mutex<super::guessing::Guesses>,
+    pub(super) failures: Mutex<super::failures::Failures>,
+    /// Until when anybody at all is barred, in monotonic microseconds.
+    pub(super) barred_until: AtomicU64,
+    pub(super) held: super::held::Held,
     pub(super) spoken: Mutex<super::spoken::Spoken>,
     pub(super) elsewhere: super::hotspot::Elsewhere,
     pub(super) old_servers: OnceLock<super::shadow::OldServers>,
@@ -90,6 +94,9 @@ impl Radius {
             logins_stay: AtomicBool::new(false),
             own: OnceLock::new(),
             guesses: Mutex::default(),
+            failures: Mutex::default(),
+            barred_until: AtomicU64::new(0),
+            held: super::held::Held::default(),
             spoken: Mutex::default(),
             elsewhere: super::hotspot::Elsewhere::default(),
             old_servers: OnceLock::new(),
@@ -120,7 +127,8 @@ impl Radius {
         let known = self.identify(source.ip(), &packet, check)?;
         self.note_signature(&known.router, source.ip(), known.packet.proof());
         let again = || self.again_by_socket(source, datagram, socket);
-        let later = Later::new(self, Learnt::Nothing, &again);
+        let send = || Some(send_by_socket(source, socket));
+        let later = Later::new(self, Learnt::Nothing, &again, &send);
         self.answer_access(source, packet, &known, &later)
     }
 
@@ -170,7 +178,8 @@ impl Radius {
                     let send: Cell<Option<Send>> = Cell::new(Some(Box::new(send)));
                     let id = known.router.id;
                     let again = || self.again_by_stream(id, source, octets, send.take());
-                    let later = Later::new(self, Learnt::Nothing, &again);
+                    let take = || send.take();
+                    let later = Later::new(self, Learnt::Nothing, &again, &take);
                     return self.answer_access(source, packet, &known, &later);
                 }
                 Err(cause) => cause,

@@ -1,15 +1,18 @@
 //! A login whose answer waits: for the disk, because it spends something, for the cloud, because the
 //! voucher is held elsewhere, or for the router's old server, which answers whom we do not know. The request
 //! is kept as it came and decided again once the wait is over.
+//! A reject that waits because of many failures before it is decided already (see `held`).
 
 use std::cell::Cell;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::wire::question::AskFailure;
 
 use super::driver::{Known, Radius, slot};
+use super::held::Answer;
 use super::reply_cache::Slot;
 use super::shadow::OldAnswer;
 use super::verify::{SigningPolicy, VerifiedAccess};
@@ -43,7 +46,10 @@ pub(super) struct Later<'a> {
     pub(super) learnt: Learnt,
     /// Keeps the request; called only where the answer waits.
     keep: &'a dyn Fn() -> Again,
+    /// The way back to who asked, where it is still to be had.
+    send: &'a dyn Fn() -> Option<Send>,
     waits: Cell<bool>,
+    held_for: Cell<Option<Duration>>,
 }
 
 impl<'a> Later<'a> {
@@ -51,12 +57,15 @@ impl<'a> Later<'a> {
         radius: &'a Arc<Radius>,
         learnt: Learnt,
         keep: &'a dyn Fn() -> Again,
+        send: &'a dyn Fn() -> Option<Send>,
     ) -> Later<'a> {
         Later {
             radius,
             learnt,
             keep,
+            send,
             waits: Cell::new(false),
+            held_for: Cell::new(None),
         }
     }
 
@@ -75,6 +84,11 @@ impl<'a> Later<'a> {
     pub(super) fn resume(&self) -> Resume {
         let again = self.again();
         Box::new(move |fate| again(Learnt::Fate(fate)))
+    }
+
+    /// The answer is sent after this time.
+    pub(super) fn hold(&self, time: Duration) {
+        self.held_for.set(Some(time));
     }
 
     /// The answer does not wait after all.
@@ -106,7 +120,8 @@ impl Radius {
             };
             let slot = slot(source, Port::Authentication, &packet);
             let again = || radius.again_by_socket(source, &datagram, &socket);
-            let later = Later::new(&radius, learnt, &again);
+            let send = || Some(send_by_socket(source, &socket));
+            let later = Later::new(&radius, learnt, &again, &send);
             if let Some(reply) = radius.answer(&known, slot, &packet, &later) {
                 let _lost = socket.send_to(&reply, source);
             }
@@ -142,7 +157,8 @@ impl Radius {
             let send = Cell::new(send);
             let id = known.router.id;
             let again = || radius.again_by_stream(id, source, &octets, send.take());
-            let later = Later::new(&radius, learnt, &again);
+            let take = || send.take();
+            let later = Later::new(&radius, learnt, &again, &take);
             let reply = radius.answer(&known, slot, &packet, &later);
             if let (Some(reply), Some(send)) = (reply, send.take()) {
                 let _lost = send(&reply);
@@ -167,9 +183,29 @@ impl Radius {
             return None;
         };
         let reply: Arc<[u8]> = reply.into();
+        let wait = later.held_for.get();
+        if let Some((wait, send)) = wait.and_then(|wait| Some((wait, (later.send)()?))) {
+            let answer = Answer {
+                slot,
+                authenticator: *packet.authenticator(),
+                octets: reply,
+                send,
+            };
+            if let Err(answer) = self.held.keep(wait, answer) {
+                self.parts.counters.count("reject_not_held");
+                self.send_answer(answer);
+            }
+            return None;
+        }
         self.replies(slot)
             .finish(slot, packet.authenticator(), reply.clone());
         self.compare_aside(known, &reply, later);
         Some(reply)
     }
+}
+
+/// The way back to who sent a datagram.
+pub(super) fn send_by_socket(source: SocketAddr, socket: &Arc<UdpSocket>) -> Send {
+    let socket = socket.clone();
+    Box::new(move |octets| socket.send_to(octets, source).is_ok())
 }

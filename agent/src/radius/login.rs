@@ -46,7 +46,7 @@ impl Radius {
             return answered;
         }
         if let Credential::Eap { .. } = request.credential {
-            return self.converse(known, &request);
+            return self.converse(known, &request, later);
         }
         let now = self.parts.clock.now();
         let device = mac(request.station.calling);
@@ -63,8 +63,9 @@ impl Radius {
             None => Err(unknown_user(&request, known)),
         };
         let subscriber = subscriber.as_deref();
+        let barred = self.is_barred(&request, request.user_name, subscriber);
         let authenticated = match (credentials, subscriber) {
-            (Ok(authenticated), Some(_)) => authenticated,
+            (Ok(authenticated), Some(_)) if !barred => authenticated,
             (Err(PasswordError::Garbled), _) if known.packet.proof() == Proof::Unsigned => {
                 // Another secret on the router looks like this: not the customer's fault (A5).
                 let cause = Refused::BadRequestAuthenticator;
@@ -72,11 +73,13 @@ impl Radius {
                 return None;
             }
             (Ok(_) | Err(_), _) => {
-                let outcome = match subscriber {
-                    Some(_) => LoginOutcome::WrongPassword,
-                    None => LoginOutcome::UnknownUser,
+                let outcome = match (barred, subscriber) {
+                    (true, _) => LoginOutcome::TooManyTries,
+                    (false, Some(_)) => LoginOutcome::WrongPassword,
+                    (false, None) => LoginOutcome::UnknownUser,
                 };
                 self.log_login(known, &request, subscriber, device, outcome, now);
+                self.failed(&request, request.user_name, subscriber, barred, later);
                 return self.reject(known, &request, None, &random);
             }
         };
@@ -100,6 +103,7 @@ impl Radius {
     ) -> Option<Vec<u8>> {
         let now = self.parts.clock.now();
         let device = mac(request.station.calling);
+        self.succeeded(subscriber, device);
         let decided = self.decide(known, subscriber, device, random, now);
         let outcome = decided.outcome;
         self.log_login(known, request, Some(subscriber), device, outcome, now);

@@ -37,7 +37,9 @@ pub mod coa;
 pub mod dictionary;
 pub mod driver;
 pub mod eap;
+pub mod failures;
 pub mod guessing;
+mod held;
 mod hotspot;
 mod later;
 mod login;
@@ -59,6 +61,7 @@ pub mod server;
 pub mod shadow;
 mod spoken;
 pub mod verify;
+mod wrong;
 
 pub use accounting::{AccountingRequest, AccountingStatus};
 pub use dictionary::Code;

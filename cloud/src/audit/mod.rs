@@ -133,6 +133,7 @@ pub enum Action {
     MacLock,
     CustomerDisconnect,
     SessionSync,
+    SessionSearch,
     CustomerSuspend,
     CustomerActivate,
     OverridePlan,

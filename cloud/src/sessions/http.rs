@@ -3,6 +3,7 @@
 pub mod customer;
 pub mod radius;
 pub mod router;
+pub mod search;
 pub mod sync;
 
 use std::time::Duration;

@@ -7,6 +7,7 @@ pub mod edge;
 mod http;
 mod quota;
 mod rules;
+mod search;
 mod store;
 mod trace;
 mod words;
@@ -19,6 +20,7 @@ use easyisp_shared::time::Timestamp;
 use crate::api::{Access, Routes, routes};
 use crate::db::Database;
 use crate::permission::Permission::*;
+use crate::tenants;
 
 pub use trace::{Trace, Whereabouts, trace, whereabouts};
 pub use words::Status;
@@ -35,6 +37,10 @@ pub fn routes() -> Routes {
     Routes::new()
         .route(SEE, routes!(http::list))
         .route(SEE, routes!(http::stats))
+        .route(
+            Access::Any(&[OperatorsDetailsView]),
+            routes!(http::search::search),
+        )
         .route(SEE, routes!(http::get))
         .route(END, routes!(http::end))
         .route(END, routes!(http::cleanup))
@@ -68,6 +74,32 @@ pub async fn doubt_silent(
     tx.commit().await?;
     Ok(now.plus(WATCH))
 }
+
+/// Forgets what is over for longer than the tenant keeps sessions, 500 a transaction; returns when to go on.
+pub async fn forget_old(
+    db: &Database,
+    tenant: TenantId,
+    now: Timestamp,
+) -> sqlx::Result<Timestamp> {
+    for _ in 0..TURNS {
+        let mut tx = db.begin(tenant).await?;
+        let kept = tenants::session_retention(&mut tx).await?;
+        let gone = store::forget(&mut tx, now.minus(kept), AT_ONCE).await?;
+        tx.commit().await?;
+        if gone < AT_ONCE.unsigned_abs() {
+            return Ok(now.plus(DAY));
+        }
+    }
+    Ok(now.plus(BREATH))
+}
+
+/// Rows that one transaction removes at most.
+const AT_ONCE: i64 = 500;
+/// Transactions in a row before other work has its turn: some seconds, a job's lease is a minute.
+const TURNS: u32 = 20;
+/// And how soon it goes on.
+const BREATH: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// How often to look: once an interval.
 const WATCH: Duration = Duration::from_secs(300);

@@ -4,6 +4,7 @@ mod apply;
 mod log;
 mod quota;
 mod read;
+mod search;
 mod stale;
 
 pub use apply::{
@@ -15,4 +16,5 @@ pub use quota::{counted, told};
 pub use read::{
     Filter, Live, Presence, Row, agents, by_router, find, find_open, list, live, sums, totals,
 };
+pub use search::{count_holders, forget, holders};
 pub use stale::{close_silent, doubt};

@@ -9,6 +9,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::edge;
+use super::rules::SESSION_DAYS;
 use super::store::{self, SettingsRow, TenantRow};
 use crate::api::{Json, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -50,6 +51,8 @@ pub struct Tenant {
     pub mac_login: bool,
     /// How many devices are remembered for each hotspot customer.
     pub remembered_macs: i32,
+    /// Days for which a session is kept after its end.
+    pub session_retention_days: i32,
     /// When it began.
     pub created_at: Timestamp,
 }
@@ -81,6 +84,7 @@ impl Tenant {
             operators: row.operators,
             mac_login: row.mac_login,
             remembered_macs: row.remembered_macs,
+            session_retention_days: row.session_retention_days,
             created_at: row.created_at,
         }
     }
@@ -123,6 +127,10 @@ pub struct Settings {
     /// How many devices are remembered for each hotspot customer, 0 to 10; the oldest is forgotten first.
     #[serde(default, deserialize_with = "blank::option")]
     pub remembered_macs: Option<i32>,
+    /// Days for which a session is kept after its end, so that it can be told who had an address; 90 to
+    /// 3650. What is older is removed within a day.
+    #[serde(default, deserialize_with = "blank::option")]
+    pub session_retention_days: Option<i32>,
 }
 
 /// The tenant after a change.
@@ -172,6 +180,15 @@ pub async fn settings(
     {
         return Err(ApiError::field("rememberedMacs", "must be from 0 to 10"));
     }
+    if settings
+        .session_retention_days
+        .is_some_and(|days| !SESSION_DAYS.contains(&days))
+    {
+        return Err(ApiError::field(
+            "sessionRetentionDays",
+            "must be from 90 to 3650",
+        ));
+    }
 
     let mut tx = db.begin(operator.tenant).await?;
     let before = store::me(&mut tx, now).await?;
@@ -182,6 +199,7 @@ pub async fn settings(
         location: settings.location.as_ref().map(Option::as_deref),
         mac_login: settings.mac_login,
         remembered_macs: settings.remembered_macs,
+        session_retention_days: settings.session_retention_days,
     };
     store::update(&mut tx, &change, now).await?;
     let after = store::me(&mut tx, now).await?;
@@ -221,5 +239,6 @@ fn facts(row: &TenantRow) -> serde_json::Value {
         "location": row.location,
         "macLogin": row.mac_login,
         "rememberedMacs": row.remembered_macs,
+        "sessionRetentionDays": row.session_retention_days,
     })
 }

@@ -48,6 +48,12 @@ pub async fn site_policy(tx: &mut Tx) -> sqlx::Result<SitePolicy> {
     })
 }
 
+/// How long the tenant has sessions kept after their end.
+pub async fn session_retention(tx: &mut Tx) -> sqlx::Result<Duration> {
+    let days = store::session_retention_days(tx).await?;
+    Ok(Duration::from_secs(u64::from(days.unsigned_abs()) * 86_400))
+}
+
 /// Makes a tenant ACTIVE without end.
 pub async fn activate_without_end(
     tx: &mut Tx,

@@ -1,4 +1,14 @@
-//! Names of tenants.
+//! Names of tenants, and bounds of what they may choose.
+
+use std::ops::RangeInclusive;
+
+/// Days for which a tenant may have sessions kept after their end; two years when it does not choose, as
+/// long as the trail is kept, which covers what most telecom laws ask of a provider.
+///
+/// Not less than 90: agents send again what they reported within 30 days when the cloud came back from a
+/// backup, and a session that was forgotten would then be new and its usage counted twice. Not more than
+/// ten years: whose address it was is personal, and no law asks for longer.
+pub const SESSION_DAYS: RangeInclusive<i32> = 90..=3650;
 
 /// What identifies a tenant to people and in addresses: lower-case letters, digits and dashes, 3 to 50.
 pub fn slug(business_name: &str) -> String {

@@ -72,6 +72,7 @@ pub struct TenantRow {
     pub platform_balance: Cents,
     pub mac_login: bool,
     pub remembered_macs: i32,
+    pub session_retention_days: i32,
     pub created_at: Timestamp,
     pub operators: i64,
     pub active_users: i64,
@@ -82,7 +83,7 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
     let row = sqlx::query(
         "select t.slug, t.business_name, t.email, t.phone, t.location, t.logo, t.status,
                 t.trial_ends_at, t.subscription_ends_at, t.platform_balance, t.mac_login,
-                t.remembered_macs, t.created_at,
+                t.remembered_macs, t.session_retention_days, t.created_at,
                 (select count(*) from operators o
                   where o.tenant_id = t.tenant_id and o.deleted_at is null) as operators,
                 (select count(*) from customers c
@@ -108,6 +109,7 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
         platform_balance: row.try_get("platform_balance")?,
         mac_login: row.try_get("mac_login")?,
         remembered_macs: row.try_get("remembered_macs")?,
+        session_retention_days: row.try_get("session_retention_days")?,
         created_at: row.try_get("created_at")?,
         operators: row.try_get("operators")?,
         active_users: row.try_get("active_users")?,
@@ -122,6 +124,7 @@ pub struct SettingsRow<'a> {
     pub location: Option<Option<&'a str>>,
     pub mac_login: Option<bool>,
     pub remembered_macs: Option<i32>,
+    pub session_retention_days: Option<i32>,
 }
 
 /// Changes what is mentioned.
@@ -134,6 +137,7 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
                 location = case when $6 then $7 else location end,
                 mac_login = coalesce($9, mac_login),
                 remembered_macs = coalesce($10, remembered_macs),
+                session_retention_days = coalesce($11, session_retention_days),
                 updated_at = $8
           where tenant_id = $1",
     )
@@ -147,6 +151,7 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
     .bind(now)
     .bind(change.mac_login)
     .bind(change.remembered_macs)
+    .bind(change.session_retention_days)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -197,6 +202,14 @@ pub async fn policy(tx: &mut Tx) -> sqlx::Result<PolicyRow> {
         mac_login: row.try_get("mac_login")?,
         remembered_macs: row.try_get("remembered_macs")?,
     })
+}
+
+/// Days for which the tenant has sessions kept after their end.
+pub async fn session_retention_days(tx: &mut Tx) -> sqlx::Result<i32> {
+    sqlx::query_scalar("select session_retention_days from tenants where tenant_id = $1")
+        .bind(tx.tenant())
+        .fetch_one(&mut **tx)
+        .await
 }
 
 /// Changes how sites treat who may not be online.

@@ -314,7 +314,7 @@ pub enum LoginOutcome {
     VoucherElsewhere,
     /// The first use could not be written to disk, so it did not happen.
     NotStored,
-    /// Too many wrong codes from this device or at this router.
+    /// Too many wrong passwords from this device or under this name, or codes from it or at this router.
     TooManyTries,
 }
 

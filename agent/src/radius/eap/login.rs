@@ -10,6 +10,7 @@ use super::conversations::{Conversations, Taken};
 use super::packet::{Response, collect};
 use crate::radius::dictionary::NAS_PORT_TYPE_VIRTUAL;
 use crate::radius::driver::{Known, Radius, mac};
+use crate::radius::later::Later;
 use crate::radius::password::Authenticated;
 use crate::radius::verify::VerifiedAccess;
 use crate::radius::{AccessRequest, Challenge};
@@ -21,13 +22,19 @@ impl Radius {
         &self,
         known: &Known<VerifiedAccess<'_>>,
         request: &AccessRequest<'_>,
+        later: &Later<'_>,
     ) -> Option<Vec<u8>> {
         let message = collect(known.packet.packet());
         let Some(response) = Response::parse(&message) else {
             self.parts.counters.count("malformed_eap");
             return None;
         };
-        let passwords = |name: &[u8]| self.who(name)?.password.clone();
+        // Not in the answer alone: what the tunnel says of a right password must not be said either.
+        let passwords = |name: &[u8]| {
+            let subscriber = self.who(name)?;
+            let barred = self.is_barred(request, name, Some(&subscriber));
+            subscriber.password.clone().filter(|_| !barred)
+        };
         let tunnels = self.parts.tunnels.as_ref();
         let tls = tunnels.and_then(|tunnels| tunnels.config(self.parts.clock.now()));
         let world = World {
@@ -39,7 +46,7 @@ impl Radius {
         };
         match request.state {
             None => self.begin_conversation(known, request, &response, &world),
-            Some(state) => self.go_on(known, request, state, &response, &world),
+            Some(state) => self.go_on(known, request, state, &response, &world, later),
         }
     }
 
@@ -67,6 +74,7 @@ impl Radius {
         state: &[u8],
         response: &Response<'_>,
         world: &World<'_>,
+        later: &Later<'_>,
     ) -> Option<Vec<u8>> {
         let now = self.parts.clock.monotonic();
         let taken = self.conversations().take(state, known.router.id, now);
@@ -80,7 +88,7 @@ impl Radius {
         };
         let turn = conversation.on_response(response, world);
         if let Some(denied) = turn.denied {
-            self.note_denied(known, request, &denied.name);
+            self.note_denied(known, request, &denied.name, later);
         }
         match turn.reply {
             Reply::Ask(eap) => {
@@ -126,12 +134,16 @@ impl Radius {
         known: &Known<VerifiedAccess<'_>>,
         request: &AccessRequest<'_>,
         name: &[u8],
+        later: &Later<'_>,
     ) {
         let subscriber = self.who(name);
-        let outcome = match subscriber {
-            Some(_) => LoginOutcome::WrongPassword,
-            None => LoginOutcome::UnknownUser,
+        let barred = self.is_barred(request, name, subscriber.as_deref());
+        let outcome = match (barred, &subscriber) {
+            (true, _) => LoginOutcome::TooManyTries,
+            (false, Some(_)) => LoginOutcome::WrongPassword,
+            (false, None) => LoginOutcome::UnknownUser,
         };
+        self.failed(request, name, subscriber.as_deref(), barred, later);
         let inner = AccessRequest {
             user_name: name,
             ..request.clone()
