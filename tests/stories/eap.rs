@@ -177,7 +177,7 @@ async fn an_ikev2_gateway_serves_who_has_paid_until_he_has_not() -> Result<()> {
         .await
         .with_context(|| tunnel.said().unwrap_or_default())?;
     ensure!(began.session.framed_ip == Some(STATIC_ADDRESS), "{began:?}");
-    ensure!(began.grant.is_some(), "its Class came back");
+    ensure!(began.session.grant.is_some(), "its Class came back");
     tunnel.ping(STATIC_ADDRESS, 20).await?;
     if full() {
         let update = async {

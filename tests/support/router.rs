@@ -38,7 +38,7 @@ use api::Api;
 use ledger::Ledger;
 use lines::Lines;
 use online::{Online, Traffic};
-use session::{Cause, Service, Session};
+use session::{Cause, Session};
 use subscriber::{Method, Subscriber};
 
 /// How a pretend router is set up.

@@ -134,8 +134,9 @@ impl Case<'_> {
             ),
             LoginOutcome::TooManyTries => (
                 Cause::TooManyTries,
-                "Too many wrong voucher codes came from his device or at his router.".to_owned(),
-                "Have him wait a minute and type the code carefully.".to_owned(),
+                "Too many wrong passwords or codes came from his device or under his name.".to_owned(),
+                "Have him wait a minute and enter the password or code that his account shows."
+                    .to_owned(),
             ),
         };
         Some(Named {

@@ -77,7 +77,7 @@ causes! {
     VoucherElsewhere "VOUCHER_ELSEWHERE",
     /// Nobody used the voucher yet.
     VoucherUnused "VOUCHER_UNUSED",
-    /// Too many wrong voucher codes from his device or at his router.
+    /// Too many wrong passwords or codes from his device or under his name.
     TooManyTries "TOO_MANY_TRIES",
     /// He was let in, and the router reported no session.
     NoSession "NO_SESSION",

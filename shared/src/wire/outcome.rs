@@ -74,7 +74,7 @@ impl LoginOutcome {
                 "The first use could not be written to the agent's disk, so it did not happen."
             }
             LoginOutcome::TooManyTries => {
-                "Too many wrong voucher codes from this device or at this router."
+                "Too many wrong passwords or codes from this device or under this name."
             }
         };
         fixed.to_owned()
