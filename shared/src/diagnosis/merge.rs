@@ -41,7 +41,13 @@ pub fn merge(site: DiagnosisV1, cloud: DiagnosisV1, agents: Agents) -> Diagnosis
             .iter_mut()
             .find(|held| held.router == known.router)
         {
-            Some(held) => held.heard = held.heard.max(known.heard),
+            // The cloud dates it by when the report came, which may be much later.
+            Some(held) => {
+                held.heard = match agents {
+                    Agents::One => held.heard.or(known.heard),
+                    Agents::Several => held.heard.max(known.heard),
+                }
+            }
             None => all.routers.push(known),
         }
     }
