@@ -90,9 +90,9 @@ pub async fn plan(
 ) -> Result<String> {
     let script = format!(
         "set local plan_cache_mode = {mode};
-         deallocate all;
          prepare planned as {statement};
-         explain execute planned ({})",
+         explain execute planned ({});
+         deallocate planned",
         values.join(", ")
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(script))
