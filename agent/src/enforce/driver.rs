@@ -151,7 +151,11 @@ impl Enforcer {
             Touched::All => self.look_at(self.parts.sessions.open(|_| true), cancel),
             // Another decides there from here on: who is online stays so until his own time comes.
             Touched::Router(router) => {
-                self.arm(self.parts.sessions.open(|session| session.key.router == router));
+                self.arm(
+                    self.parts
+                        .sessions
+                        .open(|session| session.key.router == router),
+                );
             }
             Touched::Command(command) => {
                 let (enforcer, stop) = (self.clone(), cancel.clone());

@@ -100,7 +100,11 @@ impl Radius {
         let Some(code) = VoucherCode::read(name) else {
             return false;
         };
-        let digest = site.policy().voucher_key.as_ref().map(|key| code.digest(key));
+        let digest = site
+            .policy()
+            .voucher_key
+            .as_ref()
+            .map(|key| code.digest(key));
         let held = |digest: &VoucherDigest| {
             site.voucher(digest).is_some() || site.redemption(digest).is_some()
         };

@@ -171,7 +171,9 @@ impl Reconciler {
         let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
         read.insert(router.id, at);
         drop(read);
-        self.parts.radius.report_result(&Up::LocalSecrets(told.clone()));
+        self.parts
+            .radius
+            .report_result(&Up::LocalSecrets(told.clone()));
         Ok(told)
     }
 
@@ -179,7 +181,8 @@ impl Reconciler {
         let read = &self.secrets_read;
         let read = read.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.parts.clock.now();
-        read.get(&router).is_none_or(|read| now.since(*read) >= SECRETS_INTERVAL)
+        read.get(&router)
+            .is_none_or(|read| now.since(*read) >= SECRETS_INTERVAL)
     }
 
     /// Asks one router for the sessions under one name.

@@ -157,7 +157,10 @@ impl Description {
     pub fn rows(&self, key: &SealKey, entropy: &Entropy, version: u64) -> Vec<DownRecord> {
         let packages = self.packages.iter().map(PackageWords::row);
         let routers = self.routers.iter().map(|words| words.row(key, entropy));
-        let moving = self.routers.iter().filter_map(|words| words.moving(key, entropy));
+        let moving = self
+            .routers
+            .iter()
+            .filter_map(|words| words.moving(key, entropy));
         let subscribers = self.subscribers.iter().map(|words| words.row(key, entropy));
         std::iter::once(self.policy())
             .chain(packages)

@@ -200,8 +200,8 @@ impl Running {
                     | Up::Redemption(_)
                     | Up::Device(_)
                     | Up::Router(_)
-            | Up::Moving(_)
-            | Up::LocalSecrets(_) => None,
+                    | Up::Moving(_)
+                    | Up::LocalSecrets(_) => None,
                 });
                 if found.len() >= count {
                     return found;

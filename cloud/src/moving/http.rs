@@ -184,12 +184,14 @@ pub async fn put(
     if before.is_none() && request.old_server.is_none() && mode == Mode::Own {
         return Ok(Json(show(&mut tx, router).await?)); // nothing to take back
     }
-    let change = request.old_server.map_or_else(Change::default, |said| Change {
-        address: said.address,
-        auth_port: said.auth_port,
-        acct_port: said.acct_port,
-        secret: said.secret,
-    });
+    let change = request
+        .old_server
+        .map_or_else(Change::default, |said| Change {
+            address: said.address,
+            auth_port: said.auth_port,
+            acct_port: said.acct_port,
+            secret: said.secret,
+        });
     let place_before = before.as_ref().map(Stored::place);
     let (place, secret) =
         rules::old_server(&change, place_before.as_ref()).map_err(ApiError::fields)?;
@@ -204,8 +206,7 @@ pub async fn put(
     let begins = match &before {
         None => true,
         Some(before) => {
-            before.mode == Mode::Own && mode != Mode::Own
-                || before.place().address != place.address
+            before.mode == Mode::Own && mode != Mode::Own || before.place().address != place.address
         }
     };
     if begins {

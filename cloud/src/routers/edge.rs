@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use easyisp_shared::id::SiteId;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{MessageAuthenticator, RouterApiV1, RouterV1, secret_place};
-use easyisp_shared::id::SiteId;
 use easyisp_shared::wire::up::{LocalSecretsV1, OutsideV1, OutsideWhy, RouterStateV1};
 use easyisp_shared::wire::{Down, Up};
 use serde::{Deserialize, Serialize};

@@ -643,10 +643,7 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 down_bps: 2,
             }),
         ),
-        (
-            "reply_local_secrets",
-            Reply::LocalSecrets(local_secrets()),
-        ),
+        ("reply_local_secrets", Reply::LocalSecrets(local_secrets())),
     ]
 }
 

@@ -48,7 +48,9 @@ pub async fn mppe_keys_are_the_subscribers(site: &Site) -> Result<()> {
     let short = challenge_hash(&peer_challenge, &challenge, b"halima");
     let expected = MppeKeys::derive(&password, &challenge_response(&short, &password));
     ensure!(keys == expected, "the router would encrypt with other keys");
-    let states = answer.attributes().filter(|one| one.kind == attribute::PROXY_STATE);
+    let states = answer
+        .attributes()
+        .filter(|one| one.kind == attribute::PROXY_STATE);
     let states: Vec<&[u8]> = states.map(|one| one.value).collect();
     ensure!(states == [&b"of another proxy"[..]], "{states:?}");
     Ok(())
@@ -65,7 +67,12 @@ pub async fn eap_goes_through(site: &Site, name: &str) -> Result<()> {
     let run = Command::new("eapol_test")
         .arg("-c")
         .arg(&file)
-        .args(["-a", &asked.ip().to_string(), "-p", &asked.port().to_string()])
+        .args([
+            "-a",
+            &asked.ip().to_string(),
+            "-p",
+            &asked.port().to_string(),
+        ])
         .args(["-s", SITE_SECRET, "-A", "127.0.0.1", "-t", "10"])
         .output();
     let output = run.await.context("eapol_test (package eapoltest)")?;
@@ -74,6 +81,24 @@ pub async fn eap_goes_through(site: &Site, name: &str) -> Result<()> {
         output.status.success() && transcript.contains("MPPE keys OK: 1  mismatch: 0"),
         "{transcript}"
     );
+    Ok(())
+}
+
+/// A router of before RouterOS 7.15 whose secret is another one: no Message-Authenticator, and a password
+/// that no keyboard can type once it is revealed.
+pub async fn garbled(site: &Site) -> Result<()> {
+    let login = Login {
+        user_name: b"garbled",
+        method: Method::Pap {
+            password: b"a password of two blocks",
+        },
+        extra: &[],
+        signature: Signature::None,
+    };
+    let other = Secret::new(b"not the site's secret");
+    let request = client::access_request(&login, 3, &[3; 16], &other)?;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    socket.send_to(&request, site.asked()).await?;
     Ok(())
 }
 

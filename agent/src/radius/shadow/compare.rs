@@ -239,7 +239,10 @@ mod tests {
             .into_iter()
             .map(|one| one.kind)
             .collect();
-        assert_eq!(kinds, [MovingDifference::Address, MovingDifference::Timeout]);
+        assert_eq!(
+            kinds,
+            [MovingDifference::Address, MovingDifference::Timeout]
+        );
         let profile = said(&|answer| answer.push_vendor(14988, 3, b"gold").unwrap());
         assert_eq!(profile.rate, "profile gold");
     }

@@ -51,7 +51,9 @@ pub struct OldServers(mpsc::Sender<Ask>);
 impl OldServers {
     /// Hands a question over; gives it back where there is no room.
     pub(super) fn ask(&self, ask: Ask) -> Result<(), Ask> {
-        self.0.try_send(ask).map_err(mpsc::error::TrySendError::into_inner)
+        self.0
+            .try_send(ask)
+            .map_err(mpsc::error::TrySendError::into_inner)
     }
 }
 
@@ -107,7 +109,11 @@ impl Driver {
         let clock = self.clock.clone();
         let mut telling = Box::pin(clock.sleep(TOLD_EVERY));
         loop {
-            let first = self.lanes.values().filter_map(|asked| asked.proxy.poll_timeout()).min();
+            let first = self
+                .lanes
+                .values()
+                .filter_map(|asked| asked.proxy.poll_timeout())
+                .min();
             let due = tokio::time::Instant::from_std(first.unwrap_or_else(Instant::now));
             tokio::select! {
                 () = cancel.cancelled() => break,
@@ -182,7 +188,9 @@ impl Driver {
         let Some(asked) = self.lanes.get_mut(&heard.lane) else {
             return;
         };
-        let judged = asked.proxy.on_reply(heard.line, heard.source, &heard.datagram);
+        let judged = asked
+            .proxy
+            .on_reply(heard.line, heard.source, &heard.datagram);
         match judged {
             Ok((settle, answer)) => settle(Outcome::Answer(Arc::new(answer))),
             Err(_) => {

@@ -16,10 +16,10 @@ use crate::radius::driver::{Known, Radius, mac};
 use crate::radius::later::{Later, Learnt};
 use crate::radius::login::check_password;
 use crate::radius::packet::Packet;
+use crate::radius::pap;
 use crate::radius::reply::Port;
 use crate::radius::request::{AccessRequest, Credential, Service};
 use crate::radius::verify::{Proof, Refused, VerifiedAccess};
-use crate::radius::pap;
 use crate::sessions::Metered;
 use crate::site::{Moving, OldServer, Subscriber};
 
@@ -106,13 +106,7 @@ impl Radius {
         });
     }
 
-    fn note_compared(
-        &self,
-        router: RouterId,
-        name: &[u8],
-        ours: &Said,
-        outcome: &Outcome,
-    ) {
+    fn note_compared(&self, router: RouterId, name: &[u8], ours: &Said, outcome: &Outcome) {
         let now = self.parts.clock.now();
         let theirs = match outcome {
             Outcome::Answer(answer) => Said::read(&answer.packet()),
@@ -133,11 +127,13 @@ impl Radius {
         later: &Later<'_>,
     ) {
         let router = known.router.id;
-        self.tallies.note(router, |tally| tally.counts().forwarded += 1);
+        self.tallies
+            .note(router, |tally| tally.counts().forwarded += 1);
         let ready = moving.server.as_ref().ok();
         let ready = ready.and_then(|server| Some((server, self.translated(known, server)?)));
         let Some((server, outgoing)) = ready else {
-            self.tallies.note(router, |tally| tally.counts().silent += 1);
+            self.tallies
+                .note(router, |tally| tally.counts().silent += 1);
             return;
         };
         let subscriber = self.parts.site.subscriber(request.user_name);
@@ -169,12 +165,7 @@ impl Radius {
         });
     }
 
-    fn note_passed(
-        &self,
-        router: RouterId,
-        passed: &Passed,
-        outcome: &Outcome,
-    ) {
+    fn note_passed(&self, router: RouterId, passed: &Passed, outcome: &Outcome) {
         let now = self.parts.clock.now();
         let theirs = match outcome {
             Outcome::Answer(answer) => Some(Said::read(&answer.packet())),
@@ -249,17 +240,12 @@ impl Radius {
 
     /// A router with another secret leaves this of a password: not the customer's fault, and not to be
     /// shown to another server (A5).
-    fn is_garbled(
-        &self,
-        known: &Known<VerifiedAccess<'_>>,
-        request: &AccessRequest<'_>,
-    ) -> bool {
+    fn is_garbled(&self, known: &Known<VerifiedAccess<'_>>, request: &AccessRequest<'_>) -> bool {
         let Credential::Pap { hidden } = request.credential else {
             return false;
         };
         let clear = pap::reveal(hidden, request.authenticator, &known.secret);
-        known.packet.proof() == Proof::Unsigned
-            && clear.is_ok_and(|clear| clear.looks_garbled())
+        known.packet.proof() == Proof::Unsigned && clear.is_ok_and(|clear| clear.looks_garbled())
     }
 
     /// What we would answer a subscriber, without taking a place for him or telling anybody.

@@ -274,10 +274,10 @@ mod tests {
 
     use super::super::translate::{login, record};
     use super::*;
+    use crate::radius::SigningPolicy;
     use crate::radius::builder::{Builder, Signature};
     use crate::radius::client::{self, Login, Method};
     use crate::radius::verify::{VerifiedAccess, VerifiedAccounting};
-    use crate::radius::SigningPolicy;
 
     #[test]
     fn the_old_servers_answer_settles_its_request_once() {
@@ -366,7 +366,10 @@ mod tests {
         while proxy.ask(outgoing(), Purpose::Answer, "waits", now).is_ok() {
             waits += 1;
         }
-        assert_eq!((aside, waits, proxy.under_way()), (MOST / 2, MOST / 2, MOST));
+        assert_eq!(
+            (aside, waits, proxy.under_way()),
+            (MOST / 2, MOST / 2, MOST)
+        );
         let full = proxy.ask(outgoing(), Purpose::Answer, "one more", now);
         assert_eq!(full, Err(Full("one more")));
         let mut given_up = 0;
@@ -386,7 +389,9 @@ mod tests {
         let told = client::accounting_request(&told, 1, &secret).unwrap();
         let told = VerifiedAccounting::check(Packet::parse(&told).unwrap(), &secret).unwrap();
         let told = record(&told, [1; 8]).unwrap();
-        let sent = proxy.ask(told, Purpose::Answer, (), Instant::now()).unwrap();
+        let sent = proxy
+            .ask(told, Purpose::Answer, (), Instant::now())
+            .unwrap();
         let request = sent.datagram.to_vec();
         let answer = |code| {
             let request = Packet::parse(&request).unwrap();

@@ -120,7 +120,13 @@ impl Tally {
     }
 
     /// The old server answered instead of us; `stranger` where nobody here knows the user.
-    pub fn answered(&mut self, asker: &Asker, theirs: Option<&Said>, is_stranger: bool, at: Timestamp) {
+    pub fn answered(
+        &mut self,
+        asker: &Asker,
+        theirs: Option<&Said>,
+        is_stranger: bool,
+        at: Timestamp,
+    ) {
         let Some(theirs) = theirs else {
             return; // a challenge: the conversation goes on
         };
@@ -214,7 +220,9 @@ mod tests {
         let (tallies, router) = (Tallies::default(), router());
         let (ours, theirs) = (said("10M/10M"), said("5M/5M"));
         for secs in [1, 2] {
-            tallies.note(router, |tally| tally.compared(b"jane", &ours, &theirs, at(secs)));
+            tallies.note(router, |tally| {
+                tally.compared(b"jane", &ours, &theirs, at(secs))
+            });
         }
         let [report] = tallies.take(at(9)).try_into().expect("one report");
         assert_eq!((report.counts.asked, report.counts.other_rate), (2, 2));
@@ -223,7 +231,9 @@ mod tests {
         assert_eq!(report.differences[0].theirs, "5M/5M");
         assert_eq!(tallies.take(at(10)), []);
 
-        tallies.note(router, |tally| tally.compared(b"jane", &ours, &ours, at(11)));
+        tallies.note(router, |tally| {
+            tally.compared(b"jane", &ours, &ours, at(11))
+        });
         tallies.note(router, |tally| tally.compared(b"bob", &ours, &ours, at(11)));
         let [report] = tallies.take(at(12)).try_into().expect("one report");
         assert_eq!(report.agreed, [b"jane".to_vec()]);
@@ -239,7 +249,9 @@ mod tests {
                 hotspot: false,
                 mac: None,
             };
-            tallies.note(router, |tally| tally.answered(&asker, Some(said), stranger, at(1)));
+            tallies.note(router, |tally| {
+                tally.answered(&asker, Some(said), stranger, at(1))
+            });
         };
         answered(b"old", &said("5M/5M"), true);
         answered(b"guess", &Said::default(), true);

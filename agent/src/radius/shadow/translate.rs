@@ -284,7 +284,12 @@ mod tests {
 
     #[test]
     fn a_password_is_hidden_under_the_old_servers_secret() {
-        let asked = asked(Method::Pap { password: b"jane's" }, &[]);
+        let asked = asked(
+            Method::Pap {
+                password: b"jane's",
+            },
+            &[],
+        );
         let sent = forward(&asked).sign(9, &server());
         let packet = Packet::parse(&sent.datagram).unwrap();
         assert_eq!((packet.identifier(), packet.authenticator()), (9, &OLD));
@@ -337,7 +342,9 @@ mod tests {
             &[microsoft::MPPE_RECV_KEY, 36],
             &recv,
         ];
-        answer.push(attribute::VENDOR_SPECIFIC, &inner.concat()).unwrap();
+        answer
+            .push(attribute::VENDOR_SPECIFIC, &inner.concat())
+            .unwrap();
         let both = [[3; 8].as_slice(), &[4; 16], &[0; 8]].concat();
         let both = pap::hide(&both, &OLD, &server()).unwrap();
         let (vendor, keys) = (microsoft::VENDOR, microsoft::CHAP_MPPE_KEYS);
@@ -359,7 +366,9 @@ mod tests {
         assert_eq!(states(&reply), [&b"theirs"[..], b"and theirs"]);
         let keys = client::mppe_keys(&reply, &AUTHENTICATOR, &router()).unwrap();
         assert_eq!((keys.send, keys.recv), ([1; 16], [2; 16]));
-        let both = reply.first_vendor(vendor, microsoft::CHAP_MPPE_KEYS).unwrap();
+        let both = reply
+            .first_vendor(vendor, microsoft::CHAP_MPPE_KEYS)
+            .unwrap();
         let clear = pap::reveal(both, &AUTHENTICATOR, &router()).unwrap();
         assert_eq!(clear.as_bytes(), [[3; 8].as_slice(), &[4; 16]].concat());
         let tunnel = reply.first(attribute::TUNNEL_PASSWORD).unwrap();
