@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use easyisp_shared::entitlement::{Answer, Reason};
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::wire::down::MovingV1;
 
 use super::description::{Description, customer_id, package_id, router_id};
 use super::*;
@@ -149,6 +150,43 @@ fn a_router_is_known_by_source_and_adopted_by_proof() {
     let (router, ()) = site.adopt(moved, |_| Some(())).unwrap();
     assert_eq!(router.id, router_id("tower"));
     assert!(site.knows_source(moved));
+}
+
+/// What an operator types as his old server's address is asked only where the site's routers are.
+#[test]
+fn an_old_server_outside_the_site_cannot_be_asked() {
+    let (site, _) = given_site();
+    let (key, router) = (SealKey::new([7; 32]), router_id("tower"));
+    let place = secret_place(DownKind::Moving, router.0, "old_secret");
+    let told = |address: &str, secret: &[u8]| {
+        Down::Moving(MovingV1 {
+            router,
+            mode: MovingMode::Shadow,
+            address: address.parse().unwrap(),
+            auth_port: 1812,
+            acct_port: 1813,
+            secret: secret.to_vec(),
+            copy_accounting: false,
+        })
+    };
+    let sealed = key.seal(&place, b"testing123", &Entropy::seeded(2));
+    for (address, secret, can_be_asked) in [
+        ("192.168.7.7", sealed.as_slice(), true),
+        ("198.51.100.7", &sealed, false),
+        ("192.168.7.7", b"sealed for somebody else", false),
+    ] {
+        let touched = put(&site, told(address, secret), router.0);
+        assert_eq!(touched, Touched::Router(router));
+        let moving = site.moving(router).unwrap();
+        assert_eq!(moving.server.is_ok(), can_be_asked, "{address}");
+    }
+    site.apply(&DownRecord {
+        kind: DownKind::Moving.code(),
+        id: router.0,
+        version: 9,
+        body: None,
+    });
+    assert!(site.moving(router).is_none());
 }
 
 /// Nothing but the site's own state is asked, however long the cloud is away.

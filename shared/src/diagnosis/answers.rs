@@ -134,7 +134,8 @@ impl Case<'_> {
             ),
             LoginOutcome::TooManyTries => (
                 Cause::TooManyTries,
-                "Too many wrong passwords or codes came from his device or under his name.".to_owned(),
+                "Too many wrong passwords or codes came from his device or under his name."
+                    .to_owned(),
                 "Have him wait a minute and enter the password or code that his account shows."
                     .to_owned(),
             ),

@@ -84,6 +84,24 @@ pub async fn eap_goes_through(site: &Site, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// A router of before RouterOS 7.15 whose secret is another one: no Message-Authenticator, and a password
+/// that no keyboard can type once it is revealed.
+pub async fn garbled(site: &Site) -> Result<()> {
+    let login = Login {
+        user_name: b"garbled",
+        method: Method::Pap {
+            password: b"a password of two blocks",
+        },
+        extra: &[],
+        signature: Signature::None,
+    };
+    let other = Secret::new(b"not the site's secret");
+    let request = client::access_request(&login, 3, &[3; 16], &other)?;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    socket.send_to(&request, site.asked()).await?;
+    Ok(())
+}
+
 /// So many unknown users log in at once, as fast as the agent reads.
 pub async fn crowd(site: &Site, many: usize) -> Result<()> {
     let (entropy, secret) = (Entropy::system(), Secret::new(SITE_SECRET.as_bytes()));

@@ -23,8 +23,8 @@
 //!
 //! **Silence.** What the old server does not answer is not answered: a Reject would tell the customer that
 //! his password is wrong, a router that hears nothing asks its next server, which may be the old one itself.
-//! Known users in `SHADOW` are answered by the thread that read their request before the old server is asked
-//! anything. At most [`proxy::MOST`] requests wait for each of its ports; what comes on top is dropped and
+//! Known users in `SHADOW` are answered by the thread that read their request; what the old server would say
+//! is asked by another. At most [`proxy::MOST`] requests wait for each of its ports; what comes on top is dropped and
 //! counted, and comparisons take at most half of the room.
 //!
 //! **Accounting.** Every record becomes ours first. For a user whom the old server let in the router hears an
