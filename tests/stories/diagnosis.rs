@@ -97,6 +97,17 @@ impl Place {
         Ok(())
     }
 
+    /// Waits until the cloud's log has an attempt of his: it is written after the answer.
+    async fn logged(&self, customer: &str) -> Result<()> {
+        let path = format!("/customers/{customer}/auth-log");
+        eventually("his attempt is in the log", async || {
+            let log = self.isp.owner.get(&path).await?;
+            let logins = log["logins"].as_array().context("a list")?;
+            Ok((!logins.is_empty()).then_some(()))
+        })
+        .await
+    }
+
     async fn tenant(&self) -> Result<TenantId> {
         let me = self.isp.owner.get("/tenant/me").await?;
         Ok(TenantId(

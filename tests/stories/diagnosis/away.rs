@@ -14,6 +14,7 @@ async fn while_the_site_is_away_that_is_the_cause_with_since_when() -> Result<()
     let online = place.site.dial("imara").await.online();
     online.started().await;
     is_refused(place.equipment("pendo", "wrong")).await?;
+    place.logged(&pendo).await?;
     place.site.reported().await?;
     later(&place.world);
     place.site.stop_agent().await;
@@ -65,7 +66,7 @@ async fn a_line_of_the_log_without_words_decides_nothing() -> Result<()> {
     let mut place = Place::open("oldlog").await?;
     let baraka = place.customer("baraka").await?;
     is_refused(place.equipment("baraka", "wrong")).await?;
-    place.site.reported().await?;
+    place.logged(&baraka).await?;
     let mut owner = PgConnection::connect_with(&place.world.database.owner()).await?;
     sqlx::query("select set_config('app.tenant', $1::text, false)")
         .bind(place.tenant().await?.to_string())

@@ -263,7 +263,7 @@ async fn who_asks_at_another_site_is_told_where_he_belongs() -> Result<()> {
     let kofi = place.isp.owner.post("/customers", &kofi).await?;
     let kofi = kofi["id"].as_str().context("an id")?;
     is_refused(place.equipment("kofi", "kofi")).await?;
-    place.site.reported().await?;
+    place.logged(kofi).await?;
 
     // His own site has no agent: that comes first.
     let found = place.ask(kofi).await?;
