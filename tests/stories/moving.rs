@@ -247,6 +247,9 @@ async fn every_step_can_be_taken_back() -> Result<()> {
     let again = site.dial("amina").await.online();
     again.started().await;
     assert!(again.hang_up().await);
+    // A second session of her device had ended the first for us, until the router spoke of it again.
+    world.clock.advance(MINUTE);
+    assert!(amina.interim().await);
     assert!(amina.session().is_some(), "still online");
     assert_eq!(site.router.counters().orders, 0);
 

@@ -60,6 +60,7 @@ impl Index {
         let before = known.map(|online| &online.session);
         let mut merged = rules::merge(before, report);
         let begins = known.is_none() && merged.closed.is_none();
+        let opens = merged.closed.is_none() && before.is_none_or(|before| before.closed.is_some());
 
         let growth = rules::growth(before, &merged, metered);
         merged.bytes_free = merged.bytes_free.saturating_add(growth.free);
@@ -78,7 +79,7 @@ impl Index {
             status: status(report.event),
         });
         changes.usage = usage;
-        changes.begun = begins;
+        changes.begun = opens;
         changes
     }
 

@@ -188,3 +188,18 @@ fn silence_of_a_day_is_given_up_and_mended_by_the_next_word() {
     tell(&sessions, &report("a", 1, Event::Interim, 100_000), 101_000);
     assert_eq!(sessions.count(), 1);
 }
+
+/// A session that was given up and is heard of again is open like a new one: it gets its timer.
+#[test]
+fn who_is_heard_of_again_begins_anew() {
+    let sessions = Sessions::default();
+    let started = report("81000001", 1, Event::Start, 0);
+    assert!(tell(&sessions, &started, 1000).begun);
+    sessions.give_up(&started.key, |_| {});
+    assert_eq!(sessions.count(), 0);
+
+    let heard = report("81000001", 1, Event::Interim, 300);
+    assert!(tell(&sessions, &heard, 1300).begun);
+    let again = report("81000001", 1, Event::Interim, 600);
+    assert!(!tell(&sessions, &again, 1600).begun);
+}

@@ -13,8 +13,8 @@ use easyisp_shared::wire::{Down, Up};
 use uuid::Uuid;
 
 use super::OLD_SECRET;
-use super::rules::{Difference, Mode};
 use super::store::{self, AtSite, DifferenceRow, Stranger};
+use super::words::{Difference, Mode};
 use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::routers;
 use crate::secrets::{SecretError, Secrets};

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::OLD_SECRET;
-use super::rules::{self, Change, Difference, Mode};
+use super::rules::{self, Change};
 use super::store::{self, DifferenceRow, New, Stored, Stranger, Tallies};
+use super::words::{Difference, Mode};
 use crate::api::{Json, Masked, Page, Path, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;

@@ -8,6 +8,7 @@ pub mod edge;
 mod http;
 mod rules;
 mod store;
+mod words;
 
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission::{RoutersDetailsView, RoutersEdit, RoutersTest, RoutersView};

@@ -2,40 +2,8 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::api::is_masked;
 use crate::error::{FieldError, Wrong};
-
-/// Who answers at a router.
-#[derive(
-    Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
-)]
-#[serde(rename_all = "UPPERCASE")]
-#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
-pub enum Mode {
-    /// We, everybody.
-    Own,
-    /// We answer whom we know, the old server everybody else.
-    Shadow,
-    /// The old server, everybody.
-    Forward,
-}
-
-/// In what two answers differ.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, sqlx::Type, utoipa::ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
-pub enum Difference {
-    /// Whether he is let in.
-    Answer,
-    /// Speed.
-    Rate,
-    /// Address or pool.
-    Address,
-    /// When the session ends.
-    Timeout,
-}
 
 /// What a request says of an old server. `None`: not mentioned.
 #[derive(Clone, Default)]

@@ -5,7 +5,8 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::up::MovingCountsV1;
 use uuid::Uuid;
 
-use super::rules::{Difference, Mode, Place};
+use super::rules::Place;
+use super::words::{Difference, Mode};
 use crate::db::Tx;
 
 /// A move as it is stored.

@@ -19,7 +19,7 @@ use crate::words::{DAY, HOUR, MINUTE, all_sessions, comes_to_agree};
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 const PHONE: &str = "254712345612";
 
-/// F6: the agent is dead for seven days. Whoever has time left is online on all of them, whoever's time ends
+/// The agent is dead for seven days. Whoever has time left is online on all of them, whoever's time ends
 /// goes at that second; the agent that returns takes the router's word and cuts nobody, whether the router
 /// obeys it or not.
 #[tokio::test(flavor = "multi_thread")]

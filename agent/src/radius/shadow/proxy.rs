@@ -290,7 +290,7 @@ mod tests {
         assert_eq!((proxy.under_way(), proxy.poll_timeout()), (0, None));
     }
 
-    /// What is not the old server's answer to this request changes nothing (A11).
+    /// What is not the old server's answer to this request changes nothing.
     #[test]
     fn forged_answers_are_ignored() {
         let (mut proxy, now) = (given_proxy(), Instant::now());
