@@ -142,6 +142,7 @@ impl Calls {
         site.stop_agent().await;
 
         let made = async |path: &str, body: Value| id(&owner.post(path, &body).await?);
+        let home = id(&owner.get("/sites").await?["sites"][0])?;
         // With a second site the cloud holds the vouchers, so that no agent is asked.
         made("/sites", json!({"name": "Second"})).await?;
         let mut hotspot = package("Hour");
@@ -152,7 +153,6 @@ impl Calls {
         let code = vouchers["vouchers"][1]["code"].as_str().context("a code")?;
         let me = owner.get("/auth/me").await?;
         let spare = json!({"customerId": customer, "amount": 5});
-        let home = id(&owner.get("/sites").await?["sites"][0])?;
         Ok(Calls {
             tenant: TenantId(me["tenantId"].as_str().context("a tenant")?.parse()?),
             owner: id(&me)?.parse()?,
