@@ -13,6 +13,7 @@ pub mod down;
 pub mod enroll;
 pub mod frame;
 pub mod hello;
+pub mod peer;
 pub mod question;
 pub mod record;
 pub mod token;

@@ -284,6 +284,7 @@ impl World {
             entropy: Entropy::seeded(2),
             floor: Arc::new(move || floor),
             patience: Patience::default(),
+            addresses: Arc::new(Vec::new),
         };
         Link::start(config, identity.clone(), local.clone())
     }
@@ -301,6 +302,7 @@ impl World {
                 silence: Duration::from_millis(500),
                 ..Patience::default()
             },
+            addresses: Arc::new(Vec::new),
         };
         Link::start(config, identity.clone(), local.clone())
     }
