@@ -8,6 +8,7 @@ mod http;
 mod quota;
 mod rules;
 mod store;
+mod surplus;
 mod words;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::api::{Access, Routes, routes};
 use crate::db::Database;
 use crate::permission::Permission::*;
 
+pub use surplus::{SURPLUS, end_surplus};
 pub use words::Status;
 
 /// The routes of this feature.

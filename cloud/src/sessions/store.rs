@@ -5,6 +5,7 @@ mod log;
 mod quota;
 mod read;
 mod stale;
+mod surplus;
 
 pub use apply::{
     Key, Known, Subscriber, Used, Write, insert, known, lock_site, subscribers, update, use_hours,
@@ -16,3 +17,4 @@ pub use read::{
     Filter, Live, Presence, Row, agents, by_router, find, find_open, list, live, sums, totals,
 };
 pub use stale::{close_silent, doubt};
+pub use surplus::{open_devices, too_many};
