@@ -64,7 +64,7 @@ pub struct Radius {
     pub(super) own: OnceLock<super::own::Own>,
     pub(super) guesses: Mutex<super::guessing::Guesses>,
     pub(super) spoken: Mutex<super::spoken::Spoken>,
-    pub(super) elsewhere: super::hotspot::Elsewhere,
+    pub(super) others: super::first_use::Others,
     replies: Vec<Mutex<ReplyCache>>,
     pub(super) stream_secret: Arc<Secret>,
 }
@@ -89,7 +89,7 @@ impl Radius {
             own: OnceLock::new(),
             guesses: Mutex::default(),
             spoken: Mutex::default(),
-            elsewhere: super::hotspot::Elsewhere::default(),
+            others: super::first_use::Others::default(),
             replies: (0..SHARDS).map(|_| shard()).collect(),
             stream_secret: Arc::new(Secret::new(radsec::SECRET)),
         }

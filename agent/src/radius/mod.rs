@@ -37,6 +37,7 @@ pub mod coa;
 pub mod dictionary;
 pub mod driver;
 pub mod eap;
+mod first_use;
 pub mod guessing;
 mod hotspot;
 mod later;
@@ -61,7 +62,7 @@ pub mod verify;
 
 pub use accounting::{AccountingRequest, AccountingStatus};
 pub use dictionary::Code;
-pub use hotspot::AskCloud;
+pub use first_use::{Agreement, AskHolder, Redeemed, Shown};
 pub use packet::{Malformed, Packet};
 pub use password::{Authenticated, KnownPassword, PasswordError};
 pub use reply::{Accept, Challenge, Port, Reject, accounting_response, status_response};

@@ -151,9 +151,10 @@ fn open_cache(path: &Path, moved_aside: &mut Vec<PathBuf>) -> Result<Cache, Stor
     open()
 }
 
-const OUTBOX: &[&str] = &[include_str!(
-    "../../../migrations/agent/0001_create_outbox.sql"
-)];
+const OUTBOX: &[&str] = &[
+    include_str!("../../../migrations/agent/0001_create_outbox.sql"),
+    include_str!("../../../migrations/agent/0012_note_told_redemptions.sql"),
+];
 const CACHE: &[&str] = &[include_str!(
     "../../../migrations/agent/0002_create_cache.sql"
 )];
