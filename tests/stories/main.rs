@@ -24,6 +24,7 @@ mod manners;
 mod messages;
 mod money;
 mod outage;
+mod pair;
 mod payment;
 mod payments;
 mod quota;
