@@ -67,7 +67,7 @@ async fn a_session_that_outlived_a_restart_is_still_cut_at_its_end() {
     running.stop().await;
 }
 
-/// F6: a router is not told again what it was told before a restart, only what is new: one that takes no
+/// A router is not told again what it was told before a restart, only what is new: one that takes no
 /// changes would lose everybody.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_changes_nothing_for_who_is_online() {
@@ -108,7 +108,7 @@ async fn another_password_ends_the_session_that_used_the_old_one() {
     running.stop().await;
 }
 
-/// F6: a renewal reaches the router as a later end, so that its own timer does not cut a paid session.
+/// A renewal reaches the router as a later end, so that its own timer does not cut a paid session.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_raises_the_end_of_a_running_session() {
     let running = Running::start(site()).await;
