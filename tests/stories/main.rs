@@ -26,6 +26,7 @@ mod money;
 mod outage;
 mod payment;
 mod payments;
+mod pppoe;
 mod quota;
 mod races;
 mod radsec;
