@@ -9,6 +9,7 @@ pub mod line;
 pub mod mpesa;
 pub mod operator;
 pub mod outside;
+pub mod pace;
 pub mod prepare;
 pub mod router;
 pub mod scenario;
