@@ -62,6 +62,24 @@ impl Place {
     /// The site itself says that this is why, and that this is to be done about it.
     async fn finds(&self, customer: &str, cause: &str, action: &str) -> Result<Value> {
         let found = self.ask(customer).await?;
+        Place::is_found(customer, cause, action, &found)?;
+        Ok(found)
+    }
+
+    /// The same once the site has heard of what was changed.
+    async fn comes_to_find(&self, customer: &str, cause: &str, action: &str) -> Result<Value> {
+        eventually(cause, async || {
+            let found = self.ask(customer).await?;
+            let is_it = found["cause"] == cause && found["source"] == "SITE";
+            if is_it {
+                Place::is_found(customer, cause, action, &found)?;
+            }
+            Ok(is_it.then_some(found))
+        })
+        .await
+    }
+
+    fn is_found(customer: &str, cause: &str, action: &str, found: &Value) -> Result<()> {
         ensure!(found["cause"] == cause, "{cause} was expected: {found}");
         ensure!(
             says(&found["action"], action),
@@ -70,17 +88,7 @@ impl Place {
         ensure!(found["source"] == "SITE", "{found}");
         ensure!(found["site"]["connected"] == true, "{found}");
         ensure!(found["customerId"] == customer, "{found}");
-        Ok(found)
-    }
-
-    /// The same once the site has heard of what was changed.
-    async fn comes_to_find(&self, customer: &str, cause: &str, action: &str) -> Result<Value> {
-        eventually(cause, async || {
-            let found = self.ask(customer).await?;
-            Ok((found["cause"] == cause).then_some(()))
-        })
-        .await?;
-        self.finds(customer, cause, action).await
+        Ok(())
     }
 
     async fn put(&self, customer: &str, body: Value) -> Result<()> {

@@ -56,6 +56,8 @@ struct State {
     registered: HashMap<String, c2b::Registration>,
     typed: HashSet<String>,
     released: HashSet<String>,
+    /// Phones whose push was taken and lost.
+    lost: HashSet<String>,
 }
 
 struct Token {
@@ -198,6 +200,13 @@ impl Mpesa {
                 .cloned()
         })
         .await
+    }
+
+    /// Waits until a push for this phone has come in and was lost.
+    pub async fn lost(&self, phone: &str) {
+        let phone = msisdn(phone);
+        self.when(|state| state.lost.contains(&phone).then_some(()))
+            .await;
     }
 
     async fn when<T>(&self, question: impl Fn(&State) -> Option<T>) -> T {

@@ -23,6 +23,9 @@ use super::{AccessRequest, AccountingRequest, Credential, KnownPassword, Service
 use crate::site::{Fate, Redemption, Subscriber, Turn};
 use crate::store::{Change, Committed, Job, Urgency, Write};
 
+/// What he reads who did everything right while our disk takes nothing.
+const NOT_STORED: &str = "This site cannot store logins now. Try again in a minute.";
+
 /// Asks the cloud and calls back with what it said.
 pub type AskCloud = dyn Fn(AgentQuestion, Duration, Box<dyn FnOnce(Result<CloudReply, AskFailure>) + Send>)
     + Send
@@ -188,13 +191,12 @@ impl Radius {
         request: &AccessRequest<'_>,
         (subscriber, device): (&Subscriber, Mac),
         later: &Later<'_>,
-        random: &Random,
     ) -> Option<Vec<u8>> {
         let (customer, now) = (subscriber.id, self.parts.clock.now());
         if later.learnt == Learnt::Fate(Fate::NotStored) {
             let (who, outcome) = (Some(subscriber), LoginOutcome::NotStored);
             self.log_login(known, request, who, Some(device), outcome, now);
-            return self.reject(known, request, None, random);
+            return self.reject_with(known, NOT_STORED);
         }
         let told = Up::Device(DeviceV1 {
             customer,
@@ -283,14 +285,15 @@ impl Radius {
     ) -> Option<Vec<u8>> {
         let site = &self.parts.site;
         if later.learnt == Learnt::Fate(Fate::NotStored) {
-            return self.refuse(shows, None, LoginOutcome::NotStored);
+            return self.refuse(shows, Some(NOT_STORED), LoginOutcome::NotStored);
         }
         if row.expires.is_some_and(|end| end <= shows.now) {
             let reason = Some("The voucher was not used in time.");
             return self.refuse(shows, reason, LoginOutcome::VoucherExpired);
         }
         if site.policy().lease_is_over(shows.now) {
-            return self.refuse(shows, None, LoginOutcome::LeaseOver);
+            let reason = Some(Reason::Expired.sentence());
+            return self.refuse(shows, reason, LoginOutcome::LeaseOver);
         }
         if site.package(row.package).is_none() {
             let reason = Reason::NoPackage;

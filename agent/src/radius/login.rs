@@ -87,7 +87,7 @@ impl Radius {
         if let Some(device) = device
             && self.must_remember(known, subscriber, device, now)
         {
-            return self.remember(known, &request, (subscriber, device), later, &random);
+            return self.remember(known, &request, (subscriber, device), later);
         }
         self.let_in(known, &request, subscriber, &authenticated, &random)
     }

@@ -114,6 +114,8 @@ pub(super) fn pragmas(connection: &Connection) -> rusqlite::Result<Pragmas> {
 }
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a write-ahead log that stay its own between storms.
+const LOG_KEEPS: i64 = 4 << 20;
 
 fn set_pragmas(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -122,6 +124,8 @@ fn set_pragmas(connection: &Connection, durability: Durability) -> rusqlite::Res
     connection.pragma_update(None, "foreign_keys", 1)?;
     // A checkpoint inside a commit would make that commit wait for two files; another connection does it.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // A log that grew in a storm gives its room on the card back once its pages are in the file.
+    connection.pragma_update(None, "journal_size_limit", LOG_KEEPS)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
 }

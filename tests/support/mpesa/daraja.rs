@@ -106,7 +106,10 @@ async fn accept(mpesa: &Mpesa, headers: &HeaderMap, body: Value) -> Result<Respo
 
     match &payer.push {
         PushAnswer::Error(code) => return Err(Refusal::new(code, scripted(code))),
-        PushAnswer::Lost => return Ok(silence(mpesa).await),
+        PushAnswer::Lost => {
+            mpesa.change(|state| state.lost.insert(transaction.phone.clone()));
+            return Ok(silence(mpesa).await);
+        }
         PushAnswer::Accepted | PushAnswer::AcceptedThenSilence => {}
     }
     mpesa.change(|state| {
