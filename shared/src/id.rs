@@ -106,6 +106,8 @@ ids! {
     VoucherId
     /// Vouchers made together.
     VoucherBatchId
+    /// A person's login to the routers themselves.
+    RouterLoginId
 }
 
 fn time_ordered(now: Timestamp, entropy: &Entropy) -> Uuid {

@@ -127,6 +127,8 @@ async fn an_unknown_name_and_a_phone_that_passes_tell_nothing() -> Result<()> {
             extra: &[
                 (attribute::CALLING_STATION_ID, phone.as_bytes()),
                 (attribute::SERVICE_TYPE, &[0, 0, 0, 1]),
+                (attribute::CALLED_STATION_ID, b"hotspot1"),
+                (attribute::FRAMED_IP_ADDRESS, &[10, 5, 50, 3]),
             ],
             signature: Signature::MessageAuthenticator,
         };

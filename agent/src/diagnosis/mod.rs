@@ -143,6 +143,13 @@ impl std::fmt::Display for What {
             What::Login(LoginOutcome::NotStored) => {
                 f.write_str("refused: the first use could not be written to disk")
             }
+            What::Login(LoginOutcome::RouterLogin) => f.write_str("logged in to the router"),
+            What::Login(LoginOutcome::UnknownRouterLogin) => {
+                f.write_str("refused at the router itself: nobody of this name may log in to it")
+            }
+            What::Login(LoginOutcome::WrongRouterPassword) => {
+                f.write_str("refused at the router itself: wrong password")
+            }
             What::Login(LoginOutcome::TooManyTries) => f.write_str(
                 "refused: too many wrong passwords or codes from this device or under this name",
             ),

@@ -109,6 +109,11 @@ impl Radius {
             // Acknowledged, not used, and nothing to make durable.
             AccountingStatus::Other(_) => return answer(Committed::Yes),
         };
+        if request.service == super::Service::Router {
+            // A person at the router itself is nobody's session.
+            self.parts.counters.count("router_login_accounting");
+            return answer(Committed::Yes);
+        }
         let now = self.parts.clock.now();
         let subscriber = self.parts.site.subscriber(request.user_name);
         // A code goes into no file, and a device's session is its owner's.
@@ -284,7 +289,7 @@ fn report(
         username: request.user_name.into(),
         service: match request.service {
             super::Service::Hotspot => Service::Hotspot,
-            super::Service::Ppp | super::Service::Other => Service::Ppp,
+            super::Service::Ppp | super::Service::Router | super::Service::Other => Service::Ppp,
         },
         mac: mac(station.calling),
         framed_ip: station.framed_address,

@@ -65,7 +65,7 @@ impl Radius {
     ) -> Option<Option<Vec<u8>>> {
         let named = is_named(request.user_name);
         match (request.service, named) {
-            (Service::Ppp, false) => return None,
+            (Service::Ppp, false) | (Service::Router, _) => return None,
             (Service::Ppp, true) | (Service::Hotspot | Service::Other, _) => {}
         }
         if let Some(device) = device_name(request) {
@@ -81,7 +81,7 @@ impl Radius {
     pub(super) fn knows_stranger(&self, request: &AccessRequest<'_>) -> bool {
         let named = is_named(request.user_name);
         match (request.service, named) {
-            (Service::Ppp, false) => return false,
+            (Service::Ppp, false) | (Service::Router, _) => return false,
             (Service::Ppp, true) | (Service::Hotspot | Service::Other, _) => {}
         }
         match device_name(request) {

@@ -45,8 +45,10 @@ impl Radius {
         if let Some(answered) = self.beside_old_server(known, &request, later) {
             return answered;
         }
-        if let Credential::Eap { .. } = request.credential {
-            return self.converse(known, &request, later);
+        match (request.service, request.credential) {
+            (Service::Router, _) => return self.router_login(known, &request, later),
+            (_, Credential::Eap { .. }) => return self.converse(known, &request, later),
+            (_, _) => {}
         }
         let now = self.parts.clock.now();
         let device = mac(request.station.calling);
@@ -342,7 +344,10 @@ pub(super) fn check_password(
 }
 
 /// Takes as long as a wrong password does, so that names cannot be told by the clock.
-fn unknown_user(request: &AccessRequest<'_>, known: &Known<VerifiedAccess<'_>>) -> PasswordError {
+pub(super) fn unknown_user(
+    request: &AccessRequest<'_>,
+    known: &Known<VerifiedAccess<'_>>,
+) -> PasswordError {
     let nobody = KnownPassword::new(b"nobody has this password");
     match nobody.check(request, &known.secret) {
         Ok(_) => PasswordError::Wrong,
@@ -409,11 +414,14 @@ fn idle_timeout(service: Service, package: Option<&PackageV1>) -> Option<Duratio
                 secs.unwrap_or(HOTSPOT_IDLE_SECS),
             )))
         }
-        Service::Ppp | Service::Other => None,
+        Service::Ppp | Service::Router | Service::Other => None,
     }
 }
 
-fn ms_chap<'a>(authenticated: &'a Authenticated, random: &Random) -> Option<MsChapV2Grant<'a>> {
+pub(super) fn ms_chap<'a>(
+    authenticated: &'a Authenticated,
+    random: &Random,
+) -> Option<MsChapV2Grant<'a>> {
     match authenticated {
         Authenticated::Plain | Authenticated::Eap(_) => None,
         Authenticated::MsChapV2(proof) => Some(MsChapV2Grant {
@@ -457,7 +465,7 @@ fn ms_chap_reason(reason: Option<Reason>) -> MsChapReason {
 }
 
 /// An ordinary answer fits without growing.
-fn buffer() -> Vec<u8> {
+pub(super) fn buffer() -> Vec<u8> {
     Vec::with_capacity(256)
 }
 

@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use easyisp_shared::id::CustomerId;
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::up::{LoginOutcome, LoginV1};
@@ -37,6 +38,33 @@ impl Radius {
             Some(subscriber) => self.parts.timeline.note(subscriber.id, entry),
             None => self.parts.timeline.note_stranger(request.user_name, entry),
         };
+        let customer = subscriber.map(|subscriber| subscriber.id);
+        self.report_login(known, request, (customer, mac), outcome, novelty, now);
+    }
+
+    /// Notes a login to the router itself, apart from the customers of the same name.
+    pub(super) fn log_router_login(
+        &self,
+        known: &Known<VerifiedAccess<'_>>,
+        request: &AccessRequest<'_>,
+        apart: &[u8],
+        outcome: LoginOutcome,
+    ) {
+        let now = self.parts.clock.now();
+        let entry = Entry::once(now, known.router.id, None, What::Login(outcome));
+        let novelty = self.parts.timeline.note_stranger(apart, entry);
+        self.report_login(known, request, (None, None), outcome, novelty, now);
+    }
+
+    fn report_login(
+        &self,
+        known: &Known<VerifiedAccess<'_>>,
+        request: &AccessRequest<'_>,
+        (customer, mac): (Option<CustomerId>, Option<Mac>),
+        outcome: LoginOutcome,
+        novelty: Novelty,
+        now: Timestamp,
+    ) {
         match novelty {
             Novelty::Repeated => return,
             Novelty::New => {}
@@ -56,7 +84,7 @@ impl Radius {
             at: now,
             router: known.router.id,
             username: request.user_name.to_vec(),
-            customer: subscriber.map(|subscriber| subscriber.id),
+            customer,
             mac,
             outcome,
         });

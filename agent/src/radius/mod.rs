@@ -56,6 +56,7 @@ pub mod radsec;
 pub mod reply;
 pub mod reply_cache;
 pub mod request;
+mod router_login;
 pub mod secret;
 pub mod server;
 pub mod shadow;

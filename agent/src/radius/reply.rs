@@ -184,7 +184,7 @@ impl Accept<'_> {
                     reply.push_vendor(wispr::VENDOR, wispr::REDIRECTION_URL, url.as_bytes())?;
                 }
             }
-            Service::Other => {}
+            Service::Router | Service::Other => {}
         }
         if let Some(timeout) = self.session_timeout {
             let secs = timeout.as_secs().clamp(1, MAX_SESSION_SECS);

@@ -7,7 +7,7 @@
 use std::net::Ipv4Addr;
 
 use super::chap::ChapResponse;
-use super::dictionary::{attribute, microsoft, mikrotik, service_type};
+use super::dictionary::{attribute, microsoft, mikrotik, service_type, wispr};
 use super::mschap::MsChapV2Response;
 use super::packet::{Attribute, Authenticator, Packet};
 use super::verify::VerifiedAccess;
@@ -63,8 +63,10 @@ pub enum Credential<'a> {
 pub enum Service {
     /// PPPoE, PPTP, L2TP: Service-Type Framed.
     Ppp,
-    /// Hotspot: Service-Type Login.
+    /// Hotspot: Service-Type Login, and where the client is.
     Hotspot,
+    /// A person at the router itself: Service-Type Login, and nothing of a client. No subscriber may.
+    Router,
     /// Another Service-Type or none (DHCP, wireless).
     Other,
 }
@@ -118,8 +120,11 @@ impl<'a> AccessRequest<'a> {
         AccessRequest {
             authenticator: packet.authenticator(),
             user_name: common.user_name.unwrap_or_default(),
+            service: match (common.service(), passwords.eap) {
+                (Service::Router, Some(_)) => Service::Other, // routers never ask so for themselves
+                (service, _) => service,
+            },
             credential: passwords.credential(packet),
-            service: common.service(),
             station: common.station,
             state,
             framed_mtu,
@@ -135,6 +140,7 @@ pub(super) struct Common<'a> {
     pub(super) session_id: Option<&'a [u8]>,
     service_type: Option<u32>,
     framed_protocol: Option<u32>,
+    speaks_wispr: bool,
     pub(super) station: Station<'a>,
 }
 
@@ -154,17 +160,22 @@ impl<'a> Common<'a> {
             attribute::NAS_PORT_ID => keep(&mut station.nas_port_id, attribute.value),
             attribute::NAS_PORT_TYPE => keep_number(&mut station.nas_port_type, attribute),
             attribute::FRAMED_IP_ADDRESS => keep_address(&mut station.framed_address, attribute),
-            attribute::VENDOR_SPECIFIC => self.take_mikrotik(attribute),
+            attribute::VENDOR_SPECIFIC => self.take_vendor(attribute),
             _ => {}
         }
     }
 
-    fn take_mikrotik(&mut self, attribute: Attribute<'a>) {
+    fn take_vendor(&mut self, attribute: Attribute<'a>) {
         let Some(specific) = attribute.vendor_specific() else {
             return;
         };
-        if specific.vendor != mikrotik::VENDOR {
-            return;
+        match specific.vendor {
+            mikrotik::VENDOR => {}
+            wispr::VENDOR => {
+                self.speaks_wispr = true;
+                return;
+            }
+            _ => return, // anybody's
         }
         for inner in specific.attributes() {
             match inner.kind {
@@ -178,9 +189,19 @@ impl<'a> Common<'a> {
     pub(super) fn service(&self) -> Service {
         match (self.service_type, self.framed_protocol) {
             (Some(service_type::FRAMED), _) | (None, Some(_)) => Service::Ppp,
-            (Some(service_type::LOGIN), _) => Service::Hotspot,
+            (Some(service_type::LOGIN), _) if self.has_client() => Service::Hotspot,
+            (Some(service_type::LOGIN), _) => Service::Router,
             (Some(_), _) | (None, None) => Service::Other,
         }
+    }
+
+    /// Whether a hotspot speaks: it names its server and the client's address, before and after
+    /// translation, or where the client may log out. Who logs in to the router itself has at most a
+    /// Calling-Station-Id, which may be a hardware address too.
+    fn has_client(&self) -> bool {
+        let station = &self.station;
+        let at_a_server = station.called.is_some() && station.framed_address.is_some();
+        station.host_address.is_some() || self.speaks_wispr || at_a_server
     }
 }
 
@@ -251,4 +272,45 @@ pub(super) fn keep_number(slot: &mut Option<u32>, attribute: Attribute<'_>) {
 
 fn keep_address(slot: &mut Option<Ipv4Addr>, attribute: Attribute<'_>) {
     *slot = slot.or(attribute.number().map(Ipv4Addr::from_bits));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// What a hotspot of RouterOS 7 sends, without one or more of the marks it is told by.
+    #[test]
+    fn a_login_with_nothing_of_a_client_is_for_the_router_itself() {
+        let client = Some(Ipv4Addr::new(10, 5, 50, 3));
+        let login = |called: Option<&'static [u8]>, framed, host, wispr| {
+            let common = Common {
+                service_type: Some(service_type::LOGIN),
+                speaks_wispr: wispr,
+                station: Station {
+                    calling: Some(b"AA:BB:CC:00:11:22"),
+                    called,
+                    framed_address: framed,
+                    host_address: host,
+                    ..Station::default()
+                },
+                ..Common::default()
+            };
+            common.service()
+        };
+        assert_eq!(
+            login(Some(b"hotspot1"), client, None, false),
+            Service::Hotspot
+        );
+        assert_eq!(login(None, None, client, false), Service::Hotspot);
+        assert_eq!(login(None, None, None, true), Service::Hotspot);
+        assert_eq!(
+            login(None, None, None, false),
+            Service::Router,
+            "MAC-WinBox names a MAC"
+        );
+        assert_eq!(login(Some(b"hotspot1"), None, None, false), Service::Router);
+        assert_eq!(login(None, client, None, false), Service::Router);
+    }
 }

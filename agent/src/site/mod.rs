@@ -9,6 +9,7 @@ mod devices;
 mod directory;
 mod moving;
 mod router;
+mod router_login;
 mod seen;
 mod signers;
 mod subscriber;
@@ -19,7 +20,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use easyisp_shared::entitlement::{self, Live, Verdict};
-use easyisp_shared::id::{AgentId, CommandId, CustomerId, PackageId, RouterId, VoucherId};
+use easyisp_shared::id::{
+    AgentId, CommandId, CustomerId, PackageId, RouterId, RouterLoginId, VoucherId,
+};
 use easyisp_shared::net::Mac;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
@@ -34,6 +37,7 @@ use uuid::Uuid;
 pub use adopted::Ranges;
 pub use moving::{Moving, OldServer};
 pub use router::{Router, RouterApi, Signing};
+pub use router_login::RouterLogin;
 pub use seen::UnknownSources;
 pub use subscriber::Subscriber;
 pub use time::{SiteClock, TimeKeeper};
@@ -42,6 +46,7 @@ pub use vouchers::{Fate, Redemption, Resume, Turn};
 use adopted::Adopted;
 use devices::Devices;
 use directory::{Directory, Table};
+use router_login::RouterLogins;
 use vouchers::Vouchers;
 
 /// What one site knows.
@@ -55,6 +60,7 @@ pub struct Site {
     adopted: Adopted,
     /// Routers with an old server behind them.
     moving: Table<RouterId, Moving>,
+    router_logins: RouterLogins,
     vouchers: Vouchers,
     /// Whose a hotspot device is.
     devices: RwLock<Devices>,
@@ -116,6 +122,7 @@ impl Site {
             policy: RwLock::default(),
             adopted: Adopted::new(ranges),
             moving: Table::default(),
+            router_logins: RouterLogins::default(),
             vouchers: Vouchers::default(),
             devices: RwLock::default(),
             agent: None,
@@ -343,6 +350,11 @@ impl Site {
         moving.is_some_and(|moving| moving.mode == MovingMode::Forward)
     }
 
+    /// Who of this name may log in to a router itself.
+    pub fn router_login(&self, username: &[u8], router: RouterId) -> Option<Arc<RouterLogin>> {
+        self.router_logins.find(username, router)
+    }
+
     /// A router by id.
     pub fn router(&self, router: RouterId) -> Option<Arc<Router>> {
         self.routers().into_iter().find(|held| held.id == router)
@@ -435,6 +447,10 @@ impl Site {
                 let moving = Moving::open(&told, &self.key, self.adopted.ranges());
                 self.moving.put(router, moving);
                 Touched::Router(router)
+            }
+            Down::RouterLogin(told) => {
+                self.router_logins.put(told, &self.key);
+                Touched::Nobody
             }
         })
     }
@@ -534,6 +550,10 @@ impl Site {
             DownKind::Moving => {
                 self.moving.remove(RouterId(id));
                 Touched::Router(RouterId(id))
+            }
+            DownKind::RouterLogin => {
+                self.router_logins.remove(RouterLoginId(id));
+                Touched::Nobody
             }
         }
     }

@@ -75,7 +75,10 @@ impl Case<'_> {
         let router = self.name(last.router);
         let site = &self.facts.site;
         let (cause, sentence, action) = match outcome {
-            LoginOutcome::Accepted => return None,
+            LoginOutcome::Accepted
+            | LoginOutcome::RouterLogin
+            | LoginOutcome::UnknownRouterLogin
+            | LoginOutcome::WrongRouterPassword => return None,
             LoginOutcome::Garden(_) | LoginOutcome::Refused(_) => return self.next_answer(),
             LoginOutcome::LeaseOver => {
                 self.next_answer()?; // it may serve again

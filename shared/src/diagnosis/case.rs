@@ -28,7 +28,7 @@ pub(super) struct Named {
 impl<'a> Case<'a> {
     pub(super) fn of(facts: &'a Facts) -> Case<'a> {
         let attempts = facts.told.happened.iter().filter_map(|one| match one.what {
-            HappeningV1::Login(outcome) => Some((one, outcome)),
+            HappeningV1::Login(outcome) => (!outcome.is_at_the_router()).then_some((one, outcome)),
             HappeningV1::Began
             | HappeningV1::Ended(_)
             | HappeningV1::Lost

@@ -133,7 +133,10 @@ impl Case<'_> {
             | LoginOutcome::VoucherExpired
             | LoginOutcome::VoucherElsewhere
             | LoginOutcome::NotStored
-            | LoginOutcome::TooManyTries => false,
+            | LoginOutcome::TooManyTries
+            | LoginOutcome::RouterLogin
+            | LoginOutcome::UnknownRouterLogin
+            | LoginOutcome::WrongRouterPassword => false,
         }
     }
 }

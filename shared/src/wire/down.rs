@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::WireError;
 use super::frame::{encode, take};
 use crate::entitlement::{self, RateOverride, Reasons, Refusal, Standing, Tier, Window};
-use crate::id::{AgentId, CommandId, CustomerId, PackageId, RouterId, VoucherId};
+use crate::id::{AgentId, CommandId, CustomerId, PackageId, RouterId, RouterLoginId, VoucherId};
 use crate::net::{Mac, RateLimit};
 use crate::time::Timestamp;
 use crate::voucher::VoucherDigest;
@@ -31,11 +31,13 @@ pub enum DownKind {
     Voucher,
     /// A router that still has an old RADIUS server behind it; its id is the router's.
     Moving,
+    /// Somebody who may log in to the routers themselves.
+    RouterLogin,
 }
 
 impl DownKind {
     /// Every kind of this build, in the order of their codes: what others refer to comes first.
-    pub const ALL: [DownKind; 7] = [
+    pub const ALL: [DownKind; 8] = [
         DownKind::Policy,
         DownKind::Router,
         DownKind::Package,
@@ -43,6 +45,7 @@ impl DownKind {
         DownKind::Command,
         DownKind::Voucher,
         DownKind::Moving,
+        DownKind::RouterLogin,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -55,6 +58,7 @@ impl DownKind {
             DownKind::Command => 5,
             DownKind::Voucher => 6,
             DownKind::Moving => 13,
+            DownKind::RouterLogin => 14,
         }
     }
 
@@ -81,6 +85,8 @@ pub enum Down {
     Voucher(VoucherV1),
     /// See [`MovingV1`].
     Moving(MovingV1),
+    /// See [`RouterLoginV1`].
+    RouterLogin(RouterLoginV1),
 }
 
 impl Down {
@@ -94,6 +100,7 @@ impl Down {
             Down::Command(_) => DownKind::Command,
             Down::Voucher(_) => DownKind::Voucher,
             Down::Moving(_) => DownKind::Moving,
+            Down::RouterLogin(_) => DownKind::RouterLogin,
         }
     }
 
@@ -107,6 +114,7 @@ impl Down {
             Down::Command(body) => encode(&Command::V1(body)),
             Down::Voucher(body) => encode(&Voucher::V1(body)),
             Down::Moving(body) => encode(&Moving::V1(body)),
+            Down::RouterLogin(body) => encode(&RouterLogin::V1(body)),
         }
     }
 
@@ -145,6 +153,10 @@ impl Down {
                 let Moving::V1(body) = take(body)?;
                 Down::Moving(body)
             }
+            DownKind::RouterLogin => {
+                let RouterLogin::V1(body) = take(body)?;
+                Down::RouterLogin(body)
+            }
         })
     }
 }
@@ -181,6 +193,11 @@ enum Voucher<T = VoucherV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Moving<T = MovingV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum RouterLogin<T = RouterLoginV1> {
     V1(T),
 }
 
@@ -484,6 +501,21 @@ pub struct VoucherUseV1 {
     pub from: Timestamp,
     /// When its time ends.
     pub until: Timestamp,
+}
+
+/// Somebody who may log in to the routers themselves (`/user aaa` on the router). No subscriber ever may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterLoginV1 {
+    /// The record's id.
+    pub login: RouterLoginId,
+    /// What he types, octet for octet.
+    pub username: Vec<u8>,
+    /// The password, sealed for the field `password`.
+    pub password: Sealed,
+    /// The router's `/user group` whose rights he gets.
+    pub group: String,
+    /// The only router he may log in to; `None` = every one.
+    pub router: Option<RouterId>,
 }
 
 /// A router that still has an old RADIUS server behind it. A router without this record has none.

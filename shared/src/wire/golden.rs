@@ -375,6 +375,16 @@ fn downs() -> Vec<(&'static str, Down)> {
                 copy_accounting: true,
             }),
         ),
+        (
+            "router_login_v1",
+            Down::RouterLogin(RouterLoginV1 {
+                login: Uuid::from_u128(14).into(),
+                username: b"noc".to_vec(),
+                password: vec![5; 40],
+                group: "full".to_owned(),
+                router: Some(Uuid::from_u128(6).into()),
+            }),
+        ),
     ]
 }
 
@@ -428,6 +438,17 @@ fn ups() -> Vec<(&'static str, Up)> {
                 customer: None,
                 mac: None,
                 outcome: LoginOutcome::Refused(Reason::Expired),
+            }),
+        ),
+        (
+            "login_v1_router",
+            Up::Login(LoginV1 {
+                at: at(1),
+                router: Uuid::from_u128(6).into(),
+                username: b"noc".to_vec(),
+                customer: None,
+                mac: None,
+                outcome: LoginOutcome::WrongRouterPassword,
             }),
         ),
         (

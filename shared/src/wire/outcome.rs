@@ -17,6 +17,9 @@ impl LoginOutcome {
             LoginOutcome::VoucherElsewhere => ("VOUCHER_ELSEWHERE", None),
             LoginOutcome::NotStored => ("NOT_STORED", None),
             LoginOutcome::TooManyTries => ("TOO_MANY_TRIES", None),
+            LoginOutcome::RouterLogin => ("ROUTER_LOGIN", None),
+            LoginOutcome::UnknownRouterLogin => ("UNKNOWN_ROUTER_LOGIN", None),
+            LoginOutcome::WrongRouterPassword => ("WRONG_ROUTER_PASSWORD", None),
         }
     }
 
@@ -34,6 +37,9 @@ impl LoginOutcome {
             "VOUCHER_ELSEWHERE" => LoginOutcome::VoucherElsewhere,
             "NOT_STORED" => LoginOutcome::NotStored,
             "TOO_MANY_TRIES" => LoginOutcome::TooManyTries,
+            "ROUTER_LOGIN" => LoginOutcome::RouterLogin,
+            "UNKNOWN_ROUTER_LOGIN" => LoginOutcome::UnknownRouterLogin,
+            "WRONG_ROUTER_PASSWORD" => LoginOutcome::WrongRouterPassword,
             _ => return None, // text from a database
         })
     }
@@ -41,7 +47,7 @@ impl LoginOutcome {
     /// Whether he was let in, be it into the walled garden.
     pub const fn is_in(self) -> bool {
         match self {
-            LoginOutcome::Accepted | LoginOutcome::Garden(_) => true,
+            LoginOutcome::Accepted | LoginOutcome::Garden(_) | LoginOutcome::RouterLogin => true,
             LoginOutcome::Refused(_)
             | LoginOutcome::UnknownUser
             | LoginOutcome::WrongPassword
@@ -49,8 +55,20 @@ impl LoginOutcome {
             | LoginOutcome::VoucherExpired
             | LoginOutcome::VoucherElsewhere
             | LoginOutcome::NotStored
-            | LoginOutcome::TooManyTries => false,
+            | LoginOutcome::TooManyTries
+            | LoginOutcome::UnknownRouterLogin
+            | LoginOutcome::WrongRouterPassword => false,
         }
+    }
+
+    /// Whether somebody asked for the router itself: no customer's login.
+    pub const fn is_at_the_router(self) -> bool {
+        matches!(
+            self,
+            LoginOutcome::RouterLogin
+                | LoginOutcome::UnknownRouterLogin
+                | LoginOutcome::WrongRouterPassword
+        )
     }
 
     /// Why or why not, in a sentence for the operator; the subscriber may have been told less.
@@ -75,6 +93,13 @@ impl LoginOutcome {
             }
             LoginOutcome::TooManyTries => {
                 "Too many wrong passwords or codes from this device or under this name."
+            }
+            LoginOutcome::RouterLogin => "Logged in to the router itself.",
+            LoginOutcome::UnknownRouterLogin => {
+                "Tried to log in to the router itself; nobody of this name may."
+            }
+            LoginOutcome::WrongRouterPassword => {
+                "Tried to log in to the router itself; the password is wrong."
             }
         };
         fixed.to_owned()

@@ -316,6 +316,12 @@ pub enum LoginOutcome {
     NotStored,
     /// Too many wrong passwords from this device or under this name, or codes from it or at this router.
     TooManyTries,
+    /// Let in to the router itself.
+    RouterLogin,
+    /// Nobody of that name may log in to this router.
+    UnknownRouterLogin,
+    /// A wrong password, for the router itself.
+    WrongRouterPassword,
 }
 
 /// A voucher was used for the first time: its time runs, on stable storage, before the device was let in.

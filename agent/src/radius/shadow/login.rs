@@ -56,7 +56,7 @@ impl Radius {
         }
         match moving.mode {
             MovingMode::Forward => {}
-            MovingMode::Shadow if self.is_ours(request) => return None,
+            MovingMode::Shadow if self.is_ours(known, request) => return None,
             MovingMode::Shadow => {}
         }
         if self.is_garbled(known, request) {
@@ -84,7 +84,7 @@ impl Radius {
             (_, _, Credential::Eap { .. }) => false,
             (_, Learnt::Old(_) | Learnt::OldSilent, _) | (MovingMode::Forward, _, _) => false,
             (MovingMode::Shadow, Learnt::Nothing | Learnt::Fate(_) | Learnt::Cloud(_), _) => {
-                self.parts.site.subscriber(request.user_name).is_some()
+                self.subscriber_of(&request).is_some()
             }
         };
         let ours = Packet::parse(reply).ok();
@@ -137,7 +137,7 @@ impl Radius {
                 .note(router, |tally| tally.counts().silent += 1);
             return;
         };
-        let subscriber = self.parts.site.subscriber(request.user_name);
+        let subscriber = self.subscriber_of(request);
         let ours = subscriber.as_deref();
         let ours = ours.and_then(|subscriber| self.would_say(known, request, subscriber));
         let passed = Passed {
@@ -146,7 +146,9 @@ impl Radius {
                 hotspot: request.service == Service::Hotspot,
                 mac: mac(request.station.calling),
             },
-            is_stranger: subscriber.is_none() && !self.is_ours(request),
+            is_stranger: subscriber.is_none()
+                && request.service != Service::Router
+                && !self.is_ours(known, request),
             ours,
         };
         let (radius, again) = (later.radius.clone(), later.again());
@@ -227,8 +229,17 @@ impl Radius {
         }
     }
 
+    /// The subscriber of this name, unless somebody asks for the router itself.
+    fn subscriber_of(&self, request: &AccessRequest<'_>) -> Option<Arc<Subscriber>> {
+        let asks = request.service != Service::Router;
+        asks.then(|| self.parts.site.subscriber(request.user_name))?
+    }
+
     /// Whether a login is of somebody this site knows.
-    fn is_ours(&self, request: &AccessRequest<'_>) -> bool {
+    fn is_ours(&self, known: &Known<VerifiedAccess<'_>>, request: &AccessRequest<'_>) -> bool {
+        if request.service == Service::Router {
+            return self.knows_router_login(known, request);
+        }
         match (request.credential, request.state) {
             (Credential::Eap { .. }, Some(state)) => self.is_own_conversation(state),
             (Credential::Eap { .. }, None) => self.who(request.user_name).is_some(),
