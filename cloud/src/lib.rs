@@ -34,6 +34,7 @@ pub mod sessions;
 pub mod messaging;
 
 pub mod renewals;
+pub mod router_logins;
 
 pub mod payments;
 
@@ -69,6 +70,7 @@ pub fn routes() -> Routes {
         .merge(routers::routes())
         .merge(customers::routes())
         .merge(moving::routes())
+        .merge(router_logins::routes())
         .merge(sessions::routes())
         .merge(renewals::routes())
         .merge(payments::routes())
@@ -90,11 +92,16 @@ pub fn projectors(secrets: &Secrets) -> Projectors {
             customers::edge::projector(secrets.clone()),
         )
         .with(Kind::Moving, moving::edge::projector(secrets.clone()))
+        .with(
+            Kind::RouterLogin,
+            router_logins::edge::projector(secrets.clone()),
+        )
         .listed(Kind::Policy, tenants::edge::lister())
         .listed(Kind::Command, commands::edge::lister())
         .listed(Kind::Package, packages::edge::lister())
         .listed(Kind::Router, routers::edge::lister())
         .listed(Kind::Moving, moving::edge::lister())
+        .listed(Kind::RouterLogin, router_logins::edge::lister())
         .listed(Kind::Subscriber, customers::edge::lister())
 }
 

@@ -107,6 +107,7 @@ struct Calls {
     hotspot: String,
     voucher: String,
     code: String,
+    router_login: String,
 }
 
 impl Calls {
@@ -168,6 +169,11 @@ impl Calls {
             voucher: id(&vouchers["vouchers"][0])?,
             code: code.to_owned(),
             hotspot,
+            router_login: made(
+                "/router-logins",
+                json!({"username": "spare", "password": "zebra-quilt-moon"}),
+            )
+            .await?,
             customer,
             router,
         })
@@ -201,6 +207,22 @@ impl Calls {
                 json!({"businessName": "Another name"}),
             ),
             ("POST /api/sites", vec![], json!({"name": "Thika"})),
+            ("PUT /api/router-logins", vec![], json!({"enabled": true})),
+            (
+                "POST /api/router-logins",
+                vec![],
+                json!({"username": "noc", "password": "zebra-quilt-moon"}),
+            ),
+            (
+                "PUT /api/router-logins/{login}",
+                vec![&self.router_login],
+                json!({"group": "full"}),
+            ),
+            (
+                "DELETE /api/router-logins/{login}",
+                vec![&self.router_login],
+                nothing(),
+            ),
             (
                 "PUT /api/nas/{router}/moving",
                 vec![&self.spare_router],

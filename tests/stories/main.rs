@@ -37,6 +37,7 @@ mod radsec;
 mod renewals;
 mod restore;
 mod revoke;
+mod router_logins;
 mod routes;
 mod spare;
 mod storm;

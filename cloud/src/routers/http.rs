@@ -311,7 +311,7 @@ pub async fn update(
     if new_secret {
         due::at(&mut tx, ROTATION_JOB, router, now.plus(ROTATION)).await?;
     }
-    changed(&mut tx, router);
+    changed(&mut tx, router).await?;
 
     let mut changed = rules::differences(&before, &draft);
     if new_secret {
@@ -349,7 +349,7 @@ pub async fn delete(
         return Err(in_use(&row, "delete it"));
     }
     store::delete(&mut tx, router, now).await?;
-    changed(&mut tx, router);
+    changed(&mut tx, router).await?;
     let audit = Audit::new(Action::RouterDelete, "router", router, &row.stored.name);
     audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
     tx.commit().await?;
@@ -357,9 +357,13 @@ pub async fn delete(
 }
 
 /// What a site knows of a router goes where the router goes.
-fn changed(tx: &mut Tx, router: RouterId) {
+async fn changed(tx: &mut Tx, router: RouterId) -> sqlx::Result<()> {
     tx.changed(Kind::Router, router);
     tx.changed(Kind::Moving, router);
+    for login in store::logins(tx, router).await? {
+        tx.changed(Kind::RouterLogin, login);
+    }
+    Ok(())
 }
 
 /// What is stored after the request's secrets, and whether the RADIUS secret is a new one.

@@ -1,6 +1,6 @@
 //! SQL on routers.
 
-use easyisp_shared::id::{RouterId, SiteId};
+use easyisp_shared::id::{RouterId, RouterLoginId, SiteId};
 use easyisp_shared::time::Timestamp;
 use uuid::Uuid;
 
@@ -537,4 +537,13 @@ pub async fn outside(
     .bind(tx.tenant())
     .fetch_all(&mut **tx)
     .await
+}
+
+/// The logins that hold at this router only.
+pub async fn logins(tx: &mut Tx, router: RouterId) -> sqlx::Result<Vec<RouterLoginId>> {
+    sqlx::query_scalar("select id from router_logins where tenant_id = $1 and router_id = $2")
+        .bind(tx.tenant())
+        .bind(router)
+        .fetch_all(&mut **tx)
+        .await
 }

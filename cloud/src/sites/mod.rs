@@ -63,5 +63,8 @@ pub async fn create(
     for package in store::packages(tx).await? {
         tx.changed(Kind::Package, package);
     }
+    for login in store::router_logins(tx).await? {
+        tx.changed(Kind::RouterLogin, login);
+    }
     Ok(id)
 }

@@ -1,6 +1,6 @@
 //! Sites and their counters.
 
-use easyisp_shared::id::{AgentId, PackageId, SiteId};
+use easyisp_shared::id::{AgentId, PackageId, RouterLoginId, SiteId};
 use easyisp_shared::time::Timestamp;
 
 use crate::api::Page;
@@ -57,6 +57,14 @@ pub async fn insert(
 /// The tenant's packages, which every site knows.
 pub async fn packages(tx: &mut Tx) -> sqlx::Result<Vec<PackageId>> {
     sqlx::query_scalar("select id from packages where tenant_id = $1 and deleted_at is null")
+        .bind(tx.tenant())
+        .fetch_all(&mut **tx)
+        .await
+}
+
+/// The router logins of the tenant: every site knows them.
+pub async fn router_logins(tx: &mut Tx) -> sqlx::Result<Vec<RouterLoginId>> {
+    sqlx::query_scalar("select id from router_logins where tenant_id = $1")
         .bind(tx.tenant())
         .fetch_all(&mut **tx)
         .await
