@@ -99,6 +99,15 @@ async fn every_moment_of_an_address_has_its_holder() -> Result<()> {
         .search(&format!("ip={ADDRESS}&mac=02:00:00:00:00:99&{years}"))
         .await?;
     assert_eq!(names(&found), Vec::<&str>::new());
+
+    // The list of sessions, which leaves no trace in the trail, tells who has it and not who had it.
+    let listed = place
+        .isp
+        .owner
+        .get(&format!("/sessions?search={ADDRESS}"))
+        .await?;
+    assert_eq!(names(&listed), ["asha"]);
+    assert_eq!(listed["sessions"][0]["stopTime"], Value::Null);
     world.stop().await
 }
 

@@ -129,7 +129,8 @@ pub struct ListQuery {
     customer_id: Option<CustomerId>,
     #[param(value_type = Option<String>)]
     nas_id: Option<RouterId>,
-    /// Part of user name, address or device.
+    /// Part of the user name, or of the address or device of an open session. Who had an address before is
+    /// asked for by `GET /api/sessions/search`.
     search: Option<String>,
 }
 

@@ -41,7 +41,8 @@ pub struct Filter {
     pub customer: Option<CustomerId>,
     /// Where.
     pub router: Option<RouterId>,
-    /// Part of user name, address or device.
+    /// Part of the user name, or of the address or device of a session that is open: who had one before is
+    /// personal, and asked for by `/api/sessions/search`.
     pub search: Option<String>,
     /// Begun then or later.
     pub from: Option<Timestamp>,
@@ -58,7 +59,8 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64, offset: i64) -> sqlx
                     and ($2::boolean is null or (status <> 'COMPLETED') = $2)
                     and ($3::uuid is null or customer_id = $3)
                     and ($4::uuid is null or router_id = $4)
-                    and ($5::text is null or username ilike $5 or framed_ip ilike $5 or mac ilike $5)
+                    and ($5::text is null or username ilike $5
+                         or status <> 'COMPLETED' and (framed_ip ilike $5 or mac ilike $5))
                     and ($6::timestamptz is null or started_at >= $6)
                     and ($7::timestamptz is null or started_at < $7)
                   order by started_at desc, id
@@ -101,7 +103,8 @@ pub async fn sums(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Totals> {
             and ($2::boolean is null or (status <> 'COMPLETED') = $2)
             and ($3::uuid is null or customer_id = $3)
             and ($4::uuid is null or router_id = $4)
-            and ($5::text is null or username ilike $5 or framed_ip ilike $5 or mac ilike $5)
+            and ($5::text is null or username ilike $5
+                 or status <> 'COMPLETED' and (framed_ip ilike $5 or mac ilike $5))
             and ($6::timestamptz is null or started_at >= $6)
             and ($7::timestamptz is null or started_at < $7)",
     )
