@@ -8,6 +8,7 @@ pub mod line;
 pub mod mpesa;
 pub mod operator;
 pub mod outside;
+pub mod pace;
 pub mod ports;
 pub mod prepare;
 pub mod router;

@@ -51,11 +51,15 @@ impl Provider {
         Ok(provider)
     }
 
+    /// His id.
+    pub async fn tenant(&self) -> Result<TenantId> {
+        let me = self.owner.get("/tenant/me").await?;
+        Ok(me["id"].as_str().context("a tenant's id")?.parse()?)
+    }
+
     /// Makes him a subscriber of the platform for good: a trial ends after a week.
     pub async fn subscribe(&self, world: &World) -> Result<()> {
-        let me = self.owner.get("/tenant/me").await?;
-        let tenant: TenantId = me["id"].as_str().context("a tenant's id")?.parse()?;
-        let mut tx = world.db().begin(tenant).await?;
+        let mut tx = world.db().begin(self.tenant().await?).await?;
         tenants::activate_without_end(&mut tx, &Actor::system(), world.clock.now())
             .await
             .map_err(|error| error.into_cause())?;
