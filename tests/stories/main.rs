@@ -31,6 +31,7 @@ mod moving;
 mod outage;
 mod payment;
 mod payments;
+mod pppoe;
 mod quota;
 mod races;
 mod radsec;

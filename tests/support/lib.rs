@@ -4,6 +4,7 @@
 
 pub mod database;
 pub mod freeradius;
+pub mod guest;
 pub mod line;
 pub mod mpesa;
 pub mod operator;
