@@ -39,7 +39,7 @@ async fn a_real_pppoe_subscriber_is_served_to_his_paid_end() -> Result<()> {
     );
     let began = line.began().await?;
     ensure!(began.session.framed_ip == Some(STATIC_ADDRESS), "{began:?}");
-    ensure!(began.grant.is_some(), "its Class came back");
+    ensure!(began.session.grant.is_some(), "its Class came back");
     let told = line.guest.run("cat /run/radattr.ppp*").await?;
     ensure!(told.contains("Mikrotik-Rate-Limit 2M/10M"), "{told}");
 
