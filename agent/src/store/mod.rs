@@ -69,7 +69,7 @@ impl Store {
     ) -> Result<Store, StoreError> {
         std::fs::create_dir_all(dir).map_err(StoreError::folder(dir))?;
         let lock = lock(dir)?;
-        open::assert_version()?;
+        open::refuse_old_sqlite(rusqlite::version_number())?;
 
         let (outbox_path, cache_path) = (dir.join("outbox.db"), dir.join("cache.db"));
         let mut moved_aside = Vec::new();
@@ -125,7 +125,7 @@ impl StoreGuard {
 /// The settings `outbox.db` runs with, found without disturbing an agent that uses it; `None` when it
 /// is not there. A damaged file is an error.
 pub fn inspect(path: &Path) -> Result<Option<Pragmas>, StoreError> {
-    open::assert_version()?;
+    open::refuse_old_sqlite(rusqlite::version_number())?;
     if !path.exists() {
         return Ok(None);
     }

@@ -39,9 +39,10 @@ impl std::fmt::Display for Pragmas {
     }
 }
 
-/// Refuses an SQLite before 3.51.3, where resetting the write-ahead log could lose commits (E5).
-pub(super) fn assert_version() -> Result<(), StoreError> {
-    if rusqlite::version_number() < 3_051_003 {
+/// Refuses an SQLite before 3.51.3, where resetting the write-ahead log could lose commits (E5). `number` is
+/// [`rusqlite::version_number`] of the one that is linked.
+pub(super) fn refuse_old_sqlite(number: i32) -> Result<(), StoreError> {
+    if number < 3_051_003 {
         return Err(StoreError::OldSqlite(rusqlite::version()));
     }
     Ok(())

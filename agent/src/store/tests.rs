@@ -342,8 +342,9 @@ fn a_weakened_pragma_is_refused() {
 /// E5: SQLite before 3.51.3 could lose commits when it reset its log.
 #[test]
 fn the_linked_sqlite_is_past_the_log_reset_bug() {
-    open::assert_version().unwrap();
-    assert!(rusqlite::version_number() >= 3_051_003);
+    open::refuse_old_sqlite(rusqlite::version_number()).unwrap();
+    let refused = open::refuse_old_sqlite(3_051_002);
+    assert!(matches!(refused, Err(StoreError::OldSqlite(_))));
 }
 
 /// D5: what was wanted later holds, in whatever order it arrives and however often.
