@@ -1,6 +1,7 @@
 //! Logins that the pretend router does not make: with a look at the keys, by EAP, and ten thousand at once.
 
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::radius::builder::Signature;
@@ -10,7 +11,7 @@ use easyisp_agent::radius::mppe::MppeKeys;
 use easyisp_agent::radius::mschap::{NtHash, challenge_hash, challenge_response};
 use easyisp_agent::radius::{Code, Secret};
 use easyisp_shared::entropy::Entropy;
-use easyisp_tests::world::{Site, soon};
+use easyisp_tests::world::{PATIENCE, Site, soon};
 use tokio::net::UdpSocket;
 use tokio::process::Command;
 
@@ -84,6 +85,37 @@ pub async fn eap_goes_through(site: &Site, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// A customer whose password is his name logs in; how long that took.
+pub async fn customer(site: &Site, name: &str, identifier: u8) -> Result<Duration> {
+    let (entropy, secret) = (Entropy::system(), Secret::new(SITE_SECRET.as_bytes()));
+    let login = Login {
+        user_name: name.as_bytes(),
+        method: Method::Pap {
+            password: name.as_bytes(),
+        },
+        extra: &[(attribute::CALLING_STATION_ID, b"02:00:00:00:00:01")],
+        signature: Signature::MessageAuthenticator,
+    };
+    let request = client::access_request(&login, identifier, &entropy.bytes(), &secret)?;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let (began, mut buffer) = (Instant::now(), [0; 4096]);
+    loop {
+        socket.send_to(&request, site.asked()).await?;
+        let heard = tokio::time::timeout(RESEND, socket.recv(&mut buffer)).await;
+        match heard {
+            Ok(heard) => {
+                let answer = client::read_answer(&buffer[..heard?], &request, &secret)?;
+                ensure!(answer.code() == Some(Code::AccessAccept), "refused");
+                return Ok(began.elapsed());
+            }
+            Err(_) => ensure!(began.elapsed() < PATIENCE, "no answer"),
+        }
+    }
+}
+
+/// As RouterOS is shipped.
+const RESEND: Duration = Duration::from_millis(300);
+
 /// A router of before RouterOS 7.15 whose secret is another one: no Message-Authenticator, and a password
 /// that no keyboard can type once it is revealed.
 pub async fn garbled(site: &Site) -> Result<()> {
@@ -121,12 +153,12 @@ pub async fn crowd(site: &Site, many: usize) -> Result<()> {
         let request = client::access_request(&login, identifier, &entropy.bytes(), &secret)?;
         let socket = sockets.last().context("a socket")?;
         socket.send_to(&request, site.asked()).await?;
-        // The agent's socket holds some thousand datagrams.
-        if number % 500 == 499 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        // The agent's socket holds some hundred datagrams.
+        if number % 100 == 99 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
     // The sockets stay open while the agent may still answer.
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     Ok(())
 }
