@@ -2,6 +2,7 @@
 //! subscribers' passwords, router secrets and provider keys, each for its own column and row.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -115,6 +116,14 @@ impl Secrets {
         Ok(SealKey::new(bytes))
     }
 
+    /// The keys of sites, each asked for once: for projecting many rows.
+    pub fn site_keys(&self) -> SiteKeys<'_> {
+        SiteKeys {
+            secrets: self,
+            known: HashMap::new(),
+        }
+    }
+
     /// A key of its own for one purpose of the platform, such as the pepper of password hashes: it is
     /// lost with the master key and is in no database.
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
@@ -155,6 +164,22 @@ impl Secrets {
             key,
             entropy: self.inner.entropy.clone(),
         }
+    }
+}
+
+/// The keys of a tenant's sites, as far as they were asked for.
+pub struct SiteKeys<'a> {
+    secrets: &'a Secrets,
+    known: HashMap<SiteId, SealKey>,
+}
+
+impl SiteKeys<'_> {
+    /// The key under which a site's agents hold secrets.
+    pub async fn of(&mut self, tx: &mut Tx, site: SiteId) -> Result<&SealKey, SecretError> {
+        Ok(match self.known.entry(site) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.secrets.site_key(tx, site).await?),
+        })
     }
 }
 

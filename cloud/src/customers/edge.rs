@@ -1,11 +1,8 @@
 //! What a home site knows of its customers.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use easyisp_shared::entitlement::{RateOverride, Subscriber};
-use easyisp_shared::id::SiteId;
 use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
@@ -68,13 +65,10 @@ async fn project(
     secrets: &Secrets,
 ) -> Result<Vec<Projection>, SecretError> {
     let key = secrets.tenant(tx).await?;
-    let mut site_keys: HashMap<SiteId, SealKey> = HashMap::new();
+    let mut site_keys = secrets.site_keys();
     let mut projections = Vec::new();
     for row in store::edge(tx, ids).await? {
-        let site_key = match site_keys.entry(row.site_id) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(secrets.site_key(tx, row.site_id).await?),
-        };
+        let site_key = site_keys.of(tx, row.site_id).await?;
         projections.push(Projection {
             id: row.id.0,
             site: row.site_id,

@@ -48,6 +48,7 @@ async fn project(
     ids: &[Uuid],
     secrets: &Secrets,
 ) -> Result<Vec<Projection>, SecretError> {
+    let mut site_keys = secrets.site_keys();
     let mut projections = Vec::new();
     for AtSite { stored, site_id } in store::under_way(tx, ids).await? {
         let mode = match stored.mode {
@@ -60,7 +61,7 @@ async fn project(
             .tenant(tx)
             .await?
             .open(OLD_SECRET, id, &stored.old_secret_sealed)?;
-        let site_key = secrets.site_key(tx, site_id).await?;
+        let site_key = site_keys.of(tx, site_id).await?;
         let port = |port: i32| u16::try_from(port).unwrap_or(0); // the table checks it
         let body = Down::Moving(MovingV1 {
             router: stored.router_id,

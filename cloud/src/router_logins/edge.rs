@@ -1,11 +1,7 @@
 //! What sites know of router logins.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use easyisp_shared::id::SiteId;
-use easyisp_shared::seal::SealKey;
 use easyisp_shared::wire::Down;
 use easyisp_shared::wire::down::{RouterLoginV1, secret_place};
 use uuid::Uuid;
@@ -38,13 +34,10 @@ async fn project(
     secrets: &Secrets,
 ) -> Result<Vec<Projection>, SecretError> {
     let key = secrets.tenant(tx).await?;
-    let mut site_keys: HashMap<SiteId, SealKey> = HashMap::new();
+    let mut site_keys = secrets.site_keys();
     let mut projections = Vec::new();
     for row in store::for_sites(tx, ids).await? {
-        let site_key = match site_keys.entry(row.site_id) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(secrets.site_key(tx, row.site_id).await?),
-        };
+        let site_key = site_keys.of(tx, row.site_id).await?;
         let stored = row.stored;
         let id = stored.id.0;
         let clear = key.open(PASSWORD, id, &stored.password_sealed)?;

@@ -42,13 +42,14 @@ async fn project(
     secrets: &Secrets,
 ) -> Result<Vec<Projection>, SecretError> {
     let key = secrets.tenant(tx).await?;
+    let mut site_keys = secrets.site_keys();
     let mut projections = Vec::new();
     for stored in store::present(tx, ids).await? {
-        let site_key = secrets.site_key(tx, stored.site_id).await?;
+        let site_key = site_keys.of(tx, stored.site_id).await?;
         projections.push(Projection {
             id: stored.id.0,
             site: stored.site_id,
-            body: Down::Router(body(&stored, &key, &site_key)?).encode(),
+            body: Down::Router(body(&stored, &key, site_key)?).encode(),
         });
     }
     Ok(projections)
