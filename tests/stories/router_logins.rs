@@ -33,6 +33,22 @@ async fn a_subscriber_never_gets_into_the_router_itself() -> Result<()> {
             "{password}: {answer}"
         );
     }
+    // Whatever the router calls it, or leaves out.
+    for service in [
+        "",
+        "Service-Type = Administrative-User\n",
+        "Service-Type = NAS-Prompt-User\n",
+    ] {
+        let shown = format!(
+            "User-Name = \"amina\"\nUser-Password = \"amina\"\n{service}\
+             Calling-Station-Id = \"192.168.88.20\"\nMessage-Authenticator = 0x00\n"
+        );
+        let answer = radclient(given.site.asked(), "auth", given.site.secret(), &shown).await?;
+        ensure!(
+            answer.contains("Received Access-Reject"),
+            "{service}: {answer}"
+        );
+    }
     let shown = given
         .logged(
             "amina",
@@ -181,6 +197,20 @@ async fn the_list_is_kept_by_who_may_hand_out_rights() -> Result<()> {
         (&json!(false), Some(1))
     );
     ensure!(!list.to_string().contains(WORD), "{list}");
+
+    // An empty field of a form widens nobody to every router, and a login goes with its only router.
+    let tower = json!({"name": "Tower", "ipAddress": "10.0.0.1"});
+    let tower = owner.post("/nas", &tower).await?["id"].clone();
+    let path = format!("/router-logins/{}", made["id"].as_str().context("an id")?);
+    owner.put(&path, &json!({"nasId": tower})).await?;
+    let (status, _) = owner
+        .call(Http::PUT, &path, Some(&json!({"nasId": ""})))
+        .await?;
+    assert_eq!(status.as_u16(), 400);
+    let router = format!("/nas/{}", tower.as_str().context("an id")?);
+    owner.call(Http::DELETE, &router, None).await?;
+    let list = owner.get("/router-logins").await?;
+    assert_eq!(list["logins"], json!([]));
     world.stop().await
 }
 

@@ -150,6 +150,9 @@ impl std::fmt::Display for What {
             What::Login(LoginOutcome::WrongRouterPassword) => {
                 f.write_str("refused at the router itself: wrong password")
             }
+            What::Login(LoginOutcome::TooManyRouterTries) => {
+                f.write_str("refused at the router itself: too many wrong passwords from there")
+            }
             What::Login(LoginOutcome::TooManyTries) => f.write_str(
                 "refused: too many wrong passwords or codes from this device or under this name",
             ),

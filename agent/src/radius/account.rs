@@ -109,7 +109,7 @@ impl Radius {
             // Acknowledged, not used, and nothing to make durable.
             AccountingStatus::Other(_) => return answer(Committed::Yes),
         };
-        if request.service == super::Service::Router {
+        if self.is_of_router_login(known, request) {
             // A person at the router itself is nobody's session.
             self.parts.counters.count("router_login_accounting");
             return answer(Committed::Yes);

@@ -149,6 +149,10 @@ pub mod service_type {
     pub const LOGIN: u32 = 1;
     /// PPPoE, PPTP, L2TP.
     pub const FRAMED: u32 = 2;
+    /// A person at the device itself, to change it (RFC 2865 §5.6).
+    pub const ADMINISTRATIVE: u32 = 6;
+    /// A person at the device itself.
+    pub const NAS_PROMPT: u32 = 7;
 }
 
 /// Framed-Protocol PPP (RFC 2865 §5.7).

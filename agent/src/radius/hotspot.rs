@@ -98,7 +98,7 @@ impl Radius {
             || self.knows_code(name)
     }
 
-    fn knows_code(&self, name: &[u8]) -> bool {
+    pub(super) fn knows_code(&self, name: &[u8]) -> bool {
         let site = &self.parts.site;
         let Some(code) = VoucherCode::read(name) else {
             return false;

@@ -39,27 +39,28 @@ impl Radius {
             None => self.parts.timeline.note_stranger(request.user_name, entry),
         };
         let customer = subscriber.map(|subscriber| subscriber.id);
-        self.report_login(known, request, (customer, mac), outcome, novelty, now);
+        let name = request.user_name;
+        self.report_login(known, name, (customer, mac), outcome, novelty, now);
     }
 
     /// Notes a login to the router itself, apart from the customers of the same name.
     pub(super) fn log_router_login(
         &self,
         known: &Known<VerifiedAccess<'_>>,
-        request: &AccessRequest<'_>,
-        apart: &[u8],
+        username: &[u8],
         outcome: LoginOutcome,
     ) {
         let now = self.parts.clock.now();
         let entry = Entry::once(now, known.router.id, None, What::Login(outcome));
-        let novelty = self.parts.timeline.note_stranger(apart, entry);
-        self.report_login(known, request, (None, None), outcome, novelty, now);
+        let apart = [b"router login\0", username].concat();
+        let novelty = self.parts.timeline.note_stranger(&apart, entry);
+        self.report_login(known, username, (None, None), outcome, novelty, now);
     }
 
     fn report_login(
         &self,
         known: &Known<VerifiedAccess<'_>>,
-        request: &AccessRequest<'_>,
+        username: &[u8],
         (customer, mac): (Option<CustomerId>, Option<Mac>),
         outcome: LoginOutcome,
         novelty: Novelty,
@@ -83,7 +84,7 @@ impl Radius {
         let up = Up::Login(LoginV1 {
             at: now,
             router: known.router.id,
-            username: request.user_name.to_vec(),
+            username: username.to_vec(),
             customer,
             mac,
             outcome,

@@ -4,7 +4,7 @@
 //! it with `escape_ascii`. Where an attribute is repeated the first counts; one of the wrong size
 //! is as good as absent (routers pad and round, and a report must not be lost to that).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::chap::ChapResponse;
 use super::dictionary::{attribute, microsoft, mikrotik, service_type, wispr};
@@ -65,7 +65,8 @@ pub enum Service {
     Ppp,
     /// Hotspot: Service-Type Login, and where the client is.
     Hotspot,
-    /// A person at the router itself: Service-Type Login, and nothing of a client. No subscriber may.
+    /// A person at the router itself: Service-Type Login, Administrative or NAS-Prompt, or none at all, and
+    /// nothing of a client. No subscriber may.
     Router,
     /// Another Service-Type or none (DHCP, wireless).
     Other,
@@ -191,8 +192,20 @@ impl<'a> Common<'a> {
             (Some(service_type::FRAMED), _) | (None, Some(_)) => Service::Ppp,
             (Some(service_type::LOGIN), _) if self.has_client() => Service::Hotspot,
             (Some(service_type::LOGIN), _) => Service::Router,
+            (Some(service_type::ADMINISTRATIVE | service_type::NAS_PROMPT), _) => Service::Router,
+            (None, None) if self.is_from_an_address() && !self.has_client() => Service::Router,
             (Some(_), _) | (None, None) => Service::Other,
         }
+    }
+
+    /// Whether Calling-Station-Id is an IP address and the client has none: a person's terminal.
+    fn is_from_an_address(&self) -> bool {
+        let calling = self
+            .station
+            .calling
+            .and_then(|text| str::from_utf8(text).ok());
+        let address = calling.and_then(|text| text.parse::<IpAddr>().ok());
+        address.is_some() && self.station.framed_address.is_none()
     }
 
     /// Whether a hotspot speaks: it names its server and the client's address, before and after
@@ -312,5 +325,36 @@ mod tests {
         );
         assert_eq!(login(Some(b"hotspot1"), None, None, false), Service::Router);
         assert_eq!(login(None, client, None, false), Service::Router);
+    }
+
+    #[test]
+    fn without_a_service_type_a_terminals_address_is_told_from_a_client() {
+        let from = |service_type, calling: Option<&'static [u8]>| {
+            let common = Common {
+                service_type,
+                station: Station {
+                    calling,
+                    ..Station::default()
+                },
+                ..Common::default()
+            };
+            common.service()
+        };
+        assert_eq!(from(None, Some(b"192.168.88.20")), Service::Router);
+        assert_eq!(from(None, Some(b"fe80::1")), Service::Router);
+        assert_eq!(from(None, Some(b"AA:BB:CC:00:11:22")), Service::Other);
+        assert_eq!(
+            from(None, Some(b"1:aa:bb:cc:0:11:22")),
+            Service::Other,
+            "DHCP"
+        );
+        assert_eq!(from(None, None), Service::Other);
+        assert_eq!(from(Some(6), None), Service::Router);
+        assert_eq!(from(Some(7), Some(b"AA:BB:CC:00:11:22")), Service::Router);
+        assert_eq!(
+            from(Some(2), Some(b"192.168.88.20")),
+            Service::Ppp,
+            "a tunnel"
+        );
     }
 }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use easyisp_shared::id::{RouterId, RouterLoginId};
 use easyisp_shared::time::{Clock, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
@@ -70,9 +70,14 @@ pub struct RouterLoginRequest {
     #[serde(default, deserialize_with = "blank::option")]
     group: Option<String>,
     /// The only router he may log in to; null = every one.
-    #[serde(default, deserialize_with = "blank::change")]
+    #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<RouterId>)]
     nas_id: Option<Option<RouterId>>,
+}
+
+/// Only `null` widens a login to every router: an empty field of a form does not.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<RouterId>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 impl From<Stored> for RouterLogin {
@@ -177,9 +182,11 @@ pub async fn create(
         return Err(ApiError::conflict("TOO_MANY_ROUTER_LOGINS", what));
     }
     let id = RouterLoginId::new(now, &tx.entropy());
-    let password = change.password.unwrap_or_default(); // the draft asked for one
-    let sealed = secrets.tenant(&mut tx).await?;
-    let sealed = sealed.seal(PASSWORD, id.0, password.expose_secret().as_bytes());
+    let password = change.password.as_ref(); // the draft asked for one
+    let password = password.map_or("", |password| password.expose_secret());
+    let key = secrets.tenant(&mut tx).await?;
+    let sealed = key.seal(PASSWORD, id.0, password.as_bytes());
+    exists(&mut tx, &change).await?;
     put(&mut tx, id, &draft, &sealed, now).await?;
     let audit = Audit {
         after: Some(facts(&draft)),
@@ -216,6 +223,7 @@ pub async fn update(
     let now = clock.now();
     let change = Change::from(request);
     let mut tx = db.begin(operator.tenant).await?;
+    store::lock_list(&mut tx).await?;
     let stored = find(&mut tx, login).await?;
     let before = Draft {
         username: stored.username,
@@ -230,6 +238,7 @@ pub async fn update(
         }
         None => stored.password_sealed,
     };
+    exists(&mut tx, &change).await?;
     put(&mut tx, login, &draft, &sealed, now).await?;
     let new_password = change.password.is_some();
     let audit = Audit {
@@ -260,6 +269,7 @@ pub async fn delete(
 ) -> Result<Json<Success>, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
+    store::lock_list(&mut tx).await?;
     let stored = find(&mut tx, login).await?;
     store::delete(&mut tx, login).await?;
     tx.changed(Kind::RouterLogin, login);
@@ -282,6 +292,15 @@ async fn all(tx: &mut Tx) -> Result<RouterLogins, ApiError> {
     })
 }
 
+/// A router that is said must be one of the tenant's.
+async fn exists(tx: &mut Tx, change: &Change) -> Result<(), ApiError> {
+    if let Some(Some(router)) = change.router {
+        let site = routers::site_of(tx, router).await?;
+        site.ok_or(ApiError::NotFound("router"))?;
+    }
+    Ok(())
+}
+
 async fn find(tx: &mut Tx, login: RouterLoginId) -> Result<Stored, ApiError> {
     let stored = store::lock(tx, login).await?;
     stored.ok_or(ApiError::NotFound("router login"))
@@ -294,10 +313,6 @@ async fn put(
     sealed: &[u8],
     now: Timestamp,
 ) -> Result<(), ApiError> {
-    if let Some(router) = draft.router {
-        let site = routers::site_of(tx, router).await?;
-        site.ok_or(ApiError::NotFound("router"))?;
-    }
     store::put(tx, id, draft, sealed, now)
         .await
         .map_err(|error| match violated(&error) {

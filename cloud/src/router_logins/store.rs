@@ -45,7 +45,8 @@ pub async fn switch(tx: &mut Tx, on: bool, now: Timestamp) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Waits for other changes of the tenant's list: it has an end.
+/// Waits for whoever changes the list, the switch, or the set of sites and routers: what sites know of a
+/// login is made of all of them, and the list has an end.
 pub async fn lock_list(tx: &mut Tx) -> sqlx::Result<()> {
     sqlx::query("select from tenants where tenant_id = $1 for no key update")
         .bind(tx.tenant())

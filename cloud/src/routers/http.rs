@@ -20,6 +20,7 @@ use crate::db::{Database, Kind, Tx};
 use crate::due;
 use crate::error::{ApiError, violated};
 use crate::secrets::{SecretError, Secrets};
+use crate::sites;
 
 /// A router.
 #[derive(Serialize, ToSchema)]
@@ -292,6 +293,7 @@ pub async fn update(
 ) -> Result<Json<Router>, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
+    sites::stand_still(&mut tx).await?; // what is known of logins to this router only
     let row = locked(&mut tx, router, now).await?;
     let before = row.stored.draft();
     let draft = rules::draft(request.change(), Some(&before)).map_err(ApiError::fields)?;
@@ -333,7 +335,8 @@ pub async fn update(
     Ok(Json(body))
 }
 
-/// `DELETE /api/nas/{router}`: 409 `ROUTER_IN_USE` while customers belong to it.
+/// `DELETE /api/nas/{router}`: 409 `ROUTER_IN_USE` while customers belong to it. Router logins that hold at it
+/// alone go with it.
 #[utoipa::path(delete, path = "/api/nas/{router}", tag = "Routers",
     params(("router" = RouterId, Path)), responses((status = 200, body = Success)))]
 pub async fn delete(
@@ -344,12 +347,14 @@ pub async fn delete(
 ) -> Result<Json<Success>, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
+    sites::stand_still(&mut tx).await?; // what is known of logins to this router only
     let row = locked(&mut tx, router, now).await?;
     if row.customers > 0 {
         return Err(in_use(&row, "delete it"));
     }
     store::delete(&mut tx, router, now).await?;
     changed(&mut tx, router).await?;
+    store::delete_logins(&mut tx, router).await?;
     let audit = Audit::new(Action::RouterDelete, "router", router, &row.stored.name);
     audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
     tx.commit().await?;

@@ -547,3 +547,13 @@ pub async fn logins(tx: &mut Tx, router: RouterId) -> sqlx::Result<Vec<RouterLog
         .fetch_all(&mut **tx)
         .await
 }
+
+/// Forgets the logins that hold at this router only.
+pub async fn delete_logins(tx: &mut Tx, router: RouterId) -> sqlx::Result<()> {
+    sqlx::query("delete from router_logins where tenant_id = $1 and router_id = $2")
+        .bind(tx.tenant())
+        .bind(router)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

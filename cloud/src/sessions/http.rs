@@ -129,8 +129,8 @@ pub struct ListQuery {
     customer_id: Option<CustomerId>,
     #[param(value_type = Option<String>)]
     nas_id: Option<RouterId>,
-    /// Part of the user name, or of the address or device of an open session. Who had an address before is
-    /// asked for by `GET /api/sessions/search`.
+    /// Part of the user name, or of the address or device of an open session. Whose an address was is
+    /// asked for, with a reason, by `GET /api/sessions/search`.
     search: Option<String>,
 }
 

@@ -78,7 +78,8 @@ impl Case<'_> {
             LoginOutcome::Accepted
             | LoginOutcome::RouterLogin
             | LoginOutcome::UnknownRouterLogin
-            | LoginOutcome::WrongRouterPassword => return None,
+            | LoginOutcome::WrongRouterPassword
+            | LoginOutcome::TooManyRouterTries => return None,
             LoginOutcome::Garden(_) | LoginOutcome::Refused(_) => return self.next_answer(),
             LoginOutcome::LeaseOver => {
                 self.next_answer()?; // it may serve again

@@ -136,7 +136,8 @@ impl Case<'_> {
             | LoginOutcome::TooManyTries
             | LoginOutcome::RouterLogin
             | LoginOutcome::UnknownRouterLogin
-            | LoginOutcome::WrongRouterPassword => false,
+            | LoginOutcome::WrongRouterPassword
+            | LoginOutcome::TooManyRouterTries => false,
         }
     }
 }

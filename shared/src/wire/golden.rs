@@ -448,7 +448,7 @@ fn ups() -> Vec<(&'static str, Up)> {
                 username: b"noc".to_vec(),
                 customer: None,
                 mac: None,
-                outcome: LoginOutcome::WrongRouterPassword,
+                outcome: LoginOutcome::TooManyRouterTries,
             }),
         ),
         (

@@ -20,6 +20,7 @@ impl LoginOutcome {
             LoginOutcome::RouterLogin => ("ROUTER_LOGIN", None),
             LoginOutcome::UnknownRouterLogin => ("UNKNOWN_ROUTER_LOGIN", None),
             LoginOutcome::WrongRouterPassword => ("WRONG_ROUTER_PASSWORD", None),
+            LoginOutcome::TooManyRouterTries => ("TOO_MANY_ROUTER_TRIES", None),
         }
     }
 
@@ -40,6 +41,7 @@ impl LoginOutcome {
             "ROUTER_LOGIN" => LoginOutcome::RouterLogin,
             "UNKNOWN_ROUTER_LOGIN" => LoginOutcome::UnknownRouterLogin,
             "WRONG_ROUTER_PASSWORD" => LoginOutcome::WrongRouterPassword,
+            "TOO_MANY_ROUTER_TRIES" => LoginOutcome::TooManyRouterTries,
             _ => return None, // text from a database
         })
     }
@@ -57,19 +59,23 @@ impl LoginOutcome {
             | LoginOutcome::NotStored
             | LoginOutcome::TooManyTries
             | LoginOutcome::UnknownRouterLogin
-            | LoginOutcome::WrongRouterPassword => false,
+            | LoginOutcome::WrongRouterPassword
+            | LoginOutcome::TooManyRouterTries => false,
         }
     }
 
     /// Whether somebody asked for the router itself: no customer's login.
-    pub const fn is_at_the_router(self) -> bool {
-        matches!(
-            self,
-            LoginOutcome::RouterLogin
-                | LoginOutcome::UnknownRouterLogin
-                | LoginOutcome::WrongRouterPassword
-        )
+    pub fn is_at_the_router(self) -> bool {
+        LoginOutcome::AT_THE_ROUTER.contains(&self)
     }
+
+    /// What comes of asking for the router itself.
+    pub const AT_THE_ROUTER: [LoginOutcome; 4] = [
+        LoginOutcome::RouterLogin,
+        LoginOutcome::UnknownRouterLogin,
+        LoginOutcome::WrongRouterPassword,
+        LoginOutcome::TooManyRouterTries,
+    ];
 
     /// Why or why not, in a sentence for the operator; the subscriber may have been told less.
     pub fn sentence(self) -> String {
@@ -100,6 +106,9 @@ impl LoginOutcome {
             }
             LoginOutcome::WrongRouterPassword => {
                 "Tried to log in to the router itself; the password is wrong."
+            }
+            LoginOutcome::TooManyRouterTries => {
+                "Tried to log in to the router itself; too many wrong passwords came from there."
             }
         };
         fixed.to_owned()

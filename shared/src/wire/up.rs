@@ -322,6 +322,8 @@ pub enum LoginOutcome {
     UnknownRouterLogin,
     /// A wrong password, for the router itself.
     WrongRouterPassword,
+    /// Too many wrong passwords for the router itself, from one place.
+    TooManyRouterTries,
 }
 
 /// A voucher was used for the first time: its time runs, on stable storage, before the device was let in.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_tests::router::session::Service;
@@ -208,9 +209,15 @@ async fn a_box_whose_disk_is_full_is_named() -> Result<()> {
     }
     let refused = refused.context("the disk never fills")?;
     ensure!(refused.contains("cannot store"), "{refused}");
-    // A box whose disk is full may lose its link as well: somebody makes room.
+    // A box whose disk is full may lose its link as well: somebody makes room, and it dials again by the clock.
     std::fs::remove_file(&ballast)?;
     let action = "Make room on the disk of the box at Main site";
+    eventually("the box is back", async || {
+        place.world.clock.advance(Duration::from_secs(2));
+        let found = place.ask(&id).await?;
+        Ok((found["cause"] == "CANNOT_STORE" && found["source"] == "SITE").then_some(()))
+    })
+    .await?;
     let found = place.comes_to_find(&id, "CANNOT_STORE", action).await?;
     ensure!(
         shows(&found, "could not be written to the agent's disk"),

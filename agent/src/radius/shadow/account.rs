@@ -37,7 +37,7 @@ impl Radius {
         let Some(moving) = self.parts.site.moving(known.router.id) else {
             return answer;
         };
-        let fate = self.fate(&moving, request);
+        let fate = self.fate(&moving, known, request);
         if fate == Fate::Ours {
             return answer;
         }
@@ -96,11 +96,16 @@ impl Radius {
         request: &AccountingRequest<'_>,
     ) -> bool {
         let moving = self.parts.site.moving(known.router.id);
-        moving.is_some_and(|moving| self.fate(&moving, request) == Fate::Both)
+        moving.is_some_and(|moving| self.fate(&moving, known, request) == Fate::Both)
     }
 
     /// What a router says of itself concerns the sessions of both; ours are not to wait for the old server.
-    fn fate(&self, moving: &Moving, request: &AccountingRequest<'_>) -> Fate {
+    fn fate(
+        &self,
+        moving: &Moving,
+        known: &Known<VerifiedAccounting<'_>>,
+        request: &AccountingRequest<'_>,
+    ) -> Fate {
         let of_the_router = match request.status {
             AccountingStatus::On | AccountingStatus::Off => true,
             AccountingStatus::Start
@@ -108,6 +113,12 @@ impl Radius {
             | AccountingStatus::Interim
             | AccountingStatus::Other(_) => false,
         };
+        if self.is_of_router_login(known, request) {
+            return match self.is_listed(known, request) {
+                true => Fate::Ours,
+                false => Fate::Both,
+            };
+        }
         match moving.mode {
             MovingMode::Forward => Fate::Both,
             MovingMode::Shadow if of_the_router => Fate::Copied,

@@ -54,9 +54,13 @@ impl Radius {
             Learnt::Fate(_) | Learnt::Cloud(_) => return None, // it was ours and goes on being ours
             Learnt::Nothing => {}
         }
+        // The old server may not ask what a password is shown for: a customer's opens no router.
+        if request.service == Service::Router && self.knows_by_any_name(known, request) {
+            return None;
+        }
         match moving.mode {
             MovingMode::Forward => {}
-            MovingMode::Shadow if self.is_ours(known, request) => return None,
+            MovingMode::Shadow if self.is_ours(request) => return None,
             MovingMode::Shadow => {}
         }
         if self.is_garbled(known, request) {
@@ -148,7 +152,7 @@ impl Radius {
             },
             is_stranger: subscriber.is_none()
                 && request.service != Service::Router
-                && !self.is_ours(known, request),
+                && !self.is_ours(request),
             ours,
         };
         let (radius, again) = (later.radius.clone(), later.again());
@@ -236,9 +240,9 @@ impl Radius {
     }
 
     /// Whether a login is of somebody this site knows.
-    fn is_ours(&self, known: &Known<VerifiedAccess<'_>>, request: &AccessRequest<'_>) -> bool {
+    fn is_ours(&self, request: &AccessRequest<'_>) -> bool {
         if request.service == Service::Router {
-            return self.knows_router_login(known, request);
+            return false; // whom this site knows was not left to the old server
         }
         match (request.credential, request.state) {
             (Credential::Eap { .. }, Some(state)) => self.is_own_conversation(state),

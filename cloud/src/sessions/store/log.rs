@@ -2,6 +2,7 @@
 
 use easyisp_shared::id::{CustomerId, RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::up::LoginOutcome;
 use uuid::Uuid;
 
 use crate::db::Tx;
@@ -130,6 +131,7 @@ pub async fn logins_of(
            left join routers r on r.tenant_id = $1 and r.id = l.router_id
           where l.tenant_id = $1
             and (l.customer_id = $2 or l.username = $3 and l.customer_id is null)
+            and (l.outcome is null or l.outcome <> all($6))
           order by l.at desc, l.id desc
           limit $4 offset $5",
     )
@@ -138,6 +140,7 @@ pub async fn logins_of(
     .bind(username)
     .bind(limit)
     .bind(offset)
+    .bind(LoginOutcome::AT_THE_ROUTER.map(|outcome| outcome.code().0))
     .fetch_all(&mut **tx)
     .await
 }
