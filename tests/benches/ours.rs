@@ -233,6 +233,8 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         voucher_agent: None,
         mac_login: false,
         remembered_macs: 0,
+        voucher_term: 0,
+        agents: Vec::new(),
     };
     let router = RouterId(Uuid::now_v7());
     let place = secret_place(easyisp_shared::wire::DownKind::Router, router.0, "secret");

@@ -193,6 +193,8 @@ impl Description {
             voucher_agent: None,
             mac_login: false,
             remembered_macs: 0,
+            voucher_term: 0,
+            agents: Vec::new(),
         };
         (Uuid::nil(), Down::Policy(policy))
     }

@@ -1,6 +1,6 @@
 //! What the cloud tells a site: the bodies of feed records.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -444,6 +444,20 @@ pub struct PolicyV1 {
     pub mac_login: bool,
     /// How many devices are remembered for each hotspot customer, the oldest forgotten first.
     pub remembered_macs: u8,
+    /// Counts how often `voucher_agent` became another one: of two agents that each believe to be named,
+    /// the one with the larger number is.
+    pub voucher_term: u64,
+    /// The site's agents and where they hear each other.
+    pub agents: Vec<SiteAgentV1>,
+}
+
+/// One of a site's agents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteAgentV1 {
+    /// Which.
+    pub agent: AgentId,
+    /// Where it listens to the others, as it said itself; empty = nowhere.
+    pub addresses: Vec<SocketAddr>,
 }
 
 impl PolicyV1 {

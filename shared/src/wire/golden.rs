@@ -13,6 +13,7 @@ use super::diagnosis::*;
 use super::down::*;
 use super::enroll::*;
 use super::hello::*;
+use super::peer::{FirstUse, No, Place, Say, SessionName};
 use super::question::*;
 use super::record::*;
 use super::up::*;
@@ -84,6 +85,21 @@ fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
     let bytes = golden("agent_question_voucher", &shown.encode());
     assert_eq!(shown.encode(), bytes);
     assert_eq!(AgentQuestion::decode(&bytes), Ok(shown));
+    let deputies = AgentQuestion::Deputies {
+        term: 3,
+        deputies: vec![Uuid::from_u128(11).into()],
+    };
+    let bytes = golden("agent_question_deputies", &deputies.encode());
+    assert_eq!(deputies.encode(), bytes);
+    assert_eq!(AgentQuestion::decode(&bytes), Ok(deputies));
+    let take_over = AgentQuestion::TakeOver { term: 3 };
+    let bytes = golden("agent_question_take_over", &take_over.encode());
+    assert_eq!(take_over.encode(), bytes);
+    assert_eq!(AgentQuestion::decode(&bytes), Ok(take_over));
+    let named = CloudReply::Named { term: 4 };
+    let bytes = golden("cloud_reply_named", &named.encode());
+    assert_eq!(named.encode(), bytes);
+    assert_eq!(CloudReply::decode(&bytes), Ok(named));
     let let_in = CloudReply::Voucher(voucher());
     let bytes = golden("cloud_reply_voucher", &let_in.encode());
     assert_eq!(let_in.encode(), bytes);
@@ -94,6 +110,114 @@ fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
     let bytes = golden("cloud_reply_certificate", &certificate.encode());
     assert_eq!(certificate.encode(), bytes);
     assert_eq!(CloudReply::decode(&bytes), Ok(certificate));
+}
+
+/// What one agent of a site says to another, which may be of another release.
+#[test]
+fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
+    for (name, say) in sentences() {
+        let golden = golden(name, &say.encode());
+        assert_eq!(hex::encode(say.encode()), hex::encode(&golden), "{name}");
+        assert_eq!(Say::decode(&golden), Ok(say), "{name}");
+    }
+}
+
+fn sentences() -> Vec<(&'static str, Say)> {
+    let session = SessionName {
+        router: Uuid::from_u128(6).into(),
+        id: b"81000001".to_vec(),
+        class: vec![5; 16],
+    };
+    let username = b"demo001".to_vec();
+    vec![
+        (
+            "peer_beat",
+            Say::Beat {
+                number: 300,
+                heard: 299,
+                term: 3,
+            },
+        ),
+        (
+            "peer_echo",
+            Say::Echo {
+                number: 300,
+                serial: 301,
+                long: true,
+            },
+        ),
+        (
+            "peer_place_kept",
+            Say::Place(Place::Kept {
+                username: username.clone(),
+                mac: Some(MAC),
+                cookie: [5; 16],
+            }),
+        ),
+        (
+            "peer_place_open",
+            Say::Place(Place::Open {
+                username: username.clone(),
+                mac: Some(MAC),
+                session: session.clone(),
+                started: at(0),
+            }),
+        ),
+        (
+            "peer_place_over",
+            Say::Place(Place::Over { username, session }),
+        ),
+        (
+            "peer_place_restarted",
+            Say::Place(Place::Restarted {
+                router: Uuid::from_u128(6).into(),
+            }),
+        ),
+        (
+            "peer_used",
+            Say::Used(FirstUse {
+                voucher: Uuid::from_u128(8).into(),
+                digest: [9; 32],
+                package: Uuid::from_u128(5).into(),
+                bytes: None,
+                from: at(0),
+                until: at(3600),
+                mac: Some(MAC),
+                router: Some(Uuid::from_u128(6).into()),
+            }),
+        ),
+        (
+            "peer_kept",
+            Say::Kept {
+                voucher: Uuid::from_u128(8).into(),
+                from: at(0),
+                kept: true,
+            },
+        ),
+        (
+            "peer_ask",
+            Say::Ask {
+                number: 1,
+                digest: [9; 32],
+                mac: None,
+                router: Uuid::from_u128(6).into(),
+            },
+        ),
+        (
+            "peer_told",
+            Say::Told {
+                number: 1,
+                answer: Ok(voucher()),
+            },
+        ),
+        (
+            "peer_told_no",
+            Say::Told {
+                number: 2,
+                answer: Err(No::CannotSay),
+            },
+        ),
+    ]
 }
 
 /// The size that the link's budget is made of (2 kB an hour at 12 interims).
@@ -122,6 +246,7 @@ fn messages() -> Vec<(&'static str, Message)> {
                 generation: 3,
                 epoch: Uuid::from_u128(2),
                 cursor: 299,
+                addresses: vec![(Ipv4Addr::new(10, 0, 0, 2), 1814).into()],
             })),
         ),
         (
@@ -348,6 +473,11 @@ fn downs() -> Vec<(&'static str, Down)> {
                 voucher_agent: Some(Uuid::from_u128(10).into()),
                 mac_login: true,
                 remembered_macs: 2,
+                voucher_term: 3,
+                agents: vec![SiteAgentV1 {
+                    agent: Uuid::from_u128(10).into(),
+                    addresses: vec![(Ipv4Addr::new(10, 0, 0, 2), 1814).into()],
+                }],
             }),
         ),
         (

@@ -15,6 +15,7 @@ pub mod enroll;
 pub mod frame;
 pub mod hello;
 mod outcome;
+pub mod peer;
 pub mod question;
 pub mod record;
 pub mod token;

@@ -9,7 +9,7 @@ use super::diagnosis::DiagnosisV1;
 use super::down::{VoucherV1, Whom};
 use super::frame::{encode, take};
 use super::up::{LocalSecretsV1, OutsideV1};
-use crate::id::{CustomerId, RouterId, VoucherId};
+use crate::id::{AgentId, CustomerId, RouterId, VoucherId};
 use crate::net::Mac;
 use crate::time::Timestamp;
 use crate::voucher::VoucherDigest;
@@ -85,6 +85,18 @@ pub enum AgentQuestion {
         /// His device.
         mac: Option<Mac>,
     },
+    /// I am the site's voucher agent: from now on these agents, and no others, may take my place.
+    Deputies {
+        /// The term in which I am named.
+        term: u64,
+        /// Those I am in direct touch with, and who know of every first use here.
+        deputies: Vec<AgentId>,
+    },
+    /// I am a deputy, and the voucher agent of this term is silent: I take its place.
+    TakeOver {
+        /// The term that ends.
+        term: u64,
+    },
 }
 
 /// An answer as it travels.
@@ -149,6 +161,14 @@ pub enum CloudReply {
     },
     /// To [`AgentQuestion::Voucher`]: it is used from now on, at this site.
     Voucher(VoucherV1),
+    /// To [`AgentQuestion::Deputies`]: it is so.
+    Noted,
+    /// To [`AgentQuestion::TakeOver`]: it is named; it acts on that when its feed says so, and with it
+    /// everything that happened before.
+    Named {
+        /// The term that began.
+        term: u64,
+    },
 }
 
 /// Why there is no answer. New reasons go at the end.
