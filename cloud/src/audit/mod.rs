@@ -169,6 +169,7 @@ pub enum Action {
     AgentTokenCreate,
     AgentEnroll,
     AgentRevoke,
+    AgentTakeOver,
 }
 
 /// One line of the trail. Never a secret, in any field.

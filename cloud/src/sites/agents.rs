@@ -1,6 +1,7 @@
 //! How a box becomes an agent of a site, stays one, and stops being one.
 
 pub mod generation;
+pub mod post;
 pub mod store;
 
 use std::sync::Arc;
@@ -227,11 +228,20 @@ pub async fn revoke(tx: &mut Tx, agent: AgentId, now: Timestamp) -> sqlx::Result
     let known = store::revoke_agent(tx, agent, now).await?;
     if known {
         store::revoke_certificates(tx, agent, now).await?;
+        store::vacate_post(tx, agent).await?;
         for site in super::ids(tx).await? {
             tx.changed(Kind::Policy, site);
         }
     }
     Ok(known)
+}
+
+/// Notes where an agent listens to the others of its site, and lets them hear of it.
+pub async fn note_addresses(tx: &mut Tx, agent: &Agent, addresses: &[String]) -> sqlx::Result<()> {
+    super::store::lock_set(tx).await?;
+    store::put_addresses(tx, agent.id, addresses).await?;
+    tx.changed(Kind::Policy, agent.site);
+    Ok(())
 }
 
 /// Versions are for people, and bounded.

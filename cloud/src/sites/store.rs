@@ -182,18 +182,25 @@ pub async fn agents(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<AgentRow>
     .await
 }
 
-/// The agent of a site that lets vouchers in for the first time without asking: the one that was there
-/// first of those not revoked. `None` when the site has none.
-pub async fn voucher_agent(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<AgentId>> {
-    sqlx::query_scalar(
-        "select id from agents
-          where tenant_id = $1 and site_id = $2 and revoked_at is null
-          order by enrolled_at, id
-          limit 1",
+/// The agent of a site that lets vouchers in for the first time without asking, and how often that became
+/// another one: the agent that was named, else the one that was there first of those not revoked; `None`
+/// when the site has none.
+pub async fn voucher_agent(tx: &mut Tx, site: SiteId) -> sqlx::Result<(Option<AgentId>, i64)> {
+    sqlx::query_as(
+        "select coalesce(
+                    (select id from agents
+                      where tenant_id = $1 and id = s.voucher_agent_id and revoked_at is null),
+                    (select id from agents
+                      where tenant_id = $1 and site_id = $2 and revoked_at is null
+                      order by enrolled_at, id
+                      limit 1)),
+                s.voucher_term
+           from sites s
+          where s.tenant_id = $1 and s.id = $2",
     )
     .bind(tx.tenant())
     .bind(site)
-    .fetch_optional(&mut **tx)
+    .fetch_one(&mut **tx)
     .await
 }
 
@@ -221,6 +228,17 @@ pub async fn served(tx: &mut Tx, site: SiteId) -> sqlx::Result<Served> {
     .bind(site)
     .fetch_one(&mut **tx)
     .await
+}
+
+/// Lets no other agent of a site take the voucher post until the transaction ends: whoever uses a voucher
+/// that the one which has it gave back must be done before another one has it.
+pub async fn hold_post(tx: &mut Tx, site: SiteId) -> sqlx::Result<()> {
+    sqlx::query("select from sites where tenant_id = $1 and id = $2 for share")
+        .bind(tx.tenant())
+        .bind(site)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// A site's name, and when an agent of it was last heard of; `None` when the tenant has no such site.

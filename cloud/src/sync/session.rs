@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use easyisp_shared::id::AgentId;
 use easyisp_shared::wire::hello::{
     FeedAck, Hello, HelloV1, RefusalReason, Refused, RefusedV1, Welcome, WelcomeV1,
 };
@@ -21,7 +22,7 @@ use super::pipe::{Carrier, Pipe, PipeError, Source};
 use super::{Shared, store, uplink};
 use crate::audit::Actor;
 use crate::sites::agents::generation::History;
-use crate::sites::agents::{self, Agent};
+use crate::sites::agents::{self, Agent, post};
 use crate::vouchers::{self, Shown, VoucherError};
 
 /// Serves one connection until it ends, from either side.
@@ -162,7 +163,9 @@ impl Session {
             generation,
             marks,
             head,
+            addresses,
         } = read?;
+        self.note_addresses(&agent, &addresses, hello).await;
         self.offered.store(generation, Ordering::Relaxed);
         let welcome = WelcomeV1 {
             protocol,
@@ -216,7 +219,26 @@ impl Session {
             generation: generations.offered,
             marks,
             head,
+            addresses: held.addresses,
         }))
+    }
+
+    /// Where the agent listens to the others of its site, when that is news. They find each other a hello
+    /// later where it cannot be noted.
+    async fn note_addresses(&self, agent: &Agent, known: &[String], hello: &HelloV1) {
+        let told = hello.addresses.iter().take(MOST_ADDRESSES);
+        let told: Vec<String> = told.map(ToString::to_string).collect();
+        if told == known {
+            return;
+        }
+        let noted = async {
+            let mut tx = self.shared.db.begin(agent.tenant).await?;
+            agents::note_addresses(&mut tx, agent, &told).await?;
+            tx.commit().await
+        };
+        if let Err(cause) = noted.await {
+            warn!(%cause, agent.id = %agent.id, "Cannot note where an agent listens");
+        }
     }
 
     /// Hears what the agent says about the feed.
@@ -342,6 +364,10 @@ impl Session {
                 };
                 self.voucher(agent, shown).await
             }
+            AgentQuestion::Deputies { term, deputies } => {
+                self.name_deputies(&agent, term, &deputies).await
+            }
+            AgentQuestion::TakeOver { term } => self.take_over(&agent, term).await,
             AgentQuestion::Renew { csr } => {
                 let authority = &self.shared.standing.authority;
                 let now = self.shared.clock.now();
@@ -358,6 +384,46 @@ impl Session {
 }
 
 impl Session {
+    async fn name_deputies(
+        &self,
+        agent: &Agent,
+        term: u64,
+        deputies: &[AgentId],
+    ) -> Result<CloudReply, AskFailure> {
+        let epoch = self.shared.standing.epoch;
+        let named = async {
+            let mut tx = self.shared.db.begin(agent.tenant).await?;
+            let named = post::name_deputies(&mut tx, agent, term, deputies, epoch).await?;
+            tx.commit().await?;
+            Ok(named)
+        };
+        match named.await.map_err(busy)? {
+            true => Ok(CloudReply::Noted),
+            false => Err(AskFailure::Refused(
+                "another agent of the site lets vouchers in".to_owned(),
+            )),
+        }
+    }
+
+    async fn take_over(&self, agent: &Agent, term: u64) -> Result<CloudReply, AskFailure> {
+        let (epoch, now) = (self.shared.standing.epoch, self.shared.clock.now());
+        let taken = async {
+            let mut tx = self.shared.db.begin(agent.tenant).await?;
+            let begun = post::take_over(&mut tx, agent, term, epoch, now).await?;
+            tx.commit().await?;
+            Ok(begun)
+        };
+        match taken.await.map_err(busy)? {
+            Some(term) => {
+                info!(agent.id = %agent.id, term, "Agent {} lets vouchers in from now on", agent.id);
+                Ok(CloudReply::Named { term })
+            }
+            None => Err(AskFailure::Refused(
+                "this agent is no deputy of the one that lets vouchers in".to_owned(),
+            )),
+        }
+    }
+
     /// A code that is held elsewhere than at the agent that asks.
     async fn voucher(&self, agent: Agent, shown: Shown) -> Result<CloudReply, AskFailure> {
         let shared = &self.shared;
@@ -397,6 +463,13 @@ struct Admitted {
     marks: Vec<(u8, u64)>,
     /// The site's newest version.
     head: u64,
+    /// Where it listened before.
+    addresses: Vec<String>,
+}
+
+fn busy(cause: sqlx::Error) -> AskFailure {
+    warn!(%cause, "Cannot look after a voucher post");
+    AskFailure::Busy
 }
 
 fn refuse(reason: RefusalReason, retry_after: Duration) -> RefusedV1 {
@@ -407,6 +480,8 @@ fn refuse(reason: RefusalReason, retry_after: Duration) -> RefusedV1 {
 }
 
 const NOT_GREETED: u64 = u64::MAX;
+/// A box has a few networks.
+const MOST_ADDRESSES: usize = 4;
 const FIRST_WORD: Duration = Duration::from_secs(10);
 /// A caller who says no hello may renew his certificate and must go.
 const UNGREETED: Duration = Duration::from_secs(30);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use easyisp_shared::id::AgentId;
 use easyisp_shared::net::RateLimit;
 use easyisp_shared::wire::Down;
-use easyisp_shared::wire::down::{PolicyV1, secret_place};
+use easyisp_shared::wire::down::{PolicyV1, SiteAgentV1, secret_place};
 use uuid::Uuid;
 
 use super::store;
@@ -76,6 +77,8 @@ async fn project(
     for site in live.into_iter().filter(|site| ids.contains(&site.0)) {
         let place = secret_place(Kind::Policy, site.0, "voucher_key");
         let site_key = secrets.site_key(tx, site).await?;
+        let (voucher_agent, voucher_term) = sites::voucher_agent(tx, site).await?;
+        let agents = sites::agents::store::listening(tx, site).await?;
         let body = Down::Policy(PolicyV1 {
             grace_secs: grace_secs(&policy),
             refusal: garden.refusal(),
@@ -89,9 +92,11 @@ async fn project(
             zone: policy.time_zone.clone(),
             provider_name: policy.business_name.clone(),
             voucher_key: site_key.seal_same(&place, codes.expose()),
-            voucher_agent: sites::voucher_agent(tx, site).await?,
+            voucher_agent,
             mac_login: policy.mac_login,
             remembered_macs: u8::try_from(policy.remembered_macs).unwrap_or(0),
+            voucher_term: u64::try_from(voucher_term).unwrap_or(0),
+            agents: agents.into_iter().map(peer).collect(),
         });
         projections.push(Projection {
             id: site.0,
@@ -100,4 +105,12 @@ async fn project(
         });
     }
     Ok(projections)
+}
+
+fn peer((agent, addresses): (AgentId, Vec<String>)) -> SiteAgentV1 {
+    let parsed = addresses.iter().filter_map(|text| text.parse().ok());
+    SiteAgentV1 {
+        agent,
+        addresses: parsed.collect(),
+    }
 }

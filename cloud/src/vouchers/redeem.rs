@@ -70,15 +70,17 @@ pub async fn show(
         Status::Expired => return Err(VoucherError::Expired),
         Status::Revoked => return Err(VoucherError::Revoked),
     }
-    if let Some(site) = row.holder_id
-        && let Some(agent) = sites::voucher_agent(tx, site).await?
-        && shown.released != Some(agent)
-    {
-        return Err(VoucherError::HeldBy {
-            voucher: row.id,
-            site,
-            agent,
-        });
+    if let Some(site) = row.holder_id {
+        sites::hold_post(tx, site).await?;
+        if let (Some(agent), _) = sites::voucher_agent(tx, site).await?
+            && shown.released != Some(agent)
+        {
+            return Err(VoucherError::HeldBy {
+                voucher: row.id,
+                site,
+                agent,
+            });
+        }
     }
     let at = match &shown.agent {
         Some(agent) => agent.site,
@@ -121,7 +123,8 @@ pub async fn show(
 }
 
 /// A first use that happened at a site, cut off or not: the service was given, so it stands, whatever
-/// became of the voucher here. A second report of a voucher changes nothing and is told to people.
+/// became of the voucher here. A second report of a voucher changes nothing and is told to people, unless
+/// it is of the same use: an agent that took another one's place tells what that one may not have told.
 pub(super) async fn report_use(
     tx: &mut Tx,
     secrets: &Secrets,
@@ -134,7 +137,7 @@ pub(super) async fn report_use(
     let at = told.at.min(now);
     let actor = Actor::agent(agent.id);
     match row.status {
-        Stored::Used if row.used_agent == Some(agent.id) && row.used_at == Some(at) => Ok(()),
+        Stored::Used if row.holder_id == Some(agent.site) && row.used_at == Some(at) => Ok(()),
         Stored::Used => {
             let details = format!("let in again at {at}; the period of its first use stands");
             note(tx, &actor, Action::VoucherConflict, &row, details, now).await

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::Agent;
 use super::generation::Generations;
+use super::post::Post;
 use crate::db::{DirectoryTx, Tx};
 use crate::sites::pki::Issued;
 
@@ -289,6 +290,116 @@ pub async fn is_at(tx: &mut Tx, agent: AgentId, site: SiteId) -> sqlx::Result<bo
     .await
 }
 
+/// Who has a site's voucher post: the agent that was named, else the one that was there first of those not
+/// revoked. Locks the site's row until the transaction ends. `None` when the tenant has no such site.
+pub async fn lock_post(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<Post>> {
+    sqlx::query_as(
+        "select coalesce(
+                    (select id from agents
+                      where tenant_id = $1 and id = s.voucher_agent_id and revoked_at is null),
+                    (select id from agents
+                      where tenant_id = $1 and site_id = $2 and revoked_at is null
+                      order by enrolled_at, id
+                      limit 1)) as agent,
+                s.voucher_term as term, s.voucher_deputies as deputies, s.voucher_epoch as epoch
+           from sites s
+          where s.tenant_id = $1 and s.id = $2
+            for update of s",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Notes who may take the post of an agent that has it; who is not of its site, or was revoked, may not.
+pub async fn put_deputies(
+    tx: &mut Tx,
+    agent: &Agent,
+    deputies: &[AgentId],
+    epoch: Uuid,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update sites
+            set voucher_agent_id = $3, voucher_epoch = $5,
+                voucher_deputies = array(select id from agents
+                                          where tenant_id = $1 and site_id = $2 and id = any($4)
+                                            and id <> $3 and revoked_at is null
+                                          order by id)
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(agent.site)
+    .bind(agent.id)
+    .bind(deputies)
+    .bind(epoch)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Gives an agent its site's voucher post, without deputies; returns the term that begins.
+pub async fn put_post(tx: &mut Tx, agent: &Agent) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "update sites
+            set voucher_agent_id = $3, voucher_term = voucher_term + 1, voucher_deputies = '{}'
+          where tenant_id = $1 and id = $2
+      returning voucher_term",
+    )
+    .bind(tx.tenant())
+    .bind(agent.site)
+    .bind(agent.id)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// An agent was revoked: where it had its site's voucher post, the one that was there first of the others
+/// has it from now on, and another term begins.
+pub async fn vacate_post(tx: &mut Tx, agent: AgentId) -> sqlx::Result<()> {
+    sqlx::query(
+        "update sites s
+            set voucher_agent_id = (select id from agents
+                                     where tenant_id = $1 and site_id = s.id and revoked_at is null
+                                     order by enrolled_at, id
+                                     limit 1),
+                voucher_term = voucher_term + 1,
+                voucher_deputies = '{}'
+           from agents a
+          where a.tenant_id = $1 and a.id = $2 and s.tenant_id = $1 and s.id = a.site_id
+            and (s.voucher_agent_id is null or s.voucher_agent_id = $2)",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The agents of a site that were not revoked, and where each listens to the others.
+pub async fn listening(tx: &mut Tx, site: SiteId) -> sqlx::Result<Vec<(AgentId, Vec<String>)>> {
+    sqlx::query_as(
+        "select id, addresses from agents
+          where tenant_id = $1 and site_id = $2 and revoked_at is null
+          order by enrolled_at, id
+          limit 16",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Notes where an agent listens to the others of its site.
+pub async fn put_addresses(tx: &mut Tx, agent: AgentId, addresses: &[String]) -> sqlx::Result<()> {
+    sqlx::query("update agents set addresses = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(agent)
+        .bind(addresses)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// What is on record of an agent's identity.
 #[derive(FromRow)]
 pub struct Held {
@@ -296,6 +407,8 @@ pub struct Held {
     offered: i64,
     /// When a copy of it was seen.
     pub cloned_at: Option<Timestamp>,
+    /// Where it listens to the other agents of its site.
+    pub addresses: Vec<String>,
 }
 
 impl Held {
@@ -311,7 +424,7 @@ impl Held {
 /// Locks what is on record of an agent's identity; `None` when it was revoked or is not the tenant's.
 pub async fn lock_held(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<Held>> {
     sqlx::query_as(
-        "select generation, offered, cloned_at from agents
+        "select generation, offered, cloned_at, addresses from agents
           where tenant_id = $1 and id = $2 and revoked_at is null
             for update",
     )
