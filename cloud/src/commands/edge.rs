@@ -1,6 +1,7 @@
 //! Commands on their way to agents, and agents' answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use easyisp_shared::id::CommandId;
 use easyisp_shared::time::Timestamp;
@@ -47,6 +48,30 @@ async fn take(
             | Up::LocalSecrets(_) => None,
         })
         .collect();
+    let (idle, done): (Vec<&CommandResultV1>, Vec<&CommandResultV1>) = results
+        .into_iter()
+        .partition(|result| result.outcome == CommandOutcome::NothingThere);
+    finish(tx, agent, &done, now).await?;
+    // The session may be another agent's of the site.
+    let ids: Vec<CommandId> = idle.iter().map(|result| result.command).collect();
+    let by_all = store::nothing_there(tx, agent, &ids, now.minus(PRESENT)).await?;
+    let idle: Vec<&CommandResultV1> = idle
+        .into_iter()
+        .filter(|result| by_all.contains(&result.command))
+        .collect();
+    finish(tx, agent, &idle, now).await?;
+    Ok(Vec::new())
+}
+
+async fn finish(
+    tx: &mut Tx,
+    agent: &Agent,
+    results: &[&CommandResultV1],
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    if results.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<CommandId> = results.iter().map(|result| result.command).collect();
     let sentences: Vec<String> = results
         .iter()
@@ -56,7 +81,7 @@ async fn take(
     for command in store::finish(tx, agent.site, &ids, &sentences, &at).await? {
         tx.changed(Kind::Command, command);
     }
-    Ok(Vec::new())
+    Ok(())
 }
 
 fn sentence(outcome: &CommandOutcome) -> String {
@@ -69,3 +94,6 @@ fn sentence(outcome: &CommandOutcome) -> String {
         CommandOutcome::Failed(why) => why.chars().filter(|c| *c != '\0').take(500).collect(),
     }
 }
+
+/// An agent that was not heard of for so long is not waited for.
+const PRESENT: Duration = Duration::from_secs(120);

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{encode, kind};
 use crate::db::{Projection, Tx};
+use crate::sites::agents::Agent;
 
 /// What came of a command.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -90,6 +91,37 @@ pub async fn finish(
     .bind(ids)
     .bind(results)
     .bind(at)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Notes that an agent found nothing to do for some commands of its site; returns those that wait and for
+/// which every agent of the site that was heard of since `present` said so.
+pub async fn nothing_there(
+    tx: &mut Tx,
+    agent: &Agent,
+    ids: &[CommandId],
+    present: Timestamp,
+) -> sqlx::Result<Vec<CommandId>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar(
+        "with noted as (
+             update commands
+                set nothing_there = array_append(array_remove(nothing_there, $3), $3)
+              where tenant_id = $1 and site_id = $2 and id = any($4) and finished_at is null
+          returning id, nothing_there)
+         select id from noted
+          where not exists (select 1 from agents
+                             where tenant_id = $1 and site_id = $2 and revoked_at is null
+                               and last_seen_at >= $5 and id <> all(noted.nothing_there))",
+    )
+    .bind(tx.tenant())
+    .bind(agent.site)
+    .bind(agent.id)
+    .bind(ids)
+    .bind(present)
     .fetch_all(&mut **tx)
     .await
 }
