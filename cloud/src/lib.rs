@@ -128,7 +128,7 @@ pub fn jobs(app: &App) -> Jobs {
         app.sender.clone(),
     );
     let (seals, tidies, rotations) = (db(), db(), db());
-    let (watches, reckons, prices) = (db(), db(), db());
+    let (watches, reckons, prices, surpluses) = (db(), db(), db(), db());
     let (cares, epoch) = (db(), app.standing.epoch);
     let (makes, secrets) = (db(), app.secrets.clone());
     Jobs::default()
@@ -188,6 +188,14 @@ pub fn jobs(app: &App) -> Jobs {
             async move {
                 let again = sessions::doubt_silent(&db, job.tenant, now).await?;
                 Ok(Again(again))
+            }
+        })
+        .with(sessions::SURPLUS, move |job, now| {
+            let db = surpluses.clone();
+            async move {
+                let customer = job.subject.into();
+                sessions::end_surplus(&db, job.tenant, customer, now).await?;
+                Ok(Done)
             }
         })
         .with(packages::REPRICED, move |job, now| {

@@ -10,11 +10,13 @@ use easyisp_shared::wire::Up;
 use easyisp_shared::wire::up::{AccountingV1, LoginV1};
 use uuid::Uuid;
 
-use super::quota;
 use super::rules::{self, Growth, State};
 use super::store::{self, Key, Login, Subscriber, Used, Write};
+use super::surplus::{SETTLED, SURPLUS};
+use super::{SILENCE, Status, quota};
 use crate::customers::ConnectionType;
 use crate::db::{Kind, Tx};
+use crate::due;
 use crate::routers;
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Applier, Report, Unusable};
@@ -67,7 +69,7 @@ async fn take_accounting(
         let session = Merged::of(key, before, records, &people, now, tx, &mut used);
         merged.push(session);
     }
-    write(tx, agent.site, &merged, &used).await?;
+    write(tx, agent.site, &merged, &used, now).await?;
     let heard: Vec<RouterId> = at_site.into_iter().collect();
     routers::heard(tx, &heard, now).await?;
     Ok(unusable)
@@ -152,6 +154,7 @@ async fn write(
     site: SiteId,
     merged: &[Merged<'_>],
     used: &[Used],
+    now: Timestamp,
 ) -> sqlx::Result<()> {
     let writes = |new: bool| -> Vec<Write<'_>> {
         let wanted = merged.iter().filter(|session| session.is_new == new);
@@ -160,6 +163,7 @@ async fn write(
     let (new, old) = (writes(true), writes(false));
     if !new.is_empty() {
         store::insert(tx, site, &new).await?;
+        suspect(tx, &new, now).await?;
     }
     if !old.is_empty() {
         store::update(tx, site, &old).await?;
@@ -178,6 +182,24 @@ async fn write(
         tell_usage(tx, used).await?;
     }
     Ok(())
+}
+
+/// Has somebody look a while later at customers who seem to have too many devices online, of which one came
+/// now: the agents of a site that are in touch settle that among themselves.
+async fn suspect(tx: &mut Tx, new: &[Write<'_>], now: Timestamp) -> sqlx::Result<()> {
+    let came = new
+        .iter()
+        .filter(|write| write.state.status == Status::Active);
+    let came: HashSet<CustomerId> = came.filter_map(|write| write.customer).collect();
+    let came: Vec<CustomerId> = came.into_iter().collect();
+    if came.is_empty() {
+        return Ok(());
+    }
+    let suspects = store::too_many(tx, &came, now.minus(SILENCE)).await?;
+    if suspects.is_empty() {
+        return Ok(());
+    }
+    due::at_once(tx, SURPLUS, &suspects, now.plus(SETTLED)).await
 }
 
 /// Lets sites hear of usage where that decides something; see [`quota`].

@@ -9,6 +9,7 @@ mod quota;
 mod rules;
 mod search;
 mod store;
+mod surplus;
 mod trace;
 mod words;
 
@@ -22,6 +23,7 @@ use crate::db::Database;
 use crate::permission::Permission::*;
 use crate::tenants;
 
+pub use surplus::{SURPLUS, end_surplus};
 pub use trace::{Trace, Whereabouts, trace, whereabouts};
 pub use words::Status;
 
