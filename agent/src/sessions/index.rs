@@ -9,6 +9,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
+use super::elsewhere::Held;
 use super::metered::Metered;
 use super::register::{Changes, Moved, Online};
 use super::rules::{self, Event, Growth, Report};
@@ -30,6 +31,8 @@ pub(super) struct Index {
 pub(super) struct Person {
     pub(super) leases: Vec<Lease>,
     pub(super) open: Vec<Arc<SessionKey>>,
+    /// Places at other agents of the site.
+    pub(super) elsewhere: Vec<Held>,
 }
 
 impl Person {
@@ -45,7 +48,14 @@ impl Person {
             .filter(|online| !online.session.grant.is_some_and(|grant| grant.garden))
             .filter(|online| online.doubted.is_none())
             .map(|online| (&online.session, online.heard));
-        slots::other_devices(mac, &self.leases, open, now)
+        let elsewhere = self.elsewhere.iter();
+        let elsewhere = elsewhere.filter(|held| now < held.until);
+        slots::other_devices(mac, &self.leases, open, elsewhere.map(|held| held.mac), now)
+    }
+
+    /// Whether nothing is known under this name any more.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.leases.is_empty() && self.open.is_empty() && self.elsewhere.is_empty()
     }
 }
 
@@ -70,6 +80,11 @@ impl Index {
         } else {
             Changes::default()
         };
+        if merged.closed.is_some()
+            && let Some(person) = self.people.get_mut(&merged.username)
+        {
+            person.elsewhere.retain(|held| !held.is(&merged.key));
+        }
         if begins {
             merged.grant = self.redeem(&merged);
         }
@@ -85,7 +100,8 @@ impl Index {
 
     /// Closes what the beginning of `begun` proves over, and doubts what it makes doubtful.
     fn end_ghosts(&mut self, begun: &Session, now: Timestamp) -> Changes {
-        if self.note_boot(begun) {
+        if self.note_boot(&begun.key) {
+            self.forget_elsewhere(|held| held.is_of_another_boot(&begun.key));
             let doubtful = self
                 .online
                 .values_mut()
@@ -94,9 +110,10 @@ impl Index {
                 old.doubted.get_or_insert(now);
             });
         }
-        let Some(person) = self.people.get(&begun.username) else {
+        let Some(person) = self.people.get_mut(&begun.username) else {
             return Changes::default();
         };
+        person.elsewhere.retain(|held| !held.is_followed_by(begun));
         let ghosts = person.open.iter().filter(|key| {
             let old = self.online.get(*key);
             old.is_some_and(|old| rules::proves_over(begun, &old.session))
@@ -106,11 +123,11 @@ impl Index {
     }
 
     /// Remembers a router's boot digit; whether it differs from the one before.
-    pub(super) fn note_boot(&mut self, begun: &Session) -> bool {
-        let Some((service, digit)) = rules::boot(&begun.key.acct_session_id) else {
+    pub(super) fn note_boot(&mut self, begun: &SessionKey) -> bool {
+        let Some((service, digit)) = rules::boot(&begun.acct_session_id) else {
             return false;
         };
-        let held = self.boots.insert((begun.key.router, service), digit);
+        let held = self.boots.insert((begun.router, service), digit);
         held.is_some_and(|held| held != digit)
     }
 
@@ -167,6 +184,13 @@ impl Index {
         online.session = session;
         online.heard = heard;
         online.doubted = None;
+    }
+
+    /// Forgets places at other agents.
+    pub(super) fn forget_elsewhere(&mut self, which: impl Fn(&Held) -> bool) {
+        for person in self.people.values_mut() {
+            person.elsewhere.retain(|held| !which(held));
+        }
     }
 
     fn redeem(&mut self, session: &Session) -> Option<Grant> {

@@ -1,5 +1,6 @@
 //! Who is online: what the routers report, merged so that every order of arrival gives the same end.
 
+mod elsewhere;
 mod index;
 mod metered;
 mod register;
@@ -7,6 +8,7 @@ mod rules;
 mod session;
 mod slots;
 
+pub use elsewhere::Told;
 pub use metered::Metered;
 pub use register::{Changes, Moved, Online, Sessions, Standing};
 pub use rules::{Event, Report, event_time};

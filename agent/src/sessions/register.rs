@@ -1,14 +1,16 @@
 //! Everybody online at this site, in memory. One lock, held for microseconds and never over a disk.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::UsedV1;
+use easyisp_shared::wire::peer::Place;
 use easyisp_shared::wire::up::AccountingStatus;
 
+use super::elsewhere::{self, Told};
 use super::index::{Index, Person};
 use super::rules::Report;
 use super::slots::{self, Grant, LEASE, Lease};
@@ -17,7 +19,9 @@ use super::{Metered, Session, SessionKey, Usage};
 /// Who is online and who was let in.
 #[derive(Default)]
 pub struct Sessions {
-    index: Mutex<Index>,
+    pub(super) index: Mutex<Index>,
+    /// Whoever lets the site's other agents know of places taken here.
+    pub(super) tell: OnceLock<Box<Told>>,
 }
 
 /// A session with what is known of it besides the router's reports.
@@ -67,7 +71,7 @@ impl Sessions {
         let mut index = self.lock();
         index.usage.extend(usage);
         for session in sessions {
-            index.note_boot(&session);
+            index.note_boot(&session.key);
             index.put(session, now);
         }
     }
@@ -105,12 +109,15 @@ impl Sessions {
             until: now.plus(LEASE),
             grant,
         };
+        if !grant.garden {
+            self.tell(|| elsewhere::kept(username, mac, grant.cookie));
+        }
         match person {
             Some(person) => slots::reserve(&mut person.leases, lease, now),
             None => {
                 let person = Person {
                     leases: vec![lease],
-                    open: Vec::new(),
+                    ..Person::default()
                 };
                 people.insert(username.into(), person);
             }
@@ -156,6 +163,7 @@ impl Sessions {
         let mut index = self.lock();
         let changes = index.report(report, metered, now);
         write(&changes);
+        self.tell_changes(&index, &changes);
         changes
     }
 
@@ -163,7 +171,9 @@ impl Sessions {
     pub fn restarted(&self, router: RouterId, write: impl FnOnce(&Changes)) -> Changes {
         let mut index = self.lock();
         let changes = index.lose(|session| session.key.router == router);
+        index.forget_elsewhere(|held| held.is_at(router));
         write(&changes);
+        self.tell(|| Place::Restarted { router });
         changes
     }
 
@@ -175,6 +185,7 @@ impl Sessions {
         let keys = open.map(|(key, _)| key.clone()).into_iter().collect();
         let changes = index.lose_keys(keys);
         write(&changes);
+        self.tell_changes(&index, &changes);
         changes
     }
 
@@ -198,7 +209,8 @@ impl Sessions {
         });
         index.people.retain(|_, person| {
             person.leases.retain(|lease| now < lease.until);
-            !(person.leases.is_empty() && person.open.is_empty())
+            person.elsewhere.retain(|held| now < held.until);
+            !person.is_forgotten()
         });
         write(&changes);
         changes
@@ -251,7 +263,7 @@ impl Sessions {
         index.people.values().map(|person| person.open.len()).sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Index> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().expect("merging a report does not panic")
     }
 }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::peer::SessionName;
 
 use super::slots::Grant;
 
@@ -20,6 +21,27 @@ pub struct SessionKey {
     pub acct_session_id: Box<[u8]>,
     /// Our own name for it.
     pub class: Box<[u8]>,
+}
+
+impl SessionKey {
+    /// As the site's agents name it to each other.
+    pub fn to_name(&self) -> SessionName {
+        SessionName {
+            router: self.router,
+            id: self.acct_session_id.to_vec(),
+            class: self.class.to_vec(),
+        }
+    }
+}
+
+impl From<SessionName> for SessionKey {
+    fn from(name: SessionName) -> SessionKey {
+        SessionKey {
+            router: name.router,
+            acct_session_id: name.id.into(),
+            class: name.class.into(),
+        }
+    }
 }
 
 /// Which of the router's services carries a session.

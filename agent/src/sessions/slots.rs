@@ -42,13 +42,14 @@ pub struct Lease {
     pub grant: Grant,
 }
 
-/// How many devices other than `asking` hold a place.
+/// How many devices other than `asking` hold a place, here or at another agent of the site.
 ///
 /// A device takes over its own place, so a subscriber whose old session nobody ended gets in at once.
 pub fn other_devices<'a>(
     asking: Option<Mac>,
     leases: &[Lease],
     open: impl Iterator<Item = (&'a Session, Timestamp)>,
+    elsewhere: impl Iterator<Item = Option<Mac>>,
     now: Timestamp,
 ) -> u16 {
     let mut others: Vec<Option<Mac>> = leases
@@ -59,6 +60,7 @@ pub fn other_devices<'a>(
             open.filter(|(_, heard)| now.since(*heard) < UNCONFIRMED_AFTER)
                 .map(|(session, _)| session.mac),
         )
+        .chain(elsewhere)
         .filter(|mac| *mac != asking)
         .collect();
     others.sort_unstable();
@@ -110,7 +112,13 @@ mod tests {
 
     fn others(asking: u8, leases: &[Lease], now: i64) -> u16 {
         let asking = Some(Mac::new([asking; 6]));
-        other_devices(asking, leases, std::iter::empty(), at(now))
+        other_devices(
+            asking,
+            leases,
+            std::iter::empty(),
+            std::iter::empty(),
+            at(now),
+        )
     }
 
     #[test]
