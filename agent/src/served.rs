@@ -1,11 +1,16 @@
 //! One site in service: its core with everything that runs around it but the sockets, which a process
 //! of many sites shares.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Clock;
+use easyisp_shared::wire::down::VoucherV1;
+use easyisp_shared::wire::question::{AgentQuestion, AskFailure, CloudReply};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,10 +21,11 @@ use crate::config::Config;
 use crate::core::{Core, CoreOptions};
 use crate::enforce::{self, Enforcer};
 use crate::local::{Feed, Load, LocalSite, Questions};
-use crate::radius::AskCloud;
+use crate::peers::{self, Peers};
 use crate::radius::driver::Radius;
 use crate::radius::eap::Authority;
 use crate::radius::shadow;
+use crate::radius::{Agreement, AskHolder, Shown};
 use crate::reconcile::{self, Reconciler};
 use crate::routeros::{Pins, RouterApis};
 use crate::site::{Ranges, Site, SiteClock, Touched};
@@ -53,6 +59,7 @@ impl Served {
         entropy: Entropy,
         source: Source,
         local: IpAddr,
+        peers: Option<TcpListener>,
     ) -> Result<Served, StartError> {
         let (identity, key, load) = match source {
             Source::Enrolled => {
@@ -74,26 +81,29 @@ impl Served {
         let core = blocking(move || Core::open(options)).await?;
         let ranges = Ranges::new(config.site.ranges.clone());
         let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?);
-        Ok(Served::around(
-            core,
-            Arc::new(apis),
-            config,
-            clock,
-            entropy,
-            identity,
+        let outside = Outside {
+            apis: Arc::new(apis),
             local,
-        ))
+            peers,
+        };
+        Ok(Served::around(
+            core, outside, config, clock, entropy, identity,
+        )?)
     }
 
     fn around(
         core: Core,
-        apis: Arc<RouterApis>,
+        outside: Outside,
         config: Config,
         clock: Clock,
         entropy: Entropy,
         identity: Option<Identity>,
-        local: IpAddr,
-    ) -> Served {
+    ) -> Result<Served, StoreError> {
+        let Outside {
+            apis,
+            local,
+            peers: listener,
+        } = outside;
         let Core {
             site,
             sessions,
@@ -146,6 +156,12 @@ impl Served {
             site_clock.clone(),
             touched_sender,
         ));
+        let (me, key) = match &identity {
+            Some(identity) => (Some(identity.agent), identity.site_key.clone()),
+            None => (None, SealKey::new([0; 32])),
+        };
+        let surplus = enforcer.clone();
+        let addresses = announced(&config, listener.as_ref(), &site);
         let link = identity.map(|identity| {
             let local_site = LocalSite {
                 feed: feed.clone(),
@@ -172,14 +188,37 @@ impl Served {
                     .unwrap_or_else(|| identity.cloud.clone()),
                 version: VERSION.to_owned(),
                 clock: clock.clone(),
-                entropy,
+                entropy: entropy.clone(),
                 floor: Arc::new(move || floor.floor()),
                 patience: Patience::default(),
+                addresses,
             };
             Link::start(link_config, identity, Arc::new(local_site))
         });
-        if let Some(link) = &link {
-            radius.ask_through(ask_cloud(link.asker()));
+        let mut peers = None;
+        if let (Some(link), Some(me)) = (&link, me) {
+            let met = Peers::new(
+                peers::Parts {
+                    me,
+                    key,
+                    site: site.clone(),
+                    sessions: sessions.clone(),
+                    outbox: outbox.clone(),
+                    feed: feed.clone(),
+                    clock: site_clock.clone(),
+                    entropy,
+                    ranges: Ranges::new(config.site.ranges.clone()),
+                    link: link.status(),
+                },
+                &reader,
+            )?;
+            radius.ask_through(ask_holder(link.asker(), met.clone()));
+            radius.agree_through(agreement(&met));
+            met.redeem_through(redeem(&radius));
+            tasks.spawn(met.clone().run(listener, cancel.clone()));
+            tasks.spawn(met.clone().keep(link.asker(), cancel.clone()));
+            tasks.spawn(met.clone().end_surplus(surplus, cancel.clone()));
+            peers = Some(met);
         }
         let began = site_clock.monotonic();
         let overview = Arc::new(Overview {
@@ -192,6 +231,7 @@ impl Served {
             counters,
             unknown,
             link: link.as_ref().map(Link::status),
+            peers,
             moved_aside,
             data_dir: config.data_dir,
             metered: config.cloud.metered,
@@ -203,7 +243,7 @@ impl Served {
             cancel.clone(),
         ));
         tasks.close();
-        Served {
+        Ok(Served {
             radius,
             overview,
             feed,
@@ -212,7 +252,7 @@ impl Served {
             tasks,
             link,
             guard,
-        }
+        })
     }
 
     /// Stops, once nothing hands it datagrams any more: the link, then what waits is written, then the
@@ -232,12 +272,80 @@ impl Served {
     }
 }
 
-/// Asks the cloud on the runtime that runs the link; RADIUS has threads of its own.
-fn ask_cloud(asker: Asker) -> Box<AskCloud> {
+/// What a site has to do with outside its files.
+struct Outside {
+    apis: Arc<RouterApis>,
+    local: IpAddr,
+    /// Where the site's other agents are heard.
+    peers: Option<TcpListener>,
+}
+
+/// Asks the site's agent that holds vouchers, directly where there is touch with it, else the cloud; on the
+/// runtime that runs the link: RADIUS has threads of its own.
+fn ask_holder(asker: Asker, peers: Arc<Peers>) -> Box<AskHolder> {
     let runtime = tokio::runtime::Handle::current();
-    Box::new(move |question, within, done| {
-        let asker = asker.clone();
-        runtime.spawn(async move { done(asker.ask(question, within).await) });
+    Box::new(move |shown, within, done| {
+        let (asker, peers) = (asker.clone(), peers.clone());
+        runtime.spawn(async move {
+            let answer = match peers.ask(shown, BESIDE.min(within)).await {
+                Some(Ok(row)) => Ok(row),
+                Some(Err(_)) => Err(AskFailure::Refused("the voucher was used".to_owned())),
+                None => ask_cloud(&asker, shown, within).await,
+            };
+            done(answer);
+        });
+    })
+}
+
+async fn ask_cloud(asker: &Asker, shown: Shown, within: Duration) -> Result<VoucherV1, AskFailure> {
+    let question = AgentQuestion::Voucher {
+        digest: shown.digest,
+        mac: shown.mac,
+    };
+    match asker.ask(question, within).await? {
+        CloudReply::Voucher(row) => Ok(row),
+        CloudReply::Pong { .. }
+        | CloudReply::Certificate { .. }
+        | CloudReply::Noted
+        | CloudReply::Named { .. } => Err(AskFailure::NotUnderstood),
+    }
+}
+
+fn agreement(peers: &Arc<Peers>) -> Agreement {
+    let (may, tell, settled) = (peers.clone(), peers.clone(), peers.clone());
+    Agreement {
+        may_redeem: Box::new(move || may.may_redeem()),
+        tell_first: Box::new(move |used, then| tell.tell_first(used, then)),
+        settled: Box::new(move |voucher| settled.settled(voucher)),
+    }
+}
+
+fn redeem(radius: &Arc<Radius>) -> Box<peers::Redeem> {
+    let radius = Arc::downgrade(radius);
+    Box::new(move |shown, told| {
+        if let Some(radius) = radius.upgrade() {
+            radius.redeem_for(
+                shown,
+                Box::new(move |said| {
+                    let _nobody_waits = told.send(said);
+                }),
+            );
+        }
+    })
+}
+
+/// Where this agent says that the site's other agents find it.
+fn announced(
+    config: &Config,
+    listener: Option<&TcpListener>,
+    site: &Arc<Site>,
+) -> Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync> {
+    let listen = listener.and_then(|listener| listener.local_addr().ok());
+    let (announce, site) = (config.peers.announce, site.clone());
+    Arc::new(move || match (announce, listen) {
+        (Some(announce), Some(_)) => vec![announce],
+        (None, Some(listen)) => peers::addresses(listen, &site),
+        (_, None) => Vec::new(),
     })
 }
 
@@ -276,3 +384,5 @@ async fn blocking<T: Send + 'static>(
 
 /// What the names of those facts begin with.
 const PINS: &str = "pin/";
+/// A router sends again after a second: half of what it waits, the other half for the cloud.
+const BESIDE: Duration = Duration::from_millis(1500);

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::VERSION;
 use crate::diagnosis::{Counters, Knowledge, Timeline, facts};
+use crate::peers::Peers;
 use crate::sessions::Sessions;
 use crate::site::{Site, SiteClock, UnknownSources};
 use crate::store::{Job, Outbox, OutboxReader, used_percent};
@@ -53,6 +54,8 @@ pub struct Overview {
     pub unknown: Arc<UnknownSources>,
     /// How the link is; `None` for a site described by hand.
     pub link: Option<watch::Receiver<LinkStatus>>,
+    /// The site's other agents; `None` for a site described by hand.
+    pub peers: Option<Arc<Peers>>,
     /// Files found damaged at the start.
     pub moved_aside: Vec<PathBuf>,
     /// Where the files are.

@@ -117,6 +117,8 @@ pub enum Why {
     ChangeRefused,
     /// An operator asked for it.
     Command,
+    /// Another agent of the site let in another device at the same moment.
+    TooManyDevices,
 }
 
 impl std::fmt::Display for What {
@@ -188,6 +190,7 @@ impl std::fmt::Display for Why {
             Why::LeavesGarden => "to leave the walled garden",
             Why::ChangeRefused => "the router could not change the session",
             Why::Command => "an operator asked for it",
+            Why::TooManyDevices => "another device logged in at the same moment",
         })
     }
 }

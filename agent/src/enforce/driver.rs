@@ -401,6 +401,20 @@ impl Enforcer {
         ended
     }
 
+    /// Ends sessions that another agent of the site let in as well, so that they are too many.
+    pub async fn cut_surplus(&self, sessions: Vec<Online>, patience: Duration) {
+        let cuts = sessions
+            .iter()
+            .map(|online| self.cut(&online.session, Why::TooManyDevices));
+        let all = futures_util::future::join_all(cuts);
+        let _what_is_late_is_tried_again = tokio::time::timeout(patience, all).await;
+    }
+
+    /// Whether this agent lets vouchers in for the first time.
+    pub fn may_redeem(&self) -> bool {
+        self.parts.radius.may_redeem()
+    }
+
     /// Asks a router to end a session nobody has; whether it answered authentically.
     pub async fn probe(&self, router: &Router) -> bool {
         let Some(secret) = router.secrets.first() else {

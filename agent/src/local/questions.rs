@@ -49,8 +49,12 @@ pub(super) async fn answer(
     }
 }
 
-/// Gives a voucher back: on stable storage before the cloud hears it, so that no restart forgets it.
+/// Gives a voucher back: on stable storage before the cloud hears it, so that no restart forgets it. Only
+/// who may let it in can give it back.
 async fn release(local: &LocalSite, voucher: VoucherId) -> Result<Reply, AskFailure> {
+    if !local.questions.enforcer.may_redeem() {
+        return Err(AskFailure::Busy);
+    }
     match local.questions.enforcer.site().release(voucher) {
         Err(Some(at)) => Ok(Reply::VoucherUsed { at }),
         Err(None) => Err(AskFailure::Busy), // it is being written; asked again it is used

@@ -68,9 +68,9 @@ pub struct Radius {
     pub(super) barred_until: AtomicU64,
     pub(super) held: super::held::Held,
     pub(super) spoken: Mutex<super::spoken::Spoken>,
-    pub(super) elsewhere: super::hotspot::Elsewhere,
     pub(super) old_servers: OnceLock<super::shadow::OldServers>,
     pub(super) tallies: super::shadow::Tallies,
+    pub(super) others: super::first_use::Others,
     replies: Vec<Mutex<ReplyCache>>,
     pub(super) stream_secret: Arc<Secret>,
 }
@@ -98,9 +98,9 @@ impl Radius {
             barred_until: AtomicU64::new(0),
             held: super::held::Held::default(),
             spoken: Mutex::default(),
-            elsewhere: super::hotspot::Elsewhere::default(),
             old_servers: OnceLock::new(),
             tallies: super::shadow::Tallies::default(),
+            others: super::first_use::Others::default(),
             replies: (0..SHARDS).map(|_| shard()).collect(),
             stream_secret: Arc::new(Secret::new(radsec::SECRET)),
         }

@@ -38,6 +38,7 @@ pub mod dictionary;
 pub mod driver;
 pub mod eap;
 pub mod failures;
+mod first_use;
 pub mod guessing;
 mod held;
 mod hotspot;
@@ -65,7 +66,7 @@ mod wrong;
 
 pub use accounting::{AccountingRequest, AccountingStatus};
 pub use dictionary::Code;
-pub use hotspot::AskCloud;
+pub use first_use::{Agreement, AskHolder, Redeemed, Shown};
 pub use packet::{Malformed, Packet};
 pub use password::{Authenticated, KnownPassword, PasswordError};
 pub use reply::{Accept, Challenge, Port, Reject, accounting_response, status_response};

@@ -16,7 +16,7 @@ mod time;
 mod vouchers;
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 
 use easyisp_shared::entitlement::{self, Live, Verdict};
 use easyisp_shared::id::{AgentId, CommandId, CustomerId, PackageId, RouterId, VoucherId};
@@ -37,7 +37,7 @@ pub use router::{Router, RouterApi, Signing};
 pub use seen::UnknownSources;
 pub use subscriber::Subscriber;
 pub use time::{SiteClock, TimeKeeper};
-pub use vouchers::{Fate, Redemption, Resume, Turn};
+pub use vouchers::{By, Fate, Hearsay, Redemption, Resume, Turn};
 
 use adopted::Adopted;
 use devices::Devices;
@@ -60,6 +60,8 @@ pub struct Site {
     devices: RwLock<Devices>,
     /// This agent, when it is one of a cloud's.
     agent: Option<AgentId>,
+    /// Called after the cloud said another policy.
+    on_policy: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// The site's policy, with the part that decides prepared.
@@ -71,6 +73,8 @@ pub struct Policy {
     pub entitlement: entitlement::SitePolicy,
     /// What voucher codes are known by.
     pub voucher_key: Option<SealKey>,
+    /// The site version that brought it.
+    pub version: u64,
 }
 
 /// Who may have to be looked at again after a row was applied.
@@ -119,6 +123,7 @@ impl Site {
             vouchers: Vouchers::default(),
             devices: RwLock::default(),
             agent: None,
+            on_policy: OnceLock::new(),
         }
     }
 
@@ -129,6 +134,11 @@ impl Site {
             agent: Some(agent),
             ..self
         }
+    }
+
+    /// From here on `call` is called after each policy that the cloud says.
+    pub fn on_policy(&self, call: Box<dyn Fn() + Send + Sync>) {
+        let _set_already = self.on_policy.set(call);
     }
 
     /// Takes one row of the feed. A row that cannot be read changes nothing and is told once here:
@@ -191,10 +201,25 @@ impl Site {
         self.vouchers.used(digest)
     }
 
-    /// Whether this agent lets vouchers in for the first time without asking.
-    pub fn redeems(&self) -> bool {
-        let holder = self.policy().row.as_ref().and_then(|row| row.voucher_agent);
-        self.agent.is_none() || self.agent == holder
+    /// Whether this agent has the voucher post: it lets vouchers in for the first time without asking.
+    pub fn has_post(&self) -> bool {
+        let named = self.policy().row.as_ref().and_then(|row| row.voucher_agent);
+        self.agent.is_none() || self.agent == named
+    }
+
+    /// Which of the cloud's agents this is.
+    pub fn agent(&self) -> Option<AgentId> {
+        self.agent
+    }
+
+    /// First uses that the cloud's feed does not tell of yet.
+    pub fn untold_uses(&self) -> Vec<Arc<Redemption>> {
+        self.vouchers.untold()
+    }
+
+    /// Another agent tells of a first use; see [`Hearsay`].
+    pub fn hear(&self, told: &Redemption) -> Hearsay {
+        self.vouchers.hear(told)
     }
 
     /// Whose turn it is to use a voucher for the first time; see [`Turn`].
@@ -420,9 +445,13 @@ impl Site {
                 let policy = Policy {
                     entitlement: told.entitlement(),
                     voucher_key: voucher_key.map(SealKey::new),
+                    version: row.version,
                     row: Some(told),
                 };
                 *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+                if let Some(call) = self.on_policy.get() {
+                    call();
+                }
                 Touched::All
             }
             Down::Command(told) => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use easyisp_shared::id::{CustomerId, PackageId, VoucherId};
+use easyisp_shared::id::{CustomerId, PackageId, RouterId, VoucherId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::voucher::VoucherDigest;
@@ -30,6 +30,19 @@ pub struct Redemption {
     pub until: Timestamp,
     /// The device it is bound to.
     pub mac: Option<Mac>,
+    /// Where it was shown, as far as that is known.
+    pub router: Option<RouterId>,
+    /// Whose first use it is.
+    pub by: By,
+}
+
+/// Which agent of the site let somebody in for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// This one.
+    Us,
+    /// Another one, which told us.
+    Another,
 }
 
 impl Redemption {
@@ -43,6 +56,8 @@ impl Redemption {
             from: now,
             until: now.plus(Duration::from_secs(voucher.secs)),
             mac,
+            router: None,
+            by: By::Us,
         }
     }
 
@@ -62,6 +77,19 @@ pub enum Fate {
     Stored,
     /// It is not, so it did not happen.
     NotStored,
+    /// Another agent of the site, which may take this one's place, could not be told: it did not happen.
+    NotTold,
+}
+
+/// What is to be done about a first use that another agent tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearsay {
+    /// Write it down, then [`super::Site::settle`].
+    New,
+    /// It is known.
+    Known,
+    /// Somebody else used the voucher.
+    Contradicts,
 }
 
 /// What to do about a code that is shown.
@@ -144,6 +172,40 @@ impl Vouchers {
         let used = Arc::new(used);
         self.uses_by_digest.put_shared(used.digest, used.clone());
         self.uses.put_shared(used.voucher, used);
+    }
+
+    /// The uses of unused rows that are of interest to another agent: the cloud's feed does not tell of
+    /// them yet.
+    pub(super) fn untold(&self) -> Vec<Arc<Redemption>> {
+        let known = |used: &Arc<Redemption>| {
+            let row = self.rows.find(used.voucher);
+            row.is_none_or(|row| row.used.is_some())
+        };
+        let uses = self.uses.keys().into_iter();
+        let uses = uses.filter_map(|voucher| self.uses.find(voucher));
+        uses.filter(|used| !known(used)).collect()
+    }
+
+    /// Another agent, which may redeem, tells of a first use; until that is settled nobody else is first.
+    pub(super) fn hear(&self, told: &Redemption) -> Hearsay {
+        let mut turns = self.turns();
+        let row = self.rows.find(told.voucher);
+        let used = row.and_then(|row| row.used);
+        if used.is_some_and(|used| used.from != told.from) {
+            return Hearsay::Contradicts;
+        }
+        match self.uses.find(told.voucher) {
+            Some(held) if held.from == told.from => return Hearsay::Known,
+            Some(held) if held.by == By::Us => return Hearsay::Contradicts,
+            Some(_) | None => {}
+        }
+        match turns.get(&told.voucher) {
+            Some(State::Storing(_) | State::Released) => Hearsay::Contradicts,
+            None => {
+                turns.insert(told.voucher, State::Storing(Vec::new()));
+                Hearsay::New
+            }
+        }
     }
 
     /// Whose turn it is to use a voucher for the first time.

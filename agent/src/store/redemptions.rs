@@ -1,18 +1,23 @@
 //! SQL on what was spent here: first uses of vouchers, and devices seen for the first time.
 
-use easyisp_shared::id::{CustomerId, PackageId, VoucherId};
+use easyisp_shared::id::{CustomerId, PackageId, RouterId, VoucherId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, Row, Transaction};
 use uuid::Uuid;
 
-use crate::site::Redemption;
+use crate::site::{By, Redemption};
 
 /// Writes a first use. A second one of the same voucher is a constraint violation: nobody is let in by it.
+/// What another agent told gives way to what it tells later.
 pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<()> {
+    if used.by == By::Another {
+        tx.prepare_cached("delete from redemptions where voucher = ?1 and told = 1")?
+            .execute([used.voucher.as_bytes()])?;
+    }
     tx.prepare_cached(
-        "insert into redemptions (voucher, digest, package, bytes, from_at, until_at, mac)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "insert into redemptions (voucher, digest, package, bytes, from_at, until_at, mac, router, told)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute((
         used.voucher.as_bytes(),
@@ -22,6 +27,8 @@ pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<(
         used.from,
         used.until,
         used.mac.map(Mac::octets),
+        used.router.map(|router| *router.0.as_bytes()),
+        used.by == By::Another,
     ))?;
     Ok(())
 }
@@ -29,7 +36,10 @@ pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<(
 /// Every first use that is not forgotten.
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Redemption>> {
     connection
-        .prepare("select voucher, digest, package, bytes, from_at, until_at, mac from redemptions")?
+        .prepare(
+            "select voucher, digest, package, bytes, from_at, until_at, mac, router, told
+               from redemptions",
+        )?
         .query_map([], read)?
         .collect()
 }
@@ -75,5 +85,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Redemption> {
         from: row.get(4)?,
         until: row.get(5)?,
         mac: row.get::<_, Option<[u8; 6]>>(6)?.map(Mac::new),
+        router: row
+            .get::<_, Option<[u8; 16]>>(7)?
+            .map(|router| RouterId(Uuid::from_bytes(router))),
+        by: match row.get(8)? {
+            true => By::Another,
+            false => By::Us,
+        },
     })
 }

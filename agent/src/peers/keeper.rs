@@ -1,0 +1,176 @@
+//! Looks after the voucher post: says to the cloud who may take it, and takes it from who is silent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use easyisp_shared::id::AgentId;
+use easyisp_shared::wire::question::{AgentQuestion, AskFailure, CloudReply};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{DEPUTY, Peers};
+use crate::enforce::Enforcer;
+use crate::sync::Asker;
+
+/// How often a post was asked for in vain.
+#[derive(Default)]
+struct Tries {
+    term: u64,
+    refused: u32,
+    next: Duration,
+}
+
+impl Peers {
+    /// Runs until cancelled.
+    pub async fn keep(self: Arc<Self>, asker: Asker, cancel: CancellationToken) {
+        let mut changes = self.changes.subscribe();
+        let mut link = self.parts.link.clone();
+        let mut tries = Tries::default();
+        let mut had_cloud = self.has_cloud();
+        loop {
+            if self.has_cloud() != had_cloud {
+                had_cloud = !had_cloud;
+                self.echo_all().await;
+            }
+            if had_cloud {
+                self.say_deputies(&asker).await;
+                self.take_over(&asker, &mut tries).await;
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                _ = changes.changed() => {}
+                Ok(()) = link.changed() => {}
+                () = self.parts.clock.sleep(TICK) => {}
+            }
+        }
+    }
+
+    /// Ends what two agents let in at once, until cancelled.
+    pub async fn end_surplus(self: Arc<Self>, enforcer: Arc<Enforcer>, cancel: CancellationToken) {
+        let (suspects, mut waiting) = mpsc::channel::<Box<[u8]>>(SUSPECTS);
+        let _set_already = self.suspects.set(suspects);
+        loop {
+            let username = tokio::select! {
+                () = cancel.cancelled() => return,
+                Some(username) = waiting.recv() => username,
+            };
+            let site = &self.parts.site;
+            let Some(subscriber) = site.subscriber(&username) else {
+                continue;
+            };
+            let package = subscriber.package.and_then(|package| site.package(package));
+            let devices = subscriber.entitlement.devices;
+            let Some(most) = devices.or(package.map(|package| package.devices)) else {
+                continue;
+            };
+            let now = self.parts.clock.now();
+            let surplus = self.parts.sessions.surplus(&username, most, now);
+            if surplus.is_empty() {
+                continue;
+            }
+            info!(
+                sessions = surplus.len(),
+                "Two agents let one subscriber in at once; ending what is too much"
+            );
+            let (enforcer, stop) = (enforcer.clone(), cancel.clone());
+            // One that does not end is looked at again with its next report.
+            self.runtime.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    _ended = enforcer.cut_surplus(surplus, CUT) => {}
+                }
+            });
+        }
+    }
+
+    /// Makes the deputies those that are in touch. Who becomes one is told first from before the cloud hears
+    /// it, and knows everything that was told before.
+    async fn say_deputies(&self, asker: &Asker) {
+        let (term, held, others) = {
+            let post = self.post();
+            if !post.is_mine() {
+                return;
+            }
+            (post.term(), post.deputies(), post.others().to_vec())
+        };
+        let mut wanted = self.in_touch();
+        wanted.retain(|agent| others.contains(agent));
+        wanted.sort_unstable();
+        if wanted == held {
+            return;
+        }
+        for agent in wanted.iter().filter(|agent| !held.contains(agent)) {
+            self.post().bind(*agent);
+            let connection = self.connections().get(agent).cloned();
+            let Some(connection) = connection else { return };
+            let settled = tokio::time::timeout(PATIENCE, connection.settled(self)).await;
+            if settled.is_err() || !self.note(mark(term, *agent), 1).await {
+                return;
+            }
+        }
+        let question = AgentQuestion::Deputies {
+            term,
+            deputies: wanted.clone(),
+        };
+        match asker.ask(question, PATIENCE).await {
+            Ok(CloudReply::Noted) => {
+                info!(
+                    deputies = wanted.len(),
+                    "Said to the cloud who may take this agent's place"
+                );
+                for agent in held.into_iter().filter(|held| !wanted.contains(held)) {
+                    self.post().release(term, agent);
+                    let _told_longer_than_needed = self.note(mark(term, agent), 0).await;
+                }
+                self.changed();
+            }
+            // Nothing was changed, or nobody knows: it is said again, and all are told meanwhile.
+            Ok(_) | Err(_) => debug!("Could not say to the cloud who may take this agent's place"),
+        }
+    }
+
+    /// Asks for the post of an agent that is silent, later each time it is refused.
+    async fn take_over(&self, asker: &Asker, tries: &mut Tries) {
+        let now = self.now();
+        let (term, holder, at) = {
+            let post = self.post();
+            match (post.holder(), post.may_ask_at()) {
+                (Some(holder), Some(at)) => (post.term(), holder, at),
+                (_, _) => return,
+            }
+        };
+        if tries.term != term {
+            *tries = Tries {
+                term,
+                ..Tries::default()
+            };
+        }
+        if now < at.max(tries.next) || self.connections().contains_key(&holder) {
+            return;
+        }
+        let refused = match asker.ask(AgentQuestion::TakeOver { term }, PATIENCE).await {
+            Ok(CloudReply::Named { term }) => {
+                warn!(%holder, term, "Agent {holder} is silent; this agent has its voucher post");
+                false
+            }
+            Ok(_) | Err(AskFailure::Refused(_)) => true,
+            Err(_) => false,
+        };
+        tries.refused = if refused { tries.refused + 1 } else { 0 };
+        tries.next = now + (AGAIN * 2u32.pow(tries.refused.min(7)));
+    }
+}
+
+fn mark(term: u64, agent: AgentId) -> String {
+    format!("{DEPUTY}{term}/{agent}")
+}
+
+/// How often to look whether somebody is silent.
+const TICK: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Before asking again; 128 times as long where the answer stays no.
+const AGAIN: Duration = Duration::from_secs(3);
+const SUSPECTS: usize = 4096;
+/// A router that obeys answers in milliseconds.
+const CUT: Duration = Duration::from_secs(30);
