@@ -29,6 +29,7 @@ mod messages;
 mod money;
 mod moving;
 mod outage;
+mod pair;
 mod payment;
 mod payments;
 mod quota;
