@@ -320,6 +320,13 @@ impl Overview {
         for path in &self.moved_aside {
             warnings.push(format!("A damaged file was moved to {}.", path.display()));
         }
+        if let Some(missing) = self.peers.as_ref().map(|peers| peers.missing())
+            && missing > 0
+        {
+            warnings.push(format!(
+                "{missing} other agents of this site are not in touch: are they switched on, and is TCP 1814 open between the boxes?"
+            ));
+        }
         for router in self.site.routers() {
             let signing = router.signing();
             if signing.unsigned && signing.signers.is_empty() {

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::rules::Echo;
+use super::rules::{Echo, Heard};
 use super::sealed::{Side, Sink, Source};
 use super::{PROMISE, Peers};
 use crate::radius::Shown;
@@ -87,7 +87,7 @@ impl Connection {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next_beat(&self, term: u64, now: Duration) -> Say {
+    fn next_beat(&self, term: u64, holds: bool, now: Duration) -> Say {
         let mut counts = self.counts();
         counts.sent += 1;
         let number = counts.sent;
@@ -96,6 +96,7 @@ impl Connection {
             number,
             heard: counts.heard,
             term,
+            holds,
         }
     }
 
@@ -216,8 +217,12 @@ impl Peers {
         if connection.missed.swap(false, Ordering::Relaxed) {
             self.say_places(sink).await?;
         }
-        let (term, now) = (self.post().term(), self.now());
-        let beat = connection.next_beat(term, now);
+        let (term, holds) = {
+            let post = self.post();
+            (post.term(), post.is_mine())
+        };
+        let now = self.now();
+        let beat = connection.next_beat(term, holds, now);
         sink.send(&beat.encode()).await?;
         sink.flush().await?;
         Ok(now + BEAT)
@@ -245,6 +250,7 @@ impl Peers {
                     number,
                     heard,
                     term,
+                    holds,
                 } => {
                     for stored in storing.drain(..) {
                         if !stored.await.unwrap_or(false) {
@@ -252,7 +258,7 @@ impl Peers {
                         }
                     }
                     connection.counts().beaten = number;
-                    self.echo(connection, heard, term).await;
+                    self.echo(connection, heard, Heard { term, holds }).await;
                 }
                 Say::Echo {
                     number,
@@ -289,12 +295,12 @@ impl Peers {
     }
 
     /// Echoes the other one's last beat. A long promise is on stable storage before it is given.
-    pub(super) async fn echo(&self, connection: &Connection, heard: u64, term: u64) {
+    pub(super) async fn echo(&self, connection: &Connection, heard: u64, says: Heard) {
         let agent = connection.agent;
         let was_long = self.post().is_promised(agent);
         let said = {
             let (cloud, now) = (self.has_cloud(), self.now());
-            self.post().on_beat(agent, heard, term, cloud, now)
+            self.post().on_beat(agent, heard, says, cloud, now)
         };
         let long = match said {
             Echo::Short => false,
@@ -357,8 +363,8 @@ impl Peers {
         for connection in connections {
             let (beaten, heard) = (connection.counts().beaten, 0);
             if beaten > 0 {
-                let term = self.post().heard_of(connection.agent);
-                self.echo(&connection, heard, term).await;
+                let says = self.post().heard_of(connection.agent);
+                self.echo(&connection, heard, says).await;
             }
         }
     }

@@ -171,6 +171,14 @@ impl Peers {
         ready.map(|(agent, _)| *agent).collect()
     }
 
+    /// How many other agents should be in touch, because they listen, and are not.
+    pub fn missing(&self) -> usize {
+        let in_touch = self.in_touch();
+        let others = self.post().others().to_vec().into_iter();
+        let missing = others.filter(|other| !in_touch.contains(other));
+        missing.filter(|other| !self.addresses(*other).is_empty()).count()
+    }
+
     /// Who may take this agent's place.
     pub fn deputies(&self) -> Vec<AgentId> {
         self.post().deputies()
@@ -187,7 +195,7 @@ impl Peers {
     /// Asks the agent that has the post, where there is touch with it, for somebody who shows a code here.
     /// `None` where it cannot say.
     pub async fn ask(&self, shown: Shown, within: Duration) -> Option<Result<VoucherV1, No>> {
-        let holder = self.post().holder()?;
+        let holder = self.post().to_ask()?;
         let connection = self.connections().get(&holder).cloned()?;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let (told, answer) = oneshot::channel();

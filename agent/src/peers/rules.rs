@@ -15,11 +15,20 @@ pub struct Post {
     term: u64,
     named: Option<AgentId>,
     others: Vec<AgentId>,
-    /// The term that each other agent knew of last.
-    heard_of: BTreeMap<AgentId, u64>,
+    /// What each other agent knew of the post last.
+    heard_of: BTreeMap<AgentId, Heard>,
     /// Who may take the post from this agent, by the term in which it said so; without them it tells nobody.
     deputies: BTreeMap<(u64, AgentId), Deputy>,
     promises: BTreeMap<AgentId, Promise>,
+}
+
+/// What another agent says of the post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// In which term.
+    pub term: u64,
+    /// Whether it has it.
+    pub holds: bool,
 }
 
 /// An agent that may take this one's place.
@@ -105,8 +114,8 @@ impl Post {
             promise.is_some_and(|promise| promise.long && now < promise.until)
         };
         let knows_better = |other: &AgentId| {
-            let term = self.heard_of.get(other);
-            term.is_some_and(|term| *term > self.term)
+            let heard = self.heard_of.get(other);
+            heard.is_some_and(|heard| heard.term > self.term)
         };
         let stands_aside = |other: &AgentId| gone_by(other) || knows_better(other);
         self.is_mine() && !self.others.iter().any(stands_aside)
@@ -122,9 +131,23 @@ impl Post {
         self.named.filter(|named| *named != self.me)
     }
 
-    /// The term that another agent knew of last.
-    pub fn heard_of(&self, other: AgentId) -> u64 {
-        self.heard_of.get(&other).copied().unwrap_or(self.term)
+    /// What another agent said of the post last.
+    pub fn heard_of(&self, other: AgentId) -> Heard {
+        let heard = self.heard_of.get(&other).copied();
+        heard.unwrap_or(Heard {
+            term: self.term,
+            holds: false,
+        })
+    }
+
+    /// Who is to be asked about a voucher: the agent that has the post, as the latest word says.
+    pub fn to_ask(&self) -> Option<AgentId> {
+        let others = self.heard_of.iter();
+        let claims = others.filter(|(agent, heard)| {
+            heard.holds && heard.term > self.term && self.others.contains(agent)
+        });
+        let latest = claims.max_by_key(|(_, heard)| heard.term);
+        latest.map(|(agent, _)| *agent).or_else(|| self.holder())
     }
 
     /// The present term.
@@ -177,16 +200,17 @@ impl Post {
         &mut self,
         from: AgentId,
         heard: u64,
-        term: u64,
+        says: Heard,
         cloud: bool,
         now: Duration,
     ) -> Echo {
-        self.heard_of.insert(from, term);
+        self.heard_of.insert(from, says);
         let taken_back =
             |promise: &Promise| promise.taken_back.is_some_and(|serial| serial <= heard);
         let held = self.promises.get(&from).copied();
         let held = held.filter(|held| held.long && !taken_back(held));
-        if !cloud {
+        // Who has the post takes it from nobody.
+        if !cloud && !self.is_mine() {
             let promise = Promise {
                 until: now + WAIT_LONG,
                 long: true,
@@ -267,6 +291,10 @@ mod tests {
         post
     }
 
+    fn says(term: u64, holds: bool) -> Heard {
+        Heard { term, holds }
+    }
+
     #[test]
     fn a_holder_without_deputies_tells_nobody() {
         let holder = post(1, 1);
@@ -300,7 +328,7 @@ mod tests {
     fn a_deputy_waits_after_its_last_echo() {
         let mut deputy = post(2, 1);
         assert_eq!(deputy.may_ask_at(), Some(WAIT));
-        assert_eq!(deputy.on_beat(agent(1), 0, 1, true, secs(100)), Echo::Short);
+        assert_eq!(deputy.on_beat(agent(1), 0, says(1, true), true, secs(100)), Echo::Short);
         assert_eq!(deputy.may_ask_at(), Some(secs(100) + WAIT));
         assert_eq!(post(1, 1).may_ask_at(), None);
     }
@@ -311,7 +339,7 @@ mod tests {
     fn a_long_promise_is_kept_until_it_was_taken_back() {
         let (mut holder, mut deputy) = (post(1, 1), post(2, 1));
         holder.bind(agent(2));
-        let echo = deputy.on_beat(agent(1), 0, 1, false, secs(100));
+        let echo = deputy.on_beat(agent(1), 0, says(1, true), false, secs(100));
         assert_eq!(echo, Echo::Long { new: true });
         holder.on_echo(agent(2), true, secs(99));
         let bound = |holder: &Post, now| holder.must_know(now)[0].bound;
@@ -320,16 +348,24 @@ mod tests {
         assert_eq!(deputy.may_ask_at(), Some(secs(100) + WAIT_LONG));
 
         // It has a cloud again, and even the post; the holder may not know yet.
-        assert_eq!(deputy.on_beat(agent(1), 0, 1, true, secs(200)), Echo::Short);
+        assert_eq!(deputy.on_beat(agent(1), 0, says(1, true), true, secs(200)), Echo::Short);
         deputy.on_short_said(agent(1), 7);
         deputy.on_named(2, Some(agent(2)), vec![agent(1)]);
         assert!(!deputy.may_redeem(secs(201)));
-        deputy.on_beat(agent(1), 6, 1, true, secs(205));
+        deputy.on_beat(agent(1), 6, says(1, true), true, secs(205));
         assert!(!deputy.may_redeem(secs(206)), "it has not heard it");
         holder.on_echo(agent(2), false, secs(205));
         assert!(!bound(&holder, secs(206)));
-        deputy.on_beat(agent(1), 7, 1, true, secs(210));
+        deputy.on_beat(agent(1), 7, says(1, true), true, secs(210));
         assert!(deputy.may_redeem(secs(211)));
+    }
+
+    #[test]
+    fn a_holder_promises_nothing_when_both_lose_the_cloud() {
+        let mut holder = post(1, 1);
+        let echo = holder.on_beat(agent(2), 0, says(1, false), false, secs(5));
+        assert_eq!(echo, Echo::Short);
+        assert!(holder.may_redeem(secs(6)));
     }
 
     #[test]
@@ -346,8 +382,9 @@ mod tests {
     #[test]
     fn who_hears_of_a_later_term_lets_nobody_in() {
         let mut old = post(1, 1);
-        old.on_beat(agent(2), 0, 2, true, secs(1));
+        old.on_beat(agent(2), 0, says(2, true), true, secs(1));
         assert!(!old.may_redeem(secs(2)));
+        assert_eq!(old.to_ask(), Some(agent(2)));
         old.on_named(2, Some(agent(2)), vec![agent(2)]);
         assert_eq!(old.holder(), Some(agent(2)));
     }

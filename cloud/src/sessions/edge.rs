@@ -31,7 +31,7 @@ pub fn logins() -> Applier {
     Arc::new(|tx, agent, reports, now| Box::pin(take_logins(tx, agent, reports, now)))
 }
 
-/// Merges a batch into sessions and usage: eleven statements at most, however many records.
+/// Merges a batch into sessions and usage: thirteen statements at most, however many records.
 async fn take_accounting(
     tx: &mut Tx,
     agent: &Agent,

@@ -136,6 +136,7 @@ fn sentences() -> Vec<(&'static str, Say)> {
                 number: 300,
                 heard: 299,
                 term: 3,
+                holds: true,
             },
         ),
         (

@@ -23,6 +23,8 @@ pub enum Say {
         heard: u64,
         /// The term of the voucher post, as the sender knows it.
         term: u64,
+        /// Whether the sender has the post in that term.
+        holds: bool,
     },
     /// To [`Say::Beat`], and again when `long` changes: what was said before it is on stable storage here.
     Echo {
