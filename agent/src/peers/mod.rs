@@ -176,7 +176,9 @@ impl Peers {
         let in_touch = self.in_touch();
         let others = self.post().others().to_vec().into_iter();
         let missing = others.filter(|other| !in_touch.contains(other));
-        missing.filter(|other| !self.addresses(*other).is_empty()).count()
+        missing
+            .filter(|other| !self.addresses(*other).is_empty())
+            .count()
     }
 
     /// Who may take this agent's place.

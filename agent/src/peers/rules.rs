@@ -328,7 +328,10 @@ mod tests {
     fn a_deputy_waits_after_its_last_echo() {
         let mut deputy = post(2, 1);
         assert_eq!(deputy.may_ask_at(), Some(WAIT));
-        assert_eq!(deputy.on_beat(agent(1), 0, says(1, true), true, secs(100)), Echo::Short);
+        assert_eq!(
+            deputy.on_beat(agent(1), 0, says(1, true), true, secs(100)),
+            Echo::Short
+        );
         assert_eq!(deputy.may_ask_at(), Some(secs(100) + WAIT));
         assert_eq!(post(1, 1).may_ask_at(), None);
     }
@@ -348,7 +351,10 @@ mod tests {
         assert_eq!(deputy.may_ask_at(), Some(secs(100) + WAIT_LONG));
 
         // It has a cloud again, and even the post; the holder may not know yet.
-        assert_eq!(deputy.on_beat(agent(1), 0, says(1, true), true, secs(200)), Echo::Short);
+        assert_eq!(
+            deputy.on_beat(agent(1), 0, says(1, true), true, secs(200)),
+            Echo::Short
+        );
         deputy.on_short_said(agent(1), 7);
         deputy.on_named(2, Some(agent(2)), vec![agent(1)]);
         assert!(!deputy.may_redeem(secs(201)));
