@@ -1,5 +1,5 @@
-//! A line between an agent and a cloud, or between two agents, that does what lines do: loses, forgets ports, lets nothing large or
-//! no UDP through.
+//! A line between an agent and a cloud, or between two agents, that does what lines do: loses, forgets ports,
+//! lets nothing large or no UDP through.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
