@@ -149,9 +149,10 @@ impl Enforcer {
         tokio::time::timeout(while_, ends).await.is_ok()
     }
 
+    /// Whether its Stop was heard, here or by another agent of the site.
     fn is_over(&self, key: &SessionKey) -> bool {
         let found = self.parts.sessions.find(key);
-        found.is_none_or(|online| online.session.closed.is_some())
+        found.is_none_or(|online| online.session.closed.is_some() || online.doubted.is_some())
     }
 }
 

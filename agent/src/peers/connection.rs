@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use easyisp_shared::id::AgentId;
-use easyisp_shared::wire::peer::{Place, Say};
-use tokio::sync::{Notify, mpsc, oneshot};
+use easyisp_shared::wire::peer::{No, Place, Say};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -16,11 +16,14 @@ use super::rules::{Echo, Heard};
 use super::sealed::{Side, Sink, Source};
 use super::{PROMISE, Peers};
 use crate::radius::Shown;
+use crate::sessions::Teller;
 
 /// A connection that stands.
 pub(super) struct Connection {
     /// To whom.
     pub(super) agent: AgentId,
+    /// Which of all connections: a later one has a larger number.
+    round: u64,
     /// Of two at once the one that the larger id dialled stays.
     preferred: bool,
     out: mpsc::Sender<Say>,
@@ -29,6 +32,8 @@ pub(super) struct Connection {
     /// What did not fit into `out`: all places are told again.
     missed: AtomicBool,
     counts: Mutex<Counts>,
+    /// Questions of the other one that are being answered.
+    answering: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -83,6 +88,13 @@ impl Connection {
         self.beat_now.notify_one();
     }
 
+    fn teller(&self) -> Teller {
+        Teller {
+            agent: self.agent,
+            round: self.round,
+        }
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,12 +142,14 @@ impl Peers {
         let (out, queue) = mpsc::channel(WAITING);
         let connection = Arc::new(Connection {
             agent,
+            round: self.numbers.fetch_add(1, Ordering::Relaxed),
             preferred: dialled == larger,
             out,
             cut: CancellationToken::new(),
             beat_now: Notify::new(),
             missed: AtomicBool::new(false),
             counts: Mutex::default(),
+            answering: Arc::new(Semaphore::new(ANSWERED_AT_ONCE)),
         });
         if !self.meet(&connection) {
             return;
@@ -252,12 +266,11 @@ impl Peers {
                     term,
                     holds,
                 } => {
-                    for stored in storing.drain(..) {
-                        if !stored.await.unwrap_or(false) {
-                            return Err(io::ErrorKind::Other.into());
-                        }
-                    }
+                    all_stored(&mut storing).await?;
                     connection.counts().beaten = number;
+                    if number == 1 {
+                        self.parts.sessions.heard_all(connection.teller());
+                    }
                     self.echo(connection, heard, Heard { term, holds }).await;
                 }
                 Say::Echo {
@@ -265,8 +278,13 @@ impl Peers {
                     serial,
                     long,
                 } => self.on_echo(connection, number, serial, long),
-                Say::Place(place) => self.hear(place),
-                Say::Used(used) => storing.extend(self.store_told(connection, used)),
+                Say::Place(place) => self.hear(connection.teller(), place),
+                Say::Used(used) => {
+                    if storing.len() >= STORED_AT_ONCE {
+                        all_stored(&mut storing).await?;
+                    }
+                    storing.extend(self.store_told(connection, used));
+                }
                 Say::Kept {
                     voucher,
                     from,
@@ -350,11 +368,16 @@ impl Peers {
         self.changed();
     }
 
-    fn hear(&self, place: Place) {
-        if let Place::Open { username, .. } = &place {
-            self.suspect(username);
+    fn hear(&self, by: Teller, place: Place) {
+        let suspect = match &place {
+            Place::Open { username, .. } => Some(username.clone()),
+            Place::Kept { .. } | Place::Over { .. } | Place::Restarted { .. } => None,
+        };
+        self.parts.sessions.hear(by, place, self.parts.clock.now());
+        // Looked at by another task: what is to be seen must be there.
+        if let Some(username) = suspect {
+            self.suspect(&username);
         }
-        self.parts.sessions.hear(place, self.parts.clock.now());
     }
 
     /// How the link to the cloud is has changed: what the others may count on is another.
@@ -370,17 +393,30 @@ impl Peers {
     }
 
     fn answer(self: &Arc<Self>, connection: Arc<Connection>, number: u64, shown: Shown) {
+        let Ok(turn) = connection.answering.clone().try_acquire_owned() else {
+            let answer = Err(No::CannotSay);
+            return connection.say(Say::Told { number, answer });
+        };
         let (told, answer) = oneshot::channel();
         if let Some(redeem) = self.redeem.get() {
             redeem(shown, told);
         }
         self.runtime.spawn(async move {
-            let answer = answer
-                .await
-                .unwrap_or(Err(easyisp_shared::wire::peer::No::CannotSay));
+            let answer = answer.await.unwrap_or(Err(No::CannotSay));
             connection.say(Say::Told { number, answer });
+            drop(turn);
         });
     }
+}
+
+/// Waits until all that was told is on stable storage; what cannot be written ends the connection.
+async fn all_stored(storing: &mut Vec<oneshot::Receiver<bool>>) -> io::Result<()> {
+    for stored in storing.drain(..) {
+        if !stored.await.unwrap_or(false) {
+            return Err(io::ErrorKind::Other.into());
+        }
+    }
+    Ok(())
 }
 
 /// Between beats.
@@ -389,3 +425,7 @@ const BEAT: Duration = Duration::from_secs(5);
 const SILENT: Duration = Duration::from_secs(10);
 /// Sentences that wait for the network: a second of the heaviest storm.
 const WAITING: usize = 16_384;
+/// As many as another agent asks at once, and some: the rest it asks the cloud.
+const ANSWERED_AT_ONCE: usize = 64;
+/// First uses that wait for the disk at once: a few group commits.
+const STORED_AT_ONCE: usize = 1024;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use easyisp_shared::id::AgentId;
 use easyisp_shared::wire::question::{AgentQuestion, AskFailure, CloudReply};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -49,6 +49,7 @@ impl Peers {
     /// Ends what two agents let in at once, until cancelled.
     pub async fn end_surplus(self: Arc<Self>, enforcer: Arc<Enforcer>, cancel: CancellationToken) {
         let (suspects, mut waiting) = mpsc::channel::<Box<[u8]>>(SUSPECTS);
+        let cutting = Arc::new(Semaphore::new(CUT_AT_ONCE));
         let _set_already = self.suspects.set(suspects);
         loop {
             let username = tokio::select! {
@@ -69,6 +70,9 @@ impl Peers {
             if surplus.is_empty() {
                 continue;
             }
+            let Ok(turn) = cutting.clone().try_acquire_owned() else {
+                continue; // looked at again with its next report
+            };
             info!(
                 sessions = surplus.len(),
                 "Two agents let one subscriber in at once; ending what is too much"
@@ -80,6 +84,7 @@ impl Peers {
                     () = stop.cancelled() => {}
                     _ended = enforcer.cut_surplus(surplus, CUT) => {}
                 }
+                drop(turn);
             });
         }
     }
@@ -172,5 +177,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Before asking again; 128 times as long where the answer stays no.
 const AGAIN: Duration = Duration::from_secs(3);
 const SUSPECTS: usize = 4096;
+/// Names whose surplus is ended at once.
+const CUT_AT_ONCE: usize = 64;
 /// A router that obeys answers in milliseconds.
 const CUT: Duration = Duration::from_secs(30);

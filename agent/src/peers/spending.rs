@@ -145,7 +145,11 @@ impl Peers {
             from,
             kept,
         };
-        match self.parts.site.hear(&used) {
+        let said = match self.stands_otherwise(&used) {
+            true => Hearsay::Contradicts,
+            false => self.parts.site.hear(&used),
+        };
+        match said {
             Hearsay::Known => connection.say(kept(true)),
             Hearsay::Contradicts => {
                 warn!(%voucher, "Another agent tells of a first use of a voucher that was used otherwise");
@@ -166,6 +170,7 @@ impl Peers {
                             resume(fate);
                         }
                         if committed == Committed::Yes {
+                            peers.report_told(voucher, &connection);
                             connection.say(kept(true));
                         }
                         let _nobody_waits = stored.send(committed == Committed::Yes);
@@ -179,13 +184,42 @@ impl Peers {
         None
     }
 
+    /// Whether this agent has the post and another use of the voucher stands: that one it has reported.
+    fn stands_otherwise(&self, told: &Redemption) -> bool {
+        let held = self.parts.site.redemption(&told.digest);
+        held.is_some_and(|held| held.from != told.from) && self.post().is_mine()
+    }
+
+    /// Who told of this use may not have known that this agent has the post by now. Then he lets nobody in by
+    /// it, so that he never reports it; here it stands, and whoever shows the code again gets in.
+    fn report_told(&self, voucher: VoucherId, by: &Arc<Connection>) {
+        if !self.post().is_mine() {
+            return;
+        }
+        let Some(used) = self.parts.site.untold_use(voucher) else {
+            return;
+        };
+        let connections: Vec<Arc<Connection>> = self.connections().values().cloned().collect();
+        let others = connections.iter().filter(|other| !Arc::ptr_eq(other, by));
+        others.for_each(|other| other.say(Say::Used(sentence(&used))));
+        self.report(std::iter::once(used));
+    }
+
     /// This agent has the post from now on: what the one before it told, and may not have reported, it
     /// reports itself. The cloud takes a use once, whoever tells it.
     pub(super) fn adopt(&self) {
-        let untold = self.parts.site.untold_uses();
-        let told = untold.iter().filter(|used| used.by == By::Another);
+        let reported = self.report(self.parts.site.untold_uses().into_iter());
+        info!(
+            uses = reported,
+            "This agent lets vouchers in for the first time from now on"
+        );
+    }
+
+    /// Writes down for the cloud those of the uses that another agent told; how many they are.
+    fn report(&self, uses: impl Iterator<Item = Arc<Redemption>>) -> usize {
         let now = self.parts.clock.now();
-        let changes: Vec<Change> = told
+        let changes: Vec<Change> = uses
+            .filter(|used| used.by == By::Another)
             .filter_map(|used| {
                 let told = Up::Redemption(RedemptionV1 {
                     voucher: used.voucher,
@@ -196,23 +230,22 @@ impl Peers {
                 Some(Change::Record(record(&told, now)))
             })
             .collect();
-        info!(
-            uses = changes.len(),
-            "This agent lets vouchers in for the first time from now on"
-        );
-        if changes.is_empty() {
-            return;
+        let reported = changes.len();
+        if reported > 0 {
+            let write = Write {
+                changes,
+                urgency: Urgency::Kept,
+                done: Box::new(|committed| {
+                    if committed == Committed::No {
+                        warn!(
+                            "First uses of another agent could not be written down for the cloud"
+                        );
+                    }
+                }),
+            };
+            let _told_by_done = self.parts.outbox.submit(Job::Write(write));
         }
-        let write = Write {
-            changes,
-            urgency: Urgency::Kept,
-            done: Box::new(|committed| {
-                if committed == Committed::No {
-                    warn!("First uses of another agent could not be written down for the cloud");
-                }
-            }),
-        };
-        let _told_by_done = self.parts.outbox.submit(Job::Write(write));
+        reported
     }
 }
 

@@ -4,7 +4,7 @@
 //! was told. What two agents decide within the same moment, neither having heard of the other's decision,
 //! is mended at once: of too many sessions the one that began last ends ([`Sessions::surplus`]).
 
-use easyisp_shared::id::RouterId;
+use easyisp_shared::id::{AgentId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::peer::Place;
@@ -12,10 +12,20 @@ use easyisp_shared::wire::peer::Place;
 use super::index::Index;
 use super::register::Changes;
 use super::slots::{Cookie, LEASE, UNCONFIRMED_AFTER};
-use super::{Online, Session, SessionKey, Sessions, rules, slots};
+use super::{Cause, Online, Session, SessionKey, Sessions, rules, slots};
 
 /// Called with each place that is taken or given up, under the register's lock: it must not block.
 pub type Told = dyn Fn(Place) + Send + Sync;
+
+/// On which connection to which agent a place was told of: what that agent told on an earlier one it tells
+/// again, or it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Teller {
+    /// The agent.
+    pub agent: AgentId,
+    /// Counts the connections.
+    pub round: u64,
+}
 
 /// What a place is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +40,7 @@ enum Name {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     name: Name,
+    by: Teller,
     pub(super) mac: Option<Mac>,
     started: Timestamp,
     /// Until when it counts unless it is told of again.
@@ -40,6 +51,11 @@ impl Held {
     /// Whether it is this session.
     pub(super) fn is(&self, key: &SessionKey) -> bool {
         matches!(&self.name, Name::Session(held) if held == key)
+    }
+
+    /// Whether it is the Accept that this session came of.
+    pub(super) fn became(&self, key: &SessionKey) -> bool {
+        matches!(&self.name, Name::Lease(cookie) if *key.class == cookie[..])
     }
 
     /// Whether it is a session of a router.
@@ -113,10 +129,13 @@ impl Sessions {
         let _told_already = self.tell.set(tell);
     }
 
-    /// Every place that is held here now, for an agent that has just been met.
+    /// Every place that is held here now, for an agent that has just been met; and the sessions that ended
+    /// lately, of which it may not have heard: some of them began there.
     pub fn places(&self, now: Timestamp) -> Vec<Place> {
         let index = self.lock();
-        let mut places = Vec::new();
+        let known = index.online.values();
+        let ended = known.filter(|online| was_stopped(online));
+        let mut places: Vec<Place> = ended.map(|online| over(&online.session)).collect();
         for (username, person) in &index.people {
             let leases = person.leases.iter();
             let leases = leases.filter(|lease| now < lease.until && !lease.grant.garden);
@@ -129,7 +148,7 @@ impl Sessions {
     }
 
     /// Takes what another agent told.
-    pub fn hear(&self, place: Place, now: Timestamp) {
+    pub fn hear(&self, by: Teller, place: Place, now: Timestamp) {
         let mut index = self.lock();
         match place {
             Place::Kept {
@@ -138,7 +157,14 @@ impl Sessions {
                 cookie,
             } => {
                 let until = now.plus(LEASE);
-                index.hold(username.into(), Name::Lease(cookie), mac, now, until);
+                let held = Held {
+                    name: Name::Lease(cookie),
+                    by,
+                    mac,
+                    started: now,
+                    until,
+                };
+                index.hold(username.into(), held);
             }
             Place::Open {
                 username,
@@ -147,18 +173,28 @@ impl Sessions {
                 started,
             } => {
                 let key = SessionKey::from(session);
+                if let Some(online) = index.online.get(&key).filter(|online| was_stopped(online)) {
+                    // Its Stop came here before its Start came there.
+                    return self.tell(|| over(&online.session));
+                }
                 index.hear_of(&username, mac, &key, now);
                 if let Some(person) = index.people.get_mut(&username[..]) {
                     // What was let in here began there: its place ends with that session.
                     let _its_grant = slots::redeem(&mut person.leases, &key.class, mac);
                 }
-                let until = now.plus(UNCONFIRMED_AFTER);
-                index.hold(username.into(), Name::Session(key), mac, started, until);
+                let held = Held {
+                    name: Name::Session(key),
+                    by,
+                    mac,
+                    started,
+                    until: now.plus(UNCONFIRMED_AFTER),
+                };
+                index.hold(username.into(), held);
             }
             Place::Over { username, session } => {
                 let key = SessionKey::from(session);
                 if let Some(person) = index.people.get_mut(&username[..]) {
-                    person.elsewhere.retain(|held| !held.is(&key));
+                    person.forget(&key);
                 }
                 if let Some(online) = index.online.get_mut(&key) {
                     online.doubted.get_or_insert(now);
@@ -172,6 +208,12 @@ impl Sessions {
                 }
             }
         }
+    }
+
+    /// An agent has told every place that it holds: those it told of on an earlier connection are over.
+    pub fn heard_all(&self, by: Teller) {
+        let earlier = |held: &Held| held.by.agent == by.agent && held.by.round < by.round;
+        self.lock().forget_elsewhere(earlier);
     }
 
     /// The sessions heard of here that are too many under a name that may have `most` devices, where the
@@ -243,6 +285,12 @@ impl Sessions {
     }
 }
 
+/// Whether the router itself said that a session is over.
+fn was_stopped(online: &Online) -> bool {
+    let closed = online.session.closed.map(|closed| closed.cause);
+    matches!(closed, Some(Cause::Router(_)))
+}
+
 fn is_in_garden(online: &Online) -> bool {
     online.session.grant.is_some_and(|grant| grant.garden)
 }
@@ -252,31 +300,29 @@ fn takes_a_place(online: &Online, now: Timestamp) -> bool {
 }
 
 impl Index {
-    fn hold(
-        &mut self,
-        username: Box<[u8]>,
-        name: Name,
-        mac: Option<Mac>,
-        started: Timestamp,
-        until: Timestamp,
-    ) {
-        let elsewhere = &mut self.people.entry(username).or_default().elsewhere;
-        elsewhere.retain(|held| match (&held.name, &name) {
+    fn hold(&mut self, username: Box<[u8]>, new: Held) {
+        if self.people.len() >= MOST_NAMES && !self.people.contains_key(&username) {
+            return; // no site has so many: nobody's memory is another agent's to fill
+        }
+        let person = self.people.entry(username).or_default();
+        // Told late: its session began, and perhaps ended, before an Accept of it was heard.
+        if let Name::Lease(cookie) = &new.name
+            && person.has_begun(cookie)
+        {
+            return;
+        }
+        let elsewhere = &mut person.elsewhere;
+        elsewhere.retain(|held| match (&held.name, &new.name) {
             // A device's next Accept, or the session that came of it.
-            (Name::Lease(_), Name::Lease(_)) => held.mac != mac,
-            (Name::Lease(cookie), Name::Session(key)) => !is_of(cookie, key, held.mac == mac),
+            (Name::Lease(_), Name::Lease(_)) => held.mac != new.mac,
+            (Name::Lease(cookie), Name::Session(key)) => !is_of(cookie, key, held.mac == new.mac),
             (Name::Session(held), Name::Session(key)) => held != key,
             (Name::Session(_), Name::Lease(_)) => true,
         });
         if elsewhere.len() >= MOST_ELSEWHERE {
             elsewhere.remove(0);
         }
-        elsewhere.push(Held {
-            name,
-            mac,
-            started,
-            until,
-        });
+        elsewhere.push(new);
     }
 
     /// What another agent's session says of those known here.
@@ -309,6 +355,8 @@ impl Index {
     }
 }
 
+/// More names than a site has subscribers and guests.
+const MOST_NAMES: usize = 500_000;
 /// More than any package has devices.
 const MOST_ELSEWHERE: usize = 64;
 
@@ -338,6 +386,22 @@ mod tests {
             });
             (Pair(agents), said)
         }
+    }
+
+    fn teller(agent: usize, round: u64) -> Teller {
+        Teller {
+            agent: AgentId(Uuid::from_u128(agent as u128)),
+            round,
+        }
+    }
+
+    /// Agent `from` tells the other one everything on a new connection.
+    fn meet(pair: &Pair, from: usize, round: u64, now: i64) {
+        let by = teller(from, round);
+        for place in pair.0[from].places(at(now)) {
+            pair.0[1 - from].hear(by, place, at(now));
+        }
+        pair.0[1 - from].heard_all(by);
     }
 
     fn at(secs: i64) -> Timestamp {
@@ -389,8 +453,9 @@ mod tests {
     }
 
     fn deliver(pair: &Pair, said: &Mutex<Vec<(usize, Place)>>, now: i64) {
-        for (to, place) in said.lock().unwrap().drain(..) {
-            pair.0[to].hear(place, at(now));
+        let waiting: Vec<(usize, Place)> = said.lock().unwrap().drain(..).collect();
+        for (to, place) in waiting {
+            pair.0[to].hear(teller(1 - to, 1), place, at(now));
         }
     }
 
@@ -455,6 +520,68 @@ mod tests {
         report(other, 3, "81200001", Event::Stop(1), 6);
         deliver(&pair, &said, 6);
         assert_eq!((others(one, 2, 6), others(other, 2, 6)), (0, 0));
+    }
+
+    #[test]
+    fn what_ended_while_the_agents_were_cut_off_holds_no_place_afterwards() {
+        let (pair, said) = Pair::new();
+        let [one, other] = &pair.0;
+        // Begun at one and at the other; both Stops go to the first, which cannot tell.
+        report(one, 1, "81100001", Event::Start, 0);
+        report(other, 2, "81100002", Event::Start, 0);
+        let_in(one, 3, 0);
+        deliver(&pair, &said, 0);
+        assert_eq!((others(one, 4, 1), others(other, 4, 1)), (3, 3));
+        report(one, 1, "81100001", Event::Stop(1), 2);
+        report(one, 2, "81100002", Event::Stop(1), 2);
+        said.lock().unwrap().clear();
+        assert_eq!(others(other, 4, 3), 3, "it cannot know");
+        meet(&pair, 0, 2, 4);
+        assert_eq!((others(one, 4, 4), others(other, 4, 4)), (1, 1));
+
+        // A box that began anew knows of nothing: neither does the other one then.
+        let empty = Sessions::default();
+        assert_eq!(empty.places(at(5)), []);
+        other.heard_all(teller(0, 3));
+        assert_eq!(others(other, 4, 5), 0);
+    }
+
+    #[test]
+    fn an_accept_that_is_told_after_its_session_began_or_ended_takes_no_place() {
+        let (pair, said) = Pair::new();
+        let [one, other] = &pair.0;
+        let_in(one, 1, 0);
+        let late: Vec<(usize, Place)> = said.lock().unwrap().drain(..).collect();
+        report(other, 1, "81100001", Event::Start, 1);
+        report(other, 1, "81100001", Event::Stop(1), 2);
+        for (to, place) in late {
+            pair.0[to].hear(teller(1 - to, 1), place, at(2));
+        }
+        deliver(&pair, &said, 2);
+        assert_eq!((others(one, 2, 2), others(other, 2, 2)), (0, 0));
+    }
+
+    #[test]
+    fn a_start_that_is_told_after_the_stop_takes_no_place() {
+        let (pair, said) = Pair::new();
+        let [one, other] = &pair.0;
+        report(one, 1, "81100001", Event::Stop(1), 1);
+        deliver(&pair, &said, 1);
+        report(other, 1, "81100001", Event::Start, 0);
+        deliver(&pair, &said, 2);
+        deliver(&pair, &said, 2);
+        assert_eq!((others(one, 2, 2), others(other, 2, 2)), (0, 0));
+    }
+
+    #[test]
+    fn a_stop_alone_ends_the_place_of_its_accept_at_both_agents() {
+        let (pair, said) = Pair::new();
+        let [one, other] = &pair.0;
+        let_in(one, 1, 0);
+        deliver(&pair, &said, 0);
+        report(other, 1, "81100001", Event::Stop(1), 1);
+        deliver(&pair, &said, 1);
+        assert_eq!((others(one, 2, 1), others(other, 2, 1)), (0, 0));
     }
 
     #[test]

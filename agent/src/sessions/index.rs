@@ -13,7 +13,7 @@ use super::elsewhere::Held;
 use super::metered::Metered;
 use super::register::{Changes, Moved, Online};
 use super::rules::{self, Event, Growth, Report};
-use super::slots::{self, Grant, Lease};
+use super::slots::{self, Cookie, Grant, Lease};
 use super::{Session, SessionKey, Usage};
 
 /// Everybody, by session and by name.
@@ -33,6 +33,8 @@ pub(super) struct Person {
     pub(super) open: Vec<Arc<SessionKey>>,
     /// Places at other agents of the site.
     pub(super) elsewhere: Vec<Held>,
+    /// What the session echoed that ended last.
+    pub(super) ended: Option<Box<[u8]>>,
 }
 
 impl Person {
@@ -51,6 +53,21 @@ impl Person {
         let elsewhere = self.elsewhere.iter();
         let elsewhere = elsewhere.filter(|held| now < held.until);
         slots::other_devices(mac, &self.leases, open, elsewhere.map(|held| held.mac), now)
+    }
+
+    /// A session is over, whoever heard it: so is the place at another agent, and that of its Accept.
+    pub(super) fn forget(&mut self, key: &SessionKey) {
+        self.elsewhere
+            .retain(|held| !held.is(key) && !held.became(key));
+        self.leases
+            .retain(|lease| lease.grant.cookie[..] != *key.class);
+        self.ended = Some(key.class.clone());
+    }
+
+    /// Whether the session of an Accept began already.
+    pub(super) fn has_begun(&self, cookie: &Cookie) -> bool {
+        let open = self.open.iter().any(|key| *key.class == cookie[..]);
+        open || self.ended.as_deref() == Some(&cookie[..])
     }
 
     /// Whether nothing is known under this name any more.
@@ -83,7 +100,7 @@ impl Index {
         if merged.closed.is_some()
             && let Some(person) = self.people.get_mut(&merged.username)
         {
-            person.elsewhere.retain(|held| !held.is(&merged.key));
+            person.forget(&merged.key);
         }
         if begins {
             merged.grant = self.redeem(&merged);

@@ -8,7 +8,7 @@ mod rules;
 mod session;
 mod slots;
 
-pub use elsewhere::Told;
+pub use elsewhere::{Teller, Told};
 pub use metered::Metered;
 pub use register::{Changes, Moved, Online, Sessions, Standing};
 pub use rules::{Event, Report, event_time};

@@ -217,6 +217,11 @@ impl Site {
         self.vouchers.untold()
     }
 
+    /// The first use of a voucher, where the cloud's feed does not tell of it yet.
+    pub fn untold_use(&self, voucher: VoucherId) -> Option<Arc<Redemption>> {
+        self.vouchers.untold_use(voucher)
+    }
+
     /// Another agent tells of a first use; see [`Hearsay`].
     pub fn hear(&self, told: &Redemption) -> Hearsay {
         self.vouchers.hear(told)

@@ -177,13 +177,15 @@ impl Vouchers {
     /// The uses of unused rows that are of interest to another agent: the cloud's feed does not tell of
     /// them yet.
     pub(super) fn untold(&self) -> Vec<Arc<Redemption>> {
-        let known = |used: &Arc<Redemption>| {
-            let row = self.rows.find(used.voucher);
-            row.is_none_or(|row| row.used.is_some())
-        };
         let uses = self.uses.keys().into_iter();
-        let uses = uses.filter_map(|voucher| self.uses.find(voucher));
-        uses.filter(|used| !known(used)).collect()
+        uses.filter_map(|voucher| self.untold_use(voucher))
+            .collect()
+    }
+
+    pub(super) fn untold_use(&self, voucher: VoucherId) -> Option<Arc<Redemption>> {
+        let used = self.uses.find(voucher)?;
+        let row = self.rows.find(voucher);
+        row.is_some_and(|row| row.used.is_none()).then_some(used)
     }
 
     /// Another agent, which may redeem, tells of a first use; until that is settled nobody else is first.
@@ -196,7 +198,11 @@ impl Vouchers {
         }
         match self.uses.find(told.voucher) {
             Some(held) if held.from == told.from => return Hearsay::Known,
-            Some(held) if held.by == By::Us => return Hearsay::Contradicts,
+            // Whom another device's first use let in here while its agent was away is not thrown out.
+            Some(held) if held.by == By::Us || held.mac != told.mac => {
+                return Hearsay::Contradicts;
+            }
+            // He tried again: the first time it was not written there, so it did not happen.
             Some(_) | None => {}
         }
         match turns.get(&told.voucher) {
