@@ -16,3 +16,6 @@ alter table agents
 -- Agents of its site that found nothing to do for a command: it is answered once all of them did.
 alter table commands
     add column nothing_there uuid[] not null default '{}';
+
+-- Those that expired unanswered are looked for once a day.
+create index commands_waiting on commands (tenant_id, expires_at) where finished_at is null;

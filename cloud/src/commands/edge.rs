@@ -8,7 +8,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::up::{CommandOutcome, CommandResultV1};
 
-use super::store;
+use super::{LIFE, store};
 use crate::db::{Kind, Lister, Projector, Tx};
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Applier, Report, Unusable};
@@ -95,5 +95,5 @@ fn sentence(outcome: &CommandOutcome) -> String {
     }
 }
 
-/// An agent that was not heard of for so long is not waited for.
-const PRESENT: Duration = Duration::from_secs(120);
+/// An agent that was not heard of for so long is not waited for: what it would hear on its return has expired.
+const PRESENT: Duration = LIFE;

@@ -9,12 +9,12 @@ mod store;
 
 use std::time::Duration;
 
-use easyisp_shared::id::{CommandId, CustomerId, SiteId};
+use easyisp_shared::id::{CommandId, CustomerId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Down;
 use easyisp_shared::wire::down::{CommandV1, Order};
 
-use crate::db::{Kind, Tx};
+use crate::db::{Database, Kind, Tx};
 
 pub use now::{End, Ended, end_now};
 pub use store::Outcome;
@@ -43,6 +43,23 @@ pub async fn outcome(tx: &mut Tx, command: CommandId) -> sqlx::Result<Option<Out
     store::outcome(tx, command).await
 }
 
+/// Gives up commands that expired before every agent that they waited for answered, some at a time; returns
+/// when to look again.
+pub async fn expire(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Result<Timestamp> {
+    let mut tx = db.begin(tenant).await?;
+    let expired = store::expire(&mut tx, now, AT_ONCE).await?;
+    let more = i64::try_from(expired.len()) == Ok(AT_ONCE);
+    for command in expired {
+        tx.changed(Kind::Command, command);
+    }
+    tx.commit().await?;
+    Ok(now.plus(if more { BREATH } else { LIFE }))
+}
+
+/// Rows that one transaction changes at most.
+const AT_ONCE: i64 = 500;
+/// And how soon it goes on.
+const BREATH: Duration = Duration::from_secs(1);
 /// How long a site that is cut off may take to hear of it. A day: sessions that began after the wish are
 /// not meant, so a late command does no harm.
 const LIFE: Duration = Duration::from_secs(86_400);

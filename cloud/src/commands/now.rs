@@ -7,7 +7,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{Order, Whom};
 use easyisp_shared::wire::question::{Question, Reply};
 
-use super::issue;
+use super::{LIFE, issue};
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::sites::Live;
@@ -72,9 +72,16 @@ pub async fn end_now(
     for (end, told) in ends.iter().zip(told) {
         match told {
             Ok(Reply::Disconnected { ended, unconfirmed }) => {
+                // Where another agent of the site is away, the session may be one that it alone knows.
+                let heard = now.minus(LIFE);
+                let away = live.misses_one(end.tenant, end.site, heard).await?;
+                let asked_on = unconfirmed > 0 || away;
                 all.ended += ended;
                 all.unconfirmed += unconfirmed;
-                if unconfirmed > 0 {
+                if away && (ended, unconfirmed) == (0, 0) {
+                    all.unconfirmed += 1;
+                }
+                if asked_on {
                     write_down(db, end, now).await?;
                 }
             }

@@ -126,6 +126,27 @@ pub async fn nothing_there(
     .await
 }
 
+/// Ends commands that nobody may carry out any more, at most so many; returns which.
+pub async fn expire(tx: &mut Tx, now: Timestamp, most: i64) -> sqlx::Result<Vec<CommandId>> {
+    sqlx::query_scalar(
+        "update commands
+            set finished_at = $2,
+                result = case when nothing_there = '{}' then 'The site did not answer in time.'
+                              else 'Nobody was online at the agents that answered in time.' end
+          where tenant_id = $1
+            and id in (select id from commands
+                        where tenant_id = $1 and finished_at is null and expires_at <= $2
+                        order by expires_at, id
+                        limit $3)
+         returning id",
+    )
+    .bind(tx.tenant())
+    .bind(now)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// The ids of all commands, for comparing them with what sites know.
 pub async fn every_id(tx: &mut Tx, after: Uuid, most: i64) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(

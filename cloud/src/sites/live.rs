@@ -22,8 +22,8 @@ pub trait Door: Send + Sync {
         within: Duration,
     ) -> BoxFuture<'a, Result<Reply, AskFailure>>;
 
-    /// Whether some agent of a site is connected.
-    fn serves(&self, tenant: TenantId, site: SiteId) -> bool;
+    /// How many agents of a site are connected.
+    fn connected(&self, tenant: TenantId, site: SiteId) -> usize;
 }
 
 /// Asks sites. Cloning shares the door.
@@ -67,7 +67,20 @@ impl Live {
 
     /// Whether a site can be asked at all.
     pub fn serves(&self, tenant: TenantId, site: SiteId) -> bool {
-        self.door.serves(tenant, site)
+        self.door.connected(tenant, site) > 0
+    }
+
+    /// Whether an agent of a site that was heard of since `heard` is away, so that what it knows was not asked.
+    pub async fn misses_one(
+        &self,
+        tenant: TenantId,
+        site: SiteId,
+        heard: Timestamp,
+    ) -> sqlx::Result<bool> {
+        let mut tx = self.db.begin(tenant).await?;
+        let heard_of = store::count_agents(&mut tx, site, heard).await?;
+        let connected = self.door.connected(tenant, site);
+        Ok(i64::try_from(connected).is_ok_and(|connected| connected < heard_of))
     }
 
     /// Asks a site. Hold no transaction meanwhile: an answer may take as long as `within`.

@@ -230,6 +230,19 @@ pub async fn served(tx: &mut Tx, site: SiteId) -> sqlx::Result<Served> {
     .await
 }
 
+/// How many agents of a site, not revoked, were heard of since `heard`.
+pub async fn count_agents(tx: &mut Tx, site: SiteId, heard: Timestamp) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "select count(*) from agents
+          where tenant_id = $1 and site_id = $2 and revoked_at is null and last_seen_at >= $3",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(heard)
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// Lets no other agent of a site take the voucher post until the transaction ends: whoever uses a voucher
 /// that the one which has it gave back must be done before another one has it.
 pub async fn hold_post(tx: &mut Tx, site: SiteId) -> sqlx::Result<()> {

@@ -63,9 +63,9 @@ impl Agents {
         self.lock().get(&agent).map(|presence| presence.since)
     }
 
-    /// Whether some agent of a site is connected here.
-    pub fn serves(&self, tenant: TenantId, site: SiteId) -> bool {
-        !self.of_site(tenant, site).is_empty()
+    /// How many agents of a site are connected here.
+    pub fn connected(&self, tenant: TenantId, site: SiteId) -> usize {
+        self.of_site(tenant, site).len()
     }
 
     /// Asks an agent of a tenant's site; where there are several, the one that was here longest. All of them
@@ -210,8 +210,8 @@ impl Door for Agents {
         Box::pin(Agents::ask(self, tenant, site, question, within))
     }
 
-    fn serves(&self, tenant: TenantId, site: SiteId) -> bool {
-        Agents::serves(self, tenant, site)
+    fn connected(&self, tenant: TenantId, site: SiteId) -> usize {
+        Agents::connected(self, tenant, site)
     }
 }
 
