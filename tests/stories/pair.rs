@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::Agent;
 use easyisp_shared::id::TenantId;
+use easyisp_shared::net::Mac;
 use easyisp_shared::time::Clock;
 use easyisp_tests::router::session::Usage;
 use easyisp_tests::router::subscriber::{Dial, Method, Subscriber};
@@ -14,6 +15,8 @@ use easyisp_tests::world::{Pair, Provider, Site, World, eventually, soon};
 use serde_json::json;
 
 use crate::words::{DAY, HOUR, comes_to_agree};
+
+mod orders;
 
 const FIRST: usize = 0;
 const SECOND: usize = 1;
@@ -28,16 +31,16 @@ async fn a_place_taken_at_one_agent_is_taken_at_the_other() -> Result<()> {
 
     // Let in, not yet started; then online; then gone, by a Stop that the other agent heard.
     let home = device(&pair, FIRST, 1).dial().await.online();
-    refused(&pair, SECOND, 2).await?;
+    refused(&world, &pair, SECOND, 2).await?;
     soon("the Start is answered", home.started()).await?;
-    refused(&pair, SECOND, 2).await?;
+    refused(&world, &pair, SECOND, 2).await?;
     let again = device(&pair, SECOND, 1).dial().await.online();
     soon("the Start is answered", again.started()).await?;
-    refused(&pair, FIRST, 2).await?;
+    refused(&world, &pair, FIRST, 2).await?;
     pair.site.router.ask_only(Some(SECOND));
     assert!(home.hang_up().await && again.hang_up().await);
     let other = gets_in(&pair, FIRST, 2).await?;
-    refused(&pair, SECOND, 1).await?;
+    refused(&world, &pair, SECOND, 1).await?;
 
     // The cloud has nothing to do with it, and a box that restarts learns it anew.
     world.stop_cloud().await?;
@@ -45,12 +48,37 @@ async fn a_place_taken_at_one_agent_is_taken_at_the_other() -> Result<()> {
     let mut pair = pair;
     pair.stop_second().await;
     pair.start_second().await?;
-    eventually("the second knows again", async || {
-        let dial = device(&pair, SECOND, 1).dial().await;
-        Ok(matches!(dial, Dial::Rejected(_)).then_some(()))
-    })
-    .await?;
+    refused(&world, &pair, SECOND, 1).await?;
     assert!(other.hang_up().await);
+    pair.stop().await;
+    world.stop().await
+}
+
+/// While the agents do not hear each other, somebody's session ends by a Stop that the one heard which did not
+/// let him in, and another's by one that the other could not be told of. Joined again, neither keeps a place.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_while_the_agents_were_cut_off_holds_no_place() -> Result<()> {
+    let world = World::start().await?;
+    let isp = one_device(&world, "apart").await?;
+    let pair = Site::open_pair(&world, &isp).await?;
+    pair.know("jane").await?;
+    for (agent, number) in [(FIRST, 1), (SECOND, 2)] {
+        let online = device(&pair, agent, number).dial().await.online();
+        soon("the Start is answered", online.started()).await?;
+        refused(&world, &pair, 1 - agent, 9).await?;
+        pair.cut_between(true);
+        out_of_touch(&pair).await?;
+        pair.site.router.ask_only(Some(FIRST));
+        assert!(online.hang_up().await);
+        refused(&world, &pair, SECOND, 9).await?;
+        pair.cut_between(false);
+        pair.in_touch().await?;
+        let other = gets_in(&pair, SECOND, 9).await?;
+        soon("the Start is answered", other.started()).await?;
+        pair.site.router.ask_only(None);
+        assert!(other.hang_up().await);
+        free(&world, &pair).await?;
+    }
     pair.stop().await;
     world.stop().await
 }
@@ -372,13 +400,50 @@ fn device(pair: &Pair, agent: usize, number: u8) -> Subscriber {
     jane.mac(&mac(number))
 }
 
-async fn refused(pair: &Pair, agent: usize, number: u8) -> Result<()> {
+/// An agent is told of a place within milliseconds, and a login waits for nobody: until then a device gets in,
+/// which [`of_two_who_race_through_two_agents_one_stays`] tells of.
+async fn refused(world: &World, pair: &Pair, agent: usize, number: u8) -> Result<()> {
+    eventually("the agent knows of the place", async || {
+        Ok((others(world, pair, agent, number) > 0).then_some(()))
+    })
+    .await?;
     let dial = device(pair, agent, number).dial().await;
     ensure!(
         matches!(dial, Dial::Rejected(_)),
         "device {number}: {dial:?}"
     );
     Ok(())
+}
+
+/// Waits until neither agent knows of a place under jane's name.
+async fn free(world: &World, pair: &Pair) -> Result<()> {
+    eventually("nobody has a place", async || {
+        let held = [FIRST, SECOND].map(|agent| others(world, pair, agent, 0));
+        Ok((held == [0, 0]).then_some(()))
+    })
+    .await
+}
+
+/// How many other devices of jane's hold a place, as one agent knows.
+fn others(world: &World, pair: &Pair, agent: usize, number: u8) -> u16 {
+    let agent = match agent {
+        FIRST => pair.site.agent(),
+        _ => pair.second(),
+    };
+    let (sessions, device) = (&agent.overview().sessions, Mac::parse(&mac(number)));
+    let standing = sessions.at_the_door(b"jane", device, None, world.clock.now());
+    standing.other_devices
+}
+
+async fn out_of_touch(pair: &Pair) -> Result<()> {
+    eventually("the agents are out of touch", async || {
+        let touch = [pair.site.agent(), pair.second()].map(|agent| {
+            let peers = agent.overview().peers.as_ref();
+            peers.map_or(0, |peers| peers.in_touch().len())
+        });
+        Ok((touch == [0, 0]).then_some(()))
+    })
+    .await
 }
 
 async fn gets_in(

@@ -218,13 +218,13 @@ impl Peers {
 
     /// Tells every agent in touch of a place. Called under the register's lock.
     fn tell(&self, place: Place) {
-        let connections = self.connections();
-        if connections.is_empty() {
-            return;
-        }
-        if let Place::Open { username, .. } = &place {
+        // Also while there is touch with nobody: whom another agent let in may be reported here.
+        if let Place::Open { username, .. } = &place
+            && !self.post().others().is_empty()
+        {
             self.suspect(username);
         }
+        let connections = self.connections();
         for connection in connections.values() {
             connection.say(Say::Place(place.clone()));
         }

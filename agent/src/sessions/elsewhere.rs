@@ -216,8 +216,8 @@ impl Sessions {
         self.lock().forget_elsewhere(earlier);
     }
 
-    /// The sessions heard of here that are too many under a name that may have `most` devices, where the
-    /// others are at another agent: those that began last.
+    /// The sessions heard of here that are too many under a name that may have `most` devices, where another
+    /// agent let in or hears of some of them: those that began last.
     ///
     /// Both agents see the same beginnings, so that they agree on who stays.
     pub fn surplus(&self, username: &[u8], most: u16, now: Timestamp) -> Vec<Online> {
@@ -254,9 +254,9 @@ impl Sessions {
                 staying.push(*mac);
             }
         }
-        let only_here = |mac: &Option<Mac>| here.iter().any(|online| online.session.mac == *mac);
-        if staying.iter().all(only_here) {
-            return Vec::new(); // who got in here stays in: the limit is kept at the door
+        let ours = here.iter().all(|online| was_let_in_here(online));
+        if ours && devices.len() == here.len() {
+            return Vec::new(); // whom this agent alone let in stays in: the limit is kept at the door
         }
         let surplus = here.into_iter();
         surplus
@@ -289,6 +289,12 @@ impl Sessions {
 fn was_stopped(online: &Online) -> bool {
     let closed = online.session.closed.map(|closed| closed.cause);
     matches!(closed, Some(Cause::Router(_)))
+}
+
+/// Whether a session came of an Accept of this agent: only that has a cookie, also after a change.
+fn was_let_in_here(online: &Online) -> bool {
+    let grant = online.session.grant;
+    grant.is_some_and(|grant| grant.cookie != Cookie::default())
 }
 
 fn is_in_garden(online: &Online) -> bool {
@@ -599,12 +605,27 @@ mod tests {
         assert_eq!(gone(other, 1), [device(2)]);
         assert_eq!((gone(one, 2), gone(other, 2)), (vec![], vec![]));
 
-        // Two devices at one agent are let be: the limit is kept at the door.
-        report(one, 3, "81100003", Event::Start, 9);
-        report(one, 3, "81100003", Event::Stop(1), 10);
+        // Two devices that one agent let in are let be: the limit is kept at the door.
+        report(one, 1, "81100001", Event::Stop(1), 10);
         report(other, 2, "81100002", Event::Stop(1), 10);
         deliver(&pair, &said, 10);
-        report(one, 4, "81100004", Event::Start, 11);
+        for (number, id) in [(3, "81100003"), (4, "81100004")] {
+            let_in(one, number, 11);
+            report(one, number, id, Event::Start, 11);
+        }
         assert_eq!(gone(one, 1), []);
+
+        // The other one let in one of two of which this one hears.
+        report(one, 4, "81100004", Event::Stop(1), 12);
+        report(one, 5, "81100005", Event::Start, 12);
+        let brought_to_what_is_wanted = Grant {
+            cookie: [0; 16],
+            rate: None,
+            end: None,
+            garden: false,
+        };
+        let theirs = one.open(|session| session.mac == device(5));
+        one.regrant(&theirs[0].session.key, brought_to_what_is_wanted);
+        assert_eq!(gone(one, 1), [device(5)]);
     }
 }
