@@ -1,6 +1,7 @@
 //! Looks after the voucher post: says to the cloud who may take it, and takes it from who is silent.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use easyisp_shared::id::AgentId;
@@ -11,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::{DEPUTY, Peers};
 use crate::enforce::Enforcer;
+use crate::sessions::Online;
 use crate::sync::Asker;
 
 /// How often a post was asked for in vain.
@@ -49,43 +51,69 @@ impl Peers {
     /// Ends what two agents let in at once, until cancelled.
     pub async fn end_surplus(self: Arc<Self>, enforcer: Arc<Enforcer>, cancel: CancellationToken) {
         let (suspects, mut waiting) = mpsc::channel::<Box<[u8]>>(SUSPECTS);
-        let cutting = Arc::new(Semaphore::new(CUT_AT_ONCE));
         let _set_already = self.suspects.set(suspects);
+        let cutting = Arc::new(Semaphore::new(CUT_AT_ONCE));
+        let under_way: Arc<Mutex<HashSet<Box<[u8]>>>> = Arc::default();
         loop {
             let username = tokio::select! {
                 () = cancel.cancelled() => return,
                 Some(username) = waiting.recv() => username,
             };
-            let site = &self.parts.site;
-            let Some(subscriber) = site.subscriber(&username) else {
-                continue;
-            };
-            let package = subscriber.package.and_then(|package| site.package(package));
-            let devices = subscriber.entitlement.devices;
-            let Some(most) = devices.or(package.map(|package| package.devices)) else {
-                continue;
-            };
-            let now = self.parts.clock.now();
-            let surplus = self.parts.sessions.surplus(&username, most, now);
-            if surplus.is_empty() {
+            if self.surplus_of(&username).is_empty() {
                 continue;
             }
+            // What is not looked at now is with its next report.
             let Ok(turn) = cutting.clone().try_acquire_owned() else {
-                continue; // looked at again with its next report
+                continue;
             };
-            info!(
-                sessions = surplus.len(),
-                "Two agents let one subscriber in at once; ending what is too much"
-            );
-            let (enforcer, stop) = (enforcer.clone(), cancel.clone());
-            // One that does not end is looked at again with its next report.
+            let is_new = {
+                let mut names = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+                names.insert(username.clone())
+            };
+            if !is_new {
+                continue;
+            }
+            let (peers, enforcer, stop) = (self.clone(), enforcer.clone(), cancel.clone());
+            let under_way = under_way.clone();
             self.runtime.spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    _ended = enforcer.cut_surplus(surplus, CUT) => {}
+                    () = peers.end_surplus_of(&username, &enforcer) => {}
                 }
+                let mut names = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+                names.remove(&username);
                 drop(turn);
             });
+        }
+    }
+
+    /// Looks twice: what one agent hears of before the other does is no reason to end anybody.
+    async fn end_surplus_of(&self, username: &[u8], enforcer: &Enforcer) {
+        tokio::time::sleep(SETTLES).await;
+        let surplus = self.surplus_of(username);
+        if surplus.is_empty() {
+            return;
+        }
+        info!(
+            sessions = surplus.len(),
+            "Two agents let one subscriber in at once; ending what is too much"
+        );
+        enforcer.cut_surplus(surplus, CUT).await;
+    }
+
+    fn surplus_of(&self, username: &[u8]) -> Vec<Online> {
+        let site = &self.parts.site;
+        let Some(subscriber) = site.subscriber(username) else {
+            return Vec::new();
+        };
+        let package = subscriber.package.and_then(|package| site.package(package));
+        let devices = subscriber.entitlement.devices;
+        match devices.or(package.map(|package| package.devices)) {
+            Some(most) => {
+                let now = self.parts.clock.now();
+                self.parts.sessions.surplus(username, most, now)
+            }
+            None => Vec::new(),
         }
     }
 
@@ -179,5 +207,7 @@ const AGAIN: Duration = Duration::from_secs(3);
 const SUSPECTS: usize = 4096;
 /// Names whose surplus is ended at once.
 const CUT_AT_ONCE: usize = 64;
+/// Agents in touch tell each other within milliseconds, and a router sends again after a second.
+const SETTLES: Duration = Duration::from_secs(2);
 /// A router that obeys answers in milliseconds.
 const CUT: Duration = Duration::from_secs(30);
