@@ -1,6 +1,7 @@
 //! Looks after the voucher post: says to the cloud who may take it, and takes it from who is silent.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,7 +54,8 @@ impl Peers {
         let (suspects, mut waiting) = mpsc::channel::<Box<[u8]>>(SUSPECTS);
         let _set_already = self.suspects.set(suspects);
         let cutting = Arc::new(Semaphore::new(CUT_AT_ONCE));
-        let under_way: Arc<Mutex<HashSet<Box<[u8]>>>> = Arc::default();
+        // Whether more was heard of a name meanwhile.
+        let under_way: Arc<Mutex<HashMap<Box<[u8]>, bool>>> = Arc::default();
         loop {
             let username = tokio::select! {
                 () = cancel.cancelled() => return,
@@ -66,11 +68,20 @@ impl Peers {
             let Ok(turn) = cutting.clone().try_acquire_owned() else {
                 continue;
             };
-            let is_new = {
+            let known = {
                 let mut names = under_way.lock().unwrap_or_else(PoisonError::into_inner);
-                names.insert(username.clone())
+                match names.entry(username.clone()) {
+                    Entry::Occupied(mut more) => {
+                        more.insert(true);
+                        true
+                    }
+                    Entry::Vacant(new) => {
+                        new.insert(false);
+                        false
+                    }
+                }
             };
-            if !is_new {
+            if known {
                 continue;
             }
             let (peers, enforcer, stop) = (self.clone(), enforcer.clone(), cancel.clone());
@@ -80,9 +91,14 @@ impl Peers {
                     () = stop.cancelled() => {}
                     () = peers.end_surplus_of(&username, &enforcer) => {}
                 }
-                let mut names = under_way.lock().unwrap_or_else(PoisonError::into_inner);
-                names.remove(&username);
+                let more = {
+                    let mut names = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+                    names.remove(&username)
+                };
                 drop(turn);
+                if more == Some(true) {
+                    peers.suspect(&username);
+                }
             });
         }
     }

@@ -231,7 +231,7 @@ impl Peers {
     }
 
     /// Has somebody look whether too many are online under a name.
-    fn suspect(&self, username: &[u8]) {
+    pub(super) fn suspect(&self, username: &[u8]) {
         if let Some(suspects) = self.suspects.get() {
             // Each report of a session raises it again.
             let _looked_at_later = suspects.try_send(username.into());
