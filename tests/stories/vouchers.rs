@@ -155,6 +155,8 @@ async fn revoked_and_expired_codes_let_nobody_in() -> Result<()> {
     let stats = isp.owner.get("/vouchers").await?["stats"].clone();
     let wanted = json!({"total": 3, "available": 0, "used": 1, "expired": 1, "revoked": 1});
     assert_eq!(stats, wanted);
+    let package = isp.owner.get(&format!("/packages/{package}")).await?;
+    assert_eq!(package["voucherCount"], 2, "all but the one taken back");
     site.stop().await;
     world.stop().await
 }

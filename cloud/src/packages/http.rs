@@ -49,6 +49,7 @@ pub struct Package {
     is_active: bool,
     terms: Terms,
     customer_count: i64,
+    /// Those that were taken back are not counted.
     voucher_count: i64,
     routers: Vec<RouterRef>,
     router_ids: Vec<RouterId>,
@@ -85,7 +86,7 @@ impl From<store::Row> for Package {
             is_active: draft.is_active,
             terms: draft.terms,
             customer_count: row.customers,
-            voucher_count: 0, // vouchers have no table yet
+            voucher_count: row.vouchers,
             routers: row
                 .router_ids
                 .iter()

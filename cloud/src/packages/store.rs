@@ -69,6 +69,8 @@ pub struct Row {
     pub stored: Stored,
     /// Customers who have it.
     pub customers: i64,
+    /// Vouchers made for it that nobody took back.
+    pub vouchers: i64,
     /// The routers it is sold at; none = all.
     pub router_ids: Vec<RouterId>,
     /// Their names, in the same order.
@@ -83,11 +85,14 @@ pub async fn list(
     limit: i64,
 ) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as(
-        "select p.*, c.customers, r.router_ids, r.router_names
+        "select p.*, c.customers, v.vouchers, r.router_ids, r.router_names
            from packages p
           cross join lateral (
                 select count(*) as customers from customers c
                  where c.tenant_id = $1 and c.package_id = p.id and c.deleted_at is null) c
+          cross join lateral (
+                select count(*) as vouchers from vouchers v
+                 where v.tenant_id = $1 and v.package_id = p.id and v.status <> 'REVOKED') v
           cross join lateral (
                 select coalesce(array_agg(r.id order by r.name), '{}') as router_ids,
                        coalesce(array_agg(r.name order by r.name), '{}') as router_names
@@ -111,11 +116,14 @@ pub async fn list(
 /// One package; `None` when this tenant has no such package.
 pub async fn find(tx: &mut Tx, package: PackageId) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(
-        "select p.*, c.customers, r.router_ids, r.router_names
+        "select p.*, c.customers, v.vouchers, r.router_ids, r.router_names
            from packages p
           cross join lateral (
                 select count(*) as customers from customers c
                  where c.tenant_id = $1 and c.package_id = p.id and c.deleted_at is null) c
+          cross join lateral (
+                select count(*) as vouchers from vouchers v
+                 where v.tenant_id = $1 and v.package_id = p.id and v.status <> 'REVOKED') v
           cross join lateral (
                 select coalesce(array_agg(r.id order by r.name), '{}') as router_ids,
                        coalesce(array_agg(r.name order by r.name), '{}') as router_names
