@@ -143,9 +143,11 @@ async fn a_renewal_raises_the_end_of_a_running_session() {
     running.account(1, "81000001", 0, 0).unwrap();
 
     let mut changed = site();
-    changed.subscribers[0].paid_until = start().plus(Duration::from_secs(5000));
+    let later = start().plus(Duration::from_secs(5000));
+    changed.subscribers[0].paid_until = later;
     running.apply(&changed, 2).await;
     assert_eq!(running.router_answers(PATIENCE), Some(Code::CoaRequest));
+    running.granted_until(b"demo001", later).await;
     running.clock.advance(Duration::from_secs(1001));
     assert!(running.router_hears(SILENCE).is_none(), "he paid");
     running.stop().await;

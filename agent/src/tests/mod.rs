@@ -188,6 +188,20 @@ impl Running {
             .unwrap();
     }
 
+    /// Waits until the router's word that a session now ends at `end` has arrived.
+    async fn granted_until(&self, name: &[u8], end: Timestamp) {
+        let sessions = self.agent.overview().sessions.clone();
+        let look = async {
+            let has = |online: &crate::sessions::Online| {
+                online.session.grant.and_then(|grant| grant.end) == Some(end)
+            };
+            while !sessions.open_by_name(name).iter().any(has) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.unwrap();
+    }
+
     /// The results of commands, once there are `count` of them.
     async fn results(&self, count: usize) -> Vec<CommandOutcome> {
         let look = async {
