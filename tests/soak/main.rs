@@ -145,11 +145,7 @@ async fn agrees(world: &World, isp: &Provider, site: &Site) -> Result<()> {
         up += account.acknowledged.up;
         down += account.acknowledged.down;
     }
-    let router = (
-        i64::try_from(count)?,
-        i64::try_from(up)?,
-        i64::try_from(down)?,
-    );
+    let router = (i64::from(count), i64::try_from(up)?, i64::try_from(down)?);
     ensure!(
         cloud == router,
         "the cloud has {cloud:?}, the router {router:?}"

@@ -82,6 +82,8 @@ fn is_name(name: &str, others: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn change(username: &str, password: &str, group: &str) -> Change {
