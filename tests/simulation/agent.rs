@@ -316,6 +316,9 @@ impl Agent {
                 let told = match pipe.receive().await {
                     Some(Message::UpAck(UpAck::V1 { mark, .. })) => mark,
                     None => return Ok(()),
+                    // The database has no time for it on a busy machine: it is kept and sent again, as by
+                    // a box. Where that never ends, nothing converges.
+                    Some(Message::UpAck(UpAck::Later { .. })) => return Ok(()),
                     Some(other) => anyhow::bail!("a batch is answered with {other:?}"),
                 };
                 ensure!(
