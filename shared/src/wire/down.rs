@@ -1,6 +1,6 @@
 //! What the cloud tells a site: the bodies of feed records.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -454,13 +454,35 @@ pub struct PolicyV1 {
     pub provider_name: String,
     /// What voucher codes are known by; sealed for the field `voucher_key`.
     pub voucher_key: Sealed,
-    /// The one agent of the site that lets a voucher in for the first time without asking; the others
-    /// ask the cloud. `None` = nobody.
-    pub voucher_agent: Option<AgentId>,
+    /// Who lets vouchers in for the first time; see [`KeepersV1`].
+    pub keepers: KeepersV1,
     /// Whether a hotspot device that is known may log in by its hardware address alone.
     pub mac_login: bool,
     /// How many devices are remembered for each hotspot customer, the oldest forgotten first.
     pub remembered_macs: u8,
+    /// The site's agents that hear each other.
+    pub agents: Vec<SiteAgentV1>,
+}
+
+/// The agents of a site that let vouchers in for the first time. One does so alone. Of two, and the cloud,
+/// any two must have written a first use down.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepersV1 {
+    /// Counts how often they became others.
+    pub term: u64,
+    /// At most two; none where the site has no agent.
+    pub agents: Vec<AgentId>,
+}
+
+/// One of a site's agents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteAgentV1 {
+    /// Which.
+    pub agent: AgentId,
+    /// SHA-256 of the public key in its certificate: the same in all of them.
+    pub key: [u8; 32],
+    /// Where it hears the others, as it said itself.
+    pub addresses: Vec<SocketAddr>,
 }
 
 impl PolicyV1 {

@@ -13,6 +13,7 @@ use super::diagnosis::*;
 use super::down::*;
 use super::enroll::*;
 use super::hello::*;
+use super::peer::*;
 use super::question::*;
 use super::record::*;
 use super::up::*;
@@ -22,6 +23,44 @@ use crate::entitlement::{
 };
 use crate::net::{Burst, Mac, RateLimit};
 use crate::time::Timestamp;
+
+/// The same for what agents of one site say to each other.
+#[test]
+fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
+    let used = FirstUseV1 {
+        voucher: Uuid::from_u128(8).into(),
+        digest: [9; 32],
+        package: Uuid::from_u128(3).into(),
+        bytes: Some(1 << 30),
+        from: at(0),
+        until: at(3600),
+        mac: Some(MAC),
+        router: Uuid::from_u128(6).into(),
+    };
+    let questions = [
+        ("peer_ping", PeerQuestion::Ping),
+        ("peer_vote", PeerQuestion::Vote(used.clone())),
+        ("peer_withdraw", PeerQuestion::Withdraw(used.clone())),
+        ("peer_happened", PeerQuestion::Happened(used.clone())),
+    ];
+    for (name, question) in questions {
+        let golden = golden(name, &question.encode());
+        assert_eq!(question.encode(), golden, "{name}");
+        assert_eq!(PeerQuestion::decode(&golden), Ok(question), "{name}");
+    }
+    let answers = [
+        ("peer_here", PeerAnswer::Here),
+        ("peer_yes", PeerAnswer::Yes { from: at(0) }),
+        ("peer_used", PeerAnswer::Used(used)),
+        ("peer_taken", PeerAnswer::Taken),
+        ("peer_busy", PeerAnswer::Busy),
+    ];
+    for (name, answer) in answers {
+        let golden = golden(name, &answer.encode());
+        assert_eq!(answer.encode(), golden, "{name}");
+        assert_eq!(PeerAnswer::decode(&golden), Ok(answer), "{name}");
+    }
+}
 
 /// D10: what any released build sent is still read, and means what it meant.
 #[test]
@@ -80,6 +119,7 @@ fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
     let shown = AgentQuestion::Voucher {
         digest: [9; 32],
         mac: Some(MAC),
+        voted: Some(at(0)),
     };
     let bytes = golden("agent_question_voucher", &shown.encode());
     assert_eq!(shown.encode(), bytes);
@@ -122,6 +162,7 @@ fn messages() -> Vec<(&'static str, Message)> {
                 generation: 3,
                 epoch: Uuid::from_u128(2),
                 cursor: 299,
+                addresses: vec!["10.0.0.2:1814".parse().unwrap()],
             })),
         ),
         (
@@ -345,9 +386,17 @@ fn downs() -> Vec<(&'static str, Down)> {
                 zone: "Africa/Nairobi".into(),
                 provider_name: "Demo ISP".into(),
                 voucher_key: vec![1, 6],
-                voucher_agent: Some(Uuid::from_u128(10).into()),
+                keepers: KeepersV1 {
+                    term: 3,
+                    agents: vec![Uuid::from_u128(10).into(), Uuid::from_u128(11).into()],
+                },
                 mac_login: true,
                 remembered_macs: 2,
+                agents: vec![SiteAgentV1 {
+                    agent: Uuid::from_u128(10).into(),
+                    key: [7; 32],
+                    addresses: vec!["10.0.0.2:1814".parse().unwrap()],
+                }],
             }),
         ),
         (
@@ -509,6 +558,14 @@ fn ups() -> Vec<(&'static str, Up)> {
         ),
         ("moving_report_v1", Up::Moving(moving_report())),
         ("local_secrets_v1", Up::LocalSecrets(local_secrets())),
+        (
+            "keep_with_v1",
+            Up::Keepers(KeepWithV1 {
+                term: 3,
+                with: Some(Uuid::from_u128(11).into()),
+                at: at(0),
+            }),
+        ),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! The first words on a link, and the acknowledgements.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -32,6 +34,8 @@ pub struct HelloV1 {
     pub epoch: Uuid,
     /// The site version up to which state is stored.
     pub cursor: u64,
+    /// Where this agent listens to the other agents of its site; empty = nowhere.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// The cloud lets an agent stay.

@@ -15,6 +15,7 @@ pub mod enroll;
 pub mod frame;
 pub mod hello;
 mod outcome;
+pub mod peer;
 pub mod question;
 pub mod record;
 pub mod token;
@@ -34,6 +35,9 @@ pub const ALPN_LINK: &[u8] = b"easyisp/1";
 
 /// ALPN of enrolment: same port, no client certificate.
 pub const ALPN_ENROLL: &[u8] = b"easyisp-enroll/1";
+
+/// ALPN between two agents of one site.
+pub const ALPN_PEER: &[u8] = b"easyisp-peer/1";
 
 /// The name every cloud's server certificate carries and every agent asks for.
 ///

@@ -84,6 +84,9 @@ pub enum AgentQuestion {
         digest: VoucherDigest,
         /// His device.
         mac: Option<Mac>,
+        /// The asker is a keeper of its site's vouchers and has written down that this device is the first
+        /// to use it, from this instant on.
+        voted: Option<Timestamp>,
     },
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::frame::{encode, take};
 use super::{Lane, WireError};
 use crate::entitlement::Reason;
-use crate::id::{CommandId, CustomerId, RouterId, VoucherId};
+use crate::id::{AgentId, CommandId, CustomerId, RouterId, VoucherId};
 use crate::net::Mac;
 use crate::time::Timestamp;
 
@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 pub enum UpKind {
     /// A voucher was used for the first time.
     Redemption,
+    /// Who is to keep the site's vouchers.
+    Keepers,
     /// A customer was seen with a device for the first time.
     Device,
     /// A session began, goes on or ended.
@@ -38,8 +40,9 @@ pub enum UpKind {
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 9] = [
+    pub const ALL: [UpKind; 10] = [
         UpKind::Redemption,
+        UpKind::Keepers,
         UpKind::Device,
         UpKind::Accounting,
         UpKind::Login,
@@ -62,6 +65,7 @@ impl UpKind {
             UpKind::Router => 7,
             UpKind::Moving => 13,
             UpKind::LocalSecrets => 14,
+            UpKind::Keepers => 15,
         }
     }
 
@@ -73,7 +77,9 @@ impl UpKind {
     /// The lane that records of this kind travel in.
     pub const fn lane(self) -> Lane {
         match self {
-            UpKind::Accounting | UpKind::Redemption | UpKind::Device => Lane::Accounting,
+            UpKind::Accounting | UpKind::Redemption | UpKind::Keepers | UpKind::Device => {
+                Lane::Accounting
+            }
             UpKind::Login | UpKind::CommandResult | UpKind::Moving => Lane::Results,
             UpKind::Heartbeat | UpKind::Router | UpKind::LocalSecrets => Lane::Metrics,
         }
@@ -101,6 +107,8 @@ pub enum Up {
     Moving(MovingReportV1),
     /// See [`LocalSecretsV1`].
     LocalSecrets(LocalSecretsV1),
+    /// See [`KeepWithV1`].
+    Keepers(KeepWithV1),
 }
 
 impl Up {
@@ -116,6 +124,7 @@ impl Up {
             Up::Router(_) => UpKind::Router,
             Up::Moving(_) => UpKind::Moving,
             Up::LocalSecrets(_) => UpKind::LocalSecrets,
+            Up::Keepers(_) => UpKind::Keepers,
         }
     }
 
@@ -131,6 +140,7 @@ impl Up {
             Up::Router(body) => encode(&Router::V1(body)),
             Up::Moving(body) => encode(&Moving::V1(body)),
             Up::LocalSecrets(body) => encode(&LocalSecrets::V1(body)),
+            Up::Keepers(body) => encode(&KeepWith::V1(body)),
         }
     }
 
@@ -176,6 +186,10 @@ impl Up {
             UpKind::LocalSecrets => {
                 let LocalSecrets::V1(body) = take(body)?;
                 Up::LocalSecrets(body)
+            }
+            UpKind::Keepers => {
+                let KeepWith::V1(body) = take(body)?;
+                Up::Keepers(body)
             }
         })
     }
@@ -223,6 +237,11 @@ enum Moving<T = MovingReportV1> {
 
 #[derive(Serialize, Deserialize)]
 enum LocalSecrets<T = LocalSecretsV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum KeepWith<T = KeepWithV1> {
     V1(T),
 }
 
@@ -337,6 +356,20 @@ pub struct RedemptionV1 {
     pub router: RouterId,
     /// The device it is bound to, when the router named one.
     pub mac: Option<Mac>,
+}
+
+/// A keeper of the site's vouchers wants to keep them with another agent, or alone.
+///
+/// With another: from this record on, which follows every first use that it let in alone, it lets nobody in
+/// without a second vote. Alone: it does so once its feed names it alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepWithV1 {
+    /// The term in which it was named.
+    pub term: u64,
+    /// The other one; `None` = alone.
+    pub with: Option<AgentId>,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A customer was seen with a device for the first time, on stable storage, before the device was let in.

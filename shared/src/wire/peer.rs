@@ -1,0 +1,86 @@
+//! What two agents of one site say to each other directly: a question, its answer, the next question.
+//!
+//! New questions and answers go at the end; one that a build does not know is [`WireError::Broken`], and
+//! ends the connection.
+
+use serde::{Deserialize, Serialize};
+
+use super::WireError;
+use super::frame::{encode, take};
+use crate::id::{PackageId, RouterId, VoucherId};
+use crate::net::Mac;
+use crate::time::Timestamp;
+use crate::voucher::VoucherDigest;
+
+/// What one asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerQuestion {
+    /// Are you there?
+    Ping,
+    /// May this be a voucher's first use? A yes is on stable storage.
+    Vote(FirstUseV1),
+    /// It did not happen: forget the vote.
+    Withdraw(FirstUseV1),
+    /// It happened, it is on stable storage here.
+    Happened(FirstUseV1),
+}
+
+/// What the other answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerAnswer {
+    /// To [`PeerQuestion::Ping`], and to what needs no other answer.
+    Here,
+    /// Yes. Where this device was voted for before, its time begins as it was written then.
+    Yes {
+        /// When the voucher's time begins.
+        from: Timestamp,
+    },
+    /// It was used, by this device or by another.
+    Used(FirstUseV1),
+    /// The vote is given: to another device, or to the cloud.
+    Taken,
+    /// Not now: somebody is about to use it here, or the disk takes nothing.
+    Busy,
+}
+
+/// A voucher's first use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstUseV1 {
+    /// The voucher.
+    pub voucher: VoucherId,
+    /// What its code is known by.
+    pub digest: VoucherDigest,
+    /// What it gives.
+    pub package: PackageId,
+    /// Its face value in data.
+    pub bytes: Option<u64>,
+    /// When its time begins.
+    pub from: Timestamp,
+    /// When its time ends.
+    pub until: Timestamp,
+    /// The device it is bound to.
+    pub mac: Option<Mac>,
+    /// At which router it was shown.
+    pub router: RouterId,
+}
+
+macro_rules! bodies {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// The bytes that travel.
+            pub fn encode(&self) -> Vec<u8> {
+                encode(self)
+            }
+
+            /// Reads what travelled. Reads untrusted bytes.
+            pub fn decode(body: &[u8]) -> Result<$name, WireError> {
+                take(body)
+            }
+        }
+    )*};
+}
+
+bodies! { PeerQuestion PeerAnswer }
+
+/// The most octets a question or an answer may take.
+pub const PEER_CAP: usize = 1024;
