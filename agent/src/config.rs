@@ -25,6 +25,8 @@ pub struct Config {
     pub status: Status,
     /// `[site]`
     pub site: SiteConfig,
+    /// `[peers]`
+    pub peers: PeersConfig,
     /// `[log]`
     pub log: Log,
 }
@@ -76,6 +78,16 @@ pub struct SiteConfig {
     pub ranges: Vec<IpNet>,
 }
 
+/// `[peers]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PeersConfig {
+    /// Where the site's other agents are heard (TCP, on the site's side).
+    pub listen: SocketAddr,
+    /// Where they find this one, when that is not where it listens (a tunnel, a translated address).
+    pub announce: Option<SocketAddr>,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -105,6 +117,7 @@ impl Default for Config {
             portal: Portal::default(),
             status: Status::default(),
             site: SiteConfig::default(),
+            peers: PeersConfig::default(),
             log: Log::default(),
         }
     }
@@ -132,6 +145,15 @@ impl Default for Status {
     fn default() -> Status {
         Status {
             listen: (Ipv4Addr::LOCALHOST, 9091).into(),
+        }
+    }
+}
+
+impl Default for PeersConfig {
+    fn default() -> PeersConfig {
+        PeersConfig {
+            listen: (Ipv4Addr::UNSPECIFIED, 1814).into(),
+            announce: None,
         }
     }
 }
@@ -175,6 +197,8 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("portal", "listen", Form::Text),
     ("status", "listen", Form::Text),
     ("site", "ranges", Form::List),
+    ("peers", "listen", Form::Text),
+    ("peers", "announce", Form::Text),
     ("log", "filter", Form::Text),
     ("log", "format", Form::Text),
 ];
@@ -391,7 +415,7 @@ mod tests {
     fn every_key_of_the_list_exists() {
         let file = "data_dir = \"/a\"\n[cloud]\naddress = \"a:1\"\nmetered = true\n[radius]\nauth = \"0.0.0.0:1\"\n\
             acct = \"0.0.0.0:1\"\nradsec = \"0.0.0.0:1\"\n[portal]\nlisten = \"0.0.0.0:1\"\n[status]\nlisten = \"0.0.0.0:1\"\n\
-            [site]\nranges = []\n[log]\nfilter = \"info\"\nformat = \"json\"";
+            [site]\nranges = []\n[peers]\nlisten = \"0.0.0.0:1\"\nannounce = \"10.0.0.2:1\"\n[log]\nfilter = \"info\"\nformat = \"json\"";
         let table: Table = file.parse().unwrap();
         let leaves: usize = table
             .values()

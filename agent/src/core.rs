@@ -17,6 +17,7 @@ use crate::diagnosis::{Counters, Timeline};
 use crate::enforce::Timers;
 use crate::housekeeping;
 use crate::local::{CLOUD_MARK, Feed, Load};
+use crate::peers;
 use crate::radius::driver::{Parts, Radius, signer_marks};
 use crate::radius::eap::{Authority, TunnelCertificate};
 use crate::sessions::Sessions;
@@ -111,6 +112,10 @@ impl Core {
         sessions.load(reader.sessions(late)?, reader.usage()?, now);
         for used in reader.redemptions()? {
             site.remember(used);
+        }
+        peers::recall(&site, &reader)?;
+        for vote in reader.votes()? {
+            site.vote(vote);
         }
         for (customer, device) in reader.devices()? {
             site.remember_device_again(customer, device);

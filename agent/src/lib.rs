@@ -8,6 +8,7 @@ pub mod enforce;
 pub mod hosted;
 mod housekeeping;
 pub mod local;
+pub mod peers;
 pub mod radius;
 pub mod reconcile;
 pub mod replace;
@@ -31,7 +32,7 @@ use easyisp_shared::wire::DownRecord;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::radius::radsec::driver::RadSec;
@@ -124,7 +125,11 @@ impl Agent {
         let (radius_auth, radius_acct) = sockets.addresses();
         let status = address_of(&status_listener);
         let local = radius_auth.ip();
-        let served = Served::start(config, clock, entropy.clone(), source, local).await?;
+        let peers = match source {
+            Source::Enrolled => bind_peers(config.peers.listen).await,
+            Source::Described { .. } => None,
+        };
+        let served = Served::start(config, clock, entropy.clone(), source, local, peers).await?;
         let started = Server::start(served.radius.clone(), sockets, workers());
         let server = started.map_err(|cause| StartError::Port {
             section: "radius",
@@ -241,6 +246,16 @@ async fn bind_tcp(section: &'static str, address: SocketAddr) -> Result<TcpListe
             address,
             cause,
         })
+}
+
+/// Logins must go on without the port: then this agent meets only those that it can dial.
+async fn bind_peers(address: SocketAddr) -> Option<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .inspect_err(|cause| {
+            warn!(%cause, "The site's other agents cannot reach this one: {address} ([peers] listen) is not free");
+        })
+        .ok()
 }
 
 fn address_of(listener: &TcpListener) -> SocketAddr {

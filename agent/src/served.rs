@@ -1,11 +1,12 @@
 //! One site in service: its core with everything that runs around it but the sockets, which a process
 //! of many sites shares.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,10 +17,11 @@ use crate::config::Config;
 use crate::core::{Core, CoreOptions};
 use crate::enforce::{self, Enforcer};
 use crate::local::{Feed, Load, LocalSite, Questions};
-use crate::radius::AskCloud;
+use crate::peers::{self, Peers};
 use crate::radius::driver::Radius;
 use crate::radius::eap::Authority;
 use crate::radius::shadow;
+use crate::radius::{Agree, AskCloud};
 use crate::reconcile::{self, Reconciler};
 use crate::routeros::{Pins, RouterApis};
 use crate::site::{Ranges, Site, SiteClock, Touched};
@@ -53,6 +55,7 @@ impl Served {
         entropy: Entropy,
         source: Source,
         local: IpAddr,
+        peers: Option<TcpListener>,
     ) -> Result<Served, StartError> {
         let (identity, key, load) = match source {
             Source::Enrolled => {
@@ -74,26 +77,29 @@ impl Served {
         let core = blocking(move || Core::open(options)).await?;
         let ranges = Ranges::new(config.site.ranges.clone());
         let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?);
-        Ok(Served::around(
-            core,
-            Arc::new(apis),
-            config,
-            clock,
-            entropy,
-            identity,
+        let outside = Outside {
+            apis: Arc::new(apis),
             local,
+            peers,
+        };
+        Ok(Served::around(
+            core, outside, config, clock, entropy, identity,
         ))
     }
 
     fn around(
         core: Core,
-        apis: Arc<RouterApis>,
+        outside: Outside,
         config: Config,
         clock: Clock,
         entropy: Entropy,
         identity: Option<Identity>,
-        local: IpAddr,
     ) -> Served {
+        let Outside {
+            apis,
+            local,
+            peers: listener,
+        } = outside;
         let Core {
             site,
             sessions,
@@ -146,7 +152,8 @@ impl Served {
             site_clock.clone(),
             touched_sender,
         ));
-        let link = identity.map(|identity| {
+        let addresses = announced(&config, listener.as_ref(), &site);
+        let link = identity.clone().map(|identity| {
             let local_site = LocalSite {
                 feed: feed.clone(),
                 outbox: outbox.clone(),
@@ -175,11 +182,32 @@ impl Served {
                 entropy,
                 floor: Arc::new(move || floor.floor()),
                 patience: Patience::default(),
+                addresses,
             };
             Link::start(link_config, identity, Arc::new(local_site))
         });
         if let Some(link) = &link {
-            radius.ask_through(ask_cloud(link.asker()));
+            radius.ask_through(ask_cloud(link.asker(), &tasks, &cancel));
+        }
+        let mut peers = None;
+        if let (Some(identity), Some(link), Some(listener)) = (identity, &link, listener) {
+            let met = Peers::new(peers::Parts {
+                identity,
+                site: site.clone(),
+                outbox: outbox.clone(),
+                clock: site_clock.clone(),
+                ranges: Ranges::new(config.site.ranges.clone()),
+                cloud: link.asker(),
+                link: link.status(),
+            });
+            match met {
+                Ok(met) => {
+                    radius.agree_through(agree(&met, &tasks, &cancel));
+                    tasks.spawn(met.clone().run(listener, cancel.clone()));
+                    peers = Some(met);
+                }
+                Err(cause) => warn!(%cause, "The site's other agents cannot be met"),
+            }
         }
         let began = site_clock.monotonic();
         let overview = Arc::new(Overview {
@@ -192,6 +220,7 @@ impl Served {
             counters,
             unknown,
             link: link.as_ref().map(Link::status),
+            peers,
             moved_aside,
             data_dir: config.data_dir,
             metered: config.cloud.metered,
@@ -232,12 +261,57 @@ impl Served {
     }
 }
 
-/// Asks the cloud on the runtime that runs the link; RADIUS has threads of its own.
-fn ask_cloud(asker: Asker) -> Box<AskCloud> {
+/// What a site has to do with outside its files.
+struct Outside {
+    apis: Arc<RouterApis>,
+    /// Where its RADIUS sockets are.
+    local: IpAddr,
+    /// Where it hears the site's other agents.
+    peers: Option<TcpListener>,
+}
+
+/// Has a first use written down by another too, on the runtime: RADIUS has threads of its own.
+fn agree(peers: &Arc<Peers>, tasks: &TaskTracker, cancel: &CancellationToken) -> Box<Agree> {
     let runtime = tokio::runtime::Handle::current();
+    let (peers, tasks, cancel) = (peers.clone(), tasks.clone(), cancel.clone());
+    Box::new(move |used, router| {
+        let (peers, stop) = (peers.clone(), cancel.clone());
+        tasks.spawn_on(
+            async move { peers.spend(used, router, &stop).await },
+            &runtime,
+        );
+    })
+}
+
+/// Where the site's other agents find this one.
+fn announced(
+    config: &Config,
+    listener: Option<&TcpListener>,
+    site: &Arc<Site>,
+) -> Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync> {
+    let listen = listener.and_then(|listener| listener.local_addr().ok());
+    let (announce, site) = (config.peers.announce, site.clone());
+    Arc::new(move || match (announce, listen) {
+        (Some(announce), Some(_)) => vec![announce],
+        (None, Some(listen)) => peers::addresses(listen, &site),
+        (_, None) => Vec::new(),
+    })
+}
+
+/// Asks the cloud on the runtime that runs the link; RADIUS has threads of its own.
+fn ask_cloud(asker: Asker, tasks: &TaskTracker, cancel: &CancellationToken) -> Box<AskCloud> {
+    let runtime = tokio::runtime::Handle::current();
+    let (tasks, cancel) = (tasks.clone(), cancel.clone());
     Box::new(move |question, within, done| {
-        let asker = asker.clone();
-        runtime.spawn(async move { done(asker.ask(question, within).await) });
+        let (asker, stop) = (asker.clone(), cancel.clone());
+        let asked = async move {
+            let answer = stop.run_until_cancelled(asker.ask(question, within)).await;
+            // Nobody is answered any more by an agent that stops: the router asks another one.
+            if let Some(answer) = answer {
+                done(answer);
+            }
+        };
+        tasks.spawn_on(asked, &runtime);
     })
 }
 

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::VERSION;
 use crate::diagnosis::{Counters, Knowledge, Timeline, facts};
+use crate::peers::Peers;
 use crate::sessions::Sessions;
 use crate::site::{Site, SiteClock, UnknownSources};
 use crate::store::{Job, Outbox, OutboxReader, used_percent};
@@ -53,6 +54,8 @@ pub struct Overview {
     pub unknown: Arc<UnknownSources>,
     /// How the link is; `None` for a site described by hand.
     pub link: Option<watch::Receiver<LinkStatus>>,
+    /// The site's other agents, where this one can meet them.
+    pub peers: Option<Arc<Peers>>,
     /// Files found damaged at the start.
     pub moved_aside: Vec<PathBuf>,
     /// Where the files are.
@@ -316,6 +319,13 @@ impl Overview {
         }
         for path in &self.moved_aside {
             warnings.push(format!("A damaged file was moved to {}.", path.display()));
+        }
+        let missing = self.peers.as_ref().map(|peers| peers.missing().len());
+        if let Some(missing @ 1..) = missing {
+            warnings.push(format!(
+                "Other agents of this site that are not reached: {missing}. Are they switched on, and is TCP 1814 \
+                 open between the boxes?"
+            ));
         }
         for router in self.site.routers() {
             let signing = router.signing();

@@ -112,6 +112,7 @@ pub fn appliers(secrets: &Secrets) -> Appliers {
             UpKind::Redemption,
             vouchers::edge::redemptions(secrets.clone()),
         )
+        .with(UpKind::Keepers, sites::agents::keepers::wishes())
         .with(UpKind::Device, customers::edge::devices())
         .with(UpKind::Heartbeat, sites::edge::heartbeats())
         .with(UpKind::CommandResult, commands::edge::results())

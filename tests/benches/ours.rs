@@ -230,9 +230,10 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         zone: "Africa/Nairobi".into(),
         provider_name: "Bench".into(),
         voucher_key: Vec::new(),
-        voucher_agent: None,
+        keepers: easyisp_shared::wire::down::KeepersV1::default(),
         mac_login: false,
         remembered_macs: 0,
+        agents: Vec::new(),
     };
     let router = RouterId(Uuid::now_v7());
     let place = secret_place(easyisp_shared::wire::DownKind::Router, router.0, "secret");

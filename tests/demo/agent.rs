@@ -43,6 +43,7 @@ fn config(data: &Path, ports: &Ports) -> Result<Config> {
     config.radius.acct = loopback(ports.acct);
     config.portal.listen = loopback(ports.portal);
     config.status.listen = loopback(ports.agent_status);
+    config.peers.listen = loopback(ports.peers);
     // The demo's routers are on this machine.
     config.site.ranges.push("127.0.0.0/8".parse()?);
     Ok(config)

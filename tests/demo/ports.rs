@@ -17,6 +17,7 @@ pub struct Ports {
     pub router_api: u16,
     pub coa: u16,
     pub metrics: u16,
+    pub peers: u16,
 }
 
 impl Ports {
@@ -34,6 +35,7 @@ impl Ports {
                 router_api: 18728,
                 coa: 13799,
                 metrics: 9090,
+                peers: 11814,
             },
             Some(base) => Ports {
                 http: base,
@@ -46,6 +48,7 @@ impl Ports {
                 router_api: base + 7,
                 coa: base + 9,
                 metrics: base + 10,
+                peers: base + 11,
             },
         }
     }
@@ -59,6 +62,7 @@ impl Ports {
             ("M-Pesa and SMS", self.outside),
             ("router API", self.router_api),
             ("metrics", self.metrics),
+            ("agents of the site", self.peers),
         ];
         let udp = [
             ("QUIC", self.quic),

@@ -233,6 +233,7 @@ impl Agent {
             generation: position.generation,
             epoch: position.epoch,
             cursor: position.cursor,
+            addresses: Vec::new(),
         }));
         if !pipe.send(&hello).await {
             return Ok(done);

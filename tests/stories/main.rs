@@ -30,6 +30,7 @@ mod money;
 mod moving;
 mod outage;
 mod payment;
+mod pair;
 mod payments;
 mod pppoe;
 mod quota;

@@ -1,5 +1,5 @@
-//! A line between an agent and a cloud that does what lines do: loses, forgets ports, lets nothing large or
-//! no UDP through.
+//! A line between an agent and a cloud, or between two agents, that does what lines do: loses, forgets ports,
+//! lets nothing large or no UDP through.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result};
 use easyisp_shared::entropy::Entropy;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::ports;
@@ -26,6 +27,8 @@ struct State {
     near: UdpSocket,
     udp_blocked: AtomicBool,
     tcp_blocked: AtomicBool,
+    /// Ends the connections that stand.
+    hang_up: Notify,
     largest: AtomicUsize,
     loss_percent: AtomicUsize,
     entropy: Entropy,
@@ -45,6 +48,7 @@ impl Line {
             near,
             udp_blocked: AtomicBool::new(false),
             tcp_blocked: AtomicBool::new(false),
+            hang_up: Notify::new(),
             largest: AtomicUsize::new(usize::MAX),
             loss_percent: AtomicUsize::new(0),
             entropy: Entropy::seeded(seed),
@@ -68,6 +72,15 @@ impl Line {
     /// Whether TCP is refused from here on; connections that stand go on.
     pub fn block_tcp(&self, blocked: bool) {
         self.state.tcp_blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    /// Whether the line is cut from here on: UDP is swallowed, TCP is refused and what stands ends.
+    pub fn cut(&self, cut: bool) {
+        self.block_udp(cut);
+        self.block_tcp(cut);
+        if cut {
+            self.state.hang_up.notify_waiters();
+        }
     }
 
     /// Swallows datagrams whose payload is larger.
@@ -146,10 +159,14 @@ async fn connections(state: Arc<State>, listener: TcpListener) {
         if state.tcp_blocked.load(Ordering::Relaxed) {
             continue;
         }
-        let cloud = state.cloud;
+        let state = state.clone();
         carried.spawn(async move {
-            if let Ok(mut far) = TcpStream::connect(cloud).await {
-                let _ended = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            let hang_up = state.hang_up.notified();
+            if let Ok(mut far) = TcpStream::connect(state.cloud).await {
+                tokio::select! {
+                    () = hang_up => {}
+                    _ended = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                }
             }
         });
     }

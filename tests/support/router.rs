@@ -144,6 +144,8 @@ struct State {
     api_manners: ApiManners,
     /// The cable to the agent is out: nothing goes, nothing comes.
     unplugged: bool,
+    /// The only `/radius` entry that is not disabled, by its place; `None` = all are asked in turn.
+    only: Option<usize>,
     counters: Counters,
     ledger: Ledger,
     /// `/ppp secret` and `/ip hotspot user`.
@@ -222,6 +224,7 @@ impl Router {
                     manners: Manners::Obey,
                     api_manners: ApiManners::Obey,
                     unplugged: false,
+                    only: None,
                     counters: Counters::default(),
                     ledger: Ledger::default(),
                     users: Vec::new(),
@@ -282,6 +285,21 @@ impl Router {
     /// Pulls the cable between router and agent, or puts it back. Subscribers stay online.
     pub fn unplug(&self, out: bool) {
         self.change(|state| state.unplugged = out);
+    }
+
+    /// Disables every `/radius` entry but one, or enables them all again.
+    pub fn ask_only(&self, server: Option<usize>) {
+        self.change(|state| state.only = server);
+    }
+
+    /// The entries that are asked, in this order.
+    fn servers(&self) -> Vec<Server> {
+        let only = self.state().only;
+        let servers = self.shared.settings.servers.iter().enumerate();
+        servers
+            .filter(|(place, _)| only.is_none_or(|only| only == *place))
+            .map(|(_, server)| *server)
+            .collect()
     }
 
     /// Somebody with a secret on the router itself (`/ppp secret`) dials: RADIUS is not asked.

@@ -60,8 +60,15 @@ impl Hosted {
             own.data_dir = folder(&config.data_dir, &name);
             own.site.ranges = Vec::new(); // nobody is adopted
             let (clock, entropy) = (clock.clone(), entropy.clone());
-            let opened =
-                Served::start(own, clock, entropy, Source::Enrolled, radius_auth.ip()).await;
+            let opened = Served::start(
+                own,
+                clock,
+                entropy,
+                Source::Enrolled,
+                radius_auth.ip(),
+                None,
+            )
+            .await;
             match opened {
                 Ok(served) => sites.push((name, served)),
                 Err(cause) => {

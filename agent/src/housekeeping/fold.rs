@@ -35,7 +35,8 @@ impl Fold {
                 | Up::Device(_)
                 | Up::Router(_)
                 | Up::Moving(_)
-                | Up::LocalSecrets(_),
+                | Up::LocalSecrets(_)
+                | Up::Keepers(_),
             )
             | None => None,
         }

@@ -58,6 +58,7 @@ impl Feed {
         cache.for_each(|row| {
             site.apply(&row);
         })?;
+        site.knows_up_to(cache.position().cursor);
         let position = Arc::new(Mutex::new(cache.position()));
         info!("Knows {} subscribers", site.subscriber_count());
 
@@ -154,6 +155,7 @@ impl Applier {
             }
         };
         self.remember(&changed);
+        self.site.knows_up_to(self.cache.position().cursor);
         let same = |(kind, digest): &(u16, u128)| self.cache.digest(*kind) == *digest;
         if batch.last && !batch.digests.iter().all(same) {
             return Err(ApplyError::NeedSnapshot);

@@ -1,17 +1,13 @@
 //! Who comes with something else than a name of ours: a voucher's code, or a known device.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
 
-use easyisp_shared::entitlement::{Answer, Live, Reason};
+use easyisp_shared::entitlement::{Answer, Live};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::voucher::{self, VoucherCode, VoucherDigest};
 use easyisp_shared::wire::Up;
-use easyisp_shared::wire::down::VoucherV1;
-use easyisp_shared::wire::question::{AgentQuestion, AskFailure, CloudReply};
-use easyisp_shared::wire::up::{DeviceV1, LoginOutcome, RedemptionV1};
+use easyisp_shared::wire::up::{DeviceV1, LoginOutcome};
 
 use super::driver::{Known, Radius, mac};
 use super::later::{Later, Learnt};
@@ -20,41 +16,24 @@ use super::login_log::record;
 use super::password::{Authenticated, PasswordError};
 use super::verify::{Proof, Refused, VerifiedAccess};
 use super::{AccessRequest, AccountingRequest, Credential, KnownPassword, Service};
-use crate::site::{Fate, Redemption, Subscriber, Turn};
+use crate::site::{Fate, Subscriber};
 use crate::store::{Change, Committed, Job, Urgency, Write};
 
 /// What he reads who did everything right while our disk takes nothing.
-const NOT_STORED: &str = "This site cannot store logins now. Try again in a minute.";
-
-/// Asks the cloud and calls back with what it said.
-pub type AskCloud = dyn Fn(AgentQuestion, Duration, Box<dyn FnOnce(Result<CloudReply, AskFailure>) + Send>)
-    + Send
-    + Sync;
-
-/// How the cloud is asked about codes that are not held here; a bounded number at once.
-#[derive(Default)]
-pub(super) struct Elsewhere {
-    ask: OnceLock<Box<AskCloud>>,
-    asking: Arc<AtomicUsize>,
-}
+pub(super) const NOT_STORED: &str = "This site cannot store logins now. Try again in a minute.";
 
 /// One login that shows a code.
-struct Shows<'a, 'p> {
-    known: &'a Known<VerifiedAccess<'p>>,
+pub(super) struct Shows<'a, 'p> {
+    pub(super) known: &'a Known<VerifiedAccess<'p>>,
     /// As it goes into logs and sessions: never with the code.
-    request: AccessRequest<'a>,
-    device: Option<Mac>,
-    digest: VoucherDigest,
-    random: &'a Random,
-    now: Timestamp,
+    pub(super) request: AccessRequest<'a>,
+    pub(super) device: Option<Mac>,
+    pub(super) digest: VoucherDigest,
+    pub(super) random: &'a Random,
+    pub(super) now: Timestamp,
 }
 
 impl Radius {
-    /// From here on the cloud can be asked about codes that are not held here.
-    pub fn ask_through(&self, ask: Box<AskCloud>) {
-        let _asked_already = self.elsewhere.ask.set(ask);
-    }
-
     /// Answers who is no subscriber by name; `None` when he comes with nothing else either.
     pub(super) fn stranger(
         &self,
@@ -275,124 +254,11 @@ impl Radius {
         }
     }
 
-    /// Nobody used it yet: the first use is on stable storage before anybody is let in. Who shows the
-    /// code meanwhile waits for the same write.
-    fn first_use(
+    pub(super) fn wrong_code(
         &self,
         shows: &Shows<'_, '_>,
-        row: &VoucherV1,
-        later: &Later<'_>,
+        outcome: LoginOutcome,
     ) -> Option<Vec<u8>> {
-        let site = &self.parts.site;
-        if later.learnt == Learnt::Fate(Fate::NotStored) {
-            return self.refuse(shows, Some(NOT_STORED), LoginOutcome::NotStored);
-        }
-        if row.expires.is_some_and(|end| end <= shows.now) {
-            let reason = Some("The voucher was not used in time.");
-            return self.refuse(shows, reason, LoginOutcome::VoucherExpired);
-        }
-        if site.policy().lease_is_over(shows.now) {
-            let reason = Some(Reason::Expired.sentence());
-            return self.refuse(shows, reason, LoginOutcome::LeaseOver);
-        }
-        if site.package(row.package).is_none() {
-            let reason = Reason::NoPackage;
-            return self.refuse(
-                shows,
-                Some(reason.sentence()),
-                LoginOutcome::Refused(reason),
-            );
-        }
-        if !site.redeems() {
-            return self.elsewhere(shows, later);
-        }
-        match site.take_turn(row.voucher, later.resume()) {
-            Turn::First => {
-                self.spend(shows, row, later);
-                None
-            }
-            Turn::Waits => None,
-            Turn::TooMany => {
-                later.at_once();
-                self.parts.counters.count("voucher_turns_full");
-                None
-            }
-            // Settled between our look and our turn.
-            Turn::Used => {
-                later.at_once();
-                None
-            }
-            Turn::Released => {
-                later.at_once();
-                self.elsewhere(shows, later)
-            }
-        }
-    }
-
-    /// Writes the first use with what the cloud is told of it, in accounting's group commit.
-    fn spend(&self, shows: &Shows<'_, '_>, row: &VoucherV1, later: &Later<'_>) {
-        let used = Redemption::of(row, shows.device, shows.now);
-        let told = Up::Redemption(RedemptionV1 {
-            voucher: row.voucher,
-            at: shows.now,
-            router: shows.known.router.id,
-            mac: shows.device,
-        });
-        let (radius, voucher, filed) = (later.radius.clone(), row.voucher, used.clone());
-        let write = Write {
-            changes: vec![
-                Change::Redemption(Box::new(used)),
-                Change::Record(record(&told, shows.now)),
-            ],
-            urgency: Urgency::Kept,
-            done: Box::new(move |committed| {
-                let (fate, used) = match committed {
-                    Committed::Yes => (Fate::Stored, Some(filed)),
-                    Committed::No => (Fate::NotStored, None),
-                };
-                for resume in radius.parts.site.settle(voucher, used) {
-                    resume(fate);
-                }
-            }),
-        };
-        // A refused write has told everybody who waits.
-        let _told = self.parts.outbox.submit(Job::Write(write));
-    }
-
-    /// Not held here: only the cloud can say whether it is good, and it moves here if so.
-    fn elsewhere(&self, shows: &Shows<'_, '_>, later: &Later<'_>) -> Option<Vec<u8>> {
-        match &later.learnt {
-            Learnt::Nothing | Learnt::Fate(_) | Learnt::Old(_) | Learnt::OldSilent => {}
-            Learnt::Cloud(Err(AskFailure::NotFound | AskFailure::Refused(_))) => {
-                return self.wrong_code(shows, LoginOutcome::UnknownUser);
-            }
-            Learnt::Cloud(_) => return self.wrong_code(shows, LoginOutcome::VoucherElsewhere),
-        }
-        let Some(ask) = self.elsewhere.ask.get() else {
-            return self.wrong_code(shows, LoginOutcome::UnknownUser);
-        };
-        let asking = self.elsewhere.asking.clone();
-        if asking.fetch_add(1, Ordering::Relaxed) >= MOST_ASKED {
-            asking.fetch_sub(1, Ordering::Relaxed);
-            return self.refuse(shows, None, LoginOutcome::VoucherElsewhere);
-        }
-        let question = AgentQuestion::Voucher {
-            digest: shows.digest,
-            mac: shows.device,
-        };
-        let (radius, device, again) = (later.radius.clone(), shows.device, later.again());
-        let done = move |answer: Result<CloudReply, AskFailure>| {
-            asking.fetch_sub(1, Ordering::Relaxed);
-            again(Learnt::Cloud(answer.map(|reply| match reply {
-                CloudReply::Voucher(row) => radius.parts.site.moved_here(row, device),
-                CloudReply::Pong { .. } | CloudReply::Certificate { .. } => {}
-            })));
-        };
-        ask(question, PATIENCE, Box::new(done));
-        None
-    }
-
-    fn wrong_code(&self, shows: &Shows<'_, '_>, outcome: LoginOutcome) -> Option<Vec<u8>> {
         let now = self.parts.clock.monotonic();
         let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
         guesses.note(shows.device, shows.known.router.id, now);
@@ -406,7 +272,7 @@ impl Radius {
         guesses.may_try(shows.device, shows.known.router.id, now)
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &self,
         shows: &Shows<'_, '_>,
         message: Option<&'static str>,
@@ -467,8 +333,3 @@ fn check_code(
     }
     Err(wrong)
 }
-
-/// Questions about codes that wait for the cloud at once.
-const MOST_ASKED: usize = 16;
-/// A router gives up after some seconds; a login that comes again hears the same.
-const PATIENCE: Duration = Duration::from_secs(5);

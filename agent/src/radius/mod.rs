@@ -39,6 +39,7 @@ pub mod driver;
 pub mod eap;
 pub mod failures;
 pub mod guessing;
+mod first_use;
 mod held;
 mod hotspot;
 mod later;
@@ -66,7 +67,7 @@ mod wrong;
 
 pub use accounting::{AccountingRequest, AccountingStatus};
 pub use dictionary::Code;
-pub use hotspot::AskCloud;
+pub use first_use::{Agree, AskCloud, CLOUD_PATIENCE, first_use};
 pub use packet::{Malformed, Packet};
 pub use password::{Authenticated, KnownPassword, PasswordError};
 pub use reply::{Accept, Challenge, Port, Reject, accounting_response, status_response};

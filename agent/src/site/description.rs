@@ -11,8 +11,8 @@ use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{
-    Connection, MessageAuthenticator, MovingMode, MovingV1, PackageV1, PolicyV1, RouterApiV1,
-    RouterV1, SubscriberV1, UsedV1, secret_place,
+    Connection, KeepersV1, MessageAuthenticator, MovingMode, MovingV1, PackageV1, PolicyV1,
+    RouterApiV1, RouterV1, SubscriberV1, UsedV1, secret_place,
 };
 use easyisp_shared::wire::{Down, DownKind, DownRecord};
 use ipnet::IpNet;
@@ -190,7 +190,8 @@ impl Description {
             zone: "Africa/Nairobi".into(),
             provider_name: "EasyISP".into(),
             voucher_key: Vec::new(),
-            voucher_agent: None,
+            keepers: KeepersV1::default(),
+            agents: Vec::new(),
             mac_login: false,
             remembered_macs: 0,
         };

@@ -17,7 +17,8 @@ mod time;
 mod vouchers;
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use easyisp_shared::entitlement::{self, Live, Verdict};
 use easyisp_shared::id::{
@@ -31,6 +32,7 @@ use easyisp_shared::wire::down::{
     CommandV1, Connection, MovingMode, PackageV1, PolicyV1, VoucherV1, secret_place,
 };
 use easyisp_shared::wire::{Down, DownKind, DownRecord, WireError};
+use tokio::sync::watch;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -41,7 +43,7 @@ pub use router_login::RouterLogin;
 pub use seen::UnknownSources;
 pub use subscriber::Subscriber;
 pub use time::{SiteClock, TimeKeeper};
-pub use vouchers::{Fate, Redemption, Resume, Turn};
+pub use vouchers::{Fate, Redemption, Resume, Turn, Vote};
 
 use adopted::Adopted;
 use devices::Devices;
@@ -66,6 +68,23 @@ pub struct Site {
     devices: RwLock<Devices>,
     /// This agent, when it is one of a cloud's.
     agent: Option<AgentId>,
+    /// With whom it keeps vouchers until the cloud names it alone in a later term, as it decided itself.
+    joined: RwLock<Option<(AgentId, u64)>>,
+    /// Up to which version of the feed everything is known.
+    known: AtomicU64,
+    /// Counts policies.
+    policies: watch::Sender<u64>,
+}
+
+/// How an agent lets vouchers in for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// By itself.
+    Alone,
+    /// Of itself, this other agent and the cloud, two must have written it down.
+    With(AgentId),
+    /// It asks the cloud.
+    Not,
 }
 
 /// The site's policy, with the part that decides prepared.
@@ -77,6 +96,8 @@ pub struct Policy {
     pub entitlement: entitlement::SitePolicy,
     /// What voucher codes are known by.
     pub voucher_key: Option<SealKey>,
+    /// The feed's version that brought it.
+    pub version: u64,
 }
 
 /// Who may have to be looked at again after a row was applied.
@@ -126,6 +147,9 @@ impl Site {
             vouchers: Vouchers::default(),
             devices: RwLock::default(),
             agent: None,
+            joined: RwLock::default(),
+            known: AtomicU64::new(0),
+            policies: watch::Sender::new(0),
         }
     }
 
@@ -198,10 +222,73 @@ impl Site {
         self.vouchers.used(digest)
     }
 
-    /// Whether this agent lets vouchers in for the first time without asking.
-    pub fn redeems(&self) -> bool {
-        let holder = self.policy().row.as_ref().and_then(|row| row.voucher_agent);
-        self.agent.is_none() || self.agent == holder
+    /// How this agent lets vouchers in for the first time.
+    pub fn keeping(&self) -> Keeping {
+        self.keeping_after(*self.joined())
+    }
+
+    /// Acts, unless this agent does not let vouchers in alone. Once [`Site::join`] has returned, nothing acts
+    /// on it any more.
+    pub fn while_alone<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
+        let joined = self.joined();
+        (self.keeping_after(*joined) == Keeping::Alone).then(act)
+    }
+
+    /// From here on this agent lets no voucher in alone, until the cloud names it so in a later term.
+    pub fn join(&self, with: AgentId, term: u64) {
+        let mut joined = self.joined.write().unwrap_or_else(PoisonError::into_inner);
+        *joined = Some((with, term));
+    }
+
+    fn joined(&self) -> RwLockReadGuard<'_, Option<(AgentId, u64)>> {
+        self.joined.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keeping_after(&self, joined: Option<(AgentId, u64)>) -> Keeping {
+        let Some(me) = self.agent else {
+            return Keeping::Alone;
+        };
+        let policy = self.policy();
+        let Some(named) = policy.row.as_ref().map(|row| &row.keepers) else {
+            return Keeping::Not;
+        };
+        // What was used before the cloud named it must be known too.
+        if policy.version > self.known.load(Ordering::Acquire) {
+            return Keeping::Not;
+        }
+        match (named.agents.as_slice(), joined) {
+            ([one], Some((with, term))) if *one == me && named.term <= term => Keeping::With(with),
+            ([one], _) if *one == me => Keeping::Alone,
+            ([one, other], _) if *one == me => Keeping::With(*other),
+            ([other, one], _) if *one == me => Keeping::With(*other),
+            (_, _) => Keeping::Not,
+        }
+    }
+
+    /// Whom this agent gave its vote for a voucher's first use.
+    pub fn voted(&self, voucher: VoucherId) -> Option<Arc<Vote>> {
+        self.vouchers.voted(voucher)
+    }
+
+    /// Takes a vote that is on stable storage.
+    pub fn vote(&self, vote: Vote) {
+        self.vouchers.vote(vote);
+    }
+
+    /// Forgets a vote: what it was given for did not happen.
+    pub fn withdraw(&self, voucher: VoucherId) {
+        self.vouchers.withdraw(voucher);
+    }
+
+    /// Whether a vote was given of which only an agent that is none of `these` knows whether it came to
+    /// anything.
+    pub fn has_votes_beyond(&self, these: &[AgentId]) -> bool {
+        self.vouchers.has_votes_beyond(these)
+    }
+
+    /// The first use of a voucher that was told here or made here, by its id.
+    pub fn redemption_of(&self, voucher: VoucherId) -> Option<Arc<Redemption>> {
+        self.vouchers.used_by_id(voucher)
     }
 
     /// Whose turn it is to use a voucher for the first time; see [`Turn`].
@@ -315,6 +402,25 @@ impl Site {
     /// A package.
     pub fn package(&self, package: PackageId) -> Option<Arc<PackageV1>> {
         self.packages.find(package)
+    }
+
+    /// Everything of the feed up to this version has been applied.
+    pub fn knows_up_to(&self, version: u64) {
+        let before = self.known.swap(version, Ordering::AcqRel);
+        let policy = self.policy().version;
+        if (before < policy) != (version < policy) {
+            self.policies.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Changes with each policy.
+    pub fn policies(&self) -> watch::Receiver<u64> {
+        self.policies.subscribe()
+    }
+
+    /// This agent, when it is one of a cloud's.
+    pub fn agent(&self) -> Option<AgentId> {
+        self.agent
     }
 
     /// The site's policy.
@@ -433,8 +539,10 @@ impl Site {
                     entitlement: told.entitlement(),
                     voucher_key: voucher_key.map(SealKey::new),
                     row: Some(told),
+                    version: row.version,
                 };
                 *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+                self.policies.send_modify(|count| *count += 1);
                 Touched::All
             }
             Down::Command(told) => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use easyisp_shared::id::{CustomerId, PackageId, VoucherId};
+use easyisp_shared::id::{AgentId, CustomerId, PackageId, VoucherId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::voucher::VoucherDigest;
@@ -46,10 +46,31 @@ impl Redemption {
         }
     }
 
+    /// The same use as it was voted for: its time began then, unless that is so long ago that it cannot have
+    /// come to anything.
+    #[must_use]
+    pub fn as_voted(self, vote: &Vote) -> Redemption {
+        let since = self.from.since(vote.used.from);
+        match since < VOTE_LIFE {
+            true => vote.used.clone(),
+            false => self,
+        }
+    }
+
     /// Who it makes a subscriber.
     pub fn customer(&self) -> CustomerId {
         CustomerId(self.voucher.0)
     }
+}
+
+/// A first use that this agent wrote down for another one, or before it asked the cloud. It gives no other
+/// device its vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// Of what.
+    pub used: Redemption,
+    /// Which agent is to let that device in, and knows whether it did.
+    pub agent: AgentId,
 }
 
 /// What somebody who waits for the disk is called with.
@@ -62,6 +83,8 @@ pub enum Fate {
     Stored,
     /// It is not, so it did not happen.
     NotStored,
+    /// Nobody else wrote it down who must have, so it did not happen.
+    Alone,
 }
 
 /// What to do about a code that is shown.
@@ -85,6 +108,7 @@ pub(super) struct Vouchers {
     by_digest: Table<VoucherDigest, VoucherV1>,
     uses: Table<VoucherId, Redemption>,
     uses_by_digest: Table<VoucherDigest, Redemption>,
+    votes: Table<VoucherId, Vote>,
     turns: Mutex<HashMap<VoucherId, State>>,
 }
 
@@ -104,6 +128,7 @@ impl Vouchers {
         if let Some(row) = self.rows.remove(voucher) {
             self.by_digest.remove(row.digest);
         }
+        self.votes.remove(voucher);
     }
 
     pub(super) fn find(&self, digest: &VoucherDigest) -> Option<Arc<VoucherV1>> {
@@ -141,9 +166,40 @@ impl Vouchers {
 
     /// Takes a use that is on stable storage.
     pub(super) fn remember(&self, used: Redemption) {
+        self.votes.remove(used.voucher);
         let used = Arc::new(used);
         self.uses_by_digest.put_shared(used.digest, used.clone());
         self.uses.put_shared(used.voucher, used);
+    }
+
+    /// Takes a vote that is on stable storage.
+    pub(super) fn vote(&self, vote: Vote) {
+        self.votes.put_shared(vote.used.voucher, Arc::new(vote));
+    }
+
+    /// Forgets one.
+    pub(super) fn withdraw(&self, voucher: VoucherId) {
+        self.votes.remove(voucher);
+    }
+
+    /// Whom this agent gave its vote.
+    pub(super) fn voted(&self, voucher: VoucherId) -> Option<Arc<Vote>> {
+        self.votes.find(voucher)
+    }
+
+    /// Whether a vote was given of which only an agent that is none of `these` knows whether it came to
+    /// anything. It looks at every vote; there are few.
+    pub(super) fn has_votes_beyond(&self, these: &[AgentId]) -> bool {
+        let open = |voucher: VoucherId| {
+            let row = self.rows.find(voucher);
+            row.is_none_or(|row| row.used.is_none())
+        };
+        let beyond = |voucher: VoucherId| {
+            let vote = self.votes.find(voucher);
+            vote.is_some_and(|vote| !these.contains(&vote.agent))
+        };
+        let mut votes = self.votes.keys().into_iter();
+        votes.any(|voucher| open(voucher) && beyond(voucher))
     }
 
     /// Whose turn it is to use a voucher for the first time.
@@ -181,11 +237,15 @@ impl Vouchers {
     }
 
     /// Gives a voucher back: from here on it is not used here for the first time. The use that stands, or
-    /// is being written, is the answer instead; `Err(None)` while it is being written.
+    /// is being written, is the answer instead; `Err(None)` while it is being written, and where somebody
+    /// has this agent's vote.
     pub(super) fn release(&self, voucher: VoucherId) -> Result<(), Option<Timestamp>> {
         let mut turns = self.turns();
         if let Some(used) = self.uses.find(voucher) {
             return Err(Some(used.from));
+        }
+        if self.votes.find(voucher).is_some() {
+            return Err(None);
         }
         match turns.get(&voucher) {
             Some(State::Storing(_)) => Err(None),
@@ -201,6 +261,8 @@ impl Vouchers {
     }
 }
 
+/// Who was voted for and is not let in tries again before this is over.
+const VOTE_LIFE: Duration = Duration::from_secs(600);
 /// More devices than this do not show one code within the time of one write.
 const MOST_WAITING: usize = 64;
 

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use easyisp_shared::id::CustomerId;
+use easyisp_shared::id::{CustomerId, VoucherId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 
 use super::Record;
 use crate::sessions::{Session, Usage};
-use crate::site::Redemption;
+use crate::site::{Redemption, Vote};
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,14 @@ pub enum Change {
     Usage(CustomerId, Usage),
     /// A voucher's first use.
     Redemption(Box<Redemption>),
+    /// A vote for a voucher's first use.
+    Vote(Box<Vote>),
+    /// Such a vote is forgotten: that did not happen.
+    Withdraw(VoucherId),
     /// A device a customer was seen with, for the first time.
     Device(CustomerId, Mac, Timestamp),
+    /// A small fact by name.
+    Mark(String, i64),
     /// What the cloud is told.
     Record(Record),
 }

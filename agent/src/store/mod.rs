@@ -154,6 +154,7 @@ fn open_cache(path: &Path, moved_aside: &mut Vec<PathBuf>) -> Result<Cache, Stor
 const OUTBOX: &[&str] = &[
     include_str!("../../../migrations/agent/0001_create_outbox.sql"),
     include_str!("../../../migrations/agent/0003_add_grants.sql"),
+    include_str!("../../../migrations/agent/0004_create_votes.sql"),
 ];
 const CACHE: &[&str] = &[include_str!(
     "../../../migrations/agent/0002_create_cache.sql"

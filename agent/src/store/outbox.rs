@@ -267,7 +267,10 @@ fn put(
         Change::Session(session) => sessions::put(tx, session),
         Change::Usage(customer, usage) => sessions::put_usage(tx, *customer, *usage),
         Change::Redemption(used) => redemptions::put(tx, used),
+        Change::Vote(vote) => redemptions::vote(tx, vote),
+        Change::Withdraw(voucher) => redemptions::withdraw(tx, *voucher),
         Change::Device(customer, mac, at) => redemptions::put_device(tx, *customer, *mac, *at),
+        Change::Mark(name, value) => put_mark(tx, name, *value),
         Change::Record(record) => {
             let seq = next.entry(record.lane).or_insert(1);
             records::insert(tx, *seq, record)?;

@@ -12,7 +12,7 @@ use super::open::{self, Pragmas};
 use super::records::Kept;
 use super::{StoreError, outbox, records, redemptions, sessions};
 use crate::sessions::{Session, Usage};
-use crate::site::Redemption;
+use crate::site::{Redemption, Vote};
 
 /// A read-only connection to `outbox.db`. Calls block on the disk: not for the RADIUS path.
 pub struct OutboxReader {
@@ -60,6 +60,11 @@ impl OutboxReader {
     /// Every voucher used here for the first time, lately.
     pub fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
         Ok(redemptions::all(&self.lock())?)
+    }
+
+    /// Every vote for a voucher's first use that was given here, lately.
+    pub fn votes(&self) -> Result<Vec<Vote>, StoreError> {
+        Ok(redemptions::votes(&self.lock())?)
     }
 
     /// The devices customers were seen with here for the first time, oldest first.

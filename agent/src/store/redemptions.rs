@@ -1,12 +1,13 @@
-//! SQL on what was spent here: first uses of vouchers, and devices seen for the first time.
+//! SQL on what was spent here: first uses of vouchers with the votes for them, and devices seen for the first
+//! time.
 
-use easyisp_shared::id::{CustomerId, PackageId, VoucherId};
+use easyisp_shared::id::{AgentId, CustomerId, PackageId, VoucherId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, Row, Transaction};
 use uuid::Uuid;
 
-use crate::site::Redemption;
+use crate::site::{Redemption, Vote};
 
 /// Writes a first use. A second one of the same voucher is a constraint violation: nobody is let in by it.
 pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<()> {
@@ -23,7 +24,51 @@ pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<(
         used.until,
         used.mac.map(Mac::octets),
     ))?;
+    withdraw(tx, used.voucher)
+}
+
+/// Writes a vote for a first use; a later one for the same voucher takes its place.
+pub(super) fn vote(tx: &Transaction<'_>, vote: &Vote) -> rusqlite::Result<()> {
+    let used = &vote.used;
+    tx.prepare_cached(
+        "insert into votes (voucher, digest, package, bytes, from_at, until_at, mac, agent)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         on conflict (voucher) do update
+             set from_at = ?5, until_at = ?6, mac = ?7, agent = ?8",
+    )?
+    .execute((
+        used.voucher.as_bytes(),
+        used.digest,
+        used.package.as_bytes(),
+        used.bytes,
+        used.from,
+        used.until,
+        used.mac.map(Mac::octets),
+        vote.agent.as_bytes(),
+    ))?;
     Ok(())
+}
+
+/// Forgets a vote.
+pub(super) fn withdraw(tx: &Transaction<'_>, voucher: VoucherId) -> rusqlite::Result<()> {
+    tx.prepare_cached("delete from votes where voucher = ?1")?
+        .execute([voucher.as_bytes()])?;
+    Ok(())
+}
+
+/// Every vote that is not forgotten.
+pub(super) fn votes(connection: &Connection) -> rusqlite::Result<Vec<Vote>> {
+    connection
+        .prepare(
+            "select voucher, digest, package, bytes, from_at, until_at, mac, agent from votes",
+        )?
+        .query_map([], |row| {
+            Ok(Vote {
+                used: read(row)?,
+                agent: AgentId(Uuid::from_bytes(row.get(7)?)),
+            })
+        })?
+        .collect()
 }
 
 /// Every first use that is not forgotten.
@@ -57,9 +102,11 @@ pub(super) fn devices(connection: &Connection) -> rusqlite::Result<Vec<(Customer
         .collect()
 }
 
-/// Forgets vouchers whose time ended, and devices seen, before `before`: the cloud has them.
+/// Forgets vouchers whose time ended, votes, and devices seen, before `before`: the cloud has them.
 pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp) -> rusqlite::Result<()> {
     tx.prepare_cached("delete from redemptions where until_at < ?1")?
+        .execute([before])?;
+    tx.prepare_cached("delete from votes where from_at < ?1")?
         .execute([before])?;
     tx.prepare_cached("delete from devices where at < ?1")?
         .execute([before])?;

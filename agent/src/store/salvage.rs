@@ -16,7 +16,7 @@ use super::open::{self, suffixed};
 use super::records::{self, Kept, Record, proof};
 use super::{outbox, redemptions, sessions};
 use crate::sessions::{Session, Usage};
-use crate::site::Redemption;
+use crate::site::{Redemption, Vote};
 
 /// Moves what can be saved of the file at `aside` into the new one behind `connection`; how many records.
 ///
@@ -53,6 +53,9 @@ pub(super) fn salvage(aside: &Path, connection: &mut Connection) -> rusqlite::Re
     }
     for used in &readable.redemptions {
         redemptions::put(&tx, used)?;
+    }
+    for voted in &readable.votes {
+        redemptions::vote(&tx, voted)?;
     }
     for (name, value) in readable.marks {
         outbox::put_mark(&tx, &name, value)?;
@@ -134,6 +137,7 @@ struct Readable {
     usage: Vec<(CustomerId, Usage)>,
     marks: Vec<(String, i64)>,
     redemptions: Vec<Redemption>,
+    votes: Vec<Vote>,
 }
 
 impl Readable {
@@ -151,6 +155,7 @@ impl Readable {
             usage: sessions::usage(&connection).unwrap_or_default(),
             marks: outbox::all_marks(&connection).unwrap_or_default(),
             redemptions: redemptions::all(&connection).unwrap_or_default(),
+            votes: redemptions::votes(&connection).unwrap_or_default(),
         }
     }
 }

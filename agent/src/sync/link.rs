@@ -1,5 +1,6 @@
 //! Keeps a link to the cloud: dials, greets, serves, and dials again.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -41,6 +42,8 @@ pub struct LinkConfig {
     pub floor: Floor,
     /// How long each way to the cloud may be silent.
     pub patience: Patience,
+    /// Where this agent listens to the others of its site.
+    pub addresses: Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>,
 }
 
 /// A link that is kept up until [`Link::stop`].
@@ -287,6 +290,7 @@ impl<L: Local> Keeper<L> {
             generation: position.generation,
             epoch: position.epoch,
             cursor: position.cursor,
+            addresses: (self.config.addresses)(),
         }));
         let mut pipe = carrier.open().await?;
         let asked = Instant::now();

@@ -133,7 +133,8 @@ async fn counters_keep_all_64_bits() {
             | Up::Device(_)
             | Up::Router(_)
             | Up::Moving(_)
-            | Up::LocalSecrets(_) => None,
+            | Up::LocalSecrets(_)
+            | Up::Keepers(_) => None,
         });
         assert_eq!(told, [whole]);
     }

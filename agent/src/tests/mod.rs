@@ -215,7 +215,8 @@ impl Running {
                     | Up::Device(_)
                     | Up::Router(_)
                     | Up::Moving(_)
-                    | Up::LocalSecrets(_) => None,
+                    | Up::LocalSecrets(_)
+                    | Up::Keepers(_) => None,
                 });
                 if found.len() >= count {
                     return found;
@@ -377,7 +378,8 @@ impl Running {
             | Up::Device(_)
             | Up::Router(_)
             | Up::Moving(_)
-            | Up::LocalSecrets(_) => None,
+            | Up::LocalSecrets(_)
+            | Up::Keepers(_) => None,
         })
     }
 
@@ -391,7 +393,8 @@ impl Running {
             | Up::Device(_)
             | Up::Router(_)
             | Up::Moving(_)
-            | Up::LocalSecrets(_) => None,
+            | Up::LocalSecrets(_)
+            | Up::Keepers(_) => None,
         })
     }
 

@@ -41,6 +41,7 @@ async fn take(
             | Up::Login(_)
             | Up::Heartbeat(_)
             | Up::Redemption(_)
+            | Up::Keepers(_)
             | Up::Device(_)
             | Up::Router(_)
             | Up::Moving(_)

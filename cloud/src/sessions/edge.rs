@@ -273,6 +273,7 @@ async fn take_logins(
             | Up::CommandResult(_)
             | Up::Heartbeat(_)
             | Up::Redemption(_)
+            | Up::Keepers(_)
             | Up::Device(_)
             | Up::Router(_)
             | Up::Moving(_)

@@ -1,6 +1,7 @@
 //! How a box becomes an agent of a site, stays one, and stops being one.
 
 pub mod generation;
+pub mod keepers;
 pub mod store;
 
 use std::sync::Arc;
@@ -182,8 +183,7 @@ pub async fn enroll(
     store::put_agent(&mut tx, &agent, &issued, &version, now).await?;
     store::put_certificate(&mut tx, &agent, &issued, now).await?;
     let site_key = secrets.site_key(&mut tx, site).await?;
-    // Which agent lets vouchers in may have changed.
-    tx.changed(Kind::Policy, site);
+    keepers::settle(&mut tx, site).await?;
     tx.commit().await?;
     tracing::info!(agent.id = %agent.id, site.id = %site, "Enrolled agent {} at {site_name}", agent.id);
 
@@ -224,14 +224,14 @@ pub async fn renew(
 /// `false` where the tenant has no such agent.
 pub async fn revoke(tx: &mut Tx, agent: AgentId, now: Timestamp) -> sqlx::Result<bool> {
     super::store::lock_set(tx).await?;
-    let known = store::revoke_agent(tx, agent, now).await?;
-    if known {
-        store::revoke_certificates(tx, agent, now).await?;
-        for site in super::ids(tx).await? {
-            tx.changed(Kind::Policy, site);
-        }
-    }
-    Ok(known)
+    let Some(site) = store::revoke_agent(tx, agent, now).await? else {
+        return Ok(false);
+    };
+    store::revoke_certificates(tx, agent, now).await?;
+    keepers::settle(tx, site).await?;
+    // The others do not hear it any more.
+    tx.changed(Kind::Policy, site);
+    Ok(true)
 }
 
 /// Versions are for people, and bounded.

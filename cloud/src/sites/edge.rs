@@ -30,6 +30,7 @@ async fn take(
             | Up::Login(_)
             | Up::CommandResult(_)
             | Up::Redemption(_)
+            | Up::Keepers(_)
             | Up::Device(_)
             | Up::Router(_)
             | Up::Moving(_)

@@ -33,6 +33,8 @@ pub struct Issued {
     pub certificate: Vec<u8>,
     /// SHA-256 of it.
     pub fingerprint: [u8; 32],
+    /// SHA-256 of the public key in it.
+    pub key: [u8; 32],
     /// When it ends.
     pub expires: Timestamp,
 }
@@ -133,6 +135,7 @@ impl Authority {
         let certificate = params.signed_by(key, &self.issuer)?.der().to_vec();
         Ok(Issued {
             fingerprint: Sha256::digest(&certificate).into(),
+            key: Sha256::digest(key.der_bytes()).into(),
             certificate,
             expires,
         })

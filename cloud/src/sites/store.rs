@@ -190,21 +190,6 @@ pub async fn agents(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<AgentRow>
     .await
 }
 
-/// The agent of a site that lets vouchers in for the first time without asking: the one that was there
-/// first of those not revoked. `None` when the site has none.
-pub async fn voucher_agent(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<AgentId>> {
-    sqlx::query_scalar(
-        "select id from agents
-          where tenant_id = $1 and site_id = $2 and revoked_at is null
-          order by enrolled_at, id
-          limit 1",
-    )
-    .bind(tx.tenant())
-    .bind(site)
-    .fetch_optional(&mut **tx)
-    .await
-}
-
 /// A site and who serves it.
 #[derive(sqlx::FromRow)]
 pub struct Served {

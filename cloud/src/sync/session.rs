@@ -209,6 +209,9 @@ impl Session {
         };
         let version = agents::short(&hello.version);
         agents::store::seen(&mut tx, agent.id, generations, Some(&version), now).await?;
+        let addresses = hello.addresses.iter().take(MOST_ADDRESSES);
+        let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
+        agents::keepers::note_addresses(&mut tx, agent, &addresses).await?;
         store::inherit_marks(&mut tx, agent, hello.outbox).await?;
         let marks = store::marks(&mut tx, agent.id, hello.outbox).await?;
         tx.commit().await?;
@@ -332,13 +335,14 @@ impl Session {
             AgentQuestion::Ping => Ok(CloudReply::Pong {
                 now: self.shared.clock.now(),
             }),
-            AgentQuestion::Voucher { digest, mac } => {
+            AgentQuestion::Voucher { digest, mac, voted } => {
                 let shown = Shown {
                     digest,
                     customer: None,
                     mac,
                     agent: Some(agent),
                     released: None,
+                    voted,
                 };
                 self.voucher(agent, shown).await
             }
@@ -407,6 +411,8 @@ fn refuse(reason: RefusalReason, retry_after: Duration) -> RefusedV1 {
 }
 
 const NOT_GREETED: u64 = u64::MAX;
+/// A box has a few networks.
+const MOST_ADDRESSES: usize = 4;
 const FIRST_WORD: Duration = Duration::from_secs(10);
 /// A caller who says no hello may renew his certificate and must go.
 const UNGREETED: Duration = Duration::from_secs(30);

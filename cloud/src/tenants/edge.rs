@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use easyisp_shared::net::RateLimit;
 use easyisp_shared::wire::Down;
-use easyisp_shared::wire::down::{PolicyV1, secret_place};
+use easyisp_shared::wire::down::{KeepersV1, PolicyV1, SiteAgentV1, secret_place};
 use uuid::Uuid;
 
 use super::store;
 use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets};
-use crate::sites;
+use crate::sites::{self, agents};
 
 /// Notes that every site must learn the tenant's policy anew; the transaction has changed the tenant's row,
 /// so no site is added meanwhile.
@@ -76,6 +76,8 @@ async fn project(
     for site in live.into_iter().filter(|site| ids.contains(&site.0)) {
         let place = secret_place(Kind::Policy, site.0, "voucher_key");
         let site_key = secrets.site_key(tx, site).await?;
+        let keepers = agents::store::keepers(tx, site).await?;
+        let listening = agents::store::listening(tx, site).await?;
         let body = Down::Policy(PolicyV1 {
             grace_secs: grace_secs(&policy),
             refusal: garden.refusal(),
@@ -89,9 +91,13 @@ async fn project(
             zone: policy.time_zone.clone(),
             provider_name: policy.business_name.clone(),
             voucher_key: site_key.seal_same(&place, codes.expose()),
-            voucher_agent: sites::voucher_agent(tx, site).await?,
+            keepers: KeepersV1 {
+                term: u64::try_from(keepers.term).unwrap_or(0),
+                agents: keepers.agents,
+            },
             mac_login: policy.mac_login,
             remembered_macs: u8::try_from(policy.remembered_macs).unwrap_or(0),
+            agents: listening.into_iter().filter_map(neighbour).collect(),
         });
         projections.push(Projection {
             id: site.0,
@@ -100,4 +106,13 @@ async fn project(
         });
     }
     Ok(projections)
+}
+
+fn neighbour(listening: agents::store::Listening) -> Option<SiteAgentV1> {
+    let addresses = listening.addresses.iter();
+    Some(SiteAgentV1 {
+        agent: listening.id,
+        key: listening.key_digest.try_into().ok()?,
+        addresses: addresses.filter_map(|text| text.parse().ok()).collect(),
+    })
 }

@@ -1,8 +1,8 @@
-//! A code shown elsewhere than where it is held: its holder is asked to give it back, then it is taken.
+//! A code shown elsewhere than where it is held: one of its keepers is asked to give it back, then it is taken.
 
 use std::time::Duration;
 
-use easyisp_shared::id::TenantId;
+use easyisp_shared::id::{AgentId, TenantId, VoucherId};
 use easyisp_shared::time::Clock;
 use easyisp_shared::wire::question::{Question, Reply};
 
@@ -27,24 +27,35 @@ pub async fn show(
     actor: &Actor,
     clock: &Clock,
 ) -> Result<LetIn, VoucherError> {
-    let held = match once(db, secrets, tenant, &shown, actor, clock).await {
-        Err(VoucherError::HeldBy {
-            voucher,
-            site,
-            agent,
-        }) => (voucher, site, agent),
-        settled => return settled,
+    let held = once(db, secrets, tenant, &shown, actor, clock).await;
+    let Err(VoucherError::HeldBy {
+        voucher, keepers, ..
+    }) = &held
+    else {
+        return held;
     };
-    let (voucher, site, agent) = held;
-    let question = Question::ReleaseVoucher { voucher };
-    match questions.ask(tenant, agent, question, PATIENCE).await {
-        Ok(Reply::VoucherReleased) => {
+    for keeper in keepers {
+        if give_back(questions, tenant, *keeper, *voucher).await? {
             let shown = Shown {
-                released: Some(agent),
+                released: Some(*keeper),
                 ..shown
             };
-            once(db, secrets, tenant, &shown, actor, clock).await
+            return once(db, secrets, tenant, &shown, actor, clock).await;
         }
+    }
+    held
+}
+
+/// Asks a keeper to give a voucher back; whether it did. `false` where it cannot say, or is not reached.
+async fn give_back(
+    questions: &Questions,
+    tenant: TenantId,
+    keeper: AgentId,
+    voucher: VoucherId,
+) -> Result<bool, VoucherError> {
+    let question = Question::ReleaseVoucher { voucher };
+    match questions.ask(tenant, keeper, question, PATIENCE).await {
+        Ok(Reply::VoucherReleased) => Ok(true),
         Ok(Reply::VoucherUsed { .. }) => Err(VoucherError::Used { by: None }),
         Ok(
             Reply::Pong { .. }
@@ -57,11 +68,7 @@ pub async fn show(
             | Reply::LocalSecrets(_)
             | Reply::Diagnosis(_),
         )
-        | Err(_) => Err(VoucherError::HeldBy {
-            voucher,
-            site,
-            agent,
-        }),
+        | Err(_) => Ok(false),
     }
 }
 

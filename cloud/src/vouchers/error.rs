@@ -32,8 +32,8 @@ pub enum VoucherError {
         voucher: VoucherId,
         /// The site.
         site: SiteId,
-        /// Its agent that may let the code in.
-        agent: AgentId,
+        /// Its agents that may let the code in; one of them must give it back.
+        keepers: Vec<AgentId>,
     },
     /// The customer cannot use it.
     #[error("{0}")]

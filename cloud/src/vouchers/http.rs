@@ -351,6 +351,7 @@ pub async fn redeem(
         mac: None,
         agent: None,
         released: None,
+        voted: None,
     };
     let actor = Actor::from(&operator);
     let let_in = ask::show(

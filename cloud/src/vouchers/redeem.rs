@@ -20,7 +20,8 @@ use crate::customers::{self, ConnectionType, Draft, New, Standing};
 use crate::db::{Kind, Tx};
 use crate::renewals::{self, Redeemed, Worth};
 use crate::secrets::Secrets;
-use crate::sites::{self, agents::Agent};
+use crate::sites;
+use crate::sites::agents::{Agent, keepers};
 
 /// A code that somebody shows.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Shown {
     pub agent: Option<Agent>,
     /// The agent that just gave the voucher back, unused.
     pub released: Option<AgentId>,
+    /// When the agent that asks wrote down that this is the first use; see [`keepers`].
+    pub voted: Option<Timestamp>,
 }
 
 /// Whose a voucher is from now on.
@@ -70,16 +73,19 @@ pub async fn show(
         Status::Expired => return Err(VoucherError::Expired),
         Status::Revoked => return Err(VoucherError::Revoked),
     }
-    if let Some(site) = row.holder_id
-        && let Some(agent) = sites::voucher_agent(tx, site).await?
-        && shown.released != Some(agent)
-    {
-        return Err(VoucherError::HeldBy {
-            voucher: row.id,
-            site,
-            agent,
-        });
+    if let Some(site) = row.holder_id {
+        let keepers = keepers::hold(tx, site).await?.agents;
+        let voter = shown.agent.filter(|_| shown.voted.is_some());
+        let voter = voter.map(|agent| agent.id).or(shown.released);
+        if !keepers.is_empty() && !voter.is_some_and(|voter| keepers.contains(&voter)) {
+            return Err(VoucherError::HeldBy {
+                voucher: row.id,
+                site,
+                keepers,
+            });
+        }
     }
+    let began = keepers::began(shown.voted, now);
     let at = match &shown.agent {
         Some(agent) => agent.site,
         None => match row.holder_id {
@@ -96,7 +102,7 @@ pub async fn show(
         at,
         shown.mac,
         by,
-        now,
+        began,
         now,
     )
     .await?;
@@ -134,7 +140,8 @@ pub(super) async fn report_use(
     let at = told.at.min(now);
     let actor = Actor::agent(agent.id);
     match row.status {
-        Stored::Used if row.used_agent == Some(agent.id) && row.used_at == Some(at) => Ok(()),
+        // Each of two that wrote it down tells it.
+        Stored::Used if row.used_at == Some(at) => Ok(()),
         Stored::Used => {
             let details = format!("let in again at {at}; the period of its first use stands");
             note(tx, &actor, Action::VoucherConflict, &row, details, now).await

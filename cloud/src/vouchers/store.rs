@@ -155,14 +155,13 @@ pub(super) struct Row {
     pub(super) customer_id: Option<CustomerId>,
     pub(super) used_at: Option<Timestamp>,
     pub(super) used_until: Option<Timestamp>,
-    pub(super) used_agent: Option<AgentId>,
 }
 
 /// Reads and locks the voucher with this digest: of two who show one code, one is first.
 pub(super) async fn lock_shown(tx: &mut Tx, digest: &[u8]) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(
         "select id, package_id, digest, status, holder_id, price, secs, data_limit, expires_at,
-                customer_id, used_at, used_until, used_agent
+                customer_id, used_at, used_until
            from vouchers
           where tenant_id = $1 and digest = $2
             for update",
@@ -177,7 +176,7 @@ pub(super) async fn lock_shown(tx: &mut Tx, digest: &[u8]) -> sqlx::Result<Optio
 pub(super) async fn lock(tx: &mut Tx, voucher: VoucherId) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(
         "select id, package_id, digest, status, holder_id, price, secs, data_limit, expires_at,
-                customer_id, used_at, used_until, used_agent
+                customer_id, used_at, used_until
            from vouchers
           where tenant_id = $1 and id = $2
             for update",
@@ -259,7 +258,7 @@ pub(super) async fn set_revoked(
 pub(super) async fn at_sites(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as(
         "select v.id, v.package_id, v.digest, v.status, v.holder_id, v.price, v.secs, v.data_limit,
-                v.expires_at, v.customer_id, v.used_at, v.used_until, v.used_agent
+                v.expires_at, v.customer_id, v.used_at, v.used_until
            from vouchers v
            left join customers c on c.tenant_id = $1 and c.id = v.id and c.deleted_at is null
           where v.tenant_id = $1 and v.id = any($2) and v.holder_id is not null

@@ -286,6 +286,7 @@ impl World {
             entropy: Entropy::seeded(2),
             floor: Arc::new(move || floor),
             patience: Patience::default(),
+            addresses: Arc::new(Vec::new),
         };
         Link::start(config, identity.clone(), local.clone())
     }
@@ -303,6 +304,7 @@ impl World {
                 silence: Duration::from_millis(500),
                 ..Patience::default()
             },
+            addresses: Arc::new(Vec::new),
         };
         Link::start(config, identity.clone(), local.clone())
     }

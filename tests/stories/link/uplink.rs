@@ -219,6 +219,7 @@ impl Caller {
             generation,
             epoch: Uuid::nil(),
             cursor: 0,
+            addresses: Vec::new(),
         };
         sync.sink.send(&Message::Hello(Hello::V1(hello))).await?;
         let welcome = match sync.source.receive().await? {

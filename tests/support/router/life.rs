@@ -116,7 +116,7 @@ impl Router {
             .iter()
             .map(|(kind, value)| (*kind, value.as_slice()))
             .collect();
-        for server in &settings.servers {
+        for server in self.servers() {
             let write = |identifier| {
                 accounting_request(&attributes, identifier, &self.shared.secret)
                     .expect("a record of tested attributes fits")

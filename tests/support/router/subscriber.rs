@@ -89,7 +89,7 @@ impl Subscriber {
         };
 
         let mut heard = None;
-        for server in &shared.settings.servers {
+        for server in router.servers() {
             let login = Login::new(
                 self,
                 nas_port,

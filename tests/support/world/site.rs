@@ -139,6 +139,11 @@ impl Site {
         Ok(())
     }
 
+    /// Changes the box's settings for its next start.
+    pub fn configure(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+    }
+
     /// The box's settings.
     pub fn config(&self) -> &Config {
         &self.config
@@ -190,6 +195,7 @@ impl Site {
             radius,
             portal,
             status,
+            peers,
             ..
         } = &self.config;
         let file = data_dir.join("agent.toml");
@@ -198,8 +204,9 @@ impl Site {
              [radius]\nauth = \"{}\"\nacct = \"{}\"\n\
              [portal]\nlisten = \"{}\"\n\
              [status]\nlisten = \"{}\"\n\
+             [peers]\nlisten = \"{}\"\n\
              [site]\nranges = [\"127.0.0.0/8\"]\n",
-            radius.auth, radius.acct, portal.listen, status.listen
+            radius.auth, radius.acct, portal.listen, status.listen, peers.listen
         );
         std::fs::write(&file, text)?;
         Ok(file)
@@ -310,6 +317,7 @@ fn box_config(world: &World) -> Result<Config> {
     config.radius.acct = world.free_port()?;
     config.status.listen = world.free_port()?;
     config.portal.listen = world.free_port()?;
+    config.peers.listen = world.free_port()?;
     config.site.ranges.push("127.0.0.0/8".parse()?);
     Ok(config)
 }

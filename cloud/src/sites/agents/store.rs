@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::Agent;
 use super::generation::Generations;
+use super::keepers::Keepers;
 use crate::db::{DirectoryTx, Tx};
 use crate::sites::pki::Issued;
 
@@ -160,8 +161,8 @@ pub async fn put_agent(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into agents (tenant_id, id, site_id, fingerprint, version, enrolled_at)
-         values ($1, $2, $3, $4, $5, $6)",
+        "insert into agents (tenant_id, id, site_id, fingerprint, version, enrolled_at, key_digest)
+         values ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(tx.tenant())
     .bind(agent.id)
@@ -169,6 +170,7 @@ pub async fn put_agent(
     .bind(hex::encode(issued.fingerprint))
     .bind(version)
     .bind(now)
+    .bind(issued.key.as_slice())
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -238,28 +240,162 @@ pub async fn certificate(
 /// Notes a renewed certificate as the agent's; `false` when the agent was revoked.
 pub async fn renewed(tx: &mut Tx, agent: &Agent, issued: &Issued) -> sqlx::Result<bool> {
     let renewed = sqlx::query(
-        "update agents set fingerprint = $3
+        "update agents set fingerprint = $3, key_digest = $4
           where tenant_id = $1 and id = $2 and revoked_at is null",
     )
     .bind(tx.tenant())
     .bind(agent.id)
     .bind(hex::encode(issued.fingerprint))
+    .bind(issued.key.as_slice())
     .execute(&mut **tx)
     .await?;
     Ok(renewed.rows_affected() == 1)
 }
 
-/// Marks an agent as revoked; `false` when the tenant has no such agent. A second time keeps the first instant.
-pub async fn revoke_agent(tx: &mut Tx, agent: AgentId, now: Timestamp) -> sqlx::Result<bool> {
-    let revoked = sqlx::query(
-        "update agents set revoked_at = coalesce(revoked_at, $3) where tenant_id = $1 and id = $2",
+/// Marks an agent as revoked and says whose it was; `None` when the tenant has no such agent. A second time
+/// keeps the first instant.
+pub async fn revoke_agent(
+    tx: &mut Tx,
+    agent: AgentId,
+    now: Timestamp,
+) -> sqlx::Result<Option<SiteId>> {
+    sqlx::query_scalar(
+        "update agents set revoked_at = coalesce(revoked_at, $3)
+          where tenant_id = $1 and id = $2
+      returning site_id",
     )
     .bind(tx.tenant())
     .bind(agent)
     .bind(now)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// The agents of a site that were not revoked, the one that was there first first.
+pub async fn serving(tx: &mut Tx, site: SiteId) -> sqlx::Result<Vec<AgentId>> {
+    sqlx::query_scalar(
+        "select id from agents
+          where tenant_id = $1 and site_id = $2 and revoked_at is null
+          order by enrolled_at, id
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+#[derive(FromRow)]
+struct Named {
+    keepers: Vec<AgentId>,
+    keepers_term: i64,
+}
+
+impl From<Named> for Keepers {
+    fn from(named: Named) -> Keepers {
+        Keepers {
+            term: named.keepers_term,
+            agents: named.keepers,
+        }
+    }
+}
+
+/// Who keeps a site's vouchers, locked to be changed; `None` when the tenant has no such site.
+pub async fn lock_keepers(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<Keepers>> {
+    let named: Option<Named> = sqlx::query_as(
+        "select keepers, keepers_term from sites where tenant_id = $1 and id = $2 for no key update",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(named.map(Keepers::from))
+}
+
+/// The same for whoever needs that they stay until the transaction ends.
+pub async fn hold_keepers(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<Keepers>> {
+    let named: Option<Named> = sqlx::query_as(
+        "select keepers, keepers_term from sites where tenant_id = $1 and id = $2 for share",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(named.map(Keepers::from))
+}
+
+/// Who keeps a site's vouchers, as it is now.
+pub async fn keepers(tx: &mut Tx, site: SiteId) -> sqlx::Result<Keepers> {
+    let named: Option<Named> =
+        sqlx::query_as("select keepers, keepers_term from sites where tenant_id = $1 and id = $2")
+            .bind(tx.tenant())
+            .bind(site)
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(named.map(Keepers::from).unwrap_or_default())
+}
+
+/// Names who keeps a site's vouchers.
+pub async fn put_keepers(
+    tx: &mut Tx,
+    site: SiteId,
+    term: i64,
+    agents: &[AgentId],
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update sites set keepers = $3, keepers_term = $4 where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(agents)
+    .bind(term)
     .execute(&mut **tx)
     .await?;
-    Ok(revoked.rows_affected() == 1)
+    Ok(())
+}
+
+/// An agent that hears the others of its site.
+#[derive(FromRow)]
+pub struct Listening {
+    /// Which.
+    pub id: AgentId,
+    /// SHA-256 of its public key.
+    pub key_digest: Vec<u8>,
+    /// Where.
+    pub addresses: Vec<String>,
+}
+
+/// The agents of a site that were not revoked and hear each other.
+pub async fn listening(tx: &mut Tx, site: SiteId) -> sqlx::Result<Vec<Listening>> {
+    sqlx::query_as(
+        "select id, key_digest, addresses from agents
+          where tenant_id = $1 and site_id = $2 and revoked_at is null
+            and key_digest is not null and addresses <> '{}'
+          order by enrolled_at, id
+          limit 16",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Notes where an agent hears the others of its site; whether that is news.
+pub async fn put_addresses(
+    tx: &mut Tx,
+    agent: AgentId,
+    addresses: &[String],
+) -> sqlx::Result<bool> {
+    let changed = sqlx::query(
+        "update agents set addresses = $3
+          where tenant_id = $1 and id = $2 and addresses is distinct from $3",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(addresses)
+    .execute(&mut **tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
 }
 
 /// Marks all of an agent's certificates as revoked.

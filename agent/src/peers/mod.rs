@@ -1,0 +1,406 @@
+//! The agents of one site that reach each other, and how two of them share its vouchers.
+//!
+//! One agent lets a voucher in for the first time by itself. Where two share the site, any two of three — the
+//! one, the other, the cloud — must have written a first use down before anybody is let in by it ([`spend`]).
+//! So whoever of the three is missing, the others go on, and whoever is asked next knows:
+//!
+//! - one agent is dead: the other one goes on at once, with the cloud;
+//! - the cloud is gone: both go on, with each other;
+//! - they are cut off from each other: both go on, with the cloud;
+//! - two of these at once: nobody is let in for the first time by a voucher. Everything else goes on, and a
+//!   minute after the cloud is back whoever reaches it lets vouchers in alone ([`sharing`]).
+//!
+//! A vote is given once. No clock, no lease and nobody's belief about who is dead is part of it.
+
+mod sharing;
+mod spend;
+mod talk;
+mod tls;
+mod votes;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use easyisp_shared::id::AgentId;
+use easyisp_shared::wire::peer::{PeerAnswer, PeerQuestion};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::site::{Ranges, Site, SiteClock};
+use crate::store::{Committed, Done, Job, Outbox};
+use crate::sync::{Asker, Identity, LinkStatus};
+use talk::Dialled;
+use tls::Tls;
+
+pub use sharing::recall;
+
+/// What the site's other agents are met with.
+pub struct Parts {
+    /// Which agent this is, and how it proves that.
+    pub identity: Identity,
+    /// What the site knows.
+    pub site: Arc<Site>,
+    /// Where first uses and votes are written.
+    pub outbox: Outbox,
+    /// Monotonic readings.
+    pub clock: Arc<SiteClock>,
+    /// Where other agents may be.
+    pub ranges: Ranges,
+    /// The cloud.
+    pub cloud: Asker,
+    /// Whether it is there.
+    pub link: watch::Receiver<LinkStatus>,
+}
+
+/// The site's other agents.
+pub struct Peers {
+    parts: Parts,
+    tls: Tls,
+    others: Mutex<HashMap<AgentId, Arc<Other>>>,
+    /// Counts what somebody may wait for: somebody met, somebody lost.
+    changes: watch::Sender<u64>,
+}
+
+/// Another agent of the site.
+struct Other {
+    agent: AgentId,
+    /// The connection to it that this agent dialled.
+    stream: tokio::sync::Mutex<Option<Dialled>>,
+    touch: Mutex<Touch>,
+    gone: CancellationToken,
+}
+
+/// Whether it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touch {
+    Reached,
+    /// Since this monotonic reading.
+    Lost(Duration),
+}
+
+impl Peers {
+    /// Needs a runtime.
+    ///
+    /// # Errors
+    /// Where the identity's certificate is not usable.
+    pub fn new(parts: Parts) -> Result<Arc<Peers>, rustls::Error> {
+        Ok(Arc::new(Peers {
+            tls: Tls::new(&parts.identity, &parts.site)?,
+            others: Mutex::default(),
+            changes: watch::Sender::new(0),
+            parts,
+        }))
+    }
+
+    /// Listens, dials, and agrees with the others who shares the vouchers, until cancelled.
+    pub async fn run(self: Arc<Self>, listener: TcpListener, cancel: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let work = async {
+            tokio::join!(
+                self.listen(&listener, &tasks, &cancel),
+                self.meet(&tasks),
+                self.share(),
+            )
+        };
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            _never = work => {}
+        }
+        for other in self.others().values() {
+            other.gone.cancel();
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// The agents of the site that this one reaches.
+    pub fn in_touch(&self) -> Vec<AgentId> {
+        let others = self.others();
+        let reached = others
+            .values()
+            .filter(|other| other.touch() == Touch::Reached);
+        reached.map(|other| other.agent).collect()
+    }
+
+    /// Those that it does not, and should.
+    pub fn missing(&self) -> Vec<AgentId> {
+        let others = self.others();
+        let lost = others
+            .values()
+            .filter(|other| other.touch() != Touch::Reached);
+        lost.map(|other| other.agent).collect()
+    }
+
+    /// Asks another agent; `None` where it is not reached, or does not answer in time.
+    async fn ask(&self, agent: AgentId, question: &PeerQuestion) -> Option<PeerAnswer> {
+        let other = self.others().get(&agent).cloned()?;
+        let asked = async {
+            let mut stream = other.stream.lock().await;
+            let answer = talk::ask(stream.as_mut()?, question, PATIENCE).await;
+            if answer.is_err() {
+                *stream = None;
+            }
+            answer.ok()
+        };
+        let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
+        if answer.is_none() {
+            self.lost(&other);
+        }
+        answer
+    }
+
+    /// Takes connections: only from where the site's boxes may be, a few at once from each place.
+    async fn listen(
+        self: &Arc<Self>,
+        listener: &TcpListener,
+        tasks: &TaskTracker,
+        cancel: &CancellationToken,
+    ) {
+        let callers = Arc::new(Callers::default());
+        loop {
+            let Ok((stream, source)) = listener.accept().await else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            if !self.parts.ranges.contain(source.ip()) {
+                continue;
+            }
+            let Some(caller) = Callers::take(&callers, source.ip()) else {
+                continue;
+            };
+            let (peers, stop) = (self.clone(), cancel.clone());
+            tasks.spawn(async move {
+                let _stopped = stop.run_until_cancelled(peers.serve(stream)).await;
+                drop(caller);
+            });
+        }
+    }
+
+    async fn serve(&self, stream: TcpStream) {
+        let Some(mut stream) = talk::greet(stream, &self.tls).await else {
+            return;
+        };
+        while let Ok((agent, question)) = talk::next(&mut stream, &self.parts.site).await {
+            let answer = self.answer_to(agent, question).await;
+            if talk::answer(&mut stream, &answer).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Keeps a connection to each of the agents that the feed names.
+    async fn meet(self: &Arc<Self>, tasks: &TaskTracker) {
+        let mut policies = self.parts.site.policies();
+        loop {
+            policies.borrow_and_update();
+            self.meet_those(&self.told(), tasks);
+            self.changed();
+            if policies.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn meet_those(self: &Arc<Self>, told: &[AgentId], tasks: &TaskTracker) {
+        let mut others = self.others();
+        others.retain(|agent, other| {
+            let stays = told.contains(agent);
+            if !stays {
+                other.gone.cancel();
+            }
+            stays
+        });
+        for agent in told {
+            others.entry(*agent).or_insert_with(|| {
+                let other = Arc::new(Other {
+                    agent: *agent,
+                    stream: tokio::sync::Mutex::new(None),
+                    touch: Mutex::new(Touch::Lost(self.parts.clock.monotonic())),
+                    gone: CancellationToken::new(),
+                });
+                let (peers, kept) = (self.clone(), other.clone());
+                tasks.spawn(async move {
+                    let gone = kept.gone.clone();
+                    let _gone = gone.run_until_cancelled(peers.keep(&kept)).await;
+                });
+                other
+            });
+        }
+    }
+
+    /// Dials an agent, again and again, and asks whether it is there.
+    async fn keep(&self, other: &Arc<Other>) {
+        let mut pause = PAUSE;
+        loop {
+            let addresses = self.addresses(other.agent);
+            let (tls, site) = (&self.tls, &self.parts.site);
+            if let Some(stream) = talk::dial(other.agent, &addresses, tls, site).await {
+                *other.stream.lock().await = Some(stream);
+                pause = PAUSE;
+                let ping = PeerQuestion::Ping;
+                while let Some(PeerAnswer::Here) = self.ask(other.agent, &ping).await {
+                    self.reached(other);
+                    tokio::time::sleep(BEAT).await;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn reached(&self, other: &Other) {
+        let mut touch = other.lock_touch();
+        if *touch != Touch::Reached {
+            *touch = Touch::Reached;
+            drop(touch);
+            info!(agent.id = %other.agent, "Agent {} of this site is reached", other.agent);
+            self.changed();
+        }
+    }
+
+    fn lost(&self, other: &Other) {
+        let mut touch = other.lock_touch();
+        if *touch == Touch::Reached {
+            *touch = Touch::Lost(self.parts.clock.monotonic());
+            drop(touch);
+            info!(agent.id = %other.agent, "Agent {} of this site is not reached any more", other.agent);
+            self.changed();
+        }
+    }
+
+    /// The other agents that the feed names.
+    fn told(&self) -> Vec<AgentId> {
+        let policy = self.parts.site.policy();
+        let told = policy.row.iter().flat_map(|row| &row.agents);
+        let others = told.filter(|told| told.agent != self.parts.identity.agent);
+        others.map(|told| told.agent).collect()
+    }
+
+    /// Where an agent listens, as it told the cloud, inside the site's ranges.
+    fn addresses(&self, agent: AgentId) -> Vec<SocketAddr> {
+        let policy = self.parts.site.policy();
+        let told = policy.row.iter().flat_map(|row| &row.agents);
+        let of_it = told.filter(|told| told.agent == agent);
+        let addresses = of_it.flat_map(|told| &told.addresses).copied();
+        addresses
+            .filter(|address| self.parts.ranges.contain(address.ip()))
+            .take(MOST_ADDRESSES)
+            .collect()
+    }
+
+    /// Writes to the outbox; whether it is on stable storage.
+    async fn durably(&self, job: impl FnOnce(Done) -> Job) -> bool {
+        let (told, committed) = tokio::sync::oneshot::channel();
+        let job = job(Box::new(move |outcome| {
+            let _nobody_waits = told.send(outcome);
+        }));
+        self.parts.outbox.submit(job).is_ok() && matches!(committed.await, Ok(Committed::Yes))
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn others(&self) -> MutexGuard<'_, HashMap<AgentId, Arc<Other>>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Other {
+    fn touch(&self) -> Touch {
+        *self.lock_touch()
+    }
+
+    fn lock_touch(&self) -> MutexGuard<'_, Touch> {
+        self.touch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who is connected, by address: whoever floods the port keeps nobody else's place.
+#[derive(Default)]
+struct Callers(Mutex<HashMap<IpAddr, usize>>);
+
+struct Caller {
+    callers: Arc<Callers>,
+    source: IpAddr,
+}
+
+impl Callers {
+    fn take(callers: &Arc<Callers>, source: IpAddr) -> Option<Caller> {
+        let mut counts = callers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = counts.values().sum();
+        let count = counts.entry(source).or_default();
+        if all >= MOST_CALLERS || *count >= MOST_FROM_ONE {
+            if *count == 0 {
+                counts.remove(&source);
+            }
+            return None;
+        }
+        *count += 1;
+        drop(counts);
+        Some(Caller {
+            callers: callers.clone(),
+            source,
+        })
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let counts = self.callers.0.lock();
+        let mut counts = counts.unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.source) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.source);
+            }
+        }
+    }
+}
+
+/// Where this box is found by the site's other agents, when it listens at `listen`: there, or where that is
+/// every address, at those from which it reaches the routers and the rest of the world.
+pub fn addresses(listen: SocketAddr, site: &Site) -> Vec<SocketAddr> {
+    if !listen.ip().is_unspecified() {
+        return vec![listen];
+    }
+    let routers = site.routers();
+    let towards = routers.iter().map(|router| router.coa_address().ip());
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for ip in towards.chain([OUT_THERE]).filter_map(own_address) {
+        let address = SocketAddr::new(ip, listen.port());
+        if !ip.is_loopback() && !found.contains(&address) && found.len() < MOST_ADDRESSES {
+            found.push(address);
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// From which address this box reaches another one. No octet is sent.
+fn own_address(towards: IpAddr) -> Option<IpAddr> {
+    let any = match towards {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((towards, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// An address of documentation (RFC 5737), which the default route leads to.
+const OUT_THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const MOST_ADDRESSES: usize = 4;
+/// A site has a few boxes, each with one connection that stands and perhaps one that is dying.
+const MOST_CALLERS: usize = 32;
+const MOST_FROM_ONE: usize = 4;
+/// A router waits for a login about as long.
+const PATIENCE: Duration = Duration::from_secs(2);
+const BEAT: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);

@@ -1,0 +1,197 @@
+//! What this agent answers to another one of its site about first uses of vouchers.
+
+use easyisp_shared::id::{AgentId, RouterId};
+use easyisp_shared::wire::peer::{FirstUseV1, PeerAnswer, PeerQuestion};
+
+use super::Peers;
+use crate::radius::first_use;
+use crate::site::{Fate, Keeping, Redemption, Turn, Vote};
+use crate::store::{Change, Job, Urgency, Write};
+
+impl Peers {
+    pub(super) async fn answer_to(&self, asker: AgentId, question: PeerQuestion) -> PeerAnswer {
+        match question {
+            PeerQuestion::Ping => PeerAnswer::Here,
+            PeerQuestion::Vote(told) => self.vote(asker, told).await,
+            PeerQuestion::Withdraw(told) => self.withdraw(&told).await,
+            PeerQuestion::Happened(told) => self.happened(told).await,
+        }
+    }
+
+    /// Gives its vote, once for each voucher. Who lets vouchers in alone takes it as a first use of its own,
+    /// and tells the cloud so.
+    async fn vote(&self, asker: AgentId, told: FirstUseV1) -> PeerAnswer {
+        let site = &self.parts.site;
+        let alone = match site.keeping() {
+            Keeping::Alone => true,
+            Keeping::With(other) if other == asker => false,
+            Keeping::With(_) | Keeping::Not => return PeerAnswer::Taken,
+        };
+        let (voucher, router, used) = (told.voucher, told.router, redemption(&told));
+        match site.take_turn(voucher, Box::new(|_| {})) {
+            Turn::First => {}
+            Turn::Used => {
+                return match site.redemption_of(voucher) {
+                    Some(used) => PeerAnswer::Used(first_use_of(&used, router)),
+                    None => PeerAnswer::Busy,
+                };
+            }
+            Turn::Waits | Turn::TooMany => return PeerAnswer::Busy,
+            Turn::Released => return PeerAnswer::Taken,
+        }
+        let before = site.voted(voucher);
+        let used = match &before {
+            None => used,
+            Some(vote) if vote.used.mac == used.mac => used.as_voted(vote),
+            Some(_) => {
+                self.settle(&used, None, Fate::Alone);
+                return PeerAnswer::Taken;
+            }
+        };
+        let known_elsewhere = site
+            .voucher(&used.digest)
+            .is_some_and(|row| row.used.is_some());
+        if known_elsewhere {
+            self.settle(&used, None, Fate::Stored);
+            return PeerAnswer::Taken;
+        }
+        let from = used.from;
+        let stored = match alone {
+            true => self.write_down(&used, router, Acting::Alone).await,
+            // Who had it first still knows alone what became of it.
+            false => {
+                let agent = before.map_or(asker, |vote| vote.agent);
+                self.write_vote(&used, agent).await
+            }
+        };
+        match (stored, alone) {
+            (true, true) => self.settle(&used, Some(used.clone()), Fate::Stored),
+            // Who waited looks again, and finds the vote.
+            (true, false) => self.settle(&used, None, Fate::Stored),
+            (false, _) => {
+                self.settle(&used, None, Fate::NotStored);
+                return PeerAnswer::Busy;
+            }
+        }
+        PeerAnswer::Yes { from }
+    }
+
+    /// Forgets a vote that came to nothing.
+    async fn withdraw(&self, told: &FirstUseV1) -> PeerAnswer {
+        let site = &self.parts.site;
+        let used = redemption(told);
+        if !matches!(site.take_turn(used.voucher, Box::new(|_| {})), Turn::First) {
+            return PeerAnswer::Here;
+        }
+        let given = site.voted(used.voucher);
+        if given.is_some_and(|vote| vote.used == used)
+            && self
+                .durably(|done| Job::Write(kept(vec![Change::Withdraw(used.voucher)], done)))
+                .await
+        {
+            site.withdraw(used.voucher);
+        }
+        self.settle(&used, None, Fate::Stored);
+        PeerAnswer::Here
+    }
+
+    /// Takes a first use that another agent made: its device is let in here too, and the cloud hears of it
+    /// also where that agent dies before it can say so.
+    async fn happened(&self, told: FirstUseV1) -> PeerAnswer {
+        let used = redemption(&told);
+        let first = self.parts.site.take_turn(used.voucher, Box::new(|_| {}));
+        if !matches!(first, Turn::First) {
+            return PeerAnswer::Here;
+        }
+        match self.write_down(&used, told.router, Acting::Either).await {
+            true => self.settle(&used, Some(used.clone()), Fate::Stored),
+            false => self.settle(&used, None, Fate::NotStored),
+        }
+        PeerAnswer::Here
+    }
+
+    /// Writes a first use with what the cloud is told of it.
+    pub(super) async fn write_down(
+        &self,
+        used: &Redemption,
+        router: RouterId,
+        acting: Acting,
+    ) -> bool {
+        let (told, committed) = tokio::sync::oneshot::channel();
+        let done = Box::new(move |outcome| {
+            let _nobody_waits = told.send(outcome);
+        });
+        let job = Job::Write(first_use(used.clone(), router, done));
+        let outbox = &self.parts.outbox;
+        let submitted = match acting {
+            Acting::Alone => self.parts.site.while_alone(|| outbox.submit(job)),
+            Acting::Either => Some(outbox.submit(job)),
+        };
+        let written = matches!(submitted, Some(Ok(())));
+        written && matches!(committed.await, Ok(crate::store::Committed::Yes))
+    }
+
+    /// Writes a vote for a first use that `agent` makes.
+    pub(super) async fn write_vote(&self, used: &Redemption, agent: AgentId) -> bool {
+        let vote = Vote {
+            used: used.clone(),
+            agent,
+        };
+        let change = Change::Vote(Box::new(vote.clone()));
+        let written = self.durably(|done| Job::Write(kept(vec![change], done)));
+        let written = written.await;
+        if written {
+            self.parts.site.vote(vote);
+        }
+        written
+    }
+
+    /// Ends a turn and tells who waited.
+    pub(super) fn settle(&self, of: &Redemption, used: Option<Redemption>, fate: Fate) {
+        for resume in self.parts.site.settle(of.voucher, used) {
+            resume(fate);
+        }
+    }
+}
+
+/// On what terms a first use is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acting {
+    /// This agent lets vouchers in alone.
+    Alone,
+    /// Another one wrote it down too.
+    Either,
+}
+
+fn kept(changes: Vec<Change>, done: crate::store::Done) -> Write {
+    Write {
+        changes,
+        urgency: Urgency::Kept,
+        done,
+    }
+}
+
+pub(super) fn redemption(told: &FirstUseV1) -> Redemption {
+    Redemption {
+        voucher: told.voucher,
+        digest: told.digest,
+        package: told.package,
+        bytes: told.bytes,
+        from: told.from,
+        until: told.until,
+        mac: told.mac,
+    }
+}
+
+pub(super) fn first_use_of(used: &Redemption, router: RouterId) -> FirstUseV1 {
+    FirstUseV1 {
+        voucher: used.voucher,
+        digest: used.digest,
+        package: used.package,
+        bytes: used.bytes,
+        from: used.from,
+        until: used.until,
+        mac: used.mac,
+        router,
+    }
+}

@@ -1,0 +1,213 @@
+//! A code that nobody used yet, or that another place holds.
+//!
+//! What is written down before anybody is let in depends on how this agent keeps vouchers ([`Keeping`]): its
+//! own disk where it does so alone, one of two others besides where it shares them, the cloud otherwise.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use easyisp_shared::entitlement::Reason;
+use easyisp_shared::id::RouterId;
+use easyisp_shared::wire::Up;
+use easyisp_shared::wire::down::VoucherV1;
+use easyisp_shared::wire::question::{AgentQuestion, AskFailure, CloudReply};
+use easyisp_shared::wire::up::{LoginOutcome, RedemptionV1};
+
+use super::driver::Radius;
+use super::hotspot::{NOT_STORED, Shows};
+use super::later::{Later, Learnt};
+use super::login_log::record;
+use crate::site::{Fate, Keeping, Redemption, Turn};
+use crate::store::{Change, Committed, Done, Job, Urgency, Write};
+
+/// Asks the cloud and calls back with what it said.
+pub type AskCloud = dyn Fn(AgentQuestion, Duration, Box<dyn FnOnce(Result<CloudReply, AskFailure>) + Send>)
+    + Send
+    + Sync;
+
+/// Has a first use at a router written down by another too, and settles it; this agent has its turn.
+pub type Agree = dyn Fn(Redemption, RouterId) + Send + Sync;
+
+/// Who is asked about codes that this agent does not let in alone; a bounded number at once.
+#[derive(Default)]
+pub(super) struct Others {
+    ask: OnceLock<Box<AskCloud>>,
+    agree: OnceLock<Box<Agree>>,
+    asking: Arc<AtomicUsize>,
+}
+
+impl Radius {
+    /// From here on the cloud can be asked about codes that are not held here.
+    pub fn ask_through(&self, ask: Box<AskCloud>) {
+        let _asked_already = self.others.ask.set(ask);
+    }
+
+    /// From here on others can be asked to write a first use down.
+    pub fn agree_through(&self, agree: Box<Agree>) {
+        let _agreed_already = self.others.agree.set(agree);
+    }
+
+    /// Nobody used it yet. Who shows the code meanwhile waits for what becomes of it.
+    pub(super) fn first_use(
+        &self,
+        shows: &Shows<'_, '_>,
+        row: &VoucherV1,
+        later: &Later<'_>,
+    ) -> Option<Vec<u8>> {
+        let site = &self.parts.site;
+        match later.learnt {
+            Learnt::Fate(Fate::NotStored) => {
+                return self.refuse(shows, Some(NOT_STORED), LoginOutcome::NotStored);
+            }
+            Learnt::Fate(Fate::Alone) => {
+                return self.refuse(shows, Some(NOBODY_ELSE), LoginOutcome::VoucherElsewhere);
+            }
+            Learnt::Fate(Fate::Stored)
+            | Learnt::Nothing
+            | Learnt::Cloud(_)
+            | Learnt::Old(_)
+            | Learnt::OldSilent => {}
+        }
+        if row.expires.is_some_and(|end| end <= shows.now) {
+            let reason = Some("The voucher was not used in time.");
+            return self.refuse(shows, reason, LoginOutcome::VoucherExpired);
+        }
+        if site.policy().lease_is_over(shows.now) {
+            let reason = Some(Reason::Expired.sentence());
+            return self.refuse(shows, reason, LoginOutcome::LeaseOver);
+        }
+        if site.package(row.package).is_none() {
+            let reason = Reason::NoPackage;
+            return self.refuse(
+                shows,
+                Some(reason.sentence()),
+                LoginOutcome::Refused(reason),
+            );
+        }
+        let agree = match (site.keeping(), self.others.agree.get()) {
+            (Keeping::Alone, _) => None,
+            (Keeping::With(_), Some(agree)) => Some(agree),
+            (Keeping::With(_), None) | (Keeping::Not, _) => return self.elsewhere(shows, later),
+        };
+        match site.take_turn(row.voucher, later.resume()) {
+            Turn::First => {
+                match agree {
+                    None => self.spend(shows, row, later),
+                    Some(agree) => agree(
+                        Redemption::of(row, shows.device, shows.now),
+                        shows.known.router.id,
+                    ),
+                }
+                None
+            }
+            Turn::Waits => None,
+            Turn::TooMany => {
+                later.at_once();
+                self.parts.counters.count("voucher_turns_full");
+                None
+            }
+            // Settled between our look and our turn.
+            Turn::Used => {
+                later.at_once();
+                None
+            }
+            Turn::Released => {
+                later.at_once();
+                self.elsewhere(shows, later)
+            }
+        }
+    }
+
+    /// Writes the first use with what the cloud is told of it, in accounting's group commit.
+    fn spend(&self, shows: &Shows<'_, '_>, row: &VoucherV1, later: &Later<'_>) {
+        let site = &self.parts.site;
+        let used = Redemption::of(row, shows.device, shows.now);
+        let used = match site.voted(row.voucher) {
+            None => Some(used),
+            // The other one may have let that device in.
+            Some(vote) => (vote.used.mac == used.mac).then(|| used.as_voted(&vote)),
+        };
+        let settle = {
+            let (radius, voucher) = (later.radius.clone(), row.voucher);
+            move |fate, used| {
+                for resume in radius.parts.site.settle(voucher, used) {
+                    resume(fate);
+                }
+            }
+        };
+        let Some(used) = used else {
+            return settle(Fate::Alone, None);
+        };
+        let filed = used.clone();
+        let write = first_use(used, shows.known.router.id, {
+            let settle = settle.clone();
+            Box::new(move |committed| match committed {
+                Committed::Yes => settle(Fate::Stored, Some(filed)),
+                Committed::No => settle(Fate::NotStored, None),
+            })
+        });
+        // A refused write has told everybody who waits.
+        let submitted = site.while_alone(|| self.parts.outbox.submit(Job::Write(write)));
+        if submitted.is_none() {
+            settle(Fate::Alone, None);
+        }
+    }
+
+    /// Not held here: only the cloud can say whether it is good, and it moves here if so.
+    pub(super) fn elsewhere(&self, shows: &Shows<'_, '_>, later: &Later<'_>) -> Option<Vec<u8>> {
+        match &later.learnt {
+            Learnt::Nothing | Learnt::Fate(_) | Learnt::Old(_) | Learnt::OldSilent => {}
+            Learnt::Cloud(Err(AskFailure::NotFound | AskFailure::Refused(_))) => {
+                return self.wrong_code(shows, LoginOutcome::UnknownUser);
+            }
+            Learnt::Cloud(_) => return self.wrong_code(shows, LoginOutcome::VoucherElsewhere),
+        }
+        let Some(ask) = self.others.ask.get() else {
+            return self.wrong_code(shows, LoginOutcome::UnknownUser);
+        };
+        let asking = self.others.asking.clone();
+        if asking.fetch_add(1, Ordering::Relaxed) >= MOST_ASKED {
+            asking.fetch_sub(1, Ordering::Relaxed);
+            return self.refuse(shows, None, LoginOutcome::VoucherElsewhere);
+        }
+        let question = AgentQuestion::Voucher {
+            digest: shows.digest,
+            mac: shows.device,
+            voted: None,
+        };
+        let (radius, device, again) = (later.radius.clone(), shows.device, later.again());
+        let done = move |answer: Result<CloudReply, AskFailure>| {
+            asking.fetch_sub(1, Ordering::Relaxed);
+            again(Learnt::Cloud(answer.map(|reply| match reply {
+                CloudReply::Voucher(row) => radius.parts.site.moved_here(row, device),
+                CloudReply::Pong { .. } | CloudReply::Certificate { .. } => {}
+            })));
+        };
+        ask(question, CLOUD_PATIENCE, Box::new(done));
+        None
+    }
+}
+
+/// A first use and what the cloud is told of it, written together.
+pub fn first_use(used: Redemption, router: RouterId, done: Done) -> Write {
+    let told = Up::Redemption(RedemptionV1 {
+        voucher: used.voucher,
+        at: used.from,
+        router,
+        mac: used.mac,
+    });
+    let told = record(&told, used.from);
+    Write {
+        changes: vec![Change::Redemption(Box::new(used)), Change::Record(told)],
+        urgency: Urgency::Kept,
+        done,
+    }
+}
+
+/// What he reads whose code is good, while neither the site's other agent nor the cloud can write it down.
+const NOBODY_ELSE: &str = "This code cannot be checked now. Try again in a minute.";
+/// Questions about codes that wait for the cloud at once.
+const MOST_ASKED: usize = 16;
+/// A router gives up after some seconds; a login that comes again hears the same.
+pub const CLOUD_PATIENCE: Duration = Duration::from_secs(5);
