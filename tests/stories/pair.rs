@@ -1,5 +1,7 @@
 //! Two agents at one site: codes are good at either, once, whoever of the two and the cloud is missing.
 
+mod orders;
+
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use easyisp_tests::router::subscriber::{Dial, Method, Subscriber};
 use easyisp_tests::world::{Pair, Provider, Site, World, eventually};
 use serde_json::json;
 
-use crate::words::full;
+use crate::words::{DAY, full};
 
 /// The places of the two in the router's list.
 const FIRST: usize = 0;
@@ -319,6 +321,24 @@ async fn held(pair: &Pair, isp: &Provider, count: usize) -> Result<Vec<String>> 
         .await?;
     }
     Ok(codes)
+}
+
+async fn one_device(world: &World, name: &str) -> Result<Provider> {
+    let mut isp = Provider::sign_up(world, name).await?;
+    isp.package = isp.owner.add_package("One", 10, 1000, 1).await?;
+    let until = world.clock.now().plus(30 * DAY);
+    isp.add_subscriber("jane", "254712345640", until).await?;
+    Ok(isp)
+}
+
+/// One of jane's devices, asking one agent alone.
+fn device(pair: &Pair, agent: usize, number: u8) -> Subscriber {
+    pair.site.router.ask_only(Some(agent));
+    let jane = pair
+        .site
+        .router
+        .subscriber("jane", "jane", Method::MsChapV2);
+    jane.mac(&format!("02:00:00:00:02:{number:02X}"))
 }
 
 fn phone(pair: &Pair, agent: usize, number: u8, code: &str) -> Subscriber {

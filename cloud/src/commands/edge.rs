@@ -48,12 +48,22 @@ async fn take(
             | Up::LocalSecrets(_) => None,
         })
         .collect();
-    let ids: Vec<CommandId> = results.iter().map(|result| result.command).collect();
-    let sentences: Vec<String> = results
+    // The session may be another agent's of the site.
+    let idle = results
         .iter()
-        .map(|result| sentence(&result.outcome))
-        .collect();
-    let at: Vec<Timestamp> = results.iter().map(|result| result.at.min(now)).collect();
+        .filter(|result| result.outcome == CommandOutcome::NothingThere);
+    let idle: Vec<CommandId> = idle.map(|result| result.command).collect();
+    let nowhere = store::nothing_there(tx, agent, &idle).await?;
+
+    let (mut ids, mut sentences, mut at) = (Vec::new(), Vec::new(), Vec::new());
+    for result in results {
+        if result.outcome == CommandOutcome::NothingThere && !nowhere.contains(&result.command) {
+            continue;
+        }
+        ids.push(result.command);
+        sentences.push(sentence(&result.outcome));
+        at.push(result.at.min(now));
+    }
     for command in store::finish(tx, agent.site, &ids, &sentences, &at).await? {
         tx.changed(Kind::Command, command);
     }

@@ -33,6 +33,9 @@ pub async fn issue(
         issued: now,
         expires: now.plus(LIFE),
     };
+    for expired in store::expire(tx, site, now).await? {
+        tx.changed(Kind::Command, expired);
+    }
     store::insert(tx, site, &command, customer).await?;
     tx.changed(Kind::Command, command.command);
     Ok(command.command)

@@ -10,8 +10,8 @@ use easyisp_shared::wire::question::{Question, Reply};
 use super::issue;
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::sites::Live;
 use crate::sites::live::Silence;
+use crate::sites::{self, Live};
 
 /// Whose sessions are to end, and where.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Ended {
     pub ended: u32,
     /// Sessions whose router did not prove it in time; it goes on being asked.
     pub unconfirmed: u32,
+    /// Agents that are away where nobody was found: they are told when they return.
+    pub away: u32,
 }
 
 impl Ended {
@@ -43,6 +45,11 @@ impl Ended {
             n => format!("{n} sessions were ended"),
         };
         match (self.ended, self.unconfirmed) {
+            (0, 0) if self.away > 0 => {
+                "Nobody was online as far as is known; an agent of this site is away, and is told when it \
+                 returns."
+                    .to_owned()
+            }
             (0, 0) => "Nobody was online.".to_owned(),
             (_, 0) => format!("{ended}."),
             (0, _) => "The router did not confirm it yet; it goes on being asked.".to_owned(),
@@ -74,7 +81,12 @@ pub async fn end_now(
             Ok(Reply::Disconnected { ended, unconfirmed }) => {
                 all.ended += ended;
                 all.unconfirmed += unconfirmed;
-                if unconfirmed > 0 {
+                let away = match (ended, unconfirmed) {
+                    (0, 0) => away(db, live, end).await?,
+                    (_, _) => 0,
+                };
+                all.away += away;
+                if unconfirmed > 0 || away > 0 {
                     write_down(db, end, now).await?;
                 }
             }
@@ -100,6 +112,16 @@ pub async fn end_now(
             })
         }
     }
+}
+
+/// How many of the site's agents are not there: a session may have been told to one of them alone.
+async fn away(db: &Database, live: &Live, end: &End) -> sqlx::Result<u32> {
+    let connected = live.connected(end.tenant, end.site);
+    let mut tx = db.begin(end.tenant).await?;
+    let served = sites::served(&mut tx, end.site).await?;
+    tx.commit().await?;
+    let agents = usize::try_from(served.agents).unwrap_or(0);
+    Ok(u32::try_from(agents.saturating_sub(connected)).unwrap_or(u32::MAX))
 }
 
 async fn write_down(db: &Database, end: &End, now: Timestamp) -> sqlx::Result<()> {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{encode, kind};
 use crate::db::{Projection, Tx};
+use crate::sites::agents::Agent;
 
 /// What came of a command.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -93,6 +94,60 @@ pub async fn finish(
     .fetch_all(&mut **tx)
     .await
 }
+
+/// Notes that an agent found nothing to do for some commands of its site; returns those that wait and for
+/// which every agent of the site said so.
+pub async fn nothing_there(
+    tx: &mut Tx,
+    agent: &Agent,
+    ids: &[CommandId],
+) -> sqlx::Result<Vec<CommandId>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar(
+        "with noted as (
+             update commands
+                set nothing_there = array_append(array_remove(nothing_there, $3), $3)
+              where tenant_id = $1 and site_id = $2 and id = any($4) and finished_at is null
+          returning id, nothing_there)
+         select id from noted
+          where not exists (select from agents
+                             where tenant_id = $1 and site_id = $2 and revoked_at is null
+                               and id <> all(noted.nothing_there))",
+    )
+    .bind(tx.tenant())
+    .bind(agent.site)
+    .bind(agent.id)
+    .bind(ids)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Ends commands of a site that expired unanswered, some at a time; returns them. An agent that found nothing
+/// waits for the others no longer than a command lives.
+pub async fn expire(tx: &mut Tx, site: SiteId, now: Timestamp) -> sqlx::Result<Vec<CommandId>> {
+    sqlx::query_scalar(
+        "update commands
+            set finished_at = $3, result = $4
+          where tenant_id = $1 and id in (
+                select id from commands
+                 where tenant_id = $1 and site_id = $2 and finished_at is null and expires_at <= $3
+                 order by expires_at
+                 limit 100
+                   for update skip locked)
+         returning id",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(now)
+    .bind(NOT_IN_TIME)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+const NOT_IN_TIME: &str =
+    "An agent of the site that may have had the session did not come back in time.";
 
 /// The ids of all commands, for comparing them with what sites know.
 pub async fn every_id(tx: &mut Tx, after: Uuid, most: i64) -> sqlx::Result<Vec<Uuid>> {

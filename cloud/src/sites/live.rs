@@ -22,8 +22,8 @@ pub trait Door: Send + Sync {
         within: Duration,
     ) -> BoxFuture<'a, Result<Reply, AskFailure>>;
 
-    /// Whether some agent of a site is connected.
-    fn serves(&self, tenant: TenantId, site: SiteId) -> bool;
+    /// How many agents of a site are connected.
+    fn connected(&self, tenant: TenantId, site: SiteId) -> usize;
 }
 
 /// Asks sites. Cloning shares the door.
@@ -67,7 +67,12 @@ impl Live {
 
     /// Whether a site can be asked at all.
     pub fn serves(&self, tenant: TenantId, site: SiteId) -> bool {
-        self.door.serves(tenant, site)
+        self.connected(tenant, site) > 0
+    }
+
+    /// How many agents of a site can be asked.
+    pub fn connected(&self, tenant: TenantId, site: SiteId) -> usize {
+        self.door.connected(tenant, site)
     }
 
     /// Asks a site. Hold no transaction meanwhile: an answer may take as long as `within`.

@@ -63,12 +63,13 @@ impl Agents {
         self.lock().get(&agent).map(|presence| presence.since)
     }
 
-    /// Whether some agent of a site is connected here.
-    pub fn serves(&self, tenant: TenantId, site: SiteId) -> bool {
-        !self.of_site(tenant, site).is_empty()
+    /// How many agents of a site are connected here.
+    pub fn connected(&self, tenant: TenantId, site: SiteId) -> usize {
+        self.of_site(tenant, site).len()
     }
 
-    /// Asks an agent of a tenant's site; where there are several, the one that was here longest.
+    /// Asks an agent of a tenant's site; where there are several, the one that was here longest. All of them
+    /// where sessions are to end: each knows those that were told to it.
     ///
     /// [`AskFailure::Unreachable`] at once where none is connected.
     pub async fn ask(
@@ -79,6 +80,11 @@ impl Agents {
         within: Duration,
     ) -> Result<Reply, AskFailure> {
         let mut here = self.of_site(tenant, site);
+        if let Question::Disconnect(_) = question
+            && here.len() > 1
+        {
+            return disconnect_at_all(&here, question, within).await;
+        }
         here.sort_by_key(|presence| (presence.since, presence.agent.id));
         match here.first() {
             Some(presence) => presence.ask(question, within).await,
@@ -166,6 +172,33 @@ impl Agents {
     }
 }
 
+async fn disconnect_at_all(
+    here: &[Arc<Presence>],
+    question: &Question,
+    within: Duration,
+) -> Result<Reply, AskFailure> {
+    let asked = here.iter().map(|presence| presence.ask(question, within));
+    let answers = futures_util::future::join_all(asked).await;
+    let (mut all, mut silent) = ((0, 0), None);
+    for answer in answers {
+        match answer {
+            Ok(Reply::Disconnected { ended, unconfirmed }) => {
+                all = (all.0 + ended, all.1 + unconfirmed);
+            }
+            Ok(_) => silent = Some(AskFailure::NotUnderstood),
+            Err(failure) => silent = Some(failure),
+        }
+    }
+    match (all, silent) {
+        ((0, 0), Some(failure)) => Err(failure),
+        ((ended, unconfirmed), silent) => Ok(Reply::Disconnected {
+            ended,
+            // Who did not answer may have sessions of his: they go the durable way.
+            unconfirmed: unconfirmed + u32::from(silent.is_some()),
+        }),
+    }
+}
+
 impl Door for Agents {
     fn ask<'a>(
         &'a self,
@@ -177,8 +210,8 @@ impl Door for Agents {
         Box::pin(Agents::ask(self, tenant, site, question, within))
     }
 
-    fn serves(&self, tenant: TenantId, site: SiteId) -> bool {
-        Agents::serves(self, tenant, site)
+    fn connected(&self, tenant: TenantId, site: SiteId) -> usize {
+        Agents::connected(self, tenant, site)
     }
 }
 

@@ -267,7 +267,7 @@ async fn an_agent_lives_in_its_own_site_only() -> Result<()> {
     .await?;
 
     assert!(world.logins(world.tenant).await?.is_empty());
-    assert!(!world.door().agents().serves(world.tenant, their_site));
+    assert_eq!(world.door().agents().connected(world.tenant, their_site), 0);
     assert!(matches!(&*link.status().borrow(), LinkStatus::Up { .. }));
     link.stop().await;
     Ok(())
