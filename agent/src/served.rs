@@ -194,6 +194,7 @@ impl Served {
             let met = Peers::new(peers::Parts {
                 identity,
                 site: site.clone(),
+                sessions: sessions.clone(),
                 outbox: outbox.clone(),
                 clock: site_clock.clone(),
                 ranges: Ranges::new(config.site.ranges.clone()),

@@ -11,7 +11,7 @@ use easyisp_agent::site::Keeping;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::TenantId;
 use easyisp_tests::router::subscriber::{Dial, Method, Subscriber};
-use easyisp_tests::world::{Pair, Provider, Site, World, eventually};
+use easyisp_tests::world::{Pair, Provider, Site, World, eventually, soon};
 use serde_json::json;
 
 use crate::words::{DAY, full};
@@ -299,6 +299,43 @@ async fn chaos(seed: u64) -> Result<()> {
     pair.second_reported().await?;
     assert_eq!(conflicts(&world, &isp).await?, 0);
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    pair.stop().await;
+    world.stop().await
+}
+
+/// A subscriber with one device came in through one agent, and his session ended while that one was away: told
+/// so by the other, it lets his next device in at once when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ended_elsewhere_keeps_nobody_out() -> Result<()> {
+    let world = World::start().await?;
+    let isp = one_device(&world, "ghosts").await?;
+    let mut pair = Site::open_pair(&world, &isp).await?;
+    pair.know("jane").await?;
+    let online = device(&pair, FIRST, 1).dial().await.online();
+    soon("the Start is answered", online.started()).await?;
+    pair.site.stop_agent().await;
+    pair.site.router.ask_only(Some(SECOND));
+    assert!(online.hang_up().await, "the second takes the Stop");
+    pair.site.start_agent().await?;
+    let next = eventually("the first lets the next device in", async || {
+        Ok(match device(&pair, FIRST, 2).dial().await {
+            Dial::Online(online) => Some(online),
+            Dial::Rejected(_) | Dial::NoAnswer | Dial::Unproven => None,
+        })
+    })
+    .await?;
+    soon("the Start is answered", next.started()).await?;
+
+    // And at once, where both are there.
+    let held = device(&pair, FIRST, 3).dial().await;
+    assert!(!is_online(&held), "two devices: {held:?}");
+    pair.site.router.ask_only(Some(SECOND));
+    assert!(next.hang_up().await, "the second takes the Stop");
+    eventually("the first heard that it is over", async || {
+        let dial = device(&pair, FIRST, 3).dial().await;
+        Ok(is_online(&dial).then_some(()))
+    })
+    .await?;
     pair.stop().await;
     world.stop().await
 }

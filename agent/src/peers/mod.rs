@@ -12,6 +12,7 @@
 //!
 //! A vote is given once. No clock, no lease and nobody's belief about who is dead is part of it.
 
+mod ended;
 mod sharing;
 mod spend;
 mod talk;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::sessions::Sessions;
 use crate::site::{Ranges, Site, SiteClock};
 use crate::store::{Committed, Done, Job, Outbox};
 use crate::sync::{Asker, Identity, LinkStatus};
@@ -45,6 +47,8 @@ pub struct Parts {
     pub identity: Identity,
     /// What the site knows.
     pub site: Arc<Site>,
+    /// Who is online.
+    pub sessions: Arc<Sessions>,
     /// Where first uses and votes are written.
     pub outbox: Outbox,
     /// Monotonic readings.
@@ -100,11 +104,13 @@ impl Peers {
     /// Listens, dials, and agrees with the others who shares the vouchers, until cancelled.
     pub async fn run(self: Arc<Self>, listener: TcpListener, cancel: CancellationToken) {
         let tasks = TaskTracker::new();
+        let ended = ended::channel(&self);
         let work = async {
             tokio::join!(
                 self.listen(&listener, &tasks, &cancel),
                 self.meet(&tasks),
                 self.share(),
+                self.tell_ended(ended),
             )
         };
         tokio::select! {
@@ -244,7 +250,9 @@ impl Peers {
                 pause = PAUSE;
                 let ping = PeerQuestion::Ping;
                 while let Some(PeerAnswer::Here) = self.ask(other.agent, &ping).await {
-                    self.reached(other);
+                    if self.reached(other) {
+                        self.catch_up(other).await;
+                    }
                     tokio::time::sleep(BEAT).await;
                 }
             }
@@ -253,14 +261,17 @@ impl Peers {
         }
     }
 
-    fn reached(&self, other: &Other) {
+    /// Whether that is news.
+    fn reached(&self, other: &Other) -> bool {
         let mut touch = other.lock_touch();
-        if *touch != Touch::Reached {
-            *touch = Touch::Reached;
-            drop(touch);
-            info!(agent.id = %other.agent, "Agent {} of this site is reached", other.agent);
-            self.changed();
+        if *touch == Touch::Reached {
+            return false;
         }
+        *touch = Touch::Reached;
+        drop(touch);
+        info!(agent.id = %other.agent, "Agent {} of this site is reached", other.agent);
+        self.changed();
+        true
     }
 
     fn lost(&self, other: &Other) {

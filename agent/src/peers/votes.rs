@@ -1,4 +1,4 @@
-//! What this agent answers to another one of its site about first uses of vouchers.
+//! What this agent answers to another one of its site: above all, about first uses of vouchers.
 
 use easyisp_shared::id::{AgentId, RouterId};
 use easyisp_shared::wire::peer::{FirstUseV1, PeerAnswer, PeerQuestion};
@@ -15,6 +15,10 @@ impl Peers {
             PeerQuestion::Vote(told) => self.vote(asker, told).await,
             PeerQuestion::Withdraw(told) => self.withdraw(&told).await,
             PeerQuestion::Happened(told) => self.happened(told).await,
+            PeerQuestion::Ended(names) => {
+                self.ended(names);
+                PeerAnswer::Here
+            }
         }
     }
 

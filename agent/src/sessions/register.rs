@@ -1,6 +1,6 @@
 //! Everybody online at this site, in memory. One lock, held for microseconds and never over a disk.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use easyisp_shared::id::{CustomerId, RouterId};
@@ -12,13 +12,17 @@ use easyisp_shared::wire::up::AccountingStatus;
 use super::index::{Index, Person};
 use super::rules::Report;
 use super::slots::{self, Grant, LEASE, Lease};
-use super::{Metered, Session, SessionKey, Usage};
+use super::{Cause, Metered, Session, SessionKey, Usage};
 
 /// Who is online and who was let in.
 #[derive(Default)]
 pub struct Sessions {
     index: Mutex<Index>,
+    tell: OnceLock<Box<TellEnded>>,
 }
+
+/// Called with each session whose router said that it is over, under the register's lock: it must not block.
+pub type TellEnded = dyn Fn(&SessionKey) + Send + Sync;
 
 /// A session with what is known of it besides the router's reports.
 #[derive(Clone, Debug)]
@@ -155,14 +159,51 @@ impl Sessions {
     ) -> Changes {
         let mut index = self.lock();
         let changes = index.report(report, metered, now);
+        self.tell_ended(&changes);
         write(&changes);
         changes
+    }
+
+    /// From here on `tell` hears of sessions that are over.
+    pub fn tell_ended_through(&self, tell: Box<TellEnded>) {
+        let _told_already = self.tell.set(tell);
+    }
+
+    fn tell_ended(&self, changes: &Changes) {
+        let Some(tell) = self.tell.get() else { return };
+        for moved in &changes.moved {
+            if moved.session.closed.is_some() {
+                tell(&moved.session.key);
+            }
+        }
+    }
+
+    /// The sessions that ended lately, as their routers said.
+    pub fn ended_lately(&self) -> Vec<SessionKey> {
+        let index = self.lock();
+        let ended = index.online.values().filter(|online| {
+            let closed = online.session.closed.map(|closed| closed.cause);
+            matches!(closed, Some(Cause::Router(_)))
+        });
+        ended.map(|online| online.session.key.clone()).collect()
+    }
+
+    /// Another agent of the site heard that a session is over: here it keeps nobody out any more, and is
+    /// given up unless its router speaks of it again.
+    pub fn ended_elsewhere(&self, key: &SessionKey, now: Timestamp) {
+        let mut index = self.lock();
+        if let Some(online) = index.online.get_mut(key)
+            && online.session.closed.is_none()
+        {
+            online.doubted.get_or_insert(now);
+        }
     }
 
     /// The router restarted: its open sessions are over (Accounting-On or -Off).
     pub fn restarted(&self, router: RouterId, write: impl FnOnce(&Changes)) -> Changes {
         let mut index = self.lock();
         let changes = index.lose(|session| session.key.router == router);
+        self.tell_ended(&changes);
         write(&changes);
         changes
     }
@@ -174,6 +215,7 @@ impl Sessions {
         let open = open.filter(|(_, online)| online.session.closed.is_none());
         let keys = open.map(|(key, _)| key.clone()).into_iter().collect();
         let changes = index.lose_keys(keys);
+        self.tell_ended(&changes);
         write(&changes);
         changes
     }

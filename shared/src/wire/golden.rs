@@ -42,6 +42,14 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
         ("peer_vote", PeerQuestion::Vote(used.clone())),
         ("peer_withdraw", PeerQuestion::Withdraw(used.clone())),
         ("peer_happened", PeerQuestion::Happened(used.clone())),
+        (
+            "peer_ended",
+            PeerQuestion::Ended(vec![SessionNameV1 {
+                router: Uuid::from_u128(6).into(),
+                session: b"81000001".to_vec(),
+                class: vec![5; 16],
+            }]),
+        ),
     ];
     for (name, question) in questions {
         let golden = golden(name, &question.encode());

@@ -23,6 +23,8 @@ pub enum PeerQuestion {
     Withdraw(FirstUseV1),
     /// It happened, it is on stable storage here.
     Happened(FirstUseV1),
+    /// These sessions are over, as their routers told.
+    Ended(Vec<SessionNameV1>),
 }
 
 /// What the other answers.
@@ -64,6 +66,17 @@ pub struct FirstUseV1 {
     pub router: RouterId,
 }
 
+/// What tells a session from all others of a site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionNameV1 {
+    /// The router.
+    pub router: RouterId,
+    /// Acct-Session-Id, octet for octet.
+    pub session: Vec<u8>,
+    /// The cookie echoed in Class; empty where the router echoes none.
+    pub class: Vec<u8>,
+}
+
 macro_rules! bodies {
     ($($name:ident)*) => {$(
         impl $name {
@@ -83,4 +96,4 @@ macro_rules! bodies {
 bodies! { PeerQuestion PeerAnswer }
 
 /// The most octets a question or an answer may take.
-pub const PEER_CAP: usize = 1024;
+pub const PEER_CAP: usize = 64 * 1024;
