@@ -248,7 +248,7 @@ async fn bind_tcp(section: &'static str, address: SocketAddr) -> Result<TcpListe
         })
 }
 
-/// Logins must go on without the port: then this agent meets only those that it can dial.
+/// Logins must go on without the port: then this agent meets no other one.
 async fn bind_peers(address: SocketAddr) -> Option<TcpListener> {
     TcpListener::bind(address)
         .await

@@ -66,6 +66,8 @@ pub struct Peers {
     parts: Parts,
     tls: Tls,
     others: Mutex<HashMap<AgentId, Arc<Other>>>,
+    /// Ends the latest connection that each of them dialled.
+    latest: Mutex<HashMap<AgentId, CancellationToken>>,
     /// Counts what somebody may wait for: somebody met, somebody lost.
     changes: watch::Sender<u64>,
 }
@@ -96,6 +98,7 @@ impl Peers {
         Ok(Arc::new(Peers {
             tls: Tls::new(&parts.identity, &parts.site)?,
             others: Mutex::default(),
+            latest: Mutex::default(),
             changes: watch::Sender::new(0),
             parts,
         }))
@@ -133,6 +136,11 @@ impl Peers {
         reached.map(|other| other.agent).collect()
     }
 
+    fn reaches(&self, agent: AgentId) -> bool {
+        let other = self.others().get(&agent).cloned();
+        other.is_some_and(|other| other.touch() == Touch::Reached)
+    }
+
     /// Those that it does not, and should.
     pub fn missing(&self) -> Vec<AgentId> {
         let others = self.others();
@@ -146,12 +154,12 @@ impl Peers {
     async fn ask(&self, agent: AgentId, question: &PeerQuestion) -> Option<PeerAnswer> {
         let other = self.others().get(&agent).cloned()?;
         let asked = async {
-            let mut stream = other.stream.lock().await;
-            let answer = talk::ask(stream.as_mut()?, question, PATIENCE).await;
-            if answer.is_err() {
-                *stream = None;
-            }
-            answer.ok()
+            let mut held = other.stream.lock().await;
+            // Put back only with its answer: a question that was given up would be answered to the next.
+            let mut stream = held.take()?;
+            let answer = talk::ask(&mut stream, question, PATIENCE).await.ok()?;
+            *held = Some(stream);
+            Some(answer)
         };
         let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
         if answer.is_none() {
@@ -176,7 +184,8 @@ impl Peers {
             if !self.parts.ranges.contain(source.ip()) {
                 continue;
             }
-            let Some(caller) = Callers::take(&callers, source.ip()) else {
+            let expected = self.is_told(source.ip());
+            let Some(caller) = Callers::take(&callers, source.ip(), expected) else {
                 continue;
             };
             let (peers, stop) = (self.clone(), cancel.clone());
@@ -191,12 +200,45 @@ impl Peers {
         let Some(mut stream) = talk::greet(stream, &self.tls).await else {
             return;
         };
-        while let Ok((agent, question)) = talk::next(&mut stream, &self.parts.site).await {
+        let mut latest: Option<CancellationToken> = None;
+        loop {
+            let heard = talk::next(&mut stream, &self.parts.site);
+            let heard = match &latest {
+                None => heard.await,
+                Some(overtaken) => match overtaken.run_until_cancelled(heard).await {
+                    Some(heard) => heard,
+                    None => return,
+                },
+            };
+            let Ok((agent, question)) = heard else { return };
+            // What an agent said on an earlier connection must not be heard after what it says on this one.
+            let overtaken = latest.get_or_insert_with(|| self.overtake(agent));
+            if overtaken.is_cancelled() {
+                return;
+            }
             let answer = self.answer_to(agent, question).await;
             if talk::answer(&mut stream, &answer).await.is_err() {
                 return;
             }
         }
+    }
+
+    /// Ends an agent's earlier connection to this one.
+    fn overtake(&self, agent: AgentId) -> CancellationToken {
+        let latest = CancellationToken::new();
+        let callers = self.latest.lock();
+        let mut callers = callers.unwrap_or_else(PoisonError::into_inner);
+        if let Some(earlier) = callers.insert(agent, latest.clone()) {
+            earlier.cancel();
+        }
+        latest
+    }
+
+    /// Whether another agent told the cloud that it is found at this address.
+    fn is_told(&self, address: IpAddr) -> bool {
+        let told = self.told().into_iter();
+        let mut addresses = told.flat_map(|agent| self.addresses(agent));
+        addresses.any(|told| told.ip() == address)
     }
 
     /// Keeps a connection to each of the agents that the feed names.
@@ -332,7 +374,7 @@ impl Other {
     }
 }
 
-/// Who is connected, by address: whoever floods the port keeps nobody else's place.
+/// Who is connected, by address: who is not expected takes nobody's place who is.
 #[derive(Default)]
 struct Callers(Mutex<HashMap<IpAddr, usize>>);
 
@@ -342,11 +384,15 @@ struct Caller {
 }
 
 impl Callers {
-    fn take(callers: &Arc<Callers>, source: IpAddr) -> Option<Caller> {
+    fn take(callers: &Arc<Callers>, source: IpAddr, expected: bool) -> Option<Caller> {
         let mut counts = callers.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = counts.values().sum();
+        let most = match expected {
+            true => MOST_CALLERS,
+            false => MOST_UNEXPECTED,
+        };
         let count = counts.entry(source).or_default();
-        if all >= MOST_CALLERS || *count >= MOST_FROM_ONE {
+        if all >= most || *count >= MOST_FROM_ONE {
             if *count == 0 {
                 counts.remove(&source);
             }
@@ -408,7 +454,9 @@ fn own_address(towards: IpAddr) -> Option<IpAddr> {
 const OUT_THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const MOST_ADDRESSES: usize = 4;
 /// A site has a few boxes, each with one connection that stands and perhaps one that is dying.
-const MOST_CALLERS: usize = 32;
+const MOST_CALLERS: usize = 64;
+/// Boxes behind a translated address.
+const MOST_UNEXPECTED: usize = 16;
 const MOST_FROM_ONE: usize = 4;
 /// A router waits for a login about as long.
 const PATIENCE: Duration = Duration::from_secs(2);

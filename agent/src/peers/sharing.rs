@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use easyisp_shared::id::AgentId;
 use easyisp_shared::wire::Up;
+use easyisp_shared::wire::peer::{PeerAnswer, PeerQuestion};
 use easyisp_shared::wire::up::KeepWithV1;
 use tracing::{info, warn};
 
@@ -35,6 +36,7 @@ impl Peers {
             link.borrow_and_update();
             let wish = self.wish();
             if let Some(wish) = wish.filter(|wish| said != Some(*wish))
+                && self.is_granted(wish).await
                 && self.say(wish).await
             {
                 said = Some(wish);
@@ -43,7 +45,7 @@ impl Peers {
                 changed = changes.changed() => if changed.is_err() { return },
                 changed = policies.changed() => if changed.is_err() { return },
                 changed = link.changed() => if changed.is_err() { return },
-                () = self.parts.clock.sleep(LOOK) => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
@@ -78,6 +80,18 @@ impl Peers {
         let me = self.parts.identity.agent;
         let safe = |other: &AgentId| !site.has_votes_beyond(&[me, *other]);
         reached.into_iter().find(safe)
+    }
+
+    /// Whether the one beside which this agent wants to stand reaches it too, and will give it its votes.
+    async fn is_granted(&self, wish: Wish) -> bool {
+        match wish.with {
+            None => true,
+            Some(_) if matches!(self.parts.site.keeping(), Keeping::With(_)) => true,
+            Some(with) => {
+                let granted = self.ask(with, &PeerQuestion::Share).await;
+                granted == Some(PeerAnswer::Here)
+            }
+        }
     }
 
     /// Stops acting alone first, where that is the wish: on disk, and before the cloud can hear of it.
@@ -147,4 +161,4 @@ pub fn recall(site: &Site, reader: &OutboxReader) -> Result<(), StoreError> {
 const JOINED: &str = "joined/";
 /// A box that restarts is back before this.
 const LONG: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(3);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::id::{AgentId, RouterId};
+use easyisp_shared::wire::down::VoucherV1;
 use easyisp_shared::wire::peer::{FirstUseV1, PeerAnswer, PeerQuestion};
 use easyisp_shared::wire::question::{AgentQuestion, CloudReply};
 
@@ -13,6 +14,7 @@ use super::Peers;
 use super::votes::{Acting, first_use_of, redemption};
 use crate::radius::CLOUD_PATIENCE;
 use crate::site::{Fate, Keeping, Redemption};
+use crate::sync::LinkStatus;
 
 /// What the other agent said.
 enum Said {
@@ -47,31 +49,58 @@ impl Peers {
         let site = &self.parts.site;
         let with = match site.keeping() {
             Keeping::With(other) => other,
-            // Others keep the vouchers since; whoever waits looks again.
-            Keeping::Alone | Keeping::Not => return (Fate::Alone, None),
+            // Since a moment ago others keep the vouchers: who waits looks again.
+            Keeping::Alone | Keeping::Not => return (Fate::Stored, None),
         };
-        let voted = site.voted(used.voucher);
-        let used = match &voted {
-            None => used.clone(),
-            Some(vote) if vote.used.mac == used.mac => used.clone().as_voted(vote),
+        let me = self.parts.identity.agent;
+        match site.voted(used.voucher) {
+            None => {}
+            // Asked for before, of the cloud alone: it knows what became of that.
+            Some(vote) if vote.agent == me => return self.ask_cloud(used, router, None).await,
+            Some(vote) if vote.used.mac == used.mac => {
+                let used = used.clone().as_voted(&vote);
+                return self.ask_both(with, &used, router, Some(vote.agent)).await;
+            }
             // Another device has this agent's vote; what became of it the feed will tell.
             Some(_) => return (Fate::Alone, None),
-        };
-        match self.ask_for_vote(with, &used, router).await {
-            Said::Yes(used) => return self.both_wrote(with, used, router).await,
+        }
+        self.ask_both(with, used, router, None).await
+    }
+
+    /// Asks the other agent, then the cloud. `given` is who has this agent's vote already.
+    async fn ask_both(
+        self: &Arc<Self>,
+        with: AgentId,
+        used: &Redemption,
+        router: RouterId,
+        given: Option<AgentId>,
+    ) -> (Fate, Option<Redemption>) {
+        match self.ask_for_vote(with, used, router).await {
+            Said::Yes(used) => self.both_wrote(with, used, router).await,
             Said::Used(told) => {
                 let theirs = redemption(&told);
-                return match self.write_down(&theirs, router, Acting::Either).await {
+                match self.write_down(&theirs, router, Acting::Either).await {
                     true => (Fate::Stored, Some(theirs)),
                     false => (Fate::NotStored, None),
-                };
+                }
             }
-            Said::No => {}
+            Said::No => self.ask_cloud(used, router, given).await,
         }
-        let has_vote = voted.as_ref().is_some_and(|vote| vote.used == used);
+    }
+
+    /// Writes its own vote and asks the cloud for the second one.
+    async fn ask_cloud(
+        &self,
+        used: &Redemption,
+        router: RouterId,
+        given: Option<AgentId>,
+    ) -> (Fate, Option<Redemption>) {
+        if !matches!(*self.parts.link.borrow(), LinkStatus::Up { .. }) {
+            return (Fate::Alone, None);
+        }
         // Who had it first still knows alone what became of it.
-        let agent = voted.map_or(self.parts.identity.agent, |vote| vote.agent);
-        if !has_vote && !self.write_vote(&used, agent).await {
+        let agent = given.unwrap_or(self.parts.identity.agent);
+        if !self.write_vote(used, agent).await {
             return (Fate::NotStored, None);
         }
         let question = AgentQuestion::Voucher {
@@ -80,13 +109,32 @@ impl Peers {
             voted: Some(used.from),
         };
         match self.parts.cloud.ask(question, CLOUD_PATIENCE).await {
-            Ok(CloudReply::Voucher(row)) => {
-                site.moved_here(row, used.mac);
-                (Fate::Stored, None)
-            }
+            Ok(CloudReply::Voucher(row)) => self.cloud_wrote(row, used, router).await,
             Ok(CloudReply::Pong { .. } | CloudReply::Certificate { .. }) | Err(_) => {
                 (Fate::Alone, None)
             }
+        }
+    }
+
+    /// The cloud let it in: told of again, as any first use is, it outlives a backup that is put back there.
+    async fn cloud_wrote(
+        &self,
+        row: VoucherV1,
+        used: &Redemption,
+        router: RouterId,
+    ) -> (Fate, Option<Redemption>) {
+        let stands = row.used.map(|stands| Redemption {
+            from: stands.from,
+            until: stands.until,
+            ..used.clone()
+        });
+        self.parts.site.moved_here(row, used.mac);
+        let Some(stands) = stands else {
+            return (Fate::Stored, None);
+        };
+        match self.write_down(&stands, router, Acting::Either).await {
+            true => (Fate::Stored, Some(stands)),
+            false => (Fate::Stored, None),
         }
     }
 
@@ -127,7 +175,14 @@ impl Peers {
         };
         let peers = self.clone();
         // Where it does not hear that, it asks when the code is shown there.
-        tokio::spawn(async move { peers.ask(with, &question).await });
+        tokio::spawn(async move {
+            for _ in 0..ATTEMPTS {
+                match peers.ask(with, &question).await {
+                    Some(PeerAnswer::Busy) => tokio::time::sleep(PAUSE).await,
+                    Some(_) | None => return,
+                }
+            }
+        });
         match stored {
             true => (Fate::Stored, Some(used)),
             false => (Fate::NotStored, None),

@@ -15,6 +15,10 @@ impl Peers {
             PeerQuestion::Vote(told) => self.vote(asker, told).await,
             PeerQuestion::Withdraw(told) => self.withdraw(&told).await,
             PeerQuestion::Happened(told) => self.happened(told).await,
+            PeerQuestion::Share => match self.reaches(asker) && self.is_beside(asker) {
+                true => PeerAnswer::Here,
+                false => PeerAnswer::Taken,
+            },
             PeerQuestion::Ended(names) => {
                 self.ended(names);
                 PeerAnswer::Here
@@ -29,6 +33,7 @@ impl Peers {
         let alone = match site.keeping() {
             Keeping::Alone => true,
             Keeping::With(other) if other == asker => false,
+            Keeping::Not if self.is_beside(asker) => false,
             Keeping::With(_) | Keeping::Not => return PeerAnswer::Taken,
         };
         let (voucher, router, used) = (told.voucher, told.router, redemption(&told));
@@ -43,7 +48,10 @@ impl Peers {
             Turn::Waits | Turn::TooMany => return PeerAnswer::Busy,
             Turn::Released => return PeerAnswer::Taken,
         }
+        let me = self.parts.identity.agent;
+        // Alone, what it asked the cloud for came to nothing, or the feed had said so before.
         let before = site.voted(voucher);
+        let before = before.filter(|vote| !(alone && vote.agent == me));
         let used = match &before {
             None => used,
             Some(vote) if vote.used.mac == used.mac => used.as_voted(vote),
@@ -62,9 +70,10 @@ impl Peers {
         let from = used.from;
         let stored = match alone {
             true => self.write_down(&used, router, Acting::Alone).await,
-            // Who had it first still knows alone what became of it.
+            // Which agent had it first still knows alone what became of it; what the cloud was asked it knows.
             false => {
-                let agent = before.map_or(asker, |vote| vote.agent);
+                let first = before.filter(|vote| vote.agent != me);
+                let agent = first.map_or(asker, |vote| vote.agent);
                 self.write_vote(&used, agent).await
             }
         };
@@ -78,6 +87,14 @@ impl Peers {
             }
         }
         PeerAnswer::Yes { from }
+    }
+
+    /// Whether another agent alone keeps the vouchers as this one knows: it may take this one beside it, and
+    /// need its vote before the cloud has said so.
+    fn is_beside(&self, asker: AgentId) -> bool {
+        let policy = self.parts.site.policy();
+        let named = policy.row.as_ref().map(|row| row.keepers.agents.as_slice());
+        named == Some(&[asker])
     }
 
     /// Forgets a vote that came to nothing.
@@ -104,12 +121,17 @@ impl Peers {
     async fn happened(&self, told: FirstUseV1) -> PeerAnswer {
         let used = redemption(&told);
         let first = self.parts.site.take_turn(used.voucher, Box::new(|_| {}));
-        if !matches!(first, Turn::First) {
-            return PeerAnswer::Here;
+        match first {
+            Turn::First => {}
+            Turn::Used | Turn::Released => return PeerAnswer::Here,
+            Turn::Waits | Turn::TooMany => return PeerAnswer::Busy,
         }
         match self.write_down(&used, told.router, Acting::Either).await {
             true => self.settle(&used, Some(used.clone()), Fate::Stored),
-            false => self.settle(&used, None, Fate::NotStored),
+            false => {
+                self.settle(&used, None, Fate::NotStored);
+                return PeerAnswer::Busy;
+            }
         }
         PeerAnswer::Here
     }

@@ -29,7 +29,7 @@ pub type AskCloud = dyn Fn(AgentQuestion, Duration, Box<dyn FnOnce(Result<CloudR
 /// Has a first use at a router written down by another too, and settles it; this agent has its turn.
 pub type Agree = dyn Fn(Redemption, RouterId) + Send + Sync;
 
-/// Who is asked about codes that this agent does not let in alone; a bounded number at once.
+/// Who is asked about codes that this agent does not let in alone.
 #[derive(Default)]
 pub(super) struct Others {
     ask: OnceLock<Box<AskCloud>>,
@@ -123,7 +123,10 @@ impl Radius {
     fn spend(&self, shows: &Shows<'_, '_>, row: &VoucherV1, later: &Later<'_>) {
         let site = &self.parts.site;
         let used = Redemption::of(row, shows.device, shows.now);
-        let used = match site.voted(row.voucher) {
+        // What it asked the cloud for came to nothing, or the feed had said so before it named this agent alone.
+        let vote = site.voted(row.voucher);
+        let vote = vote.filter(|vote| Some(vote.agent) != site.agent());
+        let used = match vote {
             None => Some(used),
             // The other one may have let that device in.
             Some(vote) => (vote.used.mac == used.mac).then(|| used.as_voted(&vote)),

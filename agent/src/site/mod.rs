@@ -373,7 +373,7 @@ impl Site {
     /// Gives a voucher back to the cloud: it is not used here for the first time any more. `Err` when it
     /// was used, or is being used: with the instant, once that is known.
     pub fn release(&self, voucher: VoucherId) -> Result<(), Option<Timestamp>> {
-        self.vouchers.release(voucher)
+        self.vouchers.release(voucher, self.agent)
     }
 
     /// How many bytes of the present period a subscriber may use; `None` = unlimited.

@@ -211,10 +211,13 @@ pub async fn renew(
 ) -> Result<Vec<Vec<u8>>, EnrollError> {
     let issued = authority.agent_certificate(request, agent.tenant, agent.site, agent.id, now)?;
     let mut tx = db.begin(agent.tenant).await?;
+    super::store::stand_still(&mut tx).await?;
     if !store::renewed(&mut tx, agent, &issued).await? {
         return Err(EnrollRefusal::Token.into());
     }
     store::put_certificate(&mut tx, agent, &issued, now).await?;
+    // One that joined before keys were noted is met by the others from now on.
+    tx.changed(Kind::Policy, agent.site);
     tx.commit().await?;
     Ok(vec![issued.certificate, authority.certificate().to_vec()])
 }

@@ -162,7 +162,9 @@ impl Session {
             generation,
             marks,
             head,
+            addresses,
         } = read?;
+        self.note_addresses(&agent, &addresses, hello).await;
         self.offered.store(generation, Ordering::Relaxed);
         let welcome = WelcomeV1 {
             protocol,
@@ -209,9 +211,6 @@ impl Session {
         };
         let version = agents::short(&hello.version);
         agents::store::seen(&mut tx, agent.id, generations, Some(&version), now).await?;
-        let addresses = hello.addresses.iter().take(MOST_ADDRESSES);
-        let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
-        agents::keepers::note_addresses(&mut tx, agent, &addresses).await?;
         store::inherit_marks(&mut tx, agent, hello.outbox).await?;
         let marks = store::marks(&mut tx, agent.id, hello.outbox).await?;
         tx.commit().await?;
@@ -219,7 +218,26 @@ impl Session {
             generation: generations.offered,
             marks,
             head,
+            addresses: held.addresses,
         }))
+    }
+
+    /// Where the agent hears the others of its site, when that is news. They find each other a hello later
+    /// where it cannot be noted.
+    async fn note_addresses(&self, agent: &Agent, known: &[String], hello: &HelloV1) {
+        let told = hello.addresses.iter().take(MOST_ADDRESSES);
+        let told: Vec<String> = told.map(ToString::to_string).collect();
+        if told == known {
+            return;
+        }
+        let noted = async {
+            let mut tx = self.shared.db.begin(agent.tenant).await?;
+            agents::keepers::note_addresses(&mut tx, agent, &told).await?;
+            tx.commit().await
+        };
+        if let Err(cause) = noted.await {
+            warn!(%cause, agent.id = %agent.id, "Cannot note where an agent hears the others of its site");
+        }
     }
 
     /// Hears what the agent says about the feed.
@@ -401,6 +419,8 @@ struct Admitted {
     marks: Vec<(u8, u64)>,
     /// The site's newest version.
     head: u64,
+    /// Where it heard the others of its site before.
+    addresses: Vec<String>,
 }
 
 fn refuse(reason: RefusalReason, retry_after: Duration) -> RefusedV1 {

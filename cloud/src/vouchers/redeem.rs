@@ -76,8 +76,11 @@ pub async fn show(
     if let Some(site) = row.holder_id {
         let keepers = keepers::hold(tx, site).await?.agents;
         let voter = shown.agent.filter(|_| shown.voted.is_some());
-        let voter = voter.map(|agent| agent.id).or(shown.released);
-        if !keepers.is_empty() && !voter.is_some_and(|voter| keepers.contains(&voter)) {
+        let mut voters = voter
+            .map(|agent| agent.id)
+            .into_iter()
+            .chain(shown.released);
+        if !keepers.is_empty() && !voters.any(|voter| keepers.contains(&voter)) {
             return Err(VoucherError::HeldBy {
                 voucher: row.id,
                 site,
@@ -140,8 +143,8 @@ pub(super) async fn report_use(
     let at = told.at.min(now);
     let actor = Actor::agent(agent.id);
     match row.status {
-        // Each of two that wrote it down tells it.
-        Stored::Used if row.used_at == Some(at) => Ok(()),
+        // Each of two that wrote it down tells it, by a clock of its own.
+        Stored::Used if is_same_use(tx, &row, told, at).await? => Ok(()),
         Stored::Used => {
             let details = format!("let in again at {at}; the period of its first use stands");
             note(tx, &actor, Action::VoucherConflict, &row, details, now).await
@@ -164,6 +167,22 @@ pub(super) async fn report_use(
             .await
         }
     }
+}
+
+/// Whether a report is of the use that stands: by its device, and where there is none by its instant.
+async fn is_same_use(
+    tx: &mut Tx,
+    row: &Row,
+    told: &RedemptionV1,
+    at: Timestamp,
+) -> sqlx::Result<bool> {
+    let by = row.customer_id.filter(|by| by.0 == row.id.0);
+    let (Some(mac), Some(by)) = (told.mac, by) else {
+        return Ok(row.used_at == Some(at));
+    };
+    let known = customers::at_hotspot(tx, by).await?;
+    let macs = known.map(|user| user.macs).unwrap_or_default();
+    Ok(macs.contains(&mac.to_string()))
 }
 
 /// Makes the period, and the customer where there is none, and marks the voucher.

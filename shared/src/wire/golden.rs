@@ -40,6 +40,7 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
     let questions = [
         ("peer_ping", PeerQuestion::Ping),
         ("peer_vote", PeerQuestion::Vote(used.clone())),
+        ("peer_share", PeerQuestion::Share),
         ("peer_withdraw", PeerQuestion::Withdraw(used.clone())),
         ("peer_happened", PeerQuestion::Happened(used.clone())),
         (

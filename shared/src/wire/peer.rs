@@ -25,12 +25,14 @@ pub enum PeerQuestion {
     Happened(FirstUseV1),
     /// These sessions are over, as their routers told.
     Ended(Vec<SessionNameV1>),
+    /// May I keep the site's vouchers with you from now on?
+    Share,
 }
 
 /// What the other answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerAnswer {
-    /// To [`PeerQuestion::Ping`], and to what needs no other answer.
+    /// To [`PeerQuestion::Ping`], to [`PeerQuestion::Share`] as a yes, and to what needs no other answer.
     Here,
     /// Yes. Where this device was voted for before, its time begins as it was written then.
     Yes {
@@ -39,7 +41,7 @@ pub enum PeerAnswer {
     },
     /// It was used, by this device or by another.
     Used(FirstUseV1),
-    /// The vote is given: to another device, or to the cloud.
+    /// No: the vote is given to another device or to the cloud, or is not this agent's to give.
     Taken,
     /// Not now: somebody is about to use it here, or the disk takes nothing.
     Busy,

@@ -19,6 +19,7 @@ use tracing::info;
 use super::{Agent, store};
 use crate::db::{Kind, Tx};
 use crate::sites::reports::{Applier, Report, Unusable};
+use crate::sites::stand_still;
 
 /// Who keeps a site's vouchers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +64,7 @@ async fn take(tx: &mut Tx, agent: &Agent, reports: &[Report]) -> sqlx::Result<Ve
 /// A wish of an earlier term was overtaken and changes nothing. Any other begins a term, also where it is
 /// not granted: so the one who stopped acting alone hears that it may go on.
 async fn wish(tx: &mut Tx, agent: &Agent, told: &KeepWithV1) -> sqlx::Result<()> {
+    stand_still(tx).await?;
     let Some(named) = store::lock_keepers(tx, agent.site).await? else {
         return Ok(());
     };
@@ -88,14 +90,17 @@ async fn name(tx: &mut Tx, site: SiteId, term: i64, agents: &[AgentId]) -> sqlx:
     Ok(())
 }
 
-/// Who keeps a site's vouchers; nobody else does until the transaction ends. Whoever marks a voucher used
+/// Who keeps a site's vouchers; nobody else does until the transaction ends. Whoever gives the cloud's vote
 /// reads them by this, so that a keeper that is to act alone hears of it first.
 pub async fn hold(tx: &mut Tx, site: SiteId) -> sqlx::Result<Keepers> {
     Ok(store::hold_keepers(tx, site).await?.unwrap_or_default())
 }
 
-/// Where the site's agents hear each other, when that is news.
+/// Notes where an agent hears the others of its site, which is news, and lets them know.
 pub async fn note_addresses(tx: &mut Tx, agent: &Agent, addresses: &[String]) -> sqlx::Result<()> {
+    stand_still(tx).await?;
+    // What they are told is one row: its parts change one after the other.
+    let _named = store::lock_keepers(tx, agent.site).await?;
     if store::put_addresses(tx, agent.id, addresses).await? {
         tx.changed(Kind::Policy, agent.site);
     }

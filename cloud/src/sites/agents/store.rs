@@ -271,12 +271,12 @@ pub async fn revoke_agent(
     .await
 }
 
-/// The agents of a site that were not revoked, the one that was there first first.
+/// The agents of a site that were not revoked: those that hear each other first, then who was there first.
 pub async fn serving(tx: &mut Tx, site: SiteId) -> sqlx::Result<Vec<AgentId>> {
     sqlx::query_scalar(
         "select id from agents
           where tenant_id = $1 and site_id = $2 and revoked_at is null
-          order by enrolled_at, id
+          order by addresses = '{}', enrolled_at, id
           limit 1000",
     )
     .bind(tx.tenant())
@@ -432,6 +432,8 @@ pub struct Held {
     offered: i64,
     /// When a copy of it was seen.
     pub cloned_at: Option<Timestamp>,
+    /// Where it hears the other agents of its site.
+    pub addresses: Vec<String>,
 }
 
 impl Held {
@@ -447,7 +449,7 @@ impl Held {
 /// Locks what is on record of an agent's identity; `None` when it was revoked or is not the tenant's.
 pub async fn lock_held(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<Held>> {
     sqlx::query_as(
-        "select generation, offered, cloned_at from agents
+        "select generation, offered, cloned_at, addresses from agents
           where tenant_id = $1 and id = $2 and revoked_at is null
             for update",
     )
