@@ -18,6 +18,7 @@ pub mod auth;
 pub mod sites;
 
 pub mod tenants;
+pub mod operators;
 
 pub mod commands;
 
@@ -66,6 +67,7 @@ pub fn routes() -> Routes {
         .merge(auth::routes())
         .merge(sites::routes())
         .merge(tenants::routes())
+        .merge(operators::routes())
         .merge(packages::routes())
         .merge(routers::routes())
         .merge(customers::routes())

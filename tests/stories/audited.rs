@@ -108,6 +108,7 @@ struct Calls {
     voucher: String,
     code: String,
     router_login: String,
+    operator: String,
 }
 
 impl Calls {
@@ -174,6 +175,7 @@ impl Calls {
                 json!({"username": "spare", "password": "zebra-quilt-moon"}),
             )
             .await?,
+            operator: made("/tenant/operators", operator("spare")).await?,
             customer,
             router,
         })
@@ -207,6 +209,22 @@ impl Calls {
                 json!({"businessName": "Another name"}),
             ),
             ("POST /api/sites", vec![], json!({"name": "Thika"})),
+            ("POST /api/tenant/operators", vec![], operator("newcomer")),
+            (
+                "PUT /api/tenant/operators/{operator}",
+                vec![&self.operator],
+                json!({"role": "VIEWER"}),
+            ),
+            (
+                "POST /api/tenant/operators/{operator}/reset-password",
+                vec![&self.operator],
+                nothing(),
+            ),
+            (
+                "DELETE /api/tenant/operators/{operator}",
+                vec![&self.operator],
+                nothing(),
+            ),
             ("PUT /api/router-logins", vec![], json!({"enabled": true})),
             (
                 "POST /api/router-logins",
@@ -414,6 +432,10 @@ impl Calls {
         .await?;
         Ok(lines.into_iter().collect())
     }
+}
+
+fn operator(name: &str) -> Value {
+    json!({"name": name, "email": format!("{name}@trail.isp"), "password": PASSWORD, "role": "STAFF"})
 }
 
 fn package(name: &str) -> Value {

@@ -28,6 +28,7 @@ mod manners;
 mod messages;
 mod money;
 mod moving;
+mod operators;
 mod outage;
 mod payment;
 mod pair;

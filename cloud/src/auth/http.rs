@@ -118,7 +118,7 @@ pub async fn login(
         return Err(ApiError::BadCredentials);
     }
     if let Some(hash) = renewed_hash {
-        store::set_password(&mut tx, account.id, &hash, now).await?;
+        store::set_password(&mut tx, account.id, &hash, account.password_expires_at, now).await?;
     }
     let signed_in = super::sign_in(&mut tx, account.id, now).await?;
     let actor = Actor::person(account.id, &account.name, address);
@@ -181,6 +181,12 @@ fn may_sign_in(account: &AccountRow, now: Timestamp) -> Result<(), ApiError> {
         return Err(ApiError::forbidden(
             "OPERATOR_DISABLED",
             "Your access was switched off; ask the account's owner",
+        ));
+    }
+    if account.password_expires_at.is_some_and(|end| end <= now) {
+        return Err(ApiError::forbidden(
+            "PASSWORD_EXPIRED",
+            "This temporary password was good for three days; ask for another one",
         ));
     }
     match account.standing.at(now) {
@@ -322,7 +328,7 @@ pub async fn password(
             "The password was changed at the same moment, from elsewhere; sign in again",
         ));
     }
-    store::set_password(&mut tx, operator.id, &hash, now).await?;
+    store::set_password(&mut tx, operator.id, &hash, None, now).await?;
     sessions::end_all(&mut tx, operator.id, Some(&token)).await?;
     let actor = Actor::from(&operator);
     note(

@@ -23,7 +23,7 @@ use secrecy::SecretString;
 use crate::api::{Access, Routes, routes};
 use crate::config::Limits;
 use crate::db::{Database, Tx};
-use crate::error::{ApiError, FieldError};
+use crate::error::{ApiError, FieldError, violated};
 use crate::secrets::Secrets;
 
 pub use crate::permission::{Permission, PermissionSet, Role, effective};
@@ -74,6 +74,13 @@ impl SignIn {
         self.hasher.hash(password).await
     }
 
+    /// A password that nobody chose, and its hash: 16 letters of 32, which is 80 bits.
+    pub async fn temporary_password(&self) -> Result<(SecretString, String), ApiError> {
+        let password = self.hasher.invent();
+        let hash = self.hasher.hash(&password).await?;
+        Ok((password, hash))
+    }
+
     /// 429 when this address registered too often.
     pub fn register(&self, address: IpAddr, now: Timestamp) -> Result<(), ApiError> {
         self.attempts()
@@ -101,6 +108,10 @@ pub struct NewOperator<'a> {
     pub role: Role,
     /// From [`SignIn::new_password`].
     pub password_hash: &'a str,
+    /// Names of permissions beyond the role's.
+    pub added_permissions: &'a [String],
+    /// Names of permissions that the role has and he has not.
+    pub removed_permissions: &'a [String],
 }
 
 /// Adds a person to the transaction's tenant; 409 when the e-mail address is taken anywhere.
@@ -111,10 +122,7 @@ pub async fn create_operator(
 ) -> Result<OperatorId, ApiError> {
     let id = OperatorId::new(now, &tx.entropy());
     if !store::claim_login(tx, &new.email.digest(), id).await? {
-        return Err(ApiError::conflict(
-            "EMAIL_TAKEN",
-            "This e-mail address already has an account; sign in, or use another address",
-        ));
+        return Err(email_taken());
     }
     let row = store::NewOperatorRow {
         id,
@@ -123,12 +131,50 @@ pub async fn create_operator(
         phone: new.phone,
         role: new.role,
         password_hash: new.password_hash,
-        added_permissions: &[],
-        removed_permissions: &[],
+        added_permissions: new.added_permissions,
+        removed_permissions: new.removed_permissions,
     };
     store::insert_operator(tx, &row, now).await?;
     Ok(id)
 }
+
+fn email_taken() -> ApiError {
+    ApiError::conflict(
+        "EMAIL_TAKEN",
+        "This e-mail address already has an account; sign in, or use another address",
+    )
+}
+
+/// Lets an operator sign in with another e-mail address; 409 when it is taken anywhere, and then the
+/// transaction is lost.
+pub async fn move_login(tx: &mut Tx, operator: OperatorId, email: &Email) -> Result<(), ApiError> {
+    store::move_login(tx, operator, &email.digest())
+        .await
+        .map_err(|error| match violated(&error) {
+            Some("logins_pkey") => email_taken(),
+            Some(_) | None => error.into(),
+        })
+}
+
+/// Ends an operator's sessions and frees his e-mail address; the transaction has deleted him before.
+pub async fn forget_login(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<()> {
+    sessions::end_all(tx, operator, None).await?;
+    store::forget_login(tx, operator).await
+}
+
+/// Sets a password that somebody else was told, and ends the operator's sessions.
+pub async fn set_temporary_password(
+    tx: &mut Tx,
+    operator: OperatorId,
+    hash: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    store::set_password(tx, operator, hash, Some(now.plus(TEMPORARY)), now).await?;
+    sessions::end_all(tx, operator, None).await
+}
+
+/// How long a password is good that somebody else was told.
+const TEMPORARY: Duration = Duration::from_secs(3 * 86_400);
 
 /// Gives an operator the platform's right.
 pub async fn make_platform(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::Result<()> {

@@ -70,6 +70,19 @@ impl Hasher {
         }
     }
 
+    /// A new password: four groups of four letters and digits, none of which looks like another.
+    pub fn invent(&self) -> SecretString {
+        const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        let mut text = Zeroizing::new(String::with_capacity(19));
+        for (place, byte) in self.inner.entropy.bytes::<16>().iter().enumerate() {
+            if place > 0 && place % 4 == 0 {
+                text.push('-');
+            }
+            text.push(char::from(LETTERS[usize::from(byte % 32)]));
+        }
+        SecretString::from(text.as_str())
+    }
+
     /// A hash to store.
     pub async fn hash(&self, password: &SecretString) -> Result<String, ApiError> {
         let password = password.clone();
@@ -189,6 +202,15 @@ mod tests {
             Duration::ZERO,
             Entropy::seeded(1),
         )
+    }
+
+    #[test]
+    fn an_invented_password_can_be_read_out() {
+        let password = hasher(1).invent();
+        let text = password.expose_secret();
+        assert_eq!(text.len(), 19);
+        assert!(text.split('-').all(|group| group.len() == 4), "{text}");
+        assert!(!text.contains(['0', 'o', '1', 'l']), "{text}");
     }
 
     #[tokio::test]

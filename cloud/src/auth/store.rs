@@ -30,6 +30,8 @@ pub struct AccountRow {
     pub removed_permissions: Vec<String>,
     pub profile_picture: Option<String>,
     pub password_hash: String,
+    /// When the password ends that somebody else was told.
+    pub password_expires_at: Option<Timestamp>,
     /// Whether he may sign in.
     pub active: bool,
     pub standing: StandingRow,
@@ -121,7 +123,7 @@ pub async fn account(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<Option<A
 
     let row = sqlx::query(
         "select o.id, o.name, o.email, o.role, o.added_permissions, o.removed_permissions,
-                o.profile_picture, o.password_hash, o.status = 'ACTIVE' as active,
+                o.profile_picture, o.password_hash, o.password_expires_at, o.status = 'ACTIVE' as active,
                 t.status, t.trial_ends_at, t.subscription_ends_at
            from operators o
            join tenants t on t.tenant_id = o.tenant_id
@@ -141,6 +143,7 @@ pub async fn account(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<Option<A
         removed_permissions: row.try_get("removed_permissions")?,
         profile_picture: row.try_get("profile_picture")?,
         password_hash: row.try_get("password_hash")?,
+        password_expires_at: row.try_get("password_expires_at")?,
         active: row.try_get("active")?,
         standing: StandingRow {
             status: row.try_get("status")?,
@@ -224,6 +227,42 @@ pub async fn claim_login(
     Ok(done.rows_affected() == 1)
 }
 
+/// Lets an operator sign in with another e-mail address; violates `logins_pkey` when it is taken.
+pub async fn move_login(
+    tx: &mut Tx,
+    operator: OperatorId,
+    email_digest: &[u8],
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update directory.logins set email_digest = $3 where operator_id = $1 and tenant_id = $2",
+    )
+    .bind(operator)
+    .bind(tx.tenant())
+    .bind(email_digest)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets how an operator signed in, and his right on the platform.
+pub async fn forget_login(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<()> {
+    sqlx::query(
+        "delete from directory.platform_operators
+          where operator_id = $1
+            and operator_id in (select operator_id from directory.logins where tenant_id = $2)",
+    )
+    .bind(operator)
+    .bind(tx.tenant())
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("delete from directory.logins where operator_id = $1 and tenant_id = $2")
+        .bind(operator)
+        .bind(tx.tenant())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Gives an operator the platform's right.
 pub async fn make_platform(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query(
@@ -236,19 +275,22 @@ pub async fn make_platform(tx: &mut Tx, operator: OperatorId, now: Timestamp) ->
     Ok(())
 }
 
-/// Stores a new password hash.
+/// Stores a new password hash, good until then.
 pub async fn set_password(
     tx: &mut Tx,
     operator: OperatorId,
     hash: &str,
+    expires_at: Option<Timestamp>,
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update operators set password_hash = $3, updated_at = $4 where tenant_id = $1 and id = $2",
+        "update operators set password_hash = $3, password_expires_at = $4, updated_at = $5
+          where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
     .bind(operator)
     .bind(hash)
+    .bind(expires_at)
     .bind(now)
     .execute(&mut **tx)
     .await?;

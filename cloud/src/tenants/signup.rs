@@ -177,6 +177,8 @@ pub async fn create(
         phone: new.phone,
         role: Role::SuperAdmin,
         password_hash: new.password_hash,
+        added_permissions: &[],
+        removed_permissions: &[],
     };
     let owner = auth::create_operator(&mut tx, &owner, now).await?;
     let key = secrets.create_tenant_key(&mut tx, now).await?;
@@ -222,6 +224,8 @@ pub async fn create_platform_owner(
                 phone: None,
                 role: Role::SuperAdmin,
                 password_hash,
+                added_permissions: &[],
+                removed_permissions: &[],
             };
             let owner = auth::create_operator(&mut tx, &new, now).await?;
             (tx, Created { tenant, owner })
