@@ -19,6 +19,7 @@ pub mod sites;
 
 pub mod tenants;
 pub mod operators;
+pub mod trail;
 
 pub mod commands;
 
@@ -68,6 +69,7 @@ pub fn routes() -> Routes {
         .merge(sites::routes())
         .merge(tenants::routes())
         .merge(operators::routes())
+        .merge(trail::routes())
         .merge(packages::routes())
         .merge(routers::routes())
         .merge(customers::routes())

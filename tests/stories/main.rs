@@ -46,6 +46,7 @@ mod spare;
 mod storm;
 mod tenants;
 mod things;
+mod trail;
 mod truth;
 mod vouchers;
 mod words;

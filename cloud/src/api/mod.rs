@@ -16,6 +16,7 @@ mod mask;
 mod page;
 mod request;
 mod serve;
+mod sheet;
 
 pub use access::{Access, Guard, GuardFuture, RouteInfo, Routes};
 pub use extract::{Path, Query};
@@ -26,4 +27,5 @@ pub use mask::{MASK, Masked, is_masked};
 pub use page::Page;
 pub use request::{ClientAddress, Commons, RequestId, commons};
 pub use serve::{Listener, serve};
+pub use sheet::Sheet;
 pub use utoipa_axum::routes;

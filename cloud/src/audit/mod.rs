@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use crate::db::Tx;
 
+pub use store::{Line, Wanted, count, lines};
+
 /// Who did it.
 #[derive(Clone, Debug)]
 pub struct Actor {
@@ -172,6 +174,7 @@ pub enum Action {
     AgentTokenCreate,
     AgentEnroll,
     AgentRevoke,
+    AuditExport,
 }
 
 /// One line of the trail. Never a secret, in any field.

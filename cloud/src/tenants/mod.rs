@@ -54,6 +54,11 @@ pub async fn session_retention(tx: &mut Tx) -> sqlx::Result<Duration> {
     Ok(Duration::from_secs(u64::from(days.unsigned_abs()) * 86_400))
 }
 
+/// What identifies the tenant to people, in lower-case letters, digits and dashes.
+pub async fn slug(tx: &mut Tx) -> sqlx::Result<String> {
+    store::slug(tx).await
+}
+
 /// Makes a tenant ACTIVE without end.
 pub async fn activate_without_end(
     tx: &mut Tx,

@@ -116,6 +116,14 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
     })
 }
 
+/// The tenant's slug.
+pub async fn slug(tx: &mut Tx) -> sqlx::Result<String> {
+    sqlx::query_scalar("select slug from tenants where tenant_id = $1")
+        .bind(tx.tenant())
+        .fetch_one(&mut **tx)
+        .await
+}
+
 /// A change of settings; `None` = unchanged, `Some(None)` = emptied.
 pub struct SettingsRow<'a> {
     pub business_name: Option<&'a str>,

@@ -1,0 +1,74 @@
+//! Exports as CSV (RFC 4180), safe to open in a spreadsheet.
+
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+
+use crate::error::ApiError;
+
+/// A file of rows. A cell that a spreadsheet would take for a formula gets a leading apostrophe.
+pub struct Sheet {
+    writer: csv::Writer<Vec<u8>>,
+}
+
+impl Sheet {
+    /// With these column names.
+    pub fn new(columns: &[&str]) -> Result<Sheet, ApiError> {
+        let mut sheet = Sheet {
+            writer: csv::WriterBuilder::new()
+                .terminator(csv::Terminator::CRLF)
+                .from_writer(Vec::new()),
+        };
+        sheet.row(columns)?;
+        Ok(sheet)
+    }
+
+    /// Adds a row with as many cells as there are columns.
+    pub fn row(&mut self, cells: &[&str]) -> Result<(), ApiError> {
+        let cells = cells.iter().map(|cell| plain(cell));
+        self.writer.write_record(cells).map_err(ApiError::internal)
+    }
+
+    /// The file under a name of letters, digits, dots and dashes.
+    pub fn download(self, name: &str) -> Result<Response, ApiError> {
+        let bytes = self.writer.into_inner().map_err(|error| {
+            ApiError::internal(anyhow::anyhow!("a sheet in memory: {}", error.error()))
+        })?;
+        let headers = [
+            (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+            (
+                CONTENT_DISPOSITION,
+                format!("attachment; filename=\"{name}\""),
+            ),
+        ];
+        Ok((headers, bytes).into_response())
+    }
+}
+
+fn plain(cell: &str) -> String {
+    match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{cell}"),
+        false => cell.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// H6: what looks like a formula is text.
+    #[test]
+    fn a_cell_is_never_a_formula() {
+        let mut sheet = Sheet::new(&["name", "note"]).unwrap();
+        for cell in ["=1+1", "+254", "-1", "@SUM(A1)", "\tx", "\rx"] {
+            sheet.row(&[cell, "a \"quoted\", text"]).unwrap();
+        }
+        let bytes = sheet.writer.into_inner().unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with("name,note\r\n'=1+1,\"a \"\"quoted\"\", text\"\r\n"));
+        for row in text.split("\r\n").skip(1).filter(|row| !row.is_empty()) {
+            assert!(row.starts_with('\'') || row.starts_with("\"'"), "{row:?}");
+        }
+    }
+}
