@@ -108,6 +108,10 @@ ids! {
     VoucherBatchId
     /// A person's login to the routers themselves.
     RouterLoginId
+    /// One place where a person is signed in.
+    SignInId
+    /// A key with which a program calls in an operator's name.
+    ApiKeyId
 }
 
 fn time_ordered(now: Timestamp, entropy: &Entropy) -> Uuid {

@@ -327,7 +327,7 @@ async fn login(ours: &Ours, email: &str, password: &str) -> Result<Client> {
 
 impl Ours {
     /// What the platform does when a tenant has paid.
-    async fn cloud_activates(&self, owner: &Client) -> Result<()> {
+    pub async fn cloud_activates(&self, owner: &Client) -> Result<()> {
         let tenant = owner.get("/api/tenant/me").await?.body["id"].clone();
         let mut tx = self
             .cloud

@@ -1,10 +1,13 @@
 //! Every mutation is in the trail, with who did it and from where.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_cloud::api::Access;
 use easyisp_shared::id::TenantId;
+use easyisp_shared::time::Timestamp;
+use easyisp_tests::operator::Operator;
 use easyisp_tests::router::session::Usage;
 use easyisp_tests::scenario::{Payer, Pin};
 use easyisp_tests::world::{PASSWORD, Provider, Site, World};
@@ -12,6 +15,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::second_factor::App;
 use crate::words::DAY;
 
 /// Routes by which nothing changes that a trail is kept of.
@@ -33,7 +37,7 @@ async fn every_route_that_changes_something_writes_who_did_it() -> Result<()> {
     let mut called: BTreeSet<String> = CHANGE_NOTHING.map(str::to_owned).into();
     for (route, ids, body) in calls.in_order() {
         let (method, path) = route.split_once(' ').context("a method and a path")?;
-        let path = path.trim_start_matches("/api");
+        let path = path.strip_prefix("/api").context("a path of the API")?;
         let path = ids
             .iter()
             .fold(path.to_owned(), |path, id| filled(&path, id));
@@ -109,6 +113,13 @@ struct Calls {
     code: String,
     router_login: String,
     operator: String,
+    /// The owner's second factor, begun and not confirmed; `operator` has one.
+    app: App,
+    /// When codes were made.
+    now: Timestamp,
+    /// Another session of the owner's.
+    elsewhere: String,
+    api_key: String,
 }
 
 impl Calls {
@@ -154,6 +165,20 @@ impl Calls {
         let vouchers = owner.post("/vouchers", &vouchers).await?;
         let code = vouchers["vouchers"][1]["code"].as_str().context("a code")?;
         let me = owner.get("/auth/me").await?;
+        let now = world.clock.now();
+        let spare_operator = made("/tenant/operators", operator("spare")).await?;
+        let signed_in = async |email: &str| Operator::login(world.api(), email, PASSWORD).await;
+        let begun = json!({"password": PASSWORD});
+        let phoned = signed_in("spare@trail.isp").await?;
+        let first = App::scan(&phoned.post("/auth/second-factor", &begun).await?)?.code(now)?;
+        let confirmed = json!({"code": first});
+        phoned
+            .post("/auth/second-factor/confirm", &confirmed)
+            .await?;
+        signed_in(me["email"].as_str().context("an address")?).await?;
+        let sessions = owner.get("/auth/sessions").await?;
+        let elsewhere = sessions["sessions"].as_array().context("sessions")?;
+        let elsewhere = elsewhere.iter().find(|session| session["current"] == false);
         let spare = json!({"customerId": customer, "amount": 5});
         Ok(Calls {
             tenant: TenantId(me["tenantId"].as_str().context("a tenant")?.parse()?),
@@ -175,7 +200,11 @@ impl Calls {
                 json!({"username": "spare", "password": "zebra-quilt-moon"}),
             )
             .await?,
-            operator: made("/tenant/operators", operator("spare")).await?,
+            operator: spare_operator,
+            app: App::scan(&owner.post("/auth/second-factor", &begun).await?)?,
+            now,
+            elsewhere: id(elsewhere.context("another session")?)?,
+            api_key: made("/api-keys", api_key()).await?,
             customer,
             router,
         })
@@ -202,6 +231,10 @@ impl Calls {
         let old_server = json!({"mode": "SHADOW",
             "oldServer": {"address": "10.0.0.5", "secret": "testing123"}});
         let nothing = || json!({});
+        let shown = |later| {
+            let now = self.now.plus(Duration::from_secs(later));
+            self.app.code(now).unwrap()
+        };
         vec![
             (
                 "PUT /api/tenant/settings",
@@ -209,6 +242,11 @@ impl Calls {
                 json!({"businessName": "Another name"}),
             ),
             ("POST /api/sites", vec![], json!({"name": "Thika"})),
+            (
+                "DELETE /api/auth/sessions/{session}",
+                vec![&self.elsewhere],
+                nothing(),
+            ),
             ("POST /api/tenant/operators", vec![], operator("newcomer")),
             (
                 "PUT /api/tenant/operators/{operator}",
@@ -220,6 +258,29 @@ impl Calls {
                 vec![&self.operator],
                 nothing(),
             ),
+            (
+                "DELETE /api/tenant/operators/{operator}/second-factor",
+                vec![&self.operator],
+                nothing(),
+            ),
+            (
+                "POST /api/auth/second-factor/confirm",
+                vec![],
+                json!({"code": shown(0)}),
+            ),
+            (
+                "POST /api/auth/second-factor/end",
+                vec![],
+                json!({"password": PASSWORD, "code": shown(30)}),
+            ),
+            (
+                "POST /api/auth/second-factor",
+                vec![],
+                json!({"password": PASSWORD}),
+            ),
+            ("DELETE /api/auth/sessions", vec![], nothing()),
+            ("POST /api/api-keys", vec![], api_key()),
+            ("DELETE /api/api-keys/{key}", vec![&self.api_key], nothing()),
             (
                 "DELETE /api/tenant/operators/{operator}",
                 vec![&self.operator],
@@ -432,6 +493,10 @@ impl Calls {
         .await?;
         Ok(lines.into_iter().collect())
     }
+}
+
+fn api_key() -> Value {
+    json!({"name": "Books", "permissions": ["sms:view"]})
 }
 
 fn operator(name: &str) -> Value {

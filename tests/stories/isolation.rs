@@ -89,6 +89,9 @@ impl Victim {
         let batch = json!({"count": 2, "packageId": hour["id"]});
         isp.owner.post("/vouchers", &batch).await?;
 
+        let key = json!({"name": "Books", "permissions": ["sms:view"]});
+        isp.owner.post("/api-keys", &key).await?;
+
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("the tenant's id")?;
         let router = site.router_id.clone();
@@ -110,11 +113,11 @@ impl Victim {
               union select id from gateways union select id from payments union select id from intents
               union select id from periods union select id from operators
               union select id from commands union select id from vouchers
-              union select id from voucher_batches",
+              union select id from voucher_batches union select id from api_keys",
         )
         .fetch_all(&mut *tx)
         .await?;
-        ensure!(ids.len() >= 13, "one of everything, not {}", ids.len());
+        ensure!(ids.len() >= 14, "one of everything, not {}", ids.len());
         Ok(ids)
     }
 
@@ -128,7 +131,8 @@ impl Victim {
               union all select p::text from payments p union all select i::text from intents i
               union all select p::text from periods p union all select o::text from operators o
               union all select c::text from commands c union all select w::text from wallets w
-              union all select t::text from tenants t union all select v::text from vouchers v",
+              union all select t::text from tenants t union all select v::text from vouchers v
+              union all select k::text from api_keys k",
         )
         .fetch_all(&mut *tx)
         .await?;

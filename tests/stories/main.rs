@@ -3,6 +3,7 @@
 
 mod accounts;
 mod addresses;
+mod api_keys;
 mod audited;
 mod boxes;
 mod catalog;
@@ -30,6 +31,7 @@ mod money;
 mod moving;
 mod operators;
 mod outage;
+mod own_sessions;
 mod payment;
 mod pair;
 mod payments;
@@ -42,6 +44,7 @@ mod restore;
 mod revoke;
 mod router_logins;
 mod routes;
+mod second_factor;
 mod spare;
 mod storm;
 mod tenants;

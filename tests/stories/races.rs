@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use easyisp_cloud::auth::sessions;
+use easyisp_cloud::auth::{Origin, sessions};
 use easyisp_cloud::db::{Database, Kind, Tx};
 use easyisp_cloud::sites;
 use easyisp_shared::id::{OperatorId, PackageId, SiteId, TenantId};
@@ -138,7 +138,14 @@ async fn a_token_replaced_meanwhile_is_ended_with_the_others() -> Result<()> {
     let isp = Isp::start().await?;
     let token = sessions::Token::parse(isp.owner.token()).context("a token")?;
     let mut refreshing = isp.begin().await?;
-    sessions::replace(&mut refreshing, isp.person, &token, isp.ours.clock.now()).await?;
+    let secrets = &isp.ours.cloud.app.secrets;
+    let origin = Origin {
+        address: [127, 0, 0, 1].into(),
+        client: None,
+    };
+    let now = isp.ours.clock.now();
+    let replaced = sessions::replace(&mut refreshing, secrets, isp.person, &token, &origin, now);
+    replaced.await.map_err(|error| error.into_cause())?;
 
     let change = json!({"oldPassword": PASSWORD, "newPassword": "four-green-bottles"});
     let changing = isp.put("/api/auth/password", change);

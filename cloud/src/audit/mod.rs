@@ -175,6 +175,11 @@ pub enum Action {
     AgentEnroll,
     AgentRevoke,
     AuditExport,
+    SecondFactorBegin,
+    SecondFactorEnable,
+    SecondFactorDisable,
+    ApiKeyCreate,
+    ApiKeyRevoke,
 }
 
 /// One line of the trail. Never a secret, in any field.

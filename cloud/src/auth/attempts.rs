@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use easyisp_shared::id::OperatorId;
 use easyisp_shared::time::Timestamp;
 
 use crate::config::Limits;
@@ -18,6 +19,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(30);
 /// Accounts and addresses remembered; beyond that the oldest are forgotten.
 const MOST: usize = 65_536;
 
+/// Wrong codes of a second factor in a window; then its account waits for the window's end.
+const CODES: u32 = 5;
+
 /// The digest under which an account's failures are counted, whether the account exists or not.
 pub type AccountKey = [u8; 32];
 
@@ -26,6 +30,7 @@ pub struct Attempts {
     accounts: Counted<AccountKey>,
     addresses: Counted<IpAddr>,
     registrations: Counted<IpAddr>,
+    codes: Counted<OperatorId>,
 }
 
 impl Attempts {
@@ -35,6 +40,7 @@ impl Attempts {
             accounts: Counted::new(limits.account_failures.get(), WINDOW, Wait::Growing),
             addresses: Counted::new(limits.address_failures.get(), WINDOW, Wait::Window),
             registrations: Counted::new(limits.registrations.get(), HOUR, Wait::Window),
+            codes: Counted::new(CODES, WINDOW, Wait::Window),
         }
     }
 
@@ -55,6 +61,16 @@ impl Attempts {
     pub fn succeeded(&mut self, account: &AccountKey, address: &IpAddr) {
         self.accounts.forget(account);
         self.addresses.uncount(address);
+    }
+
+    /// Counts a code as wrong until [`Attempts::code_was_right`] says otherwise, or says how long to wait.
+    pub fn code(&mut self, operator: OperatorId, now: Timestamp) -> Result<(), Duration> {
+        self.codes.count(operator, now)
+    }
+
+    /// Takes back what [`Attempts::code`] counted.
+    pub fn code_was_right(&mut self, operator: &OperatorId) {
+        self.codes.forget(operator);
     }
 
     /// Counts a registration, or says how long to wait.

@@ -6,6 +6,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 
+use super::keys;
 use super::sessions::{self, Token};
 use crate::App;
 use crate::api::{Access, ClientAddress, GuardFuture, Idempotency, RequestId};
@@ -39,12 +40,13 @@ async fn admit(app: &App, access: Access, mut request: Request) -> Result<Reques
         Access::Any(permissions) => (Some(permissions), false, false),
         Access::Platform => (None, false, true),
     };
-    let token = bearer(&request);
-    let caller = match &token {
-        Some(token) => sessions::caller(&app.db, token, app.clock.now()).await?,
+    let shown = bearer(&request);
+    let caller = match &shown {
+        Some(Shown::Session(token)) => sessions::caller(&app.db, token, app.clock.now()).await?,
+        Some(Shown::Key(key)) => keys::caller(&app.db, key, app.clock.now()).await?,
         None => None,
     };
-    let (Some(token), Some(caller)) = (token, caller) else {
+    let (Some(shown), Some(caller)) = (shown, caller) else {
         // Guessing tokens is hopeless; this keeps it cheap as well.
         app.limits.address(address.0)?;
         return Err(ApiError::Unauthorized);
@@ -63,15 +65,25 @@ async fn admit(app: &App, access: Access, mut request: Request) -> Result<Reques
         ));
     }
     request.extensions_mut().insert(operator);
-    request.extensions_mut().insert(token);
+    if let Shown::Session(token) = shown {
+        request.extensions_mut().insert(token);
+    }
     Idempotency::prepare(request, &app.secrets).await
 }
 
-fn bearer(request: &Request) -> Option<Token> {
+/// What a request shows of who sends it.
+enum Shown {
+    Session(Token),
+    Key(Token),
+}
+
+fn bearer(request: &Request) -> Option<Shown> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
-    Token::parse(token.trim())
+    let token = token.trim();
+    let key = || keys::parse(token).map(Shown::Key);
+    Token::parse(token).map(Shown::Session).or_else(key)
 }

@@ -1,22 +1,26 @@
 //! Signing in and out, and what a signed-in person may do with his own account.
 
+pub mod factor;
+pub mod keys;
+pub mod mine;
+
 use std::net::IpAddr;
 
-use axum::Extension;
 use axum::extract::State;
 use easyisp_shared::id::{OperatorId, TenantId};
 use easyisp_shared::time::{Clock, Timestamp};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::sessions::{self, Standing, Token};
 use super::store::{self, AccountRow};
-use super::{Checked, Email, Operator, Role, SignIn};
-use crate::api::{ClientAddress, Json, one_network};
+use super::{Checked, Email, Operator, Origin, Role, SignIn, totp};
+use crate::api::{ClientAddress, Json, blank, one_network};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, ErrorEnvelope};
+use crate::secrets::Secrets;
 
 /// The signed-in person as the web client keeps him; it decides all page access from this.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -73,6 +77,10 @@ pub struct Login {
     /// Its password.
     #[schema(value_type = String, format = Password)]
     pub password: SecretString,
+    /// Where the account has a second factor: six digits of the app, or a recovery code. A form without a
+    /// field for it may send the six digits after the password, with a space between.
+    #[serde(default, deserialize_with = "blank::option")]
+    pub code: Option<String>,
 }
 
 /// `POST /api/auth/login`: a token for an e-mail address and its password.
@@ -82,17 +90,20 @@ pub struct Login {
 #[utoipa::path(post, path = "/api/auth/login", tag = "Auth", request_body = Login, responses(
     (status = 200, body = SignedIn),
     (status = 401, description = "Wrong e-mail address or password", body = ErrorEnvelope),
-    (status = 403, description = "Suspended or expired, with the reason", body = ErrorEnvelope),
+    (status = 403, description = "Suspended or expired, with the reason; or a code is missing or wrong",
+        body = ErrorEnvelope),
     (status = 429, description = "Too many tries; see Retry-After", body = ErrorEnvelope),
 ))]
 pub async fn login(
     State(db): State<Database>,
     State(clock): State<Clock>,
     State(sign_in): State<SignIn>,
-    ClientAddress(address): ClientAddress,
+    State(secrets): State<Secrets>,
+    origin: Origin,
     Json(login): Json<Login>,
 ) -> Result<Json<SignedIn>, ApiError> {
     let now = clock.now();
+    let address = origin.address;
     let email = Email::parse(&login.email).ok_or_else(|| bad_email("email"))?;
     let key = Try::begin(&sign_in, &email, address, now)?;
 
@@ -100,7 +111,11 @@ pub async fn login(
     let stored = account
         .as_ref()
         .map(|(_, account)| account.password_hash.as_str());
-    let checked = sign_in.hasher.check(&login.password, stored).await?;
+    let asks = account
+        .as_ref()
+        .is_some_and(|(_, account)| account.second_factor);
+    let (password, code) = shown(login, asks);
+    let checked = sign_in.hasher.check(&password, stored).await?;
     let (Some((tenant, account)), Checked::Right | Checked::Stale) = (account, checked) else {
         return Err(ApiError::BadCredentials);
     };
@@ -108,7 +123,7 @@ pub async fn login(
     may_sign_in(&account, now)?;
 
     let renewed_hash = match checked {
-        Checked::Stale => Some(sign_in.hasher.hash(&login.password).await?),
+        Checked::Stale => Some(sign_in.hasher.hash(&password).await?),
         Checked::Right | Checked::Wrong => None,
     };
 
@@ -120,7 +135,16 @@ pub async fn login(
     if let Some(hash) = renewed_hash {
         store::set_password(&mut tx, account.id, &hash, account.password_expires_at, now).await?;
     }
-    let signed_in = super::sign_in(&mut tx, account.id, now).await?;
+    if super::has_second_factor(&mut tx, account.id).await? {
+        let code = code.ok_or_else(code_missing)?;
+        if !factor::is_right(&mut tx, &sign_in, &secrets, account.id, &code, now).await? {
+            return Err(ApiError::forbidden(
+                "WRONG_CODE",
+                "The code is wrong or was used before; wait for the next one, or use a recovery code",
+            ));
+        }
+    }
+    let signed_in = super::sign_in(&mut tx, &secrets, account.id, &origin, now).await?;
     let actor = Actor::person(account.id, &account.name, address);
     note(
         &mut tx,
@@ -133,6 +157,25 @@ pub async fn login(
     .await?;
     tx.commit().await?;
     Ok(Json(signed_in))
+}
+
+/// Password and code, which may stand after the password where the account has a second factor.
+fn shown(login: Login, asks: bool) -> (SecretString, Option<String>) {
+    if asks
+        && login.code.is_none()
+        && let Some((password, code)) = totp::split(login.password.expose_secret())
+    {
+        return (SecretString::from(password), Some(code.to_owned()));
+    }
+    (login.password, login.code)
+}
+
+fn code_missing() -> ApiError {
+    ApiError::forbidden(
+        "SECOND_FACTOR_REQUIRED",
+        "This account has a second factor: send the six digits of the app as well; where there is no field \
+         for them, type them after the password with a space between",
+    )
 }
 
 /// A try to sign in, counted as failed until it succeeds.
@@ -211,7 +254,7 @@ pub struct Done {
 #[utoipa::path(post, path = "/api/auth/logout", tag = "Auth", responses((status = 200, body = Done)))]
 pub async fn logout(
     operator: Operator,
-    Extension(token): Extension<Token>,
+    token: Token,
     State(db): State<Database>,
     State(clock): State<Clock>,
 ) -> Result<Json<Done>, ApiError> {
@@ -255,12 +298,15 @@ pub struct Refreshed {
 #[utoipa::path(post, path = "/api/auth/refresh", tag = "Auth", responses((status = 200, body = Refreshed)))]
 pub async fn refresh(
     operator: Operator,
-    Extension(token): Extension<Token>,
+    token: Token,
+    origin: Origin,
     State(db): State<Database>,
     State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
 ) -> Result<Json<Refreshed>, ApiError> {
+    let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
-    let token = sessions::replace(&mut tx, operator.id, &token, clock.now()).await?;
+    let token = sessions::replace(&mut tx, &secrets, operator.id, &token, &origin, now).await?;
     let token = token.ok_or(ApiError::Unauthorized)?;
     tx.commit().await?;
     Ok(Json(Refreshed { token }))
@@ -289,7 +335,7 @@ pub struct PasswordChange {
 ))]
 pub async fn password(
     operator: Operator,
-    Extension(token): Extension<Token>,
+    token: Token,
     ClientAddress(address): ClientAddress,
     State(db): State<Database>,
     State(clock): State<Clock>,

@@ -5,11 +5,14 @@
 mod attempts;
 mod guard;
 mod http;
+pub mod keys;
 mod operator;
+mod origin;
 mod password;
 mod rules;
 pub mod sessions;
 mod store;
+mod totp;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -30,12 +33,13 @@ pub use crate::permission::{Permission, PermissionSet, Role, effective};
 use attempts::Attempts;
 pub use guard::guard;
 pub use http::{Done, SignedIn, User, bad_email};
-pub use operator::Operator;
+pub use operator::{Operator, Via};
+pub use origin::Origin;
 pub use password::{Checked, Hasher};
 pub use rules::{Email, check_password};
 pub use sessions::{Standing, StandingRow, TenantStatus, Token};
 
-/// The routes of `/api/auth`, but for registration, which makes a tenant.
+/// The routes of `/api/auth`, but for registration, which makes a tenant; and of API keys.
 pub fn routes() -> Routes {
     Routes::new()
         .route(Access::Public, routes!(http::login))
@@ -43,6 +47,25 @@ pub fn routes() -> Routes {
         .route(Access::SignedInEvenExpired, routes!(http::me))
         .route(Access::SignedInEvenExpired, routes!(http::refresh))
         .route(Access::SignedIn, routes!(http::password))
+        .route(
+            Access::SignedIn,
+            routes!(http::mine::list, http::mine::end_others),
+        )
+        .route(Access::SignedIn, routes!(http::mine::end))
+        .route(
+            Access::SignedIn,
+            routes!(http::factor::state, http::factor::begin),
+        )
+        .route(Access::SignedIn, routes!(http::factor::confirm))
+        .route(Access::SignedIn, routes!(http::factor::end))
+        .route(
+            Access::Any(&[Permission::SettingsGeneral]),
+            routes!(http::keys::list, http::keys::create),
+        )
+        .route(
+            Access::Any(&[Permission::SettingsGeneral]),
+            routes!(http::keys::revoke),
+        )
 }
 
 /// What signing in needs besides the database. Cloning shares it.
@@ -86,6 +109,17 @@ impl SignIn {
         self.attempts()
             .register(crate::api::one_network(address), now)
             .map_err(|retry_after| ApiError::TooManyRequests { retry_after })
+    }
+
+    /// Counts a code of a second factor as wrong; 429 after five.
+    fn try_code(&self, operator: OperatorId, now: Timestamp) -> Result<(), ApiError> {
+        self.attempts()
+            .code(operator, now)
+            .map_err(|retry_after| ApiError::TooManyRequests { retry_after })
+    }
+
+    fn code_was_right(&self, operator: OperatorId) {
+        self.attempts().code_was_right(&operator);
     }
 
     fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
@@ -181,17 +215,34 @@ pub async fn make_platform(tx: &mut Tx, operator: OperatorId, now: Timestamp) ->
     store::make_platform(tx, operator, now).await
 }
 
+/// Whether an operator has a second factor.
+pub async fn has_second_factor(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<bool> {
+    let factor = store::lock_factor(tx, operator).await?;
+    Ok(factor.is_some_and(|factor| factor.since.is_some()))
+}
+
+/// Forgets an operator's second factor: his phone is lost, and his recovery codes as well.
+pub async fn forget_second_factor(
+    tx: &mut Tx,
+    operator: OperatorId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    store::clear_factor(tx, operator, now).await
+}
+
 /// An operator as the web client stores him, with a new token.
 pub async fn sign_in(
     tx: &mut Tx,
+    secrets: &Secrets,
     operator: OperatorId,
+    origin: &Origin,
     now: Timestamp,
 ) -> Result<SignedIn, ApiError> {
     let account = store::account(tx, operator).await?;
     let account = account.ok_or(ApiError::Unauthorized)?;
     Ok(SignedIn {
         user: User::of(tx.tenant(), account),
-        token: sessions::begin(tx, operator, now).await?,
+        token: sessions::begin(tx, secrets, operator, origin, now).await?,
     })
 }
 

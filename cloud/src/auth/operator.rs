@@ -5,11 +5,20 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use easyisp_shared::id::{OperatorId, TenantId};
+use easyisp_shared::id::{ApiKeyId, OperatorId, TenantId};
 
 use crate::audit::Actor;
 use crate::error::ApiError;
 use crate::permission::{Permission, PermissionSet, Role};
+
+/// How somebody came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Via {
+    /// He signed in himself.
+    Session,
+    /// A program with a key that he made.
+    Key(ApiKeyId),
+}
 
 /// Who is asking: signed in, of a tenant in good standing, allowed on this route. A handler that takes one
 /// must stand on a route that is not public.
@@ -29,6 +38,8 @@ pub struct Operator {
     pub permissions: PermissionSet,
     /// Whether he belongs to the platform.
     pub platform: bool,
+    /// How he came in.
+    pub via: Via,
     /// Where the request came from.
     pub address: IpAddr,
     /// Which request this is.
@@ -54,6 +65,33 @@ impl Operator {
                 names.join(" or ")
             ),
         ))
+    }
+
+    /// 403 without every one of `permissions`.
+    pub fn require_all(&self, permissions: &[Permission]) -> Result<(), ApiError> {
+        let lacking: Vec<_> = permissions.iter().filter(|p| !self.may(**p)).collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = lacking.iter().take(5).map(|p| p.name()).collect();
+        Err(ApiError::forbidden(
+            "BEYOND_YOURS",
+            format!(
+                "This would hand out permissions that you lack: {}; ask the account's owner",
+                names.join(", ")
+            ),
+        ))
+    }
+
+    /// 403 for who did not sign in to this account himself.
+    pub fn in_person(&self) -> Result<(), ApiError> {
+        match self.via {
+            Via::Session => Ok(()),
+            Via::Key(_) => Err(ApiError::forbidden(
+                "PERSON_ONLY",
+                "This is for a person who signed in to this account; an API key may not",
+            )),
+        }
     }
 
     /// Whether `permission` is his.

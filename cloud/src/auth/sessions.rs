@@ -2,22 +2,28 @@
 
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::id::{OperatorId, TenantId};
+use easyisp_shared::id::{OperatorId, SignInId, TenantId};
 use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{Operator, store};
+use super::origin::{ORIGIN, Origin};
+use super::{Operator, Via, keys, store};
 use crate::db::{Database, Tx};
 use crate::error::ApiError;
-use crate::permission::{Role, effective};
+use crate::permission::{Permission, PermissionSet, Role, effective};
+use crate::secrets::Secrets;
 
 /// How long a token is good for.
 pub const LIFETIME: Duration = Duration::from_secs(7 * 86_400);
+/// How often it is noted that a token was used.
+const NOTED: Duration = Duration::from_secs(300);
 /// How long a replaced token stays good.
 const OVERLAP: Duration = Duration::from_secs(10);
 
@@ -53,6 +59,25 @@ impl Token {
     }
 }
 
+/// What a session is called where its owner sees it: half of the digest, from which nothing follows.
+pub fn id_of(digest: &[u8]) -> SignInId {
+    let half = digest.first_chunk().copied().unwrap_or_default();
+    SignInId(uuid::Uuid::from_bytes(half))
+}
+
+/// The session that asks; 403 for who has none (an API key).
+impl<S: Send + Sync> FromRequestParts<S> for Token {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Token, ApiError> {
+        if let Some(operator) = parts.extensions.get::<Operator>() {
+            operator.in_person()?;
+        }
+        let token = parts.extensions.get::<Token>();
+        token.copied().ok_or(ApiError::Unauthorized)
+    }
+}
+
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(…)")
@@ -69,6 +94,8 @@ pub struct Caller {
     platform: bool,
     row: store::CallerRow,
     standing: Standing,
+    /// The key he calls with.
+    key: Option<store::KeyRow>,
 }
 
 /// How a tenant stands with the platform at this moment.
@@ -124,6 +151,22 @@ pub enum TenantStatus {
 }
 
 impl Caller {
+    pub(super) fn of_key(
+        tenant: TenantId,
+        row: store::CallerRow,
+        key: store::KeyRow,
+        now: Timestamp,
+    ) -> Caller {
+        Caller {
+            tenant,
+            operator: key.operator_id,
+            platform: false,
+            standing: row.standing.at(now),
+            row,
+            key: Some(key),
+        }
+    }
+
     /// 403 when the tenant is suspended, or expired: unless the route is one by which its owner comes back.
     pub fn standing(&self, even_expired: bool) -> Result<(), ApiError> {
         match self.standing {
@@ -140,18 +183,37 @@ impl Caller {
         request_id: std::sync::Arc<str>,
     ) -> Operator {
         let row = self.row;
+        let own = effective(row.role, &row.added_permissions, &row.removed_permissions);
+        let (via, permissions, name) = match self.key {
+            None => (Via::Session, own, row.name),
+            Some(key) => (
+                Via::Key(key.id),
+                part_of(own, &key.permissions),
+                format!("{} (API key {})", row.name, key.name),
+            ),
+        };
         Operator {
             tenant: self.tenant,
             id: self.operator,
-            permissions: effective(row.role, &row.added_permissions, &row.removed_permissions),
-            name: row.name,
+            permissions,
+            name,
             email: row.email,
             role: row.role,
             platform: self.platform,
+            via,
             address,
             request_id,
         }
     }
+}
+
+/// What a key may: what it was made for, of what its operator may.
+fn part_of(own: PermissionSet, names: &[String]) -> PermissionSet {
+    names
+        .iter()
+        .filter_map(|name| Permission::parse(name))
+        .filter(|permission| own.has(*permission) && !keys::NEVER.contains(permission))
+        .collect()
 }
 
 /// The refusal of an expired tenant.
@@ -176,25 +238,45 @@ pub(super) fn suspended() -> ApiError {
 pub async fn caller(db: &Database, token: &Token, now: Timestamp) -> sqlx::Result<Option<Caller>> {
     let mut directory = db.glance().await?;
     let session = store::session(&mut directory, token.digest(), now).await?;
-    drop(directory);
-    let Some((tenant, operator, platform)) = session else {
+    let Some(session) = session else {
         return Ok(None);
     };
+    if session.seen_at.plus(NOTED) <= now {
+        store::touch_session(&mut directory, token.digest(), now).await?;
+    }
+    drop(directory);
+    let (tenant, operator) = (session.tenant_id, session.operator_id);
     let mut tx = db.begin(tenant).await?;
     let row = store::active_operator(&mut tx, operator).await?;
     Ok(row.map(|row| Caller {
         tenant,
         operator,
-        platform,
+        platform: session.platform,
         standing: row.standing.at(now),
         row,
+        key: None,
     }))
 }
 
 /// Stores a new token of an operator and returns its text.
-pub async fn begin(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::Result<String> {
+pub async fn begin(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    operator: OperatorId,
+    origin: &Origin,
+    now: Timestamp,
+) -> Result<String, ApiError> {
     let (token, text) = Token::new(&tx.entropy());
-    store::insert_session(tx, operator, token.digest(), now, now.plus(LIFETIME)).await?;
+    let clear = serde_json::to_vec(origin).map_err(ApiError::internal)?;
+    let key = secrets.tenant(tx).await?;
+    let sealed = key.seal(ORIGIN, id_of(token.digest()).0, &clear);
+    let row = store::NewSessionRow {
+        operator,
+        digest: token.digest(),
+        origin_sealed: &sealed,
+        expires_at: now.plus(LIFETIME),
+    };
+    store::insert_session(tx, &row, now).await?;
     Ok(text)
 }
 
@@ -202,15 +284,17 @@ pub async fn begin(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::R
 /// seconds: two tabs may ask at once.
 pub async fn replace(
     tx: &mut Tx,
+    secrets: &Secrets,
     operator: OperatorId,
     old: &Token,
+    origin: &Origin,
     now: Timestamp,
-) -> sqlx::Result<Option<String>> {
+) -> Result<Option<String>, ApiError> {
     store::lock_account(tx, operator).await?;
     if !store::shorten_session(tx, old.digest(), now.plus(OVERLAP)).await? {
         return Ok(None);
     }
-    begin(tx, operator, now).await.map(Some)
+    begin(tx, secrets, operator, origin, now).await.map(Some)
 }
 
 /// Ends one token.

@@ -1,12 +1,20 @@
 //! Operators, their logins and their sessions.
 
+mod factor;
+mod keys;
+mod sessions;
+
 use easyisp_shared::id::{OperatorId, TenantId};
 use easyisp_shared::time::Timestamp;
 use sqlx::PgConnection;
 
 use super::sessions::{StandingRow, TenantStatus};
-use crate::db::{DirectoryTx, Tx};
+use crate::db::Tx;
 use crate::permission::Role;
+
+pub use factor::*;
+pub use keys::*;
+pub use sessions::*;
 
 /// An operator who may sign in, with what decides what he may do.
 #[derive(Clone, Debug)]
@@ -30,29 +38,13 @@ pub struct AccountRow {
     pub removed_permissions: Vec<String>,
     pub profile_picture: Option<String>,
     pub password_hash: String,
+    /// Whether he must show a code as well.
+    pub second_factor: bool,
     /// When the password ends that somebody else was told.
     pub password_expires_at: Option<Timestamp>,
     /// Whether he may sign in.
     pub active: bool,
     pub standing: StandingRow,
-}
-
-/// Whose session a token is: tenant, operator, and whether he is the platform's.
-pub async fn session(
-    directory: &mut PgConnection,
-    digest: &[u8],
-    now: Timestamp,
-) -> sqlx::Result<Option<(TenantId, OperatorId, bool)>> {
-    sqlx::query_as(
-        "select s.tenant_id, s.operator_id, p.operator_id is not null
-           from directory.sessions s
-           left join directory.platform_operators p using (operator_id)
-          where s.token_digest = $1 and s.expires_at > $2",
-    )
-    .bind(digest)
-    .bind(now)
-    .fetch_optional(directory)
-    .await
 }
 
 type CallerTuple = (
@@ -123,7 +115,7 @@ pub async fn account(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<Option<A
 
     let row = sqlx::query(
         "select o.id, o.name, o.email, o.role, o.added_permissions, o.removed_permissions,
-                o.profile_picture, o.password_hash, o.password_expires_at, o.status = 'ACTIVE' as active,
+                o.profile_picture, o.password_hash, o.password_expires_at, o.totp_since is not null as second_factor, o.status = 'ACTIVE' as active,
                 t.status, t.trial_ends_at, t.subscription_ends_at
            from operators o
            join tenants t on t.tenant_id = o.tenant_id
@@ -143,6 +135,7 @@ pub async fn account(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<Option<A
         removed_permissions: row.try_get("removed_permissions")?,
         profile_picture: row.try_get("profile_picture")?,
         password_hash: row.try_get("password_hash")?,
+        second_factor: row.try_get("second_factor")?,
         password_expires_at: row.try_get("password_expires_at")?,
         active: row.try_get("active")?,
         standing: StandingRow {
@@ -295,82 +288,4 @@ pub async fn set_password(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// Stores a token's digest.
-pub async fn insert_session(
-    tx: &mut Tx,
-    operator: OperatorId,
-    digest: &[u8],
-    now: Timestamp,
-    expires_at: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into directory.sessions (token_digest, tenant_id, operator_id, created_at, expires_at)
-         values ($1, $2, $3, $4, $5)",
-    )
-    .bind(digest)
-    .bind(tx.tenant())
-    .bind(operator)
-    .bind(now)
-    .bind(expires_at)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Lets a token end earlier; `false` when it was ended meanwhile.
-pub async fn shorten_session(tx: &mut Tx, digest: &[u8], end: Timestamp) -> sqlx::Result<bool> {
-    let done = sqlx::query(
-        "update directory.sessions set expires_at = least(expires_at, $3)
-          where token_digest = $1 and tenant_id = $2",
-    )
-    .bind(digest)
-    .bind(tx.tenant())
-    .bind(end)
-    .execute(&mut **tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Forgets one token.
-pub async fn delete_session(tx: &mut Tx, digest: &[u8]) -> sqlx::Result<()> {
-    sqlx::query("delete from directory.sessions where token_digest = $1 and tenant_id = $2")
-        .bind(digest)
-        .bind(tx.tenant())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-/// Forgets every token of an operator but `keep`.
-pub async fn delete_sessions(
-    tx: &mut Tx,
-    operator: OperatorId,
-    keep: Option<&[u8]>,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "delete from directory.sessions
-          where operator_id = $1 and tenant_id = $2
-            and ($3::bytea is null or token_digest <> $3)",
-    )
-    .bind(operator)
-    .bind(tx.tenant())
-    .bind(keep)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Forgets tokens that ended before `before`, at most 500; returns how many.
-pub async fn forget_sessions(directory: &mut DirectoryTx, before: Timestamp) -> sqlx::Result<u64> {
-    let done = sqlx::query(
-        "delete from directory.sessions
-          where token_digest in (select token_digest from directory.sessions
-                                  where expires_at < $1 limit 500)",
-    )
-    .bind(before)
-    .execute(&mut **directory)
-    .await?;
-    Ok(done.rows_affected())
 }

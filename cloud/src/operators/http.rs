@@ -1,12 +1,14 @@
 //! `/api/tenant/operators`.
 
+pub mod access;
+
 use axum::extract::State;
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use easyisp_shared::id::OperatorId;
 use easyisp_shared::time::{Clock, Timestamp};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -328,73 +330,6 @@ pub async fn delete(
     audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
     tx.commit().await?;
     Ok(Json(Success::YES))
-}
-
-/// A password that is told once.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Temporary {
-    /// Good for three days; he changes it himself.
-    temporary_password: String,
-    message: String,
-}
-
-/// `POST /api/tenant/operators/{operator}/reset-password`: a new password to tell him, good for three days.
-/// His sessions end at once.
-///
-/// For another than oneself, and only for whom one could have made: who may set a password may sign in with
-/// it. Errors: 400 `YOURSELF`, 403 `ABOVE_YOU`, `BEYOND_YOURS`, 404.
-#[utoipa::path(post, path = "/api/tenant/operators/{operator}/reset-password", tag = "Operators",
-    params(("operator" = OperatorId, Path)), responses((status = 200, body = Temporary)))]
-pub async fn reset_password(
-    operator: Operator,
-    State(db): State<Database>,
-    State(clock): State<Clock>,
-    State(sign_in): State<SignIn>,
-    mut idempotency: Idempotency,
-    Path(person): Path<OperatorId>,
-) -> Result<Response, ApiError> {
-    let now = clock.now();
-    may_reset(&mut db.begin(operator.tenant).await?, &operator, person).await?;
-    let (password, hash) = sign_in.temporary_password().await?;
-
-    let mut tx = db.begin(operator.tenant).await?;
-    if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
-        return Ok(answer);
-    }
-    store::lock_list(&mut tx).await?;
-    // Hashing took a while: he may be another by now.
-    let stored = may_reset(&mut tx, &operator, person).await?;
-    auth::set_temporary_password(&mut tx, person, &hash, now).await?;
-    let line = Audit::new(Action::PasswordReset, "operator", person, &stored.name);
-    audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
-    let body = Temporary {
-        temporary_password: password.expose_secret().to_owned(),
-        message: format!(
-            "Tell {} this password; it is good for three days and shown only here. He changes it after \
-             signing in",
-            stored.name
-        ),
-    };
-    let answer = idempotency.finish(&mut tx, StatusCode::OK, &body).await?;
-    tx.commit().await?;
-    Ok(answer)
-}
-
-async fn may_reset(
-    tx: &mut Tx,
-    operator: &Operator,
-    person: OperatorId,
-) -> Result<Stored, ApiError> {
-    let stored = find(tx, person).await?;
-    if person == operator.id {
-        return Err(ApiError::bad_request(
-            "YOURSELF",
-            "Change your own password at PUT /api/auth/password, with the old one",
-        ));
-    }
-    rules::may_take_over(operator, &stored.rights)?;
-    Ok(stored)
 }
 
 fn may_update(

@@ -31,7 +31,14 @@ pub fn routes() -> Routes {
             routes!(http::update),
         )
         .route(Access::Any(&[OperatorsDelete]), routes!(http::delete))
-        .route(Access::Any(&[OperatorsEdit]), routes!(http::reset_password))
+        .route(
+            Access::Any(&[OperatorsEdit]),
+            routes!(http::access::reset_password),
+        )
+        .route(
+            Access::Any(&[OperatorsEdit]),
+            routes!(http::access::forget_second_factor),
+        )
 }
 
 /// Whether the tenant has, or had, this operator.

@@ -259,6 +259,7 @@ mod tests {
             role,
             permissions: rights(role, added, &[]).effective(),
             platform: false,
+            via: crate::auth::Via::Session,
             address: [192, 0, 2, 1].into(),
             request_id: "1".into(),
         }

@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 
 use super::jobs::{CARE, TIDY, WATCH};
 use super::{Created, rules, store};
-use crate::api::{ClientAddress, Json, blank};
+use crate::api::{Json, blank};
 use crate::audit::{self, Action, Actor, Audit};
-use crate::auth::{self, Email, NewOperator, Role, SignIn, SignedIn, TenantStatus};
+use crate::auth::{self, Email, NewOperator, Origin, Role, SignIn, SignedIn, TenantStatus};
 use crate::db::{Database, Tx};
 use crate::due;
 use crate::error::{ApiError, ErrorEnvelope, FieldError};
@@ -62,7 +62,7 @@ pub struct Registration {
     (status = 429, description = "Too many registrations from this address", body = ErrorEnvelope),
 ))]
 pub async fn register(
-    ClientAddress(address): ClientAddress,
+    origin: Origin,
     State(db): State<Database>,
     State(clock): State<Clock>,
     State(secrets): State<Secrets>,
@@ -71,7 +71,7 @@ pub async fn register(
 ) -> Result<(StatusCode, Json<SignedIn>), ApiError> {
     let now = clock.now();
     let email = check(&registration)?;
-    sign_in.register(address, now)?;
+    sign_in.register(origin.address, now)?;
     let password_hash = sign_in
         .new_password("password", &registration.password, &email)
         .await?;
@@ -84,7 +84,7 @@ pub async fn register(
         kind: TenantKind::Trial,
     };
     let (mut tx, created) = create(&db, &secrets, &new, now).await?;
-    let actor = Actor::person(created.owner, new.owner_name, address);
+    let actor = Actor::person(created.owner, new.owner_name, origin.address);
     let line = Audit::new(
         Action::TenantCreate,
         "tenant",
@@ -92,7 +92,7 @@ pub async fn register(
         new.business_name,
     );
     audit::record(&mut tx, &actor, line, now).await?;
-    let signed_in = auth::sign_in(&mut tx, created.owner, now).await?;
+    let signed_in = auth::sign_in(&mut tx, &secrets, created.owner, &origin, now).await?;
     tx.commit().await?;
     Ok(Json(signed_in).with(StatusCode::CREATED))
 }
