@@ -312,6 +312,31 @@ async fn settings_may_be_emptied_but_not_the_name() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_tenants_clock_is_its_own_and_its_sites_are_told() -> Result<()> {
+    let ours = given_cloud().await?;
+    let owner = ours.given_owner("acme").await?;
+    let me = owner.get("/api/tenant/me").await?.body;
+    assert_eq!(me["timeZone"], "Africa/Nairobi");
+    assert_eq!(me["currency"], "KES");
+    let tenant = me["id"].as_str().unwrap().parse()?;
+    let told = async || -> Result<i64> {
+        let mut tx = ours.cloud.app.db.begin(tenant).await?;
+        let version = sqlx::query_scalar("select max(version) from feed where kind = $1");
+        let version = version.bind(i16::try_from(Kind::Policy.code())?);
+        Ok(version.fetch_one(&mut *tx).await?)
+    };
+    let before = told().await?;
+    let moved = json!({"timeZone": "africa/lagos"});
+    let answer = owner.put("/api/tenant/settings", &moved).await?;
+    assert_eq!(answer.body["tenant"]["timeZone"], "Africa/Lagos");
+    assert!(told().await? > before);
+    let nowhere = json!({"timeZone": "Mars/Olympus"});
+    let wrong = owner.put("/api/tenant/settings", &nowhere).await?;
+    assert_eq!(wrong.body["details"][0]["field"], "timeZone");
+    Ok(())
+}
+
 async fn try_login(ours: &Ours, email: &str, password: &str) -> Result<crate::cloud::Answer> {
     let body = json!({"email": email, "password": password});
     ours.anonymous().post("/api/auth/login", &body).await

@@ -12,6 +12,7 @@ use crate::words::HOUR;
 async fn the_trail_answers_who_what_and_when() -> Result<()> {
     let ours = given_cloud().await?;
     let owner = ours.given_owner("acme").await?;
+    ours.clock.advance(HOUR);
     let amina = enter(&owner, "amina", "CUSTOMER_CARE").await?;
     let path = path_of(&amina)?;
     ours.clock.advance(HOUR);

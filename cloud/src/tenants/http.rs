@@ -9,7 +9,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::edge;
-use super::rules::SESSION_DAYS;
+use super::rules::{self, SESSION_DAYS};
 use super::store::{self, SettingsRow, TenantRow};
 use crate::api::{Json, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -53,6 +53,10 @@ pub struct Tenant {
     pub remembered_macs: i32,
     /// Days for which a session is kept after its end.
     pub session_retention_days: i32,
+    /// Where its clock is: months end, quotas begin anew and schedules run by it.
+    pub time_zone: String,
+    /// In which its customers pay.
+    pub currency: String,
     /// When it began.
     pub created_at: Timestamp,
 }
@@ -85,6 +89,8 @@ impl Tenant {
             mac_login: row.mac_login,
             remembered_macs: row.remembered_macs,
             session_retention_days: row.session_retention_days,
+            time_zone: row.time_zone,
+            currency: row.currency,
             created_at: row.created_at,
         }
     }
@@ -131,6 +137,10 @@ pub struct Settings {
     /// 3650. What is older is removed within a day.
     #[serde(default, deserialize_with = "blank::option")]
     pub session_retention_days: Option<i32>,
+    /// A name of the time zone database, such as `Africa/Nairobi`: where months end, quotas begin anew and
+    /// schedules run from now on. What was paid for ends when it did.
+    #[serde(default, deserialize_with = "blank::option")]
+    pub time_zone: Option<String>,
 }
 
 /// The tenant after a change.
@@ -190,6 +200,12 @@ pub async fn settings(
         ));
     }
 
+    let zone = settings.time_zone.as_deref().map(|name| {
+        let what = "must be a name of the time zone database, such as Africa/Nairobi";
+        rules::time_zone(name).ok_or_else(|| ApiError::field("timeZone", what))
+    });
+    let zone = zone.transpose()?;
+
     let mut tx = db.begin(operator.tenant).await?;
     let before = store::me(&mut tx, now).await?;
     let change = SettingsRow {
@@ -200,6 +216,7 @@ pub async fn settings(
         mac_login: settings.mac_login,
         remembered_macs: settings.remembered_macs,
         session_retention_days: settings.session_retention_days,
+        time_zone: zone.as_deref(),
     };
     store::update(&mut tx, &change, now).await?;
     let after = store::me(&mut tx, now).await?;
@@ -208,6 +225,7 @@ pub async fn settings(
             row.business_name.clone(),
             row.mac_login,
             row.remembered_macs,
+            row.time_zone.clone(),
         )
     };
     if policy(&before) != policy(&after) {
@@ -240,5 +258,6 @@ fn facts(row: &TenantRow) -> serde_json::Value {
         "macLogin": row.mac_login,
         "rememberedMacs": row.remembered_macs,
         "sessionRetentionDays": row.session_retention_days,
+        "timeZone": row.time_zone,
     })
 }

@@ -30,9 +30,23 @@ pub fn slug(business_name: &str) -> String {
     }
 }
 
+/// The database's own spelling of a time zone's name; `None` when it knows none of this name.
+pub fn time_zone(name: &str) -> Option<String> {
+    let zone = jiff::tz::db().get(name.trim()).ok()?;
+    zone.iana_name().map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_zone_has_a_name_of_the_database() {
+        assert_eq!(time_zone(" africa/lagos ").as_deref(), Some("Africa/Lagos"));
+        for wrong in ["Mars/Olympus", "", "EAT-3", "/etc/passwd"] {
+            assert_eq!(time_zone(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_slug_holds_letters_digits_and_single_dashes() {

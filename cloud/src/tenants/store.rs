@@ -73,6 +73,8 @@ pub struct TenantRow {
     pub mac_login: bool,
     pub remembered_macs: i32,
     pub session_retention_days: i32,
+    pub time_zone: String,
+    pub currency: String,
     pub created_at: Timestamp,
     pub operators: i64,
     pub active_users: i64,
@@ -83,7 +85,7 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
     let row = sqlx::query(
         "select t.slug, t.business_name, t.email, t.phone, t.location, t.logo, t.status,
                 t.trial_ends_at, t.subscription_ends_at, t.platform_balance, t.mac_login,
-                t.remembered_macs, t.session_retention_days, t.created_at,
+                t.remembered_macs, t.session_retention_days, t.time_zone, t.currency, t.created_at,
                 (select count(*) from operators o
                   where o.tenant_id = t.tenant_id and o.deleted_at is null) as operators,
                 (select count(*) from customers c
@@ -110,6 +112,8 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
         mac_login: row.try_get("mac_login")?,
         remembered_macs: row.try_get("remembered_macs")?,
         session_retention_days: row.try_get("session_retention_days")?,
+        time_zone: row.try_get("time_zone")?,
+        currency: row.try_get("currency")?,
         created_at: row.try_get("created_at")?,
         operators: row.try_get("operators")?,
         active_users: row.try_get("active_users")?,
@@ -133,6 +137,7 @@ pub struct SettingsRow<'a> {
     pub mac_login: Option<bool>,
     pub remembered_macs: Option<i32>,
     pub session_retention_days: Option<i32>,
+    pub time_zone: Option<&'a str>,
 }
 
 /// Changes what is mentioned.
@@ -146,6 +151,7 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
                 mac_login = coalesce($9, mac_login),
                 remembered_macs = coalesce($10, remembered_macs),
                 session_retention_days = coalesce($11, session_retention_days),
+                time_zone = coalesce($12, time_zone),
                 updated_at = $8
           where tenant_id = $1",
     )
@@ -160,6 +166,7 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
     .bind(change.mac_login)
     .bind(change.remembered_macs)
     .bind(change.session_retention_days)
+    .bind(change.time_zone)
     .execute(&mut **tx)
     .await?;
     Ok(())
