@@ -46,6 +46,7 @@ pub mod diagnosis;
 
 pub mod sync;
 pub mod jobs;
+pub mod platform;
 
 pub mod health;
 
@@ -80,6 +81,7 @@ pub fn routes() -> Routes {
         .merge(payments::routes())
         .merge(vouchers::routes())
         .merge(diagnosis::routes())
+        .merge(platform::routes())
         .merge(health::routes())
 }
 

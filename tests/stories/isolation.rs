@@ -258,5 +258,5 @@ fn is_absent(status: StatusCode, method: &Method, path: &str) -> bool {
     let has_body = method != Method::GET && method != Method::DELETE;
     status == StatusCode::NOT_FOUND
         || status == StatusCode::BAD_REQUEST && has_body
-        || status == StatusCode::FORBIDDEN && path.starts_with("/saas-admin")
+        || status == StatusCode::FORBIDDEN && path.starts_with("/super-admin")
 }

@@ -1,13 +1,11 @@
 //! A provider's people: entered, given rights, stripped of them, shown out.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cloud::{Answer, Client, Ours, PASSWORD, given_cloud};
-use crate::words::DAY;
+use crate::words::{DAY, MINUTE};
 
 const OPERATORS: &str = "/api/tenant/operators";
 
@@ -15,6 +13,7 @@ const OPERATORS: &str = "/api/tenant/operators";
 async fn an_owner_enters_his_people_and_finds_them() -> Result<()> {
     let ours = given_cloud().await?;
     let owner = ours.given_owner("acme").await?;
+    ours.clock.advance(MINUTE);
     let made = enter(&owner, "amina", "CUSTOMER_CARE").await?;
     assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
     assert_eq!(made.body["status"], "ACTIVE");
@@ -277,7 +276,7 @@ async fn a_forgotten_password_is_replaced_by_one_that_ends() -> Result<()> {
     let own = json!({"oldPassword": temporary, "newPassword": "four-green-bottles"});
     let changed = amina.put("/api/auth/password", &own).await?;
     assert_eq!(changed.status, StatusCode::OK, "{:?}", changed.body);
-    ours.clock.advance(Duration::from_secs(60));
+    ours.clock.advance(MINUTE);
     sign_in(&ours, "amina", "four-green-bottles").await?;
 
     let own_path = format!(

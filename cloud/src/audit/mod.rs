@@ -180,6 +180,12 @@ pub enum Action {
     SecondFactorDisable,
     ApiKeyCreate,
     ApiKeyRevoke,
+    TenantSuspend,
+    TenantReactivate,
+    TenantExtend,
+    TenantTopUp,
+    TenantDelete,
+    SupportEnter,
 }
 
 /// One line of the trail. Never a secret, in any field.

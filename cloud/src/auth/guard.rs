@@ -6,8 +6,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 
-use super::keys;
 use super::sessions::{self, Token};
+use super::{Via, keys};
 use crate::App;
 use crate::api::{Access, ClientAddress, GuardFuture, Idempotency, RequestId};
 use crate::error::ApiError;
@@ -58,7 +58,7 @@ async fn admit(app: &App, access: Access, mut request: Request) -> Result<Reques
     if let Some(permissions) = permissions {
         operator.require_any(permissions)?;
     }
-    if platform && !operator.platform {
+    if platform && !(operator.platform && operator.via == Via::Session) {
         return Err(ApiError::forbidden(
             "PLATFORM_ONLY",
             "Only the platform's own people may do this",

@@ -18,6 +18,8 @@ pub enum Via {
     Session,
     /// A program with a key that he made.
     Key(ApiKeyId),
+    /// Somebody of the platform, inside a tenant that is not his.
+    Visit,
 }
 
 /// Who is asking: signed in, of a tenant in good standing, allowed on this route. A handler that takes one
@@ -87,9 +89,10 @@ impl Operator {
     pub fn in_person(&self) -> Result<(), ApiError> {
         match self.via {
             Via::Session => Ok(()),
-            Via::Key(_) => Err(ApiError::forbidden(
+            Via::Key(_) | Via::Visit => Err(ApiError::forbidden(
                 "PERSON_ONLY",
-                "This is for a person who signed in to this account; an API key may not",
+                "This is for a person who signed in to this account himself; neither an API key nor \
+                 somebody of the platform may",
             )),
         }
     }

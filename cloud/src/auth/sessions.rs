@@ -22,6 +22,8 @@ use crate::secrets::Secrets;
 
 /// How long a token is good for.
 pub const LIFETIME: Duration = Duration::from_secs(7 * 86_400);
+/// How long somebody of the platform may be inside a tenant.
+const VISIT: Duration = Duration::from_secs(30 * 60);
 /// How often it is noted that a token was used.
 const NOTED: Duration = Duration::from_secs(300);
 /// How long a replaced token stays good.
@@ -70,7 +72,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Token {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Token, ApiError> {
-        if let Some(operator) = parts.extensions.get::<Operator>() {
+        if let Some(operator) = parts.extensions.get::<Operator>()
+            && let Via::Key(_) = operator.via
+        {
             operator.in_person()?;
         }
         let token = parts.extensions.get::<Token>();
@@ -96,6 +100,8 @@ pub struct Caller {
     standing: Standing,
     /// The key he calls with.
     key: Option<store::KeyRow>,
+    /// Whether he is the platform's and the tenant is not his.
+    visits: bool,
 }
 
 /// How a tenant stands with the platform at this moment.
@@ -164,6 +170,7 @@ impl Caller {
             standing: row.standing.at(now),
             row,
             key: Some(key),
+            visits: false,
         }
     }
 
@@ -185,6 +192,10 @@ impl Caller {
         let row = self.row;
         let own = effective(row.role, &row.added_permissions, &row.removed_permissions);
         let (via, permissions, name) = match self.key {
+            None if self.visits => {
+                let name = format!("{} (platform)", row.name);
+                (Via::Visit, of_visitor(), name)
+            }
             None => (Via::Session, own, row.name),
             Some(key) => (
                 Via::Key(key.id),
@@ -205,6 +216,14 @@ impl Caller {
             request_id,
         }
     }
+}
+
+/// What somebody of the platform may inside a tenant: what its owner may, but nothing by which he would be
+/// there after his time.
+fn of_visitor() -> PermissionSet {
+    keys::NEVER
+        .into_iter()
+        .fold(Role::SuperAdmin.defaults(), PermissionSet::without)
 }
 
 /// What a key may: what it was made for, of what its operator may.
@@ -246,7 +265,11 @@ pub async fn caller(db: &Database, token: &Token, now: Timestamp) -> sqlx::Resul
     }
     drop(directory);
     let (tenant, operator) = (session.tenant_id, session.operator_id);
-    let mut tx = db.begin(tenant).await?;
+    let visits = session.home_tenant_id.is_some();
+    if visits && !session.platform {
+        return Ok(None);
+    }
+    let mut tx = db.begin(session.home_tenant_id.unwrap_or(tenant)).await?;
     let row = store::active_operator(&mut tx, operator).await?;
     Ok(row.map(|row| Caller {
         tenant,
@@ -255,6 +278,7 @@ pub async fn caller(db: &Database, token: &Token, now: Timestamp) -> sqlx::Resul
         standing: row.standing.at(now),
         row,
         key: None,
+        visits,
     }))
 }
 
@@ -267,17 +291,47 @@ pub async fn begin(
     now: Timestamp,
 ) -> Result<String, ApiError> {
     let (token, text) = Token::new(&tx.entropy());
+    let ends = now.plus(LIFETIME);
+    store_token(tx, secrets, (operator, None), &token, origin, (now, ends)).await?;
+    Ok(text)
+}
+
+/// Stores a token with which somebody of the platform acts inside the transaction's tenant; returns its text
+/// and its end.
+pub async fn begin_visit(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    visitor: &Operator,
+    origin: &Origin,
+    now: Timestamp,
+) -> Result<(String, Timestamp), ApiError> {
+    let (token, text) = Token::new(&tx.entropy());
+    let ends = now.plus(VISIT);
+    let home = Some(visitor.tenant);
+    store_token(tx, secrets, (visitor.id, home), &token, origin, (now, ends)).await?;
+    Ok((text, ends))
+}
+
+async fn store_token(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    (operator, home): (OperatorId, Option<TenantId>),
+    token: &Token,
+    origin: &Origin,
+    (now, expires_at): (Timestamp, Timestamp),
+) -> Result<(), ApiError> {
     let clear = serde_json::to_vec(origin).map_err(ApiError::internal)?;
     let key = secrets.tenant(tx).await?;
     let sealed = key.seal(ORIGIN, id_of(token.digest()).0, &clear);
     let row = store::NewSessionRow {
         operator,
+        home,
         digest: token.digest(),
         origin_sealed: &sealed,
-        expires_at: now.plus(LIFETIME),
+        expires_at,
     };
     store::insert_session(tx, &row, now).await?;
-    Ok(text)
+    Ok(())
 }
 
 /// Replaces a token by a new one; `None` when it was ended meanwhile. The old one is good for ten more
@@ -295,6 +349,11 @@ pub async fn replace(
         return Ok(None);
     }
     begin(tx, secrets, operator, origin, now).await.map(Some)
+}
+
+/// Ends every token of the transaction's tenant.
+pub async fn end_tenant(tx: &mut Tx) -> sqlx::Result<()> {
+    store::delete_tenants_sessions(tx).await
 }
 
 /// Ends one token.

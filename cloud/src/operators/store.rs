@@ -69,7 +69,7 @@ pub async fn count(tx: &mut Tx, like: &str) -> sqlx::Result<i64> {
     .await
 }
 
-/// Those operators, the owner first and then as they were entered.
+/// Those operators, as they were entered.
 pub async fn list(tx: &mut Tx, like: &str, limit: i64, offset: i64) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as(
         "select id, name, email, phone, role, status, added_permissions, removed_permissions,

@@ -36,6 +36,16 @@ pub fn routes() -> Routes {
         .route(ADD, routes!(http::revoke))
 }
 
+/// Ends the rights of every agent of the tenant for good, and every token to become one.
+pub async fn revoke_all(tx: &mut Tx, now: Timestamp) -> sqlx::Result<()> {
+    store::lock_set(tx).await?;
+    agents::store::revoke_all(tx, now).await?;
+    for site in ids(tx).await? {
+        tx.changed(Kind::Policy, site);
+    }
+    Ok(())
+}
+
 /// Adds a site with its key and the counters of its feed; 409 when the name is taken.
 pub async fn create(
     tx: &mut Tx,

@@ -2,11 +2,13 @@
 
 pub mod edge;
 mod enforcement;
+pub mod governed;
 mod http;
 pub mod jobs;
 mod rules;
 mod signup;
 mod store;
+pub mod terms;
 
 use std::time::Duration;
 

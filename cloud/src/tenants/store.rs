@@ -1,5 +1,7 @@
 //! Tenants and their counts.
 
+pub mod platform;
+
 use easyisp_shared::id::TenantId;
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
@@ -176,7 +178,8 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
 pub async fn activate(tx: &mut Tx, now: Timestamp) -> sqlx::Result<String> {
     sqlx::query_scalar(
         "update tenants
-            set status = 'ACTIVE', trial_ends_at = null, subscription_ends_at = null, updated_at = $2
+            set status = 'ACTIVE', activated_at = coalesce(activated_at, $2), trial_ends_at = null,
+                subscription_ends_at = null, updated_at = $2
           where tenant_id = $1
          returning business_name",
     )

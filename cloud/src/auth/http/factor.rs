@@ -40,6 +40,7 @@ pub async fn state(
     operator: Operator,
     State(db): State<Database>,
 ) -> Result<Json<SecondFactor>, ApiError> {
+    operator.in_person()?;
     let mut tx = db.begin(operator.tenant).await?;
     let factor = locked(&mut tx, operator.id).await?;
     Ok(Json(SecondFactor {
@@ -73,7 +74,6 @@ pub struct Begun {
         (status = 422, description = "The password is wrong", body = ErrorEnvelope)))]
 pub async fn begin(
     operator: Operator,
-    _token: Token,
     origin: Origin,
     State(db): State<Database>,
     State(clock): State<Clock>,
@@ -81,6 +81,7 @@ pub async fn begin(
     State(sign_in): State<SignIn>,
     Json(request): Json<Password>,
 ) -> Result<Json<Begun>, ApiError> {
+    operator.in_person()?;
     let now = clock.now();
     check_password(&db, &sign_in, &operator, &origin, &request.password, now).await?;
     let mut tx = db.begin(operator.tenant).await?;
@@ -138,6 +139,7 @@ pub async fn confirm(
     State(sign_in): State<SignIn>,
     Json(request): Json<Code>,
 ) -> Result<Json<RecoveryCodes>, ApiError> {
+    operator.in_person()?;
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let factor = locked(&mut tx, operator.id).await?;
@@ -191,7 +193,6 @@ pub struct PasswordAndCode {
         (status = 422, description = "The password or the code is wrong", body = ErrorEnvelope)))]
 pub async fn end(
     operator: Operator,
-    _token: Token,
     origin: Origin,
     State(db): State<Database>,
     State(clock): State<Clock>,
@@ -199,6 +200,7 @@ pub async fn end(
     State(sign_in): State<SignIn>,
     Json(request): Json<PasswordAndCode>,
 ) -> Result<Json<Done>, ApiError> {
+    operator.in_person()?;
     let now = clock.now();
     check_password(&db, &sign_in, &operator, &origin, &request.password, now).await?;
     let mut tx = db.begin(operator.tenant).await?;

@@ -52,6 +52,7 @@ pub async fn list(
     State(clock): State<Clock>,
     State(secrets): State<Secrets>,
 ) -> Result<Json<Sessions>, ApiError> {
+    operator.in_person()?;
     let mut tx = db.begin(operator.tenant).await?;
     let key = secrets.tenant(&mut tx).await?;
     let rows = store::sessions_of(&mut tx, operator.id, clock.now()).await?;
@@ -82,11 +83,11 @@ pub async fn list(
     params(("session" = SignInId, Path)), responses((status = 200, body = Done)))]
 pub async fn end(
     operator: Operator,
-    _token: Token,
     State(db): State<Database>,
     State(clock): State<Clock>,
     Path(session): Path<SignInId>,
 ) -> Result<Json<Done>, ApiError> {
+    operator.in_person()?;
     let mut tx = db.begin(operator.tenant).await?;
     if !store::delete_own_session(&mut tx, operator.id, session).await? {
         return Err(ApiError::NotFound("session"));
@@ -109,6 +110,7 @@ pub async fn end_others(
     State(db): State<Database>,
     State(clock): State<Clock>,
 ) -> Result<Json<Done>, ApiError> {
+    operator.in_person()?;
     let mut tx = db.begin(operator.tenant).await?;
     store::lock_account(&mut tx, operator.id).await?;
     sessions::end_all(&mut tx, operator.id, Some(&token)).await?;

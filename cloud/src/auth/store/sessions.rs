@@ -13,6 +13,8 @@ pub struct SessionRow {
     pub tenant_id: TenantId,
     /// Whose.
     pub operator_id: OperatorId,
+    /// Where his account is, when that is another tenant.
+    pub home_tenant_id: Option<TenantId>,
     /// Whether he is the platform's.
     pub platform: bool,
     /// When it was noted that it was used.
@@ -26,7 +28,7 @@ pub async fn session(
     now: Timestamp,
 ) -> sqlx::Result<Option<SessionRow>> {
     sqlx::query_as(
-        "select s.tenant_id, s.operator_id, p.operator_id is not null as platform,
+        "select s.tenant_id, s.operator_id, s.home_tenant_id, p.operator_id is not null as platform,
                 coalesce(s.seen_at, s.created_at) as seen_at
            from directory.sessions s
            left join directory.platform_operators p using (operator_id)
@@ -104,6 +106,8 @@ pub async fn delete_own_session(
 /// A new session.
 pub struct NewSessionRow<'a> {
     pub operator: OperatorId,
+    /// Where his account is, when that is another tenant.
+    pub home: Option<TenantId>,
     pub digest: &'a [u8],
     pub origin_sealed: &'a [u8],
     pub expires_at: Timestamp,
@@ -117,8 +121,8 @@ pub async fn insert_session(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "insert into directory.sessions (token_digest, tenant_id, operator_id, created_at, expires_at,
-                                         origin_sealed)
-         values ($1, $2, $3, $4, $5, $6)",
+                                         origin_sealed, home_tenant_id)
+         values ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(new.digest)
     .bind(tx.tenant())
@@ -126,6 +130,7 @@ pub async fn insert_session(
     .bind(now)
     .bind(new.expires_at)
     .bind(new.origin_sealed)
+    .bind(new.home)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -163,7 +168,7 @@ pub async fn delete_sessions(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "delete from directory.sessions
-          where operator_id = $1 and tenant_id = $2
+          where operator_id = $1 and (tenant_id = $2 or home_tenant_id = $2)
             and ($3::bytea is null or token_digest <> $3)",
     )
     .bind(operator)
@@ -171,6 +176,15 @@ pub async fn delete_sessions(
     .bind(keep)
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Forgets every token of the transaction's tenant.
+pub async fn delete_tenants_sessions(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query("delete from directory.sessions where tenant_id = $1")
+        .bind(tx.tenant())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

@@ -413,6 +413,22 @@ pub async fn revoke_certificates(tx: &mut Tx, agent: AgentId, now: Timestamp) ->
     Ok(())
 }
 
+/// Marks every agent of the tenant and all their certificates as revoked, and forgets its join tokens.
+pub async fn revoke_all(tx: &mut Tx, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "with certificates as (
+             update directory.certificates set revoked_at = $2
+              where tenant_id = $1 and revoked_at is null),
+         tokens as (delete from directory.join_tokens where tenant_id = $1)
+         update agents set revoked_at = coalesce(revoked_at, $2) where tenant_id = $1",
+    )
+    .bind(tx.tenant())
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Whether the tenant has such an agent at a site, revoked or not.
 pub async fn is_at(tx: &mut Tx, agent: AgentId, site: SiteId) -> sqlx::Result<bool> {
     sqlx::query_scalar(

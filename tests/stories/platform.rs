@@ -1,0 +1,398 @@
+//! The platform's own people: what they see of tenants, what they do to them, and how a tenant sees it.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use easyisp_cloud::api::Access;
+use easyisp_cloud::auth::Email;
+use easyisp_cloud::tenants;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::cloud::{Client, Ours, PASSWORD, given_cloud};
+use crate::operators::{delete, enter, id, path_of, sign_in};
+use crate::words::{DAY, MINUTE};
+
+const ADMIN: &str = "/api/super-admin";
+
+#[tokio::test]
+async fn the_platforms_routes_are_closed_to_everybody_else() -> Result<()> {
+    let ours = given_cloud().await?;
+    let owner = ours.given_owner("acme").await?;
+    given_platform(&ours).await?;
+    // Not for a role or a name: whoever registers with the platform's domain is a tenant like others.
+    let pretender = ours.given_owner("platform").await?;
+    let tenant = tenant_of(&owner).await?;
+    let mut called = 0;
+    for route in easyisp_cloud::routes().infos() {
+        if route.access != Access::Platform {
+            continue;
+        }
+        let path = route.path.replace("{tenant}", &tenant);
+        for client in [&owner, &pretender] {
+            let request = client.request(route.method.parse()?, &path);
+            let refused = client.send(request.json(&json!({}))).await?;
+            assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}");
+            assert_eq!(refused.code(), "PLATFORM_ONLY");
+        }
+        called += 1;
+    }
+    assert!(called >= 13, "{called}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_platform_sees_its_tenants_and_not_itself() -> Result<()> {
+    let ours = given_cloud().await?;
+    let platform = given_platform(&ours).await?;
+    let none = platform.get(&format!("{ADMIN}/stats")).await?.body;
+    assert_eq!(none["stats"]["tenants"]["total"], 0);
+    let acme = ours.given_owner("acme").await?;
+    ours.clock.advance(MINUTE);
+    enter(&acme, "amina", "STAFF").await?;
+    ours.clock.advance(DAY);
+    let other = ours.given_owner("other").await?;
+    let router = json!({"name": "Hill", "ipAddress": "10.0.0.1"});
+    other.post("/api/nas", &router).await?;
+
+    let list = platform.get(&format!("{ADMIN}/tenants")).await?.body;
+    let list = list["tenants"].as_array().context("tenants")?.clone();
+    assert_eq!(list.len(), 2, "{list:?}");
+    assert_eq!(list[0]["businessName"], "other networks");
+    assert_eq!(list[0]["_count"]["routers"], 1);
+    assert_eq!(list[1]["_count"]["users"], 2);
+    assert_eq!(list[1]["subscriptionStatus"], "trial");
+    assert_eq!(list[1]["daysRemaining"], 6);
+    assert_eq!(list[1]["isActivated"], false);
+
+    let stats = platform.get(&format!("{ADMIN}/stats")).await?.body;
+    assert_eq!(
+        stats["stats"]["tenants"],
+        json!({"total": 2, "active": 0, "trial": 2, "expired": 0, "suspended": 0})
+    );
+    assert_eq!(stats["stats"]["totalUsers"], 3);
+    assert_eq!(stats["stats"]["totalRouters"], 1);
+
+    let path = format!("{ADMIN}/tenants/{}", id(&list[1])?);
+    let whole = platform.get(&path).await?.body["tenant"].clone();
+    assert_eq!(whole["walletBalance"], 0);
+    assert_eq!(whole["smsApiKey"], Value::Null);
+    assert_eq!(whole["users"][0]["email"], "owner@acme.isp");
+    assert_eq!(whole["_count"]["packages"], 0);
+    let own = tenant_of(&platform).await?;
+    for path in [own.as_str(), "0190e7a0-0000-7000-8000-000000000000"] {
+        let unknown = platform.get(&format!("{ADMIN}/tenants/{path}")).await?;
+        assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_agreed_changes_and_counts_at_once() -> Result<()> {
+    let ours = given_cloud().await?;
+    let platform = given_platform(&ours).await?;
+    let owner = ours.given_owner("acme").await?;
+    let base = format!("{ADMIN}/tenants/{}", tenant_of(&owner).await?);
+    let deed =
+        async |deed: &str, body: Value| platform.post(&format!("{base}/{deed}"), &body).await;
+
+    let longer = deed("extend-trial", json!({"days": 14})).await?;
+    assert_eq!(longer.status, StatusCode::OK, "{:?}", longer.body);
+    assert_eq!(longer.body["tenant"]["daysRemaining"], 21);
+    for (name, body, field) in [
+        ("extend-trial", json!({"days": 366}), "days"),
+        (
+            "activate",
+            json!({"subscriptionMonths": 0}),
+            "subscriptionMonths",
+        ),
+        ("extend-subscription", json!({}), "months"),
+    ] {
+        let wrong = deed(name, body).await?;
+        assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{name}");
+        assert_eq!(wrong.body["details"][0]["field"], field);
+    }
+
+    let suspended = deed("suspend", json!({})).await?;
+    assert_eq!(suspended.body["tenant"]["status"], "SUSPENDED");
+    assert_eq!(owner.get("/api/sites").await?.code(), "TENANT_SUSPENDED");
+    assert_eq!(
+        deed("suspend", json!({})).await?.code(),
+        "ALREADY_SUSPENDED"
+    );
+    let back = deed("reactivate", json!({})).await?;
+    assert_eq!(back.body["tenant"]["subscriptionStatus"], "trial");
+    assert_eq!(back.body["tenant"]["daysRemaining"], 21);
+    assert_eq!(owner.get("/api/sites").await?.status, StatusCode::OK);
+
+    let active = deed("activate", json!({"subscriptionMonths": 1})).await?;
+    assert_eq!(active.body["tenant"]["subscriptionStatus"], "subscribed");
+    assert_eq!(active.body["tenant"]["isActivated"], true);
+    assert_eq!(
+        deed("extend-trial", json!({"days": 1})).await?.code(),
+        "PAST_TRIAL"
+    );
+    let past = json!({"subscriptionEndsAt": "2020-01-01T00:00:00Z"});
+    let past = deed("extend-subscription", past).await?;
+    assert_eq!(past.body["details"][0]["field"], "subscriptionEndsAt");
+    let more = deed("extend-subscription", json!({"months": 2})).await?;
+    // 2027-01-15 with three months: to 2027-04-15.
+    assert_eq!(more.body["tenant"]["daysRemaining"], 90);
+    let forever = deed("activate", json!({})).await?;
+    assert_eq!(forever.body["tenant"]["subscriptionStatus"], "lifetime");
+    assert_eq!(forever.body["tenant"]["daysRemaining"], Value::Null);
+    let longer = deed("extend-subscription", json!({"months": 1})).await?;
+    assert_eq!(longer.code(), "NEVER_ENDS");
+    Ok(())
+}
+
+#[tokio::test]
+async fn balances_settings_and_passwords_are_set_for_a_tenant() -> Result<()> {
+    let ours = given_cloud().await?;
+    let platform = given_platform(&ours).await?;
+    let owner = ours.given_owner("acme").await?;
+    let base = format!("{ADMIN}/tenants/{}", tenant_of(&owner).await?);
+
+    let add = async |key: &str, body: Value| {
+        let request = platform.request(Method::POST, &format!("{base}/add-balance"));
+        platform
+            .send(request.header("Idempotency-Key", key).json(&body))
+            .await
+    };
+    let wallet = json!({"amount": 99.5, "type": "wallet"});
+    let first = add("one", wallet.clone()).await?;
+    assert_eq!(first.status, StatusCode::OK, "{:?}", first.body);
+    let again = add("one", wallet.clone()).await?;
+    assert_eq!(first.body, again.body);
+    add("two", wallet).await?;
+    add("three", json!({"amount": 7, "type": "sms"})).await?;
+    for wrong in [json!(0), json!(-5), json!(1e9)] {
+        let body = json!({"amount": wrong, "type": "wallet"});
+        let wrong = add(&wrong.to_string(), body).await?;
+        assert_eq!(wrong.body["details"][0]["field"], "amount");
+    }
+    assert_eq!(
+        owner.get("/api/tenant/me").await?.body["walletBalance"],
+        199
+    );
+
+    let settings = json!({"businessName": "Acme Fibre", "email": "", "location": "Thika",
+        "smsProvider": "own", "smsApiKey": "a-key-of-theirs", "smsSenderId": "ACME"});
+    let path = format!("{base}/settings");
+    let saved = platform.put(&path, &settings).await?;
+    assert_eq!(saved.status, StatusCode::OK, "{:?}", saved.body);
+    let masked = json!({"smsApiKey": "********", "location": ""});
+    platform.put(&path, &masked).await?;
+    let whole = platform.get(&base).await?.body["tenant"].clone();
+    assert_eq!(whole["businessName"], "Acme Fibre");
+    assert_eq!(whole["email"], "owner@acme.isp");
+    assert_eq!(whole["smsBalance"], 7);
+    assert_eq!(whole["smsApiKey"], "********");
+    assert_eq!(whole["smsSenderId"], "ACME");
+    assert_eq!(whole["location"], Value::Null);
+
+    let amina = enter(&owner, "amina", "STAFF").await?;
+    let session = sign_in(&ours, "amina", PASSWORD).await?;
+    let reset = json!({"userId": amina.body["id"], "newPassword": "four-green-bottles"});
+    let path = format!("{base}/reset-user-password");
+    let done = platform.post(&path, &reset).await?;
+    assert_eq!(done.status, StatusCode::OK, "{:?}", done.body);
+    let out = session.get("/api/auth/me").await?;
+    assert_eq!(out.status, StatusCode::UNAUTHORIZED);
+    sign_in(&ours, "amina", "four-green-bottles").await?;
+    let stranger = ours.given_owner("other").await?;
+    let other = stranger.get("/api/auth/me").await?;
+    let foreign = json!({"userId": other.body["id"], "newPassword": "four-green-bottles"});
+    let foreign = platform.post(&path, &foreign).await?;
+    assert_eq!(foreign.status, StatusCode::NOT_FOUND);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_is_hidden_and_cut_off_at_once() -> Result<()> {
+    let ours = given_cloud().await?;
+    let platform = given_platform(&ours).await?;
+    let owner = ours.given_owner("acme").await?;
+    let key = json!({"name": "Books", "permissions": ["pppoe:view"]});
+    let key = owner.post("/api/api-keys", &key).await?;
+    let program = ours.anonymous();
+    let program = program.with(key.body["key"].as_str().context("a key")?);
+    let base = format!("{ADMIN}/tenants/{}", tenant_of(&owner).await?);
+    let gone = delete(&platform, &base).await?;
+    assert_eq!(gone.status, StatusCode::OK, "{:?}", gone.body);
+
+    let out = owner.get("/api/auth/me").await?;
+    assert_eq!(out.status, StatusCode::UNAUTHORIZED);
+    let out = program.get("/api/customers").await?;
+    assert_eq!(out.status, StatusCode::FORBIDDEN);
+    let body = json!({"email": "owner@acme.isp", "password": PASSWORD});
+    let refused = ours.anonymous().post("/api/auth/login", &body).await?;
+    assert_eq!(refused.code(), "TENANT_SUSPENDED");
+    assert_eq!(platform.get(&base).await?.status, StatusCode::NOT_FOUND);
+    let path = format!("{base}/reactivate");
+    let back = platform.post(&path, &json!({})).await?;
+    assert_eq!(back.status, StatusCode::NOT_FOUND);
+    let list = platform.get(&format!("{ADMIN}/tenants")).await?.body;
+    assert_eq!(list["tenants"], json!([]));
+    Ok(())
+}
+
+/// G7: somebody of the platform acts inside a tenant for a reason, for half an hour, and the tenant reads
+/// both that he was there and what he did.
+#[tokio::test]
+async fn a_visit_has_a_reason_an_end_and_a_trail() -> Result<()> {
+    let ours = given_cloud().await?;
+    let platform = given_platform(&ours).await?;
+    let owner = ours.given_owner("acme").await?;
+    let tenant = tenant_of(&owner).await?;
+    let path = format!("{ADMIN}/tenants/{tenant}/enter");
+    for why in [json!({}), json!({"reason": "  because  "})] {
+        let refused = platform.post(&path, &why).await?;
+        assert_eq!(refused.body["details"][0]["field"], "reason");
+    }
+    let reason = "The owner asked on the phone for a new location";
+    let entered = platform.post(&path, &json!({"reason": reason})).await?;
+    assert_eq!(entered.status, StatusCode::OK, "{:?}", entered.body);
+    assert_eq!(entered.body["user"]["tenantId"], tenant);
+    let banner = entered.body["banner"].as_str().context("a banner")?;
+    assert!(banner.contains("acme networks"), "{banner}");
+    let inside = platform.with(entered.body["token"].as_str().context("a token")?);
+
+    assert_eq!(inside.get("/api/tenant/me").await?.body["id"], tenant);
+    assert_eq!(inside.get("/api/auth/me").await?.body["tenantId"], tenant);
+    ours.clock.advance(MINUTE);
+    inside
+        .put("/api/tenant/settings", &json!({"location": "Thika"}))
+        .await?;
+    // Nothing that outlives the half hour, and nothing of the platform from in there.
+    let person = crate::operators::person("backdoor", "STAFF");
+    for (method, path, body) in [
+        (Method::POST, "/api/tenant/operators", person),
+        (
+            Method::POST,
+            "/api/api-keys",
+            json!({"name": "Back door", "permissions": ["pppoe:view"]}),
+        ),
+        (Method::POST, "/api/auth/refresh", json!({})),
+        (
+            Method::PUT,
+            "/api/auth/password",
+            json!({"oldPassword": PASSWORD, "newPassword": "four-green-bottles"}),
+        ),
+        (Method::GET, "/api/super-admin/stats", json!({})),
+    ] {
+        let request = inside.request(method, path).json(&body);
+        let refused = inside.send(request).await?;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}");
+    }
+
+    let logs = owner.get("/api/audit-logs").await?.body;
+    let entered = &logs["logs"][1];
+    assert_eq!(logs["logs"][0]["action"], "SETTINGS_UPDATE");
+    assert_eq!(logs["logs"][0]["operator"]["name"], "Pat (platform)");
+    assert_eq!(entered["action"], "SUPPORT_ENTER");
+    let details = entered["details"].as_str().context("details")?;
+    assert!(details.contains(reason), "{details}");
+
+    ours.clock.advance(29 * MINUTE);
+    let over = inside.get("/api/tenant/me").await?;
+    assert_eq!(over.status, StatusCode::UNAUTHORIZED);
+
+    let again = platform.post(&path, &json!({"reason": reason})).await?;
+    let inside = platform.with(again.body["token"].as_str().context("a token")?);
+    inside.post("/api/auth/logout", &json!({})).await?;
+    let left = inside.get("/api/tenant/me").await?;
+    assert_eq!(left.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(platform.get("/api/auth/me").await?.status, StatusCode::OK);
+
+    // Who is no more of the platform is out of the tenant as well.
+    let last = platform.post(&path, &json!({"reason": reason})).await?;
+    let inside = platform.with(last.body["token"].as_str().context("a token")?);
+    let other = given_platform_person(&ours, "robin").await?;
+    let me = platform.get("/api/auth/me").await?;
+    let own = format!("/api/tenant/operators/{}", id(&me.body)?);
+    assert_eq!(delete(&other, &own).await?.body["success"], true);
+    let out = inside.get("/api/tenant/me").await?;
+    assert_eq!(out.status, StatusCode::UNAUTHORIZED);
+    Ok(())
+}
+
+/// Every deed stands in the tenant's own trail, as the platform's.
+#[tokio::test]
+async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
+    let ours = given_cloud().await?;
+    let platform = given_platform(&ours).await?;
+    let owner = ours.given_owner("acme").await?;
+    let amina = enter(&owner, "amina", "STAFF").await?;
+    path_of(&amina)?;
+    let tenant: easyisp_shared::id::TenantId = tenant_of(&owner).await?.parse()?;
+    let reset = json!({"userId": amina.body["id"], "newPassword": "four-green-bottles"});
+    let mut called = BTreeSet::new();
+    for (route, body) in [
+        ("POST extend-trial", json!({"days": 1})),
+        ("POST suspend", json!({})),
+        ("POST reactivate", json!({})),
+        ("POST activate", json!({"subscriptionMonths": 1})),
+        ("POST extend-subscription", json!({"months": 1})),
+        ("POST add-balance", json!({"amount": 1, "type": "sms"})),
+        ("PUT settings", json!({"location": "Thika"})),
+        ("POST reset-user-password", reset),
+        ("POST enter", json!({"reason": "looking at the routers"})),
+        ("DELETE ", json!({})),
+    ] {
+        let (method, deed) = route.split_once(' ').context("a method")?;
+        let path = format!("{ADMIN}/tenants/{tenant}/{deed}");
+        let path = path.trim_end_matches('/');
+        let before = lines(&ours, tenant).await?;
+        let request = platform.request(method.parse()?, path).json(&body);
+        let answer = platform.send(request).await?;
+        assert_eq!(answer.status, StatusCode::OK, "{route}: {:?}", answer.body);
+        assert!(answer.body["message"].is_string() || deed == "enter");
+        assert_eq!(lines(&ours, tenant).await?, before + 1, "{route}");
+        let described = path.replace(&tenant.to_string(), "{tenant}");
+        called.insert(format!("{method} {described}"));
+    }
+    let silent: Vec<String> = easyisp_cloud::routes()
+        .infos()
+        .into_iter()
+        .filter(|route| route.access == Access::Platform && route.method != "GET")
+        .map(|route| format!("{} {}", route.method, route.path))
+        .filter(|route| !called.contains(route))
+        .collect();
+    assert_eq!(silent, Vec::<String>::new(), "nobody looked at these");
+    Ok(())
+}
+
+/// What the platform did, with who and from where.
+async fn lines(ours: &Ours, tenant: easyisp_shared::id::TenantId) -> Result<i64> {
+    let mut tx = ours.cloud.app.db.begin(tenant).await?;
+    let count = sqlx::query_scalar(
+        "select count(*) from audit
+          where actor_kind = 'PLATFORM' and actor_id is not null and ip_address is not null",
+    );
+    Ok(count.fetch_one(&mut *tx).await?)
+}
+
+async fn given_platform(ours: &Ours) -> Result<Client> {
+    given_platform_person(ours, "Pat").await
+}
+
+async fn given_platform_person(ours: &Ours, name: &str) -> Result<Client> {
+    let app = &ours.cloud.app;
+    let email = Email::parse(&format!("{name}@platform.isp")).context("an address")?;
+    let password = PASSWORD.into();
+    let hash = app.sign_in.new_password("password", &password, &email);
+    let hash = hash.await.map_err(|error| error.into_cause())?;
+    let now = ours.clock.now();
+    let made = tenants::create_platform_owner(&app.db, &app.secrets, name, &email, &hash, now);
+    made.await.map_err(|error| error.into_cause())?;
+    let body = json!({"email": email.as_str(), "password": PASSWORD});
+    let answer = ours.anonymous().post("/api/auth/login", &body).await?;
+    let token = answer.body["token"].as_str().context("a token")?;
+    Ok(ours.anonymous().with(token))
+}
+
+async fn tenant_of(client: &Client) -> Result<String> {
+    let me = client.get("/api/auth/me").await?;
+    Ok(me.body["tenantId"].as_str().context("a tenant")?.to_owned())
+}
