@@ -20,6 +20,7 @@ pub mod sites;
 pub mod tenants;
 pub mod operators;
 pub mod trail;
+pub mod pictures;
 
 pub mod commands;
 
@@ -71,6 +72,7 @@ pub fn routes() -> Routes {
         .merge(tenants::routes())
         .merge(operators::routes())
         .merge(trail::routes())
+        .merge(pictures::routes())
         .merge(packages::routes())
         .merge(routers::routes())
         .merge(customers::routes())

@@ -35,6 +35,7 @@ mod own_sessions;
 mod payment;
 mod pair;
 mod payments;
+mod pictures;
 mod platform;
 mod pppoe;
 mod quota;

@@ -22,6 +22,9 @@ const MOST: usize = 65_536;
 /// Wrong codes of a second factor in a window; then its account waits for the window's end.
 const CODES: u32 = 5;
 
+/// Pictures that one account sends in an hour.
+const PICTURES: u32 = 20;
+
 /// The digest under which an account's failures are counted, whether the account exists or not.
 pub type AccountKey = [u8; 32];
 
@@ -31,6 +34,7 @@ pub struct Attempts {
     addresses: Counted<IpAddr>,
     registrations: Counted<IpAddr>,
     codes: Counted<OperatorId>,
+    pictures: Counted<OperatorId>,
 }
 
 impl Attempts {
@@ -41,6 +45,7 @@ impl Attempts {
             addresses: Counted::new(limits.address_failures.get(), WINDOW, Wait::Window),
             registrations: Counted::new(limits.registrations.get(), HOUR, Wait::Window),
             codes: Counted::new(CODES, WINDOW, Wait::Window),
+            pictures: Counted::new(PICTURES, HOUR, Wait::Window),
         }
     }
 
@@ -71,6 +76,11 @@ impl Attempts {
     /// Takes back what [`Attempts::code`] counted.
     pub fn code_was_right(&mut self, operator: &OperatorId) {
         self.codes.forget(operator);
+    }
+
+    /// Counts a picture, or says how long to wait.
+    pub fn picture(&mut self, operator: OperatorId, now: Timestamp) -> Result<(), Duration> {
+        self.pictures.count(operator, now)
     }
 
     /// Counts a registration, or says how long to wait.

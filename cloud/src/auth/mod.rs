@@ -111,6 +111,13 @@ impl SignIn {
             .map_err(|retry_after| ApiError::TooManyRequests { retry_after })
     }
 
+    /// 429 when this account sent too many pictures.
+    pub fn picture(&self, operator: OperatorId, now: Timestamp) -> Result<(), ApiError> {
+        self.attempts()
+            .picture(operator, now)
+            .map_err(|retry_after| ApiError::TooManyRequests { retry_after })
+    }
+
     /// Counts a code of a second factor as wrong; 429 after five.
     fn try_code(&self, operator: OperatorId, now: Timestamp) -> Result<(), ApiError> {
         self.attempts()
@@ -213,6 +220,21 @@ const TEMPORARY: Duration = Duration::from_secs(3 * 86_400);
 /// Gives an operator the platform's right.
 pub async fn make_platform(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::Result<()> {
     store::make_platform(tx, operator, now).await
+}
+
+/// Gives an operator a picture; returns him as the web client keeps him.
+pub async fn set_profile_picture(
+    tx: &mut Tx,
+    operator: OperatorId,
+    path: &str,
+    now: Timestamp,
+) -> Result<User, ApiError> {
+    store::set_profile_picture(tx, operator, path, now).await?;
+    let account = store::account(tx, operator).await?;
+    Ok(User::of(
+        tx.tenant(),
+        account.ok_or(ApiError::Unauthorized)?,
+    ))
 }
 
 /// Whether an operator has a second factor.

@@ -268,6 +268,26 @@ pub async fn make_platform(tx: &mut Tx, operator: OperatorId, now: Timestamp) ->
     Ok(())
 }
 
+/// Stores the path of an operator's picture.
+pub async fn set_profile_picture(
+    tx: &mut Tx,
+    operator: OperatorId,
+    path: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update operators set profile_picture = $3, updated_at = $4
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(operator)
+    .bind(path)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Stores a new password hash, good until then.
 pub async fn set_password(
     tx: &mut Tx,

@@ -61,6 +61,11 @@ pub async fn slug(tx: &mut Tx) -> sqlx::Result<String> {
     store::slug(tx).await
 }
 
+/// Gives the tenant a logo; returns what it calls itself.
+pub async fn set_logo(tx: &mut Tx, path: &str, now: Timestamp) -> sqlx::Result<String> {
+    store::set_logo(tx, path, now).await
+}
+
 /// Makes a tenant ACTIVE without end.
 pub async fn activate_without_end(
     tx: &mut Tx,

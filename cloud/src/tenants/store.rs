@@ -130,6 +130,19 @@ pub async fn slug(tx: &mut Tx) -> sqlx::Result<String> {
         .await
 }
 
+/// Stores the path of the tenant's logo; returns what it calls itself.
+pub async fn set_logo(tx: &mut Tx, path: &str, now: Timestamp) -> sqlx::Result<String> {
+    sqlx::query_scalar(
+        "update tenants set logo = $2, updated_at = $3 where tenant_id = $1
+         returning business_name",
+    )
+    .bind(tx.tenant())
+    .bind(path)
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// A change of settings; `None` = unchanged, `Some(None)` = emptied.
 pub struct SettingsRow<'a> {
     pub business_name: Option<&'a str>,
