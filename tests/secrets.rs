@@ -56,6 +56,7 @@ async fn no_secret_is_logged_stored_measured_or_told_in_an_error() -> Result<()>
     let mut site = isp.site(&world, &logged.canaries).await?;
     isp.pay(&world, &logged.canaries).await?;
     isp.log_in(&site).await?;
+    isp.ways_in(&logged.canaries).await?;
     isp.provoke(&world).await?;
     let shown = told(&world, &site, &isp).await?;
     for (what, text) in &shown {
@@ -128,6 +129,26 @@ impl Isp {
             router,
             gateway,
         })
+    }
+
+    /// What people and programs get in by: shown once, and never again.
+    async fn ways_in(&self, canaries: &Canaries) -> Result<()> {
+        let text = |value: &Value, field: &str| -> Result<String> {
+            Ok(value[field].as_str().context("a secret")?.to_owned())
+        };
+        let person = json!({"name": "Amina", "email": "amina@canary.example",
+            "password": "kanari7-amina-pass", "role": "STAFF"});
+        let person = id(&self.owner.post("/tenant/operators", &person).await?)?;
+        let reset = format!("/tenant/operators/{person}/reset-password");
+        let reset = self.owner.post(&reset, &json!({})).await?;
+        canaries.add("a temporary password", &text(&reset, "temporaryPassword")?);
+        let key = json!({"name": "Books", "permissions": ["pppoe:view"]});
+        let key = self.owner.post("/api-keys", &key).await?;
+        canaries.add("an API key", &text(&key, "key")?);
+        let factor = json!({"password": "kanari7-second-pass"});
+        let factor = self.owner.post("/auth/second-factor", &factor).await?;
+        canaries.add("a second factor", &text(&factor, "secret")?);
+        Ok(())
     }
 
     /// A box that joined with a canary and serves a router.

@@ -44,6 +44,7 @@ mod radsec;
 mod renewals;
 mod restore;
 mod revoke;
+mod roles;
 mod router_logins;
 mod routes;
 mod second_factor;

@@ -58,7 +58,7 @@ async fn strangers_get_401_everywhere_but_on_open_routes() -> Result<()> {
 }
 
 /// The path with an id in place of each parameter.
-fn filled(path: &str) -> String {
+pub fn filled(path: &str) -> String {
     let part = |part: &str| match part.starts_with('{') {
         true => SOME_ID.to_owned(),
         false => part.to_owned(),
