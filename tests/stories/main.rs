@@ -25,6 +25,7 @@ mod ladder;
 mod ledger;
 mod link;
 mod live;
+mod login_rush;
 mod manners;
 mod messages;
 mod money;
