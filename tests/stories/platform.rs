@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cloud::{Client, Ours, PASSWORD, given_cloud};
-use crate::operators::{delete, enter, id, path_of, sign_in};
+use crate::operators::{delete, enter, id, sign_in};
 use crate::words::{DAY, MINUTE};
 
 const ADMIN: &str = "/api/super-admin";
@@ -324,7 +324,8 @@ async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
     let platform = given_platform(&ours).await?;
     let owner = ours.given_owner("acme").await?;
     let amina = enter(&owner, "amina", "STAFF").await?;
-    path_of(&amina)?;
+    let phoned = sign_in(&ours, "amina", PASSWORD).await?;
+    crate::second_factor::enable(&ours, &phoned).await?;
     let tenant: easyisp_shared::id::TenantId = tenant_of(&owner).await?.parse()?;
     let reset = json!({"userId": amina.body["id"], "newPassword": "four-green-bottles"});
     let mut called = BTreeSet::new();
@@ -337,6 +338,10 @@ async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
         ("POST add-balance", json!({"amount": 1, "type": "sms"})),
         ("PUT settings", json!({"location": "Thika"})),
         ("POST reset-user-password", reset),
+        (
+            "POST forget-second-factor",
+            json!({"userId": amina.body["id"]}),
+        ),
         ("POST enter", json!({"reason": "looking at the routers"})),
         ("DELETE ", json!({})),
     ] {

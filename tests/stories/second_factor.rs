@@ -163,7 +163,7 @@ impl App {
     }
 }
 
-async fn enable(ours: &Ours, client: &Client) -> Result<App> {
+pub async fn enable(ours: &Ours, client: &Client) -> Result<App> {
     let begun = client.post(FACTOR, &json!({"password": PASSWORD})).await?;
     assert_eq!(begun.status, StatusCode::OK, "{:?}", begun.body);
     let mut app = App::scan(&begun.body)?;

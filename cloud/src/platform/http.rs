@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use easyisp_shared::id::{OperatorId, TenantId};
+use easyisp_shared::id::TenantId;
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::{Clock, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 
 use super::read::Tenant;
 use crate::api::{Idempotency, Json, Path, blank, is_masked};
-use crate::audit::{self, Action, Actor, Audit};
-use crate::auth::{self, Email, Operator, SignIn, bad_email};
+use crate::audit::Actor;
+use crate::auth::{Email, Operator, bad_email};
 use crate::db::Database;
 use crate::error::{ApiError, ErrorEnvelope, Wrong};
 use crate::secrets::Secrets;
@@ -33,7 +33,7 @@ pub struct Changed {
 #[derive(Serialize, ToSchema)]
 #[schema(as = PlatformDone)]
 pub struct Message {
-    message: String,
+    pub(super) message: String,
 }
 
 /// How long a subscription begins with.
@@ -349,55 +349,6 @@ pub async fn delete(
     tx.commit().await?;
     Ok(Json(Message {
         message: "Deleted: nobody of this tenant can sign in any more".to_owned(),
-    }))
-}
-
-/// A new password for one of a tenant's people.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct NewPassword {
-    /// Whose.
-    user_id: OperatorId,
-    /// 12 to 128 characters.
-    #[schema(value_type = String, format = Password)]
-    new_password: SecretString,
-}
-
-/// `POST /api/super-admin/tenants/{tenant}/reset-user-password`: a password to tell him, good for three days;
-/// he changes it himself. His sessions end at once. Errors: 400, 404.
-#[utoipa::path(post, path = "/api/super-admin/tenants/{tenant}/reset-user-password", tag = "Platform",
-    params(("tenant" = TenantId, Path)), request_body = NewPassword,
-    responses((status = 200, body = Message)))]
-pub async fn reset_user_password(
-    operator: Operator,
-    State(db): State<Database>,
-    State(clock): State<Clock>,
-    State(sign_in): State<SignIn>,
-    Path(tenant): Path<TenantId>,
-    Json(request): Json<NewPassword>,
-) -> Result<Json<Message>, ApiError> {
-    let now = clock.now();
-    let person = {
-        let mut tx = governed::begin(&db, tenant).await?;
-        governed::person(&mut tx, request.user_id).await?
-    };
-    let email = Email::parse(&person.email)
-        .ok_or_else(|| ApiError::Internal(anyhow::anyhow!("a stored e-mail address is none")))?;
-    let hash = sign_in
-        .new_password("newPassword", &request.new_password, &email)
-        .await?;
-    let mut tx = governed::begin(&db, tenant).await?;
-    // Hashing took a while: he may be gone by now.
-    let person = governed::person(&mut tx, request.user_id).await?;
-    auth::set_temporary_password(&mut tx, person.id, &hash, now).await?;
-    let line = Audit::new(Action::PasswordReset, "operator", person.id, &person.name);
-    audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
-    tx.commit().await?;
-    Ok(Json(Message {
-        message: format!(
-            "{} may sign in with this password for three days, and changes it then",
-            person.name
-        ),
     }))
 }
 

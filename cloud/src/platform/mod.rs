@@ -1,6 +1,7 @@
 //! The platform: its own people, all tenants, and acting inside one of them for a while, seen by it.
 
 mod http;
+mod people;
 mod read;
 mod visit;
 
@@ -21,6 +22,7 @@ pub fn routes() -> Routes {
         .route(OWN, routes!(http::extend_subscription))
         .route(OWN, routes!(http::add_balance))
         .route(OWN, routes!(http::settings))
-        .route(OWN, routes!(http::reset_user_password))
+        .route(OWN, routes!(people::reset_user_password))
+        .route(OWN, routes!(people::forget_second_factor))
         .route(OWN, routes!(visit::enter))
 }
