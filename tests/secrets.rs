@@ -142,7 +142,8 @@ impl Isp {
         let reset = format!("/tenant/operators/{person}/reset-password");
         let reset = self.owner.post(&reset, &json!({})).await?;
         canaries.add("a temporary password", &text(&reset, "temporaryPassword")?);
-        let key = json!({"name": "Books", "permissions": ["pppoe:view"]});
+        let key = json!({"name": "Books", "permissions": ["pppoe:view"],
+            "password": "kanari7-second-pass"});
         let key = self.owner.post("/api-keys", &key).await?;
         canaries.add("an API key", &text(&key, "key")?);
         let factor = json!({"password": "kanari7-second-pass"});

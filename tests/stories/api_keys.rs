@@ -54,7 +54,8 @@ async fn a_key_is_no_stronger_than_who_made_it() -> Result<()> {
     let owner = ours.given_owner("acme").await?;
     let path = path_of(&enter(&owner, "admin", "ADMIN").await?)?;
     let admin = sign_in(&ours, "admin", PASSWORD).await?;
-    let beyond = json!({"name": "Books", "permissions": ["settings:licence"]});
+    let beyond =
+        json!({"name": "Books", "permissions": ["settings:licence"], "password": PASSWORD});
     let refused = admin.post(KEYS, &beyond).await?;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert_eq!(refused.code(), "BEYOND_YOURS");
@@ -73,17 +74,27 @@ async fn a_key_is_no_stronger_than_who_made_it() -> Result<()> {
             "expiresInDays",
             json!({"name": "Books", "permissions": ["sms:view"], "expiresInDays": 400}),
         ),
+        (
+            "password",
+            json!({"name": "Books", "permissions": ["sms:view"]}),
+        ),
     ] {
         let wrong = admin.post(KEYS, &body).await?;
         assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{body}");
         assert_eq!(wrong.body["details"][0]["field"], field);
     }
 
-    let (_, program) = make(&ours, &admin, &["routers:view", "settings:general"]).await?;
+    let stolen =
+        json!({"name": "Books", "permissions": ["sms:view"], "password": "four-green-bottles"});
+    assert_eq!(admin.post(KEYS, &stolen).await?.code(), "WRONG_PASSWORD");
+
+    let (mine, program) = make(&ours, &admin, &["routers:view", "settings:general"]).await?;
     assert_eq!(program.get("/api/nas").await?.status, StatusCode::OK);
     // A key makes no keys, though it may read them.
     let more = json!({"name": "More", "permissions": ["routers:view"]});
     assert_eq!(program.post(KEYS, &more).await?.code(), "PERSON_ONLY");
+    let itself = format!("{KEYS}/{}", id(&mine)?);
+    assert_eq!(delete(&program, &itself).await?.code(), "PERSON_ONLY");
 
     let less = json!({"removedPermissions": ["routers:view"]});
     owner.put(&path, &less).await?;
@@ -104,7 +115,6 @@ async fn a_key_ends_when_it_is_revoked_or_its_time_is_over() -> Result<()> {
     let owner = ours.given_owner("acme").await?;
     ours.cloud_activates(&owner).await?;
     let (made, revoked) = make(&ours, &owner, &["sms:view", "pppoe:view"]).await?;
-    let (_, expired) = make(&ours, &owner, &["sms:view", "pppoe:view"]).await?;
     assert_eq!(revoked.get("/api/customers").await?.status, StatusCode::OK);
 
     let path = format!("{KEYS}/{}", id(&made)?);
@@ -118,6 +128,28 @@ async fn a_key_ends_when_it_is_revoked_or_its_time_is_over() -> Result<()> {
     let out = revoked.get("/api/customers").await?;
     assert_eq!(out.status, StatusCode::UNAUTHORIZED);
     assert_eq!(delete(&owner, &path).await?.status, StatusCode::NOT_FOUND);
+
+    // Whoever had an account before its password was set by another has nothing of it left.
+    let path = path_of(&enter(&owner, "amina", "ADMIN").await?)?;
+    let amina = sign_in(&ours, "amina", PASSWORD).await?;
+    let (_, left) = make(&ours, &amina, &["sms:view", "pppoe:view"]).await?;
+    let reset = owner
+        .post(&format!("{path}/reset-password"), &json!({}))
+        .await?;
+    let temporary = reset.body["temporaryPassword"].as_str();
+    let out = left.get("/api/customers").await?;
+    assert_eq!(out.status, StatusCode::UNAUTHORIZED);
+    // And nobody stays longer by such a password than it is good.
+    let amina = sign_in(&ours, "amina", temporary.context("a password")?).await?;
+    ours.clock.advance(DAY);
+    let renewed = amina.post("/api/auth/refresh", &json!({})).await?;
+    let token = renewed.body["token"].as_str().context("a token")?;
+    let amina = ours.anonymous().with(token);
+    assert_eq!(amina.get("/api/auth/me").await?.status, StatusCode::OK);
+    ours.clock.advance(2 * DAY);
+    let out = amina.get("/api/auth/me").await?;
+    assert_eq!(out.status, StatusCode::UNAUTHORIZED);
+    let (_, expired) = make(&ours, &owner, &["sms:view", "pppoe:view"]).await?;
 
     ours.clock.advance(2 * DAY - HOUR);
     assert_eq!(expired.get("/api/customers").await?.status, StatusCode::OK);
@@ -160,7 +192,8 @@ async fn a_program_is_in_the_trail_and_its_key_in_no_table() -> Result<()> {
 }
 
 async fn make(ours: &Ours, owner: &Client, permissions: &[&str]) -> Result<(Value, Client)> {
-    let body = json!({"name": "Books", "permissions": permissions, "expiresInDays": 2});
+    let body = json!({"name": "Books", "permissions": permissions, "expiresInDays": 2,
+        "password": PASSWORD});
     let made = owner.post(KEYS, &body).await?;
     assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
     let key = made.body["key"].as_str().context("a key")?;

@@ -506,7 +506,7 @@ impl Calls {
 }
 
 fn api_key() -> Value {
-    json!({"name": "Books", "permissions": ["sms:view"]})
+    json!({"name": "Books", "permissions": ["sms:view"], "password": PASSWORD})
 }
 
 fn operator(name: &str) -> Value {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use easyisp_shared::id::TenantId;
 use easyisp_tests::router::session::Usage;
 use easyisp_tests::scenario::Payer;
-use easyisp_tests::world::{Provider, Site, World, soon};
+use easyisp_tests::world::{PASSWORD, Provider, Site, World, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -89,7 +89,7 @@ impl Victim {
         let batch = json!({"count": 2, "packageId": hour["id"]});
         isp.owner.post("/vouchers", &batch).await?;
 
-        let key = json!({"name": "Books", "permissions": ["sms:view"]});
+        let key = json!({"name": "Books", "permissions": ["sms:view"], "password": PASSWORD});
         isp.owner.post("/api-keys", &key).await?;
 
         let me = isp.owner.get("/tenant/me").await?;

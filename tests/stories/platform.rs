@@ -213,7 +213,7 @@ async fn a_deleted_tenant_is_hidden_and_cut_off_at_once() -> Result<()> {
     let ours = given_cloud().await?;
     let platform = given_platform(&ours).await?;
     let owner = ours.given_owner("acme").await?;
-    let key = json!({"name": "Books", "permissions": ["pppoe:view"]});
+    let key = json!({"name": "Books", "permissions": ["pppoe:view"], "password": PASSWORD});
     let key = owner.post("/api/api-keys", &key).await?;
     let program = ours.anonymous();
     let program = program.with(key.body["key"].as_str().context("a key")?);
@@ -245,6 +245,7 @@ async fn a_visit_has_a_reason_an_end_and_a_trail() -> Result<()> {
     let platform = given_platform(&ours).await?;
     let owner = ours.given_owner("acme").await?;
     let tenant = tenant_of(&owner).await?;
+    ours.clock.advance(MINUTE);
     let path = format!("{ADMIN}/tenants/{tenant}/enter");
     for why in [json!({}), json!({"reason": "  because  "})] {
         let refused = platform.post(&path, &why).await?;

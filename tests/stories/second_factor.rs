@@ -29,7 +29,7 @@ async fn a_password_alone_is_not_enough_any_more() -> Result<()> {
 
     let missing = try_sign_in(&ours, "amina", PASSWORD).await?;
     assert_eq!(missing.status, StatusCode::FORBIDDEN);
-    assert_eq!(missing.code(), "SECOND_FACTOR_REQUIRED");
+    assert_eq!(missing.code(), "OTP_REQUIRED");
     let wrong = with_code(&ours, "000000").await?;
     assert_eq!(wrong.status, StatusCode::FORBIDDEN);
     assert_eq!(wrong.code(), "WRONG_CODE");
@@ -184,7 +184,7 @@ pub async fn enable(ours: &Ours, client: &Client) -> Result<App> {
 }
 
 async fn with_code(ours: &Ours, code: &str) -> Result<Answer> {
-    let body = json!({"email": "amina@acme.isp", "password": PASSWORD, "code": code});
+    let body = json!({"email": "amina@acme.isp", "password": PASSWORD, "otp": code});
     ours.anonymous().post("/api/auth/login", &body).await
 }
 

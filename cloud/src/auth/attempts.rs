@@ -138,7 +138,14 @@ impl<K: Hash + Eq + Copy> Counted<K> {
             count: 0,
             wait_until: Timestamp::default(),
         });
-        if tries.since.plus(window) <= now && tries.wait_until.plus(window) <= now {
+        let over = match wait {
+            Wait::Window => tries.since.plus(window) <= now,
+            // Who was made to wait is not forgiven as soon as he may try again.
+            Wait::Growing => {
+                tries.since.plus(window) <= now && tries.wait_until.plus(window) <= now
+            }
+        };
+        if over {
             *tries = Tries {
                 since: now,
                 count: 0,
@@ -226,6 +233,20 @@ mod tests {
         assert_eq!(fail(4, 30), Ok(()));
         assert_eq!(fail(5, 30), Err(Duration::from_secs(60)));
         assert_eq!(fail(5, 3600), Ok(()));
+    }
+
+    #[test]
+    fn five_codes_are_tried_in_every_quarter_hour_and_no_more() {
+        let mut attempts = attempts();
+        let operator = OperatorId(uuid::Uuid::from_u128(1));
+        let mut tried = [0_u32; 8];
+        for secs in 0..8 * 900 {
+            let quarter = usize::try_from(secs / 900).unwrap();
+            if attempts.code(operator, at(secs)).is_ok() {
+                tried[quarter] += 1;
+            }
+        }
+        assert_eq!(tried, [5; 8]);
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub struct Login {
     /// Where the account has a second factor: six digits of the app, or a recovery code. A form without a
     /// field for it may send the six digits after the password, with a space between.
     #[serde(default, deserialize_with = "blank::option")]
-    pub code: Option<String>,
+    pub otp: Option<String>,
 }
 
 /// `POST /api/auth/login`: a token for an e-mail address and its password.
@@ -178,18 +178,18 @@ pub async fn login(
 /// Password and code, which may stand after the password where the account has a second factor.
 fn shown(login: Login, asks: bool) -> (SecretString, Option<String>) {
     if asks
-        && login.code.is_none()
+        && login.otp.is_none()
         && let Some((password, code)) = totp::split(login.password.expose_secret())
     {
         return (SecretString::from(password), Some(code.to_owned()));
     }
-    (login.password, login.code)
+    (login.password, login.otp)
 }
 
 fn code_missing() -> ApiError {
     ApiError::forbidden(
-        "SECOND_FACTOR_REQUIRED",
-        "This account has a second factor: send the six digits of the app as well; where there is no field \
+        "OTP_REQUIRED",
+        "This account has a second factor: send the six digits of the app as otp; where there is no field \
          for them, type them after the password with a space between",
     )
 }

@@ -203,7 +203,8 @@ pub async fn forget_login(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<()>
     store::forget_login(tx, operator).await
 }
 
-/// Sets a password that somebody else was told, and ends the operator's sessions.
+/// Sets a password that somebody else was told, and ends the operator's sessions and API keys: whoever had the
+/// account before has neither.
 pub async fn set_temporary_password(
     tx: &mut Tx,
     operator: OperatorId,
@@ -211,6 +212,7 @@ pub async fn set_temporary_password(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     store::set_password(tx, operator, hash, Some(now.plus(TEMPORARY)), now).await?;
+    store::revoke_keys_of(tx, operator, now).await?;
     sessions::end_all(tx, operator, None).await
 }
 

@@ -36,8 +36,8 @@ struct Inner {
     entropy: Entropy,
     /// Of a password nobody has: checked when there is no account, so that the answer takes as long.
     nobody: String,
-    running: Semaphore,
-    waiting: Semaphore,
+    running: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 /// What a check found.
@@ -64,8 +64,8 @@ impl Hasher {
                 params,
                 entropy,
                 nobody,
-                running: Semaphore::new(2 * cores),
-                waiting: Semaphore::new(2 * cores + QUEUE),
+                running: Arc::new(Semaphore::new(2 * cores)),
+                waiting: Arc::new(Semaphore::new(2 * cores + QUEUE)),
             }),
         }
     }
@@ -111,12 +111,17 @@ impl Hasher {
         let busy = || ApiError::Unavailable {
             message: "Too many people are signing in at once; try again in a moment".to_owned(),
         };
-        let _place = self.inner.waiting.try_acquire().map_err(|_| busy())?;
-        let _turn = self.inner.running.acquire().await.map_err(|_| busy())?;
+        let place = self.inner.waiting.clone().try_acquire_owned();
+        let place = place.map_err(|_| busy())?;
+        let turn = self.inner.running.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| busy())?;
         let inner = self.inner.clone();
-        tokio::task::spawn_blocking(move || work(&inner))
-            .await
-            .map_err(ApiError::internal)
+        // Held by the work itself: who hangs up meanwhile makes no room for more of it.
+        let worked = tokio::task::spawn_blocking(move || {
+            let _held = (place, turn);
+            work(&inner)
+        });
+        worked.await.map_err(ApiError::internal)
     }
 }
 

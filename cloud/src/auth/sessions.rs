@@ -292,6 +292,9 @@ pub async fn begin(
 ) -> Result<String, ApiError> {
     let (token, text) = Token::new(&tx.entropy());
     let ends = now.plus(LIFETIME);
+    // A password that somebody else was told lets nobody stay longer than it is good.
+    let password_ends = store::password_expires_at(tx, operator).await?;
+    let ends = password_ends.map_or(ends, |end| end.min(ends));
     store_token(tx, secrets, (operator, None), &token, origin, (now, ends)).await?;
     Ok(text)
 }

@@ -171,8 +171,12 @@ async fn received(
         }
         break file;
     };
-    let _turn = TURNS.acquire().await.map_err(ApiError::internal)?;
-    let work = tokio::task::spawn_blocking(move || rules::anew(&file));
+    let turn = TURNS.acquire().await.map_err(ApiError::internal)?;
+    // Held by the work itself: who hangs up meanwhile makes no room for more of it.
+    let work = tokio::task::spawn_blocking(move || {
+        let _held = turn;
+        rules::anew(&file)
+    });
     let made = work.await.map_err(ApiError::internal)?;
     made.map_err(|why| ApiError::field(field, why.to_string()))
 }

@@ -294,6 +294,8 @@ pub async fn join_token(
     State(config): State<Arc<Config>>,
     State(standing): State<Standing>,
 ) -> Result<(StatusCode, Json<JoinTokenAnswer>), ApiError> {
+    // A box that joins stays, and holds what opens its site's secrets.
+    operator.in_person()?;
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let row = store::site(&mut tx, site).await?;

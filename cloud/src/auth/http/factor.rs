@@ -258,7 +258,7 @@ async fn locked(tx: &mut Tx, operator: OperatorId) -> Result<Factor, ApiError> {
     factor.ok_or(ApiError::Unauthorized)
 }
 
-async fn check_password(
+pub(super) async fn check_password(
     db: &Database,
     sign_in: &SignIn,
     operator: &Operator,

@@ -7,14 +7,16 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use easyisp_shared::id::{ApiKeyId, OperatorId};
 use easyisp_shared::time::{Clock, Timestamp};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::factor::check_password;
 use crate::api::{Idempotency, Json, Path, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::store::{self, KeyRow};
-use crate::auth::{Operator, Permission, keys};
+use crate::auth::{Operator, Origin, Permission, SignIn, keys};
 use crate::db::Database;
 use crate::error::{ApiError, Wrong};
 
@@ -79,6 +81,9 @@ pub struct NewKey {
     /// How many days it is good, 1 to 366; 90 when it is not said.
     #[serde(default, deserialize_with = "blank::option")]
     expires_in_days: Option<u32>,
+    /// The caller's own: a token that was stolen makes no keys.
+    #[schema(value_type = String, format = Password)]
+    password: Option<SecretString>,
 }
 
 /// A key and itself.
@@ -108,20 +113,25 @@ pub async fn list(
 /// may at that moment, and ends with him.
 ///
 /// Errors: 400 naming the fields, 403 `BEYOND_YOURS`, 403 `PERSON_ONLY`: a key makes no keys; 409
-/// `TOO_MANY_API_KEYS` over 100.
+/// `TOO_MANY_API_KEYS` over 100; 422 `WRONG_PASSWORD`, 429.
 #[utoipa::path(post, path = "/api/api-keys", tag = "API keys", request_body = NewKey,
     responses((status = 201, body = MadeKey)))]
 pub async fn create(
     operator: Operator,
+    origin: Origin,
     State(db): State<Database>,
     State(clock): State<Clock>,
+    State(sign_in): State<SignIn>,
     mut idempotency: Idempotency,
     Json(request): Json<NewKey>,
 ) -> Result<Response, ApiError> {
     operator.in_person()?;
     let now = clock.now();
+    let password = request.password.clone();
     let (name, permissions, days) = checked(request)?;
+    let password = password.ok_or_else(|| ApiError::field("password", "is required"))?;
     operator.require_all(&permissions)?;
+    check_password(&db, &sign_in, &operator, &origin, &password, now).await?;
     let mut tx = db.begin(operator.tenant).await?;
     if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
         return Ok(answer);
@@ -172,6 +182,7 @@ pub async fn revoke(
     State(clock): State<Clock>,
     Path(key): Path<ApiKeyId>,
 ) -> Result<Json<Success>, ApiError> {
+    operator.in_person()?;
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let name = store::revoke_key(&mut tx, key, now).await?;

@@ -135,3 +135,20 @@ pub async fn revoke_key(
     .fetch_optional(&mut **tx)
     .await
 }
+
+/// Revokes every key of an operator.
+pub async fn revoke_keys_of(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "with gone as (
+             update api_keys set revoked_at = $3
+              where tenant_id = $1 and operator_id = $2 and revoked_at is null
+          returning id)
+         delete from directory.api_keys d using gone where d.tenant_id = $1 and d.key_id = gone.id",
+    )
+    .bind(tx.tenant())
+    .bind(operator)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

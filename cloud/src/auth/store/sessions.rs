@@ -200,3 +200,18 @@ pub async fn forget_sessions(directory: &mut DirectoryTx, before: Timestamp) -> 
     .await?;
     Ok(done.rows_affected())
 }
+
+/// When an operator's password ends, where somebody else was told it.
+pub async fn password_expires_at(
+    tx: &mut Tx,
+    operator: OperatorId,
+) -> sqlx::Result<Option<Timestamp>> {
+    let ends: Option<Option<Timestamp>> = sqlx::query_scalar(
+        "select password_expires_at from operators where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(operator)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(ends.flatten())
+}
