@@ -58,9 +58,14 @@ impl Rights {
     /// What he may do: nothing while he may not sign in.
     pub fn effective(&self) -> PermissionSet {
         match self.status {
-            Status::Active => effective(self.role, &self.added, &self.removed),
+            Status::Active => self.when_active(),
             Status::Disabled | Status::Suspended => PermissionSet::EMPTY,
         }
+    }
+
+    /// What he may do as soon as he may sign in.
+    fn when_active(&self) -> PermissionSet {
+        effective(self.role, &self.added, &self.removed)
     }
 
     /// Whether he is an owner who can sign in.
@@ -187,8 +192,11 @@ pub fn may_change(
     if highest > asker.role.rank() {
         return Err(Refused::Above);
     }
+    // Also what one who is switched off could do once somebody switches him on again.
     let had = before.map_or(PermissionSet::EMPTY, Rights::effective);
-    lacks(asker, after.effective().iter().filter(|p| !had.has(*p)))
+    let stood = before.map_or(PermissionSet::EMPTY, Rights::when_active);
+    let gets = |p: &Permission| (after.effective().has(*p) && !had.has(*p)) || !stood.has(*p);
+    lacks(asker, after.when_active().iter().filter(gets))
 }
 
 /// Whether `asker` may get hold of the operator's account: set his password, say, and sign in as him.
@@ -197,8 +205,7 @@ pub fn may_take_over(asker: &Operator, rights: &Rights) -> Result<(), Refused> {
         return Err(Refused::Above);
     }
     // Also of one who is switched off: he may be switched on again.
-    let all = effective(rights.role, &rights.added, &rights.removed);
-    lacks(asker, all.iter())
+    lacks(asker, rights.when_active().iter())
 }
 
 fn lacks(asker: &Operator, wanted: impl Iterator<Item = Permission>) -> Result<(), Refused> {
@@ -321,6 +328,34 @@ mod tests {
             may_take_over(&care, &off),
             Err(Refused::Lacking(_))
         ));
+    }
+
+    #[test]
+    fn nobody_plants_what_he_lacks_on_one_who_is_switched_off() {
+        let admin = asker(Role::Admin, &[]);
+        let off = |rights: Rights| Rights {
+            status: Status::Disabled,
+            ..rights
+        };
+        let plain = rights(Role::Staff, &[], &[]);
+        let licence = rights(Role::Staff, &["settings:licence"], &[]);
+        let lacking = Err(Refused::Lacking(vec![Permission::SettingsLicence]));
+        for before in [Some(&off(plain.clone())), Some(&plain), None] {
+            assert_eq!(
+                may_change(&admin, somebody(), before, &off(licence.clone())),
+                lacking
+            );
+        }
+        // Who has it may be switched off by him, and not on again.
+        let planted = off(licence.clone());
+        assert_eq!(
+            may_change(&admin, somebody(), Some(&licence), &planted),
+            Ok(())
+        );
+        assert_eq!(
+            may_change(&admin, somebody(), Some(&planted), &licence),
+            lacking
+        );
     }
 
     #[test]
