@@ -237,6 +237,46 @@ async fn a_deleted_tenant_is_hidden_and_cut_off_at_once() -> Result<()> {
     Ok(())
 }
 
+/// What waited while a tenant was deleted finds it deleted.
+#[tokio::test]
+async fn nothing_that_waited_for_a_deletion_revives_the_tenant() -> Result<()> {
+    let ours = given_cloud().await?;
+    let platform = given_platform(&ours).await?;
+    let owner = ours.given_owner("acme").await?;
+    let tenant: easyisp_shared::id::TenantId = tenant_of(&owner).await?.parse()?;
+    let path = format!("{ADMIN}/tenants/{tenant}/activate");
+
+    let db = &ours.cloud.app.db;
+    let mut tx = db.begin(tenant).await?;
+    sqlx::query("select from tenants where tenant_id = $1 for no key update")
+        .bind(tenant)
+        .execute(&mut *tx)
+        .await?;
+    let revived = tokio::spawn(async move { platform.post(&path, &json!({})).await });
+    let waits = async || {
+        let mut connection = db.glance().await?;
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select from pg_stat_activity
+                             where datname = current_database() and wait_event_type = 'Lock')",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        anyhow::Ok(waits)
+    };
+    while !revived.is_finished() && !waits().await? {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    sqlx::query("update directory.tenants set deleted_at = $2 where tenant_id = $1")
+        .bind(tenant)
+        .bind(ours.clock.now())
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    let refused = revived.await??;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND, "{:?}", refused.body);
+    Ok(())
+}
+
 /// G7: somebody of the platform acts inside a tenant for a reason, for half an hour, and the tenant reads
 /// both that he was there and what he did.
 #[tokio::test]

@@ -87,17 +87,17 @@ pub async fn listed(
 
 /// Locks the transaction's tenant until it ends. `false` when there is none, or it was deleted.
 pub async fn lock_live(tx: &mut Tx) -> sqlx::Result<bool> {
-    let row: Option<(bool,)> = sqlx::query_as(
-        "select d.deleted_at is null
-           from tenants t
-           join directory.tenants d on d.tenant_id = t.tenant_id
-          where t.tenant_id = $1
-            for no key update of t",
-    )
-    .bind(tx.tenant())
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(row.is_some_and(|(live,)| live))
+    sqlx::query("select from tenants where tenant_id = $1 for no key update")
+        .bind(tx.tenant())
+        .execute(&mut **tx)
+        .await?;
+    // A statement of its own: who waited for the lock would read what was before the wait.
+    let live: Option<bool> =
+        sqlx::query_scalar("select deleted_at is null from directory.tenants where tenant_id = $1")
+            .bind(tx.tenant())
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(live.unwrap_or(false))
 }
 
 /// Writes how the transaction's tenant stands.
