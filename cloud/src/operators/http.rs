@@ -176,20 +176,17 @@ pub async fn create(
         removed: request.removed_permissions,
     };
     let draft = rules::draft(&change, None).map_err(ApiError::fields)?;
-    let nobody = OperatorId(uuid::Uuid::nil());
-    rules::may_change(&operator, nobody, None, &draft.rights)?;
-    if !(draft.rights.added.is_empty() && draft.rights.removed.is_empty()) {
-        operator.require(Permission::OperatorsManagePermissions)?;
-    }
+    may_create(&operator, &draft)?;
     let hash = sign_in
         .new_password("password", &request.password, &draft.email)
         .await?;
 
     let mut tx = db.begin(operator.tenant).await?;
+    let operator = still(&mut tx, operator, &[Permission::OperatorsAdd]).await?;
     if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
         return Ok(answer);
     }
-    store::lock_list(&mut tx).await?;
+    may_create(&operator, &draft)?;
     if store::count(&mut tx, "%").await? >= MOST {
         let what = format!("There are {MOST} operators already; delete one who left");
         return Err(ApiError::conflict("TOO_MANY_OPERATORS", what));
@@ -258,7 +255,11 @@ pub async fn update(
         removed: request.removed_permissions,
     };
     let mut tx = db.begin(operator.tenant).await?;
-    store::lock_list(&mut tx).await?;
+    let permissions = [
+        Permission::OperatorsEdit,
+        Permission::OperatorsManagePermissions,
+    ];
+    let operator = still(&mut tx, operator, &permissions).await?;
     let stored = find(&mut tx, person).await?;
     if let Some(wanted) = headers.get(IF_MATCH)
         && wanted != "*"
@@ -305,7 +306,7 @@ pub async fn delete(
 ) -> Result<Json<Success>, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
-    store::lock_list(&mut tx).await?;
+    let operator = still(&mut tx, operator, &[Permission::OperatorsDelete]).await?;
     let stored = find(&mut tx, person).await?;
     if person == operator.id {
         return Err(ApiError::bad_request(
@@ -330,6 +331,34 @@ pub async fn delete(
     audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
     tx.commit().await?;
     Ok(Json(Success::YES))
+}
+
+/// Waits for whoever changes the list and reads there what the asker is by now: his request was admitted
+/// before its body had come, and he may have been shown out since. 401 when he may not sign in, 403 with none
+/// of `wanted`.
+async fn still(tx: &mut Tx, asker: Operator, wanted: &[Permission]) -> Result<Operator, ApiError> {
+    asker.in_person()?;
+    store::lock_list(tx).await?;
+    let stored = store::find(tx, asker.id).await?;
+    let rights = stored.map(|stored| stored.rights);
+    let rights = rights.filter(|rights| rights.status == Status::Active);
+    let rights = rights.ok_or(ApiError::Unauthorized)?;
+    let asker = Operator {
+        role: rights.role,
+        permissions: rights.effective(),
+        ..asker
+    };
+    asker.require_any(wanted)?;
+    Ok(asker)
+}
+
+fn may_create(operator: &Operator, draft: &Draft) -> Result<(), ApiError> {
+    let nobody = OperatorId(uuid::Uuid::nil());
+    rules::may_change(operator, nobody, None, &draft.rights)?;
+    if !(draft.rights.added.is_empty() && draft.rights.removed.is_empty()) {
+        operator.require(Permission::OperatorsManagePermissions)?;
+    }
+    Ok(())
 }
 
 fn may_update(

@@ -9,14 +9,14 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::find;
+use super::{find, still};
 use crate::api::{Idempotency, Json, Path, Success};
 use crate::audit::{self, Action, Actor, Audit};
-use crate::auth::{self, Operator, SignIn};
+use crate::auth::{self, Operator, Permission, SignIn};
 use crate::db::{Database, Tx};
 use crate::error::ApiError;
 use crate::operators::rules;
-use crate::operators::store::{self, Stored};
+use crate::operators::store::Stored;
 
 /// A password that is told once.
 #[derive(Serialize, ToSchema)]
@@ -47,10 +47,10 @@ pub async fn reset_password(
     let (password, hash) = sign_in.temporary_password().await?;
 
     let mut tx = db.begin(operator.tenant).await?;
+    let operator = still(&mut tx, operator, &[Permission::OperatorsEdit]).await?;
     if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
         return Ok(answer);
     }
-    store::lock_list(&mut tx).await?;
     // Hashing took a while: he may be another by now.
     let stored = may_reset(&mut tx, &operator, person).await?;
     auth::set_temporary_password(&mut tx, person, &hash, now).await?;
@@ -84,6 +84,7 @@ pub async fn forget_second_factor(
 ) -> Result<Json<Success>, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
+    let operator = still(&mut tx, operator, &[Permission::OperatorsEdit]).await?;
     let stored = may_reset(&mut tx, &operator, person).await?;
     if !auth::has_second_factor(&mut tx, person).await? {
         return Err(ApiError::conflict(
