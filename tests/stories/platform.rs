@@ -277,6 +277,78 @@ async fn nothing_that_waited_for_a_deletion_revives_the_tenant() -> Result<()> {
     Ok(())
 }
 
+/// Whoever changes somebody of the platform could take his right, which reaches every tenant.
+#[tokio::test]
+async fn an_owner_takes_no_platform_right_from_who_holds_it() -> Result<()> {
+    let ours = given_cloud().await?;
+    let pat = given_platform(&ours).await?;
+    let robin = given_platform_person(&ours, "robin").await?;
+    let robin_path = own_path(&robin).await?;
+    let boss = enter(&pat, "boss", "ADMIN").await?;
+    let boss_path = crate::operators::path_of(&boss)?;
+    let raised = json!({"role": "SUPER_ADMIN"});
+    let raised = pat.put(&boss_path, &raised).await?;
+    assert_eq!(raised.status, StatusCode::OK, "{:?}", raised.body);
+    let boss = sign_in(&ours, "boss", PASSWORD).await?;
+
+    let reset = format!("{robin_path}/reset-password");
+    let factor = format!("{robin_path}/second-factor");
+    for (method, path, body) in [
+        (Method::PUT, &robin_path, json!({"name": "Robin B"})),
+        (Method::PUT, &robin_path, json!({"email": "boss@boss.isp"})),
+        (Method::PUT, &robin_path, json!({"role": "ADMIN"})),
+        (Method::DELETE, &robin_path, json!({})),
+        (Method::POST, &reset, json!({})),
+        (Method::DELETE, &factor, json!({})),
+    ] {
+        let request = boss.request(method, path).json(&body);
+        let refused = boss.send(request).await?;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path} {body}");
+        assert_eq!(refused.code(), "PLATFORM_PERSON");
+    }
+    let stats = format!("{ADMIN}/stats");
+    assert_eq!(robin.get(&stats).await?.status, StatusCode::OK);
+
+    // One of the platform may, and who is less than an owner then is the platform's no more.
+    let renamed = pat.put(&robin_path, &json!({"name": "Robin B"})).await?;
+    assert_eq!(renamed.status, StatusCode::OK, "{:?}", renamed.body);
+    assert_eq!(robin.get(&stats).await?.status, StatusCode::OK);
+    pat.put(&robin_path, &json!({"role": "ADMIN"})).await?;
+    let robin = sign_in_platform(&ours, "robin").await?;
+    assert_eq!(robin.get(&stats).await?.code(), "PLATFORM_ONLY");
+    let back = boss
+        .put(&robin_path, &json!({"role": "SUPER_ADMIN"}))
+        .await?;
+    assert_eq!(back.status, StatusCode::OK, "{:?}", back.body);
+    assert_eq!(robin.get(&stats).await?.code(), "PLATFORM_ONLY");
+    let reset = boss.post(&reset, &json!({})).await?;
+    assert_eq!(reset.status, StatusCode::OK, "{:?}", reset.body);
+    Ok(())
+}
+
+/// Two of the platform who show each other out at once leave one.
+#[tokio::test]
+async fn somebody_of_the_platform_stays() -> Result<()> {
+    let ours = given_cloud().await?;
+    let pat = given_platform(&ours).await?;
+    let robin = given_platform_person(&ours, "robin").await?;
+    let (pat_path, robin_path) = (own_path(&pat).await?, own_path(&robin).await?);
+    // A third owner, so that it is not the last owner who stays.
+    let third = crate::operators::path_of(&enter(&pat, "third", "ADMIN").await?)?;
+    pat.put(&third, &json!({"role": "SUPER_ADMIN"})).await?;
+    let (one, other) = tokio::join!(delete(&pat, &robin_path), delete(&robin, &pat_path));
+    let answers = [one?.status, other?.status];
+    let done = answers.iter().filter(|status| status.is_success()).count();
+    assert_eq!(done, 1, "{answers:?}");
+    let mut left = 0;
+    for client in [&pat, &robin] {
+        let stats = client.get(&format!("{ADMIN}/stats")).await?;
+        left += usize::from(stats.status == StatusCode::OK);
+    }
+    assert_eq!(left, 1);
+    Ok(())
+}
+
 /// G7: somebody of the platform acts inside a tenant for a reason, for half an hour, and the tenant reads
 /// both that he was there and what he did.
 #[tokio::test]
@@ -350,8 +422,7 @@ async fn a_visit_has_a_reason_an_end_and_a_trail() -> Result<()> {
     let last = platform.post(&path, &json!({"reason": reason})).await?;
     let inside = platform.with(last.body["token"].as_str().context("a token")?);
     let other = given_platform_person(&ours, "robin").await?;
-    let me = platform.get("/api/auth/me").await?;
-    let own = format!("/api/tenant/operators/{}", id(&me.body)?);
+    let own = own_path(&platform).await?;
     assert_eq!(delete(&other, &own).await?.body["success"], true);
     let out = inside.get("/api/tenant/me").await?;
     assert_eq!(out.status, StatusCode::UNAUTHORIZED);
@@ -432,10 +503,19 @@ async fn given_platform_person(ours: &Ours, name: &str) -> Result<Client> {
     let now = ours.clock.now();
     let made = tenants::create_platform_owner(&app.db, &app.secrets, name, &email, &hash, now);
     made.await.map_err(|error| error.into_cause())?;
-    let body = json!({"email": email.as_str(), "password": PASSWORD});
+    sign_in_platform(ours, name).await
+}
+
+async fn sign_in_platform(ours: &Ours, name: &str) -> Result<Client> {
+    let body = json!({"email": format!("{name}@platform.isp"), "password": PASSWORD});
     let answer = ours.anonymous().post("/api/auth/login", &body).await?;
     let token = answer.body["token"].as_str().context("a token")?;
     Ok(ours.anonymous().with(token))
+}
+
+async fn own_path(client: &Client) -> Result<String> {
+    let me = client.get("/api/auth/me").await?;
+    Ok(format!("/api/tenant/operators/{}", id(&me.body)?))
 }
 
 async fn tenant_of(client: &Client) -> Result<String> {

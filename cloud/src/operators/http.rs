@@ -231,7 +231,8 @@ pub async fn get(
 ///
 /// With `If-Match` only that version is changed, else 412. Roles and permissions need the permission
 /// `operators:manage_permissions`. Errors: 400 naming the fields, 403 `OWN_RIGHTS`, `ABOVE_YOU`,
-/// `BEYOND_YOURS`, 404, 409 `EMAIL_TAKEN`, 409 `LAST_OWNER`.
+/// `BEYOND_YOURS`, `PLATFORM_PERSON`, 404, 409 `EMAIL_TAKEN`, 409 `LAST_OWNER`. Who is the platform's and is made
+/// less than an owner who can sign in is the platform's no more.
 #[utoipa::path(put, path = "/api/tenant/operators/{operator}", tag = "Operators",
     params(("operator" = OperatorId, Path)), request_body = PersonChange,
     responses((status = 200, body = Person),
@@ -269,6 +270,7 @@ pub async fn update(
     }
     let before = as_draft(&stored)?;
     let draft = rules::draft(&change, Some(&before)).map_err(ApiError::fields)?;
+    let platform = touch(&mut tx, &operator, person).await?;
     may_update(&operator, person, &before, &draft)?;
     if before.rights.owns() && !draft.rights.owns() {
         keep_an_owner(&mut tx, person).await?;
@@ -282,8 +284,17 @@ pub async fn update(
     if loses {
         auth::sessions::end_all(&mut tx, person, None).await?;
     }
+    let leaves = platform && !draft.rights.owns();
+    if leaves {
+        store::end_platform(&mut tx, person).await?;
+    }
+    let details = match (leaves, loses) {
+        (true, _) => "Signed out everywhere, and no person of the platform any more",
+        (false, true) => "Signed out everywhere",
+        (false, false) => "",
+    };
     let line = Audit {
-        details: if loses { "Signed out everywhere" } else { "" }.to_owned(),
+        details: details.to_owned(),
         before: Some(facts(&before)),
         after: Some(facts(&draft)),
         ..Audit::new(Action::OperatorUpdate, "operator", person, &draft.name)
@@ -295,7 +306,7 @@ pub async fn update(
 }
 
 /// `DELETE /api/tenant/operators/{operator}`: he is out at once, and his e-mail address is free; what he did
-/// stays in the trail. Errors: 400 `YOURSELF`, 403 `ABOVE_YOU`, 404, 409 `LAST_OWNER`.
+/// stays in the trail. Errors: 400 `YOURSELF`, 403 `ABOVE_YOU`, `PLATFORM_PERSON`, 404, 409 `LAST_OWNER`.
 #[utoipa::path(delete, path = "/api/tenant/operators/{operator}", tag = "Operators",
     params(("operator" = OperatorId, Path)), responses((status = 200, body = Success)))]
 pub async fn delete(
@@ -318,6 +329,7 @@ pub async fn delete(
         status: Status::Disabled,
         ..stored.rights.clone()
     };
+    touch(&mut tx, &operator, person).await?;
     rules::may_change(&operator, person, Some(&stored.rights), &gone)?;
     if stored.rights.owns() {
         keep_an_owner(&mut tx, person).await?;
@@ -344,6 +356,7 @@ async fn still(tx: &mut Tx, asker: Operator, wanted: &[Permission]) -> Result<Op
     let rights = rights.filter(|rights| rights.status == Status::Active);
     let rights = rights.ok_or(ApiError::Unauthorized)?;
     let asker = Operator {
+        platform: asker.platform && store::is_platform(tx, asker.id).await?,
         role: rights.role,
         permissions: rights.effective(),
         ..asker
@@ -381,6 +394,15 @@ fn may_update(
         operator.require(Permission::OperatorsEdit)?;
     }
     Ok(())
+}
+
+/// Whether the person holds the platform's right; 403 when he does and the asker may not touch him.
+async fn touch(tx: &mut Tx, asker: &Operator, person: OperatorId) -> Result<bool, ApiError> {
+    let platform = store::is_platform(tx, person).await?;
+    if platform {
+        rules::may_touch_platform(asker)?;
+    }
+    Ok(platform)
 }
 
 async fn keep_an_owner(tx: &mut Tx, but: OperatorId) -> Result<(), ApiError> {

@@ -3,7 +3,7 @@
 use easyisp_shared::id::OperatorId;
 
 use super::words::Status;
-use crate::auth::{Email, Operator, Permission, PermissionSet, Role, effective};
+use crate::auth::{Email, Operator, Permission, PermissionSet, Role, Via, effective};
 use crate::error::{ApiError, FieldError, Wrong};
 
 /// Most people of one tenant.
@@ -173,6 +173,19 @@ pub enum Refused {
     Lacking(Vec<Permission>),
     /// Nobody would own the tenant.
     LastOwner,
+    /// The operator holds the platform's right, and the asker does not.
+    Platform,
+}
+
+/// Who holds the platform's right reaches every tenant, so whoever could change him could take that right:
+/// only somebody of the platform who signed in himself may.
+///
+/// Nobody changes his own rights, so the platform keeps whoever asks.
+pub fn may_touch_platform(asker: &Operator) -> Result<(), Refused> {
+    match asker.platform && asker.via == Via::Session {
+        true => Ok(()),
+        false => Err(Refused::Platform),
+    }
 }
 
 /// Whether `asker` may make `before` into `after`; `None` before: a new operator.
@@ -237,6 +250,11 @@ impl From<Refused> for ApiError {
                     ),
                 )
             }
+            Refused::Platform => ApiError::forbidden(
+                "PLATFORM_PERSON",
+                "This person holds the platform's right; only another person of the platform, signed in \
+                 himself, may change, delete or help him",
+            ),
             Refused::LastOwner => ApiError::conflict(
                 "LAST_OWNER",
                 "This is the only owner who can sign in; make somebody else SUPER_ADMIN first",
@@ -266,7 +284,7 @@ mod tests {
             role,
             permissions: rights(role, added, &[]).effective(),
             platform: false,
-            via: crate::auth::Via::Session,
+            via: Via::Session,
             address: [192, 0, 2, 1].into(),
             request_id: "1".into(),
         }
@@ -380,6 +398,19 @@ mod tests {
             Err(Refused::Own)
         );
         assert_eq!(may_change(&admin, admin.id, Some(&equal), &equal), Ok(()));
+    }
+
+    #[test]
+    fn only_the_platforms_own_people_in_person_touch_one_of_them() {
+        let owner = asker(Role::SuperAdmin, &[]);
+        assert_eq!(may_touch_platform(&owner), Err(Refused::Platform));
+        let mut platform = Operator {
+            platform: true,
+            ..owner
+        };
+        assert_eq!(may_touch_platform(&platform), Ok(()));
+        platform.via = Via::Visit;
+        assert_eq!(may_touch_platform(&platform), Err(Refused::Platform));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{find, still};
+use super::{find, still, touch};
 use crate::api::{Idempotency, Json, Path, Success};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{self, Operator, Permission, SignIn};
@@ -31,7 +31,7 @@ pub struct Temporary {
 /// His sessions end at once.
 ///
 /// For another than oneself, and only for whom one could have made: who may set a password may sign in with
-/// it. Errors: 400 `YOURSELF`, 403 `ABOVE_YOU`, `BEYOND_YOURS`, 404.
+/// it. Errors: 400 `YOURSELF`, 403 `ABOVE_YOU`, `BEYOND_YOURS`, `PLATFORM_PERSON`, 404.
 #[utoipa::path(post, path = "/api/tenant/operators/{operator}/reset-password", tag = "Operators",
     params(("operator" = OperatorId, Path)), responses((status = 200, body = Temporary)))]
 pub async fn reset_password(
@@ -73,7 +73,7 @@ pub async fn reset_password(
 /// phone is lost, and his recovery codes as well.
 ///
 /// For another than oneself, and only for whom one could have made. Errors: 400 `YOURSELF`, 403 `ABOVE_YOU`,
-/// `BEYOND_YOURS`, 404, 409 `SECOND_FACTOR_OFF`.
+/// `BEYOND_YOURS`, `PLATFORM_PERSON`, 404, 409 `SECOND_FACTOR_OFF`.
 #[utoipa::path(delete, path = "/api/tenant/operators/{operator}/second-factor", tag = "Operators",
     params(("operator" = OperatorId, Path)), responses((status = 200, body = Success)))]
 pub async fn forget_second_factor(
@@ -116,6 +116,7 @@ async fn may_reset(
             "Do this to your own account at /api/auth, with your password",
         ));
     }
+    touch(tx, operator, person).await?;
     rules::may_take_over(operator, &stored.rights)?;
     Ok(stored)
 }
