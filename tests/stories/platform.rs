@@ -179,9 +179,11 @@ async fn balances_settings_and_passwords_are_set_for_a_tenant() -> Result<()> {
     let settings = json!({"businessName": "Acme Fibre", "email": "", "location": "Thika",
         "smsProvider": "own", "smsApiKey": "a-key-of-theirs", "smsSenderId": "ACME"});
     let path = format!("{base}/settings");
+    ours.clock.advance(MINUTE);
     let saved = platform.put(&path, &settings).await?;
     assert_eq!(saved.status, StatusCode::OK, "{:?}", saved.body);
     let masked = json!({"smsApiKey": "********", "location": ""});
+    ours.clock.advance(MINUTE);
     platform.put(&path, &masked).await?;
     let whole = platform.get(&base).await?.body["tenant"].clone();
     assert_eq!(whole["businessName"], "Acme Fibre");
@@ -190,6 +192,24 @@ async fn balances_settings_and_passwords_are_set_for_a_tenant() -> Result<()> {
     assert_eq!(whole["smsApiKey"], "********");
     assert_eq!(whole["smsSenderId"], "ACME");
     assert_eq!(whole["location"], Value::Null);
+    ours.clock.advance(MINUTE);
+    let phone = json!({"phone": "+254700000001"});
+    let saved = platform.put(&path, &phone).await?;
+    assert_eq!(saved.status, StatusCode::OK, "{:?}", saved.body);
+
+    // The trail tells that the key and the number are others, and neither of them.
+    let logs = owner.get("/api/audit-logs").await?.body;
+    let keys = |line: &Value| (line["smsApiKey"].clone(), line["phone"].clone());
+    let changed = json!("changed");
+    for (line, expected) in [
+        (0, (Value::Null, changed.clone())),
+        (1, (Value::Null, Value::Null)),
+        (2, (changed.clone(), Value::Null)),
+    ] {
+        assert_eq!(keys(&logs["logs"][line]["after"]), expected, "{logs}");
+    }
+    let text = logs.to_string();
+    assert!(!text.contains("a-key-of-theirs") && !text.contains("+254700000001"));
 
     let amina = enter(&owner, "amina", "STAFF").await?;
     let session = sign_in(&ours, "amina", PASSWORD).await?;

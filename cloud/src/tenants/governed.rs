@@ -217,9 +217,17 @@ pub async fn set(
             "smsSenderId": rest.sms_sender_id,
         })
     };
+    let mut is = said(&after);
+    // That they are others, never what they are.
+    if before.0.phone != after.0.phone {
+        is["phone"] = json!("changed");
+    }
+    if sealed.is_some() {
+        is["smsApiKey"] = json!("changed");
+    }
     let line = Audit {
         before: Some(said(&before)),
-        after: Some(said(&after)),
+        after: Some(is),
         ..Audit::new(
             Action::SettingsUpdate,
             "tenant",
