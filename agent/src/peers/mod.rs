@@ -1,14 +1,14 @@
 //! The agents of one site that reach each other, and how two of them share its vouchers.
 //!
 //! One agent lets a voucher in for the first time by itself. Where two share the site, any two of three — the
-//! one, the other, the cloud — must have written a first use down before anybody is let in by it ([`spend`]).
+//! one, the other, the cloud — must have written a first use down before anybody is let in by it (`spend.rs`).
 //! So whoever of the three is missing, the others go on, and whoever is asked next knows:
 //!
 //! - one agent is dead: the other one goes on at once, with the cloud;
 //! - the cloud is gone: both go on, with each other;
 //! - they are cut off from each other: both go on, with the cloud;
 //! - two of these at once: nobody is let in for the first time by a voucher. Everything else goes on, and a
-//!   minute after the cloud is back whoever reaches it lets vouchers in alone ([`sharing`]).
+//!   minute after the cloud is back whoever reaches it lets vouchers in alone (`sharing.rs`).
 //!
 //! A vote is given once. No clock, no lease and nobody's belief about who is dead is part of it.
 
