@@ -163,9 +163,20 @@ async fn with_two_of_three_missing_nobody_is_let_in_twice() -> Result<()> {
     pair.start_second().await?;
     let thief = phone(&pair, SECOND, 9, &codes[2]).dial().await;
     assert!(!is_online(&thief), "{thief:?}");
-    world.start_cloud().await?;
-    pair.cut_between(false);
+    // Nor does the cloud, which has not heard of it either: the first alone keeps the vouchers.
+    pair.cut_from_cloud(FIRST, true);
     pair.cut_from_cloud(SECOND, false);
+    world.start_cloud().await?;
+    eventually("the second has the cloud", async || {
+        let overview = pair.second().overview().clone();
+        let report = tokio::task::spawn_blocking(move || overview.report()).await?;
+        Ok((report.link_up && keeping(pair.second()) == Keeping::Not).then_some(()))
+    })
+    .await?;
+    let thief = phone(&pair, SECOND, 9, &codes[2]).dial().await;
+    assert!(!is_online(&thief), "{thief:?}");
+    pair.cut_between(false);
+    pair.cut_from_cloud(FIRST, false);
     pair.site.caught_up().await?;
     pair.in_touch().await?;
     everything_is_told(&world, &isp, &pair, 3).await?;
