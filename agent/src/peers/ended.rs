@@ -16,7 +16,7 @@ pub(super) fn channel(peers: &Arc<Peers>) -> mpsc::Receiver<SessionNameV1> {
         .parts
         .sessions
         .tell_ended_through(Box::new(move |key| {
-            // What does not fit is told when its place is asked for again, or is found out by its silence.
+            // What does not fit is told when the other one is met again, or found out by its silence.
             let _too_many = told.try_send(name_of(key));
         }));
     ended

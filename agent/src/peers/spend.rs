@@ -7,7 +7,6 @@ use easyisp_shared::id::{AgentId, RouterId};
 use easyisp_shared::wire::down::VoucherV1;
 use easyisp_shared::wire::peer::{FirstUseV1, PeerAnswer, PeerQuestion};
 use easyisp_shared::wire::question::{AgentQuestion, CloudReply};
-
 use tokio_util::sync::CancellationToken;
 
 use super::Peers;
@@ -88,7 +87,8 @@ impl Peers {
         }
     }
 
-    /// Writes its own vote and asks the cloud for the second one.
+    /// Writes its own vote and asks the cloud for the second one. No vote where there is no cloud to ask: it
+    /// would bind the code to a device that was refused.
     async fn ask_cloud(
         &self,
         used: &Redemption,

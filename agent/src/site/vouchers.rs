@@ -83,7 +83,7 @@ pub enum Fate {
     Stored,
     /// It is not, so it did not happen.
     NotStored,
-    /// Nobody else wrote it down who must have, so it did not happen.
+    /// Nobody else wrote it down who must have: it did not happen, or nobody here knows that it did.
     Alone,
 }
 
