@@ -224,6 +224,16 @@ pub async fn make_platform(tx: &mut Tx, operator: OperatorId, now: Timestamp) ->
     store::make_platform(tx, operator, now).await
 }
 
+/// Whether an operator holds the platform's right.
+pub async fn is_platform(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<bool> {
+    store::is_platform(tx, operator).await
+}
+
+/// Takes the platform's right from one of the tenant's operators.
+pub async fn end_platform(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<()> {
+    store::end_platform(tx, operator).await
+}
+
 /// Gives an operator a picture; returns him as the web client keeps him.
 pub async fn set_profile_picture(
     tx: &mut Tx,

@@ -286,7 +286,7 @@ pub async fn update(
     }
     let leaves = platform && !draft.rights.owns();
     if leaves {
-        store::end_platform(&mut tx, person).await?;
+        auth::end_platform(&mut tx, person).await?;
     }
     let details = match (leaves, loses) {
         (true, _) => "Signed out everywhere, and no person of the platform any more",
@@ -356,7 +356,7 @@ async fn still(tx: &mut Tx, asker: Operator, wanted: &[Permission]) -> Result<Op
     let rights = rights.filter(|rights| rights.status == Status::Active);
     let rights = rights.ok_or(ApiError::Unauthorized)?;
     let asker = Operator {
-        platform: asker.platform && store::is_platform(tx, asker.id).await?,
+        platform: asker.platform && auth::is_platform(tx, asker.id).await?,
         role: rights.role,
         permissions: rights.effective(),
         ..asker
@@ -398,7 +398,7 @@ fn may_update(
 
 /// Whether the person holds the platform's right; 403 when he does and the asker may not touch him.
 async fn touch(tx: &mut Tx, asker: &Operator, person: OperatorId) -> Result<bool, ApiError> {
-    let platform = store::is_platform(tx, person).await?;
+    let platform = auth::is_platform(tx, person).await?;
     if platform {
         rules::may_touch_platform(asker)?;
     }

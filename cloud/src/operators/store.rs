@@ -168,27 +168,3 @@ pub async fn delete(tx: &mut Tx, operator: OperatorId, now: Timestamp) -> sqlx::
     .await?;
     Ok(())
 }
-
-/// Whether an operator holds the platform's right.
-pub async fn is_platform(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<bool> {
-    sqlx::query_scalar(
-        "select exists (select from directory.platform_operators where operator_id = $1)",
-    )
-    .bind(operator)
-    .fetch_one(&mut **tx)
-    .await
-}
-
-/// Takes the platform's right from one of the tenant's operators.
-pub async fn end_platform(tx: &mut Tx, operator: OperatorId) -> sqlx::Result<()> {
-    sqlx::query(
-        "delete from directory.platform_operators
-          where operator_id = $1
-            and operator_id in (select id from operators where tenant_id = $2)",
-    )
-    .bind(operator)
-    .bind(tx.tenant())
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
