@@ -57,6 +57,8 @@ pub struct Session {
 struct Waiting {
     bytes: Vec<u8>,
     report: Report,
+    /// When the router booted, where that is what it says.
+    booted: Option<Timestamp>,
     tries: u32,
 }
 
@@ -253,29 +255,37 @@ impl Router {
         Ok(())
     }
 
-    /// The power fails: nobody is online, nothing waits. Sometimes the router says so when it is back.
-    pub fn power_cut(&mut self, announce: bool) -> Result<()> {
+    /// The power fails: nobody is online, nothing waits.
+    pub fn power_cut(&mut self) {
         self.sessions.clear();
         self.waiting.clear();
         self.boot += 1;
-        if announce {
-            let identifier = self.next_identifier();
-            let bytes = accounting_request(
-                &[(attribute::ACCT_STATUS_TYPE, &ON.to_be_bytes())],
-                identifier,
-                &self.secret,
-            )?;
-            self.waiting.push_back(Waiting {
-                bytes,
-                report: Report {
-                    session: None,
-                    octets: [0; 2],
-                    stop: true,
-                },
-                tries: 0,
-            });
-        }
-        Ok(())
+    }
+
+    /// It is back, and says so.
+    pub fn announce(&mut self, now: Timestamp) {
+        self.waiting.push_back(Waiting {
+            bytes: Vec::new(),
+            report: Report {
+                session: None,
+                octets: [0; 2],
+                stop: true,
+            },
+            booted: Some(now),
+            tries: 0,
+        });
+    }
+
+    /// What it says of its boot: how long ago that was stands in it, and so it has an identifier of its own each
+    /// time (RFC 2866 §5.2).
+    fn accounting_on(&mut self, ago: Duration) -> Result<Vec<u8>> {
+        let identifier = self.next_identifier();
+        let ago = u32::try_from(ago.as_secs())?.to_be_bytes();
+        let attributes = [
+            (attribute::ACCT_STATUS_TYPE, &ON.to_be_bytes()[..]),
+            (attribute::ACCT_DELAY_TIME, &ago[..]),
+        ];
+        Ok(accounting_request(&attributes, identifier, &self.secret)?)
     }
 
     /// Sends everything that waits once more; what had its last try is forgotten.
@@ -283,6 +293,7 @@ impl Router {
         &mut self,
         agent: Option<&Agent>,
         trouble: u32,
+        now: Timestamp,
         random: &mut SmallRng,
     ) -> Result<Vec<Told>> {
         let mut told = Vec::new();
@@ -292,6 +303,9 @@ impl Router {
             self.waiting.rotate_left(1);
         }
         while let Some(mut waiting) = self.waiting.pop_front() {
+            if let Some(booted) = waiting.booted {
+                waiting.bytes = self.accounting_on(now.since(booted))?;
+            }
             let fate = Fate::draw(random, trouble);
             let arrivals = agent.map_or(0, |_| fate.arrivals());
             let mut answered = false;
@@ -387,6 +401,7 @@ impl Router {
                 },
                 stop: status == STOP,
             },
+            booted: None,
             tries: 0,
         });
         Ok(())

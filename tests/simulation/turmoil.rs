@@ -230,7 +230,10 @@ impl Turmoil {
 
     fn tell_reports(&mut self, trouble: u32) -> Result<()> {
         let agent = self.powered.then_some(&self.agent);
-        let told = self.router.send_reports(agent, trouble, &mut self.random)?;
+        let now = self.world.clock.now();
+        let told = self
+            .router
+            .send_reports(agent, trouble, now, &mut self.random)?;
         let now = self.now();
         for told in &told {
             self.oracle.told(told, now);
@@ -268,9 +271,14 @@ impl Turmoil {
     }
 
     fn router_loses_power(&mut self) -> Result<String> {
-        let announce = self.random.random();
-        self.router.power_cut(announce)?;
+        self.router.power_cut();
         self.oracle.router_lost_all();
+        let boots = Duration::from_secs(self.random.random_range(20..90));
+        self.pass(boots, TROUBLE)?;
+        let announce = self.random.random();
+        if announce {
+            self.router.announce(self.now());
+        }
         self.tell_reports(TROUBLE)?;
         Ok(format!(
             "the router loses its power; it says so: {announce}"

@@ -20,7 +20,7 @@ use crate::diagnosis::{Entry, What};
 use crate::enforce;
 use crate::radius::reply_cache::Slot;
 use crate::sessions::{
-    Cause, Changes, Event, Metered, Moved, Report, Service, Session, SessionKey, event_time,
+    Cause, Changes, Event, Metered, Moved, Report, Service, Session, SessionKey, Word, event_time,
 };
 use crate::site::{Router, Subscriber};
 use crate::store::{Change, Committed, Done, Job, Refused, Urgency, Write};
@@ -105,7 +105,8 @@ impl Radius {
             AccountingStatus::Start => Event::Start,
             AccountingStatus::Interim => Event::Interim,
             AccountingStatus::Stop => Event::Stop(request.terminate_cause.map_or(0, number)),
-            AccountingStatus::On | AccountingStatus::Off => return self.restarted(known, answer),
+            AccountingStatus::On => return self.restarted(known, request, Word::On, answer),
+            AccountingStatus::Off => return self.restarted(known, request, Word::Off, answer),
             // Acknowledged, not used, and nothing to make durable.
             AccountingStatus::Other(_) => return answer(Committed::Yes),
         };
@@ -151,12 +152,21 @@ impl Radius {
         self.follow_up(&changes, metered.is_some(), now);
     }
 
-    /// Accounting-On or -Off: every session of the router is over.
-    fn restarted(&self, known: &Known<VerifiedAccounting<'_>>, answer: Done) {
-        let changes = self.parts.sessions.restarted(known.router.id, |changes| {
+    /// Accounting-On or -Off: every session of the router from before it is over.
+    fn restarted(
+        &self,
+        known: &Known<VerifiedAccounting<'_>>,
+        request: &AccountingRequest<'_>,
+        word: Word,
+        answer: Done,
+    ) {
+        let now = self.parts.clock.now();
+        let at = event_time(request.event_unix, request.delay_secs, now);
+        let sessions = &self.parts.sessions;
+        let changes = sessions.restarted(known.router.id, word, at, |changes| {
             self.submit_changes(changes, Urgency::Kept, answer);
         });
-        self.follow_up(&changes, false, self.parts.clock.now());
+        self.follow_up(&changes, false, now);
     }
 
     /// Gives up what was silent for a day. Called by the housekeeping, not by a router.

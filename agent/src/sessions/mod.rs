@@ -9,7 +9,7 @@ mod slots;
 
 pub use metered::Metered;
 pub use register::{Changes, Moved, Online, Sessions, Standing};
-pub use rules::{Event, Report, event_time};
+pub use rules::{Event, Report, Word, event_time};
 pub use session::{Cause, Closed, Service, Session, SessionKey, Usage};
 pub use slots::{Cookie, Grant, LEASE, UNCONFIRMED_AFTER};
 

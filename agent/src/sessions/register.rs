@@ -10,7 +10,7 @@ use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
 use super::index::{Index, Person};
-use super::rules::Report;
+use super::rules::{self, Report, Word};
 use super::slots::{self, Grant, LEASE, Lease};
 use super::{Cause, Metered, Session, SessionKey, Usage};
 
@@ -199,10 +199,18 @@ impl Sessions {
         }
     }
 
-    /// The router restarted: its open sessions are over (Accounting-On or -Off).
-    pub fn restarted(&self, router: RouterId, write: impl FnOnce(&Changes)) -> Changes {
+    /// The router restarted at `at` (Accounting-On or -Off): its open sessions from before are over.
+    pub fn restarted(
+        &self,
+        router: RouterId,
+        word: Word,
+        at: Timestamp,
+        write: impl FnOnce(&Changes),
+    ) -> Changes {
         let mut index = self.lock();
-        let changes = index.lose(|session| session.key.router == router);
+        let changes = index.lose(|session| {
+            session.key.router == router && rules::is_ended_by(word, at, session.started_at)
+        });
         self.tell_ended(&changes);
         write(&changes);
         changes

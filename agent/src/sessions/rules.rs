@@ -149,6 +149,27 @@ pub fn proves_over(begun: &Session, old: &Session) -> bool {
         }
 }
 
+/// What a router says of all its sessions at once (RFC 2866 §5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Accounting-On: it has booted.
+    On,
+    /// Accounting-Off: it goes down.
+    Off,
+}
+
+/// Whether what a router said at `at` ends a session that began at `started_at`.
+///
+/// The first subscribers may be back before the router's Accounting-On arrives, late or for the second time,
+/// and not every router stamps it. No router boots in the time it repeats a datagram: what began within that
+/// time of it began after it.
+pub fn is_ended_by(word: Word, at: Timestamp, started_at: Timestamp) -> bool {
+    match word {
+        Word::On => started_at.plus(REPEATED_FOR) <= at,
+        Word::Off => started_at <= at,
+    }
+}
+
 /// Whether a session that just began makes `old` doubtful: its id was made after another boot of
 /// their router (B4).
 ///
@@ -249,6 +270,8 @@ fn counter(bytes: u64) -> u64 {
     bytes.min(i64::MAX as u64)
 }
 
+/// Three tries of three seconds, RouterOS' longest, and some.
+const REPEATED_FOR: Duration = Duration::from_secs(10);
 const CLOCKS_AGREE: Duration = Duration::from_secs(300);
 /// A router keeps trying for seconds; a day is already nonsense.
 const MAX_DELAY_SECS: u32 = 86_400;

@@ -147,9 +147,41 @@ fn accounting_on_ends_every_session_of_that_router() {
     tell(&sessions, &report("b", 2, Event::Start, 0), 1000);
 
     let elsewhere = RouterId(uuid::Uuid::from_u128(2));
-    assert!(sessions.restarted(elsewhere, |_| {}).moved.is_empty());
-    assert_eq!(sessions.restarted(router(), |_| {}).moved.len(), 2);
+    let restarted = |router, word, at_secs| {
+        let changes = sessions.restarted(router, word, at(at_secs), |_| {});
+        changes.moved.len()
+    };
+    assert_eq!(restarted(elsewhere, Word::On, 2000), 0);
+    assert_eq!(restarted(router(), Word::On, 2000), 2);
     assert_eq!(sessions.count(), 0);
+}
+
+/// B4, B5: an Accounting-On that was lost first and repeated arrives after the first who dialled again, and ends
+/// only who was online before.
+#[test]
+fn a_late_accounting_on_ends_nobody_who_came_after_it() {
+    let sessions = Sessions::default();
+    let before = Report {
+        at: at(980),
+        ..report("81000001", 1, Event::Start, 0)
+    };
+    tell(&sessions, &before, 980);
+    tell(&sessions, &report("82000002", 2, Event::Start, 0), 1000);
+    let changes = sessions.restarted(router(), Word::On, at(1003), |_| {});
+    let lost: Vec<_> = changes
+        .moved
+        .iter()
+        .map(|moved| &moved.session.key)
+        .collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(&*lost[0].acct_session_id, b"81000001");
+    assert!(
+        !log_in(&sessions, 9, 1, 1004),
+        "the new one holds its place"
+    );
+
+    let off = sessions.restarted(router(), Word::Off, at(1005), |_| {});
+    assert_eq!(off.moved.len(), 1, "going down ends everybody");
 }
 
 /// B8: reconnecting does not reset a quota, a new period does, a repeat adds nothing.
