@@ -23,8 +23,9 @@ impl SiteClock {
 
     /// The instant to decide at.
     pub fn now(&self) -> Timestamp {
-        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
-        self.keeper().now(wall, monotonic)
+        let mut keeper = self.keeper();
+        let (wall, monotonic) = read(&self.clock);
+        keeper.now(wall, monotonic)
     }
 
     /// A reading that never goes back.
@@ -57,8 +58,9 @@ impl SiteClock {
 
     /// The cloud told its time over the authenticated link.
     pub fn on_cloud_time(&self, cloud: Timestamp) {
-        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
-        self.keeper().on_cloud_time(cloud, wall, monotonic);
+        let mut keeper = self.keeper();
+        let (wall, monotonic) = read(&self.clock);
+        keeper.on_cloud_time(cloud, wall, monotonic);
     }
 
     /// Waits until [`SiteClock::now`] may show `at`. It may return early: look again.
@@ -75,6 +77,20 @@ impl SiteClock {
     fn keeper(&self) -> MutexGuard<'_, TimeKeeper> {
         self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Both clocks of one moment. Called under the keeper's lock, so that no later moment was judged before: a
+/// thread that slept between the readings, or between them and the lock, would show a wall clock that jumped.
+fn read(clock: &Clock) -> (Timestamp, Duration) {
+    let mut before = clock.monotonic();
+    for _ in 0..READINGS {
+        let (wall, after) = (clock.now(), clock.monotonic());
+        if after.saturating_sub(before) < ONE_MOMENT {
+            return (wall, after);
+        }
+        before = after;
+    }
+    (clock.now(), clock.monotonic())
 }
 
 /// The rule behind [`SiteClock`]: wall clock and counting in, an instant to decide at out.
@@ -171,6 +187,9 @@ impl TimeKeeper {
     }
 }
 
+/// A machine this slow has other troubles.
+const READINGS: u32 = 8;
+const ONE_MOMENT: Duration = Duration::from_secs(1);
 /// No instant before this build was made has anything to do with it (2026-01-01).
 const BUILT: Timestamp = Timestamp::from_secs(1_767_225_600);
 /// A step an NTP daemon may make, and a person may not notice.
@@ -192,6 +211,21 @@ mod tests {
 
     fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
+    }
+
+    /// F2: many ask while time passes; whoever was slow to read must not make it look like a jump.
+    #[test]
+    fn asking_from_many_threads_is_no_jump() {
+        let clock = Clock::test(day(0));
+        let site = SiteClock::start(clock.clone(), None);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..20_000).for_each(|_| drop(site.now())));
+            }
+            scope.spawn(|| (0..20_000).for_each(|_| clock.advance(secs(3600))));
+        });
+        assert!(site.trusted());
+        assert_eq!(site.now(), clock.now());
     }
 
     /// F1: a board without a battery boots in the past; who expired before stays expired.
