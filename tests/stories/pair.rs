@@ -184,6 +184,48 @@ async fn with_two_of_three_missing_nobody_is_let_in_twice() -> Result<()> {
     world.stop().await
 }
 
+/// The cloud let a device in, and its word never arrived: the agent that asked has given its vote, and gives
+/// it to no other device, whoever asks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vote_is_given_once() -> Result<()> {
+    let mut world = World::start().await?;
+    let isp = Provider::sign_up(&world, "voteonce").await?;
+    let mut pair = Site::open_pair(&world, &isp).await?;
+    let codes = held(&pair, &isp, 2).await?;
+    pair.cut_between(true);
+    pair.cut_from_cloud(SECOND, true);
+    pair.lose_answers(FIRST, true);
+    let shown = phone(&pair, FIRST, 1, &codes[0]).dial().await;
+    assert!(!is_online(&shown), "{shown:?}");
+    used(&isp, 1).await?;
+    world.stop_cloud().await?;
+    pair.cut_from_cloud(FIRST, true);
+
+    // Both boxes restart meanwhile: what was given is on disk.
+    pair.site.stop_agent().await;
+    pair.stop_second().await;
+    pair.cut_between(false);
+    pair.site.start_agent().await?;
+    pair.start_second().await?;
+    pair.in_touch().await?;
+    comes_in(&pair, SECOND, 3, &codes[1]).await?;
+    for _ in 0..3 {
+        let thief = phone(&pair, SECOND, 2, &codes[0]).dial().await;
+        assert!(!is_online(&thief), "{thief:?}");
+    }
+
+    world.start_cloud().await?;
+    pair.lose_answers(FIRST, false);
+    for agent in [FIRST, SECOND] {
+        pair.cut_from_cloud(agent, false);
+    }
+    pair.site.caught_up().await?;
+    comes_in(&pair, FIRST, 1, &codes[0]).await?;
+    everything_is_told(&world, &isp, &pair, 2).await?;
+    pair.stop().await;
+    world.stop().await
+}
+
 /// A box that was revoked lets no code in by itself, reached or not, and the one that is left does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_agent_has_no_vote() -> Result<()> {

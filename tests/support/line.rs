@@ -27,6 +27,7 @@ struct State {
     near: UdpSocket,
     udp_blocked: AtomicBool,
     tcp_blocked: AtomicBool,
+    answers_lost: AtomicBool,
     /// Ends the connections that stand.
     hang_up: Notify,
     largest: AtomicUsize,
@@ -48,6 +49,7 @@ impl Line {
             near,
             udp_blocked: AtomicBool::new(false),
             tcp_blocked: AtomicBool::new(false),
+            answers_lost: AtomicBool::new(false),
             hang_up: Notify::new(),
             largest: AtomicUsize::new(usize::MAX),
             loss_percent: AtomicUsize::new(0),
@@ -81,6 +83,13 @@ impl Line {
         if cut {
             self.state.hang_up.notify_waiters();
         }
+    }
+
+    /// Whether what the cloud sends is swallowed from here on, and TCP is refused: the agent is heard, and hears
+    /// nothing.
+    pub fn lose_answers(&self, lost: bool) {
+        self.state.answers_lost.store(lost, Ordering::Relaxed);
+        self.block_tcp(lost);
     }
 
     /// Swallows datagrams whose payload is larger.
@@ -144,7 +153,7 @@ async fn datagrams(state: Arc<State>) {
 async fn back(state: Arc<State>, far: Arc<UdpSocket>, to: SocketAddr) {
     let mut octets = vec![0; 65_536];
     while let Ok(length) = far.recv(&mut octets).await {
-        if !state.loses(length) {
+        if !state.loses(length) && !state.answers_lost.load(Ordering::Relaxed) {
             let _lost = state.near.send_to(&octets[..length], to).await;
         }
     }

@@ -150,6 +150,11 @@ impl Pair {
         self.to_cloud[agent].cut(cut);
     }
 
+    /// Lets nothing of what the cloud says reach one of them (0 or 1), which the cloud still hears.
+    pub fn lose_answers(&self, agent: usize, lost: bool) {
+        self.to_cloud[agent].lose_answers(lost);
+    }
+
     /// Waits until the two reach each other and both keep the site's vouchers.
     pub async fn in_touch(&self) -> Result<()> {
         eventually("the agents share the vouchers", async || {
