@@ -157,7 +157,8 @@ pub fn jobs(app: &App) -> Jobs {
             async move {
                 let keys = tenants::jobs::tidy(&db, job.tenant, now).await?;
                 let sessions = sessions::forget_old(&db, job.tenant, now).await?;
-                Ok(Again(keys.min(sessions)))
+                let lease = tenants::lease::renew(&db, job.tenant, now).await?;
+                Ok(Again(keys.min(sessions).min(lease)))
             }
         })
         .with(renewals::AUTO_RENEW, move |job, now| {

@@ -51,6 +51,7 @@ mod routes;
 mod second_factor;
 mod spare;
 mod storm;
+mod suspended;
 mod tenants;
 mod things;
 mod trail;

@@ -194,7 +194,14 @@ impl Site {
         }
         if !policy.lease_is_over(now) && face.is_none() {
             let known = &subscriber.entitlement;
-            return entitlement::decide(known, package.as_ref(), live, &policy.entitlement, now);
+            let verdict =
+                entitlement::decide(known, package.as_ref(), live, &policy.entitlement, now);
+            // The end of the lease may be the end of grace.
+            let lease = policy.row.as_ref().and_then(|row| row.lease_until);
+            return Verdict {
+                next_change: [verdict.next_change, lease].into_iter().flatten().min(),
+                ..verdict
+            };
         }
         let paid_only = entitlement::Subscriber {
             funded_until: subscriber.entitlement.paid_until,

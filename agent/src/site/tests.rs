@@ -126,11 +126,13 @@ fn past_the_lease_only_paid_time_counts() {
         ..policy
     };
     put(&site, Down::Policy(strict), Uuid::nil());
-    let reason = |now| {
+    let verdict = |now| {
         let subscriber = site.subscriber(b"demo001").unwrap();
-        site.verdict(&subscriber, &Live::default(), at(now)).reason
+        site.verdict(&subscriber, &Live::default(), at(now))
     };
+    let reason = |now| verdict(now).reason;
     assert_eq!(reason(899), Reason::Entitled);
+    assert_eq!(verdict(899).next_change, Some(at(900)), "looked at again");
     assert_eq!(reason(950), Reason::Entitled);
     assert_eq!(reason(1000), Reason::Expired);
 }

@@ -87,7 +87,7 @@ async fn project(
             garden_profile: garden.router_profile.clone(),
             garden_rate: RateLimit::mbps(mbps, mbps),
             portal_url: garden.portal_url.clone(),
-            lease_until: None,
+            lease_until: policy.lease_until,
             zone: policy.time_zone.clone(),
             provider_name: policy.business_name.clone(),
             voucher_key: site_key.seal_same(&place, codes.expose()),

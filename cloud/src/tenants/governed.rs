@@ -7,9 +7,9 @@ use easyisp_shared::time::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::edge;
 use super::store::{self, SettingsRow, platform};
 use super::terms::{Longer, Terms, TermsError};
+use super::{edge, lease};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth;
 use crate::db::{Database, Tx};
@@ -113,6 +113,7 @@ pub async fn change(
     };
     let after = after.map_err(|error: TermsError| ApiError::from(error))?;
     platform::set_terms(tx, &after, now).await?;
+    lease::write(tx, now).await?;
     let action = match deed {
         Deed::Activate(_) => Action::TenantActivate,
         Deed::Suspend => Action::TenantSuspend,

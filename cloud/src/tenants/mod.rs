@@ -5,6 +5,7 @@ mod enforcement;
 pub mod governed;
 mod http;
 pub mod jobs;
+pub mod lease;
 mod rules;
 mod signup;
 mod store;
@@ -75,7 +76,7 @@ pub async fn activate_without_end(
     let name = store::activate(tx, now).await?;
     let line = Audit::new(Action::TenantActivate, "tenant", tx.tenant().0, &name);
     audit::record(tx, actor, line, now).await?;
-    edge::changed(tx).await?;
+    lease::write(tx, now).await?;
     Ok(())
 }
 

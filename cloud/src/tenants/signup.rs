@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::jobs::{CARE, TIDY, WATCH};
-use super::{Created, rules, store};
+use super::{Created, lease, rules, store};
 use crate::api::{Json, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{self, Email, NewOperator, Origin, Role, SignIn, SignedIn, TenantStatus};
@@ -183,6 +183,7 @@ pub async fn create(
     let owner = auth::create_operator(&mut tx, &owner, now).await?;
     let key = secrets.create_tenant_key(&mut tx, now).await?;
     sites::create(&mut tx, &key, MAIN_SITE, now).await?;
+    lease::write(&mut tx, now).await?;
     ledger::seed_accounts(&mut tx, now).await?;
     store::insert_counts(&mut tx, &COUNTS).await?;
     due::at(&mut tx, ledger::SEAL, tenant, now).await?;

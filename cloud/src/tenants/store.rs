@@ -9,7 +9,7 @@ use sqlx::Row;
 use sqlx::types::Json;
 
 use super::enforcement::Enforcement;
-use crate::auth::TenantStatus;
+use crate::auth::{StandingRow, TenantStatus};
 use crate::db::{DirectoryTx, Tx};
 
 /// A new tenant.
@@ -209,12 +209,15 @@ pub struct PolicyRow {
     pub business_name: String,
     pub mac_login: bool,
     pub remembered_macs: i32,
+    /// Until when sites go on without hearing from the cloud.
+    pub lease_until: Option<Timestamp>,
 }
 
 /// The tenant's policy.
 pub async fn policy(tx: &mut Tx) -> sqlx::Result<PolicyRow> {
     let row = sqlx::query(
-        "select grace_secs, enforcement, time_zone, business_name, mac_login, remembered_macs
+        "select grace_secs, enforcement, time_zone, business_name, mac_login, remembered_macs,
+                lease_until
            from tenants
           where tenant_id = $1",
     )
@@ -232,7 +235,37 @@ pub async fn policy(tx: &mut Tx) -> sqlx::Result<PolicyRow> {
         business_name: row.try_get("business_name")?,
         mac_login: row.try_get("mac_login")?,
         remembered_macs: row.try_get("remembered_macs")?,
+        lease_until: row.try_get("lease_until")?,
     })
+}
+
+/// How the transaction's tenant stands with the platform, and its sites' lease; locks its row.
+pub async fn lock_lease(tx: &mut Tx) -> sqlx::Result<(StandingRow, Option<Timestamp>)> {
+    let row = sqlx::query(
+        "select status, trial_ends_at, subscription_ends_at, lease_until
+           from tenants
+          where tenant_id = $1
+            for no key update",
+    )
+    .bind(tx.tenant())
+    .fetch_one(&mut **tx)
+    .await?;
+    let standing = StandingRow {
+        status: row.try_get("status")?,
+        trial_ends_at: row.try_get("trial_ends_at")?,
+        subscription_ends_at: row.try_get("subscription_ends_at")?,
+    };
+    Ok((standing, row.try_get("lease_until")?))
+}
+
+/// Writes until when the tenant's sites go on without hearing from the cloud.
+pub async fn set_lease(tx: &mut Tx, until: Timestamp) -> sqlx::Result<()> {
+    sqlx::query("update tenants set lease_until = $2 where tenant_id = $1")
+        .bind(tx.tenant())
+        .bind(until)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Days for which the tenant has sessions kept after their end.
