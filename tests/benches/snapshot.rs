@@ -74,6 +74,8 @@ pub fn part(folder: &Path) -> Result<()> {
 
     let mut words = std::io::stdin().lock().lines();
     words.next().context("a word to begin")??;
+    // The next one is read elsewhere.
+    drop(words);
     let (end, ended) = oneshot::channel();
     let (agent, applied) = runtime.block_on(async move {
         let applying = tokio::spawn(apply(agent, rows, ended));
