@@ -11,6 +11,7 @@ use crate::auth::SignIn;
 use crate::config::Config;
 use crate::db::Database;
 use crate::health::Description;
+use crate::mail::Mail;
 use crate::messaging::Sender;
 use crate::metrics::Metrics;
 use crate::payments::Payments;
@@ -43,6 +44,8 @@ pub struct App {
     pub payments: Payments,
     /// Sends text messages.
     pub sender: Sender,
+    /// Sends mail.
+    pub mail: Mail,
     /// Agents connected to this node.
     pub agents: Agents,
     /// How agents are asked.
@@ -74,6 +77,7 @@ pieces! {
     config: Arc<Config>,
     limits: Limits,
     sign_in: SignIn,
+    mail: Mail,
     standing: Standing,
     agents: Agents,
     questions: Questions,

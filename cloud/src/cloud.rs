@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::db::cluster::{self, Cluster, ClusterError, Role};
 use crate::db::{self, Database};
 use crate::health::Description;
+use crate::mail::Mail;
 use crate::messaging::Sender;
 use crate::metrics::Metrics;
 use crate::payments::Payments;
@@ -243,6 +244,7 @@ impl Cloud {
             live: sites::Live::new(Arc::new(door.agents()), db.clone()),
             agents: door.agents(),
             payments: Payments::new(&config, db.clone(), clock.clone(), secrets.clone()),
+            mail: Mail::new(&config.smtp)?,
             sender: Sender::new(&config.sms, db.clone(), clock.clone())?,
             standing,
             db,

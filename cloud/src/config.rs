@@ -186,14 +186,47 @@ pub struct Sms {
 pub struct Smtp {
     /// The mail server; absent = no mail.
     pub host: Option<String>,
-    /// Its port.
+    /// Its port; absent = 465 with `implicit` TLS, else 587.
     pub port: Option<u16>,
+    /// How the connection is protected: `starttls` (absent), `implicit`, or `none`, for a server on this machine.
+    pub tls: Option<SmtpTls>,
     /// The account.
     pub username: Option<String>,
     /// File with its password.
     pub password_file: Option<PathBuf>,
     /// The sender's address.
     pub from: Option<String>,
+}
+
+/// How a connection to the mail server is protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpTls {
+    /// It begins in the clear and is refused unless TLS follows.
+    Starttls,
+    /// From the first byte.
+    Implicit,
+    /// Not at all.
+    None,
+}
+
+impl Smtp {
+    /// The protection that counts.
+    pub fn tls(&self) -> SmtpTls {
+        match (self.tls, self.port) {
+            (Some(tls), _) => tls,
+            (None, Some(465)) => SmtpTls::Implicit,
+            (None, _) => SmtpTls::Starttls,
+        }
+    }
+
+    /// The port that counts.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.tls() {
+            SmtpTls::Implicit => 465,
+            SmtpTls::Starttls | SmtpTls::None => 587,
+        })
+    }
 }
 
 /// `[metrics]`

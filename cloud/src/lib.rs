@@ -6,6 +6,7 @@ pub mod db;
 pub mod secrets;
 pub mod error;
 pub mod outbound;
+pub mod mail;
 pub mod due;
 
 pub mod ledger;
@@ -146,6 +147,7 @@ pub fn jobs(app: &App) -> Jobs {
     let (seals, tidies, rotations) = (db(), db(), db());
     let (watches, reckons, prices) = (db(), db(), db());
     let (cares, epoch) = (db(), app.standing.epoch);
+    let recovery = (db(), app.mail.clone(), app.config.clone());
     let (makes, secrets) = (db(), app.secrets.clone());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
@@ -198,6 +200,19 @@ pub fn jobs(app: &App) -> Jobs {
                 Ok(again(
                     messaging::send(&sender, job.tenant, job.subject.into()).await?,
                 ))
+            }
+        })
+        .with(auth::recovery::SEND, move |job, now| {
+            let (db, mail, config) = recovery.clone();
+            async move {
+                // After an hour of trying, he has asked again or somebody else.
+                if job.attempts > 15 {
+                    return Ok(Done);
+                }
+                let url = config.http.public_url.as_deref();
+                auth::recovery::send(&db, &mail, url, (job.tenant, job.subject.into()), now)
+                    .await?;
+                Ok(Done)
             }
         })
         .with(tenants::jobs::WATCH, move |job, now| {

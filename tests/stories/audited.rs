@@ -338,6 +338,11 @@ impl Calls {
                 nothing(),
             ),
             (
+                "POST /api/auth/confirm",
+                vec![],
+                json!({"password": PASSWORD}),
+            ),
+            (
                 "POST /api/sites/{site}/join-token",
                 vec![&self.site],
                 nothing(),

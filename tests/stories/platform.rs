@@ -431,6 +431,14 @@ async fn a_visit_has_a_reason_an_end_and_a_trail() -> Result<()> {
     let over = inside.get("/api/tenant/me").await?;
     assert_eq!(over.status, StatusCode::UNAUTHORIZED);
 
+    let stale = platform.post(&path, &json!({"reason": reason})).await?;
+    assert_eq!(
+        stale.code(),
+        "FRESH_LOGIN_REQUIRED",
+        "signed in half an hour ago"
+    );
+    let password = json!({"password": PASSWORD});
+    platform.post("/api/auth/confirm", &password).await?;
     let again = platform.post(&path, &json!({"reason": reason})).await?;
     let inside = platform.with(again.body["token"].as_str().context("a token")?);
     inside.post("/api/auth/logout", &json!({})).await?;
@@ -510,7 +518,7 @@ async fn lines(ours: &Ours, tenant: easyisp_shared::id::TenantId) -> Result<i64>
     Ok(count.fetch_one(&mut *tx).await?)
 }
 
-async fn given_platform(ours: &Ours) -> Result<Client> {
+pub async fn given_platform(ours: &Ours) -> Result<Client> {
     given_platform_person(ours, "Pat").await
 }
 

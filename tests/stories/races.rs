@@ -144,7 +144,14 @@ async fn a_token_replaced_meanwhile_is_ended_with_the_others() -> Result<()> {
         client: None,
     };
     let now = isp.ours.clock.now();
-    let replaced = sessions::replace(&mut refreshing, secrets, isp.person, &token, &origin, now);
+    let replaced = sessions::replace(
+        &mut refreshing,
+        secrets,
+        (isp.person, None),
+        &token,
+        &origin,
+        now,
+    );
     replaced.await.map_err(|error| error.into_cause())?;
 
     let change = json!({"oldPassword": PASSWORD, "newPassword": "four-green-bottles"});

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 pub struct Operator {
     base: String,
     token: String,
+    password: String,
     http: reqwest::Client,
 }
 
@@ -45,6 +46,7 @@ impl Operator {
         let nobody = Operator {
             base: format!("http://{api}/api"),
             token: String::new(),
+            password: body["password"].as_str().unwrap_or_default().to_owned(),
             http: http_client(),
         };
         let answer = nobody.post(path, body).await?;
@@ -197,9 +199,10 @@ impl Operator {
     pub async fn join_token(&self) -> Result<String> {
         let sites = self.get("/sites").await?;
         let site = sites["sites"][0]["id"].as_str().context("a first site")?;
-        let answer = self
-            .post(&format!("/sites/{site}/join-token"), &json!({}))
-            .await?;
+        let path = format!("/sites/{site}/join-token");
+        let again = json!({"password": self.password});
+        self.post("/auth/confirm", &again).await?;
+        let answer = self.post(&path, &json!({})).await?;
         Ok(answer["token"].as_str().context("a join token")?.to_owned())
     }
 }

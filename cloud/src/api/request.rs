@@ -241,7 +241,8 @@ fn forwarded(part: &[u8]) -> Option<IpAddr> {
 }
 
 /// Operators' pages come from a configured list; captive portals from routers nobody knows, so
-/// `/api/portal/` answers any origin. Never with credentials: there are no cookies here.
+/// `/api/portal/` answers any origin. Never with credentials: the console's cookies are for its
+/// own pages.
 fn cors(allowed: &[String]) -> CorsLayer {
     let allowed: Vec<HeaderValue> = allowed
         .iter()

@@ -175,6 +175,8 @@ pub enum Action {
     AgentEnroll,
     AgentRevoke,
     AuditExport,
+    LoginConfirm,
+    SessionStolen,
     SecondFactorBegin,
     SecondFactorEnable,
     SecondFactorDisable,

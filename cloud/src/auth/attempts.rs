@@ -22,6 +22,10 @@ const MOST: usize = 65_536;
 /// Wrong codes of a second factor in a window; then its account waits for the window's end.
 const CODES: u32 = 5;
 
+/// Mails with a reset link in an hour, for one account and from one address.
+const RESETS: u32 = 5;
+const RESETS_OF_ADDRESS: u32 = 20;
+
 /// Pictures that one account sends in an hour.
 const PICTURES: u32 = 20;
 
@@ -35,6 +39,8 @@ pub struct Attempts {
     registrations: Counted<IpAddr>,
     codes: Counted<OperatorId>,
     pictures: Counted<OperatorId>,
+    resets: Counted<AccountKey>,
+    resets_of_addresses: Counted<IpAddr>,
 }
 
 impl Attempts {
@@ -46,6 +52,8 @@ impl Attempts {
             registrations: Counted::new(limits.registrations.get(), HOUR, Wait::Window),
             codes: Counted::new(CODES, WINDOW, Wait::Window),
             pictures: Counted::new(PICTURES, HOUR, Wait::Window),
+            resets: Counted::new(RESETS, HOUR, Wait::Window),
+            resets_of_addresses: Counted::new(RESETS_OF_ADDRESS, HOUR, Wait::Window),
         }
     }
 
@@ -81,6 +89,17 @@ impl Attempts {
     /// Counts a picture, or says how long to wait.
     pub fn picture(&mut self, operator: OperatorId, now: Timestamp) -> Result<(), Duration> {
         self.pictures.count(operator, now)
+    }
+
+    /// Counts a mail with a reset link, or says how long to wait.
+    pub fn reset(
+        &mut self,
+        account: AccountKey,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        self.resets_of_addresses.count(address, now)?;
+        self.resets.count(account, now)
     }
 
     /// Counts a registration, or says how long to wait.

@@ -6,8 +6,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 
-use super::sessions::{self, Token};
-use super::{Via, keys};
+use super::sessions::{self, ShownIn, Token};
+use super::{cookies, keys};
 use crate::App;
 use crate::api::{Access, ClientAddress, GuardFuture, Idempotency, RequestId};
 use crate::error::ApiError;
@@ -40,10 +40,11 @@ async fn admit(app: &App, access: Access, mut request: Request) -> Result<Reques
         Access::Any(permissions) => (Some(permissions), false, false),
         Access::Platform => (None, false, true),
     };
-    let shown = bearer(&request);
+    let shown = bearer(&request).or_else(|| in_cookie(&request));
+    let now = app.clock.now();
     let caller = match &shown {
-        Some(Shown::Session(token)) => sessions::caller(&app.db, token, app.clock.now()).await?,
-        Some(Shown::Key(key)) => keys::caller(&app.db, key, app.clock.now()).await?,
+        Some(Shown::Session(token, how)) => sessions::caller(&app.db, (token, *how), now).await?,
+        Some(Shown::Key(key)) => keys::caller(&app.db, key, now).await?,
         None => None,
     };
     let (Some(shown), Some(caller)) = (shown, caller) else {
@@ -58,14 +59,17 @@ async fn admit(app: &App, access: Access, mut request: Request) -> Result<Reques
     if let Some(permissions) = permissions {
         operator.require_any(permissions)?;
     }
-    if platform && !(operator.platform && operator.via == Via::Session) {
+    if platform && !(operator.platform && operator.in_person().is_ok()) {
         return Err(ApiError::forbidden(
             "PLATFORM_ONLY",
             "Only the platform's own people may do this",
         ));
     }
     request.extensions_mut().insert(operator);
-    if let Shown::Session(token) = shown {
+    if let Shown::Session(token, how) = shown {
+        if how == ShownIn::Cookie && !request.method().is_safe() {
+            cookies::check_origin(request.headers(), &app.config)?;
+        }
         request.extensions_mut().insert(token);
     }
     Idempotency::prepare(request, &app.secrets).await
@@ -73,7 +77,7 @@ async fn admit(app: &App, access: Access, mut request: Request) -> Result<Reques
 
 /// What a request shows of who sends it.
 enum Shown {
-    Session(Token),
+    Session(Token, ShownIn),
     Key(Token),
 }
 
@@ -85,5 +89,11 @@ fn bearer(request: &Request) -> Option<Shown> {
     }
     let token = token.trim();
     let key = || keys::parse(token).map(Shown::Key);
-    Token::parse(token).map(Shown::Session).or_else(key)
+    let session = |token| Shown::Session(token, ShownIn::Header);
+    Token::parse(token).map(session).or_else(key)
+}
+
+fn in_cookie(request: &Request) -> Option<Shown> {
+    let token = Token::parse(cookies::find(request.headers(), cookies::ACCESS)?)?;
+    Some(Shown::Session(token, ShownIn::Cookie))
 }

@@ -1,8 +1,11 @@
 //! Signing in and out, and what a signed-in person may do with his own account.
 
+pub mod browser;
+pub mod confirm;
 pub mod factor;
 pub mod keys;
 pub mod mine;
+pub mod recovery;
 
 use std::net::IpAddr;
 
@@ -13,9 +16,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::sessions::{self, Standing, Token};
+use super::sessions::{self, Token};
 use super::store::{self, AccountRow};
-use super::{Checked, Email, Operator, Origin, Role, SignIn, Via, totp};
+use super::{Checked, Email, Operator, Origin, Role, SignIn, Via, console, totp};
 use crate::api::{ClientAddress, Json, blank, one_network};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::db::{Database, Tx};
@@ -119,11 +122,27 @@ pub async fn login(
     Json(login): Json<Login>,
 ) -> Result<Json<SignedIn>, ApiError> {
     let now = clock.now();
+    let (mut tx, account) = prove(&db, &sign_in, &secrets, &origin, login, now).await?;
+    let signed_in = super::sign_in(&mut tx, &secrets, account.id, &origin, now).await?;
+    tx.commit().await?;
+    Ok(Json(signed_in))
+}
+
+/// Checks what somebody signs in with; the transaction that this returns has locked his account and says in the
+/// trail that he is in.
+pub(super) async fn prove(
+    db: &Database,
+    sign_in: &SignIn,
+    secrets: &Secrets,
+    origin: &Origin,
+    login: Login,
+    now: Timestamp,
+) -> Result<(Tx, AccountRow), ApiError> {
     let address = origin.address;
     let email = Email::parse(&login.email).ok_or_else(|| bad_email("email"))?;
-    let key = Try::begin(&sign_in, &email, address, now)?;
+    let key = Try::begin(sign_in, &email, address, now)?;
 
-    let account = find(&db, &email).await?;
+    let account = find(db, &email).await?;
     let stored = account
         .as_ref()
         .map(|(_, account)| account.password_hash.as_str());
@@ -135,8 +154,8 @@ pub async fn login(
     let (Some((tenant, account)), Checked::Right | Checked::Stale) = (account, checked) else {
         return Err(ApiError::BadCredentials);
     };
-    key.succeeded(&sign_in);
-    may_sign_in(&account, now)?;
+    key.succeeded(sign_in);
+    sessions::may_sign_in(&account, now)?;
 
     let renewed_hash = match checked {
         Checked::Stale => Some(sign_in.hasher.hash(&password).await?),
@@ -151,28 +170,33 @@ pub async fn login(
     if let Some(hash) = renewed_hash {
         store::set_password(&mut tx, account.id, &hash, account.password_expires_at, now).await?;
     }
-    if super::has_second_factor(&mut tx, account.id).await? {
-        let code = code.ok_or_else(code_missing)?;
-        if !factor::is_right(&mut tx, &sign_in, &secrets, account.id, &code, now).await? {
-            return Err(ApiError::forbidden(
-                "WRONG_CODE",
-                "The code is wrong or was used before; wait for the next one, or use a recovery code",
-            ));
-        }
-    }
-    let signed_in = super::sign_in(&mut tx, &secrets, account.id, &origin, now).await?;
+    code_is_right(&mut tx, sign_in, secrets, account.id, code, now).await?;
     let actor = Actor::person(account.id, &account.name, address);
-    note(
-        &mut tx,
-        &actor,
-        Action::Login,
-        account.id,
-        &account.name,
-        now,
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(Json(signed_in))
+    let (id, name) = (account.id, &account.name);
+    note(&mut tx, &actor, Action::Login, id, name, now).await?;
+    Ok((tx, account))
+}
+
+/// Checks the code of an account that has a second factor and uses it up; 403 where it is missing or wrong.
+pub(super) async fn code_is_right(
+    tx: &mut Tx,
+    sign_in: &SignIn,
+    secrets: &Secrets,
+    operator: OperatorId,
+    code: Option<String>,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    if !super::has_second_factor(tx, operator).await? {
+        return Ok(());
+    }
+    let code = code.ok_or_else(code_missing)?;
+    match factor::is_right(tx, sign_in, secrets, operator, &code, now).await? {
+        true => Ok(()),
+        false => Err(ApiError::forbidden(
+            "WRONG_CODE",
+            "The code is wrong or was used before; wait for the next one, or use a recovery code",
+        )),
+    }
 }
 
 /// Password and code, which may stand after the password where the account has a second factor.
@@ -223,7 +247,10 @@ impl Try {
     }
 }
 
-async fn find(db: &Database, email: &Email) -> sqlx::Result<Option<(TenantId, AccountRow)>> {
+pub(super) async fn find(
+    db: &Database,
+    email: &Email,
+) -> sqlx::Result<Option<(TenantId, AccountRow)>> {
     let mut directory = db.glance().await?;
     let login = store::login(&mut directory, &email.digest()).await?;
     drop(directory);
@@ -233,27 +260,6 @@ async fn find(db: &Database, email: &Email) -> sqlx::Result<Option<(TenantId, Ac
     let mut tx = db.begin(tenant).await?;
     let account = store::account(&mut tx, operator).await?;
     Ok(account.map(|account| (tenant, account)))
-}
-
-fn may_sign_in(account: &AccountRow, now: Timestamp) -> Result<(), ApiError> {
-    if !account.active {
-        return Err(ApiError::forbidden(
-            "OPERATOR_DISABLED",
-            "Your access was switched off; ask the account's owner",
-        ));
-    }
-    if account.password_expires_at.is_some_and(|end| end <= now) {
-        return Err(ApiError::forbidden(
-            "PASSWORD_EXPIRED",
-            "This temporary password was good for three days; ask for another one",
-        ));
-    }
-    match account.standing.at(now) {
-        Standing::Good => Ok(()),
-        Standing::Expired if account.role == Role::SuperAdmin => Ok(()),
-        Standing::Expired => Err(sessions::expired()),
-        Standing::Suspended => Err(sessions::suspended()),
-    }
 }
 
 /// Done.
@@ -277,6 +283,7 @@ pub async fn logout(
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     sessions::end(&mut tx, &token).await?;
+    console::end(&mut tx, &operator).await?;
     let actor = Actor::from(&operator);
     note(
         &mut tx,
@@ -324,9 +331,16 @@ pub async fn refresh(
     State(secrets): State<Secrets>,
 ) -> Result<Json<Refreshed>, ApiError> {
     operator.in_person()?;
+    if operator.via == Via::Console {
+        return Err(ApiError::bad_request(
+            "CONSOLE_SESSION",
+            "The console's tokens are replaced at POST /api/console/session/refresh",
+        ));
+    }
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
-    let token = sessions::replace(&mut tx, &secrets, operator.id, &token, &origin, now).await?;
+    let whose = (operator.id, operator.proved_at);
+    let token = sessions::replace(&mut tx, &secrets, whose, &token, &origin, now).await?;
     let token = token.ok_or(ApiError::Unauthorized)?;
     tx.commit().await?;
     Ok(Json(Refreshed { token }))

@@ -3,12 +3,15 @@
 //! Everyone needs the same one, so other folders call these functions and never write these tables.
 
 mod attempts;
+pub mod console;
+mod cookies;
 mod guard;
 mod http;
 pub mod keys;
 mod operator;
 mod origin;
 mod password;
+pub mod recovery;
 mod rules;
 pub mod sessions;
 mod store;
@@ -46,6 +49,16 @@ pub fn routes() -> Routes {
         .route(Access::SignedInEvenExpired, routes!(http::logout))
         .route(Access::SignedInEvenExpired, routes!(http::me))
         .route(Access::SignedInEvenExpired, routes!(http::refresh))
+        .route(
+            Access::Public,
+            routes!(http::browser::sign_in, http::browser::sign_out),
+        )
+        .route(Access::Public, routes!(http::browser::refresh))
+        .route(Access::Public, routes!(http::recovery::forgot))
+        .route(Access::Public, routes!(http::recovery::reset))
+        .page(Access::Public, "/console/reset", http::recovery::page)
+        .page(Access::Public, "/console/reset.js", http::recovery::script)
+        .route(Access::SignedIn, routes!(http::confirm::confirm))
         .route(Access::SignedIn, routes!(http::password))
         .route(
             Access::SignedIn,
@@ -108,6 +121,13 @@ impl SignIn {
     pub fn register(&self, address: IpAddr, now: Timestamp) -> Result<(), ApiError> {
         self.attempts()
             .register(crate::api::one_network(address), now)
+            .map_err(|retry_after| ApiError::TooManyRequests { retry_after })
+    }
+
+    /// 429 when too many mails with a reset link were asked for.
+    fn reset(&self, email: &Email, address: IpAddr, now: Timestamp) -> Result<(), ApiError> {
+        self.attempts()
+            .reset(email.digest(), crate::api::one_network(address), now)
             .map_err(|retry_after| ApiError::TooManyRequests { retry_after })
     }
 
@@ -189,6 +209,8 @@ fn email_taken() -> ApiError {
 /// Lets an operator sign in with another e-mail address; 409 when it is taken anywhere, and then the
 /// transaction is lost.
 pub async fn move_login(tx: &mut Tx, operator: OperatorId, email: &Email) -> Result<(), ApiError> {
+    // A link in the earlier mailbox is worth nothing.
+    store::delete_resets(tx, operator).await?;
     store::move_login(tx, operator, &email.digest())
         .await
         .map_err(|error| match violated(&error) {
@@ -212,6 +234,7 @@ pub async fn set_temporary_password(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     store::set_password(tx, operator, hash, Some(now.plus(TEMPORARY)), now).await?;
+    store::delete_resets(tx, operator).await?;
     store::revoke_keys_of(tx, operator, now).await?;
     sessions::end_all(tx, operator, None).await
 }
@@ -276,7 +299,7 @@ pub async fn sign_in(
     let account = account.ok_or(ApiError::Unauthorized)?;
     Ok(SignedIn {
         user: User::of(tx.tenant(), account),
-        token: sessions::begin(tx, secrets, operator, origin, now).await?,
+        token: sessions::begin(tx, secrets, (operator, Some(now)), origin, now).await?,
     })
 }
 
@@ -284,6 +307,7 @@ pub async fn sign_in(
 pub async fn forget_sessions(db: &Database, now: Timestamp) -> sqlx::Result<u64> {
     let mut directory = db.directory().await?;
     let gone = store::forget_sessions(&mut directory, now).await?;
+    store::forget_resets(&mut directory, now).await?;
     directory.commit().await?;
     Ok(gone)
 }

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use easyisp_shared::id::{ApiKeyId, OperatorId, TenantId};
+use easyisp_shared::id::{ApiKeyId, OperatorId, SignInId, TenantId};
+use easyisp_shared::time::Timestamp;
 
 use crate::audit::Actor;
 use crate::error::ApiError;
@@ -16,6 +18,8 @@ use crate::permission::{Permission, PermissionSet, Role};
 pub enum Via {
     /// He signed in himself.
     Session,
+    /// He signed in himself, in a browser that keeps the console's cookies.
+    Console,
     /// A program with a key that he made.
     Key(ApiKeyId),
     /// Somebody of the platform, inside a tenant that is not his.
@@ -42,6 +46,10 @@ pub struct Operator {
     pub platform: bool,
     /// How he came in.
     pub via: Via,
+    /// The signing-in at the console that his token came of.
+    pub family: Option<SignInId>,
+    /// When he showed his password last, where that is known.
+    pub proved_at: Option<Timestamp>,
     /// Where the request came from.
     pub address: IpAddr,
     /// Which request this is.
@@ -88,7 +96,7 @@ impl Operator {
     /// 403 for who did not sign in to this account himself.
     pub fn in_person(&self) -> Result<(), ApiError> {
         match self.via {
-            Via::Session => Ok(()),
+            Via::Session | Via::Console => Ok(()),
             Via::Key(_) | Via::Visit => Err(ApiError::forbidden(
                 "PERSON_ONLY",
                 "This is for a person who signed in to this account himself; neither an API key nor \
@@ -97,11 +105,36 @@ impl Operator {
         }
     }
 
+    /// 403 for who did not show his password in the last five minutes, or is not here himself.
+    ///
+    /// For what cannot be taken back, or shows a secret, on routes outside the web client's contract.
+    pub fn fresh(&self, now: Timestamp) -> Result<(), ApiError> {
+        self.in_person()?;
+        match self.proved_at {
+            Some(at) if now.since(at) <= FRESH => Ok(()),
+            Some(_) | None => Err(ApiError::forbidden(
+                "FRESH_LOGIN_REQUIRED",
+                "Show your password again (POST /api/auth/confirm), and repeat this within five minutes",
+            )),
+        }
+    }
+
+    /// The same in the console alone, for a route of the web client's, which does not know of it.
+    pub fn fresh_in_console(&self, now: Timestamp) -> Result<(), ApiError> {
+        match self.via {
+            Via::Console => self.fresh(now),
+            Via::Session | Via::Key(_) | Via::Visit => Ok(()),
+        }
+    }
+
     /// Whether `permission` is his.
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions.has(permission)
     }
 }
+
+/// How long showing the password counts for what needs it.
+const FRESH: Duration = Duration::from_secs(5 * 60);
 
 impl From<&Operator> for Actor {
     fn from(operator: &Operator) -> Actor {

@@ -27,7 +27,7 @@ const VISIT: Duration = Duration::from_secs(30 * 60);
 /// How often it is noted that a token was used.
 const NOTED: Duration = Duration::from_secs(300);
 /// How long a replaced token stays good.
-const OVERLAP: Duration = Duration::from_secs(10);
+pub(super) const OVERLAP: Duration = Duration::from_secs(10);
 
 /// The digest of a bearer token, which is all that we keep of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,7 +52,7 @@ impl Token {
         (bytes.len() == 32).then(|| Token::of(&bytes))
     }
 
-    fn of(bytes: &[u8]) -> Token {
+    pub(super) fn of(bytes: &[u8]) -> Token {
         Token(Sha256::digest(bytes).into())
     }
 
@@ -102,6 +102,10 @@ pub struct Caller {
     key: Option<store::KeyRow>,
     /// Whether he is the platform's and the tenant is not his.
     visits: bool,
+    /// The signing-in at the console that his token came of.
+    family: Option<SignInId>,
+    /// When he showed his password last.
+    proved_at: Option<Timestamp>,
 }
 
 /// How a tenant stands with the platform at this moment.
@@ -171,6 +175,8 @@ impl Caller {
             row,
             key: Some(key),
             visits: false,
+            family: None,
+            proved_at: None,
         }
     }
 
@@ -196,6 +202,7 @@ impl Caller {
                 let name = format!("{} (platform)", row.name);
                 (Via::Visit, of_visitor(), name)
             }
+            None if self.family.is_some() => (Via::Console, own, row.name),
             None => (Via::Session, own, row.name),
             Some(key) => (
                 Via::Key(key.id),
@@ -212,6 +219,8 @@ impl Caller {
             role: row.role,
             platform: self.platform,
             via,
+            family: self.family,
+            proved_at: self.proved_at,
             address,
             request_id,
         }
@@ -235,6 +244,28 @@ fn part_of(own: PermissionSet, names: &[String]) -> PermissionSet {
         .collect()
 }
 
+/// 403 for who may not sign in though his password is right, with the reason.
+pub(super) fn may_sign_in(account: &store::AccountRow, now: Timestamp) -> Result<(), ApiError> {
+    if !account.active {
+        return Err(ApiError::forbidden(
+            "OPERATOR_DISABLED",
+            "Your access was switched off; ask the account's owner",
+        ));
+    }
+    if account.password_expires_at.is_some_and(|end| end <= now) {
+        return Err(ApiError::forbidden(
+            "PASSWORD_EXPIRED",
+            "This temporary password was good for three days; ask for another one",
+        ));
+    }
+    match account.standing.at(now) {
+        Standing::Good => Ok(()),
+        Standing::Expired if account.role == Role::SuperAdmin => Ok(()),
+        Standing::Expired => Err(expired()),
+        Standing::Suspended => Err(suspended()),
+    }
+}
+
 /// The refusal of an expired tenant.
 pub(super) fn expired() -> ApiError {
     ApiError::forbidden(
@@ -251,12 +282,27 @@ pub(super) fn suspended() -> ApiError {
     )
 }
 
-/// Who holds this token now. `None` when it is unknown or expired, or its operator may not sign in.
+/// How a token came with a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShownIn {
+    /// `Authorization: Bearer …`
+    Header,
+    /// The console's.
+    Cookie,
+}
+
+/// Who holds this token now. `None` when it is unknown or expired, came in the other way than it was given out,
+/// or its operator may not sign in.
 ///
 /// Two indexed queries, read live: what changes about an operator or his tenant counts from the next request.
-pub async fn caller(db: &Database, token: &Token, now: Timestamp) -> sqlx::Result<Option<Caller>> {
+pub async fn caller(
+    db: &Database,
+    (token, shown): (&Token, ShownIn),
+    now: Timestamp,
+) -> sqlx::Result<Option<Caller>> {
     let mut directory = db.glance().await?;
     let session = store::session(&mut directory, token.digest(), now).await?;
+    let session = session.filter(|session| session.family.is_some() == (shown == ShownIn::Cookie));
     let Some(session) = session else {
         return Ok(None);
     };
@@ -279,14 +325,16 @@ pub async fn caller(db: &Database, token: &Token, now: Timestamp) -> sqlx::Resul
         row,
         key: None,
         visits,
+        family: session.family,
+        proved_at: session.proved_at,
     }))
 }
 
-/// Stores a new token of an operator and returns its text.
+/// Stores a new token of an operator, who showed his password at `proved_at`, and returns its text.
 pub async fn begin(
     tx: &mut Tx,
     secrets: &Secrets,
-    operator: OperatorId,
+    (operator, proved_at): (OperatorId, Option<Timestamp>),
     origin: &Origin,
     now: Timestamp,
 ) -> Result<String, ApiError> {
@@ -295,7 +343,12 @@ pub async fn begin(
     // A password that somebody else was told lets nobody stay longer than it is good.
     let password_ends = store::password_expires_at(tx, operator).await?;
     let ends = password_ends.map_or(ends, |end| end.min(ends));
-    store_token(tx, secrets, (operator, None), &token, origin, (now, ends)).await?;
+    let whose = Whose {
+        operator,
+        home: None,
+        proved_at,
+    };
+    store_token(tx, secrets, whose, &token, origin, (now, ends)).await?;
     Ok(text)
 }
 
@@ -310,15 +363,26 @@ pub async fn begin_visit(
 ) -> Result<(String, Timestamp), ApiError> {
     let (token, text) = Token::new(&tx.entropy());
     let ends = now.plus(VISIT);
-    let home = Some(visitor.tenant);
-    store_token(tx, secrets, (visitor.id, home), &token, origin, (now, ends)).await?;
+    let whose = Whose {
+        operator: visitor.id,
+        home: Some(visitor.tenant),
+        proved_at: None,
+    };
+    store_token(tx, secrets, whose, &token, origin, (now, ends)).await?;
     Ok((text, ends))
+}
+
+struct Whose {
+    operator: OperatorId,
+    /// Where his account is, when that is another tenant.
+    home: Option<TenantId>,
+    proved_at: Option<Timestamp>,
 }
 
 async fn store_token(
     tx: &mut Tx,
     secrets: &Secrets,
-    (operator, home): (OperatorId, Option<TenantId>),
+    whose: Whose,
     token: &Token,
     origin: &Origin,
     (now, expires_at): (Timestamp, Timestamp),
@@ -327,11 +391,12 @@ async fn store_token(
     let key = secrets.tenant(tx).await?;
     let sealed = key.seal(ORIGIN, id_of(token.digest()).0, &clear);
     let row = store::NewSessionRow {
-        operator,
-        home,
+        operator: whose.operator,
+        home: whose.home,
         digest: token.digest(),
         origin_sealed: &sealed,
         expires_at,
+        proved_at: whose.proved_at,
     };
     store::insert_session(tx, &row, now).await?;
     Ok(())
@@ -342,7 +407,7 @@ async fn store_token(
 pub async fn replace(
     tx: &mut Tx,
     secrets: &Secrets,
-    operator: OperatorId,
+    (operator, proved_at): (OperatorId, Option<Timestamp>),
     old: &Token,
     origin: &Origin,
     now: Timestamp,
@@ -351,7 +416,9 @@ pub async fn replace(
     if !store::shorten_session(tx, old.digest(), now.plus(OVERLAP)).await? {
         return Ok(None);
     }
-    begin(tx, secrets, operator, origin, now).await.map(Some)
+    begin(tx, secrets, (operator, proved_at), origin, now)
+        .await
+        .map(Some)
 }
 
 /// Ends every token of the transaction's tenant.

@@ -1,7 +1,9 @@
 //! Operators, their logins and their sessions.
 
+mod console;
 mod factor;
 mod keys;
+mod recovery;
 mod sessions;
 
 use easyisp_shared::id::{OperatorId, TenantId};
@@ -12,8 +14,10 @@ use super::sessions::{StandingRow, TenantStatus};
 use crate::db::Tx;
 use crate::permission::Role;
 
+pub use console::*;
 pub use factor::*;
 pub use keys::*;
+pub use recovery::*;
 pub use sessions::*;
 
 /// An operator who may sign in, with what decides what he may do.

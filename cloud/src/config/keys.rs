@@ -39,6 +39,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("sms", "sender_id", Form::Text),
     ("smtp", "host", Form::Text),
     ("smtp", "port", Form::Number),
+    ("smtp", "tls", Form::Text),
     ("smtp", "username", Form::Text),
     ("smtp", "password_file", Form::Text),
     ("smtp", "from", Form::Text),

@@ -182,7 +182,7 @@ pub async fn create(
         .await?;
 
     let mut tx = db.begin(operator.tenant).await?;
-    let operator = still(&mut tx, operator, &[Permission::OperatorsAdd]).await?;
+    let operator = still(&mut tx, operator, &[Permission::OperatorsAdd], now).await?;
     if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
         return Ok(answer);
     }
@@ -260,7 +260,7 @@ pub async fn update(
         Permission::OperatorsEdit,
         Permission::OperatorsManagePermissions,
     ];
-    let operator = still(&mut tx, operator, &permissions).await?;
+    let operator = still(&mut tx, operator, &permissions, now).await?;
     let stored = find(&mut tx, person).await?;
     if let Some(wanted) = headers.get(IF_MATCH)
         && wanted != "*"
@@ -317,7 +317,7 @@ pub async fn delete(
 ) -> Result<Json<Success>, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
-    let operator = still(&mut tx, operator, &[Permission::OperatorsDelete]).await?;
+    let operator = still(&mut tx, operator, &[Permission::OperatorsDelete], now).await?;
     let stored = find(&mut tx, person).await?;
     if person == operator.id {
         return Err(ApiError::bad_request(
@@ -347,9 +347,15 @@ pub async fn delete(
 
 /// Waits for whoever changes the list and reads there what the asker is by now: his request was admitted
 /// before its body had come, and he may have been shown out since. 401 when he may not sign in, 403 with none
-/// of `wanted`.
-async fn still(tx: &mut Tx, asker: Operator, wanted: &[Permission]) -> Result<Operator, ApiError> {
+/// of `wanted`, and at the console for who did not show his password lately.
+async fn still(
+    tx: &mut Tx,
+    asker: Operator,
+    wanted: &[Permission],
+    now: Timestamp,
+) -> Result<Operator, ApiError> {
     asker.in_person()?;
+    asker.fresh_in_console(now)?;
     store::lock_list(tx).await?;
     let stored = store::find(tx, asker.id).await?;
     let rights = stored.map(|stored| stored.rights);

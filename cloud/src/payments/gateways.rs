@@ -121,6 +121,7 @@ pub async fn create(
     Json(request): Json<GatewayRequest>,
 ) -> Result<(StatusCode, Json<Gateway>), ApiError> {
     let now = clock.now();
+    operator.fresh_in_console(now)?;
     let mut tx = db.begin(operator.tenant).await?;
     let key = secrets.tenant(&mut tx).await?;
     let token = hex::encode(entropy.bytes::<32>());
@@ -157,6 +158,7 @@ pub async fn update(
     Json(request): Json<GatewayRequest>,
 ) -> Result<Json<Gateway>, ApiError> {
     let now = clock.now();
+    operator.fresh_in_console(now)?;
     let mut tx = db.begin(operator.tenant).await?;
     let mut gateway = locked(&mut tx, gateway).await?;
     let key = secrets.tenant(&mut tx).await?;
@@ -191,6 +193,7 @@ pub async fn delete(
     Path(gateway): Path<GatewayId>,
 ) -> Result<Json<Success>, ApiError> {
     let now = clock.now();
+    operator.fresh_in_console(now)?;
     let mut tx = db.begin(operator.tenant).await?;
     let gateway = locked(&mut tx, gateway).await?;
     store::delete(&mut tx, gateway.id, now).await?;

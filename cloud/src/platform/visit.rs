@@ -39,7 +39,8 @@ pub struct Visit {
 /// `POST /api/super-admin/tenants/{tenant}/enter`: a token with which to act inside a tenant for 30 minutes.
 ///
 /// The reason and everything done stand in the tenant's own trail. Inside, nobody makes or changes operators
-/// or API keys. `POST /api/auth/logout` with the token leaves. Errors: 400 without a reason, 404.
+/// or API keys. `POST /api/auth/logout` with the token leaves. Errors: 400 without a reason, 403
+/// `FRESH_LOGIN_REQUIRED`, 404.
 #[utoipa::path(post, path = "/api/super-admin/tenants/{tenant}/enter", tag = "Platform",
     params(("tenant" = TenantId, Path)), request_body = Why, responses((status = 200, body = Visit)))]
 pub async fn enter(
@@ -52,6 +53,7 @@ pub async fn enter(
     Json(why): Json<Why>,
 ) -> Result<Json<Visit>, ApiError> {
     let now = clock.now();
+    operator.fresh(now)?;
     let reason = why.reason.unwrap_or_default();
     let reason = reason.trim();
     if !(10..=500).contains(&reason.chars().count()) {

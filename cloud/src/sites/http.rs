@@ -279,7 +279,8 @@ pub struct JoinAs {
 /// `POST /api/sites/{site}/join-token`: a one-time token with which a box becomes an agent of this site.
 ///
 /// Every call makes another token; each is good for an hour and for one box. With `replaces` the box takes
-/// another agent's place. Errors: 404 where the site has no such agent.
+/// another agent's place. Errors: 403 `FRESH_LOGIN_REQUIRED`, 404 where the
+/// site has no such agent.
 #[utoipa::path(post, path = "/api/sites/{site}/join-token", tag = "Sites",
     params(("site" = SiteId, Path), ("replaces" = Option<AgentId>, Query)),
     responses((status = 201, body = JoinTokenAnswer), (status = 404, body = ErrorEnvelope)))]
@@ -295,8 +296,8 @@ pub async fn join_token(
     State(standing): State<Standing>,
 ) -> Result<(StatusCode, Json<JoinTokenAnswer>), ApiError> {
     // A box that joins stays, and holds what opens its site's secrets.
-    operator.in_person()?;
     let now = clock.now();
+    operator.fresh(now)?;
     let mut tx = db.begin(operator.tenant).await?;
     let row = store::site(&mut tx, site).await?;
     let row = row.ok_or(ApiError::NotFound("site"))?;

@@ -32,6 +32,8 @@ pub struct Session {
     id: SignInId,
     /// Whether it is the one that asks.
     current: bool,
+    /// Whether it is a browser's at the console, else a bearer token.
+    console: bool,
     /// The address it was begun from.
     #[schema(value_type = Option<String>)]
     ip_address: Option<IpAddr>,
@@ -55,20 +57,20 @@ pub async fn list(
     operator.in_person()?;
     let mut tx = db.begin(operator.tenant).await?;
     let key = secrets.tenant(&mut tx).await?;
-    let rows = store::sessions_of(&mut tx, operator.id, clock.now()).await?;
+    let rows = store::sessions_of(&mut tx, operator.id, token.digest(), clock.now()).await?;
     let sessions = rows.into_iter().map(|row| {
-        let id = sessions::id_of(&row.digest);
         let origin = row
             .origin_sealed
-            .and_then(|sealed| key.open(ORIGIN, id.0, &sealed).ok())
+            .and_then(|sealed| key.open(ORIGIN, row.id.0, &sealed).ok())
             .and_then(|clear| serde_json::from_slice::<Origin>(&clear).ok());
         Session {
-            id,
-            current: row.digest == token.digest(),
+            id: row.id,
+            current: row.current,
+            console: row.console,
             ip_address: origin.as_ref().map(|origin| origin.address),
             client: origin.and_then(|origin| origin.client),
             created_at: row.created_at,
-            last_seen_at: row.seen_at.unwrap_or(row.created_at),
+            last_seen_at: row.seen_at,
             expires_at: row.expires_at,
         }
     });

@@ -47,7 +47,7 @@ pub async fn reset_password(
     let (password, hash) = sign_in.temporary_password().await?;
 
     let mut tx = db.begin(operator.tenant).await?;
-    let operator = still(&mut tx, operator, &[Permission::OperatorsEdit]).await?;
+    let operator = still(&mut tx, operator, &[Permission::OperatorsEdit], now).await?;
     if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
         return Ok(answer);
     }
@@ -84,7 +84,7 @@ pub async fn forget_second_factor(
 ) -> Result<Json<Success>, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
-    let operator = still(&mut tx, operator, &[Permission::OperatorsEdit]).await?;
+    let operator = still(&mut tx, operator, &[Permission::OperatorsEdit], now).await?;
     let stored = may_reset(&mut tx, &operator, person).await?;
     if !auth::has_second_factor(&mut tx, person).await? {
         return Err(ApiError::conflict(
