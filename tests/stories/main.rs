@@ -10,6 +10,7 @@ mod catalog;
 mod cloud;
 mod console_sessions;
 mod crash;
+mod described;
 mod diagnosis;
 mod dictionary;
 mod disconnect;

@@ -9,8 +9,9 @@ use axum::handler::Handler;
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::MethodRouter;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::permission::Permission;
@@ -169,8 +170,9 @@ fn describe(paths: &mut utoipa::openapi::path::Paths, access: Access) {
         ),
         Access::Platform => "For the platform's own people.".to_owned(),
     };
-    for item in paths.paths.values_mut() {
-        for operation in operations(item) {
+    for (path, item) in &mut paths.paths {
+        for (method, operation) in operations(item) {
+            refusals(operation, (method, path), access);
             let description = operation.description.get_or_insert_default();
             if !description.is_empty() {
                 description.push_str("\n\n");
@@ -186,24 +188,90 @@ fn describe(paths: &mut utoipa::openapi::path::Paths, access: Access) {
     }
 }
 
-fn operations(
-    item: &mut utoipa::openapi::PathItem,
-) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
-    [
-        item.get.as_mut(),
-        item.put.as_mut(),
-        item.post.as_mut(),
-        item.delete.as_mut(),
-        item.patch.as_mut(),
-        item.head.as_mut(),
-        item.options.as_mut(),
-        item.trace.as_mut(),
-    ]
-    .into_iter()
-    .flatten()
+/// Adds the refusals that every operation of its kind may answer with, where it does not describe them itself.
+/// All of them are envelopes.
+fn refusals(operation: &mut Operation, (method, path): (&str, &str), access: Access) {
+    let public = matches!(access, Access::Public | Access::Token);
+    let changes = method != "GET";
+    let common = [
+        (
+            true,
+            "400",
+            "Something is missing or malformed; details name it",
+        ),
+        (!public, "401", "No token, a bad or an expired one"),
+        (
+            !public,
+            "403",
+            "Not allowed, or the tenant is suspended or expired",
+        ),
+        (
+            path.contains('{'),
+            "404",
+            "There is no such thing in this tenant",
+        ),
+        (
+            changes,
+            "409",
+            "It is in another state, or a request with this Idempotency-Key was another",
+        ),
+        (
+            operation.request_body.is_some(),
+            "404",
+            "Something that the body names is not in this tenant",
+        ),
+        (
+            operation.request_body.is_some(),
+            "413",
+            "The body is too large",
+        ),
+        (
+            operation.request_body.is_some(),
+            "415",
+            "The body is not of the type described",
+        ),
+        (changes, "422", "Understood, and cannot be done"),
+        (true, "429", "Too many requests; see Retry-After"),
+        (
+            true,
+            "503",
+            "Not now: a device, a provider or the database is away; try again",
+        ),
+    ];
+    let responses = &mut operation.responses.responses;
+    for (_, status, text) in common.into_iter().filter(|(applies, ..)| *applies) {
+        let refusal = || ResponseBuilder::new().description(text).build().into();
+        responses.entry(status.to_owned()).or_insert_with(refusal);
+    }
+    for (status, response) in responses {
+        if status.starts_with(['4', '5'])
+            && let RefOr::T(response) = response
+            && response.content.is_empty()
+        {
+            let envelope = Ref::from_schema_name("ErrorEnvelope");
+            let envelope = ContentBuilder::new().schema(Some(envelope)).build();
+            let json = "application/json".to_owned();
+            response.content.insert(json, envelope.into());
+        }
+    }
 }
 
-fn methods(item: &utoipa::openapi::PathItem) -> impl Iterator<Item = &'static str> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    [
+        ("GET", item.get.as_mut()),
+        ("PUT", item.put.as_mut()),
+        ("POST", item.post.as_mut()),
+        ("DELETE", item.delete.as_mut()),
+        ("PATCH", item.patch.as_mut()),
+        ("HEAD", item.head.as_mut()),
+        ("OPTIONS", item.options.as_mut()),
+        ("TRACE", item.trace.as_mut()),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation?)))
+}
+
+fn methods(item: &PathItem) -> impl Iterator<Item = &'static str> {
     [
         ("GET", item.get.is_some()),
         ("PUT", item.put.is_some()),

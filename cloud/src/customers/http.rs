@@ -170,7 +170,8 @@ pub async fn create(
 /// `USERNAME_TAKEN`.
 #[utoipa::path(put, path = "/api/customers/{customer}", tag = "Customers",
     params(("customer" = CustomerId, Path)), request_body = CustomerRequest,
-    responses((status = 200, body = Customer)))]
+    responses((status = 200, body = Customer),
+        (status = 412, description = "If-Match names an earlier version")))]
 pub async fn update(
     operator: Operator,
     State(db): State<Database>,

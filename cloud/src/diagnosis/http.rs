@@ -81,7 +81,9 @@ pub struct DiagnosisSite {
 /// answer is `AGENT_DOWN` with since when, and what was known before as evidence. The id of a voucher that
 /// nobody used is taken too. 404 when this tenant has no such customer.
 #[utoipa::path(get, path = "/api/customers/{customer}/diagnosis", tag = "Customers",
-    params(("customer" = CustomerId, Path)), responses((status = 200, body = WhyOffline)))]
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = WhyOffline),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn diagnosis(
     operator: Operator,
     State(db): State<Database>,

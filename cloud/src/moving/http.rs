@@ -250,7 +250,9 @@ pub async fn put(
 ///
 /// Errors: 404; 502 when the router's API cannot be asked; 503 when the site is away.
 #[utoipa::path(post, path = "/api/nas/{router}/moving/check", tag = "Moving in",
-    params(("router" = RouterId, Path)), responses((status = 200, body = Moving)))]
+    params(("router" = RouterId, Path)), responses((status = 200, body = Moving),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn check(
     operator: Operator,
     State(db): State<Database>,

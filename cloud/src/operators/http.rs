@@ -236,7 +236,8 @@ pub async fn get(
 #[utoipa::path(put, path = "/api/tenant/operators/{operator}", tag = "Operators",
     params(("operator" = OperatorId, Path)), request_body = PersonChange,
     responses((status = 200, body = Person),
-        (status = 409, description = "The e-mail address has an account", body = ErrorEnvelope)))]
+        (status = 409, description = "The e-mail address has an account"),
+        (status = 412, description = "If-Match names an earlier version")))]
 pub async fn update(
     operator: Operator,
     State(db): State<Database>,

@@ -236,7 +236,9 @@ pub async fn make_default(
 /// `POST /api/payment-gateways/{gateway}/test`: asks M-Pesa whether it accepts the consumer key and secret.
 /// 200 either way; `success` and `message` tell.
 #[utoipa::path(post, path = "/api/payment-gateways/{gateway}/test", tag = "Payment gateways",
-    params(("gateway" = GatewayId, Path)), responses((status = 200, body = Said)))]
+    params(("gateway" = GatewayId, Path)), responses((status = 200, body = Said),
+        (status = 502, description = "M-Pesa cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn test(
     operator: Operator,
     State(payments): State<Payments>,

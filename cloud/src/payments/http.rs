@@ -51,7 +51,9 @@ pub struct StkAnswer {
 /// Errors: 400 bad amount or phone, 404 unknown customer, 409 `PROMPT_OPEN` or `IDEMPOTENCY_KEY_REUSED`, 422 no gateway, 429 too many
 /// prompts, 502 M-Pesa refused, 503 M-Pesa is down.
 #[utoipa::path(post, path = "/api/payments/mpesa/stk", tag = "Payments",
-    request_body = StkRequest, responses((status = 200, body = StkAnswer)))]
+    request_body = StkRequest, responses((status = 200, body = StkAnswer),
+        (status = 502, description = "M-Pesa cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn stk(
     operator: Operator,
     State(payments): State<Payments>,
@@ -157,6 +159,7 @@ pub async fn status(
 #[serde(rename_all = "camelCase")]
 pub struct Filter {
     /// `completed`, `pending`, `failed` or `refunded`.
+    #[param(inline)]
     status: Option<Wanted>,
     /// A part of receipt, phone, account or customer.
     search: Option<String>,

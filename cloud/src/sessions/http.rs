@@ -257,7 +257,9 @@ async fn by_nas(tx: &mut Tx) -> Result<Vec<ByNas>, ApiError> {
 /// Errors: 409 `SESSION_OVER` when it is over already; 503 when its site is away (named, with since when):
 /// then it is done as soon as the site can.
 #[utoipa::path(delete, path = "/api/sessions/{session}", tag = "Sessions",
-    params(("session" = SessionId, Path)), responses((status = 200, body = Said)))]
+    params(("session" = SessionId, Path)), responses((status = 200, body = Said),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn end(
     operator: Operator,
     State(db): State<Database>,

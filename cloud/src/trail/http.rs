@@ -95,6 +95,7 @@ impl From<Line> for Log {
 #[serde(rename_all = "camelCase")]
 pub struct LogQuery {
     /// What was done: `CUSTOMER_CREATE`.
+    #[param(inline)]
     action: Option<Action>,
     /// Who did it.
     operator_id: Option<OperatorId>,

@@ -331,7 +331,9 @@ pub struct RedeemAnswer {
 /// `VOUCHER_EXPIRED`, `VOUCHER_REVOKED` or `VOUCHER_DOES_NOT_FIT`, 503 when the holding site cannot be
 /// reached: the code still works there.
 #[utoipa::path(post, path = "/api/vouchers/redeem", tag = "Vouchers", request_body = RedeemRequest,
-    responses((status = 200, body = RedeemAnswer)))]
+    responses((status = 200, body = RedeemAnswer),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn redeem(
     operator: Operator,
     State(db): State<Database>,

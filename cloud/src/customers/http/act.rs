@@ -468,7 +468,9 @@ pub async fn mac_reset(
 /// Errors: 503 when his site is away (named, with since when), 502 or 504 when the router is silent: then
 /// it is done as soon as the site can.
 #[utoipa::path(post, path = "/api/customers/{customer}/disconnect", tag = "Customers",
-    params(("customer" = CustomerId, Path)), responses((status = 200, body = Said)))]
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Said),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn disconnect(
     operator: Operator,
     State(db): State<Database>,

@@ -47,7 +47,9 @@ pub struct LiveStatus {
 ///
 /// 200 also when site or router are silent: then it is what the site last told, and `error` says why.
 #[utoipa::path(get, path = "/api/customers/{customer}/live-status", tag = "Customers",
-    params(("customer" = CustomerId, Path)), responses((status = 200, body = LiveStatus)))]
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = LiveStatus),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn live_status(
     operator: Operator,
     State(db): State<Database>,
@@ -91,7 +93,9 @@ pub struct Bandwidth {
 ///
 /// Errors: 503 when his site is away, 502 when his router's API cannot be read, 504 when it is silent.
 #[utoipa::path(get, path = "/api/customers/{customer}/bandwidth", tag = "Customers",
-    params(("customer" = CustomerId, Path)), responses((status = 200, body = Bandwidth)))]
+    params(("customer" = CustomerId, Path)), responses((status = 200, body = Bandwidth),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn bandwidth(
     operator: Operator,
     State(db): State<Database>,

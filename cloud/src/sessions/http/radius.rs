@@ -301,7 +301,9 @@ pub struct Disconnected {
 /// Errors: 400 when neither is named, 404 when nothing of the kind is open; 503 when the site is away: then
 /// it is done as soon as the site can.
 #[utoipa::path(post, path = "/api/radius/disconnect", tag = "Sessions",
-    request_body = DisconnectRequest, responses((status = 200, body = Disconnected)))]
+    request_body = DisconnectRequest, responses((status = 200, body = Disconnected),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn disconnect(
     operator: Operator,
     State(db): State<Database>,

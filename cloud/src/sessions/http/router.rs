@@ -57,7 +57,9 @@ pub struct SessionsQuery {
 /// away, 502 or 504 when the router is.
 #[utoipa::path(get, path = "/api/mikrotik/{router}/sessions", tag = "Routers",
     params(("router" = RouterId, Path), SessionsQuery),
-    responses((status = 200, body = Vec<RouterSession>)))]
+    responses((status = 200, body = Vec<RouterSession>),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn sessions(
     operator: Operator,
     State(db): State<Database>,
@@ -113,7 +115,9 @@ pub struct HotspotUser {
 /// `GET /api/mikrotik/{router}/hotspot-users`: who is online at the hotspot; a bare list, empty when the
 /// router cannot be reached.
 #[utoipa::path(get, path = "/api/mikrotik/{router}/hotspot-users", tag = "Routers",
-    params(("router" = RouterId, Path)), responses((status = 200, body = Vec<HotspotUser>)))]
+    params(("router" = RouterId, Path)), responses((status = 200, body = Vec<HotspotUser>),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn hotspot_users(
     operator: Operator,
     State(db): State<Database>,
@@ -152,7 +156,9 @@ pub struct DisconnectRequest {
 /// Errors: 400 when neither is named; 503 when the site is away: then it is done once it is back.
 #[utoipa::path(post, path = "/api/mikrotik/{router}/disconnect", tag = "Routers",
     params(("router" = RouterId, Path)), request_body = DisconnectRequest,
-    responses((status = 200, body = Said)))]
+    responses((status = 200, body = Said),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn disconnect(
     operator: Operator,
     State(db): State<Database>,
@@ -200,7 +206,9 @@ pub struct Tested {
 
 /// `POST /api/nas/{router}/test`: tries the router's CoA port and its API from the site. 200 either way.
 #[utoipa::path(post, path = "/api/nas/{router}/test", tag = "Routers",
-    params(("router" = RouterId, Path)), responses((status = 200, body = Tested)))]
+    params(("router" = RouterId, Path)), responses((status = 200, body = Tested),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn test(
     operator: Operator,
     State(db): State<Database>,

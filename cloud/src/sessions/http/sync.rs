@@ -41,7 +41,9 @@ pub struct Synced {
 /// Errors: 422 `NO_ROUTER_API` when no router of a connected site has an API user; 503 when no site is
 /// connected.
 #[utoipa::path(post, path = "/api/sessions/sync", tag = "Sessions",
-    responses((status = 200, body = Synced)))]
+    responses((status = 200, body = Synced),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn sync(
     operator: Operator,
     State(db): State<Database>,
