@@ -33,6 +33,8 @@ pub struct Config {
     pub sms: Sms,
     /// `[smtp]`
     pub smtp: Smtp,
+    /// `[webhooks]`
+    pub webhooks: Webhooks,
     /// `[metrics]`
     pub metrics: MetricsConfig,
     /// `[limits]`
@@ -52,6 +54,7 @@ impl Default for Config {
             mpesa: Mpesa::default(),
             sms: Sms::default(),
             smtp: Smtp::default(),
+            webhooks: Webhooks::default(),
             metrics: MetricsConfig::default(),
             limits: Limits::default(),
             log: Log::default(),
@@ -227,6 +230,15 @@ impl Smtp {
             SmtpTls::Starttls | SmtpTls::None => 587,
         })
     }
+/// `[webhooks]`: addresses that tenants typed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Whether they may lead into private networks. Only where every tenant may reach what this server
+    /// reaches: one provider on a server of his own, and tests.
+    pub allow_private: bool,
+    /// File with certificates (PEM) of authorities that are trusted beside the public ones.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[metrics]`

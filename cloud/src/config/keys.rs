@@ -9,6 +9,8 @@ use super::ConfigError;
 enum Form {
     Text,
     Number,
+    /// `true` or `false`.
+    Truth,
     /// Separated by commas.
     List,
 }
@@ -43,6 +45,8 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("smtp", "username", Form::Text),
     ("smtp", "password_file", Form::Text),
     ("smtp", "from", Form::Text),
+    ("webhooks", "allow_private", Form::Truth),
+    ("webhooks", "ca_file", Form::Text),
     ("metrics", "listen", Form::Text),
     ("limits", "user_per_second", Form::Number),
     ("limits", "user_burst", Form::Number),
@@ -114,6 +118,9 @@ fn value(variable: &str, text: &str, form: Form) -> Result<Value, ConfigError> {
         Form::Text => Value::String(text.to_owned()),
         Form::Number => Value::Integer(text.trim().parse().map_err(|_| {
             ConfigError::new(format!("{variable} must be a whole number, not {text:?}"))
+        })?),
+        Form::Truth => Value::Boolean(text.trim().parse().map_err(|_| {
+            ConfigError::new(format!("{variable} must be true or false, not {text:?}"))
         })?),
         Form::List => text
             .split(',')

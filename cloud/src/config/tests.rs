@@ -32,6 +32,7 @@ fn variables_win_over_the_file() {
             ("EASYISP_HTTP_TRUSTED_PROXIES", "10.0.0.0/8"),
             ("EASYISP_LIMITS_USER_BURST", "7"),
             ("EASYISP_LOG_FORMAT", "json"),
+            ("EASYISP_WEBHOOKS_ALLOW_PRIVATE", "true"),
         ],
     )
     .unwrap();
@@ -40,6 +41,7 @@ fn variables_win_over_the_file() {
     assert_eq!(config.http.allowed_origins.len(), 2);
     assert_eq!(config.limits.user_burst.get(), 7);
     assert_eq!(config.log.format, LogFormat::Json);
+    assert!(config.webhooks.allow_private);
 }
 
 #[test]
@@ -105,6 +107,8 @@ fn a_bad_value_is_named_with_the_remedy() {
     }
     let error = read("", &[("EASYISP_LIMITS_USER_BURST", "many")]).unwrap_err();
     assert!(error.contains("whole number"), "{error}");
+    let error = read("", &[("EASYISP_WEBHOOKS_ALLOW_PRIVATE", "yes")]).unwrap_err();
+    assert!(error.contains("true or false"), "{error}");
 }
 
 #[test]
