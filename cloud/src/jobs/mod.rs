@@ -63,6 +63,7 @@ pub type Handler =
 #[derive(Clone, Default)]
 pub struct Jobs {
     handlers: BTreeMap<&'static str, Handler>,
+    at_once: Option<usize>,
 }
 
 impl Jobs {
@@ -75,6 +76,13 @@ impl Jobs {
     {
         let handler: Handler = Arc::new(move |job, now| Box::pin(handler(job, now)));
         self.handlers.insert(kind, handler);
+        self
+    }
+
+    /// Has so many under way at once, in place of 16.
+    #[must_use]
+    pub fn at_once(mut self, most: usize) -> Jobs {
+        self.at_once = Some(most);
         self
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How long a claim holds. A holder that needs longer loses the job to the next one.
 pub const LEASE: Duration = Duration::from_secs(60);
 
-/// Jobs under way at once on one node.
+/// Jobs under way at once on one node, where nothing else is said.
 pub const AT_ONCE: usize = 16;
 
 /// How long a job rests after its `attempts`-th failure in a row: 1, 2, 4 … seconds, 5 minutes at most.

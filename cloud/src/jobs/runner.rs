@@ -18,10 +18,11 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) async fn run(jobs: Jobs, db: Database, clock: Clock, stop: CancellationToken) {
     let owner = Uuid::from_bytes(db.entropy().bytes());
     let kinds: Vec<&'static str> = jobs.handlers.keys().copied().collect();
+    let at_once = jobs.at_once.unwrap_or(AT_ONCE);
     let mut under_way = JoinSet::new();
     while !stop.is_cancelled() {
         while under_way.try_join_next().is_some() {}
-        let room = AT_ONCE - under_way.len();
+        let room = at_once - under_way.len();
         let claimed = match store::claim(&db, &kinds, owner, room, clock.now()).await {
             Ok(claimed) => claimed,
             Err(cause) => {
@@ -33,10 +34,10 @@ pub(super) async fn run(jobs: Jobs, db: Database, clock: Clock, stop: Cancellati
         for job in claimed {
             under_way.spawn(work(jobs.clone(), db.clone(), clock.clone(), job));
         }
-        if was_idle || under_way.len() == AT_ONCE {
+        if was_idle || under_way.len() == at_once {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = until_due(&db, &kinds, &clock), if under_way.len() < AT_ONCE => {}
+                () = until_due(&db, &kinds, &clock), if under_way.len() < at_once => {}
                 () = tokio::time::sleep(LOOK) => {}
                 Some(_) = under_way.join_next() => {}
             }
