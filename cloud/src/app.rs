@@ -20,6 +20,7 @@ use crate::sites::Live;
 use crate::sites::Questions;
 use crate::sites::agents::Standing;
 use crate::sync::Agents;
+use crate::webhooks::Hooks;
 
 /// Everything one cloud shares between requests. Handlers name the pieces they use, never the whole.
 #[derive(Clone)]
@@ -46,6 +47,8 @@ pub struct App {
     pub sender: Sender,
     /// Sends mail.
     pub mail: Mail,
+    /// Sends events to tenants' own programs.
+    pub hooks: Hooks,
     /// Agents connected to this node.
     pub agents: Agents,
     /// How agents are asked.
@@ -71,6 +74,7 @@ macro_rules! pieces {
 pieces! {
     db: Database,
     payments: Payments,
+    hooks: Hooks,
     clock: Clock,
     secrets: Secrets,
     entropy: Entropy,

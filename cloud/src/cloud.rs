@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::payments::Payments;
 use crate::secrets::Secrets;
 use crate::sync::{Carrier, Door, DoorConfig};
+use crate::webhooks::Hooks;
 use crate::{App, sites};
 
 /// What a cloud is started with.
@@ -246,6 +247,7 @@ impl Cloud {
             payments: Payments::new(&config, db.clone(), clock.clone(), secrets.clone()),
             mail: Mail::new(&config.smtp)?,
             sender: Sender::new(&config.sms, db.clone(), clock.clone())?,
+            hooks: Hooks::new(&config.webhooks, db.clone(), clock.clone(), secrets.clone())?,
             standing,
             db,
             clock,
@@ -268,6 +270,11 @@ impl Cloud {
             tokio::spawn(api::serve(listener, router(&app)?, stop.clone())),
             tokio::spawn(api::serve(for_metrics, metrics_router(&app), stop.clone())),
             tokio::spawn(crate::jobs(&app).run(app.db.clone(), app.clock.clone(), stop.clone())),
+            tokio::spawn(crate::deliveries(&app).run(
+                app.db.clone(),
+                app.clock.clone(),
+                stop.clone(),
+            )),
             tokio::spawn(housekeeping(app.clone(), stop.clone())),
         ];
         Ok(Cloud {

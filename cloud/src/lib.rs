@@ -23,6 +23,8 @@ pub mod operators;
 pub mod trail;
 pub mod pictures;
 
+pub mod webhooks;
+
 pub mod commands;
 
 pub mod packages;
@@ -74,6 +76,7 @@ pub fn routes() -> Routes {
         .merge(operators::routes())
         .merge(trail::routes())
         .merge(pictures::routes())
+        .merge(webhooks::routes())
         .merge(packages::routes())
         .merge(routers::routes())
         .merge(customers::routes())
@@ -149,6 +152,7 @@ pub fn jobs(app: &App) -> Jobs {
     let (cares, epoch) = (db(), app.standing.epoch);
     let recovery = (db(), app.mail.clone(), app.config.clone());
     let (makes, secrets) = (db(), app.secrets.clone());
+    let looks = db();
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -161,6 +165,8 @@ pub fn jobs(app: &App) -> Jobs {
                 let sessions = sessions::forget_old(&db, job.tenant, now).await?;
                 let lease = tenants::lease::renew(&db, job.tenant, now).await?;
                 Ok(Again(keys.min(sessions).min(lease)))
+                let told = webhooks::forget_old(&db, job.tenant, now).await?;
+                Ok(Again(keys.min(sessions).min(told)))
             }
         })
         .with(renewals::AUTO_RENEW, move |job, now| {
@@ -222,6 +228,22 @@ pub fn jobs(app: &App) -> Jobs {
                 Ok(Again(again))
             }
         })
+        .with(webhooks::WATCH, move |job, now| {
+            let db = looks.clone();
+            async move {
+                let mut tx = db.begin(job.tenant).await?;
+                let wanted = webhooks::wanted(&mut tx, now).await?;
+                if let Some(since) = wanted.expiries {
+                    customers::tell_expired(&mut tx, since, now).await?;
+                }
+                if let Some(since) = wanted.routers {
+                    routers::tell_changed(&mut tx, since, now).await?;
+                }
+                job.hold(&mut tx).await?;
+                tx.commit().await?;
+                Ok(again(wanted.again(now)))
+            }
+        })
         .with(packages::REPRICED, move |job, now| {
             let db = prices.clone();
             async move {
@@ -268,6 +290,25 @@ pub fn jobs(app: &App) -> Jobs {
             }
         })
 }
+
+/// What is sent to addresses that tenants typed: apart from all other work, because they answer when they
+/// like.
+pub fn deliveries(app: &App) -> Jobs {
+    let hooks = app.hooks.clone();
+    Jobs::default()
+        .at_once(DELIVERIES)
+        .with(webhooks::SEND, move |job, _| {
+            let hooks = hooks.clone();
+            async move {
+                let again = webhooks::send(&hooks, job.tenant, job.subject.into()).await?;
+                Ok(again.map_or(Outcome::Done, Outcome::Again))
+            }
+        })
+}
+
+/// Deliveries under way at once on one node. They mostly wait for others, without a connection to the
+/// database.
+const DELIVERIES: usize = 64;
 
 /// The API's description, before the routes are added.
 pub fn description() -> utoipa::openapi::OpenApi {

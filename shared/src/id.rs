@@ -112,6 +112,12 @@ ids! {
     SignInId
     /// A key with which a program calls in an operator's name.
     ApiKeyId
+    /// An address that is told of events.
+    WebhookId
+    /// Something that happened and is told.
+    EventId
+    /// One event on its way to one address.
+    DeliveryId
 }
 
 fn time_ordered(now: Timestamp, entropy: &Entropy) -> Uuid {

@@ -10,6 +10,7 @@ mod http;
 mod networks;
 mod rules;
 mod store;
+mod told;
 mod words;
 
 use std::collections::HashSet;
@@ -36,6 +37,7 @@ pub use forecast::{Asks, Forecast, forecast};
 pub use http::{Customer, full};
 pub use rules::{Change, Deed, Draft, draft, password, uptime};
 pub use store::AtHotspot;
+pub use told::tell_expired;
 pub use words::{ConnectionType, Standing, Status};
 
 /// The routes of this feature. Each handler narrows what the route allows by how the customer is
@@ -141,7 +143,11 @@ pub async fn create_as(
     let key = secrets.tenant(tx).await?;
     let sealed = key.seal(PASSWORD, customer.0, new.password.as_bytes());
     let until = new.expires_at.unwrap_or_else(|| now.plus(FIRST_TIME));
-    store::insert(tx, customer, number, site, draft, &sealed, until, now).await?;
+    let told = told::created(tx, customer, number, site, draft, until, now);
+    store::insert(
+        tx, customer, number, site, draft, &sealed, until, &told, now,
+    )
+    .await?;
     ledger::open_wallet(tx, customer, now).await?;
     store::count(tx, draft.connection_type, 1).await?;
     tx.changed(Kind::Subscriber, customer);

@@ -9,7 +9,7 @@ use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 
 use super::deed::Deed;
 use super::store::{self, Payment, PaymentStatus};
-use super::{Method, Received, RenewError, Unallocated, buy, perform, reckon};
+use super::{Method, Received, RenewError, Unallocated, buy, perform, reckon, told};
 
 /// Moves the payment with this receipt to `customer`, who did pay it: out of suspense or out of the wallet
 /// it was credited to, whose balance may fall below zero. His wallet then buys a period when it covers one.
@@ -172,7 +172,8 @@ pub async fn hold(
         }],
     };
     ledger::post(tx, posting, now).await?;
-    store::insert_unallocated(tx, payment, entry, &receipt, now).await?;
+    let event = told::of_unallocated(tx.tenant(), payment, &receipt, now, &entropy);
+    store::insert_unallocated(tx, payment, entry, &receipt, &event, now).await?;
     Ok(payment)
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::id::{CustomerId, EntryId, MessageId, PackageId, PaymentId, PeriodId};
+use easyisp_shared::id::{
+    CustomerId, EntryId, MessageId, PackageId, PaymentId, PeriodId, VoucherId,
+};
 use easyisp_shared::money::Cents;
 use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::Timestamp;
@@ -137,6 +139,8 @@ pub(super) struct Deed {
     pub(super) paid: Option<Paid>,
     pub(super) entries: Vec<Entry>,
     pub(super) bought: Option<Bought>,
+    /// What pays for it, when it is one.
+    pub(super) voucher: Option<VoucherId>,
     pub(super) paid_until: Timestamp,
     pub(super) anchor_day: Option<i8>,
     pub(super) funded_until: Option<Timestamp>,
@@ -154,6 +158,7 @@ impl Deed {
             paid: None,
             entries: Vec::new(),
             bought: None,
+            voucher: None,
             paid_until: account.holding.paid_until,
             anchor_day: account.holding.anchor_day,
             funded_until: account.funded_until,

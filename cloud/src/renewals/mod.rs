@@ -1,7 +1,7 @@
 //! The one place where money becomes a period of service.
 //!
 //! A receipt goes into the wallet, the wallet buys a period, the period moves the paid end, the site is
-//! told and the customer gets a message: all of it or none, in the caller's transaction. With begin, feed
+//! told, webhooks are and the customer gets a message: all of it or none, in the caller's transaction. With begin, feed
 //! and commit that is six statements, seven with the audit line of an operator.
 
 mod correct;
@@ -12,6 +12,7 @@ mod jobs;
 mod message;
 mod rules;
 mod store;
+mod told;
 mod voucher;
 
 use easyisp_shared::id::{
@@ -135,7 +136,8 @@ impl Method {
 }
 
 /// Whose word a receipt is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Channel {
     /// A payer paid and a provider or a person recorded it.
     Payment,

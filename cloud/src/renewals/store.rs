@@ -15,10 +15,11 @@ use crate::db::Tx;
 use crate::due::due_cte;
 use crate::ledger::{bind_posting, posting_ctes};
 use crate::messaging::{SEND, message_cte};
+use crate::webhooks::{Columns, Event, event_cte};
 
 use super::deed::{Account, Deed, Due, Plan};
 use super::rules::{Holding, Term, Unit};
-use super::{Method, Unallocated};
+use super::{Method, Unallocated, told};
 
 #[derive(FromRow)]
 struct AccountRow {
@@ -127,8 +128,8 @@ fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
     })
 }
 
-/// Writes a deed in one statement: receipt, entries, wallet, payment, period, entitlement, message and
-/// what falls due. Returns the wallet's balance afterwards.
+/// Writes a deed in one statement: receipt, entries, wallet, payment, period, entitlement, message, what
+/// falls due and what is told to webhooks. Returns the wallet's balance afterwards.
 ///
 /// A receipt or intent that was credited before violates `receipts_pkey` or `payment_intent`.
 pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Result<Cents> {
@@ -159,6 +160,8 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
         message_cte!("$1", "$2", "$40", "$41", "$42", "$43", "$44", "$45"),
         ", ",
         due_cte!("$1", "$46", "$47", "$48"),
+        ", ",
+        event_cte!("$1", "$2", "$49", "$50", "$51"),
         " select balance from wallet where customer_id = $18
           union all
           select balance from wallets w
@@ -168,6 +171,8 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
     let receipt = paid.map(|paid| &paid.receipt);
     let bought = deed.bought.as_ref();
     let message = deed.message.as_ref();
+    let events = told::of_deed(tx.tenant(), &deed, now, &tx.entropy());
+    let told = Columns::of(&events);
     let mut dues = deed.dues.clone();
     dues.extend(message.map(|message| Due {
         kind: SEND,
@@ -236,6 +241,9 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
         .bind(dues.iter().map(|due| due.kind).collect::<Vec<_>>())
         .bind(dues.iter().map(|due| due.subject).collect::<Vec<_>>())
         .bind(dues.iter().map(|due| due.when).collect::<Vec<_>>())
+        .bind(&told.ids)
+        .bind(&told.names)
+        .bind(&told.payloads)
         .fetch_one(&mut **tx)
         .await?
         .try_get(0)
@@ -360,22 +368,27 @@ pub(super) async fn void_payment(
     Ok(())
 }
 
-/// Writes a payment that belongs to nobody known, and its receipt.
+/// Writes a payment that belongs to nobody known, its receipt, and what is told of it.
 pub(super) async fn insert_unallocated(
     tx: &mut Tx,
     payment: PaymentId,
     entry: EntryId,
     receipt: &Unallocated,
+    event: &Event,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    sqlx::query(
+    let told = Columns::of(std::slice::from_ref(event));
+    sqlx::query(concat!(
         "with receipt as (
              insert into directory.receipts (provider, receipt, tenant_id, payment_id)
-             values ('MPESA', $4, $1, $2))
-         insert into payments (tenant_id, id, method, receipt, amount, status, phone, account, description,
-                               gateway_id, entry_id, paid_at, created_at)
-         values ($1, $2, 'MPESA', $4, $5, 'completed', $6, $7, $8, $9, $3, $10, $11)",
-    )
+             values ('MPESA', $4, $1, $2)),
+         payment as (
+             insert into payments (tenant_id, id, method, receipt, amount, status, phone, account,
+                                   description, gateway_id, entry_id, paid_at, created_at)
+             values ($1, $2, 'MPESA', $4, $5, 'completed', $6, $7, $8, $9, $3, $10, $11)), ",
+        event_cte!("$1", "$11", "$12", "$13", "$14"),
+        " select 1"
+    ))
     .bind(tx.tenant())
     .bind(payment)
     .bind(entry)
@@ -387,6 +400,9 @@ pub(super) async fn insert_unallocated(
     .bind(receipt.gateway)
     .bind(receipt.paid_at)
     .bind(now)
+    .bind(&told.ids)
+    .bind(&told.names)
+    .bind(&told.payloads)
     .execute(&mut **tx)
     .await?;
     Ok(())

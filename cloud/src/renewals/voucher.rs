@@ -84,6 +84,7 @@ pub async fn redeem(
     };
     let period = bought.id;
     let mut deed = Deed::of(&account);
+    deed.voucher = Some(worth.voucher);
     // The period is paid by the voucher: the wallet is what it was.
     let balance = account
         .balance

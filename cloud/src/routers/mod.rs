@@ -7,6 +7,7 @@ pub mod edge;
 mod http;
 mod rules;
 mod store;
+mod told;
 mod words;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::secrets::{SecretError, Secrets};
 
 pub use edge::Outside;
 pub use rules::{Change, Draft, LocalSecrets, draft, random_secret};
+pub use told::tell_changed;
 pub use words::{Provisioning, Status};
 
 /// The routes of this feature.

@@ -1,5 +1,7 @@
 //! SQL on routers.
 
+mod told;
+
 use easyisp_shared::id::{RouterId, RouterLoginId, SiteId};
 use easyisp_shared::time::Timestamp;
 use uuid::Uuid;
@@ -7,6 +9,8 @@ use uuid::Uuid;
 use super::rules::{Draft, LocalSecrets};
 use super::words::{Provisioning, Status};
 use crate::db::Tx;
+
+pub use told::{changed, note_told};
 
 /// A router as it is stored.
 #[derive(Clone, Debug, sqlx::FromRow)]

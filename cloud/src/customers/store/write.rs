@@ -10,6 +10,7 @@ use crate::customers::networks::Networks;
 use crate::customers::rules::Draft;
 use crate::customers::words::{ConnectionType, Standing};
 use crate::db::Tx;
+use crate::webhooks::{Columns, Event, event_cte};
 
 /// Claims an account number on the platform for good; `false` when another customer has it.
 pub async fn claim_account_number(
@@ -30,7 +31,7 @@ pub async fn claim_account_number(
     Ok(done.rows_affected() > 0)
 }
 
-/// Writes a new customer.
+/// Writes a new customer, and what is told of it.
 #[expect(clippy::too_many_arguments, reason = "the parts of one row")]
 pub async fn insert(
     tx: &mut Tx,
@@ -40,17 +41,22 @@ pub async fn insert(
     draft: &Draft,
     password_sealed: &[u8],
     paid_until: Timestamp,
+    event: &Event,
     now: Timestamp,
 ) -> sqlx::Result<()> {
     let phone = draft.phone.as_deref().and_then(PhoneNumber::parse);
-    sqlx::query(
-        "insert into customers (tenant_id, id, account_number, site_id, username, password_sealed,
-                name, email, phone, phone_number, phone_hash, connection_type, standing, package_id,
-                router_id, paid_until, auto_renew, devices, location, latitude, longitude,
-                apartment_number, house_number, installation_fee, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-                 $20, $21, $22, $23, $24, $25, $25)",
-    )
+    let told = Columns::of(std::slice::from_ref(event));
+    sqlx::query(concat!(
+        "with customer as (
+             insert into customers (tenant_id, id, account_number, site_id, username, password_sealed,
+                    name, email, phone, phone_number, phone_hash, connection_type, standing, package_id,
+                    router_id, paid_until, auto_renew, devices, location, latitude, longitude,
+                    apartment_number, house_number, installation_fee, created_at, updated_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+                     $20, $21, $22, $23, $24, $25, $25)), ",
+        event_cte!("$1", "$25", "$26", "$27", "$28"),
+        " select 1"
+    ))
     .bind(tx.tenant())
     .bind(customer)
     .bind(number.number())
@@ -76,6 +82,9 @@ pub async fn insert(
     .bind(&draft.house_number)
     .bind(draft.installation_fee)
     .bind(now)
+    .bind(&told.ids)
+    .bind(&told.names)
+    .bind(&told.payloads)
     .execute(&mut **tx)
     .await?;
     Ok(())
