@@ -149,6 +149,14 @@ impl Isp {
         let factor = json!({"password": "kanari7-second-pass"});
         let factor = self.owner.post("/auth/second-factor", &factor).await?;
         canaries.add("a second factor", &text(&factor, "secret")?);
+        let hook = json!({"url": "https://127.0.0.1:1024/hook", "events": ["customer.created"]});
+        let hook = self.owner.post("/webhooks", &hook).await?;
+        canaries.add("a webhook's secret", &text(&hook, "secret")?);
+        let path = format!("/webhooks/{}", id(&hook)?);
+        let rotate = format!("{path}/rotate-secret");
+        let rotated = self.owner.post(&rotate, &json!({})).await?;
+        canaries.add("its next secret", &text(&rotated, "secret")?);
+        self.owner.post(&format!("{path}/test"), &json!({})).await?;
         Ok(())
     }
 

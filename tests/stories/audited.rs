@@ -130,6 +130,8 @@ struct Calls {
     /// Another session of the owner's.
     elsewhere: String,
     api_key: String,
+    webhook: String,
+    delivery: String,
 }
 
 impl Calls {
@@ -186,6 +188,10 @@ impl Calls {
             .post("/auth/second-factor/confirm", &confirmed)
             .await?;
         signed_in(me["email"].as_str().context("an address")?).await?;
+        let webhook = made("/webhooks", webhook()).await?;
+        let ping = format!("/webhooks/{webhook}/test");
+        let ping = owner.post(&ping, &json!({})).await?;
+        let delivery = ping["deliveryId"].as_str().context("a delivery")?;
         let sessions = owner.get("/auth/sessions").await?;
         let elsewhere = sessions["sessions"].as_array().context("sessions")?;
         let elsewhere = elsewhere.iter().find(|session| session["current"] == false);
@@ -215,6 +221,8 @@ impl Calls {
             now,
             elsewhere: id(elsewhere.context("another session")?)?,
             api_key: made("/api-keys", api_key()).await?,
+            delivery: delivery.to_owned(),
+            webhook,
             customer,
             router,
         })
@@ -291,6 +299,32 @@ impl Calls {
             ("DELETE /api/auth/sessions", vec![], nothing()),
             ("POST /api/api-keys", vec![], api_key()),
             ("DELETE /api/api-keys/{key}", vec![&self.api_key], nothing()),
+            ("POST /api/webhooks", vec![], webhook()),
+            (
+                "PUT /api/webhooks/{webhook}",
+                vec![&self.webhook],
+                json!({"description": "Books"}),
+            ),
+            (
+                "POST /api/webhooks/{webhook}/rotate-secret",
+                vec![&self.webhook],
+                nothing(),
+            ),
+            (
+                "POST /api/webhooks/{webhook}/test",
+                vec![&self.webhook],
+                nothing(),
+            ),
+            (
+                "POST /api/webhooks/{webhook}/deliveries/{delivery}/replay",
+                vec![&self.webhook, &self.delivery],
+                nothing(),
+            ),
+            (
+                "DELETE /api/webhooks/{webhook}",
+                vec![&self.webhook],
+                nothing(),
+            ),
             (
                 "DELETE /api/tenant/operators/{operator}",
                 vec![&self.operator],
@@ -512,6 +546,10 @@ impl Calls {
 
 fn api_key() -> Value {
     json!({"name": "Books", "permissions": ["sms:view"], "password": PASSWORD})
+}
+
+fn webhook() -> Value {
+    json!({"url": "https://127.0.0.1:1024/hook", "events": ["voucher.used"]})
 }
 
 fn operator(name: &str) -> Value {

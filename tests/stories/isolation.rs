@@ -91,6 +91,12 @@ impl Victim {
 
         let key = json!({"name": "Books", "permissions": ["sms:view"], "password": PASSWORD});
         isp.owner.post("/api-keys", &key).await?;
+        let hook = json!({"url": "https://127.0.0.1:1024/hook", "events": ["voucher.used"]});
+        let hook = isp.owner.post("/webhooks", &hook).await?;
+        let hook = hook["id"].as_str().context("a webhook")?;
+        isp.owner
+            .post(&format!("/webhooks/{hook}/test"), &json!({}))
+            .await?;
 
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("the tenant's id")?;
@@ -113,11 +119,12 @@ impl Victim {
               union select id from gateways union select id from payments union select id from intents
               union select id from periods union select id from operators
               union select id from commands union select id from vouchers
-              union select id from voucher_batches union select id from api_keys",
+              union select id from voucher_batches union select id from api_keys
+              union select id from webhooks union select id from webhook_deliveries",
         )
         .fetch_all(&mut *tx)
         .await?;
-        ensure!(ids.len() >= 14, "one of everything, not {}", ids.len());
+        ensure!(ids.len() >= 16, "one of everything, not {}", ids.len());
         Ok(ids)
     }
 
@@ -132,7 +139,7 @@ impl Victim {
               union all select p::text from periods p union all select o::text from operators o
               union all select c::text from commands c union all select w::text from wallets w
               union all select t::text from tenants t union all select v::text from vouchers v
-              union all select k::text from api_keys k",
+              union all select k::text from api_keys k union all select w::text from webhooks w",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -207,7 +214,7 @@ fn routes(manual: &Value) -> Result<Vec<(Method, String)>> {
         let Some(path) = path.strip_prefix("/api") else {
             continue;
         };
-        let by_secret = ["/hooks/", "/webhooks/", "/portal/"];
+        let by_secret = ["/hooks/", "/webhooks/mpesa/", "/portal/"];
         // Signing out would end the stranger's own session.
         let own = ["/auth/"];
         if by_secret

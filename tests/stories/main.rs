@@ -60,4 +60,5 @@ mod things;
 mod trail;
 mod truth;
 mod vouchers;
+mod webhooks;
 mod words;

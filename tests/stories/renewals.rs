@@ -219,6 +219,55 @@ async fn a_receipt_that_buys_a_period_takes_six_statements() -> Result<()> {
     Ok(())
 }
 
+/// Who wants to hear of it is told by the same statements.
+#[tokio::test]
+async fn a_receipt_that_is_told_to_webhooks_takes_six_statements_too() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    let mut tx = books.db.begin(jane.tenant).await?;
+    sqlx::query(
+        "insert into webhooks (tenant_id, id, url, events, enabled, created_at, updated_at)
+         select $1, w.id, 'https://example.com/', w.events, w.enabled, $2, $2
+           from (values ('00000000-0000-0000-0000-000000000001'::uuid,
+                         array['payment.received', 'customer.renewed'], true),
+                        ('00000000-0000-0000-0000-000000000002', array['payment.received'], true),
+                        ('00000000-0000-0000-0000-000000000003', array['payment.received'], false))
+             as w (id, events, enabled)",
+    )
+    .bind(jane.tenant)
+    .bind(noon())
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    let wiretap = Wiretap::before(&books.fresh.app()).await?;
+    let db = connect(wiretap.options(books.fresh.app()), 1).await?;
+    pay(&db, jane, Cents::whole(1_000), noon()).await?;
+
+    let before = wiretap.statements();
+    pay(&db, jane, Cents::whole(1_000), noon()).await?;
+    assert_eq!(wiretap.statements() - before, 6);
+    for (told, times) in [
+        (
+            "select count(*) from webhook_deliveries where payload like '%' || $1::text || '%'",
+            6,
+        ),
+        (
+            "select count(*) from webhook_deliveries d
+               join directory.jobs j on j.tenant_id = d.tenant_id and j.subject = d.id
+              where j.kind = 'webhooks.send' and d.payload like '%' || $1::text || '%'",
+            6,
+        ),
+        (
+            "select count(distinct event_id) from webhook_deliveries
+              where payload like '%' || $1::text || '%'",
+            4,
+        ),
+    ] {
+        assert_eq!(books.count(jane, told).await?, times, "{told}");
+    }
+    Ok(())
+}
+
 /// C12: the transaction is cut at every one of its statements; ledger, period, payment, feed and message
 /// are all there or none is.
 #[tokio::test]

@@ -366,10 +366,10 @@ async fn a_known_device_logs_in_by_its_address() -> Result<()> {
     world.stop().await
 }
 
-struct Batch {
-    package: String,
-    ids: Vec<String>,
-    codes: Vec<String>,
+pub struct Batch {
+    pub package: String,
+    pub ids: Vec<String>,
+    pub codes: Vec<String>,
 }
 
 async fn hotspot_package(isp: &Provider) -> Result<String> {
@@ -380,7 +380,7 @@ async fn hotspot_package(isp: &Provider) -> Result<String> {
 }
 
 /// Vouchers for an hour at 20 KES.
-async fn make(isp: &Provider, count: usize) -> Result<Batch> {
+pub async fn make(isp: &Provider, count: usize) -> Result<Batch> {
     let package = hotspot_package(isp).await?;
     make_of(isp, &package, count).await
 }
@@ -405,7 +405,7 @@ async fn make_of(isp: &Provider, package: &str, count: usize) -> Result<Batch> {
 }
 
 /// Waits until the site holds so many unused vouchers.
-async fn held(site: &Site, count: usize) -> Result<()> {
+pub async fn held(site: &Site, count: usize) -> Result<()> {
     let known = &site.agent().overview().site;
     eventually("the site holds its vouchers", async || {
         Ok((known.vouchers_held() == count).then_some(()))
@@ -431,7 +431,7 @@ async fn periods(world: &World, isp: &Provider) -> Result<i64> {
     Ok(count.fetch_one(&mut *tx).await?)
 }
 
-fn phone(site: &Site, number: u8, name: &str, password: &str) -> Subscriber {
+pub fn phone(site: &Site, number: u8, name: &str, password: &str) -> Subscriber {
     let method = match number % 2 {
         0 => Method::Pap,
         _ => Method::Chap,

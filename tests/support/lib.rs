@@ -5,6 +5,7 @@
 pub mod database;
 pub mod freeradius;
 pub mod guest;
+pub mod hooks;
 pub mod line;
 pub mod mpesa;
 pub mod operator;

@@ -62,6 +62,14 @@ impl Operator {
         &self.token
     }
 
+    /// A program with this key, at the same API.
+    pub fn with_key(&self, key: &str) -> Operator {
+        Operator {
+            token: key.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// `GET`; anything but success is an error that shows the answer.
     pub async fn get(&self, path: &str) -> Result<Value> {
         self.expect_success(Method::GET, path, None).await
