@@ -230,6 +230,8 @@ impl Smtp {
             SmtpTls::Starttls | SmtpTls::None => 587,
         })
     }
+}
+
 /// `[webhooks]`: addresses that tenants typed.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

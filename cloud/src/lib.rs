@@ -164,9 +164,8 @@ pub fn jobs(app: &App) -> Jobs {
                 let keys = tenants::jobs::tidy(&db, job.tenant, now).await?;
                 let sessions = sessions::forget_old(&db, job.tenant, now).await?;
                 let lease = tenants::lease::renew(&db, job.tenant, now).await?;
-                Ok(Again(keys.min(sessions).min(lease)))
                 let told = webhooks::forget_old(&db, job.tenant, now).await?;
-                Ok(Again(keys.min(sessions).min(told)))
+                Ok(Again(keys.min(sessions).min(lease).min(told)))
             }
         })
         .with(renewals::AUTO_RENEW, move |job, now| {

@@ -154,7 +154,7 @@ async fn a_token_ends_after_seven_days() -> Result<()> {
     Ok(())
 }
 
-/// H2: two tabs may refresh at once; ten seconds later the old token is nothing.
+/// Two tabs may refresh at once; ten seconds later the old token is nothing.
 #[tokio::test]
 async fn a_refreshed_token_replaces_the_old_one() -> Result<()> {
     let ours = given_cloud().await?;

@@ -91,7 +91,7 @@ impl Browser {
     }
 }
 
-/// H3: a page of somebody else's does nothing with a browser's cookies, and a script cannot carry them off.
+/// A page of somebody else's does nothing with a browser's cookies, and a script cannot carry them off.
 #[tokio::test]
 async fn cookies_count_for_the_servers_own_pages_alone() -> Result<()> {
     let ours = given_cloud().await?;

@@ -156,7 +156,7 @@ fn accounting_on_ends_every_session_of_that_router() {
     assert_eq!(sessions.count(), 0);
 }
 
-/// B4, B5: an Accounting-On that was lost first and repeated arrives after the first who dialled again, and ends
+/// An Accounting-On that was lost first and repeated arrives after the first who dialled again, and ends
 /// only who was online before.
 #[test]
 fn a_late_accounting_on_ends_nobody_who_came_after_it() {

@@ -213,7 +213,7 @@ mod tests {
         Duration::from_secs(secs)
     }
 
-    /// F2: many ask while time passes; whoever was slow to read must not make it look like a jump.
+    /// Many ask while time passes; whoever was slow to read must not make it look like a jump.
     #[test]
     fn asking_from_many_threads_is_no_jump() {
         let clock = Clock::test(day(0));
