@@ -46,6 +46,8 @@ pub mod payments;
 
 pub mod vouchers;
 
+pub mod privacy;
+
 pub mod diagnosis;
 
 pub mod sync;
@@ -86,6 +88,7 @@ pub fn routes() -> Routes {
         .merge(renewals::routes())
         .merge(payments::routes())
         .merge(vouchers::routes())
+        .merge(privacy::routes())
         .merge(diagnosis::routes())
         .merge(platform::routes())
         .merge(health::routes())
@@ -166,6 +169,8 @@ pub fn jobs(app: &App) -> Jobs {
                 let lease = tenants::lease::renew(&db, job.tenant, now).await?;
                 let told = webhooks::forget_old(&db, job.tenant, now).await?;
                 Ok(Again(keys.min(sessions).min(lease).min(told)))
+                let people = privacy::forget_old(&db, job.tenant, now).await?;
+                Ok(Again(keys.min(sessions).min(people)))
             }
         })
         .with(renewals::AUTO_RENEW, move |job, now| {

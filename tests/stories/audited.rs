@@ -518,6 +518,11 @@ impl Calls {
                 nothing(),
             ),
             (
+                "POST /api/customers/{customer}/erase",
+                vec![&self.spare_customer],
+                json!({"reason": "Asked by letter", "confirm": "spare"}),
+            ),
+            (
                 "DELETE /api/packages/{package}",
                 vec![&self.spare_package],
                 nothing(),

@@ -1,9 +1,11 @@
 //! What the database itself promises about tenants.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
 use easyisp_cloud::db::{Database, Projectors};
+use easyisp_cloud::privacy::KEPT;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
@@ -69,9 +71,31 @@ async fn every_tenants_table_is_forced_and_the_server_owns_nothing() -> Result<(
     .await?;
     assert_eq!(
         definers,
-        ["ensure_partitions"],
+        ["blank_audit", "blank_entries", "ensure_partitions"],
         "functions that run as the owner are known by name"
     );
+    Ok(())
+}
+
+/// What is kept of people is written down for every table: whoever adds one says what it holds of them, and
+/// what becomes of it when one of them is erased.
+#[tokio::test]
+async fn every_table_is_written_down_with_what_it_holds_of_people() -> Result<()> {
+    let database = fresh_database().await?;
+    let mut app = PgConnection::connect_with(&database.app()).await?;
+    let tables: BTreeSet<String> = sqlx::query_scalar(
+        "select c.relname::text
+           from pg_class c
+           join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = 'public' and c.relkind in ('r', 'p') and not c.relispartition
+            and c.relname <> '_sqlx_migrations'",
+    )
+    .fetch_all(&mut app)
+    .await?
+    .into_iter()
+    .collect();
+    let written: BTreeSet<String> = KEPT.iter().map(|kept| kept.table.to_owned()).collect();
+    assert_eq!(tables, written, "see cloud/src/privacy/rules.rs");
     Ok(())
 }
 

@@ -55,6 +55,7 @@ mod second_factor;
 mod spare;
 mod storm;
 mod suspended;
+mod subject_data;
 mod tenants;
 mod things;
 mod trail;

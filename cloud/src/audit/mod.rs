@@ -1,4 +1,5 @@
-//! Who did what, when, from where, and what it was before. Insert-only; sealed into the tenant's chain.
+//! Who did what, when, from where, and what it was before. Insert-only; sealed into the tenant's chain. Words
+//! that name a person may be blanked on his wish or when they are old: `ledger::blank`, by `privacy`.
 
 mod store;
 
@@ -177,6 +178,9 @@ pub enum Action {
     AuditExport,
     LoginConfirm,
     SessionStolen,
+    AuditRedact,
+    CustomerDataExport,
+    CustomerErase,
     SecondFactorBegin,
     SecondFactorEnable,
     SecondFactorDisable,

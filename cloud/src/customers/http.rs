@@ -18,7 +18,7 @@ use body::{CustomerRequest, Customers, ListItem, Transactions};
 use super::rules::{self, Deed};
 use super::store::{self, Filter, Full};
 use super::words::{ConnectionType, Standing, Status};
-use super::{ChangeError, New, PASSWORD, RECKON, disconnect, fits, home_site};
+use super::{ChangeError, New, PASSWORD, RECKON, disconnect, fits, hide, home_site};
 use crate::api::{Idempotency, Json, Page, Path, Query, Success, is_masked};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -164,7 +164,9 @@ pub async fn create(
 }
 
 /// `PUT /api/customers/{customer}`: changes what is mentioned; `""` empties an optional field and leaves
-/// the password as it is. `dataUsed: 0` starts counting anew.
+/// the password as it is. `dataUsed: 0` starts counting anew. Everything that says who he is can be
+/// corrected here: user name, name, e-mail, phone, place; devices and addresses have routes of their own.
+/// The trail keeps what was changed, before and after, the phone masked and the password never.
 ///
 /// With `If-Match` only that version is changed, else 412. Errors: 400 naming the fields, 403, 404, 409
 /// `USERNAME_TAKEN`.
@@ -257,8 +259,14 @@ pub async fn update(
         changed.push("data used, to nothing");
     }
     if !changed.is_empty() {
-        let details = format!("Changed {}", changed.join(", "));
-        note(&mut tx, &operator, Action::InfoUpdate, &row, details, now).await?;
+        let (was, is) = rules::facts(&before, &draft).unzip();
+        let line = Audit {
+            details: format!("Changed {}", changed.join(", ")),
+            before: was,
+            after: is,
+            ..Audit::new(Action::InfoUpdate, "customer", customer, &row.row.name)
+        };
+        audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
     }
     if retyped {
         store::count(&mut tx, before.connection_type, -1).await?;
@@ -284,9 +292,6 @@ pub async fn delete(
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::Delete, now).await?;
-    disconnect(&mut tx, customer, row.site_id, now).await?;
-    store::delete(&mut tx, customer, now).await?;
-    tx.changed(Kind::Subscriber, customer);
     note(
         &mut tx,
         &operator,
@@ -296,7 +301,8 @@ pub async fn delete(
         now,
     )
     .await?;
-    store::count(&mut tx, row.row.connection_type, -1).await?;
+    let kind = row.row.connection_type;
+    hide(&mut tx, customer, row.site_id, kind, now).await?;
     tx.commit().await?;
     Ok(Json(Success::YES))
 }

@@ -183,6 +183,21 @@ pub async fn lock_to_device(
     Ok(())
 }
 
+/// Hides a customer, frees his user name and address and ends his sessions; his site forgets him with the same
+/// commit. Takes the last lock before the site counters.
+pub async fn hide(
+    tx: &mut Tx,
+    customer: CustomerId,
+    home: SiteId,
+    kind: ConnectionType,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    disconnect(tx, customer, home, now).await?;
+    store::delete(tx, customer, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    store::count(tx, kind, -1).await
+}
+
 /// Asks the sites where a customer is (his home site when he is nowhere) to end his sessions.
 pub async fn disconnect(
     tx: &mut Tx,

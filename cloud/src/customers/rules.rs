@@ -2,6 +2,8 @@
 
 use easyisp_shared::id::{PackageId, RouterId, SiteId};
 use easyisp_shared::money::Cents;
+use easyisp_shared::phone::PhoneNumber;
+use serde_json::{Map, Value, json};
 
 use super::words::{ConnectionType, Standing};
 use crate::error::{FieldError, Wrong};
@@ -199,7 +201,45 @@ pub fn password(text: &str) -> Result<(), FieldError> {
     })
 }
 
-/// What an edit changed, by name: values may be a phone number or an address and stay out of the trail.
+/// What an edit changed of who somebody is, before and after, for the trail: a phone is masked there. `None`
+/// when that is nothing.
+pub fn facts(before: &Draft, after: &Draft) -> Option<(Value, Value)> {
+    let of = |draft: &Draft| {
+        [
+            ("username", json!(draft.username)),
+            ("name", json!(draft.name)),
+            ("email", json!(draft.email)),
+            ("phone", json!(draft.phone)),
+            ("location", json!(draft.location)),
+            ("latitude", json!(draft.latitude)),
+            ("longitude", json!(draft.longitude)),
+            ("apartmentNumber", json!(draft.apartment_number)),
+            ("houseNumber", json!(draft.house_number)),
+        ]
+    };
+    let shown = |name: &str, value: Value| match (name, value.as_str()) {
+        ("phone", Some(phone)) => json!(masked(phone)),
+        (_, _) => value, // written as it is
+    };
+    let (mut was, mut is) = (Map::new(), Map::new());
+    for ((name, old), (_, new)) in of(before).into_iter().zip(of(after)) {
+        if old != new {
+            was.insert(name.to_owned(), shown(name, old));
+            is.insert(name.to_owned(), shown(name, new));
+        }
+    }
+    (!was.is_empty()).then_some((Value::Object(was), Value::Object(is)))
+}
+
+/// First five and last two digits; less of what is no number.
+fn masked(phone: &str) -> String {
+    match PhoneNumber::parse(phone) {
+        Some(number) => number.masked(),
+        None => format!("{}*****", phone.chars().take(2).collect::<String>()),
+    }
+}
+
+/// What an edit changed, by name.
 pub fn differences(before: &Draft, after: &Draft) -> Vec<&'static str> {
     [
         ("user name", before.username != after.username),
@@ -364,6 +404,21 @@ mod tests {
             ..full()
         };
         assert_eq!(draft(equator, None).unwrap().latitude, Some(0.0));
+    }
+
+    #[test]
+    fn the_trail_sees_what_changed_and_no_whole_number() {
+        let before = draft(full(), None).unwrap();
+        let change = Change {
+            name: Some("Jane Roe".to_owned()),
+            phone: Some(Some("0712345678".to_owned())),
+            ..Change::default()
+        };
+        let after = draft(change, Some(&before)).unwrap();
+        let (was, is) = facts(&before, &after).unwrap();
+        assert_eq!(was, json!({"name": "Jane Doe", "phone": null}));
+        assert_eq!(is, json!({"name": "Jane Roe", "phone": "25471*****78"}));
+        assert_eq!(facts(&after, &after), None);
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Content {
         self.field(Some(&number.to_be_bytes()));
     }
 
+    /// SHA-256 of the content alone, wherever it stands.
+    pub fn digest(&self) -> Digest {
+        Sha256::digest(&self.0).into()
+    }
+
     fn field(&mut self, field: Option<&[u8]>) {
         match field {
             None => self.0.push(0),

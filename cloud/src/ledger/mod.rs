@@ -3,12 +3,14 @@
 //! Money moves as transfers from a credit to a debit account, balanced by construction and never changed.
 //! [`post`] writes an entry, its transfers and the wallet balances they give, all in one statement.
 //! Insertion is not ordered, so nothing per tenant is locked; a leased sealer numbers what was committed
-//! ([`seal`]) and chains it, and [`verify`] proves that nothing was touched since.
+//! ([`seal`]) and chains it, and [`verify`] proves that nothing was touched since. Words that name a person may
+//! be blanked later ([`blank`]), by a line of the trail that says so; amounts never change.
 
 mod account;
 mod checks;
 mod digest;
 mod entry;
+mod redact;
 mod rows;
 mod sealer;
 mod store;
@@ -16,6 +18,7 @@ mod verify;
 
 pub use account::{Account, AccountCode, AccountType, CHART};
 pub use entry::{Entry, EntryKind, Leg, Transfer};
+pub use redact::{Blank, Blanked, VOUCHES, blank, vouch};
 pub use sealer::{SEAL, seal, seal_all};
 pub(crate) use store::{bind_posting, posting_ctes};
 pub use store::{open_wallet, post, post_all, seed_accounts};

@@ -169,7 +169,7 @@ async fn write(tx: &mut Tx, links: &Links, days: &Days, now: Timestamp) -> sqlx:
 }
 
 impl SubjectKind {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             SubjectKind::Entry => "ENTRY",
             SubjectKind::Audit => "AUDIT",

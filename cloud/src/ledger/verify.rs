@@ -9,6 +9,7 @@ use crate::db::{Database, Tx};
 
 use super::checks;
 use super::digest::{BEGINNING, Digest, link};
+use super::redact;
 use super::rows::{self, Subject};
 use super::sealer::{BATCH, Days};
 
@@ -137,6 +138,7 @@ async fn verify_tenant(
     let zone = rows::zone(tx).await?;
     let days = verify_chain(tx, &zone, report, tell).await?;
     checks::day_totals(tx, &days, report).await?;
+    redact::verify(tx, report).await?;
     checks::queue(tx, report).await?;
     checks::entries(tx, report).await?;
     checks::wallets(tx, report).await?;
@@ -167,6 +169,7 @@ async fn verify_chain(
         }
         let subjects: Vec<Subject> = batch.iter().map(|(_, subject, _)| *subject).collect();
         let contents = rows::contents(tx, &subjects).await?;
+        let blanked = redact::left(tx, &subjects).await?;
         for (sequence, subject, digest) in batch {
             if sequence != last + 1 {
                 let what = format!("the chain jumps from number {last} to {sequence}");
@@ -175,7 +178,14 @@ async fn verify_chain(
             match contents.get(&subject) {
                 None => report.found(tenant, format!("{subject} (number {sequence}) is gone")),
                 Some(posted) => {
-                    if link(&before, sequence, &posted.content) != digest {
+                    let left = blanked.get(&subject);
+                    if left.is_some_and(|left| !left.contains(&posted.content.digest())) {
+                        let what = format!(
+                            "{subject} (number {sequence}) was changed after it was blanked"
+                        );
+                        report.found(tenant, what);
+                    }
+                    if left.is_none() && link(&before, sequence, &posted.content) != digest {
                         let what = format!(
                             "{subject} (number {sequence}) or the row before it was changed: \
                              its digest is not the chain's"

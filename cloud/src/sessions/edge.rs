@@ -95,9 +95,14 @@ impl<'a> Merged<'a> {
         used: &mut Vec<Used>,
     ) -> Merged<'a> {
         let is_new = before.is_none();
-        let (id, mut customer, mut state) = match before {
-            Some(before) => (before.id, before.customer, Some(before.state)),
-            None => (SessionId::new(now, &tx.entropy()), None, None),
+        let (id, mut customer, mut erased, mut state) = match before {
+            Some(before) => (
+                before.id,
+                before.customer,
+                before.erased,
+                Some(before.state),
+            ),
+            None => (SessionId::new(now, &tx.entropy()), None, false, None),
         };
         let mut username = String::new();
         let mut connection_type = None;
@@ -107,9 +112,16 @@ impl<'a> Merged<'a> {
                 if let Some(person) = people.find(record.customer, &username) {
                     customer = Some(person.id);
                     connection_type = Some(person.connection_type);
+                    erased = person.erased;
+                    if erased {
+                        username.clone_from(&person.username);
+                    }
                 }
             }
-            let (after, growth) = rules::merge(state, record, now);
+            let (mut after, growth) = rules::merge(state, record, now);
+            if erased {
+                (after.framed_ip, after.mac) = (None, None);
+            }
             if let Some(customer) = customer {
                 let at = record.at.min(now);
                 used.push(Used {

@@ -14,11 +14,11 @@ mod words;
 
 use std::time::Duration;
 
-use easyisp_shared::id::TenantId;
+use easyisp_shared::id::{SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 
 use crate::api::{Access, Routes, routes};
-use crate::db::Database;
+use crate::db::{Database, Tx};
 use crate::permission::Permission::*;
 use crate::tenants;
 
@@ -59,6 +59,11 @@ pub fn routes() -> Routes {
         .route(CUSTOMER, routes!(http::customer::live_status))
         .route(CUSTOMER, routes!(http::customer::bandwidth))
         .route(CUSTOMER, routes!(http::customer::auth_log))
+}
+
+/// Lets no report of accounting of a site apply until the transaction ends.
+pub async fn hold_reports(tx: &mut Tx, site: SiteId) -> sqlx::Result<()> {
+    store::lock_site(tx, site).await
 }
 
 /// Marks a tenant's open sessions unconfirmed that were silent for three intervals, and closes those that

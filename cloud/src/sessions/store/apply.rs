@@ -42,6 +42,8 @@ pub struct Known {
     pub site: SiteId,
     /// Whose it is.
     pub customer: Option<CustomerId>,
+    /// Whether he was erased: then neither address nor device is kept of him.
+    pub erased: bool,
     /// What is known of it.
     pub state: State,
 }
@@ -52,6 +54,7 @@ struct KnownRow {
     id: SessionId,
     site_id: SiteId,
     customer_id: Option<CustomerId>,
+    erased: bool,
     status: Status,
     started_at: Timestamp,
     last_seen_at: Timestamp,
@@ -73,7 +76,10 @@ pub async fn known(tx: &mut Tx, keys: &[&Key]) -> sqlx::Result<Vec<Known>> {
     let rows: Vec<KnownRow> = sqlx::query_as(
         "select k.place, s.id, s.site_id, s.customer_id, s.status, s.started_at, s.last_seen_at,
                 s.stopped_at, s.session_secs, s.bytes_in, s.bytes_out, s.bytes_free, s.framed_ip,
-                s.mac, s.terminate_cause
+                s.mac, s.terminate_cause,
+                exists (select from customers c
+                         where c.tenant_id = $1 and c.id = s.customer_id and c.erased_at is not null)
+                    as erased
            from unnest($2::uuid[], $3::text[], $4::bytea[])
                 with ordinality as k (router_id, acct_session_id, cookie, place)
            join sessions s on s.tenant_id = $1 and s.router_id = k.router_id
@@ -95,6 +101,7 @@ impl KnownRow {
             id: self.id,
             site: self.site_id,
             customer: self.customer_id,
+            erased: self.erased,
             state: State {
                 status: self.status,
                 started: self.started_at,
@@ -123,6 +130,8 @@ pub struct Subscriber {
     pub connection_type: ConnectionType,
     /// Whether he is gone: then only his id names him.
     pub deleted: bool,
+    /// Whether he was erased: then his name here is a pseudonym.
+    pub erased: bool,
 }
 
 /// The customers of `site` with one of these ids or user names.
@@ -133,7 +142,8 @@ pub async fn subscribers(
     usernames: &[&str],
 ) -> sqlx::Result<Vec<Subscriber>> {
     sqlx::query_as(
-        "select id, username, connection_type, deleted_at is not null as deleted
+        "select id, username, connection_type, deleted_at is not null as deleted,
+                erased_at is not null as erased
            from customers
           where tenant_id = $1 and site_id = $2
             and (id = any($3) or username = any($4) and deleted_at is null)",

@@ -30,13 +30,15 @@ pub struct Login {
     pub words: (&'static str, Option<&'static str>),
 }
 
-/// Writes a batch of a site's attempts. A customer of another site is not named.
+/// Writes a batch of a site's attempts. A customer of another site is not named, one who was erased by his
+/// pseudonym.
 pub async fn log(tx: &mut Tx, site: SiteId, logins: &[Login]) -> sqlx::Result<()> {
     sqlx::query(
         "insert into auth_log (tenant_id, at, id, site_id, router_id, customer_id, username, mac,
                 accepted, reason, outcome, refusal)
-         select $1, n.at, n.id, $2, n.router, c.id, n.username, n.mac, n.accepted, n.reason, n.outcome,
-                n.refusal
+         select $1, n.at, n.id, $2, n.router, c.id,
+                case when c.erased_at is null then n.username else c.username end,
+                case when c.erased_at is null then n.mac end, n.accepted, n.reason, n.outcome, n.refusal
            from unnest($3::timestamptz[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::text[],
                        $9::boolean[], $10::text[], $11::text[], $12::text[])
                 as n (at, id, router, customer, username, mac, accepted, reason, outcome, refusal)

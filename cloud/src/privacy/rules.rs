@@ -1,0 +1,283 @@
+//! What is kept of people, for how long, and what becomes of it when one of them is erased.
+//!
+//! One line for every table there is: a new one is named here, with what it holds of people, or a story
+//! fails. How the SQL agrees with it is looked at by the story that erases somebody and reads every row.
+
+use std::time::Duration;
+
+use easyisp_shared::id::CustomerId;
+
+mod marks;
+
+pub use marks::{Known, Marks};
+
+/// What one table holds of people.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// The table.
+    pub table: &'static str,
+    /// What it holds of people; empty = nothing.
+    pub holds: &'static str,
+    /// For how long.
+    pub keep: Keep,
+    /// What becomes of it when somebody is erased.
+    pub when_erased: &'static str,
+}
+
+/// How long something is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keep {
+    /// So many days.
+    Days(u16),
+    /// As many days as the tenant's `sessionRetentionDays` says.
+    Sessions,
+    /// As long as the customer is one, and [`GONE`] after.
+    Customer,
+    /// The books: for good, with ids in place of names.
+    Books,
+    /// As long as what it belongs to.
+    Thing,
+}
+
+/// The log of logins.
+pub const LOGINS: u16 = 180;
+/// Usage by hour: the same month a year ago is still there to compare with.
+pub const USAGE: u16 = 400;
+/// Messages that were sent, with what they said.
+pub const MESSAGES: u16 = 365;
+/// What a provider told us of payments, byte for byte: longer than a dispute takes.
+pub const CALLBACKS: u16 = 180;
+/// Reports of agents that could not be applied.
+pub const QUARANTINE: u16 = 90;
+/// What lines of the trail say. What was done, when, to which id and by which id stays.
+pub const TRAIL: u16 = 730;
+/// Customers who were deleted: then they are erased without being asked for.
+pub const GONE: u16 = 730;
+/// Answers to repeated requests.
+const REPEATS: u16 = 3;
+
+/// Days as a span of time.
+pub fn days(days: u16) -> Duration {
+    Duration::from_secs(u64::from(days) * 86_400)
+}
+
+const fn of(
+    table: &'static str,
+    holds: &'static str,
+    keep: Keep,
+    when_erased: &'static str,
+) -> Kept {
+    Kept {
+        table,
+        holds,
+        keep,
+        when_erased,
+    }
+}
+
+/// A table that holds nothing of subscribers.
+const fn none(table: &'static str) -> Kept {
+    of(table, "", Keep::Thing, "")
+}
+
+/// Every table there is.
+pub const KEPT: &[Kept] = &[
+    of(
+        "customers",
+        "name, user name, e-mail, phone, place, password, devices, addresses",
+        Keep::Customer,
+        "a pseudonym takes the place of name and user name, the rest is emptied",
+    ),
+    of(
+        "customer_usage",
+        "last address and device",
+        Keep::Customer,
+        "emptied",
+    ),
+    of(
+        "sessions",
+        "user name, address, device, when and how much",
+        Keep::Sessions,
+        "the pseudonym, without address and device",
+    ),
+    of(
+        "usage",
+        "how much, by hour and id",
+        Keep::Days(USAGE),
+        "stays under his id",
+    ),
+    of(
+        "auth_log",
+        "user name, device, when and why not",
+        Keep::Days(LOGINS),
+        "the pseudonym, without device",
+    ),
+    of(
+        "messages",
+        "number, text",
+        Keep::Days(MESSAGES),
+        "number and text are emptied; what was not sent is not",
+    ),
+    of(
+        "payments",
+        "amount, receipt, phone, words of who typed it",
+        Keep::Books,
+        "amount and receipt stay; phone and words are emptied",
+    ),
+    of(
+        "intents",
+        "phone, amount, outcome",
+        Keep::Books,
+        "the phone is emptied",
+    ),
+    of(
+        "payment_inbox",
+        "what the provider told us, with the phone",
+        Keep::Days(CALLBACKS),
+        "emptied",
+    ),
+    of(
+        "periods",
+        "what was bought, by id",
+        Keep::Books,
+        "stays under his id",
+    ),
+    of(
+        "wallets",
+        "balance, by id",
+        Keep::Books,
+        "stays under his id",
+    ),
+    of(
+        "entries",
+        "what moved and why, by id; words of who typed it",
+        Keep::Books,
+        "words are emptied, in a way that the books still prove",
+    ),
+    of(
+        "transfers",
+        "amounts, by id",
+        Keep::Books,
+        "stays under his id",
+    ),
+    of(
+        "vouchers",
+        "what was used when, by id",
+        Keep::Thing,
+        "stays under his id",
+    ),
+    of(
+        "commands",
+        "what a site was asked to do, by id",
+        Keep::Thing,
+        "stays under his id",
+    ),
+    of(
+        "audit",
+        "who did what to whom, before and after",
+        Keep::Days(TRAIL),
+        "lines on him keep deed, moment and doer; names and words go, in a way that the chain still proves",
+    ),
+    of(
+        "redactions",
+        "digests of what was blanked",
+        Keep::Books,
+        "stays",
+    ),
+    of(
+        "idempotency_keys",
+        "answers to repeated requests, sealed",
+        Keep::Days(REPEATS),
+        "goes within its three days",
+    ),
+    of(
+        "feed",
+        "what his site knows of him, the password sealed",
+        Keep::Customer,
+        "emptied; his site's agents forget him when they hear of it",
+    ),
+    of(
+        "quarantine",
+        "reports of agents that could not be applied",
+        Keep::Days(QUARANTINE),
+        "those that name him go",
+    ),
+    of(
+        "routers",
+        "names that a router lists by itself",
+        Keep::Thing,
+        "taken off the list; a router that still has him names him again",
+    ),
+    of(
+        "moving_differences",
+        "user name, what two servers said",
+        Keep::Thing,
+        "his go",
+    ),
+    of(
+        "moving_strangers",
+        "user name, device",
+        Keep::Thing,
+        "his go",
+    ),
+    none("accounts"),
+    none("agents"),
+    none("api_keys"),
+    none("chain"),
+    none("counts"),
+    none("day_totals"),
+    none("feed_days"),
+    none("feed_digests"),
+    none("gateways"),
+    none("metrics"),
+    none("moving"),
+    none("moving_tallies"),
+    none("operators"),
+    none("package_routers"),
+    none("packages"),
+    none("pictures"),
+    none("router_logins"),
+    none("site_counters"),
+    none("sites"),
+    none("tenant_keys"),
+    none("tenants"),
+    none("unsealed"),
+    none("uplink_marks"),
+    none("voucher_batches"),
+];
+
+/// What an erased customer is called: never again anybody's name, and the same whenever it is asked for.
+pub fn pseudonym(customer: CustomerId) -> String {
+    let digits = customer.0.simple().to_string();
+    // The end of an id is random, its beginning a moment.
+    format!("erased-{}", &digits[20..])
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_pseudonym_is_of_its_customer_alone() {
+        let one = CustomerId("0190e7a0-0000-7000-8000-00000000000a".parse().unwrap());
+        let other = CustomerId("0190e7a0-0000-7000-8000-00000000000b".parse().unwrap());
+        assert_eq!(pseudonym(one), "erased-00000000000a");
+        assert_ne!(pseudonym(one), pseudonym(other));
+    }
+
+    #[test]
+    fn every_table_stands_once_and_says_what_becomes_of_people() {
+        for kept in KEPT {
+            let named = KEPT.iter().filter(|other| other.table == kept.table);
+            assert_eq!(named.count(), 1, "{}", kept.table);
+            assert_eq!(
+                kept.holds.is_empty(),
+                kept.when_erased.is_empty(),
+                "{}",
+                kept.table
+            );
+        }
+    }
+}

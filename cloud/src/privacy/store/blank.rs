@@ -1,0 +1,297 @@
+//! Taking somebody out of every table that names him. Each statement leaves what counts: how much, when,
+//! and ids.
+
+use easyisp_shared::id::CustomerId;
+use easyisp_shared::time::Timestamp;
+use uuid::Uuid;
+
+use crate::db::Tx;
+use crate::privacy::rules::Marks;
+
+/// Himself: from then on only his pseudonym is known.
+pub async fn blank_customer(
+    tx: &mut Tx,
+    customer: CustomerId,
+    pseudonym: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update customers
+            set username = $3, name = $3, password_sealed = '', email = null, phone = null,
+                phone_number = null, phone_hash = null, static_ip = null, macs = '{}',
+                remembered_macs = '{}', location = null, latitude = null, longitude = null,
+                apartment_number = null, house_number = null, networks = '{}', auto_renew = false,
+                funded_until = null, erased_at = $4, updated_at = $4, version = version + 1
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(pseudonym)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Where and with what he was last seen.
+pub async fn blank_usage(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
+    sqlx::query(
+        "update customer_usage set last_ip = null, last_mac = null
+          where tenant_id = $1 and customer_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What he called himself, and with which devices: sessions and logins that no customer is named for are
+/// his when they are under that name (until he left, when another may have taken it) or of that device.
+#[derive(Clone, Copy, Debug)]
+pub struct Traces<'a> {
+    /// His user name.
+    pub username: &'a str,
+    /// Until when it was his.
+    pub until: Timestamp,
+    /// His devices.
+    pub devices: &'a [String],
+}
+
+/// His sessions.
+pub async fn blank_sessions(
+    tx: &mut Tx,
+    customer: CustomerId,
+    traces: Traces<'_>,
+    pseudonym: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update sessions
+            set username = $3, framed_ip = null, mac = null
+          where tenant_id = $1
+            and (customer_id = $2
+                 or customer_id is null
+                    and (username = $4 and started_at <= $5 or mac = any($6) or username = any($6)))",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(pseudonym)
+    .bind(traces.username)
+    .bind(traces.until)
+    .bind(traces.devices)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// His attempts to log in.
+pub async fn blank_logins(
+    tx: &mut Tx,
+    customer: CustomerId,
+    traces: Traces<'_>,
+    pseudonym: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update auth_log
+            set username = $3, mac = null
+          where tenant_id = $1
+            and (customer_id = $2
+                 or customer_id is null
+                    and (username = $4 and at <= $5 or mac = any($6) or username = any($6)))",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(pseudonym)
+    .bind(traces.username)
+    .bind(traces.until)
+    .bind(traces.devices)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Messages about him, and those to his number that are about nobody. What was not sent is not sent.
+pub async fn blank_messages(
+    tx: &mut Tx,
+    customer: CustomerId,
+    phones: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update messages
+            set recipient = '', body = '',
+                error = case when state in ('PENDING', 'SENDING') then 'erased' end,
+                state = case when state in ('PENDING', 'SENDING') then 'FAILED' else state end
+          where tenant_id = $1
+            and (customer_id = $2 or customer_id is null and recipient = any($3))",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(phones)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Payments that were asked of him.
+pub async fn blank_intents(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
+    sqlx::query(
+        "update intents set phone_number = '', client_key = null
+          where tenant_id = $1 and customer_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What the provider told us of them.
+pub async fn blank_callbacks(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
+    sqlx::query(
+        "update payment_inbox
+            set body = ''
+          where tenant_id = $1
+            and intent_id in (select id from intents where tenant_id = $1 and customer_id = $2)",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Payments that came: receipt, amount and account number stay, and a reference that does not name him.
+pub async fn blank_payments(tx: &mut Tx, customer: CustomerId, marks: &Marks) -> sqlx::Result<()> {
+    sqlx::query(
+        "update payments
+            set phone = null,
+                account = case when account ~* $3 or account ~* $4 then null else account end,
+                description = case when operator_id is null then description else '' end
+          where tenant_id = $1 and customer_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(&marks.numbers)
+    .bind(&marks.names)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What was learnt of him while the tenant moved in.
+pub async fn blank_moving(tx: &mut Tx, traces: Traces<'_>) -> sqlx::Result<()> {
+    sqlx::query(
+        "with strangers as (
+             delete from moving_strangers
+              where tenant_id = $1 and (username = $2 or mac = any($3) or username = any($3)))
+         delete from moving_differences
+          where tenant_id = $1 and (username = $2 or username = any($3))",
+    )
+    .bind(tx.tenant())
+    .bind(traces.username)
+    .bind(traces.devices)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What routers listed by themselves. One that has him still will list him again.
+pub async fn blank_router_lists(tx: &mut Tx, traces: Traces<'_>) -> sqlx::Result<()> {
+    sqlx::query(
+        "update routers r
+            set local_secrets = (
+                    select coalesce(jsonb_agg(l.one), '[]')
+                      from jsonb_array_elements(r.local_secrets) as l (one)
+                     where l.one #>> '{}' is distinct from $2),
+                outside = (
+                    select coalesce(jsonb_agg(o.one), '[]')
+                      from jsonb_array_elements(r.outside) as o (one)
+                     where o.one ->> 'username' is distinct from $2
+                       and not coalesce(o.one ->> 'mac_address' = any($3), false))
+          where r.tenant_id = $1
+            and (exists (select from jsonb_array_elements(r.local_secrets) as l (one)
+                          where l.one #>> '{}' = $2)
+                 or exists (select from jsonb_array_elements(r.outside) as o (one)
+                             where o.one ->> 'username' = $2
+                                or o.one ->> 'mac_address' = any($3)))",
+    )
+    .bind(tx.tenant())
+    .bind(traces.username)
+    .bind(traces.devices)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Reports that could not be applied and have one of these in them.
+pub async fn forget_quarantined(tx: &mut Tx, words: &[Vec<u8>]) -> sqlx::Result<()> {
+    sqlx::query(
+        "delete from quarantine q
+          where q.tenant_id = $1
+            and exists (select from unnest($2::bytea[]) as w (word) where position(w.word in q.body) > 0)",
+    )
+    .bind(tx.tenant())
+    .bind(words)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Lines of the trail to be blanked, and whether what they are about is called by his name.
+///
+/// All that are about him or something of his; and of the others those that say his number, address or
+/// device, wherever they say it, or his name, where they are about nobody else.
+pub async fn lines_on(
+    tx: &mut Tx,
+    customer: CustomerId,
+    username: &str,
+    marks: &Marks,
+) -> sqlx::Result<Vec<(Uuid, bool)>> {
+    sqlx::query_as(
+        "with his as materialized (
+             select $2::uuid as id
+             union all select id from payments where tenant_id = $1 and customer_id = $2
+             union all select id from intents where tenant_id = $1 and customer_id = $2
+             union all select id from vouchers where tenant_id = $1 and customer_id = $2
+             union all select id from sessions where tenant_id = $1 and customer_id = $2
+             union all select id from messages where tenant_id = $1 and customer_id = $2),
+         line as (
+             select a.id,
+                    a.target_id in (select id from his)
+                        or a.target_type = 'session' and a.target_name = $3 as about_him,
+                    a.target_name, a.target_type,
+                    concat_ws(' ', a.details, a.before::text, a.after::text) as said
+               from audit a
+              where a.tenant_id = $1 and a.action <> $6)
+         select id,
+                coalesce(about_him or target_type <> 'customer' and target_name ~* $4, false)
+           from line
+          where about_him
+             or said ~* $4
+             or target_type <> 'customer' and target_name ~* $4
+             or target_type in ('session', 'sessions', 'payment', 'audit') and said ~* $5",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(username)
+    .bind(&marks.numbers)
+    .bind(&marks.names)
+    .bind(crate::ledger::VOUCHES)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Entries of his whose text an operator typed.
+pub async fn worded_entries(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "select e.id
+           from payments p
+           join entries e on e.tenant_id = $1 and e.id = p.entry_id
+          where p.tenant_id = $1 and p.customer_id = $2 and p.operator_id is not null
+            and e.description <> ''",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_all(&mut **tx)
+    .await
+}

@@ -1,0 +1,133 @@
+//! What is too old, the oldest first, so much at once.
+
+use easyisp_shared::id::CustomerId;
+use easyisp_shared::time::Timestamp;
+use uuid::Uuid;
+
+use crate::db::Tx;
+
+/// Removes logins before `cutoff`; returns how many.
+pub async fn forget_logins(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "delete from auth_log l
+          using (select at, id from auth_log
+                  where tenant_id = $1 and at < $2
+                  order by at
+                  limit $3) old
+          where l.tenant_id = $1 and l.at = old.at and l.id = old.id",
+    )
+    .bind(tx.tenant())
+    .bind(cutoff)
+    .bind(most)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes hours of usage before `cutoff`; returns how many.
+pub async fn forget_usage(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "delete from usage u
+          using (select customer_id, at, session_id from usage
+                  where tenant_id = $1 and at < $2
+                  order by at
+                  limit $3) old
+          where u.tenant_id = $1 and u.customer_id = old.customer_id and u.at = old.at
+            and u.session_id = old.session_id",
+    )
+    .bind(tx.tenant())
+    .bind(cutoff)
+    .bind(most)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes messages before `cutoff`, sent or not; returns how many.
+pub async fn forget_messages(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "delete from messages
+          where tenant_id = $1
+            and id in (select id from messages
+                        where tenant_id = $1 and created_at < $2
+                        order by created_at
+                        limit $3)",
+    )
+    .bind(tx.tenant())
+    .bind(cutoff)
+    .bind(most)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes what a provider told us before `cutoff`, once it was worked on; returns how many.
+pub async fn forget_callbacks(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "delete from payment_inbox
+          where tenant_id = $1
+            and id in (select id from payment_inbox
+                        where tenant_id = $1 and received_at < $2 and processed_at is not null
+                        order by id
+                        limit $3)",
+    )
+    .bind(tx.tenant())
+    .bind(cutoff)
+    .bind(most)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes reports that could not be applied before `cutoff`; returns how many.
+pub async fn forget_unusable(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "delete from quarantine q
+          using (select agent_id, outbox_id, lane, sequence from quarantine
+                  where tenant_id = $1 and at < $2
+                  order by at
+                  limit $3) old
+          where q.tenant_id = $1 and q.agent_id = old.agent_id and q.outbox_id = old.outbox_id
+            and q.lane = old.lane and q.sequence = old.sequence",
+    )
+    .bind(tx.tenant())
+    .bind(cutoff)
+    .bind(most)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Lines of the trail before `cutoff` that still say something: who did it has no name once they do not.
+pub async fn old_lines(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "select id from audit
+          where tenant_id = $1 and at < $2 and actor_name <> '' and action <> $4
+          order by at
+          limit $3",
+    )
+    .bind(tx.tenant())
+    .bind(cutoff)
+    .bind(most)
+    .bind(crate::ledger::VOUCHES)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Customers who were deleted before `cutoff`, are not erased and owe and have nothing.
+pub async fn gone(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<Vec<CustomerId>> {
+    sqlx::query_scalar(
+        "select c.id
+           from customers c
+           left join wallets w on w.tenant_id = $1 and w.customer_id = c.id
+          where c.tenant_id = $1 and c.deleted_at < $2 and c.erased_at is null
+            and coalesce(w.balance, 0) = 0
+          order by c.deleted_at
+          limit $3",
+    )
+    .bind(tx.tenant())
+    .bind(cutoff)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}

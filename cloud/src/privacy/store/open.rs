@@ -1,0 +1,55 @@
+//! What forbids to erase somebody: money that is on its way, or has not found its owner.
+
+use easyisp_shared::id::CustomerId;
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+
+use crate::db::Tx;
+
+/// The amount of a payment that was asked of him and has not ended. One that was credited without its
+/// receipt is waited for until `patience`: the receipt may never come.
+pub async fn open_payment(
+    tx: &mut Tx,
+    customer: CustomerId,
+    patience: Timestamp,
+) -> sqlx::Result<Option<Cents>> {
+    sqlx::query_scalar(
+        "select i.amount
+           from intents i
+          where i.tenant_id = $1 and i.customer_id = $2
+            and (i.state in ('CREATED', 'PENDING', 'UNKNOWN')
+                 or i.state = 'PROVISIONAL' and i.created_at > $3
+                 or i.claimed_receipt is not null and i.state <> 'POSTED'
+                 or exists (select from payment_inbox b
+                             where b.tenant_id = $1 and b.intent_id = i.id
+                               and b.processed_at is null))
+          order by i.created_at
+          limit 1",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(patience)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// The receipt of money that came from one of these phones, or for this account, and is nobody's yet.
+pub async fn unallocated_payment(
+    tx: &mut Tx,
+    phones: &[String],
+    account: &str,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "select coalesce(receipt, id::text)
+           from payments
+          where tenant_id = $1 and customer_id is null and status = 'completed'
+            and (phone = any($2) or account = $3)
+          order by created_at
+          limit 1",
+    )
+    .bind(tx.tenant())
+    .bind(phones)
+    .bind(account)
+    .fetch_optional(&mut **tx)
+    .await
+}

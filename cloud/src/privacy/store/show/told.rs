@@ -1,0 +1,81 @@
+//! What he was told, and what was done to him.
+
+use easyisp_shared::id::{AuditId, CustomerId, MessageId};
+use easyisp_shared::time::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::FromRow;
+use utoipa::ToSchema;
+
+use crate::db::Tx;
+
+/// A message to him.
+#[derive(FromRow, Serialize, ToSchema, Debug)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SubjectMessage)]
+pub struct MessageRow {
+    id: MessageId,
+    created_at: Timestamp,
+    sent_at: Option<Timestamp>,
+    channel: String,
+    recipient: String,
+    body: String,
+    purpose: String,
+    state: String,
+}
+
+/// Messages about him, and those to his number that are about nobody.
+pub async fn messages(
+    tx: &mut Tx,
+    customer: CustomerId,
+    phone: Option<&str>,
+    most: i64,
+) -> sqlx::Result<Vec<MessageRow>> {
+    sqlx::query_as(
+        "select id, created_at, sent_at, channel, recipient, body, purpose, state
+           from messages
+          where tenant_id = $1
+            and (customer_id = $2 or customer_id is null and recipient = $3)
+          order by created_at desc
+          limit $4",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(phone)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Something that was done to him. By whom is another person's data: the trail says it.
+#[derive(FromRow, Serialize, ToSchema, Debug)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SubjectDeed)]
+pub struct DeedRow {
+    id: AuditId,
+    at: Timestamp,
+    /// `OPERATOR`, `PLATFORM`, `AGENT`, `PROVIDER` or `SYSTEM`.
+    by: String,
+    action: String,
+    details: String,
+    #[schema(value_type = Option<Object>)]
+    before: Option<Value>,
+    #[schema(value_type = Option<Object>)]
+    after: Option<Value>,
+}
+
+/// What was done to him, as the trail has it.
+pub async fn deeds(tx: &mut Tx, customer: CustomerId, most: i64) -> sqlx::Result<Vec<DeedRow>> {
+    sqlx::query_as(
+        "select id, at, actor_kind as by, action, details, before, after
+           from audit
+          where tenant_id = $1 and target_id = $2
+          order by at desc, id desc
+          limit $3",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
