@@ -168,9 +168,9 @@ pub fn jobs(app: &App) -> Jobs {
                 let sessions = sessions::forget_old(&db, job.tenant, now).await?;
                 let lease = tenants::lease::renew(&db, job.tenant, now).await?;
                 let told = webhooks::forget_old(&db, job.tenant, now).await?;
-                Ok(Again(keys.min(sessions).min(lease).min(told)))
                 let people = privacy::forget_old(&db, job.tenant, now).await?;
-                Ok(Again(keys.min(sessions).min(people)))
+                let soonest = keys.min(sessions).min(lease).min(told);
+                Ok(Again(soonest.min(people)))
             }
         })
         .with(renewals::AUTO_RENEW, move |job, now| {

@@ -92,7 +92,7 @@ pub struct Erased {
 /// down themselves with their own retention. His phone may sign up again, as somebody new.
 ///
 /// A repeat answers the same, whatever it confirms. For people only, no API keys. Errors: 400 naming the
-/// field, 404, 409 while money is open: `PAYMENT_OPEN`, `PAYMENT_UNALLOCATED`, `MONEY_OWED`,
+/// field, 403 `FRESH_LOGIN_REQUIRED`, 404, 409 while money is open: `PAYMENT_OPEN`, `PAYMENT_UNALLOCATED`, `MONEY_OWED`,
 /// `MONEY_LEFT` (which `leaveBalance` allows).
 #[utoipa::path(post, path = "/api/customers/{customer}/erase", tag = "Privacy",
     params(("customer" = CustomerId, Path)), request_body = EraseRequest,
@@ -105,8 +105,8 @@ pub async fn erase(
     Path(customer): Path<CustomerId>,
     Json(request): Json<EraseRequest>,
 ) -> Result<Json<Erased>, ApiError> {
-    operator.in_person()?;
     let now = clock.now();
+    operator.fresh(now)?;
     let mut tx = db.begin(operator.tenant).await?;
     let subject = store::lock(&mut tx, customer).await?;
     let subject = subject.ok_or(ApiError::NotFound("customer"))?;

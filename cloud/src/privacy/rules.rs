@@ -53,6 +53,8 @@ pub const QUARANTINE: u16 = 90;
 pub const TRAIL: u16 = 730;
 /// Customers who were deleted: then they are erased without being asked for.
 pub const GONE: u16 = 730;
+/// What tenants' own programs were told; the webhooks' own daily work.
+const TOLD: u16 = 30;
 /// Answers to repeated requests.
 const REPEATS: u16 = 3;
 
@@ -128,7 +130,7 @@ pub const KEPT: &[Kept] = &[
         "intents",
         "phone, amount, outcome",
         Keep::Books,
-        "the phone is emptied",
+        "the phone is emptied, and the provider's number, which holds it",
     ),
     of(
         "payment_inbox",
@@ -220,6 +222,12 @@ pub const KEPT: &[Kept] = &[
         Keep::Thing,
         "his go",
     ),
+    of(
+        "webhook_deliveries",
+        "what the provider's own programs were told: ids, his user name, amounts",
+        Keep::Days(TOLD),
+        "those on him go",
+    ),
     none("accounts"),
     none("agents"),
     none("api_keys"),
@@ -241,9 +249,13 @@ pub const KEPT: &[Kept] = &[
     none("sites"),
     none("tenant_keys"),
     none("tenants"),
+    none("told_expiries"),
+    none("told_routers"),
     none("unsealed"),
     none("uplink_marks"),
     none("voucher_batches"),
+    none("webhook_watches"),
+    none("webhooks"),
 ];
 
 /// What an erased customer is called: never again anybody's name, and the same whenever it is asked for.

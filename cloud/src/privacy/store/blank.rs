@@ -132,10 +132,12 @@ pub async fn blank_messages(
     Ok(())
 }
 
-/// Payments that were asked of him.
+/// Payments that were asked of him. The provider's own number of a request holds the phone.
 pub async fn blank_intents(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
     sqlx::query(
-        "update intents set phone_number = '', client_key = null
+        "update intents
+            set phone_number = '', client_key = null, checkout_request_id = null,
+                merchant_request_id = null
           where tenant_id = $1 and customer_id = $2",
     )
     .bind(tx.tenant())
@@ -294,4 +296,17 @@ pub async fn worded_entries(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<V
     .bind(customer)
     .fetch_all(&mut **tx)
     .await
+}
+
+/// Forgets what the provider's own programs were told of him.
+pub async fn forget_told(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
+    sqlx::query(
+        "delete from webhook_deliveries
+          where tenant_id = $1 and position($2 in payload) > 0",
+    )
+    .bind(tx.tenant())
+    .bind(customer.to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
