@@ -31,7 +31,7 @@ pub enum Keep {
     Days(u16),
     /// As many days as the tenant's `sessionRetentionDays` says.
     Sessions,
-    /// As long as the customer is one, and [`GONE`] after.
+    /// As long as the customer is one, and two years after.
     Customer,
     /// The books: for good, with ids in place of names.
     Books,

@@ -12,7 +12,7 @@ use super::words::Watch;
 use crate::db::{Database, Tx};
 use crate::due;
 
-/// The kind of the due job that sends one delivery, as [`super::event_cte`] writes it.
+/// The kind of the due job that sends one delivery, as `event_cte` writes it.
 pub const SEND: &str = "webhooks.send";
 
 /// The kind of the due job that looks for what time alone brought about; its subject is the tenant.

@@ -1,7 +1,7 @@
 //! Webhooks: a tenant's own programs are told what happens, signed, until they have heard it.
 //!
 //! An event is written with the transaction that causes it, once for each webhook that wants it
-//! ([`event_cte`]), and sent afterwards by a due job of its own; what is written is outbox and log in one. An
+//! (`event_cte`), and sent afterwards by a due job of its own; what is written is outbox and log in one. An
 //! event reaches a webhook at least once and in no promised order: its `id` tells a repeat, its `createdAt`
 //! what came first. What time alone brings about is looked for once a minute as long as somebody wants it.
 
