@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Action, Actor, Audit};
 use crate::db::Tx;
+use crate::ledger::new_salt;
 
 /// Adds a line and notes it for the sealer.
 pub async fn insert(
@@ -19,8 +20,9 @@ pub async fn insert(
     sqlx::query(
         "with line as (
              insert into audit (tenant_id, id, at, actor_kind, actor_id, actor_name, action, target_type,
-                                target_id, target_name, details, before, after, ip_address, request_id)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                                target_id, target_name, details, before, after, ip_address, request_id,
+                                salt)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
              returning tenant_id, id)
          insert into unsealed (tenant_id, kind, subject_id)
          select tenant_id, 'AUDIT', id from line",
@@ -40,6 +42,7 @@ pub async fn insert(
     .bind(&audit.after)
     .bind(actor.address.map(|address| address.to_string()))
     .bind(actor.request_id.as_deref())
+    .bind(new_salt(tx))
     .execute(&mut **tx)
     .await?;
     Ok(())

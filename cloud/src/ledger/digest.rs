@@ -56,6 +56,19 @@ impl Content {
         self.field(Some(&number.to_be_bytes()));
     }
 
+    /// Adds the digest of what was said in words.
+    pub fn words(&mut self, words: &Digest) {
+        self.field(Some(words));
+    }
+
+    /// SHA-256 of the salt and the content: of words, whom nobody can guess who has the digest alone.
+    pub fn salted(&self, salt: &[u8]) -> Digest {
+        let mut hash = Sha256::new();
+        hash.update(salt);
+        hash.update(&self.0);
+        hash.finalize().into()
+    }
+
     /// SHA-256 of the content alone, wherever it stands.
     pub fn digest(&self) -> Digest {
         Sha256::digest(&self.0).into()

@@ -20,7 +20,7 @@ pub use account::{Account, AccountCode, AccountType, CHART};
 pub use entry::{Entry, EntryKind, Leg, Transfer};
 pub use redact::{Blank, Blanked, VOUCHES, blank, vouch};
 pub use sealer::{SEAL, seal, seal_all};
-pub(crate) use store::{bind_posting, posting_ctes};
+pub(crate) use store::{bind_posting, new_salt, posting_ctes};
 pub use store::{open_wallet, post, post_all, seed_accounts};
 pub use verify::{Finding, Progress, Report, Scope, VerifyError, verify};
 

@@ -1,9 +1,10 @@
 //! Taking people out of what was sealed: words are blanked, and the books still prove the rest.
 //!
-//! The chain's digest of a row covers what it said, so of a blanked row nobody can compute it again. What is
-//! left of it has a digest of its own, and a line of the trail holds the digest over all that was blanked at
-//! once; that line is in the chain. Whoever changes a blanked row later, or calls a row blanked that was not,
-//! is found. Amounts, accounts, kinds and moments are never blanked.
+//! The chain covers what a row says in words as a salted digest. When words are blanked their digest is kept
+//! and the salt is not: the rest of the row (amounts, accounts, kinds, moments) is proved as before, and the
+//! words cannot be guessed. What is left of the row has a digest of its own, and a line of the trail, itself in
+//! the chain, holds the digest over all that was blanked at once: whoever blanks a row without such a line, or
+//! writes into a blanked one, is found. Of rows older than the salt only what is left is proved.
 
 use std::collections::HashMap;
 
@@ -36,6 +37,8 @@ pub struct Blank {
 #[derive(Debug)]
 pub struct Blanked {
     left: Vec<(Subject, Digest)>,
+    /// The digests of the words that were there.
+    words: HashMap<Subject, Digest>,
 }
 
 impl Blanked {
@@ -56,6 +59,18 @@ pub const VOUCHES: &str = "AUDIT_REDACT";
 /// Blanks rows of the trail and the journal; [`vouch`] must follow in the same transaction.
 pub async fn blank(tx: &mut Tx, what: &Blank) -> sqlx::Result<Blanked> {
     let (lines, named): (Vec<Uuid>, Vec<bool>) = what.lines.iter().copied().unzip();
+    let subject = |kind| move |id: &Uuid| Subject { kind, id: *id };
+    let subjects: Vec<Subject> = what
+        .entries
+        .iter()
+        .map(subject(SubjectKind::Entry))
+        .chain(lines.iter().map(subject(SubjectKind::Audit)))
+        .collect();
+    let before = rows::contents(tx, &subjects).await?;
+    let words = before.into_iter();
+    let words: HashMap<Subject, Digest> = words
+        .filter_map(|(subject, posted)| Some((subject, posted.words_digest()?)))
+        .collect();
     sqlx::query("select blank_audit($1, $2, $3, $4)")
         .bind(&lines)
         .bind(named)
@@ -67,29 +82,28 @@ pub async fn blank(tx: &mut Tx, what: &Blank) -> sqlx::Result<Blanked> {
         .bind(&what.entries)
         .execute(&mut **tx)
         .await?;
-    let subject = |kind| move |id: &Uuid| Subject { kind, id: *id };
-    let subjects: Vec<Subject> = what
-        .entries
-        .iter()
-        .map(subject(SubjectKind::Entry))
-        .chain(lines.iter().map(subject(SubjectKind::Audit)))
-        .collect();
-    let contents = rows::contents(tx, &subjects).await?;
+    let mut contents = rows::contents(tx, &subjects).await?;
+    for (subject, words) in &words {
+        if let Some(posted) = contents.get_mut(subject) {
+            posted.words_were(*words);
+        }
+    }
     let mut left: Vec<(Subject, Digest)> = contents
         .into_iter()
-        .map(|(subject, posted)| (subject, posted.content.digest()))
+        .map(|(subject, posted)| (subject, posted.left()))
         .collect();
     left.sort_by_key(|(subject, _)| (subject.kind.as_str(), subject.id));
-    Ok(Blanked { left })
+    Ok(Blanked { left, words })
 }
 
 /// Notes which line of the trail vouches for what was blanked; it has the action [`VOUCHES`].
 pub async fn vouch(tx: &mut Tx, line: AuditId, blanked: Blanked) -> sqlx::Result<()> {
     let left = || blanked.left.iter();
     sqlx::query(
-        "insert into redactions (tenant_id, line_id, kind, subject_id, digest)
-         select $1, $2, r.kind, r.subject_id, r.digest
-           from unnest($3::text[], $4::uuid[], $5::bytea[]) as r (kind, subject_id, digest)",
+        "insert into redactions (tenant_id, line_id, kind, subject_id, digest, words)
+         select $1, $2, r.kind, r.subject_id, r.digest, r.words
+           from unnest($3::text[], $4::uuid[], $5::bytea[], $6::bytea[])
+             as r (kind, subject_id, digest, words)",
     )
     .bind(tx.tenant())
     .bind(line)
@@ -102,6 +116,11 @@ pub async fn vouch(tx: &mut Tx, line: AuditId, blanked: Blanked) -> sqlx::Result
     .bind(
         left()
             .map(|(_, digest)| digest.to_vec())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        left()
+            .map(|(subject, _)| blanked.words.get(subject).map(|words| words.to_vec()))
             .collect::<Vec<_>>(),
     )
     .execute(&mut **tx)

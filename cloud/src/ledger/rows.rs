@@ -53,10 +53,78 @@ impl std::fmt::Display for Subject {
 /// A subject's content, and what it adds to the day's totals.
 #[derive(Debug)]
 pub(super) struct Posted {
-    pub(super) content: Content,
+    /// All that the row says: the written form of a row that is older than the salt.
+    whole: Content,
+    /// All but its words.
+    facts: Content,
+    /// What may be blanked.
+    words: Content,
+    salt: Option<Vec<u8>>,
+    /// The digest of the words that were there before they were blanked.
+    words_were: Option<Digest>,
     pub(super) occurred_at: Timestamp,
     /// Debit account, credit account, amount.
     pub(super) transfers: Vec<(String, String, i64)>,
+}
+
+impl Posted {
+    fn new(kind: SubjectKind, id: Uuid, salt: Option<Vec<u8>>, occurred_at: Timestamp) -> Posted {
+        let mut posted = Posted {
+            whole: Content::new(kind.as_str()),
+            facts: Content::new(&format!("{} 2", kind.as_str())),
+            words: Content::new("WORDS"),
+            salt,
+            words_were: None,
+            occurred_at,
+            transfers: Vec::new(),
+        };
+        posted.fact(|content| content.id(Some(id)));
+        posted
+    }
+
+    /// Adds what is never blanked.
+    fn fact(&mut self, add: impl Fn(&mut Content)) {
+        add(&mut self.whole);
+        add(&mut self.facts);
+    }
+
+    /// Adds what may be blanked.
+    fn word(&mut self, add: impl Fn(&mut Content)) {
+        add(&mut self.whole);
+        add(&mut self.words);
+    }
+
+    /// The digest of its words, also when they are gone; `None` for a row that is older than the salt.
+    pub(super) fn words_digest(&self) -> Option<Digest> {
+        let salt = self.salt.as_ref();
+        salt.map(|salt| self.words.salted(salt)).or(self.words_were)
+    }
+
+    /// Notes the digest of the words that were there before they were blanked.
+    pub(super) fn words_were(&mut self, words: Digest) {
+        self.words_were = Some(words);
+    }
+
+    /// What the chain's digest covers.
+    pub(super) fn content(&self) -> Content {
+        match self.words_digest() {
+            Some(words) => {
+                let mut content = self.facts.clone();
+                content.words(&words);
+                content
+            }
+            None => self.whole.clone(),
+        }
+    }
+
+    /// The digest of what is left of a blanked row.
+    pub(super) fn left(&self) -> Digest {
+        let mut content = self.whole.clone();
+        if let Some(words) = &self.words_were {
+            content.words(words);
+        }
+        content.digest()
+    }
 }
 
 /// The oldest rows that wait for their number.
@@ -101,6 +169,21 @@ pub(super) async fn contents(
     tx: &mut Tx,
     subjects: &[Subject],
 ) -> sqlx::Result<HashMap<Subject, Posted>> {
+    let mut contents = read(tx, subjects).await?;
+    // Rows without a salt are older than it, or were blanked: those have their words' digest elsewhere.
+    let bare = contents.iter().filter(|(_, posted)| posted.salt.is_none());
+    let bare: Vec<Uuid> = bare.map(|(subject, _)| subject.id).collect();
+    if !bare.is_empty() {
+        for (subject, words) in words_of_blanked(tx, &bare).await? {
+            if let Some(posted) = contents.get_mut(&subject) {
+                posted.words_were = Some(words);
+            }
+        }
+    }
+    Ok(contents)
+}
+
+async fn read(tx: &mut Tx, subjects: &[Subject]) -> sqlx::Result<HashMap<Subject, Posted>> {
     let ids = |kind| -> Vec<Uuid> {
         let of_kind = subjects.iter().filter(|subject| subject.kind == kind);
         of_kind.map(|subject| subject.id).collect()
@@ -116,6 +199,27 @@ pub(super) async fn contents(
     Ok(contents)
 }
 
+/// The digests of the words of rows that were blanked, as far as they had one.
+async fn words_of_blanked(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<(Subject, Digest)>> {
+    let rows = sqlx::query(
+        "select distinct on (kind, subject_id) kind, subject_id, words
+           from redactions
+          where tenant_id = $1 and kind in ('ENTRY', 'AUDIT') and subject_id = any($2)
+            and words is not null
+          order by kind, subject_id, line_id",
+    )
+    .bind(tx.tenant())
+    .bind(ids)
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let words: Vec<u8> = row.try_get("words")?;
+            Ok((Subject::from_row(row)?, to_digest(&words)))
+        })
+        .collect()
+}
+
 #[derive(FromRow)]
 struct EntryRow {
     id: Uuid,
@@ -125,6 +229,7 @@ struct EntryRow {
     customer_id: Option<Uuid>,
     source: String,
     description: String,
+    salt: Option<Vec<u8>>,
 }
 
 #[derive(FromRow)]
@@ -145,7 +250,7 @@ async fn read_entries(
     into: &mut HashMap<Subject, Posted>,
 ) -> sqlx::Result<()> {
     let entries: Vec<EntryRow> = sqlx::query_as(
-        "select id, kind, occurred_at, posted_at, customer_id, source, description
+        "select id, kind, occurred_at, posted_at, customer_id, source, description, salt
            from entries
           where tenant_id = $1 and id = any($2)",
     )
@@ -154,27 +259,17 @@ async fn read_entries(
     .fetch_all(&mut **tx)
     .await?;
     for row in entries {
-        let mut content = Content::new("ENTRY");
-        content.id(Some(row.id));
-        content.text(&row.kind);
-        content.at(row.occurred_at);
-        content.at(row.posted_at);
-        content.id(row.customer_id);
-        content.text(&row.source);
-        content.text(&row.description);
-        let subject = Subject {
-            kind: SubjectKind::Entry,
-            id: row.id,
-        };
-        let transfers = Vec::new();
-        into.insert(
-            subject,
-            Posted {
-                content,
-                occurred_at: row.occurred_at,
-                transfers,
-            },
-        );
+        let kind = SubjectKind::Entry;
+        let mut posted = Posted::new(kind, row.id, row.salt, row.occurred_at);
+        posted.fact(|content| {
+            content.text(&row.kind);
+            content.at(row.occurred_at);
+            content.at(row.posted_at);
+            content.id(row.customer_id);
+            content.text(&row.source);
+        });
+        posted.word(|content| content.text(&row.description));
+        into.insert(Subject { kind, id: row.id }, posted);
     }
     let transfers: Vec<TransferRow> = sqlx::query_as(
         "select entry_id, line, debit_account, debit_party, credit_account, credit_party, amount, currency
@@ -194,13 +289,15 @@ async fn read_entries(
         let Some(posted) = into.get_mut(&subject) else {
             continue; // a transfer cannot outlive its entry
         };
-        posted.content.number(row.line.into());
-        posted.content.text(&row.debit_account);
-        posted.content.id(row.debit_party);
-        posted.content.text(&row.credit_account);
-        posted.content.id(row.credit_party);
-        posted.content.number(row.amount);
-        posted.content.text(&row.currency);
+        posted.fact(|content| {
+            content.number(row.line.into());
+            content.text(&row.debit_account);
+            content.id(row.debit_party);
+            content.text(&row.credit_account);
+            content.id(row.credit_party);
+            content.number(row.amount);
+            content.text(&row.currency);
+        });
         posted
             .transfers
             .push((row.debit_account, row.credit_account, row.amount));
@@ -224,6 +321,7 @@ struct AuditRow {
     after: Option<String>,
     ip_address: Option<String>,
     request_id: Option<String>,
+    salt: Option<Vec<u8>>,
 }
 
 async fn read_audits(
@@ -233,7 +331,7 @@ async fn read_audits(
 ) -> sqlx::Result<()> {
     let lines: Vec<AuditRow> = sqlx::query_as(
         "select id, at, actor_kind, actor_id, actor_name, action, target_type, target_id, target_name,
-                details, before::text as before, after::text as after, ip_address, request_id
+                details, before::text as before, after::text as after, ip_address, request_id, salt
            from audit
           where tenant_id = $1 and id = any($2)",
     )
@@ -242,34 +340,28 @@ async fn read_audits(
     .fetch_all(&mut **tx)
     .await?;
     for row in lines {
-        let mut content = Content::new("AUDIT");
-        content.id(Some(row.id));
-        content.at(row.at);
-        content.text(&row.actor_kind);
-        content.id(row.actor_id);
-        content.text(&row.actor_name);
-        content.text(&row.action);
-        content.text(&row.target_type);
-        content.id(row.target_id);
-        content.text(&row.target_name);
-        content.text(&row.details);
-        content.maybe(row.before.as_deref());
-        content.maybe(row.after.as_deref());
-        content.maybe(row.ip_address.as_deref());
-        content.maybe(row.request_id.as_deref());
-        let subject = Subject {
-            kind: SubjectKind::Audit,
-            id: row.id,
-        };
-        let transfers = Vec::new();
-        into.insert(
-            subject,
-            Posted {
-                content,
-                occurred_at: row.at,
-                transfers,
-            },
-        );
+        let kind = SubjectKind::Audit;
+        let mut posted = Posted::new(kind, row.id, row.salt, row.at);
+        posted.fact(|content| {
+            content.at(row.at);
+            content.text(&row.actor_kind);
+            content.id(row.actor_id);
+        });
+        posted.word(|content| content.text(&row.actor_name));
+        posted.fact(|content| {
+            content.text(&row.action);
+            content.text(&row.target_type);
+            content.id(row.target_id);
+        });
+        posted.word(|content| {
+            content.text(&row.target_name);
+            content.text(&row.details);
+            content.maybe(row.before.as_deref());
+            content.maybe(row.after.as_deref());
+            content.maybe(row.ip_address.as_deref());
+            content.maybe(row.request_id.as_deref());
+        });
+        into.insert(Subject { kind, id: row.id }, posted);
     }
     Ok(())
 }

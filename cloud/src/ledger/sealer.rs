@@ -53,7 +53,7 @@ pub async fn seal(tx: &mut Tx, now: Timestamp) -> sqlx::Result<usize> {
             continue; // verify names a waiting id without a row
         };
         sequence += 1;
-        before = link(&before, sequence, &posted.content);
+        before = link(&before, sequence, &posted.content());
         links.push(sequence, subject, before);
         days.add(posted, &zone)?;
     }

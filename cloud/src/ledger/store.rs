@@ -82,17 +82,19 @@ pub async fn post_all(
 }
 
 /// The common table expressions that post entries, for a statement that does more beside it. They take
-/// the parameters `$1` to `$16` of [`bind_posting`]; `$1` is the tenant, `$2` is now.
+/// the parameters `$1` to `$17` of [`bind_posting`]; `$1` is the tenant, `$2` is now.
 ///
 /// Offers `wallet (customer_id, balance)`: the wallets touched and what is in them afterwards. A wallet
 /// row that money came into stands at or above zero again, so its floor rises with it.
 macro_rules! posting_ctes {
     () => {
         "entry as (
-             insert into entries (tenant_id, id, kind, occurred_at, posted_at, customer_id, source, description)
-             select $1, e.id, e.kind, e.occurred_at, $2, e.customer_id, e.source, e.description
-               from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::uuid[], $7::text[], $8::text[])
-                 as e (id, kind, occurred_at, customer_id, source, description)),
+             insert into entries (tenant_id, id, kind, occurred_at, posted_at, customer_id, source, description,
+                                  salt)
+             select $1, e.id, e.kind, e.occurred_at, $2, e.customer_id, e.source, e.description, e.salt
+               from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::uuid[], $7::text[], $8::text[],
+                           $17::bytea[])
+                 as e (id, kind, occurred_at, customer_id, source, description, salt)),
          line as materialized (
              select *
                from unnest($9::uuid[], $10::smallint[], $11::text[], $12::uuid[], $13::text[], $14::uuid[], $15::bigint[])
@@ -165,6 +167,12 @@ pub(crate) fn bind_posting<'q>(
         .bind(lines.credit_parties)
         .bind(lines.amounts)
         .bind(each().any(|entry| entry.kind.takes_back()))
+        .bind(each().map(|_| new_salt(tx)).collect::<Vec<_>>())
+}
+
+/// What is hashed with the words of a row that is chained, and goes with them: see `redact`.
+pub(crate) fn new_salt(tx: &Tx) -> Vec<u8> {
+    tx.entropy().bytes::<16>().to_vec()
 }
 
 /// Transfers, column by column.

@@ -1,8 +1,8 @@
 //! The one place where money becomes a period of service.
 //!
-//! A receipt goes into the wallet, the wallet buys a period, the period moves the paid end, the site is
-//! told, webhooks are and the customer gets a message: all of it or none, in the caller's transaction. With begin, feed
-//! and commit that is six statements, seven with the audit line of an operator.
+//! A receipt goes into the wallet, the wallet buys a period, the period moves the paid end, the site and
+//! the webhooks are told and the customer gets a message: all of it or none, in the caller's transaction.
+//! With begin, feed and commit that is six statements, seven with the audit line of an operator.
 
 mod correct;
 mod deed;

@@ -138,34 +138,34 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
         posting_ctes!(),
         ", receipt as (
              insert into directory.receipts (provider, receipt, tenant_id, payment_id)
-             select 'MPESA', $20, $1, $17 where $20 is not null and $19 = 'MPESA'),
+             select 'MPESA', $21, $1, $18 where $21 is not null and $20 = 'MPESA'),
          payment as (
              insert into payments (tenant_id, id, customer_id, method, receipt, amount, status, phone,
                                    account, description, intent_id, gateway_id, operator_id, entry_id,
                                    paid_at, created_at)
-             select $1, $17, $18, $19, $20, $21, 'completed', $22, $23, $24, $25, $26, $27, $28, $29, $2
-              where $17 is not null),
+             select $1, $18, $19, $20, $21, $22, 'completed', $23, $24, $25, $26, $27, $28, $29, $30, $2
+              where $18 is not null),
          period as (
              insert into periods (tenant_id, id, customer_id, package_id, entry_id, price, starts_at,
                                   ends_at, created_at)
-             select $1, $30, $18, $31, $32, $33, $34, $35, $2 where $30 is not null),
+             select $1, $31, $19, $32, $33, $34, $35, $36, $2 where $31 is not null),
          entitled as (
              update customers
-                set standing = case when standing = 'SUSPENDED' and $30 is not null then 'ACTIVE'
+                set standing = case when standing = 'SUSPENDED' and $31 is not null then 'ACTIVE'
                                     else standing end,
-                    paid_until = $36, anchor_day = $37, funded_until = $38, bytes_used_since = $39,
-                    total_spent = total_spent + case when $30 is null then 0 else $33 end,
+                    paid_until = $37, anchor_day = $38, funded_until = $39, bytes_used_since = $40,
+                    total_spent = total_spent + case when $31 is null then 0 else $34 end,
                     version = version + 1, updated_at = $2
-              where tenant_id = $1 and id = $18), ",
-        message_cte!("$1", "$2", "$40", "$41", "$42", "$43", "$44", "$45"),
+              where tenant_id = $1 and id = $19), ",
+        message_cte!("$1", "$2", "$41", "$42", "$43", "$44", "$45", "$46"),
         ", ",
-        due_cte!("$1", "$46", "$47", "$48"),
+        due_cte!("$1", "$47", "$48", "$49"),
         ", ",
-        event_cte!("$1", "$2", "$49", "$50", "$51"),
-        " select balance from wallet where customer_id = $18
+        event_cte!("$1", "$2", "$50", "$51", "$52"),
+        " select balance from wallet where customer_id = $19
           union all
           select balance from wallets w
-           where tenant_id = $1 and customer_id = $18 and not exists (select from wallet)"
+           where tenant_id = $1 and customer_id = $19 and not exists (select from wallet)"
     ));
     let paid = deed.paid.as_ref();
     let receipt = paid.map(|paid| &paid.receipt);
