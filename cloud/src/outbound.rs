@@ -9,6 +9,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{ClientBuilder, Url};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use tokio::sync::Semaphore;
 
 /// A client with our own root store, so that a box without one still works. Addresses in the server's own
 /// configuration are used as written.
@@ -51,6 +52,10 @@ pub fn typed(text: &str, reach: Reach) -> Result<Url, Unfit> {
         return Err(Unfit::Long);
     }
     let url = Url::parse(text.trim()).map_err(|_| Unfit::NoUrl)?;
+    // Letters beyond ASCII are written with more than they were typed with.
+    if url.as_str().len() > MOST_LETTERS {
+        return Err(Unfit::Long);
+    }
     if url.scheme() != "https" {
         return Err(Unfit::NotHttps);
     }
@@ -73,9 +78,9 @@ pub fn typed(text: &str, reach: Reach) -> Result<Url, Unfit> {
 /// no objection.
 pub async fn leads_within(url: &Url, reach: Reach) -> Result<(), Unfit> {
     let host = url.host_str().unwrap_or_default();
-    let asked = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, 443))).await;
+    let asked = tokio::time::timeout(LOOK_UP, look_up(host.to_owned())).await;
     match asked {
-        Ok(Ok(found)) => all_within(reach, found).map(drop),
+        Ok(Ok(found)) => all_within(reach, found.into_iter()).map(drop),
         Ok(Err(_)) | Err(_) => Ok(()), // it is asked for again at every call
     }
 }
@@ -133,12 +138,27 @@ impl Resolve for Within {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.0;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let addresses: Addrs = Box::new(all_within(reach, found)?.into_iter());
+            let found = look_up(name.as_str().to_owned()).await?;
+            let addresses: Addrs = Box::new(all_within(reach, found.into_iter())?.into_iter());
             Ok(addresses)
         })
     }
 }
+
+/// Asks what a name leads to. A question that nobody waits for any more holds its place until it is
+/// answered: threads that wait for a silent name server are needed for other work.
+async fn look_up(host: String) -> std::io::Result<Vec<SocketAddr>> {
+    let place = LOOK_UPS.acquire().await.map_err(std::io::Error::other)?;
+    let asked = tokio::spawn(async move {
+        let found = tokio::net::lookup_host((host.as_str(), 0)).await;
+        drop(place);
+        found.map(Iterator::collect)
+    });
+    asked.await.map_err(std::io::Error::other)?
+}
+
+/// Names that are asked for at once.
+static LOOK_UPS: Semaphore = Semaphore::const_new(16);
 
 /// What a name was found to lead to, unless one of it is out of reach: an honest name has no such address.
 fn all_within(

@@ -128,8 +128,9 @@ pub async fn list(
 /// `router.down` and `router.up`: routerId, name, siteId, lastSeen, siteLastSeen. A router is down when
 /// nothing was heard of it for 15 minutes; whether its site was heard of meanwhile says whose fault it is.
 ///
-/// Errors: 400 naming the fields, 403 `PERSON_ONLY`, 409 `TOO_MANY_WEBHOOKS` over 20. Repeating with the same
-/// `Idempotency-Key` returns the first answer.
+/// For people only, who showed their password just now. Errors: 400 naming the fields, 403 `PERSON_ONLY` and
+/// `FRESH_LOGIN_REQUIRED`, 409 `TOO_MANY_WEBHOOKS` over 20. Repeating with the same `Idempotency-Key` returns
+/// the first answer.
 #[utoipa::path(post, path = "/api/webhooks", tag = "Webhooks", request_body = WebhookRequest,
     responses((status = 201, body = MadeWebhook)))]
 pub async fn create(
@@ -141,8 +142,8 @@ pub async fn create(
     mut idempotency: Idempotency,
     Json(request): Json<WebhookRequest>,
 ) -> Result<Response, ApiError> {
-    operator.in_person()?;
     let now = clock.now();
+    operator.fresh(now)?;
     let address = address(&hooks, &request).await;
     let mut row = changed(None, request, address)?;
     let mut tx = db.begin(operator.tenant).await?;
@@ -195,7 +196,7 @@ pub async fn get(
 /// sent goes to the new address; what is switched off is given up when its time comes, and can be replayed.
 ///
 /// With `If-Match` only that version is changed, else 412. Errors: 400 naming the fields, 404; a new address
-/// asks for a person, 403 `PERSON_ONLY`.
+/// asks for a person who showed his password just now, 403 `PERSON_ONLY` and `FRESH_LOGIN_REQUIRED`.
 #[utoipa::path(put, path = "/api/webhooks/{webhook}", tag = "Webhooks",
     params(("webhook" = WebhookId, Path)), request_body = WebhookRequest,
     responses((status = 200, body = Webhook)))]
@@ -221,7 +222,7 @@ pub async fn update(
     }
     let wanted = changed(Some(&before), request, address)?;
     if wanted.url != before.url {
-        operator.in_person()?;
+        operator.fresh(now)?;
     }
     store::update(&mut tx, &wanted, now).await?;
     let all = store::list(&mut tx, MOST).await?;
@@ -276,7 +277,7 @@ pub struct Rotated {
 /// `POST /api/webhooks/{webhook}/rotate-secret`: another secret, beside which the one before signs for 24
 /// hours more. A second rotation within them ends the oldest at once.
 ///
-/// Errors: 403 `PERSON_ONLY`, 404. Repeating with the same `Idempotency-Key` returns the first answer.
+/// Errors: 403 `PERSON_ONLY` and `FRESH_LOGIN_REQUIRED`, 404. Repeating with the same `Idempotency-Key` returns the first answer.
 #[utoipa::path(post, path = "/api/webhooks/{webhook}/rotate-secret", tag = "Webhooks",
     params(("webhook" = WebhookId, Path)), responses((status = 200, body = Rotated)))]
 pub async fn rotate_secret(
@@ -287,8 +288,8 @@ pub async fn rotate_secret(
     Path(webhook): Path<WebhookId>,
     mut idempotency: Idempotency,
 ) -> Result<Response, ApiError> {
-    operator.in_person()?;
     let now = clock.now();
+    operator.fresh(now)?;
     let mut tx = db.begin(operator.tenant).await?;
     if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
         return Ok(answer);
@@ -333,7 +334,11 @@ fn changed(
     let mut wrong = Wrong::default();
     let mut row = before.cloned().unwrap_or_else(nothing_yet);
     match address {
-        Some(Ok(url)) => row.url = url.into(),
+        Some(Ok(url)) if row.url != url.as_str() => {
+            // Whatever did not get through, it was not to this one.
+            (row.url, row.failing_since) = (url.into(), None);
+        }
+        Some(Ok(_)) => {}
         Some(Err(unfit)) => wrong.add("url", &unfit.to_string()),
         None if before.is_none() => wrong.add("url", "is required"),
         None => {}

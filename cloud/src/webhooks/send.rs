@@ -95,7 +95,7 @@ pub async fn send(
             error: Some("The webhook is switched off".to_owned()),
             ..Heard::default()
         };
-        deliveries::settle(&mut tx, delivery, State::Failed, &off, None, now).await?;
+        deliveries::settle(&mut tx, (delivery, None), State::Failed, &off, None, now).await?;
         tx.commit().await?;
         return Ok(None);
     };
@@ -114,7 +114,8 @@ pub async fn send(
         Fate::Again(rest) => (State::Pending, Some(now.plus(rest))),
         Fate::Failed | Fate::Gone => (State::Failed, None),
     };
-    deliveries::settle(&mut tx, delivery, state, &heard, next, now).await?;
+    let this = (delivery, Some(outgoing.tries));
+    deliveries::settle(&mut tx, this, state, &heard, next, now).await?;
     note(&mut tx, &outgoing, kind, fate, now).await?;
     tx.commit().await?;
     Ok(next)
@@ -212,7 +213,9 @@ fn root(error: &reqwest::Error) -> String {
     plain(cause.to_string().as_bytes())
 }
 
-/// Notes at the webhook how it does, and switches it off when it has been deaf for too long.
+/// Notes at the webhook how it does, and switches it off when it has been deaf for too long: when an event
+/// was tried to its end and nothing else got through either. What an address says that the webhook does not
+/// have any more is not its.
 async fn note(
     tx: &mut Tx,
     outgoing: &Outgoing,
@@ -221,20 +224,22 @@ async fn note(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     let webhook = outgoing.webhook_id;
+    let called = (webhook, outgoing.url.as_str());
     let (reason, deaf_since) = match fate {
-        Fate::Delivered => return store::heals(tx, webhook).await,
+        Fate::Delivered => return store::heals(tx, called).await,
         Fate::Gone => ("The address answered 410: it is gone", None),
         // A ping that fails is no event that was missed.
         Fate::Again(_) | Fate::Failed if kind.is_none() => return Ok(()),
-        Fate::Again(_) | Fate::Failed => {
-            store::fails(tx, webhook, now).await?;
+        Fate::Again(_) => return store::fails(tx, called, now).await,
+        Fate::Failed => {
+            store::fails(tx, called, now).await?;
             (
                 "Nothing has got through for three days",
                 Some(now.minus(DEAF)),
             )
         }
     };
-    if store::switch_off(tx, webhook, reason, deaf_since, now).await? {
+    if store::switch_off(tx, called, reason, deaf_since, now).await? {
         let name = outbound::origin(&outgoing.url);
         let line = Audit {
             details: reason.to_owned(),

@@ -203,27 +203,33 @@ pub async fn delete(tx: &mut Tx, webhook: WebhookId, now: Timestamp) -> sqlx::Re
     Ok(())
 }
 
-/// Notes that something got through.
-pub async fn heals(tx: &mut Tx, webhook: WebhookId) -> sqlx::Result<()> {
+/// Notes that something got through to this address of the webhook.
+pub async fn heals(tx: &mut Tx, (webhook, url): (WebhookId, &str)) -> sqlx::Result<()> {
     sqlx::query(
         "update webhooks set failing_since = null
-          where tenant_id = $1 and id = $2 and failing_since is not null",
+          where tenant_id = $1 and id = $2 and url = $3 and failing_since is not null",
     )
     .bind(tx.tenant())
     .bind(webhook)
+    .bind(url)
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
 /// Notes that something did not, unless it was noted before.
-pub async fn fails(tx: &mut Tx, webhook: WebhookId, now: Timestamp) -> sqlx::Result<()> {
+pub async fn fails(
+    tx: &mut Tx,
+    (webhook, url): (WebhookId, &str),
+    now: Timestamp,
+) -> sqlx::Result<()> {
     sqlx::query(
-        "update webhooks set failing_since = $3
-          where tenant_id = $1 and id = $2 and failing_since is null",
+        "update webhooks set failing_since = $4
+          where tenant_id = $1 and id = $2 and url = $3 and failing_since is null",
     )
     .bind(tx.tenant())
     .bind(webhook)
+    .bind(url)
     .bind(now)
     .execute(&mut **tx)
     .await?;
@@ -234,7 +240,7 @@ pub async fn fails(tx: &mut Tx, webhook: WebhookId, now: Timestamp) -> sqlx::Res
 /// Whether it was on.
 pub async fn switch_off(
     tx: &mut Tx,
-    webhook: WebhookId,
+    (webhook, url): (WebhookId, &str),
     reason: &str,
     deaf_since: Option<Timestamp>,
     now: Timestamp,
@@ -242,13 +248,15 @@ pub async fn switch_off(
     let done = sqlx::query(
         "update webhooks
             set enabled = false, off_reason = $3, version = version + 1, updated_at = $5
-          where tenant_id = $1 and id = $2 and enabled and ($4::timestamptz is null or failing_since <= $4)",
+          where tenant_id = $1 and id = $2 and url = $6 and enabled
+            and ($4::timestamptz is null or failing_since <= $4)",
     )
     .bind(tx.tenant())
     .bind(webhook)
     .bind(reason)
     .bind(deaf_since)
     .bind(now)
+    .bind(url)
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() > 0)

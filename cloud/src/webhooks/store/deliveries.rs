@@ -84,10 +84,11 @@ pub async fn take(
     .await
 }
 
-/// Writes down what became of a try.
+/// Writes down what became of a try: that one of `tries`, unless it was put back to be sent anew meanwhile;
+/// `None` for one that is given up without a try.
 pub async fn settle(
     tx: &mut Tx,
-    delivery: DeliveryId,
+    (delivery, tries): (DeliveryId, Option<i32>),
     state: State,
     heard: &Heard,
     next: Option<Timestamp>,
@@ -97,7 +98,7 @@ pub async fn settle(
         "update webhook_deliveries
             set state = $3, last_status = $4, last_error = $5, last_response = $6, next_attempt_at = $7,
                 delivered_at = case when $3 = 'DELIVERED' then $8 else delivered_at end
-          where tenant_id = $1 and id = $2 and state = 'PENDING'",
+          where tenant_id = $1 and id = $2 and state = 'PENDING' and ($9::integer is null or tries = $9)",
     )
     .bind(tx.tenant())
     .bind(delivery)
@@ -107,6 +108,7 @@ pub async fn settle(
     .bind(&heard.body)
     .bind(next)
     .bind(now)
+    .bind(tries)
     .execute(&mut **tx)
     .await?;
     Ok(())
