@@ -77,9 +77,10 @@ pub async fn known(tx: &mut Tx, keys: &[&Key]) -> sqlx::Result<Vec<Known>> {
         "select k.place, s.id, s.site_id, s.customer_id, s.status, s.started_at, s.last_seen_at,
                 s.stopped_at, s.session_secs, s.bytes_in, s.bytes_out, s.bytes_free, s.framed_ip,
                 s.mac, s.terminate_cause,
-                exists (select from customers c
-                         where c.tenant_id = $1 and c.id = s.customer_id and c.erased_at is not null)
-                    as erased
+                s.customer_id is null and s.username like 'erased-%'
+                    or exists (select from customers c
+                                where c.tenant_id = $1 and c.id = s.customer_id
+                                  and c.erased_at is not null) as erased
            from unnest($2::uuid[], $3::text[], $4::bytea[])
                 with ordinality as k (router_id, acct_session_id, cookie, place)
            join sessions s on s.tenant_id = $1 and s.router_id = k.router_id
@@ -134,7 +135,8 @@ pub struct Subscriber {
     pub erased: bool,
 }
 
-/// The customers of `site` with one of these ids or user names.
+/// The customers of `site` with one of these ids or user names, and whoever of them was erased, wherever he
+/// was last.
 pub async fn subscribers(
     tx: &mut Tx,
     site: SiteId,
@@ -145,8 +147,9 @@ pub async fn subscribers(
         "select id, username, connection_type, deleted_at is not null as deleted,
                 erased_at is not null as erased
            from customers
-          where tenant_id = $1 and site_id = $2
-            and (id = any($3) or username = any($4) and deleted_at is null)",
+          where tenant_id = $1
+            and (site_id = $2 and (id = any($3) or username = any($4) and deleted_at is null)
+                 or id = any($3) and erased_at is not null)",
     )
     .bind(tx.tenant())
     .bind(site)

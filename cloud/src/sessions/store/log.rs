@@ -42,7 +42,8 @@ pub async fn log(tx: &mut Tx, site: SiteId, logins: &[Login]) -> sqlx::Result<()
            from unnest($3::timestamptz[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::text[],
                        $9::boolean[], $10::text[], $11::text[], $12::text[])
                 as n (at, id, router, customer, username, mac, accepted, reason, outcome, refusal)
-           left join customers c on c.tenant_id = $1 and c.id = n.customer and c.site_id = $2",
+           left join customers c on c.tenant_id = $1 and c.id = n.customer
+                                and (c.site_id = $2 or c.erased_at is not null)",
     )
     .bind(tx.tenant())
     .bind(site)
