@@ -36,6 +36,11 @@ impl PhoneNumber {
         &self.0
     }
 
+    /// The nine digits that follow the country's code.
+    pub fn local(&self) -> &str {
+        &self.0[3..]
+    }
+
     /// SHA-256 of the twelve digits, in lower-case hex: the form in which C2B version 2 names a payer.
     pub fn hash(&self) -> String {
         hex::encode(Sha256::digest(self.0.as_bytes()))

@@ -4,6 +4,7 @@
 mod kept;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_cloud::ledger::seal_all;
@@ -147,6 +148,7 @@ async fn whoever_is_erased_is_nowhere_and_the_books_still_prove() -> Result<()> 
         assert!(named.contains(table), "{table} named her: {named:?}");
     }
 
+    kept::the_provider_confirms(&world, tenant).await?;
     let path = format!("/customers/{}/erase", life.customer);
     life.refuses_what_is_not_meant(&world, &path).await?;
     let wish = json!({"reason": "Asked by letter of 2 May", "confirm": USERNAME});
@@ -227,6 +229,7 @@ async fn nobody_is_erased_while_money_is_open() -> Result<()> {
     world.outside.mpesa.type_pin(&checkout);
     isp.customer_becomes(&customer, "paid", |row| row["walletBalance"] == 40)
         .await?;
+    kept::the_provider_confirms(&world, isp.tenant().await?).await?;
     let code = eventually("the payment has ended", async || {
         let code = refused(&wish).await?;
         Ok((code != "PAYMENT_OPEN").then_some(code))
@@ -241,6 +244,60 @@ async fn nobody_is_erased_while_money_is_open() -> Result<()> {
     assert_eq!(refused(&wish).await?, "MONEY_OWED");
     kept::has(&world, tenant, &customer).await?;
     isp.owner.post(&path, &wish).await?;
+    world.stop().await
+}
+
+/// A payment that nobody waited for any more is booked all the same, and the next day says nothing of him.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_late_is_booked_and_names_nobody() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "late").await?;
+    let tenant = isp.tenant().await?;
+    let until = world.clock.now().plus(DAY);
+    let customer = isp.add_subscriber("imani", PHONE, until).await?;
+    let path = format!("/customers/{customer}/erase");
+    let wish = json!({"reason": "Moved away", "confirm": "imani"});
+    let held = Payer {
+        pin: Pin::Held,
+        ..Payer::prompt()
+    };
+    world.outside.mpesa.script(PHONE, held);
+    let checkout = isp.ask_to_pay(&customer, 40).await?;
+
+    // For the payer it is over after five minutes; the provider is asked for a day.
+    world.clock.advance(Duration::from_secs(6 * 60));
+    kept::intent_becomes(&world, tenant, "EXPIRED").await?;
+    isp.owner.confirm().await?;
+    let (status, answer) = isp.owner.call(Method::POST, &path, Some(&wish)).await?;
+    ensure!(status == StatusCode::CONFLICT && answer["code"] == "PAYMENT_OPEN");
+
+    world.clock.advance(DAY);
+    isp.owner.confirm().await?;
+    isp.owner.post(&path, &wish).await?;
+    assert_eq!(
+        rows_that_say(&world, tenant, &["712345691"]).await?,
+        Vec::new()
+    );
+
+    world.outside.mpesa.type_pin(&checkout);
+    eventually("the money is in the books", async || {
+        let said = rows_that_say(&world, tenant, &["712345691"]).await?;
+        let booked = money(&world, tenant).await?;
+        let received = booked
+            .iter()
+            .any(|(what, _, sum)| what == "payments" && *sum == 4000);
+        Ok((received && !said.is_empty()).then_some(()))
+    })
+    .await?;
+    let booked = money(&world, tenant).await?;
+    world.clock.advance(DAY);
+    eventually("nothing names him again", async || {
+        let said = rows_that_say(&world, tenant, &["712345691"]).await?;
+        Ok(said.is_empty().then_some(()))
+    })
+    .await?;
+    assert_eq!(money(&world, tenant).await?, booked);
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await
 }
 

@@ -62,6 +62,13 @@ impl Operator {
         &self.token
     }
 
+    /// Shows the password again, as what cannot be taken back asks for.
+    pub async fn confirm(&self) -> Result<()> {
+        let again = json!({"password": self.password});
+        self.post("/auth/confirm", &again).await?;
+        Ok(())
+    }
+
     /// A program with this key, at the same API.
     pub fn with_key(&self, key: &str) -> Operator {
         Operator {
@@ -207,17 +214,9 @@ impl Operator {
     pub async fn join_token(&self) -> Result<String> {
         let sites = self.get("/sites").await?;
         let site = sites["sites"][0]["id"].as_str().context("a first site")?;
+        self.confirm().await?;
         let path = format!("/sites/{site}/join-token");
-        let (status, answer) = self.call(Method::POST, &path, Some(&json!({}))).await?;
-        let answer = match status {
-            StatusCode::CREATED => answer,
-            // He signed in more than five minutes ago, perhaps.
-            _ => {
-                let again = json!({"password": self.password});
-                self.post("/auth/confirm", &again).await?;
-                self.post(&path, &json!({})).await?
-            }
-        };
+        let answer = self.post(&path, &json!({})).await?;
         Ok(answer["token"].as_str().context("a join token")?.to_owned())
     }
 }

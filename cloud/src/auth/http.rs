@@ -410,6 +410,7 @@ pub async fn password(
         ));
     }
     store::set_password(&mut tx, operator.id, &hash, None, now).await?;
+    store::delete_resets(&mut tx, operator.id).await?;
     sessions::end_all(&mut tx, operator.id, Some(&token)).await?;
     let actor = Actor::from(&operator);
     note(

@@ -146,6 +146,12 @@ fn check(draft: &Draft, wrong: &mut Wrong) {
     {
         wrong.add("username", "must have 3 to 64 characters");
     }
+    if draft.username.to_lowercase().starts_with("erased-") {
+        wrong.add(
+            "username",
+            "must not begin with erased-: so are those called who were erased",
+        );
+    }
     if !draft.name.is_empty() && (!(2..=200).contains(&length(&draft.name)) || !plain(&draft.name))
     {
         wrong.add("name", "must have 2 to 200 characters");

@@ -31,7 +31,10 @@ use crate::secrets::Secrets;
 pub use jobs::{INBOX, QUERY};
 pub use mpesa::{Daraja, Merchant, MpesaError};
 pub use prompt::{Asked, PromptError, Wish};
-pub use rules::{Claim, Credit, Effect, Event, Push, Source, State, Terms, judge, next_query};
+pub use rules::{
+    Claim, Credit, Effect, Event, FOLLOW_UP, NO_ANSWER, Push, Source, State, Terms, judge,
+    next_query,
+};
 pub use words::{Env, SubType};
 
 /// The routes of this feature.

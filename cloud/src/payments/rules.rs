@@ -363,8 +363,7 @@ impl Push {
         match self.state {
             State::Created | State::Pending | State::Unknown | State::Expired => true,
             State::Posted { confirmed, .. } => !confirmed,
-            // Successes have been seen after 1037, "the phone did not answer".
-            State::Refused { code } => code == Some(1037) || self.claim.is_some(),
+            State::Refused { code } => code == Some(NO_ANSWER) || self.claim.is_some(),
             State::Provisional => false,
         }
     }
@@ -430,6 +429,8 @@ pub const ASKED: Duration = Duration::from_secs(2);
 
 /// How long a prompt counts as open: after it a new one may be asked for.
 pub const WINDOW: Duration = Duration::from_secs(5 * 60);
+/// "The phone did not answer", after which successes have been seen.
+pub const NO_ANSWER: i32 = 1037;
 /// How long a prompt is followed up.
 pub const FOLLOW_UP: Duration = Duration::from_secs(24 * 3_600);
 
@@ -459,7 +460,7 @@ pub fn explain(code: Option<i32>) -> &'static str {
         Some(1019) => "The prompt expired; try again.",
         Some(1025 | 9999) => "The prompt could not be sent; try again.",
         Some(1032) => "The prompt was cancelled.",
-        Some(1037) => "The phone did not answer; is it on and in reach?",
+        Some(NO_ANSWER) => "The phone did not answer; is it on and in reach?",
         Some(2001) => "The PIN was wrong.",
         Some(_) => "M-Pesa did not take the payment.",
         None => "The prompt could not be sent.",

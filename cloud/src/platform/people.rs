@@ -74,8 +74,8 @@ pub struct Whose {
 }
 
 /// `POST /api/super-admin/tenants/{tenant}/forget-second-factor`: one of a tenant's people signs in with his
-/// password alone again; for the only owner, whose phone is lost and his recovery codes as well. Errors: 404,
-/// 409 `SECOND_FACTOR_OFF`.
+/// password alone again; for the only owner, whose phone is lost and his recovery codes as well. Errors: 403
+/// `FRESH_LOGIN_REQUIRED`, 404, 409 `SECOND_FACTOR_OFF`.
 #[utoipa::path(post, path = "/api/super-admin/tenants/{tenant}/forget-second-factor", tag = "Platform",
     params(("tenant" = TenantId, Path)), request_body = Whose,
     responses((status = 200, body = Message), (status = 409, body = ErrorEnvelope)))]
@@ -87,6 +87,7 @@ pub async fn forget_second_factor(
     Json(request): Json<Whose>,
 ) -> Result<Json<Message>, ApiError> {
     let now = clock.now();
+    operator.fresh(now)?;
     let mut tx = governed::begin(&db, tenant).await?;
     let person = governed::person(&mut tx, request.user_id).await?;
     if !auth::has_second_factor(&mut tx, person.id).await? {

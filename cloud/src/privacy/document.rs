@@ -38,6 +38,8 @@ pub struct Document {
     commands: Part<store::CommandRow>,
     trail: Part<store::DeedRow>,
     moving_in: Part<store::DifferenceRow>,
+    /// What the provider's own programs were told of him.
+    webhooks: Part<store::ToldRow>,
 }
 
 /// The newest rows of a list.
@@ -87,6 +89,7 @@ impl Document {
             commands: store::commands(tx, id, READ).await?.into(),
             trail: store::deeds(tx, id, READ).await?.into(),
             moving_in: store::differences(tx, username, READ).await?.into(),
+            webhooks: store::told(tx, id, READ).await?.into(),
         })
     }
 }

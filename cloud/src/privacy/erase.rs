@@ -1,7 +1,8 @@
 //! Erasing one subscriber: a pseudonym takes his place, and what counts money stays under his id.
 //!
 //! All in one transaction: he is there, or he is not. What his site's agents still have to report of him
-//! comes under the pseudonym; what they wrote themselves goes with their own retention.
+//! comes under the pseudonym; what they wrote themselves goes with their own retention. What a provider
+//! tells later is booked, and what it says of him is taken out again the next day.
 
 use easyisp_shared::id::AuditId;
 use easyisp_shared::money::Cents;
@@ -14,6 +15,7 @@ use crate::customers;
 use crate::db::Tx;
 use crate::error::ApiError;
 use crate::ledger::{self, Blank};
+use crate::payments::FOLLOW_UP;
 use crate::sessions;
 
 use super::rules::{self, Known, Marks, days};
@@ -42,8 +44,11 @@ pub enum Rest {
 /// Why somebody is not erased.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
-    /// A payment of this much was asked of him and has not ended.
-    #[error("a payment of {0} was asked of him and has not ended; try again when it has")]
+    /// A payment of this much was asked of him and may still come in.
+    #[error(
+        "a payment of {0} was asked of him and may still come in; try again when M-Pesa has said what \
+         became of it, or a day after it was asked"
+    )]
     PaymentOpen(Cents),
     /// Money came from his number, or for his account, and is nobody's yet.
     #[error("payment {0} came from his number and is nobody's yet; say first whose it is")]
@@ -63,12 +68,12 @@ pub enum EraseError {
 
 impl From<EraseError> for ApiError {
     fn from(error: EraseError) -> ApiError {
-        let code = match &error {
+        let code = match error {
             EraseError::PaymentOpen(_) => "PAYMENT_OPEN",
             EraseError::PaymentUnallocated(_) => "PAYMENT_UNALLOCATED",
             EraseError::MoneyLeft(_) => "MONEY_LEFT",
             EraseError::MoneyOwed(_) => "MONEY_OWED",
-            EraseError::Database(_) => return ApiError::internal(error),
+            EraseError::Database(busy) => return busy.into(),
         };
         ApiError::conflict(code, format!("He cannot be erased: {error}"))
     }
@@ -138,8 +143,8 @@ async fn refuse_while_open(
     rest: Rest,
     now: Timestamp,
 ) -> Result<(), EraseError> {
-    let patience = now.minus(days(PATIENCE));
-    if let Some(amount) = store::open_payment(tx, subject.id, patience).await? {
+    let (asked_after, patience) = (now.minus(FOLLOW_UP), now.minus(days(PATIENCE)));
+    if let Some(amount) = store::open_payment(tx, subject.id, asked_after, patience).await? {
         return Err(EraseError::PaymentOpen(amount));
     }
     let account = subject.account_number.to_string();
@@ -207,11 +212,17 @@ fn phones(subject: &Subject) -> Vec<String> {
         .collect()
 }
 
-/// His name and devices as reports of agents hold them.
+/// His name and devices as reports of agents hold them: a name has its length before it.
 fn octets(subject: &Subject, devices: &[String]) -> Vec<Vec<u8>> {
     let macs = devices.iter().filter_map(|device| Mac::parse(device));
     let mut words: Vec<Vec<u8>> = macs.map(|mac| mac.octets().to_vec()).collect();
-    words.push(subject.username.clone().into_bytes());
+    let name = subject.username.as_bytes();
+    // Names have at most 64 octets, so the length is one.
+    words.extend(
+        u8::try_from(name.len())
+            .ok()
+            .map(|length| [&[length], name].concat()),
+    );
     words
 }
 

@@ -25,8 +25,9 @@ use super::store;
 ///
 /// Also of one who was deleted or erased. Each list holds the newest 1,000 rows and says whether that is
 /// all; his password and the codes of vouchers are not shown. To correct him is `PUT
-/// /api/customers/{customer}`. That this was read, and by whom, is in the trail. 403 without the
-/// permissions to see and to edit customers of his type, 404 when nobody of this tenant had this id.
+/// /api/customers/{customer}`. That this was read, and by whom, is in the trail. For people only, who showed
+/// their password just now. Errors: 403 `PERSON_ONLY` and `FRESH_LOGIN_REQUIRED`, or without the permissions
+/// to see and to edit customers of his type; 404 when nobody of this tenant had this id.
 #[utoipa::path(get, path = "/api/customers/{customer}/data", tag = "Privacy",
     params(("customer" = CustomerId, Path)), responses((status = 200, body = Document)))]
 pub async fn data(
@@ -36,6 +37,7 @@ pub async fn data(
     Path(customer): Path<CustomerId>,
 ) -> Result<Response, ApiError> {
     let now = clock.now();
+    operator.fresh(now)?;
     let mut tx = db.begin(operator.tenant).await?;
     let subject = store::find(&mut tx, customer).await?;
     let subject = subject.ok_or(ApiError::NotFound("customer"))?;
@@ -91,9 +93,9 @@ pub struct Erased {
 /// what when. What is sealed in answers to repeated requests goes within three days, what agents wrote
 /// down themselves with their own retention. His phone may sign up again, as somebody new.
 ///
-/// A repeat answers the same, whatever it confirms. For people only, no API keys. Errors: 400 naming the
-/// field, 403 `FRESH_LOGIN_REQUIRED`, 404, 409 while money is open: `PAYMENT_OPEN`, `PAYMENT_UNALLOCATED`, `MONEY_OWED`,
-/// `MONEY_LEFT` (which `leaveBalance` allows).
+/// A repeat answers the same, whatever it confirms. For people only, who showed their password just now.
+/// Errors: 400 naming the field, 403 `PERSON_ONLY` and `FRESH_LOGIN_REQUIRED`, 404, 409 while money is open:
+/// `PAYMENT_OPEN`, `PAYMENT_UNALLOCATED`, `MONEY_OWED`, `MONEY_LEFT` (which `leaveBalance` allows).
 #[utoipa::path(post, path = "/api/customers/{customer}/erase", tag = "Privacy",
     params(("customer" = CustomerId, Path)), request_body = EraseRequest,
     responses((status = 200, body = Erased),

@@ -12,8 +12,8 @@ use crate::audit::Actor;
 use crate::db::{Database, Tx};
 use crate::ledger::Blank;
 
-use super::erase::{EraseError, Erasure, Rest, blank, erase};
-use super::rules::{self, days};
+use super::erase::{Erasure, Rest, blank, erase};
+use super::rules::{self, Marks, days};
 use super::store;
 
 /// Forgets what is older than it is kept, 500 rows a transaction, the oldest first; returns when to go on.
@@ -28,7 +28,10 @@ pub async fn forget_old(
             again = now.plus(BREATH);
         }
     }
-    erase_gone(db, tenant, now).await?;
+    if erase_gone(db, tenant, now).await? {
+        again = now.plus(BREATH);
+    }
+    blank_again(db, tenant).await?;
     Ok(again)
 }
 
@@ -100,9 +103,10 @@ async fn blank_lines(tx: &mut Tx, cutoff: Timestamp, now: Timestamp) -> sqlx::Re
     Ok(lines.len() as u64)
 }
 
-/// Erases some who were deleted long ago, each in a transaction of his own: some a day, since nobody waits
-/// for it and each is looked for in the whole trail. Who still has something open waits until it is not.
-async fn erase_gone(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Result<()> {
+/// Erases some who were deleted long ago, each in a transaction of his own, and returns whether there may be
+/// more: each is looked for in the whole trail, and a job's lease is a minute. Who still has something open,
+/// or cannot be erased for whatever reason, waits his turn again in a month; nobody waits behind him.
+async fn erase_gone(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Result<bool> {
     let actor = Actor::system();
     let erasure = Erasure {
         actor: &actor,
@@ -110,32 +114,51 @@ async fn erase_gone(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Re
         rest: Rest::MustBeNothing,
     };
     let mut tx = db.begin(tenant).await?;
-    let gone = store::gone(&mut tx, now.minus(days(rules::GONE)), ERASED_A_DAY).await?;
+    let gone = store::gone(&mut tx, now.minus(days(rules::GONE)), now, ERASED_AT_ONCE).await?;
     tx.commit().await?;
+    let more = gone.len() == usize::try_from(ERASED_AT_ONCE).unwrap_or(usize::MAX);
     for customer in gone {
         let mut tx = db.begin(tenant).await?;
         let subject = store::lock(&mut tx, customer).await?;
         let Some(subject) = subject.filter(|subject| subject.erased_at.is_none()) else {
             continue; // somebody was faster
         };
-        match erase(&mut tx, &subject, erasure, now).await {
-            Ok(()) => tx.commit().await?,
-            Err(EraseError::Database(error)) => return Err(error),
-            Err(
-                EraseError::PaymentOpen(_)
-                | EraseError::PaymentUnallocated(_)
-                | EraseError::MoneyLeft(_)
-                | EraseError::MoneyOwed(_),
-            ) => tx.rollback().await?,
-        }
+        let refused = match erase(&mut tx, &subject, erasure, now).await {
+            Ok(()) => {
+                tx.commit().await?;
+                continue;
+            }
+            Err(refused) => refused,
+        };
+        tx.rollback().await?;
+        tracing::info!(customer.id = %customer, "Customer {customer} is not erased yet: {refused}");
+        let mut tx = db.begin(tenant).await?;
+        store::erase_later(&mut tx, customer, now.plus(days(REFUSED))).await?;
+        tx.commit().await?;
     }
-    Ok(())
+    Ok(more)
+}
+
+/// Takes out what came in about somebody after he was erased: the report of a payment that nobody waited
+/// for any more is booked like any other, and has his phone.
+async fn blank_again(db: &Database, tenant: TenantId) -> sqlx::Result<()> {
+    let mut tx = db.begin(tenant).await?;
+    for customer in store::named_again(&mut tx, NAMED_AT_ONCE).await? {
+        store::blank_callbacks(&mut tx, customer).await?;
+        store::blank_intents(&mut tx, customer).await?;
+        store::blank_payments(&mut tx, customer, &Marks::default()).await?;
+    }
+    tx.commit().await
 }
 
 /// Rows that one transaction removes at most.
 const AT_ONCE: i64 = 500;
-/// Customers erased without being asked for: a job's lease is a minute.
-const ERASED_A_DAY: i64 = 20;
+/// Customers erased without being asked for before other work has its turn.
+const ERASED_AT_ONCE: i64 = 2;
+/// Days until it is tried again with one who could not be.
+const REFUSED: u16 = 30;
+/// Erased customers of whom something came in, looked at at once.
+const NAMED_AT_ONCE: i64 = 100;
 /// Transactions in a row before other work has its turn: some seconds, a job's lease is a minute.
 const TURNS: u32 = 10;
 /// And how soon it goes on.

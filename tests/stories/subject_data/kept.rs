@@ -295,3 +295,30 @@ pub async fn no_session_is_open(world: &World, tenant: TenantId, customer: &str)
     })
     .await
 }
+
+/// Waits until the tenant's one payment that was asked for is in this state.
+pub async fn intent_becomes(world: &World, tenant: TenantId, state: &str) -> Result<()> {
+    eventually(&format!("the payment is {state}"), async || {
+        let mut tx = world.db().begin(tenant).await?;
+        let now: String = sqlx::query_scalar("select state from intents")
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok((now == state).then_some(()))
+    })
+    .await
+}
+
+/// Lets time pass until the provider, asked by us, has said of every payment what it told us before.
+pub async fn the_provider_confirms(world: &World, tenant: TenantId) -> Result<()> {
+    world.clock.advance(Duration::from_secs(30));
+    eventually("every payment is confirmed", async || {
+        let mut tx = world.db().begin(tenant).await?;
+        let open: i64 = sqlx::query_scalar(
+            "select count(*) from intents where state = 'POSTED' and confirmed_at is null",
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        Ok((open == 0).then_some(()))
+    })
+    .await
+}

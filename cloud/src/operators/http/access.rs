@@ -72,8 +72,8 @@ pub async fn reset_password(
 /// `DELETE /api/tenant/operators/{operator}/second-factor`: he signs in with his password alone again: his
 /// phone is lost, and his recovery codes as well.
 ///
-/// For another than oneself, and only for whom one could have made. Errors: 400 `YOURSELF`, 403 `ABOVE_YOU`,
-/// `BEYOND_YOURS`, `PLATFORM_PERSON`, 404, 409 `SECOND_FACTOR_OFF`.
+/// For another than oneself, and only for whom one could have made. Errors: 400 `YOURSELF`, 403
+/// `FRESH_LOGIN_REQUIRED`, `ABOVE_YOU`, `BEYOND_YOURS`, `PLATFORM_PERSON`, 404, 409 `SECOND_FACTOR_OFF`.
 #[utoipa::path(delete, path = "/api/tenant/operators/{operator}/second-factor", tag = "Operators",
     params(("operator" = OperatorId, Path)), responses((status = 200, body = Success)))]
 pub async fn forget_second_factor(
@@ -83,6 +83,7 @@ pub async fn forget_second_factor(
     Path(person): Path<OperatorId>,
 ) -> Result<Json<Success>, ApiError> {
     let now = clock.now();
+    operator.fresh(now)?;
     let mut tx = db.begin(operator.tenant).await?;
     let operator = still(&mut tx, operator, &[Permission::OperatorsEdit], now).await?;
     let stored = may_reset(&mut tx, &operator, person).await?;

@@ -21,45 +21,51 @@ pub struct Known {
 }
 
 /// The words, as regular expressions of the database that find them whole, in any case.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// Only what nobody else can be called counts: a phone or an address that is none may be any word, and the
+/// lines in which that stands are not his.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Marks {
     words: Vec<String>,
-    /// What is nobody else's: numbers, addresses, devices. `None` = nothing is known.
+    /// Phone and e-mail address. `None` = neither is known.
     pub numbers: Option<String>,
-    /// User name and name, which others may share.
+    /// User name and name, which others may share. `None` = they are too short to be told from other words.
     pub names: Option<String>,
+    /// Devices: twelve hex digits in upper case.
+    pub devices: Vec<String>,
 }
 
 impl Marks {
     /// The words by which `known` is found.
     pub fn of(known: &Known) -> Marks {
         let mut numbers = BTreeSet::new();
-        numbers.extend(known.email.clone());
-        for phone in &known.phones {
-            numbers.insert(phone.trim().to_owned());
-            if let Some(number) = PhoneNumber::parse(phone) {
-                let whole = number.as_str();
-                let local = whole.strip_prefix("254").unwrap_or(whole);
-                numbers.extend([whole.to_owned(), format!("0{local}"), local.to_owned()]);
-            }
+        numbers.extend(known.email.clone().filter(|email| email.contains('@')));
+        for number in known
+            .phones
+            .iter()
+            .filter_map(|phone| PhoneNumber::parse(phone))
+        {
+            let (whole, local) = (number.as_str(), number.local());
+            numbers.extend([whole.to_owned(), format!("0{local}"), local.to_owned()]);
         }
-        for device in &known.devices {
-            numbers.insert(device.clone());
-            if let Some(mac) = Mac::parse(device) {
-                let colons = mac.to_string();
-                numbers.extend([colons.replace(':', "-"), colons.replace(':', ""), colons]);
-            }
-        }
-        numbers.retain(|word| word.chars().count() >= SHORTEST_NUMBER);
-        let names: BTreeSet<String> = [&known.name, &known.username]
-            .into_iter()
-            .map(|name| name.trim().to_owned())
-            .filter(|name| !name.is_empty())
+        let macs = known.devices.iter().filter_map(|device| Mac::parse(device));
+        let devices: Vec<String> = macs.map(|mac| mac.to_string().replace(':', "")).collect();
+        let names = [&known.name, &known.username].map(|name| name.trim().to_owned());
+        let names: BTreeSet<String> = names.into_iter().filter(|name| !name.is_empty()).collect();
+        let tellable = names
+            .iter()
+            .filter(|name| is_tellable(name))
+            .cloned()
             .collect();
+        let (expression, names_expression) = (pattern(&numbers), pattern(&tellable));
+        let typed = known.phones.iter().chain(&known.devices).cloned();
+        let dashed = known.devices.iter().map(|device| device.replace(':', "-"));
+        let words = numbers.into_iter().chain(names).chain(typed).chain(dashed);
         Marks {
-            numbers: pattern(&numbers),
-            names: pattern(&names),
-            words: numbers.into_iter().chain(names).collect(),
+            words: words.chain(devices.iter().cloned()).collect(),
+            numbers: expression,
+            names: names_expression,
+            devices,
         }
     }
 
@@ -79,8 +85,10 @@ impl Marks {
     }
 }
 
-/// Shorter ones are no numbers but a house or an extension, and stand everywhere.
-const SHORTEST_NUMBER: usize = 6;
+/// Whether a name can be told from other words and numbers.
+fn is_tellable(name: &str) -> bool {
+    name.chars().count() >= 4 && name.chars().any(char::is_alphabetic)
+}
 
 /// Finds any of `words` between what is no letter and no digit.
 fn pattern(words: &BTreeSet<String>) -> Option<String> {
@@ -140,5 +148,19 @@ mod tests {
         let names = jane().names.unwrap();
         assert!(names.contains("Jane\\ \\(Doe\\)|jane"), "{names}");
         assert_eq!(Marks::of(&Known::default()).numbers, None);
+    }
+
+    #[test]
+    fn what_may_be_any_word_is_no_mark() {
+        let marks = Marks::of(&Known {
+            name: "Ali".to_owned(),
+            username: "500".to_owned(),
+            email: Some("amount".to_owned()),
+            phones: vec!["enabled".to_owned(), "PERSON".to_owned()],
+            devices: vec!["of hers".to_owned()],
+        });
+        assert_eq!((marks.numbers.clone(), marks.names.clone()), (None, None));
+        assert_eq!(marks.devices, Vec::<String>::new());
+        assert_eq!(marks.found_in("Ali asked"), Some("Ali"));
     }
 }

@@ -147,12 +147,12 @@ pub async fn blank_intents(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()
     Ok(())
 }
 
-/// What the provider told us of them.
+/// What the provider told us of them, once it was worked on.
 pub async fn blank_callbacks(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
     sqlx::query(
         "update payment_inbox
             set body = ''
-          where tenant_id = $1
+          where tenant_id = $1 and processed_at is not null
             and intent_id in (select id from intents where tenant_id = $1 and customer_id = $2)",
     )
     .bind(tx.tenant())
@@ -241,8 +241,9 @@ pub async fn forget_quarantined(tx: &mut Tx, words: &[Vec<u8>]) -> sqlx::Result<
 
 /// Lines of the trail to be blanked, and whether what they are about is called by his name.
 ///
-/// All that are about him or something of his; and of the others those that say his number, address or
-/// device, wherever they say it, or his name, where they are about nobody else.
+/// All that are about him or something of his. Of the others only searches, exports and what was done to
+/// sessions and money of nobody's: they say what an operator typed. What was done to somebody else stays
+/// as it was written, whoever else it names.
 pub async fn lines_on(
     tx: &mut Tx,
     customer: CustomerId,
@@ -261,17 +262,32 @@ pub async fn lines_on(
              select a.id,
                     a.target_id in (select id from his)
                         or a.target_type = 'session' and a.target_name = $3 as about_him,
-                    a.target_name, a.target_type,
-                    concat_ws(' ', a.details, a.before::text, a.after::text) as said
+                    a.target_type in ('sessions', 'audit') as is_question,
+                    a.target_type in ('session', 'payment', 'message')
+                        and not exists (select from payments p
+                                         where p.tenant_id = $1 and p.id = a.target_id
+                                           and p.customer_id is not null)
+                        and not exists (select from sessions s
+                                         where s.tenant_id = $1 and s.id = a.target_id
+                                           and s.customer_id is not null)
+                        and not exists (select from messages m
+                                         where m.tenant_id = $1 and m.id = a.target_id
+                                           and m.customer_id is not null) as is_nobodys,
+                    a.target_name,
+                    concat_ws(' ', a.target_name, a.details, a.before::text, a.after::text) as said
                from audit a
-              where a.tenant_id = $1 and a.action <> $6)
-         select id,
-                coalesce(about_him or target_type <> 'customer' and target_name ~* $4, false)
+              where a.tenant_id = $1 and a.action <> $6
+                and (a.target_type in ('sessions', 'audit', 'session', 'payment', 'message')
+                     or a.target_id in (select id from his)))
+         select id, coalesce(about_him or target_name ~* $4, false)
            from line
           where about_him
-             or said ~* $4
-             or target_type <> 'customer' and target_name ~* $4
-             or target_type in ('session', 'sessions', 'payment', 'audit') and said ~* $5",
+             or (is_question or is_nobodys)
+                and (said ~* $4
+                     or exists (select
+                                  from regexp_matches(said, '[0-9a-f]{2}(?:[:-]?[0-9a-f]{2}){5}', 'gi') as m (mac)
+                                 where upper(translate(m.mac[1], ':-', '')) = any($7)))
+             or is_question and said ~* $5",
     )
     .bind(tx.tenant())
     .bind(customer)
@@ -279,6 +295,7 @@ pub async fn lines_on(
     .bind(&marks.numbers)
     .bind(&marks.names)
     .bind(crate::ledger::VOUCHES)
+    .bind(&marks.devices)
     .fetch_all(&mut **tx)
     .await
 }

@@ -114,19 +114,58 @@ pub async fn old_lines(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Resul
     .await
 }
 
-/// Customers who were deleted before `cutoff`, are not erased and owe and have nothing.
-pub async fn gone(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<Vec<CustomerId>> {
+/// Customers who were deleted before `cutoff`, are not erased, owe and have nothing, and do not wait.
+pub async fn gone(
+    tx: &mut Tx,
+    cutoff: Timestamp,
+    now: Timestamp,
+    most: i64,
+) -> sqlx::Result<Vec<CustomerId>> {
     sqlx::query_scalar(
         "select c.id
            from customers c
            left join wallets w on w.tenant_id = $1 and w.customer_id = c.id
           where c.tenant_id = $1 and c.deleted_at < $2 and c.erased_at is null
-            and coalesce(w.balance, 0) = 0
+            and coalesce(w.balance, 0) = 0 and (c.erase_after is null or c.erase_after <= $4)
           order by c.deleted_at
           limit $3",
     )
     .bind(tx.tenant())
     .bind(cutoff)
+    .bind(most)
+    .bind(now)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Notes that a customer cannot be erased before `then`.
+pub async fn erase_later(tx: &mut Tx, customer: CustomerId, then: Timestamp) -> sqlx::Result<()> {
+    sqlx::query("update customers set erase_after = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(customer)
+        .bind(then)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Customers who were erased and of whom a provider told something since.
+pub async fn named_again(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<CustomerId>> {
+    sqlx::query_scalar(
+        "select c.id
+           from customers c
+          where c.tenant_id = $1 and c.erased_at is not null
+            and (exists (select from intents i
+                          where i.tenant_id = $1 and i.customer_id = c.id
+                            and (i.phone_number <> '' or i.checkout_request_id is not null
+                                 or exists (select from payment_inbox b
+                                             where b.tenant_id = $1 and b.intent_id = i.id
+                                               and b.body <> '' and b.processed_at is not null)))
+                 or exists (select from payments p
+                             where p.tenant_id = $1 and p.customer_id = c.id and p.phone is not null))
+          limit $2",
+    )
+    .bind(tx.tenant())
     .bind(most)
     .fetch_all(&mut **tx)
     .await

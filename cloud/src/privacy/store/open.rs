@@ -5,12 +5,15 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 
 use crate::db::Tx;
+use crate::payments::NO_ANSWER;
 
-/// The amount of a payment that was asked of him and has not ended. One that was credited without its
-/// receipt is waited for until `patience`: the receipt may never come.
+/// The amount of a payment that was asked of him and may still come in or be taken back: the provider is
+/// asked about those made after `asked_after`. One that was credited without its receipt is waited for if
+/// it was made after `patience`: the receipt may never come.
 pub async fn open_payment(
     tx: &mut Tx,
     customer: CustomerId,
+    asked_after: Timestamp,
     patience: Timestamp,
 ) -> sqlx::Result<Option<Cents>> {
     sqlx::query_scalar(
@@ -18,7 +21,10 @@ pub async fn open_payment(
            from intents i
           where i.tenant_id = $1 and i.customer_id = $2
             and (i.state in ('CREATED', 'PENDING', 'UNKNOWN')
-                 or i.state = 'PROVISIONAL' and i.created_at > $3
+                 or i.created_at > $3
+                    and (i.state = 'EXPIRED' or i.state = 'REFUSED' and i.result_code = $5
+                         or i.state = 'POSTED' and i.confirmed_at is null)
+                 or i.state = 'PROVISIONAL' and i.created_at > $4
                  or i.claimed_receipt is not null and i.state <> 'POSTED'
                  or exists (select from payment_inbox b
                              where b.tenant_id = $1 and b.intent_id = i.id
@@ -28,7 +34,9 @@ pub async fn open_payment(
     )
     .bind(tx.tenant())
     .bind(customer)
+    .bind(asked_after)
     .bind(patience)
+    .bind(NO_ANSWER)
     .fetch_optional(&mut **tx)
     .await
 }

@@ -1,6 +1,6 @@
 //! What he was told, and what was done to him.
 
-use easyisp_shared::id::{AuditId, CustomerId, MessageId};
+use easyisp_shared::id::{AuditId, CustomerId, DeliveryId, MessageId};
 use easyisp_shared::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -42,6 +42,35 @@ pub async fn messages(
     .bind(tx.tenant())
     .bind(customer)
     .bind(phone)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// What a program of the provider's was told of him.
+#[derive(FromRow, Serialize, ToSchema, Debug)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SubjectTold)]
+pub struct ToldRow {
+    id: DeliveryId,
+    created_at: Timestamp,
+    event: String,
+    state: String,
+    /// Word for word.
+    body: String,
+}
+
+/// What the provider's own programs were told of him.
+pub async fn told(tx: &mut Tx, customer: CustomerId, most: i64) -> sqlx::Result<Vec<ToldRow>> {
+    sqlx::query_as(
+        "select id, created_at, event, state, payload as body
+           from webhook_deliveries
+          where tenant_id = $1 and position($2 in payload) > 0
+          order by created_at desc
+          limit $3",
+    )
+    .bind(tx.tenant())
+    .bind(customer.to_string())
     .bind(most)
     .fetch_all(&mut **tx)
     .await
