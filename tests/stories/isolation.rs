@@ -14,14 +14,16 @@ use uuid::Uuid;
 use crate::words::{DAY, comes_to_agree};
 
 /// G1: every route that takes an id, called with every id of another provider, answers as if there were
-/// no such thing; lists and filters show none of it; and nothing of it changes.
+/// no such thing, after asking the database exactly what it asks for an id that nobody has: neither words
+/// nor time tell them apart. Lists and filters show none of it, and nothing of it changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_reaches_what_belongs_to_another_provider() -> Result<()> {
-    let world = World::start().await?;
+    let mut world = World::start().await?;
     let victim = Victim::settle(&world).await?;
     let stranger = Provider::sign_up(&world, "stranger").await?;
     let owned = victim.ids(&world).await?;
     let before = victim.rows(&world).await?;
+    world.listen_in().await?;
 
     let manual = stranger.owner.get("/openapi.json").await?;
     let routes = routes(&manual)?;
@@ -35,6 +37,7 @@ async fn no_route_reaches_what_belongs_to_another_provider() -> Result<()> {
                     "{method} {path} with {id}: {status} {answer}"
                 );
                 called += 1;
+                costs_what_an_unknown_one_does(&world, &stranger, method, path, id).await?;
             }
         } else if method == Method::GET {
             let (_, answer) = call(&stranger, method, path).await?;
@@ -52,6 +55,31 @@ async fn no_route_reaches_what_belongs_to_another_provider() -> Result<()> {
 
     assert_eq!(victim.rows(&world).await?, before, "something changed");
     world.stop().await
+}
+
+/// Compares what is asked of the database. Jobs ask at moments of their own, so it is looked at thrice.
+async fn costs_what_an_unknown_one_does(
+    world: &World,
+    stranger: &Provider,
+    method: &Method,
+    path: &str,
+    id: &Uuid,
+) -> Result<()> {
+    let asked = async |id: &Uuid| -> Result<(StatusCode, Vec<String>)> {
+        world.take_said();
+        let (status, _) = call(stranger, method, &fill(path, id)).await?;
+        Ok((status, world.take_said()))
+    };
+    let mut seen = Vec::new();
+    for number in 0..3 {
+        let nobodys = Uuid::from_u128(id.as_u128() ^ (0xfeed_beef + number));
+        let (theirs, unknown) = (asked(id).await?, asked(&nobodys).await?);
+        if theirs == unknown {
+            return Ok(());
+        }
+        seen.push((theirs, unknown));
+    }
+    anyhow::bail!("{method} {path} tells {id} from an id that nobody has: {seen:#?}")
 }
 
 /// A provider with one of everything.

@@ -2,6 +2,7 @@
 //! with their time.
 
 mod kept;
+mod others;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -511,6 +512,16 @@ async fn tampering_is_found(world: &World, tenant: TenantId) -> Result<()> {
     sqlx::query("update audit set details = '' where details = 'Nothing happened'")
         .execute(&mut owner)
         .await?;
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+
+    // The chain itself proves what was not blanked, whatever is written beside it.
+    let amount = "update transfers set amount = amount + $1
+                   where entry_id = (select subject_id from redactions where kind = 'ENTRY' limit 1)";
+    sqlx::query(amount).bind(1_i64).execute(&mut owner).await?;
+    let found = world.book_findings().await?;
+    let blames = |what: &str| found.iter().any(|finding| finding.contains(what));
+    assert!(blames("its digest is not the chain's"), "{found:?}");
+    sqlx::query(amount).bind(-1_i64).execute(&mut owner).await?;
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
 
     sqlx::query(

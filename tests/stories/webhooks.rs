@@ -348,6 +348,11 @@ async fn who_is_off_hears_nothing_more() -> Result<()> {
     here.next(0).await?;
     here.line(&deleted, "a failed try", |line| line["lastStatus"] == 503)
         .await?;
+    let shown = owner.get(&deleted.path).await?;
+    assert!(shown["failingSince"].is_string(), "{shown}");
+    let moved = json!({"url": format!("{}/elsewhere", here.receiver.url())});
+    let shown = owner.put(&deleted.path, &moved).await?;
+    assert_eq!(shown["failingSince"], Value::Null, "not this address");
     owner.call(Method::DELETE, &deleted.path, None).await?;
     let (gone, _) = owner.call(Method::GET, &deleted.path, None).await?;
     assert_eq!(gone, StatusCode::NOT_FOUND);
@@ -424,6 +429,7 @@ async fn an_address_inside_is_refused_when_typed_and_when_called() -> Result<()>
         "http://8.8.8.8/hook",
         "https://8.8.8.8:22/hook",
         "https://who:what@8.8.8.8/hook",
+        &format!("https://8.8.8.8/{}", "é".repeat(700)),
     ] {
         let body = json!({"url": url, "events": ["router.up"]});
         let refused = owner.post("/api/webhooks", &body).await?;

@@ -29,6 +29,7 @@ impl Wiretap {
         let counters = Arc::new(Counters {
             statements: AtomicU64::new(0),
             last: AtomicU64::new(u64::MAX),
+            said: Mutex::default(),
             transactions: Mutex::default(),
         });
         let counted = counters.clone();
@@ -52,6 +53,13 @@ impl Wiretap {
     /// How many statements have been executed through it.
     pub fn statements(&self) -> u64 {
         self.counters.statements.load(Ordering::SeqCst)
+    }
+
+    /// What was asked through it since this was called last, in order and whatever became of it; that
+    /// transactions begin and end is left out.
+    pub fn take_said(&self) -> Vec<String> {
+        let mut said = self.counters.said.lock().expect("nobody panics here");
+        std::mem::take(&mut *said)
     }
 
     /// The statements of every transaction that was committed through it, from `begin` to `commit`.
@@ -78,6 +86,7 @@ impl Drop for Wiretap {
 struct Counters {
     statements: AtomicU64,
     last: AtomicU64,
+    said: Mutex<Vec<String>>,
     transactions: Mutex<Vec<Vec<String>>>,
 }
 
@@ -91,7 +100,7 @@ struct Spoken {
 
 impl Spoken {
     /// Follows one message (protocol 3.0 §55.7); the whole transaction when this statement commits it.
-    fn hear(&mut self, kind: u8, body: &[u8]) -> Option<Vec<String>> {
+    fn hear(&mut self, kind: u8, body: &[u8], counters: &Counters) -> Option<Vec<String>> {
         let mut texts = body.split(|byte| *byte == 0);
         let mut text = || String::from_utf8_lossy(texts.next().unwrap_or_default()).into_owned();
         let statement = match kind {
@@ -112,6 +121,13 @@ impl Spoken {
         let said = statement.to_lowercase();
         if said.starts_with("begin") {
             self.transaction.clear();
+        }
+        if !["begin", "commit", "rollback"]
+            .iter()
+            .any(|word| said.starts_with(word))
+        {
+            let mut said = counters.said.lock().expect("nobody panics here");
+            said.push(statement.clone());
         }
         self.transaction.push(statement);
         said.starts_with("commit")
@@ -154,7 +170,7 @@ async fn pass(client: UnixStream, server: PathBuf, counters: Arc<Counters>) {
                 break;
             }
         }
-        if let Some(transaction) = spoken.hear(kind, &body) {
+        if let Some(transaction) = spoken.hear(kind, &body, &counters) {
             counters
                 .transactions
                 .lock()

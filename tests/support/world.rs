@@ -133,6 +133,14 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// What the cloud asked its rows since this was called last, statement by statement.
+    pub fn take_said(&self) -> Vec<String> {
+        self.wiretap
+            .as_ref()
+            .map(Wiretap::take_said)
+            .unwrap_or_default()
+    }
+
     /// Stops the cloud in order. Agents lose their link and go on.
     pub async fn stop_cloud(&mut self) -> Result<()> {
         if let Some(cloud) = self.cloud.take() {
