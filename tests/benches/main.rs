@@ -6,6 +6,7 @@
 mod child;
 mod freeradius;
 mod load;
+mod logins;
 mod ours;
 mod payment;
 mod peers;
@@ -27,7 +28,7 @@ use self::radius::Effort;
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Cli {
-    /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment.
+    /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment, logins.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Length of a window in seconds.
@@ -56,6 +57,7 @@ enum Part {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum PartName {
     Agent,
+    Logins,
     Payment,
     Postgres,
     Snapshot,
@@ -72,6 +74,7 @@ fn main() -> Result<()> {
     if let Some(Part::Part { name, folder }) = &cli.part {
         return match name {
             PartName::Agent => ours::part(folder),
+            PartName::Logins => logins::part(),
             PartName::Payment => payment::part(),
             PartName::Postgres => postgres::part(folder),
             PartName::Snapshot => snapshot::part(folder),
@@ -120,6 +123,9 @@ fn bench(cli: &Cli) -> Result<()> {
     }
     if cli.wants("payment") {
         rows.extend(payment::measure(folder.path())?);
+    }
+    if cli.wants("logins") {
+        rows.extend(logins::measure(folder.path())?);
     }
     println!("\n{}", table::lay_out(&rows));
     Ok(())
