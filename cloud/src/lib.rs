@@ -152,6 +152,7 @@ pub fn jobs(app: &App) -> Jobs {
     );
     let (seals, tidies, rotations) = (db(), db(), db());
     let (watches, reckons, prices) = (db(), db(), db());
+    let purges = (db(), app.config.data_dir.join(tenants::purge::FOLDER));
     let (cares, epoch) = (db(), app.standing.epoch);
     let recovery = (db(), app.mail.clone(), app.config.clone());
     let (makes, secrets) = (db(), app.secrets.clone());
@@ -171,6 +172,14 @@ pub fn jobs(app: &App) -> Jobs {
                 let people = privacy::forget_old(&db, job.tenant, now).await?;
                 let soonest = keys.min(sessions).min(lease).min(told);
                 Ok(Again(soonest.min(people)))
+            }
+        })
+        .with(tenants::purge::PURGE, move |job, now| {
+            let (db, folder) = purges.clone();
+            async move {
+                Ok(again(
+                    tenants::purge::purge(&db, &folder, job.tenant, now).await?,
+                ))
             }
         })
         .with(renewals::AUTO_RENEW, move |job, now| {

@@ -1,5 +1,7 @@
 //! The platform's own people: what they see of tenants, what they do to them, and how a tenant sees it.
 
+mod purged;
+
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};

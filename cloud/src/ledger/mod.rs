@@ -10,6 +10,7 @@ mod account;
 mod checks;
 mod digest;
 mod entry;
+mod export;
 mod redact;
 mod rows;
 mod sealer;
@@ -18,6 +19,7 @@ mod verify;
 
 pub use account::{Account, AccountCode, AccountType, CHART};
 pub use entry::{Entry, EntryKind, Leg, Transfer};
+pub use export::{export, is_sealed};
 pub use redact::{Blank, Blanked, VOUCHES, blank, vouch};
 pub use sealer::{SEAL, seal, seal_all};
 pub(crate) use store::{bind_posting, new_salt, posting_ctes};

@@ -334,7 +334,8 @@ fn checked(request: SettingsRequest) -> Result<Settings, ApiError> {
 }
 
 /// `DELETE /api/super-admin/tenants/{tenant}`: hidden and cut off at once: its people, their programs and its
-/// boxes. Money that still arrives is booked; its rows stay until they are purged. Errors: 404.
+/// boxes. Money that still arrives is booked. After 30 days its books go to a file in the server's data folder
+/// and its rows for good. Errors: 404.
 #[utoipa::path(delete, path = "/api/super-admin/tenants/{tenant}", tag = "Platform",
     params(("tenant" = TenantId, Path)), responses((status = 200, body = Message)))]
 pub async fn delete(
@@ -348,7 +349,9 @@ pub async fn delete(
     governed::delete(&mut tx, &Actor::from(&operator), now).await?;
     tx.commit().await?;
     Ok(Json(Message {
-        message: "Deleted: nobody of this tenant can sign in any more".to_owned(),
+        message: "Deleted: nobody of this tenant can sign in any more. In 30 days its books go to a file \
+                  and its rows for good"
+            .to_owned(),
     }))
 }
 

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::store::{self, SettingsRow, platform};
 use super::terms::{Longer, Terms, TermsError};
-use super::{edge, lease};
+use super::{edge, lease, purge};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth;
 use crate::db::{Database, Tx};
+use crate::due;
 use crate::error::ApiError;
 use crate::secrets::Secrets;
 
@@ -253,6 +254,7 @@ pub async fn delete(tx: &mut Tx, actor: &Actor, now: Timestamp) -> Result<(), Ap
     platform::delete(tx, now).await?;
     auth::sessions::end_tenant(tx).await?;
     crate::sites::revoke_all(tx, now).await?;
+    due::at(tx, purge::PURGE, tx.tenant().0, now.plus(purge::KEPT)).await?;
     let line = Audit {
         before: Some(facts(&listed.terms())),
         ..Audit::new(

@@ -6,6 +6,7 @@ pub mod governed;
 mod http;
 pub mod jobs;
 pub mod lease;
+pub mod purge;
 mod rules;
 mod signup;
 mod store;

@@ -5,7 +5,7 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 
 use crate::auth::{Role, StandingRow, TenantStatus};
-use crate::db::{DirectoryTx, Tx};
+use crate::db::{Database, DirectoryTx, Tx};
 use crate::tenants::terms::Terms;
 
 /// A tenant in a list.
@@ -260,4 +260,48 @@ pub async fn delete(tx: &mut Tx, now: Timestamp) -> sqlx::Result<()> {
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Whether a tenant was deleted by `cutoff` and is not purged yet.
+pub async fn is_deleted(db: &Database, tenant: TenantId, cutoff: Timestamp) -> sqlx::Result<bool> {
+    let mut tx = db.begin(tenant).await?;
+    let deleted: Option<bool> = sqlx::query_scalar(
+        "select deleted_at <= $2 and purged_at is null from directory.tenants where tenant_id = $1",
+    )
+    .bind(tenant)
+    .bind(cutoff)
+    .fetch_optional(&mut *tx)
+    .await?
+    .flatten();
+    Ok(deleted.unwrap_or(false))
+}
+
+/// Removes at most `most` rows of a tenant that was deleted by `cutoff`, in a transaction of its own; returns
+/// how many, 0 when nothing is left.
+pub async fn purge(
+    db: &Database,
+    tenant: TenantId,
+    cutoff: Timestamp,
+    most: i64,
+) -> sqlx::Result<i64> {
+    let mut tx = db.begin(tenant).await?;
+    let gone = sqlx::query_scalar("select purge_tenant($1, $2, $3)")
+        .bind(tenant)
+        .bind(cutoff)
+        .bind(most)
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(gone)
+}
+
+/// Notes that nothing of a tenant is left but that he was here.
+pub async fn note_purged(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Result<()> {
+    let mut tx = db.begin(tenant).await?;
+    sqlx::query("update directory.tenants set purged_at = $2 where tenant_id = $1")
+        .bind(tenant)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
 }

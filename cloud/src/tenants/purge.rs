@@ -1,0 +1,91 @@
+//! A tenant that was deleted thirty days ago goes for good: its books to a file, then its rows.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use easyisp_shared::id::TenantId;
+use easyisp_shared::time::Timestamp;
+use tokio::fs;
+use tokio::io::AsyncWriteExt;
+
+use super::store::platform;
+use crate::db::Database;
+use crate::ledger;
+
+/// The kind of the job that purges a deleted tenant; its subject is the tenant.
+pub const PURGE: &str = "tenants.purge";
+
+/// How long a deleted tenant's rows stay.
+pub const KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// Where purged tenants' books are, in the data folder.
+pub const FOLDER: &str = "purged";
+
+/// Rows that one transaction removes at most.
+const AT_ONCE: i64 = 500;
+/// Transactions in a row before other work has its turn: a job's lease is a minute.
+const TURNS: u32 = 20;
+const BREATH: Duration = Duration::from_secs(1);
+/// By when what was written last is chained.
+const SEALED: Duration = Duration::from_secs(30);
+
+/// Writes the books to `folder` and removes some rows; returns when to go on, `None` when nothing is left.
+///
+/// The file is there, whole and on disk, before the first row goes; cut off half-way it goes on where it was.
+pub async fn purge(
+    db: &Database,
+    folder: &Path,
+    tenant: TenantId,
+    now: Timestamp,
+) -> anyhow::Result<Option<Timestamp>> {
+    let cutoff = now.minus(KEPT);
+    if !platform::is_deleted(db, tenant, cutoff).await? {
+        return Ok(None);
+    }
+    if !ledger::is_sealed(db, tenant).await? {
+        return Ok(Some(now.plus(SEALED)));
+    }
+    export(db, folder, tenant).await?;
+    for _ in 0..TURNS {
+        if platform::purge(db, tenant, cutoff, AT_ONCE).await? == 0 {
+            platform::note_purged(db, tenant, now).await?;
+            tracing::info!(tenant.id = %tenant, "Tenant {tenant} was purged");
+            return Ok(None);
+        }
+    }
+    Ok(Some(now.plus(BREATH)))
+}
+
+/// Where a purged tenant's books are: one line of JSON for every row of the chain.
+pub fn books(folder: &Path, tenant: TenantId) -> PathBuf {
+    folder.join(format!("{tenant}.jsonl"))
+}
+
+async fn export(db: &Database, folder: &Path, tenant: TenantId) -> anyhow::Result<()> {
+    let whole = books(folder, tenant);
+    if fs::try_exists(&whole).await? {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).await?;
+    let part = whole.with_extension("part");
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)
+        .await?;
+    let file = tokio::sync::Mutex::new(file);
+    ledger::export(db, tenant, |text| {
+        let file = &file;
+        async move { file.lock().await.write_all(text.as_bytes()).await }
+    })
+    .await?;
+    let mut file = file.into_inner();
+    file.flush().await?;
+    file.sync_all().await?;
+    fs::rename(&part, &whole).await?;
+    // The name as well must be on disk before what it stands for goes.
+    fs::File::open(folder).await?.sync_all().await?;
+    Ok(())
+}
