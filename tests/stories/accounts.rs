@@ -334,6 +334,32 @@ async fn a_tenants_clock_is_its_own_and_its_sites_are_told() -> Result<()> {
     let nowhere = json!({"timeZone": "Mars/Olympus"});
     let wrong = owner.put("/api/tenant/settings", &nowhere).await?;
     assert_eq!(wrong.body["details"][0]["field"], "timeZone");
+
+    // The books have days and a currency: both stay once there is money.
+    let shillings = json!({"currency": "ugx"});
+    let answer = owner.put("/api/tenant/settings", &shillings).await?;
+    assert_eq!(answer.body["tenant"]["currency"], "UGX");
+    let wrong = owner
+        .put("/api/tenant/settings", &json!({"currency": "Shilling"}))
+        .await?;
+    assert_eq!(wrong.body["details"][0]["field"], "currency");
+    let subscriber = json!({"username": "imani", "password": "imani", "name": "Imani",
+        "connectionType": "PPPOE"});
+    let subscriber = owner.post("/api/customers", &subscriber).await?;
+    let back = json!({"currency": "KES"});
+    let refused = owner.put("/api/tenant/settings", &back).await?;
+    assert_eq!(refused.code(), "BOOKS_BEGUN");
+    let path = format!(
+        "/api/customers/{}/recharge",
+        subscriber.body["id"].as_str().unwrap()
+    );
+    owner.post(&path, &json!({"amount": 5})).await?;
+    let home = json!({"timeZone": "Africa/Nairobi"});
+    let refused = owner.put("/api/tenant/settings", &home).await?;
+    assert_eq!(refused.code(), "BOOKS_BEGUN");
+    let same = json!({"timeZone": "Africa/Lagos", "currency": "UGX", "location": "Jinja"});
+    let answer = owner.put("/api/tenant/settings", &same).await?;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use easyisp_tests::operator::http_client;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -228,6 +228,42 @@ async fn a_stopped_cloud_has_answered_what_it_took() -> Result<()> {
         if let Ok(answer) = answer.await? {
             assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.body);
         }
+    }
+    Ok(())
+}
+
+/// Whoever changes what somebody else has changed since he read it is told, and undoes nothing.
+#[tokio::test]
+async fn two_who_edit_one_thing_do_not_undo_one_another() -> Result<()> {
+    let ours = given_cloud().await?;
+    let owner = ours.given_owner("acme").await?;
+    let package = json!({"name": "Home", "type": "PPPOE", "price": 1000, "downloadSpeed": 10,
+        "uploadSpeed": 5});
+    let router = json!({"name": "Mast", "ipAddress": "10.0.0.1", "secret": "mast-secret"});
+    let subscriber = json!({"username": "imani", "password": "imani", "name": "Imani",
+        "connectionType": "PPPOE"});
+    for (path, body) in [
+        ("/api/packages", package),
+        ("/api/nas", router),
+        ("/api/customers", subscriber),
+    ] {
+        let made = owner.post(path, &body).await?;
+        let path = format!("{path}/{}", made.body["id"].as_str().context("an id")?);
+        let read = owner.get(&path).await?;
+        let version = read.headers["etag"].clone();
+        let rename = |name: &str, seen: &reqwest::header::HeaderValue| {
+            owner
+                .request(Method::PUT, &path)
+                .header("If-Match", seen)
+                .json(&json!({"name": name}))
+        };
+        let first = owner.send(rename("First", &version)).await?;
+        assert_eq!(first.status, StatusCode::OK, "{path}: {:?}", first.body);
+        assert_ne!(first.headers["etag"], version);
+        let second = owner.send(rename("Second", &version)).await?;
+        assert_eq!(second.status, StatusCode::PRECONDITION_FAILED, "{path}");
+        let any = owner.put(&path, &json!({"name": "Third"})).await?;
+        assert_eq!(any.body["name"], "Third");
     }
     Ok(())
 }

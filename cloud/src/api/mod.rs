@@ -17,6 +17,7 @@ mod page;
 mod request;
 mod serve;
 mod sheet;
+mod version;
 
 pub use access::{Access, Guard, GuardFuture, RouteInfo, Routes};
 pub use extract::{Path, Query};
@@ -29,3 +30,4 @@ pub use request::{ClientAddress, Commons, RequestId, commons};
 pub use serve::{Listener, serve};
 pub use sheet::Sheet;
 pub use utoipa_axum::routes;
+pub use version::Version;

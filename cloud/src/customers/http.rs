@@ -5,9 +5,8 @@ pub mod act;
 mod body;
 
 use axum::extract::State;
-use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use easyisp_shared::id::{CustomerId, PackageId, RouterId};
 use easyisp_shared::time::{Clock, Timestamp};
 use serde::Deserialize;
@@ -19,7 +18,7 @@ use super::rules::{self, Deed};
 use super::store::{self, Filter, Full};
 use super::words::{ConnectionType, Standing, Status};
 use super::{ChangeError, New, PASSWORD, RECKON, disconnect, fits, hide, home_site};
-use crate::api::{Idempotency, Json, Page, Path, Query, Success, is_masked};
+use crate::api::{Idempotency, Json, Page, Path, Query, Success, Version, is_masked};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Kind, Tx};
@@ -186,12 +185,7 @@ pub async fn update(
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::Edit, now).await?;
-    if let Some(wanted) = headers.get(IF_MATCH)
-        && wanted != "*"
-        && wanted.as_bytes() != etag(&row).as_bytes()
-    {
-        return Err(ApiError::PreconditionFailed);
-    }
+    Version(row.version).is_meant(&headers)?;
     let before = row.draft();
     let draft = rules::draft(request.change(), Some(&before)).map_err(ApiError::fields)?;
     operator.require_any(Deed::Edit.permissions(draft.connection_type))?;
@@ -364,13 +358,8 @@ async fn answer(
     row: Full,
     now: Timestamp,
 ) -> Result<Response, ApiError> {
-    let etag = etag(&row);
-    let body = shown(tx, secrets, operator, row, now).await?;
-    Ok(([(ETAG, etag)], Json(body)).into_response())
-}
-
-fn etag(row: &Full) -> String {
-    format!("\"{}\"", row.version)
+    let version = Version(row.version);
+    Ok(version.of(shown(tx, secrets, operator, row, now).await?))
 }
 
 async fn find(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> Result<Full, ApiError> {

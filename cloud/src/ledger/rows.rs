@@ -155,7 +155,7 @@ pub(super) fn to_digest(bytes: &[u8]) -> Digest {
     bytes.try_into().unwrap_or_default()
 }
 
-/// The zone in which the tenant's days begin. It is set once, when the tenant is made.
+/// The zone in which the tenant's days begin. It does not change once there are entries.
 pub(super) async fn zone(tx: &mut Tx) -> sqlx::Result<TimeZone> {
     let name: String = sqlx::query_scalar("select time_zone from tenants where tenant_id = $1")
         .bind(tx.tenant())

@@ -3,9 +3,8 @@
 pub mod access;
 
 use axum::extract::State;
-use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use easyisp_shared::id::OperatorId;
 use easyisp_shared::time::{Clock, Timestamp};
 use secrecy::SecretString;
@@ -16,7 +15,7 @@ use utoipa::ToSchema;
 use super::rules::{self, Change, Draft, MOST, Refused, Rights};
 use super::store::{self, Stored};
 use super::words::Status;
-use crate::api::{Idempotency, Json, Page, Path, Query, Success, blank};
+use crate::api::{Idempotency, Json, Page, Path, Query, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{self, Email, NewOperator, Operator, Permission, Role, SignIn};
 use crate::db::{Database, Tx, like};
@@ -263,12 +262,7 @@ pub async fn update(
     ];
     let operator = still(&mut tx, operator, &permissions, now).await?;
     let stored = find(&mut tx, person).await?;
-    if let Some(wanted) = headers.get(IF_MATCH)
-        && wanted != "*"
-        && wanted.as_bytes() != etag(&stored).as_bytes()
-    {
-        return Err(ApiError::PreconditionFailed);
-    }
+    Version(stored.version).is_meant(&headers)?;
     let before = as_draft(&stored)?;
     let draft = rules::draft(&change, Some(&before)).map_err(ApiError::fields)?;
     let platform = touch(&mut tx, &operator, person).await?;
@@ -437,11 +431,7 @@ fn as_draft(stored: &Stored) -> Result<Draft, ApiError> {
 }
 
 fn answer(stored: Stored) -> Response {
-    ([(ETAG, etag(&stored))], Json(Person::from(stored))).into_response()
-}
-
-fn etag(stored: &Stored) -> String {
-    format!("\"{}\"", stored.version)
+    Version(stored.version).of(Person::from(stored))
 }
 
 /// What the trail keeps of an operator.

@@ -1,7 +1,7 @@
 //! `/api/packages`.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use easyisp_shared::id::{PackageId, RouterId};
 use easyisp_shared::money::Cents;
@@ -14,7 +14,7 @@ use super::rules::{self, Change, Draft};
 use super::store;
 use super::terms::Terms;
 use super::words::{PackageType, Period};
-use crate::api::{Idempotency, Json, Path, Query, Success, blank};
+use crate::api::{Idempotency, Json, Path, Query, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Permission};
 use crate::db::{Database, Kind, Tx};
@@ -236,9 +236,10 @@ pub async fn get(
     operator: Operator,
     State(db): State<Database>,
     Path(package): Path<PackageId>,
-) -> Result<Json<Package>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
-    Ok(Json(find(&mut tx, package).await?.into()))
+    let row = find(&mut tx, package).await?;
+    Ok(Version(row.stored.version).of(Package::from(row)))
 }
 
 /// `POST /api/packages`: a new package, known to every site at once.
@@ -277,8 +278,9 @@ pub async fn create(
 
 /// `PUT /api/packages/{package}`: changes what is mentioned; the whole object may be sent back.
 ///
-/// Live sessions of its customers follow. Errors: 400 `PACKAGE_IN_USE` when it is switched off, or its
-/// type changed, while customers have it; 404; 409 when the name is taken.
+/// Live sessions of its customers follow. With `If-Match` only that version is changed, else 412. Errors: 400
+/// `PACKAGE_IN_USE` when it is switched off, or its type changed, while customers have it; 404; 409 when the
+/// name is taken.
 #[utoipa::path(put, path = "/api/packages/{package}", tag = "Packages",
     params(("package" = PackageId, Path)), request_body = PackageRequest,
     responses((status = 200, body = Package)))]
@@ -287,11 +289,13 @@ pub async fn update(
     State(db): State<Database>,
     State(clock): State<Clock>,
     Path(package): Path<PackageId>,
+    headers: HeaderMap,
     Json(request): Json<PackageRequest>,
-) -> Result<Json<Package>, ApiError> {
+) -> Result<Response, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, package).await?;
+    Version(row.stored.version).is_meant(&headers)?;
     let before = row.stored.draft();
     let draft = rules::draft(request.change(), Some(&before)).map_err(ApiError::fields)?;
     if row.customers > 0 && before.is_active && !draft.is_active {
@@ -319,7 +323,7 @@ pub async fn update(
     )
     .await?;
     tx.commit().await?;
-    Ok(Json(row.into()))
+    Ok(Version(row.stored.version).of(Package::from(row)))
 }
 
 /// `DELETE /api/packages/{package}`: 400 `PACKAGE_IN_USE` while customers have it.

@@ -32,6 +32,8 @@ pub struct Stored {
     /// Silent sessions end after so many seconds.
     pub idle_timeout_secs: Option<i32>,
     terms: Json<Terms>,
+    /// Grows with every change by a person.
+    pub version: i64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -208,7 +210,7 @@ pub async fn update(
             set name = $3, type = $4, price = $5, download_mbps = $6, upload_mbps = $7,
                 burst_download = $8, burst_upload = $9, period_count = $10, period_unit = $11,
                 data_limit = $12, devices = $13, idle_timeout_secs = $14, is_active = $15,
-                updated_at = $16, terms = $17
+                version = version + 1, updated_at = $16, terms = $17
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())

@@ -1,7 +1,7 @@
 //! `/api/nas`.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{RouterId, SiteId};
@@ -13,7 +13,7 @@ use super::rules::{self, Change, Secret};
 use super::store::{self, Filter, Sealed};
 use super::words::{Provisioning, Status};
 use super::{API_PASSWORD, Clear, PREVIOUS_SECRET, ROTATION, ROTATION_JOB, SECRET, SILENCE};
-use crate::api::{Idempotency, Json, Masked, Page, Path, Query, Success, blank};
+use crate::api::{Idempotency, Json, Masked, Page, Path, Query, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Kind, Tx};
@@ -222,9 +222,10 @@ pub async fn get(
     State(db): State<Database>,
     State(clock): State<Clock>,
     Path(router): Path<RouterId>,
-) -> Result<Json<Router>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
-    Ok(Json(find(&mut tx, router, clock.now()).await?.into()))
+    let row = find(&mut tx, router, clock.now()).await?;
+    Ok(Version(row.stored.version).of(Router::from(row)))
 }
 
 /// `POST /api/nas`: a new router at a site, known to the site's agents at once.
@@ -278,8 +279,9 @@ pub async fn create(
 
 /// `PUT /api/nas/{router}`: changes what is mentioned; a masked or empty secret is unchanged.
 ///
-/// A new secret leaves the one before valid for a day. Errors: 400 naming the fields, 404, 409
-/// `ROUTER_NAME_TAKEN`, 409 `ROUTER_IN_USE` when it moves to another site while customers belong to it.
+/// A new secret leaves the one before valid for a day. With `If-Match` only that version is changed, else 412.
+/// Errors: 400 naming the fields, 404, 409 `ROUTER_NAME_TAKEN`, 409 `ROUTER_IN_USE` when it moves to another
+/// site while customers belong to it.
 #[utoipa::path(put, path = "/api/nas/{router}", tag = "Routers",
     params(("router" = RouterId, Path)), request_body = RouterRequest,
     responses((status = 200, body = Router)))]
@@ -289,12 +291,14 @@ pub async fn update(
     State(clock): State<Clock>,
     State(secrets): State<Secrets>,
     Path(router): Path<RouterId>,
+    headers: HeaderMap,
     Json(request): Json<RouterRequest>,
-) -> Result<Json<Router>, ApiError> {
+) -> Result<Response, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     sites::stand_still(&mut tx).await?; // what is known of logins to this router only
     let row = locked(&mut tx, router, now).await?;
+    Version(row.stored.version).is_meant(&headers)?;
     let before = row.stored.draft();
     let draft = rules::draft(request.change(), Some(&before)).map_err(ApiError::fields)?;
     let site = match request.site_id {
@@ -330,9 +334,9 @@ pub async fn update(
         ..Audit::new(Action::RouterUpdate, "router", router, &draft.name)
     };
     audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
-    let body = Router::from(find(&mut tx, router, now).await?);
+    let row = find(&mut tx, router, now).await?;
     tx.commit().await?;
-    Ok(Json(body))
+    Ok(Version(row.stored.version).of(Router::from(row)))
 }
 
 /// `DELETE /api/nas/{router}`: 409 `ROUTER_IN_USE` while customers belong to it. Router logins that hold at it

@@ -60,6 +60,8 @@ pub struct Stored {
     local_secrets_at: Option<Timestamp>,
     /// When anything of it was last heard.
     pub last_seen_at: Option<Timestamp>,
+    /// Grows with every change by a person.
+    pub version: i64,
     /// When it was entered.
     pub created_at: Timestamp,
     /// When its record last changed.
@@ -303,7 +305,7 @@ pub async fn update(
             set site_id = $3, name = $4, ip_address = $5, source_network = $6, secret_sealed = $7,
                 previous_secret_sealed = $8, coa_port = $9, api_username = $10,
                 api_password_sealed = $11, api_port = $12, latitude = $13, longitude = $14,
-                location = $15, updated_at = $16
+                location = $15, version = version + 1, updated_at = $16
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())

@@ -193,6 +193,7 @@ pub async fn set(
         remembered_macs: None,
         session_retention_days: None,
         time_zone: None,
+        currency: None,
     };
     store::update(tx, &own, now).await?;
     let sealed = match &settings.sms_api_key {

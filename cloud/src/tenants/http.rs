@@ -137,10 +137,13 @@ pub struct Settings {
     /// 3650. What is older is removed within a day.
     #[serde(default, deserialize_with = "blank::option")]
     pub session_retention_days: Option<i32>,
-    /// A name of the time zone database, such as `Africa/Nairobi`: where months end, quotas begin anew and
-    /// schedules run from now on. What was paid for ends when it did.
+    /// A name of the time zone database, such as `Africa/Nairobi`: where days and months end, quotas begin anew
+    /// and schedules run. It can be changed until the first money is booked: the books have days.
     #[serde(default, deserialize_with = "blank::option")]
     pub time_zone: Option<String>,
+    /// Three letters, such as `KES` (ISO 4217). It can be changed until there are customers or money.
+    #[serde(default, deserialize_with = "blank::option")]
+    pub currency: Option<String>,
 }
 
 /// The tenant after a change.
@@ -152,7 +155,8 @@ pub struct SettingsAnswer {
     pub tenant: Tenant,
 }
 
-/// `PUT /api/tenant/settings`: changes the tenant's own data. A repeat changes nothing more.
+/// `PUT /api/tenant/settings`: changes the tenant's own data. A repeat changes nothing more. Errors: 400 naming
+/// the field, 409 `BOOKS_BEGUN` for another time zone or currency once there is money.
 #[utoipa::path(put, path = "/api/tenant/settings", tag = "Tenant", request_body = Settings,
     responses((status = 200, body = SettingsAnswer)))]
 pub async fn settings(
@@ -205,9 +209,24 @@ pub async fn settings(
         rules::time_zone(name).ok_or_else(|| ApiError::field("timeZone", what))
     });
     let zone = zone.transpose()?;
+    let currency = settings.currency.as_deref().map(|code| {
+        let what = "must be three letters, such as KES";
+        rules::currency(code).ok_or_else(|| ApiError::field("currency", what))
+    });
+    let currency = currency.transpose()?;
 
     let mut tx = db.begin(operator.tenant).await?;
     let before = store::me(&mut tx, now).await?;
+    let other_zone = zone.as_ref().is_some_and(|zone| *zone != before.time_zone);
+    let other_currency = currency
+        .as_ref()
+        .is_some_and(|code| *code != before.currency);
+    if other_zone || other_currency {
+        let begun = store::begun(&mut tx).await?;
+        if begun.entries || other_currency && begun.customers {
+            return Err(books_begun(other_currency));
+        }
+    }
     let change = SettingsRow {
         business_name,
         email: email.as_ref().map(Email::as_str),
@@ -217,6 +236,7 @@ pub async fn settings(
         remembered_macs: settings.remembered_macs,
         session_retention_days: settings.session_retention_days,
         time_zone: zone.as_deref(),
+        currency: currency.as_deref(),
     };
     store::update(&mut tx, &change, now).await?;
     let after = store::me(&mut tx, now).await?;
@@ -259,5 +279,20 @@ fn facts(row: &TenantRow) -> serde_json::Value {
         "rememberedMacs": row.remembered_macs,
         "sessionRetentionDays": row.session_retention_days,
         "timeZone": row.time_zone,
+        "currency": row.currency,
     })
+}
+
+fn books_begun(currency: bool) -> ApiError {
+    ApiError::conflict(
+        "BOOKS_BEGUN",
+        match currency {
+            true => {
+                "The currency can be changed until there are customers or money; register anew for another"
+            }
+            false => {
+                "The time zone can be changed until the first money is booked: the books have days"
+            }
+        },
+    )
 }

@@ -36,9 +36,24 @@ pub fn time_zone(name: &str) -> Option<String> {
     zone.iana_name().map(str::to_owned)
 }
 
+/// A currency's code in upper case; `None` when it is not three letters (ISO 4217).
+pub fn currency(code: &str) -> Option<String> {
+    let code = code.trim().to_ascii_uppercase();
+    let is_code = code.len() == 3 && code.bytes().all(|letter| letter.is_ascii_uppercase());
+    is_code.then_some(code)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_currency_is_three_letters() {
+        assert_eq!(currency(" ugx ").as_deref(), Some("UGX"));
+        for wrong in ["", "K", "KESH", "K3S", "KÉS", "KSh."] {
+            assert_eq!(currency(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_time_zone_has_a_name_of_the_database() {

@@ -153,6 +153,27 @@ pub struct SettingsRow<'a> {
     pub remembered_macs: Option<i32>,
     pub session_retention_days: Option<i32>,
     pub time_zone: Option<&'a str>,
+    pub currency: Option<&'a str>,
+}
+
+/// What a tenant has begun with.
+#[derive(sqlx::FromRow)]
+pub struct Begun {
+    /// Whether any money was booked.
+    pub entries: bool,
+    /// Whether he ever had a customer.
+    pub customers: bool,
+}
+
+/// What the transaction's tenant has begun with.
+pub async fn begun(tx: &mut Tx) -> sqlx::Result<Begun> {
+    sqlx::query_as(
+        "select exists (select from entries where tenant_id = $1) as entries,
+                exists (select from customers where tenant_id = $1) as customers",
+    )
+    .bind(tx.tenant())
+    .fetch_one(&mut **tx)
+    .await
 }
 
 /// Changes what is mentioned.
@@ -167,6 +188,7 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
                 remembered_macs = coalesce($10, remembered_macs),
                 session_retention_days = coalesce($11, session_retention_days),
                 time_zone = coalesce($12, time_zone),
+                currency = coalesce($13, currency),
                 updated_at = $8
           where tenant_id = $1",
     )
@@ -182,6 +204,7 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
     .bind(change.remembered_macs)
     .bind(change.session_retention_days)
     .bind(change.time_zone)
+    .bind(change.currency)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -3,9 +3,8 @@
 pub mod deliveries;
 
 use axum::extract::State;
-use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use easyisp_shared::id::WebhookId;
 use easyisp_shared::time::{Clock, Timestamp};
 use reqwest::Url;
@@ -17,7 +16,7 @@ use utoipa::ToSchema;
 use super::rules::{self, MOST, ROTATION};
 use super::store::{self, Stored};
 use super::{Hooks, SECRET, jobs};
-use crate::api::{Idempotency, Json, Path, Success, blank};
+use crate::api::{Idempotency, Json, Path, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Tx};
@@ -214,12 +213,7 @@ pub async fn update(
     let mut tx = db.begin(operator.tenant).await?;
     store::lock_list(&mut tx).await?;
     let before = find(&mut tx, webhook).await?;
-    if let Some(wanted) = headers.get(IF_MATCH)
-        && wanted != "*"
-        && wanted.as_bytes() != etag(&before).as_bytes()
-    {
-        return Err(ApiError::PreconditionFailed);
-    }
+    Version(before.version).is_meant(&headers)?;
     let wanted = changed(Some(&before), request, address)?;
     if wanted.url != before.url {
         operator.fresh(now)?;
@@ -399,11 +393,7 @@ async fn find(tx: &mut Tx, webhook: WebhookId) -> Result<Stored, ApiError> {
 }
 
 fn answer(row: Stored) -> Response {
-    ([(ETAG, etag(&row))], Json(Webhook::from(row))).into_response()
-}
-
-fn etag(row: &Stored) -> String {
-    format!("\"{}\"", row.version)
+    Version(row.version).of(Webhook::from(row))
 }
 
 /// What the trail keeps of a webhook: of its address not what may hold a secret.

@@ -88,7 +88,14 @@ async fn what_was_deleted_goes_after_thirty_days() -> Result<()> {
     assert_eq!(lines.iter().filter(deed).count(), 1);
 
     let now = rows_of(&ours, stays).await?;
-    for table in ["customers", "entries", "transfers", "payments", "operators", "api_keys"] {
+    for table in [
+        "customers",
+        "entries",
+        "transfers",
+        "payments",
+        "operators",
+        "api_keys",
+    ] {
         assert_eq!(now.get(table), kept.get(table), "{table}");
     }
     // His address is free again.
