@@ -68,7 +68,13 @@ pub(super) struct Posted {
 }
 
 impl Posted {
-    fn new(kind: SubjectKind, id: Uuid, salt: Option<Vec<u8>>, occurred_at: Timestamp) -> Posted {
+    /// Of a row of which only this is known yet.
+    pub(super) fn new(
+        kind: SubjectKind,
+        id: Uuid,
+        salt: Option<Vec<u8>>,
+        occurred_at: Timestamp,
+    ) -> Posted {
         let mut posted = Posted {
             whole: Content::new(kind.as_str()),
             facts: Content::new(&format!("{} 2", kind.as_str())),

@@ -183,7 +183,6 @@ mod tests {
 
     use easyisp_shared::entropy::Entropy;
 
-    use super::super::digest::Content;
     use super::*;
 
     /// C13: whatever is posted, debits equal credits to the cent, by day and account, and no sum is a
@@ -203,11 +202,8 @@ mod tests {
             let amount = 1 + i64::try_from(entropy.below(1_000_000_000_000)).unwrap();
             oracle += i128::from(amount);
             let hours = i64::try_from(entropy.below(72)).unwrap();
-            let posted = Posted {
-                content: Content::new("ENTRY"),
-                occurred_at: Timestamp::from_secs(hours * 3600),
-                transfers: vec![(accounts[debit].into(), accounts[credit].into(), amount)],
-            };
+            let moved = (accounts[debit].into(), accounts[credit].into(), amount);
+            let posted = posted(Timestamp::from_secs(hours * 3600), moved);
             days.add(&posted, &TimeZone::UTC).unwrap();
         }
 
@@ -221,13 +217,16 @@ mod tests {
     #[test]
     fn a_sum_that_does_not_fit_stops_the_books() {
         let mut days = Days::default();
-        let posted = Posted {
-            content: Content::new("ENTRY"),
-            occurred_at: Timestamp::from_secs(0),
-            transfers: vec![("1000".into(), "2000".into(), i64::MAX)],
-        };
+        let moved = ("1000".into(), "2000".into(), i64::MAX);
+        let posted = posted(Timestamp::from_secs(0), moved);
         days.add(&posted, &TimeZone::UTC).unwrap();
         assert!(days.add(&posted, &TimeZone::UTC).is_err());
+    }
+
+    fn posted(at: Timestamp, moved: (String, String, i64)) -> Posted {
+        let mut posted = Posted::new(SubjectKind::Entry, uuid::Uuid::nil(), None, at);
+        posted.transfers.push(moved);
+        posted
     }
 
     /// The gate beside the property: no file that handles money has a float type in it.
