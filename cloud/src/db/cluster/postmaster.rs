@@ -228,8 +228,14 @@ fn settings(durability: Durability) -> Vec<&'static str> {
         ],
     });
     if durability == Durability::Unsynced {
-        // Tests of a many-core machine connect all at once.
-        settings.push("max_connections=500");
+        settings.extend([
+            // Tests of a many-core machine connect all at once.
+            "max_connections=500",
+            // A database is made for most of them: none of its pages need to be in the log.
+            "wal_level=minimal",
+            "max_wal_senders=0",
+            "wal_compression=off",
+        ]);
     }
     settings
 }
