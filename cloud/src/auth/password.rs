@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argon2::password_hash::PasswordVerifier;
+use argon2::password_hash::phc::{Output, ParamsString, Salt};
 use argon2::{
     Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHash, PasswordHasher, Version,
 };
@@ -34,7 +35,7 @@ struct Inner {
     pepper: Zeroizing<[u8; 32]>,
     params: Params,
     entropy: Entropy,
-    /// Of a password nobody has: checked when there is no account, so that the answer takes as long.
+    /// A hash no password has: checked when there is no account, so that the answer takes as long.
     nobody: String,
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -57,7 +58,7 @@ impl Hasher {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let passes = passes_for(aim, &pepper);
         let params = params(passes);
-        let nobody = hash(&pepper, &params, &entropy, &entropy.bytes::<16>());
+        let nobody = of_nobody(&params, &entropy);
         Hasher {
             inner: Arc::new(Inner {
                 pepper,
@@ -156,6 +157,18 @@ fn hash(pepper: &[u8; 32], params: &Params, entropy: &Entropy, password: &[u8]) 
         .to_string()
 }
 
+/// As much work to check as any, and drawn without that work.
+fn of_nobody(params: &Params, entropy: &Entropy) -> String {
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).expect("these parameters are short enough"),
+        salt: Some(Salt::new(&entropy.bytes::<16>()).expect("16 bytes are a salt")),
+        hash: Some(Output::new(&entropy.bytes::<32>()).expect("32 bytes are a hash")),
+    };
+    hash.to_string()
+}
+
 fn with<'a>(pepper: &'a [u8; 32], params: &Params) -> Argon2<'a> {
     Argon2::new_with_secret(pepper, Algorithm::Argon2id, Version::V0x13, params.clone())
         .expect("a pepper of 32 bytes is short enough")
@@ -226,6 +239,13 @@ mod tests {
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1,keyid="),
             "{stored}"
         );
+
+        let form = |hash: &str| {
+            let parsed = PasswordHash::new(hash).unwrap();
+            let (salt, output) = (parsed.salt.unwrap(), parsed.hash.unwrap());
+            (parsed.params.to_string(), salt.len(), output.len())
+        };
+        assert_eq!(form(&hasher(1).inner.nobody), form(&stored));
 
         let check = |hasher: Hasher, text: &str, stored: Option<String>| {
             let text = SecretString::from(text);
