@@ -10,6 +10,7 @@ use anyhow::Context;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
 use secrecy::ExposeSecret;
+use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -57,6 +58,9 @@ pub enum DatabaseSource {
         /// The owning role's.
         owner: Box<PgConnectOptions>,
     },
+    /// Connections of [`db::open_pool`] to a database whose schema is up to date. They stay open when the
+    /// cloud stops: for a simulation, whose clouds live for a second.
+    Lent(PgPool),
 }
 
 impl std::fmt::Debug for DatabaseSource {
@@ -66,6 +70,7 @@ impl std::fmt::Debug for DatabaseSource {
             DatabaseSource::Configured => f.write_str("Configured"),
             DatabaseSource::Private(options) => write!(f, "Private({options:?})"),
             DatabaseSource::Given { .. } => f.write_str("Given(…)"),
+            DatabaseSource::Lent(_) => f.write_str("Lent(…)"),
         }
     }
 }
@@ -85,8 +90,17 @@ impl Options {
 /// The database, reachable, and the cluster it is in where that is our own.
 pub struct Store {
     cluster: Option<Cluster>,
-    app: PgConnectOptions,
-    owner: PgConnectOptions,
+    access: Access,
+}
+
+enum Access {
+    /// How both roles connect.
+    Own {
+        app: Box<PgConnectOptions>,
+        owner: Box<PgConnectOptions>,
+    },
+    /// Somebody else's connections.
+    Lent(PgPool),
 }
 
 impl Store {
@@ -94,10 +108,12 @@ impl Store {
     pub async fn open(config: &Config, source: &DatabaseSource) -> anyhow::Result<Store> {
         let private = match (source, &config.database.url) {
             (DatabaseSource::Given { app, owner }, _) => {
+                return Ok(Store::of(None, (**app).clone(), (**owner).clone()));
+            }
+            (DatabaseSource::Lent(pool), _) => {
                 return Ok(Store {
                     cluster: None,
-                    app: (**app).clone(),
-                    owner: (**owner).clone(),
+                    access: Access::Lent(pool.clone()),
                 });
             }
             (DatabaseSource::Configured, Some(url)) => {
@@ -110,26 +126,31 @@ impl Store {
                     Some(url) => read(url.expose_secret(), "migrate_url")?,
                     None => app.clone().username(Role::Owner.name()),
                 };
-                return Ok(Store {
-                    cluster: None,
-                    app,
-                    owner,
-                });
+                return Ok(Store::of(None, app, owner));
             }
             (DatabaseSource::Configured, None) => cluster::Options::default(),
             (DatabaseSource::Private(options), _) => *options,
         };
         let cluster = Cluster::start(&config.data_dir, private).await?;
-        Ok(Store {
-            app: cluster.options(Role::App),
-            owner: cluster.options(Role::Owner),
-            cluster: Some(cluster),
-        })
+        let (app, owner) = (cluster.options(Role::App), cluster.options(Role::Owner));
+        Ok(Store::of(Some(cluster), app, owner))
     }
 
-    /// Brings the schema up to date; returns how many migrations there are.
+    fn of(cluster: Option<Cluster>, app: PgConnectOptions, owner: PgConnectOptions) -> Store {
+        let (app, owner) = (Box::new(app), Box::new(owner));
+        Store {
+            cluster,
+            access: Access::Own { app, owner },
+        }
+    }
+
+    /// Brings the schema up to date; returns how many migrations there are. None where it is up to date by
+    /// the lender's word.
     pub async fn migrate(&self) -> anyhow::Result<usize> {
-        Ok(db::migrate(self.owner.clone()).await?)
+        match &self.access {
+            Access::Own { owner, .. } => Ok(db::migrate((**owner).clone()).await?),
+            Access::Lent(_) => Ok(0),
+        }
     }
 
     /// Connects as the application role.
@@ -140,9 +161,14 @@ impl Store {
         entropy: &Entropy,
     ) -> anyhow::Result<Database> {
         let connections = config.database.connections.get();
-        let projectors = crate::projectors(secrets);
-        let options = self.app.clone();
-        Ok(Database::connect(options, connections, entropy.clone(), projectors).await?)
+        let (entropy, projectors) = (entropy.clone(), crate::projectors(secrets));
+        let db = match &self.access {
+            Access::Own { app, .. } => {
+                Database::connect((**app).clone(), connections, entropy, projectors).await?
+            }
+            Access::Lent(pool) => Database::over(pool.clone(), entropy, projectors).await?,
+        };
+        Ok(db)
     }
 
     /// The same for what an administrator does while a server may be running: then its cluster is used.
@@ -153,11 +179,10 @@ impl Store {
         };
         let in_use = matches!(error.downcast_ref(), Some(ClusterError::InUse(_)));
         match cluster::socket_of_running(&config.data_dir) {
-            Some(socket) if in_use => Ok(Store {
-                cluster: None,
-                app: cluster::connect_options(&socket, Role::App, cluster::DATABASE),
-                owner: cluster::connect_options(&socket, Role::Owner, cluster::DATABASE),
-            }),
+            Some(socket) if in_use => {
+                let of = |role| cluster::connect_options(&socket, role, cluster::DATABASE);
+                Ok(Store::of(None, of(Role::App), of(Role::Owner)))
+            }
             Some(_) | None => Err(error),
         }
     }
@@ -302,7 +327,10 @@ impl Cloud {
         }
         self.app.payments.stopped().await;
         self.door.close().await;
-        self.app.db.close().await;
+        match self.store.access {
+            Access::Own { .. } => self.app.db.close().await,
+            Access::Lent(_) => {}
+        }
         self.store.close().await
     }
 }

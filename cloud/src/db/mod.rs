@@ -53,28 +53,16 @@ impl Database {
         entropy: Entropy,
         projectors: Projectors,
     ) -> Result<Database, ConnectError> {
-        let options = options.application_name("easyisp-cloud").options([
-            ("statement_timeout", "5s"),
-            ("lock_timeout", "3s"),
-            ("idle_in_transaction_session_timeout", "10s"),
-            ("timezone", "UTC"),
-        ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(5))
-            // A ping before every transaction would be a round trip more; a server that restarted is
-            // noticed by connections that stood still.
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > Duration::from_secs(10) {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_with(options)
-            .await?;
+        let pool = open_pool(options, connections).await?;
+        Database::over(pool, entropy, projectors).await
+    }
+
+    /// The same over connections of [`open_pool`].
+    pub async fn over(
+        pool: PgPool,
+        entropy: Entropy,
+        projectors: Projectors,
+    ) -> Result<Database, ConnectError> {
         let (role, passes): (String, bool) = sqlx::query_as(
             "select rolname::text, rolsuper or rolbypassrls from pg_roles where rolname = current_user",
         )
@@ -156,6 +144,33 @@ impl Database {
     pub(crate) fn projectors(&self) -> &Projectors {
         &self.inner.projectors
     }
+}
+
+/// Opens the pool of a server's connections: up to `connections`, each with the time limits that every
+/// statement of ours has.
+pub async fn open_pool(options: PgConnectOptions, connections: u32) -> sqlx::Result<PgPool> {
+    let options = options.application_name("easyisp-cloud").options([
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "3s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("timezone", "UTC"),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(5))
+        // A ping before every transaction would be a round trip more; a server that restarted is
+        // noticed by connections that stood still.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > Duration::from_secs(10) {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_with(options)
+        .await
 }
 
 /// Begins a transaction in a task of its own, which cancelling the caller does not stop half-way.
