@@ -5,8 +5,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use easyisp_cloud::db;
@@ -21,9 +21,12 @@ pub const SOCKET_DIR: &str = "EASYISP_TEST_PG";
 
 /// A database of a test's own, with the schema in place and no rows.
 ///
-/// It is dropped some time after this value is, whoever is still connected to it.
+/// It is dropped some time after the last clone of this value is, whoever is still connected to it.
+#[derive(Clone, Debug)]
+pub struct FreshDatabase(Arc<Made>);
+
 #[derive(Debug)]
-pub struct FreshDatabase {
+struct Made {
     name: String,
     socket_dir: PathBuf,
 }
@@ -31,31 +34,44 @@ pub struct FreshDatabase {
 impl FreshDatabase {
     /// How the server connects: as the application role, which row security applies to.
     pub fn app(&self) -> PgConnectOptions {
-        connect_options(&self.socket_dir, Role::App, &self.name)
+        self.of(Role::App)
     }
 
     /// How migrations connect: as the role that owns the tables, which cannot pass row security either.
     pub fn owner(&self) -> PgConnectOptions {
-        connect_options(&self.socket_dir, Role::Owner, &self.name)
+        self.of(Role::Owner)
     }
-}
 
-impl FreshDatabase {
+    pub(crate) fn of(&self, role: Role) -> PgConnectOptions {
+        connect_options(&self.0.socket_dir, role, &self.0.name)
+    }
+
     /// A backup: a copy of it as it is now. Nobody may be connected to it meanwhile.
     pub async fn copy(&self) -> Result<FreshDatabase> {
-        let mut admin = admin(&self.socket_dir).await?;
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("test_{}_{count}", std::process::id());
-        create(&mut admin, &name, &self.name).await?;
+        let mut admin = admin(&self.0.socket_dir).await?;
+        let copy = Made::new(&self.0.socket_dir, &mut admin, &self.0.name).await?;
         admin.close().await?;
-        Ok(FreshDatabase {
-            name,
-            socket_dir: self.socket_dir.clone(),
-        })
+        Ok(copy)
     }
 }
 
-impl Drop for FreshDatabase {
+impl Made {
+    async fn new(
+        socket_dir: &Path,
+        admin: &mut PgConnection,
+        template: &str,
+    ) -> Result<FreshDatabase> {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{count}", std::process::id());
+        create(admin, &name, template).await?;
+        Ok(FreshDatabase(Arc::new(Made {
+            name,
+            socket_dir: socket_dir.to_path_buf(),
+        })))
+    }
+}
+
+impl Drop for Made {
     fn drop(&mut self) {
         if let Ok(mut discarded) = DISCARDED.lock() {
             discarded.push(std::mem::take(&mut self.name));
@@ -69,15 +85,9 @@ pub async fn fresh_database() -> Result<FreshDatabase> {
     let mut admin = admin(socket_dir).await?;
     let template = template(socket_dir, &mut admin).await?;
     drop_discarded(&mut admin).await?;
-
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("test_{}_{count}", std::process::id());
-    create(&mut admin, &name, template).await?;
+    let fresh = Made::new(socket_dir, &mut admin, template).await?;
     admin.close().await?;
-    Ok(FreshDatabase {
-        name,
-        socket_dir: socket_dir.to_path_buf(),
-    })
+    Ok(fresh)
 }
 
 /// How the server goes about a statement that it was heard to be asked, with these literals as values, in

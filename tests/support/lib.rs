@@ -6,6 +6,7 @@ pub mod database;
 pub mod freeradius;
 pub mod guest;
 pub mod hooks;
+pub mod kept;
 pub mod line;
 pub mod mpesa;
 pub mod operator;

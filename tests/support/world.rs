@@ -15,9 +15,11 @@ use easyisp_cloud::db::Database;
 use easyisp_cloud::{Cloud, DatabaseSource, Options};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::{Clock, Timestamp};
+use sqlx::PgPool;
 use tempfile::TempDir;
 
 use crate::database::{FreshDatabase, fresh_database};
+use crate::kept::KeptDatabase;
 use crate::outside::Outside;
 use crate::ports;
 use crate::wiretap::Wiretap;
@@ -41,6 +43,8 @@ pub struct World {
     pub outside: Outside,
     /// The cloud's rows.
     pub database: FreshDatabase,
+    /// Connections to it that stay open.
+    lent: Option<PgPool>,
     config: Config,
     wiretap: Option<Wiretap>,
     cloud: Option<Cloud>,
@@ -62,10 +66,24 @@ impl World {
 
     /// The same with settings of the story's own.
     pub async fn start_with(clock: Clock, change: impl FnOnce(&mut Config)) -> Result<World> {
+        World::begin(clock, fresh_database().await?, None, change).await
+    }
+
+    /// A world whose clock stands, over a database that is kept for the next one. It has no rows.
+    pub async fn start_over(kept: &KeptDatabase) -> Result<World> {
+        let (database, pool) = (kept.database().clone(), kept.pool());
+        World::begin(Clock::test(START), database, Some(pool), |_| {}).await
+    }
+
+    async fn begin(
+        clock: Clock,
+        database: FreshDatabase,
+        lent: Option<PgPool>,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<World> {
         let host = own_address();
         let any: SocketAddr = (host, 0).into();
         let outside = Outside::start_on(any, clock.clone(), Entropy::system()).await?;
-        let database = fresh_database().await?;
         let folder = TempDir::new()?;
         let mut config = Config {
             data_dir: folder.path().join("cloud"),
@@ -88,6 +106,7 @@ impl World {
             clock,
             outside,
             database,
+            lent,
             config,
             wiretap: None,
             cloud: None,
@@ -105,14 +124,18 @@ impl World {
             Some(wiretap) => wiretap.options(self.database.app()),
             None => self.database.app(),
         };
+        let database = match &self.lent {
+            Some(pool) => DatabaseSource::Lent(pool.clone()),
+            None => DatabaseSource::Given {
+                app: Box::new(app),
+                owner: Box::new(self.database.owner()),
+            },
+        };
         let options = Options {
             config: self.config.clone(),
             clock: self.clock.clone(),
             entropy: Entropy::system(),
-            database: DatabaseSource::Given {
-                app: Box::new(app),
-                owner: Box::new(self.database.owner()),
-            },
+            database,
         };
         self.cloud = Some(Cloud::start(options).await.context("starting the cloud")?);
         Ok(())
