@@ -9,6 +9,7 @@ use easyisp_agent::sync::enroll;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
+use easyisp_tests::kept::KeptDatabase;
 use easyisp_tests::world::{Provider, START, World, eventually};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -47,10 +48,10 @@ struct Person {
 }
 
 impl Turmoil {
-    /// A provider with a router, an enrolled box and five customers.
-    pub async fn begin(seed: u64) -> Result<Turmoil> {
+    /// A provider with a router, an enrolled box and five customers, in a database without rows.
+    pub async fn begin(seed: u64, database: &KeptDatabase) -> Result<Turmoil> {
         let mut random = SmallRng::seed_from_u64(seed);
-        let world = World::start().await?;
+        let world = World::start_over(database).await?;
         let isp = Provider::sign_up(&world, "sim").await?;
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("a tenant")?.parse()?;
@@ -65,7 +66,7 @@ impl Turmoil {
             people.push(Person { name, id: Some(id) });
         }
 
-        let folder = TempDir::new()?;
+        let folder = folder()?;
         let token = isp.owner.join_token().await?;
         let (cloud, identity) = (world.agents().to_string(), folder.path().join("identity"));
         enroll(&cloud, &token, &identity, VERSION).await?;
@@ -490,6 +491,12 @@ impl Turmoil {
         ensure!(quarantined == 0, "{quarantined} reports were set aside");
         Ok(())
     }
+}
+
+/// In memory, where there is a file system for that: the box syncs what it commits, and here no real power
+/// fails.
+fn folder() -> std::io::Result<TempDir> {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new())
 }
 
 /// Of a hundred datagrams, so many meet trouble.
