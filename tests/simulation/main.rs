@@ -134,11 +134,21 @@ fn live(stage: &mut Option<Stage>, seed: u64, steps: usize) -> Result<Vec<String
     let Err(failure) = attempt(stage, seed, steps, &mut trace) else {
         return Ok(trace);
     };
-    let mut shortest = (steps, failure, trace);
+    // From here on nothing was before it, as in a replay.
+    let mut again = Vec::new();
+    let mut shortest = match alone(seed, steps, &mut again) {
+        Err(failure) => (steps, failure, again),
+        Ok(()) => {
+            return Err(failure).with_context(|| {
+                let trace = trace.join("\n");
+                format!("seed {seed} failed, and passes the second time:\n{trace}")
+            });
+        }
+    };
     let mut fewer = steps / 2;
     while fewer > 0 && fewer < shortest.0 {
         let mut trace = Vec::new();
-        match attempt(stage, seed, fewer, &mut trace) {
+        match alone(seed, fewer, &mut trace) {
             Err(failure) => {
                 shortest = (fewer, failure, trace);
                 fewer /= 2;
@@ -157,6 +167,13 @@ fn live(stage: &mut Option<Stage>, seed: u64, steps: usize) -> Result<Vec<String
     })
 }
 
+/// On a stage of its own.
+fn alone(seed: u64, steps: usize, trace: &mut Vec<String>) -> Result<()> {
+    let mut stage = None;
+    attempt(&mut stage, seed, steps, trace)?;
+    end(stage)
+}
+
 /// On a stage that is set where there is none. One on which something failed is not used again: what is left
 /// on it nobody knows.
 fn attempt(
@@ -173,13 +190,11 @@ fn attempt(
         here.abandon();
         return Err(failure);
     }
-    match here.is_worn() {
-        true => here.end(),
-        false => {
-            *stage = Some(here);
-            Ok(())
-        }
+    if here.is_worn() {
+        return here.end();
     }
+    *stage = Some(here);
+    Ok(())
 }
 
 fn end(stage: Option<Stage>) -> Result<()> {
