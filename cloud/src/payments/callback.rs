@@ -96,7 +96,8 @@ fn text(raw: &RawValue) -> &str {
     raw.get().trim_matches('"').trim()
 }
 
-fn is_receipt(text: &str) -> bool {
+/// Whether this has the form of a receipt.
+pub fn is_receipt(text: &str) -> bool {
     (6..=20).contains(&text.len()) && text.bytes().all(|letter| letter.is_ascii_alphanumeric())
 }
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::Payments;
 use super::store::gateways::{self as store, KEY, Keys, PASSKEY, SECRET, TOKEN};
-use super::words::{Env, GatewayType, SubType};
+use super::words::{C2bVersion, Env, GatewayType, SubType};
 use crate::api::{Json, Masked, Path, Said, Success, blank, is_masked};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -38,6 +38,10 @@ pub struct Gateway {
     is_default: bool,
     for_hotspot: bool,
     for_pppoe: bool,
+    /// Which product of C2B the application at M-Pesa has; null until it is known.
+    c2b_version: Option<C2bVersion>,
+    /// Since when M-Pesa tells us of money that payers send by themselves.
+    c2b_registered_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -59,6 +63,8 @@ impl From<Keys> for Gateway {
             is_default: row.is_default,
             for_hotspot: row.for_hotspot,
             for_pppoe: row.for_pppoe,
+            c2b_version: row.c2b_version,
+            c2b_registered_at: row.c2b_registered_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -95,6 +101,9 @@ pub struct GatewayRequest {
     for_hotspot: Option<bool>,
     #[serde(default, deserialize_with = "blank::option")]
     for_pppoe: Option<bool>,
+    /// `v1` or `v2`; empty = find out at the registration.
+    #[serde(default, deserialize_with = "blank::change")]
+    c2b_version: Option<Option<C2bVersion>>,
 }
 
 /// `GET /api/payment-gateways`: all gateways, oldest first, keys masked.
@@ -254,7 +263,7 @@ pub async fn test(
     }))
 }
 
-async fn locked(tx: &mut Tx, gateway: GatewayId) -> Result<Keys, ApiError> {
+pub(super) async fn locked(tx: &mut Tx, gateway: GatewayId) -> Result<Keys, ApiError> {
     let found = store::lock(tx, gateway).await?;
     found.ok_or(ApiError::NotFound("payment gateway"))
 }
@@ -277,6 +286,10 @@ fn new_gateway(key: &TenantKey, id: GatewayId, token: &str, now: Timestamp) -> K
         is_default: false,
         for_hotspot: true,
         for_pppoe: true,
+        c2b_version: None,
+        c2b_token_sealed: None,
+        c2b_asked_at: None,
+        c2b_registered_at: None,
         created_at: now,
         updated_at: now,
     }
@@ -305,6 +318,7 @@ fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<
     gateway.kind = request.kind.unwrap_or(gateway.kind);
     gateway.sub_type = request.sub_type.unwrap_or(gateway.sub_type);
     gateway.name = request.name.unwrap_or(gateway.name.take());
+    let before = (gateway.shortcode.clone(), gateway.store_number.clone());
     if let Some(shortcode) = request.shortcode {
         gateway.shortcode = digits("shortcode", &shortcode)?;
     }
@@ -313,12 +327,17 @@ fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<
             .map(|store| digits("storeNumber", &store))
             .transpose()?;
     }
+    if before != (gateway.shortcode.clone(), gateway.store_number.clone()) {
+        // That was another one's.
+        (gateway.c2b_registered_at, gateway.c2b_asked_at) = (None, None);
+    }
     gateway.account_number = request
         .account_number
         .unwrap_or(gateway.account_number.take());
     gateway.env = request.env.unwrap_or(gateway.env);
     gateway.for_hotspot = request.for_hotspot.unwrap_or(gateway.for_hotspot);
     gateway.for_pppoe = request.for_pppoe.unwrap_or(gateway.for_pppoe);
+    gateway.c2b_version = request.c2b_version.unwrap_or(gateway.c2b_version);
     let id = gateway.id.0;
     for (column, text, sealed) in [
         (KEY, request.consumer_key, &mut gateway.consumer_key_sealed),
@@ -357,7 +376,7 @@ fn digits(field: &'static str, text: &str) -> Result<String, ApiError> {
         .ok_or_else(|| ApiError::field(field, "must be 4 to 10 digits"))
 }
 
-async fn note(
+pub(super) async fn note(
     tx: &mut Tx,
     operator: &Operator,
     gateway: &Keys,

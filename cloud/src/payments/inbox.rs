@@ -1,7 +1,7 @@
 //! The provider's door: what it tells is kept byte for byte, answered, and then worked on.
 
 use axum::extract::{Request, State};
-use easyisp_shared::id::{InboxId, IntentId, TenantId};
+use easyisp_shared::id::{GatewayId, InboxId, IntentId, TenantId};
 use easyisp_shared::time::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ use super::mpesa::is_final;
 use super::prompt::PromptError;
 use super::rules::{Event, Terms, judge};
 use super::settle::{self, RECEIPT_KNOWN, Then};
-use super::store::{self, Intent, Report, Which};
+use super::store::{self, Intent, Kind, Purpose, Report, Which};
 use super::{Payments, Source};
 use crate::api::{ClientAddress, Json, Limits, Path};
 use crate::db::Tx;
@@ -93,51 +93,94 @@ async fn hear(
     intent: Option<IntentId>,
     request: Request,
 ) -> Result<Json<Heard>, ApiError> {
-    let unkept = |_| ApiError::Unavailable {
-        message: "The report could not be kept; send it again".to_owned(),
-    };
-    // The secret is looked up by its digest, so its text is never compared.
-    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    let mut directory = payments.db.directory().await.map_err(unkept)?;
-    let owner = store::gateway_of_token(&mut directory, &digest)
-        .await
-        .map_err(unkept)?;
-    drop(directory);
-    let Some((tenant, gateway)) = owner else {
-        limits.address(address.0)?;
-        return Err(ApiError::NotFound("address"));
-    };
-    let body = axum::body::to_bytes(request.into_body(), MOST_BYTES).await;
-    let body = body.map_err(|_| ApiError::TooLarge { limit: MOST_BYTES })?;
-
-    let now = payments.clock.now();
-    let id = InboxId::new(now, payments.db.entropy());
+    let (tenant, gateway) = owner(&payments, &limits, address, &token, Purpose::Stk).await?;
     let report = Report {
         gateway_id: Some(gateway),
         intent_id: intent,
-        body: body.to_vec(),
+        kind: Kind::StkCallback,
+        receipt: None,
+        body: read(request).await?,
         source: address.0.to_string(),
     };
-    let kept = async {
-        let mut tx = payments.db.begin(tenant).await?;
-        store::keep(&mut tx, id, &report, now.plus(RESCUE), now).await?;
-        tx.commit().await
-    };
-    kept.await.map_err(unkept)?;
+    let id = keep(&payments, tenant, &report).await?;
 
     let worker = payments.clone();
     payments.tasks.spawn(async move {
         let now = worker.clock.now();
-        let asked = match work(&worker, tenant, id, now).await {
-            Ok(Then::Rest) => return,
-            Ok(Then::Ask(intent)) => worker.query(tenant, intent, now).await.map(|_| ()),
-            Err(cause) => Err(PromptError::from(cause)),
-        };
-        if let Err(cause) = asked {
-            tracing::warn!(%cause, inbox.id = %id, "Cannot work on report {id}; it is tried again");
-        }
+        let then = work(&worker, tenant, id, now).await;
+        follow(&worker, tenant, id, then, now).await;
     });
     Ok(Json(HEARD))
+}
+
+/// Whose a path secret is. An unknown one changes nothing and is a 404.
+pub(super) async fn owner(
+    payments: &Payments,
+    limits: &Limits,
+    address: ClientAddress,
+    token: &str,
+    purpose: Purpose,
+) -> Result<(TenantId, GatewayId), ApiError> {
+    // The secret is looked up by its digest, so its text is never compared.
+    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let mut directory = payments.db.directory().await.map_err(unkept)?;
+    let owner = store::gateway_of_token(&mut directory, &digest, purpose)
+        .await
+        .map_err(unkept)?;
+    drop(directory);
+    if owner.is_none() {
+        limits.address(address.0)?;
+    }
+    owner.ok_or(ApiError::NotFound("address"))
+}
+
+/// The body of a report, byte for byte.
+pub(super) async fn read(request: Request) -> Result<Vec<u8>, ApiError> {
+    let body = axum::body::to_bytes(request.into_body(), MOST_BYTES).await;
+    let body = body.map_err(|_| ApiError::TooLarge { limit: MOST_BYTES })?;
+    Ok(body.to_vec())
+}
+
+/// Makes a report durable, with the work on it due soon: its node may stop in between.
+pub(super) async fn keep(
+    payments: &Payments,
+    tenant: TenantId,
+    report: &Report,
+) -> Result<InboxId, ApiError> {
+    let now = payments.clock.now();
+    let id = InboxId::new(now, payments.db.entropy());
+    let kept = async {
+        let mut tx = payments.db.begin(tenant).await?;
+        store::keep(&mut tx, id, report, now.plus(RESCUE), now).await?;
+        tx.commit().await
+    };
+    kept.await.map_err(unkept)?;
+    Ok(id)
+}
+
+/// The provider comes again.
+pub(super) fn unkept(_: sqlx::Error) -> ApiError {
+    ApiError::Unavailable {
+        message: "The report could not be kept; send it again".to_owned(),
+    }
+}
+
+/// What remains to be done once a report was worked on; what failed is due work, and soon.
+pub(super) async fn follow(
+    payments: &Payments,
+    tenant: TenantId,
+    id: InboxId,
+    then: Result<Then, RenewError>,
+    now: Timestamp,
+) {
+    let asked = match then {
+        Ok(Then::Rest) => return,
+        Ok(Then::Ask(intent)) => payments.query(tenant, intent, now).await.map(|_| ()),
+        Err(cause) => Err(PromptError::from(cause)),
+    };
+    if let Err(cause) = asked {
+        tracing::warn!(%cause, inbox.id = %id, "Cannot work on report {id}; it is tried again");
+    }
 }
 
 /// Works on one report, once: whoever comes second finds it done.
@@ -189,7 +232,10 @@ pub(super) async fn work(
             tx.commit().await?;
             return Ok(then);
         }
-        Err(RenewError::ReceiptKnown) => RECEIPT_KNOWN,
+        Err(RenewError::ReceiptKnown) => {
+            drop(tx);
+            return known(payments, tenant, id, intent.id, &told, now).await;
+        }
         Err(RenewError::Database(cause)) if violated(&cause) == Some("intent_checkout") => {
             OTHER_PROMPT
         }
@@ -200,6 +246,33 @@ pub(super) async fn work(
     let mut tx = payments.db.begin(tenant).await?;
     store::take(&mut tx, id, now).await?;
     dismiss(tx, id, refused).await
+}
+
+/// The receipt was booked before. A confirmation that came first has brought the money: then it is this
+/// prompt's; else a person looks at it.
+async fn known(
+    payments: &Payments,
+    tenant: TenantId,
+    id: InboxId,
+    intent: IntentId,
+    told: &StkCallback,
+    now: Timestamp,
+) -> Result<Then, RenewError> {
+    let mut tx = payments.db.begin(tenant).await?;
+    if store::take(&mut tx, id, now).await?.is_none() {
+        return Ok(Then::Rest);
+    }
+    if let Some(claim) = &told.claim
+        && settle::adopt(&mut tx, intent, &claim.receipt, now).await?
+    {
+        tx.commit().await?;
+        return Ok(Then::Rest);
+    }
+    drop(tx);
+    settle::review(&payments.db, tenant, intent, RECEIPT_KNOWN, now).await?;
+    let mut tx = payments.db.begin(tenant).await?;
+    store::take(&mut tx, id, now).await?;
+    dismiss(tx, id, RECEIPT_KNOWN).await
 }
 
 /// What a person reads when money is reported to the address of a prompt that it does not name.
@@ -220,7 +293,7 @@ fn event(told: &StkCallback, intent: &Intent, source: Source) -> Event {
     }
 }
 
-async fn dismiss(mut tx: Tx, id: InboxId, why: &str) -> Result<Then, RenewError> {
+pub(super) async fn dismiss(mut tx: Tx, id: InboxId, why: &str) -> Result<Then, RenewError> {
     tracing::info!(inbox.id = %id, "A provider's report had no effect: {why}");
     store::note(&mut tx, id, why).await?;
     tx.commit().await?;

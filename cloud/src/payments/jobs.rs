@@ -4,13 +4,13 @@ use easyisp_shared::id::{InboxId, IntentId, TenantId};
 use easyisp_shared::time::Timestamp;
 
 use super::Payments;
-use super::inbox;
+use super::{c2b, inbox};
 use super::mpesa::{Answer, MpesaError};
 use super::prompt::PromptError;
 use super::rules::{Event, next_query};
 use super::settle::{self, RECEIPT_KNOWN, Then};
 use super::store::gateways;
-use super::store::{self, Intent, Which};
+use super::store::{self, Intent, Kind, Which};
 use crate::renewals::RenewError;
 
 /// The kind of the due job that asks the provider about a payment; its subject is the payment.
@@ -27,8 +27,19 @@ impl Payments {
         report: InboxId,
         now: Timestamp,
     ) -> Result<(), RenewError> {
+        let mut tx = self.db.begin(tenant).await?;
+        let waiting = store::waiting(&mut tx, report).await?;
+        drop(tx);
+        let Some(waiting) = waiting else {
+            return Ok(());
+        };
         // What is to be asked then is due work, and soon.
-        inbox::work(self, tenant, report, now).await.map(|_| ())
+        let _: Then = match waiting.kind {
+            Kind::StkCallback => inbox::work(self, tenant, report, now).await?,
+            Kind::C2bConfirmation => c2b::work(self, tenant, report, &waiting, now).await?,
+            Kind::C2bValidation => Then::Rest, // kept as done
+        };
+        Ok(())
     }
 
     /// Asks the provider what became of a payment and books what it says. `Some` = when to ask again.
@@ -90,6 +101,7 @@ impl Payments {
             return Ok(None);
         };
         intent.queried_at = Some(now);
+        let claimed = intent.push().claim.map(|claim| claim.receipt);
         let applied = match event {
             Some(event) => settle::apply(&mut tx, &mut intent, event, now)
                 .await
@@ -100,8 +112,7 @@ impl Payments {
             Ok(()) => {}
             Err(RenewError::ReceiptKnown) => {
                 drop(tx);
-                settle::review(&self.db, tenant, id, RECEIPT_KNOWN, now).await?;
-                return Ok(next);
+                return self.known(tenant, id, claimed, next).await;
             }
             Err(error) => return Err(error.into()),
         }
@@ -114,6 +125,29 @@ impl Payments {
         }
         tx.commit().await?;
         Ok(again)
+    }
+}
+
+impl Payments {
+    /// The receipt that a query confirmed was booked before: by a confirmation, or to somebody else.
+    async fn known(
+        &self,
+        tenant: TenantId,
+        id: IntentId,
+        claimed: Option<String>,
+        next: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, PromptError> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin(tenant).await?;
+        if let Some(receipt) = claimed
+            && settle::adopt(&mut tx, id, &receipt, now).await?
+        {
+            tx.commit().await?;
+            return Ok(None);
+        }
+        drop(tx);
+        settle::review(&self.db, tenant, id, RECEIPT_KNOWN, now).await?;
+        Ok(next)
     }
 }
 

@@ -1,9 +1,13 @@
-//! M-Pesa payments: a prompt on the payer's phone, and what the provider tells about it.
+//! M-Pesa payments: a prompt on the payer's phone, money that payers send by themselves, and what the provider
+//! tells about both.
 //!
 //! Each payment we ask for is one state machine (`rules.rs`) under a row lock, fed by the answer to the
 //! push, callbacks, our own queries and time. What a provider tells is durable before it is answered and
 //! worked on afterwards; money becomes time in `renewals/`.
 
+mod arrival;
+mod book;
+mod c2b;
 mod callback;
 mod gateways;
 mod http;
@@ -11,9 +15,11 @@ mod inbox;
 mod jobs;
 mod mpesa;
 mod prompt;
+mod register;
 mod rules;
 mod settle;
 mod store;
+mod suspense;
 mod words;
 
 use std::sync::Arc;
@@ -35,12 +41,12 @@ pub use rules::{
     Claim, Credit, Effect, Event, FOLLOW_UP, NO_ANSWER, Push, Source, State, Terms, judge,
     next_query,
 };
-pub use words::{Env, SubType};
+pub use words::{C2bVersion, Env, SubType};
 
 /// The routes of this feature.
 pub fn routes() -> Routes {
     use crate::permission::Permission::{
-        PaymentsProcess, PaymentsViewElectronic, SettingsPaymentGateway,
+        PaymentsProcess, PaymentsViewElectronic, PppoeResolve, SettingsPaymentGateway,
     };
 
     const VIEW: Access = Access::Any(&[PaymentsViewElectronic]);
@@ -58,11 +64,22 @@ pub fn routes() -> Routes {
         )
         .route(Access::Token, routes!(inbox::hook))
         .route(Access::Token, routes!(inbox::hook_of_intent))
+        .route(VIEW, routes!(suspense::list))
+        .route(VIEW, routes!(suspense::lookup))
+        .route(
+            Access::Any(&[PaymentsProcess, PppoeResolve]),
+            routes!(suspense::allocate),
+        )
         .route(Access::Token, routes!(inbox::webhook))
+        .route(Access::Token, routes!(c2b::validation))
+        .route(Access::Token, routes!(c2b::validation_webhook))
+        .route(Access::Token, routes!(c2b::confirmation))
+        .route(Access::Token, routes!(c2b::confirmation_webhook))
         .route(KEYS, routes!(gateways::list, gateways::create))
         .route(KEYS, routes!(gateways::update, gateways::delete))
         .route(KEYS, routes!(gateways::make_default))
         .route(KEYS, routes!(gateways::test))
+        .route(KEYS, routes!(register::register))
 }
 
 /// What payments need between requests. Cloning shares it.

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use super::callback::stamp;
-use super::{Env, SubType};
+use super::{C2bVersion, Env, SubType};
 
 /// How long a call may take. A push without an answer may have reached the phone.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -119,6 +119,12 @@ pub enum MpesaError {
     /// Too many requests, or M-Pesa is down; nothing was done.
     #[error("M-Pesa is busy: {0}")]
     Busy(String),
+    /// Addresses are registered for the short code already.
+    #[error("M-Pesa has addresses for this short code already: {0}")]
+    Registered(String),
+    /// The application has no such product.
+    #[error("the application at M-Pesa does not have this product: {0}")]
+    NoProduct(String),
     /// No connection; nothing was done.
     #[error("M-Pesa cannot be reached")]
     Unreachable,
@@ -225,6 +231,25 @@ impl Daraja {
             Some(code) if is_final(code) => Ok(Answer::Failed { code }),
             Some(_) | None => Ok(Answer::Pending), // an unknown code is not a failure
         }
+    }
+
+    /// Tells where validations and confirmations go. [`MpesaError::Silent`] = it may have been taken.
+    pub async fn register_c2b(
+        &self,
+        merchant: &Merchant,
+        version: C2bVersion,
+        validation_url: &str,
+        confirmation_url: &str,
+    ) -> Result<(), MpesaError> {
+        let body = json!({
+            "ShortCode": merchant.business_short_code(),
+            // Money is not refused because we did not answer.
+            "ResponseType": "Completed",
+            "ConfirmationURL": confirmation_url,
+            "ValidationURL": validation_url,
+        });
+        let path = format!("/mpesa/c2b/{}/registerurl", version.as_str());
+        self.call(merchant, &path, &body).await.map(|_| ())
     }
 
     /// Whether M-Pesa accepts the consumer key and secret: fetches a token, not from memory.
@@ -370,6 +395,8 @@ fn meaning(status: u16, code: &str, said: String) -> Failure {
     Failure::Other(match (status, code) {
         (_, "400.003.01" | "404.001.03") => return Failure::InvalidToken,
         (_, "401.002.01" | "400.008.01" | "400.008.02") => MpesaError::Credentials(said),
+        (_, "500.003.1001") => MpesaError::Registered(said),
+        (_, "401.003.01") => MpesaError::NoProduct(said),
         (_, "500.003.02" | "500.002.1001" | "503.001.01") | (429, _) => MpesaError::Busy(said),
         (_, "500.001.1001") if said.to_lowercase().contains("lock subscriber") => {
             MpesaError::Busy(said)

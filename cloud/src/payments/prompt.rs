@@ -106,7 +106,12 @@ impl From<PromptError> for ApiError {
             PromptError::OtherOpen(_) => ApiError::conflict("PROMPT_OPEN", message),
             PromptError::KeyReused => ApiError::conflict("IDEMPOTENCY_KEY_REUSED", message),
             PromptError::TooMany(retry_after) => ApiError::TooManyRequests { retry_after },
-            PromptError::Mpesa(MpesaError::Refused(_) | MpesaError::Credentials(_))
+            PromptError::Mpesa(
+                MpesaError::Refused(_)
+                | MpesaError::Credentials(_)
+                | MpesaError::Registered(_)
+                | MpesaError::NoProduct(_),
+            )
             | PromptError::Refused(_) => ApiError::BadGateway { message },
             PromptError::Mpesa(MpesaError::Busy(_) | MpesaError::Unreachable) => {
                 ApiError::Unavailable { message }
@@ -249,6 +254,8 @@ async fn hear(
         Err(
             MpesaError::Refused(_)
             | MpesaError::Credentials(_)
+            | MpesaError::Registered(_)
+            | MpesaError::NoProduct(_)
             | MpesaError::Busy(_)
             | MpesaError::Unreachable,
         ) => Event::Rejected,

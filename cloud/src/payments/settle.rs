@@ -8,8 +8,8 @@ use crate::due;
 use crate::renewals::{self, Channel, Method, Receipt, RenewError, Unallocated};
 
 use super::QUERY;
-use super::rules::{ASKED, Claim, Credit, Effect, Event, State, Terms, explain};
-use super::store::{self, Intent, Which};
+use super::rules::{ASKED, Claim, Credit, Effect, Event, Push, State, Terms, explain};
+use super::store::{self, Intent, Which, arrivals};
 
 /// What remains to be done once the transaction is committed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,6 +99,40 @@ pub(super) async fn review(
     tx.commit().await
 }
 
+/// Makes the payment with this receipt the prompt's, when it came by itself before the prompt's own report:
+/// what was nobody's is then the customer's. `false` when it is something else; nothing is written then.
+pub(super) async fn adopt(
+    tx: &mut Tx,
+    intent: IntentId,
+    receipt: &str,
+    now: Timestamp,
+) -> Result<bool, RenewError> {
+    let Some(mut intent) = store::lock(tx, Which::Id(intent)).await? else {
+        return Ok(false);
+    };
+    let Some(standing) = arrivals::lock_without_prompt(tx, receipt).await? else {
+        return Ok(false);
+    };
+    let mine = standing.customer.is_none_or(|owner| owner == intent.customer_id);
+    let here = standing.gateway == Some(intent.gateway_id);
+    let credited = matches!(intent.push().state, State::Posted { .. } | State::Provisional);
+    if credited || !mine || !here || standing.amount != intent.amount {
+        return Ok(false);
+    }
+    if standing.customer.is_none() {
+        renewals::resolve(tx, receipt, intent.customer_id, now).await?;
+    }
+    arrivals::give_to_prompt(tx, receipt, intent.id).await?;
+    let state = State::Posted {
+        receipt: receipt.to_owned(),
+        confirmed: true,
+    };
+    intent.set(&Push { state, claim: None }, now);
+    intent.message = None;
+    store::save(tx, &intent, now).await?;
+    Ok(true)
+}
+
 /// What a person reads when a receipt was credited elsewhere.
 pub(super) const RECEIPT_KNOWN: &str =
     "The receipt that a callback names was credited before, to another payment";
@@ -129,6 +163,8 @@ fn second_receipt(intent: &Intent, claim: Claim, now: Timestamp) -> Unallocated 
         gateway: Some(intent.gateway_id),
         phone: Some(intent.phone_number.clone()),
         account: Some(intent.account_reference.clone()),
+        payer_hash: None,
+        payer_name: None,
         description: "M-Pesa, a second receipt for one prompt".to_owned(),
     }
 }

@@ -1,7 +1,9 @@
 //! SQL on payments we asked for, and on what providers told us.
 
+pub(super) mod arrivals;
 pub(super) mod gateways;
 pub(super) mod lists;
+pub(super) mod suspense;
 
 use easyisp_shared::id::{CustomerId, GatewayId, InboxId, IntentId, PackageId, TenantId};
 use easyisp_shared::money::Cents;
@@ -138,6 +140,7 @@ macro_rules! intent_columns {
           where i.tenant_id = $1"
     };
 }
+use intent_columns;
 
 /// Reads a payment and locks it until the transaction ends: everything that happens to it happens one
 /// after the other.
@@ -361,18 +364,45 @@ pub(super) async fn close_stale(
     Ok(())
 }
 
+/// What a path secret is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub(super) enum Purpose {
+    /// What became of a prompt.
+    Stk,
+    /// Money that payers send by themselves.
+    C2b,
+}
+
 /// Whose a callback's path secret is, by its SHA-256.
 pub(super) async fn gateway_of_token(
     directory: &mut DirectoryTx,
     digest: &[u8; 32],
+    purpose: Purpose,
 ) -> sqlx::Result<Option<(TenantId, GatewayId)>> {
     sqlx::query_as(
         "select tenant_id, gateway_id from directory.callback_tokens
-          where token_digest = $1 and purpose = 'stk'",
+          where token_digest = $1 and purpose = $2",
     )
     .bind(digest.as_slice())
+    .bind(purpose)
     .fetch_optional(&mut **directory)
     .await
+}
+
+/// What a report is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type)]
+#[sqlx(type_name = "text")]
+pub(super) enum Kind {
+    /// What became of a prompt.
+    #[sqlx(rename = "STK_CALLBACK")]
+    StkCallback,
+    /// Whether money that a payer sends is welcome.
+    #[sqlx(rename = "C2B_VALIDATION")]
+    C2bValidation,
+    /// Money that a payer has sent.
+    #[sqlx(rename = "C2B_CONFIRMATION")]
+    C2bConfirmation,
 }
 
 /// What a provider told us.
@@ -381,6 +411,10 @@ pub(super) struct Report {
     #[sqlx(rename = "by_gateway")]
     pub(super) gateway_id: Option<GatewayId>,
     pub(super) intent_id: Option<IntentId>,
+    pub(super) kind: Kind,
+    /// The receipt it names, where whoever erases somebody must find it by that.
+    #[sqlx(rename = "named_receipt")]
+    pub(super) receipt: Option<String>,
     pub(super) body: Vec<u8>,
     pub(super) source: String,
 }
@@ -395,8 +429,9 @@ pub(super) async fn keep(
 ) -> sqlx::Result<()> {
     sqlx::query(concat!(
         "with report as (
-             insert into payment_inbox (tenant_id, id, gateway_id, intent_id, kind, body, source, received_at)
-             values ($1, $2, $3, $4, 'STK_CALLBACK', $5, $6, $7)), ",
+             insert into payment_inbox (tenant_id, id, gateway_id, intent_id, kind, body, source,
+                                        received_at, receipt)
+             values ($1, $2, $3, $4, $11, $5, $6, $7, $12)), ",
         due_cte!("$1", "$8", "$9", "$10"),
         " select 1"
     ))
@@ -410,9 +445,53 @@ pub(super) async fn keep(
     .bind(vec![super::INBOX])
     .bind(vec![id])
     .bind(vec![work_at])
+    .bind(report.kind)
+    .bind(&report.receipt)
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Keeps a validation, with what was answered: nothing is to be done about it. The short code it came to.
+pub(super) async fn keep_validation(
+    tx: &mut Tx,
+    id: InboxId,
+    report: &Report,
+    now: Timestamp,
+) -> sqlx::Result<Option<arrivals::Place>> {
+    sqlx::query_as(
+        "with report as (
+             insert into payment_inbox (tenant_id, id, gateway_id, kind, body, source, received_at, receipt,
+                                        processed_at, outcome)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $7, 'answered'))
+         select shortcode as at_shortcode, store_number as at_store, sub_type as at_kind,
+                created_at as at_since
+           from gateways
+          where tenant_id = $1 and id = $3",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(report.gateway_id)
+    .bind(report.kind)
+    .bind(&report.body)
+    .bind(&report.source)
+    .bind(now)
+    .bind(&report.receipt)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Reads a report that waits to be worked on.
+pub(super) async fn waiting(tx: &mut Tx, id: InboxId) -> sqlx::Result<Option<Report>> {
+    sqlx::query_as(
+        "select gateway_id as by_gateway, intent_id, kind, receipt as named_receipt, body, source
+           from payment_inbox
+          where tenant_id = $1 and id = $2 and processed_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// Takes a report to work on it, as done: the transaction that does the work makes it so. Locks it and then
@@ -427,7 +506,7 @@ pub(super) async fn take(
              update payment_inbox
                 set processed_at = $3, attempts = attempts + 1, outcome = 'done'
               where tenant_id = $1 and id = $2 and processed_at is null
-             returning gateway_id as by_gateway, intent_id, body, source),
+             returning gateway_id as by_gateway, intent_id, kind, receipt as named_receipt, body, source),
          undue as (
              delete from directory.jobs
               where tenant_id = $1 and kind = $4 and subject = $2 and exists (select from report)),

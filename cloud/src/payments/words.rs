@@ -38,3 +38,24 @@ pub enum GatewayType {
     #[default]
     MpesaApi,
 }
+
+/// Which of the two products of C2B an application has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum C2bVersion {
+    /// Confirmations carry the payer's number.
+    V1,
+    /// Confirmations carry its SHA-256, or a part of it.
+    V2,
+}
+
+impl C2bVersion {
+    /// As it stands in the provider's addresses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            C2bVersion::V1 => "v1",
+            C2bVersion::V2 => "v2",
+        }
+    }
+}

@@ -7,6 +7,7 @@
 use easyisp_shared::id::AuditId;
 use easyisp_shared::money::Cents;
 use easyisp_shared::net::Mac;
+use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::Timestamp;
 use serde_json::json;
 
@@ -148,7 +149,10 @@ async fn refuse_while_open(
         return Err(EraseError::PaymentOpen(amount));
     }
     let account = subject.account_number.to_string();
-    if let Some(receipt) = store::unallocated_payment(tx, &phones(subject), &account).await? {
+    let phones = phones(subject);
+    let numbers = phones.iter().filter_map(|phone| PhoneNumber::parse(phone));
+    let hashes: Vec<String> = numbers.map(|number| number.hash()).collect();
+    if let Some(receipt) = store::unallocated_payment(tx, &phones, &hashes, &account).await? {
         return Err(EraseError::PaymentUnallocated(receipt));
     }
     match (subject.balance, rest) {

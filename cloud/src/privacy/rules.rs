@@ -122,9 +122,9 @@ pub const KEPT: &[Kept] = &[
     ),
     of(
         "payments",
-        "amount, receipt, phone, words of who typed it",
+        "amount, receipt, phone and its hash, the payer's name, words of who typed it",
         Keep::Books,
-        "amount and receipt stay; phone and words are emptied",
+        "amount and receipt stay; phone, name and words are emptied",
     ),
     of(
         "intents",

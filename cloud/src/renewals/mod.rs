@@ -92,6 +92,10 @@ pub struct Unallocated {
     pub phone: Option<String>,
     /// What the payer gave as account.
     pub account: Option<String>,
+    /// The SHA-256 of the payer's number, where the provider tells that in place of the number.
+    pub payer_hash: Option<String>,
+    /// The payer's name.
+    pub payer_name: Option<String>,
     /// For people.
     pub description: String,
 }

@@ -384,8 +384,9 @@ pub(super) async fn insert_unallocated(
              values ('MPESA', $4, $1, $2)),
          payment as (
              insert into payments (tenant_id, id, method, receipt, amount, status, phone, account,
-                                   description, gateway_id, entry_id, paid_at, created_at)
-             values ($1, $2, 'MPESA', $4, $5, 'completed', $6, $7, $8, $9, $3, $10, $11)), ",
+                                   description, gateway_id, entry_id, paid_at, created_at, payer_hash,
+                                   payer_name)
+             values ($1, $2, 'MPESA', $4, $5, 'completed', $6, $7, $8, $9, $3, $10, $11, $15, $16)), ",
         event_cte!("$1", "$11", "$12", "$13", "$14"),
         " select 1"
     ))
@@ -403,6 +404,8 @@ pub(super) async fn insert_unallocated(
     .bind(&told.ids)
     .bind(&told.names)
     .bind(&told.payloads)
+    .bind(&receipt.payer_hash)
+    .bind(&receipt.payer_name)
     .execute(&mut **tx)
     .await?;
     Ok(())

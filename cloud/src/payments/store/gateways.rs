@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use sqlx::FromRow;
 
 use super::super::mpesa::Merchant;
-use super::super::words::{Env, GatewayType, SubType};
+use super::super::words::{C2bVersion, Env, GatewayType, SubType};
 use crate::db::Tx;
 use crate::secrets::{SecretError, Secrets, TenantKey};
 
@@ -15,6 +15,7 @@ pub(in super::super) const KEY: &str = "gateways.consumer_key";
 pub(in super::super) const SECRET: &str = "gateways.consumer_secret";
 pub(in super::super) const PASSKEY: &str = "gateways.passkey";
 pub(in super::super) const TOKEN: &str = "gateways.callback_token";
+pub(in super::super) const C2B_TOKEN: &str = "gateways.c2b_token";
 
 /// A gateway's row.
 #[derive(FromRow, Clone, Debug)]
@@ -35,6 +36,10 @@ pub(in super::super) struct Keys {
     pub(in super::super) is_default: bool,
     pub(in super::super) for_hotspot: bool,
     pub(in super::super) for_pppoe: bool,
+    pub(in super::super) c2b_version: Option<C2bVersion>,
+    pub(in super::super) c2b_token_sealed: Option<Vec<u8>>,
+    pub(in super::super) c2b_asked_at: Option<Timestamp>,
+    pub(in super::super) c2b_registered_at: Option<Timestamp>,
     pub(in super::super) created_at: Timestamp,
     pub(in super::super) updated_at: Timestamp,
 }
@@ -67,6 +72,19 @@ pub(in super::super) async fn callback_token(
     open(&tenant, TOKEN, keys.id, &keys.callback_token_sealed)
 }
 
+/// The secret in the path of this gateway's C2B addresses; `None` when it has none yet.
+pub(in super::super) async fn c2b_token(
+    secrets: &Secrets,
+    tx: &mut Tx,
+    keys: &Keys,
+) -> Result<Option<SecretString>, SecretError> {
+    let Some(sealed) = &keys.c2b_token_sealed else {
+        return Ok(None);
+    };
+    let tenant = secrets.tenant(tx).await?;
+    open(&tenant, C2B_TOKEN, keys.id, sealed).map(Some)
+}
+
 fn open(
     tenant: &TenantKey,
     column: &str,
@@ -81,7 +99,8 @@ macro_rules! columns {
     () => {
         "select id, type, sub_type, name, shortcode, store_number, account_number, consumer_key_sealed,
                 consumer_secret_sealed, passkey_sealed, callback_token_sealed, env, is_default,
-                for_hotspot, for_pppoe, created_at, updated_at
+                for_hotspot, for_pppoe, c2b_version, c2b_token_sealed, c2b_asked_at, c2b_registered_at,
+                created_at, updated_at
            from gateways
           where tenant_id = $1"
     };
@@ -146,8 +165,8 @@ pub(in super::super) async fn insert(
          insert into gateways (tenant_id, id, type, sub_type, name, shortcode, store_number,
                                account_number, consumer_key_sealed, consumer_secret_sealed, passkey_sealed,
                                callback_token_sealed, env, is_default, for_hotspot, for_pppoe, created_at,
-                               updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $18)",
+                               updated_at, c2b_version)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $18, $19)",
     )
     .bind(tx.tenant())
     .bind(gateway.id)
@@ -167,6 +186,7 @@ pub(in super::super) async fn insert(
     .bind(gateway.for_pppoe)
     .bind(token_digest.as_slice())
     .bind(gateway.created_at)
+    .bind(gateway.c2b_version)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -178,7 +198,8 @@ pub(in super::super) async fn save(tx: &mut Tx, gateway: &Keys) -> sqlx::Result<
         "update gateways
             set sub_type = $3, name = $4, shortcode = $5, store_number = $6, account_number = $7,
                 consumer_key_sealed = $8, consumer_secret_sealed = $9, passkey_sealed = $10, env = $11,
-                for_hotspot = $12, for_pppoe = $13, updated_at = $14
+                for_hotspot = $12, for_pppoe = $13, updated_at = $14, c2b_version = $15,
+                c2b_registered_at = $16, c2b_asked_at = $17
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -195,6 +216,33 @@ pub(in super::super) async fn save(tx: &mut Tx, gateway: &Keys) -> sqlx::Result<
     .bind(gateway.for_hotspot)
     .bind(gateway.for_pppoe)
     .bind(gateway.updated_at)
+    .bind(gateway.c2b_version)
+    .bind(gateway.c2b_registered_at)
+    .bind(gateway.c2b_asked_at)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes the secret of the gateway's C2B addresses and its digest. One it had before is still known: the
+/// provider may go on using it.
+pub(in super::super) async fn set_c2b_token(
+    tx: &mut Tx,
+    id: GatewayId,
+    sealed: &[u8],
+    digest: &[u8; 32],
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "with token as (
+             insert into directory.callback_tokens (token_digest, tenant_id, gateway_id, purpose)
+             values ($4, $1, $2, 'c2b'))
+         update gateways set c2b_token_sealed = $3, c2b_registered_at = null, c2b_asked_at = null
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(sealed)
+    .bind(digest.as_slice())
     .execute(&mut **tx)
     .await?;
     Ok(())

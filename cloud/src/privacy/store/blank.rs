@@ -153,7 +153,8 @@ pub async fn blank_callbacks(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<
         "update payment_inbox
             set body = ''
           where tenant_id = $1 and processed_at is not null
-            and intent_id in (select id from intents where tenant_id = $1 and customer_id = $2)",
+            and (intent_id in (select id from intents where tenant_id = $1 and customer_id = $2)
+                 or receipt in (select receipt from payments where tenant_id = $1 and customer_id = $2))",
     )
     .bind(tx.tenant())
     .bind(customer)
@@ -166,7 +167,7 @@ pub async fn blank_callbacks(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<
 pub async fn blank_payments(tx: &mut Tx, customer: CustomerId, marks: &Marks) -> sqlx::Result<()> {
     sqlx::query(
         "update payments
-            set phone = null,
+            set phone = null, payer_hash = null, payer_name = null,
                 account = case when account ~* $3 or account ~* $4 then null else account end,
                 description = case when operator_id is null then description else '' end
           where tenant_id = $1 and customer_id = $2",

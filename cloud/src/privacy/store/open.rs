@@ -41,23 +41,26 @@ pub async fn open_payment(
     .await
 }
 
-/// The receipt of money that came from one of these phones, or for this account, and is nobody's yet.
+/// The receipt of money that came from one of these phones (numbers, or their hashes as the provider tells
+/// them), or for this account, and is nobody's yet.
 pub async fn unallocated_payment(
     tx: &mut Tx,
     phones: &[String],
+    hashes: &[String],
     account: &str,
 ) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar(
         "select coalesce(receipt, id::text)
            from payments
           where tenant_id = $1 and customer_id is null and status = 'completed'
-            and (phone = any($2) or account = $3)
+            and (phone = any($2) or payer_hash = any($4) or account = $3)
           order by created_at
           limit 1",
     )
     .bind(tx.tenant())
     .bind(phones)
     .bind(account)
+    .bind(hashes)
     .fetch_optional(&mut **tx)
     .await
 }

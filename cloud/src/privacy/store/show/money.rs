@@ -22,6 +22,7 @@ pub struct PaymentRow {
     status: String,
     phone: Option<String>,
     account: Option<String>,
+    payer_name: Option<String>,
     description: String,
 }
 
@@ -32,7 +33,8 @@ pub async fn payments(
     most: i64,
 ) -> sqlx::Result<Vec<PaymentRow>> {
     sqlx::query_as(
-        "select id, paid_at, method, receipt, amount, status, phone, account, description
+        "select id, paid_at, method, receipt, amount, status, phone, account, payer_name,
+                description
            from payments
           where tenant_id = $1 and customer_id = $2
           order by created_at desc
@@ -105,7 +107,8 @@ pub async fn callbacks(
         "select id, received_at, kind, body
            from payment_inbox
           where tenant_id = $1
-            and intent_id in (select id from intents where tenant_id = $1 and customer_id = $2)
+            and (intent_id in (select id from intents where tenant_id = $1 and customer_id = $2)
+                 or receipt in (select receipt from payments where tenant_id = $1 and customer_id = $2))
           order by received_at desc
           limit $3",
     )

@@ -1,0 +1,502 @@
+//! Money that came by itself: what a confirmation says of it, and what its owner is found by. Fields change
+//! type and order; what is unknown is let pass. Reads untrusted bytes: every input gives `Ok` or `Err`, none
+//! panics.
+
+use easyisp_shared::account::AccountNumber;
+use easyisp_shared::id::CustomerId;
+use easyisp_shared::money::Cents;
+use easyisp_shared::phone::PhoneNumber;
+use easyisp_shared::time::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::callback::{instant, is_receipt};
+
+/// The most that M-Pesa could move at once, with room for the day it moves more. Who says more is no provider.
+pub const MOST: Cents = Cents::whole(1_000_000);
+
+/// Money that moved without our asking, or that we do not know the receipt of yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// The provider's receipt.
+    pub receipt: String,
+    /// How much: more than nothing, [`MOST`] at most.
+    pub amount: Cents,
+    /// When the provider says it moved.
+    pub paid_at: Option<Timestamp>,
+    /// What the payer typed as account, as he typed it; empty when nothing.
+    pub reference: String,
+    /// Who paid.
+    pub payer: Payer,
+    /// The payer's name.
+    pub payer_name: Option<String>,
+}
+
+/// Who paid, as far as the provider tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Payer {
+    /// His number.
+    Number(PhoneNumber),
+    /// The SHA-256 of his number, in lower-case hex.
+    Hash(String),
+    /// The beginning and the end of his number.
+    Masked {
+        /// The digits before the stars.
+        first: String,
+        /// The digits after them.
+        last: String,
+    },
+    /// Nothing we can read.
+    Unknown,
+}
+
+impl Payer {
+    /// Reads what stands in `MSISDN`.
+    pub fn read(text: &str) -> Payer {
+        let text = text.trim();
+        if let Some(number) = PhoneNumber::parse(text) {
+            return Payer::Number(number);
+        }
+        if text.len() == 64 && text.bytes().all(|letter| letter.is_ascii_hexdigit()) {
+            return Payer::Hash(text.to_ascii_lowercase());
+        }
+        let bare: String = text.chars().filter(|letter| *letter != ' ').collect();
+        let digits = |part: &str| part.bytes().all(|letter| letter.is_ascii_digit());
+        match (bare.split_once('*'), bare.rsplit_once('*')) {
+            (Some((first, _)), Some((middle, last)))
+                if bare.len() <= 15
+                    && digits(first)
+                    && digits(last)
+                    && (3..=9).contains(&first.len())
+                    && (2..=6).contains(&last.len())
+                    && middle[first.len()..].bytes().all(|letter| letter == b'*') =>
+            {
+                Payer::Masked {
+                    first: first.to_owned(),
+                    last: last.to_owned(),
+                }
+            }
+            (_, _) => Payer::Unknown,
+        }
+    }
+
+    /// The SHA-256 of his number, as customers have it too.
+    pub fn hash(&self) -> Option<String> {
+        match self {
+            Payer::Number(number) => Some(number.hash()),
+            Payer::Hash(hash) => Some(hash.clone()),
+            Payer::Masked { .. } | Payer::Unknown => None,
+        }
+    }
+
+    /// What is shown as phone.
+    pub fn shown(&self) -> Option<String> {
+        match self {
+            Payer::Number(number) => Some(number.as_str().to_owned()),
+            Payer::Masked { first, last } => Some(format!("{first}*****{last}")),
+            Payer::Hash(_) | Payer::Unknown => None,
+        }
+    }
+
+    /// Whether this number may be his.
+    pub fn may_be(&self, number: &str) -> bool {
+        match self {
+            Payer::Number(own) => own.as_str() == number,
+            Payer::Hash(hash) => PhoneNumber::parse(number).is_some_and(|own| own.hash() == *hash),
+            Payer::Masked { first, last } => {
+                number.len() > first.len() + last.len()
+                    && number.starts_with(first.as_str())
+                    && number.ends_with(last.as_str())
+            }
+            Payer::Unknown => false,
+        }
+    }
+
+    /// A pattern of SQL's `like` for his number; digits and `%` only.
+    pub fn pattern(&self) -> Option<String> {
+        match self {
+            Payer::Number(number) => Some(number.as_str().to_owned()),
+            Payer::Masked { first, last } => Some(format!("{first}%{last}")),
+            Payer::Hash(_) | Payer::Unknown => None,
+        }
+    }
+}
+
+/// A validation or confirmation, read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Confirmation {
+    /// The short code it names.
+    pub shortcode: String,
+    /// The money.
+    pub arrival: Arrival,
+}
+
+/// Why a report is not acted on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Not the JSON that is documented.
+    #[error("unreadable: {0}")]
+    Json(String),
+    /// No receipt, or none of the provider's form.
+    #[error("TransID is no receipt")]
+    Receipt,
+    /// Nothing, less, or more than M-Pesa moves.
+    #[error("TransAmount is no amount that M-Pesa moves: {0}")]
+    Amount(String),
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(rename = "TransID", default)]
+    receipt: Option<Box<RawValue>>,
+    #[serde(rename = "TransTime", default)]
+    time: Option<Box<RawValue>>,
+    #[serde(rename = "TransAmount", default)]
+    amount: Option<Box<RawValue>>,
+    #[serde(rename = "BusinessShortCode", default)]
+    shortcode: Option<Box<RawValue>>,
+    #[serde(rename = "BillRefNumber", default)]
+    reference: Option<Box<RawValue>>,
+    #[serde(rename = "MSISDN", default)]
+    payer: Option<Box<RawValue>>,
+    #[serde(rename = "FirstName", default)]
+    first_name: Option<Box<RawValue>>,
+    #[serde(rename = "MiddleName", default)]
+    middle_name: Option<Box<RawValue>>,
+    #[serde(rename = "LastName", default)]
+    last_name: Option<Box<RawValue>>,
+}
+
+/// Reads the body of a confirmation.
+pub fn read_confirmation(body: &[u8]) -> Result<Confirmation, Unreadable> {
+    let body: Body =
+        serde_json::from_slice(body).map_err(|error| Unreadable::Json(error.to_string()))?;
+    let said = |raw: &Option<Box<RawValue>>| raw.as_deref().map(plain).unwrap_or_default();
+    let names = [&body.first_name, &body.middle_name, &body.last_name];
+    let name = names.map(said).join(" ");
+    Ok(Confirmation {
+        shortcode: said(&body.shortcode),
+        arrival: Arrival {
+            receipt: receipt_of(&said(&body.receipt)).ok_or(Unreadable::Receipt)?,
+            amount: amount_of(&said(&body.amount))?,
+            paid_at: instant(&said(&body.time)),
+            reference: shortened(&said(&body.reference)),
+            payer: Payer::read(&said(&body.payer)),
+            payer_name: name_of(&name),
+        },
+    })
+}
+
+/// The short code that a validation names, and the amount when it is one.
+pub fn read_asked(body: &[u8]) -> (String, Option<Cents>) {
+    let body = serde_json::from_slice::<Body>(body).ok();
+    let said = |raw: Option<&RawValue>| raw.map(plain).unwrap_or_default();
+    let body = body.as_ref();
+    let shortcode = said(body.and_then(|body| body.shortcode.as_deref()));
+    let amount = said(body.and_then(|body| body.amount.as_deref()));
+    (shortcode, amount_of(&amount).ok())
+}
+
+/// The receipt that a report names, whatever else it says.
+pub fn named_receipt(body: &[u8]) -> Option<String> {
+    let body: Body = serde_json::from_slice(body).ok()?;
+    receipt_of(&plain(body.receipt.as_deref()?))
+}
+
+/// A receipt in the form in which it is kept.
+pub fn receipt_of(text: &str) -> Option<String> {
+    let text = text.trim();
+    is_receipt(text).then(|| text.to_ascii_uppercase())
+}
+
+/// An amount that M-Pesa can have moved.
+pub fn amount_of(text: &str) -> Result<Cents, Unreadable> {
+    let amount = Cents::parse(text.trim()).ok();
+    let possible = amount.filter(|amount| amount.is_positive() && *amount <= MOST);
+    possible.ok_or_else(|| Unreadable::Amount(text.chars().take(40).collect()))
+}
+
+/// A name with single spaces; `None` when there is none.
+pub fn name_of(text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let name: String = words.join(" ").chars().take(100).collect();
+    (!name.is_empty()).then_some(name)
+}
+
+/// What a payer typed, without what no table takes and no list shows.
+pub fn shortened(text: &str) -> String {
+    let seen = text.trim().chars().filter(|letter| !letter.is_control());
+    seen.take(64).collect()
+}
+
+/// A value as text, whether it was written as a number or in quotes; `null` is nothing.
+fn plain(raw: &RawValue) -> String {
+    let raw = raw.get().trim();
+    match raw {
+        "null" => String::new(),
+        _ if raw.starts_with('"') => serde_json::from_str(raw).unwrap_or_default(),
+        _ => raw.to_owned(),
+    }
+}
+
+/// What the owner of money that came by itself is looked for by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keys {
+    /// The account that a prompt of ours showed: an account number and two letters.
+    pub prompt: Option<String>,
+    /// The account number.
+    pub account: Option<i32>,
+    /// A user name without regard to case and spaces.
+    pub username: Option<String>,
+    /// The hash of a phone that was typed as account.
+    pub phone: Option<String>,
+    /// The hash of the payer's phone.
+    pub payer: Option<String>,
+    /// The payer named somebody by digits: when that is nobody, whose money it is would be a guess.
+    pub named_a_number: bool,
+    /// The payer named nobody.
+    pub named_nobody: bool,
+}
+
+impl Keys {
+    /// Of this money.
+    pub fn of(arrival: &Arrival) -> Keys {
+        let bare: String = arrival
+            .reference
+            .chars()
+            .filter(|letter| !letter.is_whitespace())
+            .collect();
+        let (number, letters) = match bare.len().checked_sub(2) {
+            Some(at) if bare.is_char_boundary(at) => bare.split_at(at),
+            Some(_) | None => (bare.as_str(), ""),
+        };
+        let of_prompt = letters.len() == 2
+            && letters.bytes().all(|letter| letter.is_ascii_alphabetic())
+            && AccountNumber::parse(number).is_some();
+        let account = match of_prompt {
+            true => AccountNumber::parse(number),
+            false => AccountNumber::parse(&bare),
+        };
+        Keys {
+            prompt: of_prompt.then(|| bare.to_ascii_uppercase()),
+            account: account.map(AccountNumber::number),
+            username: (!bare.is_empty()).then(|| bare.to_lowercase()),
+            phone: PhoneNumber::parse(&bare).map(|phone| phone.hash()),
+            payer: arrival.payer.hash(),
+            named_a_number: !bare.is_empty()
+                && bare
+                    .chars()
+                    .all(|letter| letter.is_ascii_digit() || matches!(letter, '-' | '+' | '.')),
+            named_nobody: bare.is_empty(),
+        }
+    }
+}
+
+/// A customer whom some of the keys fit.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Candidate {
+    /// The customer.
+    pub id: CustomerId,
+    /// The account number is his.
+    pub by_account: bool,
+    /// The user name is his.
+    pub by_name: bool,
+    /// The phone typed as account is his.
+    pub by_phone: bool,
+    /// The payer's phone is his.
+    pub by_payer: bool,
+    /// That phone, when it is.
+    pub phone: Option<String>,
+}
+
+/// Whose money it is: the account number before the user name, before a phone that was typed, before the
+/// phone it was paid from. `None` when that is nobody or more than one.
+///
+/// `by_payer` = whether the phone it was paid from is enough; it is not when the payer named a number that is
+/// nobody's: he may have paid for somebody else.
+pub fn owner<'c>(
+    candidates: &'c [Candidate],
+    keys: &Keys,
+    by_payer: bool,
+) -> Option<&'c Candidate> {
+    let ways: [fn(&Candidate) -> bool; 4] = [
+        |candidate| candidate.by_account,
+        |candidate| candidate.by_name,
+        |candidate| candidate.by_phone,
+        |candidate| candidate.by_payer,
+    ];
+    let ways = match by_payer && !keys.named_a_number {
+        true => &ways[..],
+        false => &ways[..3],
+    };
+    for way in ways {
+        let mut found = candidates.iter().filter(|candidate| way(candidate));
+        match (found.next(), found.next()) {
+            (None, _) => {}
+            (Some(one), None) => return Some(one),
+            (Some(_), Some(_)) => return None,
+        }
+    }
+    None
+}
+
+/// The account numbers that one slip makes of what was typed: one digit wrong, or two neighbours swapped.
+pub fn near_accounts(reference: &str) -> Vec<i32> {
+    let digits: Vec<char> = reference
+        .chars()
+        .filter(|letter| !letter.is_whitespace() && *letter != '-')
+        .collect();
+    if !(6..=8).contains(&digits.len()) || !digits.iter().all(char::is_ascii_digit) {
+        return Vec::new();
+    }
+    let mut near = Vec::new();
+    let mut add = |slip: Vec<char>| {
+        let text: String = slip.into_iter().collect();
+        near.extend(AccountNumber::parse(&text).map(AccountNumber::number));
+    };
+    add(digits.clone());
+    for at in 0..digits.len() {
+        for digit in '0'..='9' {
+            let mut slip = digits.clone();
+            slip[at] = digit;
+            add(slip);
+        }
+        if at + 1 < digits.len() {
+            let mut slip = digits.clone();
+            slip.swap(at, at + 1);
+            add(slip);
+        }
+    }
+    near.sort_unstable();
+    near.dedup();
+    near
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn body(fields: &str) -> Result<Confirmation, Unreadable> {
+        let body = format!(
+            r#"{{"TransactionType":"Pay Bill","TransID":"RKTQDM7W6S","TransTime":"20191122063845",
+            "InvoiceNumber":"","OrgAccountBalance":"49197.00","ThirdPartyTransID":"",{fields}}}"#
+        );
+        read_confirmation(body.as_bytes())
+    }
+
+    #[test]
+    fn every_documented_form_is_read() {
+        let told = body(
+            r#""TransAmount":"10","BusinessShortCode":"600638","BillRefNumber":" A 123 ",
+               "MSISDN":"2547*****149","FirstName":"John","MiddleName":"","LastName":"Doe""#,
+        );
+        let told = told.unwrap();
+        assert_eq!(told.shortcode, "600638");
+        assert_eq!(told.arrival.amount, Cents::whole(10));
+        assert_eq!(told.arrival.reference, "A 123");
+        assert_eq!(told.arrival.payer_name.as_deref(), Some("John Doe"));
+        assert_eq!(
+            told.arrival.paid_at,
+            Timestamp::parse("2019-11-22T03:38:45Z")
+        );
+        let masked = Payer::Masked {
+            first: "2547".into(),
+            last: "149".into(),
+        };
+        assert_eq!(told.arrival.payer, masked);
+
+        let numbers = body(r#""TransAmount":10.50,"BusinessShortCode":600638,"MSISDN":254708374149"#);
+        let numbers = numbers.unwrap();
+        assert_eq!(numbers.arrival.amount, Cents::new(1050));
+        assert_eq!(numbers.shortcode, "600638");
+        assert_eq!(numbers.arrival.reference, "");
+        let number = PhoneNumber::parse("254708374149").unwrap();
+        assert_eq!(numbers.arrival.payer, Payer::Number(number.clone()));
+        assert_eq!(Payer::read(&number.hash().to_uppercase()).hash(), Some(number.hash()));
+    }
+
+    #[test]
+    fn an_amount_that_cannot_have_moved_is_none() {
+        for amount in ["0", "-5", "\"\"", "\"ten\"", "1e3", "10.005", "1000000.01", "null"] {
+            let told = body(&format!(r#""TransAmount":{amount},"BusinessShortCode":"1""#));
+            assert!(matches!(told, Err(Unreadable::Amount(_))), "{amount}: {told:?}");
+        }
+        assert_eq!(amount_of("1.00"), Ok(Cents::whole(1)));
+        assert!(read_confirmation(br#"{"TransAmount":"5"}"#).is_err());
+    }
+
+    fn keys(reference: &str) -> Keys {
+        Keys::of(&Arrival {
+            receipt: "RKTQDM7W6S".into(),
+            amount: Cents::whole(1),
+            paid_at: None,
+            reference: reference.into(),
+            payer: Payer::read("0712345678"),
+            payer_name: None,
+        })
+    }
+
+    #[test]
+    fn what_was_typed_is_read_without_case_and_spaces() {
+        let number = AccountNumber::nth(7).to_string();
+        let account = Some(AccountNumber::nth(7).number());
+        for typed in [number.clone(), format!(" {} {}", &number[..3], &number[3..])] {
+            assert_eq!((keys(&typed).account, keys(&typed).prompt), (account, None));
+        }
+        let prompt = keys(&format!("{number}qz"));
+        assert_eq!(prompt.account, account);
+        assert_eq!(prompt.prompt, Some(format!("{number}QZ")));
+        assert_eq!(keys("Demo 001").username.as_deref(), Some("demo001"));
+        assert_eq!(keys("0712 345 678").phone, keys("").payer);
+        assert!(keys("100001").named_a_number && !keys("net 1").named_a_number);
+        assert!(keys("").named_nobody);
+    }
+
+    #[test]
+    fn one_is_the_owner_and_two_are_nobody() {
+        let one = |nth: u8, by: usize| Candidate {
+            id: CustomerId(uuid::Uuid::from_bytes([nth; 16])),
+            by_account: by == 0,
+            by_name: by == 1,
+            by_phone: by == 2,
+            by_payer: by == 3,
+            phone: None,
+        };
+        let unnamed = keys("");
+        for by in 0..4 {
+            let several = [one(1, by), one(2, 3)];
+            let found = owner(&several[..1], &unnamed, true);
+            assert_eq!(found, Some(&one(1, by)), "{by}");
+            assert_eq!(owner(&several, &unnamed, true).is_some(), by < 3, "{by}");
+        }
+        // He named a number that nobody has: perhaps another's.
+        assert_eq!(owner(&[one(1, 3)], &keys("100001"), true), None);
+        assert_eq!(owner(&[one(1, 3)], &unnamed, false), None);
+        assert_eq!(owner(&[one(1, 1), one(2, 1)], &keys("jane"), true), None);
+    }
+
+    #[test]
+    fn a_slip_is_near() {
+        let right = AccountNumber::nth(77_777);
+        let mut wrong = right.to_string().into_bytes();
+        wrong[2] = if wrong[2] == b'9' { b'8' } else { wrong[2] + 1 };
+        let wrong = String::from_utf8(wrong).unwrap();
+        assert!(near_accounts(&wrong).contains(&right.number()));
+        assert!(near_accounts("jane").is_empty() && near_accounts("123456789").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), text in ".{0,80}") {
+            let _ = read_confirmation(&bytes);
+            let _ = (named_receipt(&bytes), read_asked(&bytes));
+            let _ = Payer::read(&text);
+            let _ = keys(&text);
+            let _ = near_accounts(&text);
+        }
+    }
+}

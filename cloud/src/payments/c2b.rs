@@ -1,0 +1,330 @@
+//! Money that payers send by themselves (C2B): the provider's door for it, and the work on what came in.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use easyisp_shared::id::{InboxId, TenantId};
+use easyisp_shared::time::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::arrival::{Keys, named_receipt, read_asked, read_confirmation};
+use super::book::{self, Trust};
+use super::inbox::{self, dismiss};
+use super::settle::Then;
+use super::store::arrivals::{self, Place};
+use super::store::{self, Kind, Purpose, Report};
+use super::words::SubType;
+use super::{Payments, Source};
+use crate::api::{ClientAddress, Json, Limits, Path};
+use crate::error::ApiError;
+use crate::renewals::RenewError;
+
+/// What M-Pesa wants to hear of a confirmation.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Confirmed {
+    result_code: i32,
+    result_desc: &'static str,
+}
+
+const CONFIRMED: Confirmed = Confirmed {
+    result_code: 0,
+    result_desc: "Success",
+};
+
+/// What M-Pesa wants to hear of a validation: `0`, or why the payer keeps his money.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Validated {
+    result_code: &'static str,
+    result_desc: &'static str,
+}
+
+const ACCEPTED: Validated = Validated {
+    result_code: "0",
+    result_desc: "Accepted",
+};
+const WRONG_AMOUNT: Validated = Validated {
+    result_code: "C2B00013",
+    result_desc: "Rejected",
+};
+const WRONG_SHORT_CODE: Validated = Validated {
+    result_code: "C2B00015",
+    result_desc: "Rejected",
+};
+
+/// How long a validation waits for the database: the provider waits about eight seconds, and nothing depends
+/// on what is answered.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// `POST /api/hooks/c2b/{token}/v`: whether money that a payer is about to send is welcome.
+///
+/// It is, unless it is for another short code or no amount: whose it is, is found when it has come. Kept
+/// before it is answered, but an answer never waits for long. An unknown secret is a 404.
+#[utoipa::path(post, path = "/api/hooks/c2b/{token}/v", tag = "Providers",
+    params(("token" = String, Path)), request_body = serde_json::Value,
+    responses((status = 200, body = Validated)))]
+pub async fn validation(
+    State(payments): State<Payments>,
+    State(limits): State<Limits>,
+    address: ClientAddress,
+    Path(token): Path<String>,
+    request: Request,
+) -> Result<Json<Validated>, ApiError> {
+    let body = inbox::read(request).await?;
+    let keeping = validate(&payments, &limits, address, &token, body);
+    match tokio::time::timeout(PATIENCE, keeping).await {
+        Ok(Err(ApiError::Unavailable { .. })) | Err(_) => Ok(Json(ACCEPTED)),
+        Ok(answer) => answer.map(Json),
+    }
+}
+
+/// `POST /api/webhooks/mpesa/c2b/validation/{token}`: another name of `POST /api/hooks/c2b/{token}/v`.
+#[utoipa::path(post, path = "/api/webhooks/mpesa/c2b/validation/{token}", tag = "Providers",
+    params(("token" = String, Path)), request_body = serde_json::Value,
+    responses((status = 200, body = Validated)))]
+pub async fn validation_webhook(
+    payments: State<Payments>,
+    limits: State<Limits>,
+    address: ClientAddress,
+    token: Path<String>,
+    request: Request,
+) -> Result<Json<Validated>, ApiError> {
+    validation(payments, limits, address, token, request).await
+}
+
+async fn validate(
+    payments: &Payments,
+    limits: &Limits,
+    address: ClientAddress,
+    token: &str,
+    body: Vec<u8>,
+) -> Result<Validated, ApiError> {
+    let (tenant, gateway) = inbox::owner(payments, limits, address, token, Purpose::C2b).await?;
+    let report = Report {
+        gateway_id: Some(gateway),
+        intent_id: None,
+        kind: Kind::C2bValidation,
+        receipt: named_receipt(&body),
+        body,
+        source: address.0.to_string(),
+    };
+    let now = payments.clock.now();
+    let id = InboxId::new(now, payments.db.entropy());
+    let kept = async {
+        let mut tx = payments.db.begin(tenant).await?;
+        let place = store::keep_validation(&mut tx, id, &report, now).await?;
+        tx.commit().await?;
+        Ok(place)
+    };
+    let place = kept.await.map_err(inbox::unkept)?;
+    Ok(verdict(&report.body, place.as_ref()))
+}
+
+/// What a validation is answered.
+fn verdict(body: &[u8], place: Option<&Place>) -> Validated {
+    let (shortcode, amount) = read_asked(body);
+    match (place, amount) {
+        (Some(place), _) if !is_at(place, &shortcode) => WRONG_SHORT_CODE,
+        (_, None) => WRONG_AMOUNT,
+        (_, Some(_)) => ACCEPTED,
+    }
+}
+
+/// `POST /api/hooks/c2b/{token}/c`: money that a payer has sent.
+///
+/// 200 as soon as the body is durable, whatever it says; 503 when it is not, so that the provider comes
+/// again. An unknown secret changes nothing and is a 404.
+#[utoipa::path(post, path = "/api/hooks/c2b/{token}/c", tag = "Providers",
+    params(("token" = String, Path)), request_body = serde_json::Value,
+    responses((status = 200, body = Confirmed)))]
+pub async fn confirmation(
+    State(payments): State<Payments>,
+    State(limits): State<Limits>,
+    address: ClientAddress,
+    Path(token): Path<String>,
+    request: Request,
+) -> Result<Json<Confirmed>, ApiError> {
+    let (tenant, gateway) = inbox::owner(&payments, &limits, address, &token, Purpose::C2b).await?;
+    let body = inbox::read(request).await?;
+    let report = Report {
+        gateway_id: Some(gateway),
+        intent_id: None,
+        kind: Kind::C2bConfirmation,
+        receipt: named_receipt(&body),
+        body,
+        source: address.0.to_string(),
+    };
+    let id = inbox::keep(&payments, tenant, &report).await?;
+
+    let worker = payments.clone();
+    payments.tasks.spawn(async move {
+        let now = worker.clock.now();
+        let then = work(&worker, tenant, id, &report, now).await;
+        inbox::follow(&worker, tenant, id, then, now).await;
+    });
+    Ok(Json(CONFIRMED))
+}
+
+/// `POST /api/webhooks/mpesa/c2b/confirmation/{token}`: another name of `POST /api/hooks/c2b/{token}/c`.
+#[utoipa::path(post, path = "/api/webhooks/mpesa/c2b/confirmation/{token}", tag = "Providers",
+    params(("token" = String, Path)), request_body = serde_json::Value,
+    responses((status = 200, body = Confirmed)))]
+pub async fn confirmation_webhook(
+    payments: State<Payments>,
+    limits: State<Limits>,
+    address: ClientAddress,
+    token: Path<String>,
+    request: Request,
+) -> Result<Json<Confirmed>, ApiError> {
+    confirmation(payments, limits, address, token, request).await
+}
+
+/// Works on one confirmation, once: whoever comes second finds it done.
+pub(super) async fn work(
+    payments: &Payments,
+    tenant: TenantId,
+    id: InboxId,
+    report: &Report,
+    now: Timestamp,
+) -> Result<Then, RenewError> {
+    let Some(gateway) = report.gateway_id else {
+        return Ok(Then::Rest);
+    };
+    let told = match read_confirmation(&report.body) {
+        Ok(told) => told,
+        Err(why) => return done(payments, tenant, id, &why.to_string(), now).await,
+    };
+    let keys = Keys::of(&told.arrival);
+    let since = book::since(now);
+    let mut tx = payments.db.begin(tenant).await?;
+    let found = arrivals::take_and_find(&mut tx, id, gateway, &told.arrival, &keys, since, now);
+    let Some(found) = found.await? else {
+        return Ok(Then::Rest);
+    };
+    if !is_at(&found.at, &told.shortcode) {
+        return dismiss(tx, id, "another short code's payment").await;
+    }
+    if found.known {
+        return dismiss(tx, id, "the receipt is booked").await;
+    }
+    let trust = Trust::Told(trust(payments, &report.source));
+    match book::book(&mut tx, gateway, found, &told.arrival, &keys, trust, now).await {
+        Ok(then) => {
+            tx.commit().await?;
+            Ok(then)
+        }
+        Err(RenewError::ReceiptKnown) => {
+            drop(tx);
+            done(payments, tenant, id, "the receipt is booked", now).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Notes that a report has no effect.
+async fn done(
+    payments: &Payments,
+    tenant: TenantId,
+    id: InboxId,
+    why: &str,
+    now: Timestamp,
+) -> Result<Then, RenewError> {
+    let mut tx = payments.db.begin(tenant).await?;
+    if store::take(&mut tx, id, now).await?.is_none() {
+        return Ok(Then::Rest);
+    }
+    dismiss(tx, id, why).await
+}
+
+/// The secret in the path is all that vouches for a confirmation where no addresses are listed: nobody can be
+/// asked about money that was not asked for.
+fn trust(payments: &Payments, source: &str) -> Source {
+    match source.parse() {
+        Ok(_) if payments.sources.is_empty() => Source::Listed,
+        Ok(address) => payments.source(address),
+        Err(_) => Source::Unlisted,
+    }
+}
+
+/// Whether a short code is this gateway's; a till is named by its own number or its store's.
+fn is_at(place: &Place, shortcode: &str) -> bool {
+    let store = place
+        .store_number
+        .as_deref()
+        .filter(|_| place.kind == SubType::Buygoods);
+    shortcode == place.shortcode || store == Some(shortcode)
+}
+
+/// The addresses of a gateway's door, under this secret.
+pub(super) struct Door {
+    /// Where validations go.
+    pub(super) validation: String,
+    /// Where confirmations go.
+    pub(super) confirmation: String,
+}
+
+/// Words that M-Pesa refuses in an address.
+pub(super) const REFUSED: [&str; 6] = ["mpesa", "safaricom", "exe", "cmd", "sql", "query"];
+
+/// The door under `base`. An error names the word for which M-Pesa would refuse it.
+pub(super) fn door(base: &str, token: &str) -> Result<Door, &'static str> {
+    let at = |end: &str| format!("{}/api/hooks/c2b/{token}/{end}", base.trim_end_matches('/'));
+    let door = Door {
+        validation: at("v"),
+        confirmation: at("c"),
+    };
+    let lower = door.confirmation.to_lowercase();
+    match REFUSED.into_iter().find(|word| lower.contains(word)) {
+        Some(word) => Err(word),
+        None => Ok(door),
+    }
+}
+
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn paybill() -> Place {
+        Place {
+            shortcode: "600638".to_owned(),
+            store_number: None,
+            kind: SubType::Paybill,
+            since: Timestamp::from_secs(0),
+        }
+    }
+
+    #[test]
+    fn only_another_short_code_and_no_amount_are_refused() {
+        let asked = |code: &str, amount: &str| {
+            let body = format!(r#"{{"BusinessShortCode":{code},"TransAmount":{amount}}}"#);
+            verdict(body.as_bytes(), Some(&paybill()))
+        };
+        assert_eq!(asked("\"600638\"", "\"10.00\""), ACCEPTED);
+        assert_eq!(asked("600638", "10"), ACCEPTED);
+        assert_eq!(asked("\"600639\"", "\"10\""), WRONG_SHORT_CODE);
+        assert_eq!(asked("\"600638\"", "\"-10\""), WRONG_AMOUNT);
+    }
+
+    #[test]
+    fn a_till_has_two_numbers() {
+        let till = Place {
+            store_number: Some("700000".to_owned()),
+            kind: SubType::Buygoods,
+            ..paybill()
+        };
+        assert!(is_at(&till, "600638") && is_at(&till, "700000") && !is_at(&till, "7"));
+    }
+
+    #[test]
+    fn no_address_of_ours_has_a_word_that_is_refused() {
+        let token = hex::encode([0xe5; 32]);
+        let door = door("https://isp.example", &token).ok().unwrap();
+        assert_eq!(door.validation, format!("https://isp.example/api/hooks/c2b/{token}/v"));
+        assert_eq!(super::door("https://mpesa.isp.example", &token).err(), Some("mpesa"));
+    }
+}

@@ -1,0 +1,199 @@
+//! Tells M-Pesa where money that payers send by themselves is told of.
+
+use axum::extract::State;
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::GatewayId;
+use easyisp_shared::time::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::Payments;
+use super::c2b::door;
+use super::gateways::{locked, note};
+use super::mpesa::{Merchant, MpesaError};
+use super::prompt::PromptError;
+use super::store::gateways::{self as store, C2B_TOKEN, Keys};
+use super::words::C2bVersion;
+use crate::api::{Json, Path, blank};
+use crate::auth::Operator;
+use crate::db::Tx;
+use crate::error::ApiError;
+use crate::secrets::Secrets;
+
+/// How the addresses are registered.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RegisterRequest {
+    /// True: with a new secret. Needed when the old one became known; M-Pesa must have removed the old
+    /// addresses first, and both are listened to from then on.
+    #[serde(deserialize_with = "blank::option")]
+    new_secret: Option<bool>,
+}
+
+/// What M-Pesa took.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Registered {
+    success: bool,
+    message: String,
+    c2b_version: Option<C2bVersion>,
+    registered_at: Timestamp,
+}
+
+/// `POST /api/payment-gateways/{gateway}/register-c2b`: has M-Pesa tell us of money that payers send to this
+/// short code by themselves. Without `c2bVersion` in the gateway both products are tried, and the one that the
+/// application has is noted.
+///
+/// M-Pesa takes this once for each short code. A repeat changes nothing and answers the same, with 200.
+/// Errors: 404, 409 `C2B_REGISTERED` when M-Pesa has addresses that are not known to be ours, 422
+/// `NO_PUBLIC_URL`, `PUBLIC_URL_REFUSED` or `C2B_NOT_IN_APP`, 502 M-Pesa refused, 503 it is down, 504 it did not
+/// answer: it may have taken them, and a repeat tells.
+#[utoipa::path(post, path = "/api/payment-gateways/{gateway}/register-c2b", tag = "Payment gateways",
+    params(("gateway" = GatewayId, Path)), request_body = RegisterRequest,
+    responses((status = 200, body = Registered),
+        (status = 502, description = "M-Pesa refused"),
+        (status = 504, description = "It did not answer in time")))]
+pub async fn register(
+    operator: Operator,
+    State(payments): State<Payments>,
+    State(entropy): State<Entropy>,
+    Path(gateway): Path<GatewayId>,
+    Json(request): Json<RegisterRequest>,
+) -> Result<Json<Registered>, ApiError> {
+    let now = payments.clock.now();
+    operator.fresh_in_console(now)?;
+    let base = payments.public_url.as_deref();
+    let base = base.ok_or(PromptError::NoPublicUrl)?;
+    let mut tx = payments.db.begin(operator.tenant).await?;
+    let mut keys = locked(&mut tx, gateway).await?;
+    let anew = request.new_secret == Some(true);
+    let token = token(&payments.secrets, &entropy, &mut tx, &mut keys, anew).await?;
+    let door = door(base, token.expose_secret()).map_err(refused)?;
+    let merchant = store::merchant(&payments.secrets, &mut tx, &keys).await?;
+    let details = "Asked M-Pesa to tell of direct payments";
+    note(&mut tx, &operator, &keys, details, now).await?;
+    // Known before M-Pesa is asked: it may tell of money before it answers, or never answer.
+    let asked_at = keys.c2b_asked_at.replace(now);
+    store::save(&mut tx, &keys).await?;
+    tx.commit().await?;
+
+    let urls = (door.validation.as_str(), door.confirmation.as_str());
+    let taken = ask(&payments, &merchant, keys.c2b_version, urls).await;
+    let mut tx = payments.db.begin(operator.tenant).await?;
+    let mut keys = locked(&mut tx, gateway).await?;
+    let (version, message) = match (taken, keys.c2b_registered_at, asked_at) {
+        (Ok(version), _, _) => (
+            Some(version),
+            "M-Pesa tells of payments to this short code from now on",
+        ),
+        (Err(MpesaError::Registered(_)), Some(_), _) => (
+            keys.c2b_version,
+            "M-Pesa has our addresses for this short code already",
+        ),
+        (Err(MpesaError::Registered(_)), None, Some(_)) => (
+            keys.c2b_version,
+            "M-Pesa has addresses for this short code, most likely ours: it was given them before and did not \
+             answer. Pay one shilling to see whether it is told of",
+        ),
+        (Err(MpesaError::Silent), _, _) => return Err(PromptError::Mpesa(MpesaError::Silent).into()),
+        (Err(error), _, _) => {
+            keys.c2b_asked_at = None;
+            store::save(&mut tx, &keys).await?;
+            tx.commit().await?;
+            return Err(told(error, &keys));
+        }
+    };
+    let registered_at = *keys.c2b_registered_at.get_or_insert(now);
+    keys.c2b_version = version;
+    store::save(&mut tx, &keys).await?;
+    tx.commit().await?;
+    Ok(Json(Registered {
+        success: true,
+        message: message.to_owned(),
+        c2b_version: version,
+        registered_at,
+    }))
+}
+
+/// The secret of the gateway's C2B addresses; a new one when it has none, or when one is wanted.
+pub(super) async fn token(
+    secrets: &Secrets,
+    entropy: &Entropy,
+    tx: &mut Tx,
+    keys: &mut Keys,
+    anew: bool,
+) -> Result<SecretString, ApiError> {
+    if !anew && let Some(token) = store::c2b_token(secrets, tx, keys).await? {
+        return Ok(token);
+    }
+    let token = hex::encode(entropy.bytes::<32>());
+    let sealed = secrets
+        .tenant(tx)
+        .await?
+        .seal(C2B_TOKEN, keys.id.0, token.as_bytes());
+    let digest = Sha256::digest(token.as_bytes()).into();
+    store::set_c2b_token(tx, keys.id, &sealed, &digest).await?;
+    keys.c2b_token_sealed = Some(sealed);
+    keys.c2b_registered_at = None;
+    Ok(token.into())
+}
+
+/// Registers with the product that is known, else with each of them; returns the one that did.
+async fn ask(
+    payments: &Payments,
+    merchant: &Merchant,
+    version: Option<C2bVersion>,
+    (validation, confirmation): (&str, &str),
+) -> Result<C2bVersion, MpesaError> {
+    let with = async |version| {
+        let asked = payments
+            .daraja
+            .register_c2b(merchant, version, validation, confirmation);
+        asked.await.map(|()| version)
+    };
+    match version {
+        Some(version) => with(version).await,
+        None => match with(C2bVersion::V2).await {
+            Err(MpesaError::NoProduct(_)) => with(C2bVersion::V1).await,
+            other => other,
+        },
+    }
+}
+
+/// What a person reads, with what to do.
+fn told(error: MpesaError, keys: &Keys) -> ApiError {
+    let code = &keys.shortcode;
+    match (error, keys.c2b_version) {
+        (MpesaError::Registered(_), _) => ApiError::conflict(
+            "C2B_REGISTERED",
+            format!(
+                "M-Pesa has addresses for short code {code} already, and removes them only by hand: ask its API \
+                 support to remove the registered URLs of {code}, then register again"
+            ),
+        ),
+        (MpesaError::NoProduct(_), Some(version)) => ApiError::unprocessable(
+            "C2B_NOT_IN_APP",
+            format!(
+                "The application at M-Pesa does not have C2B {}; empty c2bVersion to try the other one, or add \
+                 the product to the application",
+                version.as_str()
+            ),
+        ),
+        (MpesaError::NoProduct(_), None) => ApiError::unprocessable(
+            "C2B_NOT_IN_APP",
+            "The application at M-Pesa has neither C2B v1 nor v2; add the product to the application",
+        ),
+        (error, _) => PromptError::Mpesa(error).into(),
+    }
+}
+
+fn refused(word: &'static str) -> ApiError {
+    ApiError::unprocessable(
+        "PUBLIC_URL_REFUSED",
+        format!(
+            "M-Pesa takes no address with \"{word}\" in it; set [http] public_url to a name without it"
+        ),
+    )
+}

@@ -1,0 +1,256 @@
+//! SQL on money that came by itself: what is known of it, and whose it may be.
+
+use easyisp_shared::id::{CustomerId, GatewayId, InboxId, IntentId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::types::Json;
+use sqlx::{FromRow, Postgres, Row};
+
+use super::super::arrival::{Arrival, Candidate, Keys};
+use super::super::words::SubType;
+use super::{Intent, intent_columns};
+use crate::db::Tx;
+
+/// What is known of an arrival before it is booked.
+#[derive(Debug)]
+pub(in super::super) struct Found {
+    /// The receipt was booked before, anywhere on the platform.
+    pub(in super::super) known: bool,
+    /// The prompt that it is the payment of, locked.
+    pub(in super::super) intent: Option<Intent>,
+    /// Several prompts of several payers fit.
+    pub(in super::super) ambiguous: bool,
+    /// Customers whom some of the keys fit, those first who fit best.
+    pub(in super::super) candidates: Vec<Candidate>,
+    /// The short code of the gateway.
+    pub(in super::super) at: Place,
+}
+
+/// The short code where money arrived.
+#[derive(FromRow, Clone, Debug)]
+pub(in super::super) struct Place {
+    #[sqlx(rename = "at_shortcode")]
+    pub(in super::super) shortcode: String,
+    #[sqlx(rename = "at_store")]
+    pub(in super::super) store_number: Option<String>,
+    #[sqlx(rename = "at_kind")]
+    pub(in super::super) kind: SubType,
+    /// When the gateway was set up: what moved before is nothing of ours.
+    #[sqlx(rename = "at_since")]
+    pub(in super::super) since: Timestamp,
+}
+
+/// When prompts were asked for at the earliest, to which a receipt may belong.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Since {
+    /// By the account that the prompt showed.
+    pub(in super::super) by_reference: Timestamp,
+    /// By payer and amount, where the payer named nobody.
+    pub(in super::super) by_payer: Timestamp,
+}
+
+/// The prompt that an arrival belongs to, locked, and the customers whom it may belong to. `$if` is one more
+/// condition before the lock.
+///
+/// The account of a prompt names a customer and the prompt; a payer who named nobody is known by his number
+/// and the amount, when that is one prompt.
+macro_rules! found_ctes {
+    ($if:literal) => {
+        concat!(
+            "prompts as (
+                 select i.id, i.account_reference = $5 as named,
+                        row_number() over (
+                            order by (i.account_reference = $5) desc, (i.amount = $4) desc,
+                                     (i.state = 'PROVISIONAL') desc, i.created_at desc) as place
+                   from intents i
+                  where i.tenant_id = $1 and i.gateway_id = $2 and i.receipt is null
+                    and (i.account_reference = $5 and i.created_at >= $6
+                         or $7 and i.amount = $4 and i.created_at >= $8
+                            and (i.state <> 'REFUSED' or i.result_code = 1037)
+                            and (i.phone_number like $9
+                                 or encode(sha256(convert_to(i.phone_number, 'UTF8')), 'hex') = $10))
+                  order by place
+                  limit 2),
+             intent as materialized (",
+            intent_columns!(),
+            " and i.id = (select (array_agg(p.id order by p.place))[1]
+                            from prompts p
+                          having bool_or(p.named) or count(*) = 1)",
+            $if,
+            " for update of i),
+             owners as (
+                 select jsonb_agg(jsonb_build_object(
+                            'id', o.id, 'by_account', o.by_account, 'by_name', o.by_name,
+                            'by_phone', o.by_phone, 'by_payer', o.by_payer,
+                            'phone', case when o.by_payer then o.phone_number end)) as all_of_them
+                   from (select c.id, c.phone_number, coalesce(c.account_number = $11, false) as by_account,
+                                coalesce(c.username_key = $12, false) as by_name,
+                                coalesce(c.phone_hash = $13, false) as by_phone,
+                                coalesce(c.phone_hash = $14, false) as by_payer
+                           from customers c
+                          where c.tenant_id = $1 and c.deleted_at is null
+                            and (c.account_number = $11 or c.username_key = $12
+                                 or c.phone_hash = $13 or c.phone_hash = $14)
+                          order by by_account desc, by_name desc, by_phone desc
+                          limit 20) o)
+             select exists (select from directory.receipts
+                             where provider = 'MPESA' and receipt = $3) as known,
+                    (select count(*) > 1 and not coalesce(bool_or(named), false) from prompts)
+                        as ambiguous,
+                    (select all_of_them from owners) as candidates,
+                    at.shortcode as at_shortcode, at.store_number as at_store,
+                    at.sub_type as at_kind, at.created_at as at_since, intent.*
+               from gateways at
+               left join intent on true
+              where at.tenant_id = $1 and at.id = $2"
+        )
+    };
+}
+
+type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+fn bound<'q>(
+    statement: Statement<'q>,
+    tx: &Tx,
+    gateway: GatewayId,
+    arrival: &Arrival,
+    keys: &Keys,
+    since: Since,
+) -> Statement<'q> {
+    statement
+        .bind(tx.tenant())
+        .bind(gateway)
+        .bind(arrival.receipt.clone())
+        .bind(arrival.amount)
+        .bind(keys.prompt.clone())
+        .bind(since.by_reference)
+        .bind(keys.named_nobody)
+        .bind(since.by_payer)
+        .bind(arrival.payer.pattern())
+        .bind(arrival.payer.hash())
+        .bind(keys.account)
+        .bind(keys.username.clone())
+        .bind(keys.phone.clone())
+        .bind(keys.payer.clone())
+}
+
+fn read(row: &PgRow) -> sqlx::Result<Found> {
+    let intent: Option<IntentId> = row.try_get("id")?;
+    let candidates: Option<Json<Vec<Candidate>>> = row.try_get("candidates")?;
+    Ok(Found {
+        known: row.try_get("known")?,
+        intent: intent.map(|_| Intent::from_row(row)).transpose()?,
+        ambiguous: row.try_get("ambiguous")?,
+        candidates: candidates.map_or(Vec::new(), |Json(all)| all),
+        at: Place::from_row(row)?,
+    })
+}
+
+/// Looks for what is known of an arrival; locks the prompt it belongs to. `None` when there is no such
+/// gateway.
+pub(in super::super) async fn find(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    arrival: &Arrival,
+    keys: &Keys,
+    since: Since,
+) -> sqlx::Result<Option<Found>> {
+    let statement = sqlx::query(concat!("with ", found_ctes!("")));
+    let row = bound(statement, tx, gateway, arrival, keys, since)
+        .fetch_optional(&mut **tx)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Takes a report to work on it, as done, withdraws the due work and looks for what is known of the arrival
+/// it tells of, in one statement. Locks the report and then the prompt. `None` when it was worked on before.
+pub(in super::super) async fn take_and_find(
+    tx: &mut Tx,
+    id: InboxId,
+    gateway: GatewayId,
+    arrival: &Arrival,
+    keys: &Keys,
+    since: Since,
+    now: Timestamp,
+) -> sqlx::Result<Option<Found>> {
+    let statement = sqlx::query(concat!(
+        "with report as (
+             update payment_inbox
+                set processed_at = $16, attempts = attempts + 1, outcome = 'done'
+              where tenant_id = $1 and id = $15 and processed_at is null
+             returning id),
+         undue as (
+             delete from directory.jobs
+              where tenant_id = $1 and kind = $17 and subject = $15 and exists (select from report)), ",
+        found_ctes!(" and exists (select from report)"),
+        " and exists (select from report)"
+    ));
+    let row = bound(statement, tx, gateway, arrival, keys, since)
+        .bind(id)
+        .bind(now)
+        .bind(super::super::INBOX)
+        .fetch_optional(&mut **tx)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Which of these receipts were booked before, anywhere on the platform.
+pub(in super::super) async fn known(
+    tx: &mut Tx,
+    receipts: &[String],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select receipt from directory.receipts where provider = 'MPESA' and receipt = any($1)",
+    )
+    .bind(receipts)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// A payment that stands with a receipt that another report names, locked.
+#[derive(FromRow, Clone, Debug)]
+pub(in super::super) struct Standing {
+    #[sqlx(rename = "customer_id")]
+    pub(in super::super) customer: Option<CustomerId>,
+    #[sqlx(rename = "gateway_id")]
+    pub(in super::super) gateway: Option<GatewayId>,
+    pub(in super::super) amount: Cents,
+}
+
+/// Reads and locks the payment with this receipt, when no prompt has it and it stands.
+pub(in super::super) async fn lock_without_prompt(
+    tx: &mut Tx,
+    receipt: &str,
+) -> sqlx::Result<Option<Standing>> {
+    sqlx::query_as(
+        "select customer_id, gateway_id, amount
+           from payments
+          where tenant_id = $1 and receipt = $2 and method = 'MPESA' and status = 'completed'
+            and intent_id is null
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(receipt)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Writes that a payment is that of a prompt.
+pub(in super::super) async fn give_to_prompt(
+    tx: &mut Tx,
+    receipt: &str,
+    intent: IntentId,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update payments set intent_id = $3
+          where tenant_id = $1 and receipt = $2 and method = 'MPESA' and intent_id is null",
+    )
+    .bind(tx.tenant())
+    .bind(receipt)
+    .bind(intent)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
