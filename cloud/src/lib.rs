@@ -145,11 +145,12 @@ pub fn jobs(app: &App) -> Jobs {
     let again = |when: Option<_>| when.map_or(Done, Again);
     let db = || app.db.clone();
     let (renewals, beginnings) = (db(), db());
-    let (payments, reports, sender) = (
+    let (payments, reports, pulls) = (
         app.payments.clone(),
         app.payments.clone(),
-        app.sender.clone(),
+        app.payments.clone(),
     );
+    let sender = app.sender.clone();
     let (seals, tidies, rotations) = (db(), db(), db());
     let (watches, reckons, prices) = (db(), db(), db());
     let purges = (db(), app.config.data_dir.join(tenants::purge::FOLDER));
@@ -211,6 +212,14 @@ pub fn jobs(app: &App) -> Jobs {
             async move {
                 payments.work(job.tenant, job.subject.into(), now).await?;
                 Ok(Done)
+            }
+        })
+        .with(payments::PULL, move |job, now| {
+            let payments = pulls.clone();
+            async move {
+                Ok(again(
+                    payments.pull(job.tenant, job.subject.into(), now).await?,
+                ))
             }
         })
         .with(messaging::SEND, move |job, _| {

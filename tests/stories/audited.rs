@@ -15,6 +15,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::c2b;
 use crate::second_factor::App;
 use crate::words::DAY;
 
@@ -118,6 +119,8 @@ struct Calls {
     spare_customer: String,
     session: String,
     payment: String,
+    /// Nobody's yet.
+    held: String,
     hotspot: String,
     voucher: String,
     code: String,
@@ -196,6 +199,12 @@ impl Calls {
         let elsewhere = sessions["sessions"].as_array().context("sessions")?;
         let elsewhere = elsewhere.iter().find(|session| session["current"] == false);
         let spare = json!({"customerId": customer, "amount": 5});
+        c2b::register(isp).await?;
+        let receipt = c2b::pay(world, phone, "5", "who knows").await?;
+        c2b::worked(world, isp).await?;
+        let held = c2b::lookup(isp, &format!("receipt={receipt}")).await?;
+        // The other gateway of this short code registers too.
+        world.outside.mpesa.forget_c2b(c2b::CODE);
         Ok(Calls {
             tenant: TenantId(me["tenantId"].as_str().context("a tenant")?.parse()?),
             owner: id(&me)?.parse()?,
@@ -207,6 +216,7 @@ impl Calls {
             spare_gateway: owner.add_paybill().await?,
             spare_customer: isp.add_subscriber("spare", phone, until).await?,
             payment: made("/payments/manual", spare).await?,
+            held: id(&held["payments"][0])?,
             session: id(&session)?,
             voucher: id(&vouchers["vouchers"][0])?,
             code: code.to_owned(),
@@ -475,6 +485,16 @@ impl Calls {
                 json!({"amount": 7}),
             ),
             ("POST /api/payments/manual", vec![], asked.clone()),
+            (
+                "POST /api/payments/{payment}/allocate",
+                vec![&self.held],
+                json!({"customerId": self.customer}),
+            ),
+            (
+                "POST /api/payment-gateways/{gateway}/register-c2b",
+                gateway.clone(),
+                nothing(),
+            ),
             ("POST /api/payments/mpesa/stk", vec![], asked),
             ("POST /api/payment-gateways", vec![], second),
             (

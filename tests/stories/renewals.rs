@@ -361,6 +361,8 @@ async fn money_of_nobody_waits_until_somebody_resolves_it() -> Result<()> {
         gateway: None,
         phone: None,
         account: Some("typo".into()),
+        payer_hash: None,
+        payer_name: None,
         description: String::new(),
     };
     let mut tx = books.db.begin(jane.tenant).await?;

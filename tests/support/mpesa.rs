@@ -22,6 +22,7 @@ mod checks;
 mod daraja;
 mod payer;
 pub(crate) mod pretend;
+mod pull;
 mod refusal;
 
 pub use app::{App, C2b, Kind};
@@ -54,6 +55,8 @@ struct State {
     outage: Outage,
     books: Books,
     registered: HashMap<String, c2b::Registration>,
+    /// Short codes that may ask what has moved.
+    pulling: HashSet<String>,
     typed: HashSet<String>,
     released: HashSet<String>,
     /// Phones whose push was taken and lost.
@@ -166,6 +169,19 @@ impl Mpesa {
                 registered.validation = validation;
             }
         });
+    }
+
+    /// Where validations and confirmations of this short code go, when it has registered.
+    pub fn c2b_urls(&self, shortcode: &str) -> Option<(String, String)> {
+        let state = self.state();
+        let registered = state.registered.get(shortcode)?;
+        let urls = (&registered.validation_url, &registered.confirmation_url);
+        Some((urls.0.clone(), urls.1.clone()))
+    }
+
+    /// The provider's people take a registration back, by hand.
+    pub fn forget_c2b(&self, shortcode: &str) {
+        self.change(|state| state.registered.remove(shortcode));
     }
 
     /// A copy of the books.

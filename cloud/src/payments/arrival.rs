@@ -10,7 +10,7 @@ use easyisp_shared::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::callback::{instant, is_receipt};
+use super::callback::{instant, is_receipt, listed_instant};
 
 /// The most that M-Pesa could move at once, with room for the day it moves more. Who says more is no provider.
 pub const MOST: Cents = Cents::whole(1_000_000);
@@ -184,6 +184,74 @@ pub fn read_confirmation(body: &[u8]) -> Result<Confirmation, Unreadable> {
             payer: Payer::read(&said(&body.payer)),
             payer_name: name_of(&name),
         },
+    })
+}
+
+/// A page of what has moved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pulled {
+    /// How many rows it had.
+    pub rows: usize,
+    /// Those that are money that came.
+    pub arrivals: Vec<Arrival>,
+}
+
+#[derive(Deserialize)]
+struct PulledAnswer {
+    #[serde(rename = "Response", default)]
+    response: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct PulledRow {
+    #[serde(rename = "transactionId", default)]
+    receipt: Option<Box<RawValue>>,
+    #[serde(rename = "trxDate", default)]
+    time: Option<Box<RawValue>>,
+    #[serde(rename = "msisdn", default)]
+    payer: Option<Box<RawValue>>,
+    #[serde(rename = "sender", default)]
+    sender: Option<Box<RawValue>>,
+    #[serde(rename = "transactiontype", default)]
+    kind: Option<Box<RawValue>>,
+    #[serde(rename = "billreference", default)]
+    reference: Option<Box<RawValue>>,
+    #[serde(rename = "amount", default)]
+    amount: Option<Box<RawValue>>,
+}
+
+/// Reads an answer to "what has moved?": a list of rows, or a list of lists of them. `None` when it is neither.
+pub fn read_pulled(answer: &str) -> Option<Pulled> {
+    let answer: PulledAnswer = serde_json::from_str(answer).ok()?;
+    let rows: Vec<PulledRow> = match answer.response {
+        None => Vec::new(),
+        Some(raw) if raw.get().trim() == "null" => Vec::new(),
+        Some(raw) => match serde_json::from_str::<Vec<Vec<PulledRow>>>(raw.get()) {
+            Ok(lists) => lists.into_iter().flatten().collect(),
+            Err(_) => serde_json::from_str(raw.get()).ok()?,
+        },
+    };
+    Some(Pulled {
+        rows: rows.len(),
+        arrivals: rows.iter().filter_map(pulled).collect(),
+    })
+}
+
+/// What a row says of money that came; `None` when it went, or is nothing we can book.
+fn pulled(row: &PulledRow) -> Option<Arrival> {
+    let said = |raw: &Option<Box<RawValue>>| raw.as_deref().map(plain).unwrap_or_default();
+    let kind = said(&row.kind).to_lowercase();
+    if kind.contains("reversal") || kind.starts_with("b2c") || kind.starts_with("b2b") {
+        return None;
+    }
+    let sender = said(&row.sender);
+    Some(Arrival {
+        receipt: receipt_of(&said(&row.receipt))?,
+        amount: amount_of(&said(&row.amount)).ok()?,
+        paid_at: listed_instant(&said(&row.time)),
+        reference: shortened(&said(&row.reference)),
+        payer: Payer::read(&said(&row.payer)),
+        payer_name: name_of(&sender).filter(|name| !name.eq_ignore_ascii_case("mpesa")),
     })
 }
 
@@ -409,24 +477,75 @@ mod tests {
         };
         assert_eq!(told.arrival.payer, masked);
 
-        let numbers = body(r#""TransAmount":10.50,"BusinessShortCode":600638,"MSISDN":254708374149"#);
+        let numbers =
+            body(r#""TransAmount":10.50,"BusinessShortCode":600638,"MSISDN":254708374149"#);
         let numbers = numbers.unwrap();
         assert_eq!(numbers.arrival.amount, Cents::new(1050));
         assert_eq!(numbers.shortcode, "600638");
         assert_eq!(numbers.arrival.reference, "");
         let number = PhoneNumber::parse("254708374149").unwrap();
         assert_eq!(numbers.arrival.payer, Payer::Number(number.clone()));
-        assert_eq!(Payer::read(&number.hash().to_uppercase()).hash(), Some(number.hash()));
+        assert_eq!(
+            Payer::read(&number.hash().to_uppercase()).hash(),
+            Some(number.hash())
+        );
     }
 
     #[test]
     fn an_amount_that_cannot_have_moved_is_none() {
-        for amount in ["0", "-5", "\"\"", "\"ten\"", "1e3", "10.005", "1000000.01", "null"] {
-            let told = body(&format!(r#""TransAmount":{amount},"BusinessShortCode":"1""#));
-            assert!(matches!(told, Err(Unreadable::Amount(_))), "{amount}: {told:?}");
+        for amount in [
+            "0",
+            "-5",
+            "\"\"",
+            "\"ten\"",
+            "1e3",
+            "10.005",
+            "1000000.01",
+            "null",
+        ] {
+            let told = body(&format!(
+                r#""TransAmount":{amount},"BusinessShortCode":"1""#
+            ));
+            assert!(
+                matches!(told, Err(Unreadable::Amount(_))),
+                "{amount}: {told:?}"
+            );
         }
         assert_eq!(amount_of("1.00"), Ok(Cents::whole(1)));
         assert!(read_confirmation(br#"{"TransAmount":"5"}"#).is_err());
+    }
+
+    #[test]
+    fn what_moved_is_read_row_by_row() {
+        let row = |kind: &str, amount: &str| {
+            format!(
+                r#"{{"transactionId":"OFS5V5YNPT","trxDate":"2026-01-31 12:00:00","msisdn":254712345678,
+                "sender":"MPESA","transactiontype":"{kind}","billreference":" 10000008 ",
+                "amount":{amount},"organizationname":"Savanna"}}"#
+            )
+        };
+        let (came, went) = (row("c2b-pay-bill-debit", "\"168.00\""), row("b2c", "5"));
+        let none = row("c2b-pay-bill-debit", "0");
+        for response in [
+            format!("[[{came},{went},{none}]]"),
+            format!("[{came},{went},{none}]"),
+        ] {
+            let page = read_pulled(&format!(
+                r#"{{"ResponseCode":"1000","Response":{response}}}"#
+            ));
+            let page = page.unwrap();
+            assert_eq!((page.rows, page.arrivals.len()), (3, 1));
+            let arrival = &page.arrivals[0];
+            assert_eq!(arrival.amount, Cents::whole(168));
+            assert_eq!(arrival.reference, "10000008");
+            assert_eq!(arrival.paid_at, Timestamp::parse("2026-01-31T09:00:00Z"));
+            assert_eq!(arrival.payer_name, None);
+        }
+        assert_eq!(
+            read_pulled(r#"{"Response":[[]]}"#).map(|page| page.rows),
+            Some(0)
+        );
+        assert_eq!(read_pulled(r#"{"Response":"no"}"#), None);
     }
 
     fn keys(reference: &str) -> Keys {
@@ -444,7 +563,10 @@ mod tests {
     fn what_was_typed_is_read_without_case_and_spaces() {
         let number = AccountNumber::nth(7).to_string();
         let account = Some(AccountNumber::nth(7).number());
-        for typed in [number.clone(), format!(" {} {}", &number[..3], &number[3..])] {
+        for typed in [
+            number.clone(),
+            format!(" {} {}", &number[..3], &number[3..]),
+        ] {
             assert_eq!((keys(&typed).account, keys(&typed).prompt), (account, None));
         }
         let prompt = keys(&format!("{number}qz"));
@@ -496,7 +618,7 @@ mod tests {
             let _ = (named_receipt(&bytes), read_asked(&bytes));
             let _ = Payer::read(&text);
             let _ = keys(&text);
-            let _ = near_accounts(&text);
+            let _ = (near_accounts(&text), read_pulled(&text));
         }
     }
 }

@@ -282,7 +282,6 @@ pub(super) fn door(base: &str, token: &str) -> Result<Door, &'static str> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -324,7 +323,13 @@ mod tests {
     fn no_address_of_ours_has_a_word_that_is_refused() {
         let token = hex::encode([0xe5; 32]);
         let door = door("https://isp.example", &token).ok().unwrap();
-        assert_eq!(door.validation, format!("https://isp.example/api/hooks/c2b/{token}/v"));
-        assert_eq!(super::door("https://mpesa.isp.example", &token).err(), Some("mpesa"));
+        assert_eq!(
+            door.validation,
+            format!("https://isp.example/api/hooks/c2b/{token}/v")
+        );
+        assert_eq!(
+            super::door("https://mpesa.isp.example", &token).err(),
+            Some("mpesa")
+        );
     }
 }

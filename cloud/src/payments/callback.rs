@@ -118,6 +118,39 @@ pub fn stamp(at: Timestamp) -> String {
         .to_string()
 }
 
+/// An instant as lists and statements write it, to the second: East Africa Time unless it says another zone.
+pub fn listed_instant(text: &str) -> Option<Timestamp> {
+    const FORMS: [&str; 6] = [
+        "%Y-%m-%d %H:%M:%S",
+        "%Y-%m-%dT%H:%M:%S",
+        "%d-%m-%Y %H:%M:%S",
+        "%d/%m/%Y %H:%M:%S",
+        "%d-%m-%Y %H:%M",
+        "%d/%m/%Y %H:%M",
+    ];
+    let text = text.trim();
+    if text.len() > 40 {
+        return None;
+    }
+    let local = FORMS
+        .iter()
+        .find_map(|form| DateTime::strptime(form, text).ok());
+    match local {
+        Some(local) => {
+            let zoned = local.to_zoned(east_africa()).ok()?;
+            Some(Timestamp::from_jiff(zoned.timestamp()))
+        }
+        None => instant(text).or_else(|| Timestamp::parse(text)),
+    }
+}
+
+/// The way in which a question about a span of time is written.
+pub fn spaced_stamp(at: Timestamp) -> String {
+    at.in_zone(&east_africa())
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
+}
+
 /// East Africa Time has no summer time.
 fn east_africa() -> TimeZone {
     TimeZone::fixed(Offset::constant(3))
@@ -184,6 +217,16 @@ mod tests {
         let at = Timestamp::parse("2026-01-31T09:00:00Z").unwrap();
         assert_eq!(stamp(at), "20260131120000");
         assert_eq!(instant(&stamp(at)), Some(at));
+        for listed in [
+            "2026-01-31 12:00:00",
+            "31-01-2026 12:00:00",
+            "2026-01-31T12:00:00",
+            "2026-01-31T09:00:00Z",
+            "20260131120000",
+        ] {
+            assert_eq!(listed_instant(listed), Some(at), "{listed}");
+        }
+        assert_eq!(listed_instant(&spaced_stamp(at)), Some(at));
     }
 
     proptest! {

@@ -4,18 +4,20 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::GatewayId;
+use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::Payments;
 use super::store::gateways::{self as store, KEY, Keys, PASSKEY, SECRET, TOKEN};
 use super::words::{C2bVersion, Env, GatewayType, SubType};
+use super::{PULL, Payments};
 use crate::api::{Json, Masked, Path, Said, Success, blank, is_masked};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Tx};
+use crate::due;
 use crate::error::{ApiError, FieldError};
 use crate::secrets::{Secrets, TenantKey};
 
@@ -42,6 +44,12 @@ pub struct Gateway {
     c2b_version: Option<C2bVersion>,
     /// Since when M-Pesa tells us of money that payers send by themselves.
     c2b_registered_at: Option<Timestamp>,
+    /// M-Pesa is asked every ten minutes what has moved.
+    pull_enabled: bool,
+    /// The phone that M-Pesa wants named for that.
+    pull_number: Option<String>,
+    /// Everything that moved before was asked for.
+    pulled_until: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -65,6 +73,9 @@ impl From<Keys> for Gateway {
             for_pppoe: row.for_pppoe,
             c2b_version: row.c2b_version,
             c2b_registered_at: row.c2b_registered_at,
+            pull_enabled: row.pull_enabled,
+            pull_number: row.pull_number,
+            pulled_until: row.pulled_until,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -104,6 +115,12 @@ pub struct GatewayRequest {
     /// `v1` or `v2`; empty = find out at the registration.
     #[serde(default, deserialize_with = "blank::change")]
     c2b_version: Option<Option<C2bVersion>>,
+    /// Whether M-Pesa is asked every ten minutes what has moved; it must have switched that on.
+    #[serde(default, deserialize_with = "blank::option")]
+    pull_enabled: Option<bool>,
+    /// The phone named to M-Pesa for that; required where it is enabled.
+    #[serde(default, deserialize_with = "blank::change")]
+    pull_number: Option<Option<String>>,
 }
 
 /// `GET /api/payment-gateways`: all gateways, oldest first, keys masked.
@@ -144,6 +161,7 @@ pub async fn create(
     let first = store::list(&mut tx).await?.is_empty();
     gateway.is_default = first;
     store::insert(&mut tx, &gateway, &Sha256::digest(token.as_bytes()).into()).await?;
+    schedule(&mut tx, &gateway, now).await?;
     if is_default && !first {
         store::make_default(&mut tx, gateway.id).await?;
         gateway.is_default = true;
@@ -175,6 +193,7 @@ pub async fn update(
     take(&mut gateway, request, &key)?;
     gateway.updated_at = now;
     store::save(&mut tx, &gateway).await?;
+    schedule(&mut tx, &gateway, now).await?;
     if becomes_default {
         store::make_default(&mut tx, gateway.id).await?;
         gateway.is_default = true;
@@ -206,6 +225,7 @@ pub async fn delete(
     let mut tx = db.begin(operator.tenant).await?;
     let gateway = locked(&mut tx, gateway).await?;
     store::delete(&mut tx, gateway.id, now).await?;
+    due::never(&mut tx, PULL, gateway.id).await?;
     note(
         &mut tx,
         &operator,
@@ -263,6 +283,14 @@ pub async fn test(
     }))
 }
 
+/// What is switched on begins at once.
+async fn schedule(tx: &mut Tx, gateway: &Keys, now: Timestamp) -> sqlx::Result<()> {
+    match gateway.pull_enabled {
+        true => due::at(tx, PULL, gateway.id, now).await,
+        false => due::never(tx, PULL, gateway.id).await,
+    }
+}
+
 pub(super) async fn locked(tx: &mut Tx, gateway: GatewayId) -> Result<Keys, ApiError> {
     let found = store::lock(tx, gateway).await?;
     found.ok_or(ApiError::NotFound("payment gateway"))
@@ -290,6 +318,10 @@ fn new_gateway(key: &TenantKey, id: GatewayId, token: &str, now: Timestamp) -> K
         c2b_token_sealed: None,
         c2b_asked_at: None,
         c2b_registered_at: None,
+        pull_enabled: false,
+        pull_number: None,
+        pull_registered_at: None,
+        pulled_until: None,
         created_at: now,
         updated_at: now,
     }
@@ -330,6 +362,7 @@ fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<
     if before != (gateway.shortcode.clone(), gateway.store_number.clone()) {
         // That was another one's.
         (gateway.c2b_registered_at, gateway.c2b_asked_at) = (None, None);
+        gateway.pull_registered_at = None;
     }
     gateway.account_number = request
         .account_number
@@ -337,6 +370,23 @@ fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<
     gateway.env = request.env.unwrap_or(gateway.env);
     gateway.for_hotspot = request.for_hotspot.unwrap_or(gateway.for_hotspot);
     gateway.for_pppoe = request.for_pppoe.unwrap_or(gateway.for_pppoe);
+    gateway.pull_enabled = request.pull_enabled.unwrap_or(gateway.pull_enabled);
+    if let Some(number) = request.pull_number {
+        let wrong = || {
+            ApiError::field(
+                "pullNumber",
+                "must be a Kenyan mobile number such as 0712345678",
+            )
+        };
+        let number = number.map(|text| PhoneNumber::parse(&text).ok_or_else(wrong));
+        gateway.pull_number = number.transpose()?.map(|phone| phone.as_str().to_owned());
+    }
+    if gateway.pull_enabled && gateway.pull_number.is_none() {
+        return Err(ApiError::field(
+            "pullNumber",
+            "is required with pullEnabled: the phone that M-Pesa has for this short code",
+        ));
+    }
     gateway.c2b_version = request.c2b_version.unwrap_or(gateway.c2b_version);
     let id = gateway.id.0;
     for (column, text, sealed) in [

@@ -4,13 +4,13 @@ use easyisp_shared::id::{InboxId, IntentId, TenantId};
 use easyisp_shared::time::Timestamp;
 
 use super::Payments;
-use super::{c2b, inbox};
 use super::mpesa::{Answer, MpesaError};
 use super::prompt::PromptError;
 use super::rules::{Event, next_query};
 use super::settle::{self, RECEIPT_KNOWN, Then};
 use super::store::gateways;
 use super::store::{self, Intent, Kind, Which};
+use super::{c2b, inbox};
 use crate::renewals::RenewError;
 
 /// The kind of the due job that asks the provider about a payment; its subject is the payment.

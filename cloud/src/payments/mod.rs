@@ -15,6 +15,7 @@ mod inbox;
 mod jobs;
 mod mpesa;
 mod prompt;
+mod pull;
 mod register;
 mod rules;
 mod settle;
@@ -37,6 +38,7 @@ use crate::secrets::Secrets;
 pub use jobs::{INBOX, QUERY};
 pub use mpesa::{Daraja, Merchant, MpesaError};
 pub use prompt::{Asked, PromptError, Wish};
+pub use pull::PULL;
 pub use rules::{
     Claim, Credit, Effect, Event, FOLLOW_UP, NO_ANSWER, Push, Source, State, Terms, judge,
     next_query,

@@ -1,4 +1,4 @@
-//! M-Pesa's Daraja: tokens, the push and the status query.
+//! M-Pesa's Daraja: tokens, the push and the status query, and what tells of money that came by itself.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex as StdMutex};
@@ -11,11 +11,14 @@ use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::{Clock, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
-use super::callback::stamp;
+use super::arrival::{Pulled, read_pulled};
+use super::callback::{spaced_stamp, stamp};
 use super::{C2bVersion, Env, SubType};
 
 /// How long a call may take. A push without an answer may have reached the phone.
@@ -23,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long before its end a token is fetched anew.
 const MARGIN: Duration = Duration::from_secs(60);
 /// The largest answer that is read.
-const MOST_BYTES: usize = 64 * 1024;
+const MOST_BYTES: usize = 1024 * 1024;
 /// Most tokens remembered; more are fetched anew.
 const MOST_TOKENS: usize = 10_000;
 
@@ -187,7 +190,7 @@ impl Daraja {
             "AccountReference": prompt.reference,
             "TransactionDesc": "Internet",
         });
-        let answer = self
+        let answer: Value = self
             .call(merchant, "/mpesa/stkpush/v1/processrequest", &body)
             .await?;
         let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -212,7 +215,7 @@ impl Daraja {
             "Timestamp": stamp,
             "CheckoutRequestID": checkout,
         });
-        let answer = self
+        let answer: Result<Value, MpesaError> = self
             .call(merchant, "/mpesa/stkpushquery/v1/query", &body)
             .await;
         let answer = match answer {
@@ -249,7 +252,45 @@ impl Daraja {
             "ValidationURL": validation_url,
         });
         let path = format!("/mpesa/c2b/{}/registerurl", version.as_str());
-        self.call(merchant, &path, &body).await.map(|_| ())
+        let _: IgnoredAny = self.call(merchant, &path, &body).await?;
+        Ok(())
+    }
+
+    /// Tells that we will ask what has moved. M-Pesa takes it once for each short code.
+    pub async fn register_pull(
+        &self,
+        merchant: &Merchant,
+        number: &str,
+        callback_url: &str,
+    ) -> Result<(), MpesaError> {
+        let body = json!({
+            "ShortCode": merchant.business_short_code(),
+            "RequestType": "Pull",
+            "NominatedNumber": number,
+            "CallBackURL": callback_url,
+        });
+        let path = "/pulltransactions/v1/register";
+        let _: IgnoredAny = self.call(merchant, path, &body).await?;
+        Ok(())
+    }
+
+    /// Asks what moved from `from` until `to`, without the first `offset` of them.
+    pub async fn pull(
+        &self,
+        merchant: &Merchant,
+        from: Timestamp,
+        to: Timestamp,
+        offset: usize,
+    ) -> Result<Pulled, MpesaError> {
+        let body = json!({
+            "ShortCode": merchant.business_short_code(),
+            "StartDate": spaced_stamp(from),
+            "EndDate": spaced_stamp(to),
+            "OffSetValue": offset.to_string(),
+        });
+        let path = "/pulltransactions/v1/query";
+        let answer: Box<RawValue> = self.call(merchant, path, &body).await?;
+        read_pulled(answer.get()).ok_or(MpesaError::Silent)
     }
 
     /// Whether M-Pesa accepts the consumer key and secret: fetches a token, not from memory.
@@ -258,12 +299,12 @@ impl Daraja {
     }
 
     /// One call with a token; with a fresh one when M-Pesa says that the token is invalid.
-    async fn call(
+    async fn call<T: DeserializeOwned>(
         &self,
         merchant: &Merchant,
         path: &str,
         body: &Value,
-    ) -> Result<Value, MpesaError> {
+    ) -> Result<T, MpesaError> {
         let url = format!("{}{path}", self.base(merchant.env));
         let mut rejected = None;
         loop {
@@ -321,7 +362,7 @@ impl Daraja {
                 Some(merchant.secret.expose_secret()),
             )
             .timeout(PATIENCE);
-        let answer = match understand(request).await {
+        let answer: TokenAnswer = match understand(request).await {
             Ok(answer) => answer,
             // Asking for a token does nothing to anybody: no answer is no harm.
             Err(Failure::Other(MpesaError::Silent)) => return Err(MpesaError::Unreachable),
@@ -333,8 +374,6 @@ impl Daraja {
                 return Err(MpesaError::Credentials("the keys are not accepted".into()));
             }
         };
-        let answer: TokenAnswer =
-            serde_json::from_value(answer).map_err(|_| MpesaError::Unreachable)?;
         let life = plain(&answer.expires_in).parse().unwrap_or(0);
         let life = Duration::from_secs(life).saturating_sub(MARGIN);
         Ok(Token {
@@ -371,7 +410,7 @@ struct Refusal {
 }
 
 /// Sends a request and tells a refusal from silence.
-async fn understand(request: reqwest::RequestBuilder) -> Result<Value, Failure> {
+async fn understand<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, Failure> {
     let answer = match request.send().await {
         Ok(answer) => answer,
         Err(error) if error.is_connect() => return Err(Failure::Other(MpesaError::Unreachable)),

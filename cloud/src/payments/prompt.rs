@@ -62,6 +62,11 @@ pub enum PromptError {
     /// The server does not know its own address, so M-Pesa could not call back.
     #[error("the server has no public address: set [http] public_url")]
     NoPublicUrl,
+    /// M-Pesa takes no address with this word in it.
+    #[error(
+        "M-Pesa takes no address with \"{0}\" in it; set [http] public_url to a name without it"
+    )]
+    PublicUrlRefused(&'static str),
     /// A prompt of somebody else is open on this phone.
     #[error("another prompt is open on this phone")]
     PhoneBusy,
@@ -102,6 +107,9 @@ impl From<PromptError> for ApiError {
             PromptError::Amount => ApiError::field("amount", message),
             PromptError::NoGateway => ApiError::unprocessable("NO_GATEWAY", message),
             PromptError::NoPublicUrl => ApiError::unprocessable("NO_PUBLIC_URL", message),
+            PromptError::PublicUrlRefused(_) => {
+                ApiError::unprocessable("PUBLIC_URL_REFUSED", message)
+            }
             PromptError::PhoneBusy => ApiError::conflict("PROMPT_OPEN", message),
             PromptError::OtherOpen(_) => ApiError::conflict("PROMPT_OPEN", message),
             PromptError::KeyReused => ApiError::conflict("IDEMPOTENCY_KEY_REUSED", message),

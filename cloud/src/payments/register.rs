@@ -70,7 +70,7 @@ pub async fn register(
     let mut keys = locked(&mut tx, gateway).await?;
     let anew = request.new_secret == Some(true);
     let token = token(&payments.secrets, &entropy, &mut tx, &mut keys, anew).await?;
-    let door = door(base, token.expose_secret()).map_err(refused)?;
+    let door = door(base, token.expose_secret()).map_err(PromptError::PublicUrlRefused)?;
     let merchant = store::merchant(&payments.secrets, &mut tx, &keys).await?;
     let details = "Asked M-Pesa to tell of direct payments";
     note(&mut tx, &operator, &keys, details, now).await?;
@@ -97,7 +97,9 @@ pub async fn register(
             "M-Pesa has addresses for this short code, most likely ours: it was given them before and did not \
              answer. Pay one shilling to see whether it is told of",
         ),
-        (Err(MpesaError::Silent), _, _) => return Err(PromptError::Mpesa(MpesaError::Silent).into()),
+        (Err(MpesaError::Silent), _, _) => {
+            return Err(PromptError::Mpesa(MpesaError::Silent).into());
+        }
         (Err(error), _, _) => {
             keys.c2b_asked_at = None;
             store::save(&mut tx, &keys).await?;
@@ -124,7 +126,7 @@ pub(super) async fn token(
     tx: &mut Tx,
     keys: &mut Keys,
     anew: bool,
-) -> Result<SecretString, ApiError> {
+) -> Result<SecretString, PromptError> {
     if !anew && let Some(token) = store::c2b_token(secrets, tx, keys).await? {
         return Ok(token);
     }
@@ -187,13 +189,4 @@ fn told(error: MpesaError, keys: &Keys) -> ApiError {
         ),
         (error, _) => PromptError::Mpesa(error).into(),
     }
-}
-
-fn refused(word: &'static str) -> ApiError {
-    ApiError::unprocessable(
-        "PUBLIC_URL_REFUSED",
-        format!(
-            "M-Pesa takes no address with \"{word}\" in it; set [http] public_url to a name without it"
-        ),
-    )
 }

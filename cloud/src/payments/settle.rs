@@ -113,9 +113,14 @@ pub(super) async fn adopt(
     let Some(standing) = arrivals::lock_without_prompt(tx, receipt).await? else {
         return Ok(false);
     };
-    let mine = standing.customer.is_none_or(|owner| owner == intent.customer_id);
+    let mine = standing
+        .customer
+        .is_none_or(|owner| owner == intent.customer_id);
     let here = standing.gateway == Some(intent.gateway_id);
-    let credited = matches!(intent.push().state, State::Posted { .. } | State::Provisional);
+    let credited = matches!(
+        intent.push().state,
+        State::Posted { .. } | State::Provisional
+    );
     if credited || !mine || !here || standing.amount != intent.amount {
         return Ok(false);
     }

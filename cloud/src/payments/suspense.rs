@@ -380,7 +380,10 @@ async fn unbooked(tx: &mut crate::db::Tx, receipt: &str) -> Result<String, ApiEr
     let claimed = store::claimed(tx, receipt).await?;
     Ok(match (heard, claimed) {
         (Some(heard), _) if !heard.processed => {
-            format!("M-Pesa told of it at {}; it is being booked", heard.received_at)
+            format!(
+                "M-Pesa told of it at {}; it is being booked",
+                heard.received_at
+            )
         }
         (Some(heard), _) => format!(
             "It was told of at {} and not booked: {}",

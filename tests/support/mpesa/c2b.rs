@@ -12,7 +12,7 @@ use super::books::{Delivered, Direct};
 use super::checks::{authorised, is_callback_url, text};
 use super::payer::{CALLBACK_PATIENCE, receipt, stamp};
 use super::refusal::Refusal;
-use super::{C2b, Mpesa};
+use super::{C2b, Kind, Mpesa};
 
 /// Words that the provider refuses in an address.
 const FORBIDDEN: [&str; 6] = ["mpesa", "safaricom", "exe", "cmd", "sql", "query"];
@@ -21,8 +21,10 @@ const FORBIDDEN: [&str; 6] = ["mpesa", "safaricom", "exe", "cmd", "sql", "query"
 #[derive(Clone, Debug)]
 pub(super) struct Registration {
     product: C2b,
-    confirmation_url: String,
-    validation_url: String,
+    pub(super) confirmation_url: String,
+    pub(super) validation_url: String,
+    /// A till: payers type no account.
+    till: bool,
     unanswered: Unanswered,
     pub(super) validation: Validation,
 }
@@ -86,6 +88,7 @@ async fn register(
 
     let registration = Registration {
         product: app.c2b,
+        till: matches!(app.kind, Kind::Till(_)),
         confirmation_url: asked.confirmation_url,
         validation_url: asked.validation_url,
         unanswered: asked.response_type,
@@ -176,7 +179,7 @@ pub(super) async fn pay(
 }
 
 async fn is_valid(mpesa: &Mpesa, registration: &Registration, payment: &Direct) -> bool {
-    let body = body(registration.product, payment);
+    let body = body(&registration, payment);
     let asking = mpesa
         .shared
         .client
@@ -198,7 +201,7 @@ pub(super) async fn confirm(mpesa: &Mpesa, payment: &Direct) {
     let Some(registration) = registered else {
         return;
     };
-    let body = body(registration.product, payment);
+    let body = body(&registration, payment);
     let telling = mpesa
         .shared
         .client
@@ -220,8 +223,12 @@ pub(super) async fn confirm(mpesa: &Mpesa, payment: &Direct) {
 }
 
 /// The body of validations and confirmations.
-fn body(product: C2b, payment: &Direct) -> Value {
-    let payer = match product {
+fn body(registration: &Registration, payment: &Direct) -> Value {
+    let reference = match registration.till {
+        true => "",
+        false => payment.reference.as_str(),
+    };
+    let payer = match registration.product {
         C2b::V1 => payment.phone.clone(),
         C2b::V2 => hex::encode(Sha256::digest(&payment.phone)),
     };
@@ -231,7 +238,7 @@ fn body(product: C2b, payment: &Direct) -> Value {
         "TransTime": stamp(payment.at),
         "TransAmount": payment.amount,
         "BusinessShortCode": payment.shortcode,
-        "BillRefNumber": payment.reference,
+        "BillRefNumber": reference,
         "InvoiceNumber": "",
         "OrgAccountBalance": "49197.00",
         "ThirdPartyTransID": "",

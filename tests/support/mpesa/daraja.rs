@@ -30,6 +30,7 @@ pub(super) fn routes(mpesa: Mpesa) -> Router {
         .route("/mpesa/stkpush/v1/processrequest", post(push))
         .route("/mpesa/stkpushquery/v1/query", post(query))
         .merge(super::c2b::routes())
+        .merge(super::pull::routes())
         .layer(middleware::from_fn_with_state(mpesa.clone(), outage))
         .with_state(mpesa)
 }

@@ -340,6 +340,52 @@ async fn a_registered_short_code_hears_of_every_payment() {
 }
 
 #[tokio::test]
+async fn what_has_moved_is_told_page_by_page() {
+    let shop = Shop::open().await;
+    let registering = |number: &str| {
+        let body = json!({"ShortCode": "174379", "RequestType": "Pull", "NominatedNumber": number,
+            "CallBackURL": shop.callback_url});
+        shop.post_json("/pulltransactions/v1/register", body)
+    };
+    let asking = |hours: i64, offset: usize| {
+        let zone = jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(3));
+        let stamp = |at: Timestamp| at.in_zone(&zone).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let now = shop.clock.now();
+        let start = Timestamp::from_secs(now.secs() - hours * 3_600);
+        let body = json!({"ShortCode": "174379", "StartDate": stamp(start), "EndDate": stamp(now),
+            "OffSetValue": offset.to_string()});
+        shop.post_json("/pulltransactions/v1/query", body)
+    };
+    assert_eq!(asking(1, 0).await.unwrap_err().0, 400);
+    let (_, refused) = registering("0712").await.unwrap_err();
+    assert_eq!(
+        refused["errorMessage"],
+        "Bad Request - Invalid NominatedNumber"
+    );
+    registering("254722000000").await.unwrap();
+
+    for _ in 0..21 {
+        let mpesa = &shop.outside.mpesa;
+        mpesa.pay_bill("174379", PHONE, "10", "A1").await.unwrap();
+    }
+    let rows = |answer: Value| answer["Response"][0].as_array().unwrap().clone();
+    let first = rows(asking(1, 0).await.unwrap());
+    let second = rows(asking(1, 20).await.unwrap());
+    assert_eq!((first.len(), second.len()), (20, 1));
+    assert!(!first.contains(&second[0]));
+    for (field, value) in [
+        ("billreference", json!("A1")),
+        ("amount", json!("10")),
+        ("msisdn", json!(254712345678u64)),
+    ] {
+        assert_eq!(second[0][field], value);
+    }
+    assert_eq!(rows(asking(1, 21).await.unwrap()), Vec::<Value>::new());
+    let (_, refused) = asking(49, 0).await.unwrap_err();
+    assert_eq!(refused["errorMessage"], "Bad Request - Invalid StartDate");
+}
+
+#[tokio::test]
 async fn text_sms_takes_refuses_and_falls_silent() {
     let shop = Shop::open().await;
     let sms = &shop.outside.sms;

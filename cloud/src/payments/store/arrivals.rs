@@ -197,10 +197,7 @@ pub(in super::super) async fn take_and_find(
 }
 
 /// Which of these receipts were booked before, anywhere on the platform.
-pub(in super::super) async fn known(
-    tx: &mut Tx,
-    receipts: &[String],
-) -> sqlx::Result<Vec<String>> {
+pub(in super::super) async fn known(tx: &mut Tx, receipts: &[String]) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(
         "select receipt from directory.receipts where provider = 'MPESA' and receipt = any($1)",
     )

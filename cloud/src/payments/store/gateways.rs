@@ -40,6 +40,10 @@ pub(in super::super) struct Keys {
     pub(in super::super) c2b_token_sealed: Option<Vec<u8>>,
     pub(in super::super) c2b_asked_at: Option<Timestamp>,
     pub(in super::super) c2b_registered_at: Option<Timestamp>,
+    pub(in super::super) pull_enabled: bool,
+    pub(in super::super) pull_number: Option<String>,
+    pub(in super::super) pull_registered_at: Option<Timestamp>,
+    pub(in super::super) pulled_until: Option<Timestamp>,
     pub(in super::super) created_at: Timestamp,
     pub(in super::super) updated_at: Timestamp,
 }
@@ -100,7 +104,7 @@ macro_rules! columns {
         "select id, type, sub_type, name, shortcode, store_number, account_number, consumer_key_sealed,
                 consumer_secret_sealed, passkey_sealed, callback_token_sealed, env, is_default,
                 for_hotspot, for_pppoe, c2b_version, c2b_token_sealed, c2b_asked_at, c2b_registered_at,
-                created_at, updated_at
+                pull_enabled, pull_number, pull_registered_at, pulled_until, created_at, updated_at
            from gateways
           where tenant_id = $1"
     };
@@ -165,8 +169,9 @@ pub(in super::super) async fn insert(
          insert into gateways (tenant_id, id, type, sub_type, name, shortcode, store_number,
                                account_number, consumer_key_sealed, consumer_secret_sealed, passkey_sealed,
                                callback_token_sealed, env, is_default, for_hotspot, for_pppoe, created_at,
-                               updated_at, c2b_version)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $18, $19)",
+                               updated_at, c2b_version, pull_enabled, pull_number)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $18, $19, $20,
+                 $21)",
     )
     .bind(tx.tenant())
     .bind(gateway.id)
@@ -187,6 +192,8 @@ pub(in super::super) async fn insert(
     .bind(token_digest.as_slice())
     .bind(gateway.created_at)
     .bind(gateway.c2b_version)
+    .bind(gateway.pull_enabled)
+    .bind(&gateway.pull_number)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -199,7 +206,8 @@ pub(in super::super) async fn save(tx: &mut Tx, gateway: &Keys) -> sqlx::Result<
             set sub_type = $3, name = $4, shortcode = $5, store_number = $6, account_number = $7,
                 consumer_key_sealed = $8, consumer_secret_sealed = $9, passkey_sealed = $10, env = $11,
                 for_hotspot = $12, for_pppoe = $13, updated_at = $14, c2b_version = $15,
-                c2b_registered_at = $16, c2b_asked_at = $17
+                c2b_registered_at = $16, c2b_asked_at = $17,
+                pull_enabled = $18, pull_number = $19, pull_registered_at = $20
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -219,6 +227,9 @@ pub(in super::super) async fn save(tx: &mut Tx, gateway: &Keys) -> sqlx::Result<
     .bind(gateway.c2b_version)
     .bind(gateway.c2b_registered_at)
     .bind(gateway.c2b_asked_at)
+    .bind(gateway.pull_enabled)
+    .bind(&gateway.pull_number)
+    .bind(gateway.pull_registered_at)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -243,6 +254,39 @@ pub(in super::super) async fn set_c2b_token(
     .bind(id)
     .bind(sealed)
     .bind(digest.as_slice())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes that the provider will tell what has moved, when it is asked.
+pub(in super::super) async fn pull_registered(
+    tx: &mut Tx,
+    id: GatewayId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query("update gateways set pull_registered_at = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(id)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes that everything that moved before was asked for and booked.
+pub(in super::super) async fn pulled(
+    tx: &mut Tx,
+    id: GatewayId,
+    until: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update gateways set pulled_until = greatest(pulled_until, $3)
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(until)
     .execute(&mut **tx)
     .await?;
     Ok(())

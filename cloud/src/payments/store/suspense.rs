@@ -207,10 +207,7 @@ pub(in super::super) struct Hearsay {
 }
 
 /// The newest confirmation that names this receipt.
-pub(in super::super) async fn hearsay(
-    tx: &mut Tx,
-    receipt: &str,
-) -> sqlx::Result<Option<Hearsay>> {
+pub(in super::super) async fn hearsay(tx: &mut Tx, receipt: &str) -> sqlx::Result<Option<Hearsay>> {
     sqlx::query_as(
         "select received_at, processed_at is not null as processed, outcome
            from payment_inbox

@@ -1,0 +1,205 @@
+//! Asks M-Pesa every ten minutes what has moved, where it answers that: money that no callback told of is
+//! found and booked like any other.
+
+use std::time::Duration;
+
+use easyisp_shared::id::{GatewayId, TenantId};
+use easyisp_shared::time::Timestamp;
+use secrecy::ExposeSecret;
+
+use super::Payments;
+use super::arrival::{Arrival, Keys};
+use super::book::{self, Trust};
+use super::c2b::door;
+use super::mpesa::{Merchant, MpesaError};
+use super::prompt::PromptError;
+use super::register;
+use super::store::arrivals;
+use super::store::gateways as store;
+use crate::renewals::RenewError;
+
+/// The kind of the due job that asks what has moved; its subject is the gateway.
+pub const PULL: &str = "payments.pull";
+
+/// How often is asked.
+const EVERY: Duration = Duration::from_secs(600);
+/// How much of what was asked for is asked for again: M-Pesa books late.
+const OVERLAP: Duration = Duration::from_secs(900);
+/// How far back M-Pesa knows: two days, and a margin for the call.
+const REACH: Duration = Duration::from_secs(48 * 3_600 - 300);
+/// How much time one question spans. What was asked for whole is not asked for again after a failure.
+const SPAN: Duration = Duration::from_secs(6 * 3_600);
+/// After so many pages the spans that are left wait for the next run, which follows at once.
+const MANY_PAGES: usize = 40;
+/// Most pages of one span: a provider that never ends is not followed.
+const MOST_PAGES: usize = 2_000;
+
+/// What is to be pulled.
+struct Pulling {
+    merchant: Merchant,
+    callback_url: String,
+    number: String,
+    registered: bool,
+    from: Timestamp,
+    since: Timestamp,
+}
+
+impl Payments {
+    /// Asks what has moved to a gateway since the last time and books what is not known. `Some` = when to ask
+    /// again; `None` when it is switched off.
+    pub async fn pull(
+        &self,
+        tenant: TenantId,
+        gateway: GatewayId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, PromptError> {
+        let Some(pulling) = self.pulling(tenant, gateway, now).await? else {
+            return Ok(None);
+        };
+        match self.pull_all(tenant, gateway, &pulling, now).await {
+            Ok(true) => Ok(Some(now.plus(EVERY))),
+            Ok(false) => Ok(Some(now)),
+            Err(PromptError::Mpesa(error)) => {
+                tracing::warn!(gateway.id = %gateway, "M-Pesa does not tell what has moved: {error}");
+                Ok(Some(now.plus(EVERY)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn pulling(
+        &self,
+        tenant: TenantId,
+        gateway: GatewayId,
+        now: Timestamp,
+    ) -> Result<Option<Pulling>, PromptError> {
+        let mut tx = self.db.begin(tenant).await?;
+        let keys = store::lock(&mut tx, gateway).await?;
+        let Some(mut keys) = keys.filter(|keys| keys.pull_enabled) else {
+            return Ok(None);
+        };
+        let base = self.public_url.as_deref();
+        let base = base.ok_or(PromptError::NoPublicUrl)?;
+        let entropy = tx.entropy();
+        let token = register::token(&self.secrets, &entropy, &mut tx, &mut keys, false).await?;
+        let door = door(base, token.expose_secret()).map_err(PromptError::PublicUrlRefused)?;
+        let merchant = store::merchant(&self.secrets, &mut tx, &keys).await?;
+        tx.commit().await?;
+        let from = keys.pulled_until.map(|until| until.minus(OVERLAP));
+        Ok(Some(Pulling {
+            merchant,
+            callback_url: door.confirmation,
+            number: keys.pull_number.unwrap_or_default(),
+            registered: keys.pull_registered_at.is_some(),
+            from: from
+                .unwrap_or(keys.created_at)
+                .max(now.minus(REACH))
+                .max(keys.created_at)
+                .min(now),
+            since: keys.created_at,
+        }))
+    }
+
+    /// Whether everything was asked for.
+    async fn pull_all(
+        &self,
+        tenant: TenantId,
+        gateway: GatewayId,
+        pulling: &Pulling,
+        now: Timestamp,
+    ) -> Result<bool, PromptError> {
+        if !pulling.registered {
+            let (number, url) = (&pulling.number, &pulling.callback_url);
+            match self
+                .daraja
+                .register_pull(&pulling.merchant, number, url)
+                .await
+            {
+                Ok(()) | Err(MpesaError::Registered(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut tx = self.db.begin(tenant).await?;
+            store::pull_registered(&mut tx, gateway, now).await?;
+            tx.commit().await?;
+        }
+        let (mut from, mut pages) = (pulling.from, 0);
+        loop {
+            let to = from.plus(SPAN).min(now);
+            let mut offset = 0;
+            for _ in 0..MOST_PAGES {
+                // A gateway that was set up at this moment: nothing has moved yet.
+                if from == to {
+                    break;
+                }
+                pages += 1;
+                let page = self
+                    .daraja
+                    .pull(&pulling.merchant, from, to, offset)
+                    .await?;
+                if page.rows == 0 {
+                    break;
+                }
+                offset += page.rows;
+                self.book_all(tenant, gateway, page.arrivals, pulling.since, now)
+                    .await?;
+            }
+            let mut tx = self.db.begin(tenant).await?;
+            store::pulled(&mut tx, gateway, to).await?;
+            tx.commit().await?;
+            from = to;
+            if from >= now || pages >= MANY_PAGES {
+                return Ok(from >= now);
+            }
+        }
+    }
+
+    /// Books those of them that are not known, each by itself. What moved before `since` is nothing of ours.
+    async fn book_all(
+        &self,
+        tenant: TenantId,
+        gateway: GatewayId,
+        arrivals: Vec<Arrival>,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), RenewError> {
+        let receipts: Vec<String> = arrivals
+            .iter()
+            .map(|arrival| arrival.receipt.clone())
+            .collect();
+        let mut tx = self.db.begin(tenant).await?;
+        let known = arrivals::known(&mut tx, &receipts).await?;
+        drop(tx);
+        let ours = |arrival: &Arrival| arrival.paid_at.is_none_or(|at| at >= since);
+        for arrival in arrivals {
+            if ours(&arrival) && !known.contains(&arrival.receipt) {
+                self.book_one(tenant, gateway, &arrival, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Books money that we asked after, unless it is known. Whether it was not.
+    pub(super) async fn book_one(
+        &self,
+        tenant: TenantId,
+        gateway: GatewayId,
+        arrival: &Arrival,
+        now: Timestamp,
+    ) -> Result<bool, RenewError> {
+        let keys = Keys::of(arrival);
+        let mut tx = self.db.begin(tenant).await?;
+        let found = arrivals::find(&mut tx, gateway, arrival, &keys, book::since(now)).await?;
+        let Some(found) = found.filter(|found| !found.known) else {
+            return Ok(false);
+        };
+        match book::book(&mut tx, gateway, found, arrival, &keys, Trust::Asked, now).await {
+            // We are believed: there is nothing to ask.
+            Ok(_) => {
+                tx.commit().await?;
+                Ok(true)
+            }
+            Err(RenewError::ReceiptKnown) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
