@@ -55,6 +55,7 @@ mod router_logins;
 mod routes;
 mod second_factor;
 mod spare;
+mod statement;
 mod storm;
 mod suspended;
 mod subject_data;

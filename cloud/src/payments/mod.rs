@@ -19,6 +19,8 @@ mod pull;
 mod register;
 mod rules;
 mod settle;
+mod sheet;
+mod statement;
 mod store;
 mod suspense;
 mod words;
@@ -68,6 +70,7 @@ pub fn routes() -> Routes {
         .route(Access::Token, routes!(inbox::hook_of_intent))
         .route(VIEW, routes!(suspense::list))
         .route(VIEW, routes!(suspense::lookup))
+        .route(ASK, routes!(statement::compare))
         .route(
             Access::Any(&[PaymentsProcess, PppoeResolve]),
             routes!(suspense::allocate),

@@ -1,6 +1,6 @@
 //! SQL on money that came by itself: what is known of it, and whose it may be.
 
-use easyisp_shared::id::{CustomerId, GatewayId, InboxId, IntentId};
+use easyisp_shared::id::{CustomerId, GatewayId, InboxId, IntentId, PaymentId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -250,4 +250,68 @@ pub(in super::super) async fn give_to_prompt(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// A receipt that is booked, and what stands with it.
+#[derive(FromRow, Clone, Debug)]
+pub(in super::super) struct Booked {
+    pub(in super::super) receipt: String,
+    /// `None` when it was booked for another tenant.
+    pub(in super::super) amount: Option<Cents>,
+}
+
+/// Which of these receipts are booked, in their order.
+pub(in super::super) async fn booked(
+    tx: &mut Tx,
+    receipts: &[String],
+) -> sqlx::Result<Vec<Booked>> {
+    let mut booked: Vec<Booked> = sqlx::query_as(
+        "select r.receipt, p.amount
+           from directory.receipts r
+           left join payments p on p.tenant_id = $1 and p.id = r.payment_id
+          where r.provider = 'MPESA' and r.receipt = any($2)",
+    )
+    .bind(tx.tenant())
+    .bind(receipts)
+    .fetch_all(&mut **tx)
+    .await?;
+    booked.sort_unstable_by(|a, b| a.receipt.cmp(&b.receipt));
+    Ok(booked)
+}
+
+/// A payment that a statement does not have.
+#[derive(FromRow, Clone, Debug)]
+pub(in super::super) struct Extra {
+    pub(in super::super) id: PaymentId,
+    pub(in super::super) receipt: Option<String>,
+    pub(in super::super) amount: Cents,
+    pub(in super::super) paid_at: Timestamp,
+}
+
+/// Payments to a gateway from `from` to `to` with none of these receipts, newest first.
+pub(in super::super) async fn extra(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    from: Timestamp,
+    to: Timestamp,
+    receipts: &[String],
+    most: i64,
+) -> sqlx::Result<Vec<Extra>> {
+    sqlx::query_as(
+        "select id, receipt, amount, paid_at
+           from payments p
+          where tenant_id = $1 and gateway_id = $2 and paid_at between $3 and $4 and method = 'MPESA'
+            and status = 'completed'
+            and not exists (select from unnest($5::text[]) as s (receipt) where s.receipt = p.receipt)
+          order by paid_at desc, id desc
+          limit $6",
+    )
+    .bind(tx.tenant())
+    .bind(gateway)
+    .bind(from)
+    .bind(to)
+    .bind(receipts)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
 }

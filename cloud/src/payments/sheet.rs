@@ -1,0 +1,252 @@
+//! Reads a statement of M-Pesa's portal for organisations: CSV with some lines on the account before the names of
+//! the columns. Reads untrusted bytes: every input gives `Ok` or `Err`, none panics.
+
+use easyisp_shared::money::Cents;
+
+use super::arrival::{Arrival, Payer, amount_of, name_of, receipt_of, shortened};
+use super::callback::listed_instant;
+
+/// Most rows of one statement.
+pub const MOST_ROWS: usize = 20_000;
+/// Lines before the names of the columns, at most.
+const MOST_LINES_BEFORE: usize = 50;
+
+/// A statement, read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Statement {
+    /// The short code that it says it is of.
+    pub shortcode: Option<String>,
+    /// Its rows, in their order.
+    pub rows: Vec<Row>,
+}
+
+/// A row and where it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// From 1, as a text editor counts.
+    pub line: u64,
+    /// What it says.
+    pub told: Told,
+}
+
+/// What a row says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// Money that came.
+    Came(Arrival),
+    /// Money that went, a charge, or something that was not completed.
+    Else,
+    /// Nothing that can be read, and why.
+    Unreadable(String),
+}
+
+/// Why a file is no statement.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NoStatement {
+    /// The names of the columns are missing.
+    #[error(
+        "has no column \"{0}\"; export the statement as CSV with the columns Receipt No., Completion Time, \
+         Transaction Status and Paid In"
+    )]
+    Column(&'static str),
+    /// Too long.
+    #[error("has more than 20,000 rows; export a shorter span of time")]
+    TooLong,
+}
+
+/// Where the columns are.
+struct Columns {
+    receipt: usize,
+    time: usize,
+    paid_in: usize,
+    status: Option<usize>,
+    account: Option<usize>,
+    payer: Option<usize>,
+    kind: Option<usize>,
+}
+
+/// Reads a statement.
+pub fn read_statement(bytes: &[u8]) -> Result<Statement, NoStatement> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(bytes);
+    let mut record = csv::ByteRecord::new();
+    let (mut columns, mut shortcode, mut before, mut rows) = (None, None, 0, Vec::new());
+    // A reader of bytes in memory fails at nothing but the end.
+    while reader.read_byte_record(&mut record).unwrap_or(false) {
+        let cells: Vec<String> = record
+            .iter()
+            .map(|cell| String::from_utf8_lossy(cell).trim().to_owned())
+            .collect();
+        let Some(columns) = &columns else {
+            shortcode = shortcode.or_else(|| shortcode_in(&cells));
+            if key(cells.first()).starts_with("receiptno") || find(&cells, "receiptno").is_some() {
+                columns = Some(named(&cells)?);
+            }
+            before += 1;
+            if before > MOST_LINES_BEFORE {
+                break;
+            }
+            continue;
+        };
+        if cells.iter().all(String::is_empty) {
+            continue;
+        }
+        if rows.len() == MOST_ROWS {
+            return Err(NoStatement::TooLong);
+        }
+        let line = record.position().map_or(0, csv::Position::line);
+        rows.push(Row {
+            line,
+            told: told(&cells, columns),
+        });
+    }
+    match columns {
+        Some(_) => Ok(Statement { shortcode, rows }),
+        None => Err(NoStatement::Column("Receipt No.")),
+    }
+}
+
+fn named(cells: &[String]) -> Result<Columns, NoStatement> {
+    let must = |name: &'static str, shown| find(cells, name).ok_or(NoStatement::Column(shown));
+    Ok(Columns {
+        receipt: must("receiptno", "Receipt No.")?,
+        time: must("completiontime", "Completion Time")?,
+        paid_in: must("paidin", "Paid In")?,
+        status: find(cells, "transactionstatus").or_else(|| find(cells, "status")),
+        account: find(cells, "acno").or_else(|| find(cells, "accountno")),
+        payer: find(cells, "otherpartyinfo"),
+        kind: find(cells, "reasontype").or_else(|| find(cells, "details")),
+    })
+}
+
+fn find(cells: &[String], name: &str) -> Option<usize> {
+    cells.iter().position(|cell| key(Some(cell)) == name)
+}
+
+/// The name of a column, without case, spaces and signs.
+fn key(cell: Option<&String>) -> String {
+    let letters = cell.map(String::as_str).unwrap_or_default().chars();
+    letters
+        .filter(char::is_ascii_alphanumeric)
+        .collect::<String>()
+        .to_ascii_lowercase()
+}
+
+/// `Short Code:,600638`, or both in one cell.
+fn shortcode_in(cells: &[String]) -> Option<String> {
+    let at = cells
+        .iter()
+        .position(|cell| key(Some(cell)).starts_with("shortcode"))?;
+    cells[at..].iter().find_map(|cell| {
+        let digits: String = cell.chars().filter(char::is_ascii_digit).collect();
+        (4..=10).contains(&digits.len()).then_some(digits)
+    })
+}
+
+fn told(cells: &[String], columns: &Columns) -> Told {
+    let cell = |at: usize| cells.get(at).map(String::as_str).unwrap_or_default();
+    let maybe = |at: Option<usize>| at.map(cell).unwrap_or_default();
+    let status = maybe(columns.status).to_ascii_lowercase();
+    let kind = maybe(columns.kind).to_ascii_lowercase();
+    let paid_in = cell(columns.paid_in).replace(',', "");
+    let nothing_came =
+        Cents::parse(&paid_in).map_or(paid_in.is_empty(), |paid| !paid.is_positive());
+    let done = status.is_empty() || status.starts_with("complete") || status == "success";
+    // What comes back or comes from a bank account is not a payer's money.
+    let other = [
+        "reversal",
+        "charge",
+        "float",
+        "funds",
+        "transfer from",
+        "merchant account",
+    ];
+    if nothing_came || !done || other.iter().any(|word| kind.contains(word)) {
+        return Told::Else;
+    }
+    let Some(receipt) = receipt_of(cell(columns.receipt)) else {
+        return Told::Unreadable("Receipt No. is no receipt".to_owned());
+    };
+    let Some(paid_at) = listed_instant(cell(columns.time)) else {
+        return Told::Unreadable("Completion Time is no time".to_owned());
+    };
+    let amount = match amount_of(&paid_in) {
+        Ok(amount) => amount,
+        Err(_) => return Told::Unreadable("Paid In is no amount that M-Pesa moves".to_owned()),
+    };
+    let party = maybe(columns.payer);
+    let (number, name) = party.split_once(" - ").unwrap_or((party, ""));
+    Told::Came(Arrival {
+        receipt,
+        amount,
+        paid_at: Some(paid_at),
+        reference: shortened(maybe(columns.account)),
+        payer: Payer::read(number),
+        payer_name: name_of(&shortened(name)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use easyisp_shared::time::Timestamp;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STATEMENT: &str = "\u{feff}Organization Statement\r\n\
+        Short Code:,600638,,\r\n\r\n\
+        Receipt No.,Completion Time,Initiation Time,Details,Transaction Status,Paid In,Withdrawn,Balance,\
+        Balance Confirmed,Reason Type,Other Party Info,Linked Transaction ID,A/C No.\r\n\
+        SJK4H7L2PQ,15-01-2027 11:00:00,15-01-2027 11:00:00,\"Pay Bill from 254712345678, JOHN\",Completed,\
+        \"1,000.00\",,9000.00,true,Pay Bill Online,254712345678 - JOHN DOE,,100 008\r\n\
+        SJK4H7L2PR,15-01-2027 11:01:00,,Charge,Completed,,-5.00,1,true,Pay Merchant Charge,x,,\r\n\
+        SJK4H7L2PS,15-01-2027 11:02:00,,Pay Bill,Failed,10.00,,1,true,Pay Bill Online,x,,\r\n\
+        SJK4H7L2PT,yesterday,,Pay Bill,Completed,10.00,,1,true,Pay Bill Online,x,,\r\n";
+
+    #[test]
+    fn a_statement_is_read_row_by_row() {
+        let statement = read_statement(STATEMENT.as_bytes()).unwrap();
+        assert_eq!(statement.shortcode.as_deref(), Some("600638"));
+        assert_eq!(statement.rows.len(), 4);
+        let Told::Came(arrival) = &statement.rows[0].told else {
+            panic!("{:?}", statement.rows[0]);
+        };
+        assert_eq!(arrival.amount, Cents::whole(1_000));
+        assert_eq!(arrival.paid_at, Timestamp::parse("2027-01-15T08:00:00Z"));
+        assert_eq!(arrival.reference, "100 008");
+        assert_eq!(arrival.payer.shown().as_deref(), Some("254712345678"));
+        assert_eq!(arrival.payer_name.as_deref(), Some("JOHN DOE"));
+        assert_eq!(statement.rows[1].told, Told::Else);
+        assert_eq!(statement.rows[2].told, Told::Else);
+        assert!(matches!(statement.rows[3].told, Told::Unreadable(_)));
+        assert_eq!(statement.rows[0].line, 5);
+    }
+
+    #[test]
+    fn what_is_no_statement_says_which_column_is_missing() {
+        assert_eq!(
+            read_statement(b"a,b\n1,2\n"),
+            Err(NoStatement::Column("Receipt No."))
+        );
+        let half = read_statement(b"Receipt No.,Completion Time\n");
+        assert_eq!(half, Err(NoStatement::Column("Paid In")));
+        let long = "x\n".repeat(MOST_ROWS + 1);
+        let long = format!("Receipt No.,Completion Time,Paid In\n{long}");
+        assert_eq!(read_statement(long.as_bytes()), Err(NoStatement::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..300), row in "[A-Z0-9,.\" \\-]{0,120}",
+        ) {
+            let _ = read_statement(&bytes);
+            let _ = read_statement(format!("Receipt No.,Completion Time,Paid In\n{row}").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! A statement of M-Pesa's portal beside our books: what agrees, what we were never told of, and what only we have.
+
+use axum::extract::{Request, State};
+use easyisp_shared::id::{GatewayId, PaymentId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Payments;
+use super::arrival::Arrival;
+use super::gateways::locked;
+use super::sheet::{Row, Told, read_statement};
+use super::store::arrivals::{self, Booked};
+use super::store::gateways::Keys;
+use crate::api::{Json, Query};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::Operator;
+use crate::error::{ApiError, ErrorEnvelope};
+
+/// The largest statement.
+const MOST_BYTES: usize = 5 * 1024 * 1024;
+/// Most payments that one request books; a repeat goes on.
+const MOST_BOOKED: usize = 1_000;
+/// Most payments of ours that are listed because the statement does not have them.
+const MOST_EXTRA: i64 = 1_000;
+
+/// Whose statement it is, and whether anything is booked.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+pub struct StatementQuery {
+    /// The gateway of the short code.
+    gateway_id: GatewayId,
+    /// `true`: nothing is booked. Also when absent.
+    dry_run: Option<bool>,
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RowOutcome {
+    /// We have it, with the same amount.
+    Matched,
+    /// We have it with another amount; a person looks at it.
+    Differs,
+    /// We do not have it: booked now.
+    Booked,
+    /// We do not have it: a run that is not dry books it, or the next one does.
+    Missing,
+    /// It moved before the gateway was set up here.
+    Before,
+    /// Money that went, a charge, or something that was not completed.
+    Skipped,
+    /// It cannot be read.
+    Unreadable,
+}
+
+/// A row of the statement.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatementRow {
+    /// Where it stands in the file, from 1.
+    line: u64,
+    outcome: RowOutcome,
+    receipt: Option<String>,
+    amount: Option<Cents>,
+    paid_at: Option<Timestamp>,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+/// A payment that only we have.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtraPayment {
+    id: PaymentId,
+    receipt: Option<String>,
+    amount: Cents,
+    paid_at: Timestamp,
+}
+
+/// The statement beside our books.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Compared {
+    dry_run: bool,
+    matched: usize,
+    differs: usize,
+    booked: usize,
+    missing: usize,
+    unreadable: usize,
+    rows: Vec<StatementRow>,
+    /// Payments to this gateway within the statement's span of time that it does not have, newest first, at most
+    /// 1,000.
+    extra: Vec<ExtraPayment>,
+}
+
+/// `POST /api/payments/statement`: compares a statement of M-Pesa's portal for organisations (CSV) with what we
+/// have, and books what we were never told of, each as a confirmation would.
+///
+/// A dry run, which it is unless `dryRun=false`, books nothing. One request books at most 1,000 payments; a repeat
+/// goes on, and what is booked stays booked once. The body is the file itself, 5 MiB and 20,000 rows at most.
+/// Errors: 400 names what is wrong with the file, 404 unknown gateway, 413.
+#[utoipa::path(post, path = "/api/payments/statement", tag = "Payments", params(StatementQuery),
+    request_body(content = String, content_type = "text/plain"),
+    responses((status = 200, body = Compared), (status = 413, body = ErrorEnvelope)))]
+pub async fn compare(
+    operator: Operator,
+    State(payments): State<Payments>,
+    Query(query): Query<StatementQuery>,
+    request: Request,
+) -> Result<Json<Compared>, ApiError> {
+    let now = payments.clock.now();
+    let dry_run = query.dry_run.unwrap_or(true);
+    let body = axum::body::to_bytes(request.into_body(), MOST_BYTES).await;
+    let body = body.map_err(|_| ApiError::TooLarge { limit: MOST_BYTES })?;
+    let statement = read_statement(&body);
+    let statement = statement.map_err(|why| ApiError::field("statement", why.to_string()))?;
+    let mut tx = payments.db.begin(operator.tenant).await?;
+    let gateway = locked(&mut tx, query.gateway_id).await?;
+    let of_it = [Some(&gateway.shortcode), gateway.store_number.as_ref()];
+    if let Some(code) = &statement.shortcode
+        && !of_it.contains(&Some(code))
+    {
+        let ours = &gateway.shortcode;
+        let message = format!("is of short code {code}; this gateway's is {ours}");
+        return Err(ApiError::field("statement", message));
+    }
+    let receipts: Vec<String> = came(&statement.rows)
+        .map(|one| one.receipt.clone())
+        .collect();
+    let ours = arrivals::booked(&mut tx, &receipts).await?;
+    drop(tx);
+
+    let mut compared = Compared {
+        dry_run,
+        matched: 0,
+        differs: 0,
+        booked: 0,
+        missing: 0,
+        unreadable: 0,
+        rows: Vec::with_capacity(statement.rows.len()),
+        extra: Vec::new(),
+    };
+    let mut seen = std::collections::HashSet::new();
+    for row in &statement.rows {
+        let mut outcome = outcome(row, &gateway, &ours);
+        let wanted = !dry_run && compared.booked < MOST_BOOKED;
+        if let (RowOutcome::Missing, Told::Came(arrival)) = (outcome, &row.told) {
+            // A file may say a thing twice.
+            if !seen.insert(arrival.receipt.as_str()) {
+                outcome = RowOutcome::Skipped;
+            } else if wanted {
+                let new = payments
+                    .book_one(operator.tenant, gateway.id, arrival, now)
+                    .await?;
+                outcome = match new {
+                    true => RowOutcome::Booked,
+                    false => RowOutcome::Matched, // told of meanwhile
+                };
+            }
+        }
+        compared.note(row, outcome);
+    }
+    let mut tx = payments.db.begin(operator.tenant).await?;
+    if let Some((from, to)) = span(&statement.rows) {
+        let extra = arrivals::extra(&mut tx, gateway.id, from, to, &receipts, MOST_EXTRA).await?;
+        compared.extra = extra.into_iter().map(ExtraPayment::from).collect();
+    }
+    if !dry_run {
+        let Compared {
+            matched,
+            booked,
+            differs,
+            ..
+        } = compared;
+        let line = Audit {
+            details: format!(
+                "Compared a statement: {matched} agreed, {booked} booked, {differs} differ"
+            ),
+            ..Audit::new(
+                Action::PaymentProcess,
+                "payment gateway",
+                gateway.id,
+                &gateway.shortcode,
+            )
+        };
+        audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
+    }
+    tx.commit().await?;
+    Ok(Json(compared))
+}
+
+impl Compared {
+    fn note(&mut self, row: &Row, outcome: RowOutcome) {
+        match outcome {
+            RowOutcome::Matched => self.matched += 1,
+            RowOutcome::Differs => self.differs += 1,
+            RowOutcome::Booked => self.booked += 1,
+            RowOutcome::Missing => self.missing += 1,
+            RowOutcome::Unreadable => self.unreadable += 1,
+            RowOutcome::Before | RowOutcome::Skipped => {}
+        }
+        let (arrival, message) = match &row.told {
+            Told::Came(arrival) => (Some(arrival), None),
+            Told::Else => (None, None),
+            Told::Unreadable(why) => (None, Some(why.clone())),
+        };
+        self.rows.push(StatementRow {
+            line: row.line,
+            outcome,
+            receipt: arrival.map(|one| one.receipt.clone()),
+            amount: arrival.map(|one| one.amount),
+            paid_at: arrival.and_then(|one| one.paid_at),
+            message,
+        });
+    }
+}
+
+/// What is to be said of a row before anything is booked.
+fn outcome(row: &Row, gateway: &Keys, ours: &[Booked]) -> RowOutcome {
+    let arrival = match &row.told {
+        Told::Came(arrival) => arrival,
+        Told::Else => return RowOutcome::Skipped,
+        Told::Unreadable(_) => return RowOutcome::Unreadable,
+    };
+    let at = ours.binary_search_by(|one| one.receipt.as_str().cmp(&arrival.receipt));
+    match at.ok().map(|at| ours[at].amount) {
+        // Another provider's on this platform: nothing is told of it.
+        Some(None) => RowOutcome::Differs,
+        Some(Some(amount)) if amount == arrival.amount => RowOutcome::Matched,
+        Some(Some(_)) => RowOutcome::Differs,
+        None if arrival.paid_at.is_some_and(|at| at < gateway.created_at) => RowOutcome::Before,
+        None => RowOutcome::Missing,
+    }
+}
+
+fn came(rows: &[Row]) -> impl Iterator<Item = &Arrival> {
+    rows.iter().filter_map(|row| match &row.told {
+        Told::Came(arrival) => Some(arrival),
+        Told::Else | Told::Unreadable(_) => None,
+    })
+}
+
+/// From the first to the last payment that came.
+fn span(rows: &[Row]) -> Option<(Timestamp, Timestamp)> {
+    let times = || came(rows).filter_map(|arrival| arrival.paid_at);
+    times().min().zip(times().max())
+}
+
+impl From<arrivals::Extra> for ExtraPayment {
+    fn from(extra: arrivals::Extra) -> ExtraPayment {
+        ExtraPayment {
+            id: extra.id,
+            receipt: extra.receipt,
+            amount: extra.amount,
+            paid_at: extra.paid_at,
+        }
+    }
+}
