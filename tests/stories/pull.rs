@@ -38,7 +38,7 @@ async fn what_no_callback_told_of_is_found_by_asking() -> Result<()> {
         .add_subscriber("chege", "254712345603", yesterday)
         .await?;
     switch_on(&isp).await?;
-    pulled_until(&world, &isp).await?;
+    pulled_until(&isp).await?;
 
     world.clock.advance(MINUTE);
     let mpesa = &world.outside.mpesa;
@@ -81,9 +81,9 @@ async fn what_no_callback_told_of_is_found_by_asking() -> Result<()> {
 
     // What was asked for is asked for again, and changes nothing.
     for _ in 0..3 {
-        let before = pulled_until(&world, &isp).await?;
+        let before = pulled_until(&isp).await?;
         world.clock.advance(10 * MINUTE);
-        until_pulled(&world, &isp, &before).await?;
+        until_pulled(&isp, &before).await?;
     }
     all_is_booked(&world, &isp, 48).await?;
     site.stop().await;
@@ -101,13 +101,13 @@ async fn what_was_told_of_and_asked_for_is_booked_once() -> Result<()> {
         .add_subscriber("amina", "254712345601", yesterday)
         .await?;
     switch_on(&isp).await?;
-    let before = pulled_until(&world, &isp).await?;
+    let before = pulled_until(&isp).await?;
     for number in 0..6 {
         world.clock.advance(Duration::from_secs(99));
         pay(&world, "0799000111", &format!("{}", 10 + number), "amina").await?;
     }
     world.clock.advance(10 * MINUTE);
-    until_pulled(&world, &isp, &before).await?;
+    until_pulled(&isp, &before).await?;
     isp.customer_becomes(&amina, "all of it", |customer| {
         customer["walletBalance"] == 75
     })
@@ -139,7 +139,7 @@ async fn a_day_without_answers_is_made_up_for() -> Result<()> {
         (400, &json!("pullNumber"))
     );
     switch_on(&isp).await?;
-    let before = pulled_until(&world, &isp).await?;
+    let before = pulled_until(&isp).await?;
     mpesa.outage(Outage::Error("503.001.01".into()));
     for _ in 0..10 {
         world.clock.advance(2 * HOUR);
@@ -148,7 +148,7 @@ async fn a_day_without_answers_is_made_up_for() -> Result<()> {
     }
     mpesa.outage(Outage::None);
     world.clock.advance(11 * MINUTE);
-    until_pulled(&world, &isp, &before).await?;
+    until_pulled(&isp, &before).await?;
     isp.customer_becomes(&amina, "all of it", |customer| {
         customer["walletBalance"] == 100
     })
@@ -184,12 +184,12 @@ async fn switch_on(isp: &Provider) -> Result<()> {
 }
 
 /// Until when everything was asked for, once something was.
-async fn pulled_until(world: &World, isp: &Provider) -> Result<String> {
-    until_pulled(world, isp, "").await
+async fn pulled_until(isp: &Provider) -> Result<String> {
+    until_pulled(isp, "").await
 }
 
 /// Waits until more was asked for than `before`.
-async fn until_pulled(_: &World, isp: &Provider, before: &str) -> Result<String> {
+async fn until_pulled(isp: &Provider, before: &str) -> Result<String> {
     eventually("M-Pesa was asked what has moved", async || {
         let gateways = isp.owner.get("/payment-gateways").await?;
         let until = gateways[0]["pulledUntil"].as_str().map(str::to_owned);

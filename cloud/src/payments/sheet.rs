@@ -82,7 +82,7 @@ pub fn read_statement(bytes: &[u8]) -> Result<Statement, NoStatement> {
             .collect();
         let Some(columns) = &columns else {
             shortcode = shortcode.or_else(|| shortcode_in(&cells));
-            if key(cells.first()).starts_with("receiptno") || find(&cells, "receiptno").is_some() {
+            if find(&cells, "receiptno").is_some() {
                 columns = Some(named(&cells)?);
             }
             before += 1;
