@@ -108,7 +108,7 @@ pub async fn register(
         }
     };
     let registered_at = *keys.c2b_registered_at.get_or_insert(now);
-    keys.c2b_version = version;
+    (keys.c2b_version, keys.c2b_asked_at) = (version, None);
     store::save(&mut tx, &keys).await?;
     tx.commit().await?;
     Ok(Json(Registered {
@@ -138,7 +138,7 @@ pub(super) async fn token(
     let digest = Sha256::digest(token.as_bytes()).into();
     store::set_c2b_token(tx, keys.id, &sealed, &digest).await?;
     keys.c2b_token_sealed = Some(sealed);
-    keys.c2b_registered_at = None;
+    (keys.c2b_registered_at, keys.c2b_asked_at) = (None, None);
     Ok(token.into())
 }
 

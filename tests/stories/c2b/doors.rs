@@ -100,9 +100,8 @@ async fn the_product_that_the_application_has_is_found_out() -> Result<()> {
 /// right but came from elsewhere is no internet before a person has looked.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_made_up_credits_nothing() -> Result<()> {
-    let elsewhere = vec!["10.99.0.0/16".parse()?];
     let world = World::start_with(Clock::test(START), |config| {
-        config.mpesa.sources = elsewhere
+        config.mpesa.sources = vec!["10.99.0.0/16".parse().expect("a network")];
     });
     let world = world.await?;
     let isp = Provider::with_paybill(&world, "savanna").await?;
