@@ -118,6 +118,12 @@ ids! {
     EventId
     /// One event on its way to one address.
     DeliveryId
+    /// Income that is no customer's payment.
+    IncomeId
+    /// An expense.
+    ExpenseId
+    /// What a customer was billed.
+    InvoiceId
 }
 
 fn time_ordered(now: Timestamp, entropy: &Entropy) -> Uuid {

@@ -199,6 +199,17 @@ pub enum Action {
     TenantTopUp,
     TenantDelete,
     SupportEnter,
+    LedgerAccountCreate,
+    LedgerAccountDelete,
+    IncomeCreate,
+    IncomeVoid,
+    ExpenseCreate,
+    ExpenseVoid,
+    ExpenseStop,
+    BooksLock,
+    TaxUpdate,
+    InvoiceCreate,
+    InvoiceUpdate,
 }
 
 /// One line of the trail. Never a secret, in any field.

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use easyisp_shared::money::Cents;
+use serde::{Deserialize, Serialize};
+
 /// The code of an account: four to eight digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AccountCode(Cow<'static, str>);
@@ -17,16 +20,22 @@ impl AccountCode {
     pub const CARD: AccountCode = AccountCode::of("1030");
     /// Money that came another way.
     pub const OTHER_MONEY: AccountCode = AccountCode::of("1090");
+    /// What customers owe us for invoices, one party each.
+    pub const RECEIVABLES: AccountCode = AccountCode::of("1100");
     /// What we owe customers: their wallets, one party each.
     pub const WALLETS: AccountCode = AccountCode::of("2000");
     /// Money that arrived and belongs to nobody yet.
     pub const SUSPENSE: AccountCode = AccountCode::of("2100");
     /// What we owe for vouchers: credited when they are sold, debited when they are used.
     pub const VOUCHERS: AccountCode = AccountCode::of("2200");
+    /// Taxes that invoices charged, owed to the state.
+    pub const TAXES: AccountCode = AccountCode::of("2300");
     /// Periods of internet sold.
     pub const INTERNET: AccountCode = AccountCode::of("4000");
     /// Installations.
     pub const INSTALLATION: AccountCode = AccountCode::of("4010");
+    /// What invoices billed.
+    pub const INVOICED: AccountCode = AccountCode::of("4020");
     /// Any other income.
     pub const OTHER_INCOME: AccountCode = AccountCode::of("4090");
     /// Expenses without an account of their own.
@@ -49,7 +58,7 @@ impl AccountCode {
 }
 
 /// What kind of account it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum AccountType {
     /// What we have.
     Asset,
@@ -64,6 +73,33 @@ pub enum AccountType {
 }
 
 impl AccountType {
+    /// Every kind, in the order of a balance sheet.
+    pub const ALL: [AccountType; 5] = [
+        AccountType::Asset,
+        AccountType::Liability,
+        AccountType::Equity,
+        AccountType::Revenue,
+        AccountType::Expense,
+    ];
+
+    /// From the word of [`AccountType::as_str`].
+    pub fn parse(text: &str) -> Option<AccountType> {
+        AccountType::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
+
+    /// What an account of this kind holds: debits grow what we have and spend, credits the rest. `None` when it
+    /// does not fit.
+    pub fn balance(self, debits: Cents, credits: Cents) -> Option<Cents> {
+        match self {
+            AccountType::Asset | AccountType::Expense => debits.minus(credits),
+            AccountType::Liability | AccountType::Equity | AccountType::Revenue => {
+                credits.minus(debits)
+            }
+        }
+    }
+
     /// As the database and the API write it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -88,7 +124,7 @@ pub struct Account {
 }
 
 /// The chart of accounts of a new tenant. Its accounts cannot be deleted.
-pub static CHART: [Account; 13] = {
+pub static CHART: [Account; 16] = {
     use AccountType::{Asset, Equity, Expense, Liability, Revenue};
     [
         account(AccountCode::CASH, "Cash", Asset),
@@ -96,12 +132,15 @@ pub static CHART: [Account; 13] = {
         account(AccountCode::BANK, "Bank", Asset),
         account(AccountCode::CARD, "Card payments", Asset),
         account(AccountCode::OTHER_MONEY, "Other receipts", Asset),
+        account(AccountCode::RECEIVABLES, "Receivables", Asset),
         account(AccountCode::WALLETS, "Customer wallets", Liability),
         account(AccountCode::SUSPENSE, "Unallocated payments", Liability),
         account(AccountCode::VOUCHERS, "Vouchers not yet used", Liability),
+        account(AccountCode::TAXES, "Taxes owed", Liability),
         account(AccountCode::of("3000"), "Owner's equity", Equity),
         account(AccountCode::INTERNET, "Internet", Revenue),
         account(AccountCode::INSTALLATION, "Installation", Revenue),
+        account(AccountCode::INVOICED, "Invoiced services", Revenue),
         account(AccountCode::OTHER_INCOME, "Other income", Revenue),
         account(AccountCode::EXPENSES, "Expenses", Expense),
     ]

@@ -2,6 +2,9 @@
 //!
 //! They read the tables of the features that money touches: that those agree with the books is the proof.
 
+pub(super) mod by_hand;
+pub(super) mod invoices;
+
 use std::collections::BTreeMap;
 
 use sqlx::FromRow;

@@ -55,6 +55,14 @@ pub enum EntryKind {
     Fee,
     /// A payment found its rightful owner or amount.
     Adjustment,
+    /// Income or an expense that was typed by hand was taken back.
+    Correction,
+    /// A customer owes what he was billed.
+    Invoice,
+    /// An invoice was paid.
+    Settlement,
+    /// An invoice was taken back.
+    CreditNote,
 }
 
 impl EntryKind {
@@ -70,6 +78,10 @@ impl EntryKind {
             EntryKind::Expense => "EXPENSE",
             EntryKind::Fee => "FEE",
             EntryKind::Adjustment => "ADJUSTMENT",
+            EntryKind::Correction => "CORRECTION",
+            EntryKind::Invoice => "INVOICE",
+            EntryKind::Settlement => "SETTLEMENT",
+            EntryKind::CreditNote => "CREDIT_NOTE",
         }
     }
 
@@ -82,7 +94,11 @@ impl EntryKind {
             | EntryKind::Recharge
             | EntryKind::Income
             | EntryKind::Expense
-            | EntryKind::Fee => false,
+            | EntryKind::Fee
+            | EntryKind::Correction
+            | EntryKind::Invoice
+            | EntryKind::Settlement
+            | EntryKind::CreditNote => false,
         }
     }
 }
@@ -98,6 +114,18 @@ pub struct Transfer {
     pub amount: Cents,
 }
 
+impl Transfer {
+    /// The same amount the other way: what takes it back.
+    #[must_use]
+    pub fn reversed(&self) -> Transfer {
+        Transfer {
+            debit: self.credit.clone(),
+            credit: self.debit.clone(),
+            amount: self.amount,
+        }
+    }
+}
+
 /// One side of a transfer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Leg {
@@ -106,9 +134,11 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// An account without parties. The wallets' account always has one: see [`Leg::wallet`].
+    /// An account without parties. Wallets and receivables always have one: see [`Leg::wallet`] and
+    /// [`Leg::receivable`].
     pub fn account(account: AccountCode) -> Leg {
         debug_assert_ne!(account, AccountCode::WALLETS, "a wallet is somebody's");
+        debug_assert_ne!(account, AccountCode::RECEIVABLES, "a debt is somebody's");
         Leg {
             account,
             party: None,
@@ -119,6 +149,14 @@ impl Leg {
     pub fn wallet(customer: CustomerId) -> Leg {
         Leg {
             account: AccountCode::WALLETS,
+            party: Some(customer),
+        }
+    }
+
+    /// What a customer owes for invoices.
+    pub fn receivable(customer: CustomerId) -> Leg {
+        Leg {
+            account: AccountCode::RECEIVABLES,
             party: Some(customer),
         }
     }

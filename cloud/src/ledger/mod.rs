@@ -4,13 +4,16 @@
 //! [`post`] writes an entry, its transfers and the wallet balances they give, all in one statement.
 //! Insertion is not ordered, so nothing per tenant is locked; a leased sealer numbers what was committed
 //! ([`seal`]) and chains it, and [`verify`] proves that nothing was touched since. Words that name a person may
-//! be blanked later ([`blank`]), by a line of the trail that says so; amounts never change.
+//! be blanked later ([`blank`]), by a line of the trail that says so; amounts never change. Days can be closed
+//! ([`close`]): what is posted late is booked on the first open day, and its entry says of which day it is.
 
 mod account;
 mod checks;
+mod closing;
 mod digest;
 mod entry;
 mod export;
+mod read;
 mod redact;
 mod rows;
 mod sealer;
@@ -18,9 +21,12 @@ mod store;
 mod verify;
 
 pub use account::{Account, AccountCode, AccountType, CHART};
+pub use closing::{Closing, close, closing, wait_for_postings};
 pub use entry::{Entry, EntryKind, Leg, Transfer};
 pub use export::{export, is_sealed};
+pub use read::{Statement, StatementLine, Total, statement, totals};
 pub use redact::{Blank, Blanked, VOUCHES, blank, vouch};
+pub use rows::zone;
 pub use sealer::{SEAL, seal, seal_all};
 pub(crate) use store::{bind_posting, new_salt, posting_ctes};
 pub use store::{open_wallet, post, post_all, seed_accounts};

@@ -162,7 +162,7 @@ pub(super) fn to_digest(bytes: &[u8]) -> Digest {
 }
 
 /// The zone in which the tenant's days begin. It does not change once there are entries.
-pub(super) async fn zone(tx: &mut Tx) -> sqlx::Result<TimeZone> {
+pub async fn zone(tx: &mut Tx) -> sqlx::Result<TimeZone> {
     let name: String = sqlx::query_scalar("select time_zone from tenants where tenant_id = $1")
         .bind(tx.tenant())
         .fetch_one(&mut **tx)

@@ -82,18 +82,29 @@ pub async fn post_all(
 }
 
 /// The common table expressions that post entries, for a statement that does more beside it. They take
-/// the parameters `$1` to `$17` of [`bind_posting`]; `$1` is the tenant, `$2` is now.
+/// the parameters `$1` to `$17` of [`bind_posting`]; `$1` is the tenant, `$2` is now. What is of a closed day is
+/// booked on the first open one, and says so.
 ///
 /// Offers `wallet (customer_id, balance)`: the wallets touched and what is in them afterwards. A wallet
 /// row that money came into stands at or above zero again, so its floor rises with it.
 macro_rules! posting_ctes {
     () => {
-        "entry as (
+        "books as materialized (
+             select books_open_from($1) as open_from, t.time_zone, t.currency
+               from tenants t
+              where t.tenant_id = $1),
+         entry as (
              insert into entries (tenant_id, id, kind, occurred_at, posted_at, customer_id, source, description,
                                   salt)
-             select $1, e.id, e.kind, e.occurred_at, $2, e.customer_id, e.source, e.description, e.salt
-               from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::uuid[], $7::text[], $8::text[],
-                           $17::bytea[])
+             select $1, e.id, e.kind, greatest(e.occurred_at, b.open_from), $2, e.customer_id, e.source,
+                    case when e.occurred_at < b.open_from
+                         then concat_ws(' ', nullif(e.description, ''),
+                                        to_char(e.occurred_at at time zone b.time_zone, '\"(of\" YYYY-MM-DD\", a closed day)\"'))
+                         else e.description end,
+                    e.salt
+               from books b
+              cross join unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::uuid[], $7::text[], $8::text[],
+                                $17::bytea[])
                  as e (id, kind, occurred_at, customer_id, source, description, salt)),
          line as materialized (
              select *
@@ -103,9 +114,8 @@ macro_rules! posting_ctes {
              insert into transfers (tenant_id, entry_id, line, debit_account, debit_party, credit_account,
                                     credit_party, amount, currency)
              select $1, l.entry_id, l.line, l.debit_account, l.debit_party, l.credit_account,
-                    l.credit_party, l.amount, t.currency
-               from line l cross join tenants t
-              where t.tenant_id = $1),
+                    l.credit_party, l.amount, b.currency
+               from line l cross join books b),
          moved as materialized (
              select party, sum(amount)::bigint as delta
                from (select credit_party as party, amount from line where credit_account = '2000'

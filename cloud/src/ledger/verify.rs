@@ -147,6 +147,13 @@ async fn verify_tenant(
     checks::payments(tx, report).await?;
     checks::voids(tx, report).await?;
     checks::prompts(tx, report).await?;
+    checks::by_hand::incomes(tx, report).await?;
+    checks::by_hand::expenses(tx, report).await?;
+    checks::by_hand::corrections(tx, report).await?;
+    checks::by_hand::closed_days(tx, report).await?;
+    checks::invoices::entries(tx, report).await?;
+    checks::invoices::numbers(tx, report).await?;
+    checks::invoices::debts(tx, report).await?;
     verify_tail(tx, report).await
 }
 

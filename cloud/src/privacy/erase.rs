@@ -116,6 +116,8 @@ pub async fn erase(
     store::blank_callbacks(tx, customer).await?;
     store::blank_intents(tx, customer).await?;
     store::blank_payments(tx, customer, &marks).await?;
+    store::blank_typed(tx, &marks).await?;
+    store::blank_invoices(tx, customer).await?;
     store::blank_sessions(tx, customer, traces, &pseudonym).await?;
     store::blank_logins(tx, customer, traces, &pseudonym).await?;
     store::blank_usage(tx, customer).await?;

@@ -177,6 +177,13 @@ pub async fn hold(
     Ok(payment)
 }
 
+/// Whether this is the receipt of an M-Pesa payment that was booked by itself, so that nobody books it again by
+/// hand.
+pub async fn is_credited(tx: &mut Tx, reference: &str) -> sqlx::Result<bool> {
+    let receipt = reference.trim().to_ascii_uppercase();
+    Ok(!receipt.is_empty() && store::lock_receipt(tx, &receipt).await?.is_some())
+}
+
 /// Writes the provider's receipt on a payment that was credited before it was known.
 ///
 /// # Errors

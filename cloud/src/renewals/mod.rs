@@ -27,7 +27,7 @@ use crate::ledger::{AccountCode, Entry, EntryKind, Leg, Transfer};
 
 use deed::{Account, Bought, Deed, Paid};
 
-pub use correct::{hold, join_receipt, resolve, void};
+pub use correct::{hold, is_credited, join_receipt, resolve, void};
 pub use error::RenewError;
 pub use jobs::{AUTO_RENEW, BEGIN, auto_renew, begin};
 pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
@@ -128,7 +128,19 @@ pub enum Method {
 }
 
 impl Method {
-    fn account(self) -> AccountCode {
+    /// As the database writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Mpesa => "MPESA",
+            Method::Cash => "CASH",
+            Method::BankTransfer => "BANK_TRANSFER",
+            Method::Card => "CARD",
+            Method::Other => "OTHER",
+        }
+    }
+
+    /// Which account it comes into.
+    pub fn account(self) -> AccountCode {
         match self {
             Method::Mpesa => AccountCode::MPESA,
             Method::Cash => AccountCode::CASH,
@@ -268,6 +280,27 @@ pub async fn renew(
         balance,
         paid_until,
     })
+}
+
+/// Takes what `entry` moves out of a customer's wallet for something that is no period; what the wallet carries
+/// him on to is reckoned anew. Returns what is left.
+///
+/// # Errors
+/// [`RenewError::BalanceTooLow`] with nothing written when the wallet does not cover it.
+pub async fn spend(
+    tx: &mut Tx,
+    customer: CustomerId,
+    entry: Entry,
+    now: Timestamp,
+) -> Result<Cents, RenewError> {
+    let account = store::lock(tx, customer).await?;
+    let account = account.ok_or(RenewError::UnknownCustomer)?;
+    let amount = entry.total().ok_or(RenewError::TooMuch)?;
+    let rest = rules::buy(account.balance, amount).ok_or(RenewError::BalanceTooLow)?;
+    let mut deed = Deed::of(&account);
+    deed.entries.push(entry);
+    deed.take(&account, rest, None, now);
+    perform(tx, deed, now).await
 }
 
 /// Reckons anew how far a customer's wallet carries him, after his package, his paid end or his wish to

@@ -181,6 +181,55 @@ pub async fn blank_payments(tx: &mut Tx, customer: CustomerId, marks: &Marks) ->
     Ok(())
 }
 
+/// Income and expenses whose words name him: amounts, days and accounts stay.
+pub async fn blank_typed(tx: &mut Tx, marks: &Marks) -> sqlx::Result<()> {
+    sqlx::query(
+        "with marked as (select $2::text as numbers, $3::text as names),
+         income as (
+             update incomes i
+                set customer_name = '', description = '', reference = null
+               from marked m
+              where i.tenant_id = $1
+                and (concat_ws(' ', i.customer_name, i.description, i.reference) ~* m.numbers
+                     or concat_ws(' ', i.customer_name, i.description, i.reference) ~* m.names)),
+         series as (
+             update recurring_expenses r
+                set description = '', vendor = '', notes = ''
+               from marked m
+              where r.tenant_id = $1
+                and (concat_ws(' ', r.description, r.vendor, r.notes) ~* m.numbers
+                     or concat_ws(' ', r.description, r.vendor, r.notes) ~* m.names))
+         update expenses x
+            set description = '', vendor = '', notes = ''
+           from marked m
+          where x.tenant_id = $1
+            and (concat_ws(' ', x.description, x.vendor, x.notes) ~* m.numbers
+                 or concat_ws(' ', x.description, x.vendor, x.notes) ~* m.names)",
+    )
+    .bind(tx.tenant())
+    .bind(&marks.numbers)
+    .bind(&marks.names)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What he was billed: amounts stay, and what identifies the invoice.
+pub async fn blank_invoices(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
+    sqlx::query(
+        "update invoices i
+            set reference = null,
+                items = (select coalesce(jsonb_agg(jsonb_set(l.item, '{description}', '\"\"') order by l.place), '[]')
+                           from jsonb_array_elements(i.items) with ordinality as l (item, place))
+          where i.tenant_id = $1 and i.customer_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// What was learnt of him while the tenant moved in.
 pub async fn blank_moving(tx: &mut Tx, traces: Traces<'_>) -> sqlx::Result<()> {
     sqlx::query(
@@ -257,6 +306,7 @@ pub async fn lines_on(
              union all select id from payments where tenant_id = $1 and customer_id = $2
              union all select id from intents where tenant_id = $1 and customer_id = $2
              union all select id from vouchers where tenant_id = $1 and customer_id = $2
+             union all select id from invoices where tenant_id = $1 and customer_id = $2
              union all select id from sessions where tenant_id = $1 and customer_id = $2
              union all select id from messages where tenant_id = $1 and customer_id = $2),
          line as (

@@ -1,9 +1,12 @@
 //! What he paid, and what he got for it.
 
-use easyisp_shared::id::{CustomerId, EntryId, InboxId, IntentId, PaymentId, PeriodId, VoucherId};
+use easyisp_shared::id::{
+    CustomerId, EntryId, InboxId, IntentId, InvoiceId, PaymentId, PeriodId, VoucherId,
+};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
@@ -148,6 +151,45 @@ pub async fn journal(
                   where tenant_id = $1 and debit_account = '2000' and debit_party = $2) m
            join entries e on e.tenant_id = $1 and e.id = m.entry_id
           order by e.posted_at desc, e.id desc
+          limit $3",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// What he was billed.
+#[derive(FromRow, Serialize, ToSchema, Debug)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SubjectInvoice)]
+pub struct InvoiceRow {
+    id: InvoiceId,
+    number: String,
+    amount: Cents,
+    status: String,
+    issued_at: Timestamp,
+    due_at: Timestamp,
+    paid_at: Option<Timestamp>,
+    reference: Option<String>,
+    /// What for, and how much each.
+    #[sqlx(json)]
+    #[schema(value_type = Vec<Object>)]
+    items: Value,
+}
+
+/// What he was billed.
+pub async fn invoices(
+    tx: &mut Tx,
+    customer: CustomerId,
+    most: i64,
+) -> sqlx::Result<Vec<InvoiceRow>> {
+    sqlx::query_as(
+        "select id, number, amount, status, issued_at, due_at, paid_at, reference, items
+           from invoices
+          where tenant_id = $1 and customer_id = $2
+          order by issued_at desc
           limit $3",
     )
     .bind(tx.tenant())

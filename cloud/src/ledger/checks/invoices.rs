@@ -1,0 +1,91 @@
+//! Invoices: what was billed is owed, until it is paid or taken back.
+
+use uuid::Uuid;
+
+use super::Report;
+use crate::db::Tx;
+
+/// Every invoice has the entries that its state asks for, to the cent, and every such entry one invoice.
+pub async fn entries(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<Uuid> = sqlx::query_scalar(
+        "with asked as (
+             select id, customer_id, amount, entry_id, 'INVOICE' as kind from invoices where tenant_id = $1
+             union all
+             select id, customer_id, amount, settlement_id, 'SETTLEMENT' from invoices
+              where tenant_id = $1 and settlement_id is not null
+             union all
+             select id, customer_id, amount, credit_note_id, 'CREDIT_NOTE' from invoices
+              where tenant_id = $1 and credit_note_id is not null),
+         posted as (
+             select e.id, e.kind, e.customer_id,
+                    (select coalesce(sum(case when t.debit_account = '1100' then t.amount else 0 end
+                                       - case when t.credit_account = '1100' then t.amount else 0 end), 0)
+                       from transfers t where t.tenant_id = $1 and t.entry_id = e.id) as owed
+               from entries e
+              where e.tenant_id = $1 and e.kind in ('INVOICE', 'SETTLEMENT', 'CREDIT_NOTE'))
+         select coalesce(a.id, p.id)
+           from asked a
+           full join posted p on p.id = a.entry_id and p.kind = a.kind
+          where a.id is null or p.id is null
+             or p.customer_id is distinct from a.customer_id
+             or p.owed <> case a.kind when 'INVOICE' then a.amount else -a.amount end
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for id in wrong {
+        let what = format!("invoice {id} and its entries do not say the same");
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
+/// A year's numbers begin at one and have no gap.
+pub async fn numbers(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<(i16, i64, Option<i32>)> = sqlx::query_as(
+        "select coalesce(i.year, n.year), coalesce(i.issued, 0), n.last
+           from (select year, count(*) as issued, min(serial) as first, max(serial) as last
+                   from invoices where tenant_id = $1 group by year) i
+           full join (select year, last from invoice_numbers where tenant_id = $1) n on n.year = i.year
+          where i.first <> 1 or i.issued <> i.last or n.last is distinct from i.last",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (year, issued, last) in wrong {
+        let last = last.unwrap_or_default();
+        let what = format!("{issued} invoices of {year} have numbers that end at {last}");
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
+/// What a customer owes is the sum of his open invoices.
+pub async fn debts(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<(Option<Uuid>, i64, i64)> = sqlx::query_as(
+        "with legs as (
+             select debit_party as customer_id, amount from transfers
+              where tenant_id = $1 and debit_account = '1100'
+             union all
+             select credit_party, -amount from transfers
+              where tenant_id = $1 and credit_account = '1100'),
+         owed as (select customer_id, sum(amount)::bigint as n from legs group by customer_id),
+         open as (select customer_id, sum(amount)::bigint as n from invoices
+                   where tenant_id = $1 and status = 'PENDING' group by customer_id)
+         select coalesce(o.customer_id, i.customer_id), coalesce(o.n, 0), coalesce(i.n, 0)
+           from owed o
+           full join open i on i.customer_id = o.customer_id
+          where coalesce(o.n, 0) <> coalesce(i.n, 0)
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (customer, owed, open) in wrong {
+        let whose = customer.map_or("nobody".to_owned(), |id| id.to_string());
+        let what = format!("{whose} owes {owed} where his open invoices are {open}");
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
