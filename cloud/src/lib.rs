@@ -46,6 +46,9 @@ pub mod payments;
 
 pub mod vouchers;
 
+pub mod finance;
+pub mod invoices;
+
 pub mod privacy;
 
 pub mod diagnosis;
@@ -88,6 +91,8 @@ pub fn routes() -> Routes {
         .merge(renewals::routes())
         .merge(payments::routes())
         .merge(vouchers::routes())
+        .merge(finance::routes())
+        .merge(invoices::routes())
         .merge(privacy::routes())
         .merge(diagnosis::routes())
         .merge(platform::routes())
@@ -158,6 +163,7 @@ pub fn jobs(app: &App) -> Jobs {
     let recovery = (db(), app.mail.clone(), app.config.clone());
     let (makes, secrets) = (db(), app.secrets.clone());
     let looks = db();
+    let expenses = db();
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -299,6 +305,16 @@ pub fn jobs(app: &App) -> Jobs {
                 job.hold(&mut tx).await?;
                 tx.commit().await?;
                 Ok(Done)
+            }
+        })
+        .with(finance::RECURRING, move |job, now| {
+            let db = expenses.clone();
+            async move {
+                let mut tx = db.begin(job.tenant).await?;
+                let next = finance::post_due(&mut tx, job.subject, now).await?;
+                job.hold(&mut tx).await?;
+                tx.commit().await?;
+                Ok(again(next))
             }
         })
         .with(routers::ROTATION_JOB, move |job, _| {

@@ -1,0 +1,7 @@
+//! `/api/finance`.
+
+pub mod accounts;
+pub mod closing;
+pub mod expenses;
+pub mod income;
+pub mod reports;

@@ -1,0 +1,208 @@
+//! SQL on income: what was typed by hand, and the list of it and of what customers paid.
+
+use easyisp_shared::id::{EntryId, IncomeId, OperatorId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::api::Page;
+use crate::db::Tx;
+use crate::renewals::Method;
+
+/// Income that was typed by hand.
+#[derive(Clone, Debug)]
+pub struct Income {
+    pub id: IncomeId,
+    pub customer_name: String,
+    pub description: String,
+    pub amount: Cents,
+    pub method: Method,
+    pub reference: Option<String>,
+    pub account: String,
+    pub occurred_at: Timestamp,
+    pub entry: EntryId,
+    pub operator: OperatorId,
+}
+
+/// Writes it down.
+pub async fn insert(tx: &mut Tx, income: &Income, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into incomes (tenant_id, id, customer_name, description, amount, method, reference, account,
+                              occurred_at, entry_id, operator_id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(tx.tenant())
+    .bind(income.id)
+    .bind(&income.customer_name)
+    .bind(&income.description)
+    .bind(income.amount)
+    .bind(income.method)
+    .bind(&income.reference)
+    .bind(&income.account)
+    .bind(income.occurred_at)
+    .bind(income.entry)
+    .bind(income.operator)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What is needed to take it back.
+#[derive(FromRow, Clone, Debug)]
+pub struct Booked {
+    pub amount: Cents,
+    pub method: Method,
+    pub account: String,
+    pub reversal_id: Option<EntryId>,
+}
+
+/// Reads and locks it.
+pub async fn lock(tx: &mut Tx, id: IncomeId) -> sqlx::Result<Option<Booked>> {
+    sqlx::query_as(
+        "select amount, method, account, reversal_id
+           from incomes
+          where tenant_id = $1 and id = $2
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Writes by which entry it was taken back.
+pub async fn void(tx: &mut Tx, id: IncomeId, reversal: EntryId) -> sqlx::Result<()> {
+    sqlx::query("update incomes set reversal_id = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(id)
+        .bind(reversal)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Which income to list.
+#[derive(Clone, Default, Debug)]
+pub struct Filter {
+    pub id: Option<Uuid>,
+    pub search: Option<String>,
+    pub method: Option<Method>,
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+}
+
+/// A line of the list.
+#[derive(FromRow, Clone, Debug)]
+pub struct Line {
+    pub id: Uuid,
+    pub date: Timestamp,
+    pub booked_at: Timestamp,
+    pub customer: String,
+    pub description: String,
+    pub amount: Cents,
+    pub method: Method,
+    pub reference: String,
+    pub status: String,
+}
+
+/// Sums over what the filter leaves; money that was taken back is no income.
+#[derive(FromRow, Clone, Copy, Debug)]
+pub struct Sums {
+    pub total: i64,
+    pub income: Cents,
+    pub mpesa: Cents,
+    pub cash: Cents,
+    pub standing: i64,
+}
+
+/// A page of income, newest first: each source gives its own newest, in the order of an index.
+pub async fn page(tx: &mut Tx, filter: &Filter, page: Page) -> sqlx::Result<Vec<Line>> {
+    sqlx::query_as(
+        "with paid as (
+             select p.id, p.paid_at as date, p.entry_id, coalesce(c.name, 'Unallocated') as customer,
+                    p.description, p.amount, p.method, coalesce(p.receipt, p.account, '') as reference,
+                    p.status
+               from payments p
+               left join customers c on c.tenant_id = $1 and c.id = p.customer_id
+              where p.tenant_id = $1 and ($2::uuid is null or p.id = $2)
+                and ($3::text is null or c.name ilike $3 or p.description ilike $3
+                     or p.receipt ilike $3 or p.account ilike $3)
+                and ($4::text is null or p.method = $4)
+                and ($5::timestamptz is null or p.paid_at >= $5)
+                and ($6::timestamptz is null or p.paid_at < $6)
+              order by p.paid_at desc, p.id desc
+              limit $7 + $8),
+         typed as (
+             select id, occurred_at as date, entry_id, customer_name as customer, description, amount, method,
+                    coalesce(reference, '') as reference,
+                    case when reversal_id is null then 'completed' else 'voided' end as status
+               from incomes
+              where tenant_id = $1 and ($2::uuid is null or id = $2)
+                and ($3::text is null or customer_name ilike $3 or description ilike $3
+                     or reference ilike $3)
+                and ($4::text is null or method = $4)
+                and ($5::timestamptz is null or occurred_at >= $5)
+                and ($6::timestamptz is null or occurred_at < $6)
+              order by occurred_at desc, id desc
+              limit $7 + $8),
+         line as (
+             select * from (select * from paid union all select * from typed) both_sources
+              order by date desc, id desc
+              limit $7 offset $8)
+         select l.id, l.date, e.occurred_at as booked_at, l.customer, l.description, l.amount, l.method,
+                l.reference, l.status
+           from line l
+           join entries e on e.tenant_id = $1 and e.id = l.entry_id
+          order by l.date desc, l.id desc",
+    )
+    .bind(tx.tenant())
+    .bind(filter.id)
+    .bind(filter.search.as_deref().map(crate::db::like))
+    .bind(filter.method)
+    .bind(filter.from)
+    .bind(filter.to)
+    .bind(page.limit())
+    .bind(page.offset())
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// The sums over all pages.
+pub async fn sums(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
+    sqlx::query_as(
+        "with line as (
+             select p.amount, p.method, p.status = 'completed' as stands
+               from payments p
+               left join customers c on c.tenant_id = $1 and c.id = p.customer_id and $2::text is not null
+              where p.tenant_id = $1
+                and ($2::text is null or c.name ilike $2 or p.description ilike $2
+                     or p.receipt ilike $2 or p.account ilike $2)
+                and ($3::text is null or p.method = $3)
+                and ($4::timestamptz is null or p.paid_at >= $4)
+                and ($5::timestamptz is null or p.paid_at < $5)
+             union all
+             select amount, method, reversal_id is null
+               from incomes
+              where tenant_id = $1
+                and ($2::text is null or customer_name ilike $2 or description ilike $2
+                     or reference ilike $2)
+                and ($3::text is null or method = $3)
+                and ($4::timestamptz is null or occurred_at >= $4)
+                and ($5::timestamptz is null or occurred_at < $5))
+         select count(*) as total,
+                coalesce(sum(amount) filter (where stands), 0)::bigint as income,
+                coalesce(sum(amount) filter (where stands and method = 'MPESA'), 0)::bigint as mpesa,
+                coalesce(sum(amount) filter (where stands and method = 'CASH'), 0)::bigint as cash,
+                count(*) filter (where stands) as standing
+           from line",
+    )
+    .bind(tx.tenant())
+    .bind(filter.search.as_deref().map(crate::db::like))
+    .bind(filter.method)
+    .bind(filter.from)
+    .bind(filter.to)
+    .fetch_one(&mut **tx)
+    .await
+}

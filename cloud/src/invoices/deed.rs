@@ -1,0 +1,253 @@
+//! Issuing, paying and taking back: what moves in the books.
+
+use easyisp_shared::id::{CustomerId, EntryId, InvoiceId, OperatorId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+
+use super::InvoiceError;
+use super::rules::{self, Charged, Item, Number, Refusal, Status, Step, Tax};
+use super::store::{self, Issued, Locked, Which};
+use crate::db::Tx;
+use crate::error::FieldError;
+use crate::finance;
+use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
+use crate::renewals::{self, Method};
+
+/// What a customer is to be billed.
+#[derive(Clone, Debug)]
+pub struct Bill {
+    /// Whom.
+    pub customer: CustomerId,
+    /// What for: at least one, and together `amount`.
+    pub items: Vec<Item>,
+    /// How much, taxes included.
+    pub amount: Cents,
+    /// When it is due.
+    pub due_at: Timestamp,
+    /// When the tenant's day after that begins.
+    pub overdue_from: Timestamp,
+    /// Who bills.
+    pub operator: OperatorId,
+}
+
+/// Issues an invoice: the customer owes it from now on, and what it says does not change any more.
+///
+/// The number is the transaction's last lock; what comes after it only inserts.
+pub async fn issue(
+    tx: &mut Tx,
+    bill: Bill,
+    now: Timestamp,
+) -> Result<(InvoiceId, Number), InvoiceError> {
+    let held = store::hold_customer(tx, bill.customer).await?;
+    held.ok_or(InvoiceError::UnknownCustomer)?;
+    let zone = ledger::zone(tx).await?;
+    let today = now.in_zone(&zone).date();
+    let taxes = taxes(tx, today).await?;
+    let (net, charged) = rules::split(bill.amount, &taxes);
+    let serial = store::next_serial(tx, today.year()).await?;
+    let number = Number {
+        year: today.year(),
+        serial,
+    };
+    let entropy = tx.entropy();
+    let invoice = Issued {
+        id: InvoiceId::new(now, &entropy),
+        number,
+        customer: bill.customer,
+        amount: bill.amount,
+        due_at: bill.due_at,
+        overdue_from: bill.overdue_from,
+        items: bill.items,
+        taxes: charged,
+        entry: EntryId::new(now, &entropy),
+        operator: bill.operator,
+    };
+    let entry = Entry {
+        id: invoice.entry,
+        kind: EntryKind::Invoice,
+        occurred_at: now,
+        customer: Some(bill.customer),
+        source: format!("invoice {number}"),
+        description: format!("Invoice {number}"),
+        transfers: billed(bill.customer, net, &invoice.taxes)?,
+    };
+    ledger::post(tx, entry, now).await?;
+    store::insert(tx, &invoice, now).await?;
+    Ok((invoice.id, number))
+}
+
+/// The taxes of a day. One whose account is gone is owed on the one for all.
+async fn taxes(tx: &mut Tx, today: jiff::civil::Date) -> sqlx::Result<Vec<Tax>> {
+    let table = store::taxes_on(tx, today).await?;
+    let mut taxes = table.map(|table| table.taxes).unwrap_or_default();
+    if taxes.is_empty() {
+        return Ok(taxes);
+    }
+    let chart = finance::chart(tx).await?;
+    for tax in &mut taxes {
+        if !chart.iter().any(|known| known.code.as_str() == tax.account) {
+            tax.account = AccountCode::TAXES.as_str().to_owned();
+        }
+    }
+    Ok(taxes)
+}
+
+/// What an invoice moves: what he owes, against what was earned and what is owed to the state.
+fn billed(customer: CustomerId, net: Cents, taxes: &[Charged]) -> sqlx::Result<Vec<Transfer>> {
+    let mut parts = vec![(AccountCode::INVOICED, net)];
+    for tax in taxes {
+        let account = AccountCode::parse(&tax.account);
+        let account = account.ok_or_else(|| {
+            let problem = format!("account {}", tax.account);
+            sqlx::Error::Decode(problem.into())
+        })?;
+        parts.push((account, tax.amount));
+    }
+    let transfers = parts
+        .into_iter()
+        .filter(|(_, amount)| amount.is_positive())
+        .map(|(account, amount)| Transfer {
+            debit: Leg::receivable(customer),
+            credit: Leg::account(account),
+            amount,
+        });
+    Ok(transfers.collect())
+}
+
+/// How an invoice is paid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Money {
+    /// Out of the customer's wallet, which must cover it.
+    Wallet,
+    /// It came by hand, and no wallet has it.
+    Came {
+        /// How.
+        method: Method,
+        /// What the payer gave as reference.
+        reference: Option<String>,
+    },
+}
+
+/// What became of an invoice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stepped {
+    /// Its id.
+    pub id: InvoiceId,
+    /// Its number.
+    pub number: String,
+    /// What it is.
+    pub status: Status,
+    /// When it was paid.
+    pub paid_at: Option<Timestamp>,
+    /// Whether anything changed.
+    pub changed: bool,
+}
+
+/// Makes an invoice `wanted`, with what that moves. A repeat changes nothing.
+pub async fn change(
+    tx: &mut Tx,
+    which: &Which,
+    wanted: Status,
+    money: Money,
+    now: Timestamp,
+) -> Result<Stepped, InvoiceError> {
+    let invoice = store::lock(tx, which, now).await?;
+    let invoice = invoice.ok_or(InvoiceError::Unknown)?;
+    let step = rules::step(invoice.status, wanted).map_err(|refusal| match refusal {
+        Refusal::Paid => InvoiceError::Paid,
+        Refusal::Cancelled => InvoiceError::Cancelled,
+        Refusal::Derived => InvoiceError::Fields(vec![FieldError {
+            field: "status".to_owned(),
+            message: "must be paid or cancelled: the due day alone makes an invoice overdue".to_owned(),
+        }]),
+    })?;
+    let paid_at = match step {
+        Step::Stay => invoice.paid_at,
+        Step::Pay => {
+            pay(tx, &invoice, money, now).await?;
+            Some(now)
+        }
+        Step::Cancel => {
+            cancel(tx, &invoice, now).await?;
+            None
+        }
+    };
+    Ok(Stepped {
+        id: invoice.id,
+        number: invoice.number,
+        status: wanted,
+        paid_at,
+        changed: step != Step::Stay,
+    })
+}
+
+async fn pay(
+    tx: &mut Tx,
+    invoice: &Locked,
+    money: Money,
+    now: Timestamp,
+) -> Result<(), InvoiceError> {
+    let customer = invoice.customer_id;
+    let from = match &money {
+        Money::Wallet => Leg::wallet(customer),
+        Money::Came { method, .. } => Leg::account(method.account()),
+    };
+    let number = &invoice.number;
+    let entry = Entry {
+        id: EntryId::new(now, &tx.entropy()),
+        kind: EntryKind::Settlement,
+        occurred_at: now,
+        customer: Some(customer),
+        source: format!("payment of {number}"),
+        description: match money {
+            Money::Wallet => format!("Invoice {number} paid from the wallet"),
+            Money::Came { .. } => format!("Invoice {number} paid"),
+        },
+        transfers: vec![Transfer {
+            debit: from,
+            credit: Leg::receivable(customer),
+            amount: invoice.amount,
+        }],
+    };
+    let settlement = entry.id;
+    match money {
+        Money::Wallet => {
+            renewals::spend(tx, customer, entry, now).await?;
+            store::pay(tx, invoice.id, settlement, ("WALLET", None), now).await?;
+        }
+        Money::Came { method, reference } => {
+            let reference = reference.as_deref();
+            if renewals::is_credited(tx, reference.unwrap_or_default()).await? {
+                return Err(InvoiceError::ReceiptKnown);
+            }
+            ledger::post(tx, entry, now).await?;
+            let how = method.as_str();
+            store::pay(tx, invoice.id, settlement, (how, reference), now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The credit note: what was billed, the other way.
+async fn cancel(tx: &mut Tx, invoice: &Locked, now: Timestamp) -> Result<(), InvoiceError> {
+    let taxes = &invoice.taxes.0;
+    let taxed = taxes
+        .iter()
+        .try_fold(Cents::ZERO, |sum, tax| sum.plus(tax.amount));
+    let net = taxed.and_then(|taxed| invoice.amount.minus(taxed));
+    let billed = billed(invoice.customer_id, net.unwrap_or(invoice.amount), taxes)?;
+    let number = &invoice.number;
+    let entry = Entry {
+        id: EntryId::new(now, &tx.entropy()),
+        kind: EntryKind::CreditNote,
+        occurred_at: now,
+        customer: Some(invoice.customer_id),
+        source: format!("credit note on {number}"),
+        description: format!("Invoice {number} taken back"),
+        transfers: billed.iter().map(Transfer::reversed).collect(),
+    };
+    let credit_note = entry.id;
+    ledger::post(tx, entry, now).await?;
+    store::cancel(tx, invoice.id, credit_note, now).await?;
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! What can go wrong with invoices.
+
+use crate::error::{ApiError, FieldError};
+use crate::renewals::RenewError;
+
+/// Why nothing was issued or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum InvoiceError {
+    /// Fields of the request.
+    #[error("something is missing or malformed")]
+    Fields(Vec<FieldError>),
+    /// The tenant has no such customer.
+    #[error("no such customer")]
+    UnknownCustomer,
+    /// The tenant has no such invoice.
+    #[error("no such invoice")]
+    Unknown,
+    /// It was paid.
+    #[error("this invoice was paid; bill or pay back the difference instead")]
+    Paid,
+    /// It was taken back.
+    #[error("this invoice was taken back; issue another")]
+    Cancelled,
+    /// The wallet does not cover it.
+    #[error(
+        "the customer's wallet does not cover this invoice; record what he paid first, or send method: Cash, \
+         Bank Transfer, Card or Other"
+    )]
+    BalanceTooLow,
+    /// The reference is the receipt of a payment that was booked by itself.
+    #[error("this M-Pesa receipt was booked by itself and is in the wallet; leave method out")]
+    ReceiptKnown,
+    /// The wallet.
+    #[error(transparent)]
+    Renewal(RenewError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<RenewError> for InvoiceError {
+    fn from(error: RenewError) -> InvoiceError {
+        match error {
+            RenewError::BalanceTooLow => InvoiceError::BalanceTooLow,
+            RenewError::UnknownCustomer => InvoiceError::UnknownCustomer,
+            other @ (RenewError::NothingPaid
+            | RenewError::TooMuch
+            | RenewError::NoPackage
+            | RenewError::ReceiptKnown
+            | RenewError::Database(_)) => InvoiceError::Renewal(other),
+        }
+    }
+}
+
+impl From<InvoiceError> for ApiError {
+    fn from(error: InvoiceError) -> ApiError {
+        let message = error.to_string();
+        match error {
+            InvoiceError::Fields(fields) => ApiError::fields(fields),
+            InvoiceError::UnknownCustomer => ApiError::NotFound("customer"),
+            InvoiceError::Unknown => ApiError::NotFound("invoice"),
+            InvoiceError::Paid => ApiError::conflict("INVOICE_PAID", message),
+            InvoiceError::Cancelled => ApiError::conflict("INVOICE_CANCELLED", message),
+            InvoiceError::BalanceTooLow => ApiError::conflict("BALANCE_TOO_LOW", message),
+            InvoiceError::ReceiptKnown => ApiError::conflict("RECEIPT_KNOWN", message),
+            InvoiceError::Renewal(cause) => cause.into(),
+            InvoiceError::Database(cause) => cause.into(),
+        }
+    }
+}

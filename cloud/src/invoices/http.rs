@@ -1,0 +1,411 @@
+//! `/api/finance/invoices`.
+
+pub mod platform;
+pub mod taxes;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{IntoResponse, Response};
+use easyisp_shared::id::{CustomerId, InvoiceId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::{Clock, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::deed::{self, Bill, Money, Stepped, issue};
+use super::rules::{Charged, Item, Status};
+use super::store::{self, Row, Which};
+use super::{InvoiceError, paper};
+use crate::api::{Idempotency, Json, Page, Path, Query, blank};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::Operator;
+use crate::db::{Database, Tx};
+use crate::error::{ApiError, Wrong};
+use crate::finance::{self, Moment};
+use crate::ledger;
+use crate::renewals::Method;
+
+/// Lines of one invoice.
+const MOST_ITEMS: usize = 100;
+
+/// An invoice.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Invoice {
+    /// Its number.
+    id: String,
+    /// Its id; routes take either.
+    uuid: InvoiceId,
+    customer_id: CustomerId,
+    customer_name: String,
+    /// Taxes included.
+    amount: Cents,
+    status: Status,
+    due_date: Timestamp,
+    items: Vec<Item>,
+    /// How much of the amount each tax is.
+    taxes: Vec<Charged>,
+    created_at: Timestamp,
+    paid_at: Option<Timestamp>,
+    /// `WALLET`, `CASH`, `BANK_TRANSFER`, `CARD` or `OTHER`.
+    paid_by: Option<String>,
+    reference: Option<String>,
+    cancelled_at: Option<Timestamp>,
+}
+
+impl From<Row> for Invoice {
+    fn from(row: Row) -> Invoice {
+        Invoice {
+            id: row.number,
+            uuid: row.id,
+            customer_id: row.customer_id,
+            customer_name: row.customer_name,
+            amount: row.amount,
+            status: row.status,
+            due_date: row.due_at,
+            items: row.items.0,
+            taxes: row.taxes.0,
+            created_at: row.issued_at,
+            paid_at: row.paid_at,
+            paid_by: row.paid_by,
+            reference: row.reference,
+            cancelled_at: row.cancelled_at,
+        }
+    }
+}
+
+/// What the invoices come to that the filter leaves, all pages of them; what was taken back is not counted.
+#[derive(Serialize, ToSchema)]
+pub struct InvoiceStats {
+    total: Cents,
+    paid: Cents,
+    /// Owed and not due yet.
+    pending: Cents,
+    overdue: Cents,
+}
+
+/// A page of invoices.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InvoicePage {
+    invoices: Vec<Invoice>,
+    stats: InvoiceStats,
+    total: i64,
+    page: u32,
+    page_size: u32,
+}
+
+/// Which invoices.
+#[derive(Deserialize, utoipa::IntoParams)]
+pub struct Filter {
+    /// A part of number or customer.
+    search: Option<String>,
+    /// `pending`, `paid`, `overdue` or `cancelled`.
+    #[param(inline)]
+    status: Option<Status>,
+}
+
+/// `GET /api/finance/invoices`: invoices to customers, the newest first.
+#[utoipa::path(get, path = "/api/finance/invoices", tag = "Invoices",
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Filter),
+    responses((status = 200, body = InvoicePage)))]
+pub async fn list(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    page: Page,
+    Query(filter): Query<Filter>,
+) -> Result<Json<InvoicePage>, ApiError> {
+    let now = clock.now();
+    let filter = store::Filter {
+        search: filter.search,
+        status: filter.status,
+    };
+    let mut tx = db.begin(operator.tenant).await?;
+    let rows = store::page(&mut tx, &filter, page, now).await?;
+    let sums = store::sums(&mut tx, &filter, now).await?;
+    Ok(Json(InvoicePage {
+        invoices: rows.into_iter().map(Invoice::from).collect(),
+        stats: InvoiceStats {
+            total: sums.total,
+            paid: sums.paid,
+            pending: sums.pending,
+            overdue: sums.overdue,
+        },
+        total: sums.n,
+        page: page.number,
+        page_size: page.size,
+    }))
+}
+
+/// What a customer is to be billed.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InvoiceRequest {
+    #[serde(default, deserialize_with = "blank::option")]
+    customer_id: Option<CustomerId>,
+    /// Taxes included; what the items sum to.
+    #[serde(default, deserialize_with = "blank::option")]
+    amount: Option<Cents>,
+    /// A day or an instant, today at the earliest.
+    #[serde(default, deserialize_with = "blank::option")]
+    #[schema(value_type = Option<String>)]
+    due_date: Option<Moment>,
+    /// 1 to 100 lines.
+    #[serde(default, deserialize_with = "blank::option")]
+    items: Option<Vec<ItemRequest>>,
+}
+
+/// A line of what is billed.
+#[derive(Clone, Deserialize, ToSchema)]
+pub struct ItemRequest {
+    /// At most 200 characters.
+    #[serde(default, deserialize_with = "blank::option")]
+    description: Option<String>,
+    /// Taxes included.
+    #[serde(default, deserialize_with = "blank::option")]
+    amount: Option<Cents>,
+}
+
+/// `POST /api/finance/invoices`: bills a customer. From then on he owes it; number, lines and taxes stay as they
+/// are. Numbers of a year follow one another without a gap.
+///
+/// Repeating with the same `Idempotency-Key` returns the first answer and issues nothing. Errors: 400 naming the
+/// fields, 404 unknown customer.
+#[utoipa::path(post, path = "/api/finance/invoices", tag = "Invoices", request_body = InvoiceRequest,
+    responses((status = 201, body = Invoice)))]
+pub async fn create(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    mut idempotency: Idempotency,
+    Json(request): Json<InvoiceRequest>,
+) -> Result<Response, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
+        return Ok(answer);
+    }
+    let bill = draft(&mut tx, &operator, request, now).await?;
+    let amount = bill.amount;
+    let (id, number) = issue(&mut tx, bill, now).await?;
+    let name = number.to_string();
+    let line = Audit {
+        details: amount.to_string(),
+        ..Audit::new(Action::InvoiceCreate, "invoice", id, &name)
+    };
+    audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
+    let body = find(&mut tx, &Which::Id(id), now).await?;
+    let answer = idempotency
+        .finish(&mut tx, StatusCode::CREATED, &Invoice::from(body))
+        .await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+async fn draft(
+    tx: &mut Tx,
+    operator: &Operator,
+    request: InvoiceRequest,
+    now: Timestamp,
+) -> Result<Bill, ApiError> {
+    let zone = ledger::zone(tx).await?;
+    let mut wrong = Wrong::default();
+    if request.customer_id.is_none() {
+        wrong.add("customerId", "is required");
+    }
+    match request.due_date {
+        None => wrong.add("dueDate", "is required"),
+        Some(due) if due.day(&zone) < now.in_zone(&zone).date() => {
+            wrong.add("dueDate", "must be today or later");
+        }
+        Some(_) => {}
+    }
+    let amount = finance::amount("amount", request.amount, &mut wrong);
+    let items = request.items.unwrap_or_default();
+    if !(1..=MOST_ITEMS).contains(&items.len()) {
+        wrong.add("items", "must have 1 to 100 lines");
+    }
+    let items: Vec<Item> = items
+        .into_iter()
+        .take(MOST_ITEMS)
+        .enumerate()
+        .map(|(place, item)| {
+            let field = |name: &str| format!("items[{place}].{name}");
+            Item {
+                description: finance::needed(
+                    &field("description"),
+                    item.description,
+                    200,
+                    &mut wrong,
+                ),
+                amount: finance::amount(&field("amount"), item.amount, &mut wrong),
+            }
+        })
+        .collect();
+    let sum = items
+        .iter()
+        .try_fold(Cents::ZERO, |sum, item| sum.plus(item.amount));
+    if wrong.is_empty() && sum != Some(amount) {
+        wrong.add("amount", "must be what the items sum to");
+    }
+    let due = request.due_date.unwrap_or(Moment::At(now));
+    let bill = Bill {
+        customer: request
+            .customer_id
+            .unwrap_or(CustomerId(uuid::Uuid::nil())),
+        items,
+        amount,
+        due_at: due.begins(&zone),
+        overdue_from: Moment::Day(due.day(&zone)).ends(&zone),
+        operator: operator.id,
+    };
+    wrong.none_or(bill).map_err(ApiError::fields)
+}
+
+/// `GET /api/finance/invoices/{invoice}`: one invoice, by number or id. Errors: 404.
+#[utoipa::path(get, path = "/api/finance/invoices/{invoice}", tag = "Invoices",
+    params(("invoice" = String, Path)), responses((status = 200, body = Invoice)))]
+pub async fn get(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(invoice): Path<String>,
+) -> Result<Json<Invoice>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = find(&mut tx, &Which::parse(&invoice), clock.now()).await?;
+    Ok(Json(row.into()))
+}
+
+/// What an invoice is to be.
+#[derive(Deserialize, ToSchema)]
+pub struct StatusRequest {
+    /// `paid` or `cancelled`.
+    #[serde(default, deserialize_with = "blank::option")]
+    status: Option<Status>,
+    /// How it was paid when the money is in no wallet: `Cash`, `Bank Transfer`, `Card` or `Other`. Left out, it
+    /// is taken from the customer's wallet, where M-Pesa payments arrive by themselves.
+    #[serde(default, deserialize_with = "blank::option")]
+    method: Option<PaidBy>,
+    /// What the payer gave as reference: at most 100 characters.
+    #[serde(default, deserialize_with = "blank::option")]
+    reference: Option<String>,
+}
+
+/// How an invoice was paid.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+pub enum PaidBy {
+    /// Out of the customer's wallet.
+    Wallet,
+    /// In notes and coins.
+    Cash,
+    /// To the bank account.
+    #[serde(rename = "Bank Transfer")]
+    BankTransfer,
+    /// By card.
+    Card,
+    /// Another way.
+    Other,
+}
+
+/// What an invoice is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusAnswer {
+    /// Its number.
+    id: String,
+    status: Status,
+    paid_at: Option<Timestamp>,
+}
+
+impl From<Stepped> for StatusAnswer {
+    fn from(stepped: Stepped) -> StatusAnswer {
+        StatusAnswer {
+            id: stepped.number,
+            status: stepped.status,
+            paid_at: stepped.paid_at,
+        }
+    }
+}
+
+/// `PUT /api/finance/invoices/{invoice}/status`: `paid` takes the money out of the customer's wallet or, with
+/// `method`, books what came by hand; `cancelled` books a credit note. A repeat changes nothing.
+///
+/// Errors: 400 `overdue`, which the due day alone decides; 404; 409 `BALANCE_TOO_LOW` when the wallet does not
+/// cover it, `RECEIPT_KNOWN` when the reference is an M-Pesa receipt that was booked by itself, `INVOICE_PAID`,
+/// `INVOICE_CANCELLED`.
+#[utoipa::path(put, path = "/api/finance/invoices/{invoice}/status", tag = "Invoices",
+    params(("invoice" = String, Path)), request_body = StatusRequest,
+    responses((status = 200, body = StatusAnswer)))]
+pub async fn set_status(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(invoice): Path<String>,
+    Json(request): Json<StatusRequest>,
+) -> Result<Json<StatusAnswer>, ApiError> {
+    let now = clock.now();
+    let mut wrong = Wrong::default();
+    if request.status.is_none() {
+        wrong.add("status", "is required");
+    }
+    let reference = finance::text("reference", request.reference, 100, &mut wrong);
+    let wanted = wrong
+        .none_or(request.status.unwrap_or(Status::Pending))
+        .map_err(ApiError::fields)?;
+    let reference = Some(reference).filter(|text| !text.is_empty());
+    let came = |method| Money::Came { method, reference };
+    let money = match request.method {
+        None | Some(PaidBy::Wallet) => Money::Wallet,
+        Some(PaidBy::Cash) => came(Method::Cash),
+        Some(PaidBy::BankTransfer) => came(Method::BankTransfer),
+        Some(PaidBy::Card) => came(Method::Card),
+        Some(PaidBy::Other) => came(Method::Other),
+    };
+    let mut tx = db.begin(operator.tenant).await?;
+    let which = Which::parse(&invoice);
+    let stepped = deed::change(&mut tx, &which, wanted, money, now).await?;
+    if stepped.changed {
+        let line = Audit {
+            details: stepped.status.word().to_owned(),
+            ..Audit::new(
+                Action::InvoiceUpdate,
+                "invoice",
+                stepped.id,
+                &stepped.number,
+            )
+        };
+        audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
+        tx.commit().await?;
+    }
+    Ok(Json(stepped.into()))
+}
+
+/// `GET /api/finance/invoices/{invoice}/pdf`: the invoice on paper, by number or id. Errors: 404.
+#[utoipa::path(get, path = "/api/finance/invoices/{invoice}/pdf", tag = "Invoices",
+    params(("invoice" = String, Path)),
+    responses((status = 200, description = "The document", body = Vec<u8>, content_type = "application/pdf")))]
+pub async fn print(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(invoice): Path<String>,
+) -> Result<Response, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = find(&mut tx, &Which::parse(&invoice), clock.now()).await?;
+    let head = store::letterhead(&mut tx, row.customer_id).await?;
+    drop(tx);
+    let name = format!("inline; filename=\"{}.pdf\"", row.number);
+    let headers = [
+        (CONTENT_TYPE, "application/pdf".to_owned()),
+        (CONTENT_DISPOSITION, name),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    Ok((headers, paper::of(&row, &head)).into_response())
+}
+
+async fn find(tx: &mut Tx, which: &Which, now: Timestamp) -> Result<Row, ApiError> {
+    let row = store::find(tx, which, now).await?;
+    Ok(row.ok_or(InvoiceError::Unknown)?)
+}

@@ -1,0 +1,46 @@
+//! Invoices to customers, and what a provider owes the platform.
+//!
+//! A customer owes what he was billed from the moment it is issued: receivable against revenue and taxes, in one
+//! entry. Paying it takes the money out of his wallet, where payments arrive by themselves, or books what came by
+//! hand; taking it back is a credit note. Numbers are of a tenant and a year, one after the other: the number is
+//! taken in the transaction that issues, as its last lock. `overdue` is what an open invoice is once the
+//! tenant's day after the due one has begun; no job sets it.
+
+mod deed;
+mod error;
+mod http;
+mod paper;
+mod pdf;
+mod rules;
+mod store;
+
+use crate::api::{Access, Routes, routes};
+use crate::permission::Permission;
+
+pub use deed::{Bill, issue};
+pub use error::InvoiceError;
+pub use rules::{Item, Number, Tax};
+
+/// The routes of this feature.
+pub fn routes() -> Routes {
+    use Permission::{FinanceIncomeCreate, FinanceIncomeView, SettingsInvoices};
+
+    const SEES: Access = Access::Any(&[FinanceIncomeView, SettingsInvoices]);
+    const BILLS: Access = Access::Any(&[FinanceIncomeCreate]);
+
+    Routes::new()
+        .route(SEES, routes!(http::list))
+        .route(BILLS, routes!(http::create))
+        .route(SEES, routes!(http::get))
+        .route(BILLS, routes!(http::set_status))
+        .route(SEES, routes!(http::print))
+        .route(SEES, routes!(http::taxes::get))
+        .route(
+            Access::Any(&[SettingsInvoices]),
+            routes!(http::taxes::set),
+        )
+        .route(
+            Access::SignedInEvenExpired,
+            routes!(http::platform::list),
+        )
+}

@@ -1,0 +1,163 @@
+//! An invoice on paper.
+
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::pdf::{Face, HEIGHT, PageText, WIDTH, document};
+use super::store::{Letterhead, Row};
+
+const MARGIN: u32 = 50;
+const RIGHT: u32 = WIDTH - MARGIN;
+/// From line to line.
+const LEADING: u32 = 16;
+/// Letters of a description that fit beside its amount.
+const LETTERS: usize = 70;
+
+/// The invoice as a PDF document.
+pub fn of(invoice: &Row, head: &Letterhead) -> Vec<u8> {
+    let zone = TimeZone::get(&head.time_zone).unwrap_or(TimeZone::UTC);
+    let mut paper = Paper::begin();
+    let from = [
+        head.location.as_deref(),
+        head.phone.as_deref(),
+        Some(head.email.as_str()),
+    ];
+    paper.line(Face::Bold, 18, &head.business_name);
+    for line in from.into_iter().flatten() {
+        paper.line(Face::Plain, 10, line);
+    }
+    paper.gap();
+    paper.line(Face::Bold, 14, &format!("Invoice {}", invoice.number));
+    paper.line(Face::Plain, 10, &format!("To: {}", invoice.customer_name));
+    let account = format!("Account number: {}", head.account_number);
+    paper.line(Face::Plain, 10, &account);
+    let issued = format!("Issued: {}", day(invoice.issued_at, &zone));
+    paper.line(Face::Plain, 10, &issued);
+    let due = format!("Due: {}", day(invoice.due_at, &zone));
+    paper.line(Face::Plain, 10, &due);
+    paper.line(Face::Plain, 10, &format!("Status: {}", invoice.status.word()));
+    paper.gap();
+    paper.rule();
+    for item in &invoice.items.0 {
+        paper.amount(Face::Plain, &item.description, item.amount);
+    }
+    paper.rule();
+    let total = format!("Total {}", head.currency);
+    paper.amount(Face::Bold, &total, invoice.amount);
+    for tax in &invoice.taxes.0 {
+        let label = format!("of which {} {} %", tax.name, tax.rate);
+        paper.amount(Face::Plain, &label, tax.amount);
+    }
+    paper.gap();
+    if let Some(paybill) = &head.paybill {
+        let pay = format!(
+            "Pay by M-Pesa: pay bill {paybill}, account {}",
+            head.account_number
+        );
+        paper.line(Face::Plain, 10, &pay);
+    }
+    document(&invoice.number, &paper.pages)
+}
+
+/// Pages that are filled from the top.
+struct Paper {
+    pages: Vec<PageText>,
+    y: u32,
+}
+
+impl Paper {
+    fn begin() -> Paper {
+        Paper {
+            pages: vec![PageText::default()],
+            y: HEIGHT - MARGIN,
+        }
+    }
+
+    /// The page to write on, a line further down.
+    fn next(&mut self) -> (&mut PageText, u32) {
+        if self.y < 2 * MARGIN {
+            self.pages.push(PageText::default());
+            self.y = HEIGHT - MARGIN;
+        }
+        self.y -= LEADING;
+        let y = self.y;
+        (self.pages.last_mut().expect("it begins with a page"), y)
+    }
+
+    fn gap(&mut self) {
+        self.y = self.y.saturating_sub(LEADING);
+    }
+
+    fn rule(&mut self) {
+        let (page, y) = self.next();
+        page.rule((MARGIN, RIGHT), y + LEADING / 2);
+    }
+
+    fn line(&mut self, face: Face, size: u32, text: &str) {
+        let (page, y) = self.next();
+        page.left((MARGIN, y), face, size, text);
+    }
+
+    /// Text in as many lines as it needs, and an amount beside the first.
+    fn amount(&mut self, face: Face, text: &str, amount: Cents) {
+        let letters: Vec<char> = match text {
+            "" => vec!['-'], // an erased customer's
+            text => text.chars().collect(),
+        };
+        let mut amount = Some(amount);
+        for part in letters.chunks(LETTERS) {
+            let (page, y) = self.next();
+            page.left((MARGIN, y), face, 10, &String::from_iter(part));
+            if let Some(amount) = amount.take() {
+                page.right((RIGHT, y), face, 10, &grouped(amount));
+            }
+        }
+    }
+}
+
+fn day(at: Timestamp, zone: &TimeZone) -> String {
+    at.in_zone(zone).strftime("%-d %B %Y").to_string()
+}
+
+/// `1,234,567.50`.
+fn grouped(amount: Cents) -> String {
+    let (whole, cents) = (
+        amount.minor().unsigned_abs() / 100,
+        amount.minor().unsigned_abs() % 100,
+    );
+    let digits = whole.to_string();
+    let mut text = String::new();
+    if amount.minor() < 0 {
+        text.push('-');
+    }
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    format!("{text}.{cents:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_grouped() {
+        assert_eq!(grouped(Cents::new(5)), "0.05");
+        assert_eq!(grouped(Cents::new(123_450)), "1,234.50");
+        assert_eq!(grouped(Cents::new(123_456_789_00)), "123,456,789.00");
+        assert_eq!(grouped(Cents::whole(-100)), "-100.00");
+    }
+
+    #[test]
+    fn a_long_invoice_has_more_pages() {
+        let mut paper = Paper::begin();
+        for _ in 0..100 {
+            paper.amount(Face::Plain, "Cable", Cents::whole(1));
+        }
+        assert_eq!(paper.pages.len(), 3);
+    }
+}

@@ -1,0 +1,183 @@
+//! A small writer of PDF 1.4 (ISO 32000-1): pages of real text in the two faces that every reader has.
+//!
+//! Nothing is embedded and nothing compressed: an invoice is a few kilobytes, and its text can be searched and
+//! copied. What the faces' WinAnsi encoding has no letter for is written as `?`.
+
+use std::fmt::Write as _;
+
+/// A page is A4, in points from its lower left corner.
+pub const WIDTH: u32 = 595;
+/// The height of a page.
+pub const HEIGHT: u32 = 842;
+
+/// A face.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Face {
+    /// Helvetica.
+    Plain,
+    /// Helvetica, bold.
+    Bold,
+}
+
+/// What stands on a page.
+#[derive(Clone, Default, Debug)]
+pub struct PageText {
+    content: String,
+}
+
+impl PageText {
+    /// Writes text that begins at `x`, on the line at `y`.
+    pub fn left(&mut self, (x, y): (u32, u32), face: Face, size: u32, text: &str) {
+        let font = match face {
+            Face::Plain => "F1",
+            Face::Bold => "F2",
+        };
+        let text = escaped(text);
+        let _ = writeln!(
+            self.content,
+            "BT /{font} {size} Tf {x} {y} Td ({text}) Tj ET"
+        );
+    }
+
+    /// Writes an amount that ends at `x`: digits and their marks, whose widths are the same in both faces.
+    pub fn right(&mut self, (x, y): (u32, u32), face: Face, size: u32, amount: &str) {
+        let thousandths: u32 = amount.chars().map(width).sum();
+        let width = (thousandths * size).div_ceil(1000);
+        self.left((x.saturating_sub(width), y), face, size, amount);
+    }
+
+    /// Draws a thin line across, at `y`.
+    pub fn rule(&mut self, (from, to): (u32, u32), y: u32) {
+        let _ = writeln!(self.content, "0.5 w {from} {y} m {to} {y} l S");
+    }
+}
+
+/// Thousandths of the size (Adobe's metrics of Helvetica).
+fn width(letter: char) -> u32 {
+    match letter {
+        '.' | ',' | ' ' => 278,
+        '-' => 333,
+        _ => 556, // digits; nothing else is set to the right
+    }
+}
+
+/// The document with these pages.
+pub fn document(title: &str, pages: &[PageText]) -> Vec<u8> {
+    let first = 6;
+    let kids: Vec<String> = (0..pages.len())
+        .map(|page| format!("{} 0 R", first + 2 * page))
+        .collect();
+    let face = |name: &str| {
+        format!("<< /Type /Font /Subtype /Type1 /BaseFont /{name} /Encoding /WinAnsiEncoding >>")
+    };
+    let mut objects = vec![
+        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+        format!(
+            "<< /Type /Pages /Count {} /Kids [{}] >>",
+            pages.len(),
+            kids.join(" ")
+        ),
+        face("Helvetica"),
+        face("Helvetica-Bold"),
+        format!("<< /Title ({}) /Producer (EasyISP) >>", escaped(title)),
+    ];
+    for (place, page) in pages.iter().enumerate() {
+        objects.push(format!(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {WIDTH} {HEIGHT}] \
+             /Resources << /Font << /F1 3 0 R /F2 4 0 R >> >> /Contents {} 0 R >>",
+            first + 2 * place + 1
+        ));
+        objects.push(format!(
+            "<< /Length {} >>\nstream\n{}endstream",
+            page.content.len(),
+            page.content
+        ));
+    }
+    assembled(&objects)
+}
+
+/// Objects one after the other, and where each of them begins.
+fn assembled(objects: &[String]) -> Vec<u8> {
+    let mut file = "%PDF-1.4\n".to_owned();
+    let mut places = Vec::with_capacity(objects.len());
+    for (number, object) in (1..).zip(objects) {
+        places.push(file.len());
+        let _ = write!(file, "{number} 0 obj\n{object}\nendobj\n");
+    }
+    let (table, count) = (file.len(), objects.len() + 1);
+    let _ = write!(file, "xref\n0 {count}\n0000000000 65535 f \n");
+    for place in places {
+        let _ = writeln!(file, "{place:010} 00000 n ");
+    }
+    let _ = write!(
+        file,
+        "trailer\n<< /Size {count} /Root 1 0 R /Info 5 0 R >>\nstartxref\n{table}\n%%EOF\n"
+    );
+    file.into_bytes()
+}
+
+/// Text as a literal string of PDF, all of it ASCII.
+fn escaped(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match win_ansi(letter) {
+            byte @ (b'(' | b')' | b'\\') => {
+                literal.push('\\');
+                literal.push(char::from(byte));
+            }
+            byte @ 0x20..=0x7e => literal.push(char::from(byte)),
+            byte => {
+                let _ = write!(literal, "\\{byte:03o}");
+            }
+        }
+    }
+    literal
+}
+
+/// The code of a letter, or that of `?`.
+fn win_ansi(letter: char) -> u8 {
+    match letter {
+        '€' => 0x80,
+        '…' => 0x85,
+        '‘' => 0x91,
+        '’' => 0x92,
+        '“' => 0x93,
+        '”' => 0x94,
+        '•' => 0x95,
+        '–' => 0x96,
+        '—' => 0x97,
+        '\u{20}'..='\u{7e}' | '\u{a0}'..='\u{ff}' => u8::try_from(letter).unwrap_or(b'?'),
+        _ => b'?',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn brackets_and_accents_are_letters_and_nothing_more() {
+        assert_eq!(escaped("a (b) \\ c"), "a \\(b\\) \\\\ c");
+        assert_eq!(escaped("Café – 5 €\n漢"), "Caf\\351 \\226 5 \\200??");
+    }
+
+    #[test]
+    fn the_table_says_where_each_object_begins() {
+        let mut page = PageText::default();
+        page.left((50, 700), Face::Plain, 10, "Hello");
+        let file = String::from_utf8(document("Two", &[page.clone(), page])).unwrap();
+
+        let (_, tail) = file.rsplit_once("startxref\n").unwrap();
+        let at: usize = tail.lines().next().unwrap().parse().unwrap();
+        let mut table = file[at..].lines();
+        assert_eq!((table.next(), table.next()), (Some("xref"), Some("0 10")));
+        for (number, line) in table.skip(1).take(9).enumerate() {
+            let place: usize = line[..10].parse().unwrap();
+            let begins = format!("{} 0 obj", number + 1);
+            assert!(file[place..].starts_with(&begins), "{line}");
+        }
+        assert!(file.contains("(Hello) Tj"));
+    }
+}

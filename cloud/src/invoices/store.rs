@@ -1,0 +1,407 @@
+//! SQL on invoices, their numbers and taxes.
+
+use easyisp_shared::id::{CustomerId, EntryId, InvoiceId, OperatorId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use jiff::civil::Date;
+use sqlx::FromRow;
+use sqlx::types::Json;
+
+use super::rules::{Charged, Item, Number, Status, Tax};
+use crate::api::Page;
+use crate::db::Tx;
+
+/// A customer who can be billed, locked so that he is not deleted meanwhile: his name.
+pub async fn hold_customer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "select name from customers
+          where tenant_id = $1 and id = $2 and deleted_at is null and erased_at is null
+            for key share",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// The next serial of a year. Its row stays locked until the transaction ends: whoever issues waits for whoever
+/// issues, and a number that was not committed is given again.
+pub async fn next_serial(tx: &mut Tx, year: i16) -> sqlx::Result<i32> {
+    sqlx::query_scalar(
+        "insert into invoice_numbers (tenant_id, year, last)
+         values ($1, $2, 1)
+             on conflict (tenant_id, year) do update set last = invoice_numbers.last + 1
+         returning last",
+    )
+    .bind(tx.tenant())
+    .bind(year)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// An invoice as it is issued.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub id: InvoiceId,
+    pub number: Number,
+    pub customer: CustomerId,
+    pub amount: Cents,
+    pub due_at: Timestamp,
+    pub overdue_from: Timestamp,
+    pub items: Vec<Item>,
+    pub taxes: Vec<Charged>,
+    pub entry: EntryId,
+    pub operator: OperatorId,
+}
+
+/// Writes it down.
+pub async fn insert(tx: &mut Tx, invoice: &Issued, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into invoices (tenant_id, id, year, serial, number, customer_id, amount, status, due_at,
+                               overdue_from, items, taxes, issued_at, entry_id, operator_id)
+         values ($1, $2, $3, $4, $5, $6, $7, 'PENDING', $8, $9, $10, $11, $12, $13, $14)",
+    )
+    .bind(tx.tenant())
+    .bind(invoice.id)
+    .bind(invoice.number.year)
+    .bind(invoice.number.serial)
+    .bind(invoice.number.to_string())
+    .bind(invoice.customer)
+    .bind(invoice.amount)
+    .bind(invoice.due_at)
+    .bind(invoice.overdue_from)
+    .bind(Json(&invoice.items))
+    .bind(Json(&invoice.taxes))
+    .bind(now)
+    .bind(invoice.entry)
+    .bind(invoice.operator)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// An invoice by its id or its number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Which {
+    Id(InvoiceId),
+    Number(String),
+}
+
+impl Which {
+    /// What stands in a path: an id, or else a number.
+    pub fn parse(text: &str) -> Which {
+        match text.parse() {
+            Ok(id) => Which::Id(id),
+            Err(_) => Which::Number(text.to_ascii_uppercase()),
+        }
+    }
+
+    fn id(&self) -> Option<InvoiceId> {
+        match self {
+            Which::Id(id) => Some(*id),
+            Which::Number(_) => None,
+        }
+    }
+
+    fn number(&self) -> Option<&str> {
+        match self {
+            Which::Id(_) => None,
+            Which::Number(number) => Some(number),
+        }
+    }
+}
+
+/// An invoice.
+#[derive(FromRow, Clone, Debug)]
+pub struct Row {
+    pub id: InvoiceId,
+    pub number: String,
+    pub customer_id: CustomerId,
+    pub customer_name: String,
+    pub amount: Cents,
+    pub status: Status,
+    pub due_at: Timestamp,
+    pub items: Json<Vec<Item>>,
+    pub taxes: Json<Vec<Charged>>,
+    pub issued_at: Timestamp,
+    pub paid_by: Option<String>,
+    pub reference: Option<String>,
+    pub paid_at: Option<Timestamp>,
+    pub cancelled_at: Option<Timestamp>,
+}
+
+/// Reads an invoice.
+pub async fn find(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Option<Row>> {
+    sqlx::query_as(
+        "select i.id, i.number, i.customer_id, c.name as customer_name, i.amount,
+                case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status,
+                i.due_at, i.items, i.taxes, i.issued_at, i.paid_by, i.reference, i.paid_at, i.cancelled_at
+           from invoices i
+           join customers c on c.tenant_id = $1 and c.id = i.customer_id
+          where i.tenant_id = $1 and (i.id = $2 or i.number = $3)",
+    )
+    .bind(tx.tenant())
+    .bind(which.id())
+    .bind(which.number())
+    .bind(now)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// What decides what becomes of an invoice.
+#[derive(FromRow, Clone, Debug)]
+pub struct Locked {
+    pub id: InvoiceId,
+    pub number: String,
+    pub customer_id: CustomerId,
+    pub amount: Cents,
+    pub status: Status,
+    pub taxes: Json<Vec<Charged>>,
+    pub paid_at: Option<Timestamp>,
+}
+
+/// Reads and locks an invoice: before its customer and his wallet, like every intent.
+pub async fn lock(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Option<Locked>> {
+    sqlx::query_as(
+        "select id, number, customer_id, amount,
+                case when status = 'PENDING' and overdue_from <= $4 then 'OVERDUE' else status end as status,
+                taxes, paid_at
+           from invoices
+          where tenant_id = $1 and (id = $2 or number = $3)
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(which.id())
+    .bind(which.number())
+    .bind(now)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Writes that an invoice was paid, by which entry and how.
+pub async fn pay(
+    tx: &mut Tx,
+    id: InvoiceId,
+    settlement: EntryId,
+    (paid_by, reference): (&str, Option<&str>),
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update invoices
+            set status = 'PAID', settlement_id = $3, paid_by = $4, reference = $5, paid_at = $6
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(settlement)
+    .bind(paid_by)
+    .bind(reference)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes that an invoice was taken back, and by which entry.
+pub async fn cancel(
+    tx: &mut Tx,
+    id: InvoiceId,
+    credit_note: EntryId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update invoices
+            set status = 'CANCELLED', credit_note_id = $3, cancelled_at = $4
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(credit_note)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Which invoices to list.
+#[derive(Clone, Default, Debug)]
+pub struct Filter {
+    pub search: Option<String>,
+    pub status: Option<Status>,
+}
+
+/// A page of invoices, the newest first.
+pub async fn page(
+    tx: &mut Tx,
+    filter: &Filter,
+    page: Page,
+    now: Timestamp,
+) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as(
+        "select i.id, i.number, i.customer_id, c.name as customer_name, i.amount,
+                case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status,
+                i.due_at, i.items, i.taxes, i.issued_at, i.paid_by, i.reference, i.paid_at, i.cancelled_at
+           from invoices i
+           join customers c on c.tenant_id = $1 and c.id = i.customer_id
+          where i.tenant_id = $1
+            and ($2::text is null or i.number ilike $2 or c.name ilike $2)
+            and ($3::text is null
+                 or $3 = case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end)
+          order by i.issued_at desc, i.serial desc
+          limit $5 offset $6",
+    )
+    .bind(tx.tenant())
+    .bind(filter.search.as_deref().map(crate::db::like))
+    .bind(filter.status)
+    .bind(now)
+    .bind(page.limit())
+    .bind(page.offset())
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// How many there are and what they come to; what was taken back is in `n` alone.
+#[derive(FromRow, Clone, Copy, Debug)]
+pub struct Sums {
+    pub n: i64,
+    pub total: Cents,
+    pub paid: Cents,
+    pub pending: Cents,
+    pub overdue: Cents,
+}
+
+/// The sums over all pages.
+pub async fn sums(tx: &mut Tx, filter: &Filter, now: Timestamp) -> sqlx::Result<Sums> {
+    sqlx::query_as(
+        "with line as (
+             select i.amount,
+                    case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status
+               from invoices i
+               join customers c on c.tenant_id = $1 and c.id = i.customer_id
+              where i.tenant_id = $1 and ($2::text is null or i.number ilike $2 or c.name ilike $2))
+         select count(*) as n,
+                coalesce(sum(amount) filter (where status <> 'CANCELLED'), 0)::bigint as total,
+                coalesce(sum(amount) filter (where status = 'PAID'), 0)::bigint as paid,
+                coalesce(sum(amount) filter (where status = 'PENDING'), 0)::bigint as pending,
+                coalesce(sum(amount) filter (where status = 'OVERDUE'), 0)::bigint as overdue
+           from line
+          where $3::text is null or status = $3",
+    )
+    .bind(tx.tenant())
+    .bind(filter.search.as_deref().map(crate::db::like))
+    .bind(filter.status)
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Taxes that are in force from a day on.
+#[derive(Clone, Debug)]
+pub struct TaxTable {
+    pub first_day: Date,
+    pub taxes: Vec<Tax>,
+}
+
+#[derive(FromRow)]
+struct TaxRow {
+    first_day: String,
+    taxes: Json<Vec<Tax>>,
+}
+
+impl TaxRow {
+    fn table(self) -> sqlx::Result<TaxTable> {
+        let first_day = self
+            .first_day
+            .parse()
+            .map_err(|error: jiff::Error| sqlx::Error::Decode(error.into()))?;
+        Ok(TaxTable {
+            first_day,
+            taxes: self.taxes.0,
+        })
+    }
+}
+
+/// The taxes in force on a day. `None` = none was ever set.
+pub async fn taxes_on(tx: &mut Tx, day: Date) -> sqlx::Result<Option<TaxTable>> {
+    let row: Option<TaxRow> = sqlx::query_as(
+        "select first_day::text as first_day, taxes
+           from tax_tables
+          where tenant_id = $1 and first_day <= $2::date
+          order by first_day desc
+          limit 1",
+    )
+    .bind(tx.tenant())
+    .bind(day.to_string())
+    .fetch_optional(&mut **tx)
+    .await?;
+    row.map(TaxRow::table).transpose()
+}
+
+/// All tables, the newest first, at most `most`.
+pub async fn tax_tables(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<TaxTable>> {
+    let rows: Vec<TaxRow> = sqlx::query_as(
+        "select first_day::text as first_day, taxes
+           from tax_tables
+          where tenant_id = $1
+          order by first_day desc
+          limit $2",
+    )
+    .bind(tx.tenant())
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(TaxRow::table).collect()
+}
+
+/// Writes what is in force from a day on, in place of what was written for that day before.
+pub async fn set_taxes(
+    tx: &mut Tx,
+    table: &TaxTable,
+    operator: OperatorId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into tax_tables (tenant_id, first_day, taxes, operator_id, set_at)
+         values ($1, $2::date, $3, $4, $5)
+             on conflict (tenant_id, first_day) do update
+                set taxes = excluded.taxes, operator_id = excluded.operator_id, set_at = excluded.set_at",
+    )
+    .bind(tx.tenant())
+    .bind(table.first_day.to_string())
+    .bind(Json(&table.taxes))
+    .bind(operator)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What an invoice on paper says of the two parties.
+#[derive(FromRow, Clone, Debug)]
+pub struct Letterhead {
+    pub business_name: String,
+    pub email: String,
+    pub phone: Option<String>,
+    pub location: Option<String>,
+    pub currency: String,
+    pub time_zone: String,
+    pub account_number: i32,
+    pub paybill: Option<String>,
+}
+
+/// Reads it.
+pub async fn letterhead(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Letterhead> {
+    sqlx::query_as(
+        "select t.business_name, t.email, t.phone, t.location, t.currency, t.time_zone, c.account_number,
+                (select g.shortcode from gateways g
+                  where g.tenant_id = $1 and g.sub_type = 'PAYBILL' and g.is_default
+                    and g.deleted_at is null) as paybill
+           from tenants t
+           join customers c on c.tenant_id = $1 and c.id = $2
+          where t.tenant_id = $1",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_one(&mut **tx)
+    .await
+}
