@@ -139,6 +139,10 @@ struct Calls {
     api_key: String,
     webhook: String,
     delivery: String,
+    account: String,
+    income: String,
+    expense: String,
+    invoice: String,
 }
 
 impl Calls {
@@ -236,6 +240,14 @@ impl Calls {
             elsewhere: id(elsewhere.context("another session")?)?,
             api_key: made("/api-keys", api_key()).await?,
             delivery: delivery.to_owned(),
+            account: made(
+                "/finance/accounts",
+                json!({"code": "5900", "name": "Spare", "type": "Expense"}),
+            )
+            .await?,
+            income: made("/finance/income", income()).await?,
+            expense: made("/finance/expenses", expense()).await?,
+            invoice: made("/finance/invoices", bill(&customer)).await?,
             webhook,
             customer,
             router,
@@ -556,6 +568,53 @@ impl Calls {
                 vec![&self.spare_router],
                 nothing(),
             ),
+            (
+                "POST /api/finance/accounts",
+                vec![],
+                json!({"code": "5901", "name": "Fuel", "type": "Expense"}),
+            ),
+            (
+                "DELETE /api/finance/accounts/{account}",
+                vec![&self.account],
+                nothing(),
+            ),
+            ("POST /api/finance/income", vec![], income()),
+            (
+                "DELETE /api/finance/income/{income}",
+                vec![&self.income],
+                nothing(),
+            ),
+            ("POST /api/finance/expenses", vec![], expense()),
+            (
+                "POST /api/finance/expenses/{expense}/stop",
+                vec![&self.expense],
+                nothing(),
+            ),
+            (
+                "DELETE /api/finance/expenses/{expense}",
+                vec![&self.expense],
+                nothing(),
+            ),
+            (
+                "PUT /api/finance/lock",
+                vec![],
+                json!({"until": "2027-01-01"}),
+            ),
+            (
+                "PUT /api/finance/taxes",
+                vec![],
+                json!({"taxes": [{"name": "VAT", "rate": 16}]}),
+            ),
+            (
+                "POST /api/finance/invoices",
+                vec![],
+                bill(&self.customer),
+            ),
+            (
+                "PUT /api/finance/invoices/{invoice}/status",
+                vec![&self.invoice],
+                json!({"status": "cancelled"}),
+            ),
             ("PUT /api/auth/password", vec![], passwords),
             ("POST /api/auth/logout", vec![], nothing()),
         ]
@@ -575,6 +634,20 @@ impl Calls {
 
 fn api_key() -> Value {
     json!({"name": "Books", "permissions": ["sms:view"], "password": PASSWORD})
+}
+
+fn income() -> Value {
+    json!({"customerName": "Mast tenant", "amount": 5, "method": "Cash"})
+}
+
+fn expense() -> Value {
+    json!({"description": "Office", "category": "Rent", "amount": 5, "date": "2027-01-15",
+        "isRecurring": true})
+}
+
+fn bill(customer: &str) -> Value {
+    json!({"customerId": customer, "amount": 5, "dueDate": "2027-12-15",
+        "items": [{"description": "Cable", "amount": 5}]})
 }
 
 fn webhook() -> Value {

@@ -126,6 +126,15 @@ impl Victim {
             .post(&format!("/webhooks/{hook}/test"), &json!({}))
             .await?;
 
+        let income = json!({"customerName": "Mast tenant", "amount": 5, "method": "Cash"});
+        isp.owner.post("/finance/income", &income).await?;
+        let rent = json!({"description": "Office", "category": "Rent", "amount": 5,
+            "date": "2027-01-15", "isRecurring": true});
+        isp.owner.post("/finance/expenses", &rent).await?;
+        let bill = json!({"customerId": customer, "amount": 5, "dueDate": "2027-02-15",
+            "items": [{"description": "Cable", "amount": 5}]});
+        isp.owner.post("/finance/invoices", &bill).await?;
+
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("the tenant's id")?;
         let router = site.router_id.clone();
@@ -148,7 +157,9 @@ impl Victim {
               union select id from periods union select id from operators
               union select id from commands union select id from vouchers
               union select id from voucher_batches union select id from api_keys
-              union select id from webhooks union select id from webhook_deliveries",
+              union select id from webhooks union select id from webhook_deliveries
+              union select id from incomes union select id from expenses
+              union select id from invoices union select id from accounts",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -167,7 +178,10 @@ impl Victim {
               union all select p::text from periods p union all select o::text from operators o
               union all select c::text from commands c union all select w::text from wallets w
               union all select t::text from tenants t union all select v::text from vouchers v
-              union all select k::text from api_keys k union all select w::text from webhooks w",
+              union all select k::text from api_keys k union all select w::text from webhooks w
+              union all select i::text from incomes i union all select e::text from expenses e
+              union all select r::text from recurring_expenses r
+              union all select i::text from invoices i union all select a::text from accounts a",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -203,6 +217,11 @@ async fn not_as_part_of_something(stranger: &Provider, victim: &Victim) -> Resul
         (
             "/payments/manual".to_owned(),
             json!({"customerId": customer, "amount": 1}),
+        ),
+        (
+            "/finance/invoices".to_owned(),
+            json!({"customerId": customer, "amount": 1, "dueDate": "2027-02-15",
+            "items": [{"description": "Cable", "amount": 1}]}),
         ),
     ];
     for (path, body) in posts {
