@@ -605,11 +605,7 @@ impl Calls {
                 vec![],
                 json!({"taxes": [{"name": "VAT", "rate": 16}]}),
             ),
-            (
-                "POST /api/finance/invoices",
-                vec![],
-                bill(&self.customer),
-            ),
+            ("POST /api/finance/invoices", vec![], bill(&self.customer)),
             (
                 "PUT /api/finance/invoices/{invoice}/status",
                 vec![&self.invoice],

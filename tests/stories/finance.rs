@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_cloud::finance::post_due;
-use easyisp_cloud::ledger::seal_all;
+use easyisp_cloud::ledger::{Scope, verify};
 use easyisp_cloud::renewals::{Channel, Method as Came, Receipt, receive};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
@@ -63,16 +63,24 @@ impl Shop {
     pub async fn go_to(&mut self, moment: Timestamp) -> Result<()> {
         let now = self.world.clock.now();
         self.world.clock.advance(moment.since(now));
-        self.isp.owner =
-            Operator::login(self.world.api(), &self.isp.email(), PASSWORD).await?;
+        self.isp.owner = Operator::login(self.world.api(), &self.isp.email(), PASSWORD).await?;
         Ok(())
+    }
+
+    /// Lets the sealer seal what was posted.
+    pub async fn sealed(&self) -> Result<()> {
+        self.world.clock.advance(Duration::from_secs(30));
+        eventually("the books are sealed", async || {
+            let report = verify(self.world.db(), Scope::All, &mut |_| {}).await?;
+            Ok((report.tail == 0).then_some(()))
+        })
+        .await
     }
 
     /// The books are proved, before and after they are sealed.
     pub async fn closes(self) -> Result<()> {
         assert_eq!(self.world.book_findings().await?, Vec::<String>::new());
-        let tenant = self.isp.tenant().await?;
-        seal_all(self.world.db(), tenant, self.world.clock.now()).await?;
+        self.sealed().await?;
         assert_eq!(self.world.book_findings().await?, Vec::<String>::new());
         self.world.stop().await
     }
@@ -95,7 +103,10 @@ async fn what_is_typed_by_hand_is_in_the_lists_the_balances_and_the_reports() ->
         "date": "2027-01-15T07:00:00.000Z"});
     owner.post(EXPENSES, &desk).await?;
     let until = shop.world.clock.now().plus(DAY);
-    let asha = shop.isp.add_subscriber("asha", "254712345601", until).await?;
+    let asha = shop
+        .isp
+        .add_subscriber("asha", "254712345601", until)
+        .await?;
     let paid = json!({"customerId": asha, "amount": 400, "reference": "till 9"});
     owner.post("/payments/manual", &paid).await?;
 
@@ -104,7 +115,10 @@ async fn what_is_typed_by_hand_is_in_the_lists_the_balances_and_the_reports() ->
         income["stats"],
         json!({"totalIncome": 1900.1, "mpesaTotal": 0, "cashTotal": 1900.1, "totalTransactions": 2})
     );
-    assert_eq!((&income["total"], &income["pageSize"]), (&json!(2), &json!(20)));
+    assert_eq!(
+        (&income["total"], &income["pageSize"]),
+        (&json!(2), &json!(20))
+    );
     let lines = income["transactions"].as_array().context("lines")?;
     let of = |customer: &str| lines.iter().find(|line| line["customer"] == customer);
     let typed = of("Mast tenant").context("what was typed")?;
@@ -113,9 +127,13 @@ async fn what_is_typed_by_hand_is_in_the_lists_the_balances_and_the_reports() ->
         (&json!(1500.1), &json!("Cash"), &json!("R-7"))
     );
     assert!(of("Customer asha").is_some(), "{income}");
-    let some = format!("{INCOME}?page=1&search=mast&method=Cash&startDate=2027-01-15&endDate=2027-01-15");
+    let some =
+        format!("{INCOME}?page=1&search=mast&method=Cash&startDate=2027-01-15&endDate=2027-01-15");
     let some = owner.get(&some).await?;
-    assert_eq!((&some["total"], &some["stats"]["totalIncome"]), (&json!(1), &json!(1500.1)));
+    assert_eq!(
+        (&some["total"], &some["stats"]["totalIncome"]),
+        (&json!(1), &json!(1500.1))
+    );
     let none = owner.get(&format!("{INCOME}?endDate=2027-01-14")).await?;
     assert_eq!(none["total"], 0);
 
@@ -127,11 +145,20 @@ async fn what_is_typed_by_hand_is_in_the_lists_the_balances_and_the_reports() ->
     let diesel = &expenses["expenses"][1];
     assert_eq!(diesel["date"], "2027-01-09T21:00:00.000Z", "{diesel}");
     assert_eq!(
-        (&diesel["account"], &diesel["paymentMethod"], &diesel["isRecurring"]),
+        (
+            &diesel["account"],
+            &diesel["paymentMethod"],
+            &diesel["isRecurring"]
+        ),
         (&json!("5100"), &json!("M-Pesa"), &json!(false))
     );
-    let one = owner.get(&format!("{EXPENSES}?category=FUEL&search=dies")).await?;
-    assert_eq!((&one["total"], &one["stats"]["totalExpenses"]), (&json!(1), &json!(300.2)));
+    let one = owner
+        .get(&format!("{EXPENSES}?category=FUEL&search=dies"))
+        .await?;
+    assert_eq!(
+        (&one["total"], &one["stats"]["totalExpenses"]),
+        (&json!(1), &json!(300.2))
+    );
 
     // What is not sealed yet counts, and what is counts once.
     for _ in 0..2 {
@@ -146,12 +173,18 @@ async fn what_is_typed_by_hand_is_in_the_lists_the_balances_and_the_reports() ->
         assert_eq!(trial["totalCredits"], 2200.3);
         let earlier = owner.get("/finance/trial-balance?at=2027-01-10").await?;
         assert_eq!(earlier["totalDebits"], 300.2, "{earlier}");
-        let profit = owner.get("/finance/profit-and-loss?from=2027-01-01&to=2027-01-31").await?;
+        let profit = owner
+            .get("/finance/profit-and-loss?from=2027-01-01&to=2027-01-31")
+            .await?;
         assert_eq!(
-            (&profit["totalRevenue"], &profit["totalExpenses"], &profit["profit"]),
+            (
+                &profit["totalRevenue"],
+                &profit["totalExpenses"],
+                &profit["profit"]
+            ),
             (&json!(1500.1), &json!(350.2), &json!(1149.9))
         );
-        seal_all(shop.world.db(), shop.isp.tenant().await?, shop.world.clock.now()).await?;
+        shop.sealed().await?;
     }
     let revenue = owner.get(&format!("{ACCOUNTS}?type=Revenue")).await?;
     let revenue = revenue.as_array().context("a bare list")?;
@@ -163,31 +196,50 @@ async fn what_is_typed_by_hand_is_in_the_lists_the_balances_and_the_reports() ->
 async fn accounts_that_are_used_stay_and_codes_are_unique() -> Result<()> {
     let shop = Shop::open("chart").await?;
     let owner = shop.owner();
-    let solar = json!({"code": "5200", "name": "Solar", "type": "Expense", "description": "Panels"});
+    let solar =
+        json!({"code": "5200", "name": "Solar", "type": "Expense", "description": "Panels"});
     let made = owner.post(ACCOUNTS, &solar).await?;
-    assert_eq!((&made["isSystem"], &made["balance"]), (&json!(false), &json!(0)));
+    assert_eq!(
+        (&made["isSystem"], &made["balance"]),
+        (&json!(false), &json!(0))
+    );
     let made = format!("{ACCOUNTS}/{}", made["id"].as_str().context("an id")?);
 
     let taken = shop.refusal(Method::POST, ACCOUNTS, solar).await?;
     assert_eq!(taken, (StatusCode::CONFLICT, "CODE_TAKEN".to_owned()));
     let (status, answer) = owner
-        .call(Method::POST, ACCOUNTS, Some(&json!({"code": "12", "type": "Debt"})))
+        .call(
+            Method::POST,
+            ACCOUNTS,
+            Some(&json!({"code": "12", "type": "Debt"})),
+        )
         .await?;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    ensure!(answer["message"].as_str().is_some_and(|text| text.contains("type")), "{answer}");
+    ensure!(
+        answer["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("type")),
+        "{answer}"
+    );
 
-    let spent = json!({"description": "Panel", "category": "Solar", "amount": 9, "date": "2027-01-15"});
+    let spent =
+        json!({"description": "Panel", "category": "Solar", "amount": 9, "date": "2027-01-15"});
     let spent = owner.post(EXPENSES, &spent).await?;
     let used = shop.refusal(Method::DELETE, &made, json!({})).await?;
     assert_eq!(used, (StatusCode::CONFLICT, "ACCOUNT_USED".to_owned()));
     let accounts = owner.get(ACCOUNTS).await?;
     let wallets = accounts.as_array().context("a list")?;
     let wallets = wallets.iter().find(|account| account["code"] == "2000");
-    let wallets = wallets.and_then(|account| account["id"].as_str()).context("wallets")?;
+    let wallets = wallets
+        .and_then(|account| account["id"].as_str())
+        .context("wallets")?;
     let system = shop
         .refusal(Method::DELETE, &format!("{ACCOUNTS}/{wallets}"), json!({}))
         .await?;
-    assert_eq!(system, (StatusCode::BAD_REQUEST, "SYSTEM_ACCOUNT".to_owned()));
+    assert_eq!(
+        system,
+        (StatusCode::BAD_REQUEST, "SYSTEM_ACCOUNT".to_owned())
+    );
 
     // Also after it was taken back: it stays in the books.
     let spent = format!("{EXPENSES}/{}", spent["id"].as_str().context("an id")?);
@@ -197,8 +249,14 @@ async fn accounts_that_are_used_stay_and_codes_are_unique() -> Result<()> {
     let spare = json!({"code": "5300", "name": "Spare", "type": "Expense"});
     let spare = owner.post(ACCOUNTS, &spare).await?;
     let spare = format!("{ACCOUNTS}/{}", spare["id"].as_str().context("an id")?);
-    assert_eq!(owner.call(Method::DELETE, &spare, None).await?.0, StatusCode::OK);
-    assert_eq!(owner.call(Method::DELETE, &spare, None).await?.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        owner.call(Method::DELETE, &spare, None).await?.0,
+        StatusCode::OK
+    );
+    assert_eq!(
+        owner.call(Method::DELETE, &spare, None).await?.0,
+        StatusCode::NOT_FOUND
+    );
     shop.closes().await
 }
 
@@ -210,7 +268,10 @@ async fn what_was_typed_by_mistake_is_booked_the_other_way_once() -> Result<()> 
     let income = owner.post(INCOME, &income).await?;
     let expense = json!({"description": "Chair", "category": "Furniture", "amount": 30, "date": "2027-01-15"});
     let expense = owner.post(EXPENSES, &expense).await?;
-    assert_eq!((shop.balance("1020").await?, shop.balance("1000").await?), (json!(70), json!(-30)));
+    assert_eq!(
+        (shop.balance("1020").await?, shop.balance("1000").await?),
+        (json!(70), json!(-30))
+    );
 
     let income = format!("{INCOME}/{}", income["id"].as_str().context("an id")?);
     let expense = format!("{EXPENSES}/{}", expense["id"].as_str().context("an id")?);
@@ -230,11 +291,17 @@ async fn what_was_typed_by_mistake_is_booked_the_other_way_once() -> Result<()> 
 
     // A customer's payment is taken back from his wallet, not here.
     let until = shop.world.clock.now().plus(DAY);
-    let asha = shop.isp.add_subscriber("asha", "254712345601", until).await?;
+    let asha = shop
+        .isp
+        .add_subscriber("asha", "254712345601", until)
+        .await?;
     let paid = json!({"customerId": asha, "amount": 5});
     let paid = owner.post("/payments/manual", &paid).await?;
     let paid = format!("{INCOME}/{}", paid["id"].as_str().context("an id")?);
-    assert_eq!(owner.call(Method::DELETE, &paid, None).await?.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        owner.call(Method::DELETE, &paid, None).await?.0,
+        StatusCode::NOT_FOUND
+    );
 
     let wrong = json!({"customerName": " ", "amount": 0, "method": "Barter", "date": "2027-01-16"});
     let (status, _) = shop.refusal(Method::POST, INCOME, wrong).await?;
@@ -270,7 +337,9 @@ async fn an_expense_comes_every_month_exactly_once() -> Result<()> {
     shop.comes(2).await?;
 
     shop.world.stop_cloud().await?;
-    shop.world.clock.advance(at("2027-04-01T05:00:00Z").since(midnight));
+    shop.world
+        .clock
+        .advance(at("2027-04-01T05:00:00Z").since(midnight));
     shop.world.start_cloud().await?;
     shop.go_to(at("2027-04-01T06:00:00Z")).await?;
     shop.comes(4).await?;
@@ -335,9 +404,8 @@ async fn dates(shop: &Shop) -> Result<Vec<String>> {
 async fn a_closed_day_stays_as_it_is_and_what_is_late_goes_to_the_first_open_one() -> Result<()> {
     let shop = Shop::open("closed").await?;
     let owner = shop.owner();
-    let spent = |day: &str| {
-        json!({"description": "Late", "category": "Any", "amount": 10, "date": day})
-    };
+    let spent =
+        |day: &str| json!({"description": "Late", "category": "Any", "amount": 10, "date": day});
     owner.post(EXPENSES, &spent("2027-01-05")).await?;
     let future = json!({"until": "2027-01-16"});
     let (status, _) = shop.refusal(Method::PUT, "/finance/lock", future).await?;
@@ -356,7 +424,9 @@ async fn a_closed_day_stays_as_it_is_and_what_is_late_goes_to_the_first_open_one
     let writers: Vec<_> = writers.collect();
     let until = json!({"until": "2027-01-12"});
     let locked = eventually("a moment without postings", async || {
-        let (status, answer) = owner.call(Method::PUT, "/finance/lock", Some(&until)).await?;
+        let (status, answer) = owner
+            .call(Method::PUT, "/finance/lock", Some(&until))
+            .await?;
         Ok((status == StatusCode::OK).then_some(answer))
     })
     .await?;
@@ -374,11 +444,17 @@ async fn a_closed_day_stays_as_it_is_and_what_is_late_goes_to_the_first_open_one
 
     let late = owner.post(EXPENSES, &spent("2027-01-10")).await?;
     assert_eq!(late["date"], "2027-01-09T21:00:00.000Z");
-    assert_eq!(late["bookedAt"], "2027-01-11T21:00:00.000Z", "and it says so");
+    assert_eq!(
+        late["bookedAt"], "2027-01-11T21:00:00.000Z",
+        "and it says so"
+    );
 
     // Money of customers too, and their payment keeps its day.
     let until = shop.world.clock.now().plus(DAY);
-    let asha = shop.isp.add_subscriber("asha", "254712345601", until).await?;
+    let asha = shop
+        .isp
+        .add_subscriber("asha", "254712345601", until)
+        .await?;
     let tenant = shop.isp.tenant().await?;
     let mut tx = shop.world.db().begin(tenant).await?;
     let receipt = Receipt {
@@ -421,21 +497,31 @@ async fn a_closed_day_stays_as_it_is_and_what_is_late_goes_to_the_first_open_one
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_on_a_closed_day_is_found() -> Result<()> {
     let mut shop = Shop::open("found").await?;
-    shop.owner().put("/finance/lock", &json!({"until": "2027-01-15"})).await?;
+    shop.owner()
+        .put("/finance/lock", &json!({"until": "2027-01-15"}))
+        .await?;
     shop.go_to(shop.world.clock.now().plus(HOUR)).await?;
     let spent = json!({"description": "x", "category": "y", "amount": 1, "date": "2027-01-15"});
     shop.owner().post(EXPENSES, &spent).await?;
     assert_eq!(shop.world.book_findings().await?, Vec::<String>::new());
 
-    let mut owner = <sqlx::PgConnection as sqlx::Connection>::connect_with(&shop.world.database.owner()).await?;
+    let mut owner =
+        <sqlx::PgConnection as sqlx::Connection>::connect_with(&shop.world.database.owner())
+            .await?;
     sqlx::query("select set_config('app.tenant', $1::text, false)")
         .bind(shop.isp.tenant().await?.to_string())
         .execute(&mut owner)
         .await?;
-    let shifted = "update entries set occurred_at = occurred_at - interval '1 day' where kind = 'EXPENSE'";
+    let shifted =
+        "update entries set occurred_at = occurred_at - interval '1 day' where kind = 'EXPENSE'";
     sqlx::query(shifted).execute(&mut owner).await?;
     let found = shop.world.book_findings().await?;
-    ensure!(found.iter().any(|what| what.contains("a day that was closed")), "{found:?}");
+    ensure!(
+        found
+            .iter()
+            .any(|what| what.contains("a day that was closed")),
+        "{found:?}"
+    );
     shop.world.stop().await
 }
 
@@ -443,7 +529,10 @@ async fn an_entry_on_a_closed_day_is_found() -> Result<()> {
 async fn a_statement_begins_where_the_one_before_ended() -> Result<()> {
     let mut shop = Shop::open("statement").await?;
     let until = shop.world.clock.now().plus(DAY);
-    let asha = shop.isp.add_subscriber("asha", "254712345601", until).await?;
+    let asha = shop
+        .isp
+        .add_subscriber("asha", "254712345601", until)
+        .await?;
     let pay = async |shop: &Shop, amount: u32| {
         let paid = json!({"customerId": asha, "amount": amount});
         shop.owner().post("/payments/manual", &paid).await
@@ -453,9 +542,16 @@ async fn a_statement_begins_where_the_one_before_ended() -> Result<()> {
     pay(&shop, 700).await?; // and buys a month for 1000
 
     let path = format!("/customers/{asha}/statement");
-    let first = shop.owner().get(&format!("{path}?from=2027-01-01&to=2027-01-31")).await?;
+    let first = shop
+        .owner()
+        .get(&format!("{path}?from=2027-01-01&to=2027-01-31"))
+        .await?;
     assert_eq!(
-        (&first["openingBalance"], &first["closingBalance"], &first["total"]),
+        (
+            &first["openingBalance"],
+            &first["closingBalance"],
+            &first["total"]
+        ),
         (&json!(0), &json!(400), &json!(1))
     );
     let second = shop.owner().get(&path).await?;
@@ -469,8 +565,14 @@ async fn a_statement_begins_where_the_one_before_ended() -> Result<()> {
     assert_eq!(moved, [("PAYMENT", &json!(700)), ("PERIOD", &json!(-1000))]);
     assert_eq!(lines.last().context("a line")?["balance"], 100);
     assert_eq!(second["closingBalance"], 100);
-    let paged = shop.owner().get(&format!("{path}?page=2&pageSize=1")).await?;
+    let paged = shop
+        .owner()
+        .get(&format!("{path}?page=2&pageSize=1"))
+        .await?;
     assert_eq!(paged["lines"].as_array().map(Vec::len), Some(1));
-    assert_eq!((&paged["lines"][0]["balance"], &paged["total"]), (&json!(100), &json!(2)));
+    assert_eq!(
+        (&paged["lines"][0]["balance"], &paged["total"]),
+        (&json!(100), &json!(2))
+    );
     shop.closes().await
 }

@@ -25,7 +25,7 @@ impl Shop {
     }
 
     async fn wallet(&self, customer: &str) -> Result<Value> {
-        Ok(self.isp.customer(customer).await?["balance"].clone())
+        Ok(self.isp.customer(customer).await?["walletBalance"].clone())
     }
 
     async fn pay_in(&self, customer: &str, amount: u32) -> Result<()> {
@@ -41,7 +41,10 @@ fn bill(customer: &str, amount: u32) -> Value {
 }
 
 fn status_of(invoice: &Value) -> String {
-    format!("{INVOICES}/{}/status", invoice["id"].as_str().unwrap_or_default())
+    format!(
+        "{INVOICES}/{}/status",
+        invoice["id"].as_str().unwrap_or_default()
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,14 +52,27 @@ async fn an_invoice_is_owed_with_its_taxes_until_the_wallet_pays_it() -> Result<
     let shop = Shop::open("bills").await?;
     let owner = shop.owner();
     let asha = shop.customer("asha").await?;
-    let taxes = json!({"taxes": [{"name": "Excise duty", "rate": 15}, {"name": "VAT", "rate": 16}]});
+    let taxes =
+        json!({"taxes": [{"name": "Excise duty", "rate": 15}, {"name": "VAT", "rate": 16}]});
     owner.put("/finance/taxes", &taxes).await?;
 
     let invoice = shop.bill(&asha, 1334).await?;
     assert_eq!(invoice["id"], "INV-20270001");
-    assert_eq!((&invoice["status"], &invoice["dueDate"]), (&json!("pending"), &json!("2027-01-19T21:00:00.000Z")));
-    assert_eq!((&invoice["taxes"][0]["amount"], &invoice["taxes"][1]["amount"]), (&json!(150), &json!(184)));
-    assert_eq!(invoice["items"][0], json!({"description": "Cable", "amount": 1333}));
+    assert_eq!(
+        (&invoice["status"], &invoice["dueDate"]),
+        (&json!("pending"), &json!("2027-01-19T21:00:00.000Z"))
+    );
+    assert_eq!(
+        (
+            &invoice["taxes"][0]["amount"],
+            &invoice["taxes"][1]["amount"]
+        ),
+        (&json!(150), &json!(184))
+    );
+    assert_eq!(
+        invoice["items"][0],
+        json!({"description": "Cable", "amount": 1333})
+    );
     for (code, balance) in [("1100", 1334), ("4020", 1000), ("2300", 334)] {
         assert_eq!(shop.balance(code).await?, balance, "{code}");
     }
@@ -66,11 +82,16 @@ async fn an_invoice_is_owed_with_its_taxes_until_the_wallet_pays_it() -> Result<
     assert_eq!(statement["closingBalance"], -1334);
 
     let paid = json!({"status": "paid"});
-    let short = shop.refusal(Method::PUT, &status_of(&invoice), paid.clone()).await?;
+    let short = shop
+        .refusal(Method::PUT, &status_of(&invoice), paid.clone())
+        .await?;
     assert_eq!(short, (StatusCode::CONFLICT, "BALANCE_TOO_LOW".to_owned()));
     shop.pay_in(&asha, 2400).await?; // a month for 1000, 1400 stay
     let first = owner.put(&status_of(&invoice), &paid).await?;
-    assert_eq!((&first["id"], &first["status"]), (&invoice["id"], &json!("paid")));
+    assert_eq!(
+        (&first["id"], &first["status"]),
+        (&invoice["id"], &json!("paid"))
+    );
     let second = owner.put(&status_of(&invoice), &paid).await?;
     assert_eq!(first, second, "a repeat takes nothing");
     assert_eq!(shop.wallet(&asha).await?, 66);
@@ -78,8 +99,14 @@ async fn an_invoice_is_owed_with_its_taxes_until_the_wallet_pays_it() -> Result<
     let statement = owner.get(&format!("/customers/{asha}/statement")).await?;
     assert_eq!(statement["closingBalance"], 66, "{statement}");
     for other in ["cancelled", "pending", "overdue"] {
-        let refused = shop.refusal(Method::PUT, &status_of(&invoice), json!({"status": other})).await?;
-        assert_eq!(refused, (StatusCode::CONFLICT, "INVOICE_PAID".to_owned()), "{other}");
+        let refused = shop
+            .refusal(Method::PUT, &status_of(&invoice), json!({"status": other}))
+            .await?;
+        assert_eq!(
+            refused,
+            (StatusCode::CONFLICT, "INVOICE_PAID".to_owned()),
+            "{other}"
+        );
     }
     shop.closes().await
 }
@@ -90,17 +117,31 @@ async fn money_that_came_by_hand_pays_without_the_wallet() -> Result<()> {
     let asha = shop.customer("asha").await?;
     let invoice = shop.bill(&asha, 500).await?;
     let mpesa = json!({"status": "paid", "method": "M-Pesa", "reference": "SJK4H7L2PQ"});
-    let (status, _) = shop.refusal(Method::PUT, &status_of(&invoice), mpesa).await?;
-    assert_eq!(status, StatusCode::BAD_REQUEST, "M-Pesa arrives in the wallet by itself");
+    let (status, _) = shop
+        .refusal(Method::PUT, &status_of(&invoice), mpesa)
+        .await?;
+    assert_eq!(
+        status,
+        StatusCode::BAD_REQUEST,
+        "M-Pesa arrives in the wallet by itself"
+    );
 
     let cheque = json!({"status": "paid", "method": "Bank Transfer", "reference": "CHQ 12"});
     let uuid = invoice["uuid"].as_str().context("an id")?;
-    shop.owner().put(&format!("{INVOICES}/{uuid}/status"), &cheque).await?;
+    shop.owner()
+        .put(&format!("{INVOICES}/{uuid}/status"), &cheque)
+        .await?;
     assert_eq!(shop.balance("1020").await?, 500);
     assert_eq!(shop.balance("1100").await?, 0);
     assert_eq!(shop.wallet(&asha).await?, 0);
-    let shown = shop.owner().get(&format!("{INVOICES}/inv-20270001")).await?;
-    assert_eq!((&shown["paidBy"], &shown["reference"]), (&json!("BANK_TRANSFER"), &json!("CHQ 12")));
+    let shown = shop
+        .owner()
+        .get(&format!("{INVOICES}/inv-20270001"))
+        .await?;
+    assert_eq!(
+        (&shown["paidBy"], &shown["reference"]),
+        (&json!("BANK_TRANSFER"), &json!("CHQ 12"))
+    );
     shop.closes().await
 }
 
@@ -115,24 +156,81 @@ async fn an_invoice_is_overdue_when_the_tenants_day_is_over_and_a_credit_note_ta
 
     shop.go_to(at("2027-01-20T20:59:59Z")).await?;
     assert_eq!(shop.owner().get(&path).await?["status"], "pending");
-    let early = shop.refusal(Method::PUT, &status_of(&invoice), json!({"status": "overdue"})).await?;
+    let early = shop
+        .refusal(
+            Method::PUT,
+            &status_of(&invoice),
+            json!({"status": "overdue"}),
+        )
+        .await?;
     assert_eq!(early.0, StatusCode::BAD_REQUEST);
     shop.go_to(at("2027-01-20T21:00:00Z")).await?;
     assert_eq!(shop.owner().get(&path).await?["status"], "overdue");
-    let late = shop.owner().get(&format!("{INVOICES}?page=1&pageSize=20&status=overdue")).await?;
-    assert_eq!(late["stats"], json!({"total": 250, "paid": 0, "pending": 0, "overdue": 250}));
+    let late = shop
+        .owner()
+        .get(&format!("{INVOICES}?page=1&pageSize=20&status=overdue"))
+        .await?;
+    assert_eq!(
+        late["stats"],
+        json!({"total": 250, "paid": 0, "pending": 0, "overdue": 250})
+    );
     assert_eq!(late["total"], 2);
 
     let cancelled = json!({"status": "cancelled"});
     for _ in 0..2 {
         let answer = shop.owner().put(&status_of(&invoice), &cancelled).await?;
-        assert_eq!((&answer["status"], &answer["paidAt"]), (&json!("cancelled"), &Value::Null));
+        assert_eq!(
+            (&answer["status"], &answer["paidAt"]),
+            (&json!("cancelled"), &Value::Null)
+        );
     }
-    assert_eq!((shop.balance("1100").await?, shop.balance("4020").await?), (json!(50), json!(50)));
-    let paid = shop.refusal(Method::PUT, &status_of(&invoice), json!({"status": "paid"})).await?;
+    assert_eq!(
+        (shop.balance("1100").await?, shop.balance("4020").await?),
+        (json!(50), json!(50))
+    );
+    let paid = shop
+        .refusal(Method::PUT, &status_of(&invoice), json!({"status": "paid"}))
+        .await?;
     assert_eq!(paid, (StatusCode::CONFLICT, "INVOICE_CANCELLED".to_owned()));
     let all = shop.owner().get(&format!("{INVOICES}?search=asha")).await?;
-    assert_eq!((&all["total"], &all["stats"]["total"]), (&json!(2), &json!(50)));
+    assert_eq!(
+        (&all["total"], &all["stats"]["total"]),
+        (&json!(2), &json!(50))
+    );
+    shop.closes().await
+}
+
+/// Twenty pay and ten take back at once: one of them does it, and what it moves is moved once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_is_paid_once_or_taken_back_once() -> Result<()> {
+    let shop = Shop::open("once").await?;
+    let asha = shop.customer("asha").await?;
+    shop.pay_in(&asha, 1900).await?; // a month for 1000, 900 stay
+    let invoice = shop.bill(&asha, 300).await?;
+    let racers = (0..30).map(|racer| {
+        let (owner, path) = (shop.owner().clone(), status_of(&invoice));
+        let status = if racer % 3 == 0 { "cancelled" } else { "paid" };
+        tokio::spawn(async move {
+            let body = json!({"status": status});
+            let (answer, _) = owner.call(Method::PUT, &path, Some(&body)).await?;
+            ensure!(
+                answer == StatusCode::OK || answer == StatusCode::CONFLICT,
+                "{answer}"
+            );
+            anyhow::Ok((status, answer))
+        })
+    });
+    let mut became = BTreeSet::new();
+    for raced in futures_util::future::join_all(racers).await {
+        let (status, answer) = raced??;
+        if answer == StatusCode::OK {
+            became.insert(status);
+        }
+    }
+    assert_eq!(became.len(), 1, "{became:?}");
+    let left = if became.contains("paid") { 600 } else { 900 };
+    assert_eq!(shop.wallet(&asha).await?, left);
+    assert_eq!(shop.balance("1100").await?, 0);
     shop.closes().await
 }
 
@@ -161,7 +259,9 @@ async fn a_thousand_invoices_have_a_thousand_consecutive_numbers() -> Result<()>
     for made in futures_util::future::join_all(writers).await {
         numbers.extend(made??);
     }
-    let should: BTreeSet<String> = (1..=1000).map(|serial| format!("INV-2027{serial:04}")).collect();
+    let should: BTreeSet<String> = (1..=1000)
+        .map(|serial| format!("INV-2027{serial:04}"))
+        .collect();
     assert_eq!(numbers, should);
     shop.closes().await
 }
@@ -192,7 +292,10 @@ async fn a_repeat_has_the_first_number_and_numbers_are_each_providers_own() -> R
     assert_eq!(shop.bill(&asha, 9).await?["id"], "INV-20270002");
 
     let wrong = json!({"customerId": asha, "amount": 10, "dueDate": "2027-01-14", "items": []});
-    let (status, answer) = shop.owner().call(Method::POST, INVOICES, Some(&wrong)).await?;
+    let (status, answer) = shop
+        .owner()
+        .call(Method::POST, INVOICES, Some(&wrong))
+        .await?;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let fields: BTreeSet<&str> = answer["details"]
         .as_array()
@@ -203,7 +306,10 @@ async fn a_repeat_has_the_first_number_and_numbers_are_each_providers_own() -> R
     assert_eq!(fields, BTreeSet::from(["dueDate", "items"]));
     let mut uneven = bill(&asha, 10);
     uneven["amount"] = json!(11);
-    let (_, answer) = shop.owner().call(Method::POST, INVOICES, Some(&uneven)).await?;
+    let (_, answer) = shop
+        .owner()
+        .call(Method::POST, INVOICES, Some(&uneven))
+        .await?;
     assert_eq!(answer["details"][0]["field"], "amount", "{answer}");
     shop.closes().await
 }
@@ -216,16 +322,25 @@ async fn numbers_begin_anew_with_the_tenants_year_and_taxes_on_their_day() -> Re
     let from_new_year = json!({"from": "2028-01-01", "taxes": [{"name": "VAT", "rate": 16}]});
     shop.owner().put("/finance/taxes", &from_new_year).await?;
     let past = json!({"from": "2027-01-14", "taxes": []});
-    assert_eq!(shop.refusal(Method::PUT, "/finance/taxes", past).await?.0, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        shop.refusal(Method::PUT, "/finance/taxes", past).await?.0,
+        StatusCode::BAD_REQUEST
+    );
 
     let bill = json!({"customerId": asha, "amount": 116, "dueDate": "2028-02-01",
         "items": [{"description": "Mast", "amount": 116}]});
     shop.go_to(at("2027-12-31T20:59:59Z")).await?;
     let last = shop.owner().post(INVOICES, &bill).await?;
-    assert_eq!((&last["id"], &last["taxes"]), (&json!("INV-20270002"), &json!([])));
+    assert_eq!(
+        (&last["id"], &last["taxes"]),
+        (&json!("INV-20270002"), &json!([]))
+    );
     shop.go_to(at("2027-12-31T21:00:00Z")).await?;
     let first = shop.owner().post(INVOICES, &bill).await?;
-    assert_eq!((&first["id"], &first["taxes"][0]["amount"]), (&json!("INV-20280001"), &json!(16)));
+    assert_eq!(
+        (&first["id"], &first["taxes"][0]["amount"]),
+        (&json!("INV-20280001"), &json!(16))
+    );
     shop.closes().await
 }
 
@@ -237,7 +352,10 @@ async fn an_invoice_can_be_printed() -> Result<()> {
     let mut invoice = bill(&asha, 1234);
     invoice["items"][0]["description"] = json!("Câble (10 m)");
     let invoice = shop.owner().post(INVOICES, &invoice).await?;
-    let path = format!("{INVOICES}/{}/pdf", invoice["id"].as_str().context("a number")?);
+    let path = format!(
+        "{INVOICES}/{}/pdf",
+        invoice["id"].as_str().context("a number")?
+    );
     let answer = http_client()
         .get(format!("http://{}/api{path}", shop.world.api()))
         .bearer_auth(shop.owner().token())
@@ -245,9 +363,19 @@ async fn an_invoice_can_be_printed() -> Result<()> {
         .await?;
     assert_eq!(answer.headers()["content-type"], "application/pdf");
     let text = answer.text().await?;
-    ensure!(text.starts_with("%PDF-1.4\n") && text.ends_with("%%EOF\n"), "{text}");
-    for said in ["(paper)", "(Invoice INV-20270001)", "(To: Customer asha)", "(C\\342ble \\(10 m\\))",
-        "(1,234.00)", "(Due: 20 January 2027)", "pay bill"] {
+    ensure!(
+        text.starts_with("%PDF-1.4\n") && text.ends_with("%%EOF\n"),
+        "{text}"
+    );
+    for said in [
+        "(paper)",
+        "(Invoice INV-20270001)",
+        "(To: Customer asha)",
+        "(C\\342ble \\(10 m\\))",
+        "(1,234.00)",
+        "(Due: 20 January 2027)",
+        "pay bill",
+    ] {
         ensure!(text.contains(said), "{said} is not in {text}");
     }
     shop.closes().await

@@ -239,12 +239,12 @@ async fn put(books: &Books, tenant: TenantId, entry: Entry) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-/// Income needs no payment row, so the books alone can be proved.
+/// A fee needs no row beside its entry, so the books alone can be proved.
 fn payment(books: &Books, customer: CustomerId, amount: Cents) -> Entry {
     let cash = Leg::account(AccountCode::CASH);
     entry(
         books,
-        EntryKind::Income,
+        EntryKind::Fee,
         customer,
         cash,
         Leg::wallet(customer),

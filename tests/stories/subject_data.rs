@@ -66,6 +66,7 @@ async fn everything_that_is_kept_of_somebody_is_in_one_file() -> Result<()> {
         "paymentPrompts",
         "providerCallbacks",
         "wallet",
+        "invoices",
         "periods",
         "vouchers",
         "messages",
@@ -139,8 +140,11 @@ async fn whoever_is_erased_is_nowhere_and_the_books_still_prove() -> Result<()> 
         "customer_usage",
         "customers",
         "entries",
+        "expenses",
         "feed",
+        "incomes",
         "intents",
+        "invoices",
         "messages",
         "payment_inbox",
         "payments",
@@ -241,6 +245,17 @@ async fn nobody_is_erased_while_money_is_open() -> Result<()> {
     let tenant = isp.tenant().await?;
     let mut wish = wish;
     wish["leaveBalance"] = json!(true);
+    let bill = json!({"customerId": customer, "amount": 5, "dueDate": "2027-02-15",
+        "items": [{"description": "Cable", "amount": 5}]});
+    let bill = isp.owner.post("/finance/invoices", &bill).await?;
+    assert_eq!(refused(&wish).await?, "MONEY_OWED", "an open invoice");
+    let status = format!(
+        "/finance/invoices/{}/status",
+        bill["id"].as_str().context("a number")?
+    );
+    isp.owner
+        .put(&status, &json!({"status": "cancelled"}))
+        .await?;
     kept::owes(&world, tenant, &customer).await?;
     assert_eq!(refused(&wish).await?, "MONEY_OWED");
     kept::has(&world, tenant, &customer).await?;
@@ -361,6 +376,7 @@ impl Life {
         let cash = json!({"amount": 1000, "description": "from the hand of Wanjiku Kamau"});
         owner.post(&format!("{path}/recharge"), &cash).await?;
         owner.post(&format!("{path}/mac-lock"), &json!({})).await?;
+        kept::have_books(owner, &customer).await?;
         let search = format!(
             "/sessions/search?mac={MAC}&at={}&reason=police",
             world.clock.now()

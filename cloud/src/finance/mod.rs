@@ -37,12 +37,18 @@ pub fn routes() -> Routes {
         .route(BOOKS, routes!(http::accounts::list))
         .route(CLOSES, routes!(http::accounts::create))
         .route(CLOSES, routes!(http::accounts::delete))
-        .route(Access::Any(&[FinanceIncomeView]), routes!(http::income::list))
+        .route(
+            Access::Any(&[FinanceIncomeView]),
+            routes!(http::income::list),
+        )
         .route(
             Access::Any(&[FinanceIncomeCreate]),
             routes!(http::income::create),
         )
-        .route(Access::Any(&[FinanceIncomeCreate]), routes!(http::income::void))
+        .route(
+            Access::Any(&[FinanceIncomeCreate]),
+            routes!(http::income::void),
+        )
         .route(
             Access::Any(&[FinanceExpensesView]),
             routes!(http::expenses::list),

@@ -225,10 +225,7 @@ mod tests {
     #[test]
     fn a_date_is_a_day_or_an_instant() {
         let parse = |text: &str| serde_json::from_value::<Moment>(text.into());
-        assert_eq!(
-            parse("2026-01-31").unwrap(),
-            Moment::Day(date(2026, 1, 31))
-        );
+        assert_eq!(parse("2026-01-31").unwrap(), Moment::Day(date(2026, 1, 31)));
         assert_eq!(
             parse("2026-01-31T09:00:00Z").unwrap(),
             Moment::At(at("2026-01-31T09:00:00Z"))
@@ -247,12 +244,7 @@ mod tests {
         assert_eq!(when(date(2026, 2, 1)), now);
         assert_eq!(when(date(2026, 1, 31)), at("2026-01-30T21:00:00Z"));
         assert!(wrong.is_empty());
-        occurred_at(
-            Some(Moment::Day(date(2026, 2, 2))),
-            &zone,
-            now,
-            &mut wrong,
-        );
+        occurred_at(Some(Moment::Day(date(2026, 2, 2))), &zone, now, &mut wrong);
         assert!(!wrong.is_empty());
         let day = Moment::Day(date(2026, 1, 31));
         assert_eq!(day.ends(&zone), at("2026-01-31T21:00:00Z"));

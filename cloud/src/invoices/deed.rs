@@ -5,8 +5,9 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 
 use super::InvoiceError;
-use super::rules::{self, Charged, Item, Number, Refusal, Status, Step, Tax};
+use super::rules::{self, Charged, Item, Number, Refusal, Step, Tax};
 use super::store::{self, Issued, Locked, Which};
+use super::words::Status;
 use crate::db::Tx;
 use crate::error::FieldError;
 use crate::finance;
@@ -158,7 +159,8 @@ pub async fn change(
         Refusal::Cancelled => InvoiceError::Cancelled,
         Refusal::Derived => InvoiceError::Fields(vec![FieldError {
             field: "status".to_owned(),
-            message: "must be paid or cancelled: the due day alone makes an invoice overdue".to_owned(),
+            message: "must be paid or cancelled: the due day alone makes an invoice overdue"
+                .to_owned(),
         }]),
     })?;
     let paid_at = match step {

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::deed::{self, Bill, Money, Stepped, issue};
-use super::rules::{Charged, Item, Status};
+use super::rules::{Charged, Item};
 use super::store::{self, Row, Which};
+use super::words::Status;
 use super::{InvoiceError, paper};
 use crate::api::{Idempotency, Json, Page, Path, Query, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -252,9 +253,7 @@ async fn draft(
     }
     let due = request.due_date.unwrap_or(Moment::At(now));
     let bill = Bill {
-        customer: request
-            .customer_id
-            .unwrap_or(CustomerId(uuid::Uuid::nil())),
+        customer: request.customer_id.unwrap_or(CustomerId(uuid::Uuid::nil())),
         items,
         amount,
         due_at: due.begins(&zone),

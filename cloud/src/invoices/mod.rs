@@ -13,6 +13,7 @@ mod paper;
 mod pdf;
 mod rules;
 mod store;
+mod words;
 
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission;
@@ -35,12 +36,6 @@ pub fn routes() -> Routes {
         .route(BILLS, routes!(http::set_status))
         .route(SEES, routes!(http::print))
         .route(SEES, routes!(http::taxes::get))
-        .route(
-            Access::Any(&[SettingsInvoices]),
-            routes!(http::taxes::set),
-        )
-        .route(
-            Access::SignedInEvenExpired,
-            routes!(http::platform::list),
-        )
+        .route(Access::Any(&[SettingsInvoices]), routes!(http::taxes::set))
+        .route(Access::SignedInEvenExpired, routes!(http::platform::list))
 }

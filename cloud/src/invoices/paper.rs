@@ -36,7 +36,11 @@ pub fn of(invoice: &Row, head: &Letterhead) -> Vec<u8> {
     paper.line(Face::Plain, 10, &issued);
     let due = format!("Due: {}", day(invoice.due_at, &zone));
     paper.line(Face::Plain, 10, &due);
-    paper.line(Face::Plain, 10, &format!("Status: {}", invoice.status.word()));
+    paper.line(
+        Face::Plain,
+        10,
+        &format!("Status: {}", invoice.status.word()),
+    );
     paper.gap();
     paper.rule();
     for item in &invoice.items.0 {

@@ -1,8 +1,10 @@
-//! Numbers, taxes and states of invoices.
+//! Numbers and taxes of invoices, and what becomes of them.
 
 use easyisp_shared::money::Cents;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::words::Status;
 
 /// What is billed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -89,33 +91,6 @@ impl std::fmt::Display for Number {
     }
 }
 
-/// What an invoice is; `overdue` is a pending one whose day has gone by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema, sqlx::Type)]
-#[serde(rename_all = "lowercase")]
-#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
-pub enum Status {
-    /// Owed.
-    Pending,
-    /// Paid.
-    Paid,
-    /// Owed, and the due day has gone by.
-    Overdue,
-    /// Taken back.
-    Cancelled,
-}
-
-impl Status {
-    /// For people.
-    pub fn word(self) -> &'static str {
-        match self {
-            Status::Pending => "pending",
-            Status::Paid => "paid",
-            Status::Overdue => "overdue",
-            Status::Cancelled => "cancelled",
-        }
-    }
-}
-
 /// What becomes of an invoice that is to be something else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
@@ -172,10 +147,7 @@ mod tests {
     #[test]
     fn value_added_tax_is_on_the_excise_duty_too() {
         // 1000 net, 15 % excise duty, 16 % value added tax: 1334.
-        let (net, charged) = split(
-            Cents::whole(1334),
-            &[tax("Excise", 1500), tax("VAT", 1600)],
-        );
+        let (net, charged) = split(Cents::whole(1334), &[tax("Excise", 1500), tax("VAT", 1600)]);
         assert_eq!(net, Cents::whole(1000));
         let amounts: Vec<Cents> = charged.iter().map(|tax| tax.amount).collect();
         assert_eq!(amounts, [Cents::whole(150), Cents::whole(184)]);

@@ -7,7 +7,8 @@ use jiff::civil::Date;
 use sqlx::FromRow;
 use sqlx::types::Json;
 
-use super::rules::{Charged, Item, Number, Status, Tax};
+use super::rules::{Charged, Item, Number, Tax};
+use super::words::Status;
 use crate::api::Page;
 use crate::db::Tx;
 

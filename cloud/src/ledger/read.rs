@@ -23,11 +23,7 @@ pub struct Total {
 /// the end. An account on which nothing moved is not named.
 ///
 /// One statement, so sealing meanwhile counts nothing twice.
-pub async fn totals(
-    tx: &mut Tx,
-    from: Option<Date>,
-    to: Option<Date>,
-) -> sqlx::Result<Vec<Total>> {
+pub async fn totals(tx: &mut Tx, from: Option<Date>, to: Option<Date>) -> sqlx::Result<Vec<Total>> {
     sqlx::query_as(
         "with tail as materialized (
              select t.debit_account, t.credit_account, t.amount,
@@ -101,6 +97,7 @@ struct StatementRow {
 }
 
 /// A customer's statement from `from` until before `to`, with the lines after the first `offset`, at most `limit`.
+/// Of one instant what came in stands first.
 pub async fn statement(
     tx: &mut Tx,
     customer: CustomerId,
@@ -118,7 +115,7 @@ pub async fn statement(
              select entry_id, sum(amount)::bigint as amount from moved group by entry_id),
          line as materialized (
              select e.id, e.occurred_at, e.kind, e.source, e.description, m.amount,
-                    sum(m.amount) over (order by e.occurred_at, e.id)::bigint as balance
+                    sum(m.amount) over (order by e.occurred_at, m.amount < 0, e.id)::bigint as balance
                from entry m
                join entries e on e.tenant_id = $1 and e.id = m.entry_id
               where e.occurred_at < $4),
@@ -131,8 +128,8 @@ pub async fn statement(
                 l.description, l.amount, l.balance
            from sums s
            left join (select * from line where occurred_at >= $3
-                       order by occurred_at, id limit $5 offset $6) l on true
-          order by l.occurred_at, l.id",
+                       order by occurred_at, amount < 0, id limit $5 offset $6) l on true
+          order by l.occurred_at, l.amount < 0, l.id",
     )
     .bind(tx.tenant())
     .bind(customer)

@@ -60,7 +60,7 @@ pub enum EraseError {
     )]
     MoneyLeft(Cents),
     /// He owes money.
-    #[error("he owes {0}; record what he pays first")]
+    #[error("he owes {0}; record what he pays first, or take back what he was billed")]
     MoneyOwed(Cents),
     /// The database.
     #[error(transparent)]
@@ -156,6 +156,9 @@ async fn refuse_while_open(
     let hashes: Vec<String> = numbers.map(|number| number.hash()).collect();
     if let Some(receipt) = store::unallocated_payment(tx, &phones, &hashes, &account).await? {
         return Err(EraseError::PaymentUnallocated(receipt));
+    }
+    if let Some(debt) = store::open_debt(tx, subject.id).await? {
+        return Err(EraseError::MoneyOwed(debt));
     }
     match (subject.balance, rest) {
         (Cents::ZERO, _) => Ok(()),

@@ -8,6 +8,6 @@ mod subject;
 
 pub use blank::*;
 pub use old::*;
-pub use open::{open_payment, unallocated_payment};
+pub use open::{open_debt, open_payment, unallocated_payment};
 pub use show::*;
 pub use subject::{Subject, devices, find, lock, provider, take_time};

@@ -7,6 +7,7 @@ use easyisp_cloud::audit::{self, Action, Actor, Audit};
 use easyisp_cloud::ledger::seal_all;
 use easyisp_shared::id::{CustomerId, TenantId};
 use easyisp_shared::time::Timestamp;
+use easyisp_tests::operator::Operator;
 use easyisp_tests::world::{Provider, World, eventually};
 use reqwest::Method;
 use serde_json::json;
@@ -321,4 +322,23 @@ pub async fn the_provider_confirms(world: &World, tenant: TenantId) -> Result<()
         Ok((open == 0).then_some(()))
     })
     .await
+}
+
+/// Bills her, and types her name where income and expenses have words.
+pub async fn have_books(owner: &Operator, customer: &str) -> Result<()> {
+    let bill = json!({"customerId": customer, "amount": 5, "dueDate": "2027-02-15",
+        "items": [{"description": "Cable for Wanjiku Kamau", "amount": 5}]});
+    let bill = owner.post("/finance/invoices", &bill).await?;
+    let number = bill["id"].as_str().context("a number")?;
+    let paid = json!({"status": "paid", "method": "Cash", "reference": "from 0712345691"});
+    owner
+        .put(&format!("/finance/invoices/{number}/status"), &paid)
+        .await?;
+    let income = json!({"customerName": "Wanjiku Kamau", "amount": 5, "method": "Cash",
+        "description": "An old router"});
+    owner.post("/finance/income", &income).await?;
+    let expense = json!({"description": "Lunch", "category": "Food", "vendor": "Wanjiku Kamau",
+        "amount": 5, "date": "2027-01-15", "isRecurring": true});
+    owner.post("/finance/expenses", &expense).await?;
+    Ok(())
 }

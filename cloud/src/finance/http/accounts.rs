@@ -163,10 +163,7 @@ fn draft(request: AccountRequest) -> Result<AccountRow, Vec<crate::error::FieldE
         id: AccountId(uuid::Uuid::nil()),
         code: code.to_owned(),
         name: rules::needed("name", request.name, 100, &mut wrong),
-        kind: request
-            .kind
-            .map_or("", AccountType::as_str)
-            .to_owned(),
+        kind: request.kind.map_or("", AccountType::as_str).to_owned(),
         is_system: false,
         description: rules::text("description", request.description, 500, &mut wrong),
     };

@@ -34,10 +34,7 @@ impl From<Option<Closing>> for Lock {
 
 /// `GET /api/finance/lock`: which days are closed.
 #[utoipa::path(get, path = "/api/finance/lock", tag = "Finance", responses((status = 200, body = Lock)))]
-pub async fn get(
-    operator: Operator,
-    State(db): State<Database>,
-) -> Result<Json<Lock>, ApiError> {
+pub async fn get(operator: Operator, State(db): State<Database>) -> Result<Json<Lock>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
     Ok(Json(ledger::closing(&mut tx).await?.into()))
 }

@@ -140,7 +140,11 @@ fn stats(sums: Vec<Sum>) -> Result<ExpenseStats, ApiError> {
     for (place, sum) in sums.into_iter().enumerate() {
         let total = stats.total_expenses.plus(sum.amount);
         stats.total_expenses = total.ok_or_else(too_much)?;
-        let name = if place < MOST { sum.category } else { "…".to_owned() };
+        let name = if place < MOST {
+            sum.category
+        } else {
+            "…".to_owned()
+        };
         let kept = stats.by_category.entry(name).or_default();
         *kept = kept.plus(sum.amount).ok_or_else(too_much)?;
     }

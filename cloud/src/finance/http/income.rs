@@ -245,7 +245,7 @@ async fn draft(
 ///
 /// A customer's payment is taken back by `DELETE /api/payments/manual/{payment}`. Errors: 404.
 #[utoipa::path(delete, path = "/api/finance/income/{income}", tag = "Finance",
-    params(("income" = IncomeId, Path)), responses((status = 200, body = Success)))]
+    params(("income" = Uuid, Path)), responses((status = 200, body = Success)))]
 pub async fn void(
     operator: Operator,
     State(db): State<Database>,

@@ -165,7 +165,10 @@ fn lines(
 ) -> Result<(Vec<ReportLine>, Cents), ApiError> {
     let (mut lines, mut sum) = (Vec::new(), Cents::ZERO);
     for total in totals {
-        let Some(row) = chart.get(&total.account).filter(|row| row.kind == kind.as_str()) else {
+        let Some(row) = chart
+            .get(&total.account)
+            .filter(|row| row.kind == kind.as_str())
+        else {
             continue;
         };
         let amount = kind.balance(total.debits, total.credits);
@@ -182,7 +185,10 @@ fn lines(
 
 async fn chart(tx: &mut Tx) -> sqlx::Result<HashMap<String, AccountRow>> {
     let rows = store::accounts(tx, None).await?;
-    Ok(rows.into_iter().map(|row| (row.code.clone(), row)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.code.clone(), row))
+        .collect())
 }
 
 fn too_much() -> ApiError {

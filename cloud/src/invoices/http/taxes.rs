@@ -122,7 +122,10 @@ pub async fn set(
             .rate
             .is_some_and(|rate| rate.is_positive() && rate <= Cents::whole(100))
         {
-            wrong.add(&field("rate"), "must be more than 0 and at most 100 percent");
+            wrong.add(
+                &field("rate"),
+                "must be more than 0 and at most 100 percent",
+            );
         }
         let account = match &tax.account {
             None => AccountCode::TAXES,

@@ -64,3 +64,17 @@ pub async fn unallocated_payment(
     .fetch_optional(&mut **tx)
     .await
 }
+
+/// What he owes for invoices. `None` = nothing.
+pub async fn open_debt(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Cents>> {
+    sqlx::query_scalar(
+        "select sum(amount)::bigint
+           from invoices
+          where tenant_id = $1 and customer_id = $2 and status = 'PENDING'
+         having count(*) > 0",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await
+}
