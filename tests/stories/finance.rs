@@ -326,6 +326,14 @@ async fn an_expense_comes_every_month_exactly_once() -> Result<()> {
     let mut shop = Shop::open("monthly").await?;
     let rent = json!({"description": "Office", "category": "Rent", "amount": 20000, "date": "2026-12-31",
         "isRecurring": true});
+    let mut ancient = rent.clone();
+    ancient["date"] = json!("2016-12-31");
+    let (status, _) = shop.refusal(Method::POST, EXPENSES, ancient).await?;
+    assert_eq!(
+        status,
+        StatusCode::BAD_REQUEST,
+        "a slip would book ten years of rent"
+    );
     let rent = shop.owner().post(EXPENSES, &rent).await?;
     assert_eq!(rent["nextOn"], "2027-01-31", "{rent}");
     let series: Uuid = rent["id"].as_str().context("an id")?.parse()?;

@@ -276,6 +276,14 @@ async fn a_repeat_has_the_first_number_and_numbers_are_each_providers_own() -> R
         .await?;
     let made = other.owner.post(INVOICES, &bill(&theirs, 9)).await?;
     assert_eq!(made["id"], "INV-20270001");
+    let uuid = made["uuid"].as_str().context("an id")?;
+    for wanted in ["paid", "cancelled"] {
+        let path = format!("{INVOICES}/{uuid}/status");
+        let foreign = shop
+            .refusal(Method::PUT, &path, json!({"status": wanted}))
+            .await?;
+        assert_eq!(foreign.0, StatusCode::NOT_FOUND);
+    }
 
     for _ in 0..2 {
         let answer = http_client()

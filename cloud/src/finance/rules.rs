@@ -111,6 +111,11 @@ pub fn occurred_at(
     }
 }
 
+/// The tenant's day a year ago.
+pub fn a_year_before(now: Timestamp, zone: &TimeZone) -> Date {
+    now.in_zone(zone).date().saturating_sub(1.year())
+}
+
 /// A text of at most `most` characters, without spaces around it; notes one that is longer.
 pub fn text(field: &str, value: Option<String>, most: usize, wrong: &mut Wrong) -> String {
     let text = value.unwrap_or_default().trim().to_owned();

@@ -236,6 +236,13 @@ async fn draft(
     let account = rules::expense_account(&known, code, &category, &mut wrong);
     let occurred_at = rules::occurred_at(request.date, &zone, now, &mut wrong);
     let day = request.date.map(|date| date.day(&zone));
+    let every_month_from = day.filter(|_| request.is_recurring == Some(true));
+    if every_month_from.is_some_and(|day| day < rules::a_year_before(now, &zone)) {
+        wrong.add(
+            "date",
+            "must be at most a year ago for what comes every month: each month since then is booked",
+        );
+    }
     let booking = Booking {
         about: About {
             description: rules::needed("description", request.description, 500, &mut wrong),
@@ -247,7 +254,7 @@ async fn draft(
             account: account.as_str().to_owned(),
         },
         occurred_at,
-        every_month_from: day.filter(|_| request.is_recurring == Some(true)),
+        every_month_from,
         operator: operator.id,
     };
     wrong.none_or(booking).map_err(ApiError::fields)
