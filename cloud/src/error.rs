@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::secrets::SecretError;
 
@@ -90,7 +90,7 @@ pub enum ApiError {
 }
 
 /// One field of a request and what is wrong with it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// Where in the body, query or path: `items[0].price`.
     pub field: String,

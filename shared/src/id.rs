@@ -102,6 +102,8 @@ ids! {
     AuditId
     /// One run of work in the background.
     JobId
+    /// One file that was sent in.
+    ImportId
     /// A code that is worth a period.
     VoucherId
     /// Vouchers made together.

@@ -7,6 +7,7 @@
 pub mod edge;
 mod forecast;
 mod http;
+pub mod many;
 mod networks;
 mod rules;
 mod store;
@@ -20,6 +21,7 @@ use easyisp_shared::account::AccountNumber;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId, TenantId};
 use easyisp_shared::net::Mac;
+use easyisp_shared::seal::CannotOpen;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{Order, Whom};
 
@@ -29,14 +31,13 @@ use crate::db::{Database, Kind, Tx};
 use crate::due;
 use crate::error::{ApiError, FieldError, violated};
 use crate::ledger;
-use crate::packages::PackageType;
 use crate::permission::Permission::*;
-use crate::secrets::{SecretError, Secrets};
+use crate::secrets::{SecretError, Secrets, TenantKey};
 
 pub use forecast::{Asks, Forecast, forecast};
 pub use http::{Customer, full};
-pub use rules::{Change, Deed, Draft, draft, password, uptime};
-pub use store::AtHotspot;
+pub use rules::{Change, Deed, Draft, draft, password, uptime, usable_address};
+pub use store::{AtHotspot, ExportRow, Filter, exported};
 pub use told::tell_expired;
 pub use words::{ConnectionType, Standing, Status};
 
@@ -152,6 +153,16 @@ pub async fn create_as(
     store::count(tx, draft.connection_type, 1).await?;
     tx.changed(Kind::Subscriber, customer);
     Ok(())
+}
+
+/// A customer's password in the clear.
+pub fn password_of(
+    key: &TenantKey,
+    customer: CustomerId,
+    sealed: &[u8],
+) -> Result<String, CannotOpen> {
+    let clear = key.open(PASSWORD, customer.0, sealed)?;
+    Ok(String::from_utf8_lossy(&clear).into_owned())
 }
 
 /// What decides whether a voucher fits a customer; `None` when this tenant has no such customer.
@@ -304,33 +315,13 @@ async fn home_site(
     asked: Option<SiteId>,
 ) -> Result<SiteId, ChangeError> {
     let place = store::place(tx, router, asked).await?;
-    match (router, asked) {
-        (Some(_), _) => place
-            .router_site
-            .ok_or_else(|| wrong("nasId", "is no router of yours")),
-        (None, Some(_)) => place
-            .asked_site
-            .ok_or_else(|| wrong("siteId", "is no site of yours")),
-        (None, None) => place
-            .first_site
-            .ok_or_else(|| wrong("siteId", "is required: make a site first")),
-    }
+    rules::home(place, router, asked).map_err(|error| ChangeError::Wrong(vec![error]))
 }
 
 /// Refuses a package that does not exist, is not sold or is for others.
 async fn fits(tx: &mut Tx, package: PackageId, kind: ConnectionType) -> Result<(), ChangeError> {
-    match store::package_type(tx, package).await? {
-        None => Err(wrong("packageId", "is no package of yours")),
-        Some((_, false)) => Err(wrong("packageId", "is a package that is switched off")),
-        Some((found, true)) if found != kind.package_type() => Err(wrong(
-            "packageId",
-            match found {
-                PackageType::Hotspot => "is a hotspot package; this customer is not at a hotspot",
-                PackageType::Pppoe => "is a package for homes; this customer is at a hotspot",
-            },
-        )),
-        Some(_) => Ok(()),
-    }
+    let found = store::package_type(tx, package).await?;
+    rules::fits(found, kind).map_err(|error| ChangeError::Wrong(vec![error]))
 }
 
 /// A random number that nobody on the platform has. Ten million exist: even with half of them taken,
@@ -347,13 +338,6 @@ async fn account_number(
         }
     }
     Err(ChangeError::NoAccountNumber)
-}
-
-fn wrong(field: &str, message: &str) -> ChangeError {
-    ChangeError::Wrong(vec![FieldError {
-        field: field.to_owned(),
-        message: message.to_owned(),
-    }])
 }
 
 /// The kind of the job that reckons how far a customer's wallet carries him; its subject is the customer.

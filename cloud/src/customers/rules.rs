@@ -1,5 +1,7 @@
 //! What a customer's record may say, and who may change it.
 
+use std::net::Ipv4Addr;
+
 use easyisp_shared::id::{PackageId, RouterId, SiteId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::phone::PhoneNumber;
@@ -7,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::words::{ConnectionType, Standing};
 use crate::error::{FieldError, Wrong};
+use crate::packages::PackageType;
 use crate::permission::Permission::{self, *};
 
 /// The content of a customer's record, checked; password and dates apart.
@@ -205,6 +208,73 @@ pub fn password(text: &str) -> Result<(), FieldError> {
         field: "password".to_owned(),
         message: "must have 4 to 128 characters".to_owned(),
     })
+}
+
+/// An address that a line can have.
+pub fn usable_address(text: &str) -> Result<Ipv4Addr, FieldError> {
+    let address: Option<Ipv4Addr> = text.trim().parse().ok();
+    address
+        .filter(|address| {
+            !(address.is_unspecified()
+                || address.is_loopback()
+                || address.is_multicast()
+                || address.is_broadcast())
+        })
+        .ok_or_else(|| error("ipAddress", "must be an IPv4 address such as 10.10.10.7"))
+}
+
+/// Where a customer may belong: his router's site, the site that was asked for, the tenant's first.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The site of the router; `None` when there is no such router.
+    pub router_site: Option<SiteId>,
+    /// The site asked for; `None` when there is no such site.
+    pub asked_site: Option<SiteId>,
+    /// The first site.
+    pub first_site: Option<SiteId>,
+}
+
+/// The home site of a customer of this router, for whom this site was asked.
+pub fn home(
+    place: Place,
+    router: Option<RouterId>,
+    asked: Option<SiteId>,
+) -> Result<SiteId, FieldError> {
+    match (router, asked) {
+        (Some(_), _) => place
+            .router_site
+            .ok_or_else(|| error("nasId", "is no router of yours")),
+        (None, Some(_)) => place
+            .asked_site
+            .ok_or_else(|| error("siteId", "is no site of yours")),
+        (None, None) => place
+            .first_site
+            .ok_or_else(|| error("siteId", "is required: make a site first")),
+    }
+}
+
+/// Refuses a package that does not exist, is not sold or is for others; `found` = its type, and whether it is
+/// sold.
+pub fn fits(found: Option<(PackageType, bool)>, kind: ConnectionType) -> Result<(), FieldError> {
+    match found {
+        None => Err(error("packageId", "is no package of yours")),
+        Some((_, false)) => Err(error("packageId", "is a package that is switched off")),
+        Some((found, true)) if found != kind.package_type() => Err(error(
+            "packageId",
+            match found {
+                PackageType::Hotspot => "is a hotspot package; this customer is not at a hotspot",
+                PackageType::Pppoe => "is a package for homes; this customer is at a hotspot",
+            },
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+fn error(field: &str, message: &str) -> FieldError {
+    FieldError {
+        field: field.to_owned(),
+        message: message.to_owned(),
+    }
 }
 
 /// What an edit changed of who somebody is, before and after, for the trail: a phone is masked there. `None`

@@ -1,10 +1,13 @@
 //! SQL on customers: what is read, what is written, and what was paid.
 
+mod export;
+pub mod many;
 mod money;
 mod read;
 mod told;
 mod write;
 
+pub use export::{ExportRow, exported};
 pub use money::{Manual, Mpesa, manual, mpesa};
 pub use read::{
     AtHotspot, Edge, Filter, Full, ListRow, at_hotspot, edge, every_id, find, known_mac, list,

@@ -89,6 +89,17 @@ pub enum Standing {
     Disabled,
 }
 
+impl Standing {
+    /// The word in the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Standing::Active => "ACTIVE",
+            Standing::Suspended => "SUSPENDED",
+            Standing::Disabled => "DISABLED",
+        }
+    }
+}
+
 impl From<Standing> for entitlement::Standing {
     fn from(standing: Standing) -> entitlement::Standing {
         match standing {

@@ -29,7 +29,7 @@ pub use redact::{Blank, Blanked, VOUCHES, blank, vouch};
 pub use rows::zone;
 pub use sealer::{SEAL, seal, seal_all};
 pub(crate) use store::{bind_posting, new_salt, posting_ctes};
-pub use store::{open_wallet, post, post_all, seed_accounts};
+pub use store::{open_wallet, open_wallets, post, post_all, seed_accounts};
 pub use verify::{Finding, Progress, Report, Scope, VerifyError, verify};
 
 /// Whether a statement failed because a wallet would have fallen below its floor.

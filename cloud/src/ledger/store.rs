@@ -49,6 +49,24 @@ pub async fn open_wallet(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> s
     Ok(())
 }
 
+/// Opens the wallets of new customers, as [`open_wallet`] does one.
+pub async fn open_wallets(
+    tx: &mut Tx,
+    customers: &[CustomerId],
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into wallets (tenant_id, customer_id, updated_at)
+         select $1, id, $3 from unnest($2::uuid[]) as c (id)",
+    )
+    .bind(tx.tenant())
+    .bind(customers)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Posts one entry; returns the balances of the wallets it touched. See [`post_all`].
 pub async fn post(
     tx: &mut Tx,

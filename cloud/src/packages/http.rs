@@ -9,7 +9,6 @@ use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::REPRICED;
 use super::rules::{self, Change, Draft};
 use super::store;
 use super::terms::Terms;
@@ -17,8 +16,7 @@ use super::words::{PackageType, Period};
 use crate::api::{Idempotency, Json, Path, Query, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Permission};
-use crate::db::{Database, Kind, Tx};
-use crate::due;
+use crate::db::{Database, Tx};
 use crate::error::{ApiError, violated};
 use crate::sites;
 
@@ -298,20 +296,13 @@ pub async fn update(
     Version(row.stored.version).is_meant(&headers)?;
     let before = row.stored.draft();
     let draft = rules::draft(request.change(), Some(&before)).map_err(ApiError::fields)?;
-    if row.customers > 0 && before.is_active && !draft.is_active {
-        return Err(in_use(&row, "switch it off"));
+    if let Some(why) = super::refused_in_use(&before, &draft, row.customers) {
+        return Err(ApiError::bad_request("PACKAGE_IN_USE", why));
     }
-    if row.customers > 0 && before.kind != draft.kind {
-        return Err(in_use(&row, "change its type"));
-    }
-    store::update(&mut tx, package, &draft, now)
+    super::change(&mut tx, package, &before, &draft, now)
         .await
         .map_err(name_taken)?;
     set_routers(&mut tx, package, request.router_ids.as_deref()).await?;
-    if (draft.price, draft.period) != (before.price, before.period) {
-        due::at(&mut tx, REPRICED, package, now).await?;
-    }
-    tx.changed(Kind::Package, package);
     let row = find(&mut tx, package).await?;
     note(
         &mut tx,
@@ -339,10 +330,10 @@ pub async fn delete(
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, package).await?;
     if row.customers > 0 {
-        return Err(in_use(&row, "delete it"));
+        let why = rules::in_use(row.customers, "delete it");
+        return Err(ApiError::bad_request("PACKAGE_IN_USE", why));
     }
-    store::delete(&mut tx, package, now).await?;
-    tx.changed(Kind::Package, package);
+    super::hide(&mut tx, package, now).await?;
     note(&mut tx, &operator, Action::PackageDelete, &row, None, now).await?;
     tx.commit().await?;
     Ok(Json(Success::YES))
@@ -446,17 +437,6 @@ fn add_permission(kind: PackageType) -> Permission {
         PackageType::Pppoe => Permission::PackagesAddPppoe,
         PackageType::Hotspot => Permission::PackagesAddHotspot,
     }
-}
-
-fn in_use(row: &store::Row, wish: &str) -> ApiError {
-    let customers = match row.customers {
-        1 => "1 customer has".to_owned(),
-        n => format!("{n} customers have"),
-    };
-    ApiError::bad_request(
-        "PACKAGE_IN_USE",
-        format!("{customers} this package; move them to another package before you {wish}"),
-    )
 }
 
 fn name_taken(error: sqlx::Error) -> ApiError {

@@ -15,10 +15,12 @@ use easyisp_shared::time::Timestamp;
 
 use crate::api::{Access, Routes, routes};
 use crate::db::{Kind, Tx};
+use crate::due;
 use crate::permission::Permission::*;
 use crate::sites;
 
-pub use rules::Draft;
+pub use rules::{Change, Draft, draft};
+pub use store::{Called, Stored, called, exported};
 pub use terms::Terms;
 pub use words::{PackageType, Period, PeriodUnit};
 
@@ -63,6 +65,60 @@ pub async fn entitlement(
 ) -> sqlx::Result<Option<easyisp_shared::entitlement::Package>> {
     let row = store::find(tx, package).await?;
     Ok(row.map(|row| edge::body(&row.stored).entitlement()))
+}
+
+/// Whether a package may be changed so while so many customers have it; why not, and what to do first.
+pub fn refused_in_use(before: &Draft, after: &Draft, customers: i64) -> Option<String> {
+    if customers == 0 {
+        return None;
+    }
+    let wish = if before.is_active && !after.is_active {
+        "switch it off"
+    } else if before.kind != after.kind {
+        "change its type"
+    } else {
+        return None;
+    };
+    Some(rules::in_use(customers, wish))
+}
+
+/// Changes a package that is locked, and makes due what follows from another price or period.
+///
+/// Fails with a unique violation of `package_name` when the tenant has another of that name and type.
+pub async fn change(
+    tx: &mut Tx,
+    package: PackageId,
+    before: &Draft,
+    after: &Draft,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    store::update(tx, package, after, now).await?;
+    if (after.price, after.period) != (before.price, before.period) {
+        due::at(tx, REPRICED, package, now).await?;
+    }
+    tx.changed(Kind::Package, package);
+    Ok(())
+}
+
+/// Locks a package until the transaction ends, and all sites against being added to: its content, and how many
+/// customers and vouchers it has. `None` when this tenant has no such package.
+pub async fn lock(
+    tx: &mut Tx,
+    package: PackageId,
+) -> sqlx::Result<Option<(Stored, i64, i64)>> {
+    sites::stand_still(tx).await?;
+    if !store::lock(tx, package).await? {
+        return Ok(None);
+    }
+    let row = store::find(tx, package).await?;
+    Ok(row.map(|row| (row.stored, row.customers, row.vouchers)))
+}
+
+/// Hides a package that is locked; every site forgets it with the same commit.
+pub async fn hide(tx: &mut Tx, package: PackageId, now: Timestamp) -> sqlx::Result<()> {
+    store::delete(tx, package, now).await?;
+    tx.changed(Kind::Package, package);
+    Ok(())
 }
 
 /// Makes a package and tells every site.

@@ -223,6 +223,15 @@ impl Draft {
 const BURST_SECS: i32 = 16;
 const BURST_THRESHOLD: i32 = 75;
 
+/// Why a package cannot be changed so.
+pub fn in_use(customers: i64, wish: &str) -> String {
+    let customers = match customers {
+        1 => "1 customer has".to_owned(),
+        n => format!("{n} customers have"),
+    };
+    format!("{customers} this package; move them to another package before you {wish}")
+}
+
 /// What an edit changed, each as a person would say it.
 pub fn differences(before: &Draft, after: &Draft) -> Vec<String> {
     let mut said = Vec::new();

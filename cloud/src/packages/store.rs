@@ -140,6 +140,55 @@ pub async fn find(tx: &mut Tx, package: PackageId) -> sqlx::Result<Option<Row>> 
     .await
 }
 
+/// A package that somebody may mean by a word.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Called {
+    /// The package.
+    pub id: PackageId,
+    /// Its name, in lower case.
+    pub name: String,
+    /// The profile that it names on routers, in lower case.
+    pub profile: Option<String>,
+    /// Whom it is for.
+    #[sqlx(rename = "type")]
+    pub kind: PackageType,
+}
+
+/// The packages that are called one of these words, in lower case, by name, profile or id.
+pub async fn called(tx: &mut Tx, words: &[String]) -> sqlx::Result<Vec<Called>> {
+    sqlx::query_as(
+        "select id, lower(name) as name, lower(terms ->> 'routerProfile') as profile, type
+           from packages
+          where tenant_id = $1 and deleted_at is null
+            and (lower(name) = any($2) or lower(terms ->> 'routerProfile') = any($2) or id::text = any($2))
+          order by created_at, id
+          limit 5000",
+    )
+    .bind(tx.tenant())
+    .bind(words)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Up to `most` packages after this one, oldest first, for a file.
+pub async fn exported(
+    tx: &mut Tx,
+    after: Option<PackageId>,
+    most: i64,
+) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as(
+        "select * from packages
+          where tenant_id = $1 and deleted_at is null and ($2::uuid is null or id > $2)
+          order by id
+          limit $3",
+    )
+    .bind(tx.tenant())
+    .bind(after)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Locks a package until the transaction ends; whether this tenant has it.
 ///
 /// A customer being given this package waits (the foreign key takes a share of the same lock), so a

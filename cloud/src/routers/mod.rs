@@ -23,6 +23,7 @@ use crate::secrets::{SecretError, Secrets};
 
 pub use edge::Outside;
 pub use rules::{Change, Draft, LocalSecrets, draft, random_secret};
+pub use store::called;
 pub use told::tell_changed;
 pub use words::{Provisioning, Status};
 

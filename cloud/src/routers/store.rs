@@ -563,3 +563,18 @@ pub async fn delete_logins(tx: &mut Tx, router: RouterId) -> sqlx::Result<()> {
         .await?;
     Ok(())
 }
+
+/// The routers that are called one of these words, in lower case, by name or id: the word in lower case, and which.
+pub async fn called(tx: &mut Tx, words: &[String]) -> sqlx::Result<Vec<(String, RouterId)>> {
+    sqlx::query_as(
+        "select case when lower(name) = any($2) then lower(name) else id::text end, id
+           from routers
+          where tenant_id = $1 and deleted_at is null
+            and (lower(name) = any($2) or id::text = any($2))
+          limit 5000",
+    )
+    .bind(tx.tenant())
+    .bind(words)
+    .fetch_all(&mut **tx)
+    .await
+}

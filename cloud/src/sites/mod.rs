@@ -21,7 +21,7 @@ use crate::secrets::{SITE_KEY, TenantKey};
 
 pub use live::Live;
 pub use questions::Questions;
-pub use store::{Served, exists, first, ids, served, stand_still};
+pub use store::{Served, called, exists, first, ids, served, stand_still};
 
 /// The routes of `/api/sites`.
 pub fn routes() -> Routes {

@@ -58,6 +58,11 @@ pub async fn session_retention(tx: &mut Tx) -> sqlx::Result<Duration> {
     Ok(Duration::from_secs(u64::from(days.unsigned_abs()) * 86_400))
 }
 
+/// The name of the tenant's time zone.
+pub async fn time_zone(tx: &mut Tx) -> sqlx::Result<String> {
+    Ok(store::policy(tx).await?.time_zone)
+}
+
 /// What identifies the tenant to people, in lower-case letters, digits and dashes.
 pub async fn slug(tx: &mut Tx) -> sqlx::Result<String> {
     store::slug(tx).await

@@ -1,6 +1,5 @@
 //! What is done to one customer: each is an audited change that his site knows with the same commit.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -11,7 +10,7 @@ use easyisp_shared::wire::down::Whom;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::rules::Deed;
+use super::super::rules::{Deed, usable_address};
 use super::super::store::{self, Rate};
 use super::super::words::{Standing, Status};
 use super::super::{ChangeError, RECKON, disconnect as end_sessions, fits, sites_of};
@@ -358,7 +357,8 @@ pub async fn assign_ip(
         .ip_address
         .as_deref()
         .map(usable_address)
-        .transpose()?;
+        .transpose()
+        .map_err(|wrong| ApiError::fields(vec![wrong]))?;
     let address = address.map(|address| address.to_string());
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::StaticIp, now).await?;
@@ -381,18 +381,6 @@ pub async fn assign_ip(
     .await?;
     tx.commit().await?;
     Ok(Json(Said::done(format!("{} gets {details}", row.row.name))))
-}
-
-fn usable_address(text: &str) -> Result<Ipv4Addr, ApiError> {
-    let address: Option<Ipv4Addr> = text.trim().parse().ok();
-    address
-        .filter(|address| {
-            !(address.is_unspecified()
-                || address.is_loopback()
-                || address.is_multicast()
-                || address.is_broadcast())
-        })
-        .ok_or_else(|| ApiError::field("ipAddress", "must be an IPv4 address such as 10.10.10.7"))
 }
 
 /// The device a customer is locked to.

@@ -6,7 +6,7 @@ use easyisp_shared::time::Timestamp;
 use uuid::Uuid;
 
 use crate::customers::networks::Networks;
-use crate::customers::rules::Draft;
+use crate::customers::rules::{Draft, Place};
 use crate::customers::words::{ConnectionType, Standing, Status};
 use crate::db::Tx;
 use crate::packages::{PackageType, Period, PeriodUnit};
@@ -372,17 +372,6 @@ pub async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<bool> {
     .fetch_optional(&mut **tx)
     .await?;
     Ok(found.is_some())
-}
-
-/// Where a customer may belong: his router's site, the site that was asked for, the tenant's first.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Place {
-    /// The site of the router; `None` when there is no such router.
-    pub router_site: Option<SiteId>,
-    /// The site asked for; `None` when there is no such site.
-    pub asked_site: Option<SiteId>,
-    /// The first site.
-    pub first_site: Option<SiteId>,
 }
 
 /// Looks up the sites for a router and a wish.
