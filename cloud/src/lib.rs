@@ -48,6 +48,8 @@ pub mod vouchers;
 
 pub mod finance;
 pub mod invoices;
+pub mod imports;
+pub mod exports;
 
 pub mod privacy;
 
@@ -93,8 +95,11 @@ pub fn routes() -> Routes {
         .merge(vouchers::routes())
         .merge(finance::routes())
         .merge(invoices::routes())
+        .merge(imports::routes())
+        .merge(exports::routes())
         .merge(privacy::routes())
         .merge(diagnosis::routes())
+        .merge(jobs::routes())
         .merge(platform::routes())
         .merge(health::routes())
 }
@@ -164,6 +169,7 @@ pub fn jobs(app: &App) -> Jobs {
     let (makes, secrets) = (db(), app.secrets.clone());
     let looks = db();
     let expenses = db();
+    let files = (db(), app.secrets.clone());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -176,8 +182,9 @@ pub fn jobs(app: &App) -> Jobs {
                 let sessions = sessions::forget_old(&db, job.tenant, now).await?;
                 let lease = tenants::lease::renew(&db, job.tenant, now).await?;
                 let told = webhooks::forget_old(&db, job.tenant, now).await?;
+                let files = imports::forget_old(&db, job.tenant, now).await?;
                 let people = privacy::forget_old(&db, job.tenant, now).await?;
-                let soonest = keys.min(sessions).min(lease).min(told);
+                let soonest = keys.min(sessions).min(lease).min(told).min(files);
                 Ok(Again(soonest.min(people)))
             }
         })
@@ -287,6 +294,14 @@ pub fn jobs(app: &App) -> Jobs {
                 Ok(again(
                     vouchers::make(&db, &secrets, job.tenant, batch, now).await?,
                 ))
+            }
+        })
+        .with(imports::RUN, move |job, now| {
+            let (db, secrets) = files.clone();
+            async move {
+                let file = (job.tenant, job.subject.into());
+                let when = imports::work(&db, &secrets, file, job.attempts, now).await?;
+                Ok(again(when))
             }
         })
         .with(tenants::jobs::CARE, move |job, now| {

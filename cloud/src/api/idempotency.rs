@@ -22,7 +22,7 @@ use crate::error::ApiError;
 use crate::secrets::{SecretError, Secrets};
 
 /// The largest body that is read to recognise a repeat; no route takes more.
-const MAX_BODY: usize = 5 * 1024 * 1024;
+const MAX_BODY: usize = 10 * 1024 * 1024;
 
 /// What the request says about being a repeat. Nothing happens where the header is absent.
 ///
@@ -42,7 +42,7 @@ pub struct Idempotency(Option<Given>);
 #[derive(Clone, Debug)]
 struct Given {
     key: String,
-    /// Of method, path and body, keyed because bodies hold passwords: the same key with another request is
+    /// Of method, path, query and body, keyed because bodies hold passwords: the same key with another request is
     /// a mistake.
     digest: [u8; 32],
     operator: Option<OperatorId>,
@@ -136,10 +136,11 @@ impl Idempotency {
         };
         let (parts, body) = request.into_parts();
         let body = read_body(Request::new(body), MAX_BODY).await?;
-        let secret = secrets.derive("digest of repeatable requests 1");
+        let secret = secrets.derive("digest of repeatable requests 2");
         let mut digest = Hmac::<Sha256>::new_from_slice(secret.as_slice())
             .expect("HMAC takes keys of every length");
-        for part in [parts.method.as_str(), parts.uri.path()] {
+        let query = parts.uri.query().unwrap_or_default();
+        for part in [parts.method.as_str(), parts.uri.path(), query] {
             digest.update(part.as_bytes());
             digest.update(&[0]);
         }

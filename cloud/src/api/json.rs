@@ -88,7 +88,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 }
 
 /// Reads a body of at most `limit` bytes.
-pub(super) async fn read_body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+pub async fn read_body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {

@@ -1,5 +1,6 @@
 //! Exports as CSV (RFC 4180), safe to open in a spreadsheet.
 
+use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
@@ -13,11 +14,7 @@ pub struct Sheet {
 impl Sheet {
     /// With these column names.
     pub fn new(columns: &[&str]) -> Result<Sheet, ApiError> {
-        let mut sheet = Sheet {
-            writer: csv::WriterBuilder::new()
-                .terminator(csv::Terminator::CRLF)
-                .from_writer(Vec::new()),
-        };
+        let mut sheet = Sheet { writer: writer() };
         sheet.row(columns)?;
         Ok(sheet)
     }
@@ -28,24 +25,46 @@ impl Sheet {
         self.writer.write_record(cells).map_err(ApiError::internal)
     }
 
-    /// The file under a name of letters, digits, dots and dashes.
-    pub fn download(self, name: &str) -> Result<Response, ApiError> {
-        let bytes = self.writer.into_inner().map_err(|error| {
+    /// The rows so far, for a file that is sent while it is written; the rest begins anew.
+    pub fn take(&mut self) -> Result<Vec<u8>, ApiError> {
+        let full = std::mem::replace(&mut self.writer, writer());
+        full.into_inner().map_err(|error| {
             ApiError::internal(anyhow::anyhow!("a sheet in memory: {}", error.error()))
-        })?;
-        let headers = [
-            (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-            (
-                CONTENT_DISPOSITION,
-                format!("attachment; filename=\"{name}\""),
-            ),
-        ];
-        Ok((headers, bytes).into_response())
+        })
     }
+
+    /// The file under a name of letters, digits, dots and dashes.
+    pub fn download(mut self, name: &str) -> Result<Response, ApiError> {
+        let bytes = self.take()?;
+        Ok(attachment(name, Sheet::TYPE, Body::from(bytes)))
+    }
+
+    /// What such a file is called in Content-Type.
+    pub const TYPE: &'static str = "text/csv; charset=utf-8";
 }
 
+/// A file to be kept, under a name of letters, digits, dots and dashes.
+pub fn attachment(name: &str, kind: &'static str, body: Body) -> Response {
+    let headers = [
+        (CONTENT_TYPE, kind.to_owned()),
+        (
+            CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}\""),
+        ),
+    ];
+    (headers, body).into_response()
+}
+
+fn writer() -> csv::Writer<Vec<u8>> {
+    csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new())
+}
+
+/// A cell that looks guarded already is guarded once more: whoever reads the file back takes one guard off.
 fn plain(cell: &str) -> String {
-    match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    let bare = cell.trim_start_matches('\'');
+    match bare.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{cell}"),
         false => cell.to_owned(),
     }
@@ -61,11 +80,10 @@ mod tests {
     #[test]
     fn a_cell_is_never_a_formula() {
         let mut sheet = Sheet::new(&["name", "note"]).unwrap();
-        for cell in ["=1+1", "+254", "-1", "@SUM(A1)", "\tx", "\rx"] {
+        for cell in ["=1+1", "+254", "-1", "@SUM(A1)", "\tx", "\rx", "'=x"] {
             sheet.row(&[cell, "a \"quoted\", text"]).unwrap();
         }
-        let bytes = sheet.writer.into_inner().unwrap();
-        let text = String::from_utf8(bytes).unwrap();
+        let text = String::from_utf8(sheet.take().unwrap()).unwrap();
         assert!(text.starts_with("name,note\r\n'=1+1,\"a \"\"quoted\"\", text\"\r\n"));
         for row in text.split("\r\n").skip(1).filter(|row| !row.is_empty()) {
             assert!(row.starts_with('\'') || row.starts_with("\"'"), "{row:?}");

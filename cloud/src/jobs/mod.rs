@@ -3,6 +3,7 @@
 //! What a job does stands in its feature; here is only when. Features put work in with [`crate::due`];
 //! `lib.rs` says which function does which kind.
 
+mod http;
 mod rules;
 mod runner;
 mod store;
@@ -15,7 +16,25 @@ use easyisp_shared::time::{Clock, Timestamp};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::api::{Access, Routes, routes};
 use crate::db::{BoxFuture, Database, Tx};
+use crate::permission::Permission::{
+    CustomersCreate, PackagesAddHotspot, PackagesAddPppoe, SettingsGeneral,
+};
+
+/// The routes of `/api/jobs`: also for who sends files in and waits for them.
+pub fn routes() -> Routes {
+    const LOOK: Access = Access::Any(&[
+        SettingsGeneral,
+        CustomersCreate,
+        PackagesAddPppoe,
+        PackagesAddHotspot,
+    ]);
+
+    Routes::new()
+        .route(LOOK, routes!(http::list))
+        .route(LOOK, routes!(http::get))
+}
 
 /// Work that was claimed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

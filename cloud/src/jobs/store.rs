@@ -2,6 +2,8 @@
 
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::db::{Database, Tx};
@@ -125,4 +127,31 @@ pub(super) async fn is_held(tx: &mut Tx, job: &Job) -> sqlx::Result<bool> {
     .fetch_optional(&mut **tx)
     .await?;
     Ok(row.is_some())
+}
+
+/// Work of one kind that happens by itself.
+#[derive(Serialize, ToSchema, sqlx::FromRow)]
+#[serde(rename_all = "camelCase")]
+pub struct Background {
+    kind: String,
+    /// How much is waiting for its time.
+    waiting: i64,
+    /// And of that, how much failed when it was tried last and is tried again.
+    failing: i64,
+    next_run_at: Timestamp,
+}
+
+/// What waits in the tenant's queue, by kind.
+pub(super) async fn waiting(tx: &mut Tx) -> sqlx::Result<Vec<Background>> {
+    sqlx::query_as(
+        "select kind, count(*) as waiting, count(*) filter (where attempts > 0) as failing,
+                min(due_at) as next_run_at
+           from directory.jobs
+          where tenant_id = $1
+          group by kind
+          order by kind",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await
 }

@@ -45,6 +45,7 @@ pub use rules::{
     Claim, Credit, Effect, Event, FOLLOW_UP, NO_ANSWER, Push, Source, State, Terms, judge,
     next_query,
 };
+pub use store::lists::{ExportRow, Exported, exported};
 pub use words::{C2bVersion, Env, SubType};
 
 /// The routes of this feature.

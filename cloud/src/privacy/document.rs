@@ -41,6 +41,7 @@ pub struct Document {
     moving_in: Part<store::DifferenceRow>,
     /// What the provider's own programs were told of him.
     webhooks: Part<store::ToldRow>,
+    files: Part<store::FileRow>,
 }
 
 /// The newest rows of a list.
@@ -92,6 +93,7 @@ impl Document {
             trail: store::deeds(tx, id, READ).await?.into(),
             moving_in: store::differences(tx, username, READ).await?.into(),
             webhooks: store::told(tx, id, READ).await?.into(),
+            files: store::file_rows(tx, id, READ).await?.into(),
         })
     }
 }

@@ -125,6 +125,7 @@ pub async fn erase(
     store::blank_messages(tx, customer, &phones(subject)).await?;
     store::blank_moving(tx, traces).await?;
     store::blank_router_lists(tx, traces).await?;
+    store::blank_import_rows(tx, customer, &subject.username, &pseudonym).await?;
     store::forget_quarantined(tx, &octets(subject, &devices)).await?;
     store::blank_customer(tx, customer, &pseudonym, now).await?;
 

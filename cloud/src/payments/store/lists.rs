@@ -1,6 +1,6 @@
 //! Lists and sums of electronic payments.
 
-use easyisp_shared::id::CustomerId;
+use easyisp_shared::id::{CustomerId, PaymentId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
@@ -129,5 +129,74 @@ pub(in super::super) async fn sums(
     .bind(today)
     .bind(month)
     .fetch_one(&mut **tx)
+    .await
+}
+
+/// A payment as a file shows it.
+#[derive(FromRow, Clone, Debug)]
+#[expect(missing_docs, reason = "the columns' names")]
+pub struct ExportRow {
+    pub id: PaymentId,
+    pub paid_at: Timestamp,
+    pub created_at: Timestamp,
+    pub amount: Cents,
+    pub method: String,
+    pub receipt: Option<String>,
+    pub status: String,
+    pub phone: Option<String>,
+    pub account: Option<String>,
+    pub description: String,
+    pub username: Option<String>,
+    pub customer_name: Option<String>,
+    pub account_number: Option<i32>,
+    pub operator_name: Option<String>,
+}
+
+/// Which payments a file shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Exported {
+    /// By M-Pesa.
+    pub electronic: bool,
+    /// In every other way.
+    pub manual: bool,
+    /// Recorded not before then.
+    pub from: Option<Timestamp>,
+    /// Recorded before then.
+    pub to: Option<Timestamp>,
+}
+
+/// Up to `most` payments, the newest first, after the one recorded then.
+pub async fn exported(
+    tx: &mut Tx,
+    wanted: Exported,
+    after: Option<(Timestamp, PaymentId)>,
+    most: i64,
+) -> sqlx::Result<Vec<ExportRow>> {
+    let (before, beyond) = after.unzip();
+    sqlx::query_as(
+        "select p.id, p.paid_at, p.created_at, p.amount, p.method, p.receipt, p.status, p.phone, p.account,
+                p.description, c.username, c.name as customer_name, c.account_number,
+                o.name as operator_name
+           from (select * from payments
+                  where tenant_id = $1
+                    and ($2 and method = 'MPESA' or $3 and method <> 'MPESA')
+                    and ($4::timestamptz is null or created_at >= $4)
+                    and ($5::timestamptz is null or created_at < $5)
+                    and ($6::timestamptz is null or (created_at, id) < ($6, $7))
+                  order by created_at desc, id desc
+                  limit $8) p
+           left join customers c on c.tenant_id = $1 and c.id = p.customer_id
+           left join operators o on o.tenant_id = $1 and o.id = p.operator_id
+          order by p.created_at desc, p.id desc",
+    )
+    .bind(tx.tenant())
+    .bind(wanted.electronic)
+    .bind(wanted.manual)
+    .bind(wanted.from)
+    .bind(wanted.to)
+    .bind(before)
+    .bind(beyond)
+    .bind(most)
+    .fetch_all(&mut **tx)
     .await
 }

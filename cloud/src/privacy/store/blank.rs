@@ -289,6 +289,27 @@ pub async fn forget_quarantined(tx: &mut Tx, words: &[Vec<u8>]) -> sqlx::Result<
     Ok(())
 }
 
+/// Rows of files that were about him.
+pub async fn blank_import_rows(
+    tx: &mut Tx,
+    customer: CustomerId,
+    username: &str,
+    pseudonym: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update import_rows
+            set name = $4, errors = '[]', warnings = '[]'
+          where tenant_id = $1 and (subject_id = $2 or subject_id is null and name = $3)",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(username)
+    .bind(pseudonym)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Lines of the trail to be blanked, and whether what they are about is called by his name.
 ///
 /// All that are about him or something of his. Of the others only searches, exports and what was done to

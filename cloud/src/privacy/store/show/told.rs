@@ -1,6 +1,6 @@
 //! What he was told, and what was done to him.
 
-use easyisp_shared::id::{AuditId, CustomerId, DeliveryId, MessageId};
+use easyisp_shared::id::{AuditId, CustomerId, DeliveryId, ImportId, MessageId};
 use easyisp_shared::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -100,6 +100,38 @@ pub async fn deeds(tx: &mut Tx, customer: CustomerId, most: i64) -> sqlx::Result
            from audit
           where tenant_id = $1 and target_id = $2
           order by at desc, id desc
+          limit $3",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// A row of a file that was about him.
+#[derive(FromRow, Serialize, ToSchema, Debug)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SubjectFileRow)]
+pub struct FileRow {
+    import_id: ImportId,
+    at: Timestamp,
+    username: String,
+    /// `CREATED`, `UPDATED`, `SKIPPED` or `FAILED`.
+    outcome: String,
+}
+
+/// The rows of files that were about him.
+pub async fn file_rows(
+    tx: &mut Tx,
+    customer: CustomerId,
+    most: i64,
+) -> sqlx::Result<Vec<FileRow>> {
+    sqlx::query_as(
+        "select import_id, created_at as at, name as username, outcome
+           from import_rows
+          where tenant_id = $1 and subject_id = $2
+          order by created_at desc
           limit $3",
     )
     .bind(tx.tenant())

@@ -1,0 +1,25 @@
+//! Files that leave: lists as tables, for a spreadsheet or for another system.
+//!
+//! A file is sent while it is read, 500 rows a transaction, so that no list is ever whole in memory. Every cell
+//! is safe to open (`api::Sheet`), and a file of customers or packages can be taken in again by `imports`.
+
+mod http;
+
+use crate::api::{Access, Routes, routes};
+use crate::permission::Permission::{
+    HotspotDetailsView, PackagesView, PaymentsViewElectronic, PaymentsViewManual, PppoeDetailsView,
+};
+
+/// The routes of this feature.
+pub fn routes() -> Routes {
+    Routes::new()
+        .route(
+            Access::Any(&[PppoeDetailsView, HotspotDetailsView]),
+            routes!(http::customers),
+        )
+        .route(Access::Any(&[PackagesView]), routes!(http::packages))
+        .route(
+            Access::Any(&[PaymentsViewElectronic, PaymentsViewManual]),
+            routes!(http::payments),
+        )
+}
