@@ -33,6 +33,12 @@ const TAKE_A_FILE: [&str; 3] = [
     "POST /api/auth/profile-picture",
     "POST /api/tenant/logo",
     "POST /api/payments/statement",
+/// Routes that take a form or a file, which stories of their own look at: `pictures` and `imports`.
+const TAKE_A_FORM: [&str; 4] = [
+    "POST /api/auth/profile-picture",
+    "POST /api/tenant/logo",
+    "POST /api/customers/import",
+    "POST /api/packages/import",
 ];
 
 /// A route that comes later and changes something needs a call here, and an audit line of its own.
@@ -143,6 +149,7 @@ struct Calls {
     income: String,
     expense: String,
     invoice: String,
+    import: String,
 }
 
 impl Calls {
@@ -213,7 +220,11 @@ impl Calls {
         let held = c2b::lookup(isp, &format!("receipt={receipt}")).await?;
         // The other gateway of this short code registers too.
         world.outside.mpesa.forget_c2b(c2b::CODE);
+        let file = "username,password,name,type\nfiled,filed,Filed,PPPOE\n";
+        let file = crate::imports::report(world, owner, "", file).await?;
+        let import = file["importId"].as_str().context("an import")?.to_owned();
         Ok(Calls {
+            import,
             tenant: TenantId(me["tenantId"].as_str().context("a tenant")?.parse()?),
             owner: id(&me)?.parse()?,
             agent: id(&owner.get(&format!("/sites/{home}")).await?["agents"][0])?,
@@ -420,6 +431,11 @@ impl Calls {
                 json!({"location": "Hill"}),
             ),
             ("POST /api/customers", vec![], new_customer),
+            (
+                "POST /api/imports/{import}/undo",
+                vec![&self.import],
+                nothing(),
+            ),
             (
                 "PUT /api/customers/{customer}",
                 customer.clone(),

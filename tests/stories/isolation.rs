@@ -134,6 +134,8 @@ impl Victim {
         let bill = json!({"customerId": customer, "amount": 5, "dueDate": "2027-02-15",
             "items": [{"description": "Cable", "amount": 5}]});
         isp.owner.post("/finance/invoices", &bill).await?;
+        let file = "username,password,name,type\nfiled,filed,Filed,PPPOE\n";
+        crate::imports::report(world, &isp.owner, "", file).await?;
 
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("the tenant's id")?;
@@ -160,6 +162,7 @@ impl Victim {
               union select id from webhooks union select id from webhook_deliveries
               union select id from incomes union select id from expenses
               union select id from invoices union select id from accounts",
+              union select id from imports",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -182,6 +185,7 @@ impl Victim {
               union all select i::text from incomes i union all select e::text from expenses e
               union all select r::text from recurring_expenses r
               union all select i::text from invoices i union all select a::text from accounts a",
+              union all select i::text from imports i union all select r::text from import_rows r",
         )
         .fetch_all(&mut *tx)
         .await?;

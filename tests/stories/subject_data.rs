@@ -1,7 +1,7 @@
 //! One subscriber's data: shown to him whole, taken out on his wish while the books still prove, and gone
 //! with their time.
 
-mod kept;
+pub mod kept;
 mod others;
 
 use std::collections::BTreeSet;

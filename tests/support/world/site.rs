@@ -258,6 +258,15 @@ impl Site {
         .await
     }
 
+    /// Waits until the agent knows no subscriber of this name.
+    pub async fn knows_nobody(&self, name: &str) -> Result<()> {
+        let site = &self.agent().overview().site;
+        eventually(&format!("the agent knows no {name}"), async || {
+            Ok(site.subscriber(name.as_bytes()).is_none().then_some(()))
+        })
+        .await
+    }
+
     /// Waits until everything that the agent reported has been taken by the cloud.
     pub async fn reported(&self) -> Result<()> {
         eventually("the cloud has everything", async || {
