@@ -1,6 +1,6 @@
 //! Files that come from elsewhere: subscribers and packages, taken in row by row under the rules of one by one.
 //!
-//! A file is read whole into rows ([`formats`]). Up to 500 rows are taken in while the request waits; more are
+//! A file is read whole into rows (`formats/`). Up to 500 rows are taken in while the request waits; more are
 //! kept in sealed parts of 500, and a due job takes them in, each part with its deletion in one transaction: so
 //! a kill at any moment leaves every row done once or not yet. What became of each row is kept for 90 days, and
 //! so long what a file made can be taken back.

@@ -260,7 +260,7 @@ pub const KEPT: &[Kept] = &[
         "import_parts",
         "rows of a file that are still to be taken in, sealed",
         Keep::Thing,
-        "stays sealed until its rows are taken in, minutes later: what they make of him is his again",
+        "stays sealed until its rows are taken in or the file is given up, minutes later",
     ),
     of(
         "import_rows",

@@ -9,7 +9,8 @@ pub type Record = (u32, HashMap<String, String>);
 
 /// Whether a text, in lower case, is a dump that has the tables of a RADIUS server.
 pub fn looks_like_dump(lower: &str) -> bool {
-    (lower.contains("insert into") || lower.contains("\ncopy ") || lower.starts_with("copy "))
+    let inserts = lower.contains("insert ") && lower.contains(" into ");
+    (inserts || lower.contains("\ncopy ") || lower.starts_with("copy "))
         && TABLES.iter().any(|(table, _)| lower.contains(table))
         || lower.contains("create table") && lower.contains("radcheck")
 }
@@ -435,7 +436,7 @@ mod tests {
         let found = read(dump, 10).unwrap();
         let rows = &found["radcheck"];
         assert_eq!(rows.len(), 2);
-        assert_eq!(rows[0].0, 12);
+        assert_eq!(rows[0].0, 13);
         assert_eq!(rows[0].1["value"], "it's 'x', (y)");
         assert_eq!(rows[1].1["username"], "jo");
         assert_eq!(rows[1].1.get("value"), None);
