@@ -6,6 +6,7 @@ use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
 use sqlx::types::Json;
 
+use super::formats::beginning;
 use super::row::{Reading, Row, Wish, wish};
 use super::store::Line;
 use super::words::{OnExisting, Outcome};
@@ -118,8 +119,20 @@ pub async fn take_in(
             Err(errors) => *lines[place].errors = errors,
         }
     }
+    for line in &mut lines {
+        for said in [&mut *line.errors, &mut *line.warnings] {
+            said.truncate(MOST_SAID);
+            for one in said {
+                one.field = beginning(&one.field, 64);
+                one.message = beginning(&one.message, 300);
+            }
+        }
+    }
     Ok(lines)
 }
+
+/// Errors and warnings of one row.
+const MOST_SAID: usize = 30;
 
 fn edit(customer: CustomerId, wish: Wish) -> Edit {
     Edit {

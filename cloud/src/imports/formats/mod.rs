@@ -52,10 +52,11 @@ pub fn read(text: &str, format: Format, most: usize) -> Result<File, FileError> 
             }
         }));
     }
+    let warnings = warnings.into_iter().take(MOST_WARNINGS);
     Ok(File {
         format,
         rows,
-        warnings,
+        warnings: warnings.map(|said| beginning(&said, 200)).collect(),
     })
 }
 
@@ -108,7 +109,6 @@ fn of_table(mut table: Table, prepare: impl Fn(&mut Vec<String>)) -> (Vec<Row>, 
         }
         columns.push(found.filter(|_| !twice));
     }
-    warnings.truncate(MOST_WARNINGS);
     let row = |(line, cells): (u32, Vec<String>)| {
         let mut row = Row::at(line);
         if cells.len() > columns.len() && cells[columns.len()..].iter().any(|c| !c.is_empty()) {
@@ -122,6 +122,11 @@ fn of_table(mut table: Table, prepare: impl Fn(&mut Vec<String>)) -> (Vec<Row>, 
         row
     };
     (table.rows.into_iter().map(row).collect(), warnings)
+}
+
+/// At most so many letters of a text: what a file says may be long, and is told again.
+pub fn beginning(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
 }
 
 /// A name for who has none but his user name.

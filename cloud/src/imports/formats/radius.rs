@@ -117,7 +117,7 @@ impl Users {
             "service-type" | "framed-compression" | "fall-through" => {}
             _ => row.warn(
                 attribute,
-                format!("={value} has no place here and is left out; packages say what a router is told"),
+                "has no place here and is left out; packages say what a router is told",
             ),
         }
     }

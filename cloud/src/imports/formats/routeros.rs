@@ -82,7 +82,7 @@ fn subscriber(line: u32, kind: &str, words: &[Word]) -> Row {
                     format!("is {value}, which no subscriber here can use; leave the line out, or make it pppoe"),
                 );
             }
-            other => row.warn(other, format!("={value} has no place here and is left out")),
+            other => row.warn(other, "has no place here and is left out"),
         }
     }
     name_or_username(&mut row);
