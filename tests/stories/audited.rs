@@ -28,15 +28,11 @@ const CHANGE_NOTHING: [&str; 5] = [
     "POST /api/payment-gateways/{gateway}/test",
 ];
 
-/// Routes that take a form or a file, which stories of their own look at: `pictures` and `statement`.
-const TAKE_A_FILE: [&str; 3] = [
+/// Routes that take a form or a file, which stories of their own look at: `pictures`, `statement`, `imports`.
+const TAKE_A_FILE: [&str; 5] = [
     "POST /api/auth/profile-picture",
     "POST /api/tenant/logo",
     "POST /api/payments/statement",
-/// Routes that take a form or a file, which stories of their own look at: `pictures` and `imports`.
-const TAKE_A_FORM: [&str; 4] = [
-    "POST /api/auth/profile-picture",
-    "POST /api/tenant/logo",
     "POST /api/customers/import",
     "POST /api/packages/import",
 ];

@@ -25,7 +25,11 @@ pub async fn text(world: &World, who: &Operator, path: &str) -> Result<String> {
 
 async fn answer(world: &World, who: &Operator, path: &str) -> Result<reqwest::Response> {
     let url = format!("http://{}/api{path}", world.api());
-    Ok(http_client().get(url).bearer_auth(who.token()).send().await?)
+    Ok(http_client()
+        .get(url)
+        .bearer_auth(who.token())
+        .send()
+        .await?)
 }
 
 /// The rows of a file by their user names, each by the names of its columns.
@@ -67,8 +71,13 @@ async fn what_leaves_one_provider_comes_in_at_another_as_it_was() -> Result<()> 
         owner.post("/customers", &one).await?;
     }
     let plain = find(owner, &format!("{}6", HOSTILE[6])).await?;
-    let address = format!("/customers/{}/assign-ip", plain["id"].as_str().context("an id")?);
-    owner.post(&address, &json!({"ipAddress": "10.0.0.9"})).await?;
+    let address = format!(
+        "/customers/{}/assign-ip",
+        plain["id"].as_str().context("an id")?
+    );
+    owner
+        .post(&address, &json!({"ipAddress": "10.0.0.9"}))
+        .await?;
 
     let leaving = text(&world, owner, "/customers/export?passwords=true").await?;
     for line in leaving.split("\r\n") {
@@ -77,14 +86,21 @@ async fn what_leaves_one_provider_comes_in_at_another_as_it_was() -> Result<()> 
             ensure!(number || !cell.starts_with(['=', '+', '-', '@']), "{cell}");
         }
     }
-    assert!(leaving.contains("'=1+1") && leaving.contains(",007,"), "{leaving}");
+    assert!(
+        leaving.contains("'=1+1") && leaving.contains(",007,"),
+        "{leaving}"
+    );
     assert!(leaving.contains("0712 345 678"), "a phone keeps its zero");
 
     let other = Provider::sign_up(&world, "coming").await?;
     other.owner.post("/nas", &tower).await?;
     let made = report(&world, &other.owner, "", leaving.clone()).await?;
     assert_eq!(counts(&made), [7, 0, 0, 0], "{made}");
-    assert_eq!(made["warnings"], json!([]), "nothing of ours is unknown to us");
+    assert_eq!(
+        made["warnings"],
+        json!([]),
+        "nothing of ours is unknown to us"
+    );
     let again = text(&world, &other.owner, "/customers/export?passwords=true").await?;
     let (mut sent, mut came) = (rows(&leaving)?, rows(&again)?);
     for row in sent.values_mut().chain(came.values_mut()) {
@@ -93,7 +109,11 @@ async fn what_leaves_one_provider_comes_in_at_another_as_it_was() -> Result<()> 
     }
     assert_eq!(sent, came);
     let same = report(&world, owner, "onExisting=update", leaving).await?;
-    assert_eq!(counts(&same), [0, 0, 7, 0], "what was exported changes nothing: {same}");
+    assert_eq!(
+        counts(&same),
+        [0, 0, 7, 0],
+        "what was exported changes nothing: {same}"
+    );
     world.stop().await
 }
 
@@ -110,8 +130,15 @@ async fn a_long_list_leaves_whole_and_a_filtered_one_as_it_is_shown() -> Result<
     let whole = text(&world, owner, "/customers/export").await?;
     assert!(!whole.contains("word-"), "no password");
     assert_eq!(rows(&whole)?.len(), 1234, "each once");
-    let some = text(&world, owner, "/customers/export?connectionType=HOTSPOT&search=user12").await?;
-    let list = owner.get("/customers?connectionType=HOTSPOT&search=user12").await?;
+    let some = text(
+        &world,
+        owner,
+        "/customers/export?connectionType=HOTSPOT&search=user12",
+    )
+    .await?;
+    let list = owner
+        .get("/customers?connectionType=HOTSPOT&search=user12")
+        .await?;
     assert_eq!(list["total"].as_u64(), Some(rows(&some)?.len() as u64));
     assert_eq!(rows(&some)?.len(), 34);
     let none = text(&world, owner, "/customers/export?status=EXPIRED").await?;
@@ -126,8 +153,14 @@ async fn a_long_list_leaves_whole_and_a_filtered_one_as_it_is_shown() -> Result<
 
     let answer = answer(&world, owner, "/customers/export?status=EXPIRED").await?;
     let name = answer.headers()["content-disposition"].to_str()?;
-    assert!(name.starts_with("attachment; filename=\"customers-long"), "{name}");
-    assert!(name.contains("2027-01-15T08-00Z.csv"), "tenant and moment: {name}");
+    assert!(
+        name.starts_with("attachment; filename=\"customers-long"),
+        "{name}"
+    );
+    assert!(
+        name.contains("2027-01-15T08-00Z.csv"),
+        "tenant and moment: {name}"
+    );
     world.stop().await
 }
 
@@ -136,8 +169,12 @@ async fn a_list_leaves_with_who_just_showed_his_password_and_is_in_the_trail() -
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "guarded").await?;
     let owner = &isp.owner;
-    isp.add_subscriber("asha", "254712345601", world.clock.now().plus(Duration::from_secs(3600)))
-        .await?;
+    isp.add_subscriber(
+        "asha",
+        "254712345601",
+        world.clock.now().plus(Duration::from_secs(3600)),
+    )
+    .await?;
     let person = json!({"name": "Clerk", "email": "clerk@guarded.isp", "password": PASSWORD,
         "role": "STAFF", "addedPermissions": ["pppoe:details_view", "payments:view_manual"]});
     owner.post("/tenant/operators", &person).await?;
@@ -146,10 +183,22 @@ async fn a_list_leaves_with_who_just_showed_his_password_and_is_in_the_trail() -
         let answer: Value = answer(&world, who, path).await?.json().await?;
         Ok(answer["code"].as_str().unwrap_or_default().to_owned())
     };
-    assert_eq!(rows(&text(&world, &clerk, "/customers/export").await?)?.len(), 1);
-    assert_eq!(code(&clerk, "/customers/export?passwords=true").await?, "PERMISSION_MISSING");
-    assert_eq!(code(&clerk, "/customers/export?type=HOTSPOT").await?, "PERMISSION_MISSING");
-    assert_eq!(code(&clerk, "/packages/export").await?, "PERMISSION_MISSING");
+    assert_eq!(
+        rows(&text(&world, &clerk, "/customers/export").await?)?.len(),
+        1
+    );
+    assert_eq!(
+        code(&clerk, "/customers/export?passwords=true").await?,
+        "PERMISSION_MISSING"
+    );
+    assert_eq!(
+        code(&clerk, "/customers/export?type=HOTSPOT").await?,
+        "PERMISSION_MISSING"
+    );
+    assert_eq!(
+        code(&clerk, "/packages/export").await?,
+        "PERMISSION_MISSING"
+    );
     let shown = text(&world, owner, "/customers/export?passwords=true").await?;
     assert_eq!(rows(&shown)?["asha"]["password"], "asha");
 
@@ -166,7 +215,9 @@ async fn a_list_leaves_with_who_just_showed_his_password_and_is_in_the_trail() -
         assert_eq!(code(owner, path).await?, "FRESH_LOGIN_REQUIRED", "{path}");
     }
     text(&world, owner, "/packages/export").await?;
-    owner.post("/auth/confirm", &json!({"password": PASSWORD})).await?;
+    owner
+        .post("/auth/confirm", &json!({"password": PASSWORD}))
+        .await?;
     text(&world, owner, "/customers/export").await?;
     world.stop().await
 }
@@ -200,7 +251,10 @@ async fn payments_leave_as_far_as_they_may_be_seen() -> Result<()> {
     tx.commit().await?;
     let all = text(&world, owner, "/payments/export").await?;
     assert_eq!(all.lines().count(), 3, "{all}");
-    assert!(all.contains(",100.5,CASH,") && all.contains(",200,MPESA,"), "{all}");
+    assert!(
+        all.contains(",100.5,CASH,") && all.contains(",200,MPESA,"),
+        "{all}"
+    );
     assert!(!all.contains(",=") && !all.contains("\"="), "{all}");
     let person = json!({"name": "Clerk", "email": "clerk@books.isp", "password": PASSWORD,
         "role": "STAFF", "addedPermissions": ["payments:view_manual"]});

@@ -20,7 +20,14 @@ pub async fn send(
     query: &str,
     file: impl Into<reqwest::Body>,
 ) -> Result<(StatusCode, Value)> {
-    send_to(world, who, &format!("/customers/import?{query}"), "text/csv", file).await
+    send_to(
+        world,
+        who,
+        &format!("/customers/import?{query}"),
+        "text/csv",
+        file,
+    )
+    .await
 }
 
 /// Sends a file of this type to any path.
@@ -33,10 +40,17 @@ pub async fn send_to(
 ) -> Result<(StatusCode, Value)> {
     let url = format!("http://{}/api{path}", world.api());
     let request = http_client().post(url).bearer_auth(who.token());
-    let answer = request.header("content-type", kind).body(file).send().await?;
+    let answer = request
+        .header("content-type", kind)
+        .body(file)
+        .send()
+        .await?;
     let status = answer.status();
     let text = answer.text().await?;
-    Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    Ok((
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    ))
 }
 
 /// The report of a file that was taken in at once.
@@ -64,11 +78,14 @@ pub async fn customers(who: &Operator) -> Result<i64> {
 
 /// The only customer whom this finds.
 pub async fn find(who: &Operator, username: &str) -> Result<Value> {
-    let list = who.get(&format!("/customers?search={username}&pageSize=10")).await?;
+    let list = who
+        .get(&format!("/customers?search={username}&pageSize=10"))
+        .await?;
     let found = list["customers"].as_array().context("customers")?;
     let found = found.iter().find(|one| one["username"] == username);
     let id = found.and_then(|one| one["id"].as_str());
-    who.get(&format!("/customers/{}", id.context("he is there")?)).await
+    who.get(&format!("/customers/{}", id.context("he is there")?))
+        .await
 }
 
 /// Three subscribers as a spreadsheet has them.
@@ -84,11 +101,19 @@ async fn a_spreadsheet_becomes_subscribers_whom_their_site_lets_in() -> Result<(
     let site = Site::open(&world, &isp).await?;
     let made = report(&world, &isp.owner, "", FILE).await?;
     assert_eq!(counts(&made), [3, 0, 0, 0], "{made}");
-    assert_eq!((&made["total"], &made["complete"]), (&json!(3), &json!(true)));
+    assert_eq!(
+        (&made["total"], &made["complete"]),
+        (&json!(3), &json!(true))
+    );
     assert_eq!(made["format"], "csv");
     let warning = made["warnings"][0].as_str().context("a warning")?;
     assert!(warning.contains("Shoe size"), "{warning}");
-    let lines: Vec<&Value> = made["rows"].as_array().context("rows")?.iter().map(|r| &r["row"]).collect();
+    let lines: Vec<&Value> = made["rows"]
+        .as_array()
+        .context("rows")?
+        .iter()
+        .map(|r| &r["row"])
+        .collect();
     assert_eq!(lines, [&json!(2), &json!(3), &json!(4)]);
 
     let asha = find(&isp.owner, "asha").await?;
@@ -102,7 +127,10 @@ async fn a_spreadsheet_becomes_subscribers_whom_their_site_lets_in() -> Result<(
     assert_eq!(baraka["expiresAt"], "2027-12-31T11:30:00.000Z");
     let chege = find(&isp.owner, "chege").await?;
     let month = world.clock.now().plus(DAY * 30).to_string();
-    assert_eq!((&chege["packageId"], &chege["expiresAt"]), (&json!(null), &json!(month)));
+    assert_eq!(
+        (&chege["packageId"], &chege["expiresAt"]),
+        (&json!(null), &json!(month))
+    );
     assert_eq!(customers(&isp.owner).await?, 3);
 
     site.knows("asha", "at all", |_| true).await?;
@@ -118,13 +146,22 @@ async fn a_dry_run_says_what_would_be_and_changes_nothing() -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "dry").await?;
     let owner = &isp.owner;
-    report(&world, owner, "", "username,password,name,type\nasha,old-word,Asha,PPPOE\n").await?;
+    report(
+        &world,
+        owner,
+        "",
+        "username,password,name,type\nasha,old-word,Asha,PPPOE\n",
+    )
+    .await?;
     let trail = owner.get("/audit-logs").await?["total"].clone();
     let before = owner.get("/customers").await?;
 
     let dry = report(&world, owner, "dryRun=true&onExisting=update", FILE).await?;
     assert_eq!(counts(&dry), [2, 1, 0, 0], "{dry}");
-    assert_eq!((&dry["dryRun"], &dry["importId"]), (&json!(true), &json!(null)));
+    assert_eq!(
+        (&dry["dryRun"], &dry["importId"]),
+        (&json!(true), &json!(null))
+    );
     assert_eq!(dry["rows"][0]["outcome"], "updated");
     assert_eq!(dry["rows"][1]["id"], json!(null));
     assert_eq!(owner.get("/customers").await?, before);
@@ -139,7 +176,10 @@ async fn a_dry_run_says_what_would_be_and_changes_nothing() -> Result<()> {
     }
     let dry = report(&world, owner, "dryRun=true", large).await?;
     assert_eq!(counts(&dry), [1400, 0, 0, 100]);
-    assert_eq!((&dry["total"], &dry["complete"]), (&json!(1500), &json!(false)));
+    assert_eq!(
+        (&dry["total"], &dry["complete"]),
+        (&json!(1500), &json!(false))
+    );
     let rows = dry["rows"].as_array().context("rows")?;
     let failed = rows.iter().filter(|row| row["outcome"] == "failed").count();
     assert_eq!((rows.len(), failed), (1000, 100));
@@ -148,7 +188,8 @@ async fn a_dry_run_says_what_would_be_and_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_cannot_be_names_its_fields_and_what_to_write_and_stops_no_other() -> Result<()> {
+async fn a_row_that_cannot_be_names_its_fields_and_what_to_write_and_stops_no_other() -> Result<()>
+{
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "rows").await?;
     let stranger = Provider::sign_up(&world, "stranger").await?;
@@ -172,16 +213,34 @@ async fn a_row_that_cannot_be_names_its_fields_and_what_to_write_and_stops_no_ot
     let made = report(&world, &isp.owner, "", file).await?;
     assert_eq!(counts(&made), [1, 0, 0, 6], "{made}");
     let wrong = |row: usize| -> Vec<(String, String)> {
-        let errors = made["rows"][row]["errors"].as_array().cloned().unwrap_or_default();
+        let errors = made["rows"][row]["errors"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        errors.iter().map(|e| (text(&e["field"]), text(&e["message"]))).collect()
+        errors
+            .iter()
+            .map(|e| (text(&e["field"]), text(&e["message"])))
+            .collect()
     };
     let bad: Vec<String> = wrong(1).into_iter().map(|(field, _)| field).collect();
     for field in [
-        "username", "password", "name", "connectionType", "packageId", "nasId", "expiresAt", "email",
-        "devices", "ipAddress",
+        "username",
+        "password",
+        "name",
+        "connectionType",
+        "packageId",
+        "nasId",
+        "expiresAt",
+        "email",
+        "devices",
+        "ipAddress",
     ] {
-        assert_eq!(bad.iter().filter(|named| *named == field).count(), 1, "{field}: {bad:?}");
+        assert_eq!(
+            bad.iter().filter(|named| *named == field).count(),
+            1,
+            "{field}: {bad:?}"
+        );
     }
     assert_eq!(made["rows"][1]["row"], 3);
     let said = |row: usize, field: &str| {
@@ -189,14 +248,23 @@ async fn a_row_that_cannot_be_names_its_fields_and_what_to_write_and_stops_no_ot
         found.map(|(_, message)| message).unwrap_or_default()
     };
     assert!(said(1, "packageId").contains("\"No such\""), "{made}");
-    assert!(said(1, "expiresAt").contains("2027-04-03 or 2027-03-04"), "{made}");
-    assert!(said(1, "connectionType").contains("PPPOE, HOTSPOT"), "{made}");
+    assert!(
+        said(1, "expiresAt").contains("2027-04-03 or 2027-03-04"),
+        "{made}"
+    );
+    assert!(
+        said(1, "connectionType").contains("PPPOE, HOTSPOT"),
+        "{made}"
+    );
     // Another provider's router is no router, by name and by id.
     assert!(said(1, "nasId").contains("no router of yours"), "{made}");
     assert!(said(2, "nasId").contains("no router of yours"), "{made}");
     assert!(said(3, "username").contains("line 2"), "{made}");
     assert!(said(4, "packageId").contains("hotspot package"), "{made}");
-    assert!(said(5, "ipAddress").contains("another customer's"), "{made}");
+    assert!(
+        said(5, "ipAddress").contains("another customer's"),
+        "{made}"
+    );
     assert!(said(6, "row").contains("more cells"), "{made}");
     assert_eq!(customers(&isp.owner).await?, 1);
     assert_eq!(find(&isp.owner, "good").await?["staticIp"], "10.0.0.5");
@@ -215,7 +283,9 @@ async fn who_is_there_is_left_changed_or_refused_as_the_file_is_sent() -> Result
     assert_eq!(counts(&again), [0, 0, 3, 0], "{again}");
     let refused = report(&world, owner, "onExisting=fail", FILE).await?;
     assert_eq!(counts(&refused), [0, 0, 0, 3], "{refused}");
-    let said = refused["rows"][0]["errors"][0]["message"].as_str().context("a message")?;
+    let said = refused["rows"][0]["errors"][0]["message"]
+        .as_str()
+        .context("a message")?;
     assert!(said.contains("onExisting=update"), "{said}");
     let same = report(&world, owner, "onExisting=update", FILE).await?;
     assert_eq!(counts(&same), [0, 0, 3, 0], "nothing is different: {same}");
@@ -228,10 +298,19 @@ async fn who_is_there_is_left_changed_or_refused_as_the_file_is_sent() -> Result
     let changed = report(&world, owner, typed, file).await?;
     assert_eq!(counts(&changed), [1, 1, 0, 0], "{changed}");
     let asha = find(owner, "asha").await?;
-    assert_eq!((&asha["name"], &asha["phone"]), (&before["name"], &before["phone"]));
-    assert_eq!((&asha["status"], &asha["password"]), (&json!("SUSPENDED"), &json!("new-word")));
+    assert_eq!(
+        (&asha["name"], &asha["phone"]),
+        (&before["name"], &before["phone"])
+    );
+    assert_eq!(
+        (&asha["status"], &asha["password"]),
+        (&json!("SUSPENDED"), &json!("new-word"))
+    );
     assert_eq!(asha["expiresAt"], "2027-04-01T07:00:00.000Z");
-    assert_eq!(asha["connectionType"], "PPPOE", "what holds for newcomers changes nobody");
+    assert_eq!(
+        asha["connectionType"], "PPPOE",
+        "what holds for newcomers changes nobody"
+    );
     assert_eq!(find(owner, "newcomer").await?["connectionType"], "HOTSPOT");
 
     // A mistake in one changes neither him nor the others' fate.
@@ -254,9 +333,14 @@ async fn a_file_may_come_as_a_form_and_in_any_spreadsheets_hand() -> Result<()> 
     let path = "/customers/import";
     let (status, made) =
         send_to(&world, owner, path, "multipart/form-data; boundary=b", form).await?;
-    assert_eq!((status, counts(&made)), (StatusCode::OK, [1, 0, 0, 0]), "{made}");
+    assert_eq!(
+        (status, counts(&made)),
+        (StatusCode::OK, [1, 0, 0, 0]),
+        "{made}"
+    );
     assert_eq!(find(owner, "asha").await?["name"], "Zoë");
-    let windows = b"username\tpassword\tname\ttype\njose\tjose-word\tJos\xE9 \x80\tPPPOE\n".to_vec();
+    let windows =
+        b"username\tpassword\tname\ttype\njose\tjose-word\tJos\xE9 \x80\tPPPOE\n".to_vec();
     report(&world, owner, "", windows).await?;
     assert_eq!(find(owner, "jose").await?["name"], "José €");
 
@@ -281,7 +365,10 @@ async fn a_file_may_come_as_a_form_and_in_any_spreadsheets_hand() -> Result<()> 
         }
     }
     let (status, answer) = send(&world, owner, "onExisting=replace", FILE).await?;
-    assert_eq!((status, &answer["details"][0]["field"]), (StatusCode::BAD_REQUEST, &json!("onExisting")));
+    assert_eq!(
+        (status, &answer["details"][0]["field"]),
+        (StatusCode::BAD_REQUEST, &json!("onExisting"))
+    );
     assert_eq!(customers(owner).await?, 2);
     world.stop().await
 }
@@ -305,7 +392,10 @@ async fn a_file_sent_twice_under_one_key_is_taken_in_once() -> Result<()> {
     assert_eq!((status, counts(&first)), (StatusCode::OK, [3, 0, 0, 0]));
     assert_eq!(once("", FILE).await?, (status, first));
     let (status, other) = once("?onExisting=fail", FILE).await?;
-    assert_eq!((status, &other["code"]), (StatusCode::CONFLICT, &json!("IDEMPOTENCY_KEY_REUSED")));
+    assert_eq!(
+        (status, &other["code"]),
+        (StatusCode::CONFLICT, &json!("IDEMPOTENCY_KEY_REUSED"))
+    );
     assert_eq!(isp.owner.get("/imports").await?["total"], 1);
     world.stop().await
 }
@@ -323,7 +413,9 @@ async fn who_may_make_customers_need_not_be_allowed_more() -> Result<()> {
                 baraka,baraka-word,Baraka,PPPOE,10.0.0.5,\nchege,chege-word,Chege,PPPOE,,AA:BB:CC:DD:EE:FF\n";
     let made = report(&world, &clerk, "", file).await?;
     assert_eq!(counts(&made), [1, 0, 0, 2], "{made}");
-    let said = made["rows"][1]["errors"][0]["message"].as_str().context("a message")?;
+    let said = made["rows"][1]["errors"][0]["message"]
+        .as_str()
+        .context("a message")?;
     assert!(said.contains("pppoe:static_ip"), "{said}");
     let (status, _) = send(&world, &clerk, "onExisting=update", file).await?;
     assert_eq!(status, StatusCode::FORBIDDEN);
@@ -332,7 +424,10 @@ async fn who_may_make_customers_need_not_be_allowed_more() -> Result<()> {
     let (status, _) = clerk.call(Method::POST, &undo, None).await?;
     assert_eq!(status, StatusCode::FORBIDDEN);
     let job = clerk.get(&format!("/jobs/{import}")).await?;
-    assert_eq!((&job["state"], &job["kind"]), (&json!("DONE"), &json!("customers.import")));
+    assert_eq!(
+        (&job["state"], &job["kind"]),
+        (&json!("DONE"), &json!("customers.import"))
+    );
     let (status, _) = send_to(&world, &clerk, "/packages/import", "text/csv", "name\nx\n").await?;
     assert_eq!(status, StatusCode::FORBIDDEN);
     world.stop().await
@@ -358,27 +453,57 @@ async fn packages_come_from_a_file_and_go_back_into_one() -> Result<()> {
     let (_, looked) = send_to(&world, &other.owner, &dry, "text/csv", file.clone()).await?;
     assert_eq!(counts(&looked), [1, 0, 1, 0], "Home 10 is there: {looked}");
     let (status, made) = send_to(&world, &other.owner, path, "text/csv", file.clone()).await?;
-    assert_eq!((status, counts(&made)), (StatusCode::OK, [1, 0, 1, 0]), "{made}");
-    assert_eq!(crate::exports::text(&world, &other.owner, "/packages/export").await?, file);
+    assert_eq!(
+        (status, counts(&made)),
+        (StatusCode::OK, [1, 0, 1, 0]),
+        "{made}"
+    );
+    assert_eq!(
+        crate::exports::text(&world, &other.owner, "/packages/export").await?,
+        file
+    );
     let packages = other.owner.get("/packages?type=HOTSPOT").await?;
-    for field in ["name", "price", "burstDownload", "period", "dataLimit", "devices", "isActive", "terms"] {
+    for field in [
+        "name",
+        "price",
+        "burstDownload",
+        "period",
+        "dataLimit",
+        "devices",
+        "isActive",
+        "terms",
+    ] {
         let sent = owner.get("/packages?type=HOTSPOT").await?;
         assert_eq!(packages[0][field], sent[0][field], "{field}");
     }
 
     let changed = "name,type,price,active\nHOME 10,PPPOE,900,no\n=Fancy,HOTSPOT,x,\n";
     let update = format!("{path}?onExisting=update");
-    other.add_subscriber("asha", "254712345601", world.clock.now().plus(DAY)).await?;
+    other
+        .add_subscriber("asha", "254712345601", world.clock.now().plus(DAY))
+        .await?;
     let (_, refused) = send_to(&world, &other.owner, &update, "text/csv", changed).await?;
     assert_eq!(counts(&refused), [0, 0, 0, 2], "{refused}");
-    assert!(refused["rows"][0]["errors"][0]["message"].as_str().context("why")?.contains("1 customer has"));
+    assert!(
+        refused["rows"][0]["errors"][0]["message"]
+            .as_str()
+            .context("why")?
+            .contains("1 customer has")
+    );
     let cheaper = "name,type,price\nHome 10,PPPOE,900\n";
     let (_, updated) = send_to(&world, &other.owner, &update, "text/csv", cheaper).await?;
     assert_eq!(counts(&updated), [0, 1, 0, 0], "{updated}");
 
-    let undo = format!("/imports/{}/undo", made["importId"].as_str().context("an id")?);
+    let undo = format!(
+        "/imports/{}/undo",
+        made["importId"].as_str().context("an id")?
+    );
     let undone = other.owner.post(&undo, &json!({})).await?;
-    assert_eq!((&undone["undone"], &undone["kept"]), (&json!(1), &json!(0)), "{undone}");
+    assert_eq!(
+        (&undone["undone"], &undone["kept"]),
+        (&json!(1), &json!(0)),
+        "{undone}"
+    );
     assert_eq!(other.owner.get("/packages?type=HOTSPOT").await?, json!([]));
     eventually("the trail says it all", async || {
         let trail = other.owner.get("/audit-logs").await?;

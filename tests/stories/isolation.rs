@@ -161,7 +161,7 @@ impl Victim {
               union select id from voucher_batches union select id from api_keys
               union select id from webhooks union select id from webhook_deliveries
               union select id from incomes union select id from expenses
-              union select id from invoices union select id from accounts",
+              union select id from invoices union select id from accounts
               union select id from imports",
         )
         .fetch_all(&mut *tx)
@@ -184,7 +184,7 @@ impl Victim {
               union all select k::text from api_keys k union all select w::text from webhooks w
               union all select i::text from incomes i union all select e::text from expenses e
               union all select r::text from recurring_expenses r
-              union all select i::text from invoices i union all select a::text from accounts a",
+              union all select i::text from invoices i union all select a::text from accounts a
               union all select i::text from imports i union all select r::text from import_rows r",
         )
         .fetch_all(&mut *tx)

@@ -254,7 +254,8 @@ mod tests {
     /// The files of a ZIP, by its directory, each as the directory says it is.
     fn unzip(bytes: &[u8]) -> Vec<(String, String)> {
         let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
-        let short = |at: usize| usize::from(u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()));
+        let short =
+            |at: usize| usize::from(u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()));
         let end = bytes.len() - 22;
         assert_eq!(&bytes[end..end + 4], b"PK\x05\x06");
         let (count, mut at) = (short(end + 10), number(end + 16));
@@ -285,7 +286,8 @@ mod tests {
         let mut book = Workbook::new(&["name", "note"]).unwrap();
         let mut bytes = book.take();
         for n in 0..5000 {
-            book.row(&[&format!("00{n}"), "=1+1 <&> \u{b} \u{e9}"]).unwrap();
+            book.row(&[&format!("00{n}"), "=1+1 <&> \u{b} \u{e9}"])
+                .unwrap();
             if n % 700 == 0 {
                 bytes.extend(book.take());
             }
@@ -296,7 +298,9 @@ mod tests {
         let (name, sheet) = &files[4];
         assert_eq!(name, "xl/worksheets/sheet1.xml");
         assert_eq!(sheet.matches("<row>").count(), 5001);
-        assert!(sheet.contains(">004999<") && sheet.contains("=1+1 &lt;&amp;&gt; \u{fffd} \u{e9}<"));
+        assert!(
+            sheet.contains(">004999<") && sheet.contains("=1+1 &lt;&amp;&gt; \u{fffd} \u{e9}<")
+        );
         assert!(!sheet.contains("<f>"), "no formula");
     }
 }

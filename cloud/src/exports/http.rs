@@ -103,7 +103,15 @@ pub async fn customers(
         false => "Customers",
     };
     let line = (Action::CustomerExport, "customer", details, what);
-    send(&db, &operator, (query.format, "customers"), line, source, now).await
+    send(
+        &db,
+        &operator,
+        (query.format, "customers"),
+        line,
+        source,
+        now,
+    )
+    .await
 }
 
 /// What kind of file.
@@ -130,7 +138,15 @@ pub async fn packages(
     let now = clock.now();
     let source = Packages { after: None };
     let line = (Action::PackageExport, "package", "Packages", json!({}));
-    send(&db, &operator, (query.format, "packages"), line, source, now).await
+    send(
+        &db,
+        &operator,
+        (query.format, "packages"),
+        line,
+        source,
+        now,
+    )
+    .await
 }
 
 /// Which payments.
@@ -172,7 +188,15 @@ pub async fn payments(
     };
     let what = json!({ "from": query.from, "to": query.to });
     let line = (Action::PaymentExport, "payment", "Payments", what);
-    send(&db, &operator, (query.format, "payments"), line, source, now).await
+    send(
+        &db,
+        &operator,
+        (query.format, "payments"),
+        line,
+        source,
+        now,
+    )
+    .await
 }
 
 /// Writes the line of the trail, and sends the file while it is read.
@@ -233,6 +257,9 @@ async fn send<S: Source>(
 /// Logs why a file ends early.
 fn cut(cause: impl Into<anyhow::Error>) -> std::io::Error {
     let cause = cause.into();
-    tracing::error!(cause = format!("{cause:#}"), "An export was cut off: {cause:#}");
+    tracing::error!(
+        cause = format!("{cause:#}"),
+        "An export was cut off: {cause:#}"
+    );
     std::io::Error::other("the export was cut off")
 }

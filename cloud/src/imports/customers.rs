@@ -158,7 +158,11 @@ fn newcomer(wish: Wish, errors: &mut Vec<FieldError>) -> Option<Newcomer> {
     };
     found.extend(customers::password(&password).err());
     let named: HashSet<String> = errors.iter().map(|error| error.field.clone()).collect();
-    errors.extend(found.into_iter().filter(|error| !named.contains(&error.field)));
+    errors.extend(
+        found
+            .into_iter()
+            .filter(|error| !named.contains(&error.field)),
+    );
     Some(Newcomer {
         new: New {
             draft: draft?,
@@ -231,7 +235,9 @@ impl Names {
                 Some(router) => wish.change.router = Some(Some(*router)),
                 None => errors.push(error(
                     "nasId",
-                    &format!("is no router of yours: {name:?}; add it first, or leave the cell empty"),
+                    &format!(
+                        "is no router of yours: {name:?}; add it first, or leave the cell empty"
+                    ),
                 )),
             }
         }
@@ -240,7 +246,9 @@ impl Names {
                 Some(site) => wish.change.site = Some(*site),
                 None => errors.push(error(
                     "siteId",
-                    &format!("is no site of yours: {name:?}; add it first, or leave the cell empty"),
+                    &format!(
+                        "is no site of yours: {name:?}; add it first, or leave the cell empty"
+                    ),
                 )),
             }
         }

@@ -35,7 +35,10 @@ pub fn parse(text: &str, zone: &TimeZone, order: Option<Order>) -> Result<Timest
     let date = date_of(&date, order)?;
     let moment = match time {
         Some(time) => date.to_datetime(time),
-        None => date.tomorrow().map_err(|_| not_a_date())?.to_datetime(Time::midnight()),
+        None => date
+            .tomorrow()
+            .map_err(|_| not_a_date())?
+            .to_datetime(Time::midnight()),
     };
     let zoned = moment.to_zoned(zone.clone()).map_err(|_| not_a_date())?;
     Ok(Timestamp::from_jiff(zoned.timestamp()))
@@ -219,8 +222,22 @@ mod tests {
     #[test]
     fn nonsense_is_refused_and_never_guessed() {
         for text in [
-            "", "46082", "9999-12-31T00:00:00Z", "-009999-01-01T00:00:00Z", "tomorrow", "31/12/26", "2026-13-01", "2026-02-30", "0000-00-00", "1/2",
-            "2026-12-31 25:00", "2026-12-31 14", "31/31/2026", "14:30", "2026-12-31 13:00 PM", "à é î",
+            "",
+            "46082",
+            "9999-12-31T00:00:00Z",
+            "-009999-01-01T00:00:00Z",
+            "tomorrow",
+            "31/12/26",
+            "2026-13-01",
+            "2026-02-30",
+            "0000-00-00",
+            "1/2",
+            "2026-12-31 25:00",
+            "2026-12-31 14",
+            "31/31/2026",
+            "14:30",
+            "2026-12-31 13:00 PM",
+            "à é î",
         ] {
             assert!(read(text, Some(Order::Dmy)).is_err(), "{text}");
         }

@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a cell can say of a customer.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Field {
     Username,
     Password,
@@ -72,17 +70,67 @@ impl Field {
     /// Other names of such a column, in lower-case letters and digits alone.
     const fn synonyms(self) -> &'static [&'static str] {
         match self {
-            Field::Username => &["user", "login", "userid", "pppoeusername", "pppoeuser", "accountname"],
+            Field::Username => &[
+                "user",
+                "login",
+                "userid",
+                "pppoeusername",
+                "pppoeuser",
+                "accountname",
+            ],
             Field::Password => &["pass", "secret", "pppoepassword", "pppoepass"],
-            Field::Name => &["fullname", "customername", "customer", "client", "clientname", "displayname"],
+            Field::Name => &[
+                "fullname",
+                "customername",
+                "customer",
+                "client",
+                "clientname",
+                "displayname",
+            ],
             Field::Email => &["emailaddress", "mail"],
-            Field::Phone => &["phonenumber", "mobile", "mobilenumber", "telephone", "tel", "msisdn", "contact", "cell"],
+            Field::Phone => &[
+                "phonenumber",
+                "mobile",
+                "mobilenumber",
+                "telephone",
+                "tel",
+                "msisdn",
+                "contact",
+                "cell",
+            ],
             Field::ConnectionType => &["type", "servicetype", "service", "connection"],
             Field::Status => &["accountstatus", "state", "standing"],
-            Field::Package => &["package", "packagename", "plan", "planname", "profile", "tariff", "product"],
-            Field::Router => &["router", "routerid", "routername", "nas", "nasname", "routers"],
+            Field::Package => &[
+                "package",
+                "packagename",
+                "plan",
+                "planname",
+                "profile",
+                "tariff",
+                "product",
+            ],
+            Field::Router => &[
+                "router",
+                "routerid",
+                "routername",
+                "nas",
+                "nasname",
+                "routers",
+            ],
             Field::Site => &["site", "sitename"],
-            Field::ExpiresAt => &["expiry", "expirydate", "expires", "expireson", "expiration", "expirationdate", "expiredate", "validuntil", "paiduntil", "duedate", "enddate"],
+            Field::ExpiresAt => &[
+                "expiry",
+                "expirydate",
+                "expires",
+                "expireson",
+                "expiration",
+                "expirationdate",
+                "expiredate",
+                "validuntil",
+                "paiduntil",
+                "duedate",
+                "enddate",
+            ],
             Field::Location => &["address", "street", "place", "area", "estate"],
             Field::Coordinates => &["gps", "gpscoordinates", "latlng", "latlong", "geodata"],
             Field::Latitude => &["lat"],
@@ -92,8 +140,22 @@ impl Field {
             Field::InstallationFee => &["installation", "installfee", "setupfee"],
             Field::AutoRenew => &["autorenewal", "renewautomatically"],
             Field::Devices => &["maxdevices", "sharedusers", "simultaneoususe", "sessions"],
-            Field::StaticIp => &["staticip", "ip", "ipaddr", "framedipaddress", "remoteaddress", "ipv4"],
-            Field::Macs => &["mac", "macs", "macaddresses", "lockedmacs", "callingstationid", "callerid"],
+            Field::StaticIp => &[
+                "staticip",
+                "ip",
+                "ipaddr",
+                "framedipaddress",
+                "remoteaddress",
+                "ipv4",
+            ],
+            Field::Macs => &[
+                "mac",
+                "macs",
+                "macaddresses",
+                "lockedmacs",
+                "callingstationid",
+                "callerid",
+            ],
         }
     }
 

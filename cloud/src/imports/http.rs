@@ -18,7 +18,9 @@ use super::formats::{self, File};
 use super::row::{Reading, Row};
 use super::store::{self, By, Import};
 use super::words::{Format, OnExisting, Outcome, What};
-use super::{MOST_CUSTOMERS, MOST_PACKAGES, PART, packages as rows_of_packages, run, table, undo as undoing};
+use super::{
+    MOST_CUSTOMERS, MOST_PACKAGES, PART, packages as rows_of_packages, run, table, undo as undoing,
+};
 use crate::api::{Idempotency, Json, Page, Path, Query};
 use crate::audit::Actor;
 use crate::auth::Operator;
@@ -360,4 +362,3 @@ pub async fn undo(
     let undone = undoing::undo(&db, &actor, operator.tenant, import, clock.now()).await?;
     Ok(Json(undone.into()))
 }
-

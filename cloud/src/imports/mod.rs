@@ -90,10 +90,7 @@ impl From<&store::Import> for Progress {
 }
 
 /// How far one file has come, and what became of its rows so far; `None` when this tenant has no such file.
-pub async fn progress(
-    tx: &mut Tx,
-    import: ImportId,
-) -> sqlx::Result<Option<(Progress, Report)>> {
+pub async fn progress(tx: &mut Tx, import: ImportId) -> sqlx::Result<Option<(Progress, Report)>> {
     let Some(found) = store::find(tx, import).await? else {
         return Ok(None);
     };

@@ -190,7 +190,9 @@ fn period(text: &str) -> Option<Period> {
 /// Bytes, or gigabytes and megabytes of 1,024.
 fn bytes(text: &str) -> Option<i64> {
     let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (count, unit) = text.split_at(digits);
     let times = match bare(unit).as_str() {
         "" | "b" | "bytes" => 1,
@@ -237,9 +239,10 @@ pub async fn take_in(
             }
             (Some(_), OnExisting::Fail) => Err(vec![FieldError {
                 field: "name".to_owned(),
-                message: "is another package's of this type; choose another, or send onExisting=skip \
+                message:
+                    "is another package's of this type; choose another, or send onExisting=skip \
                           or onExisting=update"
-                    .to_owned(),
+                        .to_owned(),
             }]),
             (_, OnExisting::Update | OnExisting::Skip | OnExisting::Fail)
                 if !line.errors.is_empty() =>
@@ -349,7 +352,9 @@ pub fn cells(draft: &packages::Draft) -> [String; 12] {
             draft.period.count,
             word(serde_json::to_value(draft.period.unit))
         ),
-        draft.data_limit.map_or(String::new(), |bytes| bytes.to_string()),
+        draft
+            .data_limit
+            .map_or(String::new(), |bytes| bytes.to_string()),
         draft.devices.to_string(),
         (if draft.is_active { "yes" } else { "no" }).to_owned(),
         match draft.terms == packages::Terms::default() {
@@ -401,8 +406,15 @@ mod tests {
         assert_eq!(
             fields,
             [
-                "type", "price", "downloadSpeed", "uploadSpeed", "period", "dataLimit", "devices",
-                "isActive", "terms"
+                "type",
+                "price",
+                "downloadSpeed",
+                "uploadSpeed",
+                "period",
+                "dataLimit",
+                "devices",
+                "isActive",
+                "terms"
             ]
         );
         assert_eq!(warnings.len(), 1);

@@ -51,7 +51,9 @@ pub fn table(text: &str, most: usize) -> Result<Table, FileError> {
     loop {
         let more = reader.read_record(&mut record).map_err(|error| {
             let line = error.position().map_or(0, csv::Position::line);
-            FileError::new(format!("cannot be read at line {line}; save it as CSV again"))
+            FileError::new(format!(
+                "cannot be read at line {line}; save it as CSV again"
+            ))
         })?;
         if !more {
             break;
@@ -174,7 +176,12 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_a_file() {
-        assert!(table("a\n1\n2\n3\n", 2).unwrap_err().message.contains("more than 2 rows"));
+        assert!(
+            table("a\n1\n2\n3\n", 2)
+                .unwrap_err()
+                .message
+                .contains("more than 2 rows")
+        );
         assert!(table("", 2).is_err());
         assert!(table("\n\n", 2).is_err());
     }

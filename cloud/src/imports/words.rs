@@ -28,16 +28,7 @@ impl What {
 
 /// What to do with a row about somebody who is there already.
 #[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Default,
-    Debug,
-    Serialize,
-    Deserialize,
-    sqlx::Type,
-    utoipa::ToSchema,
+    Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "UPPERCASE")]
@@ -100,9 +91,7 @@ pub enum State {
 }
 
 /// Which program wrote a file.
-#[derive(
-    Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = ImportFormat)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {

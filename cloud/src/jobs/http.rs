@@ -71,7 +71,10 @@ pub async fn list(
     let mut tx = db.begin(operator.tenant).await?;
     let jobs = imports::newest(&mut tx, MOST).await?;
     Ok(Json(JobList {
-        jobs: jobs.into_iter().map(|job| JobItem::new(job, None)).collect(),
+        jobs: jobs
+            .into_iter()
+            .map(|job| JobItem::new(job, None))
+            .collect(),
         background: store::waiting(&mut tx).await?,
     }))
 }

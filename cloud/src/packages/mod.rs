@@ -102,10 +102,7 @@ pub async fn change(
 
 /// Locks a package until the transaction ends, and all sites against being added to: its content, and how many
 /// customers and vouchers it has. `None` when this tenant has no such package.
-pub async fn lock(
-    tx: &mut Tx,
-    package: PackageId,
-) -> sqlx::Result<Option<(Stored, i64, i64)>> {
+pub async fn lock(tx: &mut Tx, package: PackageId) -> sqlx::Result<Option<(Stored, i64, i64)>> {
     sites::stand_still(tx).await?;
     if !store::lock(tx, package).await? {
         return Ok(None);

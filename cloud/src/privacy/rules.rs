@@ -257,6 +257,8 @@ pub const KEPT: &[Kept] = &[
         "whose end the provider's own programs were told, by id",
         Keep::Thing,
         "stays under his id",
+    ),
+    of(
         "import_parts",
         "rows of a file that are still to be taken in, sealed",
         Keep::Thing,

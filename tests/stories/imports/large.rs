@@ -43,37 +43,64 @@ async fn two_thousand_rows_are_a_job_that_tells_how_far_it_is() -> Result<()> {
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
     let id = answer["jobId"].as_str().context("a job")?;
     let job = finished(owner, id).await?;
-    assert_eq!((&job["state"], &job["kind"]), (&json!("DONE"), &json!("customers.import")));
-    assert_eq!((&job["total"], &job["done"], &job["failed"]), (&json!(2000), &json!(2000), &json!(1)));
+    assert_eq!(
+        (&job["state"], &job["kind"]),
+        (&json!("DONE"), &json!("customers.import"))
+    );
+    assert_eq!(
+        (&job["total"], &job["done"], &job["failed"]),
+        (&json!(2000), &json!(2000), &json!(1))
+    );
     let shown = &job["report"];
-    assert_eq!((&shown["created"], &shown["complete"]), (&json!(1999), &json!(false)));
+    assert_eq!(
+        (&shown["created"], &shown["complete"]),
+        (&json!(1999), &json!(false))
+    );
     let rows = shown["rows"].as_array().context("rows")?;
-    let failed = rows.iter().find(|row| row["outcome"] == "failed").context("the one that failed")?;
+    let failed = rows
+        .iter()
+        .find(|row| row["outcome"] == "failed")
+        .context("the one that failed")?;
     assert_eq!((rows.len(), &failed["row"]), (1000, &json!(2001)));
     assert_eq!(customers(owner).await?, 1999);
 
     // Every row can be read, page by page, and so can those of one outcome.
-    let page = owner.get(&format!("/imports/{id}?page=10&pageSize=200")).await?;
+    let page = owner
+        .get(&format!("/imports/{id}?page=10&pageSize=200"))
+        .await?;
     assert_eq!(page["rows"][199]["username"], "bad");
-    let only = owner.get(&format!("/imports/{id}?outcome=failed&pageSize=200")).await?;
+    let only = owner
+        .get(&format!("/imports/{id}?outcome=failed&pageSize=200"))
+        .await?;
     assert_eq!(only["rows"].as_array().map(Vec::len), Some(1));
     let jobs = owner.get("/jobs").await?;
     assert_eq!(jobs["jobs"][0]["id"], id);
     let background = jobs["background"].as_array().context("a list")?;
-    assert!(background.iter().any(|work| work["kind"] == "tenants.tidy"), "{jobs}");
+    assert!(
+        background.iter().any(|work| work["kind"] == "tenants.tidy"),
+        "{jobs}"
+    );
 
     // One line of the trail a part, by who sent the file.
     let trail = owner.get("/audit-logs?action=CUSTOMER_IMPORT").await?;
-    assert_eq!((&trail["total"], &trail["logs"][0]["targetId"]), (&json!(4), &json!(id)));
+    assert_eq!(
+        (&trail["total"], &trail["logs"][0]["targetId"]),
+        (&json!(4), &json!(id))
+    );
     assert_eq!(trail["logs"][0]["operator"]["email"], isp.email().as_str());
     assert!(!trail.to_string().contains("word-"), "no password");
 
     let again = finished(owner, &job_of(&world, owner, text).await?).await?;
-    assert_eq!((&again["report"]["skipped"], &again["failed"]), (&json!(1999), &json!(1)));
+    assert_eq!(
+        (&again["report"]["skipped"], &again["failed"]),
+        (&json!(1999), &json!(1))
+    );
     assert_eq!(customers(owner).await?, 1999);
     // What waited was sealed, and waits no more.
     let mut tx = world.db().begin(isp.tenant().await?).await?;
-    let parts: i64 = sqlx::query_scalar("select count(*) from import_parts").fetch_one(&mut *tx).await?;
+    let parts: i64 = sqlx::query_scalar("select count(*) from import_parts")
+        .fetch_one(&mut *tx)
+        .await?;
     assert_eq!(parts, 0);
     drop(tx);
     world.stop().await
@@ -91,7 +118,13 @@ async fn a_kill_half_way_leaves_every_row_done_once() -> Result<()> {
     let mut world = World::start().await?;
     let isp = Provider::sign_up(&world, "killed").await?;
     let tenant = isp.tenant().await?;
-    report(&world, &isp.owner, "", HEAD.to_owned() + "first,first-word,First,PPPOE\n").await?;
+    report(
+        &world,
+        &isp.owner,
+        "",
+        HEAD.to_owned() + "first,first-word,First,PPPOE\n",
+    )
+    .await?;
 
     // Whoever counts homes waits: the last thing that a part does.
     let mut held = world.db().begin(tenant).await?;
@@ -116,29 +149,43 @@ async fn a_kill_half_way_leaves_every_row_done_once() -> Result<()> {
         let job = isp.owner.get(&format!("/jobs/{job}")).await?;
         let background = isp.owner.get("/jobs").await?["background"].clone();
         let failing = background.as_array().is_some_and(|all| {
-            all.iter().any(|work| work["kind"] == "imports.run" && work["failing"] == 1)
+            all.iter()
+                .any(|work| work["kind"] == "imports.run" && work["failing"] == 1)
         });
         Ok(failing.then_some(job))
     })
     .await?;
-    assert_eq!((&half["state"], &half["done"]), (&json!("RUNNING"), &json!(500)), "{half}");
+    assert_eq!(
+        (&half["state"], &half["done"]),
+        (&json!("RUNNING"), &json!(500)),
+        "{half}"
+    );
     assert_eq!(customers(&isp.owner).await?, 501);
     let (status, refused) = isp
         .owner
         .call(Method::POST, &format!("/imports/{job}/undo"), None)
         .await?;
-    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("IMPORT_RUNNING")));
+    assert_eq!(
+        (status, &refused["code"]),
+        (StatusCode::CONFLICT, &json!("IMPORT_RUNNING"))
+    );
 
     held.rollback().await?;
     world.stop_cloud().await?;
     world.start_cloud().await?;
     world.clock.advance(Duration::from_secs(300));
     let job = finished(&isp.owner, &job).await?;
-    assert_eq!((&job["state"], &job["done"]), (&json!("DONE"), &json!(1200)), "{job}");
+    assert_eq!(
+        (&job["state"], &job["done"]),
+        (&json!("DONE"), &json!(1200)),
+        "{job}"
+    );
     assert_eq!(super::counts(&job["report"]), [1200, 0, 0, 0]);
 
     let mut tx = world.db().begin(tenant).await?;
-    let names: Vec<String> = sqlx::query_scalar("select username from customers").fetch_all(&mut *tx).await?;
+    let names: Vec<String> = sqlx::query_scalar("select username from customers")
+        .fetch_all(&mut *tx)
+        .await?;
     let (numbers, wallets, known): (i64, i64, i64) = sqlx::query_as(
         "select (select count(distinct account_number) from customers), (select count(*) from wallets),
                 (select count(*) from feed where kind = $1 and body is not null)",
@@ -147,11 +194,17 @@ async fn a_kill_half_way_leaves_every_row_done_once() -> Result<()> {
     .fetch_one(&mut *tx)
     .await?;
     drop(tx);
-    assert_eq!((names.len(), numbers, wallets, known), (1201, 1201, 1201, 1201));
+    assert_eq!(
+        (names.len(), numbers, wallets, known),
+        (1201, 1201, 1201, 1201)
+    );
     assert_eq!(BTreeSet::from_iter(names).len(), 1201);
     assert_eq!(customers(&isp.owner).await?, 1201, "the kept counts agree");
     let trail = isp.owner.get("/audit-logs?action=CUSTOMER_IMPORT").await?;
-    assert_eq!(trail["total"], 4, "one line a part, and one for the first file");
+    assert_eq!(
+        trail["total"], 4,
+        "one line a part, and one for the first file"
+    );
     world.stop().await
 }
 
@@ -162,16 +215,19 @@ async fn a_file_that_fails_again_and_again_is_given_up() -> Result<()> {
     let isp = Provider::sign_up(&world, "broken").await?;
     let tenant = isp.tenant().await?;
     let mut owner = crate::subject_data::kept::owner(&world, tenant).await?;
-    sqlx::query("alter table customers add constraint broken check (username <> 'user700') not valid")
-        .execute(&mut owner)
-        .await?;
+    sqlx::query(
+        "alter table customers add constraint broken check (username <> 'user700') not valid",
+    )
+    .execute(&mut owner)
+    .await?;
     let job = job_of(&world, &isp.owner, HEAD.to_owned() + &file(0..900, "PPPOE")).await?;
     let ended = eventually("it is given up", async || {
         let background = isp.owner.get("/jobs").await?["background"].clone();
         let rests = background.as_array().is_some_and(|all| {
             let now = world.clock.now().to_string();
             let later = |at: &Value| at.as_str().is_some_and(|at| *at > *now);
-            all.iter().any(|work| work["kind"] == "imports.run" && later(&work["nextRunAt"]))
+            all.iter()
+                .any(|work| work["kind"] == "imports.run" && later(&work["nextRunAt"]))
         });
         if rests {
             world.clock.advance(Duration::from_secs(300));
@@ -180,13 +236,19 @@ async fn a_file_that_fails_again_and_again_is_given_up() -> Result<()> {
         Ok((job["finishedAt"] != Value::Null).then_some(job))
     })
     .await?;
-    assert_eq!((&ended["state"], &ended["done"]), (&json!("FAILED"), &json!(500)), "{ended}");
+    assert_eq!(
+        (&ended["state"], &ended["done"]),
+        (&json!("FAILED"), &json!(500)),
+        "{ended}"
+    );
     let import = isp.owner.get(&format!("/imports/{job}")).await?;
     let said = import["error"].as_str().context("why")?;
     assert!(said.contains("400 rows were not looked at"), "{said}");
     assert_eq!(customers(&isp.owner).await?, 500);
     let mut tx = world.db().begin(tenant).await?;
-    let parts: i64 = sqlx::query_scalar("select count(*) from import_parts").fetch_one(&mut *tx).await?;
+    let parts: i64 = sqlx::query_scalar("select count(*) from import_parts")
+        .fetch_one(&mut *tx)
+        .await?;
     assert_eq!(parts, 0, "no password is kept for nothing");
     drop(tx);
     world.stop().await

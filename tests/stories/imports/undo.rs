@@ -14,7 +14,13 @@ async fn what_nobody_touched_goes_and_the_rest_stays_with_its_reason() -> Result
     let isp = Provider::sign_up(&world, "undo").await?;
     let owner = &isp.owner;
     let site = Site::open(&world, &isp).await?;
-    report(&world, owner, "", HEAD.to_owned() + "before,before,Before Us,PPPOE\n").await?;
+    report(
+        &world,
+        owner,
+        "",
+        HEAD.to_owned() + "before,before,Before Us,PPPOE\n",
+    )
+    .await?;
     let text = "username,password,name,type,package\nbefore,other,Changed,PPPOE,\npaid,paid,Paid,PPPOE,Home 10\n\
                 edited,edited,Edited,PPPOE,\nonline,online,Online,PPPOE,Home 10\ngone,gone1,Gone,PPPOE,\n\
                 fresh,fresh,Fresh,PPPOE,Home 10\nbad,x,Bad,PPPOE,\n";
@@ -28,22 +34,39 @@ async fn what_nobody_touched_goes_and_the_rest_stays_with_its_reason() -> Result
     owner.post(&recharge, &json!({"amount": 5})).await?;
     let edited = format!("/customers/{}", id("edited").await?);
     owner.put(&edited, &json!({"phone": "0712345609"})).await?;
-    owner.call(Method::DELETE, &format!("/customers/{}", id("gone").await?), None).await?;
+    owner
+        .call(
+            Method::DELETE,
+            &format!("/customers/{}", id("gone").await?),
+            None,
+        )
+        .await?;
     site.knows("online", "at all", |_| true).await?;
     site.dial("online").await.online().started().await;
     site.reported().await?;
     let fresh = id("fresh").await?;
 
-    let undo = format!("/imports/{}/undo", made["importId"].as_str().context("an id")?);
+    let undo = format!(
+        "/imports/{}/undo",
+        made["importId"].as_str().context("an id")?
+    );
     let undone = owner.post(&undo, &json!({})).await?;
-    assert_eq!((&undone["undone"], &undone["kept"]), (&json!(1), &json!(4)), "{undone}");
+    assert_eq!(
+        (&undone["undone"], &undone["kept"]),
+        (&json!(1), &json!(4)),
+        "{undone}"
+    );
     let reasons: Vec<(i64, &str, &str)> = undone["rows"]
         .as_array()
         .context("rows")?
         .iter()
         .map(|row| {
             let text = |name: &str| row[name].as_str().unwrap_or_default();
-            (row["row"].as_i64().unwrap_or_default(), text("username"), text("reason"))
+            (
+                row["row"].as_i64().unwrap_or_default(),
+                text("username"),
+                text("reason"),
+            )
         })
         .collect();
     assert_eq!(
@@ -55,22 +78,44 @@ async fn what_nobody_touched_goes_and_the_rest_stays_with_its_reason() -> Result
             (6, "gone", "was deleted already"),
         ]
     );
-    let (status, _) = owner.call(Method::GET, &format!("/customers/{fresh}"), None).await?;
+    let (status, _) = owner
+        .call(Method::GET, &format!("/customers/{fresh}"), None)
+        .await?;
     assert_eq!(status, StatusCode::NOT_FOUND);
     site.knows_nobody("fresh").await?;
-    assert_eq!(find(owner, "before").await?["name"], "Changed", "what it changed stays");
+    assert_eq!(
+        find(owner, "before").await?["name"],
+        "Changed",
+        "what it changed stays"
+    );
     assert_eq!(customers(owner).await?, 4);
 
     // A repeat takes nothing back twice; the name is free again.
     let again = owner.post(&undo, &json!({})).await?;
-    assert_eq!((&again["undone"], &again["kept"]), (&json!(0), &json!(4)), "{again}");
-    let renewed = report(&world, owner, "", HEAD.to_owned() + "fresh,fresh,Fresh,PPPOE\n").await?;
+    assert_eq!(
+        (&again["undone"], &again["kept"]),
+        (&json!(0), &json!(4)),
+        "{again}"
+    );
+    let renewed = report(
+        &world,
+        owner,
+        "",
+        HEAD.to_owned() + "fresh,fresh,Fresh,PPPOE\n",
+    )
+    .await?;
     assert_eq!(counts(&renewed), [1, 0, 0, 0], "{renewed}");
     let imports = owner.get("/imports").await?;
     assert_eq!(imports["total"], 3);
     let listed = imports["imports"].as_array().context("a list")?;
-    let listed = listed.iter().find(|import| import["id"] == made["importId"]);
-    assert_ne!(listed.context("the file")?["undoneAt"], Value::Null, "{imports}");
+    let listed = listed
+        .iter()
+        .find(|import| import["id"] == made["importId"]);
+    assert_ne!(
+        listed.context("the file")?["undoneAt"],
+        Value::Null,
+        "{imports}"
+    );
 
     let stranger = Provider::sign_up(&world, "stranger").await?;
     let (status, _) = stranger.owner.call(Method::POST, &undo, None).await?;
@@ -83,11 +128,24 @@ async fn what_nobody_touched_goes_and_the_rest_stays_with_its_reason() -> Result
 async fn a_large_file_is_taken_back_whole() -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "whole").await?;
-    let (_, answer) = send(&world, &isp.owner, "", HEAD.to_owned() + &file(0..1100, "PPPOE")).await?;
+    let (_, answer) = send(
+        &world,
+        &isp.owner,
+        "",
+        HEAD.to_owned() + &file(0..1100, "PPPOE"),
+    )
+    .await?;
     let id = answer["jobId"].as_str().context("a job")?;
     finished(&isp.owner, id).await?;
-    let undone = isp.owner.post(&format!("/imports/{id}/undo"), &json!({})).await?;
-    assert_eq!((&undone["undone"], &undone["kept"]), (&json!(1100), &json!(0)), "{undone}");
+    let undone = isp
+        .owner
+        .post(&format!("/imports/{id}/undo"), &json!({}))
+        .await?;
+    assert_eq!(
+        (&undone["undone"], &undone["kept"]),
+        (&json!(1100), &json!(0)),
+        "{undone}"
+    );
     assert_eq!(customers(&isp.owner).await?, 0);
     let import = isp.owner.get(&format!("/imports/{id}")).await?;
     assert_eq!(import["undone"], 1100);

@@ -49,7 +49,9 @@ impl File {
     pub fn new(format: Format, columns: &[&str]) -> Result<File, ApiError> {
         Ok(match format {
             Format::Csv => File::Csv(Sheet::new(columns)?),
-            Format::Xlsx => File::Xlsx(Box::new(Workbook::new(columns).map_err(ApiError::internal)?)),
+            Format::Xlsx => File::Xlsx(Box::new(
+                Workbook::new(columns).map_err(ApiError::internal)?,
+            )),
         })
     }
 

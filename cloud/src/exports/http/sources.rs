@@ -88,7 +88,9 @@ impl Customers {
         row: &ExportRow,
         key: Option<&TenantKey>,
     ) -> Result<(), ApiError> {
-        let until = row.paid_until.max(row.funded_until.unwrap_or(row.paid_until));
+        let until = row
+            .paid_until
+            .max(row.funded_until.unwrap_or(row.paid_until));
         let status = match Status::of(row.standing, until, self.now) {
             Status::Active => "ACTIVE",
             Status::Suspended => "SUSPENDED",
@@ -113,7 +115,8 @@ impl Customers {
             row.site_name.clone(),
             row.paid_until.to_string(),
             (if row.auto_renew { "yes" } else { "no" }).to_owned(),
-            row.devices.map_or(String::new(), |devices| devices.to_string()),
+            row.devices
+                .map_or(String::new(), |devices| devices.to_string()),
             text(&row.static_ip),
             row.macs.join(" "),
             text(&row.location),

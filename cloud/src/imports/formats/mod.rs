@@ -64,7 +64,11 @@ pub fn read(text: &str, format: Format, most: usize) -> Result<File, FileError> 
 fn guess(text: &str) -> Format {
     let lower = text.get(..text.floor_char_boundary(4096)).unwrap_or(text);
     let lower = lower.to_ascii_lowercase();
-    let begins = |words: &str| lower.lines().any(|line| line.trim_start().starts_with(words));
+    let begins = |words: &str| {
+        lower
+            .lines()
+            .any(|line| line.trim_start().starts_with(words))
+    };
     if begins("/ppp secret") || begins("/ip hotspot user") {
         return Format::Routeros;
     }
@@ -112,7 +116,10 @@ fn of_table(mut table: Table, prepare: impl Fn(&mut Vec<String>)) -> (Vec<Row>, 
     let row = |(line, cells): (u32, Vec<String>)| {
         let mut row = Row::at(line);
         if cells.len() > columns.len() && cells[columns.len()..].iter().any(|c| !c.is_empty()) {
-            row.error("row", "has more cells than there are columns; quote a text with a comma in it");
+            row.error(
+                "row",
+                "has more cells than there are columns; quote a text with a comma in it",
+            );
         }
         for (cell, column) in cells.into_iter().zip(&columns) {
             if let Some(Column::Of(field)) = column {
@@ -131,7 +138,10 @@ pub fn beginning(text: &str, most: usize) -> String {
 
 /// A name for who has none but his user name.
 fn name_or_username(row: &mut Row) {
-    if row.get(Field::Name).is_none_or(|name| name.trim().chars().count() < 2) {
+    if row
+        .get(Field::Name)
+        .is_none_or(|name| name.trim().chars().count() < 2)
+    {
         let username = row.username().to_owned();
         row.say(Field::Name, username);
     }
@@ -150,10 +160,19 @@ mod tests {
     fn a_file_is_known_by_what_it_says() {
         for (text, format) in [
             ("username,password,name\n", Format::Csv),
-            ("# by RouterOS 7.14\n/ppp secret\nadd name=a", Format::Routeros),
+            (
+                "# by RouterOS 7.14\n/ppp secret\nadd name=a",
+                Format::Routeros,
+            ),
             ("id;username;attribute;op;value\n", Format::Radius),
-            ("INSERT INTO `radcheck` VALUES (1,'a','b',':=','c');", Format::Radius),
-            ("id,username,fullname,address,phonenumber,email,balance,service_type", Format::Phpnuxbill),
+            (
+                "INSERT INTO `radcheck` VALUES (1,'a','b',':=','c');",
+                Format::Radius,
+            ),
+            (
+                "id,username,fullname,address,phonenumber,email,balance,service_type",
+                Format::Phpnuxbill,
+            ),
             ("ID,Status,Portal login,Full name", Format::Splynx),
             ("é", Format::Csv),
         ] {

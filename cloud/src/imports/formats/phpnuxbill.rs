@@ -17,7 +17,9 @@ pub fn read(mut table: Table) -> (Vec<Row>, Vec<String>) {
         }
     });
     for row in &mut rows {
-        let said = row.get(Field::Status).map(|text| text.trim().to_lowercase());
+        let said = row
+            .get(Field::Status)
+            .map(|text| text.trim().to_lowercase());
         match said.as_deref() {
             // A plan that is off has come to its end; that follows from the date.
             Some("off") => row.say(Field::Status, "EXPIRED"),
@@ -31,7 +33,9 @@ pub fn read(mut table: Table) -> (Vec<Row>, Vec<String>) {
             row.cells.remove(&Field::ConnectionType);
             row.warn(
                 "service_type",
-                format!("={kind} is no way to be connected here; the package says it, or connectionType"),
+                format!(
+                    "={kind} is no way to be connected here; the package says it, or connectionType"
+                ),
             );
         }
         name_or_username(row);
@@ -93,7 +97,10 @@ mod tests {
         assert_eq!(jo.get(Field::Name), Some("jo"));
         assert_eq!(jo.warnings.len(), 1);
         // Money is entered by payments, not by files; `type` says what service_type says.
-        for (warning, column) in warnings.iter().zip(["balance", "recharged_on", "method", "type"]) {
+        for (warning, column) in warnings
+            .iter()
+            .zip(["balance", "recharged_on", "method", "type"])
+        {
             assert!(warning.contains(column), "{warnings:?}");
         }
         assert_eq!(warnings.len(), 4);

@@ -72,7 +72,10 @@ struct Users {
 
 impl Users {
     fn of(&mut self, line: u32, row: &HashMap<String, String>) -> Option<&mut Row> {
-        let name = row.get("username").map(|name| name.trim()).unwrap_or_default();
+        let name = row
+            .get("username")
+            .map(|name| name.trim())
+            .unwrap_or_default();
         if name.is_empty() {
             self.nobody += 1;
             return None;
@@ -133,7 +136,10 @@ impl Users {
         } else if row.get(Field::Package).is_none() {
             row.say(Field::Package, group);
         } else {
-            row.warn("groupname", format!("={group} is a second group and is left out"));
+            row.warn(
+                "groupname",
+                format!("={group} is a second group and is left out"),
+            );
         }
     }
 

@@ -166,9 +166,8 @@ fn escaped(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<cha
         '_' => ' ',
         first if first.is_ascii_hexdigit() && !first.is_ascii_lowercase() => {
             let second = letters.next_if(char::is_ascii_hexdigit);
-            let byte = second.and_then(|second| {
-                u8::from_str_radix(&format!("{first}{second}"), 16).ok()
-            });
+            let byte =
+                second.and_then(|second| u8::from_str_radix(&format!("{first}{second}"), 16).ok());
             byte.map_or(first, char::from)
         }
         other => other, // a quote, a dollar, a question mark, a backslash
@@ -210,7 +209,10 @@ add name=guest password="" mac-address=11:22:33:44:55:66 limit-uptime=1h
         assert_eq!(jane.get(Field::Package), Some("10M"));
         assert_eq!(jane.get(Field::StaticIp), Some("10.10.0.7"));
         assert_eq!(jane.get(Field::ConnectionType), Some("PPPOE"));
-        assert!(jane.errors.is_empty() && jane.warnings.is_empty(), "{jane:?}");
+        assert!(
+            jane.errors.is_empty() && jane.warnings.is_empty(),
+            "{jane:?}"
+        );
 
         let john = &rows[1];
         assert_eq!((john.line, john.username()), (10, "john"));
@@ -241,7 +243,15 @@ add name=guest password="" mac-address=11:22:33:44:55:66 limit-uptime=1h
 
     #[test]
     fn any_text_at_all_is_read_without_a_panic() {
-        for text in ["\\", "/", "add", "/ppp secret add name=\"", "=\\\\\\", "\"[]]=\\E9", "/ppp secret\nadd \\"] {
+        for text in [
+            "\\",
+            "/",
+            "add",
+            "/ppp secret add name=\"",
+            "=\\\\\\",
+            "\"[]]=\\E9",
+            "/ppp secret\nadd \\",
+        ] {
             read(text);
         }
     }

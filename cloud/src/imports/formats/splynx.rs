@@ -16,7 +16,9 @@ pub fn read(table: Table) -> (Vec<Row>, Vec<String>) {
                 "portallogin" if !of_service => "username".to_owned(),
                 "servicelogin" => "username".to_owned(),
                 "portalpassword" | "servicepassword" => "password".to_owned(),
-                "internetplan" | "internettariffs" | "tariffs" | "plantitle" => "package".to_owned(),
+                "internetplan" | "internettariffs" | "tariffs" | "plantitle" => {
+                    "package".to_owned()
+                }
                 "ipv4address" | "takenipv4" => "ipv4".to_owned(),
                 "serviceenddate" | "blockingdate" => "expiry".to_owned(),
                 _ => std::mem::take(column),
@@ -27,7 +29,10 @@ pub fn read(table: Table) -> (Vec<Row>, Vec<String>) {
         let said = row.get(Field::Status).map(bare);
         if said.as_deref() == Some("new") {
             row.say(Field::Status, "SUSPENDED");
-            row.warn("status", "=new is not connected yet: he is suspended until you activate him");
+            row.warn(
+                "status",
+                "=new is not connected yet: he is suspended until you activate him",
+            );
         }
         name_or_username(row);
     }

@@ -53,9 +53,10 @@ pub fn read(text: &str, most: usize) -> Result<HashMap<&'static str, Vec<Record>
             Kind::Insert | Kind::Copy => {
                 let mut columns = reader.columns();
                 if columns.is_empty() {
-                    columns = declared.get(table).cloned().unwrap_or_else(|| {
-                        default.iter().map(|name| (*name).to_owned()).collect()
-                    });
+                    columns = declared
+                        .get(table)
+                        .cloned()
+                        .unwrap_or_else(|| default.iter().map(|name| (*name).to_owned()).collect());
                 }
                 let rows = match statement.kind {
                     Kind::Copy => reader.copied(),
@@ -163,7 +164,13 @@ impl<'a> Reader<'a> {
     /// The names of a table's columns as it is made.
     fn declared(&mut self) -> Vec<String> {
         const NO_COLUMNS: [&str; 7] = [
-            "primary", "key", "unique", "constraint", "foreign", "index", "check",
+            "primary",
+            "key",
+            "unique",
+            "constraint",
+            "foreign",
+            "index",
+            "check",
         ];
         self.pass_blank();
         let mut names = Vec::new();
@@ -217,7 +224,10 @@ impl<'a> Reader<'a> {
 
     /// The lines after `FROM stdin;` up to `\.`.
     fn copied(&mut self) -> Vec<Vec<Option<String>>> {
-        let end = self.rest().find('\n').map_or(self.text.len(), |n| self.at + n + 1);
+        let end = self
+            .rest()
+            .find('\n')
+            .map_or(self.text.len(), |n| self.at + n + 1);
         self.at = end;
         let mut rows = Vec::new();
         while !self.rest().is_empty() {
@@ -239,7 +249,10 @@ impl<'a> Reader<'a> {
     /// One value: a text in quotes, or a word; `None` for null.
     fn value(&mut self) -> Option<String> {
         let prefixed = ["N'", "E'", "n'", "e'"];
-        if prefixed.iter().any(|prefix| self.rest().starts_with(prefix)) {
+        if prefixed
+            .iter()
+            .any(|prefix| self.rest().starts_with(prefix))
+        {
             self.at += 1;
         }
         if self.rest().starts_with('\'') {
@@ -363,7 +376,9 @@ impl<'a> Reader<'a> {
         for word in words {
             self.pass_blank();
             let rest = self.rest();
-            let stands = rest.get(..word.len()).is_some_and(|t| t.eq_ignore_ascii_case(word))
+            let stands = rest
+                .get(..word.len())
+                .is_some_and(|t| t.eq_ignore_ascii_case(word))
                 && !rest[word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
             if !stands {
                 self.at = before;
@@ -464,7 +479,13 @@ mod tests {
             "create table radcheck",
             "create table radcheck (a, (",
             "copy radcheck from stdin",
-            "/*", "--", "'", "`", "é;(", "copy", "insert",
+            "/*",
+            "--",
+            "'",
+            "`",
+            "é;(",
+            "copy",
+            "insert",
         ] {
             read(text, 10).unwrap();
         }

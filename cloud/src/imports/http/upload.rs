@@ -31,7 +31,12 @@ static TURNS: Semaphore = Semaphore::const_new(2);
 pub async fn received(mut request: Request) -> Result<Vec<u8>, ApiError> {
     let kind = request.headers().get(CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     if PLAIN.contains(&kind.as_str()) {
         return Ok(read_body(request, MOST_BYTES).await?.to_vec());
     }

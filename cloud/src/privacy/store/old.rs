@@ -162,7 +162,11 @@ pub async fn named_again(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<CustomerId>
                                              where b.tenant_id = $1 and b.intent_id = i.id
                                                and b.body <> '' and b.processed_at is not null)))
                  or exists (select from payments p
-                             where p.tenant_id = $1 and p.customer_id = c.id and p.phone is not null))
+                             where p.tenant_id = $1 and p.customer_id = c.id
+                               and (p.phone is not null
+                                    or exists (select from payment_inbox b
+                                                where b.tenant_id = $1 and b.receipt = p.receipt
+                                                  and b.body <> '' and b.processed_at is not null))))
           limit $2",
     )
     .bind(tx.tenant())

@@ -122,11 +122,7 @@ pub struct FileRow {
 }
 
 /// The rows of files that were about him.
-pub async fn file_rows(
-    tx: &mut Tx,
-    customer: CustomerId,
-    most: i64,
-) -> sqlx::Result<Vec<FileRow>> {
+pub async fn file_rows(tx: &mut Tx, customer: CustomerId, most: i64) -> sqlx::Result<Vec<FileRow>> {
     sqlx::query_as(
         "select import_id, created_at as at, name as username, outcome
            from import_rows
