@@ -31,7 +31,10 @@ const SEEDS: u64 = 100;
 const ENOUGH: usize = 5;
 
 /// Seeds that found something once.
-const FOUND: &[u64] = &[];
+const FOUND: &[u64] = &[
+    // A late start ended the next session of its device.
+    1072,
+];
 
 #[test]
 fn every_seed_keeps_the_invariants_and_converges() -> Result<()> {

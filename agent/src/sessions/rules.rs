@@ -195,6 +195,28 @@ fn precedes(old: &Session, begun: &Session) -> bool {
         && begun.key.router == old.key.router
         && old.closed.is_none()
         && old.started_at <= begun.started_at
+        && !is_numbered_after(old, begun)
+}
+
+/// Whether RouterOS counted on from `begun` to `old` within one boot. A start that was lost first arrives, and
+/// so seems to be, later than the next session of its device: it ends nothing (B3).
+fn is_numbered_after(old: &Session, begun: &Session) -> bool {
+    let (old, begun) = (&old.key.acct_session_id, &begun.key.acct_session_id);
+    match (boot(old), boot(begun)) {
+        (Some(of_old), Some(of_begun)) if of_old == of_begun => {
+            let ahead = number(old).wrapping_sub(number(begun)) & LAST_NUMBER;
+            (1..=LAST_NUMBER / 2).contains(&ahead)
+        }
+        (Some(_), Some(_)) | (None, _) | (_, None) => false,
+    }
+}
+
+/// The five hexadecimal digits at the end of a RouterOS session id.
+fn number(acct_session_id: &[u8]) -> u32 {
+    let digits = acct_session_id.iter().rev().take(5).rev();
+    digits.fold(0, |number, digit| {
+        (number << 4) | char::from(*digit).to_digit(16).unwrap_or(0)
+    })
 }
 
 /// The service and boot digits of a RouterOS session id such as `80100014`.
@@ -270,6 +292,8 @@ fn counter(bytes: u64) -> u64 {
     bytes.min(i64::MAX as u64)
 }
 
+/// RouterOS begins anew after it.
+const LAST_NUMBER: u32 = 0xf_ffff;
 /// Three tries of three seconds, RouterOS' longest, and some.
 const REPEATED_FOR: Duration = Duration::from_secs(10);
 const CLOCKS_AGREE: Duration = Duration::from_secs(300);
@@ -396,6 +420,11 @@ mod tests {
             !proves_over(&old, &again),
             "what began earlier proves nothing"
         );
+        let late = session(b"81000006", b"demo002", 2, 2000);
+        assert!(!proves_over(&late, &old), "it is numbered before");
+        let last = session(b"810fffff", b"demo002", 2, 1000);
+        let first = session(b"81000000", b"demo002", 2, 2000);
+        assert!(proves_over(&first, &last) && !proves_over(&last, &first));
 
         let doubt = |id: &[u8], start| casts_doubt(&session(id, b"demo001", 1, start), &old);
         assert!(doubt(b"81100001", 2000));

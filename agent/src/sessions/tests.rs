@@ -184,6 +184,23 @@ fn a_late_accounting_on_ends_nobody_who_came_after_it() {
     assert_eq!(off.moved.len(), 1, "going down ends everybody");
 }
 
+/// A device dialled twice in a moment, and the first start was lost and repeated: it ends nothing, and the
+/// session that goes on holds its place.
+#[test]
+fn a_late_start_ends_no_newer_session_of_its_device() {
+    let sessions = Sessions::default();
+    tell(&sessions, &report("82000007", 1, Event::Start, 0), 1000);
+    tell(&sessions, &report("82000006", 1, Event::Start, 0), 1001);
+    tell(&sessions, &report("82000006", 1, Event::Stop(1), 0), 1001);
+    let open = sessions.open_by_name(b"demo001");
+    let open: Vec<_> = open
+        .iter()
+        .map(|online| &*online.session.key.acct_session_id)
+        .collect();
+    assert_eq!(open, [b"82000007"]);
+    assert!(!log_in(&sessions, 9, 1, 1200));
+}
+
 /// B8: reconnecting does not reset a quota, a new period does, a repeat adds nothing.
 #[test]
 fn usage_is_counted_over_the_sessions_of_a_period() {
