@@ -68,10 +68,16 @@ struct Columns {
 /// Reads a statement.
 pub fn read_statement(bytes: &[u8]) -> Result<Statement, NoStatement> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    // With one letter at the end of a line, lines are counted as people count them.
+    let lines: Vec<u8> = bytes
+        .iter()
+        .copied()
+        .filter(|byte| *byte != b'\r')
+        .collect();
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
-        .from_reader(bytes);
+        .from_reader(lines.as_slice());
     let mut record = csv::ByteRecord::new();
     let (mut columns, mut shortcode, mut before, mut rows) = (None, None, 0, Vec::new());
     // A reader of bytes in memory fails at nothing but the end.

@@ -30,6 +30,7 @@ const MOST_EXTRA: i64 = 1_000;
 #[serde(rename_all = "camelCase")]
 pub struct StatementQuery {
     /// The gateway of the short code.
+    #[param(value_type = String)]
     gateway_id: GatewayId,
     /// `true`: nothing is booked. Also when absent.
     dry_run: Option<bool>,
