@@ -165,7 +165,9 @@ pub struct Mpesa {
     /// File with its passkey.
     pub passkey_file: Option<PathBuf>,
     /// Networks that callbacks come from: the addresses M-Pesa publishes. A callback from elsewhere, and
-    /// every one while the list is empty, waits for our own query, about a second.
+    /// every one while the list is empty, waits for our own query, about a second. Nobody can be asked about
+    /// money that payers send by themselves: told of from elsewhere it waits for a person; while the list is
+    /// empty, the secret in the address it was told to is enough.
     pub sources: Vec<IpNet>,
 }
 
