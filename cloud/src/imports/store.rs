@@ -198,8 +198,8 @@ pub async fn insert_lines(
                  as l (place, line, outcome, subject_id, name, errors, warnings)
              returning outcome)
          update imports i
-            set created = created + n.created, updated = updated + n.updated, skipped = skipped + n.skipped,
-                failed = failed + n.failed,
+            set created = i.created + n.created, updated = i.updated + n.updated,
+                skipped = i.skipped + n.skipped, failed = i.failed + n.failed,
                 state = case when i.state = 'QUEUED' then 'RUNNING' else i.state end
            from (select count(*) filter (where outcome = 'CREATED') as created,
                         count(*) filter (where outcome = 'UPDATED') as updated,
