@@ -48,6 +48,7 @@ pub fn table(text: &str, most: usize) -> Result<Table, FileError> {
         .from_reader(text.as_bytes());
     let mut table = Table::default();
     let mut record = csv::StringRecord::new();
+    let (mut counted, mut line) = (0, skipped + 1);
     loop {
         let more = reader.read_record(&mut record).map_err(|error| {
             let line = error.position().map_or(0, csv::Position::line);
@@ -58,6 +59,15 @@ pub fn table(text: &str, most: usize) -> Result<Table, FileError> {
         if !more {
             break;
         }
+        // The reader takes the end of a line before it for a part of a row, or not: by its own count the same
+        // file has other lines when its lines end otherwise.
+        let begins = record.position().map_or(0, csv::Position::byte);
+        let begins = usize::try_from(begins).unwrap_or(usize::MAX);
+        let ends = text.as_bytes().iter().skip(begins);
+        let begins = begins + ends.take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let between = text.as_bytes().get(counted..begins).unwrap_or_default();
+        line += between.iter().filter(|byte| **byte == b'\n').count();
+        counted = begins.max(counted);
         if record.iter().all(|cell| cell.trim().is_empty()) {
             continue;
         }
@@ -71,7 +81,6 @@ pub fn table(text: &str, most: usize) -> Result<Table, FileError> {
                 "has more than {most} rows; send it in parts"
             )));
         }
-        let line = record.position().map_or(0, csv::Position::line) + skipped;
         table
             .rows
             .push((u32::try_from(line).unwrap_or(u32::MAX), cells));
@@ -85,7 +94,7 @@ pub fn table(text: &str, most: usize) -> Result<Table, FileError> {
 }
 
 /// What parts the cells; the text after a line `sep=;` that says so, and how many lines that was.
-fn separator(text: &str) -> (u8, &str, u64) {
+fn separator(text: &str) -> (u8, &str, usize) {
     let first = text.lines().next().unwrap_or_default();
     if let Some(said) = first.trim().strip_prefix("sep=")
         && let [separator] = said.as_bytes()
@@ -148,6 +157,9 @@ mod tests {
         let table = table("a,b\n1,2\n,\n3,4\n", 10).unwrap();
         let lines: Vec<u32> = table.rows.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [2, 4]);
+        let windows = super::table("a,b\r\n1,2\r\n\r\n3,\"x\r\ny\"\r\n5,6\r\n", 10).unwrap();
+        let lines: Vec<u32> = windows.rows.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [2, 4, 6]);
         let said = super::table("sep=,\na,b\n1,2\n", 10).unwrap();
         assert_eq!(said.rows[0].0, 3);
     }
