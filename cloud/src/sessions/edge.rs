@@ -181,7 +181,7 @@ async fn write(
         .filter(|used| used.growth.bytes_in > 0 || used.growth.bytes_out > 0)
         .collect();
     if !grown.is_empty() {
-        store::use_hours(tx, &grown).await?;
+        store::use_hours(tx, site, &grown).await?;
     }
     if !used.is_empty() {
         store::use_periods(tx, used).await?;

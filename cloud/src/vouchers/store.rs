@@ -210,7 +210,7 @@ pub(super) struct Use {
     pub(super) agent: Option<AgentId>,
 }
 
-/// Marks a locked voucher as used.
+/// Marks a locked voucher as used, and counts it in its batch.
 pub(super) async fn set_used(
     tx: &mut Tx,
     voucher: VoucherId,
@@ -218,7 +218,15 @@ pub(super) async fn set_used(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update vouchers
+        "with was as (
+             select batch_id, status from vouchers where tenant_id = $1 and id = $2),
+         counted as (
+             update voucher_batches b
+                set used = b.used + case when was.status = 'USED' then 0 else 1 end,
+                    revoked = b.revoked - case when was.status = 'REVOKED' then 1 else 0 end
+               from was
+              where b.tenant_id = $1 and b.id = was.batch_id)
+         update vouchers
             set status = 'USED', customer_id = $3, holder_id = $4, used_at = $5, used_until = $6,
                 used_agent = $7, updated_at = $8
           where tenant_id = $1 and id = $2",
@@ -236,14 +244,21 @@ pub(super) async fn set_used(
     Ok(())
 }
 
-/// Marks a locked voucher as revoked.
+/// Marks a locked voucher that nobody used as revoked, and counts it in its batch.
 pub(super) async fn set_revoked(
     tx: &mut Tx,
     voucher: VoucherId,
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update vouchers set status = 'REVOKED', updated_at = $3 where tenant_id = $1 and id = $2",
+        "with was as (
+             select batch_id, status from vouchers where tenant_id = $1 and id = $2),
+         counted as (
+             update voucher_batches b
+                set revoked = b.revoked + 1
+               from was
+              where b.tenant_id = $1 and b.id = was.batch_id and was.status = 'AVAILABLE')
+         update vouchers set status = 'REVOKED', updated_at = $3 where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
     .bind(voucher)

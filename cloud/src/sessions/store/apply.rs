@@ -310,10 +310,20 @@ pub struct Used {
     pub mac: Option<String>,
 }
 
-/// Adds to the usage by hour.
-pub async fn use_hours(tx: &mut Tx, used: &[&Used]) -> sqlx::Result<()> {
+/// Adds to the usage by hour, and to the site's by day in the tenant's zone. Under the site's lock, as all of
+/// [`lock_site`]: nobody else adds to its days.
+pub async fn use_hours(tx: &mut Tx, site: SiteId, used: &[&Used]) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into usage (tenant_id, at, customer_id, session_id, bytes_in, bytes_out)
+        "with day as (
+             insert into site_usage (tenant_id, day, site_id, bytes_in, bytes_out)
+             select $1, (n.at at time zone t.time_zone)::date, $7, sum(n.up)::bigint, sum(n.down)::bigint
+               from unnest($8::timestamptz[], $5::bigint[], $6::bigint[]) as n (at, up, down)
+               join tenants t on t.tenant_id = $1
+              group by 2
+                 on conflict (tenant_id, day, site_id)
+                 do update set bytes_in = site_usage.bytes_in + excluded.bytes_in,
+                               bytes_out = site_usage.bytes_out + excluded.bytes_out)
+         insert into usage (tenant_id, at, customer_id, session_id, bytes_in, bytes_out)
          select $1, at, customer, session, sum(up)::bigint, sum(down)::bigint
            from unnest($2::timestamptz[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[])
                 as n (at, customer, session, up, down)
@@ -336,6 +346,8 @@ pub async fn use_hours(tx: &mut Tx, used: &[&Used]) -> sqlx::Result<()> {
             .map(|used| used.growth.bytes_out)
             .collect::<Vec<_>>(),
     )
+    .bind(site)
+    .bind(used.iter().map(|used| used.at.max(used.hour)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

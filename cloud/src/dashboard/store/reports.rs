@@ -1,0 +1,282 @@
+//! What reports ask. Each is bounded by a stretch of days that an index serves, or by one walk over a tenant's
+//! customers.
+
+use easyisp_shared::id::CustomerId;
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{date, name};
+use crate::api::Page;
+use crate::customers::ConnectionType;
+use crate::dashboard::rules::Lives;
+use crate::db::Tx;
+
+/// Money under one heading.
+#[derive(FromRow, Clone, Debug)]
+pub struct Share {
+    /// What it is of; `None` = of nothing that has an id.
+    pub id: Option<Uuid>,
+    /// What people call it.
+    pub name: Option<String>,
+    /// How many times.
+    pub count: i64,
+    /// How much.
+    pub amount: Cents,
+}
+
+/// Most headings of one report.
+const MOST: i64 = 1000;
+
+/// What was sold between two moments, by package.
+pub async fn by_package(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as(
+        "select s.package_id as id, p.name, s.count, s.amount
+           from (select package_id, count(*) as count, sum(price)::bigint as amount
+                   from periods
+                  where tenant_id = $1 and created_at >= $2 and created_at < $3
+                  group by package_id) s
+           left join packages p on p.tenant_id = $1 and p.id = s.package_id
+          order by s.amount desc, p.name
+          limit $4",
+    )
+    .bind(tx.tenant())
+    .bind(from)
+    .bind(to)
+    .bind(MOST)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// What was sold between two moments, by the router that the buyer belongs to.
+pub async fn by_router(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as(
+        "select s.router_id as id, r.name, s.count, s.amount
+           from (select c.router_id, sum(p.count)::bigint as count, sum(p.amount)::bigint as amount
+                   from (select customer_id, count(*) as count, sum(price) as amount
+                           from periods
+                          where tenant_id = $1 and created_at >= $2 and created_at < $3
+                          group by customer_id) p
+                   join customers c on c.tenant_id = $1 and c.id = p.customer_id
+                  group by c.router_id) s
+           left join routers r on r.tenant_id = $1 and r.id = s.router_id
+          order by s.amount desc, r.name
+          limit $4",
+    )
+    .bind(tx.tenant())
+    .bind(from)
+    .bind(to)
+    .bind(MOST)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// What was paid between two moments and stands, by the way it came.
+pub async fn by_method(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as(
+        "select null::uuid as id, method as name, count(*) as count, sum(amount)::bigint as amount
+           from payments
+          where tenant_id = $1 and paid_at >= $2 and paid_at < $3 and status = 'completed'
+          group by method
+          order by sum(amount) desc, method",
+    )
+    .bind(tx.tenant())
+    .bind(from)
+    .bind(to)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// What was paid between two moments and stands, by who wrote it down; nobody = the provider told it.
+pub async fn by_operator(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as(
+        "select s.operator_id as id, o.name, s.count, s.amount
+           from (select operator_id, count(*) as count, sum(amount)::bigint as amount
+                   from payments
+                  where tenant_id = $1 and paid_at >= $2 and paid_at < $3 and status = 'completed'
+                  group by operator_id) s
+           left join operators o on o.tenant_id = $1 and o.id = s.operator_id
+          order by s.amount desc, o.name
+          limit $4",
+    )
+    .bind(tx.tenant())
+    .bind(from)
+    .bind(to)
+    .bind(MOST)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// What vouchers were worth that were used on these days: they are paid elsewhere, and no payment stands for
+/// one.
+pub async fn vouchers(tx: &mut Tx, from: Date, to: Date, zone: &TimeZone) -> sqlx::Result<Cents> {
+    sqlx::query_scalar(
+        "select coalesce(sum(amount), 0)::bigint
+           from (select debits as amount from day_totals
+                  where tenant_id = $1 and day >= $2::date and day <= $3::date and account = '2200'
+                 union all
+                 select t.amount
+                   from unsealed u
+                   join entries e on e.tenant_id = $1 and e.id = u.subject_id
+                   join transfers t on t.tenant_id = $1 and t.entry_id = e.id
+                  where u.tenant_id = $1 and u.kind = 'ENTRY' and t.debit_account = '2200'
+                    and (e.occurred_at at time zone $4)::date between $2::date and $3::date) v",
+    )
+    .bind(tx.tenant())
+    .bind(from.to_string())
+    .bind(to.to_string())
+    .bind(name(zone))
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Whose paid time ends on one day.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// The day.
+    pub day: Date,
+    /// How many.
+    pub customers: i64,
+    /// What their packages cost.
+    pub amount: Cents,
+    /// Those whose wallets carry them on.
+    pub funded: i64,
+    /// And with how much.
+    pub funded_amount: Cents,
+}
+
+/// Whose paid time ends between two moments, by day. Those who were stopped are left out: they do not pay.
+pub async fn endings(
+    tx: &mut Tx,
+    from: Timestamp,
+    to: Timestamp,
+    zone: &TimeZone,
+) -> sqlx::Result<Vec<Ending>> {
+    let rows: Vec<(String, i64, Cents, i64, Cents)> = sqlx::query_as(
+        "select (c.paid_until at time zone $4)::date::text as day, count(*),
+                coalesce(sum(p.price), 0)::bigint,
+                count(*) filter (where c.funded_until > c.paid_until),
+                coalesce(sum(p.price) filter (where c.funded_until > c.paid_until), 0)::bigint
+           from customers c
+           left join packages p on p.tenant_id = $1 and p.id = c.package_id and p.deleted_at is null
+          where c.tenant_id = $1 and c.deleted_at is null and c.standing = 'ACTIVE'
+            and c.paid_until >= $2 and c.paid_until < $3
+          group by 1
+          order by 1
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .bind(from)
+    .bind(to)
+    .bind(name(zone))
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(|(day, customers, amount, funded, funded_amount)| {
+            Ok(Ending {
+                day: date(&day)?,
+                customers,
+                amount,
+                funded,
+                funded_amount,
+            })
+        })
+        .collect()
+}
+
+/// When customers came and when their service ended, by month; who came before `first` came then. Deleting
+/// somebody ends his service too.
+pub async fn lives(
+    tx: &mut Tx,
+    kind: Option<ConnectionType>,
+    first: Date,
+    zone: &TimeZone,
+    now: Timestamp,
+) -> sqlx::Result<Vec<Lives>> {
+    let rows: Vec<(String, Option<String>, i64)> = sqlx::query_as(
+        "select greatest(date_trunc('month', created_at at time zone $3)::date,
+                         ($2::date - 1))::text as came,
+                case when ended <= $4
+                     then greatest(date_trunc('month', ended at time zone $3)::date, $2::date - 1)::text
+                end as ended,
+                count(*)
+           from (select created_at, least(served_until, deleted_at) as ended
+                   from customers
+                  where tenant_id = $1 and ($5::text is null or connection_type = $5)
+                    and least(served_until, deleted_at)
+                        >= least($4, $2::date::timestamp at time zone $3)) c
+          group by 1, 2
+          limit 2000",
+    )
+    .bind(tx.tenant())
+    .bind(first.to_string())
+    .bind(name(zone))
+    .bind(now)
+    .bind(kind.map(ConnectionType::word))
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(|(came, ended, customers)| {
+            Ok(Lives {
+                came: date(&came)?,
+                ended: ended.map(|ended| date(&ended)).transpose()?,
+                customers,
+            })
+        })
+        .collect()
+}
+
+/// Somebody who owes, or is served on his word.
+#[derive(FromRow, Clone, Debug)]
+pub struct Debtor {
+    /// Who.
+    pub id: CustomerId,
+    /// What he types.
+    pub username: String,
+    /// What he is called.
+    pub name: String,
+    /// Where to call.
+    pub phone: Option<String>,
+    /// What is in the wallet; below zero where money was taken back.
+    pub balance: Cents,
+    /// Until when he is served on his word.
+    pub promised_until: Option<Timestamp>,
+    /// What he must pay: what is missing in the wallet, and the price of what he promised to pay for.
+    pub owed: Cents,
+    /// How many there are in all.
+    pub total: i64,
+    /// And what they owe together.
+    pub total_owed: Cents,
+}
+
+/// Who owes money or a promise at `now`, the largest debt first.
+pub async fn debtors(tx: &mut Tx, page: Page, now: Timestamp) -> sqlx::Result<Vec<Debtor>> {
+    sqlx::query_as(
+        "with debtor as (
+             select w.customer_id as id from wallets w where w.tenant_id = $1 and w.balance < 0
+              union
+             select c.id from customers c
+              where c.tenant_id = $1 and c.promised_until is not null and c.promised_from <= $2),
+         debt as (
+             select c.id, c.username, c.name, c.phone, w.balance, c.promised_until,
+                    (greatest(0, -w.balance)
+                     + case when c.promised_from <= $2 then coalesce(p.price, 0) else 0 end)::bigint as owed
+               from debtor d
+               join customers c on c.tenant_id = $1 and c.id = d.id and c.deleted_at is null
+               join wallets w on w.tenant_id = $1 and w.customer_id = c.id
+               left join packages p on p.tenant_id = $1 and p.id = c.package_id)
+         select *, count(*) over () as total, (sum(owed) over ())::bigint as total_owed
+           from debt
+          order by owed desc, id
+          limit $3 offset $4",
+    )
+    .bind(tx.tenant())
+    .bind(now)
+    .bind(page.limit())
+    .bind(page.offset())
+    .fetch_all(&mut **tx)
+    .await
+}
