@@ -40,6 +40,7 @@ pub mod sessions;
 pub mod messaging;
 
 pub mod renewals;
+pub mod courtesy;
 pub mod router_logins;
 
 pub mod payments;
@@ -58,6 +59,7 @@ pub mod diagnosis;
 pub mod sync;
 pub mod jobs;
 pub mod platform;
+pub mod dashboard;
 
 pub mod health;
 
@@ -91,6 +93,7 @@ pub fn routes() -> Routes {
         .merge(router_logins::routes())
         .merge(sessions::routes())
         .merge(renewals::routes())
+        .merge(courtesy::routes())
         .merge(payments::routes())
         .merge(vouchers::routes())
         .merge(finance::routes())
@@ -101,6 +104,7 @@ pub fn routes() -> Routes {
         .merge(diagnosis::routes())
         .merge(jobs::routes())
         .merge(platform::routes())
+        .merge(dashboard::routes())
         .merge(health::routes())
 }
 
@@ -170,6 +174,7 @@ pub fn jobs(app: &App) -> Jobs {
     let looks = db();
     let expenses = db();
     let files = (db(), app.secrets.clone());
+    let (resumes, follows, reminds) = (db(), db(), db());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -331,6 +336,30 @@ pub fn jobs(app: &App) -> Jobs {
                 tx.commit().await?;
                 Ok(again(next))
             }
+        })
+        .with(customers::RESUME, move |job, now| {
+            let db = resumes.clone();
+            async move {
+                let mut tx = db.begin(job.tenant).await?;
+                let later = customers::resume(&mut tx, job.subject.into(), now).await?;
+                job.hold(&mut tx).await?;
+                tx.commit().await?;
+                Ok(again(later))
+            }
+        })
+        .with(customers::FOLLOW, move |job, now| {
+            let db = follows.clone();
+            async move {
+                let mut tx = db.begin(job.tenant).await?;
+                customers::follow(&mut tx, job.subject.into(), now).await?;
+                job.hold(&mut tx).await?;
+                tx.commit().await?;
+                Ok(Done)
+            }
+        })
+        .with(courtesy::REMIND, move |job, now| {
+            let db = reminds.clone();
+            async move { Ok(again(courtesy::remind(&db, job.tenant, now).await?)) }
         })
         .with(routers::ROTATION_JOB, move |job, _| {
             let db = rotations.clone();

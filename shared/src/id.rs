@@ -76,6 +76,10 @@ ids! {
     PackageId
     /// A subscriber.
     CustomerId
+    /// What an operator wrote about a subscriber.
+    NoteId
+    /// A subscriber's word to pay later.
+    PromiseId
     /// One time online: a RADIUS accounting session.
     SessionId
     /// A set of transfers posted together.

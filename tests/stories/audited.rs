@@ -128,6 +128,7 @@ struct Calls {
     /// Nobody's yet.
     held: String,
     hotspot: String,
+    note: String,
     voucher: String,
     code: String,
     router_login: String,
@@ -233,6 +234,11 @@ impl Calls {
             payment: made("/payments/manual", spare).await?,
             held: id(&held["payments"][0])?,
             session: id(&session)?,
+            note: made(
+                &format!("/customers/{customer}/notes"),
+                json!({"text": "The dog bites."}),
+            )
+            .await?,
             voucher: id(&vouchers["vouchers"][0])?,
             code: code.to_owned(),
             hotspot,
@@ -458,6 +464,41 @@ impl Calls {
                 nothing(),
             ),
             (
+                "POST /api/customers/{customer}/pause",
+                customer.clone(),
+                nothing(),
+            ),
+            (
+                "POST /api/customers/{customer}/resume",
+                customer.clone(),
+                nothing(),
+            ),
+            (
+                "POST /api/customers/{customer}/promise",
+                customer.clone(),
+                json!({"days": 1}),
+            ),
+            (
+                "POST /api/customers/{customer}/send-message",
+                customer.clone(),
+                json!({"message": "We come at ten."}),
+            ),
+            (
+                "POST /api/customers/{customer}/notes",
+                customer.clone(),
+                json!({"text": "The gate is green."}),
+            ),
+            (
+                "DELETE /api/customers/{customer}/notes/{note}",
+                vec![&self.customer, &self.note],
+                nothing(),
+            ),
+            (
+                "PUT /api/tenant/courtesy",
+                vec![],
+                json!({"promiseDays": 5}),
+            ),
+            (
                 "PUT /api/customers/{customer}/expiry",
                 customer.clone(),
                 expiry,
@@ -562,6 +603,11 @@ impl Calls {
             ("DELETE /api/payment-gateways/{gateway}", gateway, nothing()),
             (
                 "DELETE /api/customers/{customer}",
+                vec![&self.spare_customer],
+                nothing(),
+            ),
+            (
+                "POST /api/customers/{customer}/restore",
                 vec![&self.spare_customer],
                 nothing(),
             ),

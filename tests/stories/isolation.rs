@@ -136,6 +136,13 @@ impl Victim {
         isp.owner.post("/finance/invoices", &bill).await?;
         let file = "username,password,name,type\nfiled,filed,Filed,PPPOE\n";
         crate::imports::report(world, &isp.owner, "", file).await?;
+        let note = json!({"text": "The gate is green."});
+        let noted = format!("/customers/{customer}/notes");
+        isp.owner.post(&noted, &note).await?;
+        let tagged = json!({"tags": ["vip"]});
+        isp.owner
+            .put(&format!("/customers/{customer}"), &tagged)
+            .await?;
 
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("the tenant's id")?;
@@ -163,6 +170,7 @@ impl Victim {
               union select id from incomes union select id from expenses
               union select id from invoices union select id from accounts
               union select id from imports",
+              union select id from customer_notes",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -186,6 +194,9 @@ impl Victim {
               union all select r::text from recurring_expenses r
               union all select i::text from invoices i union all select a::text from accounts a
               union all select i::text from imports i union all select r::text from import_rows r",
+              union all select n::text from customer_notes n
+              union all select t::text from customer_tags t
+              union all select p::text from promises p",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -302,7 +313,7 @@ async fn call(stranger: &Provider, method: &Method, path: &str) -> Result<(Statu
     let body = json!({
         "name": "Taken over", "amount": 1, "packageId": stranger.package, "status": "ACTIVE",
         "expiresAt": "2027-03-01T00:00:00Z", "downloadMbps": 1, "uploadMbps": 1,
-        "durationMinutes": 1, "ipAddress": "10.0.0.9", "message": "hello",
+        "durationMinutes": 1, "ipAddress": "10.0.0.9", "message": "hello", "text": "hello", "days": 1,
         "role": "VIEWER", "password": "a long story password",
     });
     let body = (method != Method::GET && method != Method::DELETE).then_some(&body);

@@ -11,6 +11,8 @@ mod catalog;
 mod cloud;
 mod console_sessions;
 mod crash;
+mod customer_life;
+mod dashboard;
 mod described;
 mod diagnosis;
 mod dictionary;

@@ -3,11 +3,13 @@
 pub mod access;
 pub mod act;
 mod body;
+pub mod life;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use easyisp_shared::id::{CustomerId, PackageId, RouterId};
+use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::{Clock, Timestamp};
 use serde::Deserialize;
 
@@ -17,7 +19,10 @@ use body::{CustomerRequest, Customers, ListItem, Transactions};
 use super::rules::{self, Deed};
 use super::store::{self, Filter, Full};
 use super::words::{ConnectionType, Standing, Status};
-use super::{ChangeError, New, PASSWORD, RECKON, disconnect, fits, hide, home_site};
+use super::{
+    ChangeError, FOLLOW, New, PASSWORD, RECKON, RESUME, disconnect, fits, hide, home_site,
+    parent_fits,
+};
 use crate::api::{Idempotency, Json, Page, Path, Query, Success, Version, is_masked};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -41,6 +46,11 @@ pub struct ListQuery {
     nas_id: Option<RouterId>,
     #[param(value_type = Option<String>)]
     package_id: Option<PackageId>,
+    /// A whole label.
+    tag: Option<String>,
+    /// `true`: those who were deleted and can be restored, the last one first; no other filter but the type
+    /// counts then.
+    deleted: Option<bool>,
 }
 
 /// `GET /api/customers`: customers, newest first.
@@ -67,15 +77,21 @@ pub async fn list(
             .filter(|kind| operator.permissions.has_any(Deed::List.permissions(*kind)))
             .collect(),
     };
+    let tag = query.tag.as_deref().map(rules::tag_form);
     let filter = Filter {
         types,
+        tag: tag.filter(|tag| !tag.is_empty()),
         status: query.status,
         search: query.search,
         router: query.nas_id,
         package: query.package_id,
     };
     let mut tx = db.begin(operator.tenant).await?;
-    let (rows, total) = store::list(&mut tx, &filter, now, page.limit(), page.offset()).await?;
+    let (limit, offset) = (page.limit(), page.offset());
+    let (rows, total) = match query.deleted {
+        Some(true) => store::deleted(&mut tx, &filter.types, limit, offset).await?,
+        Some(false) | None => store::list(&mut tx, &filter, now, limit, offset).await?,
+    };
     Ok(Json(Customers {
         customers: rows
             .into_iter()
@@ -108,7 +124,7 @@ pub async fn get(
 
 /// `POST /api/customers`: a new customer, known to his site at once.
 ///
-/// No `expiresAt`: 30 days. Errors: 400 naming the fields, 403 without the permission of his type, 409
+/// No `expiresAt`: 30 days; with a `parentId` the parent's. Errors: 400 naming the fields, 403 without the permission of his type, 409
 /// `USERNAME_TAKEN`. Repeating with the same `Idempotency-Key` returns the first answer.
 #[utoipa::path(post, path = "/api/customers", tag = "Customers", request_body = CustomerRequest,
     responses((status = 201, body = Customer)))]
@@ -132,7 +148,13 @@ pub async fn create(
             return Err(ApiError::fields(wrong));
         }
     };
-    operator.require_any(Deed::Create.permissions(draft.connection_type))?;
+    let tags = rules::tags(request.tags.as_deref().unwrap_or_default());
+    let tags = tags.map_err(|wrong| ApiError::fields(vec![wrong]))?;
+    let deed = match draft.parent {
+        Some(_) => Deed::CreateChild,
+        None => Deed::Create,
+    };
+    operator.require_any(deed.permissions(draft.connection_type))?;
 
     let mut tx = db.begin(operator.tenant).await?;
     if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
@@ -144,6 +166,7 @@ pub async fn create(
         expires_at: request.expires_at,
     };
     let customer = super::create(&mut tx, &secrets, &new, now).await?;
+    store::set_tags(&mut tx, customer, &tags).await?;
     let row = find(&mut tx, customer, now).await?;
     note(
         &mut tx,
@@ -201,6 +224,14 @@ pub async fn update(
     } else {
         home_site(&mut tx, draft.router, draft.site).await?
     };
+    if draft.parent != before.parent {
+        operator.require_any(Deed::CreateChild.permissions(draft.connection_type))?;
+        parent_fits(&mut tx, Some(customer), draft.parent).await?;
+    }
+    let tags = match &request.tags {
+        Some(tags) => Some(rules::tags(tags).map_err(|wrong| ApiError::fields(vec![wrong]))?),
+        None => None,
+    };
     let sealed = match request.password.as_deref().filter(|text| !is_masked(text)) {
         Some(password) => {
             rules::password(password).map_err(|wrong| ApiError::fields(vec![wrong]))?;
@@ -209,6 +240,14 @@ pub async fn update(
         }
         None => row.password_sealed.clone(),
     };
+    // Whoever is given another standing is not away any more: first his time goes on.
+    if draft.standing != before.standing
+        && store::give_back(&mut tx, customer, draft.standing, now)
+            .await?
+            .is_some()
+    {
+        due::never(&mut tx, RESUME, customer).await?;
+    }
     store::update(&mut tx, customer, site, &draft, &sealed, now)
         .await
         .map_err(ChangeError::from)?;
@@ -221,6 +260,7 @@ pub async fn update(
         .expires_at
         .filter(|until| until.millis() != row.row.paid_until.millis());
     if let Some(until) = expiry {
+        has_own_time(&row)?;
         store::set_expiry(&mut tx, customer, until, now).await?;
         let details = format!("Until {until}, was {}", row.row.paid_until);
         note(&mut tx, &operator, Action::ExpiryUpdate, &row, details, now).await?;
@@ -230,6 +270,12 @@ pub async fn update(
             != (before.package, before.auto_renew, before.standing)
     {
         due::at(&mut tx, RECKON, customer, now).await?;
+    }
+    if draft.parent != before.parent && draft.parent.is_some() {
+        due::at_once(&mut tx, FOLLOW, &Vec::from_iter(draft.parent), now).await?;
+    }
+    if let Some(tags) = tags.as_ref().filter(|tags| **tags != row.tags) {
+        store::set_tags(&mut tx, customer, tags).await?;
     }
     if draft.standing != before.standing && draft.standing != Standing::Active {
         disconnect(&mut tx, customer, row.site_id, now).await?;
@@ -251,6 +297,9 @@ pub async fn update(
     }
     if counted_anew {
         changed.push("data used, to nothing");
+    }
+    if tags.is_some_and(|tags| tags != row.tags) {
+        changed.push("tags");
     }
     if !changed.is_empty() {
         let (was, is) = rules::facts(&before, &draft).unzip();
@@ -295,6 +344,12 @@ pub async fn delete(
         now,
     )
     .await?;
+    if store::children(&mut tx, customer).await? > 0 {
+        return Err(ApiError::conflict(
+            "HAS_CHILDREN",
+            "Others are on his account; delete them or give them an account of their own first",
+        ));
+    }
     let kind = row.row.connection_type;
     hide(&mut tx, customer, row.site_id, kind, now).await?;
     tx.commit().await?;
@@ -362,6 +417,20 @@ async fn answer(
     Ok(version.of(shown(tx, secrets, operator, row, now).await?))
 }
 
+/// Refuses to set the end of somebody's time that stands still or is another's.
+fn has_own_time(row: &Full) -> Result<(), ApiError> {
+    if row.parent_id.is_some() {
+        return Err(life::follows_parent());
+    }
+    if row.paused_at.is_some() {
+        return Err(ApiError::conflict(
+            "PAUSED",
+            "His time stands still while he is paused; resume him first",
+        ));
+    }
+    Ok(())
+}
+
 async fn find(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> Result<Full, ApiError> {
     let row = store::find(tx, customer, now).await?;
     row.ok_or(ApiError::NotFound("customer"))
@@ -381,6 +450,45 @@ async fn locked(
     let row = find(tx, customer, now).await?;
     operator.require_any(deed.permissions(row.row.connection_type))?;
     Ok(row)
+}
+
+/// What other features need of a customer to whom an operator does something.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    /// Who he is, for people.
+    pub name: String,
+    /// Where to write to him, when it is a number.
+    pub phone: Option<PhoneNumber>,
+    /// How he stands.
+    pub standing: Standing,
+    /// When his service ends if nothing is paid.
+    pub served_until: Timestamp,
+    /// What he is served for on his word.
+    pub promised: Option<(Timestamp, Timestamp)>,
+    /// Whether his time is another's.
+    pub child: bool,
+}
+
+/// A customer, locked, once it is sure that the operator may do this to him: for other features' deeds.
+///
+/// # Errors
+/// 403, or 404 when this tenant has no such customer.
+pub async fn reach(
+    tx: &mut Tx,
+    operator: &Operator,
+    customer: CustomerId,
+    deed: Deed,
+    now: Timestamp,
+) -> Result<Brief, ApiError> {
+    let row = locked(tx, operator, customer, deed, now).await?;
+    Ok(Brief {
+        phone: row.row.phone.as_deref().and_then(PhoneNumber::parse),
+        standing: row.row.standing,
+        served_until: row.row.served_until,
+        promised: row.promised_from.zip(row.promised_until),
+        child: row.parent_id.is_some(),
+        name: row.row.name,
+    })
 }
 
 async fn note(

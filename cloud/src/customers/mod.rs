@@ -7,6 +7,7 @@
 pub mod edge;
 mod forecast;
 mod http;
+mod jobs;
 pub mod many;
 mod networks;
 mod rules;
@@ -35,7 +36,8 @@ use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets, TenantKey};
 
 pub use forecast::{Asks, Forecast, forecast};
-pub use http::{Customer, full};
+pub use http::{Brief, Customer, full, reach};
+pub use jobs::{FOLLOW, RESUME, follow, resume};
 pub use rules::{Change, Deed, Draft, draft, password, uptime, usable_address};
 pub use store::{AtHotspot, ExportRow, Filter, exported};
 pub use told::tell_expired;
@@ -62,11 +64,13 @@ pub fn routes() -> Routes {
         RoutersDisconnect,
     ]);
     const VIEW: Access = Access::Any(&[PppoeDetailsView, HotspotDetailsView]);
+    const EDIT: Access = Access::Any(&[CustomersEdit, PppoeEdit]);
+    const SUSPEND: Access = Access::Any(&[CustomersEdit, PppoeSuspend]);
 
     Routes::new()
         .route(Access::Any(&[PppoeView, HotspotView]), routes!(http::list))
         .route(
-            Access::Any(&[CustomersCreate, PppoeAddUser, HotspotAddUser]),
+            Access::Any(&[CustomersCreate, PppoeAddUser, PppoeAddChild, HotspotAddUser]),
             routes!(http::create),
         )
         .route(VIEW, routes!(http::get))
@@ -94,6 +98,15 @@ pub fn routes() -> Routes {
         .route(ACT, routes!(http::act::mac_lock))
         .route(ACT, routes!(http::act::mac_reset))
         .route(ACT, routes!(http::act::disconnect))
+        .route(SUSPEND, routes!(http::life::pause))
+        .route(SUSPEND, routes!(http::life::resume))
+        .route(
+            Access::Any(&[CustomersDelete, PppoeDelete, HotspotDelete]),
+            routes!(http::life::restore),
+        )
+        .route(VIEW, routes!(http::life::notes))
+        .route(EDIT, routes!(http::life::add_note))
+        .route(EDIT, routes!(http::life::delete_note))
 }
 
 /// Which of these user names are customers'.
@@ -122,8 +135,12 @@ pub async fn create(
     if let Some(package) = new.draft.package {
         fits(tx, package, new.draft.connection_type).await?;
     }
+    parent_fits(tx, None, new.draft.parent).await?;
     let customer = CustomerId::new(now, &tx.entropy());
     create_as(tx, secrets, customer, new, now).await?;
+    if let Some(parent) = new.draft.parent {
+        store::follow(tx, parent, now).await?;
+    }
     Ok(customer)
 }
 
@@ -178,6 +195,21 @@ pub async fn put_on(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     store::set_package(tx, customer, package, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    Ok(())
+}
+
+/// Serves a locked customer on his word between two moments. What he pays later begins with the days he was
+/// served; see `renewals`.
+pub async fn promise(
+    tx: &mut Tx,
+    customer: CustomerId,
+    from: Timestamp,
+    until: Timestamp,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    store::promise(tx, customer, from, until, now).await?;
+    due::at(tx, RECKON, customer, now).await?;
     tx.changed(Kind::Subscriber, customer);
     Ok(())
 }
@@ -318,6 +350,40 @@ async fn home_site(
     rules::home(place, router, asked).map_err(|error| ChangeError::Wrong(vec![error]))
 }
 
+/// Refuses a parent who does not exist or has one himself, and a child who has children.
+async fn parent_fits(
+    tx: &mut Tx,
+    child: Option<CustomerId>,
+    parent: Option<CustomerId>,
+) -> Result<(), ChangeError> {
+    let Some(parent) = parent else {
+        return Ok(());
+    };
+    if child == Some(parent) {
+        return Err(wrong("parentId", "must be another customer"));
+    }
+    match store::has_parent(tx, parent).await? {
+        None => return Err(wrong("parentId", "is no customer of yours")),
+        Some(true) => {
+            return Err(wrong(
+                "parentId",
+                "is a child account himself; name his parent",
+            ));
+        }
+        Some(false) => {}
+    }
+    if store::children(tx, parent).await? >= MOST_CHILDREN {
+        return Err(wrong("parentId", "has 50 child accounts already"));
+    }
+    match child {
+        Some(child) if store::children(tx, child).await? > 0 => Err(wrong(
+            "parentId",
+            "must be empty: others are on his account",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Refuses a package that does not exist, is not sold or is for others.
 async fn fits(tx: &mut Tx, package: PackageId, kind: ConnectionType) -> Result<(), ChangeError> {
     let found = store::package_type(tx, package).await?;
@@ -363,6 +429,9 @@ pub async fn reckon_package(
         }
     }
 }
+
+/// So many on one account: all of them change in one transaction.
+const MOST_CHILDREN: i64 = 50;
 
 /// Under which name a customer's password is sealed.
 const PASSWORD: &str = "customers.password";

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use easyisp_shared::id::{PackageId, RouterId, SiteId};
+use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::phone::PhoneNumber;
 use serde_json::{Map, Value, json};
@@ -49,6 +49,8 @@ pub struct Draft {
     pub auto_renew: bool,
     /// Devices at once, where it differs from the package's.
     pub devices: Option<i32>,
+    /// Whose account he is on.
+    pub parent: Option<CustomerId>,
 }
 
 /// What a request says about a customer. Outer `None`: not mentioned; `Some(None)`: emptied.
@@ -72,6 +74,7 @@ pub struct Change {
     pub installation_fee: Option<Cents>,
     pub auto_renew: Option<bool>,
     pub devices: Option<Option<i32>>,
+    pub parent: Option<Option<CustomerId>>,
 }
 
 /// The record that a change makes, from nothing or from the one before.
@@ -121,6 +124,7 @@ pub fn draft(change: Change, before: Option<&Draft>) -> Result<Draft, Vec<FieldE
             .or(before.map(|b| b.auto_renew))
             .unwrap_or(false),
         devices: change.devices.unwrap_or(before.and_then(|b| b.devices)),
+        parent: change.parent.unwrap_or(before.and_then(|b| b.parent)),
     };
     let draft = without_null_island(draft);
     check(&draft, &mut wrong);
@@ -277,6 +281,40 @@ fn error(field: &str, message: &str) -> FieldError {
     }
 }
 
+/// Labels as they are kept: trimmed, in lower case, each once and in order. At most 20 of 1 to 40 characters.
+pub fn tags(wanted: &[String]) -> Result<Vec<String>, FieldError> {
+    let mut tags: Vec<String> = wanted.iter().map(|tag| tag_form(tag)).collect();
+    tags.sort();
+    tags.dedup();
+    let fits = |tag: &String| {
+        (1..=40).contains(&tag.chars().count()) && !tag.chars().any(|c| c.is_control() || c == ',')
+    };
+    if tags.len() <= 20 && tags.iter().all(fits) {
+        return Ok(tags);
+    }
+    Err(FieldError {
+        field: "tags".to_owned(),
+        message: "must be at most 20 words of 1 to 40 characters, without commas".to_owned(),
+    })
+}
+
+/// One label as it is kept, and looked for.
+pub fn tag_form(tag: &str) -> String {
+    tag.trim().to_lowercase()
+}
+
+/// The text of a note, trimmed: 1 to 2,000 characters.
+pub fn note_text(text: &str) -> Result<String, FieldError> {
+    let text = text.trim();
+    if (1..=2000).contains(&text.chars().count()) && !text.contains('\0') {
+        return Ok(text.to_owned());
+    }
+    Err(FieldError {
+        field: "text".to_owned(),
+        message: "must have 1 to 2000 characters".to_owned(),
+    })
+}
+
 /// What an edit changed of who somebody is, before and after, for the trail: a phone is masked there. `None`
 /// when that is nothing.
 pub fn facts(before: &Draft, after: &Draft) -> Option<(Value, Value)> {
@@ -346,6 +384,7 @@ pub fn differences(before: &Draft, after: &Draft) -> Vec<&'static str> {
         ),
         ("automatic renewal", before.auto_renew != after.auto_renew),
         ("devices", before.devices != after.devices),
+        ("parent account", before.parent != after.parent),
     ]
     .into_iter()
     .filter_map(|(name, changed)| changed.then_some(name))
@@ -361,6 +400,8 @@ pub enum Deed {
     View,
     /// Make him.
     Create,
+    /// Make him on another's account.
+    CreateChild,
     /// Change his record.
     Edit,
     /// Delete him.
@@ -383,6 +424,8 @@ pub enum Deed {
     ResetMac,
     /// End his sessions.
     Disconnect,
+    /// Write him a message.
+    SendMessage,
 }
 
 impl Deed {
@@ -395,6 +438,8 @@ impl Deed {
             (Deed::View, true) => &[PppoeDetailsView],
             (Deed::View, false) => &[HotspotDetailsView],
             (Deed::Create, true) => &[CustomersCreate, PppoeAddUser],
+            (Deed::CreateChild, true) => &[CustomersCreate, PppoeAddChild],
+            (Deed::CreateChild, false) => &[CustomersCreate],
             (Deed::Create, false) => &[CustomersCreate, HotspotAddUser],
             (Deed::Edit, true) => &[CustomersEdit, PppoeEdit],
             (Deed::Edit, false) => &[CustomersEdit],
@@ -416,6 +461,8 @@ impl Deed {
             (Deed::LockMac, false) => &[CustomersEdit],
             (Deed::ResetMac, true) => &[CustomersEdit, PppoeResetMac],
             (Deed::ResetMac, false) => &[CustomersEdit, HotspotResetMac],
+            (Deed::SendMessage, true) => &[PppoeSendSms, SmsSend],
+            (Deed::SendMessage, false) => &[SmsSend],
             (Deed::Disconnect, true) => &[CustomersEdit, PppoePurge, RoutersDisconnect],
             (Deed::Disconnect, false) => &[CustomersEdit, HotspotPurge, RoutersDisconnect],
         }
@@ -464,6 +511,19 @@ mod tests {
             ..Change::default()
         };
         assert_eq!(draft(emptied, Some(&before)).unwrap().email, None);
+    }
+
+    #[test]
+    fn labels_stand_once_and_in_order() {
+        let tags =
+            |words: &[&str]| tags(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert_eq!(tags(&[" VIP", "north", "vip"]).unwrap(), ["north", "vip"]);
+        assert_eq!(tags(&[]).unwrap(), Vec::<String>::new());
+        for wrong in ["", "a,b", "a\nb", &"x".repeat(41)] {
+            assert_eq!(tags(&[wrong]).unwrap_err().field, "tags", "{wrong}");
+        }
+        let many: Vec<String> = (0..21).map(|n| format!("t{n}")).collect();
+        assert!(super::tags(&many).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! SQL on customers: what is read, what is written, and what was paid.
 
 mod export;
+mod life;
 pub mod many;
 mod money;
 mod read;
@@ -8,10 +9,14 @@ mod told;
 mod write;
 
 pub use export::{ExportRow, exported};
+pub use life::{
+    Note, children, count_notes, delete_note, follow, give_back, has_parent, insert_note,
+    lock_gone, notes, pause, paused_until, promise, restore, set_tags,
+};
 pub use money::{Manual, Mpesa, manual, mpesa};
 pub use read::{
-    AtHotspot, Edge, Filter, Full, ListRow, at_hotspot, edge, every_id, find, known_mac, list,
-    lock, package_type, place, renewing, sites_online, taken, used,
+    AtHotspot, Edge, Filter, Full, ListRow, at_hotspot, deleted, edge, every_id, find, known_mac,
+    list, lock, package_type, place, renewing, sites_online, taken, used,
 };
 pub use told::{ended, note_told};
 pub use write::{

@@ -355,7 +355,7 @@ pub async fn stats(tx: &mut Tx, package: PackageId, now: Timestamp) -> sqlx::Res
                 count(*) filter (where standing <> 'ACTIVE') as suspended,
                 (select coalesce(sum(price), 0)::bigint from periods
                   where tenant_id = $1 and package_id = $2) as revenue
-           from (select standing, greatest(paid_until, funded_until) as online_until
+           from (select standing, served_until as online_until
                    from customers
                   where tenant_id = $1 and package_id = $2 and deleted_at is null) c",
     )

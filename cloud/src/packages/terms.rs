@@ -30,6 +30,9 @@ pub struct Terms {
     pub ipv6_pool: Option<String>,
     /// A pool of IPv6 prefixes to delegate that exists on the routers.
     pub delegated_ipv6_pool: Option<String>,
+    /// Whether days of grace and promised days are a present: else they are the first of what a late payer
+    /// buys.
+    pub unpaid_days_free: bool,
 }
 
 /// A speed that holds once so much was used in the period.

@@ -37,6 +37,7 @@ pub struct Document {
     vouchers: Part<store::VoucherRow>,
     messages: Part<store::MessageRow>,
     commands: Part<store::CommandRow>,
+    notes: Part<store::NoteRow>,
     trail: Part<store::DeedRow>,
     moving_in: Part<store::DifferenceRow>,
     /// What the provider's own programs were told of him.
@@ -90,6 +91,7 @@ impl Document {
             vouchers: store::vouchers(tx, id, READ).await?.into(),
             messages: store::messages(tx, id, phone, READ).await?.into(),
             commands: store::commands(tx, id, READ).await?.into(),
+            notes: store::notes(tx, id, READ).await?.into(),
             trail: store::deeds(tx, id, READ).await?.into(),
             moving_in: store::differences(tx, username, READ).await?.into(),
             webhooks: store::told(tx, id, READ).await?.into(),

@@ -121,6 +121,7 @@ pub async fn erase(
     store::blank_sessions(tx, customer, traces, &pseudonym).await?;
     store::blank_logins(tx, customer, traces, &pseudonym).await?;
     store::blank_usage(tx, customer).await?;
+    store::forget_notes(tx, customer).await?;
     store::forget_told(tx, customer).await?;
     store::blank_messages(tx, customer, &phones(subject)).await?;
     store::blank_moving(tx, traces).await?;

@@ -9,7 +9,7 @@ use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 
 use super::deed::Deed;
 use super::store::{self, Payment, PaymentStatus};
-use super::{Method, Received, RenewError, Unallocated, buy, perform, reckon, told};
+use super::{Method, Received, RenewError, Unallocated, buy_for, perform, reckon, told};
 
 /// Moves the payment with this receipt to `customer`, who did pay it: out of suspense or out of the wallet
 /// it was credited to, whose balance may fall below zero. His wallet then buys a period when it covers one.
@@ -38,18 +38,23 @@ pub async fn resolve(
         .into_iter()
         .filter(|account| account.customer == customer);
     let account = found.next().ok_or(RenewError::UnknownCustomer)?;
-    let mut deed = Deed::of(&account);
     if payment.customer == Some(customer) {
         return Ok(Some(Received {
             payment: payment.id,
             balance: account.balance,
-            paid_until: deed.paid_until,
+            paid_until: account.holding.paid_until,
             period: None,
             customer_name: account.name,
         }));
     }
 
     let source = format!("resolved {receipt}");
+    let balance = account
+        .balance
+        .plus(payment.amount)
+        .ok_or(RenewError::TooMuch)?;
+    let (account, bought) = buy_for(tx, account, balance, payment.paid_at, &source, now);
+    let mut deed = Deed::of(&account);
     let entry = EntryId::new(now, &tx.entropy());
     let (from, to) = (owner(payment.customer), Leg::wallet(customer));
     deed.entries.push(Entry {
@@ -66,12 +71,6 @@ pub async fn resolve(
         }],
     });
     store::give_payment(tx, payment.id, customer).await?;
-    let balance = account
-        .balance
-        .plus(payment.amount)
-        .ok_or(RenewError::TooMuch)?;
-    let from = account.counts_from(payment.paid_at, now);
-    let bought = buy(tx, &account, balance, from, &source, now);
     deed.take(&account, balance, bought, now);
     let (period, paid_until) = (deed.period_id(), deed.paid_until);
     let balance = perform(tx, deed, now).await?;

@@ -11,6 +11,7 @@ use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::customers::FOLLOW;
 use crate::ledger::Entry;
 use crate::messaging::Message;
 
@@ -29,6 +30,12 @@ pub(super) struct Account {
     pub(super) auto_renew: bool,
     /// Stopped by an operator: buying a period ends that, and by himself he buys none.
     pub(super) suspended: bool,
+    /// Since when his time stands still: buying a period ends that too.
+    pub(super) paused_at: Option<Timestamp>,
+    /// On another's account: his time is the other's, and money stays in his wallet.
+    pub(super) child: bool,
+    /// Others are on his account.
+    pub(super) parent: bool,
     /// Neither deleted nor switched off.
     pub(super) open: bool,
     pub(super) plan: Option<Plan>,
@@ -52,7 +59,19 @@ pub(super) struct Plan {
 impl Account {
     /// What he can buy. Somebody switched off keeps his money in the wallet.
     pub(super) fn plan(&self) -> Option<&Plan> {
-        self.plan.as_ref().filter(|_| self.open)
+        self.plan.as_ref().filter(|_| self.open && !self.child)
+    }
+
+    /// As he is once his pause is over: what was left of his time is ahead of him again. Who is not paused is
+    /// as he is.
+    pub(super) fn resumed(&self, now: Timestamp) -> Account {
+        let mut resumed = self.clone();
+        if let Some(at) = resumed.paused_at.take() {
+            let holding = &mut resumed.holding;
+            holding.paid_until = holding.paid_until.plus(now.since(at));
+            holding.anchor_day = None;
+        }
+        resumed
     }
 
     /// From when money counts for him that moved at `paid_at` and was told to us at `now`.
@@ -199,8 +218,15 @@ impl Deed {
             paid_until: self.paid_until,
             anchor_day: self.anchor_day,
             grace: Duration::ZERO,
+            promised: None,
             ..account.holding
         };
+        if account.parent {
+            self.due(FOLLOW, now);
+        }
+        if account.child {
+            return rest; // it is the parent's wallet that carries him on
+        }
         let runs = !account.suspended || self.bought.is_some();
         let funded = account.funded_until(holding, rest).filter(|_| runs);
         let was_cut_off = self.funded_before.max(Some(self.paid_until)) < Some(now);

@@ -225,8 +225,7 @@ pub async fn receive(
         .plus(receipt.amount)
         .ok_or(RenewError::TooMuch)?;
 
-    let from = account.counts_from(receipt.paid_at, now);
-    let bought = buy(tx, &account, balance, from, &source, now);
+    let (account, bought) = buy_for(tx, account, balance, receipt.paid_at, &source, now);
     let mut deed = Deed::of(&account);
     deed.paid = Some(Paid {
         id: payment,
@@ -261,6 +260,7 @@ pub async fn renew(
 ) -> Result<Renewed, RenewError> {
     let account = store::lock(tx, customer).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
+    let account = account.resumed(now);
     let (source, from) = match &why {
         Why::Operator(action) => (action.as_str(), now),
         Why::AutoRenew => ("auto-renew", account.goes_on_from(now)),
@@ -322,6 +322,24 @@ async fn perform(tx: &mut Tx, deed: Deed, now: Timestamp) -> Result<Cents, Renew
         tx.changed(Kind::Subscriber, customer);
     }
     Ok(balance)
+}
+
+/// The period that `balance` buys with money that moved at `paid_at`, and the account it is for: a pause ends
+/// when one is bought, and goes on when none is.
+fn buy_for(
+    tx: &Tx,
+    account: Account,
+    balance: Cents,
+    paid_at: Timestamp,
+    source: &str,
+    now: Timestamp,
+) -> (Account, Option<Bought>) {
+    let resumed = account.resumed(now);
+    let from = resumed.counts_from(paid_at, now);
+    match buy(tx, &resumed, balance, from, source, now) {
+        Some(bought) => (resumed, Some(bought)),
+        None => (account, None),
+    }
 }
 
 /// The period that `balance` buys, counted from `from`, with its entry; `None` when there is nothing to buy

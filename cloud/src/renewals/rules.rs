@@ -57,6 +57,17 @@ pub struct Holding {
     pub since: Timestamp,
     /// Service he gets after the paid end.
     pub grace: Duration,
+    /// Service he promised to pay for.
+    pub promised: Option<Promised>,
+}
+
+/// Service on a customer's word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Promised {
+    /// From the paid end on, or from the moment of the promise where that was later.
+    pub from: Timestamp,
+    /// Until then, and the days of grace after it.
+    pub until: Timestamp,
 }
 
 /// A period of service.
@@ -73,14 +84,14 @@ pub struct Period {
 /// The period that money buys which moved at `paid_at`.
 ///
 /// Early: it is added to the end and keeps the anchor. Late: it starts when the money moved, less the
-/// grace that was used, with a new anchor. A term of at most twice the grace is sold whole: who buys an
-/// hour gets an hour.
+/// grace and the promised days that were used, with a new anchor. A term of at most twice the grace is sold
+/// whole: who buys an hour gets an hour. Promised days never take more than half of it.
 pub fn next_period(term: Term, holding: Holding, paid_at: Timestamp, zone: &TimeZone) -> Period {
     let (starts_at, anchor_day) = if holding.paid_until >= paid_at {
         (holding.paid_until, holding.anchor_day)
     } else {
         (
-            paid_at.minus(used_grace(term, holding, paid_at, zone)),
+            paid_at.minus(used_unpaid(term, holding, paid_at, zone)),
             None,
         )
     };
@@ -106,15 +117,22 @@ pub fn counts_from(term: Term, paid_at: Timestamp, now: Timestamp, zone: &TimeZo
     }
 }
 
-/// How much of his grace a late payer has used.
-fn used_grace(term: Term, holding: Holding, paid_at: Timestamp, zone: &TimeZone) -> Duration {
+/// For how long a late payer was served unpaid: his grace, what he promised to pay for, and the grace after it.
+fn used_unpaid(term: Term, holding: Holding, paid_at: Timestamp, zone: &TimeZone) -> Duration {
     let anchor = paid_at.in_zone(zone).day();
     let length = end_of(term, paid_at, anchor, zone).since(paid_at);
-    if length <= holding.grace.saturating_mul(2) {
-        return Duration::ZERO;
-    }
+    let grace = if length <= holding.grace.saturating_mul(2) {
+        Duration::ZERO
+    } else {
+        holding.grace
+    };
     let served_from = holding.paid_until.max(holding.since);
-    paid_at.since(served_from).min(holding.grace)
+    let Some(promised) = holding.promised else {
+        return paid_at.since(served_from).min(grace);
+    };
+    let before = paid_at.min(promised.from).since(served_from).min(grace);
+    let after = paid_at.min(promised.until.plus(grace)).since(promised.from);
+    before.saturating_add(after).min(length / 2)
 }
 
 /// The end of a term that starts at `start`. Months keep the wall-clock time and return to `anchor_day`
@@ -193,6 +211,7 @@ mod tests {
             anchor_day: None,
             since: Timestamp::from_secs(0),
             grace: Duration::ZERO,
+            promised: None,
         }
     }
 
@@ -312,6 +331,51 @@ mod tests {
         let paid_at = at("2026-03-02T09:00:00Z");
         let whole = next_period(hour, holding, paid_at, &nairobi());
         assert_eq!(whole.starts_at, paid_at);
+    }
+
+    #[test]
+    fn promised_days_that_were_used_are_the_first_of_the_next_period() {
+        let end = at("2026-03-01T09:00:00Z");
+        let promised = |from: &str, until: &str| Holding {
+            promised: Some(Promised {
+                from: at(from),
+                until: at(until),
+            }),
+            ..until_with_grace(end)
+        };
+        let starts = |holding, paid_at: &str| {
+            next_period(months(1), holding, at(paid_at), &nairobi()).starts_at
+        };
+        // From the paid end on: all of it, and the day of grace after it.
+        let at_once = promised("2026-03-01T09:00:00Z", "2026-03-04T09:00:00Z");
+        assert_eq!(starts(at_once, "2026-03-03T09:00:00Z"), end);
+        assert_eq!(starts(at_once, "2026-03-05T09:00:00Z"), end);
+        let later = at("2026-03-06T09:00:00Z");
+        assert_eq!(starts(at_once, "2026-03-10T09:00:00Z"), later);
+        // Given after days without service: those are not asked for, but for the first, of grace.
+        let late = promised("2026-03-08T09:00:00Z", "2026-03-10T09:00:00Z");
+        assert_eq!(
+            starts(late, "2026-03-09T09:00:00Z"),
+            at("2026-03-07T09:00:00Z")
+        );
+        // Early: nothing was used.
+        assert_eq!(starts(at_once, "2026-02-20T09:00:00Z"), end);
+        // Who buys a day keeps half of it.
+        let day = Term {
+            count: 1,
+            unit: Unit::Days,
+        };
+        let paid_at = at("2026-03-04T09:00:00Z");
+        let half = next_period(day, at_once, paid_at, &nairobi());
+        assert_eq!(half.starts_at, at("2026-03-03T21:00:00Z"));
+    }
+
+    /// The same with a day of grace.
+    fn until_with_grace(paid_until: Timestamp) -> Holding {
+        Holding {
+            grace: Duration::from_secs(86_400),
+            ..until(paid_until)
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::messaging::{SEND, message_cte};
 use crate::webhooks::{Columns, Event, event_cte};
 
 use super::deed::{Account, Deed, Due, Plan};
-use super::rules::{Holding, Term, Unit};
+use super::rules::{Holding, Promised, Term, Unit};
 use super::{Method, Unallocated, told};
 
 #[derive(FromRow)]
@@ -39,6 +39,11 @@ struct AccountRow {
     currency: String,
     time_zone: String,
     grace_secs: i32,
+    paused_at: Option<Timestamp>,
+    promised_from: Option<Timestamp>,
+    promised_until: Option<Timestamp>,
+    child: bool,
+    parent: bool,
 }
 
 /// The package of a customer, as long as it is sold.
@@ -51,6 +56,8 @@ struct PlanRow {
     period_count: u32,
     period_unit: String,
     metered: bool,
+    /// Whether days served unpaid are not asked for.
+    forgiving: bool,
 }
 
 /// Reads a customer with plan and wallet and locks customer and wallet until the transaction ends.
@@ -69,12 +76,16 @@ pub(super) async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Opti
                 (select jsonb_build_object(
                             'id', p.id, 'name', p.name, 'price', p.price,
                             'period_count', p.period_count, 'period_unit', p.period_unit,
-                            'metered', p.data_limit is not null)
+                            'metered', p.data_limit is not null,
+                            'forgiving', coalesce((p.terms->>'unpaidDaysFree')::boolean, false))
                    from packages p
                   where p.tenant_id = $1 and p.id = c.package_id and p.is_active
                     and p.deleted_at is null) as plan,
                 w.balance, t.business_name, t.currency,
-                t.time_zone, t.grace_secs
+                t.time_zone, t.grace_secs, c.paused_at, c.promised_from, c.promised_until,
+                c.parent_id is not null as child,
+                exists (select from customers k
+                         where k.tenant_id = $1 and k.parent_id = $2 and k.deleted_at is null) as parent
            from customers c
            join wallets w on w.tenant_id = $1 and w.customer_id = c.id
            join tenants t on t.tenant_id = $1
@@ -91,6 +102,12 @@ pub(super) async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Opti
 fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
     let undecodable = |what: String| sqlx::Error::Decode(what.into());
     let zone = TimeZone::get(&row.time_zone).map_err(|error| undecodable(error.to_string()))?;
+    let forgiving = row.plan.as_ref().is_some_and(|plan| plan.forgiving);
+    let grace = Duration::from_secs(u64::try_from(row.grace_secs).unwrap_or(0));
+    let promised = match (row.promised_from, row.promised_until) {
+        (Some(from), Some(until)) => Some(Promised { from, until }),
+        (None, _) | (_, None) => None,
+    };
     let plan = match row.plan {
         None => None,
         Some(Json(plan)) => Some(Plan {
@@ -113,12 +130,16 @@ fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
             paid_until: row.paid_until,
             anchor_day: row.anchor_day.and_then(|day| i8::try_from(day).ok()),
             since: row.created_at,
-            grace: Duration::from_secs(u64::try_from(row.grace_secs).unwrap_or(0)),
+            grace: if forgiving { Duration::ZERO } else { grace },
+            promised: promised.filter(|_| !forgiving),
         },
         funded_until: row.funded_until,
         bytes_used_since: row.bytes_used_since,
         auto_renew: row.auto_renew,
         suspended: row.standing == "SUSPENDED",
+        paused_at: row.paused_at,
+        child: row.child,
+        parent: row.parent,
         open: !row.deleted && row.standing != "DISABLED",
         plan,
         balance: row.balance,
@@ -154,6 +175,10 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
                 set standing = case when standing = 'SUSPENDED' and $31 is not null then 'ACTIVE'
                                     else standing end,
                     paid_until = $37, anchor_day = $38, funded_until = $39, bytes_used_since = $40,
+                    paused_at = case when $31 is null then paused_at end,
+                    paused_until = case when $31 is null then paused_until end,
+                    promised_from = case when $31 is null then promised_from end,
+                    promised_until = case when $31 is null then promised_until end,
                     total_spent = total_spent + case when $31 is null then 0 else $34 end,
                     version = version + 1, updated_at = $2
               where tenant_id = $1 and id = $19), ",

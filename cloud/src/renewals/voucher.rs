@@ -54,6 +54,7 @@ pub async fn redeem(
     if !account.open {
         return Err(RenewError::NoPackage);
     }
+    let account = account.resumed(now);
     let from = account.holding.paid_until.max(used_at);
     let until = from.plus(worth.time);
     let day = from.in_zone(&account.zone).day();

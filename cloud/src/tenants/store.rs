@@ -92,7 +92,7 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
                   where o.tenant_id = t.tenant_id and o.deleted_at is null) as operators,
                 (select count(*) from customers c
                   where c.tenant_id = t.tenant_id and c.deleted_at is null
-                    and c.standing = 'ACTIVE' and c.paid_until > $2) as active_users
+                    and c.standing = 'ACTIVE' and c.served_until > $2) as active_users
            from tenants t
           where t.tenant_id = $1",
     )

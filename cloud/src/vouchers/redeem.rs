@@ -259,6 +259,7 @@ async fn guest(
             installation_fee: Cents::ZERO,
             auto_renew: false,
             devices: None,
+            parent: None,
         },
         password: random_password(&tx.entropy()),
         expires_at: Some(at),

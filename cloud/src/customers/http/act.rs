@@ -13,19 +13,19 @@ use utoipa::ToSchema;
 use super::super::rules::{Deed, usable_address};
 use super::super::store::{self, Rate};
 use super::super::words::{Standing, Status};
-use super::super::{ChangeError, RECKON, disconnect as end_sessions, fits, sites_of};
-use super::{answer, find, locked, note};
+use super::super::{ChangeError, RECKON, RESUME, disconnect as end_sessions, fits, sites_of};
+use super::{answer, find, has_own_time, locked, note};
 use crate::api::{Json, Path, Said, blank};
 use crate::audit::Action;
 use crate::auth::Operator;
 use crate::commands::{self, End};
-use crate::db::{Database, Kind};
+use crate::db::{Database, Kind, Tx};
 use crate::due;
 use crate::error::{ApiError, FieldError};
 use crate::secrets::Secrets;
 use crate::sites::Live;
 
-/// `POST /api/customers/{customer}/suspend`: stops him and ends his session. A repeat changes nothing.
+/// `POST /api/customers/{customer}/suspend`: stops him and ends his session; his time runs on. A repeat changes nothing.
 #[utoipa::path(post, path = "/api/customers/{customer}/suspend", tag = "Customers",
     params(("customer" = CustomerId, Path)), responses((status = 200, body = Said)))]
 pub async fn suspend(
@@ -37,7 +37,7 @@ pub async fn suspend(
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::Suspend, now).await?;
-    store::set_standing(&mut tx, customer, Standing::Suspended, now).await?;
+    stand(&mut tx, customer, Standing::Suspended, now).await?;
     due::at(&mut tx, RECKON, customer, now).await?;
     let ended = end_sessions(&mut tx, customer, row.site_id, now).await?;
     tx.changed(Kind::Subscriber, customer);
@@ -58,7 +58,22 @@ pub async fn suspend(
     ))))
 }
 
-/// `POST /api/customers/{customer}/activate`: lets him online again as far as he is paid.
+/// Sets how he stands. Who is paused is not any more, and what was left of his time goes on: `Some` until then.
+async fn stand(
+    tx: &mut Tx,
+    customer: CustomerId,
+    standing: Standing,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, ApiError> {
+    let given = store::give_back(tx, customer, standing, now).await?;
+    match given {
+        Some(_) => due::never(tx, RESUME, customer).await?,
+        None => store::set_standing(tx, customer, standing, now).await?,
+    }
+    Ok(given)
+}
+
+/// `POST /api/customers/{customer}/activate`: lets him online again as far as he is paid; ends a pause.
 #[utoipa::path(post, path = "/api/customers/{customer}/activate", tag = "Customers",
     params(("customer" = CustomerId, Path)), responses((status = 200, body = Said)))]
 pub async fn activate(
@@ -70,7 +85,7 @@ pub async fn activate(
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::Suspend, now).await?;
-    store::set_standing(&mut tx, customer, Standing::Active, now).await?;
+    let until = stand(&mut tx, customer, Standing::Active, now).await?;
     due::at(&mut tx, RECKON, customer, now).await?;
     tx.changed(Kind::Subscriber, customer);
     note(
@@ -83,10 +98,7 @@ pub async fn activate(
     )
     .await?;
     tx.commit().await?;
-    let until = row
-        .row
-        .paid_until
-        .max(row.row.funded_until.unwrap_or(row.row.paid_until));
+    let until = until.unwrap_or(row.row.served_until);
     Ok(Json(Said::done(
         match Status::of(Standing::Active, until, now) {
             Status::Expired => format!(
@@ -115,7 +127,8 @@ pub struct Expiry {
     expires_at: Timestamp,
 }
 
-/// `PUT /api/customers/{customer}/expiry`: sets the end of his time by hand, earlier or later.
+/// `PUT /api/customers/{customer}/expiry`: sets the end of his time by hand, earlier or later. 409 `PAUSED`
+/// while his time stands still, `FOLLOWS_PARENT` for a child account.
 #[utoipa::path(put, path = "/api/customers/{customer}/expiry", tag = "Customers",
     params(("customer" = CustomerId, Path)), request_body = ExpiryRequest,
     responses((status = 200, body = Expiry)))]
@@ -129,6 +142,7 @@ pub async fn expiry(
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::ChangeExpiry, now).await?;
+    has_own_time(&row)?;
     store::set_expiry(&mut tx, customer, request.expires_at, now).await?;
     due::at(&mut tx, RECKON, customer, now).await?;
     tx.changed(Kind::Subscriber, customer);

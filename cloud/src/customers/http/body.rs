@@ -71,9 +71,7 @@ pub struct RouterRef {
 
 impl Core {
     fn new(row: ListRow, now: Timestamp) -> Core {
-        let until = row
-            .paid_until
-            .max(row.funded_until.unwrap_or(row.paid_until));
+        let until = row.served_until;
         Core {
             id: row.id,
             username: row.username,
@@ -158,6 +156,16 @@ pub struct Customer {
     /// Since when data is counted.
     accounting_start_time: Option<Timestamp>,
     package: Option<PackageFull>,
+    /// Labels, in order.
+    tags: Vec<String>,
+    /// Since when his time stands still; null = he is not paused.
+    paused_at: Option<Timestamp>,
+    /// When he is back by himself; null = when somebody resumes him.
+    paused_until: Option<Timestamp>,
+    /// Until when he is served on his word.
+    promised_until: Option<Timestamp>,
+    /// Whose account he is on: his time is the other's.
+    parent_id: Option<CustomerId>,
 }
 
 /// A speed in place of the package's.
@@ -255,6 +263,11 @@ impl Customer {
             data_used: full.bytes_used / 1024,
             accounting_start_time: full.bytes_used_since,
             package,
+            tags: full.tags,
+            paused_at: full.paused_at,
+            paused_until: full.paused_until,
+            promised_until: full.promised_until,
+            parent_id: full.parent_id,
             core: Core::new(full.row, now),
         }
     }
@@ -315,6 +328,13 @@ pub struct CustomerRequest {
     #[serde(default, deserialize_with = "blank::change")]
     #[schema(value_type = Option<i32>)]
     devices: Option<Option<i32>>,
+    /// Whose account he is on: his time is the other's, who pays. Needs a customer without a parent.
+    #[serde(default, deserialize_with = "blank::change")]
+    #[schema(value_type = Option<String>)]
+    parent_id: Option<Option<CustomerId>>,
+    /// Labels, replaced as a whole: at most 20 of 1 to 40 characters; lower case.
+    #[serde(default, deserialize_with = "blank::option")]
+    pub(super) tags: Option<Vec<String>>,
     /// 0 starts counting anew; anything else is what was shown.
     #[serde(default, deserialize_with = "blank::option")]
     pub(super) data_used: Option<i64>,
@@ -340,6 +360,7 @@ impl CustomerRequest {
             installation_fee: self.installation_fee,
             auto_renew: self.auto_renew,
             devices: self.devices,
+            parent: self.parent_id,
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Filter {
     pub router: Option<RouterId>,
     /// Who buy this.
     pub package: Option<PackageId>,
+    /// Who have this label.
+    pub tag: Option<String>,
 }
 
 impl Filter {
@@ -53,6 +55,7 @@ impl Filter {
             && self.search.is_none()
             && self.router.is_none()
             && self.package.is_none()
+            && self.tag.is_none()
     }
 }
 
@@ -67,7 +70,8 @@ pub struct ListRow {
     pub connection_type: ConnectionType,
     pub standing: Standing,
     pub paid_until: Timestamp,
-    pub funded_until: Option<Timestamp>,
+    /// The end of what is paid, carried by the wallet or promised.
+    pub served_until: Timestamp,
     pub package_id: Option<PackageId>,
     pub package_name: Option<String>,
     pub package_price: Option<Cents>,
@@ -112,7 +116,7 @@ macro_rules! page_of {
     ($customers:literal) => {
         concat!(
             "select c.id, c.username, c.name, c.email, c.phone, c.connection_type, c.standing,
-                    c.paid_until, c.funded_until, c.package_id, p.name as package_name,
+                    c.paid_until, c.served_until, c.package_id, p.name as package_name,
                     p.price as package_price, c.router_id, r.name as router_name,
                     s.framed_ip as online_ip, s.mac as online_mac, s.id is not null as is_online,
                     coalesce((select balance from wallets
@@ -169,8 +173,10 @@ async fn filtered(
             and ($6::uuid is null or package_id = $6)
             and ($7::text is null
                  or $7 = case when standing <> 'ACTIVE' then standing
-                              when greatest(paid_until, funded_until) <= $8 then 'EXPIRED'
+                              when served_until <= $8 then 'EXPIRED'
                               else 'ACTIVE' end)
+            and ($11::text is null
+                 or id in (select customer_id from customer_tags where tenant_id = $1 and tag = $11))
           order by created_at desc, id
           limit $9 offset $10"
     ))
@@ -184,8 +190,42 @@ async fn filtered(
     .bind(now)
     .bind(limit)
     .bind(offset)
+    .bind(&filter.tag)
     .fetch_all(&mut **tx)
     .await
+}
+
+/// A page of customers who were deleted and not erased, the last one first, and how many there are.
+pub async fn deleted(
+    tx: &mut Tx,
+    types: &[ConnectionType],
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<(Vec<ListRow>, i64)> {
+    let types: Vec<&str> = types.iter().map(|kind| kind.word()).collect();
+    let rows = sqlx::query_as(page_of!(
+        "select * from customers
+          where tenant_id = $1 and deleted_at is not null and erased_at is null
+            and connection_type = any($2)
+          order by deleted_at desc, id
+          limit $3 offset $4"
+    ))
+    .bind(tx.tenant())
+    .bind(&types)
+    .bind(limit)
+    .bind(offset)
+    .fetch_all(&mut **tx)
+    .await?;
+    let total = sqlx::query_scalar(
+        "select count(*) from customers
+          where tenant_id = $1 and deleted_at is not null and erased_at is null
+            and connection_type = any($2)",
+    )
+    .bind(tx.tenant())
+    .bind(&types)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok((rows, total))
 }
 
 async fn kept_total(tx: &mut Tx, types: &[ConnectionType]) -> sqlx::Result<i64> {
@@ -216,8 +256,10 @@ async fn total(
             and ($6::uuid is null or package_id = $6)
             and ($7::text is null
                  or $7 = case when standing <> 'ACTIVE' then standing
-                              when greatest(paid_until, funded_until) <= $8 then 'EXPIRED'
-                              else 'ACTIVE' end)",
+                              when served_until <= $8 then 'EXPIRED'
+                              else 'ACTIVE' end)
+            and ($9::text is null
+                 or id in (select customer_id from customer_tags where tenant_id = $1 and tag = $9))",
     )
     .bind(tx.tenant())
     .bind(types)
@@ -227,6 +269,7 @@ async fn total(
     .bind(filter.package)
     .bind(filter.status)
     .bind(now)
+    .bind(&filter.tag)
     .fetch_one(&mut **tx)
     .await
 }
@@ -262,6 +305,12 @@ pub struct Full {
     pub bytes_used: i64,
     pub month_up: i64,
     pub month_down: i64,
+    pub tags: Vec<String>,
+    pub paused_at: Option<Timestamp>,
+    pub paused_until: Option<Timestamp>,
+    pub promised_from: Option<Timestamp>,
+    pub promised_until: Option<Timestamp>,
+    pub parent_id: Option<CustomerId>,
 }
 
 /// What a customer's page shows of his package.
@@ -313,6 +362,7 @@ impl Full {
             installation_fee: self.installation_fee,
             auto_renew: self.auto_renew,
             devices: self.devices,
+            parent: self.parent_id,
         }
     }
 }
@@ -333,7 +383,9 @@ pub async fn find(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> sqlx::Re
                 case when u.since is not distinct from c.bytes_used_since
                      then coalesce(u.bytes_up + u.bytes_down - u.bytes_free, 0) else 0 end
                     as bytes_used,
-                m.month_up, m.month_down
+                m.month_up, m.month_down,
+                array(select tag from customer_tags
+                       where tenant_id = $1 and customer_id = c.id order by tag) as tags
            from customers c
            join tenants t on t.tenant_id = $1
            left join packages p on p.tenant_id = $1 and p.id = c.package_id
@@ -488,7 +540,8 @@ pub struct Edge {
 pub async fn edge(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Edge>> {
     sqlx::query_as(
         "select c.id, c.site_id, c.account_number, c.username, c.password_sealed, c.connection_type,
-                c.standing, c.package_id, c.router_id, c.paid_until, c.funded_until,
+                c.standing, c.package_id, c.router_id, c.paid_until,
+                greatest(c.funded_until, c.promised_until) as funded_until,
                 c.bytes_used_since, c.static_ip, c.macs, c.remembered_macs, c.devices, c.rate_up_mbps,
                 c.rate_down_mbps, c.rate_until, c.networks, c.created_at,
                 case when u.told_since is not distinct from c.bytes_used_since

@@ -31,14 +31,14 @@ pub async fn ended(
 ) -> sqlx::Result<Vec<Ended>> {
     sqlx::query_as(
         "select c.id, c.account_number, c.username, c.package_id,
-                greatest(c.paid_until, c.funded_until) as ended_at
+                c.served_until as ended_at
            from customers c
            left join told_expiries t on t.tenant_id = $1 and t.customer_id = c.id
           where c.tenant_id = $1 and c.deleted_at is null and c.standing = 'ACTIVE'
             and c.paid_until > $3 and c.paid_until <= $4
-            and greatest(c.paid_until, c.funded_until) > $2
-            and greatest(c.paid_until, c.funded_until) <= $4
-            and t.ended_at is distinct from greatest(c.paid_until, c.funded_until)
+            and c.served_until > $2
+            and c.served_until <= $4
+            and t.ended_at is distinct from c.served_until
           order by c.paid_until
           limit $5",
     )

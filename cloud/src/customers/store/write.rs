@@ -51,9 +51,9 @@ pub async fn insert(
              insert into customers (tenant_id, id, account_number, site_id, username, password_sealed,
                     name, email, phone, phone_number, phone_hash, connection_type, standing, package_id,
                     router_id, paid_until, auto_renew, devices, location, latitude, longitude,
-                    apartment_number, house_number, installation_fee, created_at, updated_at)
+                    apartment_number, house_number, installation_fee, created_at, updated_at, parent_id)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-                     $20, $21, $22, $23, $24, $25, $25)), ",
+                     $20, $21, $22, $23, $24, $25, $25, $29)), ",
         event_cte!("$1", "$25", "$26", "$27", "$28"),
         " select 1"
     ))
@@ -85,6 +85,7 @@ pub async fn insert(
     .bind(&told.ids)
     .bind(&told.names)
     .bind(&told.payloads)
+    .bind(draft.parent)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -108,7 +109,7 @@ pub async fn update(
                 funded_until = case when package_id is not distinct from $13 and auto_renew = $15
                                     then funded_until end,
                 latitude = $18, longitude = $19, apartment_number = $20, house_number = $21,
-                installation_fee = $22, updated_at = $23, version = version + 1
+                installation_fee = $22, updated_at = $23, parent_id = $24, version = version + 1
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -134,6 +135,7 @@ pub async fn update(
     .bind(&draft.house_number)
     .bind(draft.installation_fee)
     .bind(now)
+    .bind(draft.parent)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -21,13 +21,27 @@ pub async fn blank_customer(
                 phone_number = null, phone_hash = null, static_ip = null, macs = '{}',
                 remembered_macs = '{}', location = null, latitude = null, longitude = null,
                 apartment_number = null, house_number = null, networks = '{}', auto_renew = false,
-                funded_until = null, erased_at = $4, updated_at = $4, version = version + 1
+                funded_until = null, promised_from = null, promised_until = null, parent_id = null,
+                erased_at = $4, updated_at = $4, version = version + 1
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
     .bind(customer)
     .bind(pseudonym)
     .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What operators wrote about him and how they labelled him.
+pub async fn forget_notes(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
+    sqlx::query(
+        "with tags as (delete from customer_tags where tenant_id = $1 and customer_id = $2)
+         delete from customer_notes where tenant_id = $1 and customer_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -32,6 +32,10 @@ pub struct Person {
     paid_until: Timestamp,
     funded_until: Option<Timestamp>,
     auto_renew: bool,
+    paused_at: Option<Timestamp>,
+    promised_until: Option<Timestamp>,
+    /// Labels that operators gave him.
+    tags: Vec<String>,
     static_ip: Option<String>,
     /// Devices he is locked to.
     locked_macs: Vec<String>,
@@ -62,7 +66,9 @@ pub async fn person(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Person> {
     sqlx::query_as(
         "select c.id, c.account_number, c.username, c.name, c.email, c.phone, c.phone_number,
                 c.connection_type, c.standing, p.name as package, r.name as router, s.name as site,
-                c.paid_until, c.funded_until, c.auto_renew, c.static_ip, c.macs as locked_macs,
+                c.paid_until, c.funded_until, c.auto_renew, c.paused_at, c.promised_until,
+                array(select tag from customer_tags
+                       where tenant_id = $1 and customer_id = c.id order by tag) as tags, c.static_ip, c.macs as locked_macs,
                 c.remembered_macs, c.location, c.latitude, c.longitude, c.apartment_number,
                 c.house_number, c.installation_fee, c.total_spent,
                 coalesce(w.balance, 0) as wallet_balance, c.networks, u.last_ip, u.last_mac,

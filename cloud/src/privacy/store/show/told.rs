@@ -1,6 +1,6 @@
 //! What he was told, and what was done to him.
 
-use easyisp_shared::id::{AuditId, CustomerId, DeliveryId, ImportId, MessageId};
+use easyisp_shared::id::{AuditId, CustomerId, DeliveryId, ImportId, MessageId, NoteId};
 use easyisp_shared::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -71,6 +71,31 @@ pub async fn told(tx: &mut Tx, customer: CustomerId, most: i64) -> sqlx::Result<
     )
     .bind(tx.tenant())
     .bind(customer.to_string())
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// What was written about him. By whom is another person's data.
+#[derive(FromRow, Serialize, ToSchema, Debug)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SubjectNote)]
+pub struct NoteRow {
+    id: NoteId,
+    text: String,
+    created_at: Timestamp,
+}
+
+/// Notes on him.
+pub async fn notes(tx: &mut Tx, customer: CustomerId, most: i64) -> sqlx::Result<Vec<NoteRow>> {
+    sqlx::query_as(
+        "select id, body as text, created_at from customer_notes
+          where tenant_id = $1 and customer_id = $2
+          order by created_at desc, id desc
+          limit $3",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
     .bind(most)
     .fetch_all(&mut **tx)
     .await

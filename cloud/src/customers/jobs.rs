@@ -1,0 +1,51 @@
+//! What happens to customers when nobody asks: who was away is back, and child accounts follow their parent.
+
+use easyisp_shared::id::CustomerId;
+use easyisp_shared::time::Timestamp;
+
+use super::words::Standing;
+use super::{RECKON, store};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::db::{Kind, Tx};
+use crate::due;
+
+/// The kind of the due job that resumes a paused customer; its subject is the customer.
+pub const RESUME: &str = "customers.resume";
+
+/// The kind of the due job that gives children their parent's time; its subject is the parent.
+pub const FOLLOW: &str = "customers.follow";
+
+/// Resumes a customer whose pause is over. `Some` = when to ask again, because it ends then.
+pub async fn resume(
+    tx: &mut Tx,
+    customer: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Timestamp>> {
+    match store::paused_until(tx, customer).await? {
+        // Back already, deleted, or away until somebody resumes him.
+        None | Some(None) => return Ok(None),
+        Some(Some(until)) if until > now => return Ok(Some(until)),
+        Some(Some(_)) => {}
+    }
+    let Some(until) = store::give_back(tx, customer, Standing::Active, now).await? else {
+        return Ok(None);
+    };
+    due::at(tx, RECKON, customer, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    if let Some(row) = store::find(tx, customer, now).await? {
+        let line = Audit {
+            details: format!("By itself, until {until}"),
+            ..Audit::new(Action::CustomerResume, "customer", customer, &row.row.name)
+        };
+        audit::record(tx, &Actor::system(), line, now).await?;
+    }
+    Ok(None)
+}
+
+/// Gives the children of a customer his time, and stops theirs with his.
+pub async fn follow(tx: &mut Tx, parent: CustomerId, now: Timestamp) -> sqlx::Result<()> {
+    for child in store::follow(tx, parent, now).await? {
+        tx.changed(Kind::Subscriber, child);
+    }
+    Ok(())
+}

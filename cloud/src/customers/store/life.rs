@@ -1,0 +1,310 @@
+//! A customer's life beside paying: away for a while, labelled, written about, deleted and back.
+
+use easyisp_shared::id::{CustomerId, NoteId, OperatorId, SiteId};
+use easyisp_shared::time::Timestamp;
+
+use crate::customers::words::{ConnectionType, Standing};
+use crate::db::Tx;
+
+/// Stops a customer's time. What he promised to pay for ends with it.
+pub async fn pause(
+    tx: &mut Tx,
+    customer: CustomerId,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update customers
+            set standing = 'SUSPENDED', paused_at = coalesce(paused_at, $3), paused_until = $4,
+                funded_until = null, promised_from = null, promised_until = null,
+                updated_at = $3, version = version + 1
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(now)
+    .bind(until)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Serves a customer on his word.
+pub async fn promise(
+    tx: &mut Tx,
+    customer: CustomerId,
+    from: Timestamp,
+    until: Timestamp,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update customers
+            set promised_from = $3, promised_until = $4, updated_at = $5, version = version + 1
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(from)
+    .bind(until)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Lets a paused customer's time go on, as he stands from then on: what was left is ahead of him again. Gives
+/// back once: `None` when he is not paused, else his new end.
+pub async fn give_back(
+    tx: &mut Tx,
+    customer: CustomerId,
+    standing: Standing,
+    now: Timestamp,
+) -> sqlx::Result<Option<Timestamp>> {
+    sqlx::query_scalar(
+        "update customers
+            set standing = $3, paid_until = paid_until + ($4 - least(paused_at, $4)), anchor_day = null,
+                paused_at = null, paused_until = null, updated_at = $4, version = version + 1
+          where tenant_id = $1 and id = $2 and paused_at is not null
+         returning paid_until",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(standing)
+    .bind(now)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Until when a customer is paused, locked: outer `None` = he is not.
+pub async fn paused_until(
+    tx: &mut Tx,
+    customer: CustomerId,
+) -> sqlx::Result<Option<Option<Timestamp>>> {
+    sqlx::query_scalar(
+        "select paused_until from customers
+          where tenant_id = $1 and id = $2 and paused_at is not null and deleted_at is null
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Somebody who was deleted.
+#[derive(sqlx::FromRow, Clone, Debug)]
+pub struct Gone {
+    /// How he is connected.
+    pub connection_type: ConnectionType,
+    /// Whether only his pseudonym is left.
+    pub erased: bool,
+    /// Until when he is paused.
+    pub paused_until: Option<Timestamp>,
+}
+
+/// Reads and locks somebody who was deleted.
+pub async fn lock_gone(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Gone>> {
+    sqlx::query_as(
+        "select connection_type, erased_at is not null as erased, paused_until
+           from customers
+          where tenant_id = $1 and id = $2 and deleted_at is not null
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Brings a deleted customer back as he was; a router or a site that is gone meanwhile is not his any more.
+pub async fn restore(
+    tx: &mut Tx,
+    customer: CustomerId,
+    first_site: SiteId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update customers c
+            set deleted_at = null,
+                router_id = (select id from routers
+                              where tenant_id = $1 and id = c.router_id and deleted_at is null),
+                site_id = coalesce((select id from sites
+                                     where tenant_id = $1 and id = c.site_id and deleted_at is null), $3),
+                updated_at = $4, version = version + 1
+          where c.tenant_id = $1 and c.id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(first_site)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Gives a customer these labels and no others.
+pub async fn set_tags(tx: &mut Tx, customer: CustomerId, tags: &[String]) -> sqlx::Result<()> {
+    sqlx::query(
+        "with gone as (
+             delete from customer_tags where tenant_id = $1 and customer_id = $2 and tag <> all($3))
+         insert into customer_tags (tenant_id, tag, customer_id)
+         select $1, tag, $2 from unnest($3::text[]) as t (tag)
+             on conflict do nothing",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(tags)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A note on a customer.
+#[derive(sqlx::FromRow, Clone, Debug)]
+pub struct Note {
+    /// Its id.
+    pub id: NoteId,
+    /// What it says.
+    pub body: String,
+    /// Who wrote it.
+    pub operator_id: OperatorId,
+    /// His name.
+    pub operator_name: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// Writes a note.
+pub async fn insert_note(
+    tx: &mut Tx,
+    note: NoteId,
+    customer: CustomerId,
+    body: &str,
+    operator: OperatorId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into customer_notes (tenant_id, id, customer_id, body, operator_id, created_at)
+         values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(tx.tenant())
+    .bind(note)
+    .bind(customer)
+    .bind(body)
+    .bind(operator)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A page of the notes on a customer, the newest first.
+pub async fn notes(
+    tx: &mut Tx,
+    customer: CustomerId,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<Vec<Note>> {
+    sqlx::query_as(
+        "select n.id, n.body, n.operator_id, o.name as operator_name, n.created_at
+           from customer_notes n
+           join operators o on o.tenant_id = $1 and o.id = n.operator_id
+          where n.tenant_id = $1 and n.customer_id = $2
+          order by n.created_at desc, n.id desc
+          limit $3 offset $4",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(limit)
+    .bind(offset)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// How many notes there are on a customer.
+pub async fn count_notes(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "select count(*) from customer_notes where tenant_id = $1 and customer_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Removes a note on a customer; whether it was there.
+pub async fn delete_note(tx: &mut Tx, customer: CustomerId, note: NoteId) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "delete from customer_notes where tenant_id = $1 and customer_id = $2 and id = $3",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(note)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// What decides whether a customer may be somebody's parent, locked against being deleted: whether he has one
+/// himself. `None` when there is no such customer.
+pub async fn has_parent(tx: &mut Tx, parent: CustomerId) -> sqlx::Result<Option<bool>> {
+    sqlx::query_scalar(
+        "select parent_id is not null from customers
+          where tenant_id = $1 and id = $2 and deleted_at is null
+            for share",
+    )
+    .bind(tx.tenant())
+    .bind(parent)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// How many children a customer has.
+pub async fn children(tx: &mut Tx, parent: CustomerId) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "select count(*) from customers where tenant_id = $1 and parent_id = $2 and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(parent)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Gives the children of a customer his time, and stops theirs with his; returns those whom that changed.
+pub async fn follow(
+    tx: &mut Tx,
+    parent: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<Vec<CustomerId>> {
+    sqlx::query_scalar(
+        "with parent as (
+             select paid_until, greatest(funded_until, promised_until) as funded_until, paused_at, paused_until
+               from customers
+              where tenant_id = $1 and id = $2
+                for share),
+         child as (
+             select k.id from customers k
+              where k.tenant_id = $1 and k.parent_id = $2 and k.deleted_at is null
+              order by k.id
+                for update)
+         update customers c
+            set paid_until = p.paid_until, funded_until = p.funded_until, anchor_day = null,
+                standing = case when c.standing = 'DISABLED' then 'DISABLED'
+                                when p.paused_at is not null then 'SUSPENDED'
+                                when c.paused_at is not null then 'ACTIVE'
+                                else c.standing end,
+                paused_at = case when c.standing <> 'DISABLED' then p.paused_at end,
+                paused_until = case when c.standing <> 'DISABLED' then p.paused_until end,
+                updated_at = $3, version = c.version + 1
+           from parent p, child k
+          where c.tenant_id = $1 and c.id = k.id
+            and (c.paid_until, c.funded_until, c.paused_at, c.paused_until)
+                is distinct from (p.paid_until, p.funded_until, p.paused_at, p.paused_until)
+         returning c.id",
+    )
+    .bind(tx.tenant())
+    .bind(parent)
+    .bind(now)
+    .fetch_all(&mut **tx)
+    .await
+}
