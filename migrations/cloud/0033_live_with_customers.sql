@@ -21,12 +21,20 @@ alter table customers
 alter table customers
     add column served_until timestamptz not null
         generated always as (greatest(paid_until, funded_until, promised_until)) stored;
-create index customer_served on customers (tenant_id, served_until)
+create index customer_served on customers (tenant_id, served_until) include (connection_type)
     where deleted_at is null and standing = 'ACTIVE';
+create index customer_stopped on customers (tenant_id, standing) include (connection_type)
+    where deleted_at is null and standing <> 'ACTIVE';
 -- Those who were deleted, the last one first.
 create index customer_gone on customers (tenant_id, deleted_at desc) where deleted_at is not null;
 create index customer_children on customers (tenant_id, parent_id) where parent_id is not null;
 create index customer_promised on customers (tenant_id, promised_until) where promised_until is not null;
+
+-- What a search looks into, folded once: comparing three columns without regard to case took three times as
+-- long for a tenant of a hundred thousand, and no index serves a search under row security.
+alter table customers
+    add column search_text text not null
+        generated always as (lower(username || ' ' || name || ' ' || coalesce(phone, ''))) stored;
 
 -- Labels. Apart from customers, because a label is looked for by equality alone: the only kind of comparison
 -- that an index serves under row security.

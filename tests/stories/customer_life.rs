@@ -148,7 +148,7 @@ async fn whatever_ends_a_pause_gives_back_once() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promise_is_service_that_the_next_payment_pays() -> Result<()> {
     let world = World::start().await?;
-    let isp = Provider::sign_up(&world, "word").await?;
+    let mut isp = Provider::sign_up(&world, "word").await?;
     isp.subscribe(&world).await?;
     let site = Site::open(&world, &isp).await?;
     let asha = isp
@@ -222,7 +222,7 @@ async fn a_promise_is_service_that_the_next_payment_pays() -> Result<()> {
             .post(&format!("/customers/{customer}/promise"), &days(3))
             .await?;
     }
-    world.clock.advance(5 * DAY);
+    move_to(&world, &mut isp, "2027-01-22T20:00:00Z").await?;
     let end = |shown: Value| Timestamp::parse(shown["expiresAt"].as_str().unwrap_or_default());
     let pay = async |customer: &str| {
         let path = format!("/customers/{customer}/recharge");
@@ -271,18 +271,18 @@ async fn who_ends_soon_is_told_once() -> Result<()> {
     );
 
     // Just after midnight of the 16th nobody is woken; at eight he is told, and only then.
-    until(&world, &mut isp, "2027-01-15T21:10:00Z").await?;
+    move_to(&world, &mut isp, "2027-01-15T21:10:00Z").await?;
     looked(&world, &isp).await?;
     assert_eq!(reminders(&world, &isp).await?, Vec::<String>::new());
-    let first = "3: 19 Jan 2027 12:00, KES 899.50";
-    until(&world, &mut isp, "2027-01-16T05:00:00Z").await?;
+    let first = "3: 19 Jan 2027 12:00, KES 899.5";
+    move_to(&world, &mut isp, "2027-01-16T05:00:00Z").await?;
     told(&world, &isp, &[first]).await?;
     for _ in 0..4 {
         world.clock.advance(15 * MINUTE);
         looked(&world, &isp).await?;
     }
-    let second = "1: 19 Jan 2027 12:00, KES 899.50";
-    until(&world, &mut isp, "2027-01-18T05:30:00Z").await?;
+    let second = "1: 19 Jan 2027 12:00, KES 899.5";
+    move_to(&world, &mut isp, "2027-01-18T05:30:00Z").await?;
     told(&world, &isp, &[first, second]).await?;
 
     // He pays; the new end is told of when it is near, the old one no more.
@@ -292,11 +292,11 @@ async fn who_ends_soon_is_told_once() -> Result<()> {
             &json!({"amount": 899.5}),
         )
         .await?;
-    until(&world, &mut isp, "2027-01-19T06:00:00Z").await?;
+    move_to(&world, &mut isp, "2027-01-19T06:00:00Z").await?;
     looked(&world, &isp).await?;
     assert_eq!(reminders(&world, &isp).await?, [first, second]);
     let third = "3: 19 Feb 2027 12:00, KES 1000";
-    until(&world, &mut isp, "2027-02-16T06:00:00Z").await?;
+    move_to(&world, &mut isp, "2027-02-16T06:00:00Z").await?;
     told(&world, &isp, &[first, second, third]).await?;
 
     // Moved by hand to tomorrow: that end was not told of at any distance.
@@ -627,7 +627,7 @@ async fn refused(isp: &Provider, method: Method, path: &str, body: &Value) -> Re
 }
 
 /// Moves the clock to then; the owner signs in again, as he must after a week.
-async fn until(world: &World, isp: &mut Provider, then: &str) -> Result<()> {
+async fn move_to(world: &World, isp: &mut Provider, then: &str) -> Result<()> {
     let then = Timestamp::parse(then).context("an instant")?;
     world.clock.advance(then.since(world.clock.now()));
     isp.owner = Operator::login(world.api(), &isp.email(), PASSWORD).await?;

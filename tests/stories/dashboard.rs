@@ -13,7 +13,7 @@ use crate::words::{DAY, HOUR, MINUTE};
 
 const GIB: u64 = 1 << 30;
 
-/// Money that came at half past eleven at night belongs to that day, that month and that week, though it is
+/// F5: money that came at half past eleven at night belongs to that day, that month and that week, though it is
 /// evening in Greenwich; sealed or not. What is taken back leaves the day on which it is taken back.
 #[tokio::test(flavor = "multi_thread")]
 async fn money_falls_into_the_providers_own_days() -> Result<()> {

@@ -126,6 +126,17 @@ async fn whoever_is_erased_is_nowhere_and_the_books_still_prove() -> Result<()> 
     .await?;
     seal_all(world.db(), tenant, world.clock.now()).await?;
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    let of_hers = format!("/customers/{}", life.customer);
+    let note = json!({"text": format!("{NAME} has a dog")});
+    life.isp
+        .owner
+        .post(&format!("{of_hers}/notes"), &note)
+        .await?;
+    let tags = json!({"tags": [format!("aunt of {USERNAME}")]});
+    life.isp.owner.put(&of_hers, &tags).await?;
+    let data = life.isp.owner.get(&format!("{of_hers}/data")).await?;
+    assert_eq!(rows(&data, "notes"), 1);
+    assert_eq!(data["customer"]["tags"], tags["tags"]);
     let money = money(&world, tenant).await?;
     let theirs = rows_that_say(&world, life.elsewhere.tenant().await?, &WORDS).await?;
     let neighbour = life.isp.customer(&life.neighbour).await?;
@@ -137,6 +148,8 @@ async fn whoever_is_erased_is_nowhere_and_the_books_still_prove() -> Result<()> 
     for table in [
         "audit",
         "auth_log",
+        "customer_notes",
+        "customer_tags",
         "customer_usage",
         "customers",
         "entries",

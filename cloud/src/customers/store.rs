@@ -2,6 +2,7 @@
 
 mod export;
 mod life;
+mod list;
 pub mod many;
 mod money;
 mod read;
@@ -13,10 +14,11 @@ pub use life::{
     Note, children, count_notes, delete_note, follow, give_back, has_parent, insert_note,
     lock_gone, notes, pause, paused_until, promise, restore, set_tags,
 };
+pub use list::{Filter, ListRow, deleted, list};
 pub use money::{Manual, Mpesa, manual, mpesa};
 pub use read::{
-    AtHotspot, Edge, Filter, Full, ListRow, at_hotspot, deleted, edge, every_id, find, known_mac,
-    list, lock, package_type, place, renewing, sites_online, taken, used,
+    AtHotspot, Edge, Full, at_hotspot, edge, every_id, find, known_mac, lock, package_type, place,
+    renewing, sites_online, taken, used,
 };
 pub use told::{ended, note_told};
 pub use write::{

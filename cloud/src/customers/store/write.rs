@@ -190,7 +190,8 @@ pub async fn set_standing(
     Ok(())
 }
 
-/// Sets the end of a customer's time by hand; the next renewal takes its anchor from there.
+/// Sets the end of a customer's time by hand; the next renewal takes its anchor from there, and asks for nothing
+/// that was promised before.
 pub async fn set_expiry(
     tx: &mut Tx,
     customer: CustomerId,
@@ -199,7 +200,8 @@ pub async fn set_expiry(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update customers
-            set paid_until = $3, anchor_day = null, funded_until = null, updated_at = $4, version = version + 1
+            set paid_until = $3, anchor_day = null, funded_until = null, promised_from = null,
+                promised_until = null, updated_at = $4, version = version + 1
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
