@@ -210,7 +210,9 @@ async fn a_list_leaves_with_who_just_showed_his_password_and_is_in_the_trail() -
     let trail = owner.get("/audit-logs?action=CUSTOMER_EXPORT").await?;
     assert_eq!(trail["total"], 2, "{trail}");
     let with = trail["logs"].as_array().context("lines")?;
-    let with = with.iter().filter(|line| line["after"]["passwords"] == true);
+    let with = with
+        .iter()
+        .filter(|line| line["after"]["passwords"] == true);
     assert_eq!(with.count(), 1, "{trail}");
     world.clock.advance(Duration::from_secs(301));
     for path in ["/customers/export", "/payments/export"] {

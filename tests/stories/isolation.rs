@@ -169,7 +169,7 @@ impl Victim {
               union select id from webhooks union select id from webhook_deliveries
               union select id from incomes union select id from expenses
               union select id from invoices union select id from accounts
-              union select id from imports",
+              union select id from imports
               union select id from customer_notes",
         )
         .fetch_all(&mut *tx)
@@ -193,7 +193,7 @@ impl Victim {
               union all select i::text from incomes i union all select e::text from expenses e
               union all select r::text from recurring_expenses r
               union all select i::text from invoices i union all select a::text from accounts a
-              union all select i::text from imports i union all select r::text from import_rows r",
+              union all select i::text from imports i union all select r::text from import_rows r
               union all select n::text from customer_notes n
               union all select t::text from customer_tags t
               union all select p::text from promises p",

@@ -262,13 +262,26 @@ fn changed(
         }
         None => before.password_sealed.clone(),
     };
+    let until = edit
+        .expires_at
+        .filter(|until| until.millis() != before.paid_until.millis());
+    let own_time = |field: &str, message: &str| FieldError {
+        field: field.to_owned(),
+        message: message.to_owned(),
+    };
+    if until.is_some() && before.parent_id.is_some() {
+        wrong.push(own_time("expiresAt", "is his parent's; change the parent"));
+    }
+    if before.paused_at.is_some() {
+        let paused = "stands still while he is paused; resume him first";
+        wrong.extend(until.map(|_| own_time("expiresAt", paused)));
+        let standing = draft.standing != was.standing;
+        wrong.extend(standing.then(|| own_time("status", paused)));
+    }
     let Ok(site) = site else { return Err(wrong) };
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    let until = edit
-        .expires_at
-        .filter(|until| until.millis() != before.paid_until.millis());
     let edited = Edited {
         id: edit.customer,
         site,

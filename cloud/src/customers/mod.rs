@@ -38,7 +38,7 @@ use crate::secrets::{SecretError, Secrets, TenantKey};
 pub use forecast::{Asks, Forecast, forecast};
 pub use http::{Brief, Customer, full, reach};
 pub use jobs::{FOLLOW, RESUME, follow, resume};
-pub use rules::{Change, Deed, Draft, draft, password, uptime, usable_address};
+pub use rules::{Change, Deed, Draft, draft, password, tag_form, uptime, usable_address};
 pub use store::{AtHotspot, ExportRow, Filter, exported};
 pub use told::tell_expired;
 pub use words::{ConnectionType, Standing, Status};
@@ -388,6 +388,13 @@ async fn parent_fits(
 async fn fits(tx: &mut Tx, package: PackageId, kind: ConnectionType) -> Result<(), ChangeError> {
     let found = store::package_type(tx, package).await?;
     rules::fits(found, kind).map_err(|error| ChangeError::Wrong(vec![error]))
+}
+
+fn wrong(field: &str, message: &str) -> ChangeError {
+    ChangeError::Wrong(vec![FieldError {
+        field: field.to_owned(),
+        message: message.to_owned(),
+    }])
 }
 
 /// A random number that nobody on the platform has. Ten million exist: even with half of them taken,

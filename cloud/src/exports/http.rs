@@ -42,6 +42,8 @@ pub struct CustomersQuery {
     nas_id: Option<RouterId>,
     #[param(value_type = Option<String>)]
     package_id: Option<PackageId>,
+    /// Who have this label.
+    tag: Option<String>,
     /// True: with passwords.
     #[serde(default)]
     passwords: bool,
@@ -88,6 +90,7 @@ pub async fn customers(
             search: query.search.clone(),
             router: query.nas_id,
             package: query.package_id,
+            tag: query.tag.as_deref().map(customers::tag_form),
         },
         secrets: query.passwords.then_some(secrets),
         after: None,
@@ -95,7 +98,7 @@ pub async fn customers(
     };
     // What was searched for may name somebody: the trail says that something was.
     let what = json!({
-        "passwords": query.passwords, "filtered": query.search.is_some() || query.status.is_some()
+        "passwords": query.passwords, "filtered": query.search.is_some() || query.status.is_some() || query.tag.is_some()
             || query.nas_id.is_some() || query.package_id.is_some(),
     });
     let details = match query.passwords {

@@ -64,7 +64,10 @@ pub fn table(text: &str, most: usize) -> Result<Table, FileError> {
         let begins = record.position().map_or(0, csv::Position::byte);
         let begins = usize::try_from(begins).unwrap_or(usize::MAX);
         let ends = text.as_bytes().iter().skip(begins);
-        let begins = begins + ends.take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let begins = begins
+            + ends
+                .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+                .count();
         let between = text.as_bytes().get(counted..begins).unwrap_or_default();
         line += between.iter().filter(|byte| **byte == b'\n').count();
         counted = begins.max(counted);

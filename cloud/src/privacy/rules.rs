@@ -269,6 +269,8 @@ pub const KEPT: &[Kept] = &[
         "user name, what became of a row of a file and why",
         Keep::Days(crate::imports::KEPT_DAYS),
         "the pseudonym, without reasons",
+    ),
+    of(
         "customer_notes",
         "what operators wrote about him",
         Keep::Customer,

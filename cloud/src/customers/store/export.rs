@@ -4,7 +4,7 @@ use easyisp_shared::id::CustomerId;
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 
-use super::read::Filter;
+use super::list::Filter;
 use crate::customers::words::{ConnectionType, Standing};
 use crate::db::Tx;
 
@@ -62,14 +62,16 @@ pub async fn exported(
            from (select * from customers
                   where tenant_id = $1 and deleted_at is null
                     and connection_type = any($2)
-                    and ($3::text is null or username ilike $3 or name ilike $3 or phone ilike $3
-                         or account_number::text = $4)
+                    and ($3::text is null or search_text like lower($3) or account_number = $4)
                     and ($5::uuid is null or router_id = $5)
                     and ($6::uuid is null or package_id = $6)
                     and ($7::text is null
                          or $7 = case when standing <> 'ACTIVE' then standing
-                                      when greatest(paid_until, funded_until) <= $8 then 'EXPIRED'
+                                      when served_until <= $8 then 'EXPIRED'
                                       else 'ACTIVE' end)
+                    and ($12::text is null
+                         or id = any(array(select customer_id from customer_tags
+                                            where tenant_id = $1 and tag = $12)))
                     and ($9::timestamptz is null
                          or created_at < $9 or created_at = $9 and id > $10)
                   order by created_at desc, id
@@ -82,7 +84,7 @@ pub async fn exported(
     .bind(tx.tenant())
     .bind(types)
     .bind(pattern)
-    .bind(&filter.search)
+    .bind(filter.search.as_deref().and_then(|text| text.trim().parse::<i32>().ok()))
     .bind(filter.router)
     .bind(filter.package)
     .bind(filter.status)
@@ -90,6 +92,7 @@ pub async fn exported(
     .bind(before)
     .bind(beyond)
     .bind(most)
+    .bind(&filter.tag)
     .fetch_all(&mut **tx)
     .await
 }

@@ -244,6 +244,10 @@ pub struct Held {
     installation_fee: Cents,
     auto_renew: bool,
     devices: Option<i32>,
+    /// Whose account he is on.
+    pub parent_id: Option<CustomerId>,
+    /// Since when his time stands still.
+    pub paused_at: Option<Timestamp>,
 }
 
 impl Held {
@@ -267,6 +271,7 @@ impl Held {
             installation_fee: self.installation_fee,
             auto_renew: self.auto_renew,
             devices: self.devices,
+            parent: self.parent_id,
         }
     }
 }
@@ -276,7 +281,7 @@ pub async fn lock(tx: &mut Tx, customers: &[CustomerId]) -> sqlx::Result<Vec<Hel
     sqlx::query_as(
         "select id, site_id, password_sealed, paid_until, static_ip, macs, username, name, email, phone,
                 connection_type, standing, package_id, router_id, location, latitude, longitude,
-                apartment_number, house_number, installation_fee, auto_renew, devices
+                apartment_number, house_number, installation_fee, auto_renew, devices, parent_id, paused_at
            from customers
           where tenant_id = $1 and id = any($2) and deleted_at is null
           order by id
