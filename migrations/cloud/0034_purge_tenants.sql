@@ -17,11 +17,11 @@ declare
     one record;
     gone bigint;
 begin
-    if not exists (select from directory.tenants t
-                    where t.tenant_id = tenant and t.deleted_at <= cutoff) then
+    if tenant is distinct from (select nullif(current_setting('app.tenant', true), '')::uuid)
+       or not exists (select from directory.tenants t
+                       where t.tenant_id = tenant and t.deleted_at <= cutoff) then
         raise exception 'purge_tenant: this tenant was not deleted by then';
     end if;
-    perform set_config('app.tenant', tenant::text, true);
     for one in
         with recursive tables as (
             select c.oid
