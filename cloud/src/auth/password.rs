@@ -1,13 +1,10 @@
 //! Password hashes: Argon2id (RFC 9106) with a pepper, a bounded number at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::{Output, ParamsString, Salt};
-use argon2::{
-    Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordHash, PasswordHasher, Version,
-};
+use argon2::{Algorithm, Argon2, Block, KeyId, Params, ParamsBuilder, PasswordHash, Version};
 use easyisp_shared::entropy::Entropy;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
@@ -37,6 +34,9 @@ struct Inner {
     entropy: Entropy,
     /// A hash no password has: checked when there is no account, so that the answer takes as long.
     nobody: String,
+    /// What hashes are made in, kept for the next ones: a block for each that runs at once, and no more. Asked of
+    /// the allocator anew each time, a rush of logins leaves a gigabyte behind in it.
+    memory: Mutex<Vec<Vec<Block>>>,
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
@@ -65,6 +65,7 @@ impl Hasher {
                 params,
                 entropy,
                 nobody,
+                memory: Mutex::default(),
                 running: Arc::new(Semaphore::new(2 * cores)),
                 waiting: Arc::new(Semaphore::new(2 * cores + QUEUE)),
             }),
@@ -89,7 +90,7 @@ impl Hasher {
         let password = password.clone();
         self.run(move |inner| {
             let password = password.expose_secret().as_bytes();
-            hash(&inner.pepper, &inner.params, &inner.entropy, password)
+            inner.hash(password)
         })
         .await
     }
@@ -131,18 +132,42 @@ impl Inner {
         let Ok(parsed) = PasswordHash::new(stored.unwrap_or(&self.nobody)) else {
             return Checked::Wrong;
         };
-        let argon2 = with(&self.pepper, &self.params);
-        if argon2
-            .verify_password(password.as_bytes(), &parsed)
-            .is_err()
-            || stored.is_none()
-        {
+        let (Ok(params), Some(salt)) = (Params::try_from(&parsed), parsed.salt) else {
+            return Checked::Wrong;
+        };
+        // Outputs are compared in constant time.
+        let made = self.derive(&params, password.as_bytes(), salt.as_ref());
+        if made.is_none() || made != parsed.hash || stored.is_none() {
             return Checked::Wrong;
         }
-        match Params::try_from(&parsed) {
-            Ok(params) if work(&params) >= work(&self.params) => Checked::Right,
-            _ => Checked::Stale,
+        match work(&params) >= work(&self.params) {
+            true => Checked::Right,
+            false => Checked::Stale,
         }
+    }
+
+    fn hash(&self, password: &[u8]) -> String {
+        let salt = self.entropy.bytes::<16>();
+        let made = self.derive(&self.params, password, &salt);
+        let made = made.expect("16 bytes of salt and these parameters make a hash");
+        written(&self.params, &salt, made)
+    }
+
+    /// 32 bytes of Argon2id with the pepper; `None` for parameters that are none.
+    fn derive(&self, params: &Params, password: &[u8], salt: &[u8]) -> Option<Output> {
+        let free = || self.memory.lock().expect("nobody panics here");
+        let mut memory = free().pop().unwrap_or_default();
+        memory.resize(params.block_count(), Block::default());
+        let mut out = [0; 32];
+        let made = with(&self.pepper, params).hash_password_into_with_memory(
+            password,
+            salt,
+            &mut out,
+            &mut memory[..],
+        );
+        free().push(memory);
+        made.ok()?;
+        Output::new(&out).ok()
     }
 }
 
@@ -150,21 +175,20 @@ fn work(params: &Params) -> u64 {
     u64::from(params.m_cost()) * u64::from(params.t_cost())
 }
 
-fn hash(pepper: &[u8; 32], params: &Params, entropy: &Entropy, password: &[u8]) -> String {
-    with(pepper, params)
-        .hash_password_with_salt(password, &entropy.bytes::<16>())
-        .expect("16 bytes of salt and these parameters make a hash")
-        .to_string()
-}
-
 /// As much work to check as any, and drawn without that work.
 fn of_nobody(params: &Params, entropy: &Entropy) -> String {
+    let out = Output::new(&entropy.bytes::<32>()).expect("32 bytes are a hash");
+    written(params, &entropy.bytes::<16>(), out)
+}
+
+/// A hash as it is stored.
+fn written(params: &Params, salt: &[u8; 16], made: Output) -> String {
     let hash = PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
         params: ParamsString::try_from(params).expect("these parameters are short enough"),
-        salt: Some(Salt::new(&entropy.bytes::<16>()).expect("16 bytes are a salt")),
-        hash: Some(Output::new(&entropy.bytes::<32>()).expect("32 bytes are a hash")),
+        salt: Some(Salt::new(salt).expect("16 bytes are a salt")),
+        hash: Some(made),
     };
     hash.to_string()
 }
