@@ -1,6 +1,7 @@
 //! Payers send money by themselves, typing what they remember; it finds its owner or waits for a person.
 
 mod doors;
+mod doubt;
 mod owners;
 mod twice;
 

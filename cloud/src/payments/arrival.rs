@@ -192,12 +192,18 @@ pub fn read_confirmation(body: &[u8]) -> Result<Confirmation, Unreadable> {
 pub struct Pulled {
     /// How many rows it had.
     pub rows: usize,
+    /// How many of them are neither money that came nor money that went.
+    pub unreadable: usize,
     /// Those that are money that came.
     pub arrivals: Vec<Arrival>,
 }
 
 #[derive(Deserialize)]
 struct PulledAnswer {
+    #[serde(rename = "ResponseCode", default)]
+    code: Option<Box<RawValue>>,
+    #[serde(rename = "ResponseMessage", default)]
+    message: Option<Box<RawValue>>,
     #[serde(rename = "Response", default)]
     response: Option<Box<RawValue>>,
 }
@@ -220,39 +226,53 @@ struct PulledRow {
     amount: Option<Box<RawValue>>,
 }
 
-/// Reads an answer to "what has moved?": a list of rows, or a list of lists of them. `None` when it is neither.
+/// Reads an answer to "what has moved?": a list of rows, or a list of lists of them. `None` when it is neither, or
+/// no success: then nothing is known of what has moved.
 pub fn read_pulled(answer: &str) -> Option<Pulled> {
     let answer: PulledAnswer = serde_json::from_str(answer).ok()?;
-    let rows: Vec<PulledRow> = match answer.response {
-        None => Vec::new(),
-        Some(raw) if raw.get().trim() == "null" => Vec::new(),
-        Some(raw) => match serde_json::from_str::<Vec<Vec<PulledRow>>>(raw.get()) {
-            Ok(lists) => lists.into_iter().flatten().collect(),
-            Err(_) => serde_json::from_str(raw.get()).ok()?,
-        },
+    let said = |raw: &Option<Box<RawValue>>| raw.as_deref().map(plain).unwrap_or_default();
+    if !matches!(said(&answer.code).as_str(), "" | "0" | "1000") {
+        // It may be no failure that there is nothing.
+        let message = said(&answer.message).to_lowercase();
+        let none = message.contains("no record") || message.contains("no transaction");
+        return none.then(|| Pulled {
+            rows: 0,
+            unreadable: 0,
+            arrivals: Vec::new(),
+        });
+    }
+    let response = answer.response?;
+    let rows: Vec<PulledRow> = match serde_json::from_str::<Vec<Vec<PulledRow>>>(response.get()) {
+        Ok(lists) => lists.into_iter().flatten().collect(),
+        Err(_) => serde_json::from_str(response.get()).ok()?,
     };
+    let read: Vec<Option<Arrival>> = rows.iter().filter_map(pulled).collect();
     Some(Pulled {
         rows: rows.len(),
-        arrivals: rows.iter().filter_map(pulled).collect(),
+        unreadable: read.iter().filter(|arrival| arrival.is_none()).count(),
+        arrivals: read.into_iter().flatten().collect(),
     })
 }
 
-/// What a row says of money that came; `None` when it went, or is nothing we can book.
-fn pulled(row: &PulledRow) -> Option<Arrival> {
+/// What a row says of money that came; `None` when it went, `Some(None)` when it is nothing we can book.
+fn pulled(row: &PulledRow) -> Option<Option<Arrival>> {
     let said = |raw: &Option<Box<RawValue>>| raw.as_deref().map(plain).unwrap_or_default();
     let kind = said(&row.kind).to_lowercase();
     if kind.contains("reversal") || kind.starts_with("b2c") || kind.starts_with("b2b") {
         return None;
     }
     let sender = said(&row.sender);
-    Some(Arrival {
-        receipt: receipt_of(&said(&row.receipt))?,
-        amount: amount_of(&said(&row.amount)).ok()?,
-        paid_at: listed_instant(&said(&row.time)),
-        reference: shortened(&said(&row.reference)),
-        payer: Payer::read(&said(&row.payer)),
-        payer_name: name_of(&sender).filter(|name| !name.eq_ignore_ascii_case("mpesa")),
-    })
+    let read = || {
+        Some(Arrival {
+            receipt: receipt_of(&said(&row.receipt))?,
+            amount: amount_of(&said(&row.amount).replace(',', "")).ok()?,
+            paid_at: listed_instant(&said(&row.time)),
+            reference: shortened(&said(&row.reference)),
+            payer: Payer::read(&said(&row.payer)),
+            payer_name: name_of(&sender).filter(|name| !name.eq_ignore_ascii_case("mpesa")),
+        })
+    };
+    Some(read())
 }
 
 /// The short code that a validation names, and the amount when it is one.
@@ -287,7 +307,9 @@ pub fn amount_of(text: &str) -> Result<Cents, Unreadable> {
 /// A name with single spaces; `None` when there is none.
 pub fn name_of(text: &str) -> Option<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let name: String = words.join(" ").chars().take(100).collect();
+    let name = words.join(" ");
+    let seen = name.chars().filter(|letter| !letter.is_control());
+    let name: String = seen.take(100).collect();
     (!name.is_empty()).then_some(name)
 }
 
@@ -352,9 +374,10 @@ impl Keys {
             phone: PhoneNumber::parse(&bare).map(|phone| phone.hash()),
             payer: arrival.payer.hash(),
             named_a_number: !bare.is_empty()
-                && bare
-                    .chars()
-                    .all(|letter| letter.is_ascii_digit() || matches!(letter, '-' | '+' | '.')),
+                && (bare.chars().filter(char::is_ascii_digit).count() >= 6
+                    || bare.chars().all(|letter| {
+                        letter.is_ascii_digit() || matches!(letter, '-' | '+' | '.')
+                    })),
             named_nobody: bare.is_empty(),
         }
     }
@@ -534,7 +557,7 @@ mod tests {
                 r#"{{"ResponseCode":"1000","Response":{response}}}"#
             ));
             let page = page.unwrap();
-            assert_eq!((page.rows, page.arrivals.len()), (3, 1));
+            assert_eq!((page.rows, page.arrivals.len(), page.unreadable), (3, 1, 1));
             let arrival = &page.arrivals[0];
             assert_eq!(arrival.amount, Cents::whole(168));
             assert_eq!(arrival.reference, "10000008");
@@ -545,7 +568,19 @@ mod tests {
             read_pulled(r#"{"Response":[[]]}"#).map(|page| page.rows),
             Some(0)
         );
-        assert_eq!(read_pulled(r#"{"Response":"no"}"#), None);
+        let commas = row("c2b-pay-bill-debit", "\"1,168.00\"");
+        let page = read_pulled(&format!(
+            r#"{{"ResponseCode":"1000","Response":[[{commas}]]}}"#
+        ));
+        assert_eq!(page.unwrap().arrivals[0].amount, Cents::whole(1_168));
+        for nothing in [
+            r#"{"Response":"no"}"#,
+            r#"{"ResponseCode":"1000"}"#,
+            r#"{"ResponseCode":"1001","ResponseMessage":"Failed","Response":[[]]}"#,
+        ] {
+            assert_eq!(read_pulled(nothing), None, "{nothing}");
+        }
+        assert_eq!(name_of("Jo\u{0}hn  Doe").as_deref(), Some("John Doe"));
     }
 
     fn keys(reference: &str) -> Keys {
@@ -575,6 +610,7 @@ mod tests {
         assert_eq!(keys("Demo 001").username.as_deref(), Some("demo001"));
         assert_eq!(keys("0712 345 678").phone, keys("").payer);
         assert!(keys("100001").named_a_number && !keys("net 1").named_a_number);
+        assert!(keys("100009AB").named_a_number && keys("A/C100009").named_a_number);
         assert!(keys("").named_nobody);
     }
 

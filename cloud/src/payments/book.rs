@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use easyisp_shared::id::GatewayId;
+use easyisp_shared::id::{GatewayId, OperatorId};
 use easyisp_shared::time::Timestamp;
 
-use super::Source;
 use super::arrival::{Arrival, Keys, owner};
-use super::rules::{Claim, Event, Terms, judge};
-use super::settle::{self, Then};
-use super::store::arrivals::{Found, Place, Since};
+use super::rules::{Claim, Event, State};
+use super::settle::{self, HELD_TOO, Then};
+use super::store;
+use super::store::arrivals::{self, Found, Place, Since};
 use super::words::SubType;
 use crate::db::Tx;
 use crate::renewals::{self, Channel, Method, Receipt, RenewError, Unallocated};
@@ -18,11 +18,47 @@ use crate::renewals::{self, Channel, Method, Receipt, RenewError, Unallocated};
 /// How far what is told of money is believed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Trust {
-    /// We asked the provider ourselves, or a person brought the provider's statement.
-    Asked,
-    /// Somebody who knows a secret of ours says so, from there.
-    Told(Source),
+    /// We asked the provider ourselves, or this person brought the provider's statement.
+    Asked(Option<OperatorId>),
+    /// The provider says so, from its own address and under the secret it has now.
+    Told,
+    /// Somebody who knows a secret of ours says so; why a person must look, of [`HEARSAY`].
+    Held(&'static str),
 }
+
+/// What became of money that was told of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Booking {
+    /// It is written now, or what was held on nobody's word is vouched for now.
+    Booked,
+    /// It was written before.
+    Known,
+    /// It was written before with another amount; a person looks at it.
+    Differs,
+    /// It was written before, for somebody else on this platform.
+    Elsewhere,
+}
+
+/// What a person reads beside money that somebody told of whose address is not M-Pesa's.
+pub(super) const UNLISTED: &str =
+    "M-Pesa, told of from an address that is not on the list; look in the statement";
+/// What a person reads beside money that was told of under a secret that was replaced.
+pub(super) const OLD_SECRET: &str = "M-Pesa, told of under an old secret; look in the statement";
+/// What a person reads beside money that came to a gateway that was deleted.
+pub(super) const RETIRED: &str = "M-Pesa, to a gateway that was deleted; look in the statement";
+/// What a person reads beside money that came to another short code.
+pub(super) const OTHER_CODE: &str =
+    "M-Pesa, to a short code that is not the gateway's; look in the statement";
+/// What stands beside money that is held on nobody's word: a report that is believed takes its place.
+pub(super) const HEARSAY: [&str; 4] = [UNLISTED, OLD_SECRET, RETIRED, OTHER_CODE];
+/// What a person reads beside money of which M-Pesa and somebody else say different things.
+const DIFFERS: &str = "M-Pesa, reported with another amount too; look in the statement";
+/// What a person reads beside money that several prompts wait for.
+const AMBIGUOUS: &str = "M-Pesa, fits prompts of several payers";
+/// What a person reads beside money that may have been credited without its receipt.
+const CREDITED: &str = "M-Pesa, of a prompt that may be credited already; look there first";
+/// What stands beside money that needs no explanation.
+const PLAIN: &str = "M-Pesa";
 
 /// A prompt's account names it for a month, a payer and an amount for a day.
 pub(super) fn since(now: Timestamp) -> Since {
@@ -46,23 +82,35 @@ pub(super) async fn book(
     trust: Trust,
     now: Timestamp,
 ) -> Result<Then, RenewError> {
-    // Another report may have brought a receipt while this one waited for the prompt.
-    let open = found.intent.filter(|intent| intent.receipt.is_none());
-    if let Some(mut intent) = open {
-        let terms = Terms {
-            asked: intent.amount,
-            confirm_above: intent.confirm_above,
+    // Another report may have brought a receipt while this one waited for the prompt. A prompt is of one
+    // amount: other money is not its own.
+    let fits = found.intent.filter(|intent| {
+        let credited = intent.push().state == State::Provisional;
+        let believed = match trust {
+            Trust::Asked(_) | Trust::Told => true,
+            Trust::Held(why) => credited && why == UNLISTED,
         };
-        let event = event(arrival, trust, terms);
+        believed && intent.receipt.is_none() && intent.amount == arrival.amount
+    });
+    if let Some(mut intent) = fits {
+        // Who is believed without a prompt is believed with one, whatever its amount.
+        let event = Event::Paid(Claim {
+            receipt: arrival.receipt.clone(),
+            amount: Some(arrival.amount),
+            paid_at: arrival.paid_at,
+        });
         return settle::apply(tx, &mut intent, event, now).await;
     }
     let at_till = found.at.kind == SubType::Buygoods;
     let known = owner(&found.candidates, keys, !at_till);
     let (customer, why) = match (known, trust) {
-        (_, Trust::Told(Source::Unlisted)) => (None, UNLISTED),
+        (_, Trust::Held(why)) => (None, why),
         (_, _) if found.ambiguous => (None, AMBIGUOUS),
-        (None, _) => (None, "M-Pesa"),
-        (Some(customer), _) => (Some(customer), "M-Pesa"),
+        (known, _) => (known, PLAIN),
+    };
+    let operator = match trust {
+        Trust::Asked(by) => by,
+        Trust::Told | Trust::Held(_) => None,
     };
     let paid_at = moved_at(&found.at, arrival.paid_at, now);
     let account = Some(arrival.reference.clone()).filter(|reference| !reference.is_empty());
@@ -77,7 +125,7 @@ pub(super) async fn book(
                 paid_at,
                 intent: None,
                 gateway: Some(gateway),
-                operator: None,
+                operator,
                 phone: arrival.payer.shown().or(customer.phone.clone()),
                 account,
                 description: why.to_owned(),
@@ -102,23 +150,71 @@ pub(super) async fn book(
     Ok(Then::Rest)
 }
 
-/// What a person reads beside money that somebody told of whose address is not M-Pesa's.
-const UNLISTED: &str =
-    "M-Pesa, told of from an address that is not on the list; look in the statement";
-/// What a person reads beside money that several prompts wait for.
-const AMBIGUOUS: &str = "M-Pesa, fits prompts of several payers";
-
-/// What an arrival means for the prompt it answers. What the provider says when we ask is believed whole.
-fn event(arrival: &Arrival, trust: Trust, terms: Terms) -> Event {
-    let claim = Claim {
-        receipt: arrival.receipt.clone(),
-        amount: Some(arrival.amount),
-        paid_at: arrival.paid_at,
+/// What a report that is believed means for a receipt that is known: when this tenant holds it on nobody's word
+/// and nobody allocated it yet, the report takes its place, with its owner. Another amount is for a person.
+///
+/// `found` was read in this transaction, which the caller commits.
+pub(super) async fn confirm(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    found: Found,
+    arrival: &Arrival,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<Booking, RenewError> {
+    let receipt = arrival.receipt.as_str();
+    let Some(told) = arrivals::lock_told(tx, receipt).await? else {
+        return Ok(Booking::Elsewhere);
     };
-    match trust {
-        Trust::Asked => Event::Paid(claim),
-        Trust::Told(source) => judge(claim, terms, source),
+    let hearsay = HEARSAY.contains(&told.description.as_str());
+    if told.amount != arrival.amount {
+        tracing::warn!(
+            payment.id = %told.id,
+            "M-Pesa tells of {} for a receipt that is booked with {}; look in the statement",
+            arrival.amount,
+            told.amount
+        );
+        if hearsay {
+            arrivals::describe(tx, told.id, DIFFERS).await?;
+        }
+        return Ok(Booking::Differs);
     }
+    if !hearsay || !told.alone {
+        return Ok(Booking::Known);
+    }
+    let at_till = found.at.kind == SubType::Buygoods;
+    let known = owner(&found.candidates, keys, !at_till).map(|known| known.id);
+    if let Some(allocated) = told.customer {
+        if known != Some(allocated) {
+            tracing::warn!(
+                payment.id = %told.id,
+                "A person allocated money before M-Pesa told of it; M-Pesa's report does not name its owner"
+            );
+        }
+        arrivals::describe(tx, told.id, PLAIN).await?;
+        return Ok(Booking::Known);
+    }
+    let why = match found.ambiguous {
+        true => AMBIGUOUS,
+        false => PLAIN,
+    };
+    arrivals::vouch(tx, told.id, gateway, arrival, why).await?;
+    let fits = found
+        .intent
+        .filter(|intent| intent.receipt.is_none() && intent.amount == arrival.amount);
+    if let Some(mut intent) = fits {
+        if !settle::take_over(tx, &mut intent, receipt, now).await? {
+            intent.needs_review = Some(HELD_TOO.to_owned());
+            tracing::warn!(intent.id = %intent.id, "A payment needs a person: {HELD_TOO}");
+            store::save(tx, &intent, now).await?;
+            arrivals::describe(tx, told.id, CREDITED).await?;
+        }
+        return Ok(Booking::Booked);
+    }
+    if let Some(customer) = known.filter(|_| !found.ambiguous) {
+        renewals::resolve(tx, receipt, customer, now).await?;
+    }
+    Ok(Booking::Booked)
 }
 
 /// When the money moved: the provider's word, within what is possible.

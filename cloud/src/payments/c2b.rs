@@ -1,18 +1,23 @@
 //! Money that payers send by themselves (C2B): the provider's door for it, and the work on what came in.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use easyisp_shared::id::{InboxId, TenantId};
+use easyisp_shared::id::{GatewayId, InboxId, TenantId};
 use easyisp_shared::time::Timestamp;
+use secrecy::ExposeSecret;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::arrival::{Keys, named_receipt, read_asked, read_confirmation};
-use super::book::{self, Trust};
+use super::book::{self, Booking, Trust};
 use super::inbox::{self, dismiss};
+use super::prompt::PromptError;
 use super::settle::Then;
-use super::store::arrivals::{self, Place};
+use super::store::arrivals::{self, Found, Place};
+use super::store::gateways;
 use super::store::{self, Kind, Purpose, Report};
 use super::words::SubType;
 use super::{Payments, Source};
@@ -148,13 +153,20 @@ pub async fn confirmation(
 ) -> Result<Json<Confirmed>, ApiError> {
     let (tenant, gateway) = inbox::owner(&payments, &limits, address, &token, Purpose::C2b).await?;
     let body = inbox::read(request).await?;
+    let current = is_current(&payments, tenant, gateway, &token).await;
+    let current = current.map_err(|cause| {
+        tracing::warn!(%cause, gateway.id = %gateway, "Cannot read the secret of a gateway");
+        ApiError::Unavailable {
+            message: "The report could not be kept; send it again".to_owned(),
+        }
+    })?;
     let report = Report {
         gateway_id: Some(gateway),
         intent_id: None,
         kind: Kind::C2bConfirmation,
         receipt: named_receipt(&body),
         body,
-        source: address.0.to_string(),
+        source: kept_source(address, current),
     };
     let id = inbox::keep(&payments, tenant, &report).await?;
 
@@ -198,29 +210,44 @@ pub(super) async fn work(
     };
     let keys = Keys::of(&told.arrival);
     let since = book::since(now);
-    let mut tx = payments.db.begin(tenant).await?;
-    let found = arrivals::take_and_find(&mut tx, id, gateway, &told.arrival, &keys, since, now);
-    let Some(found) = found.await? else {
-        return Ok(Then::Rest);
-    };
-    if !is_at(&found.at, &told.shortcode) {
-        return dismiss(tx, id, "another short code's payment").await;
-    }
-    if found.known {
-        return dismiss(tx, id, "the receipt is booked").await;
-    }
-    let trust = Trust::Told(trust(payments, &report.source));
-    match book::book(&mut tx, gateway, found, &told.arrival, &keys, trust, now).await {
-        Ok(then) => {
-            tx.commit().await?;
-            Ok(then)
+    // Who finds the receipt booked meanwhile looks once more: it is known then.
+    for _ in 0..2 {
+        let mut tx = payments.db.begin(tenant).await?;
+        let found = arrivals::take_and_find(&mut tx, id, gateway, &told.arrival, &keys, since, now);
+        let Some(found) = found.await? else {
+            return Ok(Then::Rest);
+        };
+        let trust = trust(payments, &report.source, &found, &told.shortcode);
+        if found.known {
+            let what = match trust {
+                Trust::Held(_) => Booking::Known,
+                Trust::Asked(_) | Trust::Told => {
+                    book::confirm(&mut tx, gateway, found, &told.arrival, &keys, now).await?
+                }
+            };
+            return match what {
+                Booking::Booked => {
+                    tx.commit().await?;
+                    Ok(Then::Rest)
+                }
+                Booking::Known | Booking::Elsewhere => {
+                    dismiss(tx, id, "the receipt is booked").await
+                }
+                Booking::Differs => {
+                    dismiss(tx, id, "the receipt is booked with another amount").await
+                }
+            };
         }
-        Err(RenewError::ReceiptKnown) => {
-            drop(tx);
-            done(payments, tenant, id, "the receipt is booked", now).await
+        match book::book(&mut tx, gateway, found, &told.arrival, &keys, trust, now).await {
+            Ok(then) => {
+                tx.commit().await?;
+                return Ok(then);
+            }
+            Err(RenewError::ReceiptKnown) => drop(tx),
+            Err(error) => return Err(error),
         }
-        Err(error) => Err(error),
     }
+    done(payments, tenant, id, "the receipt is booked", now).await
 }
 
 /// Notes that a report has no effect.
@@ -238,13 +265,39 @@ async fn done(
     dismiss(tx, id, why).await
 }
 
-/// The secret in the path is all that vouches for a confirmation where no addresses are listed: nobody can be
-/// asked about money that was not asked for.
-fn trust(payments: &Payments, source: &str) -> Source {
-    match source.parse() {
-        Ok(_) if payments.sources.is_empty() => Source::Listed,
-        Ok(address) => payments.source(address),
-        Err(_) => Source::Unlisted,
+/// What a confirmation is worth. The provider's address and the secret it has now vouch for it together; whoever
+/// knows a secret alone may only have a person look: nobody can be asked about money that was not asked for.
+fn trust(payments: &Payments, source: &str, found: &Found, shortcode: &str) -> Trust {
+    match source.parse::<IpAddr>() {
+        Err(_) => Trust::Held(book::OLD_SECRET),
+        Ok(address) if payments.source(address) == Source::Unlisted => Trust::Held(book::UNLISTED),
+        Ok(_) if found.retired => Trust::Held(book::RETIRED),
+        Ok(_) if !is_at(&found.at, shortcode) => Trust::Held(book::OTHER_CODE),
+        Ok(_) => Trust::Told,
+    }
+}
+
+/// Whether the secret in the path is the one that the gateway has now.
+async fn is_current(
+    payments: &Payments,
+    tenant: TenantId,
+    gateway: GatewayId,
+    token: &str,
+) -> Result<bool, PromptError> {
+    let mut tx = payments.db.begin(tenant).await?;
+    let Some(keys) = gateways::find(&mut tx, gateway).await? else {
+        return Ok(false);
+    };
+    let current = gateways::c2b_token(&payments.secrets, &mut tx, &keys).await?;
+    let digest = |text: &str| Sha256::digest(text.as_bytes());
+    Ok(current.is_some_and(|current| digest(current.expose_secret()) == digest(token)))
+}
+
+/// Where a report came from, as it is kept; what came under an old secret has no address that could be listed.
+fn kept_source(address: ClientAddress, current: bool) -> String {
+    match current {
+        true => address.0.to_string(),
+        false => format!("{} under an old secret", address.0),
     }
 }
 

@@ -106,8 +106,8 @@ impl Payments {
         let base_url = config.mpesa.base_url.clone();
         if config.mpesa.sources.is_empty() {
             tracing::warn!(
-                "[mpesa] sources is empty: every callback waits for a status query of our own; list the \
-                 addresses that M-Pesa publishes for its callbacks"
+                "[mpesa] sources is empty: every callback waits for a status query of our own, and every direct \
+                 payment that is told of for a person; list the addresses that M-Pesa publishes for its callbacks"
             );
         }
         Payments {

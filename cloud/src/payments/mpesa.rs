@@ -11,7 +11,7 @@ use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::{Clock, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -252,8 +252,8 @@ impl Daraja {
             "ValidationURL": validation_url,
         });
         let path = format!("/mpesa/c2b/{}/registerurl", version.as_str());
-        let _: IgnoredAny = self.call(merchant, &path, &body).await?;
-        Ok(())
+        let answer: Value = self.call(merchant, &path, &body).await?;
+        taken(&answer)
     }
 
     /// Tells that we will ask what has moved. M-Pesa takes it once for each short code.
@@ -270,8 +270,8 @@ impl Daraja {
             "CallBackURL": callback_url,
         });
         let path = "/pulltransactions/v1/register";
-        let _: IgnoredAny = self.call(merchant, path, &body).await?;
-        Ok(())
+        let answer: Value = self.call(merchant, path, &body).await?;
+        taken(&answer)
     }
 
     /// Asks what moved from `from` until `to`, without the first `offset` of them.
@@ -465,6 +465,31 @@ pub fn is_final(code: i32) -> bool {
         code,
         1 | 17 | 26 | 1001 | 1019 | 1025 | 1032 | 1037 | 2001 | 9999
     )
+}
+
+/// Whether M-Pesa took a registration: a 200 may say in its body that it did not. The products spell it
+/// differently.
+fn taken(answer: &Value) -> Result<(), MpesaError> {
+    let first = |keys: [&str; 3]| {
+        let found = keys.into_iter().find_map(|key| answer.get(key));
+        found.map(plain).unwrap_or_default()
+    };
+    let code = first(["ResponseCode", "ResponseStatus", "Response Status"]);
+    if code.is_empty() {
+        return Err(MpesaError::Silent);
+    }
+    if code == "1000" || code.bytes().all(|digit| digit == b'0') {
+        return Ok(());
+    }
+    let said = first([
+        "ResponseDescription",
+        "Response Description",
+        "ResponseMessage",
+    ]);
+    match said.to_lowercase().contains("already") {
+        true => Err(MpesaError::Registered(said)),
+        false => Err(MpesaError::Refused(format!("{code}: {said}"))),
+    }
 }
 
 fn plain(value: &Value) -> String {

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use easyisp_shared::id::{GatewayId, TenantId};
+use easyisp_shared::id::{GatewayId, OperatorId, TenantId};
 use easyisp_shared::time::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::Payments;
 use super::arrival::{Arrival, Keys};
-use super::book::{self, Trust};
+use super::book::{self, Booking, HEARSAY, Trust};
 use super::c2b::door;
 use super::mpesa::{Merchant, MpesaError};
 use super::prompt::PromptError;
@@ -123,12 +123,19 @@ impl Payments {
             tx.commit().await?;
         }
         let (mut from, mut pages) = (pulling.from, 0);
+        // What was not read or booked is asked for again, and is no obstacle to what moved after it.
+        let mut whole = true;
         loop {
             let to = from.plus(SPAN).min(now);
             let mut offset = 0;
-            for _ in 0..MOST_PAGES {
+            for nth in 0..=MOST_PAGES {
                 // A gateway that was set up at this moment: nothing has moved yet.
                 if from == to {
+                    break;
+                }
+                if nth == MOST_PAGES {
+                    tracing::warn!(gateway.id = %gateway, "M-Pesa tells of more and more that has moved");
+                    whole = false;
                     break;
                 }
                 pages += 1;
@@ -139,21 +146,35 @@ impl Payments {
                 if page.rows == 0 {
                     break;
                 }
+                if page.unreadable > 0 {
+                    tracing::warn!(
+                        gateway.id = %gateway,
+                        "{} of {} rows that M-Pesa says have moved cannot be read; look in the statement",
+                        page.unreadable,
+                        page.rows
+                    );
+                }
+                // Where nothing can be read, it is asked for again.
+                whole &= page.unreadable < page.rows;
                 offset += page.rows;
-                self.book_all(tenant, gateway, page.arrivals, pulling.since, now)
+                whole &= self
+                    .book_all(tenant, gateway, page.arrivals, pulling.since, now)
                     .await?;
             }
-            let mut tx = self.db.begin(tenant).await?;
-            store::pulled(&mut tx, gateway, to).await?;
-            tx.commit().await?;
+            if whole {
+                let mut tx = self.db.begin(tenant).await?;
+                store::pulled(&mut tx, gateway, to).await?;
+                tx.commit().await?;
+            }
             from = to;
-            if from >= now || pages >= MANY_PAGES {
+            if from >= now || whole && pages >= MANY_PAGES {
                 return Ok(from >= now);
             }
         }
     }
 
     /// Books those of them that are not known, each by itself. What moved before `since` is nothing of ours.
+    /// Whether all of them are booked: one that cannot be is no obstacle to the others.
     async fn book_all(
         &self,
         tenant: TenantId,
@@ -161,44 +182,59 @@ impl Payments {
         arrivals: Vec<Arrival>,
         since: Timestamp,
         now: Timestamp,
-    ) -> Result<(), RenewError> {
+    ) -> Result<bool, RenewError> {
         let receipts: Vec<String> = arrivals
             .iter()
             .map(|arrival| arrival.receipt.clone())
             .collect();
         let mut tx = self.db.begin(tenant).await?;
-        let known = arrivals::known(&mut tx, &receipts).await?;
+        let known = arrivals::known(&mut tx, &receipts, &HEARSAY).await?;
         drop(tx);
         let ours = |arrival: &Arrival| arrival.paid_at.is_none_or(|at| at >= since);
+        let mut failed = 0_usize;
         for arrival in arrivals {
-            if ours(&arrival) && !known.contains(&arrival.receipt) {
-                self.book_one(tenant, gateway, &arrival, now).await?;
+            if !ours(&arrival) || known.contains(&arrival.receipt) {
+                continue;
+            }
+            if let Err(cause) = self.book_one(tenant, gateway, &arrival, None, now).await {
+                failed += 1;
+                tracing::warn!(%cause, gateway.id = %gateway, "Cannot book {}", arrival.receipt);
             }
         }
-        Ok(())
+        if failed > 0 {
+            tracing::warn!(gateway.id = %gateway, "{failed} payments cannot be booked; they are tried again");
+        }
+        Ok(failed == 0)
     }
 
-    /// Books money that we asked after, unless it is known. Whether it was not.
+    /// Books money that we asked after (`by`: that this person's statement has), unless it is known.
     pub(super) async fn book_one(
         &self,
         tenant: TenantId,
         gateway: GatewayId,
         arrival: &Arrival,
+        by: Option<OperatorId>,
         now: Timestamp,
-    ) -> Result<bool, RenewError> {
+    ) -> Result<Booking, RenewError> {
         let keys = Keys::of(arrival);
         let mut tx = self.db.begin(tenant).await?;
         let found = arrivals::find(&mut tx, gateway, arrival, &keys, book::since(now)).await?;
-        let Some(found) = found.filter(|found| !found.known) else {
-            return Ok(false);
+        let Some(found) = found else {
+            return Ok(Booking::Elsewhere);
         };
-        match book::book(&mut tx, gateway, found, arrival, &keys, Trust::Asked, now).await {
+        if found.known {
+            let what = book::confirm(&mut tx, gateway, found, arrival, &keys, now).await?;
+            tx.commit().await?;
+            return Ok(what);
+        }
+        let trust = Trust::Asked(by);
+        match book::book(&mut tx, gateway, found, arrival, &keys, trust, now).await {
             // We are believed: there is nothing to ask.
             Ok(_) => {
                 tx.commit().await?;
-                Ok(true)
+                Ok(Booking::Booked)
             }
-            Err(RenewError::ReceiptKnown) => Ok(false),
+            Err(RenewError::ReceiptKnown) => Ok(Booking::Known),
             Err(error) => Err(error),
         }
     }

@@ -1,5 +1,7 @@
 //! What happens to a payment, written: the state machine's next state and its effect in one transaction.
 
+use std::time::Duration;
+
 use easyisp_shared::id::IntentId;
 use easyisp_shared::time::Timestamp;
 
@@ -8,6 +10,7 @@ use crate::due;
 use crate::renewals::{self, Channel, Method, Receipt, RenewError, Unallocated};
 
 use super::QUERY;
+use super::book::HEARSAY;
 use super::rules::{ASKED, Claim, Credit, Effect, Event, Push, State, Terms, explain};
 use super::store::{self, Intent, Which, arrivals};
 
@@ -32,6 +35,9 @@ pub(super) async fn apply(
     event: Event,
     now: Timestamp,
 ) -> Result<Then, RenewError> {
+    if matches!(event, Event::QueryPaid) && came_already(tx, intent, now).await? {
+        return Ok(Then::Rest);
+    }
     let mut then = Then::Rest;
     let reviewed = intent.needs_review.is_some();
     let terms = Terms {
@@ -80,6 +86,49 @@ pub(super) async fn apply(
     Ok(then)
 }
 
+/// Whether what our query says was paid may be booked already, with its receipt: such a payment is the prompt's,
+/// or a person looks at it. It is not credited a second time without a receipt.
+async fn came_already(
+    tx: &mut Tx,
+    intent: &mut Intent,
+    now: Timestamp,
+) -> Result<bool, RenewError> {
+    let push = intent.push();
+    let credited = matches!(push.state, State::Posted { .. } | State::Provisional);
+    if credited || push.claim.is_some() {
+        return Ok(false);
+    }
+    let reviewed = intent.needs_review.as_deref();
+    if reviewed != Some(RECEIPT_KNOWN) && reviewed != Some(CAME) {
+        let since = intent.created_at.minus(SKEW);
+        let Some(fitting) = arrivals::fitting(tx, intent, since, &HEARSAY).await? else {
+            return Ok(false);
+        };
+        // He has paid, and the receipt that somebody named may be made up: the true one joins the credit.
+        if fitting.hearsay {
+            intent.needs_review = Some(HELD_TOO.to_owned());
+            tracing::warn!(intent.id = %intent.id, "A payment needs a person: {HELD_TOO}");
+            return Ok(false);
+        }
+        if take_over(tx, intent, &fitting.receipt, now).await? {
+            return Ok(true);
+        }
+        intent.needs_review = Some(CAME.to_owned());
+        tracing::warn!(intent.id = %intent.id, "A payment needs a person: {CAME}");
+    }
+    store::save(tx, intent, now).await?;
+    Ok(true)
+}
+
+/// How far M-Pesa's clock may be behind ours.
+const SKEW: Duration = Duration::from_secs(5);
+/// What a person reads when a prompt was credited and what may be its receipt is held.
+pub(super) const HELD_TOO: &str =
+    "The receipt of this payment is held as unallocated; it must not be credited again";
+/// What a person reads when a prompt was paid and another payment may be that money.
+const CAME: &str =
+    "M-Pesa says that this was paid; its receipt may be booked already, look in the statement";
+
 /// Notes in a transaction of its own what a person must look at, and drops the claim that led to it.
 pub(super) async fn review(
     db: &Database,
@@ -110,18 +159,28 @@ pub(super) async fn adopt(
     let Some(mut intent) = store::lock(tx, Which::Id(intent)).await? else {
         return Ok(false);
     };
-    let Some(standing) = arrivals::lock_without_prompt(tx, receipt).await? else {
+    take_over(tx, &mut intent, receipt, now).await
+}
+
+/// The same for a prompt that is locked.
+pub(super) async fn take_over(
+    tx: &mut Tx,
+    intent: &mut Intent,
+    receipt: &str,
+    now: Timestamp,
+) -> Result<bool, RenewError> {
+    let standing = arrivals::lock_without_prompt(tx, receipt, intent.gateway_id).await?;
+    let Some(standing) = standing else {
         return Ok(false);
     };
     let mine = standing
         .customer
         .is_none_or(|owner| owner == intent.customer_id);
-    let here = standing.gateway == Some(intent.gateway_id);
     let credited = matches!(
         intent.push().state,
         State::Posted { .. } | State::Provisional
     );
-    if credited || !mine || !here || standing.amount != intent.amount {
+    if credited || !mine || !standing.here || standing.amount != intent.amount {
         return Ok(false);
     }
     if standing.customer.is_none() {
@@ -134,7 +193,7 @@ pub(super) async fn adopt(
     };
     intent.set(&Push { state, claim: None }, now);
     intent.message = None;
-    store::save(tx, &intent, now).await?;
+    store::save(tx, intent, now).await?;
     Ok(true)
 }
 

@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Payments;
 use super::arrival::Arrival;
+use super::book::{Booking, HEARSAY};
 use super::gateways::locked;
 use super::sheet::{Row, Told, read_statement};
 use super::store::arrivals::{self, Booked};
@@ -16,6 +17,7 @@ use super::store::gateways::Keys;
 use crate::api::{Json, Query};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
+use crate::db::Tx;
 use crate::error::{ApiError, ErrorEnvelope};
 
 /// The largest statement.
@@ -128,10 +130,46 @@ pub async fn compare(
         let message = format!("is of short code {code}; this gateway's is {ours}");
         return Err(ApiError::field("statement", message));
     }
-    let receipts: Vec<String> = came(&statement.rows)
-        .map(|one| one.receipt.clone())
-        .collect();
-    let ours = arrivals::booked(&mut tx, &receipts).await?;
+    if dry_run {
+        drop(tx);
+        let compared = run(&payments, &operator, &gateway, &statement.rows, true, now).await?;
+        return Ok(Json(compared));
+    }
+    let details = "Books what a statement has and we do not";
+    note(&mut tx, &operator, &gateway, details.to_owned(), now).await?;
+    tx.commit().await?;
+    // Who hangs up does not cut the work in two.
+    let worker = payments.clone();
+    let working = payments.tasks.spawn(async move {
+        let rows = &statement.rows;
+        let compared = run(&worker, &operator, &gateway, rows, false, now).await?;
+        let details = format!(
+            "Compared a statement: {} agreed, {} booked, {} differ",
+            compared.matched, compared.booked, compared.differs
+        );
+        let mut tx = worker.db.begin(operator.tenant).await?;
+        note(&mut tx, &operator, &gateway, details, now).await?;
+        tx.commit().await?;
+        Ok::<Compared, ApiError>(compared)
+    });
+    let compared = working.await.map_err(|_| ApiError::Unavailable {
+        message: "The work was stopped; compare the statement again".to_owned(),
+    })?;
+    compared.map(Json)
+}
+
+/// Compares the rows of a statement with what we have, and books what is missing unless it is a dry run.
+async fn run(
+    payments: &Payments,
+    operator: &Operator,
+    gateway: &Keys,
+    rows: &[Row],
+    dry_run: bool,
+    now: Timestamp,
+) -> Result<Compared, ApiError> {
+    let receipts: Vec<String> = came(rows).map(|one| one.receipt.clone()).collect();
+    let mut tx = payments.db.begin(operator.tenant).await?;
+    let ours = arrivals::booked(&mut tx, &receipts, &HEARSAY).await?;
     drop(tx);
 
     let mut compared = Compared {
@@ -141,56 +179,57 @@ pub async fn compare(
         booked: 0,
         missing: 0,
         unreadable: 0,
-        rows: Vec::with_capacity(statement.rows.len()),
+        rows: Vec::with_capacity(rows.len()),
         extra: Vec::new(),
     };
     let mut seen = std::collections::HashSet::new();
-    for row in &statement.rows {
-        let mut outcome = outcome(row, &gateway, &ours);
+    for row in rows {
+        let mut outcome = outcome(row, gateway, &ours);
         let wanted = !dry_run && compared.booked < MOST_BOOKED;
         if let (RowOutcome::Missing, Told::Came(arrival)) = (outcome, &row.told) {
             // A file may say a thing twice.
             if !seen.insert(arrival.receipt.as_str()) {
                 outcome = RowOutcome::Skipped;
             } else if wanted {
-                let new = payments
-                    .book_one(operator.tenant, gateway.id, arrival, now)
-                    .await?;
-                outcome = match new {
-                    true => RowOutcome::Booked,
-                    false => RowOutcome::Matched, // told of meanwhile
+                let by = Some(operator.id);
+                let booked = payments.book_one(operator.tenant, gateway.id, arrival, by, now);
+                outcome = match booked.await? {
+                    Booking::Booked => RowOutcome::Booked,
+                    Booking::Known => RowOutcome::Matched, // told of meanwhile
+                    // Another provider's on this platform: nothing more is told of it.
+                    Booking::Differs | Booking::Elsewhere => RowOutcome::Differs,
                 };
             }
         }
         compared.note(row, outcome);
     }
-    let mut tx = payments.db.begin(operator.tenant).await?;
-    if let Some((from, to)) = span(&statement.rows) {
+    if let Some((from, to)) = span(rows) {
+        let mut tx = payments.db.begin(operator.tenant).await?;
         let extra = arrivals::extra(&mut tx, gateway.id, from, to, &receipts, MOST_EXTRA).await?;
         compared.extra = extra.into_iter().map(ExtraPayment::from).collect();
     }
-    if !dry_run {
-        let Compared {
-            matched,
-            booked,
-            differs,
-            ..
-        } = compared;
-        let line = Audit {
-            details: format!(
-                "Compared a statement: {matched} agreed, {booked} booked, {differs} differ"
-            ),
-            ..Audit::new(
-                Action::PaymentProcess,
-                "payment gateway",
-                gateway.id,
-                &gateway.shortcode,
-            )
-        };
-        audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
-    }
-    tx.commit().await?;
-    Ok(Json(compared))
+    Ok(compared)
+}
+
+/// Writes who books by a statement.
+async fn note(
+    tx: &mut Tx,
+    operator: &Operator,
+    gateway: &Keys,
+    details: String,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let line = Audit {
+        details,
+        ..Audit::new(
+            Action::PaymentProcess,
+            "payment gateway",
+            gateway.id,
+            &gateway.shortcode,
+        )
+    };
+    audit::record(tx, &Actor::from(operator), line, now).await?;
+    Ok(())
 }
 
 impl Compared {
@@ -227,11 +266,12 @@ fn outcome(row: &Row, gateway: &Keys, ours: &[Booked]) -> RowOutcome {
         Told::Unreadable(_) => return RowOutcome::Unreadable,
     };
     let at = ours.binary_search_by(|one| one.receipt.as_str().cmp(&arrival.receipt));
-    match at.ok().map(|at| ours[at].amount) {
-        // Another provider's on this platform: nothing is told of it.
-        Some(None) => RowOutcome::Differs,
-        Some(Some(amount)) if amount == arrival.amount => RowOutcome::Matched,
-        Some(Some(_)) => RowOutcome::Differs,
+    let known = at.ok().map(|at| &ours[at]);
+    match known.and_then(|known| known.amount.filter(|_| !known.hearsay)) {
+        Some(amount) if amount == arrival.amount => RowOutcome::Matched,
+        Some(_) => RowOutcome::Differs,
+        // What is held on nobody's word is as good as missing; and of a receipt that another provider on this
+        // platform has, a look tells nothing.
         None if arrival.paid_at.is_some_and(|at| at < gateway.created_at) => RowOutcome::Before,
         None => RowOutcome::Missing,
     }

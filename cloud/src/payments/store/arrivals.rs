@@ -26,6 +26,8 @@ pub(in super::super) struct Found {
     pub(in super::super) candidates: Vec<Candidate>,
     /// The short code of the gateway.
     pub(in super::super) at: Place,
+    /// The gateway was deleted.
+    pub(in super::super) retired: bool,
 }
 
 /// The short code where money arrived.
@@ -55,29 +57,37 @@ pub(in super::super) struct Since {
 /// condition before the lock.
 ///
 /// The account of a prompt names a customer and the prompt; a payer who named nobody is known by his number
-/// and the amount, when that is one prompt.
+/// and the amount, when the prompts that fit are one customer's, or one of them was credited without a receipt.
+/// A short code is one, whichever of our gateways has it or had it.
 macro_rules! found_ctes {
     ($if:literal) => {
         concat!(
             "prompts as (
-                 select i.id, i.account_reference = $5 as named,
+                 select i.id, i.customer_id, i.account_reference = $5 as named,
+                        i.state = 'PROVISIONAL' as credited,
                         row_number() over (
                             order by (i.account_reference = $5) desc, (i.amount = $4) desc,
                                      (i.state = 'PROVISIONAL') desc, i.created_at desc) as place
                    from intents i
-                  where i.tenant_id = $1 and i.gateway_id = $2 and i.receipt is null
+                  where i.tenant_id = $1 and i.receipt is null
+                    and i.gateway_id in (select same.id
+                                           from gateways here
+                                           join gateways same on same.tenant_id = $1
+                                                             and same.shortcode = here.shortcode
+                                          where here.tenant_id = $1 and here.id = $2)
                     and (i.account_reference = $5 and i.created_at >= $6
                          or $7 and i.amount = $4 and i.created_at >= $8
                             and (i.state <> 'REFUSED' or i.result_code = 1037)
                             and (i.phone_number like $9
                                  or encode(sha256(convert_to(i.phone_number, 'UTF8')), 'hex') = $10))
                   order by place
-                  limit 2),
+                  limit 50),
              intent as materialized (",
             intent_columns!(),
             " and i.id = (select (array_agg(p.id order by p.place))[1]
                             from prompts p
-                          having bool_or(p.named) or count(*) = 1)",
+                          having bool_or(p.named) or count(distinct p.customer_id) = 1
+                              or count(*) filter (where p.credited) = 1)",
             $if,
             " for update of i),
              owners as (
@@ -97,11 +107,13 @@ macro_rules! found_ctes {
                           limit 20) o)
              select exists (select from directory.receipts
                              where provider = 'MPESA' and receipt = $3) as known,
-                    (select count(*) > 1 and not coalesce(bool_or(named), false) from prompts)
-                        as ambiguous,
+                    (select count(distinct customer_id) > 1 and not coalesce(bool_or(named), false)
+                            and count(*) filter (where credited) <> 1
+                       from prompts) as ambiguous,
                     (select all_of_them from owners) as candidates,
                     at.shortcode as at_shortcode, at.store_number as at_store,
-                    at.sub_type as at_kind, at.created_at as at_since, intent.*
+                    at.sub_type as at_kind, at.created_at as at_since,
+                    at.deleted_at is not null as at_retired, intent.*
                from gateways at
                left join intent on true
               where at.tenant_id = $1 and at.id = $2"
@@ -145,6 +157,7 @@ fn read(row: &PgRow) -> sqlx::Result<Found> {
         ambiguous: row.try_get("ambiguous")?,
         candidates: candidates.map_or(Vec::new(), |Json(all)| all),
         at: Place::from_row(row)?,
+        retired: row.try_get("at_retired")?,
     })
 }
 
@@ -196,12 +209,25 @@ pub(in super::super) async fn take_and_find(
     row.as_ref().map(read).transpose()
 }
 
-/// Which of these receipts were booked before, anywhere on the platform.
-pub(in super::super) async fn known(tx: &mut Tx, receipts: &[String]) -> sqlx::Result<Vec<String>> {
+/// Which of these receipts were booked before, anywhere on the platform; without those that this tenant holds
+/// on nobody's word, by what is written beside them (`hearsay`).
+pub(in super::super) async fn known(
+    tx: &mut Tx,
+    receipts: &[String],
+    hearsay: &[&str],
+) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(
-        "select receipt from directory.receipts where provider = 'MPESA' and receipt = any($1)",
+        "select r.receipt
+           from directory.receipts r
+          where r.provider = 'MPESA' and r.receipt = any($2)
+            and not exists (select from payments p
+                             where p.tenant_id = $1 and p.id = r.payment_id and p.customer_id is null
+                               and p.intent_id is null and p.status = 'completed'
+                               and p.description = any($3))",
     )
+    .bind(tx.tenant())
     .bind(receipts)
+    .bind(hearsay.iter().map(|why| (*why).to_owned()).collect::<Vec<String>>())
     .fetch_all(&mut **tx)
     .await
 }
@@ -211,25 +237,149 @@ pub(in super::super) async fn known(tx: &mut Tx, receipts: &[String]) -> sqlx::R
 pub(in super::super) struct Standing {
     #[sqlx(rename = "customer_id")]
     pub(in super::super) customer: Option<CustomerId>,
-    #[sqlx(rename = "gateway_id")]
-    pub(in super::super) gateway: Option<GatewayId>,
+    /// It came to the short code of the prompt.
+    pub(in super::super) here: bool,
     pub(in super::super) amount: Cents,
 }
 
-/// Reads and locks the payment with this receipt, when no prompt has it and it stands.
+/// Reads and locks the payment with this receipt, when no prompt has it and it stands; `gateway` is the
+/// prompt's.
 pub(in super::super) async fn lock_without_prompt(
     tx: &mut Tx,
     receipt: &str,
+    gateway: GatewayId,
 ) -> sqlx::Result<Option<Standing>> {
     sqlx::query_as(
-        "select customer_id, gateway_id, amount
+        "select p.customer_id, p.amount,
+                exists (select
+                          from gateways here
+                          join gateways same on same.tenant_id = $1 and same.shortcode = here.shortcode
+                         where here.tenant_id = $1 and here.id = $3 and same.id = p.gateway_id) as here
+           from payments p
+          where p.tenant_id = $1 and p.receipt = $2 and p.method = 'MPESA' and p.status = 'completed'
+            and p.intent_id is null
+            for update of p",
+    )
+    .bind(tx.tenant())
+    .bind(receipt)
+    .bind(gateway)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// A payment of this tenant with a receipt that another report tells of, locked.
+#[derive(FromRow, Clone, Debug)]
+pub(in super::super) struct Told {
+    pub(in super::super) id: PaymentId,
+    #[sqlx(rename = "customer_id")]
+    pub(in super::super) customer: Option<CustomerId>,
+    pub(in super::super) amount: Cents,
+    pub(in super::super) description: String,
+    /// It stands, and no prompt has it.
+    pub(in super::super) alone: bool,
+}
+
+/// Reads and locks the payment with this receipt.
+pub(in super::super) async fn lock_told(tx: &mut Tx, receipt: &str) -> sqlx::Result<Option<Told>> {
+    sqlx::query_as(
+        "select id, customer_id, amount, description,
+                status = 'completed' and intent_id is null as alone
            from payments
-          where tenant_id = $1 and receipt = $2 and method = 'MPESA' and status = 'completed'
-            and intent_id is null
+          where tenant_id = $1 and receipt = $2 and method = 'MPESA'
             for update",
     )
     .bind(tx.tenant())
     .bind(receipt)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Writes beside a payment what a person reads.
+pub(in super::super) async fn describe(
+    tx: &mut Tx,
+    payment: PaymentId,
+    description: &str,
+) -> sqlx::Result<()> {
+    sqlx::query("update payments set description = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(payment)
+        .bind(description)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes what a report that is believed says of money that is held: where it came to, and from whom.
+pub(in super::super) async fn vouch(
+    tx: &mut Tx,
+    payment: PaymentId,
+    gateway: GatewayId,
+    arrival: &Arrival,
+    description: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update payments
+            set gateway_id = $3, phone = $4, account = nullif($5, ''), payer_hash = $6, payer_name = $7,
+                description = $8
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(payment)
+    .bind(gateway)
+    .bind(arrival.payer.shown())
+    .bind(&arrival.reference)
+    .bind(arrival.payer.hash())
+    .bind(&arrival.payer_name)
+    .bind(description)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A payment that may be that of a prompt.
+#[derive(FromRow, Clone, Debug)]
+pub(in super::super) struct Fitting {
+    pub(in super::super) receipt: String,
+    /// It is held, on nobody's word.
+    pub(in super::super) hearsay: bool,
+}
+
+/// A payment that may be that of this prompt: it came to its short code, after it was asked for,
+/// of its amount and by its phone or account. At a till also one that a later prompt of the customer has: no
+/// receipt says there which of them it pays.
+pub(in super::super) async fn fitting(
+    tx: &mut Tx,
+    intent: &Intent,
+    since: Timestamp,
+    hearsay: &[&str],
+) -> sqlx::Result<Option<Fitting>> {
+    sqlx::query_as(
+        "select p.receipt,
+                p.customer_id is null and p.intent_id is null and p.description = any($9) as hearsay
+           from payments p
+           join gateways theirs on theirs.tenant_id = $1 and theirs.id = p.gateway_id
+           join gateways ours on ours.tenant_id = $1 and ours.id = $2
+          where p.tenant_id = $1 and p.method = 'MPESA' and p.status = 'completed'
+            and p.receipt is not null and p.amount = $3 and p.paid_at >= $4
+            and theirs.shortcode = ours.shortcode
+            and (p.intent_id is null and (p.customer_id is null or p.customer_id = $5)
+                     and (upper(p.account) = $6 and ours.sub_type <> 'BANK'
+                          or $7 like replace(p.phone, '*****', '%')
+                          or p.payer_hash = encode(sha256(convert_to($7, 'UTF8')), 'hex'))
+                 or p.intent_id <> $8 and p.customer_id = $5 and p.phone = $7
+                     and ours.sub_type = 'BUYGOODS')
+          order by hearsay, p.intent_id is null desc, upper(p.account) = $6 desc nulls last, p.paid_at
+          limit 1",
+    )
+    .bind(tx.tenant())
+    .bind(intent.gateway_id)
+    .bind(intent.amount)
+    .bind(since)
+    .bind(intent.customer_id)
+    .bind(&intent.account_reference)
+    .bind(&intent.phone_number)
+    .bind(intent.id)
+    .bind(hearsay.iter().map(|why| (*why).to_owned()).collect::<Vec<String>>())
     .fetch_optional(&mut **tx)
     .await
 }
@@ -258,21 +408,32 @@ pub(in super::super) struct Booked {
     pub(in super::super) receipt: String,
     /// `None` when it was booked for another tenant.
     pub(in super::super) amount: Option<Cents>,
+    /// It is held, on nobody's word.
+    pub(in super::super) hearsay: bool,
 }
 
 /// Which of these receipts are booked, in their order.
 pub(in super::super) async fn booked(
     tx: &mut Tx,
     receipts: &[String],
+    hearsay: &[&str],
 ) -> sqlx::Result<Vec<Booked>> {
     let mut booked: Vec<Booked> = sqlx::query_as(
-        "select r.receipt, p.amount
+        "select r.receipt, p.amount,
+                coalesce(p.customer_id is null and p.intent_id is null and p.status = 'completed'
+                         and p.description = any($3), false) as hearsay
            from directory.receipts r
            left join payments p on p.tenant_id = $1 and p.id = r.payment_id
           where r.provider = 'MPESA' and r.receipt = any($2)",
     )
     .bind(tx.tenant())
     .bind(receipts)
+    .bind(
+        hearsay
+            .iter()
+            .map(|why| (*why).to_owned())
+            .collect::<Vec<String>>(),
+    )
     .fetch_all(&mut **tx)
     .await?;
     booked.sort_unstable_by(|a, b| a.receipt.cmp(&b.receipt));
