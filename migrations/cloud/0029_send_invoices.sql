@@ -73,6 +73,7 @@ create table invoices (
 );
 create index on invoices (tenant_id, issued_at desc, serial desc);
 create index on invoices (tenant_id, customer_id);
+create index invoice_paid on invoices (tenant_id, paid_at desc, id desc) where status = 'PAID';
 
 alter table tax_tables enable row level security;
 alter table tax_tables force row level security;

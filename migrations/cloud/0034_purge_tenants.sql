@@ -22,6 +22,8 @@ begin
                        where t.tenant_id = tenant and t.deleted_at <= cutoff) then
         raise exception 'purge_tenant: this tenant was not deleted by then';
     end if;
+    -- Customers refer to one another.
+    update customers set parent_id = null where tenant_id = tenant and parent_id is not null;
     for one in
         with recursive tables as (
             select c.oid

@@ -93,6 +93,10 @@ pub async fn customers(
             tag: query.tag.as_deref().map(customers::tag_form),
         },
         secrets: query.passwords.then_some(secrets),
+        editable: ConnectionType::ALL
+            .into_iter()
+            .filter(|kind| operator.permissions.has_any(Deed::Edit.permissions(*kind)))
+            .collect(),
         after: None,
         now,
     };

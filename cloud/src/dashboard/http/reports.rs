@@ -160,7 +160,7 @@ pub struct ExpiringDay {
 }
 
 /// `GET /api/reports/expiring`: whose paid time ends on which of the next days, and what they pay when they
-/// go on. Who was stopped is left out. Errors: 400 naming `days`.
+/// go on. Who was stopped, or is on another's account, is left out. Errors: 400 naming `days`.
 #[utoipa::path(get, path = "/api/reports/expiring", tag = "Reports", params(ExpiringQuery),
     responses((status = 200, body = Expiring)))]
 pub async fn expiring(
@@ -306,10 +306,12 @@ pub async fn arrears(
     page: Page,
 ) -> Result<Json<Arrears>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
-    let rows = reports::debtors(&mut tx, page, clock.now()).await?;
+    let now = clock.now();
+    let rows = reports::debtors(&mut tx, page, now).await?;
+    let (total, total_owed) = reports::debt(&mut tx, now).await?;
     Ok(Json(Arrears {
-        total: rows.first().map_or(0, |row| row.total),
-        total_owed: rows.first().map_or(Cents::ZERO, |row| row.total_owed),
+        total,
+        total_owed,
         customers: rows
             .into_iter()
             .map(|row| Debtor {

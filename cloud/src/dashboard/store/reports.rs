@@ -148,7 +148,8 @@ pub struct Ending {
     pub funded_amount: Cents,
 }
 
-/// Whose paid time ends between two moments, by day. Those who were stopped are left out: they do not pay.
+/// Whose paid time ends between two moments, by day. Those who were stopped, or are on another's account, are left
+/// out: they do not pay.
 pub async fn endings(
     tx: &mut Tx,
     from: Timestamp,
@@ -163,7 +164,7 @@ pub async fn endings(
            from customers c
            left join packages p on p.tenant_id = $1 and p.id = c.package_id and p.deleted_at is null
           where c.tenant_id = $1 and c.deleted_at is null and c.standing = 'ACTIVE'
-            and c.paid_until >= $2 and c.paid_until < $3
+            and c.parent_id is null and c.paid_until >= $2 and c.paid_until < $3
           group by 1
           order by 1
           limit 1000",
@@ -188,7 +189,7 @@ pub async fn endings(
 }
 
 /// When customers came and when their service ended, by month; who came before `first` came then. Deleting
-/// somebody ends his service too.
+/// somebody ends his service too; a pause does not.
 pub async fn lives(
     tx: &mut Tx,
     kind: Option<ConnectionType>,
@@ -203,10 +204,13 @@ pub async fn lives(
                      then greatest(date_trunc('month', ended at time zone $3)::date, $2::date - 1)::text
                 end as ended,
                 count(*)
-           from (select created_at, least(served_until, deleted_at) as ended
+           from (select created_at,
+                        case when paused_at is null then least(served_until, deleted_at)
+                             else coalesce(deleted_at, 'infinity') end as ended
                    from customers
                   where tenant_id = $1 and ($5::text is null or connection_type = $5)
-                    and least(served_until, deleted_at)
+                    and case when paused_at is null then least(served_until, deleted_at)
+                             else coalesce(deleted_at, 'infinity') end
                         >= least($4, $2::date::timestamp at time zone $3)) c
           group by 1, 2
           limit 2000",
@@ -246,16 +250,12 @@ pub struct Debtor {
     pub promised_until: Option<Timestamp>,
     /// What he must pay: what is missing in the wallet, and the price of what he promised to pay for.
     pub owed: Cents,
-    /// How many there are in all.
-    pub total: i64,
-    /// And what they owe together.
-    pub total_owed: Cents,
 }
 
-/// Who owes money or a promise at `now`, the largest debt first.
-pub async fn debtors(tx: &mut Tx, page: Page, now: Timestamp) -> sqlx::Result<Vec<Debtor>> {
-    sqlx::query_as(
-        "with debtor as (
+/// Who owes money or a promise at `$2`, as the table `debt`.
+macro_rules! debt_ctes {
+    () => {
+        "debtor as (
              select w.customer_id as id from wallets w where w.tenant_id = $1 and w.balance < 0
               union
              select c.id from customers c
@@ -267,16 +267,36 @@ pub async fn debtors(tx: &mut Tx, page: Page, now: Timestamp) -> sqlx::Result<Ve
                from debtor d
                join customers c on c.tenant_id = $1 and c.id = d.id and c.deleted_at is null
                join wallets w on w.tenant_id = $1 and w.customer_id = c.id
-               left join packages p on p.tenant_id = $1 and p.id = c.package_id)
-         select *, count(*) over () as total, (sum(owed) over ())::bigint as total_owed
-           from debt
+               left join packages p on p.tenant_id = $1 and p.id = c.package_id)"
+    };
+}
+
+/// Who owes money or a promise at `now`, the largest debt first.
+pub async fn debtors(tx: &mut Tx, page: Page, now: Timestamp) -> sqlx::Result<Vec<Debtor>> {
+    sqlx::query_as(concat!(
+        "with ",
+        debt_ctes!(),
+        " select * from debt
           order by owed desc, id
-          limit $3 offset $4",
-    )
+          limit $3 offset $4"
+    ))
     .bind(tx.tenant())
     .bind(now)
     .bind(page.limit())
     .bind(page.offset())
     .fetch_all(&mut **tx)
+    .await
+}
+
+/// How many owe money or a promise at `now`, and what they owe together.
+pub async fn debt(tx: &mut Tx, now: Timestamp) -> sqlx::Result<(i64, Cents)> {
+    sqlx::query_as(concat!(
+        "with ",
+        debt_ctes!(),
+        " select count(*), coalesce(sum(owed), 0)::bigint from debt"
+    ))
+    .bind(tx.tenant())
+    .bind(now)
+    .fetch_one(&mut **tx)
     .await
 }

@@ -4,7 +4,7 @@ use easyisp_shared::id::{CustomerId, PackageId, PaymentId};
 use easyisp_shared::time::Timestamp;
 
 use super::file::File;
-use crate::customers::{self, ExportRow, Filter, Status, password_of};
+use crate::customers::{self, ConnectionType, ExportRow, Filter, Status, password_of};
 use crate::db::Tx;
 use crate::error::ApiError;
 use crate::imports::{PACKAGE_COLUMNS, package_cells};
@@ -33,6 +33,8 @@ pub struct Customers {
     pub filter: Filter,
     /// There when passwords are shown.
     pub secrets: Option<Secrets>,
+    /// Kinds of customers whose passwords may be shown: whoever may edit them sees them singly as well.
+    pub editable: Vec<ConnectionType>,
     pub after: Option<(Timestamp, CustomerId)>,
     pub now: Timestamp,
 }
@@ -88,10 +90,7 @@ impl Customers {
         row: &ExportRow,
         key: Option<&TenantKey>,
     ) -> Result<(), ApiError> {
-        let until = row
-            .paid_until
-            .max(row.funded_until.unwrap_or(row.paid_until));
-        let status = match Status::of(row.standing, until, self.now) {
+        let status = match Status::of(row.standing, row.served_until, self.now) {
             Status::Active => "ACTIVE",
             Status::Suspended => "SUSPENDED",
             Status::Expired => "EXPIRED",
@@ -101,8 +100,12 @@ impl Customers {
         let degrees = |degrees: Option<f64>| degrees.map_or(String::new(), |d| d.to_string());
         let mut cells = vec![row.account_number.to_string(), row.username.clone()];
         if let Some(key) = key {
-            let password = password_of(key, row.id, &row.password_sealed);
-            cells.push(password.map_err(SecretError::from)?);
+            cells.push(match self.editable.contains(&row.connection_type) {
+                true => {
+                    password_of(key, row.id, &row.password_sealed).map_err(SecretError::from)?
+                }
+                false => String::new(),
+            });
         }
         cells.extend([
             row.name.clone(),

@@ -147,8 +147,23 @@ pub async fn page(tx: &mut Tx, filter: &Filter, page: Page) -> sqlx::Result<Vec<
                 and ($6::timestamptz is null or occurred_at < $6)
               order by occurred_at desc, id desc
               limit $7 + $8),
+         billed as (
+             select i.id, i.paid_at as date, i.settlement_id as entry_id, c.name as customer,
+                    'Invoice ' || i.number as description, i.amount, i.paid_by as method,
+                    coalesce(i.reference, '') as reference, 'completed' as status
+               from invoices i
+               join customers c on c.tenant_id = $1 and c.id = i.customer_id
+              where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET'
+                and ($2::uuid is null or i.id = $2)
+                and ($3::text is null or c.name ilike $3 or i.number ilike $3 or i.reference ilike $3)
+                and ($4::text is null or i.paid_by = $4)
+                and ($5::timestamptz is null or i.paid_at >= $5)
+                and ($6::timestamptz is null or i.paid_at < $6)
+              order by i.paid_at desc, i.id desc
+              limit $7 + $8),
          line as (
-             select * from (select * from paid union all select * from typed) both_sources
+             select * from (select * from paid union all select * from typed
+                            union all select * from billed) every_source
               order by date desc, id desc
               limit $7 offset $8)
          select l.id, l.date, e.occurred_at as booked_at, l.customer, l.description, l.amount, l.method,
@@ -190,7 +205,16 @@ pub async fn sums(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
                      or reference ilike $2)
                 and ($3::text is null or method = $3)
                 and ($4::timestamptz is null or occurred_at >= $4)
-                and ($5::timestamptz is null or occurred_at < $5))
+                and ($5::timestamptz is null or occurred_at < $5)
+             union all
+             select i.amount, i.paid_by, true
+               from invoices i
+               join customers c on c.tenant_id = $1 and c.id = i.customer_id
+              where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET'
+                and ($2::text is null or c.name ilike $2 or i.number ilike $2 or i.reference ilike $2)
+                and ($3::text is null or i.paid_by = $3)
+                and ($4::timestamptz is null or i.paid_at >= $4)
+                and ($5::timestamptz is null or i.paid_at < $5))
          select count(*) as total,
                 coalesce(sum(amount) filter (where stands), 0)::bigint as income,
                 coalesce(sum(amount) filter (where stands and method = 'MPESA'), 0)::bigint as mpesa,
