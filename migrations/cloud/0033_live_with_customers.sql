@@ -108,5 +108,7 @@ alter table reminders force row level security;
 create policy tenant on reminders
     using (tenant_id = (select nullif(current_setting('app.tenant', true), '')::uuid));
 
+-- A pause moves what was bought ahead; what was paid for it stays.
+grant update (starts_at, ends_at) on periods to easyisp_app;
 grant select, insert, delete on customer_tags, customer_notes, reminders to easyisp_app;
 grant select, insert on promises to easyisp_app;

@@ -71,7 +71,12 @@ async fn every_tenants_table_is_forced_and_the_server_owns_nothing() -> Result<(
     .await?;
     assert_eq!(
         definers,
-        ["blank_audit", "blank_entries", "ensure_partitions", "purge_tenant"],
+        [
+            "blank_audit",
+            "blank_entries",
+            "ensure_partitions",
+            "purge_tenant"
+        ],
         "functions that run as the owner are known by name"
     );
     Ok(())

@@ -616,6 +616,211 @@ async fn a_child_account_follows_its_parent() -> Result<()> {
     world.stop().await
 }
 
+/// What the parent's wallet would pay carries a child for as long as it is one, whatever its package; paid time of
+/// its own is not lost to a parent's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_leaves_is_not_carried_on_by_its_parents_wallet() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "leaving").await?;
+    let site = Site::open(&world, &isp).await?;
+    let now = world.clock.now();
+    let mother = isp.add_subscriber("mother", PHONE, now.plus(DAY)).await?;
+    let child = isp
+        .add_subscriber("child", "254712345611", now.plus(DAY))
+        .await?;
+    let path = format!("/customers/{child}");
+    let joins = json!({"parentId": mother});
+    assert_eq!(
+        refused(&isp, Method::PUT, &path, &joins).await?,
+        "HAS_OWN_TIME"
+    );
+    let over = json!({"expiresAt": now.to_string()});
+    isp.owner.put(&format!("{path}/expiry"), &over).await?;
+    isp.owner.put(&path, &joins).await?;
+
+    isp.owner
+        .put(&format!("/customers/{mother}"), &json!({"autoRenew": true}))
+        .await?;
+    isp.owner
+        .post(
+            &format!("/customers/{mother}/recharge"),
+            &json!({"amount": 2000}),
+        )
+        .await?;
+    let paid = Timestamp::parse("2027-02-16T08:00:00Z").context("an instant")?;
+    let carried = async |what: &str| {
+        site.knows("child", what, |known| {
+            known.entitlement.paid_until == paid && known.entitlement.funded_until > paid
+        })
+        .await
+    };
+    carried("carried on by its mother's wallet").await?;
+    let other = json!({"name": "Slow", "type": "PPPOE", "price": 500, "downloadSpeed": 5, "uploadSpeed": 5});
+    let other = isp.owner.post("/packages", &other).await?;
+    let other = json!({"packageId": other["id"]});
+    isp.owner.put(&format!("{path}/package"), &other).await?;
+    isp.owner
+        .put(&path, &json!({"packageId": isp.package}))
+        .await?;
+    carried("carried on with another package").await?;
+
+    isp.owner.put(&path, &json!({"parentId": ""})).await?;
+    site.knows("child", "on its own", |known| {
+        known.entitlement.paid_until == paid && known.entitlement.funded_until == paid
+    })
+    .await?;
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    site.stop().await;
+    world.stop().await
+}
+
+/// While a parent is away none of its children is let in: not by activating one, not by a voucher, not by bringing
+/// one back; and who was stopped for himself stays so when the parent is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parents_pause_holds_for_its_children_and_for_them_alone() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "pauses").await?;
+    let site = Site::open(&world, &isp).await?;
+    let end = world.clock.now().plus(9 * DAY);
+    let mother = isp.add_subscriber("mother", PHONE, end).await?;
+    let make = async |name: &str| -> Result<String> {
+        let child = json!({"username": name, "password": name, "name": "A child", "connectionType": "PPPOE",
+            "packageId": isp.package, "parentId": mother});
+        let made = isp.owner.post("/customers", &child).await?;
+        Ok(made["id"].as_str().context("an id")?.to_owned())
+    };
+    let (good, bad) = (make("good").await?, make("naughty").await?);
+    let nothing = json!({});
+    let of = |whose: &str, what: &str| format!("/customers/{whose}/{what}");
+    isp.owner.post(&of(&bad, "suspend"), &nothing).await?;
+    isp.owner.post(&of(&mother, "pause"), &nothing).await?;
+    site.knows("good", "away with its mother", |known| {
+        known.entitlement.standing == Standing::Suspended
+    })
+    .await?;
+    for child in [&good, &bad] {
+        assert_eq!(
+            refused(&isp, Method::POST, &of(child, "activate"), &nothing).await?,
+            "FOLLOWS_PARENT"
+        );
+        let active = json!({"status": "ACTIVE"});
+        let path = format!("/customers/{child}");
+        assert_eq!(
+            refused(&isp, Method::PUT, &path, &active).await?,
+            "FOLLOWS_PARENT"
+        );
+    }
+    let batch = crate::vouchers::make(&isp, 1).await?;
+    crate::vouchers::held(&site, 1).await?;
+    let shown = json!({"code": batch.codes[0], "customerId": good});
+    assert_eq!(
+        refused(&isp, Method::POST, "/vouchers/redeem", &shown).await?,
+        "FOLLOWS_PARENT"
+    );
+
+    // Deleted and brought back while his mother is away, he is away too.
+    isp.owner
+        .call(Method::DELETE, &format!("/customers/{good}"), None)
+        .await?;
+    let back = isp.owner.post(&of(&good, "restore"), &nothing).await?;
+    assert_eq!(
+        (&back["status"], &back["parentId"]),
+        (&json!("SUSPENDED"), &json!(mother))
+    );
+    world.clock.advance(HOUR);
+    isp.owner.post(&of(&mother, "resume"), &nothing).await?;
+    site.knows("good", "back with its mother", |known| {
+        known.entitlement.standing == Standing::Active
+            && known.entitlement.paid_until == end.plus(HOUR)
+    })
+    .await?;
+    site.knows("naughty", "still stopped", |known| {
+        known.entitlement.standing == Standing::Suspended
+            && known.entitlement.paid_until == end.plus(HOUR)
+    })
+    .await?;
+
+    // A parent is neither erased under its children, nor may one come back to a parent who is gone.
+    isp.owner
+        .post("/auth/confirm", &json!({"password": PASSWORD}))
+        .await?;
+    let erase = json!({"reason": "Asked by letter", "confirm": "mother", "leaveBalance": true});
+    assert_eq!(
+        refused(&isp, Method::POST, &of(&mother, "erase"), &erase).await?,
+        "HAS_CHILDREN"
+    );
+    for whose in [&good, &bad, &mother] {
+        let path = format!("/customers/{whose}");
+        let (status, answer) = isp.owner.call(Method::DELETE, &path, None).await?;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    }
+    assert_eq!(
+        refused(&isp, Method::POST, &of(&good, "restore"), &nothing).await?,
+        "parentId"
+    );
+    isp.owner.post(&of(&mother, "restore"), &nothing).await?;
+    isp.owner.post(&of(&good, "restore"), &nothing).await?;
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    site.stop().await;
+    world.stop().await
+}
+
+/// What he bought ahead begins later by as long as he was away, whether he is resumed or pays.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_bought_ahead_waits_for_who_is_away() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "ahead").await?;
+    let metered = json!({"name": "Metered", "type": "PPPOE", "price": 100, "downloadSpeed": 5,
+        "uploadSpeed": 5, "dataLimit": 1_000_000_000});
+    let metered = isp.owner.post("/packages", &metered).await?;
+    let metered = metered["id"].as_str().context("an id")?;
+    let end = world.clock.now().plus(HOUR);
+    let asha = isp
+        .owner
+        .add_customer("asha", metered, PHONE, &end.to_string())
+        .await?;
+    let path = |what: &str| format!("/customers/{asha}/{what}");
+    let (nothing, price) = (json!({}), json!({"amount": 100}));
+    let tenant = isp.tenant().await?;
+    let begins = async || -> Result<Vec<Timestamp>> {
+        let mut tx = world.db().begin(tenant).await?;
+        Ok(
+            sqlx::query_scalar("select starts_at from periods order by starts_at")
+                .fetch_all(&mut *tx)
+                .await?,
+        )
+    };
+    isp.owner.post(&path("recharge"), &price).await?;
+    assert_eq!(begins().await?, [end]);
+
+    isp.owner.post(&path("pause"), &nothing).await?;
+    world.clock.advance(2 * HOUR);
+    isp.owner.post(&path("resume"), &nothing).await?;
+    let later = end.plus(2 * HOUR);
+    assert_eq!(begins().await?, [later]);
+    eventually("it is due to begin then", async || {
+        let mut directory = world.db().directory().await?;
+        let due: i64 = sqlx::query_scalar(
+            "select count(*) from directory.jobs
+              where tenant_id = $1 and kind = 'renewals.begin' and due_at = $2",
+        )
+        .bind(tenant)
+        .bind(later)
+        .fetch_one(&mut *directory)
+        .await?;
+        Ok((due == 1).then_some(()))
+    })
+    .await?;
+
+    isp.owner.post(&path("pause"), &nothing).await?;
+    world.clock.advance(HOUR);
+    isp.owner.post(&path("recharge"), &price).await?;
+    let begun = begins().await?;
+    assert_eq!((begun.len(), begun[0]), (2, later.plus(HOUR)));
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    world.stop().await
+}
+
 /// The field that a refusal names, else its code.
 async fn refused(isp: &Provider, method: Method, path: &str, body: &Value) -> Result<String> {
     let (status, answer) = isp.owner.call(method, path, Some(body)).await?;

@@ -322,6 +322,42 @@ async fn who_is_there_is_left_changed_or_refused_as_the_file_is_sent() -> Result
     world.stop().await
 }
 
+/// A file that was written before he paid does not take away what he paid; a later end is taken, and the trail keeps
+/// both.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_file_takes_no_paid_time_away() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "stale").await?;
+    let owner = &isp.owner;
+    let file = |end: &str| format!("username,expiresAt\nasha,{end}\n");
+    let first = "2027-02-01T08:00:00.000Z";
+    let head = "username,password,name,type,package,expiresAt\n";
+    let made = format!("{head}asha,asha-word,Asha,PPPOE,Home 10,{first}\n");
+    report(&world, owner, "", made).await?;
+    let asha = find(owner, "asha").await?;
+    let recharge = format!("/customers/{}/recharge", asha["id"].as_str().context("id")?);
+    owner.post(&recharge, &json!({"amount": 1000})).await?;
+    let paid = "2027-03-01T08:00:00.000Z";
+    assert_eq!(find(owner, "asha").await?["expiresAt"], paid);
+
+    let stale = report(&world, owner, "onExisting=update", file(first)).await?;
+    assert_eq!(counts(&stale), [0, 0, 0, 1], "{stale}");
+    assert_eq!(stale["rows"][0]["errors"][0]["field"], "expiresAt");
+    assert_eq!(find(owner, "asha").await?["expiresAt"], paid);
+
+    let later = "2027-04-01T08:00:00.000Z";
+    let moved = report(&world, owner, "onExisting=update", file(later)).await?;
+    assert_eq!(counts(&moved), [0, 1, 0, 0], "{moved}");
+    assert_eq!(find(owner, "asha").await?["expiresAt"], later);
+    let trail = owner.get("/audit-logs?action=CUSTOMER_IMPORT").await?;
+    assert_eq!(
+        trail["logs"][0]["after"]["ends"],
+        json!([{"id": asha["id"], "was": paid, "is": later}]),
+        "{trail}"
+    );
+    world.stop().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_may_come_as_a_form_and_in_any_spreadsheets_hand() -> Result<()> {
     let world = World::start().await?;

@@ -51,7 +51,7 @@ async fn tell(tx: &mut Tx, house: &House, zone: &TimeZone, now: Timestamp) -> sq
         days.from.push(midnight(day, zone));
         days.to.push(midnight(day.saturating_add(1.day()), zone));
     }
-    let near = store::near(tx, &days, AT_ONCE).await?;
+    let near = store::near(tx, &days, now, AT_ONCE).await?;
     if near.is_empty() {
         return Ok(0);
     }

@@ -19,7 +19,9 @@ use crate::error::{FieldError, Wrong};
 pub struct Courtesy {
     /// Whether subscribers are reminded at all: each message costs money.
     pub reminders: bool,
-    /// How many days before the end: 0 to 30, at most 8 of them; 0 is the day itself.
+    /// How many days before the end: 0 to 30, at most 8 of them; 0 is the day itself. Only those below half of what
+    /// somebody buys at a time: who buys a week is not told seven days before, and who buys less than two days not
+    /// at all.
     pub reminder_days: Vec<i16>,
     /// What a reminder says; null = the usual words. `{business}`, `{name}`, `{package}`, `{date}`, `{time}`,
     /// `{days}`, `{amount}` (what is missing in the wallet, with the currency) and `{account}` are filled in.

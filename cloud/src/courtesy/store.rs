@@ -85,8 +85,9 @@ pub struct Near {
 }
 
 /// Up to `most` customers whose service ends on one of these days, and who were not told of that end at that
-/// distance. Who is on another's account is not told: the other pays.
-pub async fn near(tx: &mut Tx, days: &Days, most: i64) -> sqlx::Result<Vec<Near>> {
+/// distance. Who is on another's account is not told: the other pays. Nor is who buys less than two days at a
+/// time, or less than twice the distance: he would be told of what he has just bought.
+pub async fn near(tx: &mut Tx, days: &Days, now: Timestamp, most: i64) -> sqlx::Result<Vec<Near>> {
     sqlx::query_as(
         "select c.id as customer_id, c.name, c.phone_number, c.account_number, p.name as package,
                 greatest(coalesce(p.price, 0) - greatest(coalesce(w.balance, 0), 0), 0) as missing,
@@ -94,10 +95,23 @@ pub async fn near(tx: &mut Tx, days: &Days, most: i64) -> sqlx::Result<Vec<Near>
            from unnest($2::smallint[], $3::timestamptz[], $4::timestamptz[]) as d (days, from_at, to_at)
            join customers c
              on c.tenant_id = $1 and c.deleted_at is null and c.standing = 'ACTIVE'
-            and c.served_until >= d.from_at and c.served_until < d.to_at
+            and c.served_until >= d.from_at and c.served_until < d.to_at and c.served_until > $6
            left join packages p on p.tenant_id = $1 and p.id = c.package_id and p.deleted_at is null
            left join wallets w on w.tenant_id = $1 and w.customer_id = c.id
+          cross join lateral (
+                select coalesce(
+                    (select b.ends_at - b.starts_at from periods b
+                      where b.tenant_id = $1 and b.customer_id = c.id
+                      order by b.starts_at desc
+                      limit 1),
+                    p.period_count * case p.period_unit when 'MINUTES' then interval '1 minute'
+                                                        when 'HOURS' then interval '1 hour'
+                                                        when 'DAYS' then interval '1 day'
+                                                        when 'WEEKS' then interval '7 days'
+                                                        when 'MONTHS' then interval '30 days' end,
+                    interval '30 days') as length) s
           where c.phone_number is not null and c.parent_id is null
+            and s.length >= interval '2 days' and make_interval(days => d.days) < s.length / 2
             and not exists (select from reminders r
                              where r.tenant_id = $1 and r.customer_id = c.id
                                and r.ends_at = c.served_until and r.days = d.days)
@@ -109,6 +123,7 @@ pub async fn near(tx: &mut Tx, days: &Days, most: i64) -> sqlx::Result<Vec<Near>
     .bind(&days.from)
     .bind(&days.to)
     .bind(most)
+    .bind(now)
     .fetch_all(&mut **tx)
     .await
 }

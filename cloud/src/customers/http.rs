@@ -20,8 +20,8 @@ use super::rules::{self, Deed};
 use super::store::{self, Filter, Full};
 use super::words::{ConnectionType, Standing, Status};
 use super::{
-    ChangeError, FOLLOW, New, PASSWORD, RECKON, RESUME, disconnect, fits, hide, home_site,
-    parent_fits,
+    ChangeError, FOLLOW, New, PASSWORD, RECKON, RESUME, disconnect, fits, give_back, hide,
+    home_site, parent_fits,
 };
 use crate::api::{Idempotency, Json, Page, Path, Query, Success, Version, is_masked};
 use crate::audit::{self, Action, Actor, Audit};
@@ -190,8 +190,11 @@ pub async fn create(
 /// corrected here: user name, name, e-mail, phone, place; devices and addresses have routes of their own.
 /// The trail keeps what was changed, before and after, the phone masked and the password never.
 ///
+/// With a `parentId` his time is the parent's from here on: time that he paid himself must be used up, or set to
+/// its end, first. Without one again, he keeps the time that is paid, not what the parent's wallet would pay.
+///
 /// With `If-Match` only that version is changed, else 412. Errors: 400 naming the fields, 403, 404, 409
-/// `USERNAME_TAKEN`.
+/// `USERNAME_TAKEN`, `HAS_OWN_TIME`, and `FOLLOWS_PARENT` for making him active while his parent is paused.
 #[utoipa::path(put, path = "/api/customers/{customer}", tag = "Customers",
     params(("customer" = CustomerId, Path)), request_body = CustomerRequest,
     responses((status = 200, body = Customer),
@@ -227,6 +230,12 @@ pub async fn update(
     if draft.parent != before.parent {
         operator.require_any(Deed::CreateChild.permissions(draft.connection_type))?;
         parent_fits(&mut tx, Some(customer), draft.parent).await?;
+        if draft.parent.is_some() {
+            uses_up_his_own(&row, now)?;
+        }
+    }
+    if draft.standing != before.standing && draft.standing == Standing::Active {
+        is_not_away(&mut tx, &row).await?;
     }
     let tags = match &request.tags {
         Some(tags) => Some(rules::tags(tags).map_err(|wrong| ApiError::fields(vec![wrong]))?),
@@ -242,7 +251,7 @@ pub async fn update(
     };
     // Whoever is given another standing is not away any more: first his time goes on.
     if draft.standing != before.standing
-        && store::give_back(&mut tx, customer, draft.standing, now)
+        && give_back(&mut tx, customer, draft.standing, now)
             .await?
             .is_some()
     {
@@ -266,13 +275,29 @@ pub async fn update(
         note(&mut tx, &operator, Action::ExpiryUpdate, &row, details, now).await?;
     }
     if expiry.is_some()
-        || (draft.package, draft.auto_renew, draft.standing)
-            != (before.package, before.auto_renew, before.standing)
+        || (
+            draft.package,
+            draft.auto_renew,
+            draft.standing,
+            draft.parent,
+        ) != (
+            before.package,
+            before.auto_renew,
+            before.standing,
+            before.parent,
+        )
     {
         due::at(&mut tx, RECKON, customer, now).await?;
+        if let Some(parent) = draft.parent {
+            due::at(&mut tx, FOLLOW, parent, now).await?;
+        }
     }
-    if draft.parent != before.parent && draft.parent.is_some() {
-        due::at_once(&mut tx, FOLLOW, &Vec::from_iter(draft.parent), now).await?;
+    if draft.parent != before.parent
+        && draft.parent.is_none()
+        && let Some(until) = row.paused_until
+    {
+        // He was away with his parent, and comes back by himself from here on.
+        due::at(&mut tx, RESUME, customer, until).await?;
     }
     if let Some(tags) = tags.as_ref().filter(|tags| **tags != row.tags) {
         store::set_tags(&mut tx, customer, tags).await?;
@@ -427,6 +452,31 @@ fn has_own_time(row: &Full) -> Result<(), ApiError> {
             "PAUSED",
             "His time stands still while he is paused; resume him first",
         ));
+    }
+    Ok(())
+}
+
+/// Refuses to put somebody on another's account who has time left that he paid himself.
+fn uses_up_his_own(row: &Full, now: Timestamp) -> Result<(), ApiError> {
+    if row.parent_id.is_none() && (row.row.paid_until > now || row.paused_at.is_some()) {
+        return Err(ApiError::conflict(
+            "HAS_OWN_TIME",
+            format!(
+                "He has time of his own until {}, which would be lost; wait for its end, or set it to now first",
+                row.row.paid_until
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses to let a child account online whose parent is paused.
+async fn is_not_away(tx: &mut Tx, row: &Full) -> Result<(), ApiError> {
+    let Some(parent) = row.parent_id else {
+        return Ok(());
+    };
+    if row.paused_at.is_some() || store::is_paused(tx, parent).await? {
+        return Err(life::follows_parent());
     }
     Ok(())
 }

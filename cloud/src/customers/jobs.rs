@@ -4,7 +4,7 @@ use easyisp_shared::id::CustomerId;
 use easyisp_shared::time::Timestamp;
 
 use super::words::Standing;
-use super::{RECKON, store};
+use super::{BEGIN, RECKON, store};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::db::{Kind, Tx};
 use crate::due;
@@ -27,7 +27,7 @@ pub async fn resume(
         Some(Some(until)) if until > now => return Ok(Some(until)),
         Some(Some(_)) => {}
     }
-    let Some(until) = store::give_back(tx, customer, Standing::Active, now).await? else {
+    let Some(until) = give_back(tx, customer, Standing::Active, now).await? else {
         return Ok(None);
     };
     due::at(tx, RECKON, customer, now).await?;
@@ -40,6 +40,23 @@ pub async fn resume(
         audit::record(tx, &Actor::system(), line, now).await?;
     }
     Ok(None)
+}
+
+/// Lets a paused customer's time go on, as he stands from then on; what he bought ahead begins so much later.
+/// `None` when he is not paused, else his new end.
+pub(super) async fn give_back(
+    tx: &mut Tx,
+    customer: CustomerId,
+    standing: Standing,
+    now: Timestamp,
+) -> sqlx::Result<Option<Timestamp>> {
+    let Some((until, ahead)) = store::give_back(tx, customer, standing, now).await? else {
+        return Ok(None);
+    };
+    if ahead {
+        due::at(tx, BEGIN, customer, now).await?;
+    }
+    Ok(Some(until))
 }
 
 /// Gives the children of a customer his time, and stops theirs with his.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use easyisp_shared::account::AccountNumber;
 use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId};
@@ -11,7 +12,7 @@ use easyisp_shared::time::Timestamp;
 use super::rules::{self, Change, Draft, Place};
 use super::store::many::{self as store, Edited, Held, NewRow};
 use super::words::{ConnectionType, Standing};
-use super::{ChangeError, FIRST_TIME, New, PASSWORD, RECKON, disconnect, told};
+use super::{ChangeError, FIRST_TIME, FOLLOW, New, PASSWORD, RECKON, disconnect, told};
 use crate::db::{Kind, Tx};
 use crate::due;
 use crate::error::FieldError;
@@ -62,8 +63,8 @@ pub struct Edit {
 /// What an edit came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Updated {
-    /// Something is different.
-    Changed,
+    /// Something is different; where the end of his time is, the one before and the new one.
+    Changed(Option<(Timestamp, Timestamp)>),
     /// He was so already.
     Same,
 }
@@ -86,8 +87,9 @@ pub async fn create(
     let known = Known::of(tx, drafts()).await?;
     let names: Vec<String> = drafts().map(|draft| draft.username.clone()).collect();
     let mut names: HashSet<String> = super::taken(tx, &names).await?;
-    let wanted = newcomers.iter().filter_map(|newcomer| newcomer.static_ip);
-    let mut addresses = Addresses::of(tx, wanted).await?;
+    let address = |newcomer: &Newcomer| newcomer.static_ip.map(|address| address.to_string());
+    let wanted: Vec<String> = newcomers.iter().filter_map(address).collect();
+    let mut addresses = Addresses::of(tx, &wanted).await?;
 
     let entropy = tx.entropy();
     let mut outcomes = Vec::with_capacity(newcomers.len());
@@ -105,7 +107,7 @@ pub async fn create(
         {
             if !names.insert(draft.username.clone()) {
                 wrong.push(username_taken());
-            } else if !addresses.claim(site, newcomer.static_ip, customer) {
+            } else if !addresses.claim(site, address(newcomer), customer) {
                 wrong.push(address_taken());
             }
             places.push((outcomes.len(), site));
@@ -173,7 +175,8 @@ pub async fn create(
     Ok(outcomes)
 }
 
-/// Changes customers as an edit of one does, without lines in the trail: the caller writes one for all.
+/// Changes customers as an edit of one does, without lines in the trail: the caller writes one for all. No end is
+/// moved to an earlier moment: that is one customer's own matter.
 ///
 /// Locks them until the transaction ends, in the order of their ids.
 pub async fn update(
@@ -196,8 +199,16 @@ pub async fn update(
         })
         .collect();
     let known = Known::of(tx, drafts.iter().flatten().flatten()).await?;
-    let wanted = edits.iter().filter_map(|edit| edit.static_ip);
-    let mut addresses = Addresses::of(tx, wanted).await?;
+    // Also the addresses that stay: who moves to another site may find his own taken there.
+    let mut wanted: Vec<String> = Vec::new();
+    for edit in edits {
+        wanted.extend(edit.static_ip.map(|address| address.to_string()));
+        wanted.extend(
+            held.get(&edit.customer)
+                .and_then(|one| one.static_ip.clone()),
+        );
+    }
+    let mut addresses = Addresses::of(tx, &wanted).await?;
     let key = secrets.tenant(tx).await?;
 
     let mut outcomes = Vec::with_capacity(edits.len());
@@ -210,8 +221,8 @@ pub async fn update(
         let outcome = draft.and_then(|draft| {
             let changed = changed(edit, before, draft, &known, &key)?;
             if let Some(changed) = &changed
-                && changed.static_ip != before.static_ip
-                && !addresses.claim(changed.site, edit.static_ip, edit.customer)
+                && (changed.site != before.site_id || changed.static_ip != before.static_ip)
+                && !addresses.claim(changed.site, changed.static_ip.clone(), edit.customer)
             {
                 return Err(vec![address_taken()]);
             }
@@ -219,8 +230,9 @@ pub async fn update(
         });
         outcomes.push(outcome.map(|changed| match changed {
             Some(changed) => {
+                let ends = changed.until.map(|until| (before.paid_until, until));
                 edited.push(changed);
-                Updated::Changed
+                Updated::Changed(ends)
             }
             None => Updated::Same,
         }));
@@ -264,13 +276,20 @@ fn changed(
     };
     let until = edit
         .expires_at
-        .filter(|until| until.millis() != before.paid_until.millis());
+        .filter(|until| !is_same_end(*until, before.paid_until));
     let own_time = |field: &str, message: &str| FieldError {
         field: field.to_owned(),
         message: message.to_owned(),
     };
     if until.is_some() && before.parent_id.is_some() {
         wrong.push(own_time("expiresAt", "is his parent's; change the parent"));
+    } else if before.paused_at.is_none() && until.is_some_and(|until| until < before.paid_until) {
+        // The file may be older than what he paid since.
+        let sooner = format!(
+            "is earlier than what is paid, {}; change it at the customer",
+            before.paid_until
+        );
+        wrong.push(own_time("expiresAt", &sooner));
     }
     if before.paused_at.is_some() {
         let paused = "stands still while he is paused; resume him first";
@@ -309,6 +328,11 @@ fn changed(
     Ok((!same).then_some(edited))
 }
 
+/// Whether a file says no other end than there is: a spreadsheet may have dropped the seconds of it.
+fn is_same_end(said: Timestamp, held: Timestamp) -> bool {
+    said.millis() == held.millis() || said < held && held.since(said) < Duration::from_secs(60)
+}
+
 async fn write(
     tx: &mut Tx,
     held: &HashMap<CustomerId, Held>,
@@ -317,7 +341,7 @@ async fn write(
 ) -> Result<(), ChangeError> {
     store::update(tx, edited, now).await?;
     let mut counts: HashMap<ConnectionType, i64> = HashMap::new();
-    let mut reckoned = Vec::new();
+    let (mut reckoned, mut parents) = (Vec::new(), HashSet::new());
     for one in edited {
         let Some(before) = held.get(&one.id) else {
             continue; // only who is held was edited
@@ -328,6 +352,7 @@ async fn write(
                 != (was.package, was.auto_renew, was.standing)
         {
             reckoned.push(one.id);
+            parents.extend(is.parent);
         }
         if is.standing != was.standing && is.standing != Standing::Active {
             disconnect(tx, one.id, before.site_id, now).await?;
@@ -339,6 +364,7 @@ async fn write(
         tx.changed(Kind::Subscriber, one.id);
     }
     due::at_once(tx, RECKON, &reckoned, now).await?;
+    due::at_once(tx, FOLLOW, &Vec::from_iter(parents), now).await?;
     Ok(count(tx, &counts).await?)
 }
 
@@ -456,11 +482,10 @@ impl Known {
 struct Addresses(HashMap<(SiteId, String), CustomerId>);
 
 impl Addresses {
-    async fn of(tx: &mut Tx, wanted: impl Iterator<Item = Ipv4Addr>) -> sqlx::Result<Addresses> {
-        let wanted: Vec<String> = wanted.map(|address| address.to_string()).collect();
+    async fn of(tx: &mut Tx, wanted: &[String]) -> sqlx::Result<Addresses> {
         let mut held = HashMap::new();
         if !wanted.is_empty() {
-            for (site, address, customer) in store::addresses(tx, &wanted).await? {
+            for (site, address, customer) in store::addresses(tx, wanted).await? {
                 held.insert((site, address), customer);
             }
         }
@@ -468,10 +493,9 @@ impl Addresses {
     }
 
     /// Whether it is his from here on.
-    fn claim(&mut self, site: SiteId, address: Option<Ipv4Addr>, customer: CustomerId) -> bool {
+    fn claim(&mut self, site: SiteId, address: Option<String>, customer: CustomerId) -> bool {
         let Some(address) = address else { return true };
-        let place = (site, address.to_string());
-        *self.0.entry(place).or_insert(customer) == customer
+        *self.0.entry((site, address)).or_insert(customer) == customer
     }
 }
 

@@ -37,6 +37,7 @@ use crate::secrets::{SecretError, Secrets, TenantKey};
 
 pub use forecast::{Asks, Forecast, forecast};
 pub use http::{Brief, Customer, full, reach};
+use jobs::give_back;
 pub use jobs::{FOLLOW, RESUME, follow, resume};
 pub use rules::{Change, Deed, Draft, draft, password, tag_form, uptime, usable_address};
 pub use store::{AtHotspot, ExportRow, Filter, exported};
@@ -138,9 +139,6 @@ pub async fn create(
     parent_fits(tx, None, new.draft.parent).await?;
     let customer = CustomerId::new(now, &tx.entropy());
     create_as(tx, secrets, customer, new, now).await?;
-    if let Some(parent) = new.draft.parent {
-        store::follow(tx, parent, now).await?;
-    }
     Ok(customer)
 }
 
@@ -167,6 +165,9 @@ pub async fn create_as(
     )
     .await?;
     ledger::open_wallet(tx, customer, now).await?;
+    if let Some(parent) = draft.parent {
+        follow(tx, parent, now).await?;
+    }
     store::count(tx, draft.connection_type, 1).await?;
     tx.changed(Kind::Subscriber, customer);
     Ok(())
@@ -185,6 +186,11 @@ pub fn password_of(
 /// What decides whether a voucher fits a customer; `None` when this tenant has no such customer.
 pub async fn at_hotspot(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<AtHotspot>> {
     store::at_hotspot(tx, customer).await
+}
+
+/// Whether others are on a customer's account.
+pub async fn has_children(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<bool> {
+    Ok(store::children(tx, customer).await? > 0)
 }
 
 /// Puts a customer on another package. His time stays what it is.
@@ -416,6 +422,10 @@ async fn account_number(
 /// The kind of the job that reckons how far a customer's wallet carries him; its subject is the customer.
 /// Money is another feature's: the application says who does it.
 pub const RECKON: &str = "customers.reckon";
+
+/// The kind of the job that begins what a customer bought ahead, when its time has come, and looks when the next
+/// one does; its subject is the customer. See `renewals`.
+pub const BEGIN: &str = "renewals.begin";
 
 /// Makes it due to reckon everybody who renews this package by himself: its price or period changed.
 pub async fn reckon_package(

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
+use serde_json::{Value, json};
 use sqlx::types::Json;
 
 use super::formats::beginning;
@@ -38,7 +39,8 @@ pub fn mark_repeats(rows: &mut [Row]) {
     }
 }
 
-/// Takes up to 500 rows in; what became of each, in their order.
+/// Takes up to 500 rows in; what became of each, in their order, and whose end was moved from when to when: for
+/// the trail.
 ///
 /// With [`Depth::Look`] nothing is written, and no row has an id that was not there before.
 pub async fn take_in(
@@ -48,7 +50,7 @@ pub async fn take_in(
     (reading, on_existing): (&Reading, OnExisting),
     depth: Depth,
     now: Timestamp,
-) -> Result<Vec<Line>, ChangeError> {
+) -> Result<(Vec<Line>, Vec<Value>), ChangeError> {
     let wishes: Vec<(Wish, Vec<FieldError>)> = rows.iter().map(|row| wish(row, reading)).collect();
     let names = Names::of(tx, wishes.iter().map(|(wish, _)| wish)).await?;
     let usernames: Vec<String> = rows.iter().map(|row| row.username().to_owned()).collect();
@@ -99,6 +101,22 @@ pub async fn take_in(
         lines.push(line);
     }
 
+    // Who is there first: customers are locked before the counts, which newcomers change.
+    let mut ends = Vec::new();
+    let (places, edits): (Vec<usize>, Vec<Edit>) = edits.into_iter().unzip();
+    let updated = many::update(tx, secrets, &edits, depth, now).await?;
+    for ((place, edit), updated) in places.into_iter().zip(&edits).zip(updated) {
+        match updated {
+            Ok(Updated::Changed(moved)) => {
+                lines[place].outcome = Outcome::Updated;
+                ends.extend(
+                    moved.map(|(was, is)| json!({ "id": edit.customer, "was": was, "is": is })),
+                );
+            }
+            Ok(Updated::Same) => lines[place].outcome = Outcome::Skipped,
+            Err(errors) => *lines[place].errors = errors,
+        }
+    }
     let (places, newcomers): (Vec<usize>, Vec<Newcomer>) = newcomers.into_iter().unzip();
     let made = many::create(tx, secrets, &newcomers, depth, now).await?;
     for (place, made) in places.into_iter().zip(made) {
@@ -107,15 +125,6 @@ pub async fn take_in(
                 lines[place].outcome = Outcome::Created;
                 lines[place].subject_id = (depth == Depth::Write).then_some(customer.0);
             }
-            Err(errors) => *lines[place].errors = errors,
-        }
-    }
-    let (places, edits): (Vec<usize>, Vec<Edit>) = edits.into_iter().unzip();
-    let updated = many::update(tx, secrets, &edits, depth, now).await?;
-    for (place, updated) in places.into_iter().zip(updated) {
-        match updated {
-            Ok(Updated::Changed) => lines[place].outcome = Outcome::Updated,
-            Ok(Updated::Same) => lines[place].outcome = Outcome::Skipped,
             Err(errors) => *lines[place].errors = errors,
         }
     }
@@ -128,7 +137,7 @@ pub async fn take_in(
             }
         }
     }
-    Ok(lines)
+    Ok((lines, ends))
 }
 
 /// Errors and warnings of one row.

@@ -186,7 +186,8 @@ async fn dry_run(
     for part in file.rows.chunks(PART) {
         let mut tx = db.begin(operator.tenant).await?;
         let how = (reading, query.on_existing);
-        lines.extend(take_in(&mut tx, secrets, part, how, Depth::Look, now).await?);
+        let (looked, _) = take_in(&mut tx, secrets, part, how, Depth::Look, now).await?;
+        lines.extend(looked);
         tx.rollback().await?;
     }
     Ok(Report::of_nothing(

@@ -3,7 +3,7 @@
 use easyisp_shared::id::{ImportId, TenantId};
 use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::customers::take_in;
 use super::row::{Reading, Row};
@@ -46,8 +46,8 @@ pub async fn at_once(
     now: Timestamp,
 ) -> Result<Vec<Line>, ChangeError> {
     let how = (reading, import.on_existing);
-    let lines = take_in(tx, secrets, rows, how, Depth::Write, now).await?;
-    write_down(tx, import, 0, &lines, now).await?;
+    let (lines, ends) = take_in(tx, secrets, rows, how, Depth::Write, now).await?;
+    write_down(tx, import, (0, &lines), &ends, now).await?;
     store::finish(tx, import.id, State::Done, None, now).await?;
     Ok(lines)
 }
@@ -111,8 +111,8 @@ pub async fn work(
         let key = secrets.tenant(&mut tx).await?;
         let part: Part = serde_json::from_slice(&key.open(SEALED, import.0, &sealed)?)?;
         let how = (&part.reading, found.on_existing);
-        let lines = take_in(&mut tx, secrets, &part.rows, how, Depth::Write, now).await?;
-        write_down(&mut tx, &found, part.first, &lines, now).await?;
+        let (lines, ends) = take_in(&mut tx, secrets, &part.rows, how, Depth::Write, now).await?;
+        write_down(&mut tx, &found, (part.first, &lines), &ends, now).await?;
         tx.commit().await?;
     }
     Ok(Some(now))
@@ -129,12 +129,13 @@ async fn give_up(tx: &mut Tx, import: &Import, now: Timestamp) -> sqlx::Result<(
     store::finish(tx, import.id, State::Failed, Some(&why), now).await
 }
 
-/// Writes what became of a part, and one line of the trail for all of it.
+/// Writes what became of a part, and one line of the trail for all of it, with each end of somebody's time that
+/// it moved.
 pub async fn write_down(
     tx: &mut Tx,
     import: &Import,
-    first: i32,
-    lines: &[Line],
+    (first, lines): (i32, &[Line]),
+    ends: &[Value],
     now: Timestamp,
 ) -> sqlx::Result<()> {
     store::insert_lines(tx, import.id, first, lines, now).await?;
@@ -149,16 +150,20 @@ pub async fn write_down(
         (Some(first), Some(last)) => format!("lines {} to {}", first.line, last.line),
         (None, _) | (_, None) => "no lines".to_owned(),
     };
+    let mut after = json!({
+        "created": created, "updated": updated, "skipped": skipped, "failed": failed,
+        "format": import.format,
+    });
+    if !ends.is_empty() {
+        after["ends"] = json!(ends);
+    }
     let line = Audit {
         details: format!(
             "{from_to} of a file ({}): {created} made, {updated} changed, {skipped} left as they were, \
              {failed} failed",
             import.format
         ),
-        after: Some(json!({
-            "created": created, "updated": updated, "skipped": skipped, "failed": failed,
-            "format": import.format,
-        })),
+        after: Some(after),
         ..Audit::new(action, "import", import.id, name)
     };
     audit::record(tx, &actor(&import.by), line, now).await?;
@@ -184,7 +189,7 @@ pub async fn packages_at_once(
     now: Timestamp,
 ) -> sqlx::Result<Vec<Line>> {
     let lines = packages::take_in(tx, rows, import.on_existing, Depth::Write, now).await?;
-    write_down(tx, import, 0, &lines, now).await?;
+    write_down(tx, import, (0, &lines), &[], now).await?;
     store::finish(tx, import.id, State::Done, None, now).await?;
     Ok(lines)
 }

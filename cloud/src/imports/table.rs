@@ -36,6 +36,9 @@ pub struct Table {
     pub rows: Vec<(u32, Vec<String>)>,
 }
 
+/// So many columns are somebody's mistake, or worse.
+const MOST_COLUMNS: usize = 200;
+
 /// Reads a table whose cells are parted by commas, semicolons or tabs, whichever its first row has most.
 ///
 /// At most `most` rows. Rows without any text are left out.
@@ -76,6 +79,11 @@ pub fn table(text: &str, most: usize) -> Result<Table, FileError> {
         }
         let cells: Vec<String> = record.iter().map(plain).collect();
         if table.columns.is_empty() {
+            if cells.len() > MOST_COLUMNS {
+                return Err(FileError::new(format!(
+                    "has more than {MOST_COLUMNS} columns; leave out those that are not needed"
+                )));
+            }
             table.columns = cells;
             continue;
         }

@@ -36,7 +36,8 @@ pub enum OnExisting {
     /// Leave him as he is.
     #[default]
     Skip,
-    /// Change what the row mentions; an empty cell mentions nothing.
+    /// Change what the row mentions; an empty cell mentions nothing. An end of somebody's time that is earlier than
+    /// what he has paid is refused: he may have paid since the file was written.
     Update,
     /// The row fails.
     Fail,

@@ -62,6 +62,9 @@ pub enum EraseError {
     /// He owes money.
     #[error("he owes {0}; record what he pays first, or take back what he was billed")]
     MoneyOwed(Cents),
+    /// Their time is his.
+    #[error("others are on his account; delete them or give them an account of their own first")]
+    HasChildren,
     /// The database.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -74,6 +77,7 @@ impl From<EraseError> for ApiError {
             EraseError::PaymentUnallocated(_) => "PAYMENT_UNALLOCATED",
             EraseError::MoneyLeft(_) => "MONEY_LEFT",
             EraseError::MoneyOwed(_) => "MONEY_OWED",
+            EraseError::HasChildren => "HAS_CHILDREN",
             EraseError::Database(busy) => return busy.into(),
         };
         ApiError::conflict(code, format!("He cannot be erased: {error}"))
@@ -148,6 +152,9 @@ async fn refuse_while_open(
     rest: Rest,
     now: Timestamp,
 ) -> Result<(), EraseError> {
+    if customers::has_children(tx, subject.id).await? {
+        return Err(EraseError::HasChildren);
+    }
     let (asked_after, patience) = (now.minus(FOLLOW_UP), now.minus(days(PATIENCE)));
     if let Some(amount) = store::open_payment(tx, subject.id, asked_after, patience).await? {
         return Err(EraseError::PaymentOpen(amount));

@@ -32,6 +32,8 @@ pub(super) struct Account {
     pub(super) suspended: bool,
     /// Since when his time stands still: buying a period ends that too.
     pub(super) paused_at: Option<Timestamp>,
+    /// Since when his time stood still, as he is once his pause is over.
+    pub(super) back_from: Option<Timestamp>,
     /// On another's account: his time is the other's, and money stays in his wallet.
     pub(super) child: bool,
     /// Others are on his account.
@@ -70,6 +72,7 @@ impl Account {
             let holding = &mut resumed.holding;
             holding.paid_until = holding.paid_until.plus(now.since(at));
             holding.anchor_day = None;
+            resumed.back_from = Some(at);
         }
         resumed
     }
@@ -166,6 +169,8 @@ pub(super) struct Deed {
     pub(super) bytes_used_since: Option<Timestamp>,
     pub(super) message: Option<Message>,
     pub(super) dues: Vec<Due>,
+    /// Since when his time stood still that it gives back with the period.
+    pub(super) back_from: Option<Timestamp>,
     funded_before: Option<Timestamp>,
 }
 
@@ -184,6 +189,7 @@ impl Deed {
             bytes_used_since: account.bytes_used_since,
             message: None,
             dues: Vec::new(),
+            back_from: account.back_from,
             funded_before: account.funded_until,
         }
     }
@@ -209,7 +215,10 @@ impl Deed {
             self.anchor_day = Some(anchor_day);
             if starts_at <= now {
                 self.bytes_used_since = Some(starts_at);
-            } else if account.plan().is_some_and(|plan| plan.metered) {
+            }
+            if account.back_from.is_some() {
+                self.due(BEGIN, now); // what he bought ahead begins later now
+            } else if starts_at > now && account.plan().is_some_and(|plan| plan.metered) {
                 self.due(BEGIN, starts_at);
             }
             self.bought = Some(bought);

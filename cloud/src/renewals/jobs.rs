@@ -4,14 +4,14 @@ use easyisp_shared::id::{CustomerId, TenantId};
 use easyisp_shared::time::Timestamp;
 
 use crate::db::{Database, Kind};
+use crate::due;
 
 use super::{RenewError, Why, reckon, renew, store};
 
 /// The kind of the due job that renews a customer from his wallet; its subject is the customer.
 pub const AUTO_RENEW: &str = "renewals.auto";
 
-/// The kind of the due job that begins a period with limited data that was bought ahead.
-pub const BEGIN: &str = "renewals.begin";
+pub use crate::customers::BEGIN;
 
 /// Renews a customer whose paid time is over and whose wallet covers another period. `Some` = when to ask
 /// again, because he is paid until then.
@@ -49,7 +49,8 @@ pub async fn auto_renew(
     }
 }
 
-/// Lets the data of a period count from its beginning.
+/// Lets the data of a period that was bought ahead count from its beginning, and is due again when the next one
+/// begins. While a customer is paused nothing begins: it is due when he is back.
 pub async fn begin(
     db: &Database,
     tenant: TenantId,
@@ -59,6 +60,9 @@ pub async fn begin(
     let mut tx = db.begin(tenant).await?;
     if store::begin_period(&mut tx, customer, now).await? {
         tx.changed(Kind::Subscriber, customer);
+    }
+    if let Some(next) = store::next_begins(&mut tx, customer, now).await? {
+        due::at(&mut tx, BEGIN, customer, next).await?;
     }
     tx.commit().await
 }

@@ -138,6 +138,7 @@ fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
         auto_renew: row.auto_renew,
         suspended: row.standing == "SUSPENDED",
         paused_at: row.paused_at,
+        back_from: None,
         child: row.child,
         parent: row.parent,
         open: !row.deleted && row.standing != "DISABLED",
@@ -150,7 +151,8 @@ fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
 }
 
 /// Writes a deed in one statement: receipt, entries, wallet, payment, period, entitlement, message, what
-/// falls due and what is told to webhooks. Returns the wallet's balance afterwards.
+/// falls due and what is told to webhooks. Returns the wallet's balance afterwards. What a customer bought ahead
+/// begins as much later as the pause was long that the deed ends.
 ///
 /// A receipt or intent that was credited before violates `receipts_pkey` or `payment_intent`.
 pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Result<Cents> {
@@ -170,6 +172,10 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
              insert into periods (tenant_id, id, customer_id, package_id, entry_id, price, starts_at,
                                   ends_at, created_at)
              select $1, $31, $19, $32, $33, $34, $35, $36, $2 where $31 is not null),
+         later as (
+             update periods
+                set starts_at = starts_at + ($2 - least($53, $2)), ends_at = ends_at + ($2 - least($53, $2))
+              where tenant_id = $1 and customer_id = $19 and starts_at >= $53),
          entitled as (
              update customers
                 set standing = case when standing = 'SUSPENDED' and $31 is not null then 'ACTIVE'
@@ -269,13 +275,14 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
         .bind(&told.ids)
         .bind(&told.names)
         .bind(&told.payloads)
+        .bind(deed.back_from)
         .fetch_one(&mut **tx)
         .await?
         .try_get(0)
 }
 
-/// Begins counting data anew for a period that was bought ahead and begins now. `false` when the
-/// customer is gone.
+/// Begins counting data anew for a period that was bought ahead and begins now. `false` when the customer is gone
+/// or paused, and when his data has been counted from its beginning, or a later moment, already.
 pub(super) async fn begin_period(
     tx: &mut Tx,
     customer: CustomerId,
@@ -287,7 +294,8 @@ pub(super) async fn begin_period(
            from (select starts_at from periods
                   where tenant_id = $1 and customer_id = $2 and starts_at <= $3
                   order by starts_at desc limit 1) p
-          where c.tenant_id = $1 and c.id = $2 and c.deleted_at is null",
+          where c.tenant_id = $1 and c.id = $2 and c.deleted_at is null and c.paused_at is null
+            and coalesce(c.bytes_used_since, '-infinity') < p.starts_at",
     )
     .bind(tx.tenant())
     .bind(customer)
@@ -295,6 +303,27 @@ pub(super) async fn begin_period(
     .execute(&mut **tx)
     .await?;
     Ok(begun.rows_affected() > 0)
+}
+
+/// When the next period with limited data begins that a customer bought ahead. `None` when there is none, and while
+/// he is paused.
+pub(super) async fn next_begins(
+    tx: &mut Tx,
+    customer: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Timestamp>> {
+    sqlx::query_scalar(
+        "select min(p.starts_at)
+           from periods p
+           join packages k on k.tenant_id = $1 and k.id = p.package_id and k.data_limit is not null
+           join customers c on c.tenant_id = $1 and c.id = $2 and c.deleted_at is null and c.paused_at is null
+          where p.tenant_id = $1 and p.customer_id = $2 and p.starts_at > $3",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await
 }
 
 /// When a customer who renews by himself is due next. `None` when he does not.

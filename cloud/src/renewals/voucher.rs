@@ -41,7 +41,7 @@ pub struct Redeemed {
 /// knowledge, under its lock.
 ///
 /// # Errors
-/// [`RenewError::NoPackage`] for a customer who was switched off, with nothing written.
+/// [`RenewError::NoPackage`] for a customer who was switched off or is on another's account, with nothing written.
 pub async fn redeem(
     tx: &mut Tx,
     customer: CustomerId,
@@ -51,7 +51,7 @@ pub async fn redeem(
 ) -> Result<Redeemed, RenewError> {
     let account = store::lock(tx, customer).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
-    if !account.open {
+    if !account.open || account.child {
         return Err(RenewError::NoPackage);
     }
     let account = account.resumed(now);

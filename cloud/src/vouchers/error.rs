@@ -38,6 +38,11 @@ pub enum VoucherError {
     /// The customer cannot use it.
     #[error("{0}")]
     NotForHim(&'static str),
+    /// The customer's time is another's.
+    #[error(
+        "a child account has its parent's time; the parent pays, or somebody without an account uses it"
+    )]
+    FollowsParent,
     /// The period cannot be given.
     #[error(transparent)]
     Renew(#[from] RenewError),
@@ -82,6 +87,7 @@ impl From<VoucherError> for ApiError {
                     .to_owned(),
             },
             VoucherError::NotForHim(why) => ApiError::unprocessable("VOUCHER_DOES_NOT_FIT", why),
+            VoucherError::FollowsParent => ApiError::conflict("FOLLOWS_PARENT", message),
             VoucherError::Renew(error) => error.into(),
             VoucherError::Customer(error) => error.into(),
             VoucherError::Secret(error) => error.into(),

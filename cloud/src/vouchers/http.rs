@@ -327,9 +327,9 @@ pub struct RedeemAnswer {
 /// `POST /api/vouchers/redeem`: the voucher's time begins now, once, for the customer named or for a new
 /// one who logs in with `V-<CODE>` and the code. A site that holds the voucher is asked first.
 ///
-/// Errors: 400 when it cannot be a code, 404 unknown code or customer, 409 `VOUCHER_USED`, 422
-/// `VOUCHER_EXPIRED`, `VOUCHER_REVOKED` or `VOUCHER_DOES_NOT_FIT`, 503 when the holding site cannot be
-/// reached: the code still works there.
+/// Errors: 400 when it cannot be a code, 404 unknown code or customer, 409 `VOUCHER_USED`, or `FOLLOWS_PARENT`
+/// for a child account, 422 `VOUCHER_EXPIRED`, `VOUCHER_REVOKED` or `VOUCHER_DOES_NOT_FIT`, 503 when the holding
+/// site cannot be reached: the code still works there.
 #[utoipa::path(post, path = "/api/vouchers/redeem", tag = "Vouchers", request_body = RedeemRequest,
     responses((status = 200, body = RedeemAnswer),
         (status = 502, description = "The device or its site cannot be asked"),

@@ -275,7 +275,8 @@ fn random_password(entropy: &Entropy) -> String {
     hex::encode(entropy.bytes::<16>())
 }
 
-/// A voucher's time is its package's: somebody with time left on another package keeps that.
+/// A voucher's time is its package's: somebody with time left on another package keeps that. A child account would
+/// lose it to its parent's time.
 async fn fits(
     tx: &mut Tx,
     row: &Row,
@@ -286,6 +287,9 @@ async fn fits(
     let Some(buyer) = customers::at_hotspot(tx, customer).await? else {
         return Err(renewals::RenewError::UnknownCustomer.into());
     };
+    if buyer.child {
+        return Err(VoucherError::FollowsParent);
+    }
     if buyer.connection_type != ConnectionType::Hotspot {
         return Err(VoucherError::NotForHim("this customer is not at a hotspot"));
     }

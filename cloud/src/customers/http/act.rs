@@ -13,8 +13,10 @@ use utoipa::ToSchema;
 use super::super::rules::{Deed, usable_address};
 use super::super::store::{self, Rate};
 use super::super::words::{Standing, Status};
-use super::super::{ChangeError, RECKON, RESUME, disconnect as end_sessions, fits, sites_of};
-use super::{answer, find, has_own_time, locked, note};
+use super::super::{
+    ChangeError, FOLLOW, RECKON, RESUME, disconnect as end_sessions, fits, give_back, sites_of,
+};
+use super::{answer, find, has_own_time, is_not_away, locked, note};
 use crate::api::{Json, Path, Said, blank};
 use crate::audit::Action;
 use crate::auth::Operator;
@@ -65,7 +67,7 @@ async fn stand(
     standing: Standing,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, ApiError> {
-    let given = store::give_back(tx, customer, standing, now).await?;
+    let given = give_back(tx, customer, standing, now).await?;
     match given {
         Some(_) => due::never(tx, RESUME, customer).await?,
         None => store::set_standing(tx, customer, standing, now).await?,
@@ -73,7 +75,8 @@ async fn stand(
     Ok(given)
 }
 
-/// `POST /api/customers/{customer}/activate`: lets him online again as far as he is paid; ends a pause.
+/// `POST /api/customers/{customer}/activate`: lets him online again as far as he is paid; ends a pause. 409
+/// `FOLLOWS_PARENT` for a child account whose parent is paused.
 #[utoipa::path(post, path = "/api/customers/{customer}/activate", tag = "Customers",
     params(("customer" = CustomerId, Path)), responses((status = 200, body = Said)))]
 pub async fn activate(
@@ -85,8 +88,12 @@ pub async fn activate(
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::Suspend, now).await?;
+    is_not_away(&mut tx, &row).await?;
     let until = stand(&mut tx, customer, Standing::Active, now).await?;
     due::at(&mut tx, RECKON, customer, now).await?;
+    if let Some(parent) = row.parent_id {
+        due::at(&mut tx, FOLLOW, parent, now).await?; // who is paused at this moment
+    }
     tx.changed(Kind::Subscriber, customer);
     note(
         &mut tx,
@@ -181,6 +188,9 @@ pub async fn package(
     fits(&mut tx, request.package_id, before.row.connection_type).await?;
     store::set_package(&mut tx, customer, request.package_id, now).await?;
     due::at(&mut tx, RECKON, customer, now).await?;
+    if let Some(parent) = before.parent_id {
+        due::at(&mut tx, FOLLOW, parent, now).await?;
+    }
     tx.changed(Kind::Subscriber, customer);
     let row = find(&mut tx, customer, now).await?;
     let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());

@@ -328,7 +328,8 @@ pub struct CustomerRequest {
     #[serde(default, deserialize_with = "blank::change")]
     #[schema(value_type = Option<i32>)]
     devices: Option<Option<i32>>,
-    /// Whose account he is on: his time is the other's, who pays. Needs a customer without a parent.
+    /// Whose account he is on: his time is the other's, who pays. Needs a customer without a parent; who has time of
+    /// his own left uses it up first.
     #[serde(default, deserialize_with = "blank::change")]
     #[schema(value_type = Option<String>)]
     parent_id: Option<Option<CustomerId>>,

@@ -13,7 +13,10 @@ use utoipa::ToSchema;
 use super::super::rules::{Deed, note_text};
 use super::super::store;
 use super::super::words::Standing;
-use super::super::{ChangeError, RECKON, RESUME, disconnect as end_sessions, home_site};
+use super::super::{
+    ChangeError, RECKON, RESUME, disconnect as end_sessions, follow, give_back, home_site,
+    parent_fits,
+};
 use super::{answer, find, locked, note};
 use crate::api::{Idempotency, Json, Page, Path, Said, Success, blank};
 use crate::audit::Action;
@@ -290,7 +293,7 @@ pub async fn resume(
         return Err(follows_parent());
     }
     let name = &row.row.name;
-    let given = store::give_back(&mut tx, customer, Standing::Active, now).await?;
+    let given = give_back(&mut tx, customer, Standing::Active, now).await?;
     let Some(until) = given else {
         return Ok(Json(Said::done(format!("{name} is not paused"))));
     };
@@ -312,10 +315,12 @@ pub async fn resume(
 }
 
 /// `POST /api/customers/{customer}/restore`: brings a deleted customer back under his own user name, with his
-/// money, his account number and the end of his time as they were. Repeating it answers as the first time.
+/// money, his account number and the end of his time as they were; on another's account he has the other's time,
+/// as it is meanwhile. Repeating it answers as the first time.
 ///
-/// Errors: 404 nobody was deleted under this id, 409 `USERNAME_TAKEN` or `ADDRESS_TAKEN` when somebody else has
-/// his user name or his address since, `ERASED` when his data was erased.
+/// Errors: 400 naming `parentId` when whose account he was on is deleted or has become a child account; 404
+/// nobody was deleted under this id, 409 `USERNAME_TAKEN` or `ADDRESS_TAKEN` when somebody else has his user name
+/// or his address since, `ERASED` when his data was erased.
 #[utoipa::path(post, path = "/api/customers/{customer}/restore", tag = "Customers",
     params(("customer" = CustomerId, Path)), responses((status = 200, body = super::Customer)))]
 pub async fn restore(
@@ -340,13 +345,16 @@ pub async fn restore(
             "His data was erased; make a new customer",
         ));
     }
+    parent_fits(&mut tx, Some(customer), gone.parent_id).await?;
     let first_site = home_site(&mut tx, None, None).await?;
     store::restore(&mut tx, customer, first_site, now)
         .await
         .map_err(ChangeError::from)?;
     due::at(&mut tx, RECKON, customer, now).await?;
-    if let Some(until) = gone.paused_until {
-        due::at(&mut tx, RESUME, customer, until).await?;
+    match (gone.parent_id, gone.paused_until) {
+        (Some(parent), _) => follow(&mut tx, parent, now).await?,
+        (None, Some(until)) => due::at(&mut tx, RESUME, customer, until).await?,
+        (None, None) => {}
     }
     tx.changed(Kind::Subscriber, customer);
     let row = find(&mut tx, customer, now).await?;

@@ -25,7 +25,7 @@ pub struct ExportRow {
     pub router_name: Option<String>,
     pub site_name: String,
     pub paid_until: Timestamp,
-    pub funded_until: Option<Timestamp>,
+    pub served_until: Timestamp,
     pub auto_renew: bool,
     pub devices: Option<i32>,
     pub static_ip: Option<String>,
@@ -54,7 +54,7 @@ pub async fn exported(
     sqlx::query_as(
         "select c.id, c.account_number, c.username, c.password_sealed, c.name, c.email, c.phone,
                 c.connection_type, c.standing, p.name as package_name, r.name as router_name,
-                s.name as site_name, c.paid_until, c.funded_until, c.auto_renew, c.devices, c.static_ip, c.macs,
+                s.name as site_name, c.paid_until, c.served_until, c.auto_renew, c.devices, c.static_ip, c.macs,
                 c.location, c.latitude, c.longitude, c.apartment_number, c.house_number, c.installation_fee,
                 coalesce((select balance from wallets
                            where tenant_id = $1 and customer_id = c.id), 0) as balance,

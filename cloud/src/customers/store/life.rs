@@ -52,20 +52,36 @@ pub async fn promise(
     Ok(())
 }
 
-/// Lets a paused customer's time go on, as he stands from then on: what was left is ahead of him again. Gives
-/// back once: `None` when he is not paused, else his new end.
+/// Lets a paused customer's time go on, as he stands from then on: what was left, and what he bought ahead, is
+/// ahead of him again; the time of a child account is its parent's. Gives back once: `None` when he is not paused,
+/// else his new end, and whether something that he bought ahead begins later now.
 pub async fn give_back(
     tx: &mut Tx,
     customer: CustomerId,
     standing: Standing,
     now: Timestamp,
-) -> sqlx::Result<Option<Timestamp>> {
-    sqlx::query_scalar(
-        "update customers
-            set standing = $3, paid_until = paid_until + ($4 - least(paused_at, $4)), anchor_day = null,
-                paused_at = null, paused_until = null, updated_at = $4, version = version + 1
-          where tenant_id = $1 and id = $2 and paused_at is not null
-         returning paid_until",
+) -> sqlx::Result<Option<(Timestamp, bool)>> {
+    sqlx::query_as(
+        "with away as (
+             select id, least(paused_at, $4) as since,
+                    case when parent_id is null then $4 - least(paused_at, $4) else interval '0' end as lasted
+               from customers
+              where tenant_id = $1 and id = $2 and paused_at is not null
+                for update),
+         later as (
+             update periods p
+                set starts_at = p.starts_at + a.lasted, ends_at = p.ends_at + a.lasted
+               from away a
+              where p.tenant_id = $1 and p.customer_id = a.id and p.starts_at >= a.since
+             returning p.id),
+         back as (
+             update customers c
+                set standing = $3, paid_until = c.paid_until + a.lasted, anchor_day = null,
+                    paused_at = null, paused_until = null, updated_at = $4, version = c.version + 1
+               from away a
+              where c.tenant_id = $1 and c.id = a.id
+             returning c.paid_until)
+         select paid_until, exists (select from later) from back",
     )
     .bind(tx.tenant())
     .bind(customer)
@@ -100,12 +116,14 @@ pub struct Gone {
     pub erased: bool,
     /// Until when he is paused.
     pub paused_until: Option<Timestamp>,
+    /// Whose account he was on.
+    pub parent_id: Option<CustomerId>,
 }
 
 /// Reads and locks somebody who was deleted.
 pub async fn lock_gone(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Gone>> {
     sqlx::query_as(
-        "select connection_type, erased_at is not null as erased, paused_until
+        "select connection_type, erased_at is not null as erased, paused_until, parent_id
            from customers
           where tenant_id = $1 and id = $2 and deleted_at is not null
             for update",
@@ -270,7 +288,20 @@ pub async fn children(tx: &mut Tx, parent: CustomerId) -> sqlx::Result<i64> {
     .await
 }
 
-/// Gives the children of a customer his time, and stops theirs with his; returns those whom that changed.
+/// Whether a customer's time stands still.
+pub async fn is_paused(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from customers
+                         where tenant_id = $1 and id = $2 and paused_at is not null)",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Gives the children of a customer his time, and stops theirs with his; returns those whom that changed. Who was
+/// stopped for himself stays so.
 pub async fn follow(
     tx: &mut Tx,
     parent: CustomerId,
@@ -283,23 +314,25 @@ pub async fn follow(
               where tenant_id = $1 and id = $2
                 for share),
          child as (
-             select k.id from customers k
+             select k.id, k.standing = 'ACTIVE' or k.paused_at is not null as goes_along
+               from customers k
               where k.tenant_id = $1 and k.parent_id = $2 and k.deleted_at is null
               order by k.id
                 for update)
          update customers c
             set paid_until = p.paid_until, funded_until = p.funded_until, anchor_day = null,
-                standing = case when c.standing = 'DISABLED' then 'DISABLED'
-                                when p.paused_at is not null then 'SUSPENDED'
-                                when c.paused_at is not null then 'ACTIVE'
+                standing = case when c.standing = 'ACTIVE' and p.paused_at is not null then 'SUSPENDED'
+                                when c.standing = 'SUSPENDED' and c.paused_at is not null
+                                     and p.paused_at is null then 'ACTIVE'
                                 else c.standing end,
-                paused_at = case when c.standing <> 'DISABLED' then p.paused_at end,
-                paused_until = case when c.standing <> 'DISABLED' then p.paused_until end,
+                paused_at = case when k.goes_along then p.paused_at end,
+                paused_until = case when k.goes_along then p.paused_until end,
                 updated_at = $3, version = c.version + 1
            from parent p, child k
           where c.tenant_id = $1 and c.id = k.id
-            and (c.paid_until, c.funded_until, c.paused_at, c.paused_until)
-                is distinct from (p.paid_until, p.funded_until, p.paused_at, p.paused_until)
+            and ((c.paid_until, c.funded_until) is distinct from (p.paid_until, p.funded_until)
+                 or k.goes_along
+                    and (c.paused_at, c.paused_until) is distinct from (p.paused_at, p.paused_until))
          returning c.id",
     )
     .bind(tx.tenant())

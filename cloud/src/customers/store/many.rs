@@ -193,9 +193,12 @@ pub async fn update(tx: &mut Tx, edited: &[Edited], now: Timestamp) -> sqlx::Res
                 installation_fee = r.installation_fee, static_ip = r.static_ip, macs = r.macs,
                 paid_until = coalesce(r.until, c.paid_until),
                 anchor_day = case when r.until is null then c.anchor_day end,
-                funded_until = case when r.until is null and c.package_id is not distinct from r.package_id
-                                         and c.auto_renew = r.auto_renew
+                funded_until = case when c.parent_id is not null
+                                         or r.until is null and c.package_id is not distinct from r.package_id
+                                            and c.auto_renew = r.auto_renew
                                     then c.funded_until end,
+                promised_from = case when r.until is null then c.promised_from end,
+                promised_until = case when r.until is null then c.promised_until end,
                 updated_at = $3, version = c.version + 1
            from jsonb_to_recordset($2) as r (
                 id uuid, until timestamptz, site_id uuid, username text, password text, name text, email text,
@@ -401,6 +404,7 @@ pub struct Unused {
     was_asked: bool,
     was_online: bool,
     used_a_voucher: bool,
+    has_children: bool,
 }
 
 impl Unused {
@@ -412,6 +416,7 @@ impl Unused {
             (self.was_asked, "was asked for a payment"),
             (self.was_online, "has been online"),
             (self.used_a_voucher, "used a voucher"),
+            (self.has_children, "has child accounts"),
             (self.was_changed, "was changed since"),
         ]
         .into_iter()
@@ -431,7 +436,9 @@ pub async fn unused(tx: &mut Tx, customers: &[CustomerId]) -> sqlx::Result<Vec<U
                 exists (select from intents i where i.tenant_id = $1 and i.customer_id = c.id) as was_asked,
                 exists (select from sessions s where s.tenant_id = $1 and s.customer_id = c.id) as was_online,
                 exists (select from vouchers v where v.tenant_id = $1 and v.customer_id = c.id)
-                    as used_a_voucher
+                    as used_a_voucher,
+                exists (select from customers k where k.tenant_id = $1 and k.parent_id = c.id
+                                                  and k.deleted_at is null) as has_children
            from customers c
           where c.tenant_id = $1 and c.id = any($2)",
     )

@@ -327,12 +327,14 @@ pub struct AtHotspot {
     pub paid_until: Timestamp,
     /// The devices he is locked to.
     pub macs: Vec<String>,
+    /// Whether his time is another's.
+    pub child: bool,
 }
 
 /// What decides whether a voucher fits a customer; `None` when this tenant has no such customer.
 pub async fn at_hotspot(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<AtHotspot>> {
     sqlx::query_as(
-        "select connection_type, package_id, paid_until, macs
+        "select connection_type, package_id, paid_until, macs, parent_id is not null as child
            from customers
           where tenant_id = $1 and id = $2 and deleted_at is null",
     )

@@ -91,7 +91,8 @@ pub async fn insert(
     Ok(())
 }
 
-/// Writes the new content of a customer's record.
+/// Writes the new content of a customer's record. On another's account he is carried on by the other's wallet,
+/// and not any longer than he is on it.
 pub async fn update(
     tx: &mut Tx,
     customer: CustomerId,
@@ -106,8 +107,12 @@ pub async fn update(
             set site_id = $3, username = $4, password_sealed = $5, name = $6, email = $7, phone = $8,
                 phone_number = $9, phone_hash = $10, connection_type = $11, standing = $12,
                 package_id = $13, router_id = $14, auto_renew = $15, devices = $16, location = $17,
-                funded_until = case when package_id is not distinct from $13 and auto_renew = $15
+                funded_until = case when parent_id is distinct from $24 then null
+                                    when parent_id is not null then funded_until
+                                    when package_id is not distinct from $13 and auto_renew = $15
                                     then funded_until end,
+                promised_from = case when parent_id is not distinct from $24 then promised_from end,
+                promised_until = case when parent_id is not distinct from $24 then promised_until end,
                 latitude = $18, longitude = $19, apartment_number = $20, house_number = $21,
                 installation_fee = $22, updated_at = $23, parent_id = $24, version = version + 1
           where tenant_id = $1 and id = $2",
@@ -222,7 +227,8 @@ pub async fn set_package(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update customers
-            set package_id = $3, funded_until = null, rate_up_mbps = null, rate_down_mbps = null, rate_until = null,
+            set package_id = $3, funded_until = case when parent_id is not null then funded_until end,
+                rate_up_mbps = null, rate_down_mbps = null, rate_until = null,
                 updated_at = $4, version = version + 1
           where tenant_id = $1 and id = $2",
     )

@@ -35,6 +35,7 @@ pub fn read(text: &str, most: usize) -> Result<HashMap<&'static str, Vec<Record>
         text,
         at: 0,
         counted: (0, 1),
+        closes: None,
     };
     while let Some(statement) = reader.statement() {
         let line = reader.line_of(statement.begins);
@@ -98,6 +99,8 @@ struct Reader<'a> {
     at: usize,
     /// Up to where lines were counted, and which line that is.
     counted: (usize, u32),
+    /// From where the end of a comment was looked for, and where it was found: looked for again only behind it.
+    closes: Option<(usize, Option<usize>)>,
 }
 
 impl<'a> Reader<'a> {
@@ -320,12 +323,24 @@ impl<'a> Reader<'a> {
             let end = if trimmed.starts_with("--") || trimmed.starts_with('#') {
                 trimmed.find('\n').unwrap_or(trimmed.len())
             } else if trimmed.starts_with("/*") {
-                trimmed.find("*/").map_or(trimmed.len(), |end| end + 2)
+                self.comment_closes().map_or(trimmed.len(), |end| end + 2)
             } else {
                 return;
             };
             self.at += end;
         }
+    }
+
+    /// How far on the next end of a comment is.
+    fn comment_closes(&mut self) -> Option<usize> {
+        let at = self.at;
+        let known = self
+            .closes
+            .filter(|(from, found)| *from <= at && found.is_none_or(|found| at <= found));
+        let (from, found) =
+            known.unwrap_or_else(|| (at, self.rest().find("*/").map(|end| at + end)));
+        self.closes = Some((from, found));
+        found.map(|found| found - at)
     }
 
     /// Passes over everything up to the end of a statement.
