@@ -49,14 +49,14 @@ impl FreshDatabase {
     /// A backup: a copy of it as it is now. Nobody may be connected to it meanwhile.
     pub async fn copy(&self) -> Result<FreshDatabase> {
         let mut admin = admin(&self.0.socket_dir).await?;
-        let copy = Made::new(&self.0.socket_dir, &mut admin, &self.0.name).await?;
+        let copy = Made::fresh(&self.0.socket_dir, &mut admin, &self.0.name).await?;
         admin.close().await?;
         Ok(copy)
     }
 }
 
 impl Made {
-    async fn new(
+    async fn fresh(
         socket_dir: &Path,
         admin: &mut PgConnection,
         template: &str,
@@ -85,7 +85,7 @@ pub async fn fresh_database() -> Result<FreshDatabase> {
     let mut admin = admin(socket_dir).await?;
     let template = template(socket_dir, &mut admin).await?;
     drop_discarded(&mut admin).await?;
-    let fresh = Made::new(socket_dir, &mut admin, template).await?;
+    let fresh = Made::fresh(socket_dir, &mut admin, template).await?;
     admin.close().await?;
     Ok(fresh)
 }

@@ -64,7 +64,7 @@ fn split(text: &str) -> Option<([&str; 3], Option<Time>)> {
         parts.extend([day, time]);
     }
     let time = match parts.iter().position(|part| part.contains(':')) {
-        Some(at) if at == 3 => Some(time_of(parts[3], half)?),
+        Some(3) => Some(time_of(parts[3], half)?),
         Some(_) => return None,
         None if half.is_some() => return None,
         None => None,

@@ -152,7 +152,7 @@ mod tests {
     fn amounts_are_grouped() {
         assert_eq!(grouped(Cents::new(5)), "0.05");
         assert_eq!(grouped(Cents::new(123_450)), "1,234.50");
-        assert_eq!(grouped(Cents::new(123_456_789_00)), "123,456,789.00");
+        assert_eq!(grouped(Cents::new(12_345_678_900)), "123,456,789.00");
         assert_eq!(grouped(Cents::whole(-100)), "-100.00");
     }
 

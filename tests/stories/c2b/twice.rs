@@ -114,6 +114,8 @@ async fn a_receipt_without_an_account_finds_its_prompt() -> Result<()> {
     assert_eq!(held["payments"][0]["receipt"], receipt.as_str());
     assert_eq!(held["payments"][0]["suggestions"][0]["username"], "amina");
 
+    // What came before a prompt is not its money.
+    world.clock.advance(Duration::from_secs(60));
     let confirmed = Payer {
         callback: Callback::Never,
         ..Payer::prompt()

@@ -179,7 +179,7 @@ pub(super) async fn pay(
 }
 
 async fn is_valid(mpesa: &Mpesa, registration: &Registration, payment: &Direct) -> bool {
-    let body = body(&registration, payment);
+    let body = body(registration, payment);
     let asking = mpesa
         .shared
         .client

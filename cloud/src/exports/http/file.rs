@@ -39,7 +39,7 @@ impl Format {
 /// A file that is sent while it is written.
 pub enum File {
     /// See [`Format::Csv`].
-    Csv(Sheet),
+    Csv(Box<Sheet>),
     /// See [`Format::Xlsx`].
     Xlsx(Box<Workbook>),
 }
@@ -48,7 +48,7 @@ impl File {
     /// With these column names.
     pub fn new(format: Format, columns: &[&str]) -> Result<File, ApiError> {
         Ok(match format {
-            Format::Csv => File::Csv(Sheet::new(columns)?),
+            Format::Csv => File::Csv(Box::new(Sheet::new(columns)?)),
             Format::Xlsx => File::Xlsx(Box::new(
                 Workbook::new(columns).map_err(ApiError::internal)?,
             )),
