@@ -269,16 +269,16 @@ impl Site {
 
     /// Waits until everything that the agent reported has been taken by the cloud.
     pub async fn reported(&self) -> Result<()> {
-        eventually("the cloud has everything", async || {
+        let mut last = None;
+        let taken = eventually("the cloud has everything", async || {
             let overview = self.agent().overview().clone();
             let report = tokio::task::spawn_blocking(move || overview.report()).await?;
-            Ok(report
-                .waiting
-                .values()
-                .all(|waiting| *waiting == 0)
-                .then_some(()))
+            let taken = report.waiting.values().all(|waiting| *waiting == 0);
+            last = Some(report);
+            Ok(taken.then_some(()))
         })
-        .await
+        .await;
+        taken.with_context(|| format!("the agent says: {last:#?}"))
     }
 
     /// A subscriber, whose password is his name, dials once.
