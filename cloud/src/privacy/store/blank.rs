@@ -146,13 +146,14 @@ pub async fn blank_messages(
     Ok(())
 }
 
-/// Payments that were asked of him. The provider's own number of a request holds the phone.
+/// Payments that were asked of him. The provider's own number of a request holds the phone; one of which money
+/// was reported keeps it until the provider has confirmed it, for without it nobody can ask.
 pub async fn blank_intents(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
     sqlx::query(
         "update intents
             set phone_number = '', client_key = null, checkout_request_id = null,
                 merchant_request_id = null
-          where tenant_id = $1 and customer_id = $2",
+          where tenant_id = $1 and customer_id = $2 and (claimed_receipt is null or state = 'POSTED')",
     )
     .bind(tx.tenant())
     .bind(customer)
