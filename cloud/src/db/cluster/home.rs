@@ -23,7 +23,15 @@ const LONGEST_BASE: usize = 107 - 35;
 #[derive(Debug)]
 pub(super) struct Home {
     data_dir: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Home {
+    /// Closing the file alone is not enough: a process that is just being spawned elsewhere holds a
+    /// copy of it until it runs its program, and with it the lock.
+    fn drop(&mut self) {
+        let _closed_anyway = self.lock.unlock();
+    }
 }
 
 impl Home {
@@ -36,10 +44,7 @@ impl Home {
         let path = data_dir.join("pg.lock");
         let lock = File::create(&path).map_err(ClusterError::io("create", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Home {
-                data_dir,
-                _lock: lock,
-            }),
+            Ok(()) => Ok(Home { data_dir, lock }),
             Err(TryLockError::WouldBlock) => Err(ClusterError::InUse(data_dir)),
             Err(TryLockError::Error(source)) => Err(ClusterError::io("lock", &path)(source)),
         }
