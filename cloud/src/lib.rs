@@ -34,6 +34,7 @@ pub mod routers;
 pub mod customers;
 
 pub mod moving;
+pub mod wizard;
 
 pub mod sessions;
 
@@ -90,6 +91,7 @@ pub fn routes() -> Routes {
         .merge(routers::routes())
         .merge(customers::routes())
         .merge(moving::routes())
+        .merge(wizard::routes())
         .merge(router_logins::routes())
         .merge(sessions::routes())
         .merge(renewals::routes())

@@ -12,6 +12,7 @@ pub mod money;
 pub mod net;
 pub mod phone;
 pub mod seal;
+pub mod setup;
 pub mod time;
 pub mod voucher;
 pub mod wire;

@@ -60,6 +60,7 @@ mod roles;
 mod router_logins;
 mod routes;
 mod second_factor;
+mod setup_scripts;
 mod spare;
 mod statement;
 mod storm;

@@ -30,6 +30,7 @@ pub mod online;
 mod orders;
 mod record;
 mod request;
+pub mod script;
 pub mod session;
 pub mod subscriber;
 mod users;

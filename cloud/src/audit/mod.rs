@@ -153,6 +153,7 @@ pub enum Action {
     RouterCreate,
     RouterUpdate,
     RouterDelete,
+    RouterScript,
     RouterLoginCreate,
     RouterLoginUpdate,
     RouterLoginDelete,

@@ -81,6 +81,46 @@ impl std::fmt::Debug for Clear {
     }
 }
 
+/// A router with its secrets.
+pub struct Opened {
+    /// Its record.
+    pub draft: Draft,
+    /// Its secrets.
+    pub clear: Clear,
+    /// Where it stands.
+    pub site: SiteId,
+    /// The release of RouterOS, as it said.
+    pub version: Option<String>,
+}
+
+/// A router with its secrets; `None` when this tenant has no such router.
+pub async fn opened(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+) -> Result<Option<Opened>, SecretError> {
+    let Some(stored) = store::present(tx, &[router.0]).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let key = secrets.tenant(tx).await?;
+    let open = |column, sealed: &[u8]| -> Result<String, SecretError> {
+        let clear = key.open(column, router.0, sealed)?;
+        Ok(String::from_utf8_lossy(&clear).into_owned())
+    };
+    Ok(Some(Opened {
+        clear: Clear {
+            secret: open(SECRET, &stored.secret_sealed)?,
+            api_password: match &stored.api_password_sealed {
+                Some(sealed) => Some(open(API_PASSWORD, sealed)?),
+                None => None,
+            },
+        },
+        draft: stored.draft(),
+        site: stored.site_id,
+        version: stored.routeros_version,
+    }))
+}
+
 /// Ends the rotation of a router's secret; the job [`ROTATION_JOB`] does it a day after the change.
 pub async fn end_rotation(tx: &mut Tx, router: RouterId) -> sqlx::Result<()> {
     if store::forget_previous_secret(tx, router).await? {

@@ -63,6 +63,11 @@ pub async fn time_zone(tx: &mut Tx) -> sqlx::Result<String> {
     Ok(store::policy(tx).await?.time_zone)
 }
 
+/// Where its people pay, where it has such a page.
+pub async fn portal_url(tx: &mut Tx) -> sqlx::Result<Option<String>> {
+    Ok(store::policy(tx).await?.enforcement.portal_url)
+}
+
 /// What identifies the tenant to people, in lower-case letters, digits and dashes.
 pub async fn slug(tx: &mut Tx) -> sqlx::Result<String> {
     store::slug(tx).await

@@ -1,0 +1,179 @@
+//! `/api/wizard` and `/api/nas/{router}/config`.
+
+use axum::extract::State;
+use easyisp_shared::id::RouterId;
+use easyisp_shared::time::Clock;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::rules::{self, Chosen, Known, Services};
+use crate::api::{Json, Path, Query};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::Operator;
+use crate::db::{Database, Tx};
+use crate::error::{ApiError, FieldError};
+use crate::routers;
+use crate::secrets::Secrets;
+use crate::sites;
+use crate::tenants;
+
+/// What a router is to be.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+pub struct Choice {
+    /// `hotspot`, `pppoe` or `both`, the default.
+    service_type: Option<Services>,
+    /// RouterOS 6 or 7; without it what the router said, else 7.
+    release: Option<u8>,
+    /// The interface to the internet.
+    wan_interface: Option<String>,
+    /// Where subscribers dial, commas between. Everything but the server is set up without it.
+    pppoe_interfaces: Option<String>,
+    /// Where guests come in, commas between. Everything but the server is set up without it.
+    hotspot_interfaces: Option<String>,
+    /// Addresses of one or two agents, commas between; without it those of the router's site.
+    agents: Option<String>,
+    /// Whether API, SNMP and CoA are closed to all but the agents: true without it.
+    configure_firewall: Option<bool>,
+}
+
+impl From<Choice> for Chosen {
+    fn from(choice: Choice) -> Chosen {
+        let list = |text: Option<String>| -> Vec<String> {
+            let text = text.unwrap_or_default();
+            let names = text
+                .split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty());
+            names.take(64).map(str::to_owned).collect()
+        };
+        Chosen {
+            services: choice.service_type,
+            release: choice.release,
+            wan: choice.wan_interface.filter(|name| !name.trim().is_empty()),
+            pppoe: list(choice.pppoe_interfaces),
+            hotspot: list(choice.hotspot_interfaces),
+            agents: list(choice.agents),
+            firewall: choice.configure_firewall.unwrap_or(true),
+        }
+    }
+}
+
+/// A router's script. It holds the router's secrets.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Script {
+    router_id: RouterId,
+    router_name: String,
+    /// The RADIUS secret.
+    secret: String,
+    /// What makes the router read the script, once its file is among the router's files.
+    provision_command: String,
+    /// Text of a `.rsc` file.
+    script: String,
+}
+
+/// The same without the secret by itself.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Config {
+    router_id: RouterId,
+    router_name: String,
+    /// Text of a `.rsc` file. It holds the router's secrets.
+    script: String,
+}
+
+/// `GET /api/wizard/{router}/script`: the whole set-up of a router as a RouterOS script: name and time, the
+/// agents' login, RADIUS, CoA, PPPoE, hotspot, walled garden, firewall.
+///
+/// Imported twice it changes nothing. It holds secrets, so that the trail says who took it. Errors: 400 naming
+/// what is wrong with the choice (`agents` where the router's site has no agent that listens on its network),
+/// 404.
+#[utoipa::path(get, path = "/api/wizard/{router}/script", tag = "Routers",
+    params(("router" = RouterId, Path), Choice), responses((status = 200, body = Script)))]
+pub async fn script(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
+    Path(router): Path<RouterId>,
+    Query(choice): Query<Choice>,
+) -> Result<Json<Script>, ApiError> {
+    write(&operator, (&db, &secrets, &clock), router, choice)
+        .await
+        .map(Json)
+}
+
+/// `GET /api/nas/{router}/config`: the same script, without the rest.
+#[utoipa::path(get, path = "/api/nas/{router}/config", tag = "Routers",
+    params(("router" = RouterId, Path), Choice), responses((status = 200, body = Config)))]
+pub async fn config(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
+    Path(router): Path<RouterId>,
+    Query(choice): Query<Choice>,
+) -> Result<Json<Config>, ApiError> {
+    let whole = write(&operator, (&db, &secrets, &clock), router, choice).await?;
+    Ok(Json(Config {
+        router_id: whole.router_id,
+        router_name: whole.router_name,
+        script: whole.script,
+    }))
+}
+
+async fn write(
+    operator: &Operator,
+    (db, secrets, clock): (&Database, &Secrets, &Clock),
+    router: RouterId,
+    choice: Choice,
+) -> Result<Script, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let known = known(&mut tx, secrets, router).await?;
+    let (name, secret) = (known.name.clone(), known.secret.clone());
+    let script = rules::written(known, choice.into()).map_err(|faults| {
+        let error = |fault: easyisp_shared::setup::Fault| FieldError {
+            field: fault.field.to_owned(),
+            message: fault.message,
+        };
+        ApiError::fields(faults.into_iter().map(error).collect())
+    })?;
+    let audit = Audit {
+        details: "Took the script that sets it up, with its secrets".to_owned(),
+        ..Audit::new(Action::RouterScript, "router", router, &name)
+    };
+    audit::record(&mut tx, &Actor::from(operator), audit, clock.now()).await?;
+    tx.commit().await?;
+    Ok(Script {
+        router_id: router,
+        provision_command: format!("/import file-name={}", rules::file_name(&name)),
+        router_name: name,
+        secret,
+        script,
+    })
+}
+
+async fn known(tx: &mut Tx, secrets: &Secrets, router: RouterId) -> Result<Known, ApiError> {
+    let opened = routers::opened(tx, secrets, router).await?;
+    let routers::Opened {
+        draft,
+        clear,
+        site,
+        version,
+    } = opened.ok_or(ApiError::NotFound("router"))?;
+    let agents = sites::agents::store::listening(tx, site).await?;
+    Ok(Known {
+        name: draft.name,
+        secret: clear.secret,
+        coa_port: draft.coa_port,
+        api: draft.api_username.zip(clear.api_password),
+        version,
+        time_zone: tenants::time_zone(tx).await?,
+        portal_url: tenants::portal_url(tx).await?,
+        agents: agents
+            .into_iter()
+            .flat_map(|agent| agent.addresses)
+            .collect(),
+    })
+}

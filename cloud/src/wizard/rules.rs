@@ -1,0 +1,242 @@
+//! From what is known and chosen to a router's setup.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use easyisp_shared::setup::{ApiLogin, Fault, Hotspot, Lan, Pool, Pppoe, Release, Setup, script};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a router is to serve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Services {
+    /// Guests who meet a page.
+    Hotspot,
+    /// Subscribers who dial.
+    Pppoe,
+    /// Both.
+    Both,
+}
+
+/// What the cloud knows of a router.
+pub struct Known {
+    /// How it is called.
+    pub name: String,
+    /// The RADIUS secret.
+    pub secret: String,
+    /// Where it listens for CoA.
+    pub coa_port: i32,
+    /// With what the agents log in.
+    pub api: Option<(String, String)>,
+    /// What it said of itself.
+    pub version: Option<String>,
+    /// Of its tenant.
+    pub time_zone: String,
+    /// Where guests pay, where the tenant has such a page.
+    pub portal_url: Option<String>,
+    /// Where the agents of its site listen.
+    pub agents: Vec<String>,
+}
+
+/// What the caller chose.
+#[derive(Clone, Default)]
+pub struct Chosen {
+    /// Both without it.
+    pub services: Option<Services>,
+    /// RouterOS 6 or 7; as the router said, else 7.
+    pub release: Option<u8>,
+    /// The interface to the internet.
+    pub wan: Option<String>,
+    /// Where subscribers dial.
+    pub pppoe: Vec<String>,
+    /// Where guests come in.
+    pub hotspot: Vec<String>,
+    /// Agents at other addresses than those that they listen at.
+    pub agents: Vec<String>,
+    /// Whether API, SNMP and CoA are closed to all but the agents.
+    pub firewall: bool,
+}
+
+/// The script of a router, or what is wrong with the choice.
+pub fn written(known: Known, chosen: Chosen) -> Result<String, Vec<Fault>> {
+    let release = match chosen.release {
+        Some(6) => Release::V6,
+        Some(7) => Release::V7,
+        Some(_) => {
+            let message = "must be 6 or 7; leave it out for what the router said".to_owned();
+            return Err(vec![Fault {
+                field: "release",
+                message,
+            }]);
+        }
+        None => known
+            .version
+            .as_deref()
+            .and_then(Release::of)
+            .unwrap_or(Release::V7),
+    };
+    let setup = setup(known, chosen)?;
+    let faults = setup.faults();
+    if faults.is_empty() {
+        Ok(script(&setup, release))
+    } else {
+        Err(faults)
+    }
+}
+
+fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
+    let services = chosen.services.unwrap_or(Services::Both);
+    let local_address = Ipv4Addr::new(10, 10, 10, 1);
+    let gateway = Ipv4Addr::new(10, 5, 50, 1);
+    let dns = vec![Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(1, 1, 1, 1)];
+    let lan = |names: Vec<String>| (!names.is_empty()).then_some(Lan::Ports(names));
+    Ok(Setup {
+        identity: known.name,
+        time_zone: known.time_zone,
+        agents: match chosen.agents.as_slice() {
+            [] => known
+                .agents
+                .iter()
+                .filter_map(|text| v4(text))
+                .take(2)
+                .collect(),
+            asked => asked
+                .iter()
+                .map(|text| address(text))
+                .collect::<Result<_, _>>()?,
+        },
+        radius_secret: known.secret.into(),
+        coa_port: u16::try_from(known.coa_port).unwrap_or(3799),
+        api: known.api.map(|(user, password)| ApiLogin {
+            user,
+            password: password.into(),
+        }),
+        snmp_community: None,
+        wan: chosen.wan,
+        pppoe: (services != Services::Hotspot).then(|| Pppoe {
+            lan: lan(chosen.pppoe),
+            service_name: "easyisp-pppoe".to_owned(),
+            local_address,
+            pool: Pool::beside(local_address),
+            dns: dns.clone(),
+        }),
+        hotspot: (services != Services::Pppoe).then(|| Hotspot {
+            lan: lan(chosen.hotspot),
+            gateway,
+            pool: Pool::beside(gateway),
+            dns: dns.clone(),
+            open_hosts: known
+                .portal_url
+                .iter()
+                .filter_map(|url| host(url))
+                .collect(),
+        }),
+        firewall: chosen.firewall,
+    })
+}
+
+/// `10.9.0.2` or `10.9.0.2:1814`; loopback is nowhere for a router.
+fn v4(text: &str) -> Option<Ipv4Addr> {
+    let address = text
+        .parse::<std::net::SocketAddr>()
+        .map(|socket| socket.ip())
+        .or_else(|_| text.parse::<IpAddr>())
+        .ok()?;
+    match address {
+        IpAddr::V4(address) if !address.is_loopback() && !address.is_unspecified() => Some(address),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
+fn address(text: &str) -> Result<Ipv4Addr, Vec<Fault>> {
+    v4(text.trim()).ok_or_else(|| {
+        let message = format!("must be addresses like 10.9.0.2, not {text:?}");
+        vec![Fault {
+            field: "agents",
+            message,
+        }]
+    })
+}
+
+fn host(url: &str) -> Option<String> {
+    let url = reqwest::Url::parse(url).ok()?;
+    url.host_str().map(str::to_owned)
+}
+
+/// The name of the file that holds a router's script: what a router's file list and every desktop take.
+pub fn file_name(router: &str) -> String {
+    let safe = |letter: char| {
+        if letter.is_ascii_alphanumeric() {
+            letter
+        } else {
+            '_'
+        }
+    };
+    let name: String = router.chars().map(safe).collect();
+    format!("{name}_config.rsc")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Known {
+        Known {
+            name: "Tower 1".to_owned(),
+            secret: "radius-secret".to_owned(),
+            coa_port: 3799,
+            api: None,
+            version: None,
+            time_zone: "Africa/Nairobi".to_owned(),
+            portal_url: Some("https://pay.example.net/now".to_owned()),
+            agents: vec!["127.0.0.1:1814".to_owned(), "10.9.0.2:1814".to_owned()],
+        }
+    }
+
+    #[test]
+    fn without_a_choice_it_is_all_but_the_interfaces() {
+        let script = written(known(), Chosen::default()).unwrap();
+        assert!(script.contains("address=10.9.0.2"), "{script}");
+        assert!(script.contains("dst-host=\"pay.example.net\""), "{script}");
+        assert!(script.contains("for RouterOS 7"), "{script}");
+        assert!(!script.contains("pppoe-server"), "{script}");
+        assert!(!script.contains("127.0.0.1"), "{script}");
+    }
+
+    #[test]
+    fn the_release_is_what_the_router_said() {
+        let six = Known {
+            version: Some("6.49.10 (long-term)".to_owned()),
+            ..known()
+        };
+        assert!(
+            written(six, Chosen::default())
+                .unwrap()
+                .contains("for RouterOS 6")
+        );
+    }
+
+    #[test]
+    fn without_an_agent_there_is_nobody_to_ask() {
+        let alone = Known {
+            agents: Vec::new(),
+            ..known()
+        };
+        let faults = written(alone, Chosen::default()).unwrap_err();
+        assert_eq!(faults[0].field, "agents");
+        let chosen = Chosen {
+            agents: vec!["10.9.0.7".to_owned()],
+            ..Chosen::default()
+        };
+        let alone = Known {
+            agents: Vec::new(),
+            ..known()
+        };
+        assert!(written(alone, chosen).unwrap().contains("address=10.9.0.7"));
+    }
+
+    #[test]
+    fn a_file_has_a_name_that_every_desktop_takes() {
+        assert_eq!(file_name("Tower/1 é"), "Tower_1___config.rsc");
+    }
+}

@@ -1,0 +1,162 @@
+//! What a MikroTik router is to be, as data; from it follow what every menu must hold ([`wanted`]) and the script
+//! that an installer pastes ([`script`]).
+//!
+//! Both RouterOS 6 and 7 (`Release`). Everything of ours carries a mark, so that applying it twice changes
+//! nothing, what others made stays, and what is not wanted any more goes away.
+
+mod checks;
+mod quote;
+mod script;
+mod wanted;
+
+use std::net::Ipv4Addr;
+
+use secrecy::SecretString;
+
+pub use checks::{Fault, network};
+pub use quote::quote;
+pub use script::script;
+pub use wanted::{Item, Step, Value, Which, wanted};
+
+/// The major release of RouterOS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Release {
+    /// 6.43 and newer.
+    V6,
+    /// And whatever comes after it.
+    V7,
+}
+
+impl Release {
+    /// From what `/system/resource` calls the version: `6.49.10 (long-term)`, `7.16.1 (stable)`. What comes after 7
+    /// is written like 7.
+    pub fn of(version: &str) -> Option<Release> {
+        match version.trim().split('.').next()?.parse::<u16>().ok()? {
+            6 => Some(Release::V6),
+            7.. => Some(Release::V7),
+            _ => None,
+        }
+    }
+
+    fn digit(self) -> char {
+        match self {
+            Release::V6 => '6',
+            Release::V7 => '7',
+        }
+    }
+}
+
+/// What a router is to be.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How it is called.
+    pub identity: String,
+    /// Of the IANA database, like `Africa/Nairobi`.
+    pub time_zone: String,
+    /// The agents that it asks, one or two, the first one first.
+    pub agents: Vec<Ipv4Addr>,
+    /// Between it and its agents; the same for CoA.
+    pub radius_secret: SecretString,
+    /// Where it listens for CoA and Disconnect.
+    pub coa_port: u16,
+    /// With what the agents log in to its API; left as it is without it.
+    pub api: Option<ApiLogin>,
+    /// By what the agents read its counters; not at all without it.
+    pub snmp_community: Option<SecretString>,
+    /// The interface to the internet; nothing is masqueraded before it is known.
+    pub wan: Option<String>,
+    /// Subscribers who dial.
+    pub pppoe: Option<Pppoe>,
+    /// Guests who meet a page.
+    pub hotspot: Option<Hotspot>,
+    /// Whether nobody but the agents may reach API, SNMP and CoA.
+    pub firewall: bool,
+}
+
+/// With what the agents log in to a router.
+#[derive(Clone, Debug)]
+pub struct ApiLogin {
+    /// Made on the router.
+    pub user: String,
+    /// Set there, also where the user exists.
+    pub password: SecretString,
+}
+
+/// The interfaces where subscribers come in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Lan {
+    /// A bridge that is there already.
+    Bridge(String),
+    /// Put into a bridge of ours.
+    Ports(Vec<String>),
+}
+
+impl Lan {
+    fn names(&self) -> Vec<&str> {
+        match self {
+            Lan::Bridge(name) => vec![name],
+            Lan::Ports(names) => names.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// A PPPoE server.
+#[derive(Clone, Debug)]
+pub struct Pppoe {
+    /// Where they dial; everything but the server is set up before it is known.
+    pub lan: Option<Lan>,
+    /// What the line is called to those who ask.
+    pub service_name: String,
+    /// The router's end of every line.
+    pub local_address: Ipv4Addr,
+    /// The other ends.
+    pub pool: Pool,
+    /// Name servers that subscribers are told.
+    pub dns: Vec<Ipv4Addr>,
+}
+
+/// A hotspot.
+#[derive(Clone, Debug)]
+pub struct Hotspot {
+    /// Where they come in; everything but the server is set up before it is known.
+    pub lan: Option<Lan>,
+    /// The router's address among them.
+    pub gateway: Ipv4Addr,
+    /// Their addresses.
+    pub pool: Pool,
+    /// Name servers that the router asks for them.
+    pub dns: Vec<Ipv4Addr>,
+    /// Hosts that a guest reaches before he logged in: where he pays.
+    pub open_hosts: Vec<String>,
+}
+
+/// Addresses, both ends included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pool {
+    /// The lowest.
+    pub first: Ipv4Addr,
+    /// The highest.
+    pub last: Ipv4Addr,
+}
+
+impl Pool {
+    /// The widest one of the `/24` around an address, without it where it is its first: `.2` to `.254`.
+    pub fn beside(address: Ipv4Addr) -> Pool {
+        let [a, b, c, _] = address.octets();
+        Pool {
+            first: Ipv4Addr::new(a, b, c, 2),
+            last: Ipv4Addr::new(a, b, c, 254),
+        }
+    }
+
+    /// Whether an address is in it.
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        self.first <= address && address <= self.last
+    }
+}
+
+impl std::fmt::Display for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}

@@ -1,0 +1,346 @@
+//! Scripts that set a router up: golden, checked by an independent reader, carried out twice, and handed out.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use easyisp_shared::setup::{ApiLogin, Hotspot, Lan, Pool, Pppoe, Release, Setup, script};
+use easyisp_tests::operator::Operator;
+use easyisp_tests::router::script::Machine;
+use easyisp_tests::world::{Provider, World};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// `{v6, v7} × {pppoe, hotspot, both}`.
+fn matrix() -> Vec<(String, Release, Setup)> {
+    let mut all = Vec::new();
+    for (release, major) in [(Release::V6, "v6"), (Release::V7, "v7")] {
+        for (pppoe, hotspot, services) in [
+            (true, false, "pppoe"),
+            (false, true, "hotspot"),
+            (true, true, "both"),
+        ] {
+            let name = format!("{major}-{services}");
+            all.push((name, release, given(pppoe, hotspot)));
+        }
+    }
+    all
+}
+
+fn given(pppoe: bool, hotspot: bool) -> Setup {
+    let local_address = Ipv4Addr::new(10, 10, 10, 1);
+    let gateway = Ipv4Addr::new(10, 5, 50, 1);
+    let dns = vec![Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(1, 1, 1, 1)];
+    Setup {
+        identity: "site-001".to_owned(),
+        time_zone: "Africa/Nairobi".to_owned(),
+        agents: vec![Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(10, 9, 0, 3)],
+        radius_secret: "a-radius-secret".into(),
+        coa_port: 3799,
+        api: Some(ApiLogin {
+            user: "easyisp-agent".to_owned(),
+            password: "an-api-password".into(),
+        }),
+        snmp_community: Some("a-community".into()),
+        wan: Some("ether1".to_owned()),
+        pppoe: pppoe.then(|| Pppoe {
+            lan: Some(Lan::Ports(vec!["ether2".to_owned()])),
+            service_name: "easyisp-pppoe".to_owned(),
+            local_address,
+            pool: Pool::beside(local_address),
+            dns: dns.clone(),
+        }),
+        hotspot: hotspot.then(|| Hotspot {
+            lan: Some(Lan::Ports(vec!["ether3".to_owned(), "wlan1".to_owned()])),
+            gateway,
+            pool: Pool::beside(gateway),
+            dns: dns.clone(),
+            open_hosts: vec!["pay.example.net".to_owned()],
+        }),
+        firewall: true,
+    }
+}
+
+fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/rsc")
+}
+
+#[test]
+fn scripts_are_what_they_were() -> Result<()> {
+    for (name, release, setup) in matrix() {
+        ensure!(setup.faults().is_empty(), "{name}: {:?}", setup.faults());
+        let path = vectors().join(format!("{name}.rsc"));
+        let made = script(&setup, release);
+        if std::env::var_os("EASYISP_TEST_WRITE_VECTORS").is_some() {
+            fs::write(&path, &made)?;
+        }
+        let golden = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let apart = golden.lines().zip(made.lines()).find(|(was, is)| was != is);
+        ensure!(
+            golden == made,
+            "{name}.rsc is another script now, first at {apart:?}. Where that is meant, run this test with \
+             EASYISP_TEST_WRITE_VECTORS=1 and read the difference"
+        );
+    }
+    Ok(())
+}
+
+/// `routeros-lsp` has the command tree of 7.21; what is written for 6 differs in the lines that it cannot know.
+#[test]
+fn an_independent_reader_finds_nothing_wrong() -> Result<()> {
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/routeros-lsp");
+    for (name, release, _) in matrix() {
+        let mut check = Command::new(&reader);
+        check
+            .args(["check", "--strict"])
+            .arg(vectors().join(format!("{name}.rsc")));
+        let said = check
+            .output()
+            .context("tests/prepare installs routeros-lsp")?;
+        let text = String::from_utf8_lossy(&said.stdout);
+        let findings: Vec<&str> = text.lines().filter(|line| line.contains(".rsc:")).collect();
+        let unknown = |line: &&&str| release == Release::V6 && line.contains("server-dns-names");
+        let (of_six, wrong): (Vec<&&str>, Vec<&&str>) = findings.iter().partition(unknown);
+        assert_eq!(wrong, Vec::<&&str>::new(), "{name}");
+        assert_eq!(
+            of_six.len(),
+            usize::from(release == Release::V6),
+            "{name}: {text}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn twice_is_as_good_as_once() -> Result<()> {
+    for (name, release, setup) in matrix() {
+        let mut router = Machine::new(release);
+        let text = script(&setup, release);
+        import(&mut router, &text).with_context(|| name.clone())?;
+        let once = router.state();
+        import(&mut router, &text).with_context(|| name.clone())?;
+        assert_eq!(router.state(), once, "{name}");
+
+        let servers = router.rows("/radius", "secret", "a-radius-secret");
+        assert_eq!(servers.len(), 2, "{name}");
+        let incoming = router.rows("/radius incoming", "port", "3799");
+        assert_eq!(incoming[0]["accept"], "yes", "{name}");
+        let fasttrack = router.rows("/ip firewall filter", "action", "fasttrack-connection");
+        assert_eq!(fasttrack[0]["disabled"], "yes", "{name}");
+        let public = router.rows("/snmp community", "name", "public");
+        assert_eq!(public.len(), 0, "{name}");
+        let rules = &once["/ip firewall filter"];
+        let first = |mark: &str| {
+            rules
+                .iter()
+                .position(|rule| rule["comment"].starts_with(mark))
+        };
+        assert!(
+            first("easyisp:fw-agent") < first("easyisp:fw-api"),
+            "{name}"
+        );
+        assert!(first("easyisp:fw-api") < first("defconf"), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_chosen_anew_takes_the_place_of_what_was() -> Result<()> {
+    for release in [Release::V6, Release::V7] {
+        let mut router = Machine::new(release);
+        router.put("/ip pool", &[("name", "theirs")]);
+        let services = [(true, true), (true, false), (false, true), (true, true)];
+        for (pppoe, hotspot) in services {
+            import(&mut router, &script(&given(pppoe, hotspot), release))?;
+            let mut fresh = Machine::new(release);
+            import(&mut fresh, &script(&given(pppoe, hotspot), release))?;
+            let ours = |router: &Machine, menu: &str| {
+                let mut rows = router.state()[menu].clone();
+                rows.retain(|row| row.get("name").is_none_or(|name| name != "theirs"));
+                rows.sort();
+                rows
+            };
+            for menu in fresh.state().keys() {
+                // Settings of a whole menu stay as the service left them; nobody uses them without it.
+                if !["/ppp aaa", "/ip dns", "/ip hotspot user profile"].contains(&menu.as_str()) {
+                    assert_eq!(ours(&router, menu), ours(&fresh, menu), "{menu}");
+                }
+            }
+            assert_eq!(router.rows("/ip pool", "name", "theirs").len(), 1);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn words_of_people_end_nothing() -> Result<()> {
+    let words = "Mzee's \"tower\" $1; [/user remove admin] {é}\\ ?";
+    for release in [Release::V6, Release::V7] {
+        let mut setup = given(true, true);
+        setup.identity = words.to_owned();
+        setup.radius_secret = words.into();
+        setup.api.as_mut().context("a login")?.password = words.into();
+        if let Some(pppoe) = &mut setup.pppoe {
+            pppoe.service_name = words.to_owned();
+        }
+        let mut router = Machine::new(release);
+        router.put("/interface", &[("name", words)]);
+        setup.wan = Some(words.to_owned());
+        import(&mut router, &script(&setup, release))?;
+        assert_eq!(router.rows("/system identity", "name", words).len(), 1);
+        assert_eq!(router.rows("/radius", "secret", words).len(), 2);
+        assert_eq!(router.rows("/user", "password", words).len(), 1);
+        assert_eq!(router.rows("/user", "name", "admin").len(), 1);
+        let servers = router.rows("/interface pppoe-server server", "service-name", words);
+        assert_eq!(servers.len(), 1);
+        assert_eq!(
+            router
+                .rows("/ip firewall nat", "out-interface", words)
+                .len(),
+            2
+        );
+    }
+    Ok(())
+}
+
+/// J7: a step that fails is named, the others are done, and importing again completes it.
+#[test]
+fn a_step_that_fails_is_named_and_the_next_import_completes_it() -> Result<()> {
+    let mut router = Machine::new(Release::V7);
+    let mut setup = given(true, true);
+    setup.hotspot.as_mut().context("a hotspot")?.lan = Some(Lan::Bridge("guests".to_owned()));
+    let text = script(&setup, Release::V7);
+    let refused = router
+        .import(&text)
+        .err()
+        .context("there is no such bridge")?;
+    assert_eq!(
+        refused,
+        "easyisp: 1 steps failed; see /log print, and import the file again"
+    );
+    assert_eq!(router.logged, ["easyisp: step 5 of 7, hotspot: failed"]);
+    assert_eq!(
+        router
+            .rows("/interface pppoe-server server", "disabled", "no")
+            .len(),
+        1
+    );
+    assert_eq!(
+        router
+            .rows("/ip firewall filter", "comment", "easyisp:fw-api")
+            .len(),
+        1
+    );
+
+    router.put("/interface", &[("name", "guests"), ("type", "bridge")]);
+    import(&mut router, &text)?;
+    assert_eq!(router.rows("/ip hotspot", "interface", "guests").len(), 1);
+    Ok(())
+}
+
+#[test]
+fn a_script_for_the_other_release_changes_nothing() -> Result<()> {
+    let mut router = Machine::new(Release::V6);
+    let before = router.state();
+    let refused = router.import(&script(&given(true, true), Release::V7));
+    let refused = refused.err().context("a script for 7")?;
+    assert!(refused.contains("for RouterOS 7"), "{refused}");
+    assert_eq!(router.state(), before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_takes_the_script_of_his_router() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "script").await?;
+    let owner = &isp.owner;
+    let tower = json!({
+        "name": "Tower \"one\"", "ipAddress": "10.9.0.1", "secret": "a-secret-of-the-tower",
+        "apiUsername": "easyisp-agent", "apiPassword": "a-password-of-it", "coaPort": 3800,
+    });
+    let router = owner.post("/nas", &tower).await?;
+    let id = router["id"].as_str().context("an id")?;
+
+    // Its site has no agent on the router's network.
+    let (status, refused) = ask(owner, &format!("/wizard/{id}/script")).await?;
+    assert_eq!(
+        (status.as_u16(), &refused["details"][0]["field"]),
+        (400, &json!("agents"))
+    );
+
+    let choice =
+        "agents=10.9.0.2&wanInterface=ether1&pppoeInterfaces=ether2&hotspotInterfaces=ether3,wlan1";
+    let taken = owner.get(&format!("/wizard/{id}/script?{choice}")).await?;
+    assert_eq!(taken["secret"], "a-secret-of-the-tower");
+    assert_eq!(
+        taken["provisionCommand"],
+        "/import file-name=Tower__one__config.rsc"
+    );
+    let text = taken["script"].as_str().context("a script")?;
+    let mut machine = Machine::new(Release::V7);
+    import(&mut machine, text)?;
+    assert_eq!(
+        machine
+            .rows("/radius", "secret", "a-secret-of-the-tower")
+            .len(),
+        1
+    );
+    assert_eq!(machine.rows("/radius incoming", "port", "3800").len(), 1);
+    assert_eq!(
+        machine.rows("/user", "password", "a-password-of-it").len(),
+        1
+    );
+    assert_eq!(
+        machine
+            .rows("/system identity", "name", "Tower \"one\"")
+            .len(),
+        1
+    );
+    assert_eq!(
+        machine
+            .rows("/interface bridge port", "bridge", "easyisp-hotspot")
+            .len(),
+        2
+    );
+    assert_eq!(
+        machine
+            .rows("/interface pppoe-server server", "disabled", "no")
+            .len(),
+        1
+    );
+    let config = owner.get(&format!("/nas/{id}/config?{choice}")).await?;
+    assert_eq!(config["script"], taken["script"]);
+
+    for (wrong, field) in [
+        ("agents=10.9.0.2&pppoeInterfaces=ether2", "wanInterface"),
+        (
+            "agents=10.9.0.2&wanInterface=ether2&pppoeInterfaces=ether2",
+            "pppoeConfig.interfaces",
+        ),
+        ("agents=here", "agents"),
+        ("agents=10.9.0.2&release=5", "release"),
+    ] {
+        let (status, refused) = ask(owner, &format!("/wizard/{id}/script?{wrong}")).await?;
+        assert_eq!(
+            (status.as_u16(), &refused["details"][0]["field"]),
+            (400, &json!(field)),
+            "{wrong}"
+        );
+    }
+    let trail = owner.get("/audit-logs?action=ROUTER_SCRIPT").await?;
+    assert_eq!(trail["total"], 2, "{trail}");
+    assert!(!trail.to_string().contains("a-secret-of-the-tower"));
+    world.stop().await
+}
+
+async fn ask(who: &Operator, path: &str) -> Result<(StatusCode, Value)> {
+    who.call(Method::GET, path, None).await
+}
+
+fn import(router: &mut Machine, text: &str) -> Result<()> {
+    let done = router.import(text);
+    ensure!(done.is_ok(), "{done:?}; {:?}", router.caught);
+    Ok(())
+}
