@@ -34,6 +34,8 @@ const ENOUGH: usize = 5;
 const FOUND: &[u64] = &[
     // A late start ended the next session of its device.
     1072,
+    // The oracle took a session whose stop was lost for online after its device had begun and ended the next.
+    2577,
 ];
 
 #[test]
@@ -44,9 +46,10 @@ fn every_seed_keeps_the_invariants_and_converges() -> Result<()> {
             .and_then(|text| text.parse::<u64>().ok())
     };
     if let Some(seed) = given("EASYISP_TEST_SEED") {
-        let trace = live(&mut None, seed, STEPS)?;
+        let mut trace = Vec::new();
+        let lived = alone(seed, STEPS, &mut trace);
         println!("{}", trace.join("\n"));
-        return Ok(());
+        return lived;
     }
     let mut stage = None;
     for seed in FOUND {

@@ -35,6 +35,8 @@ pub struct Entitled {
 struct Heard {
     user: String,
     mac: String,
+    /// How many sessions had begun before it.
+    place: usize,
     /// Octets of reports that the router was told are kept (V6).
     promised: [u64; 2],
     /// Octets of reports that arrived, answered or not.
@@ -46,6 +48,8 @@ struct Heard {
     stop_arrived: bool,
     /// The router has begun anew since.
     lost: bool,
+    /// A later session of the same device was heard of: the device is in that one, or in none.
+    overtaken: bool,
 }
 
 /// A session as the cloud has it.
@@ -123,9 +127,11 @@ impl Oracle {
 
     /// A session began at the router.
     pub fn began(&mut self, id: &str, user: &str, mac: &str) {
+        let count = self.sessions.len();
         let heard = self.sessions.entry(id.to_owned()).or_default();
         heard.user = user.to_owned();
         heard.mac = mac.to_owned();
+        heard.place = count;
     }
 
     /// The router lost its power: it knows none of its sessions any more.
@@ -150,15 +156,25 @@ impl Oracle {
             known[0] = known[0].max(octets[0]);
             known[1] = known[1].max(octets[1]);
         };
+        if told.acknowledged {
+            heard.stop_promised |= stop;
+            raise(&mut heard.promised);
+        }
         if told.arrived {
             heard.known = true;
             heard.last = Some(now);
             heard.stop_arrived |= stop;
             raise(&mut heard.arrived);
+            let heard = heard.clone();
+            self.overtake(&heard);
         }
-        if told.acknowledged {
-            heard.stop_promised |= stop;
-            raise(&mut heard.promised);
+    }
+
+    /// A device that dials anew has left its earlier sessions, whether or not their stops arrive (B4).
+    fn overtake(&mut self, by: &Heard) {
+        for heard in self.sessions.values_mut() {
+            let of_device = heard.user == by.user && heard.mac == by.mac;
+            heard.overtaken |= of_device && heard.place < by.place;
         }
     }
 
@@ -205,10 +221,11 @@ impl Oracle {
 }
 
 impl Heard {
-    /// The box cannot believe otherwise: heard of a while ago, not ended, its router not begun anew.
+    /// The box cannot believe otherwise: heard of a while ago, not ended, neither its router nor its device
+    /// begun anew.
     fn is_surely_online(&self, now: Timestamp) -> bool {
         let recent = self.last.is_some_and(|last| now.since(last) < SURE_FOR);
-        recent && !self.stop_arrived && !self.lost
+        recent && !self.stop_arrived && !self.lost && !self.overtaken
     }
 
     fn may_be_online(&self) -> bool {

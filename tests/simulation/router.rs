@@ -191,7 +191,8 @@ impl Router {
                 timeout.and_then(|octets| Some(u32::from_be_bytes(octets.try_into().ok()?)));
             let ends = timeout.map(|secs| now.plus(Duration::from_secs(u64::from(secs))));
             self.count += 1;
-            let id = format!("8{:x}{:06x}", self.boot % 16, self.count);
+            // Service, boot, number, as RouterOS has it.
+            let id = format!("81{:x}{:05x}", self.boot % 16, self.count);
             let session = Session {
                 user: user.to_owned(),
                 mac: mac.to_owned(),
@@ -260,6 +261,7 @@ impl Router {
         self.sessions.clear();
         self.waiting.clear();
         self.boot += 1;
+        self.count = 0;
     }
 
     /// It is back, and says so.
