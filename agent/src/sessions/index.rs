@@ -30,6 +30,8 @@ pub(super) struct Index {
 pub(super) struct Person {
     pub(super) leases: Vec<Lease>,
     pub(super) open: Vec<Arc<SessionKey>>,
+    /// What ended last, until the next sweep: a start that was lost first is later by seconds.
+    pub(super) ended: Option<Arc<SessionKey>>,
 }
 
 impl Person {
@@ -59,16 +61,21 @@ impl Index {
         let known = self.online.get(&report.key);
         let before = known.map(|online| &online.session);
         let mut merged = rules::merge(before, report);
-        let begins = known.is_none() && merged.closed.is_none();
+        let is_new = known.is_none();
+        let overtaken = is_new && self.is_overtaken(report.event, &merged);
+        if overtaken {
+            merged = rules::lose(&merged);
+        }
+        let begins = is_new && merged.closed.is_none();
         let opens = merged.closed.is_none() && before.is_none_or(|before| before.closed.is_some());
 
         let growth = rules::growth(before, &merged, metered);
         merged.bytes_free = merged.bytes_free.saturating_add(growth.free);
         let usage = metered.map(|metered| self.count(metered, growth));
-        let mut changes = if begins {
-            self.end_ghosts(&merged, now)
-        } else {
-            Changes::default()
+        // Also a session of which only the end is heard began once.
+        let mut changes = match is_new {
+            true => self.end_ghosts(&merged, now),
+            false => Changes::default(),
         };
         if begins {
             merged.grant = self.redeem(&merged);
@@ -76,11 +83,28 @@ impl Index {
         self.put(merged.clone(), now);
         changes.moved.push(Moved {
             session: merged,
-            status: status(report.event),
+            status: match overtaken {
+                true => AccountingStatus::Lost,
+                false => status(report.event),
+            },
         });
         changes.usage = usage;
         changes.begun = opens;
         changes
+    }
+
+    /// Whether a start that was not heard of before is that of a session that is over; the router's next word
+    /// on it would open it again.
+    fn is_overtaken(&self, event: Event, late: &Session) -> bool {
+        let Some(person) = self.people.get(&late.username) else {
+            return false;
+        };
+        let mut known = person.open.iter().chain(&person.ended);
+        event == Event::Start
+            && known.any(|key| {
+                let known = self.online.get(key);
+                known.is_some_and(|known| rules::is_overtaken(late, &known.session))
+            })
     }
 
     /// Closes what the beginning of `begun` proves over, and doubts what it makes doubtful.
@@ -155,7 +179,10 @@ impl Index {
                 let person = self.people.entry(session.username.clone()).or_default();
                 person.open.push(key.clone());
             }
-            (false, Some(person)) => person.open.retain(|open| *open != key),
+            (false, Some(person)) => {
+                person.open.retain(|open| *open != key);
+                person.ended = Some(key.clone());
+            }
             (false, None) => {}
         }
         let entry = self.online.entry(key);

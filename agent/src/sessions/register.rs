@@ -114,7 +114,7 @@ impl Sessions {
             None => {
                 let person = Person {
                     leases: vec![lease],
-                    open: Vec::new(),
+                    ..Person::default()
                 };
                 people.insert(username.into(), person);
             }
@@ -248,6 +248,7 @@ impl Sessions {
         });
         index.people.retain(|_, person| {
             person.leases.retain(|lease| now < lease.until);
+            person.ended = None;
             !(person.leases.is_empty() && person.open.is_empty())
         });
         write(&changes);

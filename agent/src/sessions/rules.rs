@@ -141,11 +141,22 @@ pub fn event_time(stamp_unix: Option<u32>, delay_secs: u32, arrived: Timestamp) 
 /// Whether a session that just began proves that `old` is over: the same device began anew on the
 /// same router without ending the old one (B4).
 pub fn proves_over(begun: &Session, old: &Session) -> bool {
-    precedes(old, begun)
-        && old.username == begun.username
-        && match (old.mac, begun.mac) {
-            (Some(old), Some(begun)) => old == begun,
-            (None, _) | (_, None) => !old.port.is_empty() && old.port == begun.port,
+    precedes(old, begun) && is_same_device(old, begun)
+}
+
+/// Whether a session whose start arrives only now was over before it was heard of: `known`, of the same device
+/// on the same router, was counted after it. In order, that one's start would have ended it.
+pub fn is_overtaken(late: &Session, known: &Session) -> bool {
+    late.key.router == known.key.router
+        && is_numbered_after(known, late)
+        && is_same_device(late, known)
+}
+
+fn is_same_device(one: &Session, other: &Session) -> bool {
+    one.username == other.username
+        && match (one.mac, other.mac) {
+            (Some(one), Some(other)) => one == other,
+            (None, _) | (_, None) => !one.port.is_empty() && one.port == other.port,
         }
 }
 

@@ -201,6 +201,73 @@ fn a_late_start_ends_no_newer_session_of_its_device() {
     assert!(!log_in(&sessions, 9, 1, 1200));
 }
 
+/// A device's stop is lost, and it dials again: with its next session begun, or over already when it is heard of,
+/// the one before it keeps nobody out, and ended when it was last heard of.
+#[test]
+fn a_device_that_began_anew_is_in_its_next_session_or_in_none() {
+    for start_is_heard in [true, false] {
+        let sessions = Sessions::default();
+        tell(&sessions, &report("82000006", 1, Event::Start, 0), 1000);
+        let mut next = report("82000007", 1, Event::Start, 0);
+        next.at = at(1200);
+        let mut moved = Vec::new();
+        if start_is_heard {
+            moved.extend(tell(&sessions, &next, 1200).moved);
+        }
+        let stop = Report {
+            event: Event::Stop(1),
+            secs: 60,
+            at: at(1260),
+            ..next
+        };
+        moved.extend(tell(&sessions, &stop, 1260).moved);
+        let lost = moved
+            .iter()
+            .find(|moved| moved.status == AccountingStatus::Lost);
+        let lost = &lost.unwrap().session;
+        assert_eq!(&*lost.key.acct_session_id, b"82000006");
+        assert_eq!(lost.closed.unwrap().at, at(1000));
+        assert_eq!(sessions.count(), 0);
+        assert!(log_in(&sessions, 9, 1, 1300));
+    }
+}
+
+/// The same, and the stop of that first session is lost too: it was never open beside the next one, and keeps
+/// nobody out when that one has ended. Only its router's next word on it opens it.
+#[test]
+fn a_session_that_was_overtaken_never_opens() {
+    let late = report("82000006", 1, Event::Start, 0);
+    for ended_before in [false, true] {
+        let sessions = Sessions::default();
+        let open = || {
+            let open = sessions.open_by_name(b"demo001");
+            let id = |online: &Online| online.session.key.acct_session_id.to_vec();
+            open.iter().map(id).collect::<Vec<_>>()
+        };
+        tell(&sessions, &report("82000007", 1, Event::Start, 0), 1000);
+        let stop = report("82000007", 1, Event::Stop(1), 1);
+        if ended_before {
+            tell(&sessions, &stop, 1001);
+        }
+        let told = tell(&sessions, &late, 1002);
+        assert_eq!(told.moved.len(), 1);
+        assert_eq!(told.moved[0].status, AccountingStatus::Lost);
+        assert!(!told.begun);
+        assert!(!open().contains(&b"82000006".to_vec()));
+        tell(&sessions, &stop, 1003);
+        assert_eq!(open(), [] as [Vec<u8>; 0]);
+        assert!(log_in(&sessions, 9, 1, 1004));
+
+        let alive = report("82000006", 1, Event::Interim, 300);
+        assert!(tell(&sessions, &alive, 1302).begun);
+        assert_eq!(open(), [b"82000006"]);
+    }
+    // Another device's start that is late opens its session.
+    let sessions = Sessions::default();
+    tell(&sessions, &report("82000007", 2, Event::Start, 0), 1000);
+    assert!(tell(&sessions, &late, 1002).begun);
+}
+
 /// B8: reconnecting does not reset a quota, a new period does, a repeat adds nothing.
 #[test]
 fn usage_is_counted_over_the_sessions_of_a_period() {
