@@ -1,11 +1,14 @@
-//! Routers that moved: new source addresses, adopted by proof of the secret (B11).
+//! Which router speaks from where; a router that moved is adopted by proof of the secret (B11).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use easyisp_shared::id::RouterId;
 use ipnet::IpNet;
+use tracing::warn;
+
+use super::{Router, Site};
 
 /// The networks inside which this site's routers live.
 #[derive(Clone, Debug)]
@@ -20,6 +23,49 @@ impl Ranges {
     /// Whether `address` is inside.
     pub fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl Site {
+    /// Calls `verify` with the routers a datagram from `source` may come from until one of them
+    /// knows it: the routers of that source, the narrowest network first.
+    pub fn router_from<T>(
+        &self,
+        source: IpAddr,
+        mut verify: impl FnMut(&Arc<Router>) -> Option<T>,
+    ) -> Option<(Arc<Router>, T)> {
+        let routers = self.routers.read().unwrap_or_else(PoisonError::into_inner);
+        let adopted = self.adopted.router(source);
+        routers
+            .iter()
+            .filter(|router| router.source.contains(&source) || adopted == Some(router.id))
+            .find_map(|router| verify(router).map(|found| (router.clone(), found)))
+    }
+
+    /// Whether any router may speak from `source`.
+    pub fn knows_source(&self, source: IpAddr) -> bool {
+        self.router_from(source, |_| Some(())).is_some()
+    }
+
+    /// A signed request came from a source nobody has: the router whose secret verifies it moved
+    /// there (B11). Only inside the site's ranges, and only by proof of the secret.
+    pub fn adopt<T>(
+        &self,
+        source: IpAddr,
+        mut verify: impl FnMut(&Arc<Router>) -> Option<T>,
+    ) -> Option<(Arc<Router>, T)> {
+        if !self.adopted.may_adopt(source) {
+            return None;
+        }
+        let routers = self.routers();
+        let found = routers
+            .iter()
+            .find_map(|router| verify(router).map(|found| (router.clone(), found)));
+        if let Some((router, _)) = &found {
+            self.adopted.note(source, router.id);
+            warn!(router.id = %router.id, %source, "Router {} speaks from a new address", router.name);
+        }
+        found
     }
 }
 

@@ -1,9 +1,68 @@
 //! Whose a hotspot device is: locked to it, or seen with it.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLockWriteGuard};
 
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::net::Mac;
+use easyisp_shared::wire::down::Connection;
+
+use super::{Site, Subscriber};
+
+impl Site {
+    /// Who is known to use a device at a hotspot: locked to it, or seen with it.
+    pub fn of_device(&self, device: Mac) -> Option<Arc<Subscriber>> {
+        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        let owners = devices.owners(device).iter();
+        let owners = owners.filter_map(|owner| self.customer(*owner));
+        // The latest who still has time, else the latest at all.
+        owners.max_by_key(|owner| {
+            owner
+                .entitlement
+                .paid_until
+                .max(owner.entitlement.funded_until)
+        })
+    }
+
+    /// Files a customer under a device he was seen with.
+    pub fn remember_device(&self, customer: CustomerId, device: Mac) {
+        self.devices_mut().add(customer, device);
+    }
+
+    /// The same for a device that was on disk at the start: what the cloud says since comes first.
+    pub fn remember_device_again(&self, customer: CustomerId, device: Mac) {
+        let most = self.remembered_devices();
+        let mut devices = self.devices_mut();
+        if devices.owned(customer).len() < most {
+            devices.add(customer, device);
+        }
+    }
+
+    /// Whether a customer's login from this device must be remembered first.
+    pub fn is_new_device(&self, subscriber: &Subscriber, device: Mac) -> bool {
+        if self.remembered_devices() == 0 || subscriber.connection != Connection::Hotspot {
+            return false;
+        }
+        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        !devices.owned(subscriber.id).contains(&device)
+    }
+
+    /// How many devices are remembered for a customer; none where nobody may log in by them.
+    fn remembered_devices(&self) -> usize {
+        let policy = self.policy();
+        let row = policy.row.as_ref().filter(|row| row.mac_login);
+        row.map_or(0, |row| usize::from(row.remembered_macs))
+    }
+
+    pub(super) fn file_devices(&self, subscriber: &Subscriber) {
+        self.devices_mut()
+            .replace(subscriber.id, subscriber.devices());
+    }
+
+    pub(super) fn devices_mut(&self) -> RwLockWriteGuard<'_, Devices> {
+        self.devices.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Devices by address and by owner.
 #[derive(Debug, Default)]

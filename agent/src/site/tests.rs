@@ -1,10 +1,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use easyisp_shared::entitlement::{Answer, Reason};
+use easyisp_shared::entitlement::{Answer, Live, Reason};
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::wire::down::MovingV1;
+use easyisp_shared::wire::down::{MovingV1, secret_place};
+use easyisp_shared::wire::{Down, DownKind, DownRecord};
+use uuid::Uuid;
 
 use super::description::{Description, customer_id, package_id, router_id};
 use super::*;
