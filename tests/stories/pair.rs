@@ -226,6 +226,55 @@ async fn a_vote_is_given_once() -> Result<()> {
     world.stop().await
 }
 
+/// One box let a device in with the other one's vote, and died before it could say so to anybody. The one that
+/// voted knows no more than that, and lets no other device in: not with the cloud's vote, and not alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vote_outlives_the_box_it_was_given_to() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "outlives").await?;
+    let mut pair = Site::open_pair(&world, &isp).await?;
+    let codes = held(&pair, &isp, 6).await?;
+    pair.cut_from_cloud(FIRST, true);
+    let mut let_in = None;
+    for (number, code) in (1..).zip(&codes[1..]) {
+        pair.lose_after_next_answer(SECOND);
+        if is_online(&phone(&pair, FIRST, number, code).dial().await) {
+            let_in = Some((number, code));
+            break;
+        }
+        // The answer was to something else that the two said to each other.
+        pair.cut_between(false);
+        pair.in_touch().await?;
+    }
+    let (number, code) = let_in.context("no device came in with the other one's vote")?;
+    pair.site.stop_agent().await;
+
+    let refused = async || {
+        for _ in 0..3 {
+            let thief = phone(&pair, SECOND, 9, code).dial().await;
+            ensure!(!is_online(&thief), "{thief:?}");
+        }
+        anyhow::Ok(())
+    };
+    refused().await?;
+    comes_in(&pair, SECOND, 10, &codes[0]).await?;
+    world.clock.advance(Duration::from_secs(75));
+    eventually("the second keeps them alone", async || {
+        Ok((keeping(pair.second()) == Keeping::Alone).then_some(()))
+    })
+    .await?;
+    refused().await?;
+    comes_in(&pair, SECOND, number, code).await?;
+
+    pair.cut_between(false);
+    pair.cut_from_cloud(FIRST, false);
+    pair.site.start_agent().await?;
+    pair.in_touch().await?;
+    everything_is_told(&world, &isp, &pair, 2).await?;
+    pair.stop().await;
+    world.stop().await
+}
+
 /// A box that was revoked lets no code in by itself, reached or not, and the one that is left does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_agent_has_no_vote() -> Result<()> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use easyisp_shared::entropy::Entropy;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -28,6 +29,9 @@ struct State {
     udp_blocked: AtomicBool,
     tcp_blocked: AtomicBool,
     answers_lost: AtomicBool,
+    /// After the next answer over TCP nothing is heard any more.
+    last_answer: AtomicBool,
+    deaf: AtomicBool,
     /// Ends the connections that stand.
     hang_up: Notify,
     largest: AtomicUsize,
@@ -50,6 +54,8 @@ impl Line {
             udp_blocked: AtomicBool::new(false),
             tcp_blocked: AtomicBool::new(false),
             answers_lost: AtomicBool::new(false),
+            last_answer: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
             hang_up: Notify::new(),
             largest: AtomicUsize::new(usize::MAX),
             loss_percent: AtomicUsize::new(0),
@@ -80,6 +86,8 @@ impl Line {
     pub fn cut(&self, cut: bool) {
         self.block_udp(cut);
         self.block_tcp(cut);
+        self.state.last_answer.store(false, Ordering::Relaxed);
+        self.state.deaf.store(false, Ordering::Relaxed);
         if cut {
             self.state.hang_up.notify_waiters();
         }
@@ -90,6 +98,11 @@ impl Line {
     pub fn lose_answers(&self, lost: bool) {
         self.state.answers_lost.store(lost, Ordering::Relaxed);
         self.block_tcp(lost);
+    }
+
+    /// Swallows what is said over TCP once the next answer has come back, until the line is cut or mended.
+    pub fn lose_after_next_answer(&self) {
+        self.state.last_answer.store(true, Ordering::Relaxed);
     }
 
     /// Swallows datagrams whose payload is larger.
@@ -162,7 +175,7 @@ async fn back(state: Arc<State>, far: Arc<UdpSocket>, to: SocketAddr) {
 async fn connections(state: Arc<State>, listener: TcpListener) {
     let mut carried = JoinSet::new();
     loop {
-        let Ok((mut near, _)) = listener.accept().await else {
+        let Ok((near, _)) = listener.accept().await else {
             continue;
         };
         if state.tcp_blocked.load(Ordering::Relaxed) {
@@ -171,12 +184,41 @@ async fn connections(state: Arc<State>, listener: TcpListener) {
         let state = state.clone();
         carried.spawn(async move {
             let hang_up = state.hang_up.notified();
-            if let Ok(mut far) = TcpStream::connect(state.cloud).await {
+            if let Ok(far) = TcpStream::connect(state.cloud).await {
                 tokio::select! {
                     () = hang_up => {}
-                    _ended = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ended = carry(&state, near, far) => {}
                 }
             }
         });
     }
+}
+
+/// Carries what is said and what is answered, until both ends have closed.
+async fn carry(state: &State, near: TcpStream, far: TcpStream) {
+    let (mut said, mut answer) = near.into_split();
+    let (mut answered, mut say) = far.into_split();
+    let there = async {
+        let mut octets = vec![0; 65_536];
+        while let Ok(length @ 1..) = said.read(&mut octets).await {
+            let deaf = state.deaf.load(Ordering::Relaxed);
+            if !deaf && say.write_all(&octets[..length]).await.is_err() {
+                break;
+            }
+        }
+        let _closed_already = say.shutdown().await;
+    };
+    let back = async {
+        let mut octets = vec![0; 65_536];
+        while let Ok(length @ 1..) = answered.read(&mut octets).await {
+            if state.last_answer.swap(false, Ordering::Relaxed) {
+                state.deaf.store(true, Ordering::Relaxed);
+            }
+            if answer.write_all(&octets[..length]).await.is_err() {
+                break;
+            }
+        }
+        let _closed_already = answer.shutdown().await;
+    };
+    tokio::join!(there, back);
 }

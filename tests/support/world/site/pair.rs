@@ -144,6 +144,12 @@ impl Pair {
         }
     }
 
+    /// Lets nothing more of what the other one says reach one of them (0 or 1), once its next answer has come
+    /// back; until the two are cut off or joined.
+    pub fn lose_after_next_answer(&self, agent: usize) {
+        self.between[agent].lose_after_next_answer();
+    }
+
     /// Cuts one of them (0 or 1) off from the cloud, or joins them again. It takes a minute of silence until
     /// either end notices.
     pub fn cut_from_cloud(&self, agent: usize, cut: bool) {
