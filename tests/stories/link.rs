@@ -8,4 +8,5 @@ mod questions;
 mod state;
 mod trust;
 mod uplink;
+mod versions;
 mod world;

@@ -317,6 +317,32 @@ mod tests {
         given.guard.close();
     }
 
+    /// A row of a kind that only a later release knows changes nothing here, stops nothing, and is kept for it.
+    #[tokio::test]
+    async fn rows_of_a_later_release_are_kept_as_they_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let given = given(dir.path());
+        let whole = batch(FeedMode::SnapshotWhole, 0, 3, subscribers(&["one"], 3));
+        given.feed.apply(whole, EPOCH).await.unwrap();
+        let later = DownRecord {
+            kind: 999,
+            id: Uuid::from_u128(9),
+            version: 4,
+            body: Some(vec![1, 2, 3]),
+        };
+        let body = later.body.as_deref();
+        let weight = digest::row_hash(EPOCH, 999, later.id, 4, body);
+        let mut changes = batch(FeedMode::Changes, 3, 4, subscribers(&["two"], 4));
+        changes.records.insert(0, later);
+        assert_eq!(given.feed.apply(changes, EPOCH).await, Ok(4));
+        assert!(given.site.subscriber(b"two").is_some());
+        let mut idle = batch(FeedMode::Changes, 4, 4, Vec::new());
+        idle.digests = vec![(999, weight)];
+        assert_eq!(given.feed.apply(idle, EPOCH).await, Ok(4));
+        given.feed.stop();
+        given.guard.close();
+    }
+
     #[tokio::test]
     async fn a_restart_finds_what_was_applied() {
         let dir = tempfile::tempdir().unwrap();

@@ -98,6 +98,36 @@ async fn accounting_in_any_order_ends_the_same() {
     running.stop().await;
 }
 
+/// A router that was reset counts from the beginning again: the Class of the Accept tells its sessions from those
+/// it had before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_id_with_another_class_is_another_session() {
+    let running = Running::start(site()).await;
+    let classes: [&[u8]; 3] = [b"before", b"after", b""];
+    for (class, identifier) in classes.into_iter().zip(1..) {
+        let attributes: [(u8, &[u8]); 5] = [
+            (attribute::ACCT_STATUS_TYPE, &[0, 0, 0, 2]),
+            (attribute::USER_NAME, b"demo001"),
+            (attribute::ACCT_SESSION_ID, b"81000001"),
+            (attribute::CLASS, class),
+            (attribute::ACCT_INPUT_OCTETS, &[0, 0, 0, identifier]),
+        ];
+        let request = client::accounting_request(&attributes, identifier, &running.secret).unwrap();
+        running.send_accounting(&request, PATIENCE).unwrap();
+    }
+    let stored = running.agent.overview().reader.sessions(start()).unwrap();
+    let mut held: Vec<(&[u8], u64)> = stored
+        .iter()
+        .map(|session| (&*session.key.class, session.bytes_in))
+        .collect();
+    held.sort_unstable();
+    assert_eq!(
+        held,
+        [(&b""[..], 3), (&b"after"[..], 2), (&b"before"[..], 1)]
+    );
+    running.stop().await;
+}
+
 /// B7: counters above 4 GiB keep all their bits, with gigawords alone too.
 #[tokio::test(flavor = "multi_thread")]
 async fn counters_keep_all_64_bits() {

@@ -153,3 +153,27 @@ impl Traffic {
         self.received = self.received.saturating_add(other.received);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use easyisp_shared::wire::hello::FeedAck;
+
+    use super::*;
+
+    /// What a later release says beside what this one understands is passed over, wherever it stands.
+    #[tokio::test]
+    async fn messages_of_a_later_release_are_skipped() -> Result<(), PipeError> {
+        let known = Message::FeedAck(FeedAck::V1 { cursor: 300 });
+        let frame = known.frame()?;
+        let mut later = frame.clone();
+        later[FRAME_HEADER] = 200;
+        let octets = [&later, &frame, &later, &later, &frame].map(Vec::as_slice);
+        let octets = std::io::Cursor::new(octets.concat());
+        let mut pipe = Pipe::new(tokio::io::sink(), octets);
+        for _ in 0..2 {
+            assert_eq!(pipe.source.receive().await?.as_ref(), Some(&known));
+        }
+        assert_eq!(pipe.source.receive().await?, None);
+        Ok(())
+    }
+}
