@@ -83,7 +83,9 @@ pub(super) async fn book(
     now: Timestamp,
 ) -> Result<Then, RenewError> {
     // Another report may have brought a receipt while this one waited for the prompt. A prompt is of one
-    // amount: other money is not its own.
+    // amount: other money is not its own, unless it was credited on a query's word, which names no amount.
+    let believed = !matches!(trust, Trust::Held(_));
+    let credited = believed && is_credited(tx, &found, arrival, keys, now).await?;
     let fits = found.intent.filter(|intent| {
         let credited = intent.push().state == State::Provisional;
         let believed = match trust {
@@ -105,6 +107,7 @@ pub(super) async fn book(
     let known = owner(&found.candidates, keys, !at_till);
     let (customer, why) = match (known, trust) {
         (_, Trust::Held(why)) => (None, why),
+        (_, _) if credited => (None, CREDITED),
         (_, _) if found.ambiguous => (None, AMBIGUOUS),
         (known, _) => (known, PLAIN),
     };
@@ -148,6 +151,30 @@ pub(super) async fn book(
         }
     }
     Ok(Then::Rest)
+}
+
+/// Whether the prompt whose account this money came under was credited on a query's word, with another amount: a
+/// person looks at it then, and it is not credited a second time.
+async fn is_credited(
+    tx: &mut Tx,
+    found: &Found,
+    arrival: &Arrival,
+    keys: &Keys,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let named = found.intent.as_ref().filter(|intent| {
+        intent.push().state == State::Provisional
+            && intent.amount != arrival.amount
+            && found.at.kind != SubType::Bank
+            && keys.prompt.as_ref() == Some(&intent.account_reference)
+    });
+    let Some(mut intent) = named.cloned() else {
+        return Ok(false);
+    };
+    intent.needs_review = Some(HELD_TOO.to_owned());
+    tracing::warn!(intent.id = %intent.id, "A payment needs a person: {HELD_TOO}");
+    store::save(tx, &intent, now).await?;
+    Ok(true)
 }
 
 /// What a report that is believed means for a receipt that is known: when this tenant holds it on nobody's word
@@ -194,7 +221,9 @@ pub(super) async fn confirm(
         arrivals::describe(tx, told.id, PLAIN).await?;
         return Ok(Booking::Known);
     }
+    let credited = is_credited(tx, &found, arrival, keys, now).await?;
     let why = match found.ambiguous {
+        _ if credited => CREDITED,
         true => AMBIGUOUS,
         false => PLAIN,
     };
@@ -211,7 +240,7 @@ pub(super) async fn confirm(
         }
         return Ok(Booking::Booked);
     }
-    if let Some(customer) = known.filter(|_| !found.ambiguous) {
+    if let Some(customer) = known.filter(|_| !found.ambiguous && !credited) {
         renewals::resolve(tx, receipt, customer, now).await?;
     }
     Ok(Booking::Booked)

@@ -270,7 +270,7 @@ async fn done(
 fn trust(payments: &Payments, source: &str, found: &Found, shortcode: &str) -> Trust {
     match source.parse::<IpAddr>() {
         Err(_) => Trust::Held(book::OLD_SECRET),
-        Ok(address) if payments.source(address) == Source::Unlisted => Trust::Held(book::UNLISTED),
+        Ok(address) if payments.source(address) != Source::Listed => Trust::Held(book::UNLISTED),
         Ok(_) if found.retired => Trust::Held(book::RETIRED),
         Ok(_) if !is_at(&found.at, shortcode) => Trust::Held(book::OTHER_CODE),
         Ok(_) => Trust::Told,

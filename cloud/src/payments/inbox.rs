@@ -207,6 +207,10 @@ pub(super) async fn work(
     if report.gateway_id != Some(intent.gateway_id) {
         return dismiss(tx, id, "another gateway's payment").await;
     }
+    let source = match report.source.parse() {
+        Ok(address) => payments.source(address),
+        Err(_) => Source::Unlisted,
+    };
     match &intent.checkout_request_id {
         Some(ours) if *ours != told.checkout_request_id => {
             if told.claim.is_some() {
@@ -216,16 +220,14 @@ pub(super) async fn work(
             return dismiss(tx, id, OTHER_PROMPT).await;
         }
         Some(_) => {}
+        // A stranger does not say which prompt of M-Pesa's it is.
+        None if source == Source::Unlisted => {}
         // The callback overtook the answer to the push, or the push was never answered.
         None => {
             intent.checkout_request_id = Some(told.checkout_request_id.clone());
             intent.merchant_request_id = told.merchant_request_id.clone();
         }
     }
-    let source = match report.source.parse() {
-        Ok(address) => payments.source(address),
-        Err(_) => Source::Unlisted,
-    };
     let event = event(&told, &intent, source);
     let refused = match settle::apply(&mut tx, &mut intent, event, now).await {
         Ok(then) => {

@@ -130,6 +130,7 @@ impl Payments {
     fn source(&self, address: std::net::IpAddr) -> Source {
         match self.sources.iter().any(|net| net.contains(&address)) {
             true => Source::Listed,
+            false if self.sources.is_empty() => Source::Unknown,
             false => Source::Unlisted,
         }
     }

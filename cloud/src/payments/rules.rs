@@ -404,20 +404,24 @@ fn credit(claim: Claim, terms: Terms) -> Credit {
 pub enum Source {
     /// On the list.
     Listed,
-    /// Not on the list, or there is none.
+    /// Not on the list.
     Unlisted,
+    /// There is no list.
+    Unknown,
 }
 
 /// Whether a callback that says paid is believed at once or only after our own query.
 ///
-/// Our query tells that a prompt was paid, not how much: another amount than the one that was asked for is
-/// only heard from a listed source.
+/// Our query tells that a prompt was paid, not how much and by which receipt. Where there is a list, whoever is not
+/// on it only makes us ask: a receipt that a stranger made up would stand beside the payment, and the true one would
+/// be credited too. Where there is none, the receipt is taken and another amount than the one asked for is not.
 pub fn judge(claim: Claim, terms: Terms, source: Source) -> Event {
     let exact = claim.amount == Some(terms.asked);
     match (source, exact) {
         (Source::Listed, true) if terms.asked <= terms.confirm_above => Event::Paid(claim),
-        (Source::Listed, _) | (Source::Unlisted, true) => Event::Claimed(claim),
-        (Source::Unlisted, false) => Event::Claimed(Claim {
+        (Source::Listed, _) | (Source::Unknown, true) => Event::Claimed(claim),
+        (Source::Unlisted, _) => Event::Hinted,
+        (Source::Unknown, false) => Event::Claimed(Claim {
             amount: None,
             ..claim
         }),

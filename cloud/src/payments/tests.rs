@@ -149,22 +149,26 @@ fn only_an_exact_small_listed_callback_is_believed_at_once() {
     let (asked, limit) = (Cents::whole(500), Cents::whole(1_000));
     assert!(judged(asked, limit, Source::Listed));
     assert!(!judged(asked, limit, Source::Unlisted));
+    assert!(!judged(asked, limit, Source::Unknown));
     assert!(!judged(asked, Cents::whole(499), Source::Listed));
     assert!(!judged(Cents::whole(499), limit, Source::Listed));
 }
 
 #[test]
-fn an_unlisted_source_says_nothing_about_the_amount() {
+fn a_stranger_only_makes_us_ask_and_nobody_known_says_nothing_about_the_amount() {
     let terms = TERMS;
     let more = claim("R", Some(Cents::whole(1_900)));
-    let told = judge(more.clone(), terms, Source::Unlisted);
+    let told = judge(more.clone(), terms, Source::Unknown);
     assert_eq!(told, Event::Claimed(claim("R", None)));
+    for claim in [more.clone(), exact()] {
+        assert_eq!(judge(claim, terms, Source::Unlisted), Event::Hinted);
+    }
     assert_eq!(
         judge(more.clone(), terms, Source::Listed),
         Event::Claimed(more)
     );
     assert_eq!(
-        judge(exact(), terms, Source::Unlisted),
+        judge(exact(), terms, Source::Unknown),
         Event::Claimed(exact())
     );
 }

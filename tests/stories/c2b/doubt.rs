@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use easyisp_shared::time::Clock;
 use easyisp_tests::mpesa::{App, Kind};
-use easyisp_tests::scenario::{Callback, Payer, Pin, PushAnswer, QueryAnswer};
+use easyisp_tests::scenario::{Callback, Paid, Payer, Pin, PushAnswer, QueryAnswer};
 use easyisp_tests::world::{Provider, START, World, eventually, soon};
 use serde_json::{Value, json};
 
@@ -51,6 +51,76 @@ async fn what_answers_a_prompt_is_booked_whatever_the_query_says() -> Result<()>
     worked(&world, &isp).await?;
     let sum = "select sum(amount)::bigint from payments where customer_id is not null";
     assert_eq!(count(&world, &isp, sum).await?, 530_000);
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    world.stop().await
+}
+
+/// A prompt is credited on a query's word, which names no amount, and M-Pesa then tells of another one under its
+/// account; or the other way round. It is credited once, and a person looks at what remains.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_that_was_paid_with_another_amount_is_credited_once() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "savanna").await?;
+    register(&isp).await?;
+    let yesterday = world.clock.now().minus(DAY);
+    let silent = Payer {
+        callback: Callback::Never,
+        confirmation: Callback::Held,
+        ..Payer::prompt()
+    };
+    for (name, phone, asked_first) in [
+        ("amina", "254712345601", true),
+        ("baraka", "254712345602", false),
+    ] {
+        let id = isp.add_subscriber(name, phone, yesterday).await?;
+        let paid = Payer {
+            paid: Paid::Exactly("99".to_owned()),
+            ..silent.clone()
+        };
+        world.outside.mpesa.script(phone, paid);
+        let checkout = isp.ask_to_pay(&id, 100).await?;
+        let receipt = world.outside.mpesa.until(|books| {
+            let receipt = books.find(&checkout)?.receipt()?;
+            Some(receipt.to_owned())
+        });
+        let receipt = soon("the payer types his PIN", receipt).await?;
+        let confirm = async || {
+            world.outside.mpesa.release(&checkout);
+            let told = world.outside.mpesa.until(|books| {
+                let known = books.find(&checkout)?;
+                known.confirmations.first().map(|told| told.status)
+            });
+            soon("M-Pesa tells of it", told).await?;
+            worked(&world, &isp).await
+        };
+        if !asked_first {
+            confirm().await?;
+        }
+        world.clock.advance(Duration::from_secs(11));
+        let reviewed =
+            "select count(*) from intents where needs_review is not null or state = 'PROVISIONAL'";
+        let so_far = if asked_first { 1 } else { 2 };
+        eventually("M-Pesa was asked", async || {
+            Ok((count(&world, &isp, reviewed).await? == so_far).then_some(()))
+        })
+        .await?;
+        if asked_first {
+            confirm().await?;
+        }
+        let credited = "select count(*) from payments where customer_id is not null";
+        assert_eq!(count(&world, &isp, credited).await?, so_far, "{name}");
+        let wallet = if asked_first { 100 } else { 99 };
+        assert_eq!(isp.customer(&id).await?["walletBalance"], wallet, "{name}");
+        let known = lookup(&isp, &format!("receipt={receipt}")).await?;
+        let owner = if asked_first { json!(null) } else { json!(id) };
+        assert_eq!(known["payments"][0]["customerId"], owner, "{known}");
+        let doubtful = "select count(*) from intents where needs_review is not null";
+        assert_eq!(
+            count(&world, &isp, doubtful).await?,
+            so_far,
+            "a person looks"
+        );
+    }
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await
 }

@@ -344,8 +344,8 @@ pub(in super::super) struct Fitting {
     pub(in super::super) hearsay: bool,
 }
 
-/// A payment that may be that of this prompt: it came to its short code, after it was asked for,
-/// of its amount and by its phone or account. At a till also one that a later prompt of the customer has: no
+/// A payment that may be that of this prompt: it came to its short code, after it was asked for, under the
+/// account that only this prompt showed, or of its amount by its phone. At a till also one that a later prompt of the customer has: no
 /// receipt says there which of them it pays.
 pub(in super::super) async fn fitting(
     tx: &mut Tx,
@@ -360,15 +360,17 @@ pub(in super::super) async fn fitting(
            join gateways theirs on theirs.tenant_id = $1 and theirs.id = p.gateway_id
            join gateways ours on ours.tenant_id = $1 and ours.id = $2
           where p.tenant_id = $1 and p.method = 'MPESA' and p.status = 'completed'
-            and p.receipt is not null and p.amount = $3 and p.paid_at >= $4
+            and p.receipt is not null and p.paid_at >= $4
             and theirs.shortcode = ours.shortcode
             and (p.intent_id is null and (p.customer_id is null or p.customer_id = $5)
                      and (upper(p.account) = $6 and ours.sub_type <> 'BANK'
-                          or $7 like replace(p.phone, '*****', '%')
-                          or p.payer_hash = encode(sha256(convert_to($7, 'UTF8')), 'hex'))
-                 or p.intent_id <> $8 and p.customer_id = $5 and p.phone = $7
+                          or p.amount = $3
+                             and ($7 like replace(p.phone, '*****', '%')
+                                  or p.payer_hash = encode(sha256(convert_to($7, 'UTF8')), 'hex')))
+                 or p.intent_id <> $8 and p.customer_id = $5 and p.phone = $7 and p.amount = $3
                      and ours.sub_type = 'BUYGOODS')
-          order by hearsay, p.intent_id is null desc, upper(p.account) = $6 desc nulls last, p.paid_at
+          order by hearsay, p.amount = $3 desc, p.intent_id is null desc,
+                   upper(p.account) = $6 desc nulls last, p.paid_at
           limit 1",
     )
     .bind(tx.tenant())
@@ -379,7 +381,12 @@ pub(in super::super) async fn fitting(
     .bind(&intent.account_reference)
     .bind(&intent.phone_number)
     .bind(intent.id)
-    .bind(hearsay.iter().map(|why| (*why).to_owned()).collect::<Vec<String>>())
+    .bind(
+        hearsay
+            .iter()
+            .map(|why| (*why).to_owned())
+            .collect::<Vec<String>>(),
+    )
     .fetch_optional(&mut **tx)
     .await
 }
