@@ -5,6 +5,7 @@ mod accounts;
 mod addresses;
 mod api_keys;
 mod audited;
+mod big_books;
 mod boxes;
 mod c2b;
 mod catalog;

@@ -42,6 +42,11 @@ impl FreshDatabase {
         self.of(Role::Owner)
     }
 
+    /// As the cluster's administrator, who sees every row: for what is checked from outside.
+    pub fn anybody(&self) -> PgConnectOptions {
+        self.of(Role::Admin)
+    }
+
     pub(crate) fn of(&self, role: Role) -> PgConnectOptions {
         connect_options(&self.0.socket_dir, role, &self.0.name)
     }

@@ -4,6 +4,7 @@
 
 pub mod database;
 pub mod freeradius;
+pub mod grown;
 pub mod guest;
 pub mod hooks;
 pub mod kept;

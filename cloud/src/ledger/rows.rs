@@ -145,6 +145,26 @@ pub(super) async fn waiting(tx: &mut Tx, most: usize) -> sqlx::Result<Vec<Subjec
     rows.iter().map(Subject::from_row).collect()
 }
 
+/// Rows that wait for their number, by kind and id, behind this one.
+pub(super) async fn waiting_after(
+    tx: &mut Tx,
+    after: Option<Subject>,
+    most: usize,
+) -> sqlx::Result<Vec<Subject>> {
+    let rows = sqlx::query(
+        "select kind, subject_id from unsealed
+          where tenant_id = $1 and (kind, subject_id) > ($2, $3)
+          order by kind, subject_id limit $4",
+    )
+    .bind(tx.tenant())
+    .bind(after.map_or("", |after| after.kind.as_str()))
+    .bind(after.map_or(Uuid::nil(), |after| after.id))
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter().map(Subject::from_row).collect()
+}
+
 /// The number and digest of the newest row of the chain.
 pub(super) async fn last_link(tx: &mut Tx) -> sqlx::Result<Option<(i64, Digest)>> {
     let last: Option<(i64, Vec<u8>)> = sqlx::query_as(

@@ -238,10 +238,11 @@ async fn links_after(tx: &mut Tx, sequence: i64) -> sqlx::Result<Vec<(i64, Subje
 /// What waits for its number must exist.
 async fn verify_tail(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let tenant = tx.tenant();
-    let waiting = rows::waiting(tx, usize::MAX).await?;
-    for subjects in waiting.chunks(BATCH) {
-        let contents = rows::contents(tx, subjects).await?;
-        for subject in subjects {
+    let mut last = None;
+    loop {
+        let subjects = rows::waiting_after(tx, last, BATCH).await?;
+        let contents = rows::contents(tx, &subjects).await?;
+        for subject in &subjects {
             report.tail += 1;
             if !contents.contains_key(subject) {
                 report.found(
@@ -250,6 +251,9 @@ async fn verify_tail(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
                 );
             }
         }
+        last = subjects.last().copied();
+        if last.is_none() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
