@@ -1,15 +1,17 @@
-//! One seed decides what happens to a provider: who logs in, pays and leaves, which datagram and which
-//! message is lost, doubled or late, when the box, the router and the cloud fall over.
+//! One seed decides what happens. In [`turmoil`] to a provider: who logs in, pays and leaves, which datagram and
+//! which message is lost, doubled or late, when the box, the router and the cloud fall over. In [`money`] to what
+//! customers pay: by which way it comes, who tells of it how often and how wrongly, and where the cloud dies.
 //!
 //! Cloud, database, agent core and link session are the real ones. The agent's sockets, its dialling and its
 //! timers are left out: one task moves the clock, carries every datagram and opens every pipe, so that a seed
-//! gives the same trace twice. After the turmoil everything is healed and must agree (`faults.md` §2, §3).
+//! of the turmoil gives the same trace twice. After it everything is healed and must agree (`faults.md` §2, §3).
 //!
 //! `EASYISP_TEST_SEEDS=N` runs N seeds, from seed 0 or `EASYISP_TEST_SEEDS_FROM` on; `EASYISP_TEST_SEED=S`
 //! the one that failed.
 
 mod agent;
 mod line;
+mod money;
 mod oracle;
 mod radio;
 mod router;
@@ -21,25 +23,49 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use easyisp_tests::kept::KeptDatabase;
 
+use money::Money;
 use stage::Stage;
+use turmoil::Turmoil;
 
-/// How much happens before the healing.
-const STEPS: usize = 120;
-const SEEDS: u64 = 100;
+/// What a seed decides from beginning to end.
+trait Life: Sized + 'static {
+    /// The test that lives it.
+    const TEST: &'static str;
+    /// How much happens before the healing.
+    const STEPS: usize;
+    /// How many are lived where nobody says.
+    const SEEDS: u64;
+    /// Seeds that found something once.
+    const FOUND: &'static [u64];
+
+    /// The database of such lives, without rows.
+    async fn database() -> Result<KeptDatabase>;
+    /// Its beginning, in a database without rows.
+    async fn begin(seed: u64, database: &KeptDatabase) -> Result<Self>;
+    /// So many steps, the healing and the judgement.
+    async fn run(&mut self, steps: usize) -> Result<()>;
+    /// What happened, in words.
+    fn take_trace(&mut self) -> Vec<String>;
+    /// Switches everything off.
+    async fn end(self) -> Result<()>;
+}
+
 /// So many seeds that fail are enough to look into.
 const ENOUGH: usize = 5;
 
-/// Seeds that found something once.
-const FOUND: &[u64] = &[
-    // A late start ended the next session of its device.
-    1072,
-    // The oracle took a session whose stop was lost for online after its device had begun and ended the next.
-    2577,
-];
-
 #[test]
 fn every_seed_keeps_the_invariants_and_converges() -> Result<()> {
+    every_seed::<Turmoil>()
+}
+
+#[test]
+fn every_seed_books_every_shilling_once() -> Result<()> {
+    every_seed::<Money>()
+}
+
+fn every_seed<L: Life>() -> Result<()> {
     let given = |name| {
         std::env::var(name)
             .ok()
@@ -47,21 +73,21 @@ fn every_seed_keeps_the_invariants_and_converges() -> Result<()> {
     };
     if let Some(seed) = given("EASYISP_TEST_SEED") {
         let mut trace = Vec::new();
-        let lived = alone(seed, STEPS, &mut trace);
+        let lived = alone::<L>(seed, L::STEPS, &mut trace);
         println!("{}", trace.join("\n"));
         return lived;
     }
     let mut stage = None;
-    for seed in FOUND {
-        live(&mut stage, *seed, STEPS)?;
+    for seed in L::FOUND {
+        live::<L>(&mut stage, *seed)?;
     }
     end(stage)?;
     let (first, count) = match given("EASYISP_TEST_SEEDS") {
         Some(count) => (given("EASYISP_TEST_SEEDS_FROM").unwrap_or(0), count),
         // Others every time; the seed is in the failure's message.
-        None => (rand::random_range(0..1_000_000), SEEDS),
+        None => (rand::random_range(0..1_000_000), L::SEEDS),
     };
-    run(first, count)
+    run::<L>(first, count)
 }
 
 #[test]
@@ -70,8 +96,8 @@ fn one_seed_gives_one_trace() -> Result<()> {
     // The second time in a database that was used before.
     let mut stage = None;
     let (once, twice) = (
-        live(&mut stage, seed, STEPS)?,
-        live(&mut stage, seed, STEPS)?,
+        live::<Turmoil>(&mut stage, seed)?,
+        live::<Turmoil>(&mut stage, seed)?,
     );
     end(stage)?;
     let apart = once
@@ -88,26 +114,26 @@ fn one_seed_gives_one_trace() -> Result<()> {
 }
 
 /// Lives through seeds, on every core, and tells each failure when it is found.
-fn run(first: u64, count: u64) -> Result<()> {
+fn run<L: Life>(first: u64, count: u64) -> Result<()> {
     let begun = Instant::now();
     let next = AtomicU64::new(0);
     let lived = AtomicU64::new(0);
     let failed = Mutex::new(Vec::new());
     let failures = || failed.lock().expect("pushing does not panic").len();
     let work = || -> Result<()> {
-        let mut stage = None;
+        let mut stage: Option<Stage<L>> = None;
         while failures() < ENOUGH {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= count {
                 break;
             }
             let seed = first + number;
-            if let Err(failure) = live(&mut stage, seed, STEPS) {
+            if let Err(failure) = live(&mut stage, seed) {
                 eprintln!("{failure:?}");
                 failed.lock().expect("pushing does not panic").push(seed);
             }
             let lived = lived.fetch_add(1, Ordering::Relaxed) + 1;
-            if lived.is_multiple_of(SEEDS) {
+            if lived.is_multiple_of(L::SEEDS) {
                 let (secs, failures) = (begun.elapsed().as_secs_f64(), failures());
                 let a_minute = lived as f64 / secs * 60.0;
                 eprintln!("{lived} of {count} seeds, {a_minute:.0} a minute, {failures} failed");
@@ -135,15 +161,15 @@ fn run(first: u64, count: u64) -> Result<()> {
 }
 
 /// Lives through a seed. A failure names it and the shortest beginning of it that fails too.
-fn live(stage: &mut Option<Stage>, seed: u64, steps: usize) -> Result<Vec<String>> {
+fn live<L: Life>(stage: &mut Option<Stage<L>>, seed: u64) -> Result<Vec<String>> {
     let mut trace = Vec::new();
-    let Err(failure) = attempt(stage, seed, steps, &mut trace) else {
+    let Err(failure) = attempt(stage, seed, L::STEPS, &mut trace) else {
         return Ok(trace);
     };
     // From here on nothing was before it, as in a replay.
     let mut again = Vec::new();
-    let mut shortest = match alone(seed, steps, &mut again) {
-        Err(failure) => (steps, failure, again),
+    let mut shortest = match alone::<L>(seed, L::STEPS, &mut again) {
+        Err(failure) => (L::STEPS, failure, again),
         Ok(()) => {
             return Err(failure).with_context(|| {
                 let trace = trace.join("\n");
@@ -151,10 +177,10 @@ fn live(stage: &mut Option<Stage>, seed: u64, steps: usize) -> Result<Vec<String
             });
         }
     };
-    let mut fewer = steps / 2;
+    let mut fewer = L::STEPS / 2;
     while fewer > 0 && fewer < shortest.0 {
         let mut trace = Vec::new();
-        match alone(seed, fewer, &mut trace) {
+        match alone::<L>(seed, fewer, &mut trace) {
             Err(failure) => {
                 shortest = (fewer, failure, trace);
                 fewer /= 2;
@@ -167,23 +193,24 @@ fn live(stage: &mut Option<Stage>, seed: u64, steps: usize) -> Result<Vec<String
     Err(failure).with_context(|| {
         format!(
             "seed {seed} fails after {steps} steps:\n{}\nreplay: EASYISP_TEST_SEED={seed} \
-             tests/run, or the simulation test alone",
-            trace[last..].join("\n")
+             tests/run, or alone: EASYISP_TEST_SEED={seed} cargo test -p easyisp-tests --test simulation {}",
+            trace[last..].join("\n"),
+            L::TEST
         )
     })
 }
 
 /// On a stage of its own.
-fn alone(seed: u64, steps: usize, trace: &mut Vec<String>) -> Result<()> {
-    let mut stage = None;
+fn alone<L: Life>(seed: u64, steps: usize, trace: &mut Vec<String>) -> Result<()> {
+    let mut stage: Option<Stage<L>> = None;
     attempt(&mut stage, seed, steps, trace)?;
     end(stage)
 }
 
 /// On a stage that is set where there is none. One on which something failed is not used again: what is left
 /// on it nobody knows.
-fn attempt(
-    stage: &mut Option<Stage>,
+fn attempt<L: Life>(
+    stage: &mut Option<Stage<L>>,
     seed: u64,
     steps: usize,
     trace: &mut Vec<String>,
@@ -203,6 +230,6 @@ fn attempt(
     Ok(())
 }
 
-fn end(stage: Option<Stage>) -> Result<()> {
+fn end<L: Life>(stage: Option<Stage<L>>) -> Result<()> {
     stage.map_or(Ok(()), Stage::end)
 }

@@ -1,31 +1,34 @@
 //! Where seeds are lived through, one after the other.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use anyhow::Result;
 use easyisp_tests::kept::KeptDatabase;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::turmoil::Turmoil;
+use crate::Life;
 
 /// A thread's runtime, and a database whose connections stay open.
 ///
 /// Every life begins without rows, with a world, a cloud and a box of its own.
-pub struct Stage {
+pub struct Stage<L> {
     runtime: Runtime,
     database: KeptDatabase,
     lives: u32,
+    of: PhantomData<L>,
 }
 
-impl Stage {
+impl<L: Life> Stage<L> {
     /// One that nobody was on.
-    pub fn set() -> Result<Stage> {
+    pub fn set() -> Result<Stage<L>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let database = runtime.block_on(KeptDatabase::open(CONNECTIONS))?;
+        let database = runtime.block_on(L::database())?;
         Ok(Stage {
             runtime,
             database,
             lives: 0,
+            of: PhantomData,
         })
     }
 
@@ -35,13 +38,14 @@ impl Stage {
             runtime,
             database,
             lives,
+            of: _,
         } = self;
         *lives += 1;
         runtime.block_on(async {
-            let mut turmoil = Turmoil::begin(seed, database).await?;
-            let outcome = turmoil.run(steps).await;
-            *trace = std::mem::take(&mut turmoil.trace);
-            let ended = turmoil.end().await;
+            let mut life = L::begin(seed, database).await?;
+            let outcome = life.run(steps).await;
+            *trace = life.take_trace();
+            let ended = life.end().await;
             outcome?;
             ended?;
             database.empty().await
@@ -70,7 +74,5 @@ impl Stage {
     }
 }
 
-/// Each plans its statements for itself.
-const CONNECTIONS: u32 = 4;
 /// Lives in one database.
 const LIVES: u32 = 100;

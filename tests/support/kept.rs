@@ -11,6 +11,7 @@ use easyisp_cloud::db::open_pool;
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::database::{FreshDatabase, fresh_database};
+use crate::wiretap::{Scissors, Wiretap};
 use crate::world::PATIENCE;
 
 /// A database and the connections to it, which stay open from one cloud to the next.
@@ -18,14 +19,30 @@ pub struct KeptDatabase {
     database: FreshDatabase,
     pool: PgPool,
     admin: PgConnection,
+    wire: Option<Wiretap>,
 }
 
 impl KeptDatabase {
     /// With no rows, and up to so many connections.
     pub async fn open(connections: u32) -> Result<KeptDatabase> {
+        KeptDatabase::open_with(connections, false).await
+    }
+
+    /// The same over a line that can be cut.
+    pub async fn open_over_line(connections: u32) -> Result<KeptDatabase> {
+        KeptDatabase::open_with(connections, true).await
+    }
+
+    async fn open_with(connections: u32, over_line: bool) -> Result<KeptDatabase> {
         let database = fresh_database().await?;
         // More than there are: none is prepared twice on one connection.
-        let app = database.app().statement_cache_capacity(STATEMENTS);
+        let mut app = database.app().statement_cache_capacity(STATEMENTS);
+        let mut wire = None;
+        if over_line {
+            let tap = Wiretap::deaf_before(&app).await?;
+            app = tap.options(app);
+            wire = Some(tap);
+        }
         let pool = open_pool(app, connections).await?;
         let mut admin = PgConnection::connect_with(&database.of(Role::Admin)).await?;
         admin.execute(EMPTYING).await?;
@@ -33,7 +50,13 @@ impl KeptDatabase {
             database,
             pool,
             admin,
+            wire,
         })
+    }
+
+    /// What cuts the line to it, where there is one.
+    pub fn scissors(&self) -> Option<Scissors> {
+        self.wire.as_ref().map(Wiretap::scissors)
     }
 
     /// What a cloud is lent.

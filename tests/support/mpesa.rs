@@ -61,6 +61,8 @@ struct State {
     released: HashSet<String>,
     /// Phones whose push was taken and lost.
     lost: HashSet<String>,
+    /// Callbacks and confirmations that are being sent.
+    on_the_way: usize,
 }
 
 struct Token {
@@ -150,6 +152,23 @@ impl Mpesa {
         self.change(|state| state.released.insert(checkout.to_owned()));
     }
 
+    /// Sends the callback of a prompt that has ended once more.
+    pub async fn call_back_again(&self, checkout: &str) {
+        payer::deliver(self, checkout).await;
+    }
+
+    /// Sends the confirmation of money that came by itself once more.
+    pub async fn confirm_again(&self, receipt: &str) {
+        let paid = {
+            let state = self.state();
+            let mut direct = state.books.direct().iter();
+            direct.find(|known| known.receipt == receipt).cloned()
+        };
+        if let Some(paid) = paid {
+            c2b::confirm(self, &paid).await;
+        }
+    }
+
     /// A payer sends money by himself: `amount` is decimal text, `reference` what he types as
     /// account. The receipt; `None` when a validation refused it.
     pub async fn pay_bill(
@@ -223,6 +242,19 @@ impl Mpesa {
         let phone = msisdn(phone);
         self.when(|state| state.lost.contains(&phone).then_some(()))
             .await;
+    }
+
+    /// Whether no callback and no confirmation is being sent at this moment.
+    pub fn is_quiet(&self) -> bool {
+        self.state().on_the_way == 0
+    }
+
+    /// Sends word and counts it meanwhile.
+    async fn send(&self, request: reqwest::RequestBuilder) -> Option<u16> {
+        self.change(|state| state.on_the_way += 1);
+        let answer = request.send().await;
+        self.change(|state| state.on_the_way -= 1);
+        answer.ok().map(|answer| answer.status().as_u16())
     }
 
     async fn when<T>(&self, question: impl Fn(&State) -> Option<T>) -> T {

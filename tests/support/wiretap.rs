@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// A socket between a client and the server that counts statements and can cut the line at one of them.
 /// It ends when this is dropped.
@@ -22,6 +24,15 @@ pub struct Wiretap {
 impl Wiretap {
     /// Listens in front of the server that `options` name.
     pub async fn before(options: &PgConnectOptions) -> Result<Wiretap> {
+        Wiretap::start(options, true).await
+    }
+
+    /// The same for a long time: it counts and cuts, and remembers nothing of what it hears.
+    pub async fn deaf_before(options: &PgConnectOptions) -> Result<Wiretap> {
+        Wiretap::start(options, false).await
+    }
+
+    async fn start(options: &PgConnectOptions, remembers: bool) -> Result<Wiretap> {
         let server = options.get_socket().context("a server on a unix socket")?;
         let server = server.join(SOCKET);
         let folder = tempfile::Builder::new().prefix("wiretap-").tempdir()?;
@@ -29,6 +40,9 @@ impl Wiretap {
         let counters = Arc::new(Counters {
             statements: AtomicU64::new(0),
             last: AtomicU64::new(u64::MAX),
+            last_is_answered: AtomicBool::new(true),
+            line: Mutex::default(),
+            remembers,
             said: Mutex::default(),
             transactions: Mutex::default(),
         });
@@ -75,6 +89,40 @@ impl Wiretap {
     pub fn cut_after(&self, statement: u64) {
         self.counters.last.store(statement, Ordering::SeqCst);
     }
+
+    /// What cuts the line from elsewhere, and mends it.
+    pub fn scissors(&self) -> Scissors {
+        Scissors(self.counters.clone())
+    }
+}
+
+/// Cuts a line that a [`Wiretap`] listens to, and mends it.
+#[derive(Clone)]
+pub struct Scissors(Arc<Counters>);
+
+impl Scissors {
+    /// Lets so many more statements pass. Then every connection ends at once and none is let through, until the
+    /// line is mended. `answered` = whether the last one's answer comes back.
+    pub fn cut_in(&self, statements: u64, answered: bool) {
+        let last = self.0.statements.load(Ordering::SeqCst) + statements;
+        self.0.last_is_answered.store(answered, Ordering::SeqCst);
+        self.0.last.store(last, Ordering::SeqCst);
+    }
+
+    /// Cuts it now. `false` when it was cut before.
+    pub fn cut(&self) -> bool {
+        let line = self.0.line();
+        let first = !line.is_cancelled();
+        line.cancel();
+        first
+    }
+
+    /// Lets everything pass again.
+    pub fn mend(&self) {
+        self.0.last.store(u64::MAX, Ordering::SeqCst);
+        self.0.last_is_answered.store(true, Ordering::SeqCst);
+        *self.0.line.lock().expect("nobody panics here") = CancellationToken::new();
+    }
 }
 
 impl Drop for Wiretap {
@@ -86,8 +134,18 @@ impl Drop for Wiretap {
 struct Counters {
     statements: AtomicU64,
     last: AtomicU64,
+    last_is_answered: AtomicBool,
+    /// Cancelled while the line is cut.
+    line: Mutex<CancellationToken>,
+    remembers: bool,
     said: Mutex<Vec<String>>,
     transactions: Mutex<Vec<Vec<String>>>,
+}
+
+impl Counters {
+    fn line(&self) -> CancellationToken {
+        self.line.lock().expect("nobody panics here").clone()
+    }
 }
 
 /// What one connection has prepared, bound and sent since its transaction began.
@@ -137,16 +195,40 @@ impl Spoken {
 
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// Passes one connection through; ends when either side does.
+/// Passes one connection through; ends when either side does, or the line is cut.
 async fn pass(client: UnixStream, server: PathBuf, counters: Arc<Counters>) {
+    let line = counters.line();
+    if line.is_cancelled() {
+        return;
+    }
     let Ok(server) = UnixStream::connect(server).await else {
         return;
     };
-    let (mut from_client, mut to_client) = client.into_split();
+    let (from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let answers = tokio::spawn(async move {
         tokio::io::copy(&mut from_server, &mut to_client).await.ok();
     });
+    let deafen = answers.abort_handle();
+    let passing = pass_on(from_client, &mut to_server, &counters, &line, || {
+        deafen.abort();
+    });
+    line.run_until_cancelled(passing).await;
+    if line.is_cancelled() {
+        deafen.abort();
+    }
+    to_server.shutdown().await.ok();
+    answers.await.ok();
+}
+
+/// Passes on what the client says.
+async fn pass_on(
+    mut from_client: OwnedReadHalf,
+    to_server: &mut OwnedWriteHalf,
+    counters: &Counters,
+    line: &CancellationToken,
+    deafen: impl Fn(),
+) {
     let mut spoken = Spoken::default();
     let mut started = false;
     loop {
@@ -156,21 +238,26 @@ async fn pass(client: UnixStream, server: PathBuf, counters: Arc<Counters>) {
             false => Some(0),
         };
         let (Some(kind), Ok(length)) = (kind, from_client.read_u32().await) else {
-            break;
+            return;
         };
         let mut body = vec![0; (length as usize).saturating_sub(4)];
         if from_client.read_exact(&mut body).await.is_err() {
-            break;
+            return;
         }
+        let mut is_last = false;
         // Query and Execute.
         if matches!(kind, b'Q' | b'E') {
             let number = counters.statements.fetch_add(1, Ordering::SeqCst) + 1;
-            if number > counters.last.load(Ordering::SeqCst) {
-                answers.abort();
-                break;
+            let last = counters.last.load(Ordering::SeqCst);
+            if number > last {
+                line.cancel();
+                return;
             }
+            is_last = number == last && !counters.last_is_answered.load(Ordering::SeqCst);
         }
-        if let Some(transaction) = spoken.hear(kind, &body, &counters) {
+        if counters.remembers
+            && let Some(transaction) = spoken.hear(kind, &body, counters)
+        {
             counters
                 .transactions
                 .lock()
@@ -183,11 +270,16 @@ async fn pass(client: UnixStream, server: PathBuf, counters: Arc<Counters>) {
         }
         message.extend(length.to_be_bytes());
         message.extend(body);
+        if is_last {
+            deafen();
+        }
         if to_server.write_all(&message).await.is_err() {
-            break;
+            return;
+        }
+        if is_last {
+            line.cancel();
+            return;
         }
         started = true;
     }
-    to_server.shutdown().await.ok();
-    answers.await.ok();
 }

@@ -71,8 +71,16 @@ impl World {
 
     /// A world whose clock stands, over a database that is kept for the next one. It has no rows.
     pub async fn start_over(kept: &KeptDatabase) -> Result<World> {
+        World::start_over_with(kept, |_| {}).await
+    }
+
+    /// The same with settings of the caller's own.
+    pub async fn start_over_with(
+        kept: &KeptDatabase,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<World> {
         let (database, pool) = (kept.database().clone(), kept.pool());
-        World::begin(Clock::test(START), database, Some(pool), |_| {}).await
+        World::begin(Clock::test(START), database, Some(pool), change).await
     }
 
     async fn begin(

@@ -207,12 +207,7 @@ pub(super) async fn confirm(mpesa: &Mpesa, payment: &Direct) {
         .client
         .post(&registration.confirmation_url)
         .json(&body);
-    let status = telling
-        .timeout(CALLBACK_PATIENCE)
-        .send()
-        .await
-        .ok()
-        .map(|answer| answer.status().as_u16());
+    let status = mpesa.send(telling.timeout(CALLBACK_PATIENCE)).await;
 
     let at = mpesa.now();
     mpesa.change(|state| {

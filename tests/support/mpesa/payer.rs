@@ -154,11 +154,7 @@ pub(super) async fn deliver(mpesa: &Mpesa, checkout: &str) {
         .post(&transaction.callback_url)
         .json(&body)
         .timeout(CALLBACK_PATIENCE);
-    let status = sending
-        .send()
-        .await
-        .ok()
-        .map(|answer| answer.status().as_u16());
+    let status = mpesa.send(sending).await;
 
     let at = mpesa.now();
     mpesa.change(|state| state.books.delivered(checkout, Delivered { at, status }));

@@ -1,0 +1,208 @@
+//! What the rows say, read past the product by somebody who sees everything.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use easyisp_shared::time::Timestamp;
+use sqlx::{Connection, PgConnection, Row};
+use uuid::Uuid;
+
+use super::model::Holding;
+
+/// Everything about money, at one instant.
+#[derive(Clone, Default, Debug)]
+pub struct Seen {
+    pub holdings: BTreeMap<Uuid, Holding>,
+    pub payments: BTreeMap<Uuid, Payment>,
+    pub periods: BTreeMap<Uuid, Period>,
+    /// Per tenant, account and party: what was credited less what was debited.
+    folds: BTreeMap<(Uuid, String, Option<Uuid>), i64>,
+}
+
+/// A payment that is written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Payment {
+    pub tenant: Uuid,
+    /// `None`: it waits for a person.
+    pub customer: Option<Uuid>,
+    pub method: String,
+    pub amount: i64,
+    pub receipt: Option<String>,
+    pub stands: bool,
+    pub paid_at: Timestamp,
+    pub created_at: Timestamp,
+    pub intent: Option<Uuid>,
+    pub description: String,
+}
+
+/// A period of service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Period {
+    pub tenant: Uuid,
+    pub customer: Uuid,
+    pub price: i64,
+    pub starts: Timestamp,
+    pub ends: Timestamp,
+    /// It was paid by a voucher, not from the wallet.
+    pub by_voucher: bool,
+}
+
+impl Payment {
+    pub fn is_mpesa(&self) -> bool {
+        self.method == "MPESA"
+    }
+}
+
+/// Reads everything in one snapshot.
+pub async fn look(eyes: &mut PgConnection) -> Result<Seen> {
+    let mut tx = eyes.begin().await?;
+    sqlx::query("set transaction isolation level repeatable read, read only")
+        .execute(&mut *tx)
+        .await?;
+    let mut seen = Seen::default();
+    let rows = sqlx::query(
+        "select c.id, c.paid_until, w.balance
+           from customers c join wallets w on w.tenant_id = c.tenant_id and w.customer_id = c.id",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in rows {
+        let holding = Holding {
+            balance: row.try_get("balance")?,
+            until: row.try_get("paid_until")?,
+        };
+        seen.holdings.insert(row.try_get("id")?, holding);
+    }
+    let rows = sqlx::query(
+        "select tenant_id, id, customer_id, method, amount, receipt, status, paid_at, created_at, intent_id,
+                description
+           from payments",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in rows {
+        let payment = Payment {
+            tenant: row.try_get("tenant_id")?,
+            customer: row.try_get("customer_id")?,
+            method: row.try_get("method")?,
+            amount: row.try_get("amount")?,
+            receipt: row.try_get("receipt")?,
+            stands: row.try_get::<String, _>("status")? == "completed",
+            paid_at: row.try_get("paid_at")?,
+            created_at: row.try_get("created_at")?,
+            intent: row.try_get("intent_id")?,
+            description: row.try_get("description")?,
+        };
+        seen.payments.insert(row.try_get("id")?, payment);
+    }
+    let rows = sqlx::query(
+        "select p.tenant_id, p.id, p.customer_id, p.price, p.starts_at, p.ends_at,
+                coalesce(t.debit_account = '2200', false) as by_voucher
+           from periods p
+           left join transfers t on t.tenant_id = p.tenant_id and t.entry_id = p.entry_id",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let periods = rows.len();
+    for row in rows {
+        let period = Period {
+            tenant: row.try_get("tenant_id")?,
+            customer: row.try_get("customer_id")?,
+            price: row.try_get("price")?,
+            starts: row.try_get("starts_at")?,
+            ends: row.try_get("ends_at")?,
+            by_voucher: row.try_get("by_voucher")?,
+        };
+        seen.periods.insert(row.try_get("id")?, period);
+    }
+    // V4: a period exists if and only if its debit is posted.
+    let debits: i64 = sqlx::query_scalar("select count(*) from entries where kind = 'PERIOD'")
+        .fetch_one(&mut *tx)
+        .await?;
+    ensure!(
+        usize::try_from(debits)? == periods,
+        "V4: {periods} periods and {debits} entries that pay for one"
+    );
+    let rows = sqlx::query(
+        "select tenant_id, account, party, sum(amount)::bigint as fold
+           from (select tenant_id, credit_account as account, credit_party as party, amount from transfers
+                 union all
+                 select tenant_id, debit_account, debit_party, -amount from transfers) legs
+          group by tenant_id, account, party",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in rows {
+        let place = (
+            row.try_get("tenant_id")?,
+            row.try_get("account")?,
+            row.try_get("party")?,
+        );
+        seen.folds.insert(place, row.try_get("fold")?);
+    }
+    tx.rollback().await?;
+    Ok(seen)
+}
+
+impl Seen {
+    /// V1, V4: what the entries sum to is what wallets, payments and periods say.
+    pub fn balances(&self, tenants: &[Uuid]) -> Result<()> {
+        for (customer, holding) in &self.holdings {
+            let of_him = |(_, account, party): &(Uuid, String, Option<Uuid>)| {
+                account == "2000" && *party == Some(*customer)
+            };
+            let fold = self.sum(of_him);
+            ensure!(
+                fold == holding.balance,
+                "V1: the wallet of {customer} holds {}, its entries give {fold}",
+                holding.balance
+            );
+        }
+        for tenant in tenants {
+            let account = |code: &str| self.sum(|(of, account, _)| of == tenant && account == code);
+            ensure!(
+                self.sum(|(of, _, _)| of == tenant) == 0,
+                "V1: the books of {tenant} do not balance"
+            );
+            let payments = |like: &dyn Fn(&Payment) -> bool| -> i64 {
+                let mine = self.payments.values().filter(|paid| paid.tenant == *tenant);
+                mine.filter(|paid| like(paid)).map(|paid| paid.amount).sum()
+            };
+            let received = payments(&|paid| paid.is_mpesa());
+            ensure!(
+                -account("1010") == received,
+                "V1: M-Pesa brought {received}, its account says {}",
+                -account("1010")
+            );
+            let by_hand = payments(&|paid| !paid.is_mpesa() && paid.stands);
+            let tills: i64 = ["1000", "1020", "1030", "1090"].map(account).iter().sum();
+            ensure!(
+                -tills == by_hand,
+                "V1: {by_hand} came by hand and stand, their accounts say {}",
+                -tills
+            );
+            let held = payments(&|paid| paid.customer.is_none() && paid.stands);
+            ensure!(
+                account("2100") == held,
+                "V1: {held} belong to nobody, suspense says {}",
+                account("2100")
+            );
+            let mine = self
+                .periods
+                .values()
+                .filter(|period| period.tenant == *tenant);
+            let sold: i64 = mine.map(|period| period.price).sum();
+            ensure!(
+                account("4000") == sold,
+                "V4: periods of {sold} were sold, their account says {}",
+                account("4000")
+            );
+        }
+        Ok(())
+    }
+
+    fn sum(&self, like: impl Fn(&(Uuid, String, Option<Uuid>)) -> bool) -> i64 {
+        let like = self.folds.iter().filter(|(place, _)| like(place));
+        like.map(|(_, fold)| fold).sum()
+    }
+}
