@@ -3,14 +3,17 @@
 //! Everything that serves is pinned to one core and everything that asks to another. Each figure is the
 //! median of several windows, and a ratio is only ever taken within one run.
 
+mod books;
 mod child;
 mod freeradius;
 mod load;
 mod logins;
+mod office;
 mod ours;
 mod payment;
 mod peers;
 mod postgres;
+mod proof;
 mod radius;
 mod snapshot;
 mod table;
@@ -28,7 +31,8 @@ use self::radius::Effort;
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Cli {
-    /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment, logins.
+    /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment, logins,
+    /// books, office, proof.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Length of a window in seconds.
@@ -57,9 +61,12 @@ enum Part {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum PartName {
     Agent,
+    Books,
     Logins,
+    Office,
     Payment,
     Postgres,
+    Proof,
     Snapshot,
 }
 
@@ -74,9 +81,12 @@ fn main() -> Result<()> {
     if let Some(Part::Part { name, folder }) = &cli.part {
         return match name {
             PartName::Agent => ours::part(folder),
+            PartName::Books => books::part(),
             PartName::Logins => logins::part(),
+            PartName::Office => office::part(),
             PartName::Payment => payment::part(),
             PartName::Postgres => postgres::part(folder),
+            PartName::Proof => proof::part(),
             PartName::Snapshot => snapshot::part(folder),
         };
     }
@@ -126,6 +136,15 @@ fn bench(cli: &Cli) -> Result<()> {
     }
     if cli.wants("logins") {
         rows.extend(logins::measure(folder.path())?);
+    }
+    if cli.wants("books") {
+        rows.extend(books::measure(folder.path(), effort)?);
+    }
+    if cli.wants("proof") {
+        rows.extend(proof::measure(folder.path())?);
+    }
+    if cli.wants("office") {
+        rows.extend(office::measure(folder.path())?);
     }
     println!("\n{}", table::lay_out(&rows));
     Ok(())

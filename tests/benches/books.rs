@@ -1,0 +1,332 @@
+//! Money per second: recharges and payments, each with its period and its place in the feed, beside what the same
+//! PostgreSQL does of pgbench's TPC-B in the same run.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use easyisp_cloud::audit::{self, Action, Actor, Audit};
+use easyisp_cloud::db::Database;
+use easyisp_cloud::db::cluster::{Role, connect_options};
+use easyisp_cloud::renewals::{Channel, Method, Receipt, receive};
+use easyisp_shared::id::{CustomerId, TenantId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_tests::database::SOCKET_DIR;
+use easyisp_tests::scenario::{Callback, Payer};
+use easyisp_tests::world::{Provider, World, eventually};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::child::{EVERY_CORE, Server, on_core};
+use crate::radius::Effort;
+use crate::table::Row;
+
+/// Who asks at once, here and at pgbench.
+const CLIENTS: usize = 8;
+const CUSTOMERS: usize = 2_000;
+const TENANTS: usize = 20;
+const PAYMENTS: usize = 1_000;
+/// About 150 MiB, as large as our own books.
+const SCALE: &str = "10";
+const WINDOW: Duration = Duration::from_secs(5);
+const WINDOWS: usize = 3;
+
+/// Runs pgbench, the product in a process of its own, and pgbench again, on a PostgreSQL that syncs every commit.
+pub fn measure(folder: &Path, effort: Effort) -> Result<Vec<Row>> {
+    let folder = folder.join("books");
+    let (database, socket_dir) = Server::start_self("postgres", EVERY_CORE, &folder)?;
+    let yardstick = Yardstick::prepare(&socket_dir)?;
+    let mut rates = yardstick.rates(effort)?;
+    let output = on_core(EVERY_CORE, std::env::current_exe()?)
+        .args(["part", "books"])
+        .arg(&folder)
+        .env(SOCKET_DIR, &socket_dir)
+        .stderr(Stdio::inherit())
+        .output()?;
+    let said = String::from_utf8(output.stdout)?;
+    ensure!(output.status.success(), "the books failed:\n{said}");
+    print!("{said}");
+    rates.extend(yardstick.rates(effort)?);
+    database.stop()?;
+
+    let line = said.lines().last().context("it says what it measured")?;
+    let figures: Vec<f64> = line
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let [one, many, asked, paid] = figures[..] else {
+        anyhow::bail!("not four figures: {line}");
+    };
+    let tpcb = median(&mut rates);
+    let beside = |what: &str, ours, goal| Row::ratio(what, ours, "TPC-B/s", Some(tpcb), goal);
+    Ok(vec![
+        beside("recharges/s, one tenant and site", one, Some(0.35)),
+        beside("recharges/s, 20 tenants", many, Some(0.5)),
+        beside("recharges/s over the API, one tenant", asked, None),
+        beside("payments/s, callback to period and feed", paid, None),
+    ])
+}
+
+/// pgbench on the server of our own books.
+struct Yardstick {
+    program: PathBuf,
+    socket_dir: String,
+}
+
+impl Yardstick {
+    fn prepare(socket_dir: &str) -> Result<Yardstick> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let admin = connect_options(Path::new(socket_dir), Role::Admin, "postgres");
+            let mut admin = PgConnection::connect_with(&admin).await?;
+            admin.execute("create database tpcb").await?;
+            anyhow::Ok(admin.close().await?)
+        })?;
+        let mut programs: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")?
+            .filter_map(|version| Some(version.ok()?.path().join("bin/pgbench")))
+            .filter(|program| program.exists())
+            .collect();
+        programs.sort();
+        let yardstick = Yardstick {
+            program: programs
+                .pop()
+                .context("pgbench is missing: apt-get install postgresql")?,
+            socket_dir: socket_dir.to_owned(),
+        };
+        yardstick.run(&["--initialize", "--quiet", "--scale", SCALE])?;
+        Ok(yardstick)
+    }
+
+    /// Transactions a second, window by window.
+    fn rates(&self, effort: Effort) -> Result<Vec<f64>> {
+        let seconds = effort.window.as_secs().max(1).to_string();
+        let clients = CLIENTS.to_string();
+        let window = || {
+            let said = self.run(&[
+                "--client",
+                &clients,
+                "--jobs",
+                "2",
+                "--time",
+                &seconds,
+                "--protocol",
+                "prepared",
+                "--no-vacuum",
+            ])?;
+            let line = said.lines().find_map(|line| line.strip_prefix("tps = "));
+            let rate = line.and_then(|line| line.split_whitespace().next());
+            Ok(rate
+                .with_context(|| format!("no rate in {said}"))?
+                .parse()?)
+        };
+        (0..effort.rounds).map(|_| window()).collect()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new("taskset");
+        let output = command
+            .args(["--cpu-list", EVERY_CORE])
+            .arg(&self.program)
+            .args(["--host", &self.socket_dir, "--username", Role::Admin.name()])
+            .args(arguments)
+            .arg("tpcb")
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            output.status.success(),
+            "pgbench: {said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(said)
+    }
+}
+
+/// The part that is the product. Its last line: recharges a second of one tenant, of twenty, over the API, and
+/// payments a second.
+pub fn part() -> Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let world = World::start_on(Clock::test(easyisp_tests::world::START)).await?;
+        let provider = Provider::with_paybill(&world, "bench").await?;
+        provider.subscribe(&world).await?;
+        let people = sign_up(&world, &provider, CUSTOMERS).await?;
+        let tenant = provider.tenant().await?;
+        let one: Vec<(TenantId, CustomerId)> = people.iter().map(|id| (tenant, *id)).collect();
+        let mut many = Vec::new();
+        for nth in 0..TENANTS {
+            let other = Provider::sign_up(&world, &format!("bench{nth}")).await?;
+            let tenant = other.tenant().await?;
+            let people = sign_up(&world, &other, CUSTOMERS / TENANTS).await?;
+            many.extend(people.into_iter().map(|id| (tenant, id)));
+        }
+        // One of each tenant after the other.
+        many.sort_by_key(|(tenant, customer)| (customer.0.as_u128() & 0xffff, *tenant));
+        let one = recharges(world.db(), &one, world.clock.now()).await?;
+        let many = recharges(world.db(), &many, world.clock.now()).await?;
+        let asked = over_the_api(&provider, &people).await?;
+        let paid = payments(&world, &provider, tenant, &people).await?;
+        let findings = world.book_findings().await?;
+        ensure!(findings.is_empty(), "{findings:?}");
+        println!("{one} {many} {asked} {paid}");
+        world.stop().await
+    })
+}
+
+async fn sign_up(world: &World, provider: &Provider, many: usize) -> Result<Vec<CustomerId>> {
+    let until = world.clock.now();
+    stream::iter(0..many)
+        .map(|nth| async move {
+            let (name, phone) = (
+                format!("user{nth:05}"),
+                format!("2547{:08}", 10_000_000 + nth),
+            );
+            let id = provider.add_subscriber(&name, &phone, until).await?;
+            anyhow::Ok(id.parse::<CustomerId>()?)
+        })
+        .buffered(CLIENTS)
+        .try_collect()
+        .await
+}
+
+/// Recharges a second as the product does one: money in, a period out, the site told, the trail written.
+async fn recharges(
+    db: &Database,
+    people: &[(TenantId, CustomerId)],
+    now: Timestamp,
+) -> Result<f64> {
+    let db = db.clone();
+    let recharge = move |(tenant, customer): (TenantId, CustomerId)| {
+        let db = db.clone();
+        async move {
+            let mut tx = db.begin(tenant).await?;
+            let receipt = Receipt {
+                customer,
+                amount: Cents::whole(1_000),
+                method: Method::Cash,
+                channel: Channel::Recharge,
+                receipt: None,
+                paid_at: now,
+                intent: None,
+                gateway: None,
+                operator: None,
+                phone: None,
+                account: None,
+                description: "Recharge".to_owned(),
+            };
+            let received = receive(&mut tx, receipt, now).await?;
+            ensure!(received.period.is_some(), "it bought nothing");
+            let line = Audit::new(
+                Action::ManualRecharge,
+                "customer",
+                customer,
+                &received.customer_name,
+            );
+            audit::record(&mut tx, &Actor::system(), line, now).await?;
+            Ok(tx.commit().await?)
+        }
+    };
+    rate(people, recharge).await
+}
+
+async fn over_the_api(provider: &Provider, people: &[CustomerId]) -> Result<f64> {
+    let owner = provider.owner.clone();
+    let recharge = move |customer: CustomerId| {
+        let owner = owner.clone();
+        async move {
+            let path = format!("/customers/{customer}/recharge");
+            owner.post(&path, &json!({"amount": 1000})).await?;
+            Ok(())
+        }
+    };
+    rate(people, recharge).await
+}
+
+/// How often a second this is done to one after the other, by as many at once as pgbench has clients: the median of
+/// some windows.
+async fn rate<T, F>(all: &[T], deed: impl Fn(T) -> F + Clone + Send + 'static) -> Result<f64>
+where
+    T: Copy + Send + Sync + 'static,
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let all: Arc<[T]> = all.into();
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut rates = Vec::new();
+    // The first one warms up.
+    for window in 0..=WINDOWS {
+        let begun = Instant::now();
+        let length = if window == 0 { WINDOW / 4 } else { WINDOW };
+        let mut working = tokio::task::JoinSet::new();
+        for _ in 0..CLIENTS {
+            let (all, next, deed) = (all.clone(), next.clone(), deed.clone());
+            working.spawn(async move {
+                let mut done = 0_u32;
+                while begun.elapsed() < length {
+                    let nth = next.fetch_add(1, Ordering::Relaxed);
+                    deed(all[nth % all.len()]).await?;
+                    done += 1;
+                }
+                anyhow::Ok(done)
+            });
+        }
+        let mut done = 0;
+        while let Some(one) = working.join_next().await {
+            done += one??;
+        }
+        if window > 0 {
+            rates.push(f64::from(done) / begun.elapsed().as_secs_f64());
+        }
+    }
+    Ok(median(&mut rates))
+}
+
+/// Prompts are open on a thousand phones; then M-Pesa tells of all of them at once. Until the last one has his
+/// period and his site its row.
+async fn payments(
+    world: &World,
+    provider: &Provider,
+    tenant: TenantId,
+    people: &[CustomerId],
+) -> Result<f64> {
+    let held = Payer {
+        callback: Callback::Held,
+        confirmation: Callback::Never,
+        ..Payer::prompt()
+    };
+    world.outside.mpesa.script_everybody(held);
+    let mut checkouts = Vec::new();
+    for customer in &people[..PAYMENTS] {
+        // A provider may send 60 prompts a minute.
+        world.clock.advance(Duration::from_millis(1_100));
+        checkouts.push(provider.ask_to_pay(&customer.to_string(), 1_000).await?);
+    }
+    let credited = async || -> Result<i64> {
+        let mut tx = world.db().begin(tenant).await?;
+        let count = "select count(*) from payments p
+                       join periods b on b.tenant_id = p.tenant_id and b.customer_id = p.customer_id
+                                     and b.created_at = p.created_at
+                       join feed f on f.tenant_id = p.tenant_id and f.id = p.customer_id
+                      where p.method = 'MPESA'";
+        Ok(sqlx::query_scalar(count).fetch_one(&mut *tx).await?)
+    };
+    ensure!(credited().await? == 0, "nobody has paid yet");
+    let begun = Instant::now();
+    for checkout in &checkouts {
+        world.outside.mpesa.release(checkout);
+    }
+    eventually("all are credited", async || {
+        Ok((credited().await? >= i64::try_from(PAYMENTS)?).then_some(()))
+    })
+    .await?;
+    Ok(PAYMENTS as f64 / begun.elapsed().as_secs_f64())
+}
+
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
