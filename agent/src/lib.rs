@@ -16,6 +16,7 @@ pub mod routeros;
 mod served;
 pub mod sessions;
 pub mod site;
+pub mod snmp;
 pub mod status;
 pub mod store;
 pub mod sync;

@@ -25,6 +25,7 @@ use crate::radius::{Agree, AskCloud};
 use crate::reconcile::{self, Reconciler};
 use crate::routeros::{Pins, RouterApis};
 use crate::site::{Ranges, Site, SiteClock, Touched};
+use crate::snmp::{self, Poller};
 use crate::status::Overview;
 use crate::store::{Job, Outbox, OutboxReader, StoreError, StoreGuard};
 use crate::sync::{Asker, Identity, Link, LinkConfig, Patience};
@@ -145,6 +146,19 @@ impl Served {
         tasks.spawn(radius.clone().send_held(cancel.clone()));
         tasks.spawn(enforcer.clone().run(touched, cancel.clone()));
         tasks.spawn(reconciler.clone().run(cancel.clone()));
+        let poller = Poller::new(
+            snmp::poller::Parts {
+                site: site.clone(),
+                radius: radius.clone(),
+                clock: site_clock.clone(),
+                entropy: entropy.clone(),
+                ranges: Ranges::new(config.site.ranges.clone()),
+                local,
+                metered: config.cloud.metered,
+            },
+            cancel.clone(),
+        );
+        tasks.spawn(poller.clone().run());
         let old_servers = shadow::Driver::new(radius.clone(), site_clock.clone(), local);
         tasks.spawn(old_servers.run(cancel.clone()));
         tasks.spawn(pending_commands(
@@ -164,6 +178,7 @@ impl Served {
                     enforcer,
                     reconciler,
                     apis,
+                    poller,
                     timeline: timeline.clone(),
                 },
                 epoch: Mutex::new(Uuid::nil()),

@@ -38,6 +38,9 @@ pub mod wizard;
 
 pub mod sessions;
 
+pub mod monitoring;
+pub mod control;
+
 pub mod messaging;
 
 pub mod renewals;
@@ -94,6 +97,8 @@ pub fn routes() -> Routes {
         .merge(wizard::routes())
         .merge(router_logins::routes())
         .merge(sessions::routes())
+        .merge(monitoring::routes())
+        .merge(control::routes())
         .merge(renewals::routes())
         .merge(courtesy::routes())
         .merge(payments::routes())
@@ -127,12 +132,17 @@ pub fn projectors(secrets: &Secrets) -> Projectors {
             Kind::RouterLogin,
             router_logins::edge::projector(secrets.clone()),
         )
+        .with(
+            Kind::Monitored,
+            monitoring::edge::projector(secrets.clone()),
+        )
         .listed(Kind::Policy, tenants::edge::lister())
         .listed(Kind::Command, commands::edge::lister())
         .listed(Kind::Package, packages::edge::lister())
         .listed(Kind::Router, routers::edge::lister())
         .listed(Kind::Moving, moving::edge::lister())
         .listed(Kind::RouterLogin, router_logins::edge::lister())
+        .listed(Kind::Monitored, monitoring::edge::lister())
         .listed(Kind::Subscriber, customers::edge::lister())
 }
 
@@ -151,6 +161,7 @@ pub fn appliers(secrets: &Secrets) -> Appliers {
         .with(UpKind::Login, sessions::edge::logins())
         .with(UpKind::Router, routers::edge::states())
         .with(UpKind::LocalSecrets, routers::edge::local_secrets())
+        .with(UpKind::Metrics, monitoring::edge::metrics())
         .with(UpKind::Moving, moving::edge::reports())
 }
 
@@ -190,9 +201,10 @@ pub fn jobs(app: &App) -> Jobs {
                 let lease = tenants::lease::renew(&db, job.tenant, now).await?;
                 let told = webhooks::forget_old(&db, job.tenant, now).await?;
                 let files = imports::forget_old(&db, job.tenant, now).await?;
+                let read = monitoring::forget_old(&db, job.tenant, now).await?;
                 let people = privacy::forget_old(&db, job.tenant, now).await?;
                 let soonest = keys.min(sessions).min(lease).min(told).min(files);
-                Ok(Again(soonest.min(people)))
+                Ok(Again(soonest.min(people).min(read)))
             }
         })
         .with(tenants::purge::PURGE, move |job, now| {

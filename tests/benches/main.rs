@@ -16,6 +16,7 @@ mod postgres;
 mod proof;
 mod radius;
 mod snapshot;
+mod snmp;
 mod table;
 
 use std::os::unix::process::CommandExt;
@@ -32,7 +33,7 @@ use self::radius::Effort;
 #[command(name = "bench")]
 struct Cli {
     /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment, logins,
-    /// books, office, proof.
+    /// books, office, proof, snmp.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Length of a window in seconds.
@@ -145,6 +146,9 @@ fn bench(cli: &Cli) -> Result<()> {
     }
     if cli.wants("office") {
         rows.extend(office::measure(folder.path())?);
+    }
+    if cli.wants("snmp") {
+        rows.extend(snmp::measure(folder.path())?);
     }
     println!("\n{}", table::lay_out(&rows));
     Ok(())

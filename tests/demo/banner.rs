@@ -16,6 +16,7 @@ pub fn print(ports: &Ports, data: &Path, expired: &str, with_router: bool) {
         metrics,
         coa,
         router_api,
+        snmp,
         ..
     } = ports;
     let (owner, password) = (seed::OWNER, seed::OWNER_PASSWORD);
@@ -23,7 +24,7 @@ pub fn print(ports: &Ports, data: &Path, expired: &str, with_router: bool) {
     let secret = seed::SECRET;
     let router = if with_router {
         format!(
-            "demo011 … demo020 are online through the pretend router (CoA 127.0.0.1:{coa}, API :{router_api})"
+            "demo011 … demo020 are online through the pretend router (CoA 127.0.0.1:{coa}, API :{router_api}, SNMP :{snmp})"
         )
     } else {
         format!("no pretend router; CoA goes to 127.0.0.1:{coa}")

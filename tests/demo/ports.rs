@@ -15,6 +15,7 @@ pub struct Ports {
     pub agent_status: u16,
     pub outside: u16,
     pub router_api: u16,
+    pub snmp: u16,
     pub coa: u16,
     pub metrics: u16,
     pub peers: u16,
@@ -33,6 +34,7 @@ impl Ports {
                 agent_status: 9091,
                 outside: 8090,
                 router_api: 18728,
+                snmp: 11161,
                 coa: 13799,
                 metrics: 9090,
                 peers: 11814,
@@ -46,6 +48,7 @@ impl Ports {
                 agent_status: base + 5,
                 outside: base + 6,
                 router_api: base + 7,
+                snmp: base + 8,
                 coa: base + 9,
                 metrics: base + 10,
                 peers: base + 11,
@@ -69,6 +72,7 @@ impl Ports {
             ("RADIUS authentication", self.auth),
             ("RADIUS accounting", self.acct),
             ("CoA", self.coa),
+            ("SNMP", self.snmp),
         ];
         for (what, port) in tcp {
             if let Err(error) = TcpListener::bind(loopback(port)) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use easyisp_shared::time::Timestamp;
 use easyisp_tests::operator::Operator;
+use serde_json::json;
 
 use crate::ports::Ports;
 
@@ -16,6 +17,7 @@ pub const PLATFORM_PASSWORD: &str = "demo-platform-pass";
 pub const SECRET: &str = "demo-secret";
 pub const API_USER: &str = "easyisp";
 pub const API_PASSWORD: &str = "demo-api-pass";
+pub const COMMUNITY: &str = "demo-community";
 
 /// The subscribers that the pretend router keeps online.
 pub fn online() -> impl Iterator<Item = String> {
@@ -36,6 +38,8 @@ pub async fn seed(api: SocketAddr, ports: &Ports, now: Timestamp) -> Result<()> 
     owner
         .set_router_api(&router, API_USER, API_PASSWORD, ports.router_api)
         .await?;
+    let snmp = json!({"nasId": router, "community": COMMUNITY, "port": ports.snmp});
+    owner.post("/snmp/settings", &snmp).await?;
     owner.add_paybill().await?;
 
     let day = Duration::from_secs(86_400);

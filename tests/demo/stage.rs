@@ -8,6 +8,7 @@ use easyisp_tests::outside::Outside;
 use easyisp_tests::prepare::prepare_demo;
 use easyisp_tests::router::api::Api;
 use easyisp_tests::router::online::Traffic;
+use easyisp_tests::router::snmp::Snmp;
 use easyisp_tests::router::subscriber::Method;
 use easyisp_tests::router::{Router, Settings};
 
@@ -91,6 +92,10 @@ async fn switch_on(ports: &Ports) -> Result<Router> {
         api: Some(Api {
             listen: loopback(ports.router_api),
             ..Api::new(seed::API_USER, seed::API_PASSWORD)
+        }),
+        snmp: Some(Snmp {
+            listen: loopback(ports.snmp),
+            community: seed::COMMUNITY.to_owned(),
         }),
         ..Settings::new(seed::SECRET, loopback(ports.auth), loopback(ports.acct))
     };

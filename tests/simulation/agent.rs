@@ -14,6 +14,7 @@ use easyisp_agent::local::{Load, LocalSite, Questions};
 use easyisp_agent::reconcile::{self, Reconciler};
 use easyisp_agent::routeros::{Pins, RouterApis};
 use easyisp_agent::site::Ranges;
+use easyisp_agent::snmp::{self, Poller};
 use easyisp_agent::store::{Committed, Job};
 use easyisp_agent::sync::{ApplyError, Identity, Local};
 use easyisp_cloud::Cloud;
@@ -25,6 +26,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio_util::sync::CancellationToken;
 
 use crate::line::{Line, terms};
 
@@ -106,6 +108,18 @@ impl Agent {
             apis: apis.clone(),
             clock: core.clock.clone(),
         });
+        let poller = Poller::new(
+            snmp::poller::Parts {
+                site: core.site.clone(),
+                radius: core.radius.clone(),
+                clock: core.clock.clone(),
+                entropy: self.entropy.clone(),
+                ranges: Ranges::new(Vec::new()),
+                local: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                metered: false,
+            },
+            CancellationToken::new(),
+        );
         let local = LocalSite {
             feed: core.feed.clone(),
             outbox: core.outbox.clone(),
@@ -116,6 +130,7 @@ impl Agent {
                 enforcer,
                 reconciler,
                 apis,
+                poller,
                 timeline: core.timeline.clone(),
             },
             epoch: Mutex::default(),

@@ -10,6 +10,7 @@ pub mod hooks;
 pub mod kept;
 pub mod line;
 pub mod mpesa;
+pub mod net_snmp;
 pub mod operator;
 pub mod outside;
 pub mod pace;

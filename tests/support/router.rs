@@ -23,6 +23,7 @@ use crate::scenario::{ApiManners, Manners};
 
 pub mod api;
 pub mod grants;
+pub mod kept;
 pub mod ledger;
 mod life;
 mod lines;
@@ -32,6 +33,7 @@ mod record;
 mod request;
 pub mod script;
 pub mod session;
+pub mod snmp;
 pub mod subscriber;
 mod users;
 
@@ -40,6 +42,7 @@ use ledger::Ledger;
 use lines::Lines;
 use online::{Online, Traffic};
 use session::{Cause, Session};
+use snmp::Snmp;
 use subscriber::{Method, Subscriber};
 
 /// How a pretend router is set up.
@@ -67,6 +70,8 @@ pub struct Settings {
     pub incoming: Option<SocketAddr>,
     /// `/ip service`: its API, where that is enabled.
     pub api: Option<Api>,
+    /// `/snmp`, where that is enabled.
+    pub snmp: Option<Snmp>,
     /// The first address of its pool.
     pub pool: Ipv4Addr,
 }
@@ -106,6 +111,7 @@ impl Settings {
             interim: None,
             incoming: Some((Ipv4Addr::LOCALHOST, 0).into()),
             api: None,
+            snmp: None,
             pool: Ipv4Addr::new(10, 64, 0, 2),
         }
     }
@@ -125,6 +131,7 @@ struct Shared {
     lines: Lines,
     incoming: Option<SocketAddr>,
     api: Option<SocketAddr>,
+    snmp: Option<SocketAddr>,
     state: Mutex<State>,
     changed: watch::Sender<()>,
     tasks: TaskTracker,
@@ -151,6 +158,8 @@ struct State {
     ledger: Ledger,
     /// `/ppp secret` and `/ip hotspot user`.
     users: Vec<users::LocalUser>,
+    /// Menus whose rows stay.
+    kept: kept::Kept,
 }
 
 /// `/radius monitor` and `/radius incoming monitor`.
@@ -204,6 +213,11 @@ impl Router {
             Some(api) => Some((TcpListener::bind(api.listen).await?, api.clone())),
             None => None,
         };
+        let snmp = match &settings.snmp {
+            Some(snmp) => Some((UdpSocket::bind(snmp.listen).await?, snmp.community.clone())),
+            None => None,
+        };
+        let snmp_address = snmp.as_ref().map(|(socket, _)| socket.local_addr());
         let api_address = api.as_ref().map(|(listener, _)| listener.local_addr());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
@@ -216,6 +230,7 @@ impl Router {
                 lines: Lines::new(IpAddr::V4(settings.source), tasks.clone(), stop.clone()),
                 incoming: incoming.as_ref().map(UdpSocket::local_addr).transpose()?,
                 api: api_address.transpose()?,
+                snmp: snmp_address.transpose()?,
                 state: Mutex::new(State {
                     boot: 1,
                     booted,
@@ -229,6 +244,7 @@ impl Router {
                     counters: Counters::default(),
                     ledger: Ledger::default(),
                     users: Vec::new(),
+                    kept: kept::Kept::used(),
                 }),
                 changed: watch::Sender::new(()),
                 tasks,
@@ -241,6 +257,9 @@ impl Router {
         }
         if let Some((listener, api)) = api {
             router.spawn(api::listen(router.clone(), listener, api));
+        }
+        if let Some((socket, community)) = snmp {
+            router.spawn(snmp::listen(router.clone(), socket, community));
         }
         Ok(router)
     }
@@ -260,6 +279,11 @@ impl Router {
     /// Where its API is.
     pub fn api(&self) -> Option<SocketAddr> {
         self.shared.api
+    }
+
+    /// Where its SNMP is.
+    pub fn snmp(&self) -> Option<SocketAddr> {
+        self.shared.snmp
     }
 
     /// A PPPoE subscriber behind this router, ready to dial. See [`Subscriber`] for the hotspot.

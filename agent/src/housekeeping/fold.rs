@@ -36,7 +36,8 @@ impl Fold {
                 | Up::Router(_)
                 | Up::Moving(_)
                 | Up::LocalSecrets(_)
-                | Up::Keepers(_),
+                | Up::Keepers(_)
+                | Up::Metrics(_),
             )
             | None => None,
         }

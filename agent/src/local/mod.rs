@@ -3,6 +3,7 @@
 mod diagnosis;
 mod feed;
 mod questions;
+mod router;
 mod thrift;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -19,6 +19,7 @@ use crate::reconcile::{Outcome, Reach, Reconciler};
 use crate::routeros::{ApiError, RouterApis};
 use crate::sessions::{Online, Service};
 use crate::site::Router;
+use crate::snmp::Poller;
 use crate::store::Job;
 use crate::sync::Unavailable;
 
@@ -41,6 +42,7 @@ pub(super) async fn answer(
         Question::Reconcile { router } => asked.reconcile(router, patience).await,
         Question::Traffic(whom) => asked.traffic(&whom, patience).await,
         Question::LocalSecrets { router } => asked.local_secrets(router, patience).await,
+        Question::Router { router, ask } => asked.router(router, ask, patience).await,
         Question::ReleaseVoucher { voucher } => release(local, voucher).await,
         Question::Diagnose { customer, username } => {
             let told = asked.diagnose(customer, &username, patience).await;
@@ -76,6 +78,8 @@ pub struct Questions {
     pub reconciler: Arc<Reconciler>,
     /// Asks the routers anything else.
     pub apis: Arc<RouterApis>,
+    /// Reads devices over SNMP.
+    pub poller: Arc<Poller>,
     /// What happened to whom.
     pub timeline: Arc<Timeline>,
 }

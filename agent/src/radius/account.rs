@@ -203,9 +203,18 @@ impl Radius {
 
     /// Writes the result of a command, or what a router said of itself, for the cloud.
     pub fn report_result(&self, result: &Up) {
+        self.report(result, Urgency::Kept);
+    }
+
+    /// Writes what was read of a device, for the cloud: worth keeping while there is room.
+    pub fn report_reading(&self, reading: &Up) {
+        self.report(reading, Urgency::Log);
+    }
+
+    fn report(&self, told: &Up, urgency: Urgency) {
         let write = Write {
-            changes: vec![Change::Record(record(result, self.parts.clock.now()))],
-            urgency: Urgency::Kept,
+            changes: vec![Change::Record(record(told, self.parts.clock.now()))],
+            urgency,
             done: Box::new(|_| {}),
         };
         if self.parts.outbox.submit(Job::Write(write)).is_err() {

@@ -7,6 +7,8 @@
 mod calls;
 mod codec;
 mod connection;
+mod hands;
+mod live;
 mod login;
 mod menus;
 mod sentence;
@@ -193,6 +195,27 @@ impl RouterApis {
             .await?;
         let read = answer.rows.first().and_then(menus::read_rate);
         Ok(read.unwrap_or_default())
+    }
+
+    /// Asks a command that must not be carried out twice: over a connection that just answered, and once.
+    async fn ask_once(
+        &self,
+        router: &Router,
+        command: Command,
+        within: Duration,
+    ) -> Result<Answer, ApiError> {
+        let asking = async {
+            self.ask(router, live::identity(), within).await?;
+            let (_, connection) = self.connection(router).await?;
+            connection.ask(command).await
+        };
+        match tokio::time::timeout(within, asking).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.hang_up(router.id).await;
+                Err(ApiError::TimedOut)
+            }
+        }
     }
 
     /// Asks a command, over the connection there is or a new one.

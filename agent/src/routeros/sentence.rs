@@ -91,6 +91,13 @@ impl Row {
         }
     }
 
+    /// All properties that are text.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, value)| {
+            Some((str::from_utf8(name).ok()?, str::from_utf8(value).ok()?))
+        })
+    }
+
     /// How many octets it takes.
     pub fn size(&self) -> usize {
         let lengths = self.0.iter().map(|(name, value)| name.len() + value.len());

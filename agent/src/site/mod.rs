@@ -8,6 +8,7 @@ pub mod description;
 mod devices;
 mod directory;
 mod keeping;
+mod monitored;
 mod moving;
 mod router;
 mod router_login;
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 
 pub use adopted::Ranges;
 pub use keeping::Keeping;
+pub use monitored::{Entry, Monitored};
 pub use moving::{Moving, OldServer};
 pub use router::{Router, RouterApi, Signing};
 pub use router_login::RouterLogin;
@@ -58,6 +60,8 @@ pub struct Site {
     /// Routers with an old server behind them.
     moving: Table<RouterId, Moving>,
     router_logins: RouterLogins,
+    /// Devices to read over SNMP.
+    monitored: Table<RouterId, Monitored>,
     vouchers: Vouchers,
     /// Whose a hotspot device is.
     devices: RwLock<Devices>,
@@ -97,6 +101,7 @@ impl Site {
             adopted: Adopted::new(ranges),
             moving: Table::default(),
             router_logins: RouterLogins::default(),
+            monitored: Table::default(),
             vouchers: Vouchers::default(),
             devices: RwLock::default(),
             agent: None,
@@ -185,6 +190,18 @@ impl Site {
     pub fn is_observed(&self, router: RouterId) -> bool {
         let moving = self.moving(router);
         moving.is_some_and(|moving| moving.mode == MovingMode::Forward)
+    }
+
+    /// How a device is read over SNMP.
+    pub fn monitored(&self, router: RouterId) -> Option<Arc<Monitored>> {
+        self.monitored.find(router)
+    }
+
+    /// Every device that is read over SNMP.
+    pub fn all_monitored(&self) -> Vec<Arc<Monitored>> {
+        let routers = self.monitored.keys().into_iter();
+        let found = routers.filter_map(|router| self.monitored(router));
+        found.collect()
     }
 
     /// Who of this name may log in to a router itself.

@@ -9,7 +9,7 @@ use easyisp_shared::wire::{Down, DownKind, DownRecord, WireError};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Moving, Policy, Router, Site, Subscriber};
+use super::{Monitored, Moving, Policy, Router, Site, Subscriber};
 
 /// Who may have to be looked at again after a row was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,15 @@ impl Site {
                 self.router_logins.put(told, &self.key);
                 Touched::Nobody
             }
+            Down::Monitored(told) => {
+                let router = told.router;
+                // One whose secrets do not open is not read any more, rather than with old ones.
+                self.monitored.remove(router);
+                if let Some(monitored) = Monitored::open(told, &self.key) {
+                    self.monitored.put(router, monitored);
+                }
+                Touched::Nobody
+            }
         })
     }
 
@@ -175,6 +184,10 @@ impl Site {
             }
             DownKind::RouterLogin => {
                 self.router_logins.remove(RouterLoginId(id));
+                Touched::Nobody
+            }
+            DownKind::Monitored => {
+                self.monitored.remove(RouterId(id));
                 Touched::Nobody
             }
         }

@@ -164,7 +164,8 @@ async fn counters_keep_all_64_bits() {
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
-            | Up::Keepers(_) => None,
+            | Up::Keepers(_)
+            | Up::Metrics(_) => None,
         });
         assert_eq!(told, [whole]);
     }

@@ -216,7 +216,8 @@ impl Running {
                     | Up::Router(_)
                     | Up::Moving(_)
                     | Up::LocalSecrets(_)
-                    | Up::Keepers(_) => None,
+                    | Up::Keepers(_)
+                    | Up::Metrics(_) => None,
                 });
                 if found.len() >= count {
                     return found;
@@ -379,7 +380,8 @@ impl Running {
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
-            | Up::Keepers(_) => None,
+            | Up::Keepers(_)
+            | Up::Metrics(_) => None,
         })
     }
 
@@ -394,7 +396,8 @@ impl Running {
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
-            | Up::Keepers(_) => None,
+            | Up::Keepers(_)
+            | Up::Metrics(_) => None,
         })
     }
 

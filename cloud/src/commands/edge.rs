@@ -45,7 +45,8 @@ async fn take(
             | Up::Device(_)
             | Up::Router(_)
             | Up::Moving(_)
-            | Up::LocalSecrets(_) => None,
+            | Up::LocalSecrets(_)
+            | Up::Metrics(_) => None,
         })
         .collect();
     // The session may be another agent's of the site.

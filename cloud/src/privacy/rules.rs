@@ -307,6 +307,7 @@ pub const KEPT: &[Kept] = &[
     none("invoice_numbers"),
     none("imports"),
     none("metrics"),
+    none("monitored"),
     none("moving"),
     none("moving_tallies"),
     none("operators"),

@@ -7,6 +7,7 @@ use easyisp_shared::id::SiteId;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{MessageAuthenticator, RouterApiV1, RouterV1, secret_place};
+use easyisp_shared::wire::monitor::{DeviceFactsV1, SampleV1};
 use easyisp_shared::wire::up::{LocalSecretsV1, OutsideV1, OutsideWhy, RouterStateV1};
 use easyisp_shared::wire::{Down, Up};
 use serde::{Deserialize, Serialize};
@@ -197,6 +198,20 @@ fn said(state: &RouterStateV1, now: Timestamp) -> store::Said {
     }
 }
 
+/// What a reading over SNMP says of a router's row.
+pub(super) fn read(facts: &DeviceFactsV1, sample: &SampleV1) -> store::Read {
+    let mb = |octets: u64| i32::try_from(octets >> 20).ok();
+    store::Read {
+        version: facts.version.clone(),
+        board: facts.board.clone(),
+        serial: facts.serial.clone(),
+        cpu_load: sample.cpu.and_then(|load| i32::try_from(load).ok()),
+        memory_mb: sample.memory_used.and_then(mb),
+        memory_total_mb: facts.memory_total.and_then(mb),
+        uptime: sample.uptime_secs.map(uptime),
+    }
+}
+
 fn listed(one: &OutsideV1) -> Outside {
     let name = String::from_utf8_lossy(&one.username);
     Outside {
@@ -215,7 +230,7 @@ fn listed(one: &OutsideV1) -> Outside {
 }
 
 /// `3d 4h 5m 6s`.
-fn uptime(secs: u64) -> String {
+pub(super) fn uptime(secs: u64) -> String {
     let (days, hours) = (secs / 86_400, secs / 3600 % 24);
     let (minutes, secs) = (secs / 60 % 60, secs % 60);
     format!("{days}d {hours}h {minutes}m {secs}s")

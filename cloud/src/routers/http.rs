@@ -369,6 +369,7 @@ pub async fn delete(
 async fn changed(tx: &mut Tx, router: RouterId) -> sqlx::Result<()> {
     tx.changed(Kind::Router, router);
     tx.changed(Kind::Moving, router);
+    tx.changed(Kind::Monitored, router);
     for login in store::logins(tx, router).await? {
         tx.changed(Kind::RouterLogin, login);
     }

@@ -5,6 +5,7 @@
 
 pub mod edge;
 mod http;
+mod live;
 mod rules;
 mod store;
 mod told;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use easyisp_shared::id::{RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::diagnosis::{ReachV1, RouterFactV1};
+use easyisp_shared::wire::monitor::{DeviceFactsV1, SampleV1};
 
 use crate::api::{Access, Routes, routes};
 use crate::db::{Kind, Tx};
@@ -34,6 +36,10 @@ pub fn routes() -> Routes {
         .route(
             Access::Any(&[RoutersDetailsView, RoutersView]),
             routes!(http::get),
+        )
+        .route(
+            Access::Any(&[RoutersDetailsView, RoutersView]),
+            routes!(live::live_status),
         )
         .route(Access::Any(&[RoutersAdd]), routes!(http::create))
         .route(Access::Any(&[RoutersEdit]), routes!(http::update))
@@ -156,6 +162,22 @@ pub async fn lock_named(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<St
     }
     let present = store::present(tx, &[router.0]).await?;
     Ok(present.into_iter().next().map(|stored| stored.name))
+}
+
+/// A router's name; `None` when this tenant has no such router.
+pub async fn name_of(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<String>> {
+    store::name_of(tx, router).await
+}
+
+/// Notes what a router said of itself over SNMP, where its API says nothing.
+pub async fn note_reading(
+    tx: &mut Tx,
+    router: RouterId,
+    facts: &DeviceFactsV1,
+    sample: &SampleV1,
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    store::note_reading(tx, router, &edge::read(facts, sample), at).await
 }
 
 /// The routers of a site as far as the cloud has heard of them, for saying why somebody is offline.

@@ -505,6 +505,67 @@ pub async fn note_said(tx: &mut Tx, site: SiteId, said: &Said) -> sqlx::Result<(
     Ok(())
 }
 
+/// A router's name; `None` when this tenant has no such router.
+pub async fn name_of(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "select name from routers where tenant_id = $1 and id = $2 and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// What a router said over SNMP.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// RouterOS version.
+    pub version: Option<String>,
+    /// Board.
+    pub board: Option<String>,
+    /// Serial number.
+    pub serial: Option<String>,
+    /// Percent.
+    pub cpu_load: Option<i32>,
+    /// Memory in use, MB.
+    pub memory_mb: Option<i32>,
+    /// Memory in all, MB.
+    pub memory_total_mb: Option<i32>,
+    /// Since its start, for a person.
+    pub uptime: Option<String>,
+}
+
+/// Notes what a router said over SNMP; what its API said after `at` is left as it is.
+pub async fn note_reading(
+    tx: &mut Tx,
+    router: RouterId,
+    read: &Read,
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update routers
+            set routeros_version = coalesce(routeros_version, $4),
+                board_name = coalesce(board_name, $5), serial_number = coalesce($6, serial_number),
+                cpu_load = coalesce($7, cpu_load),
+                memory_usage_mb = coalesce($8, memory_usage_mb),
+                memory_total_mb = coalesce($9, memory_total_mb), uptime = coalesce($10, uptime)
+          where tenant_id = $1 and id = $2 and (api_asked_at is null or api_asked_at < $3)",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(at)
+    .bind(&read.version)
+    .bind(&read.board)
+    .bind(&read.serial)
+    .bind(read.cpu_load)
+    .bind(read.memory_mb)
+    .bind(read.memory_total_mb)
+    .bind(&read.uptime)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Notes the customers on a router's own lists; what is older than what is known changes nothing.
 pub async fn note_local_secrets(
     tx: &mut Tx,

@@ -289,7 +289,8 @@ async fn take_logins(
             | Up::Device(_)
             | Up::Router(_)
             | Up::Moving(_)
-            | Up::LocalSecrets(_) => None,
+            | Up::LocalSecrets(_)
+            | Up::Metrics(_) => None,
         })
         .collect();
     let at_site = routers_here(tx, agent.site, told.iter().map(|(_, login)| login.router)).await?;

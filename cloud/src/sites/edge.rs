@@ -34,7 +34,8 @@ async fn take(
             | Up::Device(_)
             | Up::Router(_)
             | Up::Moving(_)
-            | Up::LocalSecrets(_) => None,
+            | Up::LocalSecrets(_)
+            | Up::Metrics(_) => None,
         })
         .max_by_key(|heartbeat| heartbeat.at);
     if let Some(heartbeat) = newest {

@@ -66,7 +66,8 @@ async fn give_back(
             | Reply::Reconciled(_)
             | Reply::Traffic(_)
             | Reply::LocalSecrets(_)
-            | Reply::Diagnosis(_),
+            | Reply::Diagnosis(_)
+            | Reply::Router(_),
         )
         | Err(_) => Ok(false),
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WireError;
 use super::frame::{encode, take};
+use super::monitor::MonitoredV1;
 use crate::entitlement::{self, RateOverride, Reasons, Refusal, Standing, Tier, Window};
 use crate::id::{AgentId, CommandId, CustomerId, PackageId, RouterId, RouterLoginId, VoucherId};
 use crate::net::{Mac, RateLimit};
@@ -33,11 +34,13 @@ pub enum DownKind {
     Moving,
     /// Somebody who may log in to the routers themselves.
     RouterLogin,
+    /// How a router is read over SNMP; its id is the router's.
+    Monitored,
 }
 
 impl DownKind {
     /// Every kind of this build, in the order of their codes: what others refer to comes first.
-    pub const ALL: [DownKind; 8] = [
+    pub const ALL: [DownKind; 9] = [
         DownKind::Policy,
         DownKind::Router,
         DownKind::Package,
@@ -46,6 +49,7 @@ impl DownKind {
         DownKind::Voucher,
         DownKind::Moving,
         DownKind::RouterLogin,
+        DownKind::Monitored,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -59,6 +63,7 @@ impl DownKind {
             DownKind::Voucher => 6,
             DownKind::Moving => 13,
             DownKind::RouterLogin => 14,
+            DownKind::Monitored => 20,
         }
     }
 
@@ -87,6 +92,8 @@ pub enum Down {
     Moving(MovingV1),
     /// See [`RouterLoginV1`].
     RouterLogin(RouterLoginV1),
+    /// See [`MonitoredV1`].
+    Monitored(MonitoredV1),
 }
 
 impl Down {
@@ -101,6 +108,7 @@ impl Down {
             Down::Voucher(_) => DownKind::Voucher,
             Down::Moving(_) => DownKind::Moving,
             Down::RouterLogin(_) => DownKind::RouterLogin,
+            Down::Monitored(_) => DownKind::Monitored,
         }
     }
 
@@ -115,6 +123,7 @@ impl Down {
             Down::Voucher(body) => encode(&Voucher::V1(body)),
             Down::Moving(body) => encode(&Moving::V1(body)),
             Down::RouterLogin(body) => encode(&RouterLogin::V1(body)),
+            Down::Monitored(body) => encode(&Monitored::V1(body)),
         }
     }
 
@@ -157,6 +166,10 @@ impl Down {
                 let RouterLogin::V1(body) = take(body)?;
                 Down::RouterLogin(body)
             }
+            DownKind::Monitored => {
+                let Monitored::V1(body) = take(body)?;
+                Down::Monitored(body)
+            }
         })
     }
 }
@@ -198,6 +211,11 @@ enum Moving<T = MovingV1> {
 
 #[derive(Serialize, Deserialize)]
 enum RouterLogin<T = RouterLoginV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Monitored<T = MonitoredV1> {
     V1(T),
 }
 

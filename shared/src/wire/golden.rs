@@ -13,9 +13,11 @@ use super::diagnosis::*;
 use super::down::*;
 use super::enroll::*;
 use super::hello::*;
+use super::monitor::*;
 use super::peer::*;
 use super::question::*;
 use super::record::*;
+use super::router::*;
 use super::up::*;
 use super::*;
 use crate::entitlement::{
@@ -443,7 +445,65 @@ fn downs() -> Vec<(&'static str, Down)> {
                 router: Some(Uuid::from_u128(6).into()),
             }),
         ),
+        (
+            "monitored_v1",
+            Down::Monitored(MonitoredV1 {
+                router: Uuid::from_u128(6).into(),
+                port: 161,
+                interval_secs: 60,
+                access: SnmpAccessV1::User {
+                    name: "watcher".to_owned(),
+                    auth: Some((SnmpAuth::Sha256, vec![6; 40])),
+                    privacy: Some((SnmpPrivacy::Aes128, vec![7; 40])),
+                },
+            }),
+        ),
     ]
+}
+
+fn device() -> DeviceFactsV1 {
+    DeviceFactsV1 {
+        description: "RouterOS RB5009".to_owned(),
+        object: "1.3.6.1.4.1.14988.1".to_owned(),
+        version: Some("7.18.2".to_owned()),
+        cores: 4,
+        memory_total: Some(1 << 30),
+        sensors: vec![SensorFactV1 {
+            name: "voltage".to_owned(),
+            unit: SensorUnit::Volt,
+        }],
+        ports: vec![PortFactV1 {
+            index: 1,
+            name: "ether1".to_owned(),
+            alias: "uplink".to_owned(),
+            kind: 6,
+            enabled: Some(true),
+            speed_bps: Some(1_000_000_000),
+        }],
+        ..DeviceFactsV1::default()
+    }
+}
+
+fn sample() -> SampleV1 {
+    SampleV1 {
+        at: at(0),
+        millis: 3,
+        uptime_secs: Some(86_400),
+        cpu: Some(7),
+        memory_used: Some(200 << 20),
+        disk_used: None,
+        ppp: Some(412),
+        hotspot: Some(0),
+        leases: None,
+        sensors: vec![Some(23_900)],
+        ports: vec![PortSampleV1 {
+            status: Some(1),
+            in_bps: Some(1000),
+            out_bps: None,
+            errors: 1,
+            drops: 2,
+        }],
+    }
 }
 
 fn voucher() -> VoucherV1 {
@@ -575,6 +635,16 @@ fn ups() -> Vec<(&'static str, Up)> {
                 at: at(0),
             }),
         ),
+        (
+            "metrics_v1",
+            Up::Metrics(Box::new(MetricsV1 {
+                router: Uuid::from_u128(6).into(),
+                at: at(0),
+                problem: Some("it is silent".to_owned()),
+                facts: Some(Box::new(device())),
+                samples: vec![sample()],
+            })),
+        ),
     ]
 }
 
@@ -660,6 +730,28 @@ fn questions() -> Vec<(&'static str, Question)> {
                 username: b"demo001".to_vec(),
             },
         ),
+        (
+            "question_router_queue",
+            Question::Router {
+                router,
+                ask: RouterAsk::AddQueue(QueueWishV1 {
+                    name: Some("office".to_owned()),
+                    target: Some("10.0.0.9/32".to_owned()),
+                    max_limit: Some((1_000_000, 2_000_000)),
+                    ..QueueWishV1::default()
+                }),
+            },
+        ),
+        (
+            "question_router_ping",
+            Question::Router {
+                router,
+                ask: RouterAsk::Ping {
+                    address: IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)),
+                    count: 4,
+                },
+            },
+        ),
     ]
 }
 
@@ -740,6 +832,24 @@ fn replies() -> Vec<(&'static str, Reply)> {
         ),
         ("reply_local_secrets", Reply::LocalSecrets(local_secrets())),
         ("reply_diagnosis", Reply::Diagnosis(Box::new(diagnosis()))),
+        (
+            "reply_router_queues",
+            Reply::Router(RouterTold::Queues(vec![QueueV1 {
+                id: "*2".to_owned(),
+                name: "office".to_owned(),
+                max_limit: (1_000_000, 2_000_000),
+                ..QueueV1::default()
+            }])),
+        ),
+        (
+            "reply_router_snmp",
+            Reply::Router(RouterTold::Snmp(Box::new(SnmpReadingV1 {
+                facts: device(),
+                sample: sample(),
+                octets: vec![(Some(1), None)],
+                started: Some(at(0)),
+            }))),
+        ),
     ]
 }
 

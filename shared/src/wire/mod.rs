@@ -14,10 +14,12 @@ pub mod down;
 pub mod enroll;
 pub mod frame;
 pub mod hello;
+pub mod monitor;
 mod outcome;
 pub mod peer;
 pub mod question;
 pub mod record;
+pub mod router;
 pub mod token;
 pub mod up;
 

@@ -8,6 +8,7 @@ use super::WireError;
 use super::diagnosis::DiagnosisV1;
 use super::down::{VoucherV1, Whom};
 use super::frame::{encode, take};
+use super::router::{RouterAsk, RouterTold};
 use super::up::{LocalSecretsV1, OutsideV1};
 use crate::id::{CustomerId, RouterId, VoucherId};
 use crate::net::Mac;
@@ -65,6 +66,13 @@ pub enum Question {
         customer: CustomerId,
         /// His User-Name, under which a site knows attempts of who is not its customer yet.
         username: Vec<u8>,
+    },
+    /// Something of one router, now.
+    Router {
+        /// The router.
+        router: RouterId,
+        /// What.
+        ask: RouterAsk,
     },
 }
 
@@ -135,6 +143,8 @@ pub enum Reply {
     LocalSecrets(LocalSecretsV1),
     /// To [`Question::Diagnose`].
     Diagnosis(Box<DiagnosisV1>),
+    /// To [`Question::Router`].
+    Router(RouterTold),
 }
 
 /// What the cloud answers. New answers go at the end.

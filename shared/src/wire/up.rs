@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
 
 use super::frame::{encode, take};
+use super::monitor::MetricsV1;
 use super::{Lane, WireError};
 use crate::entitlement::Reason;
 use crate::id::{AgentId, CommandId, CustomerId, RouterId, VoucherId};
@@ -36,11 +37,13 @@ pub enum UpKind {
     Moving,
     /// Customers whom a router's own lists hide.
     LocalSecrets,
+    /// What a device said over SNMP.
+    Metrics,
 }
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 10] = [
+    pub const ALL: [UpKind; 11] = [
         UpKind::Redemption,
         UpKind::Keepers,
         UpKind::Device,
@@ -51,6 +54,7 @@ impl UpKind {
         UpKind::Router,
         UpKind::Moving,
         UpKind::LocalSecrets,
+        UpKind::Metrics,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -66,6 +70,7 @@ impl UpKind {
             UpKind::Moving => 13,
             UpKind::LocalSecrets => 14,
             UpKind::Keepers => 15,
+            UpKind::Metrics => 20,
         }
     }
 
@@ -81,7 +86,9 @@ impl UpKind {
                 Lane::Accounting
             }
             UpKind::Login | UpKind::CommandResult | UpKind::Moving => Lane::Results,
-            UpKind::Heartbeat | UpKind::Router | UpKind::LocalSecrets => Lane::Metrics,
+            UpKind::Heartbeat | UpKind::Router | UpKind::LocalSecrets | UpKind::Metrics => {
+                Lane::Metrics
+            }
         }
     }
 }
@@ -109,6 +116,8 @@ pub enum Up {
     LocalSecrets(LocalSecretsV1),
     /// See [`KeepWithV1`].
     Keepers(KeepWithV1),
+    /// See [`MetricsV1`].
+    Metrics(Box<MetricsV1>),
 }
 
 impl Up {
@@ -125,6 +134,7 @@ impl Up {
             Up::Moving(_) => UpKind::Moving,
             Up::LocalSecrets(_) => UpKind::LocalSecrets,
             Up::Keepers(_) => UpKind::Keepers,
+            Up::Metrics(_) => UpKind::Metrics,
         }
     }
 
@@ -141,6 +151,7 @@ impl Up {
             Up::Moving(body) => encode(&Moving::V1(body)),
             Up::LocalSecrets(body) => encode(&LocalSecrets::V1(body)),
             Up::Keepers(body) => encode(&KeepWith::V1(body)),
+            Up::Metrics(body) => encode(&Metrics::V1(body)),
         }
     }
 
@@ -190,6 +201,10 @@ impl Up {
             UpKind::Keepers => {
                 let KeepWith::V1(body) = take(body)?;
                 Up::Keepers(body)
+            }
+            UpKind::Metrics => {
+                let Metrics::V1(body) = take(body)?;
+                Up::Metrics(body)
             }
         })
     }
@@ -242,6 +257,11 @@ enum LocalSecrets<T = LocalSecretsV1> {
 
 #[derive(Serialize, Deserialize)]
 enum KeepWith<T = KeepWithV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Metrics<T = Box<MetricsV1>> {
     V1(T),
 }
 

@@ -257,6 +257,7 @@ impl Local for TestBox {
             | Question::Traffic(_)
             | Question::LocalSecrets { .. }
             | Question::Diagnose { .. }
+            | Question::Router { .. }
             | Question::ReleaseVoucher { .. } => Err(AskFailure::NotFound),
             Question::TestConnection { .. } => Err(AskFailure::Unreachable("no route".into())),
         }

@@ -35,6 +35,17 @@ pub struct Api {
     pub password: String,
     /// Which build's manners it has.
     pub build: Build,
+    /// Which version's rows it shows.
+    pub face: Face,
+}
+
+/// Which version's rows an API shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// 6.49: health in one row, dates by month, no type of netwatch.
+    Six,
+    /// 7.18.
+    Seven,
 }
 
 /// Which build's manners an API has.
@@ -57,6 +68,7 @@ impl Api {
             user: user.to_owned(),
             password: password.to_owned(),
             build: Build::Empty,
+            face: Face::Seven,
         }
     }
 }
@@ -106,8 +118,16 @@ async fn visit(
     let (source, mut sink) = tokio::io::split(stream);
     let mut source = BufReader::new(source);
     let mut guest = Guest::Stranger;
+    let boot = router.state().boot;
     while let Some(sentence) = read(&mut source).await? {
-        let manners = router.state().api_manners;
+        // A restart ends every connection.
+        let (manners, since) = {
+            let state = router.state();
+            (state.api_manners, state.boot)
+        };
+        if since != boot {
+            return Ok(());
+        }
         let tag = sentence.tag();
         if manners == ApiManners::Silent || router.state().unplugged {
             continue;
@@ -187,24 +207,35 @@ fn carry_out(
     if path == "/quit" {
         return vec![Sentence::of(&["!fatal", "session terminated on request"])];
     }
+    if path == "/system/reboot" {
+        router.reboot();
+        return vec![Sentence::of(&["!fatal", "router is rebooting"])];
+    }
     if path == "/cancel" {
         return vec![Sentence::of(&["!done"])];
     }
     let outcome = match (path.rsplit_once('/'), manners) {
-        (Some((menu, "print" | "getall")), _) => menus::rows(router, menu, sentence),
+        (Some((menu, "print" | "getall")), _) => menus::rows(router, api.face, menu, sentence),
         (Some(("/interface", "monitor-traffic")), _) => menus::traffic(router, sentence),
-        (Some((_, "remove")), ApiManners::RefuseRemoval) => {
-            Err((None, "not enough permissions (9)"))
+        (Some(("", "ping")), _) => menus::ping(sentence),
+        (Some((_, "remove" | "add" | "set")), ApiManners::RefuseRemoval) => {
+            Err((None, "not enough permissions (9)".to_owned()))
         }
         (Some((_, "remove")), ApiManners::PretendRemoval) => return vec![Sentence::of(&["!done"])],
         (Some((menu, "remove")), ApiManners::Obey | ApiManners::Silent) => {
             menus::remove(router, menu, sentence).map(|()| Vec::new())
         }
-        (Some(_) | None, _) => Err((Some(0), "no such command")),
+        (Some((menu, "add")), _) => match menus::add(router, menu, sentence) {
+            Ok(id) => return vec![Sentence::of(&["!done", &format!("=ret={id}")])],
+            Err(refused) => Err(refused),
+        },
+        (Some((menu, "set")), _) => menus::set(router, menu, sentence).map(|()| Vec::new()),
+        (Some(_) | None, _) => Err((Some(0), "no such command".to_owned())),
     };
     match outcome {
         Ok(rows) => {
-            let empty = rows.is_empty() && api.build == Build::Empty && !path.ends_with("/remove");
+            let lists = !path.ends_with("/remove") && !path.ends_with("/set");
+            let empty = rows.is_empty() && api.build == Build::Empty && lists;
             let none = empty.then(|| Sentence::of(&["!empty"]));
             let rows = rows.into_iter().map(|row| row.reply(sentence));
             let replies = rows.chain(none);

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use easyisp_shared::time::Timestamp;
 
+use super::super::kept::{self, KeptRow};
+use super::super::online::Traffic;
 use super::super::session::{Cause, Service, Session};
 use super::super::users::LocalUser;
 use super::super::{Router, life::Live};
+use super::Face;
 use super::query::fits;
 use super::wire::Sentence;
 
@@ -14,7 +17,7 @@ use super::wire::Sentence;
 pub(super) struct Row(Vec<(&'static str, String)>);
 
 /// Why a command is refused: the category and the words.
-pub(super) type Refused = (Option<u8>, &'static str);
+pub(super) type Refused = (Option<u8>, String);
 
 impl Row {
     pub(super) fn value(&self, name: &str) -> Option<&str> {
@@ -38,38 +41,74 @@ impl Row {
 }
 
 /// The rows of a menu that the sentence asks for.
-pub(super) fn rows(router: &Router, menu: &str, asked: &Sentence) -> Result<Vec<Row>, Refused> {
+pub(super) fn rows(
+    router: &Router,
+    face: Face,
+    menu: &str,
+    asked: &Sentence,
+) -> Result<Vec<Row>, Refused> {
     let now = router.shared.clock.now();
     let rows = match menu {
         "/ppp/active" => sessions(router, Service::Pppoe, |live| ppp(live, now)),
         "/ip/hotspot/active" => sessions(router, Service::Hotspot, |live| hotspot(live, now)),
         "/ppp/secret" => users(router, Service::Pppoe, secret),
         "/ip/hotspot/user" => users(router, Service::Hotspot, hotspot_user),
-        "/queue/simple" => all(router, queue),
+        "/queue/simple" => {
+            let made = stay(router, menu, face).into_iter();
+            made.chain(all(router, queue)).collect()
+        }
         "/interface" => interfaces(router, now),
-        "/system/resource" => vec![resource(router, now)],
+        "/system/resource" => vec![resource(router, face, now)],
+        "/system/health" => health(face),
+        "/system/routerboard" => vec![Row(vec![
+            ("routerboard", "true".to_owned()),
+            ("model", "RB5009UG+S+".to_owned()),
+            ("serial-number", "HEX0000DEMO".to_owned()),
+            ("current-firmware", "7.18.2".to_owned()),
+            ("upgrade-firmware", "7.18.2".to_owned()),
+        ])],
         "/system/identity" => vec![Row(vec![("name", router.shared.settings.identity.clone())])],
-        _ => return Err((Some(0), "no such command prefix")),
+        _ if kept::MENUS.iter().any(|known| known.path == menu) => stay(router, menu, face),
+        _ => return Err((Some(0), "no such command prefix".to_owned())),
     };
     Ok(rows.into_iter().filter(|row| fits(row, asked)).collect())
 }
 
 /// `/interface/monitor-traffic`, once.
 pub(super) fn traffic(router: &Router, asked: &Sentence) -> Result<Vec<Row>, Refused> {
-    let wanted = asked.value("interface").unwrap_or_default();
+    let wanted: Vec<&str> = asked
+        .value("interface")
+        .unwrap_or_default()
+        .split(',')
+        .collect();
+    let flows = all(router, |live| live.session.traffic());
+    let port = flows.iter().fold(Traffic::default(), |all, one| Traffic {
+        up_bits_per_second: all.up_bits_per_second + one.up_bits_per_second,
+        down_bits_per_second: all.down_bits_per_second + one.down_bits_per_second,
+    });
     let found = all(router, |live| {
         let rates = live.session.traffic();
-        (interface_of(&live.session) == wanted).then(|| {
+        let name = interface_of(&live.session);
+        wanted.contains(&name.as_str()).then(|| {
             Row(vec![
-                ("name", wanted.to_owned()),
+                ("name", name),
                 ("rx-bits-per-second", rates.up_bits_per_second.to_string()),
                 ("tx-bits-per-second", rates.down_bits_per_second.to_string()),
             ])
         })
     });
-    let found: Vec<Row> = found.into_iter().flatten().collect();
-    if found.is_empty() {
-        return Err((Some(1), "input does not match any value of interface"));
+    let mut found: Vec<Row> = found.into_iter().flatten().collect();
+    if wanted.contains(&"ether1") {
+        // The uplink: what subscribers send leaves there.
+        found.push(Row(vec![
+            ("name", "ether1".to_owned()),
+            ("rx-bits-per-second", port.down_bits_per_second.to_string()),
+            ("tx-bits-per-second", port.up_bits_per_second.to_string()),
+        ]));
+    }
+    if found.len() < wanted.len() {
+        let what = "input does not match any value of interface".to_owned();
+        return Err((Some(1), what));
     }
     Ok(found)
 }
@@ -79,7 +118,8 @@ pub(super) fn remove(router: &Router, menu: &str, asked: &Sentence) -> Result<()
     let service = match menu {
         "/ppp/active" => Service::Pppoe,
         "/ip/hotspot/active" => Service::Hotspot,
-        _ => return Err((Some(0), "no such command prefix")),
+        _ if menu == kept::QUEUES.path => return remove_kept(router, menu, asked),
+        _ => return Err((Some(0), "no such command prefix".to_owned())),
     };
     let named = asked.value(".id").or_else(|| asked.value("numbers"));
     let named: Vec<&str> = named.unwrap_or_default().split(',').collect();
@@ -91,13 +131,117 @@ pub(super) fn remove(router: &Router, menu: &str, asked: &Sentence) -> Result<()
         .collect();
     drop(state);
     if hit.len() != named.len() {
-        return Err((None, "no such item"));
+        return Err((None, "no such item".to_owned()));
     }
     for id in hit {
         router.change(|state| state.counters.api_removals += 1);
         router.take_down(&id, Cause::AdminReset);
     }
     Ok(())
+}
+
+/// `/queue/simple/add`: the new row's id.
+pub(super) fn add(router: &Router, menu: &str, asked: &Sentence) -> Result<String, Refused> {
+    let menu = settable(menu)?;
+    let done = router.change(|state| state.kept.add(&menu, asked.values()));
+    done.map_err(|why| (None, why))
+}
+
+/// `/queue/simple/set` on one row or some.
+pub(super) fn set(router: &Router, menu: &str, asked: &Sentence) -> Result<(), Refused> {
+    let menu = settable(menu)?;
+    for id in asked.value(".id").unwrap_or_default().split(',') {
+        let done = router.change(|state| state.kept.set(&menu, id, asked.values()));
+        done.map_err(|why| (None, why))?;
+    }
+    Ok(())
+}
+
+fn remove_kept(router: &Router, menu: &str, asked: &Sentence) -> Result<(), Refused> {
+    for id in asked.value(".id").unwrap_or_default().split(',') {
+        if !router.change(|state| state.kept.remove(menu, id)) {
+            return Err((None, "no such item".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn settable(menu: &str) -> Result<kept::Menu, Refused> {
+    match menu == kept::QUEUES.path {
+        true => Ok(kept::QUEUES),
+        false => Err((Some(0), "no such command prefix".to_owned())),
+    }
+}
+
+/// Rows that stay, as this version shows them.
+fn stay(router: &Router, menu: &str, face: Face) -> Vec<Row> {
+    let row = |kept: KeptRow| {
+        let mut row = vec![(".id", kept.id)];
+        for (name, value) in kept.properties {
+            match (face, menu, name) {
+                (Face::Six, "/tool/netwatch", "type") => {}
+                (Face::Six, "/log", "time") => row.push((name, "jan/15 08:00:03".to_owned())),
+                (Face::Six | Face::Seven, _, _) => row.push((name, value)),
+            }
+        }
+        Row(row)
+    };
+    router.kept(menu).into_iter().map(row).collect()
+}
+
+/// `/ping`: everybody answers but 192.0.2.0/24, which is nobody's (RFC 5737).
+pub(super) fn ping(asked: &Sentence) -> Result<Vec<Row>, Refused> {
+    let address = asked.value("address").unwrap_or_default();
+    if address.parse::<std::net::IpAddr>().is_err() {
+        return Err((None, "failure: dns name does not exist".to_owned()));
+    }
+    let count: u32 = asked
+        .value("count")
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(1);
+    let nobody = address.starts_with("192.0.2.");
+    let row = |seq: u32| {
+        let mut row = vec![("seq", seq.to_string()), ("host", address.to_owned())];
+        match nobody {
+            true => row.push(("status", "timeout".to_owned())),
+            false => row.extend([
+                ("size", "56".to_owned()),
+                ("ttl", "58".to_owned()),
+                ("time", format!("{}ms{}us", 7 + seq, 250)),
+            ]),
+        }
+        let received = if nobody { 0 } else { seq + 1 };
+        row.extend([
+            ("sent", (seq + 1).to_string()),
+            ("received", received.to_string()),
+            ("packet-loss", if nobody { "100" } else { "0" }.to_owned()),
+        ]);
+        Row(row)
+    };
+    Ok((0..count).map(row).collect())
+}
+
+/// One row with all sensors (v6), or one row a sensor.
+fn health(face: Face) -> Vec<Row> {
+    match face {
+        Face::Six => vec![Row(vec![
+            ("voltage", "24.1".to_owned()),
+            ("temperature", "38".to_owned()),
+        ])],
+        Face::Seven => [
+            ("*D", "voltage", "23.9", "V"),
+            ("*E", "cpu-temperature", "47", "C"),
+        ]
+        .map(|(id, name, value, kind)| {
+            Row(vec![
+                (".id", id.to_owned()),
+                ("name", name.to_owned()),
+                ("value", value.to_owned()),
+                ("type", kind.to_owned()),
+            ])
+        })
+        .into(),
+    }
 }
 
 fn sessions(router: &Router, service: Service, row: impl Fn(&Live) -> Row) -> Vec<Row> {
@@ -213,6 +357,13 @@ fn interfaces(router: &Router, now: Timestamp) -> Vec<Row> {
     let port = Row(vec![
         (".id", "*F0".to_owned()),
         ("name", "ether1".to_owned()),
+        ("default-name", "ether1".to_owned()),
+        ("mtu", "1500".to_owned()),
+        ("mac-address", "02:00:00:00:00:F0".to_owned()),
+        ("rx-byte", "60987".to_owned()),
+        ("tx-byte", "2781511".to_owned()),
+        ("link-downs", "2".to_owned()),
+        ("comment", "uplink".to_owned()),
         ("type", "ether".to_owned()),
         ("running", "true".to_owned()),
         ("disabled", "false".to_owned()),
@@ -234,13 +385,24 @@ fn interfaces(router: &Router, now: Timestamp) -> Vec<Row> {
     std::iter::once(port).chain(dynamic).collect()
 }
 
-fn resource(router: &Router, now: Timestamp) -> Row {
+fn resource(router: &Router, face: Face, now: Timestamp) -> Row {
+    let (version, built) = match face {
+        Face::Six => ("6.49.10 (long-term)", "Jul/12/2023 09:36:52"),
+        Face::Seven => ("7.18.2 (stable)", "2025-03-11 11:59:04"),
+    };
     let booted = router.state().booted;
     Row(vec![
         ("uptime", uptime(now.since(booted))),
-        ("version", "7.18.2 (stable)".to_owned()),
+        ("version", version.to_owned()),
+        ("build-time", built.to_owned()),
         ("board-name", "CHR".to_owned()),
         ("architecture-name", "x86_64".to_owned()),
+        ("cpu", "ARM64".to_owned()),
+        ("cpu-count", "4".to_owned()),
+        ("cpu-frequency", "1400".to_owned()),
+        ("free-hdd-space", "900000000".to_owned()),
+        ("total-hdd-space", "1073741824".to_owned()),
+        ("platform", "MikroTik".to_owned()),
         ("cpu-load", "7".to_owned()),
         ("free-memory", "805306368".to_owned()),
         ("total-memory", "1073741824".to_owned()),

@@ -20,7 +20,7 @@ use easyisp_shared::wire::down::{
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::{Api, Build};
+use super::{Api, Build, Face};
 use crate::router::session::Service as Kind;
 use crate::router::{Router, Settings};
 use crate::scenario::ApiManners;
@@ -83,6 +83,117 @@ except routeros_api.exceptions.RouterOsApiCommunicationError as trap:
 print(len(active.get()))
 pool.disconnect()
 "#;
+
+/// What both do with the menus whose rows stay.
+const LIBROUTEROS_HANDS: &str = r#"
+import sys, librouteros
+from librouteros.query import Key
+from librouteros.exceptions import TrapError
+api = librouteros.connect(host=sys.argv[1], port=int(sys.argv[2]), username="agent", password="secret-word")
+queues = api.path("/queue/simple")
+id = queues.add(name='Office "A"', target="10.0.0.9/32", **{"max-limit": "5M/10M"})
+try:
+    queues.add(name='Office "A"', target="10.0.0.10/32")
+except TrapError as trap:
+    print("trap", trap.message)
+try:
+    queues.add(nonsense="1")
+except TrapError as trap:
+    print("trap", trap.message)
+queues.update(**{".id": id, "max-limit": "1M/2M", "disabled": True})
+print([(row["name"], row["max-limit"], row["disabled"], row["dynamic"]) for row in queues])
+queues.remove(id)
+print(list(queues))
+print([row["host-name"] for row in api.path("/ip/dhcp-server/lease")], [row["identity"] for row in api.path("/ip/neighbor")])
+print(sorted(row.get("type", "-") for row in api.path("/tool/netwatch")), len(list(api.path("/log"))))
+print([row["time"] for row in api("/ping", address="1.1.1.1", count="2")])
+print(sorted(key for row in api.path("/system/health") for key in row if not key.startswith(".")))
+try:
+    list(api("/system/reboot"))
+except Exception as gone:
+    print("gone", "rebooting" in str(gone))
+"#;
+
+const ROUTEROS_API_HANDS: &str = r#"
+import sys, routeros_api
+pool = routeros_api.RouterOsApiPool(sys.argv[1], port=int(sys.argv[2]), username="agent", password="secret-word",
+    plaintext_login=True)
+queues = pool.get_api().get_resource("/queue/simple")
+queues.add(name="Office", target="10.0.0.9/32", max_limit="512k/1M")
+row = queues.get(name="Office")[0]
+print(row["max-limit"], row["disabled"])
+queues.set(id=row["id"], disabled="yes")
+print(queues.get(name="Office")[0]["disabled"])
+queues.remove(id=row["id"])
+print(queues.get())
+pool.disconnect()
+"#;
+
+#[tokio::test]
+async fn librouteros_and_routeros_api_lay_hands_on_it() {
+    for (face, netwatch, health) in [
+        (
+            Face::Seven,
+            "simple",
+            "['name', 'name', 'type', 'type', 'value', 'value']",
+        ),
+        (Face::Six, "-", "['temperature', 'voltage']"),
+    ] {
+        let router = Given::new(Api {
+            face,
+            ..Api::new("agent", "secret-word")
+        })
+        .await;
+        let seen = python(ROUTEROS_API_HANDS, router.api().unwrap(), &[]).await;
+        assert_eq!(seen, "512000/1000000 false\ntrue\n[]\n", "{face:?}");
+        let seen = python(LIBROUTEROS_HANDS, router.api().unwrap(), &[]).await;
+        let wanted = format!(
+            "trap failure: already have such name\n\
+             trap unknown parameter nonsense\n\
+             [('Office \"A\"', '1000000/2000000', True, False)]\n[]\n\
+             ['printer'] ['roof-radio']\n['{netwatch}'] 3\n['7ms250us', '8ms250us']\n{health}\n\
+             gone True\n"
+        );
+        assert_eq!(seen, wanted, "{face:?}");
+        router.stop().await;
+    }
+}
+
+/// The same router in both faces, before our client.
+#[tokio::test]
+async fn our_client_reads_six_and_seven_alike() {
+    for (face, version, sensor) in [
+        (
+            Face::Seven,
+            "7.18.2 (stable)",
+            ("cpu-temperature", "47", "C"),
+        ),
+        (Face::Six, "6.49.10 (long-term)", ("temperature", "38", "C")),
+    ] {
+        let router = Given::new(Api {
+            face,
+            ..Api::new("agent", "secret-word")
+        })
+        .await;
+        let entry = entry(&router, "secret-word", false);
+        let apis = apis(Pins::new([], |_| {}));
+        let system = apis.system(&entry, PATIENCE).await.unwrap();
+        assert_eq!(
+            (system.version.as_str(), system.cpu_count),
+            (version, Some(4))
+        );
+        let (name, value, unit) = sensor;
+        let sensor = (name.to_owned(), value.to_owned(), unit.to_owned());
+        assert!(system.health.contains(&sensor), "{:?}", system.health);
+        let watches = apis.netwatch(&entry, PATIENCE).await.unwrap();
+        assert_eq!(
+            (watches[0].kind.as_str(), watches[0].interval_secs),
+            ("simple", Some(10))
+        );
+        assert_eq!(apis.log(&entry, 2, PATIENCE).await.unwrap().len(), 2);
+        router.stop().await;
+    }
+}
 
 #[tokio::test]
 async fn librouteros_and_routeros_api_get_on_with_every_build() {

@@ -33,6 +33,12 @@ impl Sentence {
         })
     }
 
+    /// Every `=name=value`.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.words()
+            .filter_map(|word| word.strip_prefix('=')?.split_once('='))
+    }
+
     pub(super) fn words(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }

@@ -1,0 +1,234 @@
+//! Questions about one router: what it says now, by its API or over SNMP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use easyisp_shared::id::RouterId;
+use easyisp_shared::wire::monitor::{PortFactV1, PortSampleV1, SensorFactV1, SensorUnit};
+use easyisp_shared::wire::question::{AskFailure, Reply};
+use easyisp_shared::wire::router::{InterfaceV1, RouterAsk, RouterTold, SnmpReadingV1, SystemV1};
+
+use super::Questions;
+use crate::routeros::ApiError;
+use crate::site::Router;
+
+impl Questions {
+    /// Asks one router.
+    pub(super) async fn router(
+        &self,
+        router: RouterId,
+        ask: RouterAsk,
+        within: Duration,
+    ) -> Result<Reply, AskFailure> {
+        let held = self.enforcer.site().router(router);
+        let held = held.ok_or(AskFailure::NotFound)?;
+        // A switch has no API, and need not have one to be looked at.
+        let only_snmp = held.api.is_none() && self.enforcer.site().monitored(router).is_some();
+        let told = match ask {
+            RouterAsk::Snmp => RouterTold::Snmp(Box::new(self.snmp(router, within).await?)),
+            RouterAsk::System if only_snmp => {
+                let read = self.snmp(router, within).await?;
+                RouterTold::System(Box::new(system(&read)))
+            }
+            RouterAsk::Interfaces if only_snmp => {
+                let read = self.snmp(router, within).await?;
+                RouterTold::Interfaces(interfaces(&read))
+            }
+            other => self.api(&held, other, within).await?,
+        };
+        Ok(Reply::Router(told))
+    }
+
+    async fn snmp(&self, router: RouterId, within: Duration) -> Result<SnmpReadingV1, AskFailure> {
+        match tokio::time::timeout(within, self.poller.now(router)).await {
+            Ok(Ok(Some(reading))) => Ok(reading),
+            Ok(Ok(None)) => Err(AskFailure::Refused(
+                "SNMP is not set up for this router".to_owned(),
+            )),
+            Ok(Err(cause)) => Err(AskFailure::Unreachable(cause.to_string())),
+            Err(_) => Err(AskFailure::TimedOut),
+        }
+    }
+
+    async fn api(
+        &self,
+        router: &Arc<Router>,
+        ask: RouterAsk,
+        within: Duration,
+    ) -> Result<RouterTold, AskFailure> {
+        let apis = &self.apis;
+        let told = match ask {
+            RouterAsk::System => {
+                let told = apis.system(router, within).await;
+                told.map(|told| RouterTold::System(Box::new(told)))
+            }
+            RouterAsk::Interfaces => apis
+                .interfaces(router, within)
+                .await
+                .map(RouterTold::Interfaces),
+            RouterAsk::Queues => apis.queues(router, within).await.map(RouterTold::Queues),
+            RouterAsk::AddQueue(wish) => apis
+                .add_queue(router, &wish, within)
+                .await
+                .map(RouterTold::Queue),
+            RouterAsk::ChangeQueue { id, wish } => {
+                self.may_change(router, &id, within).await?;
+                match apis.change_queue(router, &id, &wish, within).await {
+                    Ok(queue) => Ok(RouterTold::Queue(queue.ok_or_else(|| no_queue(&id))?)),
+                    Err(cause) => Err(cause),
+                }
+            }
+            RouterAsk::RemoveQueue { id } => {
+                self.may_change(router, &id, within).await?;
+                match apis.remove_queue(router, &id, within).await {
+                    Ok(true) => Ok(RouterTold::Done),
+                    Ok(false) => return Err(no_queue(&id)),
+                    Err(cause) => Err(cause),
+                }
+            }
+            RouterAsk::Log { most } => apis
+                .log(router, usize::from(most), within)
+                .await
+                .map(RouterTold::Log),
+            RouterAsk::Leases => apis.leases(router, within).await.map(RouterTold::Leases),
+            RouterAsk::Neighbours => apis
+                .neighbours(router, within)
+                .await
+                .map(RouterTold::Neighbours),
+            RouterAsk::Netwatch => apis
+                .netwatch(router, within)
+                .await
+                .map(RouterTold::Netwatch),
+            RouterAsk::Ping { address, count } => {
+                let count = count.clamp(1, MOST_PINGS);
+                let pinged = apis.ping(router, address, count, within).await;
+                pinged.map(RouterTold::Pinged)
+            }
+            RouterAsk::Reboot => apis.reboot(router, within).await.map(|()| RouterTold::Done),
+            RouterAsk::Snmp => return Err(AskFailure::NotUnderstood), // not by the API
+        };
+        told.map_err(failure)
+    }
+
+    /// A queue that a session made goes with it, and RouterOS lets nobody change it.
+    async fn may_change(
+        &self,
+        router: &Arc<Router>,
+        id: &str,
+        within: Duration,
+    ) -> Result<(), AskFailure> {
+        let queue = self.apis.queue(router, id, within).await.map_err(failure)?;
+        match queue {
+            None => Err(no_queue(id)),
+            Some(queue) if queue.dynamic => Err(AskFailure::Refused(format!(
+                "the queue {} belongs to a session: change the customer's package, or end the session",
+                queue.name
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+fn no_queue(id: &str) -> AskFailure {
+    AskFailure::Refused(format!("there is no queue {id} at this router (any more)"))
+}
+
+/// A reading over SNMP as the API would tell it.
+fn system(read: &SnmpReadingV1) -> SystemV1 {
+    let (facts, sample) = (&read.facts, &read.sample);
+    let free = |total: Option<u64>, used: Option<u64>| {
+        total
+            .zip(used)
+            .map(|(total, used)| total.saturating_sub(used))
+    };
+    let told = |text: &Option<String>| text.clone().unwrap_or_default();
+    let sensor = |(fact, milli): (&SensorFactV1, &Option<i64>)| {
+        let milli = (*milli)?;
+        let (unit, scale) = match fact.unit {
+            SensorUnit::Celsius => ("C", 1000.0),
+            SensorUnit::Rpm => ("RPM", 1000.0),
+            SensorUnit::Volt => ("V", 1000.0),
+            SensorUnit::Ampere => ("A", 1000.0),
+            SensorUnit::Watt => ("W", 1000.0),
+            SensorUnit::Status => ("", 1.0),
+        };
+        let value = (milli as f64 / scale).to_string();
+        Some((fact.name.clone(), value, unit.to_owned()))
+    };
+    SystemV1 {
+        identity: facts.name.clone(),
+        uptime_secs: sample.uptime_secs.unwrap_or(0),
+        version: told(&facts.version),
+        board: told(&facts.board),
+        serial: told(&facts.serial),
+        firmware: (told(&facts.firmware), String::new()),
+        platform: facts.description.clone(),
+        cpu_count: Some(facts.cores).filter(|cores| *cores > 0),
+        cpu_load: sample.cpu,
+        free_memory: free(facts.memory_total, sample.memory_used),
+        total_memory: facts.memory_total,
+        free_disk: free(facts.disk_total, sample.disk_used),
+        total_disk: facts.disk_total,
+        health: facts
+            .sensors
+            .iter()
+            .zip(&sample.sensors)
+            .filter_map(sensor)
+            .collect(),
+        ..SystemV1::default()
+    }
+}
+
+fn interfaces(read: &SnmpReadingV1) -> Vec<InterfaceV1> {
+    let ports = read
+        .facts
+        .ports
+        .iter()
+        .zip(&read.sample.ports)
+        .zip(&read.octets);
+    let one =
+        |((fact, now), octets): ((&PortFactV1, &PortSampleV1), &(Option<u64>, Option<u64>))| {
+            InterfaceV1 {
+                id: fact.index.to_string(),
+                name: fact.name.clone(),
+                kind: match fact.kind {
+                    6 => "ether".to_owned(),
+                    24 => "loopback".to_owned(),
+                    71 => "wlan".to_owned(),
+                    135 => "vlan".to_owned(),
+                    209 => "bridge".to_owned(),
+                    other => format!("ifType {other}"), // IANAifType-MIB has hundreds
+                },
+                running: now.status == Some(1),
+                disabled: fact.enabled == Some(false),
+                comment: fact.alias.clone(),
+                rx_bytes: octets.0,
+                tx_bytes: octets.1,
+                rx_bps: now.in_bps,
+                tx_bps: now.out_bps,
+                ..InterfaceV1::default()
+            }
+        };
+    ports.map(one).collect()
+}
+
+/// A router that says no is there; one that says nothing is not.
+fn failure(cause: ApiError) -> AskFailure {
+    match cause {
+        ApiError::TimedOut => AskFailure::TimedOut,
+        ApiError::Busy => AskFailure::Busy,
+        ApiError::Refused(_) | ApiError::NotSetUp => AskFailure::Refused(cause.to_string()),
+        ApiError::OutOfRange
+        | ApiError::Unreachable(_)
+        | ApiError::Shut
+        | ApiError::OtherCertificate
+        | ApiError::Tls(_)
+        | ApiError::Protocol(_)
+        | ApiError::LoginRefused(_)
+        | ApiError::TooMuch
+        | ApiError::Closed(_) => AskFailure::Unreachable(cause.to_string()),
+    }
+}
+
+/// Five a second, within the patience of who waits.
+const MOST_PINGS: u8 = 20;
