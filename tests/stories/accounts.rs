@@ -312,6 +312,48 @@ async fn settings_may_be_emptied_but_not_the_name() -> Result<()> {
     Ok(())
 }
 
+/// A tenant's colour is one, is kept and shown, and is in the trail.
+#[tokio::test]
+async fn a_tenant_has_a_colour() -> Result<()> {
+    let ours = given_cloud().await?;
+    let owner = ours.given_owner("acme").await?;
+    let me = owner.get("/api/tenant/me").await?.body;
+    assert_eq!(me["primaryColor"], Value::Null);
+    for wrong in [
+        "blue",
+        "#0f62f",
+        "#0f62fe0",
+        "#12345g",
+        "#fff;} body{display:none",
+    ] {
+        let refused = json!({ "primaryColor": wrong });
+        let refused = owner.put("/api/tenant/settings", &refused).await?;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
+        assert_eq!(refused.body["details"][0]["field"], "primaryColor");
+    }
+    let blue = json!({"primaryColor": "#0f62fe"});
+    let answer = owner.put("/api/tenant/settings", &blue).await?;
+    assert_eq!(answer.body["tenant"]["primaryColor"], "#0F62FE");
+    ours.clock.advance(Duration::from_secs(1));
+    let other = json!({"location": "Thika"});
+    owner.put("/api/tenant/settings", &other).await?;
+    ours.clock.advance(Duration::from_secs(1));
+    let me = owner.get("/api/tenant/me").await?.body;
+    assert_eq!(me["primaryColor"], "#0F62FE", "unchanged by another change");
+    let none = json!({"primaryColor": ""});
+    let answer = owner.put("/api/tenant/settings", &none).await?;
+    assert_eq!(answer.body["tenant"]["primaryColor"], Value::Null);
+    let trail = owner
+        .get("/api/audit-logs?action=SETTINGS_UPDATE&sortOrder=asc")
+        .await?;
+    let changes: Vec<_> = trail.body["logs"].as_array().unwrap().iter().collect();
+    assert_eq!(changes.len(), 3);
+    assert_eq!(changes[0]["before"]["primaryColor"], Value::Null);
+    assert_eq!(changes[0]["after"]["primaryColor"], "#0F62FE");
+    assert_eq!(changes[2]["after"]["primaryColor"], Value::Null);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_tenants_clock_is_its_own_and_its_sites_are_told() -> Result<()> {
     let ours = given_cloud().await?;

@@ -176,6 +176,118 @@ async fn a_refresh_token_that_comes_back_ends_the_session() -> Result<()> {
     Ok(())
 }
 
+/// An answer that was lost is asked for again, until somebody used what it brought.
+#[tokio::test]
+async fn a_lost_answer_is_given_again() -> Result<()> {
+    let ours = given_cloud().await?;
+    let owner = ours.given_owner("acme").await?;
+    let before = Browser::signed_in(&ours, "owner@acme.isp").await?;
+    let mut lost = before.clone();
+    assert_eq!(lost.refresh().await?, StatusCode::OK);
+    ours.clock.advance(MINUTE);
+    let mut browser = before.clone();
+    assert_eq!(browser.refresh().await?, StatusCode::OK);
+    assert_eq!(browser.cookies, lost.cookies, "the same successor");
+    assert!(browser.is_in().await?);
+
+    // Lost again, and for longer than the access token in it would have been good.
+    let mut before = browser.clone();
+    assert_eq!(browser.refresh().await?, StatusCode::OK);
+    ours.clock.advance(11 * MINUTE);
+    let mut browser = before.clone();
+    assert_eq!(browser.refresh().await?, StatusCode::OK);
+    assert!(browser.is_in().await?, "good from now on");
+    ours.clock.advance(9 * MINUTE);
+    assert!(browser.is_in().await?);
+
+    // What came of it was used: it is a copy now.
+    assert_eq!(before.refresh().await?, StatusCode::UNAUTHORIZED);
+    assert!(!browser.is_in().await?);
+    let trail = owner.get("/api/audit-logs?action=SESSION_STOLEN").await?;
+    assert_eq!(trail.body["total"], 1, "{:?}", trail.body);
+
+    // Half an hour of nothing is half an hour of nothing.
+    let before = Browser::signed_in(&ours, "owner@acme.isp").await?;
+    let mut lost = before.clone();
+    assert_eq!(lost.refresh().await?, StatusCode::OK);
+    ours.clock.advance(31 * MINUTE);
+    assert_eq!(before.clone().refresh().await?, StatusCode::UNAUTHORIZED);
+    assert_eq!(lost.refresh().await?, StatusCode::UNAUTHORIZED);
+    let trail = owner.get("/api/audit-logs?action=SESSION_STOLEN").await?;
+    assert_eq!(trail.body["total"], 1, "nobody stole it");
+    Ok(())
+}
+
+/// A thief and his victim are out as soon as both were seen, whoever comes first.
+#[tokio::test]
+async fn a_thief_and_his_victim_never_go_on_both() -> Result<()> {
+    let ours = given_cloud().await?;
+    let owner = ours.given_owner("acme").await?;
+    let stolen = async || {
+        let trail = owner.get("/api/audit-logs?action=SESSION_STOLEN").await?;
+        trail.body["total"].as_i64().context("how many")
+    };
+
+    // The victim went on; the copy is old.
+    let mut victim = Browser::signed_in(&ours, "owner@acme.isp").await?;
+    let mut thief = victim.clone();
+    assert_eq!(victim.refresh().await?, StatusCode::OK);
+    assert!(victim.is_in().await?);
+    ours.clock.advance(MINUTE);
+    assert_eq!(thief.refresh().await?, StatusCode::UNAUTHORIZED);
+    assert!(!victim.is_in().await?);
+    assert_eq!(stolen().await?, 1);
+
+    // The thief went on; the victim comes later.
+    let mut victim = Browser::signed_in(&ours, "owner@acme.isp").await?;
+    let mut thief = victim.clone();
+    assert_eq!(thief.refresh().await?, StatusCode::OK);
+    assert!(thief.is_in().await?);
+    ours.clock.advance(MINUTE);
+    assert_eq!(victim.refresh().await?, StatusCode::UNAUTHORIZED);
+    assert!(!thief.is_in().await?);
+    assert_eq!(thief.refresh().await?, StatusCode::UNAUTHORIZED);
+    assert_eq!(stolen().await?, 2);
+
+    // The thief took tokens that he did not use yet, so the victim is given the same; one of them goes on, and
+    // the next step of the other ends it.
+    let mut victim = Browser::signed_in(&ours, "owner@acme.isp").await?;
+    let mut thief = victim.clone();
+    assert_eq!(thief.refresh().await?, StatusCode::OK);
+    ours.clock.advance(MINUTE);
+    assert_eq!(victim.refresh().await?, StatusCode::OK);
+    assert!(victim.is_in().await? && thief.is_in().await?);
+    ours.clock.advance(9 * MINUTE);
+    assert_eq!(victim.refresh().await?, StatusCode::OK);
+    assert!(victim.is_in().await?);
+    ours.clock.advance(MINUTE);
+    assert_eq!(thief.refresh().await?, StatusCode::UNAUTHORIZED);
+    assert!(!victim.is_in().await?);
+    assert_eq!(stolen().await?, 3);
+
+    // The same, and he shows the refresh token alone: that is use as well.
+    let mut victim = Browser::signed_in(&ours, "owner@acme.isp").await?;
+    let mut thief = victim.clone();
+    for _ in 0..2 {
+        assert_eq!(thief.refresh().await?, StatusCode::OK);
+    }
+    ours.clock.advance(MINUTE);
+    assert_eq!(victim.refresh().await?, StatusCode::UNAUTHORIZED);
+    assert_eq!(thief.refresh().await?, StatusCode::UNAUTHORIZED);
+    assert_eq!(stolen().await?, 4);
+
+    // From another browser a lost answer is no excuse.
+    let mut victim = Browser::signed_in(&ours, "owner@acme.isp").await?;
+    let mut thief = victim.clone();
+    thief.name = "curl";
+    assert_eq!(victim.refresh().await?, StatusCode::OK);
+    ours.clock.advance(MINUTE);
+    assert_eq!(thief.refresh().await?, StatusCode::UNAUTHORIZED);
+    assert!(!victim.is_in().await?);
+    assert_eq!(stolen().await?, 5);
+    Ok(())
+}
+
 /// Whoever handles money is out after half an hour of nothing and after twelve hours; others stay for weeks.
 #[tokio::test]
 async fn a_session_ends_by_what_its_person_may() -> Result<()> {

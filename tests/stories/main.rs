@@ -65,6 +65,7 @@ mod routes;
 mod second_factor;
 mod setup_scripts;
 mod snmp;
+mod sorted;
 mod spare;
 mod statement;
 mod storm;

@@ -17,6 +17,7 @@ mod page;
 mod request;
 mod serve;
 mod sheet;
+mod sort;
 mod version;
 mod workbook;
 
@@ -30,6 +31,7 @@ pub use page::Page;
 pub use request::{ClientAddress, Commons, RequestId, commons};
 pub use serve::{Listener, serve};
 pub use sheet::{Sheet, attachment};
+pub use sort::{Order, Sort, Sortable};
 pub use utoipa_axum::routes;
 pub use version::Version;
 pub use workbook::Workbook;

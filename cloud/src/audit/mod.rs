@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::db::Tx;
 
-pub use store::{Line, Wanted, count, lines};
+pub use store::{By, Line, Wanted, count, lines};
 
 /// Who did it.
 #[derive(Clone, Debug)]

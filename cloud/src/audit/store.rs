@@ -6,6 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Action, Actor, Audit};
+use crate::api::{Order, Sort, Sortable};
 use crate::db::Tx;
 use crate::ledger::new_salt;
 
@@ -128,14 +129,24 @@ pub async fn count(tx: &mut Tx, wanted: &Wanted, most: i64) -> sqlx::Result<i64>
     .await
 }
 
-/// Those lines, newest first.
+/// What the trail is sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[("timestamp", &["at", "id"])];
+    const USUAL: Order = Order::Desc;
+}
+
+/// Those lines, newest first unless asked otherwise.
 pub async fn lines(
     tx: &mut Tx,
     wanted: &Wanted,
+    sort: Sort<By>,
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<Vec<Line>> {
-    sqlx::query_as(
+    sqlx::query_as(sort.text(
         "select a.id, a.at, a.actor_name, coalesce(o.email, '') as actor_email, a.action,
                 a.target_type, a.target_id, a.target_name, a.details, a.before, a.after,
                 a.ip_address, a.request_id
@@ -151,9 +162,9 @@ pub async fn lines(
             and ($8::uuid is null
                  or (a.at, a.id) < (select b.at, b.id from audit b
                                      where b.tenant_id = $1 and b.id = $8))
-          order by a.at desc, a.id desc
+          order by {order}
           limit $9 offset $10",
-    )
+    ))
     .bind(tx.tenant())
     .bind(wanted.operator)
     .bind(wanted.action)

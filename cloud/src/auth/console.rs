@@ -1,9 +1,14 @@
 //! The console's sessions: an access token for ten minutes and a refresh token that is replaced at each use.
 //!
-//! A refresh token that comes back after it was replaced was stolen, by whoever shows it or from him: all that
-//! came of that signing-in ends. Two tabs of one browser may ask at once, so within ten seconds the same
-//! browser is given the same successor again. Successors are made of the token by a key that is in no database,
-//! which is why they can be given twice and only digests are kept.
+//! A refresh token that comes back after its successor was used was stolen, by whoever shows it or from him:
+//! all that came of that signing-in ends. Until then the answer with the successor may be lost, so the same
+//! browser is given the same one again; and for ten seconds whatever happens, since two tabs may ask at once.
+//! Successors are made of the token by a key that is in no database, which is why they can be given twice and
+//! only digests are kept.
+//!
+//! Nobody keeps a copied token for longer than he would by taking it: the copy dies with the first use of the
+//! successor. Thief and owner may both be given that one, and then whoever is second to show it, after the first
+//! used what came of it, ends it for both: wherever both go on, they meet.
 
 use std::time::Duration;
 
@@ -156,22 +161,22 @@ pub async fn renew(
     let known = known.open(ORIGIN, held.family.0, &held.origin_sealed).ok();
     let known = known.and_then(|clear| serde_json::from_slice::<Origin>(&clear).ok());
     let same_browser = known.is_some_and(|known| known.client == origin.client);
-    let pair = match next(&held, same_browser, now) {
+    let successor = shown.successor(secrets);
+    let used = match held.replaced_at {
+        Some(_) => store::refresh_used(&mut tx, successor.token().digest()).await?,
+        None => false,
+    };
+    let (family, ends) = (held.family, held.ends_at);
+    let pair = match next(&held, same_browser, used, now) {
         Next::Replace => {
             store::replace_refresh(&mut tx, shown.token().digest(), now).await?;
-            let (family, ends) = (held.family, held.ends_at);
-            let successor = shown.successor(secrets);
             hand_out(&mut tx, secrets, operator, family, &successor, ends, now).await?
         }
         Next::Repeat => {
-            let successor = shown.successor(secrets);
-            pair(
-                &successor,
-                secrets,
-                held.replaced_at.unwrap_or(now),
-                held.ends_at,
-            )
+            let since = held.replaced_at.unwrap_or(now);
+            pair(&successor, secrets, since, ends)
         }
+        Next::Again => hand_out(&mut tx, secrets, operator, family, &successor, ends, now).await?,
         Next::Over => {
             store::delete_family(&mut tx, held.family).await?;
             tx.commit().await?;
@@ -202,23 +207,28 @@ enum Next {
     Replace,
     /// The same that it led to a moment ago.
     Repeat,
+    /// The same that it led to before, good from now on: nobody used it, so the answer was lost.
+    Again,
     /// The end: too old, or too long unused.
     Over,
-    /// The end: it was replaced before.
+    /// The end: what it led to was used before.
     Stolen,
 }
 
-fn next(held: &HeldRefresh, same_browser: bool, now: Timestamp) -> Next {
+/// `used` = whether its successor was, or the access token that goes with that.
+fn next(held: &HeldRefresh, same_browser: bool, used: bool, now: Timestamp) -> Next {
     let idle = held.idle.is_some_and(|idle| held.seen_at.plus(idle) <= now);
+    let over = held.expires_at <= now || held.ends_at <= now || idle;
     match held.replaced_at {
         Some(at) if same_browser && now.since(at) <= OVERLAP => Next::Repeat,
-        Some(_) => Next::Stolen,
-        None if held.expires_at <= now || held.ends_at <= now || idle => Next::Over,
+        Some(_) if used || !same_browser => Next::Stolen,
+        Some(_) | None if over => Next::Over,
+        Some(_) => Next::Again,
         None => Next::Replace,
     }
 }
 
-/// Stores a refresh token and the access token that goes with it.
+/// Stores a refresh token and the access token that goes with it, or lets both be good from now on.
 async fn hand_out(
     tx: &mut Tx,
     secrets: &Secrets,
@@ -230,16 +240,10 @@ async fn hand_out(
 ) -> Result<Pair, ApiError> {
     let pair = pair(refresh, secrets, now, ends_at);
     let digest = refresh.token();
-    store::insert_refresh(tx, family, digest.digest(), pair.refresh_ends).await?;
+    store::keep_refresh(tx, family, digest.digest(), pair.refresh_ends).await?;
     let access = refresh.access(secrets).token();
-    store::insert_access(
-        tx,
-        (operator, family),
-        access.digest(),
-        now,
-        pair.access_ends,
-    )
-    .await?;
+    let tokens = (access.digest(), digest.digest());
+    store::keep_access(tx, (operator, family), tokens, now, pair.access_ends).await?;
     Ok(pair)
 }
 
@@ -307,22 +311,30 @@ mod tests {
 
     #[test]
     fn a_token_leads_to_one_successor_and_ends_everything_when_it_comes_back() {
-        assert_eq!(next(&held(None), true, at(600)), Next::Replace);
-        assert_eq!(next(&held(None), false, at(600)), Next::Replace);
-        assert_eq!(next(&held(Some(600)), true, at(610)), Next::Repeat);
-        assert_eq!(next(&held(Some(600)), false, at(601)), Next::Stolen);
-        assert_eq!(next(&held(Some(600)), true, at(611)), Next::Stolen);
+        assert_eq!(next(&held(None), true, false, at(600)), Next::Replace);
+        assert_eq!(next(&held(None), false, false, at(600)), Next::Replace);
+        assert_eq!(next(&held(Some(600)), true, true, at(610)), Next::Repeat);
+        assert_eq!(next(&held(Some(600)), false, true, at(601)), Next::Stolen);
+        assert_eq!(next(&held(Some(600)), true, true, at(611)), Next::Stolen);
+    }
+
+    #[test]
+    fn until_its_successor_is_used_it_leads_to_it_again() {
+        assert_eq!(next(&held(Some(600)), true, false, at(611)), Next::Again);
+        assert_eq!(next(&held(Some(600)), true, false, at(1799)), Next::Again);
+        assert_eq!(next(&held(Some(600)), false, false, at(611)), Next::Stolen);
+        assert_eq!(next(&held(Some(600)), true, false, at(1800)), Next::Over);
     }
 
     #[test]
     fn who_handles_money_is_signed_out_after_half_an_hour_of_nothing() {
-        assert_eq!(next(&held(None), true, at(1799)), Next::Replace);
-        assert_eq!(next(&held(None), true, at(1800)), Next::Over);
+        assert_eq!(next(&held(None), true, false, at(1799)), Next::Replace);
+        assert_eq!(next(&held(None), true, false, at(1800)), Next::Over);
         let relaxed = HeldRefresh {
             idle: None,
             ..held(None)
         };
-        assert_eq!(next(&relaxed, true, at(39_999)), Next::Replace);
-        assert_eq!(next(&relaxed, true, at(40_000)), Next::Over);
+        assert_eq!(next(&relaxed, true, false, at(39_999)), Next::Replace);
+        assert_eq!(next(&relaxed, true, false, at(40_000)), Next::Over);
     }
 }

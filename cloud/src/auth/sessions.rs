@@ -306,7 +306,7 @@ pub async fn caller(
     let Some(session) = session else {
         return Ok(None);
     };
-    if session.seen_at.plus(NOTED) <= now {
+    if session.first_use || session.seen_at.plus(NOTED) <= now {
         store::touch_session(&mut directory, token.digest(), now).await?;
     }
     drop(directory);

@@ -17,13 +17,13 @@ pub use body::Customer;
 use body::{CustomerRequest, Customers, ListItem, Transactions};
 
 use super::rules::{self, Deed};
-use super::store::{self, Filter, Full};
+use super::store::{self, By, Filter, Full};
 use super::words::{ConnectionType, Standing, Status};
 use super::{
     ChangeError, FOLLOW, New, PASSWORD, RECKON, RESUME, disconnect, fits, give_back, hide,
     home_site, parent_fits,
 };
-use crate::api::{Idempotency, Json, Page, Path, Query, Success, Version, is_masked};
+use crate::api::{Idempotency, Json, Page, Path, Query, Sort, Success, Version, is_masked};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Kind, Tx};
@@ -53,17 +53,18 @@ pub struct ListQuery {
     deleted: Option<bool>,
 }
 
-/// `GET /api/customers`: customers, newest first.
+/// `GET /api/customers`: customers, newest first or sorted as asked.
 ///
 /// Shows those the operator may see: without `pppoe:view` no homes, without `hotspot:view` no hotspot
 /// users. 403 when the type asked for is one he may not see.
-#[utoipa::path(get, path = "/api/customers", tag = "Customers", params(ListQuery),
+#[utoipa::path(get, path = "/api/customers", tag = "Customers", params(ListQuery, Sort<By>),
     responses((status = 200, body = Customers)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
     page: Page,
+    sort: Sort<By>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Customers>, ApiError> {
     let now = clock.now();
@@ -89,8 +90,8 @@ pub async fn list(
     let mut tx = db.begin(operator.tenant).await?;
     let (limit, offset) = (page.limit(), page.offset());
     let (rows, total) = match query.deleted {
-        Some(true) => store::deleted(&mut tx, &filter.types, limit, offset).await?,
-        Some(false) | None => store::list(&mut tx, &filter, now, limit, offset).await?,
+        Some(true) => store::deleted(&mut tx, &filter.types, sort, limit, offset).await?,
+        Some(false) | None => store::list(&mut tx, &filter, sort, now, limit, offset).await?,
     };
     Ok(Json(Customers {
         customers: rows

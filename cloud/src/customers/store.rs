@@ -14,7 +14,7 @@ pub use life::{
     Note, children, count_notes, delete_note, follow, give_back, has_parent, insert_note,
     is_paused, lock_gone, notes, pause, paused_until, promise, restore, set_tags,
 };
-pub use list::{Filter, ListRow, deleted, list};
+pub use list::{By, Filter, ListRow, deleted, list};
 pub use money::{Manual, Mpesa, manual, mpesa};
 pub use read::{
     AtHotspot, Edge, Full, at_hotspot, edge, every_id, find, known_mac, lock, package_type, place,

@@ -15,10 +15,10 @@ use utoipa::ToSchema;
 
 use super::deed::{self, Bill, Money, Stepped, issue};
 use super::rules::{Charged, Item};
-use super::store::{self, Row, Which};
+use super::store::{self, By, Row, Which};
 use super::words::Status;
 use super::{InvoiceError, paper};
-use crate::api::{Idempotency, Json, Page, Path, Query, blank};
+use crate::api::{Idempotency, Json, Page, Path, Query, Sort, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Tx};
@@ -107,15 +107,16 @@ pub struct Filter {
     status: Option<Status>,
 }
 
-/// `GET /api/finance/invoices`: invoices to customers, the newest first.
+/// `GET /api/finance/invoices`: invoices to customers, the newest first or sorted as asked.
 #[utoipa::path(get, path = "/api/finance/invoices", tag = "Invoices",
-    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Filter),
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Sort<By>, Filter),
     responses((status = 200, body = InvoicePage)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
     page: Page,
+    sort: Sort<By>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<InvoicePage>, ApiError> {
     let now = clock.now();
@@ -124,7 +125,7 @@ pub async fn list(
         status: filter.status,
     };
     let mut tx = db.begin(operator.tenant).await?;
-    let rows = store::page(&mut tx, &filter, page, now).await?;
+    let rows = store::page(&mut tx, &filter, sort, page, now).await?;
     let sums = store::sums(&mut tx, &filter, now).await?;
     Ok(Json(InvoicePage {
         invoices: rows.into_iter().map(Invoice::from).collect(),

@@ -9,7 +9,7 @@ use sqlx::types::Json;
 
 use super::rules::{Charged, Item, Number, Tax};
 use super::words::Status;
-use crate::api::Page;
+use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
 
 /// A customer who can be billed, locked so that he is not deleted meanwhile: his name.
@@ -231,26 +231,41 @@ pub struct Filter {
     pub status: Option<Status>,
 }
 
-/// A page of invoices, the newest first.
+/// What invoices are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[
+        ("createdAt", &["issued_at", "serial"]),
+        ("dueDate", &["due_at", "serial"]),
+        ("amount", &["amount", "serial"]),
+    ];
+    const USUAL: Order = Order::Desc;
+}
+
+/// A page of invoices, the newest first unless asked otherwise.
 pub async fn page(
     tx: &mut Tx,
     filter: &Filter,
+    sort: Sort<By>,
     page: Page,
     now: Timestamp,
 ) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as(
+    sqlx::query_as(sort.text(
         "select i.id, i.number, i.customer_id, c.name as customer_name, i.amount,
                 case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status,
-                i.due_at, i.items, i.taxes, i.issued_at, i.paid_by, i.reference, i.paid_at, i.cancelled_at
+                i.due_at, i.items, i.taxes, i.issued_at, i.paid_by, i.reference, i.paid_at, i.cancelled_at,
+                i.serial
            from invoices i
            join customers c on c.tenant_id = $1 and c.id = i.customer_id
           where i.tenant_id = $1
             and ($2::text is null or i.number ilike $2 or c.name ilike $2)
             and ($3::text is null
                  or $3 = case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end)
-          order by i.issued_at desc, i.serial desc
+          order by {order}
           limit $5 offset $6",
-    )
+    ))
     .bind(tx.tenant())
     .bind(filter.search.as_deref().map(crate::db::like))
     .bind(filter.status)

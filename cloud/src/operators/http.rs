@@ -13,9 +13,9 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::rules::{self, Change, Draft, MOST, Refused, Rights};
-use super::store::{self, Stored};
+use super::store::{self, By, Stored};
 use super::words::Status;
-use crate::api::{Idempotency, Json, Page, Path, Query, Success, Version, blank};
+use crate::api::{Idempotency, Json, Page, Path, Query, Sort, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{self, Email, NewOperator, Operator, Permission, Role, SignIn};
 use crate::db::{Database, Tx, like};
@@ -127,20 +127,22 @@ pub struct PersonChange {
     removed_permissions: Option<Vec<String>>,
 }
 
-/// `GET /api/tenant/operators`: the tenant's people, its owner among them, as they were entered.
+/// `GET /api/tenant/operators`: the tenant's people, its owner among them, as they were entered or sorted
+/// as asked.
 #[utoipa::path(get, path = "/api/tenant/operators", tag = "Operators",
-    params(ListQuery, ("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
+    params(ListQuery, Sort<By>, ("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
     responses((status = 200, body = People)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
     page: Page,
+    sort: Sort<By>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<People>, ApiError> {
     let wanted = like(&query.search.unwrap_or_default());
     let mut tx = db.begin(operator.tenant).await?;
     let total = store::count(&mut tx, &wanted).await?;
-    let rows = store::list(&mut tx, &wanted, page.limit(), page.offset()).await?;
+    let rows = store::list(&mut tx, &wanted, sort, page.limit(), page.offset()).await?;
     Ok(Json(People {
         operators: rows.into_iter().map(Person::from).collect(),
         total,

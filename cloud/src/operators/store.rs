@@ -7,6 +7,7 @@ use sqlx::postgres::PgRow;
 
 use super::rules::{Draft, Rights};
 use super::words::Status;
+use crate::api::{Order, Sort, Sortable};
 use crate::auth::Role;
 use crate::db::Tx;
 
@@ -69,16 +70,37 @@ pub async fn count(tx: &mut Tx, like: &str) -> sqlx::Result<i64> {
     .await
 }
 
-/// Those operators, as they were entered.
-pub async fn list(tx: &mut Tx, like: &str, limit: i64, offset: i64) -> sqlx::Result<Vec<Stored>> {
-    sqlx::query_as(
+/// What operators are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[
+        ("createdAt", &["created_at", "id"]),
+        ("name", &["name", "id"]),
+        ("email", &["email", "id"]),
+        ("role", &["role", "name", "id"]),
+        ("status", &["status", "name", "id"]),
+    ];
+    const USUAL: Order = Order::Asc;
+}
+
+/// Those operators, as they were entered unless asked otherwise.
+pub async fn list(
+    tx: &mut Tx,
+    like: &str,
+    sort: Sort<By>,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as(sort.text(
         "select id, name, email, phone, role, status, added_permissions, removed_permissions,
                 version, created_at
            from operators
           where tenant_id = $1 and deleted_at is null and (name ilike $2 or email ilike $2)
-          order by created_at, id
+          order by {order}
           limit $3 offset $4",
-    )
+    ))
     .bind(tx.tenant())
     .bind(like)
     .bind(limit)

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::rules::{self, Change, Draft};
-use super::store;
+use super::store::{self, By};
 use super::terms::Terms;
 use super::words::{PackageType, Period};
-use crate::api::{Idempotency, Json, Path, Query, Success, Version, blank};
+use crate::api::{Idempotency, Json, Path, Query, Sort, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Permission};
 use crate::db::{Database, Tx};
@@ -213,17 +213,18 @@ impl From<For> for PackageType {
     }
 }
 
-/// `GET /api/packages`: the newest 1,000 packages, as a bare list.
-#[utoipa::path(get, path = "/api/packages", tag = "Packages", params(ListQuery),
+/// `GET /api/packages`: the newest 1,000 packages, or the first in the order that is asked for, as a bare list.
+#[utoipa::path(get, path = "/api/packages", tag = "Packages", params(ListQuery, Sort<By>),
     responses((status = 200, body = Vec<Package>)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
+    sort: Sort<By>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Vec<Package>>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
     let kind = query.kind.or(query.connection_type).map(PackageType::from);
-    let rows = store::list(&mut tx, kind, query.active, 1000).await?;
+    let rows = store::list(&mut tx, kind, query.active, sort, 1000).await?;
     Ok(Json(rows.into_iter().map(Package::from).collect()))
 }
 

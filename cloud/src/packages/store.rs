@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::rules::Draft;
 use super::terms::Terms;
 use super::words::{PackageType, Period, PeriodUnit};
+use crate::api::{Order, Sort, Sortable};
 use crate::db::Tx;
 
 /// A package as it is stored.
@@ -79,14 +80,30 @@ pub struct Row {
     pub router_names: Vec<String>,
 }
 
-/// The packages of one type (or both), sold or not (or both), newest first.
+/// What packages are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[
+        ("createdAt", &["created_at", "id"]),
+        ("name", &["name", "id"]),
+        ("type", &["type", "name", "id"]),
+        ("price", &["price", "id"]),
+        ("customerCount", &["customers", "id"]),
+    ];
+    const USUAL: Order = Order::Desc;
+}
+
+/// The packages of one type (or both), sold or not (or both), newest first unless asked otherwise.
 pub async fn list(
     tx: &mut Tx,
     kind: Option<PackageType>,
     active: Option<bool>,
+    sort: Sort<By>,
     limit: i64,
 ) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as(
+    sqlx::query_as(sort.text(
         "select p.*, c.customers, v.vouchers, r.router_ids, r.router_names
            from packages p
           cross join lateral (
@@ -104,9 +121,9 @@ pub async fn list(
           where p.tenant_id = $1 and p.deleted_at is null
             and ($2::text is null or p.type = $2)
             and ($3::boolean is null or p.is_active = $3)
-          order by p.created_at desc, p.id desc
+          order by {order}
           limit $4",
-    )
+    ))
     .bind(tx.tenant())
     .bind(kind)
     .bind(active)

@@ -13,10 +13,10 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::rules::State as PushState;
-use super::store::lists::{self, Line};
+use super::store::lists::{self, By, Line};
 use super::store::{self, Which};
 use super::{Payments, PromptError, QUERY, Wish, prompt};
-use crate::api::{Json, Page, Path, Query, blank};
+use crate::api::{Json, Page, Path, Query, Sort, blank};
 use crate::audit::Actor;
 use crate::auth::Operator;
 use crate::db::Database;
@@ -245,21 +245,23 @@ impl From<Line> for Transaction {
     }
 }
 
-/// `GET /api/payments/mpesa`: M-Pesa payments and prompts that brought none, newest first. Without `page`
-/// the newest 1,000.
+/// `GET /api/payments/mpesa`: M-Pesa payments and prompts that brought none, newest first or sorted as
+/// asked. Without `page` the first 1,000.
 #[utoipa::path(get, path = "/api/payments/mpesa", tag = "Payments",
-    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Filter),
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query),
+        Sort<By>, Filter),
     responses((status = 200, body = Transactions)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
     page: Page,
+    sort: Sort<By>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Transactions>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
     let status = filter.status.map(Wanted::as_str);
     let search = filter.search.as_deref();
-    let (lines, total) = lists::electronic(&mut tx, status, search, page).await?;
+    let (lines, total) = lists::electronic(&mut tx, status, search, sort, page).await?;
     Ok(Json(Transactions {
         transactions: lines.into_iter().map(Transaction::from).collect(),
         total,
@@ -270,15 +272,17 @@ pub async fn list(
 
 /// `GET /api/payments/electronic`: another name of `GET /api/payments/mpesa`.
 #[utoipa::path(get, path = "/api/payments/electronic", tag = "Payments",
-    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Filter),
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query),
+        Sort<By>, Filter),
     responses((status = 200, body = Transactions)))]
 pub async fn electronic(
     operator: Operator,
     db: State<Database>,
     page: Page,
+    sort: Sort<By>,
     filter: Query<Filter>,
 ) -> Result<Json<Transactions>, ApiError> {
-    list(operator, db, page, filter).await
+    list(operator, db, page, sort, filter).await
 }
 
 /// Sums of electronic payments.

@@ -10,11 +10,11 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::store::{self, ManualRow};
+use super::store::{self, By, ManualRow};
 use super::{
     Channel, Method, Receipt, Received, RenewError, receive, resolve, resolved_code, void,
 };
-use crate::api::{Idempotency, Json, Page, Path, blank};
+use crate::api::{Idempotency, Json, Page, Path, Sort, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Permission};
 use crate::db::{Database, Tx};
@@ -264,18 +264,19 @@ pub struct ManualPayments {
     page_size: u32,
 }
 
-/// `GET /api/payments/manual`: payments typed by hand that stand, newest first. Without `page` a bare list
-/// of the newest 1,000.
+/// `GET /api/payments/manual`: payments typed by hand that stand, newest first or sorted as asked.
+/// Without `page` a bare list of the first 1,000.
 #[utoipa::path(get, path = "/api/payments/manual", tag = "Payments",
-    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Sort<By>),
     responses((status = 200, body = ManualPayments)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
     page: Page,
+    sort: Sort<By>,
 ) -> Result<Response, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
-    let (rows, total) = store::manual(&mut tx, page).await?;
+    let (rows, total) = store::manual(&mut tx, sort, page).await?;
     if !page.asked {
         let lines: Vec<ManualLine> = rows.into_iter().map(line).collect();
         return Ok(Json(lines).into_response());

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use sqlx::types::Json;
 use sqlx::{FromRow, Row};
 
-use crate::api::Page;
+use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
 use crate::due::due_cte;
 use crate::ledger::{bind_posting, posting_ctes};
@@ -498,18 +498,35 @@ pub(super) struct ManualRow {
     pub(super) time_zone: String,
 }
 
-/// The payments typed by hand that stand, newest first, and how many there are.
-pub(super) async fn manual(tx: &mut Tx, page: Page) -> sqlx::Result<(Vec<ManualRow>, i64)> {
-    let rows = sqlx::query_as(
+/// What payments typed by hand are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[
+        ("createdAt", &["created_at", "id"]),
+        ("amount", &["amount", "id"]),
+        ("method", &["method", "created_at", "id"]),
+    ];
+    const USUAL: Order = Order::Desc;
+}
+
+/// The payments typed by hand that stand, newest first unless asked otherwise, and how many there are.
+pub(super) async fn manual(
+    tx: &mut Tx,
+    sort: Sort<By>,
+    page: Page,
+) -> sqlx::Result<(Vec<ManualRow>, i64)> {
+    let rows = sqlx::query_as(sort.text(
         "select p.id, p.amount, p.method, p.account as reference, p.description, p.customer_id,
                 c.name as customer_name, c.username, p.created_at, t.time_zone
            from payments p
            join tenants t on t.tenant_id = $1
            left join customers c on c.tenant_id = $1 and c.id = p.customer_id
           where p.tenant_id = $1 and p.method <> 'MPESA' and p.status = 'completed'
-          order by p.created_at desc, p.id desc
+          order by {order}
           limit $2 offset $3",
-    )
+    ))
     .bind(tx.tenant())
     .bind(page.limit())
     .bind(page.offset())

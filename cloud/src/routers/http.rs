@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::rules::{self, Change, Secret};
-use super::store::{self, Filter, Sealed};
+use super::store::{self, By, Filter, Sealed};
 use super::words::{Provisioning, Status};
 use super::{API_PASSWORD, Clear, PREVIOUS_SECRET, ROTATION, ROTATION_JOB, SECRET, SILENCE};
-use crate::api::{Idempotency, Json, Masked, Page, Path, Query, Success, Version, blank};
+use crate::api::{Idempotency, Json, Masked, Page, Path, Query, Sort, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Kind, Tx};
@@ -188,14 +188,15 @@ impl RouterRequest {
     }
 }
 
-/// `GET /api/nas`: routers by name.
-#[utoipa::path(get, path = "/api/nas", tag = "Routers", params(ListQuery),
+/// `GET /api/nas`: routers by name, or sorted as asked.
+#[utoipa::path(get, path = "/api/nas", tag = "Routers", params(ListQuery, Sort<By>),
     responses((status = 200, body = Routers)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
     page: Page,
+    sort: Sort<By>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Routers>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
@@ -204,7 +205,8 @@ pub async fn list(
         status: query.status,
     };
     let heard = clock.now().minus(SILENCE);
-    let (rows, total) = store::list(&mut tx, &filter, heard, page.limit(), page.offset()).await?;
+    let (limit, offset) = (page.limit(), page.offset());
+    let (rows, total) = store::list(&mut tx, &filter, sort, heard, limit, offset).await?;
     Ok(Json(Routers {
         routers: rows.into_iter().map(Router::from).collect(),
         total,

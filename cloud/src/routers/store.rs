@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::rules::{Draft, LocalSecrets};
 use super::words::{Provisioning, Status};
+use crate::api::{Order, Sort, Sortable};
 use crate::db::Tx;
 
 pub use told::{changed, note_told};
@@ -125,12 +126,28 @@ pub struct Filter {
     pub status: Option<Status>,
 }
 
-/// One page of routers by name, and how many there are in all.
+/// What routers are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[
+        ("name", &["name_key", "id"]),
+        ("status", &["present_status", "name_key", "id"]),
+        ("lastSeen", &["last_seen_at", "id"]),
+        ("createdAt", &["created_at", "id"]),
+        ("customerCount", &["customers", "id"]),
+    ];
+    const USUAL: Order = Order::Asc;
+}
+
+/// One page of routers, by name unless asked otherwise, and how many there are in all.
 ///
 /// `heard` is the moment since when a router must have been heard to count as online.
 pub async fn list(
     tx: &mut Tx,
     filter: &Filter,
+    sort: Sort<By>,
     heard: Timestamp,
     limit: i64,
     offset: i64,
@@ -140,9 +157,9 @@ pub async fn list(
         status => (status, None),
     };
     let pattern = filter.search.as_deref().map(crate::db::like);
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<Row> = sqlx::query_as(sort.text(
         "with wanted as (
-             select r.*, case when r.status = 'ONLINE' and r.last_seen_at < $2 then 'OFFLINE'
+             select r.*, lower(r.name) as name_key, case when r.status = 'ONLINE' and r.last_seen_at < $2 then 'OFFLINE'
                               else r.status end as present_status
                from routers r
               where r.tenant_id = $1 and r.deleted_at is null
@@ -160,9 +177,9 @@ pub async fn list(
                  where c.tenant_id = $1 and c.router_id = w.id and c.deleted_at is null) c
           where ($4::text is null or w.present_status = $4)
             and ($5::text is null or w.present_status <> $5)
-          order by lower(w.name), w.id
+          order by {order}
           limit $6 offset $7",
-    )
+    ))
     .bind(tx.tenant())
     .bind(heard)
     .bind(&pattern)

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::SILENCE;
-use super::store::{self, Filter, Row};
+use super::store::{self, By, Filter, Row};
 use super::words::Status;
-use crate::api::{Json, Page, Path, Query, Said, blank};
+use crate::api::{Json, Page, Path, Query, Said, Sort, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::commands::{self, End};
@@ -134,14 +134,16 @@ pub struct ListQuery {
     search: Option<String>,
 }
 
-/// `GET /api/sessions`: sessions, newest first.
-#[utoipa::path(get, path = "/api/sessions", tag = "Sessions", params(ListQuery),
+/// `GET /api/sessions`: sessions, newest first or sorted as asked; by anything but `startTime` those that are open
+/// (`status=active`), for there is no end of the others.
+#[utoipa::path(get, path = "/api/sessions", tag = "Sessions", params(ListQuery, Sort<By>),
     responses((status = 200, body = Sessions)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
     page: Page,
+    sort: Sort<By>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Sessions>, ApiError> {
     let now = clock.now();
@@ -155,8 +157,12 @@ pub async fn list(
         search: query.search,
         ..Filter::default()
     };
+    if filter.open != Some(true) && sort.by().is_some_and(|by| by != "startTime") {
+        let what = "must be startTime, or ask for open sessions alone with status=active";
+        return Err(ApiError::field("sortBy", what));
+    }
     let mut tx = db.begin(operator.tenant).await?;
-    let rows = store::list(&mut tx, &filter, page.limit(), page.offset()).await?;
+    let rows = store::list(&mut tx, &filter, sort, page.limit(), page.offset()).await?;
     let total = store::sums(&mut tx, &filter).await?.n;
     Ok(Json(Sessions {
         sessions: rows.into_iter().map(|row| Session::new(row, now)).collect(),

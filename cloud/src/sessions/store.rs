@@ -14,7 +14,7 @@ pub use apply::{
 pub use log::{LogRow, Login, log, logins, logins_of};
 pub use quota::{counted, told};
 pub use read::{
-    Filter, Live, Presence, Row, agents, by_router, find, find_open, list, live, sums, totals,
+    By, Filter, Live, Presence, Row, agents, by_router, find, find_open, list, live, sums, totals,
 };
 pub use search::{count_holders, forget, holders};
 pub use stale::{close_silent, doubt};

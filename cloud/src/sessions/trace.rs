@@ -8,6 +8,7 @@ use easyisp_shared::wire::up::LoginOutcome;
 use super::rules;
 use super::store::{self, Filter, LogRow, Row};
 use super::words::Status;
+use crate::api::Sort;
 use crate::customers::ConnectionType;
 use crate::db::Tx;
 
@@ -55,7 +56,7 @@ pub async fn trace(
         customer: Some(customer),
         ..Filter::default()
     };
-    let sessions = store::list(tx, &filter, MOST_SESSIONS, 0).await?;
+    let sessions = store::list(tx, &filter, Sort::default(), MOST_SESSIONS, 0).await?;
     let open = sessions.iter().filter(|row| row.status == Status::Active);
     let mut happened: Vec<HappenedV1> = logins.iter().filter_map(attempt).collect();
     happened.extend(sessions.iter().flat_map(events));

@@ -189,6 +189,7 @@ pub async fn set(
         email: settings.email.as_ref().map(auth::Email::as_str),
         phone: settings.phone.as_ref().map(Option::as_deref),
         location: settings.location.as_ref().map(Option::as_deref),
+        primary_color: None,
         mac_login: None,
         remembered_macs: None,
         session_retention_days: None,

@@ -35,6 +35,8 @@ pub struct Tenant {
     pub location: Option<String>,
     /// Path of its logo.
     pub logo: Option<String>,
+    /// Its colour, such as `#0F62FE`.
+    pub primary_color: Option<String>,
     /// How it stands at this moment.
     pub status: TenantStatus,
     /// When its trial ends.
@@ -76,6 +78,7 @@ impl Tenant {
             phone: row.phone,
             location: row.location,
             logo: row.logo,
+            primary_color: row.primary_color,
             status: match standing.at(now) {
                 Standing::Good => row.status,
                 Standing::Expired => TenantStatus::Expired,
@@ -109,7 +112,7 @@ pub async fn me(
     Ok(Json(Tenant::of(operator.tenant, row, now)))
 }
 
-/// A change of the tenant's own data. A field that is absent stays; phone and location may be emptied.
+/// A change of the tenant's own data. A field that is absent stays; phone, location and colour may be emptied.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
@@ -127,6 +130,10 @@ pub struct Settings {
     #[serde(default, deserialize_with = "blank::change")]
     #[schema(value_type = Option<String>)]
     pub location: Option<Option<String>>,
+    /// Its colour as `#RRGGBB`; empty = none.
+    #[serde(default, deserialize_with = "blank::change")]
+    #[schema(value_type = Option<String>, example = "#0F62FE")]
+    pub primary_color: Option<Option<String>>,
     /// Whether hotspot devices that are known log in by their hardware address.
     #[serde(default, deserialize_with = "blank::option")]
     pub mac_login: Option<bool>,
@@ -204,6 +211,12 @@ pub async fn settings(
         ));
     }
 
+    let colour = settings.primary_color.as_ref().map(|colour| {
+        let what = "must be # and six hexadecimal digits, such as #0F62FE";
+        let read = |text| rules::colour(text).ok_or_else(|| ApiError::field("primaryColor", what));
+        colour.as_deref().map(read).transpose()
+    });
+    let colour = colour.transpose()?;
     let zone = settings.time_zone.as_deref().map(|name| {
         let what = "must be a name of the time zone database, such as Africa/Nairobi";
         rules::time_zone(name).ok_or_else(|| ApiError::field("timeZone", what))
@@ -232,6 +245,7 @@ pub async fn settings(
         email: email.as_ref().map(Email::as_str),
         phone: settings.phone.as_ref().map(Option::as_deref),
         location: settings.location.as_ref().map(Option::as_deref),
+        primary_color: colour.as_ref().map(Option::as_deref),
         mac_login: settings.mac_login,
         remembered_macs: settings.remembered_macs,
         session_retention_days: settings.session_retention_days,
@@ -275,6 +289,7 @@ fn facts(row: &TenantRow) -> serde_json::Value {
         "businessName": row.business_name,
         "email": row.email,
         "location": row.location,
+        "primaryColor": row.primary_color,
         "macLogin": row.mac_login,
         "rememberedMacs": row.remembered_macs,
         "sessionRetentionDays": row.session_retention_days,

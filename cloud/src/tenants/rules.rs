@@ -43,9 +43,28 @@ pub fn currency(code: &str) -> Option<String> {
     is_code.then_some(code)
 }
 
+/// A colour as `#RRGGBB`, in upper case; `None` when it is not written so. It ends up in pages, where anything
+/// else could be more than a colour.
+pub fn colour(text: &str) -> Option<String> {
+    let text = text.trim().to_ascii_uppercase();
+    let digits = text.strip_prefix('#')?;
+    let is_colour = digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_colour.then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_colour_is_six_hexadecimal_digits() {
+        assert_eq!(colour(" #0f62fe ").as_deref(), Some("#0F62FE"));
+        for wrong in [
+            "", "#", "0F62FE", "#0F62F", "#0F62FE0", "#0F62FG", "red;}", "#ÉÉÉ",
+        ] {
+            assert_eq!(colour(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_currency_is_three_letters() {

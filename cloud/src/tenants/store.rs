@@ -68,6 +68,7 @@ pub struct TenantRow {
     pub phone: Option<String>,
     pub location: Option<String>,
     pub logo: Option<String>,
+    pub primary_color: Option<String>,
     pub status: TenantStatus,
     pub trial_ends_at: Option<Timestamp>,
     pub subscription_ends_at: Option<Timestamp>,
@@ -85,7 +86,7 @@ pub struct TenantRow {
 /// The transaction's tenant with its figures; `now` decides which customers are active.
 pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
     let row = sqlx::query(
-        "select t.slug, t.business_name, t.email, t.phone, t.location, t.logo, t.status,
+        "select t.slug, t.business_name, t.email, t.phone, t.location, t.logo, t.primary_color, t.status,
                 t.trial_ends_at, t.subscription_ends_at, t.platform_balance, t.mac_login,
                 t.remembered_macs, t.session_retention_days, t.time_zone, t.currency, t.created_at,
                 (select count(*) from operators o
@@ -107,6 +108,7 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
         phone: row.try_get("phone")?,
         location: row.try_get("location")?,
         logo: row.try_get("logo")?,
+        primary_color: row.try_get("primary_color")?,
         status: row.try_get("status")?,
         trial_ends_at: row.try_get("trial_ends_at")?,
         subscription_ends_at: row.try_get("subscription_ends_at")?,
@@ -149,6 +151,7 @@ pub struct SettingsRow<'a> {
     pub email: Option<&'a str>,
     pub phone: Option<Option<&'a str>>,
     pub location: Option<Option<&'a str>>,
+    pub primary_color: Option<Option<&'a str>>,
     pub mac_login: Option<bool>,
     pub remembered_macs: Option<i32>,
     pub session_retention_days: Option<i32>,
@@ -189,6 +192,7 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
                 session_retention_days = coalesce($11, session_retention_days),
                 time_zone = coalesce($12, time_zone),
                 currency = coalesce($13, currency),
+                primary_color = case when $14 then $15 else primary_color end,
                 updated_at = $8
           where tenant_id = $1",
     )
@@ -205,6 +209,8 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
     .bind(change.session_retention_days)
     .bind(change.time_zone)
     .bind(change.currency)
+    .bind(change.primary_color.is_some())
+    .bind(change.primary_color.flatten())
     .execute(&mut **tx)
     .await?;
     Ok(())

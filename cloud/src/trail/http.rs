@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::{Json, Page, Path, Query, Sheet};
-use crate::audit::{self, Action, Actor, Audit, Line, Wanted};
+use crate::api::{Json, Page, Path, Query, Sheet, Sort};
+use crate::audit::{self, Action, Actor, Audit, By, Line, Wanted};
 use crate::auth::Operator;
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, ErrorEnvelope};
@@ -125,33 +125,36 @@ impl From<LogQuery> for Wanted {
     }
 }
 
-/// `GET /api/audit-logs`: who did what, newest first.
+/// `GET /api/audit-logs`: who did what, newest first or sorted as asked.
 ///
-/// Pages reach the newest 10,000 lines of what is asked for; `before` reaches any. Errors: 400 naming the
+/// Pages reach the first 10,000 lines of what is asked for; `before` reaches any. Errors: 400 naming the
 /// parameter.
 #[utoipa::path(get, path = "/api/audit-logs", tag = "Audit",
-    params(LogQuery, ("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
+    params(LogQuery, Sort<By>, ("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
     responses((status = 200, body = Logs)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
     page: Page,
+    sort: Sort<By>,
     Query(query): Query<LogQuery>,
 ) -> Result<Json<Logs>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
-    Ok(Json(part(&mut tx, &query.into(), page).await?))
+    Ok(Json(part(&mut tx, &query.into(), sort, page).await?))
 }
 
-/// `GET /api/tenant/operators/{operator}/logs`: what one operator did, newest first; also one who left.
+/// `GET /api/tenant/operators/{operator}/logs`: what one operator did, newest first or sorted as asked;
+/// also one who left.
 #[utoipa::path(get, path = "/api/tenant/operators/{operator}/logs", tag = "Operators",
     params(("operator" = OperatorId, Path), ("page" = Option<u32>, Query),
-        ("pageSize" = Option<u32>, Query)),
+        ("pageSize" = Option<u32>, Query), Sort<By>),
     responses((status = 200, body = Logs)))]
 pub async fn of_operator(
     operator: Operator,
     State(db): State<Database>,
     Path(person): Path<OperatorId>,
     page: Page,
+    sort: Sort<By>,
 ) -> Result<Json<Logs>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
     if !operators::is_known(&mut tx, person).await? {
@@ -161,7 +164,7 @@ pub async fn of_operator(
         operator: Some(person),
         ..Wanted::default()
     };
-    Ok(Json(part(&mut tx, &wanted, page).await?))
+    Ok(Json(part(&mut tx, &wanted, sort, page).await?))
 }
 
 /// `GET /api/audit-logs/export`: the same as a CSV file, at most 20,000 lines. The export is in the trail.
@@ -203,7 +206,7 @@ pub async fn export(
         "request",
     ])?;
     loop {
-        let lines = audit::lines(&mut tx, &wanted, BATCH, 0).await?;
+        let lines = audit::lines(&mut tx, &wanted, Sort::default(), BATCH, 0).await?;
         let Some(last) = lines.last() else { break };
         wanted.before = Some(last.id);
         for line in &lines {
@@ -240,14 +243,13 @@ fn add(sheet: &mut Sheet, line: &Line) -> Result<(), ApiError> {
     ])
 }
 
-async fn part(tx: &mut Tx, wanted: &Wanted, page: Page) -> Result<Logs, ApiError> {
+async fn part(tx: &mut Tx, wanted: &Wanted, sort: Sort<By>, page: Page) -> Result<Logs, ApiError> {
     if page.offset() + page.limit() > MOST {
-        let what =
-            "must stay within the newest 10,000 lines; go on with before, the last line's id";
+        let what = "must stay within the first 10,000 lines; narrow from and to, or go on with before, the last line's id";
         return Err(ApiError::field("page", what));
     }
     let total = audit::count(tx, wanted, MOST).await?;
-    let lines = audit::lines(tx, wanted, page.limit(), page.offset()).await?;
+    let lines = audit::lines(tx, wanted, sort, page.limit(), page.offset()).await?;
     Ok(Logs {
         logs: lines.into_iter().map(Log::from).collect(),
         total,

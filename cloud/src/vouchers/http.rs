@@ -13,9 +13,9 @@ use utoipa::ToSchema;
 use super::jobs::{MAKE, make_some};
 use super::redeem::Shown;
 use super::rules::{AT_ONCE, Status, Wanted, face_secs};
-use super::store::{self, Filter, ListRow, Sold};
+use super::store::{self, By, Filter, ListRow, Sold};
 use super::{CODE, VoucherError, ask};
-use crate::api::{Idempotency, Json, Page, Path, Query, Success, blank};
+use crate::api::{Idempotency, Json, Page, Path, Query, Sort, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Kind, Tx};
@@ -225,9 +225,9 @@ pub struct Stats {
     revoked: i64,
 }
 
-/// `GET /api/vouchers`: the newest first; without `page` the newest 1,000.
+/// `GET /api/vouchers`: the newest first, or sorted as asked; without `page` the first 1,000.
 #[utoipa::path(get, path = "/api/vouchers", tag = "Vouchers",
-    params(ListQuery, ("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
+    params(ListQuery, Sort<By>, ("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
     responses((status = 200, body = List)))]
 pub async fn list(
     operator: Operator,
@@ -235,6 +235,7 @@ pub async fn list(
     State(secrets): State<Secrets>,
     State(clock): State<Clock>,
     page: Page,
+    sort: Sort<By>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List>, ApiError> {
     let now = clock.now();
@@ -249,7 +250,7 @@ pub async fn list(
         digest: code.map(|code| code.digest(&key.voucher_key()).to_vec()),
         name: search.map(|search| search.trim().to_owned()),
     };
-    let rows = store::list(&mut tx, &filter, page, now).await?;
+    let rows = store::list(&mut tx, &filter, sort, page, now).await?;
     let total = store::count(&mut tx, &filter, now).await?;
     let totals = store::totals(&mut tx, now).await?;
     Ok(Json(List {
@@ -401,7 +402,7 @@ async fn made(
         batch: Some(batch),
         ..Filter::default()
     };
-    let rows = store::list(tx, &filter, Page::new(None, None), now).await?;
+    let rows = store::list(tx, &filter, Sort::default(), Page::new(None, None), now).await?;
     let vouchers = opened(rows, &key, now)?;
     let first = vouchers
         .first()

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::rules::{Batch, Status};
 use super::words::Stored;
-use crate::api::Page;
+use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
 use crate::packages::PeriodUnit;
 
@@ -314,14 +314,28 @@ pub(super) struct ListRow {
     pub(super) created_at: Timestamp,
 }
 
-/// A page of vouchers, newest first.
+/// What vouchers are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[
+        ("createdAt", &["created_at", "id"]),
+        ("usedAt", &["used_at", "id"]),
+        ("expiresAt", &["expires_at", "id"]),
+    ];
+    const USUAL: Order = Order::Desc;
+}
+
+/// A page of vouchers, newest first unless asked otherwise.
 pub(super) async fn list(
     tx: &mut Tx,
     filter: &Filter,
+    sort: Sort<By>,
     page: Page,
     now: Timestamp,
 ) -> sqlx::Result<Vec<ListRow>> {
-    sqlx::query_as(
+    sqlx::query_as(sort.text(
         "select v.id, v.code_sealed, v.status, v.package_id, p.name as package_name, v.price,
                 v.batch_id, v.customer_id, c.name as customer_name, v.used_at, v.expires_at, v.created_at
            from vouchers v
@@ -334,9 +348,9 @@ pub(super) async fn list(
             and ($4::uuid is null or v.batch_id = $4)
             and (($5::bytea is null and $6::text is null) or v.digest = $5
                  or strpos(lower(c.name), lower($6)) > 0)
-          order by v.created_at desc, v.id desc
+          order by {order}
           limit $8 offset $9",
-    )
+    ))
     .bind(tx.tenant())
     .bind(filter.status.map(Status::as_str))
     .bind(filter.package)

@@ -80,8 +80,10 @@ pub async fn sign_in(
 
 /// `POST /api/console/session/refresh`: the next pair of cookies for the refresh token in the present one.
 ///
-/// Each refresh token leads to one successor. One that comes back after ten seconds, or from another browser,
-/// was stolen: the session ends, here and there. Errors: 401 where it has ended, 403 `FOREIGN_ORIGIN`.
+/// Each refresh token leads to one successor, and to the same one again until that was used: an answer that was
+/// lost is asked for again. One that comes back after its successor was used (but for ten seconds, for two tabs),
+/// or from another browser, was stolen: the session ends, here and there. Errors: 401 where it has ended, 403
+/// `FOREIGN_ORIGIN`.
 #[utoipa::path(post, path = "/api/console/session/refresh", tag = "Console", responses(
     (status = 200, body = AtConsole),
     (status = 401, description = "The session has ended", body = ErrorEnvelope),

@@ -125,8 +125,19 @@ pub async fn replace_refresh(tx: &mut Tx, digest: &[u8], now: Timestamp) -> sqlx
     Ok(())
 }
 
-/// Stores a refresh token's digest.
-pub async fn insert_refresh(
+/// Whether a refresh token was shown, or the access token that goes with it: whose holder has both.
+pub async fn refresh_used(tx: &mut Tx, digest: &[u8]) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select coalesce(bool_or(used_at is not null or replaced_at is not null), false)
+           from directory.refresh_tokens where token_digest = $1",
+    )
+    .bind(digest)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Stores a refresh token's digest; where it is there, it is good for longer.
+pub async fn keep_refresh(
     tx: &mut Tx,
     family: SignInId,
     digest: &[u8],
@@ -134,7 +145,8 @@ pub async fn insert_refresh(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "insert into directory.refresh_tokens (token_digest, family_id, expires_at)
-         values ($1, $2, $3)",
+         values ($1, $2, $3)
+             on conflict (token_digest) do update set expires_at = excluded.expires_at",
     )
     .bind(digest)
     .bind(family)
@@ -144,25 +156,28 @@ pub async fn insert_refresh(
     Ok(())
 }
 
-/// Stores an access token's digest.
-pub async fn insert_access(
+/// Stores the digest of an access token beside that of its refresh token; where it is there, it is good for
+/// longer.
+pub async fn keep_access(
     tx: &mut Tx,
     (operator, family): (OperatorId, SignInId),
-    digest: &[u8],
+    (access, refresh): (&[u8], &[u8]),
     now: Timestamp,
     expires_at: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
         "insert into directory.sessions (token_digest, tenant_id, operator_id, created_at, expires_at,
-                                         family_id)
-         values ($1, $2, $3, $4, $5, $6)",
+                                         family_id, refresh_digest)
+         values ($1, $2, $3, $4, $5, $6, $7)
+             on conflict (token_digest) do update set expires_at = excluded.expires_at",
     )
-    .bind(digest)
+    .bind(access)
     .bind(tx.tenant())
     .bind(operator)
     .bind(now)
     .bind(expires_at)
     .bind(family)
+    .bind(refresh)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -23,6 +23,8 @@ pub struct SessionRow {
     pub family: Option<SignInId>,
     /// When the password was shown last.
     pub proved_at: Option<Timestamp>,
+    /// It came of a signing-in at the console, and is used for the first time.
+    pub first_use: bool,
 }
 
 /// The session of a token's digest. `None` when there is none, or it has ended.
@@ -34,7 +36,8 @@ pub async fn session(
     sqlx::query_as(
         "select s.tenant_id, s.operator_id, s.home_tenant_id, p.operator_id is not null as platform,
                 coalesce(f.seen_at, s.seen_at, s.created_at) as seen_at, s.family_id as family,
-                coalesce(f.proved_at, s.proved_at) as proved_at
+                coalesce(f.proved_at, s.proved_at) as proved_at,
+                s.family_id is not null and s.seen_at is null as first_use
            from directory.sessions s
            left join directory.platform_operators p using (operator_id)
            left join directory.families f on f.id = s.family_id
@@ -46,7 +49,7 @@ pub async fn session(
     .await
 }
 
-/// Notes that a token was used.
+/// Notes that a token was used: its family, and the refresh token that goes with it, were too.
 pub async fn touch_session(
     directory: &mut PgConnection,
     digest: &[u8],
@@ -54,7 +57,11 @@ pub async fn touch_session(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "with used as (
-             update directory.sessions set seen_at = $2 where token_digest = $1 returning family_id)
+             update directory.sessions set seen_at = $2 where token_digest = $1
+             returning family_id, refresh_digest),
+         known as (
+             update directory.refresh_tokens set used_at = $2
+              where token_digest in (select refresh_digest from used) and used_at is null)
          update directory.families set seen_at = $2 where id in (select family_id from used)",
     )
     .bind(digest)

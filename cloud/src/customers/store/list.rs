@@ -4,6 +4,7 @@ use easyisp_shared::id::{CustomerId, PackageId, RouterId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 
+use crate::api::{Order, Sort, Sortable};
 use crate::customers::words::{ConnectionType, Standing, Status};
 use crate::db::Tx;
 
@@ -44,6 +45,21 @@ impl Filter {
     }
 }
 
+/// What customers are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[
+        ("createdAt", &["created_at", "-id"]),
+        ("username", &["username", "id"]),
+        ("name", &["name", "id"]),
+        ("expiresAt", &["served_until", "id"]),
+        ("accountNumber", &["account_number", "id"]),
+    ];
+    const USUAL: Order = Order::Desc;
+}
+
 /// A customer as a list shows him.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct ListRow {
@@ -70,26 +86,27 @@ pub struct ListRow {
     pub updated_at: Timestamp,
 }
 
-/// One page of customers, newest first, and how many there are in all.
+/// One page of customers, newest first unless asked otherwise, and how many there are in all.
 ///
 /// A total that no filter narrows is a kept count.
 pub async fn list(
     tx: &mut Tx,
     filter: &Filter,
+    sort: Sort<By>,
     now: Timestamp,
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<(Vec<ListRow>, i64)> {
     let types: Vec<&str> = filter.types.iter().map(|kind| kind.word()).collect();
     if filter.only_types() {
-        let rows = page(tx, &types, limit, offset).await?;
+        let rows = page(tx, &types, sort, limit, offset).await?;
         let total = kept_total(tx, &filter.types).await?;
         return Ok((rows, total));
     }
     if filter.search.is_some() {
-        return searched(tx, filter, &types, now, limit, offset).await;
+        return searched(tx, filter, &types, sort, now, limit, offset).await;
     }
-    let rows = filtered(tx, filter, &types, now, limit, offset).await?;
+    let rows = filtered(tx, filter, &types, sort, now, limit, offset).await?;
     let total = match filter.only_status() {
         Some(status) => status_total(tx, &types, status, now).await?,
         None => total(tx, filter, &types, now).await?,
@@ -111,7 +128,7 @@ macro_rules! page_of {
                     s.framed_ip as online_ip, s.mac as online_mac, s.id is not null as is_online,
                     coalesce((select balance from wallets
                                where tenant_id = $1 and customer_id = c.id), 0) as balance,
-                    c.created_at, c.updated_at
+                    c.created_at, c.updated_at, c.account_number, c.deleted_at
                from (",
             $customers,
             ") c
@@ -123,19 +140,25 @@ macro_rules! page_of {
                        and status = 'ACTIVE'
                      order by started_at desc
                      limit 1) s on true
-              order by c.created_at desc, c.id"
+              order by {order}"
         )
     };
 }
 
 /// The page that the web client opens: apart from [`filtered`], so that its plan walks the index.
-async fn page(tx: &mut Tx, types: &[&str], limit: i64, offset: i64) -> sqlx::Result<Vec<ListRow>> {
-    sqlx::query_as(page_of!(
+async fn page(
+    tx: &mut Tx,
+    types: &[&str],
+    sort: Sort<By>,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<Vec<ListRow>> {
+    sqlx::query_as(sort.text(page_of!(
         "select * from customers
           where tenant_id = $1 and deleted_at is null and connection_type = any($2)
-          order by created_at desc, id
+          order by {order}
           limit $3 offset $4"
-    ))
+    )))
     .bind(tx.tenant())
     .bind(types)
     .bind(limit)
@@ -149,14 +172,15 @@ async fn searched(
     tx: &mut Tx,
     filter: &Filter,
     types: &[&str],
+    sort: Sort<By>,
     now: Timestamp,
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<(Vec<ListRow>, i64)> {
     let search = filter.search.as_deref().unwrap_or_default();
-    let (total, ids): (i64, Vec<CustomerId>) = sqlx::query_as(
+    let (total, ids): (i64, Vec<CustomerId>) = sqlx::query_as(sort.text(
         "with found as materialized (
-             select id, created_at from customers
+             select id, created_at, username, name, served_until, account_number from customers
               where tenant_id = $1 and deleted_at is null
                 and connection_type = any($2)
                 and (search_text like lower($3) or account_number = $4)
@@ -170,8 +194,8 @@ async fn searched(
                      or id = any(array(select customer_id from customer_tags
                                         where tenant_id = $1 and tag = $9))))
          select (select count(*) from found),
-                array(select id from found order by created_at desc, id limit $10 offset $11)",
-    )
+                array(select id from found order by {order} limit $10 offset $11)",
+    ))
     .bind(tx.tenant())
     .bind(types)
     .bind(crate::db::like(search))
@@ -185,9 +209,9 @@ async fn searched(
     .bind(offset)
     .fetch_one(&mut **tx)
     .await?;
-    let rows = sqlx::query_as(page_of!(
+    let rows = sqlx::query_as(sort.text(page_of!(
         "select * from customers where tenant_id = $1 and id = any($2)"
-    ))
+    )))
     .bind(tx.tenant())
     .bind(&ids)
     .fetch_all(&mut **tx)
@@ -199,11 +223,12 @@ async fn filtered(
     tx: &mut Tx,
     filter: &Filter,
     types: &[&str],
+    sort: Sort<By>,
     now: Timestamp,
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<Vec<ListRow>> {
-    sqlx::query_as(page_of!(
+    sqlx::query_as(sort.text(page_of!(
         "select * from customers
           where tenant_id = $1 and deleted_at is null
             and connection_type = any($2)
@@ -216,9 +241,9 @@ async fn filtered(
             and ($7::text is null
                  or id = any(array(select customer_id from customer_tags
                                     where tenant_id = $1 and tag = $7)))
-          order by created_at desc, id
+          order by {order}
           limit $8 offset $9"
-    ))
+    )))
     .bind(tx.tenant())
     .bind(types)
     .bind(filter.router)
@@ -232,21 +257,24 @@ async fn filtered(
     .await
 }
 
-/// A page of customers who were deleted and not erased, the last one first, and how many there are.
+/// A page of customers who were deleted and not erased, the last one first unless asked otherwise, and how many
+/// there are.
 pub async fn deleted(
     tx: &mut Tx,
     types: &[ConnectionType],
+    sort: Sort<By>,
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<(Vec<ListRow>, i64)> {
     let types: Vec<&str> = types.iter().map(|kind| kind.word()).collect();
-    let rows = sqlx::query_as(page_of!(
+    let sort = sort.or_last_first(&["deleted_at", "-id"]);
+    let rows = sqlx::query_as(sort.text(page_of!(
         "select * from customers
           where tenant_id = $1 and deleted_at is not null and erased_at is null
             and connection_type = any($2)
-          order by deleted_at desc, id
+          order by {order}
           limit $3 offset $4"
-    ))
+    )))
     .bind(tx.tenant())
     .bind(&types)
     .bind(limit)

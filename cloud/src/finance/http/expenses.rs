@@ -11,14 +11,14 @@ use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::{Idempotency, Json, Page, Path, Query, Success, blank};
+use crate::api::{Idempotency, Json, Page, Path, Query, Sort, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, Wrong};
 use crate::finance::recurring::{self, Booking, Voided};
 use crate::finance::rules::{self, Moment};
-use crate::finance::store::expenses::{self as store, About, Line, Sum};
+use crate::finance::store::expenses::{self as store, About, By, Line, Sum};
 use crate::finance::{FinanceError, How, store as chart};
 use crate::ledger;
 use crate::renewals::Method;
@@ -99,14 +99,15 @@ pub struct Filter {
     end_date: Option<Moment>,
 }
 
-/// `GET /api/finance/expenses`: what was spent, newest first. What was taken back is not shown.
+/// `GET /api/finance/expenses`: what was spent, newest first or sorted as asked. What was taken back is not shown.
 #[utoipa::path(get, path = "/api/finance/expenses", tag = "Finance",
-    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Filter),
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Sort<By>, Filter),
     responses((status = 200, body = ExpensePage)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
     page: Page,
+    sort: Sort<By>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<ExpensePage>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
@@ -118,7 +119,7 @@ pub async fn list(
         from: filter.start_date.map(|day| day.begins(&zone)),
         to: filter.end_date.map(|day| day.ends(&zone)),
     };
-    let lines = store::page(&mut tx, &filter, page).await?;
+    let lines = store::page(&mut tx, &filter, sort, page).await?;
     let sums = store::sums(&mut tx, &filter).await?;
     Ok(Json(ExpensePage {
         expenses: lines.into_iter().map(ExpenseLine::from).collect(),
@@ -313,7 +314,7 @@ async fn find(tx: &mut Tx, id: ExpenseId) -> Result<ExpenseLine, ApiError> {
         id: Some(id),
         ..store::Filter::default()
     };
-    let lines = store::page(tx, &filter, Page::new(Some(1), Some(1))).await?;
+    let lines = store::page(tx, &filter, Sort::default(), Page::new(Some(1), Some(1))).await?;
     let line = lines.into_iter().next();
     Ok(line.ok_or(FinanceError::Unknown("expense"))?.into())
 }

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::{Idempotency, Json, Page, Path, Query, Success, blank};
+use crate::api::{Idempotency, Json, Page, Path, Query, Sort, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, Wrong};
 use crate::finance::rules::{self, Moment};
-use crate::finance::store::income::{self as store, Income, Line};
+use crate::finance::store::income::{self as store, By, Income, Line};
 use crate::finance::{FinanceError, How, store as chart};
 use crate::ledger::{self, AccountCode, AccountType, Entry, EntryKind, Leg, Transfer};
 use crate::renewals::{self, Method};
@@ -94,14 +94,15 @@ pub struct Filter {
     end_date: Option<Moment>,
 }
 
-/// `GET /api/finance/income`: what customers paid and what was typed by hand, newest first.
+/// `GET /api/finance/income`: what customers paid and what was typed by hand, newest first or sorted as asked.
 #[utoipa::path(get, path = "/api/finance/income", tag = "Finance",
-    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Filter),
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query), Sort<By>, Filter),
     responses((status = 200, body = IncomePage)))]
 pub async fn list(
     operator: Operator,
     State(db): State<Database>,
     page: Page,
+    sort: Sort<By>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<IncomePage>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
@@ -113,7 +114,7 @@ pub async fn list(
         from: filter.start_date.map(|day| day.begins(&zone)),
         to: filter.end_date.map(|day| day.ends(&zone)),
     };
-    let lines = store::page(&mut tx, &filter, page).await?;
+    let lines = store::page(&mut tx, &filter, sort, page).await?;
     let sums = store::sums(&mut tx, &filter).await?;
     Ok(Json(IncomePage {
         transactions: lines.into_iter().map(IncomeLine::from).collect(),
@@ -286,7 +287,7 @@ async fn find(tx: &mut Tx, id: IncomeId) -> Result<IncomeLine, ApiError> {
         id: Some(id.0),
         ..store::Filter::default()
     };
-    let lines = store::page(tx, &filter, Page::new(Some(1), Some(1))).await?;
+    let lines = store::page(tx, &filter, Sort::default(), Page::new(Some(1), Some(1))).await?;
     let line = lines.into_iter().next();
     Ok(line.ok_or(FinanceError::Unknown("income"))?.into())
 }

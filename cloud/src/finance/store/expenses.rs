@@ -6,7 +6,7 @@ use easyisp_shared::time::Timestamp;
 use jiff::civil::Date;
 use sqlx::FromRow;
 
-use crate::api::Page;
+use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
 use crate::renewals::Method;
 
@@ -220,9 +220,27 @@ pub struct Line {
     pub next_on: Option<String>,
 }
 
-/// A page of expenses, newest first.
-pub async fn page(tx: &mut Tx, filter: &Filter, page: Page) -> sqlx::Result<Vec<Line>> {
-    sqlx::query_as(
+/// What expenses are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[
+        ("date", &["date", "id"]),
+        ("amount", &["amount", "id"]),
+        ("category", &["category", "date", "id"]),
+    ];
+    const USUAL: Order = Order::Desc;
+}
+
+/// A page of expenses, newest first unless asked otherwise.
+pub async fn page(
+    tx: &mut Tx,
+    filter: &Filter,
+    sort: Sort<By>,
+    page: Page,
+) -> sqlx::Result<Vec<Line>> {
+    sqlx::query_as(sort.text(
         "select x.id, x.description, x.category, x.vendor, x.amount, x.method, x.notes, x.account,
                 x.occurred_at as date, e.occurred_at as booked_at,
                 x.recurring_id is not null as is_recurring, r.next_on::text as next_on
@@ -235,9 +253,9 @@ pub async fn page(tx: &mut Tx, filter: &Filter, page: Page) -> sqlx::Result<Vec<
             and ($4::text is null or lower(x.category) = lower($4))
             and ($5::timestamptz is null or x.occurred_at >= $5)
             and ($6::timestamptz is null or x.occurred_at < $6)
-          order by x.occurred_at desc, x.id desc
+          order by {order}
           limit $7 offset $8",
-    )
+    ))
     .bind(tx.tenant())
     .bind(filter.id)
     .bind(filter.search.as_deref().map(crate::db::like))

@@ -6,7 +6,7 @@ use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::api::Page;
+use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
 use crate::renewals::Method;
 
@@ -117,9 +117,25 @@ pub struct Sums {
     pub standing: i64,
 }
 
-/// A page of income, newest first: each source gives its own newest, in the order of an index.
-pub async fn page(tx: &mut Tx, filter: &Filter, page: Page) -> sqlx::Result<Vec<Line>> {
-    sqlx::query_as(
+/// What income is sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] =
+        &[("date", &["date", "id"]), ("amount", &["amount", "id"])];
+    const USUAL: Order = Order::Desc;
+}
+
+/// A page of income, newest first unless asked otherwise: each source gives its own first, in the order of an
+/// index.
+pub async fn page(
+    tx: &mut Tx,
+    filter: &Filter,
+    sort: Sort<By>,
+    page: Page,
+) -> sqlx::Result<Vec<Line>> {
+    sqlx::query_as(sort.text(
         "with paid as (
              select p.id, p.paid_at as date, p.entry_id, coalesce(c.name, 'Unallocated') as customer,
                     p.description, p.amount, p.method, coalesce(p.receipt, p.account, '') as reference,
@@ -132,7 +148,7 @@ pub async fn page(tx: &mut Tx, filter: &Filter, page: Page) -> sqlx::Result<Vec<
                 and ($4::text is null or p.method = $4)
                 and ($5::timestamptz is null or p.paid_at >= $5)
                 and ($6::timestamptz is null or p.paid_at < $6)
-              order by p.paid_at desc, p.id desc
+              order by {order}
               limit $7 + $8),
          typed as (
              select id, occurred_at as date, entry_id, customer_name as customer, description, amount, method,
@@ -145,7 +161,7 @@ pub async fn page(tx: &mut Tx, filter: &Filter, page: Page) -> sqlx::Result<Vec<
                 and ($4::text is null or method = $4)
                 and ($5::timestamptz is null or occurred_at >= $5)
                 and ($6::timestamptz is null or occurred_at < $6)
-              order by occurred_at desc, id desc
+              order by {order}
               limit $7 + $8),
          billed as (
              select i.id, i.paid_at as date, i.settlement_id as entry_id, c.name as customer,
@@ -159,19 +175,19 @@ pub async fn page(tx: &mut Tx, filter: &Filter, page: Page) -> sqlx::Result<Vec<
                 and ($4::text is null or i.paid_by = $4)
                 and ($5::timestamptz is null or i.paid_at >= $5)
                 and ($6::timestamptz is null or i.paid_at < $6)
-              order by i.paid_at desc, i.id desc
+              order by {order}
               limit $7 + $8),
          line as (
              select * from (select * from paid union all select * from typed
                             union all select * from billed) every_source
-              order by date desc, id desc
+              order by {order}
               limit $7 offset $8)
          select l.id, l.date, e.occurred_at as booked_at, l.customer, l.description, l.amount, l.method,
                 l.reference, l.status
            from line l
            join entries e on e.tenant_id = $1 and e.id = l.entry_id
-          order by l.date desc, l.id desc",
-    )
+          order by {order}",
+    ))
     .bind(tx.tenant())
     .bind(filter.id)
     .bind(filter.search.as_deref().map(crate::db::like))

@@ -6,7 +6,7 @@ use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::api::Page;
+use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
 
 /// A payment or an attempt at one.
@@ -24,51 +24,85 @@ pub(in super::super) struct Line {
     pub(in super::super) created_at: Timestamp,
 }
 
-macro_rules! lines {
-    () => {
-        "with everything as (
-             select p.id, coalesce(p.receipt, i.checkout_request_id, p.id::text) as transaction_id,
-                    p.amount, p.phone, p.account,
-                    case p.status when 'completed' then 'completed' else 'refunded' end as status,
-                    p.customer_id, p.created_at, i.needs_review as review
-               from payments p
-               left join intents i on i.tenant_id = $1 and i.id = p.intent_id
-              where p.tenant_id = $1 and p.method = 'MPESA'
-             union all
-             select i.id, coalesce(i.checkout_request_id, i.id::text), i.amount, i.phone_number,
-                    i.account_reference,
-                    case when i.state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending' else 'failed' end,
-                    i.customer_id, i.created_at, i.needs_review
-               from intents i
-              where i.tenant_id = $1 and i.state not in ('PROVISIONAL', 'POSTED')),
-         lines as (
-             select e.*, c.name as customer_name
-               from everything e
-               left join customers c on c.tenant_id = $1 and c.id = e.customer_id
-              where ($2::text is null or e.status = $2)
-                and ($3::text is null or e.transaction_id ilike $3 or e.phone ilike $3
-                     or e.account ilike $3 or c.name ilike $3 or c.username ilike $3))"
+/// What electronic payments are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[
+        ("createdAt", &["created_at", "id"]),
+        ("amount", &["amount", "id"]),
+    ];
+    const USUAL: Order = Order::Desc;
+}
+
+/// Payments of a status that a search finds; `$first` = which of them.
+macro_rules! paid {
+    ($first:literal) => {
+        concat!(
+            "paid as (
+                 select p.id, coalesce(p.receipt, i.checkout_request_id, p.id::text) as transaction_id,
+                        p.amount, p.phone, p.account,
+                        case p.status when 'completed' then 'completed' else 'refunded' end as status,
+                        p.customer_id, p.created_at, i.needs_review as review, c.name as customer_name
+                   from payments p
+                   left join intents i on i.tenant_id = $1 and i.id = p.intent_id
+                   left join customers c on c.tenant_id = $1 and c.id = p.customer_id
+                  where p.tenant_id = $1 and p.method = 'MPESA'
+                    and ($2::text is null or $2 = case p.status when 'completed' then 'completed'
+                                                                else 'refunded' end)
+                    and ($3::text is null or coalesce(p.receipt, i.checkout_request_id, p.id::text) ilike $3
+                         or p.phone ilike $3 or p.account ilike $3 or c.name ilike $3
+                         or c.username ilike $3)",
+            $first,
+            ")"
+        )
     };
 }
 
-/// The newest M-Pesa payments, and the pushes that brought none (yet).
+/// The same of pushes that brought no payment.
+macro_rules! unpaid {
+    ($first:literal) => {
+        concat!(
+            "unpaid as (
+                 select i.id, coalesce(i.checkout_request_id, i.id::text) as transaction_id, i.amount,
+                        i.phone_number as phone, i.account_reference as account,
+                        case when i.state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending'
+                             else 'failed' end as status,
+                        i.customer_id, i.created_at, i.needs_review as review, c.name as customer_name
+                   from intents i
+                   left join customers c on c.tenant_id = $1 and c.id = i.customer_id
+                  where i.tenant_id = $1 and i.state not in ('PROVISIONAL', 'POSTED')
+                    and ($2::text is null
+                         or $2 = case when i.state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending'
+                                      else 'failed' end)
+                    and ($3::text is null or coalesce(i.checkout_request_id, i.id::text) ilike $3
+                         or i.phone_number ilike $3 or i.account_reference ilike $3 or c.name ilike $3
+                         or c.username ilike $3)",
+            $first,
+            ")"
+        )
+    };
+}
+
+/// The first M-Pesa payments, and the pushes that brought none (yet), newest first unless asked otherwise: each
+/// kind gives its own first, in the order of an index.
 pub(in super::super) async fn electronic(
     tx: &mut Tx,
     status: Option<&str>,
     search: Option<&str>,
+    sort: Sort<By>,
     page: Page,
 ) -> sqlx::Result<(Vec<Line>, i64)> {
-    let search = search.map(|text| {
-        let literal = text
-            .replace('\\', r"\\")
-            .replace('%', r"\%")
-            .replace('_', r"\_");
-        format!("%{literal}%")
-    });
-    let lines = sqlx::query_as(concat!(
-        lines!(),
-        " select * from lines order by created_at desc, id desc limit $4 offset $5"
-    ))
+    let search = search.map(crate::db::like);
+    let lines = sqlx::query_as(sort.text(concat!(
+        "with ",
+        paid!(" order by {order} limit $4 + $5"),
+        ", ",
+        unpaid!(" order by {order} limit $4 + $5"),
+        " select * from (select * from paid union all select * from unpaid) both_kinds
+          order by {order} limit $4 offset $5"
+    )))
     .bind(tx.tenant())
     .bind(status)
     .bind(&search)
@@ -76,13 +110,43 @@ pub(in super::super) async fn electronic(
     .bind(page.offset())
     .fetch_all(&mut **tx)
     .await?;
-    let total = sqlx::query_scalar(concat!(lines!(), " select count(*) from lines"))
-        .bind(tx.tenant())
-        .bind(status)
-        .bind(&search)
-        .fetch_one(&mut **tx)
-        .await?;
+    let total = match &search {
+        Some(_) => {
+            sqlx::query_scalar(concat!(
+                "with ",
+                paid!(""),
+                ", ",
+                unpaid!(""),
+                " select (select count(*) from paid) + (select count(*) from unpaid)"
+            ))
+            .bind(tx.tenant())
+            .bind(status)
+            .bind(&search)
+            .fetch_one(&mut **tx)
+            .await?
+        }
+        None => total(tx, status).await?,
+    };
     Ok((lines, total))
+}
+
+/// How many there are: without what only a search looks at.
+async fn total(tx: &mut Tx, status: Option<&str>) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "select (select count(*) from payments
+                  where tenant_id = $1 and method = 'MPESA'
+                    and ($2::text is null or $2 = case status when 'completed' then 'completed'
+                                                              else 'refunded' end))
+              + (select count(*) from intents
+                  where tenant_id = $1 and state not in ('PROVISIONAL', 'POSTED')
+                    and ($2::text is null
+                         or $2 = case when state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending'
+                                      else 'failed' end))",
+    )
+    .bind(tx.tenant())
+    .bind(status)
+    .fetch_one(&mut **tx)
+    .await
 }
 
 /// Sums of electronic payments.

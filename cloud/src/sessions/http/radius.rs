@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::super::store::{self, Filter, Row};
 use super::{Begun, ByNas, Customer, Nas, by_nas, find, note_end};
-use crate::api::{Json, Page, Query, blank};
+use crate::api::{Json, Page, Query, Sort, blank};
 use crate::auth::Operator;
 use crate::commands;
 use crate::customers::ConnectionType;
@@ -72,7 +72,14 @@ pub async fn sessions(
         ..Filter::default()
     };
     let mut tx = db.begin(operator.tenant).await?;
-    let rows = store::list(&mut tx, &filter, page.limit(), page.offset()).await?;
+    let rows = store::list(
+        &mut tx,
+        &filter,
+        Sort::default(),
+        page.limit(),
+        page.offset(),
+    )
+    .await?;
     let sessions: Vec<RadiusSession> = rows.into_iter().map(RadiusSession::from).collect();
     if !page.asked {
         return Ok(Json(sessions).into_response());
@@ -236,7 +243,14 @@ pub async fn accounting(
         ..Filter::default()
     };
     let mut tx = db.begin(operator.tenant).await?;
-    let rows = store::list(&mut tx, &filter, page.limit(), page.offset()).await?;
+    let rows = store::list(
+        &mut tx,
+        &filter,
+        Sort::default(),
+        page.limit(),
+        page.offset(),
+    )
+    .await?;
     let sums = store::sums(&mut tx, &filter).await?;
     Ok(Json(Records {
         records: rows.into_iter().map(Record::from).collect(),

@@ -3,6 +3,7 @@
 use easyisp_shared::id::{CustomerId, RouterId, SessionId, SiteId};
 use easyisp_shared::time::Timestamp;
 
+use crate::api::{Order, Sort, Sortable};
 use crate::customers::ConnectionType;
 use crate::db::Tx;
 use crate::sessions::words::Status;
@@ -50,9 +51,29 @@ pub struct Filter {
     pub to: Option<Timestamp>,
 }
 
-/// One page of sessions, newest first.
-pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64, offset: i64) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as(
+/// What sessions are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[
+        ("startTime", &["started_at", "-id"]),
+        ("username", &["username", "id"]),
+        ("bytesIn", &["bytes_in", "id"]),
+        ("bytesOut", &["bytes_out", "id"]),
+    ];
+    const USUAL: Order = Order::Desc;
+}
+
+/// One page of sessions, newest first unless asked otherwise.
+pub async fn list(
+    tx: &mut Tx,
+    filter: &Filter,
+    sort: Sort<By>,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as(sort.text(
         "select s.*, r.name as router_name, r.ip_address as router_address, c.name as customer_name
            from (select * from sessions
                   where tenant_id = $1
@@ -63,12 +84,12 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64, offset: i64) -> sqlx
                          or status <> 'COMPLETED' and (framed_ip ilike $5 or mac ilike $5))
                     and ($6::timestamptz is null or started_at >= $6)
                     and ($7::timestamptz is null or started_at < $7)
-                  order by started_at desc, id
+                  order by {order}
                   limit $8 offset $9) s
            left join routers r on r.tenant_id = $1 and r.id = s.router_id
            left join customers c on c.tenant_id = $1 and c.id = s.customer_id
-          order by s.started_at desc, s.id",
-    )
+          order by {order}",
+    ))
     .bind(tx.tenant())
     .bind(filter.open)
     .bind(filter.customer)
