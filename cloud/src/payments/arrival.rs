@@ -10,7 +10,7 @@ use easyisp_shared::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::callback::{instant, is_receipt, listed_instant};
+use super::mpesa::callback::{instant, is_receipt, listed_instant};
 
 /// The most that M-Pesa could move at once, with room for the day it moves more. Who says more is no provider.
 pub const MOST: Cents = Cents::whole(1_000_000);

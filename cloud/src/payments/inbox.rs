@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use utoipa::ToSchema;
 
-use super::callback::{StkCallback, read_stk};
+use super::mpesa::callback::{StkCallback, read_stk};
 use super::mpesa::is_final;
 use super::prompt::PromptError;
 use super::rules::{Event, Terms, judge};

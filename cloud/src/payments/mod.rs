@@ -8,7 +8,6 @@
 mod arrival;
 mod book;
 mod c2b;
-mod callback;
 mod gateways;
 mod http;
 mod inbox;

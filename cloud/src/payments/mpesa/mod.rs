@@ -1,5 +1,7 @@
 //! M-Pesa's Daraja: tokens, the push and the status query, and what tells of money that came by itself.
 
+pub mod callback;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
@@ -17,8 +19,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
+use self::callback::{spaced_stamp, stamp};
 use super::arrival::{Pulled, read_pulled};
-use super::callback::{spaced_stamp, stamp};
 use super::{C2bVersion, Env, SubType};
 
 /// How long a call may take. A push without an answer may have reached the phone.

@@ -8,7 +8,7 @@ use jiff::tz::{Offset, TimeZone};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::rules::Claim;
+use super::super::rules::Claim;
 
 /// What an STK callback says.
 #[derive(Clone, PartialEq, Eq, Debug)]
