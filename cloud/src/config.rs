@@ -166,9 +166,14 @@ pub struct Mpesa {
     pub passkey_file: Option<PathBuf>,
     /// Networks that callbacks come from: the addresses M-Pesa publishes. A callback from elsewhere, and
     /// every one while the list is empty, waits for our own query, about a second. Nobody can be asked about
-    /// money that payers send by themselves: told of from elsewhere it waits for a person; while the list is
-    /// empty, the secret in the address it was told to is enough.
+    /// money that payers send by themselves: told of from elsewhere, and while the list is empty, it waits for a
+    /// person. What M-Pesa answers later, about a receipt or a refund, is believed from here alone.
     pub sources: Vec<IpNet>,
+    /// File with the certificate (PEM) that M-Pesa publishes for its production environment: initiators'
+    /// passwords are encrypted with it. Read when it is used, so a new one needs no restart.
+    pub certificate_file: Option<PathBuf>,
+    /// The same for its sandbox.
+    pub sandbox_certificate_file: Option<PathBuf>,
 }
 
 /// `[sms]`

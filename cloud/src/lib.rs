@@ -172,11 +172,9 @@ pub fn jobs(app: &App) -> Jobs {
     let again = |when: Option<_>| when.map_or(Done, Again);
     let db = || app.db.clone();
     let (renewals, beginnings) = (db(), db());
-    let (payments, reports, pulls) = (
-        app.payments.clone(),
-        app.payments.clone(),
-        app.payments.clone(),
-    );
+    let payments = || app.payments.clone();
+    let (questions, refunds) = (payments(), payments());
+    let (payments, reports, pulls) = (payments(), payments(), payments());
     let sender = app.sender.clone();
     let (seals, tidies, rotations) = (db(), db(), db());
     let (watches, reckons, prices) = (db(), db(), db());
@@ -244,6 +242,26 @@ pub fn jobs(app: &App) -> Jobs {
             async move {
                 payments.work(job.tenant, job.subject.into(), now).await?;
                 Ok(Done)
+            }
+        })
+        .with(payments::INQUIRE, move |job, now| {
+            let payments = questions.clone();
+            async move {
+                Ok(again(
+                    payments
+                        .inquire(job.tenant, job.subject.into(), now)
+                        .await?,
+                ))
+            }
+        })
+        .with(payments::REFUND, move |job, now| {
+            let payments = refunds.clone();
+            async move {
+                Ok(again(
+                    payments
+                        .send_back(job.tenant, job.subject.into(), now)
+                        .await?,
+                ))
             }
         })
         .with(payments::PULL, move |job, now| {

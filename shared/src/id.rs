@@ -98,6 +98,10 @@ ids! {
     GatewayId
     /// A raw report from a payment provider, kept before it is understood.
     InboxId
+    /// A question to a payment provider about a receipt, which it answers later.
+    InquiryId
+    /// Money that goes back to who paid it.
+    RefundId
     /// A message to a person.
     MessageId
     /// A desired state sent to a site.

@@ -9,8 +9,8 @@ use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
 use easyisp_tests::operator::Operator;
 use easyisp_tests::router::session::Usage;
-use easyisp_tests::scenario::{Payer, Pin};
-use easyisp_tests::world::{PASSWORD, Provider, Site, World};
+use easyisp_tests::scenario::{Errand, Payer, Pin, PushAnswer};
+use easyisp_tests::world::{self, PASSWORD, Provider, Site, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -136,6 +136,10 @@ struct Calls {
     payment: String,
     /// Nobody's yet.
     held: String,
+    /// Payments by M-Pesa.
+    sent: Vec<String>,
+    /// Refunds that another operator asked for: two of them are to be decided, of one nothing is known.
+    asked_back: Vec<String>,
     hotspot: String,
     note: String,
     voucher: String,
@@ -224,6 +228,7 @@ impl Calls {
         let receipt = c2b::pay(world, "0799000111", "5", "who knows").await?;
         c2b::worked(world, isp).await?;
         let held = c2b::lookup(isp, &format!("receipt={receipt}")).await?;
+        let (sent, asked_back) = asked_back(world, isp).await?;
         // The other gateway of this short code registers too.
         world.outside.mpesa.forget_c2b(c2b::CODE);
         let file = "username,password,name,type\nfiled,filed,Filed,PPPOE\n";
@@ -242,6 +247,8 @@ impl Calls {
             spare_customer: isp.add_subscriber("spare", phone, until).await?,
             payment: made("/payments/manual", spare).await?,
             held: id(&held["payments"][0])?,
+            sent,
+            asked_back,
             session: id(&session)?,
             note: made(
                 &format!("/customers/{customer}/notes"),
@@ -579,6 +586,31 @@ impl Calls {
                 json!({"customerId": self.customer}),
             ),
             (
+                "POST /api/payments/inquiries",
+                vec![],
+                json!({"receipt": "SJK4H7L2PQ"}),
+            ),
+            (
+                "POST /api/payments/{payment}/refunds",
+                vec![&self.sent[2]],
+                json!({"service": "KEEP", "reason": "x"}),
+            ),
+            (
+                "POST /api/payments/refunds/{refund}/approve",
+                vec![&self.asked_back[0]],
+                nothing(),
+            ),
+            (
+                "POST /api/payments/refunds/{refund}/decline",
+                vec![&self.asked_back[1]],
+                nothing(),
+            ),
+            (
+                "POST /api/payments/refunds/{refund}/outcome",
+                vec![&self.asked_back[2]],
+                json!({"sent": false}),
+            ),
+            (
                 "POST /api/payment-gateways/{gateway}/register-c2b",
                 gateway.clone(),
                 nothing(),
@@ -703,6 +735,44 @@ impl Calls {
         .await?;
         Ok(lines.into_iter().collect())
     }
+}
+
+/// Payments, and refunds of some of them that somebody else asked for.
+async fn asked_back(world: &World, isp: &Provider) -> Result<(Vec<String>, Vec<String>)> {
+    isp.owner.name_initiator().await?;
+    let clerk =
+        json!({"name": "Clerk", "email": "clerk@trail.isp", "password": PASSWORD, "role": "ADMIN"});
+    isp.owner.post("/tenant/operators", &clerk).await?;
+    let clerk = Operator::login(world.api(), "clerk@trail.isp", PASSWORD).await?;
+    let (mut payments, mut refunds) = (Vec::new(), Vec::new());
+    for number in 0..4 {
+        let receipt = c2b::pay(world, "0799000111", "6", "who knows").await?;
+        c2b::worked(world, isp).await?;
+        let known = c2b::lookup(isp, &format!("receipt={receipt}")).await?;
+        let payment = id(&known["payments"][0])?;
+        if number != 2 {
+            let wish = json!({"service": "KEEP", "reason": "x"});
+            let refund = clerk
+                .post(&format!("/payments/{payment}/refunds"), &wish)
+                .await?;
+            refunds.push(id(&refund)?);
+        }
+        payments.push(payment);
+    }
+    // M-Pesa neither does nor answers what is asked of it.
+    world.outside.mpesa.script_errands(Errand {
+        answer: PushAnswer::Lost,
+        ..Errand::default()
+    });
+    let last = format!("/payments/refunds/{}", refunds[2]);
+    isp.owner
+        .post(&format!("{last}/approve"), &json!({}))
+        .await?;
+    world::eventually("nobody knows", async || {
+        Ok((isp.owner.get(&last).await?["state"] == "UNKNOWN").then_some(()))
+    })
+    .await?;
+    Ok((payments, refunds))
 }
 
 fn api_key() -> Value {

@@ -75,6 +75,7 @@ async fn every_tenants_table_is_forced_and_the_server_owns_nothing() -> Result<(
             "blank_audit",
             "blank_entries",
             "ensure_partitions",
+            "free_receipt",
             "purge_tenant"
         ],
         "functions that run as the owner are known by name"

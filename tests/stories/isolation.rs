@@ -170,7 +170,7 @@ impl Victim {
               union select id from webhooks union select id from webhook_deliveries
               union select id from incomes union select id from expenses
               union select id from invoices union select id from accounts
-              union select id from imports
+              union select id from imports union select id from refunds union select id from inquiries
               union select id from customer_notes",
         )
         .fetch_all(&mut *tx)
@@ -186,6 +186,7 @@ impl Victim {
             "select c::text from customers c union all select p::text from packages p
               union all select r::text from routers r union all select s::text from sites s
               union all select s::text from sessions s union all select g::text from gateways g
+              union all select r::text from refunds r union all select q::text from inquiries q
               union all select p::text from payments p union all select i::text from intents i
               union all select p::text from periods p union all select o::text from operators o
               union all select c::text from commands c union all select w::text from wallets w

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::{Clock, Timestamp};
 
-use crate::scenario::{Outage, Payer};
+use crate::scenario::{Errand, Outage, Payer};
 
 mod app;
 pub mod books;
@@ -20,6 +20,7 @@ pub mod c2b;
 pub mod callback;
 mod checks;
 mod daraja;
+mod errands;
 mod payer;
 pub(crate) mod pretend;
 mod pull;
@@ -63,6 +64,7 @@ struct State {
     lost: HashSet<String>,
     /// Callbacks and confirmations that are being sent.
     on_the_way: usize,
+    errand: Errand,
 }
 
 struct Token {
@@ -124,6 +126,21 @@ impl Mpesa {
     /// Scripts everybody without words of his own.
     pub fn script_everybody(&self, payer: Payer) {
         self.change(|state| state.everybody = payer);
+    }
+
+    /// Scripts how what initiators ask for is done from now on.
+    pub fn script_errands(&self, errand: Errand) {
+        self.change(|state| state.errand = errand);
+    }
+
+    /// The certificate with which initiators' passwords are encrypted, PEM.
+    pub fn certificate() -> &'static str {
+        include_str!("mpesa/initiator.crt.pem")
+    }
+
+    /// An initiator's password, encrypted with it.
+    pub fn credential(password: &str) -> String {
+        errands::credential(password)
     }
 
     /// Lets something befall the provider, or end.

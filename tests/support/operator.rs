@@ -196,6 +196,18 @@ impl Operator {
         id_of(self.post("/payment-gateways", &gateway).await?)
     }
 
+    /// Names who asks in the first gateway's name.
+    pub async fn name_initiator(&self) -> Result<()> {
+        let app = crate::mpesa::App::demo();
+        let gateways = self.get("/payment-gateways").await?;
+        let id = gateways[0]["id"].as_str().context("a gateway")?;
+        let initiator =
+            json!({"initiatorName": app.initiator, "initiatorPassword": app.initiator_password});
+        self.put(&format!("/payment-gateways/{id}"), &initiator)
+            .await?;
+        Ok(())
+    }
+
     /// Sends a payment prompt to the customer's phone; returns the checkout request id.
     pub async fn ask_to_pay(&self, customer: &str, amount: u32) -> Result<String> {
         let answer = self

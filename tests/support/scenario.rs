@@ -71,6 +71,32 @@ impl Payer {
     }
 }
 
+/// How M-Pesa does what a short code's initiator asks for, which it answers later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Errand {
+    /// What the caller hears at once; `Accepted` and `AcceptedThenSilence` do it.
+    pub answer: PushAnswer,
+    /// When and how often the result comes.
+    pub result: Callback,
+    /// It is not come to in time: the other address is told, and nothing is done.
+    pub late: bool,
+    /// The result's `ResultCode` and `ResultDesc`; nothing is done then.
+    pub code: Option<(String, String)>,
+}
+
+impl Default for Errand {
+    /// Done, and told at once.
+    fn default() -> Errand {
+        Errand {
+            answer: PushAnswer::Accepted,
+            result: Callback::Now,
+            late: false,
+            code: None,
+        }
+    }
+}
+
 /// What the caller of the push hears.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

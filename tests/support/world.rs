@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 use crate::database::{FreshDatabase, fresh_database};
 use crate::kept::KeptDatabase;
+use crate::mpesa::Mpesa;
 use crate::outside::Outside;
 use crate::ports;
 use crate::wiretap::Wiretap;
@@ -104,6 +105,9 @@ impl World {
         config.metrics.listen = ports::free(host)?;
         config.mpesa.base_url = Some(outside.url());
         config.mpesa.sources = vec!["127.0.0.0/8".parse()?];
+        let certificate = folder.path().join("mpesa-sandbox.pem");
+        std::fs::write(&certificate, Mpesa::certificate())?;
+        config.mpesa.sandbox_certificate_file = Some(certificate);
         config.sms.base_url = Some(outside.url());
         // All of a world is on loopback.
         config.webhooks.allow_private = true;

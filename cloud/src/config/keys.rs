@@ -35,6 +35,8 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("mpesa", "consumer_secret_file", Form::Text),
     ("mpesa", "passkey_file", Form::Text),
     ("mpesa", "sources", Form::List),
+    ("mpesa", "certificate_file", Form::Text),
+    ("mpesa", "sandbox_certificate_file", Form::Text),
     ("sms", "base_url", Form::Text),
     ("sms", "api_key_file", Form::Text),
     ("sms", "partner_id", Form::Text),

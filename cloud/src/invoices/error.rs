@@ -47,6 +47,8 @@ impl From<RenewError> for InvoiceError {
             | RenewError::TooMuch
             | RenewError::NoPackage
             | RenewError::ReceiptKnown
+            | RenewError::NotRefundable
+            | RenewError::GoesBack
             | RenewError::Database(_)) => InvoiceError::Renewal(other),
         }
     }

@@ -30,6 +30,8 @@ impl AccountCode {
     pub const VOUCHERS: AccountCode = AccountCode::of("2200");
     /// Taxes that invoices charged, owed to the state.
     pub const TAXES: AccountCode = AccountCode::of("2300");
+    /// Money that is on its way back to its payers.
+    pub const REFUNDS: AccountCode = AccountCode::of("2400");
     /// Periods of internet sold.
     pub const INTERNET: AccountCode = AccountCode::of("4000");
     /// Installations.
@@ -124,7 +126,7 @@ pub struct Account {
 }
 
 /// The chart of accounts of a new tenant. Its accounts cannot be deleted.
-pub static CHART: [Account; 16] = {
+pub static CHART: [Account; 17] = {
     use AccountType::{Asset, Equity, Expense, Liability, Revenue};
     [
         account(AccountCode::CASH, "Cash", Asset),
@@ -137,6 +139,7 @@ pub static CHART: [Account; 16] = {
         account(AccountCode::SUSPENSE, "Unallocated payments", Liability),
         account(AccountCode::VOUCHERS, "Vouchers not yet used", Liability),
         account(AccountCode::TAXES, "Taxes owed", Liability),
+        account(AccountCode::REFUNDS, "Refunds under way", Liability),
         account(AccountCode::of("3000"), "Owner's equity", Equity),
         account(AccountCode::INTERNET, "Internet", Revenue),
         account(AccountCode::INSTALLATION, "Installation", Revenue),

@@ -6,6 +6,7 @@
 
 pub(super) mod by_hand;
 pub(super) mod invoices;
+pub(super) mod refunds;
 
 use std::collections::BTreeMap;
 
@@ -244,7 +245,8 @@ pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<(
                  or p.customer_id is distinct from t.credit_party
                     and not exists (select from resolved r
                                      where r.source = 'resolved ' || p.receipt and r.party = p.customer_id)
-                 or p.method = 'MPESA' and p.receipt is not null and own.receipt is null)
+                 or p.method = 'MPESA' and p.receipt is not null and p.status <> 'voided'
+                    and own.receipt is null)
           limit 1000",
     )
     .bind(tx.tenant())

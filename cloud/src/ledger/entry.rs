@@ -45,7 +45,7 @@ pub enum EntryKind {
     Recharge,
     /// A payment typed by hand was taken back.
     Void,
-    /// A provider took a payment back.
+    /// A provider sent a payment, or a part of it, back.
     Reversal,
     /// Other income.
     Income,
@@ -63,6 +63,10 @@ pub enum EntryKind {
     Settlement,
     /// An invoice was taken back.
     CreditNote,
+    /// Money that is to go back to its payer is set aside.
+    Refund,
+    /// What was set aside did not go back: it is its owner's again.
+    Release,
 }
 
 impl EntryKind {
@@ -82,13 +86,17 @@ impl EntryKind {
             EntryKind::Invoice => "INVOICE",
             EntryKind::Settlement => "SETTLEMENT",
             EntryKind::CreditNote => "CREDIT_NOTE",
+            EntryKind::Refund => "REFUND",
+            EntryKind::Release => "RELEASE",
         }
     }
 
     /// Whether it takes back money that may be spent already, and so may leave a wallet below zero.
     pub fn takes_back(self) -> bool {
         match self {
-            EntryKind::Void | EntryKind::Reversal | EntryKind::Adjustment => true,
+            EntryKind::Void | EntryKind::Reversal | EntryKind::Adjustment | EntryKind::Refund => {
+                true
+            }
             EntryKind::Payment
             | EntryKind::Period
             | EntryKind::Recharge
@@ -98,7 +106,8 @@ impl EntryKind {
             | EntryKind::Correction
             | EntryKind::Invoice
             | EntryKind::Settlement
-            | EntryKind::CreditNote => false,
+            | EntryKind::CreditNote
+            | EntryKind::Release => false,
         }
     }
 }

@@ -154,6 +154,8 @@ async fn verify_tenant(
     checks::invoices::entries(tx, report).await?;
     checks::invoices::numbers(tx, report).await?;
     checks::invoices::debts(tx, report).await?;
+    checks::refunds::entries(tx, report).await?;
+    checks::refunds::payments(tx, report).await?;
     verify_tail(tx, report).await
 }
 

@@ -349,6 +349,19 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// Of money of which is not known what its payer typed: it has no owner that could be known.
+    pub fn none() -> Keys {
+        Keys {
+            prompt: None,
+            account: None,
+            username: None,
+            phone: None,
+            payer: None,
+            named_a_number: false,
+            named_nobody: false,
+        }
+    }
+
     /// Of this money.
     pub fn of(arrival: &Arrival) -> Keys {
         let bare: String = arrival

@@ -6,7 +6,7 @@ use std::time::Duration;
 use easyisp_shared::id::{GatewayId, OperatorId};
 use easyisp_shared::time::Timestamp;
 
-use super::arrival::{Arrival, Keys, owner};
+use super::arrival::{Arrival, Candidate, Keys, owner};
 use super::rules::{Claim, Event, State};
 use super::settle::{self, HELD_TOO, Then};
 use super::store;
@@ -76,7 +76,7 @@ pub(super) fn since(now: Timestamp) -> Since {
 pub(super) async fn book(
     tx: &mut Tx,
     gateway: GatewayId,
-    found: Found,
+    mut found: Found,
     arrival: &Arrival,
     keys: &Keys,
     trust: Trust,
@@ -86,7 +86,7 @@ pub(super) async fn book(
     // amount: other money is not its own, unless it was credited on a query's word, which names no amount.
     let believed = !matches!(trust, Trust::Held(_));
     let credited = believed && is_credited(tx, &found, arrival, keys, now).await?;
-    let fits = found.intent.filter(|intent| {
+    let fits = found.intent.take().filter(|intent| {
         let credited = intent.push().state == State::Provisional;
         let believed = match trust {
             Trust::Asked(_) | Trust::Told => true,
@@ -103,8 +103,7 @@ pub(super) async fn book(
         });
         return settle::apply(tx, &mut intent, event, now).await;
     }
-    let at_till = found.at.kind == SubType::Buygoods;
-    let known = owner(&found.candidates, keys, !at_till);
+    let known = owner_of(tx, &found, keys).await?;
     let (customer, why) = match (known, trust) {
         (_, Trust::Held(why)) => (None, why),
         (_, _) if credited => (None, CREDITED),
@@ -209,8 +208,7 @@ pub(super) async fn confirm(
     if !hearsay || !told.alone {
         return Ok(Booking::Known);
     }
-    let at_till = found.at.kind == SubType::Buygoods;
-    let known = owner(&found.candidates, keys, !at_till).map(|known| known.id);
+    let known = owner_of(tx, &found, keys).await?.map(|known| known.id);
     if let Some(allocated) = told.customer {
         if known != Some(allocated) {
             tracing::warn!(
@@ -244,6 +242,28 @@ pub(super) async fn confirm(
         renewals::resolve(tx, receipt, customer, now).await?;
     }
     Ok(Booking::Booked)
+}
+
+/// Whose money it is, as far as that is known: at a till not by the payer's phone alone; where the gateway has it so,
+/// by the end of what he is called, when that fits one.
+async fn owner_of(
+    tx: &mut Tx,
+    found: &Found,
+    keys: &Keys,
+) -> Result<Option<Candidate>, RenewError> {
+    let at_till = found.at.kind == SubType::Buygoods;
+    if let Some(known) = owner(&found.candidates, keys, !at_till) {
+        return Ok(Some(known.clone()));
+    }
+    let Some(typed) = keys.username.as_deref().filter(|_| found.at.match_suffix) else {
+        return Ok(None);
+    };
+    // Whom several keys fit is nobody; the end of one of them does not decide it.
+    if !found.candidates.iter().all(|candidate| candidate.by_payer) {
+        return Ok(None);
+    }
+    let mut ends = arrivals::by_suffix(tx, typed).await?;
+    Ok(ends.pop().filter(|_| ends.is_empty()))
 }
 
 /// When the money moved: the provider's word, within what is possible.

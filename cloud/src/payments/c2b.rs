@@ -20,7 +20,7 @@ use super::store::arrivals::{self, Found, Place};
 use super::store::gateways;
 use super::store::{self, Kind, Purpose, Report};
 use super::words::SubType;
-use super::{Payments, Source};
+use super::{Payments, Source, inquiry};
 use crate::api::{ClientAddress, Json, Limits, Path};
 use crate::error::ApiError;
 use crate::renewals::RenewError;
@@ -111,6 +111,7 @@ async fn validate(
         gateway_id: Some(gateway),
         intent_id: None,
         kind: Kind::C2bValidation,
+        about: None,
         receipt: named_receipt(&body),
         body,
         source: address.0.to_string(),
@@ -164,6 +165,7 @@ pub async fn confirmation(
         gateway_id: Some(gateway),
         intent_id: None,
         kind: Kind::C2bConfirmation,
+        about: None,
         receipt: named_receipt(&body),
         body,
         source: kept_source(address, current),
@@ -240,6 +242,12 @@ pub(super) async fn work(
         }
         match book::book(&mut tx, gateway, found, &told.arrival, &keys, trust, now).await {
             Ok(then) => {
+                if let Trust::Held(_) = trust
+                    && !payments.sources.is_empty()
+                {
+                    let receipt = &told.arrival.receipt;
+                    inquiry::open_by_itself(&mut tx, gateway, receipt, now).await?;
+                }
                 tx.commit().await?;
                 return Ok(then);
             }
@@ -302,7 +310,7 @@ fn kept_source(address: ClientAddress, current: bool) -> String {
 }
 
 /// Whether a short code is this gateway's; a till is named by its own number or its store's.
-fn is_at(place: &Place, shortcode: &str) -> bool {
+pub(super) fn is_at(place: &Place, shortcode: &str) -> bool {
     let store = place
         .store_number
         .as_deref()
@@ -328,11 +336,16 @@ pub(super) fn door(base: &str, token: &str) -> Result<Door, &'static str> {
         validation: at("v"),
         confirmation: at("c"),
     };
-    let lower = door.confirmation.to_lowercase();
-    match REFUSED.into_iter().find(|word| lower.contains(word)) {
+    match refused(&door.confirmation) {
         Some(word) => Err(word),
         None => Ok(door),
     }
+}
+
+/// The word for which M-Pesa would refuse an address.
+pub(super) fn refused(url: &str) -> Option<&'static str> {
+    let lower = url.to_lowercase();
+    REFUSED.into_iter().find(|word| lower.contains(word))
 }
 
 #[cfg(test)]
@@ -346,6 +359,7 @@ mod tests {
             shortcode: "600638".to_owned(),
             store_number: None,
             kind: SubType::Paybill,
+            match_suffix: false,
             since: Timestamp::from_secs(0),
         }
     }

@@ -4,13 +4,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::GatewayId;
+use easyisp_shared::money::Cents;
 use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::store::gateways::{self as store, KEY, Keys, PASSKEY, SECRET, TOKEN};
+use super::store::gateways::{self as store, INITIATOR, KEY, Keys, PASSKEY, SECRET, TOKEN};
 use super::words::{C2bVersion, Env, GatewayType, SubType};
 use super::{PULL, Payments};
 use crate::api::{Json, Masked, Path, Said, Success, blank, is_masked};
@@ -50,6 +51,15 @@ pub struct Gateway {
     pull_number: Option<String>,
     /// Everything that moved before was asked for.
     pulled_until: Option<Timestamp>,
+    /// Who asks in the short code's name what became of a payment, and sends money back.
+    initiator_name: Option<String>,
+    /// Null: he has no password here.
+    initiator_password: Option<Masked>,
+    /// The most that is sent back to payers in 24 hours.
+    refund_day_limit: Cents,
+    /// A payer who typed the end of his user name or account number, or something before it, is found by that, where
+    /// it fits one customer only.
+    match_suffix: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -76,6 +86,10 @@ impl From<Keys> for Gateway {
             pull_enabled: row.pull_enabled,
             pull_number: row.pull_number,
             pulled_until: row.pulled_until,
+            initiator_name: row.initiator_name,
+            initiator_password: row.initiator_password_sealed.map(|_| Masked),
+            refund_day_limit: row.refund_day_limit,
+            match_suffix: row.match_suffix,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -121,6 +135,18 @@ pub struct GatewayRequest {
     /// The phone named to M-Pesa for that; required where it is enabled.
     #[serde(default, deserialize_with = "blank::change")]
     pull_number: Option<Option<String>>,
+    /// The user name at M-Pesa of who asks in the short code's name; empty = nobody does, and his password is
+    /// forgotten.
+    #[serde(default, deserialize_with = "blank::change")]
+    initiator_name: Option<Option<String>>,
+    #[serde(default, deserialize_with = "blank::option")]
+    initiator_password: Option<String>,
+    /// The most that is sent back to payers in 24 hours; 50,000 unless it is said.
+    #[serde(default, deserialize_with = "blank::option")]
+    refund_day_limit: Option<Cents>,
+    /// Whether payers are found by the end of what they typed too; no, unless it is said.
+    #[serde(default, deserialize_with = "blank::option")]
+    match_suffix: Option<bool>,
 }
 
 /// `GET /api/payment-gateways`: all gateways, oldest first, keys masked.
@@ -262,8 +288,8 @@ pub async fn make_default(
     Ok(Json(Success::YES))
 }
 
-/// `POST /api/payment-gateways/{gateway}/test`: asks M-Pesa whether it accepts the consumer key and secret.
-/// 200 either way; `success` and `message` tell.
+/// `POST /api/payment-gateways/{gateway}/test`: asks M-Pesa whether it accepts the consumer key and secret, and
+/// encrypts the initiator's password where there is one. 200 either way; `success` and `message` tell.
 #[utoipa::path(post, path = "/api/payment-gateways/{gateway}/test", tag = "Payment gateways",
     params(("gateway" = GatewayId, Path)), responses((status = 200, body = Said),
         (status = 502, description = "M-Pesa cannot be asked"),
@@ -276,11 +302,20 @@ pub async fn test(
     let mut tx = payments.db.begin(operator.tenant).await?;
     let gateway = locked(&mut tx, gateway).await?;
     let merchant = store::merchant(&payments.secrets, &mut tx, &gateway).await?;
+    let initiator = match gateway.initiator_name {
+        None => None,
+        Some(_) => Some(payments.initiator(&mut tx, &gateway).await),
+    };
     tx.commit().await?;
-    Ok(Json(match payments.daraja.test(&merchant).await {
-        Ok(()) => Said::done("M-Pesa accepts the consumer key and secret"),
-        Err(error) => Said::failed(error.to_string()),
-    }))
+    Ok(Json(
+        match (payments.daraja.test(&merchant).await, initiator) {
+            (Err(error), _) => Said::failed(error.to_string()),
+            (Ok(()), Some(Err(error))) => Said::failed(error.to_string()),
+            (Ok(()), Some(Ok(_)) | None) => {
+                Said::done("M-Pesa accepts the consumer key and secret")
+            }
+        },
+    ))
 }
 
 /// What is switched on begins at once.
@@ -322,6 +357,11 @@ fn new_gateway(key: &TenantKey, id: GatewayId, token: &str, now: Timestamp) -> K
         pull_number: None,
         pull_registered_at: None,
         pulled_until: None,
+        initiator_name: None,
+        initiator_password_sealed: None,
+        result_token_sealed: None,
+        refund_day_limit: Cents::whole(50_000),
+        match_suffix: false,
         created_at: now,
         updated_at: now,
     }
@@ -368,6 +408,7 @@ fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<
         .account_number
         .unwrap_or(gateway.account_number.take());
     gateway.env = request.env.unwrap_or(gateway.env);
+    gateway.match_suffix = request.match_suffix.unwrap_or(gateway.match_suffix);
     gateway.for_hotspot = request.for_hotspot.unwrap_or(gateway.for_hotspot);
     gateway.for_pppoe = request.for_pppoe.unwrap_or(gateway.for_pppoe);
     gateway.pull_enabled = request.pull_enabled.unwrap_or(gateway.pull_enabled);
@@ -402,6 +443,28 @@ fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<
             *sealed = key.seal(column, id, text.trim().as_bytes());
         }
     }
+    if let Some(name) = request.initiator_name {
+        gateway.initiator_name = name.map(|name| initiator_name(&name)).transpose()?;
+    }
+    if let Some(text) = request.initiator_password.filter(|text| !is_masked(text)) {
+        if text.len() > MOST_PASSWORD {
+            let most = format!("must be at most {MOST_PASSWORD} bytes");
+            return Err(ApiError::field("initiatorPassword", most));
+        }
+        gateway.initiator_password_sealed = Some(key.seal(INITIATOR, id, text.as_bytes()));
+    }
+    if let Some(limit) = request.refund_day_limit {
+        if limit < Cents::ZERO {
+            return Err(ApiError::field(
+                "refundDayLimit",
+                "must not be less than nothing",
+            ));
+        }
+        gateway.refund_day_limit = limit;
+    }
+    if gateway.initiator_name.is_none() {
+        gateway.initiator_password_sealed = None;
+    }
     match (
         gateway.sub_type,
         &gateway.store_number,
@@ -417,6 +480,18 @@ fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<
         )),
         (_, _, _) => Ok(()),
     }
+}
+
+/// What a key of M-Pesa's encrypts.
+const MOST_PASSWORD: usize = 200;
+
+fn initiator_name(text: &str) -> Result<String, ApiError> {
+    let text = text.trim();
+    let fits =
+        (1..=60).contains(&text.len()) && text.bytes().all(|letter| letter.is_ascii_graphic());
+    fits.then(|| text.to_owned()).ok_or_else(|| {
+        ApiError::field("initiatorName", "must be 1 to 60 letters, digits and signs")
+    })
 }
 
 fn digits(field: &'static str, text: &str) -> Result<String, ApiError> {

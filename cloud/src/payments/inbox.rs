@@ -33,7 +33,7 @@ pub struct Heard {
     result_desc: &'static str,
 }
 
-const HEARD: Heard = Heard {
+pub(super) const HEARD: Heard = Heard {
     result_code: 0,
     result_desc: "Accepted",
 };
@@ -98,6 +98,7 @@ async fn hear(
         gateway_id: Some(gateway),
         intent_id: intent,
         kind: Kind::StkCallback,
+        about: None,
         receipt: None,
         body: read(request).await?,
         source: address.0.to_string(),

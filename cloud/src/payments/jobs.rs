@@ -3,13 +3,13 @@
 use easyisp_shared::id::{InboxId, IntentId, TenantId};
 use easyisp_shared::time::Timestamp;
 
-use super::Payments;
 use super::mpesa::{Answer, MpesaError};
 use super::prompt::PromptError;
 use super::rules::{Event, next_query};
 use super::settle::{self, RECEIPT_KNOWN, Then};
 use super::store::gateways;
 use super::store::{self, Intent, Kind, Which};
+use super::{Payments, inquiry, results};
 use super::{c2b, inbox};
 use crate::renewals::RenewError;
 
@@ -38,6 +38,7 @@ impl Payments {
             Kind::StkCallback => inbox::work(self, tenant, report, now).await?,
             Kind::C2bConfirmation => c2b::work(self, tenant, report, &waiting, now).await?,
             Kind::C2bValidation => Then::Rest, // kept as done
+            Kind::Result | Kind::TimeOut => results::work(self, tenant, report, now).await?,
         };
         Ok(())
     }
@@ -118,6 +119,12 @@ impl Payments {
         }
         let again = again(&mut intent, next);
         if again.is_none() && intent.push().is_undecided() {
+            if let Some(claim) = intent.push().claim
+                && !self.sources.is_empty()
+            {
+                let gateway = intent.gateway_id;
+                inquiry::open_by_itself(&mut tx, gateway, &claim.receipt, now).await?;
+            }
             intent
                 .needs_review
                 .get_or_insert_with(|| NEVER_DECIDED.to_owned());

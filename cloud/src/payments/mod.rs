@@ -11,11 +11,16 @@ mod c2b;
 mod gateways;
 mod http;
 mod inbox;
+mod inquiry;
 mod jobs;
 mod mpesa;
 mod prompt;
 mod pull;
+mod questions;
+mod refund;
+mod refunds;
 mod register;
+mod results;
 mod rules;
 mod settle;
 mod sheet;
@@ -24,6 +29,7 @@ mod store;
 mod suspense;
 mod words;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use easyisp_shared::time::Clock;
@@ -36,10 +42,12 @@ use crate::db::Database;
 use crate::outbound::http_client;
 use crate::secrets::Secrets;
 
+pub use inquiry::INQUIRE;
 pub use jobs::{INBOX, QUERY};
 pub use mpesa::{Daraja, Merchant, MpesaError};
 pub use prompt::{Asked, PromptError, Wish};
 pub use pull::PULL;
+pub use refund::REFUND;
 pub use rules::{
     Claim, Credit, Effect, Event, FOLLOW_UP, NO_ANSWER, Push, Source, State, Terms, judge,
     next_query,
@@ -75,6 +83,20 @@ pub fn routes() -> Routes {
             Access::Any(&[PaymentsProcess, PppoeResolve]),
             routes!(suspense::allocate),
         )
+        .route(
+            Access::Any(&[PaymentsProcess, PppoeResolve]),
+            routes!(questions::ask),
+        )
+        .route(VIEW, routes!(questions::list))
+        .route(VIEW, routes!(questions::one))
+        .route(ASK, routes!(refunds::request))
+        .route(VIEW, routes!(refunds::list))
+        .route(VIEW, routes!(refunds::one))
+        .route(ASK, routes!(refunds::approve))
+        .route(ASK, routes!(refunds::decline))
+        .route(ASK, routes!(refunds::outcome))
+        .route(Access::Token, routes!(results::done))
+        .route(Access::Token, routes!(results::late))
         .route(Access::Token, routes!(inbox::webhook))
         .route(Access::Token, routes!(c2b::validation))
         .route(Access::Token, routes!(c2b::validation_webhook))
@@ -96,7 +118,14 @@ pub struct Payments {
     daraja: Daraja,
     public_url: Option<String>,
     sources: Arc<[IpNet]>,
+    certificates: Arc<Certificates>,
     tasks: TaskTracker,
+}
+
+/// Files with the certificates of M-Pesa's two worlds.
+struct Certificates {
+    production: Option<PathBuf>,
+    sandbox: Option<PathBuf>,
 }
 
 impl Payments {
@@ -116,6 +145,10 @@ impl Payments {
             secrets,
             public_url: public_url(config),
             sources: config.mpesa.sources.clone().into(),
+            certificates: Arc::new(Certificates {
+                production: config.mpesa.certificate_file.clone(),
+                sandbox: config.mpesa.sandbox_certificate_file.clone(),
+            }),
             tasks: TaskTracker::new(),
         }
     }

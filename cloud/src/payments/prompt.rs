@@ -67,6 +67,19 @@ pub enum PromptError {
         "M-Pesa takes no address with \"{0}\" in it; set [http] public_url to a name without it"
     )]
     PublicUrlRefused(&'static str),
+    /// Nobody is set up who asks in the short code's name.
+    #[error(
+        "this short code has no initiator; set initiatorName and initiatorPassword of the payment gateway"
+    )]
+    NoInitiator,
+    /// Nobody's answer would be believed.
+    #[error(
+        "M-Pesa's answers are believed from its own addresses alone: list them in [mpesa] sources"
+    )]
+    NoSources,
+    /// The initiator's password cannot be encrypted.
+    #[error("the certificate of M-Pesa cannot be used: {0}")]
+    Certificate(String),
     /// A prompt of somebody else is open on this phone.
     #[error("another prompt is open on this phone")]
     PhoneBusy,
@@ -110,6 +123,9 @@ impl From<PromptError> for ApiError {
             PromptError::PublicUrlRefused(_) => {
                 ApiError::unprocessable("PUBLIC_URL_REFUSED", message)
             }
+            PromptError::NoInitiator => ApiError::unprocessable("NO_INITIATOR", message),
+            PromptError::NoSources => ApiError::unprocessable("NO_SOURCES", message),
+            PromptError::Certificate(_) => ApiError::unprocessable("NO_CERTIFICATE", message),
             PromptError::PhoneBusy => ApiError::conflict("PROMPT_OPEN", message),
             PromptError::OtherOpen(_) => ApiError::conflict("PROMPT_OPEN", message),
             PromptError::KeyReused => ApiError::conflict("IDEMPOTENCY_KEY_REUSED", message),

@@ -2,13 +2,16 @@
 
 pub(super) mod arrivals;
 pub(super) mod gateways;
+pub(super) mod inquiries;
 pub(super) mod lists;
+pub(super) mod refunds;
 pub(super) mod suspense;
 
 use easyisp_shared::id::{CustomerId, GatewayId, InboxId, IntentId, PackageId, TenantId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::{FromRow, Row};
+use uuid::Uuid;
 
 use crate::db::{DirectoryTx, Tx};
 use crate::due::due_cte;
@@ -154,6 +157,29 @@ pub(super) async fn lock(tx: &mut Tx, which: Which<'_>) -> sqlx::Result<Option<I
     .bind(which.checkout())
     .fetch_optional(&mut **tx)
     .await
+}
+
+/// Reads and locks the payment that a report which is not proved says was paid with this receipt.
+pub(super) async fn lock_claiming(tx: &mut Tx, receipt: &str) -> sqlx::Result<Option<Intent>> {
+    sqlx::query_as(concat!(
+        intent_columns!(),
+        " and i.claimed_receipt = $2 order by i.created_at limit 1 for update of i"
+    ))
+    .bind(tx.tenant())
+    .bind(receipt)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Writes beside a report the receipt that it is about, so that it is found with its payment.
+pub(super) async fn name_receipt(tx: &mut Tx, id: InboxId, receipt: &str) -> sqlx::Result<()> {
+    sqlx::query("update payment_inbox set receipt = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(id)
+        .bind(receipt)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Reads a payment.
@@ -372,6 +398,8 @@ pub(super) enum Purpose {
     Stk,
     /// Money that payers send by themselves.
     C2b,
+    /// What an initiator asked for.
+    Result,
 }
 
 /// Whose a callback's path secret is, by its SHA-256.
@@ -403,6 +431,12 @@ pub(super) enum Kind {
     /// Money that a payer has sent.
     #[sqlx(rename = "C2B_CONFIRMATION")]
     C2bConfirmation,
+    /// The answer to what an initiator asked for.
+    #[sqlx(rename = "RESULT")]
+    Result,
+    /// That it was not come to in time.
+    #[sqlx(rename = "TIME_OUT")]
+    TimeOut,
 }
 
 /// What a provider told us.
@@ -412,6 +446,8 @@ pub(super) struct Report {
     pub(super) gateway_id: Option<GatewayId>,
     pub(super) intent_id: Option<IntentId>,
     pub(super) kind: Kind,
+    /// What it is about, where its path names that: a question, or money that is sent back.
+    pub(super) about: Option<Uuid>,
     /// The receipt it names, where whoever erases somebody must find it by that.
     #[sqlx(rename = "named_receipt")]
     pub(super) receipt: Option<String>,
@@ -430,8 +466,8 @@ pub(super) async fn keep(
     sqlx::query(concat!(
         "with report as (
              insert into payment_inbox (tenant_id, id, gateway_id, intent_id, kind, body, source,
-                                        received_at, receipt)
-             values ($1, $2, $3, $4, $11, $5, $6, $7, $12)), ",
+                                        received_at, receipt, about)
+             values ($1, $2, $3, $4, $11, $5, $6, $7, $12, $13)), ",
         due_cte!("$1", "$8", "$9", "$10"),
         " select 1"
     ))
@@ -447,6 +483,7 @@ pub(super) async fn keep(
     .bind(vec![work_at])
     .bind(report.kind)
     .bind(&report.receipt)
+    .bind(report.about)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -465,7 +502,7 @@ pub(super) async fn keep_validation(
                                         processed_at, outcome)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $7, 'answered'))
          select shortcode as at_shortcode, store_number as at_store, sub_type as at_kind,
-                created_at as at_since
+                match_suffix as at_suffix, created_at as at_since
            from gateways
           where tenant_id = $1 and id = $3",
     )
@@ -484,7 +521,7 @@ pub(super) async fn keep_validation(
 /// Reads a report that waits to be worked on.
 pub(super) async fn waiting(tx: &mut Tx, id: InboxId) -> sqlx::Result<Option<Report>> {
     sqlx::query_as(
-        "select gateway_id as by_gateway, intent_id, kind, receipt as named_receipt, body, source
+        "select gateway_id as by_gateway, intent_id, kind, about, receipt as named_receipt, body, source
            from payment_inbox
           where tenant_id = $1 and id = $2 and processed_at is null",
     )
@@ -506,7 +543,7 @@ pub(super) async fn take(
              update payment_inbox
                 set processed_at = $3, attempts = attempts + 1, outcome = 'done'
               where tenant_id = $1 and id = $2 and processed_at is null
-             returning gateway_id as by_gateway, intent_id, kind, receipt as named_receipt, body, source),
+             returning gateway_id as by_gateway, intent_id, kind, about, receipt as named_receipt, body, source),
          undue as (
              delete from directory.jobs
               where tenant_id = $1 and kind = $4 and subject = $2 and exists (select from report)),

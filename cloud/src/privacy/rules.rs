@@ -133,6 +133,18 @@ pub const KEPT: &[Kept] = &[
         "the phone is emptied, and the provider's number, which holds it",
     ),
     of(
+        "refunds",
+        "what was sent back and why, by id; words of who asked for it",
+        Keep::Books,
+        "words are emptied; amount and receipt stay",
+    ),
+    of(
+        "inquiries",
+        "receipt, amount and when, without a name or number",
+        Keep::Books,
+        "stays: the provider's word on a receipt",
+    ),
+    of(
         "payment_inbox",
         "what the provider told us, with the phone",
         Keep::Days(CALLBACKS),

@@ -27,6 +27,9 @@ pub async fn resolve(
     if payment.status != PaymentStatus::Completed {
         return Ok(None);
     }
+    if payment.refunded.is_positive() {
+        return Err(RenewError::GoesBack);
+    }
     // Two customers are locked in the order of their ids, so that opposite moves do not deadlock.
     let mut parties = [Some(customer), payment.customer];
     parties.sort();
@@ -125,6 +128,26 @@ pub async fn void(
     }
     store::void_payment(tx, payment.id, id).await?;
     Ok(Some(true))
+}
+
+/// Takes a payment out of the books that was held on nobody's word and that there never was: the provider says so.
+/// Its receipt is free again. Nothing when it is somebody's, or was taken back.
+pub async fn refute(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<(), RenewError> {
+    let Some(payment) = store::lock_payment(tx, payment).await? else {
+        return Ok(());
+    };
+    if payment.customer.is_some()
+        || payment.status != PaymentStatus::Completed
+        || payment.refunded.is_positive()
+    {
+        return Ok(());
+    }
+    let entry = void_entry(tx, &payment, now);
+    let id = entry.id;
+    ledger::post(tx, entry, now).await?;
+    store::void_payment(tx, payment.id, id).await?;
+    store::free_receipt(tx, payment.id).await?;
+    Ok(())
 }
 
 fn void_entry(tx: &Tx, payment: &Payment, now: Timestamp) -> Entry {

@@ -24,6 +24,12 @@ pub enum RenewError {
     /// The provider's receipt was credited before.
     #[error("this receipt was credited before")]
     ReceiptKnown,
+    /// So much of the payment is not there to be sent back.
+    #[error("so much of the payment is not there to be sent back, or it is somebody else's now")]
+    NotRefundable,
+    /// The payment is sent back, or on its way.
+    #[error("this payment, or a part of it, is sent back or on its way; it stays with its owner")]
+    GoesBack,
     /// The database did not do it.
     #[error(transparent)]
     Database(sqlx::Error),
@@ -51,6 +57,8 @@ impl From<RenewError> for ApiError {
             RenewError::NoPackage => ApiError::unprocessable("NO_PACKAGE", message),
             RenewError::BalanceTooLow => ApiError::conflict("BALANCE_TOO_LOW", message),
             RenewError::ReceiptKnown => ApiError::conflict("RECEIPT_KNOWN", message),
+            RenewError::NotRefundable => ApiError::conflict("NOT_REFUNDABLE", message),
+            RenewError::GoesBack => ApiError::conflict("REFUND_OPEN", message),
             RenewError::Database(cause) => cause.into(),
         }
     }

@@ -44,6 +44,8 @@ pub async fn auto_renew(
             error @ (RenewError::NothingPaid
             | RenewError::TooMuch
             | RenewError::ReceiptKnown
+            | RenewError::NotRefundable
+            | RenewError::GoesBack
             | RenewError::Database(_)),
         ) => Err(error),
     }

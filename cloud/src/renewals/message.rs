@@ -35,3 +35,10 @@ pub(super) fn of_receipt(
     };
     Some(format!("{}: {thanks}{service}{wallet}", account.business))
 }
+
+/// The text after money was sent back.
+pub(super) fn of_refund(account: &Account, amount: Cents, receipt: Option<&str>) -> String {
+    let code = receipt.map(|code| format!("{code}: ")).unwrap_or_default();
+    let (business, currency) = (&account.business, &account.currency);
+    format!("{business}: {code}{currency} {amount} sent back to your M-Pesa.")
+}

@@ -10,6 +10,7 @@ mod error;
 mod http;
 mod jobs;
 mod message;
+mod refund;
 mod rules;
 mod store;
 mod told;
@@ -27,9 +28,10 @@ use crate::ledger::{AccountCode, Entry, EntryKind, Leg, Transfer};
 
 use deed::{Account, Bought, Deed, Paid};
 
-pub use correct::{hold, is_credited, join_receipt, resolve, void};
+pub use correct::{hold, is_credited, join_receipt, refute, resolve, void};
 pub use error::RenewError;
 pub use jobs::{AUTO_RENEW, BEGIN, auto_renew, begin};
+pub use refund::{Refund, Service, complete, release, reserve};
 pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
 pub use voucher::{Redeemed, Worth, redeem};
 

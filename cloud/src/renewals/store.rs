@@ -1,5 +1,7 @@
 //! SQL on payments and periods, and the one statement that makes a deed.
 
+mod refund;
+
 use std::time::Duration;
 
 use easyisp_shared::id::{CustomerId, EntryId, IntentId, PackageId, PaymentId};
@@ -20,6 +22,8 @@ use crate::webhooks::{Columns, Event, event_cte};
 use super::deed::{Account, Deed, Due, Plan};
 use super::rules::{Holding, Promised, Term, Unit};
 use super::{Method, Unallocated, told};
+
+pub(super) use refund::{Sold, add_refunded, refund_paid, release_refunded, sold_for, take_back};
 
 #[derive(FromRow)]
 struct AccountRow {
@@ -359,15 +363,17 @@ pub(super) struct Payment {
     pub(super) method: Method,
     pub(super) amount: Cents,
     pub(super) status: PaymentStatus,
+    /// What of it is sent back or on its way.
+    pub(super) refunded: Cents,
     pub(super) paid_at: Timestamp,
 }
 
 /// Reads and locks the M-Pesa payment with this receipt.
 pub(super) async fn lock_receipt(tx: &mut Tx, receipt: &str) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(
-        "select id, customer_id, method, amount, status, paid_at
+        "select id, customer_id, method, amount, status, refunded, paid_at
            from payments
-          where tenant_id = $1 and receipt = $2 and method = 'MPESA'
+          where tenant_id = $1 and receipt = $2 and method = 'MPESA' and status <> 'voided'
             for update",
     )
     .bind(tx.tenant())
@@ -379,7 +385,7 @@ pub(super) async fn lock_receipt(tx: &mut Tx, receipt: &str) -> sqlx::Result<Opt
 /// Reads and locks a payment.
 pub(super) async fn lock_payment(tx: &mut Tx, id: PaymentId) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(
-        "select id, customer_id, method, amount, status, paid_at
+        "select id, customer_id, method, amount, status, refunded, paid_at
            from payments
           where tenant_id = $1 and id = $2
             for update",
@@ -419,6 +425,15 @@ pub(super) async fn void_payment(
     .bind(reversal)
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Gives the receipt of a payment that was refuted back: the provider may use it.
+pub(super) async fn free_receipt(tx: &mut Tx, payment: PaymentId) -> sqlx::Result<()> {
+    sqlx::query("select free_receipt($1)")
+        .bind(payment)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

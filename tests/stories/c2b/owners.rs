@@ -274,3 +274,51 @@ async fn an_operator_asks_whether_somebody_has_paid() -> Result<()> {
     }
     world.stop().await
 }
+
+/// Where the rule is on, the end of a name or number, or something before it, is enough when it fits one customer;
+/// where it fits two, or the rule is off, the money waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_what_was_typed_finds_one_or_nobody() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "savanna").await?;
+    register(&isp).await?;
+    let yesterday = world.clock.now().minus(DAY);
+    let amina = isp
+        .add_subscriber("net-amina01", "254712345601", yesterday)
+        .await?;
+    let baraka = isp
+        .add_subscriber("net-baraka02", "254712345602", yesterday)
+        .await?;
+    isp.add_subscriber("web-baraka02", "254712345603", yesterday)
+        .await?;
+    let number = account(&isp, &baraka).await?;
+    let owner = async |typed: &str| {
+        let receipt = pay(&world, STRANGER, "20", typed).await?;
+        worked(&world, &isp).await?;
+        let known = lookup(&isp, &format!("receipt={receipt}")).await?;
+        anyhow::Ok(known["payments"][0]["customerId"].clone())
+    };
+    assert_eq!(owner("AMINA01").await?, json!(null));
+    let gateways = isp.owner.get("/payment-gateways").await?;
+    let id = gateways[0]["id"].as_str().context("a gateway")?;
+    let on = json!({"matchSuffix": true});
+    isp.owner
+        .put(&format!("/payment-gateways/{id}"), &on)
+        .await?;
+    let prefixed = format!("ACC-{number}");
+    for (typed, whose) in [
+        ("AMINA01", json!(amina)),
+        ("Acc net-amina01", json!(amina)),
+        (prefixed.as_str(), json!(baraka)),
+        ("net-baraka02", json!(baraka)),
+        // Two of them end so, too short to say, and nobody.
+        ("baraka02", json!(null)),
+        ("a01", json!(null)),
+        ("amina02", json!(null)),
+        ("", json!(null)),
+    ] {
+        assert_eq!(owner(typed).await?, whose, "{typed}");
+    }
+    all_is_booked(&world, &isp, 9).await?;
+    world.stop().await
+}

@@ -15,6 +15,10 @@ pub struct App {
     pub kind: Kind,
     /// Which product of C2B the application has.
     pub c2b: C2b,
+    /// Who may ask in the short code's name.
+    pub initiator: String,
+    /// His password.
+    pub initiator_password: String,
 }
 
 /// The two products of C2B; an application has one of them.
@@ -52,6 +56,8 @@ impl App {
             passkey: format!("passkey-{shortcode}"),
             kind: Kind::Paybill,
             c2b: C2b::V2,
+            initiator: format!("api-{shortcode}"),
+            initiator_password: format!("initiator-{shortcode}"),
         }
     }
 }

@@ -15,6 +15,43 @@ pub struct Books {
     transactions: Vec<Transaction>,
     direct: Vec<Direct>,
     receipts: HashSet<String>,
+    errands: Vec<Errand>,
+}
+
+/// What an initiator asked for.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Errand {
+    /// What.
+    pub kind: ErrandKind,
+    /// The name that it has on both sides.
+    pub name: String,
+    /// M-Pesa's own name of it.
+    pub conversation: String,
+    /// The receipt that it is about: asked about, or sent back.
+    pub about: Option<String>,
+    /// To whom money went.
+    pub phone: Option<String>,
+    /// How much, whole shillings.
+    pub amount: i64,
+    /// The receipt of the money that went; `None` when none did.
+    pub receipt: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// Each delivery of the result.
+    pub results: Vec<Delivered>,
+}
+
+/// What initiators ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ErrandKind {
+    /// What became of a payment.
+    Status,
+    /// To send the whole of a payment back.
+    Reversal,
+    /// To send money to a phone.
+    Payout,
 }
 
 /// One accepted push and what became of it.
@@ -118,6 +155,43 @@ impl Books {
         self.transactions
             .iter()
             .filter(|transaction| transaction.receipt().is_some())
+    }
+
+    /// What initiators asked for, oldest first.
+    pub fn errands(&self) -> &[Errand] {
+        &self.errands
+    }
+
+    /// What went back to payers in all.
+    pub fn given_back(&self) -> i64 {
+        let went = self
+            .errands
+            .iter()
+            .filter(|errand| errand.receipt.is_some());
+        went.filter(|errand| errand.kind != ErrandKind::Status)
+            .map(|errand| errand.amount)
+            .sum()
+    }
+
+    /// Books what an initiator asked for; money that goes takes the first of `receipts` that is not on the books.
+    pub fn run(
+        &mut self,
+        mut errand: Errand,
+        mut receipts: impl Iterator<Item = String>,
+    ) -> Errand {
+        if errand.kind != ErrandKind::Status && errand.receipt.is_some() {
+            errand.receipt = receipts.find(|receipt| self.receipts.insert(receipt.clone()));
+        }
+        self.errands.push(errand.clone());
+        errand
+    }
+
+    /// Notes a result that was sent.
+    pub fn told(&mut self, conversation: &str, delivery: Delivered) {
+        let mut errands = self.errands.iter_mut().rev();
+        if let Some(errand) = errands.find(|errand| errand.conversation == conversation) {
+            errand.results.push(delivery);
+        }
     }
 
     /// How many prompts have reached this phone.

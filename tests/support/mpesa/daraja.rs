@@ -30,6 +30,7 @@ pub(super) fn routes(mpesa: Mpesa) -> Router {
         .route("/mpesa/stkpush/v1/processrequest", post(push))
         .route("/mpesa/stkpushquery/v1/query", post(query))
         .merge(super::c2b::routes())
+        .merge(super::errands::routes())
         .merge(super::pull::routes())
         .layer(middleware::from_fn_with_state(mpesa.clone(), outage))
         .with_state(mpesa)
@@ -254,7 +255,7 @@ async fn query(
 }
 
 /// Holds the line open without a word until the caller hangs up or M-Pesa stops.
-async fn silence(mpesa: &Mpesa) -> Response {
+pub(super) async fn silence(mpesa: &Mpesa) -> Response {
     mpesa.shared.stop.cancelled().await;
     StatusCode::SERVICE_UNAVAILABLE.into_response()
 }

@@ -64,7 +64,7 @@ pub(super) async fn play(mpesa: &Mpesa, transaction: &Transaction, payer: &Payer
 }
 
 /// Sends word as often and at such times as scripted.
-async fn told<F: Future<Output = ()>>(
+pub(super) async fn told<F: Future<Output = ()>>(
     mpesa: &Mpesa,
     name: &str,
     when: &Callback,

@@ -1,6 +1,8 @@
 //! M-Pesa's Daraja: tokens, the push and the status query, and what tells of money that came by itself.
 
 pub mod callback;
+pub mod initiator;
+pub mod result;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex as StdMutex};

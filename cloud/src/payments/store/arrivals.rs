@@ -39,6 +39,9 @@ pub(in super::super) struct Place {
     pub(in super::super) store_number: Option<String>,
     #[sqlx(rename = "at_kind")]
     pub(in super::super) kind: SubType,
+    /// A payer is found by the end of what he is called too.
+    #[sqlx(rename = "at_suffix")]
+    pub(in super::super) match_suffix: bool,
     /// When the gateway was set up: what moved before is nothing of ours.
     #[sqlx(rename = "at_since")]
     pub(in super::super) since: Timestamp,
@@ -112,7 +115,7 @@ macro_rules! found_ctes {
                        from prompts) as ambiguous,
                     (select all_of_them from owners) as candidates,
                     at.shortcode as at_shortcode, at.store_number as at_store,
-                    at.sub_type as at_kind, at.created_at as at_since,
+                    at.sub_type as at_kind, at.match_suffix as at_suffix, at.created_at as at_since,
                     at.deleted_at is not null as at_retired, intent.*
                from gateways at
                left join intent on true
@@ -175,6 +178,39 @@ pub(in super::super) async fn find(
         .fetch_optional(&mut **tx)
         .await?;
     row.as_ref().map(read).transpose()
+}
+
+/// Customers whose user name or account number ends with what was typed (without case and spaces), or with which it
+/// ends: at most two, for two are nobody. Less than four characters fit too many.
+pub(in super::super) async fn by_suffix(tx: &mut Tx, typed: &str) -> sqlx::Result<Vec<Candidate>> {
+    const LEAST: usize = 4;
+
+    if typed.chars().count() < LEAST {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<(CustomerId, Option<String>)> = sqlx::query_as(
+        "select id, phone_number
+           from customers
+          where tenant_id = $1 and deleted_at is null
+            and (right(username_key, length($2)) = $2
+                 or length(username_key) >= 4 and right($2, length(username_key)) = username_key
+                 or right(account_number::text, length($2)) = $2
+                 or right($2, length(account_number::text)) = account_number::text)
+          limit 2",
+    )
+    .bind(tx.tenant())
+    .bind(typed)
+    .fetch_all(&mut **tx)
+    .await?;
+    let candidate = |(id, phone)| Candidate {
+        id,
+        by_account: false,
+        by_name: true,
+        by_phone: false,
+        by_payer: false,
+        phone,
+    };
+    Ok(rows.into_iter().map(candidate).collect())
 }
 
 /// Takes a report to work on it, as done, withdraws the due work and looks for what is known of the arrival
@@ -257,7 +293,7 @@ pub(in super::super) async fn lock_without_prompt(
                          where here.tenant_id = $1 and here.id = $3 and same.id = p.gateway_id) as here
            from payments p
           where p.tenant_id = $1 and p.receipt = $2 and p.method = 'MPESA' and p.status = 'completed'
-            and p.intent_id is null
+            and p.intent_id is null and p.refunded = 0
             for update of p",
     )
     .bind(tx.tenant())
@@ -283,10 +319,25 @@ pub(in super::super) struct Told {
 pub(in super::super) async fn lock_told(tx: &mut Tx, receipt: &str) -> sqlx::Result<Option<Told>> {
     sqlx::query_as(
         "select id, customer_id, amount, description,
-                status = 'completed' and intent_id is null as alone
+                status = 'completed' and intent_id is null and refunded = 0 as alone
            from payments
-          where tenant_id = $1 and receipt = $2 and method = 'MPESA'
+          where tenant_id = $1 and receipt = $2 and method = 'MPESA' and status <> 'voided'
             for update",
+    )
+    .bind(tx.tenant())
+    .bind(receipt)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// What the payer of a payment that is booked typed as account; empty when nothing. `None` when none is booked.
+pub(in super::super) async fn account_of(
+    tx: &mut Tx,
+    receipt: &str,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "select coalesce(account, '') from payments
+          where tenant_id = $1 and receipt = $2 and method = 'MPESA' and status <> 'voided'",
     )
     .bind(tx.tenant())
     .bind(receipt)

@@ -1,6 +1,7 @@
 //! SQL on gateways, and their keys.
 
 use easyisp_shared::id::GatewayId;
+use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use secrecy::SecretString;
 use sqlx::FromRow;
@@ -16,6 +17,8 @@ pub(in super::super) const SECRET: &str = "gateways.consumer_secret";
 pub(in super::super) const PASSKEY: &str = "gateways.passkey";
 pub(in super::super) const TOKEN: &str = "gateways.callback_token";
 pub(in super::super) const C2B_TOKEN: &str = "gateways.c2b_token";
+pub(in super::super) const INITIATOR: &str = "gateways.initiator_password";
+pub(in super::super) const RESULT_TOKEN: &str = "gateways.result_token";
 
 /// A gateway's row.
 #[derive(FromRow, Clone, Debug)]
@@ -44,6 +47,11 @@ pub(in super::super) struct Keys {
     pub(in super::super) pull_number: Option<String>,
     pub(in super::super) pull_registered_at: Option<Timestamp>,
     pub(in super::super) pulled_until: Option<Timestamp>,
+    pub(in super::super) initiator_name: Option<String>,
+    pub(in super::super) initiator_password_sealed: Option<Vec<u8>>,
+    pub(in super::super) result_token_sealed: Option<Vec<u8>>,
+    pub(in super::super) refund_day_limit: Cents,
+    pub(in super::super) match_suffix: bool,
     pub(in super::super) created_at: Timestamp,
     pub(in super::super) updated_at: Timestamp,
 }
@@ -89,6 +97,54 @@ pub(in super::super) async fn c2b_token(
     open(&tenant, C2B_TOKEN, keys.id, sealed).map(Some)
 }
 
+/// The initiator's password; `None` when there is none.
+pub(in super::super) async fn initiator_password(
+    secrets: &Secrets,
+    tx: &mut Tx,
+    keys: &Keys,
+) -> Result<Option<SecretString>, SecretError> {
+    let Some(sealed) = &keys.initiator_password_sealed else {
+        return Ok(None);
+    };
+    let tenant = secrets.tenant(tx).await?;
+    open(&tenant, INITIATOR, keys.id, sealed).map(Some)
+}
+
+/// The secret in the path of the addresses to which results come; `None` when it has none yet.
+pub(in super::super) async fn result_token(
+    secrets: &Secrets,
+    tx: &mut Tx,
+    keys: &Keys,
+) -> Result<Option<SecretString>, SecretError> {
+    let Some(sealed) = &keys.result_token_sealed else {
+        return Ok(None);
+    };
+    let tenant = secrets.tenant(tx).await?;
+    open(&tenant, RESULT_TOKEN, keys.id, sealed).map(Some)
+}
+
+/// Writes the secret of the addresses to which results come, and its digest.
+pub(in super::super) async fn set_result_token(
+    tx: &mut Tx,
+    id: GatewayId,
+    sealed: &[u8],
+    digest: &[u8; 32],
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "with token as (
+             insert into directory.callback_tokens (token_digest, tenant_id, gateway_id, purpose)
+             values ($4, $1, $2, 'result'))
+         update gateways set result_token_sealed = $3 where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(sealed)
+    .bind(digest.as_slice())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 fn open(
     tenant: &TenantKey,
     column: &str,
@@ -104,7 +160,9 @@ macro_rules! columns {
         "select id, type, sub_type, name, shortcode, store_number, account_number, consumer_key_sealed,
                 consumer_secret_sealed, passkey_sealed, callback_token_sealed, env, is_default,
                 for_hotspot, for_pppoe, c2b_version, c2b_token_sealed, c2b_asked_at, c2b_registered_at,
-                pull_enabled, pull_number, pull_registered_at, pulled_until, created_at, updated_at
+                pull_enabled, pull_number, pull_registered_at, pulled_until, initiator_name,
+                initiator_password_sealed, result_token_sealed, refund_day_limit, match_suffix, created_at,
+                updated_at
            from gateways
           where tenant_id = $1"
     };
@@ -169,9 +227,10 @@ pub(in super::super) async fn insert(
          insert into gateways (tenant_id, id, type, sub_type, name, shortcode, store_number,
                                account_number, consumer_key_sealed, consumer_secret_sealed, passkey_sealed,
                                callback_token_sealed, env, is_default, for_hotspot, for_pppoe, created_at,
-                               updated_at, c2b_version, pull_enabled, pull_number)
+                               updated_at, c2b_version, pull_enabled, pull_number, initiator_name,
+                               initiator_password_sealed, refund_day_limit, match_suffix)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $18, $19, $20,
-                 $21)",
+                 $21, $22, $23, $24, $25)",
     )
     .bind(tx.tenant())
     .bind(gateway.id)
@@ -194,6 +253,10 @@ pub(in super::super) async fn insert(
     .bind(gateway.c2b_version)
     .bind(gateway.pull_enabled)
     .bind(&gateway.pull_number)
+    .bind(&gateway.initiator_name)
+    .bind(&gateway.initiator_password_sealed)
+    .bind(gateway.refund_day_limit)
+    .bind(gateway.match_suffix)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -207,7 +270,8 @@ pub(in super::super) async fn save(tx: &mut Tx, gateway: &Keys) -> sqlx::Result<
                 consumer_key_sealed = $8, consumer_secret_sealed = $9, passkey_sealed = $10, env = $11,
                 for_hotspot = $12, for_pppoe = $13, updated_at = $14, c2b_version = $15,
                 c2b_registered_at = $16, c2b_asked_at = $17,
-                pull_enabled = $18, pull_number = $19, pull_registered_at = $20
+                pull_enabled = $18, pull_number = $19, pull_registered_at = $20, initiator_name = $21,
+                initiator_password_sealed = $22, refund_day_limit = $23, match_suffix = $24
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -230,6 +294,10 @@ pub(in super::super) async fn save(tx: &mut Tx, gateway: &Keys) -> sqlx::Result<
     .bind(gateway.pull_enabled)
     .bind(&gateway.pull_number)
     .bind(gateway.pull_registered_at)
+    .bind(&gateway.initiator_name)
+    .bind(&gateway.initiator_password_sealed)
+    .bind(gateway.refund_day_limit)
+    .bind(gateway.match_suffix)
     .execute(&mut **tx)
     .await?;
     Ok(())

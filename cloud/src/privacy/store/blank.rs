@@ -181,7 +181,9 @@ pub async fn blank_callbacks(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<
 /// Payments that came: receipt, amount and account number stay, and a reference that does not name him.
 pub async fn blank_payments(tx: &mut Tx, customer: CustomerId, marks: &Marks) -> sqlx::Result<()> {
     sqlx::query(
-        "update payments
+        "with refunded as (
+             update refunds set reason = '' where tenant_id = $1 and customer_id = $2)
+         update payments
             set phone = null, payer_hash = null, payer_name = null,
                 account = case when account ~* $3 or account ~* $4 then null else account end,
                 description = case when operator_id is null then description else '' end

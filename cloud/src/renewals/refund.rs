@@ -1,0 +1,198 @@
+//! Money goes back to who paid it: set aside when that is approved, gone when the provider has sent it, given back to
+//! its owner when it has not.
+
+use std::time::Duration;
+
+use easyisp_shared::id::{CustomerId, EntryId, PaymentId, RefundId};
+use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::db::{Kind, Tx};
+use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
+
+use super::deed::{Account, Deed};
+use super::store::{self, Sold};
+use super::{RenewError, message, perform};
+
+/// What becomes of the time that the money had bought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = RefundService)]
+pub enum Service {
+    /// He keeps it and owes for it: his wallet may fall below zero.
+    Keep,
+    /// It is taken back, in proportion to the money.
+    TakeBack,
+    /// He keeps it and owes nothing: we earned so much less.
+    Waive,
+}
+
+/// Money that is to go back.
+#[derive(Clone, Debug)]
+pub struct Refund {
+    /// Which.
+    pub id: RefundId,
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// Whose it is; `None` = nobody's yet.
+    pub owner: Option<CustomerId>,
+    /// How much.
+    pub amount: Cents,
+    /// What becomes of the time it had bought.
+    pub service: Service,
+}
+
+impl Refund {
+    fn entry(
+        &self,
+        tx: &Tx,
+        (kind, description): (EntryKind, &str),
+        transfers: Vec<Transfer>,
+        now: Timestamp,
+    ) -> Entry {
+        Entry {
+            id: EntryId::new(now, &tx.entropy()),
+            kind,
+            occurred_at: now,
+            customer: self.owner,
+            source: format!("refund {}", self.id),
+            description: description.to_owned(),
+            transfers,
+        }
+    }
+
+    fn owner(&self) -> Leg {
+        match self.owner {
+            Some(customer) => Leg::wallet(customer),
+            None => Leg::account(AccountCode::SUSPENSE),
+        }
+    }
+
+    fn set_aside(&self) -> Transfer {
+        Transfer {
+            debit: self.owner(),
+            credit: Leg::account(AccountCode::REFUNDS),
+            amount: self.amount,
+        }
+    }
+}
+
+/// Sets the money aside: it can be spent, allocated or sent back no more.
+///
+/// # Errors
+/// [`RenewError::NotRefundable`] when so much of the payment is not there any more, or it is another's now.
+pub async fn reserve(tx: &mut Tx, refund: &Refund, now: Timestamp) -> Result<(), RenewError> {
+    if !store::add_refunded(tx, refund).await? {
+        return Err(RenewError::NotRefundable);
+    }
+    let what = (EntryKind::Refund, "On its way back to the payer");
+    let entry = refund.entry(tx, what, vec![refund.set_aside()], now);
+    let rest = |balance: Cents| balance.minus(refund.amount);
+    post(tx, refund, entry, rest, None, |_| None, now).await
+}
+
+/// The provider has sent it: the money is gone, and with it the time it had bought, where that is wanted.
+pub async fn complete(
+    tx: &mut Tx,
+    refund: &Refund,
+    receipt: Option<&str>,
+    now: Timestamp,
+) -> Result<(), RenewError> {
+    let gone = Transfer {
+        debit: Leg::account(AccountCode::REFUNDS),
+        credit: Leg::account(AccountCode::MPESA),
+        amount: refund.amount,
+    };
+    let mut transfers = vec![gone];
+    let (mut back, mut moved) = (Cents::ZERO, None);
+    let sold = match (refund.service, refund.owner) {
+        (Service::TakeBack | Service::Waive, Some(_)) => {
+            store::sold_for(tx, refund.payment).await?
+        }
+        (Service::Keep, _) | (_, None) => None,
+    };
+    if let (Some(sold), Some(customer)) = (sold, refund.owner) {
+        back = refund.amount.min(sold.left);
+        if back.is_positive() {
+            transfers.push(Transfer {
+                debit: Leg::account(AccountCode::INTERNET),
+                credit: Leg::wallet(customer),
+                amount: back,
+            });
+            store::take_back(tx, customer, sold.period, back).await?;
+            moved = (refund.service == Service::TakeBack).then(|| Moved::of(&sold, back));
+        }
+    }
+    store::refund_paid(tx, refund.payment).await?;
+    let what = (EntryKind::Reversal, "Sent back to the payer");
+    let entry = refund.entry(tx, what, transfers, now);
+    let rest = |balance: Cents| balance.plus(back);
+    let text = |account: &Account| Some(message::of_refund(account, refund.amount, receipt));
+    post(tx, refund, entry, rest, moved, text, now).await
+}
+
+/// The provider has not sent it and will not: it is its owner's again.
+pub async fn release(tx: &mut Tx, refund: &Refund, now: Timestamp) -> Result<(), RenewError> {
+    store::release_refunded(tx, refund).await?;
+    let what = (EntryKind::Release, "Not sent back");
+    let entry = refund.entry(tx, what, vec![refund.set_aside().reversed()], now);
+    let rest = |balance: Cents| balance.plus(refund.amount);
+    post(tx, refund, entry, rest, None, |_| None, now).await
+}
+
+/// By how much a paid end moves.
+#[derive(Clone, Copy, Debug)]
+struct Moved {
+    by: Duration,
+    /// The whole period: monthly periods return to the same day.
+    whole: bool,
+}
+
+impl Moved {
+    /// The part of a period that `back` had bought, to the second.
+    fn of(sold: &Sold, back: Cents) -> Moved {
+        let length = u128::from(sold.ends_at.since(sold.starts_at).as_secs());
+        let part = u128::try_from(back.minor()).unwrap_or(0);
+        let price = u128::try_from(sold.price.minor()).unwrap_or(1).max(1);
+        Moved {
+            by: Duration::from_secs(u64::try_from(length * part / price).unwrap_or(0)),
+            whole: back == sold.price,
+        }
+    }
+}
+
+/// Posts an entry where the money is: in a wallet, whose owner's service follows, or nobody's.
+async fn post(
+    tx: &mut Tx,
+    refund: &Refund,
+    entry: Entry,
+    rest: impl FnOnce(Cents) -> Option<Cents>,
+    moved: Option<Moved>,
+    text: impl FnOnce(&Account) -> Option<String>,
+    now: Timestamp,
+) -> Result<(), RenewError> {
+    let Some(customer) = refund.owner else {
+        ledger::post(tx, entry, now).await?;
+        return Ok(());
+    };
+    let account = store::lock(tx, customer).await?;
+    let mut account = account.ok_or(RenewError::UnknownCustomer)?;
+    if let Some(moved) = moved {
+        let holding = &mut account.holding;
+        holding.paid_until = holding.paid_until.minus(moved.by);
+        holding.anchor_day = holding.anchor_day.filter(|_| moved.whole);
+    }
+    let rest = rest(account.balance).ok_or(RenewError::TooMuch)?;
+    let mut deed = Deed::of(&account);
+    deed.entries.push(entry);
+    deed.take(&account, rest, None, now);
+    deed.message = text(&account).and_then(|body| account.text(body, now, &tx.entropy()));
+    perform(tx, deed, now).await?;
+    if moved.is_some() {
+        tx.changed(Kind::Subscriber, customer);
+    }
+    Ok(())
+}
