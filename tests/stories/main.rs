@@ -14,6 +14,7 @@ mod console_sessions;
 mod control;
 mod crash;
 mod customer_life;
+mod daraja;
 mod dashboard;
 mod described;
 mod diagnosis;
