@@ -145,6 +145,9 @@ impl Victim {
             .put(&format!("/customers/{customer}"), &tagged)
             .await?;
 
+        let watched = json!({"nasId": site.router_id, "community": "kept-quiet"});
+        isp.owner.post("/snmp/settings", &watched).await?;
+
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("the tenant's id")?;
         let router = site.router_id.clone();
@@ -197,6 +200,7 @@ impl Victim {
               union all select i::text from invoices i union all select a::text from accounts a
               union all select i::text from imports i union all select r::text from import_rows r
               union all select n::text from customer_notes n
+              union all select m::text from monitored m
               union all select t::text from customer_tags t
               union all select p::text from promises p",
         )
@@ -239,6 +243,10 @@ async fn not_as_part_of_something(stranger: &Provider, victim: &Victim) -> Resul
             "/finance/invoices".to_owned(),
             json!({"customerId": customer, "amount": 1, "dueDate": "2027-02-15",
             "items": [{"description": "Cable", "amount": 1}]}),
+        ),
+        (
+            "/snmp/settings".to_owned(),
+            json!({"nasId": router, "community": "taken"}),
         ),
     ];
     for (path, body) in posts {

@@ -88,7 +88,7 @@ async fn net_snmp_is_read_in_every_version_and_with_every_protocol() -> Result<(
     let interfaces = told(".1.3.6.1.2.1.31.1.1.1.1").await?;
     let storages = told(".1.3.6.1.2.1.25.2.3.1.3").await?;
     let cores = told(".1.3.6.1.2.1.25.3.3.1.2").await?.len();
-    ensure!(!interfaces.is_empty() && !storages.is_empty() && cores > 0);
+    ensure!(!interfaces.is_empty() && !storages.is_empty());
 
     let mut ways = vec![("v2c", community("public"))];
     for (name, signs, enciphers) in USERS {

@@ -156,10 +156,9 @@ pub async fn snmp(
         String::from_utf8_lossy(&output.stderr)
     );
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text
-        .lines()
-        .map(|line| line.trim_matches('"').to_owned())
-        .collect())
+    // Net-SNMP's words for nothing.
+    let told = text.lines().filter(|line| !line.starts_with("No "));
+    Ok(told.map(|line| line.trim_matches('"').to_owned()).collect())
 }
 
 /// Waits until somebody answers there.

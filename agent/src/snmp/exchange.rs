@@ -171,6 +171,11 @@ impl<'a> Line<'a> {
                 Ok(Some(Heard::Again)) if learned < MOST_LESSONS => learned += 1,
                 Ok(Some(Heard::Again | Heard::Nothing) | None) | Err(_) => match tries.next() {
                     Some(longer) => wait = *longer,
+                    // It just said who it is, and is deaf to what is enciphered: Net-SNMP drops what does not
+                    // decipher to anything, without the report that RFC 3414 asks for.
+                    None if learned > 0 && session.enciphers() => {
+                        return Err(SnmpError::WrongPrivacy);
+                    }
                     None => return Err(SnmpError::Silent),
                 },
             }

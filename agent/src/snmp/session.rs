@@ -200,6 +200,11 @@ impl Session {
         }
     }
 
+    /// Whether what is asked is enciphered.
+    pub fn enciphers(&self) -> bool {
+        matches!(&*self.access, Access::User(user) if user.privacy.is_some())
+    }
+
     /// Begins anew: the device may have been replaced.
     pub fn forget(&mut self) {
         self.engine = None;
@@ -324,3 +329,139 @@ const NOT_DECIPHERED: u32 = 6;
 const WINDOW: u32 = 150;
 /// SnmpEngineID, RFC 3411 §5.
 const LONGEST_ENGINE: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::snmp::ber::{OCTETS, SEQUENCE, Writer};
+    use crate::snmp::oid::Oid;
+
+    fn user() -> Session {
+        // Not made of passwords: that takes a megabyte of digest each.
+        let key = || Zeroizing::new(vec![7; 20]);
+        let user = User {
+            name: b"watcher".to_vec(),
+            auth: Some((Auth::Sha1, key())),
+            privacy: Some((Privacy::Aes128, key())),
+        };
+        Session::new(Arc::new(Access::User(user)), 1)
+    }
+
+    /// A report as an engine sends it to who it does not know.
+    fn report(id: i32, counter: u32, boots: i64) -> Vec<u8> {
+        let mut scoped = Writer::default();
+        scoped.integer(1);
+        scoped.oid(&Oid::new(USM_STATS).then(&[counter, 0]));
+        scoped.wrap(SEQUENCE, 0);
+        scoped.wrap(SEQUENCE, 0);
+        for number in [0, 0, 1] {
+            scoped.integer(number);
+        }
+        scoped.wrap(0xa8, 0);
+        scoped.octets(b"");
+        scoped.octets(b"engine");
+        scoped.wrap(SEQUENCE, 0);
+        let security = scoped.len();
+        for nothing in [b""; 3] {
+            scoped.octets(nothing);
+        }
+        scoped.integer(900);
+        scoped.integer(boots);
+        scoped.octets(b"engine");
+        scoped.wrap(SEQUENCE, security);
+        scoped.wrap(OCTETS, security);
+        let header = scoped.len();
+        scoped.integer(3);
+        scoped.octets(&[0]);
+        scoped.integer(65_507);
+        scoped.integer(i64::from(id));
+        scoped.wrap(SEQUENCE, header);
+        scoped.integer(3);
+        scoped.wrap(SEQUENCE, 0);
+        scoped.finish()
+    }
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_stranger_is_told_who_is_there_and_a_forgery_moves_no_clock() {
+        let mut session = user();
+        let request = Request::Get(vec![Oid::new(&[1, 3, 6, 1, 2, 1, 1, 3, 0])]);
+        let asked = session.write(5, &request, NOW);
+        assert!(Envelope::read(&asked).unwrap().engine.is_empty());
+        assert_eq!(
+            session.hear(6, &report(5, UNKNOWN_ENGINE, 3), NOW),
+            Heard::Nothing
+        );
+        assert_eq!(
+            session.hear(5, &report(5, UNKNOWN_ENGINE, 3), NOW),
+            Heard::Again
+        );
+        let asked = session.write(6, &request, NOW + Duration::from_secs(10));
+        let envelope = Envelope::read(&asked).unwrap();
+        assert!(envelope.signed && envelope.sealed);
+        assert_eq!(
+            envelope.when,
+            EngineTime {
+                boots: 3,
+                secs: 910
+            }
+        );
+        // Unsigned, so anybody's: no other time is believed, and no answer.
+        let late = report(6, NOT_IN_TIME, 4);
+        assert_eq!(session.hear(6, &late, NOW), Heard::Nothing);
+        for (counter, why) in [
+            (UNKNOWN_USER, SnmpError::UnknownUser),
+            (WRONG_DIGEST, SnmpError::WrongAuth),
+            (NOT_DECIPHERED, SnmpError::WrongPrivacy),
+            (UNSUPPORTED_LEVEL, SnmpError::Level),
+        ] {
+            assert_eq!(
+                session.hear(6, &report(6, counter, 3), NOW),
+                Heard::Failed(why)
+            );
+        }
+        // Another engine under the same address: from the beginning.
+        assert_eq!(
+            session.hear(6, &report(6, UNKNOWN_ENGINE, 3), NOW),
+            Heard::Again
+        );
+        assert!(
+            Envelope::read(&session.write(7, &request, NOW))
+                .unwrap()
+                .engine
+                .is_empty()
+        );
+    }
+
+    proptest! {
+        /// V14: whatever comes, nothing panics, and nobody without the keys is believed.
+        #[test]
+        fn mutated_answers_are_no_answers(
+            turns in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+            strewn in prop::collection::vec(any::<u8>(), 0..40),
+            at: prop::sample::Index,
+            counter in 0u32..8,
+        ) {
+            let mut octets = report(5, counter, 3);
+            for (index, octet) in turns {
+                let place = index.index(octets.len());
+                octets[place] ^= octet;
+            }
+            let place = at.index(octets.len());
+            octets.splice(place..place, strewn);
+            let mut session = user();
+            let request = Request::Get(Vec::new());
+            for _ in 0..3 {
+                let _sent = session.write(5, &request, NOW);
+                let heard = session.hear(5, &octets, NOW);
+                prop_assert!(!matches!(heard, Heard::Answer(_)));
+            }
+            let _community = Pdu::read_community_message(&octets);
+        }
+    }
+}
