@@ -311,6 +311,7 @@ impl Agent {
         let mut pipe = line.open()?;
         let mark = welcome.marks.iter().find(|(of, _)| *of == lane.code());
         let mut mark = mark.map_or(0, |(_, mark)| *mark);
+        self.local().acknowledged(lane, mark).await;
         loop {
             let records = self
                 .local()

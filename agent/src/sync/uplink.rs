@@ -32,6 +32,10 @@ pub(super) async fn run<L: Local>(
         lane,
         acknowledged: mark,
     };
+    // Its answer to the last batches may have been lost with the link, or with this box's power.
+    if mark > 0 {
+        uplink.local.acknowledged(lane, mark).await;
+    }
     loop {
         match uplink.one_pipe().await {
             Ok(Next::AfterAWhile(wait)) => tokio::time::sleep(wait).await,

@@ -124,6 +124,11 @@ impl TestBox {
     pub fn acknowledged(&self, lane: Lane) -> u64 {
         self.held().acknowledged.get(&lane).copied().unwrap_or(0)
     }
+
+    /// As if none had arrived.
+    pub fn forget_acknowledgements(&self) {
+        self.held().acknowledged.clear();
+    }
 }
 
 impl Held {

@@ -41,6 +41,27 @@ async fn reports_arrive_in_order_and_are_acknowledged() -> Result<()> {
     Ok(())
 }
 
+/// The cloud stored everything and its answer was lost with the link: the box hears so when it is back, and does not
+/// show it as waiting until there is something new to tell.
+#[tokio::test]
+async fn a_box_that_returns_hears_what_the_cloud_has() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let local = TestBox::new();
+    local.report_login("jane");
+    for _ in 0..2 {
+        let link = world.link(&identity, &local);
+        eventually("the acknowledgement", || async {
+            Ok((local.acknowledged(Lane::Results) == 1).then_some(()))
+        })
+        .await?;
+        link.stop().await;
+        local.forget_acknowledgements();
+    }
+    assert_eq!(world.logins(world.tenant).await?, ["jane"]);
+    Ok(())
+}
+
 /// D2: an acknowledgement that got lost doubles nothing; a batch that got lost is never jumped over.
 #[tokio::test]
 async fn a_lost_acknowledgement_doubles_nothing() -> Result<()> {
