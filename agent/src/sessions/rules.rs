@@ -145,9 +145,11 @@ pub fn proves_over(begun: &Session, old: &Session) -> bool {
 }
 
 /// Whether a session whose start arrives only now was over before it was heard of: `known`, of the same device
-/// on the same router, was counted after it. In order, that one's start would have ended it.
+/// on the same router, was counted after it. In order, that one's start would have ended it. What comes later
+/// than a router repeats itself is news: of one that was reset, and counts from the beginning again.
 pub fn is_overtaken(late: &Session, known: &Session) -> bool {
     late.key.router == known.key.router
+        && late.started_at <= known.started_at.plus(REPEATED_FOR)
         && is_numbered_after(known, late)
         && is_same_device(late, known)
 }

@@ -262,6 +262,14 @@ fn a_session_that_was_overtaken_never_opens() {
         assert!(tell(&sessions, &alive, 1302).begun);
         assert_eq!(open(), [b"82000006"]);
     }
+    // A router that was reset counts from the beginning again.
+    let sessions = Sessions::default();
+    tell(&sessions, &report("82000007", 1, Event::Start, 0), 1000);
+    let reset = Report {
+        at: at(1100),
+        ..late.clone()
+    };
+    assert!(tell(&sessions, &reset, 1100).begun);
     // Another device's start that is late opens its session.
     let sessions = Sessions::default();
     tell(&sessions, &report("82000007", 2, Event::Start, 0), 1000);
