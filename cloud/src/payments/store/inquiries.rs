@@ -181,7 +181,7 @@ pub(in super::super) async fn save(tx: &mut Tx, inquiry: &Inquiry) -> sqlx::Resu
 }
 
 /// The gateway that a question about this receipt goes to: where its payment came, or the one that a prompt it
-/// claims to pay was sent from, or the default.
+/// claims to pay was sent from, or one that has an initiator, the default first.
 pub(in super::super) async fn gateway_of(
     tx: &mut Tx,
     receipt: &str,
@@ -194,7 +194,7 @@ pub(in super::super) async fn gateway_of(
                             where p.tenant_id = $1 and p.receipt = $2 and p.gateway_id = g.id) desc,
                    exists (select from intents i
                             where i.tenant_id = $1 and i.claimed_receipt = $2 and i.gateway_id = g.id) desc,
-                   g.is_default desc, g.created_at
+                   g.initiator_name is not null desc, g.is_default desc, g.created_at
           limit 1",
     )
     .bind(tx.tenant())
