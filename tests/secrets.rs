@@ -105,6 +105,7 @@ impl Isp {
             key: "kanari7-key".to_owned(),
             secret: "kanari7-secret".to_owned(),
             passkey: "kanari7-passkey".to_owned(),
+            initiator_password: "kanari7-initiator".to_owned(),
             ..App::paybill("600777")
         };
         world.outside.mpesa.add_app(app.clone());
@@ -112,6 +113,7 @@ impl Isp {
             "type": "MPESA_API", "subType": "PAYBILL", "name": "Pay bill", "shortcode": app.shortcode,
             "consumerKey": app.key, "consumerSecret": app.secret, "passkey": app.passkey,
             "env": "sandbox", "isDefault": true, "forHotspot": true, "forPppoe": true,
+            "initiatorName": app.initiator, "initiatorPassword": app.initiator_password,
         });
         let gateway = id(&owner.post("/payment-gateways", &gateway).await?)?;
         let customer = json!({"username": "wanjiku", "password": SUBSCRIBER, "name": "Wanjiku",
@@ -246,6 +248,8 @@ impl Isp {
             .call(Method::POST, &path, Some(&json!({"Body": 1})))
             .await?;
 
+        let asked = json!({"receipt": "SJK4H7L2PQ"});
+        self.owner.post("/payments/inquiries", &asked).await?;
         let path = format!("/payment-gateways/{}", self.gateway);
         self.owner.put(&path, &gateway).await?;
         let test = self.owner.post(&format!("{path}/test"), &json!({})).await?;
