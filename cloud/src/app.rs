@@ -10,6 +10,7 @@ use crate::api::Limits;
 use crate::auth::SignIn;
 use crate::config::Config;
 use crate::db::Database;
+use crate::fiscal;
 use crate::health::Description;
 use crate::mail::Mail;
 use crate::messaging::Sender;
@@ -49,6 +50,8 @@ pub struct App {
     pub mail: Mail,
     /// Sends events to tenants' own programs.
     pub hooks: Hooks,
+    /// Reports documents to a state's own system.
+    pub fiscal: fiscal::Door,
     /// Agents connected to this node.
     pub agents: Agents,
     /// How agents are asked.

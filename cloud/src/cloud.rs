@@ -273,6 +273,12 @@ impl Cloud {
             mail: Mail::new(&config.smtp)?,
             sender: Sender::new(&config.sms, db.clone(), clock.clone())?,
             hooks: Hooks::new(&config.webhooks, db.clone(), clock.clone(), secrets.clone())?,
+            fiscal: crate::fiscal::Door::new(
+                db.clone(),
+                clock.clone(),
+                secrets.clone(),
+                config.fiscal.base_url.clone(),
+            ),
             standing,
             db,
             clock,

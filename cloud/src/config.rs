@@ -31,6 +31,8 @@ pub struct Config {
     pub mpesa: Mpesa,
     /// `[sms]`
     pub sms: Sms,
+    /// `[fiscal]`
+    pub fiscal: Fiscal,
     /// `[smtp]`
     pub smtp: Smtp,
     /// `[webhooks]`
@@ -53,6 +55,7 @@ impl Default for Config {
             keys: Keys::default(),
             mpesa: Mpesa::default(),
             sms: Sms::default(),
+            fiscal: Fiscal::default(),
             smtp: Smtp::default(),
             webhooks: Webhooks::default(),
             metrics: MetricsConfig::default(),
@@ -188,6 +191,14 @@ pub struct Sms {
     pub partner_id: Option<String>,
     /// What messages come from.
     pub sender_id: Option<String>,
+}
+
+/// `[fiscal]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fiscal {
+    /// Calls this address in place of every state's own system.
+    pub base_url: Option<String>,
 }
 
 /// `[smtp]`
@@ -413,6 +424,7 @@ impl Config {
             ("[http] public_url", &self.http.public_url),
             ("[mpesa] base_url", &self.mpesa.base_url),
             ("[sms] base_url", &self.sms.base_url),
+            ("[fiscal] base_url", &self.fiscal.base_url),
         ] {
             if url.as_ref().is_some_and(|url| !is_base(url)) {
                 return say(

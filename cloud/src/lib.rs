@@ -45,6 +45,7 @@ pub mod messaging;
 
 pub mod renewals;
 pub mod courtesy;
+pub mod outages;
 pub mod router_logins;
 
 pub mod payments;
@@ -53,6 +54,8 @@ pub mod vouchers;
 
 pub mod finance;
 pub mod invoices;
+pub mod billing;
+pub mod fiscal;
 pub mod imports;
 pub mod exports;
 
@@ -101,10 +104,13 @@ pub fn routes() -> Routes {
         .merge(control::routes())
         .merge(renewals::routes())
         .merge(courtesy::routes())
+        .merge(outages::routes())
         .merge(payments::routes())
         .merge(vouchers::routes())
         .merge(finance::routes())
         .merge(invoices::routes())
+        .merge(billing::routes())
+        .merge(fiscal::routes())
         .merge(imports::routes())
         .merge(exports::routes())
         .merge(privacy::routes())
@@ -186,6 +192,7 @@ pub fn jobs(app: &App) -> Jobs {
     let expenses = db();
     let files = (db(), app.secrets.clone());
     let (resumes, follows, reminds) = (db(), db(), db());
+    let (repays, bills, collects, issues) = (db(), db(), db(), db());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -297,6 +304,7 @@ pub fn jobs(app: &App) -> Jobs {
             let db = watches.clone();
             async move {
                 let again = sessions::doubt_silent(&db, job.tenant, now).await?;
+                outages::watch(&db, job.tenant, now).await?;
                 Ok(Again(again))
             }
         })
@@ -354,6 +362,7 @@ pub fn jobs(app: &App) -> Jobs {
                     Ok(()) | Err(renewals::RenewError::UnknownCustomer) => {}
                     Err(error) => return Err(error.into()),
                 }
+                billing::note_plan(&mut tx, job.subject.into(), now).await?;
                 job.hold(&mut tx).await?;
                 tx.commit().await?;
                 Ok(Done)
@@ -393,6 +402,31 @@ pub fn jobs(app: &App) -> Jobs {
             let db = reminds.clone();
             async move { Ok(again(courtesy::remind(&db, job.tenant, now).await?)) }
         })
+        .with(invoices::ISSUED, move |job, now| {
+            let db = issues.clone();
+            async move {
+                let more = fiscal::take_in(&db, job.tenant, now).await?;
+                Ok(if more { Again(now) } else { Done })
+            }
+        })
+        .with(billing::BILL, move |job, now| {
+            let db = bills.clone();
+            async move { Ok(again(billing::bill(&db, job.tenant, now).await?)) }
+        })
+        .with(customers::COLLECT, move |job, now| {
+            let db = collects.clone();
+            async move {
+                billing::collect(&db, job.tenant, job.subject.into(), now).await?;
+                Ok(Done)
+            }
+        })
+        .with(outages::REPAY, move |job, now| {
+            let db = repays.clone();
+            async move {
+                let outage = job.subject.into();
+                Ok(again(outages::repay(&db, job.tenant, outage, now).await?))
+            }
+        })
         .with(routers::ROTATION_JOB, move |job, _| {
             let db = rotations.clone();
             async move {
@@ -405,16 +439,23 @@ pub fn jobs(app: &App) -> Jobs {
         })
 }
 
-/// What is sent to addresses that tenants typed: apart from all other work, because they answer when they
-/// like.
+/// What waits for others, addresses that tenants typed and a state's own systems: apart from all other work, because
+/// they answer when they like.
 pub fn deliveries(app: &App) -> Jobs {
-    let hooks = app.hooks.clone();
+    let (hooks, fiscal) = (app.hooks.clone(), app.fiscal.clone());
     Jobs::default()
         .at_once(DELIVERIES)
         .with(webhooks::SEND, move |job, _| {
             let hooks = hooks.clone();
             async move {
                 let again = webhooks::send(&hooks, job.tenant, job.subject.into()).await?;
+                Ok(again.map_or(Outcome::Done, Outcome::Again))
+            }
+        })
+        .with(fiscal::SUBMIT, move |job, _| {
+            let fiscal = fiscal.clone();
+            async move {
+                let again = fiscal::submit(&fiscal, job.tenant).await?;
                 Ok(again.map_or(Outcome::Done, Outcome::Again))
             }
         })

@@ -80,6 +80,10 @@ ids! {
     NoteId
     /// A subscriber's word to pay later.
     PromiseId
+    /// A time when a site or a router was away, or that was given without one.
+    OutageId
+    /// An invoice taken back, as a document of its own.
+    CreditNoteId
     /// One time online: a RADIUS accounting session.
     SessionId
     /// A set of transfers posted together.

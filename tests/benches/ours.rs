@@ -269,6 +269,7 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         profile: None,
         ipv6_pool: None,
         delegated_pool: None,
+        grace_secs: None,
     };
     let rows = vec![
         row(Uuid::now_v7(), &Down::Policy(policy)),

@@ -7,10 +7,11 @@ use anyhow::{Context, Result, ensure};
 use easyisp_cloud::api::Access;
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
+use easyisp_tests::etims::Mood;
 use easyisp_tests::operator::Operator;
 use easyisp_tests::router::session::Usage;
 use easyisp_tests::scenario::{Errand, Payer, Pin, PushAnswer};
-use easyisp_tests::world::{self, PASSWORD, Provider, Site, World};
+use easyisp_tests::world::{self, PASSWORD, Provider, Site, World, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -159,6 +160,8 @@ struct Calls {
     income: String,
     expense: String,
     invoice: String,
+    /// The same as the state's system, which is down, knows it.
+    document: String,
     import: String,
 }
 
@@ -195,6 +198,14 @@ impl Calls {
         site.stop_agent().await;
 
         let made = async |path: &str, body: Value| id(&owner.post(path, &body).await?);
+        world.outside.etims.script(vec![Mood::Down; 20]);
+        owner.put("/fiscal/settings", &fiscal()).await?;
+        let invoice = made("/finance/invoices", bill(&customer)).await?;
+        let document = eventually("the invoice is to be reported", async || {
+            let page = owner.get("/fiscal/documents").await?;
+            Ok(page["documents"][0]["id"].as_str().map(str::to_owned))
+        })
+        .await?;
         let home = id(&owner.get("/sites").await?["sites"][0])?;
         // With a second site the cloud holds the vouchers, so that no agent is asked.
         made("/sites", json!({"name": "Second"})).await?;
@@ -276,7 +287,8 @@ impl Calls {
             .await?,
             income: made("/finance/income", income()).await?,
             expense: made("/finance/expenses", expense()).await?,
-            invoice: made("/finance/invoices", bill(&customer)).await?,
+            invoice,
+            document,
             webhook,
             customer,
             router,
@@ -714,6 +726,23 @@ impl Calls {
                 vec![],
                 json!({"taxes": [{"name": "VAT", "rate": 16}]}),
             ),
+            (
+                "POST /api/fiscal/documents/{document}/retry",
+                vec![&self.document],
+                nothing(),
+            ),
+            ("PUT /api/fiscal/settings", vec![], fiscal()),
+            ("PUT /api/tenant/billing", vec![], json!({"billingDay": 5})),
+            (
+                "PUT /api/customers/{customer}/billing",
+                vec![&self.customer],
+                json!({"postpaid": true}),
+            ),
+            (
+                "POST /api/outages/extend",
+                vec![],
+                json!({"siteId": self.site, "hours": 1}),
+            ),
             ("POST /api/finance/invoices", vec![], bill(&self.customer)),
             (
                 "PUT /api/finance/invoices/{invoice}/status",
@@ -791,6 +820,11 @@ fn expense() -> Value {
 fn bill(customer: &str) -> Value {
     json!({"customerId": customer, "amount": 5, "dueDate": "2027-12-15",
         "items": [{"description": "Cable", "amount": 5}]})
+}
+
+fn fiscal() -> Value {
+    json!({"provider": "KE_ETIMS", "taxpayerPin": "P051234567X", "controlUnit": "KRACU01",
+        "key": "key", "itemCode": "KE3NTU1", "itemClass": "8111"})
 }
 
 fn webhook() -> Value {

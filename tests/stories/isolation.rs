@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use easyisp_shared::id::TenantId;
 use easyisp_tests::router::session::Usage;
 use easyisp_tests::scenario::Payer;
-use easyisp_tests::world::{PASSWORD, Provider, Site, World, soon};
+use easyisp_tests::world::{PASSWORD, Provider, Site, World, eventually, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -137,6 +137,15 @@ impl Victim {
         isp.owner.post("/finance/invoices", &bill).await?;
         let file = "username,password,name,type\nfiled,filed,Filed,PPPOE\n";
         crate::imports::report(world, &isp.owner, "", file).await?;
+        let gift = json!({"routerId": site.router_id, "hours": 1});
+        let gift = isp.owner.post("/outages/extend", &gift).await?;
+        let gift = gift["id"].as_str().context("an outage")?;
+        let given = format!("/outages/{gift}");
+        eventually("the gift is given", async || {
+            let shown = isp.owner.get(&given).await?;
+            Ok(shown["repaidAt"].is_string().then_some(()))
+        })
+        .await?;
         let note = json!({"text": "The gate is green."});
         let noted = format!("/customers/{customer}/notes");
         isp.owner.post(&noted, &note).await?;
@@ -173,6 +182,7 @@ impl Victim {
               union select id from webhooks union select id from webhook_deliveries
               union select id from incomes union select id from expenses
               union select id from invoices union select id from accounts
+               union select id from outages union select id from credit_notes
               union select id from imports union select id from refunds union select id from inquiries
               union select id from customer_notes",
         )
@@ -202,7 +212,8 @@ impl Victim {
               union all select n::text from customer_notes n
               union all select m::text from monitored m
               union all select t::text from customer_tags t
-              union all select p::text from promises p",
+              union all select p::text from promises p
+              union all select o::text from outages o union all select r::text from repayments r",
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -238,6 +249,10 @@ async fn not_as_part_of_something(stranger: &Provider, victim: &Victim) -> Resul
         (
             "/payments/manual".to_owned(),
             json!({"customerId": customer, "amount": 1}),
+        ),
+        (
+            "/outages/extend".to_owned(),
+            json!({"routerId": router, "hours": 1}),
         ),
         (
             "/finance/invoices".to_owned(),

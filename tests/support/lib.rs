@@ -3,6 +3,7 @@
 //! [`scenario`] holds the words in which it is scripted.
 
 pub mod database;
+pub mod etims;
 pub mod freeradius;
 pub mod grown;
 pub mod guest;

@@ -1,4 +1,4 @@
-//! The outside world on one listener: the pretend M-Pesa and the pretend SMS gateways.
+//! The outside world on one listener: the pretend M-Pesa, SMS gateways and eTIMS.
 
 use std::net::SocketAddr;
 
@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
 
+use crate::etims::Etims;
 use crate::mpesa::Mpesa;
 use crate::sms::Sms;
 
@@ -18,6 +19,8 @@ pub struct Outside {
     pub mpesa: Mpesa,
     /// The SMS gateways.
     pub sms: Sms,
+    /// The state's own system for invoices.
+    pub etims: Etims,
     address: SocketAddr,
     stop: CancellationToken,
     server: JoinHandle<()>,
@@ -40,8 +43,9 @@ impl Outside {
         let stop = CancellationToken::new();
         let mpesa = Mpesa::new(clock.clone(), entropy, callback_client(), stop.clone());
         let sms = Sms::new(clock, stop.clone());
+        let etims = Etims::new(stop.clone());
 
-        let routes = mpesa.routes().merge(sms.routes());
+        let routes = mpesa.routes().merge(sms.routes()).merge(etims.routes());
         let stopping = stop.clone().cancelled_owned();
         let server = tokio::spawn(async move {
             let serving = axum::serve(listener, routes).with_graceful_shutdown(stopping);
@@ -52,6 +56,7 @@ impl Outside {
         Ok(Outside {
             mpesa,
             sms,
+            etims,
             address,
             stop,
             server,

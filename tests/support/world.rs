@@ -109,6 +109,7 @@ impl World {
         std::fs::write(&certificate, Mpesa::certificate())?;
         config.mpesa.sandbox_certificate_file = Some(certificate);
         config.sms.base_url = Some(outside.url());
+        config.fiscal.base_url = Some(outside.url());
         // All of a world is on loopback.
         config.webhooks.allow_private = true;
         generous(&mut config);

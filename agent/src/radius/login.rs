@@ -496,6 +496,7 @@ mod tests {
             profile: None,
             ipv6_pool: None,
             delegated_pool: None,
+            grace_secs: None,
         }
     }
 

@@ -222,6 +222,7 @@ impl PackageWords {
             profile: None,
             ipv6_pool: None,
             delegated_pool: None,
+            grace_secs: None,
         };
         (package.0, Down::Package(row))
     }

@@ -34,6 +34,9 @@ impl Site {
             funded_until: subscriber.entitlement.paid_until,
             ..subscriber.entitlement.clone()
         };
+        if let Some(package) = &mut package {
+            package.grace = None;
+        }
         let strict = entitlement::SitePolicy {
             grace: std::time::Duration::ZERO,
             ..policy.entitlement.clone()

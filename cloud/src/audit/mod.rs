@@ -232,6 +232,12 @@ pub enum Action {
     TaxUpdate,
     InvoiceCreate,
     InvoiceUpdate,
+    OutageExtend,
+    OutageRepay,
+    BillingUpdate,
+    CustomerBilling,
+    FiscalUpdate,
+    FiscalRetry,
 }
 
 /// One line of the trail. Never a secret, in any field.

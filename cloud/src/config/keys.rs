@@ -41,6 +41,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("sms", "api_key_file", Form::Text),
     ("sms", "partner_id", Form::Text),
     ("sms", "sender_id", Form::Text),
+    ("fiscal", "base_url", Form::Text),
     ("smtp", "host", Form::Text),
     ("smtp", "port", Form::Number),
     ("smtp", "tls", Form::Text),

@@ -163,7 +163,11 @@ pub fn awake(now: Timestamp, zone: &TimeZone) -> bool {
 
 /// When to look again whose end is near.
 pub fn next_look(now: Timestamp, zone: &TimeZone) -> Timestamp {
-    let soon = now.plus(PAUSE);
+    daytime(now.plus(PAUSE), zone)
+}
+
+/// The first moment from `soon` on at which people are written to.
+pub fn daytime(soon: Timestamp, zone: &TimeZone) -> Timestamp {
     if awake(soon, zone) {
         return soon;
     }

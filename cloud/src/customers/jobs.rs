@@ -15,6 +15,10 @@ pub const RESUME: &str = "customers.resume";
 /// The kind of the due job that gives children their parent's time; its subject is the parent.
 pub const FOLLOW: &str = "customers.follow";
 
+/// The kind of the due job that pays a customer's invoices from his wallet, where he is billed afterwards; its
+/// subject is the customer. Invoices are another feature's: the application says who does it.
+pub const COLLECT: &str = "invoices.collect";
+
 /// Resumes a customer whose pause is over. `Some` = when to ask again, because it ends then.
 pub async fn resume(
     tx: &mut Tx,

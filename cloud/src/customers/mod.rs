@@ -38,7 +38,7 @@ use crate::secrets::{SecretError, Secrets, TenantKey};
 pub use forecast::{Asks, Forecast, forecast};
 pub use http::{Brief, Customer, full, reach};
 use jobs::give_back;
-pub use jobs::{FOLLOW, RESUME, follow, resume};
+pub use jobs::{COLLECT, FOLLOW, RESUME, follow, resume};
 pub use rules::{Change, Deed, Draft, draft, password, tag_form, uptime, usable_address};
 pub use store::{AtHotspot, ExportRow, Filter, exported};
 pub use told::tell_expired;
@@ -108,6 +108,28 @@ pub fn routes() -> Routes {
         .route(VIEW, routes!(http::life::notes))
         .route(EDIT, routes!(http::life::add_note))
         .route(EDIT, routes!(http::life::delete_note))
+}
+
+/// Has a customer billed afterwards, or not any more: who is buys nothing from his wallet.
+pub async fn set_postpaid(
+    tx: &mut Tx,
+    customer: CustomerId,
+    postpaid: bool,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    store::set_postpaid(tx, customer, postpaid, now).await
+}
+
+/// Moves the end of service of a customer who is billed; with `month_began` his data is counted from then on. Whether
+/// anything changed.
+pub async fn serve_billed(
+    tx: &mut Tx,
+    customer: CustomerId,
+    until: Timestamp,
+    month_began: Option<Timestamp>,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    store::serve_billed(tx, customer, until, month_began, now).await
 }
 
 /// Which of these user names are customers'.

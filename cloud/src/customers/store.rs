@@ -12,7 +12,8 @@ mod write;
 pub use export::{ExportRow, exported};
 pub use life::{
     Note, children, count_notes, delete_note, follow, give_back, has_parent, insert_note,
-    is_paused, lock_gone, notes, pause, paused_until, promise, restore, set_tags,
+    is_paused, lock_gone, notes, pause, paused_until, promise, restore, serve_billed, set_postpaid,
+    set_tags,
 };
 pub use list::{By, Filter, ListRow, deleted, list};
 pub use money::{Manual, Mpesa, manual, mpesa};

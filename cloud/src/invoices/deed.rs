@@ -1,14 +1,17 @@
 //! Issuing, paying and taking back: what moves in the books.
 
-use easyisp_shared::id::{CustomerId, EntryId, InvoiceId, OperatorId};
+use easyisp_shared::id::{CreditNoteId, CustomerId, EntryId, InvoiceId, OperatorId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
+use jiff::civil::Date;
 
 use super::InvoiceError;
 use super::rules::{self, Charged, Item, Number, Refusal, Step, Tax};
 use super::store::{self, Issued, Locked, Which};
 use super::words::Status;
+use crate::customers::COLLECT;
 use crate::db::Tx;
+use crate::due;
 use crate::error::FieldError;
 use crate::finance;
 use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
@@ -27,8 +30,10 @@ pub struct Bill {
     pub due_at: Timestamp,
     /// When the tenant's day after that begins.
     pub overdue_from: Timestamp,
-    /// Who bills.
-    pub operator: OperatorId,
+    /// Who bills; `None` = the month.
+    pub operator: Option<OperatorId>,
+    /// The first day of the month that it bills, if it does: each once.
+    pub period_from: Option<Date>,
 }
 
 /// Issues an invoice: the customer owes it from now on, and what it says does not change any more.
@@ -62,6 +67,7 @@ pub async fn issue(
         taxes: charged,
         entry: EntryId::new(now, &entropy),
         operator: bill.operator,
+        period_from: bill.period_from,
     };
     let entry = Entry {
         id: invoice.entry,
@@ -74,11 +80,14 @@ pub async fn issue(
     };
     ledger::post(tx, entry, now).await?;
     store::insert(tx, &invoice, now).await?;
+    due::at(tx, COLLECT, invoice.customer, now).await?;
+    let tenant = tx.tenant();
+    due::at(tx, ISSUED, tenant, now).await?;
     Ok((invoice.id, number))
 }
 
 /// The taxes of a day. One whose account is gone is owed on the one for all.
-async fn taxes(tx: &mut Tx, today: jiff::civil::Date) -> sqlx::Result<Vec<Tax>> {
+async fn taxes(tx: &mut Tx, today: Date) -> sqlx::Result<Vec<Tax>> {
     let table = store::taxes_on(tx, today).await?;
     let mut taxes = table.map(|table| table.taxes).unwrap_or_default();
     if taxes.is_empty() {
@@ -113,6 +122,22 @@ fn billed(customer: CustomerId, net: Cents, taxes: &[Charged]) -> sqlx::Result<V
             amount,
         });
     Ok(transfers.collect())
+}
+
+/// The kind of the due job that looks at documents that were issued; its subject is the tenant. Who must be told of
+/// them is another feature's: the application says who does it.
+pub const ISSUED: &str = "invoices.issued";
+
+/// Takes an open invoice out of its customer's wallet.
+///
+/// # Errors
+/// [`InvoiceError::BalanceTooLow`] with nothing written when the wallet does not cover it.
+pub async fn pay_from_wallet(
+    tx: &mut Tx,
+    invoice: InvoiceId,
+    now: Timestamp,
+) -> Result<Stepped, InvoiceError> {
+    change(tx, &Which::Id(invoice), Status::Paid, Money::Wallet, now).await
 }
 
 /// How an invoice is paid.
@@ -174,6 +199,9 @@ pub async fn change(
             None
         }
     };
+    if step != Step::Stay {
+        due::at(tx, COLLECT, invoice.customer_id, now).await?;
+    }
     Ok(Stepped {
         id: invoice.id,
         number: invoice.number,
@@ -230,7 +258,8 @@ async fn pay(
     Ok(())
 }
 
-/// The credit note: what was billed, the other way.
+/// The credit note: what was billed, the other way, and a document that says so. Its number is the last lock, like
+/// an invoice's.
 async fn cancel(tx: &mut Tx, invoice: &Locked, now: Timestamp) -> Result<(), InvoiceError> {
     let taxes = &invoice.taxes.0;
     let taxed = taxes
@@ -251,5 +280,15 @@ async fn cancel(tx: &mut Tx, invoice: &Locked, now: Timestamp) -> Result<(), Inv
     let credit_note = entry.id;
     ledger::post(tx, entry, now).await?;
     store::cancel(tx, invoice.id, credit_note, now).await?;
+    let zone = ledger::zone(tx).await?;
+    let year = now.in_zone(&zone).date().year();
+    let number = Number {
+        year,
+        serial: store::next_note_serial(tx, year).await?,
+    };
+    let id = CreditNoteId::new(now, &tx.entropy());
+    store::insert_note(tx, id, number, (invoice.id, credit_note), now).await?;
+    let tenant = tx.tenant();
+    due::at(tx, ISSUED, tenant, now).await?;
     Ok(())
 }

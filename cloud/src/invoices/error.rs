@@ -46,6 +46,7 @@ impl From<RenewError> for InvoiceError {
             other @ (RenewError::NothingPaid
             | RenewError::TooMuch
             | RenewError::NoPackage
+            | RenewError::Barred(_)
             | RenewError::ReceiptKnown
             | RenewError::NotRefundable
             | RenewError::GoesBack

@@ -1,5 +1,6 @@
 //! `/api/finance/invoices`.
 
+pub mod notes;
 pub mod platform;
 pub mod taxes;
 
@@ -17,7 +18,7 @@ use super::deed::{self, Bill, Money, Stepped, issue};
 use super::rules::{Charged, Item};
 use super::store::{self, By, Row, Which};
 use super::words::Status;
-use super::{InvoiceError, paper};
+use super::{FiscalReceipt, InvoiceError, paper};
 use crate::api::{Idempotency, Json, Page, Path, Query, Sort, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -53,6 +54,10 @@ pub struct Invoice {
     paid_by: Option<String>,
     reference: Option<String>,
     cancelled_at: Option<Timestamp>,
+    /// The number of the document that took it back.
+    credit_note: Option<String>,
+    /// What the state's system answered to it.
+    fiscal: Option<FiscalReceipt>,
 }
 
 impl From<Row> for Invoice {
@@ -72,6 +77,8 @@ impl From<Row> for Invoice {
             paid_by: row.paid_by,
             reference: row.reference,
             cancelled_at: row.cancelled_at,
+            credit_note: row.credit_note,
+            fiscal: row.fiscal.map(|fiscal| fiscal.0),
         }
     }
 }
@@ -259,7 +266,8 @@ async fn draft(
         amount,
         due_at: due.begins(&zone),
         overdue_from: Moment::Day(due.day(&zone)).ends(&zone),
-        operator: operator.id,
+        operator: Some(operator.id),
+        period_from: None,
     };
     wrong.none_or(bill).map_err(ApiError::fields)
 }
@@ -396,13 +404,18 @@ pub async fn print(
     let row = find(&mut tx, &Which::parse(&invoice), clock.now()).await?;
     let head = store::letterhead(&mut tx, row.customer_id).await?;
     drop(tx);
-    let name = format!("inline; filename=\"{}.pdf\"", row.number);
+    Ok(pdf(&row.number, paper::of(&row, &head)))
+}
+
+/// A document as an answer.
+fn pdf(number: &str, document: Vec<u8>) -> Response {
+    let name = format!("inline; filename=\"{number}.pdf\"");
     let headers = [
         (CONTENT_TYPE, "application/pdf".to_owned()),
         (CONTENT_DISPOSITION, name),
         (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];
-    Ok((headers, paper::of(&row, &head)).into_response())
+    (headers, document).into_response()
 }
 
 async fn find(tx: &mut Tx, which: &Which, now: Timestamp) -> Result<Row, ApiError> {

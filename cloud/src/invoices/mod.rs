@@ -2,7 +2,7 @@
 //!
 //! A customer owes what he was billed from the moment it is issued: receivable against revenue and taxes, in one
 //! entry. Paying it takes the money out of his wallet, where payments arrive by themselves, or books what came by
-//! hand; taking it back is a credit note. Numbers are of a tenant and a year, one after the other: the number is
+//! hand; taking it back is a credit note, a document with a number of its own. Numbers are of a tenant and a year, one after the other: the number is
 //! taken in the transaction that issues, as its last lock. `overdue` is what an open invoice is once the
 //! tenant's day after the due one has begun; no job sets it.
 
@@ -18,9 +18,11 @@ mod words;
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission;
 
-pub use deed::{Bill, issue};
+pub use deed::{Bill, ISSUED, issue, pay_from_wallet};
 pub use error::InvoiceError;
-pub use rules::{Item, Number, Tax};
+pub use rules::{Charged, Item, Number, Tax};
+pub use store::report::{self, Document, FiscalReceipt};
+pub use store::{oldest_open, open};
 
 /// The routes of this feature.
 pub fn routes() -> Routes {
@@ -35,6 +37,8 @@ pub fn routes() -> Routes {
         .route(SEES, routes!(http::get))
         .route(BILLS, routes!(http::set_status))
         .route(SEES, routes!(http::print))
+        .route(SEES, routes!(http::notes::list))
+        .route(SEES, routes!(http::notes::print))
         .route(SEES, routes!(http::taxes::get))
         .route(Access::Any(&[SettingsInvoices]), routes!(http::taxes::set))
         .route(Access::SignedInEvenExpired, routes!(http::platform::list))

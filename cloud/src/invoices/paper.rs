@@ -4,6 +4,7 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::FiscalReceipt;
 use super::pdf::{Face, HEIGHT, PageText, WIDTH, document};
 use super::store::{Letterhead, Row};
 
@@ -18,20 +19,9 @@ const LETTERS: usize = 70;
 pub fn of(invoice: &Row, head: &Letterhead) -> Vec<u8> {
     let zone = TimeZone::get(&head.time_zone).unwrap_or(TimeZone::UTC);
     let mut paper = Paper::begin();
-    let from = [
-        head.location.as_deref(),
-        head.phone.as_deref(),
-        Some(head.email.as_str()),
-    ];
-    paper.line(Face::Bold, 18, &head.business_name);
-    for line in from.into_iter().flatten() {
-        paper.line(Face::Plain, 10, line);
-    }
-    paper.gap();
+    paper.head(head);
     paper.line(Face::Bold, 14, &format!("Invoice {}", invoice.number));
-    paper.line(Face::Plain, 10, &format!("To: {}", invoice.customer_name));
-    let account = format!("Account number: {}", head.account_number);
-    paper.line(Face::Plain, 10, &account);
+    paper.to(invoice, head);
     let issued = format!("Issued: {}", day(invoice.issued_at, &zone));
     paper.line(Face::Plain, 10, &issued);
     let due = format!("Due: {}", day(invoice.due_at, &zone));
@@ -41,27 +31,48 @@ pub fn of(invoice: &Row, head: &Letterhead) -> Vec<u8> {
         10,
         &format!("Status: {}", invoice.status.word()),
     );
-    paper.gap();
-    paper.rule();
-    for item in &invoice.items.0 {
-        paper.amount(Face::Plain, &item.description, item.amount);
-    }
-    paper.rule();
-    let total = format!("Total {}", head.currency);
-    paper.amount(Face::Bold, &total, invoice.amount);
-    for tax in &invoice.taxes.0 {
-        let label = format!("of which {} {} %", tax.name, tax.rate);
-        paper.amount(Face::Plain, &label, tax.amount);
-    }
-    paper.gap();
+    paper.billed(invoice, head);
     if let Some(paybill) = &head.paybill {
         let pay = format!(
             "Pay by M-Pesa: pay bill {paybill}, account {}",
             head.account_number
         );
         paper.line(Face::Plain, 10, &pay);
+        // Text, which every phone shows: codes that M-Pesa's own program pays by are made by M-Pesa alone.
+        let amount = invoice.amount;
+        paper.code(&format!(
+            "M-PESA pay bill {paybill} account {} amount {amount} {}",
+            head.account_number, invoice.number
+        ));
+    }
+    if let Some(fiscal) = &invoice.fiscal {
+        paper.fiscal(fiscal, &zone);
     }
     document(&invoice.number, &paper.pages)
+}
+
+/// The credit note that takes it back, as a PDF document.
+pub fn of_note(invoice: &Row, head: &Letterhead) -> Vec<u8> {
+    let zone = TimeZone::get(&head.time_zone).unwrap_or(TimeZone::UTC);
+    let number = invoice.credit_note.as_deref().unwrap_or_default();
+    let mut paper = Paper::begin();
+    paper.head(head);
+    paper.line(Face::Bold, 14, &format!("Credit note {number}"));
+    paper.to(invoice, head);
+    if let Some(at) = invoice.cancelled_at {
+        paper.line(Face::Plain, 10, &format!("Issued: {}", day(at, &zone)));
+    }
+    let takes_back = format!(
+        "Takes back invoice {} of {}",
+        invoice.number,
+        day(invoice.issued_at, &zone)
+    );
+    paper.line(Face::Plain, 10, &takes_back);
+    paper.billed(invoice, head);
+    if let Some(fiscal) = &invoice.note_fiscal {
+        paper.fiscal(fiscal, &zone);
+    }
+    document(number, &paper.pages)
 }
 
 /// Pages that are filled from the top.
@@ -101,6 +112,77 @@ impl Paper {
     fn line(&mut self, face: Face, size: u32, text: &str) {
         let (page, y) = self.next();
         page.left((MARGIN, y), face, size, text);
+    }
+
+    /// Who writes.
+    fn head(&mut self, head: &Letterhead) {
+        let from = [
+            head.location.as_deref(),
+            head.phone.as_deref(),
+            Some(head.email.as_str()),
+        ];
+        self.line(Face::Bold, 18, &head.business_name);
+        for line in from.into_iter().flatten() {
+            self.line(Face::Plain, 10, line);
+        }
+        self.gap();
+    }
+
+    /// To whom.
+    fn to(&mut self, invoice: &Row, head: &Letterhead) {
+        self.line(Face::Plain, 10, &format!("To: {}", invoice.customer_name));
+        let account = format!("Account number: {}", head.account_number);
+        self.line(Face::Plain, 10, &account);
+    }
+
+    /// What for, how much, and which taxes are in it.
+    fn billed(&mut self, invoice: &Row, head: &Letterhead) {
+        self.gap();
+        self.rule();
+        for item in &invoice.items.0 {
+            self.amount(Face::Plain, &item.description, item.amount);
+        }
+        self.rule();
+        let total = format!("Total {}", head.currency);
+        self.amount(Face::Bold, &total, invoice.amount);
+        for tax in &invoice.taxes.0 {
+            let label = format!("of which {} {} %", tax.name, tax.rate);
+            self.amount(Face::Plain, &label, tax.amount);
+        }
+        self.gap();
+    }
+
+    /// What the state's system says of it.
+    fn fiscal(&mut self, fiscal: &FiscalReceipt, zone: &TimeZone) {
+        self.gap();
+        let control = format!("Control unit invoice number: {}", fiscal.control_number);
+        self.line(Face::Bold, 10, &control);
+        let data = format!("Internal data: {}", fiscal.internal_data);
+        self.line(Face::Plain, 10, &data);
+        let signature = format!("Receipt signature: {}", fiscal.signature);
+        self.line(Face::Plain, 10, &signature);
+        if let Some(at) = fiscal.signed_at {
+            let signed = at.in_zone(zone).strftime("%-d %B %Y %H:%M:%S").to_string();
+            self.line(Face::Plain, 10, &format!("Signed: {signed}"));
+        }
+        self.code(&fiscal.check_url);
+    }
+
+    /// A code, on the next page where this one has no room for it; one that would be too long is left out.
+    fn code(&mut self, text: &str) {
+        let mut drawn = PageText::default();
+        let Some(size) = drawn.code((0, 0), text) else {
+            return;
+        };
+        if self.y < MARGIN + LEADING + size {
+            self.pages.push(PageText::default());
+            self.y = HEIGHT - MARGIN;
+        }
+        self.y -= LEADING / 2 + size;
+        let y = self.y;
+        if let Some(page) = self.pages.last_mut() {
+            page.code((MARGIN, y), text);
+        }
     }
 
     /// Text in as many lines as it needs, and an amount beside the first.

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use qrcode::{Color, EcLevel, QrCode};
+
 /// A page is A4, in points from its lower left corner.
 pub const WIDTH: u32 = 595;
 /// The height of a page.
@@ -51,6 +53,45 @@ impl PageText {
         let _ = writeln!(self.content, "0.5 w {from} {y} m {to} {y} l S");
     }
 }
+
+impl PageText {
+    /// Draws `text` as a QR code whose lower left corner is `(x, y)`; how many points it is wide and high. `None` when
+    /// it is too long for one.
+    pub fn code(&mut self, (x, y): (u32, u32), text: &str) -> Option<u32> {
+        let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
+        let width = code.width();
+        let size = u32::try_from(width).ok()? * MODULE;
+        let colours = code.to_colors();
+        for (row, modules) in (0u32..).zip(colours.chunks(width)) {
+            // Dark modules side by side are one box.
+            let mut column = 0;
+            while let Some(begins) = modules
+                .iter()
+                .skip(column)
+                .position(|one| *one == Color::Dark)
+            {
+                let begins = column + begins;
+                let dark = modules
+                    .iter()
+                    .skip(begins)
+                    .take_while(|one| **one == Color::Dark);
+                let count = dark.count();
+                let _ = writeln!(
+                    self.content,
+                    "{} {} {} {MODULE} re f",
+                    x + u32::try_from(begins).ok()? * MODULE,
+                    y + size - (row + 1) * MODULE,
+                    u32::try_from(count).ok()? * MODULE,
+                );
+                column = begins + count;
+            }
+        }
+        Some(size)
+    }
+}
+
+/// Points of one square of a code: a millimetre on paper is read from a hand's distance.
+const MODULE: u32 = 3;
 
 /// Thousandths of the size (Adobe's metrics of Helvetica).
 fn width(letter: char) -> u32 {
@@ -161,6 +202,39 @@ mod tests {
     fn brackets_and_accents_are_letters_and_nothing_more() {
         assert_eq!(escaped("a (b) \\ c"), "a \\(b\\) \\\\ c");
         assert_eq!(escaped("Café – 5 €\n漢"), "Caf\\351 \\226 5 \\200??");
+    }
+
+    /// The dark squares on the page are those of the code, no more and no less.
+    #[test]
+    fn a_code_is_drawn_square_by_square() {
+        let mut page = PageText::default();
+        let size = page.code((100, 200), "INV-20270001").unwrap();
+        let code = QrCode::with_error_correction_level("INV-20270001", EcLevel::M).unwrap();
+        assert_eq!(size as usize, code.width() * 3);
+        let boxes: Vec<Vec<u32>> = page
+            .content
+            .lines()
+            .map(|line| {
+                line.split(' ')
+                    .take(4)
+                    .map(|part| part.parse().unwrap())
+                    .collect()
+            })
+            .collect();
+        let dark = |column: u32, row: u32| {
+            let (x, y) = (100 + column * 3, 200 + size - (row + 1) * 3);
+            boxes
+                .iter()
+                .any(|one| one[1] == y && (one[0]..one[0] + one[2]).contains(&x))
+        };
+        for (place, colour) in code.to_colors().into_iter().enumerate() {
+            let (column, row) = (place % code.width(), place / code.width());
+            assert_eq!(
+                dark(column as u32, row as u32),
+                colour == Color::Dark,
+                "{place}"
+            );
+        }
     }
 
     #[test]

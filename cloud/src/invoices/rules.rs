@@ -91,6 +91,13 @@ impl std::fmt::Display for Number {
     }
 }
 
+impl Number {
+    /// That of a credit note, whose numbers are their own: `CN-20260001`.
+    pub fn of_note(self) -> String {
+        format!("CN-{:04}{:04}", self.year, self.serial)
+    }
+}
+
 /// What becomes of an invoice that is to be something else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
@@ -160,6 +167,15 @@ mod tests {
         assert_eq!(number(1), "INV-20260001");
         assert_eq!(number(9_999), "INV-20269999");
         assert_eq!(number(10_000), "INV-202610000");
+    }
+
+    #[test]
+    fn credit_notes_are_numbered_like_invoices() {
+        let number = Number {
+            year: 2026,
+            serial: 7,
+        };
+        assert_eq!(number.of_note(), "CN-20260007");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! SQL on invoices, their numbers and taxes.
 
-use easyisp_shared::id::{CustomerId, EntryId, InvoiceId, OperatorId};
+pub mod report;
+
+use easyisp_shared::id::{CreditNoteId, CustomerId, EntryId, InvoiceId, OperatorId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use jiff::civil::Date;
@@ -11,6 +13,8 @@ use super::rules::{Charged, Item, Number, Tax};
 use super::words::Status;
 use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
+
+use report::FiscalReceipt;
 
 /// A customer who can be billed, locked so that he is not deleted meanwhile: his name.
 pub async fn hold_customer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<String>> {
@@ -40,6 +44,121 @@ pub async fn next_serial(tx: &mut Tx, year: i16) -> sqlx::Result<i32> {
     .await
 }
 
+/// The next serial of a year's credit notes, in the same way.
+pub async fn next_note_serial(tx: &mut Tx, year: i16) -> sqlx::Result<i32> {
+    sqlx::query_scalar(
+        "insert into credit_note_numbers (tenant_id, year, last)
+         values ($1, $2, 1)
+             on conflict (tenant_id, year) do update set last = credit_note_numbers.last + 1
+         returning last",
+    )
+    .bind(tx.tenant())
+    .bind(year)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Writes the document that takes an invoice back.
+pub async fn insert_note(
+    tx: &mut Tx,
+    id: CreditNoteId,
+    number: Number,
+    (invoice, entry): (InvoiceId, EntryId),
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into credit_notes (tenant_id, id, year, serial, number, invoice_id, entry_id, issued_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(number.year)
+    .bind(number.serial)
+    .bind(number.of_note())
+    .bind(invoice)
+    .bind(entry)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A credit note as a list shows it.
+#[derive(FromRow, Clone, Debug)]
+pub struct NoteRow {
+    pub id: CreditNoteId,
+    pub number: String,
+    pub invoice: String,
+    pub customer_id: CustomerId,
+    pub customer_name: String,
+    pub amount: Cents,
+    pub issued_at: Timestamp,
+    pub fiscal: Option<Json<FiscalReceipt>>,
+}
+
+/// A page of credit notes, the newest first, and how many there are.
+pub async fn notes(tx: &mut Tx, page: Page) -> sqlx::Result<(Vec<NoteRow>, i64)> {
+    let rows = sqlx::query_as(
+        "select n.id, n.number, i.number as invoice, i.customer_id, c.name as customer_name, i.amount, n.issued_at,
+                n.fiscal
+           from credit_notes n
+           join invoices i on i.tenant_id = $1 and i.id = n.invoice_id
+           join customers c on c.tenant_id = $1 and c.id = i.customer_id
+          where n.tenant_id = $1
+          order by n.issued_at desc, n.serial desc
+          limit $2 offset $3",
+    )
+    .bind(tx.tenant())
+    .bind(page.limit())
+    .bind(page.offset())
+    .fetch_all(&mut **tx)
+    .await?;
+    let total = sqlx::query_scalar("select count(*) from credit_notes where tenant_id = $1")
+        .bind(tx.tenant())
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok((rows, total))
+}
+
+/// The invoice that a credit note takes back, and the note's own id, by its id or its number.
+pub async fn of_note(tx: &mut Tx, which: &Which) -> sqlx::Result<Option<InvoiceId>> {
+    sqlx::query_scalar(
+        "select invoice_id from credit_notes where tenant_id = $1 and (id = $2 or number = $3)",
+    )
+    .bind(tx.tenant())
+    .bind(which.id())
+    .bind(which.number())
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// From when the oldest open invoice of a customer is overdue.
+pub async fn oldest_open(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Timestamp>> {
+    sqlx::query_scalar(
+        "select min(overdue_from) from invoices
+          where tenant_id = $1 and customer_id = $2 and status = 'PENDING'",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// The open invoices of a customer, the one first that is due first.
+pub async fn open(tx: &mut Tx, customer: CustomerId, most: i64) -> sqlx::Result<Vec<InvoiceId>> {
+    sqlx::query_scalar(
+        "select id from invoices
+          where tenant_id = $1 and customer_id = $2 and status = 'PENDING'
+          order by due_at, year, serial
+          limit $3",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// An invoice as it is issued.
 #[derive(Clone, Debug)]
 pub struct Issued {
@@ -52,15 +171,16 @@ pub struct Issued {
     pub items: Vec<Item>,
     pub taxes: Vec<Charged>,
     pub entry: EntryId,
-    pub operator: OperatorId,
+    pub operator: Option<OperatorId>,
+    pub period_from: Option<Date>,
 }
 
 /// Writes it down.
 pub async fn insert(tx: &mut Tx, invoice: &Issued, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query(
         "insert into invoices (tenant_id, id, year, serial, number, customer_id, amount, status, due_at,
-                               overdue_from, items, taxes, issued_at, entry_id, operator_id)
-         values ($1, $2, $3, $4, $5, $6, $7, 'PENDING', $8, $9, $10, $11, $12, $13, $14)",
+                               overdue_from, items, taxes, issued_at, entry_id, operator_id, period_from)
+         values ($1, $2, $3, $4, $5, $6, $7, 'PENDING', $8, $9, $10, $11, $12, $13, $14, $15::date)",
     )
     .bind(tx.tenant())
     .bind(invoice.id)
@@ -76,6 +196,7 @@ pub async fn insert(tx: &mut Tx, invoice: &Issued, now: Timestamp) -> sqlx::Resu
     .bind(now)
     .bind(invoice.entry)
     .bind(invoice.operator)
+    .bind(invoice.period_from.map(|day| day.to_string()))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -129,6 +250,12 @@ pub struct Row {
     pub reference: Option<String>,
     pub paid_at: Option<Timestamp>,
     pub cancelled_at: Option<Timestamp>,
+    /// The number of the document that took it back.
+    pub credit_note: Option<String>,
+    /// What the state's system answered to it.
+    pub fiscal: Option<Json<FiscalReceipt>>,
+    /// The same of the credit note.
+    pub note_fiscal: Option<Json<FiscalReceipt>>,
 }
 
 /// Reads an invoice.
@@ -136,9 +263,11 @@ pub async fn find(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Op
     sqlx::query_as(
         "select i.id, i.number, i.customer_id, c.name as customer_name, i.amount,
                 case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status,
-                i.due_at, i.items, i.taxes, i.issued_at, i.paid_by, i.reference, i.paid_at, i.cancelled_at
+                i.due_at, i.items, i.taxes, i.issued_at, i.paid_by, i.reference, i.paid_at, i.cancelled_at,
+                n.number as credit_note, i.fiscal, n.fiscal as note_fiscal
            from invoices i
            join customers c on c.tenant_id = $1 and c.id = i.customer_id
+           left join credit_notes n on n.tenant_id = $1 and n.invoice_id = i.id
           where i.tenant_id = $1 and (i.id = $2 or i.number = $3)",
     )
     .bind(tx.tenant())
@@ -256,9 +385,10 @@ pub async fn page(
         "select i.id, i.number, i.customer_id, c.name as customer_name, i.amount,
                 case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status,
                 i.due_at, i.items, i.taxes, i.issued_at, i.paid_by, i.reference, i.paid_at, i.cancelled_at,
-                i.serial
+                i.serial, n.number as credit_note, i.fiscal, n.fiscal as note_fiscal
            from invoices i
            join customers c on c.tenant_id = $1 and c.id = i.customer_id
+           left join credit_notes n on n.tenant_id = $1 and n.invoice_id = i.id
           where i.tenant_id = $1
             and ($2::text is null or i.number ilike $2 or c.name ilike $2)
             and ($3::text is null

@@ -153,6 +153,7 @@ async fn verify_tenant(
     checks::by_hand::closed_days(tx, report).await?;
     checks::invoices::entries(tx, report).await?;
     checks::invoices::numbers(tx, report).await?;
+    checks::invoices::notes(tx, report).await?;
     checks::invoices::debts(tx, report).await?;
     checks::refunds::entries(tx, report).await?;
     checks::refunds::payments(tx, report).await?;

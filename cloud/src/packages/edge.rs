@@ -55,6 +55,7 @@ pub(super) fn body(stored: &Stored) -> PackageV1 {
         profile: terms.router_profile.clone(),
         ipv6_pool: terms.ipv6_pool.clone(),
         delegated_pool: terms.delegated_ipv6_pool.clone(),
+        grace_secs: terms.grace_secs(),
         name: draft.name,
     }
 }

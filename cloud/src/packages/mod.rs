@@ -21,7 +21,7 @@ use crate::sites;
 
 pub use rules::{Change, Draft, draft};
 pub use store::{Called, Stored, called, exported};
-pub use terms::Terms;
+pub use terms::{PurchaseLimit, Span, Terms};
 pub use words::{PackageType, Period, PeriodUnit};
 
 /// The routes of this feature.

@@ -33,6 +33,40 @@ pub struct Terms {
     /// Whether days of grace and promised days are a present: else they are the first of what a late payer
     /// buys.
     pub unpaid_days_free: bool,
+    /// Days of service after the paid end, in place of the provider's; null = the provider's. At most 30.
+    pub grace_days: Option<i32>,
+    /// How often somebody may buy it: at most 4 rules, all of which must hold. With any, it does not renew by
+    /// itself.
+    pub purchase_limits: Vec<PurchaseLimit>,
+    /// Whether time lost to an outage is not given back.
+    pub keeps_outages: bool,
+    /// The shortest outage that is given back, in minutes; null = 60.
+    pub outage_minutes: Option<i32>,
+}
+
+/// How often somebody may buy a package: he, his phone or one of his devices, under whatever account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PurchaseLimit {
+    /// 1 to 1000.
+    pub most: i32,
+    /// In how long; the provider's own days, weeks from Monday on, and months.
+    pub per: Span,
+}
+
+/// How long something is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[schema(as = PurchaseSpan)]
+pub enum Span {
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Sunday.
+    Week,
+    /// From the first of the month.
+    Month,
+    /// For good: a free trial is `{"most": 1, "per": "EVER"}`.
+    Ever,
 }
 
 /// A speed that holds once so much was used in the period.
@@ -123,6 +157,32 @@ impl Terms {
         {
             wrong.add("terms.burstThreshold", "must be 1 to 100 percent");
         }
+        if self
+            .grace_days
+            .is_some_and(|days| !(0..=30).contains(&days))
+        {
+            wrong.add(
+                "terms.graceDays",
+                "must be 0 to 30, or null for the provider's",
+            );
+        }
+        if self.purchase_limits.len() > 4
+            || self
+                .purchase_limits
+                .iter()
+                .any(|limit| !(1..=1000).contains(&limit.most))
+        {
+            wrong.add(
+                "terms.purchaseLimits",
+                "may have at most 4 rules, each with most from 1 to 1000",
+            );
+        }
+        if self
+            .outage_minutes
+            .is_some_and(|minutes| !(5..=43_200).contains(&minutes))
+        {
+            wrong.add("terms.outageMinutes", "must be 5 to 43200, or null for 60");
+        }
         let names = [
             &self.address_pool,
             &self.router_profile,
@@ -150,6 +210,11 @@ impl Terms {
     pub fn windows(&self, usual: (i32, i32)) -> Vec<Window> {
         let windows = self.schedule.iter().filter_map(|hours| hours.window(usual));
         windows.collect()
+    }
+
+    /// Seconds of service after the paid end, where it says so itself.
+    pub fn grace_secs(&self) -> Option<u32> {
+        self.grace_days.map(|days| days.unsigned_abs() * 86_400)
     }
 
     /// Seconds online in a period.

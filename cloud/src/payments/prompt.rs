@@ -17,7 +17,7 @@ use super::store::{self, First, NewIntent, Which};
 use super::{SubType, settle};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::error::ApiError;
-use crate::renewals::RenewError;
+use crate::renewals::{self, RenewError};
 use crate::secrets::SecretError;
 
 /// What somebody wants to be paid.
@@ -199,6 +199,7 @@ pub async fn ask(payments: &Payments, tenant: TenantId, wish: Wish) -> Result<As
         tx.commit().await?;
         return wait_for(payments, tenant, same(&first, &new)?).await;
     }
+    renewals::may_renew(&mut tx, new.customer, new.package, now).await?;
     within_limits(&mut tx, &new, now).await?;
     if !store::insert(&mut tx, &new, now.plus(FIRST_QUERY), now).await? {
         let first = store::already_open(&mut tx, new.customer, new.package, known).await?;

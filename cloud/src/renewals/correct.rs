@@ -9,7 +9,7 @@ use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 
 use super::deed::Deed;
 use super::store::{self, Payment, PaymentStatus};
-use super::{Method, Received, RenewError, Unallocated, buy_for, perform, reckon, told};
+use super::{Method, Received, RenewError, Unallocated, buy_for, limits, perform, reckon, told};
 
 /// Moves the payment with this receipt to `customer`, who did pay it: out of suspense or out of the wallet
 /// it was credited to, whose balance may fall below zero. His wallet then buys a period when it covers one.
@@ -56,7 +56,11 @@ pub async fn resolve(
         .balance
         .plus(payment.amount)
         .ok_or(RenewError::TooMuch)?;
-    let (account, bought) = buy_for(tx, account, balance, payment.paid_at, &source, now);
+    let barred = limits::barred(tx, &account, now).await?;
+    let (account, bought) = match barred {
+        Some(_) => (account, None),
+        None => buy_for(tx, account, balance, payment.paid_at, &source, now),
+    };
     let mut deed = Deed::of(&account);
     let entry = EntryId::new(now, &tx.entropy());
     let (from, to) = (owner(payment.customer), Leg::wallet(customer));

@@ -11,9 +11,10 @@ use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::customers::FOLLOW;
+use crate::customers::{COLLECT, FOLLOW};
 use crate::ledger::Entry;
 use crate::messaging::Message;
+use crate::packages::PurchaseLimit;
 
 use super::rules::{Holding, Period, Term, counts_from, next_period};
 use super::{AUTO_RENEW, BEGIN, Receipt};
@@ -36,6 +37,8 @@ pub(super) struct Account {
     pub(super) back_from: Option<Timestamp>,
     /// On another's account: his time is the other's, and money stays in his wallet.
     pub(super) child: bool,
+    /// Billed afterwards: he buys no periods, and money in his wallet pays his invoices.
+    pub(super) postpaid: bool,
     /// Others are on his account.
     pub(super) parent: bool,
     /// Neither deleted nor switched off.
@@ -56,12 +59,15 @@ pub(super) struct Plan {
     pub(super) term: Term,
     /// Whether its data is limited.
     pub(super) metered: bool,
+    /// How often it may be bought.
+    pub(super) limits: Vec<PurchaseLimit>,
 }
 
 impl Account {
-    /// What he can buy. Somebody switched off keeps his money in the wallet.
+    /// What he can buy. Somebody switched off keeps his money in the wallet, and who is billed buys nothing.
     pub(super) fn plan(&self) -> Option<&Plan> {
-        self.plan.as_ref().filter(|_| self.open && !self.child)
+        let buys = self.open && !self.child && !self.postpaid;
+        self.plan.as_ref().filter(|_| buys)
     }
 
     /// As he is once his pause is over: what was left of his time is ahead of him again. Who is not paused is
@@ -109,7 +115,7 @@ impl Account {
     fn funded_until(&self, holding: Holding, balance: Cents) -> Option<Timestamp> {
         let plan = self
             .plan()
-            .filter(|plan| self.auto_renew && plan.price.is_positive())?;
+            .filter(|plan| self.auto_renew && plan.price.is_positive() && plan.limits.is_empty())?;
         let (mut holding, mut rest, mut funded) = (holding, balance, None);
         for _ in 0..MOST_PERIODS_AHEAD {
             rest = match rest.pay(plan.price) {
@@ -232,6 +238,9 @@ impl Deed {
         };
         if account.parent {
             self.due(FOLLOW, now);
+        }
+        if account.postpaid && rest > account.balance {
+            self.due(COLLECT, now);
         }
         if account.child {
             return rest; // it is the parent's wallet that carries him on

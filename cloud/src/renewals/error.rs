@@ -1,5 +1,6 @@
 //! What can go wrong where money becomes a period.
 
+use super::Barred;
 use crate::error::{ApiError, violated};
 use crate::ledger::is_overdrawn;
 
@@ -21,6 +22,9 @@ pub enum RenewError {
     /// The wallet does not cover the price.
     #[error("the wallet does not cover the price of the package")]
     BalanceTooLow,
+    /// He bought this package as often as it may be.
+    #[error("{0}")]
+    Barred(Barred),
     /// The provider's receipt was credited before.
     #[error("this receipt was credited before")]
     ReceiptKnown,
@@ -56,6 +60,7 @@ impl From<RenewError> for ApiError {
             RenewError::TooMuch => ApiError::field("amount", "is larger than a wallet holds"),
             RenewError::NoPackage => ApiError::unprocessable("NO_PACKAGE", message),
             RenewError::BalanceTooLow => ApiError::conflict("BALANCE_TOO_LOW", message),
+            RenewError::Barred(_) => ApiError::conflict("PURCHASE_LIMIT", message),
             RenewError::ReceiptKnown => ApiError::conflict("RECEIPT_KNOWN", message),
             RenewError::NotRefundable => ApiError::conflict("NOT_REFUNDABLE", message),
             RenewError::GoesBack => ApiError::conflict("REFUND_OPEN", message),

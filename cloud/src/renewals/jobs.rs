@@ -32,7 +32,7 @@ pub async fn auto_renew(
             tx.commit().await?;
             Ok(Some(renewed.paid_until))
         }
-        Err(RenewError::BalanceTooLow | RenewError::NoPackage) => {
+        Err(RenewError::BalanceTooLow | RenewError::NoPackage | RenewError::Barred(_)) => {
             // The price rose or the money is gone: the site must not carry him on. The next receipt makes
             // it due again.
             reckon(&mut tx, customer, now).await?;

@@ -2,8 +2,8 @@
 
 use easyisp_shared::money::Cents;
 
-use super::Receipt;
 use super::deed::{Account, Deed};
+use super::{Barred, Receipt};
 
 /// The text after a receipt; short enough for one part in nearly every case.
 pub(super) fn of_receipt(
@@ -11,6 +11,7 @@ pub(super) fn of_receipt(
     receipt: &Receipt,
     deed: &Deed,
     rest: Cents,
+    barred: Option<&Barred>,
 ) -> Option<String> {
     account.phone.as_ref()?;
     let currency = &account.currency;
@@ -19,6 +20,18 @@ pub(super) fn of_receipt(
         None => format!("{currency} {} received.", receipt.amount),
     };
     let service = match (&deed.bought, account.plan()) {
+        (None, Some(plan)) if barred.is_some() => {
+            let again = barred.and_then(|barred| barred.again);
+            let from = again.map(|at| at.in_zone(&account.zone));
+            match from {
+                Some(from) => format!(
+                    " {} can be bought again from {} on.",
+                    plan.name,
+                    from.strftime("%-d %b %Y %H:%M")
+                ),
+                None => format!(" {} can not be bought again.", plan.name),
+            }
+        }
         (Some(bought), _) => {
             let end = bought.period.ends_at.in_zone(&account.zone);
             format!(" Internet until {}.", end.strftime("%-d %b %Y %H:%M"))

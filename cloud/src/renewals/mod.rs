@@ -9,6 +9,7 @@ mod deed;
 mod error;
 mod http;
 mod jobs;
+mod limits;
 mod message;
 mod refund;
 mod rules;
@@ -31,6 +32,7 @@ use deed::{Account, Bought, Deed, Paid};
 pub use correct::{hold, is_credited, join_receipt, refute, resolve, void};
 pub use error::RenewError;
 pub use jobs::{AUTO_RENEW, BEGIN, auto_renew, begin};
+pub use limits::{Barred, Buyer, may_buy, may_renew};
 pub use refund::{Refund, Service, complete, release, reserve};
 pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
 pub use voucher::{Redeemed, Worth, redeem};
@@ -227,7 +229,11 @@ pub async fn receive(
         .plus(receipt.amount)
         .ok_or(RenewError::TooMuch)?;
 
-    let (account, bought) = buy_for(tx, account, balance, receipt.paid_at, &source, now);
+    let barred = limits::barred(tx, &account, now).await?;
+    let (account, bought) = match &barred {
+        Some(_) => (account, None),
+        None => buy_for(tx, account, balance, receipt.paid_at, &source, now),
+    };
     let mut deed = Deed::of(&account);
     deed.paid = Some(Paid {
         id: payment,
@@ -236,7 +242,7 @@ pub async fn receive(
     });
     deed.entries.push(credit);
     let rest = deed.take(&account, balance, bought, now);
-    deed.message = message::of_receipt(&account, &receipt, &deed, rest)
+    deed.message = message::of_receipt(&account, &receipt, &deed, rest, barred.as_ref())
         .and_then(|body| account.text(body, now, &entropy));
     let customer_name = account.name.clone();
     let (period, paid_until) = (deed.period_id(), deed.paid_until);
@@ -253,7 +259,7 @@ pub async fn receive(
 /// Buys one period from what is in the wallet.
 ///
 /// # Errors
-/// [`RenewError::BalanceTooLow`] and [`RenewError::NoPackage`], with nothing written.
+/// [`RenewError::BalanceTooLow`], [`RenewError::NoPackage`] and [`RenewError::Barred`], with nothing written.
 pub async fn renew(
     tx: &mut Tx,
     customer: CustomerId,
@@ -270,6 +276,9 @@ pub async fn renew(
     let plan = account.plan().ok_or(RenewError::NoPackage)?;
     if rules::buy(account.balance, plan.price).is_none() {
         return Err(RenewError::BalanceTooLow);
+    }
+    if let Some(barred) = limits::barred(tx, &account, now).await? {
+        return Err(RenewError::Barred(barred));
     }
     let bought = buy(tx, &account, account.balance, from, source, now);
     let mut deed = Deed::of(&account);

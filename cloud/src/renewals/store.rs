@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use easyisp_shared::id::{CustomerId, EntryId, IntentId, PackageId, PaymentId};
 use easyisp_shared::money::Cents;
+use easyisp_shared::net::Mac;
 use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
@@ -17,6 +18,7 @@ use crate::db::Tx;
 use crate::due::due_cte;
 use crate::ledger::{bind_posting, posting_ctes};
 use crate::messaging::{SEND, message_cte};
+use crate::packages::PurchaseLimit;
 use crate::webhooks::{Columns, Event, event_cte};
 
 use super::deed::{Account, Deed, Due, Plan};
@@ -48,6 +50,7 @@ struct AccountRow {
     promised_until: Option<Timestamp>,
     child: bool,
     parent: bool,
+    postpaid: bool,
 }
 
 /// The package of a customer, as long as it is sold.
@@ -62,6 +65,9 @@ struct PlanRow {
     metered: bool,
     /// Whether days served unpaid are not asked for.
     forgiving: bool,
+    /// Days of grace in place of the tenant's.
+    grace_days: Option<u32>,
+    limits: Option<Vec<PurchaseLimit>>,
 }
 
 /// Reads a customer with plan and wallet and locks customer and wallet until the transaction ends.
@@ -81,13 +87,14 @@ pub(super) async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Opti
                             'id', p.id, 'name', p.name, 'price', p.price,
                             'period_count', p.period_count, 'period_unit', p.period_unit,
                             'metered', p.data_limit is not null,
-                            'forgiving', coalesce((p.terms->>'unpaidDaysFree')::boolean, false))
+                            'forgiving', coalesce((p.terms->>'unpaidDaysFree')::boolean, false),
+                            'grace_days', p.terms->'graceDays', 'limits', p.terms->'purchaseLimits')
                    from packages p
                   where p.tenant_id = $1 and p.id = c.package_id and p.is_active
                     and p.deleted_at is null) as plan,
                 w.balance, t.business_name, t.currency,
                 t.time_zone, t.grace_secs, c.paused_at, c.promised_from, c.promised_until,
-                c.parent_id is not null as child,
+                c.postpaid, c.parent_id is not null as child,
                 exists (select from customers k
                          where k.tenant_id = $1 and k.parent_id = $2 and k.deleted_at is null) as parent
            from customers c
@@ -107,7 +114,11 @@ fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
     let undecodable = |what: String| sqlx::Error::Decode(what.into());
     let zone = TimeZone::get(&row.time_zone).map_err(|error| undecodable(error.to_string()))?;
     let forgiving = row.plan.as_ref().is_some_and(|plan| plan.forgiving);
-    let grace = Duration::from_secs(u64::try_from(row.grace_secs).unwrap_or(0));
+    let own = row.plan.as_ref().and_then(|plan| plan.grace_days);
+    let grace = Duration::from_secs(match own {
+        Some(days) => u64::from(days) * 86_400,
+        None => u64::try_from(row.grace_secs).unwrap_or(0),
+    });
     let promised = match (row.promised_from, row.promised_until) {
         (Some(from), Some(until)) => Some(Promised { from, until }),
         (None, _) | (_, None) => None,
@@ -124,6 +135,7 @@ fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
                     .ok_or_else(|| undecodable(format!("period unit {}", plan.period_unit)))?,
             },
             metered: plan.metered,
+            limits: plan.limits.unwrap_or_default(),
         }),
     };
     Ok(Account {
@@ -144,6 +156,7 @@ fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
         paused_at: row.paused_at,
         back_from: None,
         child: row.child,
+        postpaid: row.postpaid,
         parent: row.parent,
         open: !row.deleted && row.standing != "DISABLED",
         plan,
@@ -152,6 +165,110 @@ fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
         currency: row.currency,
         zone,
     })
+}
+
+/// A package that may be bought so often only, by its name and rules; `None` for every other.
+pub(super) async fn limits(
+    tx: &mut Tx,
+    package: PackageId,
+) -> sqlx::Result<Option<(String, Vec<PurchaseLimit>)>> {
+    let row: Option<(String, Json<Vec<PurchaseLimit>>)> = sqlx::query_as(
+        "select name, terms -> 'purchaseLimits' from packages
+          where tenant_id = $1 and id = $2 and jsonb_array_length(coalesce(terms -> 'purchaseLimits', '[]')) > 0",
+    )
+    .bind(tx.tenant())
+    .bind(package)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|(name, limits)| (name, limits.0)))
+}
+
+/// By what somebody is known who buys.
+#[derive(FromRow, Clone, Default, Debug)]
+pub(super) struct Identity {
+    id: Option<CustomerId>,
+    phone_number: Option<String>,
+    macs: Vec<String>,
+}
+
+/// The phone and the devices of a customer, and the device that asks.
+pub(super) async fn identity(
+    tx: &mut Tx,
+    customer: Option<CustomerId>,
+    mac: Option<Mac>,
+) -> sqlx::Result<Identity> {
+    let found: Option<Identity> = sqlx::query_as(
+        "select c.id, c.phone_number,
+                c.macs || c.remembered_macs
+                       || array(select u.last_mac from customer_usage u
+                                 where u.tenant_id = $1 and u.customer_id = c.id and u.last_mac is not null)
+                    as macs
+           from customers c
+          where c.tenant_id = $1 and c.id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let mut known = found.unwrap_or_default();
+    known.macs.extend(mac.map(|mac| mac.to_string()));
+    Ok(known)
+}
+
+/// Lets one purchase of a package by the same customer, phone or device happen after the other, until the
+/// transaction ends.
+pub(super) async fn one_at_a_time(
+    tx: &mut Tx,
+    package: PackageId,
+    known: &Identity,
+) -> sqlx::Result<()> {
+    let mut names: Vec<String> = known.macs.clone();
+    names.extend(known.phone_number.clone());
+    names.extend(known.id.map(|id| id.to_string()));
+    let mut names: Vec<String> = names
+        .into_iter()
+        .map(|name| format!("purchase {package} {name}"))
+        .collect();
+    // In one order, so that two buyers who share a phone and a device do not wait for each other.
+    names.sort();
+    names.dedup();
+    for name in names {
+        sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind(name)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// How often a package was bought since each of these moments, by the same customer, phone or device.
+pub(super) async fn purchases(
+    tx: &mut Tx,
+    package: PackageId,
+    known: &Identity,
+    since: &[Timestamp],
+) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar(
+        "with same as (
+             select c.id from customers c
+              where c.tenant_id = $1
+                and (c.id = $3 or c.phone_number = $4 or c.macs && $5 or c.remembered_macs && $5
+                     or exists (select from customer_usage u
+                                 where u.tenant_id = $1 and u.customer_id = c.id and u.last_mac = any($5))))
+         select (select count(*) from periods p
+                  where p.tenant_id = $1 and p.package_id = $2 and p.created_at >= s.at
+                    and p.customer_id in (select id from same))
+           from unnest($6::timestamptz[]) with ordinality as s (at, place)
+          order by s.place",
+    )
+    .bind(tx.tenant())
+    .bind(package)
+    .bind(known.id)
+    .bind(&known.phone_number)
+    .bind(&known.macs)
+    .bind(since)
+    .fetch_all(&mut **tx)
+    .await
 }
 
 /// Writes a deed in one statement: receipt, entries, wallet, payment, period, entitlement, message, what

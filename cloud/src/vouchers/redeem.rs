@@ -18,7 +18,7 @@ use super::{VoucherError, edge};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::customers::{self, ConnectionType, Draft, New, Standing};
 use crate::db::{Kind, Tx};
-use crate::renewals::{self, Redeemed, Worth};
+use crate::renewals::{self, Buyer, Redeemed, Worth};
 use crate::secrets::Secrets;
 use crate::sites;
 use crate::sites::agents::{Agent, keepers};
@@ -88,6 +88,11 @@ pub async fn show(
             });
         }
     }
+    let buyer = Buyer {
+        customer: shown.customer,
+        mac: shown.mac,
+    };
+    renewals::may_buy(tx, &buyer, row.package_id, now).await?;
     let began = keepers::began(shown.voted, now);
     let at = match &shown.agent {
         Some(agent) => agent.site,

@@ -34,7 +34,7 @@ pub fn decide(
     let Some(package) = package else {
         return refuse(Reason::NoPackage, None);
     };
-    let end = subscriber.enforceable_end(policy);
+    let end = subscriber.enforceable_end(package, policy);
     if end <= now {
         return refuse(Reason::Expired, None);
     }

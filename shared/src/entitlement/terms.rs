@@ -31,9 +31,10 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// When service ends: paid, else funded, plus the site's days of grace.
-    pub fn enforceable_end(&self, policy: &SitePolicy) -> Timestamp {
-        self.paid_until.max(self.funded_until).plus(policy.grace)
+    /// When service ends: paid, else funded, plus the package's days of grace, else the site's.
+    pub fn enforceable_end(&self, package: &Package, policy: &SitePolicy) -> Timestamp {
+        let grace = package.grace.unwrap_or(policy.grace);
+        self.paid_until.max(self.funded_until).plus(grace)
     }
 
     /// The boost or override that holds at `now`.
@@ -78,6 +79,8 @@ pub struct Package {
     pub fair_use: Vec<Tier>,
     /// Hours with rules of their own; of two that are on, the first with a speed gives it.
     pub schedule: Vec<Window>,
+    /// Service after the paid end in place of the site's; `None` = the site's.
+    pub grace: Option<Duration>,
 }
 
 /// A speed that holds once so much was used in the period.

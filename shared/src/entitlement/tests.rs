@@ -33,6 +33,7 @@ fn package() -> Package {
         devices: 1,
         fair_use: Vec::new(),
         schedule: Vec::new(),
+        grace: None,
     }
 }
 
@@ -186,6 +187,25 @@ fn a_site_says_which_reasons_lead_to_the_garden() {
     let suspension = Reasons::of([Reason::Suspended]);
     assert_eq!(ask(suspension), Answer::WalledGarden);
     assert_eq!(ask(Reasons::NONE), Answer::Reject);
+}
+
+#[test]
+fn a_packages_own_days_of_grace_are_in_place_of_the_sites() {
+    let policy = SitePolicy {
+        grace: Duration::from_secs(50),
+        ..SitePolicy::default()
+    };
+    let ends = |grace: Option<u64>| {
+        let package = Package {
+            grace: grace.map(Duration::from_secs),
+            ..package()
+        };
+        let live = Live::default();
+        decide(&paid_until(100), Some(&package), &live, &policy, at(0)).next_change
+    };
+    assert_eq!(ends(None), Some(at(150)));
+    assert_eq!(ends(Some(80)), Some(at(180)));
+    assert_eq!(ends(Some(0)), Some(at(100)));
 }
 
 /// One table: what was used, on what, and what comes of it.
@@ -345,6 +365,7 @@ fn any_case(entropy: &Entropy) -> Case {
             devices: small(3) as u16,
             fair_use: tiers.collect(),
             schedule: windows.collect(),
+            grace: some(3).map(|hours| Duration::from_secs(hours * 3600)),
         },
         subscriber: Subscriber {
             standing: match below(9) {

@@ -349,6 +349,8 @@ pub struct PackageV1 {
     pub ipv6_pool: Option<String>,
     /// The router's pool of IPv6 prefixes to delegate.
     pub delegated_pool: Option<String>,
+    /// Service after the paid end in place of the site's, in seconds; `None` = the site's.
+    pub grace_secs: Option<u32>,
 }
 
 impl PackageV1 {
@@ -371,6 +373,9 @@ impl PackageV1 {
             devices: self.devices,
             fair_use: self.fair_use.clone(),
             schedule: self.schedule.clone(),
+            grace: self
+                .grace_secs
+                .map(|secs| Duration::from_secs(u64::from(secs))),
         }
     }
 }

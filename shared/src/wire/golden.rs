@@ -358,6 +358,7 @@ fn downs() -> Vec<(&'static str, Down)> {
                 profile: Some("homes".into()),
                 ipv6_pool: Some("v6".into()),
                 delegated_pool: Some("pd".into()),
+                grace_secs: Some(172_800),
             }),
         ),
         (

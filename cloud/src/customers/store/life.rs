@@ -29,6 +29,53 @@ pub async fn pause(
     Ok(())
 }
 
+/// Has a customer billed afterwards, or not any more. What his wallet carried him on to, and his word, end with it.
+pub async fn set_postpaid(
+    tx: &mut Tx,
+    customer: CustomerId,
+    postpaid: bool,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update customers
+            set postpaid = $3, funded_until = null, promised_from = null, promised_until = null,
+                updated_at = $4, version = version + 1
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(postpaid)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Moves the end of service of a customer who is billed. Whether it was another, or his data counts anew.
+pub async fn serve_billed(
+    tx: &mut Tx,
+    customer: CustomerId,
+    until: Timestamp,
+    month_began: Option<Timestamp>,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let moved = sqlx::query(
+        "update customers
+            set paid_until = $3, anchor_day = null, bytes_used_since = coalesce($4, bytes_used_since),
+                updated_at = $5, version = version + 1
+          where tenant_id = $1 and id = $2 and (paid_until <> $3 or bytes_used_since is distinct from
+                                                coalesce($4, bytes_used_since))",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(until)
+    .bind(month_began)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(moved.rows_affected() > 0)
+}
+
 /// Serves a customer on his word.
 pub async fn promise(
     tx: &mut Tx,

@@ -61,6 +61,40 @@ pub async fn numbers(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Whatever took an invoice back is a document, and a year's numbers of these have no gap either.
+pub async fn notes(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let bare: Vec<String> = sqlx::query_scalar(
+        "select coalesce(i.number, n.number)
+           from (select * from invoices where tenant_id = $1 and credit_note_id is not null) i
+           full join (select * from credit_notes where tenant_id = $1) n on n.invoice_id = i.id
+          where i.credit_note_id is distinct from n.entry_id
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for number in bare {
+        let what = format!("{number} was taken back without a document, or the other way round");
+        report.found(tx.tenant(), what);
+    }
+    let wrong: Vec<(i16, i64, Option<i32>)> = sqlx::query_as(
+        "select coalesce(i.year, n.year), coalesce(i.issued, 0), n.last
+           from (select year, count(*) as issued, min(serial) as first, max(serial) as last
+                   from credit_notes where tenant_id = $1 group by year) i
+           full join (select year, last from credit_note_numbers where tenant_id = $1) n on n.year = i.year
+          where i.first <> 1 or i.issued <> i.last or n.last is distinct from i.last",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (year, issued, last) in wrong {
+        let last = last.unwrap_or_default();
+        let what = format!("{issued} credit notes of {year} have numbers that end at {last}");
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
 /// What a customer owes is the sum of his open invoices.
 pub async fn debts(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let wrong: Vec<(Option<Uuid>, i64, i64)> = sqlx::query_as(
