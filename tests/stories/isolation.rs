@@ -69,7 +69,10 @@ async fn costs_what_an_unknown_one_does(
     let asked = async |id: &Uuid| -> Result<(StatusCode, Vec<String>)> {
         world.take_said();
         let (status, _) = call(stranger, method, &fill(path, id)).await?;
-        Ok((status, world.take_said()))
+        let mut said = world.take_said();
+        // Whoever looks for due work does so at any moment.
+        said.retain(|one| !JOBS.iter().any(|looks| one.starts_with(looks)));
+        Ok((status, said))
     };
     let mut seen = Vec::new();
     for number in 0..8 {
@@ -82,6 +85,12 @@ async fn costs_what_an_unknown_one_does(
     }
     anyhow::bail!("{method} {path} tells {id} from an id that nobody has: {seen:#?}")
 }
+
+/// How the loops of the jobs ask for work, and when there is some.
+const JOBS: [&str; 2] = [
+    "with due as (\n             select tenant_id, kind, subject",
+    "select min(greatest(due_at",
+];
 
 /// A provider with one of everything.
 struct Victim {
