@@ -109,6 +109,11 @@ impl<C: Sortable> Sort<C> {
 }
 
 impl<C> Sort<C> {
+    /// The direction.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
     /// A query's text with the columns in the place of `{order}`.
     pub fn text(&self, query: &str) -> AssertSqlSafe<String> {
         AssertSqlSafe(query.replace("{order}", &self.terms()))

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::db::Tx;
 
-pub use store::{By, Line, Wanted, count, lines};
+pub use store::{First, Line, Wanted, count, lines};
 
 /// Who did it.
 #[derive(Clone, Debug)]
@@ -220,6 +220,7 @@ pub enum Action {
     TenantExtend,
     TenantTopUp,
     TenantDelete,
+    TenantPurge,
     SupportEnter,
     LedgerAccountCreate,
     LedgerAccountDelete,

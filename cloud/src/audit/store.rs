@@ -6,7 +6,6 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Action, Actor, Audit};
-use crate::api::{Order, Sort, Sortable};
 use crate::db::Tx;
 use crate::ledger::new_salt;
 
@@ -129,25 +128,19 @@ pub async fn count(tx: &mut Tx, wanted: &Wanted, most: i64) -> sqlx::Result<i64>
     .await
 }
 
-/// What the trail is sorted by.
-#[derive(Clone, Copy, Debug)]
-pub struct By;
-
-impl Sortable for By {
-    const ALL: &'static [(&'static str, &'static [&'static str])] = &[("timestamp", &["at", "id"])];
-    const USUAL: Order = Order::Desc;
+/// Which end of the trail comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum First {
+    /// What was done last.
+    Newest,
+    /// What was done first.
+    Oldest,
 }
 
-/// Those lines, newest first unless asked otherwise.
-pub async fn lines(
-    tx: &mut Tx,
-    wanted: &Wanted,
-    sort: Sort<By>,
-    limit: i64,
-    offset: i64,
-) -> sqlx::Result<Vec<Line>> {
-    sqlx::query_as(sort.text(
-        "select a.id, a.at, a.actor_name, coalesce(o.email, '') as actor_email, a.action,
+macro_rules! lines {
+    ($order:literal) => {
+        concat!(
+            "select a.id, a.at, a.actor_name, coalesce(o.email, '') as actor_email, a.action,
                 a.target_type, a.target_id, a.target_name, a.details, a.before, a.after,
                 a.ip_address, a.request_id
            from audit a
@@ -162,19 +155,37 @@ pub async fn lines(
             and ($8::uuid is null
                  or (a.at, a.id) < (select b.at, b.id from audit b
                                      where b.tenant_id = $1 and b.id = $8))
-          order by {order}
-          limit $9 offset $10",
-    ))
-    .bind(tx.tenant())
-    .bind(wanted.operator)
-    .bind(wanted.action)
-    .bind(&wanted.target_type)
-    .bind(wanted.target)
-    .bind(wanted.from)
-    .bind(wanted.to)
-    .bind(wanted.before)
-    .bind(limit)
-    .bind(offset)
-    .fetch_all(&mut **tx)
-    .await
+          order by ",
+            $order,
+            "
+          limit $9 offset $10"
+        )
+    };
+}
+
+/// Those lines, in this order.
+pub async fn lines(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    first: First,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<Vec<Line>> {
+    let text = match first {
+        First::Newest => lines!("a.at desc, a.id desc"),
+        First::Oldest => lines!("a.at, a.id"),
+    };
+    sqlx::query_as(text)
+        .bind(tx.tenant())
+        .bind(wanted.operator)
+        .bind(wanted.action)
+        .bind(&wanted.target_type)
+        .bind(wanted.target)
+        .bind(wanted.from)
+        .bind(wanted.to)
+        .bind(wanted.before)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(&mut **tx)
+        .await
 }

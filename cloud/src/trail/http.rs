@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::{Json, Page, Path, Query, Sheet, Sort};
-use crate::audit::{self, Action, Actor, Audit, By, Line, Wanted};
+use crate::api::{Json, Order, Page, Path, Query, Sheet, Sort, Sortable};
+use crate::audit::{self, Action, Actor, Audit, First, Line, Wanted};
 use crate::auth::Operator;
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, ErrorEnvelope};
@@ -88,6 +88,15 @@ impl From<Line> for Log {
             },
         }
     }
+}
+
+/// What the trail is sorted by: `audit`, whose lines they are, stands above `api`.
+#[derive(Clone, Copy, Debug)]
+pub struct By;
+
+impl Sortable for By {
+    const ALL: &'static [(&'static str, &'static [&'static str])] = &[("timestamp", &["at", "id"])];
+    const USUAL: Order = Order::Desc;
 }
 
 /// Which part of the trail.
@@ -206,7 +215,7 @@ pub async fn export(
         "request",
     ])?;
     loop {
-        let lines = audit::lines(&mut tx, &wanted, Sort::default(), BATCH, 0).await?;
+        let lines = audit::lines(&mut tx, &wanted, First::Newest, BATCH, 0).await?;
         let Some(last) = lines.last() else { break };
         wanted.before = Some(last.id);
         for line in &lines {
@@ -248,8 +257,12 @@ async fn part(tx: &mut Tx, wanted: &Wanted, sort: Sort<By>, page: Page) -> Resul
         let what = "must stay within the first 10,000 lines; narrow from and to, or go on with before, the last line's id";
         return Err(ApiError::field("page", what));
     }
+    let first = match sort.order() {
+        Order::Desc => First::Newest,
+        Order::Asc => First::Oldest,
+    };
     let total = audit::count(tx, wanted, MOST).await?;
-    let lines = audit::lines(tx, wanted, sort, page.limit(), page.offset()).await?;
+    let lines = audit::lines(tx, wanted, first, page.limit(), page.offset()).await?;
     Ok(Logs {
         logs: lines.into_iter().map(Log::from).collect(),
         total,
