@@ -191,7 +191,7 @@ pub fn jobs(app: &App) -> Jobs {
     let looks = db();
     let expenses = db();
     let files = (db(), app.secrets.clone());
-    let (resumes, follows, reminds) = (db(), db(), db());
+    let (resumes, follows, reminds, shorts) = (db(), db(), db(), db());
     let (repays, bills, collects, issues) = (db(), db(), db(), db());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
@@ -233,6 +233,16 @@ pub fn jobs(app: &App) -> Jobs {
             let db = beginnings.clone();
             async move {
                 renewals::begin(&db, job.tenant, job.subject.into(), now).await?;
+                Ok(Done)
+            }
+        })
+        .with(renewals::SHORT, move |job, now| {
+            let db = shorts.clone();
+            async move {
+                let mut tx = db.begin(job.tenant).await?;
+                invoices::owed_again(&mut tx, job.subject.into(), now).await?;
+                job.hold(&mut tx).await?;
+                tx.commit().await?;
                 Ok(Done)
             }
         })

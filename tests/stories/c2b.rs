@@ -3,6 +3,7 @@
 mod doors;
 mod doubt;
 mod owners;
+mod proof;
 mod twice;
 
 use anyhow::{Context, Result, ensure};

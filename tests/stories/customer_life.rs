@@ -561,18 +561,25 @@ async fn a_child_account_follows_its_parent() -> Result<()> {
     })
     .await?;
 
-    // Its own money waits; its own time is nobody's to set.
-    isp.owner
+    // What is paid for it is its mother's, who buys time for both; its own time is nobody's to set.
+    let recharged = isp
+        .owner
         .post(
             &format!("/customers/{child}/recharge"),
-            &json!({"amount": 1000}),
+            &json!({"amount": 1250}),
         )
         .await?;
+    assert_eq!(recharged["newBalance"], 250, "{recharged}");
+    let later = isp.customer(&mother).await?["expiresAt"].clone();
+    let later = Timestamp::parse(later.as_str().unwrap_or_default()).context("an end")?;
+    assert!(later >= late.plus(HOUR + 27 * DAY), "{later}");
+    has("what was paid for it", later).await?;
     let shown = isp.customer(&child).await?;
     assert_eq!(
         (&shown["walletBalance"], &shown["expiresAt"]),
-        (&json!(1000), &json!(late.plus(HOUR).to_string()))
+        (&json!(0), &json!(later.to_string()))
     );
+    assert_eq!(isp.customer(&mother).await?["walletBalance"], 250);
     for (method, what, body) in [
         (
             Method::PUT,
@@ -611,6 +618,17 @@ async fn a_child_account_follows_its_parent() -> Result<()> {
         )
         .await?;
     assert_eq!(isp.customer(&child).await?["walletBalance"], 1);
+    // A child again: what is in its wallet is its mother's.
+    let over = json!({"expiresAt": world.clock.now().to_string()});
+    isp.owner
+        .put(&format!("/customers/{child}/expiry"), &over)
+        .await?;
+    isp.owner
+        .put(&format!("/customers/{child}"), &json!({"parentId": mother}))
+        .await?;
+    isp.customer_becomes(&child, "a child again", |child| child["walletBalance"] == 0)
+        .await?;
+    assert_eq!(isp.customer(&mother).await?["walletBalance"], 251);
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     site.stop().await;
     world.stop().await

@@ -243,6 +243,7 @@ async fn payments_leave_as_far_as_they_may_be_seen() -> Result<()> {
         method: Means::Mpesa,
         channel: Channel::Payment,
         receipt: Some("SAB123".to_owned()),
+        proven: false,
         paid_at: world.clock.now(),
         intent: None,
         gateway: None,

@@ -471,6 +471,7 @@ async fn a_closed_day_stays_as_it_is_and_what_is_late_goes_to_the_first_open_one
         method: Came::Cash,
         channel: Channel::Payment,
         receipt: None,
+        proven: false,
         paid_at: at("2027-01-10T09:00:00Z"),
         intent: None,
         gateway: None,

@@ -98,16 +98,117 @@ async fn an_invoice_is_owed_with_its_taxes_until_the_wallet_pays_it() -> Result<
     assert_eq!(shop.balance("1100").await?, 0);
     let statement = owner.get(&format!("/customers/{asha}/statement")).await?;
     assert_eq!(statement["closingBalance"], 66, "{statement}");
-    for other in ["cancelled", "pending", "overdue"] {
-        let refused = shop
-            .refusal(Method::PUT, &status_of(&invoice), json!({"status": other}))
-            .await?;
+    let path = status_of(&invoice);
+    let other = json!({"status": "cancelled"});
+    let refused = shop.refusal(Method::PUT, &path, other).await?;
+    assert_eq!(refused, (StatusCode::CONFLICT, "INVOICE_PAID".to_owned()));
+    let derived = json!({"status": "overdue"});
+    let refused = shop.refusal(Method::PUT, &path, derived).await?;
+    assert_eq!(refused.0, StatusCode::BAD_REQUEST);
+    shop.closes().await
+}
+
+/// What an invoice was paid with is taken back by hand: the wallet has it again, or what came over the counter is
+/// gone, and the invoice is owed until it is paid anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_whose_payment_is_taken_back_is_owed_again() -> Result<()> {
+    let shop = Shop::open("again").await?;
+    let owner = shop.owner();
+    let asha = shop.customer("asha").await?;
+    let (paid, pending) = (json!({"status": "paid"}), json!({"status": "pending"}));
+    let cash = json!({"status": "paid", "method": "Cash"});
+    let invoice = shop.bill(&asha, 700).await?;
+    shop.pay_in(&asha, 1800).await?; // a month for 1000, 800 stay
+    for _ in 0..2 {
+        owner.put(&status_of(&invoice), &paid).await?;
+        assert_eq!(shop.wallet(&asha).await?, 100);
+        let open = owner.put(&status_of(&invoice), &pending).await?;
         assert_eq!(
-            refused,
-            (StatusCode::CONFLICT, "INVOICE_PAID".to_owned()),
-            "{other}"
+            (&open["status"], &open["paidAt"]),
+            (&json!("pending"), &json!(null))
         );
+        assert_eq!(shop.wallet(&asha).await?, 800);
+        assert_eq!(shop.balance("1100").await?, 700);
+        let repeated = owner.put(&status_of(&invoice), &pending).await?;
+        assert_eq!(repeated, open, "a repeat gives nothing");
     }
+    let till = shop.balance("1000").await?;
+    owner.put(&status_of(&invoice), &cash).await?;
+    assert_eq!(
+        shop.balance("1000").await?.as_f64(),
+        till.as_f64().map(|n| n + 700.0)
+    );
+    owner.put(&status_of(&invoice), &pending).await?;
+    assert_eq!(shop.balance("1000").await?, till);
+    let statement = owner.get(&format!("/customers/{asha}/statement")).await?;
+    assert_eq!(statement["closingBalance"], 100, "800 less 700 owed");
+    let income = owner.get("/finance/income").await?;
+    let lines = income["transactions"].as_array().context("lines")?;
+    assert_eq!(lines.len(), 1, "what was taken back is no income: {income}");
+    let trail = owner.get("/audit-logs?action=INVOICE_UPDATE").await?;
+    assert_eq!(trail["total"], 6);
+    let cancelled = json!({"status": "cancelled"});
+    owner.put(&status_of(&invoice), &cancelled).await?;
+    assert_eq!(shop.balance("1100").await?, 0);
+    shop.closes().await
+}
+
+/// A payment is taken back that had paid an invoice out of the wallet: the invoice is owed again by itself. One that
+/// was paid before that money came stays paid.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_follows_the_payment_that_paid_it() -> Result<()> {
+    let shop = Shop::open("follows").await?;
+    let owner = shop.owner();
+    let until = shop.world.clock.now().plus(DAY);
+    let asha = shop
+        .isp
+        .add_subscriber("asha", "254712345601", until)
+        .await?;
+    let by_itself = json!({"packageId": ""});
+    owner.put(&format!("/customers/{asha}"), &by_itself).await?;
+    let paid = json!({"status": "paid"});
+    let pay_in = async |amount: u32| -> Result<String> {
+        shop.world.clock.advance(std::time::Duration::from_secs(60));
+        let body = json!({"customerId": asha, "amount": amount});
+        let made = owner.post("/payments/manual", &body).await?;
+        shop.world.clock.advance(std::time::Duration::from_secs(60));
+        Ok(made["id"].as_str().context("an id")?.to_owned())
+    };
+    let old = shop.bill(&asha, 300).await?;
+    pay_in(300).await?;
+    owner.put(&status_of(&old), &paid).await?;
+    let payment = pay_in(1000).await?;
+    let (first, second) = (shop.bill(&asha, 400).await?, shop.bill(&asha, 500).await?);
+    for invoice in [&first, &second] {
+        shop.world.clock.advance(std::time::Duration::from_secs(60));
+        owner.put(&status_of(invoice), &paid).await?;
+    }
+    assert_eq!(shop.wallet(&asha).await?, 100);
+    let statuses = async || -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        for invoice in [&old, &first, &second] {
+            let number = invoice["id"].as_str().context("a number")?;
+            let shown = owner.get(&format!("{INVOICES}/{number}")).await?;
+            all.push(shown["status"].as_str().context("a status")?.to_owned());
+        }
+        Ok(all)
+    };
+    assert_eq!(statuses().await?, ["paid", "paid", "paid"]);
+
+    let path = format!("/payments/manual/{payment}");
+    let (status, gone) = owner.call(Method::DELETE, &path, None).await?;
+    assert_eq!(status, StatusCode::OK, "{gone}");
+    easyisp_tests::world::eventually("what it paid is owed again", async || {
+        let now = statuses().await?;
+        Ok((now == ["paid", "pending", "pending"]).then_some(()))
+    })
+    .await?;
+    // 100 less 1000, and 900 again.
+    assert_eq!(shop.wallet(&asha).await?, 0);
+    assert_eq!(shop.balance("1100").await?, 900);
+    let trail = owner.get("/audit-logs?action=INVOICE_UPDATE").await?;
+    let why = trail["logs"][0]["details"].as_str().context("why")?;
+    assert!(why.contains("taken back"), "{trail}");
     shop.closes().await
 }
 

@@ -99,13 +99,13 @@ async fn a_late_payer_begins_when_his_money_moved() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_receipt_is_credited_once_on_the_whole_platform() -> Result<()> {
+async fn a_receipt_is_credited_once_and_keeps_no_other_provider_from_his_own() -> Result<()> {
     let books = given_books().await?;
     let (jane, john) = (
         books.given_subscriber().await?,
         books.given_subscriber().await?,
     );
-    for (who, first) in [(jane, true), (jane, false), (john, false)] {
+    for (who, first) in [(jane, true), (jane, false), (john, true), (john, false)] {
         let mut tx = books.db.begin(who.tenant).await?;
         let mut mpesa = receipt(who, Cents::whole(1_000));
         (mpesa.method, mpesa.receipt) = (Method::Mpesa, Some("SJK4H7L2PQ".into()));
@@ -357,6 +357,7 @@ async fn money_of_nobody_waits_until_somebody_resolves_it() -> Result<()> {
     let unallocated = Unallocated {
         amount: Cents::whole(1_000),
         receipt: "SJK4H7L2PQ".into(),
+        proven: false,
         paid_at: noon(),
         gateway: None,
         phone: None,
@@ -584,6 +585,7 @@ fn receipt(who: Subscriber, amount: Cents) -> Receipt {
         method: Method::Cash,
         channel: Channel::Payment,
         receipt: None,
+        proven: false,
         paid_at: noon(),
         intent: None,
         gateway: None,

@@ -7,6 +7,7 @@ use easyisp_tests::scenario::{Callback, Payer};
 use easyisp_tests::world::{Provider, World};
 use jiff::tz::{Offset, TimeZone};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use crate::c2b::{CODE, count, lookup, pay, post, register, told, worked};
 use crate::words::{DAY, MINUTE};
@@ -109,13 +110,58 @@ async fn a_statement_finds_what_nobody_told_of() -> Result<()> {
     world.stop().await
 }
 
+/// A row that cannot be booked says why and is tried again; it is no obstacle to the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_fails_is_no_obstacle_to_the_others() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "savanna").await?;
+    let yesterday = world.clock.now().minus(DAY);
+    let amina = isp
+        .add_subscriber("amina", "254712345601", yesterday)
+        .await?;
+    let mpesa = &world.outside.mpesa;
+    world.clock.advance(MINUTE);
+    let mut receipts = Vec::new();
+    for amount in ["10", "20", "30"] {
+        let lost = mpesa.pay_bill(CODE, "0799000111", amount, "amina").await;
+        receipts.push(lost.context("nobody refuses it")?);
+    }
+    let mut owner = PgConnection::connect_with(&world.database.owner()).await?;
+    // Ten shillings find no room.
+    let refuses = "create function refuses() returns trigger language plpgsql as
+             $$ begin if new.amount = 1000 then raise exception 'no room'; end if; return new; end $$;
+         create trigger refuses before insert on payments for each row execute function refuses()";
+    sqlx::raw_sql(refuses).execute(&mut owner).await?;
+    let statement = csv(CODE, mpesa.books().direct());
+    let report = compare(&world, &isp, "&dryRun=false", &statement).await?;
+    assert_eq!(report.0, 200, "{}", report.1);
+    assert_eq!(numbers(&report.1), (0, 2, 0), "{}", report.1);
+    assert_eq!(report.1["failed"], 1);
+    let row = &report.1["rows"][0];
+    assert_eq!(
+        (&row["outcome"], &row["receipt"]),
+        (&json!("FAILED"), &json!(receipts[0]))
+    );
+    let why = row["message"].as_str().context("why")?;
+    assert!(why.contains("again") && !why.contains("no room"), "{why}");
+    assert_eq!(isp.customer(&amina).await?["walletBalance"], 50);
+    sqlx::raw_sql("drop trigger refuses on payments")
+        .execute(&mut owner)
+        .await?;
+    let again = compare(&world, &isp, "&dryRun=false", &statement).await?.1;
+    assert_eq!(numbers(&again), (2, 1, 0), "{again}");
+    assert_eq!(isp.customer(&amina).await?["walletBalance"], 60);
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    world.stop().await
+}
+
 /// Matched, booked and missing.
 fn numbers(report: &Value) -> (i64, i64, i64) {
     let number = |key: &str| report[key].as_i64().unwrap_or(-1);
     (number("matched"), number("booked"), number("missing"))
 }
 
-async fn compare(
+pub(crate) async fn compare(
     world: &World,
     isp: &Provider,
     how: &str,

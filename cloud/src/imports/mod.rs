@@ -32,7 +32,7 @@ use crate::permission::Permission::{
 
 pub use http::report::Report;
 pub use packages::{COLUMNS as PACKAGE_COLUMNS, cells as package_cells};
-pub use run::{RUN, work};
+pub use run::{RUN, forget_person, work};
 pub use words::State;
 
 /// The routes of this feature.

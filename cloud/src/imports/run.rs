@@ -4,6 +4,8 @@ use easyisp_shared::id::{ImportId, TenantId};
 use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use sqlx::types::Json;
 
 use super::customers::take_in;
 use super::row::{Reading, Row};
@@ -15,6 +17,7 @@ use crate::customers::ChangeError;
 use crate::customers::many::Depth;
 use crate::db::{Database, Tx};
 use crate::due;
+use crate::error::FieldError;
 use crate::secrets::{SecretError, Secrets};
 
 /// The kind of the job that takes a large file in; its subject is the import.
@@ -111,11 +114,63 @@ pub async fn work(
         let key = secrets.tenant(&mut tx).await?;
         let part: Part = serde_json::from_slice(&key.open(SEALED, import.0, &sealed)?)?;
         let how = (&part.reading, found.on_existing);
-        let (lines, ends) = take_in(&mut tx, secrets, &part.rows, how, Depth::Write, now).await?;
+        let (erased, rows) = apart(&found, part.rows);
+        let (lines, ends) = take_in(&mut tx, secrets, &rows, how, Depth::Write, now).await?;
+        let lines = together(erased, lines);
         write_down(&mut tx, &found, (part.first, &lines), &ends, now).await?;
         tx.commit().await?;
     }
     Ok(Some(now))
+}
+
+/// Notes in the files that wait that somebody was erased: none of them makes him again.
+pub async fn forget_person(tx: &mut Tx, username: &str) -> sqlx::Result<()> {
+    for import in store::lock_waiting(tx).await? {
+        store::forbid(tx, import, &digest(import, username)).await?;
+    }
+    Ok(())
+}
+
+fn digest(import: ImportId, username: &str) -> [u8; 32] {
+    Sha256::digest(format!("{import} {}", username.trim().to_lowercase())).into()
+}
+
+/// The rows of who was erased since the file came, by their place and line, and the others.
+fn apart(import: &Import, rows: Vec<Row>) -> (Vec<(usize, u32)>, Vec<Row>) {
+    let mut erased = Vec::new();
+    if import.forgotten.is_empty() {
+        return (erased, rows);
+    }
+    let mut others = Vec::with_capacity(rows.len());
+    for (place, row) in rows.into_iter().enumerate() {
+        let digest = digest(import.id, row.username());
+        match import.forgotten.iter().any(|known| known[..] == digest[..]) {
+            true => erased.push((place, row.line)),
+            false => others.push(row),
+        }
+    }
+    (erased, others)
+}
+
+/// What became of all of them, in their order.
+fn together(erased: Vec<(usize, u32)>, mut lines: Vec<Line>) -> Vec<Line> {
+    for (place, line) in erased {
+        let why = FieldError {
+            field: "username".to_owned(),
+            message: "was erased after this file came; enter him by hand if he is a customer again"
+                .to_owned(),
+        };
+        let line = Line {
+            line: i32::try_from(line).unwrap_or(i32::MAX),
+            outcome: Outcome::Skipped,
+            subject_id: None,
+            name: "erased".to_owned(),
+            errors: Json(vec![why]),
+            warnings: Json(Vec::new()),
+        };
+        lines.insert(place, line);
+    }
+    lines
 }
 
 /// What could be done stays; the rest is forgotten, with its passwords.

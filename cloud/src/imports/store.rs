@@ -76,6 +76,8 @@ pub struct Import {
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
     pub undone_at: Option<Timestamp>,
+    /// Who was erased while it waits.
+    pub forgotten: Vec<Vec<u8>>,
 }
 
 impl Import {
@@ -101,6 +103,29 @@ pub async fn lock(tx: &mut Tx, import: ImportId) -> sqlx::Result<Option<Import>>
         .bind(import)
         .fetch_optional(&mut **tx)
         .await
+}
+
+/// Reads and locks the files of which parts wait.
+pub async fn lock_waiting(tx: &mut Tx) -> sqlx::Result<Vec<ImportId>> {
+    sqlx::query_scalar(
+        "select id from imports where tenant_id = $1 and finished_at is null order by id for update",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Notes that a row of a waiting file is not to be taken in.
+pub async fn forbid(tx: &mut Tx, import: ImportId, digest: &[u8]) -> sqlx::Result<()> {
+    sqlx::query(
+        "update imports set forgotten = forgotten || $3::bytea where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(import)
+    .bind(digest)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Files, the newest first, and how many there are.
@@ -232,7 +257,9 @@ pub async fn finish(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update imports set state = $3, error = $4, finished_at = $5 where tenant_id = $1 and id = $2",
+        "update imports
+            set state = $3, error = $4, finished_at = $5, forgotten = '{}'
+          where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
     .bind(import)

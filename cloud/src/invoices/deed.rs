@@ -9,6 +9,7 @@ use super::InvoiceError;
 use super::rules::{self, Charged, Item, Number, Refusal, Step, Tax};
 use super::store::{self, Issued, Locked, Which};
 use super::words::Status;
+use crate::audit::{self, Action, Actor, Audit};
 use crate::customers::COLLECT;
 use crate::db::Tx;
 use crate::due;
@@ -198,6 +199,10 @@ pub async fn change(
             cancel(tx, &invoice, now).await?;
             None
         }
+        Step::Reopen => {
+            reopen(tx, &invoice, now).await?;
+            None
+        }
     };
     if step != Step::Stay {
         due::at(tx, COLLECT, invoice.customer_id, now).await?;
@@ -254,6 +259,95 @@ async fn pay(
             let how = method.as_str();
             store::pay(tx, invoice.id, settlement, (how, reference), now).await?;
         }
+    }
+    Ok(())
+}
+
+/// What an invoice was paid with, the other way: the wallet has it again, or what came by hand is gone. Returns what is
+/// in the wallet, when it was that.
+async fn reopen(
+    tx: &mut Tx,
+    invoice: &Locked,
+    now: Timestamp,
+) -> Result<Option<Cents>, InvoiceError> {
+    let customer = invoice.customer_id;
+    let by_hand = by_hand(invoice.paid_by.as_deref());
+    let number = &invoice.number;
+    let entry = Entry {
+        id: EntryId::new(now, &tx.entropy()),
+        kind: EntryKind::Reopening,
+        occurred_at: now,
+        customer: Some(customer),
+        source: match invoice.settlement_id {
+            Some(settlement) => format!("payment of {number} taken back ({settlement})"),
+            None => format!("payment of {number} taken back"),
+        },
+        description: format!("Invoice {number} is owed again"),
+        transfers: vec![Transfer {
+            debit: Leg::receivable(customer),
+            credit: match by_hand {
+                Some(method) => Leg::account(method.account()),
+                None => Leg::wallet(customer),
+            },
+            amount: invoice.amount,
+        }],
+    };
+    let reversal = entry.id;
+    let balance = match by_hand {
+        Some(_) => {
+            ledger::post(tx, entry, now).await?;
+            None
+        }
+        None => Some(renewals::give_back(tx, customer, entry, now).await?),
+    };
+    store::reopen(tx, invoice.id, reversal, now).await?;
+    Ok(balance)
+}
+
+/// How money came that no wallet had.
+fn by_hand(paid_by: Option<&str>) -> Option<Method> {
+    let ways = [
+        Method::Cash,
+        Method::BankTransfer,
+        Method::Card,
+        Method::Other,
+    ];
+    ways.into_iter()
+        .find(|method| paid_by == Some(method.as_str()))
+}
+
+/// Money was taken back from a customer, and his wallet stands below zero: the invoices that it paid while that money
+/// was in it are owed again, the last one first, until it does not.
+pub async fn owed_again(
+    tx: &mut Tx,
+    customer: CustomerId,
+    now: Timestamp,
+) -> Result<(), InvoiceError> {
+    let paid = store::lock_paid_by_wallet(tx, customer).await?;
+    let taken_back = renewals::taken_back(tx, customer).await?;
+    let Some(mut balance) = renewals::locked_balance(tx, customer).await? else {
+        return Ok(());
+    };
+    let paid_with = |invoice: &&Locked| {
+        let at = invoice.paid_at;
+        let mut money = taken_back.iter().map(|money| (money.came, money.gone));
+        at.is_some_and(|at| money.any(|span| rules::paid_with(at, span)))
+    };
+    for invoice in paid.iter().filter(paid_with) {
+        if balance >= Cents::ZERO {
+            break;
+        }
+        balance = reopen(tx, invoice, now).await?.unwrap_or(balance);
+        let line = Audit {
+            details: "pending: what it was paid with was taken back".to_owned(),
+            ..Audit::new(
+                Action::InvoiceUpdate,
+                "invoice",
+                invoice.id,
+                &invoice.number,
+            )
+        };
+        audit::record(tx, &Actor::system(), line, now).await?;
     }
     Ok(())
 }

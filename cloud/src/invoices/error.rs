@@ -16,7 +16,7 @@ pub enum InvoiceError {
     #[error("no such invoice")]
     Unknown,
     /// It was paid.
-    #[error("this invoice was paid; bill or pay back the difference instead")]
+    #[error("this invoice was paid; take the payment back first: send status pending")]
     Paid,
     /// It was taken back.
     #[error("this invoice was taken back; issue another")]

@@ -338,7 +338,9 @@ impl From<Stepped> for StatusAnswer {
 }
 
 /// `PUT /api/finance/invoices/{invoice}/status`: `paid` takes the money out of the customer's wallet or, with
-/// `method`, books what came by hand; `cancelled` books a credit note. A repeat changes nothing.
+/// `method`, books what came by hand; `cancelled` books a credit note; `pending` takes the payment of a paid one back:
+/// the wallet has its money again, or what came by hand is gone. A repeat changes nothing. An invoice that the wallet
+/// paid is owed again by itself when the money it was paid with is taken back and the wallet stands below zero.
 ///
 /// Errors: 400 `overdue`, which the due day alone decides; 404; 409 `BALANCE_TOO_LOW` when the wallet does not
 /// cover it, `RECEIPT_KNOWN` when the reference is an M-Pesa receipt that was booked by itself, `INVOICE_PAID`,

@@ -2,7 +2,8 @@
 //!
 //! A customer owes what he was billed from the moment it is issued: receivable against revenue and taxes, in one
 //! entry. Paying it takes the money out of his wallet, where payments arrive by themselves, or books what came by
-//! hand; taking it back is a credit note, a document with a number of its own. Numbers are of a tenant and a year, one after the other: the number is
+//! hand; taking it back is a credit note, a document with a number of its own. When the
+//! payment itself is taken back, the invoice is owed again. Numbers are of a tenant and a year, one after the other: the number is
 //! taken in the transaction that issues, as its last lock. `overdue` is what an open invoice is once the
 //! tenant's day after the due one has begun; no job sets it.
 
@@ -18,7 +19,7 @@ mod words;
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission;
 
-pub use deed::{Bill, ISSUED, issue, pay_from_wallet};
+pub use deed::{Bill, ISSUED, issue, owed_again, pay_from_wallet};
 pub use error::InvoiceError;
 pub use rules::{Charged, Item, Number, Tax};
 pub use store::report::{self, Document, FiscalReceipt};

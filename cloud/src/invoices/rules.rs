@@ -1,6 +1,7 @@
 //! Numbers and taxes of invoices, and what becomes of them.
 
 use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -107,6 +108,8 @@ pub enum Step {
     Pay,
     /// It is taken back.
     Cancel,
+    /// What it was paid with is taken back.
+    Reopen,
 }
 
 /// Why an invoice does not become that.
@@ -129,12 +132,19 @@ pub fn step(now: Status, wanted: Status) -> Result<Step, Refusal> {
         (Pending | Overdue, Paid) => Ok(Step::Pay),
         (Pending | Overdue, Cancelled) => Ok(Step::Cancel),
         (Pending, Overdue) | (Overdue, Pending) => Err(Refusal::Derived),
-        (Paid, Pending | Overdue | Cancelled) => Err(Refusal::Paid),
+        (Paid, Pending) => Ok(Step::Reopen),
+        (Paid, Overdue) => Err(Refusal::Derived),
+        (Paid, Cancelled) => Err(Refusal::Paid),
         (Cancelled, Pending | Overdue | Paid) => Err(Refusal::Cancelled),
         (Pending, Pending) | (Overdue, Overdue) | (Paid, Paid) | (Cancelled, Cancelled) => {
             Ok(Step::Stay)
         }
     }
+}
+
+/// Whether money that came and was taken back was in the wallet when that paid.
+pub fn paid_with(paid_at: Timestamp, (came, gone): (Timestamp, Timestamp)) -> bool {
+    came <= paid_at && paid_at <= gone
 }
 
 #[cfg(test)]
@@ -179,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_paid_or_taken_back_stays_so() {
+    fn what_was_taken_back_stays_so_and_what_was_paid_until_that_is_taken_back() {
         use Status::{Cancelled, Overdue, Paid, Pending};
         assert_eq!(step(Overdue, Paid), Ok(Step::Pay));
         assert_eq!(step(Pending, Cancelled), Ok(Step::Cancel));
         assert_eq!(step(Paid, Paid), Ok(Step::Stay));
-        for wanted in [Pending, Overdue, Cancelled] {
-            assert_eq!(step(Paid, wanted), Err(Refusal::Paid));
-        }
+        assert_eq!(step(Paid, Cancelled), Err(Refusal::Paid));
+        assert_eq!(step(Paid, Overdue), Err(Refusal::Derived));
+        assert_eq!(step(Paid, Pending), Ok(Step::Reopen));
         for wanted in [Pending, Overdue, Paid] {
             assert_eq!(step(Cancelled, wanted), Err(Refusal::Cancelled));
         }

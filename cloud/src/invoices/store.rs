@@ -288,6 +288,8 @@ pub struct Locked {
     pub status: Status,
     pub taxes: Json<Vec<Charged>>,
     pub paid_at: Option<Timestamp>,
+    pub paid_by: Option<String>,
+    pub settlement_id: Option<EntryId>,
 }
 
 /// Reads and locks an invoice: before its customer and his wallet, like every intent.
@@ -295,7 +297,7 @@ pub async fn lock(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Op
     sqlx::query_as(
         "select id, number, customer_id, amount,
                 case when status = 'PENDING' and overdue_from <= $4 then 'OVERDUE' else status end as status,
-                taxes, paid_at
+                taxes, paid_at, paid_by, settlement_id
            from invoices
           where tenant_id = $1 and (id = $2 or number = $3)
             for update",
@@ -327,6 +329,53 @@ pub async fn pay(
     .bind(paid_by)
     .bind(reference)
     .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Reads and locks the invoices that a customer's wallet has paid, the last one first, a hundred at most.
+pub async fn lock_paid_by_wallet(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Locked>> {
+    sqlx::query_as(
+        "select id, number, customer_id, amount, status, taxes, paid_at, paid_by, settlement_id
+           from invoices
+          where tenant_id = $1 and customer_id = $2 and paid_by = 'WALLET'
+          order by paid_at desc, serial desc
+          limit 100
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Writes that what an invoice was paid with was taken back, and by which entry.
+pub async fn reopen(
+    tx: &mut Tx,
+    id: InvoiceId,
+    reversal: EntryId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into invoice_reopenings (tenant_id, invoice_id, settlement_id, reversal_id, paid_by, paid_at,
+                                         reopened_at)
+         select tenant_id, id, settlement_id, $3, paid_by, paid_at, $4
+           from invoices where tenant_id = $1 and id = $2 and status = 'PAID'",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(reversal)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "update invoices
+            set status = 'PENDING', settlement_id = null, paid_by = null, reference = null, paid_at = null
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
     .execute(&mut **tx)
     .await?;
     Ok(())

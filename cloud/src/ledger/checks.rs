@@ -278,6 +278,53 @@ pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<(
     Ok(())
 }
 
+/// What stands in suspense is what waits for a person, payment by payment, and nothing else.
+pub(super) async fn suspense(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<(Option<Uuid>, Option<Uuid>, i64, i64)> = sqlx::query_as(
+        "with legs as (
+             select e.id, e.source, sum(case when t.credit_account = '2100' then t.amount else 0 end
+                                      - case when t.debit_account = '2100' then t.amount else 0 end) as n
+               from transfers t
+               join entries e on e.tenant_id = $1 and e.id = t.entry_id
+              where t.tenant_id = $1 and (t.credit_account = '2100' or t.debit_account = '2100')
+              group by e.id, e.source),
+         mine as (
+             select l.id as entry, l.n, coalesce(b.id, v.id, r.id) as payment
+               from legs l
+               left join payments b on b.tenant_id = $1 and b.entry_id = l.id
+               left join payments v on v.tenant_id = $1 and v.reversal_id = l.id
+               left join payments r on r.tenant_id = $1 and l.source = 'resolved ' || r.receipt),
+         booked as (
+             select payment, sum(n)::bigint as n from mine where payment is not null group by payment),
+         waiting as (
+             select id, amount from payments
+              where tenant_id = $1 and customer_id is null and status = 'completed')
+         select coalesce(b.payment, w.id), null::uuid, coalesce(b.n, 0), coalesce(w.amount, 0)
+           from booked b
+           full join waiting w on w.id = b.payment
+          where coalesce(b.n, 0) <> coalesce(w.amount, 0)
+         union all
+         select null, entry, n::bigint, 0 from mine where payment is null
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (payment, entry, booked, waiting) in wrong {
+        let what = match (payment, entry) {
+            (Some(payment), _) => format!(
+                "payment {payment} stands in suspense with {booked} where {waiting} waits for a person"
+            ),
+            (None, Some(entry)) => {
+                format!("entry {entry} moves {booked} in suspense for no payment")
+            }
+            (None, None) => continue,
+        };
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
 /// A payment is taken back exactly when an entry pays it back.
 pub(super) async fn voids(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let wrong: Vec<Uuid> = sqlx::query_scalar(

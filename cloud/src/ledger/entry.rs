@@ -67,6 +67,8 @@ pub enum EntryKind {
     Refund,
     /// What was set aside did not go back: it is its owner's again.
     Release,
+    /// What an invoice was paid with was taken back: it is owed again.
+    Reopening,
 }
 
 impl EntryKind {
@@ -88,6 +90,7 @@ impl EntryKind {
             EntryKind::CreditNote => "CREDIT_NOTE",
             EntryKind::Refund => "REFUND",
             EntryKind::Release => "RELEASE",
+            EntryKind::Reopening => "REOPENING",
         }
     }
 
@@ -107,7 +110,8 @@ impl EntryKind {
             | EntryKind::Invoice
             | EntryKind::Settlement
             | EntryKind::CreditNote
-            | EntryKind::Release => false,
+            | EntryKind::Release
+            | EntryKind::Reopening => false,
         }
     }
 }

@@ -147,6 +147,7 @@ async fn verify_tenant(
     checks::payments(tx, report).await?;
     checks::voids(tx, report).await?;
     checks::prompts(tx, report).await?;
+    checks::suspense(tx, report).await?;
     checks::by_hand::incomes(tx, report).await?;
     checks::by_hand::expenses(tx, report).await?;
     checks::by_hand::corrections(tx, report).await?;

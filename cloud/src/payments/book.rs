@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use easyisp_shared::id::{GatewayId, OperatorId};
+use easyisp_shared::id::{GatewayId, OperatorId, PaymentId};
 use easyisp_shared::time::Timestamp;
 
 use super::arrival::{Arrival, Candidate, Keys, owner};
@@ -26,6 +26,16 @@ pub(super) enum Trust {
     Held(&'static str),
 }
 
+impl Trust {
+    /// Whether it is the provider itself that says so; a statement is whatever a person uploads.
+    fn proves(self) -> bool {
+        match self {
+            Trust::Asked(None) | Trust::Told => true,
+            Trust::Asked(Some(_)) | Trust::Held(_) => false,
+        }
+    }
+}
+
 /// What became of money that was told of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Booking {
@@ -35,7 +45,7 @@ pub(super) enum Booking {
     Known,
     /// It was written before with another amount; a person looks at it.
     Differs,
-    /// It was written before, for somebody else on this platform.
+    /// It was written before, for somebody else on this platform who has the same short code.
     Elsewhere,
 }
 
@@ -53,6 +63,8 @@ pub(super) const OTHER_CODE: &str =
 pub(super) const HEARSAY: [&str; 4] = [UNLISTED, OLD_SECRET, RETIRED, OTHER_CODE];
 /// What a person reads beside money of which M-Pesa and somebody else say different things.
 const DIFFERS: &str = "M-Pesa, reported with another amount too; look in the statement";
+/// What a person reads beside money that was held on nobody's word and that M-Pesa says something else of.
+const REPLACED: &str = "M-Pesa, made up: M-Pesa says another amount, which is booked in its place";
 /// What a person reads beside money that several prompts wait for.
 const AMBIGUOUS: &str = "M-Pesa, fits prompts of several payers";
 /// What a person reads beside money that may have been credited without its receipt.
@@ -95,13 +107,17 @@ pub(super) async fn book(
         believed && intent.receipt.is_none() && intent.amount == arrival.amount
     });
     if let Some(mut intent) = fits {
-        // Who is believed without a prompt is believed with one, whatever its amount.
-        let event = Event::Paid(Claim {
+        let claim = Claim {
             receipt: arrival.receipt.clone(),
             amount: Some(arrival.amount),
             paid_at: arrival.paid_at,
-        });
-        return settle::apply(tx, &mut intent, event, now).await;
+        };
+        // Who is believed without a prompt is believed with one, whatever its amount.
+        let event = match trust {
+            Trust::Asked(_) | Trust::Told => Event::Paid(claim),
+            Trust::Held(_) => Event::Claimed(claim),
+        };
+        return settle::apply_told(tx, &mut intent, event, trust.proves(), now).await;
     }
     let known = owner_of(tx, &found, keys).await?;
     let (customer, why) = match (known, trust) {
@@ -124,6 +140,7 @@ pub(super) async fn book(
                 method: Method::Mpesa,
                 channel: Channel::Payment,
                 receipt: Some(arrival.receipt.clone()),
+                proven: trust.proves(),
                 paid_at,
                 intent: None,
                 gateway: Some(gateway),
@@ -138,6 +155,7 @@ pub(super) async fn book(
             let held = Unallocated {
                 amount: arrival.amount,
                 receipt: arrival.receipt.clone(),
+                proven: trust.proves(),
                 paid_at,
                 gateway: Some(gateway),
                 phone: arrival.payer.shown(),
@@ -177,7 +195,8 @@ async fn is_credited(
 }
 
 /// What a report that is believed means for a receipt that is known: when this tenant holds it on nobody's word
-/// and nobody allocated it yet, the report takes its place, with its owner. Another amount is for a person.
+/// and nobody allocated it yet, the report takes its place, with its amount and its owner. Another amount of what
+/// somebody vouched for is for a person.
 ///
 /// `found` was read in this transaction, which the caller commits.
 pub(super) async fn confirm(
@@ -186,6 +205,7 @@ pub(super) async fn confirm(
     found: Found,
     arrival: &Arrival,
     keys: &Keys,
+    trust: Trust,
     now: Timestamp,
 ) -> Result<Booking, RenewError> {
     let receipt = arrival.receipt.as_str();
@@ -193,6 +213,10 @@ pub(super) async fn confirm(
         return Ok(Booking::Elsewhere);
     };
     let hearsay = HEARSAY.contains(&told.description.as_str());
+    if told.amount != arrival.amount && give_way(tx, receipt, now).await? {
+        let _: Then = book(tx, gateway, found, arrival, keys, trust, now).await?;
+        return Ok(Booking::Booked);
+    }
     if told.amount != arrival.amount {
         tracing::warn!(
             payment.id = %told.id,
@@ -226,6 +250,9 @@ pub(super) async fn confirm(
         false => PLAIN,
     };
     arrivals::vouch(tx, told.id, gateway, arrival, why).await?;
+    if trust.proves() {
+        arrivals::prove(tx, told.id, gateway).await?;
+    }
     let fits = found
         .intent
         .filter(|intent| intent.receipt.is_none() && intent.amount == arrival.amount);
@@ -264,6 +291,28 @@ async fn owner_of(
     }
     let mut ends = arrivals::by_suffix(tx, typed).await?;
     Ok(ends.pop().filter(|_| ends.is_empty()))
+}
+
+/// What is held on nobody's word under a receipt, and nobody allocated yet, locked.
+pub(super) async fn hearsay(tx: &mut Tx, receipt: &str) -> Result<Option<PaymentId>, RenewError> {
+    let told = arrivals::lock_told(tx, receipt).await?;
+    let held = told.filter(|told| {
+        told.alone && told.customer.is_none() && HEARSAY.contains(&told.description.as_str())
+    });
+    Ok(held.map(|told| told.id))
+}
+
+/// Takes that back, so that the provider's word can be booked under the receipt. `false` when there is nothing.
+pub(super) async fn give_way(
+    tx: &mut Tx,
+    receipt: &str,
+    now: Timestamp,
+) -> Result<bool, RenewError> {
+    let Some(made_up) = hearsay(tx, receipt).await? else {
+        return Ok(false);
+    };
+    tracing::warn!(payment.id = %made_up, "Money that was held for a person was made up: M-Pesa says otherwise");
+    renewals::retract(tx, made_up, REPLACED, now).await
 }
 
 /// When the money moved: the provider's word, within what is possible.

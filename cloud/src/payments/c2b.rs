@@ -224,7 +224,8 @@ pub(super) async fn work(
             let what = match trust {
                 Trust::Held(_) => Booking::Known,
                 Trust::Asked(_) | Trust::Told => {
-                    book::confirm(&mut tx, gateway, found, &told.arrival, &keys, now).await?
+                    let arrival = &told.arrival;
+                    book::confirm(&mut tx, gateway, found, arrival, &keys, trust, now).await?
                 }
             };
             return match what {

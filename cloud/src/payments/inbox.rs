@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use utoipa::ToSchema;
 
+use super::book;
 use super::mpesa::callback::{StkCallback, read_stk};
 use super::mpesa::is_final;
 use super::prompt::PromptError;
@@ -237,7 +238,7 @@ pub(super) async fn work(
         }
         Err(RenewError::ReceiptKnown) => {
             drop(tx);
-            return known(payments, tenant, id, intent.id, &told, now).await;
+            return known(payments, tenant, id, intent.id, (&told, source), now).await;
         }
         Err(RenewError::Database(cause)) if violated(&cause) == Some("intent_checkout") => {
             OTHER_PROMPT
@@ -252,24 +253,32 @@ pub(super) async fn work(
 }
 
 /// The receipt was booked before. A confirmation that came first has brought the money: then it is this
-/// prompt's; else a person looks at it.
+/// prompt's. What is held under it on nobody's word gives way to what M-Pesa says; else a person looks at it.
 async fn known(
     payments: &Payments,
     tenant: TenantId,
     id: InboxId,
     intent: IntentId,
-    told: &StkCallback,
+    (told, source): (&StkCallback, Source),
     now: Timestamp,
 ) -> Result<Then, RenewError> {
     let mut tx = payments.db.begin(tenant).await?;
     if store::take(&mut tx, id, now).await?.is_none() {
         return Ok(Then::Rest);
     }
-    if let Some(claim) = &told.claim
-        && settle::adopt(&mut tx, intent, &claim.receipt, now).await?
-    {
-        tx.commit().await?;
-        return Ok(Then::Rest);
+    if let Some(claim) = &told.claim {
+        if settle::adopt(&mut tx, intent, &claim.receipt, now).await? {
+            tx.commit().await?;
+            return Ok(Then::Rest);
+        }
+        if source == Source::Listed && book::give_way(&mut tx, &claim.receipt, now).await? {
+            let locked = store::lock(&mut tx, Which::Id(intent)).await?;
+            let mut locked = locked.ok_or(RenewError::UnknownCustomer)?;
+            let event = event(told, &locked, source);
+            let then = settle::apply(&mut tx, &mut locked, event, now).await?;
+            tx.commit().await?;
+            return Ok(then);
+        }
     }
     drop(tx);
     settle::review(&payments.db, tenant, intent, RECEIPT_KNOWN, now).await?;

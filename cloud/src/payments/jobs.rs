@@ -3,6 +3,7 @@
 use easyisp_shared::id::{InboxId, IntentId, TenantId};
 use easyisp_shared::time::Timestamp;
 
+use super::book;
 use super::mpesa::{Answer, MpesaError};
 use super::prompt::PromptError;
 use super::rules::{Event, next_query};
@@ -146,11 +147,24 @@ impl Payments {
     ) -> Result<Option<Timestamp>, PromptError> {
         let now = self.clock.now();
         let mut tx = self.db.begin(tenant).await?;
-        if let Some(receipt) = claimed
-            && settle::adopt(&mut tx, id, &receipt, now).await?
-        {
-            tx.commit().await?;
-            return Ok(None);
+        if let Some(receipt) = claimed {
+            if settle::adopt(&mut tx, id, &receipt, now).await? {
+                tx.commit().await?;
+                return Ok(None);
+            }
+            // He has paid, whatever somebody made up under the receipt: M-Pesa's report of it joins the credit.
+            let locked = store::lock(&mut tx, Which::Id(id)).await?;
+            if let Some(mut intent) = locked
+                && book::hearsay(&mut tx, &receipt).await?.is_some()
+            {
+                let mut push = intent.push();
+                push.claim = None;
+                intent.set(&push, now);
+                let _: Then = settle::apply(&mut tx, &mut intent, Event::QueryPaid, now).await?;
+                let again = again(&mut intent, next);
+                tx.commit().await?;
+                return Ok(again);
+            }
         }
         drop(tx);
         settle::review(&self.db, tenant, id, RECEIPT_KNOWN, now).await?;

@@ -188,7 +188,7 @@ impl Payments {
             .map(|arrival| arrival.receipt.clone())
             .collect();
         let mut tx = self.db.begin(tenant).await?;
-        let known = arrivals::known(&mut tx, &receipts, &HEARSAY).await?;
+        let known = arrivals::known(&mut tx, gateway, &receipts, &HEARSAY).await?;
         drop(tx);
         let ours = |arrival: &Arrival| arrival.paid_at.is_none_or(|at| at >= since);
         let mut failed = 0_usize;
@@ -222,12 +222,12 @@ impl Payments {
         let Some(found) = found else {
             return Ok(Booking::Elsewhere);
         };
+        let trust = Trust::Asked(by);
         if found.known {
-            let what = book::confirm(&mut tx, gateway, found, arrival, &keys, now).await?;
+            let what = book::confirm(&mut tx, gateway, found, arrival, &keys, trust, now).await?;
             tx.commit().await?;
             return Ok(what);
         }
-        let trust = Trust::Asked(by);
         match book::book(&mut tx, gateway, found, arrival, &keys, trust, now).await {
             // We are believed: there is nothing to ask.
             Ok(_) => {

@@ -35,6 +35,18 @@ pub(super) async fn apply(
     event: Event,
     now: Timestamp,
 ) -> Result<Then, RenewError> {
+    let proven = matches!(event, Event::Paid(_));
+    apply_told(tx, intent, event, proven, now).await
+}
+
+/// The same; `proven` = whether the provider itself says that a receipt in the event is of the prompt's short code.
+pub(super) async fn apply_told(
+    tx: &mut Tx,
+    intent: &mut Intent,
+    event: Event,
+    proven: bool,
+    now: Timestamp,
+) -> Result<Then, RenewError> {
     if matches!(event, Event::QueryPaid) && came_already(tx, intent, now).await? {
         return Ok(Then::Rest);
     }
@@ -53,13 +65,15 @@ pub(super) async fn apply(
                 .review
                 .map(str::to_owned)
                 .or(intent.needs_review.take());
-            renewals::receive(tx, receipt(intent, credit, now), now).await?;
+            renewals::receive(tx, receipt(intent, credit, proven, now), now).await?;
         }
-        Effect::Join { receipt } => renewals::join_receipt(tx, intent.id, &receipt).await?,
+        Effect::Join { receipt } => {
+            renewals::join_receipt(tx, intent.id, &receipt, proven).await?;
+        }
         Effect::HoldAndReview(claim) => {
             let what = format!("A second receipt came for one prompt: {}", claim.receipt);
             intent.needs_review = Some(what);
-            renewals::hold(tx, second_receipt(intent, claim, now), now).await?;
+            renewals::hold(tx, second_receipt(intent, claim, proven, now), now).await?;
         }
         Effect::Ask => {
             due::at(tx, QUERY, intent.id, now.plus(ASKED)).await?;
@@ -169,18 +183,16 @@ pub(super) async fn take_over(
     receipt: &str,
     now: Timestamp,
 ) -> Result<bool, RenewError> {
-    let standing = arrivals::lock_without_prompt(tx, receipt, intent.gateway_id).await?;
+    let (gateway, customer) = (intent.gateway_id, intent.customer_id);
+    let standing = arrivals::lock_without_prompt(tx, receipt, gateway, customer).await?;
     let Some(standing) = standing else {
         return Ok(false);
     };
-    let mine = standing
-        .customer
-        .is_none_or(|owner| owner == intent.customer_id);
     let credited = matches!(
         intent.push().state,
         State::Posted { .. } | State::Provisional
     );
-    if credited || !mine || !standing.here || standing.amount != intent.amount {
+    if credited || !standing.mine || !standing.here || standing.amount != intent.amount {
         return Ok(false);
     }
     if standing.customer.is_none() {
@@ -201,13 +213,14 @@ pub(super) async fn take_over(
 pub(super) const RECEIPT_KNOWN: &str =
     "The receipt that a callback names was credited before, to another payment";
 
-fn receipt(intent: &Intent, credit: Credit, now: Timestamp) -> Receipt {
+fn receipt(intent: &Intent, credit: Credit, proven: bool, now: Timestamp) -> Receipt {
     Receipt {
         customer: intent.customer_id,
         amount: credit.amount,
         method: Method::Mpesa,
         channel: Channel::Payment,
         receipt: credit.receipt,
+        proven,
         paid_at: moved_at(intent, credit.paid_at, now),
         intent: Some(intent.id),
         gateway: Some(intent.gateway_id),
@@ -219,10 +232,11 @@ fn receipt(intent: &Intent, credit: Credit, now: Timestamp) -> Receipt {
 }
 
 /// What came beside the one payment of a prompt is nobody's until a person resolves it.
-fn second_receipt(intent: &Intent, claim: Claim, now: Timestamp) -> Unallocated {
+fn second_receipt(intent: &Intent, claim: Claim, proven: bool, now: Timestamp) -> Unallocated {
     Unallocated {
         amount: intent.amount,
         receipt: claim.receipt,
+        proven,
         paid_at: moved_at(intent, claim.paid_at, now),
         gateway: Some(intent.gateway_id),
         phone: Some(intent.phone_number.clone()),

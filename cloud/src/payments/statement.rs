@@ -19,11 +19,14 @@ use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::Tx;
 use crate::error::{ApiError, ErrorEnvelope};
+use crate::renewals::RenewError;
 
 /// The largest statement.
 const MOST_BYTES: usize = 5 * 1024 * 1024;
 /// Most payments that one request books; a repeat goes on.
 const MOST_BOOKED: usize = 1_000;
+/// After so many that cannot be booked it is not they that are wrong: the rest waits for the next run.
+const MOST_FAILED: usize = 100;
 /// Most payments of ours that are listed because the statement does not have them.
 const MOST_EXTRA: i64 = 1_000;
 
@@ -56,6 +59,8 @@ pub enum RowOutcome {
     Skipped,
     /// It cannot be read.
     Unreadable,
+    /// We do not have it, and it could not be booked; the message tells why. The next run tries again.
+    Failed,
 }
 
 /// A row of the statement.
@@ -93,6 +98,7 @@ pub struct Compared {
     booked: usize,
     missing: usize,
     unreadable: usize,
+    failed: usize,
     rows: Vec<StatementRow>,
     /// Payments to this gateway within the statement's span of time that it does not have, newest first, at most
     /// 1,000.
@@ -103,7 +109,7 @@ pub struct Compared {
 /// have, and books what we were never told of, each as a confirmation would.
 ///
 /// A dry run, which it is unless `dryRun=false`, books nothing. One request books at most 1,000 payments; a repeat
-/// goes on, and what is booked stays booked once. The body is the file itself, 5 MiB and 20,000 rows at most.
+/// goes on, and what is booked stays booked once; a row that cannot be booked says why, and the others are. The body is the file itself, 5 MiB and 20,000 rows at most.
 /// Errors: 400 names what is wrong with the file, 404 unknown gateway, 413.
 #[utoipa::path(post, path = "/api/payments/statement", tag = "Payments", params(StatementQuery),
     request_body(content = String, content_type = "text/plain"),
@@ -144,8 +150,8 @@ pub async fn compare(
         let rows = &statement.rows;
         let compared = run(&worker, &operator, &gateway, rows, false, now).await?;
         let details = format!(
-            "Compared a statement: {} agreed, {} booked, {} differ",
-            compared.matched, compared.booked, compared.differs
+            "Compared a statement: {} agreed, {} booked, {} differ, {} failed",
+            compared.matched, compared.booked, compared.differs, compared.failed
         );
         let mut tx = worker.db.begin(operator.tenant).await?;
         note(&mut tx, &operator, &gateway, details, now).await?;
@@ -169,7 +175,7 @@ async fn run(
 ) -> Result<Compared, ApiError> {
     let receipts: Vec<String> = came(rows).map(|one| one.receipt.clone()).collect();
     let mut tx = payments.db.begin(operator.tenant).await?;
-    let ours = arrivals::booked(&mut tx, &receipts, &HEARSAY).await?;
+    let ours = arrivals::booked(&mut tx, gateway.id, &receipts, &HEARSAY).await?;
     drop(tx);
 
     let mut compared = Compared {
@@ -179,13 +185,15 @@ async fn run(
         booked: 0,
         missing: 0,
         unreadable: 0,
+        failed: 0,
         rows: Vec::with_capacity(rows.len()),
         extra: Vec::new(),
     };
     let mut seen = std::collections::HashSet::new();
     for row in rows {
         let mut outcome = outcome(row, gateway, &ours);
-        let wanted = !dry_run && compared.booked < MOST_BOOKED;
+        let mut problem = None;
+        let wanted = !dry_run && compared.booked < MOST_BOOKED && compared.failed < MOST_FAILED;
         if let (RowOutcome::Missing, Told::Came(arrival)) = (outcome, &row.told) {
             // A file may say a thing twice.
             if !seen.insert(arrival.receipt.as_str()) {
@@ -193,15 +201,22 @@ async fn run(
             } else if wanted {
                 let by = Some(operator.id);
                 let booked = payments.book_one(operator.tenant, gateway.id, arrival, by, now);
-                outcome = match booked.await? {
-                    Booking::Booked => RowOutcome::Booked,
-                    Booking::Known => RowOutcome::Matched, // told of meanwhile
+                outcome = match booked.await {
+                    Ok(Booking::Booked) => RowOutcome::Booked,
+                    Ok(Booking::Known) => RowOutcome::Matched, // told of meanwhile
                     // Another provider's on this platform: nothing more is told of it.
-                    Booking::Differs | Booking::Elsewhere => RowOutcome::Differs,
+                    Ok(Booking::Differs | Booking::Elsewhere) => RowOutcome::Differs,
+                    // One that cannot be booked is no obstacle to the others.
+                    Err(cause) => {
+                        problem = Some(reason(&cause));
+                        let receipt = &arrival.receipt;
+                        tracing::warn!(%cause, gateway.id = %gateway.id, "Cannot book {receipt} of a statement");
+                        RowOutcome::Failed
+                    }
                 };
             }
         }
-        compared.note(row, outcome);
+        compared.note(row, outcome, problem);
     }
     if let Some((from, to)) = span(rows) {
         let mut tx = payments.db.begin(operator.tenant).await?;
@@ -233,17 +248,18 @@ async fn note(
 }
 
 impl Compared {
-    fn note(&mut self, row: &Row, outcome: RowOutcome) {
+    fn note(&mut self, row: &Row, outcome: RowOutcome, problem: Option<String>) {
         match outcome {
             RowOutcome::Matched => self.matched += 1,
             RowOutcome::Differs => self.differs += 1,
             RowOutcome::Booked => self.booked += 1,
             RowOutcome::Missing => self.missing += 1,
             RowOutcome::Unreadable => self.unreadable += 1,
+            RowOutcome::Failed => self.failed += 1,
             RowOutcome::Before | RowOutcome::Skipped => {}
         }
         let (arrival, message) = match &row.told {
-            Told::Came(arrival) => (Some(arrival), None),
+            Told::Came(arrival) => (Some(arrival), problem),
             Told::Else => (None, None),
             Told::Unreadable(why) => (None, Some(why.clone())),
         };
@@ -255,6 +271,16 @@ impl Compared {
             paid_at: arrival.and_then(|one| one.paid_at),
             message,
         });
+    }
+}
+
+/// Why a payment could not be booked, for people: what went wrong in the database is for the log.
+fn reason(cause: &RenewError) -> String {
+    match cause {
+        RenewError::Database(_) => {
+            "could not be booked now; compare the statement again".to_owned()
+        }
+        other => format!("could not be booked: {other}"), // each says itself in a sentence
     }
 }
 

@@ -15,6 +15,7 @@ use crate::audit::{self, Action, Actor, Audit};
 use crate::customers;
 use crate::db::Tx;
 use crate::error::ApiError;
+use crate::imports;
 use crate::ledger::{self, Blank};
 use crate::payments::FOLLOW_UP;
 use crate::sessions;
@@ -131,6 +132,7 @@ pub async fn erase(
     store::blank_moving(tx, traces).await?;
     store::blank_router_lists(tx, traces).await?;
     store::blank_import_rows(tx, customer, &subject.username, &pseudonym).await?;
+    imports::forget_person(tx, &subject.username).await?;
     store::forget_quarantined(tx, &octets(subject, &devices)).await?;
     store::blank_customer(tx, customer, &pseudonym, now).await?;
 

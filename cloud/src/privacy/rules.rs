@@ -339,6 +339,7 @@ pub const KEPT: &[Kept] = &[
     none("fiscal_settings"),
     none("gateways"),
     none("invoice_numbers"),
+    none("invoice_reopenings"),
     none("imports"),
     none("metrics"),
     none("monitored"),

@@ -5,16 +5,20 @@ use easyisp_shared::id::{CustomerId, EntryId, IntentId, PaymentId};
 use easyisp_shared::time::Timestamp;
 
 use crate::db::Tx;
+use crate::due;
 use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 
 use super::deed::Deed;
 use super::store::{self, Payment, PaymentStatus};
-use super::{Method, Received, RenewError, Unallocated, buy_for, limits, perform, reckon, told};
+use super::{
+    Method, Received, RenewError, SHORT, Unallocated, buy_for, limits, message, perform, reckon, told,
+};
 
 /// Moves the payment with this receipt to `customer`, who did pay it: out of suspense or out of the wallet
 /// it was credited to, whose balance may fall below zero. His wallet then buys a period when it covers one.
 ///
-/// Repeating it changes nothing. `None` when the tenant has no such payment.
+/// What belongs to a child account is its parent's. Who gets the money is told of it. Repeating it changes nothing.
+/// `None` when the tenant has no such payment.
 pub async fn resolve(
     tx: &mut Tx,
     receipt: &str,
@@ -30,6 +34,8 @@ pub async fn resolve(
     if payment.refunded.is_positive() {
         return Err(RenewError::GoesBack);
     }
+    let customer = store::payer(tx, customer).await?;
+    let customer = customer.ok_or(RenewError::UnknownCustomer)?;
     // Two customers are locked in the order of their ids, so that opposite moves do not deadlock.
     let mut parties = [Some(customer), payment.customer];
     parties.sort();
@@ -43,6 +49,7 @@ pub async fn resolve(
     let account = found.next().ok_or(RenewError::UnknownCustomer)?;
     if payment.customer == Some(customer) {
         return Ok(Some(Received {
+            customer,
             payment: payment.id,
             balance: account.balance,
             paid_until: account.holding.paid_until,
@@ -57,7 +64,7 @@ pub async fn resolve(
         .plus(payment.amount)
         .ok_or(RenewError::TooMuch)?;
     let barred = limits::barred(tx, &account, now).await?;
-    let (account, bought) = match barred {
+    let (account, bought) = match &barred {
         Some(_) => (account, None),
         None => buy_for(tx, account, balance, payment.paid_at, &source, now),
     };
@@ -78,21 +85,75 @@ pub async fn resolve(
         }],
     });
     store::give_payment(tx, payment.id, customer).await?;
-    deed.take(&account, balance, bought, now);
+    let rest = deed.take(&account, balance, bought, now);
+    let entropy = tx.entropy();
+    deed.message = message::of_receipt(
+        &account,
+        (payment.amount, Some(receipt)),
+        &deed,
+        rest,
+        barred.as_ref(),
+    )
+    .and_then(|body| account.text(body, now, &entropy));
     let (period, paid_until) = (deed.period_id(), deed.paid_until);
     let balance = perform(tx, deed, now).await?;
     // What was his carries the other one no further.
     if let Some(loser) = payment.customer {
         reckon(tx, loser, now).await?;
+        due::at(tx, SHORT, loser, now).await?;
     }
     let customer_name = account.name;
     Ok(Some(Received {
+        customer,
         payment: payment.id,
         balance,
         paid_until,
         period,
         customer_name,
     }))
+}
+
+/// Moves what is in the wallet of a child account into its parent's, which buys a period when it covers one.
+pub(super) async fn hand_over(
+    tx: &mut Tx,
+    child: CustomerId,
+    parent: CustomerId,
+    now: Timestamp,
+) -> Result<(), RenewError> {
+    let mut parties = [child, parent];
+    parties.sort();
+    let mut accounts = Vec::new();
+    for party in parties {
+        accounts.extend(store::lock(tx, party).await?);
+    }
+    let of = |whose| accounts.iter().find(|account| account.customer == whose);
+    let (Some(from), Some(to)) = (of(child), of(parent)) else {
+        return Err(RenewError::UnknownCustomer);
+    };
+    let amount = from.balance;
+    if !amount.is_positive() {
+        return Ok(());
+    }
+    let source = format!("wallet of child account {child}");
+    let balance = to.balance.plus(amount).ok_or(RenewError::TooMuch)?;
+    let (account, bought) = buy_for(tx, to.clone(), balance, now, &source, now);
+    let mut deed = Deed::of(&account);
+    deed.entries.push(Entry {
+        id: EntryId::new(now, &tx.entropy()),
+        kind: EntryKind::Adjustment,
+        occurred_at: now,
+        customer: Some(parent),
+        source,
+        description: "A child account's wallet is its parent's".to_owned(),
+        transfers: vec![Transfer {
+            debit: Leg::wallet(child),
+            credit: Leg::wallet(parent),
+            amount,
+        }],
+    });
+    deed.take(&account, balance, bought, now);
+    perform(tx, deed, now).await?;
+    Ok(())
 }
 
 /// Takes back a payment that was typed by hand: a reversal entry, and the wallet pays it back, below zero
@@ -170,6 +231,29 @@ fn void_entry(tx: &Tx, payment: &Payment, now: Timestamp) -> Entry {
     }
 }
 
+/// Takes back money that was held for nobody and never was: the entry is posted the other way, and its receipt is
+/// free for what the provider says of it. `description` = what is to be read beside it. `false` when it is not
+/// held, or somebody's.
+pub async fn retract(
+    tx: &mut Tx,
+    payment: PaymentId,
+    description: &str,
+    now: Timestamp,
+) -> Result<bool, RenewError> {
+    let Some(payment) = store::lock_payment(tx, payment).await? else {
+        return Ok(false);
+    };
+    let held = payment.customer.is_none() && payment.status == PaymentStatus::Completed;
+    if payment.method != Method::Mpesa || !held {
+        return Ok(false);
+    }
+    let entry = void_entry(tx, &payment, now);
+    let id = entry.id;
+    ledger::post(tx, entry, now).await?;
+    store::retract_payment(tx, payment.id, id, description).await?;
+    Ok(true)
+}
+
 /// Books money that belongs to nobody known, for a person to allocate.
 ///
 /// # Errors
@@ -210,12 +294,18 @@ pub async fn is_credited(tx: &mut Tx, reference: &str) -> sqlx::Result<bool> {
     Ok(!receipt.is_empty() && store::lock_receipt(tx, &receipt).await?.is_some())
 }
 
-/// Writes the provider's receipt on a payment that was credited before it was known.
+/// Writes the provider's receipt on a payment that was credited before it was known; `proven` = whether the
+/// provider itself says so.
 ///
 /// # Errors
 /// [`RenewError::ReceiptKnown`] when it was credited elsewhere; the transaction is then spent.
-pub async fn join_receipt(tx: &mut Tx, intent: IntentId, receipt: &str) -> Result<(), RenewError> {
-    Ok(store::join_receipt(tx, intent, receipt).await?)
+pub async fn join_receipt(
+    tx: &mut Tx,
+    intent: IntentId,
+    receipt: &str,
+    proven: bool,
+) -> Result<(), RenewError> {
+    Ok(store::join_receipt(tx, intent, receipt, proven).await?)
 }
 
 fn owner(customer: Option<CustomerId>) -> Leg {

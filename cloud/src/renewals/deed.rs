@@ -17,7 +17,7 @@ use crate::messaging::Message;
 use crate::packages::PurchaseLimit;
 
 use super::rules::{Holding, Period, Term, counts_from, next_period};
-use super::{AUTO_RENEW, BEGIN, Receipt};
+use super::{AUTO_RENEW, BEGIN, Receipt, SHORT};
 
 /// A customer as money meets him, locked.
 #[derive(Clone, Debug)]
@@ -228,6 +228,9 @@ impl Deed {
                 self.due(BEGIN, starts_at);
             }
             self.bought = Some(bought);
+        }
+        if rest < Cents::ZERO && rest < account.balance {
+            self.due(SHORT, now);
         }
         let holding = Holding {
             paid_until: self.paid_until,

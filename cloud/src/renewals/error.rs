@@ -45,7 +45,9 @@ impl From<sqlx::Error> for RenewError {
             return RenewError::BalanceTooLow;
         }
         match violated(&error) {
-            Some("receipts_pkey" | "payment_intent") => RenewError::ReceiptKnown,
+            Some("receipts_pkey" | "receipt_at_shortcode" | "payment_intent") => {
+                RenewError::ReceiptKnown
+            }
             Some(_) | None => RenewError::Database(error),
         }
     }

@@ -79,16 +79,7 @@ pub async fn recharge(
             let moved = resolve(&mut tx, &code, customer, now).await?;
             let moved = moved.ok_or(ApiError::NotFound("transaction"))?;
             let action = Action::TransactionResolve;
-            note(
-                &mut tx,
-                &operator,
-                action,
-                customer,
-                &moved,
-                description,
-                now,
-            )
-            .await?;
+            note(&mut tx, &operator, action, &moved, description, now).await?;
             moved
         }
         (amount, _) => {
@@ -107,10 +98,7 @@ pub async fn recharge(
             let details = format!("{}: {amount}", receipt.description);
             let received = receive(&mut tx, receipt, now).await?;
             let action = Action::ManualRecharge;
-            note(
-                &mut tx, &operator, action, customer, &received, details, now,
-            )
-            .await?;
+            note(&mut tx, &operator, action, &received, details, now).await?;
             received
         }
     };
@@ -206,10 +194,7 @@ pub async fn record(
     let received = receive(&mut tx, receipt, now).await?;
     let details = format!("Recorded a payment of {}", request.amount);
     let action = Action::PaymentProcess;
-    note(
-        &mut tx, &operator, action, customer, &received, details, now,
-    )
-    .await?;
+    note(&mut tx, &operator, action, &received, details, now).await?;
     let body = Recorded {
         id: received.payment,
         amount: request.amount,
@@ -367,14 +352,18 @@ async fn note(
     tx: &mut Tx,
     operator: &Operator,
     action: Action,
-    customer: CustomerId,
     received: &Received,
     details: String,
     now: Timestamp,
 ) -> Result<(), ApiError> {
     let audit = Audit {
         details,
-        ..Audit::new(action, "customer", customer, &received.customer_name)
+        ..Audit::new(
+            action,
+            "customer",
+            received.customer,
+            &received.customer_name,
+        )
     };
     audit::record(tx, &Actor::from(operator), audit, now).await?;
     Ok(())
@@ -395,6 +384,7 @@ fn manual(
         method,
         channel,
         receipt: None,
+        proven: false,
         paid_at: now,
         intent: None,
         gateway: None,

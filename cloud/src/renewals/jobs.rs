@@ -13,6 +13,10 @@ pub const AUTO_RENEW: &str = "renewals.auto";
 
 pub use crate::customers::BEGIN;
 
+/// The kind of the due job that sees to a wallet that fell below zero: what was paid out of it may be owed again; its
+/// subject is the customer.
+pub const SHORT: &str = "renewals.short";
+
 /// Renews a customer whose paid time is over and whose wallet covers another period. `Some` = when to ask
 /// again, because he is paid until then.
 pub async fn auto_renew(

@@ -8,16 +8,16 @@ use super::{Barred, Receipt};
 /// The text after a receipt; short enough for one part in nearly every case.
 pub(super) fn of_receipt(
     account: &Account,
-    receipt: &Receipt,
+    (amount, receipt): (Cents, Option<&str>),
     deed: &Deed,
     rest: Cents,
     barred: Option<&Barred>,
 ) -> Option<String> {
     account.phone.as_ref()?;
     let currency = &account.currency;
-    let thanks = match &receipt.receipt {
-        Some(code) => format!("{code}: {currency} {} received.", receipt.amount),
-        None => format!("{currency} {} received.", receipt.amount),
+    let thanks = match receipt {
+        Some(code) => format!("{code}: {currency} {amount} received."),
+        None => format!("{currency} {amount} received."),
     };
     let service = match (&deed.bought, account.plan()) {
         (None, Some(plan)) if barred.is_some() => {

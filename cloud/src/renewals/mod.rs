@@ -29,12 +29,13 @@ use crate::ledger::{AccountCode, Entry, EntryKind, Leg, Transfer};
 
 use deed::{Account, Bought, Deed, Paid};
 
-pub use correct::{hold, is_credited, join_receipt, refute, resolve, void};
+pub use correct::{hold, is_credited, join_receipt, refute, resolve, retract, void};
 pub use error::RenewError;
-pub use jobs::{AUTO_RENEW, BEGIN, auto_renew, begin};
+pub use jobs::{AUTO_RENEW, BEGIN, SHORT, auto_renew, begin};
 pub use limits::{Barred, Buyer, may_buy, may_renew};
 pub use refund::{Refund, Service, complete, release, reserve};
 pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
+pub use store::{Gone, taken_back};
 pub use voucher::{Redeemed, Worth, redeem};
 
 /// The routes of this feature.
@@ -63,8 +64,10 @@ pub struct Receipt {
     pub method: Method,
     /// Whether an operator says so or a payer paid.
     pub channel: Channel,
-    /// The provider's receipt, credited once on the whole platform.
+    /// The provider's receipt, credited once.
     pub receipt: Option<String>,
+    /// The provider itself says that the receipt is of the gateway's short code.
+    pub proven: bool,
     /// When the provider says the money moved.
     pub paid_at: Timestamp,
     /// The payment we asked for, when we did.
@@ -88,6 +91,8 @@ pub struct Unallocated {
     pub amount: Cents,
     /// The provider's receipt.
     pub receipt: String,
+    /// The provider itself says that it is of the gateway's short code.
+    pub proven: bool,
     /// When the provider says the money moved.
     pub paid_at: Timestamp,
     /// The short code it came to.
@@ -168,6 +173,8 @@ pub enum Channel {
 /// What a receipt gave.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Received {
+    /// Into whose wallet it went: for a child account the parent's.
+    pub customer: CustomerId,
     /// The payment.
     pub payment: PaymentId,
     /// What is in the wallet afterwards.
@@ -202,11 +209,12 @@ pub struct Renewed {
 }
 
 /// Books a receipt into the wallet and, when the wallet then covers the price, buys one period; the rest
-/// stays in the wallet. Locks customer and wallet until the transaction ends.
+/// stays in the wallet. Locks customer and wallet until the transaction ends. Money for a child account is its
+/// parent's, whose time it has: left in the child's own wallet it would buy nobody anything.
 ///
 /// # Errors
-/// [`RenewError::ReceiptKnown`] when the receipt was credited before, anywhere on the platform; the
-/// transaction is then spent and must be rolled back.
+/// [`RenewError::ReceiptKnown`] when the receipt was credited before, here or to whoever else proved that it came
+/// to the same short code; the transaction is then spent and must be rolled back.
 pub async fn receive(
     tx: &mut Tx,
     receipt: Receipt,
@@ -215,8 +223,12 @@ pub async fn receive(
     if !receipt.amount.is_positive() {
         return Err(RenewError::NothingPaid);
     }
-    let account = store::lock(tx, receipt.customer).await?;
+    let account = store::lock_payer(tx, receipt.customer).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
+    let receipt = Receipt {
+        customer: account.customer,
+        ..receipt
+    };
     let entropy = tx.entropy();
     let payment = PaymentId::new(now, &entropy);
     let source = match &receipt.receipt {
@@ -242,12 +254,19 @@ pub async fn receive(
     });
     deed.entries.push(credit);
     let rest = deed.take(&account, balance, bought, now);
-    deed.message = message::of_receipt(&account, &receipt, &deed, rest, barred.as_ref())
-        .and_then(|body| account.text(body, now, &entropy));
+    deed.message = message::of_receipt(
+        &account,
+        (receipt.amount, receipt.receipt.as_deref()),
+        &deed,
+        rest,
+        barred.as_ref(),
+    )
+    .and_then(|body| account.text(body, now, &entropy));
     let customer_name = account.name.clone();
     let (period, paid_until) = (deed.period_id(), deed.paid_until);
     let balance = perform(tx, deed, now).await?;
     Ok(Received {
+        customer: account.customer,
         payment,
         balance,
         paid_until,
@@ -256,7 +275,8 @@ pub async fn receive(
     })
 }
 
-/// Buys one period from what is in the wallet.
+/// Buys one period from what is in the wallet; for a child account from the parent's, for the parent and all who
+/// follow him.
 ///
 /// # Errors
 /// [`RenewError::BalanceTooLow`], [`RenewError::NoPackage`] and [`RenewError::Barred`], with nothing written.
@@ -266,7 +286,7 @@ pub async fn renew(
     why: Why,
     now: Timestamp,
 ) -> Result<Renewed, RenewError> {
-    let account = store::lock(tx, customer).await?;
+    let account = store::lock_payer(tx, customer).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let account = account.resumed(now);
     let (source, from) = match &why {
@@ -314,9 +334,40 @@ pub async fn spend(
     perform(tx, deed, now).await
 }
 
+/// Puts what `entry` moves into a customer's wallet again that was taken out of it by [`spend`]. Returns what is in
+/// it then.
+pub async fn give_back(
+    tx: &mut Tx,
+    customer: CustomerId,
+    entry: Entry,
+    now: Timestamp,
+) -> Result<Cents, RenewError> {
+    let account = store::lock(tx, customer).await?;
+    let account = account.ok_or(RenewError::UnknownCustomer)?;
+    let amount = entry.total().ok_or(RenewError::TooMuch)?;
+    let balance = account.balance.plus(amount).ok_or(RenewError::TooMuch)?;
+    let mut deed = Deed::of(&account);
+    deed.entries.push(entry);
+    deed.take(&account, balance, None, now);
+    perform(tx, deed, now).await
+}
+
+/// What is in a customer's wallet, which stays locked until the transaction ends; `None` when there is no such
+/// customer.
+pub async fn locked_balance(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Cents>> {
+    let account = store::lock(tx, customer).await?;
+    Ok(account.map(|account| account.balance))
+}
+
 /// Reckons anew how far a customer's wallet carries him, after his package, his paid end or his wish to
-/// renew changed. Moves no money; tells the site when it is another moment.
+/// renew changed. Tells the site when it is another moment. Moves no money, but that of who became a child account: it
+/// is his parent's, as all that is paid for him from then on.
 pub async fn reckon(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> Result<(), RenewError> {
+    let payer = store::payer(tx, customer).await?;
+    let payer = payer.ok_or(RenewError::UnknownCustomer)?;
+    if payer != customer {
+        correct::hand_over(tx, customer, payer, now).await?;
+    }
     let account = store::lock(tx, customer).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let mut deed = Deed::of(&account);

@@ -29,6 +29,7 @@ pub(super) use refund::{Sold, add_refunded, refund_paid, release_refunded, sold_
 
 #[derive(FromRow)]
 struct AccountRow {
+    id: CustomerId,
     name: String,
     phone_number: Option<String>,
     standing: String,
@@ -70,18 +71,16 @@ struct PlanRow {
     limits: Option<Vec<PurchaseLimit>>,
 }
 
-/// Reads a customer with plan and wallet and locks customer and wallet until the transaction ends.
-///
-/// Two deeds on one customer therefore happen one after the other. `None` when this tenant has no such
-/// customer; a deleted one is found, because money may still arrive for him.
+/// A customer with plan and wallet, both locked; `$who` says whose.
 ///
 /// Both locked tables are joined by inner joins: after waiting for a lock PostgreSQL reads the newest
 /// version of locked rows only, and a wallet read beside the lock would be an old one. The plan is a
 /// subquery for the same reason: a joined one would be that of the package before, and, when that has
 /// changed meanwhile, none at all: the payment would buy nothing.
-pub(super) async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Account>> {
-    let row: Option<AccountRow> = sqlx::query_as(
-        "select c.name, c.phone_number, c.standing, c.paid_until, c.anchor_day, c.funded_until,
+macro_rules! account {
+    ($who:literal) => {
+        concat!(
+            "select c.id, c.name, c.phone_number, c.standing, c.paid_until, c.anchor_day, c.funded_until,
                 c.bytes_used_since, c.auto_renew, c.created_at, c.deleted_at is not null as deleted,
                 (select jsonb_build_object(
                             'id', p.id, 'name', p.name, 'price', p.price,
@@ -96,21 +95,62 @@ pub(super) async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Opti
                 t.time_zone, t.grace_secs, c.paused_at, c.promised_from, c.promised_until,
                 c.postpaid, c.parent_id is not null as child,
                 exists (select from customers k
-                         where k.tenant_id = $1 and k.parent_id = $2 and k.deleted_at is null) as parent
+                         where k.tenant_id = $1 and k.parent_id = c.id and k.deleted_at is null) as parent
            from customers c
            join wallets w on w.tenant_id = $1 and w.customer_id = c.id
            join tenants t on t.tenant_id = $1
-          where c.tenant_id = $1 and c.id = $2
-            for update of c, w",
+          where c.tenant_id = $1 and c.id = ",
+            $who,
+            " for update of c, w"
+        )
+    };
+}
+
+/// Reads a customer with plan and wallet and locks customer and wallet until the transaction ends.
+///
+/// Two deeds on one customer therefore happen one after the other. `None` when this tenant has no such
+/// customer; a deleted one is found, because money may still arrive for him.
+pub(super) async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Account>> {
+    locked(account!("$2"), tx, customer).await
+}
+
+/// The same of who pays for a customer: the parent of a child account, else himself.
+pub(super) async fn lock_payer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Account>> {
+    locked(
+        account!(
+            "(select coalesce(k.parent_id, k.id) from customers k where k.tenant_id = $1 and k.id = $2)"
+        ),
+        tx,
+        customer,
+    )
+    .await
+}
+
+async fn locked(
+    text: &'static str,
+    tx: &mut Tx,
+    customer: CustomerId,
+) -> sqlx::Result<Option<Account>> {
+    let row: Option<AccountRow> = sqlx::query_as(text)
+        .bind(tx.tenant())
+        .bind(customer)
+        .fetch_optional(&mut **tx)
+        .await?;
+    row.map(account).transpose()
+}
+
+/// Who pays for a customer: the parent of a child account, else himself.
+pub(super) async fn payer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<CustomerId>> {
+    sqlx::query_scalar(
+        "select coalesce(parent_id, id) from customers where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
     .bind(customer)
     .fetch_optional(&mut **tx)
-    .await?;
-    row.map(|row| account(customer, row)).transpose()
+    .await
 }
 
-fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
+fn account(row: AccountRow) -> sqlx::Result<Account> {
     let undecodable = |what: String| sqlx::Error::Decode(what.into());
     let zone = TimeZone::get(&row.time_zone).map_err(|error| undecodable(error.to_string()))?;
     let forgiving = row.plan.as_ref().is_some_and(|plan| plan.forgiving);
@@ -139,7 +179,7 @@ fn account(customer: CustomerId, row: AccountRow) -> sqlx::Result<Account> {
         }),
     };
     Ok(Account {
-        customer,
+        customer: row.id,
         name: row.name,
         phone: row.phone_number.as_deref().and_then(PhoneNumber::parse),
         holding: Holding {
@@ -275,14 +315,18 @@ pub(super) async fn purchases(
 /// falls due and what is told to webhooks. Returns the wallet's balance afterwards. What a customer bought ahead
 /// begins as much later as the pause was long that the deed ends.
 ///
-/// A receipt or intent that was credited before violates `receipts_pkey` or `payment_intent`.
+/// A receipt or intent that was credited before violates `receipts_pkey`, `receipt_at_shortcode` or
+/// `payment_intent`.
 pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Result<Cents> {
     let statement = sqlx::query(concat!(
         "with ",
         posting_ctes!(),
         ", receipt as (
-             insert into directory.receipts (provider, receipt, tenant_id, payment_id)
-             select 'MPESA', $21, $1, $18 where $21 is not null and $20 = 'MPESA'),
+             insert into directory.receipts (provider, receipt, tenant_id, payment_id, shortcode)
+             select 'MPESA', $21, $1, $18,
+                    case when $54 then (select env || ' ' || shortcode from gateways
+                                         where tenant_id = $1 and id = $27) end
+              where $21 is not null and $20 = 'MPESA'),
          payment as (
              insert into payments (tenant_id, id, customer_id, method, receipt, amount, status, phone,
                                    account, description, intent_id, gateway_id, operator_id, entry_id,
@@ -397,6 +441,7 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
         .bind(&told.names)
         .bind(&told.payloads)
         .bind(deed.back_from)
+        .bind(receipt.is_some_and(|receipt| receipt.proven))
         .fetch_one(&mut **tx)
         .await?
         .try_get(0)
@@ -513,6 +558,34 @@ pub(super) async fn lock_payment(tx: &mut Tx, id: PaymentId) -> sqlx::Result<Opt
     .await
 }
 
+/// Money that was in a wallet and was taken back.
+#[derive(FromRow, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gone {
+    /// When it came.
+    pub came: Timestamp,
+    /// When it was taken back.
+    pub gone: Timestamp,
+}
+
+/// The payments that were taken back from a customer, or found to be somebody else's: the last thousand.
+pub async fn taken_back(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Gone>> {
+    sqlx::query_as(
+        "select p.created_at as came, e.posted_at as gone
+           from transfers t
+           join entries e on e.tenant_id = $1 and e.id = t.entry_id and e.kind in ('VOID', 'ADJUSTMENT')
+           join payments p on p.tenant_id = $1
+                          and (e.kind = 'VOID' and p.reversal_id = e.id
+                               or e.kind = 'ADJUSTMENT' and p.receipt = substr(e.source, length('resolved ') + 1))
+          where t.tenant_id = $1 and t.debit_account = '2000' and t.debit_party = $2
+          order by e.posted_at desc
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Writes whose a payment is.
 pub(super) async fn give_payment(
     tx: &mut Tx,
@@ -554,6 +627,29 @@ pub(super) async fn free_receipt(tx: &mut Tx, payment: PaymentId) -> sqlx::Resul
     Ok(())
 }
 
+/// Writes that an M-Pesa payment never was, by which entry, and gives its receipt free.
+pub(super) async fn retract_payment(
+    tx: &mut Tx,
+    payment: PaymentId,
+    reversal: EntryId,
+    description: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "with free as (
+             delete from directory.receipts
+              where provider = 'MPESA' and tenant_id = $1 and payment_id = $2)
+         update payments set status = 'voided', reversal_id = $3, receipt = null, description = $4
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(payment)
+    .bind(reversal)
+    .bind(description)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Writes a payment that belongs to nobody known, its receipt, and what is told of it.
 pub(super) async fn insert_unallocated(
     tx: &mut Tx,
@@ -566,8 +662,10 @@ pub(super) async fn insert_unallocated(
     let told = Columns::of(std::slice::from_ref(event));
     sqlx::query(concat!(
         "with receipt as (
-             insert into directory.receipts (provider, receipt, tenant_id, payment_id)
-             values ('MPESA', $4, $1, $2)),
+             insert into directory.receipts (provider, receipt, tenant_id, payment_id, shortcode)
+             select 'MPESA', $4, $1, $2,
+                    case when $17 then (select env || ' ' || shortcode from gateways
+                                         where tenant_id = $1 and id = $9) end),
          payment as (
              insert into payments (tenant_id, id, method, receipt, amount, status, phone, account,
                                    description, gateway_id, entry_id, paid_at, created_at, payer_hash,
@@ -592,24 +690,33 @@ pub(super) async fn insert_unallocated(
     .bind(&told.payloads)
     .bind(&receipt.payer_hash)
     .bind(&receipt.payer_name)
+    .bind(receipt.proven)
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
 /// Writes the receipt of a payment that was credited before it was known.
-pub(super) async fn join_receipt(tx: &mut Tx, intent: IntentId, receipt: &str) -> sqlx::Result<()> {
+pub(super) async fn join_receipt(
+    tx: &mut Tx,
+    intent: IntentId,
+    receipt: &str,
+    proven: bool,
+) -> sqlx::Result<()> {
     sqlx::query(
         "with payment as (
              update payments set receipt = $3
               where tenant_id = $1 and intent_id = $2 and receipt is null
-             returning id)
-         insert into directory.receipts (provider, receipt, tenant_id, payment_id)
-         select 'MPESA', $3, $1, id from payment",
+             returning id, gateway_id)
+         insert into directory.receipts (provider, receipt, tenant_id, payment_id, shortcode)
+         select 'MPESA', $3, $1, p.id, case when $4 then g.env || ' ' || g.shortcode end
+           from payment p
+           left join gateways g on g.tenant_id = $1 and g.id = p.gateway_id",
     )
     .bind(tx.tenant())
     .bind(intent)
     .bind(receipt)
+    .bind(proven)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
+use sha2::{Digest, Sha256};
 use tokio::fs;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::store::platform;
+use crate::audit::{self, Action, Actor, Audit};
 use crate::db::Database;
 use crate::ledger;
 
@@ -48,12 +50,55 @@ pub async fn purge(
     export(db, folder, tenant).await?;
     for _ in 0..TURNS {
         if platform::purge(db, tenant, cutoff, AT_ONCE).await? == 0 {
+            tell(db, folder, tenant, now).await?;
             platform::note_purged(db, tenant, now).await?;
             tracing::info!(tenant.id = %tenant, "Tenant {tenant} was purged");
             return Ok(None);
         }
     }
     Ok(Some(now.plus(BREATH)))
+}
+
+/// Writes into the platform's trail that nothing of a tenant is left, and where its books are; its own trail is in
+/// these. Who is killed between this and the note that it was purged tells it twice.
+async fn tell(
+    db: &Database,
+    folder: &Path,
+    tenant: TenantId,
+    now: Timestamp,
+) -> anyhow::Result<()> {
+    let mut directory = db.directory().await?;
+    let platform = super::store::platform(&mut directory).await?;
+    drop(directory);
+    let Some(platform) = platform else {
+        return Ok(());
+    };
+    let mut tx = db.begin(platform).await?;
+    let name = tenant.to_string();
+    let file = books(Path::new(""), tenant);
+    let digest = digest(&books(folder, tenant)).await?;
+    let line = Audit {
+        details: format!(
+            "Nothing of it is left but its books: {FOLDER}/{}, SHA-256 {digest}",
+            file.display()
+        ),
+        ..Audit::new(Action::TenantPurge, "tenant", tenant, &name)
+    };
+    audit::record(&mut tx, &Actor::system(), line, now).await?;
+    Ok(tx.commit().await?)
+}
+
+/// The SHA-256 of a file, read piece by piece.
+async fn digest(path: &Path) -> anyhow::Result<String> {
+    let mut file = fs::File::open(path).await?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut piece).await? {
+            0 => return Ok(hex::encode(hash.finalize())),
+            read => hash.update(&piece[..read]),
+        }
+    }
 }
 
 /// Where a purged tenant's books are: one line of JSON for every row of the chain.

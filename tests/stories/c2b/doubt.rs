@@ -233,3 +233,74 @@ async fn money_to_a_short_code_of_before_is_held() -> Result<()> {
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await
 }
+
+/// What waits for a person is what stands in suspense: money that is on the list and not there, or there and not on
+/// the list, is named. Whoever gets his money in the end is told of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn suspense_is_what_waits_for_a_person() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "savanna").await?;
+    register(&isp).await?;
+    let yesterday = world.clock.now().minus(DAY);
+    let amina = isp
+        .add_subscriber("amina", "254712345601", yesterday)
+        .await?;
+    let (waits, moved) = (
+        pay(&world, STRANGER, "70", "who knows").await?,
+        pay(&world, STRANGER, "1000", "who knows").await?,
+    );
+    worked(&world, &isp).await?;
+    let told = "select count(*) from messages where purpose = 'receipt'";
+    assert_eq!(count(&world, &isp, told).await?, 0);
+    let resolve = json!({"amount": 0, "description": format!("Resolved transaction: {moved}")});
+    for _ in 0..2 {
+        let path = format!("/customers/{amina}/recharge");
+        isp.owner.post(&path, &resolve).await?;
+    }
+    assert_eq!(isp.customer(&amina).await?["status"], "ACTIVE");
+    assert_eq!(count(&world, &isp, told).await?, 1);
+    let mut tx = world.db().begin(isp.tenant().await?).await?;
+    let body: String = sqlx::query_scalar("select body from messages where purpose = 'receipt'")
+        .fetch_one(&mut *tx)
+        .await?;
+    assert!(
+        body.contains(&format!("{moved}: KES 1000 received. Internet until")),
+        "{body}"
+    );
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+
+    // On the list again, and not in suspense; off the list, and in it.
+    for (receipt, customer, is, should) in [
+        (&moved, None, 0, 100_000),
+        (&waits, Some(amina.as_str()), 7_000, 0),
+    ] {
+        let was: Option<uuid::Uuid> =
+            sqlx::query_scalar("select customer_id from payments where receipt = $1")
+                .bind(receipt)
+                .fetch_one(&mut *tx)
+                .await?;
+        let customer: Option<uuid::Uuid> = customer.map(str::parse).transpose()?;
+        let set = "update payments set customer_id = $2 where receipt = $1 returning id";
+        let id: uuid::Uuid = sqlx::query_scalar(set)
+            .bind(receipt)
+            .bind(customer)
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        let wanted =
+            format!("payment {id} stands in suspense with {is} where {should} waits for a person");
+        let found = world.book_findings().await?;
+        assert!(found.iter().any(|what| what.contains(&wanted)), "{found:?}");
+        tx = world.db().begin(isp.tenant().await?).await?;
+        sqlx::query("update payments set customer_id = $2 where receipt = $1")
+            .bind(receipt)
+            .bind(was)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        tx = world.db().begin(isp.tenant().await?).await?;
+    }
+    drop(tx);
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    world.stop().await
+}

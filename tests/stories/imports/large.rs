@@ -106,6 +106,92 @@ async fn two_thousand_rows_are_a_job_that_tells_how_far_it_is() -> Result<()> {
     world.stop().await
 }
 
+/// Somebody is erased while the part of a file that names her waits: she is not made again, and the report says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_erased_meanwhile_is_not_made_again() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "erased").await?;
+    let tenant = isp.tenant().await?;
+    let row = "Jane,jane-word,Jane,HOTSPOT\n";
+    let first = report(&world, &isp.owner, "", HEAD.to_owned() + row).await?;
+    assert_eq!(first["created"], 1, "{first}");
+    let jane = first["rows"][0]["id"].as_str().context("an id")?.to_owned();
+
+    // The second part waits until she is as good as erased; she is in the third.
+    let mut held = world.db().begin(tenant).await?;
+    sqlx::query("select from counts where what = 'customers.PPPOE' for update")
+        .execute(&mut *held)
+        .await?;
+    let text = HEAD.to_owned()
+        + &file(0..500, "HOTSPOT")
+        + &file(500..1000, "PPPOE")
+        + row
+        + &file(1000..1010, "PPPOE");
+    let job = job_of(&world, &isp.owner, text).await?;
+    let mut watch = PgConnection::connect_with(&world.database.app()).await?;
+    let mut waits = async |what: &'static str| {
+        eventually(what, async || {
+            let waiting: Option<i32> = sqlx::query_scalar(
+                "select pid from pg_stat_activity
+                  where datname = current_database() and wait_event_type = 'Lock' and query ilike $1 limit 1",
+            )
+            .bind(format!("%{what}%"))
+            .fetch_optional(&mut watch)
+            .await?;
+            Ok(waiting)
+        })
+        .await
+    };
+    waits("counts").await?;
+    isp.owner.confirm().await?;
+    let (who, path) = (&isp.owner, format!("/customers/{jane}/erase"));
+    let wish = json!({"reason": "She asked", "confirm": "Jane"});
+    let release = async {
+        waits("from imports").await?;
+        held.commit().await?;
+        anyhow::Ok(())
+    };
+    let (erased, released) = tokio::join!(who.post(&path, &wish), release);
+    released?;
+    erased?;
+    let job = finished(&isp.owner, &job).await?;
+    assert_eq!(
+        (&job["state"], &job["done"], &job["failed"]),
+        (&json!("DONE"), &json!(1011), &json!(0))
+    );
+    assert_eq!(
+        (&job["report"]["created"], &job["report"]["skipped"]),
+        (&json!(1010), &json!(1)),
+        "{}",
+        job["report"]
+    );
+    let id = job["id"].as_str().context("an id")?;
+    let skipped = isp
+        .owner
+        .get(&format!("/imports/{id}?outcome=skipped"))
+        .await?;
+    let row = &skipped["rows"][0];
+    assert_eq!(
+        (&row["row"], &row["username"]),
+        (&json!(1002), &json!("erased"))
+    );
+    assert!(
+        row["errors"]
+            .to_string()
+            .contains("erased after this file came"),
+        "{row}"
+    );
+    let jane = isp.owner.get("/customers?search=jane").await?;
+    assert_eq!(jane["total"], 0, "{jane}");
+    let mut tx = world.db().begin(tenant).await?;
+    let kept: i64 = sqlx::query_scalar("select count(*) from imports where forgotten <> '{}'")
+        .fetch_one(&mut *tx)
+        .await?;
+    assert_eq!(kept, 0, "nothing of her is kept once it is done");
+    drop(tx);
+    world.stop().await
+}
+
 async fn job_of(world: &World, who: &Operator, text: String) -> Result<String> {
     let (_, answer) = send(world, who, "", text).await?;
     Ok(answer["jobId"].as_str().context("a job")?.to_owned())

@@ -22,6 +22,7 @@ use crate::words::DAY;
 async fn what_was_deleted_goes_after_thirty_days() -> Result<()> {
     let ours = given_cloud().await?;
     let platform = given_platform(&ours).await?;
+    let home: TenantId = tenant_of(&platform).await?.parse()?;
     let (acme, other) = (
         ours.given_owner("acme").await?,
         ours.given_owner("other").await?,
@@ -86,6 +87,23 @@ async fn what_was_deleted_goes_after_thirty_days() -> Result<()> {
     assert_eq!(lines.iter().filter(moved).count(), 1, "{text}");
     let deed = |line: &&Value| line["line"]["action"] == "TENANT_DELETE";
     assert_eq!(lines.iter().filter(deed).count(), 1);
+
+    // The platform's own trail says so, and what the books' file is.
+    let mut tx = ours.cloud.app.db.begin(home).await?;
+    let told: Vec<(uuid::Uuid, String)> =
+        sqlx::query_as("select target_id, details from audit where action = 'TENANT_PURGE'")
+            .fetch_all(&mut *tx)
+            .await?;
+    drop(tx);
+    let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(text.as_bytes()));
+    let [(target, details)] = told.as_slice() else {
+        anyhow::bail!("{told:?}");
+    };
+    assert_eq!(*target, gone.0);
+    assert!(
+        details.contains(&digest) && details.contains("purged/"),
+        "{details}"
+    );
 
     let now = rows_of(&ours, stays).await?;
     for table in [

@@ -316,6 +316,7 @@ async fn what_the_wallet_covers_follows_the_wish_to_renew() -> Result<()> {
         method: Means::Cash,
         channel: Channel::Recharge,
         receipt: None,
+        proven: false,
         paid_at: noon(),
         intent: None,
         gateway: None,

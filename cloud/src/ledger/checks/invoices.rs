@@ -15,20 +15,27 @@ pub async fn entries(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
               where tenant_id = $1 and settlement_id is not null
              union all
              select id, customer_id, amount, credit_note_id, 'CREDIT_NOTE' from invoices
-              where tenant_id = $1 and credit_note_id is not null),
+              where tenant_id = $1 and credit_note_id is not null
+             union all
+             select i.id, i.customer_id, i.amount, w.entry_id, w.kind
+               from invoice_reopenings r
+               join invoices i on i.tenant_id = $1 and i.id = r.invoice_id
+              cross join lateral (values (r.settlement_id, 'SETTLEMENT'), (r.reversal_id, 'REOPENING'))
+                         as w (entry_id, kind)
+              where r.tenant_id = $1),
          posted as (
              select e.id, e.kind, e.customer_id,
                     (select coalesce(sum(case when t.debit_account = '1100' then t.amount else 0 end
                                        - case when t.credit_account = '1100' then t.amount else 0 end), 0)
                        from transfers t where t.tenant_id = $1 and t.entry_id = e.id) as owed
                from entries e
-              where e.tenant_id = $1 and e.kind in ('INVOICE', 'SETTLEMENT', 'CREDIT_NOTE'))
+              where e.tenant_id = $1 and e.kind in ('INVOICE', 'SETTLEMENT', 'CREDIT_NOTE', 'REOPENING'))
          select coalesce(a.id, p.id)
            from asked a
            full join posted p on p.id = a.entry_id and p.kind = a.kind
           where a.id is null or p.id is null
              or p.customer_id is distinct from a.customer_id
-             or p.owed <> case a.kind when 'INVOICE' then a.amount else -a.amount end
+             or p.owed <> case when a.kind in ('INVOICE', 'REOPENING') then a.amount else -a.amount end
           limit 1000",
     )
     .bind(tx.tenant())

@@ -16,7 +16,7 @@ use crate::db::Tx;
 /// What is known of an arrival before it is booked.
 #[derive(Debug)]
 pub(in super::super) struct Found {
-    /// The receipt was booked before, anywhere on the platform.
+    /// The receipt was booked before: here, or by whoever else proved that it came to this short code.
     pub(in super::super) known: bool,
     /// The prompt that it is the payment of, locked.
     pub(in super::super) intent: Option<Intent>,
@@ -108,8 +108,10 @@ macro_rules! found_ctes {
                                  or c.phone_hash = $13 or c.phone_hash = $14)
                           order by by_account desc, by_name desc, by_phone desc
                           limit 20) o)
-             select exists (select from directory.receipts
-                             where provider = 'MPESA' and receipt = $3) as known,
+             select exists (select from directory.receipts r
+                             where r.provider = 'MPESA' and r.receipt = $3
+                               and (r.tenant_id = $1
+                                    or r.shortcode = at.env || ' ' || at.shortcode)) as known,
                     (select count(distinct customer_id) > 1 and not coalesce(bool_or(named), false)
                             and count(*) filter (where credited) <> 1
                        from prompts) as ambiguous,
@@ -245,17 +247,21 @@ pub(in super::super) async fn take_and_find(
     row.as_ref().map(read).transpose()
 }
 
-/// Which of these receipts were booked before, anywhere on the platform; without those that this tenant holds
-/// on nobody's word, by what is written beside them (`hearsay`).
+/// Which of these receipts were booked before, here or by whoever else proved that they came to this short code;
+/// without those that this tenant holds on nobody's word, by what is written beside them (`hearsay`).
 pub(in super::super) async fn known(
     tx: &mut Tx,
+    gateway: GatewayId,
     receipts: &[String],
     hearsay: &[&str],
 ) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(
-        "select r.receipt
+        "select distinct r.receipt
            from directory.receipts r
           where r.provider = 'MPESA' and r.receipt = any($2)
+            and (r.tenant_id = $1
+                 or r.shortcode = (select env || ' ' || shortcode from gateways
+                                    where tenant_id = $1 and id = $4))
             and not exists (select from payments p
                              where p.tenant_id = $1 and p.id = r.payment_id and p.customer_id is null
                                and p.intent_id is null and p.status = 'completed'
@@ -264,6 +270,7 @@ pub(in super::super) async fn known(
     .bind(tx.tenant())
     .bind(receipts)
     .bind(hearsay.iter().map(|why| (*why).to_owned()).collect::<Vec<String>>())
+    .bind(gateway)
     .fetch_all(&mut **tx)
     .await
 }
@@ -273,20 +280,26 @@ pub(in super::super) async fn known(
 pub(in super::super) struct Standing {
     #[sqlx(rename = "customer_id")]
     pub(in super::super) customer: Option<CustomerId>,
+    /// It is nobody's yet, or whose it is has the prompt or pays for who has.
+    pub(in super::super) mine: bool,
     /// It came to the short code of the prompt.
     pub(in super::super) here: bool,
     pub(in super::super) amount: Cents,
 }
 
-/// Reads and locks the payment with this receipt, when no prompt has it and it stands; `gateway` is the
-/// prompt's.
+/// Reads and locks the payment with this receipt, when no prompt has it and it stands; `gateway` and `customer` are
+/// the prompt's.
 pub(in super::super) async fn lock_without_prompt(
     tx: &mut Tx,
     receipt: &str,
     gateway: GatewayId,
+    customer: CustomerId,
 ) -> sqlx::Result<Option<Standing>> {
     sqlx::query_as(
         "select p.customer_id, p.amount,
+                (p.customer_id is null or p.customer_id = $4
+                 or exists (select from customers k
+                             where k.tenant_id = $1 and k.id = $4 and k.parent_id = p.customer_id)) as mine,
                 exists (select
                           from gateways here
                           join gateways same on same.tenant_id = $1 and same.shortcode = here.shortcode
@@ -299,6 +312,7 @@ pub(in super::super) async fn lock_without_prompt(
     .bind(tx.tenant())
     .bind(receipt)
     .bind(gateway)
+    .bind(customer)
     .fetch_optional(&mut **tx)
     .await
 }
@@ -387,6 +401,31 @@ pub(in super::super) async fn vouch(
     Ok(())
 }
 
+/// Writes that the provider says itself that a payment came to this gateway's short code. Somebody else's proof of
+/// the same stands.
+pub(in super::super) async fn prove(
+    tx: &mut Tx,
+    payment: PaymentId,
+    gateway: GatewayId,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update directory.receipts r
+            set shortcode = g.env || ' ' || g.shortcode
+           from gateways g
+          where g.tenant_id = $1 and g.id = $3 and r.provider = 'MPESA' and r.tenant_id = $1
+            and r.payment_id = $2
+            and not exists (select from directory.receipts other
+                             where other.provider = 'MPESA' and other.receipt = r.receipt
+                               and other.shortcode = g.env || ' ' || g.shortcode)",
+    )
+    .bind(tx.tenant())
+    .bind(payment)
+    .bind(gateway)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// A payment that may be that of a prompt.
 #[derive(FromRow, Clone, Debug)]
 pub(in super::super) struct Fitting {
@@ -413,12 +452,17 @@ pub(in super::super) async fn fitting(
           where p.tenant_id = $1 and p.method = 'MPESA' and p.status = 'completed'
             and p.receipt is not null and p.paid_at >= $4
             and theirs.shortcode = ours.shortcode
-            and (p.intent_id is null and (p.customer_id is null or p.customer_id = $5)
+            and (p.intent_id is null
+                     and (p.customer_id is null or p.customer_id = $5
+                          or p.customer_id = (select k.parent_id from customers k
+                                               where k.tenant_id = $1 and k.id = $5))
                      and (upper(p.account) = $6 and ours.sub_type <> 'BANK'
                           or p.amount = $3
                              and ($7 like replace(p.phone, '*****', '%')
                                   or p.payer_hash = encode(sha256(convert_to($7, 'UTF8')), 'hex')))
-                 or p.intent_id <> $8 and p.customer_id = $5 and p.phone = $7 and p.amount = $3
+                 or p.intent_id <> $8 and p.phone = $7 and p.amount = $3
+                     and p.customer_id in (select unnest(array[k.id, k.parent_id]) from customers k
+                                            where k.tenant_id = $1 and k.id = $5)
                      and ours.sub_type = 'BUYGOODS')
           order by hearsay, p.amount = $3 desc, p.intent_id is null desc,
                    upper(p.account) = $6 desc nulls last, p.paid_at
@@ -470,19 +514,25 @@ pub(in super::super) struct Booked {
     pub(in super::super) hearsay: bool,
 }
 
-/// Which of these receipts are booked, in their order.
+/// Which of these receipts are booked, here or by whoever else proved that they came to this short code, in their
+/// order.
 pub(in super::super) async fn booked(
     tx: &mut Tx,
+    gateway: GatewayId,
     receipts: &[String],
     hearsay: &[&str],
 ) -> sqlx::Result<Vec<Booked>> {
     let mut booked: Vec<Booked> = sqlx::query_as(
-        "select r.receipt, p.amount,
+        "select distinct on (r.receipt) r.receipt, p.amount,
                 coalesce(p.customer_id is null and p.intent_id is null and p.status = 'completed'
                          and p.description = any($3), false) as hearsay
            from directory.receipts r
            left join payments p on p.tenant_id = $1 and p.id = r.payment_id
-          where r.provider = 'MPESA' and r.receipt = any($2)",
+          where r.provider = 'MPESA' and r.receipt = any($2)
+            and (r.tenant_id = $1
+                 or r.shortcode = (select env || ' ' || shortcode from gateways
+                                    where tenant_id = $1 and id = $4))
+          order by r.receipt, r.tenant_id = $1 desc",
     )
     .bind(tx.tenant())
     .bind(receipts)
@@ -492,6 +542,7 @@ pub(in super::super) async fn booked(
             .map(|why| (*why).to_owned())
             .collect::<Vec<String>>(),
     )
+    .bind(gateway)
     .fetch_all(&mut **tx)
     .await?;
     booked.sort_unstable_by(|a, b| a.receipt.cmp(&b.receipt));
