@@ -6,7 +6,8 @@ use std::time::Duration;
 use easyisp_shared::id::{GatewayId, OperatorId, PaymentId};
 use easyisp_shared::time::Timestamp;
 
-use super::arrival::{Arrival, Candidate, Keys, owner};
+use super::arrival::Arrival;
+use super::owner::{Candidate, Keys, owner};
 use super::rules::{Claim, Event, State};
 use super::settle::{self, HELD_TOO, Then};
 use super::store;

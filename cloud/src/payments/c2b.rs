@@ -11,9 +11,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::arrival::{Keys, named_receipt, read_asked, read_confirmation};
+use super::arrival::{named_receipt, read_asked, read_confirmation};
 use super::book::{self, Booking, Trust};
 use super::inbox::{self, dismiss};
+use super::owner::Keys;
 use super::prompt::PromptError;
 use super::settle::Then;
 use super::store::arrivals::{self, Found, Place};

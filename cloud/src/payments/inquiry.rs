@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Payments;
-use super::arrival::{Arrival, Keys};
+use super::arrival::Arrival;
+use super::owner::Keys;
 use super::book::{self, Booking, HEARSAY, Trust};
 use super::c2b::is_at;
 use super::mpesa::MpesaError;

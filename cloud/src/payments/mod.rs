@@ -14,6 +14,7 @@ mod inbox;
 mod inquiry;
 mod jobs;
 mod mpesa;
+mod owner;
 mod prompt;
 mod pull;
 mod questions;

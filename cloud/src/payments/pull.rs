@@ -8,10 +8,11 @@ use easyisp_shared::time::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::Payments;
-use super::arrival::{Arrival, Keys};
+use super::arrival::Arrival;
 use super::book::{self, Booking, HEARSAY, Trust};
 use super::c2b::door;
 use super::mpesa::{Merchant, MpesaError};
+use super::owner::Keys;
 use super::prompt::PromptError;
 use super::register;
 use super::store::arrivals;

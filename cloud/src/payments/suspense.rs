@@ -10,7 +10,8 @@ use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::arrival::{Payer, near_accounts, receipt_of};
+use super::arrival::{Payer, receipt_of};
+use super::owner::near_accounts;
 use super::store::suspense::{self as store, Held, Hints, Past, Possible};
 use crate::api::{Idempotency, Json, Page, Path, Query};
 use crate::audit::{self, Action, Actor, Audit};

@@ -8,7 +8,8 @@ use sqlx::query::Query;
 use sqlx::types::Json;
 use sqlx::{FromRow, Postgres, Row};
 
-use super::super::arrival::{Arrival, Candidate, Keys};
+use super::super::arrival::Arrival;
+use super::super::owner::{Candidate, Keys};
 use super::super::words::SubType;
 use super::{Intent, intent_columns};
 use crate::db::Tx;
