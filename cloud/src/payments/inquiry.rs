@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 
 use super::Payments;
 use super::arrival::Arrival;
-use super::owner::Keys;
 use super::book::{self, Booking, HEARSAY, Trust};
 use super::c2b::is_at;
 use super::mpesa::MpesaError;
 use super::mpesa::initiator::About;
 use super::mpesa::result::{Moved, Standing, Told};
+use super::owner::Keys;
 use super::prompt::PromptError;
 use super::rules::{Claim, Event};
 use super::settle;

@@ -11,7 +11,8 @@ use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 use super::deed::Deed;
 use super::store::{self, Payment, PaymentStatus};
 use super::{
-    Method, Received, RenewError, SHORT, Unallocated, buy_for, limits, message, perform, reckon, told,
+    Method, Received, RenewError, SHORT, Unallocated, buy_for, limits, message, perform, reckon,
+    told,
 };
 
 /// Moves the payment with this receipt to `customer`, who did pay it: out of suspense or out of the wallet
