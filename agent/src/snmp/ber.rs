@@ -161,6 +161,11 @@ impl Writer {
         self.reversed.len()
     }
 
+    /// Whether nothing stands.
+    pub fn is_empty(&self) -> bool {
+        self.reversed.is_empty()
+    }
+
     /// Puts octets before all that stands.
     pub fn raw(&mut self, octets: &[u8]) {
         self.reversed.extend(octets.iter().rev());

@@ -1,5 +1,5 @@
 //! One device's side of the conversation: what to send it, and what its datagrams mean. Bytes and time in,
-//! bytes out; the sockets are [`super::driver`]'s.
+//! bytes out; the sockets are [`super::exchange`]'s.
 
 use std::sync::Arc;
 use std::time::Duration;
