@@ -16,7 +16,7 @@ use easyisp_shared::id::{CustomerId, TenantId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_tests::database::SOCKET_DIR;
-use easyisp_tests::scenario::{Callback, Payer};
+use easyisp_tests::scenario::{Callback, Payer, Pin};
 use easyisp_tests::world::{Provider, World, eventually};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
@@ -285,7 +285,7 @@ where
     Ok(median(&mut rates))
 }
 
-/// Prompts are open on a thousand phones; then M-Pesa tells of all of them at once. Until the last one has his
+/// Prompts are open on a thousand phones; then all of them are paid at once. Until the last one has his
 /// period and his site its row.
 async fn payments(
     world: &World,
@@ -294,9 +294,9 @@ async fn payments(
     people: &[CustomerId],
 ) -> Result<f64> {
     let held = Payer {
-        callback: Callback::Held,
+        pin: Pin::Held,
         confirmation: Callback::Never,
-        ..Payer::prompt()
+        ..Payer::default()
     };
     world.outside.mpesa.script_everybody(held);
     let mut checkouts = Vec::new();
@@ -317,7 +317,7 @@ async fn payments(
     ensure!(credited().await? == 0, "nobody has paid yet");
     let begun = Instant::now();
     for checkout in &checkouts {
-        world.outside.mpesa.release(checkout);
+        world.outside.mpesa.type_pin(checkout);
     }
     eventually("all are credited", async || {
         Ok((credited().await? >= i64::try_from(PAYMENTS)?).then_some(()))

@@ -386,7 +386,7 @@ impl Money {
                 self.isps[*isp].packages[*package].plan.price = shillings * 100;
             }
             Deed::Redeem { code, .. } if done => {
-                known.redeemed.insert(code.clone(), 3_600);
+                known.redeemed.insert(code.clone());
             }
             Deed::Statement { .. } => ensure!(done, "{deed} is answered {status}: {body}"),
             Deed::Push { .. } | Deed::Redeem { .. } => {}

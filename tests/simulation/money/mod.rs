@@ -68,8 +68,8 @@ struct Known {
     given: BTreeMap<String, BTreeSet<Uuid>>,
     /// Payments typed by hand, and whether they were taken back.
     by_hand: BTreeMap<Uuid, ByHand>,
-    /// Codes that were answered with success, and how long each lasts.
-    redeemed: BTreeMap<String, u64>,
+    /// Codes that were answered with success.
+    redeemed: BTreeSet<String>,
     codes_shown: BTreeSet<String>,
     /// Customers and packages whose price or package is being changed in this step: what it may be too.
     also: BTreeMap<Uuid, Vec<model::Plan>>,
