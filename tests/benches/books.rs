@@ -211,6 +211,7 @@ async fn recharges(
                 method: Method::Cash,
                 channel: Channel::Recharge,
                 receipt: None,
+                proven: false,
                 paid_at: now,
                 intent: None,
                 gateway: None,

@@ -264,7 +264,7 @@ async fn confirm(
     }
     if found.known {
         return Ok(
-            match book::confirm(tx, gateway, found, &arrival, &keys, now).await? {
+            match book::confirm(tx, gateway, found, &arrival, &keys, Trust::Told, now).await? {
                 Booking::Booked => (State::Confirmed, "M-Pesa confirms it".to_owned()),
                 Booking::Known => (
                     State::Confirmed,

@@ -2,8 +2,8 @@
 
 use easyisp_shared::money::Cents;
 
+use super::Barred;
 use super::deed::{Account, Deed};
-use super::{Barred, Receipt};
 
 /// The text after a receipt; short enough for one part in nearly every case.
 pub(super) fn of_receipt(
