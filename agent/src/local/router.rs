@@ -186,29 +186,27 @@ fn interfaces(read: &SnmpReadingV1) -> Vec<InterfaceV1> {
         .iter()
         .zip(&read.sample.ports)
         .zip(&read.octets);
-    let one =
-        |((fact, now), octets): ((&PortFactV1, &PortSampleV1), &(Option<u64>, Option<u64>))| {
-            InterfaceV1 {
-                id: fact.index.to_string(),
-                name: fact.name.clone(),
-                kind: match fact.kind {
-                    6 => "ether".to_owned(),
-                    24 => "loopback".to_owned(),
-                    71 => "wlan".to_owned(),
-                    135 => "vlan".to_owned(),
-                    209 => "bridge".to_owned(),
-                    other => format!("ifType {other}"), // IANAifType-MIB has hundreds
-                },
-                running: now.status == Some(1),
-                disabled: fact.enabled == Some(false),
-                comment: fact.alias.clone(),
-                rx_bytes: octets.0,
-                tx_bytes: octets.1,
-                rx_bps: now.in_bps,
-                tx_bps: now.out_bps,
-                ..InterfaceV1::default()
-            }
-        };
+    type Counted = (Option<u64>, Option<u64>);
+    let one = |((fact, now), octets): ((&PortFactV1, &PortSampleV1), &Counted)| InterfaceV1 {
+        id: fact.index.to_string(),
+        name: fact.name.clone(),
+        kind: match fact.kind {
+            6 => "ether".to_owned(),
+            24 => "loopback".to_owned(),
+            71 => "wlan".to_owned(),
+            135 => "vlan".to_owned(),
+            209 => "bridge".to_owned(),
+            other => format!("ifType {other}"), // IANAifType-MIB has hundreds
+        },
+        running: now.status == Some(1),
+        disabled: fact.enabled == Some(false),
+        comment: fact.alias.clone(),
+        rx_bytes: octets.0,
+        tx_bytes: octets.1,
+        rx_bps: now.in_bps,
+        tx_bps: now.out_bps,
+        ..InterfaceV1::default()
+    };
     ports.map(one).collect()
 }
 

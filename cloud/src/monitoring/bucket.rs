@@ -67,9 +67,9 @@ impl Stat {
         }
     }
 
-    /// The mean; `None` of nothing.
+    /// The mean, to a thousandth; `None` of nothing.
     pub fn mean(self) -> Option<f64> {
-        (self.n > 0).then(|| self.sum / f64::from(self.n))
+        (self.n > 0).then(|| (self.sum * 1000.0 / f64::from(self.n)).round() / 1000.0)
     }
 
     fn add(&mut self, other: Stat) {

@@ -168,7 +168,7 @@ impl Seen {
                 let mine = self.payments.values().filter(|paid| paid.tenant == *tenant);
                 mine.filter(|paid| like(paid)).map(|paid| paid.amount).sum()
             };
-            let received = payments(&|paid| paid.is_mpesa());
+            let received = payments(&|paid| paid.is_mpesa() && paid.stands);
             ensure!(
                 -account("1010") == received,
                 "V1: M-Pesa brought {received}, its account says {}",

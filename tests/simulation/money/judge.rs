@@ -164,6 +164,14 @@ impl Money {
             .collect();
         let mut once = BTreeMap::new();
         for (id, paid) in seen.payments.iter().filter(|(_, paid)| paid.is_mpesa()) {
+            if !paid.stands {
+                // It gave way to what M-Pesa said: only what nobody had may.
+                ensure!(
+                    paid.customer.is_none() && paid.receipt.is_none(),
+                    "V2: {id} was credited, and is taken back: {paid:?}"
+                );
+                continue;
+            }
             let Some(receipt) = &paid.receipt else {
                 let prompt = paid.intent.and_then(|intent| by_intent.get(&intent));
                 let prompt = prompt.with_context(|| format!("V2: nobody paid {id}: {paid:?}"))?;
