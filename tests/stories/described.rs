@@ -15,15 +15,27 @@ use crate::words::{DAY, full};
 
 /// Routes that ask a device or a provider while the caller waits, and may say that it is away. Any other route
 /// that does not answer is a mistake, whatever its description lets it say when the database is busy.
-const ASK_OUTSIDE: [&str; 16] = [
+const ASK_OUTSIDE: [&str; 29] = [
+    "DELETE /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/sessions/{session}",
     "GET /api/customers/{customer}/bandwidth",
     "GET /api/customers/{customer}/diagnosis",
     "GET /api/customers/{customer}/live-status",
+    "GET /api/mikrotik/{router}/dhcp-leases",
     "GET /api/mikrotik/{router}/hotspot-users",
+    "GET /api/mikrotik/{router}/interfaces",
+    "GET /api/mikrotik/{router}/logs",
+    "GET /api/mikrotik/{router}/neighbours",
+    "GET /api/mikrotik/{router}/netwatch",
+    "GET /api/mikrotik/{router}/ping",
+    "GET /api/mikrotik/{router}/queues",
     "GET /api/mikrotik/{router}/sessions",
+    "GET /api/mikrotik/{router}/system-stats",
+    "GET /api/snmp/poll/{router}",
     "POST /api/customers/{customer}/disconnect",
     "POST /api/mikrotik/{router}/disconnect",
+    "POST /api/mikrotik/{router}/queues",
+    "POST /api/mikrotik/{router}/reboot",
     "POST /api/nas/{router}/moving/check",
     "POST /api/nas/{router}/test",
     "POST /api/payment-gateways/{gateway}/register-c2b",
@@ -32,6 +44,7 @@ const ASK_OUTSIDE: [&str; 16] = [
     "POST /api/radius/disconnect",
     "POST /api/sessions/sync",
     "POST /api/vouchers/redeem",
+    "PUT /api/mikrotik/{router}/queues/{queue}",
 ];
 
 /// Routes that would sign the caller out, or need a secret in their path.

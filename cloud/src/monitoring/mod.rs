@@ -46,7 +46,7 @@ pub async fn forget_old(
             tx.commit().await?;
         }
         if gone == 0 {
-            return Ok(now.plus(HOUR));
+            return Ok(now.plus(DAY));
         }
     }
     Ok(now.plus(BREATH))
@@ -57,7 +57,7 @@ const AT_ONCE: i64 = 500;
 /// Rounds in a row before other work has its turn.
 const TURNS: u32 = 20;
 const BREATH: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Under which names secrets are sealed.
 const COMMUNITY: &str = "monitored.community";

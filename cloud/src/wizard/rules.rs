@@ -178,6 +178,8 @@ pub fn file_name(router: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn known() -> Known {

@@ -187,6 +187,8 @@ pub fn network(address: Ipv4Addr, pool: Pool) -> Option<Ipv4Net> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::super::wanted::tests::{both, hotspot, pppoe};
     use super::*;
 

@@ -628,6 +628,8 @@ fn gone(menu: &'static str, (key, value): (&'static str, &str)) -> Item {
 
 #[cfg(test)]
 pub(super) mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::super::ApiLogin;
     use super::*;
 

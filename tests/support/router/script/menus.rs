@@ -150,16 +150,16 @@ const MENUS: &[Menu] = &[
 
 /// What only some releases know.
 fn newer(menu: &str, name: &str, release: Release) -> bool {
-    match (menu, name, release) {
+    matches!(
+        (menu, name, release),
         ("/system ntp client", "servers", Release::V7)
-        | (
-            "/system ntp client",
-            "primary-ntp" | "secondary-ntp" | "server-dns-names",
-            Release::V6,
-        )
-        | ("/radius", "require-message-auth", Release::V7) => true,
-        _ => false,
-    }
+            | (
+                "/system ntp client",
+                "primary-ntp" | "secondary-ntp" | "server-dns-names",
+                Release::V6
+            )
+            | ("/radius", "require-message-auth", Release::V7)
+    )
 }
 
 fn of(path: &str) -> Result<&'static Menu, String> {
