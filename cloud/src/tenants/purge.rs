@@ -50,8 +50,7 @@ pub async fn purge(
     export(db, folder, tenant).await?;
     for _ in 0..TURNS {
         if platform::purge(db, tenant, cutoff, AT_ONCE).await? == 0 {
-            tell(db, folder, tenant, now).await?;
-            platform::note_purged(db, tenant, now).await?;
+            finish(db, folder, tenant, now).await?;
             tracing::info!(tenant.id = %tenant, "Tenant {tenant} was purged");
             return Ok(None);
         }
@@ -59,9 +58,9 @@ pub async fn purge(
     Ok(Some(now.plus(BREATH)))
 }
 
-/// Writes into the platform's trail that nothing of a tenant is left, and where its books are; its own trail is in
-/// these. Who is killed between this and the note that it was purged tells it twice.
-async fn tell(
+/// Notes that nothing of a tenant is left and tells the platform's trail, with where its books are: its own trail is in
+/// these. Both or neither, and once, however often the job comes here.
+async fn finish(
     db: &Database,
     folder: &Path,
     tenant: TenantId,
@@ -70,21 +69,20 @@ async fn tell(
     let mut directory = db.directory().await?;
     let platform = super::store::platform(&mut directory).await?;
     drop(directory);
-    let Some(platform) = platform else {
-        return Ok(());
-    };
-    let mut tx = db.begin(platform).await?;
-    let name = tenant.to_string();
-    let file = books(Path::new(""), tenant);
     let digest = digest(&books(folder, tenant)).await?;
-    let line = Audit {
-        details: format!(
-            "Nothing of it is left but its books: {FOLDER}/{}, SHA-256 {digest}",
-            file.display()
-        ),
-        ..Audit::new(Action::TenantPurge, "tenant", tenant, &name)
-    };
-    audit::record(&mut tx, &Actor::system(), line, now).await?;
+    let mut tx = db.begin(platform.unwrap_or(tenant)).await?;
+    let first = platform::note_purged(&mut tx, tenant, now).await?;
+    if first && platform.is_some() {
+        let (name, file) = (tenant.to_string(), books(Path::new(FOLDER), tenant));
+        let line = Audit {
+            details: format!(
+                "Nothing of it is left but its books: {}, SHA-256 {digest}",
+                file.display()
+            ),
+            ..Audit::new(Action::TenantPurge, "tenant", tenant, &name)
+        };
+        audit::record(&mut tx, &Actor::system(), line, now).await?;
+    }
     Ok(tx.commit().await?)
 }
 

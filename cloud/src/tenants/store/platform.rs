@@ -295,13 +295,15 @@ pub async fn purge(
     Ok(gone)
 }
 
-/// Notes that nothing of a tenant is left but that he was here.
-pub async fn note_purged(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Result<()> {
-    let mut tx = db.begin(tenant).await?;
-    sqlx::query("update directory.tenants set purged_at = $2 where tenant_id = $1")
-        .bind(tenant)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await
+/// Notes that nothing of a tenant is left but that he was here, in whosever transaction; `false` when that was noted
+/// before.
+pub async fn note_purged(tx: &mut Tx, tenant: TenantId, now: Timestamp) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "update directory.tenants set purged_at = $2 where tenant_id = $1 and purged_at is null",
+    )
+    .bind(tenant)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
