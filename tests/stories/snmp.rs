@@ -275,7 +275,8 @@ fn asked(text: &str, parts: &[Part]) -> Result<BTreeMap<Oid, Value>> {
         }
         let value = match kind {
             "2" => Value::Integer(value.parse()?),
-            "4" => Value::Octets(value.as_bytes().to_vec()),
+            // snmpsim reads lines without the spaces at their end.
+            "4" => Value::Octets(value.trim_end().as_bytes().to_vec()),
             "4x" => Value::Octets(hex::decode(value)?),
             "6" => Value::Name(Oid::parse(value).context("a name")?),
             "64" => Value::Address(value.parse()?),

@@ -30,7 +30,7 @@ impl Snmpd {
     /// The same at this address: again where it was before.
     pub async fn start_on(address: SocketAddr, users: &[(&str, &str, &str)]) -> Result<Snmpd> {
         let folder = tempfile::tempdir()?;
-        let mut words = String::from("rocommunity public 127.0.0.1\nsysLocation shelf 7\n");
+        let mut words = String::from("rocommunity public 127.0.0.0/8\nsysLocation shelf 7\n");
         for (name, auth, privacy) in users {
             let (auth, level) = match (*auth, *privacy) {
                 ("", _) => (String::new(), "noauth"),
