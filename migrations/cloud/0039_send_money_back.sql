@@ -64,7 +64,7 @@ grant select, insert, update on refunds to easyisp_app;
 alter table entries drop constraint entries_kind_check;
 alter table entries add constraint entries_kind_check check (kind in
     ('PAYMENT', 'PERIOD', 'RECHARGE', 'VOID', 'REVERSAL', 'INCOME', 'EXPENSE', 'FEE', 'ADJUSTMENT',
-     'CORRECTION', 'INVOICE', 'SETTLEMENT', 'CREDIT_NOTE', 'REFUND', 'RELEASE'));
+     'CORRECTION', 'INVOICE', 'SETTLEMENT', 'CREDIT_NOTE', 'REOPENING', 'REFUND', 'RELEASE'));
 
 -- The account on which it waits, for tenants who have their chart already.
 alter table accounts no force row level security;
