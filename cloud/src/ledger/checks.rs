@@ -278,7 +278,8 @@ pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<(
     Ok(())
 }
 
-/// What stands in suspense is what waits for a person, payment by payment, and nothing else.
+/// What stands in suspense is what waits for a person and is not on its way back, payment by payment, and nothing
+/// else.
 pub(super) async fn suspense(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let wrong: Vec<(Option<Uuid>, Option<Uuid>, i64, i64)> = sqlx::query_as(
         "with legs as (
@@ -289,15 +290,16 @@ pub(super) async fn suspense(tx: &mut Tx, report: &mut Report) -> sqlx::Result<(
               where t.tenant_id = $1 and (t.credit_account = '2100' or t.debit_account = '2100')
               group by e.id, e.source),
          mine as (
-             select l.id as entry, l.n, coalesce(b.id, v.id, r.id) as payment
+             select l.id as entry, l.n, coalesce(b.id, v.id, r.id, f.payment_id) as payment
                from legs l
                left join payments b on b.tenant_id = $1 and b.entry_id = l.id
                left join payments v on v.tenant_id = $1 and v.reversal_id = l.id
-               left join payments r on r.tenant_id = $1 and l.source = 'resolved ' || r.receipt),
+               left join payments r on r.tenant_id = $1 and l.source = 'resolved ' || r.receipt
+               left join refunds f on f.tenant_id = $1 and l.source = 'refund ' || f.id),
          booked as (
              select payment, sum(n)::bigint as n from mine where payment is not null group by payment),
          waiting as (
-             select id, amount from payments
+             select id, amount - refunded as amount from payments
               where tenant_id = $1 and customer_id is null and status = 'completed')
          select coalesce(b.payment, w.id), null::uuid, coalesce(b.n, 0), coalesce(w.amount, 0)
            from booked b
