@@ -244,7 +244,9 @@ pub async fn retract(
     let Some(payment) = store::lock_payment(tx, payment).await? else {
         return Ok(false);
     };
-    let held = payment.customer.is_none() && payment.status == PaymentStatus::Completed;
+    let held = payment.customer.is_none()
+        && payment.status == PaymentStatus::Completed
+        && !payment.refunded.is_positive();
     if payment.method != Method::Mpesa || !held {
         return Ok(false);
     }
