@@ -30,6 +30,8 @@ pub struct CoreOptions {
     pub data_dir: PathBuf,
     /// Where its routers may be.
     pub ranges: Vec<IpNet>,
+    /// Whether a router that moved is known again by its secret (B11).
+    pub adopts: bool,
     /// What time it is.
     pub clock: Clock,
     /// Randomness.
@@ -98,11 +100,14 @@ impl Core {
         if let Some(told) = reader.mark(CLOUD_MARK)? {
             clock.recall(Timestamp::from_micros(told));
         }
-        let site = Site::new(options.key, Ranges::new(options.ranges));
-        let site = Arc::new(match options.agent {
-            Some(agent) => site.of_agent(agent),
-            None => site,
-        });
+        let mut site = Site::new(options.key, Ranges::new(options.ranges));
+        if let Some(agent) = options.agent {
+            site = site.of_agent(agent);
+        }
+        if !options.adopts {
+            site = site.without_adoption();
+        }
+        let site = Arc::new(site);
         let (touched_sender, touched) = mpsc::channel(TOUCHED_AT_ONCE);
         let feed = Feed::start(cache, options.load, site.clone(), touched_sender.clone())?;
 

@@ -38,7 +38,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::radius::radsec::driver::RadSec;
 use crate::radius::server::{Server, Sockets};
-use crate::served::Served;
+use crate::served::{Host, Served};
 use crate::status::Overview;
 use crate::store::StoreError;
 use crate::sync::IdentityError;
@@ -104,6 +104,12 @@ pub enum StartError {
         /// The system's answer.
         cause: std::io::Error,
     },
+    /// A process of many sites has no RadSec: a certificate is one site's.
+    #[error(
+        "[radius] radsec is not served for many sites in one process: leave it out, and give a site whose \
+         routers need RadSec an agent of its own"
+    )]
+    SharedRadSec,
 }
 
 impl Agent {
@@ -130,7 +136,8 @@ impl Agent {
             Source::Enrolled => bind_peers(config.peers.listen).await,
             Source::Described { .. } => None,
         };
-        let served = Served::start(config, clock, entropy.clone(), source, local, peers).await?;
+        let host = Host::Box { peers };
+        let served = Served::start(config, clock, entropy.clone(), source, local, host).await?;
         let started = Server::start(served.radius.clone(), sockets, workers());
         let server = started.map_err(|cause| StartError::Port {
             section: "radius",

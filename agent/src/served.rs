@@ -47,6 +47,17 @@ pub(crate) struct Served {
     guard: StoreGuard,
 }
 
+/// What a site runs in.
+pub(crate) enum Host {
+    /// A box of its own.
+    Box {
+        /// Where the site's other boxes meet it.
+        peers: Option<TcpListener>,
+    },
+    /// A process of many sites: none has a port of its own.
+    Shared,
+}
+
 impl Served {
     /// Opens the files in the folder of `config`, loads the site, and serves it. Its commands to routers
     /// leave from `local`, the address that they know.
@@ -56,7 +67,7 @@ impl Served {
         entropy: Entropy,
         source: Source,
         local: IpAddr,
-        peers: Option<TcpListener>,
+        host: Host,
     ) -> Result<Served, StartError> {
         let (identity, key, load) = match source {
             Source::Enrolled => {
@@ -69,6 +80,7 @@ impl Served {
         let options = CoreOptions {
             data_dir: config.data_dir.clone(),
             ranges: config.site.ranges.clone(),
+            adopts: matches!(host, Host::Box { .. }),
             clock: clock.clone(),
             entropy: entropy.clone(),
             key,
@@ -81,7 +93,10 @@ impl Served {
         let outside = Outside {
             apis: Arc::new(apis),
             local,
-            peers,
+            peers: match host {
+                Host::Box { peers } => peers,
+                Host::Shared => None,
+            },
         };
         Ok(Served::around(
             core, outside, config, clock, entropy, identity,

@@ -77,6 +77,7 @@ impl Agent {
         let core = Core::open(CoreOptions {
             data_dir: self.folder.clone(),
             ranges: Vec::new(),
+            adopts: true,
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             key: self.identity.site_key.clone(),

@@ -29,6 +29,7 @@ mod finance;
 mod fiscal;
 mod forgotten;
 mod guessing;
+mod hosted;
 mod hostile_http;
 mod hostile_udp;
 mod invoices;

@@ -228,12 +228,13 @@ impl World {
     }
 
     /// A folder for another box.
-    fn new_box(&self) -> PathBuf {
+    pub fn new_box(&self) -> PathBuf {
         let number = self.boxes.fetch_add(1, Ordering::Relaxed);
         self.folder.path().join(format!("box{number}"))
     }
 
-    fn free_port(&self) -> Result<SocketAddr> {
+    /// A port of this world that nobody listens on.
+    pub fn free_port(&self) -> Result<SocketAddr> {
         Ok(ports::free(self.host)?)
     }
 }

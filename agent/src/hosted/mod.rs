@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use crate::config::Config;
-use crate::served::Served;
+use crate::served::{Host, Served};
 use crate::status::{self, Overview, Shared};
 use crate::watchdog::{Watch, Watched};
 use crate::{Source, StartError, address_of, bind_radius, bind_tcp, watch_over, workers};
@@ -48,6 +48,9 @@ impl Hosted {
         clock: Clock,
         entropy: Entropy,
     ) -> Result<Hosted, StartError> {
+        if config.radius.radsec.is_some() {
+            return Err(StartError::SharedRadSec);
+        }
         let sockets = bind_radius(&config)?;
         let listener = bind_tcp("status", config.status.listen).await?;
         let (radius_auth, radius_acct) = sockets.addresses();
@@ -58,7 +61,6 @@ impl Hosted {
         for name in names(&config.data_dir) {
             let mut own = config.clone();
             own.data_dir = folder(&config.data_dir, &name);
-            own.site.ranges = Vec::new(); // nobody is adopted
             let (clock, entropy) = (clock.clone(), entropy.clone());
             let opened = Served::start(
                 own,
@@ -66,7 +68,7 @@ impl Hosted {
                 entropy,
                 Source::Enrolled,
                 radius_auth.ip(),
-                None,
+                Host::Shared,
             )
             .await;
             match opened {

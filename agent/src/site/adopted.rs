@@ -72,6 +72,7 @@ impl Site {
 /// The addresses adopted since the start.
 pub(super) struct Adopted {
     ranges: Ranges,
+    never: bool,
     addresses: RwLock<HashMap<IpAddr, RouterId>>,
 }
 
@@ -79,7 +80,16 @@ impl Adopted {
     pub(super) fn new(ranges: Ranges) -> Adopted {
         Adopted {
             ranges,
+            never: false,
             addresses: RwLock::default(),
+        }
+    }
+
+    /// Where many sites share a socket, a secret is no proof of the site.
+    pub(super) fn never(self) -> Adopted {
+        Adopted {
+            never: true,
+            ..self
         }
     }
 
@@ -96,7 +106,7 @@ impl Adopted {
     pub(super) fn may_adopt(&self, source: IpAddr) -> bool {
         let addresses = self.addresses.read();
         let held = addresses.unwrap_or_else(PoisonError::into_inner).len();
-        self.ranges.contain(source) && held < MOST
+        !self.never && self.ranges.contain(source) && held < MOST
     }
 
     pub(super) fn note(&self, source: IpAddr, router: RouterId) {

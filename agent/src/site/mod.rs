@@ -120,6 +120,15 @@ impl Site {
         }
     }
 
+    /// The same in a process of many sites, where nobody is adopted.
+    #[must_use]
+    pub fn without_adoption(self) -> Site {
+        Site {
+            adopted: self.adopted.never(),
+            ..self
+        }
+    }
+
     /// The subscriber of this name, octet for octet.
     pub fn subscriber(&self, username: &[u8]) -> Option<Arc<Subscriber>> {
         self.subscribers.by_name(username)

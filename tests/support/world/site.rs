@@ -53,8 +53,7 @@ impl Site {
 
     /// The same with the router's API set up.
     pub async fn open_with_api(world: &World, provider: &Provider) -> Result<Site> {
-        let mut site =
-            Site::prepare_with(world, provider, Some(Api::new("agent", API_PASSWORD))).await?;
+        let mut site = Site::prepare_with_api(world, provider).await?;
         site.start_agent().await?;
         site.caught_up().await?;
         eventually("the agent knows its router's API", async || {
@@ -79,6 +78,11 @@ impl Site {
     /// The same up to a box that is enrolled and switched off.
     pub async fn prepare(world: &World, provider: &Provider) -> Result<Site> {
         Site::prepare_with(world, provider, None).await
+    }
+
+    /// The same with the router's API set up.
+    pub async fn prepare_with_api(world: &World, provider: &Provider) -> Result<Site> {
+        Site::prepare_with(world, provider, Some(Api::new("agent", API_PASSWORD))).await
     }
 
     async fn prepare_with(world: &World, provider: &Provider, api: Option<Api>) -> Result<Site> {
