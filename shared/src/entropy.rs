@@ -1,5 +1,6 @@
 //! Where random bytes come from: the operating system, or a seed in a simulation.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
@@ -8,6 +9,8 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Default)]
 pub struct Entropy {
     seeded: Option<Arc<Mutex<Seeded>>>,
+    /// The last millisecond that [`Entropy::within`] numbered, and how far it came, in its lowest 16 bits.
+    numbered: Arc<AtomicU64>,
 }
 
 struct Seeded {
@@ -18,13 +21,14 @@ struct Seeded {
 impl Entropy {
     /// The operating system's generator: for everything a customer can meet.
     pub fn system() -> Entropy {
-        Entropy { seeded: None }
+        Entropy::default()
     }
 
     /// A stream that depends on the seed alone: for simulations, where a run must repeat.
     pub fn seeded(seed: u64) -> Entropy {
         Entropy {
             seeded: Some(Arc::new(Mutex::new(Seeded { seed, block: 0 }))),
+            ..Entropy::default()
         }
     }
 
@@ -55,6 +59,24 @@ impl Entropy {
     pub fn below(&self, bound: u64) -> u64 {
         let random = u64::from_le_bytes(self.bytes());
         ((u128::from(random) * u128::from(bound)) >> 64) as u64
+    }
+}
+
+impl Entropy {
+    /// How many came before this call in the same millisecond; `None` after `most`, and of one that is past.
+    pub(crate) fn within(&self, millis: u64, most: u16) -> Option<u16> {
+        let step = |held: u64| {
+            let (last, count) = (held >> 16, held & 0xffff);
+            match last.cmp(&millis) {
+                std::cmp::Ordering::Less => Some(millis << 16),
+                std::cmp::Ordering::Equal if count < u64::from(most) => Some(held + 1),
+                std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => None,
+            }
+        };
+        let relaxed = Ordering::Relaxed;
+        let held = self.numbered.fetch_update(relaxed, relaxed, step).ok()?;
+        let next = step(held)?;
+        Some((next & 0xffff) as u16)
     }
 }
 
