@@ -3,6 +3,7 @@
 //! What decodes must encode to something that decodes to the same.
 #![no_main]
 
+use easyisp_shared::wire::peer::{PeerAnswer, PeerQuestion};
 use easyisp_shared::wire::question::{AgentQuestion, CloudReply, Question, Reply};
 use easyisp_shared::wire::{Down, FRAME_HEADER, JoinToken, Message, Up};
 use libfuzzer_sys::fuzz_target;
@@ -35,6 +36,14 @@ fuzz_target!(|octets: &[u8]| {
         if let Ok(up) = Up::decode(kind, body) {
             assert_eq!(Up::decode(kind, &up.encode()).expect("our own"), up);
         }
+    }
+    if let Ok(question) = PeerQuestion::decode(octets) {
+        let again = PeerQuestion::decode(&question.encode());
+        assert_eq!(again.expect("our own"), question);
+    }
+    if let Ok(answer) = PeerAnswer::decode(octets) {
+        let again = PeerAnswer::decode(&answer.encode());
+        assert_eq!(again.expect("our own"), answer);
     }
     let _question = Question::decode(octets);
     let _reply = Reply::decode(octets);

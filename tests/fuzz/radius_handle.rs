@@ -38,9 +38,11 @@ fn given() -> &'static Given {
         let core = Core::open(CoreOptions {
             data_dir: folder.path().to_owned(),
             ranges: Vec::new(),
+            adopts: true,
             clock: clock.clone(),
             entropy,
             key,
+            agent: None,
             load: Load { rows },
         });
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
