@@ -9,9 +9,12 @@ use easyisp_shared::time::{Clock, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use futures_util::future::join_all;
+
 use crate::config::Config;
 use crate::radius::eap::authority as access;
 use crate::status::{Report, RouterReport, SharedReport};
+use crate::store::used_percent;
 use crate::sync::{Identity, IdentityError};
 
 /// One thing that was looked at.
@@ -33,7 +36,7 @@ pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
         .as_deref()
         .and_then(|body| serde_json::from_str(body).ok());
     if let Some(many) = many {
-        return examine_many(config, &many, clock.now());
+        return examine_many(config, &many, clock.now()).await;
     }
     let running = running.and_then(|body| serde_json::from_str::<Report>(&body).ok());
     let identity = Identity::load(&config.identity_folder());
@@ -41,6 +44,7 @@ pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
         is_enrolled(&identity),
         certificate(&identity, clock.now()),
         disk(&config.data_dir),
+        space(&config.data_dir),
         files(&config.data_dir),
         authority(&config.data_dir),
         time(running.as_ref(), clock.now()),
@@ -49,13 +53,18 @@ pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
         Some(report) => {
             findings.extend([link(report), routers(report), wear(report)]);
             findings.extend(report.unknown_sources.iter().map(asking));
-            for router in &report.routers {
-                findings.push(reach(router, clock.now()).await);
-            }
+            let now = clock.now();
+            let reached = report.routers.iter().map(|router| reach(router, now));
+            findings.extend(join_all(reached).await);
         }
         None => {
             findings.push(port("[radius] auth", config.radius.auth));
             findings.push(port("[radius] acct", config.radius.acct));
+            if let Some(address) = config.radius.radsec {
+                findings.push(tcp_port("[radius] radsec", address));
+            }
+            findings.push(tcp_port("[peers] listen", config.peers.listen));
+            findings.push(tcp_port("[status] listen", config.status.listen));
             let missing = "no agent runs on this box".to_owned();
             let remedy = "start it: easyisp-agent run (or: systemctl start easyisp-agent)";
             findings.push(failed("agent", missing, remedy));
@@ -65,8 +74,8 @@ pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
 }
 
 /// The same for a process of many sites, as far as it can tell of itself.
-fn examine_many(config: &Config, report: &SharedReport, now: Timestamp) -> Vec<Finding> {
-    let mut findings = vec![disk(&config.data_dir)];
+async fn examine_many(config: &Config, report: &SharedReport, now: Timestamp) -> Vec<Finding> {
+    let mut findings = vec![disk(&config.data_dir), space(&config.data_dir)];
     for (site, why) in &report.left_out {
         findings.push(failed(
             "site",
@@ -81,10 +90,14 @@ fn examine_many(config: &Config, report: &SharedReport, now: Timestamp) -> Vec<F
         let of_site = [
             certificate(&identity, now),
             files(&folder),
+            authority(&folder),
             time(Some(&site.report), now),
             link(&site.report),
             routers(&site.report),
+            wear(&site.report),
         ];
+        let reached = join_all(site.report.routers.iter().map(|router| reach(router, now)));
+        let of_site = of_site.into_iter().chain(reached.await);
         findings.extend(of_site.map(|finding| Finding {
             found: format!("{}: {}", site.name, finding.found),
             ..finding
@@ -173,6 +186,30 @@ fn disk(dir: &Path) -> Finding {
     }
 }
 
+/// What is not there cannot be synced: accounting stops where the disk is full.
+fn space(dir: &Path) -> Finding {
+    match used_percent(dir) {
+        Some(percent) => room(percent),
+        None => failed(
+            "room",
+            format!("how full {} is cannot be said", dir.display()),
+            "make the folder, or name another as data_dir",
+        ),
+    }
+}
+
+fn room(percent: u8) -> Finding {
+    let found = format!("the disk is {percent} % full");
+    match percent {
+        FULL.. => failed(
+            "room",
+            found,
+            "make room (journalctl --vacuum-size=100M, apt-get clean); accounting stops when it is full",
+        ),
+        _ => well("room", found),
+    }
+}
+
 fn files(dir: &Path) -> Finding {
     match crate::store::inspect(&dir.join("outbox.db")) {
         Ok(Some(pragmas)) => well("outbox.db", pragmas.to_string()),
@@ -227,7 +264,7 @@ fn link(report: &Report) -> Finding {
     failed(
         "link",
         report.link.clone(),
-        "let UDP to the cloud's port out of this network; logins go on meanwhile",
+        "let UDP to the cloud's port, or TCP to it or to 443, out of this network; logins go on meanwhile",
     )
 }
 
@@ -319,12 +356,28 @@ async fn reach(router: &RouterReport, now: Timestamp) -> Finding {
 }
 
 fn port(what: &'static str, address: SocketAddr) -> Finding {
-    match UdpSocket::bind(address) {
-        Ok(_) => well(what, format!("{address} is free")),
-        Err(cause) => failed(
+    bound(what, address, UdpSocket::bind(address).err(), "ss -lunp")
+}
+
+fn tcp_port(what: &'static str, address: SocketAddr) -> Finding {
+    let tried = std::net::TcpListener::bind(address);
+    bound(what, address, tried.err(), "ss -ltnp")
+}
+
+fn bound(
+    what: &'static str,
+    address: SocketAddr,
+    refused: Option<io::Error>,
+    list: &str,
+) -> Finding {
+    match refused {
+        None => well(what, format!("{address} is free")),
+        Some(cause) => failed(
             what,
             format!("{address}: {cause}"),
-            "stop what uses the port (ss -lunp), or set another address in the configuration",
+            &format!(
+                "stop what uses the port ({list}), or set another address in the configuration"
+            ),
         ),
     }
 }
@@ -346,6 +399,7 @@ fn failed(what: &'static str, found: String, remedy: &str) -> Finding {
 }
 
 const MOST_WRITTEN: u64 = 1000;
+const FULL: u8 = 80;
 const LATELY: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST: u64 = 1 << 20;
@@ -353,6 +407,43 @@ const MOST: u64 = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_told_with_how_to_find_who_has_it() -> io::Result<()> {
+        let udp = UdpSocket::bind("127.0.0.1:0")?;
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let mut config = Config {
+            data_dir: "/proc/nowhere".into(),
+            ..Config::default()
+        };
+        config.radius.auth = udp.local_addr()?;
+        config.radius.radsec = Some(tcp.local_addr()?);
+        let clock = Clock::test(Timestamp::from_secs(1_800_000_000));
+        let findings = examine(&config, &clock).await;
+        for (what, remedy) in [
+            ("[radius] auth", "ss -lunp"),
+            ("[radius] radsec", "ss -ltnp"),
+            ("room", "data_dir"),
+            ("disk", "writable"),
+            ("identity", "enroll"),
+            ("agent", "easyisp-agent run"),
+        ] {
+            let told = findings.iter().find(|finding| finding.what == what);
+            let told = told.and_then(|finding| finding.remedy.as_deref());
+            assert!(
+                told.is_some_and(|told| told.contains(remedy)),
+                "{what}: {findings:?}"
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_is_told_before_it_is_full() {
+        assert_eq!(room(79).remedy, None);
+        assert!(room(80).remedy.is_some());
+        assert_eq!(space(Path::new("/proc/nowhere")).what, "room");
+    }
 
     #[test]
     fn every_failure_has_a_remedy_and_an_unwritable_folder_is_one() {
