@@ -442,6 +442,54 @@ async fn a_session_that_ended_elsewhere_keeps_nobody_out() -> Result<()> {
     world.stop().await
 }
 
+/// A subscriber with one device is online through one agent: the other lets his second one in no more than the
+/// first does, also when the first is dead or was met only after he came in. His own device dials again as it
+/// likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_taken_at_one_agent_is_taken_at_the_other() -> Result<()> {
+    let world = World::start().await?;
+    let isp = one_device(&world, "places").await?;
+    let mut pair = Site::open_pair(&world, &isp).await?;
+    pair.know("jane").await?;
+    let online = device(&pair, FIRST, 1).dial().await.online();
+    soon("the Start is answered", online.started()).await?;
+    eventually("the second heard of it", async || {
+        let dial = device(&pair, SECOND, 2).dial().await;
+        if let Dial::Online(early) = &dial {
+            ensure!(early.hang_up().await, "the second takes the Stop");
+        }
+        Ok((!is_online(&dial)).then_some(()))
+    })
+    .await?;
+
+    pair.site.stop_agent().await;
+    let refused = device(&pair, SECOND, 2).dial().await;
+    assert!(matches!(refused, Dial::Rejected(_)), "{refused:?}");
+    let again = device(&pair, SECOND, 1).dial().await.online();
+    soon("the Start is answered", again.started()).await?;
+    assert!(online.hang_up().await, "the second takes the Stop");
+
+    // The first comes back and was told nothing yet of what began meanwhile.
+    pair.site.start_agent().await?;
+    eventually("the first heard of it", async || {
+        let dial = device(&pair, FIRST, 3).dial().await;
+        if let Dial::Online(early) = &dial {
+            ensure!(early.hang_up().await, "the first takes the Stop");
+        }
+        Ok((!is_online(&dial)).then_some(()))
+    })
+    .await?;
+    pair.site.router.ask_only(Some(SECOND));
+    assert!(again.hang_up().await, "the second takes the Stop");
+    eventually("his next device is let in", async || {
+        let dial = device(&pair, FIRST, 3).dial().await;
+        Ok(is_online(&dial).then_some(()))
+    })
+    .await?;
+    pair.stop().await;
+    world.stop().await
+}
+
 /// Vouchers for an hour, held by both agents.
 async fn held(pair: &Pair, isp: &Provider, count: usize) -> Result<Vec<String>> {
     let package = json!({"name": "Hour", "type": "HOTSPOT", "price": 20, "downloadSpeed": 4,

@@ -12,7 +12,7 @@
 //!
 //! A vote is given once. No clock, no lease and nobody's belief about who is dead is part of it.
 
-mod ended;
+mod places;
 mod sharing;
 mod spend;
 mod talk;
@@ -107,13 +107,13 @@ impl Peers {
     /// Listens, dials, and agrees with the others who shares the vouchers, until cancelled.
     pub async fn run(self: Arc<Self>, listener: TcpListener, cancel: CancellationToken) {
         let tasks = TaskTracker::new();
-        let ended = ended::channel(&self);
+        let heard = places::channel(&self);
         let work = async {
             tokio::join!(
                 self.listen(&listener, &tasks, &cancel),
                 self.meet(&tasks),
                 self.share(),
-                self.tell_ended(ended),
+                self.tell(heard),
             )
         };
         tokio::select! {

@@ -23,6 +23,10 @@ impl Peers {
                 self.ended(names);
                 PeerAnswer::Here
             }
+            PeerQuestion::Open(told) => {
+                self.open(told);
+                PeerAnswer::Here
+            }
         }
     }
 

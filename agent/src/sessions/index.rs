@@ -9,6 +9,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
+use super::elsewhere::Place;
 use super::metered::Metered;
 use super::register::{Changes, Moved, Online};
 use super::rules::{self, Event, Growth, Report};
@@ -21,6 +22,8 @@ pub(super) struct Index {
     pub(super) online: HashMap<Arc<SessionKey>, Online>,
     pub(super) people: HashMap<Box<[u8]>, Person>,
     pub(super) usage: HashMap<CustomerId, Usage>,
+    /// Places held at the site's other agents.
+    pub(super) elsewhere: HashMap<Arc<SessionKey>, Place>,
     /// The boot digit seen last, by router and service.
     boots: HashMap<(RouterId, [u8; 2]), u8>,
 }
@@ -30,6 +33,8 @@ pub(super) struct Index {
 pub(super) struct Person {
     pub(super) leases: Vec<Lease>,
     pub(super) open: Vec<Arc<SessionKey>>,
+    /// Sessions that another agent of the site says are going on.
+    pub(super) elsewhere: Vec<Arc<SessionKey>>,
     /// What ended last, until the next sweep: a start that was lost first is later by seconds.
     pub(super) ended: Option<Arc<SessionKey>>,
 }
@@ -39,6 +44,7 @@ impl Person {
     pub(super) fn other_devices(
         &self,
         online: &HashMap<Arc<SessionKey>, Online>,
+        elsewhere: &HashMap<Arc<SessionKey>, Place>,
         mac: Option<Mac>,
         now: Timestamp,
     ) -> u16 {
@@ -47,7 +53,11 @@ impl Person {
             .filter(|online| !online.session.grant.is_some_and(|grant| grant.garden))
             .filter(|online| online.doubted.is_none())
             .map(|online| (&online.session, online.heard));
-        slots::other_devices(mac, &self.leases, open, now)
+        let places = self.elsewhere.iter().filter_map(|key| elsewhere.get(key));
+        let places = places
+            .filter(|place| now < place.until)
+            .map(|place| place.mac);
+        slots::other_devices(mac, &self.leases, open, places, now)
     }
 }
 
@@ -58,6 +68,7 @@ impl Index {
         metered: Option<&Metered>,
         now: Timestamp,
     ) -> Changes {
+        self.release(&report.key);
         let known = self.online.get(&report.key);
         let before = known.map(|online| &online.session);
         let mut merged = rules::merge(before, report);

@@ -1,5 +1,6 @@
 //! Who is online: what the routers report, merged so that every order of arrival gives the same end.
 
+mod elsewhere;
 mod index;
 mod metered;
 mod register;
@@ -7,8 +8,9 @@ mod rules;
 mod session;
 mod slots;
 
+pub use elsewhere::Hearsay;
 pub use metered::Metered;
-pub use register::{Changes, Moved, Online, Sessions, Standing};
+pub use register::{Changes, Heard, Moved, Online, Sessions, Standing};
 pub use rules::{Event, Report, Word, event_time};
 pub use session::{Cause, Closed, Service, Session, SessionKey, Usage};
 pub use slots::{Cookie, Grant, LEASE, UNCONFIRMED_AFTER};

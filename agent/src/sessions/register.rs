@@ -12,17 +12,26 @@ use easyisp_shared::wire::up::AccountingStatus;
 use super::index::{Index, Person};
 use super::rules::{self, Report, Word};
 use super::slots::{self, Grant, LEASE, Lease};
-use super::{Cause, Metered, Session, SessionKey, Usage};
+use super::{Cause, Hearsay, Metered, Session, SessionKey, Usage};
 
 /// Who is online and who was let in.
 #[derive(Default)]
 pub struct Sessions {
     index: Mutex<Index>,
-    tell: OnceLock<Box<TellEnded>>,
+    tell: OnceLock<Box<Tell>>,
 }
 
-/// Called with each session whose router said that it is over, under the register's lock: it must not block.
-pub type TellEnded = dyn Fn(&SessionKey) + Send + Sync;
+/// Called with what the routers said, under the register's lock: it must not block.
+pub type Tell = dyn Fn(Heard<'_>) + Send + Sync;
+
+/// What a router said of a session.
+#[derive(Clone, Copy, Debug)]
+pub enum Heard<'a> {
+    /// It is going on, and holds a place.
+    Open(&'a Session),
+    /// It is over.
+    Over(&'a SessionKey),
+}
 
 /// A session with what is known of it besides the router's reports.
 #[derive(Clone, Debug)]
@@ -91,12 +100,17 @@ impl Sessions {
             Some(_) => index.used_by_now(metered, username, now),
             None => UsedV1::default(),
         };
-        let Index { online, people, .. } = &mut *index;
+        let Index {
+            online,
+            people,
+            elsewhere,
+            ..
+        } = &mut *index;
         // One look for question and place: at 100,000 names each look is a miss in every cache.
         let person = people.get_mut(username);
-        let other_devices = person
-            .as_ref()
-            .map_or(0, |person| person.other_devices(online, mac, now));
+        let other_devices = person.as_ref().map_or(0, |person| {
+            person.other_devices(online, elsewhere, mac, now)
+        });
         let (grant, answer) = decide(Standing {
             other_devices,
             used,
@@ -130,12 +144,19 @@ impl Sessions {
         metered: Option<&Metered>,
         now: Timestamp,
     ) -> Standing {
-        let mut index = self.lock();
+        let index = self.lock();
         let used = index.used_by_now(metered, username, now);
-        let Index { online, people, .. } = &mut *index;
+        let Index {
+            online,
+            people,
+            elsewhere,
+            ..
+        } = &*index;
         let person = people.get(username);
         Standing {
-            other_devices: person.map_or(0, |person| person.other_devices(online, mac, now)),
+            other_devices: person.map_or(0, |person| {
+                person.other_devices(online, elsewhere, mac, now)
+            }),
             used,
         }
     }
@@ -159,23 +180,41 @@ impl Sessions {
     ) -> Changes {
         let mut index = self.lock();
         let changes = index.report(report, metered, now);
-        self.tell_ended(&changes);
+        self.tell(&changes);
         write(&changes);
         changes
     }
 
-    /// From here on `tell` hears of sessions that are over.
-    pub fn tell_ended_through(&self, tell: Box<TellEnded>) {
+    /// From here on `tell` hears what the routers say.
+    pub fn tell_through(&self, tell: Box<Tell>) {
         let _told_already = self.tell.set(tell);
     }
 
-    fn tell_ended(&self, changes: &Changes) {
+    fn tell(&self, changes: &Changes) {
         let Some(tell) = self.tell.get() else { return };
-        for moved in &changes.moved {
-            if moved.session.closed.is_some() {
-                tell(&moved.session.key);
+        for Moved { session, .. } in &changes.moved {
+            match session.closed {
+                Some(_) => tell(Heard::Over(&session.key)),
+                None if holds_a_place(session) => tell(Heard::Open(session)),
+                None => {}
             }
         }
+    }
+
+    /// The sessions that hold a place, and how long ago their routers spoke of them.
+    pub fn open_now(&self, now: Timestamp) -> Vec<(Session, Duration)> {
+        let index = self.lock();
+        let open = index.online.values().filter(|online| {
+            let session = &online.session;
+            session.closed.is_none() && online.doubted.is_none() && holds_a_place(session)
+        });
+        open.map(|online| (online.session.clone(), now.since(online.heard)))
+            .collect()
+    }
+
+    /// Another agent of the site says that a session is going on: its device holds a place here too.
+    pub fn open_elsewhere(&self, told: Hearsay, now: Timestamp) {
+        self.lock().hold(told, now);
     }
 
     /// The sessions that ended lately, as their routers said.
@@ -192,6 +231,7 @@ impl Sessions {
     /// given up unless its router speaks of it again.
     pub fn ended_elsewhere(&self, key: &SessionKey, now: Timestamp) {
         let mut index = self.lock();
+        index.release(key);
         if let Some(online) = index.online.get_mut(key)
             && online.session.closed.is_none()
         {
@@ -211,7 +251,7 @@ impl Sessions {
         let changes = index.lose(|session| {
             session.key.router == router && rules::is_ended_by(word, at, session.started_at)
         });
-        self.tell_ended(&changes);
+        self.tell(&changes);
         write(&changes);
         changes
     }
@@ -223,7 +263,7 @@ impl Sessions {
         let open = open.filter(|(_, online)| online.session.closed.is_none());
         let keys = open.map(|(key, _)| key.clone()).into_iter().collect();
         let changes = index.lose_keys(keys);
-        self.tell_ended(&changes);
+        self.tell(&changes);
         write(&changes);
         changes
     }
@@ -246,10 +286,11 @@ impl Sessions {
         index.online.retain(|_, online| {
             online.session.closed.is_none() || now.since(online.heard) < REMEMBERED_FOR
         });
+        index.release_silent(now);
         index.people.retain(|_, person| {
             person.leases.retain(|lease| now < lease.until);
             person.ended = None;
-            !(person.leases.is_empty() && person.open.is_empty())
+            !(person.leases.is_empty() && person.open.is_empty() && person.elsewhere.is_empty())
         });
         write(&changes);
         changes
@@ -305,6 +346,11 @@ impl Sessions {
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().expect("merging a report does not panic")
     }
+}
+
+/// Whoever is let in as far as the pay page takes nobody's place.
+fn holds_a_place(session: &Session) -> bool {
+    !session.grant.is_some_and(|grant| grant.garden)
 }
 
 /// A closed session is remembered so that a late report cannot open it again.

@@ -49,6 +49,7 @@ pub fn other_devices<'a>(
     asking: Option<Mac>,
     leases: &[Lease],
     open: impl Iterator<Item = (&'a Session, Timestamp)>,
+    elsewhere: impl Iterator<Item = Option<Mac>>,
     now: Timestamp,
 ) -> u16 {
     let mut others: Vec<Option<Mac>> = leases
@@ -59,6 +60,7 @@ pub fn other_devices<'a>(
             open.filter(|(_, heard)| now.since(*heard) < UNCONFIRMED_AFTER)
                 .map(|(session, _)| session.mac),
         )
+        .chain(elsewhere)
         .filter(|mac| *mac != asking)
         .collect();
     others.sort_unstable();
@@ -110,7 +112,30 @@ mod tests {
 
     fn others(asking: u8, leases: &[Lease], now: i64) -> u16 {
         let asking = Some(Mac::new([asking; 6]));
-        other_devices(asking, leases, std::iter::empty(), at(now))
+        other_devices(
+            asking,
+            leases,
+            std::iter::empty(),
+            std::iter::empty(),
+            at(now),
+        )
+    }
+
+    #[test]
+    fn a_place_at_another_agent_counts_once_and_never_against_its_own_device() {
+        let leases = [lease(1, 90)];
+        let elsewhere = [1, 2].map(|device| Some(Mac::new([device; 6])));
+        let others = |asking: u8| {
+            let asking = Some(Mac::new([asking; 6]));
+            other_devices(
+                asking,
+                &leases,
+                std::iter::empty(),
+                elsewhere.into_iter(),
+                at(0),
+            )
+        };
+        assert_eq!((others(1), others(2), others(3)), (1, 1, 2));
     }
 
     #[test]

@@ -39,20 +39,25 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
         mac: Some(MAC),
         router: Uuid::from_u128(6).into(),
     };
+    let name = SessionNameV1 {
+        router: Uuid::from_u128(6).into(),
+        session: b"81000001".to_vec(),
+        class: vec![5; 16],
+    };
+    let open = PlaceV1 {
+        name: name.clone(),
+        username: b"jane".to_vec(),
+        mac: Some(MAC),
+        silent_secs: 300,
+    };
     let questions = [
+        ("peer_open", PeerQuestion::Open(vec![open])),
         ("peer_ping", PeerQuestion::Ping),
         ("peer_vote", PeerQuestion::Vote(used.clone())),
         ("peer_share", PeerQuestion::Share),
         ("peer_withdraw", PeerQuestion::Withdraw(used.clone())),
         ("peer_happened", PeerQuestion::Happened(used.clone())),
-        (
-            "peer_ended",
-            PeerQuestion::Ended(vec![SessionNameV1 {
-                router: Uuid::from_u128(6).into(),
-                session: b"81000001".to_vec(),
-                class: vec![5; 16],
-            }]),
-        ),
+        ("peer_ended", PeerQuestion::Ended(vec![name])),
     ];
     for (name, question) in questions {
         let golden = golden(name, &question.encode());

@@ -27,6 +27,8 @@ pub enum PeerQuestion {
     Ended(Vec<SessionNameV1>),
     /// May I keep the site's vouchers with you from now on?
     Share,
+    /// These sessions are going on: their devices hold a place.
+    Open(Vec<PlaceV1>),
 }
 
 /// What the other answers.
@@ -77,6 +79,19 @@ pub struct SessionNameV1 {
     pub session: Vec<u8>,
     /// The cookie echoed in Class; empty where the router echoes none.
     pub class: Vec<u8>,
+}
+
+/// A session that goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceV1 {
+    /// Which.
+    pub name: SessionNameV1,
+    /// User-Name, octet for octet.
+    pub username: Vec<u8>,
+    /// The device; all without an address count as one.
+    pub mac: Option<Mac>,
+    /// How long ago its router spoke of it.
+    pub silent_secs: u32,
 }
 
 macro_rules! bodies {
