@@ -449,12 +449,21 @@ pub fn jobs(app: &App) -> Jobs {
         })
 }
 
-/// What waits for others, addresses that tenants typed and a state's own systems: apart from all other work, because
+/// What waits for others, addresses that tenants typed, routers and a state's own systems: apart from all other work, because
 /// they answer when they like.
 pub fn deliveries(app: &App) -> Jobs {
     let (hooks, fiscal) = (app.hooks.clone(), app.fiscal.clone());
+    let routers = (app.db.clone(), app.live.clone(), app.secrets.clone());
     Jobs::default()
         .at_once(DELIVERIES)
+        .with(wizard::RUN, move |job, now| {
+            let (db, live, secrets) = routers.clone();
+            async move {
+                let router = (job.tenant, job.subject.into());
+                let again = wizard::work(&db, &live, &secrets, router, now).await?;
+                Ok(again.map_or(Outcome::Done, Outcome::Again))
+            }
+        })
         .with(webhooks::SEND, move |job, _| {
             let hooks = hooks.clone();
             async move {

@@ -85,4 +85,5 @@ mod trail;
 mod truth;
 mod vouchers;
 mod webhooks;
+mod wizard;
 mod words;

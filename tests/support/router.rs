@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use easyisp_agent::radius::Secret;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::{Clock, Timestamp};
 
@@ -36,6 +35,7 @@ pub mod session;
 pub mod snmp;
 pub mod subscriber;
 mod users;
+pub mod wiring;
 
 use api::Api;
 use ledger::Ledger;
@@ -43,7 +43,9 @@ use lines::Lines;
 use online::{Online, Traffic};
 use session::{Cause, Session};
 use snmp::Snmp;
+use script::Machine;
 use subscriber::{Method, Subscriber};
+use wiring::{Lan, Wiring};
 
 /// How a pretend router is set up.
 #[derive(Clone, Debug)]
@@ -74,6 +76,11 @@ pub struct Settings {
     pub snmp: Option<Snmp>,
     /// The first address of its pool.
     pub pool: Ipv4Addr,
+    /// Its configuration where it comes from somewhere else, as from the factory; secret, servers and users are then
+    /// what stands there.
+    pub fresh: Option<Machine>,
+    /// Where the addresses of its network are.
+    pub lan: Lan,
 }
 
 /// One `/radius` entry.
@@ -113,6 +120,8 @@ impl Settings {
             api: None,
             snmp: None,
             pool: Ipv4Addr::new(10, 64, 0, 2),
+            fresh: None,
+            lan: Lan::default(),
         }
     }
 }
@@ -125,7 +134,6 @@ pub struct Router {
 
 struct Shared {
     settings: Settings,
-    secret: Arc<Secret>,
     clock: Clock,
     entropy: Entropy,
     lines: Lines,
@@ -160,6 +168,23 @@ struct State {
     users: Vec<users::LocalUser>,
     /// Menus whose rows stay.
     kept: kept::Kept,
+    /// Its configuration.
+    machine: Machine,
+    /// What that means.
+    wiring: Arc<Wiring>,
+    /// What goes wrong with commands of its API.
+    mishaps: Vec<(String, Mishap)>,
+}
+
+/// What goes wrong with a command of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// It is refused, in these words.
+    Refuse(String),
+    /// The power is cut, and comes back.
+    Reboot,
+    /// The cable to the agent is pulled.
+    Unplug,
 }
 
 /// `/radius monitor` and `/radius incoming monitor`.
@@ -222,13 +247,18 @@ impl Router {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let booted = clock.now();
+        let coa = incoming.as_ref().map(UdpSocket::local_addr).transpose()?;
+        let machine = match &settings.fresh {
+            Some(fresh) => fresh.clone(),
+            None => Machine::running(&settings, coa.map(|address| address.port())),
+        };
+        let wiring = Arc::new(Wiring::of(&machine, &settings.lan));
         let router = Router {
             shared: Arc::new(Shared {
-                secret: Arc::new(Secret::new(settings.secret.as_bytes())),
                 clock,
                 entropy,
                 lines: Lines::new(IpAddr::V4(settings.source), tasks.clone(), stop.clone()),
-                incoming: incoming.as_ref().map(UdpSocket::local_addr).transpose()?,
+                incoming: coa,
                 api: api_address.transpose()?,
                 snmp: snmp_address.transpose()?,
                 state: Mutex::new(State {
@@ -245,6 +275,9 @@ impl Router {
                     ledger: Ledger::default(),
                     users: Vec::new(),
                     kept: kept::Kept::used(),
+                    machine,
+                    wiring,
+                    mishaps: Vec::new(),
                 }),
                 changed: watch::Sender::new(()),
                 tasks,
@@ -307,6 +340,19 @@ impl Router {
         self.change(|state| state.api_manners = manners);
     }
 
+    /// Has a command of the API, such as `/ip/hotspot/add`, go wrong: once, but for refusals, which last.
+    pub fn mishap(&self, command: &str, mishap: Mishap) {
+        self.change(|state| state.mishaps.push((command.to_owned(), mishap)));
+    }
+
+    /// Has nothing go wrong any more.
+    pub fn mend(&self) {
+        self.change(|state| {
+            state.mishaps.clear();
+            state.unplugged = false;
+        });
+    }
+
     /// Pulls the cable between router and agent, or puts it back. Subscribers stay online.
     pub fn unplug(&self, out: bool) {
         self.change(|state| state.unplugged = out);
@@ -320,7 +366,8 @@ impl Router {
     /// The entries that are asked, in this order.
     fn servers(&self) -> Vec<Server> {
         let only = self.state().only;
-        let servers = self.shared.settings.servers.iter().enumerate();
+        let wiring = self.wiring();
+        let servers = wiring.servers.iter().enumerate();
         servers
             .filter(|(place, _)| only.is_none_or(|only| only == *place))
             .map(|(_, server)| *server)

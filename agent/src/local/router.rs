@@ -105,6 +105,10 @@ impl Questions {
                 pinged.map(RouterTold::Pinged)
             }
             RouterAsk::Reboot => apis.reboot(router, within).await.map(|()| RouterTold::Done),
+            RouterAsk::Setup(ask) => apis
+                .set_up(router, ask, within)
+                .await
+                .map(RouterTold::Setup),
             RouterAsk::Snmp => return Err(AskFailure::NotUnderstood), // not by the API
         };
         told.map_err(failure)

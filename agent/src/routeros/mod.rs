@@ -11,7 +11,9 @@ mod hands;
 mod live;
 mod login;
 mod menus;
+mod rows;
 mod sentence;
+mod setup;
 mod tls;
 mod values;
 

@@ -98,6 +98,13 @@ impl Row {
         })
     }
 
+    /// All properties whose name is text, octet for octet.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().filter_map(|(name, value)| {
+            Some((str::from_utf8(name).ok()?, value.as_slice()))
+        })
+    }
+
     /// How many octets it takes.
     pub fn size(&self) -> usize {
         let lengths = self.0.iter().map(|(name, value)| name.len() + value.len());

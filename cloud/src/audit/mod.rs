@@ -159,6 +159,7 @@ pub enum Action {
     RouterUpdate,
     RouterDelete,
     RouterScript,
+    RouterSetup,
     RouterQueueCreate,
     RouterQueueUpdate,
     RouterQueueDelete,

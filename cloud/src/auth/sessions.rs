@@ -56,7 +56,8 @@ impl Token {
         Token(Sha256::digest(bytes).into())
     }
 
-    pub(super) fn digest(&self) -> &[u8] {
+    /// What is stored of it.
+    pub fn digest(&self) -> &[u8] {
         &self.0
     }
 }

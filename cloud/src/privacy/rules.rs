@@ -343,6 +343,7 @@ pub const KEPT: &[Kept] = &[
     none("imports"),
     none("metrics"),
     none("monitored"),
+    none("router_setups"),
     none("moving"),
     none("moving_tallies"),
     none("operators"),

@@ -368,7 +368,7 @@ pub async fn delete(
 }
 
 /// What a site knows of a router goes where the router goes.
-async fn changed(tx: &mut Tx, router: RouterId) -> sqlx::Result<()> {
+pub(super) async fn changed(tx: &mut Tx, router: RouterId) -> sqlx::Result<()> {
     tx.changed(Kind::Router, router);
     tx.changed(Kind::Moving, router);
     tx.changed(Kind::Monitored, router);

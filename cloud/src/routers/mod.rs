@@ -164,6 +164,77 @@ pub async fn lock_named(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<St
     Ok(present.into_iter().next().map(|stored| stored.name))
 }
 
+/// A router as a list shows it.
+pub struct Brief {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub site: SiteId,
+    /// Where CoA, API and SNMP go.
+    pub address: std::net::IpAddr,
+    /// Whether it is heard of.
+    pub status: Status,
+    /// How far its set-up is.
+    pub provisioning: Provisioning,
+    /// When it was last heard of.
+    pub last_seen: Option<Timestamp>,
+}
+
+/// A router as a list shows it; `None` when this tenant has no such router.
+pub async fn brief(
+    tx: &mut Tx,
+    router: RouterId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Brief>> {
+    let row = store::find(tx, router, now.minus(SILENCE)).await?;
+    Ok(row.map(|row| {
+        let draft = row.stored.draft();
+        Brief {
+            name: draft.name,
+            site: row.stored.site_id,
+            address: draft.ip_address,
+            status: row.present_status,
+            provisioning: row.stored.provisioning_status,
+            last_seen: row.stored.last_seen_at,
+        }
+    }))
+}
+
+/// The site that was asked for, else the tenant's first; `None` when there is no such site.
+pub async fn site(tx: &mut Tx, asked: Option<SiteId>) -> sqlx::Result<Option<SiteId>> {
+    store::site(tx, asked).await
+}
+
+/// Notes how far a router's set-up is.
+pub async fn provisioning(tx: &mut Tx, router: RouterId, how: Provisioning) -> sqlx::Result<()> {
+    store::provisioning(tx, router, how).await
+}
+
+/// Notes that a locked router called from somewhere: that is where it is, and where its requests come from.
+pub async fn placed(
+    tx: &mut Tx,
+    router: RouterId,
+    address: std::net::IpAddr,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    store::placed(tx, router, address, now).await?;
+    store::heard(tx, &[router], now, now).await?;
+    tx.changed(Kind::Router, router);
+    Ok(())
+}
+
+/// Deletes a router that nobody was served at; `false` when customers belong to it.
+pub async fn withdraw(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Result<bool> {
+    let row = store::find(tx, router, now).await?;
+    if row.is_none_or(|row| row.customers > 0) {
+        return Ok(false);
+    }
+    store::delete(tx, router, now).await?;
+    http::changed(tx, router).await?;
+    store::delete_logins(tx, router).await?;
+    Ok(true)
+}
+
 /// A router's name; `None` when this tenant has no such router.
 pub async fn name_of(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<String>> {
     store::name_of(tx, router).await

@@ -1,5 +1,6 @@
 //! SQL on routers.
 
+mod provision;
 mod told;
 
 use easyisp_shared::id::{RouterId, RouterLoginId, SiteId};
@@ -11,6 +12,7 @@ use super::words::{Provisioning, Status};
 use crate::api::{Order, Sort, Sortable};
 use crate::db::Tx;
 
+pub use provision::{placed, provisioning};
 pub use told::{changed, note_told};
 
 /// A router as it is stored.

@@ -1,7 +1,12 @@
 //! `/api/wizard` and `/api/nas/{router}/config`.
 
+pub mod begin;
+pub mod configure;
+pub mod called;
+
 use axum::extract::State;
 use easyisp_shared::id::RouterId;
+use easyisp_shared::setup::Fault;
 use easyisp_shared::time::Clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -55,6 +60,7 @@ impl From<Choice> for Chosen {
             hotspot: list(choice.hotspot_interfaces),
             agents: list(choice.agents),
             firewall: choice.configure_firewall.unwrap_or(true),
+            ..Chosen::default()
         }
     }
 }
@@ -132,13 +138,7 @@ async fn write(
     let mut tx = db.begin(operator.tenant).await?;
     let known = known(&mut tx, secrets, router).await?;
     let (name, secret) = (known.name.clone(), known.secret.clone());
-    let script = rules::written(known, choice.into()).map_err(|faults| {
-        let error = |fault: easyisp_shared::setup::Fault| FieldError {
-            field: fault.field.to_owned(),
-            message: fault.message,
-        };
-        ApiError::fields(faults.into_iter().map(error).collect())
-    })?;
+    let script = rules::written(known, choice.into()).map_err(refused)?;
     let audit = Audit {
         details: "Took the script that sets it up, with its secrets".to_owned(),
         ..Audit::new(Action::RouterScript, "router", router, &name)
@@ -154,7 +154,19 @@ async fn write(
     })
 }
 
-async fn known(tx: &mut Tx, secrets: &Secrets, router: RouterId) -> Result<Known, ApiError> {
+fn refused(faults: Vec<Fault>) -> ApiError {
+    let error = |fault: Fault| FieldError {
+        field: fault.field.to_owned(),
+        message: fault.message,
+    };
+    ApiError::fields(faults.into_iter().map(error).collect())
+}
+
+async fn known(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+) -> Result<Known, ApiError> {
     let opened = routers::opened(tx, secrets, router).await?;
     let routers::Opened {
         draft,

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use easyisp_shared::setup::{ApiLogin, Fault, Hotspot, Lan, Pool, Pppoe, Release, Setup, script};
+use easyisp_shared::setup::{
+    ApiLogin, Fault, Hotspot, Lan, Pool, Pppoe, Release, Setup, Step, first_script, script, wanted,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -39,7 +41,8 @@ pub struct Known {
 }
 
 /// What the caller chose.
-#[derive(Clone, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Chosen {
     /// Both without it.
     pub services: Option<Services>,
@@ -55,30 +58,97 @@ pub struct Chosen {
     pub agents: Vec<String>,
     /// Whether API, SNMP and CoA are closed to all but the agents.
     pub firewall: bool,
+    /// Interfaces that are bridges at the router: they are used as they are.
+    pub bridges: Vec<String>,
+    /// What the line of PPPoE is called to those who ask.
+    pub service_name: Option<String>,
+    /// Addresses of PPPoE.
+    pub line: Range,
+    /// Addresses of the hotspot.
+    pub guests: Range,
+    /// Name servers.
+    pub dns: Vec<Ipv4Addr>,
+}
+
+/// The router's address and those that it gives out; what is left out follows from the rest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Range {
+    /// The router's own.
+    pub address: Option<Ipv4Addr>,
+    /// The lowest.
+    pub first: Option<Ipv4Addr>,
+    /// The highest.
+    pub last: Option<Ipv4Addr>,
+}
+
+impl Range {
+    fn or(self, usual: Ipv4Addr) -> (Ipv4Addr, Pool) {
+        let address = self.address.unwrap_or(usual);
+        let beside = Pool::beside(address);
+        let pool = Pool {
+            first: self.first.unwrap_or(beside.first),
+            last: self.last.unwrap_or(beside.last),
+        };
+        (address, pool)
+    }
 }
 
 /// The script of a router, or what is wrong with the choice.
 pub fn written(known: Known, chosen: Chosen) -> Result<String, Vec<Fault>> {
-    let release = match chosen.release {
-        Some(6) => Release::V6,
-        Some(7) => Release::V7,
+    let release = release(&known, &chosen)?;
+    Ok(script(&checked(known, chosen)?, release))
+}
+
+/// The script that a router fetches first: all but what serves subscribers, for either release. It ends with a call
+/// of `callback`.
+pub fn written_first(
+    known: Known,
+    chosen: Chosen,
+    callback: &str,
+) -> Result<String, Vec<Fault>> {
+    let chosen = Chosen {
+        agents: chosen.agents,
+        firewall: true,
+        ..Chosen::default()
+    };
+    Ok(first_script(&checked(known, chosen)?, callback))
+}
+
+/// What every menu of a router must hold, step by step. The login of whoever applies it is left alone: nobody saws
+/// at the branch that he sits on.
+pub fn planned(known: Known, chosen: Chosen) -> Result<Vec<Step>, Vec<Fault>> {
+    let release = release(&known, &chosen)?;
+    let mut setup = checked(known, chosen)?;
+    setup.api = None;
+    let mut steps = wanted(&setup, release);
+    steps.retain(|step| !step.items.is_empty());
+    Ok(steps)
+}
+
+fn release(known: &Known, chosen: &Chosen) -> Result<Release, Vec<Fault>> {
+    match chosen.release {
+        Some(6) => Ok(Release::V6),
+        Some(7) => Ok(Release::V7),
         Some(_) => {
             let message = "must be 6 or 7; leave it out for what the router said".to_owned();
-            return Err(vec![Fault {
+            Err(vec![Fault {
                 field: "release",
                 message,
-            }]);
+            }])
         }
-        None => known
+        None => Ok(known
             .version
             .as_deref()
             .and_then(Release::of)
-            .unwrap_or(Release::V7),
-    };
+            .unwrap_or(Release::V7)),
+    }
+}
+
+fn checked(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
     let setup = setup(known, chosen)?;
     let faults = setup.faults();
     if faults.is_empty() {
-        Ok(script(&setup, release))
+        Ok(setup)
     } else {
         Err(faults)
     }
@@ -86,10 +156,18 @@ pub fn written(known: Known, chosen: Chosen) -> Result<String, Vec<Fault>> {
 
 fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
     let services = chosen.services.unwrap_or(Services::Both);
-    let local_address = Ipv4Addr::new(10, 10, 10, 1);
-    let gateway = Ipv4Addr::new(10, 5, 50, 1);
-    let dns = vec![Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(1, 1, 1, 1)];
-    let lan = |names: Vec<String>| (!names.is_empty()).then_some(Lan::Ports(names));
+    let (local_address, line) = chosen.line.or(Ipv4Addr::new(10, 10, 10, 1));
+    let (gateway, guests) = chosen.guests.or(Ipv4Addr::new(10, 5, 50, 1));
+    let dns = match chosen.dns.as_slice() {
+        [] => vec![Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(1, 1, 1, 1)],
+        named => named.to_vec(),
+    };
+    let bridges = chosen.bridges;
+    let lan = |names: Vec<String>| match names.as_slice() {
+        [] => None,
+        [one] if bridges.contains(one) => Some(Lan::Bridge(one.clone())),
+        _ => Some(Lan::Ports(names)),
+    };
     Ok(Setup {
         identity: known.name,
         time_zone: known.time_zone,
@@ -115,15 +193,17 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
         wan: chosen.wan,
         pppoe: (services != Services::Hotspot).then(|| Pppoe {
             lan: lan(chosen.pppoe),
-            service_name: "easyisp-pppoe".to_owned(),
+            service_name: chosen
+                .service_name
+                .unwrap_or_else(|| "easyisp-pppoe".to_owned()),
             local_address,
-            pool: Pool::beside(local_address),
+            pool: line,
             dns: dns.clone(),
         }),
         hotspot: (services != Services::Pppoe).then(|| Hotspot {
             lan: lan(chosen.hotspot),
             gateway,
-            pool: Pool::beside(gateway),
+            pool: guests,
             dns: dns.clone(),
             open_hosts: known
                 .portal_url
@@ -161,6 +241,18 @@ fn address(text: &str) -> Result<Ipv4Addr, Vec<Fault>> {
 fn host(url: &str) -> Option<String> {
     let url = reqwest::Url::parse(url).ok()?;
     url.host_str().map(str::to_owned)
+}
+
+/// What is pasted into a router's terminal.
+pub fn command(public_url: &str, token: &str) -> String {
+    let mode = match public_url.split_once(':') {
+        Some(("http", _)) => "http",
+        _ => "https", // what is public has a certificate
+    };
+    format!(
+        "/tool fetch mode={mode} url=\"{public_url}/provision/{token}\" dst-path=easyisp.rsc; :delay 2s; /import \
+         easyisp.rsc; /file remove [find where name=\"easyisp.rsc\"];"
+    )
 }
 
 /// The name of the file that holds a router's script: what a router's file list and every desktop take.

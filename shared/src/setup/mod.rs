@@ -5,6 +5,7 @@
 //! nothing, what others made stays, and what is not wanted any more goes away.
 
 mod checks;
+mod first;
 mod quote;
 mod script;
 mod wanted;
@@ -14,6 +15,7 @@ use std::net::Ipv4Addr;
 use secrecy::SecretString;
 
 pub use checks::{Fault, network};
+pub use first::first_script;
 pub use quote::quote;
 pub use script::script;
 pub use wanted::{Item, Step, Value, Which, wanted};

@@ -69,7 +69,7 @@ pub fn script(setup: &Setup, release: Release) -> String {
     script
 }
 
-fn commands(item: &Item) -> Vec<String> {
+pub(super) fn commands(item: &Item) -> Vec<String> {
     let menu = item.menu;
     let fields = fields(item);
     match &item.which {

@@ -18,6 +18,7 @@ use super::peer::*;
 use super::question::*;
 use super::record::*;
 use super::router::*;
+use super::setup::*;
 use super::up::*;
 use super::*;
 use crate::entitlement::{
@@ -758,7 +759,47 @@ fn questions() -> Vec<(&'static str, Question)> {
                 },
             },
         ),
+        (
+            "question_router_setup",
+            Question::Router {
+                router,
+                ask: RouterAsk::Setup(SetupAskV1::Apply(vec![pool()])),
+            },
+        ),
+        (
+            "question_router_restore",
+            Question::Router {
+                router,
+                ask: RouterAsk::Setup(SetupAskV1::Restore(vec![stood()])),
+            },
+        ),
     ]
+}
+
+fn pool() -> ItemV1 {
+    ItemV1 {
+        menu: "/ip pool".to_owned(),
+        which: WhichV1::Own {
+            key: "name".to_owned(),
+            value: "easyisp-pppoe".to_owned(),
+            first: false,
+        },
+        fields: vec![(
+            "ranges".to_owned(),
+            ValueV1::Text("10.10.10.2-10.10.10.254".to_owned()),
+        )],
+    }
+}
+
+fn stood() -> BeforeV1 {
+    BeforeV1 {
+        item: pool(),
+        rows: vec![RowV1 {
+            id: "*7".to_owned(),
+            next: None,
+            fields: vec![("ranges".to_owned(), b"10.9.0.2-10.9.0.9".to_vec())],
+        }],
+    }
 }
 
 fn outside() -> OutsideV1 {
@@ -855,6 +896,20 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 octets: vec![(Some(1), None)],
                 started: Some(at(0)),
             }))),
+        ),
+        (
+            "reply_router_setup",
+            Reply::Router(RouterTold::Setup(SetupToldV1::Found {
+                before: vec![stood()],
+                hotspot_allowed: Some(false),
+            })),
+        ),
+        (
+            "reply_router_applied",
+            Reply::Router(RouterTold::Setup(SetupToldV1::Applied {
+                done: 3,
+                refused: Some("failure: already have".to_owned()),
+            })),
         ),
     ]
 }

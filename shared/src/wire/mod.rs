@@ -20,6 +20,7 @@ pub mod peer;
 pub mod question;
 pub mod record;
 pub mod router;
+pub mod setup;
 pub mod token;
 pub mod up;
 

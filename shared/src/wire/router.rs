@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::monitor::{DeviceFactsV1, SampleV1};
+use super::setup::{SetupAskV1, SetupToldV1};
 use crate::net::Mac;
 use crate::time::Timestamp;
 
@@ -53,6 +54,8 @@ pub enum RouterAsk {
     Reboot,
     /// Read it over SNMP.
     Snmp,
+    /// Set it up.
+    Setup(SetupAskV1),
 }
 
 /// What it said. New answers go at the end.
@@ -80,6 +83,8 @@ pub enum RouterTold {
     Pinged(PingV1),
     /// To [`RouterAsk::Snmp`].
     Snmp(Box<SnmpReadingV1>),
+    /// To [`RouterAsk::Setup`].
+    Setup(SetupToldV1),
 }
 
 /// How a router is.

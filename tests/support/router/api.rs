@@ -3,7 +3,7 @@
 //! Written from the manual and beside the agent's client, with a reader and a writer of its own; PyPI's
 //! librouteros and RouterOS-api judge it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::Router;
+use super::{Mishap, Router};
 use crate::scenario::ApiManners;
 
 mod menus;
@@ -78,16 +78,19 @@ pub(super) async fn listen(router: Router, listener: TcpListener, api: Api) {
     let api = Arc::new(api);
     let tls = api.tls.then(certificate);
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, source)) = listener.accept().await else {
             continue;
         };
+        if api.tls && !router.state().machine.has_certificate() {
+            continue; // it cannot speak TLS yet
+        }
         let (api, tls, visited) = (api.clone(), tls.clone(), router.clone());
         router.spawn(async move {
             // How a visit ends is the visitor's business.
             let _ended = match tls {
-                None => visit(visited, &api, stream).await,
+                None => visit(visited, &api, stream, source.ip()).await,
                 Some(acceptor) => match acceptor.accept(stream).await {
-                    Ok(stream) => visit(visited, &api, stream).await,
+                    Ok(stream) => visit(visited, &api, stream, source.ip()).await,
                     Err(cause) => Err(cause),
                 },
             };
@@ -114,6 +117,7 @@ async fn visit(
     router: Router,
     api: &Api,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+    from: IpAddr,
 ) -> std::io::Result<()> {
     let (source, mut sink) = tokio::io::split(stream);
     let mut source = BufReader::new(source);
@@ -132,10 +136,17 @@ async fn visit(
         if manners == ApiManners::Silent || router.state().unplugged {
             continue;
         }
+        if let (Guest::Known, Some(Mishap::Reboot)) = (&guest, happens(&router, &sentence)) {
+            router.reboot();
+            return Ok(());
+        }
+        if router.state().unplugged {
+            continue;
+        }
         let replies = match guest {
             Guest::Known => carry_out(&router, api, &sentence, manners),
             Guest::Stranger | Guest::Challenged(_) => {
-                let (now, replies) = log_in(&router, api, &sentence, guest);
+                let (now, replies) = log_in(&router, api, &sentence, guest, from);
                 guest = now;
                 replies
             }
@@ -152,6 +163,25 @@ async fn visit(
     Ok(())
 }
 
+/// What goes wrong with this command: what lasts is answered where it is carried out.
+fn happens(router: &Router, sentence: &Sentence) -> Option<Mishap> {
+    let path = sentence.first()?.to_owned();
+    router.change(|state| {
+        let found = state
+            .mishaps
+            .iter()
+            .position(|(command, _)| *command == path)?;
+        match &state.mishaps[found].1 {
+            Mishap::Refuse(_) => Some(state.mishaps[found].1.clone()),
+            Mishap::Reboot => Some(state.mishaps.remove(found).1),
+            Mishap::Unplug => {
+                state.unplugged = true;
+                Some(state.mishaps.remove(found).1)
+            }
+        }
+    })
+}
+
 /// Who is at the other end.
 enum Guest {
     Stranger,
@@ -159,16 +189,26 @@ enum Guest {
     Known,
 }
 
-fn log_in(router: &Router, api: &Api, sentence: &Sentence, guest: Guest) -> (Guest, Vec<Sentence>) {
+fn log_in(
+    router: &Router,
+    api: &Api,
+    sentence: &Sentence,
+    guest: Guest,
+    source: IpAddr,
+) -> (Guest, Vec<Sentence>) {
     if !sentence.is("/login") {
         return (guest, vec![Sentence::of(&["!fatal", "not logged in"])]);
     }
-    let named = sentence.value("name") == Some(api.user.as_str());
+    let name = sentence.value("name").unwrap_or_default();
+    let from = router.names(source);
+    let password = router.state().machine.password(name, &from);
+    let named = password.is_some();
+    let password = password.unwrap_or_default();
     let knows = match (api.build, guest) {
         (Build::Challenge, Guest::Challenged(challenge)) => {
             let digest = Md5::new()
                 .chain_update([0])
-                .chain_update(&api.password)
+                .chain_update(&password)
                 .chain_update(challenge)
                 .finalize();
             sentence.value("response") == Some(format!("00{}", hex::encode(digest)).as_str())
@@ -182,7 +222,7 @@ fn log_in(router: &Router, api: &Api, sentence: &Sentence, guest: Guest) -> (Gue
             );
         }
         (Build::Plain | Build::Empty, _) => {
-            sentence.value("password") == Some(api.password.as_str())
+            sentence.value("password") == Some(password.as_str())
         }
     };
     if named && knows {
@@ -214,7 +254,17 @@ fn carry_out(
     if path == "/cancel" {
         return vec![Sentence::of(&["!done"])];
     }
+    let refused = router.state().mishaps.iter().find_map(|(command, mishap)| {
+        let words = match mishap {
+            Mishap::Refuse(words) => words.clone(),
+            Mishap::Reboot | Mishap::Unplug => return None,
+        };
+        (command == path).then_some(words)
+    });
     let outcome = match (path.rsplit_once('/'), manners) {
+        _ if refused.is_some() => Err((None, refused.unwrap_or_default())),
+        (Some(("/system/backup", "save")), _) => menus::save(router, sentence, "name", "backup"),
+        (Some(("", "export")), _) => menus::save(router, sentence, "file", "rsc"),
         (Some((menu, "print" | "getall")), _) => menus::rows(router, api.face, menu, sentence),
         (Some(("/interface", "monitor-traffic")), _) => menus::traffic(router, sentence),
         (Some(("", "ping")), _) => menus::ping(sentence),
@@ -234,7 +284,8 @@ fn carry_out(
     };
     match outcome {
         Ok(rows) => {
-            let lists = !path.ends_with("/remove") && !path.ends_with("/set");
+            let acts = ["/remove", "/set", "/save", "/export"];
+            let lists = !acts.iter().any(|act| path.ends_with(act));
             let empty = rows.is_empty() && api.build == Build::Empty && lists;
             let none = empty.then(|| Sentence::of(&["!empty"]));
             let rows = rows.into_iter().map(|row| row.reply(sentence));

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use easyisp_agent::radius::client::accounting_request;
 use easyisp_agent::radius::verify::check_answer;
-use easyisp_agent::radius::{Code, Packet};
+use easyisp_agent::radius::{Code, Packet, Secret};
 use easyisp_shared::time::Timestamp;
 
 use super::record::Record;
@@ -111,33 +111,34 @@ impl Router {
     /// Sends one accounting record to the servers in turn until one answers.
     async fn account(&self, session: &Session, record: Record, now: Timestamp) -> bool {
         let settings = &self.shared.settings;
-        let attributes = session.record(record, &settings.identity, settings.source, now);
+        let wiring = self.wiring();
+        let attributes = session.record(record, &wiring.identity, settings.source, now);
         let attributes: Vec<(u8, &[u8])> = attributes
             .iter()
             .map(|(kind, value)| (*kind, value.as_slice()))
             .collect();
         for server in self.servers() {
             let write = |identifier| {
-                accounting_request(&attributes, identifier, &self.shared.secret)
+                accounting_request(&attributes, identifier, &wiring.secret)
                     .expect("a record of tested attributes fits")
             };
             let judge =
-                |answer: &[u8], request: &[u8]| self.is_acknowledged(answer, request).then_some(());
+                |answer: &[u8], request: &[u8]| is_acknowledged(answer, request, &wiring.secret).then_some(());
             if self.ask(server.acct, write, judge).await.is_some() {
                 return true;
             }
         }
         false
     }
+}
 
-    fn is_acknowledged(&self, answer: &[u8], request: &[u8]) -> bool {
-        let (Ok(answer), Ok(request)) = (Packet::parse(answer), Packet::parse(request)) else {
-            return false;
-        };
-        answer.code() == Some(Code::AccountingResponse)
-            && answer.identifier() == request.identifier()
-            && check_answer(&answer, request.authenticator(), &self.shared.secret).is_ok()
-    }
+fn is_acknowledged(answer: &[u8], request: &[u8], secret: &Secret) -> bool {
+    let (Ok(answer), Ok(request)) = (Packet::parse(answer), Packet::parse(request)) else {
+        return false;
+    };
+    answer.code() == Some(Code::AccountingResponse)
+        && answer.identifier() == request.identifier()
+        && check_answer(&answer, request.authenticator(), secret).is_ok()
 }
 
 impl State {

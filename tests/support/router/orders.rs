@@ -15,7 +15,8 @@ use easyisp_shared::time::Timestamp;
 use super::grants::Grants;
 use super::request::hmac_md5;
 use super::session::{Cause, Service, Session};
-use super::{Router, Settings};
+use super::Router;
+use super::wiring::Wiring;
 use crate::scenario::Manners;
 
 /// How far an Event-Timestamp may be off (RFC 5176 §3.3).
@@ -65,11 +66,14 @@ pub(super) async fn listen(router: Router, socket: UdpSocket) {
 
 /// Judges and carries out one datagram; the answer, or silence.
 fn take(router: &Router, source: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
-    let settings = &router.shared.settings;
+    let wiring = router.wiring();
+    if wiring.incoming.is_none() || wiring.incoming != router.incoming().map(|it| it.port()) {
+        return None;
+    }
     let now = router.shared.clock.now();
     let order = Packet::parse(datagram)
         .ok()
-        .and_then(|packet| verify(packet, source, settings, now));
+        .and_then(|packet| verify(packet, source, &wiring, now));
     let Some(order) = order else {
         router.change(|state| state.counters.bad_orders += 1);
         return None;
@@ -100,7 +104,7 @@ fn take(router: &Router, source: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>>
 fn verify<'a>(
     packet: Packet<'a>,
     source: SocketAddr,
-    settings: &Settings,
+    wiring: &Wiring,
     now: Timestamp,
 ) -> Option<Order<'a>> {
     let disconnect = match packet.code()? {
@@ -109,7 +113,7 @@ fn verify<'a>(
         _ => return None, // nothing else is an order
     };
     let bytes = packet.bytes();
-    let secret = settings.secret.as_bytes();
+    let secret = wiring.secret_text.as_bytes();
     let digest: [u8; 16] = Md5::new()
         .chain_update(&bytes[..4])
         .chain_update([0; 16])
@@ -122,7 +126,7 @@ fn verify<'a>(
         .and_then(|value| value.try_into().ok());
     let stamp = stamp.map(|octets| Timestamp::from_secs(u32::from_be_bytes(octets).into()));
     let fresh = stamp.is_none_or(|stamp| stamp.since(now).max(now.since(stamp)) <= STALE);
-    let known = settings
+    let known = wiring
         .servers
         .iter()
         .any(|server| server.auth.ip() == source.ip());
@@ -255,7 +259,7 @@ fn answer(
             .push_number(attribute::ERROR_CAUSE, cause)
             .expect("an empty answer has room");
     }
-    let mut bytes = answer.sign_answer(order.packet.authenticator(), &router.shared.secret);
+    let mut bytes = answer.sign_answer(order.packet.authenticator(), &router.wiring().secret);
     if manners == Manners::ForgedAck {
         bytes[4..20].fill(0x5a);
     }

@@ -15,6 +15,7 @@ use super::grants::Grants;
 use super::record::describe;
 use super::session::Service;
 use super::subscriber::{Method, Subscriber};
+use super::wiring::Wiring;
 use super::{Settings, Strictness};
 
 /// A login whose random parts are drawn; the identifier is still open.
@@ -46,9 +47,10 @@ impl Login {
         subscriber: &Subscriber,
         nas_port: u32,
         settings: &Settings,
-        secret: &Secret,
+        wiring: &Wiring,
         entropy: &Entropy,
     ) -> Login {
+        let secret: &Secret = &wiring.secret;
         let authenticator = entropy.bytes();
         let name = subscriber.name.as_str();
         let mut attributes = describe(subscriber.service, &subscriber.mac, name, nas_port);
@@ -100,7 +102,7 @@ impl Login {
 
         attributes.push((
             attribute::NAS_IDENTIFIER,
-            settings.identity.as_bytes().to_vec(),
+            wiring.identity.as_bytes().to_vec(),
         ));
         attributes.push((attribute::NAS_IP_ADDRESS, settings.source.octets().to_vec()));
         Login {
@@ -111,7 +113,8 @@ impl Login {
     }
 
     /// The datagram. RouterOS puts Message-Authenticator last, so it is signed here.
-    pub(super) fn write(&self, identifier: u8, settings: &Settings, secret: &Secret) -> Vec<u8> {
+    pub(super) fn write(&self, identifier: u8, settings: &Settings, wiring: &Wiring) -> Vec<u8> {
+        let secret: &Secret = &wiring.secret;
         let mut request =
             Builder::new(Vec::new(), Code::AccessRequest, identifier, Signature::None);
         for (kind, value) in &self.attributes {
@@ -127,7 +130,7 @@ impl Login {
                     .push(signature.0, &signature.1)
                     .expect("a login of a tested length fits");
                 let mut bytes = request.sign_access(&self.authenticator, secret);
-                let mac = hmac_md5(settings.secret.as_bytes(), &bytes);
+                let mac = hmac_md5(wiring.secret_text.as_bytes(), &bytes);
                 let value = bytes.len() - mac.len();
                 bytes[value..].copy_from_slice(&mac);
                 bytes

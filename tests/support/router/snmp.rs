@@ -138,7 +138,7 @@ fn objects(router: &Router) -> BTreeMap<Name, Object> {
         (OID, named(&[1, 3, 6, 1, 4, 1, 14988, 1])),
     );
     told.number("1.3.6.1.2.1.1.3.0", TICKS, up as u64 & 0xffff_ffff);
-    told.text("1.3.6.1.2.1.1.5.0", &router.shared.settings.identity);
+    told.text("1.3.6.1.2.1.1.5.0", &router.wiring().identity);
     told.text("1.3.6.1.2.1.1.6.0", "");
     told.text("1.3.6.1.4.1.14988.1.1.4.4.0", "7.18.2");
     told.text("1.3.6.1.4.1.14988.1.1.7.3.0", "HEX0000DEMO");

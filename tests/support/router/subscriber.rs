@@ -80,6 +80,10 @@ impl Subscriber {
             return answer;
         }
         let shared = &router.shared;
+        let wiring = router.wiring();
+        if !wiring.serves(self.service) {
+            return Dial::NoAnswer;
+        }
         let id = router.next_id(self.service);
         let nas_port = u32::from_str_radix(&id, 16).unwrap_or(0);
         let nas_port = if self.service == Service::Hotspot {
@@ -94,12 +98,12 @@ impl Subscriber {
                 self,
                 nas_port,
                 &shared.settings,
-                &shared.secret,
+                &wiring,
                 &shared.entropy,
             );
-            let write = |identifier| login.write(identifier, &shared.settings, &shared.secret);
+            let write = |identifier| login.write(identifier, &shared.settings, &wiring);
             let judge = |answer: &[u8], request: &[u8]| {
-                login.judge(answer, request, shared.settings.strictness, &shared.secret)
+                login.judge(answer, request, shared.settings.strictness, &wiring.secret)
             };
             heard = router.ask(server.auth, write, judge).await;
             if heard.is_some() {

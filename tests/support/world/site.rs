@@ -308,9 +308,25 @@ impl Site {
 impl World {
     /// Joins another box with a token and switches it on; it has no router.
     pub async fn join(&self, token: &str) -> Result<Agent> {
-        let config = box_config(self)?;
+        let (agent, _) = self.join_with(token, |_| {}).await?;
+        Ok(agent)
+    }
+
+    /// The same with settings of the story's own; the box and its settings.
+    pub async fn join_with(
+        &self,
+        token: &str,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<(Agent, Config)> {
+        let mut config = box_config(self)?;
+        change(&mut config);
         let cloud = self.agents().to_string();
         enroll(&cloud, token, &config.identity_folder(), VERSION).await?;
+        Ok((self.switch_on(config.clone()).await?, config))
+    }
+
+    /// Switches a box on that has joined.
+    pub async fn switch_on(&self, config: Config) -> Result<Agent> {
         let options = AgentOptions {
             config,
             clock: self.clock.clone(),
@@ -318,6 +334,11 @@ impl World {
             source: Source::Enrolled,
         };
         Ok(Agent::start(options).await?)
+    }
+
+    /// An address for a router that nobody else of this machine has.
+    pub fn roof(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.host) | 0x0080_0000)
     }
 }
 

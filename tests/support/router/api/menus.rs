@@ -6,6 +6,7 @@ use easyisp_shared::time::Timestamp;
 
 use super::super::kept::{self, KeptRow};
 use super::super::online::Traffic;
+use super::super::script::Machine;
 use super::super::session::{Cause, Service, Session};
 use super::super::users::LocalUser;
 use super::super::{Router, life::Live};
@@ -67,9 +68,20 @@ pub(super) fn rows(
             ("current-firmware", "7.18.2".to_owned()),
             ("upgrade-firmware", "7.18.2".to_owned()),
         ])],
-        "/system/identity" => vec![Row(vec![("name", router.shared.settings.identity.clone())])],
-        _ if kept::MENUS.iter().any(|known| known.path == menu) => stay(router, menu, face),
-        _ => return Err((Some(0), "no such command prefix".to_owned())),
+        "/system/device-mode" if face == Face::Six => {
+            return Err((Some(0), "no such command prefix".to_owned()));
+        }
+        _ => {
+            let kept = kept::MENUS.iter().any(|known| known.path == menu);
+            let kept = kept.then(|| stay(router, menu, face));
+            match (kept, configured(router, menu)) {
+                (None, None) => return Err((Some(0), "no such command prefix".to_owned())),
+                (kept, configured) => {
+                    let kept = kept.into_iter().flatten();
+                    kept.chain(configured.into_iter().flatten()).collect()
+                }
+            }
+        }
     };
     Ok(rows.into_iter().filter(|row| fits(row, asked)).collect())
 }
@@ -119,6 +131,11 @@ pub(super) fn remove(router: &Router, menu: &str, asked: &Sentence) -> Result<()
         "/ppp/active" => Service::Pppoe,
         "/ip/hotspot/active" => Service::Hotspot,
         _ if menu == kept::QUEUES.path => return remove_kept(router, menu, asked),
+        _ if Machine::is_list(menu) => {
+            let numbers = asked.value(".id").unwrap_or_default();
+            let done = router.configure(|machine| machine.remove_rows(menu, numbers));
+            return done.map_err(|why| (None, why));
+        }
         _ => return Err((Some(0), "no such command prefix".to_owned())),
     };
     let named = asked.value(".id").or_else(|| asked.value("numbers"));
@@ -140,15 +157,48 @@ pub(super) fn remove(router: &Router, menu: &str, asked: &Sentence) -> Result<()
     Ok(())
 }
 
-/// `/queue/simple/add`: the new row's id.
+/// The rows of a menu that scripts and the API change.
+fn configured(router: &Router, menu: &str) -> Option<Vec<Row>> {
+    let told = router.state().machine.told(menu)?;
+    let row = |(id, mut fields): (String, Vec<(&'static str, String)>)| {
+        if Machine::is_list(menu) {
+            fields.insert(0, (".id", id));
+        }
+        Row(fields)
+    };
+    Some(told.into_iter().map(row).collect())
+}
+
+/// `/system/backup/save` and `/export`: a file among the router's.
+pub(super) fn save(
+    router: &Router,
+    asked: &Sentence,
+    name: &str,
+    ending: &str,
+) -> Result<Vec<Row>, Refused> {
+    let name = asked.value(name).unwrap_or_default();
+    router.configure(|machine| machine.save(name, ending));
+    Ok(Vec::new())
+}
+
+/// `add`: the new row's id.
 pub(super) fn add(router: &Router, menu: &str, asked: &Sentence) -> Result<String, Refused> {
+    if Machine::is_list(menu) {
+        let done = router.configure(|machine| machine.add_row(menu, asked.values()));
+        return done.map_err(|why| (None, why));
+    }
     let menu = settable(menu)?;
     let done = router.change(|state| state.kept.add(&menu, asked.values()));
     done.map_err(|why| (None, why))
 }
 
-/// `/queue/simple/set` on one row or some.
+/// `set` on one row or some, or on a menu without rows.
 pub(super) fn set(router: &Router, menu: &str, asked: &Sentence) -> Result<(), Refused> {
+    if router.state().machine.told(menu).is_some() {
+        let numbers = asked.value(".id");
+        let done = router.configure(|machine| machine.set_rows(menu, numbers, asked.values()));
+        return done.map_err(|why| (None, why));
+    }
     let menu = settable(menu)?;
     for id in asked.value(".id").unwrap_or_default().split(',') {
         let done = router.change(|state| state.kept.set(&menu, id, asked.values()));
@@ -354,21 +404,7 @@ fn queue(live: &Live) -> Row {
 }
 
 fn interfaces(router: &Router, now: Timestamp) -> Vec<Row> {
-    let port = Row(vec![
-        (".id", "*F0".to_owned()),
-        ("name", "ether1".to_owned()),
-        ("default-name", "ether1".to_owned()),
-        ("mtu", "1500".to_owned()),
-        ("mac-address", "02:00:00:00:00:F0".to_owned()),
-        ("rx-byte", "60987".to_owned()),
-        ("tx-byte", "2781511".to_owned()),
-        ("link-downs", "2".to_owned()),
-        ("comment", "uplink".to_owned()),
-        ("type", "ether".to_owned()),
-        ("running", "true".to_owned()),
-        ("disabled", "false".to_owned()),
-        ("dynamic", "false".to_owned()),
-    ]);
+    let ports = configured(router, "/interface").unwrap_or_default();
     let dynamic = sessions(router, Service::Pppoe, |live| {
         let usage = live.session.usage(now);
         Row(vec![
@@ -382,7 +418,7 @@ fn interfaces(router: &Router, now: Timestamp) -> Vec<Row> {
             ("tx-byte", usage.down.to_string()),
         ])
     });
-    std::iter::once(port).chain(dynamic).collect()
+    ports.into_iter().chain(dynamic).collect()
 }
 
 fn resource(router: &Router, face: Face, now: Timestamp) -> Row {

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use easyisp_shared::setup::Release;
 
 use super::run::{Value, text};
-use super::{Machine, Row};
+use super::{Machine, Outside, Row};
 
 /// A menu that has properties of its own, or rows.
-struct Menu {
-    path: &'static str,
-    rows: bool,
+pub(super) struct Menu {
+    pub(super) path: &'static str,
+    pub(super) rows: bool,
     /// What may be set; a property that is the key of its rows first.
-    names: &'static str,
+    pub(super) names: &'static str,
     /// Property, and the menu whose rows it names.
     refers: &'static [(&'static str, &'static str)],
 }
@@ -51,8 +51,17 @@ const MENUS: &[Menu] = &[
     menu("/ppp aaa", "use-radius accounting interim-update"),
     menu("/ip dns", "servers allow-remote-requests"),
     menu("/snmp", "enabled location trap-version"),
+    menu("/system device-mode", "mode hotspot"),
+    menu("/tool", "mode url dst-path keep-result check-certificate"),
+    menu("/", "file"),
+    menu("/system backup", "name"),
     list("/file", "name", &[]),
     list("/interface", "name type", &[]),
+    list("/ip route", "comment dst-address gateway", &[]),
+    list("/ip dhcp-client", "interface", &[]),
+    list("/interface pppoe-client", "name interface", &[]),
+    list("/ip arp", "comment address interface", &[]),
+    list("/interface bridge host", "comment on-interface", &[]),
     list("/user group", "name policy", &[]),
     list(
         "/user",
@@ -162,7 +171,7 @@ fn newer(menu: &str, name: &str, release: Release) -> bool {
     )
 }
 
-fn of(path: &str) -> Result<&'static Menu, String> {
+pub(super) fn of(path: &str) -> Result<&'static Menu, String> {
     let found = MENUS.iter().find(|menu| menu.path == path);
     found.ok_or_else(|| format!("no such menu {path}"))
 }
@@ -179,6 +188,7 @@ impl Machine {
             next: 1,
             globals: HashMap::new(),
             signing: HashMap::new(),
+            outside: Outside::default(),
             printed: Vec::new(),
             logged: Vec::new(),
             caught: Vec::new(),
@@ -308,6 +318,23 @@ impl Machine {
             .map(|(name, value)| (name, text(&value)))
             .collect();
         let before = fields.remove("place-before");
+        match (menu, verb) {
+            ("/tool", "fetch") => return self.fetch(&fields),
+            ("/", "import") => {
+                let file = text(plain.first().ok_or("expected a file")?);
+                let rows = self.ids("/file")?;
+                let held = rows
+                    .into_iter()
+                    .find(|row| self.property("/file", *row, "name") == file);
+                let held = held.ok_or("no such file")?;
+                let script = self.property("/file", held, "contents");
+                return self.import(&script).map(|()| Value::Nothing);
+            }
+            ("/ip hotspot", "add") if self.forbids_hotspot() => {
+                return Err("failure: not allowed by device-mode".to_owned());
+            }
+            _ => {}
+        }
         match verb {
             "add" if kind.rows => self.add(kind, fields, before.as_deref()),
             "set" if !kind.rows => {
@@ -355,7 +382,7 @@ impl Machine {
         }
     }
 
-    fn add(
+    pub(super) fn add(
         &mut self,
         kind: &Menu,
         fields: BTreeMap<String, String>,
@@ -395,7 +422,7 @@ impl Machine {
         Ok(Value::Rows(vec![id]))
     }
 
-    fn change(
+    pub(super) fn change(
         &mut self,
         kind: &Menu,
         rows: &[u32],
@@ -411,7 +438,7 @@ impl Machine {
     }
 
     /// What others refer to stays.
-    fn remove(&mut self, kind: &Menu, rows: &[u32]) -> Result<(), String> {
+    pub(super) fn remove(&mut self, kind: &Menu, rows: &[u32]) -> Result<(), String> {
         for row in rows {
             let name = self.property(kind.path, *row, "name");
             let target = if kind.path == "/interface bridge" {

@@ -6,16 +6,19 @@
 
 mod menus;
 mod run;
+mod told;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
 
 use easyisp_shared::setup::Release;
 
+pub use told::Outside;
+
 use run::Value;
 
 /// A router's configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     release: Release,
     menus: BTreeMap<String, Vec<Row>>,
@@ -23,6 +26,8 @@ pub struct Machine {
     globals: HashMap<String, Value>,
     /// Certificates that are being signed: seconds left.
     signing: HashMap<u32, u32>,
+    /// What its way out leads to.
+    outside: Outside,
     /// What `:put` showed.
     pub printed: Vec<String>,
     /// What `:log` wrote.

@@ -148,6 +148,24 @@ impl Machine {
                 }
                 Err("a loop without an end".to_owned())
             }
+            "foreach" => {
+                let Some(Term::Plain(name)) = first.map(|word| &word.value) else {
+                    return Err("expected a variable's name".to_owned());
+                };
+                let all = &named("in").ok_or("expected what to walk")?.value;
+                let body = code(named("do"))?.ok_or("expected a block")?;
+                let Value::Rows(rows) = self.value(all, None, scopes)? else {
+                    return Err("expected rows to walk".to_owned());
+                };
+                for row in rows {
+                    let one = Slot::Local(Value::Rows(vec![row]));
+                    scopes.0.push(HashMap::from([(name.clone(), one)]));
+                    let done = self.block(&body, scopes);
+                    scopes.0.pop();
+                    done?;
+                }
+                Ok(Value::Nothing)
+            }
             "do" => {
                 let body = code(first)?.ok_or("expected a block")?;
                 let failed = self.block(&body, scopes);

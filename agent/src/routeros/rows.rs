@@ -1,0 +1,434 @@
+//! What has to be done to a menu's rows so that they are as wanted, or as they were: decided here, carried out by
+//! `setup`.
+
+use easyisp_shared::wire::setup::{BeforeV1, ItemV1, RowV1, ValueV1, WhichV1};
+
+use super::sentence::Row;
+use super::values;
+
+/// One change of a menu.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// One row more.
+    Add {
+        /// Property and value, octet for octet.
+        fields: Vec<(String, Vec<u8>)>,
+        /// Before this row.
+        before: Option<String>,
+    },
+    /// Another shape for a row; of the menu itself where the id is empty.
+    Set {
+        /// Which.
+        id: String,
+        /// What changes.
+        fields: Vec<(String, Vec<u8>)>,
+        /// A release that does not know the property is as good.
+        lenient: bool,
+    },
+    /// One row less.
+    Remove {
+        /// Which.
+        id: String,
+    },
+}
+
+/// The rows of a whole menu as they were read.
+pub fn read(rows: &[Row]) -> Vec<RowV1> {
+    let id = |row: &Row| row.text(".id").unwrap_or_default().to_owned();
+    let ids: Vec<String> = rows.iter().map(id).collect();
+    rows.iter()
+        .enumerate()
+        .map(|(place, row)| RowV1 {
+            id: id(row),
+            next: ids.get(place + 1).cloned(),
+            fields: row
+                .all()
+                .filter(|(name, _)| !name.starts_with('.'))
+                .map(|(name, value)| (name.to_owned(), value.to_vec()))
+                .collect(),
+        })
+        .collect()
+}
+
+/// What stands where an item goes.
+pub fn before(item: &ItemV1, menu: &[RowV1]) -> BeforeV1 {
+    BeforeV1 {
+        item: item.clone(),
+        rows: menu
+            .iter()
+            .filter(|row| is_meant(&item.which, row))
+            .cloned()
+            .collect(),
+    }
+}
+
+/// What makes it so; nothing where it is. `folder` stands before the name of a folder.
+pub fn to_apply(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<Act> {
+    let meant = || menu.iter().filter(|row| is_meant(&item.which, row));
+    let wanted = wanted(item, folder);
+    let set = |lenient| {
+        let changed = |row: &RowV1| {
+            let differing = wanted
+                .iter()
+                .filter(|(name, value)| !is_same(of(row, name), value));
+            let fields: Vec<_> = differing.cloned().collect();
+            (!fields.is_empty()).then(|| Act::Set {
+                id: row.id.clone(),
+                fields,
+                lenient,
+            })
+        };
+        meant().filter_map(changed).collect()
+    };
+    match &item.which {
+        WhichV1::Menu { lenient } | WhichV1::Found { lenient, .. } => set(*lenient),
+        WhichV1::Own { key, value, first } => {
+            if meant().next().is_some() {
+                return set(false);
+            }
+            let mut fields = vec![(key.clone(), value.clone().into_bytes())];
+            fields.extend(wanted);
+            vec![Act::Add {
+                fields,
+                before: first.then(|| first_of_others(menu)).flatten(),
+            }]
+        }
+        WhichV1::Gone { .. } | WhichV1::GoneBut { .. } => meant()
+            .map(|row| Act::Remove { id: row.id.clone() })
+            .collect(),
+    }
+}
+
+/// What makes it as it was; nothing where it is.
+pub fn to_restore(stood: &BeforeV1, menu: &[RowV1]) -> Vec<Act> {
+    let item = &stood.item;
+    let present: Vec<&RowV1> = menu
+        .iter()
+        .filter(|row| is_meant(&item.which, row))
+        .collect();
+    let back = |row: &RowV1| Act::Add {
+        fields: lasting(row),
+        before: row
+            .next
+            .clone()
+            .filter(|next| menu.iter().any(|other| other.id == *next)),
+    };
+    match &item.which {
+        WhichV1::Gone { .. } | WhichV1::GoneBut { .. } => stood
+            .rows
+            .iter()
+            .filter(|row| !present.iter().any(|other| lasting(other) == lasting(row)))
+            .map(back)
+            .collect(),
+        WhichV1::Own { .. } if stood.rows.is_empty() => present
+            .iter()
+            .map(|row| Act::Remove { id: row.id.clone() })
+            .collect(),
+        WhichV1::Own { .. } if present.is_empty() => stood.rows.iter().map(back).collect(),
+        WhichV1::Own { .. } | WhichV1::Menu { .. } | WhichV1::Found { .. } => stood
+            .rows
+            .iter()
+            .filter_map(|row| {
+                // Made again it has another number; there is one of its kind.
+                let same = present.iter().find(|other| other.id == row.id);
+                let other = same.or(present.first())?;
+                let fields: Vec<_> = item
+                    .fields
+                    .iter()
+                    .filter_map(|(name, _)| {
+                        let (was, is) = (of(row, name), of(other, name));
+                        let was = was.unwrap_or_default();
+                        (is.unwrap_or_default() != was).then(|| (name.clone(), was.to_vec()))
+                    })
+                    .collect();
+                (!fields.is_empty()).then(|| Act::Set {
+                    id: other.id.clone(),
+                    fields,
+                    lenient: true,
+                })
+            })
+            .collect(),
+    }
+}
+
+/// What is otherwise than wanted, in words; nothing where it is so.
+pub fn amiss(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<String> {
+    let ItemV1 { menu: path, .. } = item;
+    let meant: Vec<&RowV1> = menu
+        .iter()
+        .filter(|row| is_meant(&item.which, row))
+        .collect();
+    let differing = |row: &RowV1| {
+        let named = wanted(item, folder).into_iter().filter(|(name, value)| {
+            let held = of(row, name);
+            // A secret that this login may not see cannot be compared.
+            let hidden = held.is_none() && ["secret", "password"].contains(&name.as_str());
+            !hidden && !is_same(held, value)
+        });
+        named
+            .map(|(name, _)| format!("{path}: {name} is otherwise"))
+            .collect::<Vec<String>>()
+    };
+    match &item.which {
+        WhichV1::Menu { lenient: true } | WhichV1::Found { lenient: true, .. } => Vec::new(),
+        WhichV1::Menu { .. } | WhichV1::Found { .. } => {
+            meant.iter().flat_map(|row| differing(row)).collect()
+        }
+        WhichV1::Own { value, .. } => match meant.first() {
+            None => vec![format!("{path}: {value} is not there")],
+            Some(row) if is_yes(of(row, "invalid")) => {
+                vec![format!("{path}: the router calls {value} invalid")]
+            }
+            Some(row) => differing(row),
+        },
+        WhichV1::Gone { value, .. } if !meant.is_empty() => {
+            vec![format!("{path}: {value} is still there")]
+        }
+        WhichV1::GoneBut { comment, .. } if !meant.is_empty() => {
+            vec![format!("{path}: more than wanted is marked {comment}")]
+        }
+        WhichV1::Gone { .. } | WhichV1::GoneBut { .. } => Vec::new(),
+    }
+}
+
+fn is_meant(which: &WhichV1, row: &RowV1) -> bool {
+    let is = |key: &str, value: &str| is_same(of(row, key), value.as_bytes());
+    match which {
+        WhichV1::Menu { .. } => true,
+        WhichV1::Found { key, value, .. }
+        | WhichV1::Own { key, value, .. }
+        | WhichV1::Gone { key, value } => is(key, value),
+        WhichV1::GoneBut { comment, key, kept } => {
+            is("comment", comment) && !kept.iter().any(|kept| is(key, kept))
+        }
+    }
+}
+
+fn wanted(item: &ItemV1, folder: &str) -> Vec<(String, Vec<u8>)> {
+    let value = |value: &ValueV1| match value {
+        ValueV1::Text(text) => text.clone().into_bytes(),
+        ValueV1::Folder(name) => format!("{folder}{name}").into_bytes(),
+    };
+    let fields = item.fields.iter();
+    fields
+        .map(|(name, held)| (name.clone(), value(held)))
+        .collect()
+}
+
+/// The first rule of the `input` chain that is neither ours nor the router's own.
+fn first_of_others(menu: &[RowV1]) -> Option<String> {
+    let others = menu.iter().find(|row| {
+        let ours = of(row, "comment").is_some_and(|comment| comment.starts_with(b"easyisp:"));
+        of(row, "chain") == Some(b"input") && !is_yes(of(row, "dynamic")) && !ours
+    });
+    others.map(|row| row.id.clone())
+}
+
+fn of<'a>(row: &'a RowV1, name: &str) -> Option<&'a [u8]> {
+    let held = row.fields.iter().find(|(held, _)| held == name);
+    held.map(|(_, value)| value.as_slice())
+}
+
+fn is_yes(value: Option<&[u8]>) -> bool {
+    matches!(value, Some(b"true" | b"yes"))
+}
+
+/// What is told of a row and is not set: by `add` it would be refused.
+fn lasting(row: &RowV1) -> Vec<(String, Vec<u8>)> {
+    const TOLD: [&str; 14] = [
+        "dynamic",
+        "invalid",
+        "running",
+        "default",
+        "inactive",
+        "active",
+        "bytes",
+        "packets",
+        "status",
+        "since",
+        "network",
+        "actual-interface",
+        "mac-address",
+        "hw-offload",
+    ];
+    let fields = row.fields.iter();
+    let mut fields: Vec<_> = fields
+        .filter(|(name, _)| !TOLD.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    fields.sort();
+    fields
+}
+
+/// Whether a router's word for a value is ours: it answers `true` to `yes`, `5m` to `300s` and lists in an order
+/// of its own.
+fn is_same(held: Option<&[u8]>, wanted: &[u8]) -> bool {
+    let Some(held) = held else {
+        return wanted.is_empty();
+    };
+    held == wanted || plain(held).is_some_and(|held| Some(held) == plain(wanted))
+}
+
+fn plain(value: &[u8]) -> Option<Vec<String>> {
+    let text = str::from_utf8(value).ok()?;
+    let one = |word: &str| match word.trim() {
+        "true" => "yes".to_owned(),
+        "false" => "no".to_owned(),
+        word => match values::duration(word) {
+            Some(span) => format!("{} ms", span.as_millis()),
+            None => word.to_owned(), // most words are no time
+        },
+    };
+    let mut words: Vec<String> = text.split(',').map(one).collect();
+    words.sort_unstable();
+    Some(words)
+}
+
+/// The interfaces by which the default routes leave, from `/ip/route`.
+pub fn of_routes(routes: &[Row]) -> Vec<String> {
+    let active = routes
+        .iter()
+        .filter(|row| row.flag("active").unwrap_or(false));
+    active
+        .filter_map(|row| {
+            // 7: 192.0.2.1%ether1; 6: 192.0.2.1 reachable via  ether1; both: the name of a line.
+            let immediate = row.text("immediate-gw").map(|text| {
+                let (_, name) = text.rsplit_once('%').unwrap_or(("", text));
+                name.to_owned()
+            });
+            let status = row.text("gateway-status").and_then(|text| {
+                let (_, name) = text.rsplit_once(" via ")?;
+                Some(name.trim().to_owned())
+            });
+            let gateway = row.text("gateway").map(str::to_owned);
+            [immediate, status, gateway]
+                .into_iter()
+                .flatten()
+                .find(|name| !name.is_empty() && name.parse::<std::net::IpAddr>().is_err())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::routeros::sentence::{Reply, read as read_sentence};
+
+    fn row(id: &str, fields: &[(&str, &str)]) -> RowV1 {
+        let field = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+        RowV1 {
+            id: id.to_owned(),
+            next: None,
+            fields: fields.iter().map(field).collect(),
+        }
+    }
+
+    fn own(value: &str, fields: &[(&str, &str)]) -> ItemV1 {
+        let field = |(name, value): &(&str, &str)| {
+            ((*name).to_owned(), ValueV1::Text((*value).to_owned()))
+        };
+        ItemV1 {
+            menu: "/ip pool".to_owned(),
+            which: WhichV1::Own {
+                key: "name".to_owned(),
+                value: value.to_owned(),
+                first: false,
+            },
+            fields: fields.iter().map(field).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_so_already_is_left_alone_in_whatever_words() {
+        let item = own(
+            "p",
+            &[
+                ("disabled", "no"),
+                ("interim-update", "300s"),
+                ("login-by", "http-pap,mac-cookie"),
+            ],
+        );
+        let told = row(
+            "*1",
+            &[
+                ("name", "p"),
+                ("disabled", "false"),
+                ("interim-update", "5m"),
+                ("login-by", "mac-cookie,http-pap"),
+            ],
+        );
+        assert_eq!(to_apply(&item, std::slice::from_ref(&told), ""), []);
+        assert_eq!(amiss(&item, &[told], ""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_made_is_removed_and_what_was_changed_is_changed_back() {
+        let item = own("p", &[("ranges", "new")]);
+        let nothing = before(&item, &[row("*9", &[("name", "other")])]);
+        let made = row("*A", &[("name", "p"), ("ranges", "new")]);
+        assert_eq!(
+            to_restore(&nothing, std::slice::from_ref(&made)),
+            [Act::Remove {
+                id: "*A".to_owned()
+            }]
+        );
+        let stood = before(&item, &[row("*1", &[("name", "p"), ("ranges", "old")])]);
+        let [
+            Act::Set {
+                ref id, ref fields, ..
+            },
+        ] = to_restore(&stood, &[made])[..]
+        else {
+            panic!("one change back");
+        };
+        assert_eq!((id.as_str(), fields[0].1.as_slice()), ("*A", &b"old"[..]));
+        let [Act::Add { ref fields, .. }] = to_restore(&stood, &[])[..] else {
+            panic!("one row more");
+        };
+        assert_eq!(fields.len(), 2);
+    }
+
+    #[test]
+    fn what_went_away_comes_back_where_it_stood() {
+        let gone = ItemV1 {
+            menu: "/ip firewall nat".to_owned(),
+            which: WhichV1::Gone {
+                key: "comment".to_owned(),
+                value: "easyisp:nat".to_owned(),
+            },
+            fields: Vec::new(),
+        };
+        let mut stood = row("*1", &[("comment", "easyisp:nat"), ("invalid", "false")]);
+        stood.next = Some("*2".to_owned());
+        let last = row("*2", &[("comment", "theirs")]);
+        let before = before(&gone, &[stood.clone(), last.clone()]);
+        assert_eq!(
+            to_restore(&before, std::slice::from_ref(&last)),
+            [Act::Add {
+                fields: vec![("comment".to_owned(), b"easyisp:nat".to_vec())],
+                before: Some("*2".to_owned()),
+            }]
+        );
+        assert_eq!(to_restore(&before, &[stood, last]), []);
+    }
+
+    #[test]
+    fn a_route_names_its_interface_in_the_words_of_its_release() {
+        let route = |fields: &[&str]| {
+            let mut words = vec![b"!re".to_vec(), b"=active=true".to_vec()];
+            words.extend(fields.iter().map(|field| field.as_bytes().to_vec()));
+            match read_sentence(&words).unwrap() {
+                (_, Reply::Row(row)) => row,
+                (_, other) => panic!("a row, not {other:?}"),
+            }
+        };
+        let told = [
+            route(&["=gateway=192.0.2.1", "=immediate-gw=192.0.2.1%ether1"]),
+            route(&["=gateway=192.0.2.1", "=gateway-status=192.0.2.1 reachable via  ether2"]),
+            route(&["=gateway=pppoe-out1"]),
+        ];
+        assert_eq!(of_routes(&told), ["ether1", "ether2", "pppoe-out1"]);
+    }
+}

@@ -1,0 +1,242 @@
+//! Sets a router up over its API, and back again: reads a menu, does what `rows` says, reads it again.
+
+use std::time::{Duration, Instant};
+
+use easyisp_shared::wire::setup::{BeforeV1, ItemV1, RowV1, SetupAskV1, SetupToldV1, ValueV1};
+
+use super::RouterApis;
+use super::connection::ApiError;
+use super::rows::{self, Act};
+use super::sentence::Command;
+use crate::site::Router;
+
+impl RouterApis {
+    /// Sets a router up, or tells how it is set up. What the router refuses is an answer; what keeps it from being
+    /// asked is an error, after which nobody knows how far it came: asked again it goes on.
+    pub async fn set_up(
+        &self,
+        router: &Router,
+        ask: SetupAskV1,
+        within: Duration,
+    ) -> Result<SetupToldV1, ApiError> {
+        let hands = Hands {
+            apis: self,
+            router,
+            until: Instant::now() + within,
+        };
+        match ask {
+            SetupAskV1::Look(items) => hands.look(&items).await,
+            SetupAskV1::Save { name } => hands.save(&name).await,
+            SetupAskV1::Apply(items) => hands.apply(&items).await,
+            SetupAskV1::Restore(stood) => hands.restore(&stood).await,
+            SetupAskV1::Check(items) => hands.check(&items).await,
+            SetupAskV1::Uplinks => hands.uplinks().await,
+        }
+    }
+}
+
+/// Commands to one router, all within one deadline.
+struct Hands<'a> {
+    apis: &'a RouterApis,
+    router: &'a Router,
+    until: Instant,
+}
+
+impl Hands<'_> {
+    async fn look(&self, items: &[ItemV1]) -> Result<SetupToldV1, ApiError> {
+        let mut before = Vec::new();
+        for item in items {
+            before.push(rows::before(item, &self.menu(&item.menu).await?));
+        }
+        let modes = Command::new("/system/device-mode/print");
+        let modes = self.rows(modes).await?;
+        Ok(SetupToldV1::Found {
+            before,
+            hotspot_allowed: modes.first().and_then(|row| row.flag("hotspot")),
+        })
+    }
+
+    async fn save(&self, name: &str) -> Result<SetupToldV1, ApiError> {
+        let saves = [
+            Command::new("/system/backup/save").with("name", name),
+            Command::new("/export").with("file", name),
+        ];
+        let mut problem = None;
+        for save in saves {
+            match self.ask(save).await {
+                Ok(_) => {}
+                Err(ApiError::Refused(trap)) => problem = problem.or(Some(trap.message)),
+                Err(cause) => return Err(cause),
+            }
+        }
+        // Not its word counts but what is there.
+        let mut files = Vec::new();
+        for ending in ["backup", "rsc"] {
+            let file = format!("{name}.{ending}");
+            let found = Command::new("/file/print").only("name,size");
+            let rows = self.rows(found.having("name", &file)).await?;
+            if !rows.is_empty() {
+                files.push(file);
+            }
+        }
+        Ok(SetupToldV1::Saved { files, problem })
+    }
+
+    async fn apply(&self, items: &[ItemV1]) -> Result<SetupToldV1, ApiError> {
+        let folder = self.folder(items).await?;
+        for (done, item) in items.iter().enumerate() {
+            let menu = self.menu(&item.menu).await?;
+            for act in rows::to_apply(item, &menu, folder) {
+                if let Some(refused) = self.act(&item.menu, act).await? {
+                    return Ok(SetupToldV1::Applied {
+                        done: u32::try_from(done).unwrap_or(u32::MAX),
+                        refused: Some(format!("{}: {refused}", item.menu)),
+                    });
+                }
+            }
+        }
+        Ok(SetupToldV1::Applied {
+            done: u32::try_from(items.len()).unwrap_or(u32::MAX),
+            refused: None,
+        })
+    }
+
+    async fn restore(&self, stood: &[BeforeV1]) -> Result<SetupToldV1, ApiError> {
+        let mut refusals = Vec::new();
+        for stood in stood.iter().rev() {
+            let path = &stood.item.menu;
+            for act in rows::to_restore(stood, &self.menu(path).await?) {
+                if let Some(refused) = self.act(path, act).await? {
+                    refusals.push(format!("{path}: {refused}"));
+                }
+            }
+        }
+        Ok(SetupToldV1::Restored(refusals))
+    }
+
+    async fn check(&self, items: &[ItemV1]) -> Result<SetupToldV1, ApiError> {
+        let folder = self.folder(items).await?;
+        let mut amiss = Vec::new();
+        for item in items {
+            amiss.extend(rows::amiss(item, &self.menu(&item.menu).await?, folder));
+        }
+        Ok(SetupToldV1::Checked(amiss))
+    }
+
+    async fn uplinks(&self) -> Result<SetupToldV1, ApiError> {
+        let routes = Command::new("/ip/route/print").having("dst-address", "0.0.0.0/0");
+        let mut names = rows::of_routes(&self.rows(routes).await?);
+        let dialled = Command::new("/interface/pppoe-client/print").having("running", "true");
+        let leased = Command::new("/ip/dhcp-client/print").having("status", "bound");
+        for (command, name) in [(dialled, "name"), (leased, "interface")] {
+            let rows = self.rows(command).await?;
+            names.extend(
+                rows.iter()
+                    .filter_map(|row| row.text(name))
+                    .map(str::to_owned),
+            );
+        }
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        Ok(SetupToldV1::Uplinks(names))
+    }
+
+    /// Carries one change out; the router's words where it refuses.
+    async fn act(&self, menu: &str, act: Act) -> Result<Option<String>, ApiError> {
+        let path = path(menu);
+        let with = |command: Command, fields: &[(String, Vec<u8>)]| {
+            fields
+                .iter()
+                .fold(command, |command, (name, value)| command.with(name, value))
+        };
+        match act {
+            Act::Set {
+                id,
+                fields,
+                lenient,
+            } => {
+                let mut command = Command::new(&format!("{path}/set"));
+                if !id.is_empty() {
+                    command = command.with(".id", &id);
+                }
+                let refused = refusal(self.ask(with(command, &fields)).await)?;
+                Ok(refused.filter(|words| !(lenient && unknown(words).is_some())))
+            }
+            Act::Remove { id } => {
+                let command = Command::new(&format!("{path}/remove")).with(".id", &id);
+                let refused = refusal(self.ask(command).await)?;
+                Ok(refused.filter(|words| !words.contains("no such item")))
+            }
+            Act::Add { mut fields, before } => loop {
+                let mut command = with(Command::new(&format!("{path}/add")), &fields);
+                if let Some(before) = &before {
+                    command = command.with("place-before", before);
+                }
+                let left = self.left();
+                let added = self.apis.ask_once(self.router, command, left).await;
+                let Some(refused) = refusal(added)? else {
+                    return Ok(None);
+                };
+                // What a menu tells and does not take is known to the router alone.
+                let known = fields.len();
+                fields.retain(|(name, _)| unknown(&refused) != Some(name));
+                if fields.len() == known {
+                    return Ok(Some(refused));
+                }
+            },
+        }
+    }
+
+    /// `flash/` on boards that keep nothing else.
+    async fn folder(&self, items: &[ItemV1]) -> Result<&'static str, ApiError> {
+        let is_folder = |(_, value): &(String, ValueV1)| matches!(value, ValueV1::Folder(_));
+        if !items.iter().flat_map(|item| &item.fields).any(is_folder) {
+            return Ok("");
+        }
+        let flash = Command::new("/file/print").only("name");
+        let found = self.rows(flash.having("name", "flash")).await?;
+        Ok(if found.is_empty() { "" } else { "flash/" })
+    }
+
+    async fn menu(&self, menu: &str) -> Result<Vec<RowV1>, ApiError> {
+        let print = Command::new(&format!("{}/print", path(menu)));
+        let rows = self.rows(print).await?;
+        Ok(rows::read(&rows))
+    }
+
+    /// The rows of a menu; none where the router has no such menu.
+    async fn rows(&self, command: Command) -> Result<Vec<super::sentence::Row>, ApiError> {
+        match self.ask(command).await {
+            Ok(answer) => Ok(answer.rows),
+            Err(ApiError::Refused(trap)) if trap.is_missing_command() => Ok(Vec::new()),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    async fn ask(&self, command: Command) -> Result<super::calls::Answer, ApiError> {
+        self.apis.ask(self.router, command, self.left()).await
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}
+
+fn path(menu: &str) -> String {
+    menu.replace(' ', "/")
+}
+
+/// A refusal is an answer, in the router's words.
+fn refusal(answer: Result<super::calls::Answer, ApiError>) -> Result<Option<String>, ApiError> {
+    match answer {
+        Ok(_) => Ok(None),
+        Err(ApiError::Refused(trap)) => Ok(Some(trap.message)),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// Which property a release does not know: `unknown parameter hw`.
+fn unknown(words: &str) -> Option<&str> {
+    let (_, name) = words.split_once("unknown parameter ")?;
+    Some(name.trim())
+}

@@ -1,0 +1,499 @@
+//! The wizard's first pages: a command to paste, and whether the router has come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::{RouterId, SiteId};
+use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_shared::wire::router::{RouterAsk, RouterTold};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::super::plan::Stage;
+use super::super::rules::{self, Chosen};
+use super::super::run::At;
+use super::super::store::{self, Purpose};
+use super::{known, refused};
+use crate::api::{Json, Path, Success, blank};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::auth::{Operator, Token};
+use crate::config::Config;
+use crate::db::{Database, Tx};
+use crate::error::{ApiError, violated};
+use crate::routers::{self, Change, Clear, Provisioning, Status};
+use crate::secrets::{SecretError, Secrets};
+use crate::sites::Live;
+
+/// How long a command may be pasted, and how long importing may take.
+pub const TOKEN_LIFE: Duration = Duration::from_secs(30 * 60);
+/// Where an agent finds the API that the first script sets up.
+const API_PORT: i32 = 8729;
+/// With what agents log in there.
+const API_USER: &str = "easyisp";
+/// How long a router has for a question that a person waits for.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Which router is to be brought up.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartRequest {
+    /// Of a new router.
+    #[serde(default, deserialize_with = "blank::option")]
+    name: Option<String>,
+    /// A router that is there already: it gets a new command.
+    #[serde(default, deserialize_with = "blank::option")]
+    router_id: Option<RouterId>,
+    /// Where it stands; the tenant's first site when left out.
+    #[serde(default, deserialize_with = "blank::option")]
+    site_id: Option<SiteId>,
+    /// Addresses of one or two agents as the router sees them; those of its site when left out.
+    #[serde(default)]
+    agents: Vec<String>,
+}
+
+/// A command to paste.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Started {
+    router_id: RouterId,
+    /// What the command holds: good once, for half an hour.
+    token: String,
+    /// The RADIUS secret.
+    secret: String,
+    /// To be pasted into the router's terminal.
+    provision_command: String,
+    message: String,
+}
+
+/// `POST /api/wizard/start`: enters a router that nobody has met yet, and gives the command that brings it up.
+///
+/// The command is good once, for half an hour; with `routerId` a router that is there gets another one, and the one
+/// before is worth nothing. Errors: 400 naming the fields, 409 `ROUTER_NAME_TAKEN`, 409 `WIZARD_RUNNING`, 422
+/// `NO_AGENT` where no agent of the site is known to listen, 422 `NO_PUBLIC_URL`.
+#[utoipa::path(post, path = "/api/wizard/start", tag = "Routers", request_body = StartRequest,
+    responses((status = 200, body = Started)))]
+pub async fn start(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
+    State(entropy): State<Entropy>,
+    State(config): State<Arc<Config>>,
+    Json(request): Json<StartRequest>,
+) -> Result<Json<Started>, ApiError> {
+    let now = clock.now();
+    let url = public_url(&config)?;
+    let mut tx = db.begin(operator.tenant).await?;
+    let router = match request.router_id {
+        Some(router) => router,
+        None => enter(&mut tx, &secrets, &entropy, &request, now).await?,
+    };
+    let name = routers::lock_named(&mut tx, router).await?;
+    let name = name.ok_or(ApiError::NotFound("router"))?;
+    let row = store::find(&mut tx, router).await?;
+    if row.is_some_and(|row| row.stage.is_under_way()) {
+        return Err(running());
+    }
+    let known = known(&mut tx, &secrets, router).await?;
+    if known.api.is_none() {
+        return Err(ApiError::unprocessable(
+            "NO_API_USER",
+            "No API user is entered for this router; enter one, and start again",
+        ));
+    }
+    let secret = known.secret.clone();
+    let chosen = Chosen {
+        agents: request.agents,
+        ..Chosen::default()
+    };
+    let choice = serde_json::to_value(&chosen).map_err(ApiError::internal)?;
+    let callback = format!("{url}/api/wizard/{router}/provision-complete");
+    // What cannot be written is found out here and not on the roof.
+    rules::written_first(known, chosen, &callback).map_err(|faults| {
+        match faults.iter().any(|fault| fault.field == "agents") && request.router_id.is_none() {
+            true => ApiError::unprocessable(
+                "NO_AGENT",
+                "No agent of this site is known to listen; enrol one beside the router first (Sites), and see that \
+                 [peers] listen or announce names its address",
+            ),
+            false => refused(faults),
+        }
+    })?;
+    let (token, text) = Token::new(&entropy);
+    let ends = now.plus(TOKEN_LIFE);
+    store::delete_tokens(&mut tx, router).await?;
+    store::put_token(&mut tx, router, Purpose::Fetch, token.digest(), ends).await?;
+    let message = "Paste the command into the router's terminal within half an hour; it works once.";
+    store::begin(&mut tx, router, message, &choice, now).await?;
+    routers::provisioning(&mut tx, router, Provisioning::CommandPending).await?;
+    let audit = Audit {
+        details: "Took the command that brings it up".to_owned(),
+        ..Audit::new(Action::RouterSetup, "router", router, &name)
+    };
+    audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
+    tx.commit().await?;
+    Ok(Json(Started {
+        router_id: router,
+        provision_command: rules::command(url, &text),
+        token: text,
+        secret,
+        message: message.to_owned(),
+    }))
+}
+
+/// Enters a router of which nothing but its name is known.
+async fn enter(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    entropy: &Entropy,
+    request: &StartRequest,
+    now: Timestamp,
+) -> Result<RouterId, ApiError> {
+    let change = Change {
+        name: request.name.clone(),
+        // Until it calls.
+        ip_address: Some("0.0.0.0".to_owned()),
+        api_username: Some(Some(API_USER.to_owned())),
+        api_port: Some(API_PORT),
+        ..Change::default()
+    };
+    let draft = routers::draft(change, None).map_err(ApiError::fields)?;
+    let clear = Clear {
+        secret: routers::random_secret(entropy),
+        api_password: Some(routers::random_secret(entropy)),
+    };
+    let site = routers::site(tx, request.site_id).await?;
+    let site = site.ok_or_else(|| ApiError::field("siteId", "is no site of yours"))?;
+    routers::create(tx, secrets, site, &draft, &clear, now)
+        .await
+        .map_err(|error| match &error {
+            SecretError::Database(cause) if violated(cause) == Some("router_name") => {
+                ApiError::conflict(
+                    "ROUTER_NAME_TAKEN",
+                    "There is a router of this name already; choose another name",
+                )
+            }
+            SecretError::Database(_) | SecretError::CannotOpen(_) => error.into(),
+        })
+}
+
+fn public_url(config: &Config) -> Result<&str, ApiError> {
+    let url = config.http.public_url.as_deref();
+    let url = url.map(|url| url.trim_end_matches('/'));
+    url.ok_or_else(|| {
+        ApiError::unprocessable(
+            "NO_PUBLIC_URL",
+            "Routers cannot find this server: its [http] public_url is not set",
+        )
+    })
+}
+
+/// 409: somebody works at it.
+pub fn running() -> ApiError {
+    ApiError::conflict(
+        "WIZARD_RUNNING",
+        "This router is being configured; wait until that is through (GET /api/wizard/{id}/status)",
+    )
+}
+
+/// Where a router's set-up is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SetupStatus {
+    router_id: RouterId,
+    name: String,
+    status: Status,
+    provisioning_status: Provisioning,
+    /// Null where the wizard never had to do with it.
+    step: Option<Stage>,
+    /// Percent.
+    progress: i32,
+    message: String,
+    /// What the configuration did so far.
+    results: Value,
+    ip_address: String,
+    last_seen: Option<Timestamp>,
+    is_provisioned: bool,
+}
+
+/// `GET /api/wizard/{router}/status`: how far a router's set-up is, as it is written down.
+#[utoipa::path(get, path = "/api/wizard/{router}/status", tag = "Routers",
+    params(("router" = RouterId, Path)), responses((status = 200, body = SetupStatus)))]
+pub async fn status(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(router): Path<RouterId>,
+) -> Result<Json<SetupStatus>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    shown(&mut tx, router, clock.now()).await.map(Json)
+}
+
+async fn shown(tx: &mut Tx, router: RouterId, now: Timestamp) -> Result<SetupStatus, ApiError> {
+    let brief = routers::brief(tx, router, now).await?;
+    let brief = brief.ok_or(ApiError::NotFound("router"))?;
+    let row = store::find(tx, router).await?;
+    let progress = |row: &store::Row| row.stage.progress(row.place, row.places);
+    Ok(SetupStatus {
+        router_id: router,
+        name: brief.name,
+        status: brief.status,
+        provisioning_status: brief.provisioning,
+        step: row.as_ref().map(|row| row.stage),
+        progress: row.as_ref().map_or(0, progress),
+        results: row.as_ref().map_or(json!([]), |row| row.results.clone()),
+        message: row.map_or_else(|| "Not begun".to_owned(), |row| row.message),
+        ip_address: brief.address.to_string(),
+        last_seen: brief.last_seen,
+        is_provisioned: brief.provisioning == Provisioning::Provisioned,
+    })
+}
+
+/// Whether a router has come.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Verified {
+    /// It imported its script and called, or was heard of lately.
+    online: bool,
+    /// Its agent enters its API.
+    api_reachable: bool,
+    message: String,
+}
+
+/// `GET /api/wizard/{router}/verify`: whether the router has come, and whether its agent enters it. 200 either way.
+#[utoipa::path(get, path = "/api/wizard/{router}/verify", tag = "Routers",
+    params(("router" = RouterId, Path)), responses((status = 200, body = Verified)))]
+pub async fn verify(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(live): State<Live>,
+    Path(router): Path<RouterId>,
+) -> Result<Json<Verified>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    let brief = routers::brief(&mut tx, router, now).await?;
+    let brief = brief.ok_or(ApiError::NotFound("router"))?;
+    let row = store::find(&mut tx, router).await?;
+    drop(tx);
+    let awaited = row.as_ref().filter(|row| row.stage.is_awaited());
+    if let Some(row) = awaited {
+        return Ok(Json(Verified {
+            online: false,
+            api_reachable: false,
+            message: row.message.clone(),
+        }));
+    }
+    let at = At {
+        live: &live,
+        tenant: operator.tenant,
+        site: brief.site,
+        router,
+        now,
+    };
+    let told = at.ask(RouterAsk::System, PATIENCE).await;
+    Ok(Json(Verified {
+        online: brief.status == Status::Online || told.is_ok(),
+        api_reachable: told.is_ok(),
+        message: match &told {
+            Ok(RouterTold::System(told)) => {
+                format!("{} {} answers its agent", told.board, told.version)
+            }
+            Ok(_) => "It answers its agent".to_owned(),
+            Err(why) => format!("Its agent cannot enter it: {why}"),
+        },
+    }))
+}
+
+/// What a router is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemInfo {
+    /// `3d 4h 5m 6s`.
+    uptime: String,
+    version: String,
+    board_name: String,
+    platform: String,
+    cpu: String,
+    cpu_count: u32,
+    /// Megahertz.
+    cpu_frequency: u32,
+    /// Percent.
+    cpu_load: u32,
+    /// Bytes.
+    free_memory: u64,
+    /// Bytes.
+    total_memory: u64,
+    /// Bytes.
+    free_hdd_space: u64,
+    /// Bytes.
+    total_hdd_space: u64,
+    architecture_name: String,
+    build_time: String,
+}
+
+/// `GET /api/wizard/{router}/system-info`: what the router is, asked of it now.
+///
+/// Errors: 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
+#[utoipa::path(get, path = "/api/wizard/{router}/system-info", tag = "Routers",
+    params(("router" = RouterId, Path)), responses((status = 200, body = SystemInfo),
+        (status = 502, description = "The device or its site cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
+pub async fn system_info(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    State(live): State<Live>,
+    Path(router): Path<RouterId>,
+) -> Result<Json<SystemInfo>, ApiError> {
+    let now = clock.now();
+    let site = site_of(&db, &operator, router).await?;
+    let at = At {
+        live: &live,
+        tenant: operator.tenant,
+        site,
+        router,
+        now,
+    };
+    let RouterTold::System(told) = at.ask(RouterAsk::System, PATIENCE).await? else {
+        return Err(ApiError::BadGateway {
+            message: "The site answered something else".to_owned(),
+        });
+    };
+    Ok(Json(SystemInfo {
+        uptime: crate::customers::uptime(told.uptime_secs),
+        version: told.version,
+        board_name: told.board,
+        platform: told.platform,
+        cpu: told.cpu,
+        cpu_count: told.cpu_count.unwrap_or(1),
+        cpu_frequency: told.cpu_frequency.unwrap_or(0),
+        cpu_load: told.cpu_load.unwrap_or(0),
+        free_memory: told.free_memory.unwrap_or(0),
+        total_memory: told.total_memory.unwrap_or(0),
+        free_hdd_space: told.free_disk.unwrap_or(0),
+        total_hdd_space: told.total_disk.unwrap_or(0),
+        architecture_name: told.architecture,
+        build_time: told.build_time,
+    }))
+}
+
+/// The site of a router; 404 for a router of somebody else.
+pub async fn site_of(
+    db: &Database,
+    operator: &Operator,
+    router: RouterId,
+) -> Result<SiteId, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let site = routers::site_of(&mut tx, router).await?;
+    site.ok_or(ApiError::NotFound("router"))
+}
+
+/// Where somebody left the wizard.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resumed {
+    #[serde(flatten)]
+    status: SetupStatus,
+    /// What the page kept.
+    state: Value,
+}
+
+/// `GET /api/wizard/{router}/resume`: where the set-up is, and what the page kept for itself.
+///
+/// What is under way goes on by itself; one that failed is begun anew with `POST /api/wizard/{router}/configure`.
+#[utoipa::path(get, path = "/api/wizard/{router}/resume", tag = "Routers",
+    params(("router" = RouterId, Path)), responses((status = 200, body = Resumed)))]
+pub async fn resume(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(router): Path<RouterId>,
+) -> Result<Json<Resumed>, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let status = shown(&mut tx, router, clock.now()).await?;
+    let row = store::find(&mut tx, router).await?;
+    let state = row.and_then(|row| row.saved).unwrap_or(Value::Null);
+    Ok(Json(Resumed { status, state }))
+}
+
+/// What the wizard's page keeps for itself.
+#[derive(Deserialize, ToSchema)]
+#[schema(value_type = Object)]
+pub struct Kept(Value);
+
+/// `POST /api/wizard/{router}/save-state`: keeps what the page sends, to be read again at `resume`.
+///
+/// Errors: 404 where the wizard was never begun, 400 over 16 KiB.
+#[utoipa::path(post, path = "/api/wizard/{router}/save-state", tag = "Routers",
+    params(("router" = RouterId, Path)), request_body = Kept,
+    responses((status = 200, body = Success)))]
+pub async fn save_state(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(router): Path<RouterId>,
+    Json(kept): Json<Kept>,
+) -> Result<Json<Success>, ApiError> {
+    let now = clock.now();
+    if kept.0.to_string().len() > 16 * 1024 || kept.0.to_string().contains("\\u0000") {
+        return Err(ApiError::bad_request(
+            "TOO_LONG",
+            "The page may keep 16 KiB of text at the most",
+        ));
+    }
+    let mut tx = db.begin(operator.tenant).await?;
+    let name = routers::lock_named(&mut tx, router).await?;
+    let name = name.ok_or(ApiError::NotFound("router"))?;
+    if !store::save(&mut tx, router, &kept.0, now).await? {
+        return Err(ApiError::NotFound("set-up"));
+    }
+    let audit = Audit {
+        details: "Kept what the wizard's page was told".to_owned(),
+        ..Audit::new(Action::RouterSetup, "router", router, &name)
+    };
+    audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
+    tx.commit().await?;
+    Ok(Json(Success::YES))
+}
+
+/// `DELETE /api/wizard/{router}`: forgets a set-up, and its command. A router that never came goes with it.
+///
+/// Errors: 409 `WIZARD_RUNNING` while it is being configured.
+#[utoipa::path(delete, path = "/api/wizard/{router}", tag = "Routers",
+    params(("router" = RouterId, Path)), responses((status = 200, body = Success)))]
+pub async fn forget(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+    Path(router): Path<RouterId>,
+) -> Result<Json<Success>, ApiError> {
+    let now = clock.now();
+    let mut tx = db.begin(operator.tenant).await?;
+    crate::sites::stand_still(&mut tx).await?; // what is known of logins to this router only
+    let name = routers::lock_named(&mut tx, router).await?;
+    let name = name.ok_or(ApiError::NotFound("router"))?;
+    let row = store::find(&mut tx, router).await?;
+    let row = row.ok_or(ApiError::NotFound("set-up"))?;
+    if row.stage.is_under_way() {
+        return Err(running());
+    }
+    store::delete_tokens(&mut tx, router).await?;
+    store::delete(&mut tx, router).await?;
+    let brief = routers::brief(&mut tx, router, now).await?;
+    let never_came = row.stage.is_awaited() && brief.is_some_and(|brief| brief.last_seen.is_none());
+    let details = match never_came && routers::withdraw(&mut tx, router, now).await? {
+        true => "Forgot its set-up, and the router, which never came",
+        false => "Forgot its set-up",
+    };
+    let audit = Audit {
+        details: details.to_owned(),
+        ..Audit::new(Action::RouterSetup, "router", router, &name)
+    };
+    audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
+    tx.commit().await?;
+    Ok(Json(Success::YES))
+}

@@ -1,0 +1,414 @@
+//! Carries a configuration on, one turn at a time: each is noted before the next begins, so that whoever comes after a
+//! crash goes on from there. What stood on the router before is kept until all of it works or all of it is undone.
+
+use std::time::Duration;
+
+use easyisp_shared::id::{RouterId, SiteId, TenantId};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::question::{Question, Reply};
+use easyisp_shared::wire::router::{RouterAsk, RouterTold};
+use easyisp_shared::wire::setup::{SetupAskV1, SetupToldV1};
+use serde_json::json;
+
+use super::plan::{self, Stage, Tested, Turn, Work};
+use super::store::{self, Row, Turned};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::db::{Database, Tx};
+use crate::error::ApiError;
+use crate::routers::{self, Provisioning};
+use crate::secrets::{SecretError, Secrets};
+use crate::sites::Live;
+use crate::sites::live::Silence;
+
+/// The kind of the job that carries a configuration on; its subject is the router.
+pub const RUN: &str = "wizard.run";
+
+/// Under which name the work is sealed.
+const WORK: &str = "router_setups.work";
+
+/// Seals what is under way.
+pub async fn seal(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+    work: &Work,
+) -> Result<Vec<u8>, ApiError> {
+    let key = secrets.tenant(tx).await?;
+    let clear = serde_json::to_vec(work).map_err(ApiError::internal)?;
+    Ok(key.seal(WORK, router.0, &clear))
+}
+
+/// Opens what is under way; `None` where nothing is.
+pub async fn open(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+    row: &Row,
+) -> Result<Option<Work>, ApiError> {
+    let Some(sealed) = &row.work_sealed else {
+        return Ok(None);
+    };
+    let key = secrets.tenant(tx).await?;
+    let clear = key.open(WORK, router.0, sealed).map_err(SecretError::from)?;
+    serde_json::from_slice(&clear)
+        .map(Some)
+        .map_err(ApiError::internal)
+}
+
+/// Whom to ask about which router.
+#[derive(Clone, Copy)]
+pub struct At<'a> {
+    /// Carries questions to sites.
+    pub live: &'a Live,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Where it stands.
+    pub site: SiteId,
+    /// Which.
+    pub router: RouterId,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl At<'_> {
+    /// Has a router set up, or asks how it is.
+    pub async fn set_up(&self, ask: SetupAskV1) -> Result<SetupToldV1, Silence> {
+        match self.ask(RouterAsk::Setup(ask), TURN).await? {
+            RouterTold::Setup(told) => Ok(told),
+            _ => Err(self.other()), // an answer to something else
+        }
+    }
+
+    /// Asks a router something.
+    pub async fn ask(&self, ask: RouterAsk, within: Duration) -> Result<RouterTold, Silence> {
+        let router = self.router;
+        let told = self.question(&Question::Router { router, ask }, within).await?;
+        match told {
+            Reply::Router(told) => Ok(told),
+            _ => Err(self.other()), // an answer to something else
+        }
+    }
+
+    /// Asks whether router and agent know each other by their secret.
+    pub async fn knows_us(&self) -> Result<bool, Silence> {
+        let router = self.router;
+        let told = self
+            .question(&Question::TestConnection { router }, SHORT)
+            .await?;
+        Ok(matches!(told, Reply::Connection(told) if told.coa == Some(true)))
+    }
+
+    async fn question(&self, question: &Question, within: Duration) -> Result<Reply, Silence> {
+        let (tenant, site) = (self.tenant, self.site);
+        self.live.ask(tenant, site, question, within, self.now).await
+    }
+
+    /// What nobody understands is as good as silence.
+    fn other(&self) -> Silence {
+        Silence::Database
+    }
+}
+
+/// What came of a turn.
+enum Outcome {
+    /// It went well; a line for people.
+    Went(String),
+    /// It was tried, and this is how it is.
+    Tried(Tested, Vec<String>),
+    /// The router said no.
+    Refused(String),
+    /// Nobody knows.
+    Silent(String),
+}
+
+/// Carries a router's configuration one turn on; when to go on, `None` when there is nothing more to do.
+pub async fn work(
+    db: &Database,
+    live: &Live,
+    secrets: &Secrets,
+    (tenant, router): (TenantId, RouterId),
+    now: Timestamp,
+) -> anyhow::Result<Option<Timestamp>> {
+    let mut tx = db.begin(tenant).await?;
+    let row = store::find(&mut tx, router).await?;
+    let Some(row) = row.filter(|row| row.stage.is_under_way()) else {
+        return Ok(None);
+    };
+    let work = open(&mut tx, secrets, router, &row).await;
+    let work = work.map_err(ApiError::into_cause)?;
+    let site = routers::site_of(&mut tx, router).await?;
+    let (Some(work), Some(site)) = (work, site) else {
+        return Ok(None);
+    };
+    drop(tx);
+    let at = At {
+        live,
+        tenant,
+        site,
+        router,
+        now,
+    };
+    match row.stage {
+        Stage::Undoing => undo(db, at, &row, work).await,
+        _ => forward(db, secrets, at, &row, work).await, // configuring: no other stage is under way
+    }
+}
+
+async fn forward(
+    db: &Database,
+    secrets: &Secrets,
+    at: At<'_>,
+    row: &Row,
+    mut work: Work,
+) -> anyhow::Result<Option<Timestamp>> {
+    let outcome = turn(at, &work, row.place).await;
+    let outcome = outcome.unwrap_or_else(|silence| Outcome::Silent(silence.to_string()));
+    let now = at.now;
+    let on = Turned {
+        stage: Stage::Configuring,
+        place: row.place,
+        since: row.place_since,
+        message: "",
+        line: None,
+        tested: None,
+        work_sealed: row.work_sealed.as_deref(),
+    };
+    let because = match outcome {
+        Outcome::Went(line) => {
+            let message = format!("Step {} of {}: {line}", row.place + 1, row.places);
+            let turned = Turned {
+                place: row.place + 1,
+                since: now,
+                message: &message,
+                line: Some(&line),
+                ..on
+            };
+            return note(db, at, row, &turned, None, Some(now)).await;
+        }
+        Outcome::Tried(tested, amiss) => {
+            let shown = Some(json!(tested));
+            if tested.is_good(work.services) {
+                let message = "Configured and tried: customers can come.";
+                let turned = Turned {
+                    stage: Stage::Done,
+                    place: row.places,
+                    since: now,
+                    message,
+                    line: Some("Tried it: the router serves, and knows the agent"),
+                    tested: shown,
+                    work_sealed: None,
+                };
+                let how = Some((Provisioning::Provisioned, "Configured"));
+                return note(db, at, row, &turned, how, None).await;
+            }
+            let mut why = "It was configured and does not work".to_owned();
+            if !tested.radius {
+                why.push_str(": the router did not answer the agent's signed request at its CoA port");
+            }
+            for one in amiss.iter().take(3) {
+                why.push_str("; ");
+                why.push_str(one);
+            }
+            why
+        }
+        Outcome::Refused(why) => why,
+        Outcome::Silent(why) if now.since(row.place_since) < plan::PATIENCE => {
+            let message = format!(
+                "Step {} of {} waits: {why}. It goes on by itself; after five minutes everything is undone",
+                row.place + 1,
+                row.places
+            );
+            let turned = Turned {
+                message: &message,
+                ..on
+            };
+            return note(db, at, row, &turned, None, Some(now.plus(AGAIN))).await;
+        }
+        Outcome::Silent(why) => why,
+    };
+    let message = format!("{because}. It is being undone");
+    work.why = Some(because.clone());
+    let mut tx = db.begin(at.tenant).await?;
+    let sealed = seal(&mut tx, secrets, at.router, &work).await;
+    let sealed = sealed.map_err(ApiError::into_cause)?;
+    drop(tx);
+    let turned = Turned {
+        stage: Stage::Undoing,
+        since: now,
+        message: &message,
+        line: Some(&because),
+        work_sealed: Some(&sealed),
+        ..on
+    };
+    note(db, at, row, &turned, None, Some(now)).await
+}
+
+async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
+    Ok(match work.turn(place) {
+        Turn::Skip => Outcome::Went("No backup was wished".to_owned()),
+        Turn::Save(name) => {
+            let told = at.set_up(SetupAskV1::Save { name: name.to_owned() }).await?;
+            match told {
+                SetupToldV1::Saved { files, .. } if !files.is_empty() => {
+                    Outcome::Went(format!("Saved a backup on the router: {}", files.join(", ")))
+                }
+                SetupToldV1::Saved { problem, .. } => Outcome::Refused(format!(
+                    "The router saved no backup: {}",
+                    problem.unwrap_or_else(|| "the file is not there".to_owned())
+                )),
+                _ => return Err(at.other()), // an answer to something else
+            }
+        }
+        Turn::Apply(name, items) => {
+            let told = at.set_up(SetupAskV1::Apply(items.to_vec())).await?;
+            match told {
+                SetupToldV1::Applied { refused: None, .. } => Outcome::Went(format!("{name}: done")),
+                SetupToldV1::Applied {
+                    refused: Some(words),
+                    ..
+                } => Outcome::Refused(format!("{name}: the router refused {words}")),
+                _ => return Err(at.other()), // an answer to something else
+            }
+        }
+        Turn::Test => {
+            let (tested, amiss) = tried(at, work).await?;
+            Outcome::Tried(tested, amiss)
+        }
+    })
+}
+
+/// Reads back what was written, and has the agent speak to the router under their secret.
+pub async fn tried(at: At<'_>, work: &Work) -> Result<(Tested, Vec<String>), Silence> {
+    let mut amiss = Vec::new();
+    let mut of = async |name: &str| -> Result<bool, Silence> {
+        let part = work.steps.iter().find(|part| part.name == name);
+        let Some(part) = part else { return Ok(false) };
+        match at.set_up(SetupAskV1::Check(part.items.clone())).await? {
+            SetupToldV1::Checked(found) => {
+                let good = found.is_empty();
+                amiss.extend(found);
+                Ok(good)
+            }
+            _ => Err(at.other()), // an answer to something else
+        }
+    };
+    let (radius, pppoe, hotspot) = (of("RADIUS").await?, of("PPPoE").await?, of("hotspot").await?);
+    use super::rules::Services::{Hotspot, Pppoe};
+    let tested = Tested {
+        hotspot: hotspot && work.services != Pppoe,
+        pppoe: pppoe && work.services != Hotspot,
+        radius: radius && at.knows_us().await?,
+    };
+    Ok((tested, amiss))
+}
+
+async fn undo(
+    db: &Database,
+    at: At<'_>,
+    row: &Row,
+    work: Work,
+) -> anyhow::Result<Option<Timestamp>> {
+    let now = at.now;
+    let why = work.why.clone().unwrap_or_default();
+    let told = at.set_up(SetupAskV1::Restore(work.before.clone())).await;
+    let on = Turned {
+        stage: Stage::Failed,
+        place: row.place,
+        since: now,
+        message: "",
+        line: None,
+        tested: None,
+        work_sealed: None,
+    };
+    let backup = work.backup.as_deref().unwrap_or("none was made");
+    let failed = Some((Provisioning::Failed, why.as_str()));
+    match told {
+        Ok(SetupToldV1::Restored(left)) if left.is_empty() => {
+            let message = format!(
+                "{why}. The router is as it was before. {}.",
+                plan::advice(&why)
+            );
+            let turned = Turned {
+                message: &message,
+                line: Some("Everything was put back as it was"),
+                ..on
+            };
+            note(db, at, row, &turned, failed, None).await
+        }
+        Ok(SetupToldV1::Restored(left)) => {
+            let message = format!(
+                "{why}. Not all of it would go back: {}. The backup on the router ({backup}) does: \
+                 /system backup load.",
+                left.join("; ")
+            );
+            let turned = Turned {
+                message: &message,
+                line: Some("Not everything would go back"),
+                ..on
+            };
+            note(db, at, row, &turned, failed, None).await
+        }
+        Ok(_) | Err(_) if now.since(row.place_since) < plan::UNDO_PATIENCE => {
+            let silence = told.err().map(|silence| silence.to_string());
+            let message = format!(
+                "{why}. What was done waits to be undone: {}. It is tried again by itself",
+                silence.as_deref().unwrap_or("the site answered something else")
+            );
+            let turned = Turned {
+                stage: Stage::Undoing,
+                since: row.place_since,
+                message: &message,
+                work_sealed: row.work_sealed.as_deref(),
+                ..on
+            };
+            note(db, at, row, &turned, None, Some(now.plus(AGAIN))).await
+        }
+        Ok(_) | Err(_) => {
+            let message = format!(
+                "{why}. The router could not be reached for a day, so that it is half configured: once it answers, \
+                 configure again, or load the backup on it ({backup})"
+            );
+            let turned = Turned {
+                message: &message,
+                work_sealed: row.work_sealed.as_deref(),
+                ..on
+            };
+            note(db, at, row, &turned, failed, None).await
+        }
+    }
+}
+
+/// Writes a turn down; an end also stands at the router and in the trail.
+async fn note(
+    db: &Database,
+    at: At<'_>,
+    row: &Row,
+    turned: &Turned<'_>,
+    end: Option<(Provisioning, &str)>,
+    again: Option<Timestamp>,
+) -> anyhow::Result<Option<Timestamp>> {
+    let mut tx = db.begin(at.tenant).await?;
+    let Some(name) = routers::lock_named(&mut tx, at.router).await? else {
+        return Ok(None);
+    };
+    if !store::turn(&mut tx, at.router, row, turned, at.now).await? {
+        return Ok(None);
+    }
+    if let Some((how, details)) = end {
+        routers::provisioning(&mut tx, at.router, how).await?;
+        let audit = Audit {
+            details: details.to_owned(),
+            ..Audit::new(Action::RouterSetup, "router", at.router, &name)
+        };
+        audit::record(&mut tx, &Actor::system(), audit, at.now).await?;
+    }
+    tx.commit().await?;
+    Ok(again)
+}
+
+/// How long a turn may take: a router with a small processor writes a dozen rows a second. Well below a job's lease.
+const TURN: Duration = Duration::from_secs(25);
+/// How long a signed request may take.
+const SHORT: Duration = Duration::from_secs(8);
+/// When to ask again after silence.
+const AGAIN: Duration = Duration::from_secs(5);

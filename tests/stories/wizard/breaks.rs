@@ -1,0 +1,243 @@
+//! Each step of it breaks: the router is as it was, and the message says what to do.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use easyisp_tests::router::{Mishap, Router};
+use easyisp_tests::scenario::Manners;
+use easyisp_tests::world::Provider;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::roof::{Roof, both, plain};
+
+/// What keeps a configuration from being begun is said at once, and nothing is touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_begun_touches_nothing() -> Result<()> {
+    let mut roof = Roof::open("refused").await?;
+    let id = roof.bring_up("Tower").await?;
+    let before = plain(&roof.router);
+    let ask = async |roof: &Roof, body: &Value| -> Result<(StatusCode, Value)> {
+        let path = format!("/wizard/{id}/configure");
+        roof.isp.owner.call(Method::POST, &path, Some(body)).await
+    };
+
+    // Somebody else's.
+    let stranger = Provider::sign_up(&roof.world, "stranger").await?;
+    for (method, what) in [
+        (Method::GET, "verify"),
+        (Method::GET, "status"),
+        (Method::GET, "interfaces"),
+        (Method::POST, "configure"),
+        (Method::POST, "auto-configure"),
+    ] {
+        let path = format!("/wizard/{id}/{what}");
+        let (status, said) = stranger.owner.call(method, &path, Some(&both())).await?;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{what}: {said}");
+    }
+
+    // What no router can be.
+    for (body, field) in [
+        (json!({"serviceType": "pppoe"}), "pppoeConfig.interfaces"),
+        (
+            json!({"serviceType": "pppoe", "pppoeConfig": {"interfaces": ["ether9"]}}),
+            "pppoeConfig.interfaces",
+        ),
+        (
+            json!({"serviceType": "pppoe", "pppoeConfig": {"interfaces": ["ether1"]}}),
+            "pppoeConfig.interfaces",
+        ),
+        (
+            json!({"serviceType": "pppoe", "wanInterface": "ether8", "pppoeConfig": {"interfaces": ["ether2"]}}),
+            "wanInterface",
+        ),
+    ] {
+        let (status, said) = ask(&roof, &body).await?;
+        assert_eq!(
+            (status.as_u16(), &said["details"][0]["field"]),
+            (400, &json!(field)),
+            "{body}: {said}"
+        );
+    }
+
+    // The device's mode.
+    let mode = |router: &Router, hotspot| {
+        router.configure(|machine| machine.put_all("/system device-mode", "hotspot", hotspot));
+    };
+    mode(&roof.router, "no");
+    let (status, said) = ask(&roof, &both()).await?;
+    assert_eq!((status.as_u16(), &said["code"]), (422, &json!("DEVICE_MODE")), "{said}");
+    ensure!(words(&said)?.contains("/system device-mode update hotspot=yes"), "{said}");
+    mode(&roof.router, "yes");
+
+    // The port behind which the agent is.
+    roof.router.configure(|machine| {
+        let agent = [("address", "10.9.0.2"), ("interface", "ether2")];
+        machine.put("/ip arp", &agent);
+    });
+    let (status, said) = ask(&roof, &both()).await?;
+    assert_eq!((status.as_u16(), &said["code"]), (422, &json!("AGENTS_PORT")), "{said}");
+    roof.router.configure(|machine| machine.clear("/ip arp"));
+
+    // The agent is away, and back.
+    roof.switch_off().await;
+    let path = format!("/wizard/{id}/verify");
+    let said = super::eventually("the cloud notices", async || {
+        let said = roof.isp.owner.get(&path).await?;
+        Ok((said["apiReachable"] == false).then_some(said))
+    })
+    .await?;
+    ensure!(words(&said)?.contains("not connected"), "{said}");
+    let (status, said) = ask(&roof, &both()).await?;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{said}");
+    ensure!(words(&said)?.contains("not connected"), "{said}");
+    roof.switch_on().await?;
+    roof.entered(&id).await?;
+    assert_eq!(different(&before, &plain(&roof.router)), Vec::<String>::new());
+
+    // Another password on the router than ours.
+    roof.router.configure(|machine| machine.put_all("/user", "password", "another"));
+    roof.router.reboot();
+    let (status, said) = ask(&roof, &both()).await?;
+    assert_eq!(status, StatusCode::BAD_GATEWAY, "{said}");
+    ensure!(words(&said)?.contains("refuses the API user"), "{said}");
+    roof.close().await
+}
+
+/// A step that the router refuses, or that does not work in the end, is undone with all before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_half_way_is_undone() -> Result<()> {
+    let roof = Roof::open("undone").await?;
+    let id = roof.bring_up("Tower").await?;
+    roof.router.configure(|machine| {
+        // What others made, and what an earlier hand left of ours.
+        machine.put("/interface bridge", &[("name", "bridge"), ("comment", "defconf")]);
+        machine.put("/interface", &[("name", "bridge"), ("type", "bridge")]);
+        let port = [("interface", "ether3"), ("bridge", "bridge"), ("comment", "defconf")];
+        machine.put("/interface bridge port", &port);
+        let old = [("comment", "easyisp:nat-pppoe"), ("chain", "srcnat"), ("action", "masquerade")];
+        machine.put("/ip firewall nat", &old);
+        machine.put_all("/ip dns", "servers", "192.0.2.53");
+    });
+    let before = plain(&roof.router);
+    let path = format!("/wizard/{id}/configure");
+    let router = format!("/nas/{id}");
+    for (command, words_of_it) in [
+        ("/system/backup/save", "not enough permissions (9)"),
+        ("/ip/pool/set", "failure: first"),
+        ("/interface/bridge/port/set", "failure: not this port"),
+        ("/ip/hotspot/add", "failure: not allowed by device-mode"),
+        ("/ip/firewall/filter/add", "failure: no more rules"),
+    ] {
+        // The pool of the first script has other addresses by now: it is to be changed.
+        roof.router.configure(|machine| machine.put_all("/ip pool", "ranges", "10.7.7.7-10.7.7.9"));
+        let before = plain(&roof.router);
+        roof.router.mishap(command, Mishap::Refuse(words_of_it.to_owned()));
+        let said = roof.isp.owner.post(&path, &both()).await?;
+        assert_eq!(said["success"], false, "{command}: {said}");
+        let message = words(&said)?;
+        ensure!(message.contains(words_of_it), "{command}: {message}");
+        ensure!(message.contains("The router is as it was before"), "{command}: {message}");
+        ensure!(message.ends_with("configure again."), "{command}: {message}");
+        assert_eq!(different(&before, &plain(&roof.router)), Vec::<String>::new(), "{command}");
+        let shown = roof.isp.owner.get(&router).await?;
+        assert_eq!(shown["provisioningStatus"], "Failed", "{command}");
+        roof.router.mend();
+    }
+    let _as_it_came = before;
+
+    // Configured to the letter, and deaf at its CoA port: nobody could ever be cut.
+    let before = plain(&roof.router);
+    roof.router.manners(Manners::Ignore);
+    let said = roof.isp.owner.post(&path, &both()).await?;
+    assert_eq!(said["success"], false, "{said}");
+    ensure!(words(&said)?.contains("CoA port"), "{said}");
+    assert_eq!(said["testResult"]["radius"], false, "{said}");
+    assert_eq!(different(&before, &plain(&roof.router)), Vec::<String>::new());
+    roof.router.manners(Manners::Obey);
+
+    let said = roof.isp.owner.post(&path, &both()).await?;
+    assert_eq!(said["success"], true, "{said}");
+    let moved = roof.router.machine();
+    let moved = moved.rows("/interface bridge port", "interface", "ether3");
+    assert_eq!(moved[0]["bridge"], "easyisp-hotspot");
+    roof.close().await
+}
+
+/// The router reboots in the midst of it: it goes on from there. The cable stays out: it is undone once it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_goes_away_half_way_is_waited_for_and_then_undone() -> Result<()> {
+    let roof = Roof::open("away").await?;
+    let id = roof.bring_up("Tower").await?;
+    let before = plain(&roof.router);
+    let path = format!("/wizard/{id}/configure");
+    let stage = async || -> Result<(String, String)> {
+        let status = roof.isp.owner.get(&format!("/wizard/{id}/status")).await?;
+        let text = |name: &str| status[name].as_str().map(str::to_owned).context("a text");
+        Ok((text("step")?, text("message")?))
+    };
+
+    roof.router.mishap("/ip/hotspot/add", Mishap::Reboot);
+    let configuring = roof.isp.owner.clone();
+    let (asked, body) = (path.clone(), both());
+    let answer = tokio::spawn(async move { configuring.post(&asked, &body).await });
+    super::eventually("it is waited for", async || {
+        Ok(stage().await?.1.contains("waits").then_some(()))
+    })
+    .await?;
+    let busy = roof.isp.owner.call(Method::POST, &path, Some(&both())).await?;
+    assert_eq!(
+        (busy.0, &busy.1["code"]),
+        (StatusCode::CONFLICT, &json!("WIZARD_RUNNING"))
+    );
+    let (status, _) = roof.isp.owner.call(Method::DELETE, &format!("/wizard/{id}"), None).await?;
+    assert_eq!(status, StatusCode::CONFLICT);
+    super::eventually("it goes on", async || {
+        roof.world.clock.advance(Duration::from_secs(6));
+        Ok((stage().await?.0 == "DONE").then_some(()))
+    })
+    .await?;
+    let said = answer.await??;
+    assert_eq!(said["success"], true, "{said}");
+
+    // As it was, and the cable is pulled half-way.
+    let first = plain(&roof.router);
+    let pppoe = json!({"serviceType": "pppoe", "wanInterface": "ether1",
+        "pppoeConfig": {"interfaces": ["ether4"]}});
+    roof.router.mishap("/ip/hotspot/remove", Mishap::Unplug);
+    let configuring = roof.isp.owner.clone();
+    let asked = path.clone();
+    let answer = tokio::spawn(async move { configuring.post(&asked, &pppoe).await });
+    super::eventually("it is to be undone", async || {
+        roof.world.clock.advance(Duration::from_secs(6));
+        Ok((stage().await?.0 == "UNDOING").then_some(()))
+    })
+    .await?;
+    roof.router.mend();
+    super::eventually("it is undone", async || {
+        roof.world.clock.advance(Duration::from_secs(6));
+        Ok((stage().await?.0 == "FAILED").then_some(()))
+    })
+    .await?;
+    let (_, message) = stage().await?;
+    ensure!(message.contains("The router is as it was before"), "{message}");
+    ensure!(message.contains("See that the router and the agent"), "{message}");
+    assert_eq!(different(&first, &plain(&roof.router)), Vec::<String>::new());
+    ensure!(different(&before, &first).len() > 5);
+    let _in_time_or_not = answer.await?;
+    roof.close().await
+}
+
+fn words(said: &Value) -> Result<&str> {
+    said["message"].as_str().with_context(|| format!("a message in {said}"))
+}
+
+type State = std::collections::BTreeMap<String, Vec<std::collections::BTreeMap<String, String>>>;
+
+/// Which menus are otherwise, and how.
+fn different(before: &State, after: &State) -> Vec<String> {
+    let menus = before.iter().filter(|(menu, rows)| after.get(*menu) != Some(rows));
+    menus
+        .map(|(menu, rows)| format!("{menu}: {rows:?} became {:?}", after.get(menu)))
+        .collect()
+}

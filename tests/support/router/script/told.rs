@@ -1,0 +1,228 @@
+//! What a configuration tells and takes over the API, what it means for who dials, and its way out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::Machine;
+use super::menus::{Menu, of};
+use super::run::Value;
+
+/// What a router's way out leads to: what stands at an address, or why nothing came. It sees the configuration as it
+/// is when it is asked.
+#[derive(Clone, Default)]
+pub struct Outside(Option<Arc<Fetch>>);
+
+type Fetch = dyn Fn(&Machine, &str) -> Result<String, String> + Send + Sync;
+
+impl Outside {
+    pub fn new(
+        fetch: impl Fn(&Machine, &str) -> Result<String, String> + Send + Sync + 'static,
+    ) -> Outside {
+        Outside(Some(Arc::new(fetch)))
+    }
+}
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outside")
+    }
+}
+
+/// A row as the API tells it: its number, and property by property.
+pub type ToldRow = (String, Vec<(&'static str, String)>);
+
+impl Machine {
+    /// `/tool fetch`: into a file, or nowhere.
+    pub(super) fn fetch(&mut self, fields: &BTreeMap<String, String>) -> Result<Value, String> {
+        let url = fields.get("url").ok_or("expected url")?.clone();
+        let Outside(outside) = self.outside.clone();
+        let outside = outside.ok_or("failure: no route to host")?;
+        let got = outside(self, &url)?;
+        if fields.get("keep-result").is_none_or(|keep| keep != "no") {
+            let file = fields.get("dst-path").ok_or("expected dst-path")?;
+            self.write_file(&file.clone(), &got);
+        }
+        Ok(Value::Nothing)
+    }
+
+    /// Puts a file among the router's, in place of one of this name.
+    pub fn write_file(&mut self, name: &str, contents: &str) {
+        let files = self.menus.entry("/file".to_owned()).or_default();
+        files.retain(|row| row.held.get("name").is_none_or(|held| held != name));
+        let size = contents.len().to_string();
+        let held = [("name", name), ("contents", contents), ("size", &size)];
+        self.put("/file", &held);
+    }
+
+    /// Has a way out from here on.
+    pub fn reaches(&mut self, outside: Outside) {
+        self.outside = outside;
+    }
+
+    /// Takes every row out of a menu.
+    pub fn clear(&mut self, menu: &str) {
+        self.menus.entry(menu.to_owned()).or_default().clear();
+    }
+
+    /// Whether the device's mode keeps the hotspot off.
+    pub(super) fn forbids_hotspot(&self) -> bool {
+        self.first("/system device-mode", "hotspot").as_deref() == Some("no")
+    }
+
+    /// A property of the first row of a menu.
+    pub fn first(&self, menu: &str, name: &str) -> Option<String> {
+        let rows = self.menus.get(menu)?;
+        rows.first()?.held.get(name).cloned()
+    }
+
+    /// Sets a property of every row of a menu.
+    pub fn put_all(&mut self, menu: &str, name: &str, value: &str) {
+        for row in self.menus.entry(menu.to_owned()).or_default() {
+            row.held.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// The rows of a menu in the words of the API; `None` where it knows no such menu.
+    pub fn told(&self, path: &str) -> Option<Vec<ToldRow>> {
+        let kind = of(&spaced(path)).ok()?;
+        let rows = self.menus.get(kind.path)?;
+        let told = |(id, held): (u32, &BTreeMap<String, String>)| {
+            let mut all: Vec<(&'static str, String)> = held
+                .iter()
+                .filter_map(|(name, value)| Some((name_of(kind, name)?, in_api(value))))
+                .collect();
+            for (name, usual) in usual(kind) {
+                if !held.contains_key(*name) {
+                    all.push((name, (*usual).to_owned()));
+                }
+            }
+            (format!("*{id:X}"), all)
+        };
+        Some(rows.iter().map(|row| (row.id, &row.held)).map(told).collect())
+    }
+
+    /// Whether the menu has rows with numbers.
+    pub fn is_list(path: &str) -> bool {
+        of(&spaced(path)).is_ok_and(|kind| kind.rows)
+    }
+
+    /// `add` over the API: the new row's number.
+    pub fn add_row<'a>(
+        &mut self,
+        path: &str,
+        words: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<String, String> {
+        let (kind, mut fields) = self.taken(path, words)?;
+        let before = fields.remove("place-before");
+        if kind.path == "/ip hotspot" && self.forbids_hotspot() {
+            return Err("failure: not allowed by device-mode".to_owned());
+        }
+        match self.add(kind, fields, before.as_deref())? {
+            Value::Rows(rows) => Ok(format!("*{:X}", rows[0])),
+            _ => Err("no row".to_owned()), // add makes one
+        }
+    }
+
+    /// `set` over the API, on the rows of these numbers; on the menu itself without any.
+    pub fn set_rows<'a>(
+        &mut self,
+        path: &str,
+        numbers: Option<&str>,
+        words: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), String> {
+        let (kind, fields) = self.taken(path, words)?;
+        let rows = match numbers {
+            Some(numbers) => self.numbered(kind, numbers)?,
+            None if kind.rows => return Err("no such item".to_owned()),
+            None => self.ids(kind.path)?,
+        };
+        self.change(kind, &rows, &fields)
+    }
+
+    /// `remove` over the API.
+    pub fn remove_rows(&mut self, path: &str, numbers: &str) -> Result<(), String> {
+        let kind = of(&spaced(path))?;
+        let rows = self.numbered(kind, numbers)?;
+        self.remove(kind, &rows)
+    }
+
+    /// `/system backup save` and `/export`: a file.
+    pub fn save(&mut self, name: &str, ending: &str) {
+        let all = format!("{:?}", self.state());
+        self.write_file(&format!("{name}.{ending}"), &all);
+    }
+
+    fn numbered(&self, kind: &Menu, numbers: &str) -> Result<Vec<u32>, String> {
+        let all = self.ids(kind.path)?;
+        let one = |number: &str| {
+            let id = u32::from_str_radix(number.strip_prefix('*')?, 16).ok()?;
+            all.contains(&id).then_some(id)
+        };
+        let found: Option<Vec<u32>> = numbers.split(',').map(one).collect();
+        found.ok_or_else(|| "no such item".to_owned())
+    }
+
+    fn taken<'a>(
+        &self,
+        path: &str,
+        words: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(&'static Menu, BTreeMap<String, String>), String> {
+        let kind = of(&spaced(path))?;
+        let mut fields = BTreeMap::new();
+        for (name, value) in words.filter(|(name, _)| *name != ".id") {
+            if name != "place-before" && self.knows(kind.path, name).is_err() {
+                return Err(format!("unknown parameter {name}"));
+            }
+            fields.insert(name.to_owned(), in_script(value).to_owned());
+        }
+        Ok((kind, fields))
+    }
+}
+
+/// `/ip/hotspot/profile` as scripts call it.
+fn spaced(path: &str) -> String {
+    let path = path.trim_start_matches('/');
+    format!("/{}", path.replace('/', " "))
+}
+
+/// Properties that are told and not set, or not by everybody.
+const MORE: &str = "default dynamic invalid running disabled active status fingerprint mac-address mtu default-name \
+    rx-byte tx-byte link-downs comment version servers server-dns-names primary-ntp require-message-auth size \
+    immediate-gw on-interface hw network address interface";
+
+fn name_of(kind: &'static Menu, name: &str) -> Option<&'static str> {
+    let mut known = kind.names.split(' ').chain(MORE.split_whitespace());
+    known.find(|known| *known == name)
+}
+
+/// What stands where nobody set it.
+fn usual(kind: &Menu) -> &'static [(&'static str, &'static str)] {
+    match kind.path {
+        "/interface pppoe-server server" | "/ip hotspot" | "/ip dhcp-server" => {
+            &[("disabled", "true"), ("invalid", "false")]
+        }
+        "/radius" => &[("disabled", "false")],
+        "/ip firewall filter" | "/ip firewall nat" => {
+            &[("disabled", "false"), ("dynamic", "false"), ("invalid", "false")]
+        }
+        "/interface" => &[("running", "true"), ("disabled", "false"), ("dynamic", "false")],
+        _ => &[], // they have no such flags
+    }
+}
+
+fn in_api(value: &str) -> String {
+    match value {
+        "yes" => "true".to_owned(),
+        "no" => "false".to_owned(),
+        other => other.to_owned(), // every other word is told as it is
+    }
+}
+
+fn in_script(value: &str) -> &str {
+    match value {
+        "true" => "yes",
+        "false" => "no",
+        other => other, // every other word is kept as it is
+    }
+}
