@@ -38,8 +38,10 @@ const TAKE_A_FILE: [&str; 5] = [
     "POST /api/packages/import",
 ];
 
-/// Routes that need a router that answers; the story `control` looks for them in the trail.
-const ASK_A_ROUTER: [&str; 4] = [
+/// Routes that need a router that answers; the stories `control` and `wizard` look for them in the trail.
+const ASK_A_ROUTER: [&str; 6] = [
+    "POST /api/wizard/{router}/configure",
+    "POST /api/wizard/{router}/auto-configure",
     "POST /api/mikrotik/{router}/queues",
     "PUT /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/mikrotik/{router}/queues/{queue}",
@@ -130,6 +132,8 @@ struct Calls {
     package: String,
     spare_package: String,
     spare_router: String,
+    /// A router that nobody has met yet.
+    new_router: String,
     spare_gateway: String,
     customer: String,
     spare_customer: String,
@@ -254,6 +258,11 @@ impl Calls {
             package: isp.package.clone(),
             spare_package: made("/packages", package("Spare")).await?,
             spare_router: made("/nas", json!({"name": "Spare", "ipAddress": "10.0.0.9"})).await?,
+            new_router: {
+                let new = json!({"name": "New", "agents": ["10.9.0.2"]});
+                let new = owner.post("/wizard/start", &new).await?;
+                new["routerId"].as_str().context("a router")?.to_owned()
+            },
             spare_gateway: owner.add_paybill().await?,
             spare_customer: isp.add_subscriber("spare", phone, until).await?,
             payment: made("/payments/manual", spare).await?,
@@ -687,6 +696,21 @@ impl Calls {
             (
                 "DELETE /api/nas/{router}",
                 vec![&self.spare_router],
+                nothing(),
+            ),
+            (
+                "POST /api/wizard/start",
+                vec![],
+                json!({"routerId": self.new_router, "agents": ["10.9.0.3"]}),
+            ),
+            (
+                "POST /api/wizard/{router}/save-state",
+                vec![&self.new_router],
+                json!({"page": 2}),
+            ),
+            (
+                "DELETE /api/wizard/{router}",
+                vec![&self.new_router],
                 nothing(),
             ),
             (

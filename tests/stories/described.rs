@@ -15,7 +15,7 @@ use crate::words::{DAY, full};
 
 /// Routes that ask a device or a provider while the caller waits, and may say that it is away. Any other route
 /// that does not answer is a mistake, whatever its description lets it say when the database is busy.
-const ASK_OUTSIDE: [&str; 29] = [
+const ASK_OUTSIDE: [&str; 34] = [
     "DELETE /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/sessions/{session}",
     "GET /api/customers/{customer}/bandwidth",
@@ -32,6 +32,9 @@ const ASK_OUTSIDE: [&str; 29] = [
     "GET /api/mikrotik/{router}/sessions",
     "GET /api/mikrotik/{router}/system-stats",
     "GET /api/snmp/poll/{router}",
+    "GET /api/wizard/{router}/interfaces",
+    "GET /api/wizard/{router}/system-info",
+    "GET /api/wizard/{router}/test",
     "POST /api/customers/{customer}/disconnect",
     "POST /api/mikrotik/{router}/disconnect",
     "POST /api/mikrotik/{router}/queues",
@@ -44,6 +47,8 @@ const ASK_OUTSIDE: [&str; 29] = [
     "POST /api/radius/disconnect",
     "POST /api/sessions/sync",
     "POST /api/vouchers/redeem",
+    "POST /api/wizard/{router}/auto-configure",
+    "POST /api/wizard/{router}/configure",
     "PUT /api/mikrotik/{router}/queues/{queue}",
 ];
 

@@ -272,6 +272,7 @@ async fn not_as_part_of_something(stranger: &Provider, victim: &Victim) -> Resul
             "/snmp/settings".to_owned(),
             json!({"nasId": router, "community": "taken"}),
         ),
+        ("/wizard/start".to_owned(), json!({"routerId": router})),
     ];
     for (path, body) in posts {
         let (status, answer) = stranger
@@ -348,7 +349,7 @@ async fn call(stranger: &Provider, method: &Method, path: &str) -> Result<(Statu
         "name": "Taken over", "amount": 1, "packageId": stranger.package, "status": "ACTIVE",
         "expiresAt": "2027-03-01T00:00:00Z", "downloadMbps": 1, "uploadMbps": 1,
         "durationMinutes": 1, "ipAddress": "10.0.0.9", "message": "hello", "text": "hello", "days": 1,
-        "role": "VIEWER", "password": "a long story password",
+        "role": "VIEWER", "password": "a long story password", "serviceType": "pppoe",
     });
     let body = (method != Method::GET && method != Method::DELETE).then_some(&body);
     let call = stranger.owner.call(method.clone(), path, body);

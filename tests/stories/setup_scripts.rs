@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use easyisp_shared::setup::{ApiLogin, Hotspot, Lan, Pool, Pppoe, Release, Setup, script};
+use easyisp_shared::setup::{
+    ApiLogin, Hotspot, Lan, Pool, Pppoe, Release, Setup, first_script, script,
+};
 use easyisp_tests::operator::Operator;
-use easyisp_tests::router::script::Machine;
+use easyisp_tests::router::script::{Machine, Outside};
 use easyisp_tests::world::{Provider, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -87,11 +89,68 @@ fn scripts_are_what_they_were() -> Result<()> {
     Ok(())
 }
 
+/// What a router fetches first: all but what serves subscribers.
+fn first() -> String {
+    let mut setup = given(true, true);
+    setup.wan = None;
+    if let Some(pppoe) = &mut setup.pppoe {
+        pppoe.lan = None;
+    }
+    if let Some(hotspot) = &mut setup.hotspot {
+        hotspot.lan = None;
+    }
+    first_script(&setup, CALLBACK)
+}
+
+const CALLBACK: &str = "https://isp.example.com/api/wizard/1/provision-complete?key=K";
+
+/// It suits either release, calls once with what failed and where the router is, and leaves no word of its own behind.
+#[test]
+fn the_first_script_suits_either_release_and_calls_back() -> Result<()> {
+    let path = vectors().join("first.rsc");
+    if std::env::var_os("EASYISP_TEST_WRITE_VECTORS").is_some() {
+        fs::write(&path, first())?;
+    }
+    let golden = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    ensure!(golden == first(), "first.rsc is another script now");
+    for release in [Release::V6, Release::V7] {
+        let mut router = Machine::new(release);
+        router.put("/ip address", &[("address", "10.9.0.1/24"), ("interface", "ether1")]);
+        let (called, calls) = std::sync::mpsc::channel();
+        router.reaches(Outside::new(move |_, url| {
+            called.send(url.to_owned()).map_err(|gone| gone.to_string())?;
+            Ok(String::new())
+        }));
+        import(&mut router, &first())?;
+        let calls: Vec<String> = calls.try_iter().collect();
+        assert_eq!(calls, [format!("{CALLBACK}&failed=0&addresses=10.9.0.1/24,")]);
+        let once = router.state();
+        import(&mut router, &first())?;
+        assert_eq!(router.state(), once);
+        assert_eq!(router.rows("/radius", "secret", "a-radius-secret").len(), 2);
+        assert_eq!(router.rows("/ip service", "certificate", "easyisp-api").len(), 1);
+        assert_eq!(router.rows("/interface pppoe-server server", "disabled", "no").len(), 0);
+        let time = match release {
+            Release::V6 => "server-dns-names",
+            Release::V7 => "servers",
+        };
+        let servers = "time.cloudflare.com,pool.ntp.org";
+        assert_eq!(router.rows("/system ntp client", time, servers).len(), 1);
+
+        // Deaf to the cloud, it says so.
+        router.reaches(Outside::default());
+        let said = router.import(&first()).err().context("nobody was told")?;
+        ensure!(said.contains("the cloud was not told"), "{said}");
+    }
+    Ok(())
+}
+
 /// `routeros-lsp` has the command tree of 7.21; what is written for 6 differs in the lines that it cannot know.
 #[test]
 fn an_independent_reader_finds_nothing_wrong() -> Result<()> {
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/routeros-lsp");
-    for (name, release, _) in matrix() {
+    let scripts = matrix().into_iter().map(|(name, release, _)| (name, release));
+    for (name, release) in scripts.chain([("first".to_owned(), Release::V7)]) {
         let mut check = Command::new(&reader);
         check
             .args(["check", "--strict"])

@@ -63,7 +63,8 @@ impl Hands<'_> {
         ];
         let mut problem = None;
         for save in saves {
-            match self.ask(save).await {
+            let saved = self.apis.ask(self.router, save, self.left()).await;
+            match saved {
                 Ok(_) => {}
                 Err(ApiError::Refused(trap)) => problem = problem.or(Some(trap.message)),
                 Err(cause) => return Err(cause),
@@ -172,7 +173,7 @@ impl Hands<'_> {
                 if let Some(before) = &before {
                     command = command.with("place-before", before);
                 }
-                let left = self.left();
+                let left = self.left().min(COMMAND);
                 let added = self.apis.ask_once(self.router, command, left).await;
                 let Some(refused) = refusal(added)? else {
                     return Ok(None);
@@ -214,13 +215,17 @@ impl Hands<'_> {
     }
 
     async fn ask(&self, command: Command) -> Result<super::calls::Answer, ApiError> {
-        self.apis.ask(self.router, command, self.left()).await
+        let within = self.left().min(COMMAND);
+        self.apis.ask(self.router, command, within).await
     }
 
     fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }
 }
+
+/// How long one command may take, but for those that write a file.
+const COMMAND: Duration = Duration::from_secs(8);
 
 fn path(menu: &str) -> String {
     menu.replace(' ', "/")

@@ -249,7 +249,9 @@ async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
         Turn::Save(name) => {
             let told = at.set_up(SetupAskV1::Save { name: name.to_owned() }).await?;
             match told {
-                SetupToldV1::Saved { files, .. } if !files.is_empty() => {
+                SetupToldV1::Saved { files, .. }
+                    if files.iter().any(|file| file.ends_with(".backup")) =>
+                {
                     Outcome::Went(format!("Saved a backup on the router: {}", files.join(", ")))
                 }
                 SetupToldV1::Saved { problem, .. } => Outcome::Refused(format!(

@@ -119,7 +119,6 @@ async fn what_fails_half_way_is_undone() -> Result<()> {
         machine.put("/ip firewall nat", &old);
         machine.put_all("/ip dns", "servers", "192.0.2.53");
     });
-    let before = plain(&roof.router);
     let path = format!("/wizard/{id}/configure");
     let router = format!("/nas/{id}");
     for (command, words_of_it) in [
@@ -144,7 +143,6 @@ async fn what_fails_half_way_is_undone() -> Result<()> {
         assert_eq!(shown["provisioningStatus"], "Failed", "{command}");
         roof.router.mend();
     }
-    let _as_it_came = before;
 
     // Configured to the letter, and deaf at its CoA port: nobody could ever be cut.
     let before = plain(&roof.router);
@@ -161,6 +159,15 @@ async fn what_fails_half_way_is_undone() -> Result<()> {
     let moved = roof.router.machine();
     let moved = moved.rows("/interface bridge port", "interface", "ether3");
     assert_eq!(moved[0]["bridge"], "easyisp-hotspot");
+
+    // Or all of it guessed: every port but the way out, in one bridge.
+    let path = format!("/wizard/{id}/auto-configure");
+    let said = roof.isp.owner.post(&path, &json!({})).await?;
+    assert_eq!(said["success"], true, "{said}");
+    let ports = plain(&roof.router);
+    let ports = &ports["/interface bridge port"];
+    let ours = ports.iter().filter(|port| port["bridge"] == "easyisp-hotspot");
+    assert_eq!(ours.count(), 5, "{ports:?}");
     roof.close().await
 }
 

@@ -141,6 +141,8 @@ impl Roof {
 /// From the factory, with a line to the internet at its first port.
 fn unpacked() -> Machine {
     let mut machine = Machine::new(Release::V7);
+    machine.put_all("/system device-mode", "mode", "advanced");
+    machine.put_all("/system device-mode", "hotspot", "yes");
     machine.put("/ip address", &[("address", "192.0.2.2/30"), ("interface", "ether1")]);
     machine.put(
         "/ip route",

@@ -118,6 +118,16 @@ pub(super) fn traffic(router: &Router, asked: &Sentence) -> Result<Vec<Row>, Ref
             ("tx-bits-per-second", port.up_bits_per_second.to_string()),
         ]));
     }
+    let others = configured(router, "/interface").unwrap_or_default();
+    let still = others.iter().filter_map(|row| row.value("name"));
+    for name in still.filter(|name| *name != "ether1" && wanted.contains(name)) {
+        // Nothing is plugged in there.
+        found.push(Row(vec![
+            ("name", name.to_owned()),
+            ("rx-bits-per-second", "0".to_owned()),
+            ("tx-bits-per-second", "0".to_owned()),
+        ]));
+    }
     if found.len() < wanted.len() {
         let what = "input does not match any value of interface".to_owned();
         return Err((Some(1), what));

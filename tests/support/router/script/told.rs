@@ -16,6 +16,7 @@ pub struct Outside(Option<Arc<Fetch>>);
 type Fetch = dyn Fn(&Machine, &str) -> Result<String, String> + Send + Sync;
 
 impl Outside {
+    /// What `fetch` brings.
     pub fn new(
         fetch: impl Fn(&Machine, &str) -> Result<String, String> + Send + Sync + 'static,
     ) -> Outside {
