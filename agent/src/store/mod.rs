@@ -67,9 +67,19 @@ impl Store {
         entropy: &Entropy,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Store, StoreError> {
+        Store::open_by(rusqlite::version_number(), dir, entropy, wake)
+    }
+
+    /// The same by an SQLite of this version.
+    fn open_by(
+        sqlite: i32,
+        dir: &Path,
+        entropy: &Entropy,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Store, StoreError> {
+        open::refuse_old_sqlite(sqlite)?;
         std::fs::create_dir_all(dir).map_err(StoreError::folder(dir))?;
         let lock = lock(dir)?;
-        open::refuse_old_sqlite(rusqlite::version_number())?;
 
         let (outbox_path, cache_path) = (dir.join("outbox.db"), dir.join("cache.db"));
         let mut moved_aside = Vec::new();
@@ -125,7 +135,11 @@ impl StoreGuard {
 /// The settings `outbox.db` runs with, found without disturbing an agent that uses it; `None` when it
 /// is not there. A damaged file is an error.
 pub fn inspect(path: &Path) -> Result<Option<Pragmas>, StoreError> {
-    open::refuse_old_sqlite(rusqlite::version_number())?;
+    inspect_by(rusqlite::version_number(), path)
+}
+
+fn inspect_by(sqlite: i32, path: &Path) -> Result<Option<Pragmas>, StoreError> {
+    open::refuse_old_sqlite(sqlite)?;
     if !path.exists() {
         return Ok(None);
     }
@@ -176,4 +190,4 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
