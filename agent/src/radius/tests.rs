@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use hmac::{Hmac, KeyInit, Mac as _};
+use md5::Md5;
 use proptest::prelude::*;
 
 use super::builder::Signature;
@@ -55,7 +57,8 @@ fn another_secret_on_an_unsigned_router_garbles_the_password() {
     assert_eq!(judged.err(), Some(PasswordError::Garbled));
 }
 
-/// Fault A2: a router that wants Message-Authenticator first in every answer takes ours.
+/// Fault A2: a router that wants Message-Authenticator first in every answer takes ours, and our orders carry
+/// it as well.
 #[test]
 fn every_answer_satisfies_the_strictest_router() {
     let proxied = [
@@ -70,7 +73,16 @@ fn every_answer_satisfies_the_strictest_router() {
     let reject = Reject::default()
         .encode(&verified, &secret(), Vec::new())
         .unwrap();
-    for (bytes, code) in [(&accept, Code::AccessAccept), (&reject, Code::AccessReject)] {
+    let (state, eap) = (&b"state"[..], &[1; 300][..]);
+    let challenge = Challenge { state, eap }
+        .encode(&verified, &secret(), Vec::new())
+        .unwrap();
+    for (bytes, code) in [
+        (&accept, Code::AccessAccept),
+        (&reject, Code::AccessReject),
+        (&challenge, Code::AccessChallenge),
+    ] {
+        assert_signed_first(bytes, &AUTHENTICATOR);
         let answer = client::read_answer(bytes, &request, &secret()).unwrap();
         assert_eq!(answer.code(), Some(code));
         let states: Vec<&[u8]> = answer
@@ -93,6 +105,26 @@ fn every_answer_satisfies_the_strictest_router() {
         client::read_answer(&unsigned, &request, &secret()).err(),
         Some(NotTheAnswer::NotSignedFirst)
     );
+
+    let change = coa::Change {
+        rate_limit: Some("1M/1M"),
+        ..coa::Change::default()
+    };
+    for order in [coa::Order::Disconnect, coa::Order::Change(change)] {
+        let exchange = given_order(order);
+        assert_signed_first(exchange.datagram(), &[0; 16]);
+    }
+}
+
+/// A signature over the whole packet in its first attribute (RFC 3579 §3.2, RFC 5176 §2.3), computed beside the
+/// codec.
+fn assert_signed_first(packet: &[u8], authenticator: &[u8; 16]) {
+    assert_eq!(packet[20..22], [80, 18]);
+    let (before, rest) = (&packet[..4], &packet[38..]);
+    let parts: [&[u8]; 5] = [before, authenticator, &[80, 18], &[0; 16], rest];
+    let mut mac = Hmac::<Md5>::new_from_slice(b"demo-secret").unwrap();
+    parts.iter().for_each(|part| mac.update(part));
+    assert_eq!(packet[22..38], *mac.finalize().into_bytes());
 }
 
 #[test]
@@ -376,6 +408,10 @@ fn given_login(
 }
 
 fn given_disconnect() -> coa::Exchange {
+    given_order(coa::Order::Disconnect)
+}
+
+fn given_order(order: coa::Order<'_>) -> coa::Exchange {
     let envelope = coa::Envelope {
         router: ([10, 0, 0, 1], 3799).into(),
         identifier: 9,
@@ -386,7 +422,6 @@ fn given_disconnect() -> coa::Exchange {
         user_name: Some(b"jane"),
         ..coa::Target::default()
     };
-    let order = coa::Order::Disconnect;
     coa::Exchange::start(envelope, target, order, secret().into(), 0, Instant::now()).unwrap()
 }
 
