@@ -36,31 +36,6 @@ async fn a_failed_commit_is_silence_and_its_repeat_is_answered() {
     running.stop().await;
 }
 
-/// A4: a resent request gets the same octets and changes nothing twice.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_request_gets_the_same_answer_once_decided() {
-    let running = Running::start(site()).await;
-    let request = running.access_datagram(
-        b"demo001",
-        Method::Pap {
-            password: b"demo001",
-        },
-        5,
-    );
-    let first = running.send_access(&request, PATIENCE).unwrap();
-    for _ in 0..20 {
-        assert_eq!(running.send_access(&request, PATIENCE).unwrap(), first);
-    }
-    let datagram = running.accounting_datagram(1, "81000001", 0, 0, 9);
-    let answered = running.send_accounting(&datagram, PATIENCE).unwrap();
-    assert_eq!(
-        running.send_accounting(&datagram, PATIENCE).unwrap(),
-        answered
-    );
-    assert_eq!(running.accounting().len(), 1);
-    running.stop().await;
-}
-
 /// A router reports its own local users too: they are nobody's customers and nobody's business.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_of_a_routers_local_users_are_left_alone() {

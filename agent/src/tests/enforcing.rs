@@ -135,7 +135,7 @@ async fn another_password_ends_the_session_that_used_the_old_one() {
     running.stop().await;
 }
 
-/// F6: a renewal reaches the router as a later end, so that its own timer does not cut a paid session.
+/// A renewal reaches the router as a later end, so that its own timer does not cut a paid session.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_raises_the_end_of_a_running_session() {
     let running = Running::start(site()).await;

@@ -107,32 +107,6 @@ async fn a_router_that_signs_must_go_on_signing() {
     running.stop().await;
 }
 
-/// A8 V13: while another holds the write lock and no cloud is there, logins are answered at once.
-#[tokio::test(flavor = "multi_thread")]
-async fn logins_do_not_wait_for_the_disk() {
-    let running = Running::start(site()).await;
-    let outside = running.outside();
-    outside.execute_batch("begin immediate").unwrap();
-    assert!(
-        running
-            .send_accounting(
-                &running.accounting_datagram(1, "81000001", 0, 0, 9),
-                SILENCE
-            )
-            .is_none()
-    );
-    let started = Instant::now();
-    for identifier in 0..50 {
-        let method = Method::Pap {
-            password: b"demo001",
-        };
-        assert!(running.log_in(b"demo001", method, identifier).is_some());
-    }
-    assert!(started.elapsed() < Duration::from_secs(3));
-    outside.execute_batch("rollback").unwrap();
-    running.stop().await;
-}
-
 /// Whatever arrives, the next honest login is answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn mutated_datagrams_do_not_stop_the_service() {

@@ -3,13 +3,14 @@
 
 mod accounting;
 mod alive;
+mod busy;
+mod copies;
 mod enforcing;
 mod login;
 mod many;
 
 use std::net::UdpSocket;
 use std::time::Duration;
-use std::time::Instant;
 
 use easyisp_shared::entitlement::Standing;
 use easyisp_shared::id::CommandId;
@@ -99,10 +100,14 @@ fn start() -> Timestamp {
 }
 
 impl Running {
-    async fn start(mut words: Description) -> Running {
+    async fn start(words: Description) -> Running {
+        Running::start_in(tempfile::tempdir().unwrap(), words).await
+    }
+
+    async fn start_in(dir: tempfile::TempDir, mut words: Description) -> Running {
         let router = UdpSocket::bind("127.0.0.1:0").unwrap();
         words.routers[0].coa_port = router.local_addr().unwrap().port();
-        let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::test(start()));
+        let clock = Clock::test(start());
         let key = SealKey::new([3; 32]);
         let agent = given_agent(&dir, &clock, &key, &words).await;
         Running {
@@ -142,13 +147,17 @@ impl Running {
                 row.version = 0;
             }
         }
+        self.apply_rows(rows, version).await;
+    }
+
+    async fn apply_rows(&self, records: Vec<DownRecord>, version: u64) {
         let batch = easyisp_shared::wire::FeedBatch {
             from: version - 1,
             to: version,
             mode: easyisp_shared::wire::FeedMode::Changes,
             last: false,
             digests: Vec::new(),
-            records: rows,
+            records,
         };
         self.agent
             .served
@@ -167,25 +176,13 @@ impl Running {
             issued,
             expires: issued.plus(Duration::from_secs(3600)),
         });
-        let batch = easyisp_shared::wire::FeedBatch {
-            from: version - 1,
-            to: version,
-            mode: easyisp_shared::wire::FeedMode::Changes,
-            last: false,
-            digests: Vec::new(),
-            records: vec![DownRecord {
-                kind: down.kind().code(),
-                id: command.0,
-                version,
-                body: Some(down.encode()),
-            }],
+        let row = DownRecord {
+            kind: down.kind().code(),
+            id: command.0,
+            version,
+            body: Some(down.encode()),
         };
-        self.agent
-            .served
-            .feed
-            .apply(batch, Uuid::nil())
-            .await
-            .unwrap();
+        self.apply_rows(vec![row], version).await;
     }
 
     /// Waits until the router's word that a session now ends at `end` has arrived.
@@ -332,7 +329,8 @@ impl Running {
         self.router.set_read_timeout(Some(within)).unwrap();
         let mut buffer = [0; 4096];
         let (length, _) = self.router.recv_from(&mut buffer).ok()?;
-        let packet = Packet::parse(&buffer[..length]).unwrap();
+        let packet = client::read_order(&buffer[..length], &self.secret).unwrap();
+        assert_signed(&packet);
         let session = packet.first(attribute::ACCT_SESSION_ID).unwrap_or_default();
         Some((packet.code(), session.to_vec()))
     }
@@ -342,7 +340,8 @@ impl Running {
         self.router.set_read_timeout(Some(within)).unwrap();
         let mut buffer = [0; 4096];
         let (length, source) = self.router.recv_from(&mut buffer).ok()?;
-        let packet = Packet::parse(&buffer[..length]).unwrap();
+        let packet = client::read_order(&buffer[..length], &self.secret).unwrap();
+        assert_signed(&packet);
         let (code, ack) = match packet.code() {
             Some(Code::CoaRequest) => (Code::CoaRequest, Code::CoaAck),
             Some(Code::DisconnectRequest) => (Code::DisconnectRequest, Code::DisconnectAck),
@@ -446,6 +445,12 @@ async fn given_agent(
         },
     };
     Agent::start(options).await.unwrap()
+}
+
+/// A router of `require-message-auth=yes` drops an order without it.
+fn assert_signed(order: &Packet<'_>) {
+    let first = order.attributes().next().unwrap();
+    assert_eq!(first.kind, attribute::MESSAGE_AUTHENTICATOR);
 }
 
 fn number(packet: &Packet<'_>, kind: u8) -> u32 {
