@@ -147,7 +147,7 @@ async fn counters_keep_all_64_bits() {
     running.stop().await;
 }
 
-/// A10: hostile octets in every text end as octets in a column and nowhere else.
+/// Hostile octets in every text end as octets in a column and nowhere else.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_text_is_stored_as_it_came() {
     let running = Running::start(site()).await;
