@@ -147,6 +147,7 @@ fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
     assert_eq!(CloudReply::decode(&bytes), Ok(let_in));
     let certificate = CloudReply::Certificate {
         chain: vec![vec![0x30, 0], vec![0x30, 1, 0]],
+        authorities: vec![vec![0x30, 1, 0], vec![0x30, 1, 1]],
     };
     let bytes = golden("cloud_reply_certificate", &certificate.encode());
     assert_eq!(certificate.encode(), bytes);

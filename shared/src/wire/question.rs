@@ -159,6 +159,8 @@ pub enum CloudReply {
     Certificate {
         /// The chain, DER, the agent's own first.
         chain: Vec<Vec<u8>>,
+        /// The authorities to trust a cloud by from here on, DER; two during a rotation.
+        authorities: Vec<Vec<u8>>,
     },
     /// To [`AgentQuestion::Voucher`]: it is used from now on, at this site.
     Voucher(VoucherV1),
