@@ -29,7 +29,7 @@ use crate::peers::Peers;
 use crate::sessions::Sessions;
 use crate::site::{Site, SiteClock, UnknownSources};
 use crate::store::{Job, Outbox, OutboxReader, used_percent};
-use crate::sync::LinkStatus;
+use crate::sync::{Identity, LinkStatus};
 
 pub(crate) use shared::{Shared, serve_shared};
 pub use shared::{SharedReport, SiteReport};
@@ -315,6 +315,12 @@ impl Overview {
         if let Some(percent @ 80..) = used_percent(&self.data_dir) {
             warnings.push(format!(
                 "The disk is {percent} % full: make room before accounting has to stop."
+            ));
+        }
+        let identity = Identity::load(&self.data_dir.join("identity")).ok();
+        if let Some(ends) = identity.and_then(|identity| identity.ends_soon(self.clock.now())) {
+            warnings.push(format!(
+                "This agent's certificate ends at {ends} and was not renewed: let the link to the cloud come up."
             ));
         }
         for path in &self.moved_aside {

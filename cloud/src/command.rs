@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use easyisp_cloud::auth::{Email, SignIn};
 use easyisp_cloud::config::{Config, LogFormat};
 use easyisp_cloud::db::Database;
 use easyisp_cloud::secrets::Secrets;
+use easyisp_cloud::sites::agents::rotation;
 use easyisp_cloud::{Cloud, Options, Store, ledger, tenants};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
@@ -45,6 +46,18 @@ enum Command {
     /// The platform's own people.
     #[command(subcommand)]
     Owner(Owner),
+    /// Replaces the authority by which agents and nodes know each other, step by step.
+    ///
+    /// `announce` makes the next one; agents hear of it when they renew. `take-over` has it sign, once every
+    /// agent that may still renew has heard of it (120 days). `retire` ends the one before, another 120 days
+    /// later. Start the nodes anew after each. Prints how many are believed then.
+    Authority {
+        /// Which step.
+        step: Step,
+        /// Without waiting: the present authority is in wrong hands. Boxes that were off are enrolled anew.
+        #[arg(long)]
+        hurry: bool,
+    },
     /// Proves the books: balances, the chain of sealed entries, day totals, and the unsealed tail.
     ///
     /// Every tenant, or one. Ends with 0 when nothing is wrong, with 1 after naming what is.
@@ -55,6 +68,13 @@ enum Command {
     },
     /// Prints the API's description, as `GET /api/openapi.json` answers it.
     Openapi,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum Step {
+    Announce,
+    TakeOver,
+    Retire,
 }
 
 #[derive(Subcommand, Debug)]
@@ -97,6 +117,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             name,
             password_file,
         }) => create_owner(config()?, &email, &name, password_file.as_deref()).await,
+        Command::Authority { step, hurry } => rotate(config()?, step, hurry).await,
         Command::VerifyLedger { tenant } => verify(config()?, tenant).await,
         Command::Openapi => {
             let text = easyisp_cloud::openapi().to_pretty_json()?;
@@ -162,6 +183,25 @@ async fn create_owner(
             "{} may sign in as one of the platform's own people",
             email.as_str()
         );
+        Ok(ExitCode::SUCCESS)
+    })
+    .await
+}
+
+async fn rotate(config: Config, step: Step, hurry: bool) -> anyhow::Result<ExitCode> {
+    let step = match step {
+        Step::Announce => rotation::Step::Announce,
+        Step::TakeOver => rotation::Step::TakeOver,
+        Step::Retire => rotation::Step::Retire,
+    };
+    let hurry = match hurry {
+        true => rotation::Hurry::Yes,
+        false => rotation::Hurry::No,
+    };
+    with_database(&config, async |db: &Database, secrets: &Secrets| {
+        let now = Clock::system().now();
+        let believed = rotation::rotate(db, secrets, (step, hurry), now).await?;
+        println!("{} believed; start the nodes anew", believed.len());
         Ok(ExitCode::SUCCESS)
     })
     .await

@@ -5,6 +5,7 @@ mod joining;
 mod line;
 mod octets;
 mod questions;
+mod rotation;
 mod state;
 mod trust;
 mod uplink;

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -211,10 +212,26 @@ impl Identity {
         signing_request(&key)
     }
 
-    /// Puts a renewed chain in the old one's place.
+    /// When the certificate ends, where that is near and it should have been renewed long ago (I5).
+    pub fn ends_soon(&self, now: Timestamp) -> Option<Timestamp> {
+        let (_, leaf) = X509Certificate::from_der(self.chain.first()?).ok()?;
+        let ends = Timestamp::from_secs(leaf.validity().not_after.timestamp());
+        (ends <= now.plus(ALARMED)).then_some(ends)
+    }
+
+    /// Puts a renewed chain in the old one's place, and these authorities (two during a rotation).
     ///
-    /// Refuses a chain that does not carry this agent's key.
-    pub fn renewed(&mut self, chain: Vec<Vec<u8>>) -> Result<(), IdentityError> {
+    /// Refuses a chain that does not carry this agent's key, and authorities among which is none that was
+    /// believed before: one follows the other.
+    pub fn renewed(
+        &mut self,
+        chain: Vec<Vec<u8>>,
+        authorities: Vec<Vec<u8>>,
+    ) -> Result<(), IdentityError> {
+        let known = |authority: &Vec<u8>| self.authorities.contains(authority);
+        if !authorities.iter().any(known) {
+            return Err(IdentityError::Damaged(self.folder.join(AUTHORITIES)));
+        }
         let path = self.folder.join(CHAIN);
         let own = KeyPair::try_from(self.key.as_slice())?;
         let is_ours = chain.first().is_some_and(|leaf| {
@@ -225,12 +242,21 @@ impl Identity {
         if !is_ours {
             return Err(IdentityError::Damaged(path));
         }
-        let part = self.folder.join("agent.pem.part");
-        write_private(&part, pem(&chain).as_bytes())?;
-        fs::rename(&part, &path).map_err(at(&path))?;
-        sync_folder(&self.folder)?;
+        // Whom to believe comes first: a chain of an authority that is not believed would be of no use.
+        self.replace(AUTHORITIES, &authorities)?;
+        self.authorities = authorities;
+        self.replace(CHAIN, &chain)?;
         self.chain = chain;
         Ok(())
+    }
+
+    /// Puts certificates in a file's place, whole or not at all.
+    fn replace(&self, name: &str, certificates: &[Vec<u8>]) -> Result<(), IdentityError> {
+        let path = self.folder.join(name);
+        let part = self.folder.join(format!("{name}.part"));
+        write_private(&part, pem(certificates).as_bytes())?;
+        fs::rename(&part, &path).map_err(at(&path))?;
+        sync_folder(&self.folder)
     }
 }
 
@@ -334,6 +360,8 @@ fn at(path: &Path) -> impl FnOnce(std::io::Error) -> IdentityError {
     move |error| IdentityError::File(path, error)
 }
 
+/// A certificate of 30 days is renewed when 15 are left: with 14 left, every day since has failed.
+const ALARMED: Duration = Duration::from_secs(14 * 86_400);
 const KEY: &str = "agent.key";
 const CHAIN: &str = "agent.pem";
 const AUTHORITIES: &str = "authorities.pem";

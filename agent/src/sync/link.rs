@@ -179,21 +179,12 @@ impl<L: Local> Keeper<L> {
         loop {
             let ended = self.once(&mut backoff).await;
             self.hang_up();
-            let wait = match &ended {
-                Ended::Renewed | Ended::Better => Duration::ZERO,
-                Ended::Refused {
-                    reason,
-                    retry_after,
-                } => {
-                    // By the cloud's clock, whatever ours says.
-                    let late = *reason == RefusalReason::Late;
-                    self.renew_now.store(late, Ordering::Relaxed);
-                    backoff.told(*retry_after, &self.config.entropy)
-                }
-                Ended::Dial(_) | Ended::Pipe(_) | Ended::Unavailable(_) | Ended::Failed(_) => {
-                    backoff.failed(&self.config.entropy)
-                }
-            };
+            if let Ended::Refused { reason, .. } = &ended {
+                // By the cloud's clock, whatever ours says.
+                let late = *reason == RefusalReason::Late;
+                self.renew_now.store(late, Ordering::Relaxed);
+            }
+            let wait = pause(&ended, &mut backoff, &self.config.entropy);
             self.down(&ended);
             tokio::time::sleep(wait).await;
         }
@@ -392,16 +383,18 @@ impl<L: Local> Keeper<L> {
         }
         let Ok(csr) = request else { return false };
         match ask(carrier, AgentQuestion::Renew { csr }, GREETING).await {
-            Ok(CloudReply::Certificate { chain }) => match self.identity().renewed(chain) {
-                Ok(()) => {
-                    info!("Renewed this agent's certificate");
-                    true
+            Ok(CloudReply::Certificate { chain, authorities }) => {
+                match self.identity().renewed(chain, authorities) {
+                    Ok(()) => {
+                        info!("Renewed this agent's certificate");
+                        true
+                    }
+                    Err(error) => {
+                        warn!(%error, "Cannot keep the renewed certificate");
+                        false
+                    }
                 }
-                Err(error) => {
-                    warn!(%error, "Cannot keep the renewed certificate");
-                    false
-                }
-            },
+            }
             Ok(CloudReply::Pong { .. } | CloudReply::Voucher(_)) => false,
             Err(error) => {
                 warn!(%error, "The certificate is half way through its life and was not renewed");
@@ -458,6 +451,18 @@ impl<L: Local> Keeper<L> {
         });
         if told {
             warn!(cloud = %self.config.cloud, %reason, "The link to the cloud is down: {reason}");
+        }
+    }
+}
+
+/// How long to wait before the next dial. A cloud that is not believed is no reason to hurry (I5): it is waited
+/// for like one that is silent.
+fn pause(ended: &Ended, backoff: &mut Backoff, entropy: &Entropy) -> Duration {
+    match ended {
+        Ended::Renewed | Ended::Better => Duration::ZERO,
+        Ended::Refused { retry_after, .. } => backoff.told(*retry_after, entropy),
+        Ended::Dial(_) | Ended::Pipe(_) | Ended::Unavailable(_) | Ended::Failed(_) => {
+            backoff.failed(entropy)
         }
     }
 }
@@ -529,3 +534,33 @@ const GREETING: Duration = Duration::from_secs(10);
 const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 /// Often enough that a drifting clock (50 ppm) is off by less than the 60 ms of a long line.
 const UPKEEP: Duration = Duration::from_secs(20 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fake cloud that answers at once gets no more dials than one that says nothing, and once the true one is
+    /// back it is found within the half minute that a link may be down.
+    #[test]
+    fn a_cloud_that_is_not_believed_is_dialled_as_seldom_as_a_silent_one() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 8443));
+        let silent = Ended::Dial(DialError::Silent(address, "QUIC"));
+        let unbelieved = [
+            Ended::Dial(DialError::Handshake(address, "UnknownIssuer".into())),
+            Ended::Pipe(PipeError::Ended),
+        ];
+        let pauses = |ended: &Ended| {
+            let (entropy, mut backoff) = (Entropy::seeded(4), Backoff::default());
+            let pauses = (0..50).map(|_| pause(ended, &mut backoff, &entropy));
+            pauses.collect::<Vec<Duration>>()
+        };
+        for ended in unbelieved {
+            assert_eq!(pauses(&ended), pauses(&silent));
+        }
+        let last = pauses(&silent).into_iter().skip(10);
+        assert!(last.clone().sum::<Duration>() > Duration::from_secs(40 * 5));
+        assert!(
+            last.max().unwrap_or_default() + Patience::default().silence <= Duration::from_secs(30)
+        );
+    }
+}

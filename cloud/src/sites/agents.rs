@@ -2,6 +2,7 @@
 
 pub mod generation;
 pub mod keepers;
+pub mod rotation;
 pub mod store;
 
 use std::sync::Arc;
@@ -73,6 +74,9 @@ pub enum AuthorityError {
     /// The stored certificate or key is not usable.
     #[error("the authority is not usable: {0}")]
     Unusable(#[from] rcgen::Error),
+    /// What is stored is no certificate and its key, one after the other.
+    #[error("the stored authority is damaged")]
+    Damaged,
 }
 
 /// Reads the platform's authority; makes it at the first start. Nodes that start at once agree on one.
@@ -96,15 +100,9 @@ pub async fn standing(
     let stored = store::authority(&mut tx).await?;
     let stored = stored.ok_or(sqlx::Error::RowNotFound)?;
     tx.commit().await?;
-    let key = secrets
-        .open_platform(AUTHORITY_KEY, &stored.key_sealed)
-        .map_err(|_| AuthorityError::Sealed)?;
+    let held = rotation::Held::open(&stored.certificate, &stored.key_sealed, secrets)?;
     Ok(Standing {
-        authority: Arc::new(Authority::open(
-            stored.certificate,
-            &key,
-            db.entropy().clone(),
-        )?),
+        authority: Arc::new(held.authority(db.entropy())?),
         epoch: stored.epoch,
     })
 }
@@ -192,7 +190,7 @@ pub async fn enroll(
         site,
         tenant,
         chain: vec![issued.certificate.clone(), authority.certificate().to_vec()],
-        authorities: vec![authority.certificate().to_vec()],
+        authorities: authority.believed(),
         site_key: *site_key.expose(),
         site_name,
         cloud_name: "EasyISP".to_owned(),

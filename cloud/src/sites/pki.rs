@@ -22,6 +22,7 @@ use super::agents::Agent;
 /// The authority with its key. One per platform, made at the first start.
 pub struct Authority {
     certificate: Vec<u8>,
+    others: Vec<Vec<u8>>,
     issuer: Issuer<'static, KeyPair>,
     entropy: Entropy,
 }
@@ -70,9 +71,21 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_der(&der, key)?;
         Ok(Authority {
             certificate,
+            others: Vec::new(),
             issuer,
             entropy,
         })
+    }
+
+    /// The same while a rotation is under way: these (DER) are believed besides.
+    pub fn beside(self, others: Vec<Vec<u8>>) -> Authority {
+        Authority { others, ..self }
+    }
+
+    /// Whom agents should believe, and whose certificates are believed here: the one that signs comes first.
+    pub fn believed(&self) -> Vec<Vec<u8>> {
+        let own = std::iter::once(&self.certificate);
+        own.chain(&self.others).cloned().collect()
     }
 
     /// The authority's certificate, DER.
@@ -184,6 +197,8 @@ const CA_LIFE: Duration = Duration::from_secs(20 * 365 * DAY);
 pub const SERVER_LIFE: Duration = Duration::from_secs(90 * DAY);
 /// An agent asks for a new one from half of this on.
 pub const AGENT_LIFE: Duration = Duration::from_secs(30 * DAY);
+/// How late an agent may still renew.
+pub const LATE_RENEWAL: Duration = Duration::from_secs(90 * DAY);
 /// Nodes' clocks differ by less (a node more than a second off takes no agents).
 const BACKDATED: Duration = Duration::from_secs(300);
 

@@ -369,7 +369,10 @@ impl Session {
                 let now = self.shared.clock.now();
                 agents::renew(&self.shared.db, authority, &agent, &csr, now)
                     .await
-                    .map(|chain| CloudReply::Certificate { chain })
+                    .map(|chain| CloudReply::Certificate {
+                        chain,
+                        authorities: authority.believed(),
+                    })
                     .map_err(|error| {
                         warn!(%error, agent.id = %agent.id, "Did not renew a certificate");
                         AskFailure::Refused("the certificate was not renewed".to_owned())

@@ -19,7 +19,7 @@ use rustls::{
 };
 
 use super::DoorError;
-use crate::sites::pki::{Authority, SERVER_LIFE};
+use crate::sites::pki::{Authority, LATE_RENEWAL, SERVER_LIFE};
 
 /// What a caller came for, by the protocol both named in the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl std::fmt::Debug for OwnCertificate {
     }
 }
 
-/// Believes agents by our own authority, and boxes without a certificate as far as enrolment.
+/// Believes agents by our own authority (two during a rotation), and boxes without a certificate as far as enrolment.
 ///
 /// A certificate that ended up to 90 days ago passes here (I3): what it may still do, renew itself, is
 /// decided where it is looked up, together with revocation.
@@ -136,9 +136,11 @@ struct Agents {
 impl Agents {
     fn new(authority: &Authority, provider: &Arc<CryptoProvider>) -> Result<Agents, String> {
         let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from(authority.certificate()))
-            .map_err(|error| error.to_string())?;
+        for believed in authority.believed() {
+            roots
+                .add(CertificateDer::from(believed))
+                .map_err(|error| error.to_string())?;
+        }
         let by_authority =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
                 .allow_unauthenticated()
@@ -216,5 +218,3 @@ impl TimeProvider for ClockTime {
         Some(UnixTime::since_unix_epoch(Duration::from_secs(secs)))
     }
 }
-
-const LATE_RENEWAL: Duration = Duration::from_secs(90 * 86_400);

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use easyisp_agent::sync::{Identity, enroll};
 use easyisp_cloud::db::{Database, Kind, Projection, Projectors};
 use easyisp_cloud::secrets::{SITE_KEY, Secrets};
-use easyisp_cloud::sites::agents::{self, Standing};
+use easyisp_cloud::sites::agents::{self, Standing, rotation};
 use easyisp_cloud::sites::edge;
 use easyisp_cloud::sites::reports::{Applier, Appliers};
 use easyisp_cloud::sync::{Door, DoorConfig, care};
@@ -154,6 +154,16 @@ impl World {
         let token = agents::create_join_token(&mut tx, site, None, authority, now).await?;
         tx.commit().await?;
         Ok(token)
+    }
+
+    /// Takes a step towards another authority, and starts the node anew.
+    pub async fn rotate(&mut self, step: rotation::Step, hurry: rotation::Hurry) -> Result<()> {
+        let now = self.clock.now();
+        rotation::rotate(&self.db, &self.secrets, (step, hurry), now).await?;
+        self.standing = agents::standing(&self.db, &self.secrets, now).await?;
+        let listen = self.door().address()?;
+        self.close_door().await;
+        self.open_door(listen).await
     }
 
     /// A folder for another box's identity.

@@ -14,9 +14,9 @@ use crate::sites::pki::Issued;
 /// The authority as it is stored.
 #[derive(FromRow)]
 pub struct StoredAuthority {
-    /// DER.
+    /// DER; during a rotation two, one after the other, the one that signs first.
     pub certificate: Vec<u8>,
-    /// PKCS #8 under the master key.
+    /// PKCS #8 under the master key, in the same order.
     pub key_sealed: Vec<u8>,
     /// Changes when the database was restored from a backup.
     pub epoch: Uuid,
@@ -27,6 +27,29 @@ pub async fn authority(tx: &mut DirectoryTx) -> sqlx::Result<Option<StoredAuthor
     sqlx::query_as("select certificate, key_sealed, epoch from directory.authority")
         .fetch_optional(&mut **tx)
         .await
+}
+
+/// Reads the authority for a change of it: nobody else changes it meanwhile.
+pub async fn lock_authority(tx: &mut DirectoryTx) -> sqlx::Result<Option<StoredAuthority>> {
+    sqlx::query_as(
+        "select certificate, key_sealed, epoch from directory.authority where singleton for update",
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Puts the authorities in the place of those before.
+pub async fn replace_authority(
+    tx: &mut DirectoryTx,
+    certificates: &[u8],
+    keys_sealed: &[u8],
+) -> sqlx::Result<()> {
+    sqlx::query("update directory.authority set certificate = $1, key_sealed = $2 where singleton")
+        .bind(certificates)
+        .bind(keys_sealed)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Which history of the database this is: its cluster, the timeline (a standby that took over, or a restore
