@@ -92,6 +92,24 @@ impl Paths {
 mod tests {
     use super::*;
 
+    /// The last way, which every line lets through, is tried within two minutes of a silent first one, and all
+    /// of them within the half minute in which a link is up again.
+    #[test]
+    fn a_line_that_swallows_all_but_the_last_port_is_found_out_in_time() {
+        let patience = Patience::default();
+        let ways = Paths::new(patience).order();
+        assert_eq!(
+            ways,
+            [
+                Path::Quic,
+                Path::Tcp { port: None },
+                Path::Tcp { port: Some(443) }
+            ]
+        );
+        let silent = u32::try_from(ways.len() - 1).unwrap_or(u32::MAX);
+        assert!(patience.silence * silent < Duration::from_secs(30));
+    }
+
     #[test]
     fn the_winner_comes_first_and_quic_is_not_forgotten() {
         let mut paths = Paths::new(Patience::default());

@@ -1,6 +1,7 @@
 //! Dialling a cloud over TCP, where the line lets no UDP through: many pipes over one TLS connection.
 
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +38,14 @@ pub(super) async fn dial(
 }
 
 async fn connect(to: SocketAddr, tls: Arc<ClientConfig>) -> Result<TcpCarrier, DialError> {
-    let failed = |error: std::io::Error| DialError::Handshake(to, error.to_string());
+    let failed = |error: std::io::Error| match error.kind() {
+        // Something on the line hangs up on what it does not know: another port may do better.
+        ErrorKind::UnexpectedEof
+        | ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe => DialError::Unreachable(to, error),
+        _ => DialError::Handshake(to, error.to_string()), // the system's and TLS's own words
+    };
     let stream = TcpStream::connect(to).await;
     let stream = stream.map_err(|error| DialError::Unreachable(to, error))?;
     keep_alive(&stream).map_err(DialError::Socket)?;

@@ -299,6 +299,18 @@ impl World {
 
     /// The same, over a line of `address` that soon seems silent.
     pub fn link_over(&self, identity: &Identity, local: &Arc<TestBox>, address: &str) -> Link {
+        let last_port = Patience::default().last_port;
+        self.link_by(identity, local, address, last_port)
+    }
+
+    /// The same, with another port that every line lets through.
+    pub fn link_by(
+        &self,
+        identity: &Identity,
+        local: &Arc<TestBox>,
+        address: &str,
+        last_port: u16,
+    ) -> Link {
         let now = self.clock.now();
         let config = LinkConfig {
             cloud: address.to_owned(),
@@ -308,6 +320,7 @@ impl World {
             floor: Arc::new(move || now),
             patience: Patience {
                 silence: Duration::from_millis(500),
+                last_port,
                 ..Patience::default()
             },
             addresses: Arc::new(Vec::new),

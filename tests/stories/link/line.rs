@@ -1,6 +1,6 @@
 //! What lines do to a link.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use easyisp_agent::sync::{LinkStatus, Path};
@@ -61,6 +61,38 @@ async fn a_bad_line_is_lived_with_and_a_blocked_one_goes_over_tcp() -> Result<()
     .await?;
 
     line.block_udp(false);
+    world.clock.advance(Duration::from_secs(15 * 60));
+    over(&link.status(), Path::Quic).await?;
+    link.stop().await;
+    Ok(())
+}
+
+/// A firewall swallows UDP and hangs up on a TCP port that it does not know: the last port is tried, as often as
+/// the first is not let through, and the link is up within half a minute.
+#[tokio::test]
+async fn a_line_that_lets_one_port_through_is_found_out() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let own = Line::to(world.door().address()?, 1).await?;
+    let last = Line::to(world.door().address()?, 2).await?;
+    assert_eq!(own.address.ip(), last.address.ip());
+    own.block_udp(true);
+    own.block_tcp(true);
+    last.block_udp(true);
+
+    let (local, port) = (TestBox::new(), last.address.port());
+    let began = Instant::now();
+    let link = world.link_by(&identity, &local, &own.address.to_string(), port);
+    over(&link.status(), Path::Tcp { port: Some(port) }).await?;
+    local.report_login("by the last port");
+    eventually("the report", || async {
+        Ok((local.acknowledged(Lane::Results) == 1).then_some(()))
+    })
+    .await?;
+    assert!(began.elapsed() < PATIENCE);
+
+    // The firewall is gone; what stood goes on until QUIC is tried again.
+    own.block_udp(false);
     world.clock.advance(Duration::from_secs(15 * 60));
     over(&link.status(), Path::Quic).await?;
     link.stop().await;
