@@ -245,12 +245,13 @@ impl Enforcer {
     pub(super) async fn change(&self, online: &Online, wanted: Wanted) -> Effect {
         let session = &online.session;
         let rate = wanted.rate.map(|rate| rate.to_mikrotik());
+        let secs = wanted.raise_end.map(|end| {
+            let secs = end.since(session.started_at).as_secs();
+            u32::try_from(secs.min(crate::radius::reply::MAX_SESSION_SECS)).unwrap_or(u32::MAX)
+        });
         let change = Change {
             rate_limit: rate.as_deref(),
-            session_timeout_secs: wanted.raise_end.map(|end| {
-                let secs = end.since(session.started_at).as_secs();
-                u32::try_from(secs.min(crate::radius::reply::MAX_SESSION_SECS)).unwrap_or(u32::MAX)
-            }),
+            session_timeout_secs: secs,
             ..Change::default()
         };
         let outcome = self.ask(session, Order::Change(change)).await;
@@ -268,6 +269,13 @@ impl Enforcer {
                 if self.has_rate(session, rate).await == Some(false) =>
             {
                 self.cut(session, Why::ChangeRefused).await
+            }
+            // An end that it acknowledged and did not move is asked for again, before it comes.
+            (Some(Outcome::Acked), _) if self.kept_end(session, secs).await => {
+                let again = now.plus(self.patience(key));
+                let until = wanted.until.map_or(again, |until| until.min(again));
+                self.parts.timers.arm(key, Some(until));
+                Effect::Failed("The router acknowledges a later end and keeps the old one.".into())
             }
             (Some(Outcome::Acked), _) => {
                 self.granted(online, wanted);
@@ -293,6 +301,17 @@ impl Enforcer {
                     .arm(key, Some(now.plus(self.patience(key))));
                 Effect::Failed("The router does not answer on its CoA port.".into())
             }
+        }
+    }
+
+    /// Whether the router was asked for a later end, and its own list says that it has another (F6).
+    async fn kept_end(&self, session: &Session, secs: Option<u32>) -> bool {
+        match secs {
+            Some(secs) => {
+                let wanted = Duration::from_secs(secs.into());
+                self.has_end(session, wanted).await == Some(false)
+            }
+            None => false,
         }
     }
 

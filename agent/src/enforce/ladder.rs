@@ -9,7 +9,7 @@ use super::rungs::{self, Api, Next};
 use crate::diagnosis::{Proof, Stuck, What, Why};
 use crate::radius::coa::{Order, Outcome};
 use crate::routeros::{Active, ApiError, Rates};
-use crate::sessions::{Session, SessionKey};
+use crate::sessions::{Service, Session, SessionKey};
 
 impl Enforcer {
     /// Ends a session: Disconnect, then the API, until its end is proved or there is nothing to try.
@@ -128,6 +128,18 @@ impl Enforcer {
         Some(limit.ok()?? == wanted)
     }
 
+    /// Whether the router took over a later end; `None` where that cannot be read: without its API, and on
+    /// PPP, whose list of who is online has no word for it. There its acknowledgement is believed.
+    pub(super) async fn has_end(&self, session: &Session, wanted: Duration) -> Option<bool> {
+        match session.service {
+            Service::Ppp => return None,
+            Service::Hotspot => {}
+        }
+        let left = self.listed(session).await.ok()??.left?;
+        let end = session.started_at.plus(wanted);
+        Some(self.now().plus(left + CLOCKS) >= end)
+    }
+
     fn api_of(&self, session: &Session) -> Api {
         match self.has_api(session) {
             true => Api::SetUp,
@@ -162,3 +174,5 @@ const STOP_FOLLOWS: Duration = Duration::from_millis(500);
 /// The first copy and one more, two seconds later.
 const COA_ANSWERS: Duration = Duration::from_secs(3);
 const API_ANSWERS: Duration = Duration::from_secs(8);
+/// What is asked for is counted from a start that is known to some seconds only.
+const CLOCKS: Duration = Duration::from_secs(60);

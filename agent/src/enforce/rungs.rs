@@ -154,6 +154,7 @@ mod tests {
             session_id: Some("8110000a".into()),
             radius: None,
             bytes: None,
+            left: None,
         };
         assert!(is_same(&line, &session));
         let other = Active {

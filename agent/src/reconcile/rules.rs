@@ -197,6 +197,7 @@ mod tests {
             session_id: Some(format!("811000{number:02}")),
             radius: Some(true),
             bytes: None,
+            left: None,
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Active {
     pub radius: Option<bool>,
     /// Bytes from and to the subscriber, where the list has them.
     pub bytes: Option<(u64, u64)>,
+    /// Hotspot only: what is left of it until the router ends it by itself.
+    pub left: Option<Duration>,
 }
 
 /// Everybody on one of the router's lists, or only those of one name.
@@ -43,7 +45,7 @@ pub fn active(service: Service, name: Option<&[u8]>) -> Command {
         Service::Hotspot => (
             "/ip/hotspot/active/print",
             "user",
-            ".id,user,mac-address,address,uptime,radius,bytes-in,bytes-out",
+            ".id,user,mac-address,address,uptime,radius,bytes-in,bytes-out,session-time-left",
         ),
     };
     let command = Command::new(path).only(properties);
@@ -73,6 +75,7 @@ pub fn read_active(service: Service, row: &Row) -> Option<Active> {
         session_id: row.text("session-id").map(session_id),
         radius: row.flag("radius"),
         bytes: both.filter(|_| service == Service::Hotspot),
+        left: row.text("session-time-left").and_then(values::duration),
     })
 }
 
@@ -260,9 +263,11 @@ mod tests {
             "=radius=false",
             "=bytes-in=70",
             "=bytes-out=4294967296",
+            "=session-time-left=1h30m",
         ]);
         let active = read_active(Service::Hotspot, &hotspot).unwrap();
         assert_eq!(active.bytes, Some((70, 4_294_967_296)));
+        assert_eq!(active.left, Some(Duration::from_secs(5400)));
         assert_eq!((active.radius, active.session_id), (Some(false), None));
         assert_eq!(read_active(Service::Ppp, &hotspot), None);
     }

@@ -378,7 +378,12 @@ fn ppp(live: &Live, now: Timestamp) -> Row {
 fn hotspot(live: &Live, now: Timestamp) -> Row {
     let session = &live.session;
     let usage = session.usage(now);
-    Row(vec![
+    let timeout = session.grants.session_timeout.filter(|secs| *secs > 0);
+    let left = timeout.map(|secs| {
+        let end = session.started.plus(Duration::from_secs(secs.into()));
+        ("session-time-left", uptime(end.since(now)))
+    });
+    let mut row = vec![
         (".id", id(live)),
         ("server", "hotspot1".to_owned()),
         ("user", session.user.clone()),
@@ -389,7 +394,9 @@ fn hotspot(live: &Live, now: Timestamp) -> Row {
         ("bytes-in", usage.up.to_string()),
         ("bytes-out", usage.down.to_string()),
         ("radius", session.radius.to_string()),
-    ])
+    ];
+    row.extend(left);
+    Row(row)
 }
 
 fn queue(live: &Live) -> Row {
