@@ -32,7 +32,7 @@ async fn a_killed_agent_has_kept_what_it_acknowledged() -> Result<()> {
     println!("seed {seed}");
     let chance = Entropy::seeded(seed);
     let load = Load::begin(&site, &chance);
-    let rounds = if full() { 50 } else { 5 };
+    let rounds = if full() { 1000 } else { 5 };
     for round in 0..rounds {
         let mut child = start_box(&site).await?;
         let more = 20 + chance.below(200);

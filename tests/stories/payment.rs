@@ -1,5 +1,7 @@
 //! A payment becomes internet at a site.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use easyisp_agent::site::Subscriber;
 use easyisp_shared::time::Timestamp;
@@ -91,9 +93,11 @@ async fn who_pays_while_his_site_is_cut_off_is_online_when_the_line_is_back() ->
 
     line.block_udp(false);
     line.block_tcp(false);
+    let back = Instant::now();
     let paid = |known: &Subscriber| Some(known.entitlement.paid_until) == until;
     site.knows("amina", "as paid", paid).await?;
     let online = site.dial("amina").await.online();
+    assert!(back.elapsed() < Duration::from_secs(60), "within a minute");
     online.started().await;
 
     site.stop().await;

@@ -338,6 +338,11 @@ async fn networks_and_names_of_the_router_go_into_the_accept() -> Result<()> {
     );
     assert_eq!(grants.pool.as_deref(), Some("homes"));
     assert_eq!(grants.group.as_deref(), Some("fast"));
+    assert_eq!(grants.routes, ["10.9.0.0/24 0.0.0.0 1"]);
+    let delegated = grants
+        .delegated_ipv6_prefix
+        .map(|prefix| prefix.to_string());
+    assert_eq!(delegated.as_deref(), Some("2001:db8:900::/56"));
 
     let wrong = json!({"routes": ["house"], "ipv6Prefix": "10.0.0.0/8"});
     assert!(

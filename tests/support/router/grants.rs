@@ -1,9 +1,10 @@
 //! What an Accept or a CoA tells the router about a session. Pure.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use easyisp_agent::radius::Packet;
 use easyisp_agent::radius::dictionary::{attribute, mikrotik};
+use ipnet::Ipv6Net;
 
 /// What the router was told about a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,12 @@ pub struct Grants {
     pub xmit_limit: Option<u64>,
     /// Bytes both ways.
     pub total_limit: Option<u64>,
+    /// Each Framed-Route, in order: networks behind the line.
+    pub routes: Vec<String>,
+    pub ipv6_prefix: Option<Ipv6Net>,
+    pub delegated_ipv6_prefix: Option<Ipv6Net>,
+    pub ipv6_pool: Option<String>,
+    pub delegated_ipv6_pool: Option<String>,
 }
 
 impl Grants {
@@ -65,6 +72,15 @@ impl Grants {
             recv_limit: limit(mikrotik::RECV_LIMIT, mikrotik::RECV_LIMIT_GIGAWORDS),
             xmit_limit: limit(mikrotik::XMIT_LIMIT, mikrotik::XMIT_LIMIT_GIGAWORDS),
             total_limit: limit(mikrotik::TOTAL_LIMIT, mikrotik::TOTAL_LIMIT_GIGAWORDS),
+            routes: packet
+                .attributes()
+                .filter(|attribute| attribute.kind == FRAMED_ROUTE)
+                .map(|attribute| text(attribute.value))
+                .collect(),
+            ipv6_prefix: packet.first(FRAMED_IPV6_PREFIX).and_then(prefix),
+            delegated_ipv6_prefix: packet.first(DELEGATED_IPV6_PREFIX).and_then(prefix),
+            ipv6_pool: packet.first(FRAMED_IPV6_POOL).map(text),
+            delegated_ipv6_pool: vendor(MIKROTIK_DELEGATED_IPV6_POOL).map(text),
         }
     }
 
@@ -74,3 +90,20 @@ impl Grants {
             .filter(|address| !address.is_loopback() && address.octets()[0] < 224)
     }
 }
+
+/// A reserved octet, the length in bits, and the octets that they need (RFC 3162 §2.3, RFC 4818 §3).
+fn prefix(value: &[u8]) -> Option<Ipv6Net> {
+    let [_, length, given @ ..] = value else {
+        return None;
+    };
+    let mut octets = [0; 16];
+    octets.get_mut(..given.len())?.copy_from_slice(given);
+    Ipv6Net::new(Ipv6Addr::from(octets), *length).ok()
+}
+
+// The numbers as their documents give them, not as the agent has them.
+const FRAMED_ROUTE: u8 = 22;
+const FRAMED_IPV6_PREFIX: u8 = 97;
+const FRAMED_IPV6_POOL: u8 = 100;
+const DELEGATED_IPV6_PREFIX: u8 = 123;
+const MIKROTIK_DELEGATED_IPV6_POOL: u8 = 22;
