@@ -5,6 +5,7 @@ mod accounts;
 mod addresses;
 mod api_keys;
 mod audited;
+mod availability;
 mod big_books;
 mod boxes;
 mod c2b;

@@ -221,7 +221,9 @@ pub async fn update(
     if let Some(package) = draft.package
         && (retyped || draft.package != before.package)
     {
-        fits(&mut tx, package, draft.connection_type).await?;
+        let site = draft.site.unwrap_or(row.site_id);
+        let place = (draft.router, Some(site));
+        fits(&mut tx, package, draft.connection_type, place).await?;
     }
     let site = if (draft.router, draft.site) == (before.router, before.site) {
         row.site_id

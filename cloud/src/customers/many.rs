@@ -17,7 +17,7 @@ use crate::db::{Kind, Tx};
 use crate::due;
 use crate::error::FieldError;
 use crate::ledger;
-use crate::packages::PackageType;
+use crate::packages::{self, PackageType};
 use crate::secrets::{Secrets, TenantKey};
 use crate::webhooks::{self, Event};
 
@@ -253,6 +253,7 @@ fn changed(
 ) -> Result<Option<Edited>, Vec<FieldError>> {
     let was = before.draft();
     let mut wrong: Vec<FieldError> = Vec::new();
+    // Who has a package keeps it.
     if draft.package != was.package || draft.connection_type != was.connection_type {
         wrong.extend(known.fits(&draft).err());
     }
@@ -437,6 +438,8 @@ async fn account_numbers(
 /// The packages, routers and sites that some drafts name, locked against deletion.
 struct Known {
     packages: HashMap<PackageId, (PackageType, bool)>,
+    /// Where those packages are sold that are not sold everywhere.
+    sold_at: HashMap<PackageId, Vec<(RouterId, SiteId)>>,
     routers: HashMap<RouterId, SiteId>,
     sites: HashSet<SiteId>,
     first: Option<SiteId>,
@@ -451,8 +454,16 @@ impl Known {
         let routers: HashSet<RouterId> = drafts.clone().filter_map(|d| d.router).collect();
         let sites: HashSet<SiteId> = drafts.filter_map(|d| d.site).collect();
         let (sites, first) = store::sites(tx, &Vec::from_iter(sites)).await?;
+        let packages = Vec::from_iter(packages);
+        let mut sold_at: HashMap<PackageId, Vec<(RouterId, SiteId)>> = HashMap::new();
+        if !packages.is_empty() {
+            for (package, router, site) in packages::sold_at(tx, &packages).await? {
+                sold_at.entry(package).or_default().push((router, site));
+            }
+        }
         Ok(Known {
-            packages: store::packages(tx, &Vec::from_iter(packages)).await?,
+            packages: store::packages(tx, &packages).await?,
+            sold_at,
             routers: store::routers(tx, &Vec::from_iter(routers)).await?,
             sites: sites.into_iter().collect(),
             first,
@@ -460,11 +471,23 @@ impl Known {
     }
 
     fn fits(&self, draft: &Draft) -> Result<(), FieldError> {
-        match draft.package {
-            Some(package) => {
-                rules::fits(self.packages.get(&package).copied(), draft.connection_type)
-            }
-            None => Ok(()),
+        let Some(package) = draft.package else {
+            return Ok(());
+        };
+        rules::fits(self.packages.get(&package).copied(), draft.connection_type)?;
+        let (Some(places), Ok(home)) = (
+            self.sold_at.get(&package),
+            self.home(draft.router, draft.site),
+        ) else {
+            return Ok(());
+        };
+        let here = |(router, site): &(RouterId, SiteId)| match draft.router {
+            Some(his) => *router == his,
+            None => *site == home,
+        };
+        match places.iter().any(here) {
+            true => Ok(()),
+            false => Err(rules::not_sold_there()),
         }
     }
 

@@ -34,6 +34,7 @@ use crate::error::{ApiError, FieldError, violated};
 use crate::ledger;
 use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets, TenantKey};
+use crate::{packages, sites};
 
 pub use forecast::{Asks, Forecast, forecast};
 pub use http::{Brief, Customer, full, reach};
@@ -156,7 +157,8 @@ pub async fn create(
     now: Timestamp,
 ) -> Result<CustomerId, ChangeError> {
     if let Some(package) = new.draft.package {
-        fits(tx, package, new.draft.connection_type).await?;
+        let place = (new.draft.router, new.draft.site);
+        fits(tx, package, new.draft.connection_type, place).await?;
     }
     parent_fits(tx, None, new.draft.parent).await?;
     let customer = CustomerId::new(now, &tx.entropy());
@@ -412,10 +414,25 @@ async fn parent_fits(
     }
 }
 
-/// Refuses a package that does not exist, is not sold or is for others.
-async fn fits(tx: &mut Tx, package: PackageId, kind: ConnectionType) -> Result<(), ChangeError> {
+/// Refuses a package that does not exist, is not sold, is for others, or is not sold where he is: at his router, or
+/// where he has none at his site. Who has it keeps it.
+async fn fits(
+    tx: &mut Tx,
+    package: PackageId,
+    kind: ConnectionType,
+    (router, site): (Option<RouterId>, Option<SiteId>),
+) -> Result<(), ChangeError> {
     let found = store::package_type(tx, package).await?;
-    rules::fits(found, kind).map_err(|error| ChangeError::Wrong(vec![error]))
+    let wrong = |error| ChangeError::Wrong(vec![error]);
+    rules::fits(found, kind).map_err(wrong)?;
+    let site = match site {
+        Some(site) => site,
+        None => sites::first(tx).await?,
+    };
+    match packages::is_sold_at(tx, package, router, site).await? {
+        true => Ok(()),
+        false => Err(wrong(rules::not_sold_there())),
+    }
 }
 
 fn wrong(field: &str, message: &str) -> ChangeError {

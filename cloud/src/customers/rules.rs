@@ -274,6 +274,14 @@ pub fn fits(found: Option<(PackageType, bool)>, kind: ConnectionType) -> Result<
     }
 }
 
+/// What is wrong with a package that is not sold where somebody is.
+pub fn not_sold_there() -> FieldError {
+    error(
+        "packageId",
+        "is not sold at this customer's router or site; choose one that is, or add the router to the package's routerIds",
+    )
+}
+
 fn error(field: &str, message: &str) -> FieldError {
     FieldError {
         field: field.to_owned(),

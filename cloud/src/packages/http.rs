@@ -193,6 +193,9 @@ pub struct ListQuery {
     connection_type: Option<For>,
     /// Only those that are sold, or only those that are not.
     active: Option<bool>,
+    /// Only those that are sold at this router.
+    #[param(value_type = Option<String>)]
+    router_id: Option<RouterId>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -224,7 +227,7 @@ pub async fn list(
 ) -> Result<Json<Vec<Package>>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
     let kind = query.kind.or(query.connection_type).map(PackageType::from);
-    let rows = store::list(&mut tx, kind, query.active, sort, 1000).await?;
+    let rows = store::list(&mut tx, kind, query.active, query.router_id, sort, 1000).await?;
     Ok(Json(rows.into_iter().map(Package::from).collect()))
 }
 

@@ -100,6 +100,7 @@ pub async fn list(
     tx: &mut Tx,
     kind: Option<PackageType>,
     active: Option<bool>,
+    router: Option<RouterId>,
     sort: Sort<By>,
     limit: i64,
 ) -> sqlx::Result<Vec<Row>> {
@@ -121,6 +122,7 @@ pub async fn list(
           where p.tenant_id = $1 and p.deleted_at is null
             and ($2::text is null or p.type = $2)
             and ($3::boolean is null or p.is_active = $3)
+            and ($5::uuid is null or r.router_ids = '{}' or $5 = any(r.router_ids))
           order by {order}
           limit $4",
     ))
@@ -128,6 +130,7 @@ pub async fn list(
     .bind(kind)
     .bind(active)
     .bind(limit)
+    .bind(router)
     .fetch_all(&mut **tx)
     .await
 }
@@ -308,6 +311,45 @@ pub async fn known_routers(tx: &mut Tx, routers: &[RouterId]) -> sqlx::Result<Ve
     )
     .bind(tx.tenant())
     .bind(routers)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Whether a package is sold at a router, or where there is none at some router of a site. One that names no routers is
+/// sold everywhere.
+pub async fn is_sold_at(
+    tx: &mut Tx,
+    package: PackageId,
+    router: Option<RouterId>,
+    site: SiteId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select count(*) = 0 or coalesce(bool_or(case when $3::uuid is null then r.site_id = $4 else r.id = $3 end), false)
+           from package_routers pr
+           join routers r on r.tenant_id = $1 and r.id = pr.router_id and r.deleted_at is null
+          where pr.tenant_id = $1 and pr.package_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(package)
+    .bind(router)
+    .bind(site)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// The routers and their sites at which these packages are sold; one that is not named is sold everywhere.
+pub async fn sold_at(
+    tx: &mut Tx,
+    packages: &[PackageId],
+) -> sqlx::Result<Vec<(PackageId, RouterId, SiteId)>> {
+    sqlx::query_as(
+        "select pr.package_id, r.id, r.site_id
+           from package_routers pr
+           join routers r on r.tenant_id = $1 and r.id = pr.router_id and r.deleted_at is null
+          where pr.tenant_id = $1 and pr.package_id = any($2)",
+    )
+    .bind(tx.tenant())
+    .bind(packages)
     .fetch_all(&mut **tx)
     .await
 }

@@ -21,7 +21,7 @@ use crate::auth::Operator;
 use crate::db::{Database, Kind, Tx};
 use crate::due;
 use crate::error::ApiError;
-use crate::packages::Period;
+use crate::packages::{self, Period};
 use crate::secrets::{SecretError, Secrets, TenantKey};
 use crate::sites::{self, Questions};
 
@@ -160,6 +160,14 @@ pub async fn create(
     }
     let holder = holder(&mut tx, site).await?;
     let sold = sold(&mut tx, batch.package).await?;
+    if let Some(holder) = holder
+        && !packages::is_sold_at(&mut tx, batch.package, None, holder).await?
+    {
+        return Err(ApiError::field(
+            "packageId",
+            "is not sold at this site; choose one that is, or add a router of the site to the package's routerIds",
+        ));
+    }
     let id = VoucherBatchId::new(now, &tx.entropy());
     let period = Period {
         count: sold.period_count,

@@ -18,6 +18,7 @@ use super::{VoucherError, edge};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::customers::{self, ConnectionType, Draft, New, Standing};
 use crate::db::{Kind, Tx};
+use crate::packages;
 use crate::renewals::{self, Buyer, Redeemed, Worth};
 use crate::secrets::Secrets;
 use crate::sites;
@@ -101,6 +102,9 @@ pub async fn show(
             None => sites::first(tx).await?,
         },
     };
+    if shown.customer.is_none() {
+        sold_here(tx, &row, at).await?;
+    }
     let by = shown.agent.map(|agent| agent.id);
     let redeemed = begin(
         tx,
@@ -205,7 +209,7 @@ async fn begin(
 ) -> Result<Redeemed, VoucherError> {
     let user = match customer {
         Some(customer) => {
-            fits(tx, row, customer, at, now).await?;
+            fits(tx, row, (customer, site), at, now).await?;
             customer
         }
         None => guest(tx, secrets, row, site, mac, at, now).await?,
@@ -285,7 +289,7 @@ fn random_password(entropy: &Entropy) -> String {
 async fn fits(
     tx: &mut Tx,
     row: &Row,
-    customer: CustomerId,
+    (customer, site): (CustomerId, SiteId),
     at: Timestamp,
     now: Timestamp,
 ) -> Result<(), VoucherError> {
@@ -306,8 +310,20 @@ async fn fits(
             "this customer has time left on another package",
         ));
     }
+    sold_here(tx, row, site).await?;
     customers::put_on(tx, customer, row.package_id, now).await?;
     Ok(())
+}
+
+/// Refuses a voucher where its package is not sold.
+async fn sold_here(tx: &mut Tx, row: &Row, site: SiteId) -> Result<(), VoucherError> {
+    match packages::is_sold_at(tx, row.package_id, None, site).await? {
+        true => Ok(()),
+        false => Err(VoucherError::NotForHim(
+            "its package is not sold at this site; use it where it is, or add a router of this site to the package's \
+             routerIds",
+        )),
+    }
 }
 
 /// Whether this is the device that used the voucher at this very site.

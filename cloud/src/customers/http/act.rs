@@ -185,7 +185,11 @@ pub async fn package(
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
     let before = locked(&mut tx, &operator, customer, Deed::ChangePackage, now).await?;
-    fits(&mut tx, request.package_id, before.row.connection_type).await?;
+    if before.row.package_id != Some(request.package_id) {
+        let place = (before.draft().router, Some(before.site_id));
+        let kind = before.row.connection_type;
+        fits(&mut tx, request.package_id, kind, place).await?;
+    }
     store::set_package(&mut tx, customer, request.package_id, now).await?;
     due::at(&mut tx, RECKON, customer, now).await?;
     if let Some(parent) = before.parent_id {
