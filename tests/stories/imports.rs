@@ -414,6 +414,121 @@ async fn a_file_may_come_as_a_form_and_in_any_spreadsheets_hand() -> Result<()> 
     world.stop().await
 }
 
+/// A workbook is a table like any other: the same columns, report and way back; what is no workbook, or one that is
+/// larger inside than it looks, is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workbook_is_taken_in_like_a_table() -> Result<()> {
+    const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "workbooks").await?;
+    let owner = &isp.owner;
+    let book = |rows: &[&[&str]]| -> Result<Vec<u8>> {
+        let (first, rest) = rows.split_first().context("a row")?;
+        let mut book = easyisp_cloud::api::Workbook::new(first)?;
+        for row in rest {
+            book.row(row)?;
+        }
+        let mut bytes = book.take();
+        bytes.extend(book.finish()?);
+        Ok(bytes)
+    };
+    let file = book(&[
+        &[
+            "User Name",
+            "Password",
+            "Full Name",
+            "Phone",
+            "Type",
+            "Plan",
+            "Expiry Date",
+            "Shoe size",
+        ],
+        &[
+            "asha",
+            "asha-word",
+            "Asha, Njeri; of Nyeri",
+            "0712345601",
+            "pppoe",
+            "home 10",
+            "2027-03-01",
+            "38",
+        ],
+        &[
+            "baraka",
+            "=1+1-word",
+            "Baraka Otieno",
+            "0712345602",
+            "PPPoE",
+            "Home 10",
+            "31/12/2027 14:30",
+        ],
+        &["x", "", "", "", "", "no such", ""],
+    ])?;
+    let path = "/customers/import";
+    let (status, looked) = send_to(
+        &world,
+        owner,
+        &format!("{path}?dryRun=true"),
+        XLSX,
+        file.clone(),
+    )
+    .await?;
+    assert_eq!(status, StatusCode::OK, "{looked}");
+    assert_eq!(
+        (counts(&looked), customers(owner).await?),
+        ([2, 0, 0, 1], 0),
+        "{looked}"
+    );
+    let (_, made) = send_to(&world, owner, path, XLSX, file).await?;
+    assert_eq!(counts(&made), [2, 0, 0, 1], "{made}");
+    assert_eq!(made["rows"][2]["row"], 4, "{made}");
+    let warning = made["warnings"][0].as_str().context("a warning")?;
+    assert!(warning.contains("Shoe size"), "{warning}");
+    let asha = find(owner, "asha").await?;
+    assert_eq!(asha["name"], "Asha, Njeri; of Nyeri");
+    assert_eq!(asha["expiresAt"], "2027-03-01T21:00:00.000Z");
+    assert_eq!(find(owner, "baraka").await?["password"], "=1+1-word");
+    let import = owner.get("/imports").await?["imports"][0]["id"].clone();
+    let import = import.as_str().context("an import")?;
+    let undone = owner
+        .post(&format!("/imports/{import}/undo"), &json!({}))
+        .await?;
+    assert_eq!(customers(owner).await?, 0, "{undone}");
+
+    // What leaves as a workbook comes in as one.
+    let url = format!("http://{}/api/packages/export?format=xlsx", world.api());
+    let sent = http_client()
+        .get(url)
+        .bearer_auth(owner.token())
+        .send()
+        .await?;
+    let bytes = sent.bytes().await?.to_vec();
+    let other = Provider::sign_up(&world, "readers").await?;
+    let (status, taken) = send_to(
+        &world,
+        &other.owner,
+        "/packages/import",
+        XLSX,
+        bytes.clone(),
+    )
+    .await?;
+    assert_eq!(
+        (status, counts(&taken)),
+        (StatusCode::OK, [0, 0, 1, 0]),
+        "{taken}"
+    );
+
+    let cut = bytes[..bytes.len() / 2].to_vec();
+    let old = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1".to_vec();
+    for wrong in [cut, old, book(&[&vec!["x"; 201]])?] {
+        let (status, answer) = send_to(&world, owner, path, XLSX, wrong).await?;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+        assert_eq!(answer["details"][0]["field"], "file", "{answer}");
+    }
+    world.stop().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_sent_twice_under_one_key_is_taken_in_once() -> Result<()> {
     let world = World::start().await?;

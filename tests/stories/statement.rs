@@ -155,6 +155,42 @@ async fn a_row_that_fails_is_no_obstacle_to_the_others() -> Result<()> {
     world.stop().await
 }
 
+/// The portal gives out workbooks too: the same statement, read the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_may_be_a_workbook() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "sheets").await?;
+    let mpesa = &world.outside.mpesa;
+    let paid = mpesa
+        .pay_bill(crate::c2b::CODE, "0799000111", "1000", "nobody")
+        .await;
+    paid.context("a receipt")?;
+    let text = csv(crate::c2b::CODE, mpesa.books().direct());
+    let mut rows = ::csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let mut book = None;
+    for row in rows.records() {
+        let row = row?;
+        let cells: Vec<&str> = row.iter().collect();
+        match &mut book {
+            None => book = Some(easyisp_cloud::api::Workbook::new(&cells)?),
+            Some(book) => book.row(&cells)?,
+        }
+    }
+    let mut book = book.context("a workbook")?;
+    let mut bytes = book.take();
+    bytes.extend(book.finish()?);
+    let (status, dry) = compare(&world, &isp, "", bytes.clone()).await?;
+    assert_eq!((status, numbers(&dry)), (200, (0, 0, 1)), "{dry}");
+    let (_, booked) = compare(&world, &isp, "&dryRun=false", bytes.clone()).await?;
+    assert_eq!(numbers(&booked), (0, 1, 0), "{booked}");
+    let (_, again) = compare(&world, &isp, "&dryRun=false", bytes).await?;
+    assert_eq!(numbers(&again), (1, 0, 0), "{again}");
+    world.stop().await
+}
+
 /// Matched, booked and missing.
 fn numbers(report: &Value) -> (i64, i64, i64) {
     let number = |key: &str| report[key].as_i64().unwrap_or(-1);
@@ -165,7 +201,7 @@ pub(crate) async fn compare(
     world: &World,
     isp: &Provider,
     how: &str,
-    statement: &str,
+    statement: impl AsRef<[u8]>,
 ) -> Result<(u16, Value)> {
     let gateways = isp.owner.get("/payment-gateways").await?;
     let id = gateways[0]["id"].as_str().context("a gateway")?;
@@ -177,7 +213,7 @@ pub(crate) async fn compare(
         .post(path)
         .bearer_auth(isp.owner.token())
         .header("content-type", "text/csv")
-        .body(statement.to_owned())
+        .body(statement.as_ref().to_vec())
         .send()
         .await?;
     Ok((answer.status().as_u16(), answer.json().await?))

@@ -81,7 +81,8 @@ pub struct ImportForm {
 
 /// `POST /api/customers/import`: customers from a file, by the rules of `POST /api/customers`, row by row.
 ///
-/// The body is the file, or a form with `file`: at most 10 MiB and 20,000 rows. A table has the names of its
+/// The body is the file, or a form with `file`: at most 10 MiB and 20,000 rows, as text (CSV) or as a workbook (XLSX),
+/// of which the first sheet is read. A table has the names of its
 /// columns first: `username`, `password`, `name`, `connectionType` and what else `POST /api/customers` takes,
 /// `package`, `router` and `site` by name or id, `ipAddress` and `macAddress`; case, spaces and common other
 /// names do not matter, nor whether commas, semicolons or tabs part the cells. Dates are read in the tenant's
@@ -93,7 +94,8 @@ pub struct ImportForm {
 /// addresses and devices. Repeating with the same `Idempotency-Key` returns the first answer. Errors: 400
 /// `file`, 413, 415.
 #[utoipa::path(post, path = "/api/customers/import", tag = "Imports", params(CustomersQuery),
-    request_body(content((String = "text/csv"), (ImportForm = "multipart/form-data"))),
+    request_body(content((String = "text/csv"), (ImportForm = "multipart/form-data"),
+        (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))),
     responses((status = 200, body = Report), (status = 202, body = JobAnswer),
         (status = 413, body = ErrorEnvelope), (status = 415, body = ErrorEnvelope)))]
 pub async fn customers(
@@ -111,7 +113,7 @@ pub async fn customers(
     let file = upload::received(request).await?;
     let format = query.format;
     let mut file = upload::in_turn(move || {
-        let mut file = formats::read(&table::text(&file)?, format, MOST_CUSTOMERS)?;
+        let mut file = formats::read(&table::text(&file, MOST_CUSTOMERS)?, format, MOST_CUSTOMERS)?;
         mark_repeats(&mut file.rows);
         Ok(file)
     })
@@ -199,11 +201,12 @@ async fn dry_run(
 
 /// `POST /api/packages/import`: packages from a table, by the rules of `POST /api/packages`, row by row.
 ///
-/// At most 500 rows, which are taken in at once. The columns are those of `GET /api/packages/export`; `period`
+/// At most 500 rows, as CSV or as a workbook (XLSX), which are taken in at once. The columns are those of `GET /api/packages/export`; `period`
 /// is such as `1 MONTHS`, `dataLimit` such as `10 GB`. A package is there already when there is one of its name
 /// and type; updating needs `packages:edit` as well. Errors: 400 `file`, 413, 415.
 #[utoipa::path(post, path = "/api/packages/import", tag = "Imports", params(PackagesQuery),
-    request_body(content((String = "text/csv"), (ImportForm = "multipart/form-data"))),
+    request_body(content((String = "text/csv"), (ImportForm = "multipart/form-data"),
+        (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))),
     responses((status = 200, body = Report), (status = 413, body = ErrorEnvelope),
         (status = 415, body = ErrorEnvelope)))]
 pub async fn packages(
@@ -219,7 +222,7 @@ pub async fn packages(
     }
     let file = upload::received(request).await?;
     let (rows, warnings) = upload::in_turn(move || {
-        let table = table::table(&table::text(&file)?, MOST_PACKAGES)?;
+        let table = table::table(&table::text(&file, MOST_PACKAGES)?, MOST_PACKAGES)?;
         Ok(rows_of_packages::read(table))
     })
     .await?;

@@ -1,17 +1,23 @@
 //! Bytes of a file as text, and text as a table: whatever a spreadsheet wrote.
 
 use super::FileError;
+use crate::api::{csv_of_workbook, is_workbook};
 
-/// The text of a file: UTF-8 with or without a mark at its beginning, else the code page of Windows.
-pub fn text(bytes: &[u8]) -> Result<String, FileError> {
+/// The text of a file: UTF-8 with or without a mark at its beginning, else the code page of Windows; of a workbook its
+/// first sheet, at most `most` rows.
+pub fn text(bytes: &[u8], most: usize) -> Result<String, FileError> {
+    if is_workbook(bytes) {
+        let csv = csv_of_workbook(bytes, most).map_err(|why| FileError::new(why.to_string()))?;
+        return Ok(String::from_utf8_lossy(&csv).into_owned());
+    }
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
         return Err(FileError::new(
             "is UTF-16; save it as CSV UTF-8 and send it again",
         ));
     }
-    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0xD0, 0xCF, 0x11, 0xE0]) {
+    if bytes.starts_with(&[0xD0, 0xCF, 0x11, 0xE0]) {
         return Err(FileError::new(
-            "is a workbook; save its sheet as CSV UTF-8 and send that",
+            "is an old workbook, or one with a password; save it as XLSX, or its sheet as CSV UTF-8, and send that",
         ));
     }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
@@ -177,10 +183,10 @@ mod tests {
 
     #[test]
     fn old_code_pages_are_read_and_others_refused_with_the_remedy() {
-        assert_eq!(text(b"\xEF\xBB\xBFJos\xC3\xA9").unwrap(), "José");
-        assert_eq!(text(b"Jos\xE9 \x80").unwrap(), "José €");
+        assert_eq!(text(b"\xEF\xBB\xBFJos\xC3\xA9", 9).unwrap(), "José");
+        assert_eq!(text(b"Jos\xE9 \x80", 9).unwrap(), "José €");
         for bytes in [&b"\xFF\xFEa\0"[..], b"PK\x03\x04rest", b"a\0b"] {
-            assert!(text(bytes).unwrap_err().message.contains("CSV UTF-8"));
+            assert!(text(bytes, 9).unwrap_err().message.contains("CSV UTF-8"));
         }
     }
 

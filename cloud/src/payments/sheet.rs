@@ -1,7 +1,9 @@
-//! Reads a statement of M-Pesa's portal for organisations: CSV with some lines on the account before the names of
+//! Reads a statement of M-Pesa's portal for organisations: CSV, or the same as a workbook, with some lines on the account before the names of
 //! the columns. Reads untrusted bytes: every input gives `Ok` or `Err`, none panics.
 
 use easyisp_shared::money::Cents;
+
+use crate::api::{NotOpened, csv_of_workbook, is_workbook};
 
 use super::arrival::{Arrival, Payer, amount_of, name_of, receipt_of, shortened};
 use super::mpesa::callback::listed_instant;
@@ -52,6 +54,9 @@ pub enum NoStatement {
     /// Too long.
     #[error("has more than 20,000 rows; export a shorter span of time")]
     TooLong,
+    /// A workbook that cannot be read.
+    #[error(transparent)]
+    Workbook(#[from] NotOpened),
 }
 
 /// Where the columns are.
@@ -67,6 +72,14 @@ struct Columns {
 
 /// Reads a statement.
 pub fn read_statement(bytes: &[u8]) -> Result<Statement, NoStatement> {
+    if is_workbook(bytes) {
+        let csv = csv_of_workbook(bytes, MOST_ROWS + MOST_LINES_BEFORE)?;
+        return read_csv(&csv);
+    }
+    read_csv(bytes)
+}
+
+fn read_csv(bytes: &[u8]) -> Result<Statement, NoStatement> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     // With one letter at the end of a line, lines are counted as people count them.
     let lines: Vec<u8> = bytes

@@ -105,7 +105,7 @@ pub struct Compared {
     extra: Vec<ExtraPayment>,
 }
 
-/// `POST /api/payments/statement`: compares a statement of M-Pesa's portal for organisations (CSV) with what we
+/// `POST /api/payments/statement`: compares a statement of M-Pesa's portal for organisations (CSV or XLSX) with what we
 /// have, and books what we were never told of, each as a confirmation would.
 ///
 /// A dry run, which it is unless `dryRun=false`, books nothing. One request books at most 1,000 payments; a repeat
@@ -124,7 +124,9 @@ pub async fn compare(
     let dry_run = query.dry_run.unwrap_or(true);
     let body = axum::body::to_bytes(request.into_body(), MOST_BYTES).await;
     let body = body.map_err(|_| ApiError::TooLarge { limit: MOST_BYTES })?;
-    let statement = read_statement(&body);
+    // A workbook is unpacked, off the threads that serve requests.
+    let statement = tokio::task::spawn_blocking(move || read_statement(&body)).await;
+    let statement = statement.map_err(ApiError::internal)?;
     let statement = statement.map_err(|why| ApiError::field("statement", why.to_string()))?;
     let mut tx = payments.db.begin(operator.tenant).await?;
     let gateway = locked(&mut tx, query.gateway_id).await?;

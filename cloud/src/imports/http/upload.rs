@@ -13,12 +13,13 @@ const MOST_BYTES: usize = 10 * 1024 * 1024;
 /// What a form has around it.
 const FORM: usize = 64 * 1024;
 /// What a file is called when it is the body itself.
-const PLAIN: [&str; 8] = [
+const PLAIN: [&str; 9] = [
     "text/csv",
     "text/plain",
     "text/tab-separated-values",
     "application/csv",
     "application/vnd.ms-excel",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "application/sql",
     "text/x-sql",
     "application/octet-stream",
@@ -42,7 +43,7 @@ pub async fn received(mut request: Request) -> Result<Vec<u8>, ApiError> {
     }
     if kind != "multipart/form-data" {
         return Err(ApiError::UnsupportedMediaType {
-            expected: "text/csv or multipart/form-data",
+            expected: "text/csv, a workbook (XLSX) or multipart/form-data",
         });
     }
     DefaultBodyLimit::max(MOST_BYTES + FORM).apply(&mut request);
