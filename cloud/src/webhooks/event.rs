@@ -12,6 +12,10 @@ pub enum EventKind {
     Ping,
     /// Money arrived, for a customer or for nobody known; an operator's recharge too.
     PaymentReceived,
+    /// Money went back to who paid it.
+    PaymentRefunded,
+    /// Money that was to go back did not, and is its owner's again.
+    RefundFailed,
     /// A customer was entered; whoever uses a voucher becomes one.
     CustomerCreated,
     /// A customer's time is over, and no wallet carries him on.
@@ -28,8 +32,10 @@ pub enum EventKind {
 
 impl EventKind {
     /// What a webhook can want.
-    pub const WANTED: [EventKind; 7] = [
+    pub const WANTED: [EventKind; 9] = [
         EventKind::PaymentReceived,
+        EventKind::PaymentRefunded,
+        EventKind::RefundFailed,
         EventKind::CustomerCreated,
         EventKind::CustomerExpired,
         EventKind::CustomerRenewed,
@@ -43,6 +49,8 @@ impl EventKind {
         match self {
             EventKind::Ping => "ping",
             EventKind::PaymentReceived => "payment.received",
+            EventKind::PaymentRefunded => "payment.refunded",
+            EventKind::RefundFailed => "refund.failed",
             EventKind::CustomerCreated => "customer.created",
             EventKind::CustomerExpired => "customer.expired",
             EventKind::CustomerRenewed => "customer.renewed",

@@ -39,7 +39,7 @@ pub struct Webhook {
     id: WebhookId,
     url: String,
     description: Option<String>,
-    /// What it is told: `payment.received`, `customer.created`, `customer.expired`, `customer.renewed`,
+    /// What it is told: `payment.received`, `payment.refunded`, `refund.failed`, `customer.created`, `customer.expired`, `customer.renewed`,
     /// `router.down`, `router.up`, `voucher.used`.
     events: Vec<String>,
     /// Whether it is told anything.
@@ -120,7 +120,8 @@ pub async fn list(
 /// Each event is sent as `{"id", "event", "createdAt", "tenantId", "data"}` until the address answers with
 /// 2xx, ten times in three days at most; the same `id` may come twice, and events in any order. `data` of
 /// `payment.received`: paymentId, customerId (null for money that nobody knows), amount, method, source
-/// (`PAYMENT` or `RECHARGE`), receipt, paidAt; `customer.created`: customerId, accountNumber, username,
+/// (`PAYMENT` or `RECHARGE`), receipt, paidAt; `payment.refunded` and `refund.failed`: refundId, paymentId,
+/// customerId, amount, service, receipt (of the money that went back); `customer.created`: customerId, accountNumber, username,
 /// connectionType, packageId, siteId, expiresAt; `customer.expired`: customerId, accountNumber, username,
 /// packageId, expiredAt; `customer.renewed`: customerId, periodId, packageId, price, startsAt, endsAt,
 /// paymentId, voucherId; `voucher.used`: voucherId, customerId, packageId, price, startsAt, endsAt;
