@@ -27,7 +27,7 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// `[keys]`
     pub keys: Keys,
-    /// `[mpesa]`: the platform's own short code, for what tenants owe the platform.
+    /// `[mpesa]`: how M-Pesa is reached, and the platform's own short code.
     pub mpesa: Mpesa,
     /// `[sms]`
     pub sms: Sms,
@@ -159,14 +159,22 @@ pub struct Keys {
 pub struct Mpesa {
     /// Calls this address in place of Safaricom's (both environments).
     pub base_url: Option<String>,
-    /// The platform's own short code.
+    /// The platform's own short code, a paybill: it collects for those tenants for whom the platform's people switch
+    /// that on. Absent = it collects for nobody.
     pub shortcode: Option<String>,
-    /// File with its consumer key.
+    /// True: the short code is of M-Pesa's sandbox.
+    pub sandbox: bool,
+    /// File with its consumer key. This file and those below are read when they are used, so new ones need no
+    /// restart.
     pub consumer_key_file: Option<PathBuf>,
     /// File with its consumer secret.
     pub consumer_secret_file: Option<PathBuf>,
     /// File with its passkey.
     pub passkey_file: Option<PathBuf>,
+    /// Who pays out in its name what it collected.
+    pub initiator_name: Option<String>,
+    /// File with his password.
+    pub initiator_password_file: Option<PathBuf>,
     /// Networks that callbacks come from: the addresses M-Pesa publishes. A callback from elsewhere, and
     /// every one while the list is empty, waits for our own query, about a second. Nobody can be asked about
     /// money that payers send by themselves: told of from elsewhere, and while the list is empty, it waits for a
@@ -431,6 +439,35 @@ impl Config {
                     key,
                     "must be like https://isp.example.com, without a slash at the end",
                 );
+            }
+        }
+        if let Some(code) = &self.mpesa.shortcode {
+            if !(4..=10).contains(&code.len()) || !code.bytes().all(|digit| digit.is_ascii_digit())
+            {
+                return say("[mpesa] shortcode", "must be 4 to 10 digits");
+            }
+            for (key, there) in [
+                (
+                    "[mpesa] consumer_key_file",
+                    self.mpesa.consumer_key_file.is_some(),
+                ),
+                (
+                    "[mpesa] consumer_secret_file",
+                    self.mpesa.consumer_secret_file.is_some(),
+                ),
+                ("[mpesa] passkey_file", self.mpesa.passkey_file.is_some()),
+                (
+                    "[mpesa] initiator_name",
+                    self.mpesa.initiator_name.is_some(),
+                ),
+                (
+                    "[mpesa] initiator_password_file",
+                    self.mpesa.initiator_password_file.is_some(),
+                ),
+            ] {
+                if !there {
+                    return say(key, "must be set beside [mpesa] shortcode");
+                }
             }
         }
         if !self

@@ -180,6 +180,7 @@ pub fn jobs(app: &App) -> Jobs {
     let (renewals, beginnings) = (db(), db());
     let payments = || app.payments.clone();
     let (questions, refunds) = (payments(), payments());
+    let (settlements, payouts) = (payments(), payments());
     let (payments, reports, pulls) = (payments(), payments(), payments());
     let sender = app.sender.clone();
     let (seals, tidies, rotations) = (db(), db(), db());
@@ -277,6 +278,20 @@ pub fn jobs(app: &App) -> Jobs {
                 Ok(again(
                     payments
                         .send_back(job.tenant, job.subject.into(), now)
+                        .await?,
+                ))
+            }
+        })
+        .with(payments::SETTLE, move |job, now| {
+            let payments = settlements.clone();
+            async move { Ok(again(payments.settle_day(job.tenant, now).await?)) }
+        })
+        .with(payments::PAY_OUT, move |job, now| {
+            let payments = payouts.clone();
+            async move {
+                Ok(again(
+                    payments
+                        .pay_out(job.tenant, job.subject.into(), now)
                         .await?,
                 ))
             }

@@ -106,6 +106,8 @@ ids! {
     InquiryId
     /// Money that goes back to who paid it.
     RefundId
+    /// Money that the platform collected for a tenant and pays out to him.
+    SettlementId
     /// A message to a person.
     MessageId
     /// A desired state sent to a site.

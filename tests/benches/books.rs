@@ -209,6 +209,7 @@ async fn recharges(
                 customer,
                 amount: Cents::whole(1_000),
                 method: Method::Cash,
+                till: Default::default(),
                 channel: Channel::Recharge,
                 receipt: None,
                 proven: false,

@@ -241,6 +241,7 @@ async fn payments_leave_as_far_as_they_may_be_seen() -> Result<()> {
         customer: customer.parse()?,
         amount: Cents::whole(200),
         method: Means::Mpesa,
+        till: Default::default(),
         channel: Channel::Payment,
         receipt: Some("SAB123".to_owned()),
         proven: false,

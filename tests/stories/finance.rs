@@ -469,6 +469,7 @@ async fn a_closed_day_stays_as_it_is_and_what_is_late_goes_to_the_first_open_one
         customer: asha.parse()?,
         amount: Cents::whole(7),
         method: Came::Cash,
+        till: Default::default(),
         channel: Channel::Payment,
         receipt: None,
         proven: false,

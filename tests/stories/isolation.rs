@@ -193,6 +193,7 @@ impl Victim {
               union select id from invoices union select id from accounts
                union select id from outages union select id from credit_notes
               union select id from imports union select id from refunds union select id from inquiries
+              union select id from settlements
               union select id from customer_notes",
         )
         .fetch_all(&mut *tx)
@@ -209,6 +210,7 @@ impl Victim {
               union all select r::text from routers r union all select s::text from sites s
               union all select s::text from sessions s union all select g::text from gateways g
               union all select r::text from refunds r union all select q::text from inquiries q
+              union all select s::text from settlements s union all select c::text from collecting c
               union all select p::text from payments p union all select i::text from intents i
               union all select p::text from periods p union all select o::text from operators o
               union all select c::text from commands c union all select w::text from wallets w

@@ -11,6 +11,7 @@ mod boxes;
 mod c2b;
 mod catalog;
 mod cloud;
+mod collecting;
 mod console_sessions;
 mod control;
 mod crash;

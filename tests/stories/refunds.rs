@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use easyisp_tests::mpesa::books::ErrandKind;
 use easyisp_tests::operator::Operator;
 use easyisp_tests::scenario::{Callback, Errand, PushAnswer};
-use easyisp_tests::world::{PASSWORD, Provider, World, eventually};
+use easyisp_tests::world::{PASSWORD, Provider, World, eventually, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -397,4 +397,45 @@ fn errand(answer: PushAnswer, result: Callback) -> Errand {
         result,
         ..Errand::default()
     }
+}
+
+/// The provider's own programs hear that money went back, or did not.
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_hear_what_became_of_it() -> Result<()> {
+    let receiver = easyisp_tests::hooks::Receiver::start().await?;
+    let world = World::start_with(
+        easyisp_shared::time::Clock::test(easyisp_tests::world::START),
+        |config| config.webhooks.ca_file = Some(receiver.ca_file()),
+    )
+    .await?;
+    let shop = given(&world).await?;
+    let hook = json!({"url": receiver.url(), "events": ["payment.refunded", "refund.failed"],
+        "description": "Books"});
+    shop.isp.owner.post("/webhooks", &hook).await?;
+    let payment = shop.paid(&world, "2000").await?;
+    let part = json!({"amount": 400, "service": "KEEP", "reason": "x"});
+    let refund = shop.sends_back(&payment, part.clone()).await?;
+    let done = shop.until(&refund, "DONE").await?;
+    let first = soon("it is told", receiver.takes(1)).await?.json()?;
+    assert_eq!(first["event"], "payment.refunded", "{first}");
+    assert_eq!(
+        (
+            &first["data"]["refundId"],
+            &first["data"]["paymentId"],
+            &first["data"]["amount"]
+        ),
+        (&json!(refund), &json!(payment), &json!(400)),
+        "{first}"
+    );
+    assert_eq!(first["data"]["receipt"], done["receipt"]);
+    let refused = errand(PushAnswer::Error("400.002.02".into()), Callback::Now);
+    world.outside.mpesa.script_errands(refused);
+    let refund = shop.sends_back(&payment, part).await?;
+    shop.until(&refund, "FAILED").await?;
+    let second = soon("it is told", receiver.takes(2)).await?.json()?;
+    assert_eq!(
+        (&second["event"], &second["data"]["refundId"]),
+        (&json!("refund.failed"), &json!(refund))
+    );
+    world.stop().await
 }

@@ -356,6 +356,7 @@ async fn money_of_nobody_waits_until_somebody_resolves_it() -> Result<()> {
     let jane = books.given_subscriber().await?;
     let unallocated = Unallocated {
         amount: Cents::whole(1_000),
+        till: Default::default(),
         receipt: "SJK4H7L2PQ".into(),
         proven: false,
         paid_at: noon(),
@@ -583,6 +584,7 @@ fn receipt(who: Subscriber, amount: Cents) -> Receipt {
         customer: who.customer,
         amount,
         method: Method::Cash,
+        till: Default::default(),
         channel: Channel::Payment,
         receipt: None,
         proven: false,

@@ -82,7 +82,7 @@ async fn voucher(isp: &Provider) -> Result<String> {
     Ok(code.context("a code")?.to_owned())
 }
 
-async fn given_platform(world: &World) -> Result<Operator> {
+pub async fn given_platform(world: &World) -> Result<Operator> {
     let app = &world.cloud().app;
     let (email, password) = ("pat@platform.isp", "a pass phrase of the platform");
     let address = Email::parse(email).context("an address")?;

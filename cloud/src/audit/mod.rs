@@ -155,6 +155,8 @@ pub enum Action {
     RefundApprove,
     RefundDecline,
     RefundSettle,
+    CollectingUpdate,
+    SettlementSettle,
     RouterCreate,
     RouterUpdate,
     RouterDelete,

@@ -18,6 +18,8 @@ impl AccountCode {
     pub const BANK: AccountCode = AccountCode::of("1020");
     /// What a card processor owes us.
     pub const CARD: AccountCode = AccountCode::of("1030");
+    /// What the platform collected for us through its own short code, and owes us.
+    pub const HELD: AccountCode = AccountCode::of("1040");
     /// Money that came another way.
     pub const OTHER_MONEY: AccountCode = AccountCode::of("1090");
     /// What customers owe us for invoices, one party each.
@@ -126,13 +128,14 @@ pub struct Account {
 }
 
 /// The chart of accounts of a new tenant. Its accounts cannot be deleted.
-pub static CHART: [Account; 17] = {
+pub static CHART: [Account; 18] = {
     use AccountType::{Asset, Equity, Expense, Liability, Revenue};
     [
         account(AccountCode::CASH, "Cash", Asset),
         account(AccountCode::MPESA, "M-Pesa", Asset),
         account(AccountCode::BANK, "Bank", Asset),
         account(AccountCode::CARD, "Card payments", Asset),
+        account(AccountCode::HELD, "Held by the platform", Asset),
         account(AccountCode::OTHER_MONEY, "Other receipts", Asset),
         account(AccountCode::RECEIVABLES, "Receivables", Asset),
         account(AccountCode::WALLETS, "Customer wallets", Liability),

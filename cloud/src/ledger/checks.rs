@@ -5,6 +5,7 @@
 //! index for it would slow every payment down.
 
 pub(super) mod by_hand;
+pub(super) mod held;
 pub(super) mod invoices;
 pub(super) mod refunds;
 
@@ -236,11 +237,13 @@ pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<(
                        where tenant_id = $1 group by entry_id) a on a.entry_id = p.entry_id
            left join directory.receipts own on own.provider = 'MPESA' and own.receipt = p.receipt
                                            and own.payment_id = p.id
+           left join gateways g on g.tenant_id = $1 and g.id = p.gateway_id
           where p.tenant_id = $1
             and (e.id is null
                  or p.amount <> coalesce(a.moved, 0)
                  or t.debit_account is distinct from
-                    case p.method when 'MPESA' then '1010' when 'CASH' then '1000'
+                    case p.method when 'MPESA' then case when g.platform then '1040' else '1010' end
+                                  when 'CASH' then '1000'
                                   when 'BANK_TRANSFER' then '1020' when 'CARD' then '1030' else '1090' end
                  or p.customer_id is distinct from t.credit_party
                     and not exists (select from resolved r

@@ -69,6 +69,8 @@ pub enum EntryKind {
     Release,
     /// What an invoice was paid with was taken back: it is owed again.
     Reopening,
+    /// What the platform held for us was paid out to us, less its fee.
+    Payout,
 }
 
 impl EntryKind {
@@ -91,6 +93,7 @@ impl EntryKind {
             EntryKind::Refund => "REFUND",
             EntryKind::Release => "RELEASE",
             EntryKind::Reopening => "REOPENING",
+            EntryKind::Payout => "PAYOUT",
         }
     }
 
@@ -111,7 +114,8 @@ impl EntryKind {
             | EntryKind::Settlement
             | EntryKind::CreditNote
             | EntryKind::Release
-            | EntryKind::Reopening => false,
+            | EntryKind::Reopening
+            | EntryKind::Payout => false,
         }
     }
 }

@@ -158,6 +158,8 @@ async fn verify_tenant(
     checks::invoices::debts(tx, report).await?;
     checks::refunds::entries(tx, report).await?;
     checks::refunds::payments(tx, report).await?;
+    checks::held::payouts(tx, report).await?;
+    checks::held::balance(tx, report).await?;
     verify_tail(tx, report).await
 }
 

@@ -14,7 +14,7 @@ use super::store;
 use super::store::arrivals::{self, Found, Place, Since};
 use super::words::SubType;
 use crate::db::Tx;
-use crate::renewals::{self, Channel, Method, Receipt, RenewError, Unallocated};
+use crate::renewals::{self, Channel, Method, Receipt, RenewError, Till, Unallocated};
 
 /// How far what is told of money is believed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,7 +98,16 @@ pub(super) async fn book(
     // Another report may have brought a receipt while this one waited for the prompt. A prompt is of one
     // amount: other money is not its own, unless it was credited on a query's word, which names no amount.
     let believed = !matches!(trust, Trust::Held(_));
-    let credited = believed && is_credited(tx, &found, arrival, keys, now).await?;
+    let mut credited = believed && is_credited(tx, &found, arrival, keys, now).await?;
+    if let Some(reference) = &keys.prompt
+        && trust.proves()
+        && found.intent.is_none()
+        && found.at.kind != SubType::Bank
+    {
+        // A prompt's payment is under a receipt that the provider never vouched for: this may be its own.
+        let since = since(now).by_reference;
+        credited = arrivals::is_unproven(tx, gateway, reference, arrival.amount, since).await?;
+    }
     let fits = found.intent.take().filter(|intent| {
         let credited = intent.push().state == State::Provisional;
         let believed = match trust {
@@ -139,6 +148,7 @@ pub(super) async fn book(
                 customer: customer.id,
                 amount: arrival.amount,
                 method: Method::Mpesa,
+                till: Till::of(found.at.platform),
                 channel: Channel::Payment,
                 receipt: Some(arrival.receipt.clone()),
                 proven: trust.proves(),
@@ -155,6 +165,7 @@ pub(super) async fn book(
         None => {
             let held = Unallocated {
                 amount: arrival.amount,
+                till: Till::of(found.at.platform),
                 receipt: arrival.receipt.clone(),
                 proven: trust.proves(),
                 paid_at,

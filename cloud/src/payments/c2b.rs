@@ -362,6 +362,7 @@ mod tests {
             store_number: None,
             kind: SubType::Paybill,
             match_suffix: false,
+            platform: false,
             since: Timestamp::from_secs(0),
         }
     }

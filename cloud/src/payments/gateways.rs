@@ -60,6 +60,9 @@ pub struct Gateway {
     /// A payer who typed the end of his user name or account number, or something before it, is found by that, where
     /// it fits one customer only.
     match_suffix: bool,
+    /// It is the platform's short code: what comes to it is held for you and paid out every day. Only the platform
+    /// changes it.
+    platform: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -90,6 +93,7 @@ impl From<Keys> for Gateway {
             initiator_password: row.initiator_password_sealed.map(|_| Masked),
             refund_day_limit: row.refund_day_limit,
             match_suffix: row.match_suffix,
+            platform: row.platform,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -184,7 +188,11 @@ pub async fn create(
         return Err(ApiError::fields(missing));
     }
     take(&mut gateway, request, &key)?;
-    let first = store::list(&mut tx).await?.is_empty();
+    not_the_platforms(&mut tx, &gateway).await?;
+    let first = store::list(&mut tx)
+        .await?
+        .iter()
+        .all(|known| known.platform);
     gateway.is_default = first;
     store::insert(&mut tx, &gateway, &Sha256::digest(token.as_bytes()).into()).await?;
     schedule(&mut tx, &gateway, now).await?;
@@ -217,6 +225,7 @@ pub async fn update(
     let key = secrets.tenant(&mut tx).await?;
     let becomes_default = request.is_default == Some(true) && !gateway.is_default;
     take(&mut gateway, request, &key)?;
+    not_the_platforms(&mut tx, &gateway).await?;
     gateway.updated_at = now;
     store::save(&mut tx, &gateway).await?;
     schedule(&mut tx, &gateway, now).await?;
@@ -301,7 +310,7 @@ pub async fn test(
 ) -> Result<Json<Said>, ApiError> {
     let mut tx = payments.db.begin(operator.tenant).await?;
     let gateway = locked(&mut tx, gateway).await?;
-    let merchant = store::merchant(&payments.secrets, &mut tx, &gateway).await?;
+    let merchant = payments.merchant(&mut tx, &gateway).await?;
     let initiator = match gateway.initiator_name {
         None => None,
         Some(_) => Some(payments.initiator(&mut tx, &gateway).await),
@@ -326,13 +335,34 @@ async fn schedule(tx: &mut Tx, gateway: &Keys, now: Timestamp) -> sqlx::Result<(
     }
 }
 
+/// A gateway of the tenant's own, locked.
 pub(super) async fn locked(tx: &mut Tx, gateway: GatewayId) -> Result<Keys, ApiError> {
     let found = store::lock(tx, gateway).await?;
-    found.ok_or(ApiError::NotFound("payment gateway"))
+    let found = found.ok_or(ApiError::NotFound("payment gateway"))?;
+    match found.platform {
+        false => Ok(found),
+        true => Err(ApiError::conflict(
+            "PLATFORM_GATEWAY",
+            "This short code is the platform's, which looks after it; ask the platform, or add a payment gateway of \
+             your own: it is used in its place",
+        )),
+    }
+}
+
+/// One short code is not held for a tenant and his own at once.
+async fn not_the_platforms(tx: &mut Tx, gateway: &Keys) -> Result<(), ApiError> {
+    let platform = store::lock_platform(tx).await?;
+    match platform.is_some_and(|known| known.shortcode == gateway.shortcode) {
+        false => Ok(()),
+        true => Err(ApiError::field(
+            "shortcode",
+            "is the platform's; give your own",
+        )),
+    }
 }
 
 /// A gateway before anything is known of it, with the secret of its callbacks.
-fn new_gateway(key: &TenantKey, id: GatewayId, token: &str, now: Timestamp) -> Keys {
+pub(super) fn new_gateway(key: &TenantKey, id: GatewayId, token: &str, now: Timestamp) -> Keys {
     Keys {
         id,
         kind: GatewayType::MpesaApi,
@@ -362,6 +392,7 @@ fn new_gateway(key: &TenantKey, id: GatewayId, token: &str, now: Timestamp) -> K
         result_token_sealed: None,
         refund_day_limit: Cents::whole(50_000),
         match_suffix: false,
+        platform: false,
         created_at: now,
         updated_at: now,
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use easyisp_shared::id::{GatewayId, InquiryId, OperatorId, RefundId, TenantId};
+use easyisp_shared::id::{GatewayId, InquiryId, OperatorId, RefundId, SettlementId, TenantId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use super::rules::{Claim, Event};
 use super::settle;
 use super::store as payments_store;
 use super::store::arrivals;
-use super::store::inquiries::{self as store, Inquiry};
+use super::store::inquiries::{self as store, Inquiry, Sending};
 use crate::db::Tx;
 use crate::due;
 use crate::renewals::{self, RenewError};
@@ -83,12 +83,12 @@ pub(super) async fn open(
     tx: &mut Tx,
     gateway: GatewayId,
     about: &About,
-    refund: Option<RefundId>,
+    sending: Option<Sending>,
     by: Option<OperatorId>,
     now: Timestamp,
 ) -> sqlx::Result<InquiryId> {
     let id = InquiryId::new(now, &tx.entropy());
-    let made = store::open(tx, id, gateway, about, refund, by, now).await?;
+    let made = store::open(tx, id, gateway, about, sending, by, now).await?;
     if made == id {
         due::at(tx, INQUIRE, id, now).await?;
     }
@@ -134,6 +134,7 @@ impl Payments {
             Ok(asking) => asking,
             Err(
                 error @ (PromptError::NoInitiator
+                | PromptError::Platform(_)
                 | PromptError::NoSources
                 | PromptError::Certificate(_)
                 | PromptError::NoPublicUrl
@@ -262,6 +263,11 @@ async fn confirm(
         let why = format!("M-Pesa says that it went to short code {}", moved.shortcode);
         return refute(tx, receipt, &why, now).await;
     }
+    // Many tenants share the platform's short code: who asks about a receipt that is not known to be his is not
+    // given its money.
+    if found.at.platform && !store::is_of(tx, gateway, receipt).await? {
+        return Ok((State::Undecided, NOT_YOURS.to_owned()));
+    }
     if found.known {
         return Ok(
             match book::confirm(tx, gateway, found, &arrival, &keys, Trust::Told, now).await? {
@@ -341,6 +347,9 @@ async fn refute(
 
 /// What stands beside money that was held and that there never was.
 const REFUTED: &str = "M-Pesa, refuted: M-Pesa says that there is no such payment";
+/// What he reads about a receipt of the platform's short code that is not known to be his.
+const NOT_YOURS: &str =
+    "This receipt is of the platform's short code and is not known to be yours; ask the platform";
 /// What a person reads when no answer came.
 const UNANSWERED: &str = "M-Pesa did not answer; ask again, or look in the statement";
 
@@ -350,9 +359,11 @@ const UNANSWERED: &str = "M-Pesa did not answer; ask again, or look in the state
 #[schema(as = Inquiry)]
 pub struct Shown {
     id: InquiryId,
-    /// The receipt that is asked about; null for a refund of ours.
+    /// The receipt that is asked about; null for money that was sent.
     receipt: Option<String>,
     refund_id: Option<RefundId>,
+    /// The platform's settlement that is asked after.
+    settlement_id: Option<SettlementId>,
     gateway_id: GatewayId,
     state: State,
     /// What M-Pesa says was paid.
@@ -371,6 +382,7 @@ impl From<Inquiry> for Shown {
             id: row.id,
             receipt: row.receipt().map(str::to_owned),
             refund_id: row.refund_id,
+            settlement_id: row.settlement_id,
             gateway_id: row.gateway_id,
             state: row.state,
             amount: row.amount,

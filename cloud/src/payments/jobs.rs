@@ -71,7 +71,7 @@ impl Payments {
         };
         let keys = gateways::find(&mut tx, intent.gateway_id).await?;
         let merchant = match keys {
-            Some(keys) => gateways::merchant(&self.secrets, &mut tx, &keys).await?,
+            Some(keys) => self.merchant(&mut tx, &keys).await?,
             None => return Err(PromptError::NoGateway),
         };
         tx.commit().await?;

@@ -8,13 +8,17 @@
 mod arrival;
 mod book;
 mod c2b;
+mod central;
+mod collecting;
 mod gateways;
+mod held;
 mod http;
 mod inbox;
 mod inquiry;
 mod jobs;
 mod mpesa;
 mod owner;
+mod payout;
 mod prompt;
 mod pull;
 mod questions;
@@ -24,6 +28,7 @@ mod register;
 mod results;
 mod rules;
 mod settle;
+mod settlements;
 mod sheet;
 mod statement;
 mod store;
@@ -43,9 +48,13 @@ use crate::db::Database;
 use crate::outbound::http_client;
 use crate::secrets::Secrets;
 
+use self::central::Central;
+
+pub use held::SETTLE;
 pub use inquiry::INQUIRE;
 pub use jobs::{INBOX, QUERY};
 pub use mpesa::{Daraja, Merchant, MpesaError};
+pub use payout::PAY_OUT;
 pub use prompt::{Asked, PromptError, Wish};
 pub use pull::PULL;
 pub use refund::REFUND;
@@ -96,6 +105,12 @@ pub fn routes() -> Routes {
         .route(ASK, routes!(refunds::approve))
         .route(ASK, routes!(refunds::decline))
         .route(ASK, routes!(refunds::outcome))
+        .route(VIEW, routes!(settlements::list))
+        .route(VIEW, routes!(settlements::export))
+        .route(Access::Platform, routes!(settlements::all))
+        .route(Access::Platform, routes!(settlements::export_all))
+        .route(Access::Platform, routes!(settlements::outcome))
+        .route(Access::Platform, routes!(collecting::get, collecting::set))
         .route(Access::Token, routes!(results::done))
         .route(Access::Token, routes!(results::late))
         .route(Access::Token, routes!(inbox::webhook))
@@ -120,6 +135,7 @@ pub struct Payments {
     public_url: Option<String>,
     sources: Arc<[IpNet]>,
     certificates: Arc<Certificates>,
+    central: Option<Arc<Central>>,
     tasks: TaskTracker,
 }
 
@@ -150,6 +166,7 @@ impl Payments {
                 production: config.mpesa.certificate_file.clone(),
                 sandbox: config.mpesa.sandbox_certificate_file.clone(),
             }),
+            central: Central::of(&config.mpesa).map(Arc::new),
             tasks: TaskTracker::new(),
         }
     }

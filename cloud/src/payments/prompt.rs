@@ -59,6 +59,9 @@ pub enum PromptError {
     /// No gateway is set up.
     #[error("no M-Pesa gateway is set up; add one under payment gateways")]
     NoGateway,
+    /// The platform's short code cannot be used.
+    #[error("the platform's short code cannot be used: {0}")]
+    Platform(String),
     /// The server does not know its own address, so M-Pesa could not call back.
     #[error("the server has no public address: set [http] public_url")]
     NoPublicUrl,
@@ -119,6 +122,7 @@ impl From<PromptError> for ApiError {
             PromptError::NoPhone => ApiError::field("phone", message),
             PromptError::Amount => ApiError::field("amount", message),
             PromptError::NoGateway => ApiError::unprocessable("NO_GATEWAY", message),
+            PromptError::Platform(_) => ApiError::unprocessable("PLATFORM_GATEWAY", message),
             PromptError::NoPublicUrl => ApiError::unprocessable("NO_PUBLIC_URL", message),
             PromptError::PublicUrlRefused(_) => {
                 ApiError::unprocessable("PUBLIC_URL_REFUSED", message)
@@ -212,7 +216,7 @@ pub async fn ask(payments: &Payments, tenant: TenantId, wish: Wish) -> Result<As
         ..Audit::new(Action::PaymentProcess, "customer", new.customer, "")
     };
     audit::record(&mut tx, &wish.by, audit, now).await?;
-    let merchant = gateways::merchant(&payments.secrets, &mut tx, &keys).await?;
+    let merchant = payments.merchant(&mut tx, &keys).await?;
     let token = gateways::callback_token(&payments.secrets, &mut tx, &keys).await?;
     tx.commit().await?;
 

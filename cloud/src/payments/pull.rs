@@ -84,7 +84,7 @@ impl Payments {
         let entropy = tx.entropy();
         let token = register::token(&self.secrets, &entropy, &mut tx, &mut keys, false).await?;
         let door = door(base, token.expose_secret()).map_err(PromptError::PublicUrlRefused)?;
-        let merchant = store::merchant(&self.secrets, &mut tx, &keys).await?;
+        let merchant = self.merchant(&mut tx, &keys).await?;
         tx.commit().await?;
         let from = keys.pulled_until.map(|until| until.minus(OVERLAP));
         Ok(Some(Pulling {

@@ -14,7 +14,7 @@ use super::mpesa::initiator::{About, Taken};
 use super::mpesa::result::{Sent, Standing, Told};
 use super::prompt::PromptError;
 use super::results::Asking;
-use super::store::inquiries::Inquiry;
+use super::store::inquiries::{Inquiry, Sending};
 use super::store::refunds::{self as store, Refund};
 use super::{Payments, inquiry};
 use crate::db::Tx;
@@ -217,7 +217,7 @@ async fn ask(
         &mut tx,
         refund.gateway_id,
         &about,
-        Some(refund.id),
+        Some(Sending::Refund(refund.id)),
         None,
         now,
     )

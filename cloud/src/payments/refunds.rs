@@ -14,10 +14,11 @@ use utoipa::{IntoParams, ToSchema};
 use super::Payments;
 use super::arrival::receipt_of;
 use super::book::HEARSAY;
+use super::held;
 use super::prompt::PromptError;
 use super::refund::{self, REFUND, State};
-use super::store::inquiries;
 use super::store::refunds::{self as store, Refund, Refundable};
+use super::store::{gateways, inquiries, settlements};
 use crate::api::{Idempotency, Json, Page, Path, Query, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Via};
@@ -126,6 +127,8 @@ pub async fn request(
     };
     // What would keep it from being sent is said now.
     payments.asking(&mut tx, gateway).await?;
+    let keys = gateways::find(&mut tx, gateway).await?;
+    let platform = keys.is_some_and(|keys| keys.platform);
     let refund = Refund {
         id: RefundId::new(now, payments.db.entropy()),
         payment_id: payment,
@@ -150,6 +153,7 @@ pub async fn request(
         receipt: None,
         paid_receipt: Some(receipt),
         phone: found.phone,
+        platform,
     };
     store::insert(&mut tx, &refund)
         .await
@@ -308,7 +312,8 @@ pub async fn one(
 /// `POST /api/payments/refunds/{refund}/approve`: another operator says yes. The money is set aside and sent.
 ///
 /// Repeating it changes nothing. Errors: 403 `OWN_REFUND` for who asked for it, 403 `PERSON_NEEDED` for a program and
-/// for somebody of the platform, 404, 409 `REFUND_DECIDED`, `NOT_REFUNDABLE` or `REFUND_LIMIT`.
+/// for somebody of the platform, 404, 409 `REFUND_DECIDED`, `NOT_REFUNDABLE`, `REFUND_LIMIT`, or `NOT_HELD` where the
+/// platform collected the money and has paid it out to the tenant since.
 #[utoipa::path(post, path = "/api/payments/refunds/{refund}/approve", tag = "Refunds",
     params(("refund" = RefundId, Path)), responses((status = 200, body = Shown)))]
 pub async fn approve(
@@ -341,6 +346,17 @@ pub async fn approve(
             "REFUND_LIMIT",
             "More would be sent back in 24 hours than refundDayLimit of the payment gateway allows; wait, or raise it",
         ));
+    }
+    if refund.platform {
+        // What was paid out to the tenant is not the platform's to send back.
+        settlements::lock_collecting(&mut tx).await?;
+        if held::free(&mut tx, None).await? < refund.amount {
+            return Err(ApiError::conflict(
+                "NOT_HELD",
+                "The platform does not hold so much for you any more: it was paid out to you. Pay this back yourself, \
+                 or wait until more has come in",
+            ));
+        }
     }
     renewals::reserve(&mut tx, &refund.money(), now).await?;
     refund.state = State::Approved;

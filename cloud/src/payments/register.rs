@@ -71,7 +71,7 @@ pub async fn register(
     let anew = request.new_secret == Some(true);
     let token = token(&payments.secrets, &entropy, &mut tx, &mut keys, anew).await?;
     let door = door(base, token.expose_secret()).map_err(PromptError::PublicUrlRefused)?;
-    let merchant = store::merchant(&payments.secrets, &mut tx, &keys).await?;
+    let merchant = payments.merchant(&mut tx, &keys).await?;
     let details = "Asked M-Pesa to tell of direct payments";
     note(&mut tx, &operator, &keys, details, now).await?;
     // Known before M-Pesa is asked: it may tell of money before it answers, or never answer.

@@ -16,10 +16,10 @@ use super::mpesa::result::{Told, read_result};
 use super::prompt::PromptError;
 use super::settle::Then;
 use super::store::gateways::{self, Keys, RESULT_TOKEN};
-use super::store::{self, Kind, Purpose, Report, inquiries, refunds};
+use super::store::{self, Kind, Purpose, Report, inquiries, refunds, settlements};
 use super::words::Env;
 use super::{Payments, Source};
-use super::{inquiry, refund};
+use super::{inquiry, payout, refund};
 use crate::api::{ClientAddress, Json, Limits, Path};
 use crate::db::Tx;
 use crate::due;
@@ -64,7 +64,7 @@ impl Payments {
         let base = self.public_url.as_deref();
         let base = base.ok_or(PromptError::NoPublicUrl)?;
         let initiator = self.initiator(tx, &keys).await?;
-        let merchant = gateways::merchant(&self.secrets, tx, &keys).await?;
+        let merchant = self.merchant(tx, &keys).await?;
         let asking = Asking {
             merchant,
             initiator,
@@ -83,7 +83,7 @@ impl Payments {
         tx: &mut Tx,
         keys: &Keys,
     ) -> Result<Initiator, PromptError> {
-        let password = gateways::initiator_password(&self.secrets, tx, keys).await?;
+        let password = self.initiator_password(tx, keys).await?;
         let (Some(name), Some(password)) = (keys.initiator_name.clone(), password) else {
             return Err(PromptError::NoInitiator);
         };
@@ -251,6 +251,12 @@ async fn settle(
         }
         return refund::answer(tx, &mut sent, told, now).await;
     }
+    if let Some(mut sent) = settlements::lock(tx, about.into()).await? {
+        if report.gateway_id != Some(sent.gateway_id) {
+            return Ok(Some("another gateway's settlement"));
+        }
+        return Ok(payout::answer(tx, &mut sent, told, now).await?);
+    }
     let Some(mut asked) = inquiries::lock(tx, about.into()).await? else {
         return Ok(Some("nothing of ours"));
     };
@@ -267,6 +273,16 @@ async fn settle(
         && let Some(mut sent) = refunds::lock(tx, id).await?
     {
         let (state, message) = refund::answer_asked(tx, &mut sent, &asked, told, now).await?;
+        (asked.state, asked.message) = (state, Some(message));
+        asked.answered_at = Some(now);
+        inquiries::save(tx, &asked).await?;
+        due::never(tx, inquiry::INQUIRE, asked.id).await?;
+        return Ok(None);
+    }
+    if let (Some(told), Some(id)) = (told, asked.settlement_id)
+        && let Some(mut sent) = settlements::lock(tx, id).await?
+    {
+        let (state, message) = payout::answer_asked(tx, &mut sent, &asked, told, now).await?;
         (asked.state, asked.message) = (state, Some(message));
         asked.answered_at = Some(now);
         inquiries::save(tx, &asked).await?;

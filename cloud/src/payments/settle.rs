@@ -7,7 +7,7 @@ use easyisp_shared::time::Timestamp;
 
 use crate::db::{Database, Tx};
 use crate::due;
-use crate::renewals::{self, Channel, Method, Receipt, RenewError, Unallocated};
+use crate::renewals::{self, Channel, Method, Receipt, RenewError, Till, Unallocated};
 
 use super::QUERY;
 use super::book::HEARSAY;
@@ -218,6 +218,7 @@ fn receipt(intent: &Intent, credit: Credit, proven: bool, now: Timestamp) -> Rec
         customer: intent.customer_id,
         amount: credit.amount,
         method: Method::Mpesa,
+        till: Till::of(intent.platform),
         channel: Channel::Payment,
         receipt: credit.receipt,
         proven,
@@ -235,6 +236,7 @@ fn receipt(intent: &Intent, credit: Credit, proven: bool, now: Timestamp) -> Rec
 fn second_receipt(intent: &Intent, claim: Claim, proven: bool, now: Timestamp) -> Unallocated {
     Unallocated {
         amount: intent.amount,
+        till: Till::of(intent.platform),
         receipt: claim.receipt,
         proven,
         paid_at: moved_at(intent, claim.paid_at, now),

@@ -5,6 +5,7 @@ pub(super) mod gateways;
 pub(super) mod inquiries;
 pub(super) mod lists;
 pub(super) mod refunds;
+pub(super) mod settlements;
 pub(super) mod suspense;
 
 use easyisp_shared::id::{CustomerId, GatewayId, InboxId, IntentId, PackageId, TenantId};
@@ -42,6 +43,8 @@ pub(super) struct Intent {
     pub(super) created_at: Timestamp,
     pub(super) expires_at: Timestamp,
     pub(super) confirm_above: Cents,
+    /// It is asked for through the platform's short code.
+    pub(super) platform: bool,
 }
 
 /// A state as the table has it.
@@ -137,7 +140,7 @@ macro_rules! intent_columns {
         "select i.id, i.gateway_id, i.customer_id, i.amount, i.phone_number, i.account_reference, i.state,
                 i.checkout_request_id, i.merchant_request_id, i.receipt, i.result_code, i.message,
                 i.needs_review, i.claimed_receipt, i.claimed_amount, i.claimed_at, i.confirmed_at,
-                i.queried_at, i.created_at, i.expires_at, g.confirm_above
+                i.queried_at, i.created_at, i.expires_at, g.confirm_above, g.platform
            from intents i
            join gateways g on g.tenant_id = $1 and g.id = i.gateway_id
           where i.tenant_id = $1"

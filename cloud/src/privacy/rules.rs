@@ -139,6 +139,18 @@ pub const KEPT: &[Kept] = &[
         "words are emptied; amount and receipt stay",
     ),
     of(
+        "collecting",
+        "nothing of subscribers: what is agreed with the provider",
+        Keep::Books,
+        "stays",
+    ),
+    of(
+        "settlements",
+        "nothing of subscribers: sums paid out to the provider",
+        Keep::Books,
+        "stays",
+    ),
+    of(
         "inquiries",
         "receipt, amount and when, without a name or number",
         Keep::Books,

@@ -11,8 +11,8 @@ use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 use super::deed::Deed;
 use super::store::{self, Payment, PaymentStatus};
 use super::{
-    Method, Received, RenewError, SHORT, Unallocated, buy_for, limits, message, perform, reckon,
-    told,
+    Method, Received, RenewError, SHORT, Till, Unallocated, buy_for, limits, message, perform,
+    reckon, told,
 };
 
 /// Moves the payment with this receipt to `customer`, who did pay it: out of suspense or out of the wallet
@@ -226,7 +226,7 @@ fn void_entry(tx: &Tx, payment: &Payment, now: Timestamp) -> Entry {
         description: "Taken back".to_owned(),
         transfers: vec![Transfer {
             debit: owner(payment.customer),
-            credit: Leg::account(payment.method.account()),
+            credit: Leg::account(Till::of(payment.platform).account(payment.method)),
             amount: payment.amount,
         }],
     }
@@ -279,7 +279,7 @@ pub async fn hold(
         source: format!("M-Pesa {}", receipt.receipt),
         description: receipt.description.clone(),
         transfers: vec![Transfer {
-            debit: Leg::account(AccountCode::MPESA),
+            debit: Leg::account(receipt.till.account(Method::Mpesa)),
             credit: Leg::account(AccountCode::SUSPENSE),
             amount: receipt.amount,
         }],

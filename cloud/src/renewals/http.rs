@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::store::{self, By, ManualRow};
 use super::{
-    Channel, Method, Receipt, Received, RenewError, receive, resolve, resolved_code, void,
+    Channel, Method, Receipt, Received, RenewError, Till, receive, resolve, resolved_code, void,
 };
 use crate::api::{Idempotency, Json, Page, Path, Sort, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -382,6 +382,7 @@ fn manual(
         customer,
         amount,
         method,
+        till: Till::Own,
         channel,
         receipt: None,
         proven: false,

@@ -62,6 +62,8 @@ pub struct Receipt {
     pub amount: Cents,
     /// How it came.
     pub method: Method,
+    /// Through whose short code.
+    pub till: Till,
     /// Whether an operator says so or a payer paid.
     pub channel: Channel,
     /// The provider's receipt, credited once.
@@ -89,6 +91,8 @@ pub struct Receipt {
 pub struct Unallocated {
     /// How much.
     pub amount: Cents,
+    /// Through whose short code it came.
+    pub till: Till,
     /// The provider's receipt.
     pub receipt: String,
     /// The provider itself says that it is of the gateway's short code.
@@ -156,6 +160,34 @@ impl Method {
             Method::BankTransfer => AccountCode::BANK,
             Method::Card => AccountCode::CARD,
             Method::Other => AccountCode::OTHER_MONEY,
+        }
+    }
+}
+
+/// Whose the place is to which money by M-Pesa came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Till {
+    /// The tenant's own short code, or no short code at all.
+    #[default]
+    Own,
+    /// The platform's, which holds the money for him.
+    Platform,
+}
+
+impl Till {
+    /// From what stands beside a gateway.
+    pub fn of(platform: bool) -> Till {
+        match platform {
+            true => Till::Platform,
+            false => Till::Own,
+        }
+    }
+
+    /// Which account money comes into that came this way.
+    pub fn account(self, method: Method) -> AccountCode {
+        match self {
+            Till::Platform => AccountCode::HELD,
+            Till::Own => method.account(),
         }
     }
 }
@@ -452,7 +484,7 @@ fn credit_entry(id: EntryId, receipt: &Receipt, source: &str) -> Entry {
         source: source.to_owned(),
         description: receipt.description.clone(),
         transfers: vec![Transfer {
-            debit: Leg::account(receipt.method.account()),
+            debit: Leg::account(receipt.till.account(receipt.method)),
             credit: Leg::wallet(receipt.customer),
             amount: receipt.amount,
         }],

@@ -11,10 +11,11 @@ use utoipa::ToSchema;
 
 use crate::db::{Kind, Tx};
 use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
+use crate::webhooks::{self, EventKind};
 
 use super::deed::{Account, Deed};
 use super::store::{self, Sold};
-use super::{RenewError, message, perform};
+use super::{Method, RenewError, Till, message, perform, told};
 
 /// What becomes of the time that the money had bought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, ToSchema)]
@@ -43,6 +44,8 @@ pub struct Refund {
     pub amount: Cents,
     /// What becomes of the time it had bought.
     pub service: Service,
+    /// From whose short code it goes.
+    pub till: Till,
 }
 
 impl Refund {
@@ -103,7 +106,7 @@ pub async fn complete(
 ) -> Result<(), RenewError> {
     let gone = Transfer {
         debit: Leg::account(AccountCode::REFUNDS),
-        credit: Leg::account(AccountCode::MPESA),
+        credit: Leg::account(refund.till.account(Method::Mpesa)),
         amount: refund.amount,
     };
     let mut transfers = vec![gone];
@@ -131,7 +134,8 @@ pub async fn complete(
     let entry = refund.entry(tx, what, transfers, now);
     let rest = |balance: Cents| balance.plus(back);
     let text = |account: &Account| Some(message::of_refund(account, refund.amount, receipt));
-    post(tx, refund, entry, rest, moved, text, now).await
+    post(tx, refund, entry, rest, moved, text, now).await?;
+    tell(tx, EventKind::PaymentRefunded, refund, receipt, now).await
 }
 
 /// The provider has not sent it and will not: it is its owner's again.
@@ -140,7 +144,19 @@ pub async fn release(tx: &mut Tx, refund: &Refund, now: Timestamp) -> Result<(),
     let what = (EntryKind::Release, "Not sent back");
     let entry = refund.entry(tx, what, vec![refund.set_aside().reversed()], now);
     let rest = |balance: Cents| balance.plus(refund.amount);
-    post(tx, refund, entry, rest, None, |_| None, now).await
+    post(tx, refund, entry, rest, None, |_| None, now).await?;
+    tell(tx, EventKind::RefundFailed, refund, None, now).await
+}
+
+async fn tell(
+    tx: &mut Tx,
+    kind: EventKind,
+    refund: &Refund,
+    receipt: Option<&str>,
+    now: Timestamp,
+) -> Result<(), RenewError> {
+    let event = told::of_refund(tx.tenant(), kind, refund, receipt, now, &tx.entropy());
+    Ok(webhooks::tell(tx, &[event], now).await?)
 }
 
 /// By how much a paid end moves.

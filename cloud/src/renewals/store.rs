@@ -528,12 +528,15 @@ pub(super) struct Payment {
     /// What of it is sent back or on its way.
     pub(super) refunded: Cents,
     pub(super) paid_at: Timestamp,
+    /// It came through the platform's short code.
+    pub(super) platform: bool,
 }
 
 /// Reads and locks the M-Pesa payment with this receipt.
 pub(super) async fn lock_receipt(tx: &mut Tx, receipt: &str) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(
-        "select id, customer_id, method, amount, status, refunded, paid_at
+        "select id, customer_id, method, amount, status, refunded, paid_at,
+                exists (select from gateways g where g.tenant_id = $1 and g.id = gateway_id and g.platform) as platform
            from payments
           where tenant_id = $1 and receipt = $2 and method = 'MPESA' and status <> 'voided'
             for update",
@@ -547,7 +550,8 @@ pub(super) async fn lock_receipt(tx: &mut Tx, receipt: &str) -> sqlx::Result<Opt
 /// Reads and locks a payment.
 pub(super) async fn lock_payment(tx: &mut Tx, id: PaymentId) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(
-        "select id, customer_id, method, amount, status, refunded, paid_at
+        "select id, customer_id, method, amount, status, refunded, paid_at,
+                exists (select from gateways g where g.tenant_id = $1 and g.id = gateway_id and g.platform) as platform
            from payments
           where tenant_id = $1 and id = $2
             for update",

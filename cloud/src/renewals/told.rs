@@ -1,13 +1,15 @@
 //! What webhooks are told of money and periods.
 
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::id::{CustomerId, PackageId, PaymentId, PeriodId, TenantId, VoucherId};
+use easyisp_shared::id::{
+    CustomerId, PackageId, PaymentId, PeriodId, RefundId, TenantId, VoucherId,
+};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use serde::Serialize;
 
 use super::deed::Deed;
-use super::{Channel, Method, Unallocated};
+use super::{Channel, Method, Refund, Service, Unallocated};
 use crate::webhooks::{Event, EventKind};
 
 /// `payment.received`.
@@ -21,6 +23,38 @@ struct Payment<'a> {
     source: Channel,
     receipt: Option<&'a str>,
     paid_at: Timestamp,
+}
+
+/// `payment.refunded` and `refund.failed`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Back<'a> {
+    refund_id: RefundId,
+    payment_id: PaymentId,
+    customer_id: Option<CustomerId>,
+    amount: Cents,
+    service: Service,
+    receipt: Option<&'a str>,
+}
+
+/// What is told of money that went back, or did not.
+pub(super) fn of_refund(
+    tenant: TenantId,
+    kind: EventKind,
+    refund: &Refund,
+    receipt: Option<&str>,
+    now: Timestamp,
+    entropy: &Entropy,
+) -> Event {
+    let data = Back {
+        refund_id: refund.id,
+        payment_id: refund.payment,
+        customer_id: refund.owner,
+        amount: refund.amount,
+        service: refund.service,
+        receipt,
+    };
+    Event::new(tenant, kind, &data, now, entropy)
 }
 
 /// `customer.renewed`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use easyisp_shared::time::Clock;
 use easyisp_tests::mpesa::{App, Kind};
+use easyisp_tests::operator::http_client;
 use easyisp_tests::scenario::{Callback, Paid, Payer, Pin, PushAnswer, QueryAnswer};
 use easyisp_tests::world::{Provider, START, World, eventually, soon};
 use serde_json::{Value, json};
@@ -301,6 +302,65 @@ async fn suspense_is_what_waits_for_a_person() -> Result<()> {
         tx = world.db().begin(isp.tenant().await?).await?;
     }
     drop(tx);
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    world.stop().await
+}
+
+/// Without a list of addresses somebody who knows a prompt's secret names a receipt of his own making, and the prompt is
+/// paid: our query names no receipt. The true one is not credited a second time; a person sees both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_made_up_receipt_of_a_paid_prompt_credits_nothing_twice() -> Result<()> {
+    let world = World::start_with(Clock::test(START), |config| {
+        config.mpesa.sources = Vec::new();
+    });
+    let world = world.await?;
+    let isp = Provider::with_paybill(&world, "savanna").await?;
+    let yesterday = world.clock.now().minus(DAY);
+    let amina = isp
+        .add_subscriber("amina", "254712345601", yesterday)
+        .await?;
+    let mpesa = &world.outside.mpesa;
+    mpesa.script_everybody(Payer {
+        pin: Pin::Held,
+        callback: Callback::Never,
+        confirmation: Callback::Never,
+        ..Payer::prompt()
+    });
+    let checkout = isp.ask_to_pay(&amina, 1000).await?;
+    let prompt = mpesa.prompt("0712345601", 0).await;
+    let made_up = json!({"Body": {"stkCallback": {"MerchantRequestID": prompt.merchant_request_id,
+        "CheckoutRequestID": checkout, "ResultCode": 0, "ResultDesc": "Done",
+        "CallbackMetadata": {"Item": [{"Name": "Amount", "Value": 1000},
+            {"Name": "MpesaReceiptNumber", "Value": "SJK4H7L2PQ"}]}}}});
+    let told = http_client().post(&prompt.callback_url).json(&made_up);
+    assert_eq!(told.send().await?.status().as_u16(), 200);
+    worked(&world, &isp).await?;
+    mpesa.type_pin(&checkout);
+    mpesa
+        .until(|books| books.find(&checkout)?.receipt().map(str::to_owned))
+        .await;
+    for _ in 0..4 {
+        world.clock.advance(Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let paid = isp.customer_becomes(&amina, "paid", |customer| customer["status"] == "ACTIVE");
+    assert_eq!(paid.await?["walletBalance"], 0);
+
+    let gateways = isp.owner.get("/payment-gateways").await?;
+    let id = gateways[0]["id"].as_str().context("an id")?;
+    let wish = json!({"pullEnabled": true, "pullNumber": "0722000000"});
+    isp.owner
+        .put(&format!("/payment-gateways/{id}"), &wish)
+        .await?;
+    world.clock.advance(Duration::from_secs(601));
+    let held = eventually("the true receipt is held", async || {
+        let held = isp.owner.get("/payments/unallocated").await?;
+        Ok((held["total"] == 1).then_some(held))
+    })
+    .await?;
+    let why = held["payments"][0]["description"].to_string();
+    assert!(why.contains("credited already"), "{held}");
+    assert_eq!(isp.customer(&amina).await?["walletBalance"], 0);
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await
 }

@@ -314,6 +314,7 @@ async fn what_the_wallet_covers_follows_the_wish_to_renew() -> Result<()> {
         customer: id.parse()?,
         amount: Cents::whole(3000),
         method: Means::Cash,
+        till: Default::default(),
         channel: Channel::Recharge,
         receipt: None,
         proven: false,

@@ -32,12 +32,16 @@ pub struct Errand {
     pub about: Option<String>,
     /// To whom money went.
     pub phone: Option<String>,
+    /// To which organisation's paybill or till money went, and the account there.
+    pub organisation: Option<(String, String)>,
     /// How much, whole shillings.
     pub amount: i64,
     /// The receipt of the money that went; `None` when none did.
     pub receipt: Option<String>,
     /// When.
     pub at: Timestamp,
+    /// Where its result is told.
+    pub result_url: String,
     /// Each delivery of the result.
     pub results: Vec<Delivered>,
 }
@@ -52,6 +56,8 @@ pub enum ErrandKind {
     Reversal,
     /// To send money to a phone.
     Payout,
+    /// To send money to another organisation.
+    Settlement,
 }
 
 /// One accepted push and what became of it.
@@ -168,9 +174,18 @@ impl Books {
             .errands
             .iter()
             .filter(|errand| errand.receipt.is_some());
-        went.filter(|errand| errand.kind != ErrandKind::Status)
+        went.filter(|errand| matches!(errand.kind, ErrandKind::Reversal | ErrandKind::Payout))
             .map(|errand| errand.amount)
             .sum()
+    }
+
+    /// What went to an organisation's paybill or till in all.
+    pub fn settled(&self, number: &str) -> i64 {
+        let went = self.errands.iter().filter(|errand| {
+            let to = errand.organisation.as_ref();
+            errand.receipt.is_some() && to.is_some_and(|(to, _)| to == number)
+        });
+        went.map(|errand| errand.amount).sum()
     }
 
     /// Books what an initiator asked for; money that goes takes the first of `receipts` that is not on the books.

@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<Mpesa> {
         .route("/mpesa/transactionstatus/v1/query", post(status))
         .route("/mpesa/reversal/v1/request", post(reversal))
         .route("/mpesa/b2c/v3/paymentrequest", post(payout))
+        .route("/mpesa/b2b/v1/paymentrequest", post(settlement))
 }
 
 /// What every call has.
@@ -172,6 +173,41 @@ async fn payout(
     play(mpesa, checked).await
 }
 
+/// `POST /mpesa/b2b/v1/paymentrequest`
+async fn settlement(
+    State(mpesa): State<Mpesa>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    let (command, receiver) = match text(&body["CommandID"]).as_str() {
+        "BusinessBuyGoods" => ("BusinessBuyGoods", "2"),
+        _ => ("BusinessPayBill", "4"),
+    };
+    let checked = begin(&mpesa, &headers, &body, command).and_then(|(app, common)| {
+        for (field, right) in [
+            ("PartyA", app.shortcode.as_str()),
+            ("SenderIdentifierType", "4"),
+            ("RecieverIdentifierType", receiver),
+        ] {
+            if text(&body[field]) != right {
+                return Err(Refusal::field(field));
+            }
+        }
+        let (to, account) = (text(&body["PartyB"]), text(&body["AccountReference"]));
+        if !(4..=10).contains(&to.len()) || !to.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(Refusal::field("PartyB"));
+        }
+        if !(1..=20).contains(&account.len()) {
+            return Err(Refusal::field("AccountReference"));
+        }
+        let mut errand = errand(&mpesa, ErrandKind::Settlement);
+        errand.amount = amount(&body)?;
+        errand.organisation = Some((to, account));
+        Ok((common, errand))
+    });
+    play(mpesa, checked).await
+}
+
 fn begin(
     mpesa: &Mpesa,
     headers: &HeaderMap,
@@ -194,9 +230,11 @@ fn errand(mpesa: &Mpesa, kind: ErrandKind) -> Errand {
         conversation: random("AG_"),
         about: None,
         phone: None,
+        organisation: None,
         amount: 0,
         receipt: None,
         at: mpesa.now(),
+        result_url: String::new(),
         results: Vec::new(),
     }
 }
@@ -210,10 +248,11 @@ fn amount(body: &Value) -> Result<i64, Refusal> {
 
 /// Does it as scripted and answers.
 async fn play(mpesa: Mpesa, checked: Result<(Common, Errand), Refusal>) -> Response {
-    let (common, errand) = match checked {
+    let (common, mut errand) = match checked {
         Ok(checked) => checked,
         Err(refusal) => return refusal.into_response(),
     };
+    errand.result_url.clone_from(&common.result_url);
     let script = mpesa.state().errand.clone();
     match &script.answer {
         PushAnswer::Error(code) => return Refusal::new(code, scripted(code)).into_response(),
@@ -261,6 +300,7 @@ fn done(books: &Books, errand: &Errand) -> Result<Parameters, (String, String)> 
     let about = errand.about.as_deref().unwrap_or_default();
     match errand.kind {
         ErrandKind::Payout => Ok(vec![("TransactionAmount", errand.amount.into())]),
+        ErrandKind::Settlement => Ok(vec![("Amount", format!("{}.00", errand.amount).into())]),
         ErrandKind::Reversal => {
             let sent_back = |known: &Errand| {
                 known.kind == ErrandKind::Reversal
@@ -289,10 +329,12 @@ fn done(books: &Books, errand: &Errand) -> Result<Parameters, (String, String)> 
                         receipt: errand.receipt.clone().unwrap_or_default(),
                         amount: errand.amount.to_string(),
                         debit: "174379 - A merchant".to_owned(),
-                        credit: format!(
-                            "{} - John Doe",
-                            errand.phone.as_deref().unwrap_or_default()
-                        ),
+                        credit: match (&errand.phone, &errand.organisation) {
+                            (_, Some((number, _))) => format!("{number} - Another merchant"),
+                            (phone, None) => {
+                                format!("{} - John Doe", phone.as_deref().unwrap_or_default())
+                            }
+                        },
                         stamp: stamp(errand.at),
                     },
                     match errand.receipt {
@@ -408,7 +450,10 @@ fn start_telling(
             true => common.time_out_url,
             false => common.result_url,
         };
+        let organisation = errand.organisation.as_ref();
+        let organisation = organisation.map(|(number, _)| number.as_str());
         let name = errand.about.as_deref().or(errand.phone.as_deref());
+        let name = name.or(organisation);
         let name = name.unwrap_or_default().to_owned();
         let telling = told(&mpesa, &name, &script.result, || async {
             let sending = mpesa.shared.client.post(&url).json(&result);

@@ -19,18 +19,23 @@ pub async fn entries(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
              select e.source,
                     sum(case when t.credit_account = '2400' then t.amount
                              when t.debit_account = '2400' then -t.amount else 0 end)::bigint as held,
-                    sum(case when t.credit_account = '1010' then t.amount else 0 end)::bigint as gone
+                    sum(case when t.credit_account in ('1010', '1040') then t.amount else 0 end)::bigint as gone,
+                    bool_or(t.credit_account = '1040') as held_by_platform
                from entries e
                join transfers t on t.tenant_id = $1 and t.entry_id = e.id
               where e.tenant_id = $1 and e.kind in ('REFUND', 'REVERSAL', 'RELEASE')
               group by e.source)
          select coalesce('refund ' || r.id, m.source) as what, coalesce(m.held, 0) as held,
                 coalesce(m.gone, 0) as gone
-           from (select * from refunds where tenant_id = $1) r
+           from (select r.*, g.platform
+                   from refunds r
+                   join gateways g on g.tenant_id = $1 and g.id = r.gateway_id
+                  where r.tenant_id = $1) r
            full join moved m on m.source = 'refund ' || r.id
           where (coalesce(m.held, 0), coalesce(m.gone, 0)) is distinct from
                 (case when r.state in ('APPROVED', 'SENT', 'UNKNOWN') then r.amount else 0 end,
                  case when r.state = 'DONE' then r.amount else 0 end)
+             or r.state = 'DONE' and m.held_by_platform is distinct from r.platform
           limit 1000",
     )
     .bind(tx.tenant())

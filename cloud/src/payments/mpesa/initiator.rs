@@ -192,6 +192,57 @@ impl Daraja {
     }
 }
 
+/// To whom a settlement goes.
+#[derive(Clone, Debug)]
+pub struct Payee {
+    /// A paybill, a till, or a bank's paybill.
+    pub kind: SubType,
+    /// Its number.
+    pub number: String,
+    /// The account there.
+    pub account: Option<String>,
+}
+
+impl Daraja {
+    /// Sends to another organisation's paybill or till what was collected for it; `of` = for which day, as it reads in
+    /// both statements. M-Pesa takes no name of ours for it. [`MpesaError::Silent`] = it may be under way; never ask
+    /// again by itself.
+    pub async fn settle(
+        &self,
+        merchant: &Merchant,
+        initiator: &Initiator,
+        payee: &Payee,
+        (amount, of): (Cents, &str),
+        urls: &ResultUrls,
+    ) -> Result<Taken, MpesaError> {
+        let (command, receiver) = match payee.kind {
+            SubType::Paybill | SubType::Bank => ("BusinessPayBill", "4"),
+            SubType::Buygoods => ("BusinessBuyGoods", "2"),
+        };
+        let reference = payee.account.as_deref().unwrap_or(of);
+        let body = json!({
+            "Initiator": initiator.name,
+            "SecurityCredential": initiator.credential.expose_secret(),
+            "CommandID": command,
+            "SenderIdentifierType": identifier(merchant),
+            // The misspelling is theirs.
+            "RecieverIdentifierType": receiver,
+            "Amount": amount.minor() / 100,
+            "PartyA": merchant.business_short_code(),
+            "PartyB": payee.number,
+            "AccountReference": reference,
+            "Remarks": format!("Settlement {of}"),
+            "QueueTimeOutURL": urls.time_out,
+            "ResultURL": urls.result,
+        });
+        taken(
+            &self
+                .call(merchant, "/mpesa/b2b/v1/paymentrequest", &body)
+                .await?,
+        )
+    }
+}
+
 /// What kind of number the short code is, to the calls of an initiator.
 fn identifier(merchant: &Merchant) -> &'static str {
     match merchant.kind {

@@ -43,6 +43,9 @@ pub(in super::super) struct Place {
     /// A payer is found by the end of what he is called too.
     #[sqlx(rename = "at_suffix")]
     pub(in super::super) match_suffix: bool,
+    /// It is the platform's.
+    #[sqlx(rename = "at_platform")]
+    pub(in super::super) platform: bool,
     /// When the gateway was set up: what moved before is nothing of ours.
     #[sqlx(rename = "at_since")]
     pub(in super::super) since: Timestamp,
@@ -119,7 +122,7 @@ macro_rules! found_ctes {
                     (select all_of_them from owners) as candidates,
                     at.shortcode as at_shortcode, at.store_number as at_store,
                     at.sub_type as at_kind, at.match_suffix as at_suffix, at.created_at as at_since,
-                    at.deleted_at is not null as at_retired, intent.*
+                    at.platform as at_platform, at.deleted_at is not null as at_retired, intent.*
                from gateways at
                left join intent on true
               where at.tenant_id = $1 and at.id = $2"
@@ -315,6 +318,35 @@ pub(in super::super) async fn lock_without_prompt(
     .bind(gateway)
     .bind(customer)
     .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Whether a prompt under this account was paid so much, under a receipt that only somebody unknown named: our query
+/// said that it was paid, and names no receipt.
+pub(in super::super) async fn is_unproven(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    reference: &str,
+    amount: Cents,
+    since: Timestamp,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (
+             select from intents i
+               join gateways here on here.tenant_id = $1 and here.id = $2
+               join gateways same on same.tenant_id = $1 and same.id = i.gateway_id
+                                 and same.shortcode = here.shortcode
+               join directory.receipts r on r.provider = 'MPESA' and r.receipt = i.receipt
+                                        and r.tenant_id = $1 and r.shortcode is null
+              where i.tenant_id = $1 and i.account_reference = $3 and i.amount = $4 and i.created_at >= $5
+                and i.state = 'POSTED')",
+    )
+    .bind(tx.tenant())
+    .bind(gateway)
+    .bind(reference)
+    .bind(amount)
+    .bind(since)
+    .fetch_one(&mut **tx)
     .await
 }
 

@@ -52,6 +52,8 @@ pub(in super::super) struct Keys {
     pub(in super::super) result_token_sealed: Option<Vec<u8>>,
     pub(in super::super) refund_day_limit: Cents,
     pub(in super::super) match_suffix: bool,
+    /// It is the platform's short code, and has no keys here.
+    pub(in super::super) platform: bool,
     pub(in super::super) created_at: Timestamp,
     pub(in super::super) updated_at: Timestamp,
 }
@@ -161,19 +163,20 @@ macro_rules! columns {
                 consumer_secret_sealed, passkey_sealed, callback_token_sealed, env, is_default,
                 for_hotspot, for_pppoe, c2b_version, c2b_token_sealed, c2b_asked_at, c2b_registered_at,
                 pull_enabled, pull_number, pull_registered_at, pulled_until, initiator_name,
-                initiator_password_sealed, result_token_sealed, refund_day_limit, match_suffix, created_at,
-                updated_at
+                initiator_password_sealed, result_token_sealed, refund_day_limit, match_suffix, platform,
+                created_at, updated_at
            from gateways
           where tenant_id = $1"
     };
 }
 
-/// The gateway for a customer: one meant for how he is connected, the default first. `None` = none at all.
+/// The gateway for a customer: one of the tenant's own that is meant for how he is connected, the default first; the
+/// platform's where he has none. `None` = none at all.
 pub(in super::super) async fn choose(tx: &mut Tx, hotspot: bool) -> sqlx::Result<Option<Keys>> {
     sqlx::query_as(concat!(
         columns!(),
         " and deleted_at is null
-          order by case when $2 then for_hotspot else for_pppoe end desc, is_default desc, created_at
+          order by platform, case when $2 then for_hotspot else for_pppoe end desc, is_default desc, created_at
           limit 1"
     ))
     .bind(tx.tenant())
@@ -214,6 +217,36 @@ pub(in super::super) async fn list(tx: &mut Tx) -> sqlx::Result<Vec<Keys>> {
     .await
 }
 
+/// The platform's short code, as this tenant has it; also where it was switched off since. Locked.
+pub(in super::super) async fn lock_platform(tx: &mut Tx) -> sqlx::Result<Option<Keys>> {
+    sqlx::query_as(concat!(columns!(), " and platform for update"))
+        .bind(tx.tenant())
+        .fetch_optional(&mut **tx)
+        .await
+}
+
+/// Switches the platform's short code on or off for this tenant, and writes which it is.
+pub(in super::super) async fn set_platform(
+    tx: &mut Tx,
+    gateway: &Keys,
+    off_since: Option<Timestamp>,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update gateways set shortcode = $3, env = $4, initiator_name = $5, deleted_at = $6, updated_at = $7
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(gateway.id)
+    .bind(&gateway.shortcode)
+    .bind(gateway.env)
+    .bind(&gateway.initiator_name)
+    .bind(off_since)
+    .bind(gateway.updated_at)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Writes a new gateway and the digest of its callbacks' secret.
 pub(in super::super) async fn insert(
     tx: &mut Tx,
@@ -228,9 +261,9 @@ pub(in super::super) async fn insert(
                                account_number, consumer_key_sealed, consumer_secret_sealed, passkey_sealed,
                                callback_token_sealed, env, is_default, for_hotspot, for_pppoe, created_at,
                                updated_at, c2b_version, pull_enabled, pull_number, initiator_name,
-                               initiator_password_sealed, refund_day_limit, match_suffix)
+                               initiator_password_sealed, refund_day_limit, match_suffix, platform)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $18, $19, $20,
-                 $21, $22, $23, $24, $25)",
+                 $21, $22, $23, $24, $25, $26)",
     )
     .bind(tx.tenant())
     .bind(gateway.id)
@@ -257,6 +290,7 @@ pub(in super::super) async fn insert(
     .bind(&gateway.initiator_password_sealed)
     .bind(gateway.refund_day_limit)
     .bind(gateway.match_suffix)
+    .bind(gateway.platform)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -394,7 +428,7 @@ pub(in super::super) async fn delete(
     sqlx::query(
         "update gateways set is_default = true
           where tenant_id = $1
-            and id = (select id from gateways where tenant_id = $1 and deleted_at is null
+            and id = (select id from gateways where tenant_id = $1 and deleted_at is null and not platform
                        order by created_at, id limit 1)
             and not exists (select from gateways where tenant_id = $1 and is_default)",
     )

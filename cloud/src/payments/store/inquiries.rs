@@ -1,6 +1,6 @@
 //! SQL on questions to the provider that it answers later.
 
-use easyisp_shared::id::{GatewayId, InquiryId, OperatorId, RefundId};
+use easyisp_shared::id::{GatewayId, InquiryId, OperatorId, RefundId, SettlementId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
@@ -10,6 +10,15 @@ use super::super::mpesa::initiator::About;
 use crate::api::Page;
 use crate::db::Tx;
 
+/// Money of ours that was sent, and that is asked after.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in super::super) enum Sending {
+    /// Back to a payer.
+    Refund(RefundId),
+    /// To a tenant for whom the platform had collected it.
+    Settlement(SettlementId),
+}
+
 /// A question's row.
 #[derive(FromRow, Clone, Debug)]
 pub(in super::super) struct Inquiry {
@@ -18,6 +27,7 @@ pub(in super::super) struct Inquiry {
     receipt: Option<String>,
     conversation: Option<String>,
     pub(in super::super) refund_id: Option<RefundId>,
+    pub(in super::super) settlement_id: Option<SettlementId>,
     pub(in super::super) state: State,
     pub(in super::super) attempts: i32,
     pub(in super::super) originator_conversation_id: Option<String>,
@@ -48,7 +58,7 @@ impl Inquiry {
 
 macro_rules! columns {
     () => {
-        "select id, gateway_id, receipt, conversation, refund_id, state, attempts, originator_conversation_id,
+        "select id, gateway_id, receipt, conversation, refund_id, settlement_id, state, attempts, originator_conversation_id,
                 conversation_id, amount, paid_at, message, operator_id, created_at, asked_at, answered_at
            from inquiries
           where tenant_id = $1"
@@ -61,18 +71,23 @@ pub(in super::super) async fn open(
     id: InquiryId,
     gateway: GatewayId,
     about: &About,
-    refund: Option<RefundId>,
+    sending: Option<Sending>,
     by: Option<OperatorId>,
     now: Timestamp,
 ) -> sqlx::Result<InquiryId> {
+    let (refund, settlement) = match sending {
+        Some(Sending::Refund(refund)) => (Some(refund), None),
+        Some(Sending::Settlement(settlement)) => (None, Some(settlement)),
+        None => (None, None),
+    };
     let (receipt, conversation) = match about {
         About::Receipt(receipt) => (Some(receipt), None),
         About::Conversation(name) => (None, Some(name)),
     };
     let made: Option<InquiryId> = sqlx::query_scalar(
         "insert into inquiries (tenant_id, id, gateway_id, receipt, conversation, refund_id, state, operator_id,
-                                created_at)
-         values ($1, $2, $3, $4, $5, $6, 'CREATED', $7, $8)
+                                created_at, settlement_id)
+         values ($1, $2, $3, $4, $5, $6, 'CREATED', $7, $8, $9)
              on conflict do nothing
          returning id",
     )
@@ -84,6 +99,7 @@ pub(in super::super) async fn open(
     .bind(refund)
     .bind(by)
     .bind(now)
+    .bind(settlement)
     .fetch_optional(&mut **tx)
     .await?;
     if let Some(made) = made {
@@ -99,12 +115,32 @@ pub(in super::super) async fn open(
     .await
 }
 
+/// Whether this receipt came to this gateway, or a prompt of its claims it.
+pub(in super::super) async fn is_of(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    receipt: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from payments
+                         where tenant_id = $1 and receipt = $3 and gateway_id = $2 and status <> 'voided')
+             or exists (select from intents
+                         where tenant_id = $1 and claimed_receipt = $3 and gateway_id = $2)",
+    )
+    .bind(tx.tenant())
+    .bind(gateway)
+    .bind(receipt)
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// Whether questions can be asked for this gateway.
 pub(in super::super) async fn can_ask(tx: &mut Tx, gateway: GatewayId) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "select exists (select from gateways
                          where tenant_id = $1 and id = $2 and deleted_at is null
-                           and initiator_name is not null and initiator_password_sealed is not null)",
+                           and initiator_name is not null
+                           and (platform or initiator_password_sealed is not null))",
     )
     .bind(tx.tenant())
     .bind(gateway)
@@ -194,7 +230,7 @@ pub(in super::super) async fn gateway_of(
                             where p.tenant_id = $1 and p.receipt = $2 and p.gateway_id = g.id) desc,
                    exists (select from intents i
                             where i.tenant_id = $1 and i.claimed_receipt = $2 and i.gateway_id = g.id) desc,
-                   g.initiator_name is not null desc, g.is_default desc, g.created_at
+                   g.platform, g.initiator_name is not null desc, g.is_default desc, g.created_at
           limit 1",
     )
     .bind(tx.tenant())

@@ -8,7 +8,7 @@ use sqlx::FromRow;
 use super::super::refund::State;
 use crate::api::Page;
 use crate::db::Tx;
-use crate::renewals::{self, Service};
+use crate::renewals::{self, Service, Till};
 
 /// A refund's row.
 #[derive(FromRow, Clone, Debug)]
@@ -40,6 +40,8 @@ pub(in super::super) struct Refund {
     pub(in super::super) paid_receipt: Option<String>,
     /// The payer's phone.
     pub(in super::super) phone: Option<String>,
+    /// It goes from the platform's short code.
+    pub(in super::super) platform: bool,
 }
 
 impl Refund {
@@ -51,6 +53,7 @@ impl Refund {
             owner: self.customer_id,
             amount: self.amount,
             service: self.service,
+            till: Till::of(self.platform),
         }
     }
 }
@@ -60,7 +63,8 @@ macro_rules! columns {
         "select r.id, r.payment_id, r.gateway_id, r.customer_id, r.amount, r.whole, r.service, r.reason, r.state,
                 r.message, r.requested_by, r.requested_at, r.decided_by, r.decided_at, r.attempts, r.asked,
                 r.sent_at, r.ended_at, r.originator_conversation_id, r.conversation_id, r.receipt,
-                p.receipt as paid_receipt, p.phone
+                p.receipt as paid_receipt, p.phone,
+                (select g.platform from gateways g where g.tenant_id = $1 and g.id = r.gateway_id) as platform
            from refunds r
            join payments p on p.tenant_id = $1 and p.id = r.payment_id
           where r.tenant_id = $1"

@@ -1,0 +1,99 @@
+//! The platform's own short code: its keys stand in the server's settings, and it collects for those tenants for whom
+//! the platform's people switched that on. Each of them has it as a gateway without keys of its own.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::Payments;
+use super::mpesa::Merchant;
+use super::prompt::PromptError;
+use super::store::gateways::{self, Keys};
+use super::words::{Env, SubType};
+use crate::config;
+use crate::db::Tx;
+
+/// The platform's short code, as the settings have it.
+pub(super) struct Central {
+    pub(super) shortcode: String,
+    pub(super) env: Env,
+    pub(super) initiator: String,
+    consumer_key: PathBuf,
+    consumer_secret: PathBuf,
+    passkey: PathBuf,
+    initiator_password: PathBuf,
+}
+
+impl Central {
+    /// As configured; `None` = the platform has none.
+    pub(super) fn of(settings: &config::Mpesa) -> Option<Central> {
+        Some(Central {
+            shortcode: settings.shortcode.clone()?,
+            env: match settings.sandbox {
+                true => Env::Sandbox,
+                false => Env::Production,
+            },
+            initiator: settings.initiator_name.clone()?,
+            consumer_key: settings.consumer_key_file.clone()?,
+            consumer_secret: settings.consumer_secret_file.clone()?,
+            passkey: settings.passkey_file.clone()?,
+            initiator_password: settings.initiator_password_file.clone()?,
+        })
+    }
+}
+
+impl Payments {
+    /// A gateway's merchant: its own keys opened, or the platform's read.
+    pub(super) async fn merchant(&self, tx: &mut Tx, keys: &Keys) -> Result<Merchant, PromptError> {
+        if !keys.platform {
+            return Ok(gateways::merchant(&self.secrets, tx, keys).await?);
+        }
+        let central = self.central_of(keys)?;
+        Ok(Merchant {
+            env: central.env,
+            kind: SubType::Paybill,
+            shortcode: central.shortcode.clone(),
+            store_number: None,
+            key: read("consumer_key_file", &central.consumer_key).await?,
+            secret: read("consumer_secret_file", &central.consumer_secret).await?,
+            passkey: read("passkey_file", &central.passkey).await?,
+        })
+    }
+
+    /// The password of a gateway's initiator; `None` when there is none.
+    pub(super) async fn initiator_password(
+        &self,
+        tx: &mut Tx,
+        keys: &Keys,
+    ) -> Result<Option<SecretString>, PromptError> {
+        if !keys.platform {
+            return Ok(gateways::initiator_password(&self.secrets, tx, keys).await?);
+        }
+        let file = &self.central_of(keys)?.initiator_password;
+        read("initiator_password_file", file).await.map(Some)
+    }
+
+    /// The settings that a tenant's gateway stands for. They may have been changed since: what was asked for at
+    /// another short code is not asked after at this one.
+    fn central_of(&self, keys: &Keys) -> Result<&Central, PromptError> {
+        let no = |why: &str| PromptError::Platform(why.to_owned());
+        let central = self.central.as_deref();
+        let central = central.ok_or_else(|| no("[mpesa] shortcode is not set on the server"))?;
+        match central.shortcode == keys.shortcode && central.env == keys.env {
+            true => Ok(central),
+            false => Err(no(
+                "[mpesa] shortcode of the server is another one now; the platform must save its settings for this \
+                 provider again",
+            )),
+        }
+    }
+}
+
+async fn read(setting: &str, file: &Path) -> Result<SecretString, PromptError> {
+    let text = tokio::fs::read_to_string(file).await;
+    let text = text.map_err(|error| {
+        tracing::warn!(%error, "Cannot read [mpesa] {setting}");
+        PromptError::Platform(format!("[mpesa] {setting} of the server cannot be read"))
+    })?;
+    Ok(text.trim_end().to_owned().into())
+}
