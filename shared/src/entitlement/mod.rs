@@ -10,7 +10,8 @@ mod terms;
 pub use reason::{Reason, Reasons};
 pub use schedule::{DataCounts, Days, Window};
 pub use terms::{
-    Live, Package, RateOverride, Refusal, SitePolicy, Standing, Subscriber, Tier, zone_of,
+    Bind, Bound, Live, Package, RateOverride, Refusal, SitePolicy, Standing, Subscriber, Tier,
+    zone_of,
 };
 
 use crate::net::RateLimit;
@@ -46,6 +47,9 @@ pub fn decide(
         return refuse(Reason::WrongRouter, until);
     }
     if !subscriber.macs.is_empty() && !live.mac.is_some_and(|mac| subscriber.macs.contains(&mac)) {
+        return refuse(Reason::WrongMac, until);
+    }
+    if subscriber.bound(package, live, policy) == Bound::Full {
         return refuse(Reason::WrongMac, until);
     }
     let bytes_left = package

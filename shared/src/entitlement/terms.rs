@@ -81,6 +81,8 @@ pub struct Package {
     pub schedule: Vec<Window>,
     /// Service after the paid end in place of the site's; `None` = the site's.
     pub grace: Option<Duration>,
+    /// How many devices a customer is bound to by first login; `None` = as many as the site says.
+    pub bind_macs: Option<u8>,
 }
 
 /// A speed that holds once so much was used in the period.
@@ -139,6 +141,8 @@ pub struct Live {
     pub bytes_used: u64,
     /// Seconds online in the current paid period, all sessions together.
     pub secs_used: u64,
+    /// Devices that this subscriber is bound to by first login, oldest first.
+    pub bound: Vec<Mac>,
 }
 
 /// How a site treats its subscribers.
@@ -152,6 +156,8 @@ pub struct SitePolicy {
     pub garden_for: Reasons,
     /// Where the provider's clocks hang.
     pub zone: TimeZone,
+    /// Whom first logins bind.
+    pub bind: Bind,
 }
 
 impl Default for SitePolicy {
@@ -161,6 +167,52 @@ impl Default for SitePolicy {
             refusal: Refusal::Reject,
             garden_for: Reasons::MONEY,
             zone: TimeZone::UTC,
+            bind: Bind::default(),
+        }
+    }
+}
+
+/// How first logins bind a subscriber to his devices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Bind {
+    /// To how many; 0 = to none.
+    pub macs: u8,
+    /// Whether one more takes the place of the oldest instead of being refused.
+    pub oldest_out: bool,
+}
+
+/// What a device is to a subscriber whom first logins bind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bound {
+    /// Nothing binds him: no terms do, or an operator locked him to devices by hand.
+    Free,
+    /// It is one of his.
+    His,
+    /// It becomes one of his when it is let in, in place of this one where there is no more room.
+    Next {
+        /// The oldest.
+        instead_of: Option<Mac>,
+    },
+    /// There is no room for it.
+    Full,
+}
+
+impl Subscriber {
+    /// What the device that asks is to him.
+    pub fn bound(&self, package: &Package, live: &Live, policy: &SitePolicy) -> Bound {
+        let most = usize::from(package.bind_macs.unwrap_or(policy.bind.macs));
+        if most == 0 || !self.macs.is_empty() {
+            return Bound::Free;
+        }
+        let room = live.bound.len() < most;
+        match live.mac {
+            Some(mac) if live.bound.contains(&mac) => Bound::His,
+            Some(_) if room => Bound::Next { instead_of: None },
+            Some(_) if policy.bind.oldest_out => Bound::Next {
+                instead_of: live.bound.first().copied(),
+            },
+            None if room => Bound::Free,
+            Some(_) | None => Bound::Full,
         }
     }
 }

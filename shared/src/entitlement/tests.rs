@@ -34,6 +34,7 @@ fn package() -> Package {
         fair_use: Vec::new(),
         schedule: Vec::new(),
         grace: None,
+        bind_macs: None,
     }
 }
 
@@ -46,6 +47,59 @@ fn reason(subscriber: &Subscriber, live: &Live, now: i64) -> Reason {
         at(now),
     )
     .reason
+}
+
+/// The first logins bind; who has no room is refused as one with a wrong device, or the oldest leaves.
+#[test]
+fn first_logins_bind_as_many_devices_as_the_terms_say() {
+    let device = |octet| Mac::new([octet; 6]);
+    let live = |mac, bound: &[u8]| Live {
+        mac,
+        bound: bound.iter().copied().map(device).collect(),
+        ..Live::default()
+    };
+    let policy = |macs, oldest_out| SitePolicy {
+        bind: Bind { macs, oldest_out },
+        ..SitePolicy::default()
+    };
+    let bound = |live: &Live, policy: &SitePolicy| {
+        let decided = decide(&paid_until(100), Some(&package()), live, policy, at(0));
+        let bound = paid_until(100).bound(&package(), live, policy);
+        assert_eq!(
+            decided.reason,
+            match bound {
+                Bound::Full => Reason::WrongMac,
+                Bound::Free | Bound::His | Bound::Next { .. } => Reason::Entitled,
+            }
+        );
+        bound
+    };
+    let (one, two) = (Some(device(1)), Some(device(2)));
+    let next = |instead_of| Bound::Next { instead_of };
+
+    assert_eq!(bound(&live(one, &[]), &policy(0, false)), Bound::Free);
+    assert_eq!(bound(&live(one, &[]), &policy(1, false)), next(None));
+    assert_eq!(bound(&live(one, &[1]), &policy(1, false)), Bound::His);
+    assert_eq!(bound(&live(two, &[1]), &policy(2, false)), next(None));
+    assert_eq!(bound(&live(two, &[1]), &policy(1, false)), Bound::Full);
+    assert_eq!(bound(&live(two, &[1]), &policy(1, true)), next(one));
+    // Without a hardware address nobody is bound, and nobody gets past a full list.
+    assert_eq!(bound(&live(None, &[1]), &policy(2, true)), Bound::Free);
+    assert_eq!(bound(&live(None, &[1]), &policy(1, true)), Bound::Full);
+
+    let sold_with_one = Package {
+        bind_macs: Some(1),
+        ..package()
+    };
+    let none = policy(0, false);
+    let second = paid_until(100).bound(&sold_with_one, &live(two, &[1]), &none);
+    assert_eq!(second, Bound::Full, "the package's terms come first");
+    let locked = Subscriber {
+        macs: vec![device(2)],
+        ..paid_until(100)
+    };
+    let by_hand = locked.bound(&sold_with_one, &live(two, &[1]), &none);
+    assert_eq!(by_hand, Bound::Free, "a lock by hand comes before all");
 }
 
 #[test]
@@ -366,6 +420,7 @@ fn any_case(entropy: &Entropy) -> Case {
             fair_use: tiers.collect(),
             schedule: windows.collect(),
             grace: some(3).map(|hours| Duration::from_secs(hours * 3600)),
+            bind_macs: some(3).map(|macs| macs as u8),
         },
         subscriber: Subscriber {
             standing: match below(9) {
@@ -389,6 +444,7 @@ fn any_case(entropy: &Entropy) -> Case {
             other_devices: small(2) as u16,
             bytes_used: below(250),
             secs_used: below(90_000),
+            bound: (0..below(3)).map(|_| mac(below(2))).collect(),
         },
         policy: SitePolicy {
             grace: Duration::from_secs(below(7200)),
@@ -398,6 +454,10 @@ fn any_case(entropy: &Entropy) -> Case {
             },
             garden_for: Reasons::MONEY,
             zone: zone_of(zones[small(4) as usize]),
+            bind: Bind {
+                macs: small(2) as u8,
+                oldest_out: below(2) == 0,
+            },
         },
         now,
     }

@@ -277,6 +277,10 @@ pub struct SubscriberV1 {
     pub ipv6_prefix: Option<Network>,
     /// The IPv6 prefix delegated to his own router.
     pub delegated_prefix: Option<Network>,
+    /// Devices that he is bound to by first login, oldest first, where the terms bind.
+    pub bound_macs: Vec<Mac>,
+    /// When they were last taken off him: what was bound before does not count.
+    pub unbound_at: Option<Timestamp>,
 }
 
 impl SubscriberV1 {
@@ -351,6 +355,8 @@ pub struct PackageV1 {
     pub delegated_pool: Option<String>,
     /// Service after the paid end in place of the site's, in seconds; `None` = the site's.
     pub grace_secs: Option<u32>,
+    /// How many devices a customer is bound to by first login in place of the site's; `None` = the site's.
+    pub bind_macs: Option<u8>,
 }
 
 impl PackageV1 {
@@ -376,6 +382,7 @@ impl PackageV1 {
             grace: self
                 .grace_secs
                 .map(|secs| Duration::from_secs(u64::from(secs))),
+            bind_macs: self.bind_macs,
         }
     }
 }
@@ -485,6 +492,10 @@ pub struct PolicyV1 {
     pub remembered_macs: u8,
     /// The site's agents that hear each other.
     pub agents: Vec<SiteAgentV1>,
+    /// How many devices a customer is bound to by first login; 0 = none.
+    pub bind_macs: u8,
+    /// Whether one more takes the place of the oldest instead of being refused.
+    pub bind_oldest_out: bool,
 }
 
 /// The agents of a site that let vouchers in for the first time. One does so alone. Of two, and the cloud,
@@ -516,6 +527,10 @@ impl PolicyV1 {
             refusal: self.refusal,
             garden_for: self.garden_for,
             zone: entitlement::zone_of(&self.zone),
+            bind: entitlement::Bind {
+                macs: self.bind_macs,
+                oldest_out: self.bind_oldest_out,
+            },
         }
     }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use super::condition::*;
 use super::diagnosis::*;
 use super::down::*;
 use super::enroll::*;
@@ -145,6 +146,28 @@ fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
     let bytes = golden("cloud_reply_voucher", &let_in.encode());
     assert_eq!(let_in.encode(), bytes);
     assert_eq!(CloudReply::decode(&bytes), Ok(let_in));
+    let condition = AgentQuestion::Condition(ConditionV1 {
+        at: at(60),
+        hosted: true,
+        disk_used_percent: Some(91),
+        disk_since: Some(at(1)),
+        moved_aside: vec!["outbox.db.damaged-1".into()],
+        started: at(0),
+        clock_untrusted_since: Some(at(2)),
+        refusing_since: Some(at(3)),
+        routers: vec![RouterConditionV1 {
+            router: Uuid::from_u128(6).into(),
+            mismatched_since: Some(at(4)),
+            unsigned_since: Some(at(5)),
+            refused_since: Some(at(6)),
+            moved: Some((IpAddr::V4(Ipv4Addr::LOCALHOST), at(7))),
+        }],
+    });
+    let bytes = golden("agent_question_condition", &condition.encode());
+    assert_eq!(condition.encode(), bytes);
+    assert_eq!(AgentQuestion::decode(&bytes), Ok(condition));
+    let noted = golden("cloud_reply_noted", &CloudReply::Noted.encode());
+    assert_eq!(CloudReply::decode(&noted), Ok(CloudReply::Noted));
     let certificate = CloudReply::Certificate {
         chain: vec![vec![0x30, 0], vec![0x30, 1, 0]],
         authorities: vec![vec![0x30, 1, 0], vec![0x30, 1, 1]],
@@ -326,6 +349,8 @@ fn downs() -> Vec<(&'static str, Down)> {
                 routes: vec![network("10.9.0.0/24")],
                 ipv6_prefix: Some(network("2001:db8:0:9::/64")),
                 delegated_prefix: Some(network("2001:db8:900::/56")),
+                bound_macs: vec![MAC],
+                unbound_at: Some(at(30)),
             }),
         ),
         (
@@ -366,6 +391,7 @@ fn downs() -> Vec<(&'static str, Down)> {
                 ipv6_pool: Some("v6".into()),
                 delegated_pool: Some("pd".into()),
                 grace_secs: Some(172_800),
+                bind_macs: Some(1),
             }),
         ),
         (
@@ -416,6 +442,8 @@ fn downs() -> Vec<(&'static str, Down)> {
                     key: [7; 32],
                     addresses: vec!["10.0.0.2:1814".parse().unwrap()],
                 }],
+                bind_macs: 2,
+                bind_oldest_out: true,
             }),
         ),
         (
@@ -652,6 +680,15 @@ fn ups() -> Vec<(&'static str, Up)> {
                 facts: Some(Box::new(device())),
                 samples: vec![sample()],
             })),
+        ),
+        (
+            "bind_v1",
+            Up::Bind(BindV1 {
+                customer: Uuid::from_u128(4).into(),
+                mac: MAC,
+                instead_of: Some(Mac::new([1; 6])),
+                at: at(0),
+            }),
         ),
     ]
 }

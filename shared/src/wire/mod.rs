@@ -8,6 +8,7 @@
 //! `tests/vectors/wire` freeze at the first tag.
 
 mod bytes;
+pub mod condition;
 pub mod diagnosis;
 pub mod digest;
 pub mod down;

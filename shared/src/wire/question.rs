@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use super::WireError;
+use super::condition::ConditionV1;
 use super::diagnosis::DiagnosisV1;
 use super::down::{VoucherV1, Whom};
 use super::frame::{encode, take};
@@ -96,6 +97,8 @@ pub enum AgentQuestion {
         /// to use it, from this instant on.
         voted: Option<Timestamp>,
     },
+    /// This is what a person should look at here; what was told before is over.
+    Condition(ConditionV1),
 }
 
 /// An answer as it travels.
@@ -164,6 +167,8 @@ pub enum CloudReply {
     },
     /// To [`AgentQuestion::Voucher`]: it is used from now on, at this site.
     Voucher(VoucherV1),
+    /// To [`AgentQuestion::Condition`]: it is shown from now on.
+    Noted,
 }
 
 /// Why there is no answer. New reasons go at the end.

@@ -23,6 +23,8 @@ pub enum UpKind {
     Keepers,
     /// A customer was seen with a device for the first time.
     Device,
+    /// A device became one of those that a customer is bound to.
+    Bind,
     /// A session began, goes on or ended.
     Accounting,
     /// Somebody tried to log in.
@@ -43,10 +45,11 @@ pub enum UpKind {
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 11] = [
+    pub const ALL: [UpKind; 12] = [
         UpKind::Redemption,
         UpKind::Keepers,
         UpKind::Device,
+        UpKind::Bind,
         UpKind::Accounting,
         UpKind::Login,
         UpKind::CommandResult,
@@ -71,6 +74,7 @@ impl UpKind {
             UpKind::LocalSecrets => 14,
             UpKind::Keepers => 15,
             UpKind::Metrics => 20,
+            UpKind::Bind => 22,
         }
     }
 
@@ -82,9 +86,11 @@ impl UpKind {
     /// The lane that records of this kind travel in.
     pub const fn lane(self) -> Lane {
         match self {
-            UpKind::Accounting | UpKind::Redemption | UpKind::Keepers | UpKind::Device => {
-                Lane::Accounting
-            }
+            UpKind::Accounting
+            | UpKind::Redemption
+            | UpKind::Keepers
+            | UpKind::Device
+            | UpKind::Bind => Lane::Accounting,
             UpKind::Login | UpKind::CommandResult | UpKind::Moving => Lane::Results,
             UpKind::Heartbeat | UpKind::Router | UpKind::LocalSecrets | UpKind::Metrics => {
                 Lane::Metrics
@@ -118,6 +124,8 @@ pub enum Up {
     Keepers(KeepWithV1),
     /// See [`MetricsV1`].
     Metrics(Box<MetricsV1>),
+    /// See [`BindV1`].
+    Bind(BindV1),
 }
 
 impl Up {
@@ -135,6 +143,7 @@ impl Up {
             Up::LocalSecrets(_) => UpKind::LocalSecrets,
             Up::Keepers(_) => UpKind::Keepers,
             Up::Metrics(_) => UpKind::Metrics,
+            Up::Bind(_) => UpKind::Bind,
         }
     }
 
@@ -152,6 +161,7 @@ impl Up {
             Up::LocalSecrets(body) => encode(&LocalSecrets::V1(body)),
             Up::Keepers(body) => encode(&KeepWith::V1(body)),
             Up::Metrics(body) => encode(&Metrics::V1(body)),
+            Up::Bind(body) => encode(&Bind::V1(body)),
         }
     }
 
@@ -205,6 +215,10 @@ impl Up {
             UpKind::Metrics => {
                 let Metrics::V1(body) = take(body)?;
                 Up::Metrics(body)
+            }
+            UpKind::Bind => {
+                let Bind::V1(body) = take(body)?;
+                Up::Bind(body)
             }
         })
     }
@@ -262,6 +276,11 @@ enum KeepWith<T = KeepWithV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Metrics<T = Box<MetricsV1>> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Bind<T = BindV1> {
     V1(T),
 }
 
@@ -399,6 +418,19 @@ pub struct DeviceV1 {
     pub customer: CustomerId,
     /// The device.
     pub mac: Mac,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A device became one of those that a customer is bound to, on stable storage, before it was let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindV1 {
+    /// The customer.
+    pub customer: CustomerId,
+    /// The device.
+    pub mac: Mac,
+    /// The one that left for it, where the policy lets the oldest go.
+    pub instead_of: Option<Mac>,
     /// When.
     pub at: Timestamp,
 }
