@@ -1,6 +1,7 @@
 //! One site's files and memory, and its answers to RADIUS: everything that decides, before any socket
 //! or task. What runs around it is [`crate::Agent`].
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,10 @@ use crate::enforce::Timers;
 use crate::housekeeping;
 use crate::local::{CLOUD_MARK, Feed, Load};
 use crate::peers;
-use crate::radius::driver::{Parts, Radius, signer_marks};
+use crate::radius::driver::{PLACE_MARKS, Parts, Radius, place_prefix, signer_marks};
 use crate::radius::eap::{Authority, TunnelCertificate};
 use crate::sessions::Sessions;
-use crate::site::{Ranges, Signing, Site, SiteClock, Touched, UnknownSources};
+use crate::site::{Ranges, Router, Site, SiteClock, Touched, UnknownSources};
 use crate::store::{Outbox, OutboxReader, Store, StoreError, StoreGuard};
 
 /// What a site is opened with.
@@ -125,18 +126,24 @@ impl Core {
         for (customer, device) in reader.devices()? {
             site.remember_device_again(customer, device);
         }
+        for bind in reader.binds()? {
+            site.recall_bind(&bind);
+        }
         for released in reader.marks(RELEASED)? {
             if let Ok(voucher) = released.parse() {
                 // Used ones were not released.
                 let _used = site.release(voucher);
             }
         }
+        let places = reader.valued_marks(PLACE_MARKS)?;
         for router in site.routers() {
             let signers = reader.marks(&signer_marks(&router))?;
-            router.inherit(Signing {
-                signers: signers.iter().filter_map(|ip| ip.parse().ok()).collect(),
-                ..Signing::default()
-            });
+            router.recall_signers(signers.iter().filter_map(|ip| ip.parse().ok()));
+            if let Some((address, since)) = last_place(&router, &places)
+                && site.may_be_at(address)
+            {
+                site.find_at(&router, address, since);
+            }
         }
 
         let authority = authority(&options.data_dir, now, &options.entropy);
@@ -176,6 +183,16 @@ impl Core {
             guard,
         })
     }
+}
+
+/// Where a router was found last, unless it came home since.
+fn last_place(router: &Router, marks: &[(String, i64)]) -> Option<(IpAddr, Timestamp)> {
+    let prefix = place_prefix(router);
+    let own = marks
+        .iter()
+        .filter_map(|(name, at)| Some((name.strip_prefix(&prefix)?, *at)));
+    let (place, at) = own.max_by_key(|(_, at)| *at)?;
+    Some((place.parse().ok()?, Timestamp::from_micros(at)))
 }
 
 /// The box's own authority. Without one passwords are taken all the same, only not in tunnels.

@@ -38,7 +38,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::radius::radsec::driver::RadSec;
 use crate::radius::server::{Server, Sockets};
-use crate::served::{Host, Served};
+use crate::served::{Place, Served};
 use crate::status::Overview;
 use crate::store::StoreError;
 use crate::sync::IdentityError;
@@ -136,8 +136,8 @@ impl Agent {
             Source::Enrolled => bind_peers(config.peers.listen).await,
             Source::Described { .. } => None,
         };
-        let host = Host::Box { peers };
-        let served = Served::start(config, clock, entropy.clone(), source, local, host).await?;
+        let place = Place::AtSite { peers };
+        let served = Served::start(config, clock, entropy.clone(), source, local, place).await?;
         let started = Server::start(served.radius.clone(), sockets, workers());
         let server = started.map_err(|cause| StartError::Port {
             section: "radius",

@@ -47,17 +47,6 @@ pub(crate) struct Served {
     guard: StoreGuard,
 }
 
-/// What a site runs in.
-pub(crate) enum Host {
-    /// A box of its own.
-    Box {
-        /// Where the site's other boxes meet it.
-        peers: Option<TcpListener>,
-    },
-    /// A process of many sites: none has a port of its own.
-    Shared,
-}
-
 impl Served {
     /// Opens the files in the folder of `config`, loads the site, and serves it. Its commands to routers
     /// leave from `local`, the address that they know.
@@ -67,7 +56,7 @@ impl Served {
         entropy: Entropy,
         source: Source,
         local: IpAddr,
-        host: Host,
+        place: Place,
     ) -> Result<Served, StartError> {
         let (identity, key, load) = match source {
             Source::Enrolled => {
@@ -80,7 +69,7 @@ impl Served {
         let options = CoreOptions {
             data_dir: config.data_dir.clone(),
             ranges: config.site.ranges.clone(),
-            adopts: matches!(host, Host::Box { .. }),
+            adopts: matches!(place, Place::AtSite { .. }),
             clock: clock.clone(),
             entropy: entropy.clone(),
             key,
@@ -93,10 +82,7 @@ impl Served {
         let outside = Outside {
             apis: Arc::new(apis),
             local,
-            peers: match host {
-                Host::Box { peers } => peers,
-                Host::Shared => None,
-            },
+            place,
         };
         Ok(Served::around(
             core, outside, config, clock, entropy, identity,
@@ -111,11 +97,12 @@ impl Served {
         entropy: Entropy,
         identity: Option<Identity>,
     ) -> Served {
-        let Outside {
-            apis,
-            local,
-            peers: listener,
-        } = outside;
+        let Outside { apis, local, place } = outside;
+        let hosted = matches!(place, Place::Hosted);
+        let listener = match place {
+            Place::Hosted => None,
+            Place::AtSite { peers } => peers,
+        };
         let Core {
             site,
             sessions,
@@ -255,8 +242,16 @@ impl Served {
             moved_aside,
             data_dir: config.data_dir,
             metered: config.cloud.metered,
+            hosted,
             began,
         });
+        if let Some(link) = &link {
+            tasks.spawn(housekeeping::condition::run(
+                overview.clone(),
+                link.asker(),
+                cancel.clone(),
+            ));
+        }
         tasks.spawn(housekeeping::run(
             overview.clone(),
             radius.clone(),
@@ -297,8 +292,18 @@ struct Outside {
     apis: Arc<RouterApis>,
     /// Where its RADIUS sockets are.
     local: IpAddr,
-    /// Where it hears the site's other agents.
-    peers: Option<TcpListener>,
+    place: Place,
+}
+
+/// Where an agent stands.
+pub(crate) enum Place {
+    /// At its site.
+    AtSite {
+        /// Where it hears the site's other agents.
+        peers: Option<TcpListener>,
+    },
+    /// In a process of many sites, across a WAN from it.
+    Hosted,
 }
 
 /// Has a first use written down by another too, on the runtime: RADIUS has threads of its own.

@@ -62,6 +62,8 @@ pub struct Overview {
     pub data_dir: PathBuf,
     /// Whether the line to the cloud is paid by the octet.
     pub metered: bool,
+    /// Whether it stands across a WAN from its routers, as one of many in a process.
+    pub hosted: bool,
     /// The monotonic reading when it began.
     pub began: Duration,
 }
@@ -361,7 +363,7 @@ fn router(router: &crate::site::Router) -> RouterReport {
         id: router.id,
         name: router.name.clone(),
         source: router.source.to_string(),
-        address: Some(router.address),
+        address: Some(router.place()),
         last_seen: router.last_seen(),
         signs: !signing.signers.is_empty(),
         mismatches: signing.mismatches,

@@ -96,6 +96,7 @@ fn would(
 ) -> WouldV1 {
     let Knowledge { site, sessions, .. } = knowledge;
     let own = subscriber.entitlement.macs.first().copied();
+    let own = own.or_else(|| site.bound(subscriber.id).first().copied());
     let (mac, router) = match last {
         Some(last) => (last.mac.or(own), Some(last.router)),
         None => (own, None),
@@ -109,6 +110,7 @@ fn would(
         other_devices: last.map_or(0, |_| standing.other_devices),
         bytes_used: standing.used.bytes,
         secs_used: standing.used.secs,
+        ..Live::default()
     };
     let verdict = site.verdict(subscriber, &live, now);
     WouldV1 {

@@ -13,10 +13,10 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::rules::{Act, Wanted};
-use super::{Timers, exchange};
+use super::{Timers, exchange, ways};
 use crate::diagnosis::{Entry, Timeline, What, Why};
 use crate::radius::coa::{Change, Order, Outcome, Target};
 use crate::radius::dictionary::ErrorCause;
@@ -100,6 +100,7 @@ impl Enforcer {
             tokio::select! {
                 () = cancel.cancelled() => break,
                 Some(touched) = touched.recv() => self.on_touched(touched, &cancel),
+                () = self.parts.site.somebody_moved() => self.prove_places(&cancel),
                 () = self.parts.timers.earlier() => {}
                 () = clock.sleep_until(first.unwrap_or_default()), if first.is_some() => {
                     let due = self.parts.timers.take(clock.now(), LOOKED_AT_ONCE);
@@ -317,7 +318,6 @@ impl Enforcer {
 
     pub(super) async fn ask(&self, session: &Session, order: Order<'_>) -> Option<Outcome> {
         let router = self.parts.site.router(session.key.router)?;
-        let secret = router.secrets.first()?.clone();
         let turn = self.turn(router.id);
         let _turn = turn.acquire().await.ok()?;
         let _permit = self.permits.acquire().await.ok()?;
@@ -331,12 +331,26 @@ impl Enforcer {
             },
             calling_station: None,
         };
+        self.exchange(&router, target, order).await
+    }
+
+    /// Asks a router in the ways that it may understand, and notes in which it did.
+    async fn exchange(
+        &self,
+        router: &Router,
+        target: Target<'_>,
+        order: Order<'_>,
+    ) -> Option<Outcome> {
         let (local, address) = (self.parts.local, router.coa_address());
-        let asked =
-            exchange::exchange(local, address, secret, target, order, &self.parts.entropy).await;
-        asked
+        let (ways, entropy) = (ways::ways(router), &self.parts.entropy);
+        let asked = exchange::exchange(local, address, &ways, target, order, entropy)
+            .await
             .inspect_err(|cause| warn!(router.id = %router.id, %cause, "Cannot ask a router"))
-            .ok()
+            .ok()?;
+        if let Some(way) = asked.way {
+            router.note_order_answered(address.ip(), &way.secret, way.signature);
+        }
+        Some(asked.outcome)
     }
 
     fn turn(&self, router: RouterId) -> Arc<Semaphore> {
@@ -422,9 +436,6 @@ impl Enforcer {
 
     /// Asks a router to end a session nobody has; whether it answered authentically.
     pub async fn probe(&self, router: &Router) -> bool {
-        let Some(secret) = router.secrets.first() else {
-            return false;
-        };
         let Ok(_permit) = self.permits.acquire().await else {
             return false;
         };
@@ -433,11 +444,22 @@ impl Enforcer {
             session_id: Some(b"0"),
             ..Target::default()
         };
-        let (local, address) = (self.parts.local, router.coa_address());
-        let (secret, entropy) = (secret.clone(), &self.parts.entropy);
-        let asked =
-            exchange::exchange(local, address, secret, nobody, Order::Disconnect, entropy).await;
-        matches!(asked, Ok(Outcome::Acked | Outcome::Nak(_)))
+        let asked = self.exchange(router, nobody, Order::Disconnect).await;
+        matches!(asked, Some(Outcome::Acked | Outcome::Nak(_)))
+    }
+
+    /// Has routers that were found elsewhere prove that they are there: a request could have been a copy.
+    fn prove_places(self: &Arc<Self>, cancel: &CancellationToken) {
+        let routers = self.parts.site.routers().into_iter();
+        for router in routers.filter(|router| router.found_at().is_some_and(|at| !at.proved)) {
+            let (enforcer, stop) = (self.clone(), cancel.clone());
+            self.tasks.spawn(async move {
+                let proving = enforcer.probe(&router);
+                if stop.run_until_cancelled(proving).await == Some(true) {
+                    info!(router.id = %router.id, "Router {} proved where it is", router.name);
+                }
+            });
+        }
     }
 
     /// The site whose sessions these are.

@@ -9,6 +9,7 @@ mod ladder;
 mod rules;
 mod rungs;
 mod timers;
+mod ways;
 
 use easyisp_shared::entitlement::{Answer, Live, Verdict};
 use easyisp_shared::time::Timestamp;
@@ -104,6 +105,7 @@ fn verdict(
         other_devices: 0,
         bytes_used: standing.used.bytes,
         secs_used: standing.used.secs,
+        ..Live::default()
     };
     site.verdict(subscriber, &live, now)
 }

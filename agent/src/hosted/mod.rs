@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use crate::config::Config;
-use crate::served::{Host, Served};
+use crate::served::{Place, Served};
 use crate::status::{self, Overview, Shared};
 use crate::watchdog::{Watch, Watched};
 use crate::{Source, StartError, address_of, bind_radius, bind_tcp, watch_over, workers};
@@ -68,7 +68,7 @@ impl Hosted {
                 entropy,
                 Source::Enrolled,
                 radius_auth.ip(),
-                Host::Shared,
+                Place::Hosted,
             )
             .await;
             match opened {

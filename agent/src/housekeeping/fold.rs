@@ -33,6 +33,7 @@ impl Fold {
                 | Up::Heartbeat(_)
                 | Up::Redemption(_)
                 | Up::Device(_)
+                | Up::Bind(_)
                 | Up::Router(_)
                 | Up::Moving(_)
                 | Up::LocalSecrets(_)

@@ -110,9 +110,8 @@ impl Peers {
         };
         match self.parts.cloud.ask(question, CLOUD_PATIENCE).await {
             Ok(CloudReply::Voucher(row)) => self.cloud_wrote(row, used, router).await,
-            Ok(CloudReply::Pong { .. } | CloudReply::Certificate { .. }) | Err(_) => {
-                (Fate::Alone, None)
-            }
+            Ok(CloudReply::Pong { .. } | CloudReply::Certificate { .. } | CloudReply::Noted)
+            | Err(_) => (Fate::Alone, None),
         }
     }
 

@@ -40,6 +40,7 @@ impl Radius {
         }
         let check = |_: &Router, secret: &Secret| VerifiedAccounting::check(packet, secret);
         let known = self.identify(source.ip(), &packet, check)?;
+        known.router.note_proved(&known.secret);
         let socket = socket.clone();
         self.take_accounting(source, &known, move |answer| {
             socket.send_to(answer, source).is_ok()

@@ -4,7 +4,7 @@
 //! answer is sent later, by the accounting thread, once its commit is on stable storage (B1), and so is that
 //! of a login which spends something (see `later`).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -125,7 +125,7 @@ impl Radius {
             VerifiedAccess::check(packet, secret, router.signing_policy(source.ip()))
         };
         let known = self.identify(source.ip(), &packet, check)?;
-        self.note_signature(&known.router, source.ip(), known.packet.proof());
+        self.note_signature(&known, source.ip());
         let again = || self.again_by_socket(source, datagram, socket);
         let send = || Some(send_by_socket(source, socket));
         let later = Later::new(self, Learnt::Nothing, &again, &send);
@@ -212,6 +212,7 @@ impl Radius {
     ) -> Option<Arc<[u8]>> {
         let check = |_: &Router, secret: &Secret| VerifiedStatus::check(packet, secret);
         let known = self.identify(source.ip(), &packet, check)?;
+        known.router.note_proved(&known.secret);
         status_response(&known.packet, port, &known.secret, Vec::new())
             .ok()
             .map(Arc::from)
@@ -230,29 +231,38 @@ impl Radius {
         packet: &Packet<'_>,
         check: impl Fn(&Router, &Secret) -> Result<T, Refused>,
     ) -> Option<Known<T>> {
-        let mut refused = None;
+        let refused = RefCell::new(None);
         let mut verify = |router: &Arc<Router>| {
-            router.secrets.iter().find_map(|secret| {
+            router.secrets_to_show().find_map(|secret| {
                 check(router, secret)
-                    .inspect_err(|cause| refused = Some((router.clone(), *cause)))
+                    .inspect_err(|cause| *refused.borrow_mut() = Some((router.clone(), *cause)))
                     .map(|packet| (secret.clone(), packet))
                     .ok()
             })
         };
-        let site = &self.parts.site;
+        let (site, now) = (&self.parts.site, self.parts.clock.now());
         let mut found = site.router_from(source, &mut verify);
         let signed = || packet.first(attribute::MESSAGE_AUTHENTICATOR).is_some();
-        if found.is_none() && !site.knows_source(source) && signed() {
-            found = site.adopt(source, &mut verify);
-            refused = None;
+        if found.is_none() && !site.is_home(source) && signed() {
+            // An address that one router left may be the next one's.
+            let before = refused.borrow().clone();
+            found = site.adopt(source, now, &mut verify);
+            *refused.borrow_mut() = before;
+            if let Some((router, _)) = &found {
+                self.write_mark(place_mark(router, Some(source)), now.micros());
+            }
         }
-        match (found, refused) {
-            (Some((router, (secret, packet))), _) => {
-                router.note_seen(self.parts.clock.now());
+        match (found, refused.into_inner()) {
+            (Some((router, (secret, checked))), _) => {
+                router.note_seen(now);
+                let proves = packet.code() != Some(Code::AccessRequest) || signed();
+                if proves && site.come_home(&router, source) {
+                    self.write_mark(place_mark(&router, None), now.micros());
+                }
                 Some(Known {
                     router,
                     secret,
-                    packet,
+                    packet: checked,
                 })
             }
             (None, Some((router, cause))) => {
@@ -287,26 +297,36 @@ impl Radius {
     }
 
     /// Who signs once must sign for ever (A1), so the first signature goes to disk.
-    fn note_signature(&self, router: &Router, sender: IpAddr, proof: Proof) {
-        match proof {
-            Proof::Unsigned => router.note_unsigned(),
-            Proof::Signed if router.note_signed(sender) => {
-                info!(router.id = %router.id, "Router {} signs its requests from {sender}", router.name);
-                let mark = Job::Mark {
-                    name: format!("{}{sender}", signer_marks(router)),
-                    value: 1,
-                    done: Box::new(|_| {}),
-                };
-                if self.parts.outbox.submit(mark).is_err() {
-                    self.parts.counters.count("mark_not_written");
+    fn note_signature(&self, known: &Known<VerifiedAccess<'_>>, sender: IpAddr) {
+        let router = &known.router;
+        match known.packet.proof() {
+            Proof::Unsigned => router.note_unsigned(self.parts.clock.now()),
+            Proof::Signed => {
+                router.note_proved(&known.secret);
+                if router.note_signed(sender) {
+                    info!(router.id = %router.id, "Router {} signs its requests from {sender}", router.name);
+                    self.write_mark(format!("{}{sender}", signer_marks(router)), 1);
                 }
             }
-            Proof::Signed => {}
+        }
+    }
+
+    fn write_mark(&self, name: String, value: i64) {
+        let mark = Job::Mark {
+            name,
+            value,
+            done: Box::new(|_| {}),
+        };
+        if self.parts.outbox.submit(mark).is_err() {
+            self.parts.counters.count("mark_not_written");
         }
     }
 
     pub(super) fn note_refused(&self, router: &Router, cause: Refused, packet: &Packet<'_>) {
         self.parts.counters.count(cause.label());
+        if cause.wants_signature() {
+            router.note_refused(self.parts.clock.now());
+        }
         if cause.suggests_other_secret() {
             let now = self.parts.clock.now();
             router.note_mismatch(now);
@@ -344,6 +364,21 @@ impl Radius {
 /// What the names begin with under which the outbox remembers who signs behind a router entry.
 pub fn signer_marks(router: &Router) -> String {
     format!("signs/{}/", router.id)
+}
+
+/// What the name of a fact begins with that says where a router was found. Its value is since when.
+pub const PLACE_MARKS: &str = "found/";
+
+/// Where a router was found, or that it speaks from where its record says again. It names what the record says:
+/// once that is something else, the fact says nothing.
+fn place_mark(router: &Router, found: Option<IpAddr>) -> String {
+    let found = found.map_or_else(|| "home".to_owned(), |found| found.to_string());
+    format!("{PLACE_MARKS}{}{found}", place_prefix(router))
+}
+
+/// What follows [`PLACE_MARKS`] in the names of the facts about a router under its present record.
+pub fn place_prefix(router: &Router) -> String {
+    format!("{} {} {} ", router.id, router.address, router.source)
 }
 
 /// A Calling-Station-Id that is a hardware address.

@@ -48,7 +48,7 @@ impl Radius {
             (Service::Ppp, true) | (Service::Hotspot | Service::Other, _) => {}
         }
         if let Some(device) = device_name(request) {
-            return Some(self.known_device(known, request, device, random));
+            return Some(self.known_device(known, request, device, later, random));
         }
         let code = VoucherCode::read(request.user_name)?;
         let key = self.parts.site.policy().voucher_key.clone()?;
@@ -131,12 +131,16 @@ impl Radius {
         known: &Known<VerifiedAccess<'_>>,
         request: &AccessRequest<'_>,
         device: Mac,
+        later: &Later<'_>,
         random: &Random,
     ) -> Option<Vec<u8>> {
         match self.may_come_in(device) {
-            Some(subscriber) => {
-                self.let_in(known, request, &subscriber, &Authenticated::Plain, random)
-            }
+            Some(subscriber) => self
+                .bind(known, request, (&subscriber, device), later)
+                .unwrap_or_else(|| {
+                    let shown = &Authenticated::Plain;
+                    self.let_in(known, request, &subscriber, shown, random)
+                }),
             None => {
                 self.parts.counters.count("unknown_device");
                 self.reject(known, request, None, random)

@@ -67,7 +67,12 @@ impl Radius {
         let subscriber = subscriber.as_deref();
         let barred = self.is_barred(&request, request.user_name, subscriber);
         let authenticated = match (credentials, subscriber) {
-            (Ok(authenticated), Some(_)) if !barred => authenticated,
+            (Ok(authenticated), Some(_)) if !barred => {
+                if let Credential::Pap { .. } = request.credential {
+                    known.router.note_proved(&known.secret); // it hid the password under it
+                }
+                authenticated
+            }
             (Err(PasswordError::Garbled), _) if known.packet.proof() == Proof::Unsigned => {
                 // Another secret on the router looks like this: not the customer's fault (A5).
                 let cause = Refused::BadRequestAuthenticator;
@@ -86,6 +91,11 @@ impl Radius {
             }
         };
         let subscriber = subscriber?;
+        if let Some(device) = device
+            && let Some(answered) = self.bind(known, &request, (subscriber, device), later)
+        {
+            return answered;
+        }
         if let Some(device) = device
             && self.must_remember(known, subscriber, device, now)
         {
@@ -152,6 +162,7 @@ impl Radius {
                     other_devices: standing.other_devices,
                     bytes_used: standing.used.bytes,
                     secs_used: standing.used.secs,
+                    ..Live::default()
                 };
                 let verdict = site.verdict(subscriber, &live, now);
                 let (grant, outcome) = match verdict.answer {
@@ -497,6 +508,7 @@ mod tests {
             ipv6_pool: None,
             delegated_pool: None,
             grace_secs: None,
+            bind_macs: None,
         }
     }
 

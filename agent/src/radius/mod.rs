@@ -30,6 +30,7 @@
 
 pub mod accounting;
 mod account;
+mod bind;
 pub mod builder;
 pub mod chap;
 pub mod client;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// A shared secret. It cannot be printed, and its octets are wiped when dropped (the keyed HMAC
@@ -21,6 +22,11 @@ impl Secret {
             octets: Zeroizing::new(octets.to_vec()),
             hmac: Hmac::new_from_slice(octets).expect("HMAC takes keys of every length"),
         }
+    }
+
+    /// Whether both are the same, in a time that does not tell where they differ.
+    pub fn is(&self, other: &Secret) -> bool {
+        self.octets.as_slice().ct_eq(other.octets.as_slice()).into()
     }
 
     /// HMAC-MD5 over the parts in turn.

@@ -85,6 +85,17 @@ impl Refused {
         }
     }
 
+    /// Whether the router must be brought to send a Message-Authenticator.
+    pub fn wants_signature(self) -> bool {
+        match self {
+            Refused::MissingMessageAuthenticator | Refused::UnsignedProxyState => true,
+            Refused::WrongCode
+            | Refused::BadMessageAuthenticator
+            | Refused::BadRequestAuthenticator
+            | Refused::MalformedMessageAuthenticator => false,
+        }
+    }
+
     /// Whether the router page should name a shared secret that differs.
     pub fn suggests_other_secret(self) -> bool {
         match self {

@@ -271,6 +271,7 @@ impl Reconciler {
         outside: &[OutsideV1],
     ) {
         let resource = resource.unwrap_or_default();
+        router.note_build(&resource.version);
         let up = Up::Router(RouterStateV1 {
             router: router.id,
             at,

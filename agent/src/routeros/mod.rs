@@ -248,11 +248,13 @@ impl RouterApis {
     }
 
     async fn connection(&self, router: &Router) -> Result<(Arc<Line>, Arc<Connection>), ApiError> {
-        let access = router.api.as_ref().ok_or(ApiError::NotSetUp)?;
+        let access = router.api_access().ok_or(ApiError::NotSetUp)?;
         if !self.ranges.contain(access.access.address.ip()) {
             return Err(ApiError::OutOfRange);
         }
-        let line = self.line(router.id, &access.name);
+        // A certificate stays a router's own wherever it is; a connection leads to one address.
+        let settings = format!("{} {}", access.name, access.access.address.ip());
+        let line = self.line(router.id, &settings);
         let mut state = line.state.lock().await;
         if let Some(open) = state.connection.as_ref().filter(|held| held.is_open()) {
             let open = open.clone();

@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use easyisp_shared::id::RouterId;
+use easyisp_shared::time::Timestamp;
 use ipnet::IpNet;
-use tracing::warn;
+use tokio::sync::Notify;
+use tracing::{info, warn};
 
-use super::{Router, Site};
+use super::{Place, Router, Site};
 
 /// The networks inside which this site's routers live.
 #[derive(Clone, Debug)]
@@ -47,11 +49,24 @@ impl Site {
         self.router_from(source, |_| Some(())).is_some()
     }
 
-    /// A signed request came from a source nobody has: the router whose secret verifies it moved
-    /// there (B11). Only inside the site's ranges, and only by proof of the secret.
+    /// Whether a router may be found at `address`, which no record names.
+    pub fn may_be_at(&self, address: IpAddr) -> bool {
+        self.adopted.may_adopt(address) && !self.is_home(address)
+    }
+
+    /// Whether the record of a router says that it speaks from `source`.
+    pub fn is_home(&self, source: IpAddr) -> bool {
+        let routers = self.routers.read().unwrap_or_else(PoisonError::into_inner);
+        routers.iter().any(|router| router.source.contains(&source))
+    }
+
+    /// A signed request came from a source that no record names: the router whose secret verifies it moved
+    /// there (B11). Only inside the site's ranges, and only by proof of the secret. Who moved is found there
+    /// from here on, by orders too.
     pub fn adopt<T>(
         &self,
         source: IpAddr,
+        now: Timestamp,
         mut verify: impl FnMut(&Arc<Router>) -> Option<T>,
     ) -> Option<(Arc<Router>, T)> {
         if !self.adopted.may_adopt(source) {
@@ -62,18 +77,46 @@ impl Site {
             .iter()
             .find_map(|router| verify(router).map(|found| (router.clone(), found)));
         if let Some((router, _)) = &found {
-            self.adopted.note(source, router.id);
             warn!(router.id = %router.id, %source, "Router {} speaks from a new address", router.name);
+            self.find_at(router, source, now);
         }
         found
     }
+
+    /// A router is found at an address that its record does not name, now or before a restart.
+    pub fn find_at(&self, router: &Router, address: IpAddr, since: Timestamp) {
+        self.adopted.note(address, router.id);
+        router.put_place(Some(Place {
+            address,
+            since,
+            proved: false,
+        }));
+        self.adopted.moved.notify_one();
+    }
+
+    /// A router that was found elsewhere speaks from where its record says again; whether that is news.
+    pub fn come_home(&self, router: &Router, source: IpAddr) -> bool {
+        let away = router.found_at().is_some() && router.source.contains(&source);
+        if away {
+            info!(router.id = %router.id, %source, "Router {} speaks from where its record says again", router.name);
+            router.put_place(None);
+            self.adopted.forget(router.id);
+        }
+        away
+    }
+
+    /// Returns once a router was found where its record does not say.
+    pub async fn somebody_moved(&self) {
+        self.adopted.moved.notified().await;
+    }
 }
 
-/// The addresses adopted since the start.
+/// The addresses where routers were found.
 pub(super) struct Adopted {
     ranges: Ranges,
     never: bool,
     addresses: RwLock<HashMap<IpAddr, RouterId>>,
+    moved: Notify,
 }
 
 impl Adopted {
@@ -82,6 +125,7 @@ impl Adopted {
             ranges,
             never: false,
             addresses: RwLock::default(),
+            moved: Notify::new(),
         }
     }
 
@@ -114,6 +158,12 @@ impl Adopted {
         let mut addresses = addresses.unwrap_or_else(PoisonError::into_inner);
         addresses.retain(|_, held| *held != router);
         addresses.insert(source, router);
+    }
+
+    pub(super) fn forget(&self, router: RouterId) {
+        let addresses = self.addresses.write();
+        let mut addresses = addresses.unwrap_or_else(PoisonError::into_inner);
+        addresses.retain(|_, held| *held != router);
     }
 }
 

@@ -34,6 +34,10 @@ pub struct Description {
     pub grace_secs: u32,
     /// What happens to who may not be online.
     pub refusal: Refusal,
+    /// To how many devices first logins bind; 0 = to none.
+    pub bind_macs: u8,
+    /// Whether one device more takes the place of the oldest.
+    pub bind_oldest_out: bool,
 }
 
 /// A package in plain words.
@@ -194,6 +198,8 @@ impl Description {
             agents: Vec::new(),
             mac_login: false,
             remembered_macs: 0,
+            bind_macs: self.bind_macs,
+            bind_oldest_out: self.bind_oldest_out,
         };
         (Uuid::nil(), Down::Policy(policy))
     }
@@ -222,6 +228,7 @@ impl PackageWords {
             profile: None,
             ipv6_pool: None,
             delegated_pool: None,
+            bind_macs: None,
             grace_secs: None,
         };
         (package.0, Down::Package(row))
@@ -296,6 +303,8 @@ impl SubscriberWords {
             rate_override: self.rate_override,
             account: 0,
             remembered_macs: Vec::new(),
+            bound_macs: Vec::new(),
+            unbound_at: None,
             used: UsedV1::default(),
             routes: Vec::new(),
             ipv6_prefix: None,

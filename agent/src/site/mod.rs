@@ -4,10 +4,12 @@
 //! [`Site::apply`], at start from the cache and later as they come; nothing is rebuilt or swapped.
 
 mod adopted;
+mod binds;
 pub mod description;
 mod devices;
 mod directory;
 mod keeping;
+mod learnt;
 mod monitored;
 mod moving;
 mod router;
@@ -31,7 +33,9 @@ use easyisp_shared::wire::down::{CommandV1, MovingMode, PackageV1, PolicyV1};
 use tokio::sync::watch;
 
 pub use adopted::Ranges;
+pub use binds::Bind;
 pub use keeping::Keeping;
+pub use learnt::{Orders, Place};
 pub use monitored::{Entry, Monitored};
 pub use moving::{Moving, OldServer};
 pub use router::{Router, RouterApi, Signing};
@@ -43,6 +47,7 @@ pub use time::{SiteClock, TimeKeeper};
 pub use vouchers::{Fate, Redemption, Resume, Turn, Vote};
 
 use adopted::Adopted;
+use binds::Binds;
 use devices::Devices;
 use directory::{Directory, Table};
 use router_login::RouterLogins;
@@ -65,6 +70,7 @@ pub struct Site {
     vouchers: Vouchers,
     /// Whose a hotspot device is.
     devices: RwLock<Devices>,
+    binds: Binds,
     /// This agent, when it is one of a cloud's.
     agent: Option<AgentId>,
     /// With whom it keeps vouchers until the cloud names it alone in a later term, as it decided itself.
@@ -104,6 +110,7 @@ impl Site {
             monitored: Table::default(),
             vouchers: Vouchers::default(),
             devices: RwLock::default(),
+            binds: Binds::default(),
             agent: None,
             joined: RwLock::default(),
             known: AtomicU64::new(0),

@@ -2,19 +2,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::DownKind;
+use easyisp_shared::wire::condition::RouterConditionV1;
 use easyisp_shared::wire::down::{MessageAuthenticator, RouterApiV1, RouterV1, secret_place};
 use ipnet::IpNet;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use super::signers::Signers;
+use super::learnt::{Learnt, Orders, Place};
+use crate::radius::builder::Signature;
 use crate::radius::{Secret, SigningPolicy};
 use crate::routeros::Access;
 
@@ -24,7 +26,7 @@ pub struct Router {
     pub id: RouterId,
     /// Its name.
     pub name: String,
-    /// Where CoA goes.
+    /// Where its record says that it is.
     pub address: IpAddr,
     /// Where its requests come from.
     pub source: IpNet,
@@ -35,13 +37,9 @@ pub struct Router {
     /// How to enter its API; `None` when nobody entered a user, or the password does not open.
     pub api: Option<RouterApi>,
     policy: MessageAuthenticator,
-    signers: Signers,
-    unsigned: AtomicBool,
-    mismatches: AtomicU64,
-    /// Microseconds since 1970 of the last of them; 0 before the first.
-    mismatched: AtomicI64,
-    /// Microseconds since 1970 of the last verified request; 0 before the first.
-    seen: AtomicI64,
+    /// Which of the secrets verified last.
+    shown: AtomicUsize,
+    learnt: Arc<Learnt>,
 }
 
 /// How to enter a router's API.
@@ -95,11 +93,8 @@ impl Router {
             source: source.trunc(),
             coa_port: row.coa_port,
             policy: row.message_authenticator,
-            signers: Signers::default(),
-            unsigned: AtomicBool::new(false),
-            mismatches: AtomicU64::new(0),
-            mismatched: AtomicI64::new(0),
-            seen: AtomicI64::new(0),
+            shown: AtomicUsize::new(0),
+            learnt: Arc::default(),
         })
     }
 
@@ -108,69 +103,149 @@ impl Router {
         match self.policy {
             MessageAuthenticator::Require => SigningPolicy::Require,
             MessageAuthenticator::Learn => SigningPolicy::Learn {
-                signs: self.signers.has(sender),
+                signs: self.learnt.signers.has(sender)
+                    || self.learnt.build_signs() && sender == self.place(),
             },
         }
     }
 
+    /// The same router under a new row: what was learnt of it stays. Where it was found speaks for it only
+    /// as long as the row says the same of where it is.
+    pub(super) fn succeeds(mut self, before: &Router) -> Router {
+        self.learnt = before.learnt.clone();
+        if (self.address, self.source) != (before.address, before.source) {
+            self.learnt.put_place(None);
+        }
+        let shown = before.secrets.get(before.shown.load(Ordering::Relaxed));
+        if let Some(shown) = shown {
+            self.note_shown(shown);
+        }
+        self
+    }
+
+    /// Its secrets, the one that it showed last first: during a rotation it knows one of two.
+    pub fn secrets_to_show(&self) -> impl Iterator<Item = &Arc<Secret>> {
+        let shown = self.shown.load(Ordering::Relaxed);
+        let (first, second) = self.secrets.split_at(shown.min(self.secrets.len()));
+        second.iter().chain(first)
+    }
+
+    /// Notes which of its secrets the router knows.
+    pub fn note_shown(&self, secret: &Secret) {
+        let found = self.secrets.iter().position(|held| held.is(secret));
+        if let Some(found) = found.filter(|found| *found != self.shown.load(Ordering::Relaxed)) {
+            self.shown.store(found, Ordering::Relaxed);
+        }
+    }
+
+    /// Where it is: where it was found, else where its record says.
+    pub fn place(&self) -> IpAddr {
+        self.learnt
+            .place()
+            .map_or(self.address, |place| place.address)
+    }
+
+    /// The same for what a password is sent to: only where it proved to be.
+    pub fn proved_place(&self) -> IpAddr {
+        let place = self.learnt.place().filter(|place| place.proved);
+        place.map_or(self.address, |place| place.address)
+    }
+
+    /// Where it was found, when that is not where its record says.
+    pub fn found_at(&self) -> Option<Place> {
+        self.learnt.place()
+    }
+
+    pub(super) fn put_place(&self, place: Option<Place>) {
+        self.learnt.put_place(place);
+    }
+
+    /// How to enter its API where it is.
+    pub fn api_access(&self) -> Option<RouterApi> {
+        let mut api = self.api.clone()?;
+        api.access.address.set_ip(self.proved_place());
+        Some(api)
+    }
+
+    /// Whether it takes signed orders.
+    pub fn orders(&self) -> Orders {
+        self.learnt.orders()
+    }
+
+    /// Notes an authentic answer to an order: from where, under which secret, signed or not.
+    pub fn note_order_answered(&self, from: IpAddr, secret: &Secret, signature: Signature) {
+        self.note_shown(secret);
+        self.learnt.note_answered(from);
+        self.learnt.note_order_taken(signature);
+    }
+
+    /// Notes the version of its RouterOS.
+    pub fn note_build(&self, version: &str) {
+        self.learnt.note_build(version);
+    }
+
+    /// What of it a person should look at; `None` when nothing.
+    pub fn condition(&self, now: Timestamp) -> Option<RouterConditionV1> {
+        self.learnt.condition(self.id, now)
+    }
+
     /// Where CoA and Disconnect go.
     pub fn coa_address(&self) -> SocketAddr {
-        SocketAddr::new(self.address, self.coa_port)
+        SocketAddr::new(self.place(), self.coa_port)
     }
 
     /// Notes a verified request.
     pub fn note_seen(&self, now: Timestamp) {
-        self.seen.store(now.micros(), Ordering::Relaxed);
+        self.learnt.note_seen(now);
     }
 
     /// When a request of it was verified last.
     pub fn last_seen(&self) -> Option<Timestamp> {
-        instant(&self.seen)
+        self.learnt.last_seen()
+    }
+
+    /// Notes that it proved to know this secret.
+    pub fn note_proved(&self, secret: &Secret) {
+        self.note_shown(secret);
+        self.learnt.note_proved();
     }
 
     /// Notes a valid Message-Authenticator of this sender; whether it is the first.
     pub fn note_signed(&self, sender: IpAddr) -> bool {
-        self.signers.add(sender)
+        self.learnt.note_signed(sender)
     }
 
-    /// Notes a request without one.
-    pub fn note_unsigned(&self) {
-        self.unsigned.store(true, Ordering::Relaxed);
+    /// Notes a request that was taken without one.
+    pub fn note_unsigned(&self, now: Timestamp) {
+        self.learnt.note_unsigned(now);
+    }
+
+    /// Notes one that was dropped because it carries none.
+    pub fn note_refused(&self, now: Timestamp) {
+        self.learnt.note_refused(now);
     }
 
     /// Counts a request that did not verify (A5).
     pub fn note_mismatch(&self, now: Timestamp) {
-        self.mismatches.fetch_add(1, Ordering::Relaxed);
-        self.mismatched.store(now.micros(), Ordering::Relaxed);
+        self.learnt.note_mismatch(now);
     }
 
     /// What was learned so far.
     pub fn signing(&self) -> Signing {
         Signing {
-            signers: self.signers.all(),
-            unsigned: self.unsigned.load(Ordering::Relaxed),
-            mismatches: self.mismatches.load(Ordering::Relaxed),
-            mismatched: instant(&self.mismatched),
+            signers: self.learnt.signers.all(),
+            unsigned: self.learnt.unsigned_since().is_some(),
+            mismatches: self.learnt.mismatches.load(Ordering::Relaxed),
+            mismatched: self.learnt.mismatched(),
         }
     }
 
-    /// Takes over what was learned before this row, or before a restart.
-    pub fn inherit(&self, learned: Signing) {
-        for sender in learned.signers {
-            self.signers.add(sender);
+    /// Takes over who was seen to sign before a restart.
+    pub fn recall_signers(&self, signers: impl IntoIterator<Item = IpAddr>) {
+        for sender in signers {
+            self.learnt.signers.add(sender);
         }
-        self.unsigned.fetch_or(learned.unsigned, Ordering::Relaxed);
-        let counted = &self.mismatches;
-        counted.fetch_add(learned.mismatches, Ordering::Relaxed);
-        let last = learned.mismatched.map_or(0, Timestamp::micros);
-        self.mismatched.fetch_max(last, Ordering::Relaxed);
     }
-}
-
-/// What an atomic holds of an instant; 0 stands for none.
-fn instant(micros: &AtomicI64) -> Option<Timestamp> {
-    let micros = micros.load(Ordering::Relaxed);
-    (micros != 0).then(|| Timestamp::from_micros(micros))
 }
 
 impl RouterApi {

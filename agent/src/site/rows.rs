@@ -120,8 +120,9 @@ impl Site {
         })
     }
 
-    fn put_subscriber(&self, told: SubscriberV1) -> Touched {
+    fn put_subscriber(&self, mut told: SubscriberV1) -> Touched {
         let customer = told.customer;
+        self.file_binds(customer, std::mem::take(&mut told.bound_macs));
         let subscriber = Subscriber::open(told, &self.key);
         self.file_devices(&subscriber);
         let before = self.subscribers.put(Arc::new(subscriber));
@@ -134,14 +135,14 @@ impl Site {
     }
 
     fn put_router(&self, told: RouterV1) {
-        let Some(router) = Router::open(told, &self.key) else {
+        let Some(mut router) = Router::open(told, &self.key) else {
             return;
         };
         let mut routers = self.routers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = routers.iter().find(|held| held.id == router.id) {
-            router.inherit(held.signing());
-            if let Some(seen) = held.last_seen() {
-                router.note_seen(seen);
+            router = router.succeeds(held);
+            if router.found_at().is_none() {
+                self.adopted.forget(router.id);
             }
         }
         routers.retain(|held| held.id != router.id);
@@ -154,6 +155,7 @@ impl Site {
             DownKind::Subscriber => {
                 let customer = CustomerId(id);
                 self.devices_mut().replace(customer, std::iter::empty());
+                self.file_binds(customer, Vec::new());
                 self.subscribers.remove(customer);
                 Touched::Customer {
                     customer,
@@ -167,6 +169,7 @@ impl Site {
             DownKind::Router => {
                 let mut routers = self.routers.write().unwrap_or_else(PoisonError::into_inner);
                 routers.retain(|router| router.id != RouterId(id));
+                self.adopted.forget(RouterId(id));
                 Touched::Nobody
             }
             DownKind::Voucher => {

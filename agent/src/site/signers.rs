@@ -34,6 +34,11 @@ impl Signers {
         known.insert(sender)
     }
 
+    /// Whether nobody was seen to sign.
+    pub fn is_empty(&self) -> bool {
+        self.read().is_empty()
+    }
+
     /// Everybody known.
     pub fn all(&self) -> Vec<IpAddr> {
         self.read().iter().copied().collect()

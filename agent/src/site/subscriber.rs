@@ -40,6 +40,8 @@ pub struct Subscriber {
     pub account: u32,
     /// Devices he was seen with, oldest first.
     pub remembered_macs: Vec<Mac>,
+    /// When the devices that first logins had bound him to were last taken off him.
+    pub unbound_at: Option<Timestamp>,
     /// What the cloud last said was used in this period, at all sites.
     pub used: UsedV1,
     /// His networks; few subscribers have any.
@@ -86,6 +88,7 @@ impl Subscriber {
             static_ip: row.static_ip,
             account: row.account,
             remembered_macs: row.remembered_macs,
+            unbound_at: row.unbound_at,
             used: row.used,
             networks: (networks != Networks::default()).then(|| Box::new(networks)),
         }
@@ -113,6 +116,7 @@ impl Subscriber {
             static_ip: None,
             account: 0,
             remembered_macs: Vec::new(),
+            unbound_at: None,
             used: UsedV1::default(),
             networks: None,
         }

@@ -147,14 +147,21 @@ fn a_router_is_known_by_source_and_adopted_by_proof() {
     let abroad: IpAddr = [8, 8, 8, 8].into();
     assert!(site.knows_source(home) && !site.knows_source(moved));
 
-    assert!(site.adopt(moved, |_| None::<()>).is_none());
+    assert!(site.adopt(moved, at(1), |_| None::<()>).is_none());
     assert!(
-        site.adopt(abroad, |_| Some(())).is_none(),
+        site.adopt(abroad, at(1), |_| Some(())).is_none(),
         "outside the site's ranges"
     );
-    let (router, ()) = site.adopt(moved, |_| Some(())).unwrap();
+    let (router, ()) = site.adopt(moved, at(1), |_| Some(())).unwrap();
     assert_eq!(router.id, router_id("tower"));
-    assert!(site.knows_source(moved));
+    assert!(site.knows_source(moved) && !site.is_home(moved));
+    assert_eq!(router.coa_address().ip(), moved, "orders follow it at once");
+    assert_ne!(router.proved_place(), moved, "passwords do not");
+
+    assert!(!site.come_home(&router, moved));
+    assert!(site.come_home(&router, home));
+    assert!(!site.knows_source(moved));
+    assert_eq!(router.coa_address().ip(), router.address);
 }
 
 /// What an operator types as his old server's address is asked only where the site's routers are.

@@ -19,6 +19,11 @@ impl Site {
         if let (Some(bytes), Some(package)) = (face, &mut package) {
             package.data_limit = bytes;
         }
+        let with_bound = self.binds(subscriber).then(|| Live {
+            bound: self.bound(subscriber.id),
+            ..live.clone()
+        });
+        let live = with_bound.as_ref().unwrap_or(live);
         if !policy.lease_is_over(now) && face.is_none() {
             let known = &subscriber.entitlement;
             let verdict =

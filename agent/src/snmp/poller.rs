@@ -375,7 +375,7 @@ impl Poller {
     async fn device(&self, router: RouterId) -> Option<Arc<Device>> {
         let site = &self.parts.site;
         let (wanted, held) = (site.monitored(router)?, site.router(router)?);
-        let address = SocketAddr::new(held.address, wanted.port);
+        let address = SocketAddr::new(held.proved_place(), wanted.port);
         let known = self.devices().get(&router).cloned();
         let same =
             |device: &Arc<Device>| device.settings == wanted.name && device.address == address;

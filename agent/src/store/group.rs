@@ -9,7 +9,7 @@ use easyisp_shared::time::Timestamp;
 
 use super::Record;
 use crate::sessions::{Session, Usage};
-use crate::site::{Redemption, Vote};
+use crate::site::{Bind, Redemption, Vote};
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub enum Change {
     Withdraw(VoucherId),
     /// A device a customer was seen with, for the first time.
     Device(CustomerId, Mac, Timestamp),
+    /// A device that a customer is bound to from then on.
+    Bind(Bind),
     /// A small fact by name.
     Mark(String, i64),
     /// What the cloud is told.

@@ -169,6 +169,7 @@ const OUTBOX: &[&str] = &[
     include_str!("../../../migrations/agent/0001_create_outbox.sql"),
     include_str!("../../../migrations/agent/0003_add_grants.sql"),
     include_str!("../../../migrations/agent/0004_create_votes.sql"),
+    include_str!("../../../migrations/agent/0007_bind_devices.sql"),
 ];
 const CACHE: &[&str] = &[include_str!(
     "../../../migrations/agent/0002_create_cache.sql"

@@ -4,7 +4,7 @@
 //! sync. An idle site therefore commits at once and a busy one shares each sync.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -37,6 +37,8 @@ struct Counters {
     shed_logs: AtomicU64,
     shed_interims: AtomicU64,
     shed_others: AtomicU64,
+    /// The last write failed.
+    failing: AtomicBool,
 }
 
 /// What the accounting thread did since the start.
@@ -54,6 +56,8 @@ pub struct OutboxStats {
     pub shed_interims: u64,
     /// Other jobs refused because too much waited.
     pub shed_others: u64,
+    /// Whether the last write failed: what came since is not acknowledged.
+    pub failing: bool,
     /// Jobs waiting at the moment.
     pub waiting: usize,
 }
@@ -138,6 +142,7 @@ impl Outbox {
             shed_logs: count(&self.counters.shed_logs),
             shed_interims: count(&self.counters.shed_interims),
             shed_others: count(&self.counters.shed_others),
+            failing: self.counters.failing.load(Ordering::Relaxed),
             waiting: self.queue.len(),
         }
     }
@@ -178,11 +183,13 @@ impl Writer {
                     self.counters.commits.fetch_add(1, Ordering::Relaxed);
                     self.counters.writes.fetch_add(writes, Ordering::Relaxed);
                     self.failing = false;
+                    self.counters.failing.store(false, Ordering::Relaxed);
                     Committed::Yes
                 }
                 Err(cause) => {
                     self.counters.failed.fetch_add(writes, Ordering::Relaxed);
                     self.log_once(&cause);
+                    self.counters.failing.store(true, Ordering::Relaxed);
                     Committed::No
                 }
             };
@@ -270,6 +277,7 @@ fn put(
         Change::Vote(vote) => redemptions::vote(tx, vote),
         Change::Withdraw(voucher) => redemptions::withdraw(tx, *voucher),
         Change::Device(customer, mac, at) => redemptions::put_device(tx, *customer, *mac, *at),
+        Change::Bind(bind) => redemptions::put_bind(tx, bind),
         Change::Mark(name, value) => put_mark(tx, name, *value),
         Change::Record(record) => {
             let seq = next.entry(record.lane).or_insert(1);
@@ -346,6 +354,20 @@ pub(super) fn marks(connection: &Connection, prefix: &str) -> rusqlite::Result<V
             "select substr(name, length(?1) + 1) from marks where substr(name, 1, length(?1)) = ?1",
         )?
         .query_map([prefix], |row| row.get(0))?
+        .collect()
+}
+
+/// The same with the facts' values.
+pub(super) fn valued_marks(
+    connection: &Connection,
+    prefix: &str,
+) -> rusqlite::Result<Vec<(String, i64)>> {
+    connection
+        .prepare_cached(
+            "select substr(name, length(?1) + 1), value from marks
+              where substr(name, 1, length(?1)) = ?1",
+        )?
+        .query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
 

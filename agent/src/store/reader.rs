@@ -12,7 +12,7 @@ use super::open::{self, Pragmas};
 use super::records::Kept;
 use super::{StoreError, outbox, records, redemptions, sessions};
 use crate::sessions::{Session, Usage};
-use crate::site::{Redemption, Vote};
+use crate::site::{Bind, Redemption, Vote};
 
 /// A read-only connection to `outbox.db`. Calls block on the disk: not for the RADIUS path.
 pub struct OutboxReader {
@@ -72,6 +72,11 @@ impl OutboxReader {
         Ok(redemptions::devices(&self.lock())?)
     }
 
+    /// The devices that customers were bound to here by first login, oldest first.
+    pub fn binds(&self) -> Result<Vec<Bind>, StoreError> {
+        Ok(redemptions::binds(&self.lock())?)
+    }
+
     /// A small fact by name.
     pub fn mark(&self, name: &str) -> Result<Option<i64>, StoreError> {
         Ok(outbox::mark(&self.lock(), name)?)
@@ -80,6 +85,11 @@ impl OutboxReader {
     /// What follows `prefix` in the names of the small facts that begin with it.
     pub fn marks(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         Ok(outbox::marks(&self.lock(), prefix)?)
+    }
+
+    /// The same with the facts' values.
+    pub fn valued_marks(&self, prefix: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        Ok(outbox::valued_marks(&self.lock(), prefix)?)
     }
 
     /// The settings of this connection, for `doctor`.

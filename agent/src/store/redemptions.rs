@@ -1,5 +1,5 @@
-//! SQL on what was spent here: first uses of vouchers with the votes for them, and devices seen for the first
-//! time.
+//! SQL on what was spent here: first uses of vouchers with the votes for them, devices seen for the first time,
+//! and devices that customers are bound to.
 
 use easyisp_shared::id::{AgentId, CustomerId, PackageId, VoucherId};
 use easyisp_shared::net::Mac;
@@ -7,7 +7,7 @@ use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, Row, Transaction};
 use uuid::Uuid;
 
-use crate::site::{Redemption, Vote};
+use crate::site::{Bind, Redemption, Vote};
 
 /// Writes a first use. A second one of the same voucher is a constraint violation: nobody is let in by it.
 pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<()> {
@@ -102,13 +102,45 @@ pub(super) fn devices(connection: &Connection) -> rusqlite::Result<Vec<(Customer
         .collect()
 }
 
-/// Forgets vouchers whose time ended, votes, and devices seen, before `before`: the cloud has them.
+/// Writes that a customer is bound to a device; a later word of the same device takes its place.
+pub(super) fn put_bind(tx: &Transaction<'_>, bind: &Bind) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert into binds (customer, mac, instead_of, at) values (?1, ?2, ?3, ?4)
+             on conflict (customer, mac) do update set instead_of = ?3, at = ?4",
+    )?
+    .execute((
+        bind.customer.as_bytes(),
+        bind.mac.octets(),
+        bind.instead_of.map(Mac::octets),
+        bind.at,
+    ))?;
+    Ok(())
+}
+
+/// The devices that customers are bound to, oldest first.
+pub(super) fn binds(connection: &Connection) -> rusqlite::Result<Vec<Bind>> {
+    connection
+        .prepare("select customer, mac, instead_of, at from binds order by at, customer, mac")?
+        .query_map([], |row| {
+            Ok(Bind {
+                customer: CustomerId(Uuid::from_bytes(row.get(0)?)),
+                mac: Mac::new(row.get(1)?),
+                instead_of: row.get::<_, Option<[u8; 6]>>(2)?.map(Mac::new),
+                at: row.get(3)?,
+            })
+        })?
+        .collect()
+}
+
+/// Forgets vouchers whose time ended, votes, and devices seen or bound, before `before`: the cloud has them.
 pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp) -> rusqlite::Result<()> {
     tx.prepare_cached("delete from redemptions where until_at < ?1")?
         .execute([before])?;
     tx.prepare_cached("delete from votes where from_at < ?1")?
         .execute([before])?;
     tx.prepare_cached("delete from devices where at < ?1")?
+        .execute([before])?;
+    tx.prepare_cached("delete from binds where at < ?1")?
         .execute([before])?;
     Ok(())
 }

@@ -47,8 +47,10 @@ fn a_failed_commit_says_no_and_leaves_no_hole() {
         )
         .unwrap();
     assert_eq!(write(&store.outbox, b"two"), Committed::No);
+    assert!(store.outbox.stats().failing);
     outside.execute_batch("drop trigger broken").unwrap();
     assert_eq!(write(&store.outbox, b"three"), Committed::Yes);
+    assert!(!store.outbox.stats().failing);
 
     let kept = store.reader.records(LANE, 0, 10, 1000).unwrap();
     assert_eq!(kept.iter().map(|kept| kept.seq).collect::<Vec<_>>(), [1, 2]);

@@ -395,7 +395,7 @@ impl<L: Local> Keeper<L> {
                     }
                 }
             }
-            Ok(CloudReply::Pong { .. } | CloudReply::Voucher(_)) => false,
+            Ok(CloudReply::Pong { .. } | CloudReply::Voucher(_) | CloudReply::Noted) => false,
             Err(error) => {
                 warn!(%error, "The certificate is half way through its life and was not renewed");
                 false

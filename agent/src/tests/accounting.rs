@@ -136,6 +136,7 @@ async fn counters_keep_all_64_bits() {
             | Up::Heartbeat(_)
             | Up::Redemption(_)
             | Up::Device(_)
+            | Up::Bind(_)
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)

@@ -5,9 +5,11 @@ mod accounting;
 mod alive;
 mod busy;
 mod copies;
+mod bind;
 mod enforcing;
 mod login;
 mod many;
+mod orders;
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -210,6 +212,7 @@ impl Running {
                     | Up::Heartbeat(_)
                     | Up::Redemption(_)
                     | Up::Device(_)
+                    | Up::Bind(_)
                     | Up::Router(_)
                     | Up::Moving(_)
                     | Up::LocalSecrets(_)
@@ -376,6 +379,7 @@ impl Running {
             | Up::Heartbeat(_)
             | Up::Redemption(_)
             | Up::Device(_)
+            | Up::Bind(_)
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
@@ -392,6 +396,7 @@ impl Running {
             | Up::Heartbeat(_)
             | Up::Redemption(_)
             | Up::Device(_)
+            | Up::Bind(_)
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
@@ -435,6 +440,7 @@ async fn given_agent(
     config.radius.auth = ([127, 0, 0, 1], 0).into();
     config.radius.acct = ([127, 0, 0, 1], 0).into();
     config.status.listen = ([127, 0, 0, 1], 0).into();
+    config.site.ranges.push("127.0.9.8/32".parse().unwrap());
     let options = AgentOptions {
         config,
         clock: clock.clone(),

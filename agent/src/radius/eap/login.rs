@@ -125,6 +125,9 @@ impl Radius {
             user_name: &subscriber.username,
             ..request.clone()
         };
+        if let Some(device) = mac(request.station.calling) {
+            self.bind_beside(known, &subscriber, device);
+        }
         let authenticated = Authenticated::Eap(success);
         self.let_in(known, &inner, &subscriber, &authenticated, &random)
     }

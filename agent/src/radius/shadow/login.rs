@@ -289,6 +289,7 @@ impl Radius {
                 other_devices: standing.other_devices,
                 bytes_used: standing.used.bytes,
                 secs_used: standing.used.secs,
+                ..Live::default()
             };
             (None, site.verdict(subscriber, &live, now))
         });

@@ -1,0 +1,288 @@
+//! What was learnt of a router by listening to it, whatever its record says: how it signs, where it is, what
+//! a person should look at.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use easyisp_shared::id::RouterId;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::condition::RouterConditionV1;
+
+use super::signers::Signers;
+use crate::radius::builder::Signature;
+
+/// What was learnt of one router. It outlives the rows that the cloud sends of it.
+#[derive(Debug, Default)]
+pub(super) struct Learnt {
+    pub signers: Signers,
+    /// Requests that showed another secret.
+    pub mismatches: AtomicU64,
+    mismatched: Trouble,
+    /// Requests without Message-Authenticator that were dropped for that.
+    refused: Trouble,
+    /// Microseconds since 1970 of the first request that was taken without one; 0 before.
+    unsigned: AtomicI64,
+    /// Microseconds since 1970 of the last verified request; 0 before the first.
+    seen: AtomicI64,
+    /// Whether its RouterOS is known to sign.
+    build_signs: AtomicBool,
+    orders: AtomicU8,
+    away: AtomicBool,
+    place: Mutex<Option<Place>>,
+}
+
+/// Something that goes on until the opposite was seen and it has rested for a while.
+#[derive(Debug, Default)]
+struct Trouble {
+    since: AtomicI64,
+    last: AtomicI64,
+    disproved: AtomicBool,
+}
+
+/// Where a router speaks from that is not where its record says (B11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// There.
+    pub address: IpAddr,
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether somebody there answered a question of ours as only the router can. What came from there
+    /// could have been a copy of an old request, and passwords go to nobody who may be a stranger.
+    pub proved: bool,
+}
+
+/// Whether a router takes orders that carry a Message-Authenticator (A2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orders {
+    /// It answered none yet.
+    Unknown,
+    /// It answered one.
+    Signed,
+    /// It was seen to refuse one that it took without.
+    Plain,
+}
+
+impl Learnt {
+    pub fn note_seen(&self, now: Timestamp) {
+        self.seen.store(now.micros(), Ordering::Relaxed);
+    }
+
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        instant(&self.seen)
+    }
+
+    pub fn note_proved(&self) {
+        self.mismatched.note_opposite();
+    }
+
+    pub fn note_mismatch(&self, now: Timestamp) {
+        self.mismatches.fetch_add(1, Ordering::Relaxed);
+        self.mismatched.note(now);
+    }
+
+    pub fn mismatched(&self) -> Option<Timestamp> {
+        instant(&self.mismatched.last)
+    }
+
+    pub fn note_refused(&self, now: Timestamp) {
+        self.refused.note(now);
+    }
+
+    /// Notes a valid Message-Authenticator of this sender; whether it is the first.
+    pub fn note_signed(&self, sender: IpAddr) -> bool {
+        self.refused.note_opposite();
+        self.signers.add(sender)
+    }
+
+    pub fn note_unsigned(&self, now: Timestamp) {
+        if self.unsigned.load(Ordering::Relaxed) == 0 {
+            self.unsigned.store(now.micros(), Ordering::Relaxed);
+        }
+    }
+
+    /// Since when it is seen to send no Message-Authenticator, where none was ever seen.
+    pub fn unsigned_since(&self) -> Option<Timestamp> {
+        instant(&self.unsigned).filter(|_| self.signers.is_empty())
+    }
+
+    pub fn note_build(&self, version: &str) {
+        if signs(version) {
+            self.build_signs.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub fn build_signs(&self) -> bool {
+        self.build_signs.load(Ordering::Relaxed)
+    }
+
+    pub fn orders(&self) -> Orders {
+        match self.orders.load(Ordering::Relaxed) {
+            1 => Orders::Signed,
+            2 => Orders::Plain,
+            _ => Orders::Unknown,
+        }
+    }
+
+    pub fn note_order_taken(&self, signature: Signature) {
+        let taken = match signature {
+            Signature::MessageAuthenticator => 1,
+            Signature::None => 2,
+        };
+        self.orders.store(taken, Ordering::Relaxed);
+    }
+
+    /// Where it speaks from, where its record does not say so.
+    pub fn place(&self) -> Option<Place> {
+        match self.away.load(Ordering::Acquire) {
+            true => *self.lock(),
+            false => None,
+        }
+    }
+
+    pub fn put_place(&self, place: Option<Place>) {
+        let mut held = self.lock();
+        *held = place;
+        self.away.store(place.is_some(), Ordering::Release);
+    }
+
+    /// Somebody at this address answered a question as only the router can.
+    pub fn note_answered(&self, address: IpAddr) {
+        if let Some(place) = self.lock().as_mut()
+            && place.address == address
+        {
+            place.proved = true;
+        }
+    }
+
+    /// What of it a person should look at; `None` when nothing.
+    pub fn condition(&self, router: RouterId, now: Timestamp) -> Option<RouterConditionV1> {
+        let place = self.place();
+        let condition = RouterConditionV1 {
+            router,
+            mismatched_since: self.mismatched.since(now),
+            unsigned_since: self.unsigned_since(),
+            refused_since: self.refused.since(now),
+            moved: place.map(|place| (place.address, place.since)),
+        };
+        let anything = condition.mismatched_since.is_some()
+            || condition.unsigned_since.is_some()
+            || condition.refused_since.is_some()
+            || condition.moved.is_some();
+        anything.then_some(condition)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Place>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trouble {
+    fn note(&self, now: Timestamp) {
+        self.disproved.store(false, Ordering::Relaxed);
+        self.last.store(now.micros(), Ordering::Relaxed);
+        let first = (0, now.micros());
+        let _goes_on =
+            self.since
+                .compare_exchange(first.0, first.1, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn note_opposite(&self) {
+        if !self.disproved.load(Ordering::Relaxed) {
+            self.disproved.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Since when it goes on. Behind one entry there may be a good router and a bad one, who take turns.
+    fn since(&self, now: Timestamp) -> Option<Timestamp> {
+        let last = instant(&self.last)?;
+        if self.disproved.load(Ordering::Relaxed) && now.since(last) >= RESTED {
+            self.since.store(0, Ordering::Relaxed);
+        }
+        instant(&self.since)
+    }
+}
+
+/// Whether every request of this RouterOS carries a Message-Authenticator: from 7.15 on.
+fn signs(version: &str) -> bool {
+    let digits = |text: &str| -> Option<u32> {
+        let end = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        text.get(..end)?.parse().ok()
+    };
+    let Some((major, rest)) = version.trim_start().split_once('.') else {
+        return false;
+    };
+    // A test build of 7.15 may not have it yet.
+    let finished = !rest.contains("beta") && !rest.contains("rc");
+    let number = (digits(major), digits(rest));
+    match number {
+        (Some(7), Some(15)) => finished,
+        (Some(7), Some(minor)) => minor > 15,
+        (Some(major), Some(_)) => major > 7,
+        (None, _) | (_, None) => false,
+    }
+}
+
+/// What an atomic holds of an instant; 0 stands for none.
+fn instant(micros: &AtomicI64) -> Option<Timestamp> {
+    let micros = micros.load(Ordering::Relaxed);
+    (micros != 0).then(|| Timestamp::from_micros(micros))
+}
+
+/// A trouble that did not come for so long, while the opposite did, is over.
+const RESTED: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routeros_signs_from_7_15_on() {
+        for signing in ["7.15", "7.15.3 (stable)", "7.18.2", "7.16rc1", "8.0"] {
+            assert!(signs(signing), "{signing}");
+        }
+        for not in [
+            "7.14.3 (stable)",
+            "6.49.17",
+            "7.15rc2",
+            "7.15beta4",
+            "",
+            "7",
+            "x.y",
+            "7.x",
+        ] {
+            assert!(!signs(not), "{not}");
+        }
+    }
+
+    /// Said until the right secret was proved since, and steadily while two behind one entry take turns.
+    #[test]
+    fn a_wrong_secret_is_said_until_the_right_one_is_proved() {
+        let learnt = Learnt::default();
+        let since = |now| {
+            let said = learnt.condition(RouterId(uuid::Uuid::nil()), at(now));
+            said.and_then(|said| said.mismatched_since)
+        };
+        learnt.note_proved();
+        assert_eq!(since(1), None);
+        learnt.note_mismatch(at(1));
+        assert_eq!(since(1), Some(at(1)));
+        assert_eq!(since(86_400), Some(at(1)), "silence proves nothing");
+
+        learnt.note_proved();
+        assert_eq!(since(2), Some(at(1)), "not yet rested");
+        learnt.note_mismatch(at(20));
+        learnt.note_proved();
+        assert_eq!(since(45), Some(at(1)), "it goes on");
+        assert_eq!(since(50), None);
+        learnt.note_mismatch(at(60));
+        assert_eq!(since(61), Some(at(60)), "a new one");
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+}
