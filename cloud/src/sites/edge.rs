@@ -4,15 +4,33 @@ use std::sync::Arc;
 
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Up;
+use easyisp_shared::wire::condition::ConditionV1;
 use easyisp_shared::wire::up::HeartbeatV1;
 
 use super::agents::{Agent, short, store};
 use super::reports::{Applier, Report, Unusable};
-use crate::db::Tx;
+use crate::db::{Database, Tx};
 
 /// Takes heartbeats.
 pub fn heartbeats() -> Applier {
     Arc::new(|tx, agent, reports, now| Box::pin(take(tx, agent, reports, now)))
+}
+
+/// Keeps what a person should look at, as an agent tells it; lists are cut to what an agent should send.
+pub async fn note_condition(
+    db: &Database,
+    agent: &Agent,
+    mut condition: ConditionV1,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    condition.moved_aside.truncate(16);
+    condition.routers.truncate(256);
+    let Ok(told) = serde_json::to_value(&condition) else {
+        return Ok(()); // numbers and names always are JSON
+    };
+    let mut tx = db.begin(agent.tenant).await?;
+    store::put_condition(&mut tx, agent.id, &told, now).await?;
+    tx.commit().await
 }
 
 /// Keeps the newest of `reports`: an older one says nothing that still holds.
@@ -32,6 +50,7 @@ async fn take(
             | Up::Redemption(_)
             | Up::Keepers(_)
             | Up::Device(_)
+            | Up::Bind(_)
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)

@@ -1,24 +1,25 @@
 //! Sites over HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use easyisp_shared::id::{AgentId, SiteId};
+use easyisp_shared::id::{AgentId, RouterId, SiteId};
 use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::agents::{self, Standing};
 use super::store::{self, AgentRow, SiteRow};
+use super::warnings::{self, Warning};
 use crate::api::{Idempotency, Json, Page, Path, Query};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::config::Config;
-use crate::db::Database;
+use crate::db::{Database, Tx};
 use crate::error::{ApiError, ErrorEnvelope};
 use crate::secrets::Secrets;
 
@@ -41,6 +42,8 @@ pub struct Site {
     pub agents: Vec<SiteAgent>,
     /// Who asks its agents and is no router of it, the loudest first: to be added, or turned away.
     pub unknown_routers: Vec<UnknownRouter>,
+    /// What a person should look at, of its boxes and its routers, the longest known first.
+    pub warnings: Vec<Warning>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -101,8 +104,9 @@ impl SiteAgent {
 }
 
 impl Site {
-    fn of(row: SiteRow, agents: Vec<AgentRow>, now: Timestamp) -> Site {
+    fn of(row: SiteRow, agents: Vec<AgentRow>, names: &Names, now: Timestamp) -> Site {
         let unknown_routers = unknown_routers(&agents);
+        let warnings = warnings(row.id, &agents, names, now);
         let agents = agents.into_iter().map(|agent| SiteAgent::of(agent, now));
         let agents: Vec<SiteAgent> = agents.collect();
         Site {
@@ -112,9 +116,36 @@ impl Site {
             connected: agents.iter().any(|agent| agent.connected),
             agents,
             unknown_routers,
+            warnings,
             created_at: row.created_at,
         }
     }
+}
+
+/// What routers are called, and where they stand.
+type Names = HashMap<RouterId, (SiteId, String)>;
+
+/// What the agents of a site tell of themselves and of its routers.
+fn warnings(site: SiteId, agents: &[AgentRow], names: &Names, now: Timestamp) -> Vec<Warning> {
+    let mut found = Vec::new();
+    for agent in agents {
+        let Some(told) = warnings::told(agent, now) else {
+            continue;
+        };
+        found.extend(warnings::of_box(agent.id, &told));
+        for router in &told.routers {
+            // An agent speaks of its own site's routers only.
+            if let Some((_, name)) = names.get(&router.router).filter(|(at, _)| *at == site) {
+                found.extend(warnings::of_router(agent.id, name, router));
+            }
+        }
+    }
+    warnings::one_of_each(found)
+}
+
+async fn router_names(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Names> {
+    let rows = store::router_names(tx, sites).await?.into_iter();
+    Ok(rows.map(|(id, site, name)| (id, (site, name))).collect())
 }
 
 /// Whom the agents heard and do not know; one who asks several of them is one.
@@ -174,10 +205,11 @@ pub async fn list(
     let total = store::count(&mut tx).await?;
     let ids: Vec<SiteId> = rows.iter().map(|row| row.id).collect();
     let mut agents = store::agents(&mut tx, &ids).await?;
+    let names = router_names(&mut tx, &ids).await?;
     let sites = rows.into_iter().map(|row| {
         let own = agents.extract_if(.., |agent| agent.site_id == row.id);
         let own = own.collect();
-        Site::of(row, own, now)
+        Site::of(row, own, &names, now)
     });
     Ok(Json(SiteList {
         sites: sites.collect(),
@@ -229,6 +261,7 @@ pub async fn create(
         connected: false,
         agents: Vec::new(),
         unknown_routers: Vec::new(),
+        warnings: Vec::new(),
         created_at: now,
     };
     let answer = idempotency
@@ -253,7 +286,8 @@ pub async fn show(
     let row = store::site(&mut tx, site).await?;
     let row = row.ok_or(ApiError::NotFound("site"))?;
     let agents = store::agents(&mut tx, &[site]).await?;
-    Ok(Json(Site::of(row, agents, now)))
+    let names = router_names(&mut tx, &[site]).await?;
+    Ok(Json(Site::of(row, agents, &names, now)))
 }
 
 /// The right to join a site, once.

@@ -8,6 +8,7 @@ pub mod pki;
 mod questions;
 pub mod reports;
 mod store;
+pub mod warnings;
 
 use easyisp_shared::id::SiteId;
 use easyisp_shared::seal::SealKey;
@@ -22,6 +23,7 @@ use crate::secrets::{SITE_KEY, TenantKey};
 pub use live::Live;
 pub use questions::Questions;
 pub use store::{Served, called, exists, first, ids, served, stand_still};
+pub use warnings::Warning;
 
 /// The routes of `/api/sites`.
 pub fn routes() -> Routes {

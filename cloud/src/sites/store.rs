@@ -1,6 +1,6 @@
 //! Sites and their counters.
 
-use easyisp_shared::id::{AgentId, PackageId, RouterLoginId, SiteId};
+use easyisp_shared::id::{AgentId, PackageId, RouterId, RouterLoginId, SiteId};
 use easyisp_shared::time::Timestamp;
 
 use crate::api::Page;
@@ -30,6 +30,8 @@ pub struct AgentRow {
     pub report: Option<serde_json::Value>,
     /// When another box was seen with its identity.
     pub cloned_at: Option<Timestamp>,
+    /// What a person should look at, as it told last.
+    pub condition: Option<serde_json::Value>,
 }
 
 /// Adds a site.
@@ -178,11 +180,28 @@ pub async fn site(tx: &mut Tx, id: SiteId) -> sqlx::Result<Option<SiteRow>> {
 pub async fn agents(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<AgentRow>> {
     sqlx::query_as(
         "select id, site_id, fingerprint, version, enrolled_at, last_seen_at, queue_depth,
-                clock_offset_ms, report, cloned_at
+                clock_offset_ms, report, cloned_at, condition
            from agents
           where tenant_id = $1 and site_id = any($2) and revoked_at is null
           order by last_seen_at desc nulls last, id
           limit 1000",
+    )
+    .bind(tx.tenant())
+    .bind(sites)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// What the routers of some sites are called.
+pub async fn router_names(
+    tx: &mut Tx,
+    sites: &[SiteId],
+) -> sqlx::Result<Vec<(RouterId, SiteId, String)>> {
+    sqlx::query_as(
+        "select id, site_id, name from routers
+          where tenant_id = $1 and site_id = any($2) and deleted_at is null
+          order by name, id
+          limit 10000",
     )
     .bind(tx.tenant())
     .bind(sites)

@@ -20,6 +20,7 @@ use super::identity::Caller;
 use super::pipe::{Carrier, Pipe, PipeError, Source};
 use super::{Shared, store, uplink};
 use crate::audit::Actor;
+use crate::sites;
 use crate::sites::agents::generation::History;
 use crate::sites::agents::{self, Agent};
 use crate::vouchers::{self, Shown, VoucherError};
@@ -363,6 +364,16 @@ impl Session {
                     voted,
                 };
                 self.voucher(agent, shown).await
+            }
+            AgentQuestion::Condition(condition) => {
+                let now = self.shared.clock.now();
+                sites::edge::note_condition(&self.shared.db, &agent, condition, now)
+                    .await
+                    .map(|()| CloudReply::Noted)
+                    .map_err(|error| {
+                        warn!(%error, agent.id = %agent.id, "Did not note an agent's condition");
+                        AskFailure::Unreachable("the cloud cannot note it now".to_owned())
+                    })
             }
             AgentQuestion::Renew { csr } => {
                 let authority = &self.shared.standing.authority;

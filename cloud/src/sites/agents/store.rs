@@ -590,6 +590,26 @@ pub struct Health<'a> {
     pub report: serde_json::Value,
 }
 
+/// Keeps what an agent tells for a person to look at.
+pub async fn put_condition(
+    tx: &mut Tx,
+    agent: AgentId,
+    condition: &serde_json::Value,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update agents set condition = $3, last_seen_at = greatest(last_seen_at, $4)
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(condition)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Keeps what an agent says of itself.
 pub async fn put_health(
     tx: &mut Tx,

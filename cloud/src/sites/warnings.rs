@@ -1,0 +1,280 @@
+//! What a person should look at, in sentences: of a site's boxes and of its routers.
+
+use std::time::Duration;
+
+use easyisp_shared::id::{AgentId, RouterId, SiteId};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::condition::{ConditionV1, RouterConditionV1};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::store::{self, AgentRow};
+use crate::db::Tx;
+
+/// Something that a person should look at, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Warning {
+    /// What it is, for programs: `WRONG_SECRET`, `UNSIGNED`, `UNSIGNED_REFUSED`, `ROUTER_MOVED`,
+    /// `LOCAL_SECRETS`, `DISK_FILLING`, `DISK_FULL`, `DAMAGED_FILE`, `CLOCK_UNTRUSTED`, `ACCOUNTING_REFUSED`.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// The router that it is about.
+    pub router_id: Option<RouterId>,
+    /// The agent that it is about, or that tells it.
+    pub agent_id: Option<AgentId>,
+}
+
+/// What an agent told, unless it was not heard of for so long that it says nothing about the present.
+pub fn told(agent: &AgentRow, now: Timestamp) -> Option<ConditionV1> {
+    let heard = agent.last_seen_at?;
+    let told = agent.condition.clone()?;
+    let told: ConditionV1 = serde_json::from_value(told).ok()?;
+    (now.since(heard) < STALE).then_some(told)
+}
+
+/// What the agents of some sites tell, each site with its own.
+pub async fn conditions(
+    tx: &mut Tx,
+    sites: &[SiteId],
+    now: Timestamp,
+) -> sqlx::Result<Vec<(SiteId, AgentId, ConditionV1)>> {
+    let agents = store::agents(tx, sites).await?;
+    let told = agents.iter().filter_map(|agent| {
+        let told = told(agent, now)?;
+        Some((agent.site_id, agent.id, told))
+    });
+    Ok(told.collect())
+}
+
+/// What a person should look at of a box.
+pub fn of_box(agent: AgentId, told: &ConditionV1) -> Vec<Warning> {
+    let warning = |code, message: String, remedy: &str, since| Warning {
+        code,
+        message,
+        remedy: remedy.to_owned(),
+        since,
+        router_id: None,
+        agent_id: Some(agent),
+    };
+    let mut warnings = Vec::new();
+    if let Some(since) = told.refusing_since {
+        warnings.push(warning(
+            "ACCOUNTING_REFUSED",
+            "The site's box cannot write: accounting goes unanswered, logins go on.".to_owned(),
+            "Make room on its disk, or replace the card; it goes on by itself.",
+            Some(since),
+        ));
+    }
+    match told.disk_used_percent {
+        Some(percent @ FULL..) => warnings.push(warning(
+            "DISK_FULL",
+            format!("The disk of the site's box is {percent} % full."),
+            "Make room now: at 100 % accounting has to stop.",
+            told.disk_since,
+        )),
+        Some(percent @ FILLING..) => warnings.push(warning(
+            "DISK_FILLING",
+            format!("The disk of the site's box is {percent} % full."),
+            "Make room before accounting has to stop.",
+            told.disk_since,
+        )),
+        Some(_) | None => {}
+    }
+    for name in told.moved_aside.iter().take(MOST_FILES) {
+        let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
+        warnings.push(warning(
+            "DAMAGED_FILE",
+            format!("The site's box found a damaged file at its start and moved it to {name}."),
+            "What could be read of it was saved. Copy the file away, delete it, and doubt the card or disk.",
+            Some(told.started),
+        ));
+    }
+    if let Some(since) = told.clock_untrusted_since {
+        warnings.push(warning(
+            "CLOCK_UNTRUSTED",
+            "The clock of the site's box cannot be trusted: nobody is ended by it.".to_owned(),
+            "Set its clock, or have it reach a time server.",
+            Some(since),
+        ));
+    }
+    warnings
+}
+
+/// What a person should look at of a router.
+pub fn of_router(agent: AgentId, name: &str, told: &RouterConditionV1) -> Vec<Warning> {
+    let warning = |code, message: String, remedy: String, since| Warning {
+        code,
+        message,
+        remedy,
+        since: Some(since),
+        router_id: Some(told.router),
+        agent_id: Some(agent),
+    };
+    let mut warnings = Vec::new();
+    if let Some(since) = told.mismatched_since {
+        warnings.push(warning(
+            "WRONG_SECRET",
+            format!(
+                "Router {name} has another RADIUS secret than we do: its customers are not answered, and none \
+                 of them is locked out for it."
+            ),
+            "Set the same secret at the router (/radius set … secret=) and here.".to_owned(),
+            since,
+        ));
+    }
+    if let Some(since) = told.refused_since {
+        warnings.push(warning(
+            "UNSIGNED_REFUSED",
+            format!(
+                "Requests of router {name} that carry no Message-Authenticator are dropped, because they must \
+                 carry one: it is required, or the router was seen to send it."
+            ),
+            "Update RouterOS to 7.15 or newer. If nobody changed the router, somebody else may speak in its name."
+                .to_owned(),
+            since,
+        ));
+    } else if let Some(since) = told.unsigned_since {
+        warnings.push(warning(
+            "UNSIGNED",
+            format!(
+                "Router {name} sends no Message-Authenticator: who can change its packets on the way can turn \
+                 a no into a yes."
+            ),
+            "Update RouterOS to 7.15 or newer; from its first signed request on it is required.".to_owned(),
+            since,
+        ));
+    }
+    if let Some((address, since)) = told.moved {
+        warnings.push(warning(
+            "ROUTER_MOVED",
+            format!(
+                "Router {name} speaks from {address}, which its record does not name. It proved its secret, so \
+                 it is served, and orders go there."
+            ),
+            format!("Set its address to {address}, or its source network to one that holds it."),
+            since,
+        ));
+    }
+    warnings
+}
+
+/// Of the same thing told by several agents the longest known is left.
+pub fn one_of_each(mut warnings: Vec<Warning>) -> Vec<Warning> {
+    warnings.sort_by_key(|warning| warning.since);
+    let mut left: Vec<Warning> = Vec::new();
+    for warning in warnings {
+        let same = |other: &Warning| {
+            other.code == warning.code
+                && other.router_id == warning.router_id
+                && (warning.router_id.is_some() || other == &warning)
+        };
+        if !left.iter().any(same) {
+            left.push(warning);
+        }
+    }
+    left
+}
+
+/// Percent of a disk from which on a person is warned, and alarmed (E1).
+const FILLING: u8 = 80;
+const FULL: u8 = 90;
+const MOST_FILES: usize = 4;
+/// Agents tell it once an hour at least.
+const STALE: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+mod tests {
+    use easyisp_shared::wire::condition::{ConditionV1, RouterConditionV1};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn quiet() -> ConditionV1 {
+        ConditionV1 {
+            at: at(100),
+            hosted: false,
+            disk_used_percent: Some(79),
+            disk_since: None,
+            moved_aside: Vec::new(),
+            started: at(0),
+            clock_untrusted_since: None,
+            refusing_since: None,
+            routers: Vec::new(),
+        }
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn agent(number: u128) -> AgentId {
+        Uuid::from_u128(number).into()
+    }
+
+    /// Warned at 80 %, alarmed at 90 %, and told when accounting stops.
+    #[test]
+    fn a_box_is_warned_of_by_what_it_tells() {
+        let codes = |told: ConditionV1| -> Vec<&str> {
+            let warnings = of_box(agent(1), &told);
+            warnings.into_iter().map(|warning| warning.code).collect()
+        };
+        assert!(codes(quiet()).is_empty());
+        for (percent, code) in [
+            (80, "DISK_FILLING"),
+            (89, "DISK_FILLING"),
+            (90, "DISK_FULL"),
+        ] {
+            let told = ConditionV1 {
+                disk_used_percent: Some(percent),
+                ..quiet()
+            };
+            assert_eq!(codes(told), [code]);
+        }
+        let worst = ConditionV1 {
+            disk_used_percent: Some(100),
+            moved_aside: vec!["outbox.db.damaged-1".to_owned()],
+            clock_untrusted_since: Some(at(1)),
+            refusing_since: Some(at(2)),
+            ..quiet()
+        };
+        let all = [
+            "ACCOUNTING_REFUSED",
+            "DISK_FULL",
+            "DAMAGED_FILE",
+            "CLOCK_UNTRUSTED",
+        ];
+        assert_eq!(codes(worst), all);
+    }
+
+    #[test]
+    fn what_two_agents_tell_of_a_router_is_said_once() {
+        let router = |since| RouterConditionV1 {
+            router: Uuid::from_u128(6).into(),
+            mismatched_since: Some(at(since)),
+            unsigned_since: None,
+            refused_since: None,
+            moved: None,
+        };
+        let told = [(1, 50), (2, 40)];
+        let all = told.map(|(number, since)| of_router(agent(number), "Tower", &router(since)));
+        let said = one_of_each(all.into_iter().flatten().collect());
+        assert_eq!(said.len(), 1);
+        assert_eq!(said.first().and_then(|one| one.since), Some(at(40)));
+
+        let boxes = [1, 2].map(|number| {
+            let full = ConditionV1 {
+                disk_used_percent: Some(95),
+                ..quiet()
+            };
+            of_box(agent(number), &full)
+        });
+        let said = one_of_each(boxes.into_iter().flatten().collect());
+        assert_eq!(said.len(), 2, "two boxes are two");
+    }
+}
