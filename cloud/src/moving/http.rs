@@ -360,7 +360,9 @@ async fn show(tx: &mut Tx, router: RouterId) -> Result<Moving, ApiError> {
     let unknown_users = strangers(tx, router).await?.len();
     let mode = stored.as_ref().map_or(Mode::Own, |stored| stored.mode);
     let problem = tallies.problem.clone().filter(|_| mode != Mode::Own);
-    let warnings = problem.clone().into_iter().chain(local.warning());
+    let hidden = local.warning();
+    let hidden = hidden.map(|(wrong, remedy)| format!("{wrong} {remedy}"));
+    let warnings = problem.clone().into_iter().chain(hidden);
     Ok(Moving {
         nas_id: router,
         mode,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::store::{self, Stored};
+use super::words::Signing;
 use super::{API_PASSWORD, LocalSecrets, PREVIOUS_SECRET, SECRET};
 use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
@@ -85,9 +86,9 @@ fn body(stored: &Stored, key: &TenantKey, site_key: &SealKey) -> Result<RouterV1
             None => None,
         },
         coa_port: u16::try_from(draft.coa_port).unwrap_or(3799),
-        message_authenticator: match stored.message_authenticator.as_str() {
-            "REQUIRE" => MessageAuthenticator::Require,
-            _ => MessageAuthenticator::Learn, // a checked column of two words
+        message_authenticator: match stored.message_authenticator {
+            Signing::Require => MessageAuthenticator::Require,
+            Signing::Learn => MessageAuthenticator::Learn,
         },
         api,
     })

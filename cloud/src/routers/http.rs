@@ -4,14 +4,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::id::{RouterId, SiteId};
+use easyisp_shared::id::{AgentId, RouterId, SiteId};
 use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_shared::wire::condition::{ConditionV1, RouterConditionV1};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::rules::{self, Change, Secret};
 use super::store::{self, By, Filter, Sealed};
-use super::words::{Provisioning, Status};
+use super::words::{Provisioning, Signing, Status};
 use super::{API_PASSWORD, Clear, PREVIOUS_SECRET, ROTATION, ROTATION_JOB, SECRET, SILENCE};
 use crate::api::{Idempotency, Json, Masked, Page, Path, Query, Sort, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -20,7 +21,7 @@ use crate::db::{Database, Kind, Tx};
 use crate::due;
 use crate::error::{ApiError, violated};
 use crate::secrets::{SecretError, Secrets};
-use crate::sites;
+use crate::sites::{self, Warning, warnings};
 
 /// A router.
 #[derive(Serialize, ToSchema)]
@@ -37,6 +38,10 @@ pub struct Router {
     source_network: String,
     secret: Masked,
     coa_port: i32,
+    /// Whether its requests without Message-Authenticator are taken.
+    message_authenticator: Signing,
+    /// Where it speaks from, when its record does not name that; else null.
+    last_source: Option<String>,
     status: Status,
     provisioning_status: Provisioning,
     vpn_tunnel_ip: Option<String>,
@@ -62,18 +67,32 @@ pub struct Router {
     longitude: Option<f64>,
     location: Option<String>,
     customer_count: i64,
-    /// What a person should look at.
-    warnings: Vec<String>,
+    /// What a person should look at, the longest known first.
+    warnings: Vec<Warning>,
     last_seen: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
-impl From<store::Row> for Router {
-    fn from(row: store::Row) -> Router {
+/// What the agents of some sites tell.
+type Told = [(SiteId, AgentId, ConditionV1)];
+
+impl Router {
+    fn of(row: store::Row, told: &Told) -> Router {
         let stored = row.stored;
         let draft = stored.draft();
-        let warnings = stored.local_secrets().warning().into_iter().collect();
+        let told = told
+            .iter()
+            .filter(|(site, ..)| *site == stored.site_id)
+            .flat_map(|(_, agent, told)| told.routers.iter().map(|router| (*agent, router)))
+            .filter(|(_, router)| router.router == stored.id);
+        let told: Vec<(AgentId, &RouterConditionV1)> = told.collect();
+        let moved = told.iter().filter_map(|(_, router)| router.moved);
+        let last_source = moved.max_by_key(|(_, since)| *since);
+        let heard = told
+            .iter()
+            .flat_map(|(agent, router)| warnings::of_router(*agent, &stored.name, router));
+        let warnings = warnings::one_of_each(hidden(&stored).into_iter().chain(heard).collect());
         Router {
             id: stored.id,
             name: draft.name,
@@ -85,6 +104,8 @@ impl From<store::Row> for Router {
             source_network: draft.source_network.to_string(),
             secret: Masked,
             coa_port: draft.coa_port,
+            message_authenticator: stored.message_authenticator,
+            last_source: last_source.map(|(address, _)| address.to_string()),
             status: row.present_status,
             provisioning_status: stored.provisioning_status,
             vpn_tunnel_ip: None,
@@ -110,6 +131,20 @@ impl From<store::Row> for Router {
             updated_at: stored.updated_at,
         }
     }
+}
+
+/// The customers whom it answers by its own lists.
+fn hidden(stored: &store::Stored) -> Option<Warning> {
+    let found = stored.local_secrets();
+    let (message, remedy) = found.warning()?;
+    Some(Warning {
+        code: "LOCAL_SECRETS",
+        message,
+        remedy: remedy.to_owned(),
+        since: found.at,
+        router_id: Some(stored.id),
+        agent_id: None,
+    })
 }
 
 /// One page of routers.
@@ -153,6 +188,9 @@ pub struct RouterRequest {
     secret: Option<String>,
     #[serde(default, deserialize_with = "blank::option")]
     coa_port: Option<i32>,
+    /// Left out on creation: `REQUIRE` where the site's agent is hosted, across a WAN, else `LEARN`.
+    #[serde(default, deserialize_with = "blank::option")]
+    message_authenticator: Option<Signing>,
     #[serde(default, deserialize_with = "blank::change")]
     #[schema(value_type = Option<String>)]
     api_username: Option<Option<String>>,
@@ -179,6 +217,7 @@ impl RouterRequest {
             ip_address: self.ip_address.clone(),
             source_network: self.source_network.clone(),
             coa_port: self.coa_port,
+            message_authenticator: self.message_authenticator,
             api_username: self.api_username.clone(),
             api_port: self.api_port,
             latitude: self.latitude,
@@ -204,11 +243,16 @@ pub async fn list(
         search: query.search,
         status: query.status,
     };
-    let heard = clock.now().minus(SILENCE);
+    let now = clock.now();
+    let heard = now.minus(SILENCE);
     let (limit, offset) = (page.limit(), page.offset());
     let (rows, total) = store::list(&mut tx, &filter, sort, heard, limit, offset).await?;
+    let mut sites: Vec<SiteId> = rows.iter().map(|row| row.stored.site_id).collect();
+    sites.sort_unstable();
+    sites.dedup();
+    let told = warnings::conditions(&mut tx, &sites, now).await?;
     Ok(Json(Routers {
-        routers: rows.into_iter().map(Router::from).collect(),
+        routers: rows.into_iter().map(|row| Router::of(row, &told)).collect(),
         total,
         page: page.number,
         page_size: page.size,
@@ -226,8 +270,10 @@ pub async fn get(
     Path(router): Path<RouterId>,
 ) -> Result<Response, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
-    let row = find(&mut tx, router, clock.now()).await?;
-    Ok(Version(row.stored.version).of(Router::from(row)))
+    let now = clock.now();
+    let row = find(&mut tx, router, now).await?;
+    let version = Version(row.stored.version);
+    Ok(version.of(shown(&mut tx, row, now).await?))
 }
 
 /// `POST /api/nas`: a new router at a site, known to the site's agents at once.
@@ -271,7 +317,8 @@ pub async fn create(
         ..Audit::new(Action::RouterCreate, "router", router, &draft.name)
     };
     audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
-    let body = Router::from(find(&mut tx, router, now).await?);
+    let row = find(&mut tx, router, now).await?;
+    let body = shown(&mut tx, row, now).await?;
     let answer = idempotency
         .finish(&mut tx, StatusCode::CREATED, &body)
         .await?;
@@ -337,8 +384,10 @@ pub async fn update(
     };
     audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
     let row = find(&mut tx, router, now).await?;
+    let version = Version(row.stored.version);
+    let body = shown(&mut tx, row, now).await?;
     tx.commit().await?;
-    Ok(Version(row.stored.version).of(Router::from(row)))
+    Ok(version.of(body))
 }
 
 /// `DELETE /api/nas/{router}`: 409 `ROUTER_IN_USE` while customers belong to it. Router logins that hold at it
@@ -416,6 +465,12 @@ fn secret(field: &str, text: Option<&str>) -> Result<Secret, ApiError> {
 fn api_password(request: &RouterRequest) -> Result<Secret, ApiError> {
     rules::password("apiPassword", request.api_password.as_deref())
         .map_err(|error| ApiError::fields(vec![error]))
+}
+
+/// A router with what the agents of its site tell of it.
+async fn shown(tx: &mut Tx, row: store::Row, now: Timestamp) -> sqlx::Result<Router> {
+    let told = warnings::conditions(tx, &[row.stored.site_id], now).await?;
+    Ok(Router::of(row, &told))
 }
 
 async fn find(tx: &mut Tx, router: RouterId, now: Timestamp) -> Result<store::Row, ApiError> {

@@ -22,12 +22,13 @@ use crate::api::{Access, Routes, routes};
 use crate::db::{Kind, Tx};
 use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets};
+use crate::sites::warnings;
 
 pub use edge::Outside;
 pub use rules::{Change, Draft, LocalSecrets, draft, random_secret};
 pub use store::called;
 pub use told::tell_changed;
-pub use words::{Provisioning, Status};
+pub use words::{Provisioning, Signing, Status};
 
 /// The routes of this feature.
 pub fn routes() -> Routes {
@@ -67,9 +68,23 @@ pub async fn create(
             .as_ref()
             .map(|password| key.seal(API_PASSWORD, router.0, password.as_bytes())),
     };
-    store::insert(tx, router, site, draft, &sealed, now).await?;
+    let signing = match draft.message_authenticator {
+        Some(signing) => signing,
+        None => usual_signing(tx, site, now).await?,
+    };
+    store::insert(tx, router, site, (draft, signing), &sealed, now).await?;
     tx.changed(Kind::Router, router);
     Ok(router)
+}
+
+/// What holds for a router of a site unless somebody says otherwise: where the agent stands across a WAN,
+/// every request must be signed (A1).
+async fn usual_signing(tx: &mut Tx, site: SiteId, now: Timestamp) -> sqlx::Result<Signing> {
+    let told = warnings::conditions(tx, &[site], now).await?;
+    Ok(match told.iter().any(|(_, _, told)| told.hosted) {
+        true => Signing::Require,
+        false => Signing::Learn,
+    })
 }
 
 /// A router's secrets in the clear.

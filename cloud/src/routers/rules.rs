@@ -6,6 +6,7 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Timestamp;
 use ipnet::IpNet;
 
+use super::words::Signing;
 use crate::api::is_masked;
 use crate::error::{FieldError, Wrong};
 
@@ -20,6 +21,8 @@ pub struct Draft {
     pub source_network: IpNet,
     /// Where it takes CoA and Disconnect.
     pub coa_port: i32,
+    /// Whether unsigned requests are taken; `None` = as is usual at its site.
+    pub message_authenticator: Option<Signing>,
     /// User of its API.
     pub api_username: Option<String>,
     /// Port of its API.
@@ -40,6 +43,7 @@ pub struct Change {
     pub ip_address: Option<String>,
     pub source_network: Option<Option<String>>,
     pub coa_port: Option<i32>,
+    pub message_authenticator: Option<Signing>,
     pub api_username: Option<Option<String>>,
     pub api_port: Option<i32>,
     pub latitude: Option<Option<f64>>,
@@ -91,6 +95,9 @@ pub fn draft(change: Change, before: Option<&Draft>) -> Result<Draft, Vec<FieldE
             .coa_port
             .or(before.map(|b| b.coa_port))
             .unwrap_or(3799),
+        message_authenticator: change
+            .message_authenticator
+            .or(before.and_then(|before| before.message_authenticator)),
         api_username: change
             .api_username
             .unwrap_or_else(|| before.and_then(|before| before.api_username.clone())),
@@ -202,8 +209,8 @@ pub struct LocalSecrets {
 }
 
 impl LocalSecrets {
-    /// What a person should do about it; `None` where nobody is hidden.
-    pub fn warning(&self) -> Option<String> {
+    /// What is wrong and what to do about it; `None` where nobody is hidden.
+    pub fn warning(&self) -> Option<(String, &'static str)> {
         let who = match self.count {
             ..1 => return None,
             1 => "1 customer".to_owned(),
@@ -214,11 +221,11 @@ impl LocalSecrets {
         if self.count > 5 {
             names.push_str(", …");
         }
-        Some(format!(
+        let wrong = format!(
             "A local secret on the router hides {who} ({names}): the router answers them itself, without \
-             asking us, so nothing that is paid or blocked here reaches them. Remove them from /ppp secret \
-             or /ip hotspot user."
-        ))
+             asking us, so nothing that is paid or blocked here reaches them."
+        );
+        Some((wrong, "Remove them from /ppp secret or /ip hotspot user."))
     }
 }
 
@@ -236,6 +243,12 @@ pub fn differences(before: &Draft, after: &Draft) -> Vec<String> {
     }
     if (before.coa_port, before.api_port) != (after.coa_port, after.api_port) {
         said.push("ports".to_owned());
+    }
+    if before.message_authenticator != after.message_authenticator {
+        said.push(match after.message_authenticator {
+            Some(Signing::Require) => "Message-Authenticator to required".to_owned(),
+            Some(Signing::Learn) | None => "Message-Authenticator to learnt".to_owned(),
+        });
     }
     if before.api_username != after.api_username {
         said.push("API user".to_owned());

@@ -8,7 +8,7 @@ use easyisp_shared::time::Timestamp;
 use uuid::Uuid;
 
 use super::rules::{Draft, LocalSecrets};
-use super::words::{Provisioning, Status};
+use super::words::{Provisioning, Signing, Status};
 use crate::api::{Order, Sort, Sortable};
 use crate::db::Tx;
 
@@ -31,7 +31,7 @@ pub struct Stored {
     /// The one before, sealed for `routers.previous_secret`; taken while a rotation is under way.
     pub previous_secret_sealed: Option<Vec<u8>>,
     /// Whether unsigned requests are taken.
-    pub message_authenticator: String,
+    pub message_authenticator: Signing,
     coa_port: i32,
     api_username: Option<String>,
     /// The API password, sealed for `routers.api_password`.
@@ -94,6 +94,7 @@ impl Stored {
                 .parse()
                 .expect("stored networks were parsed"),
             coa_port: self.coa_port,
+            message_authenticator: Some(self.message_authenticator),
             api_username: self.api_username.clone(),
             api_port: self.api_port,
             latitude: self.latitude,
@@ -280,15 +281,15 @@ pub async fn insert(
     tx: &mut Tx,
     router: RouterId,
     site: SiteId,
-    draft: &Draft,
+    (draft, signing): (&Draft, Signing),
     sealed: &Sealed,
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
         "insert into routers (tenant_id, id, site_id, name, ip_address, source_network,
                 secret_sealed, coa_port, api_username, api_password_sealed, api_port, latitude,
-                longitude, location, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)",
+                longitude, location, created_at, updated_at, message_authenticator)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16)",
     )
     .bind(tx.tenant())
     .bind(router)
@@ -305,6 +306,7 @@ pub async fn insert(
     .bind(draft.longitude)
     .bind(&draft.location)
     .bind(now)
+    .bind(signing)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -324,7 +326,8 @@ pub async fn update(
             set site_id = $3, name = $4, ip_address = $5, source_network = $6, secret_sealed = $7,
                 previous_secret_sealed = $8, coa_port = $9, api_username = $10,
                 api_password_sealed = $11, api_port = $12, latitude = $13, longitude = $14,
-                location = $15, version = version + 1, updated_at = $16
+                location = $15, message_authenticator = coalesce($17, message_authenticator),
+                version = version + 1, updated_at = $16
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -343,6 +346,7 @@ pub async fn update(
     .bind(draft.longitude)
     .bind(&draft.location)
     .bind(now)
+    .bind(draft.message_authenticator)
     .execute(&mut **tx)
     .await?;
     Ok(())
