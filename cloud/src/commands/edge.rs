@@ -43,6 +43,7 @@ async fn take(
             | Up::Redemption(_)
             | Up::Keepers(_)
             | Up::Device(_)
+            | Up::Bind(_)
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)

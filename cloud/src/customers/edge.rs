@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use easyisp_shared::entitlement::{RateOverride, Subscriber};
+use easyisp_shared::entitlement::{Bound, Live, RateOverride, Subscriber};
 use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
@@ -17,6 +17,7 @@ use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Applier, Report, Unusable};
+use crate::{packages, tenants};
 
 /// Projects customers to their home sites, their passwords sealed under the site's key.
 pub fn projector(secrets: Secrets) -> Projector {
@@ -50,6 +51,54 @@ async fn remember(
         if store::remember_device(tx, told.customer, agent.site, &mac, now).await? {
             tx.changed(Kind::Subscriber, told.customer);
         }
+    }
+    Ok(Vec::new())
+}
+
+/// Takes devices that first logins bound customers to.
+pub fn binds() -> Applier {
+    Arc::new(|tx, agent, reports, now| Box::pin(bind(tx, agent, reports, now)))
+}
+
+/// A site speaks of its own customers only. Of two of a site's agents that let different devices in for the
+/// last place, the one that is heard first keeps it; the other's device is refused from then on.
+async fn bind(
+    tx: &mut Tx,
+    agent: &Agent,
+    reports: &[Report],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Unusable>> {
+    let policy = tenants::site_policy(tx).await?;
+    for report in reports {
+        let Up::Bind(told) = &report.body else {
+            continue;
+        };
+        let found = store::edge(tx, &[told.customer.0]).await?;
+        let Some(row) = found.first().filter(|row| row.site_id == agent.site) else {
+            continue;
+        };
+        let package = match row.package_id {
+            Some(package) => packages::entitlement(tx, package).await?,
+            None => None,
+        };
+        let freed = row.unbound_at.is_some_and(|freed| told.at <= freed);
+        let live = Live {
+            mac: Some(told.mac),
+            bound: bound(row),
+            ..Live::default()
+        };
+        let fits = package.is_some_and(|package| {
+            let is = entitlement(row).bound(&package, &live, &policy);
+            matches!(is, Bound::Next { .. })
+        });
+        let mut macs = bound(row);
+        if fits && !freed {
+            macs.retain(|held| Some(*held) != told.instead_of);
+            macs.push(told.mac);
+        }
+        let macs: Vec<String> = macs.iter().map(ToString::to_string).collect();
+        store::set_bound(tx, told.customer, &macs, now).await?;
+        tx.changed(Kind::Subscriber, told.customer);
     }
     Ok(Vec::new())
 }
@@ -114,7 +163,15 @@ fn body(row: &Edge, key: &TenantKey, site_key: &SealKey) -> Result<SubscriberV1,
         routes: row.networks.route_nets().map(Network::from).collect(),
         ipv6_prefix: net(&row.networks.ipv6_prefix).map(Network::from),
         delegated_prefix: net(&row.networks.delegated_ipv6_prefix).map(Network::from),
+        bound_macs: bound(row),
+        unbound_at: row.unbound_at,
     })
+}
+
+/// The devices that first logins bound him to.
+pub(super) fn bound(row: &Edge) -> Vec<Mac> {
+    let bound = row.bound_macs.iter();
+    bound.filter_map(|mac| Mac::parse(mac)).collect()
 }
 
 /// What a decision looks at, for the sites and for a forecast alike.

@@ -48,11 +48,16 @@ pub async fn forecast(
     };
     let policy = tenants::site_policy(tx).await?;
     let used = store::used(tx, customer).await?;
+    let bound = edge::bound(known);
     let live = Live {
-        mac: asks.mac.or(subscriber.macs.first().copied()),
+        mac: asks
+            .mac
+            .or(subscriber.macs.first().copied())
+            .or(bound.first().copied()),
         router: asks.router,
         bytes_used: used.bytes.unsigned_abs(),
         secs_used: used.secs.unsigned_abs(),
+        bound,
         ..Live::default()
     };
     Ok(Some(Forecast {

@@ -23,6 +23,7 @@ pub use read::{
 };
 pub use told::{ended, note_told};
 pub use write::{
-    Rate, claim_account_number, count, delete, insert, remember_device, set_expiry, set_macs,
-    set_networks, set_package, set_rate, set_standing, set_static_ip, start_counting, update,
+    Rate, claim_account_number, count, delete, insert, remember_device, set_bound, set_expiry,
+    set_macs, set_networks, set_package, set_rate, set_standing, set_static_ip, start_counting,
+    update,
 };

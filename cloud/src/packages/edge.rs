@@ -56,6 +56,7 @@ pub(super) fn body(stored: &Stored) -> PackageV1 {
         ipv6_pool: terms.ipv6_pool.clone(),
         delegated_pool: terms.delegated_ipv6_pool.clone(),
         grace_secs: terms.grace_secs(),
+        bind_macs: terms.bind_macs.and_then(|macs| u8::try_from(macs).ok()),
         name: draft.name,
     }
 }

@@ -42,6 +42,9 @@ pub struct Terms {
     pub keeps_outages: bool,
     /// The shortest outage that is given back, in minutes; null = 60.
     pub outage_minutes: Option<i32>,
+    /// To how many devices the first logins bind a customer, 0 to 10 (0 = to none), in place of the provider's;
+    /// null = the provider's.
+    pub bind_macs: Option<i32>,
 }
 
 /// How often somebody may buy a package: he, his phone or one of his devices, under whatever account.
@@ -182,6 +185,12 @@ impl Terms {
             .is_some_and(|minutes| !(5..=43_200).contains(&minutes))
         {
             wrong.add("terms.outageMinutes", "must be 5 to 43200, or null for 60");
+        }
+        if self.bind_macs.is_some_and(|macs| !(0..=10).contains(&macs)) {
+            wrong.add(
+                "terms.bindMacs",
+                "must be 0 to 10, or null for the provider's",
+            );
         }
         let names = [
             &self.address_pool,

@@ -239,7 +239,7 @@ pub(super) async fn identity(
 ) -> sqlx::Result<Identity> {
     let found: Option<Identity> = sqlx::query_as(
         "select c.id, c.phone_number,
-                c.macs || c.remembered_macs
+                c.macs || c.remembered_macs || c.bound_macs
                        || array(select u.last_mac from customer_usage u
                                  where u.tenant_id = $1 and u.customer_id = c.id and u.last_mac is not null)
                     as macs
@@ -293,6 +293,7 @@ pub(super) async fn purchases(
              select c.id from customers c
               where c.tenant_id = $1
                 and (c.id = $3 or c.phone_number = $4 or c.macs && $5 or c.remembered_macs && $5
+                     or c.bound_macs && $5
                      or exists (select from customer_usage u
                                  where u.tenant_id = $1 and u.customer_id = c.id and u.last_mac = any($5))))
          select (select count(*) from periods p

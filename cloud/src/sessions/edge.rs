@@ -287,6 +287,7 @@ async fn take_logins(
             | Up::Redemption(_)
             | Up::Keepers(_)
             | Up::Device(_)
+            | Up::Bind(_)
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)

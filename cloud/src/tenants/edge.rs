@@ -98,6 +98,8 @@ async fn project(
             mac_login: policy.mac_login,
             remembered_macs: u8::try_from(policy.remembered_macs).unwrap_or(0),
             agents: listening.into_iter().filter_map(neighbour).collect(),
+            bind_macs: garden.bind().macs,
+            bind_oldest_out: garden.bind().oldest_out,
         });
         projections.push(Projection {
             id: site.0,

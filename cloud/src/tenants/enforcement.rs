@@ -1,7 +1,7 @@
 //! How a tenant's sites treat who may not be online.
 
 use axum::extract::State;
-use easyisp_shared::entitlement::{Reason, Reasons, Refusal};
+use easyisp_shared::entitlement::{Bind, Reason, Reasons, Refusal};
 use easyisp_shared::time::Clock;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -35,6 +35,11 @@ pub struct Enforcement {
     pub speed: i32,
     /// The page it leads to; null = the agent's own. `reason` and `account` are added to it.
     pub portal_url: Option<String>,
+    /// To how many devices the first logins bind a customer, 0 to 10; 0 = to none. Others are then refused as
+    /// `WRONG_MAC`, until `mac-reset`. A package's terms may say otherwise.
+    pub bind_macs: i32,
+    /// Whether one device more takes the place of the oldest instead of being refused.
+    pub bind_oldest_out: bool,
 }
 
 impl Default for Enforcement {
@@ -51,6 +56,8 @@ impl Default for Enforcement {
             router_profile: None,
             speed: 1,
             portal_url: None,
+            bind_macs: 0,
+            bind_oldest_out: false,
         }
     }
 }
@@ -67,6 +74,14 @@ impl Enforcement {
         match self.walled_garden {
             true => Refusal::WalledGarden,
             false => Refusal::Reject,
+        }
+    }
+
+    /// How first logins bind.
+    pub fn bind(&self) -> Bind {
+        Bind {
+            macs: u8::try_from(self.bind_macs).unwrap_or(0),
+            oldest_out: self.bind_oldest_out,
         }
     }
 
@@ -93,6 +108,9 @@ impl Enforcement {
         }
         if !(1..=1000).contains(&self.speed) {
             wrong.add("speed", "must be 1 to 1000 Mbit/s");
+        }
+        if !(0..=10).contains(&self.bind_macs) {
+            wrong.add("bindMacs", "must be 0 to 10");
         }
         let page = |url: &String| {
             let web = url.starts_with("http://") || url.starts_with("https://");

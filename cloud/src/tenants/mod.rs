@@ -49,6 +49,7 @@ pub async fn site_policy(tx: &mut Tx) -> sqlx::Result<SitePolicy> {
         refusal: policy.enforcement.refusal(),
         garden_for: policy.enforcement.reasons(),
         zone: zone_of(&policy.time_zone),
+        bind: policy.enforcement.bind(),
     })
 }
 

@@ -227,6 +227,18 @@ pub struct Speed {
     upload_mbps: i32,
 }
 
+/// A speed until somebody takes it away, or until a moment.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Override {
+    #[serde(flatten)]
+    speed: Speed,
+    /// When the package's speed comes back by itself, at most ten years ahead; absent or null = only when it is
+    /// taken away or the package changes.
+    #[serde(default, deserialize_with = "blank::option")]
+    until: Option<Timestamp>,
+}
+
 /// A speed for a while.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -262,25 +274,38 @@ impl Speed {
     }
 }
 
-/// `POST /api/customers/{customer}/override-plan`: another speed until it is taken away or the package
-/// changes.
+/// `POST /api/customers/{customer}/override-plan`: another speed until it is taken away, the package changes or
+/// `until` has come: his site then goes back by itself, with or without us. A session that runs takes both.
 #[utoipa::path(post, path = "/api/customers/{customer}/override-plan", tag = "Customers",
-    params(("customer" = CustomerId, Path)), request_body = Speed,
+    params(("customer" = CustomerId, Path)), request_body = Override,
     responses((status = 200, body = Said)))]
 pub async fn override_plan(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
     Path(customer): Path<CustomerId>,
-    Json(request): Json<Speed>,
+    Json(request): Json<Override>,
 ) -> Result<Json<Said>, ApiError> {
     let now = clock.now();
-    let rate = request.checked(None)?;
+    if request
+        .until
+        .is_some_and(|until| until <= now || until > now.plus(LONGEST_OVERRIDE))
+    {
+        return Err(ApiError::field(
+            "until",
+            "must lie ahead, at most ten years",
+        ));
+    }
+    let rate = request.speed.checked(request.until)?;
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::OverridePlan, now).await?;
     store::set_rate(&mut tx, customer, Some(rate), now).await?;
     tx.changed(Kind::Subscriber, customer);
-    let details = format!("{}/{} Mbit/s down/up", rate.down_mbps, rate.up_mbps);
+    let speed = format!("{}/{} Mbit/s down/up", rate.down_mbps, rate.up_mbps);
+    let details = match rate.until {
+        Some(until) => format!("{speed} until {until}"),
+        None => speed,
+    };
     note(
         &mut tx,
         &operator,
@@ -520,3 +545,6 @@ pub async fn disconnect(
     let ended = commands::end_now(&db, &live, &ends, now).await?;
     Ok(Json(Said::done(ended.sentence())))
 }
+
+/// Ten years and some days.
+const LONGEST_OVERRIDE: Duration = Duration::from_secs(3_653 * 86_400);

@@ -141,6 +141,8 @@ pub struct Customer {
     static_ip: Option<String>,
     /// The devices he is locked to; none = any.
     locked_macs: Vec<String>,
+    /// The devices that first logins bound him to, oldest first; none where the terms do not bind.
+    bound_macs: Vec<String>,
     /// A speed in place of the package's.
     speed_override: Option<SpeedOverride>,
     last_ip: Option<String>,
@@ -237,6 +239,7 @@ impl Customer {
             devices: full.devices,
             static_ip: full.static_ip,
             locked_macs: full.macs,
+            bound_macs: full.bound_macs,
             speed_override: match (full.rate_down_mbps, full.rate_up_mbps) {
                 (Some(download_mbps), Some(upload_mbps))
                     if full.rate_until.is_none_or(|until| now < until) =>

@@ -296,7 +296,7 @@ pub async fn set_static_ip(
     Ok(())
 }
 
-/// Locks a customer to devices; none = any.
+/// Locks a customer to devices; none = any. What first logins bound him to is freed.
 pub async fn set_macs(
     tx: &mut Tx,
     customer: CustomerId,
@@ -304,8 +304,30 @@ pub async fn set_macs(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update customers set macs = $3, remembered_macs = '{}', updated_at = $4, version = version + 1
+        "update customers
+            set macs = $3, remembered_macs = '{}', bound_macs = '{}', unbound_at = $4, updated_at = $4,
+                version = version + 1
           where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(macs)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes to which devices first logins bound a customer, oldest first.
+pub async fn set_bound(
+    tx: &mut Tx,
+    customer: CustomerId,
+    macs: &[String],
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update customers set bound_macs = $3, updated_at = $4, version = version + 1
+          where tenant_id = $1 and id = $2 and bound_macs <> $3",
     )
     .bind(tx.tenant())
     .bind(customer)

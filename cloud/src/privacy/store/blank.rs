@@ -19,7 +19,7 @@ pub async fn blank_customer(
         "update customers
             set username = $3, name = $3, password_sealed = '', email = null, phone = null,
                 phone_number = null, phone_hash = null, static_ip = null, macs = '{}',
-                remembered_macs = '{}', location = null, latitude = null, longitude = null,
+                remembered_macs = '{}', bound_macs = '{}', location = null, latitude = null, longitude = null,
                 apartment_number = null, house_number = null, networks = '{}', auto_renew = false,
                 funded_until = null, promised_from = null, promised_until = null, parent_id = null,
                 erased_at = $4, updated_at = $4, version = version + 1

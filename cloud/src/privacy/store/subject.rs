@@ -74,7 +74,7 @@ pub async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Subj
 pub async fn devices(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(
         "select mac
-           from (select unnest(macs || remembered_macs) as mac from customers
+           from (select unnest(macs || remembered_macs || bound_macs) as mac from customers
                   where tenant_id = $1 and id = $2
                  union
                  select last_mac from customer_usage where tenant_id = $1 and customer_id = $2

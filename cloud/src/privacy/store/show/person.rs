@@ -41,6 +41,8 @@ pub struct Person {
     locked_macs: Vec<String>,
     /// Devices he was seen with.
     remembered_macs: Vec<String>,
+    /// Devices that first logins bound him to.
+    bound_macs: Vec<String>,
     location: Option<String>,
     latitude: Option<f64>,
     longitude: Option<f64>,
@@ -69,7 +71,7 @@ pub async fn person(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Person> {
                 c.paid_until, c.funded_until, c.auto_renew, c.paused_at, c.promised_until,
                 array(select tag from customer_tags
                        where tenant_id = $1 and customer_id = c.id order by tag) as tags, c.static_ip, c.macs as locked_macs,
-                c.remembered_macs, c.location, c.latitude, c.longitude, c.apartment_number,
+                c.remembered_macs, c.bound_macs, c.location, c.latitude, c.longitude, c.apartment_number,
                 c.house_number, c.installation_fee, c.total_spent,
                 coalesce(w.balance, 0) as wallet_balance, c.networks, u.last_ip, u.last_mac,
                 u.last_seen_at, c.created_at, c.updated_at, c.deleted_at, c.erased_at
