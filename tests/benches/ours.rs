@@ -233,6 +233,8 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         keepers: easyisp_shared::wire::down::KeepersV1::default(),
         mac_login: false,
         remembered_macs: 0,
+        bind_macs: 0,
+        bind_oldest_out: false,
         agents: Vec::new(),
     };
     let router = RouterId(Uuid::now_v7());
@@ -269,6 +271,7 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         profile: None,
         ipv6_pool: None,
         delegated_pool: None,
+        bind_macs: None,
         grace_secs: None,
     };
     let rows = vec![
@@ -306,6 +309,8 @@ pub fn subscriber(user: User, package: PackageId, key: &SealKey) -> DownRecord {
         rate_override: None,
         account: user.0,
         remembered_macs: Vec::new(),
+        bound_macs: Vec::new(),
+        unbound_at: None,
         used: UsedV1::default(),
         routes: Vec::new(),
         ipv6_prefix: None,

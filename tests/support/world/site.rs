@@ -306,6 +306,11 @@ impl Site {
 }
 
 impl World {
+    /// The settings of another box of this world, with a folder and ports of its own.
+    pub fn box_config(&self) -> Result<Config> {
+        box_config(self)
+    }
+
     /// Joins another box with a token and switches it on; it has no router.
     pub async fn join(&self, token: &str) -> Result<Agent> {
         let (agent, _) = self.join_with(token, |_| {}).await?;
