@@ -1,0 +1,97 @@
+# What EasyISP sets up on "site-001" first. It holds secrets: remove the file when it is imported.
+:global easyispFailed 0
+:global easyispFolder ""
+{ :global easyispFolder; :if ([:len [/file find where name="flash"]] > 0) do={ :set easyispFolder "flash/" } }
+
+:put "easyisp: step 1 of 7, name and time"
+:do {
+  :global easyispFolder
+  /system identity set name="site-001"
+  /system clock set time-zone-name=Africa/Nairobi
+  /system ntp client set enabled=yes
+  :do { :local known [:parse "/system\20ntp\20client\20set\20servers\3Dtime.cloudflare.com\2Cpool.ntp.org"]; $known } on-error={ }
+  :do { :local known [:parse "/system\20ntp\20client\20set\20server-dns-names\3Dtime.cloudflare.com\2Cpool.ntp.org"]; $known } on-error={ }
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 1 of 7, name and time: failed"; :put "easyisp: step 1 of 7, name and time: FAILED" }
+
+:put "easyisp: step 2 of 7, login of the agents"
+:do {
+  :global easyispFolder
+  :if ([:len [/user group find where name="easyisp"]] = 0) do={ /user group add name="easyisp" policy=api,read,write,test,sensitive,reboot,password } else={ /user group set [find where name="easyisp"] policy=api,read,write,test,sensitive,reboot,password }
+  :if ([:len [/user find where name="easyisp-agent"]] = 0) do={ /user add name="easyisp-agent" group=easyisp password="an-api-password" address=10.9.0.2/32,10.9.0.3/32 comment=easyisp:user } else={ /user set [find where name="easyisp-agent"] group=easyisp password="an-api-password" address=10.9.0.2/32,10.9.0.3/32 comment=easyisp:user }
+  :if ([:len [/certificate find where name="easyisp-api"]] = 0) do={ /certificate add name="easyisp-api" common-name=easyisp-api key-size=2048 days-valid=3650 key-usage=digital-signature,key-encipherment,tls-server }
+  :if ([:len [/certificate get [find where name="easyisp-api"] fingerprint]] = 0) do={ :do { /certificate sign "easyisp-api" } on-error={ } }
+  :local waited 0
+  :while (([:len [/certificate get [find where name="easyisp-api"] fingerprint]] = 0) and ($waited < 90)) do={ :delay 1s; :set waited ($waited + 1) }
+  /ip service set [find where name="api-ssl"] certificate=easyisp-api address=10.9.0.2/32,10.9.0.3/32 disabled=no
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 2 of 7, login of the agents: failed"; :put "easyisp: step 2 of 7, login of the agents: FAILED" }
+
+:put "easyisp: step 3 of 7, RADIUS"
+:do {
+  :global easyispFolder
+  :if ([:len [/radius find where comment="easyisp:radius:1"]] = 0) do={ /radius add comment="easyisp:radius:1" service=ppp,hotspot address=10.9.0.2 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s } else={ /radius set [find where comment="easyisp:radius:1"] service=ppp,hotspot address=10.9.0.2 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s }
+  :do { :local known [:parse "/radius\20set\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D\20require-message-auth\3Dyes-for-request-resp"]; $known } on-error={ }
+  :if ([:len [/radius find where comment="easyisp:radius:2"]] = 0) do={ /radius add comment="easyisp:radius:2" service=ppp,hotspot address=10.9.0.3 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s } else={ /radius set [find where comment="easyisp:radius:2"] service=ppp,hotspot address=10.9.0.3 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s }
+  :do { :local known [:parse "/radius\20set\20\5Bfind\20where\20comment\3D\22easyisp:radius:2\22\5D\20require-message-auth\3Dyes-for-request-resp"]; $known } on-error={ }
+  :if ([:len [/tool netwatch find where comment="easyisp:watch"]] = 0) do={ /tool netwatch add comment="easyisp:watch" host=10.9.0.2 interval=10s up-script="/radius\20enable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" down-script="/radius\20disable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" } else={ /tool netwatch set [find where comment="easyisp:watch"] host=10.9.0.2 interval=10s up-script="/radius\20enable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" down-script="/radius\20disable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" }
+  /radius incoming set accept=yes port=3799
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 3 of 7, RADIUS: failed"; :put "easyisp: step 3 of 7, RADIUS: FAILED" }
+
+:put "easyisp: step 4 of 7, PPPoE"
+:do {
+  :global easyispFolder
+  :if ([:len [/ip pool find where name="easyisp-pppoe"]] = 0) do={ /ip pool add name="easyisp-pppoe" ranges=10.10.10.2-10.10.10.254 } else={ /ip pool set [find where name="easyisp-pppoe"] ranges=10.10.10.2-10.10.10.254 }
+  :if ([:len [/ppp profile find where name="easyisp-pppoe"]] = 0) do={ /ppp profile add name="easyisp-pppoe" local-address=10.10.10.1 remote-address=easyisp-pppoe dns-server=8.8.8.8,1.1.1.1 change-tcp-mss=yes use-encryption=no } else={ /ppp profile set [find where name="easyisp-pppoe"] local-address=10.10.10.1 remote-address=easyisp-pppoe dns-server=8.8.8.8,1.1.1.1 change-tcp-mss=yes use-encryption=no }
+  /ppp aaa set use-radius=yes accounting=yes interim-update=5m
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 4 of 7, PPPoE: failed"; :put "easyisp: step 4 of 7, PPPoE: FAILED" }
+
+:put "easyisp: step 5 of 7, hotspot"
+:do {
+  :global easyispFolder
+  :if ([:len [/ip pool find where name="easyisp-hotspot"]] = 0) do={ /ip pool add name="easyisp-hotspot" ranges=10.5.50.2-10.5.50.254 } else={ /ip pool set [find where name="easyisp-hotspot"] ranges=10.5.50.2-10.5.50.254 }
+  :if ([:len [/ip dhcp-server network find where comment="easyisp:hotspot"]] = 0) do={ /ip dhcp-server network add comment="easyisp:hotspot" address=10.5.50.0/24 gateway=10.5.50.1 dns-server=10.5.50.1 } else={ /ip dhcp-server network set [find where comment="easyisp:hotspot"] address=10.5.50.0/24 gateway=10.5.50.1 dns-server=10.5.50.1 }
+  :if ([:len [/ip hotspot profile find where name="easyisp-hotspot"]] = 0) do={ /ip hotspot profile add name="easyisp-hotspot" hotspot-address=10.5.50.1 html-directory=($easyispFolder . "hotspot") login-by=http-pap,mac-cookie use-radius=yes radius-accounting=yes radius-interim-update=5m nas-port-type=wireless-802.11 } else={ /ip hotspot profile set [find where name="easyisp-hotspot"] hotspot-address=10.5.50.1 html-directory=($easyispFolder . "hotspot") login-by=http-pap,mac-cookie use-radius=yes radius-accounting=yes radius-interim-update=5m nas-port-type=wireless-802.11 }
+  /ip hotspot user profile set [find where default=yes] add-mac-cookie=yes mac-cookie-timeout=3d keepalive-timeout=2m
+  :if ([:len [/ip hotspot walled-garden ip find where dst-host="pay.example.net"]] = 0) do={ /ip hotspot walled-garden ip add dst-host="pay.example.net" action=accept comment=easyisp:garden } else={ /ip hotspot walled-garden ip set [find where dst-host="pay.example.net"] action=accept comment=easyisp:garden }
+  /ip hotspot walled-garden ip remove [find where comment="easyisp:garden" and dst-host!="pay.example.net"]
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 5 of 7, hotspot: failed"; :put "easyisp: step 5 of 7, hotspot: FAILED" }
+
+:put "easyisp: step 6 of 7, SNMP"
+:do {
+  :global easyispFolder
+  /snmp community set [find where default=yes] name="a-community" addresses=10.9.0.2/32,10.9.0.3/32 security=none read-access=yes write-access=no
+  /snmp set enabled=yes
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 6 of 7, SNMP: failed"; :put "easyisp: step 6 of 7, SNMP: FAILED" }
+
+:put "easyisp: step 7 of 7, firewall"
+:do {
+  :global easyispFolder
+  /ip firewall filter set [find where action="fasttrack-connection"] disabled=yes
+  :local others [/ip firewall filter find where chain="input" and dynamic=no and !(comment~"^easyisp:")]
+  :if ([:len [/ip firewall filter find where comment="easyisp:fw-agent-1-tcp"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-agent-1-tcp"] chain=input action=accept protocol=tcp dst-port=8728,8729 src-address=10.9.0.2 } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-agent-1-tcp" chain=input action=accept protocol=tcp dst-port=8728,8729 src-address=10.9.0.2 place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-agent-1-tcp" chain=input action=accept protocol=tcp dst-port=8728,8729 src-address=10.9.0.2 } }
+  :local others [/ip firewall filter find where chain="input" and dynamic=no and !(comment~"^easyisp:")]
+  :if ([:len [/ip firewall filter find where comment="easyisp:fw-agent-1-udp"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-agent-1-udp"] chain=input action=accept protocol=udp dst-port=161,3799 src-address=10.9.0.2 } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-agent-1-udp" chain=input action=accept protocol=udp dst-port=161,3799 src-address=10.9.0.2 place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-agent-1-udp" chain=input action=accept protocol=udp dst-port=161,3799 src-address=10.9.0.2 } }
+  :local others [/ip firewall filter find where chain="input" and dynamic=no and !(comment~"^easyisp:")]
+  :if ([:len [/ip firewall filter find where comment="easyisp:fw-agent-2-tcp"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-agent-2-tcp"] chain=input action=accept protocol=tcp dst-port=8728,8729 src-address=10.9.0.3 } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-agent-2-tcp" chain=input action=accept protocol=tcp dst-port=8728,8729 src-address=10.9.0.3 place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-agent-2-tcp" chain=input action=accept protocol=tcp dst-port=8728,8729 src-address=10.9.0.3 } }
+  :local others [/ip firewall filter find where chain="input" and dynamic=no and !(comment~"^easyisp:")]
+  :if ([:len [/ip firewall filter find where comment="easyisp:fw-agent-2-udp"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-agent-2-udp"] chain=input action=accept protocol=udp dst-port=161,3799 src-address=10.9.0.3 } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-agent-2-udp" chain=input action=accept protocol=udp dst-port=161,3799 src-address=10.9.0.3 place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-agent-2-udp" chain=input action=accept protocol=udp dst-port=161,3799 src-address=10.9.0.3 } }
+  :local others [/ip firewall filter find where chain="input" and dynamic=no and !(comment~"^easyisp:")]
+  :if ([:len [/ip firewall filter find where comment="easyisp:fw-api"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-api"] chain=input action=drop protocol=tcp dst-port=8728,8729 } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-api" chain=input action=drop protocol=tcp dst-port=8728,8729 place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-api" chain=input action=drop protocol=tcp dst-port=8728,8729 } }
+  :local others [/ip firewall filter find where chain="input" and dynamic=no and !(comment~"^easyisp:")]
+  :if ([:len [/ip firewall filter find where comment="easyisp:fw-udp"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-udp"] chain=input action=drop protocol=udp dst-port=161,3799 } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-udp" chain=input action=drop protocol=udp dst-port=161,3799 place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-udp" chain=input action=drop protocol=udp dst-port=161,3799 } }
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 7 of 7, firewall: failed"; :put "easyisp: step 7 of 7, firewall: FAILED" }
+
+{
+  :global easyispFailed
+  :local failed $easyispFailed
+  :set easyispFailed
+  :global easyispFolder
+  :set easyispFolder
+  :local addresses ""
+  :foreach one in=[/ip address find] do={ :set addresses ($addresses . [/ip address get $one address] . ",") }
+  :local told 0
+  :local tries 0
+  :while (($told = 0) and ($tries < 3)) do={ :do { /tool fetch mode=https url=("https://isp.example.com/api/wizard/1/provision-complete\3Fkey\3DK" . "&failed=" . $failed . "&addresses=" . $addresses) keep-result=no; :set told 1 } on-error={ :delay 5s }; :set tries ($tries + 1) }
+  :if ($told = 0) do={ :error "easyisp: set up, but the cloud was not told; take a new command from the wizard" }
+  :if ($failed > 0) do={ :error "easyisp: $failed steps failed; see /log print, and take a new command from the wizard" }
+  :put "easyisp: all done; go on in the wizard"
+}
