@@ -259,7 +259,7 @@ impl Calls {
             spare_package: made("/packages", package("Spare")).await?,
             spare_router: made("/nas", json!({"name": "Spare", "ipAddress": "10.0.0.9"})).await?,
             new_router: {
-                let new = json!({"name": "New", "agents": ["10.9.0.2"]});
+                let new = json!({"name": "Unmet", "agents": ["10.9.0.2"]});
                 let new = owner.post("/wizard/start", &new).await?;
                 new["routerId"].as_str().context("a router")?.to_owned()
             },

@@ -25,6 +25,13 @@ pub enum Act {
         /// A release that does not know the property is as good.
         lenient: bool,
     },
+    /// A property of a row that nobody set.
+    Unset {
+        /// Which row; the menu itself where it is empty.
+        id: String,
+        /// Which property.
+        name: String,
+    },
     /// One row less.
     Remove {
         /// Which.
@@ -128,27 +135,40 @@ pub fn to_restore(stood: &BeforeV1, menu: &[RowV1]) -> Vec<Act> {
         WhichV1::Own { .. } | WhichV1::Menu { .. } | WhichV1::Found { .. } => stood
             .rows
             .iter()
-            .filter_map(|row| {
+            .flat_map(|row| {
                 // Made again it has another number; there is one of its kind.
                 let same = present.iter().find(|other| other.id == row.id);
-                let other = same.or(present.first())?;
-                let fields: Vec<_> = item
-                    .fields
-                    .iter()
-                    .filter_map(|(name, _)| {
-                        let (was, is) = (of(row, name), of(other, name));
-                        let was = was.unwrap_or_default();
-                        (is.unwrap_or_default() != was).then(|| (name.clone(), was.to_vec()))
-                    })
-                    .collect();
-                (!fields.is_empty()).then(|| Act::Set {
-                    id: other.id.clone(),
-                    fields,
-                    lenient: true,
-                })
+                same.or(present.first())
+                    .map(|other| as_it_was(item, row, other))
+                    .unwrap_or_default()
             })
             .collect(),
     }
+}
+
+/// What an item changed of a row, changed back.
+fn as_it_was(item: &ItemV1, was: &RowV1, is: &RowV1) -> Vec<Act> {
+    let id = &is.id;
+    let mut acts = Vec::new();
+    let mut fields = Vec::new();
+    for (name, _) in &item.fields {
+        match (of(was, name), of(is, name)) {
+            (Some(held), now) if now != Some(held) => fields.push((name.clone(), held.to_vec())),
+            (None, Some(now)) if !now.is_empty() => acts.push(Act::Unset {
+                id: id.clone(),
+                name: name.clone(),
+            }),
+            (Some(_) | None, _) => {}
+        }
+    }
+    if !fields.is_empty() {
+        acts.push(Act::Set {
+            id: id.clone(),
+            fields,
+            lenient: true,
+        });
+    }
+    acts
 }
 
 /// What is otherwise than wanted, in words; nothing where it is so.
@@ -384,6 +404,13 @@ mod tests {
             panic!("one change back");
         };
         assert_eq!((id.as_str(), fields[0].1.as_slice()), ("*A", &b"old"[..]));
+        let bare = before(&item, &[row("*1", &[("name", "p")])]);
+        let changed = row("*1", &[("name", "p"), ("ranges", "new")]);
+        let unset = Act::Unset {
+            id: "*1".to_owned(),
+            name: "ranges".to_owned(),
+        };
+        assert_eq!(to_restore(&bare, &[changed]), [unset]);
         let [Act::Add { ref fields, .. }] = to_restore(&stood, &[])[..] else {
             panic!("one row more");
         };

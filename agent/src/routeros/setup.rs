@@ -163,6 +163,23 @@ impl Hands<'_> {
                 let refused = refusal(self.ask(with(command, &fields)).await)?;
                 Ok(refused.filter(|words| !(lenient && unknown(words).is_some())))
             }
+            Act::Unset { id, name } => {
+                let numbered = |command: Command| match id.as_str() {
+                    "" => command,
+                    id => command.with(".id", id),
+                };
+                if !id.is_empty() {
+                    let unset = numbered(Command::new(&format!("{path}/unset")));
+                    let unset = self.ask(unset.with("value-name", &name)).await;
+                    if refusal(unset)?.is_none() {
+                        return Ok(None);
+                    }
+                }
+                // Menus without rows, and rows that have no such command: nothing is as good as unset.
+                let empty = numbered(Command::new(&format!("{path}/set"))).with(&name, "");
+                let refused = refusal(self.ask(empty).await)?;
+                Ok(refused.filter(|words| unknown(words).is_none()))
+            }
             Act::Remove { id } => {
                 let command = Command::new(&format!("{path}/remove")).with(".id", &id);
                 let refused = refusal(self.ask(command).await)?;

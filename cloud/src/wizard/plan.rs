@@ -178,7 +178,10 @@ pub fn advice(why: &str) -> &'static str {
     } else if why.contains("refuses the API user") || why.contains("another certificate") {
         "The router does not know the agent by its password (any more): take a new command from the wizard, paste it, \
          and configure again"
-    } else if why.contains("did not answer") || why.contains("not connected") {
+    } else if ["did not answer", "not connected", "does not answer", "closed the API", "too many"]
+        .iter()
+        .any(|words| why.contains(words))
+    {
         "See that the router and the agent beside it have power and see each other, and configure again"
     } else {
         "Put right what the router names, and configure again"

@@ -280,11 +280,12 @@ fn carry_out(
             Err(refused) => Err(refused),
         },
         (Some((menu, "set")), _) => menus::set(router, menu, sentence).map(|()| Vec::new()),
+        (Some((menu, "unset")), _) => menus::unset(router, menu, sentence).map(|()| Vec::new()),
         (Some(_) | None, _) => Err((Some(0), "no such command".to_owned())),
     };
     match outcome {
         Ok(rows) => {
-            let acts = ["/remove", "/set", "/save", "/export"];
+            let acts = ["/remove", "/set", "/unset", "/save", "/export"];
             let lists = !acts.iter().any(|act| path.ends_with(act));
             let empty = rows.is_empty() && api.build == Build::Empty && lists;
             let none = empty.then(|| Sentence::of(&["!empty"]));

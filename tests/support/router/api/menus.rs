@@ -217,6 +217,17 @@ pub(super) fn set(router: &Router, menu: &str, asked: &Sentence) -> Result<(), R
     Ok(())
 }
 
+/// `unset` of a property of one row or some.
+pub(super) fn unset(router: &Router, menu: &str, asked: &Sentence) -> Result<(), Refused> {
+    if !Machine::is_list(menu) {
+        return Err((Some(0), "no such command".to_owned()));
+    }
+    let (numbers, name) = (asked.value(".id"), asked.value("value-name"));
+    let (numbers, name) = (numbers.unwrap_or_default(), name.unwrap_or_default());
+    let done = router.configure(|machine| machine.unset_rows(menu, numbers, name));
+    done.map_err(|why| (None, why))
+}
+
 fn remove_kept(router: &Router, menu: &str, asked: &Sentence) -> Result<(), Refused> {
     for id in asked.value(".id").unwrap_or_default().split(',') {
         if !router.change(|state| state.kept.remove(menu, id)) {

@@ -141,6 +141,18 @@ impl Machine {
         self.change(kind, &rows, &fields)
     }
 
+    /// `unset` over the API.
+    pub fn unset_rows(&mut self, path: &str, numbers: &str, name: &str) -> Result<(), String> {
+        let kind = of(&spaced(path))?;
+        let rows = self.numbered(kind, numbers)?;
+        for row in self.menus.entry(kind.path.to_owned()).or_default() {
+            if rows.contains(&row.id) {
+                row.held.remove(name);
+            }
+        }
+        Ok(())
+    }
+
     /// `remove` over the API.
     pub fn remove_rows(&mut self, path: &str, numbers: &str) -> Result<(), String> {
         let kind = of(&spaced(path))?;
