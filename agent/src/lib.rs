@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod enforce;
 pub mod hosted;
 mod housekeeping;
+pub mod lines;
 pub mod local;
 pub mod peers;
 pub mod radius;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::CustomerId;
 use easyisp_shared::time::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::core::{Core, CoreOptions};
 use crate::enforce::{self, Enforcer};
+use crate::lines::{self, Lines};
 use crate::local::{Feed, Load, LocalSite, Questions};
 use crate::peers::{self, Peers};
 use crate::radius::driver::Radius;
@@ -24,6 +26,7 @@ use crate::radius::shadow;
 use crate::radius::{Agree, AskCloud};
 use crate::reconcile::{self, Reconciler};
 use crate::routeros::{Pins, RouterApis};
+use crate::sessions::LineCounter;
 use crate::site::{Ranges, Site, SiteClock, Touched};
 use crate::snmp::{self, Poller};
 use crate::status::Overview;
@@ -77,12 +80,14 @@ impl Served {
             load,
         };
         let core = blocking(move || Core::open(options)).await?;
+        let line_counters = core.reader.line_counters()?;
         let ranges = Ranges::new(config.site.ranges.clone());
         let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?);
         let outside = Outside {
             apis: Arc::new(apis),
             local,
             place,
+            line_counters,
         };
         Ok(Served::around(
             core, outside, config, clock, entropy, identity,
@@ -97,7 +102,12 @@ impl Served {
         entropy: Entropy,
         identity: Option<Identity>,
     ) -> Served {
-        let Outside { apis, local, place } = outside;
+        let Outside {
+            apis,
+            local,
+            place,
+            line_counters,
+        } = outside;
         let hosted = matches!(place, Place::Hosted);
         let listener = match place {
             Place::Hosted => None,
@@ -133,6 +143,17 @@ impl Served {
             apis: apis.clone(),
             local,
         });
+        let lines = Lines::new(
+            lines::Parts {
+                site: site.clone(),
+                sessions: sessions.clone(),
+                radius: radius.clone(),
+                apis: apis.clone(),
+                clock: site_clock.clone(),
+            },
+            line_counters,
+        );
+        let (hearing, touched) = lines.hear(touched);
         let reconciler = Reconciler::new(reconcile::Parts {
             site: site.clone(),
             sessions: sessions.clone(),
@@ -147,6 +168,11 @@ impl Served {
         let tasks = TaskTracker::new();
         tasks.spawn(radius.clone().send_held(cancel.clone()));
         tasks.spawn(enforcer.clone().run(touched, cancel.clone()));
+        let deaf = cancel.clone();
+        tasks.spawn(async move {
+            deaf.run_until_cancelled(hearing).await;
+        });
+        tasks.spawn(lines.clone().run(cancel.clone()));
         tasks.spawn(reconciler.clone().run(cancel.clone()));
         let poller = Poller::new(
             snmp::poller::Parts {
@@ -222,6 +248,7 @@ impl Served {
                 Ok(met) => {
                     radius.agree_through(agree(&met, &tasks, &cancel));
                     tasks.spawn(met.clone().run(listener, cancel.clone()));
+                    lines.led_by(first_of(&met, &site));
                     peers = Some(met);
                 }
                 Err(cause) => warn!(%cause, "The site's other agents cannot be met"),
@@ -293,6 +320,8 @@ struct Outside {
     /// Where its RADIUS sockets are.
     local: IpAddr,
     place: Place,
+    /// How far queues of lines had counted.
+    line_counters: Vec<(CustomerId, LineCounter)>,
 }
 
 /// Where an agent stands.
@@ -317,6 +346,12 @@ fn agree(peers: &Arc<Peers>, tasks: &TaskTracker, cancel: &CancellationToken) ->
             &runtime,
         );
     })
+}
+
+/// Of the agents that reach each other the first one keeps the lines: two would count them twice.
+fn first_of(peers: &Arc<Peers>, site: &Arc<Site>) -> Box<lines::Leads> {
+    let (peers, me) = (peers.clone(), site.agent());
+    Box::new(move || peers.in_touch().into_iter().all(|other| me < Some(other)))
 }
 
 /// Where the site's other agents find this one.

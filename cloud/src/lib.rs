@@ -168,6 +168,7 @@ pub fn appliers(secrets: &Secrets) -> Appliers {
         .with(UpKind::Login, sessions::edge::logins())
         .with(UpKind::Router, routers::edge::states())
         .with(UpKind::LocalSecrets, routers::edge::local_secrets())
+        .with(UpKind::Lines, customers::lines::states())
         .with(UpKind::Metrics, monitoring::edge::metrics())
         .with(UpKind::Moving, moving::edge::reports())
 }

@@ -38,14 +38,15 @@ const TAKE_A_FILE: [&str; 5] = [
     "POST /api/packages/import",
 ];
 
-/// Routes that need a router that answers; the stories `control` and `wizard` look for them in the trail.
-const ASK_A_ROUTER: [&str; 6] = [
+/// Routes that need a router that answers; the stories `control`, `drift` and `wizard` look for them in the trail.
+const ASK_A_ROUTER: [&str; 7] = [
     "POST /api/wizard/{router}/configure",
     "POST /api/wizard/{router}/auto-configure",
     "POST /api/mikrotik/{router}/queues",
     "PUT /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/mikrotik/{router}/queues/{queue}",
     "POST /api/mikrotik/{router}/reboot",
+    "POST /api/nas/{router}/drift/repair",
 ];
 
 /// A route that comes later and changes something needs a call here, and an audit line of its own.

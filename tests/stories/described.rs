@@ -15,7 +15,7 @@ use crate::words::{DAY, full};
 
 /// Routes that ask a device or a provider while the caller waits, and may say that it is away. Any other route
 /// that does not answer is a mistake, whatever its description lets it say when the database is busy.
-const ASK_OUTSIDE: [&str; 34] = [
+const ASK_OUTSIDE: [&str; 36] = [
     "DELETE /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/sessions/{session}",
     "GET /api/customers/{customer}/bandwidth",
@@ -31,6 +31,7 @@ const ASK_OUTSIDE: [&str; 34] = [
     "GET /api/mikrotik/{router}/queues",
     "GET /api/mikrotik/{router}/sessions",
     "GET /api/mikrotik/{router}/system-stats",
+    "GET /api/nas/{router}/drift",
     "GET /api/snmp/poll/{router}",
     "GET /api/wizard/{router}/interfaces",
     "GET /api/wizard/{router}/system-info",
@@ -39,6 +40,7 @@ const ASK_OUTSIDE: [&str; 34] = [
     "POST /api/mikrotik/{router}/disconnect",
     "POST /api/mikrotik/{router}/queues",
     "POST /api/mikrotik/{router}/reboot",
+    "POST /api/nas/{router}/drift/repair",
     "POST /api/nas/{router}/moving/check",
     "POST /api/nas/{router}/test",
     "POST /api/payment-gateways/{gateway}/register-c2b",

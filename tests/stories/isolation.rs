@@ -223,6 +223,7 @@ impl Victim {
               union all select n::text from customer_notes n
               union all select m::text from monitored m
               union all select t::text from customer_tags t
+              union all select l::text from customer_lines l
               union all select p::text from promises p
               union all select o::text from outages o union all select r::text from repayments r",
         )

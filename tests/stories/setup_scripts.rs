@@ -115,21 +115,39 @@ fn the_first_script_suits_either_release_and_calls_back() -> Result<()> {
     ensure!(golden == first(), "first.rsc is another script now");
     for release in [Release::V6, Release::V7] {
         let mut router = Machine::new(release);
-        router.put("/ip address", &[("address", "10.9.0.1/24"), ("interface", "ether1")]);
+        router.put(
+            "/ip address",
+            &[("address", "10.9.0.1/24"), ("interface", "ether1")],
+        );
         let (called, calls) = std::sync::mpsc::channel();
         router.reaches(Outside::new(move |_, url| {
-            called.send(url.to_owned()).map_err(|gone| gone.to_string())?;
+            called
+                .send(url.to_owned())
+                .map_err(|gone| gone.to_string())?;
             Ok(String::new())
         }));
         import(&mut router, &first())?;
         let calls: Vec<String> = calls.try_iter().collect();
-        assert_eq!(calls, [format!("{CALLBACK}&failed=0&addresses=10.9.0.1/24,")]);
+        assert_eq!(
+            calls,
+            [format!("{CALLBACK}&failed=0&addresses=10.9.0.1/24,")]
+        );
         let once = router.state();
         import(&mut router, &first())?;
         assert_eq!(router.state(), once);
         assert_eq!(router.rows("/radius", "secret", "a-radius-secret").len(), 2);
-        assert_eq!(router.rows("/ip service", "certificate", "easyisp-api").len(), 1);
-        assert_eq!(router.rows("/interface pppoe-server server", "disabled", "no").len(), 0);
+        assert_eq!(
+            router
+                .rows("/ip service", "certificate", "easyisp-api")
+                .len(),
+            1
+        );
+        assert_eq!(
+            router
+                .rows("/interface pppoe-server server", "disabled", "no")
+                .len(),
+            0
+        );
         let time = match release {
             Release::V6 => "server-dns-names",
             Release::V7 => "servers",
@@ -149,7 +167,9 @@ fn the_first_script_suits_either_release_and_calls_back() -> Result<()> {
 #[test]
 fn an_independent_reader_finds_nothing_wrong() -> Result<()> {
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/routeros-lsp");
-    let scripts = matrix().into_iter().map(|(name, release, _)| (name, release));
+    let scripts = matrix()
+        .into_iter()
+        .map(|(name, release, _)| (name, release));
     for (name, release) in scripts.chain([("first".to_owned(), Release::V7)]) {
         let mut check = Command::new(&reader);
         check

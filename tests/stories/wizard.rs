@@ -24,7 +24,10 @@ async fn a_router_from_the_box_serves_customers_after_one_pasted_line() -> Resul
     let started = roof.start(name).await?;
     let id = started["routerId"].as_str().context("an id")?;
     let command = started["provisionCommand"].as_str().context("a command")?;
-    ensure!(command.starts_with("/tool fetch mode=http url=\"http://"), "{command}");
+    ensure!(
+        command.starts_with("/tool fetch mode=http url=\"http://"),
+        "{command}"
+    );
     let secret = started["secret"].as_str().context("a secret")?;
     let wizard = format!("/wizard/{id}");
     let get = async |what: &str| owner.get(&format!("{wizard}/{what}")).await;
@@ -80,7 +83,9 @@ async fn a_router_from_the_box_serves_customers_after_one_pasted_line() -> Resul
     assert_eq!(ports["wanInterface"], "ether1", "{ports}");
     let wan = ports["interfaces"].as_array().context("a list")?;
     assert_eq!(wan.iter().filter(|port| port["isWan"] == true).count(), 1);
-    let untested = owner.call(Http::GET, &format!("{wizard}/test"), None).await?;
+    let untested = owner
+        .call(Http::GET, &format!("{wizard}/test"), None)
+        .await?;
     assert_eq!(untested.1["code"], "NOT_CONFIGURED", "{untested:?}");
 
     let done = owner.post(&format!("{wizard}/configure"), &both()).await?;
@@ -108,9 +113,14 @@ async fn a_router_from_the_box_serves_customers_after_one_pasted_line() -> Resul
     assert_eq!(plain(&roof.router), once);
 
     let until = roof.world.clock.now().plus(DAY);
-    roof.isp.add_subscriber("zawadi", "254712345699", until).await?;
+    roof.isp
+        .add_subscriber("zawadi", "254712345699", until)
+        .await?;
     let site = &roof.agent().overview().site;
-    eventually("the agent knows her", async || Ok(site.subscriber(b"zawadi"))).await?;
+    eventually("the agent knows her", async || {
+        Ok(site.subscriber(b"zawadi"))
+    })
+    .await?;
     let zawadi = roof.router.subscriber("zawadi", "zawadi", Method::MsChapV2);
     let online = zawadi.dial().await.online();
     online.started().await;
@@ -149,7 +159,9 @@ async fn a_command_is_good_once_for_half_an_hour_and_for_its_router_alone() -> R
     let owner = &roof.isp.owner;
     let first = roof.start("First").await?;
     let (id, second) = (text(&first["routerId"])?, roof.start("Second").await?);
-    let taken = owner.call(Http::POST, "/wizard/start", Some(&json!({"name": "first"}))).await?;
+    let taken = owner
+        .call(Http::POST, "/wizard/start", Some(&json!({"name": "first"})))
+        .await?;
     assert_eq!(
         (taken.0, &taken.1["code"]),
         (StatusCode::CONFLICT, &json!("ROUTER_NAME_TAKEN"))
@@ -159,7 +171,11 @@ async fn a_command_is_good_once_for_half_an_hour_and_for_its_router_alone() -> R
     let token = text(&first["token"])?;
     let (status, script) = fetch(&token).await?;
     assert_eq!(status, StatusCode::OK);
-    for held in [text(&first["secret"])?.as_str(), "provision-complete", "accept=\"yes\""] {
+    for held in [
+        text(&first["secret"])?.as_str(),
+        "provision-complete",
+        "accept=\"yes\"",
+    ] {
         // `accept=yes` is a word of ours: written as it is.
         let held = held.replace("=\"yes\"", "=yes");
         ensure!(script.contains(&held), "{held} in {script}");
@@ -167,14 +183,22 @@ async fn a_command_is_good_once_for_half_an_hour_and_for_its_router_alone() -> R
     ensure!(!script.contains(&token), "the token is in its own script");
     let (status, refused) = fetch(&token).await?;
     assert_eq!(status, StatusCode::NOT_FOUND, "{refused}");
-    ensure!(refused.contains("take a new one from the wizard"), "{refused}");
+    ensure!(
+        refused.contains("take a new one from the wizard"),
+        "{refused}"
+    );
 
     // The key of one router says nothing of another; a header says nothing of an address.
     let key = script.split("key\\3D").nth(1).context("a key")?;
     let key: String = key.chars().take(43).collect();
-    let complete = |router: &str, key: &str| format!("/api/wizard/{router}/provision-complete?key={key}");
+    let complete =
+        |router: &str, key: &str| format!("/api/wizard/{router}/provision-complete?key={key}");
     let other = text(&second["routerId"])?;
-    for path in [complete(&other, &key), complete(&id, ""), complete(&id, &token)] {
+    for path in [
+        complete(&other, &key),
+        complete(&id, ""),
+        complete(&id, &token),
+    ] {
         let (status, said) = roof.fetch(&path).await?;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}: {said}");
     }
@@ -187,18 +211,28 @@ async fn a_command_is_good_once_for_half_an_hour_and_for_its_router_alone() -> R
 
     // A new command makes the one before worthless, and ends by itself.
     let stale = text(&second["token"])?;
-    let again = owner.post("/wizard/start", &json!({"routerId": other})).await?;
+    let again = owner
+        .post("/wizard/start", &json!({"routerId": other}))
+        .await?;
     assert_eq!(again["secret"], second["secret"], "the secret stays");
     assert_eq!(fetch(&stale).await?.0, StatusCode::NOT_FOUND);
     roof.world.clock.advance(DAY / 48);
-    assert_eq!(fetch(&text(&again["token"])?).await?.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        fetch(&text(&again["token"])?).await?.0,
+        StatusCode::NOT_FOUND
+    );
 
     // Behind one public address it is where it says that its agent sees it.
-    let third = owner.post("/wizard/start", &json!({"routerId": other})).await?;
+    let third = owner
+        .post("/wizard/start", &json!({"routerId": other}))
+        .await?;
     let (_, script) = fetch(&text(&third["token"])?).await?;
     let key = script.split("key\\3D").nth(1).context("a key")?;
     let key: String = key.chars().take(43).collect();
-    let told = format!("{}&failed=2&addresses=203.0.113.9/30,10.9.0.1/24,", complete(&other, &key));
+    let told = format!(
+        "{}&failed=2&addresses=203.0.113.9/30,10.9.0.1/24,",
+        complete(&other, &key)
+    );
     assert_eq!(roof.fetch(&told).await?.0, StatusCode::OK);
     let shown = owner.get(&format!("/nas/{other}")).await?;
     assert_eq!(
@@ -206,23 +240,45 @@ async fn a_command_is_good_once_for_half_an_hour_and_for_its_router_alone() -> R
         (&json!("10.9.0.1"), &json!("Failed"))
     );
     let status = owner.get(&format!("/wizard/{other}/status")).await?;
-    ensure!(text(&status["message"])?.contains("2 steps of its script failed"), "{status}");
+    ensure!(
+        text(&status["message"])?.contains("2 steps of its script failed"),
+        "{status}"
+    );
 
     // What the page keeps, and leaving.
     let kept = json!({"page": 3, "name": "é"});
-    owner.post(&format!("/wizard/{id}/save-state"), &kept).await?;
+    owner
+        .post(&format!("/wizard/{id}/save-state"), &kept)
+        .await?;
     let resumed = owner.get(&format!("/wizard/{id}/resume")).await?;
-    assert_eq!((&resumed["state"], &resumed["step"]), (&kept, &json!("CALLED")));
+    assert_eq!(
+        (&resumed["state"], &resumed["step"]),
+        (&kept, &json!("CALLED"))
+    );
     let gone = roof.start("Never").await?;
     let never = text(&gone["routerId"])?;
-    let (status, _) = owner.call(Http::DELETE, &format!("/wizard/{never}"), None).await?;
+    let (status, _) = owner
+        .call(Http::DELETE, &format!("/wizard/{never}"), None)
+        .await?;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(fetch(&text(&gone["token"])?).await?.0, StatusCode::NOT_FOUND);
-    let (status, _) = owner.call(Http::GET, &format!("/nas/{never}"), None).await?;
-    assert_eq!(status, StatusCode::NOT_FOUND, "a router that never came goes with it");
+    assert_eq!(
+        fetch(&text(&gone["token"])?).await?.0,
+        StatusCode::NOT_FOUND
+    );
+    let (status, _) = owner
+        .call(Http::GET, &format!("/nas/{never}"), None)
+        .await?;
+    assert_eq!(
+        status,
+        StatusCode::NOT_FOUND,
+        "a router that never came goes with it"
+    );
     roof.close().await
 }
 
 fn text(value: &Value) -> Result<String> {
-    Ok(value.as_str().with_context(|| format!("a text, not {value}"))?.to_owned())
+    Ok(value
+        .as_str()
+        .with_context(|| format!("a text, not {value}"))?
+        .to_owned())
 }

@@ -21,6 +21,7 @@ use easyisp_shared::time::{Clock, Timestamp};
 use crate::scenario::{ApiManners, Manners};
 
 pub mod api;
+mod fixed;
 pub mod grants;
 pub mod kept;
 pub mod ledger;
@@ -41,9 +42,9 @@ use api::Api;
 use ledger::Ledger;
 use lines::Lines;
 use online::{Online, Traffic};
+use script::Machine;
 use session::{Cause, Session};
 use snmp::Snmp;
-use script::Machine;
 use subscriber::{Method, Subscriber};
 use wiring::{Lan, Wiring};
 
@@ -216,6 +217,8 @@ pub struct Counters {
     pub api_commands: u64,
     /// Sessions that were removed there.
     pub api_removals: u64,
+    /// Times its own addresses were read there, last of all it has of lines.
+    pub api_plans: u64,
 }
 
 impl Router {
@@ -408,6 +411,7 @@ impl Router {
             state.boot = (state.boot + 1) % 16;
             state.booted = now;
             state.born = 0;
+            state.kept.count_anew();
             for (_, live) in state.sessions.drain() {
                 state
                     .ledger

@@ -12,7 +12,7 @@ use tracing::info;
 use super::driver::{Effect, Enforcer};
 use super::rules::Act;
 use crate::diagnosis::Why;
-use crate::sessions::{Online, Session};
+use crate::sessions::{Online, Service, Session};
 
 impl Enforcer {
     /// Carries out a command and reports what came of it. Sessions that began after it was issued are
@@ -51,7 +51,10 @@ impl Enforcer {
 
     async fn outcome(&self, command: &CommandV1) -> CommandOutcome {
         let until = command.issued.plus(CLOCKS);
-        let meant = |online: &Online| online.session.started_at <= until;
+        // Who logs in nowhere has no session that could be ended.
+        let meant = |online: &Online| {
+            online.session.started_at <= until && online.session.service != Service::Line
+        };
         let effects = match &command.order {
             Order::Disconnect(whom) => {
                 let sessions = self.open_to(whom).into_iter().filter(meant);

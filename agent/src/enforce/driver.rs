@@ -135,7 +135,8 @@ impl Enforcer {
         match touched {
             Touched::Nobody => {}
             Touched::Customer { customer, password } => {
-                for online in self.open_of(customer) {
+                let logins = self.open_of(customer).into_iter();
+                for online in logins.filter(|online| online.session.service != Service::Line) {
                     match password {
                         PasswordChange::Same => self.look(&online.session.key, cancel),
                         // Where an old server decides, its password counts.
@@ -197,8 +198,8 @@ impl Enforcer {
         let Some(online) = self.parts.sessions.find(key) else {
             return;
         };
-        if online.session.closed.is_some() {
-            return;
+        if online.session.closed.is_some() || online.session.service == Service::Line {
+            return; // what a line is to have is kept by `lines`
         }
         match self.judge(&online.session) {
             Act::Leave { until } => self.parts.timers.arm(key, until),
@@ -327,7 +328,7 @@ impl Enforcer {
             session_id: Some(&session.key.acct_session_id),
             framed_address: match session.service {
                 Service::Hotspot => session.framed_ip,
-                Service::Ppp => None,
+                Service::Ppp | Service::Line => None,
             },
             calling_station: None,
         };

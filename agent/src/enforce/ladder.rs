@@ -15,6 +15,9 @@ impl Enforcer {
     /// Ends a session: Disconnect, then the API, until its end is proved or there is nothing to try.
     /// A session whose end is not proved is looked at again, after longer and longer pauses.
     pub(super) async fn cut(&self, session: &Session, why: Why) -> Effect {
+        if session.service == Service::Line {
+            return Effect::Failed(NO_LOGIN.into());
+        }
         info!(session = %session.key.acct_session_id.escape_ascii(), ?why, "Cutting a session");
         self.note(session, What::Cut(why));
         match self.climb(session).await {
@@ -132,7 +135,7 @@ impl Enforcer {
     /// PPP, whose list of who is online has no word for it. There its acknowledgement is believed.
     pub(super) async fn has_end(&self, session: &Session, wanted: Duration) -> Option<bool> {
         match session.service {
-            Service::Ppp => return None,
+            Service::Ppp | Service::Line => return None,
             Service::Hotspot => {}
         }
         let left = self.listed(session).await.ok()??.left?;
@@ -167,6 +170,8 @@ impl Enforcer {
     }
 }
 
+/// To a person who wants to end what was never begun.
+const NO_LOGIN: &str = "He is connected without a login, so there is no session to end; suspend him to close his line.";
 /// After an ACK the Stop follows at once; accounting is sent again after a second or two.
 const STOP_COMES: Duration = Duration::from_secs(3);
 /// The same, where the list can be asked meanwhile.

@@ -20,7 +20,7 @@ pub use rules::{Act, Wanted, Whose, act};
 pub use rungs::is_same;
 pub use timers::Timers;
 
-use crate::sessions::{Cookie, Grant, Metered, Session, Sessions};
+use crate::sessions::{Cookie, Grant, Metered, Service, Session, Sessions};
 use crate::site::{Site, Subscriber};
 
 /// When to look at a session that was just reported: at once where something is to be done about it.
@@ -35,6 +35,9 @@ pub fn next_look(
     now: Timestamp,
 ) -> Option<Timestamp> {
     site.subscriber(&session.username)?;
+    if session.service == Service::Line {
+        return None;
+    }
     if site.is_observed(session.key.router) {
         return None;
     }
@@ -50,7 +53,7 @@ pub fn next_look(
 /// says so: another agent of the site let him in, which decides alike. Told once more what it has, a router
 /// that takes no changes would lose the session.
 pub fn assume_grant(site: &Site, sessions: &Sessions, session: &Session) {
-    if session.grant.is_some() {
+    if session.grant.is_some() || session.service == Service::Line {
         return;
     }
     let Some(subscriber) = site.subscriber(&session.username) else {
@@ -73,7 +76,7 @@ pub fn assume_grant(site: &Site, sessions: &Sessions, session: &Session) {
 
 /// What to do about a session now: nothing where an old RADIUS server decides for everybody.
 fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) -> Act {
-    if site.is_observed(session.key.router) {
+    if site.is_observed(session.key.router) || session.service == Service::Line {
         return Act::Leave { until: None };
     }
     let grant = session.grant.as_ref();

@@ -1,6 +1,7 @@
-//! One timer per session: when to look at it again.
+//! One timer per session, or line: when to look at it again.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use easyisp_shared::time::Timestamp;
@@ -9,24 +10,38 @@ use tokio::sync::Notify;
 use crate::sessions::SessionKey;
 
 /// The timers of all sessions. Armed from any thread, awaited by one task.
-#[derive(Default)]
-pub struct Timers {
-    due: Mutex<Due>,
+pub struct Timers<K = SessionKey> {
+    due: Mutex<Due<K>>,
     earlier: Notify,
     disarmed: Notify,
 }
 
-#[derive(Default)]
-struct Due {
+struct Due<K> {
     order: BTreeSet<(Timestamp, u64)>,
-    numbers: HashMap<SessionKey, (Timestamp, u64)>,
-    keys: HashMap<u64, SessionKey>,
+    numbers: HashMap<K, (Timestamp, u64)>,
+    keys: HashMap<u64, K>,
     next_number: u64,
 }
 
-impl Timers {
+impl<K> Default for Timers<K> {
+    fn default() -> Timers<K> {
+        let due = Due {
+            order: BTreeSet::new(),
+            numbers: HashMap::new(),
+            keys: HashMap::new(),
+            next_number: 0,
+        };
+        Timers {
+            due: Mutex::new(due),
+            earlier: Notify::default(),
+            disarmed: Notify::default(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Timers<K> {
     /// Sets the session's timer, in place of the one it had. `None` takes it away.
-    pub fn arm(&self, key: &SessionKey, at: Option<Timestamp>) {
+    pub fn arm(&self, key: &K, at: Option<Timestamp>) {
         let mut due = self.lock();
         if let Some(held) = due.numbers.remove(key) {
             due.order.remove(&held);
@@ -55,7 +70,7 @@ impl Timers {
     }
 
     /// Takes up to `most` sessions whose timers are due at `now`.
-    pub fn take(&self, now: Timestamp, most: usize) -> Vec<SessionKey> {
+    pub fn take(&self, now: Timestamp, most: usize) -> Vec<K> {
         let mut due = self.lock();
         let mut taken = Vec::new();
         while taken.len() < most
@@ -82,7 +97,7 @@ impl Timers {
         self.disarmed.notified()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Due> {
+    fn lock(&self) -> MutexGuard<'_, Due<K>> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_session_has_one_timer_and_the_last_setting_holds() {
-        let timers = Timers::default();
+        let timers: Timers = Timers::default();
         let at = Timestamp::from_secs;
         timers.arm(&key(1), Some(at(50)));
         timers.arm(&key(2), Some(at(20)));

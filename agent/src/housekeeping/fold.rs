@@ -38,7 +38,8 @@ impl Fold {
                 | Up::Moving(_)
                 | Up::LocalSecrets(_)
                 | Up::Keepers(_)
-                | Up::Metrics(_),
+                | Up::Metrics(_)
+                | Up::Lines(_),
             )
             | None => None,
         }

@@ -47,7 +47,8 @@ impl Questions {
         let user = subscriber.as_ref().map(|known| {
             let service = match known.connection {
                 Connection::Hotspot => Service::Hotspot,
-                Connection::Pppoe | Connection::Dhcp | Connection::Static => Service::Ppp,
+                Connection::Pppoe => Service::Ppp,
+                Connection::Dhcp | Connection::Static => Service::Line,
             };
             (service, known.username.clone())
         });

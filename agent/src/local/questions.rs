@@ -117,7 +117,8 @@ impl Questions {
 
     /// Ends sessions; what was not confirmed in time is counted, and goes on being tried.
     async fn disconnect(&self, whom: &Whom, patience: Duration) -> Reply {
-        let meant = self.enforcer.open_to(whom);
+        let mut meant = self.enforcer.open_to(whom);
+        meant.retain(|online| online.session.service != Service::Line);
         let all = u32::try_from(meant.len()).unwrap_or(u32::MAX);
         let ended = self.enforcer.cut_now(meant, patience).await;
         Reply::Disconnected {

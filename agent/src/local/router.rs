@@ -109,6 +109,18 @@ impl Questions {
                 .set_up(router, ask, within)
                 .await
                 .map(RouterTold::Setup),
+            RouterAsk::AddressPlan => apis
+                .address_plan(router, within)
+                .await
+                .map(RouterTold::AddressPlan),
+            RouterAsk::Compare(wanted) => {
+                let found = apis.drift(router, &wanted, within).await;
+                found.map(|found| RouterTold::Drift(Box::new(found)))
+            }
+            RouterAsk::Repair(wanted) => {
+                let left = apis.repair(router, &wanted, within).await;
+                left.map(|left| RouterTold::Drift(Box::new(left)))
+            }
             RouterAsk::Snmp => return Err(AskFailure::NotUnderstood), // not by the API
         };
         told.map_err(failure)

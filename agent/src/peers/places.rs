@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use easyisp_shared::wire::peer::{PlaceV1, PeerQuestion, SessionNameV1};
+use easyisp_shared::wire::peer::{PeerQuestion, PlaceV1, SessionNameV1};
 use tokio::sync::mpsc;
 
 use super::{Other, Peers, Touch};

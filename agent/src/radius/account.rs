@@ -191,15 +191,30 @@ impl Radius {
 
     /// Takes the word of the router's own list for a session: as if it had reported it.
     pub fn confirm(&self, report: &Report) {
+        self.confirm_with(report, Vec::new());
+    }
+
+    /// The same, with something that is true from then on: written together or not at all.
+    pub fn confirm_with(&self, report: &Report, more: Vec<Change>) {
         let now = self.parts.clock.now();
         let subscriber = self.parts.site.subscriber(&report.username);
         let metered =
             subscriber.and_then(|subscriber| Metered::of(&self.parts.site, &subscriber, now));
         let sessions = &self.parts.sessions;
         let changes = sessions.report(report, metered.as_ref(), now, |changes| {
-            self.submit_changes(changes, Urgency::Kept, Box::new(|_| {}));
+            self.submit(changes, more, Urgency::Kept, Box::new(|_| {}));
         });
         self.follow_up(&changes, true, now);
+    }
+
+    /// Writes something that concerns no session.
+    pub fn note(&self, changes: Vec<Change>) {
+        self.submit(
+            &Changes::default(),
+            changes,
+            Urgency::Kept,
+            Box::new(|_| {}),
+        );
     }
 
     /// Writes the result of a command, or what a router said of itself, for the cloud.
@@ -226,7 +241,11 @@ impl Radius {
     /// Sessions, usage and records of one report, written together. Refused for want of room means
     /// silence: `answer` hears "no", and the router asks again.
     fn submit_changes(&self, changes: &Changes, urgency: Urgency, answer: Done) {
-        let mut steps = Vec::with_capacity(changes.moved.len() * 2 + 1);
+        self.submit(changes, Vec::new(), urgency, answer);
+    }
+
+    fn submit(&self, changes: &Changes, more: Vec<Change>, urgency: Urgency, answer: Done) {
+        let mut steps = more;
         for moved in &changes.moved {
             steps.push(Change::Session(Box::new(moved.session.clone())));
             let up = Up::Accounting(told(moved));

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::rules::{Findings, Listing, Reach, compare};
 use crate::radius::driver::Radius;
 use crate::routeros::{Active, ApiError, LocalSecret, Resource, RouterApis};
-use crate::sessions::{Service, Sessions};
+use crate::sessions::{Online, Service, Sessions};
 use crate::site::{Router, Site, SiteClock};
 
 /// What reconciling works with.
@@ -128,7 +128,7 @@ impl Reconciler {
             }
         };
         let booted = self.note_boot(router.id, asked, resource.as_ref());
-        let held = self.parts.sessions.known_at(router.id);
+        let held = self.logins_at(router.id);
         let listing = Listing {
             lines: &lines,
             asked,
@@ -194,7 +194,7 @@ impl Reconciler {
     ) -> Result<Outcome, ApiError> {
         let asked = self.parts.clock.now();
         let lines = self.parts.apis.active(router, Some(name), within).await?;
-        let mut held = self.parts.sessions.known_at(router.id);
+        let mut held = self.logins_at(router.id);
         held.retain(|online| *online.session.username == *name);
         let listing = Listing {
             lines: &lines,
@@ -204,6 +204,13 @@ impl Reconciler {
         let knows = |name: &[u8]| self.parts.site.subscriber(name).is_some();
         let findings = compare(&held, listing, Reach::Every, knows);
         Ok(self.correct(router, findings))
+    }
+
+    /// Lines stand on no list: what their queues count is their truth.
+    fn logins_at(&self, router: RouterId) -> Vec<Online> {
+        let mut held = self.parts.sessions.known_at(router);
+        held.retain(|online| online.session.service != Service::Line);
+        held
     }
 
     fn correct(&self, router: &Router, findings: Findings) -> Outcome {

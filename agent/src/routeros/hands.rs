@@ -194,7 +194,7 @@ impl RouterApis {
     }
 
     /// The rows of a menu; none where the router has no such menu.
-    async fn rows(
+    pub(super) async fn rows(
         &self,
         router: &Router,
         command: Command,

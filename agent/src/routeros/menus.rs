@@ -37,7 +37,8 @@ pub struct Active {
 /// Everybody on one of the router's lists, or only those of one name.
 pub fn active(service: Service, name: Option<&[u8]>) -> Command {
     let (path, user, properties) = match service {
-        Service::Ppp => (
+        // Who logs in nowhere stands on no list.
+        Service::Ppp | Service::Line => (
             "/ppp/active/print",
             "name",
             ".id,name,service,caller-id,address,uptime,session-id,radius",
@@ -58,7 +59,7 @@ pub fn active(service: Service, name: Option<&[u8]>) -> Command {
 /// Reads a row of [`active`]; `None` for a row without id or name.
 pub fn read_active(service: Service, row: &Row) -> Option<Active> {
     let (user, device) = match service {
-        Service::Ppp => ("name", "caller-id"),
+        Service::Ppp | Service::Line => ("name", "caller-id"),
         Service::Hotspot => ("user", "mac-address"),
     };
     let both = row.number("bytes-in").zip(row.number("bytes-out"));
@@ -87,7 +88,7 @@ fn session_id(text: &str) -> String {
 /// Ends one session of a list.
 pub fn remove(service: Service, id: &str) -> Command {
     let path = match service {
-        Service::Ppp => "/ppp/active/remove",
+        Service::Ppp | Service::Line => "/ppp/active/remove",
         Service::Hotspot => "/ip/hotspot/active/remove",
     };
     Command::new(path).with(".id", id)
@@ -105,7 +106,7 @@ pub struct LocalSecret {
 /// The router's own users of one service, or only those of one name. Passwords are not asked for.
 pub fn local_secrets(service: Service, name: Option<&[u8]>) -> Command {
     let (path, properties) = match service {
-        Service::Ppp => ("/ppp/secret/print", "name,service,disabled"),
+        Service::Ppp | Service::Line => ("/ppp/secret/print", "name,service,disabled"),
         Service::Hotspot => ("/ip/hotspot/user/print", "name,disabled"),
     };
     let command = Command::new(path).only(properties);
@@ -122,7 +123,7 @@ pub fn read_local_secret(service: Service, row: &Row) -> Option<LocalSecret> {
     let enabled = row.flag("disabled") != Some(true) && name != b"default-trial";
     let of_service = match (service, row.text("service")) {
         (Service::Ppp, Some(only)) => matches!(only, "any" | "pppoe"), // words of a router
-        (Service::Ppp, None) | (Service::Hotspot, _) => true,
+        (Service::Ppp, None) | (Service::Hotspot | Service::Line, _) => true,
     };
     (enabled && of_service).then_some(LocalSecret { service, name })
 }
@@ -210,14 +211,19 @@ pub fn read_traffic(row: &Row) -> Option<Rates> {
     })
 }
 
-/// `<pppoe-NAME>` or `<hotspot-NAME>`: what RouterOS calls a subscriber's interface and queue.
+/// `<pppoe-NAME>` or `<hotspot-NAME>`: what RouterOS calls a subscriber's interface and queue; and what we call
+/// the queue of one who logs in nowhere.
 fn interface(service: Service, name: &[u8]) -> Vec<u8> {
-    let before: &[u8] = match service {
-        Service::Ppp => b"<pppoe-",
-        Service::Hotspot => b"<hotspot-",
+    let (before, after): (&[u8], &[u8]) = match service {
+        Service::Ppp => (b"<pppoe-", b">"),
+        Service::Hotspot => (b"<hotspot-", b">"),
+        Service::Line => (LINE, b""),
     };
-    [before, name, b">"].concat()
+    [before, name, after].concat()
 }
+
+/// What the name of such a queue begins with.
+pub const LINE: &[u8] = b"easyisp-";
 
 #[cfg(test)]
 mod tests {

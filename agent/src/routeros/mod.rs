@@ -7,7 +7,9 @@
 mod calls;
 mod codec;
 mod connection;
+mod drift;
 mod hands;
+mod lines;
 mod live;
 mod login;
 mod menus;
@@ -25,7 +27,8 @@ use easyisp_shared::id::RouterId;
 use tracing::{debug, info};
 
 pub use connection::{Access, ApiError};
-pub use menus::{Active, LocalSecret, Rates, Resource};
+pub use lines::{EntryRow, Fix, FoundLines, LeaseRow, Menu, QueueRow, QueueShape, Scope};
+pub use menus::{Active, LINE, LocalSecret, Rates, Resource};
 pub use tls::Pins;
 
 use calls::Answer;

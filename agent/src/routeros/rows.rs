@@ -346,9 +346,8 @@ mod tests {
     }
 
     fn own(value: &str, fields: &[(&str, &str)]) -> ItemV1 {
-        let field = |(name, value): &(&str, &str)| {
-            ((*name).to_owned(), ValueV1::Text((*value).to_owned()))
-        };
+        let field =
+            |(name, value): &(&str, &str)| ((*name).to_owned(), ValueV1::Text((*value).to_owned()));
         ItemV1 {
             menu: "/ip pool".to_owned(),
             which: WhichV1::Own {
@@ -453,7 +452,10 @@ mod tests {
         };
         let told = [
             route(&["=gateway=192.0.2.1", "=immediate-gw=192.0.2.1%ether1"]),
-            route(&["=gateway=192.0.2.1", "=gateway-status=192.0.2.1 reachable via  ether2"]),
+            route(&[
+                "=gateway=192.0.2.1",
+                "=gateway-status=192.0.2.1 reachable via  ether2",
+            ]),
             route(&["=gateway=pppoe-out1"]),
         ];
         assert_eq!(of_routes(&told), ["ether1", "ether2", "pppoe-out1"]);

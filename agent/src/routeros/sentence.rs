@@ -36,6 +36,16 @@ impl Command {
         self
     }
 
+    /// Of so many [`having`](Command::having) one is enough.
+    #[must_use]
+    pub fn any_of(mut self, count: usize) -> Command {
+        if count > 1 {
+            self.words
+                .push(format!("?#{}", "|".repeat(count - 1)).into_bytes());
+        }
+        self
+    }
+
     /// Appends the sentence that asks it under `tag`.
     pub fn encode(&self, tag: u32, out: &mut Vec<u8>) {
         let tag = format!(".tag={tag}");
@@ -100,9 +110,9 @@ impl Row {
 
     /// All properties whose name is text, octet for octet.
     pub fn all(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().filter_map(|(name, value)| {
-            Some((str::from_utf8(name).ok()?, value.as_slice()))
-        })
+        self.0
+            .iter()
+            .filter_map(|(name, value)| Some((str::from_utf8(name).ok()?, value.as_slice())))
     }
 
     /// How many octets it takes.

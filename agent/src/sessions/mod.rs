@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod index;
+mod line;
 mod metered;
 mod register;
 mod rules;
@@ -9,6 +10,7 @@ mod session;
 mod slots;
 
 pub use elsewhere::Hearsay;
+pub use line::LineCounter;
 pub use metered::Metered;
 pub use register::{Changes, Heard, Moved, Online, Sessions, Standing};
 pub use rules::{Event, Report, Word, event_time};

@@ -29,6 +29,8 @@ pub enum Service {
     Ppp,
     /// A hotspot login.
     Hotspot,
+    /// Nobody logs in: a queue at the router counts.
+    Line,
 }
 
 /// One time online. Counters are cumulative since the session began.
@@ -90,6 +92,7 @@ impl Service {
         match self {
             Service::Ppp => "ppp",
             Service::Hotspot => "hotspot",
+            Service::Line => "line",
         }
     }
 
@@ -98,6 +101,7 @@ impl Service {
         match word {
             "ppp" => Some(Service::Ppp),
             "hotspot" => Some(Service::Hotspot),
+            "line" => Some(Service::Line),
             _ => None, // text from a file, not a variant of ours
         }
     }

@@ -24,6 +24,12 @@ impl Directory {
         self.by_id.find(customer)
     }
 
+    pub(super) fn ids_where(&self, which: impl Fn(&Subscriber) -> bool) -> Vec<CustomerId> {
+        let ids = self.by_id.keys().into_iter();
+        ids.filter(|id| self.by_id.find(*id).is_some_and(|held| which(&held)))
+            .collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }

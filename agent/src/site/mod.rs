@@ -146,6 +146,17 @@ impl Site {
         self.subscribers.by_id(customer)
     }
 
+    /// The customers that `which` picks. Looks at everybody.
+    pub fn customers_who(&self, which: impl Fn(&Subscriber) -> bool) -> Vec<CustomerId> {
+        self.subscribers.ids_where(which)
+    }
+
+    /// Whether everything is known that was told up to the present policy: who is not known is not there.
+    pub fn is_complete(&self) -> bool {
+        let policy = self.policy();
+        policy.row.is_some() && policy.version <= self.known.load(Ordering::Acquire)
+    }
+
     /// How many subscribers are known.
     pub fn subscriber_count(&self) -> usize {
         self.subscribers.len()

@@ -8,7 +8,7 @@ use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 
 use super::Record;
-use crate::sessions::{Session, Usage};
+use crate::sessions::{LineCounter, Session, Usage};
 use crate::site::{Bind, Redemption, Vote};
 
 /// What became of a write.
@@ -49,6 +49,8 @@ pub enum Change {
     Device(CustomerId, Mac, Timestamp),
     /// A device that a customer is bound to from then on.
     Bind(Bind),
+    /// How far the queue of a customer who logs in nowhere had counted.
+    LineCounter(CustomerId, LineCounter),
     /// A small fact by name.
     Mark(String, i64),
     /// What the cloud is told.

@@ -6,6 +6,7 @@ mod checkpoint;
 mod copy;
 mod error;
 mod group;
+mod lines;
 mod open;
 mod outbox;
 mod reader;
@@ -169,6 +170,7 @@ const OUTBOX: &[&str] = &[
     include_str!("../../../migrations/agent/0001_create_outbox.sql"),
     include_str!("../../../migrations/agent/0003_add_grants.sql"),
     include_str!("../../../migrations/agent/0004_create_votes.sql"),
+    include_str!("../../../migrations/agent/0005_count_lines.sql"),
     include_str!("../../../migrations/agent/0007_bind_devices.sql"),
 ];
 const CACHE: &[&str] = &[include_str!(

@@ -15,7 +15,7 @@ use tracing::error;
 
 use super::group::{Change, Committed, Done, Job, Queue, Refused, Urgency, Write};
 use super::space::Reserve;
-use super::{StoreError, open, records, redemptions, sessions};
+use super::{StoreError, lines, open, records, redemptions, sessions};
 
 /// The random name of an outbox file: a sequence means nothing without it.
 pub type OutboxId = [u8; 16];
@@ -278,6 +278,7 @@ fn put(
         Change::Withdraw(voucher) => redemptions::withdraw(tx, *voucher),
         Change::Device(customer, mac, at) => redemptions::put_device(tx, *customer, *mac, *at),
         Change::Bind(bind) => redemptions::put_bind(tx, bind),
+        Change::LineCounter(customer, counter) => lines::put(tx, *customer, counter),
         Change::Mark(name, value) => put_mark(tx, name, *value),
         Change::Record(record) => {
             let seq = next.entry(record.lane).or_insert(1);

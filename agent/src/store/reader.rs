@@ -10,8 +10,8 @@ use rusqlite::Connection;
 
 use super::open::{self, Pragmas};
 use super::records::Kept;
-use super::{StoreError, outbox, records, redemptions, sessions};
-use crate::sessions::{Session, Usage};
+use super::{StoreError, lines, outbox, records, redemptions, sessions};
+use crate::sessions::{LineCounter, Session, Usage};
 use crate::site::{Bind, Redemption, Vote};
 
 /// A read-only connection to `outbox.db`. Calls block on the disk: not for the RADIUS path.
@@ -55,6 +55,11 @@ impl OutboxReader {
     /// What every customer with a data limit used in his period.
     pub fn usage(&self) -> Result<Vec<(CustomerId, Usage)>, StoreError> {
         Ok(sessions::usage(&self.lock())?)
+    }
+
+    /// How far the queues of customers who log in nowhere had counted.
+    pub fn line_counters(&self) -> Result<Vec<(CustomerId, LineCounter)>, StoreError> {
+        Ok(lines::all(&self.lock())?)
     }
 
     /// Every voucher used here for the first time, lately.

@@ -126,6 +126,7 @@ fn binds(running: &Running) -> Vec<BindV1> {
         | Up::Moving(_)
         | Up::LocalSecrets(_)
         | Up::Keepers(_)
+        | Up::Lines(_)
         | Up::Metrics(_) => None,
     })
 }

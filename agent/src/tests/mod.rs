@@ -217,7 +217,8 @@ impl Running {
                     | Up::Moving(_)
                     | Up::LocalSecrets(_)
                     | Up::Keepers(_)
-                    | Up::Metrics(_) => None,
+                    | Up::Metrics(_)
+                    | Up::Lines(_) => None,
                 });
                 if found.len() >= count {
                     return found;
@@ -384,7 +385,8 @@ impl Running {
             | Up::Moving(_)
             | Up::LocalSecrets(_)
             | Up::Keepers(_)
-            | Up::Metrics(_) => None,
+            | Up::Metrics(_)
+            | Up::Lines(_) => None,
         })
     }
 
@@ -401,7 +403,8 @@ impl Running {
             | Up::Moving(_)
             | Up::LocalSecrets(_)
             | Up::Keepers(_)
-            | Up::Metrics(_) => None,
+            | Up::Metrics(_)
+            | Up::Lines(_) => None,
         })
     }
 

@@ -162,6 +162,7 @@ pub enum Action {
     RouterDelete,
     RouterScript,
     RouterSetup,
+    RouterRepair,
     RouterQueueCreate,
     RouterQueueUpdate,
     RouterQueueDelete,

@@ -47,7 +47,8 @@ async fn take(
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
-            | Up::Metrics(_) => None,
+            | Up::Metrics(_)
+            | Up::Lines(_) => None,
         })
         .collect();
     // The session may be another agent's of the site.

@@ -1,6 +1,7 @@
 //! What a router says of itself now, and what is done to it by hand: asked through its site's agent, nothing
 //! stored but the trail.
 
+mod drift;
 mod http;
 mod queues;
 mod shown;
@@ -35,6 +36,8 @@ pub fn routes() -> Routes {
         .route(SEE, routes!(http::netwatch))
         .route(TEST, routes!(http::ping))
         .route(CHANGE, routes!(http::reboot))
+        .route(CHANGE, routes!(drift::find))
+        .route(CHANGE, routes!(drift::repair))
         .route(SEE, routes!(queues::list))
         .route(CHANGE, routes!(queues::create))
         .route(CHANGE, routes!(queues::update, queues::delete))

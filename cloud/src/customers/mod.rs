@@ -8,6 +8,7 @@ pub mod edge;
 mod forecast;
 mod http;
 mod jobs;
+pub mod lines;
 pub mod many;
 mod networks;
 mod rules;
@@ -362,7 +363,7 @@ impl From<ChangeError> for ApiError {
             }
             ChangeError::AddressTaken => ApiError::conflict(
                 "ADDRESS_TAKEN",
-                "Another customer of this site has this address",
+                "ipAddress is taken: another customer of this site has this address",
             ),
             ChangeError::NoAccountNumber => ApiError::internal(error),
             ChangeError::Secret(error) => error.into(),

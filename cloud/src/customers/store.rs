@@ -2,6 +2,7 @@
 
 mod export;
 mod life;
+mod lines;
 mod list;
 pub mod many;
 mod money;
@@ -15,6 +16,7 @@ pub use life::{
     is_paused, lock_gone, notes, pause, paused_until, promise, restore, serve_billed, set_postpaid,
     set_tags,
 };
+pub use lines::{forget_lines, note_lines};
 pub use list::{By, Filter, ListRow, deleted, list};
 pub use money::{Manual, Mpesa, manual, mpesa};
 pub use read::{

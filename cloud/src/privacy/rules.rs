@@ -301,6 +301,12 @@ pub const KEPT: &[Kept] = &[
         "his go",
     ),
     of(
+        "customer_lines",
+        "the address and speed that his router has of him",
+        Keep::Customer,
+        "his goes",
+    ),
+    of(
         "customer_tags",
         "labels that operators gave him",
         Keep::Customer,

@@ -196,11 +196,7 @@ pub struct Brief {
 }
 
 /// A router as a list shows it; `None` when this tenant has no such router.
-pub async fn brief(
-    tx: &mut Tx,
-    router: RouterId,
-    now: Timestamp,
-) -> sqlx::Result<Option<Brief>> {
+pub async fn brief(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Result<Option<Brief>> {
     let row = store::find(tx, router, now.minus(SILENCE)).await?;
     Ok(row.map(|row| {
         let draft = row.stored.draft();

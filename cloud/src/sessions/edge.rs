@@ -291,7 +291,8 @@ async fn take_logins(
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
-            | Up::Metrics(_) => None,
+            | Up::Metrics(_)
+            | Up::Lines(_) => None,
         })
         .collect();
     let at_site = routers_here(tx, agent.site, told.iter().map(|(_, login)| login.router)).await?;

@@ -54,7 +54,8 @@ async fn take(
             | Up::Router(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
-            | Up::Metrics(_) => None,
+            | Up::Metrics(_)
+            | Up::Lines(_) => None,
         })
         .max_by_key(|heartbeat| heartbeat.at);
     if let Some(heartbeat) = newest {

@@ -6,7 +6,7 @@ pub mod called;
 
 use axum::extract::State;
 use easyisp_shared::id::RouterId;
-use easyisp_shared::setup::Fault;
+use easyisp_shared::setup::{Fault, Release, Setup};
 use easyisp_shared::time::Clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -154,6 +154,17 @@ async fn write(
     })
 }
 
+/// What a router is to be by this choice, and which release it has.
+pub async fn setup(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+    choice: Choice,
+) -> Result<(Setup, Release), ApiError> {
+    let known = known(tx, secrets, router).await?;
+    rules::looked_for(known, choice.into()).map_err(refused)
+}
+
 fn refused(faults: Vec<Fault>) -> ApiError {
     let error = |fault: Fault| FieldError {
         field: fault.field.to_owned(),
@@ -162,11 +173,7 @@ fn refused(faults: Vec<Fault>) -> ApiError {
     ApiError::fields(faults.into_iter().map(error).collect())
 }
 
-async fn known(
-    tx: &mut Tx,
-    secrets: &Secrets,
-    router: RouterId,
-) -> Result<Known, ApiError> {
+async fn known(tx: &mut Tx, secrets: &Secrets, router: RouterId) -> Result<Known, ApiError> {
     let opened = routers::opened(tx, secrets, router).await?;
     let routers::Opened {
         draft,

@@ -12,6 +12,8 @@ mod rules;
 mod run;
 mod store;
 
+pub use http::{Choice, setup};
+
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission::{RoutersAdd, RoutersConfig, RoutersDetailsView, RoutersView};
 

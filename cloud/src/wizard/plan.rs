@@ -11,9 +11,7 @@ use utoipa::ToSchema;
 use super::rules::Services;
 
 /// Where a router's set-up is.
-#[derive(
-    Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, ToSchema,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[sqlx(type_name = "text", rename_all = "UPPERCASE")]
 pub enum Stage {
@@ -178,9 +176,15 @@ pub fn advice(why: &str) -> &'static str {
     } else if why.contains("refuses the API user") || why.contains("another certificate") {
         "The router does not know the agent by its password (any more): take a new command from the wizard, paste it, \
          and configure again"
-    } else if ["did not answer", "not connected", "does not answer", "closed the API", "too many"]
-        .iter()
-        .any(|words| why.contains(words))
+    } else if [
+        "did not answer",
+        "not connected",
+        "does not answer",
+        "closed the API",
+        "too many",
+    ]
+    .iter()
+    .any(|words| why.contains(words))
     {
         "See that the router and the agent beside it have power and see each other, and configure again"
     } else {
@@ -193,7 +197,12 @@ pub fn advice(why: &str) -> &'static str {
 pub fn whereabouts(called_from: IpAddr, told: &str, agents: &[String]) -> IpAddr {
     let agents: Vec<Ipv4Addr> = agents
         .iter()
-        .filter_map(|text| text.rsplit_once(':').map_or(text.as_str(), |(host, _)| host).parse().ok())
+        .filter_map(|text| {
+            text.rsplit_once(':')
+                .map_or(text.as_str(), |(host, _)| host)
+                .parse()
+                .ok()
+        })
         .collect();
     let own = told.split(',').take(64).filter_map(|text| {
         let (address, prefix) = text.trim().split_once('/')?;
@@ -223,7 +232,13 @@ mod tests {
         assert_eq!(told("10.0.0.1/24"), "203.0.113.9");
         assert_eq!(told("192.168.88.2/24"), "203.0.113.9");
         assert_eq!(told(""), "203.0.113.9");
-        for nonsense in ["0.0.0.0/0", "x/y", "192.168.88.1", "8.8.8.8/0", "192.168.88.1/33"] {
+        for nonsense in [
+            "0.0.0.0/0",
+            "x/y",
+            "192.168.88.1",
+            "8.8.8.8/0",
+            "192.168.88.1/33",
+        ] {
             assert_eq!(told(nonsense), "203.0.113.9", "{nonsense}");
         }
     }
@@ -242,7 +257,12 @@ mod tests {
             why: None,
         };
         let turns: Vec<Turn<'_>> = (0..work.places()).map(|at| work.turn(at)).collect();
-        let names = [Turn::Save("b"), Turn::Apply("one", &[]), Turn::Apply("two", &[]), Turn::Test];
+        let names = [
+            Turn::Save("b"),
+            Turn::Apply("one", &[]),
+            Turn::Apply("two", &[]),
+            Turn::Test,
+        ];
         assert_eq!(turns, names);
         work.backup = None;
         assert_eq!(work.turn(0), Turn::Skip);
@@ -257,6 +277,12 @@ mod tests {
         };
         assert!(tested.is_good(Services::Pppoe));
         assert!(!tested.is_good(Services::Both));
-        assert!(!Tested { radius: false, ..tested }.is_good(Services::Pppoe));
+        assert!(
+            !Tested {
+                radius: false,
+                ..tested
+            }
+            .is_good(Services::Pppoe)
+        );
     }
 }

@@ -101,11 +101,7 @@ pub fn written(known: Known, chosen: Chosen) -> Result<String, Vec<Fault>> {
 
 /// The script that a router fetches first: all but what serves subscribers, for either release. It ends with a call
 /// of `callback`.
-pub fn written_first(
-    known: Known,
-    chosen: Chosen,
-    callback: &str,
-) -> Result<String, Vec<Fault>> {
+pub fn written_first(known: Known, chosen: Chosen, callback: &str) -> Result<String, Vec<Fault>> {
     let chosen = Chosen {
         agents: chosen.agents,
         firewall: true,
@@ -123,6 +119,12 @@ pub fn planned(known: Known, chosen: Chosen) -> Result<Vec<Step>, Vec<Fault>> {
     let mut steps = wanted(&setup, release);
     steps.retain(|step| !step.items.is_empty());
     Ok(steps)
+}
+
+/// What a router is to be, and which release it has, or what is wrong with the choice.
+pub fn looked_for(known: Known, chosen: Chosen) -> Result<(Setup, Release), Vec<Fault>> {
+    let release = release(&known, &chosen)?;
+    Ok((checked(known, chosen)?, release))
 }
 
 fn release(known: &Known, chosen: &Chosen) -> Result<Release, Vec<Fault>> {

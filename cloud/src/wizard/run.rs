@@ -49,7 +49,9 @@ pub async fn open(
         return Ok(None);
     };
     let key = secrets.tenant(tx).await?;
-    let clear = key.open(WORK, router.0, sealed).map_err(SecretError::from)?;
+    let clear = key
+        .open(WORK, router.0, sealed)
+        .map_err(SecretError::from)?;
     serde_json::from_slice(&clear)
         .map(Some)
         .map_err(ApiError::internal)
@@ -82,7 +84,9 @@ impl At<'_> {
     /// Asks a router something.
     pub async fn ask(&self, ask: RouterAsk, within: Duration) -> Result<RouterTold, Silence> {
         let router = self.router;
-        let told = self.question(&Question::Router { router, ask }, within).await?;
+        let told = self
+            .question(&Question::Router { router, ask }, within)
+            .await?;
         match told {
             Reply::Router(told) => Ok(told),
             _ => Err(self.other()), // an answer to something else
@@ -100,7 +104,9 @@ impl At<'_> {
 
     async fn question(&self, question: &Question, within: Duration) -> Result<Reply, Silence> {
         let (tenant, site) = (self.tenant, self.site);
-        self.live.ask(tenant, site, question, within, self.now).await
+        self.live
+            .ask(tenant, site, question, within, self.now)
+            .await
     }
 
     /// What nobody understands is as good as silence.
@@ -203,7 +209,9 @@ async fn forward(
             }
             let mut why = "It was configured and does not work".to_owned();
             if !tested.radius {
-                why.push_str(": the router did not answer the agent's signed request at its CoA port");
+                why.push_str(
+                    ": the router did not answer the agent's signed request at its CoA port",
+                );
             }
             for one in amiss.iter().take(3) {
                 why.push_str("; ");
@@ -247,12 +255,19 @@ async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
     Ok(match work.turn(place) {
         Turn::Skip => Outcome::Went("No backup was wished".to_owned()),
         Turn::Save(name) => {
-            let told = at.set_up(SetupAskV1::Save { name: name.to_owned() }).await?;
+            let told = at
+                .set_up(SetupAskV1::Save {
+                    name: name.to_owned(),
+                })
+                .await?;
             match told {
                 SetupToldV1::Saved { files, .. }
                     if files.iter().any(|file| file.ends_with(".backup")) =>
                 {
-                    Outcome::Went(format!("Saved a backup on the router: {}", files.join(", ")))
+                    Outcome::Went(format!(
+                        "Saved a backup on the router: {}",
+                        files.join(", ")
+                    ))
                 }
                 SetupToldV1::Saved { problem, .. } => Outcome::Refused(format!(
                     "The router saved no backup: {}",
@@ -264,7 +279,9 @@ async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
         Turn::Apply(name, items) => {
             let told = at.set_up(SetupAskV1::Apply(items.to_vec())).await?;
             match told {
-                SetupToldV1::Applied { refused: None, .. } => Outcome::Went(format!("{name}: done")),
+                SetupToldV1::Applied { refused: None, .. } => {
+                    Outcome::Went(format!("{name}: done"))
+                }
                 SetupToldV1::Applied {
                     refused: Some(words),
                     ..
@@ -294,7 +311,11 @@ pub async fn tried(at: At<'_>, work: &Work) -> Result<(Tested, Vec<String>), Sil
             _ => Err(at.other()), // an answer to something else
         }
     };
-    let (radius, pppoe, hotspot) = (of("RADIUS").await?, of("PPPoE").await?, of("hotspot").await?);
+    let (radius, pppoe, hotspot) = (
+        of("RADIUS").await?,
+        of("PPPoE").await?,
+        of("hotspot").await?,
+    );
     use super::rules::Services::{Hotspot, Pppoe};
     let tested = Tested {
         hotspot: hotspot && work.services != Pppoe,
@@ -354,7 +375,9 @@ async fn undo(
             let silence = told.err().map(|silence| silence.to_string());
             let message = format!(
                 "{why}. What was done waits to be undone: {}. It is tried again by itself",
-                silence.as_deref().unwrap_or("the site answered something else")
+                silence
+                    .as_deref()
+                    .unwrap_or("the site answered something else")
             );
             let turned = Turned {
                 stage: Stage::Undoing,

@@ -12,8 +12,10 @@ use uuid::Uuid;
 use super::condition::*;
 use super::diagnosis::*;
 use super::down::*;
+use super::drift::*;
 use super::enroll::*;
 use super::hello::*;
+use super::line::*;
 use super::monitor::*;
 use super::peer::*;
 use super::question::*;
@@ -690,6 +692,23 @@ fn ups() -> Vec<(&'static str, Up)> {
                 at: at(0),
             }),
         ),
+        (
+            "lines_v1",
+            Up::Lines(LinesV1 {
+                router: Uuid::from_u128(6).into(),
+                at: at(0),
+                lines: vec![LineV1 {
+                    customer: Uuid::from_u128(4).into(),
+                    state: LineState::InForce,
+                    why: String::new(),
+                    shape: Some(LineShapeV1 {
+                        address: Ipv4Addr::new(10, 0, 0, 9),
+                        place: LinePlace::Garden,
+                        rate: Some(RateLimit::mbps(1, 1)),
+                    }),
+                }],
+            }),
+        ),
     ]
 }
 
@@ -811,6 +830,27 @@ fn questions() -> Vec<(&'static str, Question)> {
                 ask: RouterAsk::Setup(SetupAskV1::Restore(vec![stood()])),
             },
         ),
+        (
+            "question_router_address_plan",
+            Question::Router {
+                router,
+                ask: RouterAsk::AddressPlan,
+            },
+        ),
+        (
+            "question_router_compare",
+            Question::Router {
+                router,
+                ask: RouterAsk::Compare(vec![wanted()]),
+            },
+        ),
+        (
+            "question_router_repair",
+            Question::Router {
+                router,
+                ask: RouterAsk::Repair(vec![wanted()]),
+            },
+        ),
     ]
 }
 
@@ -837,6 +877,14 @@ fn stood() -> BeforeV1 {
             next: None,
             fields: vec![("ranges".to_owned(), b"10.9.0.2-10.9.0.9".to_vec())],
         }],
+    }
+}
+
+fn wanted() -> WantedV1 {
+    WantedV1 {
+        menu: "/radius".to_owned(),
+        which: RowOfV1::Own("comment".to_owned(), "easyisp:radius:1".to_owned()),
+        fields: vec![("secret".to_owned(), WantedValueV1::Secret("s".to_owned()))],
     }
 }
 
@@ -948,6 +996,31 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 done: 3,
                 refused: Some("failure: already have".to_owned()),
             })),
+        ),
+        (
+            "reply_router_address_plan",
+            Reply::Router(RouterTold::AddressPlan(AddressPlanV1 {
+                pools: vec![(
+                    "homes".to_owned(),
+                    Ipv4Addr::new(10, 0, 0, 2),
+                    Ipv4Addr::new(10, 0, 0, 9),
+                )],
+                own: vec![network("10.0.0.0/24")],
+            })),
+        ),
+        (
+            "reply_router_drift",
+            Reply::Router(RouterTold::Drift(Box::new(DriftV1 {
+                fields: vec![DriftFieldV1 {
+                    menu: "/ppp aaa".to_owned(),
+                    row: String::new(),
+                    field: "use-radius".to_owned(),
+                    wanted: Some("yes".to_owned()),
+                    found: Some("no".to_owned()),
+                }],
+                problems: vec![("/ip hotspot".to_owned(), "no such command".to_owned())],
+                compared: 40,
+            }))),
         ),
     ]
 }

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::drift::{DriftV1, WantedV1};
+use super::line::AddressPlanV1;
 use super::monitor::{DeviceFactsV1, SampleV1};
 use super::setup::{SetupAskV1, SetupToldV1};
 use crate::net::Mac;
@@ -56,6 +58,12 @@ pub enum RouterAsk {
     Snmp,
     /// Set it up.
     Setup(SetupAskV1),
+    /// Its own addresses and its pools.
+    AddressPlan,
+    /// What differs from this?
+    Compare(Vec<WantedV1>),
+    /// Write what differs from this.
+    Repair(Vec<WantedV1>),
 }
 
 /// What it said. New answers go at the end.
@@ -85,6 +93,10 @@ pub enum RouterTold {
     Snmp(Box<SnmpReadingV1>),
     /// To [`RouterAsk::Setup`].
     Setup(SetupToldV1),
+    /// To [`RouterAsk::AddressPlan`].
+    AddressPlan(AddressPlanV1),
+    /// To [`RouterAsk::Compare`], and to [`RouterAsk::Repair`] what differs still.
+    Drift(Box<DriftV1>),
 }
 
 /// How a router is.

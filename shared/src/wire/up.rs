@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
 
 use super::frame::{encode, take};
+use super::line::LinesV1;
 use super::monitor::MetricsV1;
 use super::{Lane, WireError};
 use crate::entitlement::Reason;
@@ -41,11 +42,13 @@ pub enum UpKind {
     LocalSecrets,
     /// What a device said over SNMP.
     Metrics,
+    /// What routers have of customers who log in nowhere.
+    Lines,
 }
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 12] = [
+    pub const ALL: [UpKind; 13] = [
         UpKind::Redemption,
         UpKind::Keepers,
         UpKind::Device,
@@ -58,6 +61,7 @@ impl UpKind {
         UpKind::Moving,
         UpKind::LocalSecrets,
         UpKind::Metrics,
+        UpKind::Lines,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -75,6 +79,7 @@ impl UpKind {
             UpKind::Keepers => 15,
             UpKind::Metrics => 20,
             UpKind::Bind => 22,
+            UpKind::Lines => 23,
         }
     }
 
@@ -91,7 +96,7 @@ impl UpKind {
             | UpKind::Keepers
             | UpKind::Device
             | UpKind::Bind => Lane::Accounting,
-            UpKind::Login | UpKind::CommandResult | UpKind::Moving => Lane::Results,
+            UpKind::Login | UpKind::CommandResult | UpKind::Moving | UpKind::Lines => Lane::Results,
             UpKind::Heartbeat | UpKind::Router | UpKind::LocalSecrets | UpKind::Metrics => {
                 Lane::Metrics
             }
@@ -126,6 +131,8 @@ pub enum Up {
     Metrics(Box<MetricsV1>),
     /// See [`BindV1`].
     Bind(BindV1),
+    /// See [`LinesV1`].
+    Lines(LinesV1),
 }
 
 impl Up {
@@ -144,6 +151,7 @@ impl Up {
             Up::Keepers(_) => UpKind::Keepers,
             Up::Metrics(_) => UpKind::Metrics,
             Up::Bind(_) => UpKind::Bind,
+            Up::Lines(_) => UpKind::Lines,
         }
     }
 
@@ -162,6 +170,7 @@ impl Up {
             Up::Keepers(body) => encode(&KeepWith::V1(body)),
             Up::Metrics(body) => encode(&Metrics::V1(body)),
             Up::Bind(body) => encode(&Bind::V1(body)),
+            Up::Lines(body) => encode(&Lines::V1(body)),
         }
     }
 
@@ -219,6 +228,10 @@ impl Up {
             UpKind::Bind => {
                 let Bind::V1(body) = take(body)?;
                 Up::Bind(body)
+            }
+            UpKind::Lines => {
+                let Lines::V1(body) = take(body)?;
+                Up::Lines(body)
             }
         })
     }
@@ -281,6 +294,11 @@ enum Metrics<T = Box<MetricsV1>> {
 
 #[derive(Serialize, Deserialize)]
 enum Bind<T = BindV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Lines<T = LinesV1> {
     V1(T),
 }
 

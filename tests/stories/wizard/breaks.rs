@@ -66,8 +66,15 @@ async fn what_cannot_be_begun_touches_nothing() -> Result<()> {
     };
     mode(&roof.router, "no");
     let (status, said) = ask(&roof, &both()).await?;
-    assert_eq!((status.as_u16(), &said["code"]), (422, &json!("DEVICE_MODE")), "{said}");
-    ensure!(words(&said)?.contains("/system device-mode update hotspot=yes"), "{said}");
+    assert_eq!(
+        (status.as_u16(), &said["code"]),
+        (422, &json!("DEVICE_MODE")),
+        "{said}"
+    );
+    ensure!(
+        words(&said)?.contains("/system device-mode update hotspot=yes"),
+        "{said}"
+    );
     mode(&roof.router, "yes");
 
     // The port behind which the agent is.
@@ -76,7 +83,11 @@ async fn what_cannot_be_begun_touches_nothing() -> Result<()> {
         machine.put("/ip arp", &agent);
     });
     let (status, said) = ask(&roof, &both()).await?;
-    assert_eq!((status.as_u16(), &said["code"]), (422, &json!("AGENTS_PORT")), "{said}");
+    assert_eq!(
+        (status.as_u16(), &said["code"]),
+        (422, &json!("AGENTS_PORT")),
+        "{said}"
+    );
     roof.router.configure(|machine| machine.clear("/ip arp"));
 
     // The agent is away, and back.
@@ -93,10 +104,14 @@ async fn what_cannot_be_begun_touches_nothing() -> Result<()> {
     ensure!(words(&said)?.contains("not connected"), "{said}");
     roof.switch_on().await?;
     roof.entered(&id).await?;
-    assert_eq!(different(&before, &plain(&roof.router)), Vec::<String>::new());
+    assert_eq!(
+        different(&before, &plain(&roof.router)),
+        Vec::<String>::new()
+    );
 
     // Another password on the router than ours.
-    roof.router.configure(|machine| machine.put_all("/user", "password", "another"));
+    roof.router
+        .configure(|machine| machine.put_all("/user", "password", "another"));
     roof.router.reboot();
     let (status, said) = ask(&roof, &both()).await?;
     assert_eq!(status, StatusCode::BAD_GATEWAY, "{said}");
@@ -111,11 +126,22 @@ async fn what_fails_half_way_is_undone() -> Result<()> {
     let id = roof.bring_up("Tower").await?;
     roof.router.configure(|machine| {
         // What others made, and what an earlier hand left of ours.
-        machine.put("/interface bridge", &[("name", "bridge"), ("comment", "defconf")]);
+        machine.put(
+            "/interface bridge",
+            &[("name", "bridge"), ("comment", "defconf")],
+        );
         machine.put("/interface", &[("name", "bridge"), ("type", "bridge")]);
-        let port = [("interface", "ether3"), ("bridge", "bridge"), ("comment", "defconf")];
+        let port = [
+            ("interface", "ether3"),
+            ("bridge", "bridge"),
+            ("comment", "defconf"),
+        ];
         machine.put("/interface bridge port", &port);
-        let old = [("comment", "easyisp:nat-pppoe"), ("chain", "srcnat"), ("action", "masquerade")];
+        let old = [
+            ("comment", "easyisp:nat-pppoe"),
+            ("chain", "srcnat"),
+            ("action", "masquerade"),
+        ];
         machine.put("/ip firewall nat", &old);
         machine.put_all("/ip dns", "servers", "192.0.2.53");
     });
@@ -129,16 +155,28 @@ async fn what_fails_half_way_is_undone() -> Result<()> {
         ("/ip/firewall/filter/add", "failure: no more rules"),
     ] {
         // The pool of the first script has other addresses by now: it is to be changed.
-        roof.router.configure(|machine| machine.put_all("/ip pool", "ranges", "10.7.7.7-10.7.7.9"));
+        roof.router
+            .configure(|machine| machine.put_all("/ip pool", "ranges", "10.7.7.7-10.7.7.9"));
         let before = plain(&roof.router);
-        roof.router.mishap(command, Mishap::Refuse(words_of_it.to_owned()));
+        roof.router
+            .mishap(command, Mishap::Refuse(words_of_it.to_owned()));
         let said = roof.isp.owner.post(&path, &both()).await?;
         assert_eq!(said["success"], false, "{command}: {said}");
         let message = words(&said)?;
         ensure!(message.contains(words_of_it), "{command}: {message}");
-        ensure!(message.contains("The router is as it was before"), "{command}: {message}");
-        ensure!(message.ends_with("configure again."), "{command}: {message}");
-        assert_eq!(different(&before, &plain(&roof.router)), Vec::<String>::new(), "{command}");
+        ensure!(
+            message.contains("The router is as it was before"),
+            "{command}: {message}"
+        );
+        ensure!(
+            message.ends_with("configure again."),
+            "{command}: {message}"
+        );
+        assert_eq!(
+            different(&before, &plain(&roof.router)),
+            Vec::<String>::new(),
+            "{command}"
+        );
         let shown = roof.isp.owner.get(&router).await?;
         assert_eq!(shown["provisioningStatus"], "Failed", "{command}");
         roof.router.mend();
@@ -151,7 +189,10 @@ async fn what_fails_half_way_is_undone() -> Result<()> {
     assert_eq!(said["success"], false, "{said}");
     ensure!(words(&said)?.contains("CoA port"), "{said}");
     assert_eq!(said["testResult"]["radius"], false, "{said}");
-    assert_eq!(different(&before, &plain(&roof.router)), Vec::<String>::new());
+    assert_eq!(
+        different(&before, &plain(&roof.router)),
+        Vec::<String>::new()
+    );
     roof.router.manners(Manners::Obey);
 
     let said = roof.isp.owner.post(&path, &both()).await?;
@@ -166,7 +207,9 @@ async fn what_fails_half_way_is_undone() -> Result<()> {
     assert_eq!(said["success"], true, "{said}");
     let ports = plain(&roof.router);
     let ports = &ports["/interface bridge port"];
-    let ours = ports.iter().filter(|port| port["bridge"] == "easyisp-hotspot");
+    let ours = ports
+        .iter()
+        .filter(|port| port["bridge"] == "easyisp-hotspot");
     assert_eq!(ours.count(), 5, "{ports:?}");
     roof.close().await
 }
@@ -192,12 +235,20 @@ async fn a_router_that_goes_away_half_way_is_waited_for_and_then_undone() -> Res
         Ok(stage().await?.1.contains("waits").then_some(()))
     })
     .await?;
-    let busy = roof.isp.owner.call(Method::POST, &path, Some(&both())).await?;
+    let busy = roof
+        .isp
+        .owner
+        .call(Method::POST, &path, Some(&both()))
+        .await?;
     assert_eq!(
         (busy.0, &busy.1["code"]),
         (StatusCode::CONFLICT, &json!("WIZARD_RUNNING"))
     );
-    let (status, _) = roof.isp.owner.call(Method::DELETE, &format!("/wizard/{id}"), None).await?;
+    let (status, _) = roof
+        .isp
+        .owner
+        .call(Method::DELETE, &format!("/wizard/{id}"), None)
+        .await?;
     assert_eq!(status, StatusCode::CONFLICT);
     super::eventually("it goes on", async || {
         roof.world.clock.advance(Duration::from_secs(6));
@@ -227,23 +278,36 @@ async fn a_router_that_goes_away_half_way_is_waited_for_and_then_undone() -> Res
     })
     .await?;
     let (_, message) = stage().await?;
-    ensure!(message.contains("The router is as it was before"), "{message}");
-    ensure!(message.contains("See that the router and the agent"), "{message}");
-    assert_eq!(different(&first, &plain(&roof.router)), Vec::<String>::new());
+    ensure!(
+        message.contains("The router is as it was before"),
+        "{message}"
+    );
+    ensure!(
+        message.contains("See that the router and the agent"),
+        "{message}"
+    );
+    assert_eq!(
+        different(&first, &plain(&roof.router)),
+        Vec::<String>::new()
+    );
     ensure!(different(&before, &first).len() > 5);
     let _in_time_or_not = answer.await?;
     roof.close().await
 }
 
 fn words(said: &Value) -> Result<&str> {
-    said["message"].as_str().with_context(|| format!("a message in {said}"))
+    said["message"]
+        .as_str()
+        .with_context(|| format!("a message in {said}"))
 }
 
 type State = std::collections::BTreeMap<String, Vec<std::collections::BTreeMap<String, String>>>;
 
 /// Which menus are otherwise, and how.
 fn different(before: &State, after: &State) -> Vec<String> {
-    let menus = before.iter().filter(|(menu, rows)| after.get(*menu) != Some(rows));
+    let menus = before
+        .iter()
+        .filter(|(menu, rows)| after.get(*menu) != Some(rows));
     menus
         .map(|(menu, rows)| format!("{menu}: {rows:?} became {:?}", after.get(menu)))
         .collect()

@@ -90,7 +90,11 @@ impl Roof {
         let started = self.start(name).await?;
         let command = started["provisionCommand"].as_str().context("a command")?;
         let pasted = self.router.paste(command).await;
-        anyhow::ensure!(pasted.is_ok(), "{pasted:?} {:?}", self.router.machine().caught);
+        anyhow::ensure!(
+            pasted.is_ok(),
+            "{pasted:?} {:?}",
+            self.router.machine().caught
+        );
         let id = started["routerId"].as_str().context("an id")?.to_owned();
         self.entered(&id).await?;
         Ok(id)
@@ -143,7 +147,10 @@ fn unpacked() -> Machine {
     let mut machine = Machine::new(Release::V7);
     machine.put_all("/system device-mode", "mode", "advanced");
     machine.put_all("/system device-mode", "hotspot", "yes");
-    machine.put("/ip address", &[("address", "192.0.2.2/30"), ("interface", "ether1")]);
+    machine.put(
+        "/ip address",
+        &[("address", "192.0.2.2/30"), ("interface", "ether1")],
+    );
     machine.put(
         "/ip route",
         &[
@@ -178,4 +185,3 @@ pub fn plain(router: &Router) -> BTreeMap<String, Vec<BTreeMap<String, String>>>
     }
     state
 }
-

@@ -221,9 +221,7 @@ fn log_in(
                 vec![Sentence::of(&["!done", &ret])],
             );
         }
-        (Build::Plain | Build::Empty, _) => {
-            sentence.value("password") == Some(password.as_str())
-        }
+        (Build::Plain | Build::Empty, _) => sentence.value("password") == Some(password.as_str()),
     };
     if named && knows {
         router.change(|state| state.counters.api_logins += 1);
@@ -240,10 +238,13 @@ fn carry_out(
     sentence: &Sentence,
     manners: ApiManners,
 ) -> Vec<Sentence> {
-    router.change(|state| state.counters.api_commands += 1);
     let Some(path) = sentence.first() else {
         return Vec::new();
     };
+    router.change(|state| {
+        state.counters.api_commands += 1;
+        state.counters.api_plans += u64::from(path == "/ip/address/print");
+    });
     if path == "/quit" {
         return vec![Sentence::of(&["!fatal", "session terminated on request"])];
     }
@@ -280,12 +281,22 @@ fn carry_out(
             Err(refused) => Err(refused),
         },
         (Some((menu, "set")), _) => menus::set(router, menu, sentence).map(|()| Vec::new()),
+        (Some((menu, "make-static")), _) => {
+            menus::make_static(router, menu, sentence).map(|()| Vec::new())
+        }
         (Some((menu, "unset")), _) => menus::unset(router, menu, sentence).map(|()| Vec::new()),
         (Some(_) | None, _) => Err((Some(0), "no such command".to_owned())),
     };
     match outcome {
         Ok(rows) => {
-            let acts = ["/remove", "/set", "/unset", "/save", "/export"];
+            let acts = [
+                "/remove",
+                "/set",
+                "/unset",
+                "/make-static",
+                "/save",
+                "/export",
+            ];
             let lists = !acts.iter().any(|act| path.ends_with(act));
             let empty = rows.is_empty() && api.build == Build::Empty && lists;
             let none = empty.then(|| Sentence::of(&["!empty"]));

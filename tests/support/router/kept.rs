@@ -19,7 +19,7 @@ impl KeptRow {
         held.map(|(_, value)| value.as_str())
     }
 
-    fn put(&mut self, name: &'static str, value: &str) {
+    pub(super) fn put(&mut self, name: &'static str, value: &str) {
         self.properties.retain(|(held, _)| *held != name);
         self.properties.push((name, value.to_owned()));
     }
@@ -67,11 +67,37 @@ pub(super) const QUEUES: Menu = Menu {
         ("disabled", "false"),
     ],
 };
-pub(super) const LEASES: Menu = read_only("/ip/dhcp-server/lease");
+pub(super) const LEASES: Menu = Menu {
+    path: "/ip/dhcp-server/lease",
+    settable: &[
+        "address",
+        "mac-address",
+        "server",
+        "disabled",
+        "comment",
+        "dynamic",
+    ],
+    fresh: &[
+        ("server", "all"),
+        ("status", "waiting"),
+        ("dynamic", "false"),
+        ("blocked", "false"),
+        ("disabled", "false"),
+    ],
+};
+pub(super) const LISTS: Menu = Menu {
+    path: "/ip/firewall/address-list",
+    settable: &["list", "address", "disabled", "comment"],
+    fresh: &[("dynamic", "false"), ("disabled", "false")],
+};
+pub(super) const POOLS: Menu = read_only("/ip/pool");
+pub(super) const ADDRESSES: Menu = read_only("/ip/address");
 pub(super) const NEIGHBOURS: Menu = read_only("/ip/neighbor");
 pub(super) const NETWATCH: Menu = read_only("/tool/netwatch");
 pub(super) const LOG: Menu = read_only("/log");
-pub(super) const MENUS: [Menu; 5] = [QUEUES, LEASES, NEIGHBOURS, NETWATCH, LOG];
+pub(super) const MENUS: [Menu; 8] = [
+    QUEUES, LEASES, LISTS, POOLS, ADDRESSES, NEIGHBOURS, NETWATCH, LOG,
+];
 
 const fn read_only(path: &'static str) -> Menu {
     Menu {
@@ -169,6 +195,18 @@ impl Kept {
         id
     }
 
+    /// Changes rows without a command.
+    pub(super) fn rows_of(&mut self, menu: &str) -> impl Iterator<Item = &mut KeptRow> {
+        let rows = self.rows.iter_mut().filter(move |(held, _)| *held == menu);
+        rows.map(|(_, row)| row)
+    }
+
+    /// Whether there is such a row.
+    pub(super) fn has(&self, menu: &str, id: &str) -> bool {
+        let mut rows = self.rows.iter();
+        rows.any(|(held, row)| *held == menu && row.id == id)
+    }
+
     pub(super) fn of(&self, menu: &str) -> Vec<KeptRow> {
         let rows = self.rows.iter().filter(|(held, _)| *held == menu);
         rows.map(|(_, row)| row.clone()).collect()
@@ -182,7 +220,7 @@ impl Kept {
     ) -> Result<String, String> {
         let mut said = menu.check(words)?;
         let numbered = format!("queue{}", self.of(menu.path).len() + 1);
-        if !said.iter().any(|(name, _)| *name == "name") {
+        if menu.path == QUEUES.path && !said.iter().any(|(name, _)| *name == "name") {
             said.push(("name", numbered));
         }
         self.is_free(menu, &said, None)?;
@@ -219,7 +257,7 @@ impl Kept {
         self.rows.len() < before
     }
 
-    fn put(&mut self, id: &str, said: &[(&'static str, String)]) {
+    pub(super) fn put(&mut self, id: &str, said: &[(&'static str, String)]) {
         if let Some((_, row)) = self.rows.iter_mut().find(|(_, row)| row.id == id) {
             for (name, value) in said {
                 row.put(name, value);
@@ -237,14 +275,36 @@ impl Kept {
         let taken = |row: &KeptRow| {
             but != Some(row.id.as_str()) && row.value("name") == name.map(|(_, name)| name.as_str())
         };
-        match name.is_some() && self.of(menu.path).iter().any(taken) {
-            true => Err("failure: already have such name".to_owned()),
+        let same_entry = |row: &KeptRow| {
+            let value = |wanted| said.iter().find(|(name, _)| *name == wanted);
+            menu.path == LISTS.path
+                && but != Some(row.id.as_str())
+                && ["list", "address"].iter().all(|name| {
+                    value(*name).is_some_and(|(_, value)| row.value(name) == Some(value.as_str()))
+                })
+        };
+        let rows = || self.rows.iter().filter(|(held, _)| *held == menu.path);
+        if name.is_some() && rows().any(|(_, row)| taken(row)) {
+            return Err("failure: already have such name".to_owned());
+        }
+        match rows().any(|(_, row)| same_entry(row)) {
+            true => Err("failure: already have such entry".to_owned()),
             false => Ok(()),
         }
     }
 }
 
 impl Menu {
+    /// What stands in a row when nobody set it.
+    pub(super) fn fresh(&self) -> &'static [(&'static str, &'static str)] {
+        self.fresh
+    }
+
+    /// Whether commands change it.
+    pub(super) fn is_settable(&self) -> bool {
+        !self.settable.is_empty()
+    }
+
     /// The words of a command as RouterOS keeps them: `yes` becomes `true`, `5M` becomes `5000000`.
     fn check<'a>(
         &self,

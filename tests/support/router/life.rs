@@ -122,8 +122,9 @@ impl Router {
                 accounting_request(&attributes, identifier, &wiring.secret)
                     .expect("a record of tested attributes fits")
             };
-            let judge =
-                |answer: &[u8], request: &[u8]| is_acknowledged(answer, request, &wiring.secret).then_some(());
+            let judge = |answer: &[u8], request: &[u8]| {
+                is_acknowledged(answer, request, &wiring.secret).then_some(())
+            };
             if self.ask(server.acct, write, judge).await.is_some() {
                 return true;
             }

@@ -12,10 +12,10 @@ use easyisp_agent::radius::dictionary::{attribute, mikrotik};
 use easyisp_agent::radius::{Code, Packet};
 use easyisp_shared::time::Timestamp;
 
+use super::Router;
 use super::grants::Grants;
 use super::request::hmac_md5;
 use super::session::{Cause, Service, Session};
-use super::Router;
 use super::wiring::Wiring;
 use crate::scenario::Manners;
 

@@ -94,13 +94,7 @@ impl Subscriber {
 
         let mut heard = None;
         for server in router.servers() {
-            let login = Login::new(
-                self,
-                nas_port,
-                &shared.settings,
-                &wiring,
-                &shared.entropy,
-            );
+            let login = Login::new(self, nas_port, &shared.settings, &wiring, &shared.entropy);
             let write = |identifier| login.write(identifier, &shared.settings, &wiring);
             let judge = |answer: &[u8], request: &[u8]| {
                 login.judge(answer, request, shared.settings.strictness, &wiring.secret)

@@ -69,7 +69,11 @@ impl Wiring {
         let radius = on("/radius");
         let server = |row: &HashMap<&str, String>| {
             let address: IpAddr = row.get("address")?.parse().ok()?;
-            let port = |name, usual| row.get(name).and_then(|it| it.parse().ok()).unwrap_or(usual);
+            let port = |name, usual| {
+                row.get(name)
+                    .and_then(|it| it.parse().ok())
+                    .unwrap_or(usual)
+            };
             Some(Server {
                 auth: lan.leads(address, port("authentication-port", 1812)),
                 acct: lan.leads(address, port("accounting-port", 1813)),
@@ -92,7 +96,9 @@ impl Wiring {
             secret: Arc::new(Secret::new(secret_text.as_bytes())),
             secret_text,
             incoming: port.filter(|_| accepts).and_then(|port| port.parse().ok()),
-            identity: machine.first("/system identity", "name").unwrap_or_default(),
+            identity: machine
+                .first("/system identity", "name")
+                .unwrap_or_default(),
             pppoe: asks("/ppp aaa") && !on("/interface/pppoe-server/server").is_empty(),
             hotspot: on("/ip/hotspot").iter().any(by_radius),
         }
@@ -132,7 +138,10 @@ impl Machine {
         );
         machine.put_all("/system identity", "name", &settings.identity);
         for server in &settings.servers {
-            let (auth, acct) = (server.auth.port().to_string(), server.acct.port().to_string());
+            let (auth, acct) = (
+                server.auth.port().to_string(),
+                server.acct.port().to_string(),
+            );
             machine.put(
                 "/radius",
                 &[
@@ -151,7 +160,11 @@ impl Machine {
         machine.put_all("/ppp aaa", "use-radius", "yes");
         machine.put(
             "/interface pppoe-server server",
-            &[("service-name", "pppoe"), ("interface", "ether1"), ("disabled", "no")],
+            &[
+                ("service-name", "pppoe"),
+                ("interface", "ether1"),
+                ("disabled", "no"),
+            ],
         );
         machine.put(
             "/ip hotspot profile",
@@ -169,7 +182,11 @@ impl Machine {
         if let Some(api) = &settings.api {
             machine.put(
                 "/user",
-                &[("name", &api.user), ("password", &api.password), ("group", "full")],
+                &[
+                    ("name", &api.user),
+                    ("password", &api.password),
+                    ("group", "full"),
+                ],
             );
             machine.put_all("/ip service", "certificate", "its own");
         }
@@ -180,7 +197,9 @@ impl Machine {
     pub(super) fn password(&self, name: &str, from: &[IpAddr]) -> Option<String> {
         let user = self.rows("/user", "name", name).into_iter().next()?;
         let may = user.get("address").is_none_or(|nets| {
-            let mut nets = nets.split(',').filter_map(|net| net.parse::<ipnet::IpNet>().ok());
+            let mut nets = nets
+                .split(',')
+                .filter_map(|net| net.parse::<ipnet::IpNet>().ok());
             nets.any(|net| from.iter().any(|from| net.contains(from)))
         });
         user.get("password").filter(|_| may).cloned()
@@ -188,7 +207,10 @@ impl Machine {
 
     /// Whether `api-ssl` can be spoken.
     pub(super) fn has_certificate(&self) -> bool {
-        let service = self.rows("/ip service", "name", "api-ssl").into_iter().next();
+        let service = self
+            .rows("/ip service", "name", "api-ssl")
+            .into_iter()
+            .next();
         service.is_some_and(|row| {
             row.contains_key("certificate") && row.get("disabled").is_none_or(|it| it != "yes")
         })
@@ -237,10 +259,20 @@ impl Router {
                 // Who is called now may look at the router at once.
                 adopting.configure(|held| *held = machine.clone());
                 let got = async {
-                    let answer = client.get(url).send().await.map_err(|_| "failure: no answer")?;
+                    let answer = client
+                        .get(url)
+                        .send()
+                        .await
+                        .map_err(|_| "failure: no answer")?;
                     match answer.status().is_success() {
-                        true => answer.text().await.map_err(|_| "failure: cut off".to_owned()),
-                        false => Err(format!("failure: Fetch failed with status {}", answer.status().as_u16())),
+                        true => answer
+                            .text()
+                            .await
+                            .map_err(|_| "failure: cut off".to_owned()),
+                        false => Err(format!(
+                            "failure: Fetch failed with status {}",
+                            answer.status().as_u16()
+                        )),
                     }
                 };
                 runtime.block_on(got)

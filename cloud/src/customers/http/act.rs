@@ -5,14 +5,16 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use easyisp_shared::id::{CustomerId, PackageId};
+use easyisp_shared::net::Mac;
 use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_shared::wire::down::Whom;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::super::lines::fits_router;
 use super::super::rules::{Deed, usable_address};
 use super::super::store::{self, Rate};
-use super::super::words::{Standing, Status};
+use super::super::words::{ConnectionType, Standing, Status};
 use super::super::{
     ChangeError, FOLLOW, RECKON, RESUME, disconnect as end_sessions, fits, give_back, sites_of,
 };
@@ -390,11 +392,18 @@ pub struct AssignIp {
     /// Empty or null: back to an address of the pool.
     #[serde(default, deserialize_with = "blank::option")]
     ip_address: Option<String>,
+    /// The device that gets it: the only one he may use from then on. A DHCP line needs one; not mentioned, it
+    /// stays as it is.
+    #[serde(default, deserialize_with = "blank::option")]
+    mac_address: Option<String>,
 }
 
-/// `POST /api/customers/{customer}/assign-ip`: an IPv4 address of his own from the next login on.
+/// `POST /api/customers/{customer}/assign-ip`: an IPv4 address of his own: from the next login on, or, where he
+/// logs in nowhere (STATIC, DHCP), as soon as his router has it.
 ///
-/// Errors: 400 when it is no address, 409 `ADDRESS_TAKEN` when another customer of the site has it.
+/// Errors: 400 when it is no address, is one of his router's own, of its network or broadcast, or lies in a pool
+/// of it (as far as the router can be asked now; DHCP may share a pool), 409 `ADDRESS_TAKEN` when another customer
+/// of the site has it.
 #[utoipa::path(post, path = "/api/customers/{customer}/assign-ip", tag = "Customers",
     params(("customer" = CustomerId, Path)), request_body = AssignIp,
     responses((status = 200, body = Said)))]
@@ -402,26 +411,50 @@ pub async fn assign_ip(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
+    State(live): State<Live>,
     Path(customer): Path<CustomerId>,
     Json(request): Json<AssignIp>,
 ) -> Result<Json<Said>, ApiError> {
     let now = clock.now();
+    let mac = request.mac_address.as_deref().map(|text| {
+        let mac = Mac::parse(text);
+        mac.ok_or_else(|| ApiError::field("macAddress", "must be like AA:BB:CC:DD:EE:FF"))
+    });
+    let mac = mac.transpose()?;
     let address = request
         .ip_address
         .as_deref()
         .map(usable_address)
         .transpose()
         .map_err(|wrong| ApiError::fields(vec![wrong]))?;
+    if let Some(address) = address {
+        let mut tx = db.begin(operator.tenant).await?;
+        let row = find(&mut tx, customer, now).await?.row;
+        operator.require_any(Deed::StaticIp.permissions(row.connection_type))?;
+        drop(tx);
+        let line = (row.connection_type, row.router_id);
+        fits_router((&db, &live), operator.tenant, line, address, now).await?;
+    }
     let address = address.map(|address| address.to_string());
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::StaticIp, now).await?;
+    if let Some(mac) = mac {
+        operator.require_any(Deed::LockMac.permissions(row.row.connection_type))?;
+        store::set_macs(&mut tx, customer, &[mac.to_string()], now).await?;
+    }
     store::set_static_ip(&mut tx, customer, address.as_deref(), now)
         .await
         .map_err(ChangeError::from)?;
     tx.changed(Kind::Subscriber, customer);
-    let details = match &address {
-        Some(address) => format!("{address} from the next login on"),
-        None => "an address of the pool from the next login on".to_owned(),
+    let from = match row.row.connection_type {
+        ConnectionType::Pppoe | ConnectionType::Hotspot => "from the next login on",
+        ConnectionType::Dhcp | ConnectionType::Static => "as soon as his router has it",
+    };
+    let details = match (&address, mac) {
+        (Some(address), None) => format!("{address} {from}"),
+        (Some(address), Some(mac)) => format!("{address} for {mac} {from}"),
+        (None, None) => format!("an address of the pool {from}"),
+        (None, Some(mac)) => format!("an address of the pool for {mac} {from}"),
     };
     note(
         &mut tx,

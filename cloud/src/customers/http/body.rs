@@ -6,6 +6,7 @@ use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::super::lines::Line;
 use super::super::rules::{Change, uptime};
 use super::super::store::{Full, ListRow, Manual, Mpesa};
 use super::super::words::{ConnectionType, Status};
@@ -168,6 +169,8 @@ pub struct Customer {
     promised_until: Option<Timestamp>,
     /// Whose account he is on: his time is the other's.
     parent_id: Option<CustomerId>,
+    /// What his router has of who logs in nowhere (STATIC, DHCP); null for who logs in.
+    line: Option<Line>,
 }
 
 /// A speed in place of the package's.
@@ -271,6 +274,11 @@ impl Customer {
             paused_until: full.paused_until,
             promised_until: full.promised_until,
             parent_id: full.parent_id,
+            line: Line::shown(
+                full.row.connection_type,
+                full.row.router_id,
+                full.line.map(|line| line.0),
+            ),
             core: Core::new(full.row, now),
         }
     }

@@ -6,6 +6,7 @@ use easyisp_shared::time::Timestamp;
 use uuid::Uuid;
 
 use super::list::ListRow;
+use crate::customers::lines;
 use crate::customers::networks::Networks;
 use crate::customers::rules::{Draft, Place};
 use crate::customers::words::{ConnectionType, Standing};
@@ -70,6 +71,7 @@ pub struct Full {
     pub promised_from: Option<Timestamp>,
     pub promised_until: Option<Timestamp>,
     pub parent_id: Option<CustomerId>,
+    pub line: Option<sqlx::types::Json<lines::Stored>>,
 }
 
 /// What a customer's page shows of his package.
@@ -144,7 +146,9 @@ pub async fn find(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> sqlx::Re
                     as bytes_used,
                 m.month_up, m.month_down,
                 array(select tag from customer_tags
-                       where tenant_id = $1 and customer_id = c.id order by tag) as tags
+                       where tenant_id = $1 and customer_id = c.id order by tag) as tags,
+                (select to_jsonb(l) from customer_lines l
+                  where l.tenant_id = $1 and l.customer_id = c.id) as line
            from customers c
            join tenants t on t.tenant_id = $1
            left join packages p on p.tenant_id = $1 and p.id = c.package_id

@@ -34,10 +34,11 @@ pub async fn blank_customer(
     Ok(())
 }
 
-/// What operators wrote about him and how they labelled him.
+/// What operators wrote about him and how they labelled him, and what his router had of him.
 pub async fn forget_notes(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
     sqlx::query(
-        "with tags as (delete from customer_tags where tenant_id = $1 and customer_id = $2)
+        "with tags as (delete from customer_tags where tenant_id = $1 and customer_id = $2),
+              lines as (delete from customer_lines where tenant_id = $1 and customer_id = $2)
          delete from customer_notes where tenant_id = $1 and customer_id = $2",
     )
     .bind(tx.tenant())

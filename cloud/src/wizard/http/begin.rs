@@ -126,7 +126,8 @@ pub async fn start(
     let ends = now.plus(TOKEN_LIFE);
     store::delete_tokens(&mut tx, router).await?;
     store::put_token(&mut tx, router, Purpose::Fetch, token.digest(), ends).await?;
-    let message = "Paste the command into the router's terminal within half an hour; it works once.";
+    let message =
+        "Paste the command into the router's terminal within half an hour; it works once.";
     store::begin(&mut tx, router, message, &choice, now).await?;
     routers::provisioning(&mut tx, router, Provisioning::CommandPending).await?;
     let audit = Audit {

@@ -46,7 +46,9 @@ pub async fn script(
     }
     let (token, tenant, router) = shown(&db, &token, Purpose::Fetch, now).await?;
     let mut tx = db.begin(tenant).await?;
-    let name = routers::lock_named(&mut tx, router).await?.ok_or_else(over)?;
+    let name = routers::lock_named(&mut tx, router)
+        .await?
+        .ok_or_else(over)?;
     if !store::take_token(&mut tx, token.digest()).await? {
         return Err(over());
     }
@@ -65,7 +67,9 @@ pub async fn script(
     let message = format!("The router took its script, from {address}, and imports it");
     store::note(&mut tx, router, Stage::Fetched, &message, now).await?;
     let audit = Audit {
-        details: format!("The script with its secrets was taken from {address}, by the command of the wizard"),
+        details: format!(
+            "The script with its secrets was taken from {address}, by the command of the wizard"
+        ),
         ..Audit::new(Action::RouterScript, "router", router, &name)
     };
     audit::record(&mut tx, &Actor::system(), audit, now).await?;
@@ -111,7 +115,9 @@ pub async fn complete(
         return Err(over());
     }
     let mut tx = db.begin(tenant).await?;
-    let name = routers::lock_named(&mut tx, router).await?.ok_or_else(over)?;
+    let name = routers::lock_named(&mut tx, router)
+        .await?
+        .ok_or_else(over)?;
     if !store::take_token(&mut tx, key.digest()).await? {
         return Err(over());
     }
@@ -122,7 +128,10 @@ pub async fn complete(
         .and_then(|choice| serde_json::from_value(choice).ok())
         .unwrap_or_default();
     let listening = sites::agents::store::listening(&mut tx, site).await?;
-    let mut agents: Vec<String> = listening.into_iter().flat_map(|one| one.addresses).collect();
+    let mut agents: Vec<String> = listening
+        .into_iter()
+        .flat_map(|one| one.addresses)
+        .collect();
     agents.extend(chosen.agents);
     let told = complete.addresses.as_deref().unwrap_or_default();
     let place: IpAddr = plan::whereabouts(address, told, &agents);
@@ -168,5 +177,7 @@ async fn shown(
 
 /// The same for what never was, what is over and what was used: nobody learns which.
 fn over() -> ApiError {
-    ApiError::NotFound("command: each is good once, for half an hour; take a new one from the wizard")
+    ApiError::NotFound(
+        "command: each is good once, for half an hour; take a new one from the wizard",
+    )
 }

@@ -380,8 +380,14 @@ fn fitted(
     chosen.wan = chosen.wan.or_else(|| wan.clone());
     let of = |name: &str| interfaces.iter().find(|one| one.name == name);
     let wan = chosen.wan.iter().map(|name| ("wanInterface", name));
-    let pppoe = chosen.pppoe.iter().map(|name| ("pppoeConfig.interfaces", name));
-    let hotspot = chosen.hotspot.iter().map(|name| ("hotspotConfig.interfaces", name));
+    let pppoe = chosen
+        .pppoe
+        .iter()
+        .map(|name| ("pppoeConfig.interfaces", name));
+    let hotspot = chosen
+        .hotspot
+        .iter()
+        .map(|name| ("hotspotConfig.interfaces", name));
     for (field, name) in wan.chain(pppoe).chain(hotspot) {
         if of(name).is_none() {
             return Err(ApiError::field(
@@ -510,7 +516,10 @@ impl<'a> Hands<'a> {
         }
         // What an earlier run left half-way goes first.
         if let Some(left) = left {
-            let told = self.at(site).set_up(SetupAskV1::Restore(left.before)).await?;
+            let told = self
+                .at(site)
+                .set_up(SetupAskV1::Restore(left.before))
+                .await?;
             if let SetupToldV1::Restored(refusals) = told
                 && let Some(words) = refusals.first()
             {
@@ -563,7 +572,9 @@ impl<'a> Hands<'a> {
             drop(tx);
             let row = row.ok_or(ApiError::NotFound("router"))?;
             if !row.stage.is_under_way() || begun.elapsed() > LONGEST {
-                let tested = row.tested.and_then(|tested| serde_json::from_value(tested).ok());
+                let tested = row
+                    .tested
+                    .and_then(|tested| serde_json::from_value(tested).ok());
                 return Ok(Configured {
                     success: row.stage == Stage::Done,
                     message: match row.stage.is_under_way() {

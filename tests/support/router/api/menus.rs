@@ -140,7 +140,7 @@ pub(super) fn remove(router: &Router, menu: &str, asked: &Sentence) -> Result<()
     let service = match menu {
         "/ppp/active" => Service::Pppoe,
         "/ip/hotspot/active" => Service::Hotspot,
-        _ if menu == kept::QUEUES.path => return remove_kept(router, menu, asked),
+        _ if is_kept(router, menu, asked) => return remove_kept(router, menu, asked),
         _ if Machine::is_list(menu) => {
             let numbers = asked.value(".id").unwrap_or_default();
             let done = router.configure(|machine| machine.remove_rows(menu, numbers));
@@ -193,7 +193,7 @@ pub(super) fn save(
 
 /// `add`: the new row's id.
 pub(super) fn add(router: &Router, menu: &str, asked: &Sentence) -> Result<String, Refused> {
-    if Machine::is_list(menu) {
+    if Machine::is_list(menu) && settable(menu).is_err() {
         let done = router.configure(|machine| machine.add_row(menu, asked.values()));
         return done.map_err(|why| (None, why));
     }
@@ -202,9 +202,20 @@ pub(super) fn add(router: &Router, menu: &str, asked: &Sentence) -> Result<Strin
     done.map_err(|why| (None, why))
 }
 
+/// `/ip/dhcp-server/lease/make-static`.
+pub(super) fn make_static(router: &Router, menu: &str, asked: &Sentence) -> Result<(), Refused> {
+    if menu != kept::LEASES.path {
+        return Err((Some(0), "no such command".to_owned()));
+    }
+    let id = asked.value(".id").unwrap_or_default();
+    let made = [("dynamic", "false")].into_iter();
+    let done = router.change(|state| state.kept.set(&kept::LEASES, id, made));
+    done.map_err(|why| (None, why))
+}
+
 /// `set` on one row or some, or on a menu without rows.
 pub(super) fn set(router: &Router, menu: &str, asked: &Sentence) -> Result<(), Refused> {
-    if router.state().machine.told(menu).is_some() {
+    if router.state().machine.told(menu).is_some() && !is_kept(router, menu, asked) {
         let numbers = asked.value(".id");
         let done = router.configure(|machine| machine.set_rows(menu, numbers, asked.values()));
         return done.map_err(|why| (None, why));
@@ -237,11 +248,19 @@ fn remove_kept(router: &Router, menu: &str, asked: &Sentence) -> Result<(), Refu
     Ok(())
 }
 
+/// Whether the rows that a command names are among those that stay.
+fn is_kept(router: &Router, menu: &str, asked: &Sentence) -> bool {
+    let ids = asked.value(".id").unwrap_or_default();
+    let state = router.state();
+    settable(menu).is_ok()
+        && (!Machine::is_list(menu) || ids.split(',').all(|id| state.kept.has(menu, id)))
+}
+
 fn settable(menu: &str) -> Result<kept::Menu, Refused> {
-    match menu == kept::QUEUES.path {
-        true => Ok(kept::QUEUES),
-        false => Err((Some(0), "no such command prefix".to_owned())),
-    }
+    let known = kept::MENUS.into_iter().find(|known| known.path == menu);
+    known
+        .filter(kept::Menu::is_settable)
+        .ok_or((Some(0), "no such command prefix".to_owned()))
 }
 
 /// Rows that stay, as this version shows them.

@@ -100,7 +100,12 @@ impl Machine {
             }
             (format!("*{id:X}"), all)
         };
-        Some(rows.iter().map(|row| (row.id, &row.held)).map(told).collect())
+        Some(
+            rows.iter()
+                .map(|row| (row.id, &row.held))
+                .map(told)
+                .collect(),
+        )
     }
 
     /// Whether the menu has rows with numbers.
@@ -216,10 +221,16 @@ fn usual(kind: &Menu) -> &'static [(&'static str, &'static str)] {
             &[("disabled", "true"), ("invalid", "false")]
         }
         "/radius" => &[("disabled", "false")],
-        "/ip firewall filter" | "/ip firewall nat" => {
-            &[("disabled", "false"), ("dynamic", "false"), ("invalid", "false")]
-        }
-        "/interface" => &[("running", "true"), ("disabled", "false"), ("dynamic", "false")],
+        "/ip firewall filter" | "/ip firewall nat" => &[
+            ("disabled", "false"),
+            ("dynamic", "false"),
+            ("invalid", "false"),
+        ],
+        "/interface" => &[
+            ("running", "true"),
+            ("disabled", "false"),
+            ("dynamic", "false"),
+        ],
         _ => &[], // they have no such flags
     }
 }

@@ -1,0 +1,279 @@
+//! Hears what is new, keeps the time, and sends somebody to each router that is due.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::wire::line::LineV1;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::desk::{Desks, Due, News};
+use super::rules;
+use crate::enforce::Timers;
+use crate::radius::driver::Radius;
+use crate::routeros::RouterApis;
+use crate::sessions::{LineCounter, Sessions};
+use crate::site::{Router, Site, SiteClock, Subscriber, Touched};
+
+/// What lines are kept with.
+pub struct Parts {
+    /// Who has one.
+    pub site: Arc<Site>,
+    /// Who is online.
+    pub sessions: Arc<Sessions>,
+    /// Writes what was counted, and what became of lines.
+    pub radius: Arc<Radius>,
+    /// The routers.
+    pub apis: Arc<RouterApis>,
+    /// What time it is.
+    pub clock: Arc<SiteClock>,
+}
+
+/// Keeps the lines of one site.
+pub struct Lines {
+    pub(super) parts: Parts,
+    state: Mutex<State>,
+    pub(super) timers: Timers<CustomerId>,
+    wake: Notify,
+    leads: OnceLock<Box<Leads>>,
+    tasks: TaskTracker,
+}
+
+/// Whether this is the one of a site's agents that keeps its lines.
+pub type Leads = dyn Fn() -> bool + Send + Sync;
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) desks: Desks,
+    /// Who has a line, as far as is known.
+    known: HashSet<CustomerId>,
+    /// At which router rows of whom stand.
+    pub(super) placed: HashMap<CustomerId, RouterId>,
+    /// What the cloud was told last of whom.
+    pub(super) told: HashMap<CustomerId, LineV1>,
+    /// How far the queues had counted.
+    pub(super) counters: HashMap<CustomerId, LineCounter>,
+}
+
+impl Lines {
+    /// Ready to [`run`](Lines::run); `counters` is what was known of the queues before.
+    pub fn new(parts: Parts, counters: Vec<(CustomerId, LineCounter)>) -> Arc<Lines> {
+        let lines = Lines {
+            parts,
+            state: Mutex::new(State {
+                counters: counters.into_iter().collect(),
+                ..State::default()
+            }),
+            timers: Timers::default(),
+            wake: Notify::default(),
+            leads: OnceLock::new(),
+            tasks: TaskTracker::new(),
+        };
+        let all = lines.parts.site.customers_who(rules::is_line);
+        {
+            let mut state = lines.lock();
+            state.known.extend(all);
+            // Also where nobody has a line any more: somebody may have had one.
+            let routers = lines.parts.site.routers().into_iter();
+            for router in routers.filter(|router| router.api.is_some()) {
+                state.desks.tell(router.id, News::All);
+            }
+        }
+        Arc::new(lines)
+    }
+
+    /// From here on `leads` says whether this agent keeps the lines.
+    pub fn led_by(&self, leads: Box<Leads>) {
+        let _told_already = self.leads.set(leads);
+    }
+
+    /// Hears what is new, and passes it on.
+    pub fn hear(
+        self: &Arc<Self>,
+        mut touched: mpsc::Receiver<Touched>,
+    ) -> (impl Future<Output = ()> + use<>, mpsc::Receiver<Touched>) {
+        let (pass_on, next) = mpsc::channel(1);
+        let lines = self.clone();
+        let hearing = async move {
+            while let Some(news) = touched.recv().await {
+                lines.on_touched(news);
+                if pass_on.send(news).await.is_err() {
+                    return;
+                }
+            }
+        };
+        (hearing, next)
+    }
+
+    fn on_touched(&self, touched: Touched) {
+        match touched {
+            Touched::Nobody | Touched::Command(_) => return,
+            Touched::Customer { customer, .. } => self.customer(customer),
+            Touched::Package(package) => {
+                let site = &self.parts.site;
+                let has = |customer: &CustomerId| {
+                    let known = site.customer(*customer);
+                    known.is_some_and(|known| known.package == Some(package))
+                };
+                let on_it: Vec<CustomerId> =
+                    self.lock().known.iter().copied().filter(has).collect();
+                on_it
+                    .into_iter()
+                    .for_each(|customer| self.customer(customer));
+            }
+            Touched::All => self.everybody(),
+            Touched::Router(router) => self.lock().desks.tell(router, News::All),
+        }
+        self.wake.notify_one();
+    }
+
+    /// Something is new of a customer, at the router where he is and at the one where he was.
+    fn customer(&self, customer: CustomerId) {
+        let known = self.parts.site.customer(customer);
+        let line = known.filter(|known| rules::is_line(known));
+        let mut state = self.lock();
+        let was = state.placed.get(&customer).copied();
+        let is = match &line {
+            Some(line) => {
+                state.known.insert(customer);
+                self.router_of(line)
+            }
+            None => {
+                state.known.remove(&customer);
+                None
+            }
+        };
+        let routers: HashSet<RouterId> = was.into_iter().chain(is).collect();
+        for router in routers {
+            state
+                .desks
+                .tell(router, News::Of(HashSet::from([customer])));
+        }
+    }
+
+    fn everybody(&self) {
+        let mut state = self.lock();
+        let lines = state.known.iter();
+        let lines = lines.filter_map(|customer| self.parts.site.customer(*customer));
+        let routers: HashSet<RouterId> = lines.filter_map(|line| self.router_of(&line)).collect();
+        for router in routers {
+            state.desks.tell(router, News::All);
+        }
+    }
+
+    /// Where a line is: at the router that was chosen, or the only one there is.
+    pub(super) fn router_of(&self, line: &Subscriber) -> Option<RouterId> {
+        line.entitlement.router.or_else(|| {
+            match self.parts.site.routers().as_slice() {
+                [only] => Some(only.id),
+                _ => None, // none, or nobody can know which
+            }
+        })
+    }
+
+    /// Everybody whose line is at a router.
+    pub(super) fn at(&self, router: RouterId) -> HashSet<CustomerId> {
+        let known: Vec<CustomerId> = self.lock().known.iter().copied().collect();
+        let site = &self.parts.site;
+        let here = |customer: &CustomerId| {
+            let line = site.customer(*customer);
+            line.is_some_and(|line| self.router_of(&line) == Some(router))
+        };
+        known.into_iter().filter(here).collect()
+    }
+
+    /// Keeps them until cancelled.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        loop {
+            let clock = &self.parts.clock;
+            self.begin(&cancel);
+            let first = {
+                let desks = self.lock().desks.next();
+                desks.into_iter().chain(self.timers.first()).min()
+            };
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                () = self.wake.notified() => {}
+                () = clock.sleep_until(first.unwrap_or_default()), if first.is_some() => {}
+            }
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Begins what is due.
+    fn begin(self: &Arc<Self>, cancel: &CancellationToken) {
+        let now = self.parts.clock.now();
+        for customer in self.timers.take(now, usize::MAX) {
+            self.customer(customer);
+        }
+        let due = self.lock().desks.take(now);
+        for due in due {
+            let (lines, stop) = (self.clone(), cancel.clone());
+            self.tasks.spawn(async move {
+                stop.run_until_cancelled(lines.visit(due)).await;
+            });
+        }
+    }
+
+    async fn visit(&self, due: Due) {
+        let site = &self.parts.site;
+        let leads = self.leads.get().is_none_or(|leads| leads());
+        let router = site.router(due.router);
+        let ready = site.is_complete() && !site.is_observed(due.router);
+        let outcome = match &router {
+            Some(router) if leads && ready => self.pass(router, &due).await,
+            Some(_) | None => Ok(INTERVAL),
+        };
+        let now = self.parts.clock.now();
+        let mut state = self.lock();
+        if router.is_none() {
+            state.desks.0.remove(&due.router);
+            return;
+        }
+        let desk = state.desks.0.get_mut(&due.router);
+        match outcome {
+            Ok(again) => {
+                let look_at = due.whole.then(|| now.plus(again));
+                if let Some(desk) = desk {
+                    desk.done(look_at);
+                }
+            }
+            Err(cause) => {
+                debug!(router.id = %due.router, %cause, "Cannot keep the lines of a router");
+                if let Some(desk) = desk {
+                    desk.failed(due.news.clone(), now);
+                }
+                drop(state);
+                if let Some(router) = &router {
+                    self.told_to_wait(router, &due, &cause.to_string());
+                }
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    /// Says of whom something was to be written that it was not.
+    fn told_to_wait(&self, router: &Router, due: &Due, cause: &str) {
+        let concerned: Vec<CustomerId> = self
+            .at(router.id)
+            .into_iter()
+            .filter(|customer| due.news.concerns(*customer))
+            .collect();
+        if !concerned.is_empty() {
+            warn!(router.id = %router.id, %cause, "{} lines wait for router {}", concerned.len(), router.name);
+        }
+        self.waiting(router.id, concerned, cause);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As often as accounting is told.
+pub(super) const INTERVAL: Duration = Duration::from_secs(300);

@@ -1,0 +1,293 @@
+//! One visit at a router: read, counted, compared, written, read back, told.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use easyisp_shared::entitlement::{Live, Verdict};
+use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::Up;
+use easyisp_shared::wire::down::PolicyV1;
+use easyisp_shared::wire::line::{LinePlace, LineShapeV1, LineState, LineV1, LinesV1};
+use tracing::info;
+
+use super::desk::{Due, News};
+use super::driver::{INTERVAL, Lines};
+use super::rules::{self, Known, Line, Trouble};
+use crate::routeros::{ApiError, FoundLines, Scope};
+use crate::sessions::Metered;
+use crate::site::{Router, Subscriber};
+
+/// What a customer is to have at a router.
+struct Judged {
+    customer: CustomerId,
+    verdict: Option<Verdict>,
+    outcome: Result<Line, Trouble>,
+}
+
+impl Lines {
+    /// Brings a router to what its lines are to be; how long until its counters are to be read again.
+    pub(super) async fn pass(&self, router: &Router, due: &Due) -> Result<Duration, ApiError> {
+        let policy = self.parts.site.policy();
+        let Some(policy) = policy.row.as_ref() else {
+            return Ok(INTERVAL);
+        };
+        let concerned = self.concerned(router.id, due);
+        if concerned.is_empty() && due.news != News::All {
+            return Ok(INTERVAL);
+        }
+        let scope = match due.whole {
+            true => Scope::All(rules::lists(policy)),
+            false => Scope::Of(self.with_devices(&concerned)),
+        };
+        let found = self.parts.apis.kept_lines(router, &scope, WITHIN).await?;
+        self.count(router.id, &found, self.parts.clock.now());
+
+        let judged = self.judge(router.id, concerned, &found, policy);
+        let mut wanted = Vec::new();
+        let mut keep = HashSet::new();
+        for one in &judged {
+            match &one.outcome {
+                Ok(line) => wanted.push(line.clone()),
+                Err((LineState::Gone, _)) => {}
+                Err((LineState::InForce | LineState::Waiting | LineState::Refused, _)) => {
+                    keep.insert(one.customer);
+                }
+            }
+        }
+        let refused = self.write(router, &scope, found, &wanted, &keep).await?;
+        let now = self.parts.clock.now();
+        let again = judged.iter().filter_map(|one| one.verdict.clone());
+        let again = rules::read_again(again, INTERVAL);
+        self.conclude(router.id, judged, &refused, now);
+        Ok(again)
+    }
+
+    /// Whom a visit is about: where everything is read, everybody who has or had something there.
+    fn concerned(&self, router: RouterId, due: &Due) -> HashSet<CustomerId> {
+        let mut concerned = match &due.news {
+            News::Of(some) => some.clone(),
+            News::Nobody | News::All => HashSet::new(),
+        };
+        if due.whole {
+            concerned.extend(self.at(router));
+            let state = self.lock();
+            let placed = state.placed.iter().filter(|(_, held)| **held == router);
+            concerned.extend(placed.map(|(customer, _)| *customer));
+        }
+        concerned
+    }
+
+    fn with_devices(
+        &self,
+        customers: &HashSet<CustomerId>,
+    ) -> Vec<(CustomerId, Option<easyisp_shared::net::Mac>)> {
+        let device = |customer: CustomerId| {
+            let known = self.parts.site.customer(customer)?;
+            let first = known.entitlement.macs.first().copied();
+            first.filter(|_| known.connection == easyisp_shared::wire::down::Connection::Dhcp)
+        };
+        let customers = customers.iter().copied();
+        customers
+            .map(|customer| (customer, device(customer)))
+            .collect()
+    }
+
+    fn judge(
+        &self,
+        router: RouterId,
+        mut customers: HashSet<CustomerId>,
+        found: &FoundLines,
+        policy: &PolicyV1,
+    ) -> Vec<Judged> {
+        let now = self.parts.clock.now();
+        let plan = {
+            let mut state = self.lock();
+            let desk = state.desks.0.get_mut(&router);
+            desk.and_then(|desk| {
+                if let Some(plan) = &found.plan {
+                    desk.plan = Some(plan.clone());
+                }
+                desk.plan.clone()
+            })
+        };
+        // Rows that nobody remembers to have written.
+        customers.extend(found.queues.iter().map(|row| row.customer));
+        customers.extend(found.entries.iter().map(|row| row.customer));
+        customers.extend(found.leases.iter().filter_map(|row| row.customer));
+        let known = Known {
+            leases: &found.leases,
+            plan: plan.as_ref(),
+        };
+        let one = |customer| {
+            let line = self.parts.site.customer(customer);
+            let line = line.filter(|line| rules::is_line(line));
+            let line = line.filter(|line| self.router_of(line) == Some(router));
+            let Some(line) = line else {
+                return Judged {
+                    customer,
+                    verdict: None,
+                    outcome: Err((LineState::Gone, String::new())),
+                };
+            };
+            let verdict = self.verdict(&line, router, now);
+            let outcome = Line::of(&line, &verdict, policy, known);
+            Judged {
+                customer,
+                verdict: Some(verdict),
+                outcome,
+            }
+        };
+        customers.into_iter().map(one).collect()
+    }
+
+    /// What he may have now. His device is the one he has: nobody else can be at his address.
+    fn verdict(&self, line: &Subscriber, router: RouterId, now: Timestamp) -> Verdict {
+        let (site, sessions) = (&self.parts.site, &self.parts.sessions);
+        let metered = Metered::of(site, line, now);
+        let standing = sessions.standing(&line.username, metered.as_ref(), now);
+        let live = Live {
+            mac: line.entitlement.macs.first().copied(),
+            router: Some(router),
+            other_devices: 0,
+            bytes_used: standing.used.bytes,
+            secs_used: standing.used.secs,
+            bound: Vec::new(),
+        };
+        site.verdict(line, &live, now)
+    }
+
+    /// Writes what is missing, and reads it back; who is refused, and why.
+    async fn write(
+        &self,
+        router: &Router,
+        scope: &Scope,
+        found: FoundLines,
+        wanted: &[Line],
+        keep: &HashSet<CustomerId>,
+    ) -> Result<HashMap<CustomerId, String>, ApiError> {
+        let fixes = rules::fixes(&found, wanted, keep);
+        let written = fixes.customers();
+        let mut refused: HashMap<CustomerId, String> = fixes.refused.into_iter().collect();
+        if written.is_empty() {
+            return Ok(refused);
+        }
+        let apis = &self.parts.apis;
+        let mut said = apis.write_lines(router, fixes.drops, WITHIN).await?;
+        said.extend(apis.write_lines(router, fixes.puts, WITHIN).await?);
+        let said: HashMap<CustomerId, String> = said.into_iter().collect();
+        let found = apis.kept_lines(router, scope, WITHIN).await?;
+        self.count(router.id, &found, self.parts.clock.now());
+        let left = rules::fixes(&found, wanted, keep);
+        for customer in left.customers() {
+            let why = said.get(&customer).map_or_else(
+                || "The router shows something else than was written.".to_owned(),
+                |said| format!("The router refused: {said}."),
+            );
+            refused.entry(customer).or_insert(why);
+        }
+        info!(
+            router.id = %router.id,
+            "Brought {} lines of router {} to what they are to be, {} refused",
+            written.len(), router.name, refused.len()
+        );
+        Ok(refused)
+    }
+
+    /// Notes what stands where, sets the timers, ends who may not be online, and tells what is new.
+    fn conclude(
+        &self,
+        router: RouterId,
+        judged: Vec<Judged>,
+        refused: &HashMap<CustomerId, String>,
+        now: Timestamp,
+    ) {
+        let mut told = Vec::with_capacity(judged.len());
+        for one in judged {
+            let customer = one.customer;
+            let next = one.verdict.as_ref().and_then(|verdict| verdict.next_change);
+            let held = self.shape(customer);
+            let (state, why, shape) = match (one.outcome, refused.get(&customer)) {
+                (Ok(line), None) => (LineState::InForce, String::new(), Some(line.shape)),
+                (Ok(_), Some(why)) => (LineState::Refused, why.clone(), held),
+                (Err((LineState::Gone, why)), _) => (LineState::Gone, why, None),
+                (Err((state, why)), _) => (state, why, held),
+            };
+            let here = state != LineState::Gone;
+            {
+                let mut state = self.lock();
+                match state.placed.get(&customer) {
+                    Some(placed) if *placed != router => {}
+                    Some(_) | None if here => {
+                        state.placed.insert(customer, router);
+                    }
+                    Some(_) | None => {
+                        state.placed.remove(&customer);
+                    }
+                }
+            }
+            if here {
+                self.timers.arm(&customer, next);
+            }
+            let open = shape.is_some_and(|shape| shape.place == LinePlace::Open);
+            if !open {
+                self.end(
+                    customer,
+                    router,
+                    one.verdict.map(|verdict| verdict.reason),
+                    now,
+                );
+            }
+            told.push(LineV1 {
+                customer,
+                state,
+                why,
+                shape,
+            });
+        }
+        self.tell(router, told, now);
+    }
+
+    /// What the router has of him, as it was read back last.
+    pub(super) fn shape(&self, customer: CustomerId) -> Option<LineShapeV1> {
+        self.lock().told.get(&customer).and_then(|told| told.shape)
+    }
+
+    /// Says that these wait for their router.
+    pub(super) fn waiting(&self, router: RouterId, customers: Vec<CustomerId>, why: &str) {
+        let one = |customer| LineV1 {
+            customer,
+            state: LineState::Waiting,
+            why: why.to_owned(),
+            shape: self.shape(customer),
+        };
+        let told = customers.into_iter().map(one).collect();
+        self.tell(router, told, self.parts.clock.now());
+    }
+
+    fn tell(&self, router: RouterId, lines: Vec<LineV1>, at: Timestamp) {
+        let news: Vec<LineV1> = {
+            let mut state = self.lock();
+            let told = &mut state.told;
+            let is_news = |line: &LineV1| match line.state {
+                LineState::Gone => told.remove(&line.customer).is_some(),
+                LineState::InForce | LineState::Waiting | LineState::Refused => {
+                    let before = told.insert(line.customer, line.clone());
+                    before.as_ref() != Some(line)
+                }
+            };
+            lines.into_iter().filter(is_news).collect()
+        };
+        for some in news.chunks(AT_ONCE) {
+            self.parts.radius.report_result(&Up::Lines(LinesV1 {
+                router,
+                at,
+                lines: some.to_vec(),
+            }));
+        }
+    }
+}
+
+const WITHIN: Duration = Duration::from_secs(10);
+/// In one report.
+const AT_ONCE: usize = 200;

@@ -1,0 +1,362 @@
+//! What a router is to be against what its menus say: what differs, and what mends only that.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use easyisp_shared::wire::drift::{DriftFieldV1, DriftV1, RowOfV1, WantedV1, WantedValueV1};
+
+use super::connection::ApiError;
+use super::sentence::{Command, Row};
+use super::{RouterApis, values};
+use crate::site::Router;
+
+/// The rows of each menu; why one could not be read.
+type Menus = HashMap<String, Result<Vec<Row>, String>>;
+
+/// What differs, and the command that mends it.
+struct Difference {
+    field: DriftFieldV1,
+    mend: Option<Mend>,
+}
+
+/// What mends a difference. Those of one row become one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mend {
+    /// Set on a row, or on the menu itself.
+    Set(Option<String>, String, String),
+    /// A row that is missing, with all its properties.
+    Add(Vec<(String, String)>, Place),
+    /// A row less.
+    Remove(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Last,
+    BeforeOthers,
+}
+
+impl RouterApis {
+    /// Compares a router with what it is to be.
+    pub async fn drift(
+        &self,
+        router: &Router,
+        wanted: &[WantedV1],
+        within: Duration,
+    ) -> Result<DriftV1, ApiError> {
+        let menus = self.menus(router, wanted, within).await?;
+        Ok(told(differences(wanted, &menus), &menus, wanted))
+    }
+
+    /// Writes what differs and nothing else; what differs still, read back.
+    pub async fn repair(
+        &self,
+        router: &Router,
+        wanted: &[WantedV1],
+        within: Duration,
+    ) -> Result<DriftV1, ApiError> {
+        let mut refused = Vec::new();
+        // What refers to something is written after it: a row that was missing makes the next ones possible.
+        for item in wanted {
+            let one = std::slice::from_ref(item);
+            let menus = self.menus(router, one, within).await?;
+            let found = differences(one, &menus);
+            for command in mends(item, &found, &menus) {
+                match self.ask(router, command, within).await {
+                    Ok(_) => {}
+                    Err(ApiError::Refused(trap)) => {
+                        refused.push((item.menu.clone(), trap.message));
+                    }
+                    Err(cause) => return Err(cause),
+                }
+            }
+        }
+        let mut left = self.drift(router, wanted, within).await?;
+        left.problems.extend(refused);
+        left.problems.dedup();
+        left.problems.truncate(MOST);
+        Ok(left)
+    }
+
+    async fn menus(
+        &self,
+        router: &Router,
+        wanted: &[WantedV1],
+        within: Duration,
+    ) -> Result<Menus, ApiError> {
+        let mut menus = Menus::new();
+        for item in wanted {
+            if menus.contains_key(&item.menu) {
+                continue;
+            }
+            let command = Command::new(&format!("{}/print", path(&item.menu)));
+            let rows = match self.ask(router, command, within).await {
+                Ok(answer) => Ok(answer.rows),
+                Err(ApiError::Refused(trap)) => Err(trap.message),
+                Err(cause) => return Err(cause),
+            };
+            menus.insert(item.menu.clone(), rows);
+        }
+        Ok(menus)
+    }
+}
+
+/// `/ip hotspot profile` as the API calls it.
+fn path(menu: &str) -> String {
+    menu.replace(' ', "/")
+}
+
+fn told(found: Vec<Difference>, menus: &Menus, wanted: &[WantedV1]) -> DriftV1 {
+    let problem = |(menu, rows): (&String, &Result<Vec<Row>, String>)| {
+        let why = rows.as_ref().err()?;
+        Some((menu.clone(), why.clone()))
+    };
+    let mut problems: Vec<(String, String)> = menus.iter().filter_map(problem).collect();
+    problems.sort();
+    let compared: usize = wanted.iter().map(|item| item.fields.len().max(1)).sum();
+    DriftV1 {
+        fields: found.into_iter().map(|one| one.field).take(MOST).collect(),
+        problems,
+        compared: u32::try_from(compared).unwrap_or(u32::MAX),
+    }
+}
+
+fn differences(wanted: &[WantedV1], menus: &Menus) -> Vec<Difference> {
+    let mut all = Vec::new();
+    for item in wanted {
+        if let Some(Ok(rows)) = menus.get(&item.menu) {
+            compare(item, rows, &mut all);
+        }
+    }
+    all
+}
+
+fn compare(item: &WantedV1, rows: &[Row], all: &mut Vec<Difference>) {
+    let has = |row: &&Row, name: &str, value: &str| {
+        row.text(name).is_some_and(|found| same(value, found))
+    };
+    match &item.which {
+        RowOfV1::Menu | RowOfV1::MenuWhereKnown => {
+            let known = item.which == RowOfV1::MenuWhereKnown;
+            if let Some(row) = rows.first() {
+                fields(item, row, (String::new(), None), known, all);
+            }
+        }
+        RowOfV1::Found(name, value) | RowOfV1::FoundWhereKnown(name, value) => {
+            let known = matches!(item.which, RowOfV1::FoundWhereKnown(..));
+            for row in rows.iter().filter(|row| has(row, name, value)) {
+                let id = row.text(".id").map(str::to_owned);
+                fields(item, row, (format!("{name}={value}"), id), known, all);
+            }
+        }
+        RowOfV1::Own(name, value) | RowOfV1::OwnFirst(name, value) => {
+            let named = format!("{name}={value}");
+            let own = rows.iter().find(|row| has(row, name, value));
+            match own {
+                Some(row) => {
+                    let id = row.text(".id").map(str::to_owned);
+                    fields(item, row, (named, id), false, all);
+                }
+                None => {
+                    let place = match item.which {
+                        RowOfV1::OwnFirst(..) => Place::BeforeOthers,
+                        _ => Place::Last, // every other row of ours
+                    };
+                    let key = (name.clone(), value.clone());
+                    let rest = item
+                        .fields
+                        .iter()
+                        .map(|(name, value)| (name.clone(), clear(value)));
+                    all.push(Difference {
+                        field: whole(item, named, Some("there"), None),
+                        mend: Some(Mend::Add([key].into_iter().chain(rest).collect(), place)),
+                    });
+                }
+            }
+        }
+        RowOfV1::Gone(name, value) => {
+            for row in rows.iter().filter(|row| has(row, name, value)) {
+                all.push(gone(item, row, format!("{name}={value}")));
+            }
+        }
+        RowOfV1::GoneBut(comment, name, values) => {
+            let ours = rows.iter().filter(|row| has(row, "comment", comment));
+            for row in ours {
+                let held = row.text(name).unwrap_or_default();
+                if !values.iter().any(|value| same(value, held)) {
+                    all.push(gone(item, row, format!("{name}={held}")));
+                }
+            }
+        }
+    }
+}
+
+fn gone(item: &WantedV1, row: &Row, named: String) -> Difference {
+    Difference {
+        field: whole(item, named, None, Some("there")),
+        mend: row.text(".id").map(|id| Mend::Remove(id.to_owned())),
+    }
+}
+
+fn whole(item: &WantedV1, row: String, wanted: Option<&str>, found: Option<&str>) -> DriftFieldV1 {
+    DriftFieldV1 {
+        menu: item.menu.clone(),
+        row,
+        field: String::new(),
+        wanted: wanted.map(str::to_owned),
+        found: found.map(str::to_owned),
+    }
+}
+
+fn fields(
+    item: &WantedV1,
+    row: &Row,
+    (named, id): (String, Option<String>),
+    where_known: bool,
+    all: &mut Vec<Difference>,
+) {
+    // Signed once, and never changed.
+    if item.menu == "/certificate" {
+        return;
+    }
+    for (name, value) in &item.fields {
+        let found = row.text(name);
+        let fits = match (value, found) {
+            (WantedValueV1::Plain(wanted), Some(found)) => same(wanted, found),
+            (WantedValueV1::Folder(wanted), Some(found)) => {
+                found == wanted || found.strip_prefix("flash/") == Some(wanted)
+            }
+            (WantedValueV1::Secret(wanted), Some(found)) => wanted == found,
+            // Passwords of users are shown to nobody, and what is not set is not shown.
+            (WantedValueV1::Secret(_), None) => true,
+            (WantedValueV1::Plain(wanted), None) => {
+                where_known || wanted.is_empty() || wanted == "no"
+            }
+            (WantedValueV1::Folder(_), None) => false,
+        };
+        if fits {
+            continue;
+        }
+        let shown = |text: &str| match value {
+            WantedValueV1::Secret(_) => HIDDEN.to_owned(),
+            WantedValueV1::Plain(_) | WantedValueV1::Folder(_) => text.to_owned(),
+        };
+        all.push(Difference {
+            field: DriftFieldV1 {
+                menu: item.menu.clone(),
+                row: named.clone(),
+                field: name.clone(),
+                wanted: Some(shown(&clear(value))),
+                found: found.map(shown),
+            },
+            mend: Some(Mend::Set(id.clone(), name.clone(), clear(value))),
+        });
+    }
+}
+
+fn clear(value: &WantedValueV1) -> String {
+    match value {
+        WantedValueV1::Plain(text) | WantedValueV1::Secret(text) | WantedValueV1::Folder(text) => {
+            text.clone()
+        }
+    }
+}
+
+/// Whether a router means by one word what we mean by the other.
+fn same(wanted: &str, found: &str) -> bool {
+    if wanted == found {
+        return true;
+    }
+    let truth = |text: &str| match text {
+        "yes" | "true" => Some(true),
+        "no" | "false" => Some(false),
+        _ => None, // a word of a router
+    };
+    let span = |text: &str| values::duration(text).filter(|_| text.len() > 1);
+    let set = |text: &str| {
+        let mut parts: Vec<String> = text
+            .split(',')
+            .filter(|part| !part.starts_with('!'))
+            .map(|part| part.strip_suffix("/32").unwrap_or(part).to_owned())
+            .collect();
+        parts.sort();
+        parts
+    };
+    let equal = |one: Option<Duration>, other| one.is_some() && one == other;
+    (truth(wanted).is_some() && truth(wanted) == truth(found))
+        || equal(span(wanted), span(found))
+        || set(wanted) == set(found)
+}
+
+/// One command for each row that differs.
+fn mends(item: &WantedV1, found: &[Difference], menus: &Menus) -> Vec<Command> {
+    let at = |verb: &str| Command::new(&format!("{}/{verb}", path(&item.menu)));
+    let mut sets: Vec<(Option<String>, Command)> = Vec::new();
+    let mut commands = Vec::new();
+    for mend in found.iter().filter_map(|one| one.mend.clone()) {
+        match mend {
+            Mend::Set(id, name, value) => match sets.iter_mut().find(|(held, _)| *held == id) {
+                Some((_, command)) => *command = command.clone().with(&name, value),
+                None => {
+                    let command = match &id {
+                        Some(id) => at("set").with(".id", id),
+                        None => at("set"),
+                    };
+                    sets.push((id, command.with(&name, value)));
+                }
+            },
+            Mend::Add(fields, place) => {
+                let mut command = fields.iter().fold(at("add"), |command, (name, value)| {
+                    command.with(name, value)
+                });
+                if place == Place::BeforeOthers
+                    && let Some(Ok(rows)) = menus.get(&item.menu)
+                    && let Some(first) = rows.iter().find(|row| is_others(row))
+                    && let Some(id) = first.text(".id")
+                {
+                    command = command.with("place-before", id);
+                }
+                commands.push(command);
+            }
+            Mend::Remove(id) => commands.push(at("remove").with(".id", id)),
+        }
+    }
+    commands
+        .into_iter()
+        .chain(sets.into_iter().map(|(_, command)| command))
+        .collect()
+}
+
+/// The first rule of the `input` chain that is not ours; those that the router makes itself stay first.
+fn is_others(row: &Row) -> bool {
+    let ours = row
+        .text("comment")
+        .is_some_and(|text| text.starts_with("easyisp"));
+    row.text("chain") == Some("input") && row.flag("dynamic") != Some(true) && !ours
+}
+
+const HIDDEN: &str = "********";
+const MOST: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_router_are_understood() {
+        for (wanted, found) in [
+            ("yes", "true"),
+            ("5m", "300s"),
+            ("5m", "00:05:00"),
+            ("10.9.0.2/32", "10.9.0.2"),
+            ("api,read", "read,api,!ftp,!policy"),
+            ("ppp,hotspot", "hotspot,ppp"),
+            ("1812", "1812"),
+        ] {
+            assert!(same(wanted, found), "{wanted} {found}");
+        }
+        for (wanted, found) in [("yes", "no"), ("5m", "10m"), ("1812", "1813"), ("2", "3")] {
+            assert!(!same(wanted, found), "{wanted} {found}");
+        }
+    }
+}
