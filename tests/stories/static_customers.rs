@@ -99,6 +99,17 @@ impl Place {
         Ok(customer.await?["line"].clone())
     }
 
+    /// Time goes on until everything at the router was read again.
+    async fn look(&self) -> Result<()> {
+        let router = &self.site.router;
+        let before = router.counters().api_plans;
+        self.world.clock.advance(5 * MINUTE + MINUTE / 4);
+        eventually("the router is looked at", async || {
+            Ok((router.counters().api_plans > before).then_some(()))
+        })
+        .await
+    }
+
     async fn close(self) -> Result<()> {
         self.site.stop().await;
         self.world.stop().await
@@ -215,7 +226,7 @@ async fn what_a_router_loses_is_put_back_and_what_others_made_stays() -> Result<
     // Somebody slows it down by hand, and the next look mends it.
     let held = place.queue("school").context("a queue")?;
     router.edit(&held.id, &[("max-limit", "1000000/1000000")]);
-    place.world.clock.advance(5 * MINUTE + MINUTE / 4);
+    place.look().await?;
     place.holds("school", "10.20.0.9", ten, OPEN).await?;
     assert_eq!(place.queue("school").context("a queue")?.id, held.id);
 
@@ -230,7 +241,7 @@ async fn what_a_router_loses_is_put_back_and_what_others_made_stays() -> Result<
         }
     }
     assert_eq!(place.queue("school"), None);
-    place.world.clock.advance(5 * MINUTE + MINUTE / 4);
+    place.look().await?;
     place.holds("school", "10.20.0.9", ten, OPEN).await?;
     assert_eq!(others(), before);
     place.close().await
@@ -298,7 +309,7 @@ async fn an_address_is_nobodys_twice_and_never_the_routers() -> Result<()> {
     // A pool that somebody widens later is found at the next look; nobody loses what he has.
     let wide = [("name", "wide"), ("ranges", "10.20.0.2-10.20.0.99")];
     router.enter("/ip/pool", &wide).context("a pool")?;
-    place.world.clock.advance(5 * MINUTE + MINUTE / 4);
+    place.look().await?;
     let found = eventually("the clash is told", async || {
         let customers = place
             .isp
@@ -396,21 +407,21 @@ async fn a_line_is_online_while_it_sends_and_its_quota_ends_it() -> Result<()> {
     let id = place.line("school", "10.20.0.9", until).await?;
     let ten = "10000000/10000000";
     place.holds("school", "10.20.0.9", ten, OPEN).await?;
+    place.line_is(&id, "ENFORCED").await?;
     let online = async |wanted: bool| {
         let what = if wanted { "online" } else { "offline" };
         let like = |customer: &Value| customer["isOnline"] == wanted;
         place.isp.customer_becomes(&id, what, like).await
     };
-    let look = || place.world.clock.advance(5 * MINUTE + MINUTE / 4);
     let router = &place.site.router;
 
     // What the internet sends to a device that is off makes nobody online.
     ensure!(router.pass_through("easyisp-school", 0, MEGABYTE));
-    look();
+    place.look().await?;
     place.site.reported().await?;
     online(false).await?;
     ensure!(router.pass_through("easyisp-school", 100 * MEGABYTE, 200 * MEGABYTE));
-    look();
+    place.look().await?;
     let customer = online(true).await?;
     assert_eq!(customer["ipAddress"], "10.20.0.9");
     let used = |kilobytes: u64| {
@@ -423,7 +434,7 @@ async fn a_line_is_online_while_it_sends_and_its_quota_ends_it() -> Result<()> {
     // A restart of the router begins to count anew; nothing is counted twice, and nothing is lost.
     router.reboot();
     ensure!(router.pass_through("easyisp-school", 50 * MEGABYTE, 50 * MEGABYTE));
-    look();
+    place.look().await?;
     used(400).await?;
     // So does the agent's, from its files.
     place.site.stop_agent().await;
@@ -459,7 +470,7 @@ async fn a_line_is_online_while_it_sends_and_its_quota_ends_it() -> Result<()> {
             .router
             .pass_through("easyisp-school", MEGABYTE, 0)
     );
-    place.world.clock.advance(5 * MINUTE + MINUTE / 4);
+    place.look().await?;
     place
         .holds(
             "school",
@@ -491,20 +502,14 @@ async fn a_line_that_falls_silent_was_online_until_it_did() -> Result<()> {
     place
         .holds("school", "10.20.0.9", "10000000/10000000", OPEN)
         .await?;
+    place.line_is(&id, "ENFORCED").await?;
     place.site.router.pass_through("easyisp-school", 1000, 1000);
-    place.world.clock.advance(5 * MINUTE + MINUTE / 4);
+    place.look().await?;
     let like = |customer: &Value| customer["isOnline"] == true;
     place.isp.customer_becomes(&id, "online", like).await?;
     let seen = place.world.clock.now();
     for look in 0..3 {
-        let commands = place.site.router.counters().api_commands;
-        place.world.clock.advance(5 * MINUTE + MINUTE / 4);
-        let router = &place.site.router;
-        eventually("the router is looked at", async || {
-            Ok((router.counters().api_commands >= commands + 6).then_some(()))
-        })
-        .await
-        .with_context(|| format!("look {look}"))?;
+        place.look().await.with_context(|| format!("look {look}"))?;
     }
     let like = |customer: &Value| customer["isOnline"] == false;
     place.isp.customer_becomes(&id, "offline", like).await?;

@@ -225,6 +225,7 @@ impl Lines {
         let leads = self.leads.get().is_none_or(|leads| leads());
         let router = site.router(due.router);
         let ready = site.is_complete() && !site.is_observed(due.router);
+        let began = self.parts.clock.now();
         let outcome = match &router {
             Some(router) if leads && ready => self.pass(router, &due).await,
             Some(_) | None => Ok(INTERVAL),
@@ -238,7 +239,7 @@ impl Lines {
         let desk = state.desks.0.get_mut(&due.router);
         match outcome {
             Ok(again) => {
-                let look_at = due.whole.then(|| now.plus(again));
+                let look_at = due.whole.then(|| began.plus(again));
                 if let Some(desk) = desk {
                     desk.done(look_at);
                 }

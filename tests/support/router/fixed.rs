@@ -48,7 +48,8 @@ impl Router {
 impl Kept {
     /// A restart: counters begin anew.
     pub(super) fn count_anew(&mut self) {
-        for row in self.rows_of(QUEUES.path) {
+        let counted = |row: &&mut kept::KeptRow| row.value("bytes") != Some("0/0");
+        for row in self.rows_of(QUEUES.path).filter(counted) {
             row.put("bytes", "0/0");
         }
     }
