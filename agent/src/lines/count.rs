@@ -73,13 +73,7 @@ impl Lines {
     }
 
     /// Ends who may not be online any more, or has no line here.
-    pub(super) fn end(
-        &self,
-        customer: CustomerId,
-        router: RouterId,
-        reason: Option<Reason>,
-        _now: Timestamp,
-    ) {
+    pub(super) fn end(&self, customer: CustomerId, router: RouterId, reason: Option<Reason>) {
         let Some(line) = self.parts.site.customer(customer) else {
             return;
         };

@@ -231,12 +231,8 @@ impl Lines {
             }
             let open = shape.is_some_and(|shape| shape.place == LinePlace::Open);
             if !open {
-                self.end(
-                    customer,
-                    router,
-                    one.verdict.map(|verdict| verdict.reason),
-                    now,
-                );
+                let reason = one.verdict.map(|verdict| verdict.reason);
+                self.end(customer, router, reason);
             }
             told.push(LineV1 {
                 customer,
