@@ -1,8 +1,6 @@
 //! What a router is to be, against what it is: shown field by field, and mended where it differs.
 
 use anyhow::{Context, Result, ensure};
-use easyisp_shared::setup::Release;
-use easyisp_tests::router::script::Machine;
 use easyisp_tests::world::{Provider, Site, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -36,9 +34,8 @@ async fn what_somebody_changed_by_hand_is_shown_and_mended_and_nothing_else() ->
     let nas = format!("/nas/{}", site.router_id);
     let script = isp.owner.get(&format!("{nas}/config?{CHOICE}")).await?;
     let script = script["script"].as_str().context("a script")?;
-    let mut machine = Machine::new(Release::V7);
-    machine.import(script).map_err(anyhow::Error::msg)?;
-    site.router.configure(|held| *held = machine);
+    let imported = site.router.configure(|machine| machine.import(script));
+    imported.map_err(anyhow::Error::msg)?;
 
     let drift = isp.owner.get(&format!("{nas}/drift?{CHOICE}")).await?;
     assert_eq!(named(&drift), Vec::<String>::new(), "{drift}");
