@@ -11,7 +11,7 @@ use easyisp_cloud::tenants;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::cloud::{Client, Ours, PASSWORD, given_cloud};
+use crate::cloud::{Client, Ours, PASSWORD, given_cloud, given_cloud_with};
 use crate::operators::{delete, enter, id, sign_in};
 use crate::words::{DAY, MINUTE};
 
@@ -462,7 +462,16 @@ async fn a_visit_has_a_reason_an_end_and_a_trail() -> Result<()> {
 /// Every deed stands in the tenant's own trail, as the platform's.
 #[tokio::test]
 async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
-    let ours = given_cloud().await?;
+    let ours = given_cloud_with(|config| {
+        let file = || Some("not-read".into());
+        config.mpesa.shortcode = Some("600100".to_owned());
+        config.mpesa.initiator_name = Some("easyisp".to_owned());
+        config.mpesa.consumer_key_file = file();
+        config.mpesa.consumer_secret_file = file();
+        config.mpesa.passkey_file = file();
+        config.mpesa.initiator_password_file = file();
+    })
+    .await?;
     let platform = given_platform(&ours).await?;
     let owner = ours.given_owner("acme").await?;
     let amina = enter(&owner, "amina", "STAFF").await?;
@@ -470,6 +479,9 @@ async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
     crate::second_factor::enable(&ours, &phoned).await?;
     let tenant: easyisp_shared::id::TenantId = tenant_of(&owner).await?.parse()?;
     let reset = json!({"userId": amina.body["id"], "newPassword": "four-green-bottles"});
+    let collecting = json!({"enabled": true, "payoutKind": "BUYGOODS", "payoutNumber": "5200123"});
+    let settlement = easyisp_shared::id::SettlementId(uuid::Uuid::from_u128(7));
+    let outcome = format!("POST settlements/{settlement}/outcome");
     let mut called = BTreeSet::new();
     for (route, body) in [
         ("POST extend-trial", json!({"days": 1})),
@@ -479,6 +491,8 @@ async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
         ("POST extend-subscription", json!({"months": 1})),
         ("POST add-balance", json!({"amount": 1, "type": "sms"})),
         ("PUT settings", json!({"location": "Thika"})),
+        ("PUT collecting", collecting),
+        (&outcome, json!({"sent": false})),
         ("POST reset-user-password", reset),
         (
             "POST forget-second-factor",
@@ -494,9 +508,14 @@ async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
         let request = platform.request(method.parse()?, path).json(&body);
         let answer = platform.send(request).await?;
         assert_eq!(answer.status, StatusCode::OK, "{route}: {:?}", answer.body);
-        assert!(answer.body["message"].is_string() || deed == "enter");
+        let says = answer.body["message"].is_string();
+        assert!(says || deed == "enter" || deed == "collecting", "{route}");
         assert_eq!(lines(&ours, tenant).await?, before + 1, "{route}");
+        if deed == "collecting" {
+            owe(&ours, tenant, settlement).await?;
+        }
         let described = path.replace(&tenant.to_string(), "{tenant}");
+        let described = described.replace(&settlement.to_string(), "{settlement}");
         called.insert(format!("{method} {described}"));
     }
     let silent: Vec<String> = easyisp_cloud::routes()
@@ -508,6 +527,26 @@ async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
         .collect();
     assert_eq!(silent, Vec::<String>::new(), "nobody looked at these");
     Ok(())
+}
+
+/// A settlement of which nobody knows, two days after it was sent, whether it went.
+async fn owe(
+    ours: &Ours,
+    tenant: easyisp_shared::id::TenantId,
+    settlement: easyisp_shared::id::SettlementId,
+) -> Result<()> {
+    let mut tx = ours.cloud.app.db.begin(tenant).await?;
+    sqlx::query(
+        "insert into settlements (tenant_id, id, gateway_id, day, held, amount, fee, payout_kind, payout_number, state,
+                                  created_at, sent_at)
+         select tenant_id, $1, gateway_id, '2026-01-31', 5000, 5000, 0, 'BUYGOODS', '5200123', 'UNKNOWN', $2, $2
+           from collecting",
+    )
+    .bind(settlement)
+    .bind(ours.clock.now().minus(2 * DAY))
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
 }
 
 /// What the platform did, with who and from where.

@@ -21,6 +21,8 @@ pub const SETTLE: &str = "payments.settle";
 
 /// How long after midnight a day is settled: late word of its last payments has come then.
 const AFTER_MIDNIGHT: Duration = Duration::from_secs(3600);
+/// How long after it was switched off word of payments may still come.
+const STRAGGLERS: Duration = Duration::from_secs(30 * 86_400);
 /// What is not worth a transfer stays for the next day.
 const LEAST: Cents = Cents::whole(10);
 
@@ -84,7 +86,7 @@ pub(super) async fn free(tx: &mut Tx, came_until: Option<Date>) -> sqlx::Result<
 
 impl Payments {
     /// Reckons the settlement of the tenant's day that is over, once, and makes its payout due. `Some` = when the
-    /// next day is settled; `None` = nothing is collected any more, and nothing is held.
+    /// next day is settled; `None` = nothing is collected any more, nothing is held, and no word of a payment can come.
     pub async fn settle_day(
         &self,
         tenant: TenantId,
@@ -100,7 +102,9 @@ impl Payments {
         if now >= time_of(today, &zone) && !store::is_settled(&mut tx, day).await? {
             settle(&mut tx, &agreed, day, now).await?;
         }
-        let over = !agreed.enabled && standing(&mut tx, None).await? == Cents::ZERO;
+        let over = !agreed.enabled
+            && now.since(agreed.updated_at) > STRAGGLERS
+            && standing(&mut tx, None).await? == Cents::ZERO;
         tx.commit().await?;
         Ok((!over).then(|| next(now, &zone)))
     }

@@ -505,7 +505,8 @@ pub(super) async fn keep_validation(
                                         processed_at, outcome)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $7, 'answered'))
          select shortcode as at_shortcode, store_number as at_store, sub_type as at_kind,
-                match_suffix as at_suffix, created_at as at_since
+                match_suffix as at_suffix, platform as at_platform,
+                created_at as at_since
            from gateways
           where tenant_id = $1 and id = $3",
     )
