@@ -1,7 +1,6 @@
 //! One site's files and memory, and its answers to RADIUS: everything that decides, before any socket
 //! or task. What runs around it is [`crate::Agent`].
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +18,10 @@ use crate::enforce::Timers;
 use crate::housekeeping;
 use crate::local::{CLOUD_MARK, Feed, Load};
 use crate::peers;
-use crate::radius::driver::{PLACE_MARKS, Parts, Radius, place_prefix, signer_marks};
+use crate::radius::driver::{Parts, Radius, place_mark, place_of, signer_marks};
 use crate::radius::eap::{Authority, TunnelCertificate};
 use crate::sessions::Sessions;
-use crate::site::{Ranges, Router, Site, SiteClock, Touched, UnknownSources};
+use crate::site::{Ranges, Site, SiteClock, Touched, UnknownSources};
 use crate::store::{Outbox, OutboxReader, Store, StoreError, StoreGuard};
 
 /// What a site is opened with.
@@ -135,11 +134,11 @@ impl Core {
                 let _used = site.release(voucher);
             }
         }
-        let places = reader.valued_marks(PLACE_MARKS)?;
         for router in site.routers() {
             let signers = reader.marks(&signer_marks(&router))?;
             router.recall_signers(signers.iter().filter_map(|ip| ip.parse().ok()));
-            if let Some((address, since)) = last_place(&router, &places)
+            let place = reader.mark(&place_mark(&router))?;
+            if let Some((address, since)) = place.and_then(place_of)
                 && site.may_be_at(address)
             {
                 site.find_at(&router, address, since);
@@ -183,16 +182,6 @@ impl Core {
             guard,
         })
     }
-}
-
-/// Where a router was found last, unless it came home since.
-fn last_place(router: &Router, marks: &[(String, i64)]) -> Option<(IpAddr, Timestamp)> {
-    let prefix = place_prefix(router);
-    let own = marks
-        .iter()
-        .filter_map(|(name, at)| Some((name.strip_prefix(&prefix)?, *at)));
-    let (place, at) = own.max_by_key(|(_, at)| *at)?;
-    Some((place.parse().ok()?, Timestamp::from_micros(at)))
 }
 
 /// The box's own authority. Without one passwords are taken all the same, only not in tunnels.

@@ -5,7 +5,7 @@
 //! of a login which spends something (see `later`).
 
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -13,6 +13,7 @@ use std::time::Instant;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
 use tracing::{info, warn};
 
 use super::dictionary::{Code, attribute};
@@ -249,7 +250,7 @@ impl Radius {
             found = site.adopt(source, now, &mut verify);
             *refused.borrow_mut() = before;
             if let Some((router, _)) = &found {
-                self.write_mark(place_mark(router, Some(source)), now.micros());
+                self.write_place(router, Some(source), now);
             }
         }
         match (found, refused.into_inner()) {
@@ -257,7 +258,7 @@ impl Radius {
                 router.note_seen(now);
                 let proves = packet.code() != Some(Code::AccessRequest) || signed();
                 if proves && site.come_home(&router, source) {
-                    self.write_mark(place_mark(&router, None), now.micros());
+                    self.write_place(&router, None, now);
                 }
                 Some(Known {
                     router,
@@ -308,6 +309,12 @@ impl Radius {
                     self.write_mark(format!("{}{sender}", signer_marks(router)), 1);
                 }
             }
+        }
+    }
+
+    fn write_place(&self, router: &Router, found: Option<IpAddr>, now: Timestamp) {
+        if let Some(value) = place_value(found, now) {
+            self.write_mark(place_mark(router), value);
         }
     }
 
@@ -366,20 +373,32 @@ pub fn signer_marks(router: &Router) -> String {
     format!("signs/{}/", router.id)
 }
 
-/// What the name of a fact begins with that says where a router was found. Its value is since when.
-pub const PLACE_MARKS: &str = "found/";
-
-/// Where a router was found, or that it speaks from where its record says again. It names what the record says:
+/// The name of the fact where a router was found, one a router whatever happens. It names what the record says:
 /// once that is something else, the fact says nothing.
-fn place_mark(router: &Router, found: Option<IpAddr>) -> String {
-    let found = found.map_or_else(|| "home".to_owned(), |found| found.to_string());
-    format!("{PLACE_MARKS}{}{found}", place_prefix(router))
+pub fn place_mark(router: &Router) -> String {
+    format!("found/{} {} {}", router.id, router.address, router.source)
 }
 
-/// What follows [`PLACE_MARKS`] in the names of the facts about a router under its present record.
-pub fn place_prefix(router: &Router) -> String {
-    format!("{} {} {} ", router.id, router.address, router.source)
+/// The value of that fact: minutes since 1970, then the octets of the address, zeros for where the record says.
+/// An IPv6 address does not fit; such a router is found again with its next request.
+fn place_value(found: Option<IpAddr>, now: Timestamp) -> Option<i64> {
+    let octets = match found {
+        None => 0,
+        Some(IpAddr::V4(address)) => u32::from(address),
+        Some(IpAddr::V6(_)) => return None,
+    };
+    Some((now.micros() / MINUTE) << 32 | i64::from(octets))
 }
+
+/// Where a router was found, and since when, by the value of that fact.
+pub fn place_of(value: i64) -> Option<(IpAddr, Timestamp)> {
+    let octets = u32::try_from(value & i64::from(u32::MAX)).ok()?;
+    let since = Timestamp::from_micros((value >> 32) * MINUTE);
+    (octets != 0).then(|| (Ipv4Addr::from(octets).into(), since))
+}
+
+/// Microseconds.
+const MINUTE: i64 = 60_000_000;
 
 /// A Calling-Station-Id that is a hardware address.
 pub(super) fn mac(calling: Option<&[u8]>) -> Option<Mac> {

@@ -75,6 +75,7 @@ impl Site {
         let routers = self.routers();
         let found = routers
             .iter()
+            .filter(|router| router.may_move(now))
             .find_map(|router| verify(router).map(|found| (router.clone(), found)));
         if let Some((router, _)) = &found {
             warn!(router.id = %router.id, %source, "Router {} speaks from a new address", router.name);

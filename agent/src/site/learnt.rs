@@ -31,6 +31,8 @@ pub(super) struct Learnt {
     orders: AtomicU8,
     away: AtomicBool,
     place: Mutex<Option<Place>>,
+    /// Microseconds since 1970 of the last move; 0 before the first.
+    moved: AtomicI64,
 }
 
 /// Something that goes on until the opposite was seen and it has rested for a while.
@@ -141,7 +143,16 @@ impl Learnt {
         }
     }
 
+    /// Whether it may be found elsewhere at `now`: who sends copies of its requests from everywhere moves it
+    /// seldom, and costs little.
+    pub fn may_move(&self, now: Timestamp) -> bool {
+        instant(&self.moved).is_none_or(|last| now.since(last) >= SETTLED)
+    }
+
     pub fn put_place(&self, place: Option<Place>) {
+        if let Some(place) = &place {
+            self.moved.store(place.since.micros(), Ordering::Relaxed);
+        }
         let mut held = self.lock();
         *held = place;
         self.away.store(place.is_some(), Ordering::Release);
@@ -232,6 +243,8 @@ fn instant(micros: &AtomicI64) -> Option<Timestamp> {
     (micros != 0).then(|| Timestamp::from_micros(micros))
 }
 
+/// A router that moved stays for so long at least.
+const SETTLED: Duration = Duration::from_secs(10);
 /// A trouble that did not come for so long, while the opposite did, is over.
 const RESTED: Duration = Duration::from_secs(30);
 
@@ -256,6 +269,21 @@ mod tests {
         ] {
             assert!(!signs(not), "{not}");
         }
+    }
+
+    #[test]
+    fn a_router_moves_seldom_however_often_it_is_copied() {
+        let learnt = Learnt::default();
+        assert!(learnt.may_move(at(100)));
+        learnt.put_place(Some(Place {
+            address: IpAddr::from([10, 0, 0, 9]),
+            since: at(100),
+            proved: false,
+        }));
+        assert!(!learnt.may_move(at(109)));
+        learnt.put_place(None);
+        assert!(!learnt.may_move(at(109)), "at home in between or not");
+        assert!(learnt.may_move(at(110)));
     }
 
     /// Said until the right secret was proved since, and steadily while two behind one entry take turns.

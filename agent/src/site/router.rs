@@ -156,6 +156,10 @@ impl Router {
         self.learnt.place()
     }
 
+    pub(super) fn may_move(&self, now: Timestamp) -> bool {
+        self.learnt.may_move(now)
+    }
+
     pub(super) fn put_place(&self, place: Option<Place>) {
         self.learnt.put_place(place);
     }

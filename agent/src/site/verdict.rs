@@ -19,7 +19,10 @@ impl Site {
         if let (Some(bytes), Some(package)) = (face, &mut package) {
             package.data_limit = bytes;
         }
-        let with_bound = self.binds(subscriber).then(|| Live {
+        let binds = package
+            .as_ref()
+            .is_some_and(|package| package.bind_macs.unwrap_or(policy.entitlement.bind.macs) > 0);
+        let with_bound = binds.then(|| Live {
             bound: self.bound(subscriber.id),
             ..live.clone()
         });

@@ -358,20 +358,6 @@ pub(super) fn marks(connection: &Connection, prefix: &str) -> rusqlite::Result<V
         .collect()
 }
 
-/// The same with the facts' values.
-pub(super) fn valued_marks(
-    connection: &Connection,
-    prefix: &str,
-) -> rusqlite::Result<Vec<(String, i64)>> {
-    connection
-        .prepare_cached(
-            "select substr(name, length(?1) + 1), value from marks
-              where substr(name, 1, length(?1)) = ?1",
-        )?
-        .query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
-}
-
 /// Larger batches gain little (200 rows a commit already cost a hundredth of a sync each) and make
 /// the first of the batch wait.
 const BATCH: usize = 256;

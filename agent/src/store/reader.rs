@@ -92,11 +92,6 @@ impl OutboxReader {
         Ok(outbox::marks(&self.lock(), prefix)?)
     }
 
-    /// The same with the facts' values.
-    pub fn valued_marks(&self, prefix: &str) -> Result<Vec<(String, i64)>, StoreError> {
-        Ok(outbox::valued_marks(&self.lock(), prefix)?)
-    }
-
     /// The settings of this connection, for `doctor`.
     pub fn pragmas(&self) -> Result<Pragmas, StoreError> {
         Ok(open::pragmas(&self.lock())?)
