@@ -172,7 +172,7 @@ fn another_library_reads_what_was_meant() -> Result<()> {
         ],
         vec![
             ("Reply-Message", json!(["Expired"])),
-            ("MS-CHAP-Error", json!([error_text()])),
+            ("MS-CHAP-Error", json!([CHAP_ERROR])),
             proxied.clone(),
         ],
         vec![
@@ -301,11 +301,6 @@ fn order(order: Order<'_>) -> Result<Vec<u8>> {
     Ok(exchange.datagram().to_vec())
 }
 
-/// MS-CHAP-Error is octets in the dictionary: the identifier comes first.
-fn error_text() -> String {
-    hex(b"\x07E=649 R=0 C=ABABABABABABABABABABABABABABABAB V=3")
-}
-
 fn network(text: &str) -> Result<Network> {
     Ok(text.parse::<ipnet::IpNet>()?.into())
 }
@@ -318,5 +313,7 @@ fn secret() -> Secret {
     Secret::new(SECRET.as_bytes())
 }
 
+/// The identifier comes first.
+const CHAP_ERROR: &str = "\u{7}E=649 R=0 C=ABABABABABABABABABABABABABABABAB V=3";
 const SECRET: &str = "demo-secret";
 const PASSWORD: &[u8] = b"a password";
