@@ -1,5 +1,6 @@
 //! Sets a router up over its API, and back again: reads a menu, does what `rows` says, reads it again.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use easyisp_shared::wire::setup::{BeforeV1, ItemV1, RowV1, SetupAskV1, SetupToldV1, ValueV1};
@@ -35,6 +36,9 @@ impl RouterApis {
     }
 }
 
+/// Menus as they were read since the last change.
+type Menus = HashMap<String, Vec<RowV1>>;
+
 /// Commands to one router, all within one deadline.
 struct Hands<'a> {
     apis: &'a RouterApis,
@@ -45,8 +49,9 @@ struct Hands<'a> {
 impl Hands<'_> {
     async fn look(&self, items: &[ItemV1]) -> Result<SetupToldV1, ApiError> {
         let mut before = Vec::new();
+        let mut held = Menus::default();
         for item in items {
-            before.push(rows::before(item, &self.menu(&item.menu).await?));
+            before.push(rows::before(item, self.menu(&mut held, &item.menu).await?));
         }
         let modes = Command::new("/system/device-mode/print");
         let modes = self.rows(modes).await?;
@@ -85,9 +90,12 @@ impl Hands<'_> {
 
     async fn apply(&self, items: &[ItemV1]) -> Result<SetupToldV1, ApiError> {
         let folder = self.folder(items).await?;
+        let mut held = Menus::default();
         for (done, item) in items.iter().enumerate() {
-            let menu = self.menu(&item.menu).await?;
-            for act in rows::to_apply(item, &menu, folder) {
+            let menu = self.menu(&mut held, &item.menu).await?;
+            for act in rows::to_apply(item, menu, folder) {
+                // One menu tells of another: what was read is old.
+                held.clear();
                 if let Some(refused) = self.act(&item.menu, act).await? {
                     return Ok(SetupToldV1::Applied {
                         done: u32::try_from(done).unwrap_or(u32::MAX),
@@ -104,9 +112,12 @@ impl Hands<'_> {
 
     async fn restore(&self, stood: &[BeforeV1]) -> Result<SetupToldV1, ApiError> {
         let mut refusals = Vec::new();
+        let mut held = Menus::default();
         for stood in stood.iter().rev() {
             let path = &stood.item.menu;
-            for act in rows::to_restore(stood, &self.menu(path).await?) {
+            let menu = self.menu(&mut held, path).await?;
+            for act in rows::to_restore(stood, menu) {
+                held.clear();
                 if let Some(refused) = self.act(path, act).await? {
                     refusals.push(format!("{path}: {refused}"));
                 }
@@ -118,8 +129,10 @@ impl Hands<'_> {
     async fn check(&self, items: &[ItemV1]) -> Result<SetupToldV1, ApiError> {
         let folder = self.folder(items).await?;
         let mut amiss = Vec::new();
+        let mut held = Menus::default();
         for item in items {
-            amiss.extend(rows::amiss(item, &self.menu(&item.menu).await?, folder));
+            let menu = self.menu(&mut held, &item.menu).await?;
+            amiss.extend(rows::amiss(item, menu, folder));
         }
         Ok(SetupToldV1::Checked(amiss))
     }
@@ -216,10 +229,14 @@ impl Hands<'_> {
         Ok(if found.is_empty() { "" } else { "flash/" })
     }
 
-    async fn menu(&self, menu: &str) -> Result<Vec<RowV1>, ApiError> {
-        let print = Command::new(&format!("{}/print", path(menu)));
-        let rows = self.rows(print).await?;
-        Ok(rows::read(&rows))
+    /// The rows of a menu: as they were read, else read now.
+    async fn menu<'m>(&self, held: &'m mut Menus, menu: &str) -> Result<&'m [RowV1], ApiError> {
+        if !held.contains_key(menu) {
+            let print = Command::new(&format!("{}/print", path(menu)));
+            let rows = self.rows(print).await?;
+            held.insert(menu.to_owned(), rows::read(&rows));
+        }
+        Ok(held.get(menu).map(Vec::as_slice).unwrap_or_default())
     }
 
     /// The rows of a menu; none where the router has no such menu.

@@ -75,7 +75,11 @@ pub struct At<'a> {
 impl At<'_> {
     /// Has a router set up, or asks how it is.
     pub async fn set_up(&self, ask: SetupAskV1) -> Result<SetupToldV1, Silence> {
-        match self.ask(RouterAsk::Setup(ask), TURN).await? {
+        let within = match &ask {
+            SetupAskV1::Look(_) | SetupAskV1::Check(_) | SetupAskV1::Uplinks => READ,
+            SetupAskV1::Save { .. } | SetupAskV1::Apply(_) | SetupAskV1::Restore(_) => TURN,
+        };
+        match self.ask(RouterAsk::Setup(ask), within).await? {
             RouterTold::Setup(told) => Ok(told),
             _ => Err(self.other()), // an answer to something else
         }
@@ -433,6 +437,8 @@ async fn note(
 
 /// How long a turn may take: a router with a small processor writes a dozen rows a second. Well below a job's lease.
 const TURN: Duration = Duration::from_secs(25);
+/// How long reading takes at most: three times that and a signed request are below a job's lease.
+const READ: Duration = Duration::from_secs(12);
 /// How long a signed request may take.
 const SHORT: Duration = Duration::from_secs(8);
 /// When to ask again after silence.
