@@ -244,6 +244,12 @@ mod tests {
         let rel = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
         for (name, text) in [
             (
+                "_rels/.rels",
+                format!(
+                    "<Relationships><Relationship Id=\"r\" Type=\"{rel}/officeDocument\" Target=\"xl/workbook.xml\"/></Relationships>"
+                ),
+            ),
+            (
                 "xl/workbook.xml",
                 format!(
                     "<workbook {ns} xmlns:r=\"{rel}\"><sheets><sheet name=\"S\" sheetId=\"1\" r:id=\"r1\"/></sheets></workbook>"
