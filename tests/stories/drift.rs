@@ -34,7 +34,12 @@ async fn what_somebody_changed_by_hand_is_shown_and_mended_and_nothing_else() ->
     let nas = format!("/nas/{}", site.router_id);
     let script = isp.owner.get(&format!("{nas}/config?{CHOICE}")).await?;
     let script = script["script"].as_str().context("a script")?;
-    let imported = site.router.configure(|machine| machine.import(script));
+    let imported = site.router.configure(|machine| {
+        for (port, kind) in [("ether2", "ether"), ("ether3", "ether"), ("wlan1", "wlan")] {
+            machine.put("/interface", &[("name", port), ("type", kind)]);
+        }
+        machine.import(script)
+    });
     imported.map_err(anyhow::Error::msg)?;
 
     let drift = isp.owner.get(&format!("{nas}/drift?{CHOICE}")).await?;

@@ -20,10 +20,13 @@ use super::{Provider, World, eventually, soon};
 use crate::line::Line;
 use crate::router::api::Api;
 use crate::router::subscriber::{Dial, Method};
-use crate::router::{Router, Settings};
+use crate::router::wiring::Lan;
+use crate::router::{Router, Server, Settings};
 
 /// The secret between router and agent.
 const SECRET: &str = "a-long-shared-secret";
+/// Where a script that sets the router up finds the agent.
+const ON_THE_LAN: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 /// The password of the agent's user at the router's API.
 const API_PASSWORD: &str = "a-long-api-password";
 
@@ -98,8 +101,13 @@ impl Site {
     ) -> Result<Site> {
         let config = box_config(world)?;
         let clock = world.clock.clone();
+        let server = Server {
+            auth: config.radius.auth,
+            acct: config.radius.acct,
+        };
         let settings = Settings {
             api,
+            lan: Lan::default().with(ON_THE_LAN, server),
             ..Settings::new(SECRET, config.radius.auth, config.radius.acct)
         };
         let router = Router::start_on(settings, clock.clone(), Entropy::system()).await?;
