@@ -167,7 +167,9 @@ impl Machine {
 
     /// `/system backup save` and `/export`: a file.
     pub fn save(&mut self, name: &str, ending: &str) {
-        let all = format!("{:?}", self.state());
+        let mut all = self.state();
+        all.remove("/file"); // or each would hold all before it
+        let all = format!("{all:?}");
         self.write_file(&format!("{name}.{ending}"), &all);
     }
 
