@@ -240,11 +240,13 @@ fn fields(
         let shown = |text: &str| match value {
             WantedValueV1::Secret(_) => HIDDEN.to_owned(),
             // The API says by other words what people type.
-            WantedValueV1::Plain(wanted) if ["yes", "no"].contains(&wanted.as_str()) => match text {
-                "true" => "yes".to_owned(),
-                "false" => "no".to_owned(),
-                _ => text.to_owned(),
-            },
+            WantedValueV1::Plain(wanted) if ["yes", "no"].contains(&wanted.as_str()) => {
+                match text {
+                    "true" => "yes".to_owned(),
+                    "false" => "no".to_owned(),
+                    _ => text.to_owned(),
+                }
+            }
             WantedValueV1::Plain(_) | WantedValueV1::Folder(_) => text.to_owned(),
         };
         all.push(Difference {

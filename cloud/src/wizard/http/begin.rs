@@ -341,6 +341,7 @@ pub struct SystemInfo {
 /// Errors: 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
 #[utoipa::path(get, path = "/api/wizard/{router}/system-info", tag = "Routers",
     params(("router" = RouterId, Path)), responses((status = 200, body = SystemInfo),
+        (status = 422, description = "No API user is entered for this router"),
         (status = 502, description = "The device or its site cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
 pub async fn system_info(

@@ -58,6 +58,7 @@ pub struct Ports {
 /// Errors: 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
 #[utoipa::path(get, path = "/api/wizard/{router}/interfaces", tag = "Routers",
     params(("router" = RouterId, Path)), responses((status = 200, body = Ports),
+        (status = 422, description = "No API user is entered for this router"),
         (status = 502, description = "The device or its site cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
 pub async fn interfaces(
@@ -340,6 +341,7 @@ pub async fn auto_configure(
 /// Errors: 422 `NOT_CONFIGURED`, 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
 #[utoipa::path(get, path = "/api/wizard/{router}/test", tag = "Routers",
     params(("router" = RouterId, Path)), responses((status = 200, body = Tested),
+        (status = 422, description = "Nobody chose yet what it serves, or it has no API user"),
         (status = 502, description = "The device or its site cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
 pub async fn test(
