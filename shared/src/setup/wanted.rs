@@ -242,8 +242,11 @@ fn pppoe(setup: &Setup) -> Vec<Item> {
             }
             Some(_) | None => bridge(lan, PPPOE_BRIDGE),
         };
-        items.splice(0..0, of_bridge);
+        // A bridge goes when nothing is served there any more.
+        let (last, first): (Vec<Item>, Vec<Item>) = of_bridge.into_iter().partition(is_bridge_gone);
+        items.splice(0..0, first);
         items.push(server(pppoe, &interface, name));
+        items.extend(last);
     }
     items.extend(masquerade(setup, nat, pppoe.local_address, pppoe.pool));
     items
@@ -316,8 +319,10 @@ fn hotspot(setup: &Setup) -> Vec<Item> {
     let mut items = guests(hotspot, name, &mark);
     if let Some(lan) = &hotspot.lan {
         let (interface, of_bridge) = bridge(lan, HOTSPOT_BRIDGE);
-        items.splice(0..0, of_bridge);
+        let (last, first): (Vec<Item>, Vec<Item>) = of_bridge.into_iter().partition(is_bridge_gone);
+        items.splice(0..0, first);
         items.extend(served(hotspot, &interface, name, &mark));
+        items.extend(last);
     }
     items.extend(hotspot.open_hosts.iter().map(|host| {
         own(
@@ -504,6 +509,10 @@ fn firewall(setup: &Setup) -> Vec<Item> {
         }
     }
     items
+}
+
+fn is_bridge_gone(item: &Item) -> bool {
+    item.menu == "/interface bridge" && matches!(item.which, Which::Gone(..))
 }
 
 /// The interface to serve on, and what makes it.

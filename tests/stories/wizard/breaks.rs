@@ -227,6 +227,7 @@ async fn a_router_that_goes_away_half_way_is_waited_for_and_then_undone() -> Res
         Ok((text("step")?, text("message")?))
     };
 
+    let mut looks = 0;
     roof.router.mishap("/ip/hotspot/add", Mishap::Reboot);
     let configuring = roof.isp.owner.clone();
     let (asked, body) = (path.clone(), both());
@@ -252,7 +253,9 @@ async fn a_router_that_goes_away_half_way_is_waited_for_and_then_undone() -> Res
     assert_eq!(status, StatusCode::CONFLICT);
     super::eventually("it goes on", async || {
         let (step, message) = stage().await?;
-        if message.contains("waits") {
+        looks += 1;
+        // Not faster than the box can answer.
+        if message.contains("waits") && looks % 100 == 1 {
             roof.world.clock.advance(Duration::from_secs(6));
         }
         Ok((step == "DONE").then_some(()))
@@ -271,7 +274,9 @@ async fn a_router_that_goes_away_half_way_is_waited_for_and_then_undone() -> Res
     let answer = tokio::spawn(async move { configuring.post(&asked, &pppoe).await });
     super::eventually("it is to be undone", async || {
         let (step, message) = stage().await?;
-        if message.contains("waits") {
+        looks += 1;
+        // Not faster than the box can answer.
+        if message.contains("waits") && looks % 100 == 1 {
             roof.world.clock.advance(Duration::from_secs(301));
         }
         Ok((step == "UNDOING").then_some(()))
@@ -280,7 +285,9 @@ async fn a_router_that_goes_away_half_way_is_waited_for_and_then_undone() -> Res
     roof.router.mend();
     super::eventually("it is undone", async || {
         let (step, message) = stage().await?;
-        if message.contains("waits") {
+        looks += 1;
+        // Not faster than the box can answer.
+        if message.contains("waits") && looks % 100 == 1 {
             roof.world.clock.advance(Duration::from_secs(6));
         }
         Ok((step == "FAILED").then_some(()))
