@@ -1,13 +1,15 @@
 //! One visit at a router: read, counted, compared, written, read back, told.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::entitlement::{Live, Verdict};
 use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Up;
-use easyisp_shared::wire::down::PolicyV1;
+use easyisp_shared::wire::down::{Connection, PolicyV1};
 use easyisp_shared::wire::line::{LinePlace, LineShapeV1, LineState, LineV1, LinesV1};
 use tracing::info;
 
@@ -18,11 +20,29 @@ use crate::routeros::{ApiError, FoundLines, Scope};
 use crate::sessions::Metered;
 use crate::site::{Router, Subscriber};
 
+/// Customers; `None` where one is not known any more.
+type People = HashMap<CustomerId, Option<Arc<Subscriber>>>;
+
 /// What a customer is to have at a router.
 struct Judged {
     customer: CustomerId,
     verdict: Option<Verdict>,
     outcome: Result<Line, Trouble>,
+}
+
+fn with_devices(
+    customers: &HashSet<CustomerId>,
+    people: &People,
+) -> Vec<(CustomerId, Option<Mac>)> {
+    let device = |customer: &CustomerId| {
+        let known = people.get(customer)?.as_ref()?;
+        let first = known.entitlement.macs.first().copied();
+        first.filter(|_| known.connection == Connection::Dhcp)
+    };
+    let customers = customers.iter();
+    customers
+        .map(|customer| (*customer, device(customer)))
+        .collect()
 }
 
 impl Lines {
@@ -36,14 +56,15 @@ impl Lines {
         if concerned.is_empty() && due.news != News::All {
             return Ok(INTERVAL);
         }
+        let people = self.people(&concerned);
         let scope = match due.whole {
             true => Scope::All(rules::lists(policy)),
-            false => Scope::Of(self.with_devices(&concerned)),
+            false => Scope::Of(with_devices(&concerned, &people)),
         };
         let found = self.parts.apis.kept_lines(router, &scope, WITHIN).await?;
         self.count(router.id, &found, self.parts.clock.now());
 
-        let judged = self.judge(router.id, concerned, &found, policy);
+        let judged = self.judge(router.id, concerned, &people, &found, policy);
         let mut wanted = Vec::new();
         let mut keep = HashSet::new();
         for one in &judged {
@@ -78,18 +99,12 @@ impl Lines {
         concerned
     }
 
-    fn with_devices(
-        &self,
-        customers: &HashSet<CustomerId>,
-    ) -> Vec<(CustomerId, Option<easyisp_shared::net::Mac>)> {
-        let device = |customer: CustomerId| {
-            let known = self.parts.site.customer(customer)?;
-            let first = known.entitlement.macs.first().copied();
-            first.filter(|_| known.connection == easyisp_shared::wire::down::Connection::Dhcp)
-        };
-        let customers = customers.iter().copied();
+    /// As they are before the router is read: by what they become meanwhile, other rows would have been read. The
+    /// change brings the next visit.
+    fn people(&self, customers: &HashSet<CustomerId>) -> People {
+        let customers = customers.iter();
         customers
-            .map(|customer| (customer, device(customer)))
+            .map(|customer| (*customer, self.parts.site.customer(*customer)))
             .collect()
     }
 
@@ -97,6 +112,7 @@ impl Lines {
         &self,
         router: RouterId,
         mut customers: HashSet<CustomerId>,
+        people: &People,
         found: &FoundLines,
         policy: &PolicyV1,
     ) -> Vec<Judged> {
@@ -120,7 +136,10 @@ impl Lines {
             plan: plan.as_ref(),
         };
         let one = |customer| {
-            let line = self.parts.site.customer(customer);
+            let line = match people.get(&customer) {
+                Some(known) => known.clone(),
+                None => self.parts.site.customer(customer),
+            };
             let line = line.filter(|line| rules::is_line(line));
             let line = line.filter(|line| self.router_of(line) == Some(router));
             let Some(line) = line else {
