@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
-use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{RouterId, TenantId};
 use easyisp_shared::time::{Clock, Timestamp};
 use serde::Deserialize;
@@ -36,7 +35,6 @@ pub async fn script(
     State(db): State<Database>,
     State(clock): State<Clock>,
     State(secrets): State<Secrets>,
-    State(entropy): State<Entropy>,
     State(config): State<Arc<Config>>,
     Path(token): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -56,7 +54,7 @@ pub async fn script(
     let chosen = row.choice.map(serde_json::from_value::<Chosen>);
     let chosen = chosen.transpose().map_err(ApiError::internal)?;
     let known = known(&mut tx, &secrets, router).await?;
-    let (key, text) = Token::new(&entropy);
+    let (key, text) = Token::new(&tx.entropy());
     let ends = now.plus(TOKEN_LIFE);
     store::put_token(&mut tx, router, Purpose::Callback, key.digest(), ends).await?;
     let url = config.http.public_url.as_deref().unwrap_or_default();
