@@ -200,8 +200,63 @@ impl Money {
                 .with_context(|| format!("{deed} is not answered"))?;
             self.heard(deed, answer)?;
         }
+        self.hear_who_was_last(&deeds).await?;
         let statuses: Vec<u16> = answers.iter().flatten().map(|answer| answer.0).collect();
         Ok(format!("{words}: {statuses:?}"))
+    }
+
+    /// Of two changes of one thing at once either may be the last; which, the rows say.
+    async fn hear_who_was_last(&mut self, deeds: &[Deed]) -> Result<()> {
+        match deeds {
+            [
+                Deed::Package {
+                    isp,
+                    person,
+                    package,
+                },
+                Deed::Package {
+                    isp: same_isp,
+                    person: same_person,
+                    package: other,
+                },
+            ] if (isp, person) == (same_isp, same_person) => {
+                let isp = &mut self.isps[*isp];
+                let person = &mut isp.people[*person];
+                let last: Uuid =
+                    sqlx::query_scalar("select package_id from customers where id = $1")
+                        .bind(person.id)
+                        .fetch_one(&mut self.eyes)
+                        .await?;
+                let mut either = [*package, *other].into_iter();
+                let last = either.find(|nth| isp.packages[*nth].id == last);
+                person.package = last.context("neither package is his")?;
+            }
+            [
+                Deed::Price {
+                    isp,
+                    package,
+                    shillings,
+                },
+                Deed::Price {
+                    isp: same_isp,
+                    package: same_package,
+                    shillings: other,
+                },
+            ] if (isp, package) == (same_isp, same_package) => {
+                let package = &mut self.isps[*isp].packages[*package];
+                let price: i64 = sqlx::query_scalar("select price from packages where id = $1")
+                    .bind(package.id)
+                    .fetch_one(&mut self.eyes)
+                    .await?;
+                ensure!(
+                    [shillings * 100, other * 100].contains(&price),
+                    "neither price is its"
+                );
+                package.plan.price = price;
+            }
+            _ => {} // one after the other
+        }
+        Ok(())
     }
 
     /// The line is cut while this is done. What was not answered is asked for again once the cloud is back.
