@@ -131,8 +131,9 @@ pub async fn erase(
     store::blank_messages(tx, customer, &phones(subject)).await?;
     store::blank_moving(tx, traces).await?;
     store::blank_router_lists(tx, traces).await?;
-    store::blank_import_rows(tx, customer, &subject.username, &pseudonym).await?;
+    // First, for it waits for the part of a file that is just taken in: what that wrote is seen then.
     imports::forget_person(tx, &subject.username).await?;
+    store::blank_import_rows(tx, customer, &subject.username, &pseudonym).await?;
     store::forget_quarantined(tx, &octets(subject, &devices)).await?;
     store::blank_customer(tx, customer, &pseudonym, now).await?;
 

@@ -171,16 +171,17 @@ async fn whoever_is_erased_meanwhile_is_not_made_again() -> Result<()> {
         .get(&format!("/imports/{id}?outcome=skipped"))
         .await?;
     let row = &skipped["rows"][0];
-    assert_eq!(
-        (&row["row"], &row["username"]),
-        (&json!(1002), &json!("erased"))
-    );
-    assert!(
-        row["errors"]
-            .to_string()
-            .contains("erased after this file came"),
-        "{row}"
-    );
+    assert_eq!(row["row"], 1002);
+    // Whichever of the two was first at the third part: her row was never taken, or was found and says nothing of her.
+    match row["username"].as_str() {
+        Some("erased") => assert!(
+            row["errors"]
+                .to_string()
+                .contains("erased after this file came"),
+            "{row}"
+        ),
+        other => assert_ne!(other, Some("Jane"), "{row}"),
+    }
     let jane = isp.owner.get("/customers?search=jane").await?;
     assert_eq!(jane["total"], 0, "{jane}");
     let mut tx = world.db().begin(tenant).await?;
