@@ -143,7 +143,10 @@ fn killed_while_a_snapshot_is_applied_it_holds_the_old_or_the_new() {
 
     let entropy = Entropy::system();
     let (mut amid, mut held) = (0, "old");
-    for round in 1..=rounds {
+    let mut round = 0;
+    // On a busy machine the moment is missed now and then: at most ten times as often.
+    while round < rounds || amid == 0 && round < 10 * rounds {
+        round += 1;
         let (name, site) = &sites[round % 2];
         std::fs::write(folder.path().join("site.json"), site).unwrap();
         program.start();
@@ -157,9 +160,14 @@ fn killed_while_a_snapshot_is_applied_it_holds_the_old_or_the_new() {
                 .query_row(staged, [], |row| row.get::<_, bool>(0))
                 .unwrap()
         };
-        while began.elapsed() < instant && (round % 3 == 0 || !is_there()) {}
-        if round % 3 != 0 {
-            std::thread::sleep(Duration::from_micros(entropy.below(40_000)));
+        match round % 3 {
+            0 => while began.elapsed() < instant {},
+            nth => {
+                while began.elapsed() < 4 * (begins + lasts) && !is_there() {}
+                // At once, or a little later.
+                let later = entropy.below(40_000) * (nth as u64 - 1);
+                std::thread::sleep(Duration::from_micros(later));
+            }
         }
         program.end();
         drop(watched);
@@ -172,7 +180,7 @@ fn killed_while_a_snapshot_is_applied_it_holds_the_old_or_the_new() {
         amid += u32::from(staged > 0);
         held = if of_feed == ids(name) { *name } else { held };
     }
-    println!("{rounds} kills, {amid} of them amid a snapshot");
+    println!("{round} kills, {amid} of them amid a snapshot");
     assert!(
         amid > 0,
         "no kill came between the snapshot and its taking over"
