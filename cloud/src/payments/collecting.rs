@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::Payments;
-use super::central::Central;
 use super::gateways::new_gateway;
 use super::held::{self, SETTLE};
+use super::mpesa::central::Central;
 use super::store::gateways as keys;
 use super::store::settlements::{self as store, Collecting};
 use super::words::SubType;

@@ -7,8 +7,6 @@
 
 mod arrival;
 mod book;
-mod c2b;
-mod central;
 mod collecting;
 mod gateways;
 mod held;
@@ -20,16 +18,12 @@ mod mpesa;
 mod owner;
 mod payout;
 mod prompt;
-mod pull;
 mod questions;
 mod refund;
 mod refunds;
-mod register;
-mod results;
 mod rules;
 mod settle;
 mod settlements;
-mod sheet;
 mod statement;
 mod store;
 mod suspense;
@@ -48,15 +42,16 @@ use crate::db::Database;
 use crate::outbound::http_client;
 use crate::secrets::Secrets;
 
-use self::central::Central;
+use self::mpesa::central::Central;
+use self::mpesa::{c2b, register, results};
 
 pub use held::SETTLE;
 pub use inquiry::INQUIRE;
 pub use jobs::{INBOX, QUERY};
+pub use mpesa::pull::PULL;
 pub use mpesa::{Daraja, Merchant, MpesaError};
 pub use payout::PAY_OUT;
 pub use prompt::{Asked, PromptError, Wish};
-pub use pull::PULL;
 pub use refund::REFUND;
 pub use rules::{
     Claim, Credit, Effect, Event, FOLLOW_UP, NO_ANSWER, Push, Source, State, Terms, judge,

@@ -11,7 +11,7 @@ use super::Payments;
 use super::arrival::Arrival;
 use super::book::{Booking, HEARSAY};
 use super::gateways::locked;
-use super::sheet::{Row, Told, read_statement};
+use super::mpesa::sheet::{Row, Told, read_statement};
 use super::store::arrivals::{self, Booked};
 use super::store::gateways::Keys;
 use crate::api::{Json, Query};

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::super::SubType;
-use super::{Daraja, Merchant, MpesaError, plain};
+use super::daraja::{Daraja, Merchant, MpesaError, plain};
 
 /// Who asks in a short code's name: his name, and his password as M-Pesa takes it.
 #[derive(Clone, Debug)]

@@ -143,7 +143,7 @@ pub fn read_result(body: &[u8]) -> Result<Told, String> {
         receipt: receipt_of(&result.transaction_id.unwrap_or_default()),
         parameters: parameters
             .into_iter()
-            .map(|one| (one.key, super::plain(&one.value)))
+            .map(|one| (one.key, super::daraja::plain(&one.value)))
             .collect(),
     })
 }

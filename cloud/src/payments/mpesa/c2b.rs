@@ -11,17 +11,17 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::arrival::{named_receipt, read_asked, read_confirmation};
-use super::book::{self, Booking, Trust};
-use super::inbox::{self, dismiss};
-use super::owner::Keys;
-use super::prompt::PromptError;
-use super::settle::Then;
-use super::store::arrivals::{self, Found, Place};
-use super::store::gateways;
-use super::store::{self, Kind, Purpose, Report};
-use super::words::SubType;
-use super::{Payments, Source, inquiry};
+use super::super::book::{self, Booking, Trust};
+use super::super::inbox::{self, dismiss};
+use super::super::owner::Keys;
+use super::super::prompt::PromptError;
+use super::super::settle::Then;
+use super::super::store::arrivals::{self, Found, Place};
+use super::super::store::gateways;
+use super::super::store::{self, Kind, Purpose, Report};
+use super::super::words::SubType;
+use super::super::{Payments, Source, inquiry};
+use super::confirmation::{named_receipt, read_asked, read_confirmation};
 use crate::api::{ClientAddress, Json, Limits, Path};
 use crate::error::ApiError;
 use crate::renewals::RenewError;
@@ -197,7 +197,7 @@ pub async fn confirmation_webhook(
 }
 
 /// Works on one confirmation, once: whoever comes second finds it done.
-pub(super) async fn work(
+pub(in super::super) async fn work(
     payments: &Payments,
     tenant: TenantId,
     id: InboxId,
@@ -312,7 +312,7 @@ fn kept_source(address: ClientAddress, current: bool) -> String {
 }
 
 /// Whether a short code is this gateway's; a till is named by its own number or its store's.
-pub(super) fn is_at(place: &Place, shortcode: &str) -> bool {
+pub(in super::super) fn is_at(place: &Place, shortcode: &str) -> bool {
     let store = place
         .store_number
         .as_deref()
@@ -321,18 +321,19 @@ pub(super) fn is_at(place: &Place, shortcode: &str) -> bool {
 }
 
 /// The addresses of a gateway's door, under this secret.
-pub(super) struct Door {
+pub(in super::super) struct Door {
     /// Where validations go.
-    pub(super) validation: String,
+    pub(in super::super) validation: String,
     /// Where confirmations go.
-    pub(super) confirmation: String,
+    pub(in super::super) confirmation: String,
 }
 
 /// Words that M-Pesa refuses in an address.
-pub(super) const REFUSED: [&str; 6] = ["mpesa", "safaricom", "exe", "cmd", "sql", "query"];
+pub(in super::super) const REFUSED: [&str; 6] =
+    ["mpesa", "safaricom", "exe", "cmd", "sql", "query"];
 
 /// The door under `base`. An error names the word for which M-Pesa would refuse it.
-pub(super) fn door(base: &str, token: &str) -> Result<Door, &'static str> {
+pub(in super::super) fn door(base: &str, token: &str) -> Result<Door, &'static str> {
     let at = |end: &str| format!("{}/api/hooks/c2b/{token}/{end}", base.trim_end_matches('/'));
     let door = Door {
         validation: at("v"),
@@ -345,7 +346,7 @@ pub(super) fn door(base: &str, token: &str) -> Result<Door, &'static str> {
 }
 
 /// The word for which M-Pesa would refuse an address.
-pub(super) fn refused(url: &str) -> Option<&'static str> {
+pub(in super::super) fn refused(url: &str) -> Option<&'static str> {
     let lower = url.to_lowercase();
     REFUSED.into_iter().find(|word| lower.contains(word))
 }

@@ -7,16 +7,16 @@ use easyisp_shared::id::{GatewayId, OperatorId, TenantId};
 use easyisp_shared::time::Timestamp;
 use secrecy::ExposeSecret;
 
-use super::Payments;
-use super::arrival::Arrival;
-use super::book::{self, Booking, HEARSAY, Trust};
+use super::super::Payments;
+use super::super::arrival::Arrival;
+use super::super::book::{self, Booking, HEARSAY, Trust};
+use super::super::owner::Keys;
+use super::super::prompt::PromptError;
+use super::super::store::arrivals;
+use super::super::store::gateways as store;
 use super::c2b::door;
-use super::mpesa::{Merchant, MpesaError};
-use super::owner::Keys;
-use super::prompt::PromptError;
 use super::register;
-use super::store::arrivals;
-use super::store::gateways as store;
+use super::{Merchant, MpesaError};
 use crate::renewals::RenewError;
 
 /// The kind of the due job that asks what has moved; its subject is the gateway.
@@ -209,7 +209,7 @@ impl Payments {
     }
 
     /// Books money that we asked after (`by`: that this person's statement has), unless it is known.
-    pub(super) async fn book_one(
+    pub(in super::super) async fn book_one(
         &self,
         tenant: TenantId,
         gateway: GatewayId,

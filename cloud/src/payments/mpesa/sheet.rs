@@ -5,8 +5,8 @@ use easyisp_shared::money::Cents;
 
 use crate::api::{NotOpened, csv_of_workbook, is_workbook};
 
-use super::arrival::{Arrival, Payer, amount_of, name_of, receipt_of, shortened};
-use super::mpesa::callback::listed_instant;
+use super::super::arrival::{Arrival, Payer, amount_of, name_of, receipt_of, shortened};
+use super::callback::listed_instant;
 
 /// Most rows of one statement.
 pub const MOST_ROWS: usize = 20_000;

@@ -8,18 +8,18 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use uuid::Uuid;
 
+use super::super::inbox::{self, HEARD, Heard, dismiss};
+use super::super::prompt::PromptError;
+use super::super::settle::Then;
+use super::super::store::gateways::{self, Keys, RESULT_TOKEN};
+use super::super::store::{self, Kind, Purpose, Report, inquiries, refunds, settlements};
+use super::super::words::Env;
+use super::super::{Payments, Source};
+use super::super::{inquiry, payout, refund};
+use super::Merchant;
 use super::c2b::refused;
-use super::inbox::{self, HEARD, Heard, dismiss};
-use super::mpesa::Merchant;
-use super::mpesa::initiator::{Initiator, ResultUrls};
-use super::mpesa::result::{Told, read_result};
-use super::prompt::PromptError;
-use super::settle::Then;
-use super::store::gateways::{self, Keys, RESULT_TOKEN};
-use super::store::{self, Kind, Purpose, Report, inquiries, refunds, settlements};
-use super::words::Env;
-use super::{Payments, Source};
-use super::{inquiry, payout, refund};
+use super::initiator::{Initiator, ResultUrls};
+use super::result::{Told, read_result};
 use crate::api::{ClientAddress, Json, Limits, Path};
 use crate::db::Tx;
 use crate::due;
@@ -28,16 +28,16 @@ use crate::renewals::RenewError;
 
 /// All that a call of an initiator needs.
 #[derive(Debug)]
-pub(super) struct Asking {
-    pub(super) merchant: Merchant,
-    pub(super) initiator: Initiator,
+pub(in super::super) struct Asking {
+    pub(in super::super) merchant: Merchant,
+    pub(in super::super) initiator: Initiator,
     base: String,
     token: SecretString,
 }
 
 impl Asking {
     /// Where the answer about this comes.
-    pub(super) fn urls(&self, about: Uuid) -> ResultUrls {
+    pub(in super::super) fn urls(&self, about: Uuid) -> ResultUrls {
         let at = |what: &str| {
             let token = self.token.expose_secret();
             format!("{}/api/hooks/{what}/{token}/{about}", self.base)
@@ -51,7 +51,7 @@ impl Asking {
 
 impl Payments {
     /// What a call of this gateway's initiator needs.
-    pub(super) async fn asking(
+    pub(in super::super) async fn asking(
         &self,
         tx: &mut Tx,
         gateway: GatewayId,
@@ -78,7 +78,7 @@ impl Payments {
     }
 
     /// The initiator of a gateway, his password encrypted with M-Pesa's certificate.
-    pub(super) async fn initiator(
+    pub(in super::super) async fn initiator(
         &self,
         tx: &mut Tx,
         keys: &Keys,
@@ -193,7 +193,7 @@ async fn hear(
 const SOON: Duration = Duration::from_secs(60);
 
 /// Works on one answer, once: whoever comes second finds it done.
-pub(super) async fn work(
+pub(in super::super) async fn work(
     payments: &Payments,
     tenant: TenantId,
     id: InboxId,

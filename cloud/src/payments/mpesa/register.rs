@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::Payments;
+use super::super::Payments;
+use super::super::gateways::{locked, note};
+use super::super::prompt::PromptError;
+use super::super::store::gateways::{self as store, C2B_TOKEN, Keys};
+use super::super::words::C2bVersion;
 use super::c2b::door;
-use super::gateways::{locked, note};
-use super::mpesa::{Merchant, MpesaError};
-use super::prompt::PromptError;
-use super::store::gateways::{self as store, C2B_TOKEN, Keys};
-use super::words::C2bVersion;
+use super::{Merchant, MpesaError};
 use crate::api::{Json, Path, blank};
 use crate::auth::Operator;
 use crate::db::Tx;
@@ -120,7 +120,7 @@ pub async fn register(
 }
 
 /// The secret of the gateway's C2B addresses; a new one when it has none, or when one is wanted.
-pub(super) async fn token(
+pub(in super::super) async fn token(
     secrets: &Secrets,
     entropy: &Entropy,
     tx: &mut Tx,

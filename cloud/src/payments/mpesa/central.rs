@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::Payments;
-use super::mpesa::Merchant;
-use super::prompt::PromptError;
-use super::store::gateways::{self, Keys};
-use super::words::{Env, SubType};
+use super::super::Payments;
+use super::super::prompt::PromptError;
+use super::super::store::gateways::{self, Keys};
+use super::super::words::{Env, SubType};
+use super::Merchant;
 use crate::config;
 use crate::db::Tx;
 
 /// The platform's short code, as the settings have it.
-pub(super) struct Central {
-    pub(super) shortcode: String,
-    pub(super) env: Env,
-    pub(super) initiator: String,
+pub(in super::super) struct Central {
+    pub(in super::super) shortcode: String,
+    pub(in super::super) env: Env,
+    pub(in super::super) initiator: String,
     consumer_key: PathBuf,
     consumer_secret: PathBuf,
     passkey: PathBuf,
@@ -26,7 +26,7 @@ pub(super) struct Central {
 
 impl Central {
     /// As configured; `None` = the platform has none.
-    pub(super) fn of(settings: &config::Mpesa) -> Option<Central> {
+    pub(in super::super) fn of(settings: &config::Mpesa) -> Option<Central> {
         Some(Central {
             shortcode: settings.shortcode.clone()?,
             env: match settings.sandbox {
@@ -44,7 +44,11 @@ impl Central {
 
 impl Payments {
     /// A gateway's merchant: its own keys opened, or the platform's read.
-    pub(super) async fn merchant(&self, tx: &mut Tx, keys: &Keys) -> Result<Merchant, PromptError> {
+    pub(in super::super) async fn merchant(
+        &self,
+        tx: &mut Tx,
+        keys: &Keys,
+    ) -> Result<Merchant, PromptError> {
         if !keys.platform {
             return Ok(gateways::merchant(&self.secrets, tx, keys).await?);
         }
@@ -61,7 +65,7 @@ impl Payments {
     }
 
     /// The password of a gateway's initiator; `None` when there is none.
-    pub(super) async fn initiator_password(
+    pub(in super::super) async fn initiator_password(
         &self,
         tx: &mut Tx,
         keys: &Keys,
