@@ -232,6 +232,29 @@ const MOST_LETTERS: usize = 2048;
 /// How long somebody waits who types a name.
 const LOOK_UP: Duration = Duration::from_secs(3);
 
+/// Why a body was not read to its end; read after whose it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Cut {
+    /// There is more than was to be read.
+    #[error("is too long")]
+    TooLong,
+    /// The connection ended.
+    #[error("was cut")]
+    Broken,
+}
+
+/// The body of an answer, of at most so many bytes.
+pub async fn body_of(mut answer: reqwest::Response, most: usize) -> Result<Vec<u8>, Cut> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|_| Cut::Broken)? {
+        if bytes.len() + chunk.len() > most {
+            return Err(Cut::TooLong);
+        }
+        bytes.extend(chunk);
+    }
+    Ok(bytes)
+}
+
 fn roots() -> RootCertStore {
     RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::rules::Heard;
+use crate::outbound;
 
 /// How long a gateway may take. A try without an answer may have reached it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -71,17 +72,12 @@ impl SmsGateway {
         }
     }
 
-    async fn read(&self, mut answer: reqwest::Response) -> Heard {
+    async fn read(&self, answer: reqwest::Response) -> Heard {
         let status = answer.status();
-        let mut bytes = Vec::new();
-        loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) if bytes.len() + chunk.len() <= MOST_BYTES => bytes.extend(chunk),
-                Ok(Some(_)) => return Heard::Silence("the gateway's answer is too long".into()),
-                Ok(None) => break,
-                Err(_) => return Heard::Silence("the gateway's answer was cut".into()),
-            }
-        }
+        let bytes = match outbound::body_of(answer, MOST_BYTES).await {
+            Ok(bytes) => bytes,
+            Err(cut) => return Heard::Silence(format!("the gateway's answer {cut}")),
+        };
         match serde_json::from_slice(&bytes) {
             Ok(body) => understand(&body),
             Err(_) if matches!(status.as_u16(), 429 | 503) => {

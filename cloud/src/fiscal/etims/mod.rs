@@ -24,6 +24,7 @@ use serde_json::Value;
 
 use super::rules::{Heard, Sale};
 use crate::invoices::FiscalReceipt;
+use crate::outbound;
 
 /// A taxpayer's control unit.
 #[derive(Clone)]
@@ -80,17 +81,12 @@ pub async fn submit(http: &reqwest::Client, base: Option<&str>, unit: &Unit, sal
     }
 }
 
-async fn read(unit: &Unit, mut answer: reqwest::Response) -> Heard {
+async fn read(unit: &Unit, answer: reqwest::Response) -> Heard {
     let status = answer.status();
-    let mut bytes = Vec::new();
-    loop {
-        match answer.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() <= MOST_BYTES => bytes.extend(chunk),
-            Ok(Some(_)) => return Heard::Silence("eTIMS's answer is too long".into()),
-            Ok(None) => break,
-            Err(_) => return Heard::Silence("eTIMS's answer was cut".into()),
-        }
-    }
+    let bytes = match outbound::body_of(answer, MOST_BYTES).await {
+        Ok(bytes) => bytes,
+        Err(cut) => return Heard::Silence(format!("eTIMS's answer {cut}")),
+    };
     match serde_json::from_slice(&bytes) {
         Ok(body) => understand(unit, &body),
         Err(_) if status.as_u16() == 429 || status.as_u16() == 503 => {
