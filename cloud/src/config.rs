@@ -29,6 +29,8 @@ pub struct Config {
     pub keys: Keys,
     /// `[mpesa]`: how M-Pesa is reached, and the platform's own short code.
     pub mpesa: Mpesa,
+    /// `[airtel]`: how Airtel Money is reached.
+    pub airtel: Airtel,
     /// `[sms]`
     pub sms: Sms,
     /// `[fiscal]`
@@ -54,6 +56,7 @@ impl Default for Config {
             database: DatabaseConfig::default(),
             keys: Keys::default(),
             mpesa: Mpesa::default(),
+            airtel: Airtel::default(),
             sms: Sms::default(),
             fiscal: Fiscal::default(),
             smtp: Smtp::default(),
@@ -185,6 +188,14 @@ pub struct Mpesa {
     pub certificate_file: Option<PathBuf>,
     /// The same for its sandbox.
     pub sandbox_certificate_file: Option<PathBuf>,
+}
+
+/// `[airtel]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Airtel {
+    /// Calls this address in place of Airtel's own (both environments).
+    pub base_url: Option<String>,
 }
 
 /// `[sms]`
@@ -431,6 +442,7 @@ impl Config {
         for (key, url) in [
             ("[http] public_url", &self.http.public_url),
             ("[mpesa] base_url", &self.mpesa.base_url),
+            ("[airtel] base_url", &self.airtel.base_url),
             ("[sms] base_url", &self.sms.base_url),
             ("[fiscal] base_url", &self.fiscal.base_url),
         ] {

@@ -58,6 +58,7 @@ fn config(data: &Path, ports: &Ports) -> Config {
     config.metrics.listen = loopback(ports.metrics);
     config.mpesa.base_url = Some(format!("http://{}", loopback(ports.outside)));
     config.mpesa.sources = vec![loopback(ports.outside).ip().into()];
+    config.airtel.base_url = Some(format!("http://{}", loopback(ports.outside)));
     config.sms.base_url = Some(format!("http://{}", loopback(ports.outside)));
     config.sms.api_key_file = Some(data.join("sms.key"));
     config.sms.partner_id = Some("1".to_owned());

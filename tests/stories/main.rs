@@ -3,6 +3,7 @@
 
 mod accounts;
 mod addresses;
+mod airtel;
 mod api_keys;
 mod audited;
 mod availability;

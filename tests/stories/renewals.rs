@@ -355,6 +355,7 @@ async fn money_of_nobody_waits_until_somebody_resolves_it() -> Result<()> {
     let books = given_books().await?;
     let jane = books.given_subscriber().await?;
     let unallocated = Unallocated {
+        method: Method::Mpesa,
         amount: Cents::whole(1_000),
         till: Default::default(),
         receipt: "SJK4H7L2PQ".into(),

@@ -2,6 +2,7 @@
 //!
 //! [`scenario`] holds the words in which it is scripted.
 
+pub mod airtel;
 pub mod database;
 pub mod etims;
 pub mod freeradius;

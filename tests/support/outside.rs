@@ -1,4 +1,4 @@
-//! The outside world on one listener: the pretend M-Pesa, SMS gateways and eTIMS.
+//! The outside world on one listener: the pretend M-Pesa, Airtel Money, SMS gateways and eTIMS.
 
 use std::net::SocketAddr;
 
@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
 
+use crate::airtel::Airtel;
 use crate::etims::Etims;
 use crate::mpesa::Mpesa;
 use crate::sms::Sms;
@@ -17,6 +18,8 @@ use crate::sms::Sms;
 pub struct Outside {
     /// The payment provider.
     pub mpesa: Mpesa,
+    /// Airtel Money.
+    pub airtel: Airtel,
     /// The SMS gateways.
     pub sms: Sms,
     /// The state's own system for invoices.
@@ -42,10 +45,15 @@ impl Outside {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let mpesa = Mpesa::new(clock.clone(), entropy, callback_client(), stop.clone());
+        let airtel = Airtel::new(clock.clone());
         let sms = Sms::new(clock, stop.clone());
         let etims = Etims::new(stop.clone());
 
-        let routes = mpesa.routes().merge(sms.routes()).merge(etims.routes());
+        let routes = mpesa
+            .routes()
+            .merge(airtel.routes())
+            .merge(sms.routes())
+            .merge(etims.routes());
         let stopping = stop.clone().cancelled_owned();
         let server = tokio::spawn(async move {
             let serving = axum::serve(listener, routes).with_graceful_shutdown(stopping);
@@ -55,6 +63,7 @@ impl Outside {
         });
         Ok(Outside {
             mpesa,
+            airtel,
             sms,
             etims,
             address,

@@ -108,6 +108,7 @@ impl World {
         let certificate = folder.path().join("mpesa-sandbox.pem");
         std::fs::write(&certificate, Mpesa::certificate())?;
         config.mpesa.sandbox_certificate_file = Some(certificate);
+        config.airtel.base_url = Some(outside.url());
         config.sms.base_url = Some(outside.url());
         config.fiscal.base_url = Some(outside.url());
         // All of a world is on loopback.

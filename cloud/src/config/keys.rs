@@ -40,6 +40,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("mpesa", "sources", Form::List),
     ("mpesa", "certificate_file", Form::Text),
     ("mpesa", "sandbox_certificate_file", Form::Text),
+    ("airtel", "base_url", Form::Text),
     ("sms", "base_url", Form::Text),
     ("sms", "api_key_file", Form::Text),
     ("sms", "partner_id", Form::Text),

@@ -11,6 +11,9 @@ pub enum How {
     /// By M-Pesa.
     #[serde(rename = "M-Pesa")]
     Mpesa,
+    /// By Airtel Money.
+    #[serde(rename = "Airtel Money")]
+    Airtel,
     /// In notes and coins.
     Cash,
     /// From or to the bank account.
@@ -26,6 +29,7 @@ impl From<How> for Method {
     fn from(how: How) -> Method {
         match how {
             How::Mpesa => Method::Mpesa,
+            How::Airtel => Method::Airtel,
             How::Cash => Method::Cash,
             How::BankTransfer => Method::BankTransfer,
             How::Card => Method::Card,
@@ -38,6 +42,7 @@ impl From<Method> for How {
     fn from(method: Method) -> How {
         match method {
             Method::Mpesa => How::Mpesa,
+            Method::Airtel => How::Airtel,
             Method::Cash => How::Cash,
             Method::BankTransfer => How::BankTransfer,
             Method::Card => How::Card,

@@ -14,6 +14,8 @@ impl AccountCode {
     pub const CASH: AccountCode = AccountCode::of("1000");
     /// The M-Pesa short codes.
     pub const MPESA: AccountCode = AccountCode::of("1010");
+    /// The accounts at Airtel Money.
+    pub const AIRTEL: AccountCode = AccountCode::of("1011");
     /// Bank accounts.
     pub const BANK: AccountCode = AccountCode::of("1020");
     /// What a card processor owes us.
@@ -128,11 +130,12 @@ pub struct Account {
 }
 
 /// The chart of accounts of a new tenant. Its accounts cannot be deleted.
-pub static CHART: [Account; 18] = {
+pub static CHART: [Account; 19] = {
     use AccountType::{Asset, Equity, Expense, Liability, Revenue};
     [
         account(AccountCode::CASH, "Cash", Asset),
         account(AccountCode::MPESA, "M-Pesa", Asset),
+        account(AccountCode::AIRTEL, "Airtel Money", Asset),
         account(AccountCode::BANK, "Bank", Asset),
         account(AccountCode::CARD, "Card payments", Asset),
         account(AccountCode::HELD, "Held by the platform", Asset),

@@ -235,7 +235,7 @@ pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<(
            left join transfers t on t.tenant_id = $1 and t.entry_id = p.entry_id and t.line = 1
            left join (select entry_id, sum(amount) as moved from transfers
                        where tenant_id = $1 group by entry_id) a on a.entry_id = p.entry_id
-           left join directory.receipts own on own.provider = 'MPESA' and own.receipt = p.receipt
+           left join directory.receipts own on own.provider = p.method and own.receipt = p.receipt
                                            and own.payment_id = p.id
            left join gateways g on g.tenant_id = $1 and g.id = p.gateway_id
           where p.tenant_id = $1
@@ -243,12 +243,12 @@ pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<(
                  or p.amount <> coalesce(a.moved, 0)
                  or t.debit_account is distinct from
                     case p.method when 'MPESA' then case when g.platform then '1040' else '1010' end
-                                  when 'CASH' then '1000'
+                                  when 'AIRTEL' then '1011' when 'CASH' then '1000'
                                   when 'BANK_TRANSFER' then '1020' when 'CARD' then '1030' else '1090' end
                  or p.customer_id is distinct from t.credit_party
                     and not exists (select from resolved r
                                      where r.source = 'resolved ' || p.receipt and r.party = p.customer_id)
-                 or p.method = 'MPESA' and p.receipt is not null and p.status <> 'voided'
+                 or p.method in ('MPESA', 'AIRTEL') and p.receipt is not null and p.status <> 'voided'
                     and own.receipt is null)
           limit 1000",
     )

@@ -164,6 +164,7 @@ pub(super) async fn book(
         }
         None => {
             let held = Unallocated {
+                method: Method::Mpesa,
                 amount: arrival.amount,
                 till: Till::of(found.at.platform),
                 receipt: arrival.receipt.clone(),

@@ -1,4 +1,4 @@
-//! `/api/payment-gateways`: short codes and their keys. Keys are sealed and never shown.
+//! `/api/payment-gateways`: accounts at providers and their keys. Keys are sealed and never shown.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,6 +7,7 @@ use easyisp_shared::id::GatewayId;
 use easyisp_shared::money::Cents;
 use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::{Clock, Timestamp};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -20,7 +21,7 @@ use crate::auth::Operator;
 use crate::db::{Database, Tx};
 use crate::due;
 use crate::error::{ApiError, FieldError};
-use crate::secrets::{Secrets, TenantKey};
+use crate::secrets::TenantKey;
 
 /// A short code as the API shows it.
 #[derive(Serialize, ToSchema)]
@@ -31,6 +32,7 @@ pub struct Gateway {
     kind: GatewayType,
     sub_type: SubType,
     name: Option<String>,
+    /// Empty where an application at Airtel has none.
     shortcode: String,
     store_number: Option<String>,
     account_number: Option<String>,
@@ -63,13 +65,29 @@ pub struct Gateway {
     /// It is the platform's short code: what comes to it is held for you and paid out every day. Only the platform
     /// changes it.
     platform: bool,
+    /// The address to type into the application's settings at Airtel as call-back; null where a provider hears it from
+    /// us, and while the server has no public address.
+    callback_url: Option<String>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
-impl From<Keys> for Gateway {
-    fn from(row: Keys) -> Gateway {
+impl Gateway {
+    /// As it is shown, with the address that a person has to type at the provider.
+    async fn of(payments: &Payments, tx: &mut Tx, row: Keys) -> Result<Gateway, ApiError> {
+        let url = match (row.kind, &payments.public_url) {
+            (GatewayType::AirtelMoney, Some(base)) => {
+                let token = store::callback_token(&payments.secrets, tx, &row).await?;
+                Some(format!("{base}/api/hooks/airtel/{}", token.expose_secret()))
+            }
+            (GatewayType::AirtelMoney, None) | (GatewayType::MpesaApi, _) => None,
+        };
+        Ok(Gateway::new(row, url))
+    }
+
+    fn new(row: Keys, callback_url: Option<String>) -> Gateway {
         Gateway {
+            callback_url,
             id: row.id,
             kind: row.kind,
             sub_type: row.sub_type,
@@ -158,11 +176,14 @@ pub struct GatewayRequest {
     responses((status = 200, body = Vec<Gateway>)))]
 pub async fn list(
     operator: Operator,
-    State(db): State<Database>,
+    State(payments): State<Payments>,
 ) -> Result<Json<Vec<Gateway>>, ApiError> {
-    let mut tx = db.begin(operator.tenant).await?;
-    let rows = store::list(&mut tx).await?;
-    Ok(Json(rows.into_iter().map(Gateway::from).collect()))
+    let mut tx = payments.db.begin(operator.tenant).await?;
+    let mut gateways = Vec::new();
+    for row in store::list(&mut tx).await? {
+        gateways.push(Gateway::of(&payments, &mut tx, row).await?);
+    }
+    Ok(Json(gateways))
 }
 
 /// `POST /api/payment-gateways`: adds a gateway. The first one becomes the default.
@@ -170,16 +191,14 @@ pub async fn list(
     request_body = GatewayRequest, responses((status = 201, body = Gateway)))]
 pub async fn create(
     operator: Operator,
-    State(db): State<Database>,
-    State(clock): State<Clock>,
-    State(secrets): State<Secrets>,
+    State(payments): State<Payments>,
     State(entropy): State<Entropy>,
     Json(request): Json<GatewayRequest>,
 ) -> Result<(StatusCode, Json<Gateway>), ApiError> {
-    let now = clock.now();
+    let now = payments.clock.now();
     operator.fresh_in_console(now)?;
-    let mut tx = db.begin(operator.tenant).await?;
-    let key = secrets.tenant(&mut tx).await?;
+    let mut tx = payments.db.begin(operator.tenant).await?;
+    let key = payments.secrets.tenant(&mut tx).await?;
     let token = hex::encode(entropy.bytes::<32>());
     let mut gateway = new_gateway(&key, GatewayId::new(now, &entropy), &token, now);
     let is_default = request.is_default == Some(true);
@@ -200,9 +219,10 @@ pub async fn create(
         store::make_default(&mut tx, gateway.id).await?;
         gateway.is_default = true;
     }
-    note(&mut tx, &operator, &gateway, "Added an M-Pesa gateway", now).await?;
+    note(&mut tx, &operator, &gateway, "Added a payment gateway", now).await?;
+    let shown = Gateway::of(&payments, &mut tx, gateway).await?;
     tx.commit().await?;
-    Ok(Json(Gateway::from(gateway)).with(StatusCode::CREATED))
+    Ok(Json(shown).with(StatusCode::CREATED))
 }
 
 /// `PUT /api/payment-gateways/{gateway}`: changes a gateway. Fields that are absent, masked keys and empty
@@ -212,17 +232,15 @@ pub async fn create(
     responses((status = 200, body = Gateway)))]
 pub async fn update(
     operator: Operator,
-    State(db): State<Database>,
-    State(clock): State<Clock>,
-    State(secrets): State<Secrets>,
+    State(payments): State<Payments>,
     Path(gateway): Path<GatewayId>,
     Json(request): Json<GatewayRequest>,
 ) -> Result<Json<Gateway>, ApiError> {
-    let now = clock.now();
+    let now = payments.clock.now();
     operator.fresh_in_console(now)?;
-    let mut tx = db.begin(operator.tenant).await?;
+    let mut tx = payments.db.begin(operator.tenant).await?;
     let mut gateway = locked(&mut tx, gateway).await?;
-    let key = secrets.tenant(&mut tx).await?;
+    let key = payments.secrets.tenant(&mut tx).await?;
     let becomes_default = request.is_default == Some(true) && !gateway.is_default;
     take(&mut gateway, request, &key)?;
     not_the_platforms(&mut tx, &gateway).await?;
@@ -237,12 +255,13 @@ pub async fn update(
         &mut tx,
         &operator,
         &gateway,
-        "Changed an M-Pesa gateway",
+        "Changed a payment gateway",
         now,
     )
     .await?;
+    let shown = Gateway::of(&payments, &mut tx, gateway).await?;
     tx.commit().await?;
-    Ok(Json(Gateway::from(gateway)))
+    Ok(Json(shown))
 }
 
 /// `DELETE /api/payment-gateways/{gateway}`: takes a gateway out of use. Payments that were asked for are
@@ -265,7 +284,7 @@ pub async fn delete(
         &mut tx,
         &operator,
         &gateway,
-        "Removed an M-Pesa gateway",
+        "Removed a payment gateway",
         now,
     )
     .await?;
@@ -289,7 +308,7 @@ pub async fn make_default(
         &mut tx,
         &operator,
         &gateway,
-        "Made an M-Pesa gateway the default",
+        "Made a payment gateway the default",
         clock.now(),
     )
     .await?;
@@ -297,7 +316,7 @@ pub async fn make_default(
     Ok(Json(Success::YES))
 }
 
-/// `POST /api/payment-gateways/{gateway}/test`: asks M-Pesa whether it accepts the consumer key and secret, and
+/// `POST /api/payment-gateways/{gateway}/test`: asks the provider whether it accepts the consumer key and secret, and
 /// encrypts the initiator's password where there is one. 200 either way; `success` and `message` tell.
 #[utoipa::path(post, path = "/api/payment-gateways/{gateway}/test", tag = "Payment gateways",
     params(("gateway" = GatewayId, Path)), responses((status = 200, body = Said),
@@ -310,21 +329,21 @@ pub async fn test(
 ) -> Result<Json<Said>, ApiError> {
     let mut tx = payments.db.begin(operator.tenant).await?;
     let gateway = locked(&mut tx, gateway).await?;
-    let merchant = payments.merchant(&mut tx, &gateway).await?;
+    let provider = gateway.kind;
+    let account = payments.account(&mut tx, &gateway).await?;
     let initiator = match gateway.initiator_name {
         None => None,
         Some(_) => Some(payments.initiator(&mut tx, &gateway).await),
     };
     tx.commit().await?;
-    Ok(Json(
-        match (payments.daraja.test(&merchant).await, initiator) {
-            (Err(error), _) => Said::failed(error.to_string()),
-            (Ok(()), Some(Err(error))) => Said::failed(error.to_string()),
-            (Ok(()), Some(Ok(_)) | None) => {
-                Said::done("M-Pesa accepts the consumer key and secret")
-            }
-        },
-    ))
+    let name = provider.name();
+    Ok(Json(match (payments.test(&account).await, initiator) {
+        (Err(error), _) => Said::failed(provider.failed(error).to_string()),
+        (Ok(()), Some(Err(error))) => Said::failed(error.to_string()),
+        (Ok(()), Some(Ok(_)) | None) => {
+            Said::done(format!("{name} accepts the consumer key and secret"))
+        }
+    }))
 }
 
 /// What is switched on begins at once.
@@ -345,6 +364,18 @@ pub(super) async fn locked(tx: &mut Tx, gateway: GatewayId) -> Result<Keys, ApiE
             "PLATFORM_GATEWAY",
             "This short code is the platform's, which looks after it; ask the platform, or add a payment gateway of \
              your own: it is used in its place",
+        )),
+    }
+}
+
+/// A short code of the tenant's own, locked.
+pub(super) async fn locked_at_mpesa(tx: &mut Tx, gateway: GatewayId) -> Result<Keys, ApiError> {
+    let found = locked(tx, gateway).await?;
+    match found.kind {
+        GatewayType::MpesaApi => Ok(found),
+        GatewayType::AirtelMoney => Err(ApiError::unprocessable(
+            "MPESA_ONLY",
+            "Only M-Pesa offers this; name a payment gateway of its",
         )),
     }
 }
@@ -402,23 +433,53 @@ pub(super) fn new_gateway(key: &TenantKey, id: GatewayId, token: &str, now: Time
 fn missing(request: &GatewayRequest) -> Vec<FieldError> {
     let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !is_masked(text));
     let fields = [
-        ("shortcode", given(&request.shortcode)),
         ("consumerKey", given(&request.consumer_key)),
         ("consumerSecret", given(&request.consumer_secret)),
+        ("shortcode", given(&request.shortcode)),
         ("passkey", given(&request.passkey)),
     ];
-    let absent = fields.into_iter().filter(|(_, given)| !given);
+    let needed = match request.kind.unwrap_or_default() {
+        GatewayType::MpesaApi => &fields[..],
+        GatewayType::AirtelMoney => &fields[..2],
+    };
+    let absent = needed.iter().filter(|(_, given)| !given);
     absent
         .map(|(field, _)| FieldError {
-            field: field.to_owned(),
+            field: (*field).to_owned(),
             message: "is required".to_owned(),
         })
         .collect()
 }
 
+/// Whose it is: said once. What only M-Pesa has is refused for another provider.
+fn kind_of(gateway: &Keys, request: &GatewayRequest) -> Result<GatewayType, ApiError> {
+    let kind = request.kind.unwrap_or(gateway.kind);
+    if !gateway.consumer_key_sealed.is_empty() && kind != gateway.kind {
+        return Err(ApiError::field(
+            "type",
+            "cannot be changed: add another payment gateway",
+        ));
+    }
+    let alien = [
+        ("pullEnabled", request.pull_enabled == Some(true)),
+        (
+            "initiatorName",
+            request.initiator_name.clone().flatten().is_some(),
+        ),
+        ("c2bVersion", request.c2b_version.flatten().is_some()),
+        ("matchSuffix", request.match_suffix == Some(true)),
+    ];
+    match alien.into_iter().find(|(_, said)| *said) {
+        Some((field, _)) if kind != GatewayType::MpesaApi => {
+            Err(ApiError::field(field, "is for M-Pesa alone: leave it out"))
+        }
+        Some(_) | None => Ok(kind),
+    }
+}
+
 /// Takes over what was said, and checks that it fits together.
 fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<(), ApiError> {
-    gateway.kind = request.kind.unwrap_or(gateway.kind);
+    gateway.kind = kind_of(gateway, &request)?;
     gateway.sub_type = request.sub_type.unwrap_or(gateway.sub_type);
     gateway.name = request.name.unwrap_or(gateway.name.take());
     let before = (gateway.shortcode.clone(), gateway.store_number.clone());

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use easyisp_shared::id::CustomerId;
+use easyisp_shared::id::{CustomerId, GatewayId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::{Clock, Timestamp};
@@ -31,6 +31,10 @@ pub struct StkRequest {
     amount: Cents,
     #[serde(default, deserialize_with = "blank::option")]
     phone: Option<String>,
+    /// Through which payment gateway; the one that fits the phone's network and how he is connected when absent. Name
+    /// it for a number that its owner took to another network.
+    #[serde(default, deserialize_with = "blank::option")]
+    gateway_id: Option<GatewayId>,
 }
 
 /// A prompt on its way.
@@ -42,9 +46,10 @@ pub struct StkAnswer {
     message: &'static str,
 }
 
-/// `POST /api/payments/mpesa/stk`: puts an M-Pesa prompt on the customer's phone.
+/// `POST /api/payments/mpesa/stk`: puts an M-Pesa prompt on the customer's phone, or one of Airtel Money where the number
+/// is of its blocks and a gateway at Airtel is set up.
 ///
-/// M-Pesa moves whole shillings: the next one is asked for, the rest goes to the wallet. While a prompt is
+/// Providers move whole shillings: the next one is asked for, the rest goes to the wallet. While a prompt is
 /// open for this customer and package a repeat returns the first one, and so does a repeated
 /// `Idempotency-Key`; another amount or phone is no repeat. When M-Pesa does not answer, the answer is a success too: the prompt may be on the
 /// phone, and `GET /api/payments/mpesa/status/{checkout}` tells how it ended.
@@ -52,7 +57,7 @@ pub struct StkAnswer {
 /// prompts, 502 M-Pesa refused, 503 M-Pesa is down.
 #[utoipa::path(post, path = "/api/payments/mpesa/stk", tag = "Payments",
     request_body = StkRequest, responses((status = 200, body = StkAnswer),
-        (status = 502, description = "M-Pesa cannot be asked"),
+        (status = 502, description = "The provider cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
 pub async fn stk(
     operator: Operator,
@@ -71,6 +76,7 @@ pub async fn stk(
         customer: request.customer_id,
         amount: request.amount,
         phone,
+        gateway: request.gateway_id,
         client_key: key.map(|key| format!("{}/{key}", operator.id)),
         by: Actor::from(&operator),
     };
@@ -85,7 +91,7 @@ pub async fn stk(
         None => StkAnswer {
             success: true,
             checkout_request_id: asked.intent.to_string(),
-            message: "M-Pesa has not answered yet; the prompt may still come. Do not pay twice",
+            message: "There is no answer yet; the prompt may still come. Do not pay twice",
         },
     }))
 }

@@ -12,12 +12,13 @@ use utoipa::ToSchema;
 use super::Payments;
 use super::arrival::Arrival;
 use super::book::{self, Booking, HEARSAY, Trust};
-use super::mpesa::MpesaError;
 use super::mpesa::c2b::is_at;
+use super::mpesa::failed;
 use super::mpesa::initiator::About;
 use super::mpesa::result::{Moved, Standing, Told};
 use super::owner::Keys;
 use super::prompt::PromptError;
+use super::provider::ProviderError;
 use super::rules::{Claim, Event};
 use super::settle;
 use super::store as payments_store;
@@ -168,16 +169,21 @@ impl Payments {
                 inquiry.originator_conversation_id = Some(taken.originator_conversation_id);
                 inquiry.conversation_id = Some(taken.conversation_id);
             }
-            Err(error @ (MpesaError::Busy(_) | MpesaError::Unreachable | MpesaError::Silent)) => {
+            Err(
+                error @ (ProviderError::Busy(_)
+                | ProviderError::Unreachable
+                | ProviderError::Silent),
+            ) => {
                 tracing::info!(inquiry.id = %id, "M-Pesa does not take a question now: {error}");
             }
             Err(
-                error @ (MpesaError::Refused(_)
-                | MpesaError::Credentials(_)
-                | MpesaError::Registered(_)
-                | MpesaError::NoProduct(_)),
+                error @ (ProviderError::Refused(_)
+                | ProviderError::Credentials(_)
+                | ProviderError::Registered(_)
+                | ProviderError::NoProduct(_)),
             ) => {
-                (inquiry.state, inquiry.message) = (State::Refused, Some(error.to_string()));
+                (inquiry.state, inquiry.message) =
+                    (State::Refused, Some(failed(error).to_string()));
             }
         }
         store::save(&mut tx, &inquiry).await?;

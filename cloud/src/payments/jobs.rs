@@ -4,14 +4,14 @@ use easyisp_shared::id::{InboxId, IntentId, TenantId};
 use easyisp_shared::time::Timestamp;
 
 use super::book;
-use super::mpesa::{Answer, MpesaError};
 use super::prompt::PromptError;
-use super::rules::{Event, next_query};
+use super::provider::Answer;
+use super::rules::{Claim, Event, next_query};
 use super::settle::{self, RECEIPT_KNOWN, Then};
 use super::store::gateways;
 use super::store::{self, Intent, Kind, Which};
-use super::{Payments, inquiry, results};
-use super::{c2b, inbox};
+use super::words::GatewayType;
+use super::{Payments, airtel, inquiry, mpesa};
 use crate::renewals::RenewError;
 
 /// The kind of the due job that asks the provider about a payment; its subject is the payment.
@@ -36,10 +36,11 @@ impl Payments {
         };
         // What is to be asked then is due work, and soon.
         let _: Then = match waiting.kind {
-            Kind::StkCallback => inbox::work(self, tenant, report, now).await?,
-            Kind::C2bConfirmation => c2b::work(self, tenant, report, &waiting, now).await?,
+            Kind::StkCallback => mpesa::stk::work(self, tenant, report, now).await?,
+            Kind::C2bConfirmation => mpesa::c2b::work(self, tenant, report, &waiting, now).await?,
             Kind::C2bValidation => Then::Rest, // kept as done
-            Kind::Result | Kind::TimeOut => results::work(self, tenant, report, now).await?,
+            Kind::Result | Kind::TimeOut => mpesa::results::work(self, tenant, report, now).await?,
+            Kind::AirtelCallback => airtel::door::work(self, tenant, report, now).await?,
         };
         Ok(())
     }
@@ -63,30 +64,28 @@ impl Payments {
         let next = next_query(now.since(intent.created_at)).map(|age| intent.created_at.plus(age));
         let Some(checkout) = intent.checkout_request_id.clone().filter(|_| worth) else {
             if worth && next.is_none() {
-                intent.needs_review = Some(NEVER_ANSWERED.to_owned());
+                intent.needs_review = Some(never_answered(intent.provider));
                 store::save(&mut tx, &intent, now).await?;
             }
             tx.commit().await?;
             return Ok(next.filter(|_| worth));
         };
         let keys = gateways::find(&mut tx, intent.gateway_id).await?;
-        let merchant = match keys {
-            Some(keys) => self.merchant(&mut tx, &keys).await?,
+        let account = match keys {
+            Some(keys) => self.account(&mut tx, &keys).await?,
             None => return Err(PromptError::NoGateway),
         };
         tx.commit().await?;
 
-        let answer = self.daraja.query(&merchant, &checkout).await;
-        let event = match answer {
-            Ok(Answer::Paid) => Some(Event::QueryPaid),
-            Ok(Answer::Failed { code }) => Some(Event::QueryFailed { code }),
-            Ok(Answer::Pending) => None,
+        let answer = match self.ask_after(&account, &checkout).await {
+            Ok(answer) => answer,
             Err(error) => {
-                log(id, &error);
-                None
+                let provider = intent.provider.name();
+                tracing::info!(intent.id = %id, "A query told nothing: {provider} {error}");
+                Answer::Pending
             }
         };
-        self.settle(tenant, id, event, next).await
+        self.settle(tenant, id, answer, next).await
     }
 
     /// Books what a query said; returns when to ask again.
@@ -94,7 +93,7 @@ impl Payments {
         &self,
         tenant: TenantId,
         id: IntentId,
-        event: Option<Event>,
+        answer: Answer,
         next: Option<Timestamp>,
     ) -> Result<Option<Timestamp>, PromptError> {
         let now = self.clock.now();
@@ -103,9 +102,28 @@ impl Payments {
             return Ok(None);
         };
         intent.queried_at = Some(now);
+        let (event, proven) = match answer {
+            Answer::Paid { receipt: None } => (Some(Event::QueryPaid), false),
+            // What the provider itself names stands above what anybody claimed before.
+            Answer::Paid {
+                receipt: Some(receipt),
+            } => {
+                let amount = Some(intent.amount);
+                let mut push = intent.push();
+                push.claim = Some(Claim {
+                    receipt,
+                    amount,
+                    paid_at: None,
+                });
+                intent.set(&push, now);
+                (Some(Event::QueryPaid), true)
+            }
+            Answer::Failed { code } => (Some(Event::QueryFailed { code }), false),
+            Answer::Pending => (None, false),
+        };
         let claimed = intent.push().claim.map(|claim| claim.receipt);
         let applied = match event {
-            Some(event) => settle::apply(&mut tx, &mut intent, event, now)
+            Some(event) => settle::apply_told(&mut tx, &mut intent, event, proven, now)
                 .await
                 .map(|_| ()),
             None => Ok(store::save(&mut tx, &intent, now).await?),
@@ -126,9 +144,10 @@ impl Payments {
                 let gateway = intent.gateway_id;
                 inquiry::open_by_itself(&mut tx, gateway, &claim.receipt, now).await?;
             }
+            let provider = intent.provider;
             intent
                 .needs_review
-                .get_or_insert_with(|| NEVER_DECIDED.to_owned());
+                .get_or_insert_with(|| never_decided(provider));
             store::save(&mut tx, &intent, now).await?;
         }
         tx.commit().await?;
@@ -177,12 +196,13 @@ fn again(intent: &mut Intent, next: Option<Timestamp>) -> Option<Timestamp> {
 }
 
 /// What a person reads when a push was never answered and nobody called back.
-const NEVER_ANSWERED: &str =
-    "M-Pesa never answered this push; look for the payment in the statement";
-/// What a person reads when M-Pesa decided nothing in a day.
-const NEVER_DECIDED: &str =
-    "M-Pesa did not say in a day what became of this; look in the statement";
+fn never_answered(provider: GatewayType) -> String {
+    let provider = provider.name();
+    format!("{provider} never answered this push; look for the payment in the statement")
+}
 
-fn log(id: IntentId, error: &MpesaError) {
-    tracing::info!(intent.id = %id, "A query told nothing: {error}");
+/// What a person reads when the provider decided nothing in a day.
+fn never_decided(provider: GatewayType) -> String {
+    let provider = provider.name();
+    format!("{provider} did not say in a day what became of this; look in the statement")
 }

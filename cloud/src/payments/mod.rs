@@ -1,10 +1,11 @@
-//! M-Pesa payments: a prompt on the payer's phone, money that payers send by themselves, and what the provider
-//! tells about both.
+//! Payments by phone: a prompt on the payer's phone, money that payers send by themselves, and what the provider
+//! tells about both. Each provider is a folder (`mpesa/`, `airtel/`); `provider.rs` is where they are all alike.
 //!
 //! Each payment we ask for is one state machine (`rules.rs`) under a row lock, fed by the answer to the
 //! push, callbacks, our own queries and time. What a provider tells is durable before it is answered and
 //! worked on afterwards; money becomes time in `renewals/`.
 
+mod airtel;
 mod arrival;
 mod book;
 mod collecting;
@@ -18,6 +19,7 @@ mod mpesa;
 mod owner;
 mod payout;
 mod prompt;
+mod provider;
 mod questions;
 mod refund;
 mod refunds;
@@ -27,6 +29,7 @@ mod settlements;
 mod statement;
 mod store;
 mod suspense;
+mod tokens;
 mod words;
 
 use std::path::PathBuf;
@@ -42,14 +45,15 @@ use crate::db::Database;
 use crate::outbound::http_client;
 use crate::secrets::Secrets;
 
+use self::airtel::{Airtel, door};
 use self::mpesa::central::Central;
-use self::mpesa::{c2b, register, results};
+use self::mpesa::{Daraja, c2b, register, results, stk};
 
 pub use held::SETTLE;
 pub use inquiry::INQUIRE;
 pub use jobs::{INBOX, QUERY};
+pub use mpesa::Merchant;
 pub use mpesa::pull::PULL;
-pub use mpesa::{Daraja, Merchant, MpesaError};
 pub use payout::PAY_OUT;
 pub use prompt::{Asked, PromptError, Wish};
 pub use refund::REFUND;
@@ -58,7 +62,7 @@ pub use rules::{
     next_query,
 };
 pub use store::lists::{ExportRow, Exported, exported};
-pub use words::{C2bVersion, Env, SubType};
+pub use words::{C2bVersion, Env, GatewayType, SubType};
 
 /// The routes of this feature.
 pub fn routes() -> Routes {
@@ -79,8 +83,8 @@ pub fn routes() -> Routes {
             Access::Any(&[PaymentsProcess, PaymentsViewElectronic]),
             routes!(http::status),
         )
-        .route(Access::Token, routes!(inbox::hook))
-        .route(Access::Token, routes!(inbox::hook_of_intent))
+        .route(Access::Token, routes!(stk::hook))
+        .route(Access::Token, routes!(stk::hook_of_intent))
         .route(VIEW, routes!(suspense::list))
         .route(VIEW, routes!(suspense::lookup))
         .route(ASK, routes!(statement::compare))
@@ -106,9 +110,10 @@ pub fn routes() -> Routes {
         .route(Access::Platform, routes!(settlements::export_all))
         .route(Access::Platform, routes!(settlements::outcome))
         .route(Access::Platform, routes!(collecting::get, collecting::set))
+        .route(Access::Token, routes!(door::hook))
         .route(Access::Token, routes!(results::done))
         .route(Access::Token, routes!(results::late))
-        .route(Access::Token, routes!(inbox::webhook))
+        .route(Access::Token, routes!(stk::webhook))
         .route(Access::Token, routes!(c2b::validation))
         .route(Access::Token, routes!(c2b::validation_webhook))
         .route(Access::Token, routes!(c2b::confirmation))
@@ -127,6 +132,7 @@ pub struct Payments {
     clock: Clock,
     secrets: Secrets,
     daraja: Daraja,
+    airtel: Airtel,
     public_url: Option<String>,
     sources: Arc<[IpNet]>,
     certificates: Arc<Certificates>,
@@ -152,6 +158,7 @@ impl Payments {
         }
         Payments {
             daraja: Daraja::new(http_client(), base_url, clock.clone()),
+            airtel: Airtel::new(http_client(), config.airtel.base_url.clone(), clock.clone()),
             db,
             clock,
             secrets,

@@ -8,10 +8,11 @@ use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::mpesa::MpesaError;
+use super::mpesa::failed;
 use super::mpesa::initiator::{About, Payee, Taken};
 use super::mpesa::result::{Sent, Standing, Told};
 use super::prompt::PromptError;
+use super::provider::ProviderError;
 use super::store::inquiries::{Inquiry, Sending};
 use super::store::settlements::{self as store, Settlement};
 use super::words::SubType;
@@ -129,7 +130,7 @@ impl Payments {
         &self,
         tenant: TenantId,
         id: SettlementId,
-        taken: Result<Taken, MpesaError>,
+        taken: Result<Taken, ProviderError>,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, PromptError> {
         let mut tx = self.db.begin(tenant).await?;
@@ -144,19 +145,20 @@ impl Payments {
                 settlement.conversation_id = Some(taken.conversation_id);
                 Some(now.plus(ANSWER))
             }
-            Err(error @ (MpesaError::Busy(_) | MpesaError::Unreachable))
+            Err(error @ (ProviderError::Busy(_) | ProviderError::Unreachable))
                 if settlement.attempts < MOST_ATTEMPTS =>
             {
-                (settlement.state, settlement.message) = (State::Due, Some(error.to_string()));
+                (settlement.state, settlement.message) =
+                    (State::Due, Some(failed(error).to_string()));
                 let minutes = 1_u64 << settlement.attempts.clamp(0, 6);
                 Some(now.plus(Duration::from_secs(60 * minutes)))
             }
-            Err(MpesaError::Silent) => {
+            Err(ProviderError::Silent) => {
                 (settlement.state, settlement.message) = (State::Unknown, Some(NO_ANSWER.into()));
                 Some(now.plus(ASK_AFTER[0]))
             }
             Err(error) => {
-                fail(&mut tx, &mut settlement, error.to_string(), now).await?;
+                fail(&mut tx, &mut settlement, failed(error).to_string(), now).await?;
                 None
             }
         };

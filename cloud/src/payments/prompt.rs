@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use easyisp_shared::id::{CustomerId, IntentId, TenantId};
+use easyisp_shared::id::{CustomerId, GatewayId, IntentId, TenantId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::Payments;
-use super::inbox::OTHER_PROMPT;
-use super::mpesa::{Accepted, MpesaError, Prompt};
+use super::mpesa::stk::OTHER_PROMPT;
+use super::provider::{Accepted, Prompt, ProviderError};
 use super::rules::{Event, State, WINDOW};
+use super::settle;
 use super::store::gateways::{self, Keys};
 use super::store::{self, First, NewIntent, Which};
-use super::{SubType, settle};
+use super::words::{GatewayType, SubType};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::error::ApiError;
 use crate::renewals::{self, RenewError};
@@ -31,6 +32,8 @@ pub struct Wish {
     pub phone: Option<PhoneNumber>,
     /// The client's name for this request, for repeats.
     pub client_key: Option<String>,
+    /// Through which gateway; the one that fits the phone and how he is connected when absent.
+    pub gateway: Option<GatewayId>,
     /// Who asks, for the trail.
     pub by: Actor,
 }
@@ -57,7 +60,7 @@ pub enum PromptError {
     #[error("must be between 1 and 250000")]
     Amount,
     /// No gateway is set up.
-    #[error("no M-Pesa gateway is set up; add one under payment gateways")]
+    #[error("no payment gateway is set up; add one under payment gateways")]
     NoGateway,
     /// The platform's short code cannot be used.
     #[error("the platform's short code cannot be used: {0}")]
@@ -97,9 +100,9 @@ pub enum PromptError {
     /// Too many prompts.
     #[error("too many prompts")]
     TooMany(Duration),
-    /// The provider did not take it.
-    #[error(transparent)]
-    Mpesa(#[from] MpesaError),
+    /// The provider, by its name, did not take it.
+    #[error("{0} {1}")]
+    Provider(&'static str, ProviderError),
     /// The prompt was refused before.
     #[error("{0}")]
     Refused(String),
@@ -134,17 +137,18 @@ impl From<PromptError> for ApiError {
             PromptError::OtherOpen(_) => ApiError::conflict("PROMPT_OPEN", message),
             PromptError::KeyReused => ApiError::conflict("IDEMPOTENCY_KEY_REUSED", message),
             PromptError::TooMany(retry_after) => ApiError::TooManyRequests { retry_after },
-            PromptError::Mpesa(
-                MpesaError::Refused(_)
-                | MpesaError::Credentials(_)
-                | MpesaError::Registered(_)
-                | MpesaError::NoProduct(_),
+            PromptError::Provider(
+                _,
+                ProviderError::Refused(_)
+                | ProviderError::Credentials(_)
+                | ProviderError::Registered(_)
+                | ProviderError::NoProduct(_),
             )
             | PromptError::Refused(_) => ApiError::BadGateway { message },
-            PromptError::Mpesa(MpesaError::Busy(_) | MpesaError::Unreachable) => {
+            PromptError::Provider(_, ProviderError::Busy(_) | ProviderError::Unreachable) => {
                 ApiError::Unavailable { message }
             }
-            PromptError::Mpesa(MpesaError::Silent) => ApiError::GatewayTimeout { message },
+            PromptError::Provider(_, ProviderError::Silent) => ApiError::GatewayTimeout { message },
             PromptError::Database(error) => error.into(),
             PromptError::Secret(error) => error.into(),
             PromptError::Renew(error) => error.into(),
@@ -182,9 +186,11 @@ pub async fn ask(payments: &Payments, tenant: TenantId, wish: Wish) -> Result<As
     let payer = payer.ok_or(PromptError::UnknownCustomer)?;
     let own = payer.phone_number.as_deref().and_then(PhoneNumber::parse);
     let phone = wish.phone.or(own).ok_or(PromptError::NoPhone)?;
-    let keys = gateways::choose(&mut tx, payer.hotspot)
-        .await?
-        .ok_or(PromptError::NoGateway)?;
+    let keys = match wish.gateway {
+        Some(gateway) => gateways::in_use(&mut tx, gateway).await?,
+        None => gateways::choose(&mut tx, payer.hotspot, GatewayType::of_phone(&phone)).await?,
+    };
+    let keys = keys.ok_or(PromptError::NoGateway)?;
     let id = IntentId::new(now, payments.db.entropy());
     let new = NewIntent {
         id,
@@ -195,6 +201,7 @@ pub async fn ask(payments: &Payments, tenant: TenantId, wish: Wish) -> Result<As
         phone: phone.as_str().to_owned(),
         reference: reference(&keys, payer.account_number, id),
         client_key: wish.client_key,
+        checkout_request_id: keys.kind.name_of_prompt(id),
         expires_at: now.plus(WINDOW),
     };
     store::close_stale(&mut tx, wish.customer, now).await?;
@@ -212,16 +219,17 @@ pub async fn ask(payments: &Payments, tenant: TenantId, wish: Wish) -> Result<As
         return wait_for(payments, tenant, first).await;
     }
     let audit = Audit {
-        details: format!("Asked for {amount} by M-Pesa"),
+        details: format!("Asked for {amount} by {}", keys.kind.name()),
         ..Audit::new(Action::PaymentProcess, "customer", new.customer, "")
     };
     audit::record(&mut tx, &wish.by, audit, now).await?;
-    let merchant = payments.merchant(&mut tx, &keys).await?;
+    let account = payments.account(&mut tx, &keys).await?;
     let token = gateways::callback_token(&payments.secrets, &mut tx, &keys).await?;
     tx.commit().await?;
 
     let callback_url = format!("{base}/api/hooks/stk/{}/{id}", token.expose_secret());
     let prompt = Prompt {
+        id,
         phone,
         amount,
         reference: new.reference,
@@ -229,7 +237,7 @@ pub async fn ask(payments: &Payments, tenant: TenantId, wish: Wish) -> Result<As
     };
     let worker = payments.clone();
     let asking = payments.tasks.spawn(async move {
-        let answer = worker.daraja.push(&merchant, &prompt).await;
+        let answer = worker.push(&account, &prompt).await;
         hear(&worker, tenant, id, answer).await
     });
     match asking.await {
@@ -257,7 +265,7 @@ async fn hear(
     payments: &Payments,
     tenant: TenantId,
     id: IntentId,
-    answer: Result<Accepted, MpesaError>,
+    answer: Result<Accepted, ProviderError>,
 ) -> Result<Asked, PromptError> {
     let now = payments.clock.now();
     let mut tx = payments.db.begin(tenant).await?;
@@ -267,7 +275,7 @@ async fn hear(
         Ok(accepted) => {
             let (checkout, merchant) =
                 (&accepted.checkout_request_id, &accepted.merchant_request_id);
-            // M-Pesa's own answer stands above what a callback named before it.
+            // The provider's own answer stands above what a callback named before it.
             if intent
                 .checkout_request_id
                 .as_ref()
@@ -279,26 +287,26 @@ async fn hear(
             intent.merchant_request_id = Some(merchant.clone());
             Event::Accepted
         }
-        Err(MpesaError::Silent) => Event::Silent,
+        Err(ProviderError::Silent) => Event::Silent,
         Err(
-            MpesaError::Refused(_)
-            | MpesaError::Credentials(_)
-            | MpesaError::Registered(_)
-            | MpesaError::NoProduct(_)
-            | MpesaError::Busy(_)
-            | MpesaError::Unreachable,
+            ProviderError::Refused(_)
+            | ProviderError::Credentials(_)
+            | ProviderError::Registered(_)
+            | ProviderError::NoProduct(_)
+            | ProviderError::Busy(_)
+            | ProviderError::Unreachable,
         ) => Event::Rejected,
     };
     let _: settle::Then = settle::apply(&mut tx, &mut intent, event, now).await?;
     tx.commit().await?;
     match answer {
-        Ok(_) | Err(MpesaError::Silent) => Ok(Asked {
+        Ok(_) | Err(ProviderError::Silent) => Ok(Asked {
             intent: id,
             checkout_request_id: intent.checkout_request_id,
         }),
         Err(error) => {
             tracing::warn!(intent.id = %id, "A push was refused: {error}");
-            Err(error.into())
+            Err(intent.provider.failed(error))
         }
     }
 }

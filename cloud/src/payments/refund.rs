@@ -9,13 +9,15 @@ use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::mpesa::MpesaError;
+use super::mpesa::failed;
 use super::mpesa::initiator::{About, Taken};
 use super::mpesa::result::{Sent, Standing, Told};
 use super::mpesa::results::Asking;
 use super::prompt::PromptError;
+use super::provider::ProviderError;
 use super::store::inquiries::{Inquiry, Sending};
 use super::store::refunds::{self as store, Refund};
+use super::words::GatewayType;
 use super::{Payments, inquiry};
 use crate::db::Tx;
 use crate::due;
@@ -66,6 +68,12 @@ const NO_ANSWER: &str = "M-Pesa did not say whether the money went; it is being 
 /// What he reads when asking did not help.
 const LOOK: &str =
     "M-Pesa does not say whether the money went; look in its statement and say what it shows";
+/// What he reads where the provider sends nothing back at our word.
+fn by_hand(provider: GatewayType) -> String {
+    let provider = provider.name();
+    format!("Send it back in {provider}'s own portal, then say here what its statement shows")
+}
+
 /// What he reads when the payer's phone was forgotten.
 const NO_PHONE: &str = "The payer's phone is not known any more";
 
@@ -94,7 +102,15 @@ impl Payments {
                 (refund.state, refund.message) = (State::Unknown, Some(NO_ANSWER.to_owned()));
                 return ask(tx, refund, now).await;
             }
-            State::Unknown => return ask(tx, refund, now).await,
+            State::Unknown if refund.provider.sends_back() => return ask(tx, refund, now).await,
+            State::Unknown => return Ok(None), // a person says what he did
+            State::Approved if !refund.provider.sends_back() => {
+                refund.state = State::Unknown;
+                refund.message = Some(by_hand(refund.provider));
+                store::save(&mut tx, &refund).await?;
+                tx.commit().await?;
+                return Ok(None);
+            }
             State::Approved => {}
         }
         let asking = match self.asking(&mut tx, refund.gateway_id).await {
@@ -131,7 +147,7 @@ impl Payments {
         asking: &Asking,
         refund: &Refund,
         phone: Option<&PhoneNumber>,
-    ) -> Result<Taken, MpesaError> {
+    ) -> Result<Taken, ProviderError> {
         let (merchant, initiator) = (&asking.merchant, &asking.initiator);
         let urls = asking.urls(refund.id.0);
         match phone.filter(|_| !refund.whole) {
@@ -154,7 +170,7 @@ impl Payments {
         &self,
         tenant: TenantId,
         id: RefundId,
-        taken: Result<Taken, MpesaError>,
+        taken: Result<Taken, ProviderError>,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, PromptError> {
         let mut tx = self.db.begin(tenant).await?;
@@ -170,19 +186,19 @@ impl Payments {
                 refund.conversation_id = Some(taken.conversation_id);
                 Some(now.plus(ANSWER))
             }
-            Err(error @ (MpesaError::Busy(_) | MpesaError::Unreachable))
+            Err(error @ (ProviderError::Busy(_) | ProviderError::Unreachable))
                 if refund.attempts < MOST_ATTEMPTS =>
             {
-                (refund.state, refund.message) = (State::Approved, Some(error.to_string()));
+                (refund.state, refund.message) = (State::Approved, Some(failed(error).to_string()));
                 let minutes = 1_u64 << refund.attempts.clamp(0, 6);
                 Some(now.plus(Duration::from_secs(60 * minutes)))
             }
-            Err(MpesaError::Silent) => {
+            Err(ProviderError::Silent) => {
                 (refund.state, refund.message) = (State::Unknown, Some(NO_ANSWER.to_owned()));
                 Some(now.plus(ASK_AFTER[0]))
             }
             Err(error) => {
-                fail(&mut tx, &mut refund, error.to_string(), now).await?;
+                fail(&mut tx, &mut refund, failed(error).to_string(), now).await?;
                 None
             }
         };

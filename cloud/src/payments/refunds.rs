@@ -12,7 +12,6 @@ use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Payments;
-use super::arrival::receipt_of;
 use super::book::HEARSAY;
 use super::held;
 use super::prompt::PromptError;
@@ -125,10 +124,12 @@ pub async fn request(
             gateway.ok_or(PromptError::NoGateway)?
         }
     };
-    // What would keep it from being sent is said now.
-    payments.asking(&mut tx, gateway).await?;
     let keys = gateways::find(&mut tx, gateway).await?;
-    let platform = keys.is_some_and(|keys| keys.platform);
+    let keys = keys.ok_or(PromptError::NoGateway)?;
+    if keys.kind.sends_back() {
+        // What would keep it from being sent is said now.
+        payments.asking(&mut tx, gateway).await?;
+    }
     let refund = Refund {
         id: RefundId::new(now, payments.db.entropy()),
         payment_id: payment,
@@ -153,7 +154,8 @@ pub async fn request(
         receipt: None,
         paid_receipt: Some(receipt),
         phone: found.phone,
-        platform,
+        platform: keys.platform,
+        provider: keys.kind,
     };
     store::insert(&mut tx, &refund)
         .await
@@ -441,15 +443,17 @@ pub async fn outcome(
 ) -> Result<Json<Shown>, ApiError> {
     let now = payments.clock.now();
     operator.fresh_in_console(now)?;
+    let mut tx = payments.db.begin(operator.tenant).await?;
+    let mut refund = locked(&mut tx, refund).await?;
     let receipt = match (request.sent, request.receipt.as_deref()) {
         (false, _) => None,
         (true, text) => {
-            let wrong = || ApiError::field("receipt", "must be 6 to 20 letters and digits");
-            Some(text.and_then(receipt_of).ok_or_else(wrong)?)
+            let provider = refund.provider;
+            let wrong = || ApiError::field("receipt", provider.form_of_receipt());
+            let receipt = text.and_then(|text| provider.receipt_of(text));
+            Some(receipt.ok_or_else(wrong)?)
         }
     };
-    let mut tx = payments.db.begin(operator.tenant).await?;
-    let mut refund = locked(&mut tx, refund).await?;
     second_person(&operator, &refund)?;
     if refund.state != State::Unknown {
         return Err(ApiError::conflict(
@@ -467,7 +471,10 @@ pub async fn outcome(
     match receipt {
         Some(receipt) => refund::done(&mut tx, &mut refund, Some(receipt), now).await?,
         None => {
-            let why = "Not in M-Pesa's statement, as a person says".to_owned();
+            let why = format!(
+                "Not in {}'s statement, as a person says",
+                refund.provider.name()
+            );
             refund::fail(&mut tx, &mut refund, why, now).await?;
         }
     }

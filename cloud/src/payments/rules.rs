@@ -454,23 +454,6 @@ pub fn next_query(age: Duration) -> Option<Duration> {
     (next <= FOLLOW_UP.as_secs()).then(|| Duration::from_secs(next))
 }
 
-/// What a payer is told about a `ResultCode`.
-pub fn explain(code: Option<i32>) -> &'static str {
-    match code {
-        Some(1) => "There is not enough money in the M-Pesa account.",
-        Some(17) => "M-Pesa's limits do not allow this payment.",
-        Some(26) => "M-Pesa is busy; try again.",
-        Some(1001) => "Another M-Pesa prompt is open on this phone; try again in three minutes.",
-        Some(1019) => "The prompt expired; try again.",
-        Some(1025 | 9999) => "The prompt could not be sent; try again.",
-        Some(1032) => "The prompt was cancelled.",
-        Some(NO_ANSWER) => "The phone did not answer; is it on and in reach?",
-        Some(2001) => "The PIN was wrong.",
-        Some(_) => "M-Pesa did not take the payment.",
-        None => "The prompt could not be sent.",
-    }
-}
-
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

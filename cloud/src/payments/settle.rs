@@ -7,11 +7,11 @@ use easyisp_shared::time::Timestamp;
 
 use crate::db::{Database, Tx};
 use crate::due;
-use crate::renewals::{self, Channel, Method, Receipt, RenewError, Till, Unallocated};
+use crate::renewals::{self, Channel, Receipt, RenewError, Till, Unallocated};
 
 use super::QUERY;
 use super::book::HEARSAY;
-use super::rules::{ASKED, Claim, Credit, Effect, Event, Push, State, Terms, explain};
+use super::rules::{ASKED, Claim, Credit, Effect, Event, Push, State, Terms};
 use super::store::{self, Intent, Which, arrivals};
 
 /// What remains to be done once the transaction is committed.
@@ -85,7 +85,7 @@ pub(super) async fn apply_told(
         Effect::Review(what) => intent.needs_review = Some(what.to_owned()),
     }
     intent.message = match push.state {
-        State::Refused { code } => Some(explain(code).to_owned()),
+        State::Refused { code } => Some(intent.provider.explain(code).to_owned()),
         State::Created
         | State::Pending
         | State::Unknown
@@ -217,7 +217,7 @@ fn receipt(intent: &Intent, credit: Credit, proven: bool, now: Timestamp) -> Rec
     Receipt {
         customer: intent.customer_id,
         amount: credit.amount,
-        method: Method::Mpesa,
+        method: intent.provider.method(),
         till: Till::of(intent.platform),
         channel: Channel::Payment,
         receipt: credit.receipt,
@@ -228,7 +228,7 @@ fn receipt(intent: &Intent, credit: Credit, proven: bool, now: Timestamp) -> Rec
         operator: None,
         phone: Some(intent.phone_number.clone()),
         account: Some(intent.account_reference.clone()),
-        description: "M-Pesa".to_owned(),
+        description: intent.provider.name().to_owned(),
     }
 }
 
@@ -236,6 +236,7 @@ fn receipt(intent: &Intent, credit: Credit, proven: bool, now: Timestamp) -> Rec
 fn second_receipt(intent: &Intent, claim: Claim, proven: bool, now: Timestamp) -> Unallocated {
     Unallocated {
         amount: intent.amount,
+        method: intent.provider.method(),
         till: Till::of(intent.platform),
         receipt: claim.receipt,
         proven,
@@ -245,7 +246,10 @@ fn second_receipt(intent: &Intent, claim: Claim, proven: bool, now: Timestamp) -
         account: Some(intent.account_reference.clone()),
         payer_hash: None,
         payer_name: None,
-        description: "M-Pesa, a second receipt for one prompt".to_owned(),
+        description: format!(
+            "{}, a second receipt for one prompt",
+            intent.provider.name()
+        ),
     }
 }
 

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Payments;
 use super::arrival::Arrival;
 use super::book::{Booking, HEARSAY};
-use super::gateways::locked;
+use super::gateways::locked_at_mpesa;
 use super::mpesa::sheet::{Row, Told, read_statement};
 use super::store::arrivals::{self, Booked};
 use super::store::gateways::Keys;
@@ -129,7 +129,7 @@ pub async fn compare(
     let statement = statement.map_err(ApiError::internal)?;
     let statement = statement.map_err(|why| ApiError::field("statement", why.to_string()))?;
     let mut tx = payments.db.begin(operator.tenant).await?;
-    let gateway = locked(&mut tx, query.gateway_id).await?;
+    let gateway = locked_at_mpesa(&mut tx, query.gateway_id).await?;
     let of_it = [Some(&gateway.shortcode), gateway.store_number.as_ref()];
     if let Some(code) = &statement.shortcode
         && !of_it.contains(&Some(code))

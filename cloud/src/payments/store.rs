@@ -18,6 +18,7 @@ use crate::db::{DirectoryTx, Tx};
 use crate::due::due_cte;
 
 use super::rules::{Claim, Push, State};
+use super::words::GatewayType;
 
 /// A payment we asked for, as its row has it.
 #[derive(FromRow, Clone, Debug)]
@@ -45,6 +46,7 @@ pub(super) struct Intent {
     pub(super) confirm_above: Cents,
     /// It is asked for through the platform's short code.
     pub(super) platform: bool,
+    pub(super) provider: GatewayType,
 }
 
 /// A state as the table has it.
@@ -140,7 +142,8 @@ macro_rules! intent_columns {
         "select i.id, i.gateway_id, i.customer_id, i.amount, i.phone_number, i.account_reference, i.state,
                 i.checkout_request_id, i.merchant_request_id, i.receipt, i.result_code, i.message,
                 i.needs_review, i.claimed_receipt, i.claimed_amount, i.claimed_at, i.confirmed_at,
-                i.queried_at, i.created_at, i.expires_at, g.confirm_above, g.platform
+                i.queried_at, i.created_at, i.expires_at, g.confirm_above, g.platform,
+                g.type as provider
            from intents i
            join gateways g on g.tenant_id = $1 and g.id = i.gateway_id
           where i.tenant_id = $1"
@@ -298,6 +301,8 @@ pub(super) struct NewIntent {
     pub(super) phone: String,
     pub(super) reference: String,
     pub(super) client_key: Option<String>,
+    /// The provider's name of the prompt, where it is ours to give.
+    pub(super) checkout_request_id: Option<String>,
     pub(super) expires_at: Timestamp,
 }
 
@@ -312,8 +317,9 @@ pub(super) async fn insert(
     let inserted = sqlx::query(concat!(
         "with intent as (
              insert into intents (tenant_id, id, gateway_id, customer_id, package_id, amount, phone_number,
-                                  account_reference, state, client_key, created_at, expires_at, updated_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, 'CREATED', $9, $10, $11, $10)
+                                  account_reference, state, client_key, created_at, expires_at, updated_at,
+                                  checkout_request_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, 'CREATED', $9, $10, $11, $10, $15)
                  on conflict do nothing
              returning id), ",
         due_cte!("$1", "$12", "$13", "$14"),
@@ -333,6 +339,7 @@ pub(super) async fn insert(
     .bind(vec![super::QUERY])
     .bind(vec![new.id])
     .bind(vec![query_at])
+    .bind(&new.checkout_request_id)
     .fetch_optional(&mut **tx)
     .await?;
     Ok(inserted.is_some())
@@ -440,6 +447,9 @@ pub(super) enum Kind {
     /// That it was not come to in time.
     #[sqlx(rename = "TIME_OUT")]
     TimeOut,
+    /// What became of a prompt of Airtel's.
+    #[sqlx(rename = "AIRTEL_CALLBACK")]
+    AirtelCallback,
 }
 
 /// What a provider told us.

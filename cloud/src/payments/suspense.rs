@@ -10,8 +10,9 @@ use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::arrival::{Payer, receipt_of};
+use super::arrival::Payer;
 use super::owner::near_accounts;
+use super::provider::receipt_of_any;
 use super::store::suspense::{self as store, Held, Hints, Past, Possible};
 use crate::api::{Idempotency, Json, Page, Path, Query};
 use crate::audit::{self, Action, Actor, Audit};
@@ -326,8 +327,8 @@ pub async fn lookup(
     let mut tx = db.begin(operator.tenant).await?;
     let (payments, prompts, message) = match (query.receipt.as_deref(), query.phone.as_deref()) {
         (Some(receipt), None) => {
-            let wrong = || ApiError::field("receipt", "must be 6 to 20 letters and digits");
-            let receipt = receipt_of(receipt).ok_or_else(wrong)?;
+            let wrong = || ApiError::field("receipt", "must be 6 to 32 letters, digits and dots");
+            let receipt = receipt_of_any(receipt).ok_or_else(wrong)?;
             let payments = store::past(&mut tx, Some(&receipt), None, MOST).await?;
             let message = match payments.first() {
                 Some(one) => of_payment(one),

@@ -37,6 +37,8 @@ pub enum GatewayType {
     /// Safaricom's Daraja.
     #[default]
     MpesaApi,
+    /// Airtel Africa's Open API.
+    AirtelMoney,
 }
 
 /// Which of the two products of C2B an application has.

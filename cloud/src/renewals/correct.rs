@@ -11,7 +11,7 @@ use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 use super::deed::Deed;
 use super::store::{self, Payment, PaymentStatus};
 use super::{
-    Method, Received, RenewError, SHORT, Till, Unallocated, buy_for, limits, message, perform,
+    AccountName, Received, RenewError, SHORT, Till, Unallocated, buy_for, limits, message, perform,
     reckon, told,
 };
 
@@ -169,7 +169,7 @@ pub async fn void(
         return Ok(None);
     };
     match (payment.method, payment.status) {
-        (Method::Mpesa, _) => return Ok(None), // the provider's word is not ours to take back
+        (method, _) if method.is_told() => return Ok(None), // the provider's word is not ours to take back
         (_, PaymentStatus::Voided | PaymentStatus::Refunded) => return Ok(Some(false)),
         (_, PaymentStatus::Completed) => {}
     }
@@ -247,7 +247,7 @@ pub async fn retract(
     let held = payment.customer.is_none()
         && payment.status == PaymentStatus::Completed
         && !payment.refunded.is_positive();
-    if payment.method != Method::Mpesa || !held {
+    if !payment.method.is_told() || !held {
         return Ok(false);
     }
     let entry = void_entry(tx, &payment, now);
@@ -276,10 +276,10 @@ pub async fn hold(
         kind: EntryKind::Payment,
         occurred_at: receipt.paid_at,
         customer: None,
-        source: format!("M-Pesa {}", receipt.receipt),
+        source: format!("{} {}", AccountName(receipt.method), receipt.receipt),
         description: receipt.description.clone(),
         transfers: vec![Transfer {
-            debit: Leg::account(receipt.till.account(Method::Mpesa)),
+            debit: Leg::account(receipt.till.account(receipt.method)),
             credit: Leg::account(AccountCode::SUSPENSE),
             amount: receipt.amount,
         }],

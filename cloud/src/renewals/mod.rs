@@ -86,11 +86,13 @@ pub struct Receipt {
     pub description: String,
 }
 
-/// Money that arrived by M-Pesa for nobody known.
+/// Money that a provider told of, for nobody known.
 #[derive(Clone, Debug)]
 pub struct Unallocated {
     /// How much.
     pub amount: Cents,
+    /// How it came.
+    pub method: Method,
     /// Through whose short code it came.
     pub till: Till,
     /// The provider's receipt.
@@ -130,6 +132,8 @@ pub struct Unallocated {
 pub enum Method {
     /// By M-Pesa.
     Mpesa,
+    /// By Airtel Money.
+    Airtel,
     /// In notes and coins.
     Cash,
     /// To the bank account.
@@ -145,6 +149,7 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Mpesa => "MPESA",
+            Method::Airtel => "AIRTEL",
             Method::Cash => "CASH",
             Method::BankTransfer => "BANK_TRANSFER",
             Method::Card => "CARD",
@@ -152,10 +157,19 @@ impl Method {
         }
     }
 
+    /// Whether a provider's word brings it, not a person's.
+    pub fn is_told(self) -> bool {
+        match self {
+            Method::Mpesa | Method::Airtel => true,
+            Method::Cash | Method::BankTransfer | Method::Card | Method::Other => false,
+        }
+    }
+
     /// Which account it comes into.
     pub fn account(self) -> AccountCode {
         match self {
             Method::Mpesa => AccountCode::MPESA,
+            Method::Airtel => AccountCode::AIRTEL,
             Method::Cash => AccountCode::CASH,
             Method::BankTransfer => AccountCode::BANK,
             Method::Card => AccountCode::CARD,
@@ -498,6 +512,7 @@ impl std::fmt::Display for AccountName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {
             Method::Mpesa => "M-Pesa",
+            Method::Airtel => "Airtel Money",
             Method::Cash => "cash",
             Method::BankTransfer => "bank",
             Method::Card => "card",

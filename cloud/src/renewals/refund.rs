@@ -44,6 +44,8 @@ pub struct Refund {
     pub amount: Cents,
     /// What becomes of the time it had bought.
     pub service: Service,
+    /// How it came, and goes.
+    pub method: Method,
     /// From whose short code it goes.
     pub till: Till,
 }
@@ -106,7 +108,7 @@ pub async fn complete(
 ) -> Result<(), RenewError> {
     let gone = Transfer {
         debit: Leg::account(AccountCode::REFUNDS),
-        credit: Leg::account(refund.till.account(Method::Mpesa)),
+        credit: Leg::account(refund.till.account(refund.method)),
         amount: refund.amount,
     };
     let mut transfers = vec![gone];

@@ -324,10 +324,10 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
         posting_ctes!(),
         ", receipt as (
              insert into directory.receipts (provider, receipt, tenant_id, payment_id, shortcode)
-             select 'MPESA', $21, $1, $18,
+             select $20, $21, $1, $18,
                     case when $54 then (select env || ' ' || shortcode from gateways
                                          where tenant_id = $1 and id = $27) end
-              where $21 is not null and $20 = 'MPESA'),
+              where $21 is not null and $20 in ('MPESA', 'AIRTEL')),
          payment as (
              insert into payments (tenant_id, id, customer_id, method, receipt, amount, status, phone,
                                    account, description, intent_id, gateway_id, operator_id, entry_id,
@@ -533,13 +533,13 @@ pub(super) struct Payment {
     pub(super) platform: bool,
 }
 
-/// Reads and locks the M-Pesa payment with this receipt.
+/// Reads and locks the payment that a provider told of with this receipt.
 pub(super) async fn lock_receipt(tx: &mut Tx, receipt: &str) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(
         "select id, customer_id, method, amount, status, refunded, paid_at,
                 exists (select from gateways g where g.tenant_id = $1 and g.id = gateway_id and g.platform) as platform
            from payments
-          where tenant_id = $1 and receipt = $2 and method = 'MPESA' and status <> 'voided'
+          where tenant_id = $1 and receipt = $2 and method in ('MPESA', 'AIRTEL') and status <> 'voided'
             for update",
     )
     .bind(tx.tenant())
@@ -632,7 +632,7 @@ pub(super) async fn free_receipt(tx: &mut Tx, payment: PaymentId) -> sqlx::Resul
     Ok(())
 }
 
-/// Writes that an M-Pesa payment never was, by which entry, and gives its receipt free.
+/// Writes that a payment never was, by which entry, and gives its receipt free.
 pub(super) async fn retract_payment(
     tx: &mut Tx,
     payment: PaymentId,
@@ -642,7 +642,7 @@ pub(super) async fn retract_payment(
     sqlx::query(
         "with free as (
              delete from directory.receipts
-              where provider = 'MPESA' and tenant_id = $1 and payment_id = $2)
+              where tenant_id = $1 and payment_id = $2)
          update payments set status = 'voided', reversal_id = $3, receipt = null, description = $4
           where tenant_id = $1 and id = $2",
     )
@@ -668,14 +668,14 @@ pub(super) async fn insert_unallocated(
     sqlx::query(concat!(
         "with receipt as (
              insert into directory.receipts (provider, receipt, tenant_id, payment_id, shortcode)
-             select 'MPESA', $4, $1, $2,
+             select $18, $4, $1, $2,
                     case when $17 then (select env || ' ' || shortcode from gateways
                                          where tenant_id = $1 and id = $9) end),
          payment as (
              insert into payments (tenant_id, id, method, receipt, amount, status, phone, account,
                                    description, gateway_id, entry_id, paid_at, created_at, payer_hash,
                                    payer_name)
-             values ($1, $2, 'MPESA', $4, $5, 'completed', $6, $7, $8, $9, $3, $10, $11, $15, $16)), ",
+             values ($1, $2, $18, $4, $5, 'completed', $6, $7, $8, $9, $3, $10, $11, $15, $16)), ",
         event_cte!("$1", "$11", "$12", "$13", "$14"),
         " select 1"
     ))
@@ -696,6 +696,7 @@ pub(super) async fn insert_unallocated(
     .bind(&receipt.payer_hash)
     .bind(&receipt.payer_name)
     .bind(receipt.proven)
+    .bind(receipt.method)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -712,9 +713,9 @@ pub(super) async fn join_receipt(
         "with payment as (
              update payments set receipt = $3
               where tenant_id = $1 and intent_id = $2 and receipt is null
-             returning id, gateway_id)
+             returning id, gateway_id, method)
          insert into directory.receipts (provider, receipt, tenant_id, payment_id, shortcode)
-         select 'MPESA', $3, $1, p.id, case when $4 then g.env || ' ' || g.shortcode end
+         select p.method, $3, $1, p.id, case when $4 then g.env || ' ' || g.shortcode end
            from payment p
            left join gateways g on g.tenant_id = $1 and g.id = p.gateway_id",
     )
@@ -767,7 +768,7 @@ pub(super) async fn manual(
            from payments p
            join tenants t on t.tenant_id = $1
            left join customers c on c.tenant_id = $1 and c.id = p.customer_id
-          where p.tenant_id = $1 and p.method <> 'MPESA' and p.status = 'completed'
+          where p.tenant_id = $1 and p.method not in ('MPESA', 'AIRTEL') and p.status = 'completed'
           order by {order}
           limit $2 offset $3",
     ))
@@ -778,7 +779,7 @@ pub(super) async fn manual(
     .await?;
     let total = sqlx::query_scalar(
         "select count(*) from payments
-          where tenant_id = $1 and method <> 'MPESA' and status = 'completed'",
+          where tenant_id = $1 and method not in ('MPESA', 'AIRTEL') and status = 'completed'",
     )
     .bind(tx.tenant())
     .fetch_one(&mut **tx)
@@ -790,7 +791,7 @@ pub(super) async fn manual(
 pub(super) async fn some_manual(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<PaymentId>> {
     sqlx::query_scalar(
         "select id from payments
-          where tenant_id = $1 and method <> 'MPESA' and status = 'completed'
+          where tenant_id = $1 and method not in ('MPESA', 'AIRTEL') and status = 'completed'
           order by created_at, id
           limit $2",
     )

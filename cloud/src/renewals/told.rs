@@ -147,7 +147,7 @@ pub(super) fn of_unallocated(
         payment_id: payment,
         customer_id: None,
         amount: held.amount,
-        method: Method::Mpesa,
+        method: held.method,
         source: Channel::Payment,
         receipt: Some(&held.receipt),
         paid_at: held.paid_at,

@@ -6,7 +6,7 @@ use easyisp_shared::time::Timestamp;
 
 use crate::db::Tx;
 
-/// A payment by M-Pesa.
+/// A payment that a provider told of.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Mpesa {
     pub id: PaymentId,
@@ -17,14 +17,14 @@ pub struct Mpesa {
     pub phone: String,
 }
 
-/// The newest payments by M-Pesa.
+/// The newest payments that providers told of.
 pub async fn mpesa(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Mpesa>> {
     sqlx::query_as(
         "select p.id, p.paid_at, coalesce(p.receipt, '') as receipt,
                 coalesce(g.shortcode, '') as shortcode, p.amount, coalesce(p.phone, '') as phone
            from payments p
            left join gateways g on g.tenant_id = $1 and g.id = p.gateway_id
-          where p.tenant_id = $1 and p.customer_id = $2 and p.method = 'MPESA'
+          where p.tenant_id = $1 and p.customer_id = $2 and p.method in ('MPESA', 'AIRTEL')
           order by p.created_at desc
           limit 1000",
     )
@@ -48,7 +48,7 @@ pub async fn manual(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Manua
     sqlx::query_as(
         "select id, paid_at, coalesce(account, description) as reference, amount
            from payments
-          where tenant_id = $1 and customer_id = $2 and method <> 'MPESA' and status = 'completed'
+          where tenant_id = $1 and customer_id = $2 and method not in ('MPESA', 'AIRTEL') and status = 'completed'
           order by created_at desc
           limit 1000",
     )

@@ -19,7 +19,7 @@ pub async fn entries(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
              select e.source,
                     sum(case when t.credit_account = '2400' then t.amount
                              when t.debit_account = '2400' then -t.amount else 0 end)::bigint as held,
-                    sum(case when t.credit_account in ('1010', '1040') then t.amount else 0 end)::bigint as gone,
+                    sum(case when t.credit_account in ('1010', '1011', '1040') then t.amount else 0 end)::bigint as gone,
                     bool_or(t.credit_account = '1040') as held_by_platform
                from entries e
                join transfers t on t.tenant_id = $1 and t.entry_id = e.id

@@ -1,34 +1,28 @@
 //! A client of M-Pesa's Daraja: tokens, the push and the status query, and what tells of money that came by itself.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use easyisp_shared::money::Cents;
-use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::{Clock, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use tokio::sync::Mutex;
 
+use super::super::provider::{Accepted, Answer, Prompt, ProviderError};
+use super::super::rules::NO_ANSWER;
+use super::super::tokens::{Token, Tokens, fingerprint};
 use super::super::{C2bVersion, Env, SubType};
 use super::callback::{spaced_stamp, stamp};
 use super::confirmation::{Pulled, read_pulled};
+use crate::outbound::body_of;
 
 /// How long a call may take. A push without an answer may have reached the phone.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long before its end a token is fetched anew.
-const MARGIN: Duration = Duration::from_secs(60);
 /// The largest answer that is read.
 const MOST_BYTES: usize = 1024 * 1024;
-/// Most tokens remembered; more are fetched anew.
-const MOST_TOKENS: usize = 10_000;
 
 /// A merchant at M-Pesa: a short code and its keys.
 #[derive(Clone, Debug)]
@@ -62,78 +56,6 @@ impl Merchant {
         let code = self.business_short_code();
         BASE64.encode(format!("{code}{}{stamp}", self.passkey.expose_secret()))
     }
-
-    /// Names the application without naming its keys.
-    fn fingerprint(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        for part in [self.key.expose_secret(), self.secret.expose_secret()] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        hash.finalize().into()
-    }
-}
-
-/// A prompt that is to appear on a phone.
-#[derive(Clone, Debug)]
-pub struct Prompt {
-    /// Whose phone.
-    pub phone: PhoneNumber,
-    /// Whole shillings.
-    pub amount: Cents,
-    /// What the payer sees as account.
-    pub reference: String,
-    /// Where the outcome is told.
-    pub callback_url: String,
-}
-
-/// A push that M-Pesa took.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Accepted {
-    /// M-Pesa's id of the prompt.
-    pub checkout_request_id: String,
-    /// M-Pesa's id of the request.
-    pub merchant_request_id: String,
-}
-
-/// What a query says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Answer {
-    /// Paid.
-    Paid,
-    /// Not paid, for good; M-Pesa's `ResultCode`.
-    Failed {
-        /// The code.
-        code: i32,
-    },
-    /// Not decided yet.
-    Pending,
-}
-
-/// Why a call gave nothing.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum MpesaError {
-    /// M-Pesa refused the request itself.
-    #[error("M-Pesa refused the request: {0}")]
-    Refused(String),
-    /// The keys, the passkey or the short code are wrong.
-    #[error("M-Pesa does not accept the gateway's keys: {0}")]
-    Credentials(String),
-    /// Too many requests, or M-Pesa is down; nothing was done.
-    #[error("M-Pesa is busy: {0}")]
-    Busy(String),
-    /// Addresses are registered for the short code already.
-    #[error("M-Pesa has addresses for this short code already: {0}")]
-    Registered(String),
-    /// The application has no such product.
-    #[error("the application at M-Pesa does not have this product: {0}")]
-    NoProduct(String),
-    /// No connection; nothing was done.
-    #[error("M-Pesa cannot be reached")]
-    Unreachable,
-    /// No answer, or none that can be read: it may have been done.
-    #[error("M-Pesa did not answer")]
-    Silent,
 }
 
 /// A client of M-Pesa. Cloning shares its tokens.
@@ -142,15 +64,7 @@ pub struct Daraja {
     http: reqwest::Client,
     base_url: Option<String>,
     clock: Clock,
-    tokens: Arc<StdMutex<HashMap<[u8; 32], TokenSlot>>>,
-}
-
-/// A token and whoever waits for it: fetched once when many ask.
-type TokenSlot = Arc<Mutex<Option<Token>>>;
-
-struct Token {
-    value: SecretString,
-    until: Timestamp,
+    tokens: Tokens,
 }
 
 #[derive(Deserialize)]
@@ -165,13 +79,17 @@ impl Daraja {
         Daraja {
             http,
             base_url,
+            tokens: Tokens::new(clock.clone()),
             clock,
-            tokens: Arc::default(),
         }
     }
 
-    /// Asks for a prompt on a phone. [`MpesaError::Silent`] = it may be there; never ask again by itself.
-    pub async fn push(&self, merchant: &Merchant, prompt: &Prompt) -> Result<Accepted, MpesaError> {
+    /// Asks for a prompt on a phone. [`ProviderError::Silent`] = it may be there; never ask again by itself.
+    pub async fn push(
+        &self,
+        merchant: &Merchant,
+        prompt: &Prompt,
+    ) -> Result<Accepted, ProviderError> {
         let stamp = stamp(self.clock.now());
         let (kind, receiver) = match merchant.kind {
             SubType::Paybill | SubType::Bank => ("CustomerPayBillOnline", &merchant.shortcode),
@@ -202,12 +120,16 @@ impl Daraja {
                     merchant_request_id,
                 })
             }
-            (_, _) => Err(MpesaError::Silent), // taken, and we do not know as what
+            (_, _) => Err(ProviderError::Silent), // taken, and we do not know as what
         }
     }
 
     /// Asks what became of a prompt.
-    pub async fn query(&self, merchant: &Merchant, checkout: &str) -> Result<Answer, MpesaError> {
+    pub async fn query(
+        &self,
+        merchant: &Merchant,
+        checkout: &str,
+    ) -> Result<Answer, ProviderError> {
         let stamp = stamp(self.clock.now());
         let body = json!({
             "BusinessShortCode": merchant.business_short_code(),
@@ -215,11 +137,11 @@ impl Daraja {
             "Timestamp": stamp,
             "CheckoutRequestID": checkout,
         });
-        let answer: Result<Value, MpesaError> = self
+        let answer: Result<Value, ProviderError> = self
             .call(merchant, "/mpesa/stkpushquery/v1/query", &body)
             .await;
         let answer = match answer {
-            Err(MpesaError::Credentials(said)) if said.contains("being processed") => {
+            Err(ProviderError::Credentials(said)) if said.contains("being processed") => {
                 return Ok(Answer::Pending);
             }
             other => other?,
@@ -229,21 +151,21 @@ impl Daraja {
             .map(plain)
             .and_then(|code| code.parse().ok())
         {
-            Some(0) => Ok(Answer::Paid),
+            Some(0) => Ok(Answer::Paid { receipt: None }),
             Some(4999) => Ok(Answer::Pending),
             Some(code) if is_final(code) => Ok(Answer::Failed { code }),
             Some(_) | None => Ok(Answer::Pending), // an unknown code is not a failure
         }
     }
 
-    /// Tells where validations and confirmations go. [`MpesaError::Silent`] = it may have been taken.
+    /// Tells where validations and confirmations go. [`ProviderError::Silent`] = it may have been taken.
     pub async fn register_c2b(
         &self,
         merchant: &Merchant,
         version: C2bVersion,
         validation_url: &str,
         confirmation_url: &str,
-    ) -> Result<(), MpesaError> {
+    ) -> Result<(), ProviderError> {
         let body = json!({
             "ShortCode": merchant.business_short_code(),
             // Money is not refused because we did not answer.
@@ -262,7 +184,7 @@ impl Daraja {
         merchant: &Merchant,
         number: &str,
         callback_url: &str,
-    ) -> Result<(), MpesaError> {
+    ) -> Result<(), ProviderError> {
         let body = json!({
             "ShortCode": merchant.business_short_code(),
             "RequestType": "Pull",
@@ -281,7 +203,7 @@ impl Daraja {
         from: Timestamp,
         to: Timestamp,
         offset: usize,
-    ) -> Result<Pulled, MpesaError> {
+    ) -> Result<Pulled, ProviderError> {
         let body = json!({
             "ShortCode": merchant.business_short_code(),
             "StartDate": spaced_stamp(from),
@@ -290,11 +212,11 @@ impl Daraja {
         });
         let path = "/pulltransactions/v1/query";
         let answer: Box<RawValue> = self.call(merchant, path, &body).await?;
-        read_pulled(answer.get()).ok_or(MpesaError::Silent)
+        read_pulled(answer.get()).ok_or(ProviderError::Silent)
     }
 
     /// Whether M-Pesa accepts the consumer key and secret: fetches a token, not from memory.
-    pub async fn test(&self, merchant: &Merchant) -> Result<(), MpesaError> {
+    pub async fn test(&self, merchant: &Merchant) -> Result<(), ProviderError> {
         self.fetch_token(merchant).await.map(|_| ())
     }
 
@@ -304,11 +226,13 @@ impl Daraja {
         merchant: &Merchant,
         path: &str,
         body: &Value,
-    ) -> Result<T, MpesaError> {
+    ) -> Result<T, ProviderError> {
         let url = format!("{}{path}", self.base(merchant.env));
+        let keys = fingerprint([&merchant.key, &merchant.secret]);
         let mut rejected = None;
         loop {
-            let token = self.token(merchant, rejected.as_ref()).await?;
+            let fetch = self.fetch_token(merchant);
+            let token = self.tokens.of(keys, rejected.as_ref(), fetch).await?;
             let request = self
                 .http
                 .post(&url)
@@ -318,7 +242,9 @@ impl Daraja {
             match understand(request).await {
                 Err(Failure::InvalidToken) if rejected.is_none() => rejected = Some(token),
                 Err(Failure::InvalidToken) => {
-                    return Err(MpesaError::Credentials("the token is not accepted".into()));
+                    return Err(ProviderError::Credentials(
+                        "the token is not accepted".into(),
+                    ));
                 }
                 Err(Failure::Other(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
@@ -326,33 +252,7 @@ impl Daraja {
         }
     }
 
-    /// The token from memory unless it is old or was rejected; many who ask at once cause one fetch.
-    async fn token(
-        &self,
-        merchant: &Merchant,
-        rejected: Option<&SecretString>,
-    ) -> Result<SecretString, MpesaError> {
-        let slot = self.slot(merchant);
-        let mut slot = slot.lock().await;
-        if let Some(token) = slot.as_ref()
-            && self.clock.now() < token.until
-            && rejected.is_none_or(|old| old.expose_secret() != token.value.expose_secret())
-        {
-            return Ok(token.value.clone());
-        }
-        let token = self.fetch_token(merchant).await?;
-        Ok(slot.insert(token).value.clone())
-    }
-
-    fn slot(&self, merchant: &Merchant) -> TokenSlot {
-        let mut tokens = self.tokens.lock().expect("no code panics under this lock");
-        if tokens.len() >= MOST_TOKENS {
-            tokens.clear();
-        }
-        tokens.entry(merchant.fingerprint()).or_default().clone()
-    }
-
-    async fn fetch_token(&self, merchant: &Merchant) -> Result<Token, MpesaError> {
+    async fn fetch_token(&self, merchant: &Merchant) -> Result<Token, ProviderError> {
         let request = self
             .http
             .get(format!("{}/oauth/v1/generate", self.base(merchant.env)))
@@ -365,20 +265,21 @@ impl Daraja {
         let answer: TokenAnswer = match understand(request).await {
             Ok(answer) => answer,
             // Asking for a token does nothing to anybody: no answer is no harm.
-            Err(Failure::Other(MpesaError::Silent)) => return Err(MpesaError::Unreachable),
-            Err(Failure::Other(MpesaError::Refused(said))) => {
-                return Err(MpesaError::Credentials(said));
+            Err(Failure::Other(ProviderError::Silent)) => return Err(ProviderError::Unreachable),
+            Err(Failure::Other(ProviderError::Refused(said))) => {
+                return Err(ProviderError::Credentials(said));
             }
             Err(Failure::Other(error)) => return Err(error),
             Err(Failure::InvalidToken) => {
-                return Err(MpesaError::Credentials("the keys are not accepted".into()));
+                return Err(ProviderError::Credentials(
+                    "the keys are not accepted".into(),
+                ));
             }
         };
         let life = plain(&answer.expires_in).parse().unwrap_or(0);
-        let life = Duration::from_secs(life).saturating_sub(MARGIN);
         Ok(Token {
             value: answer.access_token.into(),
-            until: self.clock.now().plus(life),
+            life: Duration::from_secs(life),
         })
     }
 
@@ -399,7 +300,7 @@ impl std::fmt::Debug for Daraja {
 
 enum Failure {
     InvalidToken,
-    Other(MpesaError),
+    Other(ProviderError),
 }
 
 #[derive(Deserialize, Default)]
@@ -413,13 +314,14 @@ struct Refusal {
 async fn understand<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, Failure> {
     let answer = match request.send().await {
         Ok(answer) => answer,
-        Err(error) if error.is_connect() => return Err(Failure::Other(MpesaError::Unreachable)),
-        Err(_) => return Err(Failure::Other(MpesaError::Silent)),
+        Err(error) if error.is_connect() => return Err(Failure::Other(ProviderError::Unreachable)),
+        Err(_) => return Err(Failure::Other(ProviderError::Silent)),
     };
     let status = answer.status();
-    let body = read(answer).await.map_err(Failure::Other)?;
+    let body = body_of(answer, MOST_BYTES).await;
+    let body = body.map_err(|_| Failure::Other(ProviderError::Silent))?;
     if status.is_success() {
-        return serde_json::from_slice(&body).map_err(|_| Failure::Other(MpesaError::Silent));
+        return serde_json::from_slice(&body).map_err(|_| Failure::Other(ProviderError::Silent));
     }
     let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
     Err(meaning(
@@ -433,30 +335,19 @@ async fn understand<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Re
 fn meaning(status: u16, code: &str, said: String) -> Failure {
     Failure::Other(match (status, code) {
         (_, "400.003.01" | "404.001.03") => return Failure::InvalidToken,
-        (_, "401.002.01" | "400.008.01" | "400.008.02") => MpesaError::Credentials(said),
-        (_, "500.003.1001") => MpesaError::Registered(said),
-        (_, "401.003.01") => MpesaError::NoProduct(said),
-        (_, "500.003.02" | "500.002.1001" | "503.001.01") | (429, _) => MpesaError::Busy(said),
+        (_, "401.002.01" | "400.008.01" | "400.008.02") => ProviderError::Credentials(said),
+        (_, "500.003.1001") => ProviderError::Registered(said),
+        (_, "401.003.01") => ProviderError::NoProduct(said),
+        (_, "500.003.02" | "500.002.1001" | "503.001.01") | (429, _) => ProviderError::Busy(said),
         (_, "500.001.1001") if said.to_lowercase().contains("lock subscriber") => {
-            MpesaError::Busy(said)
+            ProviderError::Busy(said)
         }
-        (_, "500.001.1001") => MpesaError::Credentials(said),
-        (400..=499, _) => MpesaError::Refused(said),
+        (_, "500.001.1001") => ProviderError::Credentials(said),
+        (400..=499, _) => ProviderError::Refused(said),
         // A gateway in between may have given up while M-Pesa went on.
-        (_, "") => MpesaError::Silent,
-        (_, _) => MpesaError::Busy(said),
+        (_, "") => ProviderError::Silent,
+        (_, _) => ProviderError::Busy(said),
     })
-}
-
-async fn read(mut answer: reqwest::Response) -> Result<Vec<u8>, MpesaError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|_| MpesaError::Silent)? {
-        if bytes.len() + chunk.len() > MOST_BYTES {
-            return Err(MpesaError::Silent);
-        }
-        bytes.extend(chunk);
-    }
-    Ok(bytes)
 }
 
 /// The codes that end a prompt without money. Any other might still change.
@@ -467,16 +358,32 @@ pub fn is_final(code: i32) -> bool {
     )
 }
 
+/// What a payer reads of a prompt that came to nothing.
+pub fn explain(code: i32) -> &'static str {
+    match code {
+        1 => "There is not enough money in the M-Pesa account.",
+        17 => "M-Pesa's limits do not allow this payment.",
+        26 => "M-Pesa is busy; try again.",
+        1001 => "Another M-Pesa prompt is open on this phone; try again in three minutes.",
+        1019 => "The prompt expired; try again.",
+        1025 | 9999 => "The prompt could not be sent; try again.",
+        1032 => "The prompt was cancelled.",
+        NO_ANSWER => "The phone did not answer; is it on and in reach?",
+        2001 => "The PIN was wrong.",
+        _ => "M-Pesa did not take the payment.",
+    }
+}
+
 /// Whether M-Pesa took a registration: a 200 may say in its body that it did not. The products spell it
 /// differently.
-fn taken(answer: &Value) -> Result<(), MpesaError> {
+fn taken(answer: &Value) -> Result<(), ProviderError> {
     let first = |keys: [&str; 3]| {
         let found = keys.into_iter().find_map(|key| answer.get(key));
         found.map(plain).unwrap_or_default()
     };
     let code = first(["ResponseCode", "ResponseStatus", "Response Status"]);
     if code.is_empty() {
-        return Err(MpesaError::Silent);
+        return Err(ProviderError::Silent);
     }
     if code == "1000" || code.bytes().all(|digit| digit == b'0') {
         return Ok(());
@@ -487,8 +394,8 @@ fn taken(answer: &Value) -> Result<(), MpesaError> {
         "ResponseMessage",
     ]);
     match said.to_lowercase().contains("already") {
-        true => Err(MpesaError::Registered(said)),
-        false => Err(MpesaError::Refused(format!("{code}: {said}"))),
+        true => Err(ProviderError::Registered(said)),
+        false => Err(ProviderError::Refused(format!("{code}: {said}"))),
     }
 }
 
@@ -503,7 +410,7 @@ pub(super) fn plain(value: &Value) -> String {
 mod tests {
     use super::*;
 
-    fn of(status: u16, code: &str, said: &str) -> Option<MpesaError> {
+    fn of(status: u16, code: &str, said: &str) -> Option<ProviderError> {
         match meaning(status, code, said.to_owned()) {
             Failure::InvalidToken => None,
             Failure::Other(error) => Some(error),
@@ -512,14 +419,14 @@ mod tests {
 
     #[test]
     fn an_error_without_a_code_from_the_servers_side_is_silence() {
-        assert_eq!(of(502, "", ""), Some(MpesaError::Silent));
+        assert_eq!(of(502, "", ""), Some(ProviderError::Silent));
         assert_eq!(
             of(500, "500.003.02", "x"),
-            Some(MpesaError::Busy("x".into()))
+            Some(ProviderError::Busy("x".into()))
         );
         assert_eq!(
             of(400, "400.002.02", "x"),
-            Some(MpesaError::Refused("x".into()))
+            Some(ProviderError::Refused("x".into()))
         );
         assert_eq!(of(404, "404.001.03", "x"), None);
     }
@@ -529,12 +436,12 @@ mod tests {
         let locked = "Unable to lock subscriber, a transaction is already in process";
         assert_eq!(
             of(500, "500.001.1001", locked),
-            Some(MpesaError::Busy(locked.into()))
+            Some(ProviderError::Busy(locked.into()))
         );
         let wrong = "Wrong credentials";
         assert_eq!(
             of(500, "500.001.1001", wrong),
-            Some(MpesaError::Credentials(wrong.into()))
+            Some(ProviderError::Credentials(wrong.into()))
         );
     }
 }

@@ -13,7 +13,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::super::SubType;
-use super::daraja::{Daraja, Merchant, MpesaError, plain};
+use super::super::provider::ProviderError;
+use super::daraja::{Daraja, Merchant, plain};
 
 /// Who asks in a short code's name: his name, and his password as M-Pesa takes it.
 #[derive(Clone, Debug)]
@@ -110,7 +111,7 @@ impl Daraja {
         initiator: &Initiator,
         about: &About,
         urls: &ResultUrls,
-    ) -> Result<Taken, MpesaError> {
+    ) -> Result<Taken, ProviderError> {
         let (receipt, conversation) = match about {
             About::Receipt(receipt) => (receipt.as_str(), ""),
             About::Conversation(name) => ("", name.as_str()),
@@ -132,14 +133,14 @@ impl Daraja {
         taken(&self.call(merchant, path, &body).await?)
     }
 
-    /// Sends the whole of a payment back. [`MpesaError::Silent`] = it may be under way; never ask again by itself.
+    /// Sends the whole of a payment back. [`ProviderError::Silent`] = it may be under way; never ask again by itself.
     pub async fn reverse(
         &self,
         merchant: &Merchant,
         initiator: &Initiator,
         (receipt, amount): (&str, Cents),
         urls: &ResultUrls,
-    ) -> Result<Taken, MpesaError> {
+    ) -> Result<Taken, ProviderError> {
         let body = json!({
             "Initiator": initiator.name,
             "SecurityCredential": initiator.credential.expose_secret(),
@@ -160,7 +161,7 @@ impl Daraja {
         )
     }
 
-    /// Sends money to a phone, under a name of ours that M-Pesa takes once. [`MpesaError::Silent`] = it may be under
+    /// Sends money to a phone, under a name of ours that M-Pesa takes once. [`ProviderError::Silent`] = it may be under
     /// way; never ask again by itself.
     pub async fn pay_out(
         &self,
@@ -169,7 +170,7 @@ impl Daraja {
         name: &str,
         (phone, amount): (&str, Cents),
         urls: &ResultUrls,
-    ) -> Result<Taken, MpesaError> {
+    ) -> Result<Taken, ProviderError> {
         let body = json!({
             "OriginatorConversationID": name,
             "InitiatorName": initiator.name,
@@ -205,7 +206,7 @@ pub struct Payee {
 
 impl Daraja {
     /// Sends to another organisation's paybill or till what was collected for it; `of` = for which day, as it reads in
-    /// both statements. M-Pesa takes no name of ours for it. [`MpesaError::Silent`] = it may be under way; never ask
+    /// both statements. M-Pesa takes no name of ours for it. [`ProviderError::Silent`] = it may be under way; never ask
     /// again by itself.
     pub async fn settle(
         &self,
@@ -214,7 +215,7 @@ impl Daraja {
         payee: &Payee,
         (amount, of): (Cents, &str),
         urls: &ResultUrls,
-    ) -> Result<Taken, MpesaError> {
+    ) -> Result<Taken, ProviderError> {
         let (command, receiver) = match payee.kind {
             SubType::Paybill | SubType::Bank => ("BusinessPayBill", "4"),
             SubType::Buygoods => ("BusinessBuyGoods", "2"),
@@ -252,15 +253,15 @@ fn identifier(merchant: &Merchant) -> &'static str {
 }
 
 /// Whether a request was taken: a 200 may say in its body that it was not.
-fn taken(answer: &Value) -> Result<Taken, MpesaError> {
+fn taken(answer: &Value) -> Result<Taken, ProviderError> {
     let text = |key: &str| answer.get(key).map(plain).unwrap_or_default();
     let code = text("ResponseCode");
     if code.is_empty() {
-        return Err(MpesaError::Silent); // perhaps taken, and we do not know as what
+        return Err(ProviderError::Silent); // perhaps taken, and we do not know as what
     }
     if !code.bytes().all(|digit| digit == b'0') {
         let said = text("ResponseDescription");
-        return Err(MpesaError::Refused(format!("{code}: {said}")));
+        return Err(ProviderError::Refused(format!("{code}: {said}")));
     }
     Ok(Taken {
         originator_conversation_id: text("OriginatorConversationID"),
@@ -300,7 +301,7 @@ mod tests {
     fn a_request_is_taken_when_its_body_says_so() {
         let answer = |code: &str| taken(&json!({"ResponseCode": code, "ConversationID": "AG_1"}));
         assert_eq!(answer("0").unwrap().conversation_id, "AG_1");
-        assert!(matches!(answer("21"), Err(MpesaError::Refused(_))));
-        assert_eq!(taken(&json!({})), Err(MpesaError::Silent));
+        assert!(matches!(answer("21"), Err(ProviderError::Refused(_))));
+        assert_eq!(taken(&json!({})), Err(ProviderError::Silent));
     }
 }

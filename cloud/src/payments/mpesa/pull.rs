@@ -12,11 +12,12 @@ use super::super::arrival::Arrival;
 use super::super::book::{self, Booking, HEARSAY, Trust};
 use super::super::owner::Keys;
 use super::super::prompt::PromptError;
+use super::super::provider::ProviderError;
 use super::super::store::arrivals;
 use super::super::store::gateways as store;
 use super::c2b::door;
 use super::register;
-use super::{Merchant, MpesaError};
+use super::{Merchant, failed};
 use crate::renewals::RenewError;
 
 /// The kind of the due job that asks what has moved; its subject is the gateway.
@@ -60,8 +61,8 @@ impl Payments {
         match self.pull_all(tenant, gateway, &pulling, now).await {
             Ok(true) => Ok(Some(now.plus(EVERY))),
             Ok(false) => Ok(Some(now)),
-            Err(PromptError::Mpesa(error)) => {
-                tracing::warn!(gateway.id = %gateway, "M-Pesa does not tell what has moved: {error}");
+            Err(error @ PromptError::Provider(..)) => {
+                tracing::warn!(gateway.id = %gateway, "It is not told what has moved: {error}");
                 Ok(Some(now.plus(EVERY)))
             }
             Err(error) => Err(error),
@@ -116,8 +117,8 @@ impl Payments {
                 .register_pull(&pulling.merchant, number, url)
                 .await
             {
-                Ok(()) | Err(MpesaError::Registered(_)) => {}
-                Err(error) => return Err(error.into()),
+                Ok(()) | Err(ProviderError::Registered(_)) => {}
+                Err(error) => return Err(failed(error)),
             }
             let mut tx = self.db.begin(tenant).await?;
             store::pull_registered(&mut tx, gateway, now).await?;
@@ -143,7 +144,8 @@ impl Payments {
                 let page = self
                     .daraja
                     .pull(&pulling.merchant, from, to, offset)
-                    .await?;
+                    .await
+                    .map_err(failed)?;
                 if page.rows == 0 {
                     break;
                 }

@@ -10,12 +10,13 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::super::Payments;
-use super::super::gateways::{locked, note};
+use super::super::gateways::{locked_at_mpesa, note};
 use super::super::prompt::PromptError;
+use super::super::provider::ProviderError;
 use super::super::store::gateways::{self as store, C2B_TOKEN, Keys};
 use super::super::words::C2bVersion;
 use super::c2b::door;
-use super::{Merchant, MpesaError};
+use super::{Merchant, failed};
 use crate::api::{Json, Path, blank};
 use crate::auth::Operator;
 use crate::db::Tx;
@@ -67,7 +68,7 @@ pub async fn register(
     let base = payments.public_url.as_deref();
     let base = base.ok_or(PromptError::NoPublicUrl)?;
     let mut tx = payments.db.begin(operator.tenant).await?;
-    let mut keys = locked(&mut tx, gateway).await?;
+    let mut keys = locked_at_mpesa(&mut tx, gateway).await?;
     let anew = request.new_secret == Some(true);
     let token = token(&payments.secrets, &entropy, &mut tx, &mut keys, anew).await?;
     let door = door(base, token.expose_secret()).map_err(PromptError::PublicUrlRefused)?;
@@ -82,23 +83,23 @@ pub async fn register(
     let urls = (door.validation.as_str(), door.confirmation.as_str());
     let taken = ask(&payments, &merchant, keys.c2b_version, urls).await;
     let mut tx = payments.db.begin(operator.tenant).await?;
-    let mut keys = locked(&mut tx, gateway).await?;
+    let mut keys = locked_at_mpesa(&mut tx, gateway).await?;
     let (version, message) = match (taken, keys.c2b_registered_at, asked_at) {
         (Ok(version), _, _) => (
             Some(version),
             "M-Pesa tells of payments to this short code from now on",
         ),
-        (Err(MpesaError::Registered(_)), Some(_), _) => (
+        (Err(ProviderError::Registered(_)), Some(_), _) => (
             keys.c2b_version,
             "M-Pesa has our addresses for this short code already",
         ),
-        (Err(MpesaError::Registered(_)), None, Some(_)) => (
+        (Err(ProviderError::Registered(_)), None, Some(_)) => (
             keys.c2b_version,
             "M-Pesa has addresses for this short code, most likely ours: it was given them before and did not \
              answer. Pay one shilling to see whether it is told of",
         ),
-        (Err(MpesaError::Silent), _, _) => {
-            return Err(PromptError::Mpesa(MpesaError::Silent).into());
+        (Err(ProviderError::Silent), _, _) => {
+            return Err(failed(ProviderError::Silent).into());
         }
         (Err(error), _, _) => {
             keys.c2b_asked_at = None;
@@ -148,7 +149,7 @@ async fn ask(
     merchant: &Merchant,
     version: Option<C2bVersion>,
     (validation, confirmation): (&str, &str),
-) -> Result<C2bVersion, MpesaError> {
+) -> Result<C2bVersion, ProviderError> {
     let with = async |version| {
         let asked = payments
             .daraja
@@ -158,24 +159,24 @@ async fn ask(
     match version {
         Some(version) => with(version).await,
         None => match with(C2bVersion::V2).await {
-            Err(MpesaError::NoProduct(_)) => with(C2bVersion::V1).await,
+            Err(ProviderError::NoProduct(_)) => with(C2bVersion::V1).await,
             other => other,
         },
     }
 }
 
 /// What a person reads, with what to do.
-fn told(error: MpesaError, keys: &Keys) -> ApiError {
+fn told(error: ProviderError, keys: &Keys) -> ApiError {
     let code = &keys.shortcode;
     match (error, keys.c2b_version) {
-        (MpesaError::Registered(_), _) => ApiError::conflict(
+        (ProviderError::Registered(_), _) => ApiError::conflict(
             "C2B_REGISTERED",
             format!(
                 "M-Pesa has addresses for short code {code} already, and removes them only by hand: ask its API \
                  support to remove the registered URLs of {code}, then register again"
             ),
         ),
-        (MpesaError::NoProduct(_), Some(version)) => ApiError::unprocessable(
+        (ProviderError::NoProduct(_), Some(version)) => ApiError::unprocessable(
             "C2B_NOT_IN_APP",
             format!(
                 "The application at M-Pesa does not have C2B {}; empty c2bVersion to try the other one, or add \
@@ -183,10 +184,10 @@ fn told(error: MpesaError, keys: &Keys) -> ApiError {
                 version.as_str()
             ),
         ),
-        (MpesaError::NoProduct(_), None) => ApiError::unprocessable(
+        (ProviderError::NoProduct(_), None) => ApiError::unprocessable(
             "C2B_NOT_IN_APP",
             "The application at M-Pesa has neither C2B v1 nor v2; add the product to the application",
         ),
-        (error, _) => PromptError::Mpesa(error).into(),
+        (error, _) => failed(error).into(),
     }
 }

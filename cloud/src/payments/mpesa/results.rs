@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::super::inbox::{self, HEARD, Heard, dismiss};
+use super::super::inbox::{self, dismiss};
 use super::super::prompt::PromptError;
 use super::super::settle::Then;
 use super::super::store::gateways::{self, Keys, RESULT_TOKEN};
@@ -20,6 +20,7 @@ use super::Merchant;
 use super::c2b::refused;
 use super::initiator::{Initiator, ResultUrls};
 use super::result::{Told, read_result};
+use super::stk::{HEARD, Heard};
 use crate::api::{ClientAddress, Json, Limits, Path};
 use crate::db::Tx;
 use crate::due;

@@ -81,6 +81,7 @@ macro_rules! found_ctes {
                                            from gateways here
                                            join gateways same on same.tenant_id = $1
                                                              and same.shortcode = here.shortcode
+                                                             and same.type = here.type
                                           where here.tenant_id = $1 and here.id = $2)
                     and (i.account_reference = $5 and i.created_at >= $6
                          or $7 and i.amount = $4 and i.created_at >= $8
@@ -307,6 +308,7 @@ pub(in super::super) async fn lock_without_prompt(
                 exists (select
                           from gateways here
                           join gateways same on same.tenant_id = $1 and same.shortcode = here.shortcode
+                                            and same.type = here.type
                          where here.tenant_id = $1 and here.id = $3 and same.id = p.gateway_id) as here
            from payments p
           where p.tenant_id = $1 and p.receipt = $2 and p.method = 'MPESA' and p.status = 'completed'
@@ -335,7 +337,7 @@ pub(in super::super) async fn is_unproven(
              select from intents i
                join gateways here on here.tenant_id = $1 and here.id = $2
                join gateways same on same.tenant_id = $1 and same.id = i.gateway_id
-                                 and same.shortcode = here.shortcode
+                                 and same.shortcode = here.shortcode and same.type = here.type
                join directory.receipts r on r.provider = 'MPESA' and r.receipt = i.receipt
                                         and r.tenant_id = $1 and r.shortcode is null
               where i.tenant_id = $1 and i.account_reference = $3 and i.amount = $4 and i.created_at >= $5
@@ -484,7 +486,7 @@ pub(in super::super) async fn fitting(
            join gateways ours on ours.tenant_id = $1 and ours.id = $2
           where p.tenant_id = $1 and p.method = 'MPESA' and p.status = 'completed'
             and p.receipt is not null and p.paid_at >= $4
-            and theirs.shortcode = ours.shortcode
+            and theirs.shortcode = ours.shortcode and theirs.type = ours.type
             and (p.intent_id is null
                      and (p.customer_id is null or p.customer_id = $5
                           or p.customer_id = (select k.parent_id from customers k

@@ -58,6 +58,19 @@ pub(in super::super) struct Keys {
     pub(in super::super) updated_at: Timestamp,
 }
 
+/// The two keys that every provider's application has, opened.
+pub(in super::super) async fn client_keys(
+    secrets: &Secrets,
+    tx: &mut Tx,
+    keys: &Keys,
+) -> Result<(SecretString, SecretString), SecretError> {
+    let tenant = secrets.tenant(tx).await?;
+    Ok((
+        open(&tenant, KEY, keys.id, &keys.consumer_key_sealed)?,
+        open(&tenant, SECRET, keys.id, &keys.consumer_secret_sealed)?,
+    ))
+}
+
 /// The gateway's merchant, its keys opened.
 pub(in super::super) async fn merchant(
     secrets: &Secrets,
@@ -170,17 +183,23 @@ macro_rules! columns {
     };
 }
 
-/// The gateway for a customer: one of the tenant's own that is meant for how he is connected, the default first; the
-/// platform's where he has none. `None` = none at all.
-pub(in super::super) async fn choose(tx: &mut Tx, hotspot: bool) -> sqlx::Result<Option<Keys>> {
+/// The gateway for a customer's phone: one at the provider whose wallet is most likely behind it, before the others; one
+/// of the tenant's own before the platform's; one that is meant for how he is connected, the default first. `None` = none
+/// at all.
+pub(in super::super) async fn choose(
+    tx: &mut Tx,
+    hotspot: bool,
+    provider: GatewayType,
+) -> sqlx::Result<Option<Keys>> {
     sqlx::query_as(concat!(
         columns!(),
         " and deleted_at is null
-          order by platform, case when $2 then for_hotspot else for_pppoe end desc, is_default desc, created_at
+          order by type = $3 desc, platform, case when $2 then for_hotspot else for_pppoe end desc, is_default desc, created_at
           limit 1"
     ))
     .bind(tx.tenant())
     .bind(hotspot)
+    .bind(provider)
     .fetch_optional(&mut **tx)
     .await
 }
@@ -188,6 +207,15 @@ pub(in super::super) async fn choose(tx: &mut Tx, hotspot: bool) -> sqlx::Result
 /// A gateway, also one that was deleted since: its payments are still followed up.
 pub(in super::super) async fn find(tx: &mut Tx, id: GatewayId) -> sqlx::Result<Option<Keys>> {
     sqlx::query_as(concat!(columns!(), " and id = $2"))
+        .bind(tx.tenant())
+        .bind(id)
+        .fetch_optional(&mut **tx)
+        .await
+}
+
+/// A gateway through which may be asked for money.
+pub(in super::super) async fn in_use(tx: &mut Tx, id: GatewayId) -> sqlx::Result<Option<Keys>> {
+    sqlx::query_as(concat!(columns!(), " and id = $2 and deleted_at is null"))
         .bind(tx.tenant())
         .bind(id)
         .fetch_optional(&mut **tx)

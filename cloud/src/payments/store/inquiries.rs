@@ -225,7 +225,7 @@ pub(in super::super) async fn gateway_of(
     sqlx::query_scalar(
         "select g.id
            from gateways g
-          where g.tenant_id = $1 and g.deleted_at is null
+          where g.tenant_id = $1 and g.deleted_at is null and g.type = 'MPESA_API'
           order by exists (select from payments p
                             where p.tenant_id = $1 and p.receipt = $2 and p.gateway_id = g.id) desc,
                    exists (select from intents i

@@ -48,7 +48,7 @@ macro_rules! paid {
                    from payments p
                    left join intents i on i.tenant_id = $1 and i.id = p.intent_id
                    left join customers c on c.tenant_id = $1 and c.id = p.customer_id
-                  where p.tenant_id = $1 and p.method = 'MPESA'
+                  where p.tenant_id = $1 and p.method in ('MPESA', 'AIRTEL')
                     and ($2::text is null or $2 = case p.status when 'completed' then 'completed'
                                                                 else 'refunded' end)
                     and ($3::text is null or coalesce(p.receipt, i.checkout_request_id, p.id::text) ilike $3
@@ -85,7 +85,7 @@ macro_rules! unpaid {
     };
 }
 
-/// The first M-Pesa payments, and the pushes that brought none (yet), newest first unless asked otherwise: each
+/// The first payments that providers told of, and the pushes that brought none (yet), newest first unless asked otherwise: each
 /// kind gives its own first, in the order of an index.
 pub(in super::super) async fn electronic(
     tx: &mut Tx,
@@ -134,7 +134,7 @@ pub(in super::super) async fn electronic(
 async fn total(tx: &mut Tx, status: Option<&str>) -> sqlx::Result<i64> {
     sqlx::query_scalar(
         "select (select count(*) from payments
-                  where tenant_id = $1 and method = 'MPESA'
+                  where tenant_id = $1 and method in ('MPESA', 'AIRTEL')
                     and ($2::text is null or $2 = case status when 'completed' then 'completed'
                                                               else 'refunded' end))
               + (select count(*) from intents
@@ -185,7 +185,7 @@ pub(in super::super) async fn sums(
                         count(*) filter (where state in ('REFUSED', 'EXPIRED')) as failed,
                         count(*) filter (where state in ('CREATED', 'PENDING', 'UNKNOWN')) as pending
                    from intents where tenant_id = $1 and created_at >= $3) i
-           left join payments p on p.tenant_id = $1 and p.method = 'MPESA' and p.status = 'completed'
+           left join payments p on p.tenant_id = $1 and p.method in ('MPESA', 'AIRTEL') and p.status = 'completed'
                                and p.paid_at >= $3
           group by i.paid, i.failed, i.pending",
     )
@@ -219,7 +219,7 @@ pub struct ExportRow {
 /// Which payments a file shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Exported {
-    /// By M-Pesa.
+    /// By a provider.
     pub electronic: bool,
     /// In every other way.
     pub manual: bool,
@@ -243,7 +243,7 @@ pub async fn exported(
                 o.name as operator_name
            from (select * from payments
                   where tenant_id = $1
-                    and ($2 and method = 'MPESA' or $3 and method <> 'MPESA')
+                    and ($2 and method in ('MPESA', 'AIRTEL') or $3 and method not in ('MPESA', 'AIRTEL'))
                     and ($4::timestamptz is null or created_at >= $4)
                     and ($5::timestamptz is null or created_at < $5)
                     and ($6::timestamptz is null or (created_at, id) < ($6, $7))

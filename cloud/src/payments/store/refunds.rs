@@ -6,6 +6,7 @@ use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 
 use super::super::refund::State;
+use super::super::words::GatewayType;
 use crate::api::Page;
 use crate::db::Tx;
 use crate::renewals::{self, Service, Till};
@@ -42,6 +43,8 @@ pub(in super::super) struct Refund {
     pub(in super::super) phone: Option<String>,
     /// It goes from the platform's short code.
     pub(in super::super) platform: bool,
+    /// By whom it goes.
+    pub(in super::super) provider: GatewayType,
 }
 
 impl Refund {
@@ -53,6 +56,7 @@ impl Refund {
             owner: self.customer_id,
             amount: self.amount,
             service: self.service,
+            method: self.provider.method(),
             till: Till::of(self.platform),
         }
     }
@@ -64,9 +68,10 @@ macro_rules! columns {
                 r.message, r.requested_by, r.requested_at, r.decided_by, r.decided_at, r.attempts, r.asked,
                 r.sent_at, r.ended_at, r.originator_conversation_id, r.conversation_id, r.receipt,
                 p.receipt as paid_receipt, p.phone,
-                (select g.platform from gateways g where g.tenant_id = $1 and g.id = r.gateway_id) as platform
+                g.platform, g.type as provider
            from refunds r
            join payments p on p.tenant_id = $1 and p.id = r.payment_id
+           join gateways g on g.tenant_id = $1 and g.id = r.gateway_id
           where r.tenant_id = $1"
     };
 }
@@ -130,7 +135,7 @@ pub(in super::super) struct Refundable {
     pub(in super::super) description: String,
 }
 
-/// Reads and locks an M-Pesa payment.
+/// Reads and locks a payment that a provider told of.
 pub(in super::super) async fn lock_payment(
     tx: &mut Tx,
     payment: PaymentId,
@@ -138,7 +143,7 @@ pub(in super::super) async fn lock_payment(
     sqlx::query_as(
         "select customer_id, amount, refunded, status, receipt, phone, gateway_id, description
            from payments
-          where tenant_id = $1 and id = $2 and method = 'MPESA'
+          where tenant_id = $1 and id = $2 and method in ('MPESA', 'AIRTEL')
             for update",
     )
     .bind(tx.tenant())

@@ -29,7 +29,7 @@ macro_rules! held {
             "select ",
             $columns,
             " from payments
-              where tenant_id = $1 and customer_id is null and status = 'completed' and method = 'MPESA'
+              where tenant_id = $1 and customer_id is null and status = 'completed' and method in ('MPESA', 'AIRTEL')
                 and ($2::text is null or receipt ilike $2 or phone ilike $2 or account ilike $2
                      or payer_name ilike $2)"
         )
@@ -137,7 +137,7 @@ pub(in super::super) async fn lock(
                 (select username from customers where tenant_id = $1 and id = p.customer_id)
                     as customer_username
            from payments p
-          where p.tenant_id = $1 and p.id = $2 and p.method = 'MPESA'
+          where p.tenant_id = $1 and p.id = $2 and p.method in ('MPESA', 'AIRTEL')
             for update of p",
     )
     .bind(tx.tenant())
@@ -185,7 +185,7 @@ pub(in super::super) async fn past(
                 c.name as customer_name, p.paid_at, p.created_at
            from payments p
            left join customers c on c.tenant_id = $1 and c.id = p.customer_id
-          where p.tenant_id = $1 and p.method = 'MPESA' and p.id in (select id from found)
+          where p.tenant_id = $1 and p.method in ('MPESA', 'AIRTEL') and p.id in (select id from found)
           order by p.paid_at desc, p.id desc
           limit $5",
     )

@@ -12,7 +12,7 @@ use crate::db::Tx;
 pub(in super::super) async fn add_refunded(tx: &mut Tx, refund: &Refund) -> sqlx::Result<bool> {
     let taken = sqlx::query(
         "update payments set refunded = refunded + $3
-          where tenant_id = $1 and id = $2 and status = 'completed' and method = 'MPESA'
+          where tenant_id = $1 and id = $2 and status = 'completed' and method in ('MPESA', 'AIRTEL')
             and customer_id is not distinct from $4 and refunded + $3 <= amount",
     )
     .bind(tx.tenant())
