@@ -175,7 +175,7 @@ async fn enroll(config: &Config, asked: &Enroll) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
     let token = asked.token.expose_secret();
-    let identity = sync::enroll(&asked.cloud, token, &folder, VERSION).await?;
+    let identity = sync::enroll_unless(&asked.cloud, token, &folder, VERSION, waits).await?;
     say(&format!(
         "Enrolled as an agent of {}.\nFingerprint {} (compare it with the console).\n\
          Start it with: {run}\n",
@@ -185,12 +185,19 @@ async fn enroll(config: &Config, asked: &Enroll) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a person at the box reads while an operator makes up his mind.
+fn waits(fingerprint: &str) {
+    say(&format!(
+        "This box waits until somebody confirms it in the console (Sites). Compare the fingerprint:\n{fingerprint}\n"
+    ));
+}
+
 async fn take_place(config: &Config, asked: Replace) -> anyhow::Result<ExitCode> {
     let folder = config.identity_folder();
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
     let token = asked.token.expose_secret();
-    let identity = sync::enroll(&asked.cloud, token, &folder, VERSION).await?;
+    let identity = sync::enroll_unless(&asked.cloud, token, &folder, VERSION, waits).await?;
     let mut deeds = Deeds::default();
     deeds.note_enrolled(&identity);
     if !replace::is_site(&identity, &asked.site) {

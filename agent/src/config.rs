@@ -27,6 +27,8 @@ pub struct Config {
     pub site: SiteConfig,
     /// `[peers]`
     pub peers: PeersConfig,
+    /// `[store]`
+    pub store: StoreConfig,
     /// `[log]`
     pub log: Log,
 }
@@ -88,6 +90,15 @@ pub struct PeersConfig {
     pub announce: Option<SocketAddr>,
 }
 
+/// `[store]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Whether the disk is a memory card that is to last: what is written waits for company, at most 250 ms and
+    /// half of the shortest time-out that a router shows. Each answer still follows its sync.
+    pub save_wear: bool,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -118,6 +129,7 @@ impl Default for Config {
             status: Status::default(),
             site: SiteConfig::default(),
             peers: PeersConfig::default(),
+            store: StoreConfig::default(),
             log: Log::default(),
         }
     }
@@ -199,6 +211,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("site", "ranges", Form::List),
     ("peers", "listen", Form::Text),
     ("peers", "announce", Form::Text),
+    ("store", "save_wear", Form::Flag),
     ("log", "filter", Form::Text),
     ("log", "format", Form::Text),
 ];
@@ -415,7 +428,7 @@ mod tests {
     fn every_key_of_the_list_exists() {
         let file = "data_dir = \"/a\"\n[cloud]\naddress = \"a:1\"\nmetered = true\n[radius]\nauth = \"0.0.0.0:1\"\n\
             acct = \"0.0.0.0:1\"\nradsec = \"0.0.0.0:1\"\n[portal]\nlisten = \"0.0.0.0:1\"\n[status]\nlisten = \"0.0.0.0:1\"\n\
-            [site]\nranges = []\n[peers]\nlisten = \"0.0.0.0:1\"\nannounce = \"10.0.0.2:1\"\n[log]\nfilter = \"info\"\nformat = \"json\"";
+            [site]\nranges = []\n[peers]\nlisten = \"0.0.0.0:1\"\nannounce = \"10.0.0.2:1\"\n[store]\nsave_wear = true\n[log]\nfilter = \"info\"\nformat = \"json\"";
         let table: Table = file.parse().unwrap();
         let leaves: usize = table
             .values()

@@ -122,8 +122,8 @@ impl Core {
         for vote in reader.votes()? {
             site.vote(vote);
         }
-        for (customer, device) in reader.devices()? {
-            site.remember_device_again(customer, device);
+        for (customer, device, seen) in reader.devices()? {
+            site.remember_device_again(customer, device, seen);
         }
         for bind in reader.binds()? {
             site.recall_bind(&bind);

@@ -80,6 +80,9 @@ impl Served {
             load,
         };
         let core = blocking(move || Core::open(options)).await?;
+        if config.store.save_wear {
+            core.outbox.save_wear();
+        }
         let line_counters = core.reader.line_counters()?;
         let ranges = Ranges::new(config.site.ranges.clone());
         let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?);
@@ -208,6 +211,7 @@ impl Served {
                     apis,
                     poller,
                     timeline: timeline.clone(),
+                    radsec: authority.clone().filter(|_| config.radius.radsec.is_some()),
                 },
                 epoch: Mutex::new(Uuid::nil()),
                 generation: identity.generation(),

@@ -15,6 +15,7 @@ use axum::response::Html;
 use axum::routing::get;
 use axum::{Json, Router as Routes};
 use easyisp_shared::diagnosis::{self, Facts, diagnose};
+use easyisp_shared::expiry::{Nearness, days_left, nearness};
 use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Lane;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::VERSION;
 use crate::diagnosis::{Counters, Knowledge, Timeline, facts};
+use crate::doctor::MOST_WRITTEN;
 use crate::peers::Peers;
 use crate::sessions::Sessions;
 use crate::site::{Site, SiteClock, UnknownSources};
@@ -104,6 +106,9 @@ pub struct Report {
     /// What this process writes to its disk, megabytes a day; after its first ten minutes.
     #[serde(default)]
     pub written_mb_per_day: Option<u64>,
+    /// For how long what is written waits for company, so that the card lasts; 0 = not at all.
+    #[serde(default)]
+    pub gathers_millis: u64,
     /// What keeps `outbox.db` safe, as SQLite reports it.
     #[serde(default)]
     pub durability: Option<String>,
@@ -128,6 +133,9 @@ pub struct RouterReport {
     pub signs: bool,
     /// Requests that did not verify.
     pub mismatches: u64,
+    /// The last one did not.
+    #[serde(default)]
+    pub shows_another_secret: bool,
 }
 
 /// Serves the page until cancelled.
@@ -255,6 +263,7 @@ impl Overview {
             counters,
             disk_used_percent: used_percent(&self.data_dir),
             written_mb_per_day: self.written_per_day(),
+            gathers_millis: u64::try_from(self.outbox.gathers().as_millis()).unwrap_or(u64::MAX),
             durability: self.reader.pragmas().ok().map(|found| found.to_string()),
         }
     }
@@ -320,10 +329,8 @@ impl Overview {
             ));
         }
         let identity = Identity::load(&self.data_dir.join("identity")).ok();
-        if let Some(ends) = identity.and_then(|identity| identity.ends_soon(self.clock.now())) {
-            warnings.push(format!(
-                "This agent's certificate ends at {ends} and was not renewed: let the link to the cloud come up."
-            ));
+        if let Some(identity) = identity {
+            warnings.extend(ends(&identity, self.clock.now()));
         }
         for path in &self.moved_aside {
             warnings.push(format!("A damaged file was moved to {}.", path.display()));
@@ -343,15 +350,44 @@ impl Overview {
                     router.name
                 ));
             }
-            if signing.mismatches > 0 {
+            if let Some(last) = signing.mismatched.filter(|_| signing.shows_another_secret) {
                 warnings.push(format!(
-                    "Router {} sent {} requests under another secret: set the same on both sides.",
+                    "Router {} sent {} requests under another secret, the last at {last}: set the same on both sides.",
                     router.name, signing.mismatches
                 ));
             }
         }
         warnings
     }
+}
+
+/// That this box's certificate, which renews itself with 15 days left, or the authority that it knows the cloud by
+/// comes to its end (I5).
+fn ends(identity: &Identity, now: Timestamp) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(ends) = identity.ends_soon(now) {
+        warnings.push(match nearness(ends, now) {
+            Some(Nearness::Over) => format!(
+                "This agent's certificate ended at {ends}: it still renews when the link comes up, up to 90 days \
+                 late."
+            ),
+            Some(Nearness::Week) => format!(
+                "This agent's certificate ends in {} and was not renewed for a week and more: let the link to the \
+                 cloud come up now.",
+                days_left(ends, now)
+            ),
+            Some(Nearness::Month | Nearness::Fortnight) | None => format!(
+                "This agent's certificate ends at {ends} and was not renewed: let the link to the cloud come up."
+            ),
+        });
+    }
+    let authority = identity.authorities_end();
+    if let Some(ends) = authority.filter(|ends| nearness(*ends, now).is_some()) {
+        warnings.push(format!(
+            "The authority by which this box knows the cloud ends at {ends}: ask who runs the cloud for the next one."
+        ));
+    }
+    warnings
 }
 
 const RATE_AFTER_SECS: u64 = 600;
@@ -367,6 +403,7 @@ fn router(router: &crate::site::Router) -> RouterReport {
         last_seen: router.last_seen(),
         signs: !signing.signers.is_empty(),
         mismatches: signing.mismatches,
+        shows_another_secret: signing.shows_another_secret,
     }
 }
 
@@ -405,7 +442,10 @@ impl std::fmt::Display for Report {
             writeln!(f, "disk         {percent} % full")?;
         }
         if let Some(written) = self.written_mb_per_day {
-            writeln!(f, "written      {written} MB a day")?;
+            writeln!(
+                f,
+                "written      {written} MB a day (at most {MOST_WRITTEN} wanted)"
+            )?;
         }
         for warning in &self.warnings {
             writeln!(f, "WARNING      {warning}")?;

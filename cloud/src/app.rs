@@ -20,7 +20,7 @@ use crate::secrets::Secrets;
 use crate::sites::Live;
 use crate::sites::Questions;
 use crate::sites::agents::Standing;
-use crate::sync::Agents;
+use crate::sync::{Agents, OwnCertificate};
 use crate::webhooks::Hooks;
 
 /// Everything one cloud shares between requests. Handlers name the pieces they use, never the whole.
@@ -54,6 +54,8 @@ pub struct App {
     pub fiscal: fiscal::Door,
     /// Agents connected to this node.
     pub agents: Agents,
+    /// What agents know this node by.
+    pub own: Arc<OwnCertificate>,
     /// How agents are asked.
     pub questions: Questions,
     /// Questions to sites.

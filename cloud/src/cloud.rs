@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::time::Clock;
+use easyisp_shared::expiry::{Nearness, nearness};
+use easyisp_shared::time::{Clock, Timestamp};
 use secrecy::ExposeSecret;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -27,7 +28,7 @@ use crate::messaging::Sender;
 use crate::metrics::Metrics;
 use crate::payments::Payments;
 use crate::secrets::Secrets;
-use crate::sync::{Carrier, Door, DoorConfig};
+use crate::sync::{Carrier, Door, DoorConfig, OwnCertificate};
 use crate::webhooks::Hooks;
 use crate::{App, sites};
 
@@ -269,6 +270,7 @@ impl Cloud {
             questions: door.agents().questions(),
             live: sites::Live::new(Arc::new(door.agents()), db.clone()),
             agents: door.agents(),
+            own: door.own(),
             payments: Payments::new(&config, db.clone(), clock.clone(), secrets.clone()),
             mail: Mail::new(&config.smtp)?,
             sender: Sender::new(&config.sms, db.clone(), clock.clone())?,
@@ -373,6 +375,8 @@ fn metrics_router(app: &App) -> axum::Router {
             app.metrics.database(open, idle);
             let moved = app.agents.traffic();
             app.metrics.link(moved.sent, moved.received);
+            let (authority, link) = app.own.ends();
+            app.metrics.certificates(authority, link);
             const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             (
                 [(axum::http::header::CONTENT_TYPE, FORMAT)],
@@ -392,6 +396,7 @@ async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
 /// What a node does for itself every minute; failures wait for the next.
 async fn housekeeping(app: App, stop: CancellationToken) {
     const MINUTE: Duration = Duration::from_secs(60);
+    let mut said = [None; 2];
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -399,6 +404,7 @@ async fn housekeeping(app: App, stop: CancellationToken) {
         }
         app.limits.forget_quiet();
         let now = app.clock.now();
+        warn_of_ends(&app.own, &mut said, now);
         let tidied = async {
             app.db.ensure_partitions(now).await?;
             crate::auth::forget_sessions(&app.db, now).await
@@ -406,5 +412,37 @@ async fn housekeeping(app: App, stop: CancellationToken) {
         if let Err(error) = tidied.await {
             tracing::warn!(%error, "Cannot tidy up: {error}");
         }
+    }
+}
+
+/// Says in the log, once for each step, that what agents know us by comes to its end (I5). The certificate of the
+/// door renews itself 45 days before; the authority is replaced by a person.
+fn warn_of_ends(own: &OwnCertificate, said: &mut [Option<Nearness>; 2], now: Timestamp) {
+    let (authority, link) = own.ends();
+    let ends = [
+        (
+            authority,
+            "authority",
+            "replace it: easyisp-cloud authority announce",
+        ),
+        (
+            link,
+            "certificate of the agents' door",
+            "look above for why it is not renewed",
+        ),
+    ];
+    for ((ends, what, remedy), said) in ends.into_iter().zip(said) {
+        let near = ends.and_then(|ends| nearness(ends, now));
+        if let Some(ends) = ends.filter(|_| near > *said) {
+            match near {
+                Some(Nearness::Week | Nearness::Over) => {
+                    tracing::error!("The {what} ends at {ends}; {remedy}");
+                }
+                Some(Nearness::Month | Nearness::Fortnight) | None => {
+                    tracing::warn!("The {what} ends at {ends}; {remedy}");
+                }
+            }
+        }
+        *said = near;
     }
 }

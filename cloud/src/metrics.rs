@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use easyisp_shared::time::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,6 +20,12 @@ pub struct Metrics {
     latency: Family<Route, Histogram>,
     connections: Family<Connections, Gauge>,
     link: Family<Direction, Gauge>,
+    certificates: Family<Certificate, Gauge>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Certificate {
+    certificate: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -70,7 +77,14 @@ impl Metrics {
             "Octets to and from this node's agents since it started",
             link.clone(),
         );
+        let certificates = Family::<Certificate, Gauge>::default();
+        registry.register(
+            "certificate_ends_timestamp_seconds",
+            "When what agents know this node by ends; warn at 30, 14 and 7 days",
+            certificates.clone(),
+        );
         Metrics {
+            certificates,
             link,
             connections,
             registry: Arc::new(Mutex::new(registry)),
@@ -122,6 +136,17 @@ impl Metrics {
         };
         set("sent", sent);
         set("received", received);
+    }
+
+    /// Notes when the authority ends, and the certificate of the agents' door.
+    pub fn certificates(&self, authority: Option<Timestamp>, link: Option<Timestamp>) {
+        for (certificate, ends) in [("authority", authority), ("link", link)] {
+            if let Some(ends) = ends {
+                self.certificates
+                    .get_or_create(&Certificate { certificate })
+                    .set(ends.secs());
+            }
+        }
     }
 
     /// Everything in the text format that Prometheus reads.

@@ -7,6 +7,7 @@ pub mod account;
 pub mod diagnosis;
 pub mod entitlement;
 pub mod entropy;
+pub mod expiry;
 pub mod id;
 pub mod money;
 pub mod net;

@@ -253,6 +253,7 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         coa_port: 3799,
         message_authenticator: MessageAuthenticator::Learn,
         api: None,
+        ended_certificates: Vec::new(),
     };
     let package = PackageId(Uuid::now_v7());
     let package_row = PackageV1 {

@@ -38,8 +38,13 @@ const TAKE_A_FILE: [&str; 5] = [
     "POST /api/packages/import",
 ];
 
-/// Routes that need a router that answers; the stories `control`, `drift` and `wizard` look for them in the trail.
-const ASK_A_ROUTER: [&str; 7] = [
+/// Routes that need a router that answers, or a box that waits; the stories `confirmed`, `certificates`, `control`,
+/// `drift` and `wizard` look for them in the trail.
+const ASK_A_ROUTER: [&str; 11] = [
+    "POST /api/wizard/enrolment-token",
+    "POST /api/sites/{site}/agents/{agent}/confirm",
+    "POST /api/nas/{router}/certificates",
+    "DELETE /api/nas/{router}/certificates/{serial}",
     "POST /api/wizard/{router}/configure",
     "POST /api/wizard/{router}/auto-configure",
     "POST /api/mikrotik/{router}/queues",

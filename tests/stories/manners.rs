@@ -203,6 +203,12 @@ async fn health_and_metrics_tell_how_it_is() -> Result<()> {
     let text = http_client().get(metrics).send().await?.text().await?;
     assert!(text.contains("easyisp_http_requests_total{"), "{text}");
     assert!(text.contains("easyisp_database_connections{"), "{text}");
+    for certificate in ["authority", "link"] {
+        let ends = format!(
+            "easyisp_certificate_ends_timestamp_seconds{{certificate=\"{certificate}\"}} 1"
+        );
+        assert!(text.contains(&ends), "{text}");
+    }
     Ok(())
 }
 

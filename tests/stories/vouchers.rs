@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_shared::id::TenantId;
@@ -362,6 +363,17 @@ async fn a_known_device_logs_in_by_its_address() -> Result<()> {
     .await?;
     let reset = by_address(&site, 2).dial().await;
     assert!(matches!(reset, Dial::Rejected(_)), "{reset:?}");
+    // The box met them before he was freed: its own files do not bring them back, a login does.
+    site.stop_agent().await;
+    site.start_agent().await?;
+    let reset = by_address(&site, 2).dial().await;
+    assert!(matches!(reset, Dial::Rejected(_)), "{reset:?}");
+    world.clock.advance(Duration::from_secs(1));
+    let typed = phone(&site, 2, "guest", "guest").dial().await.online();
+    assert!(typed.hang_up().await);
+    site.stop_agent().await;
+    site.start_agent().await?;
+    by_address(&site, 2).dial().await.online().hang_up().await;
     site.stop().await;
     world.stop().await
 }

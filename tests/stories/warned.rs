@@ -11,8 +11,9 @@ use easyisp_agent::radius::dictionary::attribute;
 use easyisp_agent::radius::{Code, Packet, Secret, SigningPolicy};
 use easyisp_agent::sync::enroll;
 use easyisp_shared::entropy::Entropy;
+use easyisp_tests::operator::Operator;
 use easyisp_tests::router::subscriber::Dial;
-use easyisp_tests::world::{Provider, Site, World, eventually};
+use easyisp_tests::world::{PASSWORD, Provider, Site, World, eventually};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -251,6 +252,37 @@ async fn a_box_that_cannot_write_is_named_while_it_cannot() -> Result<()> {
     outbox.busy_timeout(Duration::from_secs(5))?;
     outbox.execute_batch("drop trigger broken_records; drop trigger broken_marks;")?;
     mended(&world, &isp, &page, "ACCOUNTING_REFUSED").await?;
+    site.stop().await;
+    world.stop().await
+}
+
+/// A box that is away for too long to renew its certificate in time is named before that, in earnest a week before,
+/// and no more once it came back and renewed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_whose_certificate_is_not_renewed_is_named() -> Result<()> {
+    let world = World::start().await?;
+    let (isp, mut site) = given_site(&world, "away").await?;
+    let shown = isp.owner.get(&format!("/nas/{}", site.router_id)).await?;
+    let page = format!("/sites/{}", shown["siteId"].as_str().context("a site")?);
+    site.stop_agent().await;
+    let after = async |days: u32| {
+        world.clock.advance(days * DAY);
+        let owner = Operator::login(world.api(), "owner@away.example", PASSWORD).await?;
+        let shown = owner.get(&page).await?;
+        let warnings = shown["warnings"].as_array().context("warnings")?;
+        let codes = warnings.iter().filter_map(|one| one["code"].as_str());
+        anyhow::Ok(codes.map(str::to_owned).collect::<Vec<String>>())
+    };
+    assert_eq!(after(15).await?, [""; 0]);
+    assert_eq!(after(2).await?, ["AGENT_CERTIFICATE_ENDING"]);
+    assert_eq!(after(7).await?, ["AGENT_CERTIFICATE_ENDS_SOON"]);
+
+    site.start_agent().await?;
+    site.caught_up().await?;
+    eventually("it is renewed", async || {
+        Ok(after(0).await?.is_empty().then_some(()))
+    })
+    .await?;
     site.stop().await;
     world.stop().await
 }

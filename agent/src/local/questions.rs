@@ -15,6 +15,7 @@ use super::LocalSite;
 use crate::core::RELEASED;
 use crate::diagnosis::Timeline;
 use crate::enforce::Enforcer;
+use crate::radius::eap::Authority;
 use crate::reconcile::{Outcome, Reach, Reconciler};
 use crate::routeros::{ApiError, RouterApis};
 use crate::sessions::{Online, Service};
@@ -82,6 +83,8 @@ pub struct Questions {
     pub poller: Arc<Poller>,
     /// What happened to whom.
     pub timeline: Arc<Timeline>,
+    /// Makes routers' certificates, where this box answers by RadSec.
+    pub radsec: Option<Arc<Authority>>,
 }
 
 impl Questions {

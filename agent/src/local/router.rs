@@ -6,9 +6,12 @@ use std::time::Duration;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::wire::monitor::{PortFactV1, PortSampleV1, SensorFactV1, SensorUnit};
 use easyisp_shared::wire::question::{AskFailure, Reply};
-use easyisp_shared::wire::router::{InterfaceV1, RouterAsk, RouterTold, SnmpReadingV1, SystemV1};
+use easyisp_shared::wire::router::{
+    InterfaceV1, IssuedV1, RouterAsk, RouterTold, SnmpReadingV1, SystemV1,
+};
 
 use super::Questions;
+use crate::radius::radsec;
 use crate::routeros::ApiError;
 use crate::site::Router;
 
@@ -34,9 +37,28 @@ impl Questions {
                 let read = self.snmp(router, within).await?;
                 RouterTold::Interfaces(interfaces(&read))
             }
+            RouterAsk::Certificate => RouterTold::Certificate(Box::new(self.certificate(router)?)),
             other => self.api(&held, other, within).await?,
         };
         Ok(Reply::Router(told))
+    }
+
+    fn certificate(&self, router: RouterId) -> Result<IssuedV1, AskFailure> {
+        let authority = self.radsec.as_ref().ok_or_else(|| {
+            let why = "its box does not answer by RadSec: set [radius] radsec there";
+            AskFailure::Refused(why.to_owned())
+        })?;
+        let failed = |cause: &dyn std::fmt::Display| AskFailure::Refused(cause.to_string());
+        let leaf = radsec::certificate_for(authority, router, self.enforcer.now())
+            .map_err(|cause| failed(&cause))?;
+        let (_, named) = radsec::read(&leaf.certificate)
+            .ok_or_else(|| failed(&"the certificate cannot be read"))?;
+        Ok(IssuedV1 {
+            named,
+            certificate: leaf.certificate_pem(),
+            key: leaf.key_pem().to_string(),
+            authority: authority.certificate_pem(),
+        })
     }
 
     async fn snmp(&self, router: RouterId, within: Duration) -> Result<SnmpReadingV1, AskFailure> {
@@ -121,7 +143,8 @@ impl Questions {
                 let left = apis.repair(router, &wanted, within).await;
                 left.map(|left| RouterTold::Drift(Box::new(left)))
             }
-            RouterAsk::Snmp => return Err(AskFailure::NotUnderstood), // not by the API
+            // Not by the API.
+            RouterAsk::Snmp | RouterAsk::Certificate => return Err(AskFailure::NotUnderstood),
         };
         told.map_err(failure)
     }

@@ -284,7 +284,13 @@ impl Radius {
             .begin(slot, packet.authenticator(), Instant::now());
         match begun {
             Begin::Decide => None,
-            Begin::InProgress => Some(None),
+            Begin::InProgress => {
+                let waited = self.replies(slot).waited(slot, Instant::now());
+                if let Some(waited) = waited.filter(|_| slot.port == Port::Accounting) {
+                    self.parts.outbox.note_time_out(waited);
+                }
+                Some(None)
+            }
             Begin::Repeat(reply) => {
                 self.parts.counters.repeated.fetch_add(1, Ordering::Relaxed);
                 Some(Some(reply))

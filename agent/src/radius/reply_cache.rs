@@ -112,6 +112,13 @@ impl ReplyCache {
         Begin::Decide
     }
 
+    /// For how long the request in this slot has waited for its answer.
+    pub fn waited(&self, slot: Slot, now: Instant) -> Option<Duration> {
+        let entry = self.entries.get(*self.places.get(&slot)? as usize)?;
+        let waits = matches!(entry.state, State::Deciding);
+        waits.then(|| now.saturating_duration_since(entry.begun))
+    }
+
     /// Keeps the answer that is being sent. Nothing happens when the slot has moved on.
     pub fn finish(&mut self, slot: Slot, authenticator: &Authenticator, reply: Arc<[u8]>) {
         self.settle(slot, authenticator, State::Answered(reply));

@@ -262,6 +262,7 @@ impl RouterWords {
                     password: key.seal(&place, password, entropy),
                 }
             }),
+            ended_certificates: Vec::new(),
         };
         (router.0, Down::Router(row))
     }

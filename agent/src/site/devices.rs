@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLockWriteGuard};
 
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::net::Mac;
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::Connection;
 
 use super::{Site, Subscriber};
@@ -29,8 +30,13 @@ impl Site {
         self.devices_mut().add(customer, device);
     }
 
-    /// The same for a device that was on disk at the start: what the cloud says since comes first.
-    pub fn remember_device_again(&self, customer: CustomerId, device: Mac) {
+    /// The same for a device that was on disk at the start, last met at `seen`: what the cloud says since comes
+    /// first, and an operator may have freed him since.
+    pub fn remember_device_again(&self, customer: CustomerId, device: Mac, seen: Timestamp) {
+        let freed = self.customer(customer).and_then(|known| known.unbound_at);
+        if freed.is_some_and(|freed| seen <= freed) {
+            return;
+        }
         let most = self.remembered_devices();
         let mut devices = self.devices_mut();
         if devices.owned(customer).len() < most {

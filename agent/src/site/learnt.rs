@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::condition::RouterConditionV1;
+use easyisp_shared::wire::condition::{CertificateV1, RouterConditionV1};
 
 use super::signers::Signers;
 use crate::radius::builder::Signature;
@@ -33,6 +33,8 @@ pub(super) struct Learnt {
     place: Mutex<Option<Place>>,
     /// Microseconds since 1970 of the last move; 0 before the first.
     moved: AtomicI64,
+    /// With which it connected by RadSec last.
+    certificate: Mutex<Option<CertificateV1>>,
 }
 
 /// Something that goes on until the opposite was seen and it has rested for a while.
@@ -86,6 +88,11 @@ impl Learnt {
 
     pub fn mismatched(&self) -> Option<Timestamp> {
         instant(&self.mismatched.last)
+    }
+
+    /// Whether what it showed last was another secret: a good request since makes up for any number of bad ones.
+    pub fn shows_another_secret(&self) -> bool {
+        self.mismatched.goes_on()
     }
 
     pub fn note_refused(&self, now: Timestamp) {
@@ -176,12 +183,23 @@ impl Learnt {
             unsigned_since: self.unsigned_since(),
             refused_since: self.refused.since(now),
             moved: place.map(|place| (place.address, place.since)),
+            certificate: self.certificate().clone(),
         };
         let anything = condition.mismatched_since.is_some()
             || condition.unsigned_since.is_some()
             || condition.refused_since.is_some()
-            || condition.moved.is_some();
+            || condition.moved.is_some()
+            || condition.certificate.is_some();
         anything.then_some(condition)
+    }
+
+    pub fn note_certificate(&self, certificate: CertificateV1) {
+        *self.certificate() = Some(certificate);
+    }
+
+    fn certificate(&self) -> MutexGuard<'_, Option<CertificateV1>> {
+        let held = self.certificate.lock();
+        held.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Place>> {
@@ -203,6 +221,11 @@ impl Trouble {
         if !self.disproved.load(Ordering::Relaxed) {
             self.disproved.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether it was met after the opposite was.
+    fn goes_on(&self) -> bool {
+        instant(&self.last).is_some() && !self.disproved.load(Ordering::Relaxed)
     }
 
     /// Since when it goes on. Behind one entry there may be a good router and a bad one, who take turns.
@@ -296,11 +319,14 @@ mod tests {
         };
         learnt.note_proved();
         assert_eq!(since(1), None);
+        assert!(!learnt.shows_another_secret());
         learnt.note_mismatch(at(1));
+        assert!(learnt.shows_another_secret());
         assert_eq!(since(1), Some(at(1)));
         assert_eq!(since(86_400), Some(at(1)), "silence proves nothing");
 
         learnt.note_proved();
+        assert!(!learnt.shows_another_secret(), "the last one was good");
         assert_eq!(since(2), Some(at(1)), "not yet rested");
         learnt.note_mismatch(at(20));
         learnt.note_proved();

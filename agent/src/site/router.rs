@@ -8,7 +8,7 @@ use easyisp_shared::id::RouterId;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::DownKind;
-use easyisp_shared::wire::condition::RouterConditionV1;
+use easyisp_shared::wire::condition::{CertificateV1, RouterConditionV1};
 use easyisp_shared::wire::down::{MessageAuthenticator, RouterApiV1, RouterV1, secret_place};
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -37,6 +37,8 @@ pub struct Router {
     /// How to enter its API; `None` when nobody entered a user, or the password does not open.
     pub api: Option<RouterApi>,
     policy: MessageAuthenticator,
+    /// Serial numbers of its certificates that an operator ended.
+    ended: Vec<Vec<u8>>,
     /// Which of the secrets verified last.
     shown: AtomicUsize,
     learnt: Arc<Learnt>,
@@ -62,6 +64,8 @@ pub struct Signing {
     pub mismatches: u64,
     /// The last of them.
     pub mismatched: Option<Timestamp>,
+    /// No request did since.
+    pub shows_another_secret: bool,
 }
 
 impl Router {
@@ -93,6 +97,7 @@ impl Router {
             source: source.trunc(),
             coa_port: row.coa_port,
             policy: row.message_authenticator,
+            ended: row.ended_certificates,
             shown: AtomicUsize::new(0),
             learnt: Arc::default(),
         })
@@ -193,6 +198,16 @@ impl Router {
         self.learnt.condition(self.id, now)
     }
 
+    /// Whether an operator ended this certificate of its.
+    pub fn has_ended(&self, certificate: &CertificateV1) -> bool {
+        self.ended.contains(&certificate.serial)
+    }
+
+    /// Notes the certificate with which it connected by RadSec.
+    pub fn note_certificate(&self, certificate: CertificateV1) {
+        self.learnt.note_certificate(certificate);
+    }
+
     /// Where CoA and Disconnect go.
     pub fn coa_address(&self) -> SocketAddr {
         SocketAddr::new(self.place(), self.coa_port)
@@ -241,6 +256,7 @@ impl Router {
             unsigned: self.learnt.unsigned_since().is_some(),
             mismatches: self.learnt.mismatches.load(Ordering::Relaxed),
             mismatched: self.learnt.mismatched(),
+            shows_another_secret: self.learnt.shows_another_secret(),
         }
     }
 

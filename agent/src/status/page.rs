@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Report;
 use super::shared::SharedReport;
+use crate::doctor::MOST_WRITTEN;
 
 /// The page of one site.
 pub(super) fn of_site(report: &Report, title: &str) -> String {
@@ -68,7 +69,10 @@ fn body(page: &mut String, report: &Report) {
         rows.push(("disk", format!("{percent} % full")));
     }
     if let Some(written) = report.written_mb_per_day {
-        rows.push(("written", format!("{written} MB a day")));
+        rows.push((
+            "written",
+            format!("{written} MB a day (at most {MOST_WRITTEN} wanted)"),
+        ));
     }
     page.push_str("<table>");
     for (name, text) in rows {

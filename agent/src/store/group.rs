@@ -1,7 +1,9 @@
 //! The bounded queue in front of the accounting thread, and what may wait in it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use easyisp_shared::id::{CustomerId, VoucherId};
 use easyisp_shared::net::Mac;
@@ -115,6 +117,34 @@ pub enum Refused {
     Closed,
 }
 
+/// How long a batch may fill before it is committed, so that a memory card is written less often (B1).
+///
+/// Nothing waits unless that is wished; then as long as the routers bear. One that asks again before it was
+/// answered shows its time-out: from then on half of that is the most.
+#[derive(Debug, Default)]
+pub(super) struct Gather(AtomicU64);
+
+impl Gather {
+    /// From here on batches fill.
+    pub(super) fn save_wear(&self) {
+        self.0
+            .store(MOST_GATHERED.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// A router asked again after so long.
+    pub(super) fn note_time_out(&self, seen: Duration) {
+        // What the network doubled comes at once.
+        if seen >= SHORTEST_TIME_OUT {
+            let half = (seen / 2).max(LEAST_GATHERED).as_millis() as u64;
+            let _shorter_already = self.0.fetch_min(half, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn wait(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// First in, first out, with a written answer for "full".
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
@@ -150,9 +180,9 @@ impl Queue {
         Ok(())
     }
 
-    /// Moves up to `most` waiting jobs into `batch`, sleeping while there are none.
-    /// `false` when the queue is closed and empty.
-    pub(super) fn take(&self, batch: &mut Vec<Job>, most: usize) -> bool {
+    /// Moves up to `most` waiting jobs into `batch`, sleeping while there are none, and from the first one on for
+    /// `gather` while there are less than `most`. `false` when the queue is closed and empty.
+    pub(super) fn take(&self, batch: &mut Vec<Job>, most: usize, gather: Duration) -> bool {
         let mut waiting = self.lock();
         while waiting.jobs.is_empty() {
             if waiting.closed {
@@ -161,6 +191,13 @@ impl Queue {
             waiting = self
                 .filled
                 .wait(waiting)
+                .expect("pushing and taking do not panic");
+        }
+        if !gather.is_zero() {
+            let fills = |waiting: &mut Waiting| waiting.jobs.len() < most && !waiting.closed;
+            (waiting, _) = self
+                .filled
+                .wait_timeout_while(waiting, gather, fills)
                 .expect("pushing and taking do not panic");
         }
         let count = waiting.jobs.len().min(most);
@@ -209,3 +246,63 @@ fn room(job: &Job) -> usize {
 }
 
 const CAPACITY: usize = 4096;
+/// What RouterOS ships with (300 ms) leaves a slow card the rest for its sync.
+const MOST_GATHERED: Duration = Duration::from_millis(250);
+/// Busy sites share a sync at this without any wish.
+const LEAST_GATHERED: Duration = Duration::from_millis(25);
+/// A copy that comes sooner was made by the network.
+const SHORTEST_TIME_OUT: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn job() -> Job {
+        Job::Forget {
+            lane: 1,
+            seqs: Vec::new(),
+        }
+    }
+
+    /// Where wear is saved a batch fills for its time, or until it is full; elsewhere it goes at once.
+    #[test]
+    fn a_batch_fills_where_wear_is_saved() {
+        let queue = Queue::new();
+        let taken = |gather: u64, most| {
+            let (mut batch, began) = (Vec::new(), Instant::now());
+            assert!(queue.take(&mut batch, most, Duration::from_millis(gather)));
+            (batch.len(), began.elapsed())
+        };
+        assert!(queue.push(job()).is_ok());
+        let (count, waited) = taken(40, 2);
+        assert_eq!(count, 1);
+        assert!(waited >= Duration::from_millis(40), "{waited:?}");
+        for _ in 0..3 {
+            assert!(queue.push(job()).is_ok());
+        }
+        let (count, waited) = taken(60_000, 2);
+        assert!(count == 2 && waited < Duration::from_secs(30), "{waited:?}");
+        let (count, waited) = taken(0, 2);
+        assert!(count == 1 && waited < Duration::from_secs(30), "{waited:?}");
+    }
+
+    /// No router is kept until it gives up: the shortest time-out that was seen decides.
+    #[test]
+    fn routers_that_ask_again_are_answered_sooner() {
+        let gather = Gather::default();
+        let millis = Duration::from_millis;
+        gather.note_time_out(millis(300));
+        assert_eq!(gather.wait(), millis(0), "nobody wished to wait");
+        gather.save_wear();
+        assert_eq!(gather.wait(), millis(250));
+        gather.note_time_out(millis(3));
+        assert_eq!(gather.wait(), millis(250), "doubled on the way");
+        gather.note_time_out(millis(1000));
+        assert_eq!(gather.wait(), millis(250), "there is time");
+        gather.note_time_out(millis(300));
+        gather.note_time_out(millis(400));
+        assert_eq!(gather.wait(), millis(150));
+    }
+}

@@ -1,19 +1,21 @@
-//! The accounting thread: group commit without a timer.
+//! The accounting thread: group commit without a timer, unless the wear of a card is to be saved.
 //!
 //! It takes what waits (at most 256), commits once, then answers all; the next batch forms during the
-//! sync. An idle site therefore commits at once and a busy one shares each sync.
+//! sync. An idle site therefore commits at once and a busy one shares each sync. With `[store] save_wear` a
+//! batch fills for a while first.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tracing::error;
 
-use super::group::{Change, Committed, Done, Job, Queue, Refused, Urgency, Write};
+use super::group::{Change, Committed, Done, Gather, Job, Queue, Refused, Urgency, Write};
 use super::space::Reserve;
 use super::{StoreError, lines, open, records, redemptions, sessions};
 
@@ -25,6 +27,7 @@ pub type OutboxId = [u8; 16];
 pub struct Outbox {
     id: OutboxId,
     queue: Arc<Queue>,
+    gather: Arc<Gather>,
     counters: Arc<Counters>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -82,14 +85,16 @@ impl Outbox {
             failing: false,
         };
 
-        let taken = queue.clone();
+        let gather = Arc::new(Gather::default());
+        let (taken, fills) = (queue.clone(), gather.clone());
         let thread = std::thread::Builder::new()
             .name("accounting".into())
-            .spawn(move || writer.run(&taken, wake))
+            .spawn(move || writer.run(&taken, &fills, wake))
             .map_err(StoreError::folder("a thread".as_ref()))?;
         Ok(Outbox {
             id,
             queue,
+            gather,
             counters,
             thread: Arc::new(Mutex::new(Some(thread))),
         })
@@ -132,6 +137,21 @@ impl Outbox {
         })
     }
 
+    /// Lets each batch fill for as long as routers bear, at most 250 ms: a card lasts longer.
+    pub fn save_wear(&self) {
+        self.gather.save_wear();
+    }
+
+    /// A router asked again after so long, before it was answered.
+    pub fn note_time_out(&self, seen: Duration) {
+        self.gather.note_time_out(seen);
+    }
+
+    /// For how long batches fill at present.
+    pub fn gathers(&self) -> Duration {
+        self.gather.wait()
+    }
+
     /// What was done since the start.
     pub fn stats(&self) -> OutboxStats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -168,9 +188,9 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, queue: &Queue, wake: impl Fn()) {
+    fn run(mut self, queue: &Queue, gather: &Gather, wake: impl Fn()) {
         let mut batch = Vec::with_capacity(BATCH);
-        while queue.take(&mut batch, BATCH) {
+        while queue.take(&mut batch, BATCH, gather.wait()) {
             let mut outcome = self.commit(&batch);
             if outcome.as_ref().is_err_and(is_full) && self.make_room() {
                 outcome = self.commit(&batch);

@@ -72,8 +72,8 @@ impl OutboxReader {
         Ok(redemptions::votes(&self.lock())?)
     }
 
-    /// The devices customers were seen with here for the first time, oldest first.
-    pub fn devices(&self) -> Result<Vec<(CustomerId, Mac)>, StoreError> {
+    /// The devices customers were seen with here for the first time, and when, oldest first.
+    pub fn devices(&self) -> Result<Vec<(CustomerId, Mac, Timestamp)>, StoreError> {
         Ok(redemptions::devices(&self.lock())?)
     }
 

@@ -79,25 +79,30 @@ pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Redemption>> 
         .collect()
 }
 
-/// Writes that a customer was seen with a device; a repeat changes nothing.
+/// Writes that a customer was seen with a device; who was freed of it in between is seen with it anew.
 pub(super) fn put_device(
     tx: &Transaction<'_>,
     customer: CustomerId,
     mac: Mac,
     at: Timestamp,
 ) -> rusqlite::Result<()> {
-    tx.prepare_cached("insert or ignore into devices (customer, mac, at) values (?1, ?2, ?3)")?
-        .execute((customer.as_bytes(), mac.octets(), at))?;
+    tx.prepare_cached(
+        "insert into devices (customer, mac, at) values (?1, ?2, ?3)
+             on conflict (customer, mac) do update set at = max(at, ?3)",
+    )?
+    .execute((customer.as_bytes(), mac.octets(), at))?;
     Ok(())
 }
 
 /// The devices customers were seen with, oldest first.
-pub(super) fn devices(connection: &Connection) -> rusqlite::Result<Vec<(CustomerId, Mac)>> {
+pub(super) fn devices(
+    connection: &Connection,
+) -> rusqlite::Result<Vec<(CustomerId, Mac, Timestamp)>> {
     connection
-        .prepare("select customer, mac from devices order by at, customer, mac")?
+        .prepare("select customer, mac, at from devices order by at, customer, mac")?
         .query_map([], |row| {
             let customer = CustomerId(Uuid::from_bytes(row.get(0)?));
-            Ok((customer, Mac::new(row.get(1)?)))
+            Ok((customer, Mac::new(row.get(1)?), row.get(2)?))
         })?
         .collect()
 }

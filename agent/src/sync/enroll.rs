@@ -48,8 +48,50 @@ pub async fn enroll(
     folder: &Path,
     version: &str,
 ) -> Result<Identity, EnrollError> {
+    enroll_unless(cloud, token, folder, version, |_| {}).await
+}
+
+/// The same for who wants to hear (once) under which fingerprint of its key this box waits, where the tenant has
+/// an operator confirm it: it asks again until somebody did, or nobody did for a day.
+pub async fn enroll_unless(
+    cloud: &str,
+    token: &str,
+    folder: &Path,
+    version: &str,
+    waits: impl FnOnce(&str),
+) -> Result<Identity, EnrollError> {
     let token = JoinToken::parse(token).ok_or(EnrollError::NotAToken)?;
     let draft = Draft::begin(folder)?;
+    let mut waits = Some(waits);
+    let began = tokio::time::Instant::now();
+    loop {
+        match attempt(cloud, &token, &draft, version).await {
+            Ok(EnrollAnswer::V1(enrolled)) => return Ok(draft.finish(cloud, &enrolled)?),
+            Ok(EnrollAnswer::Refused(EnrollRefusal::Waiting)) => {
+                if let Some(waits) = waits.take() {
+                    waits(&draft.fingerprint());
+                }
+            }
+            // Whoever waits already has spent his token: a cloud that is away for a while must not cost it.
+            Ok(EnrollAnswer::Refused(EnrollRefusal::Busy)) if waits.is_none() => {}
+            Err(EnrollError::Dial(_) | EnrollError::Pipe(_) | EnrollError::TimedOut)
+                if waits.is_none() => {}
+            Ok(EnrollAnswer::Refused(refusal)) => return Err(EnrollError::Refused(refusal)),
+            Err(error) => return Err(error),
+        }
+        if began.elapsed() >= WAITS {
+            return Err(EnrollError::Refused(EnrollRefusal::Waiting));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn attempt(
+    cloud: &str,
+    token: &JoinToken,
+    draft: &Draft,
+    version: &str,
+) -> Result<EnrollAnswer, EnrollError> {
     // The token is an hour old at most, and this box's clock may be anywhere (F3).
     let trust = Trust::fingerprint(token.fingerprint(), Arc::new(Timestamp::default));
     let tls = tls(ALPN_ENROLL, trust, None)?;
@@ -65,10 +107,7 @@ pub async fn enroll(
     let asked = tokio::time::timeout(ANSWER, ask(carrier.as_ref(), request)).await;
     let answer = asked.map_err(|_| EnrollError::TimedOut)??;
     carrier.close();
-    match answer {
-        EnrollAnswer::Refused(refusal) => Err(EnrollError::Refused(refusal)),
-        EnrollAnswer::V1(enrolled) => Ok(draft.finish(cloud, &enrolled)?),
-    }
+    Ok(answer)
 }
 
 async fn ask(carrier: &dyn Carrier, request: EnrollRequest) -> Result<EnrollAnswer, PipeError> {
@@ -87,3 +126,7 @@ fn host_name() -> String {
 }
 
 const ANSWER: Duration = Duration::from_secs(15);
+/// An operator looks at both screens, and presses a button.
+const AGAIN: Duration = Duration::from_secs(3);
+/// As long as the cloud waits for him.
+const WAITS: Duration = Duration::from_secs(86_400);

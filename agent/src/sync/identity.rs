@@ -109,6 +109,14 @@ impl Draft {
         })
     }
 
+    /// SHA-256 of the public key, in hex: what an operator confirms.
+    pub fn fingerprint(&self) -> String {
+        use rcgen::PublicKeyData;
+        use sha2::{Digest, Sha256};
+
+        hex::encode(Sha256::digest(self.key.der_bytes()))
+    }
+
     /// The signing request, DER.
     pub fn request(&self) -> Result<Vec<u8>, IdentityError> {
         signing_request(&self.key)
@@ -217,6 +225,17 @@ impl Identity {
         let (_, leaf) = X509Certificate::from_der(self.chain.first()?).ok()?;
         let ends = Timestamp::from_secs(leaf.validity().not_after.timestamp());
         (ends <= now.plus(ALARMED)).then_some(ends)
+    }
+
+    /// When the last of the authorities ends by which this box knows the cloud.
+    pub fn authorities_end(&self) -> Option<Timestamp> {
+        let ends = self.authorities.iter().filter_map(|der| {
+            let (_, authority) = X509Certificate::from_der(der).ok()?;
+            Some(Timestamp::from_secs(
+                authority.validity().not_after.timestamp(),
+            ))
+        });
+        ends.max()
     }
 
     /// Puts a renewed chain in the old one's place, and these authorities (two during a rotation).

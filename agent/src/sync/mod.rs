@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use dial::{Credentials, DialError, dial, reach, tls};
-pub use enroll::{EnrollError, enroll};
+pub use enroll::{EnrollError, enroll, enroll_unless};
 pub use identity::{Draft, GenerationFile, Identity, IdentityError};
 pub use link::{Asker, Link, LinkConfig};
 pub use path::{Path, Patience};

@@ -47,8 +47,8 @@ async fn remember(
         let Up::Device(told) = &report.body else {
             continue;
         };
-        let mac = told.mac.to_string();
-        if store::remember_device(tx, told.customer, agent.site, &mac, now).await? {
+        let seen = (told.mac.to_string(), told.at);
+        if store::remember_device(tx, told.customer, agent.site, &seen, now).await? {
             tx.changed(Kind::Subscriber, told.customer);
         }
     }

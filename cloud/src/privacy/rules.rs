@@ -361,6 +361,7 @@ pub const KEPT: &[Kept] = &[
     none("imports"),
     none("metrics"),
     none("monitored"),
+    none("router_serials"),
     none("router_setups"),
     none("moving"),
     none("moving_tallies"),
@@ -370,6 +371,7 @@ pub const KEPT: &[Kept] = &[
     none("package_routers"),
     none("packages"),
     none("pictures"),
+    none("router_certificates"),
     none("router_logins"),
     none("site_counters"),
     none("site_usage"),
@@ -381,6 +383,7 @@ pub const KEPT: &[Kept] = &[
     none("unsealed"),
     none("uplink_marks"),
     none("voucher_batches"),
+    none("waiting_agents"),
     none("webhook_watches"),
     none("webhooks"),
 ];

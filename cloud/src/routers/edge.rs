@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::store::{self, Stored};
 use super::words::Signing;
-use super::{API_PASSWORD, LocalSecrets, PREVIOUS_SECRET, SECRET};
+use super::{API_PASSWORD, LocalSecrets, PREVIOUS_SECRET, SECRET, certificates};
 use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
 use crate::sites::agents::Agent;
@@ -51,7 +51,11 @@ async fn project(
         projections.push(Projection {
             id: stored.id.0,
             site: stored.site_id,
-            body: Down::Router(body(&stored, &key, site_key)?).encode(),
+            body: Down::Router(RouterV1 {
+                ended_certificates: certificates::ended(tx, stored.id).await?,
+                ..body(&stored, &key, site_key)?
+            })
+            .encode(),
         });
     }
     Ok(projections)
@@ -91,6 +95,7 @@ fn body(stored: &Stored, key: &TenantKey, site_key: &SealKey) -> Result<RouterV1
             Signing::Learn => MessageAuthenticator::Learn,
         },
         api,
+        ended_certificates: Vec::new(),
     })
 }
 

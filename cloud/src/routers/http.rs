@@ -1,5 +1,7 @@
 //! `/api/nas`.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -13,7 +15,9 @@ use utoipa::ToSchema;
 use super::rules::{self, Change, Secret};
 use super::store::{self, By, Filter, Sealed};
 use super::words::{Provisioning, Signing, Status};
-use super::{API_PASSWORD, Clear, PREVIOUS_SECRET, ROTATION, ROTATION_JOB, SECRET, SILENCE};
+use super::{
+    API_PASSWORD, Clear, PREVIOUS_SECRET, ROTATION, ROTATION_JOB, SECRET, SILENCE, certificates,
+};
 use crate::api::{Idempotency, Json, Masked, Page, Path, Query, Sort, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -77,8 +81,11 @@ pub struct Router {
 /// What the agents of some sites tell.
 type Told = [(SiteId, AgentId, ConditionV1)];
 
+/// When the certificates of some routers end.
+type Ends = HashMap<RouterId, Timestamp>;
+
 impl Router {
-    fn of(row: store::Row, told: &Told) -> Router {
+    fn of(row: store::Row, told: &Told, ends: &Ends, now: Timestamp) -> Router {
         let stored = row.stored;
         let draft = stored.draft();
         let told = told
@@ -92,7 +99,11 @@ impl Router {
         let heard = told
             .iter()
             .flat_map(|(agent, router)| warnings::of_router(*agent, &stored.name, router));
-        let warnings = warnings::one_of_each(hidden(&stored).into_iter().chain(heard).collect());
+        let until = ends.get(&stored.id);
+        let ending =
+            until.and_then(|until| warnings::of_certificate(stored.id, &stored.name, *until, now));
+        let found = hidden(&stored).into_iter().chain(ending).chain(heard);
+        let warnings = warnings::one_of_each(found.collect());
         Router {
             id: stored.id,
             name: draft.name,
@@ -251,8 +262,11 @@ pub async fn list(
     sites.sort_unstable();
     sites.dedup();
     let told = warnings::conditions(&mut tx, &sites, now).await?;
+    let ids: Vec<RouterId> = rows.iter().map(|row| row.stored.id).collect();
+    let ends = certificates::ends(&mut tx, &ids, &told).await?;
+    let router = |row| Router::of(row, &told, &ends, now);
     Ok(Json(Routers {
-        routers: rows.into_iter().map(|row| Router::of(row, &told)).collect(),
+        routers: rows.into_iter().map(router).collect(),
         total,
         page: page.number,
         page_size: page.size,
@@ -470,7 +484,8 @@ fn api_password(request: &RouterRequest) -> Result<Secret, ApiError> {
 /// A router with what the agents of its site tell of it.
 async fn shown(tx: &mut Tx, row: store::Row, now: Timestamp) -> sqlx::Result<Router> {
     let told = warnings::conditions(tx, &[row.stored.site_id], now).await?;
-    Ok(Router::of(row, &told))
+    let ends = certificates::ends(tx, &[row.stored.id], &told).await?;
+    Ok(Router::of(row, &told, &ends, now))
 }
 
 async fn find(tx: &mut Tx, router: RouterId, now: Timestamp) -> Result<store::Row, ApiError> {

@@ -3,6 +3,7 @@
 //! A router belongs to a site and is known to that site's agents only. A changed secret leaves the one
 //! before valid for a day, so that the router itself can be changed in peace.
 
+mod certificates;
 pub mod edge;
 mod http;
 mod live;
@@ -45,6 +46,12 @@ pub fn routes() -> Routes {
         .route(Access::Any(&[RoutersAdd]), routes!(http::create))
         .route(Access::Any(&[RoutersEdit]), routes!(http::update))
         .route(Access::Any(&[RoutersDelete]), routes!(http::delete))
+        .route(
+            Access::Any(&[RoutersDetailsView, RoutersView]),
+            routes!(certificates::list),
+        )
+        .route(Access::Any(&[RoutersEdit]), routes!(certificates::issue))
+        .route(Access::Any(&[RoutersEdit]), routes!(certificates::revoke))
 }
 
 /// Enters a router at a site and tells the site's agents.

@@ -1,5 +1,6 @@
 //! SQL on routers.
 
+mod certificates;
 mod provision;
 mod told;
 
@@ -12,6 +13,9 @@ use super::words::{Provisioning, Signing, Status};
 use crate::api::{Order, Sort, Sortable};
 use crate::db::Tx;
 
+pub use certificates::{
+    Certificate, MOST as MOST_CERTIFICATES, certificates, end_certificate, holders, put_certificate,
+};
 pub use provision::{placed, provisioning};
 pub use told::{changed, note_told};
 

@@ -14,9 +14,11 @@ use easyisp_shared::wire::JoinToken;
 use easyisp_shared::wire::enroll::{EnrollRefusal, EnrollRequest, EnrolledV1};
 use uuid::Uuid;
 
-use super::pki::{Authority, BadRequest};
+use self::store::Waiting;
+use super::pki::{Authority, BadRequest, Issued};
 use crate::db::{Database, Kind, Tx};
 use crate::secrets::{SecretError, Secrets};
+use crate::tenants;
 
 /// An agent, as its certificate says: the only source of tenant and site on the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,11 +163,42 @@ pub async fn enroll(
     directory.rollback().await?;
     let (tenant, site) = place.ok_or(EnrollRefusal::Token)?;
 
-    let agent = AgentId::new(now, db.entropy());
-    let issued = authority.agent_certificate(&request.csr, tenant, site, agent, now)?;
     let mut tx = db.begin(tenant).await?;
-    let used = store::use_token(&mut tx, &digest, agent, now).await?;
-    let replaced = used.ok_or(EnrollRefusal::Token)?.replaces;
+    let waited = store::waiting_with(&mut tx, &digest).await?;
+    let agent = match &waited {
+        Some(waited) => waited.id,
+        None => AgentId::new(now, db.entropy()),
+    };
+    let issued = authority.agent_certificate(&request.csr, tenant, site, agent, now)?;
+    let replaced = match waited {
+        Some(waited) => {
+            come_again(&waited, &issued, now)?;
+            store::forget_waiting(&mut tx, site, agent).await?;
+            waited.replaces
+        }
+        None => {
+            let used = store::use_token(&mut tx, &digest, agent, now).await?;
+            let replaces = used.ok_or(EnrollRefusal::Token)?.replaces;
+            if tenants::confirms_agents(&mut tx).await? {
+                let waiting = Waiting {
+                    id: agent,
+                    site_id: site,
+                    key_digest: issued.key.to_vec(),
+                    host: short(&request.host),
+                    version: short(&request.version),
+                    replaces,
+                    asked_at: now,
+                    expires_at: now.plus(WAITING_LIFE),
+                    confirmed_at: None,
+                };
+                store::put_waiting(&mut tx, &digest, &waiting).await?;
+                tx.commit().await?;
+                tracing::info!(agent.id = %agent, site.id = %site, "Agent {agent} waits to be confirmed");
+                return Err(EnrollRefusal::Waiting.into());
+            }
+            replaces
+        }
+    };
     if let Some(replaced) = replaced {
         revoke(&mut tx, replaced, now).await?;
     }
@@ -197,6 +230,17 @@ pub async fn enroll(
         now,
         replaced,
     })
+}
+
+/// Whether a box that waited may have its certificate: confirmed, in time, and with the key that was confirmed.
+fn come_again(waited: &Waiting, issued: &Issued, now: Timestamp) -> Result<(), EnrollRefusal> {
+    if waited.key_digest != issued.key || waited.expires_at <= now {
+        return Err(EnrollRefusal::Token);
+    }
+    match waited.confirmed_at {
+        Some(_) => Ok(()),
+        None => Err(EnrollRefusal::Waiting),
+    }
 }
 
 /// A new certificate for an agent that proves its key; the old one stays valid to its end.
@@ -246,4 +290,6 @@ pub(crate) fn short(version: &str) -> String {
 
 /// How long a join token is good for.
 pub const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+/// How long a box that used its token waits for somebody to confirm it.
+pub const WAITING_LIFE: Duration = Duration::from_secs(86_400);
 const AUTHORITY_KEY: &str = "directory.authority.key";

@@ -12,6 +12,7 @@ use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::agents::store::Waiting;
 use super::agents::{self, Standing};
 use super::store::{self, AgentRow, SiteRow};
 use super::warnings::{self, Warning};
@@ -40,6 +41,8 @@ pub struct Site {
     pub connected: bool,
     /// Its agents, the one heard of last first.
     pub agents: Vec<SiteAgent>,
+    /// Boxes that wait to be confirmed, where the tenant has them confirmed.
+    pub waiting: Vec<WaitingAgent>,
     /// Who asks its agents and is no router of it, the loudest first: to be added, or turned away.
     pub unknown_routers: Vec<UnknownRouter>,
     /// What a person should look at, of its boxes and its routers, the longest known first.
@@ -58,6 +61,43 @@ pub struct UnknownRouter {
     pub requests: u64,
     /// What to ask the operator.
     pub message: String,
+}
+
+/// A box that used a join token and waits to be confirmed: it has no certificate and nothing of the site.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingAgent {
+    /// What the agent will be called.
+    pub id: AgentId,
+    /// SHA-256 of its public key, as it shows it too.
+    pub fingerprint: String,
+    /// What it calls itself.
+    pub host: String,
+    /// Of its program.
+    pub version: String,
+    /// Whose place it takes.
+    pub replaces: Option<AgentId>,
+    /// When it showed the token.
+    pub asked_at: Timestamp,
+    /// Until when it may be confirmed.
+    pub expires_at: Timestamp,
+    /// When it was confirmed; it joins within seconds where it is still there.
+    pub confirmed_at: Option<Timestamp>,
+}
+
+impl From<Waiting> for WaitingAgent {
+    fn from(row: Waiting) -> WaitingAgent {
+        WaitingAgent {
+            id: row.id,
+            fingerprint: hex::encode(row.key_digest),
+            host: row.host,
+            version: row.version,
+            replaces: row.replaces,
+            asked_at: row.asked_at,
+            expires_at: row.expires_at,
+            confirmed_at: row.confirmed_at,
+        }
+    }
 }
 
 /// The state of an agent as the cloud last heard of it.
@@ -104,7 +144,12 @@ impl SiteAgent {
 }
 
 impl Site {
-    fn of(row: SiteRow, agents: Vec<AgentRow>, names: &Names, now: Timestamp) -> Site {
+    fn of(
+        row: SiteRow,
+        (agents, waiting): (Vec<AgentRow>, Vec<Waiting>),
+        names: &Names,
+        now: Timestamp,
+    ) -> Site {
         let unknown_routers = unknown_routers(&agents);
         let warnings = warnings(row.id, &agents, names, now);
         let agents = agents.into_iter().map(|agent| SiteAgent::of(agent, now));
@@ -115,6 +160,7 @@ impl Site {
             routers: row.routers,
             connected: agents.iter().any(|agent| agent.connected),
             agents,
+            waiting: waiting.into_iter().map(WaitingAgent::from).collect(),
             unknown_routers,
             warnings,
             created_at: row.created_at,
@@ -129,6 +175,8 @@ type Names = HashMap<RouterId, (SiteId, String)>;
 fn warnings(site: SiteId, agents: &[AgentRow], names: &Names, now: Timestamp) -> Vec<Warning> {
     let mut found = Vec::new();
     for agent in agents {
+        let until = agent.certificate_ends_at;
+        found.extend(until.and_then(|until| warnings::of_agent(agent.id, until, now)));
         let Some(told) = warnings::told(agent, now) else {
             continue;
         };
@@ -205,11 +253,14 @@ pub async fn list(
     let total = store::count(&mut tx).await?;
     let ids: Vec<SiteId> = rows.iter().map(|row| row.id).collect();
     let mut agents = store::agents(&mut tx, &ids).await?;
+    let mut waiting = agents::store::waiting(&mut tx, &ids, now).await?;
     let names = router_names(&mut tx, &ids).await?;
     let sites = rows.into_iter().map(|row| {
         let own = agents.extract_if(.., |agent| agent.site_id == row.id);
         let own = own.collect();
-        Site::of(row, own, &names, now)
+        let at_door = waiting.extract_if(.., |one| one.site_id == row.id);
+        let at_door = at_door.collect();
+        Site::of(row, (own, at_door), &names, now)
     });
     Ok(Json(SiteList {
         sites: sites.collect(),
@@ -260,6 +311,7 @@ pub async fn create(
         routers: 0,
         connected: false,
         agents: Vec::new(),
+        waiting: Vec::new(),
         unknown_routers: Vec::new(),
         warnings: Vec::new(),
         created_at: now,
@@ -286,8 +338,9 @@ pub async fn show(
     let row = store::site(&mut tx, site).await?;
     let row = row.ok_or(ApiError::NotFound("site"))?;
     let agents = store::agents(&mut tx, &[site]).await?;
+    let waiting = agents::store::waiting(&mut tx, &[site], now).await?;
     let names = router_names(&mut tx, &[site]).await?;
-    Ok(Json(Site::of(row, agents, &names, now)))
+    Ok(Json(Site::of(row, (agents, waiting), &names, now)))
 }
 
 /// The right to join a site, once.
@@ -367,7 +420,34 @@ pub async fn join_token(
     .with(StatusCode::CREATED))
 }
 
-/// `POST /api/sites/{site}/agents/{agent}/revoke`: ends an agent's rights for good.
+/// `POST /api/sites/{site}/agents/{agent}/confirm`: lets a box in that waits (`waiting` of the site).
+///
+/// Compare the fingerprint with the one that the box shows: who holds that key is given the site's secrets. Repeating
+/// it changes nothing. Errors: 403 `FRESH_LOGIN_REQUIRED`, 404 where no such box waits, or not any more.
+#[utoipa::path(post, path = "/api/sites/{site}/agents/{agent}/confirm", tag = "Sites",
+    params(("site" = SiteId, Path), ("agent" = AgentId, Path)),
+    responses((status = 204), (status = 404, body = ErrorEnvelope)))]
+pub async fn confirm(
+    operator: Operator,
+    Path((site, agent)): Path<(SiteId, AgentId)>,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+) -> Result<StatusCode, ApiError> {
+    let now = clock.now();
+    operator.fresh(now)?;
+    let mut tx = db.begin(operator.tenant).await?;
+    let row = store::site(&mut tx, site).await?;
+    let row = row.ok_or(ApiError::NotFound("site"))?;
+    if !agents::store::confirm_waiting(&mut tx, site, agent, now).await? {
+        return Err(ApiError::NotFound("agent"));
+    }
+    let line = Audit::new(Action::AgentConfirm, "agent", agent, &row.name);
+    audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/sites/{site}/agents/{agent}/revoke`: ends an agent's rights for good, or sends a box away that waits.
 ///
 /// For a box that was stolen, retired or copied. It is cut off within a minute; the site's other agents go on.
 /// Repeating it changes nothing.
@@ -384,7 +464,8 @@ pub async fn revoke(
     let mut tx = db.begin(operator.tenant).await?;
     let row = store::site(&mut tx, site).await?;
     let row = row.ok_or(ApiError::NotFound("site"))?;
-    if !agents::store::is_at(&mut tx, agent, site).await? {
+    let waited = agents::store::forget_waiting(&mut tx, site, agent).await?;
+    if !waited && !agents::store::is_at(&mut tx, agent, site).await? {
         return Err(ApiError::NotFound("agent"));
     }
     agents::revoke(&mut tx, agent, now).await?;

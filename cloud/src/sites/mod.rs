@@ -35,6 +35,7 @@ pub fn routes() -> Routes {
         .route(ADD, routes!(http::create))
         .route(VIEW, routes!(http::show))
         .route(ADD, routes!(http::join_token))
+        .route(ADD, routes!(http::confirm))
         .route(ADD, routes!(http::revoke))
 }
 

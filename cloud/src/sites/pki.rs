@@ -15,6 +15,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::agents::Agent;
@@ -91,6 +92,14 @@ impl Authority {
     /// The authority's certificate, DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
+    }
+
+    /// When it ends, and with it every certificate of its.
+    pub fn ends(&self) -> Option<Timestamp> {
+        let (_, parsed) = X509Certificate::from_der(&self.certificate).ok()?;
+        Some(Timestamp::from_secs(
+            parsed.validity().not_after.timestamp(),
+        ))
     }
 
     /// What join tokens carry.
@@ -206,7 +215,7 @@ const BACKDATED: Duration = Duration::from_secs(300);
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+    use x509_parser::prelude::GeneralName;
 
     use super::*;
 

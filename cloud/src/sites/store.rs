@@ -32,6 +32,8 @@ pub struct AgentRow {
     pub cloned_at: Option<Timestamp>,
     /// What a person should look at, as it told last.
     pub condition: Option<serde_json::Value>,
+    /// When the certificate ends by which it is known.
+    pub certificate_ends_at: Option<Timestamp>,
 }
 
 /// Adds a site.
@@ -180,7 +182,9 @@ pub async fn site(tx: &mut Tx, id: SiteId) -> sqlx::Result<Option<SiteRow>> {
 pub async fn agents(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<AgentRow>> {
     sqlx::query_as(
         "select id, site_id, fingerprint, version, enrolled_at, last_seen_at, queue_depth,
-                clock_offset_ms, report, cloned_at, condition
+                clock_offset_ms, report, cloned_at, condition,
+                (select max(c.expires_at) from directory.certificates c
+                  where c.agent_id = agents.id and c.revoked_at is null) as certificate_ends_at
            from agents
           where tenant_id = $1 and site_id = any($2) and revoked_at is null
           order by last_seen_at desc nulls last, id

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use easyisp_shared::expiry::{Nearness, days_left, nearness};
 use easyisp_shared::id::{AgentId, RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::condition::{ConditionV1, RouterConditionV1};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::pki::LATE_RENEWAL;
 use super::store::{self, AgentRow};
 use crate::db::Tx;
 
@@ -16,7 +18,9 @@ use crate::db::Tx;
 #[serde(rename_all = "camelCase")]
 pub struct Warning {
     /// What it is, for programs: `WRONG_SECRET`, `UNSIGNED`, `UNSIGNED_REFUSED`, `ROUTER_MOVED`,
-    /// `LOCAL_SECRETS`, `DISK_FILLING`, `DISK_FULL`, `DAMAGED_FILE`, `CLOCK_UNTRUSTED`, `ACCOUNTING_REFUSED`.
+    /// `LOCAL_SECRETS`, `DISK_FILLING`, `DISK_FULL`, `DAMAGED_FILE`, `CLOCK_UNTRUSTED`, `ACCOUNTING_REFUSED`,
+    /// `CERTIFICATE_ENDING`, `CERTIFICATE_ENDS_SOON`, `CERTIFICATE_ENDED`, `AGENT_CERTIFICATE_ENDING`,
+    /// `AGENT_CERTIFICATE_ENDS_SOON`, `AGENT_CERTIFICATE_ENDED`.
     pub code: &'static str,
     /// What is wrong.
     pub message: String,
@@ -164,6 +168,86 @@ pub fn of_router(agent: AgentId, name: &str, told: &RouterConditionV1) -> Vec<Wa
     warnings
 }
 
+/// What a person should look at of the certificate with which a router connects by RadSec.
+pub fn of_certificate(
+    router: RouterId,
+    name: &str,
+    until: Timestamp,
+    now: Timestamp,
+) -> Option<Warning> {
+    let (code, message) = match nearness(until, now)? {
+        Nearness::Over => (
+            "CERTIFICATE_ENDED",
+            format!(
+                "The RadSec certificate of router {name} has ended: its customers are not answered."
+            ),
+        ),
+        Nearness::Week => (
+            "CERTIFICATE_ENDS_SOON",
+            format!(
+                "In {} the RadSec certificate of router {name} ends, and from then on nobody logs in there.",
+                days_left(until, now)
+            ),
+        ),
+        Nearness::Month | Nearness::Fortnight => (
+            "CERTIFICATE_ENDING",
+            format!(
+                "The RadSec certificate of router {name} ends in {}.",
+                days_left(until, now)
+            ),
+        ),
+    };
+    Some(Warning {
+        code,
+        message,
+        remedy: format!(
+            "Make it a new one (POST /api/nas/{router}/certificates), import it at the router and connect with it."
+        ),
+        since: Some(until.minus(ENDING)),
+        router_id: Some(router),
+        agent_id: None,
+    })
+}
+
+/// What a person should look at of the certificate with which an agent comes to us. It lives for 30 days and is
+/// renewed from half of that on, so that with 14 left every day since has failed.
+pub fn of_agent(agent: AgentId, until: Timestamp, now: Timestamp) -> Option<Warning> {
+    let (code, message) = match nearness(until, now)? {
+        Nearness::Month => return None,
+        Nearness::Fortnight => (
+            "AGENT_CERTIFICATE_ENDING",
+            format!(
+                "The certificate of the site's box ends in {} and was not renewed.",
+                days_left(until, now)
+            ),
+        ),
+        Nearness::Week => (
+            "AGENT_CERTIFICATE_ENDS_SOON",
+            format!(
+                "In {} the certificate of the site's box ends: every day for a week and more it was not renewed.",
+                days_left(until, now)
+            ),
+        ),
+        Nearness::Over => (
+            "AGENT_CERTIFICATE_ENDED",
+            "The certificate of the site's box has ended; its customers are served on what it knows.".to_owned(),
+        ),
+    };
+    let renewable = until.plus(LATE_RENEWAL);
+    Some(Warning {
+        code,
+        message,
+        remedy: if now < renewable {
+            format!("Let its link to the cloud come up: it renews by itself, until {renewable}.")
+        } else {
+            "Enrol the box anew with a join token: it was away for too long to renew.".to_owned()
+        },
+        since: Some(until.minus(UNRENEWED)),
+        router_id: None,
+        agent_id: Some(agent),
+    })
+}
+
 /// Of the same thing told by several agents the longest known is left.
 pub fn one_of_each(mut warnings: Vec<Warning>) -> Vec<Warning> {
     warnings.sort_by_key(|warning| warning.since);
@@ -181,6 +265,9 @@ pub fn one_of_each(mut warnings: Vec<Warning>) -> Vec<Warning> {
     left
 }
 
+/// How long before its end a person hears of a certificate that he has to renew, and of one that renews itself.
+const ENDING: Duration = Duration::from_secs(30 * 86_400);
+const UNRENEWED: Duration = Duration::from_secs(14 * 86_400);
 /// Percent of a disk from which on a person is warned, and alarmed (E1).
 const FILLING: u8 = 80;
 const FULL: u8 = 90;
@@ -252,6 +339,21 @@ mod tests {
         assert_eq!(codes(worst), all);
     }
 
+    /// Not while it is young and would renew, twice before its end, and after it until nothing helps but a token.
+    #[test]
+    fn a_certificate_that_is_not_renewed_is_told_of() {
+        let until = at(1_800_000_000);
+        let told = |days: i64| of_agent(agent(1), until, at(1_800_000_000 - days * 86_400));
+        let code = |days| told(days).map(|warning| warning.code);
+        assert_eq!(code(15), None);
+        assert_eq!(code(14), Some("AGENT_CERTIFICATE_ENDING"));
+        assert_eq!(code(7), Some("AGENT_CERTIFICATE_ENDS_SOON"));
+        assert_eq!(code(0), Some("AGENT_CERTIFICATE_ENDED"));
+        let remedy = |days| told(days).map(|warning| warning.remedy);
+        assert!(remedy(-89).is_some_and(|text| text.contains("renews by itself")));
+        assert!(remedy(-90).is_some_and(|text| text.contains("join token")));
+    }
+
     #[test]
     fn what_two_agents_tell_of_a_router_is_said_once() {
         let router = |since| RouterConditionV1 {
@@ -260,6 +362,7 @@ mod tests {
             unsigned_since: None,
             refused_since: None,
             moved: None,
+            certificate: None,
         };
         let told = [(1, 50), (2, 40)];
         let all = told.map(|(number, since)| of_router(agent(number), "Tower", &router(since)));

@@ -23,7 +23,7 @@ use super::agents::Agents;
 use super::identity::identify;
 use super::pipe::{Carrier, PipeError};
 use super::quic::{self, QuicCarrier};
-use super::tls::{self, Purpose};
+use super::tls::{self, OwnCertificate, Purpose};
 use super::uplink::Tries;
 use super::{poll, session, tcp};
 use crate::db::Database;
@@ -91,6 +91,7 @@ pub(super) struct Shared {
 /// The open door.
 pub struct Door {
     shared: Arc<Shared>,
+    own: Arc<OwnCertificate>,
     endpoint: Endpoint,
     tasks: TaskTracker,
     accepting: Vec<JoinHandle<()>>,
@@ -100,7 +101,7 @@ impl Door {
     /// Opens the door and starts to let agents in.
     pub async fn open(config: DoorConfig) -> Result<Door, DoorError> {
         let authority = config.standing.authority.clone();
-        let tls = tls::config(authority, config.clock.clone())?;
+        let (tls, own) = tls::config(authority, config.clock.clone())?;
         let (endpoint, listeners) = listen(&config, &tls).await?;
         let shared = Arc::new(Shared {
             db: config.db,
@@ -137,9 +138,15 @@ impl Door {
         Ok(Door {
             accepting,
             shared,
+            own,
             endpoint,
             tasks,
         })
+    }
+
+    /// What agents know this node by.
+    pub fn own(&self) -> Arc<OwnCertificate> {
+        self.own.clone()
     }
 
     /// Where the door is.

@@ -19,5 +19,6 @@ pub use agents::{Agents, Presence};
 pub use care::care;
 pub use door::{Door, DoorConfig, DoorError};
 pub use pipe::{Carrier, Pipe, PipeError, Sink, Source, Traffic};
+pub use tls::OwnCertificate;
 
 use door::Shared;

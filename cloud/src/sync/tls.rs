@@ -45,32 +45,32 @@ impl Purpose {
 pub(super) fn config(
     authority: Arc<Authority>,
     clock: Clock,
-) -> Result<Arc<rustls::ServerConfig>, DoorError> {
+) -> Result<(Arc<rustls::ServerConfig>, Arc<OwnCertificate>), DoorError> {
     let unusable = |error: &dyn std::fmt::Display| DoorError::Certificate(error.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let agents = Agents::new(&authority, &provider).map_err(|error| unusable(&error))?;
-    let own = OwnCertificate {
+    let own = Arc::new(OwnCertificate {
         authority,
         clock: clock.clone(),
         provider: provider.clone(),
         current: Mutex::new(None),
-    };
+    });
     own.at(clock.now()).map_err(|error| unusable(&error))?;
     let time = Arc::new(ClockTime(clock));
     let mut tls = rustls::ServerConfig::builder_with_details(provider, time)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| unusable(&error))?
         .with_client_cert_verifier(Arc::new(agents))
-        .with_cert_resolver(Arc::new(own));
+        .with_cert_resolver(own.clone());
     tls.alpn_protocols = vec![ALPN_LINK.to_vec(), ALPN_ENROLL.to_vec()];
     tls.session_storage = Arc::new(NoServerSessionStorage {});
     tls.send_tls13_tickets = 0;
     tls.max_early_data_size = 0;
-    Ok(Arc::new(tls))
+    Ok((Arc::new(tls), own))
 }
 
-/// This node's own certificate: made at start, made anew half way through its life.
-struct OwnCertificate {
+/// This node's own certificate for agents: made at start, made anew half way through its life.
+pub struct OwnCertificate {
     authority: Arc<Authority>,
     clock: Clock,
     provider: Arc<CryptoProvider>,
@@ -78,6 +78,19 @@ struct OwnCertificate {
 }
 
 impl OwnCertificate {
+    /// When the authority ends, and when the certificate that agents are shown does, after it was made anew where
+    /// that is due. The second is long past renewal only where making it fails.
+    pub fn ends(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let renewed = self.at(self.clock.now());
+        if let Err(error) = renewed {
+            tracing::error!(%error, "The agents' door cannot renew its certificate");
+        }
+        let current = self.current.lock().expect("no code panics under this lock");
+        let rest = SERVER_LIFE - SERVER_LIFE / 2;
+        let link = current.as_ref().map(|(_, renew_at)| renew_at.plus(rest));
+        (self.authority.ends(), link)
+    }
+
     fn at(&self, now: Timestamp) -> Result<Arc<CertifiedKey>, String> {
         let mut current = self.current.lock().expect("no code panics under this lock");
         if let Some((certificate, renew_at)) = current.as_ref()

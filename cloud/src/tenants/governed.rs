@@ -192,6 +192,7 @@ pub async fn set(
         primary_color: None,
         mac_login: None,
         remembered_macs: None,
+        confirm_agents: None,
         session_retention_days: None,
         time_zone: None,
         currency: None,

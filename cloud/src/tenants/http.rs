@@ -53,6 +53,8 @@ pub struct Tenant {
     pub mac_login: bool,
     /// How many devices are remembered for each hotspot customer.
     pub remembered_macs: i32,
+    /// Whether a box that joins one of its sites waits until an operator confirms its key.
+    pub confirm_agents: bool,
     /// Days for which a session is kept after its end.
     pub session_retention_days: i32,
     /// Where its clock is: months end, quotas begin anew and schedules run by it.
@@ -91,6 +93,7 @@ impl Tenant {
             operators: row.operators,
             mac_login: row.mac_login,
             remembered_macs: row.remembered_macs,
+            confirm_agents: row.confirm_agents,
             session_retention_days: row.session_retention_days,
             time_zone: row.time_zone,
             currency: row.currency,
@@ -140,6 +143,10 @@ pub struct Settings {
     /// How many devices are remembered for each hotspot customer, 0 to 10; the oldest is forgotten first.
     #[serde(default, deserialize_with = "blank::option")]
     pub remembered_macs: Option<i32>,
+    /// Whether a box that joins one of the tenant's sites waits, with nothing of the site, until an operator confirms
+    /// its key (`POST /api/sites/{site}/agents/{agent}/confirm`).
+    #[serde(default, deserialize_with = "blank::option")]
+    pub confirm_agents: Option<bool>,
     /// Days for which a session is kept after its end, so that it can be told who had an address; 90 to
     /// 3650. What is older is removed within a day.
     #[serde(default, deserialize_with = "blank::option")]
@@ -248,6 +255,7 @@ pub async fn settings(
         primary_color: colour.as_ref().map(Option::as_deref),
         mac_login: settings.mac_login,
         remembered_macs: settings.remembered_macs,
+        confirm_agents: settings.confirm_agents,
         session_retention_days: settings.session_retention_days,
         time_zone: zone.as_deref(),
         currency: currency.as_deref(),
@@ -292,6 +300,7 @@ fn facts(row: &TenantRow) -> serde_json::Value {
         "primaryColor": row.primary_color,
         "macLogin": row.mac_login,
         "rememberedMacs": row.remembered_macs,
+        "confirmAgents": row.confirm_agents,
         "sessionRetentionDays": row.session_retention_days,
         "timeZone": row.time_zone,
         "currency": row.currency,

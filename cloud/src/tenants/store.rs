@@ -75,6 +75,7 @@ pub struct TenantRow {
     pub platform_balance: Cents,
     pub mac_login: bool,
     pub remembered_macs: i32,
+    pub confirm_agents: bool,
     pub session_retention_days: i32,
     pub time_zone: String,
     pub currency: String,
@@ -88,7 +89,7 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
     let row = sqlx::query(
         "select t.slug, t.business_name, t.email, t.phone, t.location, t.logo, t.primary_color, t.status,
                 t.trial_ends_at, t.subscription_ends_at, t.platform_balance, t.mac_login,
-                t.remembered_macs, t.session_retention_days, t.time_zone, t.currency, t.created_at,
+                t.remembered_macs, t.confirm_agents, t.session_retention_days, t.time_zone, t.currency, t.created_at,
                 (select count(*) from operators o
                   where o.tenant_id = t.tenant_id and o.deleted_at is null) as operators,
                 (select count(*) from customers c
@@ -115,6 +116,7 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
         platform_balance: row.try_get("platform_balance")?,
         mac_login: row.try_get("mac_login")?,
         remembered_macs: row.try_get("remembered_macs")?,
+        confirm_agents: row.try_get("confirm_agents")?,
         session_retention_days: row.try_get("session_retention_days")?,
         time_zone: row.try_get("time_zone")?,
         currency: row.try_get("currency")?,
@@ -154,6 +156,7 @@ pub struct SettingsRow<'a> {
     pub primary_color: Option<Option<&'a str>>,
     pub mac_login: Option<bool>,
     pub remembered_macs: Option<i32>,
+    pub confirm_agents: Option<bool>,
     pub session_retention_days: Option<i32>,
     pub time_zone: Option<&'a str>,
     pub currency: Option<&'a str>,
@@ -193,6 +196,7 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
                 time_zone = coalesce($12, time_zone),
                 currency = coalesce($13, currency),
                 primary_color = case when $14 then $15 else primary_color end,
+                confirm_agents = coalesce($16, confirm_agents),
                 updated_at = $8
           where tenant_id = $1",
     )
@@ -211,9 +215,18 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
     .bind(change.currency)
     .bind(change.primary_color.is_some())
     .bind(change.primary_color.flatten())
+    .bind(change.confirm_agents)
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Whether boxes that join wait until they are confirmed.
+pub async fn confirms_agents(tx: &mut Tx) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select confirm_agents from tenants where tenant_id = $1")
+        .bind(tx.tenant())
+        .fetch_one(&mut **tx)
+        .await
 }
 
 /// Makes the tenant ACTIVE without end; returns its name.

@@ -44,4 +44,15 @@ pub struct RouterConditionV1 {
     pub refused_since: Option<Timestamp>,
     /// Where it speaks from since when, where that is not where its record says.
     pub moved: Option<(IpAddr, Timestamp)>,
+    /// The RadSec certificate that it showed last since the agent started.
+    pub certificate: Option<CertificateV1>,
+}
+
+/// A router's certificate for RadSec, by what names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateV1 {
+    /// Its serial number.
+    pub serial: Vec<u8>,
+    /// When it ends.
+    pub until: Timestamp,
 }

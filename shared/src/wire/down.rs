@@ -408,6 +408,8 @@ pub struct RouterV1 {
     pub message_authenticator: MessageAuthenticator,
     /// How to reach its API; `None` when nobody entered it.
     pub api: Option<RouterApiV1>,
+    /// Serial numbers of its RadSec certificates that an operator ended before their time.
+    pub ended_certificates: Vec<Vec<u8>>,
 }
 
 /// A block of addresses.

@@ -72,6 +72,9 @@ pub enum EnrollRefusal {
     /// Too many attempts at once.
     #[error("the cloud is busy, try again in a moment")]
     Busy,
+    /// The token was good and is used; ask again with it and the same key, once somebody has confirmed that.
+    #[error("nobody has confirmed this box yet: its token is used up, make a new one")]
+    Waiting,
 }
 
 impl std::fmt::Debug for EnrollRequest {

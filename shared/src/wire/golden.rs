@@ -163,6 +163,7 @@ fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
             unsigned_since: Some(at(5)),
             refused_since: Some(at(6)),
             moved: Some((IpAddr::V4(Ipv4Addr::LOCALHOST), at(7))),
+            certificate: Some(certificate()),
         }],
     });
     let bytes = golden("agent_question_condition", &condition.encode());
@@ -416,6 +417,7 @@ fn downs() -> Vec<(&'static str, Down)> {
                     user: "easyisp".into(),
                     password: vec![1, 7],
                 }),
+                ended_certificates: vec![vec![0x40, 1]],
             }),
         ),
         (
@@ -851,6 +853,13 @@ fn questions() -> Vec<(&'static str, Question)> {
                 ask: RouterAsk::Repair(vec![wanted()]),
             },
         ),
+        (
+            "question_router_certificate",
+            Question::Router {
+                router,
+                ask: RouterAsk::Certificate,
+            },
+        ),
     ]
 }
 
@@ -1022,6 +1031,15 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 compared: 40,
             }))),
         ),
+        (
+            "reply_router_certificate",
+            Reply::Router(RouterTold::Certificate(Box::new(IssuedV1 {
+                named: certificate(),
+                certificate: "certificate".to_owned(),
+                key: "key".to_owned(),
+                authority: "authority".to_owned(),
+            }))),
+        ),
     ]
 }
 
@@ -1089,6 +1107,13 @@ fn diagnosis() -> DiagnosisV1 {
 }
 
 /// The stored bytes of `name`; written first where asked for.
+fn certificate() -> CertificateV1 {
+    CertificateV1 {
+        serial: vec![0x40, 1],
+        until: at(8),
+    }
+}
+
 fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/vectors/wire")

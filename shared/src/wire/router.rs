@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::condition::CertificateV1;
 use super::drift::{DriftV1, WantedV1};
 use super::line::AddressPlanV1;
 use super::monitor::{DeviceFactsV1, SampleV1};
@@ -64,6 +65,8 @@ pub enum RouterAsk {
     Compare(Vec<WantedV1>),
     /// Write what differs from this.
     Repair(Vec<WantedV1>),
+    /// Make it a certificate for RadSec.
+    Certificate,
 }
 
 /// What it said. New answers go at the end.
@@ -97,6 +100,27 @@ pub enum RouterTold {
     AddressPlan(AddressPlanV1),
     /// To [`RouterAsk::Compare`], and to [`RouterAsk::Repair`] what differs still.
     Drift(Box<DriftV1>),
+    /// To [`RouterAsk::Certificate`].
+    Certificate(Box<IssuedV1>),
+}
+
+/// A certificate that the agent's own authority made, with its key; the agent keeps neither.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedV1 {
+    /// What names it.
+    pub named: CertificateV1,
+    /// PEM.
+    pub certificate: String,
+    /// PEM; whoever holds it is the router.
+    pub key: String,
+    /// The authority by which the router knows the agent, PEM.
+    pub authority: String,
+}
+
+impl std::fmt::Debug for IssuedV1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("IssuedV1").field(&self.named).finish()
+    }
 }
 
 /// How a router is.

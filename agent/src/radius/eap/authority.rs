@@ -97,6 +97,11 @@ impl Authority {
         &self.certificate
     }
 
+    /// The same in PEM.
+    pub fn certificate_pem(&self) -> String {
+        pem("CERTIFICATE", &self.certificate)
+    }
+
     /// SHA-256 of it, in hex: what a person compares on a device.
     pub fn fingerprint(&self) -> String {
         hex::encode(Sha256::digest(&self.certificate))

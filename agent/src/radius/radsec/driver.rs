@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
+use easyisp_shared::wire::condition::CertificateV1;
 use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::frame::Frames;
-use super::settings::{LIFE, config, router_named};
+use super::settings::{LIFE, config, read};
 use crate::radius::driver::Radius;
 use crate::radius::eap::Authority;
 use crate::site::SiteClock;
@@ -113,19 +114,30 @@ impl Connection {
         let Ok(Ok(stream)) = shaken else {
             return self.radius.parts.counters.count("radsec_refused");
         };
-        let Some(router) = router_of(&stream) else {
+        let Some((router, certificate)) = shown_on(&stream) else {
             return self.radius.parts.counters.count("radsec_refused");
         };
+        if let Some(known) = self.radius.parts.site.router(router) {
+            if known.has_ended(&certificate) {
+                return self.radius.parts.counters.count("radsec_ended");
+            }
+            known.note_certificate(certificate.clone());
+        }
         let Some(place) = Place::take(self.connected.clone(), router) else {
             return self.radius.parts.counters.count("radsec_full");
         };
         info!(router.id = %router, source = %self.source, "A router is connected by RadSec");
-        self.talk(router, stream).await;
+        self.talk(router, &certificate, stream).await;
         drop(place);
     }
 
     /// Packets in, answers out, until either side ends it or it is silent for too long.
-    async fn talk(&self, router: RouterId, stream: TlsStream<TcpStream>) {
+    async fn talk(
+        &self,
+        router: RouterId,
+        certificate: &CertificateV1,
+        stream: TlsStream<TcpStream>,
+    ) {
         let (mut source, mut sink) = tokio::io::split(stream);
         let (answers, mut answered) = mpsc::channel::<Arc<[u8]>>(ANSWERS_WAITING);
         let hear = async {
@@ -142,6 +154,9 @@ impl Connection {
                         Ok(None) => break,
                         Err(_) => return self.radius.parts.counters.count("radsec_not_radius"),
                     };
+                    if self.has_ended(router, certificate) {
+                        return self.radius.parts.counters.count("radsec_ended");
+                    }
                     let later = answers.clone();
                     let now = self
                         .radius
@@ -172,11 +187,19 @@ impl Connection {
             () = say => {}
         }
     }
+
+    /// Whether its certificate is over, by time or by an operator: looked at for each packet, since a
+    /// connection lasts for months.
+    fn has_ended(&self, router: RouterId, certificate: &CertificateV1) -> bool {
+        let known = self.radius.parts.site.router(router);
+        certificate.until <= self.radius.parts.clock.now()
+            || known.is_some_and(|known| known.has_ended(certificate))
+    }
 }
 
-fn router_of(stream: &TlsStream<TcpStream>) -> Option<RouterId> {
+fn shown_on(stream: &TlsStream<TcpStream>) -> Option<(RouterId, CertificateV1)> {
     let certificates = stream.get_ref().1.peer_certificates()?;
-    router_named(certificates.first()?)
+    read(certificates.first()?)
 }
 
 /// A dead peer is found in two minutes, without a packet of RADIUS.

@@ -16,7 +16,7 @@ use easyisp_shared::time::Timestamp;
 use super::eap::authority::{Authority, AuthorityError, Leaf, Purpose};
 
 pub use frame::{Frames, NotRadius};
-pub use settings::{client_name, router_named};
+pub use settings::{client_name, read};
 
 /// A certificate and key for a router to connect with, good for two years.
 ///

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::condition::CertificateV1;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
@@ -49,11 +50,15 @@ pub fn client_name(router: RouterId) -> String {
     format!("{PREFIX}{router}")
 }
 
-/// The router that a certificate names.
-pub fn router_named(certificate: &CertificateDer<'_>) -> Option<RouterId> {
+/// The router that a certificate names, and what names the certificate.
+pub fn read(certificate: &CertificateDer<'_>) -> Option<(RouterId, CertificateV1)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let named = CertificateV1 {
+        serial: parsed.raw_serial().to_vec(),
+        until: Timestamp::from_secs(parsed.validity().not_after.timestamp()),
+    };
     let names = parsed.subject_alternative_name().ok()??;
-    names
+    let router = names
         .value
         .general_names
         .iter()
@@ -63,7 +68,8 @@ pub fn router_named(certificate: &CertificateDer<'_>) -> Option<RouterId> {
                 Some(RouterId(Uuid::parse_str(id).ok()?))
             }
             _ => None,
-        })
+        })?;
+    Some((router, named))
 }
 
 /// The site's own time, which a box's clock that woke in the past does not turn back.
@@ -102,11 +108,9 @@ mod tests {
         let router = RouterId(Uuid::from_u128(7));
         let name = client_name(router);
         let issue = |purpose| authority.issue(purpose, now, LIFE).unwrap().certificate;
-        assert_eq!(router_named(&issue(Purpose::Client(&name))), Some(router));
-        assert_eq!(
-            router_named(&issue(Purpose::Client("easyisp:router/x"))),
-            None
-        );
-        assert_eq!(router_named(&issue(Purpose::Server)), None);
+        let (named, certificate) = read(&issue(Purpose::Client(&name))).unwrap();
+        assert_eq!((named, certificate.until), (router, now.plus(LIFE)));
+        assert_eq!(read(&issue(Purpose::Client("easyisp:router/x"))), None);
+        assert_eq!(read(&issue(Purpose::Server)), None);
     }
 }

@@ -357,12 +357,13 @@ pub async fn start_counting(
 }
 
 /// Adds a device to those a customer was seen with, unless it is among them; the oldest makes room when
-/// the tenant's number is reached. `false` when nothing changed.
+/// the tenant's number is reached. `false` when nothing changed: one seen before he was freed is not told again by
+/// a report that comes late.
 pub async fn remember_device(
     tx: &mut Tx,
     customer: CustomerId,
     site: SiteId,
-    mac: &str,
+    (mac, seen): &(String, Timestamp),
     now: Timestamp,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query(
@@ -374,13 +375,15 @@ pub async fn remember_device(
                 version = c.version + 1, updated_at = $4
            from tenants t
           where t.tenant_id = $1 and c.tenant_id = $1 and c.id = $2 and c.site_id = $5 and c.deleted_at is null
-            and t.remembered_macs > 0 and not $3 = any(c.remembered_macs)",
+            and t.remembered_macs > 0 and not $3 = any(c.remembered_macs)
+            and (c.unbound_at is null or c.unbound_at < $6)",
     )
     .bind(tx.tenant())
     .bind(customer)
     .bind(mac)
     .bind(now)
     .bind(site)
+    .bind(seen)
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() > 0)

@@ -1,5 +1,7 @@
 //! SQL on agents, their certificates, their join tokens, and the authority.
 
+mod waiting;
+
 use easyisp_shared::id::{AgentId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
@@ -10,6 +12,8 @@ use super::generation::Generations;
 use super::keepers::Keepers;
 use crate::db::{DirectoryTx, Tx};
 use crate::sites::pki::Issued;
+
+pub use waiting::{Waiting, confirm_waiting, forget_waiting, put_waiting, waiting, waiting_with};
 
 /// The authority as it is stored.
 #[derive(FromRow)]
@@ -442,7 +446,8 @@ pub async fn revoke_all(tx: &mut Tx, now: Timestamp) -> sqlx::Result<()> {
         "with certificates as (
              update directory.certificates set revoked_at = $2
               where tenant_id = $1 and revoked_at is null),
-         tokens as (delete from directory.join_tokens where tenant_id = $1)
+         tokens as (delete from directory.join_tokens where tenant_id = $1),
+         waiting as (delete from waiting_agents where tenant_id = $1)
          update agents set revoked_at = coalesce(revoked_at, $2) where tenant_id = $1",
     )
     .bind(tx.tenant())

@@ -447,6 +447,7 @@ fn entry(router: &Router, password: &str, tls: bool) -> site::Router {
             user: "agent".into(),
             password: seal("api", password),
         }),
+        ended_certificates: Vec::new(),
     };
     site::Router::open(row, &key).unwrap()
 }
