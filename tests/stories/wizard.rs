@@ -2,6 +2,7 @@
 //! is said, and undone, when a step of it breaks.
 
 mod breaks;
+mod registers;
 mod roof;
 
 use std::net::Ipv4Addr;

@@ -3,6 +3,7 @@
 pub mod begin;
 pub mod configure;
 pub mod called;
+pub mod register;
 
 use axum::extract::State;
 use easyisp_shared::id::RouterId;

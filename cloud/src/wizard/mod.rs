@@ -40,6 +40,8 @@ pub fn routes() -> Routes {
         .route(CONFIG, routes!(http::configure::configure))
         .route(CONFIG, routes!(http::configure::auto_configure))
         .route(SEE, routes!(http::configure::test))
+        .route(ADD, routes!(http::register::token))
+        .route(Access::Token, routes!(http::register::register))
         .route(Access::Token, routes!(http::called::complete))
         .page(Access::Token, "/provision/{token}", http::called::script)
 }

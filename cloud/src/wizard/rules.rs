@@ -257,6 +257,31 @@ pub fn command(public_url: &str, token: &str) -> String {
     )
 }
 
+/// What a router runs that enters itself: it says its serial number and imports what it is answered.
+pub fn register_command(public_url: &str, token: &str) -> String {
+    let mode = match public_url.split_once(':') {
+        Some(("http", _)) => "http",
+        _ => "https", // what is public has a certificate
+    };
+    format!(
+        "/tool fetch mode={mode} url=\"{public_url}/provision/register\" http-method=post \
+         http-header-field=\"Content-Type: application/json\" http-data=\"{{\\\"token\\\":\\\"{token}\\\",\
+         \\\"serialNumber\\\":\\\"$[/system routerboard get serial-number]\\\",\\\"script\\\":true}}\" \
+         dst-path=easyisp-register.rsc; :delay 2s; /import easyisp-register.rsc; \
+         /file remove [find where name=\"easyisp-register.rsc\"];"
+    )
+}
+
+/// A serial number in one form; `None` for what is none.
+pub fn serial(text: &str) -> Option<String> {
+    let text = text.trim().to_ascii_uppercase();
+    let fits = (4..=32).contains(&text.len())
+        && text
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
+    fits.then_some(text)
+}
+
 /// The name of the file that holds a router's script: what a router's file list and every desktop take.
 pub fn file_name(router: &str) -> String {
     let safe = |letter: char| {

@@ -1,5 +1,7 @@
 //! SQL on the set-up of routers and the tokens by which a router shows itself.
 
+mod enrolment;
+
 use easyisp_shared::id::{RouterId, TenantId};
 use easyisp_shared::time::Timestamp;
 use serde_json::Value;
@@ -7,6 +9,8 @@ use sqlx::PgConnection;
 
 use super::plan::Stage;
 use crate::db::Tx;
+
+pub use enrolment::{place_of_enrolment, put_enrolment, put_serial, take_enrolment, with_serial};
 
 /// What a token is the right to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type)]

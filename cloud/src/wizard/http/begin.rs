@@ -33,6 +33,9 @@ pub const TOKEN_LIFE: Duration = Duration::from_secs(30 * 60);
 const API_PORT: i32 = 8729;
 /// With what agents log in there.
 const API_USER: &str = "easyisp";
+/// What a person reads who was given the command.
+const MESSAGE: &str =
+    "Paste the command into the router's terminal within half an hour; it works once.";
 /// How long a router has for a question that a person waits for.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -89,47 +92,18 @@ pub async fn start(
     let mut tx = db.begin(operator.tenant).await?;
     let router = match request.router_id {
         Some(router) => router,
-        None => enter(&mut tx, &secrets, &entropy, &request, now).await?,
+        None => {
+            let (name, site) = (request.name.as_deref(), request.site_id);
+            enter(&mut tx, &secrets, &entropy, (name, site), now).await?
+        }
     };
-    let name = routers::lock_named(&mut tx, router).await?;
-    let name = name.ok_or(ApiError::NotFound("router"))?;
-    let row = store::find(&mut tx, router).await?;
-    if row.is_some_and(|row| row.stage.is_under_way()) {
-        return Err(running());
-    }
-    let known = known(&mut tx, &secrets, router).await?;
-    if known.api.is_none() {
-        return Err(ApiError::unprocessable(
-            "NO_API_USER",
-            "No API user is entered for this router; enter one, and start again",
-        ));
-    }
-    let secret = known.secret.clone();
     let chosen = Chosen {
         agents: request.agents,
         ..Chosen::default()
     };
-    let choice = serde_json::to_value(&chosen).map_err(ApiError::internal)?;
-    let callback = format!("{url}/api/wizard/{router}/provision-complete");
-    // What cannot be written is found out here and not on the roof.
-    rules::written_first(known, chosen, &callback).map_err(|faults| {
-        match faults.iter().any(|fault| fault.field == "agents") && request.router_id.is_none() {
-            true => ApiError::unprocessable(
-                "NO_AGENT",
-                "No agent of this site is known to listen; enrol one beside the router first (Sites), and see that \
-                 [peers] listen or announce names its address",
-            ),
-            false => refused(faults),
-        }
-    })?;
-    let (token, text) = Token::new(&entropy);
-    let ends = now.plus(TOKEN_LIFE);
-    store::delete_tokens(&mut tx, router).await?;
-    store::put_token(&mut tx, router, Purpose::Fetch, token.digest(), ends).await?;
-    let message =
-        "Paste the command into the router's terminal within half an hour; it works once.";
-    store::begin(&mut tx, router, message, &choice, now).await?;
-    routers::provisioning(&mut tx, router, Provisioning::CommandPending).await?;
+    let is_new = request.router_id.is_none();
+    let Offer { name, secret, text } =
+        offer(&mut tx, &secrets, router, chosen, (url, is_new), now).await?;
     let audit = Audit {
         details: "Took the command that brings it up".to_owned(),
         ..Audit::new(Action::RouterSetup, "router", router, &name)
@@ -141,20 +115,75 @@ pub async fn start(
         provision_command: rules::command(url, &text),
         token: text,
         secret,
-        message: message.to_owned(),
+        message: MESSAGE.to_owned(),
     }))
 }
 
+/// What brings a router up.
+pub(super) struct Offer {
+    /// How it is called.
+    pub name: String,
+    /// The RADIUS secret.
+    pub secret: String,
+    /// The token of its command.
+    pub text: String,
+}
+
+/// Gives a router a command that fetches its script once, in place of an earlier one.
+pub(super) async fn offer(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+    chosen: Chosen,
+    (url, is_new): (&str, bool),
+    now: Timestamp,
+) -> Result<Offer, ApiError> {
+    let name = routers::lock_named(tx, router).await?;
+    let name = name.ok_or(ApiError::NotFound("router"))?;
+    let row = store::find(tx, router).await?;
+    if row.is_some_and(|row| row.stage.is_under_way()) {
+        return Err(running());
+    }
+    let known = known(tx, secrets, router).await?;
+    if known.api.is_none() {
+        return Err(ApiError::unprocessable(
+            "NO_API_USER",
+            "No API user is entered for this router; enter one, and start again",
+        ));
+    }
+    let secret = known.secret.clone();
+    let choice = serde_json::to_value(&chosen).map_err(ApiError::internal)?;
+    let callback = format!("{url}/api/wizard/{router}/provision-complete");
+    // What cannot be written is found out here and not on the roof.
+    rules::written_first(known, chosen, &callback).map_err(|faults| {
+        match faults.iter().any(|fault| fault.field == "agents") && is_new {
+            true => ApiError::unprocessable(
+                "NO_AGENT",
+                "No agent of this site is known to listen; enrol one beside the router first (Sites), and see that \
+                 [peers] listen or announce names its address",
+            ),
+            false => refused(faults),
+        }
+    })?;
+    let (token, text) = Token::new(&tx.entropy());
+    let ends = now.plus(TOKEN_LIFE);
+    store::delete_tokens(tx, router).await?;
+    store::put_token(tx, router, Purpose::Fetch, token.digest(), ends).await?;
+    store::begin(tx, router, MESSAGE, &choice, now).await?;
+    routers::provisioning(tx, router, Provisioning::CommandPending).await?;
+    Ok(Offer { name, secret, text })
+}
+
 /// Enters a router of which nothing but its name is known.
-async fn enter(
+pub(super) async fn enter(
     tx: &mut Tx,
     secrets: &Secrets,
     entropy: &Entropy,
-    request: &StartRequest,
+    (name, site): (Option<&str>, Option<SiteId>),
     now: Timestamp,
 ) -> Result<RouterId, ApiError> {
     let change = Change {
-        name: request.name.clone(),
+        name: name.map(str::to_owned),
         // Until it calls.
         ip_address: Some("0.0.0.0".to_owned()),
         api_username: Some(Some(API_USER.to_owned())),
@@ -166,7 +195,7 @@ async fn enter(
         secret: routers::random_secret(entropy),
         api_password: Some(routers::random_secret(entropy)),
     };
-    let site = routers::site(tx, request.site_id).await?;
+    let site = routers::site(tx, site).await?;
     let site = site.ok_or_else(|| ApiError::field("siteId", "is no site of yours"))?;
     routers::create(tx, secrets, site, &draft, &clear, now)
         .await
@@ -181,7 +210,7 @@ async fn enter(
         })
 }
 
-fn public_url(config: &Config) -> Result<&str, ApiError> {
+pub(super) fn public_url(config: &Config) -> Result<&str, ApiError> {
     let url = config.http.public_url.as_deref();
     let url = url.map(|url| url.trim_end_matches('/'));
     url.ok_or_else(|| {
