@@ -196,6 +196,7 @@ pub fn jobs(app: &App) -> Jobs {
     let files = (db(), app.secrets.clone());
     let (resumes, follows, reminds, shorts) = (db(), db(), db(), db());
     let (repays, bills, collects, issues) = (db(), db(), db(), db());
+    let sales = db();
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -434,6 +435,16 @@ pub fn jobs(app: &App) -> Jobs {
             async move {
                 let more = fiscal::take_in(&db, job.tenant, now).await?;
                 Ok(if more { Again(now) } else { Done })
+            }
+        })
+        .with(renewals::SOLD, move |job, now| {
+            let db = sales.clone();
+            async move {
+                let mut tx = db.begin(job.tenant).await?;
+                invoices::document_sale(&mut tx, job.subject.into(), now).await?;
+                job.hold(&mut tx).await?;
+                tx.commit().await?;
+                Ok(Done)
             }
         })
         .with(billing::BILL, move |job, now| {

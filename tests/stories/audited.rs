@@ -763,6 +763,7 @@ impl Calls {
             ),
             ("PUT /api/fiscal/settings", vec![], fiscal()),
             ("PUT /api/tenant/billing", vec![], json!({"billingDay": 5})),
+            ("PUT /api/tenant/prepaid", vec![], json!({"taxed": true})),
             (
                 "PUT /api/customers/{customer}/billing",
                 vec![&self.customer],

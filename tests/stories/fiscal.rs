@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::finance::Shop;
 use crate::words::{DAY, MINUTE};
 
-fn settings() -> Value {
+pub fn settings() -> Value {
     json!({"provider": "KE_ETIMS", "taxpayerPin": PIN, "controlUnit": "KRACU0100000001", "key": KEY,
         "itemCode": "KE3NTU0000001", "itemClass": "8111150000"})
 }
@@ -46,7 +46,7 @@ impl Shop {
     }
 
     /// The document of this number, once it is so.
-    async fn document(&self, number: &str, state: &str) -> Result<Value> {
+    pub async fn document(&self, number: &str, state: &str) -> Result<Value> {
         eventually(&format!("{number} is {state}"), async || {
             let page = self.owner().get("/fiscal/documents").await?;
             let documents = page["documents"].as_array().context("a list")?;
@@ -72,7 +72,7 @@ impl Shop {
         .await
     }
 
-    async fn paper(&self, path: &str) -> Result<String> {
+    pub async fn paper(&self, path: &str) -> Result<String> {
         let answer = http_client()
             .get(format!("http://{}/api{path}", self.world.api()))
             .bearer_auth(self.owner().token())

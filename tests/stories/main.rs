@@ -68,6 +68,7 @@ mod payments;
 mod pictures;
 mod platform;
 mod pppoe;
+mod prepaid;
 mod pull;
 mod purchase_limits;
 mod pyrad;

@@ -14,6 +14,7 @@ use crate::c2b::{count, lookup, pay, register, told, worked};
 use crate::words::{DAY, HOUR, MINUTE};
 
 mod faults;
+mod taxes;
 
 /// Who pays.
 const PHONE: &str = "0712345601";

@@ -245,6 +245,7 @@ pub enum Action {
     OutageExtend,
     OutageRepay,
     BillingUpdate,
+    PrepaidUpdate,
     CustomerBilling,
     FiscalUpdate,
     FiscalRetry,

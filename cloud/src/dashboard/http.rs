@@ -43,8 +43,8 @@ pub struct Stats {
 /// missing: `dashboard:active_sessions`, `dashboard:total_customers`, `dashboard:monthly_revenue`,
 /// `dashboard:today_revenue`.
 ///
-/// Revenue is what customers paid, when they paid it, less what was taken back; a voucher counts when it is
-/// used. Today and the month are the tenant's.
+/// Revenue is what customers paid, when they paid it, less what was taken back and, where prepaid sales are taxed, less
+/// taxes on the day that they are owed; a voucher counts when it is used. Today and the month are the tenant's.
 #[utoipa::path(get, path = "/api/dashboard/stats", tag = "Dashboard",
     responses((status = 200, body = Stats)))]
 pub async fn stats(

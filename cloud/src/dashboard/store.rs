@@ -62,13 +62,18 @@ pub async fn counts(tx: &mut Tx, now: Timestamp) -> sqlx::Result<Counts> {
 ///
 /// That is what the wallets, the unallocated payments, the revenue accounts, what is owed on invoices and the
 /// taxes in them gained together: a period bought or an invoice paid from a wallet moves money from one to
-/// another and counts once, when it was paid. From day totals, and from the entries that are not sealed yet,
+/// another and counts once, when it was paid. Where prepaid sales are taxed, taxes are no gain: they are left out, and
+/// count off on the day that they are owed. From day totals, and from the entries that are not sealed yet,
 /// in one snapshot.
 pub async fn takings(tx: &mut Tx, first: Date, zone: &TimeZone) -> sqlx::Result<Vec<(Date, i64)>> {
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "with ours as materialized (
-             select code from accounts
-              where tenant_id = $1 and (type = 'Revenue' or code in ('1100', '2000', '2100', '2300'))),
+             select a.code
+               from accounts a
+               join tenants o on o.tenant_id = $1
+              where a.tenant_id = $1
+                and (a.type = 'Revenue' or a.code in ('1100', '2000', '2100')
+                     or a.code = '2300' and o.prepaid_taxed_from is null)),
          tail as (
              select (e.occurred_at at time zone $3)::date as day,
                     case when t.credit_account in (select code from ours) then t.amount else 0 end

@@ -6,7 +6,7 @@ use easyisp_shared::time::Timestamp;
 use jiff::civil::Date;
 
 use super::InvoiceError;
-use super::rules::{self, Charged, Item, Number, Refusal, Step, Tax};
+use super::rules::{self, Item, Number, Refusal, Step};
 use super::store::{self, Issued, Locked, Which};
 use super::words::Status;
 use crate::audit::{self, Action, Actor, Audit};
@@ -15,7 +15,7 @@ use crate::db::Tx;
 use crate::due;
 use crate::error::FieldError;
 use crate::finance;
-use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
+use crate::ledger::{self, AccountCode, Charged, Entry, EntryKind, Leg, Tax, Transfer, split};
 use crate::renewals::{self, Method};
 
 /// What a customer is to be billed.
@@ -50,7 +50,7 @@ pub async fn issue(
     let zone = ledger::zone(tx).await?;
     let today = now.in_zone(&zone).date();
     let taxes = taxes(tx, today).await?;
-    let (net, charged) = rules::split(bill.amount, &taxes);
+    let (net, charged) = split(bill.amount, &taxes);
     let serial = store::next_serial(tx, today.year()).await?;
     let number = Number {
         year: today.year(),
@@ -77,7 +77,7 @@ pub async fn issue(
         customer: Some(bill.customer),
         source: format!("invoice {number}"),
         description: format!("Invoice {number}"),
-        transfers: billed(bill.customer, net, &invoice.taxes)?,
+        transfers: billed(bill.customer, net, &invoice.taxes),
     };
     ledger::post(tx, entry, now).await?;
     store::insert(tx, &invoice, now).await?;
@@ -104,25 +104,18 @@ async fn taxes(tx: &mut Tx, today: Date) -> sqlx::Result<Vec<Tax>> {
 }
 
 /// What an invoice moves: what he owes, against what was earned and what is owed to the state.
-fn billed(customer: CustomerId, net: Cents, taxes: &[Charged]) -> sqlx::Result<Vec<Transfer>> {
-    let mut parts = vec![(AccountCode::INVOICED, net)];
-    for tax in taxes {
-        let account = AccountCode::parse(&tax.account);
-        let account = account.ok_or_else(|| {
-            let problem = format!("account {}", tax.account);
-            sqlx::Error::Decode(problem.into())
-        })?;
-        parts.push((account, tax.amount));
-    }
-    let transfers = parts
-        .into_iter()
+fn billed(customer: CustomerId, net: Cents, taxes: &[Charged]) -> Vec<Transfer> {
+    let earned = (Leg::account(AccountCode::INVOICED), net);
+    let owed = taxes.iter().map(|tax| (tax.leg(), tax.amount));
+    std::iter::once(earned)
+        .chain(owed)
         .filter(|(_, amount)| amount.is_positive())
-        .map(|(account, amount)| Transfer {
+        .map(|(credit, amount)| Transfer {
             debit: Leg::receivable(customer),
-            credit: Leg::account(account),
+            credit,
             amount,
-        });
-    Ok(transfers.collect())
+        })
+        .collect()
 }
 
 /// The kind of the due job that looks at documents that were issued; its subject is the tenant. Who must be told of
@@ -180,6 +173,9 @@ pub async fn change(
 ) -> Result<Stepped, InvoiceError> {
     let invoice = store::lock(tx, which, now).await?;
     let invoice = invoice.ok_or(InvoiceError::Unknown)?;
+    if invoice.period_id.is_some() && invoice.status != wanted {
+        return Err(InvoiceError::Receipt);
+    }
     let step = rules::step(invoice.status, wanted).map_err(|refusal| match refusal {
         Refusal::Paid => InvoiceError::Paid,
         Refusal::Cancelled => InvoiceError::Cancelled,
@@ -325,7 +321,7 @@ pub async fn owed_again(
 ) -> Result<(), InvoiceError> {
     let paid = store::lock_paid_by_wallet(tx, customer).await?;
     let taken_back = renewals::taken_back(tx, customer).await?;
-    let Some(mut balance) = renewals::locked_balance(tx, customer).await? else {
+    let Some(mut balance) = renewals::locked_balance(tx, customer, now).await? else {
         return Ok(());
     };
     let paid_with = |invoice: &&Locked| {
@@ -356,11 +352,8 @@ pub async fn owed_again(
 /// an invoice's.
 async fn cancel(tx: &mut Tx, invoice: &Locked, now: Timestamp) -> Result<(), InvoiceError> {
     let taxes = &invoice.taxes.0;
-    let taxed = taxes
-        .iter()
-        .try_fold(Cents::ZERO, |sum, tax| sum.plus(tax.amount));
-    let net = taxed.and_then(|taxed| invoice.amount.minus(taxed));
-    let billed = billed(invoice.customer_id, net.unwrap_or(invoice.amount), taxes)?;
+    let net = invoice.amount.minus(ledger::total_tax(taxes));
+    let billed = billed(invoice.customer_id, net.unwrap_or(invoice.amount), taxes);
     let number = &invoice.number;
     let entry = Entry {
         id: EntryId::new(now, &tx.entropy()),

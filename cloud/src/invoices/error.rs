@@ -21,6 +21,11 @@ pub enum InvoiceError {
     /// It was taken back.
     #[error("this invoice was taken back; issue another")]
     Cancelled,
+    /// It is the receipt of a sale.
+    #[error(
+        "this is the receipt of a prepaid sale; send the payment back, and what was given back gets a credit note by itself"
+    )]
+    Receipt,
     /// The wallet does not cover it.
     #[error(
         "the customer's wallet does not cover this invoice; record what he paid first, or send method: Cash, \
@@ -64,6 +69,7 @@ impl From<InvoiceError> for ApiError {
             InvoiceError::Unknown => ApiError::NotFound("invoice"),
             InvoiceError::Paid => ApiError::conflict("INVOICE_PAID", message),
             InvoiceError::Cancelled => ApiError::conflict("INVOICE_CANCELLED", message),
+            InvoiceError::Receipt => ApiError::conflict("INVOICE_IS_RECEIPT", message),
             InvoiceError::BalanceTooLow => ApiError::conflict("BALANCE_TOO_LOW", message),
             InvoiceError::ReceiptKnown => ApiError::conflict("RECEIPT_KNOWN", message),
             InvoiceError::Renewal(cause) => cause.into(),

@@ -2,20 +2,21 @@
 
 pub mod notes;
 pub mod platform;
+pub mod prepaid;
 pub mod taxes;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
-use easyisp_shared::id::{CustomerId, InvoiceId};
+use easyisp_shared::id::{CustomerId, InvoiceId, PeriodId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::deed::{self, Bill, Money, Stepped, issue};
-use super::rules::{Charged, Item};
+use super::rules::Item;
 use super::store::{self, By, Row, Which};
 use super::words::Status;
 use super::{FiscalReceipt, InvoiceError, paper};
@@ -25,7 +26,7 @@ use crate::auth::Operator;
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, Wrong};
 use crate::finance::{self, Moment};
-use crate::ledger;
+use crate::ledger::{self, Charged};
 use crate::renewals::Method;
 
 /// Lines of one invoice.
@@ -50,12 +51,16 @@ pub struct Invoice {
     taxes: Vec<Charged>,
     created_at: Timestamp,
     paid_at: Option<Timestamp>,
-    /// `WALLET`, `CASH`, `BANK_TRANSFER`, `CARD` or `OTHER`.
+    /// `WALLET`, `CASH`, `BANK_TRANSFER`, `CARD`, `OTHER` or, receipts only, `VOUCHER`.
     paid_by: Option<String>,
     reference: Option<String>,
     cancelled_at: Option<Timestamp>,
-    /// The number of the document that took it back.
+    /// The number of the document that took it back, or of the last one that gave some of a receipt back.
     credit_note: Option<String>,
+    /// The period that was sold, when this is the receipt of a prepaid sale.
+    period_id: Option<PeriodId>,
+    /// What of a receipt was given back.
+    credited: Cents,
     /// What the state's system answered to it.
     fiscal: Option<FiscalReceipt>,
 }
@@ -78,6 +83,8 @@ impl From<Row> for Invoice {
             reference: row.reference,
             cancelled_at: row.cancelled_at,
             credit_note: row.credit_note,
+            period_id: row.period_id,
+            credited: row.credited,
             fiscal: row.fiscal.map(|fiscal| fiscal.0),
         }
     }
@@ -112,6 +119,8 @@ pub struct Filter {
     /// `pending`, `paid`, `overdue` or `cancelled`.
     #[param(inline)]
     status: Option<Status>,
+    /// `true`: receipts of prepaid sales alone; `false`: none of them.
+    receipts: Option<bool>,
 }
 
 /// `GET /api/finance/invoices`: invoices to customers, the newest first or sorted as asked.
@@ -130,6 +139,7 @@ pub async fn list(
     let filter = store::Filter {
         search: filter.search,
         status: filter.status,
+        receipts: filter.receipts,
     };
     let mut tx = db.begin(operator.tenant).await?;
     let rows = store::page(&mut tx, &filter, sort, page, now).await?;
@@ -344,7 +354,7 @@ impl From<Stepped> for StatusAnswer {
 ///
 /// Errors: 400 `overdue`, which the due day alone decides; 404; 409 `BALANCE_TOO_LOW` when the wallet does not
 /// cover it, `RECEIPT_KNOWN` when the reference is an M-Pesa receipt that was booked by itself, `INVOICE_PAID`,
-/// `INVOICE_CANCELLED`.
+/// `INVOICE_CANCELLED`, `INVOICE_IS_RECEIPT` for the receipt of a prepaid sale.
 #[utoipa::path(put, path = "/api/finance/invoices/{invoice}/status", tag = "Invoices",
     params(("invoice" = String, Path)), request_body = StatusRequest,
     responses((status = 200, body = StatusAnswer)))]

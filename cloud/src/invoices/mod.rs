@@ -6,12 +6,16 @@
 //! payment itself is taken back, the invoice is owed again. Numbers are of a tenant and a year, one after the other: the number is
 //! taken in the transaction that issues, as its last lock. `overdue` is what an open invoice is once the
 //! tenant's day after the due one has begun; no job sets it.
+//!
+//! A prepaid sale gets a receipt where the tenant says so: an invoice in the same numbers that was paid when it was
+//! issued. Its entry is that of the period: it moves nothing, and neither do the credit notes for what of it is given back.
 
 mod deed;
 mod error;
 mod http;
 mod paper;
 mod pdf;
+mod receipt;
 mod rules;
 mod store;
 mod words;
@@ -21,7 +25,8 @@ use crate::permission::Permission;
 
 pub use deed::{Bill, ISSUED, issue, owed_again, pay_from_wallet};
 pub use error::InvoiceError;
-pub use rules::{Charged, Item, Number, Tax};
+pub use receipt::document_sale;
+pub use rules::{Item, Number};
 pub use store::report::{self, Document, FiscalReceipt};
 pub use store::{oldest_open, open};
 
@@ -42,5 +47,10 @@ pub fn routes() -> Routes {
         .route(SEES, routes!(http::notes::print))
         .route(SEES, routes!(http::taxes::get))
         .route(Access::Any(&[SettingsInvoices]), routes!(http::taxes::set))
+        .route(SEES, routes!(http::prepaid::get))
+        .route(
+            Access::Any(&[SettingsInvoices]),
+            routes!(http::prepaid::set),
+        )
         .route(Access::SignedInEvenExpired, routes!(http::platform::list))
 }

@@ -5,8 +5,10 @@ use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::FiscalReceipt;
+use super::Item;
 use super::pdf::{Face, HEIGHT, PageText, WIDTH, document};
-use super::store::{Letterhead, Row};
+use super::store::{Letterhead, Note, Row};
+use crate::ledger::Charged;
 
 const MARGIN: u32 = 50;
 const RIGHT: u32 = WIDTH - MARGIN;
@@ -20,19 +22,28 @@ pub fn of(invoice: &Row, head: &Letterhead) -> Vec<u8> {
     let zone = TimeZone::get(&head.time_zone).unwrap_or(TimeZone::UTC);
     let mut paper = Paper::begin();
     paper.head(head);
-    paper.line(Face::Bold, 14, &format!("Invoice {}", invoice.number));
+    let kind = match invoice.period_id {
+        Some(_) => "Receipt",
+        None => "Invoice",
+    };
+    paper.line(Face::Bold, 14, &format!("{kind} {}", invoice.number));
     paper.to(invoice, head);
     let issued = format!("Issued: {}", day(invoice.issued_at, &zone));
     paper.line(Face::Plain, 10, &issued);
-    let due = format!("Due: {}", day(invoice.due_at, &zone));
+    let due = match (invoice.period_id, invoice.paid_at) {
+        (Some(_), Some(at)) => format!("Paid: {}", day(at, &zone)),
+        (Some(_) | None, _) => format!("Due: {}", day(invoice.due_at, &zone)),
+    };
     paper.line(Face::Plain, 10, &due);
     paper.line(
         Face::Plain,
         10,
         &format!("Status: {}", invoice.status.word()),
     );
-    paper.billed(invoice, head);
-    if let Some(paybill) = &head.paybill {
+    paper.billed((&invoice.items.0, invoice.amount, &invoice.taxes.0), head);
+    if let Some(paybill) = &head.paybill
+        && invoice.period_id.is_none()
+    {
         let pay = format!(
             "Pay by M-Pesa: pay bill {paybill}, account {}",
             head.account_number
@@ -51,25 +62,31 @@ pub fn of(invoice: &Row, head: &Letterhead) -> Vec<u8> {
     document(&invoice.number, &paper.pages)
 }
 
-/// The credit note that takes it back, as a PDF document.
-pub fn of_note(invoice: &Row, head: &Letterhead) -> Vec<u8> {
+/// A credit note that takes an invoice back, or a part of a receipt, as a PDF document.
+pub fn of_note(invoice: &Row, note: &Note, head: &Letterhead) -> Vec<u8> {
     let zone = TimeZone::get(&head.time_zone).unwrap_or(TimeZone::UTC);
-    let number = invoice.credit_note.as_deref().unwrap_or_default();
+    let number = &note.number;
     let mut paper = Paper::begin();
     paper.head(head);
     paper.line(Face::Bold, 14, &format!("Credit note {number}"));
     paper.to(invoice, head);
-    if let Some(at) = invoice.cancelled_at {
-        paper.line(Face::Plain, 10, &format!("Issued: {}", day(at, &zone)));
-    }
+    let issued = format!("Issued: {}", day(note.issued_at, &zone));
+    paper.line(Face::Plain, 10, &issued);
+    let what = match note.amount {
+        Some(_) => "Gives back of receipt",
+        None => "Takes back invoice",
+    };
     let takes_back = format!(
-        "Takes back invoice {} of {}",
+        "{what} {} of {}",
         invoice.number,
         day(invoice.issued_at, &zone)
     );
     paper.line(Face::Plain, 10, &takes_back);
-    paper.billed(invoice, head);
-    if let Some(fiscal) = &invoice.note_fiscal {
+    let amount = note.amount.unwrap_or(invoice.amount);
+    let items = note.items.as_ref().unwrap_or(&invoice.items);
+    let taxes = note.taxes.as_ref().unwrap_or(&invoice.taxes);
+    paper.billed((&items.0, amount, &taxes.0), head);
+    if let Some(fiscal) = &note.fiscal {
         paper.fiscal(fiscal, &zone);
     }
     document(number, &paper.pages)
@@ -136,16 +153,16 @@ impl Paper {
     }
 
     /// What for, how much, and which taxes are in it.
-    fn billed(&mut self, invoice: &Row, head: &Letterhead) {
+    fn billed(&mut self, (items, amount, taxes): (&[Item], Cents, &[Charged]), head: &Letterhead) {
         self.gap();
         self.rule();
-        for item in &invoice.items.0 {
+        for item in items {
             self.amount(Face::Plain, &item.description, item.amount);
         }
         self.rule();
         let total = format!("Total {}", head.currency);
-        self.amount(Face::Bold, &total, invoice.amount);
-        for tax in &invoice.taxes.0 {
+        self.amount(Face::Bold, &total, amount);
+        for tax in taxes {
             let label = format!("of which {} {} %", tax.name, tax.rate);
             self.amount(Face::Plain, &label, tax.amount);
         }

@@ -1,4 +1,4 @@
-//! Numbers and taxes of invoices, and what becomes of them.
+//! Numbers of invoices, and what becomes of them.
 
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
@@ -17,64 +17,8 @@ pub struct Item {
     pub amount: Cents,
 }
 
-/// A tax that prices include.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Tax {
-    /// `Excise duty`.
-    pub name: String,
-    /// Percent, with at most two decimals: 16 or 12.5.
-    pub rate: Cents,
-    /// The code of the account on which it is owed.
-    pub account: String,
-}
-
-/// A tax as an invoice charged it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = InvoiceTax)]
-pub struct Charged {
-    /// Which.
-    pub name: String,
-    /// Percent.
-    pub rate: Cents,
-    /// The code of the account on which it is owed.
-    pub account: String,
-    /// How much of the invoice it is.
-    pub amount: Cents,
-}
-
 /// Taxes of one invoice.
 pub const MOST_TAXES: usize = 10;
-
-/// What is left of `gross` without `taxes`, and how much each of them is, in their order.
-///
-/// Each tax was added to all before it: the price is net × (1 + first) × (1 + second) … So the last one is taken
-/// out first. A base is rounded to the nearest cent (half up), here and nowhere else; its tax is the rest, so
-/// that all parts sum to `gross`.
-pub fn split(gross: Cents, taxes: &[Tax]) -> (Cents, Vec<Charged>) {
-    let mut left = gross;
-    let mut charged = Vec::with_capacity(taxes.len());
-    for tax in taxes.iter().rev() {
-        let base = without(left, tax.rate);
-        charged.push(Charged {
-            name: tax.name.clone(),
-            rate: tax.rate,
-            account: tax.account.clone(),
-            amount: left.minus(base).unwrap_or_default(),
-        });
-        left = base;
-    }
-    charged.reverse();
-    (left, charged)
-}
-
-/// What `percent` was added to; hundredths of a percent are whole numbers.
-fn without(gross: Cents, percent: Cents) -> Cents {
-    const WHOLE: i128 = 10_000;
-
-    let with = WHOLE + i128::from(percent.minor().max(0));
-    let base = (i128::from(gross.minor()) * WHOLE * 2 + with).div_euclid(with * 2);
-    Cents::new(i64::try_from(base).unwrap_or(gross.minor()))
-}
 
 /// The number of an invoice: `INV-20260001` is the first one of 2026.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,27 +93,7 @@ pub fn paid_with(paid_at: Timestamp, (came, gone): (Timestamp, Timestamp)) -> bo
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn tax(name: &str, percent: i64) -> Tax {
-        Tax {
-            name: name.to_owned(),
-            rate: Cents::new(percent),
-            account: "2300".to_owned(),
-        }
-    }
-
-    #[test]
-    fn value_added_tax_is_on_the_excise_duty_too() {
-        // 1000 net, 15 % excise duty, 16 % value added tax: 1334.
-        let (net, charged) = split(Cents::whole(1334), &[tax("Excise", 1500), tax("VAT", 1600)]);
-        assert_eq!(net, Cents::whole(1000));
-        let amounts: Vec<Cents> = charged.iter().map(|tax| tax.amount).collect();
-        assert_eq!(amounts, [Cents::whole(150), Cents::whole(184)]);
-        assert_eq!(charged[0].name, "Excise");
-    }
 
     #[test]
     fn a_number_has_its_year_and_at_least_four_digits() {
@@ -201,16 +125,5 @@ mod tests {
             assert_eq!(step(Cancelled, wanted), Err(Refusal::Cancelled));
         }
         assert_eq!(step(Pending, Overdue), Err(Refusal::Derived));
-    }
-
-    proptest! {
-        #[test]
-        fn the_parts_are_the_whole(gross in 1i64..1_000_000_000_000, rates in prop::collection::vec(1i64..=10_000, 0..5)) {
-            let taxes: Vec<Tax> = rates.iter().map(|rate| tax("any", *rate)).collect();
-            let (net, charged) = split(Cents::new(gross), &taxes);
-            let sum: i64 = charged.iter().map(|tax| tax.amount.minor()).sum();
-            prop_assert_eq!(net.minor() + sum, gross);
-            prop_assert!(net.minor() >= 0 && charged.iter().all(|tax| tax.amount.minor() >= 0));
-        }
     }
 }

@@ -1,18 +1,20 @@
 //! SQL on invoices, their numbers and taxes.
 
 pub mod report;
+pub mod sale;
 
-use easyisp_shared::id::{CreditNoteId, CustomerId, EntryId, InvoiceId, OperatorId};
+use easyisp_shared::id::{CreditNoteId, CustomerId, EntryId, InvoiceId, OperatorId, PeriodId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use jiff::civil::Date;
 use sqlx::FromRow;
 use sqlx::types::Json;
 
-use super::rules::{Charged, Item, Number, Tax};
+use super::rules::{Item, Number};
 use super::words::Status;
 use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
+use crate::ledger::{Charged, Tax};
 
 use report::FiscalReceipt;
 
@@ -99,8 +101,8 @@ pub struct NoteRow {
 /// A page of credit notes, the newest first, and how many there are.
 pub async fn notes(tx: &mut Tx, page: Page) -> sqlx::Result<(Vec<NoteRow>, i64)> {
     let rows = sqlx::query_as(
-        "select n.id, n.number, i.number as invoice, i.customer_id, c.name as customer_name, i.amount, n.issued_at,
-                n.fiscal
+        "select n.id, n.number, i.number as invoice, i.customer_id, c.name as customer_name,
+                coalesce(n.amount, i.amount) as amount, n.issued_at, n.fiscal
            from credit_notes n
            join invoices i on i.tenant_id = $1 and i.id = n.invoice_id
            join customers c on c.tenant_id = $1 and c.id = i.customer_id
@@ -120,10 +122,24 @@ pub async fn notes(tx: &mut Tx, page: Page) -> sqlx::Result<(Vec<NoteRow>, i64)>
     Ok((rows, total))
 }
 
-/// The invoice that a credit note takes back, and the note's own id, by its id or its number.
-pub async fn of_note(tx: &mut Tx, which: &Which) -> sqlx::Result<Option<InvoiceId>> {
-    sqlx::query_scalar(
-        "select invoice_id from credit_notes where tenant_id = $1 and (id = $2 or number = $3)",
+/// A credit note and what it takes back; amount, lines and taxes where they are its own.
+#[derive(FromRow, Clone, Debug)]
+pub struct Note {
+    pub invoice_id: InvoiceId,
+    pub number: String,
+    pub issued_at: Timestamp,
+    pub amount: Option<Cents>,
+    pub items: Option<Json<Vec<Item>>>,
+    pub taxes: Option<Json<Vec<Charged>>>,
+    pub fiscal: Option<Json<FiscalReceipt>>,
+}
+
+/// Reads it, by its id or its number.
+pub async fn note(tx: &mut Tx, which: &Which) -> sqlx::Result<Option<Note>> {
+    sqlx::query_as(
+        "select invoice_id, number, issued_at, amount, items, taxes, fiscal
+           from credit_notes
+          where tenant_id = $1 and (id = $2 or number = $3)",
     )
     .bind(tx.tenant())
     .bind(which.id())
@@ -254,8 +270,10 @@ pub struct Row {
     pub credit_note: Option<String>,
     /// What the state's system answered to it.
     pub fiscal: Option<Json<FiscalReceipt>>,
-    /// The same of the credit note.
-    pub note_fiscal: Option<Json<FiscalReceipt>>,
+    /// The sale whose receipt it is.
+    pub period_id: Option<PeriodId>,
+    /// What of a receipt was given back.
+    pub credited: Cents,
 }
 
 /// Reads an invoice.
@@ -264,10 +282,13 @@ pub async fn find(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Op
         "select i.id, i.number, i.customer_id, c.name as customer_name, i.amount,
                 case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status,
                 i.due_at, i.items, i.taxes, i.issued_at, i.paid_by, i.reference, i.paid_at, i.cancelled_at,
-                n.number as credit_note, i.fiscal, n.fiscal as note_fiscal
+                n.number as credit_note, i.fiscal, i.period_id, i.credited
            from invoices i
            join customers c on c.tenant_id = $1 and c.id = i.customer_id
-           left join credit_notes n on n.tenant_id = $1 and n.invoice_id = i.id
+           left join lateral (select number from credit_notes n
+                               where n.tenant_id = $1 and n.invoice_id = i.id
+                               order by n.year desc, n.serial desc
+                               limit 1) n on true
           where i.tenant_id = $1 and (i.id = $2 or i.number = $3)",
     )
     .bind(tx.tenant())
@@ -290,6 +311,7 @@ pub struct Locked {
     pub paid_at: Option<Timestamp>,
     pub paid_by: Option<String>,
     pub settlement_id: Option<EntryId>,
+    pub period_id: Option<PeriodId>,
 }
 
 /// Reads and locks an invoice: before its customer and his wallet, like every intent.
@@ -297,7 +319,7 @@ pub async fn lock(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Op
     sqlx::query_as(
         "select id, number, customer_id, amount,
                 case when status = 'PENDING' and overdue_from <= $4 then 'OVERDUE' else status end as status,
-                taxes, paid_at, paid_by, settlement_id
+                taxes, paid_at, paid_by, settlement_id, period_id
            from invoices
           where tenant_id = $1 and (id = $2 or number = $3)
             for update",
@@ -337,9 +359,9 @@ pub async fn pay(
 /// Reads and locks the invoices that a customer's wallet has paid, the last one first, a hundred at most.
 pub async fn lock_paid_by_wallet(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Locked>> {
     sqlx::query_as(
-        "select id, number, customer_id, amount, status, taxes, paid_at, paid_by, settlement_id
+        "select id, number, customer_id, amount, status, taxes, paid_at, paid_by, settlement_id, period_id
            from invoices
-          where tenant_id = $1 and customer_id = $2 and paid_by = 'WALLET'
+          where tenant_id = $1 and customer_id = $2 and paid_by = 'WALLET' and period_id is null
           order by paid_at desc, serial desc
           limit 100
             for update",
@@ -407,6 +429,7 @@ pub async fn cancel(
 pub struct Filter {
     pub search: Option<String>,
     pub status: Option<Status>,
+    pub receipts: Option<bool>,
 }
 
 /// What invoices are sorted by.
@@ -434,14 +457,18 @@ pub async fn page(
         "select i.id, i.number, i.customer_id, c.name as customer_name, i.amount,
                 case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status,
                 i.due_at, i.items, i.taxes, i.issued_at, i.paid_by, i.reference, i.paid_at, i.cancelled_at,
-                i.serial, n.number as credit_note, i.fiscal, n.fiscal as note_fiscal
+                i.serial, n.number as credit_note, i.fiscal, i.period_id, i.credited
            from invoices i
            join customers c on c.tenant_id = $1 and c.id = i.customer_id
-           left join credit_notes n on n.tenant_id = $1 and n.invoice_id = i.id
+           left join lateral (select number from credit_notes n
+                               where n.tenant_id = $1 and n.invoice_id = i.id
+                               order by n.year desc, n.serial desc
+                               limit 1) n on true
           where i.tenant_id = $1
             and ($2::text is null or i.number ilike $2 or c.name ilike $2)
             and ($3::text is null
                  or $3 = case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end)
+            and ($7::boolean is null or $7 = (i.period_id is not null))
           order by {order}
           limit $5 offset $6",
     ))
@@ -451,6 +478,7 @@ pub async fn page(
     .bind(now)
     .bind(page.limit())
     .bind(page.offset())
+    .bind(filter.receipts)
     .fetch_all(&mut **tx)
     .await
 }
@@ -469,11 +497,12 @@ pub struct Sums {
 pub async fn sums(tx: &mut Tx, filter: &Filter, now: Timestamp) -> sqlx::Result<Sums> {
     sqlx::query_as(
         "with line as (
-             select i.amount,
+             select i.amount - i.credited as amount,
                     case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status
                from invoices i
                join customers c on c.tenant_id = $1 and c.id = i.customer_id
-              where i.tenant_id = $1 and ($2::text is null or i.number ilike $2 or c.name ilike $2))
+              where i.tenant_id = $1 and ($2::text is null or i.number ilike $2 or c.name ilike $2)
+                and ($5::boolean is null or $5 = (i.period_id is not null)))
          select count(*) as n,
                 coalesce(sum(amount) filter (where status <> 'CANCELLED'), 0)::bigint as total,
                 coalesce(sum(amount) filter (where status = 'PAID'), 0)::bigint as paid,
@@ -486,6 +515,7 @@ pub async fn sums(tx: &mut Tx, filter: &Filter, now: Timestamp) -> sqlx::Result<
     .bind(filter.search.as_deref().map(crate::db::like))
     .bind(filter.status)
     .bind(now)
+    .bind(filter.receipts)
     .fetch_one(&mut **tx)
     .await
 }

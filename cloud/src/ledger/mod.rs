@@ -18,6 +18,7 @@ mod redact;
 mod rows;
 mod sealer;
 mod store;
+mod tax;
 mod verify;
 
 pub use account::{Account, AccountCode, AccountType, CHART};
@@ -30,6 +31,7 @@ pub use rows::zone;
 pub use sealer::{SEAL, seal, seal_all};
 pub(crate) use store::{bind_posting, new_salt, posting_ctes};
 pub use store::{open_wallet, open_wallets, post, post_all, seed_accounts};
+pub use tax::{Charged, Tax, given_back, split, total_tax};
 pub use verify::{Finding, Progress, Report, Scope, VerifyError, verify};
 
 /// Whether a statement failed because a wallet would have fallen below its floor.

@@ -155,9 +155,11 @@ async fn verify_tenant(
     checks::invoices::entries(tx, report).await?;
     checks::invoices::numbers(tx, report).await?;
     checks::invoices::notes(tx, report).await?;
+    checks::invoices::receipts(tx, report).await?;
     checks::invoices::debts(tx, report).await?;
     checks::refunds::entries(tx, report).await?;
     checks::refunds::payments(tx, report).await?;
+    checks::refunds::periods(tx, report).await?;
     checks::held::payouts(tx, report).await?;
     checks::held::balance(tx, report).await?;
     verify_tail(tx, report).await

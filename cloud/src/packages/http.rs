@@ -351,7 +351,7 @@ pub struct Stats {
     active_clients: i64,
     expired_clients: i64,
     suspended_clients: i64,
-    /// What its periods were sold for.
+    /// What its periods were sold for, without the taxes in it.
     revenue: Cents,
 }
 

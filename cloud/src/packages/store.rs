@@ -401,7 +401,7 @@ pub struct Stats {
     pub expired: i64,
     /// Suspended or switched off.
     pub suspended: i64,
-    /// What its periods were sold for.
+    /// What its periods were sold for, without taxes.
     pub revenue: Cents,
 }
 
@@ -412,7 +412,7 @@ pub async fn stats(tx: &mut Tx, package: PackageId, now: Timestamp) -> sqlx::Res
                 count(*) filter (where standing = 'ACTIVE' and online_until > $3) as active,
                 count(*) filter (where standing = 'ACTIVE' and online_until <= $3) as expired,
                 count(*) filter (where standing <> 'ACTIVE') as suspended,
-                (select coalesce(sum(price), 0)::bigint from periods
+                (select coalesce(sum(price - tax), 0)::bigint from periods
                   where tenant_id = $1 and package_id = $2) as revenue
            from (select standing, served_until as online_until
                    from customers
@@ -431,13 +431,13 @@ pub async fn router_revenue(
     package: PackageId,
 ) -> sqlx::Result<Vec<(RouterId, String, Cents)>> {
     sqlx::query_as(
-        "select r.id, r.name, sum(p.price)::bigint
+        "select r.id, r.name, sum(p.price - p.tax)::bigint
            from periods p
            join customers c on c.tenant_id = $1 and c.id = p.customer_id
            join routers r on r.tenant_id = $1 and r.id = c.router_id
           where p.tenant_id = $1 and p.package_id = $2
           group by r.id, r.name
-          order by sum(p.price) desc, r.name
+          order by sum(p.price - p.tax) desc, r.name
           limit 1000",
     )
     .bind(tx.tenant())

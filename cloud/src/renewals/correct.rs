@@ -42,7 +42,7 @@ pub async fn resolve(
     parties.sort();
     let mut accounts = Vec::new();
     for party in parties.into_iter().flatten() {
-        accounts.extend(store::lock(tx, party).await?);
+        accounts.extend(store::lock(tx, party, now).await?);
     }
     let mut found = accounts
         .into_iter()
@@ -66,7 +66,7 @@ pub async fn resolve(
         .ok_or(RenewError::TooMuch)?;
     let barred = limits::barred(tx, &account, now).await?;
     let (account, bought) = match &barred {
-        Some(_) => (account, None),
+        Some(_) => (account, Vec::new()),
         None => buy_for(tx, account, balance, payment.paid_at, &source, now),
     };
     let mut deed = Deed::of(&account);
@@ -125,7 +125,7 @@ pub(super) async fn hand_over(
     parties.sort();
     let mut accounts = Vec::new();
     for party in parties {
-        accounts.extend(store::lock(tx, party).await?);
+        accounts.extend(store::lock(tx, party, now).await?);
     }
     let of = |whose| accounts.iter().find(|account| account.customer == whose);
     let (Some(from), Some(to)) = (of(child), of(parent)) else {
@@ -180,7 +180,7 @@ pub async fn void(
             ledger::post(tx, entry, now).await?;
         }
         Some(customer) => {
-            let account = store::lock(tx, customer).await?;
+            let account = store::lock(tx, customer, now).await?;
             let account = account.ok_or(RenewError::UnknownCustomer)?;
             let mut deed = Deed::of(&account);
             let rest = account
@@ -188,7 +188,7 @@ pub async fn void(
                 .minus(payment.amount)
                 .ok_or(RenewError::TooMuch)?;
             deed.entries.push(entry);
-            deed.take(&account, rest, None, now);
+            deed.take(&account, rest, Vec::new(), now);
             perform(tx, deed, now).await?;
         }
     }

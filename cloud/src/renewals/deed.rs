@@ -12,12 +12,12 @@ use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::customers::{COLLECT, FOLLOW};
-use crate::ledger::Entry;
+use crate::ledger::{AccountCode, Charged, Entry, Leg, Tax, Transfer, split, total_tax};
 use crate::messaging::Message;
 use crate::packages::PurchaseLimit;
 
 use super::rules::{Holding, Period, Term, counts_from, next_period};
-use super::{AUTO_RENEW, BEGIN, Receipt, SHORT};
+use super::{AUTO_RENEW, BEGIN, Receipt, SHORT, SOLD};
 
 /// A customer as money meets him, locked.
 #[derive(Clone, Debug)]
@@ -48,6 +48,10 @@ pub(super) struct Account {
     pub(super) business: String,
     pub(super) currency: String,
     pub(super) zone: TimeZone,
+    /// What is in the price of what he buys; none where the provider does not say so.
+    pub(super) taxes: Vec<Tax>,
+    /// Whether what he buys gets a receipt.
+    pub(super) receipts: bool,
 }
 
 /// What a customer buys, as it is sold today.
@@ -68,6 +72,23 @@ impl Account {
     pub(super) fn plan(&self) -> Option<&Plan> {
         let buys = self.open && !self.child && !self.postpaid;
         self.plan.as_ref().filter(|_| buys)
+    }
+
+    /// What a sale at `price` moves out of `from`, and the taxes in it: what is owed to the state, and the rest as
+    /// earned.
+    pub(super) fn sold(&self, from: &Leg, price: Cents) -> (Vec<Transfer>, Vec<Charged>) {
+        let (net, taxes) = split(price, &self.taxes);
+        let earned = (Leg::account(AccountCode::INTERNET), net);
+        let owed = taxes.iter().map(|tax| (tax.leg(), tax.amount));
+        let transfers = std::iter::once(earned)
+            .chain(owed)
+            .filter(|(_, amount)| amount.is_positive())
+            .map(|(credit, amount)| Transfer {
+                debit: from.clone(),
+                credit,
+                amount,
+            });
+        (transfers.collect(), taxes)
     }
 
     /// As he is once his pause is over: what was left of his time is ahead of him again. Who is not paused is
@@ -150,6 +171,17 @@ pub(super) struct Bought {
     pub(super) period: Period,
     /// What pays for it; `None` when it is free.
     pub(super) entry: Option<Entry>,
+    /// What is in its price.
+    pub(super) taxes: Vec<Charged>,
+    /// Whether it gets a receipt.
+    pub(super) receipted: bool,
+}
+
+impl Bought {
+    /// What of its price is taxes.
+    pub(super) fn tax(&self) -> Cents {
+        total_tax(&self.taxes)
+    }
 }
 
 /// Work that falls due because of a deed.
@@ -166,7 +198,8 @@ pub(super) struct Deed {
     pub(super) customer: CustomerId,
     pub(super) paid: Option<Paid>,
     pub(super) entries: Vec<Entry>,
-    pub(super) bought: Option<Bought>,
+    /// One after the other.
+    pub(super) bought: Vec<Bought>,
     /// What pays for it, when it is one.
     pub(super) voucher: Option<VoucherId>,
     pub(super) paid_until: Timestamp,
@@ -187,7 +220,7 @@ impl Deed {
             customer: account.customer,
             paid: None,
             entries: Vec::new(),
-            bought: None,
+            bought: Vec::new(),
             voucher: None,
             paid_until: account.holding.paid_until,
             anchor_day: account.holding.anchor_day,
@@ -200,16 +233,16 @@ impl Deed {
         }
     }
 
-    /// Adds the period that was bought out of `balance`, if any; returns what is left.
+    /// Adds the periods that were bought out of `balance`, if any; returns what is left.
     pub(super) fn take(
         &mut self,
         account: &Account,
         balance: Cents,
-        bought: Option<Bought>,
+        bought: Vec<Bought>,
         now: Timestamp,
     ) -> Cents {
         let mut rest = balance;
-        if let Some(bought) = bought {
+        for bought in bought {
             rest = rest.pay(bought.price).unwrap_or(rest);
             self.entries.extend(bought.entry.clone());
             let Period {
@@ -222,12 +255,23 @@ impl Deed {
             if starts_at <= now {
                 self.bytes_used_since = Some(starts_at);
             }
-            if account.back_from.is_some() {
-                self.due(BEGIN, now); // what he bought ahead begins later now
-            } else if starts_at > now && account.plan().is_some_and(|plan| plan.metered) {
-                self.due(BEGIN, starts_at);
+            if bought.receipted {
+                self.dues.push(Due {
+                    kind: SOLD,
+                    subject: bought.id.0,
+                    when: now,
+                });
             }
-            self.bought = Some(bought);
+            self.bought.push(bought);
+        }
+        let mut begin = self.bought.iter().map(|bought| bought.period.starts_at);
+        let ahead = begin.find(|starts_at| *starts_at > now);
+        if !self.bought.is_empty() && account.back_from.is_some() {
+            self.due(BEGIN, now); // what he bought ahead begins later now
+        } else if let Some(starts_at) = ahead
+            && account.plan().is_some_and(|plan| plan.metered)
+        {
+            self.due(BEGIN, starts_at);
         }
         if rest < Cents::ZERO && rest < account.balance {
             self.due(SHORT, now);
@@ -248,7 +292,7 @@ impl Deed {
         if account.child {
             return rest; // it is the parent's wallet that carries him on
         }
-        let runs = !account.suspended || self.bought.is_some();
+        let runs = !account.suspended || !self.bought.is_empty();
         let funded = account.funded_until(holding, rest).filter(|_| runs);
         let was_cut_off = self.funded_before.max(Some(self.paid_until)) < Some(now);
         // Somebody who was cut off buys his next period before he is let in, and from then on; what the
@@ -262,11 +306,12 @@ impl Deed {
 
     /// Whether the site must learn of it.
     pub(super) fn changes_service(&self) -> bool {
-        self.bought.is_some() || self.funded_until != self.funded_before
+        !self.bought.is_empty() || self.funded_until != self.funded_before
     }
 
+    /// The first one that was bought.
     pub(super) fn period_id(&self) -> Option<PeriodId> {
-        self.bought.as_ref().map(|bought| bought.id)
+        self.bought.first().map(|bought| bought.id)
     }
 
     fn due(&mut self, kind: &'static str, when: Timestamp) {

@@ -17,6 +17,10 @@ pub use crate::customers::BEGIN;
 /// subject is the customer.
 pub const SHORT: &str = "renewals.short";
 
+/// The kind of the due job that sees to the documents of a sale that gets a receipt, after it was sold and after some of
+/// its price was given back; its subject is the period.
+pub const SOLD: &str = "renewals.sold";
+
 /// Renews a customer whose paid time is over and whose wallet covers another period. `Some` = when to ask
 /// again, because he is paid until then.
 pub async fn auto_renew(

@@ -19,7 +19,7 @@ pub(super) fn of_receipt(
         Some(code) => format!("{code}: {currency} {amount} received."),
         None => format!("{currency} {amount} received."),
     };
-    let service = match (&deed.bought, account.plan()) {
+    let service = match (deed.bought.last(), account.plan()) {
         (None, Some(plan)) if barred.is_some() => {
             let again = barred.and_then(|barred| barred.again);
             let from = again.map(|at| at.in_zone(&account.zone));

@@ -31,7 +31,7 @@ use deed::{Account, Bought, Deed, Paid};
 
 pub use correct::{hold, is_credited, join_receipt, refute, resolve, retract, void};
 pub use error::RenewError;
-pub use jobs::{AUTO_RENEW, BEGIN, SHORT, auto_renew, begin};
+pub use jobs::{AUTO_RENEW, BEGIN, SHORT, SOLD, auto_renew, begin};
 pub use limits::{Barred, Buyer, may_buy, may_renew};
 pub use refund::{Refund, Service, complete, release, reserve};
 pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
@@ -269,7 +269,7 @@ pub async fn receive(
     if !receipt.amount.is_positive() {
         return Err(RenewError::NothingPaid);
     }
-    let account = store::lock_payer(tx, receipt.customer).await?;
+    let account = store::lock_payer(tx, receipt.customer, now).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let receipt = Receipt {
         customer: account.customer,
@@ -289,7 +289,7 @@ pub async fn receive(
 
     let barred = limits::barred(tx, &account, now).await?;
     let (account, bought) = match &barred {
-        Some(_) => (account, None),
+        Some(_) => (account, Vec::new()),
         None => buy_for(tx, account, balance, receipt.paid_at, &source, now),
     };
     let mut deed = Deed::of(&account);
@@ -332,7 +332,7 @@ pub async fn renew(
     why: Why,
     now: Timestamp,
 ) -> Result<Renewed, RenewError> {
-    let account = store::lock_payer(tx, customer).await?;
+    let account = store::lock_payer(tx, customer, now).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let account = account.resumed(now);
     let (source, from) = match &why {
@@ -370,13 +370,13 @@ pub async fn spend(
     entry: Entry,
     now: Timestamp,
 ) -> Result<Cents, RenewError> {
-    let account = store::lock(tx, customer).await?;
+    let account = store::lock(tx, customer, now).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let amount = entry.total().ok_or(RenewError::TooMuch)?;
     let rest = rules::buy(account.balance, amount).ok_or(RenewError::BalanceTooLow)?;
     let mut deed = Deed::of(&account);
     deed.entries.push(entry);
-    deed.take(&account, rest, None, now);
+    deed.take(&account, rest, Vec::new(), now);
     perform(tx, deed, now).await
 }
 
@@ -388,20 +388,24 @@ pub async fn give_back(
     entry: Entry,
     now: Timestamp,
 ) -> Result<Cents, RenewError> {
-    let account = store::lock(tx, customer).await?;
+    let account = store::lock(tx, customer, now).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let amount = entry.total().ok_or(RenewError::TooMuch)?;
     let balance = account.balance.plus(amount).ok_or(RenewError::TooMuch)?;
     let mut deed = Deed::of(&account);
     deed.entries.push(entry);
-    deed.take(&account, balance, None, now);
+    deed.take(&account, balance, Vec::new(), now);
     perform(tx, deed, now).await
 }
 
 /// What is in a customer's wallet, which stays locked until the transaction ends; `None` when there is no such
 /// customer.
-pub async fn locked_balance(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Cents>> {
-    let account = store::lock(tx, customer).await?;
+pub async fn locked_balance(
+    tx: &mut Tx,
+    customer: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Cents>> {
+    let account = store::lock(tx, customer, now).await?;
     Ok(account.map(|account| account.balance))
 }
 
@@ -414,10 +418,10 @@ pub async fn reckon(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> Result
     if payer != customer {
         correct::hand_over(tx, customer, payer, now).await?;
     }
-    let account = store::lock(tx, customer).await?;
+    let account = store::lock(tx, customer, now).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let mut deed = Deed::of(&account);
-    deed.take(&account, account.balance, None, now);
+    deed.take(&account, account.balance, Vec::new(), now);
     perform(tx, deed, now).await?;
     Ok(())
 }
@@ -432,8 +436,8 @@ async fn perform(tx: &mut Tx, deed: Deed, now: Timestamp) -> Result<Cents, Renew
     Ok(balance)
 }
 
-/// The period that `balance` buys with money that moved at `paid_at`, and the account it is for: a pause ends
-/// when one is bought, and goes on when none is.
+/// What `balance` buys with money that moved at `paid_at`, and the account it is for: a pause ends when a period is
+/// bought, and goes on when none is.
 fn buy_for(
     tx: &Tx,
     account: Account,
@@ -441,17 +445,18 @@ fn buy_for(
     paid_at: Timestamp,
     source: &str,
     now: Timestamp,
-) -> (Account, Option<Bought>) {
+) -> (Account, Vec<Bought>) {
     let resumed = account.resumed(now);
     let from = resumed.counts_from(paid_at, now);
-    match buy(tx, &resumed, balance, from, source, now) {
-        Some(bought) => (resumed, Some(bought)),
-        None => (account, None),
+    let bought = buy(tx, &resumed, balance, from, source, now);
+    match bought.is_empty() {
+        true => (account, bought),
+        false => (resumed, bought),
     }
 }
 
-/// The period that `balance` buys, counted from `from`, with its entry; `None` when there is nothing to buy
-/// or not enough.
+/// The period that `balance` buys, counted from `from`, with its entry; none when there is nothing to buy or not
+/// enough.
 fn buy(
     tx: &Tx,
     account: &Account,
@@ -459,11 +464,16 @@ fn buy(
     from: Timestamp,
     source: &str,
     now: Timestamp,
-) -> Option<Bought> {
-    let plan = account.plan()?;
-    rules::buy(balance, plan.price)?;
+) -> Vec<Bought> {
+    let Some(plan) = account.plan() else {
+        return Vec::new();
+    };
+    if rules::buy(balance, plan.price).is_none() {
+        return Vec::new();
+    }
     let entropy = tx.entropy();
     let period = next_period(plan.term, account.holding, from, &account.zone);
+    let (transfers, taxes) = account.sold(&Leg::wallet(account.customer), plan.price);
     let entry = plan.price.is_positive().then(|| Entry {
         id: EntryId::new(now, &entropy),
         kind: EntryKind::Period,
@@ -471,19 +481,17 @@ fn buy(
         customer: Some(account.customer),
         source: source.to_owned(),
         description: format!("{} until {}", plan.name, period.ends_at),
-        transfers: vec![Transfer {
-            debit: Leg::wallet(account.customer),
-            credit: Leg::account(AccountCode::INTERNET),
-            amount: plan.price,
-        }],
+        transfers,
     });
-    Some(Bought {
+    vec![Bought {
         id: PeriodId::new(now, &entropy),
         package: plan.package,
         price: plan.price,
         period,
+        receipted: account.receipts && entry.is_some(),
         entry,
-    })
+        taxes,
+    }]
 }
 
 fn credit_entry(id: EntryId, receipt: &Receipt, source: &str) -> Entry {

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::db::{Kind, Tx};
-use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
+use crate::due;
+use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer, total_tax};
 use crate::webhooks::{self, EventKind};
 
 use super::deed::{Account, Deed};
 use super::store::{self, Sold};
-use super::{Method, RenewError, Till, message, perform, told};
+use super::{Method, RenewError, SOLD, Till, message, perform, told};
 
 /// What becomes of the time that the money had bought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, ToSchema)]
@@ -111,33 +112,59 @@ pub async fn complete(
         credit: Leg::account(refund.till.account(refund.method)),
         amount: refund.amount,
     };
-    let mut transfers = vec![gone];
+    let what = (EntryKind::Reversal, "Sent back to the payer");
+    let mut entry = refund.entry(tx, what, vec![gone], now);
     let (mut back, mut moved) = (Cents::ZERO, None);
-    let sold = match (refund.service, refund.owner) {
-        (Service::TakeBack | Service::Waive, Some(_)) => {
-            store::sold_for(tx, refund.payment).await?
-        }
-        (Service::Keep, _) | (_, None) => None,
-    };
-    if let (Some(sold), Some(customer)) = (sold, refund.owner) {
-        back = refund.amount.min(sold.left);
-        if back.is_positive() {
-            transfers.push(Transfer {
-                debit: Leg::account(AccountCode::INTERNET),
-                credit: Leg::wallet(customer),
-                amount: back,
-            });
-            store::take_back(tx, customer, sold.period, back).await?;
-            moved = (refund.service == Service::TakeBack).then(|| Moved::of(&sold, back));
+    if let (Service::TakeBack | Service::Waive, Some(customer)) = (refund.service, refund.owner) {
+        for sold in store::sold_for(tx, refund.payment).await? {
+            let rest = refund.amount.minus(back).unwrap_or_default();
+            let part = rest.min(sold.left);
+            if !part.is_positive() {
+                continue;
+            }
+            give_back(tx, customer, &sold, part, &mut entry, now).await?;
+            back = back.plus(part).ok_or(RenewError::TooMuch)?;
+            if refund.service == Service::TakeBack {
+                let more = Moved::of(&sold, part);
+                moved = Some(moved.map_or(more, |moved: Moved| moved.and(more)));
+            }
         }
     }
     store::refund_paid(tx, refund.payment).await?;
-    let what = (EntryKind::Reversal, "Sent back to the payer");
-    let entry = refund.entry(tx, what, transfers, now);
     let rest = |balance: Cents| balance.plus(back);
     let text = |account: &Account| Some(message::of_refund(account, refund.amount, receipt));
     post(tx, refund, entry, rest, moved, text, now).await?;
     tell(tx, EventKind::PaymentRefunded, refund, receipt, now).await
+}
+
+/// Gives a part of a period's price back, and of each tax in it what was in that part: adds to `entry` what that moves.
+async fn give_back(
+    tx: &mut Tx,
+    customer: CustomerId,
+    sold: &Sold,
+    part: Cents,
+    entry: &mut Entry,
+    now: Timestamp,
+) -> Result<(), RenewError> {
+    let (net, taxes) = sold.given_back(part);
+    let earned = (Leg::account(AccountCode::INTERNET), net);
+    let owed = taxes.iter().map(|tax| (tax.leg(), tax.amount));
+    let moves = std::iter::once(earned)
+        .chain(owed)
+        .filter(|(_, amount)| amount.is_positive());
+    entry
+        .transfers
+        .extend(moves.map(|(debit, amount)| Transfer {
+            debit,
+            credit: Leg::wallet(customer),
+            amount,
+        }));
+    let amounts = (part, total_tax(&taxes));
+    store::take_back(tx, customer, sold.period, amounts, entry.id).await?;
+    if sold.receipted {
+        due::at(tx, SOLD, sold.period.0, now).await?;
+    }
+    Ok(())
 }
 
 /// The provider has not sent it and will not: it is its owner's again.
@@ -165,7 +192,7 @@ async fn tell(
 #[derive(Clone, Copy, Debug)]
 struct Moved {
     by: Duration,
-    /// The whole period: monthly periods return to the same day.
+    /// Whole periods: monthly ones return to the same day.
     whole: bool,
 }
 
@@ -178,6 +205,13 @@ impl Moved {
         Moved {
             by: Duration::from_secs(u64::try_from(length * part / price).unwrap_or(0)),
             whole: back == sold.price,
+        }
+    }
+
+    fn and(self, more: Moved) -> Moved {
+        Moved {
+            by: self.by.saturating_add(more.by),
+            whole: self.whole && more.whole,
         }
     }
 }
@@ -196,7 +230,7 @@ async fn post(
         ledger::post(tx, entry, now).await?;
         return Ok(());
     };
-    let account = store::lock(tx, customer).await?;
+    let account = store::lock(tx, customer, now).await?;
     let mut account = account.ok_or(RenewError::UnknownCustomer)?;
     if let Some(moved) = moved {
         let holding = &mut account.holding;
@@ -206,7 +240,7 @@ async fn post(
     let rest = rest(account.balance).ok_or(RenewError::TooMuch)?;
     let mut deed = Deed::of(&account);
     deed.entries.push(entry);
-    deed.take(&account, rest, None, now);
+    deed.take(&account, rest, Vec::new(), now);
     deed.message = text(&account).and_then(|body| account.text(body, now, &tx.entropy()));
     perform(tx, deed, now).await?;
     if moved.is_some() {

@@ -16,12 +16,12 @@ use sqlx::{FromRow, Row};
 use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
 use crate::due::due_cte;
-use crate::ledger::{bind_posting, posting_ctes};
+use crate::ledger::{Tax, bind_posting, posting_ctes};
 use crate::messaging::{SEND, message_cte};
 use crate::packages::PurchaseLimit;
 use crate::webhooks::{Columns, Event, event_cte};
 
-use super::deed::{Account, Deed, Due, Plan};
+use super::deed::{Account, Bought, Deed, Due, Plan};
 use super::rules::{Holding, Promised, Term, Unit};
 use super::{Method, Unallocated, told};
 
@@ -52,6 +52,8 @@ struct AccountRow {
     child: bool,
     parent: bool,
     postpaid: bool,
+    taxes: Option<Json<Vec<Tax>>>,
+    receipts: bool,
 }
 
 /// The package of a customer, as long as it is sold.
@@ -71,7 +73,8 @@ struct PlanRow {
     limits: Option<Vec<PurchaseLimit>>,
 }
 
-/// A customer with plan and wallet, both locked; `$who` says whose.
+/// A customer with plan and wallet, both locked; `$who` says whose. The taxes are those in force at `$3`; one whose
+/// account is gone is owed on the one for all.
 ///
 /// Both locked tables are joined by inner joins: after waiting for a lock PostgreSQL reads the newest
 /// version of locked rows only, and a wallet read beside the lock would be an old one. The plan is a
@@ -94,6 +97,17 @@ macro_rules! account {
                 w.balance, t.business_name, t.currency,
                 t.time_zone, t.grace_secs, c.paused_at, c.promised_from, c.promised_until,
                 c.postpaid, c.parent_id is not null as child,
+                coalesce(t.prepaid_receipts_from <= $3, false) as receipts,
+                case when t.prepaid_taxed_from <= $3 then
+                    (select jsonb_agg(x.tax || jsonb_build_object('account', coalesce(a.code, '2300'))
+                                      order by x.place)
+                       from (select taxes from tax_tables f
+                              where f.tenant_id = $1 and f.first_day <= ($3 at time zone t.time_zone)::date
+                              order by f.first_day desc
+                              limit 1) in_force
+                      cross join jsonb_array_elements(in_force.taxes) with ordinality as x (tax, place)
+                       left join accounts a on a.tenant_id = $1 and a.code = x.tax ->> 'account')
+                end as taxes,
                 exists (select from customers k
                          where k.tenant_id = $1 and k.parent_id = c.id and k.deleted_at is null) as parent
            from customers c
@@ -109,19 +123,28 @@ macro_rules! account {
 /// Reads a customer with plan and wallet and locks customer and wallet until the transaction ends.
 ///
 /// Two deeds on one customer therefore happen one after the other. `None` when this tenant has no such
-/// customer; a deleted one is found, because money may still arrive for him.
-pub(super) async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Account>> {
-    locked(account!("$2"), tx, customer).await
+/// customer; a deleted one is found, because money may still arrive for him. What he buys is taxed as at `at`.
+pub(super) async fn lock(
+    tx: &mut Tx,
+    customer: CustomerId,
+    at: Timestamp,
+) -> sqlx::Result<Option<Account>> {
+    locked(account!("$2"), tx, customer, at).await
 }
 
 /// The same of who pays for a customer: the parent of a child account, else himself.
-pub(super) async fn lock_payer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Account>> {
+pub(super) async fn lock_payer(
+    tx: &mut Tx,
+    customer: CustomerId,
+    at: Timestamp,
+) -> sqlx::Result<Option<Account>> {
     locked(
         account!(
             "(select coalesce(k.parent_id, k.id) from customers k where k.tenant_id = $1 and k.id = $2)"
         ),
         tx,
         customer,
+        at,
     )
     .await
 }
@@ -130,10 +153,12 @@ async fn locked(
     text: &'static str,
     tx: &mut Tx,
     customer: CustomerId,
+    at: Timestamp,
 ) -> sqlx::Result<Option<Account>> {
     let row: Option<AccountRow> = sqlx::query_as(text)
         .bind(tx.tenant())
         .bind(customer)
+        .bind(at)
         .fetch_optional(&mut **tx)
         .await?;
     row.map(account).transpose()
@@ -204,6 +229,8 @@ fn account(row: AccountRow) -> sqlx::Result<Account> {
         business: row.business_name,
         currency: row.currency,
         zone,
+        taxes: row.taxes.map(|taxes| taxes.0).unwrap_or_default(),
+        receipts: row.receipts,
     })
 }
 
@@ -336,23 +363,30 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
               where $18 is not null),
          period as (
              insert into periods (tenant_id, id, customer_id, package_id, entry_id, price, starts_at,
-                                  ends_at, created_at)
-             select $1, $31, $19, $32, $33, $34, $35, $36, $2 where $31 is not null),
+                                  ends_at, created_at, tax, taxes, receipted)
+             select $1, b.id, $19, b.package_id, b.entry_id, b.price, b.starts_at, b.ends_at, $2, b.tax,
+                    b.taxes::jsonb, b.receipted
+               from unnest($31::uuid[], $32::uuid[], $33::uuid[], $34::bigint[], $35::timestamptz[],
+                           $36::timestamptz[], $55::bigint[], $56::text[], $57::boolean[])
+                    as b (id, package_id, entry_id, price, starts_at, ends_at, tax, taxes, receipted)),
+         sold as (
+             select count(*) > 0 as is_sold, coalesce(sum(price), 0)::bigint as price
+               from unnest($34::bigint[]) as b (price)),
          later as (
              update periods
                 set starts_at = starts_at + ($2 - least($53, $2)), ends_at = ends_at + ($2 - least($53, $2))
               where tenant_id = $1 and customer_id = $19 and starts_at >= $53),
          entitled as (
              update customers
-                set standing = case when standing = 'SUSPENDED' and $31 is not null then 'ACTIVE'
-                                    else standing end,
+                set standing = case when standing = 'SUSPENDED' and s.is_sold then 'ACTIVE' else standing end,
                     paid_until = $37, anchor_day = $38, funded_until = $39, bytes_used_since = $40,
-                    paused_at = case when $31 is null then paused_at end,
-                    paused_until = case when $31 is null then paused_until end,
-                    promised_from = case when $31 is null then promised_from end,
-                    promised_until = case when $31 is null then promised_until end,
-                    total_spent = total_spent + case when $31 is null then 0 else $34 end,
+                    paused_at = case when not s.is_sold then paused_at end,
+                    paused_until = case when not s.is_sold then paused_until end,
+                    promised_from = case when not s.is_sold then promised_from end,
+                    promised_until = case when not s.is_sold then promised_until end,
+                    total_spent = total_spent + s.price,
                     version = version + 1, updated_at = $2
+               from sold s
               where tenant_id = $1 and id = $19), ",
         message_cte!("$1", "$2", "$41", "$42", "$43", "$44", "$45", "$46"),
         ", ",
@@ -366,7 +400,7 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
     ));
     let paid = deed.paid.as_ref();
     let receipt = paid.map(|paid| &paid.receipt);
-    let bought = deed.bought.as_ref();
+    let bought = || deed.bought.iter();
     let message = deed.message.as_ref();
     let events = told::of_deed(tx.tenant(), &deed, now, &tx.entropy());
     let told = Columns::of(&events);
@@ -390,16 +424,24 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
         .bind(receipt.and_then(|receipt| receipt.operator))
         .bind(paid.map(|paid| paid.entry))
         .bind(receipt.map(|receipt| receipt.paid_at))
-        .bind(bought.map(|bought| bought.id))
-        .bind(bought.map(|bought| bought.package))
+        .bind(bought().map(|bought| bought.id).collect::<Vec<_>>())
+        .bind(bought().map(|bought| bought.package).collect::<Vec<_>>())
         .bind(
-            bought
-                .and_then(|bought| bought.entry.as_ref())
-                .map(|entry| entry.id),
+            bought()
+                .map(|bought| bought.entry.as_ref().map(|entry| entry.id))
+                .collect::<Vec<_>>(),
         )
-        .bind(bought.map(|bought| bought.price))
-        .bind(bought.map(|bought| bought.period.starts_at))
-        .bind(bought.map(|bought| bought.period.ends_at))
+        .bind(bought().map(|bought| bought.price).collect::<Vec<_>>())
+        .bind(
+            bought()
+                .map(|bought| bought.period.starts_at)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            bought()
+                .map(|bought| bought.period.ends_at)
+                .collect::<Vec<_>>(),
+        )
         .bind(deed.paid_until)
         .bind(deed.anchor_day.map(i16::from))
         .bind(deed.funded_until)
@@ -443,9 +485,18 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
         .bind(&told.payloads)
         .bind(deed.back_from)
         .bind(receipt.is_some_and(|receipt| receipt.proven))
+        .bind(bought().map(Bought::tax).collect::<Vec<_>>())
+        .bind(bought().map(taxes_text).collect::<Vec<_>>())
+        .bind(bought().map(|bought| bought.receipted).collect::<Vec<_>>())
         .fetch_one(&mut **tx)
         .await?
         .try_get(0)
+}
+
+/// The taxes in a period's price as the database keeps them.
+fn taxes_text(bought: &Bought) -> Option<String> {
+    let some = (!bought.taxes.is_empty()).then_some(&bought.taxes)?;
+    serde_json::to_string(some).ok()
 }
 
 /// Begins counting data anew for a period that was bought ahead and begins now. `false` when the customer is gone

@@ -8,7 +8,7 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use serde::Serialize;
 
-use super::deed::Deed;
+use super::deed::{Bought, Deed};
 use super::{Channel, Method, Refund, Service, Unallocated};
 use crate::webhooks::{Event, EventKind};
 
@@ -104,9 +104,20 @@ pub(super) fn of_deed(
         let kind = EventKind::PaymentReceived;
         events.push(Event::new(tenant, kind, &data, now, entropy));
     }
-    let Some(bought) = &deed.bought else {
-        return events;
-    };
+    for bought in &deed.bought {
+        of_period(tenant, deed, bought, now, entropy, &mut events);
+    }
+    events
+}
+
+fn of_period(
+    tenant: TenantId,
+    deed: &Deed,
+    bought: &Bought,
+    now: Timestamp,
+    entropy: &Entropy,
+    events: &mut Vec<Event>,
+) {
     let (starts_at, ends_at) = (bought.period.starts_at, bought.period.ends_at);
     if let Some(voucher_id) = deed.voucher {
         let data = Used {
@@ -132,7 +143,6 @@ pub(super) fn of_deed(
     };
     let kind = EventKind::CustomerRenewed;
     events.push(Event::new(tenant, kind, &data, now, entropy));
-    events
 }
 
 /// What is told of money that belongs to nobody known.

@@ -1,4 +1,4 @@
-//! A voucher becomes a period: what was owed for it becomes revenue, and nothing more is asked.
+//! A voucher becomes a period: what was owed for it becomes revenue and taxes, and nothing more is asked.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 
 use crate::db::Tx;
-use crate::ledger::{AccountCode, Entry, EntryKind, Leg, Transfer};
+use crate::ledger::{AccountCode, Entry, EntryKind, Leg};
 
 use super::deed::{Bought, Deed};
 use super::{Period, RenewError, perform, store};
@@ -49,7 +49,7 @@ pub async fn redeem(
     used_at: Timestamp,
     now: Timestamp,
 ) -> Result<Redeemed, RenewError> {
-    let account = store::lock(tx, customer).await?;
+    let account = store::lock(tx, customer, used_at).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     if !account.open || account.child {
         return Err(RenewError::NoPackage);
@@ -59,6 +59,7 @@ pub async fn redeem(
     let until = from.plus(worth.time);
     let day = from.in_zone(&account.zone).day();
     let entropy = tx.entropy();
+    let (transfers, taxes) = account.sold(&Leg::account(AccountCode::VOUCHERS), worth.price);
     let entry = worth.price.is_positive().then(|| Entry {
         id: EntryId::new(now, &entropy),
         kind: EntryKind::Period,
@@ -66,11 +67,7 @@ pub async fn redeem(
         customer: Some(customer),
         source: format!("voucher {}", worth.voucher),
         description: format!("Voucher until {until}"),
-        transfers: vec![Transfer {
-            debit: Leg::account(AccountCode::VOUCHERS),
-            credit: Leg::account(AccountCode::INTERNET),
-            amount: worth.price,
-        }],
+        transfers,
     });
     let bought = Bought {
         id: PeriodId::new(now, &entropy),
@@ -81,7 +78,9 @@ pub async fn redeem(
             ends_at: until,
             anchor_day: account.holding.anchor_day.unwrap_or(day),
         },
+        receipted: account.receipts && entry.is_some(),
         entry,
+        taxes,
     };
     let period = bought.id;
     let mut deed = Deed::of(&account);
@@ -91,7 +90,7 @@ pub async fn redeem(
         .balance
         .plus(worth.price)
         .ok_or(RenewError::TooMuch)?;
-    deed.take(&account, balance, Some(bought), now);
+    deed.take(&account, balance, vec![bought], now);
     perform(tx, deed, now).await?;
     Ok(Redeemed {
         period,

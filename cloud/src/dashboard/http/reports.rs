@@ -72,7 +72,7 @@ pub struct RevenueRow {
 
 /// `GET /api/reports/revenue`: where money came from.
 ///
-/// By `package` and `router`: what periods were sold for, on the day they were booked. By `method` and
+/// By `package` and `router`: what periods were sold for, without the taxes in it, on the day they were booked. By `method` and
 /// `operator`: payments that stand, on the day the money moved; vouchers used are a method of their own.
 /// Errors: 400 naming `by`, `from` or `to`.
 #[utoipa::path(get, path = "/api/reports/revenue", tag = "Reports", params(RevenueQuery),

@@ -31,11 +31,11 @@ pub struct Share {
 /// Most headings of one report.
 const MOST: i64 = 1000;
 
-/// What was sold between two moments, by package.
+/// What was sold between two moments, by package, without the taxes in it.
 pub async fn by_package(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
     sqlx::query_as(
         "select s.package_id as id, p.name, s.count, s.amount
-           from (select package_id, count(*) as count, sum(price)::bigint as amount
+           from (select package_id, count(*) as count, sum(price - tax)::bigint as amount
                    from periods
                   where tenant_id = $1 and created_at >= $2 and created_at < $3
                   group by package_id) s
@@ -51,12 +51,12 @@ pub async fn by_package(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Re
     .await
 }
 
-/// What was sold between two moments, by the router that the buyer belongs to.
+/// The same by the router that the buyer belongs to.
 pub async fn by_router(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
     sqlx::query_as(
         "select s.router_id as id, r.name, s.count, s.amount
            from (select c.router_id, sum(p.count)::bigint as count, sum(p.amount)::bigint as amount
-                   from (select customer_id, count(*) as count, sum(price) as amount
+                   from (select customer_id, count(*) as count, sum(price - tax) as amount
                            from periods
                           where tenant_id = $1 and created_at >= $2 and created_at < $3
                           group by customer_id) p

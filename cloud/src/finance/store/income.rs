@@ -169,7 +169,7 @@ pub async fn page(
                     coalesce(i.reference, '') as reference, 'completed' as status
                from invoices i
                join customers c on c.tenant_id = $1 and c.id = i.customer_id
-              where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET'
+              where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET' and i.period_id is null
                 and ($2::uuid is null or i.id = $2)
                 and ($3::text is null or c.name ilike $3 or i.number ilike $3 or i.reference ilike $3)
                 and ($4::text is null or i.paid_by = $4)
@@ -226,7 +226,7 @@ pub async fn sums(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
              select i.amount, i.paid_by, true
                from invoices i
                join customers c on c.tenant_id = $1 and c.id = i.customer_id
-              where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET'
+              where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET' and i.period_id is null
                 and ($2::text is null or c.name ilike $2 or i.number ilike $2 or i.reference ilike $2)
                 and ($3::text is null or i.paid_by = $3)
                 and ($4::timestamptz is null or i.paid_at >= $4)

@@ -24,7 +24,7 @@ pub struct CreditNote {
     id: String,
     /// Its id; routes take either.
     uuid: CreditNoteId,
-    /// The number of the invoice that it takes back.
+    /// The number of the invoice that it takes back, whole or, of a receipt, a part.
     invoice: String,
     customer_id: CustomerId,
     customer_name: String,
@@ -59,7 +59,8 @@ pub struct CreditNotePage {
     page_size: u32,
 }
 
-/// `GET /api/finance/credit-notes`: the newest first. One is issued by making an invoice `cancelled`.
+/// `GET /api/finance/credit-notes`: the newest first. One is issued by making an invoice `cancelled`, or
+/// when some of a prepaid sale that has a receipt is given back.
 #[utoipa::path(get, path = "/api/finance/credit-notes", tag = "Invoices",
     params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
     responses((status = 200, body = CreditNotePage)))]
@@ -89,11 +90,11 @@ pub async fn print(
     Path(note): Path<String>,
 ) -> Result<Response, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
-    let invoice = store::of_note(&mut tx, &Which::parse(&note)).await?;
-    let invoice = invoice.ok_or(ApiError::NotFound("credit note"))?;
-    let row = find(&mut tx, &Which::Id(invoice), clock.now()).await?;
+    let note = store::note(&mut tx, &Which::parse(&note)).await?;
+    let note = note.ok_or(ApiError::NotFound("credit note"))?;
+    let row = find(&mut tx, &Which::Id(note.invoice_id), clock.now()).await?;
     let head = store::letterhead(&mut tx, row.customer_id).await?;
     drop(tx);
-    let number = row.credit_note.clone().unwrap_or_default();
-    Ok(pdf(&number, paper::of_note(&row, &head)))
+    let document = paper::of_note(&row, &note, &head);
+    Ok(pdf(&note.number, document))
 }

@@ -13,9 +13,9 @@ use crate::auth::Operator;
 use crate::db::Database;
 use crate::error::{ApiError, Wrong};
 use crate::finance::{self, Moment};
-use crate::invoices::rules::{MOST_TAXES, Tax};
+use crate::invoices::rules::MOST_TAXES;
 use crate::invoices::store::{self, TaxTable};
-use crate::ledger::{self, AccountCode, AccountType};
+use crate::ledger::{self, AccountCode, AccountType, Tax};
 
 /// Tables that are shown.
 const MOST_TABLES: i64 = 100;

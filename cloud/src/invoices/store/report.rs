@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::db::Tx;
-use crate::invoices::rules::{Charged, Item};
+use crate::invoices::rules::Item;
+use crate::ledger::Charged;
 
 /// What the state's system answered: it stands on the document.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -122,7 +123,8 @@ pub async fn notes_after(
 ) -> sqlx::Result<Vec<Document>> {
     let rows: Vec<Row> = sqlx::query_as(
         "select n.id, n.year, n.serial, n.number, i.id as takes_back, i.customer_id, c.name as customer_name,
-                n.issued_at, i.amount, null::text as paid_by, i.items, i.taxes
+                n.issued_at, coalesce(n.amount, i.amount) as amount, null::text as paid_by,
+                coalesce(n.items, i.items) as items, coalesce(n.taxes, i.taxes) as taxes
            from credit_notes n
            join invoices i on i.tenant_id = $1 and i.id = n.invoice_id
            join customers c on c.tenant_id = $1 and c.id = i.customer_id
@@ -144,8 +146,9 @@ pub async fn document(tx: &mut Tx, id: Uuid) -> sqlx::Result<Option<Document>> {
     let row: Option<Row> = sqlx::query_as(
         "select coalesce(n.id, i.id) as id, coalesce(n.year, i.year) as year, coalesce(n.serial, i.serial) as serial,
                 coalesce(n.number, i.number) as number, n.invoice_id as takes_back, i.customer_id,
-                c.name as customer_name, coalesce(n.issued_at, i.issued_at) as issued_at, i.amount,
-                case when n.id is null then i.paid_by end as paid_by, i.items, i.taxes
+                c.name as customer_name, coalesce(n.issued_at, i.issued_at) as issued_at,
+                coalesce(n.amount, i.amount) as amount, case when n.id is null then i.paid_by end as paid_by,
+                coalesce(n.items, i.items) as items, coalesce(n.taxes, i.taxes) as taxes
            from invoices i
            join customers c on c.tenant_id = $1 and c.id = i.customer_id
            left join credit_notes n on n.tenant_id = $1 and n.invoice_id = i.id and n.id = $2

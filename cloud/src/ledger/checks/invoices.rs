@@ -9,10 +9,11 @@ use crate::db::Tx;
 pub async fn entries(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let wrong: Vec<Uuid> = sqlx::query_scalar(
         "with asked as (
-             select id, customer_id, amount, entry_id, 'INVOICE' as kind from invoices where tenant_id = $1
+             select id, customer_id, amount, entry_id, 'INVOICE' as kind from invoices
+              where tenant_id = $1 and period_id is null
              union all
              select id, customer_id, amount, settlement_id, 'SETTLEMENT' from invoices
-              where tenant_id = $1 and settlement_id is not null
+              where tenant_id = $1 and settlement_id is not null and period_id is null
              union all
              select id, customer_id, amount, credit_note_id, 'CREDIT_NOTE' from invoices
               where tenant_id = $1 and credit_note_id is not null
@@ -73,7 +74,7 @@ pub async fn notes(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let bare: Vec<String> = sqlx::query_scalar(
         "select coalesce(i.number, n.number)
            from (select * from invoices where tenant_id = $1 and credit_note_id is not null) i
-           full join (select * from credit_notes where tenant_id = $1) n on n.invoice_id = i.id
+           full join (select * from credit_notes where tenant_id = $1 and amount is null) n on n.invoice_id = i.id
           where i.credit_note_id is distinct from n.entry_id
           limit 1000",
     )
@@ -97,6 +98,33 @@ pub async fn notes(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     for (year, issued, last) in wrong {
         let last = last.unwrap_or_default();
         let what = format!("{issued} credit notes of {year} have numbers that end at {last}");
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
+/// A receipt says what was sold, to the cent, and its credit notes no more than what of that was given back.
+pub async fn receipts(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<String> = sqlx::query_scalar(
+        "select i.number
+           from invoices i
+           left join periods p on p.tenant_id = $1 and p.id = i.period_id and p.receipted
+           left join (select invoice_id, sum(amount)::bigint as amount from credit_notes
+                       where tenant_id = $1 and amount is not null
+                       group by invoice_id) n on n.invoice_id = i.id
+          where i.tenant_id = $1
+            and (i.period_id is not null
+                 and ((p.entry_id, p.customer_id, p.price, coalesce(p.taxes, '[]'::jsonb))
+                      is distinct from (i.entry_id, i.customer_id, i.amount, i.taxes)
+                      or i.credited > p.taken_back)
+                 or i.credited <> coalesce(n.amount, 0))
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for number in wrong {
+        let what = format!("receipt {number} and its credit notes do not say what was sold");
         report.found(tx.tenant(), what);
     }
     Ok(())

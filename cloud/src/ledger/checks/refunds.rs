@@ -49,6 +49,40 @@ pub async fn entries(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// What was given back of periods is what customers got back of what was earned and of the taxes in it.
+pub async fn periods(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<(Option<uuid::Uuid>, i64, i64)> = sqlx::query_as(
+        "with moved as (
+             select t.credit_party as customer_id, sum(t.amount)::bigint as amount,
+                    coalesce(sum(t.amount) filter (where t.debit_account <> '4000'), 0)::bigint as tax
+               from entries e
+               join transfers t on t.tenant_id = $1 and t.entry_id = e.id and t.credit_account = '2000'
+              where e.tenant_id = $1 and e.kind = 'REVERSAL'
+              group by t.credit_party),
+         said as (
+             select customer_id, sum(taken_back)::bigint as amount, sum(tax_taken_back)::bigint as tax
+               from periods
+              where tenant_id = $1 and taken_back > 0
+              group by customer_id)
+         select coalesce(s.customer_id, m.customer_id), coalesce(m.amount, 0), coalesce(s.amount, 0)
+           from said s
+           full join moved m on m.customer_id = s.customer_id
+          where (m.amount, m.tax) is distinct from (s.amount, s.tax)
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (customer, moved, said) in wrong {
+        let whose = customer.map_or("nobody".to_owned(), |id| id.to_string());
+        let what = format!(
+            "{moved} was given back to {whose} where his periods say {said}, or other taxes of it"
+        );
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
 /// A payment says what of it is sent back or on its way, and that it is refunded when nothing is left.
 pub async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let wrong: Vec<uuid::Uuid> = sqlx::query_scalar(
