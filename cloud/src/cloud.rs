@@ -303,6 +303,11 @@ impl Cloud {
             tokio::spawn(api::serve(listener, router(&app)?, stop.clone())),
             tokio::spawn(api::serve(for_metrics, metrics_router(&app), stop.clone())),
             tokio::spawn(crate::jobs(&app).run(app.db.clone(), app.clock.clone(), stop.clone())),
+            tokio::spawn(crate::providers(&app).run(
+                app.db.clone(),
+                app.clock.clone(),
+                stop.clone(),
+            )),
             tokio::spawn(crate::deliveries(&app).run(
                 app.db.clone(),
                 app.clock.clone(),

@@ -180,16 +180,11 @@ pub fn jobs(app: &App) -> Jobs {
     let again = |when: Option<_>| when.map_or(Done, Again);
     let db = || app.db.clone();
     let (renewals, beginnings) = (db(), db());
-    let payments = || app.payments.clone();
-    let (questions, refunds) = (payments(), payments());
-    let (settlements, payouts) = (payments(), payments());
-    let (payments, reports, pulls) = (payments(), payments(), payments());
-    let sender = app.sender.clone();
+    let (reports, settlements) = (app.payments.clone(), app.payments.clone());
     let (seals, tidies, rotations) = (db(), db(), db());
     let (watches, reckons, prices) = (db(), db(), db());
     let purges = (db(), app.config.data_dir.join(tenants::purge::FOLDER));
     let (cares, epoch) = (db(), app.standing.epoch);
-    let recovery = (db(), app.mail.clone(), app.config.clone());
     let (makes, secrets) = (db(), app.secrets.clone());
     let looks = db();
     let expenses = db();
@@ -250,14 +245,6 @@ pub fn jobs(app: &App) -> Jobs {
                 Ok(Done)
             }
         })
-        .with(payments::QUERY, move |job, now| {
-            let payments = payments.clone();
-            async move {
-                Ok(again(
-                    payments.query(job.tenant, job.subject.into(), now).await?,
-                ))
-            }
-        })
         .with(payments::INBOX, move |job, now| {
             let payments = reports.clone();
             async move {
@@ -265,68 +252,9 @@ pub fn jobs(app: &App) -> Jobs {
                 Ok(Done)
             }
         })
-        .with(payments::INQUIRE, move |job, now| {
-            let payments = questions.clone();
-            async move {
-                Ok(again(
-                    payments
-                        .inquire(job.tenant, job.subject.into(), now)
-                        .await?,
-                ))
-            }
-        })
-        .with(payments::REFUND, move |job, now| {
-            let payments = refunds.clone();
-            async move {
-                Ok(again(
-                    payments
-                        .send_back(job.tenant, job.subject.into(), now)
-                        .await?,
-                ))
-            }
-        })
         .with(payments::SETTLE, move |job, now| {
             let payments = settlements.clone();
             async move { Ok(again(payments.settle_day(job.tenant, now).await?)) }
-        })
-        .with(payments::PAY_OUT, move |job, now| {
-            let payments = payouts.clone();
-            async move {
-                Ok(again(
-                    payments
-                        .pay_out(job.tenant, job.subject.into(), now)
-                        .await?,
-                ))
-            }
-        })
-        .with(payments::PULL, move |job, now| {
-            let payments = pulls.clone();
-            async move {
-                Ok(again(
-                    payments.pull(job.tenant, job.subject.into(), now).await?,
-                ))
-            }
-        })
-        .with(messaging::SEND, move |job, _| {
-            let sender = sender.clone();
-            async move {
-                Ok(again(
-                    messaging::send(&sender, job.tenant, job.subject.into()).await?,
-                ))
-            }
-        })
-        .with(auth::recovery::SEND, move |job, now| {
-            let (db, mail, config) = recovery.clone();
-            async move {
-                // After an hour of trying, he has asked again or somebody else.
-                if job.attempts > 15 {
-                    return Ok(Done);
-                }
-                let url = config.http.public_url.as_deref();
-                auth::recovery::send(&db, &mail, url, (job.tenant, job.subject.into()), now)
-                    .await?;
-                Ok(Done)
-            }
         })
         .with(tenants::jobs::WATCH, move |job, now| {
             let db = watches.clone();
@@ -477,13 +405,93 @@ pub fn jobs(app: &App) -> Jobs {
         })
 }
 
-/// What waits for others, addresses that tenants typed, routers and a state's own systems: apart from all other work, because
-/// they answer when they like.
+/// What waits for providers of money: apart from all other work, so that one who is slow or silent stops no renewal.
+pub fn providers(app: &App) -> Jobs {
+    let again = |when: Option<_>| when.map_or(Outcome::Done, Outcome::Again);
+    let payments = || app.payments.clone();
+    let (queries, questions, pulls) = (payments(), payments(), payments());
+    let (refunds, payouts) = (payments(), payments());
+    Jobs::default()
+        .at_once(DELIVERIES)
+        .with(payments::QUERY, move |job, now| {
+            let payments = queries.clone();
+            async move {
+                Ok(again(
+                    payments.query(job.tenant, job.subject.into(), now).await?,
+                ))
+            }
+        })
+        .with(payments::INQUIRE, move |job, now| {
+            let payments = questions.clone();
+            async move {
+                Ok(again(
+                    payments
+                        .inquire(job.tenant, job.subject.into(), now)
+                        .await?,
+                ))
+            }
+        })
+        .with(payments::REFUND, move |job, now| {
+            let payments = refunds.clone();
+            async move {
+                Ok(again(
+                    payments
+                        .send_back(job.tenant, job.subject.into(), now)
+                        .await?,
+                ))
+            }
+        })
+        .with(payments::PAY_OUT, move |job, now| {
+            let payments = payouts.clone();
+            async move {
+                Ok(again(
+                    payments
+                        .pay_out(job.tenant, job.subject.into(), now)
+                        .await?,
+                ))
+            }
+        })
+        .with(payments::PULL, move |job, now| {
+            let payments = pulls.clone();
+            async move {
+                Ok(again(
+                    payments.pull(job.tenant, job.subject.into(), now).await?,
+                ))
+            }
+        })
+}
+
+/// What waits for others, those who deliver messages, addresses that tenants typed, routers and a state's own systems:
+/// apart from all other work, because they answer when they like.
 pub fn deliveries(app: &App) -> Jobs {
     let (hooks, fiscal) = (app.hooks.clone(), app.fiscal.clone());
     let routers = (app.db.clone(), app.live.clone(), app.secrets.clone());
+    let sender = app.sender.clone();
+    let recovery = (app.db.clone(), app.mail.clone(), app.config.clone());
+    let again = |when: Option<_>| when.map_or(Outcome::Done, Outcome::Again);
     Jobs::default()
         .at_once(DELIVERIES)
+        .with(messaging::SEND, move |job, _| {
+            let sender = sender.clone();
+            async move {
+                Ok(again(
+                    messaging::send(&sender, job.tenant, job.subject.into()).await?,
+                ))
+            }
+        })
+        .with(auth::recovery::SEND, move |job, now| {
+            let (db, mail, config) = recovery.clone();
+            async move {
+                // After an hour of trying, he has asked again or somebody else.
+                if job.attempts > 15 {
+                    return Ok(Outcome::Done);
+                }
+                let url = config.http.public_url.as_deref();
+                auth::recovery::send(&db, &mail, url, (job.tenant, job.subject.into()), now)
+                    .await?;
+                Ok(Outcome::Done)
+            }
+        })
         .with(wizard::RUN, move |job, now| {
             let (db, live, secrets) = routers.clone();
             async move {

@@ -1,5 +1,6 @@
 //! Payers send money by themselves, typing what they remember; it finds its owner or waits for a person.
 
+mod by_hand;
 mod doors;
 mod doubt;
 mod owners;

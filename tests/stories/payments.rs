@@ -4,5 +4,6 @@ mod callbacks;
 mod gateways;
 mod manual;
 mod prompts;
+mod provider_down;
 mod queries;
 mod world;

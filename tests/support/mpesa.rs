@@ -54,6 +54,8 @@ struct State {
     everybody: Payer,
     phones: HashMap<String, Payer>,
     outage: Outage,
+    /// How often each address was called.
+    calls: HashMap<String, u64>,
     books: Books,
     registered: HashMap<String, c2b::Registration>,
     /// Short codes that may ask what has moved.
@@ -151,6 +153,11 @@ impl Mpesa {
     /// Makes every token that was issued invalid.
     pub fn forget_tokens(&self) {
         self.change(|state| state.tokens.clear());
+    }
+
+    /// How often an address was called, whatever was answered.
+    pub fn calls(&self, path: &str) -> u64 {
+        self.state().calls.get(path).copied().unwrap_or(0)
     }
 
     /// How many tokens have been issued.

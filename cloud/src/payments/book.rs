@@ -14,7 +14,7 @@ use super::store;
 use super::store::arrivals::{self, Found, Place, Since};
 use super::words::SubType;
 use crate::db::Tx;
-use crate::renewals::{self, Channel, Method, Receipt, RenewError, Till, Unallocated};
+use crate::renewals::{self, Channel, Method, Receipt, RenewError, Till, Typed, Unallocated};
 
 /// How far what is told of money is believed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +70,20 @@ const REPLACED: &str = "M-Pesa, made up: M-Pesa says another amount, which is bo
 const AMBIGUOUS: &str = "M-Pesa, fits prompts of several payers";
 /// What a person reads beside money that may have been credited without its receipt.
 const CREDITED: &str = "M-Pesa, of a prompt that may be credited already; look there first";
+/// What a person reads beside money whose receipt somebody typed beside money that he booked by hand.
+pub(super) fn by_hand(typed: Typed) -> &'static str {
+    match typed {
+        Typed::Payment => {
+            "M-Pesa, may be credited already by hand: its receipt was typed with a payment; look there first"
+        }
+        Typed::Income => {
+            "M-Pesa, may be credited already by hand: its receipt was typed with other income; look there first"
+        }
+        Typed::Invoice => {
+            "M-Pesa, may be credited already by hand: its receipt was typed with an invoice; look there first"
+        }
+    }
+}
 /// What stands beside money that needs no explanation.
 const PLAIN: &str = "M-Pesa";
 
@@ -127,14 +141,17 @@ pub(super) async fn book(
             Trust::Asked(_) | Trust::Told => Event::Paid(claim),
             Trust::Held(_) => Event::Claimed(claim),
         };
-        return settle::apply_told(tx, &mut intent, event, trust.proves(), now).await;
+        return settle::apply_told(tx, &mut intent, event, (trust.proves(), found.typed), now)
+            .await;
     }
     let known = owner_of(tx, &found, keys).await?;
-    let (customer, why) = match (known, trust) {
-        (_, Trust::Held(why)) => (None, why),
-        (_, _) if credited => (None, CREDITED),
-        (_, _) if found.ambiguous => (None, AMBIGUOUS),
-        (known, _) => (known, PLAIN),
+    let typed = found.typed.map(by_hand);
+    let (customer, why) = match (known, trust, typed) {
+        (_, Trust::Held(why), _) => (None, why),
+        (_, _, Some(why)) => (None, why),
+        (_, _, None) if credited => (None, CREDITED),
+        (_, _, None) if found.ambiguous => (None, AMBIGUOUS),
+        (known, _, None) => (known, PLAIN),
     };
     let operator = match trust {
         Trust::Asked(by) => by,
@@ -257,14 +274,18 @@ pub(super) async fn confirm(
         return Ok(Booking::Known);
     }
     let credited = is_credited(tx, &found, arrival, keys, now).await?;
-    let why = match found.ambiguous {
-        _ if credited => CREDITED,
-        true => AMBIGUOUS,
-        false => PLAIN,
+    let why = match (found.typed, found.ambiguous) {
+        (Some(typed), _) => by_hand(typed),
+        (None, _) if credited => CREDITED,
+        (None, true) => AMBIGUOUS,
+        (None, false) => PLAIN,
     };
     arrivals::vouch(tx, told.id, gateway, arrival, why).await?;
     if trust.proves() {
         arrivals::prove(tx, told.id, gateway).await?;
+    }
+    if found.typed.is_some() {
+        return Ok(Booking::Booked); // for a person
     }
     let fits = found
         .intent

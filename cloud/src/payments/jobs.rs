@@ -123,7 +123,7 @@ impl Payments {
         };
         let claimed = intent.push().claim.map(|claim| claim.receipt);
         let applied = match event {
-            Some(event) => settle::apply_told(&mut tx, &mut intent, event, proven, now)
+            Some(event) => settle::apply_as(&mut tx, &mut intent, event, proven, now)
                 .await
                 .map(|_| ()),
             None => Ok(store::save(&mut tx, &intent, now).await?),

@@ -8,6 +8,7 @@
 mod airtel;
 mod arrival;
 mod book;
+mod breaker;
 mod collecting;
 mod gateways;
 mod held;

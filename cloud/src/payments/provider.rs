@@ -84,6 +84,20 @@ pub enum ProviderError {
     Silent,
 }
 
+impl ProviderError {
+    /// Whether the provider does not work, as far as can be heard; one phone that is busy says nothing of that.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            ProviderError::Busy(said) => !said.to_lowercase().contains("lock subscriber"),
+            ProviderError::Unreachable | ProviderError::Silent => true,
+            ProviderError::Refused(_)
+            | ProviderError::Credentials(_)
+            | ProviderError::Registered(_)
+            | ProviderError::NoProduct(_) => false,
+        }
+    }
+}
+
 /// An account at a provider, its keys opened.
 #[derive(Clone, Debug)]
 pub(super) enum Account {

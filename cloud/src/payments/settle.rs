@@ -7,10 +7,10 @@ use easyisp_shared::time::Timestamp;
 
 use crate::db::{Database, Tx};
 use crate::due;
-use crate::renewals::{self, Channel, Receipt, RenewError, Till, Unallocated};
+use crate::renewals::{self, Channel, Receipt, RenewError, Till, Typed, Unallocated};
 
 use super::QUERY;
-use super::book::HEARSAY;
+use super::book::{HEARSAY, by_hand};
 use super::rules::{ASKED, Claim, Credit, Effect, Event, Push, State, Terms};
 use super::store::{self, Intent, Which, arrivals};
 
@@ -36,15 +36,43 @@ pub(super) async fn apply(
     now: Timestamp,
 ) -> Result<Then, RenewError> {
     let proven = matches!(event, Event::Paid(_));
-    apply_told(tx, intent, event, proven, now).await
+    apply_as(tx, intent, event, proven, now).await
 }
 
-/// The same; `proven` = whether the provider itself says that a receipt in the event is of the prompt's short code.
-pub(super) async fn apply_told(
+/// The same; `proven` = whether the provider itself says that a receipt in the event, or in what is claimed, is of the
+/// prompt's short code.
+pub(super) async fn apply_as(
     tx: &mut Tx,
     intent: &mut Intent,
     event: Event,
     proven: bool,
+    now: Timestamp,
+) -> Result<Then, RenewError> {
+    let named = match &event {
+        Event::Paid(claim) | Event::Claimed(claim) => Some(claim.receipt.clone()),
+        // What a report that waits for our query names.
+        Event::QueryPaid => intent.push().claim.map(|claim| claim.receipt),
+        Event::Accepted
+        | Event::Rejected
+        | Event::Silent
+        | Event::Hinted
+        | Event::Failed { .. }
+        | Event::QueryFailed { .. }
+        | Event::Tick { .. } => None,
+    };
+    let typed = match named {
+        Some(receipt) => renewals::typed_by_hand(tx, &receipt).await?,
+        None => None,
+    };
+    apply_told(tx, intent, event, (proven, typed), now).await
+}
+
+/// The same; `typed` = beside what the receipt was typed by hand.
+pub(super) async fn apply_told(
+    tx: &mut Tx,
+    intent: &mut Intent,
+    event: Event,
+    (proven, typed): (bool, Option<Typed>),
     now: Timestamp,
 ) -> Result<Then, RenewError> {
     if matches!(event, Event::QueryPaid) && came_already(tx, intent, now).await? {
@@ -57,6 +85,16 @@ pub(super) async fn apply_told(
         confirm_above: intent.confirm_above,
     };
     let (push, effect) = intent.push().apply(event, terms);
+    if let (Effect::Credit(credit), Some(typed)) = (&effect, typed)
+        && let Some(receipt) = credit.receipt.clone()
+    {
+        let claim = Claim {
+            receipt,
+            amount: Some(credit.amount),
+            paid_at: credit.paid_at,
+        };
+        return hold_typed(tx, intent, claim, (proven, typed), now).await;
+    }
     intent.set(&push, now);
     match effect {
         Effect::None => {}
@@ -69,11 +107,18 @@ pub(super) async fn apply_told(
         }
         Effect::Join { receipt } => {
             renewals::join_receipt(tx, intent.id, &receipt, proven).await?;
+            if typed.is_some() {
+                intent.needs_review = Some(TYPED_TOO.to_owned());
+            }
         }
         Effect::HoldAndReview(claim) => {
             let what = format!("A second receipt came for one prompt: {}", claim.receipt);
             intent.needs_review = Some(what);
-            renewals::hold(tx, second_receipt(intent, claim, proven, now), now).await?;
+            let why = format!(
+                "{}, a second receipt for one prompt",
+                intent.provider.name()
+            );
+            renewals::hold(tx, beside(intent, claim, (proven, &why), now), now).await?;
         }
         Effect::Ask => {
             due::at(tx, QUERY, intent.id, now.plus(ASKED)).await?;
@@ -100,6 +145,30 @@ pub(super) async fn apply_told(
     Ok(then)
 }
 
+/// Holds the money of a prompt whose receipt somebody typed beside money that he booked by hand; the prompt is left
+/// to a person too.
+async fn hold_typed(
+    tx: &mut Tx,
+    intent: &mut Intent,
+    claim: Claim,
+    (proven, typed): (bool, Typed),
+    now: Timestamp,
+) -> Result<Then, RenewError> {
+    let amount = claim.amount.unwrap_or(intent.amount);
+    let held = Unallocated {
+        amount,
+        ..beside(intent, claim, (proven, by_hand(typed)), now)
+    };
+    renewals::hold(tx, held, now).await?;
+    let mut push = intent.push();
+    push.claim = None;
+    intent.set(&push, now);
+    intent.needs_review = Some(TYPED.to_owned());
+    tracing::warn!(intent.id = %intent.id, "A payment needs a person: {TYPED}");
+    store::save(tx, intent, now).await?;
+    Ok(Then::Rest)
+}
+
 /// Whether what our query says was paid may be booked already, with its receipt: such a payment is the prompt's,
 /// or a person looks at it. It is not credited a second time without a receipt.
 async fn came_already(
@@ -113,7 +182,10 @@ async fn came_already(
         return Ok(false);
     }
     let reviewed = intent.needs_review.as_deref();
-    if reviewed != Some(RECEIPT_KNOWN) && reviewed != Some(CAME) {
+    if ![RECEIPT_KNOWN, CAME, TYPED]
+        .iter()
+        .any(|why| reviewed == Some(why))
+    {
         let since = intent.created_at.minus(SKEW);
         let Some(fitting) = arrivals::fitting(tx, intent, since, &HEARSAY).await? else {
             return Ok(false);
@@ -139,6 +211,12 @@ const SKEW: Duration = Duration::from_secs(5);
 /// What a person reads when a prompt was credited and what may be its receipt is held.
 pub(super) const HELD_TOO: &str =
     "The receipt of this payment is held as unallocated; it must not be credited again";
+/// What a person reads when the receipt of a prompt was typed beside money that was booked by hand.
+const TYPED: &str =
+    "The receipt of this payment was typed by hand before; it is held as unallocated";
+/// What a person reads when a prompt was credited before its receipt was known, and that was typed by hand too.
+const TYPED_TOO: &str =
+    "The receipt of this payment was typed by hand too; it may be credited twice";
 /// What a person reads when a prompt was paid and another payment may be that money.
 const CAME: &str =
     "M-Pesa says that this was paid; its receipt may be booked already, look in the statement";
@@ -196,6 +274,10 @@ pub(super) async fn take_over(
         return Ok(false);
     }
     if standing.customer.is_none() {
+        // It may be his already, by hand.
+        if renewals::typed_by_hand(tx, receipt).await?.is_some() {
+            return Ok(false);
+        }
         renewals::resolve(tx, receipt, intent.customer_id, now).await?;
     }
     arrivals::give_to_prompt(tx, receipt, intent.id).await?;
@@ -232,8 +314,13 @@ fn receipt(intent: &Intent, credit: Credit, proven: bool, now: Timestamp) -> Rec
     }
 }
 
-/// What came beside the one payment of a prompt is nobody's until a person resolves it.
-fn second_receipt(intent: &Intent, claim: Claim, proven: bool, now: Timestamp) -> Unallocated {
+/// What came to a prompt and is nobody's until a person resolves it; `why` it is.
+fn beside(
+    intent: &Intent,
+    claim: Claim,
+    (proven, why): (bool, &str),
+    now: Timestamp,
+) -> Unallocated {
     Unallocated {
         amount: intent.amount,
         method: intent.provider.method(),
@@ -246,10 +333,7 @@ fn second_receipt(intent: &Intent, claim: Claim, proven: bool, now: Timestamp) -
         account: Some(intent.account_reference.clone()),
         payer_hash: None,
         payer_name: None,
-        description: format!(
-            "{}, a second receipt for one prompt",
-            intent.provider.name()
-        ),
+        description: why.to_owned(),
     }
 }
 

@@ -291,10 +291,16 @@ pub async fn hold(
 }
 
 /// Whether this is the receipt of an M-Pesa payment that was booked by itself, so that nobody books it again by
-/// hand.
+/// hand. Until the transaction ends none is booked under it.
 pub async fn is_credited(tx: &mut Tx, reference: &str) -> sqlx::Result<bool> {
-    let receipt = reference.trim().to_ascii_uppercase();
-    Ok(!receipt.is_empty() && store::lock_receipt(tx, &receipt).await?.is_some())
+    let receipt: String = reference.split_whitespace().collect();
+    if receipt.is_empty() {
+        return Ok(false);
+    }
+    // What it was typed beside before is not asked for: one receipt may pay for several things.
+    store::typed_by_hand(tx, &receipt).await?;
+    let known = store::lock_receipt(tx, &receipt.to_ascii_uppercase()).await?;
+    Ok(known.is_some())
 }
 
 /// Writes the provider's receipt on a payment that was credited before it was known; `proven` = whether the

@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 
 use super::store::{self, By, ManualRow};
 use super::{
-    Channel, Method, Receipt, Received, RenewError, Till, receive, resolve, resolved_code, void,
+    Channel, Method, Receipt, Received, RenewError, Till, is_credited, receive, resolve,
+    resolved_code, void,
 };
 use crate::api::{Idempotency, Json, Page, Path, Sort, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -153,7 +154,8 @@ pub struct Recorded {
 }
 
 /// `POST /api/payments/manual`: records money that came in cash, by bank or card. It goes into the wallet
-/// and renews like a recharge.
+/// and renews like a recharge. When the reference is an M-Pesa receipt and M-Pesa tells of it later, that money is
+/// not credited by itself: it waits in `GET /api/payments/unallocated`.
 ///
 /// Repeating a request (same `Idempotency-Key` header) returns the first answer and books nothing.
 /// Errors: 400 an amount of nothing, 404 unknown customer, 409 `RECEIPT_KNOWN` when the reference is an
@@ -174,9 +176,8 @@ pub async fn record(
     if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
         return Ok(answer);
     }
-    let reference = request.reference.as_deref().unwrap_or_default().trim();
-    let known = store::lock_receipt(&mut tx, &reference.to_ascii_uppercase()).await?;
-    if known.is_some() {
+    let reference = request.reference.as_deref().unwrap_or_default();
+    if is_credited(&mut tx, reference).await? {
         return Err(RenewError::ReceiptKnown.into());
     }
     let receipt = Receipt {

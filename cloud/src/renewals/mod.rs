@@ -35,7 +35,7 @@ pub use jobs::{AUTO_RENEW, BEGIN, SHORT, SOLD, auto_renew, begin};
 pub use limits::{Barred, Buyer, may_buy, may_renew};
 pub use refund::{Refund, Service, complete, release, reserve};
 pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
-pub use store::{Gone, taken_back};
+pub use store::{Gone, Typed, taken_back, typed_by_hand};
 pub use voucher::{Redeemed, Worth, redeem};
 
 /// The routes of this feature.

@@ -1,6 +1,7 @@
 //! SQL on payments and periods, and the one statement that makes a deed.
 
 mod refund;
+mod typed;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use super::rules::{Holding, Promised, Term, Unit};
 use super::{Method, Unallocated, told};
 
 pub(super) use refund::{Sold, add_refunded, refund_paid, release_refunded, sold_for, take_back};
+pub use typed::{Typed, typed_by_hand};
 
 #[derive(FromRow)]
 struct AccountRow {

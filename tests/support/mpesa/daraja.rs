@@ -38,6 +38,12 @@ pub(super) fn routes(mpesa: Mpesa) -> Router {
 
 async fn outage(State(mpesa): State<Mpesa>, request: Request, next: Next) -> Response {
     let outage = mpesa.state().outage.clone();
+    mpesa.change(|state| {
+        *state
+            .calls
+            .entry(request.uri().path().to_owned())
+            .or_default() += 1
+    });
     match outage {
         Outage::None => {}
         Outage::Error(code) => return Refusal::new(&code, scripted(&code)).into_response(),

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::breaker::Breakers;
 use super::super::provider::{Accepted, Answer, Prompt, ProviderError};
 use super::super::tokens::{Token, Tokens, fingerprint};
 use super::super::words::Env;
@@ -23,13 +24,25 @@ const COUNTRY: &str = "KE";
 /// What they pay in.
 const CURRENCY: &str = "KES";
 
-/// A client of Airtel Money. Cloning shares its tokens.
+/// A client of Airtel Money. Cloning shares its tokens, and what is known of its products.
 #[derive(Clone)]
 pub struct Airtel {
     http: reqwest::Client,
     base_url: Option<String>,
+    clock: Clock,
     tokens: Tokens,
+    breakers: Breakers<Product>,
 }
+
+/// One of Airtel's products, as one application calls it.
+type Product = ([u8; 32], &'static str);
+
+/// The product that gives tokens.
+const TOKENS: &str = "tokens";
+/// The one that asks payers.
+const PROMPTS: &str = "prompts";
+/// The one that tells what became of a prompt.
+const ENQUIRIES: &str = "enquiries";
 
 #[derive(Deserialize)]
 struct TokenAnswer {
@@ -44,7 +57,9 @@ impl Airtel {
         Airtel {
             http,
             base_url,
-            tokens: Tokens::new(clock),
+            tokens: Tokens::new(clock.clone()),
+            breakers: Breakers::default(),
+            clock,
         }
     }
 
@@ -63,7 +78,7 @@ impl Airtel {
         });
         let url = format!("{}/merchant/v1/payments/", self.base(merchant.env));
         let answer = self
-            .call(merchant, || self.http.post(&url).json(&body))
+            .call(merchant, PROMPTS, || self.http.post(&url).json(&body))
             .await?;
         taken(&answer)?;
         Ok(Accepted {
@@ -75,7 +90,9 @@ impl Airtel {
     /// Asks what became of a prompt.
     pub async fn query(&self, merchant: &Merchant, name: &str) -> Result<Answer, ProviderError> {
         let url = format!("{}/standard/v1/payments/{name}", self.base(merchant.env));
-        let answer = self.call(merchant, || self.http.get(&url)).await?;
+        let answer = self
+            .call(merchant, ENQUIRIES, || self.http.get(&url))
+            .await?;
         Ok(outcome(&answer))
     }
 
@@ -84,16 +101,31 @@ impl Airtel {
         self.fetch_token(merchant).await.map(|_| ())
     }
 
-    /// One call with a token; with a fresh one when Airtel says that the token is not good.
+    /// One call with a token, unless the product is left alone for a while.
     async fn call(
         &self,
         merchant: &Merchant,
+        product: &'static str,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<Vec<u8>, ProviderError> {
         let keys = fingerprint([&merchant.id, &merchant.secret]);
+        let call = self.with_token(merchant, keys, request);
+        self.breakers
+            .guarded((keys, product), &self.clock, call)
+            .await
+    }
+
+    /// With a fresh token when Airtel says that the one it knows is not good.
+    async fn with_token(
+        &self,
+        merchant: &Merchant,
+        keys: [u8; 32],
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> Result<Vec<u8>, ProviderError> {
         let mut rejected: Option<SecretString> = None;
         loop {
             let fetch = self.fetch_token(merchant);
+            let fetch = self.breakers.guarded((keys, TOKENS), &self.clock, fetch);
             let token = self.tokens.of(keys, rejected.as_ref(), fetch).await?;
             let request = request()
                 .bearer_auth(token.expose_secret())

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::super::breaker::Breakers;
 use super::super::provider::{Accepted, Answer, Prompt, ProviderError};
 use super::super::rules::NO_ANSWER;
 use super::super::tokens::{Token, Tokens, fingerprint};
@@ -58,14 +59,21 @@ impl Merchant {
     }
 }
 
-/// A client of M-Pesa. Cloning shares its tokens.
+/// A client of M-Pesa. Cloning shares its tokens, and what is known of its products.
 #[derive(Clone)]
 pub struct Daraja {
     http: reqwest::Client,
     base_url: Option<String>,
     clock: Clock,
     tokens: Tokens,
+    breakers: Breakers<Product>,
 }
+
+/// One of M-Pesa's products, as one application calls it.
+type Product = ([u8; 32], String);
+
+/// The product that gives tokens.
+const TOKENS: &str = "/oauth";
 
 #[derive(Deserialize)]
 struct TokenAnswer {
@@ -80,6 +88,7 @@ impl Daraja {
             http,
             base_url,
             tokens: Tokens::new(clock.clone()),
+            breakers: Breakers::default(),
             clock,
         }
     }
@@ -220,8 +229,23 @@ impl Daraja {
         self.fetch_token(merchant).await.map(|_| ())
     }
 
-    /// One call with a token; with a fresh one when M-Pesa says that the token is invalid.
+    /// One call with a token, unless the product is left alone for a while.
     pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        merchant: &Merchant,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ProviderError> {
+        let product = (
+            fingerprint([&merchant.key, &merchant.secret]),
+            path.to_owned(),
+        );
+        let call = self.with_token(merchant, path, body);
+        self.breakers.guarded(product, &self.clock, call).await
+    }
+
+    /// With a fresh token when M-Pesa says that the one it knows is invalid.
+    async fn with_token<T: DeserializeOwned>(
         &self,
         merchant: &Merchant,
         path: &str,
@@ -231,7 +255,9 @@ impl Daraja {
         let keys = fingerprint([&merchant.key, &merchant.secret]);
         let mut rejected = None;
         loop {
+            let tokens = (keys, TOKENS.to_owned());
             let fetch = self.fetch_token(merchant);
+            let fetch = self.breakers.guarded(tokens, &self.clock, fetch);
             let token = self.tokens.of(keys, rejected.as_ref(), fetch).await?;
             let request = self
                 .http

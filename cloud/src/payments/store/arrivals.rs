@@ -13,6 +13,7 @@ use super::super::owner::{Candidate, Keys};
 use super::super::words::SubType;
 use super::{Intent, intent_columns};
 use crate::db::Tx;
+use crate::renewals::Typed;
 
 /// What is known of an arrival before it is booked.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(in super::super) struct Found {
     pub(in super::super) at: Place,
     /// The gateway was deleted.
     pub(in super::super) retired: bool,
+    /// Somebody typed the receipt beside money that he booked by hand.
+    pub(in super::super) typed: Option<Typed>,
 }
 
 /// The short code where money arrived.
@@ -123,7 +126,8 @@ macro_rules! found_ctes {
                     (select all_of_them from owners) as candidates,
                     at.shortcode as at_shortcode, at.store_number as at_store,
                     at.sub_type as at_kind, at.match_suffix as at_suffix, at.created_at as at_since,
-                    at.platform as at_platform, at.deleted_at is not null as at_retired, intent.*
+                    at.platform as at_platform, at.deleted_at is not null as at_retired,
+                    typed_by_hand($1, $3) as typed, intent.*
                from gateways at
                left join intent on true
               where at.tenant_id = $1 and at.id = $2"
@@ -168,6 +172,7 @@ fn read(row: &PgRow) -> sqlx::Result<Found> {
         candidates: candidates.map_or(Vec::new(), |Json(all)| all),
         at: Place::from_row(row)?,
         retired: row.try_get("at_retired")?,
+        typed: row.try_get("typed")?,
     })
 }
 
