@@ -412,6 +412,8 @@ async fn housekeeping(app: App, stop: CancellationToken) {
         warn_of_ends(&app.own, &mut said, now);
         let tidied = async {
             app.db.ensure_partitions(now).await?;
+            app.metrics
+                .unproved(crate::ledger::count_unproved(&app.db).await?);
             crate::auth::forget_sessions(&app.db, now).await
         };
         if let Err(error) = tidied.await {

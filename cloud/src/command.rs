@@ -66,6 +66,17 @@ enum Command {
         #[arg(long, value_name = "ID")]
         tenant: Option<uuid::Uuid>,
     },
+    /// Writes a tenant's sealed books, one line of JSON for every row of the chain.
+    ///
+    /// The README has a script of Python's standard library that checks such a file.
+    ExportLedger {
+        /// Whose books.
+        #[arg(long, value_name = "ID")]
+        tenant: uuid::Uuid,
+        /// Where to; without it they are printed. A file that is there already is not written over.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Prints the API's description, as `GET /api/openapi.json` answers it.
     Openapi,
 }
@@ -119,6 +130,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }) => create_owner(config()?, &email, &name, password_file.as_deref()).await,
         Command::Authority { step, hurry } => rotate(config()?, step, hurry).await,
         Command::VerifyLedger { tenant } => verify(config()?, tenant).await,
+        Command::ExportLedger { tenant, output } => {
+            export(config()?, tenant, output.as_deref()).await
+        }
         Command::Openapi => {
             let text = easyisp_cloud::openapi().to_pretty_json()?;
             // Who stops reading early (head) has had enough; that is no failure.
@@ -241,6 +255,33 @@ async fn verify(config: Config, tenant: Option<uuid::Uuid>) -> anyhow::Result<Ex
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         })
+    })
+    .await
+}
+
+async fn export(
+    config: Config,
+    tenant: uuid::Uuid,
+    output: Option<&Path>,
+) -> anyhow::Result<ExitCode> {
+    with_database(&config, async |db: &Database, _: &Secrets| {
+        let mut to: Box<dyn Write> = match output {
+            Some(path) => Box::new(
+                std::fs::OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .open(path)
+                    .with_context(|| format!("cannot write {}", path.display()))?,
+            ),
+            None => Box::new(std::io::stdout()),
+        };
+        let mut books = ledger::Export::begin(db, tenant.into()).await?;
+        while let Some(text) = books.next(db).await? {
+            to.write_all(text.as_bytes())?;
+        }
+        to.flush()?;
+        eprintln!("{} rows", books.lines());
+        Ok(ExitCode::SUCCESS)
     })
     .await
 }

@@ -182,6 +182,9 @@ pub fn jobs(app: &App) -> Jobs {
     let (renewals, beginnings) = (db(), db());
     let (reports, settlements) = (app.payments.clone(), app.payments.clone());
     let (seals, tidies, rotations) = (db(), db(), db());
+    let (checks, proofs) = (db(), db());
+    // One at a time: a whole proof reads all of a tenant's books.
+    let proving = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
     let (watches, reckons, prices) = (db(), db(), db());
     let purges = (db(), app.config.data_dir.join(tenants::purge::FOLDER));
     let (cares, epoch) = (db(), app.standing.epoch);
@@ -196,6 +199,20 @@ pub fn jobs(app: &App) -> Jobs {
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
             async move { Ok(Again(tenants::jobs::seal(&db, job.tenant, now).await?)) }
+        })
+        .with(ledger::CHECK, move |job, now| {
+            let db = checks.clone();
+            async move { Ok(again(ledger::check(&db, job.tenant, now).await?)) }
+        })
+        .with(ledger::PROVE, move |job, now| {
+            let (db, proving) = (proofs.clone(), proving.clone());
+            async move {
+                let Ok(_turn) = proving.try_acquire_owned() else {
+                    return Ok(Again(now.plus(ANOTHER_PROOF)));
+                };
+                ledger::prove(&db, job.tenant, now).await?;
+                Ok(Done)
+            }
         })
         .with(tenants::jobs::TIDY, move |job, now| {
             let db = tidies.clone();
@@ -404,6 +421,9 @@ pub fn jobs(app: &App) -> Jobs {
             }
         })
 }
+
+/// When a proof of the books is tried again that another one was in the way of.
+const ANOTHER_PROOF: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What waits for providers of money: apart from all other work, so that one who is slow or silent stops no renewal.
 pub fn providers(app: &App) -> Jobs {

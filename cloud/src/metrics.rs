@@ -21,6 +21,7 @@ pub struct Metrics {
     connections: Family<Connections, Gauge>,
     link: Family<Direction, Gauge>,
     certificates: Family<Certificate, Gauge>,
+    unproved: Gauge,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -83,8 +84,15 @@ impl Metrics {
             "When what agents know this node by ends; warn at 30, 14 and 7 days",
             certificates.clone(),
         );
+        let unproved = Gauge::default();
+        registry.register(
+            "books_unproved",
+            "Tenants whose books do not prove",
+            unproved.clone(),
+        );
         Metrics {
             certificates,
+            unproved,
             link,
             connections,
             registry: Arc::new(Mutex::new(registry)),
@@ -147,6 +155,11 @@ impl Metrics {
                     .set(ends.secs());
             }
         }
+    }
+
+    /// Notes how many tenants' books do not prove.
+    pub fn unproved(&self, tenants: i64) {
+        self.unproved.set(tenants);
     }
 
     /// Everything in the text format that Prometheus reads.

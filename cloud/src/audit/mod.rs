@@ -239,6 +239,7 @@ pub enum Action {
     ExpenseVoid,
     ExpenseStop,
     BooksLock,
+    BooksExport,
     TaxUpdate,
     InvoiceCreate,
     InvoiceUpdate,

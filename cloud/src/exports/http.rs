@@ -1,4 +1,4 @@
-//! `/api/customers/export`, `/api/packages/export`, `/api/payments/export`.
+//! `/api/customers/export`, `/api/packages/export`, `/api/payments/export`, `/api/finance/books/export`.
 
 mod file;
 mod sources;
@@ -22,8 +22,9 @@ use crate::auth::Operator;
 use crate::customers::{self, ConnectionType, Deed, Status};
 use crate::db::{Database, Tx};
 use crate::error::ApiError;
+use crate::ledger::Export;
 use crate::payments::Exported;
-use crate::permission::Permission;
+use crate::permission::{Permission, Role};
 use crate::secrets::Secrets;
 use crate::tenants;
 
@@ -204,6 +205,48 @@ pub async fn payments(
         now,
     )
     .await
+}
+
+/// `GET /api/finance/books/export`: the sealed books as text, one line of JSON for every row of the chain, with all that
+/// its digest covers; the README has a script that checks it. What is sealed meanwhile is not in it.
+///
+/// For the account's owner alone; asks for the password again. The export is in the trail. Errors: 403 `OWNER_ONLY`,
+/// `FRESH_LOGIN_REQUIRED`.
+#[utoipa::path(get, path = "/api/finance/books/export", tag = "Exports",
+    responses((status = 200, content((String = "application/x-ndjson")))))]
+pub async fn books(
+    operator: Operator,
+    State(db): State<Database>,
+    State(clock): State<Clock>,
+) -> Result<Response, ApiError> {
+    let now = clock.now();
+    if operator.role != Role::SuperAdmin {
+        return Err(ApiError::forbidden(
+            "OWNER_ONLY",
+            "Only the account's owner may export the books, which name everybody",
+        ));
+    }
+    operator.fresh(now)?;
+    let mut tx = db.begin(operator.tenant).await?;
+    let slug = tenants::slug(&mut tx).await?;
+    let books = Export::begin(&db, operator.tenant).await?;
+    let line = Audit {
+        details: format!("Books, {} rows", books.lines()),
+        ..Audit::new(Action::BooksExport, "books", operator.tenant, "Books")
+    };
+    audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
+    tx.commit().await?;
+
+    let parts = stream::try_unfold((db, books), |(db, mut books)| async move {
+        let text = books.next(&db).await.map_err(cut)?;
+        Ok::<_, std::io::Error>(text.map(|text| (Bytes::from(text), (db, books))))
+    });
+    let moment = now.to_jiff().strftime("%Y-%m-%dT%H-%MZ");
+    Ok(attachment(
+        &format!("books-{slug}-{moment}.jsonl"),
+        "application/x-ndjson",
+        Body::from_stream(parts),
+    ))
 }
 
 /// Writes the line of the trail, and sends the file while it is read.

@@ -7,7 +7,7 @@ mod http;
 
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission::{
-    HotspotDetailsView, PackagesView, PaymentsViewElectronic, PaymentsViewManual, PppoeDetailsView,
+    FinanceReportsGenerate, HotspotDetailsView, PackagesView, PaymentsViewElectronic, PaymentsViewManual, PppoeDetailsView,
 };
 
 /// The routes of this feature.
@@ -18,6 +18,10 @@ pub fn routes() -> Routes {
             routes!(http::customers),
         )
         .route(Access::Any(&[PackagesView]), routes!(http::packages))
+        .route(
+            Access::Any(&[FinanceReportsGenerate]),
+            routes!(http::books),
+        )
         .route(
             Access::Any(&[PaymentsViewElectronic, PaymentsViewManual]),
             routes!(http::payments),

@@ -1,6 +1,7 @@
 //! `/api/finance`.
 
 pub mod accounts;
+pub mod books;
 pub mod closing;
 pub mod expenses;
 pub mod income;

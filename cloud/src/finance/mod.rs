@@ -71,6 +71,7 @@ pub fn routes() -> Routes {
             Access::Any(&[FinanceReportsView, PaymentsViewManual]),
             routes!(http::reports::statement),
         )
+        .route(BOOKS, routes!(http::books::get))
         .route(BOOKS, routes!(http::closing::get))
         .route(CLOSES, routes!(http::closing::set))
 }

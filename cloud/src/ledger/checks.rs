@@ -11,6 +11,7 @@ pub(super) mod refunds;
 
 use std::collections::BTreeMap;
 
+use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -50,6 +51,58 @@ pub(super) async fn day_totals(tx: &mut Tx, days: &Days, report: &mut Report) ->
             report.found(tenant, what);
         }
     }
+    Ok(())
+}
+
+/// On every day that the totals know, as much was debited as was credited.
+pub(super) async fn trial_balance(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select day::text, sum(debits)::bigint, sum(credits)::bigint
+           from day_totals
+          where tenant_id = $1
+          group by day
+         having sum(debits) <> sum(credits)
+          order by day
+          limit 100",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (day, debits, credits) in wrong {
+        let what = format!("the totals of {day} do not balance: {debits} debits, {credits} credits");
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}
+
+/// The wallets that moved since then hold what their transfers sum to; the newest 2,000 of them.
+pub(super) async fn moved_wallets(
+    tx: &mut Tx,
+    since: Option<Timestamp>,
+    report: &mut Report,
+) -> sqlx::Result<()> {
+    let wrong: Vec<Purse> = sqlx::query_as(
+        "with moved as (
+             select customer_id, balance from wallets
+              where tenant_id = $1 and updated_at >= coalesce($2, '-infinity')
+              order by updated_at desc
+              limit 2000)
+         select m.customer_id, m.balance, f.fold
+           from moved m
+          cross join lateral (
+                select coalesce((select sum(amount) from transfers
+                                  where tenant_id = $1 and credit_account = '2000'
+                                    and credit_party = m.customer_id), 0)::bigint
+                     - coalesce((select sum(amount) from transfers
+                                  where tenant_id = $1 and debit_account = '2000'
+                                    and debit_party = m.customer_id), 0)::bigint as fold) f
+          where m.balance <> f.fold",
+    )
+    .bind(tx.tenant())
+    .bind(since)
+    .fetch_all(&mut **tx)
+    .await?;
+    name_wallets(tx, wrong, report);
     Ok(())
 }
 
@@ -143,6 +196,11 @@ pub(super) async fn wallets(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()
     .bind(tx.tenant())
     .fetch_all(&mut **tx)
     .await?;
+    name_wallets(tx, wrong, report);
+    Ok(())
+}
+
+fn name_wallets(tx: &Tx, wrong: Vec<Purse>, report: &mut Report) {
     for Purse {
         customer_id,
         balance,
@@ -154,7 +212,6 @@ pub(super) async fn wallets(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()
         let what = format!("the wallet of {whose} is {is} where its transfers give {fold}");
         report.found(tx.tenant(), what);
     }
-    Ok(())
 }
 
 /// A wallet may stand below zero only as far as money was taken back from it.

@@ -1,4 +1,5 @@
-//! The books as text that outlives the database: one line of JSON for every row of the chain.
+//! The books as text that outlives the database: one line of JSON for every row of the chain, with all that its digest
+//! covers, and what is known of rows that were blanked. The README has a script that checks it.
 
 use easyisp_shared::id::TenantId;
 
@@ -7,16 +8,39 @@ use crate::db::Database;
 /// Most rows read in one transaction.
 const BATCH: i64 = 500;
 
-/// Hands over the chain line by line, in order: number, digest, and the entry with its transfers or the line of
-/// the trail. Only what was sealed; returns how many lines.
-pub async fn export<F, Fut>(db: &Database, tenant: TenantId, mut write: F) -> anyhow::Result<u64>
-where
-    F: FnMut(String) -> Fut,
-    Fut: Future<Output = std::io::Result<()>>,
-{
-    let (mut last, mut lines) = (0_i64, 0);
-    loop {
+/// A tenant's chain as it stood when this was made, read piece by piece. Only what was sealed.
+#[derive(Clone, Copy, Debug)]
+pub struct Export {
+    tenant: TenantId,
+    last: i64,
+    until: i64,
+}
+
+impl Export {
+    /// Of everything that is sealed by now.
+    pub async fn begin(db: &Database, tenant: TenantId) -> sqlx::Result<Export> {
         let mut tx = db.begin(tenant).await?;
+        let newest = "select coalesce(max(sequence), 0) from chain where tenant_id = $1";
+        let until = sqlx::query_scalar(newest)
+            .bind(tenant)
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok(Export {
+            tenant,
+            last: 0,
+            until,
+        })
+    }
+
+    /// How many lines there are in all.
+    pub fn lines(&self) -> i64 {
+        self.until
+    }
+
+    /// The next lines, in order: number, digest, and the entry with its transfers or the line of the trail, and which
+    /// lines of the trail say that it was blanked. `None` = that was all.
+    pub async fn next(&mut self, db: &Database) -> sqlx::Result<Option<String>> {
+        let mut tx = db.begin(self.tenant).await?;
         let batch: Vec<(i64, String)> = sqlx::query_as(
             "select c.sequence,
                     jsonb_build_object(
@@ -28,30 +52,42 @@ where
                                         from transfers t
                                        where t.tenant_id = $1 and t.entry_id = c.subject_id
                                          and c.kind = 'ENTRY'),
-                        'line', (select to_jsonb(a) - 'tenant_id' from audit a
-                                  where a.tenant_id = $1 and a.id = c.subject_id and c.kind = 'AUDIT'))::text
+                        -- before and after as the text that the digest covers
+                        'line', (select to_jsonb(a) - 'tenant_id'
+                                        || jsonb_build_object('before', a.before::text, 'after', a.after::text)
+                                   from audit a
+                                  where a.tenant_id = $1 and a.id = c.subject_id and c.kind = 'AUDIT'),
+                        -- a line that is not in this file vouches for what it is not asked for here
+                        'redactions', (select jsonb_agg(jsonb_build_object(
+                                                  'line', v.subject_id, 'digest', encode(r.digest, 'hex'),
+                                                  'words', encode(r.words, 'hex')) order by r.line_id)
+                                         from redactions r
+                                         left join chain v on v.tenant_id = $1 and v.kind = 'AUDIT'
+                                                          and v.subject_id = r.line_id and v.sequence <= $4
+                                        where r.tenant_id = $1 and r.kind = c.kind
+                                          and r.subject_id = c.subject_id))::text
                from chain c
-              where c.tenant_id = $1 and c.sequence > $2
+              where c.tenant_id = $1 and c.sequence > $2 and c.sequence <= $4
               order by c.sequence
               limit $3",
         )
-        .bind(tenant)
-        .bind(last)
+        .bind(self.tenant)
+        .bind(self.last)
         .bind(BATCH)
+        .bind(self.until)
         .fetch_all(&mut *tx)
         .await?;
         drop(tx);
         let Some((newest, _)) = batch.last() else {
-            return Ok(lines);
+            return Ok(None);
         };
-        last = *newest;
-        lines += batch.len() as u64;
+        self.last = *newest;
         let mut text = String::new();
         for (_, line) in batch {
             text.push_str(&line);
             text.push('\n');
         }
-        write(text).await?;
+        Ok(Some(text))
     }
 }
 

@@ -3,7 +3,8 @@
 //! Money moves as transfers from a credit to a debit account, balanced by construction and never changed.
 //! [`post`] writes an entry, its transfers and the wallet balances they give, all in one statement.
 //! Insertion is not ordered, so nothing per tenant is locked; a leased sealer numbers what was committed
-//! ([`seal`]) and chains it, and [`verify`] proves that nothing was touched since. Words that name a person may
+//! ([`seal`]) and chains it, and [`verify`] proves that nothing was touched since; [`check`] and [`prove`] do by
+//! themselves, again and again. Words that name a person may
 //! be blanked later ([`blank`]), by a line of the trail that says so; amounts never change. Days can be closed
 //! ([`close`]): what is posted late is booked on the first open day, and its entry says of which day it is.
 
@@ -20,11 +21,12 @@ mod sealer;
 mod store;
 mod tax;
 mod verify;
+mod watch;
 
 pub use account::{Account, AccountCode, AccountType, CHART};
 pub use closing::{Closing, close, closing, wait_for_postings};
 pub use entry::{Entry, EntryKind, Leg, Transfer};
-pub use export::{export, is_sealed};
+pub use export::{Export, is_sealed};
 pub use read::{Statement, StatementLine, Total, statement, totals};
 pub use redact::{Blank, Blanked, VOUCHES, blank, vouch};
 pub use rows::zone;
@@ -33,6 +35,7 @@ pub(crate) use store::{bind_posting, new_salt, posting_ctes};
 pub use store::{open_wallet, open_wallets, post, post_all, seed_accounts};
 pub use tax::{Charged, Tax, given_back, split, total_tax};
 pub use verify::{Finding, Progress, Report, Scope, VerifyError, verify};
+pub use watch::{CHECK, PROVE, Proof, check, count_unproved, proof, prove, unproved};
 
 /// Whether a statement failed because a wallet would have fallen below its floor.
 pub fn is_overdrawn(error: &sqlx::Error) -> bool {

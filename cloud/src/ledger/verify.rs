@@ -118,7 +118,7 @@ async fn all_tenants(db: &Database) -> sqlx::Result<Vec<TenantId>> {
 }
 
 /// A transaction that sees one instant and writes nothing.
-async fn snapshot(db: &Database, tenant: TenantId) -> sqlx::Result<Tx> {
+pub(super) async fn snapshot(db: &Database, tenant: TenantId) -> sqlx::Result<Tx> {
     let mut tx = db.begin(tenant).await?;
     sqlx::query("set transaction isolation level repeatable read, read only")
         .execute(&mut *tx)
@@ -130,13 +130,15 @@ async fn snapshot(db: &Database, tenant: TenantId) -> sqlx::Result<Tx> {
     Ok(tx)
 }
 
-async fn verify_tenant(
+/// Proves everything there is; returns the last row of the chain.
+pub(super) async fn verify_tenant(
     tx: &mut Tx,
     report: &mut Report,
     tell: &mut (dyn FnMut(u64) + Send),
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Place> {
     let zone = rows::zone(tx).await?;
-    let days = verify_chain(tx, &zone, report, tell).await?;
+    let mut place = Place::BEGINNING;
+    let days = prove_chain(tx, &zone, (&mut place, u64::MAX), report, tell).await?;
     checks::day_totals(tx, &days, report).await?;
     redact::verify(tx, report).await?;
     checks::queue(tx, report).await?;
@@ -162,23 +164,43 @@ async fn verify_tenant(
     checks::refunds::periods(tx, report).await?;
     checks::held::payouts(tx, report).await?;
     checks::held::balance(tx, report).await?;
-    verify_tail(tx, report).await
+    verify_tail(tx, report).await?;
+    Ok(place)
 }
 
-/// Computes every digest again, in order; returns the day totals that the sealed entries give.
-async fn verify_chain(
+/// A row of the chain, up to which it is proved.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) sequence: i64,
+    pub(super) digest: Digest,
+}
+
+impl Place {
+    pub(super) const BEGINNING: Place = Place {
+        sequence: 0,
+        digest: BEGINNING,
+    };
+}
+
+/// Computes the digests after a place again, in order, `most` of them or a few more; the place moves on. Returns the
+/// day totals that those entries give.
+pub(super) async fn prove_chain(
     tx: &mut Tx,
     zone: &TimeZone,
+    (place, most): (&mut Place, u64),
     report: &mut Report,
     tell: &mut (dyn FnMut(u64) + Send),
 ) -> sqlx::Result<Days> {
     let tenant = tx.tenant();
     let mut days = Days::default();
-    let (mut last, mut before) = (0, BEGINNING);
+    let Place {
+        sequence: last,
+        digest: before,
+    } = place;
     let mut rows = 0;
     loop {
-        let batch = links_after(tx, last).await?;
-        if batch.is_empty() {
+        let batch = links_after(tx, *last).await?;
+        if batch.is_empty() || rows >= most {
             report.rows += rows;
             return Ok(days);
         }
@@ -186,7 +208,7 @@ async fn verify_chain(
         let contents = rows::contents(tx, &subjects).await?;
         let blanked = redact::left(tx, &subjects).await?;
         for (sequence, subject, digest) in batch {
-            if sequence != last + 1 {
+            if sequence != *last + 1 {
                 let what = format!("the chain jumps from number {last} to {sequence}");
                 report.found(tenant, what);
             }
@@ -201,7 +223,7 @@ async fn verify_chain(
                         report.found(tenant, what);
                     }
                     let is_proved = left.is_none() || posted.words_digest().is_some();
-                    if is_proved && link(&before, sequence, &posted.content()) != digest {
+                    if is_proved && link(before, sequence, &posted.content()) != digest {
                         let what = format!(
                             "{subject} (number {sequence}) or the row before it was changed: \
                              its digest is not the chain's"
@@ -212,7 +234,7 @@ async fn verify_chain(
                 }
             }
             // What the chain says goes on, so that one change is one finding.
-            (last, before) = (sequence, digest);
+            (*last, *before) = (sequence, digest);
             rows += 1;
         }
         tell(rows);
@@ -244,7 +266,7 @@ async fn links_after(tx: &mut Tx, sequence: i64) -> sqlx::Result<Vec<(i64, Subje
 }
 
 /// What waits for its number must exist.
-async fn verify_tail(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+pub(super) async fn verify_tail(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let tenant = tx.tenant();
     let mut last = None;
     loop {

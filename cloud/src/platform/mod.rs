@@ -1,5 +1,6 @@
 //! The platform: its own people, all tenants, and acting inside one of them for a while, seen by it.
 
+mod books;
 mod http;
 mod people;
 mod read;
@@ -14,6 +15,7 @@ pub fn routes() -> Routes {
     Routes::new()
         .route(OWN, routes!(read::stats))
         .route(OWN, routes!(read::list))
+        .route(OWN, routes!(books::list))
         .route(OWN, routes!(read::get, http::delete))
         .route(OWN, routes!(http::activate))
         .route(OWN, routes!(http::suspend))

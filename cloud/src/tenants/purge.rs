@@ -111,20 +111,17 @@ async fn export(db: &Database, folder: &Path, tenant: TenantId) -> anyhow::Resul
     }
     fs::create_dir_all(folder).await?;
     let part = whole.with_extension("part");
-    let file = fs::OpenOptions::new()
+    let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .open(&part)
         .await?;
-    let file = tokio::sync::Mutex::new(file);
-    ledger::export(db, tenant, |text| {
-        let file = &file;
-        async move { file.lock().await.write_all(text.as_bytes()).await }
-    })
-    .await?;
-    let mut file = file.into_inner();
+    let mut books = ledger::Export::begin(db, tenant).await?;
+    while let Some(text) = books.next(db).await? {
+        file.write_all(text.as_bytes()).await?;
+    }
     file.flush().await?;
     file.sync_all().await?;
     fs::rename(&part, &whole).await?;

@@ -187,6 +187,8 @@ pub async fn create(
     ledger::seed_accounts(&mut tx, now).await?;
     store::insert_counts(&mut tx, &COUNTS).await?;
     due::at(&mut tx, ledger::SEAL, tenant, now).await?;
+    due::at(&mut tx, ledger::CHECK, tenant, now).await?;
+    due::at(&mut tx, ledger::PROVE, tenant, now).await?;
     due::at(&mut tx, TIDY, tenant, now).await?;
     due::at(&mut tx, WATCH, tenant, now).await?;
     due::at(&mut tx, CARE, tenant, now).await?;

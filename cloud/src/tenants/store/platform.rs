@@ -299,7 +299,9 @@ pub async fn purge(
 /// before.
 pub async fn note_purged(tx: &mut Tx, tenant: TenantId, now: Timestamp) -> sqlx::Result<bool> {
     let done = sqlx::query(
-        "update directory.tenants set purged_at = $2 where tenant_id = $1 and purged_at is null",
+        "with checks as (
+             delete from directory.book_checks where tenant_id = $1)
+         update directory.tenants set purged_at = $2 where tenant_id = $1 and purged_at is null",
     )
     .bind(tenant)
     .bind(now)
