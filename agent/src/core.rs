@@ -72,8 +72,6 @@ pub struct Core {
     pub authority: Option<Arc<Authority>>,
     /// Changes with every commit of records.
     pub commits: watch::Receiver<u64>,
-    /// Where a changed thing is told.
-    pub touched_sender: mpsc::Sender<Touched>,
     /// What changed, for whoever enforces it.
     pub touched: mpsc::Receiver<Touched>,
     /// Files that were found damaged and moved aside.
@@ -109,7 +107,7 @@ impl Core {
         }
         let site = Arc::new(site);
         let (touched_sender, touched) = mpsc::channel(TOUCHED_AT_ONCE);
-        let feed = Feed::start(cache, options.load, site.clone(), touched_sender.clone())?;
+        let feed = Feed::start(cache, options.load, site.clone(), touched_sender)?;
 
         let sessions = Arc::new(Sessions::default());
         let now = clock.now();
@@ -176,7 +174,6 @@ impl Core {
             unknown,
             authority,
             commits,
-            touched_sender,
             touched,
             moved_aside,
             guard,

@@ -8,7 +8,6 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::time::Clock;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -27,7 +26,7 @@ use crate::radius::{Agree, AskCloud};
 use crate::reconcile::{self, Reconciler};
 use crate::routeros::{Pins, RouterApis};
 use crate::sessions::LineCounter;
-use crate::site::{Ranges, Site, SiteClock, Touched};
+use crate::site::{Ranges, Site};
 use crate::snmp::{self, Poller};
 use crate::status::Overview;
 use crate::store::{Job, Outbox, OutboxReader, StoreError, StoreGuard};
@@ -130,7 +129,6 @@ impl Served {
             unknown,
             authority,
             commits,
-            touched_sender,
             touched,
             moved_aside,
             guard,
@@ -140,6 +138,7 @@ impl Served {
             sessions: sessions.clone(),
             timers,
             clock: site_clock.clone(),
+            pace: Clock::system(),
             entropy: entropy.clone(),
             timeline: timeline.clone(),
             radius: radius.clone(),
@@ -192,11 +191,6 @@ impl Served {
         tasks.spawn(poller.clone().run());
         let old_servers = shadow::Driver::new(radius.clone(), site_clock.clone(), local);
         tasks.spawn(old_servers.run(cancel.clone()));
-        tasks.spawn(pending_commands(
-            site.clone(),
-            site_clock.clone(),
-            touched_sender,
-        ));
         let addresses = announced(&config, listener.as_ref(), &site);
         let link = identity.clone().map(|identity| {
             let local_site = LocalSite {
@@ -388,17 +382,6 @@ fn ask_cloud(asker: Asker, tasks: &TaskTracker, cancel: &CancellationToken) -> B
         };
         tasks.spawn_on(asked, &runtime);
     })
-}
-
-/// Commands that stood in the cache at the start and may not have been carried out before it.
-async fn pending_commands(site: Arc<Site>, clock: Arc<SiteClock>, touched: mpsc::Sender<Touched>) {
-    for id in site.commands() {
-        let pending = site.command(id);
-        let pending = pending.is_some_and(|held| clock.now() < held.1.expires);
-        if pending && touched.send(Touched::Command(id)).await.is_err() {
-            return;
-        }
-    }
 }
 
 /// The certificates of routers' APIs, kept among the outbox's small facts.

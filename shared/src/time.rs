@@ -158,7 +158,30 @@ pub struct Clock {
 
 struct TestTime {
     now: Timestamp,
-    sleepers: Vec<Waker>,
+    counted: Duration,
+    sleepers: Vec<(Until, Waker)>,
+}
+
+/// What somebody waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "tokio"),
+    expect(dead_code, reason = "sleeping needs a runtime")
+)]
+enum Until {
+    /// That the clock shows this.
+    Shown(Timestamp),
+    /// That it has counted so far.
+    Counted(Duration),
+}
+
+impl TestTime {
+    fn rest(&self, until: Until) -> Duration {
+        match until {
+            Until::Shown(at) => at.since(self.now),
+            Until::Counted(at) => at.saturating_sub(self.counted),
+        }
+    }
 }
 
 impl Clock {
@@ -172,6 +195,7 @@ impl Clock {
         Clock {
             test: Some(Arc::new(Mutex::new(TestTime {
                 now,
+                counted: now.since(Timestamp::default()),
                 sleepers: Vec::new(),
             }))),
         }
@@ -180,11 +204,7 @@ impl Clock {
     /// The present instant.
     pub fn now(&self) -> Timestamp {
         match &self.test {
-            Some(test) => {
-                test.lock()
-                    .expect("a test clock's lock is never poisoned")
-                    .now
-            }
+            Some(test) => locked(test).now,
             None => system_now(),
         }
     }
@@ -193,8 +213,16 @@ impl Clock {
     /// not move it. A test clock counts its own time.
     pub fn monotonic(&self) -> Duration {
         match &self.test {
-            Some(_) => self.now().since(Timestamp::default()),
+            Some(test) => locked(test).counted,
             None => START.elapsed(),
+        }
+    }
+
+    /// The same reading, to count deadlines from.
+    pub fn instant(&self) -> Instant {
+        match &self.test {
+            Some(test) => *START + locked(test).counted,
+            None => Instant::now(),
         }
     }
 
@@ -203,29 +231,50 @@ impl Clock {
     /// # Panics
     /// On the system's clock, which nobody moves.
     pub fn advance(&self, by: Duration) {
-        let test = self
-            .test
-            .as_ref()
-            .expect("only a test clock is moved by hand");
-        let sleepers = {
-            let mut time = test.lock().expect("a test clock's lock is never poisoned");
+        self.change(|time| {
             time.now = time.now.plus(by);
+            time.counted = time.counted.saturating_add(by);
+        });
+    }
+
+    /// Sets a test clock, as a person or a server of time does: what it counts goes on as before.
+    ///
+    /// # Panics
+    /// On the system's clock.
+    pub fn set(&self, shown: Timestamp) {
+        self.change(|time| time.now = shown);
+    }
+
+    /// How far a test clock has to be moved until the first who waits for it has waited long enough; `None`
+    /// while nobody waits.
+    ///
+    /// # Panics
+    /// On the system's clock.
+    pub fn next_wake(&self) -> Option<Duration> {
+        let time = locked(self.by_hand());
+        let waits = time.sleepers.iter().map(|(until, _)| time.rest(*until));
+        waits.min()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut TestTime)) {
+        let sleepers = {
+            let mut time = locked(self.by_hand());
+            change(&mut time);
             std::mem::take(&mut time.sleepers)
         };
-        sleepers.into_iter().for_each(Waker::wake);
+        sleepers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    fn by_hand(&self) -> &Mutex<TestTime> {
+        let test = self.test.as_ref();
+        test.expect("only a test clock is moved by hand")
     }
 
     /// Waits until this clock shows `at` or later. Safe to drop at any time.
     #[cfg(feature = "tokio")]
     pub async fn sleep_until(&self, at: Timestamp) {
         match &self.test {
-            Some(test) => {
-                TestSleep {
-                    test: test.clone(),
-                    at,
-                }
-                .await
-            }
+            Some(test) => TestSleep::new(test, Until::Shown(at)).await,
             // A sleep is cut into hours so that a stepped system clock is noticed.
             None => loop {
                 let rest = at.since(system_now());
@@ -237,11 +286,21 @@ impl Clock {
         }
     }
 
-    /// Waits for `duration` on this clock.
+    /// Waits until so much more is counted, whatever the clock is set to meanwhile.
     #[cfg(feature = "tokio")]
     pub async fn sleep(&self, duration: Duration) {
-        self.sleep_until(self.now().plus(duration)).await;
+        match &self.test {
+            Some(test) => {
+                let until = self.monotonic().saturating_add(duration);
+                TestSleep::new(test, Until::Counted(until)).await
+            }
+            None => tokio::time::sleep(duration).await,
+        }
     }
+}
+
+fn locked(test: &Mutex<TestTime>) -> std::sync::MutexGuard<'_, TestTime> {
+    test.lock().expect("a test clock's lock is never poisoned")
 }
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -269,26 +328,32 @@ impl std::fmt::Debug for Clock {
 )]
 struct TestSleep {
     test: Arc<Mutex<TestTime>>,
-    at: Timestamp,
+    until: Until,
+}
+
+#[cfg(feature = "tokio")]
+impl TestSleep {
+    fn new(test: &Arc<Mutex<TestTime>>, until: Until) -> TestSleep {
+        TestSleep {
+            test: test.clone(),
+            until,
+        }
+    }
 }
 
 impl Future for TestSleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut time = self
-            .test
-            .lock()
-            .expect("a test clock's lock is never poisoned");
-        if self.at <= time.now {
+        let mut time = locked(&self.test);
+        if time.rest(self.until).is_zero() {
             return Poll::Ready(());
         }
-        if !time
-            .sleepers
-            .iter()
-            .any(|waker| waker.will_wake(context.waker()))
-        {
-            time.sleepers.push(context.waker().clone());
+        let waits = |(until, waker): &(Until, Waker)| {
+            *until == self.until && waker.will_wake(context.waker())
+        };
+        if !time.sleepers.iter().any(waits) {
+            time.sleepers.push((self.until, context.waker().clone()));
         }
         Poll::Pending
     }
@@ -388,6 +453,19 @@ mod tests {
         let clock = Clock::test(Timestamp::from_secs(100));
         clock.advance(Duration::from_secs(5));
         assert_eq!(clock.now(), Timestamp::from_secs(105));
+    }
+
+    #[test]
+    fn a_test_clock_that_is_set_counts_on() {
+        let clock = Clock::test(Timestamp::from_secs(100));
+        let (counted, instant) = (clock.monotonic(), clock.instant());
+        clock.set(Timestamp::from_secs(50));
+        assert_eq!(clock.now(), Timestamp::from_secs(50));
+        assert_eq!((clock.monotonic(), clock.instant()), (counted, instant));
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(clock.now(), Timestamp::from_secs(55));
+        assert_eq!(clock.monotonic(), counted + Duration::from_secs(5));
+        assert_eq!(clock.next_wake(), None);
     }
 
     #[test]

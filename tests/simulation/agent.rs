@@ -1,10 +1,11 @@
-//! The box: a real core on real files, without its sockets, its dialling and its timers.
+//! The box: a real core on real files and its enforcer, without its RADIUS sockets and its dialling.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::VERSION;
@@ -13,7 +14,7 @@ use easyisp_agent::enforce::{self, Enforcer};
 use easyisp_agent::local::{Load, LocalSite, Questions};
 use easyisp_agent::reconcile::{self, Reconciler};
 use easyisp_agent::routeros::{Pins, RouterApis};
-use easyisp_agent::site::Ranges;
+use easyisp_agent::site::{Ranges, Touched};
 use easyisp_agent::snmp::{self, Poller};
 use easyisp_agent::store::{Committed, Job};
 use easyisp_agent::sync::{ApplyError, Identity, Local};
@@ -26,6 +27,8 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, yield_now};
 use tokio_util::sync::CancellationToken;
 
 use crate::line::{Line, terms};
@@ -35,9 +38,20 @@ pub struct Agent {
     folder: PathBuf,
     identity: Identity,
     certificate: Vec<u8>,
-    clock: Clock,
+    /// What its clock shows, and counts.
+    pub clock: Clock,
     entropy: Entropy,
-    on: Option<(Core, Arc<LocalSite>)>,
+    on: Option<On>,
+}
+
+/// What runs while it is on.
+struct On {
+    core: Core,
+    local: Arc<LocalSite>,
+    /// What changed, for the enforcer.
+    touched: mpsc::Sender<Touched>,
+    stop: CancellationToken,
+    enforcing: JoinHandle<()>,
 }
 
 /// Kind, id, version and body of a row of the feed.
@@ -96,6 +110,7 @@ impl Agent {
             sessions: core.sessions.clone(),
             timers: core.timers.clone(),
             clock: core.clock.clone(),
+            pace: self.clock.clone(),
             entropy: self.entropy.clone(),
             timeline: core.timeline.clone(),
             radius: core.radius.clone(),
@@ -128,7 +143,7 @@ impl Agent {
             commits: core.commits.clone(),
             clock: core.clock.clone(),
             questions: Questions {
-                enforcer,
+                enforcer: enforcer.clone(),
                 reconciler,
                 apis,
                 poller,
@@ -138,16 +153,27 @@ impl Agent {
             generation: self.identity.generation(),
             metered: false,
         };
-        self.on = Some((core, Arc::new(local)));
+        let (touched, changes) = mpsc::channel(CHANGES);
+        let stop = CancellationToken::new();
+        self.on = Some(On {
+            core,
+            local: Arc::new(local),
+            touched,
+            enforcing: tokio::spawn(enforcer.run(changes, stop.clone())),
+            stop,
+        });
         Ok(())
     }
 
     /// Switches it off. What was acknowledged is in its files, and nothing else is waiting.
-    pub fn power_cut(&mut self) {
-        if let Some((core, _)) = self.on.take() {
-            core.feed.stop();
-            core.guard.close();
+    pub async fn power_cut(&mut self) -> Result<()> {
+        if let Some(on) = self.on.take() {
+            on.stop.cancel();
+            on.enforcing.await?;
+            on.core.feed.stop();
+            on.core.guard.close();
         }
+        Ok(())
     }
 
     /// The core while it is on.
@@ -155,18 +181,32 @@ impl Agent {
     /// # Panics
     /// While it is off.
     pub fn core(&self) -> &Core {
-        &self.on.as_ref().expect("the box is on").0
+        &self.on.as_ref().expect("the box is on").core
     }
 
     fn local(&self) -> &Arc<LocalSite> {
-        &self.on.as_ref().expect("the box is on").1
+        &self.on.as_ref().expect("the box is on").local
     }
 
-    /// Nobody enforces here: what changed is only taken away, so that the feed never waits for room.
-    pub fn forget_touched(&mut self) {
-        if let Some((core, _)) = &mut self.on {
-            while core.touched.try_recv().is_ok() {}
+    /// Tells the enforcer what a batch changed, once the batch is applied: half-way through one it would
+    /// look at something else in every run.
+    fn pass_on(&mut self) -> Result<()> {
+        if let Some(on) = &mut self.on {
+            while let Ok(touched) = on.core.touched.try_recv() {
+                on.touched.try_send(touched)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Until the enforcer has nothing to do but wait, for its clock or for a router's answer, and what it
+    /// decided is written. A socket is ready and heard, a task woken and another begun within one turn of
+    /// the runtime each.
+    pub async fn rest(&self) -> Result<()> {
+        for _ in 0..TURNS {
+            yield_now().await;
+        }
+        self.settle()
     }
 
     /// Waits until everything that was handed to the accounting thread is written and answered.
@@ -184,6 +224,11 @@ impl Agent {
             "the outbox writes nothing"
         );
         Ok(())
+    }
+
+    /// How long until it looks after somebody by itself.
+    pub fn next_wake(&self) -> Option<Duration> {
+        self.on.as_ref().and_then(|_| self.clock.next_wake())
     }
 
     /// The site version that it holds.
@@ -285,7 +330,7 @@ impl Agent {
                 }
                 Err(error) => return Err(error.into()),
             };
-            self.forget_touched();
+            self.pass_on()?;
             if !pipe.send(&Message::FeedAck(ack)).await {
                 return Ok(done);
             }
@@ -362,4 +407,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     }
 }
 
+/// Rows that change at once, with room to spare.
+const CHANGES: usize = 1024;
+/// Twice what the longest way from a datagram to the next one takes.
+const TURNS: u32 = 12;
 const CACHE: [&str; 3] = ["cache.db", "cache.db-wal", "cache.db-shm"];

@@ -2,17 +2,21 @@
 //! which message is lost, doubled or late, when the box, the router and the cloud fall over. In [`money`] to what
 //! customers pay: by which way it comes, who tells of it how often and how wrongly, and where the cloud dies.
 //!
-//! Cloud, database, agent core and link session are the real ones. The agent's sockets, its dialling and its
-//! timers are left out: one task moves the clock, carries every datagram and opens every pipe, so that a seed
-//! of the turmoil gives the same trace twice. After it everything is healed and must agree (`faults.md` §2, §3).
+//! Cloud, database, agent core, enforcer and link session are the real ones. The agent's RADIUS sockets, its
+//! dialling and its housekeeping are left out: one task moves the clocks, carries every datagram and opens every
+//! pipe, so that a seed of the turmoil gives the same trace twice. After it everything is healed and must agree (`faults.md` §2, §3).
 //!
 //! `EASYISP_TEST_SEEDS=N` runs N seeds, from seed 0 or `EASYISP_TEST_SEEDS_FROM` on; `EASYISP_TEST_SEED=S`
 //! the one that failed.
 
 mod agent;
+mod enforcement;
+mod healing;
 mod line;
 mod money;
 mod oracle;
+mod orders;
+mod passing;
 mod radio;
 mod router;
 mod stage;

@@ -28,6 +28,15 @@ pub struct Entitled {
     pub until: Timestamp,
     /// Devices at once.
     pub devices: usize,
+    /// The package's speed, as a router reads it.
+    pub rate: Option<String>,
+}
+
+impl Entitled {
+    /// Whether he may be online at that instant.
+    pub fn is_in(&self, now: Timestamp) -> bool {
+        self.active && now < self.until
+    }
 }
 
 /// What was told about a session.
@@ -41,8 +50,8 @@ struct Heard {
     promised: [u64; 2],
     /// Octets of reports that arrived, answered or not.
     arrived: [u64; 2],
-    /// A report of it arrived.
-    known: bool,
+    /// When the first report of it arrived.
+    known: Option<Timestamp>,
     last: Option<Timestamp>,
     stop_promised: bool,
     stop_arrived: bool,
@@ -69,6 +78,16 @@ impl Oracle {
         self.states.insert(head, people);
     }
 
+    /// The customers as a box knows them that holds this version.
+    pub fn as_of(&self, cursor: u64) -> &BTreeMap<String, Entitled> {
+        as_of(&self.states, cursor)
+    }
+
+    /// When the box first heard of a session.
+    pub fn known(&self, id: &str) -> Option<Timestamp> {
+        self.sessions.get(id)?.known
+    }
+
     /// Judges a login by what the box had been told.
     pub fn judge(
         &mut self,
@@ -80,10 +99,8 @@ impl Oracle {
         now: Timestamp,
     ) -> Result<()> {
         let (user, mac) = login;
-        let told = self.states.range(..=cursor).next_back();
-        let entitled = told.and_then(|(_, people)| people.get(user));
-        let ok = right_password
-            && entitled.is_some_and(|entitled| entitled.active && now < entitled.until);
+        let entitled = as_of(&self.states, cursor).get(user);
+        let ok = right_password && entitled.is_some_and(|entitled| entitled.is_in(now));
         let devices = entitled.map_or(0, |entitled| entitled.devices.max(1));
         if decided_yes {
             ensure!(
@@ -161,7 +178,7 @@ impl Oracle {
             raise(&mut heard.promised);
         }
         if told.arrived {
-            heard.known = true;
+            heard.known.get_or_insert(now);
             heard.last = Some(now);
             heard.stop_arrived |= stop;
             raise(&mut heard.arrived);
@@ -182,7 +199,7 @@ impl Oracle {
     pub fn compare(&self, cloud: &[InCloud], online: &[String]) -> Result<()> {
         for (id, heard) in &self.sessions {
             let rows: Vec<&InCloud> = cloud.iter().filter(|row| row.id == *id).collect();
-            if !heard.known {
+            if heard.known.is_none() {
                 continue;
             }
             ensure!(
@@ -229,8 +246,17 @@ impl Heard {
     }
 
     fn may_be_online(&self) -> bool {
-        self.known && !self.stop_arrived
+        self.known.is_some() && !self.stop_arrived
     }
+}
+
+fn as_of(
+    states: &BTreeMap<u64, BTreeMap<String, Entitled>>,
+    cursor: u64,
+) -> &BTreeMap<String, Entitled> {
+    static NOBODY: BTreeMap<String, Entitled> = BTreeMap::new();
+    let told = states.range(..=cursor).next_back();
+    told.map_or(&NOBODY, |(_, people)| people)
 }
 
 /// Twice the interim interval.

@@ -17,6 +17,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 
 use crate::agent::Agent;
+use crate::orders::{Orders, rate};
 use crate::radio::Fate;
 
 /// The secret between router and box.
@@ -24,7 +25,7 @@ pub const SECRET: &str = "a-long-shared-secret";
 
 /// A router with subscribers behind it.
 pub struct Router {
-    secret: Secret,
+    pub(super) secret: Secret,
     /// Where the accounting thread's answers arrive.
     inbox: UdpSocket,
     outgoing: Arc<UdpSocket>,
@@ -35,6 +36,10 @@ pub struct Router {
     pub sessions: BTreeMap<String, Session>,
     /// Reports without an answer so far, oldest first.
     waiting: VecDeque<Waiting>,
+    /// Where it is told what to do.
+    pub orders: Orders,
+    /// Whether it ends sessions by itself when their time is over.
+    keeps_time: bool,
 }
 
 /// A live session.
@@ -45,10 +50,15 @@ pub struct Session {
     /// On which device.
     pub mac: String,
     class: Vec<u8>,
-    started: Timestamp,
+    /// When it began.
+    pub started: Timestamp,
     reported: Timestamp,
     /// When the router ends it by itself.
     pub ends: Option<Timestamp>,
+    /// Its speed.
+    pub rate: Option<String>,
+    /// A change of it was acknowledged and not made.
+    pub deceived: bool,
     /// Octets up and down.
     pub octets: [u64; 2],
 }
@@ -96,8 +106,8 @@ pub enum Answer {
 }
 
 impl Router {
-    /// Switched on, with nobody online.
-    pub fn start() -> Result<Router> {
+    /// Switched on, with nobody online. One that keeps no time leaves every session's end to the box.
+    pub fn start(keeps_time: bool) -> Result<Router> {
         let inbox = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         inbox.set_nonblocking(true)?;
         Ok(Router {
@@ -109,6 +119,8 @@ impl Router {
             identifier: 0,
             sessions: BTreeMap::new(),
             waiting: VecDeque::new(),
+            orders: Orders::listen()?,
+            keeps_time,
         })
     }
 
@@ -200,6 +212,8 @@ impl Router {
                 started: now,
                 reported: now,
                 ends,
+                rate: rate(&read)?,
+                deceived: false,
                 octets: [0; 2],
             };
             self.report(&id, &session, START, now)?;
@@ -236,7 +250,7 @@ impl Router {
         let ids: Vec<String> = self.sessions.keys().cloned().collect();
         for id in ids {
             let session = self.sessions.get(&id).expect("just listed").clone();
-            if session.ends.is_some_and(|ends| ends <= now) {
+            if self.keeps_time && session.ends.is_some_and(|ends| ends <= now) {
                 self.end(&id, now)?;
             } else if now.since(session.reported) >= INTERIM {
                 self.use_some(&id, random);
@@ -260,6 +274,7 @@ impl Router {
     pub fn power_cut(&mut self) {
         self.sessions.clear();
         self.waiting.clear();
+        self.orders.forget();
         self.boot += 1;
         self.count = 0;
     }
@@ -343,8 +358,14 @@ impl Router {
         }
         agent.settle()?;
         let mut buffer = [0; 4096];
-        let later = self.inbox.recv_from(&mut buffer);
-        Ok(later.ok().map(|(length, _)| buffer[..length].into()))
+        let box_port = self.outgoing.local_addr()?;
+        while let Ok((length, from)) = self.inbox.recv_from(&mut buffer) {
+            // A port that another life closed may be ours, and be answered late.
+            if from == box_port {
+                return Ok(Some(buffer[..length].into()));
+            }
+        }
+        Ok(None)
     }
 
     /// One datagram to the box's accounting port; whether it is answered.

@@ -15,6 +15,18 @@ use crate::diagnosis::Why;
 use crate::sessions::{Online, Service, Session};
 
 impl Enforcer {
+    /// Commands that may not have been carried out before the last stop, in the order they were issued.
+    pub(super) fn pending(&self) -> Vec<CommandId> {
+        let (site, now) = (&self.parts.site, self.now());
+        let mut pending = site.commands();
+        pending.retain(|id| {
+            let held = site.command(*id);
+            held.is_some_and(|held| now < held.1.expires)
+        });
+        pending.sort_unstable();
+        pending
+    }
+
     /// Carries out a command and reports what came of it. Sessions that began after it was issued are
     /// not meant, so a repeat after a restart cuts nobody who logged in again (V11).
     pub(super) async fn carry_out(&self, command: CommandId) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{CustomerId, RouterId};
-use easyisp_shared::time::Timestamp;
+use easyisp_shared::time::{Clock, Timestamp};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
@@ -35,6 +35,8 @@ pub struct Parts {
     pub timers: Arc<Timers>,
     /// What time it is.
     pub clock: Arc<SiteClock>,
+    /// What counts the time until a router answers.
+    pub pace: Clock,
     /// Identifiers and jitter.
     pub entropy: Entropy,
     /// Why somebody is offline.
@@ -94,6 +96,9 @@ impl Enforcer {
         mut touched: mpsc::Receiver<Touched>,
         cancel: CancellationToken,
     ) {
+        for command in self.pending() {
+            self.on_touched(Touched::Command(command), &cancel);
+        }
         loop {
             let clock = &self.parts.clock;
             let first = self.parts.timers.first();
@@ -343,8 +348,12 @@ impl Enforcer {
         order: Order<'_>,
     ) -> Option<Outcome> {
         let (local, address) = (self.parts.local, router.coa_address());
-        let (ways, entropy) = (ways::ways(router), &self.parts.entropy);
-        let asked = exchange::exchange(local, address, &ways, target, order, entropy)
+        let ways = ways::ways(router);
+        let by = exchange::By {
+            pace: &self.parts.pace,
+            entropy: &self.parts.entropy,
+        };
+        let asked = exchange::exchange(local, address, &ways, target, order, by)
             .await
             .inspect_err(|cause| warn!(router.id = %router.id, %cause, "Cannot ask a router"))
             .ok()?;
@@ -431,8 +440,21 @@ impl Enforcer {
                 ended += u32::from(effect == Effect::Done);
             }
         };
-        let _what_is_late_is_unconfirmed = tokio::time::timeout(patience, all).await;
+        let _what_is_late_is_unconfirmed = self.within(patience, all).await;
         ended
+    }
+
+    /// What came of something within a while; `None` where nothing did.
+    pub(super) async fn within<T>(
+        &self,
+        while_: Duration,
+        of: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::select! {
+            biased;
+            outcome = of => Some(outcome),
+            () = self.parts.pace.sleep(while_) => None,
+        }
     }
 
     /// Asks a router to end a session nobody has; whether it answered authentically.

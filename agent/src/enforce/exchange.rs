@@ -5,11 +5,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Clock;
 use tokio::net::UdpSocket;
 
 use super::ways::{Way, may_mean_the_signature};
 use crate::radius::builder::Signature;
 use crate::radius::coa::{Action, Envelope, Exchange, Order, Outcome, Target};
+
+/// By what asking waits, and what it draws.
+pub(super) struct By<'a> {
+    /// Counts the time until an answer.
+    pub pace: &'a Clock,
+    /// Identifiers and jitter.
+    pub entropy: &'a Entropy,
+}
 
 /// How asking ended.
 pub(super) struct Asked<'a> {
@@ -29,18 +38,19 @@ pub(super) async fn exchange<'a>(
     ways: &'a [Way],
     target: Target<'_>,
     order: Order<'_>,
-    entropy: &Entropy,
+    by: By<'_>,
 ) -> io::Result<Asked<'a>> {
+    let By { pace, entropy } = by;
     let [first] = entropy.bytes();
     let socket = UdpSocket::bind((matching(local, router), 0)).await?;
-    let began = Instant::now();
+    let began = pace.instant();
     let mut waiting = ways.iter().zip(0u8..).peekable();
     let mut under_way: Vec<(&Way, Exchange)> = Vec::new();
     // What a signed order was refused with, until the same was asked without.
     let mut refused: Option<(Asked<'a>, Instant)> = None;
     let mut datagram = [0; 4096];
     loop {
-        let now = Instant::now();
+        let now = pace.instant();
         let hurry = refused.is_some();
         while let Some((way, number)) =
             waiting.next_if(|(way, _)| began + way.after <= now || hurry)
@@ -89,10 +99,10 @@ pub(super) async fn exchange<'a>(
                         (Some(_) | None, _) => asked,
                     });
                 }
-                refused = Some((asked, Instant::now() + PLAIN_ANSWERS));
+                refused = Some((asked, pace.instant() + PLAIN_ANSWERS));
             }
-            () = tokio::time::sleep_until(tokio::time::Instant::from_std(wake)) => {
-                let now = Instant::now();
+            () = pace.sleep(wake.saturating_duration_since(pace.instant())) => {
+                let now = pace.instant();
                 if let Some((asked, _)) = refused.take_if(|(_, until)| *until <= now) {
                     return Ok(asked);
                 }

@@ -71,10 +71,10 @@ impl Enforcer {
         let asking = self.ask(session, Order::Disconnect);
         match api {
             Api::None => asking.await,
-            Api::SetUp => match tokio::time::timeout(COA_ANSWERS, asking).await {
-                Ok(outcome) => outcome,
-                Err(_) => Some(Outcome::NoAnswer),
-            },
+            Api::SetUp => {
+                let answered = self.within(COA_ANSWERS, asking).await;
+                answered.unwrap_or(Some(Outcome::NoAnswer))
+            }
         }
     }
 
@@ -161,7 +161,7 @@ impl Enforcer {
                 ended.await;
             }
         };
-        tokio::time::timeout(while_, ends).await.is_ok()
+        self.within(while_, ends).await.is_some()
     }
 
     fn is_over(&self, key: &SessionKey) -> bool {

@@ -301,13 +301,18 @@ impl Sessions {
         self.lock().online.get(key).cloned()
     }
 
-    /// The open sessions that `which` picks.
+    /// The open sessions that `which` picks, in the order of their ids: who is asked first is no chance.
     pub fn open(&self, which: impl Fn(&Session) -> bool) -> Vec<Online> {
         let index = self.lock();
         let open = index.online.values();
-        open.filter(|online| online.session.closed.is_none() && which(&online.session))
+        let mut open: Vec<Online> = open
+            .filter(|online| online.session.closed.is_none() && which(&online.session))
             .cloned()
-            .collect()
+            .collect();
+        drop(index);
+        let id = |online: &Online| online.session.key.acct_session_id.clone();
+        open.sort_by_cached_key(id);
+        open
     }
 
     /// What is known of one router's sessions: the open ones, and those that ended lately.
