@@ -356,8 +356,8 @@ impl std::fmt::Debug for Cloud {
 
 /// Every route with its guard, inside what all requests share.
 pub fn router(app: &App) -> anyhow::Result<axum::Router> {
-    let (router, description) =
-        crate::routes().build(app.clone(), crate::auth::guard, crate::description());
+    let layers = (crate::auth::guard as _, crate::exports::as_file as _);
+    let (router, description) = crate::routes().build(app.clone(), layers, crate::description());
     app.description
         .0
         .set(description.to_json()?)

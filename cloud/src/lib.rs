@@ -556,7 +556,8 @@ pub fn description() -> utoipa::openapi::OpenApi {
                 .version(env!("CARGO_PKG_VERSION"))
                 .description(Some(
                     "Errors are envelopes: message and error (the same text for people), statusCode, code, \
-                     details (which field, what to write) and requestId.",
+                     details (which field, what to write) and requestId. Every list is a file with ?format=csv or \
+                     ?format=xlsx: all its pages, with its filters.",
                 )),
         )
         .components(Some(

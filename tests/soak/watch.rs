@@ -87,7 +87,15 @@ impl Verdict {
                     flat,
                 ),
                 (
-                    format!("memory {:.1} MiB at its most (at most 64)", megabytes(peak)),
+                    format!(
+                        "memory {:.1} MiB at its most (at most 64); tenth by tenth {}",
+                        megabytes(peak),
+                        samples
+                            .chunks(samples.len().div_ceil(10).max(1))
+                            .map(|tenth| format!("{:.1}", megabytes(mean(tenth, memory))))
+                            .collect::<Vec<_>>()
+                            .join(" ")
+                    ),
                     peak <= 64 << 20,
                 ),
                 (

@@ -45,7 +45,10 @@ async fn the_script_in_the_readme_checks_an_export() -> Result<()> {
     let rows = books.lines().count();
     let stdout = String::from_utf8_lossy(&said.stdout);
     ensure!(said.status.success(), "{said:?}");
-    assert!(stdout.starts_with(&format!("{rows} rows prove")), "{stdout}");
+    assert!(
+        stdout.starts_with(&format!("{rows} rows prove")),
+        "{stdout}"
+    );
     let blanked = |line: &&str| !line.contains("\"redactions\": null");
     assert!(books.lines().filter(blanked).count() > 1, "{books}");
 
@@ -62,7 +65,8 @@ async fn the_script_in_the_readme_checks_an_export() -> Result<()> {
         line.contains("\"description\": \"\"") && !line.contains("\"redactions\": null")
     })?;
     let mut written: Vec<String> = books.lines().map(str::to_owned).collect();
-    written[empty - 1] = written[empty - 1].replacen("\"description\": \"\"", "\"description\": \"x\"", 1);
+    written[empty - 1] =
+        written[empty - 1].replacen("\"description\": \"\"", "\"description\": \"x\"", 1);
     for (what, changed, row) in [
         ("a cent", cent, paid),
         ("a word", word, said_in_words),
@@ -83,7 +87,10 @@ async fn the_script_in_the_readme_checks_an_export() -> Result<()> {
     let (status, told) = clerk
         .call(reqwest::Method::GET, "/finance/books/export", None)
         .await?;
-    assert_eq!((status.as_u16(), &told["code"]), (403, &json!("OWNER_ONLY")));
+    assert_eq!(
+        (status.as_u16(), &told["code"]),
+        (403, &json!("OWNER_ONLY"))
+    );
     let trail = isp.owner.get("/audit-logs?action=BOOKS_EXPORT").await?;
     assert_eq!(trail["total"], 1, "{trail}");
     world.stop().await

@@ -1,5 +1,7 @@
 //! Lists as files: whole, safe to open, and fit to be taken in again.
 
+mod lists;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -114,11 +114,17 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         without_pages(router.into_openapi())
     }
 
-    /// One router in which `guard` stands before every handler, and the description of it all.
-    pub fn build(self, state: S, guard: Guard<S>, description: OpenApi) -> (axum::Router, OpenApi) {
+    /// One router in which `guard` stands before every handler, `within` between the two, and the description of it all.
+    pub fn build(
+        self,
+        state: S,
+        (guard, within): (Guard<S>, Guard<S>),
+        description: OpenApi,
+    ) -> (axum::Router, OpenApi) {
         let mut router = OpenApiRouter::with_openapi(description);
         for (access, (schemas, mut paths, methods)) in self.list {
             describe(&mut paths, access);
+            let methods = guarded(methods, access, &state, within);
             router = router.routes((schemas, paths, guarded(methods, access, &state, guard)));
         }
         let (router, description) = router.split_for_parts();

@@ -210,6 +210,7 @@ pub enum Action {
     PackageImport,
     PackageExport,
     PaymentExport,
+    ListExport,
     ImportUndo,
     CustomerErase,
     SecondFactorBegin,

@@ -11,7 +11,7 @@ use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use file::{File, Format};
+pub(super) use file::{File, Format};
 use sources::{Customers, Packages, Payments, Source};
 
 use easyisp_shared::id::{PackageId, RouterId};
@@ -264,7 +264,7 @@ async fn send<S: Source>(
     let mut tx = db.begin(operator.tenant).await?;
     let mut file = File::new(format, &source.columns())?;
     let more = source.read(&mut tx, &mut file).await?;
-    let slug = tenants::slug(&mut tx).await?;
+    let file_name = named(&mut tx, name, format, now).await?;
     let line = Audit {
         details: details.to_owned(),
         after: Some(what),
@@ -296,12 +296,23 @@ async fn send<S: Source>(
             }
         }
     });
-    let moment = now.to_jiff().strftime("%Y-%m-%dT%H-%MZ");
     Ok(attachment(
-        &format!("{name}-{slug}-{moment}.{}", format.ending()),
+        &file_name,
         format.content_type(),
         Body::from_stream(parts),
     ))
+}
+
+/// What a file is called: what it is of, whose, and when it was made.
+pub(super) async fn named(
+    tx: &mut Tx,
+    name: &str,
+    format: Format,
+    now: Timestamp,
+) -> Result<String, ApiError> {
+    let slug = tenants::slug(tx).await?;
+    let moment = now.to_jiff().strftime("%Y-%m-%dT%H-%MZ");
+    Ok(format!("{name}-{slug}-{moment}.{}", format.ending()))
 }
 
 /// Logs why a file ends early.

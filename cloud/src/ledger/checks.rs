@@ -69,7 +69,8 @@ pub(super) async fn trial_balance(tx: &mut Tx, report: &mut Report) -> sqlx::Res
     .fetch_all(&mut **tx)
     .await?;
     for (day, debits, credits) in wrong {
-        let what = format!("the totals of {day} do not balance: {debits} debits, {credits} credits");
+        let what =
+            format!("the totals of {day} do not balance: {debits} debits, {credits} credits");
         report.found(tx.tenant(), what);
     }
     Ok(())
