@@ -74,6 +74,8 @@ pub struct Core {
     pub commits: watch::Receiver<u64>,
     /// What changed, for whoever enforces it.
     pub touched: mpsc::Receiver<Touched>,
+    /// Where it is written, by whatever else changes what somebody may.
+    pub touches: mpsc::Sender<Touched>,
     /// Files that were found damaged and moved aside.
     pub moved_aside: Vec<PathBuf>,
     /// Closes the files.
@@ -107,7 +109,7 @@ impl Core {
         }
         let site = Arc::new(site);
         let (touched_sender, touched) = mpsc::channel(TOUCHED_AT_ONCE);
-        let feed = Feed::start(cache, options.load, site.clone(), touched_sender)?;
+        let feed = Feed::start(cache, options.load, site.clone(), touched_sender.clone())?;
 
         let sessions = Arc::new(Sessions::default());
         let now = clock.now();
@@ -125,6 +127,9 @@ impl Core {
         }
         for bind in reader.binds()? {
             site.recall_bind(&bind);
+        }
+        for unlocked in reader.unlocks()? {
+            site.recall_unlock(&unlocked);
         }
         for released in reader.marks(RELEASED)? {
             if let Ok(voucher) = released.parse() {
@@ -175,6 +180,7 @@ impl Core {
             authority,
             commits,
             touched,
+            touches: touched_sender,
             moved_aside,
             guard,
         })

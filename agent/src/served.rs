@@ -29,6 +29,7 @@ use crate::sessions::LineCounter;
 use crate::site::{Ranges, Site};
 use crate::snmp::{self, Poller};
 use crate::status::Overview;
+use crate::status::unlock::Unlocker;
 use crate::store::{Job, Outbox, OutboxReader, StoreError, StoreGuard};
 use crate::sync::{Asker, Identity, Link, LinkConfig, Patience};
 use crate::{Source, StartError, VERSION, housekeeping};
@@ -130,6 +131,7 @@ impl Served {
             authority,
             commits,
             touched,
+            touches,
             moved_aside,
             guard,
         } = core;
@@ -191,6 +193,7 @@ impl Served {
         tasks.spawn(poller.clone().run());
         let old_servers = shadow::Driver::new(radius.clone(), site_clock.clone(), local);
         tasks.spawn(old_servers.run(cancel.clone()));
+        let unlocker = Unlocker::new(site.clone(), outbox.clone(), site_clock.clone(), touches);
         let addresses = announced(&config, listener.as_ref(), &site);
         let link = identity.clone().map(|identity| {
             let local_site = LocalSite {
@@ -265,6 +268,7 @@ impl Served {
             link: link.as_ref().map(Link::status),
             peers,
             moved_aside,
+            unlocker,
             data_dir: config.data_dir,
             metered: config.cloud.metered,
             hosted,

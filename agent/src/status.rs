@@ -2,6 +2,7 @@
 
 mod page;
 mod shared;
+pub mod unlock;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
-use axum::{Json, Router as Routes};
+use axum::{Form, Json, Router as Routes};
 use easyisp_shared::diagnosis::{self, Facts, diagnose};
 use easyisp_shared::expiry::{Nearness, days_left, nearness};
 use easyisp_shared::id::{CustomerId, RouterId};
@@ -32,6 +33,7 @@ use crate::sessions::Sessions;
 use crate::site::{Site, SiteClock, UnknownSources};
 use crate::store::{Job, Outbox, OutboxReader, used_percent};
 use crate::sync::{Identity, LinkStatus};
+use unlock::{Refusal, Unlocker};
 
 pub(crate) use shared::{Shared, serve_shared};
 pub use shared::{SharedReport, SiteReport};
@@ -60,6 +62,8 @@ pub struct Overview {
     pub peers: Option<Arc<Peers>>,
     /// Files found damaged at the start.
     pub moved_aside: Vec<PathBuf>,
+    /// Takes codes from the phone.
+    pub unlocker: Unlocker,
     /// Where the files are.
     pub data_dir: PathBuf,
     /// Whether the line to the cloud is paid by the octet.
@@ -148,6 +152,7 @@ pub(crate) async fn serve(
         .route("/", get(page))
         .route("/status.json", get(json))
         .route("/why/{username}", get(why))
+        .route("/unlock", get(for_codes).post(take_code))
         .with_state(overview);
     run(listener, routes, cancel).await;
 }
@@ -161,7 +166,7 @@ async fn run(listener: TcpListener, routes: Routes, cancel: CancellationToken) {
 
 async fn page(State(overview): State<Arc<Overview>>) -> Result<Html<String>, StatusCode> {
     let report = report(overview).await?;
-    Ok(Html(page::of_site(&report, "EasyISP agent")))
+    Ok(Html(page::of_site(&report, "EasyISP agent", "/unlock")))
 }
 
 async fn json(State(overview): State<Arc<Overview>>) -> Result<Json<Report>, StatusCode> {
@@ -179,6 +184,41 @@ async fn why(
     Path(username): Path<String>,
 ) -> Result<String, StatusCode> {
     lines_on(&overview, &username).ok_or(StatusCode::NOT_FOUND)
+}
+
+/// What somebody at the box typed.
+#[derive(Deserialize)]
+struct Typed {
+    name: String,
+    code: String,
+}
+
+async fn for_codes() -> Html<String> {
+    Html(page::for_codes())
+}
+
+async fn take_code(
+    State(overview): State<Arc<Overview>>,
+    Form(typed): Form<Typed>,
+) -> (StatusCode, String) {
+    use_code(&overview, &typed).await
+}
+
+/// Lets a customer in for some hours with a code that was read out to him.
+async fn use_code(overview: &Overview, typed: &Typed) -> (StatusCode, String) {
+    let refusal = match overview.unlocker.unlock(&typed.name, &typed.code).await {
+        Ok(until) => {
+            let said = format!("{} is let in until {until}.\n", typed.name);
+            return (StatusCode::OK, said);
+        }
+        Err(refusal) => refusal,
+    };
+    let status = match refusal {
+        Refusal::Wrong | Refusal::Over => StatusCode::FORBIDDEN,
+        Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::NotStored => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("{refusal}\n"))
 }
 
 fn lines_on(overview: &Overview, username: &str) -> Option<String> {

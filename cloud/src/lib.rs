@@ -162,6 +162,7 @@ pub fn appliers(secrets: &Secrets) -> Appliers {
         .with(UpKind::Keepers, sites::agents::keepers::wishes())
         .with(UpKind::Device, customers::edge::devices())
         .with(UpKind::Bind, customers::edge::binds())
+        .with(UpKind::Unlock, customers::edge::unlocks())
         .with(UpKind::Heartbeat, sites::edge::heartbeats())
         .with(UpKind::CommandResult, commands::edge::results())
         .with(UpKind::Accounting, sessions::edge::accounting())

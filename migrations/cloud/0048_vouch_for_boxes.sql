@@ -5,8 +5,11 @@ create table router_certificates (
     router_id  uuid not null,
     serial     text not null check (serial ~ '^[0-9a-f]{2,64}$'),
     issued_at  timestamptz,
+    begins_at  timestamptz not null,
     ends_at    timestamptz not null,
     revoked_at timestamptz,
+    -- whether every one that begins earlier ended with it, known here or not
+    is_alone   boolean not null default false,
     primary key (tenant_id, router_id, serial),
     foreign key (tenant_id, router_id) references routers (tenant_id, id)
 );

@@ -25,6 +25,32 @@ create policy tenant on router_serials
     using (tenant_id = (select nullif(current_setting('app.tenant', true), '')::uuid));
 grant select, insert, update, delete on router_serials to easyisp_app;
 
+-- Codes that let a customer in for some hours at his site while it is away: who made them, and whether they were used.
+-- The code itself follows from the row and the site's key, and is kept nowhere.
+create table unlock_codes (
+    tenant_id    uuid not null,
+    customer_id  uuid not null,
+    -- in which hour since 1970, and which of that hour's
+    hour         bigint not null,
+    serial       smallint not null check (serial between 0 and 9),
+    hours        smallint not null,
+    site_id      uuid not null,
+    made_by      text not null,
+    made_at      timestamptz not null,
+    used_at      timestamptz,
+    -- the agent that told it
+    used_by      uuid,
+    primary key (tenant_id, customer_id, hour, serial),
+    foreign key (tenant_id, customer_id) references customers (tenant_id, id),
+    foreign key (tenant_id, site_id) references sites (tenant_id, id)
+);
+
+alter table unlock_codes enable row level security;
+alter table unlock_codes force row level security;
+create policy tenant on unlock_codes
+    using (tenant_id = (select nullif(current_setting('app.tenant', true), '')::uuid));
+grant select, insert, update, delete on unlock_codes to easyisp_app;
+
 -- As in 0047, and the tokens of routers that enter themselves.
 create or replace function purge_tenant(tenant uuid, cutoff timestamptz, most bigint) returns bigint
 language plpgsql security definer set search_path = public, pg_temp as $$

@@ -15,5 +15,6 @@ pub mod phone;
 pub mod seal;
 pub mod setup;
 pub mod time;
+pub mod unlock;
 pub mod voucher;
 pub mod wire;

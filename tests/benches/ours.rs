@@ -254,6 +254,7 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         message_authenticator: MessageAuthenticator::Learn,
         api: None,
         ended_certificates: Vec::new(),
+        certificates_since: None,
     };
     let package = PackageId(Uuid::now_v7());
     let package_row = PackageV1 {

@@ -597,6 +597,11 @@ impl Calls {
                 nothing(),
             ),
             (
+                "POST /api/customers/{customer}/unlock-code",
+                customer.clone(),
+                json!({"hours": 4}),
+            ),
+            (
                 "POST /api/customers/{customer}/disconnect",
                 customer.clone(),
                 nothing(),

@@ -98,6 +98,7 @@ mod tenants;
 mod things;
 mod trail;
 mod truth;
+mod unlocked;
 mod vouchers;
 mod warned;
 mod watched_books;

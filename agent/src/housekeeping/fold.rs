@@ -39,7 +39,8 @@ impl Fold {
                 | Up::LocalSecrets(_)
                 | Up::Keepers(_)
                 | Up::Metrics(_)
-                | Up::Lines(_),
+                | Up::Lines(_)
+                | Up::Unlock(_),
             )
             | None => None,
         }

@@ -263,6 +263,7 @@ impl RouterWords {
                 }
             }),
             ended_certificates: Vec::new(),
+            certificates_since: None,
         };
         (router.0, Down::Router(row))
     }

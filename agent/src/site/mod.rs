@@ -19,6 +19,7 @@ mod seen;
 mod signers;
 mod subscriber;
 mod time;
+mod unlocks;
 mod verdict;
 mod vouchers;
 
@@ -44,6 +45,7 @@ pub use rows::{PasswordChange, Touched};
 pub use seen::UnknownSources;
 pub use subscriber::Subscriber;
 pub use time::{SiteClock, TimeKeeper};
+pub use unlocks::Unlocked;
 pub use vouchers::{Fate, Redemption, Resume, Turn, Vote};
 
 use adopted::Adopted;
@@ -51,6 +53,7 @@ use binds::Binds;
 use devices::Devices;
 use directory::{Directory, Table};
 use router_login::RouterLogins;
+use unlocks::Unlocks;
 use vouchers::Vouchers;
 
 /// What one site knows.
@@ -71,6 +74,7 @@ pub struct Site {
     /// Whose a hotspot device is.
     devices: RwLock<Devices>,
     binds: Binds,
+    unlocks: Unlocks,
     /// This agent, when it is one of a cloud's.
     agent: Option<AgentId>,
     /// With whom it keeps vouchers until the cloud names it alone in a later term, as it decided itself.
@@ -111,6 +115,7 @@ impl Site {
             vouchers: Vouchers::default(),
             devices: RwLock::default(),
             binds: Binds::default(),
+            unlocks: Unlocks::default(),
             agent: None,
             joined: RwLock::default(),
             known: AtomicU64::new(0),

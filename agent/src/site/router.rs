@@ -39,6 +39,8 @@ pub struct Router {
     policy: MessageAuthenticator,
     /// Serial numbers of its certificates that an operator ended.
     ended: Vec<Vec<u8>>,
+    /// Those that are good from an earlier instant on are ended too.
+    certificates_since: Option<Timestamp>,
     /// Which of the secrets verified last.
     shown: AtomicUsize,
     learnt: Arc<Learnt>,
@@ -98,6 +100,7 @@ impl Router {
             coa_port: row.coa_port,
             policy: row.message_authenticator,
             ended: row.ended_certificates,
+            certificates_since: row.certificates_since,
             shown: AtomicUsize::new(0),
             learnt: Arc::default(),
         })
@@ -200,7 +203,8 @@ impl Router {
 
     /// Whether an operator ended this certificate of its.
     pub fn has_ended(&self, certificate: &CertificateV1) -> bool {
-        self.ended.contains(&certificate.serial)
+        let is_older = |since: Timestamp| certificate.from < since;
+        self.certificates_since.is_some_and(is_older) || self.ended.contains(&certificate.serial)
     }
 
     /// Notes the certificate with which it connected by RadSec.

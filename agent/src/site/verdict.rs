@@ -27,8 +27,17 @@ impl Site {
             ..live.clone()
         });
         let live = with_bound.as_ref().unwrap_or(live);
-        if !policy.lease_is_over(now) && face.is_none() {
+        let unlocked = self.unlocked_until(subscriber.id);
+        let unlocked = unlocked.filter(|until| *until > now).map(|until| {
             let known = &subscriber.entitlement;
+            entitlement::Subscriber {
+                paid_until: known.paid_until.max(until),
+                funded_until: known.funded_until.max(until),
+                ..known.clone()
+            }
+        });
+        let known = unlocked.as_ref().unwrap_or(&subscriber.entitlement);
+        if !policy.lease_is_over(now) && face.is_none() {
             let verdict =
                 entitlement::decide(known, package.as_ref(), live, &policy.entitlement, now);
             // The end of the lease may be the end of grace.
@@ -39,8 +48,8 @@ impl Site {
             };
         }
         let paid_only = entitlement::Subscriber {
-            funded_until: subscriber.entitlement.paid_until,
-            ..subscriber.entitlement.clone()
+            funded_until: known.paid_until,
+            ..known.clone()
         };
         if let Some(package) = &mut package {
             package.grace = None;

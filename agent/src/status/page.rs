@@ -7,10 +7,28 @@ use super::shared::SharedReport;
 use crate::doctor::MOST_WRITTEN;
 
 /// The page of one site.
-pub(super) fn of_site(report: &Report, title: &str) -> String {
+pub(super) fn of_site(report: &Report, title: &str, codes: &str) -> String {
     let mut page = head(title);
     body(&mut page, report);
-    page + "</body></html>"
+    let _ = write!(
+        page,
+        "<p><a href=\"{}\">Let a customer in with a code</a></p></body></html>",
+        escaped(codes)
+    );
+    page
+}
+
+/// Where a code from the phone is typed. It is not loaded anew while somebody types.
+pub(super) fn for_codes() -> String {
+    format!(
+        "<!doctype html><html lang=en><head><meta charset=utf-8>\
+         <meta name=viewport content=\"width=device-width,initial-scale=1\">\
+         <title>A code from the phone</title><style>{STYLE}</style></head>\
+         <body><h1>A code from the phone</h1><form method=post>\
+         <p><label>User name <input name=name required autocomplete=off></label></p>\
+         <p><label>Code <input name=code required inputmode=numeric autocomplete=off></label></p>\
+         <p><button>Let in</button></p></form></body></html>"
+    )
 }
 
 /// The page of a process of many sites.

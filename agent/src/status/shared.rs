@@ -8,12 +8,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
-use axum::{Json, Router as Routes};
+use axum::{Form, Json, Router as Routes};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Overview, Report, page, run};
+use super::{Overview, Report, Typed, page, run};
 use crate::VERSION;
 use crate::hosted::Strangers;
 
@@ -121,6 +121,10 @@ pub(crate) async fn serve_shared(
         .route("/status.json", get(json))
         .route("/sites/{site}", get(one))
         .route("/sites/{site}/why/{username}", get(why))
+        .route(
+            "/sites/{site}/unlock",
+            get(super::for_codes).post(take_code),
+        )
         .with_state(shared);
     run(listener, routes, cancel).await;
 }
@@ -138,7 +142,16 @@ async fn one(
     Path(site): Path<String>,
 ) -> Result<Html<String>, StatusCode> {
     let report = super::report(shared.find(&site)?).await?;
-    Ok(Html(page::of_site(&report, &site)))
+    let codes = format!("/sites/{site}/unlock");
+    Ok(Html(page::of_site(&report, &site, &codes)))
+}
+
+async fn take_code(
+    State(shared): State<Arc<Shared>>,
+    Path(site): Path<String>,
+    Form(typed): Form<Typed>,
+) -> Result<(StatusCode, String), StatusCode> {
+    Ok(super::use_code(&*shared.find(&site)?, &typed).await)
 }
 
 async fn why(

@@ -11,7 +11,7 @@ use easyisp_shared::time::Timestamp;
 
 use super::Record;
 use crate::sessions::{LineCounter, Session, Usage};
-use crate::site::{Bind, Redemption, Vote};
+use crate::site::{Bind, Redemption, Unlocked, Vote};
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub enum Change {
     Device(CustomerId, Mac, Timestamp),
     /// A device that a customer is bound to from then on.
     Bind(Bind),
+    /// A code from the phone that was used.
+    Unlock(Unlocked),
     /// How far the queue of a customer who logs in nowhere had counted.
     LineCounter(CustomerId, LineCounter),
     /// A small fact by name.

@@ -172,6 +172,7 @@ const OUTBOX: &[&str] = &[
     include_str!("../../../migrations/agent/0004_create_votes.sql"),
     include_str!("../../../migrations/agent/0005_count_lines.sql"),
     include_str!("../../../migrations/agent/0007_bind_devices.sql"),
+    include_str!("../../../migrations/agent/0006_use_unlocks.sql"),
 ];
 const CACHE: &[&str] = &[include_str!(
     "../../../migrations/agent/0002_create_cache.sql"

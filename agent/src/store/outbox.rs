@@ -298,6 +298,7 @@ fn put(
         Change::Withdraw(voucher) => redemptions::withdraw(tx, *voucher),
         Change::Device(customer, mac, at) => redemptions::put_device(tx, *customer, *mac, *at),
         Change::Bind(bind) => redemptions::put_bind(tx, bind),
+        Change::Unlock(unlocked) => redemptions::put_unlock(tx, unlocked),
         Change::LineCounter(customer, counter) => lines::put(tx, *customer, counter),
         Change::Mark(name, value) => put_mark(tx, name, *value),
         Change::Record(record) => {

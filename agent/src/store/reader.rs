@@ -12,7 +12,7 @@ use super::open::{self, Pragmas};
 use super::records::Kept;
 use super::{StoreError, lines, outbox, records, redemptions, sessions};
 use crate::sessions::{LineCounter, Session, Usage};
-use crate::site::{Bind, Redemption, Vote};
+use crate::site::{Bind, Redemption, Unlocked, Vote};
 
 /// A read-only connection to `outbox.db`. Calls block on the disk: not for the RADIUS path.
 pub struct OutboxReader {
@@ -80,6 +80,11 @@ impl OutboxReader {
     /// The devices that customers were bound to here by first login, oldest first.
     pub fn binds(&self) -> Result<Vec<Bind>, StoreError> {
         Ok(redemptions::binds(&self.lock())?)
+    }
+
+    /// The codes from the phone that were used here.
+    pub fn unlocks(&self) -> Result<Vec<Unlocked>, StoreError> {
+        Ok(redemptions::unlocks(&self.lock())?)
     }
 
     /// A small fact by name.

@@ -4,10 +4,11 @@
 use easyisp_shared::id::{AgentId, CustomerId, PackageId, VoucherId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::unlock::Grant;
 use rusqlite::{Connection, Row, Transaction};
 use uuid::Uuid;
 
-use crate::site::{Bind, Redemption, Vote};
+use crate::site::{Bind, Redemption, Unlocked, Vote};
 
 /// Writes a first use. A second one of the same voucher is a constraint violation: nobody is let in by it.
 pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<()> {
@@ -137,7 +138,41 @@ pub(super) fn binds(connection: &Connection) -> rusqlite::Result<Vec<Bind>> {
         .collect()
 }
 
-/// Forgets vouchers whose time ended, votes, and devices seen or bound, before `before`: the cloud has them.
+/// Writes that a code was used. The same one twice is a constraint violation: nobody is let in by it.
+pub(super) fn put_unlock(tx: &Transaction<'_>, unlocked: &Unlocked) -> rusqlite::Result<()> {
+    let Unlocked { grant, until } = unlocked;
+    tx.prepare_cached(
+        "insert into unlocks (customer, hour, hours, serial, until_at) values (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute((
+        grant.customer.as_bytes(),
+        grant.hour,
+        grant.hours,
+        grant.serial,
+        until,
+    ))?;
+    Ok(())
+}
+
+/// The codes that were used here.
+pub(super) fn unlocks(connection: &Connection) -> rusqlite::Result<Vec<Unlocked>> {
+    connection
+        .prepare("select customer, hour, hours, serial, until_at from unlocks")?
+        .query_map([], |row| {
+            Ok(Unlocked {
+                grant: Grant {
+                    customer: CustomerId(Uuid::from_bytes(row.get(0)?)),
+                    hour: row.get(1)?,
+                    hours: row.get(2)?,
+                    serial: row.get(3)?,
+                },
+                until: row.get(4)?,
+            })
+        })?
+        .collect()
+}
+
+/// Forgets vouchers and codes whose time ended, votes, and devices seen or bound, before `before`: the cloud has them.
 pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp) -> rusqlite::Result<()> {
     tx.prepare_cached("delete from redemptions where until_at < ?1")?
         .execute([before])?;
@@ -146,6 +181,8 @@ pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp) -> rusqlite::Result
     tx.prepare_cached("delete from devices where at < ?1")?
         .execute([before])?;
     tx.prepare_cached("delete from binds where at < ?1")?
+        .execute([before])?;
+    tx.prepare_cached("delete from unlocks where until_at < ?1")?
         .execute([before])?;
     Ok(())
 }

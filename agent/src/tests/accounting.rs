@@ -142,7 +142,8 @@ async fn counters_keep_all_64_bits() {
             | Up::LocalSecrets(_)
             | Up::Keepers(_)
             | Up::Metrics(_)
-            | Up::Lines(_) => None,
+            | Up::Lines(_)
+            | Up::Unlock(_) => None,
         });
         assert_eq!(told, [whole]);
     }

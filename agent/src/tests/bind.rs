@@ -127,6 +127,7 @@ fn binds(running: &Running) -> Vec<BindV1> {
         | Up::LocalSecrets(_)
         | Up::Keepers(_)
         | Up::Lines(_)
+        | Up::Unlock(_)
         | Up::Metrics(_) => None,
     })
 }

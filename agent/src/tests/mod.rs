@@ -218,7 +218,8 @@ impl Running {
                     | Up::LocalSecrets(_)
                     | Up::Keepers(_)
                     | Up::Metrics(_)
-                    | Up::Lines(_) => None,
+                    | Up::Lines(_)
+                    | Up::Unlock(_) => None,
                 });
                 if found.len() >= count {
                     return found;
@@ -386,7 +387,8 @@ impl Running {
             | Up::LocalSecrets(_)
             | Up::Keepers(_)
             | Up::Metrics(_)
-            | Up::Lines(_) => None,
+            | Up::Lines(_)
+            | Up::Unlock(_) => None,
         })
     }
 
@@ -404,7 +406,8 @@ impl Running {
             | Up::LocalSecrets(_)
             | Up::Keepers(_)
             | Up::Metrics(_)
-            | Up::Lines(_) => None,
+            | Up::Lines(_)
+            | Up::Unlock(_) => None,
         })
     }
 

@@ -120,6 +120,8 @@ pub enum Action {
     PackageChange,
     ManualRecharge,
     ExpiryUpdate,
+    UnlockCode,
+    UnlockCodeUse,
     TransactionResolve,
     AccountDelete,
     InfoUpdate,

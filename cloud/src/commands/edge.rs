@@ -48,7 +48,8 @@ async fn take(
             | Up::Moving(_)
             | Up::LocalSecrets(_)
             | Up::Metrics(_)
-            | Up::Lines(_) => None,
+            | Up::Lines(_)
+            | Up::Unlock(_) => None,
         })
         .collect();
     // The session may be another agent's of the site.

@@ -6,6 +6,7 @@ use easyisp_shared::entitlement::{Bound, Live, RateOverride, Subscriber};
 use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::unlock::Grant;
 use easyisp_shared::wire::down::{Network, SubscriberV1, UsedV1, secret_place};
 use easyisp_shared::wire::{Down, Up};
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::PASSWORD;
 use super::networks::net;
 use super::store::{self, Edge};
+use crate::audit::{self, Action, Actor, Audit};
 use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
 use crate::sites::agents::Agent;
@@ -50,6 +52,44 @@ async fn remember(
         let seen = (told.mac.to_string(), told.at);
         if store::remember_device(tx, told.customer, agent.site, &seen, now).await? {
             tx.changed(Kind::Subscriber, told.customer);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Takes codes from the phone that were used.
+pub fn unlocks() -> Applier {
+    Arc::new(|tx, agent, reports, now| Box::pin(unlock(tx, agent, reports, now)))
+}
+
+/// Who made it and where it was used stand in the trail together; a repeat says nothing new.
+async fn unlock(
+    tx: &mut Tx,
+    agent: &Agent,
+    reports: &[Report],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Unusable>> {
+    for report in reports {
+        let Up::Unlock(told) = &report.body else {
+            continue;
+        };
+        let grant = Grant {
+            customer: told.customer,
+            hour: told.hour,
+            hours: told.hours,
+            serial: told.serial,
+        };
+        let at = told.at.min(now);
+        let used = store::use_unlock(tx, agent.site, agent.id, &grant, at).await?;
+        if let Some((name, made_by)) = used {
+            let line = Audit {
+                details: format!(
+                    "Let in at the site from {at} until {} with a code that {made_by} had made",
+                    told.until
+                ),
+                ..Audit::new(Action::UnlockCodeUse, "customer", told.customer, &name)
+            };
+            audit::record(tx, &Actor::agent(agent.id), line, now).await?;
         }
     }
     Ok(Vec::new())

@@ -4,6 +4,7 @@ pub mod access;
 pub mod act;
 mod body;
 pub mod life;
+pub mod unlock;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};

@@ -89,6 +89,7 @@ pub fn routes() -> Routes {
         .route(ACT, routes!(http::act::suspend))
         .route(ACT, routes!(http::act::activate))
         .route(ACT, routes!(http::act::expiry))
+        .route(ACT, routes!(http::unlock::unlock_code))
         .route(ACT, routes!(http::act::package))
         .route(
             ACT,

@@ -8,6 +8,7 @@ pub mod many;
 mod money;
 mod read;
 mod told;
+mod unlocks;
 mod write;
 
 pub use export::{ExportRow, exported};
@@ -24,6 +25,7 @@ pub use read::{
     renewing, sites_online, taken, used,
 };
 pub use told::{ended, note_told};
+pub use unlocks::{put_unlock, unlocks_of_hour, use_unlock};
 pub use write::{
     Rate, claim_account_number, count, delete, insert, remember_device, set_bound, set_expiry,
     set_macs, set_networks, set_package, set_rate, set_standing, set_static_ip, start_counting,

@@ -307,6 +307,12 @@ pub const KEPT: &[Kept] = &[
         "his goes",
     ),
     of(
+        "unlock_codes",
+        "codes that let him in while his site was away",
+        Keep::Customer,
+        "they go",
+    ),
+    of(
         "customer_tags",
         "labels that operators gave him",
         Keep::Customer,

@@ -187,8 +187,10 @@ pub async fn issue(
         router_id: router,
         serial: serial.clone(),
         issued_at: Some(now),
+        begins_at: issued.named.from,
         ends_at: issued.named.until,
         revoked_at: None,
+        is_alone: renewal.end_others,
     };
     store::put_certificate(&mut tx, &made, now.minus(KEPT)).await?;
     let mut ended = Vec::new();
@@ -197,6 +199,7 @@ pub async fn issue(
             end(&mut tx, other.stored.clone(), now).await?;
             ended.push(other.stored.serial);
         }
+        tx.changed(Kind::Router, router);
     }
     let details = match ended.as_slice() {
         [] => serial.clone(),
@@ -270,13 +273,23 @@ pub async fn ends(
     Ok(ends.collect())
 }
 
-/// The serial numbers that the agents of a router refuse.
-pub async fn ended(tx: &mut Tx, router: RouterId) -> sqlx::Result<Vec<Vec<u8>>> {
+/// What the agents of a router refuse: the serial numbers, and every one that begins before an instant.
+pub async fn ended(
+    tx: &mut Tx,
+    router: RouterId,
+) -> sqlx::Result<(Vec<Vec<u8>>, Option<Timestamp>)> {
     let held = store::certificates(tx, &[router]).await?;
     let ended = held.iter().filter(|one| one.revoked_at.is_some());
-    Ok(ended
+    let ended = ended
         .filter_map(|one| hex::decode(&one.serial).ok())
-        .collect())
+        .collect();
+    Ok((ended, since(&held).map(|alone| alone.begins_at)))
+}
+
+/// The last one that ended all before it.
+fn since(held: &[Certificate]) -> Option<&Certificate> {
+    let alone = held.iter().filter(|one| one.is_alone);
+    alone.max_by_key(|one| one.begins_at)
 }
 
 /// A certificate that is known of.
@@ -314,7 +327,12 @@ async fn known(
         let serial = hex::encode(&shown.serial);
         match held.iter_mut().find(|one| one.stored.serial == serial) {
             Some(one) => one.in_use = true,
-            None => held.push(heard_of(told.router, serial, shown)),
+            None => {
+                let alone = held.iter().map(|one| &one.stored);
+                let alone = alone.filter(|one| one.is_alone && one.begins_at > shown.from);
+                let revoked_at = alone.filter_map(|one| one.issued_at).min();
+                held.push(heard_of(told.router, serial, shown, revoked_at));
+            }
         }
     }
     for held in known.values_mut() {
@@ -323,14 +341,21 @@ async fn known(
     Ok(known)
 }
 
-fn heard_of(router: RouterId, serial: String, shown: &CertificateV1) -> Known {
+fn heard_of(
+    router: RouterId,
+    serial: String,
+    shown: &CertificateV1,
+    revoked_at: Option<Timestamp>,
+) -> Known {
     Known {
         stored: Certificate {
             router_id: router,
             serial,
             issued_at: None,
+            begins_at: shown.from,
             ends_at: shown.until,
-            revoked_at: None,
+            revoked_at,
+            is_alone: false,
         },
         in_use: true,
     }

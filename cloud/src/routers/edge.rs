@@ -48,11 +48,13 @@ async fn project(
     let mut projections = Vec::new();
     for stored in store::present(tx, ids).await? {
         let site_key = site_keys.of(tx, stored.site_id).await?;
+        let (ended_certificates, certificates_since) = certificates::ended(tx, stored.id).await?;
         projections.push(Projection {
             id: stored.id.0,
             site: stored.site_id,
             body: Down::Router(RouterV1 {
-                ended_certificates: certificates::ended(tx, stored.id).await?,
+                ended_certificates,
+                certificates_since,
                 ..body(&stored, &key, site_key)?
             })
             .encode(),
@@ -96,6 +98,7 @@ fn body(stored: &Stored, key: &TenantKey, site_key: &SealKey) -> Result<RouterV1
         },
         api,
         ended_certificates: Vec::new(),
+        certificates_since: None,
     })
 }
 

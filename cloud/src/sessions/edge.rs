@@ -292,7 +292,8 @@ async fn take_logins(
             | Up::Moving(_)
             | Up::LocalSecrets(_)
             | Up::Metrics(_)
-            | Up::Lines(_) => None,
+            | Up::Lines(_)
+            | Up::Unlock(_) => None,
         })
         .collect();
     let at_site = routers_here(tx, agent.site, told.iter().map(|(_, login)| login.router)).await?;

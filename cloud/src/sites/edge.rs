@@ -55,7 +55,8 @@ async fn take(
             | Up::Moving(_)
             | Up::LocalSecrets(_)
             | Up::Metrics(_)
-            | Up::Lines(_) => None,
+            | Up::Lines(_)
+            | Up::Unlock(_) => None,
         })
         .max_by_key(|heartbeat| heartbeat.at);
     if let Some(heartbeat) = newest {

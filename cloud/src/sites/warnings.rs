@@ -339,6 +339,23 @@ mod tests {
         assert_eq!(codes(worst), all);
     }
 
+    /// A router's certificate is renewed by a person: he hears of it 30 days before, in earnest 7 days before, and
+    /// when it is too late.
+    #[test]
+    fn a_routers_certificate_is_told_of_before_it_ends() {
+        let (router, until) = (Uuid::from_u128(6).into(), at(1_800_000_000));
+        let told =
+            |days: i64| of_certificate(router, "Tower", until, at(1_800_000_000 - days * 86_400));
+        let code = |days| told(days).map(|warning| warning.code);
+        assert_eq!(code(31), None);
+        assert_eq!(code(30), Some("CERTIFICATE_ENDING"));
+        assert_eq!(code(14), Some("CERTIFICATE_ENDING"));
+        assert_eq!(code(7), Some("CERTIFICATE_ENDS_SOON"));
+        assert_eq!(code(0), Some("CERTIFICATE_ENDED"));
+        let message = told(7).map(|warning| warning.message);
+        assert!(message.is_some_and(|text| text.contains("7 days")));
+    }
+
     /// Not while it is young and would renew, twice before its end, and after it until nothing helps but a token.
     #[test]
     fn a_certificate_that_is_not_renewed_is_told_of() {

@@ -53,6 +53,8 @@ pub struct RouterConditionV1 {
 pub struct CertificateV1 {
     /// Its serial number.
     pub serial: Vec<u8>,
+    /// From when on it is good: later for one that was made later.
+    pub from: Timestamp,
     /// When it ends.
     pub until: Timestamp,
 }

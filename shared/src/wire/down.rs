@@ -410,6 +410,8 @@ pub struct RouterV1 {
     pub api: Option<RouterApiV1>,
     /// Serial numbers of its RadSec certificates that an operator ended before their time.
     pub ended_certificates: Vec<Vec<u8>>,
+    /// Certificates that are good from an earlier instant on were ended all together, known or not.
+    pub certificates_since: Option<Timestamp>,
 }
 
 /// A block of addresses.

@@ -418,6 +418,7 @@ fn downs() -> Vec<(&'static str, Down)> {
                     password: vec![1, 7],
                 }),
                 ended_certificates: vec![vec![0x40, 1]],
+                certificates_since: Some(at(9)),
             }),
         ),
         (
@@ -692,6 +693,17 @@ fn ups() -> Vec<(&'static str, Up)> {
                 mac: MAC,
                 instead_of: Some(Mac::new([1; 6])),
                 at: at(0),
+            }),
+        ),
+        (
+            "unlock_v1",
+            Up::Unlock(UnlockV1 {
+                customer: Uuid::from_u128(4).into(),
+                hour: 500_000,
+                hours: 24,
+                serial: 1,
+                at: at(0),
+                until: at(86_400),
             }),
         ),
         (
@@ -1110,6 +1122,7 @@ fn diagnosis() -> DiagnosisV1 {
 fn certificate() -> CertificateV1 {
     CertificateV1 {
         serial: vec![0x40, 1],
+        from: at(7),
         until: at(8),
     }
 }

@@ -44,11 +44,13 @@ pub enum UpKind {
     Metrics,
     /// What routers have of customers who log in nowhere.
     Lines,
+    /// Codes from the phone that were used.
+    Unlock,
 }
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 13] = [
+    pub const ALL: [UpKind; 14] = [
         UpKind::Redemption,
         UpKind::Keepers,
         UpKind::Device,
@@ -62,6 +64,7 @@ impl UpKind {
         UpKind::LocalSecrets,
         UpKind::Metrics,
         UpKind::Lines,
+        UpKind::Unlock,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -80,6 +83,7 @@ impl UpKind {
             UpKind::Metrics => 20,
             UpKind::Bind => 22,
             UpKind::Lines => 23,
+            UpKind::Unlock => 24,
         }
     }
 
@@ -96,7 +100,11 @@ impl UpKind {
             | UpKind::Keepers
             | UpKind::Device
             | UpKind::Bind => Lane::Accounting,
-            UpKind::Login | UpKind::CommandResult | UpKind::Moving | UpKind::Lines => Lane::Results,
+            UpKind::Login
+            | UpKind::CommandResult
+            | UpKind::Moving
+            | UpKind::Lines
+            | UpKind::Unlock => Lane::Results,
             UpKind::Heartbeat | UpKind::Router | UpKind::LocalSecrets | UpKind::Metrics => {
                 Lane::Metrics
             }
@@ -133,6 +141,8 @@ pub enum Up {
     Bind(BindV1),
     /// See [`LinesV1`].
     Lines(LinesV1),
+    /// See [`UnlockV1`].
+    Unlock(UnlockV1),
 }
 
 impl Up {
@@ -152,6 +162,7 @@ impl Up {
             Up::Metrics(_) => UpKind::Metrics,
             Up::Bind(_) => UpKind::Bind,
             Up::Lines(_) => UpKind::Lines,
+            Up::Unlock(_) => UpKind::Unlock,
         }
     }
 
@@ -171,6 +182,7 @@ impl Up {
             Up::Metrics(body) => encode(&Metrics::V1(body)),
             Up::Bind(body) => encode(&Bind::V1(body)),
             Up::Lines(body) => encode(&Lines::V1(body)),
+            Up::Unlock(body) => encode(&Unlock::V1(body)),
         }
     }
 
@@ -232,6 +244,10 @@ impl Up {
             UpKind::Lines => {
                 let Lines::V1(body) = take(body)?;
                 Up::Lines(body)
+            }
+            UpKind::Unlock => {
+                let Unlock::V1(body) = take(body)?;
+                Up::Unlock(body)
             }
         })
     }
@@ -299,6 +315,11 @@ enum Bind<T = BindV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Lines<T = LinesV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Unlock<T = UnlockV1> {
     V1(T),
 }
 
@@ -438,6 +459,23 @@ pub struct DeviceV1 {
     pub mac: Mac,
     /// When.
     pub at: Timestamp,
+}
+
+/// A customer was let in with a code from the phone (see [`crate::unlock`]), on stable storage, before he was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlockV1 {
+    /// The customer.
+    pub customer: CustomerId,
+    /// In which hour since 1970 the code was made.
+    pub hour: i64,
+    /// For how many hours.
+    pub hours: u8,
+    /// Which of that hour's.
+    pub serial: u8,
+    /// When it was typed.
+    pub at: Timestamp,
+    /// Until when it lets him in, by the box's clock.
+    pub until: Timestamp,
 }
 
 /// A device became one of those that a customer is bound to, on stable storage, before it was let in.

@@ -55,6 +55,7 @@ pub fn read(certificate: &CertificateDer<'_>) -> Option<(RouterId, CertificateV1
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let named = CertificateV1 {
         serial: parsed.raw_serial().to_vec(),
+        from: Timestamp::from_secs(parsed.validity().not_before.timestamp()),
         until: Timestamp::from_secs(parsed.validity().not_after.timestamp()),
     };
     let names = parsed.subject_alternative_name().ok()??;

@@ -38,7 +38,8 @@ pub async fn blank_customer(
 pub async fn forget_notes(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<()> {
     sqlx::query(
         "with tags as (delete from customer_tags where tenant_id = $1 and customer_id = $2),
-              lines as (delete from customer_lines where tenant_id = $1 and customer_id = $2)
+              lines as (delete from customer_lines where tenant_id = $1 and customer_id = $2),
+              codes as (delete from unlock_codes where tenant_id = $1 and customer_id = $2)
          delete from customer_notes where tenant_id = $1 and customer_id = $2",
     )
     .bind(tx.tenant())

@@ -15,10 +15,14 @@ pub struct Certificate {
     pub serial: String,
     /// When it was made; `None` for one that the box made by itself.
     pub issued_at: Option<Timestamp>,
+    /// From when on it is good.
+    pub begins_at: Timestamp,
     /// When it ends.
     pub ends_at: Timestamp,
     /// When an operator ended it.
     pub revoked_at: Option<Timestamp>,
+    /// Whether every one that begins earlier ended with it, known here or not.
+    pub is_alone: bool,
 }
 
 /// A router whose certificates are asked for.
@@ -56,7 +60,7 @@ pub async fn holders(
 pub async fn certificates(tx: &mut Tx, routers: &[RouterId]) -> sqlx::Result<Vec<Certificate>> {
     let routers: Vec<Uuid> = routers.iter().map(|router| router.0).collect();
     sqlx::query_as(
-        "select c.router_id, c.serial, c.issued_at, c.ends_at, c.revoked_at
+        "select c.router_id, c.serial, c.issued_at, c.begins_at, c.ends_at, c.revoked_at, c.is_alone
            from unnest($2::uuid[]) as wanted (id)
           cross join lateral
                 (select * from router_certificates
@@ -96,8 +100,9 @@ pub async fn end_certificate(tx: &mut Tx, certificate: &Certificate) -> sqlx::Re
 
 async fn insert(tx: &mut Tx, certificate: &Certificate) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into router_certificates (tenant_id, router_id, serial, issued_at, ends_at, revoked_at)
-         values ($1, $2, $3, $4, $5, $6)
+        "insert into router_certificates 
+                (tenant_id, router_id, serial, issued_at, begins_at, ends_at, revoked_at, is_alone)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
          on conflict (tenant_id, router_id, serial) do update
             set revoked_at = coalesce(router_certificates.revoked_at, excluded.revoked_at)",
     )
@@ -105,8 +110,10 @@ async fn insert(tx: &mut Tx, certificate: &Certificate) -> sqlx::Result<()> {
     .bind(certificate.router_id)
     .bind(&certificate.serial)
     .bind(certificate.issued_at)
+    .bind(certificate.begins_at)
     .bind(certificate.ends_at)
     .bind(certificate.revoked_at)
+    .bind(certificate.is_alone)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -448,6 +448,7 @@ fn entry(router: &Router, password: &str, tls: bool) -> site::Router {
             password: seal("api", password),
         }),
         ended_certificates: Vec::new(),
+        certificates_since: None,
     };
     site::Router::open(row, &key).unwrap()
 }
