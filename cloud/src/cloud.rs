@@ -26,9 +26,10 @@ use crate::health::Description;
 use crate::mail::Mail;
 use crate::messaging::Sender;
 use crate::metrics::Metrics;
+use crate::nodes::Nodes;
 use crate::payments::Payments;
 use crate::secrets::Secrets;
-use crate::sync::{Carrier, Door, DoorConfig, OwnCertificate};
+use crate::sync::{Agents, Carrier, Door, DoorConfig, OwnCertificate};
 use crate::webhooks::Hooks;
 use crate::{App, sites};
 
@@ -240,6 +241,8 @@ impl Cloud {
         db.ensure_partitions(clock.now()).await?;
         let standing = sites::agents::standing(&db, &secrets, clock.now()).await?;
 
+        let agents = Agents::default();
+        let nodes = Nodes::new(db.clone(), clock.clone(), &secrets, agents.clone());
         let door = Door::open(DoorConfig {
             listen: config.agents.listen,
             tcp: config.agents.tcp(),
@@ -249,6 +252,8 @@ impl Cloud {
             standing: standing.clone(),
             appliers: crate::appliers(&secrets),
             clock: clock.clone(),
+            agents: agents.clone(),
+            questions: nodes.questions(),
         })
         .await
         .context("[agents] listen")?;
@@ -257,19 +262,26 @@ impl Cloud {
         let http_addr = http.local_addr()?;
         let metrics_socket = bind(config.metrics.listen, "[metrics] listen").await?;
         let metrics_addr = metrics_socket.local_addr()?;
+        let for_nodes = match config.nodes.listen {
+            Some(listen) => Some(bind(listen, "[nodes] listen").await?),
+            None => None,
+        };
         // Port 0 was a wish; from here on the settings say where we are.
         config.agents.listen = agents_addr;
         config.http.listen = http_addr;
         config.metrics.listen = metrics_addr;
+        if let Some(socket) = &for_nodes {
+            config.nodes.listen = Some(socket.local_addr()?);
+        }
 
         let app = App {
             sign_in: SignIn::new(&secrets, &config.limits, entropy.clone()),
             limits: Limits::new(&config.limits),
             metrics: Metrics::new(),
             description: Description::default(),
-            questions: door.agents().questions(),
-            live: sites::Live::new(Arc::new(door.agents()), db.clone()),
-            agents: door.agents(),
+            questions: nodes.questions(),
+            live: sites::Live::new(Arc::new(nodes.clone()), db.clone()),
+            agents,
             own: door.own(),
             payments: Payments::new(&config, db.clone(), clock.clone(), secrets.clone()),
             mail: Mail::new(&config.smtp)?,
@@ -299,7 +311,7 @@ impl Cloud {
             connections: 64,
             per_network: 64,
         };
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(api::serve(listener, router(&app)?, stop.clone())),
             tokio::spawn(api::serve(for_metrics, metrics_router(&app), stop.clone())),
             tokio::spawn(crate::jobs(&app).run(app.db.clone(), app.clock.clone(), stop.clone())),
@@ -315,6 +327,17 @@ impl Cloud {
             )),
             tokio::spawn(housekeeping(app.clone(), stop.clone())),
         ];
+        if let (Some(socket), Some(address)) = (for_nodes, app.config.nodes.reached_at()) {
+            let listener = api::Listener {
+                socket,
+                connections: 256,
+                per_network: 256,
+            };
+            let asked = crate::nodes::router(nodes.clone());
+            tasks.push(tokio::spawn(api::serve(listener, asked, stop.clone())));
+            tasks.push(tokio::spawn(nodes.run(address, stop.clone())));
+            tasks.push(tokio::spawn(app.db.clone().share_wakes(stop.clone())));
+        }
         Ok(Cloud {
             http_addr,
             agents_addr,

@@ -23,6 +23,8 @@ pub struct Config {
     pub http: Http,
     /// `[agents]`: the agents' door.
     pub agents: Agents,
+    /// `[nodes]`: the other nodes of this cloud.
+    pub nodes: Nodes,
     /// `[database]`
     pub database: DatabaseConfig,
     /// `[keys]`
@@ -53,6 +55,7 @@ impl Default for Config {
             data_dir: "/var/lib/easyisp-cloud".into(),
             http: Http::default(),
             agents: Agents::default(),
+            nodes: Nodes::default(),
             database: DatabaseConfig::default(),
             keys: Keys::default(),
             mpesa: Mpesa::default(),
@@ -123,6 +126,24 @@ impl Agents {
             Some(listen) => listen.clone(),
             None => vec![self.listen],
         }
+    }
+}
+
+/// `[nodes]`: for a cloud of several nodes on one database, with one master key.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nodes {
+    /// Where the other nodes pass questions on to this one's agents: `10.0.0.5:4434`. Absent = there are none.
+    pub listen: Option<SocketAddr>,
+    /// How they reach it; absent = `listen`.
+    pub address: Option<String>,
+}
+
+impl Nodes {
+    /// How other nodes reach this one; `None` = there are none.
+    pub fn reached_at(&self) -> Option<String> {
+        let listen = self.listen?;
+        Some(self.address.clone().unwrap_or_else(|| listen.to_string()))
     }
 }
 
@@ -493,15 +514,33 @@ impl Config {
                 "must be a list of origins like https://app.example.com, without a path",
             );
         }
-        if let Some(address) = &self.agents.public_address
-            && address
-                .rsplit_once(':')
-                .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-        {
-            return say("[agents] public_address", "must be HOST:PORT");
+        for (key, address) in [
+            ("[agents] public_address", &self.agents.public_address),
+            ("[nodes] address", &self.nodes.address),
+        ] {
+            if address
+                .as_ref()
+                .is_some_and(|address| !is_host_port(address))
+            {
+                return say(key, "must be HOST:PORT");
+            }
         }
-        Ok(())
+        match (&self.nodes.listen, &self.nodes.address) {
+            (None, Some(_)) => say("[nodes] listen", "must be set beside [nodes] address"),
+            (Some(listen), None) if listen.ip().is_unspecified() => say(
+                "[nodes] address",
+                "must say how other nodes reach this one, where [nodes] listen names no address",
+            ),
+            (_, _) => Ok(()),
+        }
     }
+}
+
+fn is_host_port(address: &str) -> bool {
+    let fits = |(host, port): (&str, &str)| {
+        !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']) && port.parse::<u16>().is_ok()
+    };
+    address.len() <= 262 && address.rsplit_once(':').is_some_and(fits)
 }
 
 fn is_base(url: &str) -> bool {

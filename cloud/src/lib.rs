@@ -65,6 +65,7 @@ pub mod diagnosis;
 
 pub mod sync;
 pub mod jobs;
+pub mod nodes;
 pub mod platform;
 pub mod dashboard;
 

@@ -17,6 +17,13 @@ pub fn http_client() -> reqwest::Client {
     built(builder(roots()))
 }
 
+/// A client for other nodes of this cloud: it keeps no connection, which they close when it is idle, and does not wait
+/// long for one that is dead.
+pub fn node_client() -> reqwest::Client {
+    let client = builder(roots()).pool_max_idle_per_host(0);
+    built(client.connect_timeout(Duration::from_secs(2)))
+}
+
 /// How far addresses may lead that tenants typed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach {

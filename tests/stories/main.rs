@@ -61,6 +61,7 @@ mod monitoring;
 mod monthly;
 mod moving;
 mod operators;
+mod nodes;
 mod outage;
 mod own_sessions;
 mod payment;

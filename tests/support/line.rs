@@ -24,7 +24,7 @@ pub struct Line {
 }
 
 struct State {
-    cloud: SocketAddr,
+    cloud: Mutex<SocketAddr>,
     near: UdpSocket,
     udp_blocked: AtomicBool,
     tcp_blocked: AtomicBool,
@@ -49,7 +49,7 @@ impl Line {
         let listener = TcpListener::bind(address).await;
         let listener = listener.context("the same port over TCP")?;
         let state = Arc::new(State {
-            cloud,
+            cloud: Mutex::new(cloud),
             near,
             udp_blocked: AtomicBool::new(false),
             tcp_blocked: AtomicBool::new(false),
@@ -93,6 +93,14 @@ impl Line {
         }
     }
 
+    /// Leads to another node of the cloud from here on, as what stands before several does once it noticed that
+    /// one is dead; what stands ends.
+    pub fn lead_to(&self, cloud: SocketAddr) {
+        *self.state.cloud.lock().expect("nobody panics here") = cloud;
+        self.forget_ports();
+        self.state.hang_up.notify_waiters();
+    }
+
     /// Whether what the cloud sends is swallowed from here on, and TCP is refused: the agent is heard, and hears
     /// nothing.
     pub fn lose_answers(&self, lost: bool) {
@@ -122,6 +130,10 @@ impl Line {
 }
 
 impl State {
+    fn cloud(&self) -> SocketAddr {
+        *self.cloud.lock().expect("nobody panics here")
+    }
+
     fn loses(&self, octets: usize) -> bool {
         let percent = self.loss_percent.load(Ordering::Relaxed) as u64;
         self.udp_blocked.load(Ordering::Relaxed)
@@ -159,7 +171,7 @@ async fn datagrams(state: Arc<State>) {
                 far
             }
         };
-        let _lost = far.send_to(&octets[..length], state.cloud).await;
+        let _lost = far.send_to(&octets[..length], state.cloud()).await;
     }
 }
 
@@ -184,7 +196,7 @@ async fn connections(state: Arc<State>, listener: TcpListener) {
         let state = state.clone();
         carried.spawn(async move {
             let hang_up = state.hang_up.notified();
-            if let Ok(far) = TcpStream::connect(state.cloud).await {
+            if let Ok(far) = TcpStream::connect(state.cloud()).await {
                 tokio::select! {
                     () = hang_up => {}
                     _ended = carry(&state, near, far) => {}

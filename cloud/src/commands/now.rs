@@ -116,7 +116,7 @@ pub async fn end_now(
 
 /// How many of the site's agents are not there: a session may have been told to one of them alone.
 async fn away(db: &Database, live: &Live, end: &End) -> sqlx::Result<u32> {
-    let connected = live.connected(end.tenant, end.site);
+    let connected = live.connected(end.tenant, end.site).await;
     let mut tx = db.begin(end.tenant).await?;
     let served = sites::served(&mut tx, end.site).await?;
     tx.commit().await?;

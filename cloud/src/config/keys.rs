@@ -25,6 +25,8 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("agents", "listen", Form::Text),
     ("agents", "tcp_listen", Form::List),
     ("agents", "public_address", Form::Text),
+    ("nodes", "listen", Form::Text),
+    ("nodes", "address", Form::Text),
     ("database", "url", Form::Text),
     ("database", "migrate_url", Form::Text),
     ("database", "connections", Form::Number),

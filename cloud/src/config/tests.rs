@@ -99,6 +99,12 @@ fn a_bad_value_is_named_with_the_remedy() {
             "[agents]\npublic_address = 'isp.example.com'",
             "must be HOST:PORT",
         ),
+        ("[nodes]\naddress = '10.0.0.5:1'", "[nodes] listen"),
+        ("[nodes]\nlisten = '0.0.0.0:1'", "[nodes] address"),
+        (
+            "[nodes]\nlisten = '0.0.0.0:1'\naddress = 'x@y/z:1'",
+            "must be HOST:PORT",
+        ),
         ("[log]\nformat = 'xml'", "[log] format"),
         ("[http", "not valid TOML"),
     ] {

@@ -230,7 +230,7 @@ pub async fn fits_router(
         return Ok(());
     };
     drop(tx);
-    if !live.serves(tenant, site) {
+    if !live.serves(tenant, site).await {
         return Ok(());
     }
     let question = Question::Router {

@@ -10,6 +10,7 @@ mod feed;
 mod migrations;
 mod reproject;
 mod tx;
+mod hints;
 mod wakes;
 
 use std::sync::Arc;

@@ -59,7 +59,7 @@ impl Tx {
         let changed = std::mem::take(&mut self.changed);
         let sites = feed::write(&mut self, changed).await?;
         self.inner.commit().await?;
-        self.db.wakes().wake(&sites);
+        self.db.wakes().committed(&sites);
         Ok(())
     }
 

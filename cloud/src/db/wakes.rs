@@ -2,15 +2,16 @@
 //! the database every second, so a lost hint costs a second and never correctness.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use easyisp_shared::id::SiteId;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// Who waits for which site. Cloning shares it.
 #[derive(Clone, Default)]
 pub struct Wakes {
     sites: Arc<Mutex<HashMap<SiteId, Arc<Notify>>>>,
+    others: Arc<OnceLock<mpsc::Sender<SiteId>>>,
 }
 
 impl Wakes {
@@ -22,6 +23,23 @@ impl Wakes {
             sites.retain(|_, bell| Arc::strong_count(bell) > 1);
         }
         sites.entry(site).or_default().clone()
+    }
+
+    /// From here on what is committed here is told to `others` as well.
+    pub(super) fn tell_others(&self, others: mpsc::Sender<SiteId>) {
+        // A database is shared with other nodes once.
+        let _ = self.others.set(others);
+    }
+
+    /// Rings the bells of `sites` on every node: what was committed here.
+    pub fn committed(&self, sites: &[SiteId]) {
+        self.wake(sites);
+        if let Some(others) = self.others.get() {
+            for site in sites {
+                // No room: the other nodes look within a second.
+                let _ = others.try_send(*site);
+            }
+        }
     }
 
     /// Rings the bells of `sites`.

@@ -11,19 +11,19 @@ use super::store;
 use crate::db::{BoxFuture, Database};
 use crate::error::ApiError;
 
-/// Who carries questions to connected agents.
+/// Who carries questions to connected agents, whichever node holds them.
 pub trait Door: Send + Sync {
-    /// Asks an agent of a site and waits `within` at most.
+    /// Asks an agent of a site and waits `within` at most; `None` where none is connected.
     fn ask<'a>(
         &'a self,
         tenant: TenantId,
         site: SiteId,
         question: &'a Question,
         within: Duration,
-    ) -> BoxFuture<'a, Result<Reply, AskFailure>>;
+    ) -> BoxFuture<'a, Option<Result<Reply, AskFailure>>>;
 
     /// How many agents of a site are connected.
-    fn connected(&self, tenant: TenantId, site: SiteId) -> usize;
+    fn connected(&self, tenant: TenantId, site: SiteId) -> BoxFuture<'_, usize>;
 }
 
 /// Asks sites. Cloning shares the door.
@@ -66,13 +66,13 @@ impl Live {
     }
 
     /// Whether a site can be asked at all.
-    pub fn serves(&self, tenant: TenantId, site: SiteId) -> bool {
-        self.connected(tenant, site) > 0
+    pub async fn serves(&self, tenant: TenantId, site: SiteId) -> bool {
+        self.connected(tenant, site).await > 0
     }
 
     /// How many agents of a site can be asked.
-    pub fn connected(&self, tenant: TenantId, site: SiteId) -> usize {
-        self.door.connected(tenant, site)
+    pub async fn connected(&self, tenant: TenantId, site: SiteId) -> usize {
+        self.door.connected(tenant, site).await
     }
 
     /// Asks a site. Hold no transaction meanwhile: an answer may take as long as `within`.
@@ -84,13 +84,10 @@ impl Live {
         within: Duration,
         now: Timestamp,
     ) -> Result<Reply, Silence> {
-        let failure = if self.serves(tenant, site) {
-            match self.door.ask(tenant, site, question, within).await {
-                Ok(reply) => return Ok(reply),
-                Err(failure) => Some(failure),
-            }
-        } else {
-            None
+        let failure = match self.door.ask(tenant, site, question, within).await {
+            Some(Ok(reply)) => return Ok(reply),
+            Some(Err(failure)) => Some(failure),
+            None => None,
         };
         let (name, heard) = self.describe(tenant, site).await?;
         Err(match failure {

@@ -9,14 +9,11 @@ use easyisp_shared::id::{AgentId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Message;
 use easyisp_shared::wire::question::{Answer, Ask, AskFailure, Question, Reply};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::pipe::{Carrier, PipeError, Traffic};
-use crate::db::BoxFuture;
-use crate::sites::Questions;
 use crate::sites::agents::Agent;
-use crate::sites::live::Door;
 
 /// The agents connected to this node. Cloning shares them.
 #[derive(Clone, Default)]
@@ -24,6 +21,8 @@ pub struct Agents {
     connected: Arc<Mutex<HashMap<AgentId, Arc<Presence>>>>,
     /// What the connections moved that ended.
     ended: Arc<Mutex<Traffic>>,
+    /// Rings when one came or left.
+    changed: Arc<Notify>,
 }
 
 /// One connected agent.
@@ -111,13 +110,9 @@ impl Agents {
         }
     }
 
-    /// The same for features that know nothing of connections.
-    pub fn questions(&self) -> Questions {
-        let agents = self.clone();
-        Questions::new(Arc::new(move |tenant, agent, question, within| {
-            let agents = agents.clone();
-            Box::pin(async move { agents.ask_agent(tenant, agent, &question, within).await })
-        }))
+    /// Rings when an agent came or left; for one listener.
+    pub fn changed(&self) -> &Notify {
+        &self.changed
     }
 
     /// Cuts an agent's connection, if it is connected here.
@@ -147,14 +142,15 @@ impl Agents {
         if let Some(older) = self.lock().insert(agent.id, presence.clone()) {
             older.cut.cancel();
         }
+        self.changed.notify_one();
         Stay {
             agents: self.clone(),
             presence,
         }
     }
 
-    /// Everyone, for the poll.
-    pub(super) fn all(&self) -> Vec<Arc<Presence>> {
+    /// Everyone who is connected here.
+    pub fn all(&self) -> Vec<Arc<Presence>> {
         self.lock().values().cloned().collect()
     }
 
@@ -178,7 +174,11 @@ async fn disconnect_at_all(
     within: Duration,
 ) -> Result<Reply, AskFailure> {
     let asked = here.iter().map(|presence| presence.ask(question, within));
-    let answers = futures_util::future::join_all(asked).await;
+    merged(futures_util::future::join_all(asked).await)
+}
+
+/// What several agents made of ending the same sessions.
+pub fn merged(answers: Vec<Result<Reply, AskFailure>>) -> Result<Reply, AskFailure> {
     let (mut all, mut silent) = ((0, 0), None);
     for answer in answers {
         match answer {
@@ -196,22 +196,6 @@ async fn disconnect_at_all(
             // Who did not answer may have sessions of his: they go the durable way.
             unconfirmed: unconfirmed + u32::from(silent.is_some()),
         }),
-    }
-}
-
-impl Door for Agents {
-    fn ask<'a>(
-        &'a self,
-        tenant: TenantId,
-        site: SiteId,
-        question: &'a Question,
-        within: Duration,
-    ) -> BoxFuture<'a, Result<Reply, AskFailure>> {
-        Box::pin(Agents::ask(self, tenant, site, question, within))
-    }
-
-    fn connected(&self, tenant: TenantId, site: SiteId) -> usize {
-        Agents::connected(self, tenant, site)
     }
 }
 
@@ -287,6 +271,7 @@ impl Drop for Stay {
         {
             connected.remove(&id);
         }
+        self.agents.changed.notify_one();
     }
 }
 

@@ -28,6 +28,7 @@ use super::uplink::Tries;
 use super::{poll, session, tcp};
 use crate::db::Database;
 use crate::secrets::Secrets;
+use crate::sites::Questions;
 use crate::sites::agents::{EnrollError, Standing, enroll};
 use crate::sites::reports::Appliers;
 
@@ -49,6 +50,10 @@ pub struct DoorConfig {
     pub appliers: Appliers,
     /// The time.
     pub clock: Clock,
+    /// Where who is connected is noted.
+    pub agents: Agents,
+    /// How an agent's question reaches another agent.
+    pub questions: Questions,
 }
 
 /// Why the door does not open.
@@ -73,6 +78,7 @@ pub(super) struct Shared {
     pub appliers: Appliers,
     pub clock: Clock,
     pub agents: Agents,
+    pub questions: Questions,
     pub most_agents: usize,
     pub stop: CancellationToken,
     /// Batches being stored at once, so that agents leave the pool to people.
@@ -109,7 +115,8 @@ impl Door {
             standing: config.standing,
             appliers: config.appliers,
             clock: config.clock,
-            agents: Agents::default(),
+            agents: config.agents,
+            questions: config.questions,
             most_agents: config.most_agents,
             stop: CancellationToken::new(),
             uplinks: Semaphore::new(MOST_UPLINKS),

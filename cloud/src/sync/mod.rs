@@ -15,7 +15,7 @@ mod tcp;
 mod tls;
 mod uplink;
 
-pub use agents::{Agents, Presence};
+pub use agents::{Agents, Presence, merged};
 pub use care::care;
 pub use door::{Door, DoorConfig, DoorError};
 pub use pipe::{Carrier, Pipe, PipeError, Sink, Source, Traffic};

@@ -398,11 +398,10 @@ impl Session {
     async fn voucher(&self, agent: Agent, shown: Shown) -> Result<CloudReply, AskFailure> {
         let shared = &self.shared;
         let (tenant, actor) = (agent.tenant, Actor::agent(agent.id));
-        let questions = shared.agents.questions();
         let asked = vouchers::show(
             &shared.db,
             &shared.secrets,
-            &questions,
+            &shared.questions,
             tenant,
             shown,
             &actor,

@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::sync::{Identity, enroll};
 use easyisp_cloud::db::{Database, Kind, Projection, Projectors};
+use easyisp_cloud::nodes::Nodes;
 use easyisp_cloud::secrets::{SITE_KEY, Secrets};
 use easyisp_cloud::sites::agents::{self, Standing, rotation};
 use easyisp_cloud::sites::edge;
 use easyisp_cloud::sites::reports::{Applier, Appliers};
-use easyisp_cloud::sync::{Door, DoorConfig, care};
+use easyisp_cloud::sync::{Agents, Door, DoorConfig, care};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{SiteId, TenantId};
 use easyisp_shared::seal::SealKey;
@@ -118,6 +119,9 @@ impl World {
     }
 
     pub async fn open_door(&mut self, listen: SocketAddr) -> Result<()> {
+        let agents = Agents::default();
+        let (db, clock) = (self.db.clone(), self.clock.clone());
+        let nodes = Nodes::new(db, clock, &self.secrets, agents.clone());
         let opening = Door::open(DoorConfig {
             listen,
             tcp: vec![listen],
@@ -127,6 +131,8 @@ impl World {
             standing: self.standing.clone(),
             appliers: appliers(),
             clock: self.clock.clone(),
+            questions: nodes.questions(),
+            agents,
         });
         self.door = Some(opening.await?);
         Ok(())
