@@ -64,8 +64,8 @@ pub mod privacy;
 pub mod diagnosis;
 
 pub mod sync;
-pub mod jobs;
 pub mod nodes;
+pub mod jobs;
 pub mod platform;
 pub mod dashboard;
 
@@ -183,6 +183,7 @@ pub fn jobs(app: &App) -> Jobs {
     let db = || app.db.clone();
     let (renewals, beginnings) = (db(), db());
     let (reports, settlements) = (app.payments.clone(), app.payments.clone());
+    let (roams, added, surplus) = (db(), db(), db());
     let (seals, tidies, rotations) = (db(), db(), db());
     let (checks, proofs) = (db(), db());
     // One at a time: a whole proof reads all of a tenant's books.
@@ -305,6 +306,30 @@ pub fn jobs(app: &App) -> Jobs {
                 let package = job.subject.into();
                 customers::reckon_package(&db, job.tenant, package, now).await?;
                 Ok(Done)
+            }
+        })
+        .with(packages::ROAMS, move |job, _| {
+            let db = roams.clone();
+            async move {
+                let package = Some(job.subject.into());
+                customers::tell_roaming(&db, job.tenant, package).await?;
+                Ok(Done)
+            }
+        })
+        .with(sites::ADDED, move |job, _| {
+            let db = added.clone();
+            async move {
+                customers::tell_roaming(&db, job.tenant, None).await?;
+                Ok(Done)
+            }
+        })
+        .with(sessions::SURPLUS, move |job, now| {
+            let db = surplus.clone();
+            async move {
+                let customer = job.subject.into();
+                Ok(again(
+                    sessions::end_surplus(&db, job.tenant, customer, now).await?,
+                ))
             }
         })
         .with(vouchers::MAKE, move |job, now| {

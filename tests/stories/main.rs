@@ -83,6 +83,7 @@ mod restore;
 mod revoke;
 mod roles;
 mod router_logins;
+mod roaming;
 mod routes;
 mod second_factor;
 mod setup_scripts;

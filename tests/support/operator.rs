@@ -156,6 +156,22 @@ impl Operator {
         id_of(self.post("/nas", &router).await?)
     }
 
+    /// The same at another site than the first.
+    pub async fn add_router_at(
+        &self,
+        site: &str,
+        name: &str,
+        source: &str,
+        secret: &str,
+        coa_port: u16,
+    ) -> Result<String> {
+        let router = json!({
+            "name": name, "ipAddress": "127.0.0.1", "sourceNetwork": source,
+            "secret": secret, "coaPort": coa_port, "siteId": site,
+        });
+        id_of(self.post("/nas", &router).await?)
+    }
+
     /// Says how a router's API is entered.
     pub async fn set_router_api(
         &self,
@@ -226,6 +242,11 @@ impl Operator {
     pub async fn join_token(&self) -> Result<String> {
         let sites = self.get("/sites").await?;
         let site = sites["sites"][0]["id"].as_str().context("a first site")?;
+        self.join_token_of(site).await
+    }
+
+    /// The same at this site.
+    pub async fn join_token_of(&self, site: &str) -> Result<String> {
         let path = format!("/sites/{site}/join-token");
         let (status, answer) = self.call(Method::POST, &path, Some(&json!({}))).await?;
         let answer = match status {

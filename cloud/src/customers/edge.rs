@@ -114,7 +114,7 @@ async fn bind(
             continue;
         };
         let found = store::edge(tx, &[told.customer.0]).await?;
-        let Some(row) = found.first().filter(|row| row.site_id == agent.site) else {
+        let Some(row) = found.iter().find(|row| row.site_id == agent.site) else {
             continue;
         };
         let package = match row.package_id {
@@ -182,9 +182,11 @@ fn body(row: &Edge, key: &TenantKey, site_key: &SealKey) -> Result<SubscriberV1,
         paid_until: known.paid_until,
         funded_until: known.funded_until,
         package: row.package_id,
+        // What is his alone is routed to one place.
         static_ip: row
             .static_ip
             .as_deref()
+            .filter(|_| row.home)
             .and_then(|address| address.parse().ok()),
         macs: known.macs,
         devices: known.devices,
@@ -200,9 +202,16 @@ fn body(row: &Edge, key: &TenantKey, site_key: &SealKey) -> Result<SubscriberV1,
             bytes: used(row.told_bytes),
             secs: used(row.told_secs),
         },
-        routes: row.networks.route_nets().map(Network::from).collect(),
-        ipv6_prefix: net(&row.networks.ipv6_prefix).map(Network::from),
-        delegated_prefix: net(&row.networks.delegated_ipv6_prefix).map(Network::from),
+        routes: match row.home {
+            true => row.networks.route_nets().map(Network::from).collect(),
+            false => Vec::new(),
+        },
+        ipv6_prefix: net(&row.networks.ipv6_prefix)
+            .filter(|_| row.home)
+            .map(Network::from),
+        delegated_prefix: net(&row.networks.delegated_ipv6_prefix)
+            .filter(|_| row.home)
+            .map(Network::from),
         bound_macs: bound(row),
         unbound_at: row.unbound_at,
     })
@@ -223,7 +232,7 @@ pub(super) fn entitlement(row: &Edge) -> Subscriber {
         funded_until: row.funded_until.unwrap_or(row.paid_until),
         macs: row.macs.iter().filter_map(|mac| Mac::parse(mac)).collect(),
         devices: row.devices.and_then(|devices| u16::try_from(devices).ok()),
-        router: row.router_id,
+        router: row.router_id.filter(|_| !row.roams),
         rate_override: match (row.rate_up_mbps, row.rate_down_mbps) {
             (Some(up), Some(down)) => Some(RateOverride {
                 rate: RateLimit::mbps(mbps(up), mbps(down)),

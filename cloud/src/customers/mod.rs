@@ -488,6 +488,28 @@ pub async fn reckon_package(
     }
 }
 
+/// Tells sites of whoever has a package whose terms let him roam from now on, or no more; of whoever roams where no
+/// package is named. Some hundred a transaction; a repeat tells what is so already.
+pub async fn tell_roaming(
+    db: &Database,
+    tenant: TenantId,
+    package: Option<PackageId>,
+) -> sqlx::Result<()> {
+    let mut after = None;
+    loop {
+        let mut tx = db.begin(tenant).await?;
+        let some = store::roaming(&mut tx, package, after).await?;
+        for customer in &some {
+            tx.changed(Kind::Subscriber, *customer);
+        }
+        tx.commit().await?;
+        after = some.last().copied();
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
 /// So many on one account: all of them change in one transaction.
 const MOST_CHILDREN: i64 = 50;
 

@@ -58,6 +58,10 @@ pub fn routes() -> Routes {
 /// changed; its subject is the package. Customers are another feature's: the application says who does it.
 pub const REPRICED: &str = "packages.repriced";
 
+/// The kind of the due job that tells every site, or only his own, of whoever has a package; its subject is the package.
+/// Customers are another feature's: the application says who does it.
+pub const ROAMS: &str = "packages.roams";
+
 /// What a package allows, as its sites know it; `None` when this tenant has no such package.
 pub async fn entitlement(
     tx: &mut Tx,
@@ -95,6 +99,9 @@ pub async fn change(
     store::update(tx, package, after, now).await?;
     if (after.price, after.period) != (before.price, before.period) {
         due::at(tx, REPRICED, package, now).await?;
+    }
+    if after.terms.roams != before.terms.roams {
+        due::at(tx, ROAMS, package, now).await?;
     }
     tx.changed(Kind::Package, package);
     Ok(())

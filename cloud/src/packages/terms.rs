@@ -45,6 +45,10 @@ pub struct Terms {
     /// To how many devices the first logins bind a customer, 0 to 10 (0 = to none), in place of the provider's;
     /// null = the provider's.
     pub bind_macs: Option<i32>,
+    /// Whether who has it logs in at every site of the provider, at any router there, and not at his own site alone (PPPoE
+    /// and hotspot). Sites cut off from the cloud know each his own sessions only; what is too much of all sites together
+    /// the cloud ends, the newest first.
+    pub roams: bool,
 }
 
 /// How often somebody may buy a package: he, his phone or one of his devices, under whatever account.

@@ -10,11 +10,15 @@ use easyisp_shared::wire::Up;
 use easyisp_shared::wire::up::{AccountingV1, LoginV1};
 use uuid::Uuid;
 
+use super::SURPLUS;
 use super::quota;
 use super::rules::{self, Growth, State};
 use super::store::{self, Key, Login, Subscriber, Used, Write};
+use super::surplus::LEASE;
+use super::words::Status;
 use crate::customers::ConnectionType;
 use crate::db::{Kind, Tx};
+use crate::due;
 use crate::routers;
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Applier, Report, Unusable};
@@ -29,7 +33,7 @@ pub fn logins() -> Applier {
     Arc::new(|tx, agent, reports, now| Box::pin(take_logins(tx, agent, reports, now)))
 }
 
-/// Merges a batch into sessions and usage: eleven statements at most, however many records.
+/// Merges a batch into sessions and usage: thirteen statements at most, however many records.
 async fn take_accounting(
     tx: &mut Tx,
     agent: &Agent,
@@ -68,6 +72,7 @@ async fn take_accounting(
         merged.push(session);
     }
     write(tx, agent.site, &merged, &used).await?;
+    look_for_surplus(tx, agent.site, &merged, now).await?;
     let heard: Vec<RouterId> = at_site.into_iter().collect();
     routers::heard(tx, &heard, now).await?;
     Ok(unusable)
@@ -190,6 +195,28 @@ async fn write(
         tell_usage(tx, used).await?;
     }
     Ok(())
+}
+
+/// Has it looked at later whether who came online here has too much at all sites together.
+async fn look_for_surplus(
+    tx: &mut Tx,
+    site: SiteId,
+    merged: &[Merged<'_>],
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let begun = merged
+        .iter()
+        .filter(|session| session.is_new && session.state.status == Status::Active);
+    let customers: HashSet<CustomerId> = begun.filter_map(|session| session.customer).collect();
+    if customers.is_empty() {
+        return Ok(());
+    }
+    let customers: Vec<CustomerId> = customers.into_iter().collect();
+    let elsewhere = store::elsewhere(tx, site, &customers).await?;
+    match elsewhere.is_empty() {
+        true => Ok(()),
+        false => due::at_once(tx, SURPLUS, &elsewhere, now.plus(LEASE)).await,
+    }
 }
 
 /// Lets sites hear of usage where that decides something; see [`quota`].

@@ -9,18 +9,23 @@ mod quota;
 mod rules;
 mod search;
 mod store;
+mod surplus;
 mod trace;
 mod words;
 
 use std::time::Duration;
 
-use easyisp_shared::id::{SiteId, TenantId};
+use easyisp_shared::id::{CustomerId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::down::{Order, Whom};
 
 use crate::api::{Access, Routes, routes};
+use crate::audit::{self, Action, Actor, Audit};
+use crate::commands;
 use crate::db::{Database, Tx};
 use crate::permission::Permission::*;
 use crate::tenants;
+use surplus::Finding;
 
 pub use trace::{Trace, Whereabouts, trace, whereabouts};
 pub use words::Status;
@@ -79,6 +84,63 @@ pub async fn doubt_silent(
     tx.commit().await?;
     Ok(now.plus(WATCH))
 }
+
+/// The kind of the due job that ends what somebody has online beyond his devices at several sites; its subject is the
+/// customer. Due once a session of his begins at another site than one that goes on.
+pub const SURPLUS: &str = "sessions.surplus";
+
+/// Ends the sessions of the devices that came last where a customer has more online at all sites together than he
+/// may, and both are proved. `Some` = when to look again: as long as he is online at several sites with too many.
+///
+/// The order and its line in the trail are of one transaction, and the order is the site's own as any other.
+pub async fn end_surplus(
+    db: &Database,
+    tenant: TenantId,
+    customer: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Timestamp>> {
+    let mut tx = db.begin(tenant).await?;
+    let Some((name, allowed)) = store::lock_allowed(&mut tx, customer).await? else {
+        return Ok(None);
+    };
+    let open = store::confirmed(&mut tx, customer, now.minus(SILENCE)).await?;
+    let devices = usize::try_from(allowed).unwrap_or(1);
+    let sessions = match surplus::find(&open, devices, now) {
+        Finding::Fits => return Ok(None),
+        Finding::Doubtful => return Ok(Some(now.plus(AGAIN))),
+        Finding::End(sessions) => sessions,
+    };
+    for session in &sessions {
+        let whom = Whom::Session {
+            router: session.router,
+            session: session.acct_session_id.clone().into_bytes(),
+        };
+        commands::issue(
+            &mut tx,
+            session.site,
+            Order::Disconnect(whom),
+            Some(customer),
+            now,
+        )
+        .await?;
+        let device = session.mac.as_deref().unwrap_or("without an address");
+        let line = Audit {
+            details: format!(
+                "Session {}: online at several sites with more devices than {allowed}; {device} came last",
+                session.acct_session_id
+            ),
+            ..Audit::new(Action::CustomerDisconnect, "customer", customer, &name)
+        };
+        audit::record(&mut tx, &Actor::system(), line, now).await?;
+    }
+    tx.commit().await?;
+    Ok(Some(now.plus(ORDERED)))
+}
+
+/// How soon what is not proved is looked at again.
+const AGAIN: Duration = Duration::from_secs(60);
+/// How long an order has before it is given again.
+const ORDERED: Duration = Duration::from_secs(300);
 
 /// Forgets what is over for longer than the tenant keeps sessions, 500 a transaction; returns when to go on.
 pub async fn forget_old(

@@ -6,6 +6,7 @@ mod quota;
 mod read;
 mod search;
 mod stale;
+mod surplus;
 
 pub use apply::{
     Key, Known, Subscriber, Used, Write, insert, known, lock_site, subscribers, update, use_hours,
@@ -18,3 +19,4 @@ pub use read::{
 };
 pub use search::{count_holders, forget, holders};
 pub use stale::{close_silent, doubt};
+pub use surplus::{confirmed, elsewhere, lock_allowed};

@@ -17,6 +17,7 @@ use easyisp_shared::time::Timestamp;
 use crate::api::{Access, Routes, routes};
 use crate::auth::Permission;
 use crate::db::{Kind, Tx};
+use crate::due;
 use crate::error::{ApiError, violated};
 use crate::secrets::{SITE_KEY, TenantKey};
 
@@ -24,6 +25,10 @@ pub use live::Live;
 pub use questions::Questions;
 pub use store::{Served, called, exists, first, ids, served, stand_still};
 pub use warnings::Warning;
+
+/// The kind of the due job that tells a new site who may log in at every site; its subject is the site. Customers are
+/// another feature's: the application says who does it.
+pub const ADDED: &str = "sites.added";
 
 /// The routes of `/api/sites`.
 pub fn routes() -> Routes {
@@ -79,5 +84,6 @@ pub async fn create(
     for login in store::router_logins(tx).await? {
         tx.changed(Kind::RouterLogin, login);
     }
+    due::at(tx, ADDED, id, now).await?;
     Ok(id)
 }

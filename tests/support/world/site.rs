@@ -72,7 +72,21 @@ impl Site {
 
     /// The same over a line that can be cut.
     pub async fn open_over(line: &Line, world: &World, provider: &Provider) -> Result<Site> {
-        let mut site = Site::prepare_at(line.address, world, provider, None).await?;
+        let mut site = Site::prepare_at(line.address, world, provider, None, None).await?;
+        site.start_agent().await?;
+        site.caught_up().await?;
+        Ok(site)
+    }
+
+    /// The same at another site of the provider's, with a router of this name.
+    pub async fn open_at(
+        world: &World,
+        provider: &Provider,
+        place: &str,
+        name: &str,
+    ) -> Result<Site> {
+        let place = Some((place, name));
+        let mut site = Site::prepare_at(world.agents(), world, provider, None, place).await?;
         site.start_agent().await?;
         site.caught_up().await?;
         Ok(site)
@@ -89,15 +103,16 @@ impl Site {
     }
 
     async fn prepare_with(world: &World, provider: &Provider, api: Option<Api>) -> Result<Site> {
-        Site::prepare_at(world.agents(), world, provider, api).await
+        Site::prepare_at(world.agents(), world, provider, api, None).await
     }
 
-    /// `cloud` is where the box dials.
+    /// `cloud` is where the box dials; `place` is a site and its router's name, in place of the first.
     async fn prepare_at(
         cloud: SocketAddr,
         world: &World,
         provider: &Provider,
         api: Option<Api>,
+        place: Option<(&str, &str)>,
     ) -> Result<Site> {
         let config = box_config(world)?;
         let clock = world.clock.clone();
@@ -114,14 +129,24 @@ impl Site {
         let coa = router.incoming().context("the router takes CoA")?.port();
         let source = Ipv4Addr::LOCALHOST.to_string();
         let owner = &provider.owner;
-        let router_id = owner.add_router("Tower", &source, SECRET, coa).await?;
+        let router_id = match place {
+            None => owner.add_router("Tower", &source, SECRET, coa).await?,
+            Some((site, name)) => {
+                owner
+                    .add_router_at(site, name, &source, SECRET, coa)
+                    .await?
+            }
+        };
         if let Some(api) = router.api() {
             owner
                 .set_router_api(&router_id, "agent", API_PASSWORD, api.port())
                 .await?;
         }
 
-        let token = owner.join_token().await?;
+        let token = match place {
+            None => owner.join_token().await?,
+            Some((site, _)) => owner.join_token_of(site).await?,
+        };
         let cloud = cloud.to_string();
         let folder = config.identity_folder();
         enroll(&cloud, &token, &folder, VERSION).await?;

@@ -33,6 +33,31 @@ pub async fn renewing(
     .await
 }
 
+/// Up to 200 customers who have this package, or, where none is named, may log in at every site; locked, in the order
+/// of their ids.
+pub async fn roaming(
+    tx: &mut Tx,
+    package: Option<PackageId>,
+    after: Option<CustomerId>,
+) -> sqlx::Result<Vec<CustomerId>> {
+    sqlx::query_scalar(
+        "select c.id
+           from customers c
+           join packages p on p.tenant_id = $1 and p.id = c.package_id
+          where c.tenant_id = $1 and c.deleted_at is null
+            and case when $2::uuid is null then (p.terms ->> 'roams')::boolean else p.id = $2 end
+            and ($3::uuid is null or c.id > $3)
+          order by c.id
+          limit 200
+            for update of c",
+    )
+    .bind(tx.tenant())
+    .bind(package)
+    .bind(after)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Everything of one customer.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Full {
@@ -275,7 +300,12 @@ pub async fn sites_online(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Edge {
     pub id: CustomerId,
+    /// The site that must know it.
     pub site_id: SiteId,
+    /// Whether that is his home.
+    pub home: bool,
+    /// Whether he may log in at every site.
+    pub roams: bool,
     pub account_number: i32,
     pub username: String,
     pub password_sealed: Vec<u8>,
@@ -301,10 +331,11 @@ pub struct Edge {
     pub created_at: Timestamp,
 }
 
-/// The customers among `ids` that exist, as their home sites must know them.
+/// The customers among `ids` that exist, as sites must know them: each as his home site must, and after it, where his
+/// package lets him roam, as every other site.
 pub async fn edge(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Edge>> {
     sqlx::query_as(
-        "select c.id, c.site_id, c.account_number, c.username, c.password_sealed, c.connection_type,
+        "select c.id, s.id as site_id, s.id = c.site_id as home, r.roams, c.account_number, c.username, c.password_sealed, c.connection_type,
                 c.standing, c.package_id, c.router_id, c.paid_until,
                 greatest(c.funded_until, c.promised_until) as funded_until,
                 c.bytes_used_since, c.static_ip, c.macs, c.remembered_macs, c.bound_macs, c.unbound_at, c.devices, c.rate_up_mbps,
@@ -315,7 +346,13 @@ pub async fn edge(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Edge>> {
                      then coalesce(u.told_secs, 0) else 0 end as told_secs
            from customers c
            left join customer_usage u on u.tenant_id = $1 and u.customer_id = c.id
-          where c.tenant_id = $1 and c.id = any($2) and c.deleted_at is null",
+           left join packages p on p.tenant_id = $1 and p.id = c.package_id
+          cross join lateral (
+                select c.connection_type in ('PPPOE', 'HOTSPOT')
+                       and coalesce((p.terms ->> 'roams')::boolean, false) as roams) r
+           join sites s on s.tenant_id = $1 and (s.id = c.site_id or r.roams and s.deleted_at is null)
+          where c.tenant_id = $1 and c.id = any($2) and c.deleted_at is null
+          order by c.id, home desc, s.id",
     )
     .bind(tx.tenant())
     .bind(ids)

@@ -135,8 +135,8 @@ pub struct Subscriber {
     pub erased: bool,
 }
 
-/// The customers of `site` with one of these ids or user names, and whoever of them was erased, wherever he
-/// was last.
+/// The customers of `site` with one of these ids or user names, with those who may roam, and whoever of them was
+/// erased, wherever he was last.
 pub async fn subscribers(
     tx: &mut Tx,
     site: SiteId,
@@ -144,12 +144,14 @@ pub async fn subscribers(
     usernames: &[&str],
 ) -> sqlx::Result<Vec<Subscriber>> {
     sqlx::query_as(
-        "select id, username, connection_type, deleted_at is not null as deleted,
-                erased_at is not null as erased
-           from customers
-          where tenant_id = $1
-            and (site_id = $2 and (id = any($3) or username = any($4) and deleted_at is null)
-                 or id = any($3) and erased_at is not null)",
+        "select c.id, c.username, c.connection_type, c.deleted_at is not null as deleted,
+                c.erased_at is not null as erased
+           from customers c
+           left join packages p on p.tenant_id = $1 and p.id = c.package_id
+          where c.tenant_id = $1
+            and ((c.site_id = $2 or (p.terms ->> 'roams')::boolean)
+                     and (c.id = any($3) or c.username = any($4) and c.deleted_at is null)
+                 or c.id = any($3) and c.erased_at is not null)",
     )
     .bind(tx.tenant())
     .bind(site)
