@@ -274,6 +274,7 @@ impl Cloud {
             config.nodes.listen = Some(socket.local_addr()?);
         }
 
+        let mail = Mail::new(&config.smtp)?;
         let app = App {
             sign_in: SignIn::new(&secrets, &config.limits, entropy.clone()),
             limits: Limits::new(&config.limits),
@@ -284,8 +285,8 @@ impl Cloud {
             agents,
             own: door.own(),
             payments: Payments::new(&config, db.clone(), clock.clone(), secrets.clone()),
-            mail: Mail::new(&config.smtp)?,
-            sender: Sender::new(&config.sms, db.clone(), clock.clone())?,
+            sender: Sender::new(&config.sms, mail.clone(), db.clone(), clock.clone())?,
+            mail,
             hooks: Hooks::new(&config.webhooks, db.clone(), clock.clone(), secrets.clone())?,
             fiscal: crate::fiscal::Door::new(
                 db.clone(),

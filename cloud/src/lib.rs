@@ -46,6 +46,7 @@ pub mod messaging;
 pub mod renewals;
 pub mod courtesy;
 pub mod outages;
+pub mod alerts;
 pub mod router_logins;
 
 pub mod payments;
@@ -106,6 +107,7 @@ pub fn routes() -> Routes {
         .merge(renewals::routes())
         .merge(courtesy::routes())
         .merge(outages::routes())
+        .merge(alerts::routes())
         .merge(payments::routes())
         .merge(vouchers::routes())
         .merge(finance::routes())
@@ -183,6 +185,11 @@ pub fn jobs(app: &App) -> Jobs {
     let db = || app.db.clone();
     let (renewals, beginnings) = (db(), db());
     let (reports, settlements) = (app.payments.clone(), app.payments.clone());
+    let ways = alerts::Ways {
+        sms: app.sender.gateway.is_some(),
+        email: app.mail.is_there(),
+    };
+    let alerts = db();
     let (roams, added, surplus) = (db(), db(), db());
     let (seals, tidies, rotations) = (db(), db(), db());
     let (checks, proofs) = (db(), db());
@@ -283,6 +290,10 @@ pub fn jobs(app: &App) -> Jobs {
                 outages::watch(&db, job.tenant, now).await?;
                 Ok(Again(again))
             }
+        })
+        .with(tenants::jobs::ALERT, move |job, now| {
+            let db = alerts.clone();
+            async move { Ok(Again(alerts::look(&db, job.tenant, ways, now).await?)) }
         })
         .with(webhooks::WATCH, move |job, now| {
             let db = looks.clone();

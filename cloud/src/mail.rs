@@ -85,3 +85,15 @@ impl Mail {
         Ok(())
     }
 }
+
+/// Whether the mail server will never take what it was given.
+pub fn is_final(error: &anyhow::Error) -> bool {
+    let told = error.downcast_ref::<lettre::transport::smtp::Error>();
+    told.is_none_or(lettre::transport::smtp::Error::is_permanent)
+}
+
+impl std::fmt::Debug for Mail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mail")
+    }
+}

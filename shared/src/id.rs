@@ -78,6 +78,8 @@ ids! {
     CustomerId
     /// What an operator wrote about a subscriber.
     NoteId
+    /// Something about a device that a person should know.
+    AlertId
     /// A subscriber's word to pay later.
     PromiseId
     /// A time when a site or a router was away, or that was given without one.

@@ -138,6 +138,7 @@ struct Calls {
     package: String,
     spare_package: String,
     spare_router: String,
+    alert: String,
     /// A router that nobody has met yet.
     new_router: String,
     spare_gateway: String,
@@ -255,9 +256,11 @@ impl Calls {
         let file = "username,password,name,type\nfiled,filed,Filed,PPPOE\n";
         let file = crate::imports::report(world, owner, "", file).await?;
         let import = file["importId"].as_str().context("an import")?.to_owned();
+        let tenant = TenantId(me["tenantId"].as_str().context("a tenant")?.parse()?);
         Ok(Calls {
             import,
-            tenant: TenantId(me["tenantId"].as_str().context("a tenant")?.parse()?),
+            tenant,
+            alert: crate::alerts::begin(world, tenant, &router).await?,
             owner: id(&me)?.parse()?,
             agent: id(&owner.get(&format!("/sites/{home}")).await?["agents"][0])?,
             site: home,
@@ -447,6 +450,21 @@ impl Calls {
                 "POST /api/snmp/settings",
                 vec![],
                 json!({"nasId": self.router, "community": "public"}),
+            ),
+            (
+                "POST /api/snmp/alerts/{alert}/acknowledge",
+                vec![&self.alert],
+                json!({"note": "Seen"}),
+            ),
+            (
+                "PUT /api/snmp/alert-rules/{rule}",
+                vec!["CPU"],
+                json!({"delaySecs": 60}),
+            ),
+            (
+                "PUT /api/snmp/alert-notify",
+                vec![],
+                json!({"sms": "off", "email": "off"}),
             ),
             (
                 "DELETE /api/snmp/settings/{router}",

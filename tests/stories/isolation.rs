@@ -168,6 +168,7 @@ impl Victim {
 
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("the tenant's id")?;
+        crate::alerts::begin(world, tenant.parse()?, &site.router_id).await?;
         let router = site.router_id.clone();
         site.stop().await;
         Ok(Victim {
@@ -193,7 +194,7 @@ impl Victim {
               union select id from invoices union select id from accounts
                union select id from outages union select id from credit_notes
               union select id from imports union select id from refunds union select id from inquiries
-              union select id from settlements
+              union select id from settlements union select id from alerts
               union select id from customer_notes",
         )
         .fetch_all(&mut *tx)
@@ -221,7 +222,8 @@ impl Victim {
               union all select i::text from invoices i union all select a::text from accounts a
               union all select i::text from imports i union all select r::text from import_rows r
               union all select n::text from customer_notes n
-              union all select m::text from monitored m
+              union all select m::text from monitored m union all select a::text from alerts a
+              union all select r::text from alert_rules r union all select s::text from alert_settings s
               union all select t::text from customer_tags t
               union all select l::text from customer_lines l
               union all select p::text from promises p

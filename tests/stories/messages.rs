@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Result;
+use easyisp_cloud::config::Smtp;
+use easyisp_cloud::mail::Mail;
 use easyisp_cloud::messaging::{self, Message, Sender, SmsGateway};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{MessageId, TenantId};
@@ -37,6 +39,7 @@ async fn given_post() -> Result<Post> {
         db: books.db.clone(),
         clock,
         gateway: Some(gateway),
+        mail: Mail::new(&Smtp::default())?,
     };
     Ok(Post {
         books,

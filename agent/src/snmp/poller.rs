@@ -92,6 +92,8 @@ struct Unsent {
     facts: Option<DeviceFactsV1>,
     /// The last problem told; `None` before the first report.
     problem: Option<Option<String>>,
+    /// How the interfaces were when it was read last.
+    links: Vec<Option<u32>>,
 }
 
 impl Poller {
@@ -329,6 +331,10 @@ impl Poller {
                 facts = Some(Box::new(seen));
                 news = true;
             }
+            // A line that goes down or comes up is told at once.
+            let links: Vec<Option<u32>> = sample.ports.iter().map(|port| port.status).collect();
+            news |= unsent.links.len() == links.len() && unsent.links != links;
+            unsent.links = links;
             unsent.samples.push(sample);
         }
         let pause = if self.parts.metered {

@@ -253,6 +253,8 @@ pub enum Action {
     CustomerBilling,
     FiscalUpdate,
     FiscalRetry,
+    AlertAcknowledge,
+    AlertUpdate,
 }
 
 /// One line of the trail. Never a secret, in any field.

@@ -8,11 +8,12 @@ use easyisp_shared::time::{Clock, Timestamp};
 
 use crate::config;
 use crate::db::Database;
+use crate::mail::{self, Mail};
 use crate::outbound::http_client;
 
 use super::rules::{Fate, Heard, fate};
 use super::sms::SmsGateway;
-use super::store;
+use super::store::{self, Channel, Outgoing};
 
 /// The kind of the due job that sends a message; its subject is the message.
 pub const SEND: &str = "messaging.send";
@@ -29,11 +30,18 @@ pub struct Sender {
     pub clock: Clock,
     /// The gateway; without one messages fail and say so.
     pub gateway: Option<SmsGateway>,
+    /// The mail server.
+    pub mail: Mail,
 }
 
 impl Sender {
     /// As configured: without an address or a key there is no gateway.
-    pub fn new(config: &config::Sms, db: Database, clock: Clock) -> anyhow::Result<Sender> {
+    pub fn new(
+        config: &config::Sms,
+        mail: Mail,
+        db: Database,
+        clock: Clock,
+    ) -> anyhow::Result<Sender> {
         let gateway = match (&config.base_url, &config.api_key_file) {
             (Some(base_url), Some(file)) => {
                 let key = std::fs::read_to_string(file)
@@ -50,7 +58,12 @@ impl Sender {
             }
             (_, _) => None, // nothing to send through
         };
-        Ok(Sender { db, clock, gateway })
+        Ok(Sender {
+            db,
+            clock,
+            gateway,
+            mail,
+        })
     }
 }
 
@@ -70,15 +83,16 @@ pub async fn send(
         return Ok(None);
     };
 
-    let (provider, heard) = match &sender.gateway {
-        Some(gateway) => {
+    let (provider, heard) = match (outgoing.channel, &sender.gateway) {
+        (Channel::Email, _) => ("SMTP", post(&sender.mail, &outgoing).await),
+        (Channel::Sms, Some(gateway)) => {
             let reference = outgoing.id.to_string();
             let heard = gateway
                 .send(&outgoing.recipient, &outgoing.body, &reference)
                 .await;
             ("TEXTSMS", heard)
         }
-        None => ("", Heard::Refused("no SMS gateway is configured".into())),
+        (Channel::Sms, None) => ("", Heard::Refused("no SMS gateway is configured".into())),
     };
 
     let fate = fate(outgoing.attempts, heard);
@@ -90,4 +104,24 @@ pub async fn send(
         Fate::Again(_) => Some(now.plus(PAUSE)),
         Fate::Sent { .. } | Fate::Failed(_) | Fate::Unknown(_) => None,
     })
+}
+
+/// Hands a letter to the mail server. One that does not answer may have it: a letter that comes twice does less harm
+/// than one that does not come.
+async fn post(server: &Mail, outgoing: &Outgoing) -> Heard {
+    let (subject, body) = outgoing
+        .body
+        .split_once('\n')
+        .unwrap_or((&outgoing.body, ""));
+    let sent = server.send(&outgoing.recipient, subject, body.to_owned());
+    match sent.await {
+        Ok(()) => Heard::Accepted { id: None },
+        Err(error) => {
+            let why: String = format!("{error:#}").chars().take(200).collect();
+            match server.is_there() && !mail::is_final(&error) {
+                true => Heard::Busy(why),
+                false => Heard::Refused(why),
+            }
+        }
+    }
 }

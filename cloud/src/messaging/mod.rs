@@ -34,6 +34,28 @@ pub struct Message {
     pub initiator: String,
 }
 
+/// A letter by e-mail that is to be sent.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// Its id.
+    pub id: MessageId,
+    /// The address.
+    pub to: String,
+    /// What it is about, one line.
+    pub subject: String,
+    /// What it says.
+    pub body: String,
+    /// What it is for: `alert`.
+    pub purpose: &'static str,
+    /// Who caused it, for people.
+    pub initiator: String,
+}
+
+/// Writes a letter into the outbox and makes its sending due, in the caller's transaction.
+pub async fn enqueue_letter(tx: &mut Tx, letter: &Letter, now: Timestamp) -> sqlx::Result<()> {
+    store::enqueue_letter(tx, letter, now).await
+}
+
 /// Writes a message into the outbox and makes its sending due, in the caller's transaction.
 pub async fn enqueue(tx: &mut Tx, message: &Message, now: Timestamp) -> sqlx::Result<()> {
     store::enqueue(tx, message, now).await

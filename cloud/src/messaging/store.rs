@@ -8,7 +8,7 @@ use crate::db::Tx;
 use crate::due::due_cte;
 
 use super::rules::Fate;
-use super::{Message, SEND};
+use super::{Letter, Message, SEND};
 
 /// The common table expression that writes messages beside a statement of a feature:
 /// `message_cte!("$1", "$2", …)` with tenant, now, and the columns id `uuid[]`, recipient, body, purpose
@@ -54,10 +54,48 @@ pub(super) async fn enqueue(tx: &mut Tx, message: &Message, now: Timestamp) -> s
     Ok(())
 }
 
+/// The same for a letter. Its first line is what it is about.
+pub(super) async fn enqueue_letter(
+    tx: &mut Tx,
+    letter: &Letter,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(concat!(
+        "with letter as (
+             insert into messages (tenant_id, id, channel, recipient, body, purpose, initiator, state,
+                                   created_at)
+             values ($1, $2, 'EMAIL', $3, $4, $5, $6, 'PENDING', $7)), ",
+        due_cte!("$1", "$8", "$9", "$10"),
+        " select 1"
+    ))
+    .bind(tx.tenant())
+    .bind(letter.id)
+    .bind(&letter.to)
+    .bind(format!("{}\n{}", letter.subject, letter.body))
+    .bind(letter.purpose)
+    .bind(&letter.initiator)
+    .bind(now)
+    .bind(vec![SEND])
+    .bind(vec![letter.id])
+    .bind(vec![now])
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// How a message goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
+pub(super) enum Channel {
+    Sms,
+    Email,
+}
+
 /// A message as the sender takes it.
 #[derive(FromRow, Debug)]
 pub(super) struct Outgoing {
     pub(super) id: MessageId,
+    pub(super) channel: Channel,
     pub(super) recipient: String,
     pub(super) body: String,
     pub(super) attempts: i32,
@@ -73,8 +111,8 @@ pub(super) async fn take(tx: &mut Tx, id: MessageId) -> sqlx::Result<Option<Outg
                     attempts = attempts + case state when 'PENDING' then 1 else 0 end,
                     error = case state when 'PENDING' then null else 'the sender stopped during the try' end
               where tenant_id = $1 and id = $2 and state in ('PENDING', 'SENDING')
-             returning id, recipient, body, attempts, state)
-         select id, recipient, body, attempts from taken where state = 'SENDING'",
+             returning id, channel, recipient, body, attempts, state)
+         select id, channel, recipient, body, attempts from taken where state = 'SENDING'",
     )
     .bind(tx.tenant())
     .bind(id)

@@ -15,6 +15,9 @@ pub const TIDY: &str = "tenants.tidy";
 /// The kind of the job that looks for what fell silent every few minutes; its subject is the tenant.
 pub const WATCH: &str = "tenants.watch";
 
+/// The kind of the job that looks every minute whether a device needs a person; its subject is the tenant.
+pub const ALERT: &str = "tenants.alert";
+
 /// The kind of the job that compares what sites were told with what is, once a day; its subject is the tenant.
 pub const CARE: &str = "tenants.care";
 

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::jobs::{CARE, TIDY, WATCH};
+use super::jobs::{ALERT, CARE, TIDY, WATCH};
 use super::{Created, lease, rules, store};
 use crate::api::{Json, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -192,6 +192,7 @@ pub async fn create(
     due::at(&mut tx, TIDY, tenant, now).await?;
     due::at(&mut tx, WATCH, tenant, now).await?;
     due::at(&mut tx, CARE, tenant, now).await?;
+    due::at(&mut tx, ALERT, tenant, now).await?;
     Ok((tx, Created { tenant, owner }))
 }
 

@@ -28,11 +28,15 @@ pub enum EventKind {
     RouterUp,
     /// A code was used for the first time.
     VoucherUsed,
+    /// Something about a device that a person should know.
+    AlertRaised,
+    /// It is over.
+    AlertCleared,
 }
 
 impl EventKind {
     /// What a webhook can want.
-    pub const WANTED: [EventKind; 9] = [
+    pub const WANTED: [EventKind; 11] = [
         EventKind::PaymentReceived,
         EventKind::PaymentRefunded,
         EventKind::RefundFailed,
@@ -42,6 +46,8 @@ impl EventKind {
         EventKind::RouterDown,
         EventKind::RouterUp,
         EventKind::VoucherUsed,
+        EventKind::AlertRaised,
+        EventKind::AlertCleared,
     ];
 
     /// The name in the API.
@@ -57,6 +63,8 @@ impl EventKind {
             EventKind::RouterDown => "router.down",
             EventKind::RouterUp => "router.up",
             EventKind::VoucherUsed => "voucher.used",
+            EventKind::AlertRaised => "alert.raised",
+            EventKind::AlertCleared => "alert.cleared",
         }
     }
 

@@ -40,7 +40,7 @@ pub struct Webhook {
     url: String,
     description: Option<String>,
     /// What it is told: `payment.received`, `payment.refunded`, `refund.failed`, `customer.created`, `customer.expired`, `customer.renewed`,
-    /// `router.down`, `router.up`, `voucher.used`.
+    /// `router.down`, `router.up`, `voucher.used`, `alert.raised`, `alert.cleared`.
     events: Vec<String>,
     /// Whether it is told anything.
     enabled: bool,
@@ -127,6 +127,8 @@ pub async fn list(
 /// paymentId, voucherId; `voucher.used`: voucherId, customerId, packageId, price, startsAt, endsAt;
 /// `router.down` and `router.up`: routerId, name, siteId, lastSeen, siteLastSeen. A router is down when
 /// nothing was heard of it for 15 minutes; whether its site was heard of meanwhile says whose fault it is.
+/// `alert.raised` and `alert.cleared`: alertId, rule, severity, siteId, routerId, device, subject, value, message, raisedAt,
+/// clearedAt, flaps.
 ///
 /// For people only, who showed their password just now. Errors: 400 naming the fields, 403 `PERSON_ONLY` and
 /// `FRESH_LOGIN_REQUIRED`, 409 `TOO_MANY_WEBHOOKS` over 20. Repeating with the same `Idempotency-Key` returns

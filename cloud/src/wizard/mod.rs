@@ -13,6 +13,7 @@ mod run;
 mod store;
 
 pub use http::{Choice, setup};
+pub use rules::room;
 
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission::{RoutersAdd, RoutersConfig, RoutersDetailsView, RoutersView};

@@ -93,6 +93,23 @@ impl Range {
     }
 }
 
+/// How many addresses a router that was set up by this choice gives out: by PPPoE, and to guests.
+pub fn room(choice: serde_json::Value) -> (Option<u32>, Option<u32>) {
+    let Ok(chosen) = serde_json::from_value::<Chosen>(choice) else {
+        return (None, None);
+    };
+    let services = chosen.services.unwrap_or(Services::Both);
+    let count = |(_, pool): (Ipv4Addr, Pool)| {
+        u32::from(pool.last).saturating_sub(u32::from(pool.first)) + 1
+    };
+    let line = chosen.line.or(LINE);
+    let guests = chosen.guests.or(GUESTS);
+    (
+        (services != Services::Hotspot).then(|| count(line)),
+        (services != Services::Pppoe).then(|| count(guests)),
+    )
+}
+
 /// The script of a router, or what is wrong with the choice.
 pub fn written(known: Known, chosen: Chosen) -> Result<String, Vec<Fault>> {
     let release = release(&known, &chosen)?;
@@ -158,8 +175,8 @@ fn checked(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
 
 fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
     let services = chosen.services.unwrap_or(Services::Both);
-    let (local_address, line) = chosen.line.or(Ipv4Addr::new(10, 10, 10, 1));
-    let (gateway, guests) = chosen.guests.or(Ipv4Addr::new(10, 5, 50, 1));
+    let (local_address, line) = chosen.line.or(LINE);
+    let (gateway, guests) = chosen.guests.or(GUESTS);
     let dns = match chosen.dns.as_slice() {
         [] => vec![Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(1, 1, 1, 1)],
         named => named.to_vec(),
@@ -294,6 +311,11 @@ pub fn file_name(router: &str) -> String {
     let name: String = router.chars().map(safe).collect();
     format!("{name}_config.rsc")
 }
+
+/// Where PPPoE ends, unless it is said.
+const LINE: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 1);
+/// Where guests find the hotspot, unless it is said.
+const GUESTS: Ipv4Addr = Ipv4Addr::new(10, 5, 50, 1);
 
 #[cfg(test)]
 mod tests {
