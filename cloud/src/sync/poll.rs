@@ -13,9 +13,15 @@ use crate::sites::agents;
 /// Polls until the door closes. One transaction per tenant with connected agents.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut round: u32 = 0;
+    let mut noted = shared.clock.now();
     loop {
         tokio::time::sleep(PAUSE).await;
         round = round.wrapping_add(1);
+        let now = shared.clock.now();
+        let is_time = now.since(noted) >= SEEN_EVERY;
+        if is_time {
+            noted = now;
+        }
         let mut tenants: BTreeMap<TenantId, Vec<Arc<Presence>>> = BTreeMap::new();
         for presence in shared.agents.all() {
             let tenant = presence.agent.tenant;
@@ -27,7 +33,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 if round.is_multiple_of(REVOKED_EVERY) {
                     cut_revoked(&shared, tenant, &here).await?;
                 }
-                if round.is_multiple_of(SEEN_EVERY) {
+                if is_time {
                     note_seen(&shared, tenant, &here).await?;
                 }
                 Ok::<(), sqlx::Error>(())
@@ -89,4 +95,4 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Revocation takes effect within 60 s; this is well inside.
 const REVOKED_EVERY: u32 = 4;
 /// So that the console's "last seen" is young, at one statement per tenant.
-const SEEN_EVERY: u32 = 20;
+const SEEN_EVERY: Duration = Duration::from_secs(20);
