@@ -74,6 +74,7 @@ mod pppoe;
 mod prepaid;
 mod pull;
 mod purchase_limits;
+mod purchase_terms;
 mod pyrad;
 mod quota;
 mod races;

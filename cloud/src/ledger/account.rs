@@ -47,6 +47,9 @@ impl AccountCode {
     /// Expenses without an account of their own.
     pub const EXPENSES: AccountCode = AccountCode::of("5000");
 
+    /// What customers did not pay of prices, where the package tolerates it.
+    pub const WRITTEN_OFF: AccountCode = AccountCode::of("5090");
+
     const fn of(code: &'static str) -> AccountCode {
         AccountCode(Cow::Borrowed(code))
     }
@@ -152,6 +155,11 @@ pub static CHART: [Account; 19] = {
         account(AccountCode::INVOICED, "Invoiced services", Revenue),
         account(AccountCode::OTHER_INCOME, "Other income", Revenue),
         account(AccountCode::EXPENSES, "Expenses", Expense),
+        account(
+            AccountCode::WRITTEN_OFF,
+            "Underpayments written off",
+            Expense,
+        ),
     ]
 };
 

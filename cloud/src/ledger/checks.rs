@@ -233,19 +233,23 @@ pub(super) async fn floors(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()>
     Ok(())
 }
 
-/// V4: a period of service exists if and only if its debit is posted: what of it is taxes is owed, the rest earned.
+/// V4: a period of service exists if and only if its debit is posted: what of it is taxes is owed, the rest earned, and
+/// what was not paid of it written off.
 pub(super) async fn periods(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let unpaid: Vec<Uuid> = sqlx::query_scalar(
         "select p.id
            from periods p
            left join entries e on e.tenant_id = $1 and e.id = p.entry_id
            left join (select entry_id, sum(amount) as moved,
-                             sum(amount) filter (where credit_account = '4000') as earned
+                             sum(amount) filter (where credit_account = '4000') as earned,
+                             sum(amount) filter (where debit_account = '5090') as written_off
                         from transfers
                        where tenant_id = $1 group by entry_id) t on t.entry_id = p.entry_id
           where p.tenant_id = $1 and p.entry_id is not null
             and (e.id is null or e.kind <> 'PERIOD' or e.customer_id is distinct from p.customer_id
-                 or p.price <> coalesce(t.moved, 0) or p.price - p.tax <> coalesce(t.earned, 0))
+                 or p.price + p.written_off <> coalesce(t.moved, 0)
+                 or p.price - p.tax + p.written_off <> coalesce(t.earned, 0)
+                 or p.written_off <> coalesce(t.written_off, 0))
           limit 1000",
     )
     .bind(tx.tenant())

@@ -21,7 +21,7 @@ use crate::sites;
 
 pub use rules::{Change, Draft, draft};
 pub use store::{Called, Stored, called, exported, is_sold_at, sold_at};
-pub use terms::{PurchaseLimit, Span, Terms};
+pub use terms::{PurchaseLimit, Span, Terms, Tolerance};
 pub use words::{PackageType, Period, PeriodUnit};
 
 /// The routes of this feature.

@@ -1,6 +1,7 @@
 //! How a package is used up and what it gets from the router: everything beyond a speed and a price.
 
 use easyisp_shared::entitlement::{self, DataCounts, Days, Window};
+use easyisp_shared::money::Cents;
 use easyisp_shared::net::RateLimit;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -38,6 +39,14 @@ pub struct Terms {
     /// How often somebody may buy it: at most 4 rules, all of which must hold. With any, it does not renew by
     /// itself.
     pub purchase_limits: Vec<PurchaseLimit>,
+    /// How much of the price may be missing when money arrives: it buys all the same, and what is missing is written
+    /// off; null = nothing.
+    pub tolerance: Option<Tolerance>,
+    /// Whether money for several periods buys them, one after the other; else the rest stays in the wallet. With
+    /// `purchaseLimits` it does not.
+    pub more_periods: bool,
+    /// How many periods at once, with `morePeriods`: 2 to 24; null = 12.
+    pub most_periods: Option<i32>,
     /// Whether time lost to an outage is not given back.
     pub keeps_outages: bool,
     /// The shortest outage that is given back, in minutes; null = 60.
@@ -49,6 +58,16 @@ pub struct Terms {
     /// and hotspot). Sites cut off from the cloud know each his own sessions only; what is too much of all sites together
     /// the cloud ends, the newest first.
     pub roams: bool,
+}
+
+/// How much of a price may be missing: the one that is given, or the smaller of both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tolerance {
+    /// So much.
+    pub amount: Option<Cents>,
+    /// A part of the price: more than 0 and at most 50 percent, with at most two decimals.
+    pub percent: Option<Cents>,
 }
 
 /// How often somebody may buy a package: he, his phone or one of his devices, under whatever account.
@@ -184,6 +203,15 @@ impl Terms {
                 "may have at most 4 rules, each with most from 1 to 1000",
             );
         }
+        if let Some(tolerance) = &self.tolerance {
+            tolerance.check(wrong);
+        }
+        if self
+            .most_periods
+            .is_some_and(|most| !(2..=MOST_PERIODS).contains(&most))
+        {
+            wrong.add("terms.mostPeriods", "must be 2 to 24, or null for 12");
+        }
         if self
             .outage_minutes
             .is_some_and(|minutes| !(5..=43_200).contains(&minutes))
@@ -230,9 +258,49 @@ impl Terms {
         self.grace_days.map(|days| days.unsigned_abs() * 86_400)
     }
 
+    /// How many periods money may buy at once.
+    pub fn periods_at_once(&self) -> usize {
+        let most = self.most_periods.unwrap_or(USUAL_PERIODS);
+        match self.more_periods && self.purchase_limits.is_empty() {
+            true => usize::try_from(most.clamp(1, MOST_PERIODS)).unwrap_or(1),
+            false => 1,
+        }
+    }
+
     /// Seconds online in a period.
     pub fn time_limit_secs(&self) -> Option<u64> {
         self.time_limit.map(|minutes| minutes.unsigned_abs() * 60)
+    }
+}
+
+impl Tolerance {
+    fn check(&self, wrong: &mut Wrong) {
+        if self.amount.is_none() && self.percent.is_none() {
+            wrong.add("terms.tolerance", "needs amount or percent, or be null");
+        }
+        if self.amount.is_some_and(|amount| !amount.is_positive()) {
+            wrong.add("terms.tolerance.amount", "must be more than 0, or null");
+        }
+        if self
+            .percent
+            .is_some_and(|percent| !percent.is_positive() || percent > Cents::whole(50))
+        {
+            wrong.add(
+                "terms.tolerance.percent",
+                "must be more than 0 and at most 50, or null",
+            );
+        }
+    }
+
+    /// How much of `price` may be missing: whole cents, and never more than half of it.
+    pub fn of(&self, price: Cents) -> Cents {
+        let half = Cents::new(price.minor().max(0) / 2);
+        let part = self.percent.map(|percent| {
+            let part = i128::from(price.minor()) * i128::from(percent.minor()) / 10_000;
+            Cents::new(i64::try_from(part).unwrap_or(0))
+        });
+        let least = [self.amount, part].into_iter().flatten().min();
+        least.map_or(Cents::ZERO, |most| most.min(half).max(Cents::ZERO))
     }
 }
 
@@ -280,6 +348,9 @@ fn is_name(text: &str) -> bool {
 }
 
 const MOST: usize = 8;
+/// Periods that money buys at once, unless the terms say otherwise.
+const USUAL_PERIODS: i32 = 12;
+const MOST_PERIODS: i32 = 24;
 
 #[cfg(test)]
 mod tests {
@@ -303,6 +374,13 @@ mod tests {
         assert_eq!((window.from_minute, window.until_minute), (1320, 390));
         assert_eq!(window.rate, Some(RateLimit::mbps(5, 20)));
         assert_eq!(terms.tiers()[0].rate, RateLimit::mbps(1, 2));
+
+        let tolerance = |amount, percent| Tolerance { amount, percent }.of(Cents::whole(1000));
+        let (five, ten) = (Some(Cents::whole(5)), Some(Cents::whole(10)));
+        assert_eq!(tolerance(ten, None), Cents::whole(10));
+        assert_eq!(tolerance(ten, five), Cents::whole(10), "5 percent are 50");
+        assert_eq!(tolerance(Some(Cents::whole(90)), five), Cents::whole(50));
+        assert_eq!(tolerance(Some(Cents::whole(990)), None), Cents::whole(500));
 
         for (text, ok) in [
             ("24:00", true),

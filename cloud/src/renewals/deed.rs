@@ -16,7 +16,7 @@ use crate::ledger::{AccountCode, Charged, Entry, Leg, Tax, Transfer, split, tota
 use crate::messaging::Message;
 use crate::packages::PurchaseLimit;
 
-use super::rules::{Holding, Period, Term, counts_from, next_period};
+use super::rules::{Holding, Period, Purchase, Term, counts_from, next_period, purchases};
 use super::{AUTO_RENEW, BEGIN, Receipt, SHORT, SOLD};
 
 /// A customer as money meets him, locked.
@@ -65,6 +65,10 @@ pub(super) struct Plan {
     pub(super) metered: bool,
     /// How often it may be bought.
     pub(super) limits: Vec<PurchaseLimit>,
+    /// How much of its price may be missing when money arrives.
+    pub(super) tolerance: Cents,
+    /// How many periods money may buy at once.
+    pub(super) at_once: usize,
 }
 
 impl Account {
@@ -74,17 +78,32 @@ impl Account {
         self.plan.as_ref().filter(|_| buys)
     }
 
-    /// What a sale at `price` moves out of `from`, and the taxes in it: what is owed to the state, and the rest as
-    /// earned.
-    pub(super) fn sold(&self, from: &Leg, price: Cents) -> (Vec<Transfer>, Vec<Charged>) {
-        let (net, taxes) = split(price, &self.taxes);
-        let earned = (Leg::account(AccountCode::INTERNET), net);
-        let owed = taxes.iter().map(|tax| (tax.leg(), tax.amount));
-        let transfers = std::iter::once(earned)
+    /// What he buys with `balance` when money arrives.
+    pub(super) fn purchases(&self, balance: Cents) -> Vec<Purchase> {
+        let buys = self
+            .plan()
+            .map(|plan| purchases(balance, plan.price, plan.tolerance, plan.at_once));
+        buys.unwrap_or_default()
+    }
+
+    /// What a sale moves out of `from`, and the taxes in it: what is owed to the state, and the rest as earned.
+    ///
+    /// What was not paid of the price is written off: earned and lost again, so that the owner reads on one account what
+    /// his patience cost. No tax is in it, for nobody paid it. It is no debt: a wallet falls below zero only when money
+    /// is taken back, and the next payment would be short again by what was forgiven.
+    pub(super) fn sold(&self, from: &Leg, purchase: Purchase) -> (Vec<Transfer>, Vec<Charged>) {
+        let (net, taxes) = split(purchase.paid, &self.taxes);
+        let earned = Leg::account(AccountCode::INTERNET);
+        let lost = Leg::account(AccountCode::WRITTEN_OFF);
+        let owed = taxes
+            .iter()
+            .map(|tax| (from.clone(), tax.leg(), tax.amount));
+        let transfers = std::iter::once((from.clone(), earned.clone(), net))
             .chain(owed)
-            .filter(|(_, amount)| amount.is_positive())
-            .map(|(credit, amount)| Transfer {
-                debit: from.clone(),
+            .chain([(lost, earned, purchase.written_off)])
+            .filter(|(_, _, amount)| amount.is_positive())
+            .map(|(debit, credit, amount)| Transfer {
+                debit,
                 credit,
                 amount,
             });
@@ -167,7 +186,10 @@ pub(super) struct Paid {
 pub(super) struct Bought {
     pub(super) id: PeriodId,
     pub(super) package: PackageId,
+    /// What is paid for it.
     pub(super) price: Cents,
+    /// What is not, and was not asked for.
+    pub(super) written_off: Cents,
     pub(super) period: Period,
     /// What pays for it; `None` when it is free.
     pub(super) entry: Option<Entry>,

@@ -27,7 +27,8 @@ use crate::api::{Access, Routes, routes};
 use crate::db::{Kind, Tx};
 use crate::ledger::{AccountCode, Entry, EntryKind, Leg, Transfer};
 
-use deed::{Account, Bought, Deed, Paid};
+use deed::{Account, Bought, Deed, Paid, Plan};
+use rules::Purchase;
 
 pub use correct::{hold, is_credited, join_receipt, refute, resolve, retract, void};
 pub use error::RenewError;
@@ -254,8 +255,8 @@ pub struct Renewed {
     pub paid_until: Timestamp,
 }
 
-/// Books a receipt into the wallet and, when the wallet then covers the price, buys one period; the rest
-/// stays in the wallet. Locks customer and wallet until the transaction ends. Money for a child account is its
+/// Books a receipt into the wallet and, when the wallet then covers the price, or lacks no more of it than the package
+/// tolerates, buys one period, or as many as the package says; the rest stays in the wallet. Locks customer and wallet until the transaction ends. Money for a child account is its
 /// parent's, whose time it has: left in the child's own wallet it would buy nobody anything.
 ///
 /// # Errors
@@ -346,7 +347,8 @@ pub async fn renew(
     if let Some(barred) = limits::barred(tx, &account, now).await? {
         return Err(RenewError::Barred(barred));
     }
-    let bought = buy(tx, &account, account.balance, from, source, now);
+    let one = [Purchase::of(plan.price)];
+    let bought = buy(tx, &account, &one, from, source, now);
     let mut deed = Deed::of(&account);
     deed.take(&account, account.balance, bought, now);
     let period = deed.period_id().ok_or(RenewError::NoPackage)?;
@@ -448,32 +450,45 @@ fn buy_for(
 ) -> (Account, Vec<Bought>) {
     let resumed = account.resumed(now);
     let from = resumed.counts_from(paid_at, now);
-    let bought = buy(tx, &resumed, balance, from, source, now);
+    let purchases = resumed.purchases(balance);
+    let bought = buy(tx, &resumed, &purchases, from, source, now);
     match bought.is_empty() {
         true => (account, bought),
         false => (resumed, bought),
     }
 }
 
-/// The period that `balance` buys, counted from `from`, with its entry; none when there is nothing to buy or not
-/// enough.
+/// What `purchases` buy, each with its entry: the first period counted from `from`, the next ones behind it; none when
+/// there is nothing to buy.
 fn buy(
     tx: &Tx,
     account: &Account,
-    balance: Cents,
+    purchases: &[Purchase],
     from: Timestamp,
     source: &str,
     now: Timestamp,
 ) -> Vec<Bought> {
-    let Some(plan) = account.plan() else {
-        return Vec::new();
+    let mut holding = account.holding;
+    let one = |purchase: &Purchase| {
+        let plan = account.plan()?;
+        let period = next_period(plan.term, holding, from, &account.zone);
+        holding.paid_until = period.ends_at;
+        holding.anchor_day = Some(period.anchor_day);
+        Some(bought(tx, account, plan, (*purchase, period), source, now))
     };
-    if rules::buy(balance, plan.price).is_none() {
-        return Vec::new();
-    }
+    purchases.iter().map_while(one).collect()
+}
+
+fn bought(
+    tx: &Tx,
+    account: &Account,
+    plan: &Plan,
+    (purchase, period): (Purchase, Period),
+    source: &str,
+    now: Timestamp,
+) -> Bought {
     let entropy = tx.entropy();
-    let period = next_period(plan.term, account.holding, from, &account.zone);
-    let (transfers, taxes) = account.sold(&Leg::wallet(account.customer), plan.price);
+    let (transfers, taxes) = account.sold(&Leg::wallet(account.customer), purchase);
     let entry = plan.price.is_positive().then(|| Entry {
         id: EntryId::new(now, &entropy),
         kind: EntryKind::Period,
@@ -483,15 +498,16 @@ fn buy(
         description: format!("{} until {}", plan.name, period.ends_at),
         transfers,
     });
-    vec![Bought {
+    Bought {
         id: PeriodId::new(now, &entropy),
         package: plan.package,
-        price: plan.price,
+        price: purchase.paid,
+        written_off: purchase.written_off,
         period,
         receipted: account.receipts && entry.is_some(),
         entry,
         taxes,
-    }]
+    }
 }
 
 fn credit_entry(id: EntryId, receipt: &Receipt, source: &str) -> Entry {

@@ -172,6 +172,53 @@ pub fn buy(balance: Cents, price: Cents) -> Option<Cents> {
     balance.pay(price)
 }
 
+/// One period that is bought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Purchase {
+    /// What is paid for it.
+    pub paid: Cents,
+    /// What of its price is not, and is not asked for.
+    pub written_off: Cents,
+}
+
+impl Purchase {
+    /// A period that is paid in full.
+    pub fn of(price: Cents) -> Purchase {
+        Purchase {
+            paid: price,
+            written_off: Cents::ZERO,
+        }
+    }
+}
+
+/// The periods that `balance` buys when money arrives, `most` at once, each at `price`. The last one may lack so much as
+/// is tolerated; then nothing is left. What is free is bought once.
+pub fn purchases(balance: Cents, price: Cents, tolerance: Cents, most: usize) -> Vec<Purchase> {
+    let most = if price.is_positive() {
+        most
+    } else {
+        most.min(1)
+    };
+    let mut rest = balance;
+    let mut bought = Vec::new();
+    while bought.len() < most {
+        if let Some(left) = buy(rest, price) {
+            rest = left;
+            bought.push(Purchase::of(price));
+            continue;
+        }
+        let written_off = price.minus(rest).unwrap_or(price);
+        if rest.is_positive() && written_off <= tolerance {
+            bought.push(Purchase {
+                paid: rest,
+                written_off,
+            });
+        }
+        break;
+    }
+    bought
+}
+
 /// The code of "Resolved transaction: CODE", an operator's way to move a payment to this customer.
 pub fn resolved_code(description: &str) -> Option<String> {
     const MARK: &str = "resolved transaction:";
@@ -401,7 +448,60 @@ mod tests {
         }
     }
 
+    #[test]
+    fn money_buys_one_period_or_as_many_as_the_package_says() {
+        let buys = |balance, tolerance, most| {
+            let (balance, tolerance) = (Cents::whole(balance), Cents::whole(tolerance));
+            let bought = purchases(balance, Cents::whole(1000), tolerance, most);
+            let cents = |cents: Cents| cents.minor() / 100;
+            let parts = bought
+                .iter()
+                .map(|one| (cents(one.paid), cents(one.written_off)));
+            parts.collect::<Vec<_>>()
+        };
+        assert_eq!(buys(990, 0, 1), []);
+        assert_eq!(buys(990, 10, 1), [(990, 10)]);
+        assert_eq!(buys(989, 10, 1), []);
+        assert_eq!(buys(3500, 0, 1), [(1000, 0)]);
+        assert_eq!(buys(3500, 0, 12), [(1000, 0); 3]);
+        assert_eq!(buys(3500, 0, 2), [(1000, 0); 2]);
+        assert_eq!(buys(1995, 10, 1), [(1000, 0)]);
+        assert_eq!(buys(1995, 10, 2), [(1000, 0), (995, 5)]);
+        assert_eq!(buys(-5, 500, 2), []);
+        assert_eq!(
+            purchases(Cents::ZERO, Cents::ZERO, Cents::ZERO, 12).len(),
+            1
+        );
+    }
+
     proptest! {
+        #[test]
+        fn what_is_bought_is_paid_but_for_what_is_tolerated(
+            balance in -1_000_000i64..5_000_000,
+            price in 1i64..500_000,
+            tolerated in 0i64..100,
+            most in 0usize..30,
+        ) {
+            let tolerance = price * tolerated / 200;
+            let bought = purchases(Cents::new(balance), Cents::new(price), Cents::new(tolerance), most);
+            prop_assert!(bought.len() <= most);
+            let paid: i64 = bought.iter().map(|one| one.paid.minor()).sum();
+            prop_assert!(paid <= balance.max(0));
+            for (place, one) in bought.iter().enumerate() {
+                prop_assert_eq!(one.paid.minor() + one.written_off.minor(), price);
+                prop_assert!(one.paid.is_positive());
+                prop_assert!((0..=tolerance).contains(&one.written_off.minor()));
+                if one.written_off.is_positive() {
+                    prop_assert_eq!(place + 1, bought.len());
+                    prop_assert_eq!(paid, balance);
+                }
+            }
+            // Nothing that it could buy is left.
+            if bought.len() < most {
+                prop_assert!(balance - paid < price - tolerance || balance == paid);
+            }
+        }
+
         #[test]
         fn a_month_is_never_short_and_later_money_never_ends_sooner(
             start in 1_700_000_000i64..2_000_000_000,

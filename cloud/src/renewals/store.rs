@@ -19,7 +19,7 @@ use crate::db::Tx;
 use crate::due::due_cte;
 use crate::ledger::{Tax, bind_posting, posting_ctes};
 use crate::messaging::{SEND, message_cte};
-use crate::packages::PurchaseLimit;
+use crate::packages::{PurchaseLimit, Terms, Tolerance};
 use crate::webhooks::{Columns, Event, event_cte};
 
 use super::deed::{Account, Bought, Deed, Due, Plan};
@@ -73,6 +73,9 @@ struct PlanRow {
     /// Days of grace in place of the tenant's.
     grace_days: Option<u32>,
     limits: Option<Vec<PurchaseLimit>>,
+    tolerance: Option<Tolerance>,
+    more_periods: bool,
+    most_periods: Option<i32>,
 }
 
 /// A customer with plan and wallet, both locked; `$who` says whose. The taxes are those in force at `$3`; one whose
@@ -92,7 +95,10 @@ macro_rules! account {
                             'period_count', p.period_count, 'period_unit', p.period_unit,
                             'metered', p.data_limit is not null,
                             'forgiving', coalesce((p.terms->>'unpaidDaysFree')::boolean, false),
-                            'grace_days', p.terms->'graceDays', 'limits', p.terms->'purchaseLimits')
+                            'grace_days', p.terms->'graceDays', 'limits', p.terms->'purchaseLimits',
+                            'tolerance', p.terms->'tolerance',
+                            'more_periods', coalesce((p.terms->>'morePeriods')::boolean, false),
+                            'most_periods', p.terms->'mostPeriods')
                    from packages p
                   where p.tenant_id = $1 and p.id = c.package_id and p.is_active
                     and p.deleted_at is null) as plan,
@@ -193,6 +199,7 @@ fn account(row: AccountRow) -> sqlx::Result<Account> {
     let plan = match row.plan {
         None => None,
         Some(Json(plan)) => Some(Plan {
+            at_once: at_once(&plan),
             package: plan.id,
             name: plan.name,
             price: Cents::new(plan.price),
@@ -202,6 +209,10 @@ fn account(row: AccountRow) -> sqlx::Result<Account> {
                     .ok_or_else(|| undecodable(format!("period unit {}", plan.period_unit)))?,
             },
             metered: plan.metered,
+            tolerance: plan
+                .tolerance
+                .unwrap_or_default()
+                .of(Cents::new(plan.price)),
             limits: plan.limits.unwrap_or_default(),
         }),
     };
@@ -234,6 +245,17 @@ fn account(row: AccountRow) -> sqlx::Result<Account> {
         taxes: row.taxes.map(|taxes| taxes.0).unwrap_or_default(),
         receipts: row.receipts,
     })
+}
+
+/// How many periods money buys at once.
+fn at_once(plan: &PlanRow) -> usize {
+    let terms = Terms {
+        more_periods: plan.more_periods,
+        most_periods: plan.most_periods,
+        purchase_limits: plan.limits.clone().unwrap_or_default(),
+        ..Terms::default()
+    };
+    terms.periods_at_once()
 }
 
 /// A package that may be bought so often only, by its name and rules; `None` for every other.
@@ -365,12 +387,13 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
               where $18 is not null),
          period as (
              insert into periods (tenant_id, id, customer_id, package_id, entry_id, price, starts_at,
-                                  ends_at, created_at, tax, taxes, receipted)
+                                  ends_at, created_at, tax, taxes, receipted, written_off)
              select $1, b.id, $19, b.package_id, b.entry_id, b.price, b.starts_at, b.ends_at, $2, b.tax,
-                    b.taxes::jsonb, b.receipted
+                    b.taxes::jsonb, b.receipted, b.written_off
                from unnest($31::uuid[], $32::uuid[], $33::uuid[], $34::bigint[], $35::timestamptz[],
-                           $36::timestamptz[], $55::bigint[], $56::text[], $57::boolean[])
-                    as b (id, package_id, entry_id, price, starts_at, ends_at, tax, taxes, receipted)),
+                           $36::timestamptz[], $55::bigint[], $56::text[], $57::boolean[], $58::bigint[])
+                    as b (id, package_id, entry_id, price, starts_at, ends_at, tax, taxes, receipted,
+                          written_off)),
          sold as (
              select count(*) > 0 as is_sold, coalesce(sum(price), 0)::bigint as price
                from unnest($34::bigint[]) as b (price)),
@@ -490,6 +513,11 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
         .bind(bought().map(Bought::tax).collect::<Vec<_>>())
         .bind(bought().map(taxes_text).collect::<Vec<_>>())
         .bind(bought().map(|bought| bought.receipted).collect::<Vec<_>>())
+        .bind(
+            bought()
+                .map(|bought| bought.written_off)
+                .collect::<Vec<_>>(),
+        )
         .fetch_one(&mut **tx)
         .await?
         .try_get(0)

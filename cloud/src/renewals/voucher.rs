@@ -10,6 +10,7 @@ use crate::db::Tx;
 use crate::ledger::{AccountCode, Entry, EntryKind, Leg};
 
 use super::deed::{Bought, Deed};
+use super::rules::Purchase;
 use super::{Period, RenewError, perform, store};
 
 /// What a voucher is worth, as it was when it was made.
@@ -59,7 +60,10 @@ pub async fn redeem(
     let until = from.plus(worth.time);
     let day = from.in_zone(&account.zone).day();
     let entropy = tx.entropy();
-    let (transfers, taxes) = account.sold(&Leg::account(AccountCode::VOUCHERS), worth.price);
+    let (transfers, taxes) = account.sold(
+        &Leg::account(AccountCode::VOUCHERS),
+        Purchase::of(worth.price),
+    );
     let entry = worth.price.is_positive().then(|| Entry {
         id: EntryId::new(now, &entropy),
         kind: EntryKind::Period,
@@ -73,6 +77,7 @@ pub async fn redeem(
         id: PeriodId::new(now, &entropy),
         package: worth.package,
         price: worth.price,
+        written_off: Cents::ZERO,
         period: Period {
             starts_at: from,
             ends_at: until,
