@@ -117,7 +117,11 @@ async fn a_router_that_falls_silent_is_told_once_and_so_is_its_all_clear() -> Re
     for _ in 0..12 {
         pass(&world, &isp, Box::On).await?;
     }
-    ensure!(isp.owner.get(&path).await?["lastSeen"].is_string());
+    eventually("the router is heard of", async || {
+        let router = isp.owner.get(&path).await?;
+        Ok(router["lastSeen"].is_string().then_some(()))
+    })
+    .await?;
     let shown = isp.owner.get("/snmp/alerts").await?;
     assert_eq!(shown["alerts"], json!([]), "{shown}");
 

@@ -35,7 +35,7 @@ async fn any_list_is_a_file() -> Result<()> {
         place.with_context(|| format!("{name} in {columns:?}"))
     };
     assert_eq!(rows.len(), 450);
-    let (name, amount) = (column("customerName")?, column("amount")?);
+    let (name, amount) = (column("customer")?, column("amount")?);
     let mut names: Vec<&String> = rows.iter().map(|row| &row[name]).collect();
     assert!(
         names.iter().all(|name| name.starts_with("'=Payer ")),
