@@ -205,6 +205,7 @@ pub fn jobs(app: &App) -> Jobs {
     let (resumes, follows, reminds, shorts) = (db(), db(), db(), db());
     let (repays, bills, collects, issues) = (db(), db(), db(), db());
     let sales = db();
+    let installs = db();
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -425,6 +426,16 @@ pub fn jobs(app: &App) -> Jobs {
             async move {
                 let mut tx = db.begin(job.tenant).await?;
                 invoices::document_sale(&mut tx, job.subject.into(), now).await?;
+                job.hold(&mut tx).await?;
+                tx.commit().await?;
+                Ok(Done)
+            }
+        })
+        .with(customers::INSTALL, move |job, now| {
+            let db = installs.clone();
+            async move {
+                let mut tx = db.begin(job.tenant).await?;
+                invoices::install(&mut tx, job.subject.into(), now).await?;
                 job.hold(&mut tx).await?;
                 tx.commit().await?;
                 Ok(Done)

@@ -92,7 +92,7 @@ async fn the_script_in_the_readme_checks_an_export() -> Result<()> {
         (403, &json!("OWNER_ONLY"))
     );
     let trail = isp.owner.get("/audit-logs?action=BOOKS_EXPORT").await?;
-    assert_eq!(trail["total"], 1, "{trail}");
+    assert_eq!(trail["logs"].as_array().map(Vec::len), Some(1), "{trail}");
     world.stop().await
 }
 

@@ -69,7 +69,7 @@ async fn what_leaves_one_provider_comes_in_at_another_as_it_was() -> Result<()> 
             "phone": "0712 345 678", "email": "a@b.example", "location": name, "connectionType": "PPPOE",
             "packageId": isp.package, "nasId": router["id"], "status": "SUSPENDED", "latitude": -1.2921,
             "longitude": 36.8219, "houseNumber": "007", "apartmentNumber": "=1+1", "installationFee": 99.5,
-            "autoRenew": true, "devices": 3, "expiresAt": "2027-05-06T07:08:09.123Z"});
+            "autoRenew": true, "devices": 3, "tags": ["Roof", "älter"], "expiresAt": "2027-05-06T07:08:09.123Z"});
         owner.post("/customers", &one).await?;
     }
     let plain = find(owner, &format!("{}6", HOSTILE[6])).await?;

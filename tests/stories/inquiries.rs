@@ -342,3 +342,51 @@ async fn who_cannot_ask_is_told_what_is_missing() -> Result<()> {
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     world.stop().await
 }
+
+/// C15: a message that looks as M-Pesa's do, with a receipt in it, is a hint where to look and nothing else: typed in
+/// anywhere it gives nobody service, and when M-Pesa is asked it says that there is no such payment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_somebody_shows_is_no_proof() -> Result<()> {
+    const RECEIPT: &str = "SJK4H7L2PQ";
+
+    let world = World::start().await?;
+    let isp = given(&world).await?;
+    let yesterday = world.clock.now().minus(DAY);
+    let amina = isp
+        .add_subscriber("amina", "254712345601", yesterday)
+        .await?;
+    let text = format!(
+        "{RECEIPT} Confirmed. Ksh1,000.00 sent to SAVANNA for account amina on 15/1/27 at 10:58 AM. \
+         New M-PESA balance is Ksh12.00."
+    );
+    let before = isp.customer(&amina).await?;
+    let recharge = format!("/customers/{amina}/recharge");
+    for typed in [text.as_str(), RECEIPT] {
+        let resolve = json!({"amount": 0, "description": format!("Resolved transaction: {typed}")});
+        let (status, answer) = isp
+            .owner
+            .call(Method::POST, &recharge, Some(&resolve))
+            .await?;
+        assert!(status.is_client_error(), "{typed}: {status} {answer}");
+    }
+    let url = reqwest::Url::parse_with_params("http://x/", [("receipt", &text)])?;
+    let path = format!("/payments/lookup?{}", url.query().unwrap_or_default());
+    let (status, _) = isp.owner.call(Method::GET, &path, None).await?;
+    assert_eq!(
+        status,
+        StatusCode::BAD_REQUEST,
+        "a whole message is no receipt"
+    );
+    let known = lookup(&isp, &format!("receipt={RECEIPT}")).await?;
+    assert_eq!(known["known"], false, "{known}");
+
+    ask(&isp, RECEIPT).await?;
+    until(&isp, RECEIPT, "REFUTED").await?;
+    let after = isp.customer(&amina).await?;
+    for field in ["walletBalance", "expiresAt", "status"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    let payments = "select count(*) from payments";
+    assert_eq!(count(&world, &isp, payments).await?, 0);
+    world.stop().await
+}

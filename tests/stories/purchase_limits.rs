@@ -189,3 +189,32 @@ async fn a_package_has_days_of_grace_of_its_own() -> Result<()> {
     site.stop().await;
     world.stop().await
 }
+
+/// Whose money becomes his parent's buys nothing that the parent may not buy again: it waits in the wallet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_childs_money_buys_no_second_trial() -> Result<()> {
+    let stall = Stall::open("family").await?;
+    let terms = json!({"purchaseLimits": [{"most": 1, "per": "EVER"}]});
+    let trial = stall.package("Trial", terms).await?;
+    let dear = json!({"name": "Dear", "type": "HOTSPOT", "price": 900, "downloadSpeed": 5, "uploadSpeed": 5,
+        "sessionTime": 60});
+    let dear = stall.isp.owner.post("/packages", &dear).await?;
+    let dear = dear["id"].as_str().context("an id")?;
+    let mother = stall.guest("mother", &trial, "254712345801").await?;
+    let child = stall.guest("child", dear, "254712345802").await?;
+    let (end, left) = stall.pays(&mother).await?;
+    assert_eq!(left, 0, "she had her trial");
+    assert_eq!(stall.pays(&child).await?.1, 20);
+
+    let hers = json!({"parentId": mother});
+    let path = format!("/customers/{child}");
+    stall.isp.owner.put(&path, &hers).await?;
+    let shown = stall
+        .isp
+        .customer_becomes(&mother, "given the child's money", |shown| {
+            shown["walletBalance"] == 20
+        })
+        .await?;
+    assert_eq!(shown["expiresAt"], end, "no second trial");
+    stall.close().await
+}

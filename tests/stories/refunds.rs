@@ -215,12 +215,27 @@ async fn a_part_goes_back_to_the_phone_it_came_from() -> Result<()> {
         assert_eq!(shop.expires().await?, until);
         assert_eq!(world.book_findings().await?, Vec::<String>::new());
     }
+    // What was sent back is no income, in every report.
+    let owner = &shop.isp.owner;
+    let income = owner.get("/finance/income?page=1").await?;
+    assert_eq!(income["stats"]["totalIncome"], 500, "{income}");
+    assert_eq!(income["stats"]["mpesaTotal"], 500, "{income}");
+    for by in ["method", "operator"] {
+        let report = owner.get(&format!("/reports/revenue?by={by}")).await?;
+        assert_eq!(report["total"], 500, "{report}");
+    }
+    let stats = owner.get("/payments/mpesa/stats").await?;
+    assert_eq!(stats["thisMonthReceived"], 500, "{stats}");
     // Half of the period's price that is left takes half of its time.
     let body = json!({"amount": 500, "service": "TAKE_BACK", "reason": "Moved away"});
     let refund = shop.sends_back(&payment, body).await?;
     shop.until(&refund, "DONE").await?;
     assert_eq!(shop.wallet().await?, -200);
     assert_ne!(shop.expires().await?, until);
+    let sold = owner.get("/reports/revenue?by=package").await?;
+    assert_eq!(sold["total"], 500, "{sold}");
+    let stats = format!("/packages/{}/stats", shop.isp.package);
+    assert_eq!(owner.get(&stats).await?["revenue"], 500);
     let books = world.outside.mpesa.books();
     assert_eq!(books.given_back(), 1500);
     let to: Vec<_> = books

@@ -18,6 +18,7 @@ use crate::customers;
 use crate::db::{Database, Kind, Tx};
 use crate::due;
 use crate::invoices::{self, Bill, InvoiceError};
+use crate::ledger::AccountCode;
 use crate::messaging::{self, Message, SEND};
 
 /// The kind of the due job that bills a tenant's customers; its subject is the tenant.
@@ -116,6 +117,7 @@ pub(super) async fn bill_one(
         overdue_from,
         operator: None,
         period_from: Some(billed.to),
+        revenue: AccountCode::INVOICED,
     };
     let (id, number) = match invoices::issue(tx, bill, now).await {
         Ok(issued) => issued,

@@ -21,7 +21,7 @@ use super::rules::{self, Deed};
 use super::store::{self, By, Filter, Full};
 use super::words::{ConnectionType, Standing, Status};
 use super::{
-    ChangeError, FOLLOW, New, PASSWORD, RECKON, RESUME, disconnect, fits, give_back, hide,
+    ChangeError, FOLLOW, INSTALL, New, PASSWORD, RECKON, RESUME, disconnect, fits, give_back, hide,
     home_site, parent_fits,
 };
 use crate::api::{Idempotency, Json, Page, Path, Query, Sort, Success, Version, is_masked};
@@ -126,7 +126,8 @@ pub async fn get(
 
 /// `POST /api/customers`: a new customer, known to his site at once.
 ///
-/// No `expiresAt`: 30 days; with a `parentId` the parent's. Errors: 400 naming the fields, 403 without the permission of his type, 409
+/// No `expiresAt`: 30 days; with a `parentId` the parent's. An `installationFee` is billed to him, once: an invoice that
+/// is due in a week; to change it later bills nothing, nor does an import. Errors: 400 naming the fields, 403 without the permission of his type, 409
 /// `USERNAME_TAKEN`. Repeating with the same `Idempotency-Key` returns the first answer.
 #[utoipa::path(post, path = "/api/customers", tag = "Customers", request_body = CustomerRequest,
     responses((status = 201, body = Customer)))]
@@ -168,6 +169,9 @@ pub async fn create(
         expires_at: request.expires_at,
     };
     let customer = super::create(&mut tx, &secrets, &new, now).await?;
+    if new.draft.installation_fee.is_positive() {
+        due::at(&mut tx, INSTALL, customer, now).await?;
+    }
     store::set_tags(&mut tx, customer, &tags).await?;
     let row = find(&mut tx, customer, now).await?;
     note(

@@ -19,6 +19,10 @@ pub const FOLLOW: &str = "customers.follow";
 /// subject is the customer. Invoices are another feature's: the application says who does it.
 pub const COLLECT: &str = "invoices.collect";
 
+/// The kind of the due job that bills a new customer's installation; its subject is the customer. Invoices are another
+/// feature's: the application says who does it.
+pub const INSTALL: &str = "invoices.install";
+
 /// Resumes a customer whose pause is over. `Some` = when to ask again, because it ends then.
 pub async fn resume(
     tx: &mut Tx,

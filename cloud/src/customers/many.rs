@@ -23,6 +23,28 @@ use crate::webhooks::{self, Event};
 
 pub use super::store::many::{Unused, hide_unused, named, unused};
 
+/// Gives customers these labels and no others; returns those who had others before. With [`Depth::Look`] nothing is
+/// written.
+pub async fn tag(
+    tx: &mut Tx,
+    wanted: &[(CustomerId, Vec<String>)],
+    depth: Depth,
+) -> sqlx::Result<Vec<CustomerId>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let others = store::tagged_otherwise(tx, wanted).await?;
+    if depth == Depth::Write && !others.is_empty() {
+        let changed: Vec<(CustomerId, Vec<String>)> = wanted
+            .iter()
+            .filter(|(customer, _)| others.contains(customer))
+            .cloned()
+            .collect();
+        store::set_tags(tx, &changed).await?;
+    }
+    Ok(others)
+}
+
 /// Whether anything is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Depth {

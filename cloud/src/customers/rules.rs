@@ -487,6 +487,22 @@ pub fn uptime(secs: u64) -> String {
     }
 }
 
+/// The beginning of a phone number in its one form, where what is searched for may be one: `0712` and `+254 712` are
+/// both `254712`.
+pub fn beginning_of_phone(search: &str) -> Option<String> {
+    const LEAST: usize = 4;
+
+    let plain = |letter: &char| !matches!(letter, ' ' | '-' | '+');
+    let digits: String = search.chars().filter(plain).collect();
+    if digits.len() < LEAST || !digits.bytes().all(|letter| letter.is_ascii_digit()) {
+        return None;
+    }
+    Some(match digits.strip_prefix('0') {
+        Some(rest) => format!("254{rest}"),
+        None => digits,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]

@@ -73,7 +73,13 @@ pub async fn takings(tx: &mut Tx, first: Date, zone: &TimeZone) -> sqlx::Result<
                join tenants o on o.tenant_id = $1
               where a.tenant_id = $1
                 and (a.type = 'Revenue' or a.code in ('1100', '2000', '2100')
-                     or a.code = '2300' and o.prepaid_taxed_from is null)),
+                     -- a tax may be owed on an account of its own
+                     or o.prepaid_taxed_from is null
+                        and (a.code = '2300'
+                             or a.code in (select x ->> 'account'
+                                             from tax_tables t
+                                            cross join lateral jsonb_array_elements(t.taxes) x
+                                            where t.tenant_id = $1)))),
          tail as (
              select (e.occurred_at at time zone $3)::date as day,
                     case when t.credit_account in (select code from ours) then t.amount else 0 end

@@ -7,8 +7,9 @@ use easyisp_shared::time::Timestamp;
 use serde_json::{Value, json};
 use sqlx::types::Json;
 
+use super::fields::Field;
 use super::formats::beginning;
-use super::row::{Reading, Row, Wish, wish};
+use super::row::{Reading, Row, Wish, wish, yes_or_no};
 use super::store::Line;
 use super::words::{OnExisting, Outcome};
 use crate::customers::many::{self, Depth, Edit, Newcomer, Updated};
@@ -59,10 +60,15 @@ pub async fn take_in(
 
     let mut lines = Vec::with_capacity(rows.len());
     let (mut newcomers, mut edits) = (Vec::new(), Vec::new());
+    let mut tagged: Vec<(usize, Vec<String>)> = Vec::new();
     for (row, (mut wish, mut errors)) in rows.iter().zip(wishes) {
         let said = wish.change.connection_type;
         names.fill_in(&mut wish, reading, &mut errors);
         let there = existing.get(row.username()).copied();
+        let stays = there.is_some() && matches!(on_existing, OnExisting::Skip);
+        if let Some(tags) = wish.tags.take().filter(|_| !stays) {
+            tagged.push((lines.len(), tags));
+        }
         let mut line = Line {
             line: i32::try_from(row.line).unwrap_or(i32::MAX),
             outcome: Outcome::Failed,
@@ -71,6 +77,7 @@ pub async fn take_in(
             errors: Json(Vec::new()),
             warnings: Json(row.warnings.clone()),
         };
+        line.warnings.extend(not_taken_in(row));
         match (there, on_existing) {
             (Some(_), OnExisting::Skip) => {
                 line.outcome = Outcome::Skipped;
@@ -128,6 +135,7 @@ pub async fn take_in(
             Err(errors) => *lines[place].errors = errors,
         }
     }
+    tag(tx, &mut lines, &tagged, depth).await?;
     for line in &mut lines {
         for said in [&mut *line.errors, &mut *line.warnings] {
             said.truncate(MOST_SAID);
@@ -138,6 +146,55 @@ pub async fn take_in(
         }
     }
     Ok((lines, ends))
+}
+
+/// Gives those who were made, or may be changed, the labels that their rows name.
+async fn tag(
+    tx: &mut Tx,
+    lines: &mut [Line],
+    tagged: &[(usize, Vec<String>)],
+    depth: Depth,
+) -> sqlx::Result<()> {
+    let mut wanted = Vec::new();
+    let mut places = HashMap::new();
+    for (place, tags) in tagged {
+        let line = &lines[*place];
+        // Skipped is here who was so already.
+        let fits = match line.outcome {
+            Outcome::Created | Outcome::Updated | Outcome::Skipped => true,
+            Outcome::Failed => false,
+        };
+        if let Some(customer) = line.subject_id.filter(|_| fits) {
+            places.insert(customer, *place);
+            wanted.push((CustomerId(customer), tags.clone()));
+        }
+    }
+    for changed in many::tag(tx, &wanted, depth).await? {
+        if let Some(place) = places.get(&changed.0)
+            && lines[*place].outcome == Outcome::Skipped
+        {
+            lines[*place].outcome = Outcome::Updated;
+        }
+    }
+    Ok(())
+}
+
+/// What our own files say of a customer besides, and what an import does not take in.
+fn not_taken_in(row: &Row) -> Vec<FieldError> {
+    let parent = row.get(Field::Parent).map(|_| {
+        error(
+            "parentId",
+            "is not taken in; name the parent at the customer",
+        )
+    });
+    let billed = row.get(Field::Postpaid).and_then(yes_or_no) == Some(true);
+    let billed = billed.then(|| {
+        error(
+            "postpaid",
+            "is not taken in; have him billed afterwards at the customer",
+        )
+    });
+    parent.into_iter().chain(billed).collect()
 }
 
 /// Errors and warnings of one row.

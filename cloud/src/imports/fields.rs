@@ -27,6 +27,11 @@ pub enum Field {
     Devices,
     StaticIp,
     Macs,
+    Tags,
+    /// Known, and not taken in.
+    Parent,
+    /// Known, and not taken in.
+    Postpaid,
 }
 
 /// What a column is.
@@ -64,6 +69,9 @@ impl Field {
             Field::Devices => "devices",
             Field::StaticIp => "ipAddress",
             Field::Macs => "macAddress",
+            Field::Tags => "tags",
+            Field::Parent => "parentId",
+            Field::Postpaid => "postpaid",
         }
     }
 
@@ -156,10 +164,13 @@ impl Field {
                 "callingstationid",
                 "callerid",
             ],
+            Field::Tags => &["tag", "label", "labels"],
+            Field::Parent => &["parent", "parentusername", "parentaccount"],
+            Field::Postpaid => &["billedafterwards"],
         }
     }
 
-    const ALL: [Field; 22] = [
+    const ALL: [Field; 25] = [
         Field::Username,
         Field::Password,
         Field::Name,
@@ -182,6 +193,9 @@ impl Field {
         Field::Devices,
         Field::StaticIp,
         Field::Macs,
+        Field::Tags,
+        Field::Parent,
+        Field::Postpaid,
     ];
 }
 

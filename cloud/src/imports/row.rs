@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dates::{self, Order};
 use super::fields::Field;
-use crate::customers::{Change, ConnectionType, Status, usable_address};
+use crate::customers::{self, Change, ConnectionType, Status, usable_address};
 use crate::error::{FieldError, Wrong};
 
 /// A row as text. Whatever wrote the file, this is what it is read into.
@@ -101,6 +101,8 @@ pub struct Wish {
     pub static_ip: Option<Ipv4Addr>,
     /// The devices he is locked to.
     pub macs: Option<Vec<Mac>>,
+    /// His labels.
+    pub tags: Option<Vec<String>>,
 }
 
 /// What a row wishes, and what of it cannot be read. What it does not mention is left open.
@@ -194,6 +196,15 @@ pub fn wish(row: &Row, reading: &Reading) -> (Wish, Vec<FieldError>) {
         wish.macs = Some(macs);
         Ok(())
     });
+    read(Field::Tags, &mut |text| {
+        let tags: Vec<String> = text
+            .split([',', ';'])
+            .filter(|tag| !tag.trim().is_empty())
+            .map(str::to_owned)
+            .collect();
+        wish.tags = Some(customers::tags(&tags).map_err(|error| error.message)?);
+        Ok(())
+    });
     let wrong = wrong.none_or(()).err().unwrap_or_default();
     (wish, row.errors.iter().cloned().chain(wrong).collect())
 }
@@ -271,6 +282,7 @@ mod tests {
             (Field::Devices, "3"),
             (Field::StaticIp, "10.0.0.7"),
             (Field::Macs, "aa-bb-cc-dd-ee-ff; 11:22:33:44:55:66"),
+            (Field::Tags, "VIP, roof;vip"),
             (Field::Email, "  "),
         ] {
             row.say(field, text);
@@ -287,6 +299,7 @@ mod tests {
         assert_eq!(wish.change.latitude, Some(Some(-1.29)));
         assert_eq!(wish.change.installation_fee, Some(Cents::new(150_050)));
         assert_eq!(wish.macs.unwrap().len(), 2);
+        assert_eq!(wish.tags.unwrap(), ["roof", "vip"]);
     }
 
     #[test]

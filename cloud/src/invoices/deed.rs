@@ -1,5 +1,7 @@
 //! Issuing, paying and taking back: what moves in the books.
 
+use std::time::Duration;
+
 use easyisp_shared::id::{CreditNoteId, CustomerId, EntryId, InvoiceId, OperatorId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
@@ -14,7 +16,7 @@ use crate::customers::COLLECT;
 use crate::db::Tx;
 use crate::due;
 use crate::error::FieldError;
-use crate::finance;
+use crate::finance::{self, Moment};
 use crate::ledger::{self, AccountCode, Charged, Entry, EntryKind, Leg, Tax, Transfer, split};
 use crate::renewals::{self, Method};
 
@@ -35,6 +37,8 @@ pub struct Bill {
     pub operator: Option<OperatorId>,
     /// The first day of the month that it bills, if it does: each once.
     pub period_from: Option<Date>,
+    /// The account of what is earned with it.
+    pub revenue: AccountCode,
 }
 
 /// Issues an invoice: the customer owes it from now on, and what it says does not change any more.
@@ -69,6 +73,7 @@ pub async fn issue(
         entry: EntryId::new(now, &entropy),
         operator: bill.operator,
         period_from: bill.period_from,
+        revenue: bill.revenue.as_str().to_owned(),
     };
     let entry = Entry {
         id: invoice.entry,
@@ -77,7 +82,7 @@ pub async fn issue(
         customer: Some(bill.customer),
         source: format!("invoice {number}"),
         description: format!("Invoice {number}"),
-        transfers: billed(bill.customer, net, &invoice.taxes),
+        transfers: billed(bill.customer, (bill.revenue, net), &invoice.taxes),
     };
     ledger::post(tx, entry, now).await?;
     store::insert(tx, &invoice, now).await?;
@@ -104,8 +109,12 @@ async fn taxes(tx: &mut Tx, today: Date) -> sqlx::Result<Vec<Tax>> {
 }
 
 /// What an invoice moves: what he owes, against what was earned and what is owed to the state.
-fn billed(customer: CustomerId, net: Cents, taxes: &[Charged]) -> Vec<Transfer> {
-    let earned = (Leg::account(AccountCode::INVOICED), net);
+fn billed(
+    customer: CustomerId,
+    (revenue, net): (AccountCode, Cents),
+    taxes: &[Charged],
+) -> Vec<Transfer> {
+    let earned = (Leg::account(revenue), net);
     let owed = taxes.iter().map(|tax| (tax.leg(), tax.amount));
     std::iter::once(earned)
         .chain(owed)
@@ -117,6 +126,54 @@ fn billed(customer: CustomerId, net: Cents, taxes: &[Charged]) -> Vec<Transfer> 
         })
         .collect()
 }
+
+/// An account as the database has it.
+fn account(code: &str) -> sqlx::Result<AccountCode> {
+    let account = AccountCode::parse(code);
+    account.ok_or_else(|| sqlx::Error::Decode(format!("account {code}").into()))
+}
+
+/// Bills the installation of a new customer, once, due in a week; nothing when he is gone or nothing is asked for it.
+pub async fn install(
+    tx: &mut Tx,
+    customer: CustomerId,
+    now: Timestamp,
+) -> Result<(), InvoiceError> {
+    let fee = store::installation_to_bill(tx, customer).await?;
+    let Some(amount) = fee.filter(|fee| fee.is_positive()) else {
+        return Ok(());
+    };
+    let zone = ledger::zone(tx).await?;
+    let day = Moment::At(now.plus(INSTALLATION_DUE)).day(&zone);
+    let bill = Bill {
+        customer,
+        items: vec![Item {
+            description: "Installation".to_owned(),
+            amount,
+        }],
+        amount,
+        due_at: Moment::Day(day).begins(&zone),
+        overdue_from: Moment::Day(day).ends(&zone),
+        operator: None,
+        period_from: None,
+        revenue: AccountCode::INSTALLATION,
+    };
+    let (id, number) = match issue(tx, bill, now).await {
+        Ok(issued) => issued,
+        Err(InvoiceError::UnknownCustomer) => return Ok(()), // deleted meanwhile
+        Err(error) => return Err(error),
+    };
+    let number = number.to_string();
+    let line = Audit {
+        details: format!("Installation, {amount}"),
+        ..Audit::new(Action::InvoiceCreate, "invoice", id, &number)
+    };
+    audit::record(tx, &Actor::system(), line, now).await?;
+    Ok(())
+}
+
+/// How long a new customer has to pay for his installation.
+const INSTALLATION_DUE: Duration = Duration::from_secs(7 * 86_400);
 
 /// The kind of the due job that looks at documents that were issued; its subject is the tenant. Who must be told of
 /// them is another feature's: the application says who does it.
@@ -353,7 +410,8 @@ pub async fn owed_again(
 async fn cancel(tx: &mut Tx, invoice: &Locked, now: Timestamp) -> Result<(), InvoiceError> {
     let taxes = &invoice.taxes.0;
     let net = invoice.amount.minus(ledger::total_tax(taxes));
-    let billed = billed(invoice.customer_id, net.unwrap_or(invoice.amount), taxes);
+    let earned = (account(&invoice.revenue)?, net.unwrap_or(invoice.amount));
+    let billed = billed(invoice.customer_id, earned, taxes);
     let number = &invoice.number;
     let entry = Entry {
         id: EntryId::new(now, &tx.entropy()),

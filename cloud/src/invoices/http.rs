@@ -26,7 +26,7 @@ use crate::auth::Operator;
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, Wrong};
 use crate::finance::{self, Moment};
-use crate::ledger::{self, Charged};
+use crate::ledger::{self, AccountCode, Charged};
 use crate::renewals::Method;
 
 /// Lines of one invoice.
@@ -278,6 +278,7 @@ async fn draft(
         overdue_from: Moment::Day(due.day(&zone)).ends(&zone),
         operator: Some(operator.id),
         period_from: None,
+        revenue: AccountCode::INVOICED,
     };
     wrong.none_or(bill).map_err(ApiError::fields)
 }

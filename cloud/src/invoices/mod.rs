@@ -23,7 +23,7 @@ mod words;
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission;
 
-pub use deed::{Bill, ISSUED, issue, owed_again, pay_from_wallet};
+pub use deed::{Bill, ISSUED, install, issue, owed_again, pay_from_wallet};
 pub use error::InvoiceError;
 pub use receipt::document_sale;
 pub use rules::{Item, Number};

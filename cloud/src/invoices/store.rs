@@ -189,14 +189,34 @@ pub struct Issued {
     pub entry: EntryId,
     pub operator: Option<OperatorId>,
     pub period_from: Option<Date>,
+    pub revenue: String,
+}
+
+/// What a customer is to be billed for his installation; `None` when he is gone, or was billed it.
+pub async fn installation_to_bill(
+    tx: &mut Tx,
+    customer: CustomerId,
+) -> sqlx::Result<Option<Cents>> {
+    sqlx::query_scalar(
+        "select c.installation_fee
+           from customers c
+          where c.tenant_id = $1 and c.id = $2 and c.deleted_at is null
+            and not exists (select from invoices i
+                             where i.tenant_id = $1 and i.customer_id = $2 and i.revenue = '4010')",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// Writes it down.
 pub async fn insert(tx: &mut Tx, invoice: &Issued, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query(
         "insert into invoices (tenant_id, id, year, serial, number, customer_id, amount, status, due_at,
-                               overdue_from, items, taxes, issued_at, entry_id, operator_id, period_from)
-         values ($1, $2, $3, $4, $5, $6, $7, 'PENDING', $8, $9, $10, $11, $12, $13, $14, $15::date)",
+                               overdue_from, items, taxes, issued_at, entry_id, operator_id, period_from,
+                               revenue)
+         values ($1, $2, $3, $4, $5, $6, $7, 'PENDING', $8, $9, $10, $11, $12, $13, $14, $15::date, $16)",
     )
     .bind(tx.tenant())
     .bind(invoice.id)
@@ -213,6 +233,7 @@ pub async fn insert(tx: &mut Tx, invoice: &Issued, now: Timestamp) -> sqlx::Resu
     .bind(invoice.entry)
     .bind(invoice.operator)
     .bind(invoice.period_from.map(|day| day.to_string()))
+    .bind(&invoice.revenue)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -312,6 +333,7 @@ pub struct Locked {
     pub paid_by: Option<String>,
     pub settlement_id: Option<EntryId>,
     pub period_id: Option<PeriodId>,
+    pub revenue: String,
 }
 
 /// Reads and locks an invoice: before its customer and his wallet, like every intent.
@@ -319,7 +341,7 @@ pub async fn lock(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Op
     sqlx::query_as(
         "select id, number, customer_id, amount,
                 case when status = 'PENDING' and overdue_from <= $4 then 'OVERDUE' else status end as status,
-                taxes, paid_at, paid_by, settlement_id, period_id
+                taxes, paid_at, paid_by, settlement_id, period_id, revenue
            from invoices
           where tenant_id = $1 and (id = $2 or number = $3)
             for update",
@@ -359,7 +381,7 @@ pub async fn pay(
 /// Reads and locks the invoices that a customer's wallet has paid, the last one first, a hundred at most.
 pub async fn lock_paid_by_wallet(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Locked>> {
     sqlx::query_as(
-        "select id, number, customer_id, amount, status, taxes, paid_at, paid_by, settlement_id, period_id
+        "select id, number, customer_id, amount, status, taxes, paid_at, paid_by, settlement_id, period_id, revenue
            from invoices
           where tenant_id = $1 and customer_id = $2 and paid_by = 'WALLET' and period_id is null
           order by paid_at desc, serial desc

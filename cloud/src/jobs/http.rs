@@ -62,7 +62,7 @@ pub struct JobList {
     background: Vec<Background>,
 }
 
-/// `GET /api/jobs`: the newest 100 jobs, and when work of each kind runs next by itself.
+/// `GET /api/jobs`: the newest 100 jobs, and when work of each kind runs next by itself, or why it fails.
 #[utoipa::path(get, path = "/api/jobs", tag = "Jobs", responses((status = 200, body = JobList)))]
 pub async fn list(
     operator: Operator,

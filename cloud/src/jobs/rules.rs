@@ -16,9 +16,45 @@ pub fn rest(attempts: u32) -> Duration {
     Duration::from_secs(secs.min(300))
 }
 
+/// What a tenant is told of an error: its first line, without addresses, long numbers and what stands in quotes; of one
+/// of the database only that it was one.
+pub fn told(error: &str) -> String {
+    const MOST_LETTERS: usize = 200;
+
+    if error.contains("database") {
+        return "The database did not do it; the server's log says why".to_owned();
+    }
+    let first = error.lines().next().unwrap_or_default();
+    // Every second part is inside quotes.
+    let parts = first.split('"').enumerate();
+    let outside = parts.map(|(place, part)| if place % 2 == 0 { part } else { "\u{2026}" });
+    let text: String = outside.collect();
+    let words = text.split_whitespace().map(|word| {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        match word.contains("://") || word.contains('@') || digits > 5 || word.len() > 30 {
+            true => "\u{2026}",
+            false => word,
+        }
+    });
+    let text = words.collect::<Vec<&str>>().join(" ");
+    text.chars().take(MOST_LETTERS).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_of_an_error_names_nobody_and_opens_nothing() {
+        let of = |error: &str| told(error);
+        assert_eq!(of("M-Pesa did not answer"), "M-Pesa did not answer");
+        let url = "error sending request for url (https://hooks.example/SECRET): timed out";
+        assert_eq!(of(url), "error sending request for url \u{2026} timed out");
+        assert_eq!(of("254712345678 is busy\nbacktrace"), "\u{2026} is busy");
+        assert_eq!(of("no \"jane doe\" there"), "no \u{2026} there");
+        assert!(!of("error returned from database: key (phone)=(jane)").contains("jane"));
+        assert_eq!(of(&"x y ".repeat(500)).chars().count(), 200);
+    }
 
     #[test]
     fn rests_grow_up_to_five_minutes() {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::db::{Database, Tx};
 
 use super::Job;
-use super::rules::LEASE;
+use super::rules::{LEASE, told};
 
 /// Claims up to `most` due jobs of these kinds, the longest due first. Rows that another node is claiming
 /// are passed over, not waited for.
@@ -138,13 +138,19 @@ pub struct Background {
     waiting: i64,
     /// And of that, how much failed when it was tried last and is tried again.
     failing: i64,
+    /// How often what failed most has failed in a row.
+    attempts: i32,
+    /// Why it failed then, without what may name anybody or open anything; null = nothing fails.
+    last_error: Option<String>,
     next_run_at: Timestamp,
 }
 
 /// What waits in the tenant's queue, by kind.
 pub(super) async fn waiting(tx: &mut Tx) -> sqlx::Result<Vec<Background>> {
-    sqlx::query_as(
+    let mut waiting: Vec<Background> = sqlx::query_as(
         "select kind, count(*) as waiting, count(*) filter (where attempts > 0) as failing,
+                max(attempts) as attempts,
+                (array_agg(last_error order by attempts desc, due_at) filter (where attempts > 0))[1] as last_error,
                 min(due_at) as next_run_at
            from directory.jobs
           where tenant_id = $1
@@ -153,5 +159,10 @@ pub(super) async fn waiting(tx: &mut Tx) -> sqlx::Result<Vec<Background>> {
     )
     .bind(tx.tenant())
     .fetch_all(&mut **tx)
-    .await
+    .await?;
+    for background in &mut waiting {
+        let error = background.last_error.take();
+        background.last_error = error.map(|error| told(&error));
+    }
+    Ok(waiting)
 }

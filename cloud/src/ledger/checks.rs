@@ -7,6 +7,7 @@
 pub(super) mod by_hand;
 pub(super) mod held;
 pub(super) mod invoices;
+pub(super) mod kept;
 pub(super) mod refunds;
 
 use std::collections::BTreeMap;

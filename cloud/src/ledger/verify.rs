@@ -164,6 +164,8 @@ pub(super) async fn verify_tenant(
     checks::refunds::periods(tx, report).await?;
     checks::held::payouts(tx, report).await?;
     checks::held::balance(tx, report).await?;
+    checks::kept::spent(tx, report).await?;
+    checks::kept::counts(tx, report).await?;
     verify_tail(tx, report).await?;
     Ok(place)
 }

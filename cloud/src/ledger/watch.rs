@@ -142,12 +142,7 @@ pub async fn check(
     verify_tail(&mut tx, &mut report).await?;
     tx.rollback().await?;
 
-    let mut findings = known.map_or(Vec::new(), |known| known.findings);
-    for found in sentences(&report) {
-        if findings.len() < MOST_KEPT && !findings.contains(&found) {
-            findings.push(found);
-        }
-    }
+    let findings: Vec<String> = sentences(&report).take(MOST_KEPT).collect();
     tell(tenant, &report);
     note(db, tenant, (&place, None), &findings, now).await?;
     Ok(Some(if more { now } else { now.plus(OFTEN) }))
@@ -214,7 +209,8 @@ async fn digest_at(tx: &mut crate::db::Tx, sequence: i64) -> sqlx::Result<Option
         .await
 }
 
-/// Writes how far the books are proved and what is wrong; the place does not go back.
+/// Writes how far the books are proved and what is wrong: beside what was found before, unless the whole was proved.
+/// The place does not go back.
 async fn note(
     db: &Database,
     tenant: TenantId,
@@ -232,8 +228,10 @@ async fn note(
                     sequence = greatest(b.sequence, excluded.sequence),
                     checked_at = excluded.checked_at,
                     proved_at = coalesce(excluded.proved_at, b.proved_at),
-                    findings = excluded.findings,
-                    found_at = case when excluded.found_at is null then null
+                    findings = case when excluded.proved_at is not null then excluded.findings
+                                    else (b.findings || array(select f from unnest(excluded.findings) f
+                                                               where f <> all (b.findings)))[1:100] end,
+                    found_at = case when excluded.proved_at is not null and excluded.found_at is null then null
                                     else coalesce(b.found_at, excluded.found_at) end",
     )
     .bind(tenant)

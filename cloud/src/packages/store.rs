@@ -412,7 +412,7 @@ pub async fn stats(tx: &mut Tx, package: PackageId, now: Timestamp) -> sqlx::Res
                 count(*) filter (where standing = 'ACTIVE' and online_until > $3) as active,
                 count(*) filter (where standing = 'ACTIVE' and online_until <= $3) as expired,
                 count(*) filter (where standing <> 'ACTIVE') as suspended,
-                (select coalesce(sum(price - tax), 0)::bigint from periods
+                (select coalesce(sum(price - taken_back - (tax - tax_taken_back)), 0)::bigint from periods
                   where tenant_id = $1 and package_id = $2) as revenue
            from (select standing, served_until as online_until
                    from customers
@@ -425,19 +425,18 @@ pub async fn stats(tx: &mut Tx, package: PackageId, now: Timestamp) -> sqlx::Res
     .await
 }
 
-/// What a package brought in at each router its buyers belong to.
+/// What a package brought in at each router that its buyers belonged to then, less what was taken back.
 pub async fn router_revenue(
     tx: &mut Tx,
     package: PackageId,
 ) -> sqlx::Result<Vec<(RouterId, String, Cents)>> {
     sqlx::query_as(
-        "select r.id, r.name, sum(p.price - p.tax)::bigint
+        "select r.id, r.name, sum(p.price - p.taken_back - (p.tax - p.tax_taken_back))::bigint
            from periods p
-           join customers c on c.tenant_id = $1 and c.id = p.customer_id
-           join routers r on r.tenant_id = $1 and r.id = c.router_id
+           join routers r on r.tenant_id = $1 and r.id = p.router_id
           where p.tenant_id = $1 and p.package_id = $2
           group by r.id, r.name
-          order by sum(p.price - p.tax) desc, r.name
+          order by sum(p.price - p.taken_back - (p.tax - p.tax_taken_back)) desc, r.name
           limit 1000",
     )
     .bind(tx.tenant())

@@ -62,6 +62,8 @@ pub struct Gateway {
     /// A payer who typed the end of his user name or account number, or something before it, is found by that, where
     /// it fits one customer only.
     match_suffix: bool,
+    /// Up to this amount a callback that agrees with its prompt credits at once; above it M-Pesa is asked first.
+    confirm_above: Cents,
     /// It is the platform's short code: what comes to it is held for you and paid out every day. Only the platform
     /// changes it.
     platform: bool,
@@ -111,6 +113,7 @@ impl Gateway {
             initiator_password: row.initiator_password_sealed.map(|_| Masked),
             refund_day_limit: row.refund_day_limit,
             match_suffix: row.match_suffix,
+            confirm_above: row.confirm_above,
             platform: row.platform,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -166,6 +169,10 @@ pub struct GatewayRequest {
     /// The most that is sent back to payers in 24 hours; 50,000 unless it is said.
     #[serde(default, deserialize_with = "blank::option")]
     refund_day_limit: Option<Cents>,
+    /// Up to which amount a callback that agrees with its prompt credits before M-Pesa is asked; 1,000 unless it is
+    /// said, 0 = always ask first.
+    #[serde(default, deserialize_with = "blank::option")]
+    confirm_above: Option<Cents>,
     /// Whether payers are found by the end of what they typed too; no, unless it is said.
     #[serde(default, deserialize_with = "blank::option")]
     match_suffix: Option<bool>,
@@ -423,6 +430,7 @@ pub(super) fn new_gateway(key: &TenantKey, id: GatewayId, token: &str, now: Time
         result_token_sealed: None,
         refund_day_limit: Cents::whole(50_000),
         match_suffix: false,
+        confirm_above: Cents::whole(1_000),
         platform: false,
         created_at: now,
         updated_at: now,
@@ -553,6 +561,15 @@ fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<
             ));
         }
         gateway.refund_day_limit = limit;
+    }
+    if let Some(amount) = request.confirm_above {
+        if amount < Cents::ZERO {
+            return Err(ApiError::field(
+                "confirmAbove",
+                "must not be less than nothing",
+            ));
+        }
+        gateway.confirm_above = amount;
     }
     if gateway.initiator_name.is_none() {
         gateway.initiator_password_sealed = None;

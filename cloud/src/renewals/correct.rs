@@ -137,7 +137,10 @@ pub(super) async fn hand_over(
     }
     let source = format!("wallet of child account {child}");
     let balance = to.balance.plus(amount).ok_or(RenewError::TooMuch)?;
-    let (account, bought) = buy_for(tx, to.clone(), balance, now, &source, now);
+    let (account, bought) = match limits::barred(tx, to, now).await? {
+        Some(_) => (to.clone(), Vec::new()),
+        None => buy_for(tx, to.clone(), balance, now, &source, now),
+    };
     let mut deed = Deed::of(&account);
     deed.entries.push(Entry {
         id: EntryId::new(now, &tx.entropy()),

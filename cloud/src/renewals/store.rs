@@ -387,9 +387,10 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
               where $18 is not null),
          period as (
              insert into periods (tenant_id, id, customer_id, package_id, entry_id, price, starts_at,
-                                  ends_at, created_at, tax, taxes, receipted, written_off)
+                                  ends_at, created_at, tax, taxes, receipted, written_off, router_id)
              select $1, b.id, $19, b.package_id, b.entry_id, b.price, b.starts_at, b.ends_at, $2, b.tax,
-                    b.taxes::jsonb, b.receipted, b.written_off
+                    b.taxes::jsonb, b.receipted, b.written_off,
+                    (select router_id from customers where tenant_id = $1 and id = $19)
                from unnest($31::uuid[], $32::uuid[], $33::uuid[], $34::bigint[], $35::timestamptz[],
                            $36::timestamptz[], $55::bigint[], $56::text[], $57::boolean[], $58::bigint[])
                     as b (id, package_id, entry_id, price, starts_at, ends_at, tax, taxes, receipted,

@@ -93,6 +93,8 @@ async fn the_payment_of_a_prompt_that_was_typed_by_hand_is_held() -> Result<()> 
         let payer = isp
             .add_subscriber(&format!("payer{nth}"), &phone, yesterday)
             .await?;
+        let reports = [&callback, &confirmation].into_iter();
+        let reports = reports.filter(|way| **way == Callback::Held).count();
         let script = Payer {
             callback: callback.clone(),
             confirmation: confirmation.clone(),
@@ -110,9 +112,7 @@ async fn the_payment_of_a_prompt_that_was_typed_by_hand_is_held() -> Result<()> 
         mpesa.release(&checkout);
         let told = mpesa.until(|books| {
             let known = books.find(&checkout)?;
-            let ways = usize::from(callback == Callback::Held)
-                + usize::from(confirmation == Callback::Held);
-            (known.confirmations.len() + known.callbacks.len() >= ways).then_some(())
+            (known.confirmations.len() + known.callbacks.len() >= reports).then_some(())
         });
         soon("M-Pesa has told all", told).await?;
         worked(&world, &isp).await?;

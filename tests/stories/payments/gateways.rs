@@ -30,6 +30,22 @@ async fn a_gateway_is_tested_masked_and_kept() -> Result<()> {
         .await?;
     assert_eq!(tested["success"], true, "{tested}");
 
+    assert_eq!(gateway["confirmAbove"], 1000);
+    let path = format!("/payment-gateways/{id}");
+    let always = json!({"confirmAbove": 0});
+    world.owner.put(&path, &always).await?;
+    let gateways = world.owner.get("/payment-gateways").await?;
+    assert_eq!(gateways[0]["confirmAbove"], 0, "M-Pesa is always asked");
+    let (status, _) = world
+        .owner
+        .call(
+            reqwest::Method::PUT,
+            &path,
+            Some(&json!({"confirmAbove": -1})),
+        )
+        .await?;
+    assert_eq!(status.as_u16(), 400);
+
     let wrong = json!({"consumerSecret": "wrong"});
     world
         .owner

@@ -44,9 +44,13 @@ async fn a_silent_provider_stops_no_renewal() -> Result<()> {
         .post(&format!("/customers/{jane}/recharge"), &recharge)
         .await?;
     let soon_over = now.plus(Duration::from_secs(12)).to_string();
-    let renews = json!({"autoRenew": true, "expiresAt": soon_over});
+    let renews = json!({"autoRenew": true});
     isp.owner
         .put(&format!("/customers/{jane}"), &renews)
+        .await?;
+    let over = json!({"expiresAt": soon_over});
+    isp.owner
+        .put(&format!("/customers/{jane}/expiry"), &over)
         .await?;
 
     mpesa.outage(Outage::Silence);
@@ -138,6 +142,7 @@ async fn a_provider_that_is_down_is_left_alone_until_it_works() -> Result<()> {
         mpesa.tokens_issued() > tokens,
         "the one from before is old by now"
     );
+    world.clock.advance(Duration::from_secs(121));
     isp.ask_to_pay(&late[0], 1000).await?;
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await

@@ -5,6 +5,7 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 
 use super::list::Filter;
+use crate::customers::rules::beginning_of_phone;
 use crate::customers::words::{ConnectionType, Standing};
 use crate::db::Tx;
 
@@ -37,6 +38,9 @@ pub struct ExportRow {
     pub house_number: Option<String>,
     pub installation_fee: Cents,
     pub balance: Cents,
+    pub tags: Vec<String>,
+    pub parent_username: Option<String>,
+    pub postpaid: bool,
     pub created_at: Timestamp,
 }
 
@@ -58,11 +62,16 @@ pub async fn exported(
                 c.location, c.latitude, c.longitude, c.apartment_number, c.house_number, c.installation_fee,
                 coalesce((select balance from wallets
                            where tenant_id = $1 and customer_id = c.id), 0) as balance,
+                array(select tag from customer_tags
+                       where tenant_id = $1 and customer_id = c.id order by tag) as tags,
+                (select username from customers k where k.tenant_id = $1 and k.id = c.parent_id)
+                    as parent_username, c.postpaid,
                 c.created_at
            from (select * from customers
                   where tenant_id = $1 and deleted_at is null
                     and connection_type = any($2)
-                    and ($3::text is null or search_text like lower($3) or account_number = $4)
+                    and ($3::text is null or search_text like lower($3) or account_number = $4
+                         or phone_number like $13 || '%')
                     and ($5::uuid is null or router_id = $5)
                     and ($6::uuid is null or package_id = $6)
                     and ($7::text is null
@@ -93,6 +102,7 @@ pub async fn exported(
     .bind(beyond)
     .bind(most)
     .bind(&filter.tag)
+    .bind(filter.search.as_deref().and_then(beginning_of_phone))
     .fetch_all(&mut **tx)
     .await
 }

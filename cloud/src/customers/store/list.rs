@@ -5,6 +5,7 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 
 use crate::api::{Order, Sort, Sortable};
+use crate::customers::rules::beginning_of_phone;
 use crate::customers::words::{ConnectionType, Standing, Status};
 use crate::db::Tx;
 
@@ -183,7 +184,7 @@ async fn searched(
              select id, created_at, username, name, served_until, account_number from customers
               where tenant_id = $1 and deleted_at is null
                 and connection_type = any($2)
-                and (search_text like lower($3) or account_number = $4)
+                and (search_text like lower($3) or account_number = $4 or phone_number like $12 || '%')
                 and ($5::uuid is null or router_id = $5)
                 and ($6::uuid is null or package_id = $6)
                 and ($7::text is null
@@ -207,6 +208,7 @@ async fn searched(
     .bind(&filter.tag)
     .bind(limit)
     .bind(offset)
+    .bind(beginning_of_phone(search))
     .fetch_one(&mut **tx)
     .await?;
     let rows = sqlx::query_as(sort.text(page_of!(

@@ -465,3 +465,51 @@ pub async fn hide_unused(
     .await?;
     Ok(())
 }
+
+/// Which of these customers have other labels than those.
+pub async fn tagged_otherwise(
+    tx: &mut Tx,
+    wanted: &[(CustomerId, Vec<String>)],
+) -> sqlx::Result<Vec<CustomerId>> {
+    sqlx::query_scalar(
+        "select w.id
+           from jsonb_to_recordset($2) as w (id uuid, tags text[])
+           left join (select customer_id, array_agg(tag order by tag collate \"C\") as tags
+                        from customer_tags
+                       where tenant_id = $1
+                         and customer_id in (select id from jsonb_to_recordset($2) as w (id uuid))
+                       group by customer_id) h on h.customer_id = w.id
+          where coalesce(h.tags, '{}') <> w.tags",
+    )
+    .bind(tx.tenant())
+    .bind(labels(wanted))
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Gives customers these labels and no others.
+pub async fn set_tags(tx: &mut Tx, wanted: &[(CustomerId, Vec<String>)]) -> sqlx::Result<()> {
+    sqlx::query(
+        "with wanted as (
+             select w.id, t.tag
+               from jsonb_to_recordset($2) as w (id uuid, tags text[])
+               left join lateral unnest(w.tags) as t (tag) on true),
+         gone as (
+             delete from customer_tags c
+              where c.tenant_id = $1 and c.customer_id in (select id from wanted)
+                and not exists (select from wanted w where w.id = c.customer_id and w.tag = c.tag))
+         insert into customer_tags (tenant_id, tag, customer_id)
+         select $1, tag, id from wanted where tag is not null
+             on conflict do nothing",
+    )
+    .bind(tx.tenant())
+    .bind(labels(wanted))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn labels(wanted: &[(CustomerId, Vec<String>)]) -> Json<Vec<serde_json::Value>> {
+    let row = |(id, tags): &(CustomerId, Vec<String>)| serde_json::json!({"id": id, "tags": tags});
+    Json(wanted.iter().map(row).collect())
+}

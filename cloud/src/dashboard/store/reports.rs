@@ -31,11 +31,12 @@ pub struct Share {
 /// Most headings of one report.
 const MOST: i64 = 1000;
 
-/// What was sold between two moments, by package, without the taxes in it.
+/// What was sold between two moments, by package, without the taxes in it and less what was taken back of it.
 pub async fn by_package(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
     sqlx::query_as(
         "select s.package_id as id, p.name, s.count, s.amount
-           from (select package_id, count(*) as count, sum(price - tax)::bigint as amount
+           from (select package_id, count(*) as count,
+                        sum(price - taken_back - (tax - tax_taken_back))::bigint as amount
                    from periods
                   where tenant_id = $1 and created_at >= $2 and created_at < $3
                   group by package_id) s
@@ -51,17 +52,15 @@ pub async fn by_package(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Re
     .await
 }
 
-/// The same by the router that the buyer belongs to.
+/// The same by the router that the buyer belonged to then.
 pub async fn by_router(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
     sqlx::query_as(
         "select s.router_id as id, r.name, s.count, s.amount
-           from (select c.router_id, sum(p.count)::bigint as count, sum(p.amount)::bigint as amount
-                   from (select customer_id, count(*) as count, sum(price - tax) as amount
-                           from periods
-                          where tenant_id = $1 and created_at >= $2 and created_at < $3
-                          group by customer_id) p
-                   join customers c on c.tenant_id = $1 and c.id = p.customer_id
-                  group by c.router_id) s
+           from (select router_id, count(*) as count,
+                        sum(price - taken_back - (tax - tax_taken_back))::bigint as amount
+                   from periods
+                  where tenant_id = $1 and created_at >= $2 and created_at < $3
+                  group by router_id) s
            left join routers r on r.tenant_id = $1 and r.id = s.router_id
           order by s.amount desc, r.name
           limit $4",
@@ -74,14 +73,15 @@ pub async fn by_router(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Res
     .await
 }
 
-/// What was paid between two moments and stands, by the way it came.
+/// What was paid between two moments and stands, less what was sent back of it, by the way it came.
 pub async fn by_method(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
     sqlx::query_as(
-        "select null::uuid as id, method as name, count(*) as count, sum(amount)::bigint as amount
+        "select null::uuid as id, method as name, count(*) as count,
+                sum(amount - refunded)::bigint as amount
            from payments
           where tenant_id = $1 and paid_at >= $2 and paid_at < $3 and status = 'completed'
           group by method
-          order by sum(amount) desc, method",
+          order by sum(amount - refunded) desc, method",
     )
     .bind(tx.tenant())
     .bind(from)
@@ -90,11 +90,11 @@ pub async fn by_method(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Res
     .await
 }
 
-/// What was paid between two moments and stands, by who wrote it down; nobody = the provider told it.
+/// What was paid between two moments and stands, less what was sent back of it, by who wrote it down; nobody = the provider told it.
 pub async fn by_operator(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
     sqlx::query_as(
         "select s.operator_id as id, o.name, s.count, s.amount
-           from (select operator_id, count(*) as count, sum(amount)::bigint as amount
+           from (select operator_id, count(*) as count, sum(amount - refunded)::bigint as amount
                    from payments
                   where tenant_id = $1 and paid_at >= $2 and paid_at < $3 and status = 'completed'
                   group by operator_id) s

@@ -63,6 +63,9 @@ impl Source for Customers {
             "apartmentNumber",
             "houseNumber",
             "installationFee",
+            "tags",
+            "parent",
+            "postpaid",
             "walletBalance",
             "createdAt",
         ]);
@@ -128,6 +131,9 @@ impl Customers {
             text(&row.apartment_number),
             text(&row.house_number),
             row.installation_fee.to_string(),
+            row.tags.join(", "),
+            text(&row.parent_username),
+            (if row.postpaid { "yes" } else { "no" }).to_owned(),
             row.balance.to_string(),
             row.created_at.to_string(),
         ]);

@@ -56,7 +56,7 @@ impl From<Line> for IncomeLine {
     }
 }
 
-/// Sums over what the filter leaves, all pages of it; money that was taken back is not counted.
+/// Sums over what the filter leaves, all pages of it; money that was taken back, or sent back in part, is not counted.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IncomeStats {

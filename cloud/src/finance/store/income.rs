@@ -107,7 +107,7 @@ pub struct Line {
     pub status: String,
 }
 
-/// Sums over what the filter leaves; money that was taken back is no income.
+/// Sums over what the filter leaves; money that was taken back, or sent back in part, is no income.
 #[derive(FromRow, Clone, Copy, Debug)]
 pub struct Sums {
     pub total: i64,
@@ -204,7 +204,7 @@ pub async fn page(
 pub async fn sums(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
     sqlx::query_as(
         "with line as (
-             select p.amount, p.method, p.status = 'completed' as stands
+             select p.amount - p.refunded as amount, p.method, p.status = 'completed' as stands
                from payments p
                left join customers c on c.tenant_id = $1 and c.id = p.customer_id and $2::text is not null
               where p.tenant_id = $1

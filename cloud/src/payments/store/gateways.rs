@@ -52,6 +52,7 @@ pub(in super::super) struct Keys {
     pub(in super::super) result_token_sealed: Option<Vec<u8>>,
     pub(in super::super) refund_day_limit: Cents,
     pub(in super::super) match_suffix: bool,
+    pub(in super::super) confirm_above: Cents,
     /// It is the platform's short code, and has no keys here.
     pub(in super::super) platform: bool,
     pub(in super::super) created_at: Timestamp,
@@ -176,8 +177,8 @@ macro_rules! columns {
                 consumer_secret_sealed, passkey_sealed, callback_token_sealed, env, is_default,
                 for_hotspot, for_pppoe, c2b_version, c2b_token_sealed, c2b_asked_at, c2b_registered_at,
                 pull_enabled, pull_number, pull_registered_at, pulled_until, initiator_name,
-                initiator_password_sealed, result_token_sealed, refund_day_limit, match_suffix, platform,
-                created_at, updated_at
+                initiator_password_sealed, result_token_sealed, refund_day_limit, match_suffix, confirm_above,
+                platform, created_at, updated_at
            from gateways
           where tenant_id = $1"
     };
@@ -289,9 +290,10 @@ pub(in super::super) async fn insert(
                                account_number, consumer_key_sealed, consumer_secret_sealed, passkey_sealed,
                                callback_token_sealed, env, is_default, for_hotspot, for_pppoe, created_at,
                                updated_at, c2b_version, pull_enabled, pull_number, initiator_name,
-                               initiator_password_sealed, refund_day_limit, match_suffix, platform)
+                               initiator_password_sealed, refund_day_limit, match_suffix, platform,
+                               confirm_above)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $18, $19, $20,
-                 $21, $22, $23, $24, $25, $26)",
+                 $21, $22, $23, $24, $25, $26, $27)",
     )
     .bind(tx.tenant())
     .bind(gateway.id)
@@ -319,6 +321,7 @@ pub(in super::super) async fn insert(
     .bind(gateway.refund_day_limit)
     .bind(gateway.match_suffix)
     .bind(gateway.platform)
+    .bind(gateway.confirm_above)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -333,7 +336,8 @@ pub(in super::super) async fn save(tx: &mut Tx, gateway: &Keys) -> sqlx::Result<
                 for_hotspot = $12, for_pppoe = $13, updated_at = $14, c2b_version = $15,
                 c2b_registered_at = $16, c2b_asked_at = $17,
                 pull_enabled = $18, pull_number = $19, pull_registered_at = $20, initiator_name = $21,
-                initiator_password_sealed = $22, refund_day_limit = $23, match_suffix = $24
+                initiator_password_sealed = $22, refund_day_limit = $23, match_suffix = $24,
+                confirm_above = $25
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -360,6 +364,7 @@ pub(in super::super) async fn save(tx: &mut Tx, gateway: &Keys) -> sqlx::Result<
     .bind(&gateway.initiator_password_sealed)
     .bind(gateway.refund_day_limit)
     .bind(gateway.match_suffix)
+    .bind(gateway.confirm_above)
     .execute(&mut **tx)
     .await?;
     Ok(())

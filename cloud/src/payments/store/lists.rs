@@ -170,16 +170,16 @@ pub(in super::super) async fn time_zone(tx: &mut Tx) -> sqlx::Result<String> {
         .await
 }
 
-/// Sums what came since those instants.
+/// Sums what came since those instants, less what was sent back of it.
 pub(in super::super) async fn sums(
     tx: &mut Tx,
     today: Timestamp,
     month: Timestamp,
 ) -> sqlx::Result<Sums> {
     sqlx::query_as(
-        "select coalesce(sum(p.amount) filter (where p.paid_at >= $2), 0)::bigint as today,
+        "select coalesce(sum(p.amount - p.refunded) filter (where p.paid_at >= $2), 0)::bigint as today,
                 count(p.id) filter (where p.paid_at >= $2) as today_count,
-                coalesce(sum(p.amount), 0)::bigint as month, count(p.id) as month_count,
+                coalesce(sum(p.amount - p.refunded), 0)::bigint as month, count(p.id) as month_count,
                 i.paid, i.failed, i.pending, max(p.created_at) as last
            from (select count(*) filter (where state in ('PROVISIONAL', 'POSTED')) as paid,
                         count(*) filter (where state in ('REFUSED', 'EXPIRED')) as failed,
