@@ -80,6 +80,11 @@ async fn the_surplus_across_sites_is_ended_once_it_is_proved() -> Result<()> {
     assert_eq!(line["targetId"], json!(jo), "{trail}");
     let details = line["details"].as_str().unwrap_or_default();
     ensure!(details.contains("at several sites"), "{line}");
+    let why = isp.owner.get(&format!("/customers/{jo}/diagnosis")).await?;
+    ensure!(
+        why["evidence"].to_string().contains("at several sites"),
+        "{why}"
+    );
 
     // Two are allowed: both stay.
     isp.owner.put(&path, &json!({"devices": 2})).await?;

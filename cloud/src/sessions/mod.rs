@@ -129,6 +129,7 @@ pub async fn end_surplus(
                 "Session {}: online at several sites with more devices than {allowed}; {device} came last",
                 session.acct_session_id
             ),
+            after: Some(serde_json::json!({"routerId": session.router})),
             ..Audit::new(Action::CustomerDisconnect, "customer", customer, &name)
         };
         audit::record(&mut tx, &Actor::system(), line, now).await?;

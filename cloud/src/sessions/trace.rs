@@ -9,6 +9,7 @@ use super::rules;
 use super::store::{self, Filter, LogRow, Row};
 use super::words::Status;
 use crate::api::Sort;
+use crate::audit::{self, Action, First, Line, Wanted};
 use crate::customers::ConnectionType;
 use crate::db::Tx;
 
@@ -60,6 +61,13 @@ pub async fn trace(
     let open = sessions.iter().filter(|row| row.status == Status::Active);
     let mut happened: Vec<HappenedV1> = logins.iter().filter_map(attempt).collect();
     happened.extend(sessions.iter().flat_map(events));
+    let wanted = Wanted {
+        action: Some(Action::CustomerDisconnect),
+        target: Some(customer.0),
+        ..Wanted::default()
+    };
+    let ended = audit::lines(tx, &wanted, First::Newest, MOST_SESSIONS, 0).await?;
+    happened.extend(ended.iter().filter_map(surplus));
     happened.sort_by_key(|one| one.last);
     Ok(Trace {
         sessions: open.map(opened).collect(),
@@ -114,6 +122,19 @@ fn events(row: &Row) -> Vec<HappenedV1> {
     });
     let began = event(row.started_at, HappeningV1::Began);
     std::iter::once(began).chain(end).collect()
+}
+
+/// A session that the cloud ended by itself, as [`super::end_surplus`] writes it down.
+fn surplus(line: &Line) -> Option<HappenedV1> {
+    let router = line.after.as_ref()?.get("routerId")?.as_str()?;
+    Some(HappenedV1 {
+        first: line.at,
+        last: line.at,
+        count: 1,
+        router: router.parse().ok()?,
+        mac: None,
+        what: HappeningV1::Noted(line.details.clone()),
+    })
 }
 
 const MOST_LOGINS: i64 = 12;
