@@ -1,6 +1,7 @@
 //! Waits for timers and changes, and carries out what the rules say about each session.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Held;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -62,9 +63,20 @@ pub struct Enforcer {
 struct UnderWay {
     /// Exchanges at once with each router: one that does not answer holds up nobody else.
     routers: HashMap<RouterId, Arc<Semaphore>>,
-    sessions: HashSet<SessionKey>,
+    sessions: HashMap<SessionKey, Afterwards>,
     /// How often a session was asked to end and did not.
     attempts: HashMap<SessionKey, u32>,
+}
+
+/// What is to be done about a session once what is under way is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Afterwards {
+    /// Nothing happened meanwhile.
+    Nothing,
+    /// It is looked at: what may be is another by now, or its time is over.
+    Look,
+    /// It ends.
+    Cut(Why),
 }
 
 /// What came of asking a router.
@@ -220,7 +232,7 @@ impl Enforcer {
 
     fn start_change(self: &Arc<Self>, online: Online, wanted: Wanted, cancel: &CancellationToken) {
         let key = online.session.key.clone();
-        if !self.lock().sessions.insert(key.clone()) {
+        if !self.begin(&key, Afterwards::Look) {
             return;
         }
         let (enforcer, stop) = (self.clone(), cancel.clone());
@@ -229,13 +241,22 @@ impl Enforcer {
                 () = stop.cancelled() => {}
                 _ = enforcer.change(&online, wanted) => {}
             }
-            enforcer.lock().sessions.remove(&key);
+            enforcer.ended(&key, &stop);
         });
     }
 
     fn start_cut(self: &Arc<Self>, session: Session, why: Why, cancel: &CancellationToken) {
         let key = session.key.clone();
-        if !self.lock().sessions.insert(key.clone()) {
+        let afterwards = match why {
+            // Nothing that a look finds tells it.
+            Why::PasswordChanged => Afterwards::Cut(why),
+            Why::Refused(_)
+            | Why::Unknown
+            | Why::LeavesGarden
+            | Why::ChangeRefused
+            | Why::Command => Afterwards::Look,
+        };
+        if !self.begin(&key, afterwards) {
             return;
         }
         let (enforcer, stop) = (self.clone(), cancel.clone());
@@ -244,8 +265,42 @@ impl Enforcer {
                 () = stop.cancelled() => {}
                 _ = enforcer.cut(&session, why) => {}
             }
-            enforcer.lock().sessions.remove(&key);
+            enforcer.ended(&key, &stop);
         });
+    }
+
+    /// Whether something may be begun about a session. What is under way goes by what was known when it
+    /// began: where that is so, `afterwards` follows.
+    fn begin(&self, key: &SessionKey, afterwards: Afterwards) -> bool {
+        match self.lock().sessions.entry(key.clone()) {
+            Held::Vacant(free) => {
+                free.insert(Afterwards::Nothing);
+                true
+            }
+            Held::Occupied(mut held) => {
+                if !matches!(held.get(), Afterwards::Cut(_)) {
+                    held.insert(afterwards);
+                }
+                false
+            }
+        }
+    }
+
+    fn ended(self: &Arc<Self>, key: &SessionKey, cancel: &CancellationToken) {
+        let afterwards = self.lock().sessions.remove(key);
+        if cancel.is_cancelled() {
+            return;
+        }
+        match afterwards {
+            Some(Afterwards::Look) => self.look(key, cancel),
+            Some(Afterwards::Cut(why)) => {
+                let online = self.parts.sessions.find(key);
+                if let Some(online) = online.filter(|online| online.session.closed.is_none()) {
+                    self.start_cut(online.session, why, cancel);
+                }
+            }
+            Some(Afterwards::Nothing) | None => {}
+        }
     }
 
     /// Brings a running session to what is wanted; one that cannot be changed begins anew.
@@ -303,9 +358,9 @@ impl Enforcer {
                 self.cut(session, Why::ChangeRefused).await
             }
             (Some(Outcome::NoAnswer) | None, Some(_)) => {
-                self.parts
-                    .timers
-                    .arm(key, Some(now.plus(self.patience(key))));
+                let again = now.plus(self.patience(key));
+                let until = wanted.until.map_or(again, |until| until.min(again));
+                self.parts.timers.arm(key, Some(until));
                 Effect::Failed("The router does not answer on its CoA port.".into())
             }
         }

@@ -61,8 +61,7 @@ impl Local for LocalSite {
     }
 
     async fn welcomed(&self, terms: Terms) -> Result<(), Unavailable> {
-        self.clock
-            .on_cloud_time(terms.now.plus(terms.round_trip / 2));
+        self.set_clock(terms.now.plus(terms.round_trip / 2));
         *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = terms.epoch;
         let _refused_is_counted = self.outbox.submit(Job::Mark {
             name: CLOUD_MARK.into(),
@@ -74,7 +73,7 @@ impl Local for LocalSite {
     }
 
     fn cloud_time(&self, now: Timestamp, round_trip: Duration) {
-        self.clock.on_cloud_time(now.plus(round_trip / 2));
+        self.set_clock(now.plus(round_trip / 2));
     }
 
     async fn apply(&self, batch: FeedBatch) -> Result<u64, ApplyError> {
@@ -129,6 +128,14 @@ impl Local for LocalSite {
 }
 
 impl LocalSite {
+    /// The cloud told the time. How long a session was silent is counted by the same clock, and stays.
+    fn set_clock(&self, cloud: Timestamp) {
+        let before = self.clock.now();
+        self.clock.on_cloud_time(cloud);
+        let sessions = self.questions.enforcer.sessions();
+        sessions.clock_moved(before, self.clock.now());
+    }
+
     /// Reads the outbox off the async threads: it may wait for the disk.
     async fn read<T: Send + 'static>(
         &self,

@@ -342,6 +342,26 @@ impl Sessions {
         }
     }
 
+    /// The clock was set from one instant to another: what is counted from instants of before goes with it.
+    pub fn clock_moved(&self, from: Timestamp, to: Timestamp) {
+        if from.since(to).max(to.since(from)) < WORTH_MOVING {
+            return;
+        }
+        let moved = |at: Timestamp| at.plus(to.since(from)).minus(from.since(to));
+        let mut index = self.lock();
+        for online in index.online.values_mut() {
+            online.heard = moved(online.heard);
+            online.doubted = online.doubted.map(moved);
+        }
+        for place in index.elsewhere.values_mut() {
+            place.until = moved(place.until);
+        }
+        let leases = index.people.values_mut();
+        leases
+            .flat_map(|person| &mut person.leases)
+            .for_each(|lease| lease.until = moved(lease.until));
+    }
+
     /// How many sessions are open.
     pub fn count(&self) -> usize {
         let index = self.lock();
@@ -358,6 +378,8 @@ fn holds_a_place(session: &Session) -> bool {
     !session.grant.is_some_and(|grant| grant.garden)
 }
 
+/// The cloud tells the time with every breath of the link; most of it is the way there.
+const WORTH_MOVING: Duration = Duration::from_secs(5);
 /// A closed session is remembered so that a late report cannot open it again.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(86_400);

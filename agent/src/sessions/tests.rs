@@ -57,6 +57,23 @@ fn log_in(sessions: &Sessions, device: u8, allowed: u16, now: i64) -> bool {
     })
 }
 
+/// A box whose clock had stood for hours is told the time: nobody was silent for hours by that.
+#[test]
+fn who_is_online_stays_so_when_the_clock_is_set() {
+    let sessions = Sessions::default();
+    assert!(log_in(&sessions, 1, 1, 1000));
+    tell(&sessions, &report("81000001", 1, Event::Start, 0), 1000);
+    sessions.clock_moved(at(1010), at(101_010));
+    assert!(!log_in(&sessions, 2, 1, 101_020));
+    sessions.sweep(at(101_020), |changes| assert!(changes.moved.is_empty()));
+    sessions.clock_moved(at(101_020), at(1020));
+    assert!(!log_in(&sessions, 2, 1, 1030));
+    assert!(
+        log_in(&sessions, 2, 1, 3000),
+        "half an hour without a word is a free place"
+    );
+}
+
 /// B9: fifty devices, one place, all before the first Start.
 #[test]
 fn simultaneous_logins_get_one_place() {

@@ -66,7 +66,8 @@ impl SiteClock {
     /// Waits until [`SiteClock::now`] may show `at`. It may return early: look again.
     pub async fn sleep_until(&self, at: Timestamp) {
         let rest = at.since(self.now());
-        self.clock.sleep(rest).await;
+        // What the cloud tells and a clock that is set may bring it nearer meanwhile.
+        self.clock.sleep(rest.min(LOOK_AGAIN)).await;
     }
 
     /// Waits for `duration`.
@@ -187,6 +188,8 @@ impl TimeKeeper {
     }
 }
 
+/// Half of what a session may go on after its end (V9).
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// A machine this slow has other troubles.
 const READINGS: u32 = 8;
 const ONE_MOMENT: Duration = Duration::from_secs(1);
@@ -201,6 +204,8 @@ const LONGEST_OUTAGE: Duration = Duration::from_secs(180 * 86_400);
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     const DAY: u64 = 86_400;
@@ -230,6 +235,23 @@ mod tests {
         });
         assert!(site.trusted());
         assert_eq!(site.now(), clock.now());
+    }
+
+    /// Whoever waits for an instant is not told when the clock is set: he looks himself.
+    #[tokio::test]
+    async fn who_waits_looks_at_the_clock_again() {
+        let clock = Clock::test(day(0));
+        let site = SiteClock::start(clock.clone(), None);
+        let mut waits = Box::pin(site.sleep_until(day(0).plus(secs(3600))));
+        assert_eq!(waits.as_mut().now_or_never(), None);
+        clock.set(day(-1));
+        clock.advance(LOOK_AGAIN);
+        assert_eq!(waits.as_mut().now_or_never(), Some(()));
+
+        site.on_cloud_time(day(0).plus(secs(3590)));
+        let mut waits = Box::pin(site.sleep_until(day(0).plus(secs(3600))));
+        assert_eq!(waits.as_mut().now_or_never(), None);
+        assert_eq!(clock.next_wake(), Some(secs(10)));
     }
 
     /// F1: a board without a battery boots in the past; who expired before stays expired.

@@ -57,6 +57,32 @@ async fn a_change_of_the_feed_reaches_who_is_online() {
     running.stop().await;
 }
 
+/// What is asked of a router goes by what was known when it was first asked: what came since follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspension_amid_a_change_follows_it() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+
+    let mut changed = site();
+    changed.packages[0].up_kbps = 50_000;
+    running.apply(&changed, 2).await;
+    let (code, _) = running.router_hears(PATIENCE).unwrap();
+    assert_eq!(code, Some(Code::CoaRequest));
+    changed.subscribers[0].standing = Standing::Suspended;
+    running.apply(&changed, 3).await;
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::CoaRequest),
+        "the second copy"
+    );
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    running.stop().await;
+}
+
 /// After a restart the session still has its timer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_outlived_a_restart_is_still_cut_at_its_end() {
