@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, yield_now};
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::Disk;
 use crate::line::{Line, terms};
 
 /// A box that is on or off.
@@ -41,6 +42,7 @@ pub struct Agent {
     /// What its clock shows, and counts.
     pub clock: Clock,
     entropy: Entropy,
+    disk: Disk,
     on: Option<On>,
 }
 
@@ -60,7 +62,9 @@ pub type Row = (u16, Vec<u8>, u64, Vec<u8>);
 /// What a conversation came to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Exchanged {
-    /// The cloud let us in.
+    /// The cloud said what time it is.
+    pub timed: bool,
+    /// It let us in.
     pub greeted: bool,
     /// Batches of state applied.
     pub applied: u32,
@@ -82,12 +86,17 @@ impl Agent {
             certificate: certificate.to_vec(),
             clock,
             entropy,
+            disk: Disk::Sound,
             on: None,
         })
     }
 
     /// Switches it on.
     pub fn boot(&mut self) -> Result<()> {
+        // What an older copy of a file knows of the disk is old too.
+        if self.is_installed() {
+            self.disk.apply(&self.folder)?;
+        }
         let core = Core::open(CoreOptions {
             data_dir: self.folder.clone(),
             ranges: Vec::new(),
@@ -199,17 +208,34 @@ impl Agent {
         Ok(())
     }
 
-    /// Until the enforcer has nothing to do but wait, for its clock or for a router's answer, and what it
-    /// decided is written. A socket is ready and heard, a task woken and another begun within one turn of
-    /// the runtime each.
-    pub async fn rest(&self) -> Result<()> {
+    /// Until the enforcer has nothing to do but wait, for its clock or for a router's answer. A socket is ready
+    /// and heard, a task woken and another begun within one turn of the runtime each.
+    pub async fn rest(&self) {
         for _ in 0..TURNS {
             yield_now().await;
         }
-        self.settle()
     }
 
-    /// Waits until everything that was handed to the accounting thread is written and answered.
+    /// How its disk is.
+    pub fn disk(&self) -> Disk {
+        self.disk
+    }
+
+    /// From here on its disk is sound or faulty, whether it is on or off.
+    pub fn set_disk(&mut self, disk: Disk) -> Result<()> {
+        if self.on.is_some() {
+            self.settle()?;
+        }
+        self.disk = disk;
+        disk.apply(&self.folder)
+    }
+
+    /// Whether it was switched on before.
+    fn is_installed(&self) -> bool {
+        self.folder.join("outbox.db").exists() && self.folder.join("cache.db").exists()
+    }
+
+    /// Waits until everything that was handed to the accounting thread is written and answered, or is not.
     pub fn settle(&self) -> Result<()> {
         let (done, written) = channel();
         let job = Job::Mark {
@@ -219,10 +245,12 @@ impl Agent {
         };
         let taken = self.core().outbox.submit(job);
         ensure!(taken.is_ok(), "the outbox takes nothing");
-        ensure!(
-            written.recv()? == Committed::Yes,
-            "the outbox writes nothing"
-        );
+        let expected = match self.disk {
+            Disk::Sound => Committed::Yes,
+            Disk::Faulty => Committed::No,
+        };
+        let settled = written.recv()?;
+        ensure!(settled == expected, "the outbox settles: {settled:?}");
         Ok(())
     }
 
@@ -281,6 +309,7 @@ impl Agent {
         messages: u64,
         random: &mut SmallRng,
     ) -> Result<Exchanged> {
+        self.settle()?;
         let line = Line::dial(cloud, &self.certificate, messages);
         let mut done = Exchanged::default();
         let mut pipe = line.open()?;
@@ -305,6 +334,7 @@ impl Agent {
             Some(other) => anyhow::bail!("not let in: {other:?}"),
         };
         self.local().welcomed(terms(&welcome)).await?;
+        done.timed = true;
         let holds = FeedAck::Holds {
             generation: welcome.generation,
         };
@@ -328,6 +358,7 @@ impl Agent {
                     done.snapshots += 1;
                     FeedAck::NeedSnapshot
                 }
+                Err(_) if self.disk == Disk::Faulty => return Ok(done),
                 Err(error) => return Err(error.into()),
             };
             self.pass_on()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use easyisp_shared::time::Timestamp;
 
+use crate::clock::Doubt;
 use crate::oracle::Entitled;
 use crate::orders::{Mood, Order, What};
 use crate::router::Session;
@@ -15,6 +16,8 @@ use crate::router::Session;
 pub struct Enforcement {
     /// When it was looked at last.
     looked: Timestamp,
+    /// The furthest the box's clock ever was behind: a session may have begun before a wish, by it.
+    worst: Duration,
     /// Who may not be online, by what the box was told: since when, and whether it was told nothing of him.
     over: BTreeMap<String, Over>,
     /// When that was so last.
@@ -42,10 +45,12 @@ struct Over {
 pub struct Scene<'a> {
     /// Now.
     pub now: Timestamp,
+    /// How far what the box takes for now may be off.
+    pub doubt: Doubt,
     /// What the box was told.
     pub told: &'a BTreeMap<String, Entitled>,
     /// Everybody there ever was.
-    pub people: &'a [&'static str],
+    pub people: &'a [String],
     /// Whether the box is on.
     pub powered: bool,
     /// What the router makes of orders.
@@ -55,30 +60,36 @@ pub struct Scene<'a> {
 impl Enforcement {
     /// Looks at who may be online now. To be called before anything is done about it.
     pub fn look(&mut self, scene: Scene<'_>) {
-        let Scene { now, told, .. } = scene;
+        let Scene {
+            now, doubt, told, ..
+        } = scene;
         for name in scene.people {
-            let entitled = told.get(*name);
+            let entitled = told.get(name);
             let rate = entitled.and_then(|entitled| entitled.rate.clone());
-            let held = self.rates.entry((*name).to_owned());
+            let held = self.rates.entry(name.clone());
             let held = held.or_insert_with(|| (rate.clone(), now));
             if held.0 != rate {
                 *held = (rate, now);
             }
-            if entitled.is_some_and(|entitled| entitled.is_in(now)) {
-                self.over.remove(*name);
+            let surely_in = entitled.is_some_and(|entitled| entitled.must_be_in(now, doubt));
+            if !surely_in {
+                self.over_last.insert(name.clone(), now);
+            }
+            if entitled.is_some_and(|entitled| entitled.may_be_in(now, doubt)) {
+                self.over.remove(name);
                 continue;
             }
-            let ended = entitled.map_or(now, |entitled| entitled.until);
             let unknown = entitled.is_none();
-            let held = self.over.get(*name);
+            let held = self.over.get(name);
             if held.is_none_or(|held| held.unknown != unknown) {
+                let ended = entitled.map_or(now, |entitled| entitled.over_by(doubt));
                 let since = ended.clamp(self.looked.min(now), now);
                 let over = Over { since, unknown };
-                self.over.insert((*name).to_owned(), over);
+                self.over.insert(name.clone(), over);
             }
-            self.over_last.insert((*name).to_owned(), now);
         }
         self.looked = now;
+        self.worst = doubt.worst;
         let since = |holds: bool, before: Option<Timestamp>| holds.then(|| before.unwrap_or(now));
         self.on_since = since(scene.powered, self.on_since);
         self.obeys_since = since(scene.mood == Mood::Obeys, self.obeys_since);
@@ -129,36 +140,35 @@ impl Enforcement {
         let Some(session) = session.filter(|_| !order.copy) else {
             return Ok(());
         };
+        let user = &session.user;
         ensure!(
-            session.user == order.user,
-            "V11: an order for {} in the session of {}",
-            order.user,
-            session.user
+            order.user.as_ref().is_none_or(|named| named == user),
+            "V11: an order for {:?} in the session of {user}",
+            order.user
         );
         match &order.what {
             What::Disconnect => {
-                let over = self.over_last.get(&order.user);
+                let over = self.over_last.get(user);
                 let over = over.is_some_and(|last| now <= last.plus(UNDER_WAY));
-                let wished = self.wished.get(&order.user);
-                let wished = wished.is_some_and(|at| session.started <= at.plus(CLOCKS));
+                let wished = self.wished.get(user);
+                let wished =
+                    wished.is_some_and(|at| session.started <= at.plus(CLOCKS + self.worst));
                 ensure!(
                     over || wished || self.refused.contains(&order.session),
-                    "V9: {} is disconnected at {now} and may be online: {session:?}",
-                    order.user
+                    "V9: {user} is disconnected at {now} and may be online: {session:?}"
                 );
             }
             What::Change { rate, .. } => {
                 if matches!(order.answered, Some(Err(_))) {
                     self.refused.insert(order.session.clone());
                 }
-                let told = self.rates.get(&order.user);
+                let told = self.rates.get(user);
                 ensure!(
                     rate.is_none()
                         || told.is_some_and(|(told, since)| {
                             told == rate || now <= since.plus(UNDER_WAY)
                         }),
-                    "V11: {} gets {rate:?} at {now}, the box was told {told:?}",
-                    order.user
+                    "V11: {user} gets {rate:?} at {now}, the box was told {told:?}"
                 );
             }
         }
@@ -171,11 +181,12 @@ impl Enforcement {
         id: &str,
         session: &Session,
         told: &BTreeMap<String, Entitled>,
+        doubt: Doubt,
     ) -> Result<()> {
         let entitled = told.get(&session.user);
         let now = self.looked;
         ensure!(
-            entitled.is_some_and(|entitled| entitled.is_in(now)),
+            entitled.is_some_and(|entitled| entitled.may_be_in(now, doubt)),
             "V9: {} is online in session {id} after the healing: {entitled:?}, {session:?}",
             session.user
         );

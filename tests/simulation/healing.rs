@@ -9,6 +9,7 @@ use easyisp_tests::world::eventually;
 use sqlx::Row as _;
 
 use crate::agent::Row;
+use crate::disk::Disk;
 use crate::oracle::{Entitled, InCloud};
 use crate::orders::Mood;
 use crate::turmoil::Turmoil;
@@ -45,6 +46,7 @@ impl Turmoil {
                 until: row.try_get("paid_until")?,
                 devices: usize::try_from(own.or(of_package).unwrap_or(1))?,
                 rate: rate.map(|rate| rate.to_mikrotik()),
+                blur: Duration::ZERO,
             };
             people.insert(row.try_get("username")?, entitled);
         }
@@ -56,6 +58,7 @@ impl Turmoil {
     /// Everything works again: three exchanges later all agree (V6, V7, V8, V12, V1).
     pub(super) async fn heal(&mut self) -> Result<()> {
         self.router.orders.mood = Mood::Obeys;
+        self.agent.set_disk(Disk::Sound)?;
         if !self.powered {
             self.box_gets_power().await?;
         }
@@ -85,10 +88,12 @@ impl Turmoil {
             self.agent.rows()? == self.rows().await?,
             "V12: box and cloud hold different rows"
         );
+        let told = self.told();
         for (id, session) in &self.router.sessions {
-            let told = self.oracle.as_of(head);
-            self.enforcement.judge_healed(id, session, told)?;
+            self.enforcement
+                .judge_healed(id, session, &told, self.doubt)?;
         }
+        self.judge_slips().await?;
         let sessions = self.sessions().await?;
         self.oracle.compare(&sessions, &online)?;
         let findings = self.world.book_findings().await?;
@@ -142,7 +147,8 @@ impl Turmoil {
             .await?;
         let kept: i64 = sqlx::query_scalar(
             "select ((select coalesce(sum(balance), 0) from wallets)
-                   + (select coalesce(sum(price), 0) from periods))::bigint",
+                   + (select coalesce(sum(price), 0) from periods
+                       where customer_id not in (select id from vouchers)))::bigint",
         )
         .fetch_one(&mut *tx)
         .await?;

@@ -1,15 +1,19 @@
-//! One seed decides what happens. In [`turmoil`] to a provider: who logs in, pays and leaves, which datagram and
-//! which message is lost, doubled or late, when the box, the router and the cloud fall over. In [`money`] to what
-//! customers pay: by which way it comes, who tells of it how often and how wrongly, and where the cloud dies.
+//! One seed decides what happens. In [`turmoil`] to a provider: who logs in, shows a code, pays and leaves, which
+//! datagram and which message is lost, doubled or late, when the box, the router and the cloud fall over, what the
+//! router makes of orders, who sets the box's clock and when its disk takes nothing. In [`money`] to what customers
+//! pay: by which way it comes, who tells of it how often and how wrongly, and where the cloud dies.
 //!
 //! Cloud, database, agent core, enforcer and link session are the real ones. The agent's RADIUS sockets, its
 //! dialling and its housekeeping are left out: one task moves the clocks, carries every datagram and opens every
-//! pipe, so that a seed of the turmoil gives the same trace twice. After it everything is healed and must agree (`faults.md` §2, §3).
+//! pipe, so that a seed of the turmoil gives the same trace twice. After it everything is healed and must agree
+//! (`faults.md` §2, §3).
 //!
 //! `EASYISP_TEST_SEEDS=N` runs N seeds, from seed 0 or `EASYISP_TEST_SEEDS_FROM` on; `EASYISP_TEST_SEED=S`
 //! the one that failed.
 
 mod agent;
+mod clock;
+mod disk;
 mod enforcement;
 mod healing;
 mod line;
@@ -21,6 +25,7 @@ mod radio;
 mod router;
 mod stage;
 mod turmoil;
+mod vouchers;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use easyisp_shared::time::Timestamp;
 
-use crate::router::{Answer, Report, Told};
+use crate::clock::Doubt;
+use crate::router::{Answer, Dialled, Report, Told};
 
 /// Everything the oracle remembers.
 #[derive(Default)]
@@ -17,6 +18,8 @@ pub struct Oracle {
     sessions: BTreeMap<String, Heard>,
     /// When the box last said yes to a user's device.
     yes: BTreeMap<(String, String), Timestamp>,
+    /// How often a user's password was wrong.
+    wrong: BTreeMap<String, u32>,
 }
 
 /// What the cloud says of a customer.
@@ -30,12 +33,24 @@ pub struct Entitled {
     pub devices: usize,
     /// The package's speed, as a router reads it.
     pub rate: Option<String>,
+    /// How far from `until` the end may lie, as a voucher's does whose time began by a wrong clock.
+    pub blur: Duration,
 }
 
 impl Entitled {
-    /// Whether he may be online at that instant.
-    pub fn is_in(&self, now: Timestamp) -> bool {
-        self.active && now < self.until
+    /// Whether a box may have him online, by what it takes for now.
+    pub fn may_be_in(&self, now: Timestamp, doubt: Doubt) -> bool {
+        self.active && now < self.over_by(doubt)
+    }
+
+    /// Whether it must.
+    pub fn must_be_in(&self, now: Timestamp, doubt: Doubt) -> bool {
+        self.active && now.plus(doubt.ahead + self.blur) < self.until
+    }
+
+    /// When his time is over at the latest.
+    pub fn over_by(&self, doubt: Doubt) -> Timestamp {
+        self.until.plus(doubt.behind + self.blur)
     }
 }
 
@@ -50,11 +65,16 @@ struct Heard {
     promised: [u64; 2],
     /// Octets of reports that arrived, answered or not.
     arrived: [u64; 2],
-    /// When the first report of it arrived.
+    /// A report arrived, kept or not.
+    arrived_once: bool,
+    /// When the first report of it was kept.
     known: Option<Timestamp>,
-    last: Option<Timestamp>,
+    /// When a report of it was kept last, and how far the box's clock had been put on by then.
+    last: Option<(Timestamp, Duration)>,
     stop_promised: bool,
     stop_arrived: bool,
+    /// That was kept, as a box that starts anew knows.
+    stop_kept: bool,
     /// The router has begun anew since.
     lost: bool,
     /// A later session of the same device was heard of: the device is in that one, or in none.
@@ -88,38 +108,53 @@ impl Oracle {
         self.sessions.get(id)?.known
     }
 
-    /// Judges a login by what the box had been told.
+    /// Judges a login by what the box had been told, of its customers and of the time.
     pub fn judge(
         &mut self,
         login: (&str, &str),
         right_password: bool,
-        answer: &Answer,
-        decided_yes: bool,
+        dialled: &Dialled,
         cursor: u64,
-        now: Timestamp,
+        (now, doubt): (Timestamp, Doubt),
     ) -> Result<()> {
         let (user, mac) = login;
-        let entitled = as_of(&self.states, cursor).get(user);
-        let ok = right_password && entitled.is_some_and(|entitled| entitled.is_in(now));
-        let devices = entitled.map_or(0, |entitled| entitled.devices.max(1));
-        if decided_yes {
+        let Dialled {
+            answer,
+            decided_yes,
+            unanswered,
+        } = dialled;
+        if right_password {
+            // Who tried many wrong ones waits for every answer (A9).
+            let wrong = self.wrong.get(user).copied().unwrap_or_default();
             ensure!(
-                ok,
-                "V9: {user} was admitted; told {entitled:?} at version {cursor}, {now}"
+                !unanswered || wrong >= FORGIVEN,
+                "V13: {user} on {mac} got no answer"
             );
-            let surely = self.others(user, mac, |heard| heard.is_surely_online(now));
+        } else {
+            *self.wrong.entry(user.to_owned()).or_default() += 1;
+        }
+        let entitled = as_of(&self.states, cursor).get(user);
+        let right = entitled.filter(|_| right_password);
+        let may = right.is_some_and(|entitled| entitled.may_be_in(now, doubt));
+        let must = right.is_some_and(|entitled| entitled.must_be_in(now, doubt));
+        let devices = entitled.map_or(0, |entitled| entitled.devices.max(1));
+        if *decided_yes {
+            ensure!(
+                may,
+                "V9: {user} was admitted; told {entitled:?} at version {cursor}, {now} {doubt:?}"
+            );
+            let surely = self.others(user, mac, |heard| heard.is_surely_online(now, doubt));
             ensure!(
                 surely.len() < devices,
                 "V8: {user} was admitted on {mac} beside {surely:?} with {devices} devices"
             );
             self.yes.insert((user.to_owned(), mac.to_owned()), now);
         }
-        if *answer == Answer::Rejected && !decided_yes && ok {
+        if *answer == Answer::Rejected && !decided_yes && must {
             let mut maybe = self.others(user, mac, |heard| heard.may_be_online());
-            let leased = self
-                .yes
-                .iter()
-                .filter(|((of, on), at)| of == user && on != mac && now.since(**at) <= LEASE);
+            let leased = self.yes.iter().filter(|((of, on), at)| {
+                of == user && on != mac && now.since(**at) <= LEASE + doubt.stood
+            });
             maybe.extend(leased.map(|((_, on), _)| on.clone()));
             maybe.sort();
             maybe.dedup();
@@ -158,8 +193,8 @@ impl Oracle {
         }
     }
 
-    /// A report was sent once more.
-    pub fn told(&mut self, told: &Told, now: Timestamp) {
+    /// A report was sent once more, to a box that can keep it or cannot.
+    pub fn told(&mut self, told: &Told, kept: bool, now: Timestamp, doubt: Doubt) {
         let Report {
             session,
             octets,
@@ -178,9 +213,13 @@ impl Oracle {
             raise(&mut heard.promised);
         }
         if told.arrived {
-            heard.known.get_or_insert(now);
-            heard.last = Some(now);
+            heard.arrived_once = true;
             heard.stop_arrived |= stop;
+            if kept {
+                heard.known.get_or_insert(now);
+                heard.last = Some((now, doubt.ran));
+                heard.stop_kept |= stop;
+            }
             raise(&mut heard.arrived);
             let heard = heard.clone();
             self.overtake(&heard);
@@ -240,13 +279,15 @@ impl Oracle {
 impl Heard {
     /// The box cannot believe otherwise: heard of a while ago, not ended, neither its router nor its device
     /// begun anew.
-    fn is_surely_online(&self, now: Timestamp) -> bool {
-        let recent = self.last.is_some_and(|last| now.since(last) < SURE_FOR);
+    fn is_surely_online(&self, now: Timestamp, doubt: Doubt) -> bool {
+        let recent = self
+            .last
+            .is_some_and(|(last, ran)| now.since(last) + doubt.ran.saturating_sub(ran) < SURE_FOR);
         recent && !self.stop_arrived && !self.lost && !self.overtaken
     }
 
     fn may_be_online(&self) -> bool {
-        self.known.is_some() && !self.stop_arrived
+        (self.known.is_some() || self.arrived_once) && !self.stop_kept
     }
 }
 
@@ -259,6 +300,8 @@ fn as_of(
     told.map_or(&NOBODY, |(_, people)| people)
 }
 
+/// Wrong passwords that make nobody wait.
+const FORGIVEN: u32 = 4;
 /// Twice the interim interval.
 const SURE_FOR: Duration = Duration::from_secs(600);
 /// How long a place is kept for a device that was let in (B9), and a little.

@@ -13,7 +13,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 
 use crate::radio::Fate;
-use crate::router::Router;
+use crate::router::{Router, Session};
 
 /// What a router makes of orders, for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +54,8 @@ pub struct Heard {
 pub struct Order {
     /// Of which session.
     pub session: String,
-    /// Under which name.
-    pub user: String,
+    /// Under which name, where the box can say it: a voucher's code is in none of its files.
+    pub user: Option<String>,
     /// What is asked for.
     pub what: What,
     /// It came before.
@@ -190,7 +190,10 @@ impl Router {
         };
         let mut order = Order {
             session: heard.session.clone(),
-            user: text(&packet, attribute::USER_NAME)?,
+            user: packet
+                .first(attribute::USER_NAME)
+                .map(|_| text(&packet, attribute::USER_NAME))
+                .transpose()?,
             what,
             copy: *copies > 1,
             answered: None,
@@ -227,7 +230,9 @@ impl Router {
             Mood::Obeys | Mood::Late(_) => {}
         }
         let session = self.sessions.get_mut(&order.session);
-        let Some(session) = session.filter(|session| session.user == order.user) else {
+        let named = order.user.as_ref();
+        let meant = |session: &&mut Session| named.is_none_or(|user| *user == session.user);
+        let Some(session) = session.filter(meant) else {
             return Ok(Some(Err(SESSION_NOT_FOUND)));
         };
         match &order.what {

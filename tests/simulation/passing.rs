@@ -1,11 +1,14 @@
 //! Time that passes: what is due comes about at its instant, whoever it is due for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use easyisp_shared::time::Timestamp;
 
+use crate::disk::Disk;
 use crate::enforcement::Scene;
+use crate::oracle::Entitled;
 use crate::orders::What;
 use crate::turmoil::{PEOPLE, Turmoil};
 
@@ -34,6 +37,7 @@ impl Turmoil {
 
     fn advance(&mut self, by: Duration) {
         self.now = self.now.plus(by);
+        self.router.now = self.now;
         self.agent.clock.advance(by);
     }
 
@@ -44,9 +48,18 @@ impl Turmoil {
         self.tell_reports(trouble)?;
         if self.powered && now.since(self.swept) >= STEP {
             self.swept = now;
+            self.note_time();
             self.agent.core().radius.sweep();
         }
         self.enforce(trouble).await
+    }
+
+    /// The box writes down what time it is.
+    pub(super) fn note_time(&mut self) {
+        self.agent.core().note_time();
+        if self.agent.disk() == Disk::Sound {
+            self.doubt.mark(self.now);
+        }
     }
 
     /// Lets the box see to who is online until it only waits, and the router answer what it is asked.
@@ -54,7 +67,7 @@ impl Turmoil {
         self.look_at_live()?;
         for _ in 0..ROUNDS {
             if self.powered {
-                self.agent.rest().await?;
+                self.agent.rest().await;
             }
             let now = self.now();
             let late = self.router.orders.send_late(now)?;
@@ -78,7 +91,7 @@ impl Turmoil {
                 ));
                 self.tell_reports(trouble)?;
                 if self.powered {
-                    self.agent.rest().await?;
+                    self.agent.rest().await;
                 }
             }
         }
@@ -87,10 +100,14 @@ impl Turmoil {
 
     /// Nobody is online longer than he may be (V9).
     fn look_at_live(&mut self) -> Result<()> {
+        let people = PEOPLE.map(str::to_owned).into_iter();
+        let people: Vec<String> = people.chain(self.slips.names()).collect();
+        let told = self.told();
         self.enforcement.look(Scene {
             now: self.now,
-            told: self.oracle.as_of(self.cursor),
-            people: &PEOPLE,
+            doubt: self.doubt,
+            told: &told,
+            people: &people,
             powered: self.powered,
             mood: self.router.orders.mood,
         });
@@ -101,6 +118,13 @@ impl Turmoil {
         Ok(())
     }
 
+    /// Who may be online by what the box knows, from the cloud and from vouchers that were used there.
+    pub(super) fn told(&self) -> BTreeMap<String, Entitled> {
+        let mut told = self.oracle.as_of(self.cursor).clone();
+        told.extend(self.slips.entitled());
+        told
+    }
+
     /// Sends what the router has to tell once more.
     pub(super) fn tell_reports(&mut self, trouble: u32) -> Result<()> {
         let agent = self.powered.then_some(&self.agent);
@@ -108,8 +132,15 @@ impl Turmoil {
         let told = self
             .router
             .send_reports(agent, trouble, now, &mut self.random)?;
+        let sound = self.agent.disk() == Disk::Sound;
         for told in &told {
-            self.oracle.told(told, now);
+            // A router's boot with nobody online changes nothing that had to be written.
+            let written = told.report.session.is_some() && told.first && told.acknowledged;
+            ensure!(
+                sound || !written,
+                "V6: answered with nothing written: {told:?}"
+            );
+            self.oracle.told(told, sound, now, self.doubt);
         }
         Ok(())
     }
@@ -119,7 +150,7 @@ impl Turmoil {
     }
 }
 
-/// A router's interim.
+/// A router's interim, and how often the box looks after itself.
 const STEP: Duration = Duration::from_secs(300);
 /// What is due already is due a moment later.
 const TICK: Duration = Duration::from_millis(1);

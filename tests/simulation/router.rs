@@ -40,6 +40,8 @@ pub struct Router {
     pub orders: Orders,
     /// Whether it ends sessions by itself when their time is over.
     keeps_time: bool,
+    /// What time it is.
+    pub now: Timestamp,
 }
 
 /// A live session.
@@ -49,6 +51,7 @@ pub struct Session {
     pub user: String,
     /// On which device.
     pub mac: String,
+    service: Service,
     class: Vec<u8>,
     /// When it began.
     pub started: Timestamp,
@@ -61,6 +64,55 @@ pub struct Session {
     pub deceived: bool,
     /// Octets up and down.
     pub octets: [u64; 2],
+}
+
+/// Which of the router's services carries a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// PPPoE.
+    Ppp,
+    /// A hotspot's page.
+    Hotspot,
+}
+
+/// Somebody who wants to be online.
+#[derive(Clone, Copy, Debug)]
+pub struct Dial<'a> {
+    /// The name he gives.
+    pub user: &'a str,
+    /// His password.
+    pub password: &'a str,
+    /// His device.
+    pub mac: &'a str,
+    /// Where he comes in.
+    pub service: Service,
+}
+
+impl Service {
+    /// What a session's id begins with; its router's boot and a number follow.
+    fn digits(self) -> &'static str {
+        match self {
+            Service::Ppp => "81",
+            Service::Hotspot => "80",
+        }
+    }
+
+    /// By what the box knows it.
+    fn attributes(self) -> &'static [(u8, &'static [u8])] {
+        match self {
+            Service::Ppp => &[
+                (attribute::SERVICE_TYPE, &[0, 0, 0, 2]),
+                (attribute::FRAMED_PROTOCOL, &[0, 0, 0, 1]),
+                (attribute::NAS_PORT_TYPE, &[0, 0, 0, 15]),
+            ],
+            Service::Hotspot => &[
+                (attribute::SERVICE_TYPE, &[0, 0, 0, 1]),
+                (attribute::CALLED_STATION_ID, b"hotspot1"),
+                (attribute::FRAMED_IP_ADDRESS, &[10, 5, 0, 7]),
+                (attribute::NAS_PORT_TYPE, &[0, 0, 0, 19]),
+            ],
+        }
+    }
 }
 
 /// A report as it goes out, again and again.
@@ -92,9 +144,22 @@ pub struct Told {
     pub arrived: bool,
     /// The box answered and the router heard it.
     pub acknowledged: bool,
+    /// It was sent for the first time.
+    pub first: bool,
 }
 
-/// What a login came to.
+/// What a login came to, and what the box made of it, heard or not.
+#[derive(Debug)]
+pub struct Dialled {
+    /// What the router heard.
+    pub answer: Answer,
+    /// The box decided yes at any of the tries.
+    pub decided_yes: bool,
+    /// A try that arrived was not answered.
+    pub unanswered: bool,
+}
+
+/// What a router hears of a login.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Online; the session's id.
@@ -107,7 +172,7 @@ pub enum Answer {
 
 impl Router {
     /// Switched on, with nobody online. One that keeps no time leaves every session's end to the box.
-    pub fn start(keeps_time: bool) -> Result<Router> {
+    pub fn start(keeps_time: bool, now: Timestamp) -> Result<Router> {
         let inbox = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         inbox.set_nonblocking(true)?;
         Ok(Router {
@@ -121,6 +186,7 @@ impl Router {
             waiting: VecDeque::new(),
             orders: Orders::listen()?,
             keeps_time,
+            now,
         })
     }
 
@@ -133,18 +199,21 @@ impl Router {
         self.identifier
     }
 
-    /// Asks for a subscriber, three times at most. The second value says whether the box decided yes at
-    /// any of them, heard or not.
+    /// Asks for a subscriber, three times at most.
     pub fn log_in(
         &mut self,
         agent: &Agent,
-        user: &str,
-        password: &str,
-        mac: &str,
+        dial: &Dial<'_>,
         trouble: u32,
         random: &mut SmallRng,
-    ) -> Result<(Answer, bool)> {
+    ) -> Result<Dialled> {
         let core = agent.core();
+        let Dial {
+            user,
+            password,
+            mac,
+            service,
+        } = *dial;
         let identifier = self.next_identifier();
         let method = match random.random_range(0..3) {
             0 => Method::Pap {
@@ -162,12 +231,8 @@ impl Router {
                 peer_challenge: random.random(),
             },
         };
-        let extra: [(u8, &[u8]); 4] = [
-            (attribute::SERVICE_TYPE, &[0, 0, 0, 2]),
-            (attribute::FRAMED_PROTOCOL, &[0, 0, 0, 1]),
-            (attribute::CALLING_STATION_ID, mac.as_bytes()),
-            (attribute::NAS_PORT_TYPE, &[0, 0, 0, 15]),
-        ];
+        let mut extra = vec![(attribute::CALLING_STATION_ID, mac.as_bytes())];
+        extra.extend(service.attributes());
         let login = Login {
             user_name: user.as_bytes(),
             method,
@@ -175,7 +240,11 @@ impl Router {
             signature: Signature::MessageAuthenticator,
         };
         let request = access_request(&login, identifier, &random.random(), &self.secret)?;
-        let mut decided_yes = false;
+        let mut dialled = Dialled {
+            answer: Answer::Silence,
+            decided_yes: false,
+            unanswered: false,
+        };
         for _ in 0..TRIES {
             let fate = Fate::draw(random, trouble);
             let mut answer = None;
@@ -188,26 +257,29 @@ impl Router {
                     .as_deref()
                     .map(|answer| read_answer(answer, &request, &self.secret));
                 let read = read.transpose()?;
-                decided_yes |= read.is_some_and(|read| read.code() == Some(Code::AccessAccept));
+                dialled.unanswered |= read.is_none();
+                dialled.decided_yes |=
+                    read.is_some_and(|read| read.code() == Some(Code::AccessAccept));
             }
             let Some(answer) = answer.filter(|_| fate.answers()) else {
                 continue;
             };
             let read = read_answer(&answer, &request, &self.secret)?;
             if read.code() != Some(Code::AccessAccept) {
-                return Ok((Answer::Rejected, decided_yes));
+                dialled.answer = Answer::Rejected;
+                return Ok(dialled);
             }
-            let now = core.clock.now();
+            let now = self.now;
             let timeout = read.first(attribute::SESSION_TIMEOUT);
             let timeout =
                 timeout.and_then(|octets| Some(u32::from_be_bytes(octets.try_into().ok()?)));
             let ends = timeout.map(|secs| now.plus(Duration::from_secs(u64::from(secs))));
             self.count += 1;
-            // Service, boot, number, as RouterOS has it.
-            let id = format!("81{:x}{:05x}", self.boot % 16, self.count);
+            let id = format!("{}{:x}{:05x}", service.digits(), self.boot % 16, self.count);
             let session = Session {
                 user: user.to_owned(),
                 mac: mac.to_owned(),
+                service,
                 class: read.first(attribute::CLASS).unwrap_or_default().to_vec(),
                 started: now,
                 reported: now,
@@ -218,9 +290,10 @@ impl Router {
             };
             self.report(&id, &session, START, now)?;
             self.sessions.insert(id.clone(), session);
-            return Ok((Answer::Accepted(id), decided_yes));
+            dialled.answer = Answer::Accepted(id);
+            return Ok(dialled);
         }
-        Ok((Answer::Silence, decided_yes))
+        Ok(dialled)
     }
 
     /// Traffic on a session, within what fits any counter.
@@ -336,6 +409,7 @@ impl Router {
                 report: waiting.report.clone(),
                 arrived: arrivals > 0,
                 acknowledged,
+                first: waiting.tries == 0,
             });
             waiting.tries += 1;
             if !acknowledged && (waiting.tries < TRIES || trouble == 0) {
@@ -395,12 +469,11 @@ impl Router {
         let (down_low, down_high) = (low(down), high(down));
         let mut attributes: Vec<(u8, &[u8])> = vec![
             (attribute::USER_NAME, session.user.as_bytes()),
-            (attribute::SERVICE_TYPE, &[0, 0, 0, 2]),
-            (attribute::FRAMED_PROTOCOL, &[0, 0, 0, 1]),
             (attribute::CALLING_STATION_ID, session.mac.as_bytes()),
             (attribute::ACCT_SESSION_ID, id.as_bytes()),
             (attribute::CLASS, &session.class),
         ];
+        attributes.extend(session.service.attributes());
         if status != START {
             attributes.extend([
                 (attribute::ACCT_SESSION_TIME, &secs[..]),

@@ -18,9 +18,12 @@ use tempfile::TempDir;
 
 use crate::Life;
 use crate::agent::Agent;
+use crate::clock::Doubt;
+use crate::disk::Disk;
 use crate::enforcement::Enforcement;
 use crate::oracle::Oracle;
-use crate::router::{Answer, Router, SECRET};
+use crate::router::{Answer, Dial, Router, SECRET, Service};
+use crate::vouchers::Slips;
 
 /// One life of a provider.
 pub struct Turmoil {
@@ -37,6 +40,7 @@ pub struct Turmoil {
     pub(super) router: Router,
     pub(super) oracle: Oracle,
     pub(super) enforcement: Enforcement,
+    pub(super) slips: Slips,
     pub(super) random: SmallRng,
     /// Whether the box has power.
     pub(super) powered: bool,
@@ -44,6 +48,10 @@ pub struct Turmoil {
     pub(super) cursor: u64,
     /// What time it is.
     pub(super) now: Timestamp,
+    /// How far the box may be off.
+    pub(super) doubt: Doubt,
+    /// What its clock showed when it lost its power.
+    pub(super) stopped_at: Timestamp,
     /// When the box gave up last what was silent for long.
     pub(super) swept: Timestamp,
     pub(super) paid: u32,
@@ -80,7 +88,7 @@ impl Life for Turmoil {
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("a tenant")?.parse()?;
         let single = isp.owner.add_package("Single", 5, 500, 1).await?;
-        let router = Router::start(random.random_ratio(1, 2))?;
+        let router = Router::start(random.random_ratio(1, 2), START)?;
         let orders = router.orders.number()?;
         isp.owner
             .add_router("Tower", "127.0.0.1", SECRET, orders)
@@ -92,6 +100,8 @@ impl Life for Turmoil {
             people.push(Person { name, id: Some(id) });
         }
 
+        let slips = Slips::sell(&isp.owner).await?;
+
         let folder = folder()?;
         let token = isp.owner.join_token().await?;
         let (cloud, identity) = (world.agents().to_string(), folder.path().join("identity"));
@@ -99,6 +109,7 @@ impl Life for Turmoil {
         let entropy = Entropy::seeded(seed);
         let mut agent = Agent::new(folder.path().to_owned(), Clock::test(START), entropy)?;
         agent.boot()?;
+        agent.core().note_time();
         let mut turmoil = Turmoil {
             trace: Vec::new(),
             ordered: Vec::new(),
@@ -109,17 +120,20 @@ impl Life for Turmoil {
             router,
             oracle: Oracle::default(),
             enforcement: Enforcement::default(),
+            slips,
             random,
             powered: true,
             cursor: 0,
             now: START,
+            doubt: Doubt::none(START),
+            stopped_at: START,
             swept: START,
             paid: 0,
             world,
             isp,
             _folder: folder,
         };
-        turmoil.look().await?;
+        turmoil.slips.made_by = turmoil.look().await?;
         turmoil.talk(u64::MAX).await?;
         Ok(turmoil)
     }
@@ -164,10 +178,15 @@ impl Turmoil {
     }
 
     async fn step(&mut self) -> Result<String> {
+        if self.agent.disk() == Disk::Faulty && self.random.random_ratio(1, 8) {
+            return self.disk_changes();
+        }
         match self.random.random_range(0..100) {
-            0..28 => self.log_in().await,
+            0..24 => self.log_in().await,
+            24..28 => self.code_is_shown().await,
             28..30 => Ok(self.router_changes_its_mood()),
-            30..45 => self.time_passes().await,
+            30..32 => Ok(self.clock_is_set()),
+            32..45 => self.time_passes().await,
             45..57 => self.subscriber_leaves_or_surfs(),
             57..72 => self.operator_acts().await,
             72..88 => {
@@ -179,7 +198,8 @@ impl Turmoil {
             }
             88..92 => self.box_loses_power().await,
             92..95 => self.router_loses_power().await,
-            95..99 => self.resend(),
+            95..98 => self.resend(),
+            98 => self.disk_changes(),
             _ => {
                 self.world.stop_cloud().await?;
                 self.world.start_cloud().await?;
@@ -211,18 +231,26 @@ impl Turmoil {
         let right = !self.random.random_ratio(1, 20);
         let password = if right { name } else { "wrong" };
         let cursor = self.agent.cursor();
-        let (answer, decided_yes) =
-            self.router
-                .log_in(&self.agent, name, password, &mac, TROUBLE, &mut self.random)?;
+        let dial = Dial {
+            user: name,
+            password,
+            mac: &mac,
+            service: Service::Ppp,
+        };
+        let dialled = self
+            .router
+            .log_in(&self.agent, &dial, TROUBLE, &mut self.random)?;
         let now = self.now();
-        if let Answer::Accepted(id) = &answer {
+        if let Answer::Accepted(id) = &dialled.answer {
             self.oracle.began(id, name, &mac);
         }
         let login = (name, mac.as_str());
-        self.oracle
-            .judge(login, right, &answer, decided_yes, cursor, now)?;
+        let time = (now, self.doubt);
+        self.oracle.judge(login, right, &dialled, cursor, time)?;
         self.tell_reports(TROUBLE)?;
-        Ok(format!("{name} dials on {mac} with {password}: {answer:?}"))
+        Ok(format!(
+            "{name} dials on {mac} with {password}: {dialled:?}"
+        ))
     }
 
     async fn time_passes(&mut self) -> Result<String> {
@@ -262,17 +290,28 @@ impl Turmoil {
         format!("the router: {:?}", self.router.orders.mood)
     }
 
+    fn disk_changes(&mut self) -> Result<String> {
+        let disk = match self.agent.disk() {
+            Disk::Sound => Disk::Faulty,
+            Disk::Faulty => Disk::Sound,
+        };
+        self.agent.set_disk(disk)?;
+        Ok(format!("the disk is {disk:?}"))
+    }
+
     fn resend(&mut self) -> Result<String> {
         self.tell_reports(TROUBLE)?;
         Ok("the router repeats itself".into())
     }
 
     pub(super) async fn box_gets_power(&mut self) -> Result<String> {
+        let clock = self.clock_boots();
         self.agent.boot()?;
+        self.note_time();
         self.powered = true;
         self.cursor = self.agent.cursor();
         self.enforcement.booted(self.now());
-        Ok("the box boots".into())
+        Ok(format!("the box boots, its clock is {clock}"))
     }
 
     async fn box_loses_power(&mut self) -> Result<String> {
@@ -280,6 +319,7 @@ impl Turmoil {
             return self.box_gets_power().await;
         }
         self.agent.power_cut().await?;
+        self.stopped_at = self.agent.clock.now();
         self.powered = false;
         let lost = match self.random.random_range(0..3) {
             0 => {
@@ -394,6 +434,9 @@ impl Turmoil {
             .exchange(cloud, head, messages, &mut self.random)
             .await?;
         self.cursor = self.agent.cursor();
+        if done.timed {
+            self.clock_is_told();
+        }
         Ok(format!(
             "box and cloud exchange up to {messages} messages: {done:?}"
         ))
@@ -409,4 +452,4 @@ fn folder() -> std::io::Result<TempDir> {
 /// The customers, present and former.
 pub(super) const PEOPLE: [&str; 5] = ["anna", "beno", "cate", "dani", "evie"];
 /// Of a hundred datagrams, so many meet trouble.
-const TROUBLE: u32 = 25;
+pub(super) const TROUBLE: u32 = 25;

@@ -18,6 +18,7 @@ use fold::Fold;
 use crate::VERSION;
 use crate::radius::driver::Radius;
 use crate::radius::login_log::record;
+use crate::site::SiteClock;
 use crate::status::Overview;
 use crate::store::{Change, Job, Urgency, Write};
 
@@ -27,7 +28,7 @@ pub(crate) async fn run(overview: Arc<Overview>, radius: Arc<Radius>, cancel: Ca
     let mut told: Option<HeartbeatV1> = None;
     loop {
         radius.sweep();
-        overview.submit(mark(&overview));
+        overview.submit(mark(&overview.clock));
         for _ in 0..PRUNES {
             overview.submit(prune(&overview));
         }
@@ -61,7 +62,7 @@ pub(crate) async fn run(overview: Arc<Overview>, radius: Arc<Radius>, cancel: Ca
             () = overview.clock.sleep(Duration::from_secs(60)) => {}
         }
     }
-    overview.submit(mark(&overview));
+    overview.submit(mark(&overview.clock));
 }
 
 /// Leaves one row for each session of what the cloud has already.
@@ -92,10 +93,10 @@ fn fold_acknowledged(overview: &Overview, fold: &mut Fold) {
 }
 
 /// The latest instant known to have passed, so that a boot in the past is seen to be one (F1).
-fn mark(overview: &Overview) -> Job {
+pub(crate) fn mark(clock: &SiteClock) -> Job {
     Job::Mark {
         name: CLOCK_MARK.into(),
-        value: overview.clock.now().micros(),
+        value: clock.now().micros(),
         done: Box::new(|_| {}),
     }
 }
