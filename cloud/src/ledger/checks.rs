@@ -86,7 +86,7 @@ pub(super) async fn moved_wallets(
     let wrong: Vec<Purse> = sqlx::query_as(
         "with moved as (
              select customer_id, balance from wallets
-              where tenant_id = $1 and updated_at >= coalesce($2, '-infinity')
+              where tenant_id = $1 and updated_at >= coalesce($2::timestamptz, '-infinity')
               order by updated_at desc
               limit 2000)
          select m.customer_id, m.balance, f.fold

@@ -222,7 +222,7 @@ async fn note(
     sqlx::query(
         "insert into directory.book_checks as b
                 (tenant_id, sequence, digest, checked_at, proved_at, findings, found_at)
-         values ($1, $2, $3, $4, $5, $6, case when $6 = '{}'::text[] then null else $4 end)
+         values ($1, $2, $3, $4, $5, $6, case when $6::text[] = '{}' then null else $4::timestamptz end)
              on conflict (tenant_id) do update
                 set digest = case when b.sequence > excluded.sequence then b.digest else excluded.digest end,
                     sequence = greatest(b.sequence, excluded.sequence),
