@@ -33,6 +33,7 @@ mod eap;
 mod edge;
 mod exported_books;
 mod exports;
+mod failing_jobs;
 mod feed;
 mod finance;
 mod fiscal;
