@@ -411,6 +411,16 @@ impl Calls {
                 nothing(),
             ),
             (
+                "PUT /api/finance/sellers/{operator}",
+                vec![&self.operator],
+                json!({"active": true}),
+            ),
+            (
+                "POST /api/finance/sellers/{operator}/moves",
+                vec![&self.operator],
+                json!({"kind": "LOAD", "amount": 100}),
+            ),
+            (
                 "DELETE /api/tenant/operators/{operator}",
                 vec![&self.operator],
                 nothing(),

@@ -144,6 +144,15 @@ impl Victim {
         let bill = json!({"customerId": customer, "amount": 5, "dueDate": "2027-02-15",
             "items": [{"description": "Cable", "amount": 5}]});
         isp.owner.post("/finance/invoices", &bill).await?;
+        let person = json!({"name": "Juma", "email": "juma@victim.example", "password": PASSWORD,
+            "role": "STAFF"});
+        let juma = isp.owner.post("/tenant/operators", &person).await?;
+        let juma = juma["id"].as_str().context("an operator")?;
+        let seller = format!("/finance/sellers/{juma}");
+        let sells = json!({"active": true});
+        isp.owner.put(&seller, &sells).await?;
+        let load = json!({"kind": "LOAD", "amount": 5});
+        isp.owner.post(&format!("{seller}/moves"), &load).await?;
         let file = "username,password,name,type\nfiled,filed,Filed,PPPOE\n";
         crate::imports::report(world, &isp.owner, "", file).await?;
         let gift = json!({"routerId": site.router_id, "hours": 1});
@@ -194,7 +203,7 @@ impl Victim {
               union select id from invoices union select id from accounts
                union select id from outages union select id from credit_notes
               union select id from imports union select id from refunds union select id from inquiries
-              union select id from settlements union select id from alerts
+               union select id from settlements union select id from alerts union select id from float_moves
               union select id from customer_notes",
         )
         .fetch_all(&mut *tx)
@@ -219,6 +228,7 @@ impl Victim {
               union all select k::text from api_keys k union all select w::text from webhooks w
               union all select i::text from incomes i union all select e::text from expenses e
               union all select r::text from recurring_expenses r
+              union all select f::text from floats f union all select m::text from float_moves m
               union all select i::text from invoices i union all select a::text from accounts a
               union all select i::text from imports i union all select r::text from import_rows r
               union all select n::text from customer_notes n

@@ -92,6 +92,7 @@ mod roaming;
 mod router_logins;
 mod routes;
 mod second_factor;
+mod sellers;
 mod setup_scripts;
 mod snmp;
 mod sorted;

@@ -250,6 +250,8 @@ pub enum Action {
     OutageRepay,
     BillingUpdate,
     PrepaidUpdate,
+    SellerUpdate,
+    SellerFloat,
     CustomerBilling,
     FiscalUpdate,
     FiscalRetry,

@@ -6,3 +6,4 @@ pub mod closing;
 pub mod expenses;
 pub mod income;
 pub mod reports;
+pub mod sellers;

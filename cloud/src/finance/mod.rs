@@ -25,7 +25,7 @@ pub use words::How;
 pub fn routes() -> Routes {
     use Permission::{
         FinanceExpensesCreate, FinanceExpensesView, FinanceIncomeCreate, FinanceIncomeView,
-        FinanceReportsGenerate, FinanceReportsView, PaymentsViewManual,
+        FinanceReportsGenerate, FinanceReportsView, PaymentsProcess, PaymentsViewManual,
     };
 
     const BOOKS: Access =
@@ -72,6 +72,22 @@ pub fn routes() -> Routes {
             routes!(http::reports::statement),
         )
         .route(BOOKS, routes!(http::books::get))
+        .route(
+            Access::Any(&[FinanceReportsView, FinanceIncomeView]),
+            routes!(http::sellers::list),
+        )
+        .route(
+            Access::Any(&[FinanceIncomeCreate]),
+            routes!(http::sellers::set),
+        )
+        .route(
+            Access::Any(&[FinanceIncomeCreate]),
+            routes!(http::sellers::book),
+        )
+        .route(
+            Access::Any(&[FinanceReportsView, FinanceIncomeView, PaymentsProcess]),
+            routes!(http::sellers::statement),
+        )
         .route(BOOKS, routes!(http::closing::get))
         .route(CLOSES, routes!(http::closing::set))
 }

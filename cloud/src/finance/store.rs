@@ -2,6 +2,7 @@
 
 pub mod expenses;
 pub mod income;
+pub mod sellers;
 
 use easyisp_shared::id::{AccountId, CustomerId};
 use easyisp_shared::time::Timestamp;

@@ -50,6 +50,7 @@ impl From<RenewError> for InvoiceError {
             RenewError::UnknownCustomer => InvoiceError::UnknownCustomer,
             other @ (RenewError::NothingPaid
             | RenewError::TooMuch
+            | RenewError::FloatUsedUp
             | RenewError::NoPackage
             | RenewError::Barred(_)
             | RenewError::ReceiptKnown

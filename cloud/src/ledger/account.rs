@@ -26,6 +26,8 @@ impl AccountCode {
     pub const OTHER_MONEY: AccountCode = AccountCode::of("1090");
     /// What customers owe us for invoices, one party each.
     pub const RECEIVABLES: AccountCode = AccountCode::of("1100");
+    /// What sellers owe us for their floats, one party each.
+    pub const OWED_BY_SELLERS: AccountCode = AccountCode::of("1110");
     /// What we owe customers: their wallets, one party each.
     pub const WALLETS: AccountCode = AccountCode::of("2000");
     /// Money that arrived and belongs to nobody yet.
@@ -36,6 +38,8 @@ impl AccountCode {
     pub const TAXES: AccountCode = AccountCode::of("2300");
     /// Money that is on its way back to its payers.
     pub const REFUNDS: AccountCode = AccountCode::of("2400");
+    /// What sellers may sell yet: their floats, one party each.
+    pub const FLOATS: AccountCode = AccountCode::of("2500");
     /// Periods of internet sold.
     pub const INTERNET: AccountCode = AccountCode::of("4000");
     /// Installations.
@@ -133,7 +137,7 @@ pub struct Account {
 }
 
 /// The chart of accounts of a new tenant. Its accounts cannot be deleted.
-pub static CHART: [Account; 20] = {
+pub static CHART: [Account; 22] = {
     use AccountType::{Asset, Equity, Expense, Liability, Revenue};
     [
         account(AccountCode::CASH, "Cash", Asset),
@@ -144,11 +148,13 @@ pub static CHART: [Account; 20] = {
         account(AccountCode::HELD, "Held by the platform", Asset),
         account(AccountCode::OTHER_MONEY, "Other receipts", Asset),
         account(AccountCode::RECEIVABLES, "Receivables", Asset),
+        account(AccountCode::OWED_BY_SELLERS, "Owed by sellers", Asset),
         account(AccountCode::WALLETS, "Customer wallets", Liability),
         account(AccountCode::SUSPENSE, "Unallocated payments", Liability),
         account(AccountCode::VOUCHERS, "Vouchers not yet used", Liability),
         account(AccountCode::TAXES, "Taxes owed", Liability),
         account(AccountCode::REFUNDS, "Refunds under way", Liability),
+        account(AccountCode::FLOATS, "Seller floats", Liability),
         account(AccountCode::of("3000"), "Owner's equity", Equity),
         account(AccountCode::INTERNET, "Internet", Revenue),
         account(AccountCode::INSTALLATION, "Installation", Revenue),

@@ -5,6 +5,7 @@
 //! index for it would slow every payment down.
 
 pub(super) mod by_hand;
+pub(super) mod floats;
 pub(super) mod held;
 pub(super) mod invoices;
 pub(super) mod kept;
@@ -306,10 +307,12 @@ pub(super) async fn payments(tx: &mut Tx, report: &mut Report) -> sqlx::Result<(
           where p.tenant_id = $1
             and (e.id is null
                  or p.amount <> coalesce(a.moved, 0)
+                 or t.debit_party is distinct from p.seller_id
                  or t.debit_account is distinct from
+                    case when p.seller_id is not null then '2500' else
                     case p.method when 'MPESA' then case when g.platform then '1040' else '1010' end
                                   when 'AIRTEL' then '1011' when 'CASH' then '1000'
-                                  when 'BANK_TRANSFER' then '1020' when 'CARD' then '1030' else '1090' end
+                                  when 'BANK_TRANSFER' then '1020' when 'CARD' then '1030' else '1090' end end
                  or p.customer_id is distinct from t.credit_party
                     and not exists (select from resolved r
                                      where r.source = 'resolved ' || p.receipt and r.party = p.customer_id)

@@ -1,8 +1,9 @@
 //! What is posted: an entry and its transfers.
 
-use easyisp_shared::id::{CustomerId, EntryId};
+use easyisp_shared::id::{CustomerId, EntryId, OperatorId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
+use uuid::Uuid;
 
 use super::AccountCode;
 
@@ -71,6 +72,10 @@ pub enum EntryKind {
     Reopening,
     /// What the platform held for us was paid out to us, less its fee.
     Payout,
+    /// A seller loaded his float, handed over what he owed, or gave back what he did not sell.
+    Float,
+    /// A seller took vouchers to sell, or one of them was revoked.
+    VoucherSale,
 }
 
 impl EntryKind {
@@ -94,6 +99,8 @@ impl EntryKind {
             EntryKind::Release => "RELEASE",
             EntryKind::Reopening => "REOPENING",
             EntryKind::Payout => "PAYOUT",
+            EntryKind::Float => "FLOAT",
+            EntryKind::VoucherSale => "VOUCHER_SALE",
         }
     }
 
@@ -115,7 +122,9 @@ impl EntryKind {
             | EntryKind::CreditNote
             | EntryKind::Release
             | EntryKind::Reopening
-            | EntryKind::Payout => false,
+            | EntryKind::Payout
+            | EntryKind::Float
+            | EntryKind::VoucherSale => false,
         }
     }
 }
@@ -147,12 +156,12 @@ impl Transfer {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Leg {
     pub(super) account: AccountCode,
-    pub(super) party: Option<CustomerId>,
+    pub(super) party: Option<Uuid>,
 }
 
 impl Leg {
-    /// An account without parties. Wallets and receivables always have one: see [`Leg::wallet`] and
-    /// [`Leg::receivable`].
+    /// An account without parties. Wallets, receivables and floats always have one: see [`Leg::wallet`],
+    /// [`Leg::receivable`], [`Leg::float`] and [`Leg::owed_by_seller`].
     pub fn account(account: AccountCode) -> Leg {
         debug_assert_ne!(account, AccountCode::WALLETS, "a wallet is somebody's");
         debug_assert_ne!(account, AccountCode::RECEIVABLES, "a debt is somebody's");
@@ -166,7 +175,23 @@ impl Leg {
     pub fn wallet(customer: CustomerId) -> Leg {
         Leg {
             account: AccountCode::WALLETS,
-            party: Some(customer),
+            party: Some(customer.0),
+        }
+    }
+
+    /// What a seller may sell yet.
+    pub fn float(seller: OperatorId) -> Leg {
+        Leg {
+            account: AccountCode::FLOATS,
+            party: Some(seller.0),
+        }
+    }
+
+    /// What a seller has not handed over.
+    pub fn owed_by_seller(seller: OperatorId) -> Leg {
+        Leg {
+            account: AccountCode::OWED_BY_SELLERS,
+            party: Some(seller.0),
         }
     }
 
@@ -174,7 +199,7 @@ impl Leg {
     pub fn receivable(customer: CustomerId) -> Leg {
         Leg {
             account: AccountCode::RECEIVABLES,
-            party: Some(customer),
+            party: Some(customer.0),
         }
     }
 }

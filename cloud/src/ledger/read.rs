@@ -5,7 +5,9 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use jiff::civil::Date;
 use sqlx::FromRow;
+use uuid::Uuid;
 
+use super::AccountCode;
 use crate::db::Tx;
 
 /// What moved on one account.
@@ -101,16 +103,29 @@ struct StatementRow {
 pub async fn statement(
     tx: &mut Tx,
     customer: CustomerId,
+    stretch: (Timestamp, Timestamp),
+    window: (i64, i64),
+) -> sqlx::Result<Statement> {
+    let accounts = [AccountCode::RECEIVABLES, AccountCode::WALLETS];
+    statement_of(tx, &accounts, customer.0, stretch, window).await
+}
+
+/// The same of any party of these accounts.
+pub async fn statement_of(
+    tx: &mut Tx,
+    accounts: &[AccountCode],
+    party: Uuid,
     (from, to): (Timestamp, Timestamp),
     (limit, offset): (i64, i64),
 ) -> sqlx::Result<Statement> {
+    let accounts: Vec<&str> = accounts.iter().map(AccountCode::as_str).collect();
     let rows: Vec<StatementRow> = sqlx::query_as(
         "with moved as (
              select entry_id, amount from transfers
-              where tenant_id = $1 and credit_account in ('1100', '2000') and credit_party = $2
+              where tenant_id = $1 and credit_account = any($7) and credit_party = $2
              union all
              select entry_id, -amount from transfers
-              where tenant_id = $1 and debit_account in ('1100', '2000') and debit_party = $2),
+              where tenant_id = $1 and debit_account = any($7) and debit_party = $2),
          entry as (
              select entry_id, sum(amount)::bigint as amount from moved group by entry_id),
          line as materialized (
@@ -132,11 +147,12 @@ pub async fn statement(
           order by l.occurred_at, l.amount < 0, l.id",
     )
     .bind(tx.tenant())
-    .bind(customer)
+    .bind(party)
     .bind(from)
     .bind(to)
     .bind(limit)
     .bind(offset)
+    .bind(accounts)
     .fetch_all(&mut **tx)
     .await?;
     let (opening, closing, total) = rows.first().map_or((Cents::ZERO, Cents::ZERO, 0), |row| {

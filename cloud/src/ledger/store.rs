@@ -209,9 +209,9 @@ struct Lines {
     entries: Vec<EntryId>,
     numbers: Vec<i16>,
     debit_accounts: Vec<String>,
-    debit_parties: Vec<Option<CustomerId>>,
+    debit_parties: Vec<Option<uuid::Uuid>>,
     credit_accounts: Vec<String>,
-    credit_parties: Vec<Option<CustomerId>>,
+    credit_parties: Vec<Option<uuid::Uuid>>,
     amounts: Vec<Cents>,
 }
 

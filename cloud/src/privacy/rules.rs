@@ -145,6 +145,18 @@ pub const KEPT: &[Kept] = &[
         "stays",
     ),
     of(
+        "floats",
+        "nothing of subscribers: what operators may sell",
+        Keep::Books,
+        "stays",
+    ),
+    of(
+        "float_moves",
+        "nothing of subscribers: what operators loaded and handed over",
+        Keep::Books,
+        "stays",
+    ),
+    of(
         "settlements",
         "nothing of subscribers: sums paid out to the provider",
         Keep::Books,

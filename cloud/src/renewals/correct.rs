@@ -2,6 +2,7 @@
 //! stay; what was wrong is posted the other way.
 
 use easyisp_shared::id::{CustomerId, EntryId, IntentId, PaymentId};
+use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 
 use crate::db::Tx;
@@ -11,7 +12,7 @@ use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 use super::deed::Deed;
 use super::store::{self, Payment, PaymentStatus};
 use super::{
-    AccountName, Received, RenewError, SHORT, Till, Unallocated, buy_for, limits, message, perform,
+    AccountName, Received, RenewError, SHORT, Unallocated, buy_for, limits, message, perform,
     reckon, told,
 };
 
@@ -178,6 +179,10 @@ pub async fn void(
     }
     let entry = void_entry(tx, &payment, now);
     let id = entry.id;
+    if let (Some(seller), Some(customer)) = (payment.seller_id, payment.customer) {
+        store::lock(tx, customer, now).await?; // before the float, as whoever pays
+        ledger::move_float(tx, seller, (payment.amount, Cents::ZERO), now).await?;
+    }
     match payment.customer {
         None => {
             ledger::post(tx, entry, now).await?;
@@ -229,7 +234,7 @@ fn void_entry(tx: &Tx, payment: &Payment, now: Timestamp) -> Entry {
         description: "Taken back".to_owned(),
         transfers: vec![Transfer {
             debit: owner(payment.customer),
-            credit: Leg::account(Till::of(payment.platform).account(payment.method)),
+            credit: payment.till().leg(payment.method),
             amount: payment.amount,
         }],
     }
@@ -282,7 +287,7 @@ pub async fn hold(
         source: format!("{} {}", AccountName(receipt.method), receipt.receipt),
         description: receipt.description.clone(),
         transfers: vec![Transfer {
-            debit: Leg::account(receipt.till.account(receipt.method)),
+            debit: receipt.till.leg(receipt.method),
             credit: Leg::account(AccountCode::SUSPENSE),
             amount: receipt.amount,
         }],

@@ -52,6 +52,8 @@ pub(super) struct Account {
     pub(super) taxes: Vec<Tax>,
     /// Whether what he buys gets a receipt.
     pub(super) receipts: bool,
+    /// Whether who records his payment sells out of a float.
+    pub(super) by_seller: bool,
 }
 
 /// What a customer buys, as it is sold today.

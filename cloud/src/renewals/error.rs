@@ -2,7 +2,7 @@
 
 use super::Barred;
 use crate::error::{ApiError, violated};
-use crate::ledger::is_overdrawn;
+use crate::ledger::{FLOAT_USED_UP, is_overdrawn, is_used_up};
 
 /// Why nothing was booked.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum RenewError {
     /// He bought this package as often as it may be.
     #[error("{0}")]
     Barred(Barred),
+    /// A seller's float does not cover it.
+    #[error("{FLOAT_USED_UP}")]
+    FloatUsedUp,
     /// The provider's receipt was credited before.
     #[error("this receipt was credited before")]
     ReceiptKnown,
@@ -44,6 +47,9 @@ impl From<sqlx::Error> for RenewError {
         if is_overdrawn(&error) {
             return RenewError::BalanceTooLow;
         }
+        if is_used_up(&error) {
+            return RenewError::FloatUsedUp;
+        }
         match violated(&error) {
             Some("receipts_pkey" | "receipt_at_shortcode" | "payment_intent") => {
                 RenewError::ReceiptKnown
@@ -62,6 +68,7 @@ impl From<RenewError> for ApiError {
             RenewError::TooMuch => ApiError::field("amount", "is larger than a wallet holds"),
             RenewError::NoPackage => ApiError::unprocessable("NO_PACKAGE", message),
             RenewError::BalanceTooLow => ApiError::conflict("BALANCE_TOO_LOW", message),
+            RenewError::FloatUsedUp => ApiError::conflict("FLOAT_USED_UP", message),
             RenewError::Barred(_) => ApiError::conflict("PURCHASE_LIMIT", message),
             RenewError::ReceiptKnown => ApiError::conflict("RECEIPT_KNOWN", message),
             RenewError::NotRefundable => ApiError::conflict("NOT_REFUNDABLE", message),

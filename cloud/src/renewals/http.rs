@@ -56,7 +56,8 @@ impl From<&Received> for Recharged {
 ///
 /// With `amount` 0 and the description `Resolved transaction: CODE` the M-Pesa payment with that receipt
 /// moves to this customer. Repeating a request (same `Idempotency-Key` header) returns the first answer
-/// and books nothing. Errors: 400 another amount of 0, 404 unknown customer or code.
+/// and books nothing. Errors: 400 another amount of 0, 404 unknown customer or code, 409 `FLOAT_USED_UP` for a seller
+/// whose float does not cover it.
 #[utoipa::path(post, path = "/api/customers/{customer}/recharge", tag = "Payments",
     params(("customer" = CustomerId, Path)), request_body = RechargeRequest,
     responses((status = 200, body = Recharged)))]
@@ -159,7 +160,7 @@ pub struct Recorded {
 ///
 /// Repeating a request (same `Idempotency-Key` header) returns the first answer and books nothing.
 /// Errors: 400 an amount of nothing, 404 unknown customer, 409 `RECEIPT_KNOWN` when the reference is an
-/// M-Pesa receipt that was credited by itself.
+/// M-Pesa receipt that was credited by itself, `FLOAT_USED_UP` for a seller whose float does not cover it.
 #[utoipa::path(post, path = "/api/payments/manual", tag = "Payments",
     request_body = ManualRequest, responses((status = 201, body = Recorded)))]
 pub async fn record(

@@ -51,6 +51,7 @@ pub async fn auto_renew(
         Err(
             error @ (RenewError::NothingPaid
             | RenewError::TooMuch
+            | RenewError::FloatUsedUp
             | RenewError::ReceiptKnown
             | RenewError::NotRefundable
             | RenewError::GoesBack

@@ -25,7 +25,7 @@ use easyisp_shared::time::Timestamp;
 
 use crate::api::{Access, Routes, routes};
 use crate::db::{Kind, Tx};
-use crate::ledger::{AccountCode, Entry, EntryKind, Leg, Transfer};
+use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 
 use deed::{Account, Bought, Deed, Paid, Plan};
 use rules::Purchase;
@@ -187,6 +187,8 @@ pub enum Till {
     Own,
     /// The platform's, which holds the money for him.
     Platform,
+    /// A seller's own pocket: it is taken out of his float.
+    Seller(OperatorId),
 }
 
 impl Till {
@@ -198,11 +200,20 @@ impl Till {
         }
     }
 
-    /// Which account money comes into that came this way.
-    pub fn account(self, method: Method) -> AccountCode {
+    /// Where money comes from, in the books, that came this way.
+    pub fn leg(self, method: Method) -> Leg {
         match self {
-            Till::Platform => AccountCode::HELD,
-            Till::Own => method.account(),
+            Till::Platform => Leg::account(AccountCode::HELD),
+            Till::Own => Leg::account(method.account()),
+            Till::Seller(seller) => Leg::float(seller),
+        }
+    }
+
+    /// Out of whose float it is taken.
+    fn seller(self) -> Option<OperatorId> {
+        match self {
+            Till::Seller(seller) => Some(seller),
+            Till::Own | Till::Platform => None,
         }
     }
 }
@@ -261,7 +272,8 @@ pub struct Renewed {
 ///
 /// # Errors
 /// [`RenewError::ReceiptKnown`] when the receipt was credited before, here or to whoever else proved that it came
-/// to the same short code; the transaction is then spent and must be rolled back.
+/// to the same short code, [`RenewError::FloatUsedUp`] when a seller recorded it whose float does not cover it; the
+/// transaction is then spent and must be rolled back.
 pub async fn receive(
     tx: &mut Tx,
     receipt: Receipt,
@@ -270,12 +282,20 @@ pub async fn receive(
     if !receipt.amount.is_positive() {
         return Err(RenewError::NothingPaid);
     }
-    let account = store::lock_payer(tx, receipt.customer, now).await?;
+    let account = store::lock_payer(tx, receipt.customer, receipt.operator, now).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
+    let seller = receipt.operator.filter(|_| account.by_seller);
     let receipt = Receipt {
         customer: account.customer,
+        till: seller.map_or(receipt.till, Till::Seller),
         ..receipt
     };
+    if let Some(seller) = receipt.till.seller() {
+        let less = Cents::ZERO
+            .minus(receipt.amount)
+            .ok_or(RenewError::TooMuch)?;
+        ledger::move_float(tx, seller, (less, Cents::ZERO), now).await?;
+    }
     let entropy = tx.entropy();
     let payment = PaymentId::new(now, &entropy);
     let source = match &receipt.receipt {
@@ -333,7 +353,7 @@ pub async fn renew(
     why: Why,
     now: Timestamp,
 ) -> Result<Renewed, RenewError> {
-    let account = store::lock_payer(tx, customer, now).await?;
+    let account = store::lock_payer(tx, customer, None, now).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
     let account = account.resumed(now);
     let (source, from) = match &why {
@@ -522,7 +542,7 @@ fn credit_entry(id: EntryId, receipt: &Receipt, source: &str) -> Entry {
         source: source.to_owned(),
         description: receipt.description.clone(),
         transfers: vec![Transfer {
-            debit: Leg::account(receipt.till.account(receipt.method)),
+            debit: receipt.till.leg(receipt.method),
             credit: Leg::wallet(receipt.customer),
             amount: receipt.amount,
         }],

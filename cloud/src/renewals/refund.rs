@@ -109,7 +109,7 @@ pub async fn complete(
 ) -> Result<(), RenewError> {
     let gone = Transfer {
         debit: Leg::account(AccountCode::REFUNDS),
-        credit: Leg::account(refund.till.account(refund.method)),
+        credit: refund.till.leg(refund.method),
         amount: refund.amount,
     };
     let what = (EntryKind::Reversal, "Sent back to the payer");

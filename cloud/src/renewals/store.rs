@@ -5,7 +5,7 @@ mod typed;
 
 use std::time::Duration;
 
-use easyisp_shared::id::{CustomerId, EntryId, IntentId, PackageId, PaymentId};
+use easyisp_shared::id::{CustomerId, EntryId, IntentId, OperatorId, PackageId, PaymentId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::net::Mac;
 use easyisp_shared::phone::PhoneNumber;
@@ -24,7 +24,7 @@ use crate::webhooks::{Columns, Event, event_cte};
 
 use super::deed::{Account, Bought, Deed, Due, Plan};
 use super::rules::{Holding, Promised, Term, Unit};
-use super::{Method, Unallocated, told};
+use super::{Method, Till, Unallocated, told};
 
 pub(super) use refund::{Sold, add_refunded, refund_paid, release_refunded, sold_for, take_back};
 pub use typed::{Typed, typed_by_hand};
@@ -56,6 +56,7 @@ struct AccountRow {
     postpaid: bool,
     taxes: Option<Json<Vec<Tax>>>,
     receipts: bool,
+    by_seller: bool,
 }
 
 /// The package of a customer, as long as it is sold.
@@ -106,6 +107,8 @@ macro_rules! account {
                 t.time_zone, t.grace_secs, c.paused_at, c.promised_from, c.promised_until,
                 c.postpaid, c.parent_id is not null as child,
                 coalesce(t.prepaid_receipts_from <= $3, false) as receipts,
+                exists (select from floats f
+                         where f.tenant_id = $1 and f.operator_id = $4 and f.active) as by_seller,
                 case when t.prepaid_taxed_from <= $3 then
                     (select jsonb_agg(x.tax || jsonb_build_object('account', coalesce(a.code, '2300'))
                                       order by x.place)
@@ -137,13 +140,14 @@ pub(super) async fn lock(
     customer: CustomerId,
     at: Timestamp,
 ) -> sqlx::Result<Option<Account>> {
-    locked(account!("$2"), tx, customer, at).await
+    locked(account!("$2"), tx, customer, None, at).await
 }
 
-/// The same of who pays for a customer: the parent of a child account, else himself.
+/// The same of who pays for a customer: the parent of a child account, else himself; `operator` = who says that he paid.
 pub(super) async fn lock_payer(
     tx: &mut Tx,
     customer: CustomerId,
+    operator: Option<OperatorId>,
     at: Timestamp,
 ) -> sqlx::Result<Option<Account>> {
     locked(
@@ -152,6 +156,7 @@ pub(super) async fn lock_payer(
         ),
         tx,
         customer,
+        operator,
         at,
     )
     .await
@@ -161,12 +166,14 @@ async fn locked(
     text: &'static str,
     tx: &mut Tx,
     customer: CustomerId,
+    operator: Option<OperatorId>,
     at: Timestamp,
 ) -> sqlx::Result<Option<Account>> {
     let row: Option<AccountRow> = sqlx::query_as(text)
         .bind(tx.tenant())
         .bind(customer)
         .bind(at)
+        .bind(operator)
         .fetch_optional(&mut **tx)
         .await?;
     row.map(account).transpose()
@@ -244,6 +251,7 @@ fn account(row: AccountRow) -> sqlx::Result<Account> {
         zone,
         taxes: row.taxes.map(|taxes| taxes.0).unwrap_or_default(),
         receipts: row.receipts,
+        by_seller: row.by_seller,
     })
 }
 
@@ -382,8 +390,8 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
          payment as (
              insert into payments (tenant_id, id, customer_id, method, receipt, amount, status, phone,
                                    account, description, intent_id, gateway_id, operator_id, entry_id,
-                                   paid_at, created_at)
-             select $1, $18, $19, $20, $21, $22, 'completed', $23, $24, $25, $26, $27, $28, $29, $30, $2
+                                   paid_at, created_at, seller_id)
+             select $1, $18, $19, $20, $21, $22, 'completed', $23, $24, $25, $26, $27, $28, $29, $30, $2, $59
               where $18 is not null),
          period as (
              insert into periods (tenant_id, id, customer_id, package_id, entry_id, price, starts_at,
@@ -519,6 +527,7 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
                 .map(|bought| bought.written_off)
                 .collect::<Vec<_>>(),
         )
+        .bind(receipt.and_then(|receipt| receipt.till.seller()))
         .fetch_one(&mut **tx)
         .await?
         .try_get(0)
@@ -613,12 +622,24 @@ pub(super) struct Payment {
     pub(super) paid_at: Timestamp,
     /// It came through the platform's short code.
     pub(super) platform: bool,
+    /// Out of whose float it was taken.
+    pub(super) seller_id: Option<OperatorId>,
+}
+
+impl Payment {
+    /// How it came.
+    pub(super) fn till(&self) -> Till {
+        match self.seller_id {
+            Some(seller) => Till::Seller(seller),
+            None => Till::of(self.platform),
+        }
+    }
 }
 
 /// Reads and locks the payment that a provider told of with this receipt.
 pub(super) async fn lock_receipt(tx: &mut Tx, receipt: &str) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(
-        "select id, customer_id, method, amount, status, refunded, paid_at,
+        "select id, customer_id, method, amount, status, refunded, paid_at, seller_id,
                 exists (select from gateways g where g.tenant_id = $1 and g.id = gateway_id and g.platform) as platform
            from payments
           where tenant_id = $1 and receipt = $2 and method in ('MPESA', 'AIRTEL') and status <> 'voided'
@@ -633,7 +654,7 @@ pub(super) async fn lock_receipt(tx: &mut Tx, receipt: &str) -> sqlx::Result<Opt
 /// Reads and locks a payment.
 pub(super) async fn lock_payment(tx: &mut Tx, id: PaymentId) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(
-        "select id, customer_id, method, amount, status, refunded, paid_at,
+        "select id, customer_id, method, amount, status, refunded, paid_at, seller_id,
                 exists (select from gateways g where g.tenant_id = $1 and g.id = gateway_id and g.platform) as platform
            from payments
           where tenant_id = $1 and id = $2

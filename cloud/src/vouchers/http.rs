@@ -14,13 +14,15 @@ use super::jobs::{MAKE, make_some};
 use super::redeem::Shown;
 use super::rules::{AT_ONCE, Status, Wanted, face_secs};
 use super::store::{self, By, Filter, ListRow, Sold};
-use super::{CODE, VoucherError, ask};
+use super::words::Stored;
+use super::{CODE, VoucherError, ask, sale};
 use crate::api::{Idempotency, Json, Page, Path, Query, Sort, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Kind, Tx};
 use crate::due;
 use crate::error::ApiError;
+use crate::ledger;
 use crate::packages::{self, Period};
 use crate::secrets::{SecretError, Secrets, TenantKey};
 use crate::sites::{self, Questions};
@@ -130,8 +132,9 @@ pub struct Making {
 /// made in the background (202 with `batchId`; list them by it).
 ///
 /// A voucher's time, data and price are its package's at this moment; a month counts 30 days. Repeating a
-/// request with its `Idempotency-Key` makes nothing more and answers with the same codes. Errors: 400
-/// naming the fields, 422 `PACKAGE_NOT_SOLD`.
+/// request with its `Idempotency-Key` makes nothing more and answers with the same codes. A seller takes them out of his
+/// float at their price; who revokes one that nobody used gives it back. Errors: 400 naming the fields, 409
+/// `FLOAT_USED_UP`, 422 `PACKAGE_NOT_SOLD`.
 #[utoipa::path(post, path = "/api/vouchers", tag = "Vouchers", request_body = BatchRequest,
     responses((status = 201, body = Made), (status = 202, body = Making)))]
 pub async fn create(
@@ -174,6 +177,9 @@ pub async fn create(
         unit: sold.period_unit,
     };
     store::insert_batch(&mut tx, id, &batch, &sold, face_secs(period), holder, now).await?;
+    if ledger::is_seller(&mut tx, operator.id).await? {
+        sale::take(&mut tx, operator.id, id, (batch.quantity, sold.price), now).await?;
+    }
     let line = Audit {
         details: format!("{} of {} at {}", batch.quantity, sold.name, sold.price),
         ..Audit::new(Action::VoucherGenerate, "voucher batch", id, &sold.name)
@@ -303,6 +309,9 @@ pub async fn revoke(
         Status::Available | Status::Expired => {}
     }
     store::set_revoked(&mut tx, voucher, now).await?;
+    if row.status == Stored::Available {
+        sale::give_back(&mut tx, voucher, now).await?;
+    }
     tx.changed(Kind::Voucher, voucher);
     let name = easyisp_shared::voucher::username(voucher);
     let line = Audit::new(Action::VoucherDelete, "voucher", voucher, &name);

@@ -11,6 +11,7 @@ mod http;
 mod jobs;
 mod redeem;
 mod rules;
+mod sale;
 mod store;
 mod words;
 

@@ -1,6 +1,8 @@
 //! SQL on vouchers and their batches.
 
-use easyisp_shared::id::{AgentId, CustomerId, PackageId, SiteId, VoucherBatchId, VoucherId};
+use easyisp_shared::id::{
+    AgentId, CustomerId, OperatorId, PackageId, SiteId, VoucherBatchId, VoucherId,
+};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
@@ -69,6 +71,38 @@ pub(super) async fn insert_batch(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Writes out of whose float a new batch is taken.
+pub(super) async fn set_seller(
+    tx: &mut Tx,
+    batch: VoucherBatchId,
+    seller: OperatorId,
+) -> sqlx::Result<()> {
+    sqlx::query("update voucher_batches set seller_id = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(batch)
+        .bind(seller)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Out of whose float a voucher was taken, and for how much; `None` = out of nobody's.
+pub(super) async fn seller_of(
+    tx: &mut Tx,
+    voucher: VoucherId,
+) -> sqlx::Result<Option<(OperatorId, Cents)>> {
+    sqlx::query_as(
+        "select b.seller_id, v.price
+           from vouchers v
+           join voucher_batches b on b.tenant_id = $1 and b.id = v.batch_id
+          where v.tenant_id = $1 and v.id = $2 and b.seller_id is not null",
+    )
+    .bind(tx.tenant())
+    .bind(voucher)
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// A batch that is being made.

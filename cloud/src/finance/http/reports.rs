@@ -117,10 +117,10 @@ pub struct ReportLine {
 pub struct Between {
     /// The first day; the first of its month when it is not given.
     #[param(value_type = Option<String>)]
-    from: Option<Moment>,
+    pub(super) from: Option<Moment>,
     /// The last day; today when it is not given.
     #[param(value_type = Option<String>)]
-    to: Option<Moment>,
+    pub(super) to: Option<Moment>,
 }
 
 /// `GET /api/finance/profit-and-loss`: revenue and expenses by account, over days of the tenant's, both ends
