@@ -157,6 +157,7 @@ impl Agent {
                 apis,
                 poller,
                 timeline: core.timeline.clone(),
+                radsec: None,
             },
             epoch: Mutex::default(),
             generation: self.identity.generation(),
