@@ -106,7 +106,7 @@ async fn who_pays_while_his_site_is_cut_off_is_online_when_the_line_is_back() ->
 
 /// Everything that a callback brings about, from the inbox to the feed, is one short transaction.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_callback_that_renews_takes_eight_statements() -> Result<()> {
+async fn a_callback_that_renews_takes_nine_statements() -> Result<()> {
     let mut world = World::start().await?;
     let isp = Provider::with_paybill(&world, "savanna").await?;
     let site = Site::open(&world, &isp).await?;
@@ -131,7 +131,7 @@ async fn a_callback_that_renews_takes_eight_statements() -> Result<()> {
         .collect();
     assert_eq!(callbacks.len(), 3, "one transaction a callback");
     for said in callbacks {
-        assert_eq!(said.len(), 8, "{said:#?}");
+        assert_eq!(said.len(), 9, "{said:#?}");
     }
     Ok(())
 }
