@@ -21,6 +21,8 @@ pub struct Doubt {
     pub ran: Duration,
     /// The furthest it ever was behind.
     pub worst: Duration,
+    /// It booted without knowing the time, and was not told since.
+    pub lost: bool,
     /// When the box wrote down last what time it is, and how far behind it was then at most.
     marked: (Timestamp, Duration),
 }
@@ -34,6 +36,7 @@ impl Doubt {
             stood: Duration::ZERO,
             ran: Duration::ZERO,
             worst: Duration::ZERO,
+            lost: false,
             marked: (now, Duration::ZERO),
         }
     }
@@ -42,6 +45,7 @@ impl Doubt {
     fn told(&mut self) {
         self.behind = AGREES;
         self.ahead = AGREES;
+        self.lost = false;
     }
 
     /// The box wrote down what time it is.
@@ -123,6 +127,7 @@ impl Turmoil {
         };
         self.agent.clock.set(shown);
         self.doubt.booted(now, shown == now);
+        self.doubt.lost = shown == Timestamp::default();
         what
     }
 

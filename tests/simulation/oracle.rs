@@ -122,7 +122,12 @@ impl Oracle {
             answer,
             decided_yes,
             unanswered,
+            for_secs,
         } = dialled;
+        ensure!(
+            !doubt.lost || for_secs.is_none_or(|secs| secs <= DAY_SECS),
+            "F6: {user} may stay for {for_secs:?} s by a box that does not know the time"
+        );
         if right_password {
             // Who tried many wrong ones waits for every answer (A9).
             let wrong = self.wrong.get(user).copied().unwrap_or_default();
@@ -300,6 +305,8 @@ fn as_of(
     told.map_or(&NOBODY, |(_, people)| people)
 }
 
+/// So long a router leaves anybody online by itself while its box does not know the time (F6).
+const DAY_SECS: u32 = 86_400;
 /// Wrong passwords that make nobody wait.
 const FORGIVEN: u32 = 4;
 /// Twice the interim interval.

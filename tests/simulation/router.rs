@@ -157,6 +157,8 @@ pub struct Dialled {
     pub decided_yes: bool,
     /// A try that arrived was not answered.
     pub unanswered: bool,
+    /// How long the router leaves him online by itself, where he was let in.
+    pub for_secs: Option<u32>,
 }
 
 /// What a router hears of a login.
@@ -244,6 +246,7 @@ impl Router {
             answer: Answer::Silence,
             decided_yes: false,
             unanswered: false,
+            for_secs: None,
         };
         for _ in 0..TRIES {
             let fate = Fate::draw(random, trouble);
@@ -273,6 +276,7 @@ impl Router {
             let timeout = read.first(attribute::SESSION_TIMEOUT);
             let timeout =
                 timeout.and_then(|octets| Some(u32::from_be_bytes(octets.try_into().ok()?)));
+            dialled.for_secs = timeout;
             let ends = timeout.map(|secs| now.plus(Duration::from_secs(u64::from(secs))));
             self.count += 1;
             let id = format!("{}{:x}{:05x}", service.digits(), self.boot % 16, self.count);
