@@ -15,8 +15,8 @@ use serde_json::json;
 
 use super::http::{File, Format, named};
 use super::table::{Page, Table};
+use crate::App;
 use crate::api::{Access, GuardFuture, attachment};
-use crate::app::App;
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::error::ApiError;

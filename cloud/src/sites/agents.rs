@@ -18,7 +18,6 @@ use self::store::Waiting;
 use super::pki::{Authority, BadRequest, Issued};
 use crate::db::{Database, Kind, Tx};
 use crate::secrets::{SecretError, Secrets};
-use crate::tenants;
 
 /// An agent, as its certificate says: the only source of tenant and site on the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +178,7 @@ pub async fn enroll(
         None => {
             let used = store::use_token(&mut tx, &digest, agent, now).await?;
             let replaces = used.ok_or(EnrollRefusal::Token)?.replaces;
-            if tenants::confirms_agents(&mut tx).await? {
+            if store::confirms_agents(&mut tx).await? {
                 let waiting = Waiting {
                     id: agent,
                     site_id: site,

@@ -53,11 +53,6 @@ pub async fn site_policy(tx: &mut Tx) -> sqlx::Result<SitePolicy> {
     })
 }
 
-/// Whether a box that joins one of the tenant's sites waits until an operator confirms it.
-pub async fn confirms_agents(tx: &mut Tx) -> sqlx::Result<bool> {
-    store::confirms_agents(tx).await
-}
-
 /// How long the tenant has sessions kept after their end.
 pub async fn session_retention(tx: &mut Tx) -> sqlx::Result<Duration> {
     let days = store::session_retention_days(tx).await?;

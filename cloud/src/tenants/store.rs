@@ -221,14 +221,6 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
     Ok(())
 }
 
-/// Whether boxes that join wait until they are confirmed.
-pub async fn confirms_agents(tx: &mut Tx) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select confirm_agents from tenants where tenant_id = $1")
-        .bind(tx.tenant())
-        .fetch_one(&mut **tx)
-        .await
-}
-
 /// Makes the tenant ACTIVE without end; returns its name.
 pub async fn activate(tx: &mut Tx, now: Timestamp) -> sqlx::Result<String> {
     sqlx::query_scalar(

@@ -168,6 +168,14 @@ pub async fn use_token(
     .await
 }
 
+/// Whether boxes that join wait until they are confirmed.
+pub async fn confirms_agents(tx: &mut Tx) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select confirm_agents from tenants where tenant_id = $1")
+        .bind(tx.tenant())
+        .fetch_one(&mut **tx)
+        .await
+}
+
 /// A site's name; `None` when it is not the tenant's, or was deleted.
 pub async fn site_name(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar(
