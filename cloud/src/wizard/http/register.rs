@@ -124,7 +124,6 @@ pub struct Registered {
 /// over or used, 409 `SERIAL_KNOWN` (the token is used up), 409 `ROUTER_NAME_TAKEN`, 422 `NO_AGENT`.
 #[utoipa::path(post, path = "/provision/register", tag = "Routers", request_body = RegisterRequest,
     responses((status = 201, body = Registered)))]
-#[expect(clippy::too_many_arguments, reason = "a handler names what it needs")]
 pub async fn register(
     ClientAddress(address): ClientAddress,
     State(db): State<Database>,
