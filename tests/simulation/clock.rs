@@ -23,8 +23,8 @@ pub struct Doubt {
     pub worst: Duration,
     /// It booted without knowing the time, and was not told since.
     pub lost: bool,
-    /// When the box wrote down last what time it is, and how far behind it was then at most.
-    marked: (Timestamp, Duration),
+    /// When the box wrote down last what time it is, and how far behind and before it was then at most.
+    marked: (Timestamp, Duration, Duration),
 }
 
 impl Doubt {
@@ -37,7 +37,7 @@ impl Doubt {
             ran: Duration::ZERO,
             worst: Duration::ZERO,
             lost: false,
-            marked: (now, Duration::ZERO),
+            marked: (now, Duration::ZERO, Duration::ZERO),
         }
     }
 
@@ -50,13 +50,14 @@ impl Doubt {
 
     /// The box wrote down what time it is.
     pub fn mark(&mut self, now: Timestamp) {
-        self.marked = (now, self.behind);
+        self.marked = (now, self.behind, self.ahead);
     }
 
     /// The box boots. A clock that is right is followed; one that stood still, or was lost, leaves what was
-    /// written down.
+    /// written down. That may be later than now, and nothing before it is believed.
     fn booted(&mut self, now: Timestamp, right: bool) {
-        let (at, behind) = self.marked;
+        let (at, behind, ahead) = self.marked;
+        self.ahead = at.plus(ahead).since(now);
         self.behind = match right {
             true => Duration::ZERO,
             false => now.since(at) + behind,

@@ -34,6 +34,7 @@ use crate::words::DAY;
 async fn a_certificate_that_ends_is_told_of_and_renewed_with_one_request() -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "sealed").await?;
+    isp.subscribe(&world).await?;
     let mut site = Site::prepare(&world, &isp).await?;
     site.configure(|config| config.radius.radsec = Some((Ipv4Addr::LOCALHOST, 0).into()));
     site.start_agent().await?;

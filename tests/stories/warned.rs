@@ -262,6 +262,7 @@ async fn a_box_that_cannot_write_is_named_while_it_cannot() -> Result<()> {
 async fn a_box_whose_certificate_is_not_renewed_is_named() -> Result<()> {
     let world = World::start().await?;
     let (isp, mut site) = given_site(&world, "away").await?;
+    isp.subscribe(&world).await?;
     let shown = isp.owner.get(&format!("/nas/{}", site.router_id)).await?;
     let page = format!("/sites/{}", shown["siteId"].as_str().context("a site")?);
     site.stop_agent().await;
@@ -279,8 +280,15 @@ async fn a_box_whose_certificate_is_not_renewed_is_named() -> Result<()> {
 
     site.start_agent().await?;
     site.caught_up().await?;
+    let owner = Operator::login(world.api(), "owner@away.example", PASSWORD).await?;
     eventually("it is renewed", async || {
-        Ok(after(0).await?.is_empty().then_some(()))
+        world.clock.advance(LOOK);
+        let shown = owner.get(&page).await?;
+        let warnings = shown["warnings"].as_array().context("warnings")?;
+        let named = warnings
+            .iter()
+            .any(|one| one["code"] == "AGENT_CERTIFICATE_ENDS_SOON");
+        Ok((!named).then_some(()))
     })
     .await?;
     site.stop().await;

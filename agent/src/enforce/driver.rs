@@ -219,7 +219,11 @@ impl Enforcer {
             return; // what a line is to have is kept by `lines`
         }
         match self.judge(&online.session) {
-            Act::Leave { until } => self.parts.timers.arm(key, until),
+            Act::Leave { until } => {
+                self.parts.timers.arm(key, until);
+                // What is under way was begun by what was known before, and sets its own timer when it ends.
+                self.look_afterwards(key);
+            }
             Act::Change(wanted) => self.start_change(online, wanted, cancel),
             Act::Cut(why) => self.start_cut(online.session, why, cancel),
         }
@@ -283,6 +287,15 @@ impl Enforcer {
                 }
                 false
             }
+        }
+    }
+
+    /// What is under way about a session, if anything, is followed by a look.
+    fn look_afterwards(&self, key: &SessionKey) {
+        if let Some(held @ (Afterwards::Nothing | Afterwards::Look)) =
+            self.lock().sessions.get_mut(key)
+        {
+            *held = Afterwards::Look;
         }
     }
 

@@ -19,6 +19,7 @@ use uuid::Uuid;
 pub use feed::{Feed, Load};
 pub use questions::Questions;
 
+use crate::housekeeping;
 use crate::site::SiteClock;
 use crate::store::{Committed, Done, Job, Outbox, OutboxReader};
 use crate::sync::{
@@ -127,13 +128,24 @@ impl Local for LocalSite {
     }
 }
 
+/// More than a round trip makes of it.
+const AHEAD: Duration = Duration::from_secs(5);
+
 impl LocalSite {
-    /// The cloud told the time. How long a session was silent is counted by the same clock, and stays.
+    /// The cloud told the time. How long a session was silent is counted by the same clock, and stays. A box that was
+    /// ahead writes the right time down at once: it begins no earlier than what stands there.
     fn set_clock(&self, cloud: Timestamp) {
         let before = self.clock.now();
         self.clock.on_cloud_time(cloud);
-        let sessions = self.questions.enforcer.sessions();
-        sessions.clock_moved(before, self.clock.now());
+        let after = self.clock.now();
+        if before.since(after) > AHEAD {
+            // What is refused is written within a minute.
+            let _refused = self.outbox.submit(housekeeping::mark(&self.clock));
+        }
+        self.questions
+            .enforcer
+            .sessions()
+            .clock_moved(before, after);
     }
 
     /// Reads the outbox off the async threads: it may wait for the disk.

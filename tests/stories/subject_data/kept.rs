@@ -279,6 +279,9 @@ pub async fn use_a_voucher(world: &World, isp: &Provider, customer: &str) -> Res
         .bind(now)
         .execute(&mut *tx)
         .await?;
+    sqlx::query("update voucher_batches set used = 1")
+        .execute(&mut *tx)
+        .await?;
     Ok(tx.commit().await?)
 }
 
