@@ -137,6 +137,12 @@ impl Enforcement {
     /// Judges an order that arrived at the router.
     pub fn judge_order(&mut self, order: &Order, session: Option<&Session>) -> Result<()> {
         let now = self.looked;
+        if matches!(
+            (&order.what, order.answered),
+            (What::Change { .. }, Some(Err(_)))
+        ) {
+            self.refused.insert(order.session.clone());
+        }
         let Some(session) = session.filter(|_| !order.copy) else {
             return Ok(());
         };
@@ -159,9 +165,6 @@ impl Enforcement {
                 );
             }
             What::Change { rate, .. } => {
-                if matches!(order.answered, Some(Err(_))) {
-                    self.refused.insert(order.session.clone());
-                }
                 let told = self.rates.get(user);
                 ensure!(
                     rate.is_none()

@@ -385,6 +385,8 @@ impl Turmoil {
             }
             1 => {
                 owner.post(&path("suspend"), &json!({})).await?;
+                // An order to end what is online goes with it, and stands when he is activated again.
+                self.enforcement.wished(name, self.now());
                 "is suspended"
             }
             2 => {

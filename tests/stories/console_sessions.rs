@@ -87,7 +87,11 @@ impl Browser {
 
     async fn is_in(&mut self) -> Result<bool> {
         let me = self.ask(Method::GET, "/api/auth/me", None).await?;
-        Ok(me.status == StatusCode::OK)
+        match me.status {
+            StatusCode::OK => Ok(true),
+            StatusCode::UNAUTHORIZED => Ok(false),
+            other => anyhow::bail!("{other}: {:?}", me.body),
+        }
     }
 }
 

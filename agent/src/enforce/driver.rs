@@ -199,12 +199,18 @@ impl Enforcer {
         }
     }
 
-    /// The open sessions of a customer: by his name while he is known, else one by one.
+    /// The open sessions of a customer: by his name while he is known, else one by one. One that began under somebody
+    /// of before with his name is his too: now nobody has that name.
     pub(super) fn open_of(&self, customer: CustomerId) -> Vec<Online> {
         match self.parts.site.customer(customer) {
             Some(known) => self.parts.sessions.open_by_name(&known.username),
             None => {
-                let his = |session: &Session| session.customer == Some(customer);
+                let site = &self.parts.site;
+                let his = |session: &Session| {
+                    session.customer == Some(customer)
+                        || session.customer.is_some()
+                            && site.subscriber(&session.username).is_none()
+                };
                 self.parts.sessions.open(his)
             }
         }

@@ -125,8 +125,6 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use easyisp_shared::wire::question::AskFailure;
 
     use super::*;
