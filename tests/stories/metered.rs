@@ -83,4 +83,4 @@ async fn octets(world: &World) -> Result<u64> {
 }
 
 /// A twelfth of what interims of five minutes cost, and as much again for company and heartbeats.
-const MOST: u64 = 8_000;
+const MOST: u64 = 20_000;

@@ -1,5 +1,7 @@
 //! What is given back of a sale takes its taxes back, and its receipt gets credit notes.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use easyisp_tests::world::{World, eventually};
 use serde_json::{Value, json};
@@ -31,7 +33,12 @@ async fn a_sale_that_is_given_back_takes_its_taxes_back() -> Result<()> {
     for (service, left, credited) in [("TAKE_BACK", 125.19, 500), ("WAIVE", 0.0, 1000)] {
         let body = json!({"amount": 500, "service": service, "reason": "A slow month"});
         let refund = shop.sends_back(&payment, body).await?;
-        shop.until(&refund, "DONE").await?;
+        // Where the answer met the sale's receipt it is worked on again a little later.
+        let soon = tokio::time::timeout(Duration::from_secs(5), shop.until(&refund, "DONE"));
+        if soon.await.is_err() {
+            world.clock.advance(Duration::from_secs(6));
+            shop.until(&refund, "DONE").await?;
+        }
         assert_eq!(owed().await?, Some(left));
         assert_eq!(shop.wallet().await?, 0);
         assert_eq!(world.book_findings().await?, Vec::<String>::new());
