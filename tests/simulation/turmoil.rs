@@ -80,6 +80,8 @@ impl Life for Turmoil {
         35218,
         // The oracle did not know that a box begins no earlier than what it wrote down, were that ahead.
         35335,
+        // Who was deleted went on online where his session began under somebody of before with his name.
+        35495,
     ];
 
     async fn database() -> Result<KeptDatabase> {
