@@ -1,5 +1,7 @@
 //! What a site on a line that is paid by the octet sends, as its agent really sends it.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use easyisp_tests::operator::http_client;
 use easyisp_tests::router::session::Usage;
@@ -50,6 +52,8 @@ async fn a_metered_subscriber_costs_some_kilobytes_a_day() -> Result<()> {
         // A minute into the next hour the last one goes up, as one batch.
         world.clock.advance(MINUTE);
         eventually("the hour has gone up", async || {
+            // A link that was lost meanwhile is dialled anew by this clock.
+            world.clock.advance(Duration::from_secs(1));
             let overview = site.agent().overview().clone();
             let report = tokio::task::spawn_blocking(move || overview.report()).await?;
             let waiting = report.waiting.get("accounting").copied().unwrap_or(0);
