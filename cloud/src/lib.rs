@@ -605,7 +605,7 @@ pub fn description() -> utoipa::openapi::OpenApi {
                 .version(env!("CARGO_PKG_VERSION"))
                 .description(Some(
                     "Errors are envelopes: message and error (the same text for people), statusCode, code, \
-                     details (which field, what to write) and requestId. Every list is a file with ?format=csv or \
+                     details (which field, what to write) and requestId. Every list of a tenant is a file with ?format=csv or \
                      ?format=xlsx: all its pages, with its filters.",
                 )),
         )

@@ -71,7 +71,9 @@ pub enum End {
 pub enum Mood {
     /// It takes the prompt, and its answer is lost.
     LosesTheAnswer,
-    /// 503, nothing taken.
+    /// It takes the prompt, and a gateway before it answers 503.
+    GivesUp,
+    /// 429, nothing taken.
     Down,
     /// 200, and in the body that it does not take it.
     Refuses,
@@ -235,7 +237,8 @@ async fn push(
         mood
     };
     match mood {
-        Some(Mood::Down) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Some(Mood::Down) => StatusCode::TOO_MANY_REQUESTS.into_response(),
+        Some(Mood::GivesUp) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Some(Mood::Refuses) => told(StatusCode::OK, "DP00800001003", false, Value::Null),
         Some(Mood::LosesTheAnswer) => cut(),
         None => told(

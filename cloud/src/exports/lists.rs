@@ -29,9 +29,13 @@ const AT_ONCE: usize = 200;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// Answers with a file where one is asked for and the route answers with a list; else with what the route does.
-pub fn as_file(app: App, _: Access, request: Request, next: Next) -> GuardFuture {
+pub fn as_file(app: App, access: Access, request: Request, next: Next) -> GuardFuture {
     Box::pin(async move {
-        let format = wanted(request.uri());
+        // The platform's own lists are of no provider, in whose trail a file would stand.
+        let format = match access {
+            Access::Platform => None,
+            _ => wanted(request.uri()),
+        };
         let operator = request.extensions().get::<Operator>().cloned();
         match (format, operator) {
             (Some(format), Some(operator)) if request.method() == Method::GET => {

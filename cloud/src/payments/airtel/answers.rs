@@ -76,9 +76,9 @@ pub(super) fn refused(status: u16, body: &[u8]) -> ProviderError {
     let said = envelope.said();
     match status {
         401 | 403 => ProviderError::Credentials(said),
-        429 | 503 => ProviderError::Busy(said),
+        429 => ProviderError::Busy(said),
         400..=499 => ProviderError::Refused(said),
-        // A gateway in between may have given up while Airtel went on.
+        // A gateway in between may have given up while Airtel went on: also where it says that it is busy.
         _ => ProviderError::Silent,
     }
 }
