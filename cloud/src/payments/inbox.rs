@@ -49,12 +49,24 @@ pub(super) async fn read(request: Request) -> Result<Vec<u8>, ApiError> {
     Ok(body.to_vec())
 }
 
-/// Makes a report durable, with the work on it due soon: its node may stop in between.
-pub(super) async fn keep(
+/// Makes a report durable, and has it worked on once it was answered.
+pub(super) async fn take_in(
     payments: &Payments,
     tenant: TenantId,
-    report: &Report,
-) -> Result<InboxId, ApiError> {
+    report: Report,
+) -> Result<(), ApiError> {
+    let id = keep(payments, tenant, &report).await?;
+    let worker = payments.clone();
+    payments.tasks.spawn(async move {
+        let now = worker.clock.now();
+        let then = worker.work_on(tenant, id, &report, now).await;
+        follow(&worker, tenant, id, then, now).await;
+    });
+    Ok(())
+}
+
+/// Makes a report durable, with the work on it due soon: its node may stop in between.
+async fn keep(payments: &Payments, tenant: TenantId, report: &Report) -> Result<InboxId, ApiError> {
     let now = payments.clock.now();
     let id = InboxId::new(now, payments.db.entropy());
     let kept = async {
@@ -74,7 +86,7 @@ pub(super) fn unkept(_: sqlx::Error) -> ApiError {
 }
 
 /// What remains to be done once a report was worked on; what failed is due work, and soon.
-pub(super) async fn follow(
+async fn follow(
     payments: &Payments,
     tenant: TenantId,
     id: InboxId,

@@ -9,7 +9,7 @@ use super::provider::Answer;
 use super::rules::{Claim, Event, next_query};
 use super::settle::{self, RECEIPT_KNOWN, Then};
 use super::store::gateways;
-use super::store::{self, Intent, Kind, Which};
+use super::store::{self, Intent, Kind, Report, Which};
 use super::words::GatewayType;
 use super::{Payments, airtel, inquiry, mpesa};
 use crate::renewals::RenewError;
@@ -35,14 +35,25 @@ impl Payments {
             return Ok(());
         };
         // What is to be asked then is due work, and soon.
-        let _: Then = match waiting.kind {
-            Kind::StkCallback => mpesa::stk::work(self, tenant, report, now).await?,
-            Kind::C2bConfirmation => mpesa::c2b::work(self, tenant, report, &waiting, now).await?,
-            Kind::C2bValidation => Then::Rest, // kept as done
-            Kind::Result | Kind::TimeOut => mpesa::results::work(self, tenant, report, now).await?,
-            Kind::AirtelCallback => airtel::door::work(self, tenant, report, now).await?,
-        };
+        let _: Then = self.work_on(tenant, report, &waiting, now).await?;
         Ok(())
+    }
+
+    /// Works on a report by its kind: each provider's own folder knows how.
+    pub(super) async fn work_on(
+        &self,
+        tenant: TenantId,
+        id: InboxId,
+        report: &Report,
+        now: Timestamp,
+    ) -> Result<Then, RenewError> {
+        match report.kind {
+            Kind::StkCallback => mpesa::stk::work(self, tenant, id, now).await,
+            Kind::C2bConfirmation => mpesa::c2b::work(self, tenant, id, report, now).await,
+            Kind::C2bValidation => Ok(Then::Rest), // kept as done
+            Kind::Result | Kind::TimeOut => mpesa::results::work(self, tenant, id, now).await,
+            Kind::AirtelCallback => airtel::door::work(self, tenant, id, now).await,
+        }
     }
 
     /// Asks the provider what became of a payment and books what it says. `Some` = when to ask again.

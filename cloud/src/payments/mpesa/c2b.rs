@@ -171,14 +171,7 @@ pub async fn confirmation(
         body,
         source: kept_source(address, current),
     };
-    let id = inbox::keep(&payments, tenant, &report).await?;
-
-    let worker = payments.clone();
-    payments.tasks.spawn(async move {
-        let now = worker.clock.now();
-        let then = work(&worker, tenant, id, &report, now).await;
-        inbox::follow(&worker, tenant, id, then, now).await;
-    });
+    inbox::take_in(&payments, tenant, report).await?;
     Ok(Json(CONFIRMED))
 }
 

@@ -95,14 +95,7 @@ async fn hear(
         body: inbox::read(request).await?,
         source: address.0.to_string(),
     };
-    let id = inbox::keep(&payments, tenant, &report).await?;
-
-    let worker = payments.clone();
-    payments.tasks.spawn(async move {
-        let now = worker.clock.now();
-        let then = work(&worker, tenant, id, now).await;
-        inbox::follow(&worker, tenant, id, then, now).await;
-    });
+    inbox::take_in(&payments, tenant, report).await?;
     Ok(Json(HEARD))
 }
 
