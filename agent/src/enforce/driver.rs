@@ -165,6 +165,12 @@ impl Enforcer {
                     }
                 }
             }
+            Touched::Gone { customer, username } => {
+                let his = |session: &Session| {
+                    session.customer == Some(customer) || session.username == username
+                };
+                self.look_at(self.parts.sessions.open(his), cancel);
+            }
             Touched::Package(package) => {
                 let on_it = |session: &Session| {
                     let subscriber = self.parts.site.subscriber(&session.username);
@@ -199,18 +205,12 @@ impl Enforcer {
         }
     }
 
-    /// The open sessions of a customer: by his name while he is known, else one by one. One that began under somebody
-    /// of before with his name is his too: now nobody has that name.
+    /// The open sessions of a customer: by his name while he is known, else one by one.
     pub(super) fn open_of(&self, customer: CustomerId) -> Vec<Online> {
         match self.parts.site.customer(customer) {
             Some(known) => self.parts.sessions.open_by_name(&known.username),
             None => {
-                let site = &self.parts.site;
-                let his = |session: &Session| {
-                    session.customer == Some(customer)
-                        || session.customer.is_some()
-                            && site.subscriber(&session.username).is_none()
-                };
+                let his = |session: &Session| session.customer == Some(customer);
                 self.parts.sessions.open(his)
             }
         }

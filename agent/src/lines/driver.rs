@@ -100,7 +100,7 @@ impl Lines {
         let lines = self.clone();
         let hearing = async move {
             while let Some(news) = touched.recv().await {
-                lines.on_touched(news);
+                lines.on_touched(&news);
                 if pass_on.send(news).await.is_err() {
                     return;
                 }
@@ -109,15 +109,17 @@ impl Lines {
         (hearing, next)
     }
 
-    fn on_touched(&self, touched: Touched) {
+    fn on_touched(&self, touched: &Touched) {
         match touched {
             Touched::Nobody | Touched::Command(_) => return,
-            Touched::Customer { customer, .. } => self.customer(customer),
+            Touched::Customer { customer, .. } | Touched::Gone { customer, .. } => {
+                self.customer(*customer);
+            }
             Touched::Package(package) => {
                 let site = &self.parts.site;
                 let has = |customer: &CustomerId| {
                     let known = site.customer(*customer);
-                    known.is_some_and(|known| known.package == Some(package))
+                    known.is_some_and(|known| known.package == Some(*package))
                 };
                 let on_it: Vec<CustomerId> =
                     self.lock().known.iter().copied().filter(has).collect();
@@ -126,7 +128,7 @@ impl Lines {
                     .for_each(|customer| self.customer(customer));
             }
             Touched::All => self.everybody(),
-            Touched::Router(router) => self.lock().desks.tell(router, News::All),
+            Touched::Router(router) => self.lock().desks.tell(*router, News::All),
         }
         self.wake.notify_one();
     }

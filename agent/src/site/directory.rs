@@ -47,10 +47,11 @@ impl Directory {
         before
     }
 
-    pub(super) fn remove(&self, customer: CustomerId) {
-        if let Some(before) = self.by_id.remove(customer) {
-            self.forget_name(&before);
-        }
+    /// Forgets a subscriber; returns him.
+    pub(super) fn remove(&self, customer: CustomerId) -> Option<Arc<Subscriber>> {
+        let before = self.by_id.remove(customer)?;
+        self.forget_name(&before);
+        Some(before)
     }
 
     /// A name may already belong to another customer, who keeps it.

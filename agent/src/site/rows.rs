@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Monitored, Moving, Policy, Router, Site, Subscriber};
 
 /// Who may have to be looked at again after a row was applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touched {
     /// Nobody.
     Nobody,
@@ -22,6 +22,13 @@ pub enum Touched {
         customer: CustomerId,
         /// Whether the password is another one: who is online with the old one must log in again.
         password: PasswordChange,
+    },
+    /// Somebody who is a customer no more. Who is online by his name began, perhaps, under one of before who had it.
+    Gone {
+        /// Who.
+        customer: CustomerId,
+        /// What he was called.
+        username: Box<[u8]>,
     },
     /// Everybody on a package.
     Package(PackageId),
@@ -156,10 +163,15 @@ impl Site {
                 let customer = CustomerId(id);
                 self.devices_mut().replace(customer, std::iter::empty());
                 self.file_binds(customer, Vec::new());
-                self.subscribers.remove(customer);
-                Touched::Customer {
-                    customer,
-                    password: PasswordChange::Same,
+                match self.subscribers.remove(customer) {
+                    Some(known) => Touched::Gone {
+                        customer,
+                        username: known.username.clone(),
+                    },
+                    None => Touched::Customer {
+                        customer,
+                        password: PasswordChange::Same,
+                    },
                 }
             }
             DownKind::Package => {
