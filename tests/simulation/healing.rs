@@ -127,15 +127,20 @@ impl Turmoil {
 
     async fn sessions(&self) -> Result<Vec<InCloud>> {
         let mut tx = self.world.db().begin(self.tenant).await?;
-        let rows = sqlx::query("select acct_session_id, bytes_in, bytes_out, status from sessions")
-            .fetch_all(&mut *tx)
-            .await?;
+        let rows = sqlx::query(
+            "select acct_session_id, bytes_in, bytes_out, status,
+                    concat_ws(' ', username, started_at, last_seen_at, stopped_at, terminate_cause) as told
+               from sessions",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
         let read = |row: sqlx::postgres::PgRow| {
             let (up, down): (i64, i64) = (row.try_get("bytes_in")?, row.try_get("bytes_out")?);
             anyhow::Ok(InCloud {
                 id: row.try_get("acct_session_id")?,
                 octets: [u64::try_from(up)?, u64::try_from(down)?],
                 open: row.try_get::<String, _>("status")? != "COMPLETED",
+                told: row.try_get("told")?,
             })
         };
         rows.into_iter().map(read).collect()

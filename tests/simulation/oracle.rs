@@ -90,6 +90,8 @@ pub struct InCloud {
     pub octets: [u64; 2],
     /// Not over.
     pub open: bool,
+    /// What else its row says.
+    pub told: String,
 }
 
 impl Oracle {
@@ -266,8 +268,9 @@ impl Oracle {
             );
             ensure!(
                 row.open == online.contains(id),
-                "V8: session {id} is open: {} in the cloud, {} at the router: {heard:?}",
+                "V8: session {id} is open: {} in the cloud ({}), {} at the router: {heard:?}",
                 row.open,
+                row.told,
                 online.contains(id)
             );
         }

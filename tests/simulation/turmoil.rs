@@ -82,6 +82,8 @@ impl Life for Turmoil {
         35335,
         // Who was deleted went on online where his session began under somebody of before with his name.
         35495,
+        // What another session proved over while the disk took nothing stayed open on disk and in the cloud.
+        202170,
     ];
 
     async fn database() -> Result<KeptDatabase> {

@@ -170,8 +170,15 @@ impl Radius {
         self.follow_up(&changes, false, now);
     }
 
-    /// Gives up what was silent for a day. Called by the housekeeping, not by a router.
+    /// Writes the ends that could not be written, and gives up what was silent for a day. Called by the
+    /// housekeeping, not by a router.
     pub fn sweep(&self) {
+        let owed = self.owed.take();
+        if !owed.is_empty() {
+            self.parts.sessions.write_again(owed, |changes| {
+                self.submit_changes(changes, Urgency::Kept, Box::new(|_| {}));
+            });
+        }
         let now = self.parts.clock.now();
         let changes = self.parts.sessions.sweep(now, |changes| {
             if !changes.moved.is_empty() {
@@ -254,18 +261,38 @@ impl Radius {
         steps.extend(
             changes
                 .usage
-                .map(|(customer, usage)| Change::Usage(customer, usage)),
+                .iter()
+                .map(|(customer, usage)| Change::Usage(*customer, *usage)),
         );
         let write = Write {
             changes: steps,
             urgency,
-            done: answer,
+            done: self.owing_ends(changes, answer),
         };
         match self.parts.outbox.submit(Job::Write(write)) {
             Ok(()) => {}
             Err(Refused::Full) => self.parts.counters.count("accounting_shed"),
             Err(Refused::Closed) => self.parts.counters.count("accounting_closed"),
         }
+    }
+
+    /// `done`, and what ends among `changes` is owed when it is not written: memory has it ended.
+    fn owing_ends(&self, changes: &Changes, done: Done) -> Done {
+        let moved = changes.moved.iter().map(|moved| &moved.session);
+        let ended: Vec<Session> = moved
+            .filter(|session| session.closed.is_some())
+            .cloned()
+            .collect();
+        if ended.is_empty() {
+            return done;
+        }
+        let owed = self.owed.clone();
+        Box::new(move |committed| {
+            if committed == Committed::No {
+                owed.keep(ended);
+            }
+            done(committed);
+        })
     }
 
     /// What its router calls a session, to be said to the router again.

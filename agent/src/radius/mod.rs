@@ -49,6 +49,7 @@ pub mod login_log;
 pub mod mppe;
 pub mod networks;
 pub mod mschap;
+mod owed;
 pub(crate) mod own;
 pub mod packet;
 pub mod pap;

@@ -83,6 +83,7 @@ impl Index {
         let growth = rules::growth(before, &merged, metered);
         merged.bytes_free = merged.bytes_free.saturating_add(growth.free);
         let usage = metered.map(|metered| self.count(metered, growth));
+        let usage = usage.into_iter().collect();
         // Also a session of which only the end is heard began once.
         let mut changes = match is_new {
             true => self.end_ghosts(&merged, now),

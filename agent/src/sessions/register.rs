@@ -59,8 +59,8 @@ pub struct Moved {
 pub struct Changes {
     /// Sessions: the one reported, and those it proves over.
     pub moved: Vec<Moved>,
-    /// The customer's new usage, where it is counted.
-    pub usage: Option<(CustomerId, Usage)>,
+    /// The customers' new usage, where it is counted.
+    pub usage: Vec<(CustomerId, Usage)>,
     /// Whether the reported session was not open before.
     pub begun: bool,
 }
@@ -266,6 +266,29 @@ impl Sessions {
         self.tell(&changes);
         write(&changes);
         changes
+    }
+
+    /// Hands over ends that could not be written: those sessions as they are by now, or as they were where the
+    /// register has forgotten them.
+    pub fn write_again(&self, ends: Vec<Session>, write: impl FnOnce(&Changes)) {
+        let index = self.lock();
+        let mut changes = Changes::default();
+        for held in ends {
+            let known = index.online.get(&held.key);
+            let session = known.map_or(held, |online| online.session.clone());
+            if let Some(customer) = session.customer
+                && let Some(usage) = index.usage.get(&customer)
+            {
+                changes.usage.push((customer, *usage));
+            }
+            let status = match session.closed.map(|closed| closed.cause) {
+                None => AccountingStatus::Interim,
+                Some(Cause::Router(_)) => AccountingStatus::Stop,
+                Some(Cause::Lost) => AccountingStatus::Lost,
+            };
+            changes.moved.push(Moved { session, status });
+        }
+        write(&changes);
     }
 
     /// Gives up sessions unheard for a day or doubted for two intervals, and forgets what ended long ago.

@@ -12,7 +12,7 @@ use super::slots::Grant;
 ///
 /// Acct-Session-Id repeats between routers and, after a router's reset, on one router: the random
 /// Class cookie of the Accept tells those apart. It is empty when the router echoes none.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKey {
     /// The router, known by source address and secret.
     pub router: RouterId,

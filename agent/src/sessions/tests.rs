@@ -305,7 +305,7 @@ fn usage_is_counted_over_the_sessions_of_a_period() {
     };
     let tell = |report: &Report, start| {
         let changes = sessions.report(report, Some(&metered(start)), at(2000), |_| {});
-        changes.usage.unwrap().1.bytes
+        changes.usage[0].1.bytes
     };
     assert_eq!(tell(&report("a", 1, Event::Interim, 100), 10), 100);
     assert_eq!(tell(&report("a", 1, Event::Interim, 100), 10), 100);

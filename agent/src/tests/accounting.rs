@@ -36,6 +36,39 @@ async fn a_failed_commit_is_silence_and_its_repeat_is_answered() {
     running.stop().await;
 }
 
+/// E1, B4: a session that another one proved over, while the disk took nothing, is written once it does: nobody
+/// else would ever tell its end again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_could_not_be_written_is_written_later() {
+    let running = Running::start(site()).await;
+    running.account(1, "81000001", 0, 0).unwrap();
+    let began_anew = running.accounting_datagram(1, "81000002", 0, 0, 9);
+    running.break_disk(
+        "create trigger broken before insert on records begin select raise(abort, 'disk'); end",
+    );
+    assert!(running.send_accounting(&began_anew, SILENCE).is_none());
+    running.break_disk("drop trigger broken");
+    assert!(running.send_accounting(&began_anew, PATIENCE).is_some());
+
+    running.clock.advance(Duration::from_secs(60));
+    let written = async {
+        while running.accounting().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
+    let told = running.accounting();
+    assert_eq!(told[2], AccountingStatus::Lost, "{told:?}");
+    let running = running.restart().await;
+    let open = running.agent.overview().sessions.open_by_name(b"demo001");
+    let open: Vec<_> = open
+        .iter()
+        .map(|online| &*online.session.key.acct_session_id)
+        .collect();
+    assert_eq!(open, [b"81000002"]);
+    running.stop().await;
+}
+
 /// A router reports its own local users too: they are nobody's customers and nobody's business.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_of_a_routers_local_users_are_left_alone() {
