@@ -191,33 +191,56 @@ impl Writer {
     fn run(mut self, queue: &Queue, gather: &Gather, wake: impl Fn()) {
         let mut batch = Vec::with_capacity(BATCH);
         while queue.take(&mut batch, BATCH, gather.wait()) {
-            let mut outcome = self.commit(&batch);
-            if outcome.as_ref().is_err_and(is_full) && self.make_room() {
-                outcome = self.commit(&batch);
-            }
-            let wrote_records = batch.iter().any(has_record);
-            let writes = batch.len() as u64;
-            let committed = match outcome {
-                Ok(next) => {
-                    self.next = next;
-                    self.counters.commits.fetch_add(1, Ordering::Relaxed);
-                    self.counters.writes.fetch_add(writes, Ordering::Relaxed);
-                    self.failing = false;
-                    self.counters.failing.store(false, Ordering::Relaxed);
-                    Committed::Yes
+            let fates = self.settle(&batch);
+            let mut wrote_records = false;
+            for (job, fate) in batch.drain(..).zip(fates) {
+                wrote_records |= fate == Committed::Yes && has_record(&job);
+                if let Some(done) = into_done(job) {
+                    done(fate);
                 }
-                Err(cause) => {
-                    self.counters.failed.fetch_add(writes, Ordering::Relaxed);
-                    self.log_once(&cause);
-                    self.counters.failing.store(true, Ordering::Relaxed);
-                    Committed::No
-                }
-            };
-            for done in batch.drain(..).filter_map(into_done) {
-                done(committed);
             }
-            if wrote_records && committed == Committed::Yes {
+            if wrote_records {
                 wake();
+            }
+        }
+    }
+
+    /// Commits a batch, or what of it can be: where one write cannot stand, its neighbours do. Which those are is
+    /// chance.
+    fn settle(&mut self, batch: &[Job]) -> Vec<Committed> {
+        let mut outcome = self.commit(batch);
+        if outcome.as_ref().is_err_and(is_full) && self.make_room() {
+            outcome = self.commit(batch);
+        }
+        if batch.len() > 1 && outcome.as_ref().is_err_and(is_of_one_write) {
+            let alone = batch.iter().map(std::slice::from_ref);
+            return alone
+                .map(|job| {
+                    let outcome = self.commit(job);
+                    self.note(outcome, 1)
+                })
+                .collect();
+        }
+        vec![self.note(outcome, batch.len()); batch.len()]
+    }
+
+    /// Takes down what became of so many writes.
+    fn note(&mut self, outcome: rusqlite::Result<BTreeMap<u8, u64>>, writes: usize) -> Committed {
+        let writes = writes as u64;
+        match outcome {
+            Ok(next) => {
+                self.next = next;
+                self.counters.commits.fetch_add(1, Ordering::Relaxed);
+                self.counters.writes.fetch_add(writes, Ordering::Relaxed);
+                self.failing = false;
+                self.counters.failing.store(false, Ordering::Relaxed);
+                Committed::Yes
+            }
+            Err(cause) => {
+                self.counters.failed.fetch_add(writes, Ordering::Relaxed);
+                self.log_once(&cause);
+                self.counters.failing.store(true, Ordering::Relaxed);
+                Committed::No
             }
         }
     }
@@ -283,6 +306,13 @@ fn perform(tx: &Transaction<'_>, job: &Job, next: &mut BTreeMap<u8, u64>) -> rus
 
 fn is_full(cause: &rusqlite::Error) -> bool {
     cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+}
+
+/// Whether it is what one write says that cannot be written, and not the disk.
+fn is_of_one_write(cause: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+    let code = cause.sqlite_error_code();
+    matches!(code, Some(ConstraintViolation | TooBig | TypeMismatch))
 }
 
 fn put(

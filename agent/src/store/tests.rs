@@ -58,6 +58,43 @@ fn a_failed_commit_says_no_and_leaves_no_hole() {
     close(store);
 }
 
+/// What one write says that cannot be written is no reason to lose those it is committed with.
+#[test]
+fn a_write_that_cannot_stand_takes_no_other_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = given_store(dir.path());
+    let outside = Connection::open(dir.path().join("outbox.db")).unwrap();
+    outside
+        .execute_batch(
+            "create trigger picky before insert on records when new.body = cast('two' as blob)
+                 begin select raise(abort, 'not this one'); end",
+        )
+        .unwrap();
+    store.outbox.save_wear(); // so that they are one batch
+
+    let fates = ["one", "two", "three"].map(|body| {
+        let (done, fate) = mpsc::channel();
+        let record = Record {
+            lane: LANE,
+            kind: 1,
+            body: body.into(),
+            at: at(50),
+        };
+        let write = Write {
+            changes: vec![Change::Record(record)],
+            urgency: Urgency::Kept,
+            done: Box::new(move |committed| done.send(committed).unwrap()),
+        };
+        store.outbox.submit(Job::Write(write)).unwrap();
+        fate
+    });
+    let fates = fates.map(|fate| fate.recv().unwrap());
+    assert_eq!(fates, [Committed::Yes, Committed::No, Committed::Yes]);
+    let kept = store.reader.records(LANE, 0, 10, 1000).unwrap();
+    assert_eq!(kept.iter().map(|kept| kept.seq).collect::<Vec<_>>(), [1, 2]);
+    close(store);
+}
+
 #[test]
 fn acknowledged_records_stay_until_pruned_and_their_sequences_never_return() {
     let dir = tempfile::tempdir().unwrap();
