@@ -367,6 +367,9 @@ impl Agent {
                 return Ok(done);
             }
         }
+        // What it says of the news is written by then, in every run.
+        self.rest().await;
+        self.settle()?;
         for lane in Lane::ALL {
             self.report(&line, &welcome, lane, &mut done, random)
                 .await?;
