@@ -84,6 +84,8 @@ impl Life for Turmoil {
         35495,
         // What another session proved over while the disk took nothing stayed open on disk and in the cloud.
         202170,
+        // A box whose clock began behind what it had written down stood still until the clock was past that.
+        300500,
     ];
 
     async fn database() -> Result<KeptDatabase> {

@@ -98,7 +98,8 @@ fn read(clock: &Clock) -> (Timestamp, Duration) {
 ///
 /// The wall clock is followed while it moves with the machine's own counting. One that jumps by more
 /// than five minutes is not followed (F2), nor one before the floor (F1): the counting carries on from
-/// the last instant that was good, and time is untrusted until the cloud speaks.
+/// the last instant that was good, and time is untrusted until the cloud speaks. One that begins a little
+/// before the floor is behind: the counting carries on from there until it is set.
 #[derive(Clone, Debug)]
 pub struct TimeKeeper {
     good: Timestamp,
@@ -113,6 +114,8 @@ pub struct TimeKeeper {
 enum Trust {
     /// Follow the wall clock.
     Wall,
+    /// Count on from the floor: the wall clock began a little before it. It is followed once it is past that.
+    Floor,
     /// Count on from the last good instant; the wall clock is wrong.
     Counting,
     /// Count on from what the cloud said; the wall clock is wrong.
@@ -128,10 +131,10 @@ impl TimeKeeper {
         TimeKeeper {
             good: if believed { wall.max(floor) } else { floor },
             counted: monotonic,
-            trust: if believed {
-                Trust::Wall
-            } else {
-                Trust::Counting
+            trust: match believed {
+                true if wall < floor => Trust::Floor,
+                true => Trust::Wall,
+                false => Trust::Counting,
             },
             offset_millis: None,
             told: (BUILT, monotonic),
@@ -150,7 +153,12 @@ impl TimeKeeper {
         let apart = wall.since(expected).max(expected.since(wall));
         let now = match self.trust {
             Trust::Wall if apart <= FOLLOWED => wall.max(self.good),
-            Trust::Wall => {
+            Trust::Floor if wall < expected => expected,
+            Trust::Floor if apart <= FOLLOWED => {
+                self.trust = Trust::Wall;
+                wall
+            }
+            Trust::Wall | Trust::Floor => {
                 self.trust = Trust::Counting;
                 expected
             }
@@ -182,7 +190,7 @@ impl TimeKeeper {
     /// Whether expiry may be believed to the second.
     pub fn trusted(&self) -> bool {
         match self.trust {
-            Trust::Wall | Trust::Cloud => true,
+            Trust::Wall | Trust::Floor | Trust::Cloud => true,
             Trust::Counting => false,
         }
     }
@@ -231,7 +239,12 @@ mod tests {
                     }
                 });
             }
-            scope.spawn(|| (0..20_000).for_each(|_| clock.advance(secs(3600))));
+            scope.spawn(|| {
+                for _ in 0..2000 {
+                    clock.advance(secs(3600));
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+            });
         });
         assert!(site.trusted());
         assert_eq!(site.now(), clock.now());
@@ -263,6 +276,26 @@ mod tests {
             assert_eq!(keeper.now(wall, secs(5)), day(10));
             assert_eq!(keeper.now(wall, secs(65)), day(10).plus(secs(60)));
         }
+    }
+
+    /// A clock that stood still while the box was off is behind. Nobody stays longer for that, once it has been
+    /// caught out, and what sets it right is followed.
+    #[test]
+    fn a_boot_a_little_behind_counts_on_from_the_floor_until_the_clock_is_set() {
+        let wall = |after| day(10).minus(secs(200)).plus(secs(after));
+        let mut keeper = TimeKeeper::start(wall(0), secs(5), Some(day(10)));
+        assert_eq!(keeper.now(wall(60), secs(65)), day(10).plus(secs(60)));
+        assert!(keeper.trusted());
+        let right = day(10).plus(secs(250));
+        assert_eq!(keeper.now(right, secs(70)), right);
+        assert_eq!(
+            keeper.now(right.plus(secs(9)), secs(79)),
+            right.plus(secs(9))
+        );
+
+        let mut keeper = TimeKeeper::start(wall(0), secs(5), Some(day(10)));
+        assert_eq!(keeper.now(day(11), secs(10)), day(10).plus(secs(5)));
+        assert!(!keeper.trusted(), "a jump");
     }
 
     /// F2: a clock that jumps does not expire anybody, in either direction.
