@@ -27,6 +27,8 @@ pub struct Config {
     pub site: SiteConfig,
     /// `[peers]`
     pub peers: PeersConfig,
+    /// `[neighbours]`
+    pub neighbours: NeighboursConfig,
     /// `[store]`
     pub store: StoreConfig,
     /// `[log]`
@@ -90,6 +92,14 @@ pub struct PeersConfig {
     pub announce: Option<SocketAddr>,
 }
 
+/// `[neighbours]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NeighboursConfig {
+    /// Where routers around are heard announcing themselves (UDP, MNDP), to be offered to who looks for one.
+    pub listen: SocketAddr,
+}
+
 /// `[store]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -129,6 +139,7 @@ impl Default for Config {
             status: Status::default(),
             site: SiteConfig::default(),
             peers: PeersConfig::default(),
+            neighbours: NeighboursConfig::default(),
             store: StoreConfig::default(),
             log: Log::default(),
         }
@@ -166,6 +177,14 @@ impl Default for PeersConfig {
         PeersConfig {
             listen: (Ipv4Addr::UNSPECIFIED, 1814).into(),
             announce: None,
+        }
+    }
+}
+
+impl Default for NeighboursConfig {
+    fn default() -> NeighboursConfig {
+        NeighboursConfig {
+            listen: (Ipv4Addr::UNSPECIFIED, 5678).into(),
         }
     }
 }
@@ -211,6 +230,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("site", "ranges", Form::List),
     ("peers", "listen", Form::Text),
     ("peers", "announce", Form::Text),
+    ("neighbours", "listen", Form::Text),
     ("store", "save_wear", Form::Flag),
     ("log", "filter", Form::Text),
     ("log", "format", Form::Text),

@@ -9,6 +9,7 @@ pub mod hosted;
 mod housekeeping;
 pub mod lines;
 pub mod local;
+pub mod neighbours;
 pub mod peers;
 pub mod radius;
 pub mod reconcile;
@@ -31,7 +32,7 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Clock;
 use easyisp_shared::wire::DownRecord;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -137,7 +138,8 @@ impl Agent {
             Source::Enrolled => bind_peers(config.peers.listen).await,
             Source::Described { .. } => None,
         };
-        let place = Place::AtSite { peers };
+        let neighbours = bind_neighbours(config.neighbours.listen);
+        let place = Place::AtSite { peers, neighbours };
         let served = Served::start(config, clock, entropy.clone(), source, local, place).await?;
         let started = Server::start(served.radius.clone(), sockets, workers());
         let server = started.map_err(|cause| StartError::Port {
@@ -189,6 +191,11 @@ impl Agent {
     /// Where RADIUS in TLS is answered.
     pub fn radsec(&self) -> Option<SocketAddr> {
         self.radsec
+    }
+
+    /// Where routers around are heard announcing themselves.
+    pub fn neighbours(&self) -> Option<SocketAddr> {
+        self.served.neighbours.address()
     }
 
     /// Where the status page is.
@@ -263,6 +270,14 @@ async fn bind_peers(address: SocketAddr) -> Option<TcpListener> {
         .await
         .inspect_err(|cause| {
             warn!(%cause, "The site's other agents cannot reach this one: {address} ([peers] listen) is not free");
+        })
+        .ok()
+}
+
+fn bind_neighbours(address: SocketAddr) -> Option<UdpSocket> {
+    neighbours::bind(address)
+        .inspect_err(|cause| {
+            warn!(%cause, "Routers around cannot be heard: {address} ([neighbours] listen) is not free");
         })
         .ok()
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::time::Clock;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -18,6 +18,7 @@ use crate::core::{Core, CoreOptions};
 use crate::enforce::{self, Enforcer};
 use crate::lines::{self, Lines};
 use crate::local::{Feed, Load, LocalSite, Questions};
+use crate::neighbours::Neighbours;
 use crate::peers::{self, Peers};
 use crate::radius::driver::Radius;
 use crate::radius::eap::Authority;
@@ -42,6 +43,8 @@ pub(crate) struct Served {
     pub overview: Arc<Overview>,
     /// Takes what the cloud sends.
     pub feed: Arc<Feed>,
+    /// Hears the routers around.
+    pub neighbours: Arc<Neighbours>,
     /// Signs for tunnels and for routers.
     pub authority: Option<Arc<Authority>>,
     cancel: CancellationToken,
@@ -112,9 +115,9 @@ impl Served {
             line_counters,
         } = outside;
         let hosted = matches!(place, Place::Hosted);
-        let listener = match place {
-            Place::Hosted => None,
-            Place::AtSite { peers } => peers,
+        let (listener, heard) = match place {
+            Place::Hosted => (None, None),
+            Place::AtSite { peers, neighbours } => (peers, neighbours),
         };
         let Core {
             site,
@@ -191,6 +194,9 @@ impl Served {
             cancel.clone(),
         );
         tasks.spawn(poller.clone().run());
+        let ranges = Ranges::new(config.site.ranges.clone());
+        let neighbours = Neighbours::new(heard, ranges, Clock::system());
+        tasks.spawn(neighbours.clone().listen(cancel.clone()));
         let old_servers = shadow::Driver::new(radius.clone(), site_clock.clone(), local);
         tasks.spawn(old_servers.run(cancel.clone()));
         let unlocker = Unlocker::new(site.clone(), outbox.clone(), site_clock.clone(), touches);
@@ -207,6 +213,8 @@ impl Served {
                     reconciler,
                     apis,
                     poller,
+                    neighbours: neighbours.clone(),
+                    unknown: unknown.clone(),
                     timeline: timeline.clone(),
                     radsec: authority.clone().filter(|_| config.radius.radsec.is_some()),
                 },
@@ -291,6 +299,7 @@ impl Served {
             radius,
             overview,
             feed,
+            neighbours,
             authority,
             cancel,
             tasks,
@@ -332,6 +341,8 @@ pub(crate) enum Place {
     AtSite {
         /// Where it hears the site's other agents.
         peers: Option<TcpListener>,
+        /// Where it hears the routers around.
+        neighbours: Option<UdpSocket>,
     },
     /// In a process of many sites, across a WAN from it.
     Hosted,

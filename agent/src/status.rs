@@ -315,10 +315,8 @@ impl Overview {
 
     /// Who asks and is no router of this site, the loudest first. One that was added meanwhile is none of them.
     pub(crate) fn asking(&self) -> Vec<(IpAddr, u64)> {
-        let mut asking = self.unknown.loudest(MOST_TOLD * 4);
-        asking.retain(|(source, _)| !self.site.knows_source(*source));
-        asking.truncate(MOST_TOLD);
-        asking
+        self.unknown
+            .strangers(|source| self.site.knows_source(source))
     }
 
     /// Wear of the card: what the kernel wrote for this process, as a rate over its life.
@@ -431,7 +429,6 @@ fn ends(identity: &Identity, now: Timestamp) -> Vec<String> {
 }
 
 const RATE_AFTER_SECS: u64 = 600;
-const MOST_TOLD: usize = 16;
 
 fn router(router: &crate::site::Router) -> RouterReport {
     let signing = router.signing();

@@ -12,6 +12,7 @@ use easyisp_agent::VERSION;
 use easyisp_agent::core::{Core, CoreOptions};
 use easyisp_agent::enforce::{self, Enforcer};
 use easyisp_agent::local::{Load, LocalSite, Questions};
+use easyisp_agent::neighbours::Neighbours;
 use easyisp_agent::reconcile::{self, Reconciler};
 use easyisp_agent::routeros::{Pins, RouterApis};
 use easyisp_agent::site::{Ranges, Touched};
@@ -156,6 +157,8 @@ impl Agent {
                 reconciler,
                 apis,
                 poller,
+                neighbours: Neighbours::new(None, Ranges::new(Vec::new()), self.clock.clone()),
+                unknown: core.unknown.clone(),
                 timeline: core.timeline.clone(),
                 radsec: None,
             },

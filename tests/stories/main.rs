@@ -6,6 +6,7 @@ mod addresses;
 mod airtel;
 mod alerts;
 mod api_keys;
+mod around;
 mod audited;
 mod availability;
 mod big_books;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use easyisp_shared::id::{RouterId, VoucherId};
 use easyisp_shared::wire::down::Whom;
 use easyisp_shared::wire::question::{
-    AskFailure, ConnectionV1, LiveSessionV1, Question, ReconciledV1, Reply, SessionsV1, TrafficV1,
+    AroundV1, AskFailure, ConnectionV1, LiveSessionV1, Question, ReconciledV1, Reply, SessionsV1,
+    TrafficV1,
 };
 use easyisp_shared::wire::up::OutsideV1;
 use futures_util::future::join_all;
@@ -15,11 +16,12 @@ use super::LocalSite;
 use crate::core::RELEASED;
 use crate::diagnosis::Timeline;
 use crate::enforce::Enforcer;
+use crate::neighbours::Neighbours;
 use crate::radius::eap::Authority;
 use crate::reconcile::{Outcome, Reach, Reconciler};
 use crate::routeros::{ApiError, RouterApis};
 use crate::sessions::{Online, Service};
-use crate::site::Router;
+use crate::site::{Router, UnknownSources};
 use crate::snmp::Poller;
 use crate::store::Job;
 use crate::sync::Unavailable;
@@ -44,6 +46,7 @@ pub(super) async fn answer(
         Question::Traffic(whom) => asked.traffic(&whom, patience).await,
         Question::LocalSecrets { router } => asked.local_secrets(router, patience).await,
         Question::Router { router, ask } => asked.router(router, ask, patience).await,
+        Question::Around => Ok(Reply::Around(asked.around(patience).await)),
         Question::ReleaseVoucher { voucher } => release(local, voucher).await,
         Question::Diagnose { customer, username } => {
             let told = asked.diagnose(customer, &username, patience).await;
@@ -81,6 +84,10 @@ pub struct Questions {
     pub apis: Arc<RouterApis>,
     /// Reads devices over SNMP.
     pub poller: Arc<Poller>,
+    /// Hears the routers around.
+    pub neighbours: Arc<Neighbours>,
+    /// Who asks and is no router of this site.
+    pub unknown: Arc<UnknownSources>,
     /// What happened to whom.
     pub timeline: Arc<Timeline>,
     /// Makes routers' certificates, where this box answers by RadSec.
@@ -252,6 +259,17 @@ impl Questions {
         Ok(Reply::LocalSecrets(told))
     }
 
+    /// Which routers could be this site's.
+    async fn around(&self, patience: Duration) -> AroundV1 {
+        let site = self.enforcer.site();
+        let deaf = self.neighbours.address().is_none();
+        AroundV1 {
+            neighbours: self.neighbours.around(patience).await,
+            asking: self.unknown.strangers(|source| site.knows_source(source)),
+            deaf: deaf.then(|| DEAF.to_owned()),
+        }
+    }
+
     /// What goes through somebody's latest session now.
     async fn traffic(&self, whom: &Whom, patience: Duration) -> Result<Reply, AskFailure> {
         let open = self.enforcer.open_to(whom);
@@ -335,6 +353,8 @@ fn live(online: Online) -> LiveSessionV1 {
     }
 }
 
+const DEAF: &str = "Nobody is heard here: [neighbours] listen names a port that another program has, or this agent serves \
+                    many sites.";
 /// As many as an answer of 256 KiB holds at 160 octets each.
 const MOST_SESSIONS: usize = 1600;
 /// Routers asked for one name.

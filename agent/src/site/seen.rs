@@ -43,6 +43,14 @@ impl UnknownSources {
         sources.len() < TOLD_AT_MOST
     }
 
+    /// The loudest sources that the site does not know by now.
+    pub fn strangers(&self, knows: impl Fn(IpAddr) -> bool) -> Vec<(IpAddr, u64)> {
+        let mut strangers = self.loudest(MOST_SHOWN * 4);
+        strangers.retain(|(source, _)| !knows(*source));
+        strangers.truncate(MOST_SHOWN);
+        strangers
+    }
+
     /// The loudest sources, at most `most`.
     pub fn loudest(&self, most: usize) -> Vec<(IpAddr, u64)> {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,6 +71,8 @@ fn forget_some(sources: &mut HashMap<IpAddr, Seen>) {
 }
 
 const MOST: usize = 4096;
+/// As many as a person reads.
+const MOST_SHOWN: usize = 16;
 const TOLD_AT_MOST: usize = 64;
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 

@@ -3,6 +3,7 @@
 //! A router belongs to a site and is known to that site's agents only. A changed secret leaves the one
 //! before valid for a day, so that the router itself can be changed in peace.
 
+mod around;
 mod certificates;
 pub mod edge;
 mod http;
@@ -46,6 +47,10 @@ pub fn routes() -> Routes {
         .route(Access::Any(&[RoutersAdd]), routes!(http::create))
         .route(Access::Any(&[RoutersEdit]), routes!(http::update))
         .route(Access::Any(&[RoutersDelete]), routes!(http::delete))
+        .route(
+            Access::Any(&[RoutersView, RoutersAdd]),
+            routes!(around::around),
+        )
         .route(
             Access::Any(&[RoutersDetailsView, RoutersView]),
             routes!(certificates::list),

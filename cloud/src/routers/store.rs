@@ -394,6 +394,33 @@ pub async fn present(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Stored>> {
     .await
 }
 
+/// Where a router is entered to be.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Place {
+    /// Which.
+    pub id: RouterId,
+    /// Of which site.
+    pub site_id: SiteId,
+    /// Its name.
+    pub name: String,
+    /// Where CoA, API and SNMP go.
+    pub ip_address: String,
+}
+
+/// Where the routers of these sites are entered to be.
+pub async fn places(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<Place>> {
+    sqlx::query_as(
+        "select id, site_id, name, ip_address from routers
+          where tenant_id = $1 and site_id = any($2)
+          order by id
+          limit 10000",
+    )
+    .bind(tx.tenant())
+    .bind(sites)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Which of these routers stand at `site`.
 pub async fn at_site(
     tx: &mut Tx,

@@ -67,7 +67,8 @@ async fn give_back(
             | Reply::Traffic(_)
             | Reply::LocalSecrets(_)
             | Reply::Diagnosis(_)
-            | Reply::Router(_),
+            | Reply::Router(_)
+            | Reply::Around(_),
         )
         | Err(_) => Ok(false),
     }

@@ -872,6 +872,7 @@ fn questions() -> Vec<(&'static str, Question)> {
                 ask: RouterAsk::Certificate,
             },
         ),
+        ("question_around", Question::Around),
     ]
 }
 
@@ -1051,6 +1052,24 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 key: "key".to_owned(),
                 authority: "authority".to_owned(),
             }))),
+        ),
+        (
+            "reply_around",
+            Reply::Around(AroundV1 {
+                neighbours: vec![AnnouncedV1 {
+                    mac: MAC,
+                    address: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9))),
+                    identity: "Tower 3".into(),
+                    version: "7.15.3 (stable)".into(),
+                    platform: "MikroTik".into(),
+                    board: "RB760iGS".into(),
+                    interface: "bridge/ether2".into(),
+                    uptime_secs: Some(60),
+                    silent_secs: 5,
+                }],
+                asking: vec![(IpAddr::V4(Ipv4Addr::LOCALHOST), 3)],
+                deaf: None,
+            }),
         ),
     ]
 }

@@ -1,6 +1,6 @@
 //! Live questions: each on a pipe of its own, with a deadline and an honest error.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,8 @@ pub enum Question {
         /// What.
         ask: RouterAsk,
     },
+    /// Which routers are around that could be this site's?
+    Around,
 }
 
 /// What an agent asks the cloud. New questions go at the end.
@@ -148,6 +150,8 @@ pub enum Reply {
     Diagnosis(Box<DiagnosisV1>),
     /// To [`Question::Router`].
     Router(RouterTold),
+    /// To [`Question::Around`].
+    Around(AroundV1),
 }
 
 /// What the cloud answers. New answers go at the end.
@@ -269,6 +273,40 @@ pub struct ConnectionV1 {
     pub millis: Option<u32>,
     /// A sentence for a person.
     pub detail: String,
+}
+
+/// What could be a router of the site.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AroundV1 {
+    /// Devices that announce themselves on the agent's network, at most 512.
+    pub neighbours: Vec<AnnouncedV1>,
+    /// Addresses that ask RADIUS and are no router of the site, the loudest first, and how often each asked.
+    pub asking: Vec<(IpAddr, u64)>,
+    /// Why nobody can be heard announcing himself; a sentence for a person.
+    pub deaf: Option<String>,
+}
+
+/// A device that announces itself (MNDP). It may say anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnnouncedV1 {
+    /// The device.
+    pub mac: Mac,
+    /// Where it was heard; `None` where it has no address yet.
+    pub address: Option<IpAddr>,
+    /// What it is called.
+    pub identity: String,
+    /// Its software.
+    pub version: String,
+    /// Who made it.
+    pub platform: String,
+    /// The board.
+    pub board: String,
+    /// Its interface towards the agent.
+    pub interface: String,
+    /// Seconds since it started.
+    pub uptime_secs: Option<u32>,
+    /// Seconds since it was heard last.
+    pub silent_secs: u64,
 }
 
 /// The most octets a question or an answer may take.

@@ -263,6 +263,7 @@ impl Local for TestBox {
             | Question::LocalSecrets { .. }
             | Question::Diagnose { .. }
             | Question::Router { .. }
+            | Question::Around
             | Question::ReleaseVoucher { .. } => Err(AskFailure::NotFound),
             Question::TestConnection { .. } => Err(AskFailure::Unreachable("no route".into())),
         }
