@@ -7,6 +7,7 @@ use std::time::Duration;
 use easyisp_shared::entitlement::{Answer, Verdict};
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::net::{Mac, RateLimit};
+use easyisp_shared::setup::BLOCKED;
 use easyisp_shared::wire::down::{Connection, PolicyV1};
 use easyisp_shared::wire::line::{AddressPlanV1, LinePlace, LineShapeV1, LineState, Pools};
 
@@ -278,7 +279,6 @@ pub fn read_again(verdicts: impl Iterator<Item = Verdict>, most: Duration) -> Du
 }
 
 const ALLOWED: &str = "easyisp-allowed";
-const BLOCKED: &str = "easyisp-blocked";
 /// RouterOS reads 0 as without limit: this is as good as nothing.
 const TRICKLE: RateLimit = RateLimit {
     up_kbps: 1,

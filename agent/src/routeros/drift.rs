@@ -319,7 +319,8 @@ fn mends(item: &WantedV1, found: &[Difference], menus: &Menus) -> Vec<Command> {
                 });
                 if place == Place::BeforeOthers
                     && let Some(Ok(rows)) = menus.get(&item.menu)
-                    && let Some(first) = rows.iter().find(|row| is_others(row))
+                    && let chain = fields.iter().find(|(name, _)| name == "chain")
+                    && let Some(first) = rows.iter().find(|row| is_others(row, chain))
                     && let Some(id) = first.text(".id")
                 {
                     command = command.with("place-before", id);
@@ -335,12 +336,14 @@ fn mends(item: &WantedV1, found: &[Difference], menus: &Menus) -> Vec<Command> {
         .collect()
 }
 
-/// The first rule of the `input` chain that is not ours; those that the router makes itself stay first.
-fn is_others(row: &Row) -> bool {
+/// A rule of this chain that is not ours; those that the router makes itself stay first.
+fn is_others(row: &Row, chain: Option<&(String, String)>) -> bool {
     let ours = row
         .text("comment")
         .is_some_and(|text| text.starts_with("easyisp"));
-    row.text("chain") == Some("input") && row.flag("dynamic") != Some(true) && !ours
+    row.text("chain") == chain.map(|(_, chain)| chain.as_str())
+        && row.flag("dynamic") != Some(true)
+        && !ours
 }
 
 const HIDDEN: &str = "********";

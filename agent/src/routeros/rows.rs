@@ -93,12 +93,10 @@ pub fn to_apply(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<Act> {
             if meant().next().is_some() {
                 return set(false);
             }
+            let before = first.then(|| first_of_others(menu, &wanted)).flatten();
             let mut fields = vec![(key.clone(), value.clone().into_bytes())];
             fields.extend(wanted);
-            vec![Act::Add {
-                fields,
-                before: first.then(|| first_of_others(menu)).flatten(),
-            }]
+            vec![Act::Add { fields, before }]
         }
         WhichV1::Gone { .. } | WhichV1::GoneBut { .. } => meant()
             .map(|row| Act::Remove { id: row.id.clone() })
@@ -235,11 +233,13 @@ fn wanted(item: &ItemV1, folder: &str) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// The first rule of the `input` chain that is neither ours nor the router's own.
-fn first_of_others(menu: &[RowV1]) -> Option<String> {
+/// The first rule of the chain of `rule` that is neither ours nor the router's own.
+fn first_of_others(menu: &[RowV1], rule: &[(String, Vec<u8>)]) -> Option<String> {
+    let chain = rule.iter().find(|(name, _)| name == "chain");
+    let chain = chain.map(|(_, chain)| chain.as_slice());
     let others = menu.iter().find(|row| {
         let ours = of(row, "comment").is_some_and(|comment| comment.starts_with(b"easyisp:"));
-        of(row, "chain") == Some(b"input") && !is_yes(of(row, "dynamic")) && !ours
+        of(row, "chain") == chain && !is_yes(of(row, "dynamic")) && !ours
     });
     others.map(|row| row.id.clone())
 }

@@ -99,9 +99,10 @@ pub(super) fn commands(item: &Item) -> Vec<String> {
         Which::OwnFirst(key, value) => {
             let is = is(key, value);
             let key = format!("{key}={}", quote(value));
+            let chain = item.chain();
             vec![
                 format!(
-                    ":local others [{menu} find where chain=\"input\" and dynamic=no and !(comment~\"^easyisp:\")]"
+                    ":local others [{menu} find where chain=\"{chain}\" and dynamic=no and !(comment~\"^easyisp:\")]"
                 ),
                 format!(
                     ":if ([:len [{menu} find where {is}]] > 0) do={{ {menu} set [find where {is}]{fields} }} else={{ :if ([:len $others] > 0) do={{ {menu} add {key}{fields} place-before=[:pick $others 0] }} else={{ {menu} add {key}{fields} }} }}"

@@ -28,6 +28,17 @@ pub struct Item {
     pub fields: Vec<(&'static str, Value)>,
 }
 
+impl Item {
+    /// The chain of a rule of a firewall.
+    pub fn chain(&self) -> &str {
+        let chain = self.fields.iter().find(|(name, _)| *name == "chain");
+        match chain {
+            Some((_, Value::Word(chain))) => chain,
+            _ => "input",
+        }
+    }
+}
+
 /// Which rows of a menu.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Which {
@@ -41,7 +52,7 @@ pub enum Which {
     FoundWhereKnown(&'static str, String),
     /// Our row: made where it is missing.
     Own(&'static str, String),
-    /// Our row in an ordered list, made before the first that is not ours in the `input` chain.
+    /// Our row in an ordered list, made before the first of its chain that is not ours.
     OwnFirst(&'static str, String),
     /// Rows of ours that are not wanted.
     Gone(&'static str, String),
@@ -210,6 +221,8 @@ fn radius(setup: &Setup) -> Vec<Item> {
     items
 }
 
+/// The list of the addresses that get nothing; the agents keep it.
+pub const BLOCKED: &str = "easyisp-blocked";
 const PPPOE_BRIDGE: &str = "easyisp-pppoe";
 const HOTSPOT_BRIDGE: &str = "easyisp-hotspot";
 
@@ -451,14 +464,12 @@ fn snmp(setup: &Setup) -> Vec<Item> {
 fn firewall(setup: &Setup) -> Vec<Item> {
     const FILTER: &str = "/ip firewall filter";
     let coa = format!("161,{}", setup.coa_port);
-    let rule = |name: &str, fields: Vec<(&'static str, Value)>| Item {
+    let rule_of = |chain, name: &str, fields: Vec<(&'static str, Value)>| Item {
         menu: FILTER,
         which: Which::OwnFirst("comment", marked(name)),
-        fields: [("chain", word("input"))]
-            .into_iter()
-            .chain(fields)
-            .collect(),
+        fields: [("chain", word(chain))].into_iter().chain(fields).collect(),
     };
+    let rule = |name: &str, fields| rule_of("input", name, fields);
     let ports = |action, protocol, ports: &str| {
         vec![
             ("action", word(action)),
@@ -507,6 +518,14 @@ fn firewall(setup: &Setup) -> Vec<Item> {
             (Some(_), None) => {}
             (None, _) => items.push(gone(FILTER, ("comment", &marked(name)))),
         }
+    }
+    // Who logs in nowhere and whose time is over: the agents put his address into this list.
+    for (name, side) in [
+        ("fw-blocked-out", "src-address-list"),
+        ("fw-blocked-in", "dst-address-list"),
+    ] {
+        let fields = vec![("action", word("drop")), (side, word(BLOCKED))];
+        items.push(rule_of("forward", name, fields));
     }
     items
 }
@@ -746,8 +765,8 @@ pub(super) mod tests {
             let rules = wanted(&both(), release);
             let own = |which: &&&Which| matches!(which, Which::OwnFirst(..));
             let filter = rows(&rules, "/ip firewall filter");
-            // Two agents, two protocols each; two that drop; two of the name server.
-            assert_eq!(filter.iter().filter(own).count(), 8);
+            // Two agents, two protocols each; two that drop; two of the name server; two of who is blocked.
+            assert_eq!(filter.iter().filter(own).count(), 10);
         }
     }
 }

@@ -89,6 +89,10 @@
   :if ([:len [/ip firewall filter find where comment="easyisp:fw-udp"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-udp"] chain=input action=drop protocol=udp dst-port=161,3799 } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-udp" chain=input action=drop protocol=udp dst-port=161,3799 place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-udp" chain=input action=drop protocol=udp dst-port=161,3799 } }
   /ip firewall filter remove [find where comment="easyisp:fw-dns-udp"]
   /ip firewall filter remove [find where comment="easyisp:fw-dns-tcp"]
+  :local others [/ip firewall filter find where chain="forward" and dynamic=no and !(comment~"^easyisp:")]
+  :if ([:len [/ip firewall filter find where comment="easyisp:fw-blocked-out"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-blocked-out"] chain=forward action=drop src-address-list=easyisp-blocked } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-blocked-out" chain=forward action=drop src-address-list=easyisp-blocked place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-blocked-out" chain=forward action=drop src-address-list=easyisp-blocked } }
+  :local others [/ip firewall filter find where chain="forward" and dynamic=no and !(comment~"^easyisp:")]
+  :if ([:len [/ip firewall filter find where comment="easyisp:fw-blocked-in"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-blocked-in"] chain=forward action=drop dst-address-list=easyisp-blocked } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-blocked-in" chain=forward action=drop dst-address-list=easyisp-blocked place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-blocked-in" chain=forward action=drop dst-address-list=easyisp-blocked } }
 } on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 7 of 7, firewall: failed"; :put "easyisp: step 7 of 7, firewall: FAILED" }
 
 {

@@ -147,7 +147,7 @@ const MENUS: &[Menu] = &[
     ),
     list(
         "/ip firewall filter",
-        "comment chain action protocol dst-port src-address in-interface connection-state disabled",
+        "comment chain action protocol dst-port src-address src-address-list dst-address-list in-interface connection-state disabled",
         &[("in-interface", "/interface")],
     ),
     list(
