@@ -36,7 +36,7 @@ async fn a_failed_commit_is_silence_and_its_repeat_is_answered() {
     running.stop().await;
 }
 
-/// E1, B4: a session that another one proved over, while the disk took nothing, is written once it does: nobody
+/// A session that another one proved over, while the disk took nothing, is written once it does: nobody
 /// else would ever tell its end again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_could_not_be_written_is_written_later() {
