@@ -220,7 +220,7 @@ pub(crate) async fn compare(
 }
 
 /// As the portal writes it.
-fn csv(shortcode: &str, payments: &[Direct]) -> String {
+pub(crate) fn csv(shortcode: &str, payments: &[Direct]) -> String {
     let mut text = format!(
         "Organization Statement\r\nShort Code:,{shortcode}\r\n\r\nReceipt No.,Completion Time,Details,\
          Transaction Status,Paid In,Withdrawn,Balance,Reason Type,Other Party Info,A/C No.\r\n"

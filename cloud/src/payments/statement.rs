@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Payments;
 use super::arrival::Arrival;
 use super::book::{Booking, HEARSAY};
+use super::days::{self, Settled};
 use super::gateways::locked_at_mpesa;
 use super::mpesa::sheet::{Row, Told, read_statement};
 use super::store::arrivals::{self, Booked};
@@ -103,13 +104,18 @@ pub struct Compared {
     /// Payments to this gateway within the statement's span of time that it does not have, newest first, at most
     /// 1,000.
     extra: Vec<ExtraPayment>,
+    /// How the days that are over stand now, once something was booked: a day that agrees is closed
+    /// (`GET /api/payments/days`). Empty when a row cannot be read.
+    days: Vec<Settled>,
 }
 
 /// `POST /api/payments/statement`: compares a statement of M-Pesa's portal for organisations (CSV or XLSX) with what we
 /// have, and books what we were never told of, each as a confirmation would.
 ///
 /// A dry run, which it is unless `dryRun=false`, books nothing. One request books at most 1,000 payments; a repeat
-/// goes on, and what is booked stays booked once; a row that cannot be booked says why, and the others are. The body is the file itself, 5 MiB and 20,000 rows at most.
+/// goes on, and what is booked stays booked once; a row that cannot be booked says why, and the others are.
+/// Then each day of it that is over and agrees is closed: what is posted later with its date is booked on the first open
+/// day (`/api/payments/days` lists them, explains what does not agree and opens them again). The body is the file itself, 5 MiB and 20,000 rows at most.
 /// Errors: 400 names what is wrong with the file, 404 unknown gateway, 413.
 #[utoipa::path(post, path = "/api/payments/statement", tag = "Payments", params(StatementQuery),
     request_body(content = String, content_type = "text/plain"),
@@ -150,13 +156,16 @@ pub async fn compare(
     let worker = payments.clone();
     let working = payments.tasks.spawn(async move {
         let rows = &statement.rows;
-        let compared = run(&worker, &operator, &gateway, rows, false, now).await?;
+        let mut compared = run(&worker, &operator, &gateway, rows, false, now).await?;
         let details = format!(
             "Compared a statement: {} agreed, {} booked, {} differ, {} failed",
             compared.matched, compared.booked, compared.differs, compared.failed
         );
         let mut tx = worker.db.begin(operator.tenant).await?;
         note(&mut tx, &operator, &gateway, details, now).await?;
+        tx.commit().await?;
+        let mut tx = worker.db.begin(operator.tenant).await?;
+        compared.days = days::settle(&mut tx, &operator, &gateway, rows, &worker.clock).await?;
         tx.commit().await?;
         Ok::<Compared, ApiError>(compared)
     });
@@ -190,6 +199,7 @@ async fn run(
         failed: 0,
         rows: Vec::with_capacity(rows.len()),
         extra: Vec::new(),
+        days: Vec::new(),
     };
     let mut seen = std::collections::HashSet::new();
     for row in rows {
@@ -287,7 +297,7 @@ fn reason(cause: &RenewError) -> String {
 }
 
 /// What is to be said of a row before anything is booked.
-fn outcome(row: &Row, gateway: &Keys, ours: &[Booked]) -> RowOutcome {
+pub(super) fn outcome(row: &Row, gateway: &Keys, ours: &[Booked]) -> RowOutcome {
     let arrival = match &row.told {
         Told::Came(arrival) => arrival,
         Told::Else => return RowOutcome::Skipped,

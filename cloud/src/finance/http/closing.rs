@@ -12,6 +12,7 @@ use crate::db::Database;
 use crate::error::ApiError;
 use crate::finance::rules::{Moment, begin_of};
 use crate::ledger::{self, Closing};
+use crate::payments;
 
 /// Which days are closed.
 #[derive(Serialize, ToSchema)]
@@ -51,7 +52,8 @@ pub struct LockRequest {
 /// `PUT /api/finance/lock`: closes every day before `until`. From then on what is posted with an earlier date,
 /// whoever posts it, is booked at the beginning of that day, and its entry says of which day it is.
 ///
-/// It waits for what is being posted at this moment. Errors: 400 a day that has not come, 503 when postings are
+/// It waits for what is being posted at this moment. Errors: 400 a day that has not come, 409 `DAY_CLOSED` one that would
+/// open what a statement closed (`POST /api/payments/days/reopen`), 503 when postings are
 /// under way for longer; nothing was changed then.
 #[utoipa::path(put, path = "/api/finance/lock", tag = "Finance", request_body = LockRequest,
     responses((status = 200, body = Lock)))]
@@ -73,6 +75,12 @@ pub async fn set(
         return Err(ApiError::field(
             "until",
             "must not be in the future: today's postings need an open day",
+        ));
+    }
+    if let Some(day) = payments::last_closed_day(&mut tx, first_open).await? {
+        return Err(ApiError::conflict(
+            "DAY_CLOSED",
+            format!("{day} was closed by M-Pesa's statement; open it again first"),
         ));
     }
     let before = ledger::closing(&mut tx).await?;

@@ -2,6 +2,7 @@
 //! the columns. Reads untrusted bytes: every input gives `Ok` or `Err`, none panics.
 
 use easyisp_shared::money::Cents;
+use easyisp_shared::time::Timestamp;
 
 use crate::api::{NotOpened, csv_of_workbook, is_workbook};
 
@@ -29,6 +30,12 @@ pub struct Row {
     pub line: u64,
     /// What it says.
     pub told: Told,
+    /// When it moved, where that can be read.
+    pub at: Option<Timestamp>,
+    /// What it moved: in, or out with a minus.
+    pub moved: Option<Cents>,
+    /// The balance after it.
+    pub balance: Option<Cents>,
 }
 
 /// What a row says.
@@ -68,6 +75,8 @@ struct Columns {
     account: Option<usize>,
     payer: Option<usize>,
     kind: Option<usize>,
+    withdrawn: Option<usize>,
+    balance: Option<usize>,
 }
 
 /// Reads a statement.
@@ -120,6 +129,9 @@ fn read_csv(bytes: &[u8]) -> Result<Statement, NoStatement> {
         rows.push(Row {
             line,
             told: told(&cells, columns),
+            at: listed_instant(cells.get(columns.time).map_or("", String::as_str)),
+            moved: moved(&cells, columns),
+            balance: sum_in(&cells, columns.balance),
         });
     }
     match columns {
@@ -138,6 +150,8 @@ fn named(cells: &[String]) -> Result<Columns, NoStatement> {
         account: find(cells, "acno").or_else(|| find(cells, "accountno")),
         payer: find(cells, "otherpartyinfo"),
         kind: find(cells, "reasontype").or_else(|| find(cells, "details")),
+        withdrawn: find(cells, "withdrawn"),
+        balance: find(cells, "balance"),
     })
 }
 
@@ -163,6 +177,26 @@ fn shortcode_in(cells: &[String]) -> Option<String> {
         let digits: String = cell.chars().filter(char::is_ascii_digit).collect();
         (4..=10).contains(&digits.len()).then_some(digits)
     })
+}
+
+/// An amount with or without thousands and a minus.
+fn sum_in(cells: &[String], at: Option<usize>) -> Option<Cents> {
+    let text = cells.get(at?)?.replace(',', "");
+    match text.strip_prefix('-') {
+        Some(rest) => Cents::ZERO.minus(Cents::parse(rest).ok()?),
+        None => Cents::parse(&text).ok(),
+    }
+}
+
+/// What a row moved; what went stands there with or without a minus.
+fn moved(cells: &[String], columns: &Columns) -> Option<Cents> {
+    let came = sum_in(cells, Some(columns.paid_in)).filter(|came| came.is_positive());
+    let went = sum_in(cells, columns.withdrawn);
+    let out = |went: Cents| match went.is_positive() {
+        true => Cents::ZERO.minus(went),
+        false => Some(went),
+    };
+    came.or_else(|| went.and_then(out))
 }
 
 fn told(cells: &[String], columns: &Columns) -> Told {
@@ -212,7 +246,6 @@ fn told(cells: &[String], columns: &Columns) -> Told {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use easyisp_shared::time::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
@@ -244,6 +277,19 @@ mod tests {
         assert_eq!(statement.rows[2].told, Told::Else);
         assert!(matches!(statement.rows[3].told, Told::Unreadable(_)));
         assert_eq!(statement.rows[0].line, 5);
+        let money = |row: &Row| (row.moved, row.balance);
+        assert_eq!(
+            money(&statement.rows[0]),
+            (Some(Cents::whole(1_000)), Some(Cents::whole(9_000)))
+        );
+        assert_eq!(
+            money(&statement.rows[1]),
+            (Cents::ZERO.minus(Cents::whole(5)), Some(Cents::whole(1)))
+        );
+        assert_eq!(
+            (statement.rows[1].at, statement.rows[3].at),
+            (Timestamp::parse("2027-01-15T08:01:00Z"), None)
+        );
     }
 
     #[test]

@@ -1,0 +1,153 @@
+//! Days that a statement closes.
+
+use anyhow::{Context, Result};
+use easyisp_tests::world::{PASSWORD, Provider, World};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::c2b::{CODE, count, pay, post, told, worked};
+use crate::statement::{compare, csv};
+use crate::words::DAY;
+
+/// A day that agrees is closed by its statement; nothing is dated into it any more, and the owner alone opens it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_agrees_closes_its_day() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "closing").await?;
+    let mpesa = &world.outside.mpesa;
+    let today = "2027-01-15";
+    mpesa.pay_bill(CODE, "0799000111", "100", "nobody").await;
+    let statement = csv(CODE, mpesa.books().direct());
+    let running = compare(&world, &isp, "&dryRun=false", &statement).await?.1;
+    assert_eq!((&running["booked"], &running["days"]), (&json!(1), &json!([])), "it is not over");
+
+    world.clock.advance(DAY);
+    let dry = compare(&world, &isp, "", &statement).await?.1;
+    assert_eq!(dry["days"], json!([]), "a dry run closes nothing");
+    assert_eq!(days(&isp).await?, json!([]));
+    let closing = compare(&world, &isp, "&dryRun=false", &statement).await?.1;
+    let closed = json!([{"day": today, "state": "CLOSED"}]);
+    assert_eq!(closing["days"], closed, "{closing}");
+    let day = &days(&isp).await?[0];
+    assert_eq!((&day["state"], &day["differences"]), (&json!("CLOSED"), &json!([])), "{day}");
+    assert_eq!((&day["received"], &day["booked"]), (&json!(100), &json!(100)));
+    assert_eq!((&day["openingBalance"], &day["closingBalance"]), (&json!(8900), &json!(1)));
+    assert!(day["closedAt"].is_string() && day["closedBy"].is_string(), "{day}");
+    let again = compare(&world, &isp, "&dryRun=false", &statement).await?.1;
+    assert_eq!(again["days"], closed);
+
+    let lock = isp.owner.get("/finance/lock").await?;
+    assert_eq!(lock["until"], "2027-01-16", "{lock}");
+    let typed = json!({"amount": 5, "description": "Cable", "date": today, "method": "CASH"});
+    isp.owner.post("/finance/income", &typed).await?;
+    let inside = "select count(*) from entries e join book_locks l on l.tenant_id = e.tenant_id
+                   where e.kind = 'INCOME' and e.occurred_at < l.open_from";
+    assert_eq!(count(&world, &isp, inside).await?, 0);
+    let open = json!({"until": null});
+    let (status, answer) = isp.owner.call(Method::PUT, "/finance/lock", Some(&open)).await?;
+    assert_eq!((status, &answer["code"]), (StatusCode::CONFLICT, &json!("DAY_CLOSED")));
+
+    let reopen = json!({"day": today, "reason": "The bank had it wrong"});
+    let admin = json!({"name": "Juma", "email": "juma@closing.example", "password": PASSWORD, "role": "ADMIN"});
+    isp.owner.post("/tenant/operators", &admin).await?;
+    let juma =
+        easyisp_tests::operator::Operator::login(world.api(), "juma@closing.example", PASSWORD)
+            .await?;
+    let path = "/payments/days/reopen";
+    let (status, answer) = juma.call(Method::POST, path, Some(&reopen)).await?;
+    assert_eq!((status, &answer["code"]), (StatusCode::FORBIDDEN, &json!("OWNER_ONLY")));
+    let (status, _) = isp.owner.call(Method::POST, path, Some(&json!({"day": today}))).await?;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "why?");
+    isp.owner.post(path, &reopen).await?;
+    assert_eq!(isp.owner.get("/finance/lock").await?["until"], today);
+    let day = &days(&isp).await?[0];
+    assert_eq!(
+        (&day["state"], &day["reopenReason"]),
+        (&json!("OPEN"), &reopen["reason"])
+    );
+    let (status, _) = isp.owner.call(Method::POST, path, Some(&reopen)).await?;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    isp.owner.put("/finance/lock", &open).await?;
+    let trail = "select count(*) from audit where action = 'BOOKS_LOCK' and details like '%The bank had it wrong'";
+    assert_eq!(count(&world, &isp, trail).await?, 1);
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    world.stop().await
+}
+
+/// A day that differs stays open until each difference is explained; the last day is opened first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_differs_waits_for_an_explanation() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "differing").await?;
+    crate::c2b::register(&isp).await?;
+    let mpesa = &world.outside.mpesa;
+    pay(&world, "0799000111", "100", "nobody").await?;
+    // Somebody made this one up.
+    let (_, url) = mpesa.c2b_urls(CODE).context("registered")?;
+    assert_eq!(post(&url, &told("SJK4H7L2PQ", json!("55"), "nobody", CODE)).await?, 200);
+    worked(&world, &isp).await?;
+    world.clock.advance(DAY);
+    let statement = csv(CODE, mpesa.books().direct());
+    let open = compare(&world, &isp, "&dryRun=false", &statement).await?.1;
+    assert_eq!(open["days"][0]["state"], "OPEN", "{open}");
+    let listed = days(&isp).await?;
+    let extra = &listed[0]["differences"][0];
+    assert_eq!(
+        (&extra["reference"], &extra["kind"], &extra["booked"]),
+        (&json!("SJK4H7L2PQ"), &json!("EXTRA"), &json!(55)),
+        "{listed}"
+    );
+    assert_eq!(isp.owner.get("/finance/lock").await?["until"], Value::Null);
+
+    let gateway = &listed[0]["gatewayId"];
+    let explain = |reference: &str, reason: &str| {
+        json!({"gatewayId": gateway, "day": listed[0]["day"], "reference": reference, "reason": reason})
+    };
+    let path = "/payments/days/explain";
+    let (status, _) = isp.owner.call(Method::POST, path, Some(&explain("SJK4H7L2PQ", " "))).await?;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let unknown = explain("SJK4H7L2PX", "Nobody knows");
+    let (status, _) = isp.owner.call(Method::POST, path, Some(&unknown)).await?;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let why = explain("SJK4H7L2PQ", "Made up; the police has it");
+    let closed = isp.owner.post(path, &why).await?;
+    assert_eq!(closed["state"], "CLOSED");
+    let (status, _) = isp.owner.call(Method::POST, path, Some(&why)).await?;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let day = &days(&isp).await?[0];
+    assert_eq!(day["differences"][0]["reason"], why["reason"], "{day}");
+    assert_eq!((&day["received"], &day["booked"]), (&json!(100), &json!(155)), "{day}");
+    assert_eq!(isp.owner.get("/finance/lock").await?["until"], "2027-01-16");
+
+    // The next day's statement lacks what led from the balance of the day before.
+    pay(&world, "0799000111", "70", "nobody").await?;
+    world.clock.advance(DAY);
+    let both = mpesa.books().direct().to_vec();
+    let second = csv(CODE, &both[both.len() - 1..]);
+    let second: String = second
+        .lines()
+        .filter(|line| !line.contains("Pay Merchant Charge"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let report = compare(&world, &isp, "&dryRun=false", &second).await?.1;
+    assert_eq!(report["days"], json!([{"day": "2027-01-16", "state": "OPEN"}]), "{report}");
+    let listed = days(&isp).await?;
+    let balance = &listed[0]["differences"][0];
+    assert_eq!(
+        (&balance["kind"], &balance["stated"], &balance["booked"]),
+        (&json!("BALANCE"), &json!(8930), &json!(1)),
+        "{listed}"
+    );
+    let why = json!({"gatewayId": gateway, "day": "2027-01-16", "reference": "balance", "reason": "Paid out"});
+    isp.owner.post(path, &why).await?;
+    let first = json!({"day": "2027-01-15", "reason": "To look again"});
+    let (status, answer) =
+        isp.owner.call(Method::POST, "/payments/days/reopen", Some(&first)).await?;
+    assert_eq!((status, &answer["code"]), (StatusCode::CONFLICT, &json!("LATER_DAY_CLOSED")));
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    world.stop().await
+}
+
+async fn days(isp: &Provider) -> Result<Value> {
+    Ok(isp.owner.get("/payments/days").await?["days"].take())
+}
