@@ -15,6 +15,7 @@ use crate::words::{DAY, HOUR, MINUTE};
 
 mod faults;
 mod taxes;
+mod told;
 
 /// Who pays.
 const PHONE: &str = "0712345601";

@@ -7,6 +7,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::monitor::{DeviceFactsV1, SampleV1, SensorUnit};
 
 use super::rules::{Reading, Rule};
+use super::store::Payout;
 use super::words::Kind;
 
 /// A site, as it was heard of.
@@ -79,6 +80,21 @@ pub fn of_site(
         reading,
         value: None,
     })
+}
+
+/// Money that was sent: bad until somebody knows what became of it.
+pub fn of_payout(payout: &Payout) -> Seen {
+    Seen {
+        kind: Kind::PayoutUnknown,
+        subject: payout.amount.to_string(),
+        reading: match payout.open {
+            true => Reading::Bad {
+                since: payout.sent_at,
+            },
+            false => Reading::Well,
+        },
+        value: None,
+    }
 }
 
 /// Everything there is to see of a router; whether it is there at all comes first.

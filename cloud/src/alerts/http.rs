@@ -23,12 +23,13 @@ pub struct Alert {
     id: AlertId,
     severity: Severity,
     rule: Kind,
-    /// What it is about: a router's name, or a site's.
+    /// What it is about: a router's name, a site's, a refund or a settlement.
     device: String,
-    site_id: SiteId,
+    /// Null for a refund and a settlement.
+    site_id: Option<SiteId>,
     /// Null for a whole site.
     nas_id: Option<RouterId>,
-    /// An interface, a sensor or a pool; empty for the device itself.
+    /// An interface, a sensor or a pool, or how much; empty for the device itself.
     subject: String,
     /// What was measured when it was told.
     value: Option<f64>,

@@ -28,7 +28,7 @@ pub struct Ways {
     pub email: bool,
 }
 
-/// Looks at every site and router of a tenant; returns when to look again.
+/// Looks at every site and router of a tenant, and at the money that was sent; returns when to look again.
 ///
 /// What is news is written, told and remembered in one transaction: nobody is told twice of what a look found.
 pub async fn look(
@@ -46,8 +46,11 @@ pub async fn look(
     };
     let sites = store::sites(&mut tx).await?;
     let devices = store::devices(&mut tx).await?;
+    let before = store::states(&mut tx).await?;
+    let watched: Vec<Uuid> = before.keys().copied().collect();
+    let payouts = store::payouts(&mut tx, &watched).await?;
     let mut look = Look {
-        before: store::states(&mut tx).await?,
+        before,
         after: Vec::new(),
         steps: Vec::new(),
         rules: &rules,
@@ -57,7 +60,7 @@ pub async fn look(
     let mut away: BTreeSet<SiteId> = BTreeSet::new();
     for site in &sites {
         let seen = device::of_site(site, &rules, awake_from, now);
-        let whose = (site.id.0, site.id, None, site.name.as_str());
+        let whose = (site.id.0, Some(site.id), None, site.name.as_str());
         if look.take(whose, seen.into_iter().collect(), false) {
             away.insert(site.id);
         }
@@ -66,10 +69,19 @@ pub async fn look(
         let seen = device::of_router(device, &rules, now);
         let hidden = away.contains(&place.site);
         look.take(
-            (place.id.0, place.site, Some(place.id), &place.name),
+            (
+                place.id.0,
+                Some(place.site),
+                Some(place.id),
+                &place.name,
+            ),
             seen,
             hidden,
         );
+    }
+    for payout in &payouts {
+        let seen = vec![device::of_payout(payout)];
+        look.take((payout.id, None, None, &payout.name), seen, false);
     }
     look.forget_rest();
     let Look { after, steps, .. } = look;
@@ -78,9 +90,10 @@ pub async fn look(
     tell(&mut tx, &news, ways, now).await?;
     store::forget(&mut tx, now.minus(KEPT), AT_ONCE).await?;
     tx.commit().await?;
-    Ok(now.plus(match (sites.is_empty(), devices.is_empty()) {
-        (true, true) => IDLE,
-        (_, _) => EVERY,
+    let nothing = sites.is_empty() && devices.is_empty() && payouts.is_empty();
+    Ok(now.plus(match nothing {
+        true => IDLE,
+        false => EVERY,
     }))
 }
 
@@ -104,7 +117,7 @@ enum Step {
 }
 
 /// What is looked at: its key, its site, its router, its name.
-type Whose<'a> = (Uuid, SiteId, Option<RouterId>, &'a str);
+type Whose<'a> = (Uuid, Option<SiteId>, Option<RouterId>, &'a str);
 
 impl Look<'_> {
     /// Steps everything of one site or router; whether what stands behind it is hidden. `hidden` = it is itself.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use easyisp_shared::id::{AlertId, OperatorId, RouterId, SiteId};
+use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::monitor::{DeviceFactsV1, SampleV1};
 use sqlx::FromRow;
@@ -251,6 +252,42 @@ impl DeviceRow {
     }
 }
 
+/// Money that was sent.
+#[derive(FromRow, Clone, PartialEq, Eq, Debug)]
+pub struct Payout {
+    /// The refund's or the settlement's id.
+    pub id: Uuid,
+    /// What it is.
+    pub name: String,
+    /// How much.
+    pub amount: Cents,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// Whether nobody knows yet what became of it.
+    pub open: bool,
+}
+
+/// Money that was sent and nobody knows of, and what became of it that was looked at before (`watched`).
+pub async fn payouts(tx: &mut Tx, watched: &[Uuid]) -> sqlx::Result<Vec<Payout>> {
+    sqlx::query_as(
+        "select id, 'Refund' as name, amount, sent_at, state in ('SENT', 'UNKNOWN') as open
+           from refunds
+          where tenant_id = $1 and sent_at is not null
+            and (state in ('SENT', 'UNKNOWN') or id = any($2))
+          union all
+         select id, 'Settlement of ' || day, amount, sent_at, state in ('SENT', 'UNKNOWN')
+           from settlements
+          where tenant_id = $1 and sent_at is not null
+            and (state in ('SENT', 'UNKNOWN') or id = any($2))
+          order by 4, 1
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .bind(watched)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// How the rules stand, by what they are about.
 pub type States = BTreeMap<String, Watch>;
 
@@ -302,8 +339,8 @@ pub struct Alert {
     pub rule: Kind,
     /// How bad.
     pub severity: Severity,
-    /// Where.
-    pub site_id: SiteId,
+    /// Where; `None` = at no site.
+    pub site_id: Option<SiteId>,
     /// At which router; `None` = the whole site.
     pub router_id: Option<RouterId>,
     /// What it is called.

@@ -28,6 +28,9 @@ pub fn message(kind: Kind, device: &str, subject: &str, value: Option<f64>, rule
         Kind::Memory => format!("{device}: memory at {}", limit(" %")),
         Kind::Disk => format!("{device}: disk at {}", limit(" %")),
         Kind::Pool => format!("{device}: {subject} addresses used up to {}", limit(" %")),
+        Kind::PayoutUnknown => {
+            format!("{device}: {subject} was sent, and the provider does not say what became of it")
+        }
     }
 }
 
@@ -98,7 +101,8 @@ struct Told<'a> {
     alert_id: AlertId,
     rule: Kind,
     severity: Severity,
-    site_id: SiteId,
+    /// Null for what is at no site.
+    site_id: Option<SiteId>,
     router_id: Option<RouterId>,
     device: &'a str,
     subject: &'a str,
@@ -147,7 +151,7 @@ mod tests {
             id: AlertId(Uuid::nil()),
             rule: Kind::RouterDown,
             severity: Severity::Critical,
-            site_id: SiteId(Uuid::nil()),
+            site_id: Some(SiteId(Uuid::nil())),
             router_id: None,
             device: "Tower".into(),
             subject: String::new(),

@@ -40,11 +40,13 @@ pub enum Kind {
     Disk,
     /// A pool of addresses is used up, percent.
     Pool,
+    /// Money was sent, and nobody knows whether it arrived: a refund, or a settlement of what the platform holds.
+    PayoutUnknown,
 }
 
 impl Kind {
     /// Each, parents first.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::SiteDown,
         Kind::RouterDown,
         Kind::LinkDown,
@@ -54,6 +56,7 @@ impl Kind {
         Kind::Memory,
         Kind::Disk,
         Kind::Pool,
+        Kind::PayoutUnknown,
     ];
 
     /// As it is called in the API and the database.
@@ -68,6 +71,7 @@ impl Kind {
             Kind::Memory => "MEMORY",
             Kind::Disk => "DISK",
             Kind::Pool => "POOL",
+            Kind::PayoutUnknown => "PAYOUT_UNKNOWN",
         }
     }
 

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use easyisp_tests::operator::http_client;
 use easyisp_tests::scenario::{Callback, Errand, PushAnswer};
-use easyisp_tests::world::World;
+use easyisp_tests::world::{World, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
@@ -138,6 +138,15 @@ async fn what_nobody_saw_is_for_a_person() -> Result<()> {
         world.clock.advance(HOUR);
         pause().await;
     }
+    let told = eventually("it is told", async || {
+        let shown = kiosk.isp.owner.get("/snmp/alerts").await?;
+        let alerts = shown["alerts"].as_array().into_iter().flatten();
+        let mut alerts = alerts.filter(|alert| alert["rule"] == "PAYOUT_UNKNOWN");
+        Ok(alerts.next().cloned())
+    });
+    let told = told.await?;
+    let name = format!("Settlement of {}", unknown["day"].as_str().context("a day")?);
+    assert_eq!((&told["device"], &told["siteId"]), (&json!(name), &json!(null)), "{told}");
     let next = kiosk.until(2, "DONE").await?;
     assert_eq!(next["amount"], 50, "{next}");
     kiosk.until(1, "UNKNOWN").await?;
