@@ -1,6 +1,8 @@
 //! Invoices and credit notes on their way into the state's own system: each once, whatever happens on the way, and what
 //! is missing is listed.
 
+mod parts;
+
 use anyhow::{Context, Result, ensure};
 use easyisp_tests::etims::{KEY, Mood, PIN};
 use easyisp_tests::operator::http_client;

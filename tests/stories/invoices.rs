@@ -489,6 +489,59 @@ async fn an_invoice_can_be_printed() -> Result<()> {
     }
     // A code of some hundred squares says the same to a phone.
     assert!(text.matches(" re f").count() > 100);
+    assert!(!text.contains("/Image"), "there is no logo yet");
+    shop.closes().await
+}
+
+/// The business's logo stands on its paper, with the colours it has on white.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logo_stands_on_the_paper() -> Result<()> {
+    let shop = Shop::open("letterhead").await?;
+    let asha = shop.customer("asha").await?;
+    let invoice = shop.owner().post(INVOICES, &bill(&asha, 1234)).await?;
+    let mut png = Vec::new();
+    let orange = image::RgbaImage::from_pixel(640, 320, image::Rgba([255, 102, 0, 255]));
+    orange.write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png)?;
+    let mut form =
+        b"--edge\r\nContent-Disposition: form-data; name=\"logo\"; filename=\"l.png\"\r\n\r\n".to_vec();
+    form.extend(png);
+    form.extend(b"\r\n--edge--\r\n");
+    let sent = http_client()
+        .post(format!("http://{}/api/tenant/logo", shop.world.api()))
+        .bearer_auth(shop.owner().token())
+        .header("content-type", "multipart/form-data; boundary=edge")
+        .body(form)
+        .send()
+        .await?;
+    ensure!(sent.status().is_success(), "{}", sent.text().await?);
+    let path = format!(
+        "http://{}/api{INVOICES}/{}/pdf",
+        shop.world.api(),
+        invoice["id"].as_str().context("a number")?
+    );
+    let paper = http_client().get(path).bearer_auth(shop.owner().token());
+    let text = paper.send().await?.text().await?;
+
+    // As a reader finds it: the page names the object, and what it draws.
+    let (_, named) = text.split_once("/XObject << /Im1 ").context("a resource")?;
+    let number = named.split(' ').next().context("a number")?;
+    ensure!(text.contains("72 0 0 36 473 756 cm /Im1 Do"), "it is drawn in the corner: {text}");
+    let begins = format!("\n{number} 0 obj\n");
+    let (_, object) = text.split_once(&begins).context("the object")?;
+    let (about, stream) = object.split_once("\nstream\n").context("a stream")?;
+    for said in ["/Subtype /Image", "/Width 240", "/Height 120", "/DeviceRGB"] {
+        ensure!(about.contains(said), "{said} is not in {about}");
+    }
+    let digits = stream.split('>').next().context("its end")?;
+    let packed: Vec<u8> = digits
+        .as_bytes()
+        .chunks(2)
+        .map(|two| Ok(u8::from_str_radix(std::str::from_utf8(two)?, 16)?))
+        .collect::<Result<_>>()?;
+    let mut pixels = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::ZlibDecoder::new(packed.as_slice()), &mut pixels)?;
+    assert_eq!(pixels.len(), 240 * 120 * 3);
+    assert_eq!(pixels[..3], [255, 102, 0]);
     shop.closes().await
 }
 

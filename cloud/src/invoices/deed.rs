@@ -9,6 +9,7 @@ use jiff::civil::Date;
 
 use super::InvoiceError;
 use super::rules::{self, Item, Number, Refusal, Step};
+use super::store::sale::Part;
 use super::store::{self, Issued, Locked, Which};
 use super::words::Status;
 use crate::audit::{self, Action, Actor, Audit};
@@ -17,7 +18,7 @@ use crate::db::Tx;
 use crate::due;
 use crate::error::FieldError;
 use crate::finance::{self, Moment};
-use crate::ledger::{self, AccountCode, Charged, Entry, EntryKind, Leg, Tax, Transfer, split};
+use crate::ledger::{self, AccountCode, Charged, Entry, EntryKind, Leg, Tax, Transfer, given_back, split};
 use crate::renewals::{self, Method};
 
 /// What a customer is to be billed.
@@ -294,7 +295,7 @@ async fn pay(
         transfers: vec![Transfer {
             debit: from,
             credit: Leg::receivable(customer),
-            amount: invoice.amount,
+            amount: invoice.owed(),
         }],
     };
     let settlement = entry.id;
@@ -342,7 +343,7 @@ async fn reopen(
                 Some(method) => Leg::account(method.account()),
                 None => Leg::wallet(customer),
             },
-            amount: invoice.amount,
+            amount: invoice.owed(),
         }],
     };
     let reversal = entry.id;
@@ -408,6 +409,14 @@ pub async fn owed_again(
 /// The credit note: what was billed, the other way, and a document that says so. Its number is the last lock, like
 /// an invoice's.
 async fn cancel(tx: &mut Tx, invoice: &Locked, now: Timestamp) -> Result<(), InvoiceError> {
+    if invoice.credited.is_positive() {
+        let rest = Item {
+            description: format!("The rest of {}", invoice.number),
+            amount: invoice.owed(),
+        };
+        part(tx, invoice, vec![rest], now).await?;
+        return Ok(());
+    }
     let taxes = &invoice.taxes.0;
     let net = invoice.amount.minus(ledger::total_tax(taxes));
     let earned = (account(&invoice.revenue)?, net.unwrap_or(invoice.amount));
@@ -436,4 +445,99 @@ async fn cancel(tx: &mut Tx, invoice: &Locked, now: Timestamp) -> Result<(), Inv
     let tenant = tx.tenant();
     due::at(tx, ISSUED, tenant, now).await?;
     Ok(())
+}
+
+/// Takes back what `items` say of an open invoice, with a credit note of its own; with the last of it the invoice is
+/// cancelled. `items` are not empty.
+///
+/// # Errors
+/// [`InvoiceError::Fields`] when more than is left would be taken back.
+pub async fn credit(
+    tx: &mut Tx,
+    which: &Which,
+    items: Vec<Item>,
+    now: Timestamp,
+) -> Result<Credited, InvoiceError> {
+    let invoice = store::lock(tx, which, now).await?;
+    let invoice = invoice.ok_or(InvoiceError::Unknown)?;
+    if invoice.period_id.is_some() {
+        return Err(InvoiceError::Receipt);
+    }
+    match invoice.status {
+        Status::Pending | Status::Overdue => {}
+        Status::Paid => return Err(InvoiceError::Paid),
+        Status::Cancelled => return Err(InvoiceError::Cancelled),
+    }
+    let (id, number) = part(tx, &invoice, items, now).await?;
+    due::at(tx, COLLECT, invoice.customer_id, now).await?;
+    Ok(Credited {
+        id,
+        number,
+        invoice: invoice.number,
+    })
+}
+
+/// A credit note on a part of an invoice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Credited {
+    /// Its id.
+    pub id: CreditNoteId,
+    /// Its number.
+    pub number: String,
+    /// The invoice's number.
+    pub invoice: String,
+}
+
+/// What is left carries the taxes that it would carry by itself, so that parts come to the whole, to the cent.
+async fn part(
+    tx: &mut Tx,
+    invoice: &Locked,
+    items: Vec<Item>,
+    now: Timestamp,
+) -> Result<(CreditNoteId, String), InvoiceError> {
+    let left = invoice.owed();
+    let sum = items
+        .iter()
+        .try_fold(Cents::ZERO, |sum, item| sum.plus(item.amount));
+    let amount = sum.unwrap_or_default();
+    if amount > left || !amount.is_positive() {
+        return Err(InvoiceError::Fields(vec![FieldError {
+            field: "amount".to_owned(),
+            message: format!("must be more than nothing, and at most the {left} that are left"),
+        }]));
+    }
+    let (net, taxes) = given_back(left, &invoice.taxes.0, amount);
+    let billed = billed(invoice.customer_id, (account(&invoice.revenue)?, net), &taxes);
+    let of = &invoice.number;
+    let entry = Entry {
+        id: EntryId::new(now, &tx.entropy()),
+        kind: EntryKind::CreditNote,
+        occurred_at: now,
+        customer: Some(invoice.customer_id),
+        source: format!("credit note on a part of {of}"),
+        description: format!("A part of invoice {of} taken back"),
+        transfers: billed.iter().map(Transfer::reversed).collect(),
+    };
+    let credit_note = entry.id;
+    ledger::post(tx, entry, now).await?;
+    if amount == left {
+        store::cancel(tx, invoice.id, credit_note, now).await?;
+    }
+    let zone = ledger::zone(tx).await?;
+    let year = now.in_zone(&zone).date().year();
+    let number = Number {
+        year,
+        serial: store::next_note_serial(tx, year).await?,
+    };
+    let id = CreditNoteId::new(now, &tx.entropy());
+    let part = Part {
+        amount,
+        items,
+        taxes,
+        entry: credit_note,
+    };
+    store::sale::insert_part(tx, (id, number), invoice.id, &part, now).await?;
+    let tenant = tx.tenant();
+    due::at(tx, ISSUED, tenant, now).await?;
+    Ok((id, number.of_note()))
 }

@@ -27,6 +27,7 @@ use crate::db::{Database, Tx};
 use crate::error::{ApiError, Wrong};
 use crate::finance::{self, Moment};
 use crate::ledger::{self, AccountCode, Charged};
+use crate::pictures;
 use crate::renewals::Method;
 
 /// Lines of one invoice.
@@ -416,8 +417,9 @@ pub async fn print(
     let mut tx = db.begin(operator.tenant).await?;
     let row = find(&mut tx, &Which::parse(&invoice), clock.now()).await?;
     let head = store::letterhead(&mut tx, row.customer_id).await?;
+    let logo = pictures::logo(&mut tx).await?;
     drop(tx);
-    Ok(pdf(&row.number, paper::of(&row, &head)))
+    Ok(pdf(&row.number, paper::of(&row, &head, logo.as_ref())))
 }
 
 /// A document as an answer.

@@ -44,6 +44,7 @@ pub fn routes() -> Routes {
         .route(BILLS, routes!(http::set_status))
         .route(SEES, routes!(http::print))
         .route(SEES, routes!(http::notes::list))
+        .route(BILLS, routes!(http::notes::create))
         .route(SEES, routes!(http::notes::print))
         .route(SEES, routes!(http::taxes::get))
         .route(Access::Any(&[SettingsInvoices]), routes!(http::taxes::set))

@@ -9,19 +9,22 @@ use super::Item;
 use super::pdf::{Face, HEIGHT, PageText, WIDTH, document};
 use super::store::{Letterhead, Note, Row};
 use crate::ledger::Charged;
+use crate::pictures::Pixels;
 
 const MARGIN: u32 = 50;
 const RIGHT: u32 = WIDTH - MARGIN;
 /// From line to line.
 const LEADING: u32 = 16;
+/// Points of a logo's longer side.
+const LOGO: u32 = 72;
 /// Letters of a description that fit beside its amount.
 const LETTERS: usize = 70;
 
 /// The invoice as a PDF document.
-pub fn of(invoice: &Row, head: &Letterhead) -> Vec<u8> {
+pub fn of(invoice: &Row, head: &Letterhead, logo: Option<&Pixels>) -> Vec<u8> {
     let zone = TimeZone::get(&head.time_zone).unwrap_or(TimeZone::UTC);
     let mut paper = Paper::begin();
-    paper.head(head);
+    paper.head(head, logo);
     let kind = match invoice.period_id {
         Some(_) => "Receipt",
         None => "Invoice",
@@ -59,15 +62,20 @@ pub fn of(invoice: &Row, head: &Letterhead) -> Vec<u8> {
     if let Some(fiscal) = &invoice.fiscal {
         paper.fiscal(fiscal, &zone);
     }
-    document(&invoice.number, &paper.pages)
+    document(&invoice.number, &paper.pages, logo)
 }
 
 /// A credit note that takes an invoice back, or a part of a receipt, as a PDF document.
-pub fn of_note(invoice: &Row, note: &Note, head: &Letterhead) -> Vec<u8> {
+pub fn of_note(
+    invoice: &Row,
+    note: &Note,
+    head: &Letterhead,
+    logo: Option<&Pixels>,
+) -> Vec<u8> {
     let zone = TimeZone::get(&head.time_zone).unwrap_or(TimeZone::UTC);
     let number = &note.number;
     let mut paper = Paper::begin();
-    paper.head(head);
+    paper.head(head, logo);
     paper.line(Face::Bold, 14, &format!("Credit note {number}"));
     paper.to(invoice, head);
     let issued = format!("Issued: {}", day(note.issued_at, &zone));
@@ -89,7 +97,7 @@ pub fn of_note(invoice: &Row, note: &Note, head: &Letterhead) -> Vec<u8> {
     if let Some(fiscal) = &note.fiscal {
         paper.fiscal(fiscal, &zone);
     }
-    document(number, &paper.pages)
+    document(number, &paper.pages, logo)
 }
 
 /// Pages that are filled from the top.
@@ -132,7 +140,14 @@ impl Paper {
     }
 
     /// Who writes.
-    fn head(&mut self, head: &Letterhead) {
+    fn head(&mut self, head: &Letterhead, logo: Option<&Pixels>) {
+        if let (Some(logo), Some(page)) = (logo, self.pages.last_mut()) {
+            // In the corner, two and a half centimetres at most.
+            let fit = |side: u32| side * LOGO / logo.width.max(logo.height).max(1);
+            let (width, height) = (fit(logo.width).max(1), fit(logo.height).max(1));
+            let corner = (RIGHT - width, HEIGHT - MARGIN - height);
+            page.picture(corner, (width, height));
+        }
         let from = [
             head.location.as_deref(),
             head.phone.as_deref(),

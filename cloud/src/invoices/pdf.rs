@@ -1,11 +1,16 @@
 //! A small writer of PDF 1.4 (ISO 32000-1): pages of real text in the two faces that every reader has.
 //!
-//! Nothing is embedded and nothing compressed: an invoice is a few kilobytes, and its text can be searched and
-//! copied. What the faces' WinAnsi encoding has no letter for is written as `?`.
+//! No face is embedded and no text compressed: an invoice is a few kilobytes, and its text can be searched and
+//! copied. A picture is compressed, and written in hexadecimal digits: the file stays text. What the faces' WinAnsi encoding has no letter for is written as `?`.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use qrcode::{Color, EcLevel, QrCode};
+
+use crate::pictures::Pixels;
 
 /// A page is A4, in points from its lower left corner.
 pub const WIDTH: u32 = 595;
@@ -46,6 +51,14 @@ impl PageText {
         let thousandths: u32 = amount.chars().map(width).sum();
         let width = (thousandths * size).div_ceil(1000);
         self.left((x.saturating_sub(width), y), face, size, amount);
+    }
+
+    /// Draws the document's picture with its lower left corner at `(x, y)`.
+    pub fn picture(&mut self, (x, y): (u32, u32), (width, height): (u32, u32)) {
+        let _ = writeln!(
+            self.content,
+            "q {width} 0 0 {height} {x} {y} cm /Im1 Do Q"
+        );
     }
 
     /// Draws a thin line across, at `y`.
@@ -102,9 +115,14 @@ fn width(letter: char) -> u32 {
     }
 }
 
-/// The document with these pages.
-pub fn document(title: &str, pages: &[PageText]) -> Vec<u8> {
+/// The document with these pages, and the picture that they draw.
+pub fn document(title: &str, pages: &[PageText], picture: Option<&Pixels>) -> Vec<u8> {
     let first = 6;
+    let drawn = picture.and_then(drawn);
+    let resource = match &drawn {
+        Some(_) => format!(" /XObject << /Im1 {} 0 R >>", first + 2 * pages.len()),
+        None => String::new(),
+    };
     let kids: Vec<String> = (0..pages.len())
         .map(|page| format!("{} 0 R", first + 2 * page))
         .collect();
@@ -125,7 +143,7 @@ pub fn document(title: &str, pages: &[PageText]) -> Vec<u8> {
     for (place, page) in pages.iter().enumerate() {
         objects.push(format!(
             "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {WIDTH} {HEIGHT}] \
-             /Resources << /Font << /F1 3 0 R /F2 4 0 R >> >> /Contents {} 0 R >>",
+             /Resources << /Font << /F1 3 0 R /F2 4 0 R >>{resource} >> /Contents {} 0 R >>",
             first + 2 * place + 1
         ));
         objects.push(format!(
@@ -134,7 +152,27 @@ pub fn document(title: &str, pages: &[PageText]) -> Vec<u8> {
             page.content
         ));
     }
+    objects.extend(drawn);
     assembled(&objects)
+}
+
+/// A picture as an object (ISO 32000-1 §8.9.5). `None` when it cannot be compressed.
+fn drawn(picture: &Pixels) -> Option<String> {
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(&picture.rgb).ok()?;
+    let packed = packed.finish().ok()?;
+    let mut digits = String::with_capacity(2 * packed.len() + 1);
+    for byte in packed {
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits.push('>');
+    Some(format!(
+        "<< /Type /XObject /Subtype /Image /Width {} /Height {} /ColorSpace /DeviceRGB /BitsPerComponent 8 \
+         /Filter [/ASCIIHexDecode /FlateDecode] /Length {} >>\nstream\n{digits}\nendstream",
+        picture.width,
+        picture.height,
+        digits.len()
+    ))
 }
 
 /// Objects one after the other, and where each of them begins.
@@ -241,7 +279,7 @@ mod tests {
     fn the_table_says_where_each_object_begins() {
         let mut page = PageText::default();
         page.left((50, 700), Face::Plain, 10, "Hello");
-        let file = String::from_utf8(document("Two", &[page.clone(), page])).unwrap();
+        let file = String::from_utf8(document("Two", &[page.clone(), page], None)).unwrap();
 
         let (_, tail) = file.rsplit_once("startxref\n").unwrap();
         let at: usize = tail.lines().next().unwrap().parse().unwrap();

@@ -69,7 +69,7 @@ async fn credit(
     let (_, taxes) = given_back(left, taxes.unwrap_or_default(), more);
     let part = Part {
         amount: more,
-        item: line(sold, more, zone),
+        items: vec![line(sold, more, zone)],
         taxes,
         entry,
     };

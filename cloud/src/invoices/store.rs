@@ -122,6 +122,22 @@ pub async fn notes(tx: &mut Tx, page: Page) -> sqlx::Result<(Vec<NoteRow>, i64)>
     Ok((rows, total))
 }
 
+/// One of them.
+pub async fn note_row(tx: &mut Tx, id: CreditNoteId) -> sqlx::Result<Option<NoteRow>> {
+    sqlx::query_as(
+        "select n.id, n.number, i.number as invoice, i.customer_id, c.name as customer_name,
+                coalesce(n.amount, i.amount) as amount, n.issued_at, n.fiscal
+           from credit_notes n
+           join invoices i on i.tenant_id = $1 and i.id = n.invoice_id
+           join customers c on c.tenant_id = $1 and c.id = i.customer_id
+          where n.tenant_id = $1 and n.id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
 /// A credit note and what it takes back; amount, lines and taxes where they are its own.
 #[derive(FromRow, Clone, Debug)]
 pub struct Note {
@@ -293,7 +309,7 @@ pub struct Row {
     pub fiscal: Option<Json<FiscalReceipt>>,
     /// The sale whose receipt it is.
     pub period_id: Option<PeriodId>,
-    /// What of a receipt was given back.
+    /// What of it was given back by credit notes on parts.
     pub credited: Cents,
 }
 
@@ -334,6 +350,14 @@ pub struct Locked {
     pub settlement_id: Option<EntryId>,
     pub period_id: Option<PeriodId>,
     pub revenue: String,
+    pub credited: Cents,
+}
+
+impl Locked {
+    /// What of it was not taken back by credit notes on parts.
+    pub fn owed(&self) -> Cents {
+        self.amount.minus(self.credited).unwrap_or_default()
+    }
 }
 
 /// Reads and locks an invoice: before its customer and his wallet, like every intent.
@@ -341,7 +365,7 @@ pub async fn lock(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Op
     sqlx::query_as(
         "select id, number, customer_id, amount,
                 case when status = 'PENDING' and overdue_from <= $4 then 'OVERDUE' else status end as status,
-                taxes, paid_at, paid_by, settlement_id, period_id, revenue
+                taxes, paid_at, paid_by, settlement_id, period_id, revenue, credited
            from invoices
           where tenant_id = $1 and (id = $2 or number = $3)
             for update",
@@ -381,7 +405,8 @@ pub async fn pay(
 /// Reads and locks the invoices that a customer's wallet has paid, the last one first, a hundred at most.
 pub async fn lock_paid_by_wallet(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Locked>> {
     sqlx::query_as(
-        "select id, number, customer_id, amount, status, taxes, paid_at, paid_by, settlement_id, period_id, revenue
+        "select id, number, customer_id, amount, status, taxes, paid_at, paid_by, settlement_id, period_id, revenue,
+                credited
            from invoices
           where tenant_id = $1 and customer_id = $2 and paid_by = 'WALLET' and period_id is null
           order by paid_at desc, serial desc

@@ -8,7 +8,20 @@ mod rules;
 mod store;
 
 use crate::api::{Access, Routes, routes};
+use crate::db::Tx;
 use crate::permission::Permission::SettingsGeneral;
+
+pub use rules::Pixels;
+
+/// The tenant's logo for paper: small, and on white. `None` when there is none, or it cannot be read.
+pub async fn logo(tx: &mut Tx) -> sqlx::Result<Option<Pixels>> {
+    let Some(bytes) = store::logo(tx).await? else {
+        return Ok(None);
+    };
+    // Decoding takes milliseconds: off the threads that serve requests.
+    let pixels = tokio::task::spawn_blocking(move || rules::pixels(&bytes)).await;
+    Ok(pixels.ok().flatten())
+}
 
 /// The routes of this feature.
 pub fn routes() -> Routes {

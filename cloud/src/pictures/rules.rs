@@ -95,6 +95,49 @@ pub fn anew(file: &[u8]) -> Result<Picture, NoPicture> {
     encode(&picture)
 }
 
+/// A picture without compression.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pixels {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Red, green and blue of each, row by row from the top.
+    pub rgb: Vec<u8>,
+}
+
+/// The largest picture on paper, each way: 300 dots an inch on two centimetres.
+const PAPER_PIXELS: u32 = 240;
+
+/// Decodes a picture that was kept, under the same limits; what shines through is white.
+pub fn pixels(kept: &[u8]) -> Option<Pixels> {
+    let format = image::guess_format(kept).ok()?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MOST_PIXELS);
+    limits.max_image_height = Some(MOST_PIXELS);
+    limits.max_alloc = Some(MOST_ALLOC);
+    let mut reader = ImageReader::with_format(Cursor::new(kept), format);
+    reader.limits(limits);
+    let mut picture = reader.decode().ok()?;
+    if picture.width().max(picture.height()) > PAPER_PIXELS {
+        picture = picture.resize(PAPER_PIXELS, PAPER_PIXELS, FilterType::Triangle);
+    }
+    let rgba = picture.to_rgba8();
+    let on_white = |colour: u8, alpha: u8| {
+        let (colour, alpha) = (u32::from(colour), u32::from(alpha));
+        u8::try_from((colour * alpha + 255 * (255 - alpha)) / 255).unwrap_or(u8::MAX)
+    };
+    let rgb = rgba.pixels().flat_map(|pixel| {
+        let [red, green, blue, alpha] = pixel.0;
+        [red, green, blue].map(|colour| on_white(colour, alpha))
+    });
+    Some(Pixels {
+        width: rgba.width(),
+        height: rgba.height(),
+        rgb: rgb.collect(),
+    })
+}
+
 fn encode(picture: &DynamicImage) -> Result<Picture, NoPicture> {
     let mut bytes = Vec::new();
     let kind = match picture.color().has_alpha() {
@@ -156,6 +199,16 @@ mod tests {
         let kept = anew(&jpeg).unwrap();
         assert_eq!(kept.kind, Kind::Jpeg);
         assert!(!kept.bytes.windows(7).any(|part| part == b"<script"));
+    }
+
+    #[test]
+    fn what_shines_through_is_white_on_paper_and_what_is_large_small() {
+        let kept = anew(&png(1024, 256)).unwrap();
+        let paper = pixels(&kept.bytes).unwrap();
+        assert_eq!((paper.width, paper.height), (240, 60));
+        assert_eq!(paper.rgb.len(), 240 * 60 * 3);
+        assert_eq!(paper.rgb[..3], [132, 137, 142]);
+        assert_eq!(pixels(b"nothing"), None);
     }
 
     #[test]

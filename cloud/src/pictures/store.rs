@@ -61,3 +61,11 @@ pub async fn find(tx: &mut Tx, name: &[u8]) -> sqlx::Result<Option<(String, Vec<
         .fetch_optional(&mut **tx)
         .await
 }
+
+/// The bytes of the tenant's logo. `None` when there is none.
+pub async fn logo(tx: &mut Tx) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar("select bytes from pictures where tenant_id = $1 and operator_id is null")
+        .bind(tx.tenant())
+        .fetch_optional(&mut **tx)
+        .await
+}

@@ -152,16 +152,16 @@ pub async fn insert_receipt(
     Ok(())
 }
 
-/// A part of a receipt that is given back.
+/// A part of a receipt or an invoice that is given back.
 #[derive(Clone, Debug)]
 pub struct Part {
     pub amount: Cents,
-    pub item: Item,
+    pub items: Vec<Item>,
     pub taxes: Vec<Charged>,
     pub entry: EntryId,
 }
 
-/// Writes the credit note of a part of a receipt, and on the receipt that so much is given back.
+/// Writes the credit note of a part of a receipt or an invoice, and on that one that so much is given back.
 pub async fn insert_part(
     tx: &mut Tx,
     (id, number): (CreditNoteId, Number),
@@ -184,7 +184,7 @@ pub async fn insert_part(
     .bind(receipt)
     .bind(part.entry)
     .bind(part.amount)
-    .bind(Json([&part.item]))
+    .bind(Json(&part.items))
     .bind(Json(&part.taxes))
     .bind(now)
     .execute(&mut **tx)

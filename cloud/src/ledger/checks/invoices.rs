@@ -12,13 +12,19 @@ pub async fn entries(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
              select id, customer_id, amount, entry_id, 'INVOICE' as kind from invoices
               where tenant_id = $1 and period_id is null
              union all
-             select id, customer_id, amount, settlement_id, 'SETTLEMENT' from invoices
+             select id, customer_id, amount - credited, settlement_id, 'SETTLEMENT' from invoices
               where tenant_id = $1 and settlement_id is not null and period_id is null
              union all
-             select id, customer_id, amount, credit_note_id, 'CREDIT_NOTE' from invoices
-              where tenant_id = $1 and credit_note_id is not null
+             select i.id, i.customer_id, coalesce(n.amount, i.amount), n.entry_id, 'CREDIT_NOTE'
+               from credit_notes n
+               join invoices i on i.tenant_id = $1 and i.id = n.invoice_id
+              where n.tenant_id = $1 and i.period_id is null
              union all
-             select i.id, i.customer_id, i.amount, w.entry_id, w.kind
+             -- what had been taken back of it by then
+             select i.id, i.customer_id,
+                    i.amount - (select coalesce(sum(n.amount), 0) from credit_notes n
+                                 where n.tenant_id = $1 and n.invoice_id = i.id and n.issued_at <= r.paid_at),
+                    w.entry_id, w.kind
                from invoice_reopenings r
                join invoices i on i.tenant_id = $1 and i.id = r.invoice_id
               cross join lateral (values (r.settlement_id, 'SETTLEMENT'), (r.reversal_id, 'REOPENING'))
@@ -74,8 +80,13 @@ pub async fn notes(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     let bare: Vec<String> = sqlx::query_scalar(
         "select coalesce(i.number, n.number)
            from (select * from invoices where tenant_id = $1 and credit_note_id is not null) i
-           full join (select * from credit_notes where tenant_id = $1 and amount is null) n on n.invoice_id = i.id
+           full join (select n.*
+                        from credit_notes n
+                        join invoices o on o.tenant_id = $1 and o.id = n.invoice_id
+                       where n.tenant_id = $1 and (n.amount is null or n.entry_id = o.credit_note_id)) n
+                  on n.invoice_id = i.id
           where i.credit_note_id is distinct from n.entry_id
+             or (n.amount is null and i.credited <> 0) or (n.amount is not null and i.credited <> i.amount)
           limit 1000",
     )
     .bind(tx.tenant())
@@ -140,7 +151,7 @@ pub async fn debts(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
              select credit_party, -amount from transfers
               where tenant_id = $1 and credit_account = '1100'),
          owed as (select customer_id, sum(amount)::bigint as n from legs group by customer_id),
-         open as (select customer_id, sum(amount)::bigint as n from invoices
+         open as (select customer_id, sum(amount - credited)::bigint as n from invoices
                    where tenant_id = $1 and status = 'PENDING' group by customer_id)
          select coalesce(o.customer_id, i.customer_id), coalesce(o.n, 0), coalesce(i.n, 0)
            from owed o
