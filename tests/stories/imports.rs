@@ -1,5 +1,6 @@
 //! Files of subscribers and packages: taken in row by row, once, and taken back.
 
+mod accounts;
 mod formats;
 pub mod large;
 mod undo;

@@ -176,14 +176,53 @@ pub async fn set_customer(
     Ok(Json(answer))
 }
 
+/// What came of having somebody billed once a month.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Begun {
+    /// He is from now on.
+    Now,
+    /// He was already.
+    Before,
+    /// A child account is billed with its parent.
+    FollowsParent,
+    /// He has no package to be billed for.
+    NoPackage,
+    /// There is no such customer.
+    Nobody,
+}
+
+/// Has a customer billed once a month afterwards, on the tenant's day.
+pub async fn begin_for(
+    tx: &mut Tx,
+    customer: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<Begun> {
+    let billed = store::lock(tx, customer).await?;
+    let Some(known) = store::customer(tx, customer).await? else {
+        return Ok(Begun::Nobody);
+    };
+    if billed.is_some_and(|billed| billed.until.is_none()) {
+        return Ok(Begun::Before);
+    }
+    if known.child {
+        return Ok(Begun::FollowsParent);
+    }
+    if !known.has_package {
+        return Ok(Begun::NoPackage);
+    }
+    begin(tx, customer, known.paid_until, now).await?;
+    tx.changed(Kind::Subscriber, customer);
+    Ok(Begun::Now)
+}
+
 async fn begin(
     tx: &mut Tx,
     customer: CustomerId,
     paid_until: Timestamp,
     now: Timestamp,
-) -> Result<(), ApiError> {
+) -> sqlx::Result<()> {
     let house = store::house(tx).await?;
-    let zone = TimeZone::get(&house.time_zone).map_err(ApiError::internal)?;
+    let zone = TimeZone::get(&house.time_zone).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let today = now.in_zone(&zone).date();
     let since = paid_until.in_zone(&zone).date().max(today);
     store::begin(tx, customer, since).await?;

@@ -15,6 +15,7 @@ mod store;
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission::*;
 
+pub use http::{Begun, begin_for};
 pub use jobs::{BILL, bill, collect, note_plan};
 pub use rules::Billing;
 

@@ -12,7 +12,7 @@ use easyisp_shared::time::Timestamp;
 use super::rules::{self, Change, Draft, Place};
 use super::store::many::{self as store, Edited, Held, NewRow};
 use super::words::{ConnectionType, Standing};
-use super::{ChangeError, FIRST_TIME, FOLLOW, New, PASSWORD, RECKON, disconnect, told};
+use super::{ChangeError, FIRST_TIME, FOLLOW, New, PASSWORD, RECKON, disconnect, follow, parent_fits, told};
 use crate::db::{Kind, Tx};
 use crate::due;
 use crate::error::FieldError;
@@ -21,7 +21,7 @@ use crate::packages::{self, PackageType};
 use crate::secrets::{Secrets, TenantKey};
 use crate::webhooks::{self, Event};
 
-pub use super::store::many::{Unused, hide_unused, named, unused};
+pub use super::store::many::{Unused, hide_unused, named, numbered, unused};
 
 /// Gives customers these labels and no others; returns those who had others before. With [`Depth::Look`] nothing is
 /// written.
@@ -389,6 +389,51 @@ async fn write(
     due::at_once(tx, RECKON, &reckoned, now).await?;
     due::at_once(tx, FOLLOW, &Vec::from_iter(parents), now).await?;
     Ok(count(tx, &counts).await?)
+}
+
+/// Whose time is lost when he is put on another's account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OwnTime {
+    /// He was made a moment ago: what he has he was given.
+    Given,
+    /// He paid for it: he keeps it, and is not put there.
+    Paid,
+}
+
+/// Puts a customer on another's account, whose time is his from here on; whether that is new.
+///
+/// # Errors
+/// [`ChangeError::Wrong`] with nothing written when the two do not fit, or he has time of his own.
+pub async fn put_under(
+    tx: &mut Tx,
+    child: CustomerId,
+    parent: CustomerId,
+    own: OwnTime,
+    now: Timestamp,
+) -> Result<bool, ChangeError> {
+    let held = store::lock(tx, &[child]).await?;
+    let Some(before) = held.into_iter().next() else {
+        return Err(ChangeError::Wrong(vec![lost_race()]));
+    };
+    if before.parent_id == Some(parent) {
+        return Ok(false);
+    }
+    parent_fits(tx, Some(child), Some(parent)).await?;
+    let has_time = before.paid_until > now || before.paused_at.is_some();
+    if own == OwnTime::Paid && before.parent_id.is_none() && has_time {
+        return Err(ChangeError::Wrong(vec![FieldError {
+            field: "parentId".to_owned(),
+            message: format!(
+                "cannot be: he has time of his own until {}, which would be lost",
+                before.paid_until
+            ),
+        }]));
+    }
+    store::put_under(tx, child, parent, now).await?;
+    follow(tx, parent, now).await?;
+    due::at(tx, RECKON, child, now).await?;
+    tx.changed(Kind::Subscriber, child);
+    Ok(true)
 }
 
 /// Takes customers whom nobody touched since they were made out again, as [`super::hide`] does with one.

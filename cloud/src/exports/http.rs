@@ -56,7 +56,7 @@ pub struct CustomersQuery {
 
 /// `GET /api/customers/export`: the customers of a list, as a file that `POST /api/customers/import` takes.
 ///
-/// `parent` and `postpaid` are shown and not taken in again. The filters are those of `GET /api/customers`; who may see the details of one kind of customers only gets
+/// The filters are those of `GET /api/customers`; who may see the details of one kind of customers only gets
 /// those. Asks for the password again, as whatever shows much at once; `passwords=true` needs `pppoe:edit` as
 /// well. The export is in the trail. Errors: 403 `FRESH_LOGIN_REQUIRED`, `PERMISSION_MISSING`.
 #[utoipa::path(get, path = "/api/customers/export", tag = "Exports", params(CustomersQuery),

@@ -7,12 +7,12 @@ use easyisp_shared::time::Timestamp;
 use serde_json::{Value, json};
 use sqlx::types::Json;
 
-use super::fields::Field;
 use super::formats::beginning;
-use super::row::{Reading, Row, Wish, wish, yes_or_no};
+use super::row::{Reading, Row, Wish, wish};
 use super::store::Line;
 use super::words::{OnExisting, Outcome};
-use crate::customers::many::{self, Depth, Edit, Newcomer, Updated};
+use crate::billing::{self, Begun};
+use crate::customers::many::{self, Depth, Edit, Newcomer, OwnTime, Updated};
 use crate::customers::{self, ChangeError, ConnectionType, New};
 use crate::db::Tx;
 use crate::error::FieldError;
@@ -57,10 +57,12 @@ pub async fn take_in(
     let usernames: Vec<String> = rows.iter().map(|row| row.username().to_owned()).collect();
     let existing: HashMap<String, CustomerId> =
         many::named(tx, &usernames).await?.into_iter().collect();
+    let parents = parents(tx, wishes.iter().map(|(wish, _)| wish)).await?;
 
     let mut lines = Vec::with_capacity(rows.len());
     let (mut newcomers, mut edits) = (Vec::new(), Vec::new());
     let mut tagged: Vec<(usize, Vec<String>)> = Vec::new();
+    let mut accounts: Vec<(usize, Account)> = Vec::new();
     for (row, (mut wish, mut errors)) in rows.iter().zip(wishes) {
         let said = wish.change.connection_type;
         names.fill_in(&mut wish, reading, &mut errors);
@@ -68,6 +70,24 @@ pub async fn take_in(
         let stays = there.is_some() && matches!(on_existing, OnExisting::Skip);
         if let Some(tags) = wish.tags.take().filter(|_| !stays) {
             tagged.push((lines.len(), tags));
+        }
+        let account = Account {
+            parent: wish.parent.take().filter(|_| !stays),
+            postpaid: wish.postpaid == Some(true) && !stays,
+        };
+        // Who stands in this part of the file is there before he is named.
+        if let Some(named) = &account.parent
+            && !parents.contains_key(named)
+            && !usernames.contains(named)
+        {
+            let message = "is no customer of yours by this user name or account number; put him before this row";
+            errors.push(error("parentId", message));
+        }
+        if account.parent.is_some() && account.postpaid {
+            errors.push(error("postpaid", "is his parent's matter, on whose account he is"));
+        }
+        if account.parent.is_some() || account.postpaid {
+            accounts.push((lines.len(), account));
         }
         let mut line = Line {
             line: i32::try_from(row.line).unwrap_or(i32::MAX),
@@ -77,7 +97,6 @@ pub async fn take_in(
             errors: Json(Vec::new()),
             warnings: Json(row.warnings.clone()),
         };
-        line.warnings.extend(not_taken_in(row));
         match (there, on_existing) {
             (Some(_), OnExisting::Skip) => {
                 line.outcome = Outcome::Skipped;
@@ -136,6 +155,9 @@ pub async fn take_in(
         }
     }
     tag(tx, &mut lines, &tagged, depth).await?;
+    if depth == Depth::Write {
+        settle(tx, &mut lines, &accounts, parents, now).await?;
+    }
     for line in &mut lines {
         for said in [&mut *line.errors, &mut *line.warnings] {
             said.truncate(MOST_SAID);
@@ -179,22 +201,83 @@ async fn tag(
     Ok(())
 }
 
-/// What our own files say of a customer besides, and what an import does not take in.
-fn not_taken_in(row: &Row) -> Vec<FieldError> {
-    let parent = row.get(Field::Parent).map(|_| {
-        error(
-            "parentId",
-            "is not taken in; name the parent at the customer",
-        )
-    });
-    let billed = row.get(Field::Postpaid).and_then(yes_or_no) == Some(true);
-    let billed = billed.then(|| {
-        error(
-            "postpaid",
-            "is not taken in; have him billed afterwards at the customer",
-        )
-    });
-    parent.into_iter().chain(billed).collect()
+/// On whose account somebody is, and how he is billed.
+struct Account {
+    parent: Option<String>,
+    postpaid: bool,
+}
+
+/// Who is there of those whom rows name as parents.
+async fn parents(
+    tx: &mut Tx,
+    wishes: impl Iterator<Item = &Wish>,
+) -> sqlx::Result<HashMap<String, CustomerId>> {
+    let named: HashSet<String> = wishes.filter_map(|wish| wish.parent.clone()).collect();
+    if named.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let named: Vec<String> = named.into_iter().collect();
+    let mut known: HashMap<String, CustomerId> =
+        many::numbered(tx, &named).await?.into_iter().collect();
+    // A user name that looks like a number is meant as one.
+    known.extend(many::named(tx, &named).await?);
+    Ok(known)
+}
+
+/// Puts those who were made or may be changed on their parents' accounts, and has them billed. What cannot be is said
+/// beside the row, whose customer is there all the same.
+async fn settle(
+    tx: &mut Tx,
+    lines: &mut [Line],
+    accounts: &[(usize, Account)],
+    mut parents: HashMap<String, CustomerId>,
+    now: Timestamp,
+) -> Result<(), ChangeError> {
+    let made: Vec<(String, CustomerId)> = lines
+        .iter()
+        .filter_map(|line| Some((line.name.clone(), CustomerId(line.subject_id?))))
+        .collect();
+    parents.extend(made);
+    for (place, account) in accounts {
+        let line = &mut lines[*place];
+        let own = match line.outcome {
+            Outcome::Created => OwnTime::Given,
+            Outcome::Updated | Outcome::Skipped => OwnTime::Paid,
+            Outcome::Failed => continue,
+        };
+        let Some(customer) = line.subject_id.map(CustomerId) else {
+            continue;
+        };
+        let mut changed = false;
+        if let Some(named) = &account.parent {
+            match parents.get(named) {
+                Some(parent) => match many::put_under(tx, customer, *parent, own, now).await {
+                    Ok(new) => changed |= new,
+                    Err(ChangeError::Wrong(why)) => line.warnings.extend(why),
+                    Err(other) => return Err(other),
+                },
+                None => line.warnings.push(error("parentId", "could not be made; name him at the customer")),
+            }
+        }
+        if account.postpaid {
+            match billing::begin_for(tx, customer, now).await? {
+                Begun::Now => changed = true,
+                Begun::Before => {}
+                Begun::FollowsParent => {
+                    let why = "is his parent's matter, on whose account he is";
+                    line.warnings.push(error("postpaid", why));
+                }
+                Begun::NoPackage | Begun::Nobody => {
+                    let why = "has no package to be billed for; give him one first";
+                    line.warnings.push(error("postpaid", why));
+                }
+            }
+        }
+        if changed && line.outcome == Outcome::Skipped {
+            line.outcome = Outcome::Updated;
+        }
+    }
+    Ok(())
 }
 
 /// Errors and warnings of one row.

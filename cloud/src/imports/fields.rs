@@ -28,9 +28,9 @@ pub enum Field {
     StaticIp,
     Macs,
     Tags,
-    /// Known, and not taken in.
+    /// On whose account he is: a user name or an account number.
     Parent,
-    /// Known, and not taken in.
+    /// Whether he is billed once a month afterwards.
     Postpaid,
 }
 
@@ -166,7 +166,7 @@ impl Field {
             ],
             Field::Tags => &["tag", "label", "labels"],
             Field::Parent => &["parent", "parentusername", "parentaccount"],
-            Field::Postpaid => &["billedafterwards"],
+            Field::Postpaid => &["billedafterwards", "billing", "billingtype"],
         }
     }
 

@@ -15,7 +15,7 @@ use super::customers::{mark_repeats, take_in};
 use super::dates::Order;
 use super::fields::Field;
 use super::formats::{self, File};
-use super::row::{Reading, Row};
+use super::row::{Reading, Row, postpaid};
 use super::store::{self, By, Import};
 use super::words::{Format, OnExisting, Outcome, What};
 use super::{
@@ -84,7 +84,9 @@ pub struct ImportForm {
 /// The body is the file, or a form with `file`: at most 10 MiB and 20,000 rows, as text (CSV) or as a workbook (XLSX),
 /// of which the first sheet is read. A table has the names of its
 /// columns first: `username`, `password`, `name`, `connectionType` and what else `POST /api/customers` takes,
-/// `package`, `router` and `site` by name or id, `ipAddress` and `macAddress`; case, spaces and common other
+/// `package`, `router` and `site` by name or id, `ipAddress` and `macAddress`, `parent` (the user name or account number
+/// of whose account he is on: who is there already, or stands in the same part of the file) and `billing` (`postpaid`:
+/// once a month on the provider's day; needs `finance:income_create`); case, spaces and common other
 /// names do not matter, nor whether commas, semicolons or tabs part the cells. Dates are read in the tenant's
 /// time zone; `03/04/2026`, which can be two days, needs `dates`. RouterOS exports, RADIUS tables, PHPNuxBill
 /// and Splynx are recognised.
@@ -120,6 +122,9 @@ pub async fn customers(
     .await?;
     if !operator.may(Permission::CustomersEdit) {
         refuse_beyond_creating(&operator, &mut file.rows);
+    }
+    if !operator.may(Permission::FinanceIncomeCreate) {
+        refuse_billing(&mut file.rows);
     }
 
     let now = clock.now();
@@ -172,6 +177,17 @@ fn refuse_beyond_creating(operator: &Operator, rows: &mut [Row]) {
         for row in rows.iter_mut().filter(|row| row.get(field).is_some()) {
             let message = format!("needs the permission {permission}; leave it out, or ask for it");
             row.error(field.name(), message);
+        }
+    }
+}
+
+/// Who may not bill has nobody billed by a file either.
+fn refuse_billing(rows: &mut [Row]) {
+    let permission = Permission::FinanceIncomeCreate;
+    for row in rows {
+        if row.get(Field::Postpaid).and_then(postpaid) == Some(true) {
+            let message = format!("needs the permission {permission}; leave it out, or ask for it");
+            row.error(Field::Postpaid.name(), message);
         }
     }
 }

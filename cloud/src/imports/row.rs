@@ -103,6 +103,10 @@ pub struct Wish {
     pub macs: Option<Vec<Mac>>,
     /// His labels.
     pub tags: Option<Vec<String>>,
+    /// On whose account: a user name or an account number.
+    pub parent: Option<String>,
+    /// Whether he is billed afterwards.
+    pub postpaid: Option<bool>,
 }
 
 /// What a row wishes, and what of it cannot be read. What it does not mention is left open.
@@ -125,6 +129,7 @@ pub fn wish(row: &Row, reading: &Reading) -> (Wish, Vec<FieldError>) {
         package: text(Field::Package),
         router: text(Field::Router),
         site: text(Field::Site),
+        parent: text(Field::Parent).filter(|text| !text.is_empty()),
         ..Wish::default()
     };
     let mut read = |field: Field, take: &mut dyn FnMut(&str) -> Result<(), String>| {
@@ -173,6 +178,10 @@ pub fn wish(row: &Row, reading: &Reading) -> (Wish, Vec<FieldError>) {
     read(Field::AutoRenew, &mut |text| {
         let yes = yes_or_no(text).ok_or("must be yes or no")?;
         wish.change.auto_renew = Some(yes);
+        Ok(())
+    });
+    read(Field::Postpaid, &mut |text| {
+        wish.postpaid = Some(postpaid(text).ok_or("must be postpaid or prepaid")?);
         Ok(())
     });
     read(Field::Devices, &mut |text| {
@@ -236,6 +245,15 @@ pub fn yes_or_no(text: &str) -> Option<bool> {
         "no" | "false" | "0" | "off" | "n" => false,
         _ => return None,
     })
+}
+
+/// How somebody is billed: afterwards, or not.
+pub fn postpaid(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "postpaid" | "monthly" => Some(true),
+        "prepaid" => Some(false),
+        other => yes_or_no(other),
+    }
 }
 
 /// Degrees, also with the comma of a spreadsheet that counts so.

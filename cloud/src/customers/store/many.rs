@@ -308,6 +308,43 @@ pub async fn named(tx: &mut Tx, usernames: &[String]) -> sqlx::Result<Vec<(Strin
     .await
 }
 
+/// Customers by their account number, as text.
+pub async fn numbered(
+    tx: &mut Tx,
+    numbers: &[String],
+) -> sqlx::Result<Vec<(String, CustomerId)>> {
+    sqlx::query_as(
+        "select account_number::text, id from customers
+          where tenant_id = $1 and account_number::text = any($2) and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(numbers)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Puts a customer on another's account. What was promised him, and what his own wallet would pay, is over.
+pub async fn put_under(
+    tx: &mut Tx,
+    child: CustomerId,
+    parent: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update customers
+            set parent_id = $3, promised_from = null, promised_until = null, funded_until = null,
+                updated_at = $4, version = version + 1
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(child)
+    .bind(parent)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Claims account numbers on the platform for good; returns whose was free.
 pub async fn claim_account_numbers(
     tx: &mut Tx,
