@@ -226,3 +226,54 @@ async fn a_seller_takes_vouchers_out_of_his_float() -> Result<()> {
     assert_eq!(kiosk.shop.balance("4000").await?, price);
     kiosk.shop.closes().await
 }
+
+/// What he earns is in his float with the sale, an expense of the provider's, and gone with it when it is taken back; a
+/// voucher of several that is revoked takes its share along.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seller_earns_his_commission_with_the_sale() -> Result<()> {
+    let kiosk = Kiosk::open("earns").await?;
+    let owner = kiosk.shop.owner();
+    let path = format!("/finance/sellers/{}", kiosk.seller);
+    let wrong = json!({"active": true, "commissionPercent": 50.01});
+    let (status, _) = owner.call(Method::PUT, &path, Some(&wrong)).await?;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let terms = json!({"active": true, "commissionPercent": 2.5, "commissionFixed": 1});
+    let shown = owner.put(&path, &terms).await?;
+    assert_eq!(
+        (&shown["commissionPercent"], &shown["commissionFixed"]),
+        (&json!(2.5), &json!(1))
+    );
+    let shown = owner.put(&path, &json!({"active": true})).await?;
+    assert_eq!(shown["commissionPercent"], 2.5, "it stays");
+    kiosk
+        .moves(owner, json!({"kind": "LOAD", "amount": 5000, "method": "Cash"}))
+        .await?;
+    let (status, paid) = kiosk.pays(&kiosk.juma, 1000).await?;
+    assert_eq!(status, StatusCode::CREATED, "{paid}");
+    assert_eq!(kiosk.stands().await?.0, 4026);
+    assert_eq!(kiosk.shop.balance("5040").await?, 26);
+    let statement = kiosk.juma.get(&format!("{path}/statement")).await?;
+    let lines = statement["lines"].as_array().context("lines")?;
+    let earned = lines.iter().find(|line| line["kind"] == "COMMISSION");
+    assert_eq!(earned.context("a line")?["amount"], 26, "{statement}");
+
+    let void = format!("/payments/manual/{}", paid["id"].as_str().context("an id")?);
+    owner.call(Method::DELETE, &void, None).await?;
+    assert_eq!(kiosk.stands().await?.0, 5000);
+    assert_eq!(kiosk.shop.balance("5040").await?, 0);
+    let (status, _) = kiosk.pays(&kiosk.juma, 6000).await?;
+    assert_eq!(status, StatusCode::CONFLICT, "nothing is earned of what is refused");
+    assert_eq!(kiosk.shop.balance("5040").await?, 0);
+
+    let free = make(&kiosk.shop.isp, 1).await?; // the owner's, of whom nobody earns
+    let package = owner.get(&format!("/packages/{}", free.package)).await?;
+    let price = package["price"].as_f64().context("a price")?;
+    let wants = json!({"count": 2, "packageId": free.package, "type": "HOTSPOT"});
+    let made = kiosk.juma.post("/vouchers", &wants).await?;
+    let commission = 2.0 * price * 0.025 + 1.0;
+    assert_eq!(kiosk.shop.balance("5040").await?.as_f64(), Some(commission));
+    let voucher = made["vouchers"][0]["id"].as_str().context("an id")?;
+    owner.call(Method::DELETE, &format!("/vouchers/{voucher}"), None).await?;
+    assert_eq!(kiosk.shop.balance("5040").await?.as_f64(), Some(commission / 2.0));
+    kiosk.shop.closes().await
+}

@@ -51,6 +51,8 @@ impl AccountCode {
     /// Expenses without an account of their own.
     pub const EXPENSES: AccountCode = AccountCode::of("5000");
 
+    /// What sellers earn of what they sell.
+    pub const COMMISSION: AccountCode = AccountCode::of("5040");
     /// What customers did not pay of prices, where the package tolerates it.
     pub const WRITTEN_OFF: AccountCode = AccountCode::of("5090");
 
@@ -137,7 +139,7 @@ pub struct Account {
 }
 
 /// The chart of accounts of a new tenant. Its accounts cannot be deleted.
-pub static CHART: [Account; 22] = {
+pub static CHART: [Account; 23] = {
     use AccountType::{Asset, Equity, Expense, Liability, Revenue};
     [
         account(AccountCode::CASH, "Cash", Asset),
@@ -161,6 +163,7 @@ pub static CHART: [Account; 22] = {
         account(AccountCode::INVOICED, "Invoiced services", Revenue),
         account(AccountCode::OTHER_INCOME, "Other income", Revenue),
         account(AccountCode::EXPENSES, "Expenses", Expense),
+        account(AccountCode::COMMISSION, "Sellers' commission", Expense),
         account(
             AccountCode::WRITTEN_OFF,
             "Underpayments written off",

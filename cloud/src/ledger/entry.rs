@@ -76,6 +76,8 @@ pub enum EntryKind {
     Float,
     /// A seller took vouchers to sell, or one of them was revoked.
     VoucherSale,
+    /// What a seller earned of a sale, or gives back with it.
+    Commission,
 }
 
 impl EntryKind {
@@ -101,6 +103,7 @@ impl EntryKind {
             EntryKind::Payout => "PAYOUT",
             EntryKind::Float => "FLOAT",
             EntryKind::VoucherSale => "VOUCHER_SALE",
+            EntryKind::Commission => "COMMISSION",
         }
     }
 
@@ -124,7 +127,8 @@ impl EntryKind {
             | EntryKind::Reopening
             | EntryKind::Payout
             | EntryKind::Float
-            | EntryKind::VoucherSale => false,
+            | EntryKind::VoucherSale
+            | EntryKind::Commission => false,
         }
     }
 }

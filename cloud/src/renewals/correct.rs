@@ -182,6 +182,8 @@ pub async fn void(
     if let (Some(seller), Some(customer)) = (payment.seller_id, payment.customer) {
         store::lock(tx, customer, now).await?; // before the float, as whoever pays
         ledger::move_float(tx, seller, (payment.amount, Cents::ZERO), now).await?;
+        let source = format!("payment {}", payment.id);
+        ledger::take_commission_back(tx, seller, (&source, 1), now).await?;
     }
     match payment.customer {
         None => {

@@ -332,6 +332,9 @@ pub async fn receive(
     let customer_name = account.name.clone();
     let (period, paid_until) = (deed.period_id(), deed.paid_until);
     let balance = perform(tx, deed, now).await?;
+    if let Some(seller) = receipt.till.seller() {
+        ledger::pay_commission(tx, seller, (&source, receipt.amount), now).await?;
+    }
     Ok(Received {
         customer: account.customer,
         payment,

@@ -30,7 +30,10 @@ pub(super) async fn take(
         credit: Leg::account(AccountCode::VOUCHERS),
         amount: cost,
     };
-    post(tx, seller, (source, "Vouchers to sell"), out, now).await
+    let named = source.clone();
+    post(tx, seller, (source, "Vouchers to sell"), out, now).await?;
+    ledger::pay_commission(tx, seller, (&named, cost), now).await?;
+    Ok(())
 }
 
 /// Gives a voucher that nobody used back into the float that it was taken out of, if it was.
@@ -39,7 +42,7 @@ pub(super) async fn give_back(
     voucher: VoucherId,
     now: Timestamp,
 ) -> Result<(), ApiError> {
-    let Some((seller, price)) = store::seller_of(tx, voucher).await? else {
+    let Some((seller, price, batch, made)) = store::seller_of(tx, voucher).await? else {
         return Ok(());
     };
     let source = format!("revoked voucher {voucher}");
@@ -48,7 +51,10 @@ pub(super) async fn give_back(
         credit: Leg::float(seller),
         amount: price,
     };
-    post(tx, seller, (source, "A voucher was revoked"), back, now).await
+    post(tx, seller, (source, "A voucher was revoked"), back, now).await?;
+    let batch = format!("voucher batch {batch}");
+    ledger::take_commission_back(tx, seller, (&batch, i64::from(made)), now).await?;
+    Ok(())
 }
 
 async fn post(

@@ -88,13 +88,13 @@ pub(super) async fn set_seller(
     Ok(())
 }
 
-/// Out of whose float a voucher was taken, and for how much; `None` = out of nobody's.
+/// Out of whose float a voucher was taken, for how much, and in which batch of how many; `None` = out of nobody's.
 pub(super) async fn seller_of(
     tx: &mut Tx,
     voucher: VoucherId,
-) -> sqlx::Result<Option<(OperatorId, Cents)>> {
+) -> sqlx::Result<Option<(OperatorId, Cents, VoucherBatchId, i32)>> {
     sqlx::query_as(
-        "select b.seller_id, v.price
+        "select b.seller_id, v.price, b.id, b.quantity
            from vouchers v
            join voucher_batches b on b.tenant_id = $1 and b.id = v.batch_id
           where v.tenant_id = $1 and v.id = $2 and b.seller_id is not null",

@@ -34,6 +34,10 @@ pub struct Seller {
     balance: Cents,
     /// What he loaded and has not handed over.
     owed: Cents,
+    /// What he earns of what he sells: percent, with at most two decimals.
+    commission_percent: Cents,
+    /// And for each sale.
+    commission_fixed: Cents,
     since: Timestamp,
 }
 
@@ -45,6 +49,8 @@ impl From<SellerRow> for Seller {
             active: row.active,
             balance: row.balance,
             owed: row.owed,
+            commission_percent: Cents::new(i64::from(row.commission_basis_points)),
+            commission_fixed: row.commission_fixed,
             since: row.since,
         }
     }
@@ -62,16 +68,38 @@ pub async fn list(
     Ok(Json(rows.into_iter().map(Seller::from).collect()))
 }
 
-/// Whether somebody sells.
+/// Whether somebody sells, and what he earns with it.
 #[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct SellerRequest {
     #[serde(default, deserialize_with = "blank::option")]
     active: Option<bool>,
+    /// Percent of what he sells: 0 to 50, with at most two decimals. Left out, it stays.
+    #[serde(default, deserialize_with = "blank::option")]
+    commission_percent: Option<Cents>,
+    /// For each sale. Left out, it stays.
+    #[serde(default, deserialize_with = "blank::option")]
+    commission_fixed: Option<Cents>,
+}
+
+impl SellerRequest {
+    /// Hundredths of a percent, and for each sale.
+    fn commission(&self, wrong: &mut Wrong) -> (Option<i32>, Option<Cents>) {
+        let share = self.commission_percent.map(Cents::minor);
+        if share.is_some_and(|share| !(0..=5_000).contains(&share)) {
+            wrong.add("commissionPercent", "must be 0 to 50");
+        }
+        if self.commission_fixed.is_some_and(|fixed| fixed < Cents::ZERO) {
+            wrong.add("commissionFixed", "must not be less than nothing");
+        }
+        (share.and_then(|share| i32::try_from(share).ok()), self.commission_fixed)
+    }
 }
 
 /// `PUT /api/finance/sellers/{operator}`: makes an operator a seller, or no seller any more. Of a seller every payment
 /// that he records and every voucher that he makes is taken out of his float, and refused when that does not cover it:
-/// the money itself is his. What is in the float of one who sells no more stays until it is returned.
+/// the money itself is his. What he earns of a sale is in his float with it, an expense of ours, and gone from it when the
+/// sale is taken back. What is in the float of one who sells no more stays until it is returned.
 ///
 /// Errors: 400 without `active`, 403 `OWN_FLOAT`, 404 unknown operator.
 #[utoipa::path(put, path = "/api/finance/sellers/{operator}", tag = "Finance",
@@ -87,10 +115,11 @@ pub async fn set(
     let now = clock.now();
     let mut wrong = Wrong::default();
     let active = wrong.required("active", request.active);
+    let commission = request.commission(&mut wrong);
     wrong.none_or(()).map_err(ApiError::fields)?;
     not_his_own(&operator, seller)?;
     let mut tx = db.begin(operator.tenant).await?;
-    if !store::set(&mut tx, seller, active, now).await? {
+    if !store::set(&mut tx, seller, active, commission, now).await? {
         return Err(ApiError::NotFound("operator"));
     }
     let shown = find(&mut tx, seller).await?;
@@ -99,7 +128,10 @@ pub async fn set(
         false => "sells no more",
     };
     let line = Audit {
-        details: what.to_owned(),
+        details: format!(
+            "{what}; commission {} % and {} a sale",
+            shown.commission_percent, shown.commission_fixed
+        ),
         ..Audit::new(Action::SellerUpdate, "operator", seller, &shown.name)
     };
     audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
@@ -302,7 +334,7 @@ pub struct SellerStatement {
 pub struct SellerLine {
     id: EntryId,
     date: Timestamp,
-    /// `FLOAT`, `PAYMENT`, `RECHARGE`, `VOID` or `VOUCHER_SALE`.
+    /// `FLOAT`, `PAYMENT`, `RECHARGE`, `VOID`, `VOUCHER_SALE` or `COMMISSION`.
     kind: String,
     description: String,
     /// What justifies it.

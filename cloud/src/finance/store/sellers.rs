@@ -17,13 +17,16 @@ pub struct SellerRow {
     pub active: bool,
     pub balance: Cents,
     pub owed: Cents,
+    pub commission_basis_points: i32,
+    pub commission_fixed: Cents,
     pub since: Timestamp,
 }
 
 /// All of them, by name; only one where he is named.
 pub async fn sellers(tx: &mut Tx, one: Option<OperatorId>) -> sqlx::Result<Vec<SellerRow>> {
     sqlx::query_as(
-        "select f.operator_id, o.name, f.active, f.balance, f.owed, f.since
+        "select f.operator_id, o.name, f.active, f.balance, f.owed, f.commission_basis_points,
+                f.commission_fixed, f.since
            from floats f
            left join operators o on o.tenant_id = $1 and o.id = f.operator_id
           where f.tenant_id = $1 and ($2::uuid is null or f.operator_id = $2)
@@ -36,24 +39,30 @@ pub async fn sellers(tx: &mut Tx, one: Option<OperatorId>) -> sqlx::Result<Vec<S
     .await
 }
 
-/// Makes an operator a seller, or no seller any more; what is in his float stays. `false` = there is no such operator.
+/// Makes an operator a seller, or no seller any more; what is in his float stays, and what he earns where it is `None`. `false` = there is no such operator.
 pub async fn set(
     tx: &mut Tx,
     operator: OperatorId,
     active: bool,
+    (share, fixed): (Option<i32>, Option<Cents>),
     now: Timestamp,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query(
-        "insert into floats (tenant_id, operator_id, active, since, updated_at)
-         select $1, id, $3, $4, $4 from operators
+        "insert into floats as f (tenant_id, operator_id, active, commission_basis_points, commission_fixed,
+                                  since, updated_at)
+         select $1, id, $3, coalesce($5::integer, 0), coalesce($6::bigint, 0), $4, $4 from operators
           where tenant_id = $1 and id = $2 and (deleted_at is null or not $3)
              on conflict (tenant_id, operator_id) do update
-                set active = excluded.active, updated_at = excluded.updated_at",
+                set active = excluded.active, updated_at = excluded.updated_at,
+                    commission_basis_points = coalesce($5::integer, f.commission_basis_points),
+                    commission_fixed = coalesce($6::bigint, f.commission_fixed)",
     )
     .bind(tx.tenant())
     .bind(operator)
     .bind(active)
     .bind(now)
+    .bind(share)
+    .bind(fixed)
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() > 0)
