@@ -479,7 +479,7 @@ pub fn providers(app: &App) -> Jobs {
     let again = |when: Option<_>| when.map_or(Outcome::Done, Outcome::Again);
     let payments = || app.payments.clone();
     let (queries, questions, pulls) = (payments(), payments(), payments());
-    let (refunds, payouts) = (payments(), payments());
+    let (refunds, payouts, topups) = (payments(), payments(), payments());
     Jobs::default()
         .at_once(DELIVERIES)
         .with(payments::QUERY, move |job, now| {
@@ -517,6 +517,14 @@ pub fn providers(app: &App) -> Jobs {
                     payments
                         .pay_out(job.tenant, job.subject.into(), now)
                         .await?,
+                ))
+            }
+        })
+        .with(payments::TOP_UP, move |job, now| {
+            let payments = topups.clone();
+            async move {
+                Ok(again(
+                    payments.top_up(job.tenant, job.subject.into(), now).await?,
                 ))
             }
         })

@@ -110,6 +110,8 @@ ids! {
     RefundId
     /// Money that the platform collected for a tenant and pays out to him.
     SettlementId
+    /// Money that a tenant pays the platform ahead.
+    TopupId
     /// A message to a person.
     MessageId
     /// A desired state sent to a site.

@@ -29,11 +29,15 @@ const CHANGE_NOTHING: [&str; 5] = [
     "POST /api/payment-gateways/{gateway}/test",
 ];
 
-/// Routes that take a form or a file, which stories of their own look at: `pictures`, `statement`, `imports`.
-const TAKE_A_FILE: [&str; 5] = [
+/// Routes that take a form or a file, or need one before, or the platform's own short code; stories
+/// of their own look at them: `pictures`, `statement`, `statement_days`, `imports`, `collecting`.
+const TAKE_A_FILE: [&str; 8] = [
     "POST /api/auth/profile-picture",
     "POST /api/tenant/logo",
     "POST /api/payments/statement",
+    "POST /api/payments/days/explain",
+    "POST /api/payments/days/reopen",
+    "POST /api/tenant/wallet/topup",
     "POST /api/customers/import",
     "POST /api/packages/import",
 ];
@@ -808,6 +812,11 @@ impl Calls {
                 json!({"siteId": self.site, "hours": 1}),
             ),
             ("POST /api/finance/invoices", vec![], bill(&self.customer)),
+            (
+                "POST /api/finance/invoices/{invoice}/credit-notes",
+                vec![&self.invoice],
+                json!({"amount": 0.5}),
+            ),
             (
                 "PUT /api/finance/invoices/{invoice}/status",
                 vec![&self.invoice],

@@ -221,6 +221,8 @@ impl Victim {
               union all select s::text from sessions s union all select g::text from gateways g
               union all select r::text from refunds r union all select q::text from inquiries q
               union all select s::text from settlements s union all select c::text from collecting c
+              union all select d::text from statement_days d union all select t::text from topups t
+              union all select d::text from statement_differences d
               union all select p::text from payments p union all select i::text from intents i
               union all select p::text from periods p union all select o::text from operators o
               union all select c::text from commands c union all select w::text from wallets w

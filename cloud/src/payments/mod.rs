@@ -10,6 +10,7 @@ mod arrival;
 mod book;
 mod breaker;
 mod collecting;
+mod days;
 mod gateways;
 mod held;
 mod http;
@@ -31,6 +32,7 @@ mod statement;
 mod store;
 mod suspense;
 mod tokens;
+mod topups;
 mod words;
 
 use std::path::PathBuf;
@@ -50,6 +52,7 @@ use self::airtel::{Airtel, door};
 use self::mpesa::central::Central;
 use self::mpesa::{Daraja, c2b, register, results, stk};
 
+pub use days::last_closed_day;
 pub use held::SETTLE;
 pub use inquiry::INQUIRE;
 pub use jobs::{INBOX, QUERY};
@@ -63,6 +66,7 @@ pub use rules::{
     next_query,
 };
 pub use store::lists::{ExportRow, Exported, exported};
+pub use topups::TOP_UP;
 pub use words::{C2bVersion, Env, GatewayType, SubType};
 
 /// The routes of this feature.
@@ -89,6 +93,9 @@ pub fn routes() -> Routes {
         .route(VIEW, routes!(suspense::list))
         .route(VIEW, routes!(suspense::lookup))
         .route(ASK, routes!(statement::compare))
+        .route(VIEW, routes!(days::list))
+        .route(ASK, routes!(days::explain))
+        .route(ASK, routes!(days::reopen))
         .route(
             Access::Any(&[PaymentsProcess, PppoeResolve]),
             routes!(suspense::allocate),
@@ -107,6 +114,7 @@ pub fn routes() -> Routes {
         .route(ASK, routes!(refunds::outcome))
         .route(VIEW, routes!(settlements::list))
         .route(VIEW, routes!(settlements::export))
+        .route(Access::SignedInEvenExpired, routes!(topups::top_up))
         .route(Access::Platform, routes!(settlements::all))
         .route(Access::Platform, routes!(settlements::export_all))
         .route(Access::Platform, routes!(settlements::outcome))

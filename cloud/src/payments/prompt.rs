@@ -157,7 +157,7 @@ impl From<PromptError> for ApiError {
 }
 
 /// The largest amount M-Pesa moves at once.
-const MOST: Cents = Cents::whole(250_000);
+pub(super) const MOST: Cents = Cents::whole(250_000);
 /// Prompts to one phone in [`PHONE_WINDOW`].
 const MOST_OF_PHONE: i64 = 3;
 const PHONE_WINDOW: Duration = Duration::from_secs(600);

@@ -1,12 +1,14 @@
 //! SQL on payments we asked for, and on what providers told us.
 
 pub(super) mod arrivals;
+pub(super) mod days;
 pub(super) mod gateways;
 pub(super) mod inquiries;
 pub(super) mod lists;
 pub(super) mod refunds;
 pub(super) mod settlements;
 pub(super) mod suspense;
+pub(super) mod topups;
 
 use easyisp_shared::id::{CustomerId, GatewayId, InboxId, IntentId, PackageId, TenantId};
 use easyisp_shared::money::Cents;

@@ -163,6 +163,24 @@ pub const KEPT: &[Kept] = &[
         "stays",
     ),
     of(
+        "topups",
+        "nothing of subscribers: sums paid to the platform, and the phone of the provider",
+        Keep::Books,
+        "stays",
+    ),
+    of(
+        "statement_days",
+        "nothing of subscribers: sums of days, and who closed them",
+        Keep::Books,
+        "stays",
+    ),
+    of(
+        "statement_differences",
+        "receipts and amounts that did not agree, without a name or number",
+        Keep::Books,
+        "stays: the provider's word on a receipt",
+    ),
+    of(
         "inquiries",
         "receipt, amount and when, without a name or number",
         Keep::Books,

@@ -52,16 +52,14 @@ impl Payments {
         if !keys.platform {
             return Ok(gateways::merchant(&self.secrets, tx, keys).await?);
         }
-        let central = self.central_of(keys)?;
-        Ok(Merchant {
-            env: central.env,
-            kind: SubType::Paybill,
-            shortcode: central.shortcode.clone(),
-            store_number: None,
-            key: read("consumer_key_file", &central.consumer_key).await?,
-            secret: read("consumer_secret_file", &central.consumer_secret).await?,
-            passkey: read("passkey_file", &central.passkey).await?,
-        })
+        merchant_of(self.central_of(keys)?).await
+    }
+
+    /// The platform's short code, for what is paid to the platform itself.
+    pub(in super::super) async fn platforms_merchant(&self) -> Result<Merchant, PromptError> {
+        let central = self.central.as_deref();
+        let none = || PromptError::Platform("[mpesa] shortcode is not set on the server".to_owned());
+        merchant_of(central.ok_or_else(none)?).await
     }
 
     /// The password of a gateway's initiator; `None` when there is none.
@@ -91,6 +89,18 @@ impl Payments {
             )),
         }
     }
+}
+
+async fn merchant_of(central: &Central) -> Result<Merchant, PromptError> {
+    Ok(Merchant {
+        env: central.env,
+        kind: SubType::Paybill,
+        shortcode: central.shortcode.clone(),
+        store_number: None,
+        key: read("consumer_key_file", &central.consumer_key).await?,
+        secret: read("consumer_secret_file", &central.consumer_secret).await?,
+        passkey: read("passkey_file", &central.passkey).await?,
+    })
 }
 
 async fn read(setting: &str, file: &Path) -> Result<SecretString, PromptError> {
