@@ -151,6 +151,7 @@ async fn whoever_is_erased_is_nowhere_and_the_books_still_prove() -> Result<()> 
         "customer_notes",
         "customer_tags",
         "customer_usage",
+        "customer_words",
         "customers",
         "entries",
         "expenses",

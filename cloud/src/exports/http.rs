@@ -37,7 +37,8 @@ pub struct CustomersQuery {
     #[serde(rename = "type")]
     kind: Option<ConnectionType>,
     status: Option<Status>,
-    /// Part of user name, name or phone, or the whole account number.
+    /// Words, of each of which the user name, the name, the e-mail or the account number has one that begins so, or four
+    /// digits or more of the phone, from anywhere in it. Nothing is found by the middle of a word.
     search: Option<String>,
     #[param(value_type = Option<String>)]
     nas_id: Option<RouterId>,

@@ -343,6 +343,12 @@ pub const KEPT: &[Kept] = &[
         "they go",
     ),
     of(
+        "customer_words",
+        "the words of his name, user name, e-mail and phone by which he is found",
+        Keep::Customer,
+        "his go",
+    ),
+    of(
         "customer_tags",
         "labels that operators gave him",
         Keep::Customer,

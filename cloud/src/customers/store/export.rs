@@ -53,7 +53,7 @@ pub async fn exported(
     now: Timestamp,
 ) -> sqlx::Result<Vec<ExportRow>> {
     let types: Vec<&str> = filter.types.iter().map(|kind| kind.word()).collect();
-    let pattern = filter.search.as_deref().map(crate::db::like);
+    let search = filter.search.as_deref();
     let (before, beyond) = after.unzip();
     sqlx::query_as(
         "select c.id, c.account_number, c.username, c.password_sealed, c.name, c.email, c.phone,
@@ -70,8 +70,7 @@ pub async fn exported(
            from (select * from customers
                   where tenant_id = $1 and deleted_at is null
                     and connection_type = any($2)
-                    and ($3::text is null or search_text like lower($3) or account_number = $4
-                         or phone_number like $13 || '%')
+                    and ($3::text is null or id = any((select found_customers($1, $3, $4))::uuid[]))
                     and ($5::uuid is null or router_id = $5)
                     and ($6::uuid is null or package_id = $6)
                     and ($7::text is null
@@ -92,8 +91,8 @@ pub async fn exported(
     )
     .bind(tx.tenant())
     .bind(types)
-    .bind(pattern)
-    .bind(filter.search.as_deref().and_then(|text| text.trim().parse::<i32>().ok()))
+    .bind(search)
+    .bind(search.and_then(beginning_of_phone))
     .bind(filter.router)
     .bind(filter.package)
     .bind(filter.status)
@@ -102,7 +101,6 @@ pub async fn exported(
     .bind(beyond)
     .bind(most)
     .bind(&filter.tag)
-    .bind(filter.search.as_deref().and_then(beginning_of_phone))
     .fetch_all(&mut **tx)
     .await
 }
