@@ -105,6 +105,7 @@ mod static_customers;
 mod storm;
 mod suspended;
 mod subject_data;
+mod tallies;
 mod tampered;
 mod tenants;
 mod things;

@@ -85,6 +85,26 @@ pub async fn write(
             "insert into unsealed (tenant_id, kind, subject_id)
              select tenant_id, 'ENTRY', id from entries where tenant_id = '{tenant}'"
         ),
+        // What the triggers keep, which do not run here.
+        format!(
+            "insert into tallies (tenant_id, what, day, method, status, subject, n, amount)
+             select p.tenant_id, 'PAYMENT', (p.paid_at at time zone t.time_zone)::date, p.method, p.status,
+                    '00000000-0000-0000-0000-000000000000', count(*), sum(p.amount)
+               from payments p
+               join tenants t on t.tenant_id = p.tenant_id
+              where p.tenant_id = '{tenant}'
+              group by 1, 3, 4, 5"
+        ),
+        format!(
+            "insert into tallies (tenant_id, what, day, method, status, subject, n, amount)
+             select p.tenant_id, w.what, (p.created_at at time zone t.time_zone)::date, '', '',
+                    coalesce(w.subject, '00000000-0000-0000-0000-000000000000'), count(*), sum(p.price)
+               from periods p
+              cross join lateral (values ('PACKAGE', p.package_id), ('ROUTER', p.router_id)) as w (what, subject)
+               join tenants t on t.tenant_id = p.tenant_id
+              where p.tenant_id = '{tenant}'
+              group by 1, 2, 3, 6"
+        ),
         "analyze".to_owned(),
     ] {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await?;

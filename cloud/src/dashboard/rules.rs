@@ -139,14 +139,6 @@ impl Stretch {
         }
         Ok(Stretch { from, to })
     }
-
-    /// Its first instant and the first one after it.
-    pub fn instants(self, zone: &TimeZone) -> (Timestamp, Timestamp) {
-        (
-            midnight(self.from, zone),
-            midnight(self.to.saturating_add(1.day()), zone),
-        )
-    }
 }
 
 /// When a day begins.
@@ -272,10 +264,6 @@ mod tests {
         ] {
             assert!(parse(from, to).is_err(), "{from:?} {to:?}");
         }
-        let zone = TimeZone::get("Africa/Nairobi").unwrap();
-        let (from, to) = month.instants(&zone);
-        assert_eq!(from.to_string(), "2026-02-28T21:00:00.000Z");
-        assert_eq!(to.to_string(), "2026-03-04T21:00:00.000Z");
     }
 
     #[test]

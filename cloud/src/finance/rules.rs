@@ -79,6 +79,46 @@ pub fn begin_of(day: Date, zone: &TimeZone) -> Timestamp {
     })
 }
 
+/// A stretch of time as whole days of a tenant, and what is left of it before and after them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WholeDays {
+    /// The first one, and the one after the last; none where the stretch has no end on that side. `None` = it has no
+    /// whole day.
+    pub days: Option<(Option<Date>, Option<Date>)>,
+    /// From when on, and before when.
+    pub edges: Vec<(Timestamp, Timestamp)>,
+}
+
+impl WholeDays {
+    /// What lies from the one moment on and before the other.
+    pub fn of(from: Option<Timestamp>, to: Option<Timestamp>, zone: &TimeZone) -> WholeDays {
+        let first = from.map(|from| {
+            let day = from.in_zone(zone).date();
+            if begin_of(day, zone) == from {
+                day
+            } else {
+                next(day)
+            }
+        });
+        let end = to.map(|to| to.in_zone(zone).date());
+        if let (Some(from), Some(to), Some(first), Some(end)) = (from, to, first, end)
+            && first >= end
+        {
+            return WholeDays {
+                days: None,
+                edges: Vec::from_iter((from < to).then_some((from, to))),
+            };
+        }
+        let before = from.zip(first.map(|first| begin_of(first, zone)));
+        let after = end.map(|end| begin_of(end, zone)).zip(to);
+        let edges = [before, after].into_iter().flatten();
+        WholeDays {
+            days: Some((first, end)),
+            edges: edges.filter(|(from, to)| from < to).collect(),
+        }
+    }
+}
+
 fn next(day: Date) -> Date {
     day.tomorrow().unwrap_or(day)
 }
@@ -207,6 +247,49 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_stretch_is_whole_days_and_what_is_left_of_it() {
+        let of = |from: Option<&str>, to: Option<&str>| {
+            WholeDays::of(from.map(at), to.map(at), &nairobi())
+        };
+        let whole = |from, to, edges: &[(&str, &str)]| WholeDays {
+            days: Some((from, to)),
+            edges: edges.iter().map(|(from, to)| (at(from), at(to))).collect(),
+        };
+        let (midnight, noon) = ("2027-01-14T21:00:00Z", "2027-01-15T09:00:00Z");
+        let (next, later) = ("2027-01-15T21:00:00Z", "2027-01-17T09:00:00Z");
+        let (first, second) = (Some(date(2027, 1, 15)), Some(date(2027, 1, 16)));
+        assert_eq!(of(None, None), whole(None, None, &[]));
+        assert_eq!(of(Some(midnight), Some(next)), whole(first, second, &[]));
+        assert_eq!(of(Some(noon), None), whole(second, None, &[(noon, next)]));
+        assert_eq!(
+            of(None, Some(noon)),
+            whole(None, first, &[(midnight, noon)])
+        );
+        let third = Some(date(2027, 1, 17));
+        let last = "2027-01-16T21:00:00Z";
+        assert_eq!(
+            of(Some(noon), Some(later)),
+            whole(second, third, &[(noon, next), (last, later)])
+        );
+        for (from, to) in [
+            (midnight, noon),
+            (noon, next),
+            (noon, "2027-01-15T23:00:00Z"),
+        ] {
+            let rows = WholeDays {
+                days: None,
+                edges: vec![(at(from), at(to))],
+            };
+            assert_eq!(of(Some(from), Some(to)), rows);
+        }
+        let nothing = WholeDays {
+            days: None,
+            edges: Vec::new(),
+        };
+        assert_eq!(of(Some(next), Some(noon)), nothing);
     }
 
     #[test]

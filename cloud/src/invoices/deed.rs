@@ -203,6 +203,8 @@ pub enum Money {
         method: Method,
         /// What the payer gave as reference.
         reference: Option<String>,
+        /// Who took it.
+        by: OperatorId,
     },
 }
 
@@ -302,16 +304,20 @@ async fn pay(
     match money {
         Money::Wallet => {
             renewals::spend(tx, customer, entry, now).await?;
-            store::pay(tx, invoice.id, settlement, ("WALLET", None), now).await?;
+            store::pay(tx, invoice.id, settlement, ("WALLET", None, None), now).await?;
         }
-        Money::Came { method, reference } => {
+        Money::Came {
+            method,
+            reference,
+            by,
+        } => {
             let reference = reference.as_deref();
             if renewals::is_credited(tx, reference.unwrap_or_default()).await? {
                 return Err(InvoiceError::ReceiptKnown);
             }
             ledger::post(tx, entry, now).await?;
             let how = method.as_str();
-            store::pay(tx, invoice.id, settlement, (how, reference), now).await?;
+            store::pay(tx, invoice.id, settlement, (how, reference, Some(by)), now).await?;
         }
     }
     Ok(())

@@ -377,7 +377,12 @@ pub async fn set_status(
         .none_or(request.status.unwrap_or(Status::Pending))
         .map_err(ApiError::fields)?;
     let reference = Some(reference).filter(|text| !text.is_empty());
-    let came = |method| Money::Came { method, reference };
+    let by = operator.id;
+    let came = |method| Money::Came {
+        method,
+        reference,
+        by,
+    };
     let money = match request.method {
         None | Some(PaidBy::Wallet) => Money::Wallet,
         Some(PaidBy::Cash) => came(Method::Cash),

@@ -2,6 +2,7 @@
 
 pub mod report;
 pub mod sale;
+mod sums;
 
 use easyisp_shared::id::{CreditNoteId, CustomerId, EntryId, InvoiceId, OperatorId, PeriodId};
 use easyisp_shared::money::Cents;
@@ -17,6 +18,7 @@ use crate::db::Tx;
 use crate::ledger::{Charged, Tax};
 
 use report::FiscalReceipt;
+pub use sums::{Sums, sums};
 
 /// A customer who can be billed, locked so that he is not deleted meanwhile: his name.
 pub async fn hold_customer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<String>> {
@@ -231,8 +233,10 @@ pub async fn insert(tx: &mut Tx, invoice: &Issued, now: Timestamp) -> sqlx::Resu
     sqlx::query(
         "insert into invoices (tenant_id, id, year, serial, number, customer_id, amount, status, due_at,
                                overdue_from, items, taxes, issued_at, entry_id, operator_id, period_from,
-                               revenue)
-         values ($1, $2, $3, $4, $5, $6, $7, 'PENDING', $8, $9, $10, $11, $12, $13, $14, $15::date, $16)",
+                               revenue, router_id, package_id)
+         values ($1, $2, $3, $4, $5, $6, $7, 'PENDING', $8, $9, $10, $11, $12, $13, $14, $15::date, $16,
+                 (select router_id from customers where tenant_id = $1 and id = $6),
+                 (select package_id from customers where tenant_id = $1 and id = $6 and $15::text is not null))",
     )
     .bind(tx.tenant())
     .bind(invoice.id)
@@ -378,17 +382,17 @@ pub async fn lock(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Op
     .await
 }
 
-/// Writes that an invoice was paid, by which entry and how.
+/// Writes that an invoice was paid, by which entry and how, and who took the money where it went through no wallet.
 pub async fn pay(
     tx: &mut Tx,
     id: InvoiceId,
     settlement: EntryId,
-    (paid_by, reference): (&str, Option<&str>),
+    (paid_by, reference, taken_by): (&str, Option<&str>, Option<OperatorId>),
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update invoices
-            set status = 'PAID', settlement_id = $3, paid_by = $4, reference = $5, paid_at = $6
+            set status = 'PAID', settlement_id = $3, paid_by = $4, reference = $5, paid_at = $6, settled_by = $7
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -397,6 +401,7 @@ pub async fn pay(
     .bind(paid_by)
     .bind(reference)
     .bind(now)
+    .bind(taken_by)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -440,7 +445,8 @@ pub async fn reopen(
     .await?;
     sqlx::query(
         "update invoices
-            set status = 'PENDING', settlement_id = null, paid_by = null, reference = null, paid_at = null
+            set status = 'PENDING', settlement_id = null, paid_by = null, reference = null, paid_at = null,
+                settled_by = null
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -527,43 +533,6 @@ pub async fn page(
     .bind(page.offset())
     .bind(filter.receipts)
     .fetch_all(&mut **tx)
-    .await
-}
-
-/// How many there are and what they come to; what was taken back is in `n` alone.
-#[derive(FromRow, Clone, Copy, Debug)]
-pub struct Sums {
-    pub n: i64,
-    pub total: Cents,
-    pub paid: Cents,
-    pub pending: Cents,
-    pub overdue: Cents,
-}
-
-/// The sums over all pages.
-pub async fn sums(tx: &mut Tx, filter: &Filter, now: Timestamp) -> sqlx::Result<Sums> {
-    sqlx::query_as(
-        "with line as (
-             select i.amount - i.credited as amount,
-                    case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status
-               from invoices i
-               join customers c on c.tenant_id = $1 and c.id = i.customer_id
-              where i.tenant_id = $1 and ($2::text is null or i.number ilike $2 or c.name ilike $2)
-                and ($5::boolean is null or $5 = (i.period_id is not null)))
-         select count(*) as n,
-                coalesce(sum(amount) filter (where status <> 'CANCELLED'), 0)::bigint as total,
-                coalesce(sum(amount) filter (where status = 'PAID'), 0)::bigint as paid,
-                coalesce(sum(amount) filter (where status = 'PENDING'), 0)::bigint as pending,
-                coalesce(sum(amount) filter (where status = 'OVERDUE'), 0)::bigint as overdue
-           from line
-          where $3::text is null or status = $3",
-    )
-    .bind(tx.tenant())
-    .bind(filter.search.as_deref().map(crate::db::like))
-    .bind(filter.status)
-    .bind(now)
-    .bind(filter.receipts)
-    .fetch_one(&mut **tx)
     .await
 }
 

@@ -10,6 +10,7 @@ pub(super) mod held;
 pub(super) mod invoices;
 pub(super) mod kept;
 pub(super) mod refunds;
+pub(super) mod tallies;
 
 use std::collections::BTreeMap;
 

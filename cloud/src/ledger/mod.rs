@@ -6,7 +6,8 @@
 //! ([`seal`]) and chains it, and [`verify`] proves that nothing was touched since; [`check`] and [`prove`] do by
 //! themselves, again and again. Words that name a person may
 //! be blanked later ([`blank`]), by a line of the trail that says so; amounts never change. Days can be closed
-//! ([`close`]): what is posted late is booked on the first open day, and its entry says of which day it is.
+//! ([`close`]): what is posted late is booked on the first open day, and its entry says of which day it is. What lists
+//! and reports sum is kept by day ([`tallied`]).
 
 mod account;
 mod checks;
@@ -20,6 +21,7 @@ mod redact;
 mod rows;
 mod sealer;
 mod store;
+mod tallies;
 mod tax;
 mod verify;
 mod watch;
@@ -35,6 +37,7 @@ pub use rows::zone;
 pub use sealer::{SEAL, seal, seal_all};
 pub(crate) use store::{bind_posting, new_salt, posting_ctes};
 pub use store::{open_wallet, open_wallets, post, post_all, seed_accounts};
+pub use tallies::{Tallied, Tally, tallied};
 pub use tax::{Charged, Tax, given_back, split, total_tax};
 pub use verify::{Finding, Progress, Report, Scope, VerifyError, verify};
 pub use watch::{CHECK, PROVE, Proof, check, count_unproved, proof, prove, unproved};

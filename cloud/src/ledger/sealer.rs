@@ -13,6 +13,7 @@ use crate::db::{Database, Tx};
 
 use super::digest::{BEGINNING, link};
 use super::rows::{self, Posted, Subject, SubjectKind};
+use super::tallies;
 
 /// The kind of the due job that seals a tenant's books; its subject is the tenant.
 pub const SEAL: &str = "ledger.seal";
@@ -20,9 +21,21 @@ pub const SEAL: &str = "ledger.seal";
 /// Most rows sealed in one transaction.
 pub(super) const BATCH: usize = 500;
 
-/// Seals everything of a tenant that was committed when it began; returns how many rows that were.
+/// Differences of tallies that are added up in one transaction.
+const DIFFERENCES: i64 = 5_000;
+
+/// Seals everything of a tenant that was committed when it began, and adds its tallies up; returns how many rows were
+/// sealed.
 pub async fn seal_all(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Result<usize> {
     let mut sealed = 0;
+    loop {
+        let mut tx = db.begin(tenant).await?;
+        let added = tallies::add_up(&mut tx, DIFFERENCES).await?;
+        tx.commit().await?;
+        if added < DIFFERENCES {
+            break;
+        }
+    }
     loop {
         let mut tx = db.begin(tenant).await?;
         let batch = seal(&mut tx, now).await?;

@@ -168,6 +168,7 @@ pub(super) async fn verify_tenant(
     checks::held::balance(tx, report).await?;
     checks::kept::spent(tx, report).await?;
     checks::kept::counts(tx, report).await?;
+    checks::tallies::sums(tx, None, report).await?;
     verify_tail(tx, report).await?;
     Ok(place)
 }

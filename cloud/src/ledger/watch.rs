@@ -98,7 +98,7 @@ pub async fn count_unproved(db: &Database) -> sqlx::Result<i64> {
 }
 
 /// Proves what was sealed since the last time, that the day totals balance, the wallets that moved, what is held for
-/// nobody, and the unsealed tail; returns when to do it again. `None` = the tenant was purged.
+/// nobody, the tallies of the day, and the unsealed tail; returns when to do it again. `None` = the tenant was purged.
 pub async fn check(
     db: &Database,
     tenant: TenantId,
@@ -139,6 +139,12 @@ pub async fn check(
     let since = known.as_ref().map(|known| known.checked_at.minus(OFTEN));
     checks::moved_wallets(&mut tx, since, &mut report).await?;
     checks::suspense(&mut tx, &mut report).await?;
+    // What is written of an earlier day is looked at in the night.
+    let today = known
+        .as_ref()
+        .map_or(now, |known| known.checked_at)
+        .minus(OFTEN);
+    checks::tallies::sums(&mut tx, Some(today), &mut report).await?;
     verify_tail(&mut tx, &mut report).await?;
     tx.rollback().await?;
 

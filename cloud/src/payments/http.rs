@@ -321,7 +321,7 @@ pub async fn stats(
         let midnight = date.to_zoned(zone.clone()).map_err(ApiError::internal)?;
         Ok::<_, ApiError>(Timestamp::from_jiff(midnight.timestamp()))
     };
-    let sums = lists::sums(&mut tx, begins(day)?, begins(month)?).await?;
+    let sums = lists::sums(&mut tx, day, (month, begins(month)?)).await?;
     let ended = sums.paid + sums.failed;
     Ok(Json(Stats {
         today_received: sums.today,

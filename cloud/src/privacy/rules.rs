@@ -398,6 +398,8 @@ pub const KEPT: &[Kept] = &[
     none("credit_note_numbers"),
     none("credit_notes"),
     none("day_totals"),
+    none("tallies"),
+    none("untallied"),
     none("feed_days"),
     none("feed_digests"),
     none("fiscal_documents"),

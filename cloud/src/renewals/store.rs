@@ -17,7 +17,7 @@ use sqlx::{FromRow, Row};
 use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
 use crate::due::due_cte;
-use crate::ledger::{Tax, bind_posting, posting_ctes};
+use crate::ledger::{self, Tallied, Tax, bind_posting, posting_ctes};
 use crate::messaging::{SEND, message_cte};
 use crate::packages::{PurchaseLimit, Terms, Tolerance};
 use crate::webhooks::{Columns, Event, event_cte};
@@ -880,14 +880,12 @@ pub(super) async fn manual(
     .bind(page.offset())
     .fetch_all(&mut **tx)
     .await?;
-    let total = sqlx::query_scalar(
-        "select count(*) from payments
-          where tenant_id = $1 and method not in ('MPESA', 'AIRTEL') and status = 'completed'",
-    )
-    .bind(tx.tenant())
-    .fetch_one(&mut **tx)
-    .await?;
-    Ok((rows, total))
+    let tallies = ledger::tallied(tx, &[Tallied::Payments], (None, None)).await?;
+    let told = [Method::Mpesa, Method::Airtel].map(Method::as_str);
+    let standing = tallies
+        .iter()
+        .filter(|tally| tally.status == "completed" && !told.contains(&tally.method.as_str()));
+    Ok((rows, standing.map(|tally| tally.n).sum()))
 }
 
 /// Some payments typed by hand that stand, oldest first.

@@ -65,15 +65,18 @@ pub struct RevenueRow {
     id: Option<Uuid>,
     /// What people call it; `MPESA` … or `VOUCHER` for methods.
     name: String,
-    /// Periods or payments; vouchers are not counted here.
+    /// Periods and invoices, or payments; vouchers are not counted here.
     count: i64,
     amount: Cents,
 }
 
 /// `GET /api/reports/revenue`: where money came from.
 ///
-/// By `package` and `router`: what periods were sold for, without the taxes in it, on the day they were booked. By `method` and
-/// `operator`: payments that stand, on the day the money moved; vouchers used are a method of their own.
+/// By `package` and `router`: what periods were sold for and what was invoiced, without the taxes in it and less what was
+/// taken back, on the day it was booked; an invoice belongs to the router at which its customer was then, that of a month
+/// also to the package he had when it was issued, and any other to no package. By `method` and `operator`: payments that
+/// stand, and invoices that were paid without a wallet, on the day the money moved; vouchers used are a method of their
+/// own.
 /// Errors: 400 naming `by`, `from` or `to`.
 #[utoipa::path(get, path = "/api/reports/revenue", tag = "Reports", params(RevenueQuery),
     responses((status = 200, body = RevenueReport)))]
@@ -87,14 +90,14 @@ pub async fn revenue(
     let zone = store::zone(&mut tx).await?;
     let today = clock.now().in_zone(&zone).date();
     let stretch = Stretch::parse(query.from.as_deref(), query.to.as_deref(), today)?;
-    let (from, to) = stretch.instants(&zone);
+    let Stretch { from, to } = stretch;
     let shares = match query.by {
         By::Package => reports::by_package(&mut tx, from, to).await?,
         By::Router => reports::by_router(&mut tx, from, to).await?,
         By::Operator => reports::by_operator(&mut tx, from, to).await?,
         By::Method => {
             let mut shares = reports::by_method(&mut tx, from, to).await?;
-            let used = reports::vouchers(&mut tx, stretch.from, stretch.to, &zone).await?;
+            let used = reports::vouchers(&mut tx, from, to, &zone).await?;
             if used.is_positive() {
                 shares.push(reports::Share {
                     id: None,

@@ -1,5 +1,5 @@
-//! What reports ask. Each is bounded by a stretch of days that an index serves, or by one walk over a tenant's
-//! customers.
+//! What reports ask. Each is answered from sums by day, or bounded by a stretch of days that an index serves or by one walk
+//! over a tenant's customers.
 
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::money::Cents;
@@ -31,80 +31,112 @@ pub struct Share {
 /// Most headings of one report.
 const MOST: i64 = 1000;
 
-/// What was sold between two moments, by package, without the taxes in it and less what was taken back of it.
-pub async fn by_package(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
-    sqlx::query_as(
-        "select s.package_id as id, p.name, s.count, s.amount
-           from (select package_id, count(*) as count,
-                        sum(price - taken_back - (tax - tax_taken_back))::bigint as amount
-                   from periods
-                  where tenant_id = $1 and created_at >= $2 and created_at < $3
-                  group by package_id) s
-           left join packages p on p.tenant_id = $1 and p.id = s.package_id
+/// How many and how much of some tallies there are on these days, by a key of theirs, as the table `sum`.
+macro_rules! sum_cte {
+    ($key:literal, $what:literal) => {
+        concat!(
+            "sum as (
+                 select ",
+            $key,
+            " as id, sum(n)::bigint as count, sum(amount)::bigint as amount
+                   from (select method, subject, n, amount from tallies
+                          where tenant_id = $1 and day >= $2::date and day <= $3::date and ",
+            $what,
+            "
+                         union all
+                         select method, subject, n, amount from untallied
+                          where tenant_id = $1 and day >= $2::date and day <= $3::date and ",
+            $what,
+            ") t
+                  group by 1
+                 having sum(n) <> 0 or sum(amount) <> 0)"
+        )
+    };
+}
+
+/// What was sold or billed on these days, by package, without the taxes in it and less what was taken back of it.
+pub async fn by_package(tx: &mut Tx, from: Date, to: Date) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as(concat!(
+        "with ",
+        sum_cte!(
+            "nullif(subject, '00000000-0000-0000-0000-000000000000')",
+            "what = 'PACKAGE'"
+        ),
+        " select s.id, p.name, s.count, s.amount
+           from sum s
+           left join packages p on p.tenant_id = $1 and p.id = s.id
           order by s.amount desc, p.name
-          limit $4",
-    )
+          limit $4"
+    ))
     .bind(tx.tenant())
-    .bind(from)
-    .bind(to)
+    .bind(from.to_string())
+    .bind(to.to_string())
     .bind(MOST)
     .fetch_all(&mut **tx)
     .await
 }
 
 /// The same by the router that the buyer belonged to then.
-pub async fn by_router(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
-    sqlx::query_as(
-        "select s.router_id as id, r.name, s.count, s.amount
-           from (select router_id, count(*) as count,
-                        sum(price - taken_back - (tax - tax_taken_back))::bigint as amount
-                   from periods
-                  where tenant_id = $1 and created_at >= $2 and created_at < $3
-                  group by router_id) s
-           left join routers r on r.tenant_id = $1 and r.id = s.router_id
+pub async fn by_router(tx: &mut Tx, from: Date, to: Date) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as(concat!(
+        "with ",
+        sum_cte!(
+            "nullif(subject, '00000000-0000-0000-0000-000000000000')",
+            "what = 'ROUTER'"
+        ),
+        " select s.id, r.name, s.count, s.amount
+           from sum s
+           left join routers r on r.tenant_id = $1 and r.id = s.id
           order by s.amount desc, r.name
-          limit $4",
-    )
+          limit $4"
+    ))
     .bind(tx.tenant())
-    .bind(from)
-    .bind(to)
+    .bind(from.to_string())
+    .bind(to.to_string())
     .bind(MOST)
     .fetch_all(&mut **tx)
     .await
 }
 
-/// What was paid between two moments and stands, less what was sent back of it, by the way it came.
-pub async fn by_method(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
-    sqlx::query_as(
-        "select null::uuid as id, method as name, count(*) as count,
-                sum(amount - refunded)::bigint as amount
-           from payments
-          where tenant_id = $1 and paid_at >= $2 and paid_at < $3 and status = 'completed'
-          group by method
-          order by sum(amount - refunded) desc, method",
-    )
+/// What was paid on these days and stands, less what was sent back of it, by the way it came.
+pub async fn by_method(tx: &mut Tx, from: Date, to: Date) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as(concat!(
+        "with ",
+        sum_cte!(
+            "method",
+            "what in ('PAYMENT', 'SETTLED') and status = 'completed'"
+        ),
+        " select null::uuid as id, s.id as name, s.count, s.amount
+           from sum s
+          order by s.amount desc, s.id
+          limit $4"
+    ))
     .bind(tx.tenant())
-    .bind(from)
-    .bind(to)
+    .bind(from.to_string())
+    .bind(to.to_string())
+    .bind(MOST)
     .fetch_all(&mut **tx)
     .await
 }
 
-/// What was paid between two moments and stands, less what was sent back of it, by who wrote it down; nobody = the provider told it.
-pub async fn by_operator(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<Vec<Share>> {
-    sqlx::query_as(
-        "select s.operator_id as id, o.name, s.count, s.amount
-           from (select operator_id, count(*) as count, sum(amount - refunded)::bigint as amount
-                   from payments
-                  where tenant_id = $1 and paid_at >= $2 and paid_at < $3 and status = 'completed'
-                  group by operator_id) s
-           left join operators o on o.tenant_id = $1 and o.id = s.operator_id
+/// What was paid on these days and stands, less what was sent back of it, by who wrote it down; nobody = the provider
+/// told it.
+pub async fn by_operator(tx: &mut Tx, from: Date, to: Date) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as(concat!(
+        "with ",
+        sum_cte!(
+            "nullif(subject, '00000000-0000-0000-0000-000000000000')",
+            "what in ('PAYMENT', 'SETTLED') and status = 'completed'"
+        ),
+        " select s.id, o.name, s.count, s.amount
+           from sum s
+           left join operators o on o.tenant_id = $1 and o.id = s.id
           order by s.amount desc, o.name
-          limit $4",
-    )
+          limit $4"
+    ))
     .bind(tx.tenant())
-    .bind(from)
-    .bind(to)
+    .bind(from.to_string())
+    .bind(to.to_string())
     .bind(MOST)
     .fetch_all(&mut **tx)
     .await

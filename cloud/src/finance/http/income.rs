@@ -115,7 +115,7 @@ pub async fn list(
         to: filter.end_date.map(|day| day.ends(&zone)),
     };
     let lines = store::page(&mut tx, &filter, sort, page).await?;
-    let sums = store::sums(&mut tx, &filter).await?;
+    let sums = store::sums(&mut tx, &filter, &zone).await?;
     Ok(Json(IncomePage {
         transactions: lines.into_iter().map(IncomeLine::from).collect(),
         stats: IncomeStats {

@@ -3,11 +3,14 @@
 use easyisp_shared::id::{EntryId, IncomeId, OperatorId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
+use jiff::tz::TimeZone;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
+use crate::finance::rules::WholeDays;
+use crate::ledger::{self, Tallied, Tally};
 use crate::renewals::Method;
 
 /// Income that was typed by hand.
@@ -108,7 +111,7 @@ pub struct Line {
 }
 
 /// Sums over what the filter leaves; money that was taken back, or sent back in part, is no income.
-#[derive(FromRow, Clone, Copy, Debug)]
+#[derive(FromRow, Clone, Copy, Default, Debug)]
 pub struct Sums {
     pub total: i64,
     pub income: Cents,
@@ -200,8 +203,63 @@ pub async fn page(
     .await
 }
 
-/// The sums over all pages.
-pub async fn sums(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
+/// The sums over all pages: of whole days those that are kept, unless something is searched for; the rest from rows.
+pub async fn sums(tx: &mut Tx, filter: &Filter, zone: &TimeZone) -> sqlx::Result<Sums> {
+    if filter.search.is_some() {
+        return sums_of_rows(tx, filter).await;
+    }
+    let whole = WholeDays::of(filter.from, filter.to, zone);
+    let mut sums = Sums::default();
+    if let Some(days) = whole.days {
+        let what = [Tallied::Payments, Tallied::Incomes, Tallied::Settled];
+        for tally in ledger::tallied(tx, &what, days).await? {
+            sums.add(&tally, filter.method)?;
+        }
+    }
+    for (from, to) in whole.edges {
+        let edge = Filter {
+            from: Some(from),
+            to: Some(to),
+            ..filter.clone()
+        };
+        let edge = sums_of_rows(tx, &edge).await?;
+        sums = Sums {
+            total: sums.total + edge.total,
+            income: plus(sums.income, edge.income)?,
+            mpesa: plus(sums.mpesa, edge.mpesa)?,
+            cash: plus(sums.cash, edge.cash)?,
+            standing: sums.standing + edge.standing,
+        };
+    }
+    Ok(sums)
+}
+
+impl Sums {
+    fn add(&mut self, tally: &Tally, method: Option<Method>) -> sqlx::Result<()> {
+        if method.is_some_and(|method| method.as_str() != tally.method) {
+            return Ok(());
+        }
+        self.total += tally.n;
+        if tally.status != "completed" {
+            return Ok(());
+        }
+        self.standing += tally.n;
+        self.income = plus(self.income, tally.amount)?;
+        if tally.method == Method::Mpesa.as_str() {
+            self.mpesa = plus(self.mpesa, tally.amount)?;
+        } else if tally.method == Method::Cash.as_str() {
+            self.cash = plus(self.cash, tally.amount)?;
+        }
+        Ok(())
+    }
+}
+
+fn plus(one: Cents, other: Cents) -> sqlx::Result<Cents> {
+    one.plus(other)
+        .ok_or_else(|| sqlx::Error::Decode("a sum does not fit".into()))
+}
+
+async fn sums_of_rows(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
     sqlx::query_as(
         "with line as (
              select p.amount - p.refunded as amount, p.method, p.status = 'completed' as stands

@@ -3,11 +3,14 @@
 use easyisp_shared::id::{CustomerId, PaymentId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
+use jiff::civil::Date;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::api::{Order, Page, Sort, Sortable};
 use crate::db::Tx;
+use crate::ledger::{self, Tallied, Tally};
+use crate::renewals::Method;
 
 /// A payment or an attempt at one.
 #[derive(FromRow, Debug)]
@@ -49,8 +52,10 @@ macro_rules! paid {
                    left join intents i on i.tenant_id = $1 and i.id = p.intent_id
                    left join customers c on c.tenant_id = $1 and c.id = p.customer_id
                   where p.tenant_id = $1 and p.method in ('MPESA', 'AIRTEL')
-                    and ($2::text is null or $2 = case p.status when 'completed' then 'completed'
-                                                                else 'refunded' end)
+                    -- asked of the question alone, so that no row is looked at in vain
+                    and ($2::text is null or $2 in ('completed', 'refunded'))
+                    and ($2::text is null or $2 <> 'completed' or p.status = 'completed')
+                    and ($2::text is null or $2 <> 'refunded' or p.status <> 'completed')
                     and ($3::text is null or coalesce(p.receipt, i.checkout_request_id, p.id::text) ilike $3
                          or p.phone ilike $3 or p.account ilike $3 or c.name ilike $3
                          or c.username ilike $3)",
@@ -73,9 +78,9 @@ macro_rules! unpaid {
                    from intents i
                    left join customers c on c.tenant_id = $1 and c.id = i.customer_id
                   where i.tenant_id = $1 and i.state not in ('PROVISIONAL', 'POSTED')
-                    and ($2::text is null
-                         or $2 = case when i.state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending'
-                                      else 'failed' end)
+                    and ($2::text is null or $2 in ('pending', 'failed'))
+                    and ($2::text is null or $2 <> 'pending' or i.state in ('CREATED', 'PENDING', 'UNKNOWN'))
+                    and ($2::text is null or $2 <> 'failed' or i.state not in ('CREATED', 'PENDING', 'UNKNOWN'))
                     and ($3::text is null or coalesce(i.checkout_request_id, i.id::text) ilike $3
                          or i.phone_number ilike $3 or i.account_reference ilike $3 or c.name ilike $3
                          or c.username ilike $3)",
@@ -130,27 +135,40 @@ pub(in super::super) async fn electronic(
     Ok((lines, total))
 }
 
-/// How many there are: without what only a search looks at.
+/// How many there are, of what is kept by day: all but what only a search looks at.
 async fn total(tx: &mut Tx, status: Option<&str>) -> sqlx::Result<i64> {
-    sqlx::query_scalar(
-        "select (select count(*) from payments
-                  where tenant_id = $1 and method in ('MPESA', 'AIRTEL')
-                    and ($2::text is null or $2 = case status when 'completed' then 'completed'
-                                                              else 'refunded' end))
-              + (select count(*) from intents
-                  where tenant_id = $1 and state not in ('PROVISIONAL', 'POSTED')
-                    and ($2::text is null
-                         or $2 = case when state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending'
-                                      else 'failed' end))",
-    )
-    .bind(tx.tenant())
-    .bind(status)
-    .fetch_one(&mut **tx)
-    .await
+    let mut total = 0;
+    if matches!(status, None | Some("completed" | "refunded")) {
+        let paid = ledger::tallied(tx, &[Tallied::Payments], (None, None)).await?;
+        for tally in paid.iter().filter(|tally| is_electronic(tally)) {
+            let standing = match tally.status.as_str() {
+                "completed" => "completed",
+                _ => "refunded", // or voided
+            };
+            if status.is_none_or(|status| status == standing) {
+                total += tally.n;
+            }
+        }
+    }
+    if matches!(status, None | Some("pending" | "failed")) {
+        let asked = ledger::tallied(tx, &[Tallied::Intents], (None, None)).await?;
+        let unpaid = asked.iter().filter(|tally| tally.status != "paid");
+        total += unpaid
+            .filter(|tally| status.is_none_or(|status| status == tally.status))
+            .map(|tally| tally.n)
+            .sum::<i64>();
+    }
+    Ok(total)
+}
+
+fn is_electronic(tally: &Tally) -> bool {
+    [Method::Mpesa, Method::Airtel]
+        .map(Method::as_str)
+        .contains(&tally.method.as_str())
 }
 
 /// Sums of electronic payments.
-#[derive(FromRow, Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Sums {
     pub(in super::super) today: Cents,
     pub(in super::super) today_count: i64,
@@ -170,29 +188,56 @@ pub(in super::super) async fn time_zone(tx: &mut Tx) -> sqlx::Result<String> {
         .await
 }
 
-/// Sums what came since those instants, less what was sent back of it.
+/// Sums what came since those of the tenant's days, less what was sent back of it. `month` begins at `begins`.
 pub(in super::super) async fn sums(
     tx: &mut Tx,
-    today: Timestamp,
-    month: Timestamp,
+    today: Date,
+    (month, begins): (Date, Timestamp),
 ) -> sqlx::Result<Sums> {
-    sqlx::query_as(
-        "select coalesce(sum(p.amount - p.refunded) filter (where p.paid_at >= $2), 0)::bigint as today,
-                count(p.id) filter (where p.paid_at >= $2) as today_count,
-                coalesce(sum(p.amount - p.refunded), 0)::bigint as month, count(p.id) as month_count,
-                i.paid, i.failed, i.pending, max(p.created_at) as last
-           from (select count(*) filter (where state in ('PROVISIONAL', 'POSTED')) as paid,
-                        count(*) filter (where state in ('REFUSED', 'EXPIRED')) as failed,
-                        count(*) filter (where state in ('CREATED', 'PENDING', 'UNKNOWN')) as pending
-                   from intents where tenant_id = $1 and created_at >= $3) i
-           left join payments p on p.tenant_id = $1 and p.method in ('MPESA', 'AIRTEL') and p.status = 'completed'
-                               and p.paid_at >= $3
-          group by i.paid, i.failed, i.pending",
+    let (today, today_count) = received(tx, today).await?;
+    let (of_month, month_count) = received(tx, month).await?;
+    let asked = ledger::tallied(tx, &[Tallied::Intents], (Some(month), None)).await?;
+    let of = |status: &str| {
+        let tallies = asked.iter().filter(|tally| tally.status == status);
+        tallies.map(|tally| tally.n).sum()
+    };
+    Ok(Sums {
+        today,
+        today_count,
+        month: of_month,
+        month_count,
+        paid: of("paid"),
+        failed: of("failed"),
+        pending: of("pending"),
+        last: last(tx, begins).await?,
+    })
+}
+
+async fn received(tx: &mut Tx, since: Date) -> sqlx::Result<(Cents, i64)> {
+    let paid = ledger::tallied(tx, &[Tallied::Payments], (Some(since), None)).await?;
+    let standing = paid
+        .iter()
+        .filter(|tally| is_electronic(tally) && tally.status == "completed");
+    standing
+        .into_iter()
+        .try_fold((Cents::ZERO, 0), |(sum, n), tally| {
+            let sum = sum.plus(tally.amount);
+            let sum = sum.ok_or_else(|| sqlx::Error::Decode("a sum does not fit".into()))?;
+            Ok((sum, n + tally.n))
+        })
+}
+
+/// When a provider's payment was recorded last since then.
+async fn last(tx: &mut Tx, since: Timestamp) -> sqlx::Result<Option<Timestamp>> {
+    sqlx::query_scalar(
+        "select created_at from payments
+          where tenant_id = $1 and created_at >= $2 and method in ('MPESA', 'AIRTEL') and status = 'completed'
+          order by created_at desc
+          limit 1",
     )
     .bind(tx.tenant())
-    .bind(today)
-    .bind(month)
-    .fetch_one(&mut **tx)
+    .bind(since)
+    .fetch_optional(&mut **tx)
     .await
 }
 
