@@ -18,6 +18,7 @@ mod radius;
 mod snapshot;
 mod snmp;
 mod table;
+mod years;
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use self::radius::Effort;
 #[command(name = "bench")]
 struct Cli {
     /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment, logins,
-    /// books, office, proof, snmp.
+    /// books, office, years, proof, snmp.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Length of a window in seconds.
@@ -45,6 +46,9 @@ struct Cli {
     /// Subscribers that every server knows.
     #[arg(long, default_value_t = 100_000)]
     users: u32,
+    /// Payments of the provider with years behind him, who has as many customers as there are users.
+    #[arg(long, default_value_t = 5_000_000)]
+    payments: u32,
     /// Leave the peers out: figures without ratios.
     #[arg(long)]
     alone: bool,
@@ -56,7 +60,11 @@ struct Cli {
 enum Part {
     /// A process of the bench itself.
     #[command(hide = true)]
-    Part { name: PartName, folder: PathBuf },
+    Part {
+        name: PartName,
+        folder: PathBuf,
+        sizes: Vec<i64>,
+    },
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -69,6 +77,7 @@ enum PartName {
     Postgres,
     Proof,
     Snapshot,
+    Years,
 }
 
 impl Cli {
@@ -79,7 +88,12 @@ impl Cli {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    if let Some(Part::Part { name, folder }) = &cli.part {
+    if let Some(Part::Part {
+        name,
+        folder,
+        sizes,
+    }) = &cli.part
+    {
         return match name {
             PartName::Agent => ours::part(folder),
             PartName::Books => books::part(),
@@ -89,6 +103,7 @@ fn main() -> Result<()> {
             PartName::Postgres => postgres::part(folder),
             PartName::Proof => proof::part(),
             PartName::Snapshot => snapshot::part(folder),
+            PartName::Years => years::part(sizes),
         };
     }
     if std::env::var_os(PINNED).is_none() {
@@ -146,6 +161,10 @@ fn bench(cli: &Cli) -> Result<()> {
     }
     if cli.wants("office") {
         rows.extend(office::measure(folder.path())?);
+    }
+    if cli.wants("years") {
+        let (customers, payments) = (i64::from(cli.users), i64::from(cli.payments));
+        rows.extend(years::measure(folder.path(), customers, payments)?);
     }
     if cli.wants("snmp") {
         rows.extend(snmp::measure(folder.path())?);

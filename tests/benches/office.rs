@@ -69,8 +69,8 @@ pub fn measure(folder: &Path) -> Result<Vec<Row>> {
             ..Row::bound(
                 &format!("{what} of 100,000, 4 at once, p99"),
                 &millis(p99),
-                "<= 100 ms",
-                p99 <= Duration::from_millis(100),
+                "<= 50 ms",
+                p99 <= Duration::from_millis(50),
             )
         });
     }
