@@ -18,7 +18,7 @@ use crate::db::Tx;
 use crate::ledger::{Charged, Tax};
 
 use report::FiscalReceipt;
-pub use sums::{Sums, sums};
+pub use sums::sums;
 
 /// A customer who can be billed, locked so that he is not deleted meanwhile: his name.
 pub async fn hold_customer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<String>> {

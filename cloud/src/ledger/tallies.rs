@@ -4,7 +4,6 @@
 use easyisp_shared::money::Cents;
 use jiff::civil::Date;
 use sqlx::FromRow;
-use uuid::Uuid;
 
 use crate::db::Tx;
 
