@@ -15,8 +15,8 @@ struct Wrong {
     rows_amount: i64,
 }
 
-/// The sums by day, with the differences that wait, are what the rows give; those of days from that instant on, where
-/// one is named.
+/// The sums by day, with the differences that wait, are what the rows give; those of the day of that instant and later
+/// ones, where one is named. That no day is longer than 26 hours spares the rows before it.
 pub async fn sums(tx: &mut Tx, since: Option<Timestamp>, report: &mut Report) -> sqlx::Result<()> {
     let wrong: Vec<Wrong> = sqlx::query_as(
         "with zone as materialized (
@@ -28,38 +28,45 @@ pub async fn sums(tx: &mut Tx, since: Option<Timestamp>, report: &mut Report) ->
              select 'PAYMENT' as what, paid_at as at, method, status, operator_id as subject,
                     amount - refunded as amount
                from payments
-              where tenant_id = $1 and paid_at >= coalesce((select begins from zone), '-infinity')
+              where tenant_id = $1 and ($2::timestamptz is null or paid_at >= $2::timestamptz - interval '26 hours')
+                and paid_at >= coalesce((select begins from zone), '-infinity')
              union all
              select 'INCOME', occurred_at, method, case when reversal_id is null then 'completed' else 'voided' end,
                     null, amount
                from incomes
-              where tenant_id = $1 and occurred_at >= coalesce((select begins from zone), '-infinity')
+              where tenant_id = $1 and ($2::timestamptz is null or occurred_at >= $2::timestamptz - interval '26 hours')
+                and occurred_at >= coalesce((select begins from zone), '-infinity')
              union all
              select w.what, p.created_at, '', '', w.subject,
                     p.price - p.taken_back - (p.tax - p.tax_taken_back)
                from periods p
               cross join lateral (values ('PACKAGE', p.package_id), ('ROUTER', p.router_id)) as w (what, subject)
-              where p.tenant_id = $1 and p.created_at >= coalesce((select begins from zone), '-infinity')
+              where p.tenant_id = $1 and ($2::timestamptz is null or p.created_at >= $2::timestamptz - interval '26 hours')
+                and p.created_at >= coalesce((select begins from zone), '-infinity')
              union all
              select 'BILLED', issued_at, case when period_id is null then 'INVOICE' else 'RECEIPT' end, status, null,
                     amount - credited
                from invoices
-              where tenant_id = $1 and issued_at >= coalesce((select begins from zone), '-infinity')
+              where tenant_id = $1 and ($2::timestamptz is null or issued_at >= $2::timestamptz - interval '26 hours')
+                and issued_at >= coalesce((select begins from zone), '-infinity')
              union all
              select w.what, i.issued_at, '', '', w.subject, i.amount - taxes_of(i.taxes)
                from invoices i
               cross join lateral (values ('PACKAGE', i.package_id), ('ROUTER', i.router_id)) as w (what, subject)
-              where i.tenant_id = $1 and i.issued_at >= coalesce((select begins from zone), '-infinity')
+              where i.tenant_id = $1 and ($2::timestamptz is null or i.issued_at >= $2::timestamptz - interval '26 hours')
+                and i.issued_at >= coalesce((select begins from zone), '-infinity')
                 and i.period_id is null and i.status <> 'CANCELLED'
              union all
              select 'SETTLED', paid_at, paid_by, 'completed', settled_by, amount
                from invoices
-              where tenant_id = $1 and paid_at >= coalesce((select begins from zone), '-infinity')
+              where tenant_id = $1 and ($2::timestamptz is null or paid_at >= $2::timestamptz - interval '26 hours')
+                and paid_at >= coalesce((select begins from zone), '-infinity')
                 and period_id is null and status = 'PAID' and paid_by <> 'WALLET'
              union all
              select 'INTENT', created_at, '', outcome_of(state), null, 0
                from intents
-              where tenant_id = $1 and created_at >= coalesce((select begins from zone), '-infinity')),
+              where tenant_id = $1 and ($2::timestamptz is null or created_at >= $2::timestamptz - interval '26 hours')
+                and created_at >= coalesce((select begins from zone), '-infinity')),
          given as (
              select l.what, (l.at at time zone z.name)::date as day, l.method, l.status,
                     coalesce(l.subject, '00000000-0000-0000-0000-000000000000') as subject,
