@@ -17,12 +17,6 @@ impl Mac {
         self.0
     }
 
-    /// Whether somebody chose it for himself, as phones do anew for each network: no registry knows its maker
-    /// (IEEE 802 §8.4, the locally administered bit).
-    pub const fn is_local(self) -> bool {
-        self.0[0] & 0b10 != 0
-    }
-
     /// Parses twelve hex digits with `:`, `-`, `.` or nothing between them.
     pub fn parse(text: &str) -> Option<Mac> {
         let mut octets = [0; 6];

@@ -503,7 +503,8 @@ async fn a_logo_stands_on_the_paper() -> Result<()> {
     let orange = image::RgbaImage::from_pixel(640, 320, image::Rgba([255, 102, 0, 255]));
     orange.write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png)?;
     let mut form =
-        b"--edge\r\nContent-Disposition: form-data; name=\"logo\"; filename=\"l.png\"\r\n\r\n".to_vec();
+        b"--edge\r\nContent-Disposition: form-data; name=\"logo\"; filename=\"l.png\"\r\n\r\n"
+            .to_vec();
     form.extend(png);
     form.extend(b"\r\n--edge--\r\n");
     let sent = http_client()
@@ -525,7 +526,10 @@ async fn a_logo_stands_on_the_paper() -> Result<()> {
     // As a reader finds it: the page names the object, and what it draws.
     let (_, named) = text.split_once("/XObject << /Im1 ").context("a resource")?;
     let number = named.split(' ').next().context("a number")?;
-    ensure!(text.contains("72 0 0 36 473 756 cm /Im1 Do"), "it is drawn in the corner: {text}");
+    ensure!(
+        text.contains("72 0 0 36 473 756 cm /Im1 Do"),
+        "it is drawn in the corner: {text}"
+    );
     let begins = format!("\n{number} 0 obj\n");
     let (_, object) = text.split_once(&begins).context("the object")?;
     let (about, stream) = object.split_once("\nstream\n").context("a stream")?;
@@ -539,7 +543,10 @@ async fn a_logo_stands_on_the_paper() -> Result<()> {
         .map(|two| Ok(u8::from_str_radix(std::str::from_utf8(two)?, 16)?))
         .collect::<Result<_>>()?;
     let mut pixels = Vec::new();
-    std::io::Read::read_to_end(&mut flate2::read::ZlibDecoder::new(packed.as_slice()), &mut pixels)?;
+    std::io::Read::read_to_end(
+        &mut flate2::read::ZlibDecoder::new(packed.as_slice()),
+        &mut pixels,
+    )?;
     assert_eq!(pixels.len(), 240 * 120 * 3);
     assert_eq!(pixels[..3], [255, 102, 0]);
     shop.closes().await

@@ -246,7 +246,10 @@ async fn a_seller_earns_his_commission_with_the_sale() -> Result<()> {
     let shown = owner.put(&path, &json!({"active": true})).await?;
     assert_eq!(shown["commissionPercent"], 2.5, "it stays");
     kiosk
-        .moves(owner, json!({"kind": "LOAD", "amount": 5000, "method": "Cash"}))
+        .moves(
+            owner,
+            json!({"kind": "LOAD", "amount": 5000, "method": "Cash"}),
+        )
         .await?;
     let (status, paid) = kiosk.pays(&kiosk.juma, 1000).await?;
     assert_eq!(status, StatusCode::CREATED, "{paid}");
@@ -262,7 +265,11 @@ async fn a_seller_earns_his_commission_with_the_sale() -> Result<()> {
     assert_eq!(kiosk.stands().await?.0, 5000);
     assert_eq!(kiosk.shop.balance("5040").await?, 0);
     let (status, _) = kiosk.pays(&kiosk.juma, 6000).await?;
-    assert_eq!(status, StatusCode::CONFLICT, "nothing is earned of what is refused");
+    assert_eq!(
+        status,
+        StatusCode::CONFLICT,
+        "nothing is earned of what is refused"
+    );
     assert_eq!(kiosk.shop.balance("5040").await?, 0);
 
     let free = make(&kiosk.shop.isp, 1).await?; // the owner's, of whom nobody earns
@@ -273,7 +280,12 @@ async fn a_seller_earns_his_commission_with_the_sale() -> Result<()> {
     let commission = 2.0 * price * 0.025 + 1.0;
     assert_eq!(kiosk.shop.balance("5040").await?.as_f64(), Some(commission));
     let voucher = made["vouchers"][0]["id"].as_str().context("an id")?;
-    owner.call(Method::DELETE, &format!("/vouchers/{voucher}"), None).await?;
-    assert_eq!(kiosk.shop.balance("5040").await?.as_f64(), Some(commission / 2.0));
+    owner
+        .call(Method::DELETE, &format!("/vouchers/{voucher}"), None)
+        .await?;
+    assert_eq!(
+        kiosk.shop.balance("5040").await?.as_f64(),
+        Some(commission / 2.0)
+    );
     kiosk.shop.closes().await
 }

@@ -19,7 +19,11 @@ async fn a_statement_that_agrees_closes_its_day() -> Result<()> {
     mpesa.pay_bill(CODE, "0799000111", "100", "nobody").await;
     let statement = csv(CODE, mpesa.books().direct());
     let running = compare(&world, &isp, "&dryRun=false", &statement).await?.1;
-    assert_eq!((&running["booked"], &running["days"]), (&json!(1), &json!([])), "it is not over");
+    assert_eq!(
+        (&running["booked"], &running["days"]),
+        (&json!(1), &json!([])),
+        "it is not over"
+    );
 
     world.clock.advance(DAY);
     let dry = compare(&world, &isp, "", &statement).await?.1;
@@ -29,23 +33,42 @@ async fn a_statement_that_agrees_closes_its_day() -> Result<()> {
     let closed = json!([{"day": today, "state": "CLOSED"}]);
     assert_eq!(closing["days"], closed, "{closing}");
     let day = &days(&isp).await?[0];
-    assert_eq!((&day["state"], &day["differences"]), (&json!("CLOSED"), &json!([])), "{day}");
-    assert_eq!((&day["received"], &day["booked"]), (&json!(100), &json!(100)));
-    assert_eq!((&day["openingBalance"], &day["closingBalance"]), (&json!(8900), &json!(1)));
-    assert!(day["closedAt"].is_string() && day["closedBy"].is_string(), "{day}");
+    assert_eq!(
+        (&day["state"], &day["differences"]),
+        (&json!("CLOSED"), &json!([])),
+        "{day}"
+    );
+    assert_eq!(
+        (&day["received"], &day["booked"]),
+        (&json!(100), &json!(100))
+    );
+    assert_eq!(
+        (&day["openingBalance"], &day["closingBalance"]),
+        (&json!(8900), &json!(1))
+    );
+    assert!(
+        day["closedAt"].is_string() && day["closedBy"].is_string(),
+        "{day}"
+    );
     let again = compare(&world, &isp, "&dryRun=false", &statement).await?.1;
     assert_eq!(again["days"], closed);
 
     let lock = isp.owner.get("/finance/lock").await?;
     assert_eq!(lock["until"], "2027-01-16", "{lock}");
-    let typed = json!({"amount": 5, "description": "Cable", "date": today, "method": "CASH"});
+    let typed = json!({"amount": 5, "description": "Cable", "date": today, "method": "Cash"});
     isp.owner.post("/finance/income", &typed).await?;
     let inside = "select count(*) from entries e join book_locks l on l.tenant_id = e.tenant_id
                    where e.kind = 'INCOME' and e.occurred_at < l.open_from";
     assert_eq!(count(&world, &isp, inside).await?, 0);
     let open = json!({"until": null});
-    let (status, answer) = isp.owner.call(Method::PUT, "/finance/lock", Some(&open)).await?;
-    assert_eq!((status, &answer["code"]), (StatusCode::CONFLICT, &json!("DAY_CLOSED")));
+    let (status, answer) = isp
+        .owner
+        .call(Method::PUT, "/finance/lock", Some(&open))
+        .await?;
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::CONFLICT, &json!("DAY_CLOSED"))
+    );
 
     let reopen = json!({"day": today, "reason": "The bank had it wrong"});
     let admin = json!({"name": "Juma", "email": "juma@closing.example", "password": PASSWORD, "role": "ADMIN"});
@@ -55,8 +78,14 @@ async fn a_statement_that_agrees_closes_its_day() -> Result<()> {
             .await?;
     let path = "/payments/days/reopen";
     let (status, answer) = juma.call(Method::POST, path, Some(&reopen)).await?;
-    assert_eq!((status, &answer["code"]), (StatusCode::FORBIDDEN, &json!("OWNER_ONLY")));
-    let (status, _) = isp.owner.call(Method::POST, path, Some(&json!({"day": today}))).await?;
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::FORBIDDEN, &json!("OWNER_ONLY"))
+    );
+    let (status, _) = isp
+        .owner
+        .call(Method::POST, path, Some(&json!({"day": today})))
+        .await?;
     assert_eq!(status, StatusCode::BAD_REQUEST, "why?");
     isp.owner.post(path, &reopen).await?;
     assert_eq!(isp.owner.get("/finance/lock").await?["until"], today);
@@ -84,7 +113,10 @@ async fn a_day_that_differs_waits_for_an_explanation() -> Result<()> {
     pay(&world, "0799000111", "100", "nobody").await?;
     // Somebody made this one up.
     let (_, url) = mpesa.c2b_urls(CODE).context("registered")?;
-    assert_eq!(post(&url, &told("SJK4H7L2PQ", json!("55"), "nobody", CODE)).await?, 200);
+    assert_eq!(
+        post(&url, &told("SJK4H7L2PQ", json!("55"), "nobody", CODE)).await?,
+        200
+    );
     worked(&world, &isp).await?;
     world.clock.advance(DAY);
     let statement = csv(CODE, mpesa.books().direct());
@@ -100,11 +132,12 @@ async fn a_day_that_differs_waits_for_an_explanation() -> Result<()> {
     assert_eq!(isp.owner.get("/finance/lock").await?["until"], Value::Null);
 
     let gateway = &listed[0]["gatewayId"];
-    let explain = |reference: &str, reason: &str| {
-        json!({"gatewayId": gateway, "day": listed[0]["day"], "reference": reference, "reason": reason})
-    };
+    let explain = |reference: &str, reason: &str| json!({"gatewayId": gateway, "day": listed[0]["day"], "reference": reference, "reason": reason});
     let path = "/payments/days/explain";
-    let (status, _) = isp.owner.call(Method::POST, path, Some(&explain("SJK4H7L2PQ", " "))).await?;
+    let (status, _) = isp
+        .owner
+        .call(Method::POST, path, Some(&explain("SJK4H7L2PQ", " ")))
+        .await?;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let unknown = explain("SJK4H7L2PX", "Nobody knows");
     let (status, _) = isp.owner.call(Method::POST, path, Some(&unknown)).await?;
@@ -116,7 +149,11 @@ async fn a_day_that_differs_waits_for_an_explanation() -> Result<()> {
     assert_eq!(status, StatusCode::CONFLICT);
     let day = &days(&isp).await?[0];
     assert_eq!(day["differences"][0]["reason"], why["reason"], "{day}");
-    assert_eq!((&day["received"], &day["booked"]), (&json!(100), &json!(155)), "{day}");
+    assert_eq!(
+        (&day["received"], &day["booked"]),
+        (&json!(100), &json!(155)),
+        "{day}"
+    );
     assert_eq!(isp.owner.get("/finance/lock").await?["until"], "2027-01-16");
 
     // The next day's statement lacks what led from the balance of the day before.
@@ -130,7 +167,11 @@ async fn a_day_that_differs_waits_for_an_explanation() -> Result<()> {
         .map(|line| format!("{line}\n"))
         .collect();
     let report = compare(&world, &isp, "&dryRun=false", &second).await?.1;
-    assert_eq!(report["days"], json!([{"day": "2027-01-16", "state": "OPEN"}]), "{report}");
+    assert_eq!(
+        report["days"],
+        json!([{"day": "2027-01-16", "state": "OPEN"}]),
+        "{report}"
+    );
     let listed = days(&isp).await?;
     let balance = &listed[0]["differences"][0];
     assert_eq!(
@@ -141,9 +182,14 @@ async fn a_day_that_differs_waits_for_an_explanation() -> Result<()> {
     let why = json!({"gatewayId": gateway, "day": "2027-01-16", "reference": "balance", "reason": "Paid out"});
     isp.owner.post(path, &why).await?;
     let first = json!({"day": "2027-01-15", "reason": "To look again"});
-    let (status, answer) =
-        isp.owner.call(Method::POST, "/payments/days/reopen", Some(&first)).await?;
-    assert_eq!((status, &answer["code"]), (StatusCode::CONFLICT, &json!("LATER_DAY_CLOSED")));
+    let (status, answer) = isp
+        .owner
+        .call(Method::POST, "/payments/days/reopen", Some(&first))
+        .await?;
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::CONFLICT, &json!("LATER_DAY_CLOSED"))
+    );
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await
 }

@@ -99,7 +99,8 @@ const CHANGES: [(&str, &str, &str); 15] = [
 async fn whatever_is_changed_beside_the_books_is_named() -> Result<()> {
     let shop = Shop::open("tampered").await?;
     let owner = shop.owner();
-    let taxes = json!({"taxes": [{"name": "Excise duty", "rate": 15}, {"name": "VAT", "rate": 16}]});
+    let taxes =
+        json!({"taxes": [{"name": "Excise duty", "rate": 15}, {"name": "VAT", "rate": 16}]});
     owner.put("/finance/taxes", &taxes).await?;
     let prepaid = json!({"taxed": true, "receipts": true});
     owner.put("/tenant/prepaid", &prepaid).await?;
@@ -112,20 +113,30 @@ async fn whatever_is_changed_beside_the_books_is_named() -> Result<()> {
     owner.post(&format!("{seller}/moves"), &load).await?;
     let juma = Operator::login(shop.world.api(), email, PASSWORD).await?;
     let until = shop.world.clock.now().plus(DAY);
-    let asha = shop.isp.add_subscriber("asha", "254712345671", until).await?;
-    juma.post("/payments/manual", &json!({"customerId": asha, "amount": 1000})).await?;
+    let asha = shop
+        .isp
+        .add_subscriber("asha", "254712345671", until)
+        .await?;
+    juma.post(
+        "/payments/manual",
+        &json!({"customerId": asha, "amount": 1000}),
+    )
+    .await?;
     let jane = json!({"username": "jane", "password": "jane", "name": "Jane", "phone": "0712345672",
         "connectionType": "PPPOE", "packageId": shop.isp.package, "expiresAt": until.to_string(),
         "installationFee": 1500.5});
     owner.post("/customers", &jane).await?;
-    let fee = eventually("the fee is billed and the sale has its receipt", async || {
-        let page = owner.get("/finance/invoices?pageSize=100").await?;
-        let invoices = page["invoices"].as_array().context("invoices")?;
-        let receipts = owner.get("/finance/invoices?receipts=true").await?;
-        let fee = invoices.iter().find(|one| one["amount"] == 1500.5);
-        let fee = fee.map(|one| one["id"].to_string().replace('"', ""));
-        Ok(fee.filter(|_| receipts["total"] == 1))
-    })
+    let fee = eventually(
+        "the fee is billed and the sale has its receipt",
+        async || {
+            let page = owner.get("/finance/invoices?pageSize=100").await?;
+            let invoices = page["invoices"].as_array().context("invoices")?;
+            let receipts = owner.get("/finance/invoices?receipts=true").await?;
+            let fee = invoices.iter().find(|one| one["amount"] == 1500.5);
+            let fee = fee.map(|one| one["id"].to_string().replace('"', ""));
+            Ok(fee.filter(|_| receipts["total"] == 1))
+        },
+    )
     .await?;
     let part = json!({"amount": 100});
     let path = format!("/finance/invoices/{fee}/credit-notes");

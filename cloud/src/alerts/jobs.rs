@@ -69,12 +69,7 @@ pub async fn look(
         let seen = device::of_router(device, &rules, now);
         let hidden = away.contains(&place.site);
         look.take(
-            (
-                place.id.0,
-                Some(place.site),
-                Some(place.id),
-                &place.name,
-            ),
+            (place.id.0, Some(place.site), Some(place.id), &place.name),
             seen,
             hidden,
         );

@@ -192,11 +192,7 @@ pub enum Begun {
 }
 
 /// Has a customer billed once a month afterwards, on the tenant's day.
-pub async fn begin_for(
-    tx: &mut Tx,
-    customer: CustomerId,
-    now: Timestamp,
-) -> sqlx::Result<Begun> {
+pub async fn begin_for(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> sqlx::Result<Begun> {
     let billed = store::lock(tx, customer).await?;
     let Some(known) = store::customer(tx, customer).await? else {
         return Ok(Begun::Nobody);
@@ -222,7 +218,8 @@ async fn begin(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     let house = store::house(tx).await?;
-    let zone = TimeZone::get(&house.time_zone).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let zone =
+        TimeZone::get(&house.time_zone).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let today = now.in_zone(&zone).date();
     let since = paid_until.in_zone(&zone).date().max(today);
     store::begin(tx, customer, since).await?;

@@ -12,7 +12,9 @@ use easyisp_shared::time::Timestamp;
 use super::rules::{self, Change, Draft, Place};
 use super::store::many::{self as store, Edited, Held, NewRow};
 use super::words::{ConnectionType, Standing};
-use super::{ChangeError, FIRST_TIME, FOLLOW, New, PASSWORD, RECKON, disconnect, follow, parent_fits, told};
+use super::{
+    ChangeError, FIRST_TIME, FOLLOW, New, PASSWORD, RECKON, disconnect, follow, parent_fits, told,
+};
 use crate::db::{Kind, Tx};
 use crate::due;
 use crate::error::FieldError;

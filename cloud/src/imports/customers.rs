@@ -84,7 +84,10 @@ pub async fn take_in(
             errors.push(error("parentId", message));
         }
         if account.parent.is_some() && account.postpaid {
-            errors.push(error("postpaid", "is his parent's matter, on whose account he is"));
+            errors.push(error(
+                "postpaid",
+                "is his parent's matter, on whose account he is",
+            ));
         }
         if account.parent.is_some() || account.postpaid {
             accounts.push((lines.len(), account));
@@ -256,7 +259,10 @@ async fn settle(
                     Err(ChangeError::Wrong(why)) => line.warnings.extend(why),
                     Err(other) => return Err(other),
                 },
-                None => line.warnings.push(error("parentId", "could not be made; name him at the customer")),
+                None => line.warnings.push(error(
+                    "parentId",
+                    "could not be made; name him at the customer",
+                )),
             }
         }
         if account.postpaid {

@@ -18,7 +18,9 @@ use crate::db::Tx;
 use crate::due;
 use crate::error::FieldError;
 use crate::finance::{self, Moment};
-use crate::ledger::{self, AccountCode, Charged, Entry, EntryKind, Leg, Tax, Transfer, given_back, split};
+use crate::ledger::{
+    self, AccountCode, Charged, Entry, EntryKind, Leg, Tax, Transfer, given_back, split,
+};
 use crate::renewals::{self, Method};
 
 /// What a customer is to be billed.
@@ -513,7 +515,11 @@ async fn part(
         }]));
     }
     let (net, taxes) = given_back(left, &invoice.taxes.0, amount);
-    let billed = billed(invoice.customer_id, (account(&invoice.revenue)?, net), &taxes);
+    let billed = billed(
+        invoice.customer_id,
+        (account(&invoice.revenue)?, net),
+        &taxes,
+    );
     let of = &invoice.number;
     let entry = Entry {
         id: EntryId::new(now, &tx.entropy()),

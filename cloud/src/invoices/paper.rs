@@ -66,12 +66,7 @@ pub fn of(invoice: &Row, head: &Letterhead, logo: Option<&Pixels>) -> Vec<u8> {
 }
 
 /// A credit note that takes an invoice back, or a part of a receipt, as a PDF document.
-pub fn of_note(
-    invoice: &Row,
-    note: &Note,
-    head: &Letterhead,
-    logo: Option<&Pixels>,
-) -> Vec<u8> {
+pub fn of_note(invoice: &Row, note: &Note, head: &Letterhead, logo: Option<&Pixels>) -> Vec<u8> {
     let zone = TimeZone::get(&head.time_zone).unwrap_or(TimeZone::UTC);
     let number = &note.number;
     let mut paper = Paper::begin();

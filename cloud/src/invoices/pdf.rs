@@ -55,10 +55,7 @@ impl PageText {
 
     /// Draws the document's picture with its lower left corner at `(x, y)`.
     pub fn picture(&mut self, (x, y): (u32, u32), (width, height): (u32, u32)) {
-        let _ = writeln!(
-            self.content,
-            "q {width} 0 0 {height} {x} {y} cm /Im1 Do Q"
-        );
+        let _ = writeln!(self.content, "q {width} 0 0 {height} {x} {y} cm /Im1 Do Q");
     }
 
     /// Draws a thin line across, at `y`.

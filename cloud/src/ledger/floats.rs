@@ -113,7 +113,10 @@ pub async fn take_commission_back(
         amount: share,
     };
     let less = Cents::ZERO.minus(share).unwrap_or_default();
-    let what = (format!("commission back on {source}"), "Commission taken back");
+    let what = (
+        format!("commission back on {source}"),
+        "Commission taken back",
+    );
     post_commission(tx, seller, (less, transfer), what, now).await
 }
 

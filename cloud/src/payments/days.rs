@@ -193,8 +193,7 @@ pub(super) async fn settle(
                     });
                 }
                 let booked = store::booked(tx, gateway.id, from, to).await?;
-                let open =
-                    store::write(tx, gateway.id, &stated, booked, operator.id, now).await?;
+                let open = store::write(tx, gateway.id, &stated, booked, operator.id, now).await?;
                 match open {
                     0 => {
                         close(tx, operator, gateway, stated.day, now).await?;

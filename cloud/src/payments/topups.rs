@@ -56,7 +56,9 @@ pub struct TopupAsked {
 /// Errors: 400 `amount` or `phone`, 403 without `settings:licence` or `settings:invoices`, 409 `PROMPT_OPEN` while
 /// another one is open, 422 `PLATFORM_GATEWAY` where the platform takes no money by M-Pesa, 502 and 503 by M-Pesa.
 #[utoipa::path(post, path = "/api/tenant/wallet/topup", tag = "Tenant", request_body = TopupRequest,
-    responses((status = 200, body = TopupAsked)))]
+    responses((status = 200, body = TopupAsked),
+        (status = 502, description = "The provider cannot be asked"),
+        (status = 504, description = "It did not answer in time")))]
 pub async fn top_up(
     operator: Operator,
     With(payments): With<Payments>,
@@ -107,9 +109,11 @@ pub async fn top_up(
         callback_url,
     };
     let worker = payments.clone();
-    let asking = payments
-        .tasks
-        .spawn(async move { worker.ask_for(operator.tenant, id, &merchant, &prompt).await });
+    let asking = payments.tasks.spawn(async move {
+        worker
+            .ask_for(operator.tenant, id, &merchant, &prompt)
+            .await
+    });
     // Stopped in between: as if M-Pesa had not answered.
     let checkout_request_id = asking.await.unwrap_or(Ok(None))?;
     Ok(Json(TopupAsked {
@@ -190,7 +194,9 @@ impl Payments {
                 store::end(&mut tx, id, State::Done, None, now).await?;
                 governed::add_balance(&mut tx, &Actor::system(), (topup.amount, Cents::ZERO), now)
                     .await
-                    .map_err(|error| PromptError::Platform(format!("nothing is credited: {error:?}")))?;
+                    .map_err(|error| {
+                        PromptError::Platform(format!("nothing is credited: {error:?}"))
+                    })?;
             }
             Answer::Failed { code } => {
                 store::end(&mut tx, id, State::Failed, Some(explain(code)), now).await?;

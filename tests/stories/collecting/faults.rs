@@ -145,8 +145,15 @@ async fn what_nobody_saw_is_for_a_person() -> Result<()> {
         Ok(alerts.next().cloned())
     });
     let told = told.await?;
-    let name = format!("Settlement of {}", unknown["day"].as_str().context("a day")?);
-    assert_eq!((&told["device"], &told["siteId"]), (&json!(name), &json!(null)), "{told}");
+    let name = format!(
+        "Settlement of {}",
+        unknown["day"].as_str().context("a day")?
+    );
+    assert_eq!(
+        (&told["device"], &told["siteId"]),
+        (&json!(name), &json!(null)),
+        "{told}"
+    );
     let next = kiosk.until(2, "DONE").await?;
     assert_eq!(next["amount"], 50, "{next}");
     kiosk.until(1, "UNKNOWN").await?;

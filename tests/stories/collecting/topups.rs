@@ -21,20 +21,39 @@ async fn balance(isp: &Provider) -> Result<Value> {
 async fn a_wallet_is_topped_up_by_phone() -> Result<()> {
     let world = given_world().await?;
     let isp = Provider::sign_up(&world, "payer").await?;
-    let (status, _) = isp.owner.call(Method::POST, TOP_UP, Some(&json!({"amount": 500}))).await?;
+    let (status, _) = isp
+        .owner
+        .call(Method::POST, TOP_UP, Some(&json!({"amount": 500})))
+        .await?;
     assert_eq!(status, StatusCode::BAD_REQUEST, "whose phone?");
     let settings = json!({"businessName": "Payer", "email": "", "location": "", "phone": PHONE});
     isp.owner.put("/tenant/settings", &settings).await?;
     for wrong in [json!({}), json!({"amount": 0}), json!({"amount": 250_001})] {
         let (status, answer) = isp.owner.call(Method::POST, TOP_UP, Some(&wrong)).await?;
-        assert_eq!((status, &answer["details"][0]["field"]), (StatusCode::BAD_REQUEST, &json!("amount")));
+        assert_eq!(
+            (status, &answer["details"][0]["field"]),
+            (StatusCode::BAD_REQUEST, &json!("amount"))
+        );
     }
     let asked = isp.owner.post(TOP_UP, &json!({"amount": 499.5})).await?;
     assert_eq!(asked["success"], true, "{asked}");
-    assert!(asked["checkoutRequestId"].is_string() && asked["message"].is_string(), "{asked}");
-    assert_eq!(asked["paymentUrl"], Value::Null, "a push has no page to open");
-    let (status, answer) = isp.owner.call(Method::POST, TOP_UP, Some(&json!({"amount": 500}))).await?;
-    assert_eq!((status, &answer["code"]), (StatusCode::CONFLICT, &json!("PROMPT_OPEN")));
+    assert!(
+        asked["checkoutRequestId"].is_string() && asked["message"].is_string(),
+        "{asked}"
+    );
+    assert_eq!(
+        asked["paymentUrl"],
+        Value::Null,
+        "a push has no page to open"
+    );
+    let (status, answer) = isp
+        .owner
+        .call(Method::POST, TOP_UP, Some(&json!({"amount": 500})))
+        .await?;
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::CONFLICT, &json!("PROMPT_OPEN"))
+    );
     assert_eq!(balance(&isp).await?, 0);
     credited(&world, &isp, 500).await?;
     let paid = world.outside.mpesa.books().prompts(PHONE);
@@ -42,7 +61,13 @@ async fn a_wallet_is_topped_up_by_phone() -> Result<()> {
     world.clock.advance(HOUR);
 
     // He does not type his PIN in time: nothing is credited, and he can ask anew.
-    world.outside.mpesa.script(PHONE, Payer { result: PinResult::Code(1032), ..Payer::prompt() });
+    world.outside.mpesa.script(
+        PHONE,
+        Payer {
+            result: PinResult::Code(1032),
+            ..Payer::prompt()
+        },
+    );
     isp.owner.post(TOP_UP, &json!({"amount": 300})).await?;
     let again = json!({"amount": 200});
     world.outside.mpesa.script(PHONE, Payer::prompt());
@@ -55,7 +80,10 @@ async fn a_wallet_is_topped_up_by_phone() -> Result<()> {
     credited(&world, &isp, 700).await?;
 
     // M-Pesa refuses: told at once.
-    let refusing = Payer { push: PushAnswer::Error("400.002.02".into()), ..Payer::prompt() };
+    let refusing = Payer {
+        push: PushAnswer::Error("400.002.02".into()),
+        ..Payer::prompt()
+    };
     world.outside.mpesa.script(PHONE, refusing);
     let (status, _) = isp.owner.call(Method::POST, TOP_UP, Some(&again)).await?;
     assert_eq!(status, StatusCode::BAD_GATEWAY);
@@ -78,7 +106,10 @@ async fn credited(world: &World, isp: &Provider, wanted: i64) -> Result<()> {
 async fn without_a_short_code_there_is_no_top_up() -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "nobody").await?;
-    let (status, answer) = isp.owner.call(Method::POST, TOP_UP, Some(&json!({"amount": 500}))).await?;
+    let (status, answer) = isp
+        .owner
+        .call(Method::POST, TOP_UP, Some(&json!({"amount": 500})))
+        .await?;
     assert_eq!(
         (status, &answer["code"]),
         (StatusCode::UNPROCESSABLE_ENTITY, &json!("PLATFORM_GATEWAY")),

@@ -28,12 +28,22 @@ async fn a_part_of_an_invoice_is_taken_back_with_its_taxes() -> Result<()> {
     for (wrong, field) in [
         (json!({}), "amount"),
         (json!({"amount": 1334.01}), "amount"),
-        (json!({"amount": 2, "lines": [{"description": "Cable", "amount": 1}]}), "amount"),
-        (json!({"lines": [{"description": "", "amount": 1}]}), "lines[0].description"),
+        (
+            json!({"amount": 2, "lines": [{"description": "Cable", "amount": 1}]}),
+            "amount",
+        ),
+        (
+            json!({"lines": [{"description": "", "amount": 1}]}),
+            "lines[0].description",
+        ),
     ] {
         let (status, answer) = shop.refuses(&path, wrong).await?;
         let said = &answer["details"][0]["field"];
-        assert_eq!((status, said), (StatusCode::BAD_REQUEST, &json!(field)), "{answer}");
+        assert_eq!(
+            (status, said),
+            (StatusCode::BAD_REQUEST, &json!(field)),
+            "{answer}"
+        );
     }
     let note = shop.owner().post(&path, &json!({"amount": 334})).await?;
     assert_eq!(
@@ -44,43 +54,75 @@ async fn a_part_of_an_invoice_is_taken_back_with_its_taxes() -> Result<()> {
     assert_eq!(shop.balance("4020").await?, 749.63);
     assert_eq!(shop.balance("2300").await?, 250.37);
     assert_eq!(shop.balance("1100").await?, 1000);
-    let shown = shop.owner().get(&format!("/finance/invoices/{invoice}")).await?;
-    assert_eq!((&shown["credited"], &shown["status"]), (&json!(334), &json!("pending")), "{shown}");
+    let shown = shop
+        .owner()
+        .get(&format!("/finance/invoices/{invoice}"))
+        .await?;
+    assert_eq!(
+        (&shown["credited"], &shown["status"]),
+        (&json!(334), &json!("pending")),
+        "{shown}"
+    );
     shop.document("CN-20270001", "SIGNED").await?;
     let sales = shop.world.outside.etims.sales();
     assert_eq!(
-        (&sales[1]["totAmt"], &sales[1]["taxAmtB"], &sales[1]["rcptTyCd"]),
+        (
+            &sales[1]["totAmt"],
+            &sales[1]["taxAmtB"],
+            &sales[1]["rcptTyCd"]
+        ),
         (&json!(334), &json!(46.07), &json!("R")),
         "{sales:?}"
     );
     let paper = shop.paper("/finance/credit-notes/CN-20270001/pdf").await?;
-    ensure!(paper.contains("(334.00)") && paper.contains(&invoice), "{paper}");
+    ensure!(
+        paper.contains("(334.00)") && paper.contains(&invoice),
+        "{paper}"
+    );
 
     // What is left is paid; a paid one gives nothing back before its payment is taken back.
     let paid = json!({"status": "paid", "method": "Cash"});
     shop.owner().put(&status, &paid).await?;
     assert_eq!(shop.balance("1100").await?, 0);
     let (refused, answer) = shop.refuses(&path, json!({"amount": 1})).await?;
-    assert_eq!((refused, &answer["code"]), (StatusCode::CONFLICT, &json!("INVOICE_PAID")));
+    assert_eq!(
+        (refused, &answer["code"]),
+        (StatusCode::CONFLICT, &json!("INVOICE_PAID"))
+    );
     shop.world.clock.advance(MINUTE);
-    shop.owner().put(&status, &json!({"status": "pending"})).await?;
+    shop.owner()
+        .put(&status, &json!({"status": "pending"}))
+        .await?;
     assert_eq!(shop.balance("1100").await?, 1000);
     shop.world.clock.advance(MINUTE);
     let rest = json!({"amount": 1000, "lines": [{"description": "Home 10", "amount": 600},
         {"description": "Cable", "amount": 400}]});
     shop.owner().post(&path, &rest).await?;
-    let shown = shop.owner().get(&format!("/finance/invoices/{invoice}")).await?;
-    assert_eq!((&shown["credited"], &shown["status"]), (&json!(1334), &json!("cancelled")), "{shown}");
+    let shown = shop
+        .owner()
+        .get(&format!("/finance/invoices/{invoice}"))
+        .await?;
+    assert_eq!(
+        (&shown["credited"], &shown["status"]),
+        (&json!(1334), &json!("cancelled")),
+        "{shown}"
+    );
     for account in ["1100", "2300", "4020"] {
         assert_eq!(shop.balance(account).await?, 0, "{account}");
     }
     let (refused, answer) = shop.refuses(&path, json!({"amount": 1})).await?;
-    assert_eq!((refused, &answer["code"]), (StatusCode::CONFLICT, &json!("INVOICE_CANCELLED")));
+    assert_eq!(
+        (refused, &answer["code"]),
+        (StatusCode::CONFLICT, &json!("INVOICE_CANCELLED"))
+    );
 
     // The whole of one of which a part went back before: the rest.
     let second = shop.bills(&asha).await?;
     shop.owner()
-        .post(&format!("/finance/invoices/{second}/credit-notes"), &json!({"amount": 34}))
+        .post(
+            &format!("/finance/invoices/{second}/credit-notes"),
+            &json!({"amount": 34}),
+        )
         .await?;
     shop.takes_back(&second).await?;
     let notes = shop.owner().get("/finance/credit-notes").await?;

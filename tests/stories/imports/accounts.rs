@@ -60,7 +60,10 @@ async fn a_file_says_who_pays_for_whom_and_when() -> Result<()> {
     assert_eq!(counts(&again)[..2], [0, 0], "{again}");
     let joins = "username,parent\nmother,aunt\n";
     let kept = report(&world, &isp.owner, "onExisting=update", joins).await?;
-    assert_eq!(kept["rows"][0]["warnings"][0]["field"], "parentId", "{kept}");
+    assert_eq!(
+        kept["rows"][0]["warnings"][0]["field"], "parentId",
+        "{kept}"
+    );
     assert_eq!(find(&isp.owner, "mother").await?["parentId"], Value::Null);
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await

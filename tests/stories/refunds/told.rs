@@ -39,12 +39,19 @@ async fn an_hour_without_a_word_is_told_and_so_is_its_end() -> Result<()> {
         (&json!("PAYOUT_UNKNOWN"), &json!("Refund"), &json!("400")),
         "{told}"
     );
-    assert_eq!((&told["siteId"], &told["severity"]), (&Value::Null, &json!("warning")));
+    assert_eq!(
+        (&told["siteId"], &told["severity"]),
+        (&Value::Null, &json!("warning"))
+    );
 
     mpesa.script_errands(Errand::default());
     eventually("M-Pesa says what became of it", async || {
         world.clock.advance(10 * MINUTE);
-        let shown = shop.isp.owner.get(&format!("/payments/refunds/{refund}")).await?;
+        let shown = shop
+            .isp
+            .owner
+            .get(&format!("/payments/refunds/{refund}"))
+            .await?;
         Ok((shown["state"] == "DONE").then_some(()))
     })
     .await?;
@@ -55,7 +62,11 @@ async fn an_hour_without_a_word_is_told_and_so_is_its_end() -> Result<()> {
         Ok(alert["clearedAt"].is_string().then_some(shown))
     })
     .await?;
-    assert_eq!(over["alerts"].as_array().map(Vec::len), Some(1), "once: {over}");
+    assert_eq!(
+        over["alerts"].as_array().map(Vec::len),
+        Some(1),
+        "once: {over}"
+    );
     world.stop().await
 }
 

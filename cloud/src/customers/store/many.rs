@@ -309,10 +309,7 @@ pub async fn named(tx: &mut Tx, usernames: &[String]) -> sqlx::Result<Vec<(Strin
 }
 
 /// Customers by their account number, as text.
-pub async fn numbered(
-    tx: &mut Tx,
-    numbers: &[String],
-) -> sqlx::Result<Vec<(String, CustomerId)>> {
+pub async fn numbered(tx: &mut Tx, numbers: &[String]) -> sqlx::Result<Vec<(String, CustomerId)>> {
     sqlx::query_as(
         "select account_number::text, id from customers
           where tenant_id = $1 and account_number::text = any($2) and deleted_at is null",

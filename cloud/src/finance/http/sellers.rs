@@ -89,10 +89,16 @@ impl SellerRequest {
         if share.is_some_and(|share| !(0..=5_000).contains(&share)) {
             wrong.add("commissionPercent", "must be 0 to 50");
         }
-        if self.commission_fixed.is_some_and(|fixed| fixed < Cents::ZERO) {
+        if self
+            .commission_fixed
+            .is_some_and(|fixed| fixed < Cents::ZERO)
+        {
             wrong.add("commissionFixed", "must not be less than nothing");
         }
-        (share.and_then(|share| i32::try_from(share).ok()), self.commission_fixed)
+        (
+            share.and_then(|share| i32::try_from(share).ok()),
+            self.commission_fixed,
+        )
     }
 }
 

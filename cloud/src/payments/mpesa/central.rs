@@ -58,7 +58,8 @@ impl Payments {
     /// The platform's short code, for what is paid to the platform itself.
     pub(in super::super) async fn platforms_merchant(&self) -> Result<Merchant, PromptError> {
         let central = self.central.as_deref();
-        let none = || PromptError::Platform("[mpesa] shortcode is not set on the server".to_owned());
+        let none =
+            || PromptError::Platform("[mpesa] shortcode is not set on the server".to_owned());
         merchant_of(central.ok_or_else(none)?).await
     }
 
