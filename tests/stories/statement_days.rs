@@ -55,7 +55,7 @@ async fn a_statement_that_agrees_closes_its_day() -> Result<()> {
 
     let lock = isp.owner.get("/finance/lock").await?;
     assert_eq!(lock["until"], "2027-01-16", "{lock}");
-    let typed = json!({"amount": 5, "description": "Cable", "date": today, "method": "Cash"});
+    let typed = json!({"amount": 5, "customerName": "Walk-in", "description": "Cable", "date": today, "method": "Cash"});
     isp.owner.post("/finance/income", &typed).await?;
     let inside = "select count(*) from entries e join book_locks l on l.tenant_id = e.tenant_id
                    where e.kind = 'INCOME' and e.occurred_at < l.open_from";

@@ -87,10 +87,9 @@ const CHANGES: [(&str, &str, &str); 15] = [
         "select 'receipt ' || number from invoices where period_id is not null",
     ),
     (
-        "with gone as (delete from invoices where period_id is not null returning *)
-         insert into gone_receipts select * from gone",
-        "insert into invoices select * from gone_receipts",
-        "select 'invoices of ' || year from gone_receipts",
+        "update invoices set serial = serial + 100 where period_id is not null",
+        "update invoices set serial = serial - 100 where period_id is not null",
+        "select 'invoices of ' || year from invoices where period_id is not null",
     ),
 ];
 
@@ -149,11 +148,9 @@ async fn whatever_is_changed_beside_the_books_is_named() -> Result<()> {
         .bind(shop.isp.tenant().await?.to_string())
         .execute(&mut psql)
         .await?;
-    sqlx::raw_sql(
-        "create temp table gone_moves (like float_moves); create temp table gone_receipts (like invoices)",
-    )
-    .execute(&mut psql)
-    .await?;
+    sqlx::raw_sql("create temp table gone_moves (like float_moves)")
+        .execute(&mut psql)
+        .await?;
     for (change, undo, named) in CHANGES {
         let done = sqlx::query(change).execute(&mut psql).await?;
         assert_eq!(done.rows_affected(), 1, "{change}");
