@@ -190,6 +190,24 @@ async fn who_says_no_hello_reports_nothing() -> Result<()> {
     Ok(())
 }
 
+/// I2: nothing that a box reports is taken before it holds what it was offered, for until then another box of the same
+/// identity may hold it first.
+#[tokio::test]
+async fn reports_are_taken_once_the_generation_is_held() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    let mut caller = Caller::offered(&world, &identity, Uuid::from_u128(5), 0).await?;
+    caller.send(0, 1..=3).await?;
+    let early = tokio::time::timeout(SILENCE, caller.uplink.source.receive()).await;
+    assert!(early.is_err(), "{early:?}");
+    assert!(world.logins(world.tenant).await?.is_empty());
+
+    caller.hold().await?;
+    assert_eq!(caller.acknowledged().await?, 3);
+    assert_eq!(world.logins(world.tenant).await?.len(), 3);
+    Ok(())
+}
+
 /// D7: what fails every time, though nothing is wrong with it that the database could name, is set aside
 /// after five tries, and the lane moves on.
 #[tokio::test]
@@ -219,11 +237,23 @@ struct Caller {
     outbox: Uuid,
     mark: u64,
     generation: u64,
-    _sync: Pipe,
+    sync: Pipe,
 }
 
 impl Caller {
     async fn greet(
+        world: &World,
+        identity: &Identity,
+        outbox: Uuid,
+        generation: u64,
+    ) -> Result<Caller> {
+        let mut caller = Caller::offered(world, identity, outbox, generation).await?;
+        caller.hold().await?;
+        Ok(caller)
+    }
+
+    /// Says hello, and does not say that it holds what it is offered.
+    async fn offered(
         world: &World,
         identity: &Identity,
         outbox: Uuid,
@@ -248,9 +278,6 @@ impl Caller {
             other => bail!("not a welcome: {other:?}"),
         };
         assert_eq!(welcome.protocol, 1, "both speak the lower version");
-        let generation = welcome.generation;
-        let holds = Message::FeedAck(FeedAck::Holds { generation });
-        sync.sink.send(&holds).await?;
         let uplink = carrier.open().await?;
         Ok(Caller {
             carrier,
@@ -258,8 +285,14 @@ impl Caller {
             outbox,
             mark: welcome.mark(Lane::Results),
             generation: welcome.generation,
-            _sync: sync,
+            sync,
         })
+    }
+
+    async fn hold(&mut self) -> Result<()> {
+        let generation = self.generation;
+        let holds = Message::FeedAck(FeedAck::Holds { generation });
+        Ok(self.sync.sink.send(&holds).await?)
     }
 
     async fn send(&mut self, after: u64, sequences: std::ops::RangeInclusive<u64>) -> Result<()> {
@@ -286,3 +319,6 @@ impl Caller {
         }
     }
 }
+
+/// Well over what a batch takes that is stored at once.
+const SILENCE: Duration = Duration::from_millis(500);
