@@ -30,7 +30,10 @@ pub use account::{Account, AccountCode, AccountType, CHART};
 pub use closing::{Closing, close, closing, wait_for_postings};
 pub use entry::{Entry, EntryKind, Leg, Transfer};
 pub use export::{Export, is_sealed};
-pub use floats::{FLOAT_USED_UP, Float, is_not_owed, is_seller, is_used_up, move_float, pay_commission, take_commission_back};
+pub use floats::{
+    FLOAT_USED_UP, Float, is_not_owed, is_seller, is_used_up, move_float, pay_commission,
+    take_commission_back,
+};
 pub use read::{Statement, StatementLine, Total, statement, statement_of, totals};
 pub use redact::{Blank, Blanked, VOUCHES, blank, vouch};
 pub use rows::zone;
