@@ -137,3 +137,96 @@ fn validity_time(certificate: &CertificateDer<'_>, floor: Timestamp) -> Result<U
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use easyisp_shared::wire::CLOUD_NAME;
+    use rcgen::{
+        BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    };
+
+    use super::*;
+
+    /// I5: only who bears the cloud's name, of the pinned authority, made to answer as a server, is believed. Every
+    /// agent has a certificate of that authority, and none of them is the cloud.
+    #[test]
+    fn whom_the_authority_calls_otherwise_is_not_the_cloud() {
+        let (known, stranger) = (given_authority(), given_authority());
+        let server = ExtendedKeyUsagePurpose::ServerAuth;
+        let judge = |authority: &Given, name: &str, use_: &ExtendedKeyUsagePurpose, floor: u64| {
+            let leaf = authority.leaf(name, use_.clone());
+            let floor = Timestamp::from_secs(i64::try_from(floor).unwrap());
+            let trust = Trust::authorities(&[known.der.to_vec()], Arc::new(move || floor)).unwrap();
+            let fingerprint =
+                Trust::fingerprint(Fingerprint::of(&known.der), Arc::new(move || floor));
+            let sent = [authority.der.clone()];
+            let asked = ServerName::try_from(CLOUD_NAME).unwrap();
+            let wall = UnixTime::since_unix_epoch(Duration::ZERO);
+            [trust, fingerprint].map(|trust| {
+                let judged = trust.verify_server_cert(&leaf, &sent, &asked, &[], wall);
+                judged.is_ok()
+            })
+        };
+        assert_eq!(judge(&known, CLOUD_NAME, &server, FROM + 1), [true; 2]);
+        assert_eq!(
+            judge(&known, CLOUD_NAME, &server, 0),
+            [true; 2],
+            "the floor is behind"
+        );
+        assert_eq!(
+            judge(&known, CLOUD_NAME, &server, UNTIL + 1),
+            [false; 2],
+            "it ended"
+        );
+        assert_eq!(
+            judge(&known, "agent.easyisp.internal", &server, FROM + 1),
+            [false; 2]
+        );
+        let client = ExtendedKeyUsagePurpose::ClientAuth;
+        assert_eq!(
+            judge(&known, CLOUD_NAME, &client, FROM + 1),
+            [false; 2],
+            "an agent's"
+        );
+        assert_eq!(judge(&stranger, CLOUD_NAME, &server, FROM + 1), [false; 2]);
+    }
+
+    struct Given {
+        der: CertificateDer<'static>,
+        issuer: Issuer<'static, KeyPair>,
+    }
+
+    impl Given {
+        fn leaf(&self, name: &str, use_: ExtendedKeyUsagePurpose) -> CertificateDer<'static> {
+            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.extended_key_usages = vec![use_];
+            let params = lasting(params, UNTIL);
+            let key = KeyPair::generate().unwrap();
+            params.signed_by(&key, &self.issuer).unwrap().der().clone()
+        }
+    }
+
+    fn given_authority() -> Given {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let params = lasting(params, UNTIL + 1_000_000);
+        let der = params.self_signed(&key).unwrap().der().clone();
+        let issuer = Issuer::from_ca_cert_der(&der, key).unwrap();
+        Given { der, issuer }
+    }
+
+    /// Good from [`FROM`] on.
+    fn lasting(mut params: CertificateParams, until: u64) -> CertificateParams {
+        let at = |secs| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(secs);
+        (params.not_before, params.not_after) = (at(FROM), at(until));
+        params
+    }
+
+    const FROM: u64 = 1_800_000_000;
+    const UNTIL: u64 = FROM + 90 * 86_400;
+}
