@@ -316,7 +316,27 @@ fn usage_is_counted_over_the_sessions_of_a_period() {
     };
     assert_eq!(used(10), 150);
     assert_eq!(used(20), 0);
+    let elsewhere = Metered {
+        told: UsedV1 {
+            bytes: 500,
+            secs: 0,
+        },
+        ..metered(10)
+    };
+    let standing = sessions.standing(b"demo001", Some(&elsewhere), at(2000));
+    assert_eq!(standing.used.bytes, 500, "the cloud knows of other sites");
     assert_eq!(tell(&report("a", 1, Event::Interim, 130), 20), 30);
+}
+
+/// B5: a report that comes late opens nothing that has ended, however often was swept in between.
+#[test]
+fn what_ended_stays_ended_after_a_sweep() {
+    let sessions = Sessions::default();
+    tell(&sessions, &report("a", 1, Event::Start, 0), 1000);
+    tell(&sessions, &report("a", 1, Event::Stop(1), 600), 1600);
+    sessions.sweep(at(1660), |_| {});
+    assert!(!tell(&sessions, &report("a", 1, Event::Interim, 300), 1700).begun);
+    assert_eq!(sessions.count(), 0);
 }
 
 #[test]
@@ -328,6 +348,29 @@ fn silence_of_a_day_is_given_up_and_mended_by_the_next_word() {
     assert_eq!(sessions.count(), 0);
     tell(&sessions, &report("a", 1, Event::Interim, 100_000), 101_000);
     assert_eq!(sessions.count(), 1);
+}
+
+/// An end that could not be written may be none by the time that it can: what is written then is how it is.
+#[test]
+fn what_is_written_later_is_written_as_it_is_by_then() {
+    let sessions = Sessions::default();
+    let started = report("81000001", 1, Event::Start, 0);
+    tell(&sessions, &started, 1000);
+    let given_up = sessions.give_up(&started.key, |_| {}).moved;
+    let owed: Vec<Session> = given_up.into_iter().map(|moved| moved.session).collect();
+    let written = |owed: &[Session]| {
+        let mut written = Vec::new();
+        sessions.write_again(owed.to_vec(), |changes| {
+            let moved = changes.moved.iter();
+            written = moved
+                .map(|moved| (moved.status, moved.session.secs))
+                .collect();
+        });
+        written
+    };
+    assert_eq!(written(&owed), [(AccountingStatus::Lost, 0)]);
+    tell(&sessions, &report("81000001", 1, Event::Interim, 300), 1300);
+    assert_eq!(written(&owed), [(AccountingStatus::Interim, 300)]);
 }
 
 /// A session that was given up and is heard of again is open like a new one: it gets its timer.
