@@ -104,9 +104,14 @@ fn acknowledged_records_stay_until_pruned_and_their_sequences_never_return() {
     }
     assert_eq!(store.reader.waiting(LANE).unwrap(), 2);
 
+    let forget = |seqs| store.outbox.submit(Job::Forget { lane: LANE, seqs });
+    forget(vec![1, 2]).unwrap(); // nobody has them yet
+    write(&store.outbox, b"3rd");
+    assert_eq!(store.reader.records(LANE, 0, 10, 1000).unwrap().len(), 3);
+
     acknowledge(&store.outbox, 999); // more than was ever written
-    assert_eq!(store.reader.acknowledged(LANE).unwrap(), 2);
-    assert_eq!(store.reader.records(LANE, 0, 10, 1000).unwrap().len(), 2);
+    assert_eq!(store.reader.acknowledged(LANE).unwrap(), 3);
+    assert_eq!(store.reader.records(LANE, 0, 10, 1000).unwrap().len(), 3);
 
     store
         .outbox
@@ -119,9 +124,9 @@ fn acknowledged_records_stay_until_pruned_and_their_sequences_never_return() {
     close(store);
 
     let store = given_store(dir.path());
-    write(&store.outbox, b"4th");
+    write(&store.outbox, b"5th");
     let kept = store.reader.records(LANE, 0, 10, 1000).unwrap();
-    assert_eq!(kept.iter().map(|kept| kept.seq).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(kept.iter().map(|kept| kept.seq).collect::<Vec<_>>(), [4, 5]);
     close(store);
 }
 
@@ -239,6 +244,54 @@ fn a_damaged_cache_is_replaced_by_its_copy_or_begun_again() {
             close(store);
         }
     }
+}
+
+/// E2: what a worn card made of a report is told to nobody: better missing than wrong.
+#[test]
+fn a_report_that_is_not_what_was_written_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = given_store(dir.path());
+    for body in [b"one", b"two"] {
+        write(&store.outbox, body);
+    }
+    let outside = Connection::open(dir.path().join("outbox.db")).unwrap();
+    outside
+        .execute(
+            "update records set body = cast('0ne' as blob) where seq = 1",
+            [],
+        )
+        .unwrap();
+    let kept = store.reader.records(LANE, 0, 10, 1000).unwrap();
+    assert_eq!(kept.iter().map(|kept| kept.seq).collect::<Vec<_>>(), [2]);
+    close(store);
+}
+
+/// E6: a copy is looked at after it was written: what went wrong with the file meanwhile takes the last good one from
+/// nobody.
+#[test]
+fn a_file_that_goes_bad_does_not_take_the_copys_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cache.db");
+    let mut store = given_store(dir.path());
+    let rows: Vec<DownRecord> = (0..200).map(|id| row(id, 1, Some(&[7; 200]))).collect();
+    store.cache.apply(rows.clone(), 1).unwrap();
+    copy::keep(&path).unwrap();
+    store
+        .cache
+        .apply(vec![row(201, 2, Some(b"later"))], 2)
+        .unwrap();
+    let outside = Connection::open(&path).unwrap();
+    outside
+        .execute("update feed set body = x'00' where version = 1", [])
+        .unwrap();
+    drop(outside);
+
+    let kept = copy::keep(&path);
+    assert!(matches!(kept, Err(StoreError::Damaged(_))), "{kept:?}");
+    close(store);
+    let store = given_store(dir.path());
+    assert_eq!(held(&store.cache), rows);
+    close(store);
 }
 
 fn report(number: usize) -> Vec<u8> {
@@ -408,7 +461,7 @@ fn a_snapshot_replaces_and_reports_only_differences() {
 }
 
 #[test]
-fn a_full_queue_sheds_interims_before_anything_else() {
+fn a_full_queue_sheds_logs_first_then_interims() {
     let queue = group::Queue::new();
     let job = |urgency| {
         Job::Write(Write {
@@ -417,15 +470,12 @@ fn a_full_queue_sheds_interims_before_anything_else() {
             done: Box::new(|_| {}),
         })
     };
-    let mut interims = 0;
-    while queue.push(job(Urgency::Interim)).is_ok() {
-        interims += 1;
-    }
-    let mut others = 0;
-    while queue.push(job(Urgency::Kept)).is_ok() {
-        others += 1;
-    }
-    assert_eq!((interims, others), (3072, 1024));
+    let taken = |urgency| {
+        let taken = std::iter::from_fn(|| queue.push(job(urgency)).ok());
+        taken.count()
+    };
+    let each = [Urgency::Log, Urgency::Interim, Urgency::Kept].map(taken);
+    assert_eq!(each, [1024, 2048, 1024]);
 }
 
 #[test]
