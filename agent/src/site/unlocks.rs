@@ -72,3 +72,46 @@ impl Site {
         held.unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use easyisp_shared::seal::SealKey;
+    use uuid::Uuid;
+
+    use super::super::Ranges;
+    use super::*;
+
+    /// D6: a code is good once and for its hours: a box whose clock is days behind counts them from when it was typed.
+    #[test]
+    fn a_code_is_taken_once_and_lasts_for_its_hours_by_any_clock() {
+        let hour = |hours: u64| {
+            Timestamp::from_secs(1_800_000_000).plus(Duration::from_secs(3600 * hours))
+        };
+        let customer = CustomerId(Uuid::from_u128(5));
+        let made = |serial| Grant::new(customer, 4, serial, hour(0)).unwrap();
+        let site = Site::new(SealKey::new([1; 32]), Ranges::new(Vec::new()));
+
+        let taken = site.take_unlock(made(0), hour(1)).unwrap();
+        assert_eq!(taken.until, made(0).until());
+        assert_eq!(site.take_unlock(made(0), hour(1)), None, "once");
+        assert_eq!(site.unlocked_until(customer), Some(taken.until));
+        assert_eq!(site.take_unlock(made(1), hour(6)), None, "over");
+
+        let behind = hour(0).minus(Duration::from_secs(72 * 3600));
+        let taken = site.take_unlock(made(2), behind).unwrap();
+        assert_eq!(taken.until, behind.plus(Duration::from_secs(5 * 3600)));
+
+        site.give_unlock_back(&made(0));
+        assert!(
+            site.take_unlock(made(0), hour(1)).is_some(),
+            "it was not written down"
+        );
+        let restarted = Site::new(SealKey::new([1; 32]), Ranges::new(Vec::new()));
+        restarted.recall_unlock(&taken);
+        assert_eq!(restarted.take_unlock(made(2), behind), None);
+    }
+}
