@@ -158,6 +158,12 @@ fn a_router_is_known_by_source_and_adopted_by_proof() {
     assert_eq!(router.coa_address().ip(), moved, "orders follow it at once");
     assert_ne!(router.proved_place(), moved, "passwords do not");
 
+    let again: IpAddr = [192, 168, 9, 10].into();
+    assert!(site.adopt(again, at(2), |_| Some(())).is_none(), "copies");
+    assert!(site.adopt(again, at(11), |_| Some(())).is_some());
+    assert!(!site.knows_source(moved), "one place at a time");
+    assert!(site.adopt(moved, at(21), |_| Some(())).is_some());
+
     assert!(!site.come_home(&router, moved));
     assert!(site.come_home(&router, home));
     assert!(!site.knows_source(moved));

@@ -234,6 +234,7 @@ async fn a_router_cannot_pose_as_another() {
     let mut other = words.routers[0].clone();
     words.routers[0].source = "127.0.0.1/32".parse().unwrap();
     (other.name, other.source) = ("other".into(), "127.0.0.2/32".parse().unwrap());
+    other.address = [127, 0, 0, 2].into();
     other.secret = SecretString::from("other-secret");
     words.routers.push(other);
     let running = Running::start(words).await;

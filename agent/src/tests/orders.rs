@@ -63,6 +63,23 @@ async fn a_router_that_moved_is_asked_where_it_is() {
         client::read_answer(&buffer[..length], datagram, &running.secret).unwrap();
         Packet::parse(&buffer[..length]).unwrap().code()
     };
+    // Whoever asks without a signature may be anybody.
+    let unsigned = Login {
+        user_name: b"demo001",
+        method: DEMO001,
+        extra: &[],
+        signature: Signature::None,
+    };
+    let unsigned = client::access_request(&unsigned, 7, &[7; 16], &running.secret).unwrap();
+    client
+        .send_to(&unsigned, running.agent.radius_auth())
+        .unwrap();
+    client.set_read_timeout(Some(SILENCE)).unwrap();
+    assert!(client.recv_from(&mut [0; 4096]).is_err());
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let site = running.agent.overview().site.clone();
+    assert!(site.routers().remove(0).found_at().is_none());
+
     let login = running.access_datagram(b"demo001", DEMO001, 1);
     let accepted = ask(&login, running.agent.radius_auth());
     assert_eq!(accepted, Some(Code::AccessAccept));
