@@ -138,3 +138,34 @@ async fn the_page_says_who_asks_and_is_no_router() {
     );
     running.stop().await;
 }
+
+/// F1: a power cut asks nobody to write down what time it is: that was done each minute, and a box whose clock begins
+/// anew goes on from there. Who was over stays over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_time_it_was_outlives_a_power_cut() {
+    let running = Running::start(site()).await;
+    running.clock.advance(Duration::from_secs(2000));
+    let cut_at = running.clock.now();
+    let reader = running.agent.overview().reader.clone();
+    let written = async {
+        while reader.mark(crate::housekeeping::CLOCK_MARK).unwrap() != Some(cut_at.micros()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
+
+    // As a power cut leaves the files: nothing closes in order.
+    let dir = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(running.dir.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+    }
+    let restarted = Running::start_in(dir, site()).await;
+    assert_eq!(restarted.clock.now(), start());
+    assert_eq!(restarted.agent.overview().clock.now(), cut_at);
+    let over = restarted.log_in(b"demo001", DEMO001, 1).unwrap();
+    let over = Packet::parse(&over).unwrap().code();
+    assert_eq!(over, Some(Code::AccessReject));
+    restarted.stop().await;
+    running.stop().await;
+}
