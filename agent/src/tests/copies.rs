@@ -105,9 +105,30 @@ async fn an_identifier_that_is_used_again_asks_anew() {
     running.stop().await;
 }
 
+/// D6: whose code it is outlives a restart: his device comes in again with it, and no other does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_used_code_is_its_devices_after_a_restart() {
+    let running = Running::start(site()).await;
+    let code = running.voucher().await;
+    let comes_in = |running: &Running, device: &[u8], identifier| {
+        let request = running.voucher_datagram_of(&code, device, identifier);
+        let reply = running.send_access(&request, PATIENCE).unwrap();
+        Packet::parse(&reply).unwrap().code() == Some(Code::AccessAccept)
+    };
+    assert!(comes_in(&running, HIS, 1));
+
+    let running = running.restart().await;
+    running.voucher().await;
+    assert!(!comes_in(&running, b"AA:BB:CC:00:00:08", 2));
+    assert!(comes_in(&running, HIS, 3));
+    running.stop().await;
+}
+
+const HIS: &[u8] = b"AA:BB:CC:00:00:09";
+
 impl Running {
     /// Hands the agent a voucher that nobody used; its code.
-    async fn voucher(&self) -> VoucherCode {
+    pub(super) async fn voucher(&self) -> VoucherCode {
         let entropy = Entropy::seeded(4);
         let code = VoucherCode::draw("", 10, &entropy);
         let key = SealKey::new([8; 32]);
@@ -144,6 +165,10 @@ impl Running {
     }
 
     fn voucher_datagram(&self, code: &VoucherCode, identifier: u8) -> Vec<u8> {
+        self.voucher_datagram_of(code, HIS, identifier)
+    }
+
+    fn voucher_datagram_of(&self, code: &VoucherCode, device: &[u8], identifier: u8) -> Vec<u8> {
         let login = Login {
             user_name: code.expose().as_bytes(),
             method: Method::Pap {
@@ -151,7 +176,7 @@ impl Running {
             },
             extra: &[
                 (attribute::SERVICE_TYPE, &[0, 0, 0, 1]),
-                (attribute::CALLING_STATION_ID, b"AA:BB:CC:00:00:09"),
+                (attribute::CALLING_STATION_ID, device),
                 (attribute::CALLED_STATION_ID, b"hotspot1"),
                 (attribute::FRAMED_IP_ADDRESS, &[10, 5, 50, 9]),
             ],

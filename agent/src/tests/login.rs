@@ -1,6 +1,9 @@
 //! Logins from outside: methods, answers, what must be silence.
 
+use easyisp_shared::unlock::Grant;
+
 use super::*;
+use crate::status::unlock::Refusal;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_method_is_accepted_with_what_the_package_gives() {
@@ -54,37 +57,98 @@ async fn an_unknown_name_and_a_wrong_password_read_the_same() {
     running.stop().await;
 }
 
-/// A5 V14: another secret is silence, a count on the router, and nobody's failed login.
+/// A5 V14: another secret is silence, a count on the router, and nobody's failed login: not a customer's, not a guest's
+/// with a good code, and not that of somebody who wants into the router itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_secret_is_silence_and_named_on_the_router() {
     let running = Running::start(site()).await;
+    let code = running.voucher().await;
     let wrong = Secret::new(b"another");
-    for (method, signature) in [
-        (
-            Method::Pap {
-                password: b"demo001",
-            },
-            Signature::MessageAuthenticator,
-        ),
-        (
-            Method::Pap {
-                password: b"demo001",
-            },
-            Signature::None,
-        ),
+    let login: (u8, &[u8]) = (attribute::SERVICE_TYPE, &[0, 0, 0, 1]);
+    let hotspot: [(u8, &[u8]); 3] = [
+        login,
+        (attribute::CALLED_STATION_ID, b"hotspot1"),
+        (attribute::FRAMED_IP_ADDRESS, &[10, 5, 50, 9]),
+    ];
+    let name: &[u8] = b"demo001";
+    for (user_name, signature, extra) in [
+        (name, Signature::MessageAuthenticator, &[][..]),
+        (name, Signature::None, &[]),
+        (name, Signature::None, &[login]),
+        (code.expose().as_bytes(), Signature::None, &hotspot),
     ] {
+        let method = Method::Pap {
+            password: user_name,
+        };
         let login = Login {
-            user_name: b"demo001",
+            user_name,
             method,
-            extra: &[],
+            extra,
             signature,
         };
         let request = client::access_request(&login, 3, &[5; 16], &wrong).unwrap();
         assert!(running.send_access(&request, SILENCE).is_none());
     }
     let overview = running.agent.overview();
-    assert_eq!(overview.site.routers()[0].signing().mismatches, 2);
+    assert_eq!(overview.site.routers()[0].signing().mismatches, 4);
     assert_eq!(running.logins(), []);
+    running.stop().await;
+}
+
+/// F6: the router is told the paid end itself, however far away. Only while time is not trusted it is told a day, less
+/// by chance, so that not everybody comes back at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_is_told_as_a_month_and_as_a_day_where_time_is_not_trusted() {
+    const DAY: u32 = 86_400;
+    let mut words = site();
+    words.subscribers[0].paid_until = start().plus(Duration::from_secs(30 * u64::from(DAY)));
+    let running = Running::start(words).await;
+    let told = |identifier| {
+        let reply = running.log_in(b"demo001", DEMO001, identifier).unwrap();
+        number(&Packet::parse(&reply).unwrap(), attribute::SESSION_TIMEOUT)
+    };
+    assert_eq!(told(1), 30 * DAY);
+    let jumped = Duration::from_secs(10 * u64::from(DAY));
+    running.clock.set(start().plus(jumped));
+    let told: Vec<u32> = (2..10).map(told).collect();
+    let least = DAY - 255 * 30;
+    assert!(
+        told.iter().all(|secs| (least..=DAY).contains(secs)),
+        "{told:?}"
+    );
+    assert!(told.iter().any(|secs| *secs != told[0]), "{told:?}");
+    running.stop().await;
+}
+
+/// D6: a code from the phone lets nobody in before it is written down that it was used.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_unlocked_by_what_was_not_stored() {
+    let running = Running::start(site()).await;
+    let grant = Grant::new(customer_id("demo021"), 4, 0, start()).unwrap();
+    let code = grant.code(&running.key).spoken();
+    let unlock = async || {
+        running
+            .agent
+            .overview()
+            .unlocker
+            .unlock("demo021", &code)
+            .await
+    };
+    let comes_in = |identifier| {
+        let password = b"demo021";
+        let reply = running.log_in(password, Method::Pap { password }, identifier);
+        Packet::parse(&reply.unwrap()).unwrap().code() == Some(Code::AccessAccept)
+    };
+    running.break_disk(
+        "create trigger broken before insert on unlocks begin select raise(abort, 'disk'); end",
+    );
+    assert_eq!(unlock().await, Err(Refusal::NotStored));
+    assert!(!comes_in(1));
+
+    running.break_disk("drop trigger broken");
+    assert_eq!(unlock().await, Ok(grant.until()));
+    assert!(comes_in(2));
+    assert_eq!(unlock().await, Err(Refusal::Over));
     running.stop().await;
 }
 
