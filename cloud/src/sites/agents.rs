@@ -292,3 +292,42 @@ pub const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 /// How long a box that used its token waits for somebody to confirm it.
 pub const WAITING_LIFE: Duration = Duration::from_secs(86_400);
 const AUTHORITY_KEY: &str = "directory.authority.key";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I1: a box that asked once gets its certificate only after somebody confirmed it, for the key that was looked
+    /// at, and while that is not too long ago.
+    #[test]
+    fn who_waits_comes_in_confirmed_with_the_same_key_and_in_time() {
+        let at = Timestamp::from_secs;
+        let waited = |confirmed_at| Waiting {
+            id: AgentId(Uuid::from_u128(1)),
+            site_id: SiteId(Uuid::from_u128(2)),
+            key_digest: vec![7; 32],
+            host: String::new(),
+            version: String::new(),
+            replaces: None,
+            asked_at: at(0),
+            expires_at: at(100),
+            confirmed_at,
+        };
+        let issued = |key| Issued {
+            certificate: Vec::new(),
+            fingerprint: [0; 32],
+            key: [key; 32],
+            expires: at(1000),
+        };
+        let (confirmed, not_yet) = (waited(Some(at(50))), waited(None));
+        for (waited, key, now, expected) in [
+            (&confirmed, 7, 99, Ok(())),
+            (&not_yet, 7, 99, Err(EnrollRefusal::Waiting)),
+            (&confirmed, 8, 99, Err(EnrollRefusal::Token)),
+            (&not_yet, 8, 99, Err(EnrollRefusal::Token)),
+            (&confirmed, 7, 100, Err(EnrollRefusal::Token)),
+        ] {
+            assert_eq!(come_again(waited, &issued(key), at(now)), expected);
+        }
+    }
+}
