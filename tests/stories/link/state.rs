@@ -78,8 +78,10 @@ async fn an_agent_that_was_away_too_long_forgets_what_is_gone() -> Result<()> {
     world.clock.advance(Duration::from_secs(31 * 86_400));
     world.care().await?;
     assert_eq!(world.tombstones().await?, 0);
+    local.held().batches.clear();
     let link = world.link(&identity, &local);
     holds(&local, &[(1, b"old"), (3, b"new")]).await?;
+    assert_eq!(local.held().batches[0].2, FeedMode::SnapshotWhole);
     link.stop().await;
 
     let fresh = TestBox::new();
@@ -241,6 +243,22 @@ async fn another_epoch_sends_everything_again() -> Result<()> {
     let batches = local.held().batches.clone();
     assert_eq!(batches[0].2, FeedMode::SnapshotWhole);
     assert_eq!(local.held().position.epoch, world.standing.epoch);
+    link.stop().await;
+    Ok(())
+}
+
+/// What an agent knows of versions that this database never had is of another history, whatever its epoch.
+#[tokio::test]
+async fn an_agent_that_is_ahead_is_given_everything() -> Result<()> {
+    let world = World::start().await?;
+    world.put_many(&[1, 2], Some(b"here")).await?;
+    let identity = world.given_agent().await?;
+    let local = TestBox::new();
+    local.held().position.epoch = world.standing.epoch;
+    local.held().position.cursor = 99;
+    let link = world.link(&identity, &local);
+    holds(&local, &[(1, b"here"), (2, b"here")]).await?;
+    assert_eq!(local.held().batches[0].2, FeedMode::SnapshotWhole);
     link.stop().await;
     Ok(())
 }

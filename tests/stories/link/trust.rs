@@ -154,6 +154,27 @@ async fn a_certificate_is_renewed_from_half_its_life_on() -> Result<()> {
     Ok(())
 }
 
+/// I5: a box keeps no certificate that is not for its own key, and follows no authority unless one that it believed
+/// before goes along.
+#[tokio::test]
+async fn what_is_no_renewal_changes_nothing() -> Result<()> {
+    let world = World::start().await?;
+    let (mut own, other) = (world.given_agent().await?, world.given_agent().await?);
+    let (stranger, _) = Authority::create(START, &Entropy::seeded(5))?;
+    let (before, believed) = (own.fingerprint(), own.authorities.clone());
+    let [own_chain, another] = [&own, &other].map(|agent| agent.credentials().chain);
+
+    assert!(own.renewed(another, believed.clone()).is_err());
+    let instead = own.renewed(own_chain.clone(), vec![stranger.clone()]);
+    assert!(instead.is_err());
+    assert_eq!((own.fingerprint(), &own.authorities), (before, &believed));
+
+    let both = [believed, vec![stranger]].concat();
+    own.renewed(own_chain, both.clone())?;
+    assert_eq!(own.authorities, both);
+    Ok(())
+}
+
 /// I2: of two boxes with one identity neither is let in any more, and it is seen; the real one is enrolled
 /// anew and goes on where it stood.
 #[tokio::test]

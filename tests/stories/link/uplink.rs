@@ -190,6 +190,18 @@ async fn who_says_no_hello_reports_nothing() -> Result<()> {
     Ok(())
 }
 
+/// I3: who is late may renew its certificate and nothing else, also where it does not know that it is late.
+#[tokio::test]
+async fn who_is_late_reports_nothing() -> Result<()> {
+    let world = World::start().await?;
+    let identity = world.given_agent().await?;
+    world.clock.advance(Duration::from_secs(45 * 86_400));
+    let refused = Caller::offered(&world, &identity, Uuid::from_u128(5), 0).await;
+    let why = refused.err().map(|why| why.to_string()).unwrap_or_default();
+    assert!(why.contains("Late"), "{why}");
+    Ok(())
+}
+
 /// I2: nothing that a box reports is taken before it holds what it was offered, for until then another box of the same
 /// identity may hold it first.
 #[tokio::test]
