@@ -12,7 +12,7 @@ use crate::words::{DAY, MINUTE};
 /// certificate is valid, is told the time, and decides by that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_box_that_wakes_in_another_year_is_told_the_time() -> Result<()> {
-    let world = World::start().await?;
+    let mut world = World::start().await?;
     let isp = Provider::sign_up(&world, "otheryear").await?;
     let until = world.clock.now().plus(30 * DAY);
     isp.add_subscriber("amani", "254712345680", until).await?;
@@ -34,6 +34,16 @@ async fn a_box_that_wakes_in_another_year_is_told_the_time() -> Result<()> {
         assert!(online.hang_up().await);
         site.stop_agent().await;
     }
+
+    // What it was told it knows with the cloud gone, too: what ended before that has ended for sure.
+    world.stop_cloud().await?;
+    let wrong = Clock::test(Timestamp::parse("1970-01-01T00:05:00Z").context("a time")?);
+    site.start_agent_on(wrong).await?;
+    let (floor, now) = (site.agent().overview().clock.floor(), world.clock.now());
+    assert!(
+        floor.since(now).max(now.since(floor)) < MINUTE,
+        "{floor} where it is {now}"
+    );
     site.stop().await;
     world.stop().await
 }
