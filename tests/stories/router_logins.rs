@@ -160,6 +160,39 @@ async fn who_is_on_the_list_gets_his_group_and_nothing_else() -> Result<()> {
     given.stop().await
 }
 
+/// Who guesses at a name from one place is not looked at there for a while, whatever he shows. Whose name it is comes
+/// in from elsewhere, and no customer is kept out by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_at_the_router_itself_keep_out_who_guesses() -> Result<()> {
+    let given = Given::start("guessed").await?;
+    given.enters("noc", json!({"group": "full"})).await?;
+    given.switch(true).await?;
+    given
+        .comes_to("noc", WORD, "Received Access-Accept")
+        .await?;
+    for _ in 0..12 {
+        let wrong = given.asks("noc", "User-Password", "another").await?;
+        ensure!(wrong.contains("Received Access-Reject"), "{wrong}");
+    }
+    let barred = given.asks("noc", "User-Password", WORD).await?;
+    ensure!(barred.contains("Received Access-Reject"), "{barred}");
+    let why = "Tried to log in to the router itself; too many wrong passwords came from there.";
+    given.logged("noc", why).await?;
+    let elsewhere = given
+        .asks_from("192.168.88.21", "noc", "User-Password", WORD)
+        .await?;
+    ensure!(elsewhere.contains("Received Access-Accept"), "{elsewhere}");
+    given.site.dial("amina").await.online();
+
+    given
+        .world
+        .clock
+        .advance(std::time::Duration::from_secs(30));
+    let again = given.asks("noc", "User-Password", WORD).await?;
+    ensure!(again.contains("Received Access-Accept"), "{again}");
+    given.stop().await
+}
+
 /// Wrong entries are refused with the field's name, and the list shows no password.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_is_kept_by_who_may_hand_out_rights() -> Result<()> {
@@ -248,9 +281,19 @@ impl Given {
 
     /// As FreeRADIUS's client asks in a router's place when somebody opens WinBox or an SSH session.
     async fn asks(&self, name: &str, kind: &str, password: &str) -> Result<String> {
+        self.asks_from("192.168.88.20", name, kind, password).await
+    }
+
+    async fn asks_from(
+        &self,
+        from: &str,
+        name: &str,
+        kind: &str,
+        password: &str,
+    ) -> Result<String> {
         let text = format!(
             "User-Name = \"{name}\"\n{kind} = \"{password}\"\nService-Type = Login-User\n\
-             Calling-Station-Id = \"192.168.88.20\"\nNAS-Identifier = \"MikroTik\"\n\
+             Calling-Station-Id = \"{from}\"\nNAS-Identifier = \"MikroTik\"\n\
              Message-Authenticator = 0x00\n"
         );
         radclient(self.site.asked(), "auth", self.site.secret(), &text).await
