@@ -23,7 +23,7 @@ declare
     rest text;
 begin
     foreach rest in array regexp_split_to_array(
-        lower(concat_ws(' ', username, name, split_part(email, '@', 1), case when digits = '' then phone end)), '\s+')
+        lower(concat_ws(' ', username, name, split_part(email, '@', 1), case when phone_number is null then phone end)), '\s+')
     loop
         while rest <> '' loop
             words := words || left(rest, 64);
