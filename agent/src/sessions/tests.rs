@@ -328,7 +328,7 @@ fn usage_is_counted_over_the_sessions_of_a_period() {
     assert_eq!(tell(&report("a", 1, Event::Interim, 130), 20), 30);
 }
 
-/// B5: a report that comes late opens nothing that has ended, however often was swept in between.
+/// A report that comes late opens nothing that has ended, however often was swept in between.
 #[test]
 fn what_ended_stays_ended_after_a_sweep() {
     let sessions = Sessions::default();

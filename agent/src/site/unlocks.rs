@@ -85,7 +85,7 @@ mod tests {
     use super::super::Ranges;
     use super::*;
 
-    /// D6: a code is good once and for its hours: a box whose clock is days behind counts them from when it was typed.
+    /// A code is good once and for its hours: a box whose clock is days behind counts them from when it was typed.
     #[test]
     fn a_code_is_taken_once_and_lasts_for_its_hours_by_any_clock() {
         let hour = |hours: u64| {

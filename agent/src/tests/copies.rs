@@ -105,7 +105,7 @@ async fn an_identifier_that_is_used_again_asks_anew() {
     running.stop().await;
 }
 
-/// D6: whose code it is outlives a restart: his device comes in again with it, and no other does.
+/// Whose code it is outlives a restart: his device comes in again with it, and no other does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_used_code_is_its_devices_after_a_restart() {
     let running = Running::start(site()).await;

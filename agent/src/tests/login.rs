@@ -120,7 +120,7 @@ async fn a_month_is_told_as_a_month_and_as_a_day_where_time_is_not_trusted() {
     running.stop().await;
 }
 
-/// D6: a code from the phone lets nobody in before it is written down that it was used.
+/// A code from the phone lets nobody in before it is written down that it was used.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_unlocked_by_what_was_not_stored() {
     let running = Running::start(site()).await;

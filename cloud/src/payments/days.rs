@@ -95,7 +95,7 @@ fn stated(rows: &[Row], gateway: &Keys, ours: &[Booked], zone: &TimeZone) -> Vec
             .filter_map(|row| row.at.map(|at| (at.in_zone(zone).date(), at, row)))
     };
     // The portal lists the newest first; rows of one second stay in their order.
-    let first_and_last = timed().next().zip(timed().last());
+    let first_and_last = timed().next().zip(timed().next_back());
     let newest_first = first_and_last.is_some_and(|((_, first, _), (_, last, _))| first > last);
     let mut days: BTreeMap<Date, Vec<&Row>> = BTreeMap::new();
     for (day, _, row) in timed() {
