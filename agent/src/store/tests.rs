@@ -246,7 +246,7 @@ fn a_damaged_cache_is_replaced_by_its_copy_or_begun_again() {
     }
 }
 
-/// E2: what a worn card made of a report is told to nobody: better missing than wrong.
+/// What a worn card made of a report is told to nobody: better missing than wrong.
 #[test]
 fn a_report_that_is_not_what_was_written_is_left_out() {
     let dir = tempfile::tempdir().unwrap();

@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// I5: only who bears the cloud's name, of the pinned authority, made to answer as a server, is believed. Every
+    /// Only who bears the cloud's name, of the pinned authority, made to answer as a server, is believed. Every
     /// agent has a certificate of that authority, and none of them is the cloud.
     #[test]
     fn whom_the_authority_calls_otherwise_is_not_the_cloud() {

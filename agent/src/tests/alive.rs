@@ -139,7 +139,7 @@ async fn the_page_says_who_asks_and_is_no_router() {
     running.stop().await;
 }
 
-/// F1: a power cut asks nobody to write down what time it is: that was done each minute, and a box whose clock begins
+/// A power cut asks nobody to write down what time it is: that was done each minute, and a box whose clock begins
 /// anew goes on from there. Who was over stays over.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_time_it_was_outlives_a_power_cut() {

@@ -95,7 +95,7 @@ async fn another_secret_is_silence_and_named_on_the_router() {
     running.stop().await;
 }
 
-/// F6: the router is told the paid end itself, however far away. Only while time is not trusted it is told a day, less
+/// The router is told the paid end itself, however far away. Only while time is not trusted it is told a day, less
 /// by chance, so that not everybody comes back at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_is_told_as_a_month_and_as_a_day_where_time_is_not_trusted() {

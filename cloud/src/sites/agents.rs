@@ -297,7 +297,7 @@ const AUTHORITY_KEY: &str = "directory.authority.key";
 mod tests {
     use super::*;
 
-    /// I1: a box that asked once gets its certificate only after somebody confirmed it, for the key that was looked
+    /// A box that asked once gets its certificate only after somebody confirmed it, for the key that was looked
     /// at, and while that is not too long ago.
     #[test]
     fn who_waits_comes_in_confirmed_with_the_same_key_and_in_time() {

@@ -154,7 +154,7 @@ async fn a_certificate_is_renewed_from_half_its_life_on() -> Result<()> {
     Ok(())
 }
 
-/// I5: a box keeps no certificate that is not for its own key, and follows no authority unless one that it believed
+/// A box keeps no certificate that is not for its own key, and follows no authority unless one that it believed
 /// before goes along.
 #[tokio::test]
 async fn what_is_no_renewal_changes_nothing() -> Result<()> {

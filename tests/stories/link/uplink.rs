@@ -190,7 +190,7 @@ async fn who_says_no_hello_reports_nothing() -> Result<()> {
     Ok(())
 }
 
-/// I3: who is late may renew its certificate and nothing else, also where it does not know that it is late.
+/// Who is late may renew its certificate and nothing else, also where it does not know that it is late.
 #[tokio::test]
 async fn who_is_late_reports_nothing() -> Result<()> {
     let world = World::start().await?;
@@ -202,7 +202,7 @@ async fn who_is_late_reports_nothing() -> Result<()> {
     Ok(())
 }
 
-/// I2: nothing that a box reports is taken before it holds what it was offered, for until then another box of the same
+/// Nothing that a box reports is taken before it holds what it was offered, for until then another box of the same
 /// identity may hold it first.
 #[tokio::test]
 async fn reports_are_taken_once_the_generation_is_held() -> Result<()> {
