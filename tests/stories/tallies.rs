@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use easyisp_tests::world::{Provider, World, eventually};
+use easyisp_tests::scenario::Payer;
+use easyisp_tests::world::{Provider, World, eventually, soon};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -42,7 +43,7 @@ async fn sums_by_day_follow_whatever_becomes_of_money() -> Result<()> {
     let rent = json!({"customerName": "Mast tenant", "amount": 300, "method": "Cash",
         "description": "Rent of a mast"});
     owner.post("/finance/income", &rent).await?;
-    let wrong = json!({"customerId": jane, "amount": 5000, "method": "BANK_TRANSFER"});
+    let wrong = json!({"customerId": jane, "amount": 500, "method": "BANK_TRANSFER"});
     let wrong = owner.post("/payments/manual", &wrong).await?;
     let wrong = format!(
         "/payments/manual/{}",
@@ -51,9 +52,10 @@ async fn sums_by_day_follow_whatever_becomes_of_money() -> Result<()> {
     owner.confirm().await?;
     let (status, answer) = owner.call(Method::DELETE, &wrong, None).await?;
     assert!(status.is_success(), "{answer}");
-    let checkout = shop.isp.ask_to_pay(&jane, 200).await?;
     let mpesa = &shop.world.outside.mpesa;
-    mpesa.called_back(&checkout, 1).await;
+    mpesa.script("254712345601", Payer::prompt());
+    let checkout = shop.isp.ask_to_pay(&jane, 200).await?;
+    soon("M-Pesa calls back", mpesa.called_back(&checkout, 1)).await?;
     eventually("the prompt is paid", async || {
         let paid = owner.get("/payments/mpesa?status=completed").await?;
         Ok((paid["total"] == 1).then_some(()))
