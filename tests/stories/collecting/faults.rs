@@ -139,6 +139,7 @@ async fn what_nobody_saw_is_for_a_person() -> Result<()> {
         pause().await;
     }
     let told = eventually("it is told", async || {
+        world.clock.advance(std::time::Duration::from_secs(60));
         let shown = kiosk.isp.owner.get("/snmp/alerts").await?;
         let alerts = shown["alerts"].as_array().into_iter().flatten();
         let mut alerts = alerts.filter(|alert| alert["rule"] == "PAYOUT_UNKNOWN");
