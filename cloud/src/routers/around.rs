@@ -79,7 +79,7 @@ pub enum How {
 ///
 /// Errors: 404 for a site that is not there.
 #[utoipa::path(get, path = "/api/nas/around", tag = "Routers", params(AroundQuery),
-    responses((status = 200, body = Around)))]
+    responses((status = 200, body = Around), (status = 404, description = "There is no such site")))]
 pub async fn around(
     operator: Operator,
     State(db): State<Database>,
