@@ -427,6 +427,10 @@ mod tests {
         };
         config.radius.auth = udp.local_addr()?;
         config.radius.radsec = Some(tcp.local_addr()?);
+        // Nobody is there, whatever else runs on this machine.
+        let free = std::net::TcpListener::bind("127.0.0.1:0")?;
+        config.status.listen = free.local_addr()?;
+        drop(free);
         let clock = Clock::test(Timestamp::from_secs(1_800_000_000));
         let findings = examine(&config, &clock).await;
         for (what, remedy) in [
