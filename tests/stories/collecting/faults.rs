@@ -138,23 +138,20 @@ async fn what_nobody_saw_is_for_a_person() -> Result<()> {
         world.clock.advance(HOUR);
         pause().await;
     }
+    let name = format!(
+        "Settlement of {}",
+        unknown["day"].as_str().context("a day")?
+    );
+    // On a busy machine the next one is told of too, until its answer is there.
     let told = eventually("it is told", async || {
         world.clock.advance(std::time::Duration::from_secs(60));
         let shown = kiosk.isp.owner.get("/snmp/alerts").await?;
         let alerts = shown["alerts"].as_array().into_iter().flatten();
         let mut alerts = alerts.filter(|alert| alert["rule"] == "PAYOUT_UNKNOWN");
-        Ok(alerts.next().cloned())
+        Ok(alerts.find(|alert| alert["device"] == name).cloned())
     });
     let told = told.await?;
-    let name = format!(
-        "Settlement of {}",
-        unknown["day"].as_str().context("a day")?
-    );
-    assert_eq!(
-        (&told["device"], &told["siteId"]),
-        (&json!(name), &json!(null)),
-        "{told}"
-    );
+    assert_eq!(told["siteId"], json!(null), "{told}");
     let next = kiosk.until(2, "DONE").await?;
     assert_eq!(next["amount"], 50, "{next}");
     kiosk.until(1, "UNKNOWN").await?;
