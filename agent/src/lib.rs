@@ -24,7 +24,7 @@ pub mod store;
 pub mod sync;
 pub mod watchdog;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -138,7 +138,7 @@ impl Agent {
             Source::Enrolled => bind_peers(config.peers.listen).await,
             Source::Described { .. } => None,
         };
-        let neighbours = bind_neighbours(config.neighbours.listen);
+        let neighbours = bind_neighbours(config.neighbours.listen, local);
         let place = Place::AtSite { peers, neighbours };
         let served = Served::start(config, clock, entropy.clone(), source, local, place).await?;
         let started = Server::start(served.radius.clone(), sockets, workers());
@@ -274,7 +274,11 @@ async fn bind_peers(address: SocketAddr) -> Option<TcpListener> {
         .ok()
 }
 
-fn bind_neighbours(address: SocketAddr) -> Option<UdpSocket> {
+/// A box that answers on loopback alone has no neighbours, and says nothing on a network that is not its site's.
+fn bind_neighbours(address: SocketAddr, radius: IpAddr) -> Option<UdpSocket> {
+    if radius.is_loopback() && !address.ip().is_loopback() {
+        return None;
+    }
     neighbours::bind(address)
         .inspect_err(|cause| {
             warn!(%cause, "Routers around cannot be heard: {address} ([neighbours] listen) is not free");

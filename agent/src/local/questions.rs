@@ -353,8 +353,8 @@ fn live(online: Online) -> LiveSessionV1 {
     }
 }
 
-const DEAF: &str = "Nobody is heard here: [neighbours] listen names a port that another program has, or this agent serves \
-                    many sites.";
+const DEAF: &str = "Nobody is heard here: [neighbours] listen names a port that another program has, this agent serves \
+                    many sites, or it answers RADIUS on loopback alone.";
 /// As many as an answer of 256 KiB holds at 160 octets each.
 const MOST_SESSIONS: usize = 1600;
 /// Routers asked for one name.

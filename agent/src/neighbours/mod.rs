@@ -117,7 +117,12 @@ impl Neighbours {
 
     /// Whether it was said: four empty octets make RouterOS announce itself at once, and not within a minute.
     async fn ask_around(&self) -> bool {
-        let Some(socket) = &self.socket else {
+        let lan = |at: SocketAddr| !at.ip().is_loopback();
+        let Some(socket) = self
+            .socket
+            .as_ref()
+            .filter(|_| self.address().is_some_and(lan))
+        else {
             return false;
         };
         let now = self.clock.monotonic();

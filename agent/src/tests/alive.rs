@@ -95,6 +95,14 @@ async fn a_disk_that_refuses_is_not_answered_with_a_restart() {
     running.stop().await;
 }
 
+/// A box for oneself says nothing on the network of the machine that it runs on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_on_loopback_has_no_neighbours() {
+    let running = Running::start(site()).await;
+    assert_eq!(running.agent.neighbours(), None);
+    running.stop().await;
+}
+
 /// The unit gives up on a silent agent early enough that it serves again within 30 seconds.
 #[test]
 fn the_unit_watches() {
