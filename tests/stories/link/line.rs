@@ -18,10 +18,12 @@ async fn a_bad_line_is_lived_with_and_a_blocked_one_goes_over_tcp() -> Result<()
     let identity = world.given_agent().await?;
     let line = Line::to(world.door().address()?, 1).await?;
     line.let_through(1280 - 28);
-    line.lose(20);
     let local = TestBox::new();
     let address = line.address.to_string();
     let link = world.link_over(&identity, &local, &address);
+    // A link over TCP would not notice what follows.
+    over(&link.status(), Path::Quic).await?;
+    line.lose(20);
     caught_up(&link).await?;
     let up = link.status().borrow().clone();
 
