@@ -5,19 +5,19 @@
 //! `connection` owns the socket.
 
 mod calls;
-mod codec;
+pub mod codec;
 mod connection;
 mod drift;
 mod hands;
 mod lines;
-mod live;
+pub mod live;
 mod login;
-mod menus;
+pub mod menus;
 mod rows;
-mod sentence;
+pub mod sentence;
 mod setup;
 mod tls;
-mod values;
+pub mod values;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
