@@ -29,6 +29,8 @@ pub struct Config {
     pub peers: PeersConfig,
     /// `[neighbours]`
     pub neighbours: NeighboursConfig,
+    /// `[upstream]`
+    pub upstream: UpstreamConfig,
     /// `[store]`
     pub store: StoreConfig,
     /// `[log]`
@@ -100,6 +102,15 @@ pub struct NeighboursConfig {
     pub listen: SocketAddr,
 }
 
+/// `[upstream]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Hosts on the internet, `ADDRESS:PORT` (TCP), by which it is told whether the site reaches it: when none answers
+    /// it does not. Empty = it is not measured, nor on a metered line.
+    pub hosts: Vec<SocketAddr>,
+}
+
 /// `[store]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -140,6 +151,7 @@ impl Default for Config {
             site: SiteConfig::default(),
             peers: PeersConfig::default(),
             neighbours: NeighboursConfig::default(),
+            upstream: UpstreamConfig::default(),
             store: StoreConfig::default(),
             log: Log::default(),
         }
@@ -189,6 +201,16 @@ impl Default for NeighboursConfig {
     }
 }
 
+impl Default for UpstreamConfig {
+    /// Name servers that many stand behind each, of three houses.
+    fn default() -> UpstreamConfig {
+        let hosts = [[1, 1, 1, 1], [8, 8, 8, 8], [9, 9, 9, 9]];
+        UpstreamConfig {
+            hosts: hosts.map(|host| (host, 443).into()).to_vec(),
+        }
+    }
+}
+
 impl Default for SiteConfig {
     /// The private ranges (RFC 1918, RFC 6598, RFC 4193).
     fn default() -> SiteConfig {
@@ -231,6 +253,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("peers", "listen", Form::Text),
     ("peers", "announce", Form::Text),
     ("neighbours", "listen", Form::Text),
+    ("upstream", "hosts", Form::List),
     ("store", "save_wear", Form::Flag),
     ("log", "filter", Form::Text),
     ("log", "format", Form::Text),
@@ -448,7 +471,8 @@ mod tests {
     fn every_key_of_the_list_exists() {
         let file = "data_dir = \"/a\"\n[cloud]\naddress = \"a:1\"\nmetered = true\n[radius]\nauth = \"0.0.0.0:1\"\n\
             acct = \"0.0.0.0:1\"\nradsec = \"0.0.0.0:1\"\n[portal]\nlisten = \"0.0.0.0:1\"\n[status]\nlisten = \"0.0.0.0:1\"\n\
-            [site]\nranges = []\n[peers]\nlisten = \"0.0.0.0:1\"\nannounce = \"10.0.0.2:1\"\n[neighbours]\nlisten = \"0.0.0.0:1\"\n[store]\nsave_wear = true\n[log]\nfilter = \"info\"\nformat = \"json\"";
+            [site]\nranges = []\n[peers]\nlisten = \"0.0.0.0:1\"\nannounce = \"10.0.0.2:1\"\n[neighbours]\nlisten = \"0.0.0.0:1\"\n\
+            [upstream]\nhosts = []\n[store]\nsave_wear = true\n[log]\nfilter = \"info\"\nformat = \"json\"";
         let table: Table = file.parse().unwrap();
         let leaves: usize = table
             .values()

@@ -22,6 +22,7 @@ pub mod snmp;
 pub mod status;
 pub mod store;
 pub mod sync;
+pub mod upstream;
 pub mod watchdog;
 
 use std::net::{IpAddr, SocketAddr};

@@ -33,6 +33,7 @@ use crate::status::Overview;
 use crate::status::unlock::Unlocker;
 use crate::store::{Job, Outbox, OutboxReader, StoreError, StoreGuard};
 use crate::sync::{Asker, Identity, Link, LinkConfig, Patience};
+use crate::upstream::{self, Upstream};
 use crate::{Source, StartError, VERSION, housekeeping};
 
 /// A site in service.
@@ -197,6 +198,11 @@ impl Served {
         let ranges = Ranges::new(config.site.ranges.clone());
         let neighbours = Neighbours::new(heard, ranges, Clock::system());
         tasks.spawn(neighbours.clone().listen(cancel.clone()));
+        let upstream = Upstream::new(site_clock.clone());
+        if !hosted && !config.cloud.metered {
+            let hosts = upstream::askable(&config.upstream.hosts, local);
+            tasks.spawn(upstream.clone().watch(hosts, cancel.clone()));
+        }
         let old_servers = shadow::Driver::new(radius.clone(), site_clock.clone(), local);
         tasks.spawn(old_servers.run(cancel.clone()));
         let unlocker = Unlocker::new(site.clone(), outbox.clone(), site_clock.clone(), touches);
@@ -275,6 +281,7 @@ impl Served {
             unknown,
             link: link.as_ref().map(Link::status),
             peers,
+            upstream,
             moved_aside,
             unlocker,
             data_dir: config.data_dir,

@@ -33,6 +33,7 @@ use crate::sessions::Sessions;
 use crate::site::{Site, SiteClock, UnknownSources};
 use crate::store::{Job, Outbox, OutboxReader, used_percent};
 use crate::sync::{Identity, LinkStatus};
+use crate::upstream::Upstream;
 use unlock::{Refusal, Unlocker};
 
 pub(crate) use shared::{Shared, serve_shared};
@@ -60,6 +61,8 @@ pub struct Overview {
     pub link: Option<watch::Receiver<LinkStatus>>,
     /// The site's other agents, where this one can meet them.
     pub peers: Option<Arc<Peers>>,
+    /// Whether the site reaches the internet.
+    pub upstream: Arc<Upstream>,
     /// Files found damaged at the start.
     pub moved_aside: Vec<PathBuf>,
     /// Takes codes from the phone.
@@ -364,6 +367,13 @@ impl Overview {
         if let Some(percent @ 80..) = used_percent(&self.data_dir) {
             warnings.push(format!(
                 "The disk is {percent} % full: make room before accounting has to stop."
+            ));
+        }
+        let upstream = self.upstream.state();
+        if let Some(upstream) = upstream.filter(|upstream| !upstream.reached) {
+            warnings.push(format!(
+                "The internet is not reached from here since {}: look at the site's uplink.",
+                upstream.since
             ));
         }
         let identity = Identity::load(&self.data_dir.join("identity")).ok();

@@ -105,6 +105,17 @@ impl Town {
         Ok(shown["expiresAt"].as_str().context("an end")?.to_owned())
     }
 
+    /// What the page of the site says of its way to the internet.
+    async fn uplink(&self) -> Result<Option<Value>> {
+        let nas = format!("/nas/{}", self.site.router_id);
+        let site = self.isp.owner.get(&nas).await?;
+        let site = site["siteId"].as_str().context("a site")?;
+        let page = self.isp.owner.get(&format!("/sites/{site}")).await?;
+        let warnings = page["warnings"].as_array().context("warnings")?;
+        let about = |warning: &&Value| warning["code"] == "UPSTREAM_DOWN";
+        Ok(warnings.iter().find(about).cloned())
+    }
+
     async fn outages(&self) -> Result<Vec<Value>> {
         let mut answer = self.isp.owner.get("/outages").await?;
         Ok(serde_json::from_value(answer["outages"].take())?)
@@ -323,6 +334,69 @@ async fn hours_lost_twice_come_back_once() -> Result<()> {
     town.pass(30).await?;
     assert_eq!(town.outages().await?.len(), 3);
     assert_eq!(town.end(&other).await?, end);
+    town.close().await
+}
+
+/// The box is heard, over a line of its own, and the internet is not reached from there: an outage as well, from the
+/// first look in vain to the first answer, on the page of the site while it lasts. One that never ended when the box
+/// went away is over once it is back and reaches somebody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_reaches_nobody_is_an_outage_though_its_box_is_heard() -> Result<()> {
+    let mut town = Town::open("uplink").await?;
+    let far = town.world.clock.now().plus(10 * DAY);
+    let asha = town.customer("asha", 1, far).await?;
+    let out_there = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let host = out_there.local_addr()?;
+    town.site.stop_agent().await;
+    town.site
+        .configure(|config| config.upstream.hosts = vec![host]);
+    town.on().await?;
+    town.pass(20).await?;
+    assert_eq!(town.outages().await?, Vec::<Value>::new());
+    assert_eq!(town.uplink().await?, None);
+
+    drop(out_there);
+    let fell = town.world.clock.now();
+    let warned = eventually("it is on the site's page", async || {
+        town.world.clock.advance(MINUTE);
+        town.uplink().await
+    })
+    .await?;
+    town.pass(40).await?;
+    let open = town.outages().await?;
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert_eq!(open[0]["cause"], "UPSTREAM_DOWN");
+    assert_eq!(open[0]["beganAt"], warned["since"]);
+    assert_eq!(open[0]["endedAt"], Value::Null);
+    // The power fails as well: it is the same hour.
+    town.off().await?;
+    town.pass(60).await?;
+    assert_eq!(town.outages().await?.len(), 1);
+    town.on().await?;
+    town.pass(30).await?;
+    assert_eq!(town.outages().await?[0]["endedAt"], Value::Null);
+
+    let _out_there = std::net::TcpListener::bind(host)?;
+    let mended = town.world.clock.now();
+    eventually("it is gone from the site's page", async || {
+        town.world.clock.advance(MINUTE);
+        Ok(town.uplink().await?.is_none().then_some(()))
+    })
+    .await?;
+    town.pass(10).await?;
+    let repaid = town.repaid(0).await?;
+    assert_eq!(repaid["customers"], 1, "{repaid}");
+    let at = |name: &str| -> Result<Timestamp> {
+        Timestamp::parse(repaid[name].as_str().context("a time")?).context("an instant")
+    };
+    let (began, ended) = (at("beganAt")?, at("endedAt")?);
+    assert!(began <= fell.plus(10 * MINUTE) && began >= fell.minus(5 * MINUTE));
+    assert!(
+        ended >= mended && ended <= mended.plus(10 * MINUTE),
+        "{ended} after {mended}"
+    );
+    let end = town.end(&asha).await?;
+    assert_eq!(end, far.plus(ended.since(began)).to_string());
     town.close().await
 }
 

@@ -89,6 +89,7 @@ impl Since {
                 .filter_map(|router| router.condition(now))
                 .take(MOST_ROUTERS)
                 .collect(),
+            upstream: overview.upstream.state(),
         }
     }
 }
@@ -135,6 +136,7 @@ mod tests {
             clock_untrusted_since: None,
             refusing_since: None,
             routers: Vec::new(),
+            upstream: None,
         };
         let later = |secs| ConditionV1 {
             at: at(secs),

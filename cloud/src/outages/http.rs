@@ -24,7 +24,8 @@ use crate::error::{ApiError, Wrong};
 #[serde(rename_all = "camelCase")]
 pub struct Outage {
     id: OutageId,
-    /// `AGENT_SILENT` = the whole site, `ROUTER_SILENT`, or `EXTENSION` = given by an operator.
+    /// `AGENT_SILENT` = the whole site, `ROUTER_SILENT`, `UPSTREAM_DOWN` = its box is heard and reaches nobody on the
+    /// internet, or `EXTENSION` = given by an operator.
     cause: String,
     site_id: SiteId,
     site_name: String,

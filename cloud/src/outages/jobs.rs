@@ -26,17 +26,15 @@ pub async fn watch(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Res
     due::at_once(&mut tx, REPAY, &ended, now).await?;
     if awake_from <= heard {
         let mut silent = store::silent_sites(&mut tx, heard).await?;
+        silent.extend(store::sites_without_upstream(&mut tx, heard).await?);
         silent.extend(store::silent_routers(&mut tx, heard).await?);
         let entropy = tx.entropy();
         let found: Vec<(OutageId, Silent, Timestamp)> = silent
             .into_iter()
             // What happened before we listened, nobody heard.
             .map(|one| {
-                (
-                    OutageId::new(now, &entropy),
-                    one,
-                    one.last_seen.max(awake_from),
-                )
+                let began = one.last_seen.max(awake_from);
+                (OutageId::new(now, &entropy), one, began)
             })
             .collect();
         store::open(&mut tx, &found, now).await?;

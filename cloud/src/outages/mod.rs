@@ -1,8 +1,9 @@
 //! Time that was lost to an outage is given back, once, by itself.
 //!
 //! An outage is a site whose agents are silent (the box, its power or its way to the internet: the agent dials out
-//! through the same line as the subscribers) or a router that does not answer while its site's agent is heard. It is
-//! over when they are heard again; then a job walks everybody behind it, some hundred a transaction, and adds what
+//! through the same line as the subscribers), a router that does not answer while its site's agent is heard, or a site
+//! whose agents are heard, over a line of their own, and say that the internet is not reached from there. It is over
+//! when they are heard again or say so; then a job walks everybody behind it, some hundred a transaction, and adds what
 //! each of them lost to his paid time, as his package says. Who loses the same hour to his router and to its site
 //! loses it once.
 //!

@@ -14,7 +14,7 @@ use crate::db::Tx;
 use crate::due::due_cte;
 use crate::messaging::{SEND, message_cte};
 
-pub use found::{Silent, end, look, open, silent_routers, silent_sites};
+pub use found::{Silent, end, look, open, silent_routers, silent_sites, sites_without_upstream};
 
 /// What an operator gives.
 #[derive(Clone, Debug)]

@@ -19,6 +19,7 @@ use crate::db::Tx;
 pub struct Warning {
     /// What it is, for programs: `WRONG_SECRET`, `UNSIGNED`, `UNSIGNED_REFUSED`, `ROUTER_MOVED`,
     /// `LOCAL_SECRETS`, `DISK_FILLING`, `DISK_FULL`, `DAMAGED_FILE`, `CLOCK_UNTRUSTED`, `ACCOUNTING_REFUSED`,
+    /// `UPSTREAM_DOWN`,
     /// `CERTIFICATE_ENDING`, `CERTIFICATE_ENDS_SOON`, `CERTIFICATE_ENDED`, `AGENT_CERTIFICATE_ENDING`,
     /// `AGENT_CERTIFICATE_ENDS_SOON`, `AGENT_CERTIFICATE_ENDED`.
     pub code: &'static str,
@@ -97,6 +98,14 @@ pub fn of_box(agent: AgentId, told: &ConditionV1) -> Vec<Warning> {
             format!("The site's box found a damaged file at its start and moved it to {name}."),
             "What could be read of it was saved. Copy the file away, delete it, and doubt the card or disk.",
             Some(told.started),
+        ));
+    }
+    if let Some(upstream) = told.upstream.filter(|upstream| !upstream.reached) {
+        warnings.push(warning(
+            "UPSTREAM_DOWN",
+            "The site does not reach the internet: none of the hosts that its box asks answers.".to_owned(),
+            "Look at the site's uplink, or call its carrier. Time that is lost to it is given back afterwards.",
+            Some(upstream.since),
         ));
     }
     if let Some(since) = told.clock_untrusted_since {
@@ -277,7 +286,7 @@ const STALE: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {
-    use easyisp_shared::wire::condition::{ConditionV1, RouterConditionV1};
+    use easyisp_shared::wire::condition::{ConditionV1, RouterConditionV1, UpstreamV1};
     use uuid::Uuid;
 
     use super::*;
@@ -293,6 +302,7 @@ mod tests {
             clock_untrusted_since: None,
             refusing_since: None,
             routers: Vec::new(),
+            upstream: None,
         }
     }
 
@@ -328,12 +338,17 @@ mod tests {
             moved_aside: vec!["outbox.db.damaged-1".to_owned()],
             clock_untrusted_since: Some(at(1)),
             refusing_since: Some(at(2)),
+            upstream: Some(UpstreamV1 {
+                reached: false,
+                since: at(3),
+            }),
             ..quiet()
         };
         let all = [
             "ACCOUNTING_REFUSED",
             "DISK_FULL",
             "DAMAGED_FILE",
+            "UPSTREAM_DOWN",
             "CLOCK_UNTRUSTED",
         ];
         assert_eq!(codes(worst), all);

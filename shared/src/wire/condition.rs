@@ -29,6 +29,17 @@ pub struct ConditionV1 {
     pub refusing_since: Option<Timestamp>,
     /// Routers about which something is to be said, at most 256.
     pub routers: Vec<RouterConditionV1>,
+    /// How the site's way to the internet is; `None` where that is not measured, and while it is not known.
+    pub upstream: Option<UpstreamV1>,
+}
+
+/// Whether any of the hosts answers by which a site's way to the internet is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamV1 {
+    /// Whether one does.
+    pub reached: bool,
+    /// Since when that is so.
+    pub since: Timestamp,
 }
 
 /// What of a router a person should look at.

@@ -165,6 +165,10 @@ fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
             moved: Some((IpAddr::V4(Ipv4Addr::LOCALHOST), at(7))),
             certificate: Some(certificate()),
         }],
+        upstream: Some(UpstreamV1 {
+            reached: false,
+            since: at(8),
+        }),
     });
     let bytes = golden("agent_question_condition", &condition.encode());
     assert_eq!(condition.encode(), bytes);

@@ -31,6 +31,11 @@ pub async fn end(tx: &mut Tx, heard: Timestamp) -> sqlx::Result<Vec<OutageId>> {
         "with seen as (
              select o.id,
                     case when s.deleted_at is not null then s.deleted_at
+                         when o.cause = 'UPSTREAM_DOWN' then
+                              (select min((a.condition -> 'upstream' ->> 'since')::timestamptz) from agents a
+                                where a.tenant_id = $1 and a.site_id = o.site_id and a.revoked_at is null
+                                  and (a.condition -> 'upstream' ->> 'reached')::boolean
+                                  and (a.condition -> 'upstream' ->> 'since')::timestamptz > o.began_at)
                          when o.router_id is null then
                               (select max(a.last_seen_at) from agents a
                                 where a.tenant_id = $1 and a.site_id = o.site_id and a.revoked_at is null)
@@ -45,7 +50,7 @@ pub async fn end(tx: &mut Tx, heard: Timestamp) -> sqlx::Result<Vec<OutageId>> {
          update outages o set ended_at = greatest(o.began_at, seen.at)
            from seen
           where o.tenant_id = $1 and o.id = seen.id and o.ended_at is null
-            and (seen.gone or seen.at > $2 and seen.at > o.began_at)
+            and (seen.gone or seen.at > o.began_at and (seen.at > $2 or o.cause = 'UPSTREAM_DOWN'))
          returning o.id",
     )
     .bind(tx.tenant())
@@ -54,21 +59,23 @@ pub async fn end(tx: &mut Tx, heard: Timestamp) -> sqlx::Result<Vec<OutageId>> {
     .await
 }
 
-/// Something that is silent.
-#[derive(FromRow, Clone, Copy, Debug)]
+/// Something that is silent, or that nothing is reached from.
+#[derive(FromRow, Clone, Debug)]
 pub struct Silent {
+    /// What its outage is called.
+    pub cause: String,
     /// The site.
     pub site_id: SiteId,
     /// The router; `None` = the whole site.
     pub router_id: Option<RouterId>,
-    /// When it was last heard.
+    /// When it was last heard, or last reached something.
     pub last_seen: Timestamp,
 }
 
 /// Sites none of whose agents was heard since `heard`, and that no outage is open of.
 pub async fn silent_sites(tx: &mut Tx, heard: Timestamp) -> sqlx::Result<Vec<Silent>> {
     sqlx::query_as(
-        "select s.id as site_id, null::uuid as router_id, a.last_seen
+        "select 'AGENT_SILENT' as cause, s.id as site_id, null::uuid as router_id, a.last_seen
            from sites s
            join lateral (select max(last_seen_at) as last_seen from agents
                           where tenant_id = $1 and site_id = s.id and revoked_at is null) a on true
@@ -84,11 +91,34 @@ pub async fn silent_sites(tx: &mut Tx, heard: Timestamp) -> sqlx::Result<Vec<Sil
     .await
 }
 
+/// Sites from which the internet is not reached since before `heard`, as all of their agents say that were heard since
+/// then and know; and that no outage is open of.
+pub async fn sites_without_upstream(tx: &mut Tx, heard: Timestamp) -> sqlx::Result<Vec<Silent>> {
+    sqlx::query_as(
+        "select 'UPSTREAM_DOWN' as cause, s.id as site_id, null::uuid as router_id, a.since as last_seen
+           from sites s
+           join lateral (select max((condition -> 'upstream' ->> 'since')::timestamptz) as since,
+                                bool_and(not (condition -> 'upstream' ->> 'reached')::boolean) as all_of_them
+                           from agents
+                          where tenant_id = $1 and site_id = s.id and revoked_at is null and last_seen_at > $2) a
+             on a.all_of_them
+          where s.tenant_id = $1 and s.deleted_at is null and a.since < $2
+            and not exists (select from outages o
+                             where o.tenant_id = $1 and o.site_id = s.id and o.router_id is null
+                               and o.ended_at is null)
+          limit 500",
+    )
+    .bind(tx.tenant())
+    .bind(heard)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Routers that were not heard since `heard` although their site was, all the while. Nobody dialling is no
 /// outage: the API is asked and does not answer, or somebody was online whose end was never told.
 pub async fn silent_routers(tx: &mut Tx, heard: Timestamp) -> sqlx::Result<Vec<Silent>> {
     sqlx::query_as(
-        "select r.site_id, r.id as router_id, r.last_seen
+        "select 'ROUTER_SILENT' as cause, r.site_id, r.id as router_id, r.last_seen
            from (select *, greatest(last_seen_at, case when api_problem is null then api_asked_at end) as last_seen
                    from routers
                   where tenant_id = $1 and deleted_at is null) r
@@ -119,18 +149,33 @@ pub async fn open(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "insert into outages (tenant_id, id, cause, site_id, router_id, began_at, created_at)
-         select $1, o.id, case when o.router_id is null then 'AGENT_SILENT' else 'ROUTER_SILENT' end,
-                o.site_id, o.router_id, o.began_at, $6
-           from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[])
-                as o (id, site_id, router_id, began_at)
+         select $1, o.id, o.cause, o.site_id, o.router_id, o.began_at, $6
+           from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $7::text[])
+                as o (id, site_id, router_id, began_at, cause)
              on conflict do nothing",
     )
     .bind(tx.tenant())
     .bind(found.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
-    .bind(found.iter().map(|(_, one, _)| one.site_id).collect::<Vec<_>>())
-    .bind(found.iter().map(|(_, one, _)| one.router_id).collect::<Vec<_>>())
+    .bind(
+        found
+            .iter()
+            .map(|(_, one, _)| one.site_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        found
+            .iter()
+            .map(|(_, one, _)| one.router_id)
+            .collect::<Vec<_>>(),
+    )
     .bind(found.iter().map(|(.., began)| *began).collect::<Vec<_>>())
     .bind(now)
+    .bind(
+        found
+            .iter()
+            .map(|(_, one, _)| one.cause.as_str())
+            .collect::<Vec<_>>(),
+    )
     .execute(&mut **tx)
     .await?;
     Ok(())
