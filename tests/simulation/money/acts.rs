@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_tests::mpesa::books::Books;
+use easyisp_tests::operator::Operator;
 use easyisp_tests::scenario::Payer;
 use jiff::tz::{Offset, TimeZone};
 use reqwest::Method;
@@ -75,6 +76,21 @@ pub enum Deed {
     Statement {
         isp: usize,
     },
+    /// The clerk asks for a payment, or so many shillings of it, to be sent back.
+    AskBack {
+        isp: usize,
+        payment: Uuid,
+        part: Option<i64>,
+        key: u64,
+    },
+    Approve {
+        isp: usize,
+        refund: Uuid,
+    },
+    Decline {
+        isp: usize,
+        refund: Uuid,
+    },
 }
 
 impl fmt::Display for Deed {
@@ -136,6 +152,14 @@ impl fmt::Display for Deed {
             }
             Deed::Redeem { isp, person, code } => write!(f, "{isp}/{person} shows {code}"),
             Deed::Statement { isp } => write!(f, "{isp} compares a statement"),
+            Deed::AskBack {
+                isp, payment, part, ..
+            } => match part {
+                Some(part) => write!(f, "{isp} asks for {part} of {payment} to be sent back"),
+                None => write!(f, "{isp} asks for {payment} to be sent back"),
+            },
+            Deed::Approve { isp, refund } => write!(f, "{isp} approves {refund}"),
+            Deed::Decline { isp, refund } => write!(f, "{isp} declines {refund}"),
         }
     }
 }
@@ -176,7 +200,10 @@ impl Money {
             | Deed::TakeBack { .. }
             | Deed::Allocate { .. }
             | Deed::MoveOver { .. }
-            | Deed::Statement { .. } => {}
+            | Deed::Statement { .. }
+            | Deed::AskBack { .. }
+            | Deed::Approve { .. }
+            | Deed::Decline { .. } => {}
         }
     }
 
@@ -283,6 +310,29 @@ impl Money {
                 let request = self.http.post(path).bearer_auth(isp.provider.owner.token());
                 answer(request.header("content-type", "text/csv").body(text)).await
             }
+            Deed::AskBack {
+                isp,
+                payment,
+                part,
+                key,
+            } => {
+                let path = format!("/payments/{payment}/refunds");
+                let mut body = json!({"service": "KEEP", "reason": "Paid twice"});
+                if let Some(part) = part {
+                    body["amount"] = (*part).into();
+                }
+                let clerk = &self.isps[*isp].clerk;
+                self.ask_as(clerk, Method::POST, &path, body, Some(*key))
+                    .await
+            }
+            Deed::Approve { isp, refund } => {
+                let path = format!("/payments/refunds/{refund}/approve");
+                self.ask(*isp, Method::POST, &path, json!({}), None).await
+            }
+            Deed::Decline { isp, refund } => {
+                let path = format!("/payments/refunds/{refund}/decline");
+                self.ask(*isp, Method::POST, &path, json!({}), None).await
+            }
         }
     }
 
@@ -294,9 +344,21 @@ impl Money {
         body: Value,
         key: Option<u64>,
     ) -> Option<Answer> {
+        let owner = &self.isps[isp].provider.owner;
+        self.ask_as(owner, method, path, body, key).await
+    }
+
+    async fn ask_as(
+        &self,
+        who: &Operator,
+        method: Method,
+        path: &str,
+        body: Value,
+        key: Option<u64>,
+    ) -> Option<Answer> {
         let url = format!("http://{}/api{path}", self.world.api());
         let mut request = self.http.request(method, url);
-        request = request.bearer_auth(self.isps[isp].provider.owner.token());
+        request = request.bearer_auth(who.token());
         if let Some(key) = key {
             request = request.header("idempotency-key", format!("deed-{key}"));
         }
@@ -389,6 +451,13 @@ impl Money {
                 known.redeemed.insert(code.clone());
             }
             Deed::Statement { .. } => ensure!(done, "{deed} is answered {status}: {body}"),
+            // Whether it can be sent back, or was decided before, the rows say.
+            Deed::AskBack { .. } | Deed::Approve { .. } | Deed::Decline { .. } => {
+                ensure!(
+                    done || matches!(status, 400 | 409 | 422),
+                    "{deed} is answered {status}: {body}"
+                );
+            }
             Deed::Push { .. } | Deed::Redeem { .. } => {}
         }
         Ok(())

@@ -15,6 +15,7 @@ pub struct Seen {
     pub holdings: BTreeMap<Uuid, Holding>,
     pub payments: BTreeMap<Uuid, Payment>,
     pub periods: BTreeMap<Uuid, Period>,
+    pub backs: BTreeMap<Uuid, Back>,
     /// Per tenant, account and party: what was credited less what was debited.
     folds: BTreeMap<(Uuid, String, Option<Uuid>), i64>,
 }
@@ -33,6 +34,17 @@ pub struct Payment {
     pub created_at: Timestamp,
     pub intent: Option<Uuid>,
     pub description: String,
+}
+
+/// Money that is to go back, goes or went.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Back {
+    pub tenant: Uuid,
+    pub customer: Option<Uuid>,
+    pub amount: i64,
+    pub state: String,
+    /// M-Pesa was asked after it as often as it is.
+    pub is_for_a_person: bool,
 }
 
 /// A period of service.
@@ -87,7 +99,7 @@ pub async fn look(eyes: &mut PgConnection) -> Result<Seen> {
             method: row.try_get("method")?,
             amount: row.try_get("amount")?,
             receipt: row.try_get("receipt")?,
-            stands: row.try_get::<String, _>("status")? == "completed",
+            stands: row.try_get::<String, _>("status")? != "voided",
             paid_at: row.try_get("paid_at")?,
             created_at: row.try_get("created_at")?,
             intent: row.try_get("intent_id")?,
@@ -123,6 +135,19 @@ pub async fn look(eyes: &mut PgConnection) -> Result<Seen> {
         usize::try_from(debits)? == periods,
         "V4: {periods} periods and {debits} entries that pay for one"
     );
+    let rows = sqlx::query("select tenant_id, id, customer_id, amount, state, asked from refunds")
+        .fetch_all(&mut *tx)
+        .await?;
+    for row in rows {
+        let back = Back {
+            tenant: row.try_get("tenant_id")?,
+            customer: row.try_get("customer_id")?,
+            amount: row.try_get("amount")?,
+            state: row.try_get("state")?,
+            is_for_a_person: row.try_get::<i32, _>("asked")? >= 5,
+        };
+        seen.backs.insert(row.try_get("id")?, back);
+    }
     let rows = sqlx::query(
         "select tenant_id, account, party, sum(amount)::bigint as fold
            from (select tenant_id, credit_account as account, credit_party as party, amount from transfers
@@ -168,7 +193,18 @@ impl Seen {
                 let mine = self.payments.values().filter(|paid| paid.tenant == *tenant);
                 mine.filter(|paid| like(paid)).map(|paid| paid.amount).sum()
             };
-            let received = payments(&|paid| paid.is_mpesa() && paid.stands);
+            let backs = |like: &dyn Fn(&Back) -> bool| -> i64 {
+                let mine = self.backs.values().filter(|back| back.tenant == *tenant);
+                mine.filter(|back| like(back)).map(|back| back.amount).sum()
+            };
+            let came = payments(&|paid| paid.is_mpesa() && paid.stands);
+            let received = came - backs(&|back| back.state == "DONE");
+            let aside = backs(&Back::is_under_way);
+            ensure!(
+                account("2400") == aside,
+                "V1: {aside} are on their way back, what is set aside says {}",
+                account("2400")
+            );
             ensure!(
                 -account("1010") == received,
                 "V1: M-Pesa brought {received}, its account says {}",

@@ -9,7 +9,7 @@ use easyisp_tests::mpesa::books::{Books, Transaction};
 use uuid::Uuid;
 
 use super::Money;
-use super::eyes::{Payment, Period, Seen};
+use super::eyes::{Back, Payment, Period, Seen};
 use super::model::{Between, Moved, Plan};
 use super::outside::intent_of;
 use super::people::{Isp, Person};
@@ -35,6 +35,7 @@ impl Money {
         let books = self.world.outside.mpesa.books();
         self.receipts(seen, &books)?;
         self.vouchers(seen)?;
+        self.sent_back(seen)?;
         for isp in &self.isps {
             for person in &isp.people {
                 let judged = self.holding(isp, person, seen);
@@ -70,6 +71,21 @@ impl Money {
                 moved.push(Moved::Out {
                     amount: paid.amount,
                 });
+            }
+        }
+        for (id, back) in &seen.backs {
+            if back.customer != Some(person.id) {
+                continue;
+            }
+            let was = self.seen.backs.get(id);
+            let was_aside = was.is_some_and(Back::is_aside);
+            let failed = back.state == "FAILED" && was.is_none_or(|was| was.state != "FAILED");
+            let amount = back.amount;
+            if !was_aside && (back.is_aside() || failed) {
+                moved.push(Moved::Out { amount });
+            }
+            if failed {
+                moved.push(Moved::Back { amount });
             }
         }
         let periods = |all: &Seen| -> BTreeMap<Uuid, Period> {

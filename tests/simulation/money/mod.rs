@@ -1,6 +1,6 @@
 //! What customers pay, to two providers on one platform: asked for and by themselves, told of once, twice, late,
-//! wrongly, by strangers or not at all, while operators recharge, take back, allocate and sell, and the line to the
-//! database is cut at any statement.
+//! wrongly, by strangers or not at all, while operators recharge, take back, send back, allocate and sell, and the
+//! line to the database is cut at any statement.
 //!
 //! A seed decides what is tried; what of it wins where several things happen at once, PostgreSQL does. After every
 //! step the rows must be what some order of it gives ([`model`]) and no receipt may be credited that M-Pesa does not
@@ -8,6 +8,7 @@
 //! within the times of V3, or waits in the list of those that a person must decide ([`judge`]).
 
 mod acts;
+mod back;
 mod choice;
 mod eyes;
 mod judge;
@@ -22,7 +23,7 @@ use anyhow::{Context, Result, ensure};
 use easyisp_shared::time::Timestamp;
 use easyisp_tests::kept::KeptDatabase;
 use easyisp_tests::operator::http_client;
-use easyisp_tests::scenario::Payer;
+use easyisp_tests::scenario::{Errand, Payer};
 use easyisp_tests::wiretap::Scissors;
 use easyisp_tests::world::{PATIENCE, World};
 use futures_util::future::join_all;
@@ -41,6 +42,8 @@ use people::Isp;
 pub struct Money {
     trace: Vec<String>,
     random: SmallRng,
+    /// What is sent back.
+    back: SmallRng,
     world: World,
     scissors: Scissors,
     /// The cloud's connections.
@@ -123,6 +126,7 @@ impl Life for Money {
         let mut money = Money {
             trace: Vec::new(),
             random,
+            back: SmallRng::seed_from_u64(!seed),
             pool: database.pool(),
             scissors: database.scissors().context("a line that can be cut")?,
             eyes,
@@ -147,6 +151,13 @@ impl Life for Money {
             self.trace.push(format!("{step:>3} {what}"));
             let judged = self.settle_and_judge().await;
             judged.with_context(|| format!("after step {step}: {what}"))?;
+            let back = self.some_money_goes_back().await;
+            let Some(what) = back.with_context(|| format!("behind step {step}"))? else {
+                continue;
+            };
+            self.trace.push(format!("    {what}"));
+            let judged = self.settle_and_judge().await;
+            judged.with_context(|| format!("behind step {step}: {what}"))?;
         }
         self.heal().await
     }
@@ -404,6 +415,7 @@ impl Money {
         let mpesa = self.world.outside.mpesa.clone();
         mpesa.outage(easyisp_tests::scenario::Outage::None);
         mpesa.script_everybody(Payer::prompt());
+        mpesa.script_errands(Errand::default());
         for phone in people::PHONES {
             mpesa.script(phone, Payer::prompt());
         }
@@ -413,6 +425,10 @@ impl Money {
         }
         for direct in books.direct() {
             mpesa.release(&direct.receipt);
+        }
+        for errand in books.errands() {
+            let name = errand.about.as_deref().or(errand.phone.as_deref());
+            mpesa.release(name.unwrap_or_default());
         }
         let healed = self.now();
         self.pass("healing", 12, 30).await?;
@@ -441,6 +457,7 @@ impl Money {
         for isp in 0..self.isps.len() {
             self.all_listed(isp)?;
         }
+        self.decided()?;
         self.at_rest().await
     }
 

@@ -35,6 +35,8 @@ pub enum Moved {
     },
     /// Money was taken out of his wallet again, below zero if it must.
     Out { amount: i64 },
+    /// What was to be sent back was not: it is in his wallet again, and buys nothing by that.
+    Back { amount: i64 },
     /// A voucher gave him time.
     Time { secs: u64, at: Timestamp },
 }
@@ -88,6 +90,10 @@ impl Between {
         match moved {
             Moved::Out { amount } => {
                 let balance = holding.balance - amount;
+                vec![(Holding { balance, ..holding }, 0)]
+            }
+            Moved::Back { amount } => {
+                let balance = holding.balance + amount;
                 vec![(Holding { balance, ..holding }, 0)]
             }
             Moved::Time { secs, at } => {

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use easyisp_shared::time::Timestamp;
 use easyisp_tests::mpesa::App;
-use easyisp_tests::world::{Provider, World};
+use easyisp_tests::operator::Operator;
+use easyisp_tests::world::{PASSWORD, Provider, World};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ pub const PHONES: [&str; 6] = [
 pub struct Isp {
     pub name: &'static str,
     pub provider: Provider,
+    /// Asks for money to be sent back, which the owner approves.
+    pub clerk: Operator,
     pub tenant: Uuid,
     pub code: String,
     pub gateway: String,
@@ -70,6 +73,12 @@ impl Isp {
                 &json!({}),
             )
             .await?;
+
+        owner.name_initiator().await?;
+        let email = format!("clerk@{name}.example");
+        let clerk = json!({"name": "Clerk", "email": email, "password": PASSWORD, "role": "ADMIN"});
+        owner.post("/tenant/operators", &clerk).await?;
+        let clerk = Operator::login(world.api(), &email, PASSWORD).await?;
 
         let mut packages = Vec::new();
         for (title, hotspot, shillings, minutes) in [
@@ -128,6 +137,7 @@ impl Isp {
             people,
             packages,
             codes: codes.collect(),
+            clerk,
             provider,
         })
     }
