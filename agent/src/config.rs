@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use easyisp_shared::setup::SYSLOG_PORT;
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -31,6 +32,8 @@ pub struct Config {
     pub neighbours: NeighboursConfig,
     /// `[upstream]`
     pub upstream: UpstreamConfig,
+    /// `[syslog]`
+    pub syslog: SyslogConfig,
     /// `[store]`
     pub store: StoreConfig,
     /// `[log]`
@@ -111,6 +114,15 @@ pub struct UpstreamConfig {
     pub hosts: Vec<SocketAddr>,
 }
 
+/// `[syslog]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyslogConfig {
+    /// Where routers are heard writing to their logs (UDP, RFC 3164 and 5424); the script that sets a router up names
+    /// port 5514.
+    pub listen: SocketAddr,
+}
+
 /// `[store]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -152,6 +164,7 @@ impl Default for Config {
             peers: PeersConfig::default(),
             neighbours: NeighboursConfig::default(),
             upstream: UpstreamConfig::default(),
+            syslog: SyslogConfig::default(),
             store: StoreConfig::default(),
             log: Log::default(),
         }
@@ -211,6 +224,14 @@ impl Default for UpstreamConfig {
     }
 }
 
+impl Default for SyslogConfig {
+    fn default() -> SyslogConfig {
+        SyslogConfig {
+            listen: (Ipv4Addr::UNSPECIFIED, SYSLOG_PORT).into(),
+        }
+    }
+}
+
 impl Default for SiteConfig {
     /// The private ranges (RFC 1918, RFC 6598, RFC 4193).
     fn default() -> SiteConfig {
@@ -254,6 +275,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("peers", "announce", Form::Text),
     ("neighbours", "listen", Form::Text),
     ("upstream", "hosts", Form::List),
+    ("syslog", "listen", Form::Text),
     ("store", "save_wear", Form::Flag),
     ("log", "filter", Form::Text),
     ("log", "format", Form::Text),
@@ -472,7 +494,7 @@ mod tests {
         let file = "data_dir = \"/a\"\n[cloud]\naddress = \"a:1\"\nmetered = true\n[radius]\nauth = \"0.0.0.0:1\"\n\
             acct = \"0.0.0.0:1\"\nradsec = \"0.0.0.0:1\"\n[portal]\nlisten = \"0.0.0.0:1\"\n[status]\nlisten = \"0.0.0.0:1\"\n\
             [site]\nranges = []\n[peers]\nlisten = \"0.0.0.0:1\"\nannounce = \"10.0.0.2:1\"\n[neighbours]\nlisten = \"0.0.0.0:1\"\n\
-            [upstream]\nhosts = []\n[store]\nsave_wear = true\n[log]\nfilter = \"info\"\nformat = \"json\"";
+            [upstream]\nhosts = []\n[syslog]\nlisten = \"0.0.0.0:1\"\n[store]\nsave_wear = true\n[log]\nfilter = \"info\"\nformat = \"json\"";
         let table: Table = file.parse().unwrap();
         let leaves: usize = table
             .values()

@@ -22,6 +22,7 @@ pub mod snmp;
 pub mod status;
 pub mod store;
 pub mod sync;
+pub mod syslog;
 pub mod upstream;
 pub mod watchdog;
 
@@ -140,7 +141,12 @@ impl Agent {
             Source::Described { .. } => None,
         };
         let neighbours = bind_neighbours(config.neighbours.listen, local);
-        let place = Place::AtSite { peers, neighbours };
+        let syslog = bind_syslog(config.syslog.listen, local);
+        let place = Place::AtSite {
+            peers,
+            neighbours,
+            syslog,
+        };
         let served = Served::start(config, clock, entropy.clone(), source, local, place).await?;
         let started = Server::start(served.radius.clone(), sockets, workers());
         let server = started.map_err(|cause| StartError::Port {
@@ -197,6 +203,11 @@ impl Agent {
     /// Where routers around are heard announcing themselves.
     pub fn neighbours(&self) -> Option<SocketAddr> {
         self.served.neighbours.address()
+    }
+
+    /// Where routers are heard writing to their logs.
+    pub fn syslog(&self) -> Option<SocketAddr> {
+        self.served.syslog.address()
     }
 
     /// Where the status page is.
@@ -283,6 +294,18 @@ fn bind_neighbours(address: SocketAddr, radius: IpAddr) -> Option<UdpSocket> {
     neighbours::bind(address)
         .inspect_err(|cause| {
             warn!(%cause, "Routers around cannot be heard: {address} ([neighbours] listen) is not free");
+        })
+        .ok()
+}
+
+/// The same for what routers write to their logs.
+fn bind_syslog(address: SocketAddr, radius: IpAddr) -> Option<UdpSocket> {
+    if radius.is_loopback() && !address.ip().is_loopback() {
+        return None;
+    }
+    syslog::bind(address)
+        .inspect_err(|cause| {
+            warn!(%cause, "Logs of routers cannot be heard: {address} ([syslog] listen) is not free");
         })
         .ok()
 }

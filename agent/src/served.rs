@@ -33,6 +33,7 @@ use crate::status::Overview;
 use crate::status::unlock::Unlocker;
 use crate::store::{Job, Outbox, OutboxReader, StoreError, StoreGuard};
 use crate::sync::{Asker, Identity, Link, LinkConfig, Patience};
+use crate::syslog::{self, Syslog};
 use crate::upstream::{self, Upstream};
 use crate::{Source, StartError, VERSION, housekeeping};
 
@@ -46,6 +47,8 @@ pub(crate) struct Served {
     pub feed: Arc<Feed>,
     /// Hears the routers around.
     pub neighbours: Arc<Neighbours>,
+    /// Hears what routers write to their logs.
+    pub syslog: Arc<Syslog>,
     /// Signs for tunnels and for routers.
     pub authority: Option<Arc<Authority>>,
     cancel: CancellationToken,
@@ -116,9 +119,13 @@ impl Served {
             line_counters,
         } = outside;
         let hosted = matches!(place, Place::Hosted);
-        let (listener, heard) = match place {
-            Place::Hosted => (None, None),
-            Place::AtSite { peers, neighbours } => (peers, neighbours),
+        let (listener, heard, logs) = match place {
+            Place::Hosted => (None, None, None),
+            Place::AtSite {
+                peers,
+                neighbours,
+                syslog,
+            } => (peers, neighbours, syslog),
         };
         let Core {
             site,
@@ -203,6 +210,16 @@ impl Served {
             let hosts = upstream::askable(&config.upstream.hosts, local);
             tasks.spawn(upstream.clone().watch(hosts, cancel.clone()));
         }
+        let parts = syslog::Parts {
+            site: site.clone(),
+            outbox: outbox.clone(),
+            reader: reader.clone(),
+            clock: site_clock.clone(),
+            counters: counters.clone(),
+            metered: config.cloud.metered,
+        };
+        let syslog = Syslog::new(parts, logs);
+        tasks.spawn(syslog.clone().run(cancel.clone()));
         let old_servers = shadow::Driver::new(radius.clone(), site_clock.clone(), local);
         tasks.spawn(old_servers.run(cancel.clone()));
         let unlocker = Unlocker::new(site.clone(), outbox.clone(), site_clock.clone(), touches);
@@ -264,6 +281,7 @@ impl Served {
                     radius.agree_through(agree(&met, &tasks, &cancel));
                     tasks.spawn(met.clone().run(listener, cancel.clone()));
                     lines.led_by(first_of(&met, &site));
+                    syslog.led_by(first_of(&met, &site));
                     peers = Some(met);
                 }
                 Err(cause) => warn!(%cause, "The site's other agents cannot be met"),
@@ -307,6 +325,7 @@ impl Served {
             overview,
             feed,
             neighbours,
+            syslog,
             authority,
             cancel,
             tasks,
@@ -350,6 +369,8 @@ pub(crate) enum Place {
         peers: Option<TcpListener>,
         /// Where it hears the routers around.
         neighbours: Option<UdpSocket>,
+        /// Where it hears what routers write to their logs.
+        syslog: Option<UdpSocket>,
     },
     /// In a process of many sites, across a WAN from it.
     Hosted,

@@ -39,6 +39,7 @@ pub mod wizard;
 pub mod sessions;
 
 pub mod monitoring;
+pub mod logs;
 pub mod control;
 
 pub mod messaging;
@@ -103,6 +104,7 @@ pub fn routes() -> Routes {
         .merge(router_logins::routes())
         .merge(sessions::routes())
         .merge(monitoring::routes())
+        .merge(logs::routes())
         .merge(control::routes())
         .merge(renewals::routes())
         .merge(courtesy::routes())
@@ -174,6 +176,7 @@ pub fn appliers(secrets: &Secrets) -> Appliers {
         .with(UpKind::LocalSecrets, routers::edge::local_secrets())
         .with(UpKind::Lines, customers::lines::states())
         .with(UpKind::Metrics, monitoring::edge::metrics())
+        .with(UpKind::Logs, logs::edge::lines())
         .with(UpKind::Moving, moving::edge::reports())
 }
 
@@ -234,9 +237,10 @@ pub fn jobs(app: &App) -> Jobs {
                 let told = webhooks::forget_old(&db, job.tenant, now).await?;
                 let files = imports::forget_old(&db, job.tenant, now).await?;
                 let read = monitoring::forget_old(&db, job.tenant, now).await?;
+                let said = logs::forget_old(&db, job.tenant, now).await?;
                 let people = privacy::forget_old(&db, job.tenant, now).await?;
                 let soonest = keys.min(sessions).min(lease).min(told).min(files);
-                Ok(Again(soonest.min(people).min(read)))
+                Ok(Again(soonest.min(people).min(read).min(said)))
             }
         })
         .with(tenants::purge::PURGE, move |job, now| {

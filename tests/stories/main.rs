@@ -56,6 +56,7 @@ mod ledger;
 mod link;
 mod live;
 mod login_rush;
+mod logs;
 mod lost_time;
 mod manners;
 mod messages;

@@ -299,7 +299,7 @@ fn a_step_that_fails_is_named_and_the_next_import_completes_it() -> Result<()> {
         refused,
         "easyisp: 1 steps failed; see /log print, and import the file again"
     );
-    assert_eq!(router.logged, ["easyisp: step 5 of 7, hotspot: failed"]);
+    assert_eq!(router.logged, ["easyisp: step 5 of 8, hotspot: failed"]);
     assert_eq!(
         router
             .rows("/interface pppoe-server server", "disabled", "no")

@@ -27,6 +27,7 @@ pub mod kept;
 pub mod ledger;
 mod life;
 mod lines;
+mod logs;
 pub mod online;
 mod orders;
 mod record;

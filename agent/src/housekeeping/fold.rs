@@ -40,7 +40,8 @@ impl Fold {
                 | Up::Keepers(_)
                 | Up::Metrics(_)
                 | Up::Lines(_)
-                | Up::Unlock(_),
+                | Up::Unlock(_)
+                | Up::Logs(_),
             )
             | None => None,
         }

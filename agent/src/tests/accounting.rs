@@ -176,7 +176,8 @@ async fn counters_keep_all_64_bits() {
             | Up::Keepers(_)
             | Up::Metrics(_)
             | Up::Lines(_)
-            | Up::Unlock(_) => None,
+            | Up::Unlock(_)
+            | Up::Logs(_) => None,
         });
         assert_eq!(told, [whole]);
     }

@@ -219,7 +219,8 @@ impl Running {
                     | Up::Keepers(_)
                     | Up::Metrics(_)
                     | Up::Lines(_)
-                    | Up::Unlock(_) => None,
+                    | Up::Unlock(_)
+                    | Up::Logs(_) => None,
                 });
                 if found.len() >= count {
                     return found;
@@ -388,7 +389,8 @@ impl Running {
             | Up::Keepers(_)
             | Up::Metrics(_)
             | Up::Lines(_)
-            | Up::Unlock(_) => None,
+            | Up::Unlock(_)
+            | Up::Logs(_) => None,
         })
     }
 
@@ -407,7 +409,8 @@ impl Running {
             | Up::Keepers(_)
             | Up::Metrics(_)
             | Up::Lines(_)
-            | Up::Unlock(_) => None,
+            | Up::Unlock(_)
+            | Up::Logs(_) => None,
         })
     }
 

@@ -49,7 +49,8 @@ async fn take(
             | Up::LocalSecrets(_)
             | Up::Metrics(_)
             | Up::Lines(_)
-            | Up::Unlock(_) => None,
+            | Up::Unlock(_)
+            | Up::Logs(_) => None,
         })
         .collect();
     // The session may be another agent's of the site.

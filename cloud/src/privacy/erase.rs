@@ -17,6 +17,7 @@ use crate::db::Tx;
 use crate::error::ApiError;
 use crate::imports;
 use crate::ledger::{self, Blank};
+use crate::logs;
 use crate::payments::FOLLOW_UP;
 use crate::sessions;
 
@@ -125,6 +126,9 @@ pub async fn erase(
     store::blank_invoices(tx, customer).await?;
     store::blank_sessions(tx, customer, traces, &pseudonym).await?;
     store::blank_logins(tx, customer, traces, &pseudonym).await?;
+    let mut names = vec![subject.username.as_str()];
+    names.extend(devices.iter().map(String::as_str));
+    logs::forget_person(tx, &names).await?;
     store::blank_usage(tx, customer).await?;
     store::forget_notes(tx, customer).await?;
     store::forget_told(tx, customer).await?;

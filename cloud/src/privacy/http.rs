@@ -168,7 +168,8 @@ pub struct KeptKind {
 }
 
 /// `GET /api/privacy/retention`: what is kept of subscribers, where, for how long, and what becomes of it
-/// when one is erased. Sessions are kept as `sessionRetentionDays` in `PUT /api/tenant/settings` says.
+/// when one is erased. Sessions are kept as `sessionRetentionDays` in `PUT /api/tenant/settings` says,
+/// lines of routers' logs as `logRetentionDays`.
 #[utoipa::path(get, path = "/api/privacy/retention", tag = "Privacy",
     responses((status = 200, body = Retention)))]
 pub async fn retention(
@@ -177,11 +178,16 @@ pub async fn retention(
 ) -> Result<Json<Retention>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
     let sessions = tenants::session_retention(&mut tx).await?.as_secs() / 86_400;
+    let logs = tenants::log_retention(&mut tx).await?.as_secs() / 86_400;
     let shown = |keep| match keep {
         Keep::Days(days) => (Some(i64::from(days)), "So many days".to_owned()),
         Keep::Sessions => (
             i64::try_from(sessions).ok(),
             "So many days after its end, as your settings say".to_owned(),
+        ),
+        Keep::Logs => (
+            i64::try_from(logs).ok(),
+            "So many days, as your settings say".to_owned(),
         ),
         Keep::Customer => (None, format!("{} days after he was deleted", rules::GONE)),
         Keep::Books => (None, "For good: the books".to_owned()),

@@ -31,6 +31,8 @@ pub enum Keep {
     Days(u16),
     /// As many days as the tenant's `sessionRetentionDays` says.
     Sessions,
+    /// As many days as the tenant's `logRetentionDays` says.
+    Logs,
     /// As long as the customer is one, and two years after.
     Customer,
     /// The books: for good, with ids in place of names.
@@ -113,6 +115,18 @@ pub const KEPT: &[Kept] = &[
         "user name, device, when and why not",
         Keep::Days(LOGINS),
         "the pseudonym, without device",
+    ),
+    of(
+        "router_logs",
+        "user name, address, device, in a router's own words",
+        Keep::Logs,
+        "lines with his user name or a device of his are removed",
+    ),
+    of(
+        "log_words",
+        "the words of these lines",
+        Keep::Logs,
+        "his user name and devices are removed",
     ),
     of(
         "messages",
@@ -387,6 +401,7 @@ pub const KEPT: &[Kept] = &[
     none("accounts"),
     none("agents"),
     none("alert_looks"),
+    none("log_blocks"),
     none("alert_rules"),
     none("alert_settings"),
     none("alert_states"),

@@ -320,7 +320,8 @@ async fn take_logins(
             | Up::LocalSecrets(_)
             | Up::Metrics(_)
             | Up::Lines(_)
-            | Up::Unlock(_) => None,
+            | Up::Unlock(_)
+            | Up::Logs(_) => None,
         })
         .collect();
     let at_site = routers_here(tx, agent.site, told.iter().map(|(_, login)| login.router)).await?;

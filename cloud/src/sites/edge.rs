@@ -56,7 +56,8 @@ async fn take(
             | Up::LocalSecrets(_)
             | Up::Metrics(_)
             | Up::Lines(_)
-            | Up::Unlock(_) => None,
+            | Up::Unlock(_)
+            | Up::Logs(_) => None,
         })
         .max_by_key(|heartbeat| heartbeat.at);
     if let Some(heartbeat) = newest {

@@ -194,6 +194,7 @@ pub async fn set(
         remembered_macs: None,
         confirm_agents: None,
         session_retention_days: None,
+        log_retention_days: None,
         time_zone: None,
         currency: None,
     };

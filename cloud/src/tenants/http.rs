@@ -57,6 +57,8 @@ pub struct Tenant {
     pub confirm_agents: bool,
     /// Days for which a session is kept after its end.
     pub session_retention_days: i32,
+    /// Days for which lines of routers' logs are kept.
+    pub log_retention_days: i32,
     /// Where its clock is: months end, quotas begin anew and schedules run by it.
     pub time_zone: String,
     /// In which its customers pay.
@@ -95,6 +97,7 @@ impl Tenant {
             remembered_macs: row.remembered_macs,
             confirm_agents: row.confirm_agents,
             session_retention_days: row.session_retention_days,
+            log_retention_days: row.log_retention_days,
             time_zone: row.time_zone,
             currency: row.currency,
             created_at: row.created_at,
@@ -151,6 +154,9 @@ pub struct Settings {
     /// 3650. What is older is removed within a day.
     #[serde(default, deserialize_with = "blank::option")]
     pub session_retention_days: Option<i32>,
+    /// Days for which lines of routers' logs are kept, 1 to 90. What is older is removed within a day.
+    #[serde(default, deserialize_with = "blank::option")]
+    pub log_retention_days: Option<i32>,
     /// A name of the time zone database, such as `Africa/Nairobi`: where days and months end, quotas begin anew
     /// and schedules run. It can be changed until the first money is booked: the books have days.
     #[serde(default, deserialize_with = "blank::option")]
@@ -218,6 +224,13 @@ pub async fn settings(
         ));
     }
 
+    if settings
+        .log_retention_days
+        .is_some_and(|days| !(1..=90).contains(&days))
+    {
+        return Err(ApiError::field("logRetentionDays", "must be from 1 to 90"));
+    }
+
     let colour = settings.primary_color.as_ref().map(|colour| {
         let what = "must be # and six hexadecimal digits, such as #0F62FE";
         let read = |text| rules::colour(text).ok_or_else(|| ApiError::field("primaryColor", what));
@@ -257,6 +270,7 @@ pub async fn settings(
         remembered_macs: settings.remembered_macs,
         confirm_agents: settings.confirm_agents,
         session_retention_days: settings.session_retention_days,
+        log_retention_days: settings.log_retention_days,
         time_zone: zone.as_deref(),
         currency: currency.as_deref(),
     };
@@ -302,6 +316,7 @@ fn facts(row: &TenantRow) -> serde_json::Value {
         "rememberedMacs": row.remembered_macs,
         "confirmAgents": row.confirm_agents,
         "sessionRetentionDays": row.session_retention_days,
+        "logRetentionDays": row.log_retention_days,
         "timeZone": row.time_zone,
         "currency": row.currency,
     })

@@ -59,6 +59,12 @@ pub async fn session_retention(tx: &mut Tx) -> sqlx::Result<Duration> {
     Ok(Duration::from_secs(u64::from(days.unsigned_abs()) * 86_400))
 }
 
+/// How long the tenant has lines of routers' logs kept.
+pub async fn log_retention(tx: &mut Tx) -> sqlx::Result<Duration> {
+    let days = store::log_retention_days(tx).await?;
+    Ok(Duration::from_secs(u64::from(days.unsigned_abs()) * 86_400))
+}
+
 /// The name of the tenant's time zone.
 pub async fn time_zone(tx: &mut Tx) -> sqlx::Result<String> {
     Ok(store::policy(tx).await?.time_zone)

@@ -77,6 +77,7 @@ pub struct TenantRow {
     pub remembered_macs: i32,
     pub confirm_agents: bool,
     pub session_retention_days: i32,
+    pub log_retention_days: i32,
     pub time_zone: String,
     pub currency: String,
     pub created_at: Timestamp,
@@ -89,7 +90,8 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
     let row = sqlx::query(
         "select t.slug, t.business_name, t.email, t.phone, t.location, t.logo, t.primary_color, t.status,
                 t.trial_ends_at, t.subscription_ends_at, t.platform_balance, t.mac_login,
-                t.remembered_macs, t.confirm_agents, t.session_retention_days, t.time_zone, t.currency, t.created_at,
+                t.remembered_macs, t.confirm_agents, t.session_retention_days, t.log_retention_days, t.time_zone, t.currency,
+                t.created_at,
                 (select count(*) from operators o
                   where o.tenant_id = t.tenant_id and o.deleted_at is null) as operators,
                 (select count(*) from customers c
@@ -118,6 +120,7 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
         remembered_macs: row.try_get("remembered_macs")?,
         confirm_agents: row.try_get("confirm_agents")?,
         session_retention_days: row.try_get("session_retention_days")?,
+        log_retention_days: row.try_get("log_retention_days")?,
         time_zone: row.try_get("time_zone")?,
         currency: row.try_get("currency")?,
         created_at: row.try_get("created_at")?,
@@ -158,6 +161,7 @@ pub struct SettingsRow<'a> {
     pub remembered_macs: Option<i32>,
     pub confirm_agents: Option<bool>,
     pub session_retention_days: Option<i32>,
+    pub log_retention_days: Option<i32>,
     pub time_zone: Option<&'a str>,
     pub currency: Option<&'a str>,
 }
@@ -197,6 +201,7 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
                 currency = coalesce($13, currency),
                 primary_color = case when $14 then $15 else primary_color end,
                 confirm_agents = coalesce($16, confirm_agents),
+                log_retention_days = coalesce($17, log_retention_days),
                 updated_at = $8
           where tenant_id = $1",
     )
@@ -216,6 +221,7 @@ pub async fn update(tx: &mut Tx, change: &SettingsRow<'_>, now: Timestamp) -> sq
     .bind(change.primary_color.is_some())
     .bind(change.primary_color.flatten())
     .bind(change.confirm_agents)
+    .bind(change.log_retention_days)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -300,6 +306,14 @@ pub async fn set_lease(tx: &mut Tx, until: Timestamp) -> sqlx::Result<()> {
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Days for which the tenant has lines of routers' logs kept.
+pub async fn log_retention_days(tx: &mut Tx) -> sqlx::Result<i32> {
+    sqlx::query_scalar("select log_retention_days from tenants where tenant_id = $1")
+        .bind(tx.tenant())
+        .fetch_one(&mut **tx)
+        .await
 }
 
 /// Days for which the tenant has sessions kept after their end.

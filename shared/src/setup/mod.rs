@@ -18,7 +18,7 @@ pub use checks::{Fault, network};
 pub use first::first_script;
 pub use quote::quote;
 pub use script::script;
-pub use wanted::{BLOCKED, Item, Step, Value, Which, wanted};
+pub use wanted::{BLOCKED, Item, SYSLOG_PORT, Step, Value, Which, wanted};
 
 /// The major release of RouterOS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

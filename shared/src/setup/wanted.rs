@@ -91,6 +91,7 @@ pub fn wanted(setup: &Setup, release: Release) -> Vec<Step> {
         step("hotspot", hotspot(setup)),
         step("SNMP", snmp(setup)),
         step("firewall", firewall(setup)),
+        step("log to the agents", logging(setup)),
     ]
 }
 
@@ -526,6 +527,37 @@ fn firewall(setup: &Setup) -> Vec<Item> {
     ] {
         let fields = vec![("action", word("drop")), (side, word(BLOCKED))];
         items.push(rule_of("forward", name, fields));
+    }
+    items
+}
+
+/// Where agents hear what routers write to their logs.
+pub const SYSLOG_PORT: u16 = 5514;
+
+/// Everything but what is for debugging goes to each agent, in RouterOS's own format: topics and words. How it is
+/// called has no hyphen: a name of an action is letters and digits.
+fn logging(setup: &Setup) -> Vec<Item> {
+    const ACTION: &str = "/system logging action";
+    const RULE: &str = "/system logging";
+    let mut items = Vec::new();
+    for place in 0..2 {
+        let name = format!("{OURS}{}", place + 1);
+        match setup.agents.get(place) {
+            Some(agent) => {
+                let fields = vec![
+                    ("target", word("remote")),
+                    ("remote", word(agent)),
+                    ("remote-port", word(SYSLOG_PORT)),
+                ];
+                items.push(own(ACTION, ("name", &name), fields));
+                let fields = vec![("topics", word("!debug"))];
+                items.push(own(RULE, ("action", &name), fields));
+            }
+            None => {
+                items.push(gone(RULE, ("action", &name)));
+                items.push(gone(ACTION, ("name", &name)));
+            }
+        }
     }
     items
 }

@@ -16,6 +16,7 @@ use super::drift::*;
 use super::enroll::*;
 use super::hello::*;
 use super::line::*;
+use super::logs::*;
 use super::monitor::*;
 use super::peer::*;
 use super::question::*;
@@ -80,6 +81,33 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
         assert_eq!(answer.encode(), golden, "{name}");
         assert_eq!(PeerAnswer::decode(&golden), Ok(answer), "{name}");
     }
+}
+
+/// What is deflated on the way.
+fn log_lines() -> Vec<LogLineV1> {
+    let router = Uuid::from_u128(6).into();
+    vec![
+        LogLineV1::Said {
+            router,
+            at: at(0),
+            severity: 3,
+            topics: "pppoe,ppp,error".to_owned(),
+            message: "<pppoe-jane>: authentication failed".to_owned(),
+        },
+        LogLineV1::Missing {
+            router,
+            at: at(5),
+            why: MissingWhy::TooMany,
+            lines: 70_000,
+        },
+    ]
+}
+
+#[test]
+fn lines_of_a_log_are_read_as_they_were_written() {
+    let lines = log_lines();
+    assert_eq!(decode_lines(&encode_lines(&lines)), Ok(lines));
+    assert_eq!(decode_lines(&[200]), Err(WireError::Broken));
 }
 
 /// D10: what any released build sent is still read, and means what it meant.
@@ -708,6 +736,12 @@ fn ups() -> Vec<(&'static str, Up)> {
                 serial: 1,
                 at: at(0),
                 until: at(86_400),
+            }),
+        ),
+        (
+            "logs_v1",
+            Up::Logs(LogsV1 {
+                deflated: encode_lines(&log_lines()),
             }),
         ),
         (

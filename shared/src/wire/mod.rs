@@ -17,6 +17,7 @@ pub mod enroll;
 pub mod frame;
 pub mod hello;
 pub mod line;
+pub mod logs;
 pub mod monitor;
 mod outcome;
 pub mod peer;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{encode, take};
 use super::line::LinesV1;
+use super::logs::LogsV1;
 use super::monitor::MetricsV1;
 use super::{Lane, WireError};
 use crate::entitlement::Reason;
@@ -46,11 +47,13 @@ pub enum UpKind {
     Lines,
     /// Codes from the phone that were used.
     Unlock,
+    /// What routers wrote to their logs.
+    Logs,
 }
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 14] = [
+    pub const ALL: [UpKind; 15] = [
         UpKind::Redemption,
         UpKind::Keepers,
         UpKind::Device,
@@ -65,6 +68,7 @@ impl UpKind {
         UpKind::Metrics,
         UpKind::Lines,
         UpKind::Unlock,
+        UpKind::Logs,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -84,6 +88,7 @@ impl UpKind {
             UpKind::Bind => 22,
             UpKind::Lines => 23,
             UpKind::Unlock => 24,
+            UpKind::Logs => 28,
         }
     }
 
@@ -105,9 +110,11 @@ impl UpKind {
             | UpKind::Moving
             | UpKind::Lines
             | UpKind::Unlock => Lane::Results,
-            UpKind::Heartbeat | UpKind::Router | UpKind::LocalSecrets | UpKind::Metrics => {
-                Lane::Metrics
-            }
+            UpKind::Heartbeat
+            | UpKind::Router
+            | UpKind::LocalSecrets
+            | UpKind::Metrics
+            | UpKind::Logs => Lane::Metrics,
         }
     }
 }
@@ -143,6 +150,8 @@ pub enum Up {
     Lines(LinesV1),
     /// See [`UnlockV1`].
     Unlock(UnlockV1),
+    /// See [`LogsV1`].
+    Logs(LogsV1),
 }
 
 impl Up {
@@ -163,6 +172,7 @@ impl Up {
             Up::Bind(_) => UpKind::Bind,
             Up::Lines(_) => UpKind::Lines,
             Up::Unlock(_) => UpKind::Unlock,
+            Up::Logs(_) => UpKind::Logs,
         }
     }
 
@@ -183,6 +193,7 @@ impl Up {
             Up::Bind(body) => encode(&Bind::V1(body)),
             Up::Lines(body) => encode(&Lines::V1(body)),
             Up::Unlock(body) => encode(&Unlock::V1(body)),
+            Up::Logs(body) => encode(&Logs::V1(body)),
         }
     }
 
@@ -248,6 +259,10 @@ impl Up {
             UpKind::Unlock => {
                 let Unlock::V1(body) = take(body)?;
                 Up::Unlock(body)
+            }
+            UpKind::Logs => {
+                let Logs::V1(body) = take(body)?;
+                Up::Logs(body)
             }
         })
     }
@@ -320,6 +335,11 @@ enum Lines<T = LinesV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Unlock<T = UnlockV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Logs<T = LogsV1> {
     V1(T),
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use easyisp_agent::radius::Secret;
-use easyisp_shared::setup::Release;
+use easyisp_shared::setup::{Release, SYSLOG_PORT};
 
 use super::api::Face;
 use super::script::{Machine, Outside};
@@ -32,7 +32,13 @@ impl Lan {
         self
     }
 
-    fn leads(&self, address: IpAddr, port: u16) -> SocketAddr {
+    /// What is logged at `address` is heard at `agent`.
+    pub fn logging(mut self, address: Ipv4Addr, agent: SocketAddr) -> Lan {
+        self.leads.insert((address, SYSLOG_PORT).into(), agent);
+        self
+    }
+
+    pub(super) fn leads(&self, address: IpAddr, port: u16) -> SocketAddr {
         let named = SocketAddr::new(address, port);
         self.leads.get(&named).copied().unwrap_or(named)
     }

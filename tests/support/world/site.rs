@@ -122,7 +122,9 @@ impl Site {
         };
         let settings = Settings {
             api,
-            lan: Lan::default().with(ON_THE_LAN, server),
+            lan: Lan::default()
+                .with(ON_THE_LAN, server)
+                .logging(ON_THE_LAN, config.syslog.listen),
             ..Settings::new(SECRET, config.radius.auth, config.radius.acct)
         };
         let router = Router::start_on(settings, clock.clone(), Entropy::system()).await?;
@@ -390,6 +392,7 @@ fn box_config(world: &World) -> Result<Config> {
     config.status.listen = world.free_port()?;
     config.portal.listen = world.free_port()?;
     config.peers.listen = world.free_port()?;
+    config.syslog.listen = world.free_port()?;
     config.site.ranges.push("127.0.0.0/8".parse()?);
     Ok(config)
 }

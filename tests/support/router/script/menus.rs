@@ -105,6 +105,16 @@ const MENUS: &[Menu] = &[
         "interface default-profile service-name authentication one-session-per-host keepalive-timeout max-mtu max-mru disabled",
         &[INTERFACE, ("default-profile", "/ppp profile")],
     ),
+    list(
+        "/system logging action",
+        "name target remote remote-port",
+        &[],
+    ),
+    list(
+        "/system logging",
+        "action topics prefix disabled",
+        &[("action", "/system logging action")],
+    ),
     list("/ip address", "comment address interface", &[INTERFACE]),
     list(
         "/ip dhcp-server",
@@ -214,6 +224,18 @@ impl Machine {
         machine.put("/interface", &[("name", "wlan1"), ("type", "wlan")]);
         for (service, port) in [("api", "8728"), ("api-ssl", "8729"), ("winbox", "8291")] {
             machine.put("/ip service", &[("name", service), ("port", port)]);
+        }
+        for action in ["memory", "disk", "echo", "remote"] {
+            let target = [("name", action), ("target", action)];
+            machine.put("/system logging action", &target);
+        }
+        for (topics, action) in [
+            ("info", "memory"),
+            ("error", "memory"),
+            ("warning", "memory"),
+            ("critical", "echo"),
+        ] {
+            machine.put("/system logging", &[("topics", topics), ("action", action)]);
         }
         for group in ["read", "write", "full"] {
             machine.put("/user group", &[("name", group)]);

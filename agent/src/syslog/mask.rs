@@ -1,0 +1,178 @@
+//! What is secret in what RouterOS writes.
+//!
+//! Since 7.13 it writes the command that changed something, with its values (`… changed by winbox … (/ppp secret set
+//! 0 password=…)`), and scripts write what they like. With `debug` it writes RADIUS attributes and PPP packets
+//! (`User-Password = 0x…`, `password="…"`), and with `raw` their octets.
+
+/// What the value after it is replaced by.
+const MASK: &str = "***";
+
+/// Names whose value is nobody's business, in lower case. The end of a longer name counts too: `wpa2-pre-shared-key`.
+const NAMES: [&str; 26] = [
+    "password",
+    "passwd",
+    "pass",
+    "secret",
+    "passphrase",
+    "pre-shared-key",
+    "preshared-key",
+    "private-key",
+    "auth-key",
+    "enc-key",
+    "static-key-0",
+    "static-key-1",
+    "static-key-2",
+    "static-key-3",
+    "authentication-key",
+    "community",
+    "token",
+    "pin",
+    "chap-challenge",
+    "chap-response",
+    "ms-chap-challenge",
+    "ms-chap2-response",
+    "ms-chap-response",
+    "ms-mppe-send-key",
+    "ms-mppe-recv-key",
+    "message-authenticator",
+];
+
+/// The same line without what is secret.
+pub(super) fn mask(line: &str, topics: &str) -> String {
+    let about = |topic: &str| topics.split(',').any(|held| held == topic);
+    if about("raw") {
+        // Octets of packets, which may be of a login.
+        return format!("{MASK} ({} octets)", line.len());
+    }
+    let mut masked = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((name, value)) = next_name(rest) {
+        masked.push_str(&rest[..name]);
+        let length = value_length(&rest[name..][value..]);
+        masked.push_str(&rest[name..][..value]);
+        if length > 0 {
+            masked.push_str(MASK);
+        }
+        rest = &rest[name..][value + length..];
+    }
+    masked.push_str(rest);
+    masked
+}
+
+/// Where the next such name stands, and how far after it its value begins.
+fn next_name(text: &str) -> Option<(usize, usize)> {
+    // Octet for octet: names are ASCII, and lower case keeps their places.
+    let lower = text.to_ascii_lowercase();
+    let mut from = 0;
+    while let Some(found) = lower[from..].find(['=', ':', ' ']) {
+        let at = from + found;
+        let before = &lower[..at];
+        let begin = before
+            .rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+            .map_or(0, |other| {
+                other + before[other..].chars().next().map_or(1, char::len_utf8)
+            });
+        let word = &before[begin..];
+        if is_secret(word)
+            && let Some(value) = value_begins(&text[at..])
+        {
+            return Some((begin, at - begin + value));
+        }
+        from = at + 1;
+    }
+    None
+}
+
+fn is_secret(word: &str) -> bool {
+    NAMES.iter().any(|name| {
+        word.strip_suffix(name)
+            .is_some_and(|before| before.is_empty() || before.ends_with(['-', '_']))
+    })
+}
+
+/// How far a value begins after the name: behind `=`, ` = `, `:` and `: `. A name that stands before nothing of the
+/// kind is a word of a sentence.
+fn value_begins(after: &str) -> Option<usize> {
+    let trimmed = after.trim_start_matches(' ');
+    let sign = trimmed.strip_prefix('=').or_else(|| {
+        let behind = trimmed.strip_prefix(':')?;
+        (!behind.is_empty()).then_some(behind)
+    })?;
+    let value = sign.trim_start_matches(' ');
+    Some(after.len() - value.len())
+}
+
+/// To the closing quote, else to the next space, comma, semicolon or bracket.
+fn value_length(text: &str) -> usize {
+    if let Some(inner) = text.strip_prefix('"') {
+        let mut escaped = false;
+        for (at, character) in inner.char_indices() {
+            match character {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => return 1 + at + 1,
+                _ => {}
+            }
+        }
+        return text.len();
+    }
+    text.find([' ', ',', ';', ')', ']', '}', '>'])
+        .unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn secrets_go_and_words_stay() {
+        for (line, expected) in [
+            (
+                "ppp secret <jane> changed by winbox:admin@10.0.0.9 (/ppp secret set 0 name=jane password=hush profile=p)",
+                "ppp secret <jane> changed by winbox:admin@10.0.0.9 (/ppp secret set 0 name=jane password=*** profile=p)",
+            ),
+            (
+                "(/radius set *1 secret=\"a \\\" b\" timeout=2s)",
+                "(/radius set *1 secret=*** timeout=2s)",
+            ),
+            ("User-Password = 0x6a6f", "User-Password = ***"),
+            (
+                "        MS-CHAP2-Response = 0x00ab",
+                "        MS-CHAP2-Response = ***",
+            ),
+            ("password:\"x\",user", "password:***,user"),
+            ("Wpa2-Pre-Shared-Key=longone;x", "Wpa2-Pre-Shared-Key=***;x"),
+            ("é secret=é2 password= x", "é secret=*** password= ***"),
+            (
+                "login failure for user admin: wrong password",
+                "login failure for user admin: wrong password",
+            ),
+            ("password expired for jane", "password expired for jane"),
+            ("ppp secret: jane", "ppp secret: ***"),
+            ("compass=north", "compass=north"),
+            ("", ""),
+        ] {
+            assert_eq!(mask(line, "system,info"), expected);
+        }
+        let raw = mask("02 1f 00 6a 6f", "ppp,debug,raw");
+        assert_eq!(raw, "*** (14 octets)");
+    }
+
+    proptest! {
+        /// Whatever stands around it, and whatever it holds.
+        #[test]
+        fn a_password_never_passes(before in "[a-zé ]{0,20}", secret in "[A-Z]{8}", after in "( [a-zé=:\"]{0,20})?") {
+            for sign in ["=", " = ", ": ", ":"] {
+                let line = format!("{before} password{sign}{secret}{after}");
+                prop_assert!(!mask(&line, "script,info").contains(&secret), "{line}");
+            }
+        }
+
+        #[test]
+        fn any_line_is_read(line in ".{0,80}") {
+            let _ = mask(&line, "");
+        }
+    }
+}
