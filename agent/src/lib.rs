@@ -1,6 +1,7 @@
 //! The agent: a box beside the router that keeps deciding correctly with the cloud gone for days.
 
 pub mod config;
+pub mod configurations;
 pub mod core;
 pub mod diagnosis;
 pub mod doctor;

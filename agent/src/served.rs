@@ -14,6 +14,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::configurations::{self, Keeper};
 use crate::core::{Core, CoreOptions};
 use crate::enforce::{self, Enforcer};
 use crate::lines::{self, Lines};
@@ -189,6 +190,14 @@ impl Served {
         });
         tasks.spawn(lines.clone().run(cancel.clone()));
         tasks.spawn(reconciler.clone().run(cancel.clone()));
+        let keeper = Keeper::new(configurations::Parts {
+            site: site.clone(),
+            radius: radius.clone(),
+            apis: apis.clone(),
+            clock: site_clock.clone(),
+            metered: config.cloud.metered,
+        });
+        tasks.spawn(keeper.clone().run(cancel.clone()));
         let poller = Poller::new(
             snmp::poller::Parts {
                 site: site.clone(),
@@ -235,6 +244,7 @@ impl Served {
                     enforcer,
                     reconciler,
                     apis,
+                    keeper,
                     poller,
                     neighbours: neighbours.clone(),
                     unknown: unknown.clone(),

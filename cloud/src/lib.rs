@@ -41,6 +41,7 @@ pub mod sessions;
 pub mod monitoring;
 pub mod logs;
 pub mod control;
+pub mod configurations;
 
 pub mod messaging;
 
@@ -106,6 +107,7 @@ pub fn routes() -> Routes {
         .merge(monitoring::routes())
         .merge(logs::routes())
         .merge(control::routes())
+        .merge(configurations::routes())
         .merge(renewals::routes())
         .merge(courtesy::routes())
         .merge(outages::routes())
@@ -178,6 +180,10 @@ pub fn appliers(secrets: &Secrets) -> Appliers {
         .with(UpKind::Metrics, monitoring::edge::metrics())
         .with(UpKind::Logs, logs::edge::lines())
         .with(UpKind::Moving, moving::edge::reports())
+        .with(
+            UpKind::Configuration,
+            configurations::edge::configurations(),
+        )
 }
 
 /// What runs without a request: which feature does which kind of work.

@@ -126,6 +126,8 @@ ids! {
     VoucherId
     /// Vouchers made together.
     VoucherBatchId
+    /// How a router was configured at some time.
+    ConfigurationId
     /// A person's login to the routers themselves.
     RouterLoginId
     /// One place where a person is signed in.

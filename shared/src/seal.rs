@@ -48,6 +48,13 @@ impl SealKey {
         self.seal_with(*nonce, place, secret)
     }
 
+    /// A digest of `text` at one `place` that nobody can compute without the key: the same text gives another one
+    /// at another place.
+    pub fn digest(&self, place: &[u8], text: &[u8]) -> [u8; 32] {
+        let subkey = self.hash(&[b"easyisp digest"]);
+        SealKey(subkey).hash(&[&(place.len() as u64).to_be_bytes(), place, text])
+    }
+
     fn seal_with(&self, nonce: [u8; NONCE], place: &[u8], secret: &[u8]) -> Vec<u8> {
         let sealed = self
             .cipher()

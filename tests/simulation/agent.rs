@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::VERSION;
+use easyisp_agent::configurations::{self, Keeper};
 use easyisp_agent::core::{Core, CoreOptions};
 use easyisp_agent::enforce::{self, Enforcer};
 use easyisp_agent::local::{Load, LocalSite, Questions};
@@ -155,6 +156,13 @@ impl Agent {
             questions: Questions {
                 enforcer: enforcer.clone(),
                 reconciler,
+                keeper: Keeper::new(configurations::Parts {
+                    site: core.site.clone(),
+                    radius: core.radius.clone(),
+                    apis: apis.clone(),
+                    clock: core.clock.clone(),
+                    metered: false,
+                }),
                 apis,
                 poller,
                 neighbours: Neighbours::new(None, Ranges::new(Vec::new()), self.clock.clone()),

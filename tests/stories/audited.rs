@@ -43,8 +43,8 @@ const TAKE_A_FILE: [&str; 8] = [
 ];
 
 /// Routes that need a router that answers, or a box that waits; the stories `confirmed`, `certificates`, `control`,
-/// `drift` and `wizard` look for them in the trail.
-const ASK_A_ROUTER: [&str; 11] = [
+/// `drift`, `configurations` and `wizard` look for them in the trail.
+const ASK_A_ROUTER: [&str; 13] = [
     "POST /api/wizard/enrolment-token",
     "POST /api/sites/{site}/agents/{agent}/confirm",
     "POST /api/nas/{router}/certificates",
@@ -56,6 +56,8 @@ const ASK_A_ROUTER: [&str; 11] = [
     "DELETE /api/mikrotik/{router}/queues/{queue}",
     "POST /api/mikrotik/{router}/reboot",
     "POST /api/nas/{router}/drift/repair",
+    "POST /api/nas/{router}/configurations",
+    "POST /api/nas/{router}/configurations/{configuration}/restore",
 ];
 
 /// A route that comes later and changes something needs a call here, and an audit line of its own.

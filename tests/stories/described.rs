@@ -15,7 +15,7 @@ use crate::words::{DAY, full};
 
 /// Routes that ask a device or a provider while the caller waits, and may say that it is away. Any other route
 /// that does not answer is a mistake, whatever its description lets it say when the database is busy.
-const ASK_OUTSIDE: [&str; 38] = [
+const ASK_OUTSIDE: [&str; 40] = [
     "DELETE /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/sessions/{session}",
     "GET /api/customers/{customer}/bandwidth",
@@ -41,6 +41,8 @@ const ASK_OUTSIDE: [&str; 38] = [
     "POST /api/mikrotik/{router}/queues",
     "POST /api/mikrotik/{router}/reboot",
     "POST /api/nas/{router}/certificates",
+    "POST /api/nas/{router}/configurations",
+    "POST /api/nas/{router}/configurations/{configuration}/restore",
     "POST /api/nas/{router}/drift/repair",
     "POST /api/nas/{router}/moving/check",
     "POST /api/nas/{router}/test",

@@ -18,6 +18,7 @@ mod certificates;
 mod cloud;
 mod collecting;
 mod console_sessions;
+mod configurations;
 mod confirmed;
 mod control;
 mod crash;

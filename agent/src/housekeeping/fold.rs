@@ -41,7 +41,8 @@ impl Fold {
                 | Up::Metrics(_)
                 | Up::Lines(_)
                 | Up::Unlock(_)
-                | Up::Logs(_),
+                | Up::Logs(_)
+                | Up::Configuration(_),
             )
             | None => None,
         }

@@ -13,6 +13,7 @@ use easyisp_shared::wire::up::OutsideV1;
 use futures_util::future::join_all;
 
 use super::LocalSite;
+use crate::configurations::Keeper;
 use crate::core::RELEASED;
 use crate::diagnosis::Timeline;
 use crate::enforce::Enforcer;
@@ -82,6 +83,8 @@ pub struct Questions {
     pub reconciler: Arc<Reconciler>,
     /// Asks the routers anything else.
     pub apis: Arc<RouterApis>,
+    /// Knows how they were configured.
+    pub keeper: Arc<Keeper>,
     /// Reads devices over SNMP.
     pub poller: Arc<Poller>,
     /// Hears the routers around.

@@ -9,6 +9,7 @@ use easyisp_shared::wire::question::{AskFailure, Reply};
 use easyisp_shared::wire::router::{
     InterfaceV1, IssuedV1, RouterAsk, RouterTold, SnmpReadingV1, SystemV1,
 };
+use easyisp_shared::wire::setup::SetupAskV1;
 
 use super::Questions;
 use crate::radius::radsec;
@@ -38,6 +39,10 @@ impl Questions {
                 RouterTold::Interfaces(interfaces(&read))
             }
             RouterAsk::Certificate => RouterTold::Certificate(Box::new(self.certificate(router)?)),
+            RouterAsk::Configuration => {
+                let read = self.keeper.now(&held, within).await.map_err(failure)?;
+                RouterTold::Configuration(Box::new(read))
+            }
             other => self.api(&held, other, within).await?,
         };
         Ok(Reply::Router(told))
@@ -79,6 +84,9 @@ impl Questions {
         within: Duration,
     ) -> Result<RouterTold, AskFailure> {
         let apis = &self.apis;
+        if changes(&ask) {
+            self.keeper.changes(router.id);
+        }
         let told = match ask {
             RouterAsk::System => {
                 let told = apis.system(router, within).await;
@@ -144,7 +152,9 @@ impl Questions {
                 left.map(|left| RouterTold::Drift(Box::new(left)))
             }
             // Not by the API.
-            RouterAsk::Snmp | RouterAsk::Certificate => return Err(AskFailure::NotUnderstood),
+            RouterAsk::Snmp | RouterAsk::Certificate | RouterAsk::Configuration => {
+                return Err(AskFailure::NotUnderstood);
+            }
         };
         told.map_err(failure)
     }
@@ -165,6 +175,37 @@ impl Questions {
             ))),
             Some(_) => Ok(()),
         }
+    }
+}
+
+/// Whether it makes the router's configuration another one.
+fn changes(ask: &RouterAsk) -> bool {
+    match ask {
+        RouterAsk::AddQueue(_)
+        | RouterAsk::ChangeQueue { .. }
+        | RouterAsk::RemoveQueue { .. }
+        | RouterAsk::Repair(_)
+        | RouterAsk::Setup(SetupAskV1::Apply(_) | SetupAskV1::Restore(_)) => true,
+        RouterAsk::Setup(
+            SetupAskV1::Look(_)
+            | SetupAskV1::Save { .. }
+            | SetupAskV1::Check(_)
+            | SetupAskV1::Uplinks,
+        )
+        | RouterAsk::System
+        | RouterAsk::Interfaces
+        | RouterAsk::Queues
+        | RouterAsk::Log { .. }
+        | RouterAsk::Leases
+        | RouterAsk::Neighbours
+        | RouterAsk::Netwatch
+        | RouterAsk::Ping { .. }
+        | RouterAsk::Reboot
+        | RouterAsk::Snmp
+        | RouterAsk::AddressPlan
+        | RouterAsk::Compare(_)
+        | RouterAsk::Certificate
+        | RouterAsk::Configuration => false,
     }
 }
 

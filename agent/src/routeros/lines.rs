@@ -435,7 +435,7 @@ fn read_plan(pools: &[Row], own: &[Row]) -> AddressPlanV1 {
     plan
 }
 
-const MARK: &str = "easyisp:line:";
+pub(super) const MARK: &str = "easyisp:line:";
 /// Commands under way at once: half of what a connection takes, so that others have their turn.
 const AT_ONCE: usize = 8;
 const MOST_OF_A_PLAN: usize = 1000;

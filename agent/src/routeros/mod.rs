@@ -6,6 +6,7 @@
 
 mod calls;
 pub mod codec;
+mod configuration;
 mod connection;
 mod drift;
 mod hands;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 use easyisp_shared::id::RouterId;
 use tracing::{debug, info};
 
+pub use configuration::Configured;
 pub use connection::{Access, ApiError};
 pub use lines::{EntryRow, Fix, FoundLines, LeaseRow, Menu, QueueRow, QueueShape, Scope};
 pub use menus::{Active, LINE, LocalSecret, Rates, Resource};

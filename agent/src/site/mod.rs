@@ -99,6 +99,11 @@ pub struct Policy {
 }
 
 impl Site {
+    /// A digest that nobody outside this site can compute; all its agents give the same.
+    pub fn digest(&self, place: &[u8], text: &[u8]) -> [u8; 32] {
+        self.key.digest(place, text)
+    }
+
     /// An empty site whose secrets open with `key`, with routers expected inside `ranges`.
     pub fn new(key: SealKey, ranges: Ranges) -> Site {
         Site {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
-use easyisp_shared::wire::logs::{LINE_CAP, LogLineV1, LogsV1, MissingWhy, encode_lines};
+use easyisp_shared::wire::logs::{LINE_CAP, LogsV1, MissingWhy, WrittenV1, encode_lines};
 use easyisp_shared::wire::{Lane, Up, UpKind};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
@@ -129,7 +129,7 @@ impl Syslog {
             self.hold().miss(router, MissingWhy::Metered, 1);
             return;
         }
-        let line = LogLineV1::Said {
+        let line = WrittenV1::Said {
             router,
             at: self.parts.clock.now(),
             severity: told.severity,
@@ -192,7 +192,7 @@ impl Syslog {
         matches!(waiting, Ok(Ok(waiting)) if waiting < MOST_ON_THE_WAY)
     }
 
-    async fn write(&self, lines: &[LogLineV1]) -> bool {
+    async fn write(&self, lines: &[WrittenV1]) -> bool {
         let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());
         let deflated = deflated
             .write_all(&encode_lines(lines))

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::logs::{LogLineV1, MissingWhy};
+use easyisp_shared::wire::logs::{MissingWhy, WrittenV1};
 
 /// What waits.
 #[derive(Default)]
 pub(super) struct Hold {
-    lines: VecDeque<LogLineV1>,
+    lines: VecDeque<WrittenV1>,
     octets: usize,
     allowances: BTreeMap<RouterId, Allowance>,
     missing: BTreeMap<(RouterId, MissingWhy), u64>,
@@ -54,7 +54,7 @@ impl Hold {
     }
 
     /// Takes a line; the oldest go for it where there is no room.
-    pub(super) fn push(&mut self, line: LogLineV1) {
+    pub(super) fn push(&mut self, line: WrittenV1) {
         self.octets += octets(&line);
         self.lines.push_back(line);
         while self.lines.len() > MOST_LINES || self.octets > MOST_OCTETS {
@@ -63,8 +63,8 @@ impl Hold {
             };
             self.octets -= octets(&oldest);
             match oldest {
-                LogLineV1::Said { router, .. } => self.miss(router, MissingWhy::NoRoom, 1),
-                LogLineV1::Missing {
+                WrittenV1::Said { router, .. } => self.miss(router, MissingWhy::NoRoom, 1),
+                WrittenV1::Missing {
                     router, why, lines, ..
                 } => self.miss(router, why, lines),
             }
@@ -80,7 +80,7 @@ impl Hold {
     /// Puts what was counted since the last time among the lines.
     pub(super) fn tell_missing(&mut self, at: Timestamp) {
         for ((router, why), lines) in std::mem::take(&mut self.missing) {
-            self.push(LogLineV1::Missing {
+            self.push(WrittenV1::Missing {
                 router,
                 at,
                 why,
@@ -95,7 +95,7 @@ impl Hold {
     }
 
     /// The oldest, as many as travel together; they wait here no longer.
-    pub(super) fn take(&mut self) -> Vec<LogLineV1> {
+    pub(super) fn take(&mut self) -> Vec<WrittenV1> {
         let mut taken = Vec::new();
         let mut size = 0;
         while let Some(line) = self.lines.front() {
@@ -110,7 +110,7 @@ impl Hold {
     }
 
     /// They could not be handed on: they wait again, before all others, where there is room.
-    pub(super) fn give_back(&mut self, lines: Vec<LogLineV1>) {
+    pub(super) fn give_back(&mut self, lines: Vec<WrittenV1>) {
         let mut newer = std::mem::take(&mut self.lines);
         self.octets = 0;
         for line in lines.into_iter().chain(newer.drain(..)) {
@@ -119,12 +119,12 @@ impl Hold {
     }
 }
 
-fn octets(line: &LogLineV1) -> usize {
+fn octets(line: &WrittenV1) -> usize {
     match line {
-        LogLineV1::Said {
+        WrittenV1::Said {
             topics, message, ..
         } => OVERHEAD + topics.len() + message.len(),
-        LogLineV1::Missing { .. } => OVERHEAD,
+        WrittenV1::Missing { .. } => OVERHEAD,
     }
 }
 
@@ -148,8 +148,8 @@ mod tests {
     const TOWER: RouterId = RouterId(uuid::Uuid::from_u128(1));
     const OTHER: RouterId = RouterId(uuid::Uuid::from_u128(2));
 
-    fn said(number: usize) -> LogLineV1 {
-        LogLineV1::Said {
+    fn said(number: usize) -> WrittenV1 {
+        WrittenV1::Said {
             router: TOWER,
             at: Timestamp::from_secs(1_800_000_000),
             severity: 6,
@@ -161,11 +161,11 @@ mod tests {
     fn missing(hold: &mut Hold) -> Vec<(MissingWhy, u64)> {
         hold.tell_missing(Timestamp::from_secs(1_800_000_001));
         let told = std::iter::from_fn(|| Some(hold.take()).filter(|taken| !taken.is_empty()));
-        let told: Vec<LogLineV1> = told.flatten().collect();
+        let told: Vec<WrittenV1> = told.flatten().collect();
         told.into_iter()
             .filter_map(|line| match line {
-                LogLineV1::Missing { why, lines, .. } => Some((why, lines)),
-                LogLineV1::Said { .. } => None,
+                WrittenV1::Missing { why, lines, .. } => Some((why, lines)),
+                WrittenV1::Said { .. } => None,
             })
             .collect()
     }

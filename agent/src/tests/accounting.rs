@@ -177,7 +177,8 @@ async fn counters_keep_all_64_bits() {
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
-            | Up::Logs(_) => None,
+            | Up::Logs(_)
+            | Up::Configuration(_) => None,
         });
         assert_eq!(told, [whole]);
     }

@@ -129,6 +129,7 @@ fn binds(running: &Running) -> Vec<BindV1> {
         | Up::Lines(_)
         | Up::Unlock(_)
         | Up::Logs(_)
+        | Up::Configuration(_)
         | Up::Metrics(_) => None,
     })
 }

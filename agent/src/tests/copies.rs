@@ -66,6 +66,7 @@ async fn a_repeated_request_gets_the_same_answer_once_decided() {
         | Up::Lines(_)
         | Up::Unlock(_)
         | Up::Logs(_)
+        | Up::Configuration(_)
         | Up::Metrics(_) => None,
     });
     assert_eq!(used.len(), 1, "used up once");

@@ -220,7 +220,8 @@ impl Running {
                     | Up::Metrics(_)
                     | Up::Lines(_)
                     | Up::Unlock(_)
-                    | Up::Logs(_) => None,
+                    | Up::Logs(_)
+                    | Up::Configuration(_) => None,
                 });
                 if found.len() >= count {
                     return found;
@@ -390,7 +391,8 @@ impl Running {
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
-            | Up::Logs(_) => None,
+            | Up::Logs(_)
+            | Up::Configuration(_) => None,
         })
     }
 
@@ -410,7 +412,8 @@ impl Running {
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
-            | Up::Logs(_) => None,
+            | Up::Logs(_)
+            | Up::Configuration(_) => None,
         })
     }
 

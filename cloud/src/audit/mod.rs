@@ -169,6 +169,8 @@ pub enum Action {
     RouterScript,
     RouterSetup,
     RouterRepair,
+    RouterBackup,
+    RouterRestore,
     RouterQueueCreate,
     RouterQueueUpdate,
     RouterQueueDelete,

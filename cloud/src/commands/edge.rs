@@ -50,7 +50,8 @@ async fn take(
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
-            | Up::Logs(_) => None,
+            | Up::Logs(_)
+            | Up::Configuration(_) => None,
         })
         .collect();
     // The session may be another agent's of the site.

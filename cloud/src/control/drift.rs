@@ -63,7 +63,8 @@ pub struct Problem {
 }
 
 impl Drift {
-    fn new(router_id: RouterId, told: DriftV1, checked_at: Timestamp) -> Drift {
+    /// What an agent told, when.
+    pub fn new(router_id: RouterId, told: DriftV1, checked_at: Timestamp) -> Drift {
         let field = |field: DriftFieldV1| Field {
             path: field.menu,
             row: field.row,
@@ -84,7 +85,7 @@ impl Drift {
 }
 
 /// `GET /api/nas/{router}/drift`: field by field, where the router is not what its script would make of it: asked
-/// of it now, with the same choice as its script. Nothing is written.
+/// of it now, with the same choice as its script; without one, with that of the wizard. Nothing is written.
 ///
 /// Errors: 400 naming what is wrong with the choice, 404, 422 without an API user, 503 when the site is away, 502
 /// or 504 when the router is.

@@ -21,6 +21,8 @@ use crate::permission::Permission::*;
 use crate::routers;
 use crate::sites::Live;
 
+pub use drift::Drift;
+
 /// The routes of this feature.
 pub fn routes() -> Routes {
     const SEE: Access = Access::Any(&[RoutersDetailsView, RoutersView]);

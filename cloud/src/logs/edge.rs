@@ -9,7 +9,7 @@ use easyisp_shared::id::{RouterId, SessionId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::logs::{
-    LINE_CAP, LINES_CAP, LogLineV1, LogsV1, MissingWhy, TOPICS_CAP, decode_lines,
+    LINE_CAP, LINES_CAP, LogsV1, MissingWhy, TOPICS_CAP, WrittenV1, decode_lines,
 };
 use flate2::read::DeflateDecoder;
 use uuid::Uuid;
@@ -67,7 +67,7 @@ async fn take(
 }
 
 /// An agent's word: it may be anything, and as large as it likes once it is inflated.
-fn inflated(told: &LogsV1) -> Option<Vec<LogLineV1>> {
+fn inflated(told: &LogsV1) -> Option<Vec<WrittenV1>> {
     let mut octets = Vec::new();
     let limit = LINES_CAP as u64 + 1;
     let mut inflating = DeflateDecoder::new(told.deflated.as_slice()).take(limit);
@@ -78,11 +78,11 @@ fn inflated(told: &LogsV1) -> Option<Vec<LogLineV1>> {
     decode_lines(&octets).ok()
 }
 
-fn kept(line: LogLineV1, now: Timestamp) -> Line {
+fn kept(line: WrittenV1, now: Timestamp) -> Line {
     // A clock that ran ahead, or a box that was away for years, has no place among the others.
     let at = line.at().min(now).max(now.minus(TOO_OLD));
     match line {
-        LogLineV1::Said {
+        WrittenV1::Said {
             severity,
             topics,
             message,
@@ -94,7 +94,7 @@ fn kept(line: LogLineV1, now: Timestamp) -> Line {
             message: words(&message, LINE_CAP),
             missing: None,
         },
-        LogLineV1::Missing { why, lines, .. } => Line {
+        WrittenV1::Missing { why, lines, .. } => Line {
             at,
             severity: 4,
             topics: "easyisp,warning".to_owned(),

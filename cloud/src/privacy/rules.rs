@@ -398,6 +398,12 @@ pub const KEPT: &[Kept] = &[
         Keep::Books,
         "stays under his id",
     ),
+    of(
+        "router_configurations",
+        "what people wrote on their own routers: names of local users, comments, addresses; no password",
+        Keep::Thing,
+        "stays: it is how the router was, and goes with its hundred versions, after a year at the latest",
+    ),
     none("accounts"),
     none("agents"),
     none("alert_looks"),

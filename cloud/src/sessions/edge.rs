@@ -321,7 +321,8 @@ async fn take_logins(
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
-            | Up::Logs(_) => None,
+            | Up::Logs(_)
+            | Up::Configuration(_) => None,
         })
         .collect();
     let at_site = routers_here(tx, agent.site, told.iter().map(|(_, login)| login.router)).await?;

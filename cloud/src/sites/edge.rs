@@ -57,7 +57,8 @@ async fn take(
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
-            | Up::Logs(_) => None,
+            | Up::Logs(_)
+            | Up::Configuration(_) => None,
         })
         .max_by_key(|heartbeat| heartbeat.at);
     if let Some(heartbeat) = newest {

@@ -26,6 +26,8 @@ pub enum EventKind {
     RouterDown,
     /// Such a router is heard of again.
     RouterUp,
+    /// Somebody changed a router's configuration, and it was not the platform.
+    RouterConfigurationChanged,
     /// A code was used for the first time.
     VoucherUsed,
     /// Something about a device that a person should know.
@@ -36,7 +38,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// What a webhook can want.
-    pub const WANTED: [EventKind; 11] = [
+    pub const WANTED: [EventKind; 12] = [
         EventKind::PaymentReceived,
         EventKind::PaymentRefunded,
         EventKind::RefundFailed,
@@ -45,6 +47,7 @@ impl EventKind {
         EventKind::CustomerRenewed,
         EventKind::RouterDown,
         EventKind::RouterUp,
+        EventKind::RouterConfigurationChanged,
         EventKind::VoucherUsed,
         EventKind::AlertRaised,
         EventKind::AlertCleared,
@@ -62,6 +65,7 @@ impl EventKind {
             EventKind::CustomerRenewed => "customer.renewed",
             EventKind::RouterDown => "router.down",
             EventKind::RouterUp => "router.up",
+            EventKind::RouterConfigurationChanged => "router.configuration_changed",
             EventKind::VoucherUsed => "voucher.used",
             EventKind::AlertRaised => "alert.raised",
             EventKind::AlertCleared => "alert.cleared",

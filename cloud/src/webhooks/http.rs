@@ -40,7 +40,7 @@ pub struct Webhook {
     url: String,
     description: Option<String>,
     /// What it is told: `payment.received`, `payment.refunded`, `refund.failed`, `customer.created`, `customer.expired`, `customer.renewed`,
-    /// `router.down`, `router.up`, `voucher.used`, `alert.raised`, `alert.cleared`.
+    /// `router.down`, `router.up`, `router.configuration_changed`, `voucher.used`, `alert.raised`, `alert.cleared`.
     events: Vec<String>,
     /// Whether it is told anything.
     enabled: bool,
@@ -127,6 +127,8 @@ pub async fn list(
 /// paymentId, voucherId; `voucher.used`: voucherId, customerId, packageId, price, startsAt, endsAt;
 /// `router.down` and `router.up`: routerId, name, siteId, lastSeen, siteLastSeen. A router is down when
 /// nothing was heard of it for 15 minutes; whether its site was heard of meanwhile says whose fault it is.
+/// `router.configuration_changed`, when somebody changed something at a router by hand or by another program:
+/// routerId, name, configurationId, takenAt, linesAdded, linesRemoved.
 /// `alert.raised` and `alert.cleared`: alertId, rule, severity, siteId, routerId, device, subject, value, message, raisedAt,
 /// clearedAt, flaps.
 ///

@@ -1,7 +1,9 @@
 //! `/api/wizard` and `/api/nas/{router}/config`.
 
+pub mod back;
 pub mod begin;
 pub mod configure;
+mod hands;
 pub mod called;
 pub mod register;
 
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::rules::{self, Chosen, Known, Services};
+use super::store;
 use crate::api::{Json, Path, Query};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -24,7 +27,7 @@ use crate::sites;
 use crate::tenants;
 
 /// What a router is to be.
-#[derive(Default, Deserialize, IntoParams)]
+#[derive(Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 pub struct Choice {
     /// `hotspot`, `pppoe` or `both`, the default.
@@ -155,7 +158,7 @@ async fn write(
     })
 }
 
-/// What a router is to be by this choice, and which release it has.
+/// What a router is to be by this choice, without one by that of the wizard; and which release it has.
 pub async fn setup(
     tx: &mut Tx,
     secrets: &Secrets,
@@ -163,7 +166,21 @@ pub async fn setup(
     choice: Choice,
 ) -> Result<(Setup, Release), ApiError> {
     let known = known(tx, secrets, router).await?;
-    rules::looked_for(known, choice.into()).map_err(refused)
+    let chosen = chosen(tx, router, choice).await?;
+    rules::looked_for(known, chosen).map_err(refused)
+}
+
+/// What is chosen now; where nothing is, what the wizard configured last.
+async fn chosen(tx: &mut Tx, router: RouterId, choice: Choice) -> sqlx::Result<Chosen> {
+    if choice == Choice::default() {
+        let row = store::find(tx, router).await?;
+        let held = row.and_then(|row| row.choice);
+        let held = held.and_then(|held| serde_json::from_value::<Chosen>(held).ok());
+        if let Some(held) = held.filter(|held| held.services.is_some()) {
+            return Ok(held);
+        }
+    }
+    Ok(choice.into())
 }
 
 fn refused(faults: Vec<Fault>) -> ApiError {

@@ -6,12 +6,15 @@
 //! agent, a turn at a time, and undone when it fails. What is wanted and what stood there before is kept, sealed,
 //! until one or the other holds: neither a node, nor a box, nor a router that dies half-way leaves it half-way.
 
+mod back;
 mod http;
 mod plan;
 mod rules;
 mod run;
 mod store;
 
+pub use http::back::{Going, go as go_back, plan as plan_back};
+pub use http::configure::Configured;
 pub use http::{Choice, setup};
 pub use rules::room;
 

@@ -8,6 +8,7 @@ mod checks;
 mod first;
 mod quote;
 mod script;
+pub mod text;
 mod wanted;
 
 use std::net::Ipv4Addr;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::condition::*;
+use super::configuration::*;
 use super::diagnosis::*;
 use super::down::*;
 use super::drift::*;
@@ -84,17 +85,17 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
 }
 
 /// What is deflated on the way.
-fn log_lines() -> Vec<LogLineV1> {
+fn log_lines() -> Vec<WrittenV1> {
     let router = Uuid::from_u128(6).into();
     vec![
-        LogLineV1::Said {
+        WrittenV1::Said {
             router,
             at: at(0),
             severity: 3,
             topics: "pppoe,ppp,error".to_owned(),
             message: "<pppoe-jane>: authentication failed".to_owned(),
         },
-        LogLineV1::Missing {
+        WrittenV1::Missing {
             router,
             at: at(5),
             why: MissingWhy::TooMany,
@@ -728,6 +729,10 @@ fn ups() -> Vec<(&'static str, Up)> {
             }),
         ),
         (
+            "configuration_v1",
+            Up::Configuration(Box::new(configuration())),
+        ),
+        (
             "unlock_v1",
             Up::Unlock(UnlockV1 {
                 customer: Uuid::from_u128(4).into(),
@@ -901,6 +906,13 @@ fn questions() -> Vec<(&'static str, Question)> {
             Question::Router {
                 router,
                 ask: RouterAsk::Repair(vec![wanted()]),
+            },
+        ),
+        (
+            "question_router_configuration",
+            Question::Router {
+                router,
+                ask: RouterAsk::Configuration,
             },
         ),
         (
@@ -1083,6 +1095,10 @@ fn replies() -> Vec<(&'static str, Reply)> {
             }))),
         ),
         (
+            "reply_router_configuration",
+            Reply::Router(RouterTold::Configuration(Box::new(configuration()))),
+        ),
+        (
             "reply_router_certificate",
             Reply::Router(RouterTold::Certificate(Box::new(IssuedV1 {
                 named: certificate(),
@@ -1110,6 +1126,17 @@ fn replies() -> Vec<(&'static str, Reply)> {
             }),
         ),
     ]
+}
+
+fn configuration() -> ConfigurationV1 {
+    ConfigurationV1 {
+        router: Uuid::from_u128(6).into(),
+        at: at(0),
+        why: ConfigurationWhy::Looked,
+        digest: [7; 32],
+        text: "/ip pool\nadd name=p ranges=10.0.0.2-10.0.0.9\n".to_owned(),
+        left_out: 0,
+    }
 }
 
 fn local_secrets() -> LocalSecretsV1 {

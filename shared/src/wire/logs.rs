@@ -23,7 +23,7 @@ pub const TOPICS_CAP: usize = 100;
 
 /// A line, or word of some that are not there. New kinds go at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LogLineV1 {
+pub enum WrittenV1 {
     /// What a router wrote, with what is secret masked.
     Said {
         /// The router.
@@ -50,18 +50,18 @@ pub enum LogLineV1 {
     },
 }
 
-impl LogLineV1 {
+impl WrittenV1 {
     /// Of which router it is.
     pub fn router(&self) -> RouterId {
         match self {
-            LogLineV1::Said { router, .. } | LogLineV1::Missing { router, .. } => *router,
+            WrittenV1::Said { router, .. } | WrittenV1::Missing { router, .. } => *router,
         }
     }
 
     /// When it was heard or written.
     pub fn at(&self) -> Timestamp {
         match self {
-            LogLineV1::Said { at, .. } | LogLineV1::Missing { at, .. } => *at,
+            WrittenV1::Said { at, .. } | WrittenV1::Missing { at, .. } => *at,
         }
     }
 }
@@ -78,11 +78,11 @@ pub enum MissingWhy {
 }
 
 /// The lines as they are deflated.
-pub fn encode_lines(lines: &[LogLineV1]) -> Vec<u8> {
+pub fn encode_lines(lines: &[WrittenV1]) -> Vec<u8> {
     encode(&lines)
 }
 
 /// Reads what was inflated; untrusted octets.
-pub fn decode_lines(octets: &[u8]) -> Result<Vec<LogLineV1>, WireError> {
+pub fn decode_lines(octets: &[u8]) -> Result<Vec<WrittenV1>, WireError> {
     take(octets)
 }

@@ -9,6 +9,7 @@
 
 mod bytes;
 pub mod condition;
+pub mod configuration;
 pub mod diagnosis;
 pub mod digest;
 pub mod down;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::condition::CertificateV1;
+use super::configuration::ConfigurationV1;
 use super::drift::{DriftV1, WantedV1};
 use super::line::AddressPlanV1;
 use super::monitor::{DeviceFactsV1, SampleV1};
@@ -67,6 +68,8 @@ pub enum RouterAsk {
     Repair(Vec<WantedV1>),
     /// Make it a certificate for RadSec.
     Certificate,
+    /// How is it configured?
+    Configuration,
 }
 
 /// What it said. New answers go at the end.
@@ -102,6 +105,8 @@ pub enum RouterTold {
     Drift(Box<DriftV1>),
     /// To [`RouterAsk::Certificate`].
     Certificate(Box<IssuedV1>),
+    /// To [`RouterAsk::Configuration`].
+    Configuration(Box<ConfigurationV1>),
 }
 
 /// A certificate that the agent's own authority made, with its key; the agent keeps neither.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::configuration::ConfigurationV1;
 use super::frame::{encode, take};
 use super::line::LinesV1;
 use super::logs::LogsV1;
@@ -49,11 +50,13 @@ pub enum UpKind {
     Unlock,
     /// What routers wrote to their logs.
     Logs,
+    /// How a router is configured.
+    Configuration,
 }
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 15] = [
+    pub const ALL: [UpKind; 16] = [
         UpKind::Redemption,
         UpKind::Keepers,
         UpKind::Device,
@@ -69,6 +72,7 @@ impl UpKind {
         UpKind::Lines,
         UpKind::Unlock,
         UpKind::Logs,
+        UpKind::Configuration,
     ];
 
     /// The number of this kind on the wire and in both databases.
@@ -89,6 +93,7 @@ impl UpKind {
             UpKind::Lines => 23,
             UpKind::Unlock => 24,
             UpKind::Logs => 28,
+            UpKind::Configuration => 30,
         }
     }
 
@@ -114,7 +119,8 @@ impl UpKind {
             | UpKind::Router
             | UpKind::LocalSecrets
             | UpKind::Metrics
-            | UpKind::Logs => Lane::Metrics,
+            | UpKind::Logs
+            | UpKind::Configuration => Lane::Metrics,
         }
     }
 }
@@ -152,6 +158,8 @@ pub enum Up {
     Unlock(UnlockV1),
     /// See [`LogsV1`].
     Logs(LogsV1),
+    /// See [`ConfigurationV1`].
+    Configuration(Box<ConfigurationV1>),
 }
 
 impl Up {
@@ -173,6 +181,7 @@ impl Up {
             Up::Lines(_) => UpKind::Lines,
             Up::Unlock(_) => UpKind::Unlock,
             Up::Logs(_) => UpKind::Logs,
+            Up::Configuration(_) => UpKind::Configuration,
         }
     }
 
@@ -194,6 +203,7 @@ impl Up {
             Up::Lines(body) => encode(&Lines::V1(body)),
             Up::Unlock(body) => encode(&Unlock::V1(body)),
             Up::Logs(body) => encode(&Logs::V1(body)),
+            Up::Configuration(body) => encode(&Configuration::V1(body)),
         }
     }
 
@@ -263,6 +273,10 @@ impl Up {
             UpKind::Logs => {
                 let Logs::V1(body) = take(body)?;
                 Up::Logs(body)
+            }
+            UpKind::Configuration => {
+                let Configuration::V1(body) = take(body)?;
+                Up::Configuration(body)
             }
         })
     }
@@ -340,6 +354,11 @@ enum Unlock<T = UnlockV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Logs<T = LogsV1> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Configuration<T = Box<ConfigurationV1>> {
     V1(T),
 }
 

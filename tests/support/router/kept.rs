@@ -335,8 +335,26 @@ impl Menu {
 }
 
 impl Router {
+    /// Somebody adds a row by hand; its id.
+    pub fn add_by_hand(&self, menu: &str, words: &[(&str, &str)]) -> Result<String, String> {
+        let menu = by_hand(menu)?;
+        self.change(|state| state.kept.add(&menu, words.iter().copied()))
+    }
+
+    /// Somebody changes a row by hand.
+    pub fn set_by_hand(&self, menu: &str, id: &str, words: &[(&str, &str)]) -> Result<(), String> {
+        let menu = by_hand(menu)?;
+        self.change(|state| state.kept.set(&menu, id, words.iter().copied()))
+    }
+
     /// The rows that stay in a menu, such as `/queue/simple`.
     pub fn kept(&self, menu: &str) -> Vec<KeptRow> {
         self.state().kept.of(menu)
     }
+}
+
+fn by_hand(menu: &str) -> Result<Menu, String> {
+    let known = MENUS.into_iter().find(|known| known.path == menu);
+    let known = known.filter(Menu::is_settable);
+    known.ok_or_else(|| "no such command prefix".to_owned())
 }

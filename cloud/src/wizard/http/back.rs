@@ -1,0 +1,71 @@
+//! Taking a router back to a version of its configuration, as the wizard configures it.
+
+use std::time::Instant;
+
+use easyisp_shared::id::RouterId;
+use easyisp_shared::time::Timestamp;
+
+use super::super::back::{Back, VersionRow, back};
+use super::super::plan::Work;
+use super::super::rules::{self, Chosen, Services};
+use super::configure::Configured;
+use super::hands::Hands;
+use super::{Choice, chosen, known, refused};
+use crate::auth::Operator;
+use crate::db::Database;
+use crate::error::ApiError;
+use crate::secrets::Secrets;
+use crate::sites::Live;
+
+/// A router that goes back.
+pub struct Going {
+    chosen: Chosen,
+    /// How.
+    pub back: Back,
+}
+
+/// What takes a router of this choice back to these rows. The agents' login stays as it is: without it nothing would
+/// follow.
+pub async fn plan(
+    db: &Database,
+    secrets: &Secrets,
+    operator: &Operator,
+    router: RouterId,
+    choice: Choice,
+    rows: &[VersionRow<'_>],
+) -> Result<Going, ApiError> {
+    let mut tx = db.begin(operator.tenant).await?;
+    let known = known(&mut tx, secrets, router).await?;
+    let chosen = chosen(&mut tx, router, choice).await?;
+    let steps = rules::planned(known, chosen.clone()).map_err(refused)?;
+    Ok(Going {
+        chosen,
+        back: back(&steps, rows),
+    })
+}
+
+/// Has it go back: a backup first, step by step, read back and tried; undone where anything fails.
+pub async fn go(
+    (db, secrets, live): (&Database, &Secrets, &Live),
+    operator: &Operator,
+    router: RouterId,
+    going: Going,
+    details: &str,
+    (begun, now): (Instant, Timestamp),
+) -> Result<Configured, ApiError> {
+    let hands = Hands {
+        db,
+        secrets,
+        live,
+        operator,
+        router,
+        now,
+    };
+    let site = hands.free().await?;
+    let services = going.chosen.services.unwrap_or(Services::Both);
+    let choice = serde_json::to_value(&going.chosen).map_err(ApiError::internal)?;
+    let mut work = Work::new(services, None, &[], Vec::new());
+    work.steps = going.back.parts;
+    hands.start(site, work, choice, true, details).await?;
+    hands.wait(begun).await
+}
