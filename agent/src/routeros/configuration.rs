@@ -400,6 +400,7 @@ const MENUS: &[Menu] = &[
     one("/snmp"),
     list("/snmp community"),
     list("/tool netwatch"),
+    list("/system logging action"),
     list("/system logging"),
     list("/system scheduler"),
     list("/system script"),
