@@ -84,6 +84,10 @@ ids! {
     PromiseId
     /// A time when a site or a router was away, or that was given without one.
     OutageId
+    /// Something that is done to many routers, one ring after the other.
+    RolloutId
+    /// One router's part of it.
+    RolloutPartId
     /// An invoice taken back, as a document of its own.
     CreditNoteId
     /// One time online: a RADIUS accounting session.

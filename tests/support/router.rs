@@ -35,6 +35,7 @@ mod request;
 pub mod script;
 pub mod session;
 pub mod snmp;
+pub mod software;
 pub mod subscriber;
 mod users;
 pub mod wiring;
@@ -46,6 +47,7 @@ use online::{Online, Traffic};
 use script::Machine;
 use session::{Cause, Session};
 use snmp::Snmp;
+use software::Software;
 use subscriber::{Method, Subscriber};
 use wiring::{Lan, Wiring};
 
@@ -176,6 +178,10 @@ struct State {
     wiring: Arc<Wiring>,
     /// What goes wrong with commands of its API.
     mishaps: Vec<(String, Mishap)>,
+    /// What it runs.
+    software: Software,
+    /// Until when it starts.
+    away_until: Option<Timestamp>,
 }
 
 /// What goes wrong with a command of the API.
@@ -187,6 +193,8 @@ pub enum Mishap {
     Reboot,
     /// The cable to the agent is pulled.
     Unplug,
+    /// The connection ends before it was heard.
+    Hangup,
 }
 
 /// `/radius monitor` and `/radius incoming monitor`.
@@ -282,6 +290,8 @@ impl Router {
                     machine,
                     wiring,
                     mishaps: Vec::new(),
+                    software: Software::of(settings.api.as_ref().map(|api| api.face)),
+                    away_until: None,
                 }),
                 changed: watch::Sender::new(()),
                 tasks,

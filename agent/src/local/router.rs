@@ -151,6 +151,7 @@ impl Questions {
                 let left = apis.repair(router, &wanted, within).await;
                 left.map(|left| RouterTold::Drift(Box::new(left)))
             }
+            RouterAsk::Firmware(ask) => apis.firmware(router, ask, within).await,
             // Not by the API.
             RouterAsk::Snmp | RouterAsk::Certificate | RouterAsk::Configuration => {
                 return Err(AskFailure::NotUnderstood);

@@ -9,6 +9,7 @@ pub mod codec;
 mod configuration;
 mod connection;
 mod drift;
+mod firmware;
 mod hands;
 mod lines;
 pub mod live;

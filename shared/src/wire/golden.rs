@@ -15,6 +15,7 @@ use super::diagnosis::*;
 use super::down::*;
 use super::drift::*;
 use super::enroll::*;
+use super::firmware::*;
 use super::hello::*;
 use super::line::*;
 use super::logs::*;
@@ -923,6 +924,22 @@ fn questions() -> Vec<(&'static str, Question)> {
             },
         ),
         ("question_around", Question::Around),
+        (
+            "question_router_firmware",
+            Question::Router {
+                router,
+                ask: RouterAsk::Firmware(FirmwareAskV1::Check {
+                    channel: Some("stable".to_owned()),
+                }),
+            },
+        ),
+        (
+            "question_router_install",
+            Question::Router {
+                router,
+                ask: RouterAsk::Firmware(FirmwareAskV1::Install { downgrade: true }),
+            },
+        ),
     ]
 }
 
@@ -1079,6 +1096,17 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 )],
                 own: vec![network("10.0.0.0/24")],
             })),
+        ),
+        (
+            "reply_router_firmware",
+            Reply::Router(RouterTold::Firmware(Box::new(FirmwareV1 {
+                installed: "7.18.2".to_owned(),
+                latest: "7.19.1".to_owned(),
+                channel: "stable".to_owned(),
+                status: "New version is available".to_owned(),
+                board: Some(("7.18.2".to_owned(), "7.19.1".to_owned())),
+                uptime_secs: 86_400,
+            }))),
         ),
         (
             "reply_router_drift",

@@ -14,6 +14,7 @@ pub mod diagnosis;
 pub mod digest;
 pub mod down;
 pub mod drift;
+pub mod firmware;
 pub mod enroll;
 pub mod frame;
 pub mod hello;

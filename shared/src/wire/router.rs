@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::condition::CertificateV1;
 use super::configuration::ConfigurationV1;
 use super::drift::{DriftV1, WantedV1};
+use super::firmware::{FirmwareAskV1, FirmwareV1};
 use super::line::AddressPlanV1;
 use super::monitor::{DeviceFactsV1, SampleV1};
 use super::setup::{SetupAskV1, SetupToldV1};
@@ -70,6 +71,8 @@ pub enum RouterAsk {
     Certificate,
     /// How is it configured?
     Configuration,
+    /// Something of its software.
+    Firmware(FirmwareAskV1),
 }
 
 /// What it said. New answers go at the end.
@@ -107,6 +110,8 @@ pub enum RouterTold {
     Certificate(Box<IssuedV1>),
     /// To [`RouterAsk::Configuration`].
     Configuration(Box<ConfigurationV1>),
+    /// To [`RouterAsk::Firmware`]: what it runs; to a download and an installation [`RouterTold::Done`].
+    Firmware(Box<FirmwareV1>),
 }
 
 /// A certificate that the agent's own authority made, with its key; the agent keeps neither.

@@ -18,6 +18,7 @@ use crate::scenario::ApiManners;
 
 mod menus;
 mod query;
+mod software;
 mod wire;
 
 use wire::{Sentence, read, write};
@@ -81,6 +82,9 @@ pub(super) async fn listen(router: Router, listener: TcpListener, api: Api) {
         let Ok((stream, source)) = listener.accept().await else {
             continue;
         };
+        if router.is_away() {
+            continue; // nobody listens while it starts
+        }
         if api.tls && !router.state().machine.has_certificate() {
             continue; // it cannot speak TLS yet
         }
@@ -136,9 +140,15 @@ async fn visit(
         if manners == ApiManners::Silent || router.state().unplugged {
             continue;
         }
-        if let (Guest::Known, Some(Mishap::Reboot)) = (&guest, happens(&router, &sentence)) {
-            router.reboot();
-            return Ok(());
+        if let Guest::Known = &guest {
+            match happens(&router, &sentence) {
+                Some(Mishap::Reboot) => {
+                    router.reboot();
+                    return Ok(());
+                }
+                Some(Mishap::Hangup) => return Ok(()),
+                Some(Mishap::Refuse(_) | Mishap::Unplug) | None => {}
+            }
         }
         if router.state().unplugged {
             continue;
@@ -173,7 +183,7 @@ fn happens(router: &Router, sentence: &Sentence) -> Option<Mishap> {
             .position(|(command, _)| *command == path)?;
         match &state.mishaps[found].1 {
             Mishap::Refuse(_) => Some(state.mishaps[found].1.clone()),
-            Mishap::Reboot => Some(state.mishaps.remove(found).1),
+            Mishap::Reboot | Mishap::Hangup => Some(state.mishaps.remove(found).1),
             Mishap::Unplug => {
                 state.unplugged = true;
                 Some(state.mishaps.remove(found).1)
@@ -248,20 +258,28 @@ fn carry_out(
     if path == "/quit" {
         return vec![Sentence::of(&["!fatal", "session terminated on request"])];
     }
-    if path == "/system/reboot" {
-        router.reboot();
-        return vec![Sentence::of(&["!fatal", "router is rebooting"])];
-    }
     if path == "/cancel" {
         return vec![Sentence::of(&["!done"])];
     }
     let refused = router.state().mishaps.iter().find_map(|(command, mishap)| {
         let words = match mishap {
             Mishap::Refuse(words) => words.clone(),
-            Mishap::Reboot | Mishap::Unplug => return None,
+            Mishap::Reboot | Mishap::Unplug | Mishap::Hangup => return None,
         };
         (command == path).then_some(words)
     });
+    let of_software = match &refused {
+        None => software::carry_out(router, path, sentence),
+        Some(_) => None,
+    };
+    match of_software {
+        Some(Ok(software::Came::Gone)) => {
+            return vec![Sentence::of(&["!fatal", "router is rebooting"])];
+        }
+        Some(Ok(software::Came::Rows(rows))) => return told(Ok(rows), api, path, sentence),
+        Some(Err(refused)) => return told(Err(refused), api, path, sentence),
+        None => {}
+    }
     let outcome = match (path.rsplit_once('/'), manners) {
         _ if refused.is_some() => Err((None, refused.unwrap_or_default())),
         (Some(("/system/backup", "save")), _) => menus::save(router, sentence, "name", "backup"),
@@ -287,6 +305,16 @@ fn carry_out(
         (Some((menu, "unset")), _) => menus::unset(router, menu, sentence).map(|()| Vec::new()),
         (Some(_) | None, _) => Err((Some(0), "no such command".to_owned())),
     };
+    told(outcome, api, path, sentence)
+}
+
+/// What a command came to, as sentences.
+fn told(
+    outcome: Result<Vec<menus::Row>, menus::Refused>,
+    api: &Api,
+    path: &str,
+    sentence: &Sentence,
+) -> Vec<Sentence> {
     match outcome {
         Ok(rows) => {
             let acts = [
@@ -296,6 +324,7 @@ fn carry_out(
                 "/make-static",
                 "/save",
                 "/export",
+                "/upgrade",
             ];
             let lists = !acts.iter().any(|act| path.ends_with(act));
             let empty = rows.is_empty() && api.build == Build::Empty && lists;

@@ -80,9 +80,10 @@ fn take(router: &Router, source: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>>
     };
     router.change(|state| state.counters.orders += 1);
 
+    let away = router.is_away();
     let manners = {
         let state = router.state();
-        match state.unplugged {
+        match state.unplugged || away {
             true => Manners::Ignore,
             false => state.manners,
         }

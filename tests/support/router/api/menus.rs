@@ -12,10 +12,11 @@ use super::super::users::LocalUser;
 use super::super::{Router, life::Live};
 use super::Face;
 use super::query::fits;
+use super::software;
 use super::wire::Sentence;
 
 /// A row: property by property.
-pub(super) struct Row(Vec<(&'static str, String)>);
+pub(super) struct Row(pub(super) Vec<(&'static str, String)>);
 
 /// Why a command is refused: the category and the words.
 pub(super) type Refused = (Option<u8>, String);
@@ -61,13 +62,8 @@ pub(super) fn rows(
         "/interface" => interfaces(router, now),
         "/system/resource" => vec![resource(router, face, now)],
         "/system/health" => health(face),
-        "/system/routerboard" => vec![Row(vec![
-            ("routerboard", "true".to_owned()),
-            ("model", "RB5009UG+S+".to_owned()),
-            ("serial-number", "HEX0000DEMO".to_owned()),
-            ("current-firmware", "7.18.2".to_owned()),
-            ("upgrade-firmware", "7.18.2".to_owned()),
-        ])],
+        "/system/routerboard" => vec![software::board(router)],
+        "/system/package/update" => vec![software::update(router)],
         "/system/device-mode" if face == Face::Six => {
             return Err((Some(0), "no such command prefix".to_owned()));
         }
@@ -469,14 +465,16 @@ fn interfaces(router: &Router, now: Timestamp) -> Vec<Row> {
 }
 
 fn resource(router: &Router, face: Face, now: Timestamp) -> Row {
-    let (version, built) = match face {
-        Face::Six => ("6.49.10 (long-term)", "Jul/12/2023 09:36:52"),
-        Face::Seven => ("7.18.2 (stable)", "2025-03-11 11:59:04"),
+    let built = match face {
+        Face::Six => "Jul/12/2023 09:36:52",
+        Face::Seven => "2025-03-11 11:59:04",
     };
+    let software = router.software();
+    let version = format!("{} ({})", software.installed, software.label);
     let booted = router.state().booted;
     Row(vec![
         ("uptime", uptime(now.since(booted))),
-        ("version", version.to_owned()),
+        ("version", version),
         ("build-time", built.to_owned()),
         ("board-name", "CHR".to_owned()),
         ("architecture-name", "x86_64".to_owned()),

@@ -50,7 +50,7 @@ const MENUS: &[Menu] = &[
     menu("/radius incoming", "accept port"),
     menu("/ppp aaa", "use-radius accounting interim-update"),
     menu("/ip dns", "servers allow-remote-requests"),
-    menu("/snmp", "enabled location trap-version"),
+    menu("/snmp", "enabled location contact trap-version"),
     menu("/system device-mode", "mode hotspot"),
     menu("/tool", "mode url dst-path keep-result check-certificate"),
     menu("/", "file"),
