@@ -42,6 +42,7 @@ pub mod monitoring;
 pub mod logs;
 pub mod control;
 pub mod configurations;
+pub mod rollouts;
 
 pub mod messaging;
 
@@ -108,6 +109,7 @@ pub fn routes() -> Routes {
         .merge(logs::routes())
         .merge(control::routes())
         .merge(configurations::routes())
+        .merge(rollouts::routes())
         .merge(renewals::routes())
         .merge(courtesy::routes())
         .merge(outages::routes())
@@ -553,6 +555,7 @@ pub fn providers(app: &App) -> Jobs {
 pub fn deliveries(app: &App) -> Jobs {
     let (hooks, fiscal) = (app.hooks.clone(), app.fiscal.clone());
     let routers = (app.db.clone(), app.live.clone(), app.secrets.clone());
+    let (parts, rings) = (routers.clone(), app.db.clone());
     let sender = app.sender.clone();
     let recovery = (app.db.clone(), app.mail.clone(), app.config.clone());
     let again = |when: Option<_>| when.map_or(Outcome::Done, Outcome::Again);
@@ -585,6 +588,22 @@ pub fn deliveries(app: &App) -> Jobs {
                 let router = (job.tenant, job.subject.into());
                 let again = wizard::work(&db, &live, &secrets, router, now).await?;
                 Ok(again.map_or(Outcome::Done, Outcome::Again))
+            }
+        })
+        .with(rollouts::RUN, move |job, now| {
+            let db = rings.clone();
+            async move {
+                let rollout = (job.tenant, job.subject.into());
+                Ok(again(rollouts::run(&db, rollout, now).await?))
+            }
+        })
+        .with(rollouts::TURN, move |job, now| {
+            let (db, live, secrets) = parts.clone();
+            async move {
+                let part = (job.tenant, job.subject.into());
+                Ok(again(
+                    rollouts::turn(&db, &live, &secrets, part, now).await?,
+                ))
             }
         })
         .with(webhooks::SEND, move |job, _| {

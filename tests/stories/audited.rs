@@ -43,8 +43,8 @@ const TAKE_A_FILE: [&str; 8] = [
 ];
 
 /// Routes that need a router that answers, or a box that waits; the stories `confirmed`, `certificates`, `control`,
-/// `drift`, `configurations` and `wizard` look for them in the trail.
-const ASK_A_ROUTER: [&str; 13] = [
+/// `drift`, `configurations`, `rollouts` and `wizard` look for them in the trail.
+const ASK_A_ROUTER: [&str; 19] = [
     "POST /api/wizard/enrolment-token",
     "POST /api/sites/{site}/agents/{agent}/confirm",
     "POST /api/nas/{router}/certificates",
@@ -58,6 +58,12 @@ const ASK_A_ROUTER: [&str; 13] = [
     "POST /api/nas/{router}/drift/repair",
     "POST /api/nas/{router}/configurations",
     "POST /api/nas/{router}/configurations/{configuration}/restore",
+    "POST /api/rollouts",
+    "POST /api/rollouts/{rollout}/pause",
+    "POST /api/rollouts/{rollout}/resume",
+    "POST /api/rollouts/{rollout}/stop",
+    "POST /api/wizard/{router}/firmware/check",
+    "POST /api/wizard/{router}/firmware/update",
 ];
 
 /// A route that comes later and changes something needs a call here, and an audit line of its own.

@@ -33,6 +33,7 @@ const ASK_OUTSIDE: [&str; 40] = [
     "GET /api/mikrotik/{router}/system-stats",
     "GET /api/nas/{router}/drift",
     "GET /api/snmp/poll/{router}",
+    "GET /api/wizard/{router}/firmware",
     "GET /api/wizard/{router}/interfaces",
     "GET /api/wizard/{router}/system-info",
     "GET /api/wizard/{router}/test",
@@ -55,6 +56,7 @@ const ASK_OUTSIDE: [&str; 40] = [
     "POST /api/vouchers/redeem",
     "POST /api/wizard/{router}/auto-configure",
     "POST /api/wizard/{router}/configure",
+    "POST /api/wizard/{router}/firmware/check",
     "PUT /api/mikrotik/{router}/queues/{queue}",
 ];
 

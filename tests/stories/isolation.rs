@@ -175,6 +175,14 @@ impl Victim {
         let watched = json!({"nasId": site.router_id, "community": "kept-quiet"});
         isp.owner.post("/snmp/settings", &watched).await?;
 
+        // Of a router whose API nobody is asked for before night.
+        isp.owner
+            .set_router_api(&site.router_id, "agent", "a-long-api-password", 1)
+            .await?;
+        let night = json!({"action": {"kind": "REBOOT"}, "routerIds": [site.router_id],
+            "windowFrom": "02:00", "windowTo": "02:01"});
+        isp.owner.post("/rollouts", &night).await?;
+
         let me = isp.owner.get("/tenant/me").await?;
         let tenant = me["id"].as_str().context("the tenant's id")?;
         crate::alerts::begin(world, tenant.parse()?, &site.router_id).await?;
@@ -204,6 +212,7 @@ impl Victim {
                union select id from outages union select id from credit_notes
               union select id from imports union select id from refunds union select id from inquiries
                union select id from settlements union select id from alerts union select id from float_moves
+              union select id from rollouts
               union select id from customer_notes",
         )
         .fetch_all(&mut *tx)
@@ -235,6 +244,7 @@ impl Victim {
               union all select i::text from imports i union all select r::text from import_rows r
               union all select n::text from customer_notes n
               union all select m::text from monitored m union all select a::text from alerts a
+              union all select r::text from rollouts r union all select p::text from rollout_routers p
               union all select r::text from alert_rules r union all select s::text from alert_settings s
               union all select t::text from customer_tags t
               union all select l::text from customer_lines l
@@ -290,6 +300,10 @@ async fn not_as_part_of_something(stranger: &Provider, victim: &Victim) -> Resul
             json!({"nasId": router, "community": "taken"}),
         ),
         ("/wizard/start".to_owned(), json!({"routerId": router})),
+        (
+            "/rollouts".to_owned(),
+            json!({"action": {"kind": "REBOOT"}, "routerIds": [router]}),
+        ),
     ];
     for (path, body) in posts {
         let (status, answer) = stranger

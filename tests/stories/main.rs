@@ -91,6 +91,7 @@ mod renewals;
 mod restore;
 mod revoke;
 mod roles;
+mod rollouts;
 mod roaming;
 mod router_logins;
 mod routes;

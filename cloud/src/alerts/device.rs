@@ -9,6 +9,7 @@ use easyisp_shared::wire::monitor::{DeviceFactsV1, SampleV1, SensorUnit};
 use super::rules::{Reading, Rule};
 use super::store::Payout;
 use super::words::Kind;
+use crate::rollouts::Stopped;
 
 /// A site, as it was heard of.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,6 +94,16 @@ pub fn of_payout(payout: &Payout) -> Seen {
             },
             false => Reading::Well,
         },
+        value: None,
+    }
+}
+
+/// What was done to many routers and stopped by itself: bad for as long as it is shown.
+pub fn of_rollout(stopped: &Stopped) -> Seen {
+    Seen {
+        kind: Kind::RolloutStopped,
+        subject: stopped.because.clone(),
+        reading: Reading::Bad { since: stopped.at },
         value: None,
     }
 }

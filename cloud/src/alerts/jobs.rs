@@ -17,6 +17,7 @@ use super::told;
 use super::words::{Kind, Tell};
 use crate::db::{Database, Tx};
 use crate::messaging::{self, Letter, Message};
+use crate::rollouts;
 use crate::webhooks::{self, Event};
 
 /// What messages can be sent by.
@@ -49,6 +50,11 @@ pub async fn look(
     let before = store::states(&mut tx).await?;
     let watched: Vec<Uuid> = before.keys().copied().collect();
     let payouts = store::payouts(&mut tx, &watched).await?;
+    let stopped = rollouts::stopped(&mut tx, now).await?;
+    let starting: BTreeSet<RouterId> = rollouts::expected_away(&mut tx)
+        .await?
+        .into_iter()
+        .collect();
     let mut look = Look {
         before,
         after: Vec::new(),
@@ -67,7 +73,8 @@ pub async fn look(
     }
     for (place, device) in &devices {
         let seen = device::of_router(device, &rules, now);
-        let hidden = away.contains(&place.site);
+        // Who starts anew because we said so is away for a while, and nobody need be told.
+        let hidden = away.contains(&place.site) || starting.contains(&place.id);
         look.take(
             (place.id.0, Some(place.site), Some(place.id), &place.name),
             seen,
@@ -78,6 +85,10 @@ pub async fn look(
         let seen = vec![device::of_payout(payout)];
         look.take((payout.id, None, None, &payout.name), seen, false);
     }
+    for rollout in &stopped {
+        let seen = vec![device::of_rollout(rollout)];
+        look.take((rollout.id.0, None, None, &rollout.name), seen, false);
+    }
     look.forget_rest();
     let Look { after, steps, .. } = look;
     store::put_states(&mut tx, &after).await?;
@@ -85,7 +96,8 @@ pub async fn look(
     tell(&mut tx, &news, ways, now).await?;
     store::forget(&mut tx, now.minus(KEPT), AT_ONCE).await?;
     tx.commit().await?;
-    let nothing = sites.is_empty() && devices.is_empty() && payouts.is_empty();
+    let nothing =
+        sites.is_empty() && devices.is_empty() && payouts.is_empty() && stopped.is_empty();
     Ok(now.plus(match nothing {
         true => IDLE,
         false => EVERY,

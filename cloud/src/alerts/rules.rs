@@ -26,6 +26,7 @@ impl Kind {
             Kind::Disk => (Severity::Warning, Some((90.0, 85.0)), 600, 300),
             Kind::Pool => (Severity::Warning, Some((90.0, 80.0)), 300, 300),
             Kind::PayoutUnknown => (Severity::Warning, None, 3_600, 0),
+            Kind::RolloutStopped => (Severity::Critical, None, 0, 0),
         };
         let (raise, clear) = match limits {
             Some((raise, clear)) => (Some(raise), Some(clear)),

@@ -31,6 +31,7 @@ pub fn message(kind: Kind, device: &str, subject: &str, value: Option<f64>, rule
         Kind::PayoutUnknown => {
             format!("{device}: {subject} was sent, and the provider does not say what became of it")
         }
+        Kind::RolloutStopped => format!("Rollout {device} stopped by itself: {subject}"),
     }
 }
 

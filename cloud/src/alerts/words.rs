@@ -42,11 +42,13 @@ pub enum Kind {
     Pool,
     /// Money was sent, and nobody knows whether it arrived: a refund, or a settlement of what the platform holds.
     PayoutUnknown,
+    /// What was done to many routers stopped by itself.
+    RolloutStopped,
 }
 
 impl Kind {
     /// Each, parents first.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::SiteDown,
         Kind::RouterDown,
         Kind::LinkDown,
@@ -57,6 +59,7 @@ impl Kind {
         Kind::Disk,
         Kind::Pool,
         Kind::PayoutUnknown,
+        Kind::RolloutStopped,
     ];
 
     /// As it is called in the API and the database.
@@ -72,6 +75,7 @@ impl Kind {
             Kind::Disk => "DISK",
             Kind::Pool => "POOL",
             Kind::PayoutUnknown => "PAYOUT_UNKNOWN",
+            Kind::RolloutStopped => "ROLLOUT_STOPPED",
         }
     }
 

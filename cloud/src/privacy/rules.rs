@@ -433,6 +433,8 @@ pub const KEPT: &[Kept] = &[
     none("monitored"),
     none("router_serials"),
     none("router_setups"),
+    none("rollouts"),
+    none("rollout_routers"),
     none("moving"),
     none("moving_tallies"),
     none("operators"),

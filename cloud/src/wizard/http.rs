@@ -27,8 +27,9 @@ use crate::sites;
 use crate::tenants;
 
 /// What a router is to be.
-#[derive(Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RouterChoice)]
 pub struct Choice {
     /// `hotspot`, `pppoe` or `both`, the default.
     service_type: Option<Services>,

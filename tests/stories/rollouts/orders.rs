@@ -1,0 +1,154 @@
+//! Other things than a release, and a single router's.
+
+use anyhow::{Context, Result, ensure};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::anything;
+use super::fleet::{Fleet, NEW, OLD, steps};
+
+/// Each is written, read back, and written once: what is there already stays as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_at_many_routers_is_read_back_at_each() -> Result<()> {
+    let fleet = Fleet::open("orders", 2).await?;
+    let entry = json!({"list": "office", "address": "10.20.0.0/16"});
+    let with = |kind: &str| {
+        let mut action = entry.clone();
+        action["kind"] = json!(kind);
+        action
+    };
+    let listed = || -> Vec<usize> {
+        let count = |router: &easyisp_tests::router::Router| {
+            let rows = router.kept("/ip/firewall/address-list");
+            let office = rows
+                .iter()
+                .filter(|row| row.value("list") == Some("office"));
+            office.count()
+        };
+        fleet.routers.iter().map(count).collect()
+    };
+    let first = |menu: &str, name: &str| -> Vec<String> {
+        let value = |router: &easyisp_tests::router::Router| {
+            router.machine().first(menu, name).unwrap_or_default()
+        };
+        fleet.routers.iter().map(value).collect()
+    };
+    let act = async |action: Value| -> Result<()> {
+        let body = json!({"action": action, "allRouters": true, "soakSeconds": 0});
+        let rollout = fleet.roll_out(&body).await?;
+        let shown = fleet
+            .until(
+                &rollout,
+                "it is over",
+                |shown| shown["state"] != "RUNNING",
+                anything,
+            )
+            .await?;
+        ensure!(steps(&shown) == ["DONE", "DONE"], "{action}: {shown:#}");
+        Ok(())
+    };
+    act(json!({"kind": "SET_NTP", "servers": ["ntp.example.com", "10.0.0.1"]})).await?;
+    assert_eq!(
+        first("/system ntp client", "servers"),
+        ["ntp.example.com,10.0.0.1"; 2]
+    );
+    act(json!({"kind": "SET_DNS", "servers": ["9.9.9.9", "1.1.1.1"]})).await?;
+    assert_eq!(first("/ip dns", "servers"), ["9.9.9.9,1.1.1.1"; 2]);
+    act(json!({"kind": "SET_CONTACT", "contact": "Call 0712"})).await?;
+    assert_eq!(first("/snmp", "contact"), ["Call 0712"; 2]);
+    act(json!({"kind": "SET_IDENTITY"})).await?;
+    assert_eq!(first("/system identity", "name"), ["Tower 01", "Tower 02"]);
+    for _ in 0..2 {
+        act(with("ADD_TO_LIST")).await?;
+        assert_eq!(listed(), [1, 1]);
+    }
+    act(with("REMOVE_FROM_LIST")).await?;
+    assert_eq!(listed(), [0, 0]);
+    act(json!({"kind": "REBOOT"})).await?;
+    let starts: Vec<u32> = fleet
+        .routers
+        .iter()
+        .map(|router| router.software().starts)
+        .collect();
+    assert_eq!(starts, [1, 1]);
+
+    // A router that says no has failed, and says why.
+    fleet.routers[0].mishap(
+        "/ip/dns/set",
+        easyisp_tests::router::Mishap::Refuse("not enough permissions (9)".to_owned()),
+    );
+    let body = json!({"action": {"kind": "SET_DNS", "servers": ["8.8.8.8"]}, "allRouters": true});
+    let rollout = fleet.roll_out(&body).await?;
+    let shown = fleet
+        .until(
+            &rollout,
+            "it stopped",
+            |shown| shown["state"] == "STOPPED",
+            anything,
+        )
+        .await?;
+    assert_eq!(steps(&shown), ["FAILED", "UNTOUCHED"], "{shown:#}");
+    ensure!(
+        shown.to_string().contains("not enough permissions"),
+        "{shown:#}"
+    );
+    fleet.close().await
+}
+
+/// One router, from its page: what it runs, what there is, and taking it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_routers_firmware_is_looked_at_checked_and_taken() -> Result<()> {
+    let fleet = Fleet::open("single", 1).await?;
+    let owner = &fleet.isp.owner;
+    let path = format!("/wizard/{}/firmware", fleet.ids[0]);
+    let shown = owner.get(&path).await?;
+    assert_eq!(
+        (
+            &shown["installedVersion"],
+            &shown["latestVersion"],
+            &shown["currentFirmware"]
+        ),
+        (&json!(OLD), &Value::Null, &json!(OLD)),
+        "{shown}"
+    );
+    let (status, said) = owner
+        .call(
+            Method::POST,
+            &format!("{path}/check"),
+            Some(&json!({"channel": "nightly"})),
+        )
+        .await?;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
+    let shown = owner
+        .post(&format!("{path}/check"), &json!({"channel": "stable"}))
+        .await?;
+    assert_eq!(
+        (&shown["latestVersion"], &shown["updateAvailable"]),
+        (&json!(NEW), &json!(true)),
+        "{shown}"
+    );
+    let begun = owner
+        .post(&format!("{path}/update"), &json!({"routerboard": true}))
+        .await?;
+    let rollout = begun["rolloutId"].as_str().context("a rollout")?;
+    let shown = fleet
+        .until(
+            rollout,
+            "it is over",
+            |shown| shown["state"] == "DONE",
+            anything,
+        )
+        .await?;
+    assert_eq!(steps(&shown), ["DONE"], "{shown:#}");
+    let shown = owner.get(&path).await?;
+    assert_eq!(
+        (&shown["installedVersion"], &shown["currentFirmware"]),
+        (&json!(NEW), &json!(NEW)),
+        "{shown}"
+    );
+    let trail = owner
+        .get("/audit-logs?action=ROUTER_FIRMWARE_CHECK")
+        .await?;
+    assert_eq!(trail["total"], 1, "{trail}");
+    fleet.close().await
+}
