@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
+use easyisp_shared::wire::firmware::FirmwareAskV1;
 use easyisp_shared::wire::monitor::{PortFactV1, PortSampleV1, SensorFactV1, SensorUnit};
 use easyisp_shared::wire::question::{AskFailure, Reply};
 use easyisp_shared::wire::router::{
@@ -186,6 +187,8 @@ fn changes(ask: &RouterAsk) -> bool {
         | RouterAsk::ChangeQueue { .. }
         | RouterAsk::RemoveQueue { .. }
         | RouterAsk::Repair(_)
+        // Another release writes down other things of the same.
+        | RouterAsk::Firmware(FirmwareAskV1::Install { .. } | FirmwareAskV1::Board)
         | RouterAsk::Setup(SetupAskV1::Apply(_) | SetupAskV1::Restore(_)) => true,
         RouterAsk::Setup(
             SetupAskV1::Look(_)
@@ -205,6 +208,9 @@ fn changes(ask: &RouterAsk) -> bool {
         | RouterAsk::Snmp
         | RouterAsk::AddressPlan
         | RouterAsk::Compare(_)
+        | RouterAsk::Firmware(
+            FirmwareAskV1::Look | FirmwareAskV1::Check { .. } | FirmwareAskV1::Download,
+        )
         | RouterAsk::Certificate
         | RouterAsk::Configuration => false,
     }
