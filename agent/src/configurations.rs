@@ -9,6 +9,8 @@ use std::time::Duration;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::configuration::{ConfigurationV1, ConfigurationWhy};
+use futures_util::StreamExt;
+use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -64,11 +66,13 @@ impl Keeper {
         let turns = async {
             loop {
                 self.settle();
-                for router in self.due() {
+                let due = stream::iter(self.due());
+                let looked = due.for_each_concurrent(AT_ONCE, async |router| {
                     let answered = self.look(router).await;
                     let now = self.parts.clock.monotonic();
                     self.schedule().done(router, answered, now);
-                }
+                });
+                looked.await;
                 self.parts.clock.sleep(PAUSE).await;
             }
         };
@@ -196,6 +200,8 @@ impl Keeper {
 /// Reading fifty menus costs a small router two seconds of its processor.
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
+/// Routers read at once.
+const AT_ONCE: usize = 4;
 /// Between two looks for who is due.
 const PAUSE: Duration = Duration::from_secs(30);
 /// The turns of a configuration follow each other faster.

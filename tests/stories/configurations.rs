@@ -2,10 +2,11 @@
 //! secret in it.
 
 use anyhow::{Context, Result, ensure};
-use easyisp_shared::time::Timestamp;
+use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_shared::wire::{Lane, UpKind};
+use easyisp_tests::hooks::Receiver;
 use easyisp_tests::router::session::Service;
-use easyisp_tests::world::{Provider, Site, World, eventually};
+use easyisp_tests::world::{Provider, START, Site, World, eventually, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -18,8 +19,14 @@ const CHOICE: &str = "serviceType=both&release=7&wanInterface=ether1&pppoeInterf
 /// secret, which is seen and not shown, and our own repair of it. A change while the link is away arrives once.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_hand_changed_is_a_version_with_exactly_that_in_its_diff() -> Result<()> {
-    let mut world = World::start().await?;
+    let receiver = Receiver::start().await?;
+    let mut world = World::start_with(Clock::test(START), |config| {
+        config.webhooks.ca_file = Some(receiver.ca_file());
+    })
+    .await?;
     let isp = Provider::sign_up(&world, "keeper").await?;
+    let hook = json!({"url": receiver.url(), "events": ["router.configuration_changed"]});
+    isp.owner.post("/webhooks", &hook).await?;
     let site = configured(&world, &isp).await?;
     let office = [
         ("name", "office"),
@@ -74,6 +81,16 @@ async fn what_a_hand_changed_is_a_version_with_exactly_that_in_its_diff() -> Res
         (&seen["reason"], &seen["linesAdded"], &seen["linesRemoved"]),
         (&json!("SEEN"), &json!(2), &json!(1)),
         "{list}"
+    );
+    let told = soon("it is told", receiver.takes(1)).await?.json()?;
+    assert_eq!(told["event"], "router.configuration_changed");
+    assert_eq!(
+        (
+            &told["data"]["configurationId"],
+            &told["data"]["linesAdded"]
+        ),
+        (&seen["id"], &json!(2)),
+        "{told}"
     );
     let diff = diff_of(&isp, &versions, seen).await?;
     assert_eq!(diff["against"], first["id"]);
@@ -142,6 +159,12 @@ async fn what_a_hand_changed_is_a_version_with_exactly_that_in_its_diff() -> Res
         "{diff}"
     );
 
+    // Of five versions these were somebody else's: the hand's, the guess and the pool.
+    let told = soon("all is told", receiver.takes(3)).await?.json()?;
+    assert_eq!(
+        told["data"]["configurationId"], list["configurations"][0]["id"],
+        "{told}"
+    );
     let trail = isp.owner.get("/audit-logs?action=ROUTER_BACKUP").await?;
     assert_eq!(trail["total"], 2, "{trail}");
     nobody_elses(&world, &versions, &first).await?;

@@ -9,7 +9,8 @@ use easyisp_shared::wire::router::{RouterAsk, RouterTold};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::rules::{self, Reason};
+use super::rules;
+use super::words::Reason;
 use super::{edge, store};
 use crate::api::{Json, Page, Path, Query};
 use crate::audit::{self, Action, Actor, Audit};

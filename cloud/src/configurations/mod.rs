@@ -8,6 +8,7 @@ mod http;
 mod restore;
 mod rules;
 mod store;
+mod words;
 
 use easyisp_shared::id::{ConfigurationId, RouterId};
 use easyisp_shared::time::Timestamp;
@@ -19,7 +20,7 @@ use crate::db::Tx;
 use crate::permission::Permission::RoutersConfig;
 use crate::webhooks::{self, Event, EventKind};
 
-pub use rules::Reason;
+pub use words::Reason;
 
 /// The routes of this feature.
 pub fn routes() -> Routes {

@@ -3,7 +3,7 @@
 use easyisp_shared::id::{ConfigurationId, RouterId};
 use easyisp_shared::time::Timestamp;
 
-use super::rules::Reason;
+use super::words::Reason;
 use crate::db::Tx;
 
 /// A version with its text.
