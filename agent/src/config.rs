@@ -34,6 +34,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// `[syslog]`
     pub syslog: SyslogConfig,
+    /// `[access]`
+    pub access: AccessConfig,
     /// `[store]`
     pub store: StoreConfig,
     /// `[log]`
@@ -123,6 +125,18 @@ pub struct SyslogConfig {
     pub listen: SocketAddr,
 }
 
+/// `[access]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessConfig {
+    /// Whether operators may come through this box to devices of the site, for a limited time.
+    pub allow: bool,
+    /// TCP ports that they reach at routers.
+    pub router_ports: Vec<u16>,
+    /// TCP ports that they reach at devices of customers who are online.
+    pub customer_ports: Vec<u16>,
+}
+
 /// `[store]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -165,6 +179,7 @@ impl Default for Config {
             neighbours: NeighboursConfig::default(),
             upstream: UpstreamConfig::default(),
             syslog: SyslogConfig::default(),
+            access: AccessConfig::default(),
             store: StoreConfig::default(),
             log: Log::default(),
         }
@@ -232,6 +247,17 @@ impl Default for SyslogConfig {
     }
 }
 
+impl Default for AccessConfig {
+    /// WinBox and pages.
+    fn default() -> AccessConfig {
+        AccessConfig {
+            allow: true,
+            router_ports: vec![8291, 80, 443],
+            customer_ports: vec![80, 443, 8080],
+        }
+    }
+}
+
 impl Default for SiteConfig {
     /// The private ranges (RFC 1918, RFC 6598, RFC 4193).
     fn default() -> SiteConfig {
@@ -276,6 +302,9 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("neighbours", "listen", Form::Text),
     ("upstream", "hosts", Form::List),
     ("syslog", "listen", Form::Text),
+    ("access", "allow", Form::Flag),
+    ("access", "router_ports", Form::Numbers),
+    ("access", "customer_ports", Form::Numbers),
     ("store", "save_wear", Form::Flag),
     ("log", "filter", Form::Text),
     ("log", "format", Form::Text),
@@ -288,6 +317,8 @@ enum Form {
     Flag,
     /// Separated by commas.
     List,
+    /// The same of numbers.
+    Numbers,
 }
 
 impl Config {
@@ -385,6 +416,16 @@ fn overlay(
                 .map(|part| Value::String(part.to_owned()))
                 .collect::<Vec<_>>()
                 .into(),
+            Form::Numbers => {
+                let numbers = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+                    .map(|part| part.parse().map(Value::Integer));
+                let numbers: Result<Vec<Value>, _> = numbers.collect();
+                let wrong = |_| ConfigError(format!("{name} must be numbers separated by commas"));
+                Value::Array(numbers.map_err(wrong)?)
+            }
         };
         if section.is_empty() {
             table.insert((*key).into(), value);
@@ -494,7 +535,7 @@ mod tests {
         let file = "data_dir = \"/a\"\n[cloud]\naddress = \"a:1\"\nmetered = true\n[radius]\nauth = \"0.0.0.0:1\"\n\
             acct = \"0.0.0.0:1\"\nradsec = \"0.0.0.0:1\"\n[portal]\nlisten = \"0.0.0.0:1\"\n[status]\nlisten = \"0.0.0.0:1\"\n\
             [site]\nranges = []\n[peers]\nlisten = \"0.0.0.0:1\"\nannounce = \"10.0.0.2:1\"\n[neighbours]\nlisten = \"0.0.0.0:1\"\n\
-            [upstream]\nhosts = []\n[syslog]\nlisten = \"0.0.0.0:1\"\n[store]\nsave_wear = true\n[log]\nfilter = \"info\"\nformat = \"json\"";
+            [upstream]\nhosts = []\n[syslog]\nlisten = \"0.0.0.0:1\"\n[access]\nallow = false\nrouter_ports = [1]\ncustomer_ports = []\n[store]\nsave_wear = true\n[log]\nfilter = \"info\"\nformat = \"json\"";
         let table: Table = file.parse().unwrap();
         let leaves: usize = table
             .values()

@@ -1,5 +1,6 @@
 //! The agent: a box beside the router that keeps deciding correctly with the cloud gone for days.
 
+pub mod access;
 pub mod config;
 pub mod configurations;
 pub mod core;

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 use uuid::Uuid;
 
+use crate::access::{self, Access};
 use crate::config::Config;
 use crate::configurations::{self, Keeper};
 use crate::core::{Core, CoreOptions};
@@ -229,6 +230,14 @@ impl Served {
         };
         let syslog = Syslog::new(parts, logs);
         tasks.spawn(syslog.clone().run(cancel.clone()));
+        let access = Access::new(access::Parts {
+            config: config.access.clone(),
+            metered: config.cloud.metered,
+            ranges: Ranges::new(config.site.ranges.clone()),
+            enforcer: enforcer.clone(),
+            clock: site_clock.clone(),
+        });
+        tasks.spawn(access.clone().run(cancel.clone()));
         let old_servers = shadow::Driver::new(radius.clone(), site_clock.clone(), local);
         tasks.spawn(old_servers.run(cancel.clone()));
         let unlocker = Unlocker::new(site.clone(), outbox.clone(), site_clock.clone(), touches);
@@ -247,6 +256,7 @@ impl Served {
                     keeper,
                     poller,
                     neighbours: neighbours.clone(),
+                    access: access.clone(),
                     unknown: unknown.clone(),
                     timeline: timeline.clone(),
                     radsec: authority.clone().filter(|_| config.radius.radsec.is_some()),
@@ -312,6 +322,7 @@ impl Served {
             upstream,
             moved_aside,
             unlocker,
+            access,
             data_dir: config.data_dir,
             metered: config.cloud.metered,
             hosted,

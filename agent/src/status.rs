@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::VERSION;
+use crate::access::{Access, AccessReport};
 use crate::diagnosis::{Counters, Knowledge, Timeline, facts};
 use crate::doctor::MOST_WRITTEN;
 use crate::peers::Peers;
@@ -67,6 +68,8 @@ pub struct Overview {
     pub moved_aside: Vec<PathBuf>,
     /// Takes codes from the phone.
     pub unlocker: Unlocker,
+    /// Ways through this box.
+    pub access: Arc<Access>,
     /// Where the files are.
     pub data_dir: PathBuf,
     /// Whether the line to the cloud is paid by the octet.
@@ -107,6 +110,9 @@ pub struct Report {
     pub counters: BTreeMap<String, u64>,
     /// What a person should look at.
     pub warnings: Vec<String>,
+    /// Who may come through this box to a device of the site now.
+    #[serde(default)]
+    pub access: Vec<AccessReport>,
     /// How full the disk is.
     #[serde(default)]
     pub disk_used_percent: Option<u8>,
@@ -301,6 +307,7 @@ impl Overview {
             sessions: self.sessions.count(),
             waiting: waiting.collect(),
             warnings: self.warnings(),
+            access: self.access.report(),
             routers,
             unknown_sources: self.asking(),
             counters,

@@ -6,6 +6,7 @@ use axum::extract::FromRef;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
 
+use crate::access::Desk;
 use crate::api::Limits;
 use crate::auth::SignIn;
 use crate::config::Config;
@@ -52,6 +53,8 @@ pub struct App {
     pub hooks: Hooks,
     /// Reports documents to a state's own system.
     pub fiscal: fiscal::Door,
+    /// Ways to devices that are open at this node.
+    pub access: Desk,
     /// Agents connected to this node.
     pub agents: Agents,
     /// What agents know this node by.
@@ -88,6 +91,7 @@ pieces! {
     sign_in: SignIn,
     mail: Mail,
     standing: Standing,
+    access: Desk,
     agents: Agents,
     questions: Questions,
     live: Live,

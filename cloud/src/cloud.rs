@@ -282,6 +282,13 @@ impl Cloud {
             description: Description::default(),
             questions: nodes.questions(),
             live: sites::Live::new(Arc::new(nodes.clone()), db.clone()),
+            access: crate::access::Desk::new(
+                db.clone(),
+                clock.clone(),
+                entropy.clone(),
+                agents.clone(),
+                config.access.clone(),
+            ),
             agents,
             own: door.own(),
             payments: Payments::new(&config, db.clone(), clock.clone(), secrets.clone()),
@@ -327,6 +334,7 @@ impl Cloud {
                 stop.clone(),
             )),
             tokio::spawn(housekeeping(app.clone(), stop.clone())),
+            tokio::spawn(app.access.clone().run(stop.clone())),
         ];
         if let (Some(socket), Some(address)) = (for_nodes, app.config.nodes.reached_at()) {
             let listener = api::Listener {

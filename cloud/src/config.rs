@@ -5,7 +5,7 @@
 
 mod keys;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,8 @@ pub struct Config {
     pub http: Http,
     /// `[agents]`: the agents' door.
     pub agents: Agents,
+    /// `[access]`: ways to devices.
+    pub access: AccessConfig,
     /// `[nodes]`: the other nodes of this cloud.
     pub nodes: Nodes,
     /// `[database]`
@@ -55,6 +57,7 @@ impl Default for Config {
             data_dir: "/var/lib/easyisp-cloud".into(),
             http: Http::default(),
             agents: Agents::default(),
+            access: AccessConfig::default(),
             nodes: Nodes::default(),
             database: DatabaseConfig::default(),
             keys: Keys::default(),
@@ -125,6 +128,30 @@ impl Agents {
         match &self.tcp_listen {
             Some(listen) => listen.clone(),
             None => vec![self.listen],
+        }
+    }
+}
+
+/// `[access]`: where operators come in who open a way to a device of a site.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessConfig {
+    /// The address to listen on; each way has a port of its own there, which takes its operator's address alone.
+    /// Absent = no way is opened.
+    pub listen: Option<IpAddr>,
+    /// How operators reach it: a host name of its own, so that browsers share nothing with the console's. Absent =
+    /// `listen`.
+    pub host: Option<String>,
+    /// The first and the last port.
+    pub ports: (u16, u16),
+}
+
+impl Default for AccessConfig {
+    fn default() -> AccessConfig {
+        AccessConfig {
+            listen: None,
+            host: None,
+            ports: (42_000, 42_999),
         }
     }
 }

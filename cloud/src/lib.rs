@@ -69,6 +69,7 @@ pub mod diagnosis;
 
 pub mod sync;
 pub mod nodes;
+pub mod access;
 pub mod jobs;
 pub mod platform;
 pub mod dashboard;
@@ -124,6 +125,7 @@ pub fn routes() -> Routes {
         .merge(exports::routes())
         .merge(privacy::routes())
         .merge(diagnosis::routes())
+        .merge(access::routes())
         .merge(jobs::routes())
         .merge(platform::routes())
         .merge(dashboard::routes())

@@ -76,6 +76,8 @@ ids! {
     PackageId
     /// A subscriber.
     CustomerId
+    /// A way to a device that somebody opened for a limited time.
+    AccessGrantId
     /// What an operator wrote about a subscriber.
     NoteId
     /// Something about a device that a person should know.

@@ -11,6 +11,7 @@ pub mod expiry;
 pub mod id;
 pub mod money;
 pub mod net;
+pub mod pace;
 pub mod phone;
 pub mod seal;
 pub mod setup;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::VERSION;
+use easyisp_agent::access::{self, Access};
+use easyisp_agent::config::AccessConfig;
 use easyisp_agent::configurations::{self, Keeper};
 use easyisp_agent::core::{Core, CoreOptions};
 use easyisp_agent::enforce::{self, Enforcer};
@@ -147,6 +149,13 @@ impl Agent {
             },
             CancellationToken::new(),
         );
+        let access = Access::new(access::Parts {
+            config: AccessConfig::default(),
+            metered: false,
+            ranges: Ranges::new(Vec::new()),
+            enforcer: enforcer.clone(),
+            clock: core.clock.clone(),
+        });
         let local = LocalSite {
             feed: core.feed.clone(),
             outbox: core.outbox.clone(),
@@ -166,6 +175,7 @@ impl Agent {
                 apis,
                 poller,
                 neighbours: Neighbours::new(None, Ranges::new(Vec::new()), self.clock.clone()),
+                access,
                 unknown: core.unknown.clone(),
                 timeline: core.timeline.clone(),
                 radsec: None,

@@ -43,8 +43,11 @@ const TAKE_A_FILE: [&str; 8] = [
 ];
 
 /// Routes that need a router that answers, or a box that waits; the stories `confirmed`, `certificates`, `control`,
-/// `drift`, `configurations`, `rollouts` and `wizard` look for them in the trail.
-const ASK_A_ROUTER: [&str; 19] = [
+/// `drift`, `configurations`, `rollouts`, `wizard` and `access` look for them in the trail.
+const ASK_A_ROUTER: [&str; 22] = [
+    "POST /api/nas/{router}/access",
+    "POST /api/customers/{customer}/access",
+    "DELETE /api/access/{access}",
     "POST /api/wizard/enrolment-token",
     "POST /api/sites/{site}/agents/{agent}/confirm",
     "POST /api/nas/{router}/certificates",

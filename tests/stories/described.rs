@@ -15,7 +15,7 @@ use crate::words::{DAY, full};
 
 /// Routes that ask a device or a provider while the caller waits, and may say that it is away. Any other route
 /// that does not answer is a mistake, whatever its description lets it say when the database is busy.
-const ASK_OUTSIDE: [&str; 42] = [
+const ASK_OUTSIDE: [&str; 44] = [
     "DELETE /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/sessions/{session}",
     "GET /api/customers/{customer}/bandwidth",
@@ -37,10 +37,12 @@ const ASK_OUTSIDE: [&str; 42] = [
     "GET /api/wizard/{router}/interfaces",
     "GET /api/wizard/{router}/system-info",
     "GET /api/wizard/{router}/test",
+    "POST /api/customers/{customer}/access",
     "POST /api/customers/{customer}/disconnect",
     "POST /api/mikrotik/{router}/disconnect",
     "POST /api/mikrotik/{router}/queues",
     "POST /api/mikrotik/{router}/reboot",
+    "POST /api/nas/{router}/access",
     "POST /api/nas/{router}/certificates",
     "POST /api/nas/{router}/configurations",
     "POST /api/nas/{router}/configurations/{configuration}/restore",

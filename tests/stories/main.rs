@@ -1,6 +1,7 @@
 //! Stories: what an operator or a customer does, end to end, on a real database and real sockets.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod access;
 mod accounts;
 mod addresses;
 mod airtel;

@@ -159,6 +159,8 @@ struct State {
     born: u32,
     /// Addresses handed out of the pool so far.
     leases: u32,
+    /// The first of them.
+    pool: Ipv4Addr,
     sessions: HashMap<String, life::Live>,
     manners: Manners,
     api_manners: ApiManners,
@@ -278,6 +280,7 @@ impl Router {
                     booted,
                     born: 0,
                     leases: 0,
+                    pool: settings.pool,
                     sessions: HashMap::new(),
                     manners: Manners::Obey,
                     api_manners: ApiManners::Obey,

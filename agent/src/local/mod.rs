@@ -9,6 +9,7 @@ mod thrift;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use easyisp_shared::id::AccessGrantId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::{FeedBatch, Lane, UpRecord};
@@ -23,7 +24,8 @@ use crate::housekeeping;
 use crate::site::SiteClock;
 use crate::store::{Committed, Done, Job, Outbox, OutboxReader};
 use crate::sync::{
-    ApplyError, GenerationFile, IdentityError, Local, Position, Records, Terms, Unavailable,
+    ApplyError, GenerationFile, IdentityError, Local, Pipe, PipeError, Position, Records, Terms,
+    Unavailable,
 };
 
 /// This site, as the link sees it.
@@ -125,6 +127,10 @@ impl Local for LocalSite {
 
     async fn answer(&self, question: Question, within: Duration) -> Result<Reply, AskFailure> {
         questions::answer(self, question, within).await
+    }
+
+    async fn through(&self, grant: AccessGrantId, pipe: Pipe) -> Result<(), PipeError> {
+        self.questions.access.through(grant, pipe).await
     }
 }
 

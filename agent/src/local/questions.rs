@@ -13,6 +13,7 @@ use easyisp_shared::wire::up::OutsideV1;
 use futures_util::future::join_all;
 
 use super::LocalSite;
+use crate::access::Access;
 use crate::configurations::Keeper;
 use crate::core::RELEASED;
 use crate::diagnosis::Timeline;
@@ -48,6 +49,14 @@ pub(super) async fn answer(
         Question::LocalSecrets { router } => asked.local_secrets(router, patience).await,
         Question::Router { router, ask } => asked.router(router, ask, patience).await,
         Question::Around => Ok(Reply::Around(asked.around(patience).await)),
+        Question::Access(wish) => {
+            let address = asked.access.open(wish)?;
+            Ok(Reply::Access { address })
+        }
+        Question::AccessOver { grant } => {
+            asked.access.close(grant, "the cloud closed it");
+            Ok(Reply::AccessOver)
+        }
         Question::ReleaseVoucher { voucher } => release(local, voucher).await,
         Question::Diagnose { customer, username } => {
             let told = asked.diagnose(customer, &username, patience).await;
@@ -89,6 +98,8 @@ pub struct Questions {
     pub poller: Arc<Poller>,
     /// Hears the routers around.
     pub neighbours: Arc<Neighbours>,
+    /// Leads people through to devices.
+    pub access: Arc<Access>,
     /// Who asks and is no router of this site.
     pub unknown: Arc<UnknownSources>,
     /// What happened to whom.

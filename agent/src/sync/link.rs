@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
+use easyisp_shared::wire::access::ThroughV1;
 use easyisp_shared::wire::hello::{
     FeedAck, Hello, HelloV1, RefusalReason, Refused, Welcome, WelcomeV1,
 };
@@ -469,8 +470,12 @@ fn pause(ended: &Ended, backoff: &mut Backoff, entropy: &Entropy) -> Duration {
 
 async fn answer<L: Local>(mut pipe: Pipe, local: &L) -> Result<(), PipeError> {
     let asked = tokio::time::timeout(GREETING, pipe.source.receive()).await;
-    let Ok(Ok(Some(Message::Ask(asked)))) = asked else {
-        return Err(PipeError::Unexpected);
+    let asked = match asked {
+        Ok(Ok(Some(Message::Ask(asked)))) => asked,
+        Ok(Ok(Some(Message::Through(ThroughV1::V1 { grant })))) => {
+            return local.through(grant, pipe).await;
+        }
+        _ => return Err(PipeError::Unexpected), // whatever else a pipe may begin with
     };
     let within = Duration::from_millis(u64::from(asked.deadline_millis)).min(LONGEST_ANSWER);
     let answered = match Question::decode(&asked.body) {

@@ -17,6 +17,7 @@ mod uplink;
 use std::future::Future;
 use std::time::Duration;
 
+use easyisp_shared::id::AccessGrantId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::{FeedBatch, Lane, UpRecord};
@@ -76,6 +77,13 @@ pub trait Local: Send + Sync + 'static {
         question: Question,
         within: Duration,
     ) -> impl Future<Output = Result<Reply, AskFailure>> + Send;
+
+    /// A connection by a way to a device, until it ends.
+    fn through(
+        &self,
+        grant: AccessGrantId,
+        pipe: Pipe,
+    ) -> impl Future<Output = Result<(), PipeError>> + Send;
 }
 
 /// What a lane has to send.

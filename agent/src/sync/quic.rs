@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::wire::CLOUD_NAME;
+use easyisp_shared::wire::access::CONNECTIONS_OF_AGENT;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -93,7 +94,7 @@ impl Carrier for QuicCarrier {
 }
 
 fn pipe((sink, source): (quinn::SendStream, quinn::RecvStream)) -> Pipe {
-    Pipe::new(sink, source)
+    Pipe::quic(sink, source)
 }
 
 fn ended(error: quinn::ConnectionError) -> PipeError {
@@ -102,7 +103,7 @@ fn ended(error: quinn::ConnectionError) -> PipeError {
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const IDLE_MILLIS: u32 = 60_000;
-/// Questions that the cloud may have open at once.
-const QUESTIONS: u32 = 16;
+/// Questions that the cloud may have open at once, and connections by ways to devices.
+const QUESTIONS: u32 = 16 + CONNECTIONS_OF_AGENT as u32;
 /// The message cap and some.
 const STREAM_WINDOW: u32 = 1_100_000;

@@ -215,7 +215,7 @@ mod tests {
         reads("user admin came", 6, "", "user admin came");
         reads("<999>x", 6, "", "<999>x");
         reads("<13>words alone", 5, "", "words alone");
-        reads("a\tb\r\n\0\u{1b}[31mc\n", 6, "", "a b   [31mc");
+        reads("a\tb\r\n\0\u{1b}[31mc\n", 6, "", "a b    [31mc");
         for nothing in ["", "<30>", "  \n", "<30>Nov  3 01:27:33 name "] {
             assert_eq!(read(nothing.as_bytes(), 1024), None, "{nothing:?}");
         }

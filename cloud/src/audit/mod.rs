@@ -265,6 +265,8 @@ pub enum Action {
     FiscalRetry,
     AlertAcknowledge,
     AlertUpdate,
+    AccessOpen,
+    AccessClose,
 }
 
 /// One line of the trail. Never a secret, in any field.

@@ -331,6 +331,56 @@ pub async fn caller(
     }))
 }
 
+/// By what somebody is known to be signed in still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SignedIn {
+    operator: OperatorId,
+    how: How,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum How {
+    /// A bearer token.
+    Token(Token),
+    /// A signing-in at the console, whose tokens change every few minutes.
+    Console(SignInId),
+}
+
+impl SignedIn {
+    /// Who asks now, with this token.
+    pub fn of(operator: &Operator, token: Token) -> SignedIn {
+        SignedIn {
+            operator: operator.id,
+            how: operator.family.map_or(How::Token(token), How::Console),
+        }
+    }
+}
+
+/// What somebody may who was signed in to his own account; `None` once he signed out, was switched off, or his account
+/// is not in good standing.
+pub async fn still(
+    db: &Database,
+    tenant: TenantId,
+    who: &SignedIn,
+    now: Timestamp,
+) -> sqlx::Result<Option<PermissionSet>> {
+    let mut directory = db.glance().await?;
+    let is_there = match &who.how {
+        How::Token(token) => store::session(&mut directory, token.digest(), now)
+            .await?
+            .is_some(),
+        How::Console(family) => store::is_family(&mut directory, *family, now).await?,
+    };
+    drop(directory);
+    if !is_there {
+        return Ok(None);
+    }
+    let mut tx = db.begin(tenant).await?;
+    let row = store::active_operator(&mut tx, who.operator).await?;
+    let row = row.filter(|row| row.standing.at(now) == Standing::Good);
+    Ok(row.map(|row| effective(row.role, &row.added_permissions, &row.removed_permissions)))
+}
+
 /// Stores a new token of an operator, who showed his password at `proved_at`, and returns its text.
 pub async fn begin(
     tx: &mut Tx,

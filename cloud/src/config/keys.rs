@@ -13,6 +13,8 @@ enum Form {
     Truth,
     /// Separated by commas.
     List,
+    /// The same of numbers.
+    Numbers,
 }
 
 /// Every key: its section (empty = none), its name, its form.
@@ -25,6 +27,9 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("agents", "listen", Form::Text),
     ("agents", "tcp_listen", Form::List),
     ("agents", "public_address", Form::Text),
+    ("access", "listen", Form::Text),
+    ("access", "host", Form::Text),
+    ("access", "ports", Form::Numbers),
     ("nodes", "listen", Form::Text),
     ("nodes", "address", Form::Text),
     ("database", "url", Form::Text),
@@ -138,6 +143,17 @@ fn value(variable: &str, text: &str, form: Form) -> Result<Value, ConfigError> {
             .map(|part| Value::String(part.to_owned()))
             .collect::<Vec<_>>()
             .into(),
+        Form::Numbers => {
+            let numbers = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
+            let numbers = numbers.map(|part| part.parse().map(Value::Integer));
+            let numbers: Result<Vec<Value>, _> = numbers.collect();
+            Value::Array(numbers.map_err(|_| {
+                ConfigError::new(format!("{variable} must be whole numbers, not {text:?}"))
+            })?)
+        }
     })
 }
 

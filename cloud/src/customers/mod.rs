@@ -294,6 +294,19 @@ pub async fn disconnect(
     })
 }
 
+/// What a customer is called, and the site where he is (his home site when he is nowhere); `None` when this tenant has
+/// no such customer.
+pub async fn whereabouts(
+    tx: &mut Tx,
+    customer: CustomerId,
+) -> sqlx::Result<Option<(String, SiteId)>> {
+    let Some((name, home)) = store::name_and_home(tx, customer).await? else {
+        return Ok(None);
+    };
+    let online = store::sites_online(tx, customer).await?;
+    Ok(Some((name, online.first().copied().unwrap_or(home))))
+}
+
 /// The sites where a customer is, as far as known; his home site when he is nowhere.
 async fn sites_of(tx: &mut Tx, customer: CustomerId, home: SiteId) -> sqlx::Result<Vec<SiteId>> {
     let online = store::sites_online(tx, customer).await?;

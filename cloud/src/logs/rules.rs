@@ -23,7 +23,7 @@ pub struct Line {
 }
 
 /// A block that still takes lines.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::FromRow)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Block {
     /// Its id.
     pub id: Uuid,

@@ -9,7 +9,7 @@ use crate::db::Tx;
 
 /// The router's latest block that is not full, locked.
 pub async fn open_block(tx: &mut Tx, router: RouterId, full: i32) -> sqlx::Result<Option<Block>> {
-    sqlx::query_as(
+    let found: Option<(Uuid, Timestamp, Timestamp, i32)> = sqlx::query_as(
         "select id, first_at, last_at, lines
            from log_blocks
           where tenant_id = $1 and router_id = $2 and lines < $3
@@ -21,7 +21,13 @@ pub async fn open_block(tx: &mut Tx, router: RouterId, full: i32) -> sqlx::Resul
     .bind(router)
     .bind(full)
     .fetch_optional(&mut **tx)
-    .await
+    .await?;
+    Ok(found.map(|(id, first_at, last_at, lines)| Block {
+        id,
+        first_at,
+        last_at,
+        lines,
+    }))
 }
 
 /// Begins a block, or adds to one that is locked: so many lines, within these times, the worst of them so.

@@ -129,6 +129,7 @@ pub async fn erase(
     let mut names = vec![subject.username.as_str()];
     names.extend(devices.iter().map(String::as_str));
     logs::forget_person(tx, &names).await?;
+    store::blank_access(tx, customer, &pseudonym).await?;
     store::blank_usage(tx, customer).await?;
     store::forget_notes(tx, customer).await?;
     store::forget_told(tx, customer).await?;

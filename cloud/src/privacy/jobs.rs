@@ -61,17 +61,19 @@ enum Old {
     Messages,
     Callbacks,
     Unusable,
+    Access,
     /// What lines of the trail say.
     Trail,
 }
 
 impl Old {
-    const ALL: [Old; 6] = [
+    const ALL: [Old; 7] = [
         Old::Logins,
         Old::Usage,
         Old::Messages,
         Old::Callbacks,
         Old::Unusable,
+        Old::Access,
         Old::Trail,
     ];
 
@@ -85,6 +87,7 @@ impl Old {
                 store::forget_callbacks(tx, before(rules::CALLBACKS), AT_ONCE).await?
             }
             Old::Unusable => store::forget_unusable(tx, before(rules::QUARANTINE), AT_ONCE).await?,
+            Old::Access => store::forget_access(tx, before(rules::TRAIL), AT_ONCE).await?,
             Old::Trail => blank_lines(tx, before(rules::TRAIL), now).await?,
         })
     }

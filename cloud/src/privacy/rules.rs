@@ -129,6 +129,12 @@ pub const KEPT: &[Kept] = &[
         "his user name and devices are removed",
     ),
     of(
+        "access_grants",
+        "name, and the address of his device, where somebody looked at it",
+        Keep::Days(TRAIL),
+        "the pseudonym, without address and reason",
+    ),
+    of(
         "messages",
         "number, text",
         Keep::Days(MESSAGES),

@@ -89,18 +89,22 @@ impl Live {
             Some(Err(failure)) => Some(failure),
             None => None,
         };
-        let (name, heard) = self.describe(tenant, site).await?;
-        Err(match failure {
-            Some(failure) => Silence::Failed {
-                site: name,
-                failure,
-            },
-            None => Silence::Offline {
-                site: name,
-                heard,
-                now,
-            },
-        })
+        Err(self.silence(tenant, site, failure, now).await)
+    }
+
+    /// Why a site gave no answer, for people; `failure` is what its agent said, `None` where none is connected.
+    pub async fn silence(
+        &self,
+        tenant: TenantId,
+        site: SiteId,
+        failure: Option<AskFailure>,
+        now: Timestamp,
+    ) -> Silence {
+        match (self.describe(tenant, site).await, failure) {
+            (Ok((site, _)), Some(failure)) => Silence::Failed { site, failure },
+            (Ok((site, heard)), None) => Silence::Offline { site, heard, now },
+            (Err(silence), _) => silence,
+        }
     }
 
     async fn describe(

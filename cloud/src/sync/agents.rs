@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use easyisp_shared::id::{AgentId, SiteId, TenantId};
+use easyisp_shared::id::{AccessGrantId, AgentId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Message;
+use easyisp_shared::wire::access::{CONNECTIONS_OF_AGENT, ThroughV1};
 use easyisp_shared::wire::question::{Answer, Ask, AskFailure, Question, Reply};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::pipe::{Carrier, PipeError, Traffic};
+use super::pipe::{Carrier, Pipe, PipeError, Traffic};
 use crate::sites::agents::Agent;
 
 /// The agents connected to this node. Cloning shares them.
@@ -39,6 +40,8 @@ pub struct Presence {
     /// The site version that the agent says it has stored.
     stored: AtomicU64,
     questions: Semaphore,
+    /// Connections by ways to devices.
+    ways: Arc<Semaphore>,
 }
 
 impl Agents {
@@ -110,6 +113,31 @@ impl Agents {
         }
     }
 
+    /// The agent of a site that was here longest.
+    pub fn first(&self, tenant: TenantId, site: SiteId) -> Option<AgentId> {
+        let here = self.of_site(tenant, site);
+        let first = here
+            .into_iter()
+            .min_by_key(|presence| (presence.since, presence.agent.id));
+        first.map(|presence| presence.agent.id)
+    }
+
+    /// A connection by a way that an agent opened, with its place among those of the agent.
+    pub async fn through(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+        grant: AccessGrantId,
+    ) -> Result<(Pipe, OwnedSemaphorePermit), AskFailure> {
+        let here = self.lock().get(&agent).cloned();
+        match here.filter(|presence| presence.agent.tenant == tenant) {
+            Some(presence) => presence.through(grant).await,
+            None => Err(AskFailure::Unreachable(
+                "this agent is not connected".to_owned(),
+            )),
+        }
+    }
+
     /// Rings when an agent came or left; for one listener.
     pub fn changed(&self) -> &Notify {
         &self.changed
@@ -138,6 +166,7 @@ impl Agents {
             sent: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             questions: Semaphore::new(MOST_QUESTIONS),
+            ways: Arc::new(Semaphore::new(CONNECTIONS_OF_AGENT)),
         });
         if let Some(older) = self.lock().insert(agent.id, presence.clone()) {
             older.cut.cancel();
@@ -210,6 +239,30 @@ impl Presence {
             Ok(Ok(Answer::Body(body))) => {
                 Reply::decode(&body).map_err(|_| AskFailure::NotUnderstood)
             }
+        }
+    }
+
+    async fn through(
+        &self,
+        grant: AccessGrantId,
+    ) -> Result<(Pipe, OwnedSemaphorePermit), AskFailure> {
+        let turn = self.ways.clone().try_acquire_owned();
+        let turn = turn.map_err(|_| AskFailure::Busy)?;
+        let opened = async {
+            let mut pipe = self.carrier.open().await?;
+            pipe.sink.give_way();
+            let through = Message::Through(ThroughV1::V1 { grant });
+            pipe.sink.send(&through).await?;
+            match pipe.source.receive().await? {
+                Some(Message::Answer(answer)) => Ok((pipe, answer)),
+                Some(_) => Err(PipeError::Unexpected),
+                None => Err(PipeError::Ended),
+            }
+        };
+        match opened.await {
+            Ok((pipe, Answer::Body(_))) => Ok((pipe, turn)),
+            Ok((_, Answer::Failed(failure))) => Err(failure),
+            Err(error) => Err(AskFailure::Unreachable(error.to_string())),
         }
     }
 

@@ -46,7 +46,22 @@ pub struct Pipe {
 }
 
 /// The sending end of a pipe.
-pub struct Sink(Box<dyn AsyncWrite + Send + Sync + Unpin>);
+pub struct Sink(End);
+
+enum End {
+    /// A stream of QUIC, which can give way to others of its connection.
+    Quic(quinn::SendStream),
+    Other(Box<dyn AsyncWrite + Send + Sync + Unpin>),
+}
+
+impl End {
+    fn octets(&mut self) -> &mut (dyn AsyncWrite + Send + Sync + Unpin) {
+        match self {
+            End::Quic(stream) => stream,
+            End::Other(other) => other,
+        }
+    }
+}
 
 /// The receiving end of a pipe.
 pub struct Source(Box<dyn AsyncRead + Send + Sync + Unpin>);
@@ -75,7 +90,15 @@ impl Pipe {
         source: impl AsyncRead + Send + Sync + Unpin + 'static,
     ) -> Pipe {
         Pipe {
-            sink: Sink(Box::new(sink)),
+            sink: Sink(End::Other(Box::new(sink))),
+            source: Source(Box::new(source)),
+        }
+    }
+
+    /// A stream of QUIC.
+    pub(super) fn quic(sink: quinn::SendStream, source: quinn::RecvStream) -> Pipe {
+        Pipe {
+            sink: Sink(End::Quic(sink)),
             source: Source(Box::new(source)),
         }
     }
@@ -85,13 +108,21 @@ impl Sink {
     /// Sends one message.
     pub async fn send(&mut self, message: &Message) -> Result<(), PipeError> {
         let frame = message.frame()?;
-        self.0.write_all(&frame).await.map_err(lost)?;
-        self.0.flush().await.map_err(lost)
+        let octets = self.0.octets();
+        octets.write_all(&frame).await.map_err(lost)?;
+        octets.flush().await.map_err(lost)
     }
 
     /// Says that nothing more is coming.
     pub async fn finish(&mut self) -> Result<(), PipeError> {
-        self.0.shutdown().await.map_err(lost)
+        self.0.octets().shutdown().await.map_err(lost)
+    }
+
+    /// From here on every other pipe of the connection goes first, where the carrier can tell them apart.
+    pub fn give_way(&self) {
+        if let End::Quic(stream) = &self.0 {
+            let _ended_already = stream.set_priority(LAST);
+        }
     }
 }
 
@@ -135,6 +166,8 @@ impl Source {
     }
 }
 
+/// Every other stream has 0.
+const LAST: i32 = -1;
 const FIRST_READ: usize = 16 * 1024;
 
 /// The innermost cause says most: "connection lost" alone helps nobody.

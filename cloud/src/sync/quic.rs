@@ -73,7 +73,7 @@ impl Carrier for QuicCarrier {
 }
 
 fn pipe((sink, source): (quinn::SendStream, quinn::RecvStream)) -> Pipe {
-    Pipe::new(sink, source)
+    Pipe::quic(sink, source)
 }
 
 fn ended(error: quinn::ConnectionError) -> PipeError {

@@ -68,7 +68,9 @@ async fn give_back(
             | Reply::LocalSecrets(_)
             | Reply::Diagnosis(_)
             | Reply::Router(_)
-            | Reply::Around(_),
+            | Reply::Around(_)
+            | Reply::Access { .. }
+            | Reply::AccessOver,
         )
         | Err(_) => Ok(false),
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::access::ThroughV1;
 use super::bytes::split_octet;
 use super::enroll::{EnrollAnswer, EnrollRequest};
 use super::hello::{FeedAck, Hello, Refused, UpAck, Welcome};
@@ -63,6 +64,12 @@ pub enum Message {
     EnrollRequest(EnrollRequest),
     /// What became of it.
     EnrollAnswer(EnrollAnswer),
+    /// Cloud, opens a pipe of its own: a connection by a way that is open. Answered like a question.
+    Through(ThroughV1),
+    /// Either, on such a pipe: octets; none = all was said.
+    Octets(Vec<u8>),
+    /// Either, on such a pipe: so many of them were passed on.
+    Taken(u32),
 }
 
 impl Message {
@@ -84,6 +91,9 @@ impl Message {
             Message::Answer(body) => put(&mut out, body),
             Message::EnrollRequest(body) => put(&mut out, body),
             Message::EnrollAnswer(body) => put(&mut out, body),
+            Message::Through(body) => put(&mut out, body),
+            Message::Octets(octets) => out.extend_from_slice(octets),
+            Message::Taken(octets) => put(&mut out, octets),
         }
         let length = out.len() - FRAME_HEADER;
         if length > FRAME_CAP {
@@ -119,6 +129,9 @@ impl Message {
             9 => take(body).map(Message::Answer),
             10 => take(body).map(Message::EnrollRequest),
             11 => take(body).map(Message::EnrollAnswer),
+            12 => take(body).map(Message::Through),
+            13 => Ok(Message::Octets(body.to_vec())),
+            14 => take(body).map(Message::Taken),
             unknown => Err(WireError::UnknownMessage(unknown)),
         }
     }
@@ -136,6 +149,9 @@ impl Message {
             Message::Answer(_) => 9,
             Message::EnrollRequest(_) => 10,
             Message::EnrollAnswer(_) => 11,
+            Message::Through(_) => 12,
+            Message::Octets(_) => 13,
+            Message::Taken(_) => 14,
         }
     }
 }

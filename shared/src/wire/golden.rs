@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use super::access::*;
 use super::condition::*;
 use super::configuration::*;
 use super::diagnosis::*;
@@ -320,6 +321,14 @@ fn messages() -> Vec<(&'static str, Message)> {
             "answer",
             Message::Answer(Answer::Body(Reply::Pong { now: at(1) }.encode())),
         ),
+        (
+            "through_v1",
+            Message::Through(ThroughV1::V1 {
+                grant: Uuid::from_u128(12).into(),
+            }),
+        ),
+        ("octets", Message::Octets(vec![0, 1, 255])),
+        ("taken", Message::Taken(70_000)),
         (
             "answer_failed",
             Message::Answer(Answer::Failed(AskFailure::Unreachable("no route".into()))),
@@ -940,6 +949,24 @@ fn questions() -> Vec<(&'static str, Question)> {
                 ask: RouterAsk::Firmware(FirmwareAskV1::Install { downgrade: true }),
             },
         ),
+        (
+            "question_access",
+            Question::Access(AccessV1 {
+                grant: Uuid::from_u128(12).into(),
+                target: AccessTargetV1::Router(Uuid::from_u128(6).into()),
+                port: 8291,
+                until: at(900),
+                force: false,
+                who: "Jane <jane@isp.example>".to_owned(),
+                why: "a new queue".to_owned(),
+            }),
+        ),
+        (
+            "question_access_over",
+            Question::AccessOver {
+                grant: Uuid::from_u128(12).into(),
+            },
+        ),
     ]
 }
 
@@ -1135,6 +1162,13 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 authority: "authority".to_owned(),
             }))),
         ),
+        (
+            "reply_access",
+            Reply::Access {
+                address: IpAddr::from([10, 9, 0, 1]),
+            },
+        ),
+        ("reply_access_over", Reply::AccessOver),
         (
             "reply_around",
             Reply::Around(AroundV1 {

@@ -7,6 +7,7 @@
 //! a released struct never changes, a new shape is a new variant at the end. The golden bytes in
 //! `tests/vectors/wire` freeze at the first tag.
 
+pub mod access;
 mod bytes;
 pub mod condition;
 pub mod configuration;

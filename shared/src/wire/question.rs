@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
 
 use super::WireError;
+use super::access::AccessV1;
 use super::condition::ConditionV1;
 use super::diagnosis::DiagnosisV1;
 use super::down::{VoucherV1, Whom};
 use super::frame::{encode, take};
 use super::router::{RouterAsk, RouterTold};
 use super::up::{LocalSecretsV1, OutsideV1};
-use crate::id::{CustomerId, RouterId, VoucherId};
+use crate::id::{AccessGrantId, CustomerId, RouterId, VoucherId};
 use crate::net::Mac;
 use crate::time::Timestamp;
 use crate::voucher::VoucherDigest;
@@ -77,6 +78,13 @@ pub enum Question {
     },
     /// Which routers are around that could be this site's?
     Around,
+    /// May somebody come through to this, and where does it lead?
+    Access(AccessV1),
+    /// He comes through no more.
+    AccessOver {
+        /// Which way.
+        grant: AccessGrantId,
+    },
 }
 
 /// What an agent asks the cloud. New questions go at the end.
@@ -152,6 +160,13 @@ pub enum Reply {
     Router(RouterTold),
     /// To [`Question::Around`].
     Around(AroundV1),
+    /// To [`Question::Access`]: he may.
+    Access {
+        /// Where it leads.
+        address: IpAddr,
+    },
+    /// To [`Question::AccessOver`].
+    AccessOver,
 }
 
 /// What the cloud answers. New answers go at the end.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use easyisp_agent::sync::{
-    ApplyError, Carrier, Identity, Link, LinkConfig, LinkStatus, Local, Path, Patience, Position,
-    Records, Terms, Trust, Unavailable, dial, tls,
+    ApplyError, Carrier, Identity, Link, LinkConfig, LinkStatus, Local, Path, Patience, Pipe,
+    PipeError, Position, Records, Terms, Trust, Unavailable, dial, tls,
 };
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::id::RouterId;
+use easyisp_shared::id::{AccessGrantId, RouterId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::up::{HeartbeatV1, LoginOutcome, LoginV1};
@@ -264,9 +264,15 @@ impl Local for TestBox {
             | Question::Diagnose { .. }
             | Question::Router { .. }
             | Question::Around
+            | Question::Access(_)
+            | Question::AccessOver { .. }
             | Question::ReleaseVoucher { .. } => Err(AskFailure::NotFound),
             Question::TestConnection { .. } => Err(AskFailure::Unreachable("no route".into())),
         }
+    }
+
+    async fn through(&self, _grant: AccessGrantId, _pipe: Pipe) -> Result<(), PipeError> {
+        Ok(()) // it leads nowhere
     }
 }
 

@@ -176,9 +176,14 @@ impl Router {
         })
     }
 
+    /// From here on addresses are handed out from this one on.
+    pub fn lease_from(&self, pool: Ipv4Addr) {
+        self.change(|state| (state.pool, state.leases) = (pool, 0));
+    }
+
     pub(super) fn lease(&self) -> Ipv4Addr {
-        let first = u32::from(self.shared.settings.pool);
         self.change(|state| {
+            let first = u32::from(state.pool);
             let lease = state.leases;
             state.leases = (lease + 1) % 65_000;
             Ipv4Addr::from(first.wrapping_add(lease))

@@ -49,6 +49,23 @@ pub async fn session(
     .await
 }
 
+/// Whether a signing-in at the console has not ended.
+pub async fn is_family(
+    directory: &mut PgConnection,
+    family: SignInId,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from directory.families
+                         where id = $1 and ends_at > $2
+                           and (idle_secs is null or seen_at + make_interval(secs => idle_secs) > $2))",
+    )
+    .bind(family)
+    .bind(now)
+    .fetch_one(directory)
+    .await
+}
+
 /// Notes that a token was used: its family, and the refresh token that goes with it, were too.
 pub async fn touch_session(
     directory: &mut PgConnection,

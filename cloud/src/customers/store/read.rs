@@ -284,6 +284,21 @@ pub async fn known_mac(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option
     Ok(mac.flatten())
 }
 
+/// What a customer is called, and his home site.
+pub async fn name_and_home(
+    tx: &mut Tx,
+    customer: CustomerId,
+) -> sqlx::Result<Option<(String, SiteId)>> {
+    sqlx::query_as(
+        "select name, site_id from customers
+          where tenant_id = $1 and id = $2 and deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
 /// The sites where a customer has open sessions.
 pub async fn sites_online(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<SiteId>> {
     sqlx::query_scalar(

@@ -100,6 +100,20 @@ pub async fn blank_sessions(
     Ok(())
 }
 
+/// Ways to his devices that were opened: what they led to is not his name any more.
+pub async fn blank_access(tx: &mut Tx, customer: CustomerId, pseudonym: &str) -> sqlx::Result<()> {
+    sqlx::query(
+        "update access_grants set target_name = $3, address = '', reason = ''
+          where tenant_id = $1 and customer_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .bind(pseudonym)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// His attempts to log in.
 pub async fn blank_logins(
     tx: &mut Tx,

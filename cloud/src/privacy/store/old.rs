@@ -174,3 +174,21 @@ pub async fn named_again(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<CustomerId>
     .fetch_all(&mut **tx)
     .await
 }
+
+/// Removes ways that were opened before `cutoff`; returns how many.
+pub async fn forget_access(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "delete from access_grants
+          where tenant_id = $1
+            and id in (select id from access_grants
+                        where tenant_id = $1 and opened_at < $2
+                        order by opened_at
+                        limit $3)",
+    )
+    .bind(tx.tenant())
+    .bind(cutoff)
+    .bind(most)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
