@@ -558,6 +558,7 @@ pub fn deliveries(app: &App) -> Jobs {
     let (hooks, fiscal) = (app.hooks.clone(), app.fiscal.clone());
     let routers = (app.db.clone(), app.live.clone(), app.secrets.clone());
     let (parts, rings) = (routers.clone(), app.db.clone());
+    let drifts = (app.db.clone(), app.secrets.clone());
     let sender = app.sender.clone();
     let recovery = (app.db.clone(), app.mail.clone(), app.config.clone());
     let again = |when: Option<_>| when.map_or(Outcome::Done, Outcome::Again);
@@ -582,6 +583,14 @@ pub fn deliveries(app: &App) -> Jobs {
                 auth::recovery::send(&db, &mail, url, (job.tenant, job.subject.into()), now)
                     .await?;
                 Ok(Outcome::Done)
+            }
+        })
+        .with(configurations::DRIFT, move |job, now| {
+            let (db, secrets) = drifts.clone();
+            async move {
+                let router = (job.tenant, job.subject.into());
+                let again = configurations::look(&db, &secrets, router, now).await?;
+                Ok(again.map_or(Outcome::Done, Outcome::Again))
             }
         })
         .with(wizard::RUN, move |job, now| {

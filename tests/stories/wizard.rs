@@ -2,6 +2,7 @@
 //! is said, and undone, when a step of it breaks.
 
 mod breaks;
+mod drifts;
 mod goes_back;
 mod registers;
 mod roof;

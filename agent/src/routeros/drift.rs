@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use easyisp_shared::setup::same;
 use easyisp_shared::wire::drift::{DriftFieldV1, DriftV1, RowOfV1, WantedV1, WantedValueV1};
 
+use super::RouterApis;
 use super::connection::ApiError;
 use super::sentence::{Command, Row};
-use super::{RouterApis, values};
 use crate::site::Router;
 
 /// The rows of each menu; why one could not be read.
@@ -268,32 +269,6 @@ fn clear(value: &WantedValueV1) -> String {
             text.clone()
         }
     }
-}
-
-/// Whether a router means by one word what we mean by the other.
-fn same(wanted: &str, found: &str) -> bool {
-    if wanted == found {
-        return true;
-    }
-    let truth = |text: &str| match text {
-        "yes" | "true" => Some(true),
-        "no" | "false" => Some(false),
-        _ => None, // a word of a router
-    };
-    let span = |text: &str| values::duration(text).filter(|_| text.len() > 1);
-    let set = |text: &str| {
-        let mut parts: Vec<String> = text
-            .split(',')
-            .filter(|part| !part.starts_with('!'))
-            .map(|part| part.strip_suffix("/32").unwrap_or(part).to_owned())
-            .collect();
-        parts.sort();
-        parts
-    };
-    let equal = |one: Option<Duration>, other| one.is_some() && one == other;
-    (truth(wanted).is_some() && truth(wanted) == truth(found))
-        || equal(span(wanted), span(found))
-        || set(wanted) == set(found)
 }
 
 /// One command for each row that differs.

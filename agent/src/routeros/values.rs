@@ -1,49 +1,6 @@
 //! How RouterOS writes times and rates.
 
-use std::time::Duration;
-
-/// Reads a time: `2d20h12m20s`, `1w2d03:04:05`, `01:22:53`, `10ms`; `None` where it is none.
-pub fn duration(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        if rest.contains(':') && !rest.contains(|c: char| c.is_ascii_alphabetic()) {
-            return total.checked_add(clock(rest)?);
-        }
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, after) = rest.split_at(digits);
-        let letters = after
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at(letters);
-        let number: u64 = number.parse().ok()?;
-        let part = match unit {
-            "w" => Duration::from_secs(number.checked_mul(604_800)?),
-            "d" => Duration::from_secs(number.checked_mul(86_400)?),
-            "h" => Duration::from_secs(number.checked_mul(3600)?),
-            "m" => Duration::from_secs(number.checked_mul(60)?),
-            "s" => Duration::from_secs(number),
-            "ms" => Duration::from_millis(number),
-            "us" => Duration::from_micros(number),
-            _ => return None, // text from a router
-        };
-        total = total.checked_add(part)?;
-        rest = after;
-    }
-    Some(total)
-}
-
-/// `03:04:05`.
-fn clock(text: &str) -> Option<Duration> {
-    let mut secs: u64 = 0;
-    for part in text.split(':') {
-        secs = secs.checked_mul(60)?.checked_add(part.parse().ok()?)?;
-    }
-    Some(Duration::from_secs(secs))
-}
+pub use easyisp_shared::setup::duration;
 
 /// Reads a pair of rates or counters, `up/down`, each a number with an optional `k`, `M` or `G`.
 pub fn pair(text: &str) -> Option<(u64, u64)> {
@@ -65,6 +22,8 @@ fn scaled(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -3,6 +3,7 @@
 //! Agents look at their routers once an hour and after each change of ours, and report what is otherwise; a version
 //! holds no secret, only that one changed. The newest hundred of a router are kept, those of the last year of them.
 
+mod drift;
 pub mod edge;
 mod http;
 mod restore;
@@ -17,9 +18,11 @@ use serde::Serialize;
 
 use crate::api::{Access, Routes, routes};
 use crate::db::Tx;
+use crate::due;
 use crate::permission::Permission::RoutersConfig;
 use crate::webhooks::{self, Event, EventKind};
 
+pub use drift::{DRIFT, look};
 pub use words::Reason;
 
 /// The routes of this feature.
@@ -68,6 +71,7 @@ pub async fn keep(
         body: told.text.clone(),
     };
     store::insert(tx, router, &version, now).await?;
+    due::at(tx, DRIFT, router, now).await?;
     store::forget(tx, router, KEPT, now.minus(LONGEST)).await?;
     if reason == Reason::Seen {
         let data = Changed {

@@ -102,7 +102,8 @@ impl Router {
         let until = ends.get(&stored.id);
         let ending =
             until.and_then(|until| warnings::of_certificate(stored.id, &stored.name, *until, now));
-        let found = hidden(&stored).into_iter().chain(ending).chain(heard);
+        let found = hidden(&stored).into_iter().chain(drifted(&stored));
+        let found = found.chain(ending).chain(heard);
         let warnings = warnings::one_of_each(found.collect());
         Router {
             id: stored.id,
@@ -153,6 +154,20 @@ fn hidden(stored: &store::Stored) -> Option<Warning> {
         message,
         remedy: remedy.to_owned(),
         since: found.at,
+        router_id: Some(stored.id),
+        agent_id: None,
+    })
+}
+
+/// What of it differs from its set-up.
+fn drifted(stored: &store::Stored) -> Option<Warning> {
+    let found = stored.drifted();
+    let (message, remedy) = found.warning()?;
+    Some(Warning {
+        code: "CONFIGURATION_DRIFT",
+        message,
+        remedy: remedy.to_owned(),
+        since: found.since,
         router_id: Some(stored.id),
         agent_id: None,
     })

@@ -228,6 +228,18 @@ pub async fn site(tx: &mut Tx, asked: Option<SiteId>) -> sqlx::Result<Option<Sit
     store::site(tx, asked).await
 }
 
+/// Notes what of a router differs from its set-up; `true` when anything does and nothing did.
+pub async fn note_drift(
+    tx: &mut Tx,
+    router: RouterId,
+    differs: &[String],
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let shown: Vec<String> = differs.iter().take(DRIFT_SHOWN).cloned().collect();
+    let count = i64::try_from(differs.len()).unwrap_or(i64::MAX);
+    store::note_drift(tx, router, (&shown, count), now).await
+}
+
 /// Notes how far a router's set-up is.
 pub async fn provisioning(tx: &mut Tx, router: RouterId, how: Provisioning) -> sqlx::Result<()> {
     store::provisioning(tx, router, how).await
@@ -319,6 +331,8 @@ pub async fn heard(tx: &mut Tx, routers: &[RouterId], at: Timestamp) -> sqlx::Re
     store::heard(tx, routers, at, at.minus(Duration::from_secs(60))).await
 }
 
+/// As many as a person reads.
+const DRIFT_SHOWN: usize = 10;
 /// The kind of the job that ends a rotation.
 pub const ROTATION_JOB: &str = "routers.end-rotation";
 /// How long the secret before stays valid.

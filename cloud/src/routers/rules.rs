@@ -229,6 +229,37 @@ impl LocalSecrets {
     }
 }
 
+/// What of a router differs from its set-up.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Drifted {
+    /// As `/ppp aaa use-radius`, at most ten.
+    pub shown: Vec<String>,
+    /// How much it is.
+    pub count: i64,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+impl Drifted {
+    /// What is wrong and what to do about it; `None` where nothing differs.
+    pub fn warning(&self) -> Option<(String, &'static str)> {
+        let what = match self.count {
+            ..1 => return None,
+            1 => "1 setting".to_owned(),
+            count => format!("{count} settings"),
+        };
+        let mut named = self.shown.join(", ");
+        if self.count > i64::try_from(self.shown.len()).unwrap_or(i64::MAX) {
+            named.push_str(", …");
+        }
+        let wrong = format!("{what} of this router differ from its set-up ({named}).");
+        Some((
+            wrong,
+            "Look at GET /api/nas/{router}/drift; POST /api/nas/{router}/drift/repair writes what differs.",
+        ))
+    }
+}
+
 /// What an edit changed, in words that hold no secret.
 pub fn differences(before: &Draft, after: &Draft) -> Vec<String> {
     let mut said = Vec::new();

@@ -1,6 +1,7 @@
 //! SQL on routers.
 
 mod certificates;
+mod drift;
 mod provision;
 mod told;
 
@@ -8,7 +9,7 @@ use easyisp_shared::id::{RouterId, RouterLoginId, SiteId};
 use easyisp_shared::time::Timestamp;
 use uuid::Uuid;
 
-use super::rules::{Draft, LocalSecrets};
+use super::rules::{Draft, Drifted, LocalSecrets};
 use super::words::{Provisioning, Signing, Status};
 use crate::api::{Order, Sort, Sortable};
 use crate::db::Tx;
@@ -16,6 +17,7 @@ use crate::db::Tx;
 pub use certificates::{
     Certificate, MOST as MOST_CERTIFICATES, certificates, end_certificate, holders, put_certificate,
 };
+pub use drift::note_drift;
 pub use provision::{placed, provisioning};
 pub use told::{changed, note_told};
 
@@ -65,6 +67,9 @@ pub struct Stored {
     local_secrets: serde_json::Value,
     local_secrets_count: i64,
     local_secrets_at: Option<Timestamp>,
+    drift: serde_json::Value,
+    drift_count: i64,
+    drift_since: Option<Timestamp>,
     /// When anything of it was last heard.
     pub last_seen_at: Option<Timestamp>,
     /// Grows with every change by a person.
@@ -82,6 +87,15 @@ impl Stored {
             names: serde_json::from_value(self.local_secrets.clone()).unwrap_or_default(),
             count: self.local_secrets_count,
             at: self.local_secrets_at,
+        }
+    }
+
+    /// What of it differs from its set-up.
+    pub fn drifted(&self) -> Drifted {
+        Drifted {
+            shown: serde_json::from_value(self.drift.clone()).unwrap_or_default(),
+            count: self.drift_count,
+            since: self.drift_since,
         }
     }
 

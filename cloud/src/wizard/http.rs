@@ -14,6 +14,8 @@ use easyisp_shared::time::Clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::drift;
+use super::plan::Stage;
 use super::rules::{self, Chosen, Known, Services};
 use super::store;
 use crate::api::{Json, Path, Query};
@@ -169,6 +171,27 @@ pub async fn setup(
     let known = known(tx, secrets, router).await?;
     let chosen = chosen(tx, router, choice).await?;
     rules::looked_for(known, chosen).map_err(refused)
+}
+
+/// What of a router that the wizard configured differs from that, by a version of its configuration; `None` where it
+/// configured nothing, or is not through.
+pub async fn differences(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+    version: &str,
+) -> Result<Option<Vec<String>>, ApiError> {
+    let row = store::find(tx, router).await?;
+    let held = row.filter(|row| row.stage == Stage::Done);
+    let held = held.and_then(|row| row.choice);
+    let held = held.and_then(|held| serde_json::from_value::<Chosen>(held).ok());
+    let Some(chosen) = held.filter(|held| held.services.is_some()) else {
+        return Ok(None);
+    };
+    let known = known(tx, secrets, router).await?;
+    // A set-up that cannot be any more, without an agent that listens, compares with nothing.
+    let steps = rules::planned(known, chosen).ok();
+    Ok(steps.map(|steps| drift::differences(&steps, version)))
 }
 
 /// What is chosen now; where nothing is, what the wizard configured last.

@@ -7,6 +7,7 @@
 //! until one or the other holds: neither a node, nor a box, nor a router that dies half-way leaves it half-way.
 
 mod back;
+mod drift;
 mod http;
 mod plan;
 mod rules;
@@ -15,7 +16,7 @@ mod store;
 
 pub use http::back::{Going, go as go_back, plan as plan_back};
 pub use http::configure::Configured;
-pub use http::{Choice, setup};
+pub use http::{Choice, differences, setup};
 pub use rules::room;
 
 use crate::api::{Access, Routes, routes};

@@ -7,6 +7,7 @@
 mod checks;
 mod first;
 mod quote;
+mod same;
 mod script;
 pub mod text;
 mod wanted;
@@ -18,6 +19,7 @@ use secrecy::SecretString;
 pub use checks::{Fault, network};
 pub use first::first_script;
 pub use quote::quote;
+pub use same::{duration, same};
 pub use script::script;
 pub use wanted::{BLOCKED, Item, SYSLOG_PORT, Step, Value, Which, wanted};
 
