@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use easyisp_shared::id::{AccessGrantId, CustomerId, RouterId, SiteId};
-use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::access::{AccessTargetV1, AccessV1};
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use serde::{Deserialize, Serialize};
@@ -93,15 +93,13 @@ pub async fn to_router(
     operator: Operator,
     token: Token,
     State(db): State<Database>,
-    State(clock): State<Clock>,
     State(live): State<Live>,
     State(desk): State<Desk>,
     Path(router): Path<RouterId>,
     Json(request): Json<RouterAccessRequest>,
 ) -> Result<Json<Opened>, ApiError> {
-    let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
-    let found = routers::brief(&mut tx, router, now).await?;
+    let found = routers::brief(&mut tx, router, desk.now()).await?;
     let found = found.ok_or(ApiError::NotFound("router"))?;
     drop(tx);
     let mut wrong = Wrong::default();

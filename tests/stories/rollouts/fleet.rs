@@ -244,7 +244,7 @@ pub fn in_order(fleet: &Fleet) -> impl Fn(&Value) -> Result<()> + use<> {
                 .iter()
                 .take(ends)
                 .skip(begins)
-                .any(|step| is_past(&step));
+                .any(|step| is_past(step));
             ensure!(well || !touched, "a ring began before its time: {shown:#}");
             begins = ends;
         }

@@ -233,7 +233,7 @@ fn releases_are_compared_as_numbers() {
         "7.19",
     ];
     for pair in ordered.windows(2) {
-        assert_eq!(compare(&pair[0], &pair[1]), Ordering::Less, "{pair:?}");
+        assert_eq!(compare(pair[0], pair[1]), Ordering::Less, "{pair:?}");
     }
     assert_eq!(compare("7.18.2", "7.18.2"), Ordering::Equal);
 }
