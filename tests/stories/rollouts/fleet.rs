@@ -240,11 +240,7 @@ pub fn in_order(fleet: &Fleet) -> impl Fn(&Value) -> Result<()> + use<> {
             let before = steps.iter().take(begins);
             let well = before.filter(|step| **step == "DONE").count() == begins;
             let is_past = |part: &&str| !["WAITING", "UNTOUCHED", "AWAY", "MISSED"].contains(part);
-            let touched = steps
-                .iter()
-                .take(ends)
-                .skip(begins)
-                .any(|step| is_past(step));
+            let touched = steps.iter().take(ends).skip(begins).any(is_past);
             ensure!(well || !touched, "a ring began before its time: {shown:#}");
             begins = ends;
         }
