@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use easyisp_shared::time::Timestamp;
 use easyisp_tests::router::software::Fate;
 use easyisp_tests::world::eventually;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::fleet::{Fleet, NEW, OLD, in_order, parts, steps, upgrade};
@@ -159,6 +160,13 @@ async fn who_is_away_is_left_for_later_and_missed_at_the_end() -> Result<()> {
     );
 
     fleet.routers[2].switch_off(false);
+    // Its agent leaves it alone for two seconds of its own, while hours go by for the cloud.
+    let stats = format!("/mikrotik/{}/system-stats", fleet.ids[2]);
+    eventually("its agent meets it again", async || {
+        let (status, _) = fleet.isp.owner.call(Method::GET, &stats, None).await?;
+        Ok(status.is_success().then_some(()))
+    })
+    .await?;
     let shown = fleet
         .until(
             &rollout,
