@@ -30,7 +30,7 @@ impl Upstream {
         })
     }
 
-    /// Whether somebody out there answers; `None` where nobody is asked, and until it is known.
+    /// Whether somebody out there answers; `None` where nobody is asked, and until somebody did.
     pub fn state(&self) -> Option<UpstreamV1> {
         self.seen().state
     }
@@ -95,10 +95,12 @@ impl Seen {
             false if self.in_vain == 0 => (self.in_vain, self.first) = (1, at),
             false => self.in_vain = self.in_vain.saturating_add(1),
         }
-        let since = match self.in_vain {
-            0 => at,
-            1..ENOUGH => return,
-            ENOUGH.. => self.first,
+        let since = match (self.in_vain, self.state) {
+            (0, _) => at,
+            // Whoever was never reached from here may be kept from this box by a firewall: that is no outage, and
+            // nobody's time is to grow longer for it.
+            (1..ENOUGH, _) | (_, None) => return,
+            (ENOUGH.., Some(_)) => self.first,
         };
         if self.state.is_none_or(|state| state.reached != reached) {
             self.state = Some(UpstreamV1 { reached, since });
@@ -148,23 +150,18 @@ mod tests {
         }
     }
 
-    /// A box that just began must not say that all is well.
+    /// A box that just began must not say that all is well, and one that never reached anybody not that it is not.
     #[test]
-    fn nothing_is_known_before_it_is() {
+    fn nothing_is_known_before_somebody_was_reached() {
         let mut seen = Seen::default();
-        for minute in 1..3 {
+        for minute in 1..100 {
             seen.take(false, at(minute));
             assert_eq!(seen.state, None);
         }
-        seen.take(false, at(3));
-        let since = at(1);
-        assert_eq!(
-            seen.state,
-            Some(UpstreamV1 {
-                reached: false,
-                since
-            })
-        );
+        seen.take(true, at(100));
+        let since = at(100);
+        let reached = true;
+        assert_eq!(seen.state, Some(UpstreamV1 { reached, since }));
     }
 
     #[test]

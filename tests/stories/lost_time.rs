@@ -380,7 +380,8 @@ async fn a_site_that_reaches_nobody_is_an_outage_though_its_box_is_heard() -> Re
     let mended = town.world.clock.now();
     eventually("it is gone from the site's page", async || {
         town.world.clock.advance(MINUTE);
-        Ok(town.uplink().await?.is_none().then_some(()))
+        let over = town.outages().await?[0]["endedAt"].is_string();
+        Ok((over && town.uplink().await?.is_none()).then_some(()))
     })
     .await?;
     town.pass(10).await?;
