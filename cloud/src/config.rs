@@ -472,20 +472,42 @@ impl Config {
         if let Some(address) = &self.agents.public_address {
             return address.clone();
         }
-        let url = self.http.public_url.as_deref();
-        let from_url = url.and_then(|url| url.split("://").nth(1));
-        let host = from_url.or(request_host).map(|host| {
-            let host = host.split('/').next().unwrap_or(host);
-            match host.rsplit_once(':') {
-                Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-                Some(_) | None => host,
-            }
-        });
+        let host = self.public_host().or(request_host.map(host_of));
         let host = host.unwrap_or("localhost");
         format!("{host}:{}", self.agents.listen.port())
     }
 
+    fn public_host(&self) -> Option<&str> {
+        let url = self.http.public_url.as_deref()?;
+        url.split("://").nth(1).map(host_of)
+    }
+
+    /// Browsers send what they keep of a name to every port of it: a page of somebody's device at the console's name
+    /// would be told the console's session.
+    fn check_access(&self) -> Result<(), ConfigError> {
+        let Some(listen) = self.access.listen else {
+            return Ok(());
+        };
+        let say = |what: &str| Err(ConfigError(format!("[access] host {what}")));
+        let host = match &self.access.host {
+            Some(host) => host.clone(),
+            None if listen.is_unspecified() => {
+                return say(
+                    "must say how operators reach it, where [access] listen names no address",
+                );
+            }
+            None => listen.to_string(),
+        };
+        match self.public_host() {
+            Some(console) if console.eq_ignore_ascii_case(&host) => say(
+                "must be another name than that of [http] public_url, such as devices.isp.example.com",
+            ),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
+        self.check_access()?;
         let say = |key: &str, what: &str| Err(ConfigError(format!("{key} {what}")));
         for (key, url) in [
             ("[http] public_url", &self.http.public_url),
@@ -568,6 +590,15 @@ fn is_host_port(address: &str) -> bool {
         !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']) && port.parse::<u16>().is_ok()
     };
     address.len() <= 262 && address.rsplit_once(':').is_some_and(fits)
+}
+
+/// What stands before the port and the path.
+fn host_of(address: &str) -> &str {
+    let host = address.split('/').next().unwrap_or(address);
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    }
 }
 
 fn is_base(url: &str) -> bool {

@@ -143,3 +143,28 @@ fn secrets_do_not_print() {
     let config = read("[database]\nurl = 'postgres://u:hunter2@h/d'", &[]).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }
+
+/// What a browser keeps of a name it sends to every port of it.
+#[test]
+fn ways_to_devices_have_a_name_that_is_not_the_consoles() {
+    let with = |access: &str| {
+        let console = "[http]\npublic_url = 'https://isp.example.com:8443'\n[access]\n";
+        read(&format!("{console}{access}"), &[])
+    };
+    for wrong in [
+        "listen = '0.0.0.0'",
+        "listen = '::'",
+        "listen = '0.0.0.0'\nhost = 'isp.example.com'",
+        "listen = '10.0.0.1'\nhost = 'ISP.example.com'",
+    ] {
+        let error = with(wrong).unwrap_err();
+        assert!(error.contains("[access] host"), "{wrong}: {error}");
+    }
+    for right in [
+        "",
+        "listen = '10.0.0.1'",
+        "listen = '0.0.0.0'\nhost = 'devices.isp.example.com'",
+    ] {
+        with(right).unwrap();
+    }
+}
