@@ -331,6 +331,18 @@ impl Agent {
         messages: u64,
         random: &mut SmallRng,
     ) -> Result<Exchanged> {
+        let done = self.converse(cloud, head, messages, random).await;
+        self.local().caught_up(false);
+        done
+    }
+
+    async fn converse(
+        &mut self,
+        cloud: &Cloud,
+        head: u64,
+        messages: u64,
+        random: &mut SmallRng,
+    ) -> Result<Exchanged> {
         self.settle()?;
         let line = Line::dial(cloud, &self.certificate, messages);
         let mut done = Exchanged::default();
@@ -365,6 +377,7 @@ impl Agent {
         }
         done.greeted = true;
         let mut behind = position.epoch != welcome.epoch || position.cursor != head;
+        self.local().caught_up(!behind);
         while behind {
             let Some(Message::Feed(batch)) = pipe.receive().await else {
                 return Ok(done);
@@ -384,6 +397,7 @@ impl Agent {
                 Err(error) => return Err(error.into()),
             };
             self.pass_on()?;
+            self.local().caught_up(!behind);
             if !pipe.send(&Message::FeedAck(ack)).await {
                 return Ok(done);
             }

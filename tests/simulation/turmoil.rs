@@ -86,6 +86,8 @@ impl Life for Turmoil {
         202170,
         // A box whose clock began behind what it had written down stood still until the clock was past that.
         300500,
+        // Who was deleted before the box heard that he is online went on: nobody knew his name.
+        2000872,
     ];
 
     async fn database() -> Result<KeptDatabase> {

@@ -118,6 +118,8 @@ impl Enforcer {
                 () = cancel.cancelled() => break,
                 Some(touched) = touched.recv() => self.on_touched(touched, &cancel),
                 () = self.parts.site.somebody_moved() => self.prove_places(&cancel),
+                // Who is gone since an earlier run, was told then, and is still online is not told again.
+                () = self.parts.site.first_abreast() => self.look_at(self.unknown(), &cancel),
                 () = self.parts.timers.earlier() => {}
                 () = clock.sleep_until(first.unwrap_or_default()), if first.is_some() => {
                     let due = self.parts.timers.take(clock.now(), LOOKED_AT_ONCE);
@@ -203,6 +205,13 @@ impl Enforcer {
         for online in sessions {
             self.look(&online.session.key, cancel);
         }
+    }
+
+    /// The open sessions of whom nobody here knows.
+    fn unknown(&self) -> Vec<Online> {
+        let site = &self.parts.site;
+        let unknown = |session: &Session| site.subscriber(&session.username).is_none();
+        self.parts.sessions.open(unknown)
     }
 
     /// The open sessions of a customer: by his name while he is known, else one by one.

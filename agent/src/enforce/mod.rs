@@ -11,6 +11,8 @@ mod rungs;
 mod timers;
 mod ways;
 
+use std::time::Duration;
+
 use easyisp_shared::entitlement::{Answer, Live, Verdict};
 use easyisp_shared::time::Timestamp;
 
@@ -20,25 +22,26 @@ pub use rules::{Act, Wanted, Whose, act};
 pub use rungs::is_same;
 pub use timers::Timers;
 
-use crate::sessions::{Cookie, Grant, Metered, Service, Session, Sessions};
+use crate::sessions::{self, Cookie, Grant, Metered, Service, Session, Sessions};
 use crate::site::{Site, Subscriber};
 
 /// When to look at a session that was just reported: at once where something is to be done about it.
 ///
 /// A report may arrive in the moment its session's timer is due, before anybody looked: it must not
 /// put the timer off to the change after. `None` for a name that is not known: it is a local user's, or
-/// the box lost its copy of the feed and waits for another; who leaves the site is told by the feed.
+/// the box lost its copy of the feed and waits for another; who leaves the site is told by the feed. Whom an
+/// agent let in is looked at again until it is known whether he is still there: the box may have been told that
+/// he left before it heard that he is online.
 pub fn next_look(
     site: &Site,
     sessions: &Sessions,
     session: &Session,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    site.subscriber(&session.username)?;
-    if session.service == Service::Line {
+    if session.service == Service::Line || site.is_observed(session.key.router) {
         return None;
     }
-    if site.is_observed(session.key.router) {
+    if site.subscriber(&session.username).is_none() && !is_stranger(session) {
         return None;
     }
     match judge(site, sessions, session, now) {
@@ -83,13 +86,27 @@ fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) ->
     let Some(subscriber) = site.subscriber(&session.username) else {
         let whose = match session.customer {
             Some(_) => Whose::Gone,
-            None => Whose::Nobodys,
+            None if !is_stranger(session) => Whose::Nobodys,
+            None if site.was_abreast_after(session.started_at.plus(ABREAST), now) => Whose::Gone,
+            None => Whose::Strangers {
+                look: now.plus(AGAIN),
+            },
         };
         return act(grant, whose);
     };
     let verdict = verdict(site, sessions, &subscriber, session, now);
     act(grant, Whose::Customer(&verdict))
 }
+
+/// Whether an agent let somebody in whom this one never knew: he is gone, or the other is ahead of this one.
+fn is_stranger(session: &Session) -> bool {
+    session.customer.is_none() && sessions::is_cookie(&session.key.class)
+}
+
+/// How much later than another agent one may hear the same news, and how far their clocks may be apart.
+const ABREAST: Duration = Duration::from_secs(120);
+/// When a stranger is looked at again: his service ends within 60 s of what is known by then (V9).
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// What the subscriber of a running session may have. His other devices do not count: who got in
 /// stays in, the limit is kept at the door.

@@ -30,6 +30,11 @@ pub enum Whose<'a> {
     Customer(&'a Verdict),
     /// A customer's who is gone from this site.
     Gone,
+    /// Somebody's whom an agent let in and who is not known here (yet).
+    Strangers {
+        /// When more may be known.
+        look: Timestamp,
+    },
     /// Never a customer's of ours: a router reports the sessions of its local users too.
     Nobodys,
 }
@@ -55,6 +60,7 @@ pub fn act(grant: Option<&Grant>, whose: Whose<'_>) -> Act {
     let verdict = match whose {
         Whose::Customer(verdict) => verdict,
         Whose::Gone => return Act::Cut(Why::Unknown),
+        Whose::Strangers { look } => return Act::Leave { until: Some(look) },
         Whose::Nobodys => return Act::Leave { until: None },
     };
     let in_garden = grant.is_some_and(|grant| grant.garden);

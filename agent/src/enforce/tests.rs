@@ -45,6 +45,39 @@ fn a_name_that_is_not_known_is_not_looked_at() {
     assert_eq!(looked, None);
 }
 
+/// He was let in by an agent, deleted, and is heard of after the box learned that: nobody tells it once more.
+#[test]
+fn whom_an_agent_let_in_and_nobody_knows_is_ended_once_he_would_be_known() {
+    let (site, sessions) = (given_site(), Sessions::default());
+    let mut session = given_session(None);
+    session.customer = None;
+    session.username = b"gone".as_slice().into();
+    let (mins, noon) = (|mins: i64| at(mins * 60), at(12 * 3600));
+
+    // What a router let in by itself, or an older server, is left alone.
+    site.begin_abreast();
+    assert_eq!(next_look(&site, &sessions, &session, noon), None);
+    session.key.class = [7; 16].into();
+    assert_eq!(next_look(&site, &sessions, &session, noon), None);
+
+    session.key.class = sessions::cookie([7; 16]).into();
+    // Another agent may be ahead of this one, or this one have lost its copy.
+    let early = judge(&site, &sessions, &session, mins(1));
+    assert!(
+        matches!(early, Act::Leave { until: Some(again) } if again > mins(1) && again <= mins(2))
+    );
+    let never = given_site();
+    let lost = judge(&never, &sessions, &session, noon);
+    assert!(matches!(lost, Act::Leave { until: Some(again) } if again > noon));
+    site.end_abreast(mins(2));
+    assert!(next_look(&site, &sessions, &session, noon).unwrap() > noon);
+
+    site.begin_abreast();
+    assert_eq!(next_look(&site, &sessions, &session, noon), Some(noon));
+    let known = judge(&site, &sessions, &session, noon);
+    assert_eq!(known, Act::Cut(crate::diagnosis::Why::Unknown));
+}
+
 /// One customer whose package is faster from twelve to one.
 fn given_site() -> Site {
     let description: Description = serde_json::from_str(

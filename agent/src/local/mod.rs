@@ -79,6 +79,14 @@ impl Local for LocalSite {
         self.set_clock(now.plus(round_trip / 2));
     }
 
+    fn caught_up(&self, now: bool) {
+        let site = self.questions.enforcer.site();
+        match now {
+            true => site.begin_abreast(),
+            false => site.end_abreast(self.clock.now()),
+        }
+    }
+
     async fn apply(&self, batch: FeedBatch) -> Result<u64, ApplyError> {
         let epoch = *self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
         self.feed.apply(batch, epoch).await

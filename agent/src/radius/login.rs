@@ -17,7 +17,7 @@ use super::password::{Authenticated, PasswordError};
 use super::reply::{Accept, EapGrant, MsChapError, MsChapReason, MsChapV2Grant, Reject};
 use super::verify::{Proof, Refused, VerifiedAccess};
 use super::{AccessRequest, Credential, KnownPassword, Service};
-use crate::sessions::{Grant, Metered};
+use crate::sessions::{self, Grant, Metered};
 use crate::site::{Policy, Subscriber};
 
 /// Random octets of one answer.
@@ -335,7 +335,7 @@ impl Radius {
         let (cookie, rest) = bytes.split_first_chunk().expect("35 is over 16");
         let (challenge, rest) = rest.split_first_chunk().expect("19 is over 16");
         Random {
-            cookie: *cookie,
+            cookie: sessions::cookie(*cookie),
             challenge: *challenge,
             salt: [rest[0], rest[1]],
             jitter: rest[2],

@@ -15,7 +15,7 @@ pub use metered::Metered;
 pub use register::{Changes, Heard, Moved, Online, Sessions, Standing};
 pub use rules::{Event, Report, Word, event_time};
 pub use session::{Cause, Closed, Service, Session, SessionKey, Usage};
-pub use slots::{Cookie, Grant, LEASE, UNCONFIRMED_AFTER};
+pub use slots::{Cookie, Grant, LEASE, UNCONFIRMED_AFTER, cookie, is_cookie};
 
 #[cfg(test)]
 mod tests;

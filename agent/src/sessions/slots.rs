@@ -15,8 +15,23 @@ pub const UNCONFIRMED_AFTER: Duration = Duration::from_secs(3 * 330);
 /// Leases remembered for one name: more than any package has devices.
 const MOST_LEASES: usize = 64;
 
-/// The random cookie of an Accept, echoed in Class: which grant a session came from.
+/// The cookie of an Accept, echoed in Class: which grant a session came from. Random but for a mark, by which an
+/// agent knows what an agent let in from what a router let in by itself or on the word of an older server.
 pub type Cookie = [u8; 16];
+
+/// A cookie of these random octets.
+pub fn cookie(random: [u8; 16]) -> Cookie {
+    let mut cookie = random;
+    cookie[..MARK.len()].copy_from_slice(&MARK);
+    cookie
+}
+
+/// Whether an agent gave this Class.
+pub fn is_cookie(class: &[u8]) -> bool {
+    class.len() == size_of::<Cookie>() && class.starts_with(&MARK)
+}
+
+const MARK: [u8; 2] = [0xe1, 0x59];
 
 /// What an Accept gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

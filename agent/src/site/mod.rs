@@ -3,6 +3,7 @@
 //! A site is a value without process-wide state. Rows of the cloud's feed go in through
 //! [`Site::apply`], at start from the cache and later as they come; nothing is rebuilt or swapped.
 
+mod abreast;
 mod adopted;
 mod binds;
 pub mod description;
@@ -48,6 +49,7 @@ pub use time::{SiteClock, TimeKeeper};
 pub use unlocks::Unlocked;
 pub use vouchers::{Fate, Redemption, Resume, Turn, Vote};
 
+use abreast::Abreast;
 use adopted::Adopted;
 use binds::Binds;
 use devices::Devices;
@@ -81,6 +83,8 @@ pub struct Site {
     joined: RwLock<Option<(AgentId, u64)>>,
     /// Up to which version of the feed everything is known.
     known: AtomicU64,
+    /// Whether that is everything there is.
+    abreast: Abreast,
     /// Counts policies.
     policies: watch::Sender<u64>,
 }
@@ -124,6 +128,7 @@ impl Site {
             agent: None,
             joined: RwLock::default(),
             known: AtomicU64::new(0),
+            abreast: Abreast::default(),
             policies: watch::Sender::new(0),
         }
     }
@@ -184,6 +189,27 @@ impl Site {
         if (before < policy) != (version < policy) {
             self.policies.send_modify(|count| *count += 1);
         }
+    }
+
+    /// Everything that the cloud had is applied, from now on until told otherwise.
+    pub fn begin_abreast(&self) {
+        self.abreast.begin();
+    }
+
+    /// Returns once this run knows everything for the first time; to one who waits, once.
+    pub async fn first_abreast(&self) {
+        self.abreast.first().await;
+    }
+
+    /// From `now` on the cloud may have more to say than was heard.
+    pub fn end_abreast(&self, now: Timestamp) {
+        self.abreast.end(now);
+    }
+
+    /// Whether this run knew everything that the cloud knew at some time after `then`: who is not known since is
+    /// not there.
+    pub fn was_abreast_after(&self, then: Timestamp, now: Timestamp) -> bool {
+        self.abreast.after(then, now)
     }
 
     /// Changes with each policy.

@@ -417,6 +417,7 @@ impl<L: Local> Keeper<L> {
     fn up(&self, over: Path, caught_up: bool) {
         info!(cloud = %self.config.cloud, "The link to the cloud is up, over {over}");
         let since = self.config.clock.now();
+        self.local.caught_up(caught_up);
         self.status.send_replace(LinkStatus::Up {
             since,
             caught_up,
@@ -425,6 +426,7 @@ impl<L: Local> Keeper<L> {
     }
 
     fn caught_up(&self, now: bool) {
+        self.local.caught_up(now);
         self.status.send_if_modified(|status| match status {
             LinkStatus::Up { caught_up, .. } if *caught_up != now => {
                 *caught_up = now;
@@ -436,6 +438,7 @@ impl<L: Local> Keeper<L> {
 
     /// Tells why once, not at every try.
     fn down(&self, ended: &Ended) {
+        self.local.caught_up(false);
         let reason = ended.to_string();
         let since = self.config.clock.now();
         let told = self.status.send_if_modified(|status| {

@@ -49,6 +49,9 @@ pub trait Local: Send + Sync + 'static {
     /// The cloud told its time again, on a link that stays up for long.
     fn cloud_time(&self, now: Timestamp, round_trip: Duration);
 
+    /// Whether everything that the cloud has is applied: `true` until it has more to say or the link is lost.
+    fn caught_up(&self, now: bool);
+
     /// Stores a batch and its cursor in one transaction; returns the cursor then held (for the parts of
     /// a snapshot before its end: the old one).
     ///

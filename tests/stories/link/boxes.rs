@@ -33,6 +33,8 @@ pub struct Held {
     /// How often it was told what its rows should come to.
     pub compared: usize,
     pub told: Option<Terms>,
+    /// Whether the link says that everything is here.
+    pub abreast: bool,
     /// Whether accounting is in no hurry.
     pub interims_wait: bool,
     /// Answer the next batch with a wish for everything.
@@ -55,6 +57,7 @@ impl TestBox {
             batches: Vec::new(),
             compared: 0,
             told: None,
+            abreast: false,
             interims_wait: false,
             distrust: false,
             staged: BTreeMap::new(),
@@ -174,6 +177,10 @@ impl Local for TestBox {
         if let Some(told) = &mut self.held().told {
             told.now = now;
         }
+    }
+
+    fn caught_up(&self, now: bool) {
+        self.held().abreast = now;
     }
 
     async fn apply(&self, batch: FeedBatch) -> Result<u64, ApplyError> {

@@ -72,11 +72,14 @@ async fn a_caller_whom_our_authority_does_not_know_stays_outside() -> Result<()>
 async fn a_revoked_agent_is_cut_off() -> Result<()> {
     let world = World::start().await?;
     let identity = world.given_agent().await?;
-    let link = world.link(&identity, &TestBox::new());
+    let local = TestBox::new();
+    let link = world.link(&identity, &local);
     caught_up(&link).await?;
+    assert!(local.held().abreast);
 
     world.revoke(&identity).await?;
     down_because(&link, "revoked").await?;
+    assert!(!local.held().abreast, "what was known is not the news");
     assert_eq!(world.door().agents().count(), 0);
     link.stop().await;
     Ok(())
