@@ -363,8 +363,7 @@ impl Enforcer {
             // An end that it acknowledged and did not move is asked for again, before it comes.
             (Some(Outcome::Acked), _) if self.kept_end(session, secs).await => {
                 let again = now.plus(self.patience(key));
-                let until = wanted.until.map_or(again, |until| until.min(again));
-                self.parts.timers.arm(key, Some(until));
+                self.parts.timers.arm(key, Some(wanted.retried_at(again)));
                 Effect::Failed("The router acknowledges a later end and keeps the old one.".into())
             }
             (Some(Outcome::Acked), _) => {
@@ -387,8 +386,7 @@ impl Enforcer {
             }
             (Some(Outcome::NoAnswer) | None, Some(_)) => {
                 let again = now.plus(self.patience(key));
-                let until = wanted.until.map_or(again, |until| until.min(again));
-                self.parts.timers.arm(key, Some(until));
+                self.parts.timers.arm(key, Some(wanted.retried_at(again)));
                 Effect::Failed("The router does not answer on its CoA port.".into())
             }
         }

@@ -52,6 +52,13 @@ pub struct Wanted {
     pub until: Option<Timestamp>,
 }
 
+impl Wanted {
+    /// When to look once more at what a router would not take: at `again`, or before it where something else is due.
+    pub fn retried_at(&self, again: Timestamp) -> Timestamp {
+        self.until.map_or(again, |until| until.min(again))
+    }
+}
+
 /// Decides; `grant` is `None` for a session whose Accept this run of the agent did not give.
 ///
 /// A session is raised to a later end only when the one it was given is earlier: a renewed customer is
@@ -187,6 +194,22 @@ mod tests {
             (wanted.rate, wanted.raise_end),
             (Some(RateLimit::mbps(20, 20)), None)
         );
+    }
+
+    /// A router that takes no change is no reason to miss the end of what is paid.
+    #[test]
+    fn a_change_is_tried_again_no_later_than_the_next_one_is_due() {
+        let Act::Change(wanted) = act(None, Whose::Customer(&verdict(Answer::Accept, 10, 100)))
+        else {
+            panic!("nothing is known of what he was given");
+        };
+        assert_eq!(wanted.retried_at(at(115)), at(100));
+        assert_eq!(wanted.retried_at(at(90)), at(90));
+        let endless = Wanted {
+            until: None,
+            ..wanted
+        };
+        assert_eq!(endless.retried_at(at(115)), at(115));
     }
 
     #[test]

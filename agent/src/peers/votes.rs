@@ -34,11 +34,8 @@ impl Peers {
     /// and tells the cloud so.
     async fn vote(&self, asker: AgentId, told: FirstUseV1) -> PeerAnswer {
         let site = &self.parts.site;
-        let alone = match site.keeping() {
-            Keeping::Alone => true,
-            Keeping::With(other) if other == asker => false,
-            Keeping::Not if self.is_beside(asker) => false,
-            Keeping::With(_) | Keeping::Not => return PeerAnswer::Taken,
+        let Some(alone) = votes_alone(site.keeping(), asker, self.is_beside(asker)) else {
+            return PeerAnswer::Taken;
         };
         let (voucher, router, used) = (told.voucher, told.router, redemption(&told));
         match site.take_turn(voucher, Box::new(|_| {})) {
@@ -184,6 +181,17 @@ impl Peers {
     }
 }
 
+/// Whether who keeps vouchers so decides alone about what `asker` asks; `None` where `asker` gets no vote: two must
+/// have written a first use down, and which two is agreed before.
+fn votes_alone(keeping: Keeping, asker: AgentId, beside: bool) -> Option<bool> {
+    match keeping {
+        Keeping::Alone => Some(true),
+        Keeping::With(other) if other == asker => Some(false),
+        Keeping::Not if beside => Some(false),
+        Keeping::With(_) | Keeping::Not => None,
+    }
+}
+
 /// On what terms a first use is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Acting {
@@ -223,5 +231,23 @@ pub(super) fn first_use_of(used: &Redemption, router: RouterId) -> FirstUseV1 {
         until: used.until,
         mac: used.mac,
         router,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// With a vote for anybody, two pairs of a site could each let a device in with the same code.
+    #[test]
+    fn only_who_keeps_vouchers_with_this_agent_gets_its_vote() {
+        let [first, second] = [1, 2].map(|number| AgentId(Uuid::from_u128(number)));
+        assert_eq!(votes_alone(Keeping::Alone, second, false), Some(true));
+        assert_eq!(votes_alone(Keeping::With(first), first, false), Some(false));
+        assert_eq!(votes_alone(Keeping::With(first), second, true), None);
+        assert_eq!(votes_alone(Keeping::Not, first, true), Some(false));
+        assert_eq!(votes_alone(Keeping::Not, second, false), None);
     }
 }

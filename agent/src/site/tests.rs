@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use easyisp_shared::entitlement::{Answer, Live, Reason};
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::net::Mac;
 use easyisp_shared::wire::down::{MovingV1, secret_place};
 use easyisp_shared::wire::{Down, DownKind, DownRecord};
 use uuid::Uuid;
@@ -222,6 +223,33 @@ fn a_site_decides_for_as_long_as_it_stands_alone() {
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(secs)
+}
+
+/// Of two devices that passed the first look at once, the second finds the last place taken.
+#[test]
+fn a_place_that_is_taken_is_given_to_nobody_else() {
+    let (site, mut rows) = given_site();
+    let policy = rows
+        .iter_mut()
+        .find(|row| row.kind == DownKind::Policy.code())
+        .unwrap();
+    let Ok(Down::Policy(mut told)) = Down::decode(policy.kind, policy.body.as_ref().unwrap())
+    else {
+        panic!("the policy is ours");
+    };
+    (told.bind_macs, told.bind_oldest_out) = (1, false);
+    put(&site, Down::Policy(told), policy.id);
+    let subscriber = site.subscriber(b"demo001").unwrap();
+    let [first, second] = [1, 2].map(|number| Mac::new([0xAA, 0xBB, 0xCC, 0, 0, number]));
+
+    assert!(site.take_place(&subscriber, first, at(1)).is_some());
+    assert_eq!(site.take_place(&subscriber, second, at(1)), None);
+    assert_eq!(
+        site.take_place(&subscriber, first, at(2)),
+        None,
+        "it has one"
+    );
+    assert_eq!(site.bound(subscriber.id), [first]);
 }
 
 fn given_site() -> (Site, Vec<DownRecord>) {
