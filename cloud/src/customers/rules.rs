@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId};
 use easyisp_shared::money::Cents;
+use easyisp_shared::net::Mac;
 use easyisp_shared::phone::PhoneNumber;
 use serde_json::{Map, Value, json};
 
@@ -487,6 +488,17 @@ pub fn uptime(secs: u64) -> String {
     }
 }
 
+/// Who makes a device, by the IEEE's list. Nobody made an address that its device made up, as phones do so as not to
+/// be known again.
+pub fn maker(device: &str) -> Option<&'static str> {
+    const MADE_UP: u8 = 0b10;
+
+    let device = Mac::parse(device)?;
+    let made_up = device.octets()[0] & MADE_UP != 0;
+    let listed = oui_data::lookup(&device.to_string()).filter(|_| !made_up);
+    listed.map(oui_data::OuiData::organization)
+}
+
 /// The beginning of a phone number in its one form, where what is searched for may be one: `0712` and `+254 712` are
 /// both `254712`.
 pub fn beginning_of_phone(search: &str) -> Option<String> {
@@ -618,5 +630,13 @@ mod tests {
         assert_eq!(uptime(7384), "2h 3m 4s");
         assert_eq!(uptime(59), "59s");
         assert_eq!(uptime(120), "2m 0s");
+    }
+
+    #[test]
+    fn the_maker_of_a_device_is_known_unless_it_made_its_address_up() {
+        assert_eq!(maker("D4:CA:6D:01:02:03"), Some("Routerboard.com"));
+        assert_eq!(maker("DA:A1:19:00:00:01"), None);
+        assert_eq!(maker("00:00:5E:FF:FF:FF"), maker("00:00:5e:00:00:01"));
+        assert_eq!(maker("not an address"), None);
     }
 }

@@ -160,6 +160,11 @@ async fn reports_in_any_order_and_number_give_one_session() -> Result<()> {
         json!({"download": 50.0, "upload": 5.0})
     );
     assert_eq!(full["lastMac"], json!("AA:BB:CC:00:11:22"));
+    assert_eq!(
+        full["vendor"],
+        json!(null),
+        "an address that its owner made up"
+    );
 
     // Counting anew: what was used before is no longer this period's.
     let path = format!("/customers/{}", place.customer);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::lines::Line;
-use super::super::rules::{Change, uptime};
+use super::super::rules::{Change, maker, uptime};
 use super::super::store::{Full, ListRow, Manual, Mpesa};
 use super::super::words::{ConnectionType, Status};
 use crate::api::blank;
@@ -148,7 +148,7 @@ pub struct Customer {
     speed_override: Option<SpeedOverride>,
     last_ip: Option<String>,
     last_mac: Option<String>,
-    /// The maker of the device, by its address.
+    /// The maker of the device, by its address; null where the device made that up, as phones do.
     vendor: Option<String>,
     /// The router's name.
     site: Option<String>,
@@ -256,8 +256,8 @@ impl Customer {
                 (Some(_), Some(_)) | (None, _) | (_, None) => None,
             },
             last_ip: full.last_ip,
-            last_mac: full.last_mac,
-            vendor: None,
+            last_mac: full.last_mac.clone(),
+            vendor: full.last_mac.as_deref().and_then(maker).map(str::to_owned),
             site: full.row.router_name.clone(),
             uptime: full
                 .online_since
