@@ -352,5 +352,8 @@ async fn money_goes_back_by_hand() -> Result<()> {
     let at_airtel = accounts.iter().find(|account| account["code"] == "1011");
     let debit = at_airtel.map_or(json!(0), |account| account["debit"].clone());
     assert_eq!(debit, 0, "{trial}");
+    let earned = accounts.iter().find(|account| account["code"] == "4000");
+    let credit = earned.map_or(json!(0), |account| account["credit"].clone());
+    assert_eq!(credit, 0, "what it had bought is taken back: {trial}");
     shop.close().await
 }

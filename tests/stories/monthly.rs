@@ -197,6 +197,51 @@ async fn a_month_is_billed_by_its_days_and_stops_who_does_not_pay() -> Result<()
     shop.closes().await
 }
 
+/// Who is billed again pays no day twice, whatever was done to the end of his time meanwhile. Who is on his account is
+/// served with him, and he is deleted once his last days are billed.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_day_is_billed_twice_and_children_are_served_with_their_parent() -> Result<()> {
+    let mut shop = Shop::open("again").await?;
+    let asha = shop.someone("asha").await?;
+    let child = json!({"username": "child", "password": "child", "name": "Child", "connectionType": "PPPOE",
+        "packageId": shop.isp.package, "parentId": asha});
+    let child = shop.owner().post("/customers", &child).await?;
+    let child = format!("/customers/{}", child["id"].as_str().context("an id")?);
+    let served = shop.postpaid(&asha, true).await?["servedUntil"].clone();
+    eventually("the child is served as long", async || {
+        let shown = shop.owner().get(&child).await?;
+        Ok((shown["expiresAt"] == served).then_some(()))
+    })
+    .await?;
+    let path = format!("/customers/{asha}");
+
+    shop.go_to(at("2027-01-20T09:00:00Z")).await?;
+    shop.postpaid(&asha, false).await?;
+    shop.invoices(1).await?;
+    let earlier = json!({"expiresAt": "2027-01-16T09:00:00Z"});
+    shop.owner().put(&path, &earlier).await?;
+    shop.postpaid(&asha, true).await?;
+    shop.go_to(at("2027-01-31T21:15:00Z")).await?;
+    shop.billed().await?;
+    let invoices = shop.invoices(2).await?;
+    let lines: Vec<&str> = invoices
+        .iter()
+        .filter_map(|invoice| invoice["items"][0]["description"].as_str())
+        .collect();
+    let begins = |day: &str| lines.iter().filter(|line| line.contains(day)).count();
+    ensure!(
+        begins("15 Jan to") == 1 && begins("21 Jan to") == 1,
+        "{lines:?}"
+    );
+
+    shop.owner().put(&child, &json!({"parentId": null})).await?;
+    let refused = shop.refusal(Method::DELETE, &path, json!({})).await?;
+    assert_eq!(refused, (StatusCode::CONFLICT, "BILLED_MONTHLY".to_owned()));
+    shop.postpaid(&asha, false).await?;
+    shop.owner().call(Method::DELETE, &path, None).await?;
+    shop.closes().await
+}
+
 /// Who is not billed any more gets an invoice for his last days at once, and pays ahead from tomorrow on; days of a
 /// pause are not billed. A child account is billed with its parent.
 #[tokio::test(flavor = "multi_thread")]

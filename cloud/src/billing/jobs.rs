@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use easyisp_shared::id::{CustomerId, MessageId, TenantId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::phone::PhoneNumber;
@@ -9,6 +10,7 @@ use easyisp_shared::time::Timestamp;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use tracing::warn;
 
 use super::rules::{lines, midnight};
 use super::store::{self, Billed, House, Prices};
@@ -40,22 +42,36 @@ pub async fn bill(
     let zone = TimeZone::get(&house.time_zone)?;
     let today = now.in_zone(&zone).date();
     let boundary = house.billing.last(today);
+    let mut failed: Vec<CustomerId> = Vec::new();
     for _ in 0..TURNS {
         let mut tx = db.begin(tenant).await?;
-        let due = store::due(&mut tx, boundary, AT_ONCE).await?;
+        let due = store::due(&mut tx, boundary, &failed, AT_ONCE).await?;
         tx.rollback().await?;
         if due.is_empty() {
             let mut tx = db.begin(tenant).await?;
             store::note_plans(&mut tx, None, Prices::Old, today).await?;
             remind(&mut tx, &house, &zone, now).await?;
             tx.commit().await?;
+            // Tried again, and seen as a job that fails, until somebody has looked.
+            ensure!(
+                failed.is_empty(),
+                "{} customers cannot be billed",
+                failed.len()
+            );
             let tomorrow = midnight(today.saturating_add(1.day()), &zone);
             return Ok(Some(tomorrow.plus(AFTER_MIDNIGHT)));
         }
         for customer in due {
-            let mut tx = db.begin(tenant).await?;
-            bill_one(&mut tx, &house, customer, boundary, &zone, now).await?;
-            tx.commit().await?;
+            let billed = async {
+                let mut tx = db.begin(tenant).await?;
+                bill_one(&mut tx, &house, customer, boundary, &zone, now).await?;
+                anyhow::Ok(tx.commit().await?)
+            };
+            // The others have nothing to do with it.
+            if let Err(cause) = billed.await {
+                warn!(%tenant, %customer, %cause, "Cannot bill a customer");
+                failed.push(customer);
+            }
         }
     }
     Ok(Some(now.plus(BREATH)))
@@ -166,6 +182,7 @@ pub(super) async fn serve(
     let until = house.billing.serves_until(overdue, next, zone);
     if customers::serve_billed(tx, customer, until, month_began, now).await? {
         tx.changed(Kind::Subscriber, customer);
+        due::at(tx, customers::FOLLOW, customer, now).await?; // who is on his account has his time
     }
     Ok(until)
 }

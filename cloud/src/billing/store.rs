@@ -107,13 +107,14 @@ pub async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Bill
     row.map(|row| row.billed()).transpose()
 }
 
-/// Begins to bill him, for the first time or again.
+/// Begins to bill him, for the first time or again: no day twice.
 pub async fn begin(tx: &mut Tx, customer: CustomerId, since: Date) -> sqlx::Result<()> {
     sqlx::query(
         "insert into billed_customers (tenant_id, customer_id, since, billed_to)
          values ($1, $2, $3::date, $3::date)
              on conflict (tenant_id, customer_id) do update
-                set since = excluded.since, until = null, billed_to = excluded.billed_to",
+                set since = greatest(excluded.since, billed_customers.billed_to), until = null,
+                    billed_to = greatest(excluded.billed_to, billed_customers.billed_to)",
     )
     .bind(tx.tenant())
     .bind(customer)
@@ -150,17 +151,24 @@ pub async fn billed_to(tx: &mut Tx, customer: CustomerId, to: Date) -> sqlx::Res
     Ok(())
 }
 
-/// Some who have days before `boundary` that were not billed.
-pub async fn due(tx: &mut Tx, boundary: Date, most: i64) -> sqlx::Result<Vec<CustomerId>> {
+/// Some who have days before `boundary` that were not billed, other than these.
+pub async fn due(
+    tx: &mut Tx,
+    boundary: Date,
+    but: &[CustomerId],
+    most: i64,
+) -> sqlx::Result<Vec<CustomerId>> {
     sqlx::query_scalar(
         "select customer_id from billed_customers
           where tenant_id = $1 and (billed_to < $2::date and until is null or billed_to < until)
+            and customer_id <> all($4)
           order by customer_id
           limit $3",
     )
     .bind(tx.tenant())
     .bind(boundary.to_string())
     .bind(most)
+    .bind(but)
     .fetch_all(&mut **tx)
     .await
 }

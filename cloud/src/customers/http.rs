@@ -358,6 +358,8 @@ pub async fn update(
 
 /// `DELETE /api/customers/{customer}`: hides him, frees his user name and address, and ends his session.
 /// His payments and his account number stay.
+///
+/// Errors: 404; 409 `HAS_CHILDREN`, and `BILLED_MONTHLY` while he is billed afterwards.
 #[utoipa::path(delete, path = "/api/customers/{customer}", tag = "Customers",
     params(("customer" = CustomerId, Path)), responses((status = 200, body = Success)))]
 pub async fn delete(
@@ -382,6 +384,13 @@ pub async fn delete(
         return Err(ApiError::conflict(
             "HAS_CHILDREN",
             "Others are on his account; delete them or give them an account of their own first",
+        ));
+    }
+    if store::is_postpaid(&mut tx, customer).await? {
+        return Err(ApiError::conflict(
+            "BILLED_MONTHLY",
+            "What he used this month is not billed yet: end his monthly billing first (PUT \
+             /api/customers/{id}/billing with postpaid: false), which bills it, and then delete him",
         ));
     }
     let kind = row.row.connection_type;

@@ -21,8 +21,8 @@ pub use lines::{forget_lines, note_lines};
 pub use list::{By, Filter, ListRow, deleted, list};
 pub use money::{Manual, Mpesa, manual, mpesa};
 pub use read::{
-    AtHotspot, Edge, Full, at_hotspot, edge, every_id, find, known_mac, lock, name_and_home,
-    package_type, place, renewing, roaming, sites_online, taken, used,
+    AtHotspot, Edge, Full, at_hotspot, edge, every_id, find, is_postpaid, known_mac, lock,
+    name_and_home, package_type, place, renewing, roaming, sites_online, taken, used,
 };
 pub use told::{ended, note_told};
 pub use unlocks::{put_unlock, unlocks_of_hour, use_unlock};

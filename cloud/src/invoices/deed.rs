@@ -274,6 +274,11 @@ pub async fn change(
     })
 }
 
+/// Whose wallet has what was paid for him: a child account's money is its parent's.
+async fn payer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<CustomerId> {
+    Ok(renewals::payer(tx, customer).await?.unwrap_or(customer))
+}
+
 async fn pay(
     tx: &mut Tx,
     invoice: &Locked,
@@ -281,8 +286,9 @@ async fn pay(
     now: Timestamp,
 ) -> Result<(), InvoiceError> {
     let customer = invoice.customer_id;
+    let payer = payer(tx, customer).await?;
     let from = match &money {
-        Money::Wallet => Leg::wallet(customer),
+        Money::Wallet => Leg::wallet(payer),
         Money::Came { method, .. } => Leg::account(method.account()),
     };
     let number = &invoice.number;
@@ -305,7 +311,7 @@ async fn pay(
     let settlement = entry.id;
     match money {
         Money::Wallet => {
-            renewals::spend(tx, customer, entry, now).await?;
+            renewals::spend(tx, payer, entry, now).await?;
             store::pay(tx, invoice.id, settlement, ("WALLET", None, None), now).await?;
         }
         Money::Came {
@@ -333,6 +339,7 @@ async fn reopen(
     now: Timestamp,
 ) -> Result<Option<Cents>, InvoiceError> {
     let customer = invoice.customer_id;
+    let payer = payer(tx, customer).await?;
     let by_hand = by_hand(invoice.paid_by.as_deref());
     let number = &invoice.number;
     let entry = Entry {
@@ -349,7 +356,7 @@ async fn reopen(
             debit: Leg::receivable(customer),
             credit: match by_hand {
                 Some(method) => Leg::account(method.account()),
-                None => Leg::wallet(customer),
+                None => Leg::wallet(payer),
             },
             amount: invoice.owed(),
         }],
@@ -360,7 +367,7 @@ async fn reopen(
             ledger::post(tx, entry, now).await?;
             None
         }
-        None => Some(renewals::give_back(tx, customer, entry, now).await?),
+        None => Some(renewals::give_back(tx, payer, entry, now).await?),
     };
     store::reopen(tx, invoice.id, reversal, now).await?;
     Ok(balance)

@@ -30,6 +30,13 @@ pub async fn auto_renew(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, RenewError> {
     let mut tx = db.begin(tenant).await?;
+    // Whoever changes him meanwhile, or renews him, is waited for before it is asked whether he is due.
+    if store::lock_payer(&mut tx, customer, None, now)
+        .await?
+        .is_none()
+    {
+        return Ok(None);
+    }
     match store::renews_at(&mut tx, customer).await? {
         None => return Ok(None),
         Some(at) if now < at => return Ok(Some(at)),

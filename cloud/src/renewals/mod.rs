@@ -36,7 +36,7 @@ pub use jobs::{AUTO_RENEW, BEGIN, SHORT, SOLD, auto_renew, begin};
 pub use limits::{Barred, Buyer, may_buy, may_renew};
 pub use refund::{Refund, Service, complete, release, reserve};
 pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
-pub use store::{Gone, Typed, taken_back, typed_by_hand};
+pub use store::{Gone, Typed, payer, taken_back, typed_by_hand};
 pub use voucher::{Redeemed, Worth, redeem};
 
 /// The routes of this feature.
@@ -284,7 +284,9 @@ pub async fn receive(
     }
     let account = store::lock_payer(tx, receipt.customer, receipt.operator, now).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
-    let seller = receipt.operator.filter(|_| account.by_seller);
+    // What a provider of payments tells is in the till, whoever handed its word in.
+    let sells = account.by_seller && !receipt.method.is_told();
+    let seller = receipt.operator.filter(|_| sells);
     let receipt = Receipt {
         customer: account.customer,
         till: seller.map_or(receipt.till, Till::Seller),

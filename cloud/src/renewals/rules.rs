@@ -83,12 +83,15 @@ pub struct Period {
 
 /// The period that money buys which moved at `paid_at`.
 ///
-/// Early: it is added to the end and keeps the anchor. Late: it starts when the money moved, less the
+/// Early: it is added to the end and keeps the anchor, where the end is on that day: weeks, vouchers and lost time
+/// moved it elsewhere otherwise. Late: it starts when the money moved, less the
 /// grace and the promised days that were used, with a new anchor. A term of at most twice the grace is sold
 /// whole: who buys an hour gets an hour. Promised days never take more than half of it.
 pub fn next_period(term: Term, holding: Holding, paid_at: Timestamp, zone: &TimeZone) -> Period {
     let (starts_at, anchor_day) = if holding.paid_until >= paid_at {
-        (holding.paid_until, holding.anchor_day)
+        let date = holding.paid_until.in_zone(zone).date();
+        let is_there = |day: &i8| on_day(date.first_of_month(), *day) == date;
+        (holding.paid_until, holding.anchor_day.filter(is_there))
     } else {
         (
             paid_at.minus(used_unpaid(term, holding, paid_at, zone)),
@@ -357,6 +360,26 @@ mod tests {
         assert_eq!(period.starts_at, paid_at);
         assert_eq!(period.ends_at, at("2026-04-05T10:11:12Z"));
         assert_eq!(period.anchor_day, 5);
+    }
+
+    /// Weeks, vouchers and lost time move the end off the day that months return to: a month from there is a month.
+    #[test]
+    fn a_month_is_a_month_wherever_the_end_was_moved_to() {
+        for (paid_until, anchor_day, ends_at) in [
+            ("2026-01-29T09:00:00Z", 1, "2026-02-28T09:00:00Z"),
+            ("2026-02-03T09:00:00Z", 28, "2026-03-03T09:00:00Z"),
+            ("2026-05-31T09:00:00Z", 1, "2026-06-30T09:00:00Z"),
+            // On the last day of a short month, and in the night that is already the day in Nairobi.
+            ("2026-02-28T09:00:00Z", 31, "2026-03-31T09:00:00Z"),
+            ("2026-03-30T22:00:00Z", 31, "2026-04-29T22:00:00Z"),
+        ] {
+            let holding = Holding {
+                anchor_day: Some(anchor_day),
+                ..until(at(paid_until))
+            };
+            let period = next_period(months(1), holding, at("2026-01-02T09:00:00Z"), &nairobi());
+            assert_eq!(period.ends_at, at(ends_at), "{paid_until}, {anchor_day}");
+        }
     }
 
     #[test]

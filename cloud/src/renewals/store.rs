@@ -21,7 +21,8 @@ use crate::webhooks::{Columns, event_cte};
 use super::deed::{Bought, Deed, Due};
 use super::told;
 
-pub(super) use account::{lock, lock_payer, payer};
+pub use account::payer;
+pub(super) use account::{lock, lock_payer};
 pub(super) use limits::{identity, limits, one_at_a_time, purchases};
 pub(super) use manual::{By, ManualRow, manual, some_manual};
 pub use payment::{Gone, taken_back};

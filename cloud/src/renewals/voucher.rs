@@ -42,7 +42,7 @@ pub struct Redeemed {
 /// knowledge, under its lock.
 ///
 /// # Errors
-/// [`RenewError::NoPackage`] for a customer who was switched off or is on another's account, with nothing written.
+/// [`RenewError::NoPackage`] for a customer who was switched off, is on another's account or is billed afterwards, with nothing written.
 pub async fn redeem(
     tx: &mut Tx,
     customer: CustomerId,
@@ -52,13 +52,12 @@ pub async fn redeem(
 ) -> Result<Redeemed, RenewError> {
     let account = store::lock(tx, customer, used_at).await?;
     let account = account.ok_or(RenewError::UnknownCustomer)?;
-    if !account.open || account.child {
+    if !account.open || account.child || account.postpaid {
         return Err(RenewError::NoPackage);
     }
     let account = account.resumed(now);
     let from = account.holding.paid_until.max(used_at);
     let until = from.plus(worth.time);
-    let day = from.in_zone(&account.zone).day();
     let entropy = tx.entropy();
     let (transfers, taxes) = account.sold(
         &Leg::account(AccountCode::VOUCHERS),
@@ -81,7 +80,7 @@ pub async fn redeem(
         period: Period {
             starts_at: from,
             ends_at: until,
-            anchor_day: account.holding.anchor_day.unwrap_or(day),
+            anchor_day: until.in_zone(&account.zone).day(),
         },
         receipted: account.receipts && entry.is_some(),
         entry,

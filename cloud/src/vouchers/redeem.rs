@@ -299,6 +299,11 @@ async fn fits(
     if buyer.child {
         return Err(VoucherError::FollowsParent);
     }
+    if buyer.postpaid {
+        return Err(VoucherError::NotForHim(
+            "this customer is billed once a month, and would pay for this time twice",
+        ));
+    }
     if buyer.connection_type != ConnectionType::Hotspot {
         return Err(VoucherError::NotForHim("this customer is not at a hotspot"));
     }

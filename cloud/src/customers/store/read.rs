@@ -388,12 +388,14 @@ pub struct AtHotspot {
     pub macs: Vec<String>,
     /// Whether his time is another's.
     pub child: bool,
+    /// Whether his time is billed afterwards.
+    pub postpaid: bool,
 }
 
 /// What decides whether a voucher fits a customer; `None` when this tenant has no such customer.
 pub async fn at_hotspot(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<AtHotspot>> {
     sqlx::query_as(
-        "select connection_type, package_id, paid_until, macs, parent_id is not null as child
+        "select connection_type, package_id, paid_until, macs, parent_id is not null as child, postpaid
            from customers
           where tenant_id = $1 and id = $2 and deleted_at is null",
     )
@@ -401,6 +403,17 @@ pub async fn at_hotspot(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Optio
     .bind(customer)
     .fetch_optional(&mut **tx)
     .await
+}
+
+/// Whether a customer is billed once a month, afterwards.
+pub async fn is_postpaid(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<bool> {
+    let postpaid: Option<bool> =
+        sqlx::query_scalar("select postpaid from customers where tenant_id = $1 and id = $2")
+            .bind(tx.tenant())
+            .bind(customer)
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(postpaid.unwrap_or(false))
 }
 
 /// Which of these user names are customers'.

@@ -167,10 +167,7 @@ async fn locked(
 }
 
 /// Who pays for a customer: the parent of a child account, else himself.
-pub(in super::super) async fn payer(
-    tx: &mut Tx,
-    customer: CustomerId,
-) -> sqlx::Result<Option<CustomerId>> {
+pub async fn payer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<CustomerId>> {
     sqlx::query_scalar(
         "select coalesce(parent_id, id) from customers where tenant_id = $1 and id = $2",
     )

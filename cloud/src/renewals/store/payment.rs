@@ -91,15 +91,19 @@ pub struct Gone {
     pub gone: Timestamp,
 }
 
-/// The payments that were taken back from a customer, or found to be somebody else's: the last thousand.
+/// The payments that were taken back from a customer, are on their way back to him or were found to be somebody else's:
+/// the last thousand.
 pub async fn taken_back(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Gone>> {
     sqlx::query_as(
         "select p.created_at as came, e.posted_at as gone
            from transfers t
-           join entries e on e.tenant_id = $1 and e.id = t.entry_id and e.kind in ('VOID', 'ADJUSTMENT')
+           join entries e on e.tenant_id = $1 and e.id = t.entry_id and e.kind in ('VOID', 'ADJUSTMENT', 'REFUND')
+           left join refunds r on r.tenant_id = $1 and e.kind = 'REFUND' and r.state <> 'FAILED'
+                              and r.id::text = substr(e.source, length('refund ') + 1)
            join payments p on p.tenant_id = $1
                           and (e.kind = 'VOID' and p.reversal_id = e.id
-                               or e.kind = 'ADJUSTMENT' and p.receipt = substr(e.source, length('resolved ') + 1))
+                               or e.kind = 'ADJUSTMENT' and p.receipt = substr(e.source, length('resolved ') + 1)
+                               or p.id = r.payment_id)
           where t.tenant_id = $1 and t.debit_account = '2000' and t.debit_party = $2
           order by e.posted_at desc
           limit 1000",

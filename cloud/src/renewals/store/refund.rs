@@ -82,7 +82,8 @@ pub(in super::super) async fn sold_for(tx: &mut Tx, payment: PaymentId) -> sqlx:
            from (select p.*, rank() over (order by p.created_at desc) as place
                    from payments y
                    join entries e on e.tenant_id = $1 and e.customer_id = y.customer_id and e.kind = 'PERIOD'
-                    and e.source in ('M-Pesa ' || y.receipt, 'resolved ' || y.receipt, 'payment ' || y.id)
+                    and e.source in ('M-Pesa ' || y.receipt, 'Airtel Money ' || y.receipt, 'resolved ' || y.receipt,
+                                     'payment ' || y.id)
                    join periods p on p.tenant_id = $1 and p.entry_id = e.id
                   where y.tenant_id = $1 and y.id = $2) d
           where place = 1
