@@ -118,8 +118,9 @@ impl Enforcer {
                 () = cancel.cancelled() => break,
                 Some(touched) = touched.recv() => self.on_touched(touched, &cancel),
                 () = self.parts.site.somebody_moved() => self.prove_places(&cancel),
-                // Who is gone since an earlier run, was told then, and is still online is not told again.
-                () = self.parts.site.first_abreast() => self.look_at(self.unknown(), &cancel),
+                // Who is gone since an earlier run, was told then, and is still online is not told again. Who was
+                // let in before the time was known was given a day at most, and has what he paid from now on.
+                () = self.parts.site.first_abreast() => self.look_at(self.parts.sessions.open(|_| true), &cancel),
                 () = self.parts.timers.earlier() => {}
                 () = clock.sleep_until(first.unwrap_or_default()), if first.is_some() => {
                     let due = self.parts.timers.take(clock.now(), LOOKED_AT_ONCE);
@@ -171,7 +172,15 @@ impl Enforcer {
                 let his = |session: &Session| {
                     session.customer == Some(customer) || session.username == username
                 };
-                self.look_at(self.parts.sessions.open(his), cancel);
+                for online in self.parts.sessions.open(his) {
+                    let session = &online.session;
+                    let logs_in = session.service != Service::Line
+                        && !self.parts.site.is_observed(session.key.router);
+                    match self.parts.site.subscriber(&session.username) {
+                        None if logs_in => self.start_cut(online.session, Why::Unknown, cancel),
+                        Some(_) | None => self.look(&session.key, cancel),
+                    }
+                }
             }
             Touched::Package(package) => {
                 let on_it = |session: &Session| {
@@ -205,13 +214,6 @@ impl Enforcer {
         for online in sessions {
             self.look(&online.session.key, cancel);
         }
-    }
-
-    /// The open sessions of whom nobody here knows.
-    fn unknown(&self) -> Vec<Online> {
-        let site = &self.parts.site;
-        let unknown = |session: &Session| site.subscriber(&session.username).is_none();
-        self.parts.sessions.open(unknown)
     }
 
     /// The open sessions of a customer: by his name while he is known, else one by one.

@@ -85,7 +85,11 @@ fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) ->
     let grant = session.grant.as_ref();
     let Some(subscriber) = site.subscriber(&session.username) else {
         let whose = match session.customer {
-            Some(_) => Whose::Gone,
+            Some(_) if site.was_abreast_once() => Whose::Gone,
+            // A snapshot that is being applied has not come to him yet.
+            Some(_) => Whose::Strangers {
+                look: now.plus(AGAIN),
+            },
             None if !is_stranger(session) => Whose::Nobodys,
             None if site.was_abreast_after(session.started_at.plus(ABREAST), now) => Whose::Gone,
             None => Whose::Strangers {
@@ -94,6 +98,12 @@ fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) ->
         };
         return act(grant, whose);
     };
+    let unknown = |package| site.package(package).is_none();
+    if subscriber.package.is_some_and(unknown) && !site.was_abreast_after(now.minus(ABREAST), now) {
+        // News that is being applied tells of him before it tells of what he buys.
+        let look = now.plus(AGAIN);
+        return act(grant, Whose::Strangers { look });
+    }
     let verdict = verdict(site, sessions, &subscriber, session, now);
     act(grant, Whose::Customer(&verdict))
 }

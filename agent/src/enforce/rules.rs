@@ -30,7 +30,7 @@ pub enum Whose<'a> {
     Customer(&'a Verdict),
     /// A customer's who is gone from this site.
     Gone,
-    /// Somebody's whom an agent let in and who is not known here (yet).
+    /// Somebody's whom an agent let in, and who or whose package is not known here (yet).
     Strangers {
         /// When more may be known.
         look: Timestamp,

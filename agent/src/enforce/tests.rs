@@ -78,6 +78,41 @@ fn whom_an_agent_let_in_and_nobody_knows_is_ended_once_he_would_be_known() {
     assert_eq!(known, Act::Cut(crate::diagnosis::Why::Unknown));
 }
 
+/// A box that lost its copy of the feed hears the policy first, then customers, then packages, one by one: nobody who
+/// is online is ended in the middle of that.
+#[test]
+fn a_snapshot_that_is_being_applied_ends_nobody() {
+    let (nobody, sessions) = (
+        Site::new(SealKey::new([7; 32]), Ranges::new(Vec::new())),
+        Sessions::default(),
+    );
+    let session = given_session(None);
+    let waits = |site: &Site| {
+        matches!(
+            judge(site, &sessions, &session, at(0)),
+            Act::Leave { until: Some(_) }
+        )
+    };
+    assert!(waits(&nobody), "he is not told yet");
+
+    let site = given_site();
+    site.apply(&easyisp_shared::wire::DownRecord {
+        kind: easyisp_shared::wire::DownKind::Package.code(),
+        id: crate::site::description::package_id("basic").0,
+        version: 2,
+        body: None,
+    });
+    assert!(waits(&site), "his package is not told yet");
+    site.begin_abreast();
+    site.end_abreast(at(60));
+    let later = judge(&site, &sessions, &session, at(60));
+    assert!(matches!(later, Act::Cut(_)), "there is none: {later:?}");
+
+    nobody.begin_abreast();
+    let gone = judge(&nobody, &sessions, &session, at(0));
+    assert_eq!(gone, Act::Cut(crate::diagnosis::Why::Unknown));
+}
+
 /// One customer whose package is faster from twelve to one.
 fn given_site() -> Site {
     let description: Description = serde_json::from_str(

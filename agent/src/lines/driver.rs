@@ -239,6 +239,16 @@ impl Lines {
             return;
         }
         let desk = state.desks.0.get_mut(&due.router);
+        if let Some(desk) = desk
+            && leads
+            && !site.is_complete()
+        {
+            // What is to be done was told in the middle of more: it is done once all of that is known.
+            desk.failed(due.news.clone(), now);
+            self.wake.notify_one();
+            return;
+        }
+        let desk = state.desks.0.get_mut(&due.router);
         match outcome {
             Ok(again) => {
                 let look_at = due.whole.then(|| began.plus(again));

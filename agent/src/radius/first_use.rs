@@ -164,7 +164,8 @@ impl Radius {
             Learnt::Cloud(Err(AskFailure::NotFound | AskFailure::Refused(_))) => {
                 return self.wrong_code(shows, LoginOutcome::UnknownUser);
             }
-            Learnt::Cloud(_) => return self.wrong_code(shows, LoginOutcome::VoucherElsewhere),
+            // Nobody said that it is wrong.
+            Learnt::Cloud(_) => return self.refuse(shows, None, LoginOutcome::VoucherElsewhere),
         }
         let Some(ask) = self.others.ask.get() else {
             return self.wrong_code(shows, LoginOutcome::UnknownUser);

@@ -248,7 +248,7 @@ impl Radius {
         {
             return self.let_in(known, &shows.request, &subscriber, authenticated, random);
         }
-        if !self.may_guess(&shows) {
+        if !self.may_guess(&shows, row.is_some()) {
             return self.refuse(&shows, None, LoginOutcome::TooManyTries);
         }
         match (row, authenticated) {
@@ -270,10 +270,11 @@ impl Radius {
         self.refuse(shows, None, outcome)
     }
 
-    fn may_guess(&self, shows: &Shows<'_, '_>) -> bool {
+    fn may_guess(&self, shows: &Shows<'_, '_>, known: bool) -> bool {
         let now = self.parts.clock.monotonic();
         let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        guesses.may_try(shows.device, shows.known.router.id, now)
+        guesses.may_try(shows.device, now)
+            && (known || guesses.may_look_up(shows.known.router.id, now))
     }
 
     pub(super) fn refuse(

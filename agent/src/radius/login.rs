@@ -166,7 +166,10 @@ impl Radius {
                 };
                 let verdict = site.verdict(subscriber, &live, now);
                 let (grant, outcome) = match verdict.answer {
-                    Answer::Accept => (Some(grant(&verdict, random)), LoginOutcome::Accepted),
+                    Answer::Accept => (
+                        Some(self.grant(&verdict, random, now)),
+                        LoginOutcome::Accepted,
+                    ),
                     Answer::WalledGarden => {
                         let grant = garden_grant(&site.policy(), random);
                         (Some(grant), LoginOutcome::Garden(verdict.reason))
@@ -330,6 +333,20 @@ impl Radius {
         until_end.min(Duration::from_secs(86_400 - u64::from(random.jitter) * 30))
     }
 
+    /// What an Accept gives: its end is the one that the router is told.
+    fn grant(&self, verdict: &Verdict, random: &Random, now: Timestamp) -> Grant {
+        let told = |end: Timestamp| match self.parts.clock.trusted() {
+            true => end,
+            false => now.plus(self.session_timeout(end.since(now), random)),
+        };
+        Grant {
+            cookie: random.cookie,
+            rate: verdict.rate,
+            end: verdict.end.map(told),
+            garden: false,
+        }
+    }
+
     pub(super) fn random(&self) -> Random {
         let bytes: [u8; 35] = self.pool.take(&self.parts.entropy);
         let (cookie, rest) = bytes.split_first_chunk().expect("35 is over 16");
@@ -363,15 +380,6 @@ pub(super) fn unknown_user(
     match nobody.check(request, &known.secret) {
         Ok(_) => PasswordError::Wrong,
         Err(cause) => cause,
-    }
-}
-
-fn grant(verdict: &Verdict, random: &Random) -> Grant {
-    Grant {
-        cookie: random.cookie,
-        rate: verdict.rate,
-        end: verdict.end,
-        garden: false,
     }
 }
 

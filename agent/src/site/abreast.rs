@@ -54,6 +54,11 @@ impl Abreast {
         }
     }
 
+    /// Whether everything was known at some time of this run.
+    pub(super) fn once(&self) -> bool {
+        *self.lock() != Followed::Never
+    }
+
     fn lock(&self) -> MutexGuard<'_, Followed> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }

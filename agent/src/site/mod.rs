@@ -212,6 +212,11 @@ impl Site {
         self.abreast.after(then, now)
     }
 
+    /// Whether this run knew everything at some time: whom it knew by id and does not know is not there.
+    pub fn was_abreast_once(&self) -> bool {
+        self.abreast.once()
+    }
+
     /// Changes with each policy.
     pub fn policies(&self) -> watch::Receiver<u64> {
         self.policies.subscribe()

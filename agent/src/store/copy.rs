@@ -37,9 +37,19 @@ pub(super) fn keep(path: &Path) -> Result<(), StoreError> {
     fs::rename(&part, &copy).map_err(StoreError::folder(&copy))
 }
 
-/// Puts the copy in the place of a file that was moved aside; whether there was one.
+/// Puts the copy in the place of a file that is lost or was moved aside; whether there was one.
 pub(super) fn restore(path: &Path) -> bool {
-    fs::copy(place(path), path).is_ok()
+    let copy = place(path);
+    if !copy.exists() {
+        return false;
+    }
+    for journal in ["-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(journal);
+        // Of the file that is gone.
+        let _mostly_there_is_none = fs::remove_file(name);
+    }
+    fs::copy(copy, path).is_ok()
 }
 
 fn cursor(path: &Path) -> Option<Vec<u8>> {

@@ -147,8 +147,12 @@ fn inspect_by(sqlite: i32, path: &Path) -> Result<Option<Pragmas>, StoreError> {
     open::inspect(path).map(Some)
 }
 
-/// Opens the cache; in a damaged one's place its last good copy, or else nothing.
+/// Opens the cache; in the place of a damaged one, or of one that a power cut left empty or took away, its last good
+/// copy, or else nothing.
 fn open_cache(path: &Path, moved_aside: &mut Vec<PathBuf>) -> Result<Cache, StoreError> {
+    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        copy::restore(path);
+    }
     let open = || {
         let connection = open::open(path, Durability::Normal, CACHE)?;
         Cache::open(connection, path)
