@@ -70,6 +70,7 @@ pub fn assume_grant(site: &Site, sessions: &Sessions, session: &Session) {
         rate: held.rate,
         end: held.end,
         garden,
+        listed: !garden && site.may_not_share(&subscriber),
     };
     sessions.regrant(&session.key, grant);
 }
@@ -88,7 +89,8 @@ fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) ->
         return act(grant, whose);
     };
     let verdict = verdict(site, sessions, &subscriber, session, now);
-    act(grant, Whose::Customer(&verdict))
+    let act = act(grant, Whose::Customer(&verdict));
+    rules::relist(act, grant, site.may_not_share(&subscriber))
 }
 
 /// What the subscriber of a running session may have. His other devices do not count: who got in

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use easyisp_shared::entitlement::{Answer, Live, Reason, Verdict};
 use easyisp_shared::net::Mac;
+use easyisp_shared::setup::ANTI_SHARING;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{Connection, PackageV1};
 use easyisp_shared::wire::up::LoginOutcome;
@@ -166,7 +167,11 @@ impl Radius {
                 };
                 let verdict = site.verdict(subscriber, &live, now);
                 let (grant, outcome) = match verdict.answer {
-                    Answer::Accept => (Some(grant(&verdict, random)), LoginOutcome::Accepted),
+                    Answer::Accept => {
+                        let listed = site.may_not_share(subscriber);
+                        let grant = grant(&verdict, listed, random);
+                        (Some(grant), LoginOutcome::Accepted)
+                    }
                     Answer::WalledGarden => {
                         let grant = garden_grant(&site.policy(), random);
                         (Some(grant), LoginOutcome::Garden(verdict.reason))
@@ -213,6 +218,11 @@ impl Radius {
                 .filter(|ip| *ip != Ipv4Addr::UNSPECIFIED),
             framed_pool: package.and_then(|package| package.pool.as_deref()),
             total_limit: verdict.total_limit,
+            address_list: self
+                .parts
+                .site
+                .may_not_share(subscriber)
+                .then_some(ANTI_SHARING),
             group: package.and_then(|package| package.profile.as_deref()),
             networks: networks(subscriber, package),
             class: Some(&random.cookie),
@@ -366,12 +376,13 @@ pub(super) fn unknown_user(
     }
 }
 
-fn grant(verdict: &Verdict, random: &Random) -> Grant {
+fn grant(verdict: &Verdict, listed: bool, random: &Random) -> Grant {
     Grant {
         cookie: random.cookie,
         rate: verdict.rate,
         end: verdict.end,
         garden: false,
+        listed,
     }
 }
 
@@ -381,6 +392,7 @@ fn garden_grant(policy: &Policy, random: &Random) -> Grant {
         rate: policy.row.as_ref().map(|row| row.garden_rate),
         end: None,
         garden: true,
+        listed: false,
     }
 }
 
@@ -509,6 +521,7 @@ mod tests {
             delegated_pool: None,
             grace_secs: None,
             bind_macs: None,
+            anti_sharing: false,
         }
     }
 

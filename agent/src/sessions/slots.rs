@@ -29,6 +29,8 @@ pub struct Grant {
     pub end: Option<Timestamp>,
     /// Let in only as far as the pay page.
     pub garden: bool,
+    /// Put into the list of those who may not share.
+    pub listed: bool,
 }
 
 /// A place kept for a device that was let in.
@@ -106,6 +108,7 @@ mod tests {
                 rate: None,
                 end: None,
                 garden: false,
+                listed: false,
             },
         }
     }

@@ -21,7 +21,7 @@ pub use first::first_script;
 pub use quote::quote;
 pub use same::{duration, same};
 pub use script::script;
-pub use wanted::{BLOCKED, Item, SYSLOG_PORT, Step, Value, Which, wanted};
+pub use wanted::{ANTI_SHARING, BLOCKED, Item, SYSLOG_PORT, Step, Value, Which, wanted};
 
 /// The major release of RouterOS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

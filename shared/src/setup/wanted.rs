@@ -224,6 +224,9 @@ fn radius(setup: &Setup) -> Vec<Item> {
 
 /// The list of the addresses that get nothing; the agents keep it.
 pub const BLOCKED: &str = "easyisp-blocked";
+/// Addresses of whoever may not share his line: what goes to them leaves the router with a TTL of 1, which a second
+/// router or a phone's hotspot behind them does not pass on.
+pub const ANTI_SHARING: &str = "easyisp-anti-sharing";
 const PPPOE_BRIDGE: &str = "easyisp-pppoe";
 const HOTSPOT_BRIDGE: &str = "easyisp-hotspot";
 
@@ -528,6 +531,16 @@ fn firewall(setup: &Setup) -> Vec<Item> {
         let fields = vec![("action", word("drop")), (side, word(BLOCKED))];
         items.push(rule_of("forward", name, fields));
     }
+    items.push(own(
+        "/ip firewall mangle",
+        ("comment", &marked("anti-sharing")),
+        vec![
+            ("chain", word("postrouting")),
+            ("action", word("change-ttl")),
+            ("new-ttl", word("set:1")),
+            ("dst-address-list", word(ANTI_SHARING)),
+        ],
+    ));
     items
 }
 

@@ -161,6 +161,11 @@ const MENUS: &[Menu] = &[
         &[("in-interface", "/interface")],
     ),
     list(
+        "/ip firewall mangle",
+        "comment chain action new-ttl dst-address-list src-address-list passthrough disabled",
+        &[],
+    ),
+    list(
         "/ip firewall nat",
         "comment chain action src-address out-interface",
         &[("out-interface", "/interface")],
