@@ -42,7 +42,7 @@ async fn what_comes_to_who_may_not_share_goes_one_hop_and_no_further() -> Result
     imported.map_err(anyhow::Error::msg)?;
 
     let until = world.clock.now().plus(30 * DAY);
-    isp.add_subscriber("neema", "254712345692", until).await?;
+    let neema = isp.add_subscriber("neema", "254712345692", until).await?;
     site.knows("neema", "at all", |_| true).await?;
     let online = site.dial("neema").await.online();
     online.started().await;
@@ -63,6 +63,26 @@ async fn what_comes_to_who_may_not_share_goes_one_hop_and_no_further() -> Result
         .session()
         .and_then(|session| session.grants.rate_limit);
     assert_eq!(rate.as_deref(), Some("10M/10M"));
+
+    // He gets another package, whose customers may share, and goes back.
+    let other = json!({"name": "Open", "type": "PPPOE", "price": 2000, "downloadSpeed": 10, "uploadSpeed": 10});
+    let other = isp.owner.post("/packages", &other).await?;
+    let change = async |package: &serde_json::Value| {
+        let change = json!({"packageId": package});
+        isp.owner
+            .put(&format!("/customers/{neema}/package"), &change)
+            .await
+    };
+    change(&other["id"]).await?;
+    soon("he begins anew", online.ended()).await?;
+    let online = site.dial("neema").await.online();
+    online.started().await;
+    assert_eq!(reach(&site, &online)?, (Vec::new(), 56));
+    change(&json!(isp.package)).await?;
+    soon("he begins anew", online.ended()).await?;
+    let online = site.dial("neema").await.online();
+    online.started().await;
+    assert_eq!(reach(&site, &online)?, (vec![LIST.to_owned()], 1));
 
     // Who logs in nowhere.
     let address = Ipv4Addr::new(10, 77, 0, 9);

@@ -59,7 +59,8 @@ pub struct Terms {
     /// the cloud ends, the newest first.
     pub roams: bool,
     /// Whether what comes to him reaches his own device alone: it leaves the router with a TTL of 1, so that a second
-    /// router or a phone's hotspot behind it passes nothing on. The router needs the rule of its script.
+    /// router or a phone's hotspot behind it passes nothing on. The router needs the rule of its script; of IPv4
+    /// alone, as address lists of sessions are.
     pub anti_sharing: bool,
 }
 
