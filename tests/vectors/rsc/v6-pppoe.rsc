@@ -67,7 +67,7 @@
 :put "easyisp: step 6 of 8, SNMP"
 :do {
   :global easyispFolder
-  /snmp community set [find where default=yes] name="a-community" addresses=10.9.0.2/32,10.9.0.3/32 security=none read-access=yes write-access=no
+  /snmp community set [find where default=yes] name="easyisp-w4tch" addresses=10.9.0.2/32,10.9.0.3/32 security=private read-access=yes write-access=no authentication-protocol=SHA1 authentication-password="an-auth-password" encryption-protocol=AES encryption-password="a-privacy-password"
   /snmp set enabled=yes
 } on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 6 of 8, SNMP: failed"; :put "easyisp: step 6 of 8, SNMP: FAILED" }
 

@@ -152,7 +152,8 @@ const MENUS: &[Menu] = &[
     ),
     list(
         "/snmp community",
-        "name addresses security read-access write-access",
+        "name addresses security read-access write-access authentication-protocol authentication-password \
+         encryption-protocol encryption-password",
         &[],
     ),
     list(
