@@ -33,12 +33,12 @@ pub mod routers;
 
 pub mod customers;
 
+pub mod monitoring;
 pub mod moving;
 pub mod wizard;
 
 pub mod sessions;
 
-pub mod monitoring;
 pub mod logs;
 pub mod control;
 pub mod configurations;

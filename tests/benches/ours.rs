@@ -274,6 +274,7 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         ipv6_pool: None,
         delegated_pool: None,
         bind_macs: None,
+        anti_sharing: false,
         grace_secs: None,
     };
     let rows = vec![

@@ -1,5 +1,8 @@
 //! What a person must know of sites and routers: told once after it lasted, with an all-clear.
 
+mod flaps;
+mod told;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -53,14 +56,14 @@ async fn given_watch(name: &str) -> Result<(World, Provider)> {
 
 /// Whether the site's box is on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Box {
+pub enum Box {
     On,
     Off,
 }
 
 /// Lets half a minute pass. The cloud notes once a second of its own that a box is connected: the clock of a story
 /// does not run away from it.
-async fn pass(world: &World, isp: &Provider, is: Box) -> Result<()> {
+pub async fn pass(world: &World, isp: &Provider, is: Box) -> Result<()> {
     world.clock.advance(Duration::from_secs(30));
     if is == Box::Off {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -78,7 +81,7 @@ async fn pass(world: &World, isp: &Provider, is: Box) -> Result<()> {
 }
 
 /// Lets minutes pass until the alerts look like that.
-async fn minutes(
+pub async fn minutes(
     world: &World,
     isp: &Provider,
     is: Box,
@@ -101,7 +104,7 @@ fn told(world: &World) -> Vec<String> {
     received.into_iter().map(|message| message.text).collect()
 }
 
-fn names(shown: &Value) -> Vec<&str> {
+pub fn names(shown: &Value) -> Vec<&str> {
     let alerts = shown["alerts"].as_array().into_iter().flatten();
     alerts.filter_map(|alert| alert["rule"].as_str()).collect()
 }

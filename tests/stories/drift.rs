@@ -5,7 +5,7 @@ use easyisp_tests::world::{Provider, Site, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-const CHOICE: &str = "serviceType=both&release=7&wanInterface=ether1&pppoeInterfaces=ether2&hotspotInterfaces=ether3,\
+pub const CHOICE: &str = "serviceType=both&release=7&wanInterface=ether1&pppoeInterfaces=ether2&hotspotInterfaces=ether3,\
                       wlan1&agents=10.9.0.2,10.9.0.3";
 
 /// What differs, as `path row field`.

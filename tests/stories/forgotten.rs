@@ -148,14 +148,14 @@ async fn sign_in(client: &Client, password: &str) -> Result<StatusCode> {
 }
 
 /// A mail server and what it took.
-struct Post {
+pub struct Post {
     address: SocketAddr,
     folder: TempDir,
     server: Child,
 }
 
 impl Post {
-    async fn open() -> Result<Post> {
+    pub async fn open() -> Result<Post> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free_here()?.port()));
         let folder = TempDir::new()?;
         let server = Post::start(address, &folder)?;
@@ -203,13 +203,18 @@ impl Post {
 
     fn is_used_by(&self, config: &mut Config) {
         config.http.public_url = Some("https://isp.example".into());
+        self.carries(config);
+    }
+
+    /// From here on mail goes there.
+    pub fn carries(&self, config: &mut Config) {
         config.smtp.host = Some(self.address.ip().to_string());
         config.smtp.port = Some(self.address.port());
         config.smtp.tls = Some(SmtpTls::None);
         config.smtp.from = Some("Acme <no-reply@acme.isp>".into());
     }
 
-    fn letters(&self) -> Result<Vec<PathBuf>> {
+    pub fn letters(&self) -> Result<Vec<PathBuf>> {
         let new = self.folder.path().join("mail/new");
         let Ok(entries) = std::fs::read_dir(new) else {
             return Ok(Vec::new());

@@ -233,7 +233,7 @@ fn send_to_the_agent(site: &Site) -> Result<()> {
         radius_secret: "unused".into(),
         coa_port: 3799,
         api: None,
-        snmp_community: None,
+        snmp: None,
         wan: None,
         pppoe: None,
         hotspot: None,

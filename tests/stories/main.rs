@@ -99,6 +99,7 @@ mod routes;
 mod second_factor;
 mod sellers;
 mod setup_scripts;
+mod sharing;
 mod snmp;
 mod sorted;
 mod spare;

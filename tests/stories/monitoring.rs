@@ -1,5 +1,7 @@
 //! A device watched over SNMP, from the settings to the graph, through the HTTP API alone.
 
+mod scripted;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};

@@ -7,8 +7,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_shared::setup::{
-    ApiLogin, Hotspot, Lan, Pool, Pppoe, Release, Setup, first_script, script,
+    ApiLogin, Hotspot, Lan, Password as SnmpPassword, Pool, Pppoe, Release, Setup, Snmp,
+    first_script, script,
 };
+use easyisp_shared::wire::monitor::{SnmpAuth, SnmpPrivacy};
 use easyisp_tests::operator::Operator;
 use easyisp_tests::router::script::{Machine, Outside};
 use easyisp_tests::world::{Provider, World};
@@ -45,7 +47,7 @@ fn given(pppoe: bool, hotspot: bool) -> Setup {
             user: "easyisp-agent".to_owned(),
             password: "an-api-password".into(),
         }),
-        snmp_community: Some("a-community".into()),
+        snmp: Some(given_snmp()),
         wan: Some("ether1".to_owned()),
         pppoe: pppoe.then(|| Pppoe {
             lan: Some(Lan::Ports(vec!["ether2".to_owned()])),
@@ -62,6 +64,21 @@ fn given(pppoe: bool, hotspot: bool) -> Setup {
             open_hosts: vec!["pay.example.net".to_owned()],
         }),
         firewall: true,
+    }
+}
+
+/// As the wizard has a router watched.
+fn given_snmp() -> Snmp {
+    Snmp::User {
+        name: "easyisp-w4tch".to_owned(),
+        auth: Some(SnmpPassword {
+            by: SnmpAuth::Sha1,
+            password: "an-auth-password".into(),
+        }),
+        privacy: Some(SnmpPassword {
+            by: SnmpPrivacy::Aes128,
+            password: "a-privacy-password".into(),
+        }),
     }
 }
 
@@ -89,10 +106,11 @@ fn scripts_are_what_they_were() -> Result<()> {
     Ok(())
 }
 
-/// What a router fetches first: all but what serves subscribers.
+/// What a router fetches first: all but what serves subscribers. This one is watched by a community.
 fn first() -> String {
     let mut setup = given(true, true);
     setup.wan = None;
+    setup.snmp = Some(Snmp::Community("a-community".into()));
     if let Some(pppoe) = &mut setup.pppoe {
         pppoe.lan = None;
     }
@@ -210,6 +228,8 @@ fn twice_is_as_good_as_once() -> Result<()> {
         assert_eq!(fasttrack[0]["disabled"], "yes", "{name}");
         let public = router.rows("/snmp community", "name", "public");
         assert_eq!(public.len(), 0, "{name}");
+        let ours = router.rows("/snmp community", "default", "yes");
+        assert_eq!(ours[0]["security"], "private", "{name}");
         let rules = &once["/ip firewall filter"];
         let first = |mark: &str| {
             rules

@@ -5,7 +5,7 @@ mod breaks;
 mod drifts;
 mod goes_back;
 mod registers;
-mod roof;
+pub mod roof;
 
 use std::net::Ipv4Addr;
 

@@ -27,10 +27,18 @@ impl Snmpd {
         Snmpd::start_on(ports::free_here()?, users).await
     }
 
+    /// The same with passwords of their own: name, authentication and its password, privacy and its password.
+    pub async fn start_with(users: &[(&str, (&str, &str), (&str, &str))]) -> Result<Snmpd> {
+        let words = users.iter().map(|(name, auth, privacy)| {
+            let ((auth, signs), (privacy, enciphers)) = (auth, privacy);
+            format!("createUser {name} {auth} {signs} {privacy} {enciphers}\nrouser {name} priv\n")
+        });
+        Snmpd::run(ports::free_here()?, &words.collect::<String>()).await
+    }
+
     /// The same at this address: again where it was before.
     pub async fn start_on(address: SocketAddr, users: &[(&str, &str, &str)]) -> Result<Snmpd> {
-        let folder = tempfile::tempdir()?;
-        let mut words = String::from("rocommunity public 127.0.0.0/8\nsysLocation shelf 7\n");
+        let mut words = String::new();
         for (name, auth, privacy) in users {
             let (auth, level) = match (*auth, *privacy) {
                 ("", _) => (String::new(), "noauth"),
@@ -44,6 +52,12 @@ impl Snmpd {
                 "createUser {name} {auth}\nrouser {name} {level}\n"
             ));
         }
+        Snmpd::run(address, &words).await
+    }
+
+    async fn run(address: SocketAddr, users: &str) -> Result<Snmpd> {
+        let folder = tempfile::tempdir()?;
+        let words = format!("rocommunity public 127.0.0.0/8\nsysLocation shelf 7\n{users}");
         let config = folder.path().join("snmpd.conf");
         std::fs::write(&config, words)?;
         let process = Command::new("snmpd")

@@ -28,6 +28,7 @@ pub mod ledger;
 mod life;
 mod lines;
 mod logs;
+mod mangle;
 pub mod online;
 mod orders;
 mod record;

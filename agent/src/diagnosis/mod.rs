@@ -113,6 +113,8 @@ pub enum Why {
     PasswordChanged,
     /// He paid and leaves the walled garden by logging in again.
     LeavesGarden,
+    /// He may not share his line any more, or may again.
+    ChangesList,
     /// The router could not change the session, so it begins anew.
     ChangeRefused,
     /// An operator asked for it.
@@ -196,6 +198,7 @@ impl std::fmt::Display for Why {
             Why::Unknown => "the customer left this site",
             Why::PasswordChanged => "the password was changed",
             Why::LeavesGarden => "to leave the walled garden",
+            Why::ChangesList => "his package says otherwise whether he may share his line",
             Why::ChangeRefused => "the router could not change the session",
             Why::Command => "an operator asked for it",
         })

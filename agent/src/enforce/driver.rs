@@ -274,6 +274,7 @@ impl Enforcer {
             Why::Refused(_)
             | Why::Unknown
             | Why::LeavesGarden
+            | Why::ChangesList
             | Why::ChangeRefused
             | Why::Command => Afterwards::Look,
         };
@@ -461,11 +462,17 @@ impl Enforcer {
 
     fn granted(&self, online: &Online, wanted: Wanted) {
         let held = online.session.grant;
+        let site = &self.parts.site;
+        let is_wanted = || {
+            let subscriber = site.subscriber(&online.session.username);
+            subscriber.is_some_and(|subscriber| site.may_not_share(&subscriber))
+        };
         let grant = Grant {
             cookie: held.map_or([0; 16], |grant| grant.cookie),
             rate: wanted.rate.or(held.and_then(|grant| grant.rate)),
             end: wanted.end,
             garden: false,
+            listed: held.map_or_else(is_wanted, |grant| grant.listed),
         };
         self.parts.sessions.regrant(&online.session.key, grant);
     }

@@ -73,6 +73,7 @@ pub fn assume_grant(site: &Site, sessions: &Sessions, session: &Session) {
         rate: held.rate,
         end: held.end,
         garden,
+        listed: !garden && site.may_not_share(&subscriber),
     };
     sessions.regrant(&session.key, grant);
 }
@@ -105,7 +106,8 @@ fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) ->
         return act(grant, Whose::Strangers { look });
     }
     let verdict = verdict(site, sessions, &subscriber, session, now);
-    act(grant, Whose::Customer(&verdict))
+    let act = act(grant, Whose::Customer(&verdict));
+    rules::relist(act, grant, site.may_not_share(&subscriber))
 }
 
 /// Whether an agent let somebody in whom this one never knew: he is gone, or the other is ahead of this one.

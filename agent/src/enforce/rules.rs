@@ -83,6 +83,19 @@ pub fn act(grant: Option<&Grant>, whose: Whose<'_>) -> Act {
     }
 }
 
+/// The same for a session whose subscriber is to be, or not to be, in the list of those who may not share: no router
+/// changes a list of a running session, so that he begins anew.
+pub fn relist(act: Act, grant: Option<&Grant>, is_wanted: bool) -> Act {
+    match (act, grant) {
+        (Act::Leave { .. } | Act::Change(_), Some(grant))
+            if !grant.garden && grant.listed != is_wanted =>
+        {
+            Act::Cut(Why::ChangesList)
+        }
+        (act, _) => act,
+    }
+}
+
 fn keep(grant: Option<&Grant>, verdict: &Verdict) -> Act {
     let same_rate = grant.is_some_and(|grant| grant.rate == verdict.rate);
     let late_enough = grant.is_some_and(|grant| match (grant.end, verdict.end) {
@@ -139,6 +152,7 @@ mod tests {
             rate: Some(RateLimit::mbps(mbps, mbps)),
             end: Some(at(end)),
             garden,
+            listed: false,
         }
     }
 
@@ -232,6 +246,27 @@ mod tests {
         );
         assert_eq!(act(Some(&given), Whose::Gone), Act::Cut(Why::Unknown));
         assert_eq!(act(None, Whose::Nobodys), Act::Leave { until: None });
+    }
+
+    #[test]
+    fn who_may_not_share_any_more_begins_anew_and_nobody_else() {
+        let kept = Act::Leave {
+            until: Some(at(100)),
+        };
+        let (plain, garden) = (grant(10, 100, false), grant(1, 100, true));
+        let listed = Grant {
+            listed: true,
+            ..plain
+        };
+        let cut = Act::Cut(Why::ChangesList);
+        assert_eq!(relist(kept, Some(&plain), true), cut);
+        assert_eq!(relist(kept, Some(&listed), false), cut);
+        assert_eq!(relist(kept, Some(&listed), true), kept);
+        assert_eq!(relist(kept, Some(&plain), false), kept);
+        assert_eq!(relist(kept, Some(&garden), true), kept);
+        assert_eq!(relist(kept, None, true), kept);
+        let gone = Act::Cut(Why::Unknown);
+        assert_eq!(relist(gone, Some(&plain), true), gone);
     }
 
     #[test]

@@ -162,6 +162,7 @@ fn given_session(rate: Option<RateLimit>) -> Session {
             rate: Some(rate),
             end: Some(at(365 * 86_400)),
             garden: false,
+            listed: false,
         }),
         closed: None,
     }

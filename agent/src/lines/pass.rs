@@ -134,6 +134,7 @@ impl Lines {
         let known = Known {
             leases: &found.leases,
             plan: plan.as_ref(),
+            may_not_share: false,
         };
         let one = |customer| {
             let line = match people.get(&customer) {
@@ -150,6 +151,10 @@ impl Lines {
                 };
             };
             let verdict = self.verdict(&line, router, now);
+            let known = Known {
+                may_not_share: self.parts.site.may_not_share(&line),
+                ..known
+            };
             let outcome = Line::of(&line, &verdict, policy, known);
             Judged {
                 customer,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use easyisp_shared::entitlement::{Answer, Verdict};
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::net::{Mac, RateLimit};
-use easyisp_shared::setup::BLOCKED;
+use easyisp_shared::setup::{ANTI_SHARING, BLOCKED};
 use easyisp_shared::wire::down::{Connection, PolicyV1};
 use easyisp_shared::wire::line::{AddressPlanV1, LinePlace, LineShapeV1, LineState, Pools};
 
@@ -40,6 +40,9 @@ impl Line {
         policy: &PolicyV1,
         known: Known<'_>,
     ) -> Result<Line, Trouble> {
+        let shares_not = known.may_not_share.then(|| ANTI_SHARING.to_owned());
+        let allowed = [ALLOWED.to_owned()].into_iter();
+        let open: Vec<String> = allowed.chain(shares_not).collect();
         let (address, device) = address(subscriber, known.leases)?;
         let pools = match device {
             Some(_) => Pools::Shared,
@@ -54,7 +57,7 @@ impl Line {
         }
         let garden = vec![policy.garden_list.clone(), reason_list(verdict)];
         let (place, rate, lists) = match verdict.answer {
-            Answer::Accept => (LinePlace::Open, verdict.rate, vec![ALLOWED.to_owned()]),
+            Answer::Accept => (LinePlace::Open, verdict.rate, open),
             Answer::WalledGarden => (LinePlace::Garden, Some(policy.garden_rate), garden),
             Answer::Reject => {
                 let lists = vec![BLOCKED.to_owned(), reason_list(verdict)];
@@ -87,6 +90,8 @@ pub struct Known<'a> {
     pub leases: &'a [LeaseRow],
     /// Its own addresses and its pools.
     pub plan: Option<&'a AddressPlanV1>,
+    /// Whether his package keeps him from sharing his line.
+    pub may_not_share: bool,
 }
 
 fn address(
@@ -132,7 +137,9 @@ pub fn lists(policy: &PolicyV1) -> Vec<String> {
     use easyisp_shared::entitlement::Reason;
 
     let reasons = Reason::REFUSALS.iter().map(|reason| list_of(*reason));
-    let fixed = [ALLOWED, BLOCKED].map(str::to_owned).into_iter();
+    let fixed = [ALLOWED, BLOCKED, ANTI_SHARING]
+        .map(str::to_owned)
+        .into_iter();
     let garden = std::iter::once(policy.garden_list.clone());
     fixed.chain(garden).chain(reasons).collect()
 }

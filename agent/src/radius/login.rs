@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use easyisp_shared::entitlement::{Answer, Live, Reason, Verdict};
 use easyisp_shared::net::Mac;
+use easyisp_shared::setup::ANTI_SHARING;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{Connection, PackageV1};
 use easyisp_shared::wire::up::LoginOutcome;
@@ -166,10 +167,11 @@ impl Radius {
                 };
                 let verdict = site.verdict(subscriber, &live, now);
                 let (grant, outcome) = match verdict.answer {
-                    Answer::Accept => (
-                        Some(self.grant(&verdict, random, now)),
-                        LoginOutcome::Accepted,
-                    ),
+                    Answer::Accept => {
+                        let listed = site.may_not_share(subscriber);
+                        let grant = self.grant(&verdict, listed, (random, now));
+                        (Some(grant), LoginOutcome::Accepted)
+                    }
                     Answer::WalledGarden => {
                         let grant = garden_grant(&site.policy(), random);
                         (Some(grant), LoginOutcome::Garden(verdict.reason))
@@ -216,6 +218,11 @@ impl Radius {
                 .filter(|ip| *ip != Ipv4Addr::UNSPECIFIED),
             framed_pool: package.and_then(|package| package.pool.as_deref()),
             total_limit: verdict.total_limit,
+            address_list: self
+                .parts
+                .site
+                .may_not_share(subscriber)
+                .then_some(ANTI_SHARING),
             group: package.and_then(|package| package.profile.as_deref()),
             networks: networks(subscriber, package),
             class: Some(&random.cookie),
@@ -334,7 +341,12 @@ impl Radius {
     }
 
     /// What an Accept gives: its end is the one that the router is told.
-    fn grant(&self, verdict: &Verdict, random: &Random, now: Timestamp) -> Grant {
+    fn grant(
+        &self,
+        verdict: &Verdict,
+        listed: bool,
+        (random, now): (&Random, Timestamp),
+    ) -> Grant {
         let told = |end: Timestamp| match self.parts.clock.trusted() {
             true => end,
             false => now.plus(self.session_timeout(end.since(now), random)),
@@ -344,6 +356,7 @@ impl Radius {
             rate: verdict.rate,
             end: verdict.end.map(told),
             garden: false,
+            listed,
         }
     }
 
@@ -389,6 +402,7 @@ fn garden_grant(policy: &Policy, random: &Random) -> Grant {
         rate: policy.row.as_ref().map(|row| row.garden_rate),
         end: None,
         garden: true,
+        listed: false,
     }
 }
 
@@ -517,6 +531,7 @@ mod tests {
             delegated_pool: None,
             grace_secs: None,
             bind_macs: None,
+            anti_sharing: false,
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Grant {
     pub end: Option<Timestamp>,
     /// Let in only as far as the pay page.
     pub garden: bool,
+    /// Put into the list of those who may not share.
+    pub listed: bool,
 }
 
 /// A place kept for a device that was let in.
@@ -121,6 +123,7 @@ mod tests {
                 rate: None,
                 end: None,
                 garden: false,
+                listed: false,
             },
         }
     }

@@ -51,6 +51,7 @@ fn log_in(sessions: &Sessions, device: u8, allowed: u16, now: i64) -> bool {
             rate: None,
             end: Some(at(5000)),
             garden: false,
+            listed: false,
         };
         let accept = standing.other_devices < allowed;
         (accept.then_some(grant), accept)

@@ -229,6 +229,7 @@ impl PackageWords {
             ipv6_pool: None,
             delegated_pool: None,
             bind_macs: None,
+            anti_sharing: false,
             grace_secs: None,
         };
         (package.0, Down::Package(row))

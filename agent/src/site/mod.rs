@@ -182,6 +182,12 @@ impl Site {
         self.packages.find(package)
     }
 
+    /// Whether a subscriber's package keeps him from sharing his line.
+    pub fn may_not_share(&self, subscriber: &Subscriber) -> bool {
+        let package = subscriber.package.and_then(|package| self.package(package));
+        package.is_some_and(|package| package.anti_sharing)
+    }
+
     /// Everything of the feed up to this version has been applied.
     pub fn knows_up_to(&self, version: u64) {
         let before = self.known.swap(version, Ordering::AcqRel);

@@ -158,6 +158,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
 #[derive(Serialize, Deserialize)]
 enum Granted {
     V1(Option<RateLimit>, Option<Timestamp>, Place),
+    V2(Option<RateLimit>, Option<Timestamp>, Place, List),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -166,25 +167,39 @@ enum Place {
     Garden,
 }
 
+#[derive(Serialize, Deserialize)]
+enum List {
+    None,
+    AntiSharing,
+}
+
 impl Granted {
     fn bytes(grant: Grant) -> Vec<u8> {
         let place = match grant.garden {
             true => Place::Garden,
             false => Place::Internet,
         };
-        postcard::to_stdvec(&Granted::V1(grant.rate, grant.end, place))
+        let list = match grant.listed {
+            true => List::AntiSharing,
+            false => List::None,
+        };
+        postcard::to_stdvec(&Granted::V2(grant.rate, grant.end, place, list))
             .expect("rates and times always encode")
     }
 
     /// `None` for bytes of a later release: then nobody knows what the session was given. The cookie
     /// was spent when the session began.
     fn read(bytes: &[u8]) -> Option<Grant> {
-        let Granted::V1(rate, end, place) = postcard::from_bytes(bytes).ok()?;
+        let (rate, end, place, list) = match postcard::from_bytes(bytes).ok()? {
+            Granted::V1(rate, end, place) => (rate, end, place, List::None),
+            Granted::V2(rate, end, place, list) => (rate, end, place, list),
+        };
         Some(Grant {
             cookie: Cookie::default(),
             rate,
             end,
             garden: matches!(place, Place::Garden),
+            listed: matches!(list, List::AntiSharing),
         })
     }
 }

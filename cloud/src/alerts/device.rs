@@ -10,6 +10,7 @@ use super::rules::{Reading, Rule};
 use super::store::Payout;
 use super::words::Kind;
 use crate::rollouts::Stopped;
+use crate::routers::Drifted;
 
 /// A site, as it was heard of.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +44,8 @@ pub struct Device {
     pub memory: Option<(i32, i32)>,
     /// Addresses given out by the router, by the name of their pool: in use, and in all.
     pub pools: Vec<(&'static str, i64, i64)>,
+    /// What differs from what the wizard configured; `None` where it configured nothing.
+    pub drifted: Option<Drifted>,
 }
 
 /// One thing and how it reads.
@@ -56,6 +59,8 @@ pub struct Seen {
     pub reading: Reading,
     /// What was measured.
     pub value: Option<f64>,
+    /// What a person reads of it beside that; empty where there is nothing.
+    pub words: String,
 }
 
 /// How to find a rule; `None` where it is not looked at.
@@ -80,6 +85,7 @@ pub fn of_site(
         subject: String::new(),
         reading,
         value: None,
+        words: String::new(),
     })
 }
 
@@ -95,6 +101,7 @@ pub fn of_payout(payout: &Payout) -> Seen {
             false => Reading::Well,
         },
         value: None,
+        words: String::new(),
     }
 }
 
@@ -105,6 +112,21 @@ pub fn of_rollout(stopped: &Stopped) -> Seen {
         subject: stopped.because.clone(),
         reading: Reading::Bad { since: stopped.at },
         value: None,
+        words: String::new(),
+    }
+}
+
+/// A router against what the wizard configured.
+fn of_drift(drifted: &Drifted) -> Seen {
+    Seen {
+        kind: Kind::ConfigurationDrift,
+        subject: String::new(),
+        reading: match drifted.since {
+            Some(since) if drifted.count > 0 => Reading::Bad { since },
+            Some(_) | None => Reading::Well,
+        },
+        value: Some(drifted.count as f64),
+        words: drifted.words(NAMED).unwrap_or_default(),
     }
 }
 
@@ -117,7 +139,11 @@ pub fn of_router(device: &Device, rules: &Rules<'_>, now: Timestamp) -> Vec<Seen
             subject: String::new(),
             reading: there(device, now),
             value: None,
+            words: String::new(),
         });
+    }
+    if let (Some(drifted), Some(_)) = (&device.drifted, rules(Kind::ConfigurationDrift)) {
+        seen.push(of_drift(drifted));
     }
     let mut measured = |kind, subject: &str, value: Option<f64>, at: Timestamp| {
         let Some(rule) = rules(kind) else { return };
@@ -130,6 +156,7 @@ pub fn of_router(device: &Device, rules: &Rules<'_>, now: Timestamp) -> Vec<Seen
                 Some(_) | None => Reading::Unknown,
             },
             value,
+            words: String::new(),
         });
     };
     for (pool, used, all) in &device.pools {
@@ -181,6 +208,7 @@ pub fn of_router(device: &Device, rules: &Rules<'_>, now: Timestamp) -> Vec<Seen
                         (true, _, Some(_) | None) | (false, _, _) => Reading::Unknown,
                     },
                     value: None,
+                    words: String::new(),
                 }),
         );
     }
@@ -221,6 +249,8 @@ fn percent(used: i64, all: i64) -> Option<f64> {
 
 /// Ethernet, Wi-Fi, its predecessor, and bundles of cables (IANAifType).
 const CABLES: [u32; 4] = [6, 71, 117, 161];
+/// Settings that a message names.
+const NAMED: usize = 3;
 const UP: u32 = 1;
 const DOWN: u32 = 2;
 const LOWER_LAYER_DOWN: u32 = 7;
@@ -359,6 +389,11 @@ mod tests {
                 ports: vec![status(1), status(2), status(2), status(2)],
             }),
             pools: vec![("pppoe", 240, 253)],
+            drifted: Some(Drifted {
+                shown: vec!["/ppp aaa use-radius".to_owned()],
+                count: 1,
+                since: Some(ago(900)),
+            }),
             ..Device::default()
         };
         let seen = of_router(&device, &usual, NOW);
@@ -388,12 +423,17 @@ mod tests {
             Some((Reading::Between, None))
         );
         assert_eq!(read(Kind::LinkDown, "bridge"), None);
+        assert_eq!(
+            read(Kind::ConfigurationDrift, ""),
+            Some((Reading::Bad { since: ago(900) }, Some(1.0)))
+        );
         let full = read(Kind::Pool, "pppoe").map(|(reading, _)| reading);
         assert_eq!(full, Some(Reading::Bad { since: NOW }));
 
         let later = NOW.plus(Duration::from_secs(3_600));
         let stale = of_router(&device, &usual, later);
-        let old = stale.iter().filter(|one| one.kind != Kind::Pool);
+        let kept = [Kind::Pool, Kind::ConfigurationDrift];
+        let old = stale.iter().filter(|one| !kept.contains(&one.kind));
         assert!(
             old.clone()
                 .all(|one| one.reading == Reading::Unknown || one.kind == Kind::RouterDown)

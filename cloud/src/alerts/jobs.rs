@@ -174,7 +174,7 @@ impl Look<'_> {
                     device: name.to_owned(),
                     subject: seen.subject.clone(),
                     value: seen.value,
-                    message: told::message(seen.kind, name, &seen.subject, seen.value, rule),
+                    message: told::message(name, seen, rule),
                     raised_at: match seen.reading {
                         Reading::Bad { since } => since,
                         Reading::Well | Reading::Between | Reading::Unknown => self.now,

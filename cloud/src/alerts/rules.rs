@@ -25,6 +25,8 @@ impl Kind {
             Kind::Memory => (Severity::Warning, Some((90.0, 85.0)), 600, 300),
             Kind::Disk => (Severity::Warning, Some((90.0, 85.0)), 600, 300),
             Kind::Pool => (Severity::Warning, Some((90.0, 80.0)), 300, 300),
+            // What is being configured differs for a while.
+            Kind::ConfigurationDrift => (Severity::Warning, None, 300, 0),
             Kind::PayoutUnknown => (Severity::Warning, None, 3_600, 0),
             Kind::RolloutStopped => (Severity::Critical, None, 0, 0),
         };

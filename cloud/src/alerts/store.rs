@@ -15,6 +15,7 @@ use super::device::{Device, Place, Site};
 use super::rules::{Rule, Watch};
 use super::words::{Kind, Severity, Tell};
 use crate::db::Tx;
+use crate::routers::Drifted;
 
 /// Notes a look at `now`; returns since when there was one at least every `gap`.
 pub async fn look(tx: &mut Tx, gap: Duration, now: Timestamp) -> sqlx::Result<Timestamp> {
@@ -192,17 +193,22 @@ struct DeviceRow {
     memory_usage_mb: Option<i32>,
     memory_total_mb: Option<i32>,
     choice: Option<serde_json::Value>,
+    drift: Option<Json<Vec<String>>>,
+    drift_count: i64,
+    drift_since: Option<Timestamp>,
     pppoe: i64,
     hotspot: i64,
 }
 
-/// Every router of a site that an agent serves, by what was heard of it; and what its wizard was told, for the pools.
+/// Every router of a site that an agent serves, by what was heard of it; and what its wizard was told, for the
+/// pools, with what differs from that.
 pub async fn devices(tx: &mut Tx) -> sqlx::Result<Vec<(Place, Device)>> {
     let rows: Vec<DeviceRow> = sqlx::query_as(
         "select r.id, r.site_id, r.name, r.last_seen_at as heard,
                 case when r.api_password_sealed is not null then r.api_asked_at end as api_asked_at,
                 r.api_problem, m.polled_at, m.problem, m.interval_secs, m.facts, m.sample, r.cpu_load,
                 r.memory_usage_mb, r.memory_total_mb, w.choice,
+                case when w.router_id is not null then r.drift end as drift, r.drift_count, r.drift_since,
                 coalesce(o.pppoe, 0) as pppoe, coalesce(o.hotspot, 0) as hotspot
            from routers r
            left join monitored m on m.tenant_id = $1 and m.router_id = r.id
@@ -247,6 +253,11 @@ impl DeviceRow {
             cpu: self.cpu_load,
             memory: self.memory_usage_mb.zip(self.memory_total_mb),
             pools: pools.into_iter().flatten().collect(),
+            drifted: self.drift.map(|Json(shown)| Drifted {
+                shown,
+                count: self.drift_count,
+                since: self.drift_since,
+            }),
         };
         (place, device)
     }

@@ -6,19 +6,21 @@ use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::device::Seen;
 use super::rules::Rule;
 use super::store::Alert;
 use super::words::{Kind, Severity};
 use crate::webhooks::{Event, EventKind};
 
 /// One sentence without its end: what is wrong with a device.
-pub fn message(kind: Kind, device: &str, subject: &str, value: Option<f64>, rule: &Rule) -> String {
+pub fn message(device: &str, seen: &Seen, rule: &Rule) -> String {
+    let (subject, value) = (&seen.subject, seen.value);
     let limit = |unit: &str| match (value, rule.raise) {
         (Some(value), Some(raise)) => format!("{value:.1}{unit} (limit {raise}{unit})"),
         (Some(value), None) => format!("{value:.1}{unit}"),
         (None, _) => "unknown".to_owned(),
     };
-    match kind {
+    match seen.kind {
         Kind::SiteDown => format!("Site {device}: no agent is heard; box, power or line are down"),
         Kind::RouterDown => format!("{device} does not answer"),
         Kind::LinkDown => format!("{device}: {subject} is down"),
@@ -28,6 +30,9 @@ pub fn message(kind: Kind, device: &str, subject: &str, value: Option<f64>, rule
         Kind::Memory => format!("{device}: memory at {}", limit(" %")),
         Kind::Disk => format!("{device}: disk at {}", limit(" %")),
         Kind::Pool => format!("{device}: {subject} addresses used up to {}", limit(" %")),
+        Kind::ConfigurationDrift => {
+            format!("{device}: {} differ from its set-up", seen.words)
+        }
         Kind::PayoutUnknown => {
             format!("{device}: {subject} was sent, and the provider does not say what became of it")
         }
@@ -144,7 +149,19 @@ const MOST_LINES: usize = 3;
 mod tests {
     use uuid::Uuid;
 
+    use super::super::rules::Reading;
     use super::*;
+
+    fn said(kind: Kind, subject: &str, value: Option<f64>, words: &str) -> String {
+        let seen = Seen {
+            kind,
+            subject: subject.to_owned(),
+            reading: Reading::Well,
+            value,
+            words: words.to_owned(),
+        };
+        message("Tower", &seen, &kind.usual())
+    }
 
     fn alert(cleared: Option<i64>, flaps: i32) -> Alert {
         let at = |secs| Timestamp::from_secs(1_800_000_000 + secs);
@@ -157,13 +174,7 @@ mod tests {
             device: "Tower".into(),
             subject: String::new(),
             value: None,
-            message: message(
-                Kind::RouterDown,
-                "Tower",
-                "",
-                None,
-                &Kind::RouterDown.usual(),
-            ),
+            message: said(Kind::RouterDown, "", None, ""),
             raised_at: at(0),
             cleared_at: cleared.map(at),
             flaps,
@@ -188,10 +199,14 @@ mod tests {
             line(&alert(Some(720), 3), &zone),
             "OK since 08:12: Tower does not answer (from 08:00, it came back 3 times)."
         );
-        let rule = Kind::Temperature.usual();
         assert_eq!(
-            message(Kind::Temperature, "Tower", "cpu", Some(80.52), &rule),
+            said(Kind::Temperature, "cpu", Some(80.52), ""),
             "Tower: cpu is at 80.5 °C (limit 75 °C)"
+        );
+        let drift = "2 settings (/ppp aaa use-radius, /snmp enabled)";
+        assert_eq!(
+            said(Kind::ConfigurationDrift, "", Some(2.0), drift),
+            format!("Tower: {drift} differ from its set-up")
         );
     }
 

@@ -40,6 +40,8 @@ pub enum Kind {
     Disk,
     /// A pool of addresses is used up, percent.
     Pool,
+    /// A router that the wizard configured is otherwise than that: somebody changed it, by hand or by a program.
+    ConfigurationDrift,
     /// Money was sent, and nobody knows whether it arrived: a refund, or a settlement of what the platform holds.
     PayoutUnknown,
     /// What was done to many routers stopped by itself.
@@ -48,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// Each, parents first.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::SiteDown,
         Kind::RouterDown,
         Kind::LinkDown,
@@ -58,6 +60,7 @@ impl Kind {
         Kind::Memory,
         Kind::Disk,
         Kind::Pool,
+        Kind::ConfigurationDrift,
         Kind::PayoutUnknown,
         Kind::RolloutStopped,
     ];
@@ -74,6 +77,7 @@ impl Kind {
             Kind::Memory => "MEMORY",
             Kind::Disk => "DISK",
             Kind::Pool => "POOL",
+            Kind::ConfigurationDrift => "CONFIGURATION_DRIFT",
             Kind::PayoutUnknown => "PAYOUT_UNKNOWN",
             Kind::RolloutStopped => "ROLLOUT_STOPPED",
         }

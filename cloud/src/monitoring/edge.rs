@@ -179,6 +179,8 @@ async fn take_of(
         store::note(tx, router, at, problem, facts.as_ref(), newest).await?;
         if let (Some(facts), Some(sample), None) = (&facts, newest, problem) {
             routers::note_reading(tx, router, facts, sample, at).await?;
+            // It lives, whether or not its API is open to us.
+            routers::heard(tx, &[router], at).await?;
         }
     }
     Ok(())

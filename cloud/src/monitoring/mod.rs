@@ -8,6 +8,7 @@ pub mod edge;
 mod graphs;
 mod http;
 mod rules;
+mod scripted;
 mod store;
 
 use std::time::Duration;
@@ -18,6 +19,8 @@ use easyisp_shared::time::Timestamp;
 use crate::api::{Access, Routes, routes};
 use crate::db::Database;
 use crate::permission::Permission::*;
+
+pub use scripted::{entered, watch};
 
 /// The routes of this feature.
 pub fn routes() -> Routes {

@@ -57,6 +57,7 @@ pub(super) fn body(stored: &Stored) -> PackageV1 {
         delegated_pool: terms.delegated_ipv6_pool.clone(),
         grace_secs: terms.grace_secs(),
         bind_macs: terms.bind_macs.and_then(|macs| u8::try_from(macs).ok()),
+        anti_sharing: terms.anti_sharing,
         name: draft.name,
     }
 }

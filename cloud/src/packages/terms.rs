@@ -58,6 +58,10 @@ pub struct Terms {
     /// and hotspot). Sites cut off from the cloud know each his own sessions only; what is too much of all sites together
     /// the cloud ends, the newest first.
     pub roams: bool,
+    /// Whether what comes to him reaches his own device alone: it leaves the router with a TTL of 1, so that a second
+    /// router or a phone's hotspot behind it passes nothing on. The router needs the rule of its script; of IPv4
+    /// alone, as address lists of sessions are.
+    pub anti_sharing: bool,
 }
 
 /// How much of a price may be missing: the one that is given, or the smaller of both.

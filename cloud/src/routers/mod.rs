@@ -27,7 +27,7 @@ use crate::secrets::{SecretError, Secrets};
 use crate::sites::warnings;
 
 pub use edge::Outside;
-pub use rules::{Change, Draft, LocalSecrets, draft, random_secret};
+pub use rules::{Change, Draft, Drifted, LocalSecrets, draft, random_secret};
 pub use store::called;
 pub use told::tell_changed;
 pub use words::{Provisioning, Signing, Status};

@@ -241,20 +241,26 @@ pub struct Drifted {
 }
 
 impl Drifted {
-    /// What is wrong and what to do about it; `None` where nothing differs.
-    pub fn warning(&self) -> Option<(String, &'static str)> {
+    /// How much differs, and the first `most` of it by name; `None` where nothing does.
+    pub fn words(&self, most: usize) -> Option<String> {
         let what = match self.count {
             ..1 => return None,
             1 => "1 setting".to_owned(),
             count => format!("{count} settings"),
         };
-        let mut named = self.shown.join(", ");
-        if self.count > i64::try_from(self.shown.len()).unwrap_or(i64::MAX) {
-            named.push_str(", …");
-        }
-        let wrong = format!("{what} of this router differ from its set-up ({named}).");
+        let named: Vec<&str> = self.shown.iter().take(most).map(String::as_str).collect();
+        let more = match self.count > i64::try_from(named.len()).unwrap_or(i64::MAX) {
+            true => ", …",
+            false => "",
+        };
+        Some(format!("{what} ({}{more})", named.join(", ")))
+    }
+
+    /// What is wrong and what to do about it; `None` where nothing differs.
+    pub fn warning(&self) -> Option<(String, &'static str)> {
+        let what = self.words(self.shown.len())?;
         Some((
-            wrong,
+            format!("{what} of this router differ from its set-up."),
             "Look at GET /api/nas/{router}/drift; POST /api/nas/{router}/drift/repair writes what differs.",
         ))
     }

@@ -186,7 +186,9 @@ fn wanted(item: &ItemV1) -> WantedV1 {
         WhichV1::GoneBut { comment, key, kept } => RowOfV1::GoneBut(comment, key, kept),
     };
     let is_secret = |name: &str| {
-        ["secret", "password"].contains(&name) || item.menu == "/snmp community" && name == "name"
+        name == "secret"
+            || name.ends_with("password")
+            || item.menu == "/snmp community" && name == "name"
     };
     let field = |(name, value): &(String, ValueV1)| {
         let value = match value {

@@ -23,6 +23,7 @@ use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, FieldError};
+use crate::monitoring;
 use crate::routers;
 use crate::secrets::Secrets;
 use crate::sites;
@@ -97,8 +98,9 @@ pub struct Config {
 }
 
 /// `GET /api/wizard/{router}/script`: the whole set-up of a router as a RouterOS script: name and time, the
-/// agents' login, RADIUS, CoA, PPPoE, hotspot, walled garden, firewall.
+/// agents' login, RADIUS, CoA, PPPoE, hotspot, walled garden, SNMP, firewall, log.
 ///
+/// A router that is not watched over SNMP yet is watched from here on, by version 3 with passwords of its own.
 /// Imported twice it changes nothing. It holds secrets, so that the trail says who took it. Errors: 400 naming
 /// what is wrong with the choice (`agents` where the router's site has no agent that listens on its network),
 /// 404.
@@ -143,6 +145,8 @@ async fn write(
     choice: Choice,
 ) -> Result<Script, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
+    let actor = Actor::from(operator);
+    monitoring::watch(&mut tx, secrets, router, &actor, clock.now()).await?;
     let known = known(&mut tx, secrets, router).await?;
     let (name, secret) = (known.name.clone(), known.secret.clone());
     let script = rules::written(known, choice.into()).map_err(refused)?;
@@ -150,7 +154,7 @@ async fn write(
         details: "Took the script that sets it up, with its secrets".to_owned(),
         ..Audit::new(Action::RouterScript, "router", router, &name)
     };
-    audit::record(&mut tx, &Actor::from(operator), audit, clock.now()).await?;
+    audit::record(&mut tx, &actor, audit, clock.now()).await?;
     tx.commit().await?;
     Ok(Script {
         router_id: router,
@@ -229,6 +233,7 @@ async fn known(tx: &mut Tx, secrets: &Secrets, router: RouterId) -> Result<Known
         secret: clear.secret,
         coa_port: draft.coa_port,
         api: draft.api_username.zip(clear.api_password),
+        snmp: monitoring::entered(tx, secrets, router).await?,
         version,
         time_zone: tenants::time_zone(tx).await?,
         portal_url: tenants::portal_url(tx).await?,

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use easyisp_shared::setup::{
-    ApiLogin, Fault, Hotspot, Lan, Pool, Pppoe, Release, Setup, Step, first_script, script, wanted,
+    ApiLogin, Fault, Hotspot, Lan, Pool, Pppoe, Release, Setup, Snmp, Step, first_script, script,
+    wanted,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -30,6 +31,8 @@ pub struct Known {
     pub coa_port: i32,
     /// With what the agents log in.
     pub api: Option<(String, String)>,
+    /// How its agents read it over SNMP.
+    pub snmp: Option<Snmp>,
     /// What it said of itself.
     pub version: Option<String>,
     /// Of its tenant.
@@ -208,7 +211,7 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
             user,
             password: password.into(),
         }),
-        snmp_community: None,
+        snmp: known.snmp,
         wan: chosen.wan,
         pppoe: (services != Services::Hotspot).then(|| Pppoe {
             lan: lan(chosen.pppoe),
@@ -329,6 +332,7 @@ mod tests {
             secret: "radius-secret".to_owned(),
             coa_port: 3799,
             api: None,
+            snmp: None,
             version: None,
             time_zone: "Africa/Nairobi".to_owned(),
             portal_url: Some("https://pay.example.net/now".to_owned()),

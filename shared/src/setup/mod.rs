@@ -16,12 +16,14 @@ use std::net::Ipv4Addr;
 
 use secrecy::SecretString;
 
+use crate::wire::monitor::{SnmpAuth, SnmpPrivacy};
+
 pub use checks::{Fault, network};
 pub use first::first_script;
 pub use quote::quote;
 pub use same::{duration, same};
 pub use script::script;
-pub use wanted::{BLOCKED, Item, SYSLOG_PORT, Step, Value, Which, wanted};
+pub use wanted::{ANTI_SHARING, BLOCKED, Item, SYSLOG_PORT, Step, Value, Which, wanted};
 
 /// The major release of RouterOS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,8 +68,8 @@ pub struct Setup {
     pub coa_port: u16,
     /// With what the agents log in to its API; left as it is without it.
     pub api: Option<ApiLogin>,
-    /// By what the agents read its counters; not at all without it.
-    pub snmp_community: Option<SecretString>,
+    /// How the agents read its counters; not at all without it.
+    pub snmp: Option<Snmp>,
     /// The interface to the internet; nothing is masqueraded before it is known.
     pub wan: Option<String>,
     /// Subscribers who dial.
@@ -85,6 +87,50 @@ pub struct ApiLogin {
     pub user: String,
     /// Set there, also where the user exists.
     pub password: SecretString,
+}
+
+/// How the agents read a router's counters. RouterOS knows each way as a community.
+#[derive(Clone, Debug)]
+pub enum Snmp {
+    /// SNMPv2c: who knows this may read, and it is heard on the wire.
+    Community(SecretString),
+    /// SNMPv3.
+    User {
+        /// His name.
+        name: String,
+        /// How he signs.
+        auth: Option<Password<SnmpAuth>>,
+        /// How he enciphers.
+        privacy: Option<Password<SnmpPrivacy>>,
+    },
+}
+
+/// A password and what is made of it.
+#[derive(Clone, Debug)]
+pub struct Password<By> {
+    /// By which protocol.
+    pub by: By,
+    /// The password.
+    pub password: SecretString,
+}
+
+impl Snmp {
+    /// The digests and ciphers of RouterOS: others it takes no user with.
+    pub fn is_known(&self) -> bool {
+        match self {
+            Snmp::Community(_) => true,
+            Snmp::User { auth, .. } => auth.as_ref().is_none_or(|auth| digest(auth.by).is_some()),
+        }
+    }
+}
+
+/// What RouterOS calls it; `None` where it has no such.
+fn digest(auth: SnmpAuth) -> Option<&'static str> {
+    match auth {
+        SnmpAuth::Md5 => Some("MD5"),
+        SnmpAuth::Sha1 => Some("SHA1"),
+        SnmpAuth::Sha224 | SnmpAuth::Sha256 | SnmpAuth::Sha384 | SnmpAuth::Sha512 => None,
+    }
 }
 
 /// The interfaces where subscribers come in.

@@ -6,7 +6,8 @@ use ipnet::Ipv4Net;
 use secrecy::SecretString;
 
 use super::checks::{network, same};
-use super::{Hotspot, Lan, Pool, Pppoe, Release, Setup};
+use super::{Hotspot, Lan, Pool, Pppoe, Release, Setup, Snmp, digest};
+use crate::wire::monitor::SnmpPrivacy;
 
 /// Things that are written together: done, or named as failed.
 #[derive(Clone, Debug)]
@@ -224,6 +225,9 @@ fn radius(setup: &Setup) -> Vec<Item> {
 
 /// The list of the addresses that get nothing; the agents keep it.
 pub const BLOCKED: &str = "easyisp-blocked";
+/// Addresses of whoever may not share his line: what goes to them leaves the router with a TTL of 1, which a second
+/// router or a phone's hotspot behind them does not pass on.
+pub const ANTI_SHARING: &str = "easyisp-anti-sharing";
 const PPPOE_BRIDGE: &str = "easyisp-pppoe";
 const HOTSPOT_BRIDGE: &str = "easyisp-hotspot";
 
@@ -442,22 +446,51 @@ fn served(hotspot: &Hotspot, interface: &str, name: &str, mark: &str) -> Vec<Ite
 }
 
 fn snmp(setup: &Setup) -> Vec<Item> {
-    let Some(community) = &setup.snmp_community else {
+    let Some(snmp) = setup.snmp.as_ref().filter(|snmp| snmp.is_known()) else {
         return Vec::new();
     };
+    let (name, security, keys) = match snmp {
+        Snmp::Community(community) => (community.clone(), "none", Vec::new()),
+        Snmp::User {
+            name,
+            auth,
+            privacy,
+        } => {
+            let security = match (auth, privacy) {
+                (_, Some(_)) => "private",
+                (Some(_), None) => "authorized",
+                (None, None) => "none",
+            };
+            let mut keys = Vec::new();
+            if let Some(auth) = auth {
+                let protocol = digest(auth.by).unwrap_or_default();
+                keys.push(("authentication-protocol", word(protocol)));
+                let password = Value::Secret(auth.password.clone());
+                keys.push(("authentication-password", password));
+            }
+            if let Some(privacy) = privacy {
+                let protocol = match privacy.by {
+                    SnmpPrivacy::Des => "DES",
+                    SnmpPrivacy::Aes128 => "AES",
+                };
+                keys.push(("encryption-protocol", word(protocol)));
+                let password = Value::Secret(privacy.password.clone());
+                keys.push(("encryption-password", password));
+            }
+            (name.as_str().into(), security, keys)
+        }
+    };
+    let mut fields = vec![
+        ("name", Value::Secret(name)),
+        ("addresses", word(agents(setup))),
+        ("security", word(security)),
+        ("read-access", word("yes")),
+        ("write-access", word("no")),
+    ];
+    fields.extend(keys);
     vec![
         // The default one cannot be removed: it becomes ours, so that no `public` stays open.
-        found(
-            "/snmp community",
-            ("default", "yes"),
-            vec![
-                ("name", Value::Secret(community.clone())),
-                ("addresses", word(agents(setup))),
-                ("security", word("none")),
-                ("read-access", word("yes")),
-                ("write-access", word("no")),
-            ],
-        ),
+        found("/snmp community", ("default", "yes"), fields),
         menu("/snmp", vec![("enabled", word("yes"))]),
     ]
 }
@@ -528,6 +561,16 @@ fn firewall(setup: &Setup) -> Vec<Item> {
         let fields = vec![("action", word("drop")), (side, word(BLOCKED))];
         items.push(rule_of("forward", name, fields));
     }
+    items.push(own(
+        "/ip firewall mangle",
+        ("comment", &marked("anti-sharing")),
+        vec![
+            ("chain", word("postrouting")),
+            ("action", word("change-ttl")),
+            ("new-ttl", word("set:1")),
+            ("dst-address-list", word(ANTI_SHARING)),
+        ],
+    ));
     items
 }
 
@@ -708,7 +751,7 @@ pub(super) mod tests {
                 user: "easyisp".to_owned(),
                 password: "api-password".into(),
             }),
-            snmp_community: Some("community".into()),
+            snmp: Some(Snmp::Community("community".into())),
             wan: Some("ether1".to_owned()),
             pppoe: None,
             hotspot: None,

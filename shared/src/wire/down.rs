@@ -357,6 +357,8 @@ pub struct PackageV1 {
     pub grace_secs: Option<u32>,
     /// How many devices a customer is bound to by first login in place of the site's; `None` = the site's.
     pub bind_macs: Option<u8>,
+    /// Whether what comes to him reaches his own device alone: it leaves the router with a TTL of 1.
+    pub anti_sharing: bool,
 }
 
 impl PackageV1 {

@@ -438,6 +438,7 @@ fn downs() -> Vec<(&'static str, Down)> {
                 delegated_pool: Some("pd".into()),
                 grace_secs: Some(172_800),
                 bind_macs: Some(1),
+                anti_sharing: true,
             }),
         ),
         (

@@ -5,6 +5,7 @@ use easyisp_tests::world::eventually;
 use serde_json::{Value, json};
 
 use super::roof::{Roof, both};
+use crate::alerts::{Box, minutes, names};
 use crate::words::MINUTE;
 
 /// A hand switches RADIUS off: within the hour it stands in the router's warnings; repaired, it is gone.
@@ -47,6 +48,28 @@ async fn a_router_that_drifts_is_told_within_the_hour_and_after_its_repair_no_mo
     ensure!(message.contains("/ppp aaa use-radius"), "{told}");
     ensure!(told["since"].is_string(), "{told}");
 
+    let drift = "CONFIGURATION_DRIFT";
+    let shown = minutes(
+        &roof.world,
+        &roof.isp,
+        Box::On,
+        "people are told",
+        |shown| names(shown).contains(&drift),
+    )
+    .await?;
+    let alerts = shown["alerts"].as_array().context("alerts")?;
+    let alert = alerts.iter().find(|alert| alert["rule"] == drift);
+    let alert = alert.context("an alert")?;
+    assert_eq!(
+        (&alert["severity"], &alert["nasId"], &alert["value"]),
+        (&json!("warning"), &json!(id), &json!(1.0)),
+        "{alert}"
+    );
+    assert_eq!(
+        alert["message"],
+        "Tower: 1 setting (/ppp aaa use-radius) differ from its set-up"
+    );
+
     let mended = owner
         .post(&format!("{nas}/drift/repair"), &json!({}))
         .await?;
@@ -59,5 +82,14 @@ async fn a_router_that_drifts_is_told_within_the_hour_and_after_its_repair_no_mo
         Ok(told.is_none().then_some(()))
     })
     .await?;
+    minutes(&roof.world, &roof.isp, Box::On, "it is over", |shown| {
+        !names(shown).contains(&drift)
+    })
+    .await?;
+    let all = owner.get("/snmp/alerts?all=true").await?;
+    let all = all["alerts"].as_array().context("alerts")?;
+    let told: Vec<_> = all.iter().filter(|one| one["rule"] == drift).collect();
+    assert_eq!((told.len(), &told[0]["id"]), (1, &alert["id"]), "{told:?}");
+    ensure!(told[0]["clearedAt"].is_string(), "{told:?}");
     roof.close().await
 }

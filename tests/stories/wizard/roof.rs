@@ -32,7 +32,11 @@ pub struct Roof {
 
 impl Roof {
     pub async fn open(name: &str) -> Result<Roof> {
-        let world = World::start().await?;
+        Roof::within(World::start().await?, name).await
+    }
+
+    /// The same in a world of the caller's own.
+    pub async fn within(world: World, name: &str) -> Result<Roof> {
         let isp = Provider::sign_up(&world, name).await?;
         let token = isp.owner.join_token().await?;
         let announce = (AGENT, 1814).into();

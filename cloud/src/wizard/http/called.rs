@@ -23,6 +23,7 @@ use crate::auth::Token;
 use crate::config::Config;
 use crate::db::Database;
 use crate::error::ApiError;
+use crate::monitoring;
 use crate::routers::{self, Provisioning};
 use crate::secrets::Secrets;
 use crate::sites;
@@ -53,6 +54,7 @@ pub async fn script(
     let row = store::find(&mut tx, router).await?.ok_or_else(over)?;
     let chosen = row.choice.map(serde_json::from_value::<Chosen>);
     let chosen = chosen.transpose().map_err(ApiError::internal)?;
+    monitoring::watch(&mut tx, &secrets, router, &Actor::system(), now).await?;
     let known = known(&mut tx, &secrets, router).await?;
     let (key, text) = Token::new(&tx.entropy());
     let ends = now.plus(TOKEN_LIFE);

@@ -19,6 +19,7 @@ use crate::auth::Operator;
 use crate::db::Database;
 use crate::due;
 use crate::error::ApiError;
+use crate::monitoring;
 use crate::routers;
 use crate::secrets::Secrets;
 use crate::sites::Live;
@@ -110,8 +111,10 @@ impl<'a> Hands<'a> {
         backup: bool,
     ) -> Result<(), ApiError> {
         let mut tx = self.db.begin(self.operator.tenant).await?;
+        let actor = Actor::from(self.operator);
+        monitoring::watch(&mut tx, self.secrets, self.router, &actor, self.now).await?;
         let known = known(&mut tx, self.secrets, self.router).await?;
-        drop(tx);
+        tx.commit().await?;
         let services = chosen.services.unwrap_or(Services::Both);
         let choice = serde_json::to_value(&chosen).map_err(ApiError::internal)?;
         let ports = chosen.pppoe.iter().chain(&chosen.hotspot);

@@ -152,13 +152,19 @@ const MENUS: &[Menu] = &[
     ),
     list(
         "/snmp community",
-        "name addresses security read-access write-access",
+        "name addresses security read-access write-access authentication-protocol authentication-password \
+         encryption-protocol encryption-password",
         &[],
     ),
     list(
         "/ip firewall filter",
         "comment chain action protocol dst-port src-address src-address-list dst-address-list in-interface connection-state disabled",
         &[("in-interface", "/interface")],
+    ),
+    list(
+        "/ip firewall mangle",
+        "comment chain action new-ttl dst-address-list src-address-list passthrough disabled",
+        &[],
     ),
     list(
         "/ip firewall nat",

@@ -223,7 +223,7 @@ fn usual(kind: &Menu) -> &'static [(&'static str, &'static str)] {
             &[("disabled", "true"), ("invalid", "false")]
         }
         "/radius" => &[("disabled", "false")],
-        "/ip firewall filter" | "/ip firewall nat" => &[
+        "/ip firewall filter" | "/ip firewall nat" | "/ip firewall mangle" => &[
             ("disabled", "false"),
             ("dynamic", "false"),
             ("invalid", "false"),
