@@ -35,6 +35,7 @@ mod store;
 mod suspense;
 mod tokens;
 mod topups;
+mod unknown;
 mod words;
 
 use std::path::PathBuf;
@@ -120,6 +121,8 @@ pub fn routes() -> Routes {
         .route(Access::Platform, routes!(settlements::all))
         .route(Access::Platform, routes!(settlements::export_all))
         .route(Access::Platform, routes!(settlements::outcome))
+        .route(Access::Platform, routes!(unknown::list))
+        .route(Access::Platform, routes!(unknown::outcome))
         .route(Access::Platform, routes!(collecting::get, collecting::set))
         .route(Access::Token, routes!(door::hook))
         .route(Access::Token, routes!(results::done))
