@@ -482,6 +482,8 @@ async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
     let collecting = json!({"enabled": true, "payoutKind": "BUYGOODS", "payoutNumber": "5200123"});
     let settlement = easyisp_shared::id::SettlementId(uuid::Uuid::from_u128(7));
     let outcome = format!("POST settlements/{settlement}/outcome");
+    let topup = easyisp_shared::id::TopupId(uuid::Uuid::from_u128(8));
+    let topped_up = format!("POST topups/{topup}/outcome");
     let mut called = BTreeSet::new();
     for (route, body) in [
         ("POST extend-trial", json!({"days": 1})),
@@ -493,6 +495,7 @@ async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
         ("PUT settings", json!({"location": "Thika"})),
         ("PUT collecting", collecting),
         (&outcome, json!({"sent": false})),
+        (&topped_up, json!({"paid": false})),
         ("POST reset-user-password", reset),
         (
             "POST forget-second-factor",
@@ -513,9 +516,11 @@ async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
         assert_eq!(lines(&ours, tenant).await?, before + 1, "{route}");
         if deed == "collecting" {
             owe(&ours, tenant, settlement).await?;
+            pay_ahead(&ours, tenant, topup).await?;
         }
         let described = path.replace(&tenant.to_string(), "{tenant}");
         let described = described.replace(&settlement.to_string(), "{settlement}");
+        let described = described.replace(&topup.to_string(), "{topup}");
         called.insert(format!("{method} {described}"));
     }
     let silent: Vec<String> = easyisp_cloud::routes()
@@ -544,6 +549,25 @@ async fn owe(
     )
     .bind(settlement)
     .bind(ours.clock.now().minus(2 * DAY))
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+/// A top-up of which nobody knows whether it was paid.
+async fn pay_ahead(
+    ours: &Ours,
+    tenant: easyisp_shared::id::TenantId,
+    topup: easyisp_shared::id::TopupId,
+) -> Result<()> {
+    let mut tx = ours.cloud.app.db.begin(tenant).await?;
+    sqlx::query(
+        "insert into topups (tenant_id, id, amount, phone, operator_id, state, created_at, ended_at)
+         values ($1, $2, 5000, '254712345655', $2, 'UNKNOWN', $3, $3)",
+    )
+    .bind(tenant)
+    .bind(topup)
+    .bind(ours.clock.now())
     .execute(&mut *tx)
     .await?;
     Ok(tx.commit().await?)

@@ -289,3 +289,31 @@ async fn a_seller_earns_his_commission_with_the_sale() -> Result<()> {
     );
     kiosk.shop.closes().await
 }
+
+/// What does not divide by the vouchers of a batch is not kept: once the last of them is revoked, all that he earned
+/// of it has gone back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commission_goes_back_to_the_last_cent() -> Result<()> {
+    let kiosk = Kiosk::open("thirds").await?;
+    let owner = kiosk.shop.owner();
+    let terms = json!({"active": true, "commissionFixed": 1});
+    let path = format!("/finance/sellers/{}", kiosk.seller);
+    owner.put(&path, &terms).await?;
+    let load = json!({"kind": "LOAD", "amount": 5000, "method": "Cash"});
+    kiosk.moves(owner, load).await?;
+    let free = make(&kiosk.shop.isp, 1).await?; // for its package
+    let wants = json!({"count": 3, "packageId": free.package, "type": "HOTSPOT"});
+    let made = kiosk.juma.post("/vouchers", &wants).await?;
+    for (place, left) in [0.66, 0.32, 0.0].into_iter().enumerate() {
+        assert_eq!(
+            kiosk.shop.world.book_findings().await?,
+            Vec::<String>::new()
+        );
+        let voucher = &made["vouchers"][place]["id"];
+        let voucher = format!("/vouchers/{}", voucher.as_str().context("an id")?);
+        owner.call(Method::DELETE, &voucher, None).await?;
+        assert_eq!(kiosk.shop.balance("5040").await?.as_f64(), Some(left));
+    }
+    assert_eq!(kiosk.stands().await?.0, 5000);
+    kiosk.shop.closes().await
+}

@@ -1,6 +1,7 @@
 //! A statement of M-Pesa's portal beside our books.
 
 use anyhow::{Context, Result};
+use easyisp_shared::time::Timestamp;
 use easyisp_tests::mpesa::books::Direct;
 use easyisp_tests::operator::http_client;
 use easyisp_tests::scenario::{Callback, Payer};
@@ -219,10 +220,23 @@ pub(crate) async fn compare(
     Ok((answer.status().as_u16(), answer.json().await?))
 }
 
-/// As the portal writes it.
+/// As the portal writes it, of the whole days of these payments.
 pub(crate) fn csv(shortcode: &str, payments: &[Direct]) -> String {
+    let nairobi = TimeZone::fixed(Offset::constant(3));
+    let day = |at: Timestamp| at.in_zone(&nairobi).strftime("%d-%m-%Y").to_string();
+    let times = || payments.iter().map(|payment| payment.at);
+    let span = times()
+        .min()
+        .zip(times().max())
+        .map(|(first, last)| format!("From {} 00:00:00 To {} 23:59:59", day(first), day(last)));
+    let text = csv_of(shortcode, &span.unwrap_or_default(), payments);
+    text + "SJK4H7L2PZ,15-01-2027 11:00:00,Charge,Completed,,-5.00,1.00,Pay Merchant Charge,x,\r\n"
+}
+
+/// As the portal writes it, of a span of time.
+pub(crate) fn csv_of(shortcode: &str, span: &str, payments: &[Direct]) -> String {
     let mut text = format!(
-        "Organization Statement\r\nShort Code:,{shortcode}\r\n\r\nReceipt No.,Completion Time,Details,\
+        "Organization Statement\r\nShort Code:,{shortcode}\r\nTime Period:,{span}\r\n\r\nReceipt No.,Completion Time,Details,\
          Transaction Status,Paid In,Withdrawn,Balance,Reason Type,Other Party Info,A/C No.\r\n"
     );
     let nairobi = TimeZone::fixed(Offset::constant(3));
@@ -241,5 +255,5 @@ pub(crate) fn csv(shortcode: &str, payments: &[Direct]) -> String {
             payment.receipt, payment.phone, payment.reference,
         );
     }
-    text + "SJK4H7L2PZ,15-01-2027 11:00:00,Charge,Completed,,-5.00,1.00,Pay Merchant Charge,x,\r\n"
+    text
 }

@@ -6,8 +6,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::c2b::{CODE, count, pay, post, told, worked};
-use crate::statement::{compare, csv};
-use crate::words::DAY;
+use crate::statement::{compare, csv, csv_of};
+use crate::words::{DAY, HOUR};
 
 /// A day that agrees is closed by its statement; nothing is dated into it any more, and the owner alone opens it again.
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +169,7 @@ async fn a_day_that_differs_waits_for_an_explanation() -> Result<()> {
     let report = compare(&world, &isp, "&dryRun=false", &second).await?.1;
     assert_eq!(
         report["days"],
-        json!([{"day": "2027-01-16", "state": "OPEN"}]),
+        json!([{"day": "2027-01-16", "state": "OPEN", "waitsFor": ["BALANCE"]}]),
         "{report}"
     );
     let listed = days(&isp).await?;
@@ -190,6 +190,64 @@ async fn a_day_that_differs_waits_for_an_explanation() -> Result<()> {
         (status, &answer["code"]),
         (StatusCode::CONFLICT, &json!("LATER_DAY_CLOSED"))
     );
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    world.stop().await
+}
+
+/// A statement that ends in the middle of a day does not close it: what came after it is not in it. The days before are
+/// closed, each for itself, and a repeat goes on where they end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_a_statement_has_in_part_stays_open() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "cut").await?;
+    let mpesa = &world.outside.mpesa;
+    let silent = |amount: &'static str| mpesa.pay_bill(CODE, "0799000111", amount, "nobody");
+    silent("100").await.context("the first day's")?;
+    world.clock.advance(DAY);
+    silent("70")
+        .await
+        .context("the second day's, before noon")?;
+    // Without balances: those that are pretended do not go on.
+    let of = |span: &str| csv_of(CODE, span, mpesa.books().direct()).replace(",9000.00,", ",,");
+    let noon = of("From 15-01-2027 00:00:00 To 16-01-2027 12:00:00");
+    world.clock.advance(6 * HOUR);
+    silent("40").await.context("after it")?;
+    world.clock.advance(DAY);
+
+    let report = compare(&world, &isp, "&dryRun=false", &noon).await?.1;
+    let half = json!([{"day": "2027-01-15", "state": "CLOSED"},
+                      {"day": "2027-01-16", "state": "OPEN", "waitsFor": ["PARTIAL"]}]);
+    assert_eq!((&report["booked"], &report["days"]), (&json!(2), &half));
+    let lock = isp.owner.get("/finance/lock").await?;
+    assert_eq!(lock["until"], "2027-01-16", "the half day is open: {lock}");
+    let listed = days(&isp).await?;
+    let lacking = &listed[0]["differences"];
+    assert_eq!(lacking.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(
+        (&lacking[0]["reference"], &lacking[0]["kind"]),
+        (&json!("end"), &json!("PARTIAL")),
+        "{listed}"
+    );
+    let again = compare(&world, &isp, "&dryRun=false", &noon).await?.1;
+    assert_eq!(again["days"], half, "it is still noon");
+
+    // Rows of the day after prove that nothing of the day is missing; of that one they prove nothing.
+    silent("5").await.context("the third day's")?;
+    let later = of("");
+    world.clock.advance(DAY);
+    let report = compare(&world, &isp, "&dryRun=false", &later).await?.1;
+    let rest = json!([{"day": "2027-01-15", "state": "CLOSED"}, {"day": "2027-01-16", "state": "CLOSED"},
+                      {"day": "2027-01-17", "state": "OPEN", "waitsFor": ["PARTIAL"]}]);
+    assert_eq!((&report["booked"], &report["days"]), (&json!(2), &rest));
+    assert_eq!(days(&isp).await?[1]["received"], 110);
+    assert_eq!(isp.owner.get("/finance/lock").await?["until"], "2027-01-17");
+    let each = "select count(*) from book_locks";
+    assert_eq!(count(&world, &isp, each).await?, 2, "one day at a time");
+    // A person knows that nothing came any more.
+    let gateway = &listed[0]["gatewayId"];
+    let why = json!({"gatewayId": gateway, "day": "2027-01-17", "reference": "end", "reason": "Seen in the portal"});
+    let closed = isp.owner.post("/payments/days/explain", &why).await?;
+    assert_eq!(closed, json!({"day": "2027-01-17", "state": "CLOSED"}));
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await
 }

@@ -11,7 +11,7 @@ use crate::finance::Shop;
 use crate::words::DAY;
 
 /// What is changed, how it is changed back, and what names the row once it is changed.
-const CHANGES: [(&str, &str, &str); 15] = [
+const CHANGES: [(&str, &str, &str); 16] = [
     (
         "update floats set balance = balance + 1",
         "update floats set balance = balance - 1",
@@ -41,6 +41,11 @@ const CHANGES: [(&str, &str, &str); 15] = [
         "update payments set amount = amount + 1 where seller_id is not null",
         "update payments set amount = amount - 1 where seller_id is not null",
         "select id::text from payments where seller_id is not null",
+    ),
+    (
+        "update payments set status = 'voided' where seller_id is not null",
+        "update payments set status = 'completed' where seller_id is not null",
+        "select 'the commission of payment ' || id from payments where seller_id is not null",
     ),
     (
         "update invoices set amount = amount + 1 where revenue = '4010'",
@@ -93,7 +98,7 @@ const CHANGES: [(&str, &str, &str); 15] = [
     ),
 ];
 
-/// A seller's float, an installation fee of which a part was taken back, and a prepaid sale with its taxes and receipt.
+/// A seller's float and commission, an installation fee of which a part was taken back, and a prepaid sale with its taxes and receipt.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_changed_beside_the_books_is_named() -> Result<()> {
     let shop = Shop::open("tampered").await?;
@@ -107,7 +112,8 @@ async fn whatever_is_changed_beside_the_books_is_named() -> Result<()> {
     let juma = json!({"name": "Juma", "email": email, "password": PASSWORD, "role": "ADMIN"});
     let juma = owner.post("/tenant/operators", &juma).await?;
     let seller = format!("/finance/sellers/{}", juma["id"].as_str().context("an id")?);
-    owner.put(&seller, &json!({"active": true})).await?;
+    let terms = json!({"active": true, "commissionPercent": 10});
+    owner.put(&seller, &terms).await?;
     let load = json!({"kind": "LOAD", "amount": 3000, "method": "Cash", "reference": "slip 1"});
     owner.post(&format!("{seller}/moves"), &load).await?;
     let juma = Operator::login(shop.world.api(), email, PASSWORD).await?;

@@ -159,6 +159,7 @@ pub enum Action {
     RefundSettle,
     CollectingUpdate,
     SettlementSettle,
+    TopUpSettle,
     RouterCreate,
     RouterUpdate,
     RouterDelete,

@@ -86,24 +86,27 @@ pub async fn pay_commission(
     Ok(earned)
 }
 
-/// Takes back of a seller's float what he earned of a sale, or its share of one in so many equal `parts`.
+/// Takes back of a seller's float what he earned of a sale, or its share of one in so many equal `parts`: each part to
+/// the next cent, all of them together what he earned.
 pub async fn take_commission_back(
     tx: &mut Tx,
     seller: OperatorId,
     (source, parts): (&str, i64),
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    let earned: i64 = sqlx::query_scalar(
-        "select coalesce(sum(t.amount), 0)::bigint
+    let (earned, back): (i64, i64) = sqlx::query_as(
+        "select coalesce(sum(t.amount) filter (where e.source = $2), 0)::bigint,
+                coalesce(sum(t.amount) filter (where e.source = $3), 0)::bigint
            from entries e
            join transfers t on t.tenant_id = $1 and t.entry_id = e.id
-          where e.tenant_id = $1 and e.kind = 'COMMISSION' and e.source = $2",
+          where e.tenant_id = $1 and e.kind = 'COMMISSION' and e.source in ($2, $3)",
     )
     .bind(tx.tenant())
     .bind(format!("commission on {source}"))
+    .bind(format!("commission back on {source}"))
     .fetch_one(&mut **tx)
     .await?;
-    let share = Cents::new(earned / parts.max(1));
+    let share = share(earned, back, parts);
     if !share.is_positive() {
         return Ok(());
     }
@@ -148,6 +151,13 @@ fn commission(sold: Cents, basis_points: i32, fixed: Cents) -> Cents {
     share.plus(fixed).unwrap_or(sold).min(sold)
 }
 
+/// What goes back with one of so many parts of a sale of which so much is `back` already.
+fn share(earned: i64, back: i64, parts: i64) -> Cents {
+    let parts = parts.max(1);
+    let whole = earned / parts + i64::from(earned % parts > 0);
+    Cents::new(whole.min(earned - back).max(0))
+}
+
 /// Whether a statement failed because a float does not cover it.
 pub fn is_used_up(error: &sqlx::Error) -> bool {
     violates(error, "float_not_below_zero")
@@ -179,5 +189,22 @@ mod tests {
         assert_eq!(of(100_000, 250, 500), 3_000);
         assert_eq!(of(300, 0, 500), 300);
         assert_eq!(of(100_000, 0, 0), 0);
+    }
+
+    #[test]
+    fn a_commission_goes_back_to_the_last_cent_and_once() {
+        for (earned, parts) in [(100, 3), (2, 3), (99, 1), (0, 4), (7, 7)] {
+            let mut back = 0;
+            for part in 1..=parts {
+                back += share(earned, back, parts).minor();
+                let due = earned * part / parts;
+                assert!(
+                    (due..=due + part).contains(&back),
+                    "{earned} {parts} {back}"
+                );
+            }
+            assert_eq!(back, earned);
+            assert_eq!(share(earned, back, parts), Cents::ZERO, "it is all back");
+        }
     }
 }

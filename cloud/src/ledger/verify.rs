@@ -164,6 +164,7 @@ pub(super) async fn verify_tenant(
     checks::refunds::periods(tx, report).await?;
     checks::floats::balances(tx, report).await?;
     checks::floats::entries(tx, report).await?;
+    checks::floats::commissions(tx, report).await?;
     checks::held::payouts(tx, report).await?;
     checks::held::balance(tx, report).await?;
     checks::kept::spent(tx, report).await?;

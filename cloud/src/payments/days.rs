@@ -1,317 +1,32 @@
-//! `/api/payments/days`: days of a gateway that were compared with M-Pesa's statement, and are closed once they agree.
-//!
-//! A day agrees when the statement and our payments are the same, receipt by receipt; what is not is a difference that
-//! goes away when it is posted or taken back, or that a person explains. A closed day moves the books' first open day
-//! behind it, unless another day up to it is open: what is posted later with its date is booked behind it.
-
-use std::collections::BTreeMap;
+//! `/api/payments/days`: days of a gateway that were compared with M-Pesa's statement, and are closed once they agree
+//! (`closing.rs`).
 
 use axum::extract::State as With;
 use easyisp_shared::id::{GatewayId, OperatorId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::{Clock, Timestamp};
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::book::HEARSAY;
+use super::closing::{Settled, close, shut_books};
 use super::gateways::locked_at_mpesa;
-use super::mpesa::sheet::{Row, Told};
-use super::statement::{RowOutcome, outcome};
-use super::store::arrivals::{self, Booked};
+use super::stated::{DifferenceKind, begin_of, next};
 use super::store::days::{self as store, State};
-use super::store::gateways::Keys;
 use crate::api::{Json, Page, Query, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Role};
-use crate::db::{Database, Tx};
+use crate::db::Database;
 use crate::error::{ApiError, Wrong};
 use crate::ledger::{self, Closing};
-
-/// Most days that one statement closes: two months.
-const MOST_DAYS: usize = 62;
-/// Most payments of ours that are looked for because the statement does not have them.
-const MOST_EXTRA: i64 = 1_000;
-/// The reference of a balance that does not go on from the day before.
-const BALANCE: &str = "balance";
-
-/// What does not agree.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema, sqlx::Type)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum DifferenceKind {
-    /// The statement has it, and we do not.
-    Missing,
-    /// We have it with another amount.
-    Differs,
-    /// We have it, and the statement does not.
-    Extra,
-    /// The statement does not begin with what the day before ended with: rows are missing between them.
-    Balance,
-}
-
-impl DifferenceKind {
-    /// As the database calls it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            DifferenceKind::Missing => "MISSING",
-            DifferenceKind::Differs => "DIFFERS",
-            DifferenceKind::Extra => "EXTRA",
-            DifferenceKind::Balance => "BALANCE",
-        }
-    }
-}
-
-/// One thing that does not agree.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Difference {
-    /// The receipt, or what stands for it.
-    pub(super) reference: String,
-    pub(super) kind: DifferenceKind,
-    /// What the statement says.
-    pub(super) stated: Option<Cents>,
-    /// What we say.
-    pub(super) booked: Option<Cents>,
-}
-
-/// A day as a statement has it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Stated {
-    pub(super) day: Date,
-    /// What came.
-    pub(super) received: Cents,
-    /// The balance before its first row.
-    pub(super) opening: Option<Cents>,
-    /// The balance after its last row.
-    pub(super) closing: Option<Cents>,
-    pub(super) differences: Vec<Difference>,
-}
-
-/// The days of a statement, beside what we have. What moved before the gateway was set up here is nobody's difference.
-fn stated(rows: &[Row], gateway: &Keys, ours: &[Booked], zone: &TimeZone) -> Vec<Stated> {
-    let timed = || {
-        rows.iter()
-            .filter_map(|row| row.at.map(|at| (at.in_zone(zone).date(), at, row)))
-    };
-    // The portal lists the newest first; rows of one second stay in their order.
-    let first_and_last = timed().next().zip(timed().next_back());
-    let newest_first = first_and_last.is_some_and(|((_, first, _), (_, last, _))| first > last);
-    let mut days: BTreeMap<Date, Vec<&Row>> = BTreeMap::new();
-    for (day, _, row) in timed() {
-        days.entry(day).or_default().push(row);
-    }
-    let mut seen = std::collections::HashSet::new();
-    days.into_iter()
-        .map(|(day, mut rows)| {
-            if newest_first {
-                rows.reverse();
-            }
-            let first = rows.first().and_then(|row| row.balance.zip(row.moved));
-            let mut stated = Stated {
-                day,
-                received: Cents::ZERO,
-                opening: first.and_then(|(balance, moved)| balance.minus(moved)),
-                closing: rows.last().and_then(|row| row.balance),
-                differences: Vec::new(),
-            };
-            for row in rows {
-                let Told::Came(arrival) = &row.told else {
-                    continue;
-                };
-                let outcome = outcome(row, gateway, ours);
-                let before = outcome == RowOutcome::Before;
-                if before || !seen.insert(arrival.receipt.as_str()) {
-                    continue;
-                }
-                let sum = stated.received.plus(arrival.amount);
-                stated.received = sum.unwrap_or(stated.received);
-                let known = ours.iter().find(|one| one.receipt == arrival.receipt);
-                let kind = match outcome {
-                    RowOutcome::Missing => DifferenceKind::Missing,
-                    RowOutcome::Differs => DifferenceKind::Differs,
-                    _ => continue, // it agrees
-                };
-                stated.differences.push(Difference {
-                    reference: arrival.receipt.clone(),
-                    kind,
-                    stated: Some(arrival.amount),
-                    booked: known.and_then(|known| known.amount),
-                });
-            }
-            stated
-        })
-        .collect()
-}
-
-/// Compares the days that a statement has with what is booked now, and closes those that agree; how each stands then.
-///
-/// Only days that are over. Locks the books against postings of other days until the transaction ends.
-pub(super) async fn settle(
-    tx: &mut Tx,
-    operator: &Operator,
-    gateway: &Keys,
-    rows: &[Row],
-    clock: &Clock,
-) -> Result<Vec<Settled>, ApiError> {
-    // What cannot be read may be of any day.
-    if rows
-        .iter()
-        .any(|row| matches!(row.told, Told::Unreadable(_)))
-    {
-        return Ok(Vec::new());
-    }
-    let zone = ledger::zone(tx).await?;
-    ledger::wait_for_postings(tx).await?;
-    let now = clock.now();
-    let today = now.in_zone(&zone).date();
-    let receipts: Vec<String> = rows.iter().filter_map(receipt).collect();
-    let ours = arrivals::booked(tx, gateway.id, &receipts, &HEARSAY).await?;
-    let days = stated(rows, gateway, &ours, &zone);
-    let over = days.into_iter().filter(|stated| stated.day < today);
-    let mut settled = Vec::new();
-    for mut stated in over.take(MOST_DAYS) {
-        let state = match store::lock(tx, gateway.id, stated.day).await? {
-            Some(State::Closed) => State::Closed,
-            Some(State::Open) | None => {
-                let (from, to) = span(stated.day, &zone);
-                let last = to.minus(INSTANT);
-                let extra =
-                    arrivals::extra(tx, gateway.id, from, last, &receipts, MOST_EXTRA).await?;
-                stated
-                    .differences
-                    .extend(extra.into_iter().map(Difference::from));
-                let before = store::balance_before(tx, gateway.id, stated.day).await?;
-                if let (Some(opening), Some(before)) = (stated.opening, before)
-                    && opening != before
-                {
-                    stated.differences.push(Difference {
-                        reference: BALANCE.to_owned(),
-                        kind: DifferenceKind::Balance,
-                        stated: Some(opening),
-                        booked: Some(before),
-                    });
-                }
-                let booked = store::booked(tx, gateway.id, from, to).await?;
-                let open = store::write(tx, gateway.id, &stated, booked, operator.id, now).await?;
-                match open {
-                    0 => {
-                        close(tx, operator, gateway, stated.day, now).await?;
-                        State::Closed
-                    }
-                    _ => State::Open,
-                }
-            }
-        };
-        settled.push(Settled {
-            day: stated.day.to_string(),
-            state,
-        });
-    }
-    shut_books(tx, operator, &zone, now).await?;
-    Ok(settled)
-}
-
-fn receipt(row: &Row) -> Option<String> {
-    match &row.told {
-        Told::Came(arrival) => Some(arrival.receipt.clone()),
-        Told::Else | Told::Unreadable(_) => None,
-    }
-}
-
-/// The smallest step of a stored instant.
-const INSTANT: std::time::Duration = std::time::Duration::from_micros(1);
-
-/// The first instant of a day, and that of the next.
-fn span(day: Date, zone: &TimeZone) -> (Timestamp, Timestamp) {
-    (begin_of(day, zone), begin_of(next(day), zone))
-}
-
-fn begin_of(day: Date, zone: &TimeZone) -> Timestamp {
-    let midnight = day.to_zoned(zone.clone());
-    // Only days at the ends of the calendar have no instant.
-    midnight.map_or(Timestamp::default(), |midnight| {
-        Timestamp::from_jiff(midnight.timestamp())
-    })
-}
-
-fn next(day: Date) -> Date {
-    day.tomorrow().unwrap_or(day)
-}
-
-impl From<arrivals::Extra> for Difference {
-    fn from(extra: arrivals::Extra) -> Difference {
-        Difference {
-            reference: extra.receipt.unwrap_or_else(|| extra.id.to_string()),
-            kind: DifferenceKind::Extra,
-            stated: None,
-            booked: Some(extra.amount),
-        }
-    }
-}
-
-async fn close(
-    tx: &mut Tx,
-    operator: &Operator,
-    gateway: &Keys,
-    day: Date,
-    now: Timestamp,
-) -> Result<(), ApiError> {
-    store::close(tx, gateway.id, day, operator.id, now).await?;
-    let line = Audit {
-        details: format!("Closed {day}: the statement and the books agree, or it was explained"),
-        ..Audit::new(
-            Action::BooksLock,
-            "payment gateway",
-            gateway.id,
-            &gateway.shortcode,
-        )
-    };
-    audit::record(tx, &Actor::from(operator), line, now).await?;
-    Ok(())
-}
-
-/// Moves the books' first open day behind the days that are closed.
-async fn shut_books(
-    tx: &mut Tx,
-    operator: &Operator,
-    zone: &TimeZone,
-    now: Timestamp,
-) -> Result<(), ApiError> {
-    let Some(last) = store::closed_through(tx).await? else {
-        return Ok(());
-    };
-    let first_open = next(last);
-    let before = ledger::closing(tx).await?;
-    if before.is_some_and(|before| before.first_open >= first_open) {
-        return Ok(());
-    }
-    let closing = Closing {
-        first_open,
-        open_from: begin_of(first_open, zone),
-    };
-    ledger::close(tx, Some(closing), operator.id, now).await?;
-    Ok(())
-}
-
-/// The last day from `from` on (`None` = of all) that a statement closed.
-pub async fn last_closed_day(tx: &mut Tx, from: Option<Date>) -> sqlx::Result<Option<Date>> {
-    store::last_closed(tx, from).await
-}
-
-/// How a day stands after a comparison.
-#[derive(Serialize, ToSchema)]
-pub struct Settled {
-    day: String,
-    state: State,
-}
 
 /// A difference of a day.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DayDifference)]
 pub struct ShownDifference {
-    /// The receipt; the payment's id where it has none; `balance`.
+    /// The receipt; the payment's id where it has none; `balance`; `begin` or `end` of a day that the statement may not
+    /// have whole.
     reference: String,
     kind: DifferenceKind,
     /// What the statement says.
@@ -503,11 +218,9 @@ pub async fn explain(
         }
         _ => State::Open,
     };
+    let waits_for = store::waits_for(&mut tx, gateway.id, day).await?;
     tx.commit().await?;
-    Ok(Json(Settled {
-        day: day.to_string(),
-        state,
-    }))
+    Ok(Json(Settled::new(day, state, waits_for)))
 }
 
 /// Which day to open again.
@@ -574,10 +287,7 @@ pub async fn reopen(
     };
     audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
     tx.commit().await?;
-    Ok(Json(Settled {
-        day: day.to_string(),
-        state: State::Open,
-    }))
+    Ok(Json(Settled::new(day, State::Open, Vec::new())))
 }
 
 fn closed(day: Date) -> ApiError {

@@ -9,6 +9,7 @@ mod airtel;
 mod arrival;
 mod book;
 mod breaker;
+mod closing;
 mod collecting;
 mod days;
 mod gateways;
@@ -28,11 +29,13 @@ mod refunds;
 mod rules;
 mod settle;
 mod settlements;
+mod stated;
 mod statement;
 mod store;
 mod suspense;
 mod tokens;
 mod topups;
+mod unknown;
 mod words;
 
 use std::path::PathBuf;
@@ -52,7 +55,7 @@ use self::airtel::{Airtel, door};
 use self::mpesa::central::Central;
 use self::mpesa::{Daraja, c2b, register, results, stk};
 
-pub use days::last_closed_day;
+pub use closing::last_closed_day;
 pub use held::SETTLE;
 pub use inquiry::INQUIRE;
 pub use jobs::{INBOX, QUERY};
@@ -118,6 +121,8 @@ pub fn routes() -> Routes {
         .route(Access::Platform, routes!(settlements::all))
         .route(Access::Platform, routes!(settlements::export_all))
         .route(Access::Platform, routes!(settlements::outcome))
+        .route(Access::Platform, routes!(unknown::list))
+        .route(Access::Platform, routes!(unknown::outcome))
         .route(Access::Platform, routes!(collecting::get, collecting::set))
         .route(Access::Token, routes!(door::hook))
         .route(Access::Token, routes!(results::done))

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Payments;
 use super::arrival::Arrival;
 use super::book::{Booking, HEARSAY};
-use super::days::{self, Settled};
+use super::closing::{self, Settled};
 use super::gateways::locked_at_mpesa;
 use super::mpesa::sheet::{Row, Told, read_statement};
 use super::store::arrivals::{self, Booked};
@@ -104,8 +104,8 @@ pub struct Compared {
     /// Payments to this gateway within the statement's span of time that it does not have, newest first, at most
     /// 1,000.
     extra: Vec<ExtraPayment>,
-    /// How the days that are over stand now, once something was booked: a day that agrees is closed
-    /// (`GET /api/payments/days`). Empty when a row cannot be read.
+    /// How the days that are over stand now, once something was booked: a day that agrees is closed; one that is open
+    /// says what it waits for (`GET /api/payments/days`). Empty when a row cannot be read.
     days: Vec<Settled>,
 }
 
@@ -114,7 +114,8 @@ pub struct Compared {
 ///
 /// A dry run, which it is unless `dryRun=false`, books nothing. One request books at most 1,000 payments; a repeat
 /// goes on, and what is booked stays booked once; a row that cannot be booked says why, and the others are.
-/// Then each day of it that is over and agrees is closed: what is posted later with its date is booked on the first open
+/// Then each day of it that is over, that it has whole and that agrees is closed, one after the other, at most 62 in one
+/// request; a repeat goes on. It has a day whole by its own time period, or by rows before and after the day. What is posted later with its date is booked on the first open
 /// day (`/api/payments/days` lists them, explains what does not agree and opens them again). The body is the file itself, 5 MiB and 20,000 rows at most.
 /// Errors: 400 names what is wrong with the file, 404 unknown gateway, 413.
 #[utoipa::path(post, path = "/api/payments/statement", tag = "Payments", params(StatementQuery),
@@ -164,9 +165,8 @@ pub async fn compare(
         let mut tx = worker.db.begin(operator.tenant).await?;
         note(&mut tx, &operator, &gateway, details, now).await?;
         tx.commit().await?;
-        let mut tx = worker.db.begin(operator.tenant).await?;
-        compared.days = days::settle(&mut tx, &operator, &gateway, rows, &worker.clock).await?;
-        tx.commit().await?;
+        let days = closing::settle(&worker.db, &operator, &gateway, &statement, &worker.clock);
+        compared.days = days.await?;
         Ok::<Compared, ApiError>(compared)
     });
     let compared = working.await.map_err(|_| ApiError::Unavailable {

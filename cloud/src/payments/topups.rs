@@ -1,7 +1,7 @@
 //! `/api/tenant/wallet/topup`: a provider pays the platform ahead, by a prompt of the platform's own short code.
 //!
 //! Nothing is believed but M-Pesa's answer to our own query: there is no callback that credits. A prompt whose asking
-//! was not answered has no name to be asked by, and is for a person of the platform.
+//! was not answered has no name to be asked by, and is for a person of the platform (`unknown.rs`).
 
 use axum::extract::State as With;
 use easyisp_shared::id::{IntentId, TenantId, TopupId};

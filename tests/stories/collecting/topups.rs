@@ -1,12 +1,12 @@
 //! A provider pays the platform ahead, by the platform's own short code.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use easyisp_tests::scenario::{Payer, PinResult, PushAnswer};
 use easyisp_tests::world::{Provider, World, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::given_world;
+use super::{given_world, refused};
 use crate::words::{HOUR, MINUTE};
 
 const TOP_UP: &str = "/tenant/wallet/topup";
@@ -91,6 +91,132 @@ async fn a_wallet_is_topped_up_by_phone() -> Result<()> {
     let trail = isp.owner.get("/audit-logs?action=TENANT_TOP_UP").await?;
     assert_eq!(trail["total"], 6, "four asked for, two credited: {trail}");
     world.stop().await
+}
+
+/// M-Pesa did not even say that it was asked: a person of the platform says, from the statement, whether it was paid. The
+/// receipt is the evidence, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_m_pesa_never_told_of_a_person_says_once() -> Result<()> {
+    let world = given_world().await?;
+    let platform = super::given_platform(&world).await?;
+    let isp = Provider::sign_up(&world, "silent").await?;
+    let tenant = isp.tenant().await?;
+    let lost = Payer {
+        push: PushAnswer::Lost,
+        ..Payer::prompt()
+    };
+    world.outside.mpesa.script(PHONE, lost);
+    let wish = json!({"amount": 500, "phone": PHONE});
+    isp.owner.post(TOP_UP, &wish).await?;
+    let (post, conflict) = (Method::POST, StatusCode::CONFLICT);
+    let all = async || -> Result<Value> {
+        Ok(platform.get("/super-admin/topups").await?["topups"].take())
+    };
+    let path = |topup: &Value| -> Result<String> {
+        let id = topup["id"].as_str().context("an id")?;
+        Ok(format!("/super-admin/tenants/{tenant}/topups/{id}/outcome"))
+    };
+    let paid = |receipt: &str| json!({"paid": true, "receipt": receipt});
+    let first = all().await?[0].clone();
+    assert_eq!(
+        (&first["state"], &first["businessName"], &first["amount"]),
+        (&json!("PENDING"), &json!("silent"), &json!(500)),
+        "{first}"
+    );
+    let first = path(&first)?;
+    platform.confirm().await?;
+    let yes = paid("SJK4H7L2PQ");
+    refused(
+        &platform,
+        (post.clone(), &first),
+        yes.clone(),
+        conflict,
+        "TOPUP_WAITING",
+    )
+    .await?;
+    unknown(&world, &all, 1).await?;
+    assert_eq!(balance(&isp).await?, 0);
+
+    refused(
+        &isp.owner,
+        (post.clone(), &first),
+        yes.clone(),
+        StatusCode::FORBIDDEN,
+        "PLATFORM_ONLY",
+    )
+    .await?;
+    platform.confirm().await?;
+    for wrong in [json!({"paid": true}), paid("no receipt")] {
+        refused(
+            &platform,
+            (post.clone(), &first),
+            wrong,
+            StatusCode::BAD_REQUEST,
+            "",
+        )
+        .await?;
+    }
+    let done = platform.post(&first, &yes).await?;
+    assert_eq!(
+        (&done["state"], &done["receipt"]),
+        (&json!("DONE"), &json!("SJK4H7L2PQ")),
+        "{done}"
+    );
+    assert!(
+        done["settledBy"].is_string() && done["settledAt"].is_string(),
+        "{done}"
+    );
+    assert_eq!(balance(&isp).await?, 500);
+    for again in [yes.clone(), json!({"paid": false})] {
+        refused(
+            &platform,
+            (post.clone(), &first),
+            again,
+            conflict,
+            "TOPUP_KNOWN",
+        )
+        .await?;
+    }
+
+    // The same receipt does not pay another one; that one was not paid.
+    isp.owner.post(TOP_UP, &wish).await?;
+    let second = path(&unknown(&world, &all, 1).await?)?;
+    platform.confirm().await?;
+    refused(
+        &platform,
+        (post.clone(), &second),
+        yes,
+        conflict,
+        "RECEIPT_USED",
+    )
+    .await?;
+    let none = platform.post(&second, &json!({"paid": false})).await?;
+    assert_eq!(
+        (&none["state"], &none["receipt"]),
+        (&json!("FAILED"), &Value::Null)
+    );
+    assert_eq!(balance(&isp).await?, 500);
+    let waiting = platform.get("/super-admin/topups?state=UNKNOWN").await?;
+    assert_eq!(waiting["topups"], json!([]));
+    let trail = isp.owner.get("/audit-logs?action=TOP_UP_SETTLE").await?;
+    assert_eq!(trail["total"], 2, "{trail}");
+    world.stop().await
+}
+
+/// Waits until so many are for a person; the newest of them.
+async fn unknown(
+    world: &World,
+    all: &impl AsyncFn() -> Result<Value>,
+    wanted: usize,
+) -> Result<Value> {
+    eventually("nobody knows", async || {
+        world.clock.advance(MINUTE);
+        let all = all().await?;
+        let topups = all.as_array().into_iter().flatten();
+        let unknown: Vec<&Value> = topups.filter(|one| one["state"] == "UNKNOWN").collect();
+        Ok((unknown.len() == wanted).then(|| unknown[0].clone()))
+    })
+    .await
 }
 
 async fn credited(world: &World, isp: &Provider, wanted: i64) -> Result<()> {

@@ -80,3 +80,55 @@ pub async fn entries(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
     }
     Ok(())
 }
+
+/// What sellers earned of a sale went back with what was taken back of it: of a payment all or nothing, of a batch of
+/// vouchers the share of those that were revoked, to the cent of each.
+pub async fn commissions(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
+    let wrong: Vec<(String, i64, i64)> = sqlx::query_as(
+        "with posted as (
+             select e.source like 'commission back on %' as back,
+                    substr(e.source, case when e.source like 'commission back on %' then 20 else 15 end) as sale,
+                    t.amount
+               from entries e
+               join transfers t on t.tenant_id = $1 and t.entry_id = e.id
+              where e.tenant_id = $1 and e.kind = 'COMMISSION'),
+         sales as (
+             select sale, coalesce(sum(amount) filter (where not back), 0)::bigint as earned,
+                    coalesce(sum(amount) filter (where back), 0)::bigint as back
+               from posted
+              group by sale),
+         paid as (
+             select 'payment ' || id as sale, status <> 'completed' as gone
+               from payments
+              where tenant_id = $1 and seller_id is not null),
+         revoked as (
+             select v.batch_id, count(*) as n
+               from entries e
+               join vouchers v on v.tenant_id = $1 and e.source = 'revoked voucher ' || v.id
+              where e.tenant_id = $1 and e.kind = 'VOUCHER_SALE'
+              group by v.batch_id),
+         made as (
+             select 'voucher batch ' || b.id as sale, b.quantity, coalesce(r.n, 0) as n
+               from voucher_batches b
+               left join revoked r on r.batch_id = b.id
+              where b.tenant_id = $1 and b.seller_id is not null)
+         select s.sale, s.earned, s.back
+           from sales s
+           left join paid p on p.sale = s.sale
+           left join made m on m.sale = s.sale
+          where not coalesce(case when p.sale is not null then s.back = case when p.gone then s.earned else 0 end
+                                  else s.back between 0 and s.earned
+                                   and abs(s.back - s.earned * m.n / m.quantity) <= m.n end, false)
+          limit 1000",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (sale, earned, back) in wrong {
+        let what = format!(
+            "the commission of {sale} is {earned}, of which {back} went back: not what was taken back of the sale"
+        );
+        report.found(tx.tenant(), what);
+    }
+    Ok(())
+}

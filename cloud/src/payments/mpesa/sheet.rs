@@ -1,8 +1,11 @@
 //! Reads a statement of M-Pesa's portal for organisations: CSV, or the same as a workbook, with some lines on the account before the names of
 //! the columns. Reads untrusted bytes: every input gives `Ok` or `Err`, none panics.
 
+use std::time::Duration;
+
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
+use jiff::civil::Date;
 
 use crate::api::{NotOpened, csv_of_workbook, is_workbook};
 
@@ -19,6 +22,10 @@ const MOST_LINES_BEFORE: usize = 50;
 pub struct Statement {
     /// The short code that it says it is of.
     pub shortcode: Option<String>,
+    /// From when it has everything, where it says so.
+    pub from: Option<Timestamp>,
+    /// Until when: before this instant.
+    pub to: Option<Timestamp>,
     /// Its rows, in their order.
     pub rows: Vec<Row>,
 }
@@ -102,6 +109,7 @@ fn read_csv(bytes: &[u8]) -> Result<Statement, NoStatement> {
         .from_reader(lines.as_slice());
     let mut record = csv::ByteRecord::new();
     let (mut columns, mut shortcode, mut before, mut rows) = (None, None, 0, Vec::new());
+    let (mut span, mut made) = (None, None);
     // A reader of bytes in memory fails at nothing but the end.
     while reader.read_byte_record(&mut record).unwrap_or(false) {
         let cells: Vec<String> = record
@@ -110,6 +118,8 @@ fn read_csv(bytes: &[u8]) -> Result<Statement, NoStatement> {
             .collect();
         let Some(columns) = &columns else {
             shortcode = shortcode.or_else(|| shortcode_in(&cells));
+            span = span.or_else(|| span_in(&cells));
+            made = made.or_else(|| made_in(&cells));
             if find(&cells, "receiptno").is_some() {
                 columns = Some(named(&cells)?);
             }
@@ -135,7 +145,13 @@ fn read_csv(bytes: &[u8]) -> Result<Statement, NoStatement> {
         });
     }
     match columns {
-        Some(_) => Ok(Statement { shortcode, rows }),
+        Some(_) => Ok(Statement {
+            shortcode,
+            from: span.map(|(from, _)| from),
+            // A span may have gone on when the statement was made.
+            to: span.map(|(_, to)| made.map_or(to, |made| to.min(made))),
+            rows,
+        }),
         None => Err(NoStatement::Column("Receipt No.")),
     }
 }
@@ -177,6 +193,56 @@ fn shortcode_in(cells: &[String]) -> Option<String> {
         let digits: String = cell.chars().filter(char::is_ascii_digit).collect();
         (4..=10).contains(&digits.len()).then_some(digits)
     })
+}
+
+/// `Time Period:,From 01-01-2027 00:00:00 To 31-01-2027 23:59:59`, in whatever cells, or dates alone: from when, and
+/// before when. The last second is one of it.
+fn span_in(cells: &[String]) -> Option<(Timestamp, Timestamp)> {
+    let words = words_of(cells, &["timeperiod", "period"])?;
+    let second = Duration::from_secs(1);
+    if let [from, .., to] = instants(&words)[..] {
+        return Some((from, to.plus(second)));
+    }
+    let dates = words.iter().filter_map(|word| date(word));
+    let [from, .., to] = dates.collect::<Vec<Date>>()[..] else {
+        return None;
+    };
+    let midnight = |day: Date| listed_instant(&format!("{day} 00:00:00"));
+    midnight(from).zip(to.tomorrow().ok().and_then(midnight))
+}
+
+/// `Report Date:,16-01-2027 08:00:00`.
+fn made_in(cells: &[String]) -> Option<Timestamp> {
+    let words = words_of(
+        cells,
+        &["reportdate", "dateofreport", "generated", "printed"],
+    )?;
+    instants(&words).first().copied()
+}
+
+/// The words of a line that begins so.
+fn words_of(cells: &[String], names: &[&str]) -> Option<Vec<String>> {
+    let first = key(cells.iter().find(|cell| !cell.is_empty()));
+    names
+        .iter()
+        .any(|name| first.starts_with(name))
+        .then(|| cells.iter().flat_map(|cell| cell.split_whitespace()))
+        .map(|words| words.map(str::to_owned).collect())
+}
+
+/// The instants among words, each of two.
+fn instants(words: &[String]) -> Vec<Timestamp> {
+    words
+        .windows(2)
+        .filter(|pair| date(&pair[0]).is_some())
+        .filter_map(|pair| listed_instant(&pair.join(" ")))
+        .collect()
+}
+
+fn date(word: &str) -> Option<Date> {
+    ["%Y-%m-%d", "%d-%m-%Y", "%d/%m/%Y"]
+        .iter()
+        .find_map(|form| Date::strptime(form, word).ok())
 }
 
 /// An amount with or without thousands and a minus.
@@ -309,7 +375,9 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(
             bytes in prop::collection::vec(any::<u8>(), 0..300), row in "[A-Z0-9,.\" \\-]{0,120}",
+            span in "[0-9,:/ \\-]{0,60}",
         ) {
+            let _ = read_statement(format!("Time Period {span}\nReceipt No.,Completion Time,Paid In\n").as_bytes());
             let _ = read_statement(&bytes);
             let _ = read_statement(format!("Receipt No.,Completion Time,Paid In\n{row}").as_bytes());
         }

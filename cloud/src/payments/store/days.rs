@@ -6,7 +6,7 @@ use easyisp_shared::time::Timestamp;
 use jiff::civil::Date;
 use sqlx::FromRow;
 
-use super::super::days::{Difference, DifferenceKind, Stated};
+use super::super::stated::{Difference, DifferenceKind, Stated};
 use crate::db::Tx;
 
 /// How a day stands.
@@ -243,6 +243,49 @@ pub(in super::super) async fn unexplained(
     .bind(day.to_string())
     .fetch_one(&mut **tx)
     .await
+}
+
+/// What kinds of differences of a day nobody explained.
+pub(in super::super) async fn waits_for(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    day: Date,
+) -> sqlx::Result<Vec<DifferenceKind>> {
+    sqlx::query_scalar(
+        "select distinct kind from statement_differences
+          where tenant_id = $1 and gateway_id = $2 and day = $3::date and reason is null
+          order by kind",
+    )
+    .bind(tx.tenant())
+    .bind(gateway)
+    .bind(day.to_string())
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// The days from `from` to `to` that are closed.
+pub(in super::super) async fn closed(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    from: Date,
+    to: Date,
+) -> sqlx::Result<Vec<Date>> {
+    let days: Vec<String> = sqlx::query_scalar(
+        "select day::text from statement_days
+          where tenant_id = $1 and gateway_id = $2 and day between $3::date and $4::date and state = 'CLOSED'",
+    )
+    .bind(tx.tenant())
+    .bind(gateway)
+    .bind(from.to_string())
+    .bind(to.to_string())
+    .fetch_all(&mut **tx)
+    .await?;
+    let days = days.into_iter().map(|day| read(Some(day)));
+    Ok(days
+        .collect::<sqlx::Result<Vec<Option<Date>>>>()?
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 /// Writes why a difference is in order; whether there is such a one.

@@ -1,16 +1,29 @@
 //! SQL on what a provider pays the platform ahead.
 
-use easyisp_shared::id::{OperatorId, TopupId};
+use easyisp_shared::id::{OperatorId, TenantId, TopupId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 
-use crate::db::Tx;
+use super::super::words::Env;
+use crate::db::{DirectoryTx, Tx};
 
 /// How a top-up stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    serde::Serialize,
+    serde::Deserialize,
+    utoipa::ToSchema,
+    sqlx::Type,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in super::super) enum State {
+#[schema(as = TopupState)]
+pub enum State {
     /// The payer may still be typing, or M-Pesa does not say yet.
     Pending,
     /// Paid and credited.
@@ -116,4 +129,118 @@ pub(in super::super) async fn end(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// What a person says of a top-up that nobody knew of.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) enum Said<'a> {
+    /// Paid with this receipt.
+    Paid(&'a str),
+    /// Not paid, and why that is known.
+    NotPaid(&'a str),
+}
+
+/// Claims a receipt of the platform's short code for a top-up. One that was claimed before violates `receipts_pkey` or
+/// `receipt_at_shortcode`.
+pub(in super::super) async fn claim(
+    tx: &mut Tx,
+    id: TopupId,
+    receipt: &str,
+    (env, shortcode): (Env, &str),
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into directory.receipts (provider, receipt, tenant_id, payment_id, shortcode)
+         values ('MPESA', $3, $1, $2, $4 || ' ' || $5)",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(receipt)
+    .bind(env)
+    .bind(shortcode)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes what a person says of a top-up that nobody knows of.
+pub(in super::super) async fn settle(
+    tx: &mut Tx,
+    id: TopupId,
+    said: Said<'_>,
+    by: OperatorId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let (state, receipt, message) = match said {
+        Said::Paid(receipt) => (State::Done, Some(receipt), None),
+        Said::NotPaid(why) => (State::Failed, None, Some(why)),
+    };
+    sqlx::query(
+        "update topups set state = $3, receipt = $4, message = $5, settled_by = $6, settled_at = $7
+          where tenant_id = $1 and id = $2 and state = 'UNKNOWN'",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(state)
+    .bind(receipt)
+    .bind(message)
+    .bind(by)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A top-up in the platform's own list.
+#[derive(FromRow, Clone, Debug)]
+pub(in super::super) struct Listed {
+    pub(in super::super) tenant_id: TenantId,
+    pub(in super::super) business_name: String,
+    pub(in super::super) id: TopupId,
+    pub(in super::super) amount: Cents,
+    pub(in super::super) phone: String,
+    pub(in super::super) state: State,
+    pub(in super::super) message: Option<String>,
+    pub(in super::super) created_at: Timestamp,
+    pub(in super::super) ended_at: Option<Timestamp>,
+    pub(in super::super) receipt: Option<String>,
+    pub(in super::super) settled_by: Option<OperatorId>,
+    pub(in super::super) settled_at: Option<Timestamp>,
+}
+
+/// Reads a top-up that is there.
+pub(in super::super) async fn find(tx: &mut Tx, id: TopupId) -> sqlx::Result<Listed> {
+    sqlx::query_as(
+        "select t.tenant_id, t.business_name, s.id, s.amount, s.phone, s.state, s.message, s.created_at, s.ended_at,
+                s.receipt, s.settled_by, s.settled_at
+           from topups s
+           join tenants t on t.tenant_id = $1
+          where s.tenant_id = $1 and s.id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Those of these tenants, the newest first. Each is read under its own row security; afterwards the transaction is
+/// none's.
+pub(in super::super) async fn of_all(
+    directory: &mut DirectoryTx,
+    tenants: &[TenantId],
+    state: Option<State>,
+    most: i64,
+) -> sqlx::Result<Vec<Listed>> {
+    let ids: Vec<uuid::Uuid> = tenants.iter().map(|tenant| tenant.0).collect();
+    sqlx::query_as(
+        "select tenant_id, business_name, id, amount, phone, state, message, created_at, ended_at, receipt, settled_by,
+                settled_at
+           from platform_topups($1, $2, $3) s
+          order by s.created_at desc, s.id desc
+          limit $3",
+    )
+    .bind(ids)
+    .bind(state)
+    .bind(most)
+    .fetch_all(&mut **directory)
+    .await
 }
