@@ -45,6 +45,9 @@ impl Radius {
         if let Some(answered) = self.beside_old_server(known, &request, later) {
             return answered;
         }
+        if let Some(answered) = self.lease(known, &request) {
+            return answered;
+        }
         match (request.service, request.credential) {
             (Service::Router, _) => return self.router_login(known, &request, later),
             (_, Credential::Eap { .. }) => return self.converse(known, &request, later),
