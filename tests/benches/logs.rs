@@ -128,7 +128,7 @@ pub fn part(sizes: &[i64]) -> Result<()> {
             let (took, found) = ask(&provider.owner, search, &month).await?;
             let at = |share: f64| took[((took.len() as f64 * share) as usize).min(took.len() - 1)];
             println!(
-                "  {what}: p50 {}, p99 {}, {found} lines found in each",
+                "  {what}: p50 {}, p99 {}, {found} lines found in all",
                 millis(at(0.5)),
                 millis(at(0.99))
             );
@@ -293,8 +293,8 @@ fn at(line: u64, each: u64, ends: Timestamp) -> Timestamp {
     ends.minus(Duration::from_micros(ago))
 }
 
-/// Asks again and again, each time for something else; how long each took, the shortest first, and how many lines one
-/// found on average.
+/// Asks again and again, each time for something else; how long each took, the shortest first, and how many lines
+/// all of them found.
 async fn ask(owner: &Operator, search: &str, month: &Month) -> Result<(Vec<Duration>, u64)> {
     let asked: Vec<(Duration, u64)> = stream::iter(0..REQUESTS)
         .map(|nth| {
@@ -334,7 +334,7 @@ async fn ask(owner: &Operator, search: &str, month: &Month) -> Result<(Vec<Durat
         .buffer_unordered(CLIENTS)
         .try_collect()
         .await?;
-    let found = asked.iter().map(|(_, lines)| lines).sum::<u64>() / asked.len() as u64;
+    let found = asked.iter().map(|(_, lines)| lines).sum::<u64>();
     let mut took: Vec<Duration> = asked.into_iter().map(|(took, _)| took).collect();
     took.sort_unstable();
     Ok((took, found))
