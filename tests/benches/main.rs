@@ -8,6 +8,7 @@ mod child;
 mod freeradius;
 mod load;
 mod logins;
+mod logs;
 mod office;
 mod ours;
 mod payment;
@@ -34,7 +35,7 @@ use self::radius::Effort;
 #[command(name = "bench")]
 struct Cli {
     /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment, logins,
-    /// books, office, years, proof, snmp.
+    /// books, office, years, logs, proof, snmp.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Length of a window in seconds.
@@ -49,6 +50,9 @@ struct Cli {
     /// Payments of the provider with years behind him, who has as many customers as there are users.
     #[arg(long, default_value_t = 5_000_000)]
     payments: u32,
+    /// Lines that routers wrote in the month whose log is searched.
+    #[arg(long, default_value_t = 5_000_000)]
+    lines: u32,
     /// Leave the peers out: figures without ratios.
     #[arg(long)]
     alone: bool,
@@ -72,6 +76,7 @@ enum PartName {
     Agent,
     Books,
     Logins,
+    Logs,
     Office,
     Payment,
     Postgres,
@@ -98,6 +103,7 @@ fn main() -> Result<()> {
             PartName::Agent => ours::part(folder),
             PartName::Books => books::part(),
             PartName::Logins => logins::part(),
+            PartName::Logs => logs::part(sizes),
             PartName::Office => office::part(),
             PartName::Payment => payment::part(),
             PartName::Postgres => postgres::part(folder),
@@ -165,6 +171,9 @@ fn bench(cli: &Cli) -> Result<()> {
     if cli.wants("years") {
         let (customers, payments) = (i64::from(cli.users), i64::from(cli.payments));
         rows.extend(years::measure(folder.path(), customers, payments)?);
+    }
+    if cli.wants("logs") {
+        rows.extend(logs::measure(folder.path(), i64::from(cli.lines))?);
     }
     if cli.wants("snmp") {
         rows.extend(snmp::measure(folder.path())?);

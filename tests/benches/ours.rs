@@ -255,6 +255,7 @@ fn describe(key: &SealKey) -> (PackageId, Vec<DownRecord>) {
         api: None,
         ended_certificates: Vec::new(),
         certificates_since: None,
+        leases: false,
     };
     let package = PackageId(Uuid::now_v7());
     let package_row = PackageV1 {

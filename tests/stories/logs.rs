@@ -237,6 +237,7 @@ fn send_to_the_agent(site: &Site) -> Result<()> {
         wan: None,
         pppoe: None,
         hotspot: None,
+        leases: None,
         firewall: false,
     };
     let whole = script(&setup, Release::V7);

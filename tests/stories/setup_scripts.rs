@@ -17,7 +17,7 @@ use easyisp_tests::world::{Provider, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// `{v6, v7} × {pppoe, hotspot, both}`.
+/// `{v6, v7} × {pppoe, hotspot, both, dhcp}`.
 fn matrix() -> Vec<(String, Release, Setup)> {
     let mut all = Vec::new();
     for (release, major) in [(Release::V6, "v6"), (Release::V7, "v7")] {
@@ -29,6 +29,11 @@ fn matrix() -> Vec<(String, Release, Setup)> {
             let name = format!("{major}-{services}");
             all.push((name, release, given(pppoe, hotspot)));
         }
+        let lends = Setup {
+            leases: Some(vec!["homes".to_owned()]),
+            ..given(true, false)
+        };
+        all.push((format!("{major}-dhcp"), release, lends));
     }
     all
 }
@@ -63,6 +68,7 @@ fn given(pppoe: bool, hotspot: bool) -> Setup {
             dns: dns.clone(),
             open_hosts: vec!["pay.example.net".to_owned()],
         }),
+        leases: None,
         firewall: true,
     }
 }

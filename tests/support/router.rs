@@ -21,6 +21,7 @@ use easyisp_shared::time::{Clock, Timestamp};
 use crate::scenario::{ApiManners, Manners};
 
 pub mod api;
+pub mod dhcp;
 mod fixed;
 pub mod grants;
 pub mod kept;

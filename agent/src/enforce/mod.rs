@@ -14,6 +14,7 @@ mod ways;
 use std::time::Duration;
 
 use easyisp_shared::entitlement::{Answer, Live, Verdict};
+use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 
 pub use driver::{Enforcer, Parts};
@@ -140,6 +141,28 @@ fn verdict(
         ..Live::default()
     };
     site.verdict(subscriber, &live, now)
+}
+
+/// What a customer who logs in nowhere may have at a router. His device is the one he has: nobody else can be at his
+/// address.
+pub fn of_line(
+    site: &Site,
+    sessions: &Sessions,
+    line: &Subscriber,
+    router: RouterId,
+    now: Timestamp,
+) -> Verdict {
+    let metered = Metered::of(site, line, now);
+    let standing = sessions.standing(&line.username, metered.as_ref(), now);
+    let live = Live {
+        mac: line.entitlement.macs.first().copied(),
+        router: Some(router),
+        other_devices: 0,
+        bytes_used: standing.used.bytes,
+        secs_used: standing.used.secs,
+        bound: Vec::new(),
+    };
+    site.verdict(line, &live, now)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What queues counted becomes sessions and usage.
+//! What queues counted becomes sessions and usage; who has a lease by RADIUS is online, where his router does not report
+//! it itself.
 //!
 //! Somebody is online while something comes *from* him: what the internet sends to an address whose device is
 //! off is nobody's session, and is not counted. A session begins with the first look that finds something, goes
@@ -13,7 +14,7 @@ use easyisp_shared::wire::line::LinePlace;
 
 use super::driver::{INTERVAL, Lines};
 use super::rules;
-use crate::routeros::{FoundLines, QueueRow};
+use crate::routeros::{FoundLines, LeaseRow, QueueRow};
 use crate::sessions::{Event, LineCounter, Report, Service, Session, SessionKey};
 use crate::site::Subscriber;
 use crate::store::Change;
@@ -72,8 +73,15 @@ impl Lines {
         }
     }
 
-    /// Ends who may not be online any more, or has no line here.
-    pub(super) fn end(&self, customer: CustomerId, router: RouterId, reason: Option<Reason>) {
+    /// Ends who may not be online any more, or has no line here. What his router reported to have begun after his line
+    /// was looked at is not meant.
+    pub(super) fn end(
+        &self,
+        customer: CustomerId,
+        router: RouterId,
+        reason: Option<Reason>,
+        began: Timestamp,
+    ) {
         let Some(line) = self.parts.site.customer(customer) else {
             return;
         };
@@ -81,8 +89,34 @@ impl Lines {
             Some(reason) if reason.is_about_money() => SESSION_TIMEOUT,
             Some(_) | None => ADMIN_RESET,
         };
-        if let Some(held) = self.session(&line.username, router) {
+        let meant =
+            |held: &Session| held.key.acct_session_id.starts_with(OURS) || held.started_at < began;
+        let held = self.sessions_of(&line.username, router).into_iter();
+        for held in held.filter(meant) {
             self.stop(&held, cause);
+        }
+    }
+
+    /// What the router says of a device with a lease by RADIUS: `row` where it may be online. A router that reports
+    /// leases itself is believed, and counts; another says no more than this.
+    pub(super) fn see_lease(
+        &self,
+        router: RouterId,
+        line: &Subscriber,
+        row: Option<&LeaseRow>,
+        now: Timestamp,
+    ) {
+        let held = self.sessions_of(&line.username, router);
+        let (ours, reported): (Vec<Session>, Vec<Session>) = held
+            .into_iter()
+            .partition(|held| held.key.acct_session_id.starts_with(OURS));
+        match row.filter(|_| reported.is_empty()) {
+            Some(row) => {
+                let mut report = report(router, line, ours.first(), (0, 0), now);
+                report.framed_ip = row.address.or(report.framed_ip);
+                self.parts.radius.confirm(&report);
+            }
+            None => ours.iter().for_each(|held| self.stop(held, IDLE)),
         }
     }
 
@@ -105,9 +139,14 @@ impl Lines {
     }
 
     fn session(&self, username: &[u8], router: RouterId) -> Option<Session> {
+        self.sessions_of(username, router).into_iter().next()
+    }
+
+    fn sessions_of(&self, username: &[u8], router: RouterId) -> Vec<Session> {
         let open = self.parts.sessions.open_by_name(username).into_iter();
         open.map(|online| online.session)
-            .find(|session| session.service == Service::Line && session.key.router == router)
+            .filter(|session| session.service == Service::Line && session.key.router == router)
+            .collect()
     }
 }
 
@@ -146,6 +185,9 @@ fn report(
         bytes_out: bytes_out.saturating_add(down),
     }
 }
+
+/// How those are called that were made here.
+const OURS: &[u8] = b"line-";
 
 /// Told by nobody, so made here: once for a line and an instant.
 fn name(customer: CustomerId, at: Timestamp) -> Vec<u8> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::line::LineV1;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,8 @@ pub(super) struct State {
     pub(super) placed: HashMap<CustomerId, RouterId>,
     /// What the cloud was told last of whom.
     pub(super) told: HashMap<CustomerId, LineV1>,
+    /// Since when a lease has had another speed than it is to have.
+    pub(super) slow: HashMap<CustomerId, Timestamp>,
     /// How far the queues had counted.
     pub(super) counters: HashMap<CustomerId, LineCounter>,
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use easyisp_shared::entitlement::{Live, Verdict};
+use easyisp_shared::entitlement::Verdict;
 use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
@@ -15,9 +15,11 @@ use tracing::info;
 
 use super::desk::{Due, News};
 use super::driver::{INTERVAL, Lines};
+use super::given;
 use super::rules::{self, Known, Line, Trouble};
-use crate::routeros::{ApiError, FoundLines, Scope};
-use crate::sessions::Metered;
+use crate::enforce;
+use crate::radius::lease::LEASE;
+use crate::routeros::{ApiError, FoundLines, LeaseRow, Scope};
 use crate::site::{Router, Subscriber};
 
 /// Customers; `None` where one is not known any more.
@@ -61,10 +63,11 @@ impl Lines {
             true => Scope::All(rules::lists(policy)),
             false => Scope::Of(with_devices(&concerned, &people)),
         };
+        let began = self.parts.clock.now();
         let found = self.parts.apis.kept_lines(router, &scope, WITHIN).await?;
         self.count(router.id, &found, self.parts.clock.now());
 
-        let judged = self.judge(router.id, concerned, &people, &found, policy);
+        let judged = self.judge(router, concerned, &people, &found, policy);
         let mut wanted = Vec::new();
         let mut keep = HashSet::new();
         for one in &judged {
@@ -80,7 +83,7 @@ impl Lines {
         let now = self.parts.clock.now();
         let again = judged.iter().filter_map(|one| one.verdict.clone());
         let again = rules::read_again(again, INTERVAL);
-        self.conclude(router.id, judged, &refused, now);
+        self.conclude(router.id, judged, &refused, (began, now));
         Ok(again)
     }
 
@@ -110,13 +113,13 @@ impl Lines {
 
     fn judge(
         &self,
-        router: RouterId,
+        at: &Router,
         mut customers: HashSet<CustomerId>,
         people: &People,
         found: &FoundLines,
         policy: &PolicyV1,
     ) -> Vec<Judged> {
-        let now = self.parts.clock.now();
+        let (now, router) = (self.parts.clock.now(), at.id);
         let plan = {
             let mut state = self.lock();
             let desk = state.desks.0.get_mut(&router);
@@ -150,12 +153,20 @@ impl Lines {
                     outcome: Err((LineState::Gone, String::new())),
                 };
             };
-            let verdict = self.verdict(&line, router, now);
             let known = Known {
                 may_not_share: self.parts.site.may_not_share(&line),
                 ..known
             };
-            let outcome = Line::of(&line, &verdict, policy, known);
+            let (site, sessions) = (&self.parts.site, &self.parts.sessions);
+            let verdict = enforce::of_line(site, sessions, &line, router, now);
+            let outcome = match line.connection == Connection::Dhcp && at.leases {
+                true => {
+                    let held = self.shape(customer);
+                    let wanted = Line::by_radius(&line, &verdict, policy, known, held);
+                    wanted.map(|wanted| self.lent(router, &line, wanted, &found.leases, now))
+                }
+                false => Line::of(&line, &verdict, policy, known),
+            };
             Judged {
                 customer,
                 verdict: Some(verdict),
@@ -165,20 +176,37 @@ impl Lines {
         customers.into_iter().map(one).collect()
     }
 
-    /// What he may have now. His device is the one he has: nobody else can be at his address.
-    fn verdict(&self, line: &Subscriber, router: RouterId, now: Timestamp) -> Verdict {
-        let (site, sessions) = (&self.parts.site, &self.parts.sessions);
-        let metered = Metered::of(site, line, now);
-        let standing = sessions.standing(&line.username, metered.as_ref(), now);
-        let live = Live {
-            mac: line.entitlement.macs.first().copied(),
-            router: Some(router),
-            other_devices: 0,
-            bytes_used: standing.used.bytes,
-            secs_used: standing.used.secs,
-            bound: Vec::new(),
+    /// Takes what the router has lent to his device: whether he is online, and how long it has been too slow.
+    fn lent(
+        &self,
+        router: RouterId,
+        line: &Subscriber,
+        mut wanted: Line,
+        leases: &[LeaseRow],
+        now: Timestamp,
+    ) -> Line {
+        let row = wanted
+            .given
+            .as_ref()
+            .and_then(|given| given::lent(leases, given.device));
+        let open = wanted
+            .shape
+            .is_some_and(|shape| shape.place == LinePlace::Open);
+        self.see_lease(router, line, row.filter(|_| open), now);
+        let is_slow = wanted.is_slow(leases);
+        let mut state = self.lock();
+        let since = match is_slow {
+            true => Some(*state.slow.entry(line.id).or_insert(now)),
+            false => {
+                state.slow.remove(&line.id);
+                None
+            }
         };
-        site.verdict(line, &live, now)
+        drop(state);
+        if let Some(given) = &mut wanted.given {
+            given.impatient = since.is_some_and(|since| now.since(since) >= LEASE);
+        }
+        wanted
     }
 
     /// Writes what is missing, and reads it back; who is refused, and why.
@@ -224,15 +252,20 @@ impl Lines {
         router: RouterId,
         judged: Vec<Judged>,
         refused: &HashMap<CustomerId, String>,
-        now: Timestamp,
+        (began, now): (Timestamp, Timestamp),
     ) {
         let mut told = Vec::with_capacity(judged.len());
         for one in judged {
             let customer = one.customer;
             let next = one.verdict.as_ref().and_then(|verdict| verdict.next_change);
             let held = self.shape(customer);
+            // Who waits for his device is online, or not, by his lease and his router's reports.
+            let waits = one.outcome.as_ref().is_ok_and(|line| line.waits.is_some());
             let (state, why, shape) = match (one.outcome, refused.get(&customer)) {
-                (Ok(line), None) => (LineState::InForce, String::new(), Some(line.shape)),
+                (Ok(line), None) => match line.waits {
+                    None => (LineState::InForce, String::new(), line.shape),
+                    Some(why) => (LineState::Waiting, why.to_owned(), held),
+                },
                 (Ok(_), Some(why)) => (LineState::Refused, why.clone(), held),
                 (Err((LineState::Gone, why)), _) => (LineState::Gone, why, None),
                 (Err((state, why)), _) => (state, why, held),
@@ -254,9 +287,9 @@ impl Lines {
                 self.timers.arm(&customer, next);
             }
             let open = shape.is_some_and(|shape| shape.place == LinePlace::Open);
-            if !open {
+            if !open && !waits {
                 let reason = one.verdict.map(|verdict| verdict.reason);
-                self.end(customer, router, reason);
+                self.end(customer, router, reason, began);
             }
             told.push(LineV1 {
                 customer,

@@ -7,10 +7,11 @@ use std::time::Duration;
 use easyisp_shared::entitlement::{Answer, Verdict};
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::net::{Mac, RateLimit};
-use easyisp_shared::setup::{ANTI_SHARING, BLOCKED};
+use easyisp_shared::setup::{ALLOWED, ANTI_SHARING, BLOCKED};
 use easyisp_shared::wire::down::{Connection, PolicyV1};
 use easyisp_shared::wire::line::{AddressPlanV1, LinePlace, LineShapeV1, LineState, Pools};
 
+use super::given::Given;
 use crate::routeros::{Fix, FoundLines, LeaseRow, Menu, QueueShape};
 use crate::site::Subscriber;
 
@@ -19,14 +20,18 @@ use crate::site::Subscriber;
 pub struct Line {
     /// Whose.
     pub customer: CustomerId,
-    /// His queue.
-    pub queue: QueueShape,
+    /// His queue; none where RADIUS gives him one with his lease.
+    pub queue: Option<QueueShape>,
     /// The lists his address is in.
     pub lists: Vec<String>,
     /// His device, where its lease is to be his.
     pub device: Option<Mac>,
-    /// The same for people.
-    pub shape: LineShapeV1,
+    /// What RADIUS gives with his lease.
+    pub given: Option<Given>,
+    /// The same for people; none where nothing of him is at the router.
+    pub shape: Option<LineShapeV1>,
+    /// Why it is not there yet.
+    pub waits: Option<&'static str>,
 }
 
 /// Why there is none: the state and a sentence.
@@ -67,18 +72,20 @@ impl Line {
         let name = [crate::routeros::LINE, &*subscriber.username].concat();
         Ok(Line {
             customer: subscriber.id,
-            queue: QueueShape::new(
+            queue: Some(QueueShape::new(
                 String::from_utf8_lossy(&name).into_owned(),
                 address,
                 &rate.unwrap_or(TRICKLE),
-            ),
+            )),
             lists,
             device,
-            shape: LineShapeV1 {
+            given: None,
+            shape: Some(LineShapeV1 {
                 address,
                 place,
                 rate,
-            },
+            }),
+            waits: None,
         })
     }
 }
@@ -100,10 +107,7 @@ fn address(
 ) -> Result<(Ipv4Addr, Option<Mac>), Trouble> {
     let device = subscriber.entitlement.macs.first().copied();
     match (subscriber.connection, subscriber.static_ip, device) {
-        (Connection::Dhcp, _, None) => Err((
-            LineState::Refused,
-            "Nobody said which device is his; enter its hardware address.".to_owned(),
-        )),
+        (Connection::Dhcp, _, None) => Err((LineState::Refused, NO_DEVICE.to_owned())),
         (Connection::Dhcp, Some(address), Some(device)) => Ok((address, Some(device))),
         (Connection::Dhcp, None, Some(device)) => {
             let mut his = leases.iter().filter(|lease| lease.mac == Some(device));
@@ -181,9 +185,11 @@ pub fn fixes(found: &FoundLines, wanted: &[Line], keep: &HashSet<CustomerId>) ->
     for row in &found.queues {
         let drop = Fix::Drop(Menu::Queues, row.id.clone());
         match by_customer.get(&row.customer) {
-            Some(line) if queued.insert(row.customer) => {
-                if row.shape != line.queue || row.disabled {
-                    let put = Fix::Queue(Some(row.id.clone()), line.queue.clone());
+            Some(Line {
+                queue: Some(queue), ..
+            }) if queued.insert(row.customer) => {
+                if row.shape != *queue || row.disabled {
+                    let put = Fix::Queue(Some(row.id.clone()), queue.clone());
                     fixes.puts.push((row.customer, put));
                 }
             }
@@ -196,7 +202,8 @@ pub fn fixes(found: &FoundLines, wanted: &[Line], keep: &HashSet<CustomerId>) ->
     for row in &found.entries {
         let line = by_customer.get(&row.customer);
         let fits = line.is_some_and(|line| {
-            let same = row.address.trim_end_matches("/32") == line.shape.address.to_string();
+            let address = line.shape.map(|shape| shape.address.to_string());
+            let same = address.as_deref() == Some(row.address.trim_end_matches("/32"));
             same && !row.disabled && line.lists.contains(&row.list)
         });
         let first = fits && listed.insert((row.customer, &row.list));
@@ -222,14 +229,37 @@ pub fn fixes(found: &FoundLines, wanted: &[Line], keep: &HashSet<CustomerId>) ->
         }
     }
     for line in wanted {
-        if !queued.contains(&line.customer) {
-            let put = Fix::Queue(None, line.queue.clone());
+        if let Some(queue) = &line.queue
+            && !queued.contains(&line.customer)
+        {
+            let put = Fix::Queue(None, queue.clone());
             fixes.puts.push((line.customer, put));
         }
         for list in &line.lists {
-            if !listed.contains(&(line.customer, list)) {
-                let put = Fix::Entry(list.clone(), line.shape.address);
+            if let Some(shape) = line.shape
+                && !listed.contains(&(line.customer, list))
+            {
+                let put = Fix::Entry(list.clone(), shape.address);
                 fixes.puts.push((line.customer, put));
+            }
+        }
+        if let Some(given) = &line.given {
+            let rows = leased
+                .get(&given.device)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            for row in rows {
+                match (row.customer, row.dynamic) {
+                    (_, true) if given.is_wrong(row) => {
+                        let drop = Fix::Drop(Menu::Leases, row.id.clone());
+                        fixes.drops.push((line.customer, drop));
+                    }
+                    (None, false) => fixes
+                        .refused
+                        .push((line.customer, written(row, given.device))),
+                    // Ours from before goes with the others of ours.
+                    (Some(_) | None, _) => {}
+                }
             }
         }
         if let Some(device) = line.device {
@@ -245,7 +275,9 @@ pub fn fixes(found: &FoundLines, wanted: &[Line], keep: &HashSet<CustomerId>) ->
 
 /// What is to be done about the lease of a device, of which these rows stand.
 fn lease(line: &Line, device: Mac, rows: &[&LeaseRow]) -> Result<Option<Fix>, String> {
-    let address = line.shape.address;
+    let Some(address) = line.shape.map(|shape| shape.address) else {
+        return Ok(None);
+    };
     let fits = |row: &&&LeaseRow| row.address == Some(address) && !row.dynamic && !row.disabled;
     let ours = rows.iter().find(|row| row.customer == Some(line.customer));
     let others = || {
@@ -259,19 +291,22 @@ fn lease(line: &Line, device: Mac, rows: &[&LeaseRow]) -> Result<Option<Fix>, St
             let held = Some((row.id.clone(), row.dynamic));
             Ok(Some(Fix::Lease(held, device, address)))
         }
-        Some(row) => Err(format!(
-            "The router has a lease of {} for {device} that somebody else wrote; remove it, or assign that \
-             address.",
-            row.address
-                .map(|address| address.to_string())
-                .unwrap_or_default()
-        )),
+        Some(row) => Err(written(row, device)),
         None => {
             let given = rows.iter().find(|row| row.dynamic);
             let held = given.map(|row| (row.id.clone(), true));
             Ok(Some(Fix::Lease(held, device, address)))
         }
     }
+}
+
+fn written(row: &LeaseRow, device: Mac) -> String {
+    format!(
+        "The router has a lease of {} for {device} that somebody else wrote; remove it, or assign that address.",
+        row.address
+            .map(|address| address.to_string())
+            .unwrap_or_default()
+    )
 }
 
 /// When to read the counters again: before a quota can be used up at full speed, at the latest after `most`.
@@ -285,7 +320,7 @@ pub fn read_again(verdicts: impl Iterator<Item = Verdict>, most: Duration) -> Du
     Duration::from_secs(secs).clamp(SOONEST, most)
 }
 
-const ALLOWED: &str = "easyisp-allowed";
+pub(super) const NO_DEVICE: &str = "Nobody said which device is his; enter its hardware address.";
 /// RouterOS reads 0 as without limit: this is as good as nothing.
 const TRICKLE: RateLimit = RateLimit {
     up_kbps: 1,
@@ -297,6 +332,8 @@ const SOONEST: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use easyisp_shared::entitlement::Reason;
 
     use super::*;
@@ -311,15 +348,21 @@ mod tests {
         let rate = RateLimit::mbps(mbps, mbps);
         Line {
             customer: jane(),
-            queue: QueueShape::new("easyisp-jane".to_owned(), address, &rate),
+            queue: Some(QueueShape::new("easyisp-jane".to_owned(), address, &rate)),
             lists: vec![ALLOWED.to_owned()],
             device: None,
-            shape: LineShapeV1 {
+            given: None,
+            shape: Some(LineShapeV1 {
                 address,
                 place: LinePlace::Open,
                 rate: Some(rate),
-            },
+            }),
+            waits: None,
         }
+    }
+
+    fn address(line: &Line) -> Ipv4Addr {
+        line.shape.unwrap().address
     }
 
     /// What a router has that holds exactly this.
@@ -328,7 +371,7 @@ mod tests {
             queues: vec![QueueRow {
                 id: "*1".to_owned(),
                 customer: line.customer,
-                shape: line.queue.clone(),
+                shape: line.queue.clone().unwrap(),
                 disabled: false,
                 bytes: (0, 0),
             }],
@@ -340,7 +383,7 @@ mod tests {
                     id: format!("*{number}"),
                     customer: line.customer,
                     list: list.clone(),
-                    address: line.shape.address.to_string(),
+                    address: address(line).to_string(),
                     disabled: false,
                 })
                 .collect(),
@@ -366,7 +409,7 @@ mod tests {
         assert_eq!((all.drops.len(), all.puts.len()), (0, 2));
         let found = held(&line(9, 10));
         let faster = fixes(&found, std::slice::from_ref(&wanted), &HashSet::new());
-        let put = Fix::Queue(Some("*1".to_owned()), wanted.queue.clone());
+        let put = Fix::Queue(Some("*1".to_owned()), wanted.queue.clone().unwrap());
         assert_eq!(faster.puts, [(jane(), put)]);
         assert_eq!(faster.drops, []);
     }
@@ -406,11 +449,11 @@ mod tests {
             mac: Some(device),
             address: Some(Ipv4Addr::new(10, 0, 0, 77)),
             dynamic: true,
-            disabled: false,
+            ..LeaseRow::default()
         };
         found.leases = vec![lease.clone()];
         let given = fixes(&found, std::slice::from_ref(&wanted), &HashSet::new());
-        let put = Fix::Lease(Some(("*A".to_owned(), true)), device, wanted.shape.address);
+        let put = Fix::Lease(Some(("*A".to_owned(), true)), device, address(&wanted));
         assert_eq!(
             given.puts,
             [(jane(), put)],
@@ -422,10 +465,57 @@ mod tests {
         let written = fixes(&found, std::slice::from_ref(&wanted), &HashSet::new());
         assert_eq!((written.puts, written.refused.len()), (Vec::new(), 1));
 
-        lease.address = Some(wanted.shape.address);
+        lease.address = Some(address(&wanted));
         found.leases = vec![lease];
         let same = fixes(&found, std::slice::from_ref(&wanted), &HashSet::new());
         assert_eq!(same, Fixes::default());
+    }
+
+    #[test]
+    fn a_lease_by_radius_goes_with_the_right_to_it_and_takes_the_old_queue_along() {
+        let device = Mac::new([2; 6]);
+        let before = line(9, 10);
+        let mut found = held(&before);
+        found.leases = vec![LeaseRow {
+            id: "*A".to_owned(),
+            mac: Some(device),
+            address: Some(address(&before)),
+            dynamic: true,
+            bound: true,
+            rate: Some((10_000_000, 10_000_000)),
+            lists: vec![ALLOWED.to_owned()],
+            ..LeaseRow::default()
+        }];
+        let wanted = |mbps: u64, impatient| Line {
+            queue: None,
+            lists: Vec::new(),
+            given: Some(Given {
+                device,
+                grant: Some(((mbps * 1_000_000, mbps * 1_000_000), ALLOWED.to_owned())),
+                impatient,
+            }),
+            ..before.clone()
+        };
+        let lease = (jane(), Fix::Drop(Menu::Leases, "*A".to_owned()));
+        let drops = |line: &Line| {
+            let fixes = fixes(&found, std::slice::from_ref(line), &HashSet::new());
+            assert_eq!((fixes.puts.len(), fixes.refused.len()), (0, 0));
+            fixes.drops
+        };
+        // The queue and the entry that were ours.
+        assert_eq!(drops(&wanted(10, false)).len(), 2);
+        assert!(
+            !drops(&wanted(20, false)).contains(&lease),
+            "a moment's patience"
+        );
+        assert!(wanted(20, false).is_slow(&found.leases));
+        assert!(drops(&wanted(20, true)).contains(&lease));
+        let mut garden = wanted(10, false);
+        garden.given.as_mut().unwrap().grant.as_mut().unwrap().1 = "walled".to_owned();
+        assert!(drops(&garden).contains(&lease));
+        let mut nobody = wanted(10, false);
+        nobody.given.as_mut().unwrap().grant = None;
+        assert!(drops(&nobody).contains(&lease));
     }
 
     #[test]

@@ -121,7 +121,14 @@ impl Radius {
         // A code goes into no file, and a device's session is its owner's.
         let stranger = subscriber.is_none() && !self.is_old_servers(known, request);
         let alias = stranger.then(|| self.alias(request.user_name)).flatten();
-        let owner = stranger.then(|| self.owner(request)).flatten();
+        let lease = stranger
+            .then(|| self.lease_reported(known, request))
+            .flatten();
+        let device = lease.as_ref().map(|(_, device)| *device);
+        let owner = match lease {
+            Some((owner, _)) => Some(owner),
+            None => stranger.then(|| self.owner(request)).flatten(),
+        };
         let name = match (&owner, &alias) {
             (Some(owner), _) => &*owner.username,
             (None, Some(alias)) => alias.as_slice(),
@@ -133,7 +140,10 @@ impl Radius {
             user_name: name,
             ..request.clone()
         };
-        let report = report(known, request, event, subscriber.as_deref(), now);
+        let mut report = report(known, request, event, subscriber.as_deref(), now);
+        if let Some(device) = device {
+            (report.service, report.mac) = (Service::Line, Some(device));
+        }
         if name != spoken {
             self.spoken().note(&report.key, spoken);
         }

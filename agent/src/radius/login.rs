@@ -46,6 +46,9 @@ impl Radius {
         if let Some(answered) = self.beside_old_server(known, &request, later) {
             return answered;
         }
+        if let Some(answered) = self.lease(known, &request) {
+            return answered;
+        }
         match (request.service, request.credential) {
             (Service::Router, _) => return self.router_login(known, &request, later),
             (_, Credential::Eap { .. }) => return self.converse(known, &request, later),
@@ -341,12 +344,7 @@ impl Radius {
     }
 
     /// What an Accept gives: its end is the one that the router is told.
-    fn grant(
-        &self,
-        verdict: &Verdict,
-        listed: bool,
-        (random, now): (&Random, Timestamp),
-    ) -> Grant {
+    fn grant(&self, verdict: &Verdict, listed: bool, (random, now): (&Random, Timestamp)) -> Grant {
         let told = |end: Timestamp| match self.parts.clock.trusted() {
             true => end,
             false => now.plus(self.session_timeout(end.since(now), random)),

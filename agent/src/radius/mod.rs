@@ -44,6 +44,7 @@ mod first_use;
 mod held;
 mod hotspot;
 mod later;
+pub mod lease;
 mod login;
 pub mod login_log;
 pub mod mppe;

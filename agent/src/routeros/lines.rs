@@ -112,7 +112,7 @@ pub struct EntryRow {
 }
 
 /// A lease of a DHCP server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseRow {
     /// Its id at the router.
     pub id: String,
@@ -126,6 +126,12 @@ pub struct LeaseRow {
     pub dynamic: bool,
     /// Whether it is switched off.
     pub disabled: bool,
+    /// Whether a device has it now.
+    pub bound: bool,
+    /// Up and down, bits a second, where RADIUS said so.
+    pub rate: Option<(u64, u64)>,
+    /// The lists its address is in while it lasts.
+    pub lists: Vec<String>,
 }
 
 /// Of whom a router is asked.
@@ -177,7 +183,8 @@ impl Menu {
             }
             Menu::Lists => ".id,list,address,disabled,dynamic,comment",
             Menu::Leases => {
-                ".id,address,active-address,mac-address,active-mac-address,dynamic,disabled,comment"
+                ".id,address,active-address,mac-address,active-mac-address,dynamic,disabled,comment,status,rate-limit,\
+                 address-lists"
             }
         };
         Command::new(&format!("{}/print", self.path())).only(properties)
@@ -407,6 +414,16 @@ fn read_lease(row: &Row) -> Option<LeaseRow> {
             .and_then(|text| text.parse().ok()),
         dynamic: row.flag("dynamic") == Some(true),
         disabled: row.flag("disabled") == Some(true),
+        bound: row.text("status") == Some("bound"), // the router's word
+        rate: said("rate-limit")
+            .and_then(|text| text.split_whitespace().next())
+            .and_then(values::pair),
+        lists: said("address-lists").map_or_else(Vec::new, |lists| {
+            lists
+                .split(',')
+                .map(|list| list.trim().to_owned())
+                .collect()
+        }),
     })
 }
 

@@ -265,6 +265,7 @@ impl RouterWords {
             }),
             ended_certificates: Vec::new(),
             certificates_since: None,
+            leases: false,
         };
         (router.0, Down::Router(row))
     }

@@ -1,9 +1,9 @@
-//! Whose a hotspot device is: locked to it, or seen with it.
+//! Whose a device is: at a hotspot locked to it or seen with it, by DHCP registered with it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLockWriteGuard};
 
-use easyisp_shared::id::CustomerId;
+use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::Connection;
@@ -13,11 +13,28 @@ use super::{Site, Subscriber};
 impl Site {
     /// Who is known to use a device at a hotspot: locked to it, or seen with it.
     pub fn of_device(&self, device: Mac) -> Option<Arc<Subscriber>> {
+        self.latest_of(device, |owner| owner.connection == Connection::Hotspot)
+    }
+
+    /// Whose lease a device's is at a router: his who gets one by DHCP and for whom it was registered.
+    pub fn of_lease(&self, device: Mac, router: RouterId) -> Option<Arc<Subscriber>> {
+        self.latest_of(device, |owner| {
+            let here = owner.entitlement.router.is_none_or(|only| only == router);
+            let his = owner.entitlement.macs.first() == Some(&device);
+            owner.connection == Connection::Dhcp && his && here
+        })
+    }
+
+    fn latest_of(
+        &self,
+        device: Mac,
+        which: impl Fn(&Subscriber) -> bool,
+    ) -> Option<Arc<Subscriber>> {
         let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
         let owners = devices.owners(device).iter();
         let owners = owners.filter_map(|owner| self.customer(*owner));
         // The latest who still has time, else the latest at all.
-        owners.max_by_key(|owner| {
+        owners.filter(|owner| which(owner)).max_by_key(|owner| {
             owner
                 .entitlement
                 .paid_until

@@ -36,6 +36,8 @@ pub struct Router {
     pub coa_port: u16,
     /// How to enter its API; `None` when nobody entered a user, or the password does not open.
     pub api: Option<RouterApi>,
+    /// Whether its DHCP servers ask for the leases of DHCP customers.
+    pub leases: bool,
     policy: MessageAuthenticator,
     /// Serial numbers of its certificates that an operator ended.
     ended: Vec<Vec<u8>>,
@@ -98,6 +100,7 @@ impl Router {
             address: row.address,
             source: source.trunc(),
             coa_port: row.coa_port,
+            leases: row.leases,
             policy: row.message_authenticator,
             ended: row.ended_certificates,
             certificates_since: row.certificates_since,

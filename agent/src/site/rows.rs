@@ -79,8 +79,14 @@ impl Site {
                 Touched::Package(package)
             }
             Down::Router(told) => {
+                let (router, leases) = (told.router, told.leases);
+                let before = self.router(router).map(|router| router.leases);
                 self.put_router(told);
-                Touched::Nobody
+                // Who has a lease there has it in another way from here on.
+                match before {
+                    Some(before) if before != leases => Touched::Router(router),
+                    Some(_) | None => Touched::Nobody,
+                }
             }
             Down::Voucher(told) => {
                 self.put_voucher(told);

@@ -126,7 +126,8 @@ impl Subscriber {
     pub fn devices(&self) -> impl Iterator<Item = Mac> {
         let known = match self.connection {
             Connection::Hotspot => [&*self.entitlement.macs, &*self.remembered_macs],
-            Connection::Pppoe | Connection::Dhcp | Connection::Static => [&[][..], &[][..]],
+            Connection::Dhcp => [&*self.entitlement.macs, &[][..]],
+            Connection::Pppoe | Connection::Static => [&[][..], &[][..]],
         };
         known.into_iter().flatten().copied()
     }

@@ -20,6 +20,7 @@ use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::Tx;
 use crate::error::{ApiError, ErrorEnvelope};
+use crate::ledger;
 use crate::renewals::RenewError;
 
 /// The largest statement.
@@ -137,6 +138,12 @@ pub async fn compare(
     let statement = statement.map_err(|why| ApiError::field("statement", why.to_string()))?;
     let mut tx = payments.db.begin(operator.tenant).await?;
     let gateway = locked_at_mpesa(&mut tx, query.gateway_id).await?;
+    if !dry_run && ledger::is_seller(&mut tx, operator.id).await? {
+        return Err(ApiError::forbidden(
+            "SELLER",
+            "Who sells out of a float books no statement: a file is no proof. Ask somebody else to book it",
+        ));
+    }
     let of_it = [Some(&gateway.shortcode), gateway.store_number.as_ref()];
     if let Some(code) = &statement.shortcode
         && !of_it.contains(&Some(code))

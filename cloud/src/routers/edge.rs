@@ -99,6 +99,7 @@ fn body(stored: &Stored, key: &TenantKey, site_key: &SealKey) -> Result<RouterV1
         api,
         ended_certificates: Vec::new(),
         certificates_since: None,
+        leases: draft.dhcp_radius,
     })
 }
 

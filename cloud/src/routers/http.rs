@@ -44,6 +44,8 @@ pub struct Router {
     coa_port: i32,
     /// Whether its requests without Message-Authenticator are taken.
     message_authenticator: Signing,
+    /// Whether its DHCP servers ask for the leases of DHCP customers.
+    dhcp_radius: bool,
     /// Where it speaks from, when its record does not name that; else null.
     last_source: Option<String>,
     status: Status,
@@ -117,6 +119,7 @@ impl Router {
             secret: Masked,
             coa_port: draft.coa_port,
             message_authenticator: stored.message_authenticator,
+            dhcp_radius: draft.dhcp_radius,
             last_source: last_source.map(|(address, _)| address.to_string()),
             status: row.present_status,
             provisioning_status: stored.provisioning_status,
@@ -217,6 +220,11 @@ pub struct RouterRequest {
     /// Left out on creation: `REQUIRE` where the site's agent is hosted, across a WAN, else `LEARN`.
     #[serde(default, deserialize_with = "blank::option")]
     message_authenticator: Option<Signing>,
+    /// Whether its DHCP servers ask for the leases of DHCP customers (`/ip dhcp-server use-radius=yes` there). They then
+    /// have speed and lists by RADIUS and nothing of it is written by the API, which takes the lease of who may not
+    /// have it any more. Without it the API keeps lease, queue and lists.
+    #[serde(default)]
+    dhcp_radius: Option<bool>,
     #[serde(default, deserialize_with = "blank::change")]
     #[schema(value_type = Option<String>)]
     api_username: Option<Option<String>>,
@@ -244,6 +252,7 @@ impl RouterRequest {
             source_network: self.source_network.clone(),
             coa_port: self.coa_port,
             message_authenticator: self.message_authenticator,
+            dhcp_radius: self.dhcp_radius,
             api_username: self.api_username.clone(),
             api_port: self.api_port,
             latitude: self.latitude,

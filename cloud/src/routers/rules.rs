@@ -23,6 +23,8 @@ pub struct Draft {
     pub coa_port: i32,
     /// Whether unsigned requests are taken; `None` = as is usual at its site.
     pub message_authenticator: Option<Signing>,
+    /// Whether its DHCP servers ask for the leases of DHCP customers.
+    pub dhcp_radius: bool,
     /// User of its API.
     pub api_username: Option<String>,
     /// Port of its API.
@@ -44,6 +46,7 @@ pub struct Change {
     pub source_network: Option<Option<String>>,
     pub coa_port: Option<i32>,
     pub message_authenticator: Option<Signing>,
+    pub dhcp_radius: Option<bool>,
     pub api_username: Option<Option<String>>,
     pub api_port: Option<i32>,
     pub latitude: Option<Option<f64>>,
@@ -98,6 +101,9 @@ pub fn draft(change: Change, before: Option<&Draft>) -> Result<Draft, Vec<FieldE
         message_authenticator: change
             .message_authenticator
             .or(before.and_then(|before| before.message_authenticator)),
+        dhcp_radius: change
+            .dhcp_radius
+            .unwrap_or_else(|| before.is_some_and(|before| before.dhcp_radius)),
         api_username: change
             .api_username
             .unwrap_or_else(|| before.and_then(|before| before.api_username.clone())),
@@ -285,6 +291,12 @@ pub fn differences(before: &Draft, after: &Draft) -> Vec<String> {
         said.push(match after.message_authenticator {
             Some(Signing::Require) => "Message-Authenticator to required".to_owned(),
             Some(Signing::Learn) | None => "Message-Authenticator to learnt".to_owned(),
+        });
+    }
+    if before.dhcp_radius != after.dhcp_radius {
+        said.push(match after.dhcp_radius {
+            true => "DHCP to RADIUS".to_owned(),
+            false => "DHCP to its API".to_owned(),
         });
     }
     if before.api_username != after.api_username {

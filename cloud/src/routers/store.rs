@@ -39,6 +39,7 @@ pub struct Stored {
     /// Whether unsigned requests are taken.
     pub message_authenticator: Signing,
     coa_port: i32,
+    dhcp_radius: bool,
     api_username: Option<String>,
     /// The API password, sealed for `routers.api_password`.
     pub api_password_sealed: Option<Vec<u8>>,
@@ -113,6 +114,7 @@ impl Stored {
                 .expect("stored networks were parsed"),
             coa_port: self.coa_port,
             message_authenticator: Some(self.message_authenticator),
+            dhcp_radius: self.dhcp_radius,
             api_username: self.api_username.clone(),
             api_port: self.api_port,
             latitude: self.latitude,
@@ -306,8 +308,9 @@ pub async fn insert(
     sqlx::query(
         "insert into routers (tenant_id, id, site_id, name, ip_address, source_network,
                 secret_sealed, coa_port, api_username, api_password_sealed, api_port, latitude,
-                longitude, location, created_at, updated_at, message_authenticator)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16)",
+                longitude, location, created_at, updated_at, message_authenticator,
+                dhcp_radius)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17)",
     )
     .bind(tx.tenant())
     .bind(router)
@@ -325,6 +328,7 @@ pub async fn insert(
     .bind(&draft.location)
     .bind(now)
     .bind(signing)
+    .bind(draft.dhcp_radius)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -345,6 +349,7 @@ pub async fn update(
                 previous_secret_sealed = $8, coa_port = $9, api_username = $10,
                 api_password_sealed = $11, api_port = $12, latitude = $13, longitude = $14,
                 location = $15, message_authenticator = coalesce($17, message_authenticator),
+                dhcp_radius = $18,
                 version = version + 1, updated_at = $16
           where tenant_id = $1 and id = $2",
     )
@@ -365,6 +370,7 @@ pub async fn update(
     .bind(&draft.location)
     .bind(now)
     .bind(draft.message_authenticator)
+    .bind(draft.dhcp_radius)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -14,7 +14,7 @@ use easyisp_shared::wire::up::RedemptionV1;
 use super::rules::Status;
 use super::store::{self, Row, Use};
 use super::words::Stored;
-use super::{VoucherError, edge};
+use super::{VoucherError, edge, sale};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::customers::{self, ConnectionType, Draft, New, Standing};
 use crate::db::{Kind, Tx};
@@ -160,6 +160,9 @@ pub(super) async fn report_use(
         }
         Stored::Revoked | Stored::Available => {
             let by = Some(agent.id);
+            if row.status == Stored::Revoked {
+                sale::owe(tx, row.id, now).await?;
+            }
             begin(tx, secrets, &row, None, agent.site, told.mac, by, at, now).await?;
             let details = match row.status {
                 Stored::Revoked => "used before the site heard that it was revoked",

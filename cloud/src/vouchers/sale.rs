@@ -57,6 +57,33 @@ pub(super) async fn give_back(
     Ok(())
 }
 
+/// A voucher that went back into a float was used all the same, at a site that had not heard that it was revoked: who sold
+/// it owes what it costs.
+pub(super) async fn owe(tx: &mut Tx, voucher: VoucherId, now: Timestamp) -> sqlx::Result<()> {
+    let Some((seller, price, _, _)) = store::seller_of(tx, voucher).await? else {
+        return Ok(());
+    };
+    if !price.is_positive() {
+        return Ok(());
+    }
+    ledger::move_float(tx, seller, (Cents::ZERO, price), now).await?;
+    let entry = Entry {
+        id: EntryId::new(now, &tx.entropy()),
+        kind: EntryKind::VoucherSale,
+        occurred_at: now,
+        customer: None,
+        source: format!("used voucher {voucher}"),
+        description: "A revoked voucher was used".to_owned(),
+        transfers: vec![Transfer {
+            debit: Leg::owed_by_seller(seller),
+            credit: Leg::account(AccountCode::VOUCHERS),
+            amount: price,
+        }],
+    };
+    ledger::post(tx, entry, now).await?;
+    Ok(())
+}
+
 async fn post(
     tx: &mut Tx,
     seller: OperatorId,

@@ -44,6 +44,9 @@ pub struct Choice {
     pppoe_interfaces: Option<String>,
     /// Where guests come in, commas between. Everything but the server is set up without it.
     hotspot_interfaces: Option<String>,
+    /// Its DHCP servers by name, commas between, that are to ask for the leases of DHCP customers. Counts where the
+    /// router's `dhcpRadius` is on.
+    dhcp_servers: Option<String>,
     /// Addresses of one or two agents, commas between; without it those of the router's site.
     agents: Option<String>,
     /// Whether API, SNMP and CoA are closed to all but the agents: true without it.
@@ -66,6 +69,7 @@ impl From<Choice> for Chosen {
             wan: choice.wan_interface.filter(|name| !name.trim().is_empty()),
             pppoe: list(choice.pppoe_interfaces),
             hotspot: list(choice.hotspot_interfaces),
+            dhcp_servers: list(choice.dhcp_servers),
             agents: list(choice.agents),
             firewall: choice.configure_firewall.unwrap_or(true),
             ..Chosen::default()
@@ -232,6 +236,7 @@ async fn known(tx: &mut Tx, secrets: &Secrets, router: RouterId) -> Result<Known
         name: draft.name,
         secret: clear.secret,
         coa_port: draft.coa_port,
+        dhcp_radius: draft.dhcp_radius,
         api: draft.api_username.zip(clear.api_password),
         snmp: monitoring::entered(tx, secrets, router).await?,
         version,

@@ -35,6 +35,8 @@ pub struct Known {
     pub snmp: Option<Snmp>,
     /// What it said of itself.
     pub version: Option<String>,
+    /// Whether its DHCP servers ask for leases.
+    pub dhcp_radius: bool,
     /// Of its tenant.
     pub time_zone: String,
     /// Where guests pay, where the tenant has such a page.
@@ -57,6 +59,8 @@ pub struct Chosen {
     pub pppoe: Vec<String>,
     /// Where guests come in.
     pub hotspot: Vec<String>,
+    /// DHCP servers that are to ask for leases, where the router's may.
+    pub dhcp_servers: Vec<String>,
     /// Agents at other addresses than those that they listen at.
     pub agents: Vec<String>,
     /// Whether API, SNMP and CoA are closed to all but the agents.
@@ -233,6 +237,7 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
                 .filter_map(|url| host(url))
                 .collect(),
         }),
+        leases: known.dhcp_radius.then_some(chosen.dhcp_servers),
         firewall: chosen.firewall,
     })
 }
@@ -331,6 +336,7 @@ mod tests {
             name: "Tower 1".to_owned(),
             secret: "radius-secret".to_owned(),
             coa_port: 3799,
+            dhcp_radius: false,
             api: None,
             snmp: None,
             version: None,

@@ -23,7 +23,7 @@ pub use first::first_script;
 pub use quote::quote;
 pub use same::{duration, same};
 pub use script::script;
-pub use wanted::{ANTI_SHARING, BLOCKED, Item, SYSLOG_PORT, Step, Value, Which, wanted};
+pub use wanted::{ALLOWED, ANTI_SHARING, BLOCKED, Item, SYSLOG_PORT, Step, Value, Which, wanted};
 
 /// The major release of RouterOS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +76,8 @@ pub struct Setup {
     pub pppoe: Option<Pppoe>,
     /// Guests who meet a page.
     pub hotspot: Option<Hotspot>,
+    /// Its DHCP servers that ask for the leases of DHCP customers; `None` where none does.
+    pub leases: Option<Vec<String>>,
     /// Whether nobody but the agents may reach API, SNMP and CoA.
     pub firewall: bool,
 }

@@ -84,7 +84,7 @@ const TIME: &str = "time.cloudflare.com,pool.ntp.org";
 /// What every menu must hold, in the order in which it can be written.
 pub fn wanted(setup: &Setup, release: Release) -> Vec<Step> {
     let step = |name, items| Step { name, items };
-    vec![
+    let mut steps = vec![
         step("name and time", name_and_time(setup, release)),
         step("login of the agents", api(setup)),
         step("RADIUS", radius(setup)),
@@ -93,7 +93,11 @@ pub fn wanted(setup: &Setup, release: Release) -> Vec<Step> {
         step("SNMP", snmp(setup)),
         step("firewall", firewall(setup)),
         step("log to the agents", logging(setup)),
-    ]
+    ];
+    if let Some(servers) = &setup.leases {
+        steps.push(step("DHCP", leases(servers)));
+    }
+    steps
 }
 
 fn name_and_time(setup: &Setup, release: Release) -> Vec<Item> {
@@ -164,6 +168,7 @@ fn radius(setup: &Setup) -> Vec<Item> {
     let services: Vec<&str> = [
         setup.pppoe.as_ref().map(|_| "ppp"),
         setup.hotspot.as_ref().map(|_| "hotspot"),
+        setup.leases.as_ref().map(|_| "dhcp"),
     ]
     .into_iter()
     .flatten()
@@ -223,6 +228,8 @@ fn radius(setup: &Setup) -> Vec<Item> {
     items
 }
 
+/// The list of the addresses that get everything.
+pub const ALLOWED: &str = "easyisp-allowed";
 /// The list of the addresses that get nothing; the agents keep it.
 pub const BLOCKED: &str = "easyisp-blocked";
 /// Addresses of whoever may not share his line: what goes to them leaves the router with a TTL of 1, which a second
@@ -443,6 +450,21 @@ fn served(hotspot: &Hotspot, interface: &str, name: &str, mark: &str) -> Vec<Ite
             ],
         ),
     ]
+}
+
+/// They are there already, with their networks: they only ask. Without an entry that a lease makes nobody is reached by
+/// whoever lost his, where the interface answers for those entries alone (`arp=reply-only`).
+fn leases(servers: &[String]) -> Vec<Item> {
+    let asks = |server: &String| {
+        let fields = vec![("use-radius", word("yes")), ("add-arp", word("yes"))];
+        found("/ip dhcp-server", ("name", server), fields)
+    };
+    let told = Item {
+        menu: "/ip dhcp-server config",
+        which: Which::MenuWhereKnown,
+        fields: vec![("accounting", word("yes")), ("interim-update", word("5m"))],
+    };
+    servers.iter().map(asks).chain([told]).collect()
 }
 
 fn snmp(setup: &Setup) -> Vec<Item> {
@@ -755,6 +777,7 @@ pub(super) mod tests {
             wan: Some("ether1".to_owned()),
             pppoe: None,
             hotspot: None,
+            leases: None,
             firewall: true,
         }
     }

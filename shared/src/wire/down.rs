@@ -414,6 +414,8 @@ pub struct RouterV1 {
     pub ended_certificates: Vec<Vec<u8>>,
     /// Certificates that are good from an earlier instant on were ended all together, known or not.
     pub certificates_since: Option<Timestamp>,
+    /// Whether its DHCP servers ask for the leases of DHCP customers.
+    pub leases: bool,
 }
 
 /// A block of addresses.

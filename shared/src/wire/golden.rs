@@ -463,6 +463,7 @@ fn downs() -> Vec<(&'static str, Down)> {
                 }),
                 ended_certificates: vec![vec![0x40, 1]],
                 certificates_since: Some(at(9)),
+                leases: true,
             }),
         ),
         (

@@ -133,7 +133,7 @@ impl Router {
     }
 }
 
-fn is_acknowledged(answer: &[u8], request: &[u8], secret: &Secret) -> bool {
+pub(super) fn is_acknowledged(answer: &[u8], request: &[u8], secret: &Secret) -> bool {
     let (Ok(answer), Ok(request)) = (Packet::parse(answer), Packet::parse(request)) else {
         return false;
     };

@@ -112,6 +112,29 @@ impl Login {
         }
     }
 
+    /// What a DHCP server asks of a device that is described so: without a password.
+    pub(super) fn of_lease(
+        described: Vec<(u8, Vec<u8>)>,
+        settings: &Settings,
+        wiring: &Wiring,
+        entropy: &Entropy,
+    ) -> Login {
+        let authenticator = entropy.bytes();
+        let blank = pap::hide(b"", &authenticator, &wiring.secret).unwrap_or_default();
+        let mut attributes = described;
+        attributes.push((attribute::USER_PASSWORD, blank));
+        attributes.push((
+            attribute::NAS_IDENTIFIER,
+            wiring.identity.as_bytes().to_vec(),
+        ));
+        attributes.push((attribute::NAS_IP_ADDRESS, settings.source.octets().to_vec()));
+        Login {
+            authenticator,
+            attributes,
+            proof: None,
+        }
+    }
+
     /// The datagram. RouterOS puts Message-Authenticator last, so it is signed here.
     pub(super) fn write(&self, identifier: u8, settings: &Settings, wiring: &Wiring) -> Vec<u8> {
         let secret: &Secret = &wiring.secret;

@@ -60,7 +60,9 @@ impl Radius {
         }
         match moving.mode {
             MovingMode::Forward => {}
-            MovingMode::Shadow if self.is_ours(request) => return None,
+            MovingMode::Shadow if self.is_ours(request) || self.knows_lease(known, request) => {
+                return None;
+            }
             MovingMode::Shadow => {}
         }
         if self.is_garbled(known, request) {

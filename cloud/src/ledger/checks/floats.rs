@@ -60,13 +60,13 @@ pub async fn entries(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
          select coalesce(s.source, p.source)
            from said s
            full join posted p on p.kind = s.kind and p.source = s.source
-          where not (p.kind = 'VOUCHER_SALE' and p.into_float and p.source like 'revoked voucher %'
-                     and s.source is null
+          where not (p.kind = 'VOUCHER_SALE' and s.source is null
                      and exists (select from vouchers v
                                    join voucher_batches b on b.tenant_id = $1 and b.id = v.batch_id
                                                          and b.seller_id is not null
-                                  where v.tenant_id = $1 and p.source = 'revoked voucher ' || v.id
-                                    and v.price = p.amount))
+                                  where v.tenant_id = $1 and v.price = p.amount
+                                    and p.source = case when p.into_float then 'revoked voucher ' || v.id
+                                                        else 'used voucher ' || v.id end))
             and (s.source is null or p.id is null or p.amount <> s.amount or p.into_float <> s.into_float
                  or s.entry_id is not null and s.entry_id <> p.id)
           limit 1000",

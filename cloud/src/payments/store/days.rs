@@ -375,28 +375,35 @@ pub(in super::super) async fn last_closed(
     read(day)
 }
 
-/// The last closed day up to which nothing is open: no day that was compared, and no other M-Pesa gateway to which
-/// money came on that day.
+/// The last closed day up to which nothing is open: no day that was compared, and none since the books' first open day
+/// on which money came to an M-Pesa gateway that no statement closed for it.
 pub(in super::super) async fn closed_through(tx: &mut Tx) -> sqlx::Result<Option<Date>> {
     let day: Option<String> = sqlx::query_scalar(
-        "select max(d.day)::text
+        "with books as (
+             select t.time_zone,
+                    coalesce((select l.first_open from book_locks l where l.tenant_id = $1
+                               order by l.number desc limit 1), '-infinity'::date) as first_open
+               from tenants t
+              where t.tenant_id = $1),
+         uncompared as (
+             select (p.paid_at at time zone b.time_zone)::date as day
+               from books b
+               join payments p on p.tenant_id = $1 and p.status <> 'voided' and p.method = 'MPESA'
+                              and p.paid_at >= b.first_open::timestamp at time zone b.time_zone
+               join gateways g on g.tenant_id = $1 and g.id = p.gateway_id and g.type = 'MPESA_API'
+                              and not g.platform and g.deleted_at is null
+              where not exists (select from statement_days s
+                                 where s.tenant_id = $1 and s.gateway_id = p.gateway_id
+                                   and s.day = (p.paid_at at time zone b.time_zone)::date and s.state = 'CLOSED')
+              order by p.paid_at
+              limit 1)
+         select max(d.day)::text
            from statement_days d
-           join tenants t on t.tenant_id = $1
-          where d.tenant_id = $1 and d.state = 'CLOSED'
+           join books b on true
+          where d.tenant_id = $1 and d.state = 'CLOSED' and d.day >= b.first_open
             and not exists (select from statement_days o
                              where o.tenant_id = $1 and o.state = 'OPEN' and o.day <= d.day)
-            and d.day > coalesce((select l.first_open from book_locks l where l.tenant_id = $1
-                                   order by l.number desc limit 1), '-infinity'::date) - 1
-            and not exists (
-                select from payments p
-                  join gateways g on g.tenant_id = $1 and g.id = p.gateway_id and g.type = 'MPESA_API'
-                                 and not g.platform and g.deleted_at is null
-                 where p.tenant_id = $1 and p.status <> 'voided' and p.method = 'MPESA'
-                   and p.paid_at >= d.day::timestamp at time zone t.time_zone
-                   and p.paid_at < (d.day + 1)::timestamp at time zone t.time_zone
-                   and not exists (select from statement_days s
-                                    where s.tenant_id = $1 and s.gateway_id = p.gateway_id
-                                      and s.day = d.day and s.state = 'CLOSED'))",
+            and not exists (select from uncompared u where u.day <= d.day)",
     )
     .bind(tx.tenant())
     .fetch_one(&mut **tx)

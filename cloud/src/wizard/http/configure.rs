@@ -118,6 +118,10 @@ pub struct ConfigureRequest {
     /// Whether API, SNMP and CoA are closed to all but the agents: true when left out.
     #[serde(default, deserialize_with = "blank::option")]
     configure_firewall: Option<bool>,
+    /// Its DHCP servers by name that are to ask for the leases of DHCP customers. Counts where the router's `dhcpRadius`
+    /// is on.
+    #[serde(default)]
+    dhcp_servers: Vec<String>,
 }
 
 /// Where guests come in.
@@ -201,6 +205,7 @@ impl ConfigureRequest {
             wan: self.wan_interface,
             pppoe: few(pppoe.interfaces),
             hotspot: few(hotspot.interfaces),
+            dhcp_servers: few(self.dhcp_servers),
             agents: Vec::new(),
             firewall: self.configure_firewall.unwrap_or(true),
             bridges: Vec::new(),

@@ -449,6 +449,7 @@ fn entry(router: &Router, password: &str, tls: bool) -> site::Router {
         }),
         ended_certificates: Vec::new(),
         certificates_since: None,
+        leases: false,
     };
     site::Router::open(row, &key).unwrap()
 }

@@ -49,6 +49,10 @@ const MENUS: &[Menu] = &[
     menu("/system ntp client", "enabled"),
     menu("/radius incoming", "accept port"),
     menu("/ppp aaa", "use-radius accounting interim-update"),
+    menu(
+        "/ip dhcp-server config",
+        "accounting interim-update store-leases-disk",
+    ),
     menu("/ip dns", "servers allow-remote-requests"),
     menu("/snmp", "enabled location contact trap-version"),
     menu("/system device-mode", "mode hotspot"),
@@ -118,7 +122,7 @@ const MENUS: &[Menu] = &[
     list("/ip address", "comment address interface", &[INTERFACE]),
     list(
         "/ip dhcp-server",
-        "name interface address-pool lease-time disabled",
+        "name interface address-pool lease-time use-radius add-arp disabled",
         &[INTERFACE, ("address-pool", "/ip pool")],
     ),
     list(
