@@ -120,13 +120,9 @@ impl Radius {
         let subscriber = self.parts.site.subscriber(request.user_name);
         // A code goes into no file, and a device's session is its owner's.
         let stranger = subscriber.is_none() && !self.is_old_servers(known, request);
-        let alias = stranger.then(|| self.alias(request.user_name)).flatten();
-        let owner = stranger.then(|| self.owner(request)).flatten();
-        let name = match (&owner, &alias) {
-            (Some(owner), _) => &*owner.username,
-            (None, Some(alias)) => alias.as_slice(),
-            (None, None) => request.user_name,
-        };
+        let other = stranger.then(|| self.other_name(request.user_name));
+        let other = other.flatten();
+        let name = other.as_deref().unwrap_or(request.user_name);
         let subscriber = subscriber.or_else(|| self.parts.site.subscriber(name));
         let spoken = request.user_name;
         let request = &AccountingRequest {
@@ -293,6 +289,23 @@ impl Radius {
             }
             done(committed);
         })
+    }
+
+    /// Under which name a session goes here that its router lists under `name`.
+    pub fn our_name(&self, name: &[u8]) -> Box<[u8]> {
+        let other = match self.parts.site.subscriber(name) {
+            Some(_) => None,
+            None => self.other_name(name),
+        };
+        other.unwrap_or_else(|| name.into())
+    }
+
+    /// The owner's name for his device's address, and a name without the code for a voucher's user.
+    fn other_name(&self, name: &[u8]) -> Option<Box<[u8]>> {
+        match self.owner(name) {
+            Some(owner) => Some(owner.username.clone()),
+            None => self.alias(name).map(Vec::into_boxed_slice),
+        }
     }
 
     /// What its router calls a session, to be said to the router again.
