@@ -8,7 +8,7 @@ use easyisp_shared::wire::DownRecord;
 use rusqlite::Connection;
 
 use super::*;
-use crate::sessions::{Cause, Closed, Service, Session, SessionKey};
+use crate::sessions::{Cause, Closed, LOST_REMEMBERED_FOR, Service, Session, SessionKey};
 
 pub(crate) mod disk;
 
@@ -499,7 +499,20 @@ fn a_session_survives_with_every_field() {
         store.reader.sessions(at(90)).unwrap(),
         std::slice::from_ref(&full)
     );
-    assert_eq!(store.reader.sessions(at(91)).unwrap(), []);
+    let given_up = store.reader.sessions(at(91)).unwrap();
+    assert_eq!(given_up, std::slice::from_ref(&full));
+    let days_later = at(91).plus(LOST_REMEMBERED_FOR);
+    assert_eq!(store.reader.sessions(days_later).unwrap(), []);
+    for (before, stays) in [(at(91), true), (days_later, false)] {
+        let prune = Job::Prune {
+            records_before: at(0),
+            sessions_before: before,
+        };
+        store.outbox.submit(prune).unwrap();
+        write(&store.outbox, b"other");
+        let known = store.reader.sessions(at(91)).unwrap();
+        assert_eq!(known.contains(&full), stays);
+    }
     close(store);
 }
 
