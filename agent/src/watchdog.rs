@@ -49,6 +49,9 @@ pub enum Hang {
     /// The accounting thread.
     #[error("the accounting thread does not answer")]
     Write,
+    /// It answers, and never again with yes: a file is mended only when it is opened.
+    #[error("outbox.db is damaged, and a start mends it")]
+    Damaged,
 }
 
 impl Watched {
@@ -91,7 +94,7 @@ impl Watched {
     /// Logs in at every site and writes to every outbox; the first that does not answer in `patience`.
     ///
     /// A disk that refuses a write answers: logins go on from memory, and a restart would lose those too
-    /// (E1, E7).
+    /// (E1, E7). One that is damaged refuses for ever.
     pub fn look(&self, patience: Duration) -> Result<(), Hang> {
         for (place, site) in self.sites.iter().enumerate() {
             self.asked.store(place, Ordering::Relaxed);
@@ -102,7 +105,10 @@ impl Watched {
                 return Err(Hang::Write);
             }
         }
-        Ok(())
+        match self.sites.iter().any(|site| site.outbox.stats().damaged) {
+            true => Err(Hang::Damaged),
+            false => Ok(()),
+        }
     }
 
     fn log_in(&self, patience: Duration) -> bool {
@@ -215,7 +221,8 @@ impl Watchdog {
                 supervisor.tell(what);
             }
         };
-        let mut alive = Instant::now();
+        let began = Instant::now();
+        let mut alive = began;
         let run = move || {
             tell("READY=1");
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
@@ -226,8 +233,12 @@ impl Watchdog {
                     }
                     Err(hang) => {
                         error!(%hang, "This agent does not serve: {hang}");
-                        if alive.elapsed() >= HANGS_AFTER {
+                        if must_end(hang, alive.elapsed(), began.elapsed()) {
                             on_hang(hang);
+                        } else if hang == Hang::Damaged {
+                            // Logins are answered, from memory.
+                            alive = Instant::now();
+                            tell("WATCHDOG=1");
                         }
                     }
                 }
@@ -247,6 +258,30 @@ impl Watchdog {
     }
 }
 
+/// Whether to end for a hang, after so long without a sign of life and so long since the start.
+fn must_end(hang: Hang, silent: Duration, running: Duration) -> bool {
+    match hang {
+        Hang::Login | Hang::Write => silent >= HANGS_AFTER,
+        Hang::Damaged => running >= MENDED_EVERY,
+    }
+}
+
+/// A card that damages what was just begun anew would be filled with damaged files.
+const MENDED_EVERY: Duration = Duration::from_secs(600);
 /// Ten seconds before the 30 in which a hanging process must serve again; longer than a bad card stalls.
 pub const HANGS_AFTER: Duration = Duration::from_secs(18);
 const RESEND: Duration = Duration::from_millis(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_ends_a_process_that_ran_for_a_while() {
+        let minute = Duration::from_secs(60);
+        assert!(!must_end(Hang::Damaged, Duration::ZERO, minute));
+        assert!(must_end(Hang::Damaged, Duration::ZERO, 10 * minute));
+        assert!(!must_end(Hang::Write, Duration::ZERO, 10 * minute));
+        assert!(must_end(Hang::Write, minute, minute));
+    }
+}

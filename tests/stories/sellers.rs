@@ -3,13 +3,13 @@
 
 use anyhow::{Context, Result, ensure};
 use easyisp_tests::operator::Operator;
-use easyisp_tests::world::PASSWORD;
+use easyisp_tests::world::{PASSWORD, Site, eventually, soon};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::finance::Shop;
-use crate::vouchers::make;
+use crate::vouchers::{held, make, phone};
 use crate::words::DAY;
 
 /// A provider, his seller, and a customer.
@@ -224,6 +224,46 @@ async fn a_seller_takes_vouchers_out_of_his_float() -> Result<()> {
     owner.post("/vouchers/redeem", &redeem).await?;
     assert_eq!(kiosk.shop.balance("2200").await?, 0);
     assert_eq!(kiosk.shop.balance("4000").await?, price);
+    kiosk.shop.closes().await
+}
+
+/// A code that was revoked while its site could not hear of it is used there all the same: who sold it owes its price.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_voucher_that_was_used_is_owed() -> Result<()> {
+    let mut kiosk = Kiosk::open("gone").await?;
+    let package = make(&kiosk.shop.isp, 1).await?.package;
+    let sold = format!("/packages/{package}");
+    let sold = kiosk.shop.owner().get(&sold).await?;
+    let price = sold["price"].as_i64().context("a price")?;
+    let load = json!({"kind": "LOAD", "amount": price, "method": "Cash"});
+    kiosk.moves(kiosk.shop.owner(), load).await?;
+    let mut site = Site::open(&kiosk.shop.world, &kiosk.shop.isp).await?;
+    let wanted = json!({"count": 1, "packageId": package, "type": "HOTSPOT"});
+    let made = kiosk.juma.post("/vouchers", &wanted).await?;
+    held(&site, 2).await?;
+    let code = made["codes"][0].as_str().context("a code")?;
+    let voucher = made["vouchers"][0]["id"].as_str().context("an id")?;
+
+    // The device is let in, and its site's word of it is on its way when the code is revoked.
+    kiosk.shop.world.stop_cloud().await?;
+    site.cut_off().await?;
+    let device = phone(&site, 1, code, code).dial().await.online();
+    soon("the Start is answered", device.started()).await?;
+    site.stop_agent().await;
+    kiosk.shop.world.start_cloud().await?;
+    let path = format!("/vouchers/{voucher}");
+    kiosk.shop.owner().call(Method::DELETE, &path, None).await?;
+    assert_eq!(kiosk.stands().await?, (json!(price), json!(0)));
+
+    site.start_agent().await?;
+    eventually("what he owes is booked", async || {
+        let stands = kiosk.stands().await?;
+        Ok((stands == (json!(price), json!(price))).then_some(()))
+    })
+    .await?;
+    assert_eq!(kiosk.shop.balance("2200").await?, 0);
+    assert_eq!(kiosk.shop.balance("4000").await?, price);
+    site.stop().await;
     kiosk.shop.closes().await
 }
 

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use easyisp_agent::sessions::Cause as Why;
+use easyisp_tests::scenario::Manners;
 use easyisp_tests::world::{Provider, START, Site, World, eventually, soon};
 use serde_json::json;
 
 use crate::edge::Edge;
+use crate::vouchers::{held, make, phone};
 use crate::words::{DAY, MINUTE};
 
 /// The router lost power with everybody online and told nobody: what it does not list is over, at the
@@ -175,3 +177,41 @@ async fn a_sync_closes_what_the_router_does_not_list() -> Result<()> {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A voucher's user stands on the router's list by his code, and here by another name: the list is no proof that
+/// he left, does not tell the code, and is where he is cut, also by an agent that has just begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voucher_on_the_list_is_its_users_session() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "coded").await?;
+    let mut site = Site::open_with_api(&world, &isp).await?;
+    let batch = make(&isp, 1).await?;
+    held(&site, 1).await?;
+    let code = &batch.codes[0];
+    site.router.manners(Manners::Ignore);
+    let online = phone(&site, 1, &format!("V-{code}"), code)
+        .dial()
+        .await
+        .online();
+    online.started().await;
+    for restarted in [false, true] {
+        if restarted {
+            site.stop_agent().await;
+            site.start_agent().await?;
+        }
+        world.clock.advance(120 * SECOND);
+        let synced = isp.owner.post("/sessions/sync", &json!({})).await?;
+        assert_eq!(
+            (&synced["success"], &synced["closed"], &synced["outside"]),
+            (&json!(true), &json!(0), &json!(0)),
+            "{synced}"
+        );
+    }
+    let disconnect = format!("/customers/{}/disconnect", batch.ids[0]);
+    let answer = isp.owner.post(&disconnect, &json!({})).await?;
+    assert_eq!(answer["message"], "1 session was ended.");
+    soon("the session ends", online.ended()).await?;
+    assert_eq!(site.router.counters().api_removals, 1);
+    site.stop().await;
+    world.stop().await
+}

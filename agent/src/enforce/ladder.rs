@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tracing::info;
+use zeroize::Zeroizing;
 
 use super::driver::{Effect, Enforcer};
 use super::rungs::{self, Api, Next};
@@ -99,11 +100,29 @@ impl Enforcer {
     async fn listed(&self, session: &Session) -> Result<Option<Active>, (Stuck, Option<String>)> {
         let router = self.parts.site.router(session.key.router);
         let router = router.ok_or((Stuck::NotAsked, None))?;
-        let name = Some(&*session.username);
-        let listed = self.parts.apis.active(&router, name, API_ANSWERS).await;
+        let name = self.parts.radius.name_at_router(session);
+        let name = name.as_ref().map(|name| &***name);
         let unreadable = |cause: ApiError| (Stuck::ApiSilent, Some(cause.to_string()));
-        let mut listed = listed.map_err(unreadable)?.into_iter();
-        Ok(listed.find(|active| rungs::is_same(active, session)))
+        if name.is_some() {
+            let listed = self.parts.apis.active(&router, name, API_ANSWERS).await;
+            let found = self.session_in(listed.map_err(unreadable)?, session);
+            // After a restart of this agent a device's address is not known to stand for its owner.
+            let spoken = name.is_some_and(|name| *name != *session.username);
+            if found.is_some() || spoken || session.service != Service::Hotspot {
+                return Ok(found);
+            }
+        }
+        let listed = self.parts.apis.active(&router, None, API_ANSWERS).await;
+        Ok(self.session_in(listed.map_err(unreadable)?, session))
+    }
+
+    fn session_in(&self, listed: Vec<Active>, session: &Session) -> Option<Active> {
+        let ours = |active: &Active| self.parts.radius.our_name(&active.name);
+        let named = |active: &&Active| rungs::is_same(active, &ours(active), session);
+        let device = |active: &&Active| rungs::is_same_device(active, &ours(active), session);
+        let mut lines = listed.iter();
+        let found = lines.find(named).or_else(|| listed.iter().find(device));
+        found.cloned()
     }
 
     /// Whether the router took over a new rate; `None` where that cannot be read.
@@ -118,11 +137,11 @@ impl Enforcer {
         if self.parts.sessions.open_by_name(&session.username).len() > 1 {
             return None;
         }
-        let (service, name) = (session.service, &session.username);
+        let name = self.parts.radius.name_at_router(session)?;
         let limit = self
             .parts
             .apis
-            .limit(&router, service, name, API_ANSWERS)
+            .limit(&router, session.service, &name, API_ANSWERS)
             .await;
         let wanted = Rates {
             up_bps: u64::from(wanted.up_kbps) * 1000,
@@ -141,6 +160,11 @@ impl Enforcer {
         let left = self.listed(session).await.ok()??.left?;
         let end = session.started_at.plus(wanted);
         Some(self.now().plus(left + CLOCKS) >= end)
+    }
+
+    /// What its router calls a session; `None` while that is not known.
+    pub fn name_at_router(&self, session: &Session) -> Option<Zeroizing<Box<[u8]>>> {
+        self.parts.radius.name_at_router(session)
     }
 
     fn api_of(&self, session: &Session) -> Api {

@@ -20,7 +20,7 @@ use easyisp_shared::time::Timestamp;
 pub use driver::{Enforcer, Parts};
 pub(crate) use exchange::matching;
 pub use rules::{Act, Wanted, Whose, act};
-pub use rungs::is_same;
+pub use rungs::{is_same, is_same_device};
 pub use timers::Timers;
 
 use crate::sessions::{self, Cookie, Grant, Metered, Service, Session, Sessions};

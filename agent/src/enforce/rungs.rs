@@ -3,6 +3,9 @@
 //! An ACK is no proof: some routers give it and do nothing. Proof is the Stop in accounting, or the
 //! router's own list of who is online, or its word that it has no such session.
 
+use easyisp_shared::net::Mac;
+use easyisp_shared::voucher;
+
 use crate::diagnosis::Stuck;
 use crate::radius::coa::Outcome;
 use crate::radius::dictionary::ErrorCause;
@@ -55,12 +58,14 @@ pub fn after_no_stop(asked: u32, api: Api) -> Option<Next> {
     }
 }
 
-/// Whether a line of the router's list is this session.
+/// Whether a line of the router's list is this session; `ours` is the name under which the line's user goes
+/// here: a voucher's user is listed by his code, a device that logged in by itself by its address.
 ///
 /// PPP lines carry the session's id. Hotspot lines do not: there device and address tell, and only
 /// where both sides know them.
-pub fn is_same(active: &Active, session: &Session) -> bool {
-    if active.service != session.service || *active.name != *session.username {
+pub fn is_same(active: &Active, ours: &[u8], session: &Session) -> bool {
+    let named = *active.name == *session.username || *ours == *session.username;
+    if active.service != session.service || !named {
         return false;
     }
     if let Some(id) = &active.session_id {
@@ -76,6 +81,18 @@ pub fn is_same(active: &Active, session: &Session) -> bool {
         // A hotspot lists the address before its translation.
         || session.service == Service::Hotspot && session.mac.is_some();
     same_device && same_address
+}
+
+/// Whether a line that is no session by its name is this one by its device: the device has another owner since,
+/// or the voucher is not known any more, or was not yet.
+pub fn is_same_device(active: &Active, ours: &[u8], session: &Session) -> bool {
+    let listed = str::from_utf8(&active.name).ok().and_then(Mac::parse);
+    let unknown = |name: &[u8]| name == voucher::UNKNOWN.as_bytes();
+    let of_vouchers = voucher::is_username(ours) && voucher::is_username(&session.username);
+    let renamed = listed.is_some() && listed == session.mac
+        || of_vouchers && (unknown(ours) || unknown(&session.username));
+    let hotspot = (active.service, session.service) == (Service::Hotspot, Service::Hotspot);
+    hotspot && renamed && session.mac.is_some() && session.mac == active.mac
 }
 
 #[cfg(test)]
@@ -156,21 +173,47 @@ mod tests {
             bytes: None,
             left: None,
         };
-        assert!(is_same(&line, &session));
+        assert!(is_same(&line, b"jane", &session));
         let other = Active {
             session_id: Some("8110000b".into()),
             ..line.clone()
         };
-        assert!(!is_same(&other, &session));
+        assert!(!is_same(&other, b"jane", &session));
         let by_device = Active {
             session_id: None,
             ..line
         };
-        assert!(!is_same(&by_device, &session), "another device");
+        assert!(!is_same(&by_device, b"jane", &session), "another device");
         let same_device = Active {
             mac: device(1),
             ..by_device
         };
-        assert!(is_same(&same_device, &session));
+        assert!(is_same(&same_device, b"jane", &session));
+
+        let by_voucher = Session {
+            username: b"voucher.0102030405060708".as_slice().into(),
+            service: Service::Hotspot,
+            ..session
+        };
+        let code = Active {
+            name: b"7K3MQX9A2B".to_vec(),
+            service: Service::Hotspot,
+            ..same_device
+        };
+        assert!(is_same(&code, b"voucher.0102030405060708", &by_voucher));
+        assert!(!is_same(&code, b"voucher.?", &by_voucher));
+        assert!(is_same_device(&code, b"voucher.?", &by_voucher));
+        assert!(!is_same_device(&code, b"voucher.11", &by_voucher));
+        assert!(!is_same_device(&code, b"7K3MQX9A2B", &by_voucher));
+        let address = Active {
+            name: b"01:01:01:01:01:01".to_vec(),
+            ..code.clone()
+        };
+        assert!(is_same_device(&address, b"otis", &by_voucher));
+        let another = Active {
+            mac: device(2),
+            ..code
+        };
+        assert!(!is_same_device(&another, b"voucher.?", &by_voucher));
     }
 }

@@ -299,8 +299,12 @@ impl Questions {
         };
         let router = self.enforcer.site().router(session.key.router);
         let router = router.ok_or(AskFailure::NotFound)?;
-        let (service, name) = (session.service, &session.username);
-        let rates = self.apis.rate(&router, service, name, patience).await;
+        let name = self.enforcer.name_at_router(&session);
+        let name = name.as_ref().map_or(&*session.username, |name| &**name);
+        let rates = self
+            .apis
+            .rate(&router, session.service, name, patience)
+            .await;
         let rates = rates.map_err(|cause| AskFailure::Unreachable(cause.to_string()))?;
         Ok(Reply::Traffic(TrafficV1 {
             online: true,

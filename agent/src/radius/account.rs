@@ -120,20 +120,17 @@ impl Radius {
         let subscriber = self.parts.site.subscriber(request.user_name);
         // A code goes into no file, and a device's session is its owner's.
         let stranger = subscriber.is_none() && !self.is_old_servers(known, request);
-        let alias = stranger.then(|| self.alias(request.user_name)).flatten();
         let lease = stranger
             .then(|| self.lease_reported(known, request))
             .flatten();
         let device = lease.as_ref().map(|(_, device)| *device);
-        let owner = match lease {
-            Some((owner, _)) => Some(owner),
-            None => stranger.then(|| self.owner(request)).flatten(),
+        let other = match &lease {
+            Some((owner, _)) => Some(owner.username.clone()),
+            None => stranger
+                .then(|| self.other_name(request.user_name))
+                .flatten(),
         };
-        let name = match (&owner, &alias) {
-            (Some(owner), _) => &*owner.username,
-            (None, Some(alias)) => alias.as_slice(),
-            (None, None) => request.user_name,
-        };
+        let name = other.as_deref().unwrap_or(request.user_name);
         let subscriber = subscriber.or_else(|| self.parts.site.subscriber(name));
         let spoken = request.user_name;
         let request = &AccountingRequest {
@@ -303,6 +300,23 @@ impl Radius {
             }
             done(committed);
         })
+    }
+
+    /// Under which name a session goes here that its router lists under `name`.
+    pub fn our_name(&self, name: &[u8]) -> Box<[u8]> {
+        let other = match self.parts.site.subscriber(name) {
+            Some(_) => None,
+            None => self.other_name(name),
+        };
+        other.unwrap_or_else(|| name.into())
+    }
+
+    /// The owner's name for his device's address, and a name without the code for a voucher's user.
+    fn other_name(&self, name: &[u8]) -> Option<Box<[u8]>> {
+        match self.owner(name) {
+            Some(owner) => Some(owner.username.clone()),
+            None => self.alias(name).map(Vec::into_boxed_slice),
+        }
     }
 
     /// What its router calls a session, to be said to the router again.

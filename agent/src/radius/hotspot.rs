@@ -73,7 +73,7 @@ impl Radius {
     pub(super) fn knows_reported(&self, request: &AccountingRequest<'_>) -> bool {
         let name = request.user_name;
         self.parts.site.subscriber(name).is_some()
-            || self.owner(request).is_some()
+            || self.owner(name).is_some()
             || self.knows_code(name)
     }
 
@@ -117,10 +117,8 @@ impl Radius {
     }
 
     /// Whose a session under a hardware address is.
-    pub(super) fn owner(&self, request: &AccountingRequest<'_>) -> Option<Arc<Subscriber>> {
-        let device = str::from_utf8(request.user_name)
-            .ok()
-            .and_then(Mac::parse)?;
+    pub(super) fn owner(&self, name: &[u8]) -> Option<Arc<Subscriber>> {
+        let device = str::from_utf8(name).ok().and_then(Mac::parse)?;
         self.parts.site.of_device(device)
     }
 

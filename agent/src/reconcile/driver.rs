@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::voucher;
 use easyisp_shared::wire::Up;
+use easyisp_shared::wire::down::Connection;
 use easyisp_shared::wire::up::{
     LocalSecretV1, LocalSecretsV1, OutsideV1, OutsideWhy, RouterStateV1,
 };
@@ -15,7 +17,8 @@ use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::rules::{Findings, Listing, Reach, compare};
+use super::rules::{Findings, Listing, Reach, Who, compare};
+use crate::enforce::is_same_device;
 use crate::radius::driver::Radius;
 use crate::routeros::{Active, ApiError, LocalSecret, Resource, RouterApis};
 use crate::sessions::{Online, Service, Sessions};
@@ -134,8 +137,7 @@ impl Reconciler {
             asked,
             booted,
         };
-        let knows = |name: &[u8]| self.parts.site.subscriber(name).is_some();
-        let findings = compare(&held, listing, reach, knows);
+        let findings = compare(&held, listing, reach, |name| self.who(name));
         let outcome = self.correct(router, findings);
         self.tell(router, asked, resource, None, &outcome.outside);
         Ok(outcome)
@@ -185,7 +187,8 @@ impl Reconciler {
             .is_none_or(|read| now.since(*read) >= SECRETS_INTERVAL)
     }
 
-    /// Asks one router for the sessions under one name.
+    /// Asks one router for the sessions under one name. Who logs in by a voucher or a device is listed under
+    /// another, so of a hotspot's customer the whole list is read.
     pub async fn name(
         &self,
         router: &Router,
@@ -193,17 +196,40 @@ impl Reconciler {
         within: Duration,
     ) -> Result<Outcome, ApiError> {
         let asked = self.parts.clock.now();
-        let lines = self.parts.apis.active(router, Some(name), within).await?;
         let mut held = self.logins_at(router.id);
         held.retain(|online| *online.session.username == *name);
+        let by_name = (!self.is_listed_otherwise(name, &held)).then_some(name);
+        let mut lines = self.parts.apis.active(router, by_name, within).await?;
+        let is_device = |line: &Active, ours: &[u8]| {
+            let mut held = held.iter();
+            held.any(|online| is_same_device(line, ours, &online.session))
+        };
+        lines.retain(|line| {
+            let ours = self.parts.radius.our_name(&line.name);
+            *line.name == *name || *ours == *name || is_device(line, &ours)
+        });
         let listing = Listing {
             lines: &lines,
             asked,
             booted: None,
         };
-        let knows = |name: &[u8]| self.parts.site.subscriber(name).is_some();
-        let findings = compare(&held, listing, Reach::Every, knows);
+        let findings = compare(&held, listing, Reach::Every, |name| self.who(name));
         Ok(self.correct(router, findings))
+    }
+
+    fn is_listed_otherwise(&self, name: &[u8], held: &[Online]) -> bool {
+        let subscriber = self.parts.site.subscriber(name);
+        voucher::is_username(name)
+            || subscriber.is_some_and(|known| known.connection == Connection::Hotspot)
+            || held.iter().any(|of| of.session.service == Service::Hotspot)
+    }
+
+    fn who(&self, name: &[u8]) -> Who {
+        let name = self.parts.radius.our_name(name);
+        Who {
+            known: self.parts.site.subscriber(&name).is_some(),
+            name,
+        }
     }
 
     /// Lines stand on no list: what their queues count is their truth.

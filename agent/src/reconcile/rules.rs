@@ -5,7 +5,7 @@ use std::time::Duration;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::up::OutsideWhy;
 
-use crate::enforce::is_same;
+use crate::enforce::{is_same, is_same_device};
 use crate::routeros::Active;
 use crate::sessions::{Cause, Event, Online, Report, Session, SessionKey, UNCONFIRMED_AFTER};
 
@@ -36,13 +36,22 @@ pub struct Findings {
     pub confirmed: Vec<Report>,
     /// Sessions that are over, says the list.
     pub lost: Vec<SessionKey>,
-    /// Lines that are no session of ours.
+    /// Lines that are no session of ours, under the names that go here: a code goes into no file.
     pub outside: Vec<(Active, OutsideWhy)>,
     /// Lines that are sessions of ours.
     pub matched: usize,
 }
 
-/// Compares what we hold of a router with its list. `knows` says whether a name is a subscriber's.
+/// Who a name on a router's list is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The name under which his sessions go here.
+    pub name: Box<[u8]>,
+    /// Whether he is a subscriber.
+    pub known: bool,
+}
+
+/// Compares what we hold of a router with its list. `who` says who a name on it is.
 ///
 /// A session is over when the router, asked after it was last heard of, does not list it: at once when
 /// it was in doubt or began before the router's last start, otherwise only where `reach` says so. A list
@@ -51,18 +60,18 @@ pub fn compare(
     held: &[Online],
     listing: Listing<'_>,
     reach: Reach,
-    knows: impl Fn(&[u8]) -> bool,
+    who: impl Fn(&[u8]) -> Who,
 ) -> Findings {
     let mut findings = Findings::default();
     let mut seen = vec![false; held.len()];
+    let mut by_end: Vec<(usize, &Online)> = held.iter().enumerate().collect();
+    by_end.sort_by_key(|(_, online)| online.session.closed.is_some());
     for line in listing.lines {
-        let same = |online: &&(usize, &Online)| is_same(line, &online.1.session);
-        let mut all: Vec<(usize, &Online)> = held.iter().enumerate().collect();
-        all.sort_by_key(|(_, online)| online.session.closed.is_some());
-        match all.iter().find(same) {
+        let his = who(&line.name);
+        match session_of(line, &his.name, &by_end, &seen) {
             Some((index, online)) => {
                 findings.matched += 1;
-                if let Some(mark) = seen.get_mut(*index) {
+                if let Some(mark) = seen.get_mut(index) {
                     *mark = true;
                 }
                 if in_doubt(online, listing.asked) {
@@ -71,8 +80,13 @@ pub fn compare(
                 }
             }
             None => {
-                if let Some(why) = outside(line, &knows) {
-                    findings.outside.push((line.clone(), why));
+                if let Some(why) = outside(line, his.known) {
+                    let mut line = line.clone();
+                    // The router's own users show no code of ours.
+                    if why != OutsideWhy::Local {
+                        line.name = his.name.into_vec();
+                    }
+                    findings.outside.push((line, why));
                 }
             }
         }
@@ -94,6 +108,21 @@ pub fn compare(
         .filter(|online| is_proved(online, listing) || reach == Reach::Every && fits);
     findings.lost = over.map(|online| online.session.key.clone()).collect();
     findings
+}
+
+/// The session that a line is: by its name first, then by its device; `held` has the open ones first.
+fn session_of<'a>(
+    line: &Active,
+    ours: &[u8],
+    held: &[(usize, &'a Online)],
+    seen: &[bool],
+) -> Option<(usize, &'a Online)> {
+    let named = |of: &&(usize, &Online)| is_same(line, ours, &of.1.session);
+    let device = |of: &&(usize, &Online)| {
+        !seen.get(of.0).is_some_and(|seen| *seen) && is_same_device(line, ours, &of.1.session)
+    };
+    let found = held.iter().find(named);
+    found.or_else(|| held.iter().find(device)).copied()
 }
 
 /// Accounting has been silent on it, or speaks against it, or has given it up.
@@ -132,8 +161,8 @@ fn alive(session: &Session, line: &Active, now: Timestamp) -> Report {
 }
 
 /// Why a line is no session of ours; `None` when its Start may still be under way.
-fn outside(line: &Active, knows: impl Fn(&[u8]) -> bool) -> Option<OutsideWhy> {
-    match (line.radius, knows(&line.name)) {
+fn outside(line: &Active, known: bool) -> Option<OutsideWhy> {
+    match (line.radius, known) {
         (Some(false), _) => Some(OutsideWhy::Local),
         (Some(true) | None, _) if line.uptime < START_COMES => None,
         (Some(true) | None, true) => Some(OutsideWhy::Unreported),
@@ -207,7 +236,65 @@ mod tests {
             asked: at(5000),
             booted: Some(at(booted)),
         };
-        compare(held, listing, reach, |name| name.starts_with(b"demo"))
+        let who = |name: &[u8]| Who {
+            name: match name {
+                CODE => USER.into(),
+                DEVICE => b"demo001".as_slice().into(),
+                other => other.into(),
+            },
+            known: name.starts_with(b"demo"),
+        };
+        compare(held, listing, reach, who)
+    }
+
+    const CODE: &[u8] = b"7K3MQX9A2B";
+    const USER: &[u8] = b"voucher.0102030405060708";
+    const DEVICE: &[u8] = b"01:01:01:01:01:01";
+
+    fn in_hotspot(mut online: Online, name: &[u8]) -> Online {
+        online.session.service = Service::Hotspot;
+        online.session.username = name.into();
+        online
+    }
+
+    fn hotspot_line(number: u8, name: &[u8]) -> Active {
+        Active {
+            service: Service::Hotspot,
+            name: name.to_vec(),
+            mac: Some(Mac::new([number; 6])),
+            session_id: None,
+            ..line(number)
+        }
+    }
+
+    /// A voucher's user is listed by his code and a device by its address; here they go by other names.
+    #[test]
+    fn who_is_listed_by_a_code_or_an_address_is_online() {
+        let held = [
+            in_hotspot(online(1, 4900), b"demo001"),
+            in_hotspot(online(2, 4900), USER),
+            online(3, 4900),
+        ];
+        let lines = [hotspot_line(1, DEVICE), hotspot_line(2, CODE), line(3)];
+        let found = look(&held, &lines, 0, Reach::Every);
+        assert_eq!((found.matched, found.lost.len()), (3, 0));
+        assert_eq!(found.outside, []);
+
+        let found = look(&held[2..], &lines, 0, Reach::Every);
+        let names = found.outside.iter().map(|(line, _)| &*line.name);
+        assert_eq!(names.collect::<Vec<_>>(), [b"demo001".as_slice(), USER]);
+    }
+
+    /// His device has another owner since: he is still the one who is online with it.
+    #[test]
+    fn a_device_that_changed_its_owner_is_online_under_the_old_one() {
+        let held = [in_hotspot(online(1, 4900), b"jane"), online(3, 4900)];
+        let lines = [hotspot_line(1, DEVICE), line(3)];
+        let found = look(&held, &lines, 0, Reach::Every);
+        assert_eq!((found.matched, found.lost.len()), (2, 0));
+        let named = in_hotspot(online(1, 4900), b"demo001");
+        let found = look(&[held[0].clone(), named], &lines[..1], 0, Reach::Every);
+        assert_eq!(found.lost, [held[0].session.key.clone()]);
     }
 
     #[test]

@@ -307,7 +307,12 @@ impl Sessions {
             .collect();
         let changes = index.lose_keys(silent);
         index.online.retain(|_, online| {
-            online.session.closed.is_none() || now.since(online.heard) < REMEMBERED_FOR
+            let kept = match online.session.closed.map(|closed| closed.cause) {
+                None => return true,
+                Some(Cause::Router(_)) => REMEMBERED_FOR,
+                Some(Cause::Lost) => LOST_REMEMBERED_FOR,
+            };
+            now.since(online.heard) < kept
         });
         index.release_silent(now);
         index.people.retain(|_, person| {
@@ -406,5 +411,8 @@ const WORTH_MOVING: Duration = Duration::from_secs(5);
 /// A closed session is remembered so that a late report cannot open it again.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(86_400);
+/// One that was given up may be heard of again, and what it had counted by then must not count twice: three days
+/// after the day of silence.
+pub const LOST_REMEMBERED_FOR: Duration = Duration::from_secs(4 * 86_400);
 /// Two intervals of 300 s and a tenth: one update may be lost.
 const DOUBTED_FOR: Duration = Duration::from_secs(660);

@@ -329,6 +329,36 @@ fn usage_is_counted_over_the_sessions_of_a_period() {
     assert_eq!(tell(&report("a", 1, Event::Interim, 130), 20), 30);
 }
 
+/// B8: a session of which nothing was heard for more than a day goes on where its counters were.
+#[test]
+fn what_was_counted_before_a_day_of_silence_is_not_counted_again() {
+    let sessions = Sessions::default();
+    let metered = Metered {
+        customer: CustomerId(uuid::Uuid::from_u128(5)),
+        period_start: at(10),
+        told: UsedV1::default(),
+        free_hours: None,
+    };
+    let used = |secs: u32| {
+        let heard = report("a", 1, Event::Interim, secs);
+        let now = at(1000 + i64::from(secs));
+        let changes = sessions.report(&heard, Some(&metered), now, |_| {});
+        changes.usage[0].1.bytes
+    };
+    assert_eq!(used(300), 300);
+    assert_eq!(sessions.sweep(at(90_000), |_| {}).moved.len(), 1);
+    sessions.sweep(at(200_000), |_| {});
+    assert_eq!(used(200_000), 200_000);
+
+    assert_eq!(sessions.sweep(at(300_000), |_| {}).moved.len(), 1);
+    sessions.sweep(at(1_000_000), |_| {});
+    assert!(
+        sessions
+            .find(&report("a", 1, Event::Interim, 0).key)
+            .is_none()
+    );
+}
+
 /// A report that comes late opens nothing that has ended, however often was swept in between.
 #[test]
 fn what_ended_stays_ended_after_a_sweep() {

@@ -52,15 +52,9 @@ impl StoreError {
 
     /// Whether the file itself is broken, so that moving it aside helps.
     pub(super) fn means_damage(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         match self {
             StoreError::Damaged(_) => true,
-            StoreError::Sqlite(cause) => {
-                matches!(
-                    cause.sqlite_error_code(),
-                    Some(DatabaseCorrupt | NotADatabase)
-                )
-            }
+            StoreError::Sqlite(cause) => tells_damage(cause),
             StoreError::InUse(_)
             | StoreError::Folder { .. }
             | StoreError::Pragma { .. }
@@ -68,4 +62,11 @@ impl StoreError {
             | StoreError::Closed => false,
         }
     }
+}
+
+/// Whether SQLite says that the file itself is broken.
+pub(super) fn tells_damage(cause: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let code = cause.sqlite_error_code();
+    matches!(code, Some(DatabaseCorrupt | NotADatabase))
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tracing::warn;
 
 use super::StoreError;
 
@@ -48,20 +49,37 @@ pub(super) fn refuse_old_sqlite(number: i32) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Opens `path`; a damaged file is moved aside, noted in `moved_aside`, and begun again.
+/// Opens `path`; a file that is damaged, or was found so while it was used, is moved aside, noted in
+/// `moved_aside`, and begun again.
 pub(super) fn open_or_rebuild(
     path: &Path,
     durability: Durability,
     migrations: &[&str],
     moved_aside: &mut Vec<PathBuf>,
 ) -> Result<Connection, StoreError> {
-    match open(path, durability, migrations) {
+    let opened = match path.exists() && std::fs::remove_file(suspicion(path)).is_ok() {
+        true => Err(StoreError::Damaged(path.to_owned())),
+        false => open(path, durability, migrations),
+    };
+    match opened {
         Err(error) if error.means_damage() => {
             moved_aside.push(move_aside(path)?);
             open(path, durability, migrations)
         }
         result => result,
     }
+}
+
+/// Leaves word beside a file that it is damaged: the next opening may not see of itself what a write saw.
+pub(super) fn suspect(path: &Path) {
+    let noted = std::fs::write(suspicion(path), []);
+    if let Err(cause) = noted {
+        warn!(%cause, "Cannot note that {} is damaged", path.display());
+    }
+}
+
+fn suspicion(path: &Path) -> PathBuf {
+    suffixed(path, ".suspected")
 }
 
 /// Opens `path` for writing, asserts its settings, looks for damage and applies what is missing of `migrations`.

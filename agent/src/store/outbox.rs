@@ -5,6 +5,7 @@
 //! batch fills for a while first.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -15,6 +16,7 @@ use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tracing::error;
 
+use super::error::tells_damage;
 use super::group::{Change, Committed, Done, Gather, Job, Queue, Refused, Urgency, Write};
 use super::space::Reserve;
 use super::{StoreError, lines, open, records, redemptions, sessions};
@@ -42,6 +44,8 @@ struct Counters {
     shed_others: AtomicU64,
     /// The last write failed.
     failing: AtomicBool,
+    /// A write found the file damaged.
+    damaged: AtomicBool,
 }
 
 /// What the accounting thread did since the start.
@@ -61,6 +65,8 @@ pub struct OutboxStats {
     pub shed_others: u64,
     /// Whether the last write failed: what came since is not acknowledged.
     pub failing: bool,
+    /// Whether a write found the file damaged: it is mended when it is opened again, and not before.
+    pub damaged: bool,
     /// Jobs waiting at the moment.
     pub waiting: usize,
 }
@@ -163,6 +169,7 @@ impl Outbox {
             shed_interims: count(&self.counters.shed_interims),
             shed_others: count(&self.counters.shed_others),
             failing: self.counters.failing.load(Ordering::Relaxed),
+            damaged: self.counters.damaged.load(Ordering::Relaxed),
             waiting: self.queue.len(),
         }
     }
@@ -239,6 +246,10 @@ impl Writer {
             Err(cause) => {
                 self.counters.failed.fetch_add(writes, Ordering::Relaxed);
                 self.log_once(&cause);
+                if tells_damage(&cause) && !self.counters.damaged.swap(true, Ordering::Relaxed) {
+                    let path = self.connection.path().map(Path::new);
+                    path.into_iter().for_each(open::suspect);
+                }
                 self.counters.failing.store(true, Ordering::Relaxed);
                 Committed::No
             }

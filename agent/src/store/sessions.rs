@@ -9,7 +9,9 @@ use rusqlite::{Connection, Row, Transaction};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::sessions::{Cause, Closed, Cookie, Grant, Service, Session, SessionKey, Usage};
+use crate::sessions::{
+    Cause, Closed, Cookie, Grant, LOST_REMEMBERED_FOR, Service, Session, SessionKey, Usage,
+};
 
 /// Writes what is known of a session over what was known before.
 pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<()> {
@@ -53,16 +55,18 @@ pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Every open session and those closed since `since`: late reports on them must not open them again.
+/// Every open session and those closed since `since`: late reports on them must not open them again. Those that
+/// were given up are known for longer: what they had counted must not count twice when they are heard of again.
 pub(super) fn since(connection: &Connection, since: Timestamp) -> rusqlite::Result<Vec<Session>> {
     let mut query = connection.prepare_cached(
             "select router, acct_session_id, class, customer, username, service, mac, framed_ip,
                     port, started_at, seen_at, secs, bytes_in, bytes_out, bytes_free, closed_at, cause,
                     granted
                from sessions
-              where closed_at is null or closed_at >= ?1",
+              where closed_at is null or closed_at >= ?1 or cause = ?2 and closed_at >= ?3",
     )?;
-    let mut rows = query.query([since])?;
+    let lost_since = since.minus(LOST_REMEMBERED_FOR);
+    let mut rows = query.query((since, LOST, lost_since))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         match read(row) {
@@ -74,15 +78,16 @@ pub(super) fn since(connection: &Connection, since: Timestamp) -> rusqlite::Resu
     Ok(found)
 }
 
-/// Forgets up to `most` sessions closed before `before`; returns how many.
+/// Forgets up to `most` sessions closed before `before`, those given up some days later; returns how many.
 pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp, most: u64) -> rusqlite::Result<usize> {
     tx.prepare_cached(
         "delete from sessions
           where (router, acct_session_id, class) in
                 (select router, acct_session_id, class
-                   from sessions where closed_at < ?1 limit ?2)",
+                   from sessions
+                  where closed_at < ?1 and (cause <> ?2 or closed_at < ?3) limit ?4)",
     )?
-    .execute((before, most))
+    .execute((before, LOST, before.minus(LOST_REMEMBERED_FOR), most))
 }
 
 /// Writes what a customer used in the present period.

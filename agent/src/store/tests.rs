@@ -8,7 +8,7 @@ use easyisp_shared::wire::DownRecord;
 use rusqlite::Connection;
 
 use super::*;
-use crate::sessions::{Cause, Closed, Service, Session, SessionKey};
+use crate::sessions::{Cause, Closed, LOST_REMEMBERED_FOR, Service, Session, SessionKey};
 
 pub(crate) mod disk;
 
@@ -337,6 +337,43 @@ fn behead(bytes: &mut Vec<u8>) {
     bytes[..4096].fill(0);
 }
 
+/// E2: a file that breaks while it is used is begun again at the next start, also where that sees nothing of it.
+#[test]
+fn a_file_that_breaks_in_use_is_mended_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = given_store(dir.path());
+    assert_eq!(write(&store.outbox, b"one"), Committed::Yes);
+    let outside = Connection::open(dir.path().join("outbox.db")).unwrap();
+    outside
+        .execute_batch(
+            "pragma writable_schema = on;
+             create temp table whole as select sql from sqlite_schema where name = 'records';
+             update sqlite_schema set sql = 'create nonsense' where name = 'records';
+             pragma schema_version = 4711;",
+        )
+        .unwrap();
+    assert_eq!(write(&store.outbox, b"two"), Committed::No);
+    assert!(store.outbox.stats().damaged);
+    outside
+        .execute_batch(
+            "update sqlite_schema set sql = (select sql from whole) where name = 'records';
+             pragma schema_version = 4712;",
+        )
+        .unwrap();
+    drop(outside);
+    close(store);
+
+    let store = given_store(dir.path());
+    assert_eq!(store.moved_aside, [dir.path().join("outbox.db.damaged-1")]);
+    assert_eq!(store.reader.records(LANE, 0, 10, 1000).unwrap().len(), 1);
+    assert_eq!(write(&store.outbox, b"two"), Committed::Yes);
+    assert!(!store.outbox.stats().damaged);
+    close(store);
+    let store = given_store(dir.path());
+    assert_eq!(store.moved_aside, [] as [PathBuf; 0]);
+    close(store);
+}
+
 /// A file that would lose data quietly is refused, by name.
 #[test]
 fn a_weakened_pragma_is_refused() {
@@ -499,7 +536,20 @@ fn a_session_survives_with_every_field() {
         store.reader.sessions(at(90)).unwrap(),
         std::slice::from_ref(&full)
     );
-    assert_eq!(store.reader.sessions(at(91)).unwrap(), []);
+    let given_up = store.reader.sessions(at(91)).unwrap();
+    assert_eq!(given_up, std::slice::from_ref(&full));
+    let days_later = at(91).plus(LOST_REMEMBERED_FOR);
+    assert_eq!(store.reader.sessions(days_later).unwrap(), []);
+    for (before, stays) in [(at(91), true), (days_later, false)] {
+        let prune = Job::Prune {
+            records_before: at(0),
+            sessions_before: before,
+        };
+        store.outbox.submit(prune).unwrap();
+        write(&store.outbox, b"other");
+        let known = store.reader.sessions(at(91)).unwrap();
+        assert_eq!(known.contains(&full), stays);
+    }
     close(store);
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
+use easyisp_shared::voucher::VoucherCode;
 use easyisp_shared::wire::logs::{LINE_CAP, LogsV1, MissingWhy, WrittenV1, encode_lines};
 use easyisp_shared::wire::{Lane, Up, UpKind};
 use flate2::Compression;
@@ -133,11 +134,19 @@ impl Syslog {
             router,
             at: self.parts.clock.now(),
             severity: told.severity,
-            message: mask(&told.message, &told.topics),
+            message: mask(&told.message, &told.topics, |name| self.is_code(name)),
             topics: told.topics,
         };
         self.hold().push(line);
         counters.count("log_line");
+    }
+
+    /// Whether a name may be a voucher's code: where there are vouchers, and it is no customer's.
+    fn is_code(&self, name: &str) -> bool {
+        let site = &self.parts.site;
+        site.policy().voucher_key.is_some()
+            && VoucherCode::parse(name).is_some()
+            && site.subscriber(name.as_bytes()).is_none()
     }
 
     /// The router that is there; else the only one whose requests come from a network around it.

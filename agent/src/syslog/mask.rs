@@ -3,6 +3,8 @@
 //! Since 7.13 it writes the command that changed something, with its values (`… changed by winbox … (/ppp secret set
 //! 0 password=…)`), and scripts write what they like. With `debug` it writes RADIUS attributes and PPP packets
 //! (`User-Password = 0x…`, `password="…"`), and with `raw` their octets.
+//!
+//! A hotspot writes who logs in by which name (`7K3MQ-X9A2B (10.5.50.3): logged in`), and a voucher's name is its code.
 
 /// What the value after it is replaced by.
 const MASK: &str = "***";
@@ -37,8 +39,8 @@ const NAMES: [&str; 26] = [
     "message-authenticator",
 ];
 
-/// The same line without what is secret.
-pub(super) fn mask(line: &str, topics: &str) -> String {
+/// The same line without what is secret; `is_code` says whether a name may be a voucher's code.
+pub(super) fn mask(line: &str, topics: &str, is_code: impl Fn(&str) -> bool) -> String {
     let about = |topic: &str| topics.split(',').any(|held| held == topic);
     if about("raw") {
         // Octets of packets, which may be of a login.
@@ -56,8 +58,53 @@ pub(super) fn mask(line: &str, topics: &str) -> String {
         rest = &rest[name..][value + length..];
     }
     masked.push_str(rest);
+    match about("hotspot") || about("radius") {
+        true => mask_codes(&masked, is_code),
+        false => masked,
+    }
+}
+
+/// The name that a hotspot's line begins with, however it was typed, and every word that looks like a code.
+fn mask_codes(line: &str, is_code: impl Fn(&str) -> bool) -> String {
+    let mut masked = String::with_capacity(line.len());
+    let mut rest = line;
+    if let Some(said) = rest.strip_prefix(DEBUGGED) {
+        masked.push_str(DEBUGGED);
+        rest = said;
+    }
+    if let Some(name) = rest.find(" (")
+        && is_code(&rest[..name])
+    {
+        masked.push_str(MASK);
+        rest = &rest[name..];
+    }
+    while let Some(begin) = rest.find(is_of_word) {
+        let (before, word) = rest.split_at(begin);
+        let end = word.find(|c| !is_of_word(c)).unwrap_or(word.len());
+        let (word, after) = word.split_at(end);
+        masked.push_str(before);
+        masked.push_str(match looks_drawn(word) && is_code(word) {
+            true => MASK,
+            false => word,
+        });
+        rest = after;
+    }
+    masked.push_str(rest);
     masked
 }
+
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+/// Words of a sentence are read as codes too (`unreachable`); octets in hexadecimal are no words.
+fn looks_drawn(word: &str) -> bool {
+    let shouted = !word.contains(|c: char| c.is_ascii_lowercase());
+    !word.starts_with("0x") && (shouted || word.contains(|c: char| c.is_ascii_digit()))
+}
+
+/// What a hotspot with `debug` begins lines with.
+const DEBUGGED: &str = "->: ";
 
 /// Where the next such name stands, and how far after it its value begins.
 fn next_name(text: &str) -> Option<(usize, usize)> {
@@ -122,6 +169,7 @@ fn value_length(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use easyisp_shared::voucher::VoucherCode;
     use proptest::prelude::*;
 
     use super::*;
@@ -154,10 +202,50 @@ mod tests {
             ("compass=north", "compass=north"),
             ("", ""),
         ] {
-            assert_eq!(mask(line, "system,info"), expected);
+            assert_eq!(mask(line, "system,info", is_code), expected);
         }
-        let raw = mask("02 1f 00 6a 6f", "ppp,debug,raw");
+        let raw = mask("02 1f 00 6a 6f", "ppp,debug,raw", is_code);
         assert_eq!(raw, "*** (14 octets)");
+    }
+
+    fn is_code(name: &str) -> bool {
+        VoucherCode::parse(name).is_some() && name != "masterplan10"
+    }
+
+    #[test]
+    fn codes_go_and_names_stay() {
+        for (line, expected) in [
+            (
+                "7K3MQX9A2B (10.5.50.3): logged in",
+                "*** (10.5.50.3): logged in",
+            ),
+            (
+                "->: 7k3mq x9a2b (10.5.50.3): trying to log in by http-chap",
+                "->: *** (10.5.50.3): trying to log in by http-chap",
+            ),
+            (
+                "V-7K3MQ-X9A2B (10.5.50.3): login failed: invalid username or password",
+                "*** (10.5.50.3): login failed: invalid username or password",
+            ),
+            (
+                "kmqtxwabcd (10.5.50.3): logged out: session timeout",
+                "*** (10.5.50.3): logged out: session timeout",
+            ),
+            ("    User-Name = \"7K3MQX9A2B\"", "    User-Name = \"***\""),
+            (
+                "masterplan10 (10.5.50.3): logged in",
+                "masterplan10 (10.5.50.3): logged in",
+            ),
+            (
+                "02:00:00:00:00:0A (10.5.50.3): login failed: RADIUS server is unreachable",
+                "02:00:00:00:00:0A (10.5.50.3): login failed: RADIUS server is unreachable",
+            ),
+            ("    Class = 0x0011223344", "    Class = 0x0011223344"),
+        ] {
+            assert_eq!(mask(line, "hotspot,info,debug", is_code), expected);
+        }
+        let other = "interface lobby-sector-10 link up";
+        assert_eq!(mask(other, "interface,info", is_code), other);
     }
 
     proptest! {
@@ -166,13 +254,13 @@ mod tests {
         fn a_password_never_passes(before in "[a-zé ]{0,20}", secret in "[A-Z]{8}", after in "( [a-zé=:\"]{0,20})?") {
             for sign in ["=", " = ", ": ", ":"] {
                 let line = format!("{before} password{sign}{secret}{after}");
-                prop_assert!(!mask(&line, "script,info").contains(&secret), "{line}");
+                prop_assert!(!mask(&line, "script,info", is_code).contains(&secret), "{line}");
             }
         }
 
         #[test]
         fn any_line_is_read(line in ".{0,80}") {
-            let _ = mask(&line, "");
+            let _ = mask(&line, "hotspot", is_code);
         }
     }
 }

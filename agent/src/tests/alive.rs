@@ -95,6 +95,19 @@ async fn a_disk_that_refuses_is_not_answered_with_a_restart() {
     running.stop().await;
 }
 
+/// A damaged file refuses for ever: only a start mends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_is_answered_with_a_restart() {
+    let running = Running::start(site()).await;
+    running.break_disk(
+        "pragma writable_schema = on;
+         update sqlite_schema set sql = 'create nonsense' where name = 'marks';
+         pragma schema_version = 4711;",
+    );
+    assert_eq!(running.agent.watched().look(PATIENCE), Err(Hang::Damaged));
+    running.stop().await;
+}
+
 /// A box for oneself says nothing on the network of the machine that it runs on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_box_on_loopback_has_no_neighbours() {
