@@ -216,10 +216,10 @@ impl Enforcer {
         }
     }
 
-    /// The open sessions of a customer: by his name while he is known, else one by one.
+    /// The open sessions of a customer: by his names while he is known, else one by one.
     pub(super) fn open_of(&self, customer: CustomerId) -> Vec<Online> {
         match self.parts.site.customer(customer) {
-            Some(known) => self.parts.sessions.open_by_name(&known.username),
+            Some(known) => self.parts.sessions.open_of(customer, &known.username),
             None => {
                 let his = |session: &Session| session.customer == Some(customer);
                 self.parts.sessions.open(his)

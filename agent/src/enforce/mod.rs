@@ -11,6 +11,7 @@ mod rungs;
 mod timers;
 mod ways;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::entitlement::{Answer, Live, Verdict};
@@ -42,7 +43,7 @@ pub fn next_look(
     if session.service == Service::Line || site.is_observed(session.key.router) {
         return None;
     }
-    if site.subscriber(&session.username).is_none() && !is_stranger(session) {
+    if subscriber_of(site, session).is_none() && !is_stranger(session) {
         return None;
     }
     match judge(site, sessions, session, now) {
@@ -60,7 +61,7 @@ pub fn assume_grant(site: &Site, sessions: &Sessions, session: &Session) {
     if session.grant.is_some() || session.service == Service::Line {
         return;
     }
-    let Some(subscriber) = site.subscriber(&session.username) else {
+    let Some(subscriber) = subscriber_of(site, session) else {
         return;
     };
     let held = verdict(site, sessions, &subscriber, session, session.seen_at);
@@ -85,7 +86,7 @@ fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) ->
         return Act::Leave { until: None };
     }
     let grant = session.grant.as_ref();
-    let Some(subscriber) = site.subscriber(&session.username) else {
+    let Some(subscriber) = subscriber_of(site, session) else {
         let whose = match session.customer {
             Some(_) if site.was_abreast_once() => Whose::Gone,
             // A snapshot that is being applied has not come to him yet.
@@ -109,6 +110,14 @@ fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) ->
     let verdict = verdict(site, sessions, &subscriber, session, now);
     let act = act(grant, Whose::Customer(&verdict));
     rules::relist(act, grant, site.may_not_share(&subscriber))
+}
+
+/// Whose session it is: the customer's who began it, whatever he is called by now, else his who has the name.
+fn subscriber_of(site: &Site, session: &Session) -> Option<Arc<Subscriber>> {
+    let began = session
+        .customer
+        .and_then(|customer| site.customer(customer));
+    began.or_else(|| site.subscriber(&session.username))
 }
 
 /// Whether an agent let somebody in whom this one never knew: he is gone, or the other is ahead of this one.

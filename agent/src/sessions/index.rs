@@ -21,6 +21,8 @@ use super::{Session, SessionKey, Usage};
 pub(super) struct Index {
     pub(super) online: HashMap<Arc<SessionKey>, Online>,
     pub(super) people: HashMap<Box<[u8]>, Person>,
+    /// Under which names customers are online: a renamed one under the name of before.
+    pub(super) names: HashMap<CustomerId, Vec<Box<[u8]>>>,
     pub(super) usage: HashMap<CustomerId, Usage>,
     /// Places held at the site's other agents.
     pub(super) elsewhere: HashMap<Arc<SessionKey>, Place>,
@@ -183,6 +185,12 @@ impl Index {
             None => Arc::new(session.key.clone()),
         };
         let open = session.closed.is_none();
+        if let Some(customer) = session.customer.filter(|_| open) {
+            let names = self.names.entry(customer).or_default();
+            if !names.contains(&session.username) {
+                names.push(session.username.clone());
+            }
+        }
         let held = self.people.get_mut(&session.username);
         match (open, held) {
             (true, Some(person)) if person.open.contains(&key) => {}

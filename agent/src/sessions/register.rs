@@ -320,6 +320,14 @@ impl Sessions {
             person.ended = None;
             !(person.leases.is_empty() && person.open.is_empty() && person.elsewhere.is_empty())
         });
+        let Index { people, names, .. } = &mut *index;
+        names.retain(|_, names| {
+            names.retain(|name| {
+                let person = people.get(name);
+                person.is_some_and(|person| !person.open.is_empty())
+            });
+            !names.is_empty()
+        });
         write(&changes);
         changes
     }
@@ -361,6 +369,19 @@ impl Sessions {
             .flatten()
             .filter_map(|key| index.online.get(key).cloned())
             .collect()
+    }
+
+    /// The open sessions of a customer who has this name, and of before under a name that he had.
+    pub fn open_of(&self, customer: CustomerId, username: &[u8]) -> Vec<Online> {
+        let before = self.lock().names.get(&customer).cloned();
+        let mut open = self.open_by_name(username);
+        for name in before.unwrap_or_default() {
+            if *name != *username {
+                let his = |online: &Online| online.session.customer == Some(customer);
+                open.extend(self.open_by_name(&name).into_iter().filter(his));
+            }
+        }
+        open
     }
 
     /// Notes what a session was changed to.

@@ -57,6 +57,23 @@ async fn a_change_of_the_feed_reaches_who_is_online() {
     running.stop().await;
 }
 
+/// Who is renamed while he is online is still who he is: what is changed of him reaches his session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_customer_is_found_under_the_name_of_before() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    let known = running.agent.overview().site.clone();
+    let his = known.subscriber(b"demo001").unwrap();
+    let sessions = running.agent.overview().sessions.clone();
+
+    assert_eq!(sessions.open_of(his.id, b"renamed").len(), 1);
+    assert_eq!(sessions.open_of(his.id, b"demo001").len(), 1);
+    let somebody = easyisp_shared::id::CustomerId(uuid::Uuid::from_u128(7));
+    assert!(sessions.open_of(somebody, b"renamed").is_empty());
+    running.stop().await;
+}
+
 /// What is asked of a router goes by what was known when it was first asked: what came since follows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspension_amid_a_change_follows_it() {
