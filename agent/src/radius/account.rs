@@ -141,7 +141,7 @@ impl Radius {
         if let Some(device) = device {
             (report.service, report.mac) = (Service::Line, Some(device));
         }
-        if name != spoken {
+        if name != spoken || report.service == Service::Hotspot {
             self.spoken().note(&report.key, spoken);
         }
         let metered =
@@ -319,10 +319,14 @@ impl Radius {
         }
     }
 
-    /// What its router calls a session, to be said to the router again.
+    /// What its router calls a session, to be said to the router again; `None` where it may be another name than
+    /// ours, and was not heard since the start: a wrong one is answered with "no such session".
     pub fn name_at_router(&self, session: &Session) -> Option<Zeroizing<Box<[u8]>>> {
         let spoken = self.spoken().of(&session.key);
-        match voucher::is_username(&session.username) {
+        let device = session.mac.filter(|_| session.service == Service::Hotspot);
+        let owner = device.and_then(|device| self.parts.site.of_device(device));
+        let by_device = owner.is_some_and(|owner| owner.username == session.username);
+        match by_device || voucher::is_username(&session.username) {
             true => spoken,
             false => spoken.or_else(|| Some(Zeroizing::new(session.username.clone()))),
         }

@@ -25,7 +25,7 @@ impl Spoken {
         self.0.remove(key);
     }
 
-    /// What its router calls a session, where that is another name than ours.
+    /// What its router calls a session of a hotspot, or one under another name than ours.
     pub(super) fn of(&self, key: &SessionKey) -> Option<Zeroizing<Box<[u8]>>> {
         self.0.get(key).cloned()
     }

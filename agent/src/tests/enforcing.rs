@@ -283,3 +283,42 @@ async fn a_command_is_carried_out_and_answered() {
     assert_eq!(running.results(3).await[2], CommandOutcome::TooLate);
     running.stop().await;
 }
+
+/// A device that logged in by itself is cut under its address, and by an agent that has not heard that again
+/// under no name: under its owner's the router would say that there is no such session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_not_cut_under_its_owners_name() {
+    const DEVICE: &[u8] = b"AA:BB:CC:00:00:01";
+    for restarted in [false, true] {
+        let mut words = site();
+        words.subscribers[0].macs = vec![Mac::new([0xAA, 0xBB, 0xCC, 0, 0, 1])];
+        words.subscribers[0].connection = easyisp_shared::wire::down::Connection::Hotspot;
+        let mut running = Running::start(words).await;
+        let attributes: [(u8, &[u8]); 7] = [
+            (attribute::ACCT_STATUS_TYPE, &[0, 0, 0, 1]),
+            (attribute::SERVICE_TYPE, &[0, 0, 0, 1]),
+            (attribute::USER_NAME, DEVICE),
+            (attribute::CALLING_STATION_ID, DEVICE),
+            (attribute::CALLED_STATION_ID, b"lobby"),
+            (attribute::FRAMED_IP_ADDRESS, &[10, 5, 50, 1]),
+            (attribute::ACCT_SESSION_ID, b"80100001"),
+        ];
+        let request = client::accounting_request(&attributes, 1, &running.secret).unwrap();
+        running.send_accounting(&request, PATIENCE).unwrap();
+        let open = running.agent.overview().sessions.open_by_name(b"demo001");
+        assert_eq!(open.len(), 1);
+        if restarted {
+            running = running.restart().await;
+        }
+
+        running.clock.advance(Duration::from_secs(1001));
+        running.router.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut buffer = [0; 4096];
+        let (length, _) = running.router.recv_from(&mut buffer).unwrap();
+        let order = client::read_order(&buffer[..length], &running.secret).unwrap();
+        assert_eq!(order.code(), Some(Code::DisconnectRequest));
+        let name = order.first(attribute::USER_NAME);
+        assert_eq!(name, (!restarted).then_some(DEVICE));
+        running.stop().await;
+    }
+}
