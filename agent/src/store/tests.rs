@@ -337,7 +337,7 @@ fn behead(bytes: &mut Vec<u8>) {
     bytes[..4096].fill(0);
 }
 
-/// E2: a file that breaks while it is used is begun again at the next start, also where that sees nothing of it.
+/// A file that breaks while it is used is begun again at the next start, also where that sees nothing of it.
 #[test]
 fn a_file_that_breaks_in_use_is_mended_by_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
