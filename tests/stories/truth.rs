@@ -198,6 +198,7 @@ async fn a_voucher_on_the_list_is_its_users_session() -> Result<()> {
         if restarted {
             site.stop_agent().await;
             site.start_agent().await?;
+            site.caught_up().await?;
         }
         world.clock.advance(120 * SECOND);
         let synced = isp.owner.post("/sessions/sync", &json!({})).await?;
