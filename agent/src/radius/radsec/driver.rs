@@ -1,7 +1,8 @@
 //! The RadSec listener: connections, each of one router, and the packets on them.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,16 +35,22 @@ pub struct RadSec {
     pub clock: Arc<SiteClock>,
 }
 
-/// How many connections each router has.
-type Connected = Arc<Mutex<HashMap<RouterId, usize>>>;
+/// How many connections each has.
+type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
 
 impl RadSec {
     /// Serves until cancelled, and until every connection has ended after that.
     pub async fn serve(self, listener: TcpListener, cancel: CancellationToken) {
-        let (room, connected) = (Arc::new(Semaphore::new(MOST)), Connected::default());
+        let room = Arc::new(Semaphore::new(MOST));
+        let (strangers, connected) = (Counts::default(), Counts::default());
         let connections = TaskTracker::new();
         let mut acceptor: Option<(TlsAcceptor, Duration)> = None;
         while let Some((stream, source)) = next(&listener, &cancel).await {
+            // Whoever shows no certificate takes the room of nobody else.
+            let Some(stranger) = Place::take(&strangers, source.ip(), MOST_STRANGERS) else {
+                self.radius.parts.counters.count("radsec_strangers");
+                continue;
+            };
             let Ok(permit) = room.clone().try_acquire_owned() else {
                 self.radius.parts.counters.count("radsec_full");
                 continue;
@@ -64,7 +71,7 @@ impl RadSec {
             };
             let stopping = cancel.clone();
             connections.spawn(async move {
-                let served = connection.serve(tls, stream);
+                let served = connection.serve(tls, stream, stranger);
                 let _stopped = stopping.run_until_cancelled(served).await;
             });
         }
@@ -102,15 +109,16 @@ async fn next(
 /// One connection before and after its handshake.
 struct Connection {
     radius: Arc<Radius>,
-    connected: Connected,
+    connected: Counts<RouterId>,
     source: SocketAddr,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    async fn serve(self, tls: TlsAcceptor, stream: TcpStream) {
+    async fn serve(self, tls: TlsAcceptor, stream: TcpStream, stranger: Place<IpAddr>) {
         prepare(&stream);
         let shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await;
+        drop(stranger);
         let Ok(Ok(stream)) = shaken else {
             return self.radius.parts.counters.count("radsec_refused");
         };
@@ -123,7 +131,7 @@ impl Connection {
             }
             known.note_certificate(certificate.clone());
         }
-        let Some(place) = Place::take(self.connected.clone(), router) else {
+        let Some(place) = Place::take(&self.connected, router, MOST_PER_ROUTER) else {
             return self.radius.parts.counters.count("radsec_full");
         };
         info!(router.id = %router, source = %self.source, "A router is connected by RadSec");
@@ -211,36 +219,36 @@ fn prepare(stream: &TcpStream) {
     let _slower = stream.set_nodelay(true);
 }
 
-/// A connection counted under its router.
-struct Place {
-    connected: Connected,
-    router: RouterId,
+/// A connection counted under its router, or under its address before it has shown which router it is.
+struct Place<K: Hash + Eq + Copy> {
+    counts: Counts<K>,
+    of: K,
 }
 
-impl Place {
-    fn take(connected: Connected, router: RouterId) -> Option<Place> {
+impl<K: Hash + Eq + Copy> Place<K> {
+    fn take(counts: &Counts<K>, of: K, most: usize) -> Option<Place<K>> {
         {
-            let mut counts = connected.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = counts.entry(router).or_default();
-            if *count >= MOST_PER_ROUTER {
+            let mut held = counts.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = held.entry(of).or_default();
+            if *count >= most {
                 return None;
             }
             *count += 1;
         }
-        Some(Place { connected, router })
+        Some(Place {
+            counts: counts.clone(),
+            of,
+        })
     }
 }
 
-impl Drop for Place {
+impl<K: Hash + Eq + Copy> Drop for Place<K> {
     fn drop(&mut self) {
-        let mut counts = self
-            .connected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.router) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.of) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.router);
+                counts.remove(&self.of);
             }
         }
     }
@@ -250,6 +258,8 @@ impl Drop for Place {
 const MOST: usize = 256;
 /// One for logins and one for accounting, twice for a restart that the old ones outlive.
 const MOST_PER_ROUTER: usize = 4;
+/// Handshakes of one address at once; routers behind one address begin one after the other.
+const MOST_STRANGERS: usize = 16;
 /// Who connects and says nothing makes room for others.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A connection that is in use asks for its state every minute or so.
@@ -258,3 +268,23 @@ const SILENCE: Duration = Duration::from_secs(30 * 60);
 const SLOW: Duration = Duration::from_secs(30);
 /// Accounting that is answered while the router reads slowly; what does not fit it asks again.
 const ANSWERS_WAITING: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// One device that opens connections and says nothing keeps no router out.
+    #[test]
+    fn an_address_has_so_many_handshakes_and_others_have_theirs() {
+        let (counts, here) = (Counts::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let take = |of| Place::take(&counts, of, 2);
+        let held = [take(here), take(here)];
+        assert!(held.iter().all(Option::is_some));
+        assert!(take(here).is_none());
+        assert!(take(IpAddr::V4(Ipv4Addr::BROADCAST)).is_some());
+        drop(held);
+        assert!(take(here).is_some());
+    }
+}
