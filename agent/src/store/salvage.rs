@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::CustomerId;
+use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
@@ -16,7 +17,7 @@ use super::open::{self, suffixed};
 use super::records::{self, Kept, Record, proof};
 use super::{outbox, redemptions, sessions};
 use crate::sessions::{Session, Usage};
-use crate::site::{Redemption, Vote};
+use crate::site::{Bind, Redemption, Unlocked, Vote};
 
 /// Moves what can be saved of the file at `aside` into the new one behind `connection`; how many records.
 ///
@@ -56,6 +57,15 @@ pub(super) fn salvage(aside: &Path, connection: &mut Connection) -> rusqlite::Re
     }
     for voted in &readable.votes {
         redemptions::vote(&tx, voted)?;
+    }
+    for bind in &readable.binds {
+        redemptions::put_bind(&tx, bind)?;
+    }
+    for unlocked in &readable.unlocks {
+        redemptions::put_unlock(&tx, unlocked)?;
+    }
+    for (customer, device, seen) in readable.devices {
+        redemptions::put_device(&tx, customer, device, seen)?;
     }
     for (name, value) in readable.marks {
         outbox::put_mark(&tx, &name, value)?;
@@ -138,6 +148,9 @@ struct Readable {
     marks: Vec<(String, i64)>,
     redemptions: Vec<Redemption>,
     votes: Vec<Vote>,
+    binds: Vec<Bind>,
+    unlocks: Vec<Unlocked>,
+    devices: Vec<(CustomerId, Mac, Timestamp)>,
 }
 
 impl Readable {
@@ -156,6 +169,9 @@ impl Readable {
             marks: outbox::all_marks(&connection).unwrap_or_default(),
             redemptions: redemptions::all(&connection).unwrap_or_default(),
             votes: redemptions::votes(&connection).unwrap_or_default(),
+            binds: redemptions::binds(&connection).unwrap_or_default(),
+            unlocks: redemptions::unlocks(&connection).unwrap_or_default(),
+            devices: redemptions::devices(&connection).unwrap_or_default(),
         }
     }
 }

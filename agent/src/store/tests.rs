@@ -3,12 +3,16 @@
 use std::sync::mpsc;
 
 use easyisp_shared::id::RouterId;
+use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::unlock::Grant;
 use easyisp_shared::wire::DownRecord;
 use rusqlite::Connection;
 
 use super::*;
 use crate::sessions::{Cause, Closed, LOST_REMEMBERED_FOR, Service, Session, SessionKey};
+use crate::site::description::customer_id;
+use crate::site::{Bind, Unlocked};
 
 pub(crate) mod disk;
 
@@ -246,6 +250,28 @@ fn a_damaged_cache_is_replaced_by_its_copy_or_begun_again() {
     }
 }
 
+/// A power cut that leaves nothing of the cache leaves its copy.
+#[test]
+fn a_lost_cache_is_its_copy() {
+    for is_there in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache.db");
+        let mut store = given_store(dir.path());
+        let rows: Vec<DownRecord> = (0..20).map(|id| row(id, 1, Some(&[7; 200]))).collect();
+        store.cache.apply(rows.clone(), 1).unwrap();
+        copy::keep(&path).unwrap();
+        close(store);
+        match is_there {
+            true => drop(File::create(&path).unwrap()),
+            false => std::fs::remove_file(&path).unwrap(),
+        }
+
+        let store = given_store(dir.path());
+        assert_eq!(held(&store.cache), rows);
+        close(store);
+    }
+}
+
 /// What a worn card made of a report is told to nobody: better missing than wrong.
 #[test]
 fn a_report_that_is_not_what_was_written_is_left_out() {
@@ -343,6 +369,28 @@ fn a_file_that_breaks_in_use_is_mended_by_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let store = given_store(dir.path());
     assert_eq!(write(&store.outbox, b"one"), Committed::Yes);
+    let (customer, mac) = (customer_id("demo001"), Mac::new([2, 0, 0, 0, 0, 1]));
+    let bind = Bind {
+        customer,
+        mac,
+        instead_of: None,
+        at: at(5),
+    };
+    let unlocked = Unlocked {
+        grant: Grant {
+            customer,
+            hour: 7,
+            hours: 1,
+            serial: 0,
+        },
+        until: at(3600),
+    };
+    let facts = vec![
+        Change::Bind(bind),
+        Change::Unlock(unlocked),
+        Change::Device(customer, mac, at(5)),
+    ];
+    assert_eq!(change(&store.outbox, facts), Committed::Yes);
     let outside = Connection::open(dir.path().join("outbox.db")).unwrap();
     outside
         .execute_batch(
@@ -366,6 +414,13 @@ fn a_file_that_breaks_in_use_is_mended_by_the_next_start() {
     let store = given_store(dir.path());
     assert_eq!(store.moved_aside, [dir.path().join("outbox.db.damaged-1")]);
     assert_eq!(store.reader.records(LANE, 0, 10, 1000).unwrap().len(), 1);
+    assert_eq!(store.reader.binds().unwrap(), [bind]);
+    assert_eq!(
+        store.reader.unlocks().unwrap(),
+        [unlocked],
+        "no code is used twice"
+    );
+    assert_eq!(store.reader.devices().unwrap(), [(customer, mac, at(5))]);
     assert_eq!(write(&store.outbox, b"two"), Committed::Yes);
     assert!(!store.outbox.stats().damaged);
     close(store);
@@ -579,14 +634,16 @@ fn write(outbox: &Outbox, body: &[u8]) -> Committed {
 }
 
 fn submit(outbox: &Outbox, session: Option<Session>, record: Option<Record>) -> Committed {
+    let session = session.map(|session| Change::Session(Box::new(session)));
+    let changes = session.into_iter().chain(record.map(Change::Record));
+    change(outbox, changes.collect())
+}
+
+fn change(outbox: &Outbox, changes: Vec<Change>) -> Committed {
     let (done, answer) = mpsc::channel();
     let done: Done = Box::new(move |committed| done.send(committed).unwrap());
-    let session = session.map(|session| Change::Session(Box::new(session)));
     let write = Write {
-        changes: session
-            .into_iter()
-            .chain(record.map(Change::Record))
-            .collect(),
+        changes,
         urgency: Urgency::Kept,
         done,
     };
