@@ -208,6 +208,7 @@ async fn a_voucher_on_the_list_is_its_users_session() -> Result<()> {
             "{synced}"
         );
     }
+    site.reported().await?; // he is a customer once his site has told of him
     let disconnect = format!("/customers/{}/disconnect", batch.ids[0]);
     let answer = isp.owner.post(&disconnect, &json!({})).await?;
     assert_eq!(answer["message"], "1 session was ended.");

@@ -67,7 +67,7 @@
 :put "easyisp: step 6 of 9, SNMP"
 :do {
   :global easyispFolder
-  /snmp community set [find where default=yes] name="a-community" addresses=10.9.0.2/32,10.9.0.3/32 security=none read-access=yes write-access=no
+  /snmp community set [find where default=yes] name="easyisp-w4tch" addresses=10.9.0.2/32,10.9.0.3/32 security=private read-access=yes write-access=no authentication-protocol=SHA1 authentication-password="an-auth-password" encryption-protocol=AES encryption-password="a-privacy-password"
   /snmp set enabled=yes
 } on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 6 of 9, SNMP: failed"; :put "easyisp: step 6 of 9, SNMP: FAILED" }
 
@@ -93,6 +93,7 @@
   :if ([:len [/ip firewall filter find where comment="easyisp:fw-blocked-out"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-blocked-out"] chain=forward action=drop src-address-list=easyisp-blocked } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-blocked-out" chain=forward action=drop src-address-list=easyisp-blocked place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-blocked-out" chain=forward action=drop src-address-list=easyisp-blocked } }
   :local others [/ip firewall filter find where chain="forward" and dynamic=no and !(comment~"^easyisp:")]
   :if ([:len [/ip firewall filter find where comment="easyisp:fw-blocked-in"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-blocked-in"] chain=forward action=drop dst-address-list=easyisp-blocked } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-blocked-in" chain=forward action=drop dst-address-list=easyisp-blocked place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-blocked-in" chain=forward action=drop dst-address-list=easyisp-blocked } }
+  :if ([:len [/ip firewall mangle find where comment="easyisp:anti-sharing"]] = 0) do={ /ip firewall mangle add comment="easyisp:anti-sharing" chain=postrouting action=change-ttl new-ttl=set:1 dst-address-list=easyisp-anti-sharing } else={ /ip firewall mangle set [find where comment="easyisp:anti-sharing"] chain=postrouting action=change-ttl new-ttl=set:1 dst-address-list=easyisp-anti-sharing }
 } on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 7 of 9, firewall: failed"; :put "easyisp: step 7 of 9, firewall: FAILED" }
 
 :put "easyisp: step 8 of 9, log to the agents"
