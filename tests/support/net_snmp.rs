@@ -12,6 +12,9 @@ use tokio::process::{Child, Command};
 
 use crate::ports;
 
+/// A user of SNMPv3: name, authentication and its password, privacy and its password.
+pub type User<'a> = (&'a str, (&'a str, &'a str), (&'a str, &'a str));
+
 /// A running `snmpd` of this machine. Dropping it kills the process.
 pub struct Snmpd {
     /// Where it answers.
@@ -27,8 +30,8 @@ impl Snmpd {
         Snmpd::start_on(ports::free_here()?, users).await
     }
 
-    /// The same with passwords of their own: name, authentication and its password, privacy and its password.
-    pub async fn start_with(users: &[(&str, (&str, &str), (&str, &str))]) -> Result<Snmpd> {
+    /// The same with passwords of their own.
+    pub async fn start_with(users: &[User<'_>]) -> Result<Snmpd> {
         let words = users.iter().map(|(name, auth, privacy)| {
             let ((auth, signs), (privacy, enciphers)) = (auth, privacy);
             format!("createUser {name} {auth} {signs} {privacy} {enciphers}\nrouser {name} priv\n")

@@ -98,7 +98,7 @@ pub async fn list(
     for tenants in tenants.chunks(AT_ONCE) {
         rows.extend(store::of_all(&mut directory, tenants, filter.state, MOST).await?);
     }
-    rows.sort_by(|a, b| (b.created_at, b.id.0).cmp(&(a.created_at, a.id.0)));
+    rows.sort_by_key(|row| std::cmp::Reverse((row.created_at, row.id.0)));
     rows.truncate(usize::try_from(MOST).unwrap_or(usize::MAX));
     Ok(Json(Topups {
         topups: rows.into_iter().map(Shown::from).collect(),
