@@ -2,8 +2,8 @@
 //!
 //! A day agrees when the statement has it whole and the statement and our payments are the same, receipt by receipt;
 //! what is not is a difference that goes away when it is posted or taken back, or that a person explains. A closed day
-//! moves the books' first open day behind it, unless another day up to it is open: what is posted later with its date
-//! is booked behind it.
+//! moves the books' first open day behind it, unless another day up to it is open, or money came on one that no
+//! statement closed: what is posted later with its date is booked behind it.
 
 use std::collections::HashSet;
 use std::time::Duration;
