@@ -127,14 +127,17 @@ impl SharedServer {
         let reader = Reader::new(socket, &self.stopping);
         let (queue, places, strangers) = (queue.clone(), places.clone(), strangers.clone());
         spawn(format!("radius-read-{port:?}"), move || {
-            reader.run(|source, bytes| match places.of(source, bytes, port) {
-                None => strangers.note(source),
-                Some(place) => {
-                    let bytes = bytes.into();
-                    if !queue.push(place, Datagram { source, bytes }) {
-                        strangers.shed[place].fetch_add(1, Ordering::Relaxed);
+            reader.run(|source, bytes| {
+                match places.of(source, bytes, port) {
+                    None => strangers.note(source),
+                    Some(place) => {
+                        let bytes = bytes.into();
+                        if !queue.push(place, Datagram { source, bytes }) {
+                            strangers.shed[place].fetch_add(1, Ordering::Relaxed);
+                        }
                     }
                 }
+                None // a worker answers
             });
         })
     }

@@ -29,6 +29,7 @@
 //! ```
 
 pub mod accounting;
+mod batch;
 mod account;
 mod bind;
 pub mod builder;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tracing::warn;
 
+use super::batch::Batch;
 use super::driver::Radius;
 
 /// Two bound sockets, before anybody answers on them.
@@ -62,21 +63,13 @@ impl Server {
             let (radius, socket) = (radius.clone(), sockets.authentication.clone());
             let reader = Reader::new(&sockets.authentication, &stopping);
             threads.push(spawn(format!("radius-auth-{number}"), move || {
-                reader.run(|source, datagram| {
-                    if let Some(reply) = radius.on_access_port(source, datagram, &socket) {
-                        send(&socket, &reply, source);
-                    }
-                });
+                reader.run(|source, datagram| radius.on_access_port(source, datagram, &socket));
             })?);
         }
         let socket = sockets.accounting.clone();
         let reader = Reader::new(&sockets.accounting, &stopping);
         threads.push(spawn("radius-acct".into(), move || {
-            reader.run(|source, datagram| {
-                if let Some(reply) = radius.on_accounting_port(source, datagram, &socket) {
-                    send(&socket, &reply, source);
-                }
-            });
+            reader.run(|source, datagram| radius.on_accounting_port(source, datagram, &socket));
         })?);
         Ok(Server {
             sockets,
@@ -112,25 +105,24 @@ impl Reader {
         }
     }
 
-    /// Hands each datagram over until told to stop.
-    pub(crate) fn run(self, mut handle: impl FnMut(SocketAddr, &[u8])) {
-        // One octet more than the largest packet, so that a longer datagram is seen to be longer.
-        let mut buffer = [0; 4097];
+    /// Hands each datagram over until told to stop, and sends what it gives back.
+    pub(crate) fn run(self, mut handle: impl FnMut(SocketAddr, &[u8]) -> Option<Arc<[u8]>>) {
+        let mut batch = Batch::new();
         while !self.stopping.load(Ordering::Relaxed) {
-            match self.socket.recv_from(&mut buffer) {
-                Ok((length, source)) => handle(source, &buffer[..length]),
-                Err(cause) => match cause.kind() {
-                    // The time-out is there to look at `stopping`; the others name a client that is gone.
-                    io::ErrorKind::WouldBlock
-                    | io::ErrorKind::TimedOut
-                    | io::ErrorKind::Interrupted
-                    | io::ErrorKind::ConnectionRefused
-                    | io::ErrorKind::ConnectionReset => {}
-                    _ => {
-                        warn!(%cause, "Cannot read a RADIUS socket");
-                        std::thread::sleep(Duration::from_millis(100));
-                    }
-                },
+            let Err(cause) = batch.serve(&self.socket, &mut handle) else {
+                continue;
+            };
+            match cause.kind() {
+                // The time-out is there to look at `stopping`; the others name a client that is gone.
+                io::ErrorKind::WouldBlock
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::Interrupted
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset => {}
+                _ => {
+                    warn!(%cause, "Cannot read a RADIUS socket");
+                    std::thread::sleep(Duration::from_millis(100));
+                }
             }
         }
     }
