@@ -6,6 +6,7 @@
 mod books;
 mod child;
 mod freeradius;
+mod hands;
 mod load;
 mod logins;
 mod logs;
@@ -35,7 +36,7 @@ use self::radius::Effort;
 #[command(name = "bench")]
 struct Cli {
     /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment, logins,
-    /// books, office, years, logs, proof, snmp.
+    /// books, office, years, logs, proof, snmp, hands.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Length of a window in seconds.
@@ -75,6 +76,7 @@ enum Part {
 enum PartName {
     Agent,
     Books,
+    Hands,
     Logins,
     Logs,
     Office,
@@ -102,6 +104,7 @@ fn main() -> Result<()> {
         return match name {
             PartName::Agent => ours::part(folder),
             PartName::Books => books::part(),
+            PartName::Hands => hands::part(),
             PartName::Logins => logins::part(),
             PartName::Logs => logs::part(sizes),
             PartName::Office => office::part(),
@@ -177,6 +180,9 @@ fn bench(cli: &Cli) -> Result<()> {
     }
     if cli.wants("snmp") {
         rows.extend(snmp::measure(folder.path())?);
+    }
+    if cli.wants("hands") {
+        rows.extend(hands::measure(folder.path())?);
     }
     println!("\n{}", table::lay_out(&rows));
     Ok(())

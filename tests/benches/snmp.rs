@@ -16,6 +16,7 @@ use futures_util::{StreamExt, stream};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use crate::child::cpu;
 use crate::table::Row;
 
 const DEVICES: u32 = 200;
@@ -105,23 +106,6 @@ async fn theirs(server: SocketAddr) -> Result<Duration> {
     let read: Vec<Result<()>> = read.buffer_unordered(AT_ONCE).collect().await;
     read.into_iter().collect::<Result<Vec<()>>>()?;
     Ok(cpu()?.1 - before)
-}
-
-/// CPU time of this process and of its children that ended, user and system, in hundredths of a second.
-fn cpu() -> Result<(Duration, Duration)> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let (_, after_name) = stat.rsplit_once(')').context("a name in brackets")?;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    // proc_pid_stat(5): 14 utime, 15 stime, 16 cutime, 17 cstime; the name was the second.
-    let ticks = |from: usize| -> Result<Duration> {
-        let both = fields.get(from..from + 2).context("times of the CPU")?;
-        let ticks: u64 = both
-            .iter()
-            .map(|field| field.parse::<u64>().unwrap_or(0))
-            .sum();
-        Ok(Duration::from_millis(ticks * 10))
-    };
-    Ok((ticks(11)?, ticks(13)?))
 }
 
 /// A switch as snmpsim replays it.
