@@ -90,10 +90,8 @@ impl Turmoil {
         );
         let told = self.told();
         for (id, session) in &self.router.sessions {
-            if self.strict {
-                self.enforcement
-                    .judge_healed(id, session, &told, self.doubt)?;
-            }
+            self.enforcement
+                .judge_healed(id, session, &told, self.doubt)?;
         }
         self.judge_slips().await?;
         let sessions = self.sessions().await?;

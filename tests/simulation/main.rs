@@ -62,7 +62,7 @@ trait Life: Sized + 'static {
 }
 
 /// Whether somebody asks for seeds, and not the command that runs all tests.
-pub fn is_asked() -> bool {
+fn is_asked() -> bool {
     ["EASYISP_TEST_SEEDS", "EASYISP_TEST_SEED"]
         .into_iter()
         .any(|name| std::env::var_os(name).is_some())

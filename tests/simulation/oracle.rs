@@ -79,6 +79,8 @@ struct Heard {
     lost: bool,
     /// A later session of the same device was heard of: the device is in that one, or in none.
     overtaken: bool,
+    /// The router answered an order that it has no such session.
+    denied: bool,
 }
 
 /// A session as the cloud has it.
@@ -200,6 +202,13 @@ impl Oracle {
         }
     }
 
+    /// The router was asked to change or to end a session that it does not have.
+    pub fn denied(&mut self, id: &str) {
+        if let Some(heard) = self.sessions.get_mut(id) {
+            heard.denied = true;
+        }
+    }
+
     /// A report was sent once more, to a box that can keep it or cannot.
     pub fn told(&mut self, told: &Told, kept: bool, now: Timestamp, doubt: Doubt) {
         let Report {
@@ -285,13 +294,13 @@ impl Oracle {
 }
 
 impl Heard {
-    /// The box cannot believe otherwise: heard of a while ago, not ended, neither its router nor its device
-    /// begun anew.
+    /// The box cannot believe otherwise: heard of a while ago, not ended, not denied by its router, and neither that nor
+    /// its device begun anew.
     fn is_surely_online(&self, now: Timestamp, doubt: Doubt) -> bool {
         let recent = self
             .last
             .is_some_and(|(last, ran)| now.since(last) + doubt.ran.saturating_sub(ran) < SURE_FOR);
-        recent && !self.stop_arrived && !self.lost && !self.overtaken
+        recent && !self.stop_arrived && !self.lost && !self.overtaken && !self.denied
     }
 
     fn may_be_online(&self) -> bool {

@@ -263,7 +263,8 @@ fn text(packet: &Packet<'_>, kind: u8) -> Result<String> {
     String::from_utf8(octets.to_vec()).context("an order in letters")
 }
 
-const SESSION_NOT_FOUND: u32 = 503;
+/// Error-Cause Session-Context-Not-Found (RFC 5176 §3.5).
+pub const SESSION_NOT_FOUND: u32 = 503;
 const RESOURCES_UNAVAILABLE: u32 = 506;
 const UNSUPPORTED_ATTRIBUTE: u32 = 401;
 /// The copy that no seed loses.

@@ -9,7 +9,7 @@ use easyisp_shared::time::Timestamp;
 use crate::disk::Disk;
 use crate::enforcement::Scene;
 use crate::oracle::Entitled;
-use crate::orders::What;
+use crate::orders::{SESSION_NOT_FOUND, What};
 use crate::turmoil::{PEOPLE, Turmoil};
 
 impl Turmoil {
@@ -80,9 +80,9 @@ impl Turmoil {
                 let order = self
                     .router
                     .take_order(&heard, trouble, now, &mut self.random)?;
-                let judged = self.enforcement.judge_order(&order, session.as_ref());
-                if self.strict {
-                    judged?;
+                self.enforcement.judge_order(&order, session.as_ref())?;
+                if order.answered == Some(Err(SESSION_NOT_FOUND)) {
+                    self.oracle.denied(&order.session);
                 }
                 let what = match &order.what {
                     What::Disconnect => "end".to_owned(),
@@ -116,9 +116,7 @@ impl Turmoil {
         });
         for (id, session) in &self.router.sessions {
             let known = self.oracle.known(id);
-            if self.strict {
-                self.enforcement.judge_live(id, session, known)?;
-            }
+            self.enforcement.judge_live(id, session, known)?;
         }
         Ok(())
     }
