@@ -61,6 +61,8 @@ impl Turmoil {
         self.agent.set_disk(Disk::Sound)?;
         if !self.powered {
             self.box_gets_power().await?;
+            // What it orders by an older copy of its cache is judged by that.
+            self.enforce(0).await?;
         }
         while self.router.is_waiting() {
             self.tell_reports(0)?;
@@ -68,6 +70,9 @@ impl Turmoil {
         self.talk(u64::MAX).await?;
         // Who is online goes on telling so; who is not was given up after a day.
         self.pass(Duration::from_secs(25 * 3600), 0).await?;
+        // Whom another box may have let in meanwhile is looked at once more when all is heard (V9).
+        self.talk(u64::MAX).await?;
+        self.pass(Duration::from_secs(60), 0).await?;
         let online: Vec<String> = self.router.sessions.keys().cloned().collect();
         for id in &online {
             let now = self.now();

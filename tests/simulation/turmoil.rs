@@ -87,6 +87,10 @@ impl Life for Turmoil {
         2000872,
         // The oracle took a session for online that the router had said it does not have.
         4000572,
+        // The oracle did not wait until the box, up to date again, had looked at a stranger.
+        4001051,
+        // The oracle judged by newer news what the box had ordered by an older copy of its cache.
+        4001113,
     ];
 
     async fn database() -> Result<KeptDatabase> {

@@ -178,6 +178,39 @@ async fn a_renewal_takes_the_price_from_the_wallet_or_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn of_fifty_purchases_at_once_a_wallet_that_covers_one_pays_one() -> Result<()> {
+    let books = given_books().await?;
+    let jane = books.given_subscriber().await?;
+    pay(&books.db, jane, Cents::whole(2_000), noon()).await?;
+    let purchases = (0..50).map(|nth| {
+        let db = books.db.clone();
+        tokio::spawn(async move {
+            let mut tx = db.begin(jane.tenant).await?;
+            let why = Why::Operator(format!("audit line {nth}"));
+            let renewed = renew(&mut tx, jane.customer, why, noon()).await?;
+            tx.commit().await?;
+            Ok::<_, RenewError>(renewed.balance)
+        })
+    });
+    let mut bought = Vec::new();
+    for purchase in futures_util::future::join_all(purchases).await {
+        match purchase? {
+            Ok(balance) => bought.push(balance),
+            Err(refused) => assert!(matches!(refused, RenewError::BalanceTooLow), "{refused}"),
+        }
+    }
+    assert_eq!(bought, [Cents::ZERO]);
+    let periods = "select count(*) from periods where customer_id = $1";
+    assert_eq!(books.count(jane, periods).await?, 2);
+    assert_eq!(
+        books.paid_until(jane.tenant, jane.customer).await?,
+        at("2026-03-31T09:00:00Z")
+    );
+    assert_eq!(books.findings(jane.tenant).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_renews_by_himself_goes_on_without_a_gap() -> Result<()> {
     let books = given_books().await?;
     let jane = books.given_subscriber().await?;
