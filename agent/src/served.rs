@@ -277,6 +277,7 @@ impl Served {
                 entropy,
                 floor: Arc::new(move || floor.floor()),
                 patience: Patience::default(),
+                metered: config.cloud.metered,
                 addresses,
             };
             Link::start(link_config, identity, Arc::new(local_site))

@@ -11,7 +11,7 @@ use easyisp_cloud::config::{Config, LogFormat};
 use easyisp_cloud::db::Database;
 use easyisp_cloud::secrets::Secrets;
 use easyisp_cloud::sites::agents::rotation;
-use easyisp_cloud::{Cloud, Options, Store, ledger, tenants};
+use easyisp_cloud::{Cloud, Options, Store, ledger, sync, tenants};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
 use secrecy::SecretString;
@@ -58,6 +58,9 @@ enum Command {
         #[arg(long)]
         hurry: bool,
     },
+    /// What agents reported and could not be applied.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
     /// Proves the books: balances, the chain of sealed entries, day totals, and the unsealed tail.
     ///
     /// Every tenant, or one. Ends with 0 when nothing is wrong, with 1 after naming what is.
@@ -79,6 +82,19 @@ enum Command {
     },
     /// Prints the API's description, as `GET /api/openapi.json` answers it.
     Openapi,
+}
+
+#[derive(Subcommand, Debug)]
+enum Quarantine {
+    /// Applies it once more, in the order in which it was sent; a server does so once a day.
+    ///
+    /// What this release knows, or what a mended database takes, takes effect; the rest stays where it is. Prints how
+    /// many of each.
+    Replay {
+        /// Only this tenant's.
+        #[arg(long, value_name = "ID")]
+        tenant: Option<uuid::Uuid>,
+    },
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -129,6 +145,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             password_file,
         }) => create_owner(config()?, &email, &name, password_file.as_deref()).await,
         Command::Authority { step, hurry } => rotate(config()?, step, hurry).await,
+        Command::Quarantine(Quarantine::Replay { tenant }) => replay(config()?, tenant).await,
         Command::VerifyLedger { tenant } => verify(config()?, tenant).await,
         Command::ExportLedger { tenant, output } => {
             export(config()?, tenant, output.as_deref()).await
@@ -216,6 +233,26 @@ async fn rotate(config: Config, step: Step, hurry: bool) -> anyhow::Result<ExitC
         let now = Clock::system().now();
         let believed = rotation::rotate(db, secrets, (step, hurry), now).await?;
         println!("{} believed; start the nodes anew", believed.len());
+        Ok(ExitCode::SUCCESS)
+    })
+    .await
+}
+
+async fn replay(config: Config, tenant: Option<uuid::Uuid>) -> anyhow::Result<ExitCode> {
+    with_database(&config, async |db: &Database, secrets: &Secrets| {
+        let appliers = easyisp_cloud::appliers(secrets);
+        let tenants = match tenant {
+            Some(tenant) => vec![tenant.into()],
+            None => tenants::all(db).await?,
+        };
+        let (mut applied, mut kept) = (0, 0);
+        for tenant in tenants {
+            let now = Clock::system().now();
+            let replayed = sync::replay(db, &appliers, tenant, now).await?;
+            applied += replayed.applied;
+            kept += replayed.kept;
+        }
+        println!("{applied} applied, {kept} kept");
         Ok(ExitCode::SUCCESS)
     })
     .await

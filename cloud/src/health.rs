@@ -29,7 +29,7 @@ pub struct Description(pub Arc<OnceLock<String>>);
 /// That the server runs.
 #[derive(Serialize, ToSchema)]
 pub struct Health {
-    /// `ok`
+    /// `ok`, or `clock off`: this node's clock is not the database's, so it takes no agents and no jobs.
     pub status: &'static str,
     /// The server's time.
     pub timestamp: Timestamp,
@@ -39,9 +39,12 @@ pub struct Health {
 
 /// `GET /health`: that the server runs, its time and version.
 #[utoipa::path(get, path = "/health", tag = "Health", responses((status = 200, body = Health)))]
-pub async fn health(State(clock): State<Clock>) -> Json<Health> {
+pub async fn health(State(clock): State<Clock>, State(db): State<Database>) -> Json<Health> {
     Json(Health {
-        status: "ok",
+        status: match db.drift().is_off() {
+            false => "ok",
+            true => "clock off",
+        },
         timestamp: clock.now(),
         version: env!("CARGO_PKG_VERSION"),
     })
@@ -61,17 +64,27 @@ pub struct Ready {
 pub struct Checks {
     /// `connected` or `unreachable`
     pub database: &'static str,
+    /// `right`, or `off` where it is more than a second from the database's.
+    pub clock: &'static str,
 }
 
-/// `GET /health/ready`: 200 when the database answers, else 503.
+/// `GET /health/ready`: 200 when the database answers and this node's clock agrees with it, else 503.
 #[utoipa::path(get, path = "/health/ready", tag = "Health",
     responses((status = 200, body = Ready), (status = 503, body = Ready)))]
 pub async fn ready(State(db): State<Database>) -> (StatusCode, Json<Ready>) {
-    let (code, status, database) = match db.ping().await {
-        Ok(()) => (StatusCode::OK, "ready", "connected"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready", "unreachable"),
+    let database = match db.ping().await {
+        Ok(()) => "connected",
+        Err(_) => "unreachable",
     };
-    let checks = Checks { database };
+    let clock = match db.drift().is_off() {
+        false => "right",
+        true => "off",
+    };
+    let (code, status) = match (database, clock) {
+        ("connected", "right") => (StatusCode::OK, "ready"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "not ready"), // whichever of them it is
+    };
+    let checks = Checks { database, clock };
     Json(Ready { status, checks }).with(code)
 }
 

@@ -210,7 +210,7 @@ pub fn jobs(app: &App) -> Jobs {
     let proving = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
     let (watches, reckons, prices) = (db(), db(), db());
     let purges = (db(), app.config.data_dir.join(tenants::purge::FOLDER));
-    let (cares, epoch) = (db(), app.standing.epoch);
+    let (cares, epoch, appliers) = (db(), app.standing.epoch, appliers(&app.secrets));
     let (makes, secrets) = (db(), app.secrets.clone());
     let looks = db();
     let expenses = db();
@@ -376,8 +376,11 @@ pub fn jobs(app: &App) -> Jobs {
             }
         })
         .with(tenants::jobs::CARE, move |job, now| {
-            let (db, epoch) = (cares.clone(), epoch);
-            async move { Ok(Again(sync::care(&db, job.tenant, epoch, now).await?)) }
+            let (db, epoch, appliers) = (cares.clone(), epoch, appliers.clone());
+            async move {
+                sync::replay(&db, &appliers, job.tenant, now).await?;
+                Ok(Again(sync::care(&db, job.tenant, epoch, now).await?))
+            }
         })
         .with(customers::RECKON, move |job, now| {
             let db = reckons.clone();

@@ -17,5 +17,6 @@ pub mod seal;
 pub mod setup;
 pub mod time;
 pub mod unlock;
+pub mod usage;
 pub mod voucher;
 pub mod wire;

@@ -190,6 +190,11 @@ impl Clock {
         Clock { test: None }
     }
 
+    /// Whether it is the system's.
+    pub fn is_system(&self) -> bool {
+        self.test.is_none()
+    }
+
     /// A clock that stands at `now` until [`Clock::advance`] moves it.
     pub fn test(now: Timestamp) -> Clock {
         Clock {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use easyisp_cloud::db::{Database, Projectors};
+use easyisp_cloud::db::{Database, Measured, Projectors};
 use easyisp_cloud::due;
 use easyisp_cloud::jobs::{Job, Jobs, Outcome};
 use easyisp_shared::entropy::Entropy;
@@ -67,6 +67,38 @@ async fn failed_work_rests_and_runs_again() -> Result<()> {
         world.clock.advance(Duration::from_secs(2));
         assert_eq!(seen.recv().await, Some(u32::try_from(attempt)?));
     }
+    running.stop().await
+}
+
+/// By a wrong clock everything is due, or nothing.
+#[tokio::test]
+async fn a_node_whose_clock_is_off_takes_no_jobs() -> Result<()> {
+    let world = World::start().await?;
+    let at = world.clock.now();
+    let measured = |off| Measured {
+        asked: at,
+        server: at.plus(Duration::from_secs(off)),
+        round_trip: Duration::ZERO,
+    };
+    for _ in 0..3 {
+        world.db.drift().note(measured(2));
+    }
+    world.put_in(Duration::ZERO).await?;
+    let (done, mut seen) = mpsc::channel(10);
+    let running = world.run(move |_, now| {
+        let done = done.clone();
+        async move {
+            done.send(now).await?;
+            Ok(Outcome::Done)
+        }
+    });
+    // Two looks of a second each.
+    let early = tokio::time::timeout(Duration::from_secs(2), seen.recv()).await;
+    assert!(early.is_err(), "{early:?}");
+    for _ in 0..3 {
+        world.db.drift().note(measured(0));
+    }
+    assert_eq!(seen.recv().await, Some(at));
     running.stop().await
 }
 

@@ -1,6 +1,8 @@
 //! Cloud and agent over a real QUIC link and a real database: joining, state down, reports up, questions.
 
+mod aside;
 mod boxes;
+mod copies;
 mod joining;
 mod line;
 mod octets;

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use easyisp_cloud::db::Measured;
 use easyisp_tests::operator::http_client;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -198,6 +199,19 @@ async fn health_and_metrics_tell_how_it_is() -> Result<()> {
     assert_eq!(client.get("/health/live").await?.body["status"], "alive");
     let ready = client.get("/health/ready").await?;
     assert_eq!(ready.body["checks"]["database"], "connected");
+    assert_eq!(ready.body["checks"]["clock"], "right");
+    let asked = ours.clock.now();
+    for _ in 0..3 {
+        ours.cloud.app.db.drift().note(Measured {
+            asked,
+            server: asked.minus(Duration::from_secs(2)),
+            round_trip: Duration::ZERO,
+        });
+    }
+    assert_eq!(client.get("/health").await?.body["status"], "clock off");
+    let ready = client.get("/health/ready").await?;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready.body["checks"]["clock"], "off");
 
     let metrics = format!("http://{}/metrics", ours.cloud.metrics_addr);
     let text = http_client().get(metrics).send().await?.text().await?;

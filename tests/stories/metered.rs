@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use easyisp_cloud::sessions;
 use easyisp_tests::operator::http_client;
 use easyisp_tests::router::session::Usage;
 use easyisp_tests::world::{Provider, Site, World, eventually};
@@ -68,6 +69,37 @@ async fn a_metered_subscriber_costs_some_kilobytes_a_day() -> Result<()> {
         "{each} octets a metered subscriber and day, {SUBSCRIBERS} online at 5-minute interims"
     );
     ensure!(each <= MOST, "{each}");
+    site.stop().await;
+    world.stop().await
+}
+
+/// Between two hours nobody there is told to be offline, and after two of silence nobody is told to be online.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_online_behind_a_metered_line_is_shown_so() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "meteredtoo").await?;
+    let mut site = Site::prepare(&world, &isp).await?;
+    site.configure(|config| config.cloud.metered = true);
+    site.start_agent().await?;
+    site.caught_up().await?;
+    let until = world.clock.now().plus(30 * DAY);
+    isp.add_subscriber("home", "254700000001", until).await?;
+    site.knows("home", "at all", |_| true).await?;
+    let session = site.dial("home").await.online();
+    session.started().await;
+    site.reported().await?;
+    let tenant = isp.tenant().await?;
+    let status = async || -> Result<String> {
+        sessions::doubt_silent(world.db(), tenant, world.clock.now()).await?;
+        let mut tx = world.db().begin(tenant).await?;
+        let status = "select status from sessions where tenant_id = $1";
+        let status = sqlx::query_scalar(status).bind(tenant);
+        Ok(status.fetch_one(&mut *tx).await?)
+    };
+    world.clock.advance(40 * MINUTE);
+    assert_eq!(status().await?, "ACTIVE");
+    world.clock.advance(120 * MINUTE);
+    assert_eq!(status().await?, "UNCONFIRMED");
     site.stop().await;
     world.stop().await
 }

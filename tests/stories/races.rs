@@ -8,7 +8,12 @@ use anyhow::{Context, Result};
 use easyisp_cloud::auth::{Origin, sessions};
 use easyisp_cloud::db::{Database, Kind, Tx};
 use easyisp_cloud::sites;
-use easyisp_shared::id::{OperatorId, PackageId, SiteId, TenantId};
+use easyisp_cloud::sites::agents::Agent;
+use easyisp_cloud::sites::reports::Report;
+use easyisp_shared::id::{AgentId, OperatorId, PackageId, RouterId, SiteId, TenantId};
+use easyisp_shared::net::Mac;
+use easyisp_shared::wire::up::{AccountingStatus, AccountingV1, BindV1};
+use easyisp_shared::wire::{Down, Up};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -184,6 +189,132 @@ async fn an_old_password_that_is_being_checked_opens_nothing_once_it_is_changed(
     Ok(())
 }
 
+/// An agent tells of usage that his site must hear of, while a renewal of his has written what his site must know and
+/// has not committed it. The site ends up with the renewal.
+#[tokio::test]
+async fn usage_that_is_told_during_a_renewal_does_not_undo_it() -> Result<()> {
+    let isp = Isp::start().await?;
+    let mut capped = package("Capped");
+    capped["dataLimit"] = json!(1_000_000);
+    let capped = id(&isp.owner.post("/api/packages", &capped).await?)?;
+    let router = json!({"name": "Tower", "ipAddress": "10.0.0.1"});
+    let router = id(&isp.owner.post("/api/nas", &router).await?)?;
+    let juma = id(&isp.owner.post("/api/customers", &customer(capped)).await?)?;
+    let agent = isp.agent().await?;
+
+    // Whoever holds the site's counter: both have projected what they know and wait for it.
+    let mut counter = isp.begin().await?;
+    sqlx::query("select head from site_counters where tenant_id = $1 for update")
+        .bind(isp.tenant)
+        .execute(&mut *counter)
+        .await?;
+    let until = isp.ours.clock.now().plus(Duration::from_secs(30 * 86_400));
+    let mut renewal = isp.begin().await?;
+    sqlx::query(
+        "update customers set paid_until = $2, funded_until = $2 where tenant_id = $1 and id = $3",
+    )
+    .bind(isp.tenant)
+    .bind(until)
+    .bind(juma)
+    .execute(&mut *renewal)
+    .await?;
+    renewal.changed(Kind::Subscriber, juma);
+    let renewal = tokio::spawn(async move { Ok(renewal.commit().await?) });
+    isp.wait(&renewal, 1).await?;
+    let now = isp.ours.clock.now();
+    let told = Up::Accounting(AccountingV1 {
+        router: RouterId(router),
+        session: b"81".to_vec(),
+        class: Vec::new(),
+        status: AccountingStatus::Interim,
+        username: b"juma".to_vec(),
+        customer: Some(juma.into()),
+        framed_ip: None,
+        mac: None,
+        at: now,
+        started: now,
+        session_secs: 60,
+        bytes_up: 0,
+        bytes_down: 500_000,
+        bytes_free: 0,
+        cause: None,
+    });
+    let telling = isp.report(agent, told);
+    isp.wait(&telling, 2).await?;
+    counter.rollback().await?;
+    renewal.await??;
+    telling.await??;
+
+    isp.agrees().await?;
+    let known = isp.feed().await?;
+    let known = known.get(&(agent.site.0, code(Kind::Subscriber), juma));
+    let known = Down::decode(Kind::Subscriber.code(), known.context("he is known")?)?;
+    let Down::Subscriber(known) = known else {
+        anyhow::bail!("{known:?}");
+    };
+    assert_eq!(known.paid_until, until);
+    Ok(())
+}
+
+/// A first login bound him to a device; before his site tells so, an operator frees him and has not committed it.
+#[tokio::test]
+async fn who_is_freed_while_his_site_tells_of_a_device_is_free() -> Result<()> {
+    let isp = Isp::start().await?;
+    let home = id(&isp.owner.post("/api/packages", &package("Home 10")).await?)?;
+    let juma = id(&isp.owner.post("/api/customers", &customer(home)).await?)?;
+    let agent = isp.agent().await?;
+    let binds = isp
+        .owner
+        .put("/api/tenant/enforcement", &json!({"bindMacs": 2}));
+    assert_eq!(binds.await?.status, StatusCode::OK);
+    let told = |mac: &str, at| {
+        Up::Bind(BindV1 {
+            customer: juma.into(),
+            mac: Mac::parse(mac).expect("a device"),
+            instead_of: None,
+            at,
+        })
+    };
+    let now = isp.ours.clock.now();
+    let (first, second) = ("AA:BB:CC:00:00:01", "AA:BB:CC:00:00:02");
+    isp.report(agent, told(first, now)).await??;
+    assert_eq!(isp.bound(juma).await?, [first]);
+
+    // Of two agents, both devices have a place.
+    let mut tx = isp.begin().await?;
+    sqlx::query("update customers set bound_macs = $2 where tenant_id = $1 and id = $3")
+        .bind(isp.tenant)
+        .bind(vec![first, "AA:BB:CC:00:00:03"])
+        .bind(juma)
+        .execute(&mut *tx)
+        .await?;
+    let telling = isp.report(agent, told(second, now));
+    isp.wait(&telling, 1).await?;
+    tx.commit().await?;
+    telling.await??;
+    assert_eq!(
+        isp.bound(juma).await?,
+        [first, "AA:BB:CC:00:00:03"],
+        "both places are taken"
+    );
+
+    let mut freed = isp.begin().await?;
+    sqlx::query(
+        "update customers set bound_macs = '{}', unbound_at = $2 where tenant_id = $1 and id = $3",
+    )
+    .bind(isp.tenant)
+    .bind(now.plus(Duration::from_secs(1)))
+    .bind(juma)
+    .execute(&mut *freed)
+    .await?;
+    let telling = isp.report(agent, told(second, now));
+    isp.wait(&telling, 1).await?;
+    freed.commit().await?;
+    telling.await??;
+    assert!(isp.bound(juma).await?.is_empty());
+    isp.agrees().await
+}
+
 /// A provider, and what stories about him and his sites ask.
 struct Isp {
     ours: Ours,
@@ -252,6 +383,56 @@ impl Isp {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Ok(())
+    }
+
+    /// Until so many wait for locks, or it is over without waiting for anything.
+    async fn wait<T>(&self, task: &JoinHandle<Result<T>>, waiting: i64) -> Result<()> {
+        while !task.is_finished() {
+            let mut connection = self.db().glance().await?;
+            let count: i64 = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity
+                  where datname = current_database() and wait_event_type = 'Lock'",
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            if count >= waiting {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    /// Somebody who speaks for the first site.
+    async fn agent(&self) -> Result<Agent> {
+        let mut tx = self.begin().await?;
+        Ok(Agent {
+            tenant: self.tenant,
+            site: sites::first(&mut tx).await?,
+            id: AgentId(Uuid::from_u128(1)),
+        })
+    }
+
+    /// What becomes of a report.
+    fn report(&self, agent: Agent, body: Up) -> JoinHandle<Result<()>> {
+        let app = &self.ours.cloud.app;
+        let (db, now) = (app.db.clone(), self.ours.clock.now());
+        let appliers = easyisp_cloud::appliers(&app.secrets);
+        tokio::spawn(async move {
+            let applier = appliers.of(body.kind()).context("every kind is taken")?;
+            let reports = [Report { sequence: 1, body }];
+            let mut tx = db.begin(agent.tenant).await?;
+            let unusable = applier(&mut tx, &agent, &reports, now).await?;
+            anyhow::ensure!(unusable.is_empty(), "{unusable:?}");
+            Ok(tx.commit().await?)
+        })
+    }
+
+    async fn bound(&self, customer: Uuid) -> Result<Vec<String>> {
+        let mut tx = self.begin().await?;
+        let bound = "select bound_macs from customers where tenant_id = $1 and id = $2";
+        let bound = sqlx::query_scalar(bound).bind(self.tenant).bind(customer);
+        Ok(bound.fetch_one(&mut *tx).await?)
     }
 
     async fn sessions(&self) -> Result<i64> {

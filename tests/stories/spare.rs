@@ -13,6 +13,71 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::words::{DAY, comes_to_agree, full};
 
+/// A card is put back to an earlier image, and its box, which the cloud takes for a copy, is enrolled anew. What it
+/// reports from then on has sequences that the cloud has of before, and is not taken for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_that_was_put_back_loses_nothing_that_it_reports_after() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "putback").await?;
+    let mut site = Site::open(&world, &isp).await?;
+    let until = world.clock.now().plus(30 * DAY);
+    isp.add_subscriber("jane", "254712345631", until).await?;
+    site.knows("jane", "at all", |_| true).await?;
+    let comes_and_goes = async |site: &Site| {
+        let session = site.dial("jane").await.online();
+        session.started().await;
+        session.transfer(Usage { up: 1, down: 1000 });
+        ensure!(session.hang_up().await, "a Stop");
+        Ok(())
+    };
+    comes_and_goes(&site).await?;
+    site.reported().await?;
+    site.stop_agent().await;
+    let file = site.config().data_dir.join("outbox.db");
+    let image = std::fs::read(&file)?;
+    site.start_agent().await?;
+    site.caught_up().await?;
+    for _ in 0..5 {
+        comes_and_goes(&site).await?;
+    }
+    site.reported().await?;
+    assert_eq!(isp.sessions_of("jane").await?.len(), 6);
+
+    site.stop_agent().await;
+    for end in ["-wal", "-shm"] {
+        let beside = file.with_file_name(format!("outbox.db{end}"));
+        if beside.exists() {
+            std::fs::remove_file(beside)?;
+        }
+    }
+    std::fs::write(&file, image)?;
+    let home = site.identity_folder();
+    std::fs::rename(&home, home.with_extension("old"))?;
+    let sites = isp.owner.get("/sites").await?;
+    let (id, old) = (
+        &sites["sites"][0]["id"],
+        &sites["sites"][0]["agents"][0]["id"],
+    );
+    let old = old.as_str().context("its agent")?;
+    let revoke = format!(
+        "/sites/{}/agents/{old}/revoke",
+        id.as_str().context("a site")?
+    );
+    isp.owner.post(&revoke, &serde_json::json!({})).await?;
+    let token = isp.owner.join_token().await?;
+    enroll(&world.agents().to_string(), &token, &home, VERSION).await?;
+
+    site.start_agent().await?;
+    site.caught_up().await?;
+    site.knows("jane", "at all", |_| true).await?;
+    comes_and_goes(&site).await?;
+    site.reported().await?;
+    let told = isp.sessions_of("jane").await?;
+    assert_eq!(told.len(), 7, "{told:?}");
+    site.stop().await;
+    world.stop().await
+}
+
 /// The first agent is unplugged with hundreds online: nobody drops, who logs in gets in by the second within
 /// ten seconds, and what began at one agent and ended at the other is counted once and to the byte.
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ mod customers;
 mod packages;
 mod routers;
 mod sessions;
+mod vouchers;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -94,6 +94,51 @@ async fn a_voucher_works_for_the_first_time_without_the_cloud() -> Result<()> {
     world.stop().await
 }
 
+/// A box without a clock of its own wakes with the time of when it went off, hours ago, and cut off. The hour that a
+/// code buys there is an hour, whatever the box believed: when the cloud has told it the time, and after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voucher_used_by_a_clock_that_is_behind_keeps_its_time() -> Result<()> {
+    let mut world = World::start().await?;
+    let isp = Provider::sign_up(&world, "behind").await?;
+    let mut site = Site::open(&world, &isp).await?;
+    let batch = make(&isp, 1).await?;
+    let code = batch.codes[0].clone();
+    held(&site, 1).await?;
+    site.stop_agent().await;
+    world.stop_cloud().await?;
+    let behind = Clock::test(world.clock.now());
+    world.clock.advance(180 * MINUTE);
+    site.start_agent_on(behind.clone()).await?;
+    let dial = async || {
+        let phone = phone(&site, 1, &format!("V-{code}"), &code);
+        phone.dial().await
+    };
+    let online = dial().await.online();
+    online.started().await;
+    let began = world.clock.now();
+    assert!(online.hang_up().await);
+    for clock in [&world.clock, &behind] {
+        clock.advance(10 * MINUTE);
+    }
+
+    world.start_cloud().await?;
+    site.caught_up().await?;
+    site.reported().await?;
+    let voucher = listed(&isp, &batch.ids[0], "USED").await?;
+    let used_by = voucher["usedBy"]["id"].as_str().context("its user")?;
+    let customer = isp.customer(used_by).await?;
+    assert_eq!(customer["expiresAt"], began.plus(60 * MINUTE).to_string());
+    let again = dial().await.online();
+    let rest = again.session().context("online")?.grants.session_timeout;
+    assert_eq!(rest, Some(50 * 60));
+    again.started().await;
+    assert!(again.hang_up().await);
+    let file = site.agent().overview().reader.redemptions()?;
+    assert_eq!(file.first().context("a first use")?.from, began);
+    site.stop().await;
+    world.stop().await
+}
+
 /// Fifty devices show one code at once: one of them gets in.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_fifty_who_show_one_code_at_once_one_gets_in() -> Result<()> {

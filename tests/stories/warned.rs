@@ -66,6 +66,39 @@ async fn a_wrong_secret_is_named_on_the_routers_page() -> Result<()> {
     world.stop().await
 }
 
+/// D7: what could not be applied is told where people look, with how much of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_that_were_set_aside_are_named_on_the_sites_page() -> Result<()> {
+    let world = World::start().await?;
+    let (isp, site) = given_site(&world, "aside").await?;
+    let shown = isp.owner.get(&format!("/nas/{}", site.router_id)).await?;
+    let page = format!("/sites/{}", shown["siteId"].as_str().context("a site")?);
+    let mut tx = world.db().begin(isp.tenant().await?).await?;
+    let now = world.clock.now();
+    sqlx::query(
+        "insert into quarantine
+             (tenant_id, agent_id, outbox_id, lane, sequence, kind, version, body, error, at)
+         select tenant_id, id, id, 1, 7, 900, 1, '', 'unknown', $1 from agents",
+    )
+    .bind(now)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("update agents set dropped_reports = 12, dropped_at = $1")
+        .bind(now.plus(MINUTE))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    let warning = warned(&world, &isp, &page, "REPORTS_SET_ASIDE").await?;
+    let message = warning["message"].as_str().context("a message")?;
+    ensure!(
+        message.contains("1 kept") && message.contains("12 only"),
+        "{message}"
+    );
+    assert_eq!(warning["since"], now.to_string());
+    site.stop().await;
+    world.stop().await
+}
+
 /// Whether unsigned requests are taken: by what the router was seen or is known to do, or never. What is not
 /// taken meets silence and a count, and is named; a reject could be made into something else on the way.
 #[tokio::test(flavor = "multi_thread")]

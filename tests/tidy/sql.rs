@@ -15,6 +15,9 @@ const IMPURE: [&str; 9] = [
     "random()",
 ];
 
+/// The one file whose SQL reads the server's clock: to find out whether ours is wrong, which no argument tells.
+const CLOCK: &str = "cloud/src/db/drift.rs";
+
 /// Where SQL may stand outside a `store.rs`, and why.
 const PLACES: [&str; 10] = [
     "cloud/src/db/",        // the doors to the database, the feed and the cluster
@@ -45,7 +48,7 @@ pub fn pure(sources: &[Source], migrations: &[(String, String)]) -> Vec<String> 
     let mut broken = Vec::new();
     for source in sources
         .iter()
-        .filter(|source| !source.path.starts_with("tests/tidy"))
+        .filter(|source| !source.path.starts_with("tests/tidy") && source.path != CLOCK)
     {
         for (line, literal) in &source.literals {
             if let Some(impure) = impurity(literal) {

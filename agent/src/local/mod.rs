@@ -63,7 +63,15 @@ impl Local for LocalSite {
         })
     }
 
+    async fn wrote(&self, marks: &[(u8, u64)]) -> Result<bool, Unavailable> {
+        let (before, marks) = (self.outbox.id(), marks.to_vec());
+        self.durably(|done| Job::Compare { marks, done }).await?;
+        Ok(self.outbox.id() == before)
+    }
+
     async fn welcomed(&self, terms: Terms) -> Result<(), Unavailable> {
+        self.redate_uses(terms.now.plus(terms.round_trip / 2))
+            .await?;
         self.set_clock(terms.now.plus(terms.round_trip / 2));
         *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = terms.epoch;
         let _refused_is_counted = self.outbox.submit(Job::Mark {
@@ -160,6 +168,30 @@ impl LocalSite {
             .enforcer
             .sessions()
             .clock_moved(before, after);
+    }
+
+    /// The cloud told the time for the first time since this agent started: what began by its own clock while that was
+    /// behind, began now less what was counted since. Before the clock is set, so that nobody's end is seen to have
+    /// passed in between.
+    async fn redate_uses(&self, cloud: Timestamp) -> Result<(), Unavailable> {
+        if self.clock.offset_millis().is_some() {
+            return Ok(());
+        }
+        let behind = cloud.since(self.clock.now());
+        // What the line makes of it is not worth a write of what is well dated.
+        let by = if behind > AHEAD {
+            behind
+        } else {
+            Duration::ZERO
+        };
+        self.durably(|done| Job::Redate { by, done }).await?;
+        if by > Duration::ZERO {
+            let site = self.questions.enforcer.site();
+            for used in self.read(|reader| reader.redemptions()).await? {
+                site.redate(used);
+            }
+        }
+        Ok(())
     }
 
     /// Reads the outbox off the async threads: it may wait for the disk.

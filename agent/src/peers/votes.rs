@@ -4,7 +4,7 @@ use easyisp_shared::id::{AgentId, RouterId};
 use easyisp_shared::wire::peer::{FirstUseV1, PeerAnswer, PeerQuestion};
 
 use super::Peers;
-use crate::radius::first_use;
+use crate::radius::{Dated, first_use};
 use crate::site::{Fate, Keeping, Redemption, Turn, Vote};
 use crate::store::{Change, Job, Urgency, Write};
 
@@ -148,7 +148,12 @@ impl Peers {
         let done = Box::new(move |outcome| {
             let _nobody_waits = told.send(outcome);
         });
-        let job = Job::Write(first_use(used.clone(), router, done));
+        let job = Job::Write(first_use(
+            used.clone(),
+            router,
+            Dated::by(&self.parts.clock),
+            done,
+        ));
         let outbox = &self.parts.outbox;
         let submitted = match acting {
             Acting::Alone => self.parts.site.while_alone(|| outbox.submit(job)),

@@ -18,7 +18,7 @@ use super::driver::Radius;
 use super::hotspot::{NOT_STORED, Shows};
 use super::later::{Later, Learnt};
 use super::login_log::record;
-use crate::site::{Fate, Keeping, Redemption, Turn};
+use crate::site::{Fate, Keeping, Redemption, SiteClock, Turn};
 use crate::store::{Change, Committed, Done, Job, Urgency, Write};
 
 /// Asks the cloud and calls back with what it said.
@@ -143,7 +143,8 @@ impl Radius {
             return settle(Fate::Alone, None);
         };
         let filed = used.clone();
-        let write = first_use(used, shows.known.router.id, {
+        let dated = Dated::by(&self.parts.clock);
+        let write = first_use(used, shows.known.router.id, dated, {
             let settle = settle.clone();
             Box::new(move |committed| match committed {
                 Committed::Yes => settle(Fate::Stored, Some(filed)),
@@ -193,8 +194,27 @@ impl Radius {
     }
 }
 
+/// By whose clock a first use is dated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dated {
+    /// One that the cloud vouched for since this agent started.
+    ByTheCloud,
+    /// This box's own, which may be behind by as long as it was off: the cloud's word moves the use, too.
+    ByThisBox,
+}
+
+impl Dated {
+    /// By what a clock has heard.
+    pub fn by(clock: &SiteClock) -> Dated {
+        match clock.offset_millis() {
+            Some(_) => Dated::ByTheCloud,
+            None => Dated::ByThisBox,
+        }
+    }
+}
+
 /// A first use and what the cloud is told of it, written together.
-pub fn first_use(used: Redemption, router: RouterId, done: Done) -> Write {
+pub fn first_use(used: Redemption, router: RouterId, dated: Dated, done: Done) -> Write {
     let told = Up::Redemption(RedemptionV1 {
         voucher: used.voucher,
         at: used.from,
@@ -202,8 +222,13 @@ pub fn first_use(used: Redemption, router: RouterId, done: Done) -> Write {
         mac: used.mac,
     });
     let told = record(&told, used.from);
+    let doubt = match dated {
+        Dated::ByTheCloud => None,
+        Dated::ByThisBox => Some(Change::Doubt(used.voucher)),
+    };
+    let written = [Change::Redemption(Box::new(used)), Change::Record(told)];
     Write {
-        changes: vec![Change::Redemption(Box::new(used)), Change::Record(told)],
+        changes: written.into_iter().chain(doubt).collect(),
         urgency: Urgency::Kept,
         done,
     }

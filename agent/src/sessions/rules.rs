@@ -6,6 +6,7 @@ use std::time::Duration;
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::usage::is_plausible;
 
 use super::{Cause, Closed, Metered, Service, Session, SessionKey};
 
@@ -52,13 +53,17 @@ pub enum Event {
 /// The session after a report. Any report makes a session, whatever was lost before it (B3).
 ///
 /// Counters and times only move forward (B5, B6, B7): each is the largest told, the start the
-/// earliest. What the router ended stays ended; what was given up as lost lives again when it is heard
+/// earliest. Counters that grew faster than any line stay what they were: see [`is_plausible`]. What the router ended
+/// stays ended; what was given up as lost lives again when it is heard
 /// of later than it was given up (B10).
 pub fn merge(known: Option<&Session>, report: &Report) -> Session {
     let Some(known) = known else {
         return begin(report);
     };
     let newer = report.at >= known.seen_at;
+    let longer = Duration::from_secs(u64::from(report.secs.saturating_sub(known.secs)));
+    let elapsed = report.at.since(known.seen_at).max(longer);
+    let [bytes_in, bytes_out] = counters(report, [known.bytes_in, known.bytes_out], elapsed);
     Session {
         key: known.key.clone(),
         customer: known.customer.or(report.customer),
@@ -74,8 +79,8 @@ pub fn merge(known: Option<&Session>, report: &Report) -> Session {
         started_at: known.started_at.min(started(report)),
         seen_at: known.seen_at.max(report.at),
         secs: known.secs.max(report.secs),
-        bytes_in: known.bytes_in.max(counter(report.bytes_in)),
-        bytes_out: known.bytes_out.max(counter(report.bytes_out)),
+        bytes_in,
+        bytes_out,
         bytes_free: known.bytes_free,
         grant: known.grant,
         closed: closed(known, report),
@@ -245,6 +250,8 @@ pub(super) fn boot(acct_session_id: &[u8]) -> Option<([u8; 2], u8)> {
 }
 
 fn begin(report: &Report) -> Session {
+    let elapsed = Duration::from_secs(u64::from(report.secs));
+    let [bytes_in, bytes_out] = counters(report, [0, 0], elapsed);
     Session {
         key: report.key.clone(),
         customer: report.customer,
@@ -256,8 +263,8 @@ fn begin(report: &Report) -> Session {
         started_at: started(report),
         seen_at: report.at,
         secs: report.secs,
-        bytes_in: counter(report.bytes_in),
-        bytes_out: counter(report.bytes_out),
+        bytes_in,
+        bytes_out,
         bytes_free: 0,
         grant: None,
         closed: stop(report),
@@ -300,9 +307,18 @@ fn newest<T>(newer: bool, known: Option<T>, told: Option<T>) -> Option<T> {
     }
 }
 
-/// SQLite's integer ends at 8 EiB; no subscriber reaches that, a forged packet may.
-fn counter(bytes: u64) -> u64 {
-    bytes.min(i64::MAX as u64)
+/// Both counters after a report, or, where one of them cannot be true, both as they were.
+fn counters(report: &Report, known: [u64; 2], elapsed: Duration) -> [u64; 2] {
+    let [known_in, known_out] = known;
+    let believed = is_plausible(report.bytes_in.saturating_sub(known_in), elapsed)
+        && is_plausible(report.bytes_out.saturating_sub(known_out), elapsed);
+    match believed {
+        true => [
+            known_in.max(report.bytes_in),
+            known_out.max(report.bytes_out),
+        ],
+        false => known,
+    }
 }
 
 /// RouterOS begins anew after it.
@@ -363,8 +379,8 @@ mod tests {
         vec![
             report(Event::Start, 1000, 0, 0),
             report(Event::Interim, 1300, 300, 5 << 30),
-            report(Event::Interim, 1600, 600, 17 << 40),
-            report(Event::Stop(1), 1700, 700, (17 << 40) + 1),
+            report(Event::Interim, 1600, 600, 17 << 32),
+            report(Event::Stop(1), 1700, 700, (17 << 32) + 1),
         ]
     }
 
@@ -455,9 +471,20 @@ mod tests {
         assert_eq!(event_time(None, u32::MAX, now), at(1_000_000 - 86_400));
     }
 
+    /// A forged packet, or a router's mistake: it must not use up what a customer bought.
     #[test]
-    fn a_counter_beyond_every_file_is_cut() {
-        let session = merge(None, &report(Event::Interim, 10, 1, u64::MAX / 2));
-        assert_eq!(session.bytes_out, i64::MAX as u64);
+    fn a_counter_that_cannot_be_true_changes_no_counter() {
+        let before = merge(None, &report(Event::Interim, 1300, 300, 7));
+        let wild = merge(
+            Some(&before),
+            &report(Event::Interim, 1600, 600, u64::MAX / 2),
+        );
+        assert_eq!((wild.bytes_in, wild.bytes_out), (7, 14));
+        assert_eq!((wild.seen_at, wild.secs), (at(1600), 600));
+        assert_eq!(growth(Some(&before), &wild, None).bytes, 0);
+        let after = merge(Some(&wild), &report(Event::Interim, 1900, 900, 9));
+        assert_eq!((after.bytes_in, after.bytes_out), (9, 18));
+        let alone = merge(None, &report(Event::Interim, 10, 1, u64::MAX));
+        assert_eq!((alone.bytes_in, alone.bytes_out), (0, 0));
     }
 }

@@ -108,6 +108,25 @@ impl Site {
         self.vouchers.remember(used);
     }
 
+    /// Takes a first use whose time was found to have begun later than was written, with who got in by it.
+    pub fn redate(&self, used: Redemption) {
+        let Some(before) = self.vouchers.used_by_id(used.voucher) else {
+            return self.remember(used);
+        };
+        if before.from == used.from {
+            return;
+        }
+        // Of whom the cloud knows, it says itself until when.
+        if let Some(known) = self.subscribers.by_id(used.customer())
+            && known.password.is_none()
+            && known.entitlement.paid_until == before.until
+        {
+            self.subscribers
+                .put(Arc::new(Subscriber::of_voucher(&used)));
+        }
+        self.vouchers.remember(used);
+    }
+
     /// The cloud let a device in with a voucher that was held elsewhere. Its feed says the same soon.
     pub fn moved_here(&self, told: VoucherV1, mac: Option<Mac>) {
         let used = told.used.map(|used| Redemption {

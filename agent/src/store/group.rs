@@ -55,6 +55,8 @@ pub enum Change {
     Unlock(Unlocked),
     /// How far the queue of a customer who logs in nowhere had counted.
     LineCounter(CustomerId, LineCounter),
+    /// A first use is dated by a clock that nobody vouched for; see [`Job::Redate`].
+    Doubt(VoucherId),
     /// A small fact by name.
     Mark(String, i64),
     /// What the cloud is told.
@@ -82,6 +84,21 @@ pub enum Job {
         lane: u8,
         /// The last sequence it has.
         seq: u64,
+        /// Told when that is durable.
+        done: Done,
+    },
+    /// What the cloud has of each lane; where that was never written, the file gets another name.
+    Compare {
+        /// The cloud's marks by lane.
+        marks: Vec<(u8, u64)>,
+        /// Told when that is durable.
+        done: Done,
+    },
+    /// The cloud told the time: first uses that were dated by this box's own clock happened so much later, in the
+    /// file and in what the cloud was not told of yet.
+    Redate {
+        /// How far the clock was behind.
+        by: Duration,
         /// Told when that is durable.
         done: Done,
     },
@@ -243,6 +260,8 @@ fn room(job: &Job) -> usize {
             ..
         })
         | Job::Acknowledge { .. }
+        | Job::Compare { .. }
+        | Job::Redate { .. }
         | Job::Mark { .. } => CAPACITY,
     }
 }

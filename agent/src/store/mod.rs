@@ -177,6 +177,7 @@ const OUTBOX: &[&str] = &[
     include_str!("../../../migrations/agent/0005_count_lines.sql"),
     include_str!("../../../migrations/agent/0007_bind_devices.sql"),
     include_str!("../../../migrations/agent/0006_use_unlocks.sql"),
+    include_str!("../../../migrations/agent/0009_date_uses.sql"),
 ];
 const CACHE: &[&str] = &[include_str!(
     "../../../migrations/agent/0002_create_cache.sql"

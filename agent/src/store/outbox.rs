@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub type OutboxId = [u8; 16];
 /// A handle on the accounting thread. Cloning shares it.
 #[derive(Clone)]
 pub struct Outbox {
-    id: OutboxId,
+    id: Arc<Mutex<OutboxId>>,
     queue: Arc<Queue>,
     gather: Arc<Gather>,
     counters: Arc<Counters>,
@@ -79,12 +79,14 @@ impl Outbox {
         entropy: &Entropy,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Outbox, StoreError> {
-        let id = outbox_id(&mut connection, entropy)?;
+        let id = Arc::new(Mutex::new(outbox_id(&mut connection, entropy)?));
         let next = records::next_sequences(&connection)?.into_iter().collect();
         let queue = Arc::new(Queue::new());
         let counters = Arc::new(Counters::default());
         let writer = Writer {
             connection,
+            id: id.clone(),
+            entropy: entropy.clone(),
             next,
             counters: counters.clone(),
             reserve,
@@ -108,7 +110,7 @@ impl Outbox {
 
     /// The file's random name.
     pub fn id(&self) -> OutboxId {
-        self.id
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands a job to the accounting thread. Never waits: a full queue refuses, and that is counted.
@@ -128,6 +130,8 @@ impl Outbox {
                 ..
             })
             | Job::Acknowledge { .. }
+            | Job::Compare { .. }
+            | Job::Redate { .. }
             | Job::Mark { .. }
             | Job::Forget { .. }
             | Job::Prune { .. } => &self.counters.shed_others,
@@ -187,6 +191,9 @@ impl Outbox {
 /// What lives on the accounting thread.
 struct Writer {
     connection: Connection,
+    /// The file's name, for whoever asks.
+    id: Arc<Mutex<OutboxId>>,
+    entropy: Entropy,
     /// The next sequence of each lane; moved only by a commit.
     next: BTreeMap<u8, u64>,
     counters: Arc<Counters>,
@@ -259,11 +266,22 @@ impl Writer {
     /// One transaction for the whole batch; the sequences that hold once it is committed.
     fn commit(&mut self, batch: &[Job]) -> rusqlite::Result<BTreeMap<u8, u64>> {
         let mut next = self.next.clone();
+        let mut renamed = None;
         let tx = open::begin(&mut self.connection)?;
         for job in batch {
-            perform(&tx, job, &mut next)?;
+            match job {
+                Job::Compare { marks, .. } if is_put_back(marks, &next) => {
+                    let fresh: OutboxId = self.entropy.bytes();
+                    tx.execute("update file set outbox_id = ?1", [fresh])?;
+                    renamed = Some(fresh);
+                }
+                job => perform(&tx, job, &mut next)?,
+            }
         }
         tx.commit()?;
+        if let Some(id) = renamed {
+            *self.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        }
         Ok(next)
     }
 
@@ -290,6 +308,12 @@ impl Writer {
     }
 }
 
+/// Whether the cloud has more of some lane than was ever written here.
+fn is_put_back(marks: &[(u8, u64)], next: &BTreeMap<u8, u64>) -> bool {
+    let written = |lane| next.get(lane).map_or(0, |next| next.saturating_sub(1));
+    marks.iter().any(|(lane, mark)| *mark > written(lane))
+}
+
 fn perform(tx: &Transaction<'_>, job: &Job, next: &mut BTreeMap<u8, u64>) -> rusqlite::Result<()> {
     match job {
         Job::Write(write) => write
@@ -301,6 +325,8 @@ fn perform(tx: &Transaction<'_>, job: &Job, next: &mut BTreeMap<u8, u64>) -> rus
             let written = next.get(lane).map_or(0, |next| next - 1);
             records::acknowledge(tx, *lane, (*seq).min(written))
         }
+        Job::Compare { .. } => Ok(()), // nothing is missing
+        Job::Redate { by, .. } => redemptions::redate(tx, *by),
         Job::Mark { name, value, .. } => put_mark(tx, name, *value),
         Job::Forget { lane, seqs } => records::forget(tx, *lane, seqs),
         Job::Prune {
@@ -341,6 +367,7 @@ fn put(
         Change::Bind(bind) => redemptions::put_bind(tx, bind),
         Change::Unlock(unlocked) => redemptions::put_unlock(tx, unlocked),
         Change::LineCounter(customer, counter) => lines::put(tx, *customer, counter),
+        Change::Doubt(voucher) => redemptions::doubt(tx, *voucher),
         Change::Mark(name, value) => put_mark(tx, name, *value),
         Change::Record(record) => {
             let seq = next.entry(record.lane).or_insert(1);
@@ -357,16 +384,22 @@ fn has_record(job: &Job) -> bool {
             .changes
             .iter()
             .any(|change| matches!(change, Change::Record(_))),
-        Job::Acknowledge { .. } | Job::Mark { .. } | Job::Forget { .. } | Job::Prune { .. } => {
-            false
-        }
+        Job::Acknowledge { .. }
+        | Job::Compare { .. }
+        | Job::Redate { .. }
+        | Job::Mark { .. }
+        | Job::Forget { .. }
+        | Job::Prune { .. } => false,
     }
 }
 
 fn into_done(job: Job) -> Option<Done> {
     match job {
         Job::Write(write) => Some(write.done),
-        Job::Acknowledge { done, .. } | Job::Mark { done, .. } => Some(done),
+        Job::Acknowledge { done, .. }
+        | Job::Compare { done, .. }
+        | Job::Redate { done, .. }
+        | Job::Mark { done, .. } => Some(done),
         Job::Forget { .. } | Job::Prune { .. } => None,
     }
 }

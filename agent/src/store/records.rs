@@ -63,6 +63,16 @@ pub(super) fn insert_if_new(
     .execute(row(seq, record, &proof(seq, record)))
 }
 
+/// Writes `record` over what stood at its place.
+pub(super) fn replace(tx: &Transaction<'_>, seq: u64, record: &Record) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert or replace into records (lane, seq, kind, body, at, proof)
+         values (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(row(seq, record, &proof(seq, record)))?;
+    Ok(())
+}
+
 type Row<'a> = (u8, u64, u16, &'a [u8], Timestamp, &'a [u8]);
 
 fn row<'a>(seq: u64, record: &'a Record, proof: &'a [u8; 8]) -> Row<'a> {

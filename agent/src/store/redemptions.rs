@@ -1,13 +1,17 @@
 //! SQL on what was spent here: first uses of vouchers with the votes for them, devices seen for the first time,
 //! and devices that customers are bound to.
 
+use std::time::Duration;
+
 use easyisp_shared::id::{AgentId, CustomerId, PackageId, VoucherId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::unlock::Grant;
+use easyisp_shared::wire::{Up, UpKind};
 use rusqlite::{Connection, Row, Transaction};
 use uuid::Uuid;
 
+use super::records::{self, Record};
 use crate::site::{Bind, Redemption, Unlocked, Vote};
 
 /// Writes a first use. A second one of the same voucher is a constraint violation: nobody is let in by it.
@@ -26,6 +30,56 @@ pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<(
         used.mac.map(Mac::octets),
     ))?;
     withdraw(tx, used.voucher)
+}
+
+/// Notes that a first use is dated by a clock that nobody vouched for.
+pub(super) fn doubt(tx: &Transaction<'_>, voucher: VoucherId) -> rusqlite::Result<()> {
+    tx.prepare_cached("insert or ignore into doubtful_uses (voucher) values (?1)")?
+        .execute([voucher.as_bytes()])?;
+    Ok(())
+}
+
+/// Moves first uses that are dated by such a clock, with what the cloud was not told of them yet; from here on they
+/// are dated well.
+pub(super) fn redate(tx: &Transaction<'_>, by: Duration) -> rusqlite::Result<()> {
+    let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    tx.execute(
+        "update redemptions set from_at = from_at + ?1, until_at = until_at + ?1
+          where voucher in (select voucher from doubtful_uses)",
+        [micros],
+    )?;
+    let lane = UpKind::Redemption.lane().code();
+    let untold: Vec<(u64, Vec<u8>, Timestamp)> = tx
+        .prepare(
+            "select seq, body, at from records
+              where lane = ?1 and kind = ?2
+                and seq > coalesce((select acknowledged from lanes where lane = ?1), 0)
+                and exists (select 1 from doubtful_uses)",
+        )?
+        .query_map((lane, UpKind::Redemption.code()), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for (seq, body, at) in untold {
+        let Ok(Up::Redemption(mut told)) = Up::decode(UpKind::Redemption.code(), &body) else {
+            continue; // of a later build, which says itself what it means
+        };
+        let doubted: bool = tx
+            .prepare_cached("select exists (select 1 from doubtful_uses where voucher = ?1)")?
+            .query_row([told.voucher.as_bytes()], |row| row.get(0))?;
+        if doubted {
+            told.at = told.at.plus(by);
+            let record = Record {
+                lane,
+                kind: UpKind::Redemption.code(),
+                body: Up::Redemption(told).encode(),
+                at,
+            };
+            records::replace(tx, seq, &record)?;
+        }
+    }
+    tx.execute("delete from doubtful_uses", [])?;
+    Ok(())
 }
 
 /// Writes a vote for a first use; a later one for the same voucher takes its place.

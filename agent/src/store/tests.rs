@@ -134,6 +134,37 @@ fn acknowledged_records_stay_until_pruned_and_their_sequences_never_return() {
     close(store);
 }
 
+/// A card that was put back: what comes next would have sequences that the cloud has already.
+#[test]
+fn a_file_that_wrote_less_than_the_cloud_has_goes_on_under_another_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = given_store(dir.path());
+    let compare = |mark| {
+        let (told, fate) = mpsc::channel();
+        let done: Done = Box::new(move |fate| told.send(fate).unwrap());
+        let marks = vec![(LANE, mark)];
+        store.outbox.submit(Job::Compare { marks, done }).unwrap();
+        assert_eq!(fate.recv().unwrap(), Committed::Yes);
+        store.outbox.id()
+    };
+    let id = store.outbox.id();
+    write(&store.outbox, b"one");
+    write(&store.outbox, b"two");
+    assert_eq!(
+        (compare(0), compare(2)),
+        (id, id),
+        "the cloud has what was written"
+    );
+    let another = compare(3);
+    assert_ne!(another, id);
+    assert_eq!(compare(0), another, "once is enough");
+    assert_eq!(store.reader.records(LANE, 0, 10, 1000).unwrap().len(), 2);
+    close(store);
+    let store = given_store(dir.path());
+    assert_eq!(store.outbox.id(), another);
+    close(store);
+}
+
 /// E6: two processes on one set of files would both be right and both be wrong.
 #[test]
 fn a_second_opening_is_refused() {

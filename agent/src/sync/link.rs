@@ -9,7 +9,7 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
 use easyisp_shared::wire::access::ThroughV1;
 use easyisp_shared::wire::hello::{
-    FeedAck, Hello, HelloV1, RefusalReason, Refused, Welcome, WelcomeV1,
+    FeedAck, Hello, HelloV1, METERED, RefusalReason, Refused, Welcome, WelcomeV1,
 };
 use easyisp_shared::wire::question::{
     AgentQuestion, Answer, Ask, AskFailure, CloudReply, QUESTION_CAP, Question,
@@ -43,6 +43,8 @@ pub struct LinkConfig {
     pub floor: Floor,
     /// How long each way to the cloud may be silent.
     pub patience: Patience,
+    /// Whether every octet of the line costs: the cloud then hears of sessions once an hour, and knows it.
+    pub metered: bool,
     /// Where this agent listens to the others of its site.
     pub addresses: Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>,
 }
@@ -156,6 +158,9 @@ pub(super) enum Ended {
     /// The certificate was renewed: dial at once with the new one.
     #[error("the certificate was renewed")]
     Renewed,
+    /// The outbox has another name: greet with it.
+    #[error("the outbox goes on under another name")]
+    Renamed,
     /// QUIC answers again after a while on TCP.
     #[error("the line lets UDP through again")]
     Better,
@@ -276,7 +281,10 @@ impl<L: Local> Keeper<L> {
         let hello = Message::Hello(Hello::V1(HelloV1 {
             protocol_oldest: PROTOCOL_OLDEST,
             protocol: PROTOCOL,
-            capabilities: Vec::new(),
+            capabilities: match self.config.metered {
+                true => vec![METERED.to_owned()],
+                false => Vec::new(),
+            },
             version: self.config.version.clone(),
             outbox: position.outbox,
             generation: position.generation,
@@ -298,6 +306,12 @@ impl<L: Local> Keeper<L> {
         };
         if !(PROTOCOL_OLDEST..=PROTOCOL).contains(&welcome.protocol) {
             return Err(PipeError::Unexpected.into());
+        }
+        if !self.local.wrote(&welcome.marks).await? {
+            warn!(
+                "The cloud has reports that this box never wrote: its files were put back. It reports under another name"
+            );
+            return Err(Ended::Renamed);
         }
         let terms = Terms {
             epoch: welcome.epoch,
@@ -463,7 +477,7 @@ impl<L: Local> Keeper<L> {
 /// for like one that is silent.
 fn pause(ended: &Ended, backoff: &mut Backoff, entropy: &Entropy) -> Duration {
     match ended {
-        Ended::Renewed | Ended::Better => Duration::ZERO,
+        Ended::Renewed | Ended::Renamed | Ended::Better => Duration::ZERO,
         Ended::Refused { retry_after, .. } => backoff.told(*retry_after, entropy),
         Ended::Dial(_) | Ended::Pipe(_) | Ended::Unavailable(_) | Ended::Failed(_) => {
             backoff.failed(entropy)

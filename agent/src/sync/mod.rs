@@ -40,6 +40,12 @@ pub trait Local: Send + Sync + 'static {
     /// Where this site stands, for the hello.
     fn position(&self) -> impl Future<Output = Result<Position, Unavailable>> + Send;
 
+    /// Whether this outbox wrote everything that the cloud says to have of it, by lane.
+    ///
+    /// Where it did not (a card was put back to an earlier state), sequences that come next are taken there already:
+    /// what they stood for would be acknowledged and lost. Then it goes on under another name before this returns.
+    fn wrote(&self, marks: &[(u8, u64)]) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+
     /// The cloud let us in. Returns once the generation is synced to disk.
     ///
     /// A changed epoch means the cloud was restored from a backup: a snapshot follows by itself, and the

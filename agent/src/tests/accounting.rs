@@ -143,7 +143,7 @@ async fn counters_keep_all_64_bits() {
     for (id, gigawords, octets, whole) in [
         ("81000001", 1u32, Some(1u32 << 30), 5u64 << 30),
         ("81000002", 0, Some(u32::MAX), (4 << 30) - 1),
-        ("81000003", 17 << 8, Some(0), 17 << 40),
+        ("81000003", 17 << 6, Some(0), 17 << 38),
         ("81000004", 3, None, 12 << 30),
     ] {
         let (gigawords, octets) = (gigawords.to_be_bytes(), octets.map(u32::to_be_bytes));

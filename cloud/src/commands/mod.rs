@@ -46,6 +46,16 @@ pub async fn outcome(tx: &mut Tx, command: CommandId) -> sqlx::Result<Option<Out
     store::outcome(tx, command).await
 }
 
+/// Forgets orders that ended, or could have been answered, before `cutoff`, at most so many; returns how many.
+pub async fn forget(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<u64> {
+    let gone = store::forget(tx, cutoff, most).await?;
+    let count = gone.len() as u64;
+    for command in gone {
+        tx.changed(Kind::Command, command);
+    }
+    Ok(count)
+}
+
 /// How long a site that is cut off may take to hear of it. A day: sessions that began after the wish are
 /// not meant, so a late command does no harm.
 const LIFE: Duration = Duration::from_secs(86_400);

@@ -146,6 +146,25 @@ pub async fn expire(tx: &mut Tx, site: SiteId, now: Timestamp) -> sqlx::Result<V
     .await
 }
 
+/// Forgets commands that expired before `cutoff`, some at a time, answered or not; returns them.
+pub async fn forget(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<Vec<CommandId>> {
+    sqlx::query_scalar(
+        "delete from commands
+          where tenant_id = $1 and id in (
+                select id from commands
+                 where tenant_id = $1 and expires_at < $2
+                 order by expires_at
+                 limit $3
+                   for update skip locked)
+         returning id",
+    )
+    .bind(tx.tenant())
+    .bind(cutoff)
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 const NOT_IN_TIME: &str =
     "An agent of the site that may have had the session did not come back in time.";
 

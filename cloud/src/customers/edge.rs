@@ -108,6 +108,14 @@ async fn bind(
     reports: &[Report],
     now: Timestamp,
 ) -> sqlx::Result<Vec<Unusable>> {
+    let named = reports.iter().filter_map(|report| {
+        let Up::Bind(told) = &report.body else {
+            return None;
+        };
+        Some(told.customer)
+    });
+    // Before anything is read: another agent's bind, or somebody who frees him, comes before or after.
+    store::lock_all(tx, &named.collect::<Vec<_>>()).await?;
     let policy = tenants::site_policy(tx).await?;
     for report in reports {
         let Up::Bind(told) = &report.body else {

@@ -42,7 +42,7 @@ pub use http::{Brief, Customer, full, reach};
 use jobs::give_back;
 pub use jobs::{COLLECT, FOLLOW, INSTALL, RESUME, follow, resume};
 pub use rules::{Change, Deed, Draft, draft, password, tag_form, tags, uptime, usable_address};
-pub use store::{AtHotspot, ExportRow, Filter, exported};
+pub use store::{AtHotspot, ExportRow, Filter, exported, lock_idle};
 pub use told::tell_expired;
 pub use words::{ConnectionType, Standing, Status};
 

@@ -6,6 +6,7 @@
 //! [`Tx::commit`].
 
 pub mod cluster;
+mod drift;
 mod feed;
 mod migrations;
 mod reproject;
@@ -23,6 +24,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, Transaction};
 
+pub use drift::{Drift, Measured};
 pub use feed::{BoxFuture, Kind, Lister, Projection, Projector, Projectors};
 pub use migrations::{MigrateError, migrate};
 pub use tx::Tx;
@@ -42,6 +44,7 @@ struct Inner {
     entropy: Entropy,
     projectors: Projectors,
     wakes: Wakes,
+    drift: Drift,
 }
 
 impl Database {
@@ -78,6 +81,7 @@ impl Database {
                 entropy,
                 projectors,
                 wakes: Wakes::default(),
+                drift: Drift::default(),
             }),
         })
     }

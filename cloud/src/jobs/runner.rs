@@ -22,6 +22,14 @@ pub(super) async fn run(jobs: Jobs, db: Database, clock: Clock, stop: Cancellati
     let mut under_way = JoinSet::new();
     while !stop.is_cancelled() {
         while under_way.try_join_next().is_some() {}
+        // By a wrong clock everything is due, or nothing.
+        if db.drift().is_off() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            continue;
+        }
         let room = at_once - under_way.len();
         let claimed = match store::claim(&db, &kinds, owner, room, clock.now()).await {
             Ok(claimed) => claimed,

@@ -321,7 +321,8 @@ pub async fn update(
     Ok(Version(row.stored.version).of(Package::from(row)))
 }
 
-/// `DELETE /api/packages/{package}`: 400 `PACKAGE_IN_USE` while customers have it.
+/// `DELETE /api/packages/{package}`: 400 `PACKAGE_IN_USE` while customers have it, 409 `PACKAGE_HAS_VOUCHERS` while
+/// vouchers of it can be used: their codes are sold.
 #[utoipa::path(delete, path = "/api/packages/{package}", tag = "Packages",
     params(("package" = PackageId, Path)), responses((status = 200, body = Success)))]
 pub async fn delete(
@@ -336,6 +337,11 @@ pub async fn delete(
     if row.customers > 0 {
         let why = rules::in_use(row.customers, "delete it");
         return Err(ApiError::bad_request("PACKAGE_IN_USE", why));
+    }
+    let vouchers = store::usable_vouchers(&mut tx, package, now).await?;
+    if vouchers > 0 {
+        let why = rules::has_vouchers(vouchers);
+        return Err(ApiError::conflict("PACKAGE_HAS_VOUCHERS", why));
     }
     super::hide(&mut tx, package, now).await?;
     note(&mut tx, &operator, Action::PackageDelete, &row, None, now).await?;

@@ -232,6 +232,18 @@ pub fn in_use(customers: i64, wish: &str) -> String {
     format!("{customers} this package; move them to another package before you {wish}")
 }
 
+/// Why a package cannot be deleted whose vouchers somebody may show.
+pub fn has_vouchers(vouchers: i64) -> String {
+    let vouchers = match vouchers {
+        1 => "1 voucher".to_owned(),
+        n => format!("{n} vouchers"),
+    };
+    format!(
+        "{vouchers} of this package can still be used; revoke them, or stop its sale and delete it when they are used \
+         or over"
+    )
+}
+
 /// What an edit changed, each as a person would say it.
 pub fn differences(before: &Draft, after: &Draft) -> Vec<String> {
     let mut said = Vec::new();

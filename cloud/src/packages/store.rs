@@ -209,6 +209,20 @@ pub async fn exported(
     .await
 }
 
+/// How many vouchers of a package can still be used. Under the package's lock, which who makes them waits for.
+pub async fn usable_vouchers(tx: &mut Tx, package: PackageId, now: Timestamp) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "select count(*) from vouchers
+          where tenant_id = $1 and package_id = $2 and status = 'AVAILABLE'
+            and (expires_at is null or expires_at > $3)",
+    )
+    .bind(tx.tenant())
+    .bind(package)
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// Locks a package until the transaction ends; whether this tenant has it.
 ///
 /// A customer being given this package waits (the foreign key takes a share of the same lock), so a

@@ -9,6 +9,7 @@ use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
 
 use crate::audit::Actor;
+use crate::commands;
 use crate::db::{Database, Tx};
 use crate::ledger::Blank;
 
@@ -62,18 +63,20 @@ enum Old {
     Callbacks,
     Unusable,
     Access,
+    Commands,
     /// What lines of the trail say.
     Trail,
 }
 
 impl Old {
-    const ALL: [Old; 7] = [
+    const ALL: [Old; 8] = [
         Old::Logins,
         Old::Usage,
         Old::Messages,
         Old::Callbacks,
         Old::Unusable,
         Old::Access,
+        Old::Commands,
         Old::Trail,
     ];
 
@@ -88,6 +91,7 @@ impl Old {
             }
             Old::Unusable => store::forget_unusable(tx, before(rules::QUARANTINE), AT_ONCE).await?,
             Old::Access => store::forget_access(tx, before(rules::TRAIL), AT_ONCE).await?,
+            Old::Commands => commands::forget(tx, before(rules::COMMANDS), AT_ONCE).await?,
             Old::Trail => blank_lines(tx, before(rules::TRAIL), now).await?,
         })
     }

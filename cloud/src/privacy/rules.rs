@@ -51,6 +51,8 @@ pub const MESSAGES: u16 = 365;
 pub const CALLBACKS: u16 = 180;
 /// Reports of agents that could not be applied.
 pub const QUARANTINE: u16 = 90;
+/// Orders to sites: what they did stands in the trail.
+pub const COMMANDS: u16 = 90;
 /// What lines of the trail say. What was done, when, to which id and by which id stays.
 pub const TRAIL: u16 = 730;
 /// Customers who were deleted: then they are erased without being asked for.
@@ -269,7 +271,7 @@ pub const KEPT: &[Kept] = &[
     of(
         "commands",
         "what a site was asked to do, by id",
-        Keep::Thing,
+        Keep::Days(COMMANDS),
         "stays under his id",
     ),
     of(

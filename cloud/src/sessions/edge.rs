@@ -16,7 +16,7 @@ use super::rules::{self, Growth, State};
 use super::store::{self, Key, Login, Subscriber, Used, Write};
 use super::surplus::LEASE;
 use super::words::Status;
-use crate::customers::ConnectionType;
+use crate::customers::{self, ConnectionType};
 use crate::db::{Kind, Tx};
 use crate::due;
 use crate::routers;
@@ -71,11 +71,24 @@ async fn take_accounting(
         let session = Merged::of(key, before, records, &people, now, tx, &mut used);
         merged.push(session);
     }
+    note_absurd(agent, &used);
     write(tx, agent.site, &merged, &used).await?;
     look_for_surplus(tx, agent.site, &merged, now).await?;
     let heard: Vec<RouterId> = at_site.into_iter().collect();
     routers::heard(tx, &heard, now).await?;
     Ok(unusable)
+}
+
+/// A counter that cannot be true is a router's mistake or a forged packet: a person should know of it.
+fn note_absurd(agent: &Agent, used: &[Used]) {
+    let absurd = used.iter().filter(|used| used.growth.absurd);
+    let sessions: HashSet<SessionId> = absurd.map(|used| used.session).collect();
+    if !sessions.is_empty() {
+        tracing::warn!(
+            agent.id = %agent.id, site.id = %agent.site, sessions = sessions.len(), first = ?sessions.iter().min(),
+            "Did not count counters that grew faster than any line"
+        );
+    }
 }
 
 /// A session after a batch.
@@ -219,7 +232,8 @@ async fn look_for_surplus(
     }
 }
 
-/// Lets sites hear of usage where that decides something; see [`quota`].
+/// Lets sites hear of usage where that decides something; see [`quota`]. Of whom somebody changes at the moment they
+/// hear with a later record: waiting for him under the site's lock would make all of the site's reports wait.
 async fn tell_usage(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
     let customers: HashSet<CustomerId> = used.iter().map(|used| used.customer).collect();
     let customers: Vec<CustomerId> = customers.into_iter().collect();
@@ -240,6 +254,7 @@ async fn tell_usage(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
     if news.is_empty() {
         return Ok(());
     }
+    let news = customers::lock_idle(tx, &news).await?;
     store::told(tx, &news).await?;
     for customer in news {
         tx.changed(Kind::Subscriber, customer);

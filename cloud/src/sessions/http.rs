@@ -15,9 +15,9 @@ use easyisp_shared::wire::down::Whom;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::SILENCE;
 use super::store::{self, By, Filter, Row};
 use super::words::Status;
+use super::{METERED_SILENCE, SILENCE};
 use crate::api::{Json, Page, Path, Query, Said, Sort, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -318,14 +318,18 @@ pub async fn cleanup(
     State(clock): State<Clock>,
     Json(request): Json<CleanupRequest>,
 ) -> Result<Json<Cleanup>, ApiError> {
-    let age = match request.max_age_minutes {
-        None => SILENCE,
-        Some(minutes @ 10..=10_080) => Duration::from_secs(minutes * 60),
+    let (age, metered) = match request.max_age_minutes {
+        None => (SILENCE, METERED_SILENCE),
+        Some(minutes @ 10..=10_080) => {
+            let asked = Duration::from_secs(minutes * 60);
+            (asked, asked)
+        }
         Some(_) => return Err(ApiError::field("maxAgeMinutes", "must be 10 to 10080")),
     };
     let cutoff_time = clock.now().minus(age);
     let mut tx = db.begin(operator.tenant).await?;
-    let cleaned_count = store::doubt(&mut tx, cutoff_time).await?;
+    let metered = clock.now().minus(metered);
+    let cleaned_count = store::doubt(&mut tx, cutoff_time, metered).await?;
     let audit = Audit {
         details: format!("Doubted {cleaned_count} sessions that were silent since {cutoff_time}"),
         ..Audit::new(Action::InfoUpdate, "sessions", operator.tenant, "Sessions")

@@ -71,7 +71,8 @@ pub async fn hold_reports(tx: &mut Tx, site: SiteId) -> sqlx::Result<()> {
     store::lock_site(tx, site).await
 }
 
-/// Marks a tenant's open sessions unconfirmed that were silent for three intervals, and closes those that
+/// Marks a tenant's open sessions unconfirmed that were silent for three intervals (of an hour where the line is paid by
+/// the octet), and closes those that
 /// were silent for a day; returns when to look again. Nobody is disconnected by it.
 pub async fn doubt_silent(
     db: &Database,
@@ -79,7 +80,7 @@ pub async fn doubt_silent(
     now: Timestamp,
 ) -> sqlx::Result<Timestamp> {
     let mut tx = db.begin(tenant).await?;
-    store::doubt(&mut tx, now.minus(SILENCE)).await?;
+    store::doubt(&mut tx, now.minus(SILENCE), now.minus(METERED_SILENCE)).await?;
     store::close_silent(&mut tx, now.minus(GONE)).await?;
     tx.commit().await?;
     Ok(now.plus(WATCH))
@@ -174,5 +175,7 @@ const WATCH: Duration = Duration::from_secs(300);
 
 /// Three interim updates of five minutes and their jitter.
 const SILENCE: Duration = Duration::from_secs(990);
+/// The same where interims are told once an hour: two of them.
+const METERED_SILENCE: Duration = Duration::from_secs(2 * 3600 + 990);
 /// After a day of silence nobody will tell the end any more.
 const GONE: Duration = Duration::from_secs(86_400);

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::usage::{MOST_BYTES, is_plausible};
 use easyisp_shared::wire::up::{AccountingStatus, AccountingV1};
 
 use super::words::Status;
@@ -48,19 +49,30 @@ pub struct Growth {
     pub bytes_free: i64,
     /// Seconds online.
     pub secs: i64,
+    /// Whether the counters were not believed: then nothing of them is counted.
+    pub absurd: bool,
 }
 
 /// The session after `record`, and how much it grew. Any record makes a session: a start may be lost.
 ///
-/// A moment that has not come yet is taken as now: a box's clock may be ahead.
+/// A moment that has not come yet is taken as now: a box's clock may be ahead. Counters that cannot be true stay
+/// what they were: see [`is_plausible`].
 pub fn merge(before: Option<State>, record: &AccountingV1, now: Timestamp) -> (State, Growth) {
-    let new = told(record, now);
+    let mut new = told(record, now);
+    let absurd = !is_believable(before.as_ref(), &new);
+    if absurd {
+        let known = before.as_ref();
+        new.bytes_in = known.map_or(0, |before| before.bytes_in);
+        new.bytes_out = known.map_or(0, |before| before.bytes_out);
+        new.bytes_free = known.map_or(0, |before| before.bytes_free);
+    }
     let Some(before) = before else {
         let growth = Growth {
             bytes_in: new.bytes_in,
             bytes_out: new.bytes_out,
             bytes_free: new.bytes_free,
             secs: new.session_secs,
+            absurd,
         };
         return (new, growth);
     };
@@ -69,6 +81,7 @@ pub fn merge(before: Option<State>, record: &AccountingV1, now: Timestamp) -> (S
         bytes_out: (new.bytes_out - before.bytes_out).max(0),
         bytes_free: (new.bytes_free - before.bytes_free).max(0),
         secs: (new.session_secs - before.session_secs).max(0),
+        absurd,
     };
     let newest = new.last_seen >= before.last_seen;
     let pick = |old: Option<String>, new: Option<String>| match newest {
@@ -90,6 +103,26 @@ pub fn merge(before: Option<State>, record: &AccountingV1, now: Timestamp) -> (S
         cause,
     };
     (after, growth)
+}
+
+/// By how much longer the session goes on than was known, by our clock or by the router's.
+fn is_believable(before: Option<&State>, new: &State) -> bool {
+    let length = Duration::from_secs(new.session_secs.unsigned_abs());
+    let (bytes_in, bytes_out, elapsed) = match before {
+        None => (0, 0, new.last_seen.since(new.started).max(length)),
+        Some(before) => {
+            let known = Duration::from_secs(before.session_secs.unsigned_abs());
+            let longer = length.saturating_sub(known);
+            // What is told of later than it was is known from then on.
+            let since = new.last_seen.since(before.last_seen);
+            (before.bytes_in, before.bytes_out, since.max(longer))
+        }
+    };
+    let plausible = |new: i64, known: i64| match u64::try_from(new.saturating_sub(known)) {
+        Ok(grown) => is_plausible(grown, elapsed),
+        Err(_) => true, // no growth
+    };
+    plausible(new.bytes_in, bytes_in) && plausible(new.bytes_out, bytes_out)
 }
 
 /// What the router ended stays ended, and its own stop outweighs the guess that a session was lost. The
@@ -138,7 +171,7 @@ fn told(record: &AccountingV1, now: Timestamp) -> State {
         }
         AccountingStatus::Lost => (Status::Completed, Some(at), Some(LOST.to_owned())),
     };
-    let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let bytes = |count: u64| i64::try_from(count.min(MOST_BYTES + 1)).unwrap_or(i64::MAX);
     State {
         status,
         started: record.started.min(at),
@@ -266,7 +299,7 @@ mod tests {
         /// Repeats and overtaking give the state and the usage of the order in which it happened.
         #[test]
         fn the_order_of_records_does_not_matter(
-            interims in prop::collection::vec((200i64..900, 0u64..u64::MAX / 100), 1..8),
+            interims in prop::collection::vec((200i64..900, 0u64..1_000_000_000_000), 1..8),
             ends: bool,
             order in prop::collection::vec(any::<prop::sample::Index>(), 0..30),
         ) {
@@ -295,6 +328,29 @@ mod tests {
             prop_assert_eq!(usage.bytes_in, in_order.bytes_in);
             prop_assert_eq!(usage.bytes_out, in_order.bytes_out);
         }
+    }
+
+    /// Gigawords of 0xffffffff: the session goes on, its counters stay, and what follows counts again.
+    #[test]
+    fn a_counter_that_cannot_be_true_is_not_counted() {
+        let before = record(AccountingStatus::Interim, 300, 1_000);
+        let mut wild = record(AccountingStatus::Interim, 600, 2_000);
+        wild.bytes_up = u64::MAX - u64::from(u32::MAX);
+        let after = record(AccountingStatus::Interim, 900, 3_000);
+
+        let (state, growth) = fold(&[before.clone(), wild.clone(), after]);
+        assert_eq!((state.bytes_in, state.bytes_out), (3_000, 30_000));
+        assert_eq!((growth.bytes_in, growth.bytes_out), (3_000, 30_000));
+        assert_eq!(state.last_seen, Timestamp::from_secs(900));
+
+        let (state, growth) = merge(None, &wild, NOW);
+        assert!(growth.absurd && state.status == Status::Active);
+        assert_eq!(
+            (growth.bytes_in, growth.bytes_out, growth.secs),
+            (0, 0, 500)
+        );
+        let (_, growth) = merge(None, &before, NOW);
+        assert!(!growth.absurd);
     }
 
     #[test]

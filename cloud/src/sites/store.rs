@@ -34,6 +34,14 @@ pub struct AgentRow {
     pub condition: Option<serde_json::Value>,
     /// When the certificate ends by which it is known.
     pub certificate_ends_at: Option<Timestamp>,
+    /// Its reports that could not be applied and are kept aside.
+    pub set_aside: i64,
+    /// The first of them.
+    pub set_aside_at: Option<Timestamp>,
+    /// Those that were only counted, because too many were kept.
+    pub dropped_reports: i64,
+    /// The first of these.
+    pub dropped_at: Option<Timestamp>,
 }
 
 /// Adds a site.
@@ -184,8 +192,12 @@ pub async fn agents(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<AgentRow>
         "select id, site_id, fingerprint, version, enrolled_at, last_seen_at, queue_depth,
                 clock_offset_ms, report, cloned_at, condition,
                 (select max(c.expires_at) from directory.certificates c
-                  where c.agent_id = agents.id and c.revoked_at is null) as certificate_ends_at
+                  where c.agent_id = agents.id and c.revoked_at is null) as certificate_ends_at,
+                aside.set_aside, aside.set_aside_at, dropped_reports, dropped_at
            from agents
+          cross join lateral (select count(*) as set_aside, min(q.at) as set_aside_at
+                                from quarantine q
+                               where q.tenant_id = $1 and q.agent_id = agents.id) aside
           where tenant_id = $1 and site_id = any($2) and revoked_at is null
           order by last_seen_at desc nulls last, id
           limit 1000",

@@ -21,7 +21,7 @@ pub struct Warning {
     /// `LOCAL_SECRETS`, `CONFIGURATION_DRIFT`, `DISK_FILLING`, `DISK_FULL`, `DAMAGED_FILE`, `CLOCK_UNTRUSTED`,
     /// `ACCOUNTING_REFUSED`, `UPSTREAM_DOWN`,
     /// `CERTIFICATE_ENDING`, `CERTIFICATE_ENDS_SOON`, `CERTIFICATE_ENDED`, `AGENT_CERTIFICATE_ENDING`,
-    /// `AGENT_CERTIFICATE_ENDS_SOON`, `AGENT_CERTIFICATE_ENDED`.
+    /// `AGENT_CERTIFICATE_ENDS_SOON`, `AGENT_CERTIFICATE_ENDED`, `REPORTS_SET_ASIDE`.
     pub code: &'static str,
     /// What is wrong.
     pub message: String,
@@ -117,6 +117,33 @@ pub fn of_box(agent: AgentId, told: &ConditionV1) -> Vec<Warning> {
         ));
     }
     warnings
+}
+
+/// What a person should look at of reports that could not be applied.
+pub fn of_reports(agent: &AgentRow) -> Option<Warning> {
+    let (kept, dropped) = (agent.set_aside, agent.dropped_reports);
+    if kept == 0 && dropped == 0 {
+        return None;
+    }
+    let more = match dropped {
+        0 => String::new(),
+        dropped => format!(", {dropped} only counted because there were too many"),
+    };
+    Some(Warning {
+        code: "REPORTS_SET_ASIDE",
+        message: format!(
+            "Reports of the site's box could not be applied: {kept} kept aside{more}."
+        ),
+        remedy: "Update the cloud to the box's release: what it knows then is applied within a day. The log says why \
+                 each was set aside."
+            .to_owned(),
+        since: match (agent.set_aside_at, agent.dropped_at) {
+            (Some(aside), Some(dropped)) => Some(aside.min(dropped)),
+            (aside, dropped) => aside.or(dropped),
+        },
+        router_id: None,
+        agent_id: Some(agent.id),
+    })
 }
 
 /// What a person should look at of a router.

@@ -32,6 +32,8 @@ pub struct Presence {
     pub agent: Agent,
     /// Since when.
     pub since: Timestamp,
+    /// The generation that it was offered: one that counts beyond it is that of another link.
+    pub(super) offered: u64,
     /// Ends the connection.
     pub(super) cut: CancellationToken,
     carrier: Arc<dyn Carrier>,
@@ -154,13 +156,14 @@ impl Agents {
     pub(super) fn arrive(
         &self,
         agent: Agent,
-        since: Timestamp,
+        (since, offered): (Timestamp, u64),
         carrier: Arc<dyn Carrier>,
         cut: CancellationToken,
     ) -> Stay {
         let presence = Arc::new(Presence {
             agent,
             since,
+            offered,
             cut,
             carrier,
             sent: AtomicU64::new(0),

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use super::agents::Agents;
+use super::feed::Snapshots;
 use super::identity::identify;
 use super::pipe::{Carrier, PipeError};
 use super::quic::{self, QuicCarrier};
@@ -88,7 +89,7 @@ pub(super) struct Shared {
     /// How fast agents are let in: a fleet that comes back at once is spread by its own back-off.
     pub admissions: DefaultDirectRateLimiter,
     /// Sites being given everything at once.
-    pub snapshots: Semaphore,
+    pub snapshots: Snapshots,
     /// Batches that do not apply.
     pub tries: Tries,
     enrolments: Semaphore,
@@ -122,7 +123,7 @@ impl Door {
             uplinks: Semaphore::new(MOST_UPLINKS),
             reads: Semaphore::new(MOST_READS),
             admissions: RateLimiter::direct(Quota::per_second(ADMISSIONS)),
-            snapshots: Semaphore::new(MOST_SNAPSHOTS),
+            snapshots: Snapshots::default(),
             tries: Tries::default(),
             enrolments: Semaphore::new(MOST_ENROLMENTS),
         });
@@ -450,7 +451,6 @@ const MOST_READS: usize = 4;
 const MOST_ENROLMENTS: usize = 8;
 /// A node's whole fleet of 2,000 is back within 20 s, and people keep most of the database.
 const ADMISSIONS: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
-const MOST_SNAPSHOTS: usize = 8;
 
 #[cfg(test)]
 mod tests {

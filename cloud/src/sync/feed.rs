@@ -3,10 +3,12 @@
 //! The cursor never splits a version. A version that does not fit one frame goes out in several whose
 //! `to` stays where it was, and the last one moves it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use easyisp_shared::id::TenantId;
 use easyisp_shared::wire::{DownRecord, FeedBatch, FeedMode, Message};
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
@@ -236,12 +238,18 @@ impl Sender {
             self.spacing.begin(Instant::now());
             self.recount().await?;
         }
-        let shared = self.shared.clone();
-        let _turn = shared.snapshots.acquire().await;
         // Answers to what is still under way must not ask for a second snapshot.
         let all = u32::try_from(WINDOW).unwrap_or(u32::MAX);
-        let idle = self.window.room.acquire_many(all).await;
-        drop(idle.expect("the window is never closed"));
+        let idle = self.window.room.acquire_many(all);
+        let idle = tokio::time::timeout(PATIENCE, idle).await;
+        drop(
+            idle.map_err(|_| silent())?
+                .expect("the window is never closed"),
+        );
+        let shared = self.shared.clone();
+        let of_tenant = shared.snapshots.of(self.presence.agent.tenant);
+        let _turn_of_tenant = of_tenant.acquire().await;
+        let _turn = shared.snapshots.all.acquire().await;
         self.window.snapshot.store(false, Ordering::Relaxed);
 
         let mut to = None;
@@ -275,11 +283,14 @@ impl Sender {
         }
     }
 
+    /// An agent that neither reads nor answers must not hold what others wait for: its link ends.
     async fn send_batch(&mut self, batch: FeedBatch) -> Result<(), Stop> {
-        let room = self.window.room.acquire().await;
+        let room = tokio::time::timeout(PATIENCE, self.window.room.acquire()).await;
+        let room = room.map_err(|_| silent())?;
         room.expect("the window is never closed").forget();
-        self.sink.send(&Message::Feed(batch)).await?;
-        Ok(())
+        let message = Message::Feed(batch);
+        let sent = tokio::time::timeout(PATIENCE, self.sink.send(&message)).await;
+        Ok(sent.map_err(|_| silent())??)
     }
 
     async fn state(&self, after: (i16, Uuid)) -> sqlx::Result<Stretch> {
@@ -329,6 +340,42 @@ impl Sender {
     }
 }
 
+/// Whose turn it is to be given everything: so many sites at once, and of one tenant so many.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    all: Semaphore,
+    by_tenant: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
+}
+
+impl Default for Snapshots {
+    fn default() -> Snapshots {
+        Snapshots {
+            all: Semaphore::new(MOST_SNAPSHOTS),
+            by_tenant: Mutex::default(),
+        }
+    }
+}
+
+impl Snapshots {
+    fn of(&self, tenant: TenantId) -> Arc<Semaphore> {
+        let mut by_tenant = self
+            .by_tenant
+            .lock()
+            .expect("no code panics under this lock");
+        by_tenant.retain(|_, turns| turns.strong_count() > 0);
+        if let Some(turns) = by_tenant.get(&tenant).and_then(Weak::upgrade) {
+            return turns;
+        }
+        let turns = Arc::new(Semaphore::new(MOST_SNAPSHOTS_OF_TENANT));
+        by_tenant.insert(tenant, Arc::downgrade(&turns));
+        turns
+    }
+}
+
+fn silent() -> Stop {
+    Stop::Pipe(PipeError::Lost("it took nothing for too long".to_owned()))
+}
+
 /// A site that never agrees with what it is sent must not keep the database busy: the pause between two
 /// snapshots that it asks for doubles.
 #[derive(Debug, Default)]
@@ -374,6 +421,10 @@ fn cut(mut rows: Vec<DownRecord>) -> (Vec<DownRecord>, bool) {
     (rows, more)
 }
 
+const MOST_SNAPSHOTS: usize = 8;
+const MOST_SNAPSHOTS_OF_TENANT: usize = 2;
+/// How long one batch may take, there and back: 256 KiB over a line of 18 kbit/s.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Batches under way to an agent: a long line is kept busy, and no more is held than this.
 const WINDOW: usize = 4;
 /// Rows in a batch: one transaction of the agent's, a few milliseconds on a small board.

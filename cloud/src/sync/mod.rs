@@ -9,6 +9,7 @@ mod identity;
 mod pipe;
 mod poll;
 mod quic;
+mod replay;
 mod session;
 mod store;
 mod tcp;
@@ -19,6 +20,7 @@ pub use agents::{Agents, Presence, merged};
 pub use care::care;
 pub use door::{Door, DoorConfig, DoorError};
 pub use pipe::{Carrier, Pipe, PipeError, Sink, Source, Traffic};
+pub use replay::{Replayed, replay};
 pub use tls::OwnCertificate;
 
 use door::Shared;

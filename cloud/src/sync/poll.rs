@@ -71,10 +71,12 @@ async fn cut_revoked(
     here: &[Arc<Presence>],
 ) -> sqlx::Result<()> {
     let mut tx = shared.db.begin(tenant).await?;
-    let revoked = store::revoked(&mut tx, &ids(here)).await?;
+    let offered = here.iter();
+    let offered = offered.map(|presence| (presence.agent.id, presence.offered));
+    let revoked = store::revoked(&mut tx, &offered.collect::<Vec<_>>()).await?;
     tx.rollback().await?;
     for agent in revoked {
-        tracing::info!(agent.id = %agent, "Agent {agent} was revoked; its link is cut");
+        tracing::info!(agent.id = %agent, "Agent {agent} was revoked or counts elsewhere; its link is cut");
         shared.agents.cut(agent);
     }
     Ok(())

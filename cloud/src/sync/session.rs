@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use easyisp_shared::wire::hello::{
-    FeedAck, Hello, HelloV1, RefusalReason, Refused, RefusedV1, Welcome, WelcomeV1,
+    FeedAck, Hello, HelloV1, METERED, RefusalReason, Refused, RefusedV1, Welcome, WelcomeV1,
 };
 use easyisp_shared::wire::question::{AgentQuestion, Answer, Ask, AskFailure, CloudReply};
 use easyisp_shared::wire::{Message, PROTOCOL, PROTOCOL_OLDEST, UpBatch};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -18,6 +18,7 @@ use super::agents::Presence;
 use super::feed::{self, Window};
 use super::identity::Caller;
 use super::pipe::{Carrier, Pipe, PipeError, Source};
+use super::uplink::Taken;
 use super::{Shared, store, uplink};
 use crate::audit::Actor;
 use crate::sites;
@@ -35,6 +36,7 @@ pub(super) async fn serve(shared: Arc<Shared>, carrier: Arc<dyn Carrier>, caller
         cut: cut.clone(),
         offered: AtomicU64::new(NOT_GREETED),
         counts: watch::Sender::new(false),
+        storing: Mutex::new(()),
     });
     let mut pipes = JoinSet::new();
     let silent = tokio::time::sleep(UNGREETED);
@@ -71,6 +73,9 @@ struct Session {
     offered: AtomicU64,
     /// Whether it counts: reports are taken from then on.
     counts: watch::Sender<bool>,
+    /// Batches of one agent are stored one after the other: while one waits, for a lock of its own site, those of
+    /// other tenants have the other turns.
+    storing: Mutex<()>,
 }
 
 impl Session {
@@ -109,11 +114,11 @@ impl Session {
         };
         let restored = hello.epoch != welcome.epoch;
         let window = Arc::new(Window::new(restored));
-        let since = self.shared.clock.now();
+        let here = (self.shared.clock.now(), welcome.generation);
         let stay = self
             .shared
             .agents
-            .arrive(agent, since, self.carrier.clone(), self.cut.clone());
+            .arrive(agent, here, self.carrier.clone(), self.cut.clone());
         let presence = stay.presence();
         info!(agent.id = %agent.id, site.id = %agent.site, "Agent {} is connected", agent.id);
         pipe.sink
@@ -152,7 +157,9 @@ impl Session {
             return Err(refuse(RefusalReason::Protocol, A_LONG_WHILE));
         }
         let full = self.shared.agents.count() >= self.shared.most_agents;
-        if full || self.shared.admissions.check().is_err() {
+        // An agent sets its clock by ours.
+        let wrong = self.shared.db.drift().is_off();
+        if wrong || full || self.shared.admissions.check().is_err() {
             return Err(refuse(RefusalReason::Busy, A_WHILE));
         }
         let read = self.admit(&agent, hello).await.map_err(|cause| {
@@ -212,6 +219,8 @@ impl Session {
         };
         let version = agents::short(&hello.version);
         agents::store::seen(&mut tx, agent.id, generations, Some(&version), now).await?;
+        let metered = hello.capabilities.iter().any(|word| word == METERED);
+        agents::store::put_metered(&mut tx, agent.id, metered).await?;
         store::inherit_marks(&mut tx, agent, hello.outbox).await?;
         let marks = store::marks(&mut tx, agent.id, hello.outbox).await?;
         tx.commit().await?;
@@ -285,12 +294,20 @@ impl Session {
     async fn count(&self, agent: &Agent, generation: u64) -> sqlx::Result<bool> {
         let now = self.shared.clock.now();
         let mut tx = self.shared.db.begin(agent.tenant).await?;
+        // Whoever changes what sites know locks that first.
+        let first = agents::store::counted(&mut tx, agent.id).await? == Some(0);
+        if first {
+            sites::stand_still(&mut tx).await?;
+        }
         let held = agents::store::lock_held(&mut tx, agent.id).await?;
         let held = held.filter(|held| held.cloned_at.is_none());
         let Some(generations) = held.and_then(|held| held.generations().hold(generation)) else {
             return Ok(false);
         };
         agents::store::seen(&mut tx, agent.id, generations, None, now).await?;
+        if first {
+            agents::keepers::settle(&mut tx, agent.site).await?;
+        }
         tx.commit().await?;
         Ok(true)
     }
@@ -300,21 +317,29 @@ impl Session {
         let Caller::Agent(agent) = self.caller else {
             return Err(PipeError::Unexpected);
         };
-        if !self.is_greeted() {
+        if !self.comes_to_count().await {
             return Err(PipeError::Unexpected);
         }
-        let mut counts = self.counts.subscribe();
-        let counts = tokio::time::timeout(FIRST_WORD, counts.wait_for(|counts| *counts));
-        if !matches!(counts.await, Ok(Ok(_))) {
-            return Err(PipeError::Unexpected);
-        }
+        let generation = self.offered.load(Ordering::Relaxed);
         let mut batch = first;
         loop {
+            if batch.records.len() > MOST_RECORDS {
+                return Err(PipeError::Unexpected);
+            }
             let shared = &self.shared;
+            let alone = self.storing.lock().await;
             let turn = shared.uplinks.acquire().await;
             let now = shared.clock.now();
-            let ack = uplink::take(shared, &agent, &batch, now).await;
-            drop(turn);
+            let taken = uplink::take(shared, &agent, generation, &batch, now).await;
+            drop((turn, alone));
+            let ack = match taken {
+                Taken::Told(ack) => ack,
+                Taken::Overtaken => {
+                    warn!(agent.id = %agent.id, "Another link of agent {} counts; this one is cut", agent.id);
+                    self.cut.cancel();
+                    return Err(PipeError::Unexpected);
+                }
+            };
             pipe.sink.send(&Message::UpAck(ack)).await?;
             batch = match pipe.source.receive().await? {
                 Some(Message::Up(batch)) => batch,
@@ -322,6 +347,16 @@ impl Session {
                 None => return Ok(()),
             };
         }
+    }
+
+    /// Waits for the agent to count; whether it does. Who was not greeted is not waited for.
+    async fn comes_to_count(&self) -> bool {
+        if !self.is_greeted() {
+            return false;
+        }
+        let mut counts = self.counts.subscribe();
+        let counts = tokio::time::timeout(FIRST_WORD, counts.wait_for(|counts| *counts));
+        matches!(counts.await, Ok(Ok(_)))
     }
 
     /// A question from the agent.
@@ -350,6 +385,16 @@ impl Session {
                 ));
             }
         };
+        let needs_no_greeting = match question {
+            AgentQuestion::Ping | AgentQuestion::Renew { .. } => true,
+            AgentQuestion::Voucher { .. } | AgentQuestion::Condition(_) => false,
+        };
+        // What is asked changes things: a box that was shut out, or a copy, changes nothing.
+        if !needs_no_greeting && !self.comes_to_count().await {
+            return Err(AskFailure::Refused(
+                "this agent was not let in, so it is not answered".to_owned(),
+            ));
+        }
         match question {
             AgentQuestion::Ping => Ok(CloudReply::Pong {
                 now: self.shared.clock.now(),
@@ -449,6 +494,8 @@ const MOST_ADDRESSES: usize = 4;
 const FIRST_WORD: Duration = Duration::from_secs(10);
 /// A caller who says no hello may renew his certificate and must go.
 const UNGREETED: Duration = Duration::from_secs(30);
+/// Twice what an agent sends at once.
+const MOST_RECORDS: usize = 1_000;
 const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 const A_WHILE: Duration = Duration::from_secs(10);
 /// What only a person can change; often enough that it is noticed when he did.

@@ -35,14 +35,20 @@ pub(super) async fn heads(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<(Si
         .collect())
 }
 
-/// Which of these agents were revoked, or found to have a copy.
-pub(super) async fn revoked(tx: &mut Tx, agents: &[AgentId]) -> sqlx::Result<Vec<AgentId>> {
+/// Which of these agents were revoked, or found to have a copy, or count at another node: in a later generation than
+/// the one they were offered here.
+pub(super) async fn revoked(tx: &mut Tx, here: &[(AgentId, u64)]) -> sqlx::Result<Vec<AgentId>> {
+    let agents: Vec<AgentId> = here.iter().map(|(agent, _)| *agent).collect();
+    let offered: Vec<i64> = here.iter().map(|(_, offered)| signed(*offered)).collect();
     sqlx::query_scalar(
-        "select id from agents where tenant_id = $1 and id = any($2)
-            and (revoked_at is not null or cloned_at is not null)",
+        "select a.id
+           from unnest($2::uuid[], $3::bigint[]) as here (id, offered)
+           join agents a on a.tenant_id = $1 and a.id = here.id
+          where a.revoked_at is not null or a.cloned_at is not null or a.generation > here.offered",
     )
     .bind(tx.tenant())
     .bind(agents)
+    .bind(offered)
     .fetch_all(&mut **tx)
     .await
 }
@@ -403,6 +409,96 @@ pub(super) async fn quarantine(
     .bind(&record.body)
     .bind(error)
     .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// How much is kept aside of an agent.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub(super) struct Held {
+    pub rows: i64,
+    pub octets: i64,
+}
+
+/// How much is kept aside of an agent.
+pub(super) async fn held_aside(tx: &mut Tx, agent: &Agent) -> sqlx::Result<Held> {
+    sqlx::query_as(
+        "select count(*) as rows, coalesce(sum(octet_length(body)), 0)::bigint as octets
+           from quarantine
+          where tenant_id = $1 and agent_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(agent.id)
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// A record that was set aside.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(super) struct SetAside {
+    pub agent_id: AgentId,
+    pub site_id: SiteId,
+    pub outbox_id: Uuid,
+    pub lane: i16,
+    pub sequence: i64,
+    pub kind: i16,
+    pub body: Vec<u8>,
+}
+
+/// Records that were set aside after this one, in the order in which their agents sent them.
+pub(super) async fn set_aside_after(
+    tx: &mut Tx,
+    after: Option<&SetAside>,
+    most: i64,
+) -> sqlx::Result<Vec<SetAside>> {
+    sqlx::query_as(
+        "select q.agent_id, a.site_id, q.outbox_id, q.lane, q.sequence, q.kind, q.body
+           from quarantine q
+           join agents a on a.tenant_id = $1 and a.id = q.agent_id
+          where q.tenant_id = $1
+            and ($2::uuid is null or (q.agent_id, q.outbox_id, q.lane, q.sequence) > ($2, $3, $4, $5))
+          order by q.agent_id, q.outbox_id, q.lane, q.sequence
+          limit $6",
+    )
+    .bind(tx.tenant())
+    .bind(after.map(|after| after.agent_id))
+    .bind(after.map(|after| after.outbox_id))
+    .bind(after.map(|after| after.lane))
+    .bind(after.map(|after| after.sequence))
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Locks a record that was set aside; whether it is still there.
+pub(super) async fn lock_aside(tx: &mut Tx, record: &SetAside) -> sqlx::Result<bool> {
+    let found: Option<i32> = sqlx::query_scalar(
+        "select 1 from quarantine
+          where tenant_id = $1 and agent_id = $2 and outbox_id = $3 and lane = $4 and sequence = $5
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(record.agent_id)
+    .bind(record.outbox_id)
+    .bind(record.lane)
+    .bind(record.sequence)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Forgets a record that was set aside: it is applied.
+pub(super) async fn release(tx: &mut Tx, record: &SetAside) -> sqlx::Result<()> {
+    sqlx::query(
+        "delete from quarantine
+          where tenant_id = $1 and agent_id = $2 and outbox_id = $3 and lane = $4 and sequence = $5",
+    )
+    .bind(tx.tenant())
+    .bind(record.agent_id)
+    .bind(record.outbox_id)
+    .bind(record.lane)
+    .bind(record.sequence)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -35,6 +35,9 @@ pub enum VoucherError {
         /// Its agents that may let the code in; one of them must give it back.
         keepers: Vec<AgentId>,
     },
+    /// A site tells of a use of what it never held.
+    #[error("this site never held the voucher")]
+    NotHeldThere,
     /// The customer cannot use it.
     #[error("{0}")]
     NotForHim(&'static str),
@@ -78,6 +81,8 @@ impl From<VoucherError> for ApiError {
         let message = error.to_string();
         match error {
             VoucherError::Unknown => ApiError::NotFound("voucher"),
+            // Only what an agent tells meets it.
+            VoucherError::NotHeldThere => ApiError::conflict("VOUCHER_ELSEWHERE", message),
             VoucherError::Used { .. } => ApiError::conflict("VOUCHER_USED", message),
             VoucherError::Expired => ApiError::unprocessable("VOUCHER_EXPIRED", message),
             VoucherError::Revoked => ApiError::unprocessable("VOUCHER_REVOKED", message),

@@ -139,7 +139,7 @@ pub async fn show(
 }
 
 /// A first use that happened at a site, cut off or not: the service was given, so it stands, whatever
-/// became of the voucher here. A second report of a voucher changes nothing and is told to people.
+/// became of the voucher here. A site that never held it cannot have let anybody in by it. A second report of a voucher changes nothing and is told to people.
 pub(super) async fn report_use(
     tx: &mut Tx,
     secrets: &Secrets,
@@ -157,6 +157,12 @@ pub(super) async fn report_use(
         Stored::Used => {
             let details = format!("let in again at {at}; the period of its first use stands");
             note(tx, &actor, Action::VoucherConflict, &row, details, now).await
+        }
+        Stored::Revoked | Stored::Available
+            if row.holder_id != Some(agent.site)
+                && !store::was_at(tx, row.id, agent.site).await? =>
+        {
+            Err(VoucherError::NotHeldThere)
         }
         Stored::Revoked | Stored::Available => {
             let by = Some(agent.id);

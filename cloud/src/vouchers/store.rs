@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::rules::{Batch, Status};
 use super::words::Stored;
 use crate::api::{Order, Page, Sort, Sortable};
-use crate::db::Tx;
+use crate::db::{Kind, Tx};
 use crate::packages::PeriodUnit;
 
 /// What a package gives a new batch.
@@ -218,6 +218,20 @@ pub(super) async fn lock(tx: &mut Tx, voucher: VoucherId) -> sqlx::Result<Option
     .bind(tx.tenant())
     .bind(voucher)
     .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Whether a site's feed says that it holds a voucher, or held it not long ago.
+pub(super) async fn was_at(tx: &mut Tx, voucher: VoucherId, site: SiteId) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from feed
+                         where tenant_id = $1 and site_id = $2 and kind = $3 and id = $4)",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(i16::try_from(Kind::Voucher.code()).unwrap_or(0))
+    .bind(voucher)
+    .fetch_one(&mut **tx)
     .await
 }
 

@@ -38,6 +38,9 @@ pub struct HelloV1 {
     pub addresses: Vec<SocketAddr>,
 }
 
+/// The ability of an agent whose line is paid by the octet: it tells of sessions that go on once an hour.
+pub const METERED: &str = "metered";
+
 /// The cloud lets an agent stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Welcome {

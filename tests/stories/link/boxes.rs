@@ -166,6 +166,10 @@ impl Local for TestBox {
         Ok(self.held().position)
     }
 
+    async fn wrote(&self, _marks: &[(u8, u64)]) -> Result<bool, Unavailable> {
+        Ok(true)
+    }
+
     async fn welcomed(&self, terms: Terms) -> Result<(), Unavailable> {
         let mut held = self.held();
         held.position.generation = terms.generation;
@@ -306,6 +310,7 @@ impl World {
             entropy: Entropy::seeded(2),
             floor: Arc::new(move || floor),
             patience: Patience::default(),
+            metered: false,
             addresses: Arc::new(Vec::new),
         };
         Link::start(config, identity.clone(), local.clone())
@@ -337,6 +342,7 @@ impl World {
                 last_port,
                 ..Patience::default()
             },
+            metered: false,
             addresses: Arc::new(Vec::new),
         };
         Link::start(config, identity.clone(), local.clone())

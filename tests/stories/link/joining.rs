@@ -8,7 +8,9 @@ use easyisp_agent::sync::{Identity, enroll};
 use easyisp_shared::wire::JoinToken;
 use easyisp_shared::wire::token::Fingerprint;
 
-use super::world::World;
+use super::uplink::Caller;
+use super::world::{World, eventually};
+use uuid::Uuid;
 
 #[tokio::test]
 async fn a_box_joins_its_site_and_keeps_its_identity_private() -> Result<()> {
@@ -87,4 +89,39 @@ async fn a_token_is_shown_only_to_the_cloud_that_made_it() -> Result<()> {
 
     world.enroll(&token).await?;
     Ok(())
+}
+
+/// A box that joined and never came keeps no vouchers: it would refuse everybody's.
+#[tokio::test]
+async fn only_who_came_keeps_the_sites_vouchers() -> Result<()> {
+    let world = World::start().await?;
+    let keepers = async || -> Result<Vec<Uuid>> {
+        let mut tx = world.db.begin(world.tenant).await?;
+        let keepers = "select keepers from sites where tenant_id = $1";
+        let keepers = sqlx::query_scalar(keepers).bind(world.tenant);
+        Ok(keepers.fetch_one(&mut *tx).await?)
+    };
+    let ghost = world.given_agent().await?;
+    assert!(keepers().await?.is_empty(), "nobody came yet");
+    let identity = world.given_agent().await?;
+    let named = async |who: Uuid| {
+        eventually("it keeps them", || async {
+            Ok((keepers().await? == [who]).then_some(()))
+        })
+        .await
+    };
+    let _caller = Caller::greet(&world, &identity, Uuid::from_u128(5), 0).await?;
+    named(identity.agent.0).await?;
+
+    // One that an earlier release named is found out when the next one comes.
+    let mut tx = world.db.begin(world.tenant).await?;
+    sqlx::query("update sites set keepers = array[$2]::uuid[] where tenant_id = $1")
+        .bind(world.tenant)
+        .bind(ghost.agent)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    let third = world.given_agent().await?;
+    let _caller = Caller::greet(&world, &third, Uuid::from_u128(6), 0).await?;
+    named(identity.agent.0).await
 }

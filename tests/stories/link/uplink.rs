@@ -243,9 +243,9 @@ async fn a_record_that_always_fails_does_not_stop_its_lane() -> Result<()> {
 }
 
 /// A caller who speaks the protocol and keeps no promise.
-struct Caller {
-    carrier: Arc<dyn Carrier>,
-    uplink: Pipe,
+pub struct Caller {
+    pub carrier: Arc<dyn Carrier>,
+    pub uplink: Pipe,
     outbox: Uuid,
     mark: u64,
     generation: u64,
@@ -253,7 +253,7 @@ struct Caller {
 }
 
 impl Caller {
-    async fn greet(
+    pub async fn greet(
         world: &World,
         identity: &Identity,
         outbox: Uuid,
@@ -265,13 +265,22 @@ impl Caller {
     }
 
     /// Says hello, and does not say that it holds what it is offered.
-    async fn offered(
+    pub async fn offered(
         world: &World,
         identity: &Identity,
         outbox: Uuid,
         generation: u64,
     ) -> Result<Caller> {
         let carrier = world.dial(identity).await?;
+        Caller::offered_over(carrier, outbox, generation).await
+    }
+
+    /// The same over a connection that is there.
+    pub async fn offered_over(
+        carrier: Arc<dyn Carrier>,
+        outbox: Uuid,
+        generation: u64,
+    ) -> Result<Caller> {
         let mut sync = carrier.open().await?;
         let hello = HelloV1 {
             protocol_oldest: 1,
@@ -301,31 +310,45 @@ impl Caller {
         })
     }
 
-    async fn hold(&mut self) -> Result<()> {
+    pub async fn hold(&mut self) -> Result<()> {
         let generation = self.generation;
         let holds = Message::FeedAck(FeedAck::Holds { generation });
         Ok(self.sync.sink.send(&holds).await?)
     }
 
-    async fn send(&mut self, after: u64, sequences: std::ops::RangeInclusive<u64>) -> Result<()> {
+    pub async fn send(
+        &mut self,
+        after: u64,
+        sequences: std::ops::RangeInclusive<u64>,
+    ) -> Result<()> {
         let record = |sequence: u64| UpRecord {
             kind: 2,
             sequence,
             body: login(&format!("user{sequence:04}"), sequence as usize).encode(),
         };
+        let records = sequences.map(record).collect();
+        self.send_records(after, records).await
+    }
+
+    /// What the cloud says to a batch; an error where it ends the conversation.
+    pub async fn answer(&mut self) -> Result<Option<Message>> {
+        let patience = Duration::from_secs(10);
+        Ok(tokio::time::timeout(patience, self.uplink.source.receive()).await??)
+    }
+
+    pub async fn send_records(&mut self, after: u64, records: Vec<UpRecord>) -> Result<()> {
         let batch = UpBatch {
             outbox: self.outbox,
             lane: Lane::Results,
             after,
-            records: sequences.map(record).collect(),
+            records,
         };
         self.uplink.sink.send(&Message::Up(batch)).await?;
         Ok(())
     }
 
-    async fn acknowledged(&mut self) -> Result<u64> {
-        let patience = Duration::from_secs(10);
-        match tokio::time::timeout(patience, self.uplink.source.receive()).await?? {
+    pub async fn acknowledged(&mut self) -> Result<u64> {
+        match self.answer().await? {
             Some(Message::UpAck(UpAck::V1 { mark, .. })) => Ok(mark),
             other => bail!("not an acknowledgement: {other:?}"),
         }

@@ -119,6 +119,12 @@ impl World {
     }
 
     pub async fn open_door(&mut self, listen: SocketAddr) -> Result<()> {
+        self.door = Some(self.another_node(listen).await?);
+        Ok(())
+    }
+
+    /// The door of a node on this database.
+    pub async fn another_node(&self, listen: SocketAddr) -> Result<Door> {
         let agents = Agents::default();
         let (db, clock) = (self.db.clone(), self.clock.clone());
         let nodes = Nodes::new(db, clock, &self.secrets, agents.clone());
@@ -134,7 +140,18 @@ impl World {
             questions: nodes.questions(),
             agents,
         });
-        self.door = Some(opening.await?);
+        Ok(opening.await?)
+    }
+
+    /// What a migration of a later release would make.
+    pub async fn bring_up_to_date(&self) -> Result<()> {
+        let mut owner = PgConnection::connect_with(&self.fresh.owner()).await?;
+        sqlx::query("create table of_a_later_schema (name text not null)")
+            .execute(&mut owner)
+            .await?;
+        sqlx::query("grant insert on of_a_later_schema to easyisp_app")
+            .execute(&mut owner)
+            .await?;
         Ok(())
     }
 
@@ -327,6 +344,14 @@ impl World {
         Ok(rows.fetch_all(&mut *tx).await?)
     }
 
+    /// How many reports of an agent were counted and not kept.
+    pub async fn dropped(&self, identity: &Identity) -> Result<i64> {
+        let mut tx = self.db.begin(identity.tenant).await?;
+        let dropped = "select dropped_reports from agents where tenant_id = $1 and id = $2";
+        let dropped = sqlx::query_scalar(dropped).bind(identity.tenant);
+        Ok(dropped.bind(identity.agent).fetch_one(&mut *tx).await?)
+    }
+
     /// One value of the agent's row.
     pub async fn queue_depth(&self, identity: &Identity) -> Result<Option<i64>> {
         let mut tx = self.db.begin(identity.tenant).await?;
@@ -357,6 +382,8 @@ where
 
 /// A login that no database takes.
 pub const NEVER_WORKS: &str = "never works";
+/// A login that a table is needed for which only [`World::bring_up_to_date`] makes.
+pub const OF_A_LATER_SCHEMA: &str = "of a later schema";
 /// How long anything may take before a test says that it does not happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -422,6 +449,12 @@ fn logins() -> Applier {
                     .collect();
                 if name == NEVER_WORKS {
                     return Err(sqlx::Error::Protocol("it never works".into()));
+                }
+                if name == OF_A_LATER_SCHEMA {
+                    sqlx::query("insert into of_a_later_schema (name) values ($1)")
+                        .bind(&name)
+                        .execute(&mut **tx)
+                        .await?;
                 }
                 let id = Uuid::new_v4();
                 sqlx::query(

@@ -172,3 +172,31 @@ async fn a_strangers_package_does_not_exist() -> Result<()> {
     assert!(message.contains("no router of yours"), "{message}");
     world.stop().await
 }
+
+/// A code that was sold is not taken back by deleting what it buys.
+#[tokio::test]
+async fn a_package_whose_vouchers_can_be_used_is_not_deleted() -> Result<()> {
+    let world = given_world().await?;
+    let owner = &world.owner;
+    let mut hour = package("Hour");
+    hour["type"] = json!("HOTSPOT");
+    let made = owner.post("/packages", &hour).await?;
+    let path = format!("/packages/{}", text(&made["id"]));
+    let batch = json!({"packageId": made["id"], "count": 2});
+    let batch = owner.post("/vouchers", &batch).await?;
+    let (status, answer) = owner.call(Method::DELETE, &path, None).await?;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    assert_eq!(answer["code"], "PACKAGE_HAS_VOUCHERS");
+    let message = text(&answer["message"]);
+    assert!(message.contains("2 vouchers"), "{message}");
+
+    for voucher in batch["vouchers"].as_array().expect("vouchers") {
+        let path = format!("/vouchers/{}", text(&voucher["id"]));
+        let (status, answer) = owner.call(Method::DELETE, &path, None).await?;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    }
+    owner.call(Method::DELETE, &path, None).await?;
+    let (status, _) = owner.call(Method::GET, &path, None).await?;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    world.stop().await
+}

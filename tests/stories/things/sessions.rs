@@ -399,3 +399,99 @@ async fn a_strangers_session_does_not_exist() -> Result<()> {
     );
     place.world.stop().await
 }
+
+/// A router that says Gigawords 0xffffffff: its session goes on, nothing of that is counted, and whoever is counted
+/// after it that day still is.
+#[tokio::test]
+async fn one_counter_that_cannot_be_true_stops_nobodys_accounting() -> Result<()> {
+    let place = given_place().await?;
+    let interim =
+        |session, minute, up| place.record(session, AccountingStatus::Interim, minute, up);
+    place.account(vec![interim("81", 10, 1_000)]).await?;
+    let mut wild = interim("81", 15, 0);
+    wild.bytes_up = u64::MAX - u64::from(u32::MAX);
+    wild.bytes_down = u64::MAX;
+    place.account(vec![wild.clone()]).await?;
+    wild.session = b"82".to_vec();
+    place.account(vec![wild]).await?;
+    assert_eq!(place.usage().await?, (1_000, 10_000));
+    assert_eq!(place.sessions().await?.len(), 2, "both are known");
+
+    place.account(vec![interim("81", 20, 3_000)]).await?;
+    place.account(vec![interim("83", 20, 7)]).await?;
+    assert_eq!(place.usage().await?, (3_007, 30_070));
+    let mut tx = place.world.cloud.app.db.begin(place.world.tenant).await?;
+    let of_day: Vec<(i64, i64)> =
+        sqlx::query_as("select bytes_in, bytes_out from site_usage where tenant_id = $1")
+            .bind(place.world.tenant)
+            .fetch_all(&mut *tx)
+            .await?;
+    assert_eq!(of_day, [(3_007, 30_070)]);
+    // A sum that is full stays full.
+    sqlx::query("update site_usage set bytes_in = 9223372036854775807 where tenant_id = $1")
+        .bind(place.world.tenant)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    place.account(vec![interim("83", 25, 9)]).await?;
+    assert_eq!(place.usage().await?, (3_009, 30_090));
+    place.world.stop().await
+}
+
+/// A customer moves while his old site is cut off: what it tells of him when it is back is still his.
+#[tokio::test]
+async fn what_a_site_tells_late_of_who_was_moved_is_his() -> Result<()> {
+    let place = given_place().await?;
+    let hill = place
+        .world
+        .owner
+        .post("/sites", &json!({"name": "Hill"}))
+        .await?;
+    let mast = json!({"name": "Mast", "ipAddress": "10.0.0.2", "siteId": hill["id"]});
+    let mast = place.world.owner.post("/nas", &mast).await?;
+    let path = format!("/customers/{}", place.customer);
+    let moved = json!({"nasId": mast["id"]});
+    place.world.owner.put(&path, &moved).await?;
+    let mut tx = place.world.cloud.app.db.begin(place.world.tenant).await?;
+    let his: Uuid = sqlx::query_scalar("select site_id from customers where tenant_id = $1")
+        .bind(place.world.tenant)
+        .fetch_one(&mut *tx)
+        .await?;
+    assert_eq!(his.to_string(), text(&hill["id"]), "he lives there now");
+    tx.rollback().await?;
+
+    let mut late = place.record("81", AccountingStatus::Stop, 30, 500);
+    late.customer = Some(place.customer);
+    place.account(vec![late.clone()]).await?;
+    assert_eq!(place.usage().await?, (500, 5_000));
+
+    // By name alone nobody is meant who lives elsewhere.
+    late.customer = None;
+    late.session = b"82".to_vec();
+    place.account(vec![late]).await?;
+    assert_eq!(place.usage().await?, (500, 5_000));
+    place.world.stop().await
+}
+
+/// A session that is doubted is in neither the list of open sessions nor their number.
+#[tokio::test]
+async fn a_list_of_open_sessions_has_as_many_as_their_number_says() -> Result<()> {
+    let place = given_place().await?;
+    let interim = |session| place.record(session, AccountingStatus::Interim, 60, 1);
+    place.account(vec![interim("81"), interim("82")]).await?;
+    place.world.clock.advance(Duration::from_secs(1_200));
+    let mut fresh = interim("82");
+    fresh.at = place.world.clock.now();
+    place.account(vec![fresh]).await?;
+    let owner = &place.world.owner;
+    owner.post("/sessions/cleanup", &json!({})).await?;
+    let number = owner.get("/radius/status").await?["activeSessions"].clone();
+    assert_eq!(number, 1);
+    let list = owner.get("/radius/sessions?page=1").await?;
+    assert_eq!(
+        (&list["total"], list["sessions"].as_array().map(Vec::len)),
+        (&number, Some(1))
+    );
+    assert_eq!(list["sessions"][0]["sessionId"], "82");
+    place.world.stop().await
+}

@@ -214,6 +214,32 @@ pub async fn lock(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<bool> {
     Ok(found.is_some())
 }
 
+/// Locks customers until the transaction ends, in the order of their ids; those who are not there are passed over.
+pub async fn lock_all(tx: &mut Tx, customers: &[CustomerId]) -> sqlx::Result<()> {
+    sqlx::query(
+        "select 1 from customers where tenant_id = $1 and id = any($2) order by id for update",
+    )
+    .bind(tx.tenant())
+    .bind(customers)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Locks those of `customers` whom nobody changes at the moment, until the transaction ends; waits for nobody.
+pub async fn lock_idle(tx: &mut Tx, customers: &[CustomerId]) -> sqlx::Result<Vec<CustomerId>> {
+    sqlx::query_scalar(
+        "select id from customers
+          where tenant_id = $1 and id = any($2) and deleted_at is null
+          order by id
+            for no key update skip locked",
+    )
+    .bind(tx.tenant())
+    .bind(customers)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Looks up the sites for a router and a wish.
 ///
 /// The router is locked against deletion, so that whoever counts its customers counts this one.

@@ -58,7 +58,7 @@ pub struct RadiusSessions {
     page_size: u32,
 }
 
-/// `GET /api/radius/sessions`: open sessions; a bare list of the newest 1,000, or with `page` an
+/// `GET /api/radius/sessions`: open sessions that are heard of, as many as `activeSessions` says; a bare list of the newest 1,000, or with `page` an
 /// envelope.
 #[utoipa::path(get, path = "/api/radius/sessions", tag = "Sessions",
     responses((status = 200, body = RadiusSessions)))]
@@ -69,6 +69,7 @@ pub async fn sessions(
 ) -> Result<Response, ApiError> {
     let filter = Filter {
         open: Some(true),
+        confirmed: true,
         ..Filter::default()
     };
     let mut tx = db.begin(operator.tenant).await?;

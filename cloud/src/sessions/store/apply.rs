@@ -2,9 +2,10 @@
 
 use easyisp_shared::id::{CustomerId, RouterId, SessionId, SiteId};
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::usage::MOST_BYTES;
 
 use crate::customers::ConnectionType;
-use crate::db::Tx;
+use crate::db::{Kind, Tx};
 use crate::sessions::rules::{Growth, State};
 use crate::sessions::words::Status;
 
@@ -135,8 +136,9 @@ pub struct Subscriber {
     pub erased: bool,
 }
 
-/// The customers of `site` with one of these ids or user names, with those who may roam, and whoever of them was
-/// erased, wherever he was last.
+/// The customers of `site` with one of these ids or user names, with those who may roam; of those named by id also who
+/// was the site's before he was moved, as long as its feed says so, for what it tells late; and whoever was erased,
+/// wherever he was last.
 pub async fn subscribers(
     tx: &mut Tx,
     site: SiteId,
@@ -151,12 +153,17 @@ pub async fn subscribers(
           where c.tenant_id = $1
             and ((c.site_id = $2 or (p.terms ->> 'roams')::boolean)
                      and (c.id = any($3) or c.username = any($4) and c.deleted_at is null)
-                 or c.id = any($3) and c.erased_at is not null)",
+                 or c.id = any($3)
+                     and (c.erased_at is not null
+                          or exists (select from feed f
+                                      where f.tenant_id = $1 and f.site_id = $2 and f.kind = $5
+                                        and f.id = c.id)))",
     )
     .bind(tx.tenant())
     .bind(site)
     .bind(ids)
     .bind(usernames)
+    .bind(i16::try_from(Kind::Subscriber.code()).unwrap_or(0))
     .fetch_all(&mut **tx)
     .await
 }
@@ -312,27 +319,33 @@ pub struct Used {
     pub mac: Option<String>,
 }
 
-/// Adds to the usage by hour, and to the site's by day in the tenant's zone. Under the site's lock, as all of
+/// Adds to the usage by hour, and to the site's by day in the tenant's zone. What is full stays full: a sum that does
+/// not fit would fail every later record of its day. Under the site's lock, as all of
 /// [`lock_site`]: nobody else adds to its days.
 pub async fn use_hours(tx: &mut Tx, site: SiteId, used: &[&Used]) -> sqlx::Result<()> {
     sqlx::query(
         "with day as (
              insert into site_usage (tenant_id, day, site_id, bytes_in, bytes_out)
-             select $1, (n.at at time zone t.time_zone)::date, $7, sum(n.up)::bigint, sum(n.down)::bigint
+             select $1, (n.at at time zone t.time_zone)::date, $7, least(sum(n.up), $9)::bigint,
+                    least(sum(n.down), $9)::bigint
                from unnest($8::timestamptz[], $5::bigint[], $6::bigint[]) as n (at, up, down)
                join tenants t on t.tenant_id = $1
               group by 2
                  on conflict (tenant_id, day, site_id)
-                 do update set bytes_in = site_usage.bytes_in + excluded.bytes_in,
-                               bytes_out = site_usage.bytes_out + excluded.bytes_out)
+                 do update set bytes_in = greatest(site_usage.bytes_in,
+                                                  least(site_usage.bytes_in::numeric + excluded.bytes_in, $9)),
+                               bytes_out = greatest(site_usage.bytes_out,
+                                                  least(site_usage.bytes_out::numeric + excluded.bytes_out, $9)))
          insert into usage (tenant_id, at, customer_id, session_id, bytes_in, bytes_out)
-         select $1, at, customer, session, sum(up)::bigint, sum(down)::bigint
+         select $1, at, customer, session, least(sum(up), $9)::bigint, least(sum(down), $9)::bigint
            from unnest($2::timestamptz[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[])
                 as n (at, customer, session, up, down)
           group by at, customer, session
              on conflict (tenant_id, customer_id, at, session_id)
-             do update set bytes_in = usage.bytes_in + excluded.bytes_in,
-                           bytes_out = usage.bytes_out + excluded.bytes_out",
+             do update set bytes_in = greatest(usage.bytes_in,
+                                               least(usage.bytes_in::numeric + excluded.bytes_in, $9)),
+                           bytes_out = greatest(usage.bytes_out,
+                                               least(usage.bytes_out::numeric + excluded.bytes_out, $9))",
     )
     .bind(tx.tenant())
     .bind(used.iter().map(|used| used.hour).collect::<Vec<_>>())
@@ -350,6 +363,7 @@ pub async fn use_hours(tx: &mut Tx, site: SiteId, used: &[&Used]) -> sqlx::Resul
     )
     .bind(site)
     .bind(used.iter().map(|used| used.at.max(used.hour)).collect::<Vec<_>>())
+    .bind(MOST_BYTES.cast_signed())
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -364,12 +378,12 @@ pub async fn use_periods(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
         "insert into customer_usage as u (tenant_id, customer_id, since, bytes_up, bytes_down, bytes_free,
                 secs, last_ip, last_mac, last_seen_at)
          select $1, c.id, c.bytes_used_since,
-                coalesce(sum(n.up) filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0)
-                    ::bigint,
-                coalesce(sum(n.down) filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0)
-                    ::bigint,
-                coalesce(sum(n.free) filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0)
-                    ::bigint,
+                least(coalesce(sum(n.up)
+                           filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0), $10)::bigint,
+                least(coalesce(sum(n.down)
+                           filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0), $10)::bigint,
+                least(coalesce(sum(n.free)
+                           filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0), $10)::bigint,
                 coalesce(sum(n.secs) filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0)
                     ::bigint,
                 (array_agg(n.ip order by n.at desc) filter (where n.ip is not null))[1],
@@ -382,15 +396,15 @@ pub async fn use_periods(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
           group by c.id, c.bytes_used_since
           order by c.id
              on conflict (tenant_id, customer_id) do update
-            set bytes_up = excluded.bytes_up
-                         + case when u.since is not distinct from excluded.since then u.bytes_up
-                                else 0 end,
-                bytes_down = excluded.bytes_down
-                           + case when u.since is not distinct from excluded.since then u.bytes_down
-                                  else 0 end,
-                bytes_free = excluded.bytes_free
-                           + case when u.since is not distinct from excluded.since then u.bytes_free
-                                  else 0 end,
+            set bytes_up = least(excluded.bytes_up
+                         + case when u.since is not distinct from excluded.since then u.bytes_up::numeric
+                                else 0 end, $10),
+                bytes_down = least(excluded.bytes_down
+                         + case when u.since is not distinct from excluded.since then u.bytes_down::numeric
+                                else 0 end, $10),
+                bytes_free = least(excluded.bytes_free
+                         + case when u.since is not distinct from excluded.since then u.bytes_free::numeric
+                                else 0 end, $10),
                 secs = excluded.secs
                      + case when u.since is not distinct from excluded.since then u.secs else 0 end,
                 since = excluded.since,
@@ -409,6 +423,7 @@ pub async fn use_periods(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
     .bind(used.iter().map(|used| used.mac.as_deref()).collect::<Vec<_>>())
     .bind(used.iter().map(|used| used.growth.bytes_free).collect::<Vec<_>>())
     .bind(used.iter().map(|used| used.growth.secs).collect::<Vec<_>>())
+    .bind(MOST_BYTES.cast_signed())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -38,6 +38,8 @@ pub struct Row {
 pub struct Filter {
     /// Open ones, or those that are over.
     pub open: Option<bool>,
+    /// Only those that are heard of, as counts of open sessions take them.
+    pub confirmed: bool,
     /// Whose.
     pub customer: Option<CustomerId>,
     /// Where.
@@ -78,6 +80,7 @@ pub async fn list(
            from (select * from sessions
                   where tenant_id = $1
                     and ($2::boolean is null or (status <> 'COMPLETED') = $2)
+                    and (not $10 or status = 'ACTIVE')
                     and ($3::uuid is null or customer_id = $3)
                     and ($4::uuid is null or router_id = $4)
                     and ($5::text is null or username ilike $5
@@ -99,6 +102,7 @@ pub async fn list(
     .bind(filter.to)
     .bind(limit)
     .bind(offset)
+    .bind(filter.confirmed)
     .fetch_all(&mut **tx)
     .await
 }
@@ -122,6 +126,7 @@ pub async fn sums(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Totals> {
            from sessions
           where tenant_id = $1
             and ($2::boolean is null or (status <> 'COMPLETED') = $2)
+            and (not $8 or status = 'ACTIVE')
             and ($3::uuid is null or customer_id = $3)
             and ($4::uuid is null or router_id = $4)
             and ($5::text is null or username ilike $5
@@ -136,6 +141,7 @@ pub async fn sums(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Totals> {
     .bind(filter.search.as_deref().map(crate::db::like))
     .bind(filter.from)
     .bind(filter.to)
+    .bind(filter.confirmed)
     .fetch_one(&mut **tx)
     .await
 }

@@ -4,14 +4,20 @@ use easyisp_shared::time::Timestamp;
 
 use crate::db::Tx;
 
-/// Marks open sessions unconfirmed that were last heard of before `cutoff`; returns how many.
-pub async fn doubt(tx: &mut Tx, cutoff: Timestamp) -> sqlx::Result<u64> {
+/// Marks open sessions unconfirmed that were last heard of before `cutoff`, at sites of which an agent tells them once
+/// an hour before `metered`; returns how many.
+pub async fn doubt(tx: &mut Tx, cutoff: Timestamp, metered: Timestamp) -> sqlx::Result<u64> {
     let done = sqlx::query(
-        "update sessions set status = 'UNCONFIRMED'
-          where tenant_id = $1 and status = 'ACTIVE' and last_seen_at < $2",
+        "update sessions s set status = 'UNCONFIRMED'
+          where s.tenant_id = $1 and s.status = 'ACTIVE' and s.last_seen_at < $2
+            and (s.last_seen_at < $3
+                 or not exists (select from agents a
+                                 where a.tenant_id = $1 and a.site_id = s.site_id and a.metered
+                                   and a.revoked_at is null))",
     )
     .bind(tx.tenant())
     .bind(cutoff)
+    .bind(metered)
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())

@@ -14,7 +14,7 @@ use easyisp_shared::id::{AgentId, SiteId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::up::KeepWithV1;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Agent, store};
 use crate::db::{Kind, Tx};
@@ -30,7 +30,8 @@ pub struct Keepers {
     pub agents: Vec<AgentId>,
 }
 
-/// Names others where one of them is gone, or where there was none: the agent that was there first.
+/// Names others where one of them is gone or never came, or where there was none: the agent that was there first.
+/// Called when one is revoked, and when one counts for the first time.
 pub async fn settle(tx: &mut Tx, site: SiteId) -> sqlx::Result<()> {
     let Some(named) = store::lock_keepers(tx, site).await? else {
         return Ok(());
@@ -38,6 +39,10 @@ pub async fn settle(tx: &mut Tx, site: SiteId) -> sqlx::Result<()> {
     let here = store::serving(tx, site).await?;
     let mut agents = named.agents.clone();
     agents.retain(|agent| here.contains(agent));
+    let gone = named.agents.iter().filter(|agent| !agents.contains(agent));
+    for agent in gone {
+        warn!(agent.id = %agent, site.id = %site, "Agent {agent} kept the site's vouchers and does not serve it");
+    }
     if agents.is_empty() {
         agents.extend(here.first());
     }

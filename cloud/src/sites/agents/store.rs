@@ -272,11 +272,11 @@ pub async fn certificate(
     .await
 }
 
-/// Notes a renewed certificate as the agent's; `false` when the agent was revoked.
+/// Notes a renewed certificate as the agent's; `false` when the agent was revoked, or found to have a copy.
 pub async fn renewed(tx: &mut Tx, agent: &Agent, issued: &Issued) -> sqlx::Result<bool> {
     let renewed = sqlx::query(
         "update agents set fingerprint = $3, key_digest = $4
-          where tenant_id = $1 and id = $2 and revoked_at is null",
+          where tenant_id = $1 and id = $2 and revoked_at is null and cloned_at is null",
     )
     .bind(tx.tenant())
     .bind(agent.id)
@@ -306,11 +306,12 @@ pub async fn revoke_agent(
     .await
 }
 
-/// The agents of a site that were not revoked: those that hear each other first, then who was there first.
+/// The agents of a site that were not revoked and were connected at least once: those that hear each other first, then
+/// who was there first. A box that joined and never came serves nobody.
 pub async fn serving(tx: &mut Tx, site: SiteId) -> sqlx::Result<Vec<AgentId>> {
     sqlx::query_scalar(
         "select id from agents
-          where tenant_id = $1 and site_id = $2 and revoked_at is null
+          where tenant_id = $1 and site_id = $2 and revoked_at is null and generation > 0
           order by addresses = '{}', enrolled_at, id
           limit 1000",
     )
@@ -511,6 +512,41 @@ pub async fn lock_held(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<Held>
     .await
 }
 
+/// The generation in which an agent counts, as it is at this moment; `None` where it was revoked, has a copy, or is
+/// not the tenant's.
+pub async fn counted(tx: &mut Tx, agent: AgentId) -> sqlx::Result<Option<u64>> {
+    let generation: Option<i64> = sqlx::query_scalar(
+        "select generation from agents
+          where tenant_id = $1 and id = $2 and revoked_at is null and cloned_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(generation.and_then(|generation| u64::try_from(generation).ok()))
+}
+
+/// Counts reports of an agent that could be neither applied nor kept.
+pub async fn note_dropped(
+    tx: &mut Tx,
+    agent: AgentId,
+    count: u32,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update agents
+            set dropped_reports = dropped_reports + $3, dropped_at = coalesce(dropped_at, $4)
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(i64::from(count))
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Notes an agent's visit and its generations, which are locked.
 pub async fn seen(
     tx: &mut Tx,
@@ -533,6 +569,19 @@ pub async fn seen(
     .bind(signed(generations.offered))
     .bind(version)
     .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes whether an agent's line is paid by the octet.
+pub async fn put_metered(tx: &mut Tx, agent: AgentId, metered: bool) -> sqlx::Result<()> {
+    sqlx::query(
+        "update agents set metered = $3 where tenant_id = $1 and id = $2 and metered <> $3",
+    )
+    .bind(tx.tenant())
+    .bind(agent)
+    .bind(metered)
     .execute(&mut **tx)
     .await?;
     Ok(())
