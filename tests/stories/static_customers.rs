@@ -1,6 +1,7 @@
 //! Customers who log in nowhere: what their router holds for each is kept there by the agent alone.
 
 mod away;
+mod beside;
 mod by_radius;
 mod leases;
 
