@@ -6,6 +6,7 @@
 mod abreast;
 mod adopted;
 mod binds;
+mod boot;
 pub mod description;
 mod devices;
 mod directory;
