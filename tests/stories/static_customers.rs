@@ -3,6 +3,7 @@
 mod away;
 mod beside;
 mod by_radius;
+mod half_told;
 mod leases;
 
 use std::time::Instant;

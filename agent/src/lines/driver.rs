@@ -74,6 +74,8 @@ pub(super) struct State {
     pub(super) placed: HashMap<CustomerId, RouterId>,
     /// What the cloud was told last of whom.
     pub(super) told: HashMap<CustomerId, LineV1>,
+    /// Since when more is known to come than came, as the clock counts.
+    incomplete: Option<Duration>,
     /// Since when a lease has had another speed than it is to have.
     pub(super) slow: HashMap<CustomerId, Timestamp>,
     /// How far the queues had counted.
@@ -257,7 +259,10 @@ impl Lines {
             }
         };
         let router = site.router(due.router);
-        let ready = site.is_complete() && !site.is_observed(due.router);
+        if site.is_complete() {
+            self.lock().incomplete = None;
+        }
+        let ready = (site.is_complete() || self.lingers()) && !site.is_observed(due.router);
         let began = self.parts.clock.now();
         let outcome = match &router {
             Some(router) if leads && ready => self.pass(router, &due).await,
@@ -303,6 +308,14 @@ impl Lines {
         self.wake.notify_one();
     }
 
+    /// Whether what was told in the middle of more has been waiting for the rest for a while: the link went down in
+    /// between. What is known for certain is done without.
+    fn lingers(&self) -> bool {
+        let now = self.parts.clock.monotonic();
+        let since = *self.lock().incomplete.get_or_insert(now);
+        now.saturating_sub(since) >= LINGERS
+    }
+
     /// Says of whom something was to be written that it was not.
     fn told_to_wait(&self, router: &Router, due: &Due, cause: &str) {
         let concerned: Vec<CustomerId> = self
@@ -325,5 +338,7 @@ impl Lines {
 const BESIDE: Duration = Duration::from_secs(5);
 /// Three looks: what others counted in less goes on in the same sessions.
 const AWAY: Duration = INTERVAL.saturating_mul(3);
+/// News that is being applied is through in seconds.
+const LINGERS: Duration = Duration::from_secs(30);
 /// As often as accounting is told.
 pub(super) const INTERVAL: Duration = Duration::from_secs(300);
