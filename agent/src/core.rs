@@ -119,6 +119,9 @@ impl Core {
         for used in reader.redemptions()? {
             site.remember(used);
         }
+        for recalled in reader.recalled()? {
+            site.recall(recalled);
+        }
         peers::recall(&site, &reader)?;
         for vote in reader.votes()? {
             site.vote(vote);

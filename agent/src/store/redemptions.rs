@@ -1,6 +1,8 @@
 //! SQL on what was spent here: first uses of vouchers with the votes for them, devices seen for the first time,
 //! and devices that customers are bound to.
 
+use std::time::Duration;
+
 use easyisp_shared::id::{AgentId, CustomerId, PackageId, VoucherId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
@@ -8,7 +10,7 @@ use easyisp_shared::unlock::Grant;
 use rusqlite::{Connection, Row, Transaction};
 use uuid::Uuid;
 
-use crate::site::{Bind, Redemption, Unlocked, Vote};
+use crate::site::{Bind, Recalled, Redemption, Unlocked, Vote};
 
 /// Writes a first use. A second one of the same voucher is a constraint violation: nobody is let in by it.
 pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<()> {
@@ -77,6 +79,34 @@ pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Redemption>> 
     connection
         .prepare("select voucher, digest, package, bytes, from_at, until_at, mac from redemptions")?
         .query_map([], read)?
+        .collect()
+}
+
+/// Writes a first use of which only its record was found.
+pub(super) fn recall(tx: &Transaction<'_>, recalled: &Recalled) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert or ignore into recalled (voucher, from_at, mac)
+         select ?1, ?2, ?3 where not exists (select 1 from redemptions where voucher = ?1)",
+    )?
+    .execute((
+        recalled.voucher.as_bytes(),
+        recalled.from,
+        recalled.mac.map(Mac::octets),
+    ))?;
+    Ok(())
+}
+
+/// The first uses of which only the record was found.
+pub(super) fn recalled(connection: &Connection) -> rusqlite::Result<Vec<Recalled>> {
+    connection
+        .prepare("select voucher, from_at, mac from recalled")?
+        .query_map([], |row| {
+            Ok(Recalled {
+                voucher: VoucherId(Uuid::from_bytes(row.get(0)?)),
+                from: row.get(1)?,
+                mac: row.get::<_, Option<[u8; 6]>>(2)?.map(Mac::new),
+            })
+        })?
         .collect()
 }
 
@@ -176,6 +206,8 @@ pub(super) fn unlocks(connection: &Connection) -> rusqlite::Result<Vec<Unlocked>
 pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp) -> rusqlite::Result<()> {
     tx.prepare_cached("delete from redemptions where until_at < ?1")?
         .execute([before])?;
+    tx.prepare_cached("delete from recalled where from_at < ?1")?
+        .execute([before.minus(LONGEST_VOUCHER)])?;
     tx.prepare_cached("delete from votes where from_at < ?1")?
         .execute([before])?;
     tx.prepare_cached("delete from devices where at < ?1")?
@@ -186,6 +218,9 @@ pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp) -> rusqlite::Result
         .execute([before])?;
     Ok(())
 }
+
+/// How long a voucher lasts is not known here; by then the cloud has been heard.
+const LONGEST_VOUCHER: Duration = Duration::from_secs(400 * 86_400);
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Redemption> {
     Ok(Redemption {
