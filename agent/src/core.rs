@@ -96,7 +96,8 @@ impl Core {
 
         let high_mark = reader.mark(housekeeping::CLOCK_MARK)?;
         let high_mark = high_mark.map(Timestamp::from_micros);
-        let clock = Arc::new(SiteClock::start(options.clock, high_mark));
+        let boot = housekeeping::boot(&reader)?;
+        let clock = Arc::new(SiteClock::start(options.clock, high_mark, boot));
         if let Some(told) = reader.mark(CLOUD_MARK)? {
             clock.recall(Timestamp::from_micros(told));
         }
@@ -117,6 +118,9 @@ impl Core {
         sessions.load(reader.sessions(late)?, reader.usage()?, now);
         for used in reader.redemptions()? {
             site.remember(used);
+        }
+        for recalled in reader.recalled()? {
+            site.recall(recalled);
         }
         peers::recall(&site, &reader)?;
         for vote in reader.votes()? {

@@ -3,10 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::CustomerId;
-use easyisp_shared::time::Clock;
+use easyisp_shared::time::{Clock, Timestamp};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +19,7 @@ use crate::config::Config;
 use crate::configurations::{self, Keeper};
 use crate::core::{Core, CoreOptions};
 use crate::enforce::{self, Enforcer};
-use crate::lines::{self, Lines};
+use crate::lines::{self, Lead, Lines};
 use crate::local::{Feed, Load, LocalSite, Questions};
 use crate::neighbours::Neighbours;
 use crate::peers::{self, Peers};
@@ -93,6 +94,9 @@ impl Served {
             core.outbox.save_wear();
         }
         let line_counters = core.reader.line_counters()?;
+        let last = core.reader.mark(housekeeping::CLOCK_MARK)?;
+        let last = last.map(Timestamp::from_micros);
+        let away = last.map_or(Duration::ZERO, |last| core.clock.now().since(last));
         let ranges = Ranges::new(config.site.ranges.clone());
         let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?);
         let outside = Outside {
@@ -100,6 +104,7 @@ impl Served {
             local,
             place,
             line_counters,
+            away,
         };
         Ok(Served::around(
             core, outside, config, clock, entropy, identity,
@@ -119,6 +124,7 @@ impl Served {
             local,
             place,
             line_counters,
+            away,
         } = outside;
         let hosted = matches!(place, Place::Hosted);
         let (listener, heard, logs) = match place {
@@ -167,6 +173,7 @@ impl Served {
                 radius: radius.clone(),
                 apis: apis.clone(),
                 clock: site_clock.clone(),
+                away,
             },
             line_counters,
         );
@@ -292,6 +299,7 @@ impl Served {
                 site: site.clone(),
                 sessions: sessions.clone(),
                 outbox: outbox.clone(),
+                lines: lines.clone(),
                 clock: site_clock.clone(),
                 ranges: Ranges::new(config.site.ranges.clone()),
                 cloud: link.asker(),
@@ -301,7 +309,7 @@ impl Served {
                 Ok(met) => {
                     radius.agree_through(agree(&met, &tasks, &cancel));
                     tasks.spawn(met.clone().run(listener, cancel.clone()));
-                    lines.led_by(first_of(&met, &site));
+                    lines.led_by(lead(&met));
                     syslog.led_by(first_of(&met, &site));
                     peers = Some(met);
                 }
@@ -381,6 +389,8 @@ struct Outside {
     place: Place,
     /// How far queues of lines had counted.
     line_counters: Vec<(CustomerId, LineCounter)>,
+    /// How long the agent was off.
+    away: Duration,
 }
 
 /// Where an agent stands.
@@ -401,9 +411,13 @@ pub(crate) enum Place {
 /// Has a first use written down by another too, on the runtime: RADIUS has threads of its own.
 fn agree(peers: &Arc<Peers>, tasks: &TaskTracker, cancel: &CancellationToken) -> Box<Agree> {
     let runtime = tokio::runtime::Handle::current();
-    let (peers, tasks, cancel) = (peers.clone(), tasks.clone(), cancel.clone());
+    // They hold the lines, which hold RADIUS, which holds this.
+    let (peers, tasks, cancel) = (Arc::downgrade(peers), tasks.clone(), cancel.clone());
     Box::new(move |used, router| {
-        let (peers, stop) = (peers.clone(), cancel.clone());
+        let Some(peers) = peers.upgrade() else {
+            return; // the agent stops
+        };
+        let stop = cancel.clone();
         tasks.spawn_on(
             async move { peers.spend(used, router, &stop).await },
             &runtime,
@@ -411,8 +425,14 @@ fn agree(peers: &Arc<Peers>, tasks: &TaskTracker, cancel: &CancellationToken) ->
     })
 }
 
-/// Of the agents that reach each other the first one keeps the lines: two would count them twice.
-fn first_of(peers: &Arc<Peers>, site: &Arc<Site>) -> Box<lines::Leads> {
+/// Of the agents that reach each other one keeps the lines.
+fn lead(peers: &Arc<Peers>) -> Box<lines::Leads> {
+    let peers = Arc::downgrade(peers);
+    Box::new(move || peers.upgrade().map_or(Lead::No, |peers| peers.lead()))
+}
+
+/// Of the agents that reach each other the first one hears what routers write to their logs.
+fn first_of(peers: &Arc<Peers>, site: &Arc<Site>) -> Box<syslog::Leads> {
     let (peers, me) = (peers.clone(), site.agent());
     Box::new(move || peers.in_touch().into_iter().all(|other| me < Some(other)))
 }

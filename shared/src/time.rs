@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -157,6 +158,7 @@ pub struct Clock {
 }
 
 struct TestTime {
+    number: u64,
     now: Timestamp,
     counted: Duration,
     sleepers: Vec<(Until, Waker)>,
@@ -199,6 +201,7 @@ impl Clock {
     pub fn test(now: Timestamp) -> Clock {
         Clock {
             test: Some(Arc::new(Mutex::new(TestTime {
+                number: CLOCKS.fetch_add(1, Ordering::Relaxed),
                 now,
                 counted: now.since(Timestamp::default()),
                 sleepers: Vec::new(),
@@ -221,6 +224,12 @@ impl Clock {
             Some(test) => locked(test).counted,
             None => START.elapsed(),
         }
+    }
+
+    /// Which test clock this is, one for each that was made: who finds it again counts on by its
+    /// [`monotonic`](Clock::monotonic). `None` for the system's.
+    pub fn number(&self) -> Option<u64> {
+        self.test.as_ref().map(|test| locked(test).number)
     }
 
     /// The same reading, to count deadlines from.
@@ -307,6 +316,8 @@ impl Clock {
 fn locked(test: &Mutex<TestTime>) -> std::sync::MutexGuard<'_, TestTime> {
     test.lock().expect("a test clock's lock is never poisoned")
 }
+
+static CLOCKS: AtomicU64 = AtomicU64::new(0);
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 

@@ -1,7 +1,9 @@
 //! Customers who log in nowhere: what their router holds for each is kept there by the agent alone.
 
 mod away;
+mod beside;
 mod by_radius;
+mod half_told;
 mod leases;
 
 use std::time::Instant;

@@ -14,7 +14,7 @@ mod ways;
 use std::sync::Arc;
 use std::time::Duration;
 
-use easyisp_shared::entitlement::{Answer, Live, Verdict};
+use easyisp_shared::entitlement::{Answer, Live, Standing, Verdict};
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 
@@ -30,9 +30,9 @@ use crate::site::{Site, Subscriber};
 /// When to look at a session that was just reported: at once where something is to be done about it.
 ///
 /// A report may arrive in the moment its session's timer is due, before anybody looked: it must not
-/// put the timer off to the change after. `None` for a name that is not known: it is a local user's, or
-/// the box lost its copy of the feed and waits for another; who leaves the site is told by the feed. Whom an
-/// agent let in is looked at again until it is known whether he is still there: the box may have been told that
+/// put the timer off to the change after. A name that is not known is a local user's, or the box lost its copy of
+/// the feed and waits for another: it is looked at when what it was given ends. Who leaves the site is told by the
+/// feed. Whom an agent let in is looked at again until it is known whether he is still there: the box may have been told that
 /// he left before it heard that he is online.
 pub fn next_look(
     site: &Site,
@@ -44,7 +44,7 @@ pub fn next_look(
         return None;
     }
     if subscriber_of(site, session).is_none() && !is_stranger(session) {
-        return None;
+        return given_end(session);
     }
     match judge(site, sessions, session, now) {
         Act::Leave { until } => until,
@@ -90,26 +90,44 @@ fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) ->
         let whose = match session.customer {
             Some(_) if site.was_abreast_once() => Whose::Gone,
             // A snapshot that is being applied has not come to him yet.
-            Some(_) => Whose::Strangers {
-                look: now.plus(AGAIN),
-            },
+            Some(_) => strangers(given_end(session), now),
             None if !is_stranger(session) => Whose::Nobodys,
             None if site.was_abreast_after(session.started_at.plus(ABREAST), now) => Whose::Gone,
-            None => Whose::Strangers {
-                look: now.plus(AGAIN),
-            },
+            None => strangers(given_end(session), now),
         };
         return act(grant, whose);
     };
     let unknown = |package| site.package(package).is_none();
-    if subscriber.package.is_some_and(unknown) && !site.was_abreast_after(now.minus(ABREAST), now) {
+    let is_active = subscriber.entitlement.standing == Standing::Active;
+    if is_active
+        && subscriber.package.is_some_and(unknown)
+        && !site.was_abreast_after(now.minus(ABREAST), now)
+    {
         // News that is being applied tells of him before it tells of what he buys.
-        let look = now.plus(AGAIN);
-        return act(grant, Whose::Strangers { look });
+        let end = given_end(session).map(|given| site.stated_end(&subscriber, given));
+        return act(grant, strangers(end, now));
     }
     let verdict = verdict(site, sessions, &subscriber, session, now);
     let act = act(grant, Whose::Customer(&verdict));
     rules::relist(act, grant, site.may_not_share(&subscriber))
+}
+
+/// When what a session was given ends. A visit to the pay page ends by itself.
+fn given_end(session: &Session) -> Option<Timestamp> {
+    let grant = session.grant.filter(|grant| !grant.garden);
+    grant.and_then(|grant| grant.end)
+}
+
+/// Nobody known, or nobody of whom enough is known, whose service ends then as far as was stated.
+fn strangers(end: Option<Timestamp>, now: Timestamp) -> Whose<'static> {
+    let again = now.plus(AGAIN);
+    match end {
+        Some(end) if end <= now => Whose::Over,
+        Some(end) => Whose::Strangers {
+            look: end.min(again),
+        },
+        None => Whose::Strangers { look: again },
+    }
 }
 
 /// Whose session it is: the customer's who began it, whatever he is called by now, else his who has the name.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use easyisp_shared::entitlement::{Answer, Verdict};
+use easyisp_shared::entitlement::{Answer, Reason, Verdict};
 use easyisp_shared::net::RateLimit;
 use easyisp_shared::time::Timestamp;
 
@@ -35,6 +35,8 @@ pub enum Whose<'a> {
         /// When more may be known.
         look: Timestamp,
     },
+    /// The same, and the end that was stated for him is over.
+    Over,
     /// Never a customer's of ours: a router reports the sessions of its local users too.
     Nobodys,
 }
@@ -68,6 +70,7 @@ pub fn act(grant: Option<&Grant>, whose: Whose<'_>) -> Act {
         Whose::Customer(verdict) => verdict,
         Whose::Gone => return Act::Cut(Why::Unknown),
         Whose::Strangers { look } => return Act::Leave { until: Some(look) },
+        Whose::Over => return Act::Cut(Why::Refused(Reason::Expired)),
         Whose::Nobodys => return Act::Leave { until: None },
     };
     let in_garden = grant.is_some_and(|grant| grant.garden);
@@ -122,8 +125,6 @@ const ROUNDING: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use easyisp_shared::entitlement::Reason;
-
     use super::*;
 
     fn at(secs: i64) -> Timestamp {

@@ -36,13 +36,65 @@ fn a_session_another_agent_let_in_is_looked_at_with_the_next_change() {
     assert!(next_look(&site, &sessions, &session, noon).unwrap() > noon);
 }
 
-/// A box that lost its copy of the feed ends nobody.
+/// A box that lost its copy of the feed ends nobody, until what he was given is over: that it knows without.
 #[test]
-fn a_name_that_is_not_known_is_not_looked_at() {
+fn a_name_that_is_not_known_is_looked_at_when_what_it_was_given_ends() {
     let nothing = Site::new(SealKey::new([7; 32]), Ranges::new(Vec::new()));
+    let sessions = Sessions::default();
     let session = given_session(Some(RateLimit::mbps(10, 10)));
-    let looked = next_look(&nothing, &Sessions::default(), &session, at(0));
-    assert_eq!(looked, None);
+    let (end, before) = (at(365 * 86_400), at(365 * 86_400 - 1));
+    assert_eq!(next_look(&nothing, &sessions, &session, at(0)), Some(end));
+    let held = judge(&nothing, &sessions, &session, before);
+    assert_eq!(held, Act::Leave { until: Some(end) });
+    let over = judge(&nothing, &sessions, &session, end);
+    assert_eq!(over, expired());
+
+    let local = Session {
+        customer: None,
+        ..given_session(None)
+    };
+    assert_eq!(next_look(&nothing, &sessions, &local, end), None);
+}
+
+/// V9: news of a customer came, news of his package did not, and the link is down since. He stays until what he was
+/// given ends, or what he has paid since; who is suspended goes at once.
+#[test]
+fn whose_package_is_not_known_is_ended_when_what_is_stated_ends() {
+    let (site, sessions) = (given_site(), Sessions::default());
+    site.apply(&easyisp_shared::wire::DownRecord {
+        kind: easyisp_shared::wire::DownKind::Package.code(),
+        id: crate::site::description::package_id("basic").0,
+        version: 2,
+        body: None,
+    });
+    let given = |end: i64, garden| {
+        let mut session = given_session(Some(RateLimit::mbps(10, 10)));
+        let grant = session.grant.as_mut().unwrap();
+        (grant.end, grant.garden) = (Some(at(end)), garden);
+        session
+    };
+    let paid = 365 * 86_400;
+    let judged = |session: &Session, now: i64| judge(&site, &sessions, session, at(now));
+    let waits = |act| matches!(act, Act::Leave { until: Some(_) });
+
+    let before = given(50, false);
+    assert!(waits(judged(&before, 100)), "he has paid since");
+    assert!(waits(judged(&before, paid - 1)));
+    assert_eq!(judged(&before, paid), expired());
+    let grace = given(paid + 500, false);
+    assert!(waits(judged(&grace, paid + 499)), "with grace");
+    assert_eq!(judged(&grace, paid + 500), expired());
+    assert!(
+        waits(judged(&given_session(None), paid + 900)),
+        "nobody knows"
+    );
+    assert!(waits(judged(&given(50, true), paid + 900)), "the pay page");
+}
+
+fn expired() -> Act {
+    Act::Cut(crate::diagnosis::Why::Refused(
+        easyisp_shared::entitlement::Reason::Expired,
+    ))
 }
 
 /// He was let in by an agent, deleted, and is heard of after the box learned that: nobody tells it once more.

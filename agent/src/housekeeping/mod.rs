@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::up::HeartbeatV1;
 use easyisp_shared::wire::{Lane, Up};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use crate::radius::driver::Radius;
 use crate::radius::login_log::record;
 use crate::site::SiteClock;
 use crate::status::Overview;
-use crate::store::{Change, Job, Urgency, Write};
+use crate::store::{Change, Job, OutboxReader, StoreError, Urgency, Write};
 
 /// Runs until cancelled.
 pub(crate) async fn run(overview: Arc<Overview>, radius: Arc<Radius>, cancel: CancellationToken) {
@@ -92,13 +93,25 @@ fn fold_acknowledged(overview: &Overview, fold: &mut Fold) {
     }
 }
 
-/// The latest instant known to have passed, so that a boot in the past is seen to be one (F1).
+/// The latest instant known to have passed, so that a boot in the past is seen to be one (F1); and what the clock
+/// showed at this boot, so that a jump is seen to be one after a restart too (F2).
 pub(crate) fn mark(clock: &SiteClock) -> Job {
-    Job::Mark {
-        name: CLOCK_MARK.into(),
-        value: clock.now().micros(),
-        done: Box::new(|_| {}),
+    let mut changes = vec![Change::Mark(CLOCK_MARK.into(), clock.now().micros())];
+    if let Some((boot, began)) = clock.boot() {
+        changes.push(Change::Mark(BOOT_MARK.into(), boot));
+        changes.push(Change::Mark(BEGAN_MARK.into(), began.micros()));
     }
+    Job::Write(Write {
+        changes,
+        urgency: Urgency::Kept,
+        done: Box::new(|_| {}),
+    })
+}
+
+/// At which boot the clock could be trusted last, and what it showed then.
+pub(crate) fn boot(reader: &OutboxReader) -> Result<Option<(i64, Timestamp)>, StoreError> {
+    let (boot, began) = (reader.mark(BOOT_MARK)?, reader.mark(BEGAN_MARK)?);
+    Ok(boot.zip(began.map(Timestamp::from_micros)))
 }
 
 fn prune(overview: &Overview) -> Job {
@@ -165,6 +178,8 @@ const FOLDED_AT_ONCE: usize = 500;
 const PRUNES: u32 = 20;
 /// Where the latest instant known to have passed is kept.
 pub(crate) const CLOCK_MARK: &str = "clock";
+const BOOT_MARK: &str = "clock/boot";
+const BEGAN_MARK: &str = "clock/began";
 /// A cloud restored from a backup may ask again for a month (D3).
 const RECORDS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 const SESSIONS_KEPT: Duration = Duration::from_secs(86_400);

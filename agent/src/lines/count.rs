@@ -5,6 +5,7 @@
 //! off is nobody's session, and is not counted. A session begins with the first look that finds something, goes
 //! on with each, and ends as it was last seen when three looks in turn found nothing.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use easyisp_shared::entitlement::Reason;
@@ -39,32 +40,43 @@ impl Lines {
         booted: Option<Timestamp>,
         now: Timestamp,
     ) {
-        let counter = LineCounter {
+        let mut counter = LineCounter {
             router,
             queue: row.id.clone(),
             bytes_in: row.bytes.0,
             bytes_out: row.bytes.1,
             at: now,
         };
-        let before = self.lock().counters.insert(line.id, counter.clone());
+        let (before, moved) = {
+            let mut state = self.lock();
+            let before = state.counters.get(&line.id).cloned();
+            let moved = before.as_ref().is_none_or(|before| counter.moved(before));
+            if moved {
+                counter.at = before
+                    .as_ref()
+                    .map_or(now, |before| before.followed_at(now));
+                state.counters.insert(line.id, counter.clone());
+            }
+            (before, moved)
+        };
         let (up, down) = counter.since(before.as_ref(), booted);
         let place = self.shape(line.id).map(|shape| shape.place);
         let open = place.is_none_or(|place| place == LinePlace::Open);
         let held = self.session(&line.username, router);
         if up > 0 && open {
-            let report = report(router, line, held.as_ref(), (up, down), now);
+            // Whoever counts on from there calls it the same.
+            let since = before.map_or(now, |before| before.at);
+            let report = report(router, line, held.as_ref(), (up, down), since, now);
             let counted = Change::LineCounter(line.id, counter);
-            self.parts.radius.confirm_with(&report, vec![counted]);
+            let told = self.telling(line.id, Some(report.key.clone()));
+            let radius = &self.parts.radius;
+            radius.confirm_with(&report, vec![counted], told);
             return;
         }
-        let moved = before.is_none_or(|before| {
-            (before.bytes_in, before.bytes_out) != (counter.bytes_in, counter.bytes_out)
-                || before.queue != counter.queue
-        });
         if moved {
-            self.parts
-                .radius
-                .note(vec![Change::LineCounter(line.id, counter)]);
+            let told = self.telling(line.id, held.as_ref().map(|held| held.key.clone()));
+            let counted = Change::LineCounter(line.id, counter);
+            self.parts.radius.note(vec![counted], told);
         }
         if let Some(held) = held
             && now.since(held.seen_at) >= SILENT
@@ -89,8 +101,7 @@ impl Lines {
             Some(reason) if reason.is_about_money() => SESSION_TIMEOUT,
             Some(_) | None => ADMIN_RESET,
         };
-        let meant =
-            |held: &Session| held.key.acct_session_id.starts_with(OURS) || held.started_at < began;
+        let meant = |held: &Session| is_ours(held) || held.started_at < began;
         let held = self.sessions_of(&line.username, router).into_iter();
         for held in held.filter(meant) {
             self.stop(&held, cause);
@@ -107,22 +118,27 @@ impl Lines {
         now: Timestamp,
     ) {
         let held = self.sessions_of(&line.username, router);
-        let (ours, reported): (Vec<Session>, Vec<Session>) = held
-            .into_iter()
-            .partition(|held| held.key.acct_session_id.starts_with(OURS));
-        match row.filter(|_| reported.is_empty()) {
-            Some(row) => {
-                let mut report = report(router, line, ours.first(), (0, 0), now);
-                report.framed_ip = row.address.or(report.framed_ip);
-                self.parts.radius.confirm(&report);
-            }
-            None => ours.iter().for_each(|held| self.stop(held, IDLE)),
+        let (ours, reported): (Vec<Session>, Vec<Session>) = held.into_iter().partition(is_ours);
+        let mut ours = latest_first(ours);
+        if let Some(row) = row.filter(|_| reported.is_empty()) {
+            // What nobody looked at for so long may have ended and begun again.
+            let goes_on = |held: &Session| now.since(held.seen_at) < SILENT;
+            let held = match ours.front().is_some_and(goes_on) {
+                true => ours.pop_front(),
+                false => None,
+            };
+            let mut report = report(router, line, held.as_ref(), (0, 0), now, now);
+            report.framed_ip = row.address.or(report.framed_ip);
+            let told = self.telling(line.id, Some(report.key.clone()));
+            let radius = &self.parts.radius;
+            radius.confirm_with(&report, Vec::new(), told);
         }
+        ours.iter().for_each(|held| self.stop(held, IDLE));
     }
 
     /// The end is what was seen last: what came after was not his.
-    fn stop(&self, held: &Session, cause: u32) {
-        self.parts.radius.confirm(&Report {
+    pub(super) fn stop(&self, held: &Session, cause: u32) {
+        let report = Report {
             key: held.key.clone(),
             event: Event::Stop(cause),
             customer: held.customer,
@@ -135,11 +151,21 @@ impl Lines {
             secs: held.secs,
             bytes_in: held.bytes_in,
             bytes_out: held.bytes_out,
-        });
+        };
+        let told = held.customer;
+        let told = told.map(|customer| self.telling(customer, Some(held.key.clone())));
+        let told = told.unwrap_or_else(|| Box::new(|_| {}));
+        self.parts.radius.confirm_with(&report, Vec::new(), told);
     }
 
+    /// The session that goes on; others, of another agent that did not know of it, end as they were seen last.
     fn session(&self, username: &[u8], router: RouterId) -> Option<Session> {
-        self.sessions_of(username, router).into_iter().next()
+        let mut held = latest_first(self.sessions_of(username, router));
+        let first = held.pop_front();
+        for other in held.iter().filter(|other| is_ours(other)) {
+            self.stop(other, IDLE);
+        }
+        first
     }
 
     fn sessions_of(&self, username: &[u8], router: RouterId) -> Vec<Session> {
@@ -155,6 +181,7 @@ fn report(
     line: &Subscriber,
     held: Option<&Session>,
     (up, down): (u64, u64),
+    since: Timestamp,
     now: Timestamp,
 ) -> Report {
     let started = held.map_or(now, |held| held.started_at);
@@ -162,7 +189,7 @@ fn report(
     let key = held.map_or_else(
         || SessionKey {
             router,
-            acct_session_id: name(line.id, now).into(),
+            acct_session_id: name(line.id, since).into(),
             class: Box::default(),
         },
         |held| held.key.clone(),
@@ -186,19 +213,51 @@ fn report(
     }
 }
 
+pub(super) fn is_ours(held: &Session) -> bool {
+    held.key.acct_session_id.starts_with(OURS)
+}
+
+/// Two agents that hold the same ones agree on the first.
+fn latest_first(mut held: Vec<Session>) -> VecDeque<Session> {
+    held.sort_by(|one, other| {
+        let of = |session: &Session| (session.seen_at, session.key.clone());
+        of(other).cmp(&of(one))
+    });
+    held.into()
+}
+
 /// How those are called that were made here.
 const OURS: &[u8] = b"line-";
 
-/// Told by nobody, so made here: once for a line and an instant.
-fn name(customer: CustomerId, at: Timestamp) -> Vec<u8> {
+/// Told by nobody, so made here: once for a line and for what its queue had counted by an instant. Ids begin with the
+/// time they were made at: their end tells customers apart.
+fn name(customer: CustomerId, since: Timestamp) -> Vec<u8> {
     let id = customer.0.simple().to_string();
-    let short = id.get(..8).unwrap_or(&id);
-    format!("line-{short}-{:x}", at.secs()).into_bytes()
+    let end = id.get(20..).unwrap_or(&id);
+    format!("line-{end}-{:x}", since.micros()).into_bytes()
 }
 
 /// Three looks: a line that is used says something more often.
 const SILENT: Duration = INTERVAL.saturating_mul(3);
 /// Acct-Terminate-Cause (RFC 2866 §5.10).
-const IDLE: u32 = 4;
+pub(super) const IDLE: u32 = 4;
 const SESSION_TIMEOUT: u32 = 5;
 const ADMIN_RESET: u32 = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids that were made within a minute begin alike, and all queues of a router are read at one instant.
+    #[test]
+    fn two_customers_of_one_minute_have_sessions_of_their_own() {
+        let minute = 0x0198_0000_0000_7000_8000_0000_0000_0000;
+        let of = |number: u128, micros: i64| {
+            let customer = CustomerId(uuid::Uuid::from_u128(minute + number));
+            name(customer, Timestamp::from_micros(micros))
+        };
+        assert_ne!(of(1, 5), of(2, 5));
+        assert_ne!(of(1, 5), of(1, 6));
+        assert_eq!(of(1, 5), of(1, 5), "whoever counts");
+    }
+}

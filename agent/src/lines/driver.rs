@@ -1,6 +1,7 @@
 //! Hears what is new, keeps the time, and sends somebody to each router that is due.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::beside::Tell;
 use super::desk::{Desks, Due, News};
 use super::rules;
 use crate::enforce::Timers;
@@ -32,6 +34,8 @@ pub struct Parts {
     pub apis: Arc<RouterApis>,
     /// What time it is.
     pub clock: Arc<SiteClock>,
+    /// How long nobody was here to count, before this start.
+    pub away: Duration,
 }
 
 /// Keeps the lines of one site.
@@ -41,11 +45,25 @@ pub struct Lines {
     pub(super) timers: Timers<CustomerId>,
     wake: Notify,
     leads: OnceLock<Box<Leads>>,
+    pub(super) tell: OnceLock<Arc<Tell>>,
+    /// Whether what was known at the start is worth something still.
+    pub(super) knows: AtomicBool,
     tasks: TaskTracker,
 }
 
-/// Whether this is the one of a site's agents that keeps its lines.
-pub type Leads = dyn Fn() -> bool + Send + Sync;
+/// Which of a site's agents keeps its lines.
+pub type Leads = dyn Fn() -> Lead + Send + Sync;
+
+/// Whether this agent keeps the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// Another one does, or has not said yet how far it counted.
+    No,
+    /// It does.
+    Yes,
+    /// It does, and others that may have counted did not say how far.
+    Unheard,
+}
 
 #[derive(Default)]
 pub(super) struct State {
@@ -56,6 +74,8 @@ pub(super) struct State {
     pub(super) placed: HashMap<CustomerId, RouterId>,
     /// What the cloud was told last of whom.
     pub(super) told: HashMap<CustomerId, LineV1>,
+    /// Since when more is known to come than came, as the clock counts.
+    incomplete: Option<Duration>,
     /// Since when a lease has had another speed than it is to have.
     pub(super) slow: HashMap<CustomerId, Timestamp>,
     /// How far the queues had counted.
@@ -65,6 +85,7 @@ pub(super) struct State {
 impl Lines {
     /// Ready to [`run`](Lines::run); `counters` is what was known of the queues before.
     pub fn new(parts: Parts, counters: Vec<(CustomerId, LineCounter)>) -> Arc<Lines> {
+        let knows = parts.away < AWAY;
         let lines = Lines {
             parts,
             state: Mutex::new(State {
@@ -74,6 +95,8 @@ impl Lines {
             timers: Timers::default(),
             wake: Notify::default(),
             leads: OnceLock::new(),
+            tell: OnceLock::new(),
+            knows: AtomicBool::new(knows),
             tasks: TaskTracker::new(),
         };
         let all = lines.parts.site.customers_who(rules::is_line);
@@ -227,12 +250,23 @@ impl Lines {
 
     async fn visit(&self, due: Due) {
         let site = &self.parts.site;
-        let leads = self.leads.get().is_none_or(|leads| leads());
+        let leads = match self.leads.get().map_or(Lead::Yes, |leads| leads()) {
+            Lead::No => false,
+            Lead::Yes => true,
+            Lead::Unheard => {
+                self.doubt();
+                true
+            }
+        };
         let router = site.router(due.router);
-        let ready = site.is_complete() && !site.is_observed(due.router);
+        if site.is_complete() {
+            self.lock().incomplete = None;
+        }
+        let ready = (site.is_complete() || self.lingers()) && !site.is_observed(due.router);
         let began = self.parts.clock.now();
         let outcome = match &router {
             Some(router) if leads && ready => self.pass(router, &due).await,
+            Some(_) if !leads => Ok(BESIDE),
             Some(_) | None => Ok(INTERVAL),
         };
         let now = self.parts.clock.now();
@@ -254,7 +288,8 @@ impl Lines {
         let desk = state.desks.0.get_mut(&due.router);
         match outcome {
             Ok(again) => {
-                let look_at = due.whole.then(|| began.plus(again));
+                let whole = due.whole || !leads;
+                let look_at = whole.then(|| began.plus(again));
                 if let Some(desk) = desk {
                     desk.done(look_at);
                 }
@@ -271,6 +306,14 @@ impl Lines {
             }
         }
         self.wake.notify_one();
+    }
+
+    /// Whether what was told in the middle of more has been waiting for the rest for a while: the link went down in
+    /// between. What is known for certain is done without.
+    fn lingers(&self) -> bool {
+        let now = self.parts.clock.monotonic();
+        let since = *self.lock().incomplete.get_or_insert(now);
+        now.saturating_sub(since) >= LINGERS
     }
 
     /// Says of whom something was to be written that it was not.
@@ -291,5 +334,11 @@ impl Lines {
     }
 }
 
+/// Who leads by then looks at everything.
+const BESIDE: Duration = Duration::from_secs(5);
+/// Three looks: what others counted in less goes on in the same sessions.
+const AWAY: Duration = INTERVAL.saturating_mul(3);
+/// News that is being applied is through in seconds.
+const LINGERS: Duration = Duration::from_secs(30);
 /// As often as accounting is told.
 pub(super) const INTERVAL: Duration = Duration::from_secs(300);

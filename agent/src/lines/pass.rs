@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use easyisp_shared::entitlement::Verdict;
+use easyisp_shared::entitlement::{Standing, Verdict};
 use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
@@ -67,9 +67,8 @@ impl Lines {
         let found = self.parts.apis.kept_lines(router, &scope, WITHIN).await?;
         self.count(router.id, &found, self.parts.clock.now());
 
-        let judged = self.judge(router, concerned, &people, &found, policy);
+        let (judged, mut keep) = self.judge(router, concerned, &people, &found, policy);
         let mut wanted = Vec::new();
-        let mut keep = HashSet::new();
         for one in &judged {
             match &one.outcome {
                 Ok(line) => wanted.push(line.clone()),
@@ -111,6 +110,7 @@ impl Lines {
             .collect()
     }
 
+    /// Who is to have what; and of whom nobody knows that yet, because the news that says so has not come whole.
     fn judge(
         &self,
         at: &Router,
@@ -118,7 +118,7 @@ impl Lines {
         people: &People,
         found: &FoundLines,
         policy: &PolicyV1,
-    ) -> Vec<Judged> {
+    ) -> (Vec<Judged>, HashSet<CustomerId>) {
         let (now, router) = (self.parts.clock.now(), at.id);
         let plan = {
             let mut state = self.lock();
@@ -173,7 +173,31 @@ impl Lines {
                 outcome,
             }
         };
-        customers.into_iter().map(one).collect()
+        let (known, unknown): (HashSet<CustomerId>, HashSet<CustomerId>) =
+            customers.into_iter().partition(|customer| {
+                let line = match people.get(customer) {
+                    Some(known) => known.clone(),
+                    None => self.parts.site.customer(*customer),
+                };
+                self.is_certain(line.as_deref(), now)
+            });
+        (known.into_iter().map(one).collect(), unknown)
+    }
+
+    /// Whether what somebody is to have is known, though more may be told of him that has not come.
+    fn is_certain(&self, line: Option<&Subscriber>, now: Timestamp) -> bool {
+        let site = &self.parts.site;
+        if site.is_complete() {
+            return true;
+        }
+        let Some(line) = line.filter(|line| rules::is_line(line)) else {
+            return false;
+        };
+        let is_known = line
+            .package
+            .is_none_or(|package| site.package(package).is_some());
+        let is_stopped = line.entitlement.standing != Standing::Active;
+        is_known || is_stopped || site.stated_end(line, Timestamp::default()) <= now
     }
 
     /// Takes what the router has lent to his device: whether he is online, and how long it has been too slow.

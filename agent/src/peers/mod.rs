@@ -10,8 +10,12 @@
 //! - two of these at once: nobody is let in for the first time by a voucher. Everything else goes on, and a
 //!   minute after the cloud is back whoever reaches it lets vouchers in alone (`sharing.rs`).
 //!
+//! The first of those that reach each other keeps the site's lines, and tells the others how far it counted
+//! (`lead.rs`).
+//!
 //! A vote is given once. No clock, no lease and nobody's belief about who is dead is part of it.
 
+mod lead;
 mod places;
 mod sharing;
 mod spend;
@@ -21,6 +25,7 @@ mod votes;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::lines::Lines;
 use crate::sessions::Sessions;
 use crate::site::{Ranges, Site, SiteClock};
 use crate::store::{Committed, Done, Job, Outbox};
@@ -51,6 +57,8 @@ pub struct Parts {
     pub sessions: Arc<Sessions>,
     /// Where first uses and votes are written.
     pub outbox: Outbox,
+    /// Customers who log in nowhere.
+    pub lines: Arc<Lines>,
     /// Monotonic readings.
     pub clock: Arc<SiteClock>,
     /// Where other agents may be.
@@ -78,6 +86,10 @@ struct Other {
     /// The connection to it that this agent dialled.
     stream: tokio::sync::Mutex<Option<Dialled>>,
     touch: Mutex<Touch>,
+    /// Whether it has said how far it counted the site's lines.
+    counted: AtomicBool,
+    /// The monotonic reading at which this agent began to dial it.
+    met: Duration,
     gone: CancellationToken,
 }
 
@@ -265,10 +277,13 @@ impl Peers {
         });
         for agent in told {
             others.entry(*agent).or_insert_with(|| {
+                let met = self.parts.clock.monotonic();
                 let other = Arc::new(Other {
                     agent: *agent,
                     stream: tokio::sync::Mutex::new(None),
-                    touch: Mutex::new(Touch::Lost(self.parts.clock.monotonic())),
+                    touch: Mutex::new(Touch::Lost(met)),
+                    counted: AtomicBool::new(false),
+                    met,
                     gone: CancellationToken::new(),
                 });
                 let (peers, kept) = (self.clone(), other.clone());
@@ -293,6 +308,7 @@ impl Peers {
                 let ping = PeerQuestion::Ping;
                 while let Some(PeerAnswer::Here) = self.ask(other.agent, &ping).await {
                     if self.reached(other) {
+                        self.hear_counts(other).await;
                         self.catch_up(other).await;
                     }
                     tokio::time::sleep(BEAT).await;

@@ -1,5 +1,5 @@
 //! Who is online through another agent of the site: a router tells one agent. Told to the others, a session
-//! holds its device's place there too, and when it is over it keeps nobody out.
+//! holds its device's place there too, and when it is over it keeps nobody out. And how far lines were counted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,24 @@ use easyisp_shared::wire::peer::{PeerQuestion, PlaceV1, SessionNameV1};
 use tokio::sync::mpsc;
 
 use super::{Other, Peers, Touch};
+use crate::lines::Word;
 use crate::sessions::{Heard, Hearsay, Session, SessionKey};
 
 /// What is told, in the order in which it was heard.
 pub(super) enum Told {
     Open(PlaceV1),
     Ended(SessionNameV1),
+    Counted(Word),
 }
 
 /// Told by the register, taken by [`Peers::tell`].
 pub(super) fn channel(peers: &Arc<Peers>) -> mpsc::Receiver<Told> {
     let (told, heard) = mpsc::channel(WAITING);
+    let counted = told.clone();
+    peers.parts.lines.tell_through(Arc::new(move |word| {
+        // What is told next says the same and more.
+        let _too_many = counted.try_send(Told::Counted(word));
+    }));
     peers.parts.sessions.tell_through(Box::new(move |word| {
         let word = match word {
             Heard::Open(session) => Told::Open(open(session, Duration::ZERO)),
@@ -39,7 +46,7 @@ impl Peers {
                 return;
             }
             let others = self.in_touch();
-            for question in questions(some) {
+            for question in self.questions(some) {
                 for other in &others {
                     let _lost = self.ask(*other, &question).await;
                 }
@@ -56,12 +63,39 @@ impl Peers {
             .collect();
         let ended = sessions.ended_lately();
         all.extend(ended.iter().map(name_of).map(Told::Ended));
-        for question in questions(all) {
+        for question in self.questions(all) {
             if other.touch() != Touch::Reached {
                 return;
             }
             let _lost = self.ask(other.agent, &question).await;
         }
+    }
+
+    /// The fewest questions that keep the order.
+    fn questions(&self, told: Vec<Told>) -> Vec<PeerQuestion> {
+        let mut questions = Vec::new();
+        for word in told {
+            match (questions.last_mut(), word) {
+                (Some(PeerQuestion::Open(open)), Told::Open(more)) if open.len() < AT_ONCE => {
+                    open.push(more);
+                }
+                (Some(PeerQuestion::Ended(names)), Told::Ended(more)) if names.len() < AT_ONCE => {
+                    names.push(more);
+                }
+                (Some(PeerQuestion::Counted(counted)), Told::Counted(more))
+                    if counted.len() < AT_ONCE =>
+                {
+                    counted.push(self.parts.lines.counted(&more));
+                }
+                (_, Told::Open(first)) => questions.push(PeerQuestion::Open(vec![first])),
+                (_, Told::Ended(first)) => questions.push(PeerQuestion::Ended(vec![first])),
+                (_, Told::Counted(first)) => {
+                    let first = self.parts.lines.counted(&first);
+                    questions.push(PeerQuestion::Counted(vec![first]));
+                }
+            }
+        }
+        questions
     }
 
     /// Takes what another one told of sessions that go on.
@@ -85,24 +119,6 @@ impl Peers {
             self.parts.sessions.ended_elsewhere(&key_of(name), now);
         }
     }
-}
-
-/// The fewest questions that keep the order.
-fn questions(told: Vec<Told>) -> Vec<PeerQuestion> {
-    let mut questions = Vec::new();
-    for word in told {
-        match (questions.last_mut(), word) {
-            (Some(PeerQuestion::Open(open)), Told::Open(more)) if open.len() < AT_ONCE => {
-                open.push(more);
-            }
-            (Some(PeerQuestion::Ended(names)), Told::Ended(more)) if names.len() < AT_ONCE => {
-                names.push(more);
-            }
-            (_, Told::Open(first)) => questions.push(PeerQuestion::Open(vec![first])),
-            (_, Told::Ended(first)) => questions.push(PeerQuestion::Ended(vec![first])),
-        }
-    }
-    questions
 }
 
 fn open(session: &Session, silent: Duration) -> PlaceV1 {
@@ -132,5 +148,5 @@ fn key_of(name: SessionNameV1) -> SessionKey {
 
 /// Sessions of a router that restarted, and some.
 const WAITING: usize = 4096;
-/// Each is at most some 800 octets long (RFC 2865 §5: 253 in an attribute), all less than a question may be.
+/// Each is at most some 900 octets long (RFC 2865 §5: 253 in an attribute), all less than a question may be.
 const AT_ONCE: usize = 64;

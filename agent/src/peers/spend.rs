@@ -154,7 +154,13 @@ impl Peers {
                 }
                 // The same code is shown there just now.
                 Some(PeerAnswer::Busy) => tokio::time::sleep(PAUSE).await,
-                Some(PeerAnswer::Taken | PeerAnswer::Here | PeerAnswer::Used(_)) | None => break,
+                Some(
+                    PeerAnswer::Taken
+                    | PeerAnswer::Here
+                    | PeerAnswer::Used(_)
+                    | PeerAnswer::Counted(_),
+                )
+                | None => break,
             }
         }
         Said::No

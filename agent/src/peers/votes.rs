@@ -27,6 +27,13 @@ impl Peers {
                 self.open(told);
                 PeerAnswer::Here
             }
+            PeerQuestion::Counted(told) => {
+                self.parts.lines.take(told);
+                PeerAnswer::Here
+            }
+            PeerQuestion::HowFar(after) => {
+                PeerAnswer::Counted(self.parts.lines.counted_after(after))
+            }
         }
     }
 

@@ -205,30 +205,49 @@ impl Radius {
 
     /// Takes the word of the router's own list for a session: as if it had reported it.
     pub fn confirm(&self, report: &Report) {
-        self.confirm_with(report, Vec::new());
+        self.confirm_with(report, Vec::new(), Box::new(|_| {}));
     }
 
     /// The same, with something that is true from then on: written together or not at all.
-    pub fn confirm_with(&self, report: &Report, more: Vec<Change>) {
+    pub fn confirm_with(&self, report: &Report, more: Vec<Change>, done: Done) {
         let now = self.parts.clock.now();
-        let subscriber = self.parts.site.subscriber(&report.username);
-        let metered =
-            subscriber.and_then(|subscriber| Metered::of(&self.parts.site, &subscriber, now));
+        let metered = self.metered(report, now);
         let sessions = &self.parts.sessions;
         let changes = sessions.report(report, metered.as_ref(), now, |changes| {
-            self.submit(changes, more, Urgency::Kept, Box::new(|_| {}));
+            self.submit(changes, more, Urgency::Kept, done);
         });
         self.follow_up(&changes, true, now);
     }
 
+    /// Takes another agent's word for a session. What goes on the cloud hears from whoever leads; an end is told by
+    /// both, as the other one may die before it is.
+    pub fn adopt(&self, report: &Report, mut more: Vec<Change>) {
+        let now = self.parts.clock.now();
+        let metered = self.metered(report, now);
+        let sessions = &self.parts.sessions;
+        let changes = sessions.adopt(report, metered.as_ref(), now, |changes| {
+            let mut told = changes.clone();
+            told.moved.retain(|moved| {
+                let goes_on = moved.session.key == report.key && moved.session.closed.is_none();
+                if goes_on {
+                    more.push(Change::Session(Box::new(moved.session.clone())));
+                }
+                !goes_on
+            });
+            self.submit(&told, more, Urgency::Kept, Box::new(|_| {}));
+        });
+        self.follow_up(&changes, true, now);
+    }
+
+    fn metered(&self, report: &Report, now: Timestamp) -> Option<Metered> {
+        let site = &self.parts.site;
+        let subscriber = site.subscriber(&report.username)?;
+        Metered::of(site, &subscriber, now)
+    }
+
     /// Writes something that concerns no session.
-    pub fn note(&self, changes: Vec<Change>) {
-        self.submit(
-            &Changes::default(),
-            changes,
-            Urgency::Kept,
-            Box::new(|_| {}),
-        );
+    pub fn note(&self, changes: Vec<Change>, done: Done) {
+        self.submit(&Changes::default(), changes, Urgency::Kept, done);
     }
 
     /// Writes the result of a command, or what a router said of itself, for the cloud.

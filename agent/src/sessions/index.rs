@@ -68,6 +68,7 @@ impl Index {
         &mut self,
         report: &Report,
         metered: Option<&Metered>,
+        source: Source,
         now: Timestamp,
     ) -> Changes {
         self.release(&report.key);
@@ -84,7 +85,15 @@ impl Index {
 
         let growth = rules::growth(before, &merged, metered);
         merged.bytes_free = merged.bytes_free.saturating_add(growth.free);
-        let usage = metered.map(|metered| self.count(metered, growth));
+        let usage = metered.map(|metered| {
+            let began_elsewhere = is_new && metered.beside && report.event != Event::Start;
+            let known = match source {
+                Source::Router | Source::Agent if began_elsewhere => Known::ToOthers,
+                Source::Agent => Known::ToOneBefore,
+                Source::Router => Known::Here,
+            };
+            self.count(metered, growth, known)
+        });
         let usage = usage.into_iter().collect();
         // Also a session of which only the end is heard began once.
         let mut changes = match is_new {
@@ -262,19 +271,49 @@ impl Index {
         }
     }
 
-    fn count(&mut self, metered: &Metered, growth: Growth) -> (CustomerId, Usage) {
+    fn count(&mut self, metered: &Metered, growth: Growth, known: Known) -> (CustomerId, Usage) {
         let used = self.used(Some(metered));
+        let counted = self.used(Some(&Metered {
+            told: UsedV1::default(),
+            ..metered.clone()
+        }));
+        let sum = |counted: u64, told: u64, used: u64, growth: u64| {
+            let sum = match known {
+                Known::Here => used.saturating_add(growth),
+                Known::ToOneBefore => counted.saturating_add(growth).max(told),
+                Known::ToOthers => used.max(growth),
+            };
+            sum.min(i64::MAX as u64)
+        };
+        let told = metered.told;
         let usage = Usage {
             period_start: metered.period_start,
-            bytes: used
-                .bytes
-                .saturating_add(growth.counted())
-                .min(i64::MAX as u64),
-            secs: used.secs.saturating_add(growth.secs).min(i64::MAX as u64),
+            bytes: sum(counted.bytes, told.bytes, used.bytes, growth.counted()),
+            secs: sum(counted.secs, told.secs, used.secs, growth.secs),
         };
         self.usage.insert(metered.customer, usage);
         (metered.customer, usage)
     }
+}
+
+/// Who says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A router.
+    Router,
+    /// Another agent of the site, to whom a router did.
+    Agent,
+}
+
+/// To whom growth was known before: what the cloud told may have it already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// To nobody.
+    Here,
+    /// To the agent that tells of it, and what was counted here has all before it.
+    ToOneBefore,
+    /// To others, since the session began: nobody knows how much of it was told.
+    ToOthers,
 }
 
 fn status(event: Event) -> AccountingStatus {

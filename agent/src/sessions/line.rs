@@ -1,5 +1,7 @@
 //! How far a queue had counted, and what it counted since.
 
+use std::time::Duration;
+
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 
@@ -19,6 +21,17 @@ pub struct LineCounter {
 }
 
 impl LineCounter {
+    /// Whether it says something else than `before`.
+    pub fn moved(&self, before: &LineCounter) -> bool {
+        let said = |counter: &LineCounter| (counter.router, counter.bytes_in, counter.bytes_out);
+        said(self) != said(before) || self.queue != before.queue
+    }
+
+    /// The instant of what is read at `now`, after this: also where another agent's clock was ahead.
+    pub fn followed_at(&self, now: Timestamp) -> Timestamp {
+        now.max(self.at.plus(Duration::from_micros(1)))
+    }
+
     /// What was counted since `before`, from him and to him.
     ///
     /// Another queue, a router that `booted` meanwhile, or a number that went down: it began anew, and all that

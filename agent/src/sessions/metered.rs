@@ -18,6 +18,8 @@ pub struct Metered {
     pub period_start: Timestamp,
     /// What the cloud last knew of this period, of all sites.
     pub told: UsedV1,
+    /// Whether another agent of the site may have counted, and told the cloud.
+    pub beside: bool,
     /// The package and the policy that knows the zone of its hours, where some of them are free.
     pub free_hours: Option<(Arc<PackageV1>, Arc<Policy>)>,
 }
@@ -45,6 +47,11 @@ impl Metered {
             customer: subscriber.id,
             period_start,
             told,
+            beside: site
+                .policy()
+                .row
+                .as_ref()
+                .is_some_and(|row| row.agents.len() > 1),
             free_hours,
         })
     }

@@ -9,10 +9,10 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
-use super::index::{Index, Person};
+use super::index::{Index, Person, Source};
 use super::rules::{self, Report, Word};
 use super::slots::{self, Grant, LEASE, Lease};
-use super::{Cause, Hearsay, Metered, Session, SessionKey, Usage};
+use super::{Cause, Hearsay, Metered, Service, Session, SessionKey, Usage};
 
 /// Who is online and who was let in.
 #[derive(Default)]
@@ -179,8 +179,22 @@ impl Sessions {
         write: impl FnOnce(&Changes),
     ) -> Changes {
         let mut index = self.lock();
-        let changes = index.report(report, metered, now);
+        let changes = index.report(report, metered, Source::Router, now);
         self.tell(&changes);
+        write(&changes);
+        changes
+    }
+
+    /// The same for what another agent of the site heard: nobody is told of it again.
+    pub fn adopt(
+        &self,
+        report: &Report,
+        metered: Option<&Metered>,
+        now: Timestamp,
+        write: impl FnOnce(&Changes),
+    ) -> Changes {
+        let mut index = self.lock();
+        let changes = index.report(report, metered, Source::Agent, now);
         write(&changes);
         changes
     }
@@ -349,6 +363,16 @@ impl Sessions {
         let id = |online: &Online| online.session.key.acct_session_id.clone();
         open.sort_by_cached_key(id);
         open
+    }
+
+    /// The sessions of customers who log in nowhere: the open ones, and those that ended lately.
+    pub fn of_lines(&self) -> Vec<Session> {
+        let index = self.lock();
+        let known = index.online.values().map(|online| &online.session);
+        known
+            .filter(|session| session.service == Service::Line)
+            .cloned()
+            .collect()
     }
 
     /// What is known of one router's sessions: the open ones, and those that ended lately.

@@ -302,6 +302,7 @@ fn usage_is_counted_over_the_sessions_of_a_period() {
         customer: CustomerId(uuid::Uuid::from_u128(5)),
         period_start: at(start),
         told: UsedV1::default(),
+        beside: false,
         free_hours: None,
     };
     let tell = |report: &Report, start| {
@@ -329,6 +330,42 @@ fn usage_is_counted_over_the_sessions_of_a_period() {
     assert_eq!(tell(&report("a", 1, Event::Interim, 130), 20), 30);
 }
 
+/// B8: the agent that let somebody in dies, and he goes on at this one: what the cloud was told of his session is
+/// not used twice, and what he uses from here on is counted.
+#[test]
+fn what_another_agent_counted_of_a_session_is_not_counted_again() {
+    let sessions = Sessions::default();
+    let metered = |told| Metered {
+        customer: CustomerId(uuid::Uuid::from_u128(5)),
+        period_start: at(10),
+        told: UsedV1 {
+            bytes: told,
+            secs: told,
+        },
+        beside: true,
+        free_hours: None,
+    };
+    let used = |id: &str, event, secs, told| {
+        let heard = report(id, 1, event, secs);
+        let changes = sessions.report(&heard, Some(&metered(told)), at(2000), |_| {});
+        (changes.usage[0].1.bytes, changes.usage[0].1.secs)
+    };
+    assert_eq!(used("a", Event::Interim, 600, 500), (600, 600));
+    assert_eq!(used("a", Event::Interim, 700, 500), (700, 700));
+    assert_eq!(used("a", Event::Stop(1), 750, 700), (750, 750));
+    assert_eq!(used("b", Event::Start, 0, 750), (750, 750));
+    assert_eq!(used("b", Event::Interim, 50, 750), (800, 800));
+
+    // What the other one says of a session it knows comes before or after the cloud's word, and counts once.
+    let hears = |secs, told| {
+        let heard = report("b", 1, Event::Interim, secs);
+        let changes = sessions.adopt(&heard, Some(&metered(told)), at(2000), |_| {});
+        changes.usage[0].1.bytes
+    };
+    assert_eq!(hears(60, 800), 810);
+    assert_eq!(hears(90, 840), 840);
+}
+
 /// B8: a session of which nothing was heard for more than a day goes on where its counters were.
 #[test]
 fn what_was_counted_before_a_day_of_silence_is_not_counted_again() {
@@ -337,6 +374,7 @@ fn what_was_counted_before_a_day_of_silence_is_not_counted_again() {
         customer: CustomerId(uuid::Uuid::from_u128(5)),
         period_start: at(10),
         told: UsedV1::default(),
+        beside: false,
         free_hours: None,
     };
     let used = |secs: u32| {

@@ -9,7 +9,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::voucher::VoucherDigest;
 use easyisp_shared::wire::down::VoucherV1;
 
-use super::{Redemption, Resume, Site, Subscriber, Turn, Vote};
+use super::{Recalled, Redemption, Resume, Site, Subscriber, Turn, Vote};
 
 /// How an agent lets vouchers in for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +125,14 @@ impl Site {
                 .put(Arc::new(Subscriber::of_voucher(&used)));
         }
         self.vouchers.remember(used);
+    }
+
+    /// Takes a first use of which only the record was on disk at the start.
+    pub fn recall(&self, recalled: Recalled) {
+        self.vouchers.recall(recalled);
+        if let Some(used) = self.vouchers.used_by_id(recalled.voucher) {
+            self.subscribe(&used);
+        }
     }
 
     /// The cloud let a device in with a voucher that was held elsewhere. Its feed says the same soon.

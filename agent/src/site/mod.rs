@@ -6,6 +6,7 @@
 mod abreast;
 mod adopted;
 mod binds;
+mod boot;
 pub mod description;
 mod devices;
 mod directory;
@@ -47,7 +48,7 @@ pub use seen::UnknownSources;
 pub use subscriber::Subscriber;
 pub use time::{SiteClock, TimeKeeper};
 pub use unlocks::Unlocked;
-pub use vouchers::{Fate, Redemption, Resume, Turn, Vote};
+pub use vouchers::{Fate, Recalled, Redemption, Resume, Turn, Vote};
 
 use abreast::Abreast;
 use adopted::Adopted;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use easyisp_shared::time::{Clock, Timestamp};
 
+use super::boot::Boot;
+
 /// The clock of a site's decisions. Stored instants use it too, so that they agree with them.
 pub struct SiteClock {
     clock: Clock,
@@ -12,9 +14,19 @@ pub struct SiteClock {
 }
 
 impl SiteClock {
-    /// Starts from the system's clock and the latest instant known to have passed, if any (F1).
-    pub fn start(clock: Clock, high_mark: Option<Timestamp>) -> SiteClock {
-        let keeper = TimeKeeper::start(clock.now(), clock.monotonic(), high_mark);
+    /// Starts from the system's clock and the latest instant known to have passed, if any (F1), and from what the
+    /// clock showed at which boot, while it could be trusted last (F2).
+    pub fn start(
+        clock: Clock,
+        high_mark: Option<Timestamp>,
+        boot: Option<(i64, Timestamp)>,
+    ) -> SiteClock {
+        let (wall, monotonic) = read(&clock);
+        let here = boot.and_then(|(id, began)| {
+            let here = Boot::read(&clock).filter(|here| here.id == id)?;
+            Some(began.plus(here.counted))
+        });
+        let keeper = TimeKeeper::start(wall, monotonic, high_mark, here);
         SiteClock {
             clock,
             keeper: Mutex::new(keeper),
@@ -26,6 +38,16 @@ impl SiteClock {
         let mut keeper = self.keeper();
         let (wall, monotonic) = read(&self.clock);
         keeper.now(wall, monotonic)
+    }
+
+    /// Which boot this is, and what the clock showed at it; `None` while the clock cannot be trusted, or the machine
+    /// does not say.
+    pub fn boot(&self) -> Option<(i64, Timestamp)> {
+        let before = Boot::read(&self.clock)?;
+        let now = self.now();
+        let after = Boot::read(&self.clock)?;
+        let is_one_moment = after.counted.saturating_sub(before.counted) < ONE_MOMENT;
+        (is_one_moment && self.trusted()).then(|| (before.id, before.began(now)))
     }
 
     /// A reading that never goes back.
@@ -123,13 +145,23 @@ enum Trust {
 }
 
 impl TimeKeeper {
-    /// Starts from the present readings and the latest instant known to have passed.
-    pub fn start(wall: Timestamp, monotonic: Duration, high_mark: Option<Timestamp>) -> TimeKeeper {
+    /// Starts from the present readings and the latest instant known to have passed. `counted` is the instant to which
+    /// the machine itself counted since the clock could be trusted in this boot: no clock is followed that left it.
+    pub fn start(
+        wall: Timestamp,
+        monotonic: Duration,
+        high_mark: Option<Timestamp>,
+        counted: Option<Timestamp>,
+    ) -> TimeKeeper {
         let floor = high_mark.unwrap_or(BUILT).max(BUILT);
-        let too_late = high_mark.is_some_and(|mark| wall.since(mark) > LONGEST_OUTAGE);
-        let believed = floor.since(wall) <= FOLLOWED && !too_late;
+        let passed = counted.map_or(floor, |counted| counted.max(floor));
+        let too_late = match counted {
+            Some(_) => wall.since(passed) > FOLLOWED,
+            None => high_mark.is_some_and(|mark| wall.since(mark) > LONGEST_OUTAGE),
+        };
+        let believed = passed.since(wall) <= FOLLOWED && !too_late;
         TimeKeeper {
-            good: if believed { wall.max(floor) } else { floor },
+            good: if believed { wall.max(floor) } else { passed },
             counted: monotonic,
             trust: match believed {
                 true if wall < floor => Trust::Floor,
@@ -230,7 +262,7 @@ mod tests {
     #[test]
     fn asking_from_many_threads_is_no_jump() {
         let clock = Clock::test(day(0));
-        let site = SiteClock::start(clock.clone(), None);
+        let site = SiteClock::start(clock.clone(), None, None);
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
@@ -254,7 +286,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_looks_at_the_clock_again() {
         let clock = Clock::test(day(0));
-        let site = SiteClock::start(clock.clone(), None);
+        let site = SiteClock::start(clock.clone(), None, None);
         let mut waits = Box::pin(site.sleep_until(day(0).plus(secs(3600))));
         assert_eq!(waits.as_mut().now_or_never(), None);
         clock.set(day(-1));
@@ -272,7 +304,7 @@ mod tests {
     #[test]
     fn a_boot_in_the_past_starts_at_the_floor_and_counts_on() {
         for wall in [Timestamp::from_secs(0), day(-50), day(7), day(191)] {
-            let mut keeper = TimeKeeper::start(wall, secs(5), Some(day(10)));
+            let mut keeper = TimeKeeper::start(wall, secs(5), Some(day(10)), None);
             assert!(!keeper.trusted());
             assert_eq!(keeper.now(wall, secs(5)), day(10));
             assert_eq!(keeper.now(wall, secs(65)), day(10).plus(secs(60)));
@@ -284,7 +316,7 @@ mod tests {
     #[test]
     fn a_boot_a_little_behind_counts_on_from_the_floor_until_the_clock_is_set() {
         let wall = |after| day(10).minus(secs(200)).plus(secs(after));
-        let mut keeper = TimeKeeper::start(wall(0), secs(5), Some(day(10)));
+        let mut keeper = TimeKeeper::start(wall(0), secs(5), Some(day(10)), None);
         assert_eq!(keeper.now(wall(60), secs(65)), day(10).plus(secs(60)));
         assert!(keeper.trusted());
         let right = day(10).plus(secs(250));
@@ -294,7 +326,7 @@ mod tests {
             right.plus(secs(9))
         );
 
-        let mut keeper = TimeKeeper::start(wall(0), secs(5), Some(day(10)));
+        let mut keeper = TimeKeeper::start(wall(0), secs(5), Some(day(10)), None);
         assert_eq!(keeper.now(day(11), secs(10)), day(10).plus(secs(5)));
         assert!(!keeper.trusted(), "a jump");
     }
@@ -303,7 +335,7 @@ mod tests {
     #[test]
     fn a_jump_is_not_followed_until_the_cloud_agrees() {
         for jump in [600, DAY, 15 * 365 * DAY] {
-            let mut keeper = TimeKeeper::start(day(10), secs(0), Some(day(10)));
+            let mut keeper = TimeKeeper::start(day(10), secs(0), Some(day(10)), None);
             let wall = day(10).plus(secs(60 + jump));
             assert_eq!(keeper.now(wall, secs(60)), day(10).plus(secs(60)));
             assert!(!keeper.trusted());
@@ -314,9 +346,50 @@ mod tests {
         }
     }
 
+    /// The program is started again while the machine runs. What jumped meanwhile, or before, is no time that
+    /// passed, however little it is; and no outage is too long for a clock that went with the machine.
+    #[test]
+    fn a_jump_is_not_believed_after_a_restart_in_the_same_boot() {
+        let (mark, counted) = (day(10), day(10).plus(secs(60)));
+        for jump in [600, DAY, 100 * DAY] {
+            let wall = counted.plus(secs(jump));
+            let mut keeper = TimeKeeper::start(wall, secs(5), Some(mark), Some(counted));
+            assert_eq!(keeper.now(wall, secs(5)), counted);
+            assert_eq!(keeper.now(wall, secs(65)), counted.plus(secs(60)));
+            assert!(!keeper.trusted());
+        }
+        let back = TimeKeeper::start(day(9), secs(5), Some(mark), Some(counted));
+        assert_eq!(back.clone().now(day(9), secs(5)), counted);
+        assert!(!back.trusted());
+
+        let wall = day(300).plus(secs(200));
+        let mut keeper = TimeKeeper::start(wall, secs(5), Some(mark), Some(day(300)));
+        assert_eq!(keeper.now(wall, secs(5)), wall);
+        assert!(keeper.trusted());
+    }
+
+    /// The same through the clock of a machine that goes on, and of one that was switched off.
+    #[test]
+    fn a_boot_is_known_again_and_another_is_not() {
+        let clock = Clock::test(day(10));
+        let before = SiteClock::start(clock.clone(), None, None);
+        let boot = before.boot();
+        clock.advance(secs(3600));
+        let restarted = |clock: &Clock| SiteClock::start(clock.clone(), Some(day(10)), boot);
+        assert_eq!(restarted(&clock).now(), day(10).plus(secs(3600)));
+
+        clock.set(day(110));
+        assert_eq!(restarted(&clock).now(), day(10).plus(secs(3600)));
+        assert_eq!(restarted(&clock).boot(), None, "nobody vouches for it");
+        assert_eq!(before.now(), restarted(&clock).now());
+
+        let off = Clock::test(day(110));
+        assert_eq!(restarted(&off).now(), day(110));
+    }
+
     #[test]
     fn certificates_are_judged_by_what_the_cloud_said_not_by_a_clock_from_2040() {
-        let mut keeper = TimeKeeper::start(day(14 * 365), secs(0), None);
+        let mut keeper = TimeKeeper::start(day(14 * 365), secs(0), None, None);
         assert_eq!(keeper.floor(secs(60)), BUILT.plus(secs(60)));
         keeper.on_cloud_time(day(20), day(14 * 365), secs(100));
         assert_eq!(keeper.floor(secs(160)), day(20).plus(secs(60)));
@@ -324,7 +397,7 @@ mod tests {
 
     #[test]
     fn small_steps_are_followed_and_time_never_runs_back() {
-        let mut keeper = TimeKeeper::start(day(10), secs(0), None);
+        let mut keeper = TimeKeeper::start(day(10), secs(0), None, None);
         assert_eq!(
             keeper.now(day(10).plus(secs(100)), secs(1)),
             day(10).plus(secs(100))
@@ -338,7 +411,7 @@ mod tests {
 
     #[test]
     fn the_cloud_overrules_a_wrong_wall_clock_and_a_mended_one_is_followed_again() {
-        let mut keeper = TimeKeeper::start(day(-90), secs(0), Some(day(10)));
+        let mut keeper = TimeKeeper::start(day(-90), secs(0), Some(day(10)), None);
         keeper.on_cloud_time(day(20), day(-90), secs(10));
         assert_eq!(keeper.now(day(-90), secs(20)), day(20).plus(secs(10)));
         assert!(keeper.trusted());

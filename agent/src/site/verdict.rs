@@ -61,6 +61,19 @@ impl Site {
         entitlement::decide(&paid_only, package.as_ref(), live, &strict, now)
     }
 
+    /// When the service of somebody whose package is not known ends, as far as anybody said: what he was given may be
+    /// of the period before. The package's own grace is not known; the site's is.
+    pub fn stated_end(&self, subscriber: &Subscriber, given: Timestamp) -> Timestamp {
+        let known = &subscriber.entitlement;
+        let paid = known.paid_until.max(known.funded_until);
+        let renewed = (given < paid).then(|| paid.plus(self.policy().entitlement.grace));
+        let unlocked = self.unlocked_until(subscriber.id);
+        renewed
+            .into_iter()
+            .chain(unlocked)
+            .fold(given, Timestamp::max)
+    }
+
     /// How many bytes of the present period a subscriber may use; `None` = unlimited.
     pub fn data_limit(&self, subscriber: &Subscriber) -> Option<u64> {
         match self.face(subscriber) {

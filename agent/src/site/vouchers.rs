@@ -63,6 +63,17 @@ impl Redemption {
     }
 }
 
+/// A first use of which a damaged file held only the record for the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recalled {
+    /// The voucher.
+    pub voucher: VoucherId,
+    /// When its time began.
+    pub from: Timestamp,
+    /// The device it is bound to.
+    pub mac: Option<Mac>,
+}
+
 /// A first use that this agent wrote down for another one, or before it asked the cloud. It gives no other
 /// device its vote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +119,7 @@ pub(super) struct Vouchers {
     by_digest: Table<VoucherDigest, VoucherV1>,
     uses: Table<VoucherId, Redemption>,
     uses_by_digest: Table<VoucherDigest, Redemption>,
+    recalled: Table<VoucherId, Recalled>,
     votes: Table<VoucherId, Vote>,
     turns: Mutex<HashMap<VoucherId, State>>,
 }
@@ -120,8 +132,28 @@ enum State {
 impl Vouchers {
     pub(super) fn put(&self, told: VoucherV1) {
         let row = Arc::new(told);
+        // Before anybody can show its code.
+        if let Some(recalled) = self.recalled.remove(row.voucher) {
+            self.complete(&row, &recalled);
+        }
         self.by_digest.put_shared(row.digest, row.clone());
         self.rows.put_shared(row.voucher, row);
+    }
+
+    /// Takes a first use of which only the record was found. What it gives the voucher says: where that is not known
+    /// here, nobody is let in by its code, and it waits until it is told.
+    pub(super) fn recall(&self, recalled: Recalled) {
+        match self.rows.find(recalled.voucher) {
+            Some(row) => self.complete(&row, &recalled),
+            None => drop(self.recalled.put(recalled.voucher, recalled)),
+        }
+    }
+
+    fn complete(&self, row: &VoucherV1, recalled: &Recalled) {
+        // What the cloud says of it, or what stands in the file, says more.
+        if row.used.is_none() && self.uses.find(row.voucher).is_none() {
+            self.remember(Redemption::of(row, recalled.mac, recalled.from));
+        }
     }
 
     pub(super) fn remove(&self, voucher: VoucherId) {
@@ -292,6 +324,44 @@ mod tests {
             expires: None,
             used: None,
         }
+    }
+
+    /// V5: of a first use only the record was saved. The voucher is used, by that device and to that end, whether it is
+    /// known before or after; what the cloud says of it counts for more.
+    #[test]
+    fn a_use_that_is_only_recorded_is_a_use() {
+        let (from, mac) = (Timestamp::from_secs(5), Some(Mac::new([9; 6])));
+        let row = voucher();
+        let recalled = Recalled {
+            voucher: row.voucher,
+            from,
+            mac,
+        };
+        let stands = |vouchers: &Vouchers| {
+            let turn = vouchers.take_turn(row.voucher, nothing());
+            assert!(matches!(turn, Turn::Used));
+            let used = vouchers.used(&row.digest).unwrap();
+            assert_eq!(*used, Redemption::of(&row, mac, from));
+        };
+        let known_before = Vouchers::default();
+        known_before.put(row.clone());
+        known_before.recall(recalled);
+        stands(&known_before);
+        let known_after = Vouchers::default();
+        known_after.recall(recalled);
+        known_after.put(row.clone());
+        stands(&known_after);
+
+        let told = Vouchers::default();
+        told.recall(recalled);
+        told.put(VoucherV1 {
+            used: Some(easyisp_shared::wire::down::VoucherUseV1 {
+                from,
+                until: Timestamp::from_secs(7),
+            }),
+            ..row.clone()
+        });
+        assert!(told.used(&row.digest).is_none());
     }
 
     fn nothing() -> Resume {

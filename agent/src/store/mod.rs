@@ -11,8 +11,8 @@ mod open;
 mod outbox;
 mod reader;
 mod records;
-mod salvage;
 mod redemptions;
+mod salvage;
 mod sessions;
 mod space;
 
@@ -177,6 +177,7 @@ const OUTBOX: &[&str] = &[
     include_str!("../../../migrations/agent/0005_count_lines.sql"),
     include_str!("../../../migrations/agent/0007_bind_devices.sql"),
     include_str!("../../../migrations/agent/0006_use_unlocks.sql"),
+    include_str!("../../../migrations/agent/0008_recall_vouchers.sql"),
     include_str!("../../../migrations/agent/0009_date_uses.sql"),
 ];
 const CACHE: &[&str] = &[include_str!(

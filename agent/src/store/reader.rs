@@ -12,7 +12,7 @@ use super::open::{self, Pragmas};
 use super::records::Kept;
 use super::{StoreError, lines, outbox, records, redemptions, sessions};
 use crate::sessions::{LineCounter, Session, Usage};
-use crate::site::{Bind, Redemption, Unlocked, Vote};
+use crate::site::{Bind, Recalled, Redemption, Unlocked, Vote};
 
 /// A read-only connection to `outbox.db`. Calls block on the disk: not for the RADIUS path.
 pub struct OutboxReader {
@@ -65,6 +65,11 @@ impl OutboxReader {
     /// Every voucher used here for the first time, lately.
     pub fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
         Ok(redemptions::all(&self.lock())?)
+    }
+
+    /// The vouchers of whose first use here only the record was found.
+    pub fn recalled(&self) -> Result<Vec<Recalled>, StoreError> {
+        Ok(redemptions::recalled(&self.lock())?)
     }
 
     /// Every vote for a voucher's first use that was given here, lately.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, Transaction};
 use uuid::Uuid;
 
 use super::records::{self, Record};
-use crate::site::{Bind, Redemption, Unlocked, Vote};
+use crate::site::{Bind, Recalled, Redemption, Unlocked, Vote};
 
 /// Writes a first use. A second one of the same voucher is a constraint violation: nobody is let in by it.
 pub(super) fn put(tx: &Transaction<'_>, used: &Redemption) -> rusqlite::Result<()> {
@@ -134,6 +134,34 @@ pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Redemption>> 
         .collect()
 }
 
+/// Writes a first use of which only its record was found.
+pub(super) fn recall(tx: &Transaction<'_>, recalled: &Recalled) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert or ignore into recalled (voucher, from_at, mac)
+         select ?1, ?2, ?3 where not exists (select 1 from redemptions where voucher = ?1)",
+    )?
+    .execute((
+        recalled.voucher.as_bytes(),
+        recalled.from,
+        recalled.mac.map(Mac::octets),
+    ))?;
+    Ok(())
+}
+
+/// The first uses of which only the record was found.
+pub(super) fn recalled(connection: &Connection) -> rusqlite::Result<Vec<Recalled>> {
+    connection
+        .prepare("select voucher, from_at, mac from recalled")?
+        .query_map([], |row| {
+            Ok(Recalled {
+                voucher: VoucherId(Uuid::from_bytes(row.get(0)?)),
+                from: row.get(1)?,
+                mac: row.get::<_, Option<[u8; 6]>>(2)?.map(Mac::new),
+            })
+        })?
+        .collect()
+}
+
 /// Writes that a customer was seen with a device; who was freed of it in between is seen with it anew.
 pub(super) fn put_device(
     tx: &Transaction<'_>,
@@ -230,6 +258,8 @@ pub(super) fn unlocks(connection: &Connection) -> rusqlite::Result<Vec<Unlocked>
 pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp) -> rusqlite::Result<()> {
     tx.prepare_cached("delete from redemptions where until_at < ?1")?
         .execute([before])?;
+    tx.prepare_cached("delete from recalled where from_at < ?1")?
+        .execute([before.minus(LONGEST_VOUCHER)])?;
     tx.prepare_cached("delete from votes where from_at < ?1")?
         .execute([before])?;
     tx.prepare_cached("delete from devices where at < ?1")?
@@ -240,6 +270,9 @@ pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp) -> rusqlite::Result
         .execute([before])?;
     Ok(())
 }
+
+/// How long a voucher lasts is not known here; by then the cloud has been heard.
+const LONGEST_VOUCHER: Duration = Duration::from_secs(400 * 86_400);
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Redemption> {
     Ok(Redemption {

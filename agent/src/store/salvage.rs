@@ -1,7 +1,8 @@
 //! What can be saved of a damaged `outbox.db`: every record proves itself, so its octets are enough (E2).
 //!
 //! Records are looked for in the raw octets of the file and its log, because a damaged tree no longer says
-//! where they are; sessions and small facts are read as far as SQLite still reads.
+//! where they are; sessions and small facts are read as far as SQLite still reads. A first use of a voucher that is read
+//! no more is known by its record.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,13 +12,14 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::{Up, UpKind};
 use rusqlite::{Connection, OpenFlags};
 
 use super::open::{self, suffixed};
 use super::records::{self, Kept, Record, proof};
 use super::{outbox, redemptions, sessions};
 use crate::sessions::{Session, Usage};
-use crate::site::{Bind, Redemption, Unlocked, Vote};
+use crate::site::{Bind, Recalled, Redemption, Unlocked, Vote};
 
 /// Moves what can be saved of the file at `aside` into the new one behind `connection`; how many records.
 ///
@@ -26,8 +28,12 @@ use crate::site::{Bind, Redemption, Unlocked, Vote};
 pub(super) fn salvage(aside: &Path, connection: &mut Connection) -> rusqlite::Result<usize> {
     let readable = Readable::of(aside);
     let tx = open::begin(connection)?;
-    let mut saved = 0;
+    let (mut saved, mut recalled) = (0, readable.recalled);
     let mut keep = |kept: Kept| -> rusqlite::Result<()> {
+        // Also where the cloud has it: it may not have said so yet.
+        if let Some(used) = first_use(&kept.record) {
+            recalled.push(used);
+        }
         let had = readable
             .acknowledged
             .iter()
@@ -54,6 +60,9 @@ pub(super) fn salvage(aside: &Path, connection: &mut Connection) -> rusqlite::Re
     }
     for used in &readable.redemptions {
         redemptions::put(&tx, used)?;
+    }
+    for used in &recalled {
+        redemptions::recall(&tx, used)?;
     }
     for voted in &readable.votes {
         redemptions::vote(&tx, voted)?;
@@ -125,6 +134,9 @@ pub(super) fn mend_log(
     let tx = open::begin(connection)?;
     let mut saved = 0;
     for kept in found {
+        if let Some(used) = first_use(&kept.record) {
+            redemptions::recall(&tx, &used)?;
+        }
         if kept.seq > records::acknowledged(&tx, kept.record.lane)? {
             saved += records::insert_if_new(&tx, kept.seq, &kept.record)?;
         }
@@ -147,6 +159,7 @@ struct Readable {
     usage: Vec<(CustomerId, Usage)>,
     marks: Vec<(String, i64)>,
     redemptions: Vec<Redemption>,
+    recalled: Vec<Recalled>,
     votes: Vec<Vote>,
     binds: Vec<Bind>,
     unlocks: Vec<Unlocked>,
@@ -168,12 +181,28 @@ impl Readable {
             usage: sessions::usage(&connection).unwrap_or_default(),
             marks: outbox::all_marks(&connection).unwrap_or_default(),
             redemptions: redemptions::all(&connection).unwrap_or_default(),
+            recalled: redemptions::recalled(&connection).unwrap_or_default(),
             votes: redemptions::votes(&connection).unwrap_or_default(),
             binds: redemptions::binds(&connection).unwrap_or_default(),
             unlocks: redemptions::unlocks(&connection).unwrap_or_default(),
             devices: redemptions::devices(&connection).unwrap_or_default(),
         }
     }
+}
+
+/// The first use of a voucher that a record tells of.
+fn first_use(record: &Record) -> Option<Recalled> {
+    if record.kind != UpKind::Redemption.code() {
+        return None;
+    }
+    let Ok(Up::Redemption(told)) = Up::decode(record.kind, &record.body) else {
+        return None;
+    };
+    Some(Recalled {
+        voucher: told.voucher,
+        from: told.at,
+        mac: told.mac,
+    })
 }
 
 /// Calls `each` for every record that stands whole in the octets of a file, wherever it stands.

@@ -15,6 +15,7 @@ use crate::site::description::customer_id;
 use crate::site::{Bind, Unlocked};
 
 pub(crate) mod disk;
+mod recalled;
 
 #[test]
 fn a_write_is_answered_after_commit_and_found_after_reopening() {

@@ -58,6 +58,31 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
         mac: Some(MAC),
         silent_secs: 300,
     };
+    let counted = CountedV1 {
+        customer: Uuid::from_u128(2).into(),
+        queue: Some(LineQueueV1 {
+            router: Uuid::from_u128(6).into(),
+            queue: "*1A".to_owned(),
+            bytes_up: 1 << 33,
+            bytes_down: 7,
+            at: at(300),
+        }),
+        session: Some(LineSessionV1 {
+            name: SessionNameV1 {
+                session: b"line-000000000002-0".to_vec(),
+                class: Vec::new(),
+                ..name.clone()
+            },
+            username: b"school".to_vec(),
+            mac: Some(MAC),
+            framed_ip: Some([10, 20, 0, 9].into()),
+            seen: at(300),
+            session_secs: 300,
+            bytes_up: 1 << 32,
+            bytes_down: 5,
+            over: Some(4),
+        }),
+    };
     let questions = [
         ("peer_open", PeerQuestion::Open(vec![open])),
         ("peer_ping", PeerQuestion::Ping),
@@ -66,6 +91,8 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
         ("peer_withdraw", PeerQuestion::Withdraw(used.clone())),
         ("peer_happened", PeerQuestion::Happened(used.clone())),
         ("peer_ended", PeerQuestion::Ended(vec![name])),
+        ("peer_counted", PeerQuestion::Counted(vec![counted.clone()])),
+        ("peer_how_far", PeerQuestion::HowFar(Some(counted.customer))),
     ];
     for (name, question) in questions {
         let golden = golden(name, &question.encode());
@@ -78,6 +105,7 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
         ("peer_used", PeerAnswer::Used(used)),
         ("peer_taken", PeerAnswer::Taken),
         ("peer_busy", PeerAnswer::Busy),
+        ("peer_so_far", PeerAnswer::Counted(vec![counted])),
     ];
     for (name, answer) in answers {
         let golden = golden(name, &answer.encode());

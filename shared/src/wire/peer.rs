@@ -3,11 +3,13 @@
 //! New questions and answers go at the end; one that a build does not know is [`WireError::Broken`], and
 //! ends the connection.
 
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
 use super::WireError;
 use super::frame::{encode, take};
-use crate::id::{PackageId, RouterId, VoucherId};
+use crate::id::{CustomerId, PackageId, RouterId, VoucherId};
 use crate::net::Mac;
 use crate::time::Timestamp;
 use crate::voucher::VoucherDigest;
@@ -29,6 +31,10 @@ pub enum PeerQuestion {
     Share,
     /// These sessions are going on: their devices hold a place.
     Open(Vec<PlaceV1>),
+    /// So far were the lines of these counted.
+    Counted(Vec<CountedV1>),
+    /// How far were the lines of customers after this one counted, in the order of their ids?
+    HowFar(Option<CustomerId>),
 }
 
 /// What the other answers.
@@ -47,6 +53,8 @@ pub enum PeerAnswer {
     Taken,
     /// Not now: somebody is about to use it here, or the disk takes nothing.
     Busy,
+    /// To [`PeerQuestion::HowFar`]: the next ones, none where there are no more.
+    Counted(Vec<CountedV1>),
 }
 
 /// A voucher's first use.
@@ -92,6 +100,56 @@ pub struct PlaceV1 {
     pub mac: Option<Mac>,
     /// How long ago its router spoke of it.
     pub silent_secs: u32,
+}
+
+/// How far the line of a customer who logs in nowhere was counted. What his session has less what the queue had is
+/// the same wherever it is counted on: two that count the same say the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedV1 {
+    /// Whose.
+    pub customer: CustomerId,
+    /// How far his queue had counted; none where RADIUS gives him his lease.
+    pub queue: Option<LineQueueV1>,
+    /// His session: the one that goes on, else the one that ended lately.
+    pub session: Option<LineSessionV1>,
+}
+
+/// How far a queue had counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineQueueV1 {
+    /// Where.
+    pub router: RouterId,
+    /// The queue's id there.
+    pub queue: String,
+    /// Bytes from him.
+    pub bytes_up: u64,
+    /// Bytes to him.
+    pub bytes_down: u64,
+    /// When it was read; later than whatever was read before.
+    pub at: Timestamp,
+}
+
+/// A session of somebody who logs in nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineSessionV1 {
+    /// Which.
+    pub name: SessionNameV1,
+    /// His name, octet for octet.
+    pub username: Vec<u8>,
+    /// His device.
+    pub mac: Option<Mac>,
+    /// His address.
+    pub framed_ip: Option<Ipv4Addr>,
+    /// When it was seen last.
+    pub seen: Timestamp,
+    /// How long it was by then.
+    pub session_secs: u32,
+    /// Bytes from him by then.
+    pub bytes_up: u64,
+    /// Bytes to him by then.
+    pub bytes_down: u64,
+    /// Acct-Terminate-Cause, once it is over.
+    pub over: Option<u32>,
 }
 
 macro_rules! bodies {

@@ -10,8 +10,9 @@ use easyisp_agent::{Agent, AgentOptions, Source, VERSION};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
 
-use super::{SECRET, Site, box_config};
+use super::{API_PASSWORD, SECRET, Site, box_config};
 use crate::line::Line;
+use crate::router::api::Api;
 use crate::router::{Router, Server, Settings};
 use crate::world::{Provider, World, eventually, soon};
 
@@ -32,17 +33,38 @@ pub struct Pair {
 impl Site {
     /// A site with two agents, both caught up and in touch with each other.
     pub async fn open_pair(world: &World, provider: &Provider) -> Result<Pair> {
-        let pair = Site::open_apart(world, provider, true).await?;
+        let pair = Site::open_apart(world, provider, true, None).await?;
         pair.in_touch().await?;
+        Ok(pair)
+    }
+
+    /// The same with the router's API set up.
+    pub async fn open_pair_with_api(world: &World, provider: &Provider) -> Result<Pair> {
+        let api = Api::new("agent", API_PASSWORD);
+        let pair = Site::open_apart(world, provider, true, Some(api)).await?;
+        pair.in_touch().await?;
+        for agent in [pair.site.agent(), pair.second()] {
+            eventually("an agent knows the router's API", async || {
+                let routers = agent.overview().site.routers();
+                let known = routers.iter().any(|router| router.api.is_some());
+                Ok(known.then_some(()))
+            })
+            .await?;
+        }
         Ok(pair)
     }
 
     /// The same, without a way from one to the other.
     pub async fn open_strangers(world: &World, provider: &Provider) -> Result<Pair> {
-        Site::open_apart(world, provider, false).await
+        Site::open_apart(world, provider, false, None).await
     }
 
-    async fn open_apart(world: &World, provider: &Provider, beside: bool) -> Result<Pair> {
+    async fn open_apart(
+        world: &World,
+        provider: &Provider,
+        beside: bool,
+        api: Option<Api>,
+    ) -> Result<Pair> {
         let (mut first, mut second) = (box_config(world)?, box_config(world)?);
         let to_cloud = [
             Line::to(world.agents(), 1).await?,
@@ -62,7 +84,10 @@ impl Site {
             }
         }
         let clock = world.clock.clone();
-        let mut settings = Settings::new(SECRET, first.radius.auth, first.radius.acct);
+        let mut settings = Settings {
+            api,
+            ..Settings::new(SECRET, first.radius.auth, first.radius.acct)
+        };
         settings.servers.push(Server {
             auth: second.radius.auth,
             acct: second.radius.acct,
@@ -72,6 +97,11 @@ impl Site {
         let source = Ipv4Addr::LOCALHOST.to_string();
         let owner = &provider.owner;
         let router_id = owner.add_router("Tower", &source, SECRET, coa).await?;
+        if let Some(api) = router.api() {
+            owner
+                .set_router_api(&router_id, "agent", API_PASSWORD, api.port())
+                .await?;
+        }
         let cloud = world.agents().to_string();
         for config in [&first, &second] {
             let (token, before) = (owner.join_token().await?, clock.now());

@@ -1,0 +1,150 @@
+//! A line at a site with two agents: whichever of the two counts, it counts on where the other one stopped.
+
+use anyhow::{Context, Result, ensure};
+use easyisp_agent::Agent;
+use easyisp_shared::time::Timestamp;
+use easyisp_tests::world::{Pair, Provider, Site, World, eventually};
+use serde_json::{Value, json};
+
+use crate::words::{DAY, MINUTE};
+
+const QUEUE: &str = "easyisp-school";
+const MEGABYTE: u64 = 1_000_000;
+
+/// The leading agent dies, comes back, and the other one dies: what the queue counted arrives once and to the byte,
+/// and sessions go on, or end as they were seen last.
+#[tokio::test(flavor = "multi_thread")]
+async fn whichever_agent_counts_a_line_it_is_counted_once() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "beside").await?;
+    let mut pair = Site::open_pair_with_api(&world, &isp).await?;
+    let until = world.clock.now().plus(30 * DAY);
+    let school = json!({
+        "username": "school", "password": "school", "name": "School", "phone": "0712345678",
+        "connectionType": "STATIC", "packageId": isp.package, "nasId": pair.site.router_id,
+        "expiresAt": until.to_string(),
+    });
+    let made = isp.owner.post("/customers", &school).await?;
+    let id = made["id"].as_str().context("an id")?.to_owned();
+    let given = json!({"ipAddress": "10.20.0.9"});
+    let path = format!("/customers/{id}/assign-ip");
+    isp.owner.post(&path, &given).await?;
+    pair.know("school").await?;
+    let at = Lined { world, isp, id };
+    eventually("his queue", async || {
+        let queues = pair.site.router.kept("/queue/simple");
+        let his = queues.iter().any(|row| row.value("name") == Some(QUEUE));
+        Ok(his.then_some(()))
+    })
+    .await?;
+    at.looked_at(&pair).await?;
+
+    at.passes(&pair, 100, 200).await?;
+    at.used(300).await?;
+    known_to(pair.second(), 300).await?;
+
+    // The one that leads dies; the other one goes on with the same session.
+    pair.site.stop_agent().await;
+    lost_by(pair.second()).await?;
+    at.passes(&pair, 50, 50).await?;
+    at.used(400).await?;
+    at.sessions(1, 1).await?;
+
+    // Silence ends it as it was seen last, and what is sent then begins another.
+    let seen = at.world.clock.now();
+    for _ in 0..3 {
+        at.looked_at(&pair).await?;
+    }
+    let sessions = at.sessions(1, 0).await?;
+    let stopped = sessions[0]["stopTime"].as_str().and_then(Timestamp::parse);
+    ensure!(
+        stopped.is_some_and(|stopped| stopped <= seen),
+        "{sessions:?}"
+    );
+    at.passes(&pair, 25, 25).await?;
+    at.used(450).await?;
+    at.sessions(2, 1).await?;
+
+    // It comes back with the files of before, and has a session in them that is over.
+    pair.site.start_agent().await?;
+    pair.in_touch().await?;
+    known_to(pair.site.agent(), 50).await?;
+    at.passes(&pair, 30, 20).await?;
+    at.used(500).await?;
+    at.sessions(2, 1).await?;
+
+    pair.stop_second().await;
+    lost_by(pair.site.agent()).await?;
+    at.passes(&pair, 60, 40).await?;
+    at.used(600).await?;
+    at.sessions(2, 1).await?;
+    pair.stop().await;
+    at.world.stop().await
+}
+
+/// A customer at such a site.
+struct Lined {
+    world: World,
+    isp: Provider,
+    id: String,
+}
+
+impl Lined {
+    /// Time goes on until whoever leads has read everything at the router.
+    async fn looked_at(&self, pair: &Pair) -> Result<()> {
+        let router = &pair.site.router;
+        let before = router.counters().api_plans;
+        self.world.clock.advance(5 * MINUTE + MINUTE / 4);
+        eventually("the router is looked at", async || {
+            Ok((router.counters().api_plans > before).then_some(()))
+        })
+        .await
+    }
+
+    /// So many megabytes from him and to him, and they are counted.
+    async fn passes(&self, pair: &Pair, up: u64, down: u64) -> Result<()> {
+        let router = &pair.site.router;
+        ensure!(router.pass_through(QUEUE, up * MEGABYTE, down * MEGABYTE));
+        self.looked_at(pair).await
+    }
+
+    async fn used(&self, megabytes: u64) -> Result<()> {
+        let kilobytes = json!(megabytes * MEGABYTE / 1024);
+        let like = move |customer: &Value| customer["dataUsed"] == kilobytes;
+        let used = self.isp.customer_becomes(&self.id, "what he used", like);
+        used.await
+            .with_context(|| format!("{megabytes} megabytes"))?;
+        Ok(())
+    }
+
+    /// Waits until he has had so many sessions, of which so many go on.
+    async fn sessions(&self, all: usize, open: usize) -> Result<Vec<Value>> {
+        eventually("his sessions", async || {
+            let sessions = self.isp.sessions_of("school").await?;
+            let going_on = sessions.iter().filter(|one| one["stopTime"].is_null());
+            let fits = (sessions.len(), going_on.count()) == (all, open);
+            Ok(fits.then_some(sessions))
+        })
+        .await
+        .with_context(|| format!("{all} sessions, {open} open"))
+    }
+}
+
+/// Waits until an agent knows what was counted in the session that goes on.
+async fn known_to(agent: &Agent, megabytes: u64) -> Result<()> {
+    eventually("an agent knows what was counted", async || {
+        let open = agent.overview().sessions.open_by_name(b"school");
+        let counted = open.iter().map(|online| online.session.bytes());
+        Ok((counted.sum::<u64>() == megabytes * MEGABYTE).then_some(()))
+    })
+    .await
+}
+
+/// Waits until an agent does not reach the other one any more.
+async fn lost_by(agent: &Agent) -> Result<()> {
+    let peers = agent.overview().peers.clone().context("others")?;
+    eventually("the other one is lost", async || {
+        Ok(peers.in_touch().is_empty().then_some(()))
+    })
+    .await
+}
