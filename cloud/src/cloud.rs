@@ -286,7 +286,7 @@ impl Cloud {
                 db.clone(),
                 clock.clone(),
                 entropy.clone(),
-                agents.clone(),
+                nodes.clone(),
                 config.access.clone(),
             ),
             agents,

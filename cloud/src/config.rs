@@ -140,8 +140,13 @@ pub struct AccessConfig {
     /// Absent = no way is opened.
     pub listen: Option<IpAddr>,
     /// How operators reach it: a host name of its own, so that browsers share nothing with the console's. Absent =
-    /// `listen`.
+    /// `listen`. With `*.` before it each way has a name of its own, so that browsers share nothing between two devices
+    /// either; all of those names must lead to `listen`.
     pub host: Option<String>,
+    /// The certificate that pages are shown by (PEM, with what proves it); absent = they are shown without TLS.
+    pub certificate: Option<PathBuf>,
+    /// Its key (PEM).
+    pub key: Option<PathBuf>,
     /// The first and the last port.
     pub ports: (u16, u16),
 }
@@ -151,6 +156,8 @@ impl Default for AccessConfig {
         AccessConfig {
             listen: None,
             host: None,
+            certificate: None,
+            key: None,
             ports: (42_000, 42_999),
         }
     }
@@ -498,8 +505,21 @@ impl Config {
             }
             None => listen.to_string(),
         };
+        let name = host.strip_prefix("*.").unwrap_or(&host);
+        let has_port = name.contains(':') && name.parse::<IpAddr>().is_err();
+        if name.is_empty() || has_port || name.contains(['*', '/', '@', '?', '#', ' ', '[']) {
+            return say("must be a name or an address, without a port; or `*.` and a name");
+        }
+        if self.access.certificate.is_some() != self.access.key.is_some() {
+            let what = "[access] certificate and [access] key must be set together";
+            return Err(ConfigError::new(what));
+        }
+        let is_consoles = |console: &str| {
+            let (console, name) = (console.to_ascii_lowercase(), name.to_ascii_lowercase());
+            console == name || (name != host && console.ends_with(&format!(".{name}")))
+        };
         match self.public_host() {
-            Some(console) if console.eq_ignore_ascii_case(&host) => say(
+            Some(console) if is_consoles(console) => say(
                 "must be another name than that of [http] public_url, such as devices.isp.example.com",
             ),
             Some(_) | None => Ok(()),

@@ -1,5 +1,8 @@
 //! A person comes through to a router's WinBox or a customer's page, for a limited time, and nowhere else.
 
+mod nodes;
+mod pages;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -8,10 +11,10 @@ use easyisp_shared::id::{AccessGrantId, AgentId};
 use easyisp_shared::wire::access::{AccessTargetV1, AccessV1};
 use easyisp_shared::wire::question::{AskFailure, Question};
 use easyisp_tests::operator::Operator;
-use easyisp_tests::router::subscriber::Dial;
 use easyisp_tests::world::{PASSWORD, Provider, Site, World, eventually, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -122,11 +125,14 @@ async fn winbox_is_reached_for_a_while_and_no_longer() -> Result<()> {
 async fn a_way_ends_with_its_time_and_with_who_opened_it() -> Result<()> {
     let (world, isp, site, port) = given("ends", |_| {}).await?;
     let wish =
-        json!({"service": "WEBFIG", "port": port, "minutes": 1, "reason": "Looking at the log"});
+        json!({"service": "WINBOX", "port": port, "minutes": 1, "reason": "Looking at the log"});
     let door = format!("/nas/{}/access", site.router_id);
     let opened = isp.owner.post(&door, &wish).await?;
     let at = address_of(&opened)?;
-    assert_eq!(opened["url"], format!("http://{at}/"));
+    assert_eq!(
+        (&opened["url"], &opened["secret"]),
+        (&Value::Null, &Value::Null)
+    );
     let mut page = echoed(at).await?;
     world.clock.advance(Duration::from_secs(59));
     echoes(&mut page).await?;
@@ -256,79 +262,36 @@ async fn the_agent_refuses_whatever_the_cloud_says() -> Result<()> {
     world.stop().await
 }
 
-/// The page of a customer's device, as long as he is online: with his session the way is gone.
+/// The database is away as a way closes: nobody comes through, and its line in the trail follows.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_customers_page_is_reached_while_he_is_online() -> Result<()> {
-    let (world, isp, mut site, _) = given("cpe", |_| {}).await?;
-    let home = world.roof();
-    let page = TcpListener::bind((home, 0)).await?;
-    let port = page.local_addr()?.port();
-    site.stop_agent().await;
-    site.configure(|config| config.access.customer_ports = vec![port]);
-    site.start_agent().await?;
-    site.caught_up().await?;
-    site.router.lease_from(home);
-    let served = tokio::spawn(axum::serve(page, pages()).into_future());
-
-    let until = world.clock.now().plus(DAY);
-    let jane = isp.add_subscriber("jane", "254712345670", until).await?;
-    let bob = isp.add_subscriber("bobby", "254712345671", until).await?;
-    site.knows("jane", "at all", |_| true).await?;
-    let Dial::Online(online) = site.dial("jane").await else {
-        anyhow::bail!("jane is not online");
-    };
-    let wish = json!({"port": port, "reason": "Her Wi-Fi is slow"});
-    let opened = eventually("the agent knows her session", async || {
-        let door = format!("/customers/{jane}/access");
-        let (status, answer) = isp.owner.call(Method::POST, &door, Some(&wish)).await?;
-        Ok((status == StatusCode::OK).then_some(answer))
+async fn a_way_that_closes_without_the_database_is_written_down_later() -> Result<()> {
+    let (world, isp, site, port) = given("later", |_| {}).await?;
+    let wish =
+        json!({"service": "WINBOX", "port": port, "minutes": 1, "reason": "A new queue for jane"});
+    let door = format!("/nas/{}/access", site.router_id);
+    let opened = isp.owner.post(&door, &wish).await?;
+    let mut winbox = echoed(address_of(&opened)?).await?;
+    let mut admin = PgConnection::connect_with(&world.database.anybody()).await?;
+    admin
+        .execute("alter table access_grants rename to away")
+        .await?;
+    world.clock.advance(Duration::from_secs(61));
+    is_cut(&mut winbox).await?;
+    let said = isp.owner.get("/audit-logs").await?.to_string();
+    ensure!(!said.contains("ACCESS_CLOSE"), "{said}");
+    admin
+        .execute("alter table away rename to access_grants")
+        .await?;
+    eventually("it is written down", async || {
+        let said = isp.owner.get("/audit-logs").await?.to_string();
+        Ok(said.contains("ACCESS_CLOSE").then_some(()))
     })
     .await?;
-    let url = opened["url"].as_str().context("a page")?.to_owned();
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let large = client
-        .get(format!("{url}large"))
-        .send()
-        .await?
-        .bytes()
-        .await?;
-    assert_eq!(large.len(), 1_000_000);
-    let posted = client
-        .post(format!("{url}echo"))
-        .body("ssid=jane")
-        .send()
-        .await?
-        .text()
-        .await?;
-    assert_eq!(posted, "ssid=jane");
-
-    let (status, answer) = isp
-        .owner
-        .call(
-            Method::POST,
-            &format!("/customers/{bob}/access"),
-            Some(&wish),
-        )
-        .await?;
-    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
-
-    online.hang_up().await;
-    eventually("the way is gone with her session", async || {
-        world.clock.advance(Duration::from_secs(1));
-        Ok(site
-            .agent()
-            .overview()
-            .access
-            .report()
-            .is_empty()
-            .then_some(()))
-    })
-    .await?;
-    ensure!(
-        client.get(format!("{url}large")).send().await.is_err(),
-        "somebody answers in her place"
+    let past = isp.owner.get("/access").await?["access"][0].clone();
+    assert_eq!(
+        (&past["closedWhy"], &past["bytesBack"]),
+        (&json!("EXPIRED"), &json!(5))
     );
-    served.abort();
     site.stop().await;
     world.stop().await
 }
@@ -371,16 +334,7 @@ async fn given(
     .await?;
     let isp = Provider::sign_up(&world, name).await?;
     let mut site = Site::prepare(&world, &isp).await?;
-    let router = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let port = router.local_addr()?.port();
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = router.accept().await {
-            tokio::spawn(async move {
-                let (mut read, mut write) = socket.split();
-                let _gone = tokio::io::copy(&mut read, &mut write).await;
-            });
-        }
-    });
+    let port = echoing().await?;
     site.configure(|config| config.access.router_ports = vec![port]);
     site.start_agent().await?;
     site.caught_up().await?;
@@ -391,12 +345,19 @@ async fn given(
     Ok((world, isp, site, port))
 }
 
-/// A page of a device: something large, and a form.
-fn pages() -> axum::Router {
-    use axum::routing::{get, post};
-    axum::Router::new()
-        .route("/large", get(|| async { vec![7u8; 1_000_000] }))
-        .route("/echo", post(|body: String| async { body }))
+/// A port of a router that says back what it hears.
+async fn echoing() -> Result<u16> {
+    let router = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let port = router.local_addr()?.port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = router.accept().await {
+            tokio::spawn(async move {
+                let (mut read, mut write) = socket.split();
+                let _gone = tokio::io::copy(&mut read, &mut write).await;
+            });
+        }
+    });
+    Ok(port)
 }
 
 fn address_of(opened: &Value) -> Result<SocketAddr> {

@@ -19,18 +19,24 @@ use tokio::process::{Child, Command};
 use crate::words::DAY;
 
 /// A node in a process of its own.
-struct Node {
-    child: Child,
-    agents: SocketAddr,
-    nodes: SocketAddr,
+pub struct Node {
+    /// Its process.
+    pub child: Child,
+    /// Where its API is.
+    pub http: SocketAddr,
+    /// Where agents connect.
+    pub agents: SocketAddr,
+    /// Where other nodes ask.
+    pub nodes: SocketAddr,
 }
 
 impl Node {
     /// Another node of the world's cloud: the same database and the same master key.
-    async fn start(world: &World) -> Result<Node> {
+    pub async fn start(world: &World) -> Result<Node> {
         let folder = world.folder().join("another");
         std::fs::create_dir_all(&folder)?;
         let (agents, nodes) = (world.free_port()?, world.free_port()?);
+        let http = world.free_port()?;
         let app = world.database.app();
         let socket = app.get_socket().context("the tests' database has one")?;
         let database = app.get_database().context("a database")?;
@@ -54,7 +60,6 @@ impl Node {
              [keys]\nmaster_key_file = {key:?}\n\
              [database]\nurl = \"{app}\"\nmigrate_url = \"{owner}\"\n\
              [limits]\npassword_millis = 0\n",
-            http = world.free_port()?,
             metrics = world.free_port()?,
         );
         let file = folder.join("cloud.toml");
@@ -72,6 +77,7 @@ impl Node {
         ensure!(line.as_deref() == Some("ready"), "the node said {line:?}");
         Ok(Node {
             child,
+            http,
             agents,
             nodes,
         })
@@ -80,12 +86,14 @@ impl Node {
 
 /// A world that has room for another node.
 async fn given_world() -> Result<World> {
-    World::start_with(Clock::system(), |config| {
-        let mut listen = config.metrics.listen;
-        listen.set_port(0);
-        config.nodes.listen = Some(listen);
-    })
-    .await
+    World::start_with(Clock::system(), has_room).await
+}
+
+/// What lets another node in.
+pub fn has_room(config: &mut easyisp_cloud::config::Config) {
+    let mut listen = config.metrics.listen;
+    listen.set_port(0);
+    config.nodes.listen = Some(listen);
 }
 
 /// How often the trail says that somebody's sessions were ended.

@@ -4,6 +4,7 @@
 
 pub mod airtel;
 pub mod database;
+pub mod device;
 pub mod etims;
 pub mod freeradius;
 pub mod grown;

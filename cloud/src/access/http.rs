@@ -1,8 +1,8 @@
 //! `/api/access` and the doors to it: a way to a device, opened, listed and closed.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
+use anyhow::Context;
 use axum::extract::State;
 use easyisp_shared::id::{AccessGrantId, CustomerId, RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
@@ -13,6 +13,10 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::Desk;
+use super::desk;
+use super::lock::Lock;
+use super::names::Names;
+use super::page;
 use super::rules::{self, Wish};
 use super::store::{self, Grant, Moved};
 use super::words::{Closed, Service};
@@ -74,20 +78,25 @@ pub struct Opened {
     port: u16,
     /// The same for a browser; null for WinBox.
     url: Option<String>,
+    /// What a page asks for, once and within a minute: posted as the form field `secret` to `enterUrl`. Null for WinBox.
+    secret: Option<String>,
+    /// Where it is posted, by a form of the console's or by whoever types it; what comes back leads to the page.
+    enter_url: Option<String>,
     expires_at: Timestamp,
 }
 
 /// `POST /api/nas/{router}/access`: opens a way to a router's WinBox or page, through the site's agent.
 ///
-/// The port that it answers with takes connections from the caller's own address alone; the router asks for its own
-/// password. It closes when its time is over, by `DELETE /api/access/{id}`, when who opened it signs out or may not any
-/// more, and when the agent leaves. A person must ask, not an API key. Errors: 400 naming the field, 404, 409
-/// `ACCESS_NOT_SET_UP`, 422 `SITE_REFUSED` with the agent's reason, 503 when no agent of the site is connected here.
+/// The port that it answers with takes connections from the caller's own address alone; a page also asks for `secret`,
+/// once, and then for the browser that showed it; the router asks for its own password. It closes when its time is over,
+/// by `DELETE /api/access/{id}`, when who opened it signs out or may not any more, and when the agent leaves. A person
+/// must ask, not an API key. Errors: 400 naming the field, 404, 409 `ACCESS_NOT_SET_UP`, 422 `SITE_REFUSED` with the
+/// agent's reason, 503 when no agent of the site is connected.
 #[utoipa::path(post, path = "/api/nas/{router}/access", tag = "Routers", params(("router" = RouterId, Path)),
     request_body = RouterAccessRequest, responses((status = 200, body = Opened),
         (status = 422, description = "The agent leads there not, and says why"),
         (status = 502, description = "The site cannot be asked"),
-        (status = 503, description = "No agent of the site is connected to this server"),
+        (status = 503, description = "No agent of the site is connected"),
         (status = 504, description = "It did not answer in time")))]
 pub async fn to_router(
     operator: Operator,
@@ -137,7 +146,7 @@ pub async fn to_router(
     request_body = CustomerAccessRequest, responses((status = 200, body = Opened),
         (status = 422, description = "The agent leads there not, and says why"),
         (status = 502, description = "The site cannot be asked"),
-        (status = 503, description = "No agent of the site is connected to this server"),
+        (status = 503, description = "No agent of the site is connected"),
         (status = 504, description = "It did not answer in time")))]
 pub async fn to_customer(
     operator: Operator,
@@ -200,8 +209,13 @@ async fn open(
     operator.fresh_in_console(now)?;
     let place = desk.place()?;
     let tenant = operator.tenant;
-    let Some(agent) = desk.agent_of(tenant, wanted.site) else {
+    let Some(agent) = desk.agent_of(tenant, wanted.site).await else {
         return Err(live.silence(tenant, wanted.site, None, now).await.into());
+    };
+    let is_page = wanted.service != Service::Winbox;
+    let tls = match is_page {
+        true => desk.tls().await?,
+        false => None,
     };
     let listener = desk.bind(place).await?;
     let port = listener.local_addr().map_err(ApiError::internal)?.port();
@@ -216,11 +230,27 @@ async fn open(
         who: format!("{} <{}>", operator.name, operator.email),
         why: wanted.reason.clone(),
     });
-    let asked = desk.agents().ask_agent(tenant, agent, &question, PATIENCE);
-    let address = match asked.await {
+    let address = match desk.ask(tenant, agent, &question).await {
         Ok(Reply::Access { address }) => address,
         Ok(_) => return Err(control::other_answer()), // a reply of another question
         Err(failure) => return Err(refused(live, tenant, wanted.site, failure, now).await),
+    };
+    // Names of hosts and of cookies take it.
+    let tag = hex::encode(db.entropy().bytes::<8>());
+    let host = desk.host(place, &tag);
+    let (page, secret) = match is_page {
+        true => {
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            let device = page::device(address, wanted.port);
+            let own = page::place(scheme, &host, port);
+            let named = device.zip(own).context("[access] host is no name");
+            let (device, own) = named.map_err(ApiError::internal)?;
+            let names = Names::new(device, own, &tag, desk.has_one_name());
+            let (lock, secret) = Lock::new(db.entropy(), now);
+            let page = page::Page::new(lock, names, tls).map_err(ApiError::internal)?;
+            (Some(page), Some(secret))
+        }
+        false => (None, None),
     };
     let from = operator.address.to_canonical();
     let (router_id, customer_id) = match wanted.target {
@@ -254,21 +284,22 @@ async fn open(
     let line = opening(&row);
     audit::record(&mut tx, &Actor::from(operator), line, now).await?;
     tx.commit().await?;
-    let signed_in = SignedIn::of(operator, token);
-    let host = desk.host(place);
-    let is_page = wanted.service != Service::Winbox;
-    let scheme = match wanted.port {
-        443 | 8443 => "https",
-        _ => "http", // what devices speak on every other port of theirs
-    };
+    let url = page.as_ref().map(|page| page.names.own().to_string());
     let answer = Opened {
         id: grant,
-        url: is_page.then(|| format!("{scheme}://{}:{port}/", bracketed(&host))),
+        enter_url: page.as_ref().and_then(page::Page::enter_url),
+        url,
+        secret,
         host,
         port,
         expires_at,
     };
-    desk.open(tenant, row, signed_in, from, listener);
+    let opened = desk::Opened {
+        signed_in: SignedIn::of(operator, token),
+        from,
+        page,
+    };
+    desk.open(tenant, row, opened, listener);
     Ok(Json(answer))
 }
 
@@ -280,13 +311,6 @@ async fn refused(
     now: Timestamp,
 ) -> ApiError {
     live.silence(tenant, site, Some(failure), now).await.into()
-}
-
-fn bracketed(host: &str) -> String {
-    match host.parse() {
-        Ok(IpAddr::V6(address)) => format!("[{address}]"),
-        Ok(IpAddr::V4(_)) | Err(_) => host.to_owned(),
-    }
 }
 
 /// The line of the trail that says that a way was opened.
@@ -418,12 +442,12 @@ impl Way {
     }
 }
 
-/// `DELETE /api/access/{id}`: closes a way at once, with every connection by it. One that is closed stays so.
+/// `DELETE /api/access/{id}`: closes a way at once, with every connection by it; within a second where another server of
+/// this cloud serves it. One that is closed stays so.
 ///
-/// Errors: 404; 503 when it is open at another server of this cloud.
+/// Errors: 404.
 #[utoipa::path(delete, path = "/api/access/{access}", tag = "Routers",
-    params(("access" = AccessGrantId, Path)), responses((status = 200, body = Success),
-        (status = 503, description = "It is open at another server")))]
+    params(("access" = AccessGrantId, Path)), responses((status = 200, body = Success)))]
 pub async fn close(
     operator: Operator,
     State(db): State<Database>,
@@ -434,17 +458,17 @@ pub async fn close(
     let found = store::find(&mut tx, access).await?;
     let found = found.ok_or(ApiError::NotFound("access"))?;
     drop(tx);
-    let here = desk
-        .close(access, Closed::ByHand, &Actor::from(&operator))
-        .await?;
-    if !here && found.closed_at.is_none() && found.expires_at > desk.now() {
-        return Err(ApiError::Unavailable {
-            message: "It is open at another server of this cloud, or that one lost its power: then nobody comes \
-                      through any more"
-                .to_owned(),
-        });
+    let actor = Actor::from(&operator);
+    let now = desk.now();
+    if !desk.close(access, Closed::ByHand, &actor).await && found.expires_at > now {
+        // Who serves it looks at this; one that lost its power serves nobody.
+        let none = Moved::default();
+        let mut tx = db.begin(operator.tenant).await?;
+        if store::close(&mut tx, access, Closed::ByHand, none, now).await? {
+            let line = desk::closing(&found, Closed::ByHand, none);
+            audit::record(&mut tx, &actor, line, now).await?;
+        }
+        tx.commit().await?;
     }
     Ok(Json(Success::YES))
 }
-
-const PATIENCE: Duration = Duration::from_secs(10);

@@ -127,6 +127,23 @@ pub async fn close(
     Ok(done.rows_affected() > 0)
 }
 
+/// Notes what went through a way that was closed at another node than its own.
+pub async fn note_moved(tx: &mut Tx, grant: AccessGrantId, moved: Moved) -> sqlx::Result<()> {
+    sqlx::query(
+        "update access_grants
+            set connections = $3, bytes_there = $4, bytes_back = $5
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(grant)
+    .bind(moved.connections)
+    .bind(moved.there)
+    .bind(moved.back)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// A way.
 pub async fn find(tx: &mut Tx, grant: AccessGrantId) -> sqlx::Result<Option<Grant>> {
     sqlx::query_as("select * from access_grants where tenant_id = $1 and id = $2")

@@ -31,6 +31,7 @@ pub use mask::{MASK, Masked, is_masked};
 pub use opened::{NotOpened, csv_of_workbook, is_workbook};
 pub use page::Page;
 pub use request::{ClientAddress, Commons, RequestId, commons};
+pub(crate) use serve::http1;
 pub use serve::{Listener, serve};
 pub use sheet::{Sheet, attachment};
 pub use sort::{Order, Sort, Sortable};

@@ -50,7 +50,7 @@ pub async fn serve(listener: Listener, router: Router, stop: CancellationToken) 
             continue;
         };
         let connection =
-            builder().serve_connection(TokioIo::new(stream), service(router.clone(), peer));
+            http1().serve_connection(TokioIo::new(stream), service(router.clone(), peer));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A broken connection is the client's affair; what it asked was answered or rolled back.
@@ -88,7 +88,7 @@ async fn accept(
 
 /// HTTP/1.1 alone, as proxies speak it to what stands behind them. Telling HTTP/2 apart would mean waiting
 /// for a client's first bytes without a limit.
-fn builder() -> Builder {
+pub(crate) fn http1() -> Builder {
     let mut builder = Builder::new();
     builder
         .timer(TokioTimer::new())

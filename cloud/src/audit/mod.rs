@@ -267,6 +267,7 @@ pub enum Action {
     AlertAcknowledge,
     AlertUpdate,
     AccessOpen,
+    AccessEnter,
     AccessClose,
 }
 

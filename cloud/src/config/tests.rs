@@ -156,14 +156,19 @@ fn ways_to_devices_have_a_name_that_is_not_the_consoles() {
         "listen = '::'",
         "listen = '0.0.0.0'\nhost = 'isp.example.com'",
         "listen = '10.0.0.1'\nhost = 'ISP.example.com'",
+        "listen = '10.0.0.1'\nhost = '*.example.com'",
+        "listen = '10.0.0.1'\nhost = 'a*.example.com'",
     ] {
         let error = with(wrong).unwrap_err();
         assert!(error.contains("[access] host"), "{wrong}: {error}");
     }
+    let error = with("listen = '10.0.0.1'\ncertificate = '/a.pem'").unwrap_err();
+    assert!(error.contains("[access] key"), "{error}");
     for right in [
         "",
         "listen = '10.0.0.1'",
         "listen = '0.0.0.0'\nhost = 'devices.isp.example.com'",
+        "listen = '0.0.0.0'\nhost = '*.devices.isp.example.com'",
     ] {
         with(right).unwrap();
     }

@@ -5,19 +5,23 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::post;
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::FRAME_CAP;
 use easyisp_shared::wire::question::{Answer, AskFailure, Question};
 
-use super::Nodes;
 use super::rules::{Passed, Told};
+use super::{Nodes, ways};
 
 /// Where a question is posted.
 pub(super) const PATH: &str = "/question";
+/// Where a connection by a way is asked for.
+pub(super) const WAY: &str = "/way";
 
 /// What other nodes reach.
 pub fn router(nodes: Nodes) -> Router {
     Router::new()
         .route(PATH, post(answer))
+        .route(WAY, post(ways::through))
         .layer(DefaultBodyLimit::max(MOST_QUESTION))
         .with_state(nodes)
 }
@@ -28,15 +32,22 @@ pub fn router(nodes: Nodes) -> Router {
 async fn answer(State(nodes): State<Nodes>, sealed: Bytes) -> Result<Vec<u8>, StatusCode> {
     let inner = &nodes.inner;
     let passed = Passed::open(&inner.key, inner.id, &sealed).ok_or(StatusCode::FORBIDDEN)?;
-    let is_new = {
-        let mut asked = inner.asked.lock().expect("no code panics under this lock");
-        asked.is_new(&passed, inner.clock.now())
-    };
-    if !is_new {
-        return Err(StatusCode::FORBIDDEN);
-    }
+    nodes.is_new(passed.at, passed.nonce)?;
     let told = told(&nodes, &passed).await;
-    Ok(told.seal(&inner.key, &passed, inner.db.entropy()))
+    Ok(told.seal(&inner.key, &passed.nonce, inner.db.entropy()))
+}
+
+impl Nodes {
+    /// 403 for what is old or was asked before.
+    pub(super) fn is_new(&self, at: Timestamp, nonce: [u8; 16]) -> Result<(), StatusCode> {
+        let mut asked = self
+            .inner
+            .asked
+            .lock()
+            .expect("no code panics under this lock");
+        let is_new = asked.is_new(at, nonce, self.inner.clock.now());
+        is_new.then_some(()).ok_or(StatusCode::FORBIDDEN)
+    }
 }
 
 async fn told(nodes: &Nodes, passed: &Passed) -> Told {

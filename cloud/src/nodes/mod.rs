@@ -8,14 +8,17 @@
 //! in the trail twice. Who may ask is decided where the request came in. The node that is asked checks anew what
 //! only it can know: that the asker is a node of this cloud (whoever holds the master key), that the question is
 //! fresh and was not asked before, and that the agent is connected to it and is that tenant's. It never passes a
-//! question on: it asks the agents that it holds, and nobody else.
+//! question on: it asks the agents that it holds, and nobody else. A person's connection to a device goes the same way,
+//! piece by piece, under the same key.
 //!
 //! Addresses are those that nodes wrote of themselves, and nothing that a tenant types becomes one.
 
 mod http;
+mod pieces;
 mod presence;
 mod rules;
 mod store;
+mod ways;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,9 +29,12 @@ use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_shared::wire::FRAME_CAP;
 use easyisp_shared::wire::question::{Answer, AskFailure, Question, Reply};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use http::router;
+pub use ways::Place;
 
 use crate::db::{BoxFuture, Database};
 use crate::outbound;
@@ -54,6 +60,10 @@ struct Inner {
     client: reqwest::Client,
     asked: Mutex<Asked>,
     turns: Semaphore,
+    /// Connections by ways that other nodes ask for.
+    ways: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Nodes {
@@ -70,6 +80,9 @@ impl Nodes {
                 client: outbound::node_client(),
                 asked: Mutex::default(),
                 turns: Semaphore::new(MOST_AT_ONCE),
+                ways: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+                tasks: TaskTracker::new(),
+                stop: CancellationToken::new(),
             }),
         }
     }
@@ -83,7 +96,8 @@ impl Nodes {
         }))
     }
 
-    async fn ask_agent(
+    /// Asks an agent, wherever it is connected.
+    pub async fn ask_agent(
         &self,
         tenant: TenantId,
         agent: AgentId,
@@ -186,7 +200,7 @@ impl Nodes {
         };
         let sealed = passed.seal(&inner.key, held.node, inner.db.entropy());
         let told = match self.exchange(held, sealed, within).await {
-            Ok(told) => Told::open(&inner.key, &passed, &told),
+            Ok(told) => Told::open(&inner.key, &passed.nonce, &told),
             Err(error) if error.is_timeout() && !error.is_connect() => {
                 return Err(AskFailure::TimedOut);
             }
@@ -200,9 +214,7 @@ impl Nodes {
                 Reply::decode(&body).map_err(|_| AskFailure::NotUnderstood)
             }
             Some(Told::Answer(Answer::Failed(failure))) => Err(failure),
-            Some(Told::Gone) => Err(AskFailure::Unreachable(
-                "its agent is changing from one node of the cloud to another; try again".to_owned(),
-            )),
+            Some(Told::Gone) => Err(changing()),
             None => {
                 tracing::warn!(node.id = %held.node, "Node {} answers what no node of this cloud would; \
                     have all nodes the same master key and time?", held.node);
@@ -229,6 +241,12 @@ impl Nodes {
         }
         Ok(body)
     }
+}
+
+fn changing() -> AskFailure {
+    AskFailure::Unreachable(
+        "its agent is changing from one node of the cloud to another; try again".to_owned(),
+    )
 }
 
 fn unreachable(what: &str) -> AskFailure {
@@ -264,5 +282,7 @@ impl std::fmt::Debug for Nodes {
 
 /// Questions of other nodes under way at once; each agent has a bound of its own.
 const MOST_AT_ONCE: usize = 512;
+/// Each holds one of the 256 connections that other nodes have here; the rest is for questions.
+const MOST_CONNECTIONS: usize = 128;
 /// An agent's answer is one frame; this is above.
 const MOST_ANSWER: usize = FRAME_CAP * 2;

@@ -34,6 +34,9 @@ impl Nodes {
                 () = inner.agents.changed().notified() => {}
             }
         }
+        inner.stop.cancel();
+        inner.tasks.close();
+        inner.tasks.wait().await;
         if let Err(cause) = store::leave(&inner.db, inner.id).await {
             tracing::warn!(%cause, "Cannot take leave of the other nodes: {cause}");
         }

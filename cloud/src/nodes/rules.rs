@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::id::{AgentId, TenantId};
+use easyisp_shared::id::{AccessGrantId, AgentId, TenantId};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::Answer;
@@ -50,6 +50,67 @@ impl Passed {
     }
 }
 
+/// A connection by a way that is asked for. A changed shape gets another [`WAY`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Called {
+    /// Whose agent.
+    pub tenant: TenantId,
+    /// Which.
+    pub agent: AgentId,
+    /// By which way of its.
+    pub grant: AccessGrantId,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// Never the same twice; names the connection from here on.
+    pub nonce: [u8; 16],
+}
+
+impl Called {
+    /// Seals it for one node: it opens at no other.
+    pub fn seal(&self, key: &SealKey, node: Uuid, entropy: &Entropy) -> Vec<u8> {
+        key.seal(&place(WAY, node.as_bytes()), &encoded(self), entropy)
+    }
+
+    /// Opens what was sealed for `node`; `None` for anything else.
+    ///
+    /// Reads untrusted bytes: every input gives an answer, none panics.
+    pub fn open(key: &SealKey, node: Uuid, sealed: &[u8]) -> Option<Called> {
+        let clear = key.open(&place(WAY, node.as_bytes()), sealed).ok()?;
+        postcard::from_bytes(&clear).ok()
+    }
+}
+
+/// Which way octets of a connection go between two nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// To the node that holds the agent.
+    There,
+    /// From it.
+    Back,
+}
+
+impl Direction {
+    /// The one that the other node sends.
+    pub fn other(self) -> Direction {
+        match self {
+            Direction::There => Direction::Back,
+            Direction::Back => Direction::There,
+        }
+    }
+}
+
+/// What a piece of a connection is sealed for: this connection, direction and number, and nothing else.
+pub fn piece(connection: &[u8; 16], direction: Direction, number: u64) -> Vec<u8> {
+    let direction = match direction {
+        Direction::There => b'>',
+        Direction::Back => b'<',
+    };
+    let mut which = connection.to_vec();
+    which.push(direction);
+    which.extend_from_slice(&number.to_be_bytes());
+    place(PIECE, &which)
+}
+
 /// What the node says that was asked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Told {
@@ -60,14 +121,14 @@ pub enum Told {
 }
 
 impl Told {
-    /// Seals it as the answer to one question.
-    pub fn seal(&self, key: &SealKey, to: &Passed, entropy: &Entropy) -> Vec<u8> {
-        key.seal(&place(ANSWER, &to.nonce), &encoded(self), entropy)
+    /// Seals it as the answer to the one question of this nonce.
+    pub fn seal(&self, key: &SealKey, to: &[u8; 16], entropy: &Entropy) -> Vec<u8> {
+        key.seal(&place(ANSWER, to), &encoded(self), entropy)
     }
 
     /// Opens the answer to `to`; `None` for anything else.
-    pub fn open(key: &SealKey, to: &Passed, sealed: &[u8]) -> Option<Told> {
-        let clear = key.open(&place(ANSWER, &to.nonce), sealed).ok()?;
+    pub fn open(key: &SealKey, to: &[u8; 16], sealed: &[u8]) -> Option<Told> {
+        let clear = key.open(&place(ANSWER, to), sealed).ok()?;
         postcard::from_bytes(&clear).ok()
     }
 }
@@ -81,19 +142,19 @@ pub struct Asked {
 
 impl Asked {
     /// Whether a question is of this moment and comes for the first time.
-    pub fn is_new(&mut self, passed: &Passed, now: Timestamp) -> bool {
-        let apart = now.since(passed.at).max(passed.at.since(now));
+    pub fn is_new(&mut self, at: Timestamp, nonce: [u8; 16], now: Timestamp) -> bool {
+        let apart = now.since(at).max(at.since(now));
         // What was of this moment then is not any more, and needs not to be remembered.
-        while let Some((at, nonce)) = self.order.front().copied()
-            && now.since(at) > FRESH * 2
+        while let Some((came, old)) = self.order.front().copied()
+            && now.since(came) > FRESH * 2
         {
             self.order.pop_front();
-            self.known.remove(&nonce);
+            self.known.remove(&old);
         }
-        if apart > FRESH || self.order.len() >= MOST_KNOWN || !self.known.insert(passed.nonce) {
+        if apart > FRESH || self.order.len() >= MOST_KNOWN || !self.known.insert(nonce) {
             return false;
         }
-        self.order.push_back((now, passed.nonce));
+        self.order.push_back((now, nonce));
         true
     }
 }
@@ -114,6 +175,8 @@ fn encoded(value: &impl Serialize) -> Vec<u8> {
 }
 
 const QUESTION: &[u8] = b"easyisp node question 1 ";
+const WAY: &[u8] = b"easyisp node way 1 ";
+const PIECE: &[u8] = b"easyisp node piece 1 ";
 const ANSWER: &[u8] = b"easyisp node answer 1 ";
 /// Nodes are at most a second off the database's clock, and a question is passed on at once.
 const FRESH: Duration = Duration::from_secs(15);
@@ -160,23 +223,39 @@ mod tests {
         }
 
         let told = Told::Answer(Answer::Failed(AskFailure::Busy));
-        let answer = told.seal(&key, &asked, &entropy);
-        assert_eq!(Told::open(&key, &asked, &answer), Some(told));
-        assert_eq!(Told::open(&key, &passed(2, NOW), &answer), None);
-        assert_eq!(Told::open(&key, &asked, &sealed), None, "its own question");
+        let answer = told.seal(&key, &asked.nonce, &entropy);
+        assert_eq!(Told::open(&key, &asked.nonce, &answer), Some(told));
+        assert_eq!(Told::open(&key, &passed(2, NOW).nonce, &answer), None);
+        assert_eq!(
+            Told::open(&key, &asked.nonce, &sealed),
+            None,
+            "its own question"
+        );
+
+        let called = Called {
+            tenant: asked.tenant,
+            agent: asked.agent,
+            grant: AccessGrantId(Uuid::from_u128(3)),
+            at: NOW,
+            nonce: [1; 16],
+        };
+        let sealed = called.seal(&key, node, &entropy);
+        assert_eq!(Called::open(&key, node, &sealed), Some(called));
+        assert_eq!(Called::open(&key, neighbour, &sealed), None);
+        assert_eq!(Passed::open(&key, node, &sealed), None, "no question");
     }
 
     #[test]
     fn a_question_is_taken_once_and_while_it_is_fresh() {
         let mut asked = Asked::default();
-        assert!(asked.is_new(&passed(1, NOW), NOW));
-        assert!(!asked.is_new(&passed(1, NOW), NOW), "sent again");
+        assert!(asked.is_new(NOW, [1; 16], NOW));
+        assert!(!asked.is_new(NOW, [1; 16], NOW), "sent again");
         let later = NOW.plus(FRESH * 2);
-        assert!(!asked.is_new(&passed(1, NOW), later), "sent again later");
-        assert!(!asked.is_new(&passed(2, NOW), later), "too old");
-        assert!(!asked.is_new(&passed(3, later), NOW), "of the future");
+        assert!(!asked.is_new(NOW, [1; 16], later), "sent again later");
+        assert!(!asked.is_new(NOW, [2; 16], later), "too old");
+        assert!(!asked.is_new(later, [3; 16], NOW), "of the future");
         let after = later.plus(Duration::from_secs(1));
-        assert!(asked.is_new(&passed(4, after), after));
+        assert!(asked.is_new(after, [4; 16], after));
         assert_eq!(asked.order.len(), 1, "what is old is forgotten");
     }
 
