@@ -168,7 +168,7 @@ impl Lines {
         let is = match &line {
             Some(line) => {
                 state.known.insert(customer);
-                self.router_of(line)
+                self.router_of(line, was)
             }
             None => {
                 state.known.remove(&customer);
@@ -185,33 +185,55 @@ impl Lines {
 
     fn everybody(&self) {
         let mut state = self.lock();
-        let lines = state.known.iter();
-        let lines = lines.filter_map(|customer| self.parts.site.customer(*customer));
-        let routers: HashSet<RouterId> = lines.filter_map(|line| self.router_of(&line)).collect();
+        let known = state.known.iter();
+        let of = |customer: &CustomerId| {
+            let line = self.parts.site.customer(*customer)?;
+            self.router_of(&line, state.placed.get(customer).copied())
+        };
+        let routers: HashSet<RouterId> = known.filter_map(of).collect();
         for router in routers {
             state.desks.tell(router, News::All);
         }
     }
 
-    /// Where a line is: at the router that was chosen, or the only one there is.
-    pub(super) fn router_of(&self, line: &Subscriber) -> Option<RouterId> {
+    /// Where a line is: at the router that was chosen, else the only one with an API that there is, else the one where
+    /// its rows stand: a second router takes nobody's line away.
+    pub(super) fn router_of(
+        &self,
+        line: &Subscriber,
+        placed: Option<RouterId>,
+    ) -> Option<RouterId> {
         line.entitlement.router.or_else(|| {
-            match self.parts.site.routers().as_slice() {
-                [only] => Some(only.id),
-                _ => None, // none, or nobody can know which
+            let routers = self.parts.site.routers();
+            let mut with_api = routers.iter().filter(|router| router.api.is_some());
+            match (with_api.next(), with_api.next()) {
+                (Some(only), None) => Some(only.id),
+                (None, _) => None,
+                (Some(_), Some(_)) => placed.filter(|placed| {
+                    routers
+                        .iter()
+                        .any(|router| router.id == *placed && router.api.is_some())
+                }),
             }
         })
     }
 
     /// Everybody whose line is at a router.
     pub(super) fn at(&self, router: RouterId) -> HashSet<CustomerId> {
-        let known: Vec<CustomerId> = self.lock().known.iter().copied().collect();
-        let site = &self.parts.site;
-        let here = |customer: &CustomerId| {
-            let line = site.customer(*customer);
-            line.is_some_and(|line| self.router_of(&line) == Some(router))
+        let known: Vec<(CustomerId, Option<RouterId>)> = {
+            let state = self.lock();
+            let known = state.known.iter();
+            known
+                .map(|customer| (*customer, state.placed.get(customer).copied()))
+                .collect()
         };
-        known.into_iter().filter(here).collect()
+        let site = &self.parts.site;
+        let here = |(customer, placed): &(CustomerId, Option<RouterId>)| {
+            let line = site.customer(*customer);
+            line.is_some_and(|line| self.router_of(&line, *placed) == Some(router))
+        };
+        let here = known.into_iter().filter(here);
+        here.map(|(customer, _)| customer).collect()
     }
 
     /// Keeps them until cancelled.

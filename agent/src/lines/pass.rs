@@ -130,10 +130,11 @@ impl Lines {
                 desk.plan.clone()
             })
         };
-        // Rows that nobody remembers to have written.
-        customers.extend(found.queues.iter().map(|row| row.customer));
-        customers.extend(found.entries.iter().map(|row| row.customer));
-        customers.extend(found.leases.iter().filter_map(|row| row.customer));
+        // Rows that nobody remembers to have written, as after a start of ours.
+        let mut stand: HashSet<CustomerId> = found.queues.iter().map(|row| row.customer).collect();
+        stand.extend(found.entries.iter().map(|row| row.customer));
+        stand.extend(found.leases.iter().filter_map(|row| row.customer));
+        customers.extend(stand.iter().copied());
         let known = Known {
             leases: &found.leases,
             plan: plan.as_ref(),
@@ -145,7 +146,9 @@ impl Lines {
                 None => self.parts.site.customer(customer),
             };
             let line = line.filter(|line| rules::is_line(line));
-            let line = line.filter(|line| self.router_of(line) == Some(router));
+            let stands = stand.contains(&customer).then_some(router);
+            let placed = self.lock().placed.get(&customer).copied().or(stands);
+            let line = line.filter(|line| self.router_of(line, placed) == Some(router));
             let Some(line) = line else {
                 return Judged {
                     customer,

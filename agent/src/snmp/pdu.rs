@@ -162,11 +162,11 @@ fn value(tag: u8, content: &[u8]) -> Result<Value, BerError> {
     let narrow = |content| Ok::<_, BerError>((ber::unsigned(content)? & 0xffff_ffff) as u32);
     Ok(match tag {
         INTEGER => Value::Integer(ber::signed(content)?),
-        OCTETS | OPAQUE => Value::Octets(content.to_vec()),
+        OCTETS | OPAQUE => Value::Octets(short(content)),
         OID => Value::Name(ber::oid(content)?),
         ADDRESS => match <[u8; 4]>::try_from(content) {
             Ok(octets) => Value::Address(octets.into()),
-            Err(_) => Value::Octets(content.to_vec()),
+            Err(_) => Value::Octets(short(content)),
         },
         COUNTER32 => Value::Counter32(narrow(content)?),
         GAUGE => Value::Gauge(narrow(content)?),
@@ -179,6 +179,14 @@ fn value(tag: u8, content: &[u8]) -> Result<Value, BerError> {
         _ => Value::Null, // octets from the network
     })
 }
+
+/// No more of it than anything has that is read here: what a device makes longer is not kept.
+fn short(content: &[u8]) -> Vec<u8> {
+    content.iter().take(LONGEST).copied().collect()
+}
+
+/// Octets of one value.
+const LONGEST: usize = 4096;
 
 /// The id by which an answer is known before it is read: request-id, or msgID of SNMPv3.
 pub fn id_of(octets: &[u8]) -> Option<i32> {
@@ -229,6 +237,12 @@ mod tests {
         );
         assert_eq!(sent, expected.unwrap());
         assert_eq!(id_of(&sent), Some(0x1234));
+    }
+
+    #[test]
+    fn a_value_is_kept_as_far_as_anybody_reads_it() {
+        let read = value(OCTETS, &[7; 60_000]).unwrap();
+        assert_eq!(read, Value::Octets(vec![7; LONGEST]));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Walk {
     parts: VecDeque<Part>,
     now: State,
     values: Values,
+    /// How much of the agent's memory they take, about.
+    octets: usize,
     /// How many bindings an answer may have before something went wrong with it.
     ceiling: usize,
     /// The first part has been answered.
@@ -56,6 +58,7 @@ impl Walk {
             parts: parts.into(),
             now: State::Finished,
             values: Values::new(),
+            octets: 0,
             ceiling: MOST_BINDINGS,
             answered: false,
             refused: None,
@@ -91,14 +94,15 @@ impl Walk {
         if answer.error != 0 {
             return self.refuse(answer.error, answer.error_index);
         }
-        let full = self.values.len() >= MOST_VALUES;
+        let full = self.values.len() >= MOST_VALUES || self.octets >= MOST_OCTETS;
         match &mut self.now {
             State::Objects(left) => {
                 let asked: Vec<Oid> = left
                     .drain(..left.len().min(self.ceiling.min(OBJECTS_AT_ONCE)))
                     .collect();
                 for (name, value) in answer.bindings {
-                    if value.is_there() && asked.contains(&name) {
+                    if value.is_there() && asked.contains(&name) && !full {
+                        self.octets += weight(&name, &value);
                         self.values.insert(name, value);
                     }
                 }
@@ -128,6 +132,7 @@ impl Walk {
                     column.cursor = name.clone();
                     moved = true;
                     if value.is_there() {
+                        self.octets += weight(&name, &value);
                         self.values.insert(name, value);
                     }
                 }
@@ -243,6 +248,16 @@ impl Walk {
     }
 }
 
+/// What a value takes, its name and the tree's own part with it.
+fn weight(name: &Oid, value: &Value) -> usize {
+    let content = match value {
+        Value::Octets(octets) => octets.len(),
+        Value::Name(other) => 4 * other.arcs().len(),
+        _ => 0, // every other one is within the row itself
+    };
+    64 + 4 * name.arcs().len() + content
+}
+
 impl Column {
     fn new(root: Oid) -> Column {
         Column {
@@ -261,6 +276,8 @@ const FIRST_BINDINGS: usize = 48;
 const MOST_BINDINGS: usize = 400;
 /// The most values of one reading: a router with a thousand lines has ten thousand.
 const MOST_VALUES: usize = 60_000;
+/// The most octets of one reading. Ten thousand values of a router take a tenth of it.
+const MOST_OCTETS: usize = 8 << 20;
 const NO_SUCH_NAME: i32 = 2;
 
 #[cfg(test)]
@@ -411,6 +428,19 @@ mod tests {
         let (found, _) = walked(&held, everything(), Habit::Hates);
         assert_eq!(found.len(), 301);
         assert!(found.keys().all(|name| name.under(&[1, 2]).is_none()));
+    }
+
+    /// A device with long names for everything takes no more of the agent's memory than a large one.
+    #[test]
+    fn what_is_read_has_an_end_in_octets_too() {
+        let long = |row: u32| (oid(&[1, 1, row]), Value::Octets(vec![7; 4096]));
+        let held: Values = (1..=4000).map(long).collect();
+        let (found, _) = walked(&held, everything(), Habit::Sound);
+        let octets = found.len() * 4096;
+        assert!(
+            (MOST_OCTETS / 2..MOST_OCTETS + (2 << 20)).contains(&octets),
+            "{octets}"
+        );
     }
 
     #[test]

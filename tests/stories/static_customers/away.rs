@@ -32,6 +32,63 @@ async fn api_is_at(place: &Place, port: u16) -> Result<()> {
     .await
 }
 
+/// A second router at a site takes nobody's line away whose router was never chosen; nor does a switch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_router_takes_nobodys_line_away() -> Result<()> {
+    let mut place = Place::open("second").await?;
+    let until = place.world.clock.now().plus(30 * DAY);
+    let customer = json!({
+        "username": "school", "password": "school", "name": "A school", "phone": "0712345678",
+        "connectionType": "STATIC", "packageId": place.isp.package, "expiresAt": until.to_string(),
+    });
+    let made = place.isp.owner.post("/customers", &customer).await?;
+    let id = made["id"].as_str().context("an id")?.to_owned();
+    let given = json!({"ipAddress": "10.20.0.9"});
+    let path = format!("/customers/{id}/assign-ip");
+    place.isp.owner.post(&path, &given).await?;
+    let stands = async |place: &Place| {
+        place
+            .holds("school", "10.20.0.9", "10000000/10000000", OPEN)
+            .await
+    };
+    stands(&place).await?;
+
+    let owner = place.isp.owner.clone();
+    let new = async |name: &str, source: &str| {
+        owner
+            .add_router(name, source, "a-secret-of-another", 3799)
+            .await
+    };
+    new("Switch", "127.0.0.66").await?;
+    let second = new("Roof", "127.0.0.67").await?;
+    owner
+        .set_router_api(&second, "agent", "a-password", 1)
+        .await?;
+    let known = async |place: &Place| {
+        eventually("the agent knows all three", async || {
+            let routers = place.site.agent().overview().site.routers();
+            let with_api = routers.iter().filter(|router| router.api.is_some());
+            Ok((routers.len() == 3 && with_api.count() == 2).then_some(()))
+        })
+        .await
+    };
+    known(&place).await?;
+    // The second look begins when all of the first is done.
+    place.look().await?;
+    place.look().await?;
+    stands(&place).await?;
+
+    // Nor does a start of the box, which remembers nothing of what it wrote.
+    place.site.stop_agent().await;
+    place.site.start_agent().await?;
+    known(&place).await?;
+    place.look().await?;
+    place.look().await?;
+    stands(&place).await?;
+    place.line_is(&id, "ENFORCED").await?;
+    place.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_router_that_is_away_or_says_no_is_said_and_tried_again() -> Result<()> {
     let place = Place::open("awayrouter").await?;
