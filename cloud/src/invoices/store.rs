@@ -1,5 +1,6 @@
 //! SQL on invoices, their numbers and taxes.
 
+mod paid;
 pub mod report;
 pub mod sale;
 mod sums;
@@ -18,6 +19,7 @@ use crate::db::Tx;
 use crate::ledger::{Charged, Tax};
 
 use report::FiscalReceipt;
+pub use paid::{PaidByWallet, lock_paid_by_wallet, paid_from};
 pub use sums::sums;
 
 /// A customer who can be billed, locked so that he is not deleted meanwhile: his name.
@@ -405,23 +407,6 @@ pub async fn pay(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// Reads and locks the invoices that a customer's wallet has paid, the last one first, a hundred at most.
-pub async fn lock_paid_by_wallet(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Locked>> {
-    sqlx::query_as(
-        "select id, number, customer_id, amount, status, taxes, paid_at, paid_by, settlement_id, period_id, revenue,
-                credited
-           from invoices
-          where tenant_id = $1 and customer_id = $2 and paid_by = 'WALLET' and period_id is null
-          order by paid_at desc, serial desc
-          limit 100
-            for update",
-    )
-    .bind(tx.tenant())
-    .bind(customer)
-    .fetch_all(&mut **tx)
-    .await
 }
 
 /// Writes that what an invoice was paid with was taken back, and by which entry.

@@ -136,6 +136,7 @@ pub async fn request(
         gateway_id: gateway,
         customer_id: found.customer,
         amount,
+        bearer_id: None,
         whole: amount == found.amount,
         service: request.service,
         reason,
@@ -360,7 +361,7 @@ pub async fn approve(
             ));
         }
     }
-    renewals::reserve(&mut tx, &refund.money(), now).await?;
+    refund.bearer_id = renewals::reserve(&mut tx, &refund.money(), now).await?;
     refund.state = State::Approved;
     (refund.decided_by, refund.decided_at) = (Some(operator.id), Some(now));
     store::save(&mut tx, &refund).await?;
