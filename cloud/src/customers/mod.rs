@@ -41,7 +41,10 @@ pub use forecast::{Asks, Forecast, forecast};
 pub use http::{Brief, Customer, full, reach};
 use jobs::give_back;
 pub use jobs::{COLLECT, FOLLOW, INSTALL, RESUME, follow, resume};
-pub use rules::{Change, Deed, Draft, draft, password, tag_form, tags, uptime, usable_address};
+pub use rules::{
+    Change, Deed, Draft, beginning_of_phone, draft, password, tag_form, tags, uptime,
+    usable_address,
+};
 pub use store::{AtHotspot, ExportRow, Filter, exported};
 pub use told::tell_expired;
 pub use words::{ConnectionType, Standing, Status};

@@ -15,11 +15,12 @@ use sqlx::types::Json;
 use super::rules::{Item, Number};
 use super::words::Status;
 use crate::api::{Order, Page, Sort, Sortable};
+use crate::customers::beginning_of_phone;
 use crate::db::Tx;
 use crate::ledger::{Charged, Tax};
 
-use report::FiscalReceipt;
 pub use paid::{PaidByWallet, lock_paid_by_wallet, paid_from};
+use report::FiscalReceipt;
 pub use sums::sums;
 
 /// A customer who can be billed, locked so that he is not deleted meanwhile: his name.
@@ -491,6 +492,7 @@ pub async fn page(
     page: Page,
     now: Timestamp,
 ) -> sqlx::Result<Vec<Row>> {
+    let search = crate::db::sought(filter.search.as_deref());
     sqlx::query_as(sort.text(
         "select i.id, i.number, i.customer_id, c.name as customer_name, i.amount,
                 case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status,
@@ -503,7 +505,7 @@ pub async fn page(
                                order by n.year desc, n.serial desc
                                limit 1) n on true
           where i.tenant_id = $1
-            and ($2::text is null or i.number ilike $2 or c.name ilike $2)
+            and ($2::text is null or i.id = any((select found_invoices($1, $2, $8))::uuid[]))
             and ($3::text is null
                  or $3 = case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end)
             and ($7::boolean is null or $7 = (i.period_id is not null))
@@ -511,12 +513,13 @@ pub async fn page(
           limit $5 offset $6",
     ))
     .bind(tx.tenant())
-    .bind(filter.search.as_deref().map(crate::db::like))
+    .bind(&search)
     .bind(filter.status)
     .bind(now)
     .bind(page.limit())
     .bind(page.offset())
     .bind(filter.receipts)
+    .bind(search.as_deref().and_then(beginning_of_phone))
     .fetch_all(&mut **tx)
     .await
 }
