@@ -164,6 +164,15 @@ async fn a_month_is_billed_by_its_days_and_stops_who_does_not_pay() -> Result<()
     .await?;
     shop.go_to(ends).await?;
     assert_eq!(shop.isp.customer(&asha).await?["status"], "EXPIRED");
+    // Nobody's account serves who is stopped for what he owes.
+    let mother = shop
+        .isp
+        .add_subscriber("mother", "254712345632", ends.plus(crate::words::DAY))
+        .await?;
+    let joins = json!({"parentId": mother});
+    let path = format!("/customers/{asha}");
+    let (status, _) = shop.refusal(Method::PUT, &path, joins).await?;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
 
     let money = json!({"customerId": asha, "amount": 500});
     shop.owner().post("/payments/manual", &money).await?;
@@ -197,15 +206,6 @@ async fn a_month_is_billed_by_its_days_and_stops_who_does_not_pay() -> Result<()
     shop.closes().await
 }
 
-/// Who is billed again pays no day twice, whatever was done to the end of his time meanwhile. Who is on his account is
-/// served with him, and he is deleted once his last days are billed.
-#[tokio::test(flavor = "multi_thread")]
-async fn no_day_is_billed_twice_and_children_are_served_with_their_parent() -> Result<()> {
-    let mut shop = Shop::open("again").await?;
-    let asha = shop.someone("asha").await?;
-    let child = json!({"username": "child", "password": "child", "name": "Child", "connectionType": "PPPOE",
-        "packageId": shop.isp.package, "parentId": asha});
-    let child = shop.owner().post("/customers", &child).await?;
 /// Up and down again in the middle of a month: each day is billed once, as what he had at its end; a price that is changed
 /// counts from the next month on.
 #[tokio::test(flavor = "multi_thread")]
@@ -269,6 +269,15 @@ async fn a_month_of_several_packages_is_billed_day_by_day() -> Result<()> {
     shop.closes().await
 }
 
+/// Who is billed again pays no day twice, whatever was done to the end of his time meanwhile. Who is on his account is
+/// served with him, and he is deleted once his last days are billed.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_day_is_billed_twice_and_children_are_served_with_their_parent() -> Result<()> {
+    let mut shop = Shop::open("again").await?;
+    let asha = shop.someone("asha").await?;
+    let child = json!({"username": "child", "password": "child", "name": "Child", "connectionType": "PPPOE",
+        "packageId": shop.isp.package, "parentId": asha});
+    let child = shop.owner().post("/customers", &child).await?;
     let child = format!("/customers/{}", child["id"].as_str().context("an id")?);
     let served = shop.postpaid(&asha, true).await?["servedUntil"].clone();
     eventually("the child is served as long", async || {

@@ -423,12 +423,22 @@ async fn parent_fits(
     if store::children(tx, parent).await? >= MOST_CHILDREN {
         return Err(wrong("parentId", "has 50 child accounts already"));
     }
-    match child {
-        Some(child) if store::children(tx, child).await? > 0 => Err(wrong(
+    let Some(child) = child else {
+        return Ok(());
+    };
+    if store::children(tx, child).await? > 0 {
+        return Err(wrong(
             "parentId",
             "must be empty: others are on his account",
+        ));
+    }
+    // Else his time would be the other's, and every month would be billed to him all the same.
+    match store::is_postpaid(tx, child).await? {
+        true => Err(wrong(
+            "parentId",
+            "must be empty: he is billed monthly; end that first",
         )),
-        Some(_) | None => Ok(()),
+        false => Ok(()),
     }
 }
 
