@@ -5,6 +5,7 @@ mod doors;
 mod doubt;
 mod owners;
 mod proof;
+mod shared;
 mod twice;
 
 use anyhow::{Context, Result, ensure};

@@ -41,6 +41,7 @@ mod feed;
 mod finance;
 mod fiscal;
 mod forgotten;
+mod found_money;
 mod guessing;
 mod hosted;
 mod hostile_http;

@@ -164,6 +164,15 @@ async fn a_month_is_billed_by_its_days_and_stops_who_does_not_pay() -> Result<()
     .await?;
     shop.go_to(ends).await?;
     assert_eq!(shop.isp.customer(&asha).await?["status"], "EXPIRED");
+    // Nobody's account serves who is stopped for what he owes.
+    let mother = shop
+        .isp
+        .add_subscriber("mother", "254712345632", ends.plus(crate::words::DAY))
+        .await?;
+    let joins = json!({"parentId": mother});
+    let path = format!("/customers/{asha}");
+    let (status, _) = shop.refusal(Method::PUT, &path, joins).await?;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
 
     let money = json!({"customerId": asha, "amount": 500});
     shop.owner().post("/payments/manual", &money).await?;
@@ -194,6 +203,69 @@ async fn a_month_is_billed_by_its_days_and_stops_who_does_not_pay() -> Result<()
         .collect();
     assert_eq!(amounts, [json!(2100), json!(2000), json!(935.48)]);
     site.stop().await;
+    shop.closes().await
+}
+
+/// Up and down again in the middle of a month: each day is billed once, as what he had at its end; a price that is changed
+/// counts from the next month on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_of_several_packages_is_billed_day_by_day() -> Result<()> {
+    let mut shop = Shop::open("packages").await?;
+    shop.rules(json!({"billingDay": 1, "dueDays": 10})).await?;
+    let asha = shop.someone("asha").await?;
+    shop.postpaid(&asha, true).await?;
+    let home = shop.isp.package.clone();
+    let mut packages = Vec::new();
+    for (name, price) in [("Fast", 2000), ("Slow", 500)] {
+        let package = json!({"name": name, "type": "PPPOE", "price": price, "downloadSpeed": 20, "uploadSpeed": 20});
+        let made = shop.owner().post("/packages", &package).await?;
+        packages.push(made["id"].as_str().context("an id")?.to_owned());
+    }
+    shop.go_to(at("2027-01-31T21:15:00Z")).await?;
+    assert_eq!(
+        shop.invoices(1).await?[0]["amount"],
+        548.39,
+        "17 of 31 days"
+    );
+
+    let path = format!("/customers/{asha}/package");
+    for (moment, wanted) in [
+        ("2027-02-10T09:00:00Z", &packages[0]),
+        ("2027-02-10T10:00:00Z", &packages[1]),
+        ("2027-02-10T11:00:00Z", &packages[0]),
+        ("2027-02-20T09:00:00Z", &home),
+    ] {
+        shop.go_to(at(moment)).await?;
+        let change = json!({"packageId": wanted});
+        shop.owner().put(&path, &change).await?;
+        shop.billed().await?;
+    }
+    shop.go_to(at("2027-02-25T09:00:00Z")).await?;
+    let dearer = json!({"price": 1300});
+    let package = format!("/packages/{home}");
+    shop.owner().put(&package, &dearer).await?;
+    shop.billed().await?;
+    shop.go_to(at("2027-02-28T21:15:00Z")).await?;
+    let february = shop.invoices(2).await?.remove(0);
+    let items = february["items"].as_array().context("lines")?.clone();
+    let amounts: Vec<&Value> = items.iter().map(|item| &item["amount"]).collect();
+    assert_eq!(
+        amounts,
+        [&json!(321.43), &json!(714.29), &json!(321.43)],
+        "{february}"
+    );
+    for (item, days) in items.iter().zip([
+        "1 Feb to 9 Feb 2027, 9 of 28 days",
+        "10 Feb to 19 Feb 2027, 10 of 28 days",
+        "20 Feb to 28 Feb 2027, 9 of 28 days",
+    ]) {
+        let text = item["description"].as_str().unwrap_or_default();
+        ensure!(text.ends_with(days), "{february}");
+    }
+    assert_eq!(february["amount"], 1357.15, "{february}");
+    shop.go_to(at("2027-03-31T21:15:00Z")).await?;
+    assert_eq!(shop.invoices(3).await?[0]["amount"], 1300);
+    assert_eq!(shop.balance("1100").await?, 3205.54, "all of it is owed");
     shop.closes().await
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::c2b::{count, lookup, pay, register, told, worked};
 use crate::words::{DAY, HOUR, MINUTE};
 
+mod family;
 mod faults;
 mod taxes;
 mod told;

@@ -72,6 +72,44 @@ async fn a_speed_for_a_while_comes_and_goes_without_a_new_login() -> Result<()> 
     world.stop().await
 }
 
+/// Who was given another name runs on under the old one until he dials anew: what his package becomes is his too, and
+/// somebody else who is called so and goes away takes nothing from him.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_speed_reaches_who_has_another_name_by_now() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "renamed").await?;
+    let site = Site::open(&world, &isp).await?;
+    let until = world.clock.now().plus(30 * DAY);
+    let neema = isp.add_subscriber("neema", "254712345691", until).await?;
+    site.knows("neema", "at all", |_| true).await?;
+    let online = site.dial("neema").await.online();
+    online.started().await;
+    runs_at(&online, "10M/10M").await?;
+    let name = json!({"username": "neema.w"});
+    isp.owner.put(&format!("/customers/{neema}"), &name).await?;
+    site.knows("neema.w", "by his new name", |_| true).await?;
+
+    let package = isp.owner.get(&format!("/packages/{}", isp.package)).await?;
+    let faster = json!({"name": package["name"], "type": package["type"], "price": package["price"],
+        "downloadSpeed": 40, "uploadSpeed": 40});
+    let path = format!("/packages/{}", isp.package);
+    isp.owner.put(&path, &faster).await?;
+    runs_at(&online, "40M/40M").await?;
+
+    let other = isp.add_subscriber("neema", "254712345692", until).await?;
+    site.knows("neema", "another one", |_| true).await?;
+    let path = format!("/customers/{other}");
+    isp.owner.call(Method::DELETE, &path, None).await?;
+    site.knows_nobody("neema").await?;
+    let boost = json!({"downloadMbps": 50, "uploadMbps": 50, "durationMinutes": 15});
+    let path = format!("/customers/{neema}/speed-boost");
+    isp.owner.post(&path, &boost).await?;
+    runs_at(&online, "50M/50M").await?;
+    ensure!(online.session().is_some(), "one session all the time");
+    site.stop().await;
+    world.stop().await
+}
+
 async fn runs_at(online: &Online, rate: &str) -> Result<()> {
     eventually(&format!("the session runs at {rate}"), async || {
         let session = online.session();

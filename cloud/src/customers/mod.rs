@@ -41,7 +41,10 @@ pub use forecast::{Asks, Forecast, forecast};
 pub use http::{Brief, Customer, full, reach};
 use jobs::give_back;
 pub use jobs::{COLLECT, FOLLOW, INSTALL, RESUME, follow, resume};
-pub use rules::{Change, Deed, Draft, draft, password, tag_form, tags, uptime, usable_address};
+pub use rules::{
+    Change, Deed, Draft, beginning_of_phone, draft, password, tag_form, tags, uptime,
+    usable_address,
+};
 pub use store::{AtHotspot, ExportRow, Filter, exported, lock_idle};
 pub use told::tell_expired;
 pub use words::{ConnectionType, Standing, Status};
@@ -420,12 +423,22 @@ async fn parent_fits(
     if store::children(tx, parent).await? >= MOST_CHILDREN {
         return Err(wrong("parentId", "has 50 child accounts already"));
     }
-    match child {
-        Some(child) if store::children(tx, child).await? > 0 => Err(wrong(
+    let Some(child) = child else {
+        return Ok(());
+    };
+    if store::children(tx, child).await? > 0 {
+        return Err(wrong(
             "parentId",
             "must be empty: others are on his account",
+        ));
+    }
+    // Else his time would be the other's, and every month would be billed to him all the same.
+    match store::is_postpaid(tx, child).await? {
+        true => Err(wrong(
+            "parentId",
+            "must be empty: he is billed monthly; end that first",
         )),
-        Some(_) | None => Ok(()),
+        false => Ok(()),
     }
 }
 

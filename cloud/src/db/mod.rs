@@ -192,6 +192,13 @@ async fn whole(
     }
 }
 
+/// What somebody looks for, without the spaces around it and without what no text of a database has; `None` = everything.
+pub fn sought(text: Option<&str>) -> Option<String> {
+    let text: String = text?.chars().filter(|letter| *letter != '\0').collect();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
 /// The `like` pattern that finds `text` as it stands, anywhere.
 pub fn like(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);

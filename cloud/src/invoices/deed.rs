@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use super::InvoiceError;
 use super::rules::{self, Item, Number, Refusal, Step};
 use super::store::sale::Part;
-use super::store::{self, Issued, Locked, Which};
+use super::store::{self, Issued, Locked, PaidByWallet, Which};
 use super::words::Status;
 use crate::audit::{self, Action, Actor, Audit};
 use crate::customers::COLLECT;
@@ -331,15 +331,16 @@ async fn pay(
     Ok(())
 }
 
-/// What an invoice was paid with, the other way: the wallet has it again, or what came by hand is gone. Returns what is
-/// in the wallet, when it was that.
+/// What an invoice was paid with, the other way: the wallet has it again that paid it, or the parent's of whose it is,
+/// or what came by hand is gone. Returns what is in the wallet, when it was that.
 async fn reopen(
     tx: &mut Tx,
     invoice: &Locked,
     now: Timestamp,
 ) -> Result<Option<Cents>, InvoiceError> {
     let customer = invoice.customer_id;
-    let payer = payer(tx, customer).await?;
+    let paid_from = store::paid_from(tx, invoice.settlement_id).await?;
+    let payer = payer(tx, paid_from.unwrap_or(customer)).await?;
     let by_hand = by_hand(invoice.paid_by.as_deref());
     let number = &invoice.number;
     let entry = Entry {
@@ -385,8 +386,8 @@ fn by_hand(paid_by: Option<&str>) -> Option<Method> {
         .find(|method| paid_by == Some(method.as_str()))
 }
 
-/// Money was taken back from a customer, and his wallet stands below zero: the invoices that it paid while that money
-/// was in it are owed again, the last one first, until it does not.
+/// Money was taken back from a customer or a child account of his, and his wallet stands below zero: the invoices that
+/// were paid out of the same wallet while that money was in it are owed again, the last one first, until it does not.
 pub async fn owed_again(
     tx: &mut Tx,
     customer: CustomerId,
@@ -397,16 +398,20 @@ pub async fn owed_again(
     let Some(mut balance) = renewals::locked_balance(tx, customer, now).await? else {
         return Ok(());
     };
-    let paid_with = |invoice: &&Locked| {
-        let at = invoice.paid_at;
-        let mut money = taken_back.iter().map(|money| (money.came, money.gone));
+    let paid_with = |paid: &&PaidByWallet| {
+        let at = paid.invoice.paid_at;
+        let money = taken_back
+            .iter()
+            .filter(|money| money.wallet == paid.wallet);
+        let mut money = money.map(|money| (money.came, money.gone));
         at.is_some_and(|at| money.any(|span| rules::paid_with(at, span)))
     };
-    for invoice in paid.iter().filter(paid_with) {
+    for PaidByWallet { invoice, .. } in paid.iter().filter(paid_with) {
         if balance >= Cents::ZERO {
             break;
         }
         balance = reopen(tx, invoice, now).await?.unwrap_or(balance);
+        due::at(tx, COLLECT, invoice.customer_id, now).await?; // his service stops with what is overdue
         let line = Audit {
             details: "pending: what it was paid with was taken back".to_owned(),
             ..Audit::new(

@@ -115,7 +115,7 @@ pub struct InvoicePage {
 /// Which invoices.
 #[derive(Deserialize, utoipa::IntoParams)]
 pub struct Filter {
-    /// A part of number or customer.
+    /// The beginning of a number or of its digits, the whole of a reference, or the beginning of a word of a customer.
     search: Option<String>,
     /// `pending`, `paid`, `overdue` or `cancelled`.
     #[param(inline)]

@@ -1,5 +1,6 @@
 //! SQL on invoices, their numbers and taxes.
 
+mod paid;
 pub mod report;
 pub mod sale;
 mod sums;
@@ -14,9 +15,11 @@ use sqlx::types::Json;
 use super::rules::{Item, Number};
 use super::words::Status;
 use crate::api::{Order, Page, Sort, Sortable};
+use crate::customers::beginning_of_phone;
 use crate::db::Tx;
 use crate::ledger::{Charged, Tax};
 
+pub use paid::{PaidByWallet, lock_paid_by_wallet, paid_from};
 use report::FiscalReceipt;
 pub use sums::sums;
 
@@ -407,23 +410,6 @@ pub async fn pay(
     Ok(())
 }
 
-/// Reads and locks the invoices that a customer's wallet has paid, the last one first, a hundred at most.
-pub async fn lock_paid_by_wallet(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Locked>> {
-    sqlx::query_as(
-        "select id, number, customer_id, amount, status, taxes, paid_at, paid_by, settlement_id, period_id, revenue,
-                credited
-           from invoices
-          where tenant_id = $1 and customer_id = $2 and paid_by = 'WALLET' and period_id is null
-          order by paid_at desc, serial desc
-          limit 100
-            for update",
-    )
-    .bind(tx.tenant())
-    .bind(customer)
-    .fetch_all(&mut **tx)
-    .await
-}
-
 /// Writes that what an invoice was paid with was taken back, and by which entry.
 pub async fn reopen(
     tx: &mut Tx,
@@ -506,6 +492,7 @@ pub async fn page(
     page: Page,
     now: Timestamp,
 ) -> sqlx::Result<Vec<Row>> {
+    let search = crate::db::sought(filter.search.as_deref());
     sqlx::query_as(sort.text(
         "select i.id, i.number, i.customer_id, c.name as customer_name, i.amount,
                 case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status,
@@ -518,7 +505,7 @@ pub async fn page(
                                order by n.year desc, n.serial desc
                                limit 1) n on true
           where i.tenant_id = $1
-            and ($2::text is null or i.number ilike $2 or c.name ilike $2)
+            and ($2::text is null or i.id = any((select found_invoices($1, $2, $8))::uuid[]))
             and ($3::text is null
                  or $3 = case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end)
             and ($7::boolean is null or $7 = (i.period_id is not null))
@@ -526,12 +513,13 @@ pub async fn page(
           limit $5 offset $6",
     ))
     .bind(tx.tenant())
-    .bind(filter.search.as_deref().map(crate::db::like))
+    .bind(&search)
     .bind(filter.status)
     .bind(now)
     .bind(page.limit())
     .bind(page.offset())
     .bind(filter.receipts)
+    .bind(search.as_deref().and_then(beginning_of_phone))
     .fetch_all(&mut **tx)
     .await
 }

@@ -167,7 +167,8 @@ pub struct Filter {
     /// `completed`, `pending`, `failed` or `refunded`.
     #[param(inline)]
     status: Option<Wanted>,
-    /// A part of receipt, phone, account or customer.
+    /// The beginning of a receipt, or the whole of an account, a phone or M-Pesa's id of a prompt; or the beginning of a
+    /// word of a customer.
     search: Option<String>,
 }
 

@@ -27,6 +27,7 @@ mod questions;
 mod refund;
 mod refunds;
 mod rules;
+mod said;
 mod settle;
 mod settlements;
 mod stated;

@@ -280,8 +280,12 @@ pub(super) async fn answer(
         }
         // It went after all: what was given back to its owner is set aside again, and gone.
         (State::Failed, Some(Sent::Done(receipt))) => {
+            refund.bearer_id = None; // what he gave he has again
             match renewals::reserve(tx, &refund.money(), now).await {
-                Ok(()) => done(tx, refund, receipt, now).await?,
+                Ok(bearer) => {
+                    refund.bearer_id = bearer;
+                    done(tx, refund, receipt, now).await?;
+                }
                 Err(RenewError::NotRefundable) => {
                     let what = "M-Pesa sent it after it said that it would not, and the payment is spoken for; look in \
                             the statement";

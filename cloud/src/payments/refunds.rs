@@ -16,6 +16,7 @@ use super::book::HEARSAY;
 use super::held;
 use super::prompt::PromptError;
 use super::refund::{self, REFUND, State};
+use super::said;
 use super::store::refunds::{self as store, Refund, Refundable};
 use super::store::{gateways, inquiries, settlements};
 use crate::api::{Idempotency, Json, Page, Path, Query, blank};
@@ -135,6 +136,7 @@ pub async fn request(
         payment_id: payment,
         gateway_id: gateway,
         customer_id: found.customer,
+        bearer_id: None,
         amount,
         whole: amount == found.amount,
         service: request.service,
@@ -360,7 +362,7 @@ pub async fn approve(
             ));
         }
     }
-    renewals::reserve(&mut tx, &refund.money(), now).await?;
+    refund.bearer_id = renewals::reserve(&mut tx, &refund.money(), now).await?;
     refund.state = State::Approved;
     (refund.decided_by, refund.decided_at) = (Some(operator.id), Some(now));
     store::save(&mut tx, &refund).await?;
@@ -445,15 +447,10 @@ pub async fn outcome(
     operator.fresh_in_console(now)?;
     let mut tx = payments.db.begin(operator.tenant).await?;
     let mut refund = locked(&mut tx, refund).await?;
-    let receipt = match (request.sent, request.receipt.as_deref()) {
-        (false, _) => None,
-        (true, text) => {
-            let provider = refund.provider;
-            let wrong = || ApiError::field("receipt", provider.form_of_receipt());
-            let receipt = text.and_then(|text| provider.receipt_of(text));
-            Some(receipt.ok_or_else(wrong)?)
-        }
-    };
+    let provider = refund.provider;
+    let read = |text: &str| provider.receipt_of(text);
+    let (typed, form) = (request.receipt.as_deref(), provider.form_of_receipt());
+    let receipt = said::receipt(request.sent, typed, read, form)?;
     second_person(&operator, &refund)?;
     if refund.state != State::Unknown {
         return Err(ApiError::conflict(

@@ -1,6 +1,8 @@
 //! `/api/payments/settlements` and `/api/super-admin/settlements`: what the platform collected for a tenant, and how it
 //! was paid out to him.
 
+use std::cmp::Reverse;
+
 use axum::extract::State as With;
 use axum::response::Response;
 use easyisp_shared::id::{SettlementId, TenantId};
@@ -14,8 +16,9 @@ use super::Payments;
 use super::arrival::receipt_of;
 use super::held;
 use super::payout::{self, FOR_A_PERSON, State};
+use super::said::{self, MOST_LISTED};
 use super::store::settlements::{self as store, Listed, Settlement, Wanted};
-use super::words::SubType;
+use super::words::{GatewayType, SubType};
 use crate::api::{Json, Page, Path, Query, Sheet, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -25,8 +28,6 @@ use crate::tenants::{self, governed};
 
 /// Most settlements of a file.
 const MOST: i64 = 10_000;
-/// Most of the platform's list.
-const MOST_LISTED: i64 = 1_000;
 
 /// A settlement as the API shows it.
 #[derive(Serialize, ToSchema)]
@@ -275,23 +276,15 @@ pub async fn export_all(
     sheet.download("settlements.csv")
 }
 
-/// Tenants whose settlements are read in one round trip.
-const AT_ONCE: usize = 200;
-
+/// The newest day first.
 async fn of_all(db: &Database, wanted: Wanted, most: i64) -> Result<Vec<Of>, ApiError> {
-    let tenants: Vec<TenantId> = governed::every(db)
-        .await?
-        .into_iter()
-        .map(|tenant| tenant.id)
-        .collect();
-    let mut directory = db.directory().await?;
-    let mut rows = Vec::new();
-    for tenants in tenants.chunks(AT_ONCE) {
-        rows.extend(store::of_all(&mut directory, tenants, wanted, most).await?);
-    }
-    // Each round trip has its own newest; the newest of all are among them.
-    rows.sort_by(|a, b| (&b.day, &a.business_name).cmp(&(&a.day, &b.business_name)));
-    rows.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    let rows = said::of_every_tenant(
+        db,
+        most,
+        |directory, some| Box::pin(store::of_all(directory, some, wanted, most)),
+        |row: &Listed| (Reverse(row.day.clone()), row.business_name.clone()),
+    );
+    let rows = rows.await?;
     Ok(rows.into_iter().map(Of::from).collect())
 }
 
@@ -323,13 +316,11 @@ pub async fn outcome(
 ) -> Result<Json<Shown>, ApiError> {
     let now = payments.clock.now();
     operator.fresh(now)?;
-    let receipt = match (request.sent, request.receipt.as_deref()) {
-        (false, _) => None,
-        (true, text) => {
-            let wrong = || ApiError::field("receipt", "must be 6 to 20 letters and digits");
-            Some(text.and_then(receipt_of).ok_or_else(wrong)?)
-        }
-    };
+    let (typed, form) = (
+        request.receipt.as_deref(),
+        GatewayType::MpesaApi.form_of_receipt(),
+    );
+    let receipt = said::receipt(request.sent, typed, receipt_of, form)?;
     let mut tx = governed::begin(&payments.db, tenant).await?;
     let found = store::lock(&mut tx, settlement).await?;
     let mut found = found.ok_or(ApiError::NotFound("settlement"))?;

@@ -1,6 +1,8 @@
 //! `/api/super-admin/topups`: what tenants pay the platform ahead, and what a person of the platform says of a prompt
 //! whose end M-Pesa never told.
 
+use std::cmp::Reverse;
+
 use axum::extract::State as With;
 use easyisp_shared::id::{OperatorId, TenantId, TopupId};
 use easyisp_shared::money::Cents;
@@ -11,7 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::Payments;
 use super::arrival::receipt_of;
 use super::prompt::PromptError;
+use super::said::{self, MOST_LISTED};
 use super::store::topups::{self as store, Listed, Said, State};
+use super::words::GatewayType;
 use crate::api::{Json, Path, Query, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -19,10 +23,6 @@ use crate::db::Database;
 use crate::error::{ApiError, violated};
 use crate::tenants::governed;
 
-/// Most of the list.
-const MOST: i64 = 1_000;
-/// Tenants whose top-ups are read in one round trip.
-const AT_ONCE: usize = 200;
 /// What the tenant reads of one that was not paid.
 const NOT_THERE: &str = "Not in M-Pesa's statement, as a person of the platform says";
 
@@ -91,15 +91,13 @@ pub async fn list(
     With(db): With<Database>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Topups>, ApiError> {
-    let tenants = governed::every(&db).await?;
-    let tenants: Vec<TenantId> = tenants.into_iter().map(|tenant| tenant.id).collect();
-    let mut directory = db.directory().await?;
-    let mut rows = Vec::new();
-    for tenants in tenants.chunks(AT_ONCE) {
-        rows.extend(store::of_all(&mut directory, tenants, filter.state, MOST).await?);
-    }
-    rows.sort_by_key(|row| std::cmp::Reverse((row.created_at, row.id.0)));
-    rows.truncate(usize::try_from(MOST).unwrap_or(usize::MAX));
+    let rows = said::of_every_tenant(
+        &db,
+        MOST_LISTED,
+        |directory, some| Box::pin(store::of_all(directory, some, filter.state, MOST_LISTED)),
+        |row: &Listed| Reverse((row.created_at, row.id.0)),
+    );
+    let rows = rows.await?;
     Ok(Json(Topups {
         topups: rows.into_iter().map(Shown::from).collect(),
     }))
@@ -133,13 +131,11 @@ pub async fn outcome(
 ) -> Result<Json<Shown>, ApiError> {
     let now = payments.clock.now();
     operator.fresh(now)?;
-    let receipt = match (request.paid, request.receipt.as_deref()) {
-        (false, _) => None,
-        (true, text) => {
-            let wrong = || ApiError::field("receipt", "must be 6 to 20 letters and digits");
-            Some(text.and_then(receipt_of).ok_or_else(wrong)?)
-        }
-    };
+    let (typed, form) = (
+        request.receipt.as_deref(),
+        GatewayType::MpesaApi.form_of_receipt(),
+    );
+    let receipt = said::receipt(request.paid, typed, receipt_of, form)?;
     let mut tx = governed::begin(&payments.db, tenant).await?;
     let topup = store::lock(&mut tx, id).await?;
     let topup = topup.ok_or(ApiError::NotFound("top-up"))?;

@@ -1,6 +1,8 @@
 //! Corrections: a payment moves to its rightful owner, or a payment typed by hand is taken back. Entries
 //! stay; what was wrong is posted the other way.
 
+use std::collections::BTreeSet;
+
 use easyisp_shared::id::{CustomerId, EntryId, IntentId, PaymentId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
@@ -9,7 +11,7 @@ use crate::db::Tx;
 use crate::due;
 use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 
-use super::deed::Deed;
+use super::deed::{Account, Deed};
 use super::store::{self, Payment, PaymentStatus};
 use super::{
     AccountName, Received, RenewError, SHORT, Unallocated, buy_for, limits, message, perform,
@@ -19,7 +21,8 @@ use super::{
 /// Moves the payment with this receipt to `customer`, who did pay it: out of suspense or out of the wallet
 /// it was credited to, whose balance may fall below zero. His wallet then buys a period when it covers one.
 ///
-/// What belongs to a child account is its parent's. Who gets the money is told of it. Repeating it changes nothing.
+/// What belongs to a child account is its parent's, and what is taken from one is taken from its parent: between the
+/// two nothing is bought. Who gets the money is told of it. Repeating it changes nothing.
 /// `None` when the tenant has no such payment.
 pub async fn resolve(
     tx: &mut Tx,
@@ -38,13 +41,12 @@ pub async fn resolve(
     }
     let customer = store::payer(tx, customer).await?;
     let customer = customer.ok_or(RenewError::UnknownCustomer)?;
-    // Two customers are locked in the order of their ids, so that opposite moves do not deadlock.
-    let mut parties = [Some(customer), payment.customer];
-    parties.sort();
-    let mut accounts = Vec::new();
-    for party in parties.into_iter().flatten() {
-        accounts.extend(store::lock(tx, party, now).await?);
-    }
+    let loser = match payment.customer {
+        Some(had) => store::payer(tx, had).await?,
+        None => None,
+    };
+    let payers = [Some(customer), loser].into_iter().flatten();
+    let accounts = lock_all(tx, payers, payment.customer, now).await?;
     let mut found = accounts
         .into_iter()
         .filter(|account| account.customer == customer);
@@ -66,9 +68,11 @@ pub async fn resolve(
         .plus(payment.amount)
         .ok_or(RenewError::TooMuch)?;
     let barred = limits::barred(tx, &account, now).await?;
+    // His child's money is his already.
+    let is_news = loser != Some(customer);
     let (account, bought) = match &barred {
-        Some(_) => (account, Vec::new()),
-        None => buy_for(tx, account, balance, payment.paid_at, &source, now),
+        None if is_news => buy_for(tx, account, balance, payment.paid_at, &source, now),
+        None | Some(_) => (account, Vec::new()),
     };
     let mut deed = Deed::of(&account);
     let entry = EntryId::new(now, &tx.entropy());
@@ -96,13 +100,21 @@ pub async fn resolve(
         rest,
         barred.as_ref(),
     )
+    .filter(|_| is_news)
     .and_then(|body| account.text(body, now, &entropy));
     let (period, paid_until) = (deed.period_id(), deed.paid_until);
-    let balance = perform(tx, deed, now).await?;
+    let mut balance = perform(tx, deed, now).await?;
     // What was his carries the other one no further.
-    if let Some(loser) = payment.customer {
-        reckon(tx, loser, now).await?;
-        due::at(tx, SHORT, loser, now).await?;
+    match (payment.customer, loser) {
+        (Some(child), Some(parent)) if child != parent => {
+            let rest = shift(tx, (child, parent), Way::Down, payment.amount, now).await?;
+            balance = if is_news { balance } else { rest };
+        }
+        (Some(had), _) => {
+            reckon(tx, had, now).await?;
+            due::at(tx, SHORT, had, now).await?;
+        }
+        (None, _) => {}
     }
     let customer_name = account.name;
     Ok(Some(Received {
@@ -115,54 +127,125 @@ pub async fn resolve(
     }))
 }
 
-/// Moves what is in the wallet of a child account into its parent's, which buys a period when it covers one.
+/// Moves what is in the wallet of a child account into its parent's, which buys a period when it covers one. What is
+/// missing in it the parent owes.
 pub(super) async fn hand_over(
     tx: &mut Tx,
     child: CustomerId,
     parent: CustomerId,
     now: Timestamp,
 ) -> Result<(), RenewError> {
-    let mut parties = [child, parent];
-    parties.sort();
-    let mut accounts = Vec::new();
-    for party in parties {
-        accounts.extend(store::lock(tx, party, now).await?);
-    }
+    let accounts = lock_all(tx, [parent], Some(child), now).await?;
     let of = |whose| accounts.iter().find(|account| account.customer == whose);
     let (Some(from), Some(to)) = (of(child), of(parent)) else {
         return Err(RenewError::UnknownCustomer);
     };
     let amount = from.balance;
+    if amount < Cents::ZERO {
+        let debt = Cents::ZERO.minus(amount).ok_or(RenewError::TooMuch)?;
+        shift(tx, (child, parent), Way::Down, debt, now).await?;
+    }
     if !amount.is_positive() {
         return Ok(());
     }
-    let source = format!("wallet of child account {child}");
+    let entry = shifted(tx, (child, parent), Way::Up, amount, now);
     let balance = to.balance.plus(amount).ok_or(RenewError::TooMuch)?;
     let (account, bought) = match limits::barred(tx, to, now).await? {
         Some(_) => (to.clone(), Vec::new()),
-        None => buy_for(tx, to.clone(), balance, now, &source, now),
+        None => buy_for(tx, to.clone(), balance, now, &entry.source, now),
     };
     let mut deed = Deed::of(&account);
-    deed.entries.push(Entry {
-        id: EntryId::new(now, &tx.entropy()),
-        kind: EntryKind::Adjustment,
-        occurred_at: now,
-        customer: Some(parent),
-        source,
-        description: "A child account's wallet is its parent's".to_owned(),
-        transfers: vec![Transfer {
-            debit: Leg::wallet(child),
-            credit: Leg::wallet(parent),
-            amount,
-        }],
-    });
+    deed.entries.push(entry);
     deed.take(&account, balance, bought, now);
     perform(tx, deed, now).await?;
     Ok(())
 }
 
+/// Which way money moves between the wallets of a child account and of its parent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// The parent gets what the child has.
+    Up,
+    /// The parent pays what the child owes.
+    Down,
+}
+
+/// Moves `amount` between the wallets of a child account and of its parent, or of who was that; it buys nothing, and
+/// what it is moved out of may fall below zero. Returns what is left there.
+pub(super) async fn shift(
+    tx: &mut Tx,
+    (child, parent): (CustomerId, CustomerId),
+    way: Way,
+    amount: Cents,
+    now: Timestamp,
+) -> Result<Cents, RenewError> {
+    let (from, to) = match way {
+        Way::Up => (child, parent),
+        Way::Down => (parent, child),
+    };
+    let accounts = lock_all(tx, [parent], Some(child), now).await?;
+    let of = |whose| accounts.iter().find(|account| account.customer == whose);
+    let (Some(loses), Some(gets)) = (of(from), of(to)) else {
+        return Err(RenewError::UnknownCustomer);
+    };
+    let rest = loses.balance.minus(amount).ok_or(RenewError::TooMuch)?;
+    let balance = gets.balance.plus(amount).ok_or(RenewError::TooMuch)?;
+    let mut deed = Deed::of(loses);
+    deed.entries
+        .push(shifted(tx, (child, parent), way, amount, now));
+    deed.take(loses, rest, Vec::new(), now);
+    perform(tx, deed, now).await?;
+    let mut deed = Deed::of(gets);
+    deed.take(gets, balance, Vec::new(), now);
+    perform(tx, deed, now).await?;
+    Ok(rest)
+}
+
+fn shifted(
+    tx: &Tx,
+    (child, parent): (CustomerId, CustomerId),
+    way: Way,
+    amount: Cents,
+    now: Timestamp,
+) -> Entry {
+    let (debit, credit, why) = match way {
+        Way::Up => (child, parent, "A child account's wallet is its parent's"),
+        Way::Down => (parent, child, "What a child account owes its parent owes"),
+    };
+    Entry {
+        id: EntryId::new(now, &tx.entropy()),
+        kind: EntryKind::Adjustment,
+        occurred_at: now,
+        customer: Some(parent),
+        source: format!("wallet of child account {child}"),
+        description: why.to_owned(),
+        transfers: vec![Transfer {
+            debit: Leg::wallet(debit),
+            credit: Leg::wallet(credit),
+            amount,
+        }],
+    }
+}
+
+/// Locks who pays in the order of their ids, and then the child account of one of them, as whoever gives children their
+/// parent's time: opposite moves do not deadlock.
+pub(super) async fn lock_all(
+    tx: &mut Tx,
+    payers: impl IntoIterator<Item = CustomerId>,
+    child: Option<CustomerId>,
+    now: Timestamp,
+) -> sqlx::Result<Vec<Account>> {
+    let payers: BTreeSet<CustomerId> = payers.into_iter().collect();
+    let child = child.filter(|child| !payers.contains(child));
+    let mut accounts = Vec::with_capacity(payers.len() + 1);
+    for party in payers.into_iter().chain(child) {
+        accounts.extend(store::lock(tx, party, now).await?);
+    }
+    Ok(accounts)
+}
+
 /// Takes back a payment that was typed by hand: a reversal entry, and the wallet pays it back, below zero
-/// if it must. A period it bought stays. `None` when there is no such payment; `Some(false)` when it was
+/// if it must; for who became a child account since, his parent's. A period it bought stays. `None` when there is no such payment; `Some(false)` when it was
 /// taken back before.
 pub async fn void(
     tx: &mut Tx,
@@ -179,8 +262,12 @@ pub async fn void(
     }
     let entry = void_entry(tx, &payment, now);
     let id = entry.id;
-    if let (Some(seller), Some(customer)) = (payment.seller_id, payment.customer) {
-        store::lock(tx, customer, now).await?; // before the float, as whoever pays
+    let payer = match payment.customer {
+        Some(customer) => store::payer(tx, customer).await?,
+        None => None,
+    };
+    lock_all(tx, payer, payment.customer, now).await?; // before the float, as whoever pays
+    if let (Some(seller), Some(_)) = (payment.seller_id, payment.customer) {
         ledger::move_float(tx, seller, (payment.amount, Cents::ZERO), now).await?;
         let source = format!("payment {}", payment.id);
         ledger::take_commission_back(tx, seller, (&source, 1), now).await?;
@@ -200,6 +287,9 @@ pub async fn void(
             deed.entries.push(entry);
             deed.take(&account, rest, Vec::new(), now);
             perform(tx, deed, now).await?;
+            if let Some(parent) = payer.filter(|payer| *payer != customer) {
+                shift(tx, (customer, parent), Way::Down, payment.amount, now).await?;
+            }
         }
     }
     store::void_payment(tx, payment.id, id).await?;

@@ -437,8 +437,8 @@ pub async fn locked_balance(
 }
 
 /// Reckons anew how far a customer's wallet carries him, after his package, his paid end or his wish to
-/// renew changed. Tells the site when it is another moment. Moves no money, but that of who became a child account: it
-/// is his parent's, as all that is paid for him from then on.
+/// renew changed. Tells the site when it is another moment. Moves no money, but that of who became a child account: what he
+/// has is his parent's, as all that is paid for him from then on, and what he owes too.
 pub async fn reckon(tx: &mut Tx, customer: CustomerId, now: Timestamp) -> Result<(), RenewError> {
     let payer = store::payer(tx, customer).await?;
     let payer = payer.ok_or(RenewError::UnknownCustomer)?;

@@ -14,6 +14,7 @@ use crate::due;
 use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer, total_tax};
 use crate::webhooks::{self, EventKind};
 
+use super::correct::{Way, lock_all, shift};
 use super::deed::{Account, Deed};
 use super::store::{self, Sold};
 use super::{Method, RenewError, SOLD, Till, message, perform, told};
@@ -26,7 +27,8 @@ use super::{Method, RenewError, SOLD, Till, message, perform, told};
 pub enum Service {
     /// He keeps it and owes for it: his wallet may fall below zero.
     Keep,
-    /// It is taken back, in proportion to the money.
+    /// It is taken back, in proportion to the money. Who became a child account since has none of it left: his parent
+    /// owes for it.
     TakeBack,
     /// He keeps it and owes nothing: we earned so much less.
     Waive,
@@ -41,6 +43,8 @@ pub struct Refund {
     pub payment: PaymentId,
     /// Whose it is; `None` = nobody's yet.
     pub owner: Option<CustomerId>,
+    /// Out of whose wallet it was set aside, where that was not its owner's: his parent's.
+    pub bearer: Option<CustomerId>,
     /// How much.
     pub amount: Cents,
     /// What becomes of the time it had bought.
@@ -86,18 +90,61 @@ impl Refund {
     }
 }
 
-/// Sets the money aside: it can be spent, allocated or sent back no more.
+/// Sets the money aside: it can be spent, allocated or sent back no more. Out of the wallet of its owner, or of whose
+/// child account he became: that one is returned, for what comes back is his.
 ///
 /// # Errors
 /// [`RenewError::NotRefundable`] when so much of the payment is not there any more, or it is another's now.
-pub async fn reserve(tx: &mut Tx, refund: &Refund, now: Timestamp) -> Result<(), RenewError> {
+pub async fn reserve(
+    tx: &mut Tx,
+    refund: &Refund,
+    now: Timestamp,
+) -> Result<Option<CustomerId>, RenewError> {
     if !store::add_refunded(tx, refund).await? {
         return Err(RenewError::NotRefundable);
     }
     let what = (EntryKind::Refund, "On its way back to the payer");
     let entry = refund.entry(tx, what, vec![refund.set_aside()], now);
     let rest = |balance: Cents| balance.minus(refund.amount);
-    post(tx, refund, entry, rest, None, |_| None, now).await
+    let parent = lock(tx, refund, now).await?;
+    post(tx, refund, entry, rest, None, |_| None, now).await?;
+    let (Some(owner), Some(parent)) = (refund.owner, parent) else {
+        return Ok(None);
+    };
+    shift(tx, (owner, parent), Way::Down, refund.amount, now).await?;
+    Ok(Some(parent))
+}
+
+/// Locks everybody whose wallet it moves. `Some` = another one than its owner pays, or gets what comes back: his parent,
+/// or who was that when he paid.
+async fn lock(
+    tx: &mut Tx,
+    refund: &Refund,
+    now: Timestamp,
+) -> Result<Option<CustomerId>, RenewError> {
+    let Some(owner) = refund.owner else {
+        return Ok(None);
+    };
+    let payer = store::payer(tx, refund.bearer.unwrap_or(owner)).await?;
+    let payer = payer.ok_or(RenewError::UnknownCustomer)?;
+    lock_all(tx, [payer], Some(owner), now).await?;
+    Ok(Some(payer).filter(|payer| *payer != owner))
+}
+
+/// What came back into the owner's wallet is the other's who gave it.
+async fn pass_on(
+    tx: &mut Tx,
+    refund: &Refund,
+    parent: Option<CustomerId>,
+    amount: Cents,
+    now: Timestamp,
+) -> Result<(), RenewError> {
+    if let (Some(owner), Some(parent)) = (refund.owner, parent)
+        && amount.is_positive()
+    {
+        shift(tx, (owner, parent), Way::Up, amount, now).await?;
+    }
+    Ok(())
 }
 
 /// The provider has sent it: the money is gone, and with it the time it had bought, where that is wanted.
@@ -115,7 +162,8 @@ pub async fn complete(
     let what = (EntryKind::Reversal, "Sent back to the payer");
     let mut entry = refund.entry(tx, what, vec![gone], now);
     let (mut back, mut moved) = (Cents::ZERO, None);
-    if let (Service::TakeBack | Service::Waive, Some(customer)) = (refund.service, refund.owner) {
+    let parent = lock(tx, refund, now).await?;
+    if let (Some(customer), true) = (refund.owner, gives_back(tx, refund).await?) {
         for sold in store::sold_for(tx, refund.payment).await? {
             let rest = refund.amount.minus(back).unwrap_or_default();
             let part = rest.min(sold.left);
@@ -134,7 +182,23 @@ pub async fn complete(
     let rest = |balance: Cents| balance.plus(back);
     let text = |account: &Account| Some(message::of_refund(account, refund.amount, receipt));
     post(tx, refund, entry, rest, moved, text, now).await?;
+    pass_on(tx, refund, parent, back, now).await?;
     tell(tx, EventKind::PaymentRefunded, refund, receipt, now).await
+}
+
+/// Whether what the money had bought is given back with it. The time of a child account is its parent's, and what it had
+/// before is over: nothing of that can be taken back.
+async fn gives_back(tx: &mut Tx, refund: &Refund) -> Result<bool, RenewError> {
+    let Some(owner) = refund.owner else {
+        return Ok(false);
+    };
+    Ok(match refund.service {
+        Service::Keep => false,
+        Service::Waive => true,
+        Service::TakeBack => {
+            refund.bearer.is_none() && store::payer(tx, owner).await? == Some(owner)
+        }
+    })
 }
 
 /// Gives a part of a period's price back, and of each tax in it what was in that part: adds to `entry` what that moves.
@@ -173,7 +237,9 @@ pub async fn release(tx: &mut Tx, refund: &Refund, now: Timestamp) -> Result<(),
     let what = (EntryKind::Release, "Not sent back");
     let entry = refund.entry(tx, what, vec![refund.set_aside().reversed()], now);
     let rest = |balance: Cents| balance.plus(refund.amount);
+    let parent = lock(tx, refund, now).await?;
     post(tx, refund, entry, rest, None, |_| None, now).await?;
+    pass_on(tx, refund, parent, refund.amount, now).await?;
     tell(tx, EventKind::RefundFailed, refund, None, now).await
 }
 

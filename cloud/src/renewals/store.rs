@@ -246,14 +246,16 @@ pub(super) async fn next_begins(
     .await
 }
 
-/// When a customer who renews by himself is due next. `None` when he does not.
+/// When a customer who renews by himself is due next. `None` when he does not: the time of a child account is its
+/// parent's, who renews it or not.
 pub(super) async fn renews_at(
     tx: &mut Tx,
     customer: CustomerId,
 ) -> sqlx::Result<Option<Timestamp>> {
     sqlx::query_scalar(
         "select paid_until from customers
-          where tenant_id = $1 and id = $2 and auto_renew and standing = 'ACTIVE' and deleted_at is null",
+          where tenant_id = $1 and id = $2 and auto_renew and standing = 'ACTIVE' and deleted_at is null
+            and parent_id is null",
     )
     .bind(tx.tenant())
     .bind(customer)

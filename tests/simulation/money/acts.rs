@@ -81,6 +81,7 @@ pub enum Deed {
         isp: usize,
         payment: Uuid,
         part: Option<i64>,
+        service: &'static str,
         key: u64,
     },
     Approve {
@@ -90,6 +91,27 @@ pub enum Deed {
     Decline {
         isp: usize,
         refund: Uuid,
+    },
+    /// The seller loads his float.
+    Load {
+        isp: usize,
+        cents: i64,
+        key: u64,
+    },
+    /// He says that somebody paid him.
+    Sell {
+        isp: usize,
+        person: usize,
+        cents: i64,
+        key: u64,
+    },
+    Pause {
+        isp: usize,
+        person: usize,
+    },
+    Resume {
+        isp: usize,
+        person: usize,
     },
 }
 
@@ -153,13 +175,28 @@ impl fmt::Display for Deed {
             Deed::Redeem { isp, person, code } => write!(f, "{isp}/{person} shows {code}"),
             Deed::Statement { isp } => write!(f, "{isp} compares a statement"),
             Deed::AskBack {
-                isp, payment, part, ..
+                isp,
+                payment,
+                part,
+                service,
+                ..
             } => match part {
-                Some(part) => write!(f, "{isp} asks for {part} of {payment} to be sent back"),
-                None => write!(f, "{isp} asks for {payment} to be sent back"),
+                Some(part) => write!(
+                    f,
+                    "{isp} asks for {part} of {payment} to be sent back ({service})"
+                ),
+                None => write!(f, "{isp} asks for {payment} to be sent back ({service})"),
             },
             Deed::Approve { isp, refund } => write!(f, "{isp} approves {refund}"),
             Deed::Decline { isp, refund } => write!(f, "{isp} declines {refund}"),
+            Deed::Load { isp, cents, .. } => write!(f, "the seller of {isp} loads {cents}"),
+            Deed::Sell {
+                isp, person, cents, ..
+            } => {
+                write!(f, "the seller of {isp} took {cents} from {isp}/{person}")
+            }
+            Deed::Pause { isp, person } => write!(f, "{isp}/{person} goes away"),
+            Deed::Resume { isp, person } => write!(f, "{isp}/{person} is back"),
         }
     }
 }
@@ -194,9 +231,19 @@ impl Money {
             Deed::Redeem { code, .. } => {
                 self.known.codes_shown.insert(code.clone());
             }
+            Deed::Pause { isp, person } => {
+                self.known.paused.insert(self.isps[*isp].people[*person].id);
+            }
+            Deed::Resume { isp, person } => {
+                self.known
+                    .resumed
+                    .insert(self.isps[*isp].people[*person].id);
+            }
             Deed::Push { .. }
             | Deed::Recharge { .. }
             | Deed::Record { .. }
+            | Deed::Load { .. }
+            | Deed::Sell { .. }
             | Deed::TakeBack { .. }
             | Deed::Allocate { .. }
             | Deed::MoveOver { .. }
@@ -314,10 +361,11 @@ impl Money {
                 isp,
                 payment,
                 part,
+                service,
                 key,
             } => {
                 let path = format!("/payments/{payment}/refunds");
-                let mut body = json!({"service": "KEEP", "reason": "Paid twice"});
+                let mut body = json!({"service": service, "reason": "Paid twice"});
                 if let Some(part) = part {
                     body["amount"] = (*part).into();
                 }
@@ -331,6 +379,30 @@ impl Money {
             }
             Deed::Decline { isp, refund } => {
                 let path = format!("/payments/refunds/{refund}/decline");
+                self.ask(*isp, Method::POST, &path, json!({}), None).await
+            }
+            Deed::Load { isp, cents, key } => {
+                let path = format!("/finance/sellers/{}/moves", self.isps[*isp].seller_id);
+                let body = json!({"kind": "LOAD", "amount": amount(*cents), "method": "Cash"});
+                self.ask(*isp, Method::POST, &path, body, Some(*key)).await
+            }
+            Deed::Sell {
+                isp,
+                person,
+                cents,
+                key,
+            } => {
+                let body = json!({"customerId": who(isp, person), "amount": amount(*cents)});
+                let seller = &self.isps[*isp].seller;
+                self.ask_as(seller, Method::POST, "/payments/manual", body, Some(*key))
+                    .await
+            }
+            Deed::Pause { isp, person } => {
+                let path = format!("/customers/{}/pause", who(isp, person));
+                self.ask(*isp, Method::POST, &path, json!({}), None).await
+            }
+            Deed::Resume { isp, person } => {
+                let path = format!("/customers/{}/resume", who(isp, person));
                 self.ask(*isp, Method::POST, &path, json!({}), None).await
             }
         }
@@ -393,6 +465,9 @@ impl Money {
             }
             Deed::Record {
                 isp, person, cents, ..
+            }
+            | Deed::Sell {
+                isp, person, cents, ..
             } if done => {
                 let customer = self.isps[*isp].people[*person].id;
                 note(known, id("id")?, customer, *cents);
@@ -400,6 +475,23 @@ impl Money {
             Deed::Recharge { .. } | Deed::Record { .. } => {
                 ensure!(*status == 409, "{deed} is answered {status}: {body}");
             }
+            Deed::Sell { .. } => {
+                ensure!(
+                    *status == 409 && body["code"] == "FLOAT_USED_UP",
+                    "{deed} is answered {status}: {body}"
+                );
+            }
+            Deed::Load { isp, cents, key } => {
+                ensure!(done, "{deed} is answered {status}: {body}");
+                known.loaded.insert((self.isps[*isp].tenant, *key), *cents);
+            }
+            Deed::Pause { .. } => {
+                ensure!(
+                    done || *status == 409,
+                    "{deed} is answered {status}: {body}"
+                );
+            }
+            Deed::Resume { .. } => ensure!(done, "{deed} is answered {status}: {body}"),
             Deed::TakeBack { payment, .. } => {
                 ensure!(done, "{deed} is answered {status}: {body}");
                 if let Some(by_hand) = known.by_hand.get_mut(payment) {

@@ -86,6 +86,7 @@ impl Money {
             isp,
             payment,
             part,
+            service: self.some_service(),
             key: self.back.random(),
         })
     }

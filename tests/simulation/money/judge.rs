@@ -29,7 +29,16 @@ struct PaidPrompt {
 impl Money {
     /// What must be true in every state that somebody can see.
     pub(super) fn judge(&self, seen: &Seen) -> Result<()> {
-        let tenants: Vec<Uuid> = self.isps.iter().map(|isp| isp.tenant).collect();
+        let loaded = |tenant: Uuid| -> i64 {
+            let of_him = self
+                .known
+                .loaded
+                .iter()
+                .filter(|((of, _), _)| *of == tenant);
+            of_him.map(|(_, cents)| cents).sum()
+        };
+        let tenants = self.isps.iter().map(|isp| (isp.tenant, loaded(isp.tenant)));
+        let tenants: Vec<(Uuid, i64)> = tenants.collect();
         seen.balances(&tenants)?;
         self.by_hand(seen)?;
         let books = self.world.outside.mpesa.books();
@@ -97,11 +106,13 @@ impl Money {
         };
         let (old, new) = (periods(&self.seen), periods(seen));
         for (id, period) in &old {
+            let is = new.get(id);
             ensure!(
-                new.get(id) == Some(period),
-                "period {id} was changed or is gone"
+                is.is_some_and(|new| period.may_become(new, before.away)),
+                "period {id} was changed or is gone: {period:?} is {is:?}"
             );
         }
+        moved.extend(self.unsold(person, seen, &old, &new)?);
         let fresh = new.iter().filter(|(id, _)| !old.contains_key(id));
         let (given, bought): (Vec<&Period>, Vec<&Period>) = fresh
             .map(|(_, period)| period)
@@ -131,6 +142,8 @@ impl Money {
             plans,
             moved,
             renews: person.renews,
+            paused: self.known.paused.contains(&person.id),
+            resumed: self.known.resumed.contains(&person.id),
             now: self.now(),
         };
         ensure!(
@@ -140,6 +153,66 @@ impl Money {
             self.now()
         );
         Ok(())
+    }
+
+    /// What is given back of the periods that money had bought which has gone back now: its price is in his wallet, and the
+    /// time is taken unless it is waived. Of no other period anything is given back.
+    fn unsold(
+        &self,
+        person: &Person,
+        seen: &Seen,
+        old: &BTreeMap<Uuid, Period>,
+        new: &BTreeMap<Uuid, Period>,
+    ) -> Result<Vec<Moved>> {
+        let before = |id: &Uuid| old.get(id).map_or(0, |period| period.taken_back);
+        let mut given: BTreeMap<Uuid, i64> = BTreeMap::new();
+        let mut moved = Vec::new();
+        for (id, back) in &seen.backs {
+            let was = self.seen.backs.get(id);
+            let went = back.state == "DONE" && was.is_none_or(|was| was.state != "DONE");
+            if !went || back.customer != Some(person.id) || back.service == "KEEP" {
+                continue;
+            }
+            let payment = &seen.payments[&back.payment];
+            let receipt = payment.receipt.as_deref().unwrap_or_default();
+            let sources = [
+                format!("M-Pesa {receipt}"),
+                format!("resolved {receipt}"),
+                format!("payment {}", back.payment),
+            ];
+            let mut sold: Vec<(&Uuid, &Period)> = new
+                .iter()
+                .filter(|(_, period)| sources.contains(&period.source))
+                .collect();
+            let last = sold.iter().map(|(_, period)| period.created_at).max();
+            sold.retain(|(_, period)| Some(period.created_at) == last);
+            sold.sort_by_key(|(_, period)| std::cmp::Reverse(period.starts));
+            let mut left = back.amount;
+            for (id, period) in sold {
+                let taken = given.entry(*id).or_default();
+                let amount = left.min(period.price - before(id) - *taken);
+                if amount <= 0 {
+                    continue;
+                }
+                *taken += amount;
+                left -= amount;
+                let length = i128::from(period.ends.since(period.starts).as_secs());
+                let part = length * i128::from(amount) / i128::from(period.price);
+                let secs = match back.service.as_str() {
+                    "WAIVE" => 0,
+                    _ => u64::try_from(part)?,
+                };
+                moved.push(Moved::Unsold { amount, secs });
+            }
+        }
+        for (id, period) in new {
+            let should = before(id) + given.get(id).copied().unwrap_or_default();
+            ensure!(
+                period.taken_back == should,
+                "C14: {should} is to be given back of period {id}: {period:?}"
+            );
+        }
+        Ok(moved)
     }
 
     /// What operators typed is there once, and what they took back is taken back once.
@@ -393,6 +466,9 @@ impl Money {
         for isp in &self.isps {
             for person in isp.people.iter().filter(|person| person.renews) {
                 let holding = self.seen.holdings[&person.id];
+                if holding.away.is_some() {
+                    continue; // he wants none
+                }
                 let plan = isp.packages[person.package].plan;
                 ensure!(
                     holding.balance < plan.price || holding.until > self.now(),

@@ -1,6 +1,7 @@
 //! What customers pay, to two providers on one platform: asked for and by themselves, told of once, twice, late,
-//! wrongly, by strangers or not at all, while operators recharge, take back, send back, allocate and sell, and the
-//! line to the database is cut at any statement.
+//! wrongly, by strangers or not at all, while operators recharge, take back, send back with or without the time it had
+//! bought, allocate, sell out of a float and let customers go away for a while, and the line to the database is cut at any
+//! statement.
 //!
 //! A seed decides what is tried; what of it wins where several things happen at once, PostgreSQL does. After every
 //! step the rows must be what some order of it gives ([`model`]) and no receipt may be credited that M-Pesa does not
@@ -13,6 +14,7 @@ mod choice;
 mod eyes;
 mod judge;
 mod model;
+mod more;
 mod outside;
 mod people;
 
@@ -44,6 +46,8 @@ pub struct Money {
     random: SmallRng,
     /// What is sent back.
     back: SmallRng,
+    /// What else is done.
+    more: SmallRng,
     world: World,
     scissors: Scissors,
     /// The cloud's connections.
@@ -76,6 +80,11 @@ struct Known {
     /// Codes that were answered with success.
     redeemed: BTreeSet<String>,
     codes_shown: BTreeSet<String>,
+    /// What each provider's seller loaded, by the key of the request.
+    loaded: BTreeMap<(Uuid, u64), i64>,
+    /// Whose time is stopped or goes on again in this step, as an operator may have it.
+    paused: BTreeSet<Uuid>,
+    resumed: BTreeSet<Uuid>,
     /// Customers and packages whose price or package is being changed in this step: what it may be too.
     also: BTreeMap<Uuid, Vec<model::Plan>>,
 }
@@ -127,6 +136,7 @@ impl Life for Money {
             trace: Vec::new(),
             random,
             back: SmallRng::seed_from_u64(!seed),
+            more: SmallRng::seed_from_u64(seed ^ 0x5e11),
             pool: database.pool(),
             scissors: database.scissors().context("a line that can be cut")?,
             eyes,
@@ -152,12 +162,11 @@ impl Life for Money {
             let judged = self.settle_and_judge().await;
             judged.with_context(|| format!("after step {step}: {what}"))?;
             let back = self.some_money_goes_back().await;
-            let Some(what) = back.with_context(|| format!("behind step {step}"))? else {
-                continue;
-            };
-            self.trace.push(format!("    {what}"));
-            let judged = self.settle_and_judge().await;
-            judged.with_context(|| format!("behind step {step}: {what}"))?;
+            let back = back.with_context(|| format!("behind step {step}"))?;
+            self.judge_too(step, back).await?;
+            let more = self.something_more().await;
+            let more = more.with_context(|| format!("behind step {step}"))?;
+            self.judge_too(step, more).await?;
         }
         self.heal().await
     }
@@ -175,6 +184,14 @@ impl Life for Money {
 impl Money {
     fn now(&self) -> Timestamp {
         self.world.clock.now()
+    }
+
+    /// Judges what was done behind a step, if anything was.
+    async fn judge_too(&mut self, step: usize, what: Option<String>) -> Result<()> {
+        let Some(what) = what else { return Ok(()) };
+        self.trace.push(format!("    {what}"));
+        let judged = self.settle_and_judge().await;
+        judged.with_context(|| format!("behind step {step}: {what}"))
     }
 
     async fn step(&mut self) -> Result<String> {
@@ -340,6 +357,8 @@ impl Money {
         let judged = self.judge(&seen);
         self.seen = seen;
         self.known.also.clear();
+        self.known.paused.clear();
+        self.known.resumed.clear();
         judged?;
         let findings = self.world.book_findings().await?;
         ensure!(findings.is_empty(), "verify: {findings:?}");

@@ -13,6 +13,8 @@ use easyisp_shared::time::Timestamp;
 pub struct Holding {
     pub balance: i64,
     pub until: Timestamp,
+    /// Since when his time stands still.
+    pub away: Option<Timestamp>,
 }
 
 /// What a package costs, and for how long.
@@ -39,6 +41,8 @@ pub enum Moved {
     Back { amount: i64 },
     /// A voucher gave him time.
     Time { secs: u64, at: Timestamp },
+    /// Of what money had bought that went back, so much time is taken, and its price is in his wallet again.
+    Unsold { amount: i64, secs: u64 },
 }
 
 /// A customer between two looks.
@@ -49,6 +53,9 @@ pub struct Between {
     pub plans: Vec<Plan>,
     pub moved: Vec<Moved>,
     pub renews: bool,
+    /// Whether an operator may have stopped his time meanwhile, or have let it go on.
+    pub paused: bool,
+    pub resumed: bool,
     pub now: Timestamp,
 }
 
@@ -75,8 +82,15 @@ impl Between {
                     open.extend(next.map(|(is, buys)| (is, periods + buys, done | 1 << nth)));
                 }
             }
+            if self.paused && holding.away.is_none() && holding.until > self.now {
+                let away = Some(self.now);
+                open.insert((Holding { away, ..holding }, periods, done));
+            }
+            if self.resumed {
+                open.insert((holding.back(self.now), periods, done));
+            }
             // He renews by himself: where his last time ended, or from now on when he was cut off.
-            if self.renews && holding.until <= self.now {
+            if self.renews && holding.away.is_none() && holding.until <= self.now {
                 for start in [holding.until, self.now] {
                     let bought = self.buy(holding, start);
                     open.extend(bought.into_iter().map(|is| (is, periods + 1, done)));
@@ -96,7 +110,20 @@ impl Between {
                 let balance = holding.balance + amount;
                 vec![(Holding { balance, ..holding }, 0)]
             }
+            Moved::Unsold { amount, secs } => {
+                let balance = holding.balance + amount;
+                let until = holding.until.minus(Duration::from_secs(secs));
+                vec![(
+                    Holding {
+                        balance,
+                        until,
+                        ..holding
+                    },
+                    0,
+                )]
+            }
             Moved::Time { secs, at } => {
+                let holding = holding.back(self.now);
                 let until = holding.until.max(at).plus(Duration::from_secs(secs));
                 vec![(Holding { until, ..holding }, 0)]
             }
@@ -113,7 +140,8 @@ impl Between {
                         possible.push((filled, 0));
                         continue;
                     }
-                    // News that took more than a fiftieth of the time is no fault of the payer.
+                    // A period ends a pause. News that took more than a fiftieth of the time is no fault of the payer.
+                    let filled = filled.back(told_at);
                     let late = told_at.since(paid_at) > Duration::from_secs(plan.secs) / 50;
                     let from = if late { told_at } else { paid_at };
                     let start = filled.until.max(from);
@@ -130,10 +158,23 @@ impl Between {
     }
 }
 
+impl Holding {
+    /// As he is once his time goes on.
+    fn back(self, now: Timestamp) -> Holding {
+        let lasted = self.away.map(|since| now.since(since));
+        Holding {
+            until: self.until.plus(lasted.unwrap_or_default()),
+            away: None,
+            ..self
+        }
+    }
+}
+
 fn buy_one(holding: Holding, plan: Plan, start: Timestamp) -> Option<Holding> {
     (holding.balance >= plan.price).then(|| Holding {
         balance: holding.balance - plan.price,
         until: start.plus(Duration::from_secs(plan.secs)),
+        ..holding
     })
 }
 
@@ -147,17 +188,24 @@ mod tests {
 
     fn between(moved: Vec<Moved>, renews: bool) -> Between {
         Between {
-            before: Holding {
-                balance: 0,
-                until: at(0),
-            },
+            before: has(0, 0),
             plans: vec![Plan {
                 price: 100,
                 secs: 1_000,
             }],
             moved,
             renews,
+            paused: false,
+            resumed: false,
             now: at(500),
+        }
+    }
+
+    fn has(balance: i64, until: i64) -> Holding {
+        Holding {
+            balance,
+            until: at(until),
+            away: None,
         }
     }
 
@@ -172,10 +220,6 @@ mod tests {
     #[test]
     fn money_is_kept_or_becomes_time_and_nothing_else() {
         let twice = between(vec![paid(100), paid(60)], false);
-        let has = |balance, until| Holding {
-            balance,
-            until: at(until),
-        };
         assert!(twice.may_become(has(60, 1_490), 1));
         assert!(!twice.may_become(has(160, 0), 0), "who can pay is served");
         assert!(!twice.may_become(has(60, 1_491), 1), "a second for nothing");
@@ -194,15 +238,29 @@ mod tests {
     fn who_renews_by_himself_goes_on_or_begins_anew() {
         let mut full = between(Vec::new(), true);
         full.before.balance = 250;
-        let has = |balance, until| Holding {
-            balance,
-            until: at(until),
-        };
         assert!(full.may_become(has(150, 1_000), 1), "without a gap");
         assert!(full.may_become(has(150, 1_500), 1), "he was cut off");
         assert!(
             !full.may_become(has(50, 2_000), 2),
             "nobody asked for a second"
         );
+    }
+
+    #[test]
+    fn a_pause_keeps_what_is_left_and_a_period_ends_it() {
+        let mut away = between(Vec::new(), false);
+        (away.before, away.resumed) = (has(0, 700), true);
+        away.before.away = Some(at(200));
+        assert!(away.may_become(has(0, 1_000), 0), "500 were left");
+        assert!(!away.may_become(has(0, 1_001), 0), "a second for nothing");
+        assert!(!away.may_become(has(0, 700), 0), "what was left is gone");
+        away.moved = vec![paid(100)];
+        assert!(away.may_become(has(0, 2_000), 1), "behind what was left");
+        let taken = Moved::Unsold {
+            amount: 40,
+            secs: 300,
+        };
+        let unsold = between(vec![Moved::Out { amount: 40 }, taken], false);
+        assert!(unsold.may_become(has(0, -300), 0));
     }
 }

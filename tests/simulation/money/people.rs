@@ -26,6 +26,9 @@ pub struct Isp {
     pub provider: Provider,
     /// Asks for money to be sent back, which the owner approves.
     pub clerk: Operator,
+    /// Sells out of a float.
+    pub seller: Operator,
+    pub seller_id: Uuid,
     pub tenant: Uuid,
     pub code: String,
     pub gateway: String,
@@ -79,6 +82,16 @@ impl Isp {
         let clerk = json!({"name": "Clerk", "email": email, "password": PASSWORD, "role": "ADMIN"});
         owner.post("/tenant/operators", &clerk).await?;
         let clerk = Operator::login(world.api(), &email, PASSWORD).await?;
+
+        let email = format!("seller@{name}.example");
+        let seller =
+            json!({"name": "Seller", "email": email, "password": PASSWORD, "role": "ADMIN"});
+        let seller_id = text(&owner.post("/tenant/operators", &seller).await?, "id")?;
+        let seller = Operator::login(world.api(), &email, PASSWORD).await?;
+        let sells = json!({"active": true});
+        owner
+            .put(&format!("/finance/sellers/{seller_id}"), &sells)
+            .await?;
 
         let mut packages = Vec::new();
         for (title, hotspot, shillings, minutes) in [
@@ -138,6 +151,8 @@ impl Isp {
             packages,
             codes: codes.collect(),
             clerk,
+            seller,
+            seller_id: seller_id.parse()?,
             provider,
         })
     }

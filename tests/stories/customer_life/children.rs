@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use easyisp_shared::entitlement::Standing;
 use easyisp_shared::time::Timestamp;
-use easyisp_tests::world::{PASSWORD, Provider, Site, World};
+use easyisp_tests::operator::Operator;
+use easyisp_tests::world::{PASSWORD, Provider, Site, World, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -191,6 +192,80 @@ async fn a_child_that_leaves_is_not_carried_on_by_its_parents_wallet() -> Result
     .await?;
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     site.stop().await;
+    world.stop().await
+}
+
+/// A child that renewed by itself before buys nothing out of its parent's wallet when their time is over: the parent does
+/// not want it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_renews_nothing_that_its_parent_does_not() -> Result<()> {
+    let world = World::start().await?;
+    let mut isp = Provider::sign_up(&world, "renewing").await?;
+    isp.subscribe(&world).await?;
+    let now = world.clock.now();
+    let mother = isp.add_subscriber("mother", PHONE, now.plus(DAY)).await?;
+    let child = isp.add_subscriber("child", "254712345611", now).await?;
+    let of = |whose: &str, what: &str| format!("/customers/{whose}{what}");
+    let owner = &isp.owner;
+    owner
+        .put(&of(&child, ""), &json!({"autoRenew": true}))
+        .await?;
+    let money = json!({"amount": 2000});
+    owner.post(&of(&child, "/recharge"), &money).await?;
+    let bought = isp.customer(&child).await?;
+    assert_eq!(bought["walletBalance"], 1000, "it will renew: {bought}");
+    // What would renew it is spent, and its own time is over.
+    let invoice = json!({"customerId": child, "amount": 1000, "dueDate": "2027-02-20",
+        "items": [{"description": "Cable", "amount": 1000}]});
+    let invoice = owner.post("/finance/invoices", &invoice).await?;
+    let number = invoice["id"].as_str().context("a number")?;
+    let path = format!("/finance/invoices/{number}/status");
+    owner.put(&path, &json!({"status": "paid"})).await?;
+    let over = json!({"expiresAt": now.to_string()});
+    owner.put(&of(&child, "/expiry"), &over).await?;
+    owner
+        .put(&of(&child, ""), &json!({"parentId": mother}))
+        .await?;
+    // Behind what the child had bought.
+    let end = now.plus(40 * DAY);
+    let until = json!({"expiresAt": end.to_string()});
+    owner.put(&of(&mother, "/expiry"), &until).await?;
+    owner
+        .put(&of(&mother, ""), &json!({"packageId": ""}))
+        .await?;
+    owner
+        .post(&of(&mother, "/recharge"), &json!({"amount": 3000}))
+        .await?;
+    owner
+        .put(&of(&mother, ""), &json!({"packageId": isp.package}))
+        .await?;
+    assert_eq!(isp.customer(&mother).await?["walletBalance"], 3000);
+    let like = |child: &serde_json::Value| child["expiresAt"] == end.to_string();
+    isp.customer_becomes(&child, "served with its mother", like)
+        .await?;
+    for at in [now.plus(35 * DAY), end.plus(HOUR)] {
+        world.clock.advance(at.since(world.clock.now()));
+        // Whatever is due then is done.
+        eventually("nothing is due", async || {
+            let due: i64 = sqlx::query_scalar(
+                "select count(*) from directory.jobs where kind = 'renewals.auto' and due_at <= $1",
+            )
+            .bind(world.clock.now())
+            .fetch_one(&mut *world.db().directory().await?)
+            .await?;
+            Ok((due == 0).then_some(()))
+        })
+        .await?;
+    }
+    isp.owner = Operator::login(world.api(), &isp.email(), PASSWORD).await?;
+    let shown = isp.customer(&mother).await?;
+    assert_eq!(
+        (&shown["walletBalance"], &shown["expiresAt"]),
+        (&json!(3000), &json!(end.to_string())),
+        "{shown}"
+    );
+    assert_eq!(isp.customer(&child).await?["expiresAt"], end.to_string());
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await
 }
 

@@ -258,6 +258,8 @@ async fn the_switch_takes_along_what_the_other_way_wrote() -> Result<()> {
         Ok((!is_written(&place)).then_some(()))
     })
     .await?;
+    // What the cloud showed of the queue is told anew before his device asks.
+    waits(&place, &id, "has not asked the router").await?;
     let device = router.device(MAC);
     device.ask().await.lent();
     place.look().await?;
@@ -270,13 +272,7 @@ async fn the_switch_takes_along_what_the_other_way_wrote() -> Result<()> {
         .owner
         .put(&path, &json!({"packageId": faster}))
         .await?;
-    let line = place.line_is(&id, "WAITING").await?;
-    ensure!(
-        line["reason"]
-            .as_str()
-            .is_some_and(|why| why.contains("another speed")),
-        "{line}"
-    );
+    waits(&place, &id, "another speed").await?;
     let granted = device.ask().await.lent();
     assert_eq!(granted.rate_limit.as_deref(), Some("40M/40M"));
     place.look().await?;

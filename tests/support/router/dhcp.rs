@@ -145,14 +145,14 @@ impl Device {
     }
 
     fn take(&self, grants: Box<Grants>) -> Lease {
-        let held = self
-            .lease()
+        let before = self.lease();
+        let held = before
+            .as_ref()
             .and_then(|row| row.value("address")?.parse().ok());
         let address = grants
             .fixed_address()
             .or(held)
             .unwrap_or_else(|| self.router.lease());
-        self.lose();
         let text = address.to_string();
         let row = [
             ("address", text.as_str()),
@@ -175,8 +175,13 @@ impl Device {
                 grants.address_list.as_deref().unwrap_or_default(),
             ),
         ];
-        self.router
-            .change(|state| state.kept.enter(LEASES.path, &row));
+        // At once: who renews is never without.
+        self.router.change(|state| {
+            if let Some(before) = &before {
+                state.kept.remove(LEASES.path, &before.id);
+            }
+            state.kept.enter(LEASES.path, &row);
+        });
         Lease::Lent(address, grants)
     }
 

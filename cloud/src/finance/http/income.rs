@@ -81,7 +81,8 @@ pub struct IncomePage {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase")]
 pub struct Filter {
-    /// A part of customer, description or reference.
+    /// Of customers' payments the beginning of a receipt, or the whole of an account, a phone or an invoice's reference, or
+    /// the beginning of a word of a customer; of what was typed by hand a part of customer, description or reference.
     search: Option<String>,
     /// `M-Pesa`, `Cash`, `Bank Transfer`, `Card` or `Other`.
     #[param(inline)]

@@ -8,6 +8,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::api::{Order, Page, Sort, Sortable};
+use crate::customers::beginning_of_phone;
 use crate::db::Tx;
 use crate::finance::rules::WholeDays;
 use crate::ledger::{self, Tallied, Tally};
@@ -138,6 +139,7 @@ pub async fn page(
     sort: Sort<By>,
     page: Page,
 ) -> sqlx::Result<Vec<Line>> {
+    let search = crate::db::sought(filter.search.as_deref());
     sqlx::query_as(sort.text(
         "with paid as (
              select p.id, p.paid_at as date, p.entry_id, coalesce(c.name, 'Unallocated') as customer,
@@ -146,8 +148,7 @@ pub async fn page(
                from payments p
                left join customers c on c.tenant_id = $1 and c.id = p.customer_id
               where p.tenant_id = $1 and ($2::uuid is null or p.id = $2)
-                and ($3::text is null or c.name ilike $3 or p.description ilike $3
-                     or p.receipt ilike $3 or p.account ilike $3)
+                and ($9::text is null or p.id = any((select found_payments($1, $9, $10))::uuid[]))
                 and ($4::text is null or p.method = $4)
                 and ($5::timestamptz is null or p.paid_at >= $5)
                 and ($6::timestamptz is null or p.paid_at < $6)
@@ -174,7 +175,7 @@ pub async fn page(
                join customers c on c.tenant_id = $1 and c.id = i.customer_id
               where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET' and i.period_id is null
                 and ($2::uuid is null or i.id = $2)
-                and ($3::text is null or c.name ilike $3 or i.number ilike $3 or i.reference ilike $3)
+                and ($9::text is null or i.id = any((select found_invoices($1, $9, $10))::uuid[]))
                 and ($4::text is null or i.paid_by = $4)
                 and ($5::timestamptz is null or i.paid_at >= $5)
                 and ($6::timestamptz is null or i.paid_at < $6)
@@ -193,12 +194,14 @@ pub async fn page(
     ))
     .bind(tx.tenant())
     .bind(filter.id)
-    .bind(filter.search.as_deref().map(crate::db::like))
+    .bind(search.as_deref().map(crate::db::like))
     .bind(filter.method)
     .bind(filter.from)
     .bind(filter.to)
     .bind(page.limit())
     .bind(page.offset())
+    .bind(&search)
+    .bind(search.as_deref().and_then(beginning_of_phone))
     .fetch_all(&mut **tx)
     .await
 }
@@ -260,14 +263,13 @@ fn plus(one: Cents, other: Cents) -> sqlx::Result<Cents> {
 }
 
 async fn sums_of_rows(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
+    let search = crate::db::sought(filter.search.as_deref());
     sqlx::query_as(
         "with line as (
              select p.amount - p.refunded as amount, p.method, p.status = 'completed' as stands
                from payments p
-               left join customers c on c.tenant_id = $1 and c.id = p.customer_id and $2::text is not null
               where p.tenant_id = $1
-                and ($2::text is null or c.name ilike $2 or p.description ilike $2
-                     or p.receipt ilike $2 or p.account ilike $2)
+                and ($6::text is null or p.id = any((select found_payments($1, $6, $7))::uuid[]))
                 and ($3::text is null or p.method = $3)
                 and ($4::timestamptz is null or p.paid_at >= $4)
                 and ($5::timestamptz is null or p.paid_at < $5)
@@ -283,9 +285,8 @@ async fn sums_of_rows(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
              union all
              select i.amount, i.paid_by, true
                from invoices i
-               join customers c on c.tenant_id = $1 and c.id = i.customer_id
               where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET' and i.period_id is null
-                and ($2::text is null or c.name ilike $2 or i.number ilike $2 or i.reference ilike $2)
+                and ($6::text is null or i.id = any((select found_invoices($1, $6, $7))::uuid[]))
                 and ($3::text is null or i.paid_by = $3)
                 and ($4::timestamptz is null or i.paid_at >= $4)
                 and ($5::timestamptz is null or i.paid_at < $5))
@@ -297,10 +298,12 @@ async fn sums_of_rows(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
            from line",
     )
     .bind(tx.tenant())
-    .bind(filter.search.as_deref().map(crate::db::like))
+    .bind(search.as_deref().map(crate::db::like))
     .bind(filter.method)
     .bind(filter.from)
     .bind(filter.to)
+    .bind(&search)
+    .bind(search.as_deref().and_then(beginning_of_phone))
     .fetch_one(&mut **tx)
     .await
 }

@@ -5,6 +5,7 @@ use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 
 use super::Filter;
+use crate::customers::beginning_of_phone;
 use crate::db::Tx;
 use crate::invoices::words::Status;
 use crate::ledger::{self, Tallied};
@@ -87,13 +88,14 @@ fn too_much() -> sqlx::Error {
 }
 
 async fn sums_of_rows(tx: &mut Tx, filter: &Filter, now: Timestamp) -> sqlx::Result<Sums> {
+    let search = crate::db::sought(filter.search.as_deref());
     sqlx::query_as(
         "with line as (
              select i.amount - i.credited as amount,
                     case when i.status = 'PENDING' and i.overdue_from <= $4 then 'OVERDUE' else i.status end as status
                from invoices i
-               join customers c on c.tenant_id = $1 and c.id = i.customer_id
-              where i.tenant_id = $1 and ($2::text is null or i.number ilike $2 or c.name ilike $2)
+              where i.tenant_id = $1
+                and ($2::text is null or i.id = any((select found_invoices($1, $2, $6))::uuid[]))
                 and ($5::boolean is null or $5 = (i.period_id is not null)))
          select count(*) as n,
                 coalesce(sum(amount) filter (where status <> 'CANCELLED'), 0)::bigint as total,
@@ -104,10 +106,11 @@ async fn sums_of_rows(tx: &mut Tx, filter: &Filter, now: Timestamp) -> sqlx::Res
           where $3::text is null or status = $3",
     )
     .bind(tx.tenant())
-    .bind(filter.search.as_deref().map(crate::db::like))
+    .bind(&search)
     .bind(filter.status)
     .bind(now)
     .bind(filter.receipts)
+    .bind(search.as_deref().and_then(beginning_of_phone))
     .fetch_one(&mut **tx)
     .await
 }

@@ -47,7 +47,8 @@ pub struct Registered {
 /// short code by themselves. Without `c2bVersion` in the gateway both products are tried, and the one that the
 /// application has is noted.
 ///
-/// M-Pesa takes this once for each short code. A repeat changes nothing and answers the same, with 200.
+/// M-Pesa takes this once for each short code, whichever of its gateways asks. A repeat changes nothing and answers the
+/// same, with 200.
 /// Errors: 404, 409 `C2B_REGISTERED` when M-Pesa has addresses that are not known to be ours, 422
 /// `NO_PUBLIC_URL`, `PUBLIC_URL_REFUSED` or `C2B_NOT_IN_APP`, 502 M-Pesa refused, 503 it is down, 504 it did not
 /// answer: it may have taken them, and a repeat tells.
@@ -84,6 +85,7 @@ pub async fn register(
     let taken = ask(&payments, &merchant, keys.c2b_version, urls).await;
     let mut tx = payments.db.begin(operator.tenant).await?;
     let mut keys = locked_at_mpesa(&mut tx, gateway).await?;
+    let beside = store::registered_beside(&mut tx, gateway).await?;
     let (version, message) = match (taken, keys.c2b_registered_at, asked_at) {
         (Ok(version), _, _) => (
             Some(version),
@@ -92,6 +94,11 @@ pub async fn register(
         (Err(ProviderError::Registered(_)), Some(_), _) => (
             keys.c2b_version,
             "M-Pesa has our addresses for this short code already",
+        ),
+        (Err(ProviderError::Registered(_)), None, _) if beside.is_some() => (
+            keys.c2b_version,
+            "M-Pesa has the addresses of another gateway of yours for this short code; what it tells there is booked \
+             for both",
         ),
         (Err(ProviderError::Registered(_)), None, Some(_)) => (
             keys.c2b_version,

@@ -598,7 +598,7 @@ pub(in super::super) struct Extra {
     pub(in super::super) paid_at: Timestamp,
 }
 
-/// Payments to a gateway from `from` to `to` with none of these receipts, newest first.
+/// Payments to a gateway's short code from `from` to `to` with none of these receipts, newest first.
 pub(in super::super) async fn extra(
     tx: &mut Tx,
     gateway: GatewayId,
@@ -610,8 +610,12 @@ pub(in super::super) async fn extra(
     sqlx::query_as(
         "select id, receipt, amount, paid_at
            from payments p
-          where tenant_id = $1 and gateway_id = $2 and paid_at between $3 and $4 and method = 'MPESA'
-            and status = 'completed'
+          where tenant_id = $1 and paid_at between $3 and $4 and method = 'MPESA' and status = 'completed'
+            and gateway_id in (select same.id
+                                 from gateways here
+                                 join gateways same on same.tenant_id = $1 and same.shortcode = here.shortcode
+                                                   and same.type = here.type
+                                where here.tenant_id = $1 and here.id = $2)
             and not exists (select from unnest($5::text[]) as s (receipt) where s.receipt = p.receipt)
           order by paid_at desc, id desc
           limit $6",

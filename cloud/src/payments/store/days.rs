@@ -125,7 +125,8 @@ pub(in super::super) async fn lock(
     .await
 }
 
-/// What our payments to a gateway say came from `from` on and before `to`.
+/// What our payments to a gateway's short code say came from `from` on and before `to`: a statement is of all its
+/// gateways.
 pub(in super::super) async fn booked(
     tx: &mut Tx,
     gateway: GatewayId,
@@ -135,8 +136,12 @@ pub(in super::super) async fn booked(
     sqlx::query_scalar(
         "select coalesce(sum(amount), 0)::bigint
            from payments
-          where tenant_id = $1 and gateway_id = $2 and paid_at >= $3 and paid_at < $4 and method = 'MPESA'
-            and status <> 'voided'",
+          where tenant_id = $1 and paid_at >= $3 and paid_at < $4 and method = 'MPESA' and status <> 'voided'
+            and gateway_id in (select same.id
+                                 from gateways here
+                                 join gateways same on same.tenant_id = $1 and same.shortcode = here.shortcode
+                                                   and same.type = here.type
+                                where here.tenant_id = $1 and here.id = $2)",
     )
     .bind(tx.tenant())
     .bind(gateway)
@@ -376,7 +381,7 @@ pub(in super::super) async fn last_closed(
 }
 
 /// The last closed day up to which nothing is open: no day that was compared, and none since the books' first open day
-/// on which money came to an M-Pesa gateway that no statement closed for it.
+/// on which money came to an M-Pesa gateway that no statement closed for its short code.
 pub(in super::super) async fn closed_through(tx: &mut Tx) -> sqlx::Result<Option<Date>> {
     let day: Option<String> = sqlx::query_scalar(
         "with books as (
@@ -393,7 +398,9 @@ pub(in super::super) async fn closed_through(tx: &mut Tx) -> sqlx::Result<Option
                join gateways g on g.tenant_id = $1 and g.id = p.gateway_id and g.type = 'MPESA_API'
                               and not g.platform and g.deleted_at is null
               where not exists (select from statement_days s
-                                 where s.tenant_id = $1 and s.gateway_id = p.gateway_id
+                                  join gateways o on o.tenant_id = $1 and o.id = s.gateway_id
+                                                 and o.shortcode = g.shortcode and o.type = g.type
+                                 where s.tenant_id = $1
                                    and s.day = (p.paid_at at time zone b.time_zone)::date and s.state = 'CLOSED')
               order by p.paid_at
               limit 1)

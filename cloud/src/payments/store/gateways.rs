@@ -205,6 +205,25 @@ pub(in super::super) async fn choose(
     .await
 }
 
+/// Since when M-Pesa tells another gateway of what comes to the short code of this one. `None` = it does not.
+pub(in super::super) async fn registered_beside(
+    tx: &mut Tx,
+    id: GatewayId,
+) -> sqlx::Result<Option<Timestamp>> {
+    sqlx::query_scalar(
+        "select min(same.c2b_registered_at)
+           from gateways here
+           join gateways same on same.tenant_id = $1 and same.shortcode = here.shortcode
+                             and same.type = here.type and same.env = here.env and same.id <> here.id
+                             and same.deleted_at is null
+          where here.tenant_id = $1 and here.id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// A gateway, also one that was deleted since: its payments are still followed up.
 pub(in super::super) async fn find(tx: &mut Tx, id: GatewayId) -> sqlx::Result<Option<Keys>> {
     sqlx::query_as(concat!(columns!(), " and id = $2"))

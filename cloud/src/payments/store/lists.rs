@@ -8,6 +8,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::api::{Order, Page, Sort, Sortable};
+use crate::customers::beginning_of_phone;
 use crate::db::Tx;
 use crate::ledger::{self, Tallied, Tally};
 use crate::renewals::Method;
@@ -56,9 +57,7 @@ macro_rules! paid {
                     and ($2::text is null or $2 in ('completed', 'refunded'))
                     and ($2::text is null or $2 <> 'completed' or p.status = 'completed')
                     and ($2::text is null or $2 <> 'refunded' or p.status <> 'completed')
-                    and ($3::text is null or coalesce(p.receipt, i.checkout_request_id, p.id::text) ilike $3
-                         or p.phone ilike $3 or p.account ilike $3 or c.name ilike $3
-                         or c.username ilike $3)",
+                    and ($3::text is null or p.id = any((select found_payments($1, $3, $4))::uuid[]))",
             $first,
             ")"
         )
@@ -81,9 +80,7 @@ macro_rules! unpaid {
                     and ($2::text is null or $2 in ('pending', 'failed'))
                     and ($2::text is null or $2 <> 'pending' or i.state in ('CREATED', 'PENDING', 'UNKNOWN'))
                     and ($2::text is null or $2 <> 'failed' or i.state not in ('CREATED', 'PENDING', 'UNKNOWN'))
-                    and ($3::text is null or coalesce(i.checkout_request_id, i.id::text) ilike $3
-                         or i.phone_number ilike $3 or i.account_reference ilike $3 or c.name ilike $3
-                         or c.username ilike $3)",
+                    and ($3::text is null or i.id = any((select found_intents($1, $3, $4))::uuid[]))",
             $first,
             ")"
         )
@@ -99,18 +96,20 @@ pub(in super::super) async fn electronic(
     sort: Sort<By>,
     page: Page,
 ) -> sqlx::Result<(Vec<Line>, i64)> {
-    let search = search.map(crate::db::like);
+    let search = crate::db::sought(search);
+    let phone = search.as_deref().and_then(beginning_of_phone);
     let lines = sqlx::query_as(sort.text(concat!(
         "with ",
-        paid!(" order by {order} limit $4 + $5"),
+        paid!(" order by {order} limit $5 + $6"),
         ", ",
-        unpaid!(" order by {order} limit $4 + $5"),
+        unpaid!(" order by {order} limit $5 + $6"),
         " select * from (select * from paid union all select * from unpaid) both_kinds
-          order by {order} limit $4 offset $5"
+          order by {order} limit $5 offset $6"
     )))
     .bind(tx.tenant())
     .bind(status)
     .bind(&search)
+    .bind(&phone)
     .bind(page.limit())
     .bind(page.offset())
     .fetch_all(&mut **tx)
@@ -127,6 +126,7 @@ pub(in super::super) async fn electronic(
             .bind(tx.tenant())
             .bind(status)
             .bind(&search)
+            .bind(&phone)
             .fetch_one(&mut **tx)
             .await?
         }

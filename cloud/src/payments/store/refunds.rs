@@ -18,6 +18,8 @@ pub(in super::super) struct Refund {
     pub(in super::super) payment_id: PaymentId,
     pub(in super::super) gateway_id: GatewayId,
     pub(in super::super) customer_id: Option<CustomerId>,
+    /// Out of whose wallet it was set aside, where that was not his.
+    pub(in super::super) bearer_id: Option<CustomerId>,
     pub(in super::super) amount: Cents,
     /// The whole payment: the provider reverses it.
     pub(in super::super) whole: bool,
@@ -54,6 +56,7 @@ impl Refund {
             id: self.id,
             payment: self.payment_id,
             owner: self.customer_id,
+            bearer: self.bearer_id,
             amount: self.amount,
             service: self.service,
             method: self.provider.method(),
@@ -64,7 +67,7 @@ impl Refund {
 
 macro_rules! columns {
     () => {
-        "select r.id, r.payment_id, r.gateway_id, r.customer_id, r.amount, r.whole, r.service, r.reason, r.state,
+        "select r.id, r.payment_id, r.gateway_id, r.customer_id, r.bearer_id, r.amount, r.whole, r.service, r.reason, r.state,
                 r.message, r.requested_by, r.requested_at, r.decided_by, r.decided_at, r.attempts, r.asked,
                 r.sent_at, r.ended_at, r.originator_conversation_id, r.conversation_id, r.receipt,
                 p.receipt as paid_receipt, p.phone,
@@ -182,7 +185,7 @@ pub(in super::super) async fn save(tx: &mut Tx, refund: &Refund) -> sqlx::Result
         "update refunds
             set state = $3, message = $4, decided_by = $5, decided_at = $6, attempts = $7, asked = $8,
                 sent_at = $9, ended_at = $10, originator_conversation_id = $11, conversation_id = $12,
-                receipt = $13
+                receipt = $13, bearer_id = $14
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
@@ -198,6 +201,7 @@ pub(in super::super) async fn save(tx: &mut Tx, refund: &Refund) -> sqlx::Result
     .bind(&refund.originator_conversation_id)
     .bind(&refund.conversation_id)
     .bind(&refund.receipt)
+    .bind(refund.bearer_id)
     .execute(&mut **tx)
     .await?;
     Ok(())

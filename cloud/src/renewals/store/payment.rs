@@ -85,17 +85,19 @@ pub(in super::super) async fn lock_payment(
 /// Money that was in a wallet and was taken back.
 #[derive(FromRow, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Gone {
+    /// Whose wallet it was.
+    pub wallet: CustomerId,
     /// When it came.
     pub came: Timestamp,
     /// When it was taken back.
     pub gone: Timestamp,
 }
 
-/// The payments that were taken back from a customer, are on their way back to him or were found to be somebody else's:
-/// the last thousand.
+/// The payments that were taken back from a customer or his child accounts, are on their way back to them or were found
+/// to be somebody else's: the last thousand.
 pub async fn taken_back(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Gone>> {
     sqlx::query_as(
-        "select p.created_at as came, e.posted_at as gone
+        "select t.debit_party as wallet, p.created_at as came, e.posted_at as gone
            from transfers t
            join entries e on e.tenant_id = $1 and e.id = t.entry_id and e.kind in ('VOID', 'ADJUSTMENT', 'REFUND')
            left join refunds r on r.tenant_id = $1 and e.kind = 'REFUND' and r.state <> 'FAILED'
@@ -104,7 +106,8 @@ pub async fn taken_back(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<G
                           and (e.kind = 'VOID' and p.reversal_id = e.id
                                or e.kind = 'ADJUSTMENT' and p.receipt = substr(e.source, length('resolved ') + 1)
                                or p.id = r.payment_id)
-          where t.tenant_id = $1 and t.debit_account = '2000' and t.debit_party = $2
+          where t.tenant_id = $1 and t.debit_account = '2000'
+            and t.debit_party in (select id from customers where tenant_id = $1 and $2 in (id, parent_id))
           order by e.posted_at desc
           limit 1000",
     )
