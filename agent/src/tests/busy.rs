@@ -110,13 +110,16 @@ async fn logins_go_on_while_the_disk_is_full() {
     drop(disk);
 }
 
+/// Half of what SQLite waits for a lock.
+const BEFORE_A_LOCK: Duration = Duration::from_millis(2500);
+
 impl Running {
     /// A login that is let in, sooner than anybody who waits for a lock gives up waiting (5 s).
     fn logs_in_beside(&self, identifier: u8) {
         let request = self.access_datagram(b"demo001", DEMO001, identifier);
         // What was late comes to another socket.
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(PATIENCE / 2)).unwrap();
+        socket.set_read_timeout(Some(BEFORE_A_LOCK)).unwrap();
         socket.send_to(&request, self.agent.radius_auth()).unwrap();
         let mut reply = [0; 4096];
         let length = socket.recv(&mut reply).expect("a login waits for nobody");

@@ -191,11 +191,7 @@ impl Running {
     fn answers(&self, most: usize) -> Vec<Vec<u8>> {
         let mut answers = Vec::new();
         while answers.len() < most {
-            let patience = if answers.is_empty() && most > 1 {
-                PATIENCE
-            } else {
-                SILENCE * 3
-            };
+            let patience = if most > 1 { PATIENCE } else { SILENCE * 3 };
             self.socket.set_read_timeout(Some(patience)).unwrap();
             let mut buffer = [0; 4096];
             let Ok((length, _)) = self.socket.recv_from(&mut buffer) else {

@@ -159,15 +159,27 @@ async fn a_router_that_signs_must_go_on_signing() {
     let method = Method::Pap {
         password: b"demo001",
     };
-    assert!(running.log_in_signed(method, Signature::None, 1).is_some());
     assert!(
         running
-            .log_in_signed(method, Signature::MessageAuthenticator, 2)
+            .log_in_signed(method, Signature::None, 1, PATIENCE)
             .is_some()
     );
-    assert!(running.log_in_signed(method, Signature::None, 3).is_none());
+    assert!(
+        running
+            .log_in_signed(method, Signature::MessageAuthenticator, 2, PATIENCE)
+            .is_some()
+    );
+    assert!(
+        running
+            .log_in_signed(method, Signature::None, 3, SILENCE)
+            .is_none()
+    );
     let running = running.restart().await;
-    assert!(running.log_in_signed(method, Signature::None, 4).is_none());
+    assert!(
+        running
+            .log_in_signed(method, Signature::None, 4, SILENCE)
+            .is_none()
+    );
     running.stop().await;
 }
 

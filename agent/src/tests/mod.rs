@@ -39,7 +39,8 @@ const DEMO001: Method<'_> = Method::Pap {
     password: b"demo001",
 };
 const SILENCE: Duration = Duration::from_millis(300);
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Whoever waits is woken by what he waits for; a machine that builds beside takes its time.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An agent with a client socket, a pretend router's CoA port and a clock that is moved by hand.
 struct Running {
@@ -253,6 +254,7 @@ impl Running {
         method: Method<'_>,
         signature: Signature,
         identifier: u8,
+        within: Duration,
     ) -> Option<Vec<u8>> {
         let login = Login {
             user_name: b"demo001",
@@ -262,7 +264,7 @@ impl Running {
         };
         let request =
             client::access_request(&login, identifier, &[identifier; 16], &self.secret).unwrap();
-        self.send_access(&request, SILENCE)
+        self.send_access(&request, within)
     }
 
     fn access_datagram(&self, name: &[u8], method: Method<'_>, identifier: u8) -> Vec<u8> {

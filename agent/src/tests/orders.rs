@@ -188,10 +188,11 @@ async fn a_known_build_must_sign_from_the_first_request_on() {
     let running = Running::start(site()).await;
     let router = running.agent.overview().site.routers().remove(0);
     router.note_build("7.14.3 (stable)");
-    let unsigned = |identifier| running.log_in_signed(DEMO001, Signature::None, identifier);
-    assert!(unsigned(1).is_some());
+    let unsigned =
+        |identifier, within| running.log_in_signed(DEMO001, Signature::None, identifier, within);
+    assert!(unsigned(1, PATIENCE).is_some());
     router.note_build("7.18.2 (stable)");
-    assert!(unsigned(2).is_none());
+    assert!(unsigned(2, SILENCE).is_none());
     let told = router.condition(running.clock.now()).unwrap();
     assert_eq!(told.refused_since, Some(start()));
     running.stop().await;
