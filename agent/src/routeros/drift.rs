@@ -1,7 +1,7 @@
 //! What a router is to be against what its menus say: what differs, and what mends only that.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use easyisp_shared::setup::same;
 use easyisp_shared::wire::drift::{DriftFieldV1, DriftV1, RowOfV1, WantedV1, WantedValueV1};
@@ -31,6 +31,14 @@ enum Mend {
     Remove(String),
 }
 
+/// What comes of asking a second time where an answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    Harmless,
+    /// There would be two rows.
+    Doubles,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Last,
@@ -56,14 +64,26 @@ impl RouterApis {
         wanted: &[WantedV1],
         within: Duration,
     ) -> Result<DriftV1, ApiError> {
+        let until = Instant::now() + within;
+        let left = || until.saturating_duration_since(Instant::now());
         let mut refused = Vec::new();
+        let mut menus = Menus::new();
         // What refers to something is written after it: a row that was missing makes the next ones possible.
         for item in wanted {
             let one = std::slice::from_ref(item);
-            let menus = self.menus(router, one, within).await?;
+            self.read(router, one, left(), &mut menus).await?;
             let found = differences(one, &menus);
-            for command in mends(item, &found, &menus) {
-                match self.ask(router, command, within).await {
+            let commands = mends(item, &found, &menus);
+            if !commands.is_empty() {
+                // One menu tells of another: what was read is old.
+                menus.clear();
+            }
+            for (command, how) in commands {
+                let asked = match how {
+                    Again::Harmless => self.ask(router, command, left()).await,
+                    Again::Doubles => self.ask_once(router, command, left()).await,
+                };
+                match asked {
                     Ok(_) => {}
                     Err(ApiError::Refused(trap)) => {
                         refused.push((item.menu.clone(), trap.message));
@@ -72,7 +92,7 @@ impl RouterApis {
                 }
             }
         }
-        let mut left = self.drift(router, wanted, within).await?;
+        let mut left = self.drift(router, wanted, left()).await?;
         left.problems.extend(refused);
         left.problems.dedup();
         left.problems.truncate(MOST);
@@ -86,6 +106,18 @@ impl RouterApis {
         within: Duration,
     ) -> Result<Menus, ApiError> {
         let mut menus = Menus::new();
+        self.read(router, wanted, within, &mut menus).await?;
+        Ok(menus)
+    }
+
+    /// Reads what of the menus was not read yet.
+    async fn read(
+        &self,
+        router: &Router,
+        wanted: &[WantedV1],
+        within: Duration,
+        menus: &mut Menus,
+    ) -> Result<(), ApiError> {
         for item in wanted {
             if menus.contains_key(&item.menu) {
                 continue;
@@ -98,7 +130,7 @@ impl RouterApis {
             };
             menus.insert(item.menu.clone(), rows);
         }
-        Ok(menus)
+        Ok(())
     }
 }
 
@@ -170,7 +202,9 @@ fn compare(item: &WantedV1, rows: &[Row], all: &mut Vec<Difference>) {
                         .map(|(name, value)| (name.clone(), clear(value)));
                     all.push(Difference {
                         field: whole(item, named, Some("there"), None),
-                        mend: Some(Mend::Add([key].into_iter().chain(rest).collect(), place)),
+                        // Made here it would be unsigned: the router's script makes one and signs it.
+                        mend: (item.menu != "/certificate")
+                            .then(|| Mend::Add([key].into_iter().chain(rest).collect(), place)),
                     });
                 }
             }
@@ -272,7 +306,7 @@ fn clear(value: &WantedValueV1) -> String {
 }
 
 /// One command for each row that differs.
-fn mends(item: &WantedV1, found: &[Difference], menus: &Menus) -> Vec<Command> {
+fn mends(item: &WantedV1, found: &[Difference], menus: &Menus) -> Vec<(Command, Again)> {
     let at = |verb: &str| Command::new(&format!("{}/{verb}", path(&item.menu)));
     let mut sets: Vec<(Option<String>, Command)> = Vec::new();
     let mut commands = Vec::new();
@@ -300,14 +334,19 @@ fn mends(item: &WantedV1, found: &[Difference], menus: &Menus) -> Vec<Command> {
                 {
                     command = command.with("place-before", id);
                 }
-                commands.push(command);
+                commands.push((command, Again::Doubles));
             }
-            Mend::Remove(id) => commands.push(at("remove").with(".id", id)),
+            Mend::Remove(id) => {
+                commands.push((at("remove").with(".id", id), Again::Harmless));
+            }
         }
     }
     commands
         .into_iter()
-        .chain(sets.into_iter().map(|(_, command)| command))
+        .chain(
+            sets.into_iter()
+                .map(|(_, command)| (command, Again::Harmless)),
+        )
         .collect()
 }
 
@@ -327,6 +366,26 @@ const MOST: usize = 200;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An answer that is lost leaves nobody knowing: asked again a row would be there twice. A certificate is the
+    /// script's, which signs it.
+    #[test]
+    fn a_row_is_added_once_and_a_certificate_never() {
+        let missing = |menu: &str| {
+            let item = WantedV1 {
+                menu: menu.to_owned(),
+                which: RowOfV1::Own("name".to_owned(), "ours".to_owned()),
+                fields: Vec::new(),
+            };
+            let menus = Menus::from([(menu.to_owned(), Ok(Vec::new()))]);
+            let found = differences(std::slice::from_ref(&item), &menus);
+            assert_eq!(found.len(), 1, "{menu}: it is told");
+            let commands = mends(&item, &found, &menus).into_iter();
+            commands.map(|(_, again)| again).collect::<Vec<_>>()
+        };
+        assert_eq!(missing("/ip pool"), [Again::Doubles]);
+        assert_eq!(missing("/certificate"), []);
+    }
 
     #[test]
     fn the_words_of_a_router_are_understood() {

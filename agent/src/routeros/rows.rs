@@ -180,7 +180,7 @@ pub fn amiss(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<String> {
         let named = wanted(item, folder).into_iter().filter(|(name, value)| {
             let held = of(row, name);
             // A secret that this login may not see cannot be compared.
-            let hidden = held.is_none() && ["secret", "password"].contains(&name.as_str());
+            let hidden = held.is_none() && (name == "secret" || name.ends_with("password"));
             !hidden && !is_same(held, value)
         });
         named
@@ -231,6 +231,32 @@ fn wanted(item: &ItemV1, folder: &str) -> Vec<(String, Vec<u8>)> {
     fields
         .map(|(name, held)| (name.clone(), value(held)))
         .collect()
+}
+
+/// Which files of earlier backups of ours may go, by id, where `name` was just saved: those of its kind but for the one
+/// before, the highest number of which is the newest.
+pub fn superseded(files: Vec<(String, String)>, name: &str) -> Vec<String> {
+    let Some((kind, _)) = name.rsplit_once('-') else {
+        return Vec::new();
+    };
+    let mut earlier: Vec<(Option<u64>, String, String)> = files
+        .into_iter()
+        .filter_map(|(id, file)| {
+            let stem = file
+                .strip_suffix(".backup")
+                .or_else(|| file.strip_suffix(".rsc"))?;
+            let (held, last) = stem.rsplit_once('-')?;
+            let ours = held == kind && stem != name;
+            ours.then(|| (last.parse().ok(), stem.to_owned(), id))
+        })
+        .collect();
+    // Those without a number are kept in the order in which the router lists them.
+    earlier.sort_by_key(|(number, ..)| *number);
+    let Some((_, newest, _)) = earlier.last().cloned() else {
+        return Vec::new();
+    };
+    earlier.retain(|(_, stem, _)| *stem != newest);
+    earlier.into_iter().map(|(_, _, id)| id).collect()
 }
 
 /// The first rule of the chain of `rule` that is neither ours nor the router's own.
@@ -294,6 +320,7 @@ fn plain(value: &[u8]) -> Option<Vec<String>> {
     let one = |word: &str| match word.trim() {
         "true" => "yes".to_owned(),
         "false" => "no".to_owned(),
+        word if word.ends_with("/32") => word.trim_end_matches("/32").to_owned(),
         word => match values::duration(word) {
             Some(span) => format!("{} ms", span.as_millis()),
             None => word.to_owned(), // most words are no time
@@ -380,6 +407,32 @@ mod tests {
         );
         assert_eq!(to_apply(&item, std::slice::from_ref(&told), ""), []);
         assert_eq!(amiss(&item, &[told], ""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_last_two_backups_stay() {
+        let files = |names: &[&str]| -> Vec<(String, String)> {
+            let file = |name: &&str| (format!("id of {name}"), (*name).to_owned());
+            names.iter().map(file).collect()
+        };
+        let held = files(&[
+            "flash/easyisp-before-10.backup",
+            "flash/easyisp-before-9.backup",
+            "flash/easyisp-before-9.rsc",
+            "flash/easyisp-before-11.backup",
+            "flash/easyisp-before-theirs",
+            "flash/office.backup",
+            "easyisp-1f.backup",
+        ]);
+        assert_eq!(
+            superseded(held, "flash/easyisp-before-11"),
+            [
+                "id of flash/easyisp-before-9.backup",
+                "id of flash/easyisp-before-9.rsc"
+            ]
+        );
+        let one = files(&["easyisp-before-1.backup", "easyisp-before-2.backup"]);
+        assert_eq!(superseded(one, "easyisp-before-2"), [""; 0]);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use easyisp_shared::wire::setup::{BeforeV1, ItemV1, RowV1, SetupAskV1, SetupToldV1, ValueV1};
+use easyisp_shared::wire::setup::{
+    BeforeV1, ItemV1, RowV1, SetupAskV1, SetupToldV1, ValueV1, WhichV1,
+};
 
 use super::RouterApis;
 use super::connection::ApiError;
@@ -51,7 +53,15 @@ impl Hands<'_> {
         let mut before = Vec::new();
         let mut held = Menus::default();
         for item in items {
-            before.push(rows::before(item, self.menu(&mut held, &item.menu).await?));
+            let menu = match &item.which {
+                // Of a hundred thousand that another protocol brought only those that are meant.
+                WhichV1::Found { key, value, .. } if item.menu == ROUTES => {
+                    let print = Command::new(&format!("{}/print", path(ROUTES)));
+                    rows::read(&self.rows(print.having(key, value)).await?)
+                }
+                _ => self.menu(&mut held, &item.menu).await?.to_vec(), // every other menu is short
+            };
+            before.push(rows::before(item, &menu));
         }
         let modes = Command::new("/system/device-mode/print");
         let modes = self.rows(modes).await?;
@@ -62,9 +72,12 @@ impl Hands<'_> {
     }
 
     async fn save(&self, name: &str) -> Result<SetupToldV1, ApiError> {
+        // What is not below `flash/` on boards that have it lies in memory, and is gone after the start for which it was
+        // made.
+        let name = format!("{}{name}", self.flash().await?);
         let saves = [
-            Command::new("/system/backup/save").with("name", name),
-            Command::new("/export").with("file", name),
+            Command::new("/system/backup/save").with("name", &name),
+            Command::new("/export").with("file", &name),
         ];
         let mut problem = None;
         for save in saves {
@@ -85,7 +98,26 @@ impl Hands<'_> {
                 files.push(file);
             }
         }
+        if !files.is_empty() {
+            self.tidy(&name).await?;
+        }
         Ok(SetupToldV1::Saved { files, problem })
+    }
+
+    /// Removes what was saved earlier, but for the last two: flash is small. What does not go stays.
+    async fn tidy(&self, name: &str) -> Result<(), ApiError> {
+        let held = self
+            .rows(Command::new("/file/print").only(".id,name"))
+            .await?;
+        let files = held.iter().filter_map(|row| {
+            let id = row.text(".id")?.to_owned();
+            Some((id, row.text("name")?.to_owned()))
+        });
+        for id in rows::superseded(files.collect(), name) {
+            let remove = Command::new("/file/remove").with(".id", &id);
+            refusal(self.ask(remove).await)?;
+        }
+        Ok(())
     }
 
     async fn apply(&self, items: &[ItemV1]) -> Result<SetupToldV1, ApiError> {
@@ -221,9 +253,13 @@ impl Hands<'_> {
     /// `flash/` on boards that keep nothing else.
     async fn folder(&self, items: &[ItemV1]) -> Result<&'static str, ApiError> {
         let is_folder = |(_, value): &(String, ValueV1)| matches!(value, ValueV1::Folder(_));
-        if !items.iter().flat_map(|item| &item.fields).any(is_folder) {
-            return Ok("");
+        match items.iter().flat_map(|item| &item.fields).any(is_folder) {
+            true => self.flash().await,
+            false => Ok(""),
         }
+    }
+
+    async fn flash(&self) -> Result<&'static str, ApiError> {
         let flash = Command::new("/file/print").only("name");
         let found = self.rows(flash.having("name", "flash")).await?;
         Ok(if found.is_empty() { "" } else { "flash/" })
@@ -260,6 +296,8 @@ impl Hands<'_> {
 
 /// How long one command may take, but for those that write a file.
 const COMMAND: Duration = Duration::from_secs(8);
+
+const ROUTES: &str = "/ip route";
 
 fn path(menu: &str) -> String {
     menu.replace(' ', "/")
