@@ -34,7 +34,7 @@ async fn register(isp: &Provider, gateway: &str) -> Result<Value> {
     isp.owner.post(&path, &json!({})).await
 }
 
-/// C3, V2: prompts of either gateway and money that comes by itself, told of at either one's address, twice or by the
+/// V2: prompts of either gateway and money that comes by itself, told of at either one's address, twice or by the
 /// statement of one of them: everything is booked once, for whom it is, and one statement closes the day of both.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pay_bill_that_two_services_share_books_each_receipt_once() -> Result<()> {
