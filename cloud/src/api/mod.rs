@@ -32,7 +32,7 @@ pub use opened::{NotOpened, csv_of_workbook, is_workbook};
 pub use page::Page;
 pub use request::{ClientAddress, Commons, RequestId, commons};
 pub use serve::{Listener, serve};
-pub use sheet::{Sheet, attachment};
+pub use sheet::{Sheet, attachment, plain};
 pub use sort::{Order, Sort, Sortable};
 pub use utoipa_axum::routes;
 pub use version::Version;
