@@ -328,6 +328,11 @@ impl Cloud {
                 app.clock.clone(),
                 stop.clone(),
             )),
+            tokio::spawn(crate::messages(&app).run(
+                app.db.clone(),
+                app.clock.clone(),
+                stop.clone(),
+            )),
             tokio::spawn(crate::deliveries(&app).run(
                 app.db.clone(),
                 app.clock.clone(),

@@ -265,6 +265,11 @@ pub struct Sms {
     pub partner_id: Option<String>,
     /// What messages come from.
     pub sender_id: Option<String>,
+    /// The most texts of one tenant in a day (20,000 when absent), receipts and bills as many again: all of them go
+    /// through the platform's account and are paid by it.
+    pub texts_per_day: Option<u32>,
+    /// The same of a tenant that tries it out: 100 when absent.
+    pub trial_texts_per_day: Option<u32>,
 }
 
 /// `[fiscal]`

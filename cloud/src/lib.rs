@@ -8,6 +8,7 @@ pub mod error;
 pub mod outbound;
 pub mod mail;
 pub mod due;
+pub mod turns;
 
 pub mod ledger;
 pub mod audit;
@@ -555,26 +556,31 @@ pub fn providers(app: &App) -> Jobs {
         })
 }
 
-/// What waits for others, those who deliver messages, addresses that tenants typed, routers and a state's own systems:
+/// Messages to people: apart from all other work, because one tenant may write to thousands.
+pub fn messages(app: &App) -> Jobs {
+    let sender = app.sender.clone();
+    Jobs::default()
+        .at_once(DELIVERIES)
+        .with(messaging::SEND, move |job, _| {
+            let sender = sender.clone();
+            async move {
+                let again = messaging::send(&sender, job.tenant, job.subject.into()).await?;
+                Ok(again.map_or(Outcome::Done, Outcome::Again))
+            }
+        })
+}
+
+/// What waits for others, those who deliver letters of ours, addresses that tenants typed, routers and a state's own systems:
 /// apart from all other work, because they answer when they like.
 pub fn deliveries(app: &App) -> Jobs {
     let (hooks, fiscal) = (app.hooks.clone(), app.fiscal.clone());
     let routers = (app.db.clone(), app.live.clone(), app.secrets.clone());
     let (parts, rings) = (routers.clone(), app.db.clone());
     let drifts = (app.db.clone(), app.secrets.clone());
-    let sender = app.sender.clone();
     let recovery = (app.db.clone(), app.mail.clone(), app.config.clone());
     let again = |when: Option<_>| when.map_or(Outcome::Done, Outcome::Again);
     Jobs::default()
         .at_once(DELIVERIES)
-        .with(messaging::SEND, move |job, _| {
-            let sender = sender.clone();
-            async move {
-                Ok(again(
-                    messaging::send(&sender, job.tenant, job.subject.into()).await?,
-                ))
-            }
-        })
         .with(auth::recovery::SEND, move |job, now| {
             let (db, mail, config) = recovery.clone();
             async move {

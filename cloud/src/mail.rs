@@ -92,6 +92,15 @@ pub fn is_final(error: &anyhow::Error) -> bool {
     told.is_none_or(lettre::transport::smtp::Error::is_permanent)
 }
 
+/// Whether a try that failed surely left no letter behind: there was no connection, or the server said "not now".
+pub fn was_not_taken(error: &anyhow::Error) -> bool {
+    let Some(told) = error.downcast_ref::<lettre::transport::smtp::Error>() else {
+        return true; // it was not even tried
+    };
+    // Which step failed is told in words alone.
+    told.is_transient() || told.is_tls() || told.to_string().starts_with("Connection error")
+}
+
 impl std::fmt::Debug for Mail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Mail")

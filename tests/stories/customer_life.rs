@@ -5,6 +5,7 @@ mod children;
 mod pauses;
 
 use anyhow::{Context, Result};
+use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
 use easyisp_tests::operator::Operator;
 use easyisp_tests::world::{PASSWORD, Provider, Site, World, eventually};
@@ -193,6 +194,50 @@ async fn who_ends_soon_is_told_once() -> Result<()> {
         .await?;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(answer["details"][0]["field"], "reminderDays");
+    world.stop().await
+}
+
+/// Who is billed afterwards pays his invoices; whoever the platform stopped is paid by nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_to_pay_who_need_not() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "asked").await?;
+    isp.subscribe(&world).await?;
+    let end = Timestamp::parse("2027-01-19T09:00:00Z").context("an instant")?;
+    isp.add_subscriber("asha", PHONE, end).await?;
+    let juma = isp.add_subscriber("juma", "254712345611", end).await?;
+    let wanted =
+        json!({"reminders": true, "reminderDays": [1], "reminderText": "{name}: {amount}"});
+    isp.owner.put("/tenant/courtesy", &wanted).await?;
+    looked(&world, &isp).await?;
+    let tenant = isp.tenant().await?;
+    let stands = async |status: &'static str| -> Result<()> {
+        let mut tx = world.db().begin(tenant).await?;
+        sqlx::query("update tenants set status = $1")
+            .bind(status)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    };
+    let mut tx = world.db().begin(tenant).await?;
+    sqlx::query("update customers set postpaid = true where id = $1::uuid")
+        .bind(&juma)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    stands("SUSPENDED").await?;
+    let day_before = Timestamp::parse("2027-01-18T09:00:00Z").context("an instant")?;
+    world.clock.advance(day_before.since(world.clock.now()));
+    looked_at(&world, tenant).await?;
+    let mut tx = world.db().begin(tenant).await?;
+    let told_of_it: i64 = sqlx::query_scalar("select count(*) from messages")
+        .fetch_one(&mut *tx)
+        .await?;
+    assert_eq!(told_of_it, 0);
+    drop(tx);
+    stands("ACTIVE").await?;
+    world.clock.advance(15 * MINUTE);
+    told(&world, &isp, &["Customer asha: KES 1000"]).await?;
     world.stop().await
 }
 
@@ -400,7 +445,10 @@ async fn move_to(world: &World, isp: &mut Provider, then: &str) -> Result<()> {
 
 /// Waits until the job that reminds has looked and waits for a later moment.
 async fn looked(world: &World, isp: &Provider) -> Result<()> {
-    let tenant = isp.tenant().await?;
+    looked_at(world, isp.tenant().await?).await
+}
+
+async fn looked_at(world: &World, tenant: TenantId) -> Result<()> {
     eventually("the job has looked", async || {
         let mut directory = world.db().directory().await?;
         let waits: i64 = sqlx::query_scalar(

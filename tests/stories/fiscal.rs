@@ -270,3 +270,45 @@ async fn settings_that_cannot_be_are_named() -> Result<()> {
     assert_eq!(gaps.0, StatusCode::BAD_REQUEST);
     shop.closes().await
 }
+
+/// Tries are over: what went to the system for tries is nothing to the one that counts, until somebody says what
+/// becomes of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_system_has_numbers_of_its_own() -> Result<()> {
+    let (shop, asha) = Shop::reports("counts").await?;
+    shop.owner().put("/fiscal/settings", &settings()).await?;
+    let first = shop.bills(&asha).await?;
+    let second = shop.bills(&asha).await?;
+    shop.document(&first, "SIGNED").await?;
+    shop.document(&second, "SIGNED").await?;
+    let mut production = settings();
+    production["production"] = json!(true);
+    let refused = shop
+        .refusal(Method::PUT, "/fiscal/settings", production.clone())
+        .await?;
+    assert_eq!(
+        refused,
+        (StatusCode::CONFLICT, "DOCUMENTS_REPORTED".to_owned())
+    );
+    assert_eq!(shop.world.outside.etims.calls(), 2);
+    production["reported"] = json!("AGAIN");
+    shop.owner().put("/fiscal/settings", &production).await?;
+    // The pretend system is one for both, and says that it has these numbers.
+    let again = [
+        shop.document(&first, "ACCEPTED").await?,
+        shop.document(&second, "ACCEPTED").await?,
+    ];
+    let numbers = again.map(|document| document["fiscalNumber"].clone());
+    assert_eq!(numbers, [1, 2]);
+    assert_eq!(shop.world.outside.etims.calls(), 4);
+
+    // From a system that counts nothing is taken away.
+    production["controlUnit"] = json!("KRACU0100000003");
+    let refused = shop
+        .refusal(Method::PUT, "/fiscal/settings", production.clone())
+        .await?;
+    assert_eq!(refused.0, StatusCode::BAD_REQUEST);
+    production["reported"] = json!("KEEP");
+    shop.owner().put("/fiscal/settings", &production).await?;
+    shop.closes().await
+}

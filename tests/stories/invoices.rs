@@ -82,8 +82,9 @@ async fn an_invoice_is_owed_with_its_taxes_until_the_wallet_pays_it() -> Result<
     assert_eq!(statement["closingBalance"], -1334);
 
     let paid = json!({"status": "paid"});
+    let from_wallet = json!({"status": "paid", "method": "Wallet"});
     let short = shop
-        .refusal(Method::PUT, &status_of(&invoice), paid.clone())
+        .refusal(Method::PUT, &status_of(&invoice), from_wallet)
         .await?;
     assert_eq!(short, (StatusCode::CONFLICT, "BALANCE_TOO_LOW".to_owned()));
     shop.pay_in(&asha, 2400).await?; // a month for 1000, 1400 stay
@@ -490,6 +491,30 @@ async fn an_invoice_can_be_printed() -> Result<()> {
     // A code of some hundred squares says the same to a phone.
     assert!(text.matches(" re f").count() > 100);
     assert!(!text.contains("/Image"), "there is no logo yet");
+
+    // What is left of it is asked for, and nothing once that is paid.
+    let id = invoice["id"].as_str().context("a number")?;
+    let part = json!({"amount": 234, "reason": "Shorter"});
+    let credited = format!("{INVOICES}/{id}/credit-notes");
+    let note = shop.owner().post(&credited, &part).await?;
+    let printed = async |path: &str| -> Result<String> {
+        let answer = http_client()
+            .get(format!("http://{}/api{path}", shop.world.api()))
+            .bearer_auth(shop.owner().token());
+        Ok(answer.send().await?.text().await?)
+    };
+    let text = printed(&path).await?;
+    for said in ["Still to be paid", "(1,000.00)", "pay bill"] {
+        ensure!(text.contains(said), "{said} is not in {text}");
+    }
+    let number = note["id"].as_str().context("a number")?;
+    let text = printed(&format!("/finance/credit-notes/{number}/pdf")).await?;
+    ensure!(text.contains("Gives back of invoice"), "{text}");
+    let paid = json!({"status": "paid", "method": "Cash"});
+    shop.owner().put(&status_of(&invoice), &paid).await?;
+    let text = printed(&path).await?;
+    ensure!(!text.contains("pay bill"), "{text}");
+    ensure!(!text.contains("Still to be paid"), "{text}");
     shop.closes().await
 }
 

@@ -3,10 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use easyisp_cloud::config::Smtp;
 use easyisp_cloud::mail::Mail;
-use easyisp_cloud::messaging::{self, Message, Sender, SmsGateway};
+use easyisp_cloud::messaging::{self, Budget, Message, Sender, SmsGateway};
+use easyisp_cloud::turns::Turns;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{MessageId, TenantId};
 use easyisp_shared::phone::PhoneNumber;
@@ -40,6 +41,11 @@ async fn given_post() -> Result<Post> {
         clock,
         gateway: Some(gateway),
         mail: Mail::new(&Smtp::default())?,
+        budget: Budget {
+            trial: 100,
+            others: 100,
+        },
+        turns: Turns::new(messaging::AT_ONCE),
     };
     Ok(Post {
         books,
@@ -50,12 +56,24 @@ async fn given_post() -> Result<Post> {
 }
 
 impl Post {
+    fn answers(&self, answer: TextAnswer) {
+        let texting = Texting {
+            answer,
+            ..Texting::default()
+        };
+        self.outside.sms.script(PHONE, texting);
+    }
+
     async fn message(&self) -> Result<MessageId> {
+        self.message_for("receipt").await
+    }
+
+    async fn message_for(&self, purpose: &'static str) -> Result<MessageId> {
         let message = Message {
             id: MessageId::new(noon(), self.books.db.entropy()),
             to: PhoneNumber::parse(PHONE).unwrap(),
             body: "Paid.".into(),
-            purpose: "receipt",
+            purpose,
             customer: None,
             initiator: "system".into(),
         };
@@ -103,34 +121,98 @@ async fn a_message_of_unknown_fate_is_not_sent_again() -> Result<()> {
     Ok(())
 }
 
+/// A gateway that is down for hours loses no message: what surely did not arrive is tried again, later each time, and
+/// given up after half a day.
 #[tokio::test]
-async fn a_busy_gateway_is_tried_twice_and_no_more() -> Result<()> {
+async fn a_busy_gateway_is_tried_until_it_takes_the_message() -> Result<()> {
     let post = given_post().await?;
-    let answer = TextAnswer::HttpError(503);
-    post.outside.sms.script(
-        PHONE,
-        Texting {
-            answer,
-            ..Texting::default()
-        },
-    );
-    let message = post.message().await?;
+    let clock = post.sender.clock.clone();
+    post.answers(TextAnswer::HttpError(503));
+    let (first, second) = (post.message().await?, post.message().await?);
 
+    for _ in 0..6 {
+        let again = messaging::send(&post.sender, post.tenant, first).await?;
+        clock.advance(again.context("later")?.since(clock.now()));
+    }
+    assert_eq!(post.state(first).await?, ("PENDING".into(), 6));
+    assert!(clock.now().since(noon()) > Duration::from_secs(2 * 3600));
+    post.answers(TextAnswer::Accept);
+    assert_eq!(
+        messaging::send(&post.sender, post.tenant, first).await?,
+        None
+    );
+    assert_eq!(post.state(first).await?, ("SENT".into(), 7));
+
+    post.answers(TextAnswer::HttpError(503));
+    clock.advance(Duration::from_secs(12 * 3600));
+    assert_eq!(
+        messaging::send(&post.sender, post.tenant, second).await?,
+        None
+    );
+    assert_eq!(post.state(second).await?, ("FAILED".into(), 1));
+    post.outside.stop().await;
+    Ok(())
+}
+
+/// Who tries the platform out sends few texts through its account, and those about money are no part of them.
+#[tokio::test]
+async fn a_trial_sends_few_texts_and_its_receipts_all_the_same() -> Result<()> {
+    let mut post = given_post().await?;
+    post.sender.budget = Budget {
+        trial: 2,
+        others: 100,
+    };
+    let mut tx = post.books.db.begin(post.tenant).await?;
+    sqlx::query("update tenants set status = 'TRIAL'")
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    for state in ["SENT", "SENT", "FAILED"] {
+        let message = post.message_for("message").await?;
+        messaging::send(&post.sender, post.tenant, message).await?;
+        assert_eq!(post.state(message).await?, (state.into(), 1));
+    }
+    let receipt = post.message().await?;
+    messaging::send(&post.sender, post.tenant, receipt).await?;
+    assert_eq!(post.state(receipt).await?, ("SENT".into(), 1));
+
+    post.sender.clock.advance(Duration::from_secs(24 * 3600));
+    let next_day = post.message_for("message").await?;
+    messaging::send(&post.sender, post.tenant, next_day).await?;
+    assert_eq!(post.state(next_day).await?, ("SENT".into(), 1));
+    post.outside.stop().await;
+    Ok(())
+}
+
+/// Who writes to thousands takes his own turns: not those of his receipts, and not those of others.
+#[tokio::test]
+async fn a_tenant_that_writes_to_thousands_waits_for_itself() -> Result<()> {
+    let mut post = given_post().await?;
+    post.sender.turns = Turns::new(1);
+    let _under_way = post
+        .sender
+        .turns
+        .take((post.tenant, false), noon())
+        .ok()
+        .context("a turn")?;
+    let many = post.message_for("message").await?;
     assert!(
-        messaging::send(&post.sender, post.tenant, message)
+        messaging::send(&post.sender, post.tenant, many)
             .await?
             .is_some()
     );
-    assert_eq!(
-        messaging::send(&post.sender, post.tenant, message).await?,
-        None
-    );
-    assert_eq!(
-        messaging::send(&post.sender, post.tenant, message).await?,
-        None
-    );
-    assert_eq!(post.state(message).await?, ("FAILED".into(), 2));
-    post.outside.stop().await;
+    assert_eq!(post.state(many).await?, ("PENDING".into(), 0));
+    let receipt = post.message().await?;
+    messaging::send(&post.sender, post.tenant, receipt).await?;
+    assert_eq!(post.state(receipt).await?, ("SENT".into(), 1));
+    let other = Post {
+        tenant: post.books.given_tenant_called("others").await?,
+        ..post
+    };
+    let message = other.message_for("message").await?;
+    messaging::send(&other.sender, other.tenant, message).await?;
+    assert_eq!(other.state(message).await?, ("SENT".into(), 1));
+    other.outside.stop().await;
     Ok(())
 }
 

@@ -71,6 +71,11 @@ pub struct Subscriber {
 impl Books {
     /// A tenant in Nairobi with the chart of accounts.
     pub async fn given_tenant(&self) -> Result<TenantId> {
+        self.given_tenant_called("books").await
+    }
+
+    /// One more of them.
+    pub async fn given_tenant_called(&self, slug: &str) -> Result<TenantId> {
         let tenant = TenantId::new(noon(), self.db.entropy());
         let mut tx = self.db.begin(tenant).await?;
         sqlx::query("insert into directory.tenants (tenant_id, created_at) values ($1, $2)")
@@ -81,10 +86,11 @@ impl Books {
         sqlx::query(
             "insert into tenants (tenant_id, slug, business_name, email, status, time_zone, currency,
                                   created_at, updated_at)
-             values ($1, 'books', 'Books', 'owner@books.isp', 'ACTIVE', 'Africa/Nairobi', 'KES', $2, $2)",
+             values ($1, $3, 'Books', 'owner@books.isp', 'ACTIVE', 'Africa/Nairobi', 'KES', $2, $2)",
         )
         .bind(tenant)
         .bind(noon())
+        .bind(slug)
         .execute(&mut *tx)
         .await?;
         ledger::seed_accounts(&mut tx, noon()).await?;
@@ -99,15 +105,21 @@ impl Books {
 
     /// A site of a tenant.
     pub async fn given_site(&self, tenant: TenantId) -> Result<SiteId> {
+        self.given_site_called(tenant, "Main site").await
+    }
+
+    /// One more of them.
+    pub async fn given_site_called(&self, tenant: TenantId, name: &str) -> Result<SiteId> {
         let site = SiteId::new(noon(), self.db.entropy());
         let mut tx = self.db.begin(tenant).await?;
         sqlx::query(
             "insert into sites (tenant_id, id, name, key_sealed, created_at, updated_at)
-             values ($1, $2, 'Main site', '', $3, $3)",
+             values ($1, $2, $4, '', $3, $3)",
         )
         .bind(tenant)
         .bind(site)
         .bind(noon())
+        .bind(name)
         .execute(&mut *tx)
         .await?;
         sqlx::query("insert into site_counters (tenant_id, site_id) values ($1, $2)")

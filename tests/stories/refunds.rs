@@ -167,6 +167,13 @@ async fn a_payment_goes_back_when_a_second_person_says_so() -> Result<()> {
         .get("/payments/mpesa?status=refunded")
         .await?;
     assert_eq!(known["total"], 1, "{known}");
+    let page = format!("/customers/{}/transactions", shop.amina);
+    let page = shop.isp.owner.get(&page).await?;
+    assert_eq!(
+        page["mpesaTransactions"],
+        json!([]),
+        "he did not pay it any more"
+    );
     assert_eq!(shop.wallet().await?, 0);
     let spent = "select total_spent from customers where username = 'amina'";
     assert_eq!(count(&world, &shop.isp, spent).await?, 0);

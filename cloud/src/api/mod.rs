@@ -33,7 +33,7 @@ pub use page::Page;
 pub use request::{ClientAddress, Commons, RequestId, commons};
 pub(crate) use serve::http1;
 pub use serve::{Listener, serve};
-pub use sheet::{Sheet, attachment};
+pub use sheet::{Sheet, attachment, plain};
 pub use sort::{Order, Sort, Sortable};
 pub use utoipa_axum::routes;
 pub use version::Version;

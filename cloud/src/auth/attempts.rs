@@ -12,6 +12,8 @@ use crate::config::Limits;
 
 /// Failures count for this long.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
+/// An address is known to an account for so long after it signed in from there.
+const KNOWN: Duration = Duration::from_secs(30 * 86_400);
 /// Registrations count for this long.
 const HOUR: Duration = Duration::from_secs(3600);
 /// The first wait of an account with too many failures; it doubles up to [`WINDOW`].
@@ -35,6 +37,10 @@ pub type AccountKey = [u8; 32];
 /// Counts tries.
 pub struct Attempts {
     accounts: Counted<AccountKey>,
+    /// When somebody signed in to an account from an address last.
+    known: HashMap<(AccountKey, IpAddr), Timestamp>,
+    /// Failures of those, each apart: no stranger keeps who is known out.
+    of_known: Counted<(AccountKey, IpAddr)>,
     addresses: Counted<IpAddr>,
     registrations: Counted<IpAddr>,
     codes: Counted<OperatorId>,
@@ -48,6 +54,8 @@ impl Attempts {
     pub fn new(limits: &Limits) -> Attempts {
         Attempts {
             accounts: Counted::new(limits.account_failures.get(), WINDOW, Wait::Growing),
+            known: HashMap::new(),
+            of_known: Counted::new(limits.account_failures.get(), WINDOW, Wait::Growing),
             addresses: Counted::new(limits.address_failures.get(), WINDOW, Wait::Window),
             registrations: Counted::new(limits.registrations.get(), HOUR, Wait::Window),
             codes: Counted::new(CODES, WINDOW, Wait::Window),
@@ -59,21 +67,40 @@ impl Attempts {
 
     /// Counts a try to sign in as failed until [`Attempts::succeeded`] says otherwise (so that tries made
     /// at once all count), or says how long to wait.
+    ///
+    /// An address from which somebody signed in to the account lately waits for its own failures alone: whoever types
+    /// wrong passwords from elsewhere keeps himself out, not its owner.
     pub fn begin(
         &mut self,
         account: AccountKey,
         address: IpAddr,
         now: Timestamp,
     ) -> Result<(), Duration> {
+        let both = (account, address);
+        if self.known.get(&both).is_some_and(|at| now < at.plus(KNOWN)) {
+            self.of_known.check(&both, now)?;
+            self.addresses.count(address, now)?;
+            return self.of_known.count(both, now);
+        }
         self.accounts.check(&account, now)?;
         self.addresses.count(address, now)?;
         self.accounts.count(account, now)
     }
 
     /// Takes back what [`Attempts::begin`] counted: the password was right.
-    pub fn succeeded(&mut self, account: &AccountKey, address: &IpAddr) {
+    pub fn succeeded(&mut self, account: &AccountKey, address: &IpAddr, now: Timestamp) {
+        let both = (*account, *address);
         self.accounts.forget(account);
+        self.of_known.forget(&both);
         self.addresses.uncount(address);
+        if self.known.len() >= MOST {
+            // The older half.
+            let mut ages: Vec<Timestamp> = self.known.values().copied().collect();
+            let (_, middle, _) = ages.select_nth_unstable(MOST / 2);
+            let middle = *middle;
+            self.known.retain(|_, at| *at > middle);
+        }
+        self.known.insert(both, now);
     }
 
     /// Counts a code as wrong until [`Attempts::code_was_right`] says otherwise, or says how long to wait.
@@ -287,8 +314,33 @@ mod tests {
         let mut attempts = attempts();
         for _ in 0..20 {
             assert_eq!(attempts.begin([1; 32], address(1), at(0)), Ok(()));
-            attempts.succeeded(&[1; 32], &address(1));
+            attempts.succeeded(&[1; 32], &address(1), at(0));
         }
+    }
+
+    #[test]
+    fn a_stranger_keeps_no_owner_out() {
+        let mut attempts = attempts();
+        let (mine, his) = (address(1), address(2));
+        assert_eq!(attempts.begin([1; 32], mine, at(0)), Ok(()));
+        attempts.succeeded(&[1; 32], &mine, at(0));
+        for _ in 0..3 {
+            let _ = attempts.begin([1; 32], his, at(60));
+        }
+        assert!(attempts.begin([1; 32], address(3), at(60)).is_err());
+        assert_eq!(attempts.begin([1; 32], mine, at(60)), Ok(()));
+        // His own wrong passwords are counted as anybody's.
+        assert_eq!(attempts.begin([1; 32], mine, at(60)), Ok(()));
+        assert_eq!(attempts.begin([1; 32], mine, at(60)), Ok(()));
+        assert!(attempts.begin([1; 32], mine, at(60)).is_err());
+        let later = at(60 + 31 * 86_400);
+        for _ in 0..3 {
+            assert_eq!(attempts.begin([1; 32], his, later), Ok(()));
+        }
+        assert!(
+            attempts.begin([1; 32], mine, later).is_err(),
+            "not known any more"
+        );
     }
 
     #[test]

@@ -154,7 +154,7 @@ pub(super) async fn prove(
     let (Some((tenant, account)), Checked::Right | Checked::Stale) = (account, checked) else {
         return Err(ApiError::BadCredentials);
     };
-    key.succeeded(sign_in);
+    key.succeeded(sign_in, now);
     sessions::may_sign_in(&account, now)?;
 
     let renewed_hash = match checked {
@@ -242,8 +242,10 @@ impl Try {
         Ok(this)
     }
 
-    fn succeeded(&self, sign_in: &SignIn) {
-        sign_in.attempts().succeeded(&self.account, &self.address);
+    fn succeeded(&self, sign_in: &SignIn, now: Timestamp) {
+        sign_in
+            .attempts()
+            .succeeded(&self.account, &self.address, now);
     }
 }
 
@@ -397,7 +399,7 @@ pub async fn password(
             "The old password is wrong",
         ));
     }
-    key.succeeded(&sign_in);
+    key.succeeded(&sign_in, now);
     let hash = sign_in
         .new_password("newPassword", &change.new_password, &email)
         .await?;

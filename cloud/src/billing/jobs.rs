@@ -15,7 +15,6 @@ use tracing::warn;
 use super::rules::{lines, midnight};
 use super::store::{self, Billed, House, Prices};
 use crate::audit::{self, Action, Actor, Audit};
-use crate::courtesy;
 use crate::customers;
 use crate::db::{Database, Kind, Tx};
 use crate::due;
@@ -293,7 +292,7 @@ async fn tell(
         initiator: "system".to_owned(),
     };
     messaging::enqueue(tx, &message, now).await?;
-    due::at(tx, SEND, message.id, courtesy::daytime(now, zone)).await
+    due::at(tx, SEND, message.id, messaging::daytime(now, zone)).await
 }
 
 /// Customers of one turn, each in a transaction of his own: a job's lease is a minute.

@@ -305,6 +305,7 @@ pub async fn customer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<
 pub struct Notice {
     pub number: String,
     pub customer_id: CustomerId,
+    /// What is still owed of it.
     pub amount: Cents,
     pub overdue_from: Timestamp,
 }
@@ -317,10 +318,11 @@ pub async fn overdue(tx: &mut Tx, now: Timestamp, most: i64) -> sqlx::Result<Vec
             and i.id in (select o.id from invoices o
                            join customers k on k.tenant_id = $1 and k.id = o.customer_id and k.postpaid
                           where o.tenant_id = $1 and o.status = 'PENDING' and o.overdue_from <= $2
+                            and o.amount > o.credited
                             and o.reminded_at is null
                           order by o.overdue_from, o.id
                           limit $3)
-         returning i.number, i.customer_id, i.amount, i.overdue_from",
+         returning i.number, i.customer_id, i.amount - i.credited as amount, i.overdue_from",
     )
     .bind(tx.tenant())
     .bind(now)

@@ -9,9 +9,10 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::rules::{Facts, awake, next_look};
+use super::rules::{Facts, next_look};
 use super::store::{self, Days, House, Near, Reminder};
 use crate::db::{Database, Tx};
+use crate::messaging::awake;
 
 /// The kind of the due job that reminds a tenant's subscribers; its subject is the tenant.
 pub const REMIND: &str = "courtesy.remind";
@@ -30,7 +31,8 @@ pub async fn remind(
             return Ok(None);
         }
         let zone = TimeZone::get(&house.time_zone)?;
-        if !awake(now, &zone) {
+        // Nobody pays somebody who is not there any more, or may not be.
+        if !house.stands || !awake(now, &zone) {
             return Ok(Some(next_look(now, &zone)));
         }
         let told = tell(&mut tx, &house, &zone, now).await?;

@@ -10,7 +10,6 @@ use crate::api::{Access, Routes, routes};
 use crate::permission::Permission::*;
 
 pub use jobs::{REMIND, remind};
-pub use rules::daytime;
 
 /// The routes of this feature.
 pub fn routes() -> Routes {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::{FieldError, Wrong};
+use crate::messaging::daytime;
 
 /// How a provider is with its subscribers around the end of their time. What is absent in a change is the
 /// default.
@@ -47,6 +48,9 @@ impl Default for Courtesy {
 /// The words when the provider has none of its own.
 const USUAL: &str = "{business}: your internet ends on {date} at {time}. Pay {amount} for account {account} \
                      to stay online.";
+
+/// The words where nothing is known to be missing.
+const END: &str = "{business}: your internet ends on {date} at {time}. Your account is {account}.";
 
 /// What may be filled in.
 const FILLED: [&str; 8] = [
@@ -92,9 +96,13 @@ impl Courtesy {
             .collect()
     }
 
-    /// What a reminder says.
+    /// What a reminder says. Nobody is asked to pay nothing: where it is not known what is missing, the end is told.
     pub fn text(&self, facts: &Facts<'_>) -> String {
-        let words = self.reminder_text.as_deref().unwrap_or(USUAL).trim();
+        let own = self.reminder_text.as_deref().unwrap_or(USUAL).trim();
+        let words = match facts.missing.is_positive() || !own.contains("{amount}") {
+            true => own,
+            false => END,
+        };
         let end = facts.ends_at.in_zone(facts.zone);
         let amount = format!("{} {}", facts.currency, facts.missing);
         let mut text = String::with_capacity(words.len() + 40);
@@ -156,30 +164,9 @@ fn unknown_placeholder(text: &str) -> Option<&str> {
         .find(|name| !FILLED.contains(name))
 }
 
-/// Whether people are written to at this time of day: from 8 to 20 o'clock.
-pub fn awake(now: Timestamp, zone: &TimeZone) -> bool {
-    (8..20).contains(&now.in_zone(zone).hour())
-}
-
 /// When to look again whose end is near.
 pub fn next_look(now: Timestamp, zone: &TimeZone) -> Timestamp {
     daytime(now.plus(PAUSE), zone)
-}
-
-/// The first moment from `soon` on at which people are written to.
-pub fn daytime(soon: Timestamp, zone: &TimeZone) -> Timestamp {
-    if awake(soon, zone) {
-        return soon;
-    }
-    let local = soon.in_zone(zone);
-    let day = match local.hour() {
-        0..8 => local.date(),
-        _ => local.date().saturating_add(1.day()),
-    };
-    let eight = day.at(8, 0, 0, 0).to_zoned(zone.clone());
-    eight.map_or(soon, |eight| {
-        Timestamp::from_jiff(eight.timestamp()).max(soon)
-    })
 }
 
 const PAUSE: Duration = Duration::from_secs(15 * 60);
@@ -208,6 +195,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
+    use crate::messaging::awake;
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()
@@ -234,6 +222,14 @@ mod tests {
         assert_eq!(
             Courtesy::default().text(&facts),
             "Acme: your internet ends on 28 Feb 2026 at 01:30. Pay KES 999.5 for account 1234567 to stay online."
+        );
+        let nothing = Facts {
+            missing: Cents::ZERO,
+            ..facts
+        };
+        assert_eq!(
+            Courtesy::default().text(&nothing),
+            "Acme: your internet ends on 28 Feb 2026 at 01:30. Your account is 1234567."
         );
         let own = |text: &str| Courtesy {
             reminder_text: Some(text.to_owned()),

@@ -22,13 +22,19 @@ pub struct House {
     pub currency: String,
     /// Where its clock is.
     pub time_zone: String,
+    /// Neither stopped by the platform nor deleted.
+    pub stands: bool,
 }
 
 /// The tenant's wishes.
 pub async fn house(tx: &mut Tx) -> sqlx::Result<House> {
-    let (Json(courtesy), business_name, currency, time_zone): (Json<Courtesy>, _, _, _) =
+    let (Json(courtesy), business_name, currency, time_zone, stands): (Json<Courtesy>, _, _, _, _) =
         sqlx::query_as(
-            "select courtesy, business_name, currency, time_zone from tenants where tenant_id = $1",
+            "select t.courtesy, t.business_name, t.currency, t.time_zone,
+                    t.status <> 'SUSPENDED' and d.deleted_at is null
+               from tenants t
+               join directory.tenants d on d.tenant_id = t.tenant_id
+              where t.tenant_id = $1",
         )
         .bind(tx.tenant())
         .fetch_one(&mut **tx)
@@ -38,6 +44,7 @@ pub async fn house(tx: &mut Tx) -> sqlx::Result<House> {
         business_name,
         currency,
         time_zone,
+        stands,
     })
 }
 
@@ -86,11 +93,17 @@ pub struct Near {
 
 /// Up to `most` customers whose service ends on one of these days, and who were not told of that end at that
 /// distance. Who is on another's account is not told: the other pays. Nor is who buys less than two days at a
-/// time, or less than twice the distance: he would be told of what he has just bought.
+/// time, or less than twice the distance: he would be told of what he has just bought. Nor is who is billed afterwards:
+/// he pays his invoices, and is told of those.
+///
+/// What is missing is the price of a period behind those that his wallet pays already, and what he owes.
 pub async fn near(tx: &mut Tx, days: &Days, now: Timestamp, most: i64) -> sqlx::Result<Vec<Near>> {
     sqlx::query_as(
         "select c.id as customer_id, c.name, c.phone_number, c.account_number, p.name as package,
-                greatest(coalesce(p.price, 0) - greatest(coalesce(w.balance, 0), 0), 0) as missing,
+                case when p.price is null then 0
+                     when c.funded_until > c.paid_until and w.balance > 0 and p.price > 0
+                     then p.price - w.balance % p.price
+                     else greatest(p.price - coalesce(w.balance, 0), 0) end as missing,
                 c.served_until as ends_at, d.days
            from unnest($2::smallint[], $3::timestamptz[], $4::timestamptz[]) as d (days, from_at, to_at)
            join customers c
@@ -110,7 +123,7 @@ pub async fn near(tx: &mut Tx, days: &Days, now: Timestamp, most: i64) -> sqlx::
                                                         when 'WEEKS' then interval '7 days'
                                                         when 'MONTHS' then interval '30 days' end,
                     interval '30 days') as length) s
-          where c.phone_number is not null and c.parent_id is null
+          where c.phone_number is not null and c.parent_id is null and not c.postpaid
             and s.length >= interval '2 days' and make_interval(days => d.days) < s.length / 2
             and not exists (select from reminders r
                              where r.tenant_id = $1 and r.customer_id = c.id

@@ -197,6 +197,9 @@ pub async fn create(
 /// corrected here: user name, name, e-mail, phone, place; devices and addresses have routes of their own.
 /// The trail keeps what was changed, before and after, the phone masked and the password never.
 ///
+/// Who may change the record may not therefore change the package, the end of his time or how he stands: each takes
+/// what its own route takes, as soon as it differs from what is there.
+///
 /// With a `parentId` his time is the parent's from here on: time that he paid himself must be used up, or set to
 /// its end, first. Without one again, he keeps the time that is paid, not what the parent's wallet would pay.
 ///
@@ -222,6 +225,19 @@ pub async fn update(
     let before = row.draft();
     let draft = rules::draft(request.change(), Some(&before)).map_err(ApiError::fields)?;
     operator.require_any(Deed::Edit.permissions(draft.connection_type))?;
+
+    let expiry = request
+        .expires_at
+        .filter(|until| until.millis() != row.row.paid_until.millis());
+    let finer = [
+        (draft.package != before.package, Deed::ChangePackage),
+        (expiry.is_some(), Deed::ChangeExpiry),
+        (draft.standing != before.standing, Deed::Suspend),
+    ];
+    for (_, deed) in finer.into_iter().filter(|(changes, _)| *changes) {
+        operator.require_any(deed.permissions(before.connection_type))?;
+        operator.require_any(deed.permissions(draft.connection_type))?;
+    }
 
     let retyped = draft.connection_type != before.connection_type;
     if let Some(package) = draft.package
@@ -274,9 +290,6 @@ pub async fn update(
     if counted_anew {
         store::start_counting(&mut tx, customer, now).await?;
     }
-    let expiry = request
-        .expires_at
-        .filter(|until| until.millis() != row.row.paid_until.millis());
     if let Some(until) = expiry {
         has_own_time(&row)?;
         store::set_expiry(&mut tx, customer, until, now).await?;

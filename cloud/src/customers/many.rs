@@ -438,14 +438,15 @@ pub async fn put_under(
     Ok(true)
 }
 
-/// Takes customers whom nobody touched since they were made out again, as [`super::hide`] does with one.
+/// Takes customers whom nobody touched since they had these versions out again, as [`super::hide`] does with one.
 /// Returns those who are gone; locks them, and decides under the lock.
 pub async fn take_back(
     tx: &mut Tx,
-    customers: &[CustomerId],
+    customers: &[(CustomerId, i64)],
     now: Timestamp,
 ) -> sqlx::Result<Vec<Unused>> {
-    store::lock(tx, customers).await?;
+    let ids: Vec<CustomerId> = customers.iter().map(|(id, _)| *id).collect();
+    store::lock(tx, &ids).await?;
     let found = unused(tx, customers).await?;
     let gone: Vec<&Unused> = found.iter().filter(|one| one.why_not().is_none()).collect();
     let ids: Vec<CustomerId> = gone.iter().map(|one| one.id).collect();

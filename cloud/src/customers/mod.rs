@@ -222,6 +222,11 @@ pub async fn has_children(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<boo
     Ok(store::children(tx, customer).await? > 0)
 }
 
+/// Whether a customer is billed once a month, afterwards.
+pub async fn is_billed(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<bool> {
+    store::is_postpaid(tx, customer).await
+}
+
 /// Puts a customer on another package. His time stays what it is.
 pub async fn put_on(
     tx: &mut Tx,

@@ -1,8 +1,9 @@
 //! Every list of the API as a file: `?format=csv` or `?format=xlsx` on its route, with its own filters and permissions.
 //!
 //! The route itself is asked, page after page, so that a file never shows what the list does not. What it answers is
-//! gathered whole (at most [`MOST_ROWS`] rows) before the file begins: a file is never cut off. Lists that are longer, and
-//! whose files are taken in again, have an export of their own.
+//! gathered whole (at most [`MOST_ROWS`] rows) before the file begins: a file is never cut off. Rows that come meanwhile
+//! push none into it twice, and where rows go meanwhile the list is read anew. Lists that are longer, and whose files are
+//! taken in again, have an export of their own.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -11,6 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use easyisp_shared::time::Timestamp;
 use serde_json::json;
 
 use super::http::{File, Format, named};
@@ -25,6 +27,8 @@ use crate::error::ApiError;
 const MOST_ROWS: usize = 20_000;
 /// Rows that are asked for at once; the most that a list gives.
 const AT_ONCE: usize = 200;
+/// How often a list is read from the start, when rows went while it was read.
+const TRIES: u32 = 3;
 /// The largest page that is read.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
@@ -68,43 +72,25 @@ async fn file(
     next: Next,
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
-    let first = next.clone().run(page_of(&parts, 1)?).await;
-    // A refusal, or a file of the route's own.
-    if first.status() != StatusCode::OK || !is_json(&first) {
-        return Ok(first);
-    }
     let now = app.clock.now();
-    operator.fresh(now)?;
-    let (mut table, mut answer, mut before) = (Table::default(), first, None);
-    for nth in 2.. {
-        let bytes = axum::body::to_bytes(answer.into_body(), MOST_BYTES).await;
-        let bytes = bytes.map_err(ApiError::internal)?;
-        let page = Page::read(&bytes).ok_or_else(|| {
-            ApiError::field("format", "is for lists, which this is not; leave it out")
-        })?;
-        let first = page.first().map(str::to_owned);
-        // A list without pages answers with all of it every time.
-        if nth > 2 && first == before {
-            break;
-        }
-        before = first;
-        table.add(&page);
-        if table.len() > MOST_ROWS {
-            return Err(ApiError::unprocessable(
-                "LIST_TOO_LONG",
-                format!(
-                    "More than {MOST_ROWS} rows: filter the list by date, status or name, and take it in parts"
-                ),
-            ));
-        }
-        if page.len() < AT_ONCE || page.total.is_some_and(|total| total <= table.len()) {
-            break;
-        }
-        answer = next.clone().run(page_of(&parts, nth)?).await;
-        if answer.status() != StatusCode::OK {
-            return Ok(answer);
+    let mut whole = None;
+    for _ in 0..TRIES {
+        match gather(operator, &parts, &next, now).await? {
+            Gathered::Answer(answer) => return Ok(answer),
+            Gathered::Rows(table, missing) if missing == 0 => {
+                whole = Some(table);
+                break;
+            }
+            Gathered::Rows(..) => {}
         }
     }
+    // Better no file than one that looks whole.
+    let table = whole.ok_or_else(|| {
+        ApiError::unprocessable(
+            "LIST_CUT",
+            "The list says that it has more rows than it gives: filter it by date, status or name, and take it in parts",
+        )
+    })?;
 
     let name = name_of(parts.uri.path());
     let mut tx = app.db.begin(operator.tenant).await?;
@@ -124,6 +110,63 @@ async fn file(
     }
     let body = Body::from(file.finish()?);
     Ok(attachment(&file_name, format.content_type(), body))
+}
+
+/// What a list came to.
+enum Gathered {
+    /// A refusal, or a file of the route's own.
+    Answer(Response),
+    /// Its rows, and how many it says are missing: others went meanwhile and pulled them to a page that was read, or
+    /// the list gives no more.
+    Rows(Table, usize),
+}
+
+/// Reads all pages of a list.
+async fn gather(
+    operator: &Operator,
+    parts: &Parts,
+    next: &Next,
+    now: Timestamp,
+) -> Result<Gathered, ApiError> {
+    let first = next.clone().run(page_of(parts, 1)?).await;
+    if first.status() != StatusCode::OK || !is_json(&first) {
+        return Ok(Gathered::Answer(first));
+    }
+    operator.fresh(now)?;
+    let (mut table, mut answer, mut before) = (Table::default(), first, None);
+    let mut total = None;
+    for nth in 2.. {
+        let bytes = axum::body::to_bytes(answer.into_body(), MOST_BYTES).await;
+        let bytes = bytes.map_err(ApiError::internal)?;
+        let page = Page::read(&bytes).ok_or_else(|| {
+            ApiError::field("format", "is for lists, which this is not; leave it out")
+        })?;
+        let first = page.first().map(str::to_owned);
+        // A list without pages answers with all of it every time.
+        if nth > 2 && first == before {
+            break;
+        }
+        before = first;
+        table.add(&page);
+        total = page.total;
+        if table.len() > MOST_ROWS {
+            return Err(ApiError::unprocessable(
+                "LIST_TOO_LONG",
+                format!(
+                    "More than {MOST_ROWS} rows: filter the list by date, status or name, and take it in parts"
+                ),
+            ));
+        }
+        if page.len() < AT_ONCE || page.total.is_some_and(|total| total <= table.len()) {
+            break;
+        }
+        answer = next.clone().run(page_of(parts, nth)?).await;
+        if answer.status() != StatusCode::OK {
+            return Ok(Gathered::Answer(answer));
+        }
+    }
+    let missing = total.unwrap_or(0).saturating_sub(table.len());
+    Ok(Gathered::Rows(table, missing))
 }
 
 fn is_json(answer: &Response) -> bool {

@@ -1,6 +1,6 @@
 //! The rows of a list, as its route answers it in JSON, for a table. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
@@ -45,6 +45,8 @@ pub struct Table {
     columns: Vec<String>,
     places: HashMap<String, usize>,
     rows: Vec<Vec<String>>,
+    /// Of the rows that have one, by the list they are of.
+    ids: HashSet<(String, String)>,
 }
 
 /// A page of a list.
@@ -70,8 +72,10 @@ impl Page {
             lists: Vec::new(),
             total: None,
         };
+        // Of a report, a total is an amount.
+        let is_paged = fields.iter().any(|(name, _)| name == "page");
         for (name, value) in fields {
-            if name == "total" {
+            if name == "total" && is_paged {
                 page.total = serde_json::from_str(value.get()).ok();
             }
             if let Ok(rows) = serde_json::from_str::<Vec<Box<RawValue>>>(value.get())
@@ -95,16 +99,30 @@ impl Page {
     }
 }
 
+fn id_of(row: &RawValue) -> Option<String> {
+    let Fields(fields) = serde_json::from_str(row.get()).ok()?;
+    let (_, id) = fields.into_iter().find(|(name, _)| name == "id")?;
+    Some(id.get().to_owned())
+}
+
 fn is_object(value: &RawValue) -> bool {
     value.get().trim_start().starts_with('{')
 }
 
 impl Table {
-    /// Adds the rows of a page.
+    /// Adds the rows of a page. One that stood on a page before was pushed down by others that came meanwhile.
     pub fn add(&mut self, page: &Page) {
         let several = page.lists.len() > 1;
+        let mut seen = Vec::new();
         for (name, rows) in &page.lists {
             for row in rows {
+                if let Some(id) = id_of(row) {
+                    let id = (name.clone(), id);
+                    if self.ids.contains(&id) {
+                        continue;
+                    }
+                    seen.push(id);
+                }
                 let mut cells = Vec::new();
                 if several {
                     self.put(&mut cells, LIST, name.clone());
@@ -113,6 +131,7 @@ impl Table {
                 self.rows.push(cells);
             }
         }
+        self.ids.extend(seen);
     }
 
     /// How many rows there are.
@@ -207,7 +226,7 @@ mod tests {
     #[test]
     fn columns_stand_in_their_order_and_amounts_are_as_they_were() {
         let (columns, rows) = table(&[
-            r#"{"total":3,"items":[{"id":"1","amount":10.10,"who":{"name":"A, \"B\"","tags":["x","y"]},"paid":null}]}"#,
+            r#"{"total":3,"page":1,"items":[{"id":"1","amount":10.10,"who":{"name":"A, \"B\"","tags":["x","y"]},"paid":null}]}"#,
             r#"{"items":[{"id":"2","amount":90071992547409.93,"who":null,"more":true}],"total":3}"#,
         ]);
         assert_eq!(
@@ -218,6 +237,25 @@ mod tests {
         );
         assert_eq!(rows[0], ["1", "10.10", "A, \"B\"", "x y", "", "", ""]);
         assert_eq!(rows[1], ["2", "90071992547409.93", "", "", "", "", "true"]);
+    }
+
+    #[test]
+    fn a_row_that_was_pushed_to_the_next_page_is_there_once() {
+        let (_, rows) = table(&[
+            r#"{"items":[{"id":"3","n":1},{"id":"2","n":1}],"total":3,"page":1}"#,
+            r#"{"items":[{"id":"2","n":2},{"id":"1","n":1}],"total":4,"page":2}"#,
+        ]);
+        assert_eq!(rows, [["3", "1"], ["2", "1"], ["1", "1"]]);
+        // What has no id may be there twice, and so may one id in one answer.
+        let (_, rows) = table(&[r#"[{"n":1}]"#, r#"[{"n":1}]"#]);
+        assert_eq!(rows.len(), 2);
+    }
+
+    #[test]
+    fn a_total_of_a_report_is_no_count_of_rows() {
+        let total = |answer: &str| Page::read(answer.as_bytes()).unwrap().total;
+        assert_eq!(total(r#"{"items":[],"total":1500}"#), None);
+        assert_eq!(total(r#"{"items":[],"total":1500,"page":1}"#), Some(1500));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `/api/fiscal`: how a tenant reports its documents, what became of each, and what is missing.
 
 use axum::extract::State as Piece;
+use easyisp_shared::id::InvoiceId;
 use easyisp_shared::time::{Clock, Timestamp};
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -12,11 +13,11 @@ use uuid::Uuid;
 use super::SUBMIT;
 use super::jobs::KEY;
 use super::store::{self, Row, Settings};
-use super::words::{Provider, State};
+use super::words::{Provider, Reported, State};
 use crate::api::{Json, Masked, Page, Path, Query, Said, blank, is_masked};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
-use crate::db::Database;
+use crate::db::{Database, Tx};
 use crate::due;
 use crate::error::{ApiError, Wrong};
 use crate::finance::Moment;
@@ -119,10 +120,16 @@ pub struct FiscalRequest {
     /// Which of the taxes is value added tax; `VAT` when left out.
     #[serde(default, deserialize_with = "blank::option")]
     vat_name: Option<String>,
+    /// What becomes of what was reported already, when reports go to another system, taxpayer, branch or device from now
+    /// on: `AGAIN` = it is reported there as well, from number one (only where it went to the system for tries), `KEEP` =
+    /// it stays, and what comes goes on with the next number.
+    #[serde(default, deserialize_with = "blank::option")]
+    reported: Option<Reported>,
 }
 
 /// `PUT /api/fiscal/settings`: changes it as a whole. The first time, what is issued from then on is reported; what was
-/// issued while it was off is reported when it is on again. Errors: 400 naming the fields.
+/// issued while it was off is reported when it is on again. Errors: 400 naming the fields; 409 `DOCUMENTS_REPORTED`
+/// when documents were reported elsewhere and nothing says what becomes of them (`reported`).
 #[utoipa::path(put, path = "/api/fiscal/settings", tag = "Invoices", request_body = FiscalRequest,
     responses((status = 200, body = FiscalSettings)))]
 pub async fn set(
@@ -184,7 +191,7 @@ pub async fn set(
         ),
         None => invoices::report::last_places(&mut tx).await?,
     };
-    let wanted = Settings {
+    let mut wanted = Settings {
         provider: request.provider.unwrap_or(Provider::KeEtims),
         enabled: request.enabled.unwrap_or(true),
         production: request.production.unwrap_or(false),
@@ -201,6 +208,11 @@ pub async fn set(
         note_serial: notes.1,
         last_serial: before.as_ref().map_or(0, |before| before.last_serial),
     };
+    if let Some(before) = before.as_ref().filter(|before| before.last_serial > 0)
+        && moves(before, &wanted)
+    {
+        begin_anew(&mut tx, before, request.reported, &mut wanted).await?;
+    }
     store::put_settings(&mut tx, &wanted, now).await?;
     let line = Audit {
         details: format!(
@@ -221,6 +233,58 @@ pub async fn set(
     due::at(&mut tx, SUBMIT, operator.tenant, now).await?;
     tx.commit().await?;
     Ok(Json(Some(wanted).into()))
+}
+
+/// Whether reports go somewhere else.
+fn moves(before: &Settings, wanted: &Settings) -> bool {
+    let place = |one: &Settings| {
+        let Settings {
+            production,
+            taxpayer,
+            branch,
+            control_unit,
+            ..
+        } = one.clone();
+        (production, taxpayer, branch, control_unit)
+    };
+    place(before) != place(wanted)
+}
+
+/// Numbers that one system gave say nothing to another: what becomes of them is a person's choice.
+async fn begin_anew(
+    tx: &mut Tx,
+    before: &Settings,
+    reported: Option<Reported>,
+    wanted: &mut Settings,
+) -> Result<(), ApiError> {
+    match reported {
+        None => Err(ApiError::conflict(
+            "DOCUMENTS_REPORTED",
+            format!(
+                "{} documents were numbered for another system, taxpayer or device: send reported=AGAIN to report \
+                 those of the system for tries here as well, from number one, or reported=KEEP to leave them and go on \
+                 with the next number",
+                before.last_serial
+            ),
+        )),
+        Some(Reported::Keep) => Ok(()),
+        Some(Reported::Again) if before.production => Err(ApiError::field(
+            "reported",
+            "must be KEEP: the documents were reported to the system that counts, and are there",
+        )),
+        Some(Reported::Again) => {
+            if let Some(first) = store::forget_reported(tx).await?
+                && let Some((year, serial)) =
+                    invoices::report::place_of(tx, InvoiceId(first)).await?
+            {
+                (wanted.invoice_year, wanted.invoice_serial) = (year, serial - 1);
+            }
+            // A credit note on an invoice that is not reported is passed over.
+            (wanted.note_year, wanted.note_serial) = (0, 0);
+            wanted.last_serial = 0;
+            Ok(())
+        }
+    }
 }
 
 fn is_pin(text: &str) -> bool {

@@ -118,7 +118,7 @@ pub async fn submit(door: &Door, tenant: TenantId) -> anyhow::Result<Option<Time
         }
     };
     let now = door.clock.now();
-    let outcome = outcome(&heard, open.attempts + 1, now);
+    let outcome = outcome(&heard, open.attempts + 1, open.answered, now);
     let mut tx = door.db.begin(tenant).await?;
     let first = store::conclude(&mut tx, open.document_id, &outcome, now).await?;
     if let Heard::Signed(receipt) = &heard

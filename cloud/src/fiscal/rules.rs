@@ -19,6 +19,8 @@ pub enum Heard {
     Refused(String),
     /// Not taken, for a while.
     Busy(String),
+    /// It answered, in words that nobody knows: whether it has the document or not is not known.
+    Odd(String),
     /// No answer, or none that says anything.
     Silence(String),
 }
@@ -32,11 +34,14 @@ pub struct Outcome {
     pub problem: Option<String>,
     /// When to try again.
     pub again: Option<Timestamp>,
+    /// Whether it was an answer that nobody knows.
+    pub odd: bool,
 }
 
 /// After the `attempts`th try. A number that was sent once is never taken for free again, so whatever is not heard of
-/// is sent under the same.
-pub fn outcome(heard: &Heard, attempts: i32, now: Timestamp) -> Outcome {
+/// is sent under the same. What is answered oddly again and again, `odd` times before this one, is for a person to look
+/// at: those behind it go on.
+pub fn outcome(heard: &Heard, attempts: i32, odd: i32, now: Timestamp) -> Outcome {
     let later = Some(now.plus(rest(attempts)));
     let (state, problem, again) = match heard {
         Heard::Signed(_) => (State::Signed, None, None),
@@ -54,14 +59,25 @@ pub fn outcome(heard: &Heard, attempts: i32, now: Timestamp) -> Outcome {
             None,
         ),
         Heard::Busy(why) => (State::Waiting, Some(why.clone()), later),
-        Heard::Silence(why) => (State::Unknown, Some(why.clone()), later),
+        Heard::Odd(why) if odd.saturating_add(1) >= MOST_ODD => (
+            State::Refused,
+            Some(format!(
+                "{why}; it says so every time: look for the number in the system's own portal, then retry it"
+            )),
+            None,
+        ),
+        Heard::Odd(why) | Heard::Silence(why) => (State::Unknown, Some(why.clone()), later),
     };
     Outcome {
         state,
         problem,
         again,
+        odd: matches!(heard, Heard::Odd(_)),
     }
 }
+
+/// Answers that nobody knows, to one document: with the rests between, an hour and some.
+const MOST_ODD: i32 = 8;
 
 /// 30 seconds, twice as long after each try, an hour at most.
 fn rest(attempts: i32) -> Duration {
@@ -137,12 +153,16 @@ mod tests {
             .map(|attempts| rest(attempts).as_secs())
             .to_vec();
         assert_eq!(rests, [30, 60, 120, 1920, 3600, 3600]);
-        let silent = outcome(&Heard::Silence("no answer".into()), 2, now);
+        let silent = outcome(&Heard::Silence("no answer".into()), 2, 0, now);
         assert_eq!(silent.state, State::Unknown);
         assert_eq!(silent.again, Some(now.plus(Duration::from_secs(60))));
-        assert_eq!(outcome(&Heard::Known, 2, now).state, State::Accepted);
-        let refused = outcome(&Heard::Refused("itemClsCd".into()), 1, now);
+        assert_eq!(outcome(&Heard::Known, 2, 0, now).state, State::Accepted);
+        let refused = outcome(&Heard::Refused("itemClsCd".into()), 1, 0, now);
         assert_eq!((refused.state, refused.again), (State::Refused, None));
+        let odd = |before| outcome(&Heard::Odd("899".into()), 20, before, now);
+        assert_eq!(odd(6).state, State::Unknown);
+        assert!(odd(6).again.is_some());
+        assert_eq!((odd(7).state, odd(7).again), (State::Refused, None));
     }
 
     #[test]

@@ -128,13 +128,14 @@ pub struct Open {
     pub number: String,
     pub original_serial: Option<i64>,
     pub attempts: i32,
+    pub answered: i32,
     pub due_at: Timestamp,
 }
 
 /// The first one that is open, locked. A credit note waits for the invoice that it takes back.
 pub async fn first_open(tx: &mut Tx) -> sqlx::Result<Option<Open>> {
     sqlx::query_as(
-        "select d.document_id, d.serial, d.number, d.original_serial, d.attempts, d.due_at
+        "select d.document_id, d.serial, d.number, d.original_serial, d.attempts, d.answered, d.due_at
            from fiscal_documents d
           where d.tenant_id = $1 and d.state in ('WAITING', 'UNKNOWN')
             and not exists (select from fiscal_documents o
@@ -173,7 +174,7 @@ pub async fn conclude(
 ) -> sqlx::Result<bool> {
     let done = sqlx::query(
         "update fiscal_documents
-            set state = $3, problem = $4, due_at = coalesce($5, due_at),
+            set state = $3, problem = $4, due_at = coalesce($5, due_at), answered = answered + $7,
                 settled_at = case when $3 in ('SIGNED', 'ACCEPTED') then $6 end
           where tenant_id = $1 and document_id = $2
             and (state in ('WAITING', 'UNKNOWN') or state = 'ACCEPTED' and $3 = 'SIGNED')",
@@ -184,6 +185,7 @@ pub async fn conclude(
     .bind(&outcome.problem)
     .bind(outcome.again)
     .bind(now)
+    .bind(i32::from(outcome.odd))
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() > 0)
@@ -211,7 +213,7 @@ pub async fn again(
     }
     sqlx::query(
         "update fiscal_documents
-            set state = case state when 'REFUSED' then 'WAITING' else state end, due_at = $3
+            set state = case state when 'REFUSED' then 'WAITING' else state end, due_at = $3, answered = 0
           where tenant_id = $1 and document_id = $2",
     )
     .bind(tx.tenant())
@@ -220,6 +222,18 @@ pub async fn again(
     .execute(&mut **tx)
     .await?;
     Ok(Some(Some(number)))
+}
+
+/// Forgets what was reported, to report it anew; returns the first invoice of it.
+pub async fn forget_reported(tx: &mut Tx) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar(
+        "with gone as (
+             delete from fiscal_documents where tenant_id = $1 returning document_id, kind, serial)
+         select document_id from gone where kind = 'INVOICE' order by serial limit 1",
+    )
+    .bind(tx.tenant())
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// A document as a list shows it.

@@ -13,6 +13,16 @@ pub enum Provider {
     KeEtims,
 }
 
+/// What becomes of what was reported when reports go to another system or device from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Reported {
+    /// It is reported there as well, from number one: where it went to the system for tries.
+    Again,
+    /// It stays as it is; what comes goes on with the next number.
+    Keep,
+}
+
 /// What a document is to the state's system.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "UPPERCASE")]

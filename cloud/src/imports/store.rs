@@ -216,8 +216,9 @@ pub async fn insert_lines(
     sqlx::query(
         "with lines as (
              insert into import_rows (tenant_id, import_id, place, line, outcome, subject_id, name, errors,
-                                      warnings, created_at)
-             select $1, $2, l.place, l.line, l.outcome, l.subject_id, l.name, l.errors, l.warnings, $10
+                                      warnings, created_at, version)
+             select $1, $2, l.place, l.line, l.outcome, l.subject_id, l.name, l.errors, l.warnings, $10,
+                    (select c.version from customers c where c.tenant_id = $1 and c.id = l.subject_id)
                from unnest($3::integer[], $4::integer[], $5::text[], $6::uuid[], $7::text[], $8::jsonb[],
                            $9::jsonb[])
                  as l (place, line, outcome, subject_id, name, errors, warnings)
@@ -319,21 +320,38 @@ pub struct Made {
     pub line: i32,
     pub subject_id: Uuid,
     pub name: String,
+    /// Of a customer, when the file was done with him.
+    pub version: Option<i64>,
+}
+
+/// Those on another's account, who go before him, or all others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    Children,
+    Others,
 }
 
 /// Up to 500 things that a file made and that were not taken back, after this place.
-pub async fn made(tx: &mut Tx, import: ImportId, after: i32) -> sqlx::Result<Vec<Made>> {
+pub async fn made(
+    tx: &mut Tx,
+    import: ImportId,
+    which: Which,
+    after: i32,
+) -> sqlx::Result<Vec<Made>> {
     sqlx::query_as(
-        "select place, line, subject_id, name
+        "select place, line, subject_id, name, version
            from import_rows
           where tenant_id = $1 and import_id = $2 and place > $3 and outcome = 'CREATED'
             and subject_id is not null and undone_at is null
+            and exists (select from customers c
+                         where c.tenant_id = $1 and c.id = subject_id and c.parent_id is not null) = $4
           order by place
           limit 500",
     )
     .bind(tx.tenant())
     .bind(import)
     .bind(after)
+    .bind(which == Which::Children)
     .fetch_all(&mut **tx)
     .await
 }

@@ -1,7 +1,7 @@
 //! Bytes of a file as text, and text as a table: whatever a spreadsheet wrote.
 
 use super::FileError;
-use crate::api::{csv_of_workbook, is_workbook};
+use crate::api::{csv_of_workbook, is_workbook, plain};
 
 /// The text of a file: UTF-8 with or without a mark at its beginning, else the code page of Windows; of a workbook its
 /// first sheet, at most `most` rows.
@@ -138,15 +138,6 @@ fn separator(text: &str) -> (u8, &str, usize) {
         .max_by_key(|separator| count(*separator))
         .unwrap_or(b',');
     (separator, text, 0)
-}
-
-/// A cell without the apostrophe that keeps a spreadsheet from taking it for a formula, as `api::Sheet` writes.
-fn plain(cell: &str) -> String {
-    let guarded = cell.starts_with('\'')
-        && cell
-            .trim_start_matches('\'')
-            .starts_with(['=', '+', '-', '@', '\t', '\r']);
-    cell[usize::from(guarded)..].to_owned()
 }
 
 #[cfg(test)]

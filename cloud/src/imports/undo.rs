@@ -7,7 +7,7 @@ use easyisp_shared::time::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::store::{self, Made};
+use super::store::{self, Made, Which};
 use super::words::What;
 use crate::audit::{self, Action, Actor, Audit};
 use crate::customers::many;
@@ -35,6 +35,22 @@ pub async fn undo(
     now: Timestamp,
 ) -> Result<Undone, ApiError> {
     let mut result = Undone::default();
+    // Children first: whoever has some stays.
+    for which in [Which::Children, Which::Others] {
+        undo_some(db, actor, tenant, (import, which), &mut result, now).await?;
+    }
+    result.kept.sort_by_key(|(made, _)| made.place);
+    Ok(result)
+}
+
+async fn undo_some(
+    db: &Database,
+    actor: &Actor,
+    tenant: easyisp_shared::id::TenantId,
+    (import, which): (ImportId, Which),
+    result: &mut Undone,
+    now: Timestamp,
+) -> Result<(), ApiError> {
     let mut after = -1;
     loop {
         let mut tx = db.begin(tenant).await?;
@@ -46,9 +62,9 @@ pub async fn undo(
                 "Rows of this file are still being taken in; undo it when its job is DONE",
             ));
         }
-        let made = store::made(&mut tx, import, after).await?;
+        let made = store::made(&mut tx, import, which, after).await?;
         let Some(last) = made.last() else {
-            return Ok(result);
+            return Ok(());
         };
         after = last.place;
         let why = match found.what {
@@ -88,8 +104,12 @@ pub async fn undo(
 type Reasons = HashMap<Uuid, Option<&'static str>>;
 
 async fn customers(tx: &mut Tx, made: &[Made], now: Timestamp) -> sqlx::Result<Reasons> {
-    let ids: Vec<CustomerId> = made.iter().map(|made| made.subject_id.into()).collect();
-    let found = many::take_back(tx, &ids, now).await?;
+    // A row from before versions were remembered: nobody changed him if he is as he was made.
+    let made: Vec<(CustomerId, i64)> = made
+        .iter()
+        .map(|made| (made.subject_id.into(), made.version.unwrap_or(1)))
+        .collect();
+    let found = many::take_back(tx, &made, now).await?;
     let reasons = found.iter().map(|one| (one.id.0, one.why_not()));
     Ok(reasons.collect())
 }

@@ -305,7 +305,8 @@ pub struct StatusRequest {
     #[serde(default, deserialize_with = "blank::option")]
     status: Option<Status>,
     /// How it was paid when the money is in no wallet: `Cash`, `Bank Transfer`, `Card` or `Other`. Left out, it
-    /// is taken from the customer's wallet, where M-Pesa payments arrive by themselves.
+    /// is taken from the customer's wallet, where M-Pesa payments arrive by themselves, and has come by hand (`Other`)
+    /// where that does not cover it; `Wallet` takes it from nowhere else.
     #[serde(default, deserialize_with = "blank::option")]
     method: Option<PaidBy>,
     /// What the payer gave as reference: at most 100 characters.
@@ -354,8 +355,8 @@ impl From<Stepped> for StatusAnswer {
 /// the wallet has its money again, or what came by hand is gone. A repeat changes nothing. An invoice that the wallet
 /// paid is owed again by itself when the money it was paid with is taken back and the wallet stands below zero.
 ///
-/// Errors: 400 `overdue`, which the due day alone decides; 404; 409 `BALANCE_TOO_LOW` when the wallet does not
-/// cover it, `RECEIPT_KNOWN` when the reference is an M-Pesa receipt that was booked by itself, `INVOICE_PAID`,
+/// Errors: 400 `overdue`, which the due day alone decides; 404; 409 `BALANCE_TOO_LOW` when the wallet is named and does
+/// not cover it, `RECEIPT_KNOWN` when the reference is an M-Pesa receipt that was booked by itself, `INVOICE_PAID`,
 /// `INVOICE_CANCELLED`, `INVOICE_IS_RECEIPT` for the receipt of a prepaid sale.
 #[utoipa::path(put, path = "/api/finance/invoices/{invoice}/status", tag = "Invoices",
     params(("invoice" = String, Path)), request_body = StatusRequest,
@@ -380,7 +381,7 @@ pub async fn set_status(
     let by = operator.id;
     let came = |method| Money::Came {
         method,
-        reference,
+        reference: reference.clone(),
         by,
     };
     let money = match request.method {
@@ -392,7 +393,15 @@ pub async fn set_status(
     };
     let mut tx = db.begin(operator.tenant).await?;
     let which = Which::parse(&invoice);
-    let stepped = deed::change(&mut tx, &which, wanted, money, now).await?;
+    let stepped = match deed::change(&mut tx, &which, wanted, money, now).await {
+        // He says no more than that it is paid: what is not in the wallet came by hand.
+        Err(InvoiceError::BalanceTooLow) if request.method.is_none() => {
+            drop(tx);
+            tx = db.begin(operator.tenant).await?;
+            deed::change(&mut tx, &which, wanted, came(Method::Other), now).await?
+        }
+        other => other?,
+    };
     if stepped.changed {
         let line = Audit {
             details: stepped.status.word().to_owned(),

@@ -44,16 +44,24 @@ pub fn of(invoice: &Row, head: &Letterhead, logo: Option<&Pixels>) -> Vec<u8> {
         &format!("Status: {}", invoice.status.word()),
     );
     paper.billed((&invoice.items.0, invoice.amount, &invoice.taxes.0), head);
-    if let Some(paybill) = &head.paybill
-        && invoice.period_id.is_none()
-    {
+    if invoice.credited.is_positive() {
+        let back = Cents::ZERO.minus(invoice.credited).unwrap_or_default();
+        paper.amount(Face::Plain, "Given back by credit notes", back);
+        paper.gap();
+    }
+    let open = invoice.open();
+    if let Some(open) = open.filter(|open| *open != invoice.amount) {
+        let owed = format!("Still to be paid {}", head.currency);
+        paper.amount(Face::Bold, &owed, open);
+        paper.gap();
+    }
+    if let (Some(paybill), Some(amount)) = (&head.paybill, open) {
         let pay = format!(
             "Pay by M-Pesa: pay bill {paybill}, account {}",
             head.account_number
         );
         paper.line(Face::Plain, 10, &pay);
         // Text, which every phone shows: codes that M-Pesa's own program pays by are made by M-Pesa alone.
-        let amount = invoice.amount;
         paper.code(&format!(
             "M-PESA pay bill {paybill} account {} amount {amount} {}",
             head.account_number, invoice.number
@@ -75,9 +83,11 @@ pub fn of_note(invoice: &Row, note: &Note, head: &Letterhead, logo: Option<&Pixe
     paper.to(invoice, head);
     let issued = format!("Issued: {}", day(note.issued_at, &zone));
     paper.line(Face::Plain, 10, &issued);
-    let what = match note.amount {
-        Some(_) => "Gives back of receipt",
-        None => "Takes back invoice",
+    let what = match (note.amount, invoice.period_id) {
+        (Some(_), Some(_)) => "Gives back of receipt",
+        (Some(_), None) => "Gives back of invoice",
+        (None, Some(_)) => "Takes back receipt",
+        (None, None) => "Takes back invoice",
     };
     let takes_back = format!(
         "{what} {} of {}",

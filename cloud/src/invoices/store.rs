@@ -320,6 +320,18 @@ pub struct Row {
     pub credited: Cents,
 }
 
+impl Row {
+    /// What is still to be paid of it; `None` = nothing: it was paid, taken back, or is the receipt of a sale.
+    pub fn open(&self) -> Option<Cents> {
+        let is_open = match self.status {
+            Status::Pending | Status::Overdue => self.period_id.is_none(),
+            Status::Paid | Status::Cancelled => false,
+        };
+        let owed = self.amount.minus(self.credited)?;
+        (is_open && owed.is_positive()).then_some(owed)
+    }
+}
+
 /// Reads an invoice.
 pub async fn find(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(

@@ -1,25 +1,29 @@
 //! Sends what stands in the outbox.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use easyisp_shared::id::{MessageId, TenantId};
 use easyisp_shared::time::{Clock, Timestamp};
+use jiff::tz::TimeZone;
 
 use crate::config;
 use crate::db::Database;
 use crate::mail::{self, Mail};
 use crate::outbound::http_client;
+use crate::turns::Turns;
 
-use super::rules::{Fate, Heard, fate};
+use super::rules::{Budget, Fate, Heard, Tried, fate, is_about_money};
 use super::sms::SmsGateway;
 use super::store::{self, Channel, Outgoing};
 
 /// The kind of the due job that sends a message; its subject is the message.
 pub const SEND: &str = "messaging.send";
 
-/// How long before a second try.
-const PAUSE: Duration = Duration::from_secs(60);
+/// Messages of one tenant under way at once on a node, those about money apart, of the 64 that it sends at once.
+pub const AT_ONCE: usize = 16;
+/// Texts of one tenant in a day where nothing is configured: more than its customers can all be written to by hand.
+const TEXTS: u32 = 20_000;
+/// And of one that tries it out: enough to see that they arrive, and too few to be worth an account.
+const TRIAL_TEXTS: u32 = 100;
 
 /// What sending needs.
 #[derive(Clone, Debug)]
@@ -32,6 +36,10 @@ pub struct Sender {
     pub gateway: Option<SmsGateway>,
     /// The mail server.
     pub mail: Mail,
+    /// How many texts a day go through the gateway, which is the platform's.
+    pub budget: Budget,
+    /// Whose messages are under way.
+    pub turns: Turns<(TenantId, bool)>,
 }
 
 impl Sender {
@@ -63,6 +71,11 @@ impl Sender {
             clock,
             gateway,
             mail,
+            budget: Budget {
+                trial: config.trial_texts_per_day.unwrap_or(TRIAL_TEXTS).into(),
+                others: config.texts_per_day.unwrap_or(TEXTS).into(),
+            },
+            turns: Turns::new(AT_ONCE),
         })
     }
 }
@@ -76,32 +89,59 @@ pub async fn send(
     tenant: TenantId,
     message: MessageId,
 ) -> sqlx::Result<Option<Timestamp>> {
+    let now = sender.clock.now();
     let mut tx = sender.db.begin(tenant).await?;
+    let Some(waiting) = store::waiting(&mut tx, message, now).await? else {
+        return Ok(None);
+    };
+    let about_money = is_about_money(&waiting.purpose);
+    let _turn = match sender.turns.take((tenant, about_money), now) {
+        Ok(turn) => turn,
+        Err(again) => return Ok(Some(again)),
+    };
     let outgoing = store::take(&mut tx, message).await?;
     tx.commit().await?;
     let Some(outgoing) = outgoing else {
         return Ok(None);
     };
 
-    let (provider, heard) = match (outgoing.channel, &sender.gateway) {
-        (Channel::Email, _) => ("SMTP", post(&sender.mail, &outgoing).await),
-        (Channel::Sms, Some(gateway)) => {
+    let texts = if about_money {
+        waiting.money
+    } else {
+        waiting.others
+    };
+    let used_up = sender.budget.is_used_up(waiting.is_trial, texts);
+    let (provider, heard) = match (waiting.channel, &sender.gateway, used_up) {
+        (Channel::Email, _, _) => ("SMTP", post(&sender.mail, &outgoing).await),
+        (Channel::Sms, Some(_), Some(why)) => ("", Heard::Refused(why)),
+        (Channel::Sms, Some(gateway), None) => {
             let reference = outgoing.id.to_string();
             let heard = gateway
                 .send(&outgoing.recipient, &outgoing.body, &reference)
                 .await;
             ("TEXTSMS", heard)
         }
-        (Channel::Sms, None) => ("", Heard::Refused("no SMS gateway is configured".into())),
+        (Channel::Sms, None, _) => ("", Heard::Refused("no SMS gateway is configured".into())),
     };
 
-    let fate = fate(outgoing.attempts, heard);
     let now = sender.clock.now();
+    let zone = TimeZone::get(&waiting.time_zone).unwrap_or(TimeZone::UTC);
+    let tried = Tried {
+        tries: outgoing.attempts,
+        doubtful: waiting.doubtful,
+        since: waiting.since,
+        purpose: &waiting.purpose,
+    };
+    let is_doubtful = matches!(heard, Heard::Doubt(_));
+    let fate = fate(&tried, heard, &zone, now);
     let mut tx = sender.db.begin(tenant).await?;
-    store::settle(&mut tx, message, provider, &fate, now).await?;
+    store::settle(&mut tx, message, provider, &fate, is_doubtful, now).await?;
+    if waiting.channel == Channel::Sms && matches!(fate, Fate::Sent { .. } | Fate::Unknown(_)) {
+        store::count_text(&mut tx, about_money, now).await?;
+    }
     tx.commit().await?;
     Ok(match fate {
-        Fate::Again(_) => Some(now.plus(PAUSE)),
+        Fate::Again { at, .. } => Some(at),
         Fate::Sent { .. } | Fate::Failed(_) | Fate::Unknown(_) => None,
     })
 }
@@ -118,9 +158,13 @@ async fn post(server: &Mail, outgoing: &Outgoing) -> Heard {
         Ok(()) => Heard::Accepted { id: None },
         Err(error) => {
             let why: String = format!("{error:#}").chars().take(200).collect();
-            match server.is_there() && !mail::is_final(&error) {
-                true => Heard::Busy(why),
-                false => Heard::Refused(why),
+            match (
+                server.is_there() && !mail::is_final(&error),
+                mail::was_not_taken(&error),
+            ) {
+                (false, _) => Heard::Refused(why),
+                (true, true) => Heard::Busy(why),
+                (true, false) => Heard::Doubt(why),
             }
         }
     }

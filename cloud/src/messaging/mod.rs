@@ -1,5 +1,5 @@
-//! Messages to people. A message is written in the transaction that causes it and sent afterwards, at most
-//! twice, and never again once its fate is unknown.
+//! Messages to people. A message is written in the transaction that causes it and sent afterwards: for half a day while
+//! it surely did not arrive, and never again once its fate is unknown.
 
 mod jobs;
 mod rules;
@@ -12,7 +12,8 @@ use easyisp_shared::time::Timestamp;
 
 use crate::db::Tx;
 
-pub use jobs::{SEND, Sender, send};
+pub use jobs::{AT_ONCE, SEND, Sender, send};
+pub use rules::{Budget, awake, daytime};
 pub use sms::SmsGateway;
 
 pub(crate) use store::message_cte;

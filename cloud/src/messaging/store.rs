@@ -91,11 +91,69 @@ pub(super) enum Channel {
     Email,
 }
 
+/// A message that may be sent, and what its tenant has sent today.
+#[derive(FromRow, Debug)]
+pub(super) struct Waiting {
+    pub(super) channel: Channel,
+    pub(super) purpose: String,
+    pub(super) since: Timestamp,
+    pub(super) doubtful: i32,
+    pub(super) is_trial: bool,
+    pub(super) time_zone: String,
+    /// Texts of today about money.
+    pub(super) money: i64,
+    /// And all others.
+    pub(super) others: i64,
+}
+
+/// Looks at a message before it is taken; `None` when it is not to be tried.
+pub(super) async fn waiting(
+    tx: &mut Tx,
+    id: MessageId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Waiting>> {
+    sqlx::query_as(
+        "select m.channel, m.purpose, m.created_at as since, m.doubtful, t.status = 'TRIAL' as is_trial,
+                t.time_zone, coalesce(d.money, 0)::bigint as money, coalesce(d.others, 0)::bigint as others
+           from messages m
+           join tenants t on t.tenant_id = $1
+           left join lateral (select sum(texts) filter (where about_money) as money,
+                                     sum(texts) filter (where not about_money) as others
+                                from sms_days
+                               where tenant_id = $1 and day = ($3::timestamptz at time zone t.time_zone)::date) d
+             on true
+          where m.tenant_id = $1 and m.id = $2 and m.state in ('PENDING', 'SENDING')",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(now)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Counts a text that went through the platform's account, on the tenant's day.
+pub(super) async fn count_text(tx: &mut Tx, about_money: bool, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "with today as (
+             select ($3::timestamptz at time zone time_zone)::date as day from tenants where tenant_id = $1),
+         old as (
+             delete from sms_days d using today where d.tenant_id = $1 and d.day < today.day - 60)
+         insert into sms_days (tenant_id, day, about_money, texts)
+         select $1, day, $2, 1 from today
+             on conflict (tenant_id, day, about_money) do update set texts = sms_days.texts + 1",
+    )
+    .bind(tx.tenant())
+    .bind(about_money)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// A message as the sender takes it.
 #[derive(FromRow, Debug)]
 pub(super) struct Outgoing {
     pub(super) id: MessageId,
-    pub(super) channel: Channel,
     pub(super) recipient: String,
     pub(super) body: String,
     pub(super) attempts: i32,
@@ -111,8 +169,8 @@ pub(super) async fn take(tx: &mut Tx, id: MessageId) -> sqlx::Result<Option<Outg
                     attempts = attempts + case state when 'PENDING' then 1 else 0 end,
                     error = case state when 'PENDING' then null else 'the sender stopped during the try' end
               where tenant_id = $1 and id = $2 and state in ('PENDING', 'SENDING')
-             returning id, channel, recipient, body, attempts, state)
-         select id, channel, recipient, body, attempts from taken where state = 'SENDING'",
+             returning id, recipient, body, attempts, state)
+         select id, recipient, body, attempts from taken where state = 'SENDING'",
     )
     .bind(tx.tenant())
     .bind(id)
@@ -120,23 +178,25 @@ pub(super) async fn take(tx: &mut Tx, id: MessageId) -> sqlx::Result<Option<Outg
     .await
 }
 
-/// Writes down what became of a try.
+/// Writes down what became of a try, and whether it may have arrived although it is made again.
 pub(super) async fn settle(
     tx: &mut Tx,
     id: MessageId,
     provider: &str,
     fate: &Fate,
+    is_doubtful: bool,
     now: Timestamp,
 ) -> sqlx::Result<()> {
     let (state, provider_id, error, sent_at) = match fate {
         Fate::Sent { id } => ("SENT", id.as_deref(), None, Some(now)),
-        Fate::Again(why) => ("PENDING", None, Some(why.as_str()), None),
+        Fate::Again { why, .. } => ("PENDING", None, Some(why.as_str()), None),
         Fate::Failed(why) => ("FAILED", None, Some(why.as_str()), None),
         Fate::Unknown(why) => ("UNKNOWN", None, Some(why.as_str()), None),
     };
     sqlx::query(
         "update messages
-            set state = $3, provider = $4, provider_id = $5, error = $6, sent_at = $7
+            set state = $3, provider = $4, provider_id = $5, error = $6, sent_at = $7,
+                doubtful = doubtful + $8
           where tenant_id = $1 and id = $2 and state = 'SENDING'",
     )
     .bind(tx.tenant())
@@ -146,6 +206,7 @@ pub(super) async fn settle(
     .bind(provider_id)
     .bind(error)
     .bind(sent_at)
+    .bind(i32::from(is_doubtful))
     .execute(&mut **tx)
     .await?;
     Ok(())

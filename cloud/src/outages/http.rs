@@ -18,6 +18,7 @@ use crate::auth::Operator;
 use crate::db::Database;
 use crate::due;
 use crate::error::{ApiError, Wrong};
+use crate::permission::Permission;
 
 /// An outage, or time that was given without one.
 #[derive(Serialize, ToSchema)]
@@ -209,7 +210,9 @@ pub struct Extending {
 }
 
 /// `POST /api/outages/extend`: gives everybody behind a site or a router some hours whose paid time is not over. A
-/// job gives it, each customer once; they are told unless `tell` is false. With `dryRun` nothing happens.
+/// job gives it, each customer once; they are told unless `tell` is false. With `dryRun` nothing happens. Who may change
+/// the end of PPPoE subscribers alone (`pppoe:change_expiry` without `customers:edit`) gives nothing to those at a
+/// hotspot.
 ///
 /// Repeating with the same `Idempotency-Key` returns the first answer and gives nothing more. Errors: 400 naming
 /// the fields, 404 unknown site or router.
@@ -250,7 +253,8 @@ pub async fn extend(
         "site"
     };
     let (site, name) = place.ok_or(ApiError::NotFound(thing))?;
-    let customers = store::count(&mut tx, site, request.router_id, now).await?;
+    let but_hotspot = !operator.may(Permission::CustomersEdit);
+    let customers = store::count(&mut tx, site, request.router_id, but_hotspot, now).await?;
     if dry_run {
         let body = Extending {
             success: true,
@@ -269,6 +273,7 @@ pub async fn extend(
         reason,
         tells: request.tell.unwrap_or(true),
         operator: operator.id,
+        but_hotspot,
     };
     store::extend(&mut tx, &extension, now).await?;
     let line = Audit {

@@ -6,13 +6,13 @@ use easyisp_shared::id::{CustomerId, MessageId, OutageId, TenantId};
 use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::rules::{self, Given, Stretch, gift, lost};
+use super::rules::{self, Given, Stretch, gift, is_deaf, lost};
 use super::store::{self, Behind, Note, Over, Silent};
 use crate::audit::{self, Action, Actor, Audit};
-use crate::courtesy;
 use crate::customers::{BEGIN, RECKON};
 use crate::db::{Database, Kind, Tx};
 use crate::due;
+use crate::messaging;
 
 /// The kind of the due job that gives back what an outage cost; its subject is the outage.
 pub const REPAY: &str = "outages.repay";
@@ -20,7 +20,17 @@ pub const REPAY: &str = "outages.repay";
 /// Looks who is silent and who is heard again; what is over is repaid afterwards. To be called every five minutes.
 pub async fn watch(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Result<()> {
     let mut tx = db.begin(tenant).await?;
-    let awake_from = store::look(&mut tx, GAP, now).await?;
+    let mut awake_from = store::look(&mut tx, GAP, now).await?;
+    let all = store::heard_of_all(&mut tx, now.minus(LATELY), now.minus(GAP), now).await?;
+    if is_deaf(all.sites, all.silent) {
+        tracing::warn!(
+            "{} of {} sites of all tenants are silent: it is taken for a fault of this end, and no outage is found",
+            all.silent,
+            all.sites
+        );
+        awake_from = now;
+        store::awake_since(&mut tx, now).await?;
+    }
     let heard = now.minus(SILENCE);
     let ended = store::end(&mut tx, heard).await?;
     due::at_once(&mut tx, REPAY, &ended, now).await?;
@@ -141,7 +151,7 @@ async fn some(
                 })
             })
             .collect();
-        store::tell(tx, &notes, courtesy::daytime(now, &zone), now).await?;
+        store::tell(tx, &notes, messaging::daytime(now, &zone), now).await?;
     }
     Ok(i32::try_from(ids.len())?)
 }
@@ -160,6 +170,9 @@ fn share(over: &Over, outage: Stretch, one: &Behind, now: Timestamp) -> Option<G
 const GAP: Duration = Duration::from_secs(660);
 /// Who is not heard for so long is silent; agents say a word every 15 seconds, routers are asked every minute.
 const SILENCE: Duration = Duration::from_secs(900);
+/// Who is not heard for so long may be silent. Where all are, each of them is found so, with looks of five minutes, well
+/// before the first of them is [`SILENCE`] old: what is heard is written down every five minutes.
+const LATELY: Duration = Duration::from_secs(420);
 /// The shortest outage that is given back where the package says nothing: shorter ones are not worth a message.
 const LEAST_MINUTES: i32 = 60;
 /// Customers locked by one transaction.

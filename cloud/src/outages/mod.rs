@@ -12,7 +12,9 @@
 //! nothing, so nothing is given for it; who is stopped or switched off was not served anyway. Child accounts follow
 //! their parent; who is billed afterwards has no paid time that could be longer. An operator may give hours to everybody behind a site or a router in the same way.
 //!
-//! While the cloud itself was away nobody listened, and silence says nothing: looks that come too late begin anew.
+//! While the cloud itself was away nobody listened, and silence says nothing: looks that come too late begin anew. So do
+//! those in which nearly all sites of all tenants have fallen silent together: then it is the cloud's own line, address
+//! or certificate that is away, while the sites serve on.
 
 mod http;
 mod jobs;

@@ -60,6 +60,11 @@ pub struct Given {
     pub until: Timestamp,
 }
 
+/// Whether so many silent ones of all sites say that it is this end that hears nobody: all but a few of at least three.
+pub fn is_deaf(sites: i64, silent: i64) -> bool {
+    sites >= 3 && silent * 5 >= sites * 4
+}
+
 /// What an outage cost him; `None` when nothing, or less than a minute.
 pub fn lost(outage: Stretch, served: &Served, now: Timestamp) -> Option<Given> {
     let from = outage.from.max(served.served_from.unwrap_or(outage.from));
@@ -155,6 +160,12 @@ mod tests {
             paused_at: None,
             repaid: Vec::new(),
         }
+    }
+
+    #[test]
+    fn who_hears_nearly_nobody_is_deaf_himself() {
+        assert!(is_deaf(3, 3) && is_deaf(10, 8));
+        assert!(!is_deaf(2, 2) && !is_deaf(3, 2) && !is_deaf(10, 7) && !is_deaf(0, 0));
     }
 
     #[test]

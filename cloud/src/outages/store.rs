@@ -14,7 +14,10 @@ use crate::db::Tx;
 use crate::due::due_cte;
 use crate::messaging::{SEND, message_cte};
 
-pub use found::{Silent, end, look, open, silent_routers, silent_sites, sites_without_upstream};
+pub use found::{
+    Silent, awake_since, end, heard_of_all, look, open, silent_routers, silent_sites,
+    sites_without_upstream,
+};
 
 /// What an operator gives.
 #[derive(Clone, Debug)]
@@ -26,14 +29,16 @@ pub struct Extension {
     pub reason: String,
     pub tells: bool,
     pub operator: OperatorId,
+    /// Nobody at a hotspot gets anything.
+    pub but_hotspot: bool,
 }
 
 /// Writes it down.
 pub async fn extend(tx: &mut Tx, one: &Extension, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query(
         "insert into outages (tenant_id, id, cause, site_id, router_id, began_at, ended_at, gift_secs, reason,
-                              tells, operator_id, created_at)
-         values ($1, $2, 'EXTENSION', $3, $4, $5, $5, $6, $7, $8, $9, $5)",
+                              tells, operator_id, created_at, but_hotspot)
+         values ($1, $2, 'EXTENSION', $3, $4, $5, $5, $6, $7, $8, $9, $5, $10)",
     )
     .bind(tx.tenant())
     .bind(one.id)
@@ -44,6 +49,7 @@ pub async fn extend(tx: &mut Tx, one: &Extension, now: Timestamp) -> sqlx::Resul
     .bind(&one.reason)
     .bind(one.tells)
     .bind(one.operator)
+    .bind(one.but_hotspot)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -77,16 +83,18 @@ pub async fn place(
 }
 
 /// The condition that a customer `c` is behind the router `$2`, or behind the site `$3` where that is null: he
-/// belongs to it or, belonging to none, was online at it within the day before `$4`.
+/// belongs to it or, belonging to none, was online at it within the day before `$4`. Where `$but_hotspot`, nobody at a
+/// hotspot is meant.
 macro_rules! behind {
-    () => {
-        "c.tenant_id = $1 and c.deleted_at is null and c.parent_id is null and not c.postpaid and c.site_id = $3
+    ($but_hotspot:literal) => {
+        concat!("not (", $but_hotspot, " and c.connection_type = 'HOTSPOT')
+            and c.tenant_id = $1 and c.deleted_at is null and c.parent_id is null and not c.postpaid and c.site_id = $3
             and ($2::uuid is null or c.router_id = $2
                  or c.router_id is null
                     and exists (select from sessions s
                                  where s.tenant_id = $1 and s.customer_id = c.id and s.router_id = $2
                                    and s.started_at <= $4
-                                   and s.last_seen_at >= $4::timestamptz - interval '1 day'))"
+                                   and s.last_seen_at >= $4::timestamptz - interval '1 day'))")
     };
 }
 
@@ -95,18 +103,20 @@ pub async fn count(
     tx: &mut Tx,
     site: SiteId,
     router: Option<RouterId>,
+    but_hotspot: bool,
     now: Timestamp,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar(concat!(
         "select count(*) from customers c
           where (c.standing = 'ACTIVE' or c.paused_at is not null)
             and c.paid_until > coalesce(c.paused_at, $4) and ",
-        behind!()
+        behind!("$5")
     ))
     .bind(tx.tenant())
     .bind(router)
     .bind(site)
     .bind(now)
+    .bind(but_hotspot)
     .fetch_one(&mut **tx)
     .await
 }
@@ -122,6 +132,7 @@ pub struct Over {
     pub ended_at: Timestamp,
     pub gift_secs: Option<i64>,
     pub tells: bool,
+    pub but_hotspot: bool,
     pub looked_to: Option<CustomerId>,
     pub customers: i32,
     pub business_name: String,
@@ -132,7 +143,7 @@ pub struct Over {
 pub async fn lock(tx: &mut Tx, outage: OutageId) -> sqlx::Result<Option<Over>> {
     sqlx::query_as(
         "select o.site_id, o.router_id, coalesce(r.name, s.name) as name, o.began_at, o.ended_at, o.gift_secs,
-                o.tells, o.looked_to, o.customers, t.business_name, t.time_zone
+                o.tells, o.but_hotspot, o.looked_to, o.customers, t.business_name, t.time_zone
            from outages o
            join tenants t on t.tenant_id = $1
            join sites s on s.tenant_id = $1 and s.id = o.site_id
@@ -151,7 +162,7 @@ pub async fn next(tx: &mut Tx, over: &Over, most: i64) -> sqlx::Result<Vec<Custo
     sqlx::query_scalar(concat!(
         "select c.id from customers c
           where ($5::uuid is null or c.id > $5) and c.paid_until > $4::timestamptz - interval '400 days' and ",
-        behind!(),
+        behind!("$7"),
         " order by c.id limit $6 for update"
     ))
     .bind(tx.tenant())
@@ -160,6 +171,7 @@ pub async fn next(tx: &mut Tx, over: &Over, most: i64) -> sqlx::Result<Vec<Custo
     .bind(over.began_at)
     .bind(over.looked_to)
     .bind(most)
+    .bind(over.but_hotspot)
     .fetch_all(&mut **tx)
     .await
 }

@@ -20,7 +20,7 @@ use crate::permission::Permission::*;
 use crate::sites;
 
 pub use rules::{Change, Draft, draft};
-pub use store::{Called, Stored, called, exported, is_sold_at, sold_at};
+pub use store::{Called, Stored, called, exported, is_sold_at, is_there, sold_at};
 pub use terms::{PurchaseLimit, Span, Terms, Tolerance};
 pub use words::{PackageType, Period, PeriodUnit};
 

@@ -351,6 +351,17 @@ pub async fn is_sold_at(
     .await
 }
 
+/// Whether the tenant has this package, sold or not.
+pub async fn is_there(tx: &mut Tx, package: PackageId) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from packages where tenant_id = $1 and id = $2 and deleted_at is null)",
+    )
+    .bind(tx.tenant())
+    .bind(package)
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// The routers and their sites at which these packages are sold; one that is not named is sold everywhere.
 pub async fn sold_at(
     tx: &mut Tx,

@@ -67,6 +67,12 @@ pub enum EraseError {
     /// Their time is his.
     #[error("others are on his account; delete them or give them an account of their own first")]
     HasChildren,
+    /// What he used this month is not billed yet.
+    #[error(
+        "what he used this month is not billed yet; end his monthly billing first (PUT /api/customers/{{id}}/billing \
+         with postpaid: false), which bills it"
+    )]
+    BilledMonthly,
     /// The database.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -80,6 +86,7 @@ impl From<EraseError> for ApiError {
             EraseError::MoneyLeft(_) => "MONEY_LEFT",
             EraseError::MoneyOwed(_) => "MONEY_OWED",
             EraseError::HasChildren => "HAS_CHILDREN",
+            EraseError::BilledMonthly => "BILLED_MONTHLY",
             EraseError::Database(busy) => return busy.into(),
         };
         ApiError::conflict(code, format!("He cannot be erased: {error}"))
@@ -162,6 +169,9 @@ async fn refuse_while_open(
 ) -> Result<(), EraseError> {
     if customers::has_children(tx, subject.id).await? {
         return Err(EraseError::HasChildren);
+    }
+    if customers::is_billed(tx, subject.id).await? {
+        return Err(EraseError::BilledMonthly);
     }
     let (asked_after, patience) = (now.minus(FOLLOW_UP), now.minus(days(PATIENCE)));
     if let Some(amount) = store::open_payment(tx, subject.id, asked_after, patience).await? {

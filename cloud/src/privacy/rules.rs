@@ -456,6 +456,7 @@ pub const KEPT: &[Kept] = &[
     none("site_counters"),
     none("site_usage"),
     none("sites"),
+    none("sms_days"),
     none("tax_tables"),
     none("tenant_keys"),
     none("tenants"),

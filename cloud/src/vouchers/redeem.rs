@@ -89,6 +89,12 @@ pub async fn show(
             });
         }
     }
+    // No site serves anybody on a package that it does not know: nothing is earned by what nobody gets.
+    if !packages::is_there(tx, row.package_id).await? {
+        return Err(VoucherError::NotForHim(
+            "its package was deleted; revoke the voucher, and give back what was paid for it",
+        ));
+    }
     let buyer = Buyer {
         customer: shown.customer,
         mac: shown.mac,

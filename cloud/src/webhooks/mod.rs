@@ -8,7 +8,6 @@
 mod event;
 mod http;
 mod jobs;
-mod pace;
 mod rules;
 mod send;
 mod store;

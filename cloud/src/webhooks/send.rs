@@ -12,7 +12,6 @@ use secrecy::SecretString;
 
 use super::SECRET;
 use super::event::EventKind;
-use super::pace::Pace;
 use super::rules::{DEAF, Fate, Heard, fate, plain, signature};
 use super::store;
 use super::store::deliveries::{self, Outgoing};
@@ -22,9 +21,12 @@ use crate::config;
 use crate::db::{Database, Tx};
 use crate::outbound::{self, Reach};
 use crate::secrets::{SecretError, Secrets};
+use crate::turns::Turns;
 
 /// How long an address may take for all of it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Deliveries of one tenant under way at once, of the 64 that a node sends at once.
+const AT_ONCE: usize = 8;
 /// How much is read of an answer: what is kept of it.
 const MOST_BYTES: usize = 1024;
 
@@ -37,7 +39,7 @@ pub struct Hooks {
     http: reqwest::Client,
     /// How far addresses may lead.
     pub reach: Reach,
-    pace: Pace,
+    turns: Turns<TenantId>,
 }
 
 impl Hooks {
@@ -64,7 +66,7 @@ impl Hooks {
             secrets,
             http: outbound::typed_client(reach, &authorities).context("[webhooks] ca_file")?,
             reach,
-            pace: Pace::default(),
+            turns: Turns::new(AT_ONCE),
         })
     }
 }
@@ -85,7 +87,7 @@ pub async fn send(
     delivery: DeliveryId,
 ) -> Result<Option<Timestamp>, SecretError> {
     let now = hooks.clock.now();
-    let _turn = match hooks.pace.take(tenant, now) {
+    let _turn = match hooks.turns.take(tenant, now) {
         Ok(turn) => turn,
         Err(again) => return Ok(Some(again)),
     };

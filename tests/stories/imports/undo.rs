@@ -153,3 +153,48 @@ async fn a_large_file_is_taken_back_whole() -> Result<()> {
     assert_eq!(trail["total"], 3);
     world.stop().await
 }
+
+/// Whom the file itself put on another's account, or began to bill, was touched by nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_family_goes_as_it_came() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "family").await?;
+    isp.subscribe(&world).await?;
+    let package = isp.owner.get("/packages").await?[0]["name"].clone();
+    let package = package.as_str().context("a package")?;
+    let text = format!(
+        "username,password,name,type,package,parent,billing\n\
+         mother,secret12,Mother,PPPOE,{package},,\n\
+         son,secret12,Son,PPPOE,{package},mother,\n\
+         office,secret12,Office,PPPOE,{package},,postpaid\n\
+         clerk,secret12,Clerk,PPPOE,{package},office,\n"
+    );
+    let made = report(&world, &isp.owner, "", text).await?;
+    assert_eq!(counts(&made), [4, 0, 0, 0], "{made}");
+    let clerk = find(&isp.owner, "clerk").await?;
+    let path = format!("/customers/{}", clerk["id"].as_str().context("an id")?);
+    isp.owner
+        .put(&path, &json!({"phone": "0712345609"}))
+        .await?;
+    let id = made["importId"].as_str().context("an id")?;
+    let undone = isp
+        .owner
+        .post(&format!("/imports/{id}/undo"), &json!({}))
+        .await?;
+    assert_eq!(
+        (&undone["undone"], &undone["kept"]),
+        (&json!(2), &json!(2)),
+        "{undone}"
+    );
+    let reasons = [&undone["rows"][0]["reason"], &undone["rows"][1]["reason"]];
+    assert_eq!(reasons, ["has child accounts", "was changed since"]);
+    // Who was taken back never came, and was not lost.
+    let churn = isp.owner.get("/reports/churn?months=1").await?;
+    let month = &churn["months"][0];
+    assert_eq!(
+        (&month["joined"], &month["lost"]),
+        (&json!(2), &json!(0)),
+        "{churn}"
+    );
+    world.stop().await
+}

@@ -284,7 +284,7 @@ pub(super) async fn check_password(
             "The password is wrong",
         ));
     }
-    key.succeeded(sign_in);
+    key.succeeded(sign_in, now);
     Ok(())
 }
 

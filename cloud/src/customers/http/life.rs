@@ -316,7 +316,8 @@ pub async fn resume(
 
 /// `POST /api/customers/{customer}/restore`: brings a deleted customer back under his own user name, with his
 /// money, his account number and the end of his time as they were; on another's account he has the other's time,
-/// as it is meanwhile. Repeating it answers as the first time.
+/// as it is meanwhile. Without his package where that was deleted since: he is not served before he has another one,
+/// and the trail says so. Repeating it answers as the first time.
 ///
 /// Errors: 400 naming `parentId` when whose account he was on is deleted or has become a child account; 404
 /// nobody was deleted under this id, 409 `USERNAME_TAKEN` or `ADDRESS_TAKEN` when somebody else has his user name
@@ -363,7 +364,13 @@ pub async fn restore(
         &operator,
         Action::CustomerRestore,
         &row,
-        row.row.username.clone(),
+        match gone.lost_package {
+            true => format!(
+                "{}, without his package, which was deleted since: give him another one",
+                row.row.username
+            ),
+            false => row.row.username.clone(),
+        },
         now,
     )
     .await?;

@@ -165,15 +165,19 @@ pub struct Gone {
     pub paused_until: Option<Timestamp>,
     /// Whose account he was on.
     pub parent_id: Option<CustomerId>,
+    /// Whether his package was deleted after him.
+    pub lost_package: bool,
 }
 
 /// Reads and locks somebody who was deleted.
 pub async fn lock_gone(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Gone>> {
     sqlx::query_as(
-        "select connection_type, erased_at is not null as erased, paused_until, parent_id
-           from customers
+        "select connection_type, erased_at is not null as erased, paused_until, parent_id,
+                exists (select from packages p
+                         where p.tenant_id = $1 and p.id = c.package_id and p.deleted_at is not null) as lost_package
+           from customers c
           where tenant_id = $1 and id = $2 and deleted_at is not null
-            for update",
+            for update of c",
     )
     .bind(tx.tenant())
     .bind(customer)
@@ -181,7 +185,7 @@ pub async fn lock_gone(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option
     .await
 }
 
-/// Brings a deleted customer back as he was; a router or a site that is gone meanwhile is not his any more.
+/// Brings a deleted customer back as he was; a router, a site or a package that is gone meanwhile is not his any more.
 pub async fn restore(
     tx: &mut Tx,
     customer: CustomerId,
@@ -193,6 +197,8 @@ pub async fn restore(
             set deleted_at = null,
                 router_id = (select id from routers
                               where tenant_id = $1 and id = c.router_id and deleted_at is null),
+                package_id = (select id from packages
+                               where tenant_id = $1 and id = c.package_id and deleted_at is null),
                 site_id = coalesce((select id from sites
                                      where tenant_id = $1 and id = c.site_id and deleted_at is null), $3),
                 updated_at = $4, version = version + 1

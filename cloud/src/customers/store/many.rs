@@ -197,6 +197,9 @@ pub async fn update(tx: &mut Tx, edited: &[Edited], now: Timestamp) -> sqlx::Res
                                          or r.until is null and c.package_id is not distinct from r.package_id
                                             and c.auto_renew = r.auto_renew
                                     then c.funded_until end,
+                rate_up_mbps = case when c.package_id is not distinct from r.package_id then c.rate_up_mbps end,
+                rate_down_mbps = case when c.package_id is not distinct from r.package_id then c.rate_down_mbps end,
+                rate_until = case when c.package_id is not distinct from r.package_id then c.rate_until end,
                 promised_from = case when r.until is null then c.promised_from end,
                 promised_until = case when r.until is null then c.promised_until end,
                 updated_at = $3, version = c.version + 1
@@ -458,11 +461,11 @@ impl Unused {
     }
 }
 
-/// What happened to these customers; who is not among the answers never was.
-pub async fn unused(tx: &mut Tx, customers: &[CustomerId]) -> sqlx::Result<Vec<Unused>> {
+/// What happened to these customers since they had these versions; who is not among the answers never was.
+pub async fn unused(tx: &mut Tx, customers: &[(CustomerId, i64)]) -> sqlx::Result<Vec<Unused>> {
     sqlx::query_as(
         "select c.id, c.connection_type, c.deleted_at is not null as is_deleted,
-                c.version > 1 as was_changed,
+                c.version > m.version as was_changed,
                 exists (select from payments p where p.tenant_id = $1 and p.customer_id = c.id)
                     or exists (select from periods p where p.tenant_id = $1 and p.customer_id = c.id)
                     or exists (select from wallets w where w.tenant_id = $1 and w.customer_id = c.id
@@ -473,11 +476,17 @@ pub async fn unused(tx: &mut Tx, customers: &[CustomerId]) -> sqlx::Result<Vec<U
                     as used_a_voucher,
                 exists (select from customers k where k.tenant_id = $1 and k.parent_id = c.id
                                                   and k.deleted_at is null) as has_children
-           from customers c
-          where c.tenant_id = $1 and c.id = any($2)",
+           from unnest($2::uuid[], $3::bigint[]) as m (id, version)
+           join customers c on c.tenant_id = $1 and c.id = m.id",
     )
     .bind(tx.tenant())
-    .bind(customers)
+    .bind(customers.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(
+        customers
+            .iter()
+            .map(|(_, version)| *version)
+            .collect::<Vec<_>>(),
+    )
     .fetch_all(&mut **tx)
     .await
 }

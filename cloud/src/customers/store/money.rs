@@ -17,7 +17,7 @@ pub struct Mpesa {
     pub phone: String,
 }
 
-/// The newest payments that providers told of.
+/// The newest payments that providers told of; what was sent back or taken back is no payment of his any more.
 pub async fn mpesa(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Mpesa>> {
     sqlx::query_as(
         "select p.id, p.paid_at, coalesce(p.receipt, '') as receipt,
@@ -25,6 +25,7 @@ pub async fn mpesa(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Vec<Mpesa>
            from payments p
            left join gateways g on g.tenant_id = $1 and g.id = p.gateway_id
           where p.tenant_id = $1 and p.customer_id = $2 and p.method in ('MPESA', 'AIRTEL')
+            and p.status = 'completed'
           order by p.created_at desc
           limit 1000",
     )

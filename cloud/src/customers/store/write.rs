@@ -92,7 +92,7 @@ pub async fn insert(
 }
 
 /// Writes the new content of a customer's record. On another's account he is carried on by the other's wallet,
-/// and not any longer than he is on it.
+/// and not any longer than he is on it. A speed that was set by hand was set on the package he had.
 pub async fn update(
     tx: &mut Tx,
     customer: CustomerId,
@@ -111,6 +111,9 @@ pub async fn update(
                                     when parent_id is not null then funded_until
                                     when package_id is not distinct from $13 and auto_renew = $15
                                     then funded_until end,
+                rate_up_mbps = case when package_id is not distinct from $13 then rate_up_mbps end,
+                rate_down_mbps = case when package_id is not distinct from $13 then rate_down_mbps end,
+                rate_until = case when package_id is not distinct from $13 then rate_until end,
                 promised_from = case when parent_id is not distinct from $24 then promised_from end,
                 promised_until = case when parent_id is not distinct from $24 then promised_until end,
                 latitude = $18, longitude = $19, apartment_number = $20, house_number = $21,

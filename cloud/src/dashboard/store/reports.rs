@@ -181,7 +181,7 @@ pub struct Ending {
 }
 
 /// Whose paid time ends between two moments, by day. Those who were stopped, or are on another's account, are left
-/// out: they do not pay.
+/// out: they do not pay. So are those who are billed afterwards: what they pay is on their invoices.
 pub async fn endings(
     tx: &mut Tx,
     from: Timestamp,
@@ -196,7 +196,7 @@ pub async fn endings(
            from customers c
            left join packages p on p.tenant_id = $1 and p.id = c.package_id and p.deleted_at is null
           where c.tenant_id = $1 and c.deleted_at is null and c.standing = 'ACTIVE'
-            and c.parent_id is null and c.paid_until >= $2 and c.paid_until < $3
+            and c.parent_id is null and not c.postpaid and c.paid_until >= $2 and c.paid_until < $3
           group by 1
           order by 1
           limit 1000",
@@ -221,7 +221,7 @@ pub async fn endings(
 }
 
 /// When customers came and when their service ended, by month; who came before `first` came then. Deleting
-/// somebody ends his service too; a pause does not.
+/// somebody ends his service too; a pause does not. Who came with a file that was taken back never came.
 pub async fn lives(
     tx: &mut Tx,
     kind: Option<ConnectionType>,
@@ -241,6 +241,10 @@ pub async fn lives(
                              else coalesce(deleted_at, 'infinity') end as ended
                    from customers
                   where tenant_id = $1 and ($5::text is null or connection_type = $5)
+                    and (deleted_at is null
+                         or not exists (select from import_rows r
+                                         where r.tenant_id = $1 and r.subject_id = customers.id
+                                           and r.undone_at is not null))
                     and case when paused_at is null then least(served_until, deleted_at)
                              else coalesce(deleted_at, 'infinity') end
                         >= least($4, $2::date::timestamp at time zone $3)) c
@@ -280,7 +284,7 @@ pub struct Debtor {
     pub balance: Cents,
     /// Until when he is served on his word.
     pub promised_until: Option<Timestamp>,
-    /// What he must pay: what is missing in the wallet, and the price of what he promised to pay for.
+    /// What he must pay: what is missing in the wallet, the price of what he promised to pay for, and his invoices.
     pub owed: Cents,
 }
 
@@ -291,11 +295,17 @@ macro_rules! debt_ctes {
              select w.customer_id as id from wallets w where w.tenant_id = $1 and w.balance < 0
               union
              select c.id from customers c
-              where c.tenant_id = $1 and c.promised_until is not null and c.promised_from <= $2),
+              where c.tenant_id = $1 and c.promised_until is not null and c.promised_from <= $2
+              union
+             select i.customer_id from invoices i
+              where i.tenant_id = $1 and i.status = 'PENDING' and i.amount > i.credited),
          debt as (
              select c.id, c.username, c.name, c.phone, w.balance, c.promised_until,
                     (greatest(0, -w.balance)
-                     + case when c.promised_from <= $2 then coalesce(p.price, 0) else 0 end)::bigint as owed
+                     + case when c.promised_from <= $2 then coalesce(p.price, 0) else 0 end
+                     + coalesce((select sum(i.amount - i.credited) from invoices i
+                                  where i.tenant_id = $1 and i.customer_id = c.id and i.status = 'PENDING'),
+                                0))::bigint as owed
                from debtor d
                join customers c on c.tenant_id = $1 and c.id = d.id and c.deleted_at is null
                join wallets w on w.tenant_id = $1 and w.customer_id = c.id

@@ -97,7 +97,7 @@ async fn read(unit: &Unit, answer: reqwest::Response) -> Heard {
     }
 }
 
-/// Reads `{"resultCd":"000","resultMsg":…,"data":{…}}`. An unknown code is no refusal.
+/// Reads `{"resultCd":"000","resultMsg":…,"data":{…}}`. An unknown code is no refusal, until it has come often.
 fn understand(unit: &Unit, body: &Value) -> Heard {
     let code = field(body, "resultCd").unwrap_or_default();
     let said = field(body, "resultMsg").unwrap_or_default();
@@ -113,7 +113,8 @@ fn understand(unit: &Unit, body: &Value) -> Heard {
         "900" | "901" | "902" | "903" | "905" | "910" | "911" | "912" | "913" | "921" | "922" => {
             Heard::Refused(why)
         }
-        _ => Heard::Silence(why),
+        "" => Heard::Silence(why),
+        _ => Heard::Odd(why),
     }
 }
 
@@ -223,9 +224,10 @@ mod tests {
         assert_eq!(heard("994"), Heard::Known);
         assert_eq!(heard("910"), Heard::Refused("eTIMS says 910: why".into()));
         assert!(matches!(heard("990"), Heard::Busy(_)));
-        for unknown in ["899", "999", "123", ""] {
-            assert!(matches!(heard(unknown), Heard::Silence(_)), "{unknown}");
+        for unknown in ["899", "999", "123"] {
+            assert!(matches!(heard(unknown), Heard::Odd(_)), "{unknown}");
         }
+        assert!(matches!(heard(""), Heard::Silence(_)));
         assert!(matches!(understand(&unit(), &json!([])), Heard::Silence(_)));
     }
 }

@@ -179,6 +179,15 @@ pub async fn last_places(tx: &mut Tx) -> sqlx::Result<((i16, i32), (i16, i32))> 
     Ok((place(year, last), place(note_year, note_last)))
 }
 
+/// The place of an invoice among all; `None` when there is no such invoice.
+pub async fn place_of(tx: &mut Tx, invoice: InvoiceId) -> sqlx::Result<Option<(i16, i32)>> {
+    sqlx::query_as("select year, serial from invoices where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(invoice)
+        .fetch_optional(&mut **tx)
+        .await
+}
+
 /// Writes on an invoice what the state's system answered to it.
 pub async fn note_fiscal(
     tx: &mut Tx,

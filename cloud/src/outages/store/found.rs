@@ -25,6 +25,68 @@ pub async fn look(tx: &mut Tx, gap: Duration, now: Timestamp) -> sqlx::Result<Ti
     .await
 }
 
+/// How many sites there are, and how many of them are silent.
+#[derive(FromRow, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Heard {
+    /// Those that no outage is open of.
+    pub sites: i64,
+    /// Those of them that were not heard lately.
+    pub silent: i64,
+}
+
+/// Notes how many of this tenant's sites without an outage were not heard since `lately`, and returns the same of all
+/// tenants that were looked at since `fresh`.
+pub async fn heard_of_all(
+    tx: &mut Tx,
+    lately: Timestamp,
+    fresh: Timestamp,
+    now: Timestamp,
+) -> sqlx::Result<Heard> {
+    let own: Heard = sqlx::query_as(
+        "insert into directory.listening as l (tenant_id, sites, silent, looked_at)
+         select $1, count(*), count(*) filter (where a.last_seen < $2), $3
+           from sites s
+           join lateral (select max(last_seen_at) as last_seen from agents
+                          where tenant_id = $1 and site_id = s.id and revoked_at is null) a
+             on a.last_seen is not null
+          where s.tenant_id = $1 and s.deleted_at is null
+            and not exists (select from outages o
+                             where o.tenant_id = $1 and o.site_id = s.id and o.router_id is null
+                               and o.ended_at is null)
+             on conflict (tenant_id) do update
+                set sites = excluded.sites, silent = excluded.silent, looked_at = excluded.looked_at
+         returning sites, silent",
+    )
+    .bind(tx.tenant())
+    .bind(lately)
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await?;
+    let others: Heard = sqlx::query_as(
+        "select coalesce(sum(sites), 0)::bigint as sites, coalesce(sum(silent), 0)::bigint as silent
+           from directory.listening
+          where tenant_id <> $1 and looked_at >= $2",
+    )
+    .bind(tx.tenant())
+    .bind(fresh)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Heard {
+        sites: own.sites + others.sites,
+        silent: own.silent + others.silent,
+    })
+}
+
+/// Notes that nobody could be heard before `now`.
+pub async fn awake_since(tx: &mut Tx, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query("update outage_watches set awake_from = $2 where tenant_id = $1")
+        .bind(tx.tenant())
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Ends the outages of what was heard since `heard`, or is gone; returns which.
 pub async fn end(tx: &mut Tx, heard: Timestamp) -> sqlx::Result<Vec<OutageId>> {
     sqlx::query_scalar(

@@ -65,13 +65,13 @@ pub async fn unallocated_payment(
     .await
 }
 
-/// What he owes for invoices. `None` = nothing.
+/// What he owes for invoices, without what credit notes on parts gave back of them. `None` = nothing.
 pub async fn open_debt(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Cents>> {
     sqlx::query_scalar(
-        "select sum(amount)::bigint
+        "select sum(amount - credited)::bigint
            from invoices
           where tenant_id = $1 and customer_id = $2 and status = 'PENDING'
-         having count(*) > 0",
+         having sum(amount - credited) > 0",
     )
     .bind(tx.tenant())
     .bind(customer)

@@ -300,7 +300,9 @@ pub async fn purge(
 pub async fn note_purged(tx: &mut Tx, tenant: TenantId, now: Timestamp) -> sqlx::Result<bool> {
     let done = sqlx::query(
         "with checks as (
-             delete from directory.book_checks where tenant_id = $1)
+             delete from directory.book_checks where tenant_id = $1),
+         listening as (
+             delete from directory.listening where tenant_id = $1)
          update directory.tenants set purged_at = $2 where tenant_id = $1 and purged_at is null",
     )
     .bind(tenant)
