@@ -10,6 +10,9 @@ use std::time::Duration;
 use easyisp_shared::time::Clock;
 use easyisp_shared::wire::Message;
 use easyisp_shared::wire::enroll::{EnrollAnswer, EnrollRefusal};
+use governor::clock::{Clock as Beat, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use quinn::Endpoint;
 use tokio::net::TcpListener;
@@ -122,7 +125,7 @@ impl Door {
             stop: CancellationToken::new(),
             uplinks: Semaphore::new(MOST_UPLINKS),
             reads: Semaphore::new(MOST_READS),
-            admissions: RateLimiter::direct(Quota::per_second(ADMISSIONS)),
+            admissions: admissions(DefaultClock::default()),
             snapshots: Snapshots::default(),
             tries: Tries::default(),
             enrolments: Semaphore::new(MOST_ENROLMENTS),
@@ -383,6 +386,13 @@ async fn let_enroll(shared: &Shared, carrier: &dyn Carrier) -> Result<(), PipeEr
     }
 }
 
+/// How fast agents are let in, by this clock.
+fn admissions<C: Beat>(
+    clock: C,
+) -> RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>> {
+    RateLimiter::direct_with_clock(Quota::per_second(ADMISSIONS), clock)
+}
+
 /// Handshakes under way, in all and per address.
 #[derive(Clone, Default)]
 struct Pending {
@@ -456,7 +466,34 @@ const ADMISSIONS: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use governor::clock::FakeRelativeClock;
+
     use super::*;
+
+    /// D8: all agents are back at one instant and ask again and again. A node's whole fleet is let in within 20 s, and
+    /// never faster than what is saved up for one second besides.
+    #[test]
+    fn a_fleet_that_returns_at_once_is_let_in_by_and_by() {
+        const FLEET: usize = 2000;
+        const STEPS_A_SECOND: usize = 10;
+        let pace = usize::try_from(ADMISSIONS.get()).unwrap();
+        let clock = FakeRelativeClock::default();
+        let admissions = admissions(clock.clone());
+        let mut let_in: Vec<usize> = Vec::new();
+        let mut outside = FLEET;
+        while outside > 0 {
+            let asks = (0..outside).take_while(|_| admissions.check().is_ok());
+            let_in.push(asks.count());
+            outside -= let_in[let_in.len() - 1];
+            assert!(let_in.len() <= 20 * STEPS_A_SECOND, "{outside} are outside");
+            clock.advance(Duration::from_secs(1) / STEPS_A_SECOND as u32);
+        }
+        assert_eq!(let_in[0], pace);
+        for second in let_in[1..].windows(STEPS_A_SECOND) {
+            let second: usize = second.iter().sum();
+            assert!(second <= pace, "{second} in a second");
+        }
+    }
 
     #[test]
     fn handshakes_are_bounded_per_address_and_given_back() {
