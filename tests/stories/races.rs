@@ -263,10 +263,9 @@ async fn who_is_freed_while_his_site_tells_of_a_device_is_free() -> Result<()> {
     let home = id(&isp.owner.post("/api/packages", &package("Home 10")).await?)?;
     let juma = id(&isp.owner.post("/api/customers", &customer(home)).await?)?;
     let agent = isp.agent().await?;
-    let binds = isp
-        .owner
-        .put("/api/tenant/enforcement", &json!({"bindMacs": 2}));
-    assert_eq!(binds.await?.status, StatusCode::OK);
+    let binds = json!({"bindMacs": 2});
+    let binds = isp.owner.put("/api/tenant/enforcement", &binds).await?;
+    assert_eq!(binds.status, StatusCode::OK);
     let told = |mac: &str, at| {
         Up::Bind(BindV1 {
             customer: juma.into(),
