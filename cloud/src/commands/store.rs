@@ -96,7 +96,7 @@ pub async fn finish(
 }
 
 /// Notes that an agent found nothing to do for some commands of its site; returns those that wait and for
-/// which every agent of the site said so.
+/// which every agent of the site said so that ever came.
 pub async fn nothing_there(
     tx: &mut Tx,
     agent: &Agent,
@@ -114,7 +114,7 @@ pub async fn nothing_there(
          select id from noted
           where not exists (select from agents
                              where tenant_id = $1 and site_id = $2 and revoked_at is null
-                               and id <> all(noted.nothing_there))",
+                               and generation > 0 and id <> all(noted.nothing_there))",
     )
     .bind(tx.tenant())
     .bind(agent.site)

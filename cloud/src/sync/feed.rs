@@ -453,6 +453,23 @@ mod tests {
         }
     }
 
+    /// Of eight turns one tenant has two, however many of its sites want everything.
+    #[test]
+    fn one_tenant_does_not_take_every_turn() {
+        let snapshots = Snapshots::default();
+        let tenant = |number| TenantId(Uuid::from_u128(number));
+        let (first, second) = (snapshots.of(tenant(1)), snapshots.of(tenant(1)));
+        let turns = [first.try_acquire(), second.try_acquire()];
+        assert!(turns.iter().all(Result::is_ok));
+        assert!(snapshots.of(tenant(1)).try_acquire().is_err());
+        assert!(snapshots.of(tenant(2)).try_acquire().is_ok());
+        drop(turns);
+        assert!(first.try_acquire().is_ok());
+        drop((first, second));
+        let _third = snapshots.of(tenant(3));
+        assert_eq!(snapshots.by_tenant.lock().unwrap().len(), 1);
+    }
+
     #[test]
     fn a_page_ends_before_it_is_too_many_rows_or_octets() {
         let page = usize::try_from(PAGE).unwrap();
