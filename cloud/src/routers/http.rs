@@ -17,6 +17,7 @@ use super::store::{self, By, Filter, Sealed};
 use super::words::{Provisioning, Signing, Status};
 use super::{
     API_PASSWORD, Clear, PREVIOUS_SECRET, ROTATION, ROTATION_JOB, SECRET, SILENCE, certificates,
+    claims,
 };
 use crate::api::{Idempotency, Json, Masked, Page, Path, Query, Sort, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -428,7 +429,8 @@ pub async fn update(
     Ok(version.of(body))
 }
 
-/// `DELETE /api/nas/{router}`: 409 `ROUTER_IN_USE` while customers belong to it. Router logins that hold at it
+/// `DELETE /api/nas/{router}`: 409 `ROUTER_IN_USE` while customers belong to it, 409 `WIZARD_RUNNING` or `ROUTER_BUSY`
+/// while somebody writes to it: what is half done there could never be undone. Router logins that hold at it
 /// alone go with it.
 #[utoipa::path(delete, path = "/api/nas/{router}", tag = "Routers",
     params(("router" = RouterId, Path)), responses((status = 200, body = Success)))]
@@ -445,6 +447,7 @@ pub async fn delete(
     if row.customers > 0 {
         return Err(in_use(&row, "delete it"));
     }
+    claims::idle(&mut tx, router, now).await?;
     store::delete(&mut tx, router, now).await?;
     changed(&mut tx, router).await?;
     store::delete_logins(&mut tx, router).await?;

@@ -5,6 +5,7 @@
 
 mod around;
 mod certificates;
+mod claims;
 pub mod edge;
 mod http;
 mod live;
@@ -26,6 +27,7 @@ use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets};
 use crate::sites::warnings;
 
+pub use claims::{Writer, claim, idle, release, running};
 pub use edge::Outside;
 pub use rules::{Change, Draft, Drifted, LocalSecrets, draft, random_secret};
 pub use store::called;

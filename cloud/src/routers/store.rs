@@ -1,6 +1,7 @@
 //! SQL on routers.
 
 mod certificates;
+mod claims;
 mod drift;
 mod provision;
 mod told;
@@ -17,6 +18,7 @@ use crate::db::Tx;
 pub use certificates::{
     Certificate, MOST as MOST_CERTIFICATES, certificates, end_certificate, holders, put_certificate,
 };
+pub use claims::{claim, holder, release};
 pub use drift::note_drift;
 pub use provision::{placed, provisioning};
 pub use told::{changed, note_told};
