@@ -67,6 +67,7 @@ mod metered;
 mod monitoring;
 mod monthly;
 mod moving;
+mod new_secrets;
 mod nodes;
 mod net_revenue;
 mod operators;

@@ -16,8 +16,8 @@ use super::rules::{self, Change, Secret};
 use super::store::{self, By, Filter, Sealed};
 use super::words::{Provisioning, Signing, Status};
 use super::{
-    API_PASSWORD, Clear, PREVIOUS_SECRET, ROTATION, ROTATION_JOB, SECRET, SILENCE, certificates,
-    claims,
+    API_PASSWORD, Clear, PREVIOUS_SECRET, ROTATION_JOB, SECRET, SILENCE, certificates, claims,
+    rotation,
 };
 use crate::api::{Idempotency, Json, Masked, Page, Path, Query, Sort, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -106,7 +106,10 @@ impl Router {
         let ending =
             until.and_then(|until| warnings::of_certificate(stored.id, &stored.name, *until, now));
         let found = hidden(&stored).into_iter().chain(drifted(&stored));
-        let found = found.chain(ending).chain(heard);
+        let found = found
+            .chain(rotation::warning(&stored))
+            .chain(ending)
+            .chain(heard);
         let warnings = warnings::one_of_each(found.collect());
         Router {
             id: stored.id,
@@ -403,7 +406,8 @@ pub async fn update(
         .await
         .map_err(|error| name_taken(error.into()))?;
     if new_secret {
-        due::at(&mut tx, ROTATION_JOB, router, now.plus(ROTATION)).await?;
+        store::begin_rotation(&mut tx, router, now).await?;
+        due::at(&mut tx, ROTATION_JOB, router, now.plus(rotation::LOOK)).await?;
     }
     changed(&mut tx, router).await?;
 
@@ -489,7 +493,11 @@ async fn reseal(
             .map_err(SecretError::from)?;
         if present.as_slice() != secret.as_bytes() {
             sealed.secret = key.seal(SECRET, id, secret.as_bytes());
-            sealed.previous = Some(key.seal(PREVIOUS_SECRET, id, &present));
+            // One that it was never seen to use is not what it has: the one before that goes on being taken.
+            let is_unused = stored.previous_secret_sealed.is_some() && !stored.secret_seen;
+            if !is_unused {
+                sealed.previous = Some(key.seal(PREVIOUS_SECRET, id, &present));
+            }
             new_secret = true;
         }
     }
