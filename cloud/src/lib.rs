@@ -205,7 +205,7 @@ pub fn jobs(app: &App) -> Jobs {
     };
     let alerts = db();
     let (roams, added, surplus) = (db(), db(), db());
-    let (seals, tidies, rotations) = (db(), db(), db());
+    let (seals, tidies) = (db(), db());
     let (checks, proofs) = (db(), db());
     // One at a time: a whole proof reads all of a tenant's books.
     let proving = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
@@ -477,16 +477,6 @@ pub fn jobs(app: &App) -> Jobs {
                 Ok(again(outages::repay(&db, job.tenant, outage, now).await?))
             }
         })
-        .with(routers::ROTATION_JOB, move |job, _| {
-            let db = rotations.clone();
-            async move {
-                let mut tx = db.begin(job.tenant).await?;
-                routers::end_rotation(&mut tx, job.subject.into()).await?;
-                job.hold(&mut tx).await?;
-                tx.commit().await?;
-                Ok(Done)
-            }
-        })
 }
 
 /// When a proof of the books is tried again that another one was in the way of.
@@ -577,6 +567,7 @@ pub fn deliveries(app: &App) -> Jobs {
     let routers = (app.db.clone(), app.live.clone(), app.secrets.clone());
     let (parts, rings) = (routers.clone(), app.db.clone());
     let drifts = (app.db.clone(), app.secrets.clone());
+    let rotations = (app.db.clone(), app.live.clone());
     let recovery = (app.db.clone(), app.mail.clone(), app.config.clone());
     let again = |when: Option<_>| when.map_or(Outcome::Done, Outcome::Again);
     Jobs::default()
@@ -600,6 +591,13 @@ pub fn deliveries(app: &App) -> Jobs {
                 let router = (job.tenant, job.subject.into());
                 let again = configurations::look(&db, &secrets, router, now).await?;
                 Ok(again.map_or(Outcome::Done, Outcome::Again))
+            }
+        })
+        .with(routers::ROTATION_JOB, move |job, now| {
+            let (db, live) = rotations.clone();
+            async move {
+                let which = (job.tenant, job.subject.into());
+                Ok(again(routers::end_rotation(&db, &live, which, now).await?))
             }
         })
         .with(wizard::RUN, move |job, now| {

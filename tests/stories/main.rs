@@ -69,6 +69,7 @@ mod metered;
 mod monitoring;
 mod monthly;
 mod moving;
+mod new_secrets;
 mod nodes;
 mod net_revenue;
 mod office;

@@ -88,6 +88,18 @@ async fn twelve_routers_in_three_rings_get_a_release_each_once_and_in_order() ->
             &ordered,
         )
         .await?;
+    let path = format!(
+        "/nas/{}/drift/repair?{}",
+        fleet.ids[1],
+        crate::drift::CHOICE
+    );
+    let owner = &fleet.isp.owner;
+    let busy = owner.call(Method::POST, &path, Some(&json!({}))).await?;
+    assert_eq!(
+        (busy.0, &busy.1["code"]),
+        (StatusCode::CONFLICT, &json!("ROUTER_BUSY")),
+        "{busy:?}"
+    );
     fleet.restart_cloud().await?;
     let shown = fleet
         .until(

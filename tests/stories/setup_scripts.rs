@@ -8,8 +8,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use easyisp_shared::setup::{
     ApiLogin, Hotspot, Lan, Password as SnmpPassword, Pool, Pppoe, Release, Setup, Snmp,
-    first_script, script,
+    first_script, script, wanted,
 };
+use easyisp_shared::wire::drift::{self, RowOfV1};
 use easyisp_shared::wire::monitor::{SnmpAuth, SnmpPrivacy};
 use easyisp_tests::operator::Operator;
 use easyisp_tests::router::script::{Machine, Outside};
@@ -123,7 +124,7 @@ fn first() -> String {
     if let Some(hotspot) = &mut setup.hotspot {
         hotspot.lan = None;
     }
-    first_script(&setup, CALLBACK)
+    first_script(&setup, &[], CALLBACK)
 }
 
 const CALLBACK: &str = "https://isp.example.com/api/wizard/1/provision-complete?key=K";
@@ -190,19 +191,11 @@ fn the_first_script_suits_either_release_and_calls_back() -> Result<()> {
 /// `routeros-lsp` has the command tree of 7.21; what is written for 6 differs in the lines that it cannot know.
 #[test]
 fn an_independent_reader_finds_nothing_wrong() -> Result<()> {
-    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/routeros-lsp");
     let scripts = matrix()
         .into_iter()
         .map(|(name, release, _)| (name, release));
     for (name, release) in scripts.chain([("first".to_owned(), Release::V7)]) {
-        let mut check = Command::new(&reader);
-        check
-            .args(["check", "--strict"])
-            .arg(vectors().join(format!("{name}.rsc")));
-        let said = check
-            .output()
-            .context("tests/prepare installs routeros-lsp")?;
-        let text = String::from_utf8_lossy(&said.stdout);
+        let text = said_of(&vectors().join(format!("{name}.rsc")))?;
         let findings: Vec<&str> = text.lines().filter(|line| line.contains(".rsc:")).collect();
         let unknown = |line: &&&str| release == Release::V6 && line.contains("server-dns-names");
         let (of_six, wrong): (Vec<&&str>, Vec<&&str>) = findings.iter().partition(unknown);
@@ -213,6 +206,24 @@ fn an_independent_reader_finds_nothing_wrong() -> Result<()> {
             "{name}: {text}"
         );
     }
+    Ok(())
+}
+
+fn said_of(script: &Path) -> Result<String> {
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/routeros-lsp");
+    let mut check = Command::new(&reader);
+    let said = check.args(["check", "--strict"]).arg(script).output();
+    let said = said.context("tests/prepare installs routeros-lsp")?;
+    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
+/// That the same reader finds nothing wrong with a line that is pasted.
+pub fn is_sound(line: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("line.rsc");
+    fs::write(&file, format!("{line}\n"))?;
+    let said = said_of(&file)?;
+    ensure!(!said.contains(".rsc:"), "{said}");
     Ok(())
 }
 
@@ -305,6 +316,64 @@ fn words_of_people_end_nothing() -> Result<()> {
                 .rows("/ip firewall nat", "out-interface", words)
                 .len(),
             2
+        );
+    }
+    Ok(())
+}
+
+/// Somebody's own login that was entered for the agents stays his: in our group, and from the agents alone, nobody
+/// would get in as him any more. One that we made gets a new password.
+#[test]
+fn a_login_that_somebody_made_stays_as_it_is() -> Result<()> {
+    for release in [Release::V6, Release::V7] {
+        let mut setup = given(true, true);
+        let mut router = Machine::new(release);
+        setup.api.as_mut().context("a login")?.user = "admin".to_owned();
+        let before = router.rows("/user", "name", "admin");
+        import(&mut router, &script(&setup, release))?;
+        assert_eq!(router.rows("/user", "name", "admin"), before);
+        let certificate = router.rows("/ip service", "certificate", "easyisp-api");
+        assert_eq!(certificate.len(), 1);
+
+        setup.api.as_mut().context("a login")?.user = "easyisp".to_owned();
+        for password in ["the-first", "the-second"] {
+            setup.api.as_mut().context("a login")?.password = password.into();
+            import(&mut router, &script(&setup, release))?;
+            let ours = router.rows("/user", "name", "easyisp");
+            assert_eq!((ours.len(), ours[0]["password"].as_str()), (1, password));
+        }
+        // What a repair of the same writes, it writes to ours alone.
+        let wanted = drift::wanted(&wanted(&setup, release));
+        let user = wanted.into_iter().find(|item| item.menu == "/user");
+        let which = user.context("a user")?.which;
+        let ours = RowOfV1::Found("comment".to_owned(), "easyisp:user".to_owned());
+        assert_eq!(which, ours);
+    }
+    Ok(())
+}
+
+/// One of two agents goes, while it was away and its entry off: the other one is asked.
+#[test]
+fn the_agent_that_stays_is_asked_whatever_the_watch_did() -> Result<()> {
+    for release in [Release::V6, Release::V7] {
+        let mut setup = given(true, true);
+        let mut router = Machine::new(release);
+        import(&mut router, &script(&setup, release))?;
+        router.put_all("/radius", "disabled", "yes");
+        setup.agents = vec![Ipv4Addr::new(10, 9, 0, 3)];
+        import(&mut router, &script(&setup, release))?;
+        let left = router.rows("/radius", "secret", "a-radius-secret");
+        let shown = (
+            left.len(),
+            left[0]["address"].as_str(),
+            left[0]["disabled"].as_str(),
+        );
+        assert_eq!(shown, (1, "10.9.0.3", "no"));
+        assert_eq!(
+            router
+                .rows("/tool netwatch", "comment", "easyisp:watch")
+                .len(),
+            0
         );
     }
     Ok(())

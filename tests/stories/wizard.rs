@@ -1,6 +1,7 @@
 //! A router out of its box, brought up by pasting one line: through the HTTP API alone, to customers online; and what
 //! is said, and undone, when a step of it breaks.
 
+mod again;
 mod breaks;
 mod drifts;
 mod goes_back;

@@ -180,6 +180,8 @@ struct State {
     machine: Machine,
     /// What that means.
     wiring: Arc<Wiring>,
+    /// Who came in over its API, and from where as it sees him.
+    entered: Vec<(String, IpAddr)>,
     /// What goes wrong with commands of its API.
     mishaps: Vec<(String, Mishap)>,
     /// What it runs.
@@ -197,6 +199,8 @@ pub enum Mishap {
     Reboot,
     /// The cable to the agent is pulled.
     Unplug,
+    /// It is said to be done, and is not.
+    Pretend,
     /// The connection ends before it was heard.
     Hangup,
 }
@@ -294,6 +298,7 @@ impl Router {
                     kept: kept::Kept::used(),
                     machine,
                     wiring,
+                    entered: Vec::new(),
                     mishaps: Vec::new(),
                     software: Software::of(settings.api.as_ref().map(|api| api.face)),
                     away_until: None,
@@ -428,6 +433,7 @@ impl Router {
             state.booted = now;
             state.born = 0;
             state.kept.count_anew();
+            state.machine.forget_memory();
             for (_, live) in state.sessions.drain() {
                 state
                     .ledger

@@ -40,6 +40,7 @@ impl Questions {
                 RouterTold::Interfaces(interfaces(&read))
             }
             RouterAsk::Certificate => RouterTold::Certificate(Box::new(self.certificate(router)?)),
+            RouterAsk::Secret => RouterTold::Secret(held.secret_in_use()),
             RouterAsk::Configuration => {
                 let read = self.keeper.now(&held, within).await.map_err(failure)?;
                 RouterTold::Configuration(Box::new(read))
@@ -154,7 +155,10 @@ impl Questions {
             }
             RouterAsk::Firmware(ask) => apis.firmware(router, ask, within).await,
             // Not by the API.
-            RouterAsk::Snmp | RouterAsk::Certificate | RouterAsk::Configuration => {
+            RouterAsk::Snmp
+            | RouterAsk::Certificate
+            | RouterAsk::Configuration
+            | RouterAsk::Secret => {
                 return Err(AskFailure::NotUnderstood);
             }
         };
@@ -212,6 +216,7 @@ fn changes(ask: &RouterAsk) -> bool {
             FirmwareAskV1::Look | FirmwareAskV1::Check { .. } | FirmwareAskV1::Download,
         )
         | RouterAsk::Certificate
+        | RouterAsk::Secret
         | RouterAsk::Configuration => false,
     }
 }

@@ -246,8 +246,11 @@ pub fn superseded(files: Vec<(String, String)>, name: &str) -> Vec<String> {
                 .strip_suffix(".backup")
                 .or_else(|| file.strip_suffix(".rsc"))?;
             let (held, last) = stem.rsplit_once('-')?;
-            let ours = held == kind && stem != name;
-            ours.then(|| (last.parse().ok(), stem.to_owned(), id))
+            let number: Option<u64> = last.parse().ok();
+            // A number of ours, or the id of a rollout: any other name is somebody's own.
+            let is_id = last.len() == 32 && last.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let ours = held == kind && stem != name && (number.is_some() || is_id);
+            ours.then(|| (number, stem.to_owned(), id))
         })
         .collect();
     // Those without a number are kept in the order in which the router lists them.
@@ -420,7 +423,7 @@ mod tests {
             "flash/easyisp-before-9.backup",
             "flash/easyisp-before-9.rsc",
             "flash/easyisp-before-11.backup",
-            "flash/easyisp-before-theirs",
+            "flash/easyisp-before-theirs.rsc",
             "flash/office.backup",
             "easyisp-1f.backup",
         ]);

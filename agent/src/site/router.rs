@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::seal::SealKey;
@@ -10,6 +10,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::DownKind;
 use easyisp_shared::wire::condition::{CertificateV1, RouterConditionV1};
 use easyisp_shared::wire::down::{MessageAuthenticator, RouterApiV1, RouterV1, secret_place};
+use easyisp_shared::wire::router::SecretV1;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
@@ -45,6 +46,8 @@ pub struct Router {
     certificates_since: Option<Timestamp>,
     /// Which of the secrets verified last.
     shown: AtomicUsize,
+    /// Whether any of them did.
+    proved: AtomicBool,
     learnt: Arc<Learnt>,
 }
 
@@ -105,6 +108,7 @@ impl Router {
             ended: row.ended_certificates,
             certificates_since: row.certificates_since,
             shown: AtomicUsize::new(0),
+            proved: AtomicBool::new(false),
             learnt: Arc::default(),
         })
     }
@@ -131,6 +135,9 @@ impl Router {
         if let Some(shown) = shown {
             self.note_shown(shown);
         }
+        if !before.proved.load(Ordering::Relaxed) {
+            self.proved.store(false, Ordering::Relaxed);
+        }
         self
     }
 
@@ -144,9 +151,22 @@ impl Router {
     /// Notes which of its secrets the router knows.
     pub fn note_shown(&self, secret: &Secret) {
         let found = self.secrets.iter().position(|held| held.is(secret));
-        if let Some(found) = found.filter(|found| *found != self.shown.load(Ordering::Relaxed)) {
+        let Some(found) = found else { return };
+        if found != self.shown.load(Ordering::Relaxed) {
             self.shown.store(found, Ordering::Relaxed);
         }
+        if !self.proved.load(Ordering::Relaxed) {
+            self.proved.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Which of its secrets it proved to know last; `None` where it proved none since it is known here.
+    pub fn secret_in_use(&self) -> Option<SecretV1> {
+        let proved = self.proved.load(Ordering::Relaxed);
+        proved.then(|| match self.shown.load(Ordering::Relaxed) {
+            0 => SecretV1::Present,
+            _ => SecretV1::Previous, // there are two
+        })
     }
 
     /// Where it is: where it was found, else where its record says.

@@ -207,12 +207,12 @@ pub async fn devices(tx: &mut Tx) -> sqlx::Result<Vec<(Place, Device)>> {
         "select r.id, r.site_id, r.name, r.last_seen_at as heard,
                 case when r.api_password_sealed is not null then r.api_asked_at end as api_asked_at,
                 r.api_problem, m.polled_at, m.problem, m.interval_secs, m.facts, m.sample, r.cpu_load,
-                r.memory_usage_mb, r.memory_total_mb, w.choice,
+                r.memory_usage_mb, r.memory_total_mb, w.kept as choice,
                 case when w.router_id is not null then r.drift end as drift, r.drift_count, r.drift_since,
                 coalesce(o.pppoe, 0) as pppoe, coalesce(o.hotspot, 0) as hotspot
            from routers r
            left join monitored m on m.tenant_id = $1 and m.router_id = r.id
-           left join router_setups w on w.tenant_id = $1 and w.router_id = r.id and w.stage = 'DONE'
+           left join router_setups w on w.tenant_id = $1 and w.router_id = r.id and w.kept is not null
            left join (select router_id, count(*) filter (where connection_type = 'PPPOE') as pppoe,
                              count(*) filter (where connection_type = 'HOTSPOT') as hotspot
                         from sessions

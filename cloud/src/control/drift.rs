@@ -16,7 +16,7 @@ use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::routers;
+use crate::routers::{self, Writer};
 use crate::secrets::Secrets;
 use crate::sites::Live;
 use crate::wizard::{self, Choice};
@@ -115,7 +115,8 @@ pub async fn find(
 /// `POST /api/nas/{router}/drift/repair`: writes what differs, and nothing else; answers what differs still, read
 /// back. Who asked is in the trail before anything is written, with what differed.
 ///
-/// The choice is that of `GET /api/nas/{router}/drift`. Repeating it changes nothing more. Errors: as there.
+/// The choice is that of `GET /api/nas/{router}/drift`. Repeating it changes nothing more. Errors: as there, and 409
+/// `WIZARD_RUNNING` or `ROUTER_BUSY` while somebody else writes to it.
 #[utoipa::path(post, path = "/api/nas/{router}/drift/repair", tag = "Routers",
     params(("router" = RouterId, Path), Choice), responses((status = 200, body = Drift),
         (status = 422, description = "No API user is entered for this router"),
@@ -132,19 +133,40 @@ pub async fn repair(
 ) -> Result<Json<Drift>, ApiError> {
     let now = clock.now();
     let wanted = items(&db, &secrets, &operator, router, choice).await?;
+    let writer = Writer::Repair(hex::encode(db.entropy().bytes::<8>()));
+    let mut tx = db.begin(operator.tenant).await?;
+    let name = routers::lock_named(&mut tx, router).await?;
+    name.ok_or(ApiError::NotFound("router"))?;
+    routers::claim(&mut tx, router, &writer, now).await?;
+    tx.commit().await?;
+    let mended = mend((&db, &live), &operator, router, wanted, now).await;
+    let mut tx = db.begin(operator.tenant).await?;
+    routers::release(&mut tx, router, &writer).await?;
+    tx.commit().await?;
+    mended.map(|told| Json(Drift::new(router, told, now)))
+}
+
+/// Looks what differs, writes it down, and mends it.
+async fn mend(
+    (db, live): (&Database, &Live),
+    operator: &Operator,
+    router: RouterId,
+    wanted: Vec<WantedV1>,
+    now: Timestamp,
+) -> Result<DriftV1, ApiError> {
     let compare = RouterAsk::Compare(wanted.clone());
-    let found = match ask(&db, &live, &operator, router, compare, now).await {
+    let found = match ask(db, live, operator, router, compare, now).await {
         Ok(RouterTold::Drift(found)) => Some(found),
         Ok(_) => return Err(other_answer()), // an answer to something else
         Err(cause) => {
-            note(&db, &operator, router, None, now).await?;
+            note(db, operator, router, None, now).await?;
             return Err(cause);
         }
     };
-    note(&db, &operator, router, found.as_deref(), now).await?;
+    note(db, operator, router, found.as_deref(), now).await?;
     let mend = RouterAsk::Repair(wanted);
-    match ask(&db, &live, &operator, router, mend, now).await? {
-        RouterTold::Drift(told) => Ok(Json(Drift::new(router, *told, now))),
+    match ask(db, live, operator, router, mend, now).await? {
+        RouterTold::Drift(told) => Ok(*told),
         _ => Err(other_answer()), // an answer to something else
     }
 }

@@ -54,13 +54,18 @@ pub async fn ask(
     ask: RouterAsk,
     now: Timestamp,
 ) -> Result<RouterTold, ApiError> {
+    // What writes row by row takes as long as a turn of the wizard.
+    let within = match &ask {
+        RouterAsk::Repair(_) => REPAIR,
+        _ => PATIENCE, // one question, and its answer
+    };
     let mut tx = db.begin(operator.tenant).await?;
     let site = routers::site_of(&mut tx, router).await?;
     let site = site.ok_or(ApiError::NotFound("router"))?;
     drop(tx);
     let question = Question::Router { router, ask };
     let told = live
-        .ask(operator.tenant, site, &question, PATIENCE, now)
+        .ask(operator.tenant, site, &question, within, now)
         .await?;
     match told {
         Reply::Router(told) => Ok(told),
@@ -76,3 +81,5 @@ pub fn other_answer() -> ApiError {
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Below the time limit of a request.
+const REPAIR: Duration = Duration::from_secs(25);

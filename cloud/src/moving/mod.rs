@@ -10,8 +10,18 @@ mod rules;
 mod store;
 mod words;
 
+use easyisp_shared::id::RouterId;
+
+use self::words::Mode;
 use crate::api::{Access, Routes, routes};
+use crate::db::Tx;
 use crate::permission::Permission::{RoutersDetailsView, RoutersEdit, RoutersTest, RoutersView};
+
+/// Whether an old server still answers somebody at a router.
+pub async fn is_under_way(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
+    let stored = store::find(tx, router).await?;
+    Ok(stored.is_some_and(|stored| stored.mode != Mode::Own))
+}
 
 /// The routes of this feature.
 pub fn routes() -> Routes {

@@ -21,6 +21,7 @@ use super::words::{State, Step};
 use crate::db::Database;
 use crate::due;
 use crate::error::ApiError;
+use crate::routers::{self, Writer};
 use crate::secrets::Secrets;
 use crate::sites::Live;
 use crate::sites::live::Silence;
@@ -95,6 +96,30 @@ pub async fn turn(
     let Some(mut part) = part.filter(|part| !part.step.is_end() && !part.step.is_idle()) else {
         return Ok(None);
     };
+    let writer = Writer::Rollout(part.id.to_string());
+    if part.step != Step::Soaking && part.site_id.is_some() {
+        // It has the router to itself. What was told to start anew is seen to its end in any case.
+        routers::lock_named(&mut tx, part.router_id).await?;
+        match routers::claim(&mut tx, part.router_id, &writer, now).await {
+            Ok(()) => {}
+            Err(ApiError::Internal(cause)) => return Err(cause),
+            Err(busy) if part.step.is_before_order() || part.step == Step::Acting => {
+                drop(tx);
+                let at = At {
+                    db,
+                    live,
+                    secrets,
+                    tenant,
+                    part: &part,
+                    now,
+                };
+                let why = busy.into_cause().to_string();
+                let came = Came::waits(&at, why, AGAIN);
+                return note(&at, came).await;
+            }
+            Err(_) => {}
+        }
+    }
     if part.step.is_before_order() {
         if part.state != State::Running {
             return Ok(None); // it is made due again when the rollout goes on
@@ -103,7 +128,7 @@ pub async fn turn(
         let window = part.window_from.zip(part.window_to);
         let window = window.map(|(from, to)| rules::Window { from, to });
         if window.is_some_and(|window| !window.is_open(now, &zone)) {
-            drop(tx);
+            tx.commit().await?;
             let at = At {
                 db,
                 live,
@@ -144,7 +169,7 @@ pub async fn turn(
         part.orders += 1;
         part.ordered_at = Some(now);
     } else {
-        drop(tx);
+        tx.commit().await?;
     }
     let at = At {
         db,
@@ -199,6 +224,10 @@ async fn note(at: &At<'_>, came: Came) -> anyhow::Result<Option<Timestamp>> {
         return Ok(None);
     }
     let rests = came.step.is_end() || came.step.is_idle();
+    if rests || came.step == Step::Soaking {
+        let writer = Writer::Rollout(part.id.to_string());
+        routers::release(&mut tx, part.router_id, &writer).await?;
+    }
     if rests {
         due::at(&mut tx, RUN, part.rollout_id, now).await?;
     }

@@ -16,7 +16,8 @@ use super::rules::{self, Change, Secret};
 use super::store::{self, By, Filter, Sealed};
 use super::words::{Provisioning, Signing, Status};
 use super::{
-    API_PASSWORD, Clear, PREVIOUS_SECRET, ROTATION, ROTATION_JOB, SECRET, SILENCE, certificates,
+    API_PASSWORD, Clear, PREVIOUS_SECRET, ROTATION_JOB, SECRET, SILENCE, certificates, claims,
+    rotation,
 };
 use crate::api::{Idempotency, Json, Masked, Page, Path, Query, Sort, Success, Version, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -105,7 +106,10 @@ impl Router {
         let ending =
             until.and_then(|until| warnings::of_certificate(stored.id, &stored.name, *until, now));
         let found = hidden(&stored).into_iter().chain(drifted(&stored));
-        let found = found.chain(ending).chain(heard);
+        let found = found
+            .chain(rotation::warning(&stored))
+            .chain(ending)
+            .chain(heard);
         let warnings = warnings::one_of_each(found.collect());
         Router {
             id: stored.id,
@@ -402,7 +406,8 @@ pub async fn update(
         .await
         .map_err(|error| name_taken(error.into()))?;
     if new_secret {
-        due::at(&mut tx, ROTATION_JOB, router, now.plus(ROTATION)).await?;
+        store::begin_rotation(&mut tx, router, now).await?;
+        due::at(&mut tx, ROTATION_JOB, router, now.plus(rotation::LOOK)).await?;
     }
     changed(&mut tx, router).await?;
 
@@ -428,7 +433,8 @@ pub async fn update(
     Ok(version.of(body))
 }
 
-/// `DELETE /api/nas/{router}`: 409 `ROUTER_IN_USE` while customers belong to it. Router logins that hold at it
+/// `DELETE /api/nas/{router}`: 409 `ROUTER_IN_USE` while customers belong to it, 409 `WIZARD_RUNNING` or `ROUTER_BUSY`
+/// while somebody writes to it: what is half done there could never be undone. Router logins that hold at it
 /// alone go with it.
 #[utoipa::path(delete, path = "/api/nas/{router}", tag = "Routers",
     params(("router" = RouterId, Path)), responses((status = 200, body = Success)))]
@@ -445,6 +451,7 @@ pub async fn delete(
     if row.customers > 0 {
         return Err(in_use(&row, "delete it"));
     }
+    claims::idle(&mut tx, router, now).await?;
     store::delete(&mut tx, router, now).await?;
     changed(&mut tx, router).await?;
     store::delete_logins(&mut tx, router).await?;
@@ -486,7 +493,11 @@ async fn reseal(
             .map_err(SecretError::from)?;
         if present.as_slice() != secret.as_bytes() {
             sealed.secret = key.seal(SECRET, id, secret.as_bytes());
-            sealed.previous = Some(key.seal(PREVIOUS_SECRET, id, &present));
+            // One that it was never seen to use is not what it has: the one before that goes on being taken.
+            let is_unused = stored.previous_secret_sealed.is_some() && !stored.secret_seen;
+            if !is_unused {
+                sealed.previous = Some(key.seal(PREVIOUS_SECRET, id, &present));
+            }
             new_secret = true;
         }
     }

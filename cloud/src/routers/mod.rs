@@ -5,9 +5,11 @@
 
 mod around;
 mod certificates;
+mod claims;
 pub mod edge;
 mod http;
 mod live;
+mod rotation;
 mod rules;
 mod store;
 mod told;
@@ -26,7 +28,9 @@ use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets};
 use crate::sites::warnings;
 
+pub use claims::{Writer, claim, idle, release, running};
 pub use edge::Outside;
+pub use rotation::end as end_rotation;
 pub use rules::{Change, Draft, Drifted, LocalSecrets, draft, random_secret};
 pub use store::called;
 pub use told::tell_changed;
@@ -152,14 +156,6 @@ pub async fn opened(
         site: stored.site_id,
         version: stored.routeros_version,
     }))
-}
-
-/// Ends the rotation of a router's secret; the job [`ROTATION_JOB`] does it a day after the change.
-pub async fn end_rotation(tx: &mut Tx, router: RouterId) -> sqlx::Result<()> {
-    if store::forget_previous_secret(tx, router).await? {
-        tx.changed(Kind::Router, router);
-    }
-    Ok(())
 }
 
 /// Which of these routers stand at `site`: what an agent of the site may speak of.
@@ -335,8 +331,6 @@ pub async fn heard(tx: &mut Tx, routers: &[RouterId], at: Timestamp) -> sqlx::Re
 const DRIFT_SHOWN: usize = 10;
 /// The kind of the job that ends a rotation.
 pub const ROTATION_JOB: &str = "routers.end-rotation";
-/// How long the secret before stays valid.
-const ROTATION: Duration = Duration::from_secs(86_400);
 /// A router that was not heard for so long is offline: three interim updates.
 const SILENCE: Duration = Duration::from_secs(900);
 

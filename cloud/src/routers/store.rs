@@ -1,8 +1,10 @@
 //! SQL on routers.
 
 mod certificates;
+mod claims;
 mod drift;
 mod provision;
+mod rotation;
 mod told;
 
 use easyisp_shared::id::{RouterId, RouterLoginId, SiteId};
@@ -17,8 +19,10 @@ use crate::db::Tx;
 pub use certificates::{
     Certificate, MOST as MOST_CERTIFICATES, certificates, end_certificate, holders, put_certificate,
 };
+pub use claims::{claim, holder, release};
 pub use drift::note_drift;
 pub use provision::{placed, provisioning};
+pub use rotation::{begin_rotation, forget_previous_secret, note_secret};
 pub use told::{changed, note_told};
 
 /// A router as it is stored.
@@ -36,6 +40,10 @@ pub struct Stored {
     pub secret_sealed: Vec<u8>,
     /// The one before, sealed for `routers.previous_secret`; taken while a rotation is under way.
     pub previous_secret_sealed: Option<Vec<u8>>,
+    /// Since when it has the present one; `None` when it never had another.
+    pub secret_changed_at: Option<Timestamp>,
+    /// Whether it was seen to use the present one since.
+    pub secret_seen: bool,
     /// Whether unsigned requests are taken.
     pub message_authenticator: Signing,
     coa_port: i32,
@@ -374,19 +382,6 @@ pub async fn update(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// Ends a rotation: the secret before is taken no longer. Whether there was one.
-pub async fn forget_previous_secret(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
-    let done = sqlx::query(
-        "update routers set previous_secret_sealed = null
-          where tenant_id = $1 and id = $2 and previous_secret_sealed is not null",
-    )
-    .bind(tx.tenant())
-    .bind(router)
-    .execute(&mut **tx)
-    .await?;
-    Ok(done.rows_affected() > 0)
 }
 
 /// Marks a router deleted; its name is free again and no package is sold at it.

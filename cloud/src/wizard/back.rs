@@ -90,6 +90,10 @@ fn stood(item: &Item, rows: &[VersionRow<'_>], left: &mut Vec<String>) -> Stood 
             Some((_, row)) => Stood::So(as_in(present, row)),
             None => Stood::Unknown,
         },
+        Which::OwnMarked(_, _, mark) => match of_key("comment", mark) {
+            Some((_, row)) => Stood::So(as_in(present, row)),
+            None => Stood::Unknown,
+        },
         Which::Own(key, value) | Which::OwnFirst(key, value) => match of_key(key, value) {
             Some((_, row)) => Stood::So(as_in(present, row)),
             None => gone(key, value),

@@ -56,6 +56,11 @@ fn compare(item: &Item, menu: &[&text::Fields], found: &mut Vec<String>) {
                 fields(row, &format!("{key}={value}"), lenient);
             }
         }
+        Which::OwnMarked(_, _, mark) => {
+            for row in menu.iter().filter(|row| has(row, "comment", mark)) {
+                fields(row, &format!("comment={mark}"), false);
+            }
+        }
         Which::Own(key, value) | Which::OwnFirst(key, value) => {
             match menu.iter().find(|row| has(row, key, value)) {
                 Some(row) => fields(row, &format!("{key}={value}"), false),

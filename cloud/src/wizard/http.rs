@@ -7,6 +7,8 @@ mod hands;
 pub mod called;
 pub mod register;
 
+use std::net::IpAddr;
+
 use axum::extract::State;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::setup::{Fault, Release, Setup};
@@ -15,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::drift;
-use super::plan::Stage;
 use super::rules::{self, Chosen, Known, Services};
 use super::store;
 use crate::api::{Json, Path, Query};
@@ -104,7 +105,7 @@ pub struct Config {
 /// `GET /api/wizard/{router}/script`: the whole set-up of a router as a RouterOS script: name and time, the
 /// agents' login, RADIUS, CoA, PPPoE, hotspot, walled garden, SNMP, firewall, log.
 ///
-/// A router that is not watched over SNMP yet is watched from here on, by version 3 with passwords of its own.
+/// Without a choice it is that of the wizard, as far as it came to its end. A router that is not watched over SNMP yet is watched from here on, by version 3 with passwords of its own.
 /// Imported twice it changes nothing. It holds secrets, so that the trail says who took it. Errors: 400 naming
 /// what is wrong with the choice (`agents` where the router's site has no agent that listens on its network),
 /// 404.
@@ -153,7 +154,8 @@ async fn write(
     monitoring::watch(&mut tx, secrets, router, &actor, clock.now()).await?;
     let known = known(&mut tx, secrets, router).await?;
     let (name, secret) = (known.name.clone(), known.secret.clone());
-    let script = rules::written(known, choice.into()).map_err(refused)?;
+    let chosen = chosen(&mut tx, router, choice).await?;
+    let script = rules::written(known, chosen).map_err(refused)?;
     let audit = Audit {
         details: "Took the script that sets it up, with its secrets".to_owned(),
         ..Audit::new(Action::RouterScript, "router", router, &name)
@@ -182,7 +184,7 @@ pub async fn setup(
 }
 
 /// What of a router that the wizard configured differs from that, by a version of its configuration; `None` where it
-/// configured nothing, or is not through.
+/// configured nothing yet, or does at present.
 pub async fn differences(
     tx: &mut Tx,
     secrets: &Secrets,
@@ -190,10 +192,8 @@ pub async fn differences(
     version: &str,
 ) -> Result<Option<Vec<String>>, ApiError> {
     let row = store::find(tx, router).await?;
-    let held = row.filter(|row| row.stage == Stage::Done);
-    let held = held.and_then(|row| row.choice);
-    let held = held.and_then(|held| serde_json::from_value::<Chosen>(held).ok());
-    let Some(chosen) = held.filter(|held| held.services.is_some()) else {
+    let row = row.filter(|row| !row.stage.is_under_way());
+    let Some(chosen) = row.as_ref().and_then(kept) else {
         return Ok(None);
     };
     let known = known(tx, secrets, router).await?;
@@ -202,17 +202,25 @@ pub async fn differences(
     Ok(steps.map(|steps| drift::differences(&steps, version)))
 }
 
-/// What is chosen now; where nothing is, what the wizard configured last.
+/// What is chosen now; where nothing is, what the wizard configured last and tried.
 async fn chosen(tx: &mut Tx, router: RouterId, choice: Choice) -> sqlx::Result<Chosen> {
-    if choice == Choice::default() {
-        let row = store::find(tx, router).await?;
-        let held = row.and_then(|row| row.choice);
-        let held = held.and_then(|held| serde_json::from_value::<Chosen>(held).ok());
-        if let Some(held) = held.filter(|held| held.services.is_some()) {
-            return Ok(held);
-        }
+    if choice == Choice::default()
+        && let Some(kept) = store::find(tx, router).await?.as_ref().and_then(kept)
+    {
+        return Ok(kept);
     }
     Ok(choice.into())
+}
+
+/// What a router was configured with last and serves by.
+fn kept(row: &store::Row) -> Option<Chosen> {
+    let kept = serde_json::from_value::<Chosen>(row.kept.clone()?).ok();
+    kept.filter(|kept| kept.services.is_some())
+}
+
+/// What was chosen of it last, whatever came of it.
+fn last(row: &store::Row) -> Option<Chosen> {
+    serde_json::from_value(row.choice.clone()?).ok()
 }
 
 fn refused(faults: Vec<Fault>) -> ApiError {
@@ -242,9 +250,11 @@ async fn known(tx: &mut Tx, secrets: &Secrets, router: RouterId) -> Result<Known
         version,
         time_zone: tenants::time_zone(tx).await?,
         portal_url: tenants::portal_url(tx).await?,
-        agents: agents
-            .into_iter()
-            .flat_map(|agent| agent.addresses)
-            .collect(),
+        agents: agents.into_iter().map(|agent| agent.addresses).collect(),
+        address: match draft.ip_address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        },
+        networks: Vec::new(),
     })
 }

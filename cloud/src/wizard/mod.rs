@@ -6,6 +6,7 @@
 //! agent, a turn at a time, and undone when it fails. What is wanted and what stood there before is kept, sealed,
 //! until one or the other holds: neither a node, nor a box, nor a router that dies half-way leaves it half-way.
 
+mod around;
 mod back;
 mod drift;
 mod http;

@@ -6,6 +6,7 @@ use easyisp_shared::setup::{
     ApiLogin, Fault, Hotspot, Lan, Pool, Pppoe, Release, Setup, Snmp, Step, first_script, script,
     wanted,
 };
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -41,8 +42,12 @@ pub struct Known {
     pub time_zone: String,
     /// Where guests pay, where the tenant has such a page.
     pub portal_url: Option<String>,
-    /// Where the agents of its site listen.
-    pub agents: Vec<String>,
+    /// Where each agent of its site listens.
+    pub agents: Vec<Vec<String>>,
+    /// Where it is, as far as is known.
+    pub address: Option<Ipv4Addr>,
+    /// Its own networks, where it was asked for them.
+    pub networks: Vec<Ipv4Net>,
 }
 
 /// What the caller chose.
@@ -65,6 +70,8 @@ pub struct Chosen {
     pub agents: Vec<String>,
     /// Whether API, SNMP and CoA are closed to all but the agents.
     pub firewall: bool,
+    /// Whether the first script leaves firewall and SNMP as they are: another system looks after them still.
+    pub beside: bool,
     /// Interfaces that are bridges at the router: they are used as they are.
     pub bridges: Vec<String>,
     /// What the line of PPPoE is called to those who ask.
@@ -123,26 +130,107 @@ pub fn written(known: Known, chosen: Chosen) -> Result<String, Vec<Fault>> {
     Ok(script(&checked(known, chosen)?, release))
 }
 
-/// The script that a router fetches first: all but what serves subscribers, for either release. It ends with a call
-/// of `callback`.
+/// The script that a router fetches first: all but what serves subscribers, for either release. Who serves some
+/// already goes on giving them the same addresses. It ends with a call of `callback`.
 pub fn written_first(known: Known, chosen: Chosen, callback: &str) -> Result<String, Vec<Fault>> {
-    let chosen = Chosen {
-        agents: chosen.agents,
+    let without = left_out(&chosen);
+    let setup = checked(known, without_interfaces(chosen))?;
+    Ok(first_script(&setup, without, callback))
+}
+
+/// What a router's first script is written by: what it serves already, with what is asked for now. One that moves in
+/// keeps firewall and SNMP as they are unless somebody wants them.
+pub fn begun(
+    kept: Option<Chosen>,
+    agents: Vec<String>,
+    firewall: Option<bool>,
+    moves_in: bool,
+) -> Chosen {
+    let usual = || Chosen {
         firewall: true,
         ..Chosen::default()
     };
-    Ok(first_script(&checked(known, chosen)?, callback))
+    let kept = kept.unwrap_or_else(usual);
+    Chosen {
+        agents: match agents.is_empty() {
+            true => kept.agents.clone(),
+            false => agents,
+        },
+        firewall: firewall.unwrap_or(kept.firewall && !moves_in),
+        beside: moves_in && firewall != Some(true),
+        ..kept
+    }
+}
+
+/// What the first script changes at a router, in words.
+pub fn told_first(known: Known, chosen: Chosen) -> Result<String, Vec<Fault>> {
+    let without = left_out(&chosen);
+    let setup = checked(known, without_interfaces(chosen))?;
+    let agents: Vec<String> = setup.agents.iter().map(Ipv4Addr::to_string).collect();
+    let agents = agents.join(" and ");
+    let user = setup
+        .api
+        .as_ref()
+        .map_or("easyisp", |login| login.user.as_str());
+    let mut told = format!(
+        "It sets the router's name and clock; makes the login {user} (one that somebody made by that name stays as it \
+         is) and opens api-ssl to {agents} alone; asks {agents} by RADIUS and takes CoA at port {}",
+        setup.coa_port
+    );
+    if let Some(pppoe) = &setup.pppoe {
+        told.push_str(&format!("; PPPoE gives out {}", pppoe.pool));
+    }
+    if let Some(hotspot) = &setup.hotspot {
+        told.push_str(&format!("; the hotspot gives out {}", hotspot.pool));
+    }
+    told.push_str(match (without.is_empty(), setup.firewall) {
+        (true, true) => {
+            "; SNMP and its default community become ours; API, SNMP and CoA are closed to all others, fasttrack is \
+             switched off"
+        }
+        (true, false) => {
+            "; SNMP and its default community become ours; fasttrack is switched off, and nothing is closed"
+        }
+        (false, _) => "; firewall and SNMP stay as they are",
+    });
+    told.push_str("; its log is sent to the agents.");
+    Ok(told)
+}
+
+/// Where a router serves subscribers is nothing of its first script.
+fn without_interfaces(chosen: Chosen) -> Chosen {
+    Chosen {
+        release: None,
+        wan: None,
+        pppoe: Vec::new(),
+        hotspot: Vec::new(),
+        dhcp_servers: Vec::new(),
+        bridges: Vec::new(),
+        ..chosen
+    }
+}
+
+fn left_out(chosen: &Chosen) -> &'static [&'static str] {
+    match chosen.beside {
+        true => &["SNMP", "firewall"],
+        false => &[],
+    }
 }
 
 /// What every menu of a router must hold, step by step. The login of whoever applies it is left alone: nobody saws
 /// at the branch that he sits on.
 pub fn planned(known: Known, chosen: Chosen) -> Result<Vec<Step>, Vec<Fault>> {
+    planned_for(known, chosen).map(|(_, steps)| steps)
+}
+
+/// The same, and the agents for which it is planned.
+pub fn planned_for(known: Known, chosen: Chosen) -> Result<(Vec<Ipv4Addr>, Vec<Step>), Vec<Fault>> {
     let release = release(&known, &chosen)?;
     let mut setup = checked(known, chosen)?;
     setup.api = None;
     let mut steps = wanted(&setup, release);
     steps.retain(|step| !step.items.is_empty());
-    Ok(steps)
+    Ok((setup.agents, steps))
 }
 
 /// What a router is to be, and which release it has, or what is wrong with the choice.
@@ -194,21 +282,17 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
         [one] if bridges.contains(one) => Some(Lan::Bridge(one.clone())),
         _ => Some(Lan::Ports(names)),
     };
+    let agents = match chosen.agents.as_slice() {
+        [] => nearest(&known),
+        asked => asked
+            .iter()
+            .map(|text| address(text))
+            .collect::<Result<_, _>>()?,
+    };
     Ok(Setup {
         identity: known.name,
         time_zone: known.time_zone,
-        agents: match chosen.agents.as_slice() {
-            [] => known
-                .agents
-                .iter()
-                .filter_map(|text| v4(text))
-                .take(2)
-                .collect(),
-            asked => asked
-                .iter()
-                .map(|text| address(text))
-                .collect::<Result<_, _>>()?,
-        },
+        agents,
         radius_secret: known.secret.into(),
         coa_port: u16::try_from(known.coa_port).unwrap_or(3799),
         api: known.api.map(|(user, password)| ApiLogin {
@@ -242,8 +326,31 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
     })
 }
 
+/// One address of each agent, of two agents at the most: two of one agent would leave no room for the other. It is
+/// the one in a network of the router, else the one that is nearest to where the router is, else the first.
+pub fn nearest(known: &Known) -> Vec<Ipv4Addr> {
+    let distance = |address: Ipv4Addr| {
+        let router = known.address.filter(|router| !router.is_unspecified());
+        let apart = |router: Ipv4Addr| (router.to_bits() ^ address.to_bits()).checked_ilog2();
+        let is_beside = known.networks.iter().any(|net| net.contains(&address));
+        (!is_beside, router.and_then(apart))
+    };
+    let of_one = |addresses: &Vec<String>| {
+        let usable = addresses.iter().filter_map(|text| v4(text));
+        usable.min_by_key(|address| distance(*address))
+    };
+    known.agents.iter().filter_map(of_one).take(2).collect()
+}
+
+/// Whether an agent listens at several addresses: which of them a router is to ask was chosen.
+pub fn is_ambiguous(known: &Known) -> bool {
+    let several =
+        |addresses: &Vec<String>| addresses.iter().filter_map(|text| v4(text)).count() > 1;
+    known.agents.iter().any(several)
+}
+
 /// `10.9.0.2` or `10.9.0.2:1814`; loopback is nowhere for a router.
-fn v4(text: &str) -> Option<Ipv4Addr> {
+pub fn v4(text: &str) -> Option<Ipv4Addr> {
     let address = text
         .parse::<std::net::SocketAddr>()
         .map(|socket| socket.ip())
@@ -277,8 +384,8 @@ pub fn command(public_url: &str, token: &str) -> String {
         _ => "https", // what is public has a certificate
     };
     format!(
-        "/tool fetch mode={mode} url=\"{public_url}/provision/{token}\" dst-path=easyisp.rsc; :delay 2s; /import \
-         easyisp.rsc; /file remove [find where name=\"easyisp.rsc\"];"
+        "/tool fetch mode={mode} url=\"{public_url}/provision/{token}\" dst-path=easyisp.rsc; :delay 2s; {}",
+        imported("easyisp.rsc")
     )
 }
 
@@ -292,8 +399,16 @@ pub fn register_command(public_url: &str, token: &str) -> String {
         "/tool fetch mode={mode} url=\"{public_url}/provision/register\" http-method=post \
          http-header-field=\"Content-Type: application/json\" http-data=\"{{\\\"token\\\":\\\"{token}\\\",\
          \\\"serialNumber\\\":\\\"$[/system routerboard get serial-number]\\\",\\\"script\\\":true}}\" \
-         dst-path=easyisp-register.rsc; :delay 2s; /import easyisp-register.rsc; \
-         /file remove [find where name=\"easyisp-register.rsc\"];"
+         dst-path=easyisp-register.rsc; :delay 2s; {}",
+        imported("easyisp-register.rsc")
+    )
+}
+
+/// Imports a file and takes it away, above all where it does not go through: it holds secrets.
+fn imported(file: &str) -> String {
+    format!(
+        ":do {{ /import {file} }} on-error={{ :put \"easyisp: not everything was done; see /log print, and take a new \
+         command from the wizard\" }}; /file remove [find where name=\"{file}\"];"
     )
 }
 
@@ -342,7 +457,12 @@ mod tests {
             version: None,
             time_zone: "Africa/Nairobi".to_owned(),
             portal_url: Some("https://pay.example.net/now".to_owned()),
-            agents: vec!["127.0.0.1:1814".to_owned(), "10.9.0.2:1814".to_owned()],
+            agents: vec![vec![
+                "127.0.0.1:1814".to_owned(),
+                "10.9.0.2:1814".to_owned(),
+            ]],
+            address: None,
+            networks: Vec::new(),
         }
     }
 
@@ -386,6 +506,107 @@ mod tests {
             ..known()
         };
         assert!(written(alone, chosen).unwrap().contains("address=10.9.0.7"));
+    }
+
+    /// Two boxes with two interfaces each are two agents, each at the address that the router reaches.
+    #[test]
+    fn each_agent_is_asked_at_one_address() {
+        let list = |texts: [&str; 2]| texts.map(str::to_owned).to_vec();
+        let mut two = Known {
+            agents: vec![
+                list(["10.9.0.2:1814", "192.168.88.2:1814"]),
+                list(["10.9.0.3:1814", "192.168.88.3:1814"]),
+            ],
+            ..known()
+        };
+        let asked = |known: &Known| {
+            nearest(known)
+                .iter()
+                .map(Ipv4Addr::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(asked(&two), ["10.9.0.2", "10.9.0.3"]);
+        assert!(is_ambiguous(&two) && !is_ambiguous(&known()));
+        two.address = "192.168.88.1".parse().ok();
+        assert_eq!(asked(&two), ["192.168.88.2", "192.168.88.3"]);
+        two.networks = vec!["10.9.0.1/24".parse().unwrap()];
+        assert_eq!(asked(&two), ["10.9.0.2", "10.9.0.3"]);
+    }
+
+    /// A new command for a router that serves customers leaves their addresses as they are.
+    #[test]
+    fn who_serves_already_goes_on_with_the_same_addresses() {
+        let chosen = Chosen {
+            services: Some(Services::Pppoe),
+            wan: Some("ether1".to_owned()),
+            pppoe: vec!["ether2".to_owned()],
+            line: Range {
+                address: "10.77.0.1".parse().ok(),
+                first: "10.77.0.50".parse().ok(),
+                last: "10.77.0.90".parse().ok(),
+            },
+            firewall: true,
+            ..Chosen::default()
+        };
+        let callback = "https://isp.example.com/x?key=K";
+        let script = written_first(known(), chosen.clone(), callback).unwrap();
+        assert!(script.contains("ranges=10.77.0.50-10.77.0.90"), "{script}");
+        assert!(
+            !script.contains("10.10.10.") && !script.contains("10.5.50."),
+            "{script}"
+        );
+        assert!(script.contains("service=ppp "), "{script}");
+        assert!(!script.contains("ether"), "{script}");
+        let told = told_first(known(), chosen).unwrap();
+        assert!(
+            told.contains("10.77.0.50-10.77.0.90") && !told.contains("hotspot"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_router_that_moves_in_keeps_its_firewall_and_its_community() {
+        let chosen = Chosen {
+            beside: true,
+            ..Chosen::default()
+        };
+        let callback = "https://isp.example.com/x?key=K";
+        let watched = || Known {
+            snmp: Some(Snmp::Community("community".into())),
+            ..known()
+        };
+        let script = written_first(watched(), chosen.clone(), callback).unwrap();
+        assert!(
+            !script.contains("/ip firewall filter") && !script.contains("/snmp"),
+            "{script}"
+        );
+        assert!(
+            told_first(watched(), chosen)
+                .unwrap()
+                .contains("stay as they are")
+        );
+        let script = written_first(watched(), Chosen::default(), callback).unwrap();
+        assert!(
+            script.contains("/ip firewall filter") && script.contains("/snmp"),
+            "{script}"
+        );
+    }
+
+    /// What holds secrets goes away also where it could not be imported.
+    #[test]
+    fn a_file_that_is_not_imported_is_removed_all_the_same() {
+        for line in [
+            command("https://isp.example.com", "T"),
+            register_command("https://isp.example.com", "T"),
+        ] {
+            let (_, import) = line.split_once(":do { /import ").unwrap();
+            let (_, after) = import.split_once("} on-error={").unwrap();
+            let (_, after) = after.split_once("}; ").unwrap();
+            assert!(
+                after.starts_with("/file remove [find where name="),
+                "{line}"
+            );
+        }
     }
 
     #[test]

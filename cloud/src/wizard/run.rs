@@ -7,7 +7,7 @@ use easyisp_shared::id::{RouterId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::{Question, Reply};
 use easyisp_shared::wire::router::{RouterAsk, RouterTold};
-use easyisp_shared::wire::setup::{SetupAskV1, SetupToldV1};
+use easyisp_shared::wire::setup::{ItemV1, SetupAskV1, SetupToldV1};
 use serde_json::json;
 
 use super::plan::{self, Stage, Tested, Turn, Work};
@@ -15,7 +15,7 @@ use super::store::{self, Row, Turned};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::db::{Database, Tx};
 use crate::error::ApiError;
-use crate::routers::{self, Provisioning};
+use crate::routers::{self, Provisioning, Writer};
 use crate::secrets::{SecretError, Secrets};
 use crate::sites::Live;
 use crate::sites::live::Silence;
@@ -150,7 +150,15 @@ pub async fn work(
     let (Some(work), Some(site)) = (work, site) else {
         return Ok(None);
     };
-    drop(tx);
+    // Nobody else writes to it meanwhile; who took it in a long silence of ours is waited for.
+    routers::lock_named(&mut tx, router).await?;
+    if routers::claim(&mut tx, router, &Writer::Wizard, now)
+        .await
+        .is_err()
+    {
+        return Ok(Some(now.plus(AGAIN)));
+    }
+    tx.commit().await?;
     let at = At {
         live,
         tenant,
@@ -159,7 +167,7 @@ pub async fn work(
         now,
     };
     match row.stage {
-        Stage::Undoing => undo(db, at, &row, work).await,
+        Stage::Undoing => undo(db, secrets, at, &row, work).await,
         _ => forward(db, secrets, at, &row, work).await, // configuring: no other stage is under way
     }
 }
@@ -197,7 +205,7 @@ async fn forward(
         }
         Outcome::Tried(tested, amiss) => {
             let shown = Some(json!(tested));
-            if tested.is_good(work.services) {
+            if tested.is_good(work.services) && amiss.is_empty() {
                 let message = "Configured and tried: customers can come.";
                 let turned = Turned {
                     stage: Stage::Done,
@@ -300,19 +308,21 @@ async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
     })
 }
 
-/// Reads back what was written, and has the agent speak to the router under their secret.
+/// Reads back all that was written, and has the agent speak to the router under their secret.
 pub async fn tried(at: At<'_>, work: &Work) -> Result<(Tested, Vec<String>), Silence> {
-    let mut amiss = Vec::new();
-    let mut of = async |name: &str| -> Result<bool, Silence> {
-        let part = work.steps.iter().find(|part| part.name == name);
-        let Some(part) = part else { return Ok(false) };
-        match at.set_up(SetupAskV1::Check(part.items.clone())).await? {
-            SetupToldV1::Checked(found) => {
-                let good = found.is_empty();
-                amiss.extend(found);
-                Ok(good)
-            }
+    let check = async |items: Vec<ItemV1>| -> Result<Vec<String>, Silence> {
+        match at.set_up(SetupAskV1::Check(items)).await? {
+            SetupToldV1::Checked(found) => Ok(found),
             _ => Err(at.other()), // an answer to something else
+        }
+    };
+    let amiss = check(work.items()).await?;
+    let of = async |name: &str| -> Result<bool, Silence> {
+        let part = work.steps.iter().find(|part| part.name == name);
+        match part {
+            None => Ok(false),
+            Some(_) if amiss.is_empty() => Ok(true),
+            Some(part) => Ok(check(part.items.clone()).await?.is_empty()),
         }
     };
     let (radius, pppoe, hotspot) = (
@@ -331,9 +341,10 @@ pub async fn tried(at: At<'_>, work: &Work) -> Result<(Tested, Vec<String>), Sil
 
 async fn undo(
     db: &Database,
+    secrets: &Secrets,
     at: At<'_>,
     row: &Row,
-    work: Work,
+    mut work: Work,
 ) -> anyhow::Result<Option<Timestamp>> {
     let now = at.now;
     let why = work.why.clone().unwrap_or_default();
@@ -365,12 +376,22 @@ async fn undo(
         Ok(SetupToldV1::Restored(left)) => {
             let message = format!(
                 "{why}. Not all of it would go back: {}. The backup on the router ({backup}) does: \
-                 /system backup load.",
+                 /system backup load. Configured again, it is tried first.",
                 left.join("; ")
             );
+            // Only where something would not: what is well by now is anybody's to change.
+            work.before.retain(|stood| {
+                let menu = format!("{}: ", stood.item.menu);
+                left.iter().any(|words| words.starts_with(&menu))
+            });
+            let mut tx = db.begin(at.tenant).await?;
+            let sealed = seal(&mut tx, secrets, at.router, &work).await;
+            let sealed = sealed.map_err(ApiError::into_cause)?;
+            drop(tx);
             let turned = Turned {
                 message: &message,
                 line: Some("Not everything would go back"),
+                work_sealed: Some(&sealed),
                 ..on
             };
             note(db, at, row, &turned, failed, None).await
@@ -424,6 +445,7 @@ async fn note(
         return Ok(None);
     }
     if let Some((how, details)) = end {
+        routers::release(&mut tx, at.router, &Writer::Wizard).await?;
         routers::provisioning(&mut tx, at.router, how).await?;
         let audit = Audit {
             details: details.to_owned(),
@@ -437,7 +459,7 @@ async fn note(
 
 /// How long a turn may take: a router with a small processor writes a dozen rows a second. Well below a job's lease.
 const TURN: Duration = Duration::from_secs(25);
-/// How long reading takes at most: three times that and a signed request are below a job's lease.
+/// How long reading takes at most: four times that and a signed request are below a job's lease.
 const READ: Duration = Duration::from_secs(12);
 /// How long a signed request may take.
 const SHORT: Duration = Duration::from_secs(8);

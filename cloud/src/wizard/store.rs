@@ -109,8 +109,10 @@ pub struct Row {
     pub results: Value,
     /// What came of trying it.
     pub tested: Option<Value>,
-    /// What was chosen.
+    /// What was chosen last, whatever came of it.
     pub choice: Option<Value>,
+    /// What it was configured with last and serves by.
+    pub kept: Option<Value>,
     /// What is under way, sealed.
     pub work_sealed: Option<Vec<u8>>,
     /// What the wizard's page keeps for itself.
@@ -121,7 +123,7 @@ pub struct Row {
 pub async fn find(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(
         "select s.stage, s.message, s.run, s.place, s.places, s.place_since, s.results, s.tested,
-                s.choice, s.work_sealed, s.saved
+                s.choice, s.kept, s.work_sealed, s.saved
            from router_setups s
            join routers r on r.tenant_id = s.tenant_id and r.id = s.router_id
           where s.tenant_id = $1 and s.router_id = $2 and r.deleted_at is null",
@@ -132,7 +134,8 @@ pub async fn find(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<Row>> {
     .await
 }
 
-/// Begins a router's set-up, or begins it anew; what is kept for the page, and what is still to be undone, stays.
+/// Begins a router's set-up, or begins it anew; what it serves by, what is kept for the page, and what is still to be
+/// undone, stays.
 pub async fn begin(
     tx: &mut Tx,
     router: RouterId,
@@ -256,7 +259,8 @@ pub async fn turn(
         "update router_setups
             set stage = $6, place = $7, place_since = $8, message = $9,
                 results = case when $10::text is null then results else results || to_jsonb($10::text) end,
-                tested = coalesce($11, tested), work_sealed = $12, updated_at = $13
+                tested = coalesce($11, tested), work_sealed = $12, updated_at = $13,
+                kept = case when $6 = 'DONE' then choice else kept end
           where tenant_id = $1 and router_id = $2 and run = $3 and place = $4 and stage = $5",
     )
     .bind(tx.tenant())
@@ -275,6 +279,17 @@ pub async fn turn(
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Keeps what a router serves by from here on.
+pub async fn keep(tx: &mut Tx, router: RouterId, kept: &Value) -> sqlx::Result<()> {
+    sqlx::query("update router_setups set kept = $3 where tenant_id = $1 and router_id = $2")
+        .bind(tx.tenant())
+        .bind(router)
+        .bind(kept)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Keeps something for the wizard's page; `false` when the wizard never had to do with the router.

@@ -8,10 +8,10 @@ use super::wanted::{Item, Value, Which, wanted};
 use super::{Release, Setup, quote};
 
 /// The first script of a router, whatever its release. When it is through it calls `callback`, an address with a
-/// query, and adds how many steps failed and which addresses the router has.
+/// query, and adds how many steps failed and which addresses the router has. Steps of the names `without` are left out.
 ///
 /// It holds the router's secrets.
-pub fn first_script(setup: &Setup, callback: &str) -> String {
+pub fn first_script(setup: &Setup, without: &[&str], callback: &str) -> String {
     let mut script = String::new();
     // Writing into a String does not fail.
     let mut line = |text: &str| {
@@ -29,7 +29,7 @@ pub fn first_script(setup: &Setup, callback: &str) -> String {
     let steps = wanted(setup, Release::V7);
     let of = steps.len();
     for (place, step) in steps.into_iter().enumerate() {
-        if step.items.is_empty() {
+        if step.items.is_empty() || without.contains(&step.name) {
             continue;
         }
         let name = format!("step {} of {of}, {}", place + 1, step.name);
@@ -68,7 +68,7 @@ pub fn first_script(setup: &Setup, callback: &str) -> String {
         "  :while (($told = 0) and ($tries < 3)) do={{ :do {{ /tool fetch mode={mode} url=({callback} . \"&failed=\" . $failed . \"&addresses=\" . $addresses) keep-result=no; :set told 1 }} on-error={{ :delay 5s }}; :set tries ($tries + 1) }}"
     ));
     line(
-        "  :if ($told = 0) do={ :error \"easyisp: set up, but the cloud was not told; take a new command from the wizard\" }",
+        "  :if ($told = 0) do={ :log error \"easyisp: the cloud was not told\"; :error \"easyisp: set up, but the cloud was not told; take a new command from the wizard\" }",
     );
     line(
         "  :if ($failed > 0) do={ :error \"easyisp: $failed steps failed; see /log print, and take a new command from the wizard\" }",

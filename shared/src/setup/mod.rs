@@ -85,9 +85,9 @@ pub struct Setup {
 /// With what the agents log in to a router.
 #[derive(Clone, Debug)]
 pub struct ApiLogin {
-    /// Made on the router.
+    /// Made on the router; one that somebody else made there stays as it is.
     pub user: String,
-    /// Set there, also where the user exists.
+    /// Set there where the user is ours.
     pub password: SecretString,
 }
 

@@ -96,6 +96,14 @@ pub(super) fn commands(item: &Item) -> Vec<String> {
             }
             lines
         }
+        Which::OwnMarked(key, value, mark) => {
+            let is = is(key, value);
+            let key = format!("{key}={}", quote(value));
+            vec![format!(
+                ":if ([:len [{menu} find where {is}]] = 0) do={{ {menu} add {key}{fields} }} else={{ {menu} set [find where {is} and comment={}]{fields} }}",
+                quote(mark)
+            )]
+        }
         Which::OwnFirst(key, value) => {
             let is = is(key, value);
             let key = format!("{key}={}", quote(value));

@@ -53,6 +53,9 @@ pub enum Which {
     FoundWhereKnown(&'static str, String),
     /// Our row: made where it is missing.
     Own(&'static str, String),
+    /// Our row by its name and our comment, made where no row has the name. One of this name without the comment is
+    /// somebody's own, and stays as it is.
+    OwnMarked(&'static str, String, String),
     /// Our row in an ordered list, made before the first of its chain that is not ours.
     OwnFirst(&'static str, String),
     /// Rows of ours that are not wanted.
@@ -123,22 +126,24 @@ fn api(setup: &Setup) -> Vec<Item> {
         return Vec::new();
     };
     let name = format!("{OURS}-api");
+    let mark = marked("user");
     vec![
         own(
             "/user group",
             ("name", OURS),
             vec![("policy", word(API_POLICY))],
         ),
-        own(
-            "/user",
-            ("name", &login.user),
-            vec![
+        // Whose login was entered here goes on being his: taken into our group nobody would get in as him any more.
+        Item {
+            menu: "/user",
+            fields: vec![
                 ("group", word(OURS)),
                 ("password", Value::Secret(login.password.clone())),
                 ("address", word(agents(setup))),
-                ("comment", word(marked("user"))),
+                ("comment", word(&mark)),
             ],
-        ),
+            which: Which::OwnMarked("name", login.user.clone(), mark),
+        },
         own(
             "/certificate",
             ("name", &name),
@@ -173,29 +178,35 @@ fn radius(setup: &Setup) -> Vec<Item> {
     .into_iter()
     .flatten()
     .collect();
+    let spare = marked("radius:2");
+    let watch = marked("watch");
+    let is_alone = setup.agents.len() < 2;
     let mut items = Vec::new();
+    if is_alone {
+        // Before the entry that it switched off is switched on.
+        items.push(gone("/tool netwatch", ("comment", &watch)));
+    }
     for (place, agent) in setup.agents.iter().enumerate() {
         let mark = marked(&format!("radius:{}", place + 1));
-        items.push(own(
-            "/radius",
-            ("comment", &mark),
-            vec![
-                ("service", word(services.join(","))),
-                ("address", word(agent)),
-                ("secret", Value::Secret(setup.radius_secret.clone())),
-                ("authentication-port", word("1812")),
-                ("accounting-port", word("1813")),
-                ("timeout", word("2s")),
-            ],
-        ));
+        let mut fields = vec![
+            ("service", word(services.join(","))),
+            ("address", word(agent)),
+            ("secret", Value::Secret(setup.radius_secret.clone())),
+            ("authentication-port", word("1812")),
+            ("accounting-port", word("1813")),
+            ("timeout", word("2s")),
+        ];
+        // The first of two is the watch's: it is off while its agent is away.
+        if is_alone || place > 0 {
+            fields.push(("disabled", word("no")));
+        }
+        items.push(own("/radius", ("comment", &mark), fields));
         items.push(Item {
             menu: "/radius",
             which: Which::FoundWhereKnown("comment", mark),
             fields: vec![("require-message-auth", word("yes-for-request-resp"))],
         });
     }
-    let spare = marked("radius:2");
-    let watch = marked("watch");
     match setup.agents.as_slice() {
         // A dead first one would cost every login its time-out.
         [first, _second] => {
@@ -216,10 +227,7 @@ fn radius(setup: &Setup) -> Vec<Item> {
                 ],
             ));
         }
-        _ => items.extend([
-            gone("/tool netwatch", ("comment", &watch)),
-            gone("/radius", ("comment", &spare)),
-        ]),
+        _ => items.push(gone("/radius", ("comment", &spare))),
     }
     items.push(menu(
         "/radius incoming",
@@ -837,6 +845,29 @@ pub(super) mod tests {
                 "{server}"
             );
         }
+    }
+
+    /// The watch may have switched off the entry that is left when one of two agents goes.
+    #[test]
+    fn the_only_agent_is_asked_whatever_the_watch_did_to_it() {
+        let says_on = |agents: &[&str]| {
+            let setup = Setup {
+                agents: agents.iter().map(|text| at(text)).collect(),
+                ..both()
+            };
+            let steps = wanted(&setup, Release::V7);
+            let items = steps.into_iter().flat_map(|step| step.items);
+            let ours =
+                items.filter(|item| item.menu == "/radius" && matches!(item.which, Which::Own(..)));
+            let on = |item: Item| {
+                item.fields.iter().any(|(name, value)| {
+                    *name == "disabled" && matches!(value, Value::Word(word) if word == "no")
+                })
+            };
+            ours.map(on).collect::<Vec<bool>>()
+        };
+        assert_eq!(says_on(&["10.9.0.3"]), [true]);
+        assert_eq!(says_on(&["10.9.0.2", "10.9.0.3"]), [false, true]);
     }
 
     #[test]

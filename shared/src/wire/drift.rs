@@ -108,6 +108,8 @@ fn item(item: &Item) -> WantedV1 {
             let (name, value) = key(name, value);
             RowOfV1::Own(name, value)
         }
+        // Who asks over the API came in by it: it is there, and by this comment it is ours or somebody's own.
+        Which::OwnMarked(_, _, mark) => RowOfV1::Found("comment".to_owned(), mark.clone()),
         Which::OwnFirst(name, value) => {
             let (name, value) = key(name, value);
             RowOfV1::OwnFirst(name, value)

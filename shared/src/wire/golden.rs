@@ -962,6 +962,13 @@ fn questions() -> Vec<(&'static str, Question)> {
                 ask: RouterAsk::Certificate,
             },
         ),
+        (
+            "question_router_secret",
+            Question::Router {
+                router,
+                ask: RouterAsk::Secret,
+            },
+        ),
         ("question_around", Question::Around),
         (
             "question_router_firmware",

@@ -73,6 +73,8 @@ pub enum RouterAsk {
     Configuration,
     /// Something of its software.
     Firmware(FirmwareAskV1),
+    /// Which of its RADIUS secrets did it prove to know last?
+    Secret,
 }
 
 /// What it said. New answers go at the end.
@@ -112,6 +114,17 @@ pub enum RouterTold {
     Configuration(Box<ConfigurationV1>),
     /// To [`RouterAsk::Firmware`]: what it runs; to a download and an installation [`RouterTold::Done`].
     Firmware(Box<FirmwareV1>),
+    /// To [`RouterAsk::Secret`]; `None` where it proved none since the agent knows of it.
+    Secret(Option<SecretV1>),
+}
+
+/// One of a router's RADIUS secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretV1 {
+    /// The one that its record has.
+    Present,
+    /// The one before.
+    Previous,
 }
 
 /// A certificate that the agent's own authority made, with its key; the agent keeps neither.

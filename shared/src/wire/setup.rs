@@ -174,6 +174,12 @@ impl From<&Item> for ItemV1 {
                 let first = false;
                 WhichV1::Own { key, value, first }
             }
+            // As for a comparison: see `wire::drift`.
+            Which::OwnMarked(_, _, mark) => WhichV1::Found {
+                key: "comment".to_owned(),
+                value: mark.clone(),
+                lenient: false,
+            },
             Which::OwnFirst(name, value) => {
                 let (key, value) = key(name, value);
                 let first = true;

@@ -88,7 +88,53 @@ async fn what_cannot_be_begun_touches_nothing() -> Result<()> {
         (422, &json!("AGENTS_PORT")),
         "{said}"
     );
-    roof.router.configure(|machine| machine.clear("/ip arp"));
+    // Or behind a line of its own on that port.
+    roof.router.configure(|machine| {
+        machine.put_all("/ip arp", "interface", "vlan9");
+        machine.put(
+            "/interface vlan",
+            &[("name", "vlan9"), ("interface", "ether2")],
+        );
+    });
+    let (status, said) = ask(&roof, &both()).await?;
+    assert_eq!(
+        (status.as_u16(), &said["code"]),
+        (422, &json!("AGENTS_PORT")),
+        "{said}"
+    );
+    // Or nobody knows where.
+    roof.router.configure(|machine| {
+        machine.clear("/ip arp");
+        machine.clear("/ip route");
+    });
+    let (status, said) = ask(&roof, &both()).await?;
+    assert_eq!(
+        (status.as_u16(), &said["code"]),
+        (422, &json!("AGENTS_PORT")),
+        "{said}"
+    );
+    ensure!(words(&said)?.contains("does not tell"), "{said}");
+    roof.router.configure(|machine| {
+        machine.clear("/interface vlan");
+        let route = [
+            ("dst-address", "0.0.0.0/0"),
+            ("gateway", "192.0.2.1"),
+            ("immediate-gw", "192.0.2.1%ether1"),
+            ("active", "yes"),
+        ];
+        machine.put("/ip route", &route);
+    });
+
+    // Closed to all but another agent it would be closed to this one.
+    let mut other = both();
+    other["agents"] = json!(["10.9.0.77"]);
+    let (status, said) = ask(&roof, &other).await?;
+    assert_eq!(
+        (status.as_u16(), &said["code"]),
+        (422, &json!("AGENT_NOT_LISTED")),
+        "{said}"
+    );
+    ensure!(words(&said)?.contains("10.9.0.2"), "{said}");
 
     // The agent is away, and back.
     roof.switch_off().await;
@@ -195,6 +241,18 @@ async fn what_fails_half_way_is_undone() -> Result<()> {
     );
     roof.router.manners(Manners::Obey);
 
+    // Said to be done, and not done: in a step that serves nobody.
+    roof.router
+        .mishap("/ip/firewall/filter/add", Mishap::Pretend);
+    let said = roof.isp.owner.post(&path, &both()).await?;
+    assert_eq!(said["success"], false, "{said}");
+    ensure!(words(&said)?.contains("/ip firewall filter"), "{said}");
+    assert_eq!(
+        different(&before, &plain(&roof.router)),
+        Vec::<String>::new()
+    );
+    roof.router.mend();
+
     let said = roof.isp.owner.post(&path, &both()).await?;
     assert_eq!(said["success"], true, "{said}");
     let moved = roof.router.machine();
@@ -211,6 +269,74 @@ async fn what_fails_half_way_is_undone() -> Result<()> {
         .iter()
         .filter(|port| port["bridge"] == "easyisp-hotspot");
     assert_eq!(ours.count(), 5, "{ports:?}");
+    roof.close().await
+}
+
+/// What does not go back is not forgotten: the next configuration tries it first, and says how to leave it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_go_back_is_kept_until_it_does_or_is_left() -> Result<()> {
+    let roof = Roof::open("half").await?;
+    let id = roof.bring_up("Tower").await?;
+    let before = plain(&roof.router);
+    let path = format!("/wizard/{id}/configure");
+    let refuse = |command: &str| {
+        let words = "failure: not at present".to_owned();
+        roof.router.mishap(command, Mishap::Refuse(words));
+    };
+    let ask = async |body: &Value| roof.isp.owner.call(Method::POST, &path, Some(body)).await;
+    let fail = async |body: &Value| -> Result<()> {
+        refuse("/ip/hotspot/add");
+        refuse("/interface/bridge/port/remove");
+        let said = roof.isp.owner.post(&path, body).await?;
+        assert_eq!(said["success"], false, "{said}");
+        ensure!(
+            words(&said)?.contains("Not all of it would go back"),
+            "{said}"
+        );
+        roof.router.mend();
+        Ok(())
+    };
+    fail(&both()).await?;
+    ensure!(!different(&before, &plain(&roof.router)).is_empty());
+
+    refuse("/interface/bridge/port/remove");
+    let (status, said) = ask(&both()).await?;
+    assert_eq!(
+        (status.as_u16(), &said["code"]),
+        (422, &json!("HALF_CONFIGURED")),
+        "{said}"
+    );
+    ensure!(words(&said)?.contains("forgetLeft: true"), "{said}");
+    let mut left = both();
+    left["forgetLeft"] = json!(true);
+    let said = roof.isp.owner.post(&path, &left).await?;
+    assert_eq!(said["success"], true, "{said}");
+    roof.router.mend();
+
+    // Once it goes, it is as it was before the configuration that failed.
+    let pppoe = json!({"serviceType": "pppoe", "wanInterface": "ether1",
+        "pppoeConfig": {"interfaces": ["ether4"]}});
+    let said = roof.isp.owner.post(&path, &pppoe).await?;
+    assert_eq!(said["success"], true, "{said}");
+    let first = plain(&roof.router);
+    let mut more = both();
+    more["pppoeConfig"]["interfaces"] = json!(["ether4"]);
+    fail(&more).await?;
+    // What cannot be begun is said after what was left is undone.
+    roof.router
+        .configure(|machine| machine.put_all("/system device-mode", "hotspot", "no"));
+    let (status, said) = ask(&more).await?;
+    assert_eq!(
+        (status.as_u16(), &said["code"]),
+        (422, &json!("DEVICE_MODE")),
+        "{said}"
+    );
+    roof.router
+        .configure(|machine| machine.put_all("/system device-mode", "hotspot", "yes"));
+    assert_eq!(
+        different(&first, &plain(&roof.router)),
+        Vec::<String>::new()
+    );
     roof.close().await
 }
 
@@ -259,6 +385,18 @@ async fn a_router_that_goes_away_half_way_is_waited_for_and_then_undone() -> Res
         .call(Method::DELETE, &format!("/wizard/{id}"), None)
         .await?;
     assert_eq!(status, StatusCode::CONFLICT);
+    // Nobody else writes to it meanwhile, and it is not taken away.
+    for (method, path) in [
+        (Method::POST, format!("/nas/{id}/drift/repair")),
+        (Method::DELETE, format!("/nas/{id}")),
+    ] {
+        let (status, said) = roof.isp.owner.call(method, &path, Some(&json!({}))).await?;
+        assert_eq!(
+            (status, &said["code"]),
+            (StatusCode::CONFLICT, &json!("WIZARD_RUNNING")),
+            "{path}: {said}"
+        );
+    }
     super::eventually("it goes on", async || {
         let (step, message) = stage().await?;
         if message.contains("waits") && again() {

@@ -147,7 +147,7 @@ async fn visit(
                     return Ok(());
                 }
                 Some(Mishap::Hangup) => return Ok(()),
-                Some(Mishap::Refuse(_) | Mishap::Unplug) | None => {}
+                Some(Mishap::Refuse(_) | Mishap::Pretend | Mishap::Unplug) | None => {}
             }
         }
         if router.state().unplugged {
@@ -182,7 +182,7 @@ fn happens(router: &Router, sentence: &Sentence) -> Option<Mishap> {
             .iter()
             .position(|(command, _)| *command == path)?;
         match &state.mishaps[found].1 {
-            Mishap::Refuse(_) => Some(state.mishaps[found].1.clone()),
+            Mishap::Refuse(_) | Mishap::Pretend => Some(state.mishaps[found].1.clone()),
             Mishap::Reboot | Mishap::Hangup => Some(state.mishaps.remove(found).1),
             Mishap::Unplug => {
                 state.unplugged = true;
@@ -234,7 +234,14 @@ fn log_in(
         (Build::Plain | Build::Empty, _) => sentence.value("password") == Some(password.as_str()),
     };
     if named && knows {
-        router.change(|state| state.counters.api_logins += 1);
+        let place = from.first().copied().unwrap_or(source);
+        router.change(|state| {
+            state.counters.api_logins += 1;
+            let one = (name.to_owned(), place);
+            if !state.entered.contains(&one) {
+                state.entered.push(one);
+            }
+        });
         return (Guest::Known, vec![Sentence::of(&["!done"])]);
     }
     let why = "=message=invalid user name or password (6)";
@@ -264,10 +271,15 @@ fn carry_out(
     let refused = router.state().mishaps.iter().find_map(|(command, mishap)| {
         let words = match mishap {
             Mishap::Refuse(words) => words.clone(),
-            Mishap::Reboot | Mishap::Unplug | Mishap::Hangup => return None,
+            Mishap::Pretend | Mishap::Reboot | Mishap::Unplug | Mishap::Hangup => return None,
         };
         (command == path).then_some(words)
     });
+    let pretends =
+        |(command, mishap): &(String, Mishap)| command == path && *mishap == Mishap::Pretend;
+    if router.state().mishaps.iter().any(pretends) {
+        return vec![Sentence::of(&["!done"])];
+    }
     let of_software = match &refused {
         None => software::carry_out(router, path, sentence),
         Some(_) => None,

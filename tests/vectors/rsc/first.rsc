@@ -17,7 +17,7 @@
 :do {
   :global easyispFolder
   :if ([:len [/user group find where name="easyisp"]] = 0) do={ /user group add name="easyisp" policy=api,read,write,test,sensitive,reboot,password } else={ /user group set [find where name="easyisp"] policy=api,read,write,test,sensitive,reboot,password }
-  :if ([:len [/user find where name="easyisp-agent"]] = 0) do={ /user add name="easyisp-agent" group=easyisp password="an-api-password" address=10.9.0.2/32,10.9.0.3/32 comment=easyisp:user } else={ /user set [find where name="easyisp-agent"] group=easyisp password="an-api-password" address=10.9.0.2/32,10.9.0.3/32 comment=easyisp:user }
+  :if ([:len [/user find where name="easyisp-agent"]] = 0) do={ /user add name="easyisp-agent" group=easyisp password="an-api-password" address=10.9.0.2/32,10.9.0.3/32 comment=easyisp:user } else={ /user set [find where name="easyisp-agent" and comment="easyisp:user"] group=easyisp password="an-api-password" address=10.9.0.2/32,10.9.0.3/32 comment=easyisp:user }
   :if ([:len [/certificate find where name="easyisp-api"]] = 0) do={ /certificate add name="easyisp-api" common-name=easyisp-api key-size=2048 days-valid=3650 key-usage=digital-signature,key-encipherment,tls-server }
   :if ([:len [/certificate get [find where name="easyisp-api"] fingerprint]] = 0) do={ :do { /certificate sign "easyisp-api" } on-error={ } }
   :local waited 0
@@ -30,7 +30,7 @@
   :global easyispFolder
   :if ([:len [/radius find where comment="easyisp:radius:1"]] = 0) do={ /radius add comment="easyisp:radius:1" service=ppp,hotspot address=10.9.0.2 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s } else={ /radius set [find where comment="easyisp:radius:1"] service=ppp,hotspot address=10.9.0.2 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s }
   :do { :local known [:parse "/radius\20set\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D\20require-message-auth\3Dyes-for-request-resp"]; $known } on-error={ }
-  :if ([:len [/radius find where comment="easyisp:radius:2"]] = 0) do={ /radius add comment="easyisp:radius:2" service=ppp,hotspot address=10.9.0.3 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s } else={ /radius set [find where comment="easyisp:radius:2"] service=ppp,hotspot address=10.9.0.3 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s }
+  :if ([:len [/radius find where comment="easyisp:radius:2"]] = 0) do={ /radius add comment="easyisp:radius:2" service=ppp,hotspot address=10.9.0.3 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s disabled=no } else={ /radius set [find where comment="easyisp:radius:2"] service=ppp,hotspot address=10.9.0.3 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s disabled=no }
   :do { :local known [:parse "/radius\20set\20\5Bfind\20where\20comment\3D\22easyisp:radius:2\22\5D\20require-message-auth\3Dyes-for-request-resp"]; $known } on-error={ }
   :if ([:len [/tool netwatch find where comment="easyisp:watch"]] = 0) do={ /tool netwatch add comment="easyisp:watch" host=10.9.0.2 interval=10s up-script="/radius\20enable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" down-script="/radius\20disable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" } else={ /tool netwatch set [find where comment="easyisp:watch"] host=10.9.0.2 interval=10s up-script="/radius\20enable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" down-script="/radius\20disable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" }
   /radius incoming set accept=yes port=3799
@@ -105,7 +105,7 @@
   :local told 0
   :local tries 0
   :while (($told = 0) and ($tries < 3)) do={ :do { /tool fetch mode=https url=("https://isp.example.com/api/wizard/1/provision-complete\3Fkey\3DK" . "&failed=" . $failed . "&addresses=" . $addresses) keep-result=no; :set told 1 } on-error={ :delay 5s }; :set tries ($tries + 1) }
-  :if ($told = 0) do={ :error "easyisp: set up, but the cloud was not told; take a new command from the wizard" }
+  :if ($told = 0) do={ :log error "easyisp: the cloud was not told"; :error "easyisp: set up, but the cloud was not told; take a new command from the wizard" }
   :if ($failed > 0) do={ :error "easyisp: $failed steps failed; see /log print, and take a new command from the wizard" }
   :put "easyisp: all done; go on in the wizard"
 }

@@ -9,7 +9,7 @@ use super::super::back::{Back, VersionRow, back};
 use super::super::plan::Work;
 use super::super::rules::{self, Chosen, Services};
 use super::configure::Configured;
-use super::hands::Hands;
+use super::hands::{Hands, Left};
 use super::{Choice, chosen, known, refused};
 use crate::auth::Operator;
 use crate::db::Database;
@@ -66,6 +66,8 @@ pub async fn go(
     let choice = serde_json::to_value(&going.chosen).map_err(ApiError::internal)?;
     let mut work = Work::new(services, None, &[], Vec::new());
     work.steps = going.back.parts;
-    hands.start(site, work, choice, true, details).await?;
+    hands
+        .start(site, work, choice, (true, Left::Undo), details)
+        .await?;
     hands.wait(begun).await
 }

@@ -13,17 +13,18 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::super::plan::Stage;
-use super::super::rules::{self, Chosen};
+use super::super::rules;
 use super::super::run::At;
 use super::super::store::{self, Purpose};
-use super::{known, refused};
+use super::{kept, known, refused};
 use crate::api::{Json, Path, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Token};
 use crate::config::Config;
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, violated};
-use crate::routers::{self, Change, Clear, Provisioning, Status};
+use crate::moving;
+use crate::routers::{self, Change, Clear, Provisioning, Status, running};
 use crate::secrets::{SecretError, Secrets};
 use crate::sites::Live;
 
@@ -55,6 +56,10 @@ pub struct StartRequest {
     /// Addresses of one or two agents as the router sees them; those of its site when left out.
     #[serde(default)]
     agents: Vec<String>,
+    /// Whether API, SNMP and CoA are closed to all but the agents. When left out as it was chosen last, else true; for a
+    /// router that moves in (`SHADOW` or `FORWARD`) firewall and SNMP stay as they are unless it is true.
+    #[serde(default, deserialize_with = "blank::option")]
+    configure_firewall: Option<bool>,
 }
 
 /// A command to paste.
@@ -68,13 +73,14 @@ pub struct Started {
     secret: String,
     /// To be pasted into the router's terminal.
     provision_command: String,
+    /// What to do with it, and what it changes at the router.
     message: String,
 }
 
 /// `POST /api/wizard/start`: enters a router that nobody has met yet, and gives the command that brings it up.
 ///
 /// The command is good once, for half an hour; with `routerId` a router that is there gets another one, and the one
-/// before is worth nothing. Errors: 400 naming the fields, 409 `ROUTER_NAME_TAKEN`, 409 `WIZARD_RUNNING`, 422
+/// before is worth nothing. What such a router serves goes on as it was configured. Errors: 400 naming the fields, 409 `ROUTER_NAME_TAKEN`, 409 `WIZARD_RUNNING`, 422
 /// `NO_AGENT` where no agent of the site is known to listen, 422 `NO_PUBLIC_URL`.
 #[utoipa::path(post, path = "/api/wizard/start", tag = "Routers", request_body = StartRequest,
     responses((status = 200, body = Started)))]
@@ -97,13 +103,14 @@ pub async fn start(
             enter(&mut tx, &secrets, &entropy, (name, site), now).await?
         }
     };
-    let chosen = Chosen {
-        agents: request.agents,
-        ..Chosen::default()
-    };
+    let asked = (request.agents, request.configure_firewall);
     let is_new = request.router_id.is_none();
-    let Offer { name, secret, text } =
-        offer(&mut tx, &secrets, router, chosen, (url, is_new), now).await?;
+    let Offer {
+        name,
+        secret,
+        text,
+        changes,
+    } = offer(&mut tx, &secrets, router, asked, is_new, now).await?;
     let audit = Audit {
         details: "Took the command that brings it up".to_owned(),
         ..Audit::new(Action::RouterSetup, "router", router, &name)
@@ -115,7 +122,7 @@ pub async fn start(
         provision_command: rules::command(url, &text),
         token: text,
         secret,
-        message: MESSAGE.to_owned(),
+        message: format!("{MESSAGE} {changes}"),
     }))
 }
 
@@ -127,23 +134,28 @@ pub(super) struct Offer {
     pub secret: String,
     /// The token of its command.
     pub text: String,
+    /// What it changes at the router, in words.
+    pub changes: String,
 }
 
-/// Gives a router a command that fetches its script once, in place of an earlier one.
+/// Gives a router a command that fetches its script once, in place of an earlier one. What is asked for is its agents,
+/// and whether its firewall closes it to others.
 pub(super) async fn offer(
     tx: &mut Tx,
     secrets: &Secrets,
     router: RouterId,
-    chosen: Chosen,
-    (url, is_new): (&str, bool),
+    (agents, firewall): (Vec<String>, Option<bool>),
+    is_new: bool,
     now: Timestamp,
 ) -> Result<Offer, ApiError> {
     let name = routers::lock_named(tx, router).await?;
     let name = name.ok_or(ApiError::NotFound("router"))?;
     let row = store::find(tx, router).await?;
-    if row.is_some_and(|row| row.stage.is_under_way()) {
+    if row.as_ref().is_some_and(|row| row.stage.is_under_way()) {
         return Err(running());
     }
+    let moves_in = moving::is_under_way(tx, router).await?;
+    let chosen = rules::begun(row.as_ref().and_then(kept), agents, firewall, moves_in);
     let known = known(tx, secrets, router).await?;
     if known.api.is_none() {
         return Err(ApiError::unprocessable(
@@ -153,9 +165,8 @@ pub(super) async fn offer(
     }
     let secret = known.secret.clone();
     let choice = serde_json::to_value(&chosen).map_err(ApiError::internal)?;
-    let callback = format!("{url}/api/wizard/{router}/provision-complete");
     // What cannot be written is found out here and not on the roof.
-    rules::written_first(known, chosen, &callback).map_err(|faults| {
+    let changes = rules::told_first(known, chosen).map_err(|faults| {
         match faults.iter().any(|fault| fault.field == "agents") && is_new {
             true => ApiError::unprocessable(
                 "NO_AGENT",
@@ -171,7 +182,12 @@ pub(super) async fn offer(
     store::put_token(tx, router, Purpose::Fetch, token.digest(), ends).await?;
     store::begin(tx, router, MESSAGE, &choice, now).await?;
     routers::provisioning(tx, router, Provisioning::CommandPending).await?;
-    Ok(Offer { name, secret, text })
+    Ok(Offer {
+        name,
+        secret,
+        text,
+        changes,
+    })
 }
 
 /// Enters a router of which nothing but its name is known.
@@ -219,14 +235,6 @@ pub(super) fn public_url(config: &Config) -> Result<&str, ApiError> {
             "Routers cannot find this server: its [http] public_url is not set",
         )
     })
-}
-
-/// 409: somebody works at it.
-pub fn running() -> ApiError {
-    ApiError::conflict(
-        "WIZARD_RUNNING",
-        "This router is being configured; wait until that is through (GET /api/wizard/{id}/status)",
-    )
 }
 
 /// Where a router's set-up is.

@@ -16,7 +16,7 @@ use super::super::plan::{self, Stage};
 use super::super::rules::{self, Chosen};
 use super::super::store::{self, Purpose};
 use super::begin::TOKEN_LIFE;
-use super::{known, refused};
+use super::{kept, known, last, refused};
 use crate::api::{ClientAddress, Json, Path, Query, Said};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Token;
@@ -52,8 +52,7 @@ pub async fn script(
         return Err(over());
     }
     let row = store::find(&mut tx, router).await?.ok_or_else(over)?;
-    let chosen = row.choice.map(serde_json::from_value::<Chosen>);
-    let chosen = chosen.transpose().map_err(ApiError::internal)?;
+    let chosen = last(&row);
     monitoring::watch(&mut tx, &secrets, router, &Actor::system(), now).await?;
     let known = known(&mut tx, &secrets, router).await?;
     let (key, text) = Token::new(&tx.entropy());
@@ -123,16 +122,29 @@ pub async fn complete(
     }
     let row = store::find(&mut tx, router).await?.ok_or_else(over)?;
     let site = routers::site_of(&mut tx, router).await?.ok_or_else(over)?;
-    let chosen: Chosen = row
-        .choice
-        .and_then(|choice| serde_json::from_value(choice).ok())
-        .unwrap_or_default();
+    let chosen = last(&row).unwrap_or_default();
     let listening = sites::agents::store::listening(&mut tx, site).await?;
     let mut agents: Vec<String> = listening
         .into_iter()
         .flat_map(|one| one.addresses)
         .collect();
-    agents.extend(chosen.agents);
+    agents.extend(chosen.agents.iter().cloned());
+    if complete.failed.unwrap_or(0) == 0
+        && let Some(kept) = kept(&row)
+    {
+        // Its agents and its firewall are from here on as its script made them.
+        let firewall = match chosen.beside {
+            true => kept.firewall,
+            false => chosen.firewall,
+        };
+        let kept = Chosen {
+            agents: chosen.agents,
+            firewall,
+            ..kept
+        };
+        let kept = serde_json::to_value(&kept).map_err(ApiError::internal)?;
+        store::keep(&mut tx, router, &kept).await?;
+    }
     let told = complete.addresses.as_deref().unwrap_or_default();
     let place: IpAddr = plan::whereabouts(address, told, &agents);
     routers::placed(&mut tx, router, place, now).await?;

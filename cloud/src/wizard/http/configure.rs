@@ -16,8 +16,8 @@ use super::super::rules::{self, Chosen, Range, Services};
 use super::super::run::{self, At};
 use super::super::store;
 use super::begin::site_of;
-use super::hands::{Hands, at};
-use super::{known, refused};
+use super::hands::{Hands, Left, at};
+use super::{kept, known, last, refused};
 use crate::api::{Json, Path, blank};
 use crate::auth::Operator;
 use crate::db::Database;
@@ -115,9 +115,16 @@ pub struct ConfigureRequest {
     /// Whether a backup is saved on the router first: true when left out.
     #[serde(default, deserialize_with = "blank::option")]
     create_backup: Option<bool>,
-    /// Whether API, SNMP and CoA are closed to all but the agents: true when left out.
+    /// Whether API, SNMP and CoA are closed to all but the agents; when left out as it was chosen last, else true.
     #[serde(default, deserialize_with = "blank::option")]
     configure_firewall: Option<bool>,
+    /// Addresses of one or two agents as the router sees them; when left out those that it was begun with, else those
+    /// of its site.
+    #[serde(default)]
+    agents: Vec<String>,
+    /// Whether what an earlier configuration left half-way stays as it is: it is undone first when left out.
+    #[serde(default, deserialize_with = "blank::option")]
+    forget_left: Option<bool>,
     /// Its DHCP servers by name that are to ask for the leases of DHCP customers. Counts where the router's `dhcpRadius`
     /// is on.
     #[serde(default)]
@@ -177,7 +184,8 @@ pub struct PppoeConfig {
 }
 
 impl ConfigureRequest {
-    fn chosen(self) -> Result<Chosen, ApiError> {
+    /// What is chosen; what is left out and was chosen before is as it was.
+    fn chosen(self, last: Chosen) -> Result<Chosen, ApiError> {
         let address = |field: &str, text: Option<String>| {
             let Some(text) = text else { return Ok(None) };
             let parsed = text.trim().parse::<Ipv4Addr>();
@@ -206,8 +214,12 @@ impl ConfigureRequest {
             pppoe: few(pppoe.interfaces),
             hotspot: few(hotspot.interfaces),
             dhcp_servers: few(self.dhcp_servers),
-            agents: Vec::new(),
-            firewall: self.configure_firewall.unwrap_or(true),
+            agents: match self.agents.is_empty() {
+                true => last.agents,
+                false => few(self.agents),
+            },
+            firewall: self.configure_firewall.unwrap_or(last.firewall),
+            beside: false,
             bridges: Vec::new(),
             service_name: pppoe.service_name,
             line: Range {
@@ -242,8 +254,11 @@ pub struct Configured {
 /// First a backup is saved on the router; then it is configured step by step, read back and tried. What fails is
 /// undone, so that the router is as it was, and `message` says what to do. 200 either way; `success` is also false
 /// while it is still under way after half a minute: it goes on by itself, `status` tells. Asked again it changes only
-/// what is otherwise. Errors: 400 naming the fields, 409 `WIZARD_RUNNING`, 422 `DEVICE_MODE` where the device's mode
-/// keeps the hotspot off, 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
+/// what is otherwise. Errors: 400 naming the fields, 409 `WIZARD_RUNNING`, 409 `ROUTER_BUSY` while a repair or a rollout
+/// writes to it, 422 `DEVICE_MODE` where the device's mode keeps the hotspot off, 422 `AGENTS_PORT` where an interface
+/// leads to an agent, 422 `AGENT_NOT_LISTED` where the firewall would shut the agent out, 422 `HALF_CONFIGURED` where
+/// what an earlier run left does not go back (`forgetLeft` leaves it), 422 without an API user, 503 when the site is
+/// away, 502 or 504 when the router is.
 #[utoipa::path(post, path = "/api/wizard/{router}/configure", tag = "Routers",
     params(("router" = RouterId, Path)), request_body = ConfigureRequest,
     responses((status = 200, body = Configured),
@@ -260,7 +275,10 @@ pub async fn configure(
 ) -> Result<Json<Configured>, ApiError> {
     let begun = Instant::now();
     let backup = request.create_backup.unwrap_or(true);
-    let chosen = request.chosen()?;
+    let left = match request.forget_left {
+        Some(true) => Left::Forget,
+        Some(false) | None => Left::Undo,
+    };
     let hands = Hands {
         db: &db,
         secrets: &secrets,
@@ -270,9 +288,10 @@ pub async fn configure(
         now: clock.now(),
     };
     let site = hands.free().await?;
+    let chosen = request.chosen(hands.last().await?)?;
     let found = ports(hands.at(site)).await?;
     let chosen = fitted(chosen, &found)?;
-    hands.begin(site, chosen, backup).await?;
+    hands.begin(site, chosen, (backup, left)).await?;
     hands.wait(begun).await.map(Json)
 }
 
@@ -309,7 +328,17 @@ pub async fn auto_configure(
             "No way to the internet is seen on the router; choose the interfaces yourself (configure)",
         )
     })?;
-    let agents = hands.agents_at(site).await?;
+    let last = hands.last().await?;
+    let (known, around) = hands.surroundings(site, &last.agents).await?;
+    let asked: Vec<Ipv4Addr> = match last.agents.is_empty() {
+        true => rules::nearest(&known),
+        false => last
+            .agents
+            .iter()
+            .filter_map(|text| rules::v4(text))
+            .collect(),
+    };
+    let agents = hands.agents_at(site, &asked, &around).await?;
     let is_port = |one: &&InterfaceV1| {
         ["ether", "wlan", "wifi"].contains(&one.kind.as_str())
             && !one.disabled
@@ -332,10 +361,11 @@ pub async fn auto_configure(
         wan: Some(wan),
         pppoe: names.clone(),
         hotspot: names,
-        firewall: true,
+        agents: last.agents,
+        firewall: last.firewall,
         ..Chosen::default()
     };
-    hands.begin(site, chosen, true).await?;
+    hands.begin(site, chosen, (true, Left::Undo)).await?;
     hands.wait(begun).await.map(Json)
 }
 
@@ -359,8 +389,8 @@ pub async fn test(
     let at = at(&live, &operator, site, router, clock.now());
     let mut tx = db.begin(operator.tenant).await?;
     let row = store::find(&mut tx, router).await?;
-    let chosen = row.and_then(|row| row.choice);
-    let chosen = chosen.and_then(|choice| serde_json::from_value::<Chosen>(choice).ok());
+    // What it serves by; where it never came so far, what was tried last.
+    let chosen = row.as_ref().and_then(|row| kept(row).or_else(|| last(row)));
     let known = known(&mut tx, &secrets, router).await?;
     drop(tx);
     let chosen = chosen.filter(|chosen| chosen.services.is_some());

@@ -1,26 +1,27 @@
 //! What turns a wish for a router into work: looks what stands there, writes it down, waits for the end.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use easyisp_shared::id::{RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::router::{RouterAsk, RouterTold};
-use easyisp_shared::wire::setup::{BeforeV1, ItemV1, RowV1, SetupAskV1, SetupToldV1, WhichV1};
+use easyisp_shared::wire::setup::{BeforeV1, ItemV1, SetupAskV1, SetupToldV1};
 
+use super::super::around::Around;
 use super::super::plan::{self, Stage, Work};
-use super::super::rules::{self, Chosen, Services};
+use super::super::rules::{self, Chosen, Known, Services};
 use super::super::run::{self, At};
 use super::super::store;
-use super::begin::running;
 use super::configure::{Configured, PATIENCE, other};
-use super::{known, refused};
+use super::{known, last, refused};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::Database;
 use crate::due;
 use crate::error::ApiError;
 use crate::monitoring;
-use crate::routers;
+use crate::routers::{self, Writer, running};
 use crate::secrets::Secrets;
 use crate::sites::Live;
 
@@ -56,37 +57,67 @@ impl<'a> Hands<'a> {
         }
     }
 
-    /// The interfaces behind which the site's agents are, as the router's own tables say.
-    pub(super) async fn agents_at(&self, site: SiteId) -> Result<Vec<String>, ApiError> {
+    /// What was chosen of it last, whatever came of it.
+    pub(super) async fn last(&self) -> Result<Chosen, ApiError> {
         let mut tx = self.db.begin(self.operator.tenant).await?;
-        let known = known(&mut tx, self.secrets, self.router).await?;
+        let row = store::find(&mut tx, self.router).await?;
+        let usual = || Chosen {
+            firewall: true,
+            ..Chosen::default()
+        };
+        Ok(row.as_ref().and_then(last).unwrap_or_else(usual))
+    }
+
+    /// What is to be known of a router, with what it tells of its surroundings; and those.
+    pub(super) async fn surroundings(
+        &self,
+        site: SiteId,
+        agents: &[String],
+    ) -> Result<(Known, Around), ApiError> {
+        let mut tx = self.db.begin(self.operator.tenant).await?;
+        let mut known = known(&mut tx, self.secrets, self.router).await?;
         drop(tx);
-        let host = |text: &String| match text.rsplit_once(':') {
-            Some((host, _)) => host.to_owned(),
-            None => text.clone(),
-        };
-        let neighbour = |agent: String| found("/ip arp", "address", agent);
-        let asked: Vec<ItemV1> = known.agents.iter().map(host).map(neighbour).collect();
-        let rows = self.look(site, asked).await?.0;
-        let text = |row: &RowV1, name: &str| {
-            let held = row.fields.iter().find(|(held, _)| held == name);
-            held.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
-        };
+        let every = known.agents.iter().flatten().chain(agents);
+        let every: Vec<Ipv4Addr> = every.filter_map(|text| rules::v4(text)).collect();
+        let user = known.api.as_ref().map(|(user, _)| user.as_str());
+        let mut around = Around::default();
+        around.take(self.look(site, Around::asked(&every, user)).await?.0);
+        around.take(self.look(site, around.hosts_asked()).await?.0);
+        known.networks = around.networks();
+        Ok((known, around))
+    }
+
+    /// The interfaces by which its agents are reached, with all that these run over. Errors: 422 `AGENTS_PORT` where
+    /// the router does not tell.
+    pub(super) async fn agents_at(
+        &self,
+        site: SiteId,
+        agents: &[Ipv4Addr],
+        around: &Around,
+    ) -> Result<Vec<String>, ApiError> {
         let mut names = Vec::new();
-        let mut devices = Vec::new();
-        for row in rows.iter().flat_map(|stood| &stood.rows) {
-            names.extend(text(row, "interface"));
-            devices.extend(text(row, "mac-address"));
+        for agent in agents {
+            let mut towards: Vec<String> = around.towards(*agent).into_iter().collect();
+            if towards.is_empty() {
+                let told = self.at(site).set_up(SetupAskV1::Uplinks).await?;
+                let SetupToldV1::Uplinks(uplinks) = told else {
+                    return Err(other());
+                };
+                towards = uplinks;
+            }
+            if towards.is_empty() {
+                return Err(ApiError::unprocessable(
+                    "AGENTS_PORT",
+                    format!(
+                        "The router does not tell by which interface it reaches the agent at {agent}, so that nobody \
+                         knows whether subscribers there would cut it off. See that it has an address in the agent's \
+                         network or a route to it, or name the agents' addresses (agents)"
+                    ),
+                ));
+            }
+            names.extend(towards);
         }
-        // Behind a bridge it is one of the bridge's ports.
-        let hosts = devices
-            .into_iter()
-            .map(|mac| found("/interface bridge host", "mac-address", mac));
-        let rows = self.look(site, hosts.collect()).await?.0;
-        for row in rows.iter().flat_map(|stood| &stood.rows) {
-            names.extend(text(row, "on-interface").or_else(|| text(row, "interface")));
-        }
-        Ok(names)
+        Ok(around.beneath(names))
     }
 
     async fn look(
@@ -107,24 +138,33 @@ impl<'a> Hands<'a> {
     pub(super) async fn begin(
         &self,
         site: SiteId,
-        chosen: Chosen,
-        backup: bool,
+        mut chosen: Chosen,
+        (backup, left): (bool, Left),
     ) -> Result<(), ApiError> {
         let mut tx = self.db.begin(self.operator.tenant).await?;
         let actor = Actor::from(self.operator);
         monitoring::watch(&mut tx, self.secrets, self.router, &actor, self.now).await?;
-        let known = known(&mut tx, self.secrets, self.router).await?;
         tx.commit().await?;
         let services = chosen.services.unwrap_or(Services::Both);
-        let choice = serde_json::to_value(&chosen).map_err(ApiError::internal)?;
-        let ports = chosen.pppoe.iter().chain(&chosen.hotspot);
-        let ports: Vec<String> = ports.cloned().collect();
-        let mut known = known;
+        let (mut known, around) = self.surroundings(site, &chosen.agents).await?;
         if let RouterTold::System(told) = self.at(site).ask(RouterAsk::System, PATIENCE).await? {
             known.version = Some(told.version);
         }
-        let steps = rules::planned(known, chosen).map_err(refused)?;
-        let beside = self.agents_at(site).await?;
+        if chosen.agents.is_empty() && rules::is_ambiguous(&known) {
+            // Whatever is compared with it later must mean the same.
+            let nearest = rules::nearest(&known);
+            chosen.agents = nearest.iter().map(Ipv4Addr::to_string).collect();
+        }
+        let choice = serde_json::to_value(&chosen).map_err(ApiError::internal)?;
+        let closes = chosen.firewall;
+        let ports = chosen.pppoe.iter().chain(&chosen.hotspot);
+        let ports: Vec<String> = ports.cloned().collect();
+        let (agents, steps) = rules::planned_for(known, chosen).map_err(refused)?;
+        let entered = around.entered_from();
+        if closes && !entered.is_empty() && !entered.iter().any(|one| agents.contains(one)) {
+            return Err(shut_out(&entered, &agents));
+        }
+        let beside = self.agents_at(site, &agents, &around).await?;
         if let Some(port) = ports.iter().find(|port| beside.contains(port)) {
             return Err(ApiError::unprocessable(
                 "AGENTS_PORT",
@@ -135,38 +175,79 @@ impl<'a> Hands<'a> {
             ));
         }
         let work = Work::new(services, None, &steps, Vec::new());
-        self.start(site, work, choice, backup, "Configures it")
+        self.start(site, work, choice, (backup, left), "Configures it")
             .await
     }
 
-    /// Undoes what an earlier run left half-way, looks what stands there, writes the work down and makes it due.
+    /// Claims the router, undoes what an earlier run left half-way, looks what stands there, writes the work down and
+    /// makes it due.
     pub async fn start(
+        &self,
+        site: SiteId,
+        work: Work,
+        choice: serde_json::Value,
+        (backup, left): (bool, Left),
+        details: &str,
+    ) -> Result<(), ApiError> {
+        self.claim().await?;
+        let started = self
+            .started(site, work, choice, (backup, left), details)
+            .await;
+        if started.is_err() {
+            let mut tx = self.db.begin(self.operator.tenant).await?;
+            routers::release(&mut tx, self.router, &Writer::Beginning).await?;
+            tx.commit().await?;
+        }
+        started
+    }
+
+    /// From here on nobody else writes to the router.
+    async fn claim(&self) -> Result<(), ApiError> {
+        let mut tx = self.db.begin(self.operator.tenant).await?;
+        let name = routers::lock_named(&mut tx, self.router).await?;
+        name.ok_or(ApiError::NotFound("router"))?;
+        let row = store::find(&mut tx, self.router).await?;
+        if row.is_some_and(|row| row.stage.is_under_way()) {
+            return Err(running());
+        }
+        routers::idle(&mut tx, self.router, self.now).await?;
+        routers::claim(&mut tx, self.router, &Writer::Beginning, self.now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn started(
         &self,
         site: SiteId,
         mut work: Work,
         choice: serde_json::Value,
-        backup: bool,
+        (backup, left): (bool, Left),
         details: &str,
     ) -> Result<(), ApiError> {
         let (router, now) = (self.router, self.now);
         let mut tx = self.db.begin(self.operator.tenant).await?;
         let row = store::find(&mut tx, router).await?;
-        let left = match &row {
-            Some(row) => run::open(&mut tx, self.secrets, router, row).await?,
-            None => None,
+        let half = match &row {
+            Some(row) if left == Left::Undo => {
+                run::open(&mut tx, self.secrets, router, row).await?
+            }
+            Some(_) | None => None,
         };
         drop(tx);
-        if let Some(left) = left {
+        if let Some(half) = half {
             let told = self
                 .at(site)
-                .set_up(SetupAskV1::Restore(left.before))
+                .set_up(SetupAskV1::Restore(half.before))
                 .await?;
             if let SetupToldV1::Restored(refusals) = told
                 && let Some(words) = refusals.first()
             {
                 return Err(ApiError::unprocessable(
                     "HALF_CONFIGURED",
-                    format!("What an earlier configuration left does not go back: {words}"),
+                    format!(
+                        "What an earlier configuration left does not go back: {words}. Put it right on the router, or \
+                         send forgetLeft: true to leave it as it is and go on"
+                    ),
                 ));
             }
         }
@@ -246,16 +327,30 @@ pub(super) fn at<'a>(
     }
 }
 
-fn found(menu: &str, key: &str, value: String) -> ItemV1 {
-    ItemV1 {
-        menu: menu.to_owned(),
-        which: WhichV1::Found {
-            key: key.to_owned(),
-            value,
-            lenient: false,
-        },
-        fields: Vec::new(),
-    }
+/// 422: what closes the router to all but these would close it to who configures it.
+fn shut_out(entered: &[Ipv4Addr], agents: &[Ipv4Addr]) -> ApiError {
+    let list = |all: &[Ipv4Addr]| {
+        let texts: Vec<String> = all.iter().map(Ipv4Addr::to_string).collect();
+        texts.join(" and ")
+    };
+    ApiError::unprocessable(
+        "AGENT_NOT_LISTED",
+        format!(
+            "The router sees its agent at {}, and would be closed to all but {}. Name that address (agents), or send \
+             configureFirewall: false",
+            list(entered),
+            list(agents)
+        ),
+    )
+}
+
+/// What becomes of what an earlier configuration left half-way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Left {
+    /// It is undone first.
+    Undo,
+    /// It stays as it is.
+    Forget,
 }
 
 /// Below the time limit of a request.

@@ -13,7 +13,7 @@ use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::rules::{self, Chosen};
+use super::super::rules;
 use super::super::store;
 use super::begin::{self, Offer};
 use crate::api::{ClientAddress, Json, blank};
@@ -167,9 +167,9 @@ pub async fn register(
     if !store::put_serial(&mut tx, &serial, router, now).await? {
         return Err(known()); // another of that number came at this moment
     }
-    let chosen = Chosen::default();
+    let asked = (Vec::new(), None);
     let Offer { name, text, .. } =
-        begin::offer(&mut tx, &secrets, router, chosen, (url, true), now).await?;
+        begin::offer(&mut tx, &secrets, router, asked, true, now).await?;
     let audit = Audit {
         details: format!("Entered itself from {address} with serial number {serial}"),
         ..Audit::new(Action::RouterRegister, "router", router, &name)

@@ -60,6 +60,7 @@ pub(super) fn rows(
             made.chain(all(router, queue)).collect()
         }
         "/interface" => interfaces(router, now),
+        "/user/active" => entered(router),
         "/system/resource" => vec![resource(router, face, now)],
         "/system/health" => health(face),
         "/system/routerboard" => vec![software::board(router)],
@@ -80,6 +81,20 @@ pub(super) fn rows(
         }
     };
     Ok(rows.into_iter().filter(|row| fits(row, asked)).collect())
+}
+
+/// Who is logged in, and from where as the router sees him.
+fn entered(router: &Router) -> Vec<Row> {
+    let state = router.state();
+    let row = |(number, (name, from)): (usize, &(String, std::net::IpAddr))| {
+        Row(vec![
+            (".id", format!("*{:X}", number + 1)),
+            ("name", name.clone()),
+            ("address", from.to_string()),
+            ("via", "api".to_owned()),
+        ])
+    };
+    state.entered.iter().enumerate().map(row).collect()
 }
 
 /// `/interface/monitor-traffic`, once.

@@ -64,6 +64,7 @@ const MENUS: &[Menu] = &[
     list("/ip route", "comment dst-address gateway", &[]),
     list("/ip dhcp-client", "interface", &[]),
     list("/interface pppoe-client", "name interface", &[]),
+    list("/interface vlan", "name interface vlan-id", &[]),
     list("/ip arp", "comment address interface", &[]),
     list("/interface bridge host", "comment on-interface", &[]),
     list("/user group", "name policy", &[]),
@@ -84,7 +85,7 @@ const MENUS: &[Menu] = &[
     ),
     list(
         "/radius",
-        "comment service address secret authentication-port accounting-port timeout",
+        "comment service address secret authentication-port accounting-port timeout disabled",
         &[],
     ),
     list(

@@ -56,6 +56,15 @@ impl Machine {
         self.put("/file", &held);
     }
 
+    /// The power was cut: on a board with a `flash` folder what lies beside it was in memory.
+    pub(crate) fn forget_memory(&mut self) {
+        let files = self.menus.entry("/file".to_owned()).or_default();
+        let name = |row: &super::Row| row.held.get("name").cloned().unwrap_or_default();
+        if files.iter().any(|row| name(row) == "flash") {
+            files.retain(|row| name(row) == "flash" || name(row).starts_with("flash/"));
+        }
+    }
+
     /// Has a way out from here on.
     pub fn reaches(&mut self, outside: Outside) {
         self.outside = outside;
@@ -209,7 +218,7 @@ fn spaced(path: &str) -> String {
 /// Properties that are told and not set, or not by everybody.
 const MORE: &str = "default dynamic invalid running disabled active status fingerprint mac-address mtu default-name \
     rx-byte tx-byte link-downs comment version servers server-dns-names primary-ntp require-message-auth size \
-    immediate-gw on-interface hw network address interface";
+    immediate-gw on-interface hw network address interface static";
 
 fn name_of(kind: &'static Menu, name: &str) -> Option<&'static str> {
     let mut known = kind.names.split(' ').chain(MORE.split_whitespace());
