@@ -47,6 +47,10 @@ pub async fn resolve(
     };
     let payers = [Some(customer), loser].into_iter().flatten();
     let accounts = lock_all(tx, payers, payment.customer, now).await?;
+    let loser = match payment.customer {
+        Some(had) => lock_payer_of(tx, had, now).await?,
+        None => None,
+    };
     let mut found = accounts
         .into_iter()
         .filter(|account| account.customer == customer);
@@ -244,9 +248,24 @@ pub(super) async fn lock_all(
     Ok(accounts)
 }
 
+/// Locks a customer and who pays for him, who is returned; `None` = there is no such customer.
+pub(super) async fn lock_payer_of(
+    tx: &mut Tx,
+    customer: CustomerId,
+    now: Timestamp,
+) -> sqlx::Result<Option<CustomerId>> {
+    let before = store::payer(tx, customer).await?;
+    lock_all(tx, before, Some(customer), now).await?;
+    let payer = store::payer(tx, customer).await?; // somebody else's child account meanwhile
+    if payer != before {
+        lock_all(tx, payer, None, now).await?;
+    }
+    Ok(payer)
+}
+
 /// Takes back a payment that was typed by hand: a reversal entry, and the wallet pays it back, below zero
-/// if it must; for who became a child account since, his parent's. A period it bought stays. `None` when there is no such payment; `Some(false)` when it was
-/// taken back before.
+/// if it must; for who became a child account since, his parent's. A period it bought stays. `None` when there is no
+/// such payment; `Some(false)` when it was taken back before.
 pub async fn void(
     tx: &mut Tx,
     payment: PaymentId,
@@ -263,10 +282,9 @@ pub async fn void(
     let entry = void_entry(tx, &payment, now);
     let id = entry.id;
     let payer = match payment.customer {
-        Some(customer) => store::payer(tx, customer).await?,
+        Some(customer) => lock_payer_of(tx, customer, now).await?, // before the float, as whoever pays
         None => None,
     };
-    lock_all(tx, payer, payment.customer, now).await?; // before the float, as whoever pays
     if let (Some(seller), Some(_)) = (payment.seller_id, payment.customer) {
         ledger::move_float(tx, seller, (payment.amount, Cents::ZERO), now).await?;
         let source = format!("payment {}", payment.id);

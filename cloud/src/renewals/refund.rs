@@ -14,7 +14,7 @@ use crate::due;
 use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer, total_tax};
 use crate::webhooks::{self, EventKind};
 
-use super::correct::{Way, lock_all, shift};
+use super::correct::{Way, lock_all, lock_payer_of, shift};
 use super::deed::{Account, Deed};
 use super::store::{self, Sold};
 use super::{Method, RenewError, SOLD, Till, message, perform, told};
@@ -125,9 +125,15 @@ async fn lock(
     let Some(owner) = refund.owner else {
         return Ok(None);
     };
-    let payer = store::payer(tx, refund.bearer.unwrap_or(owner)).await?;
+    let payer = match refund.bearer {
+        Some(bearer) => {
+            let payer = store::payer(tx, bearer).await?;
+            lock_all(tx, payer, Some(owner), now).await?;
+            payer
+        }
+        None => lock_payer_of(tx, owner, now).await?,
+    };
     let payer = payer.ok_or(RenewError::UnknownCustomer)?;
-    lock_all(tx, [payer], Some(owner), now).await?;
     Ok(Some(payer).filter(|payer| *payer != owner))
 }
 
