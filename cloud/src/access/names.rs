@@ -276,9 +276,15 @@ impl Names {
             let flag = flag.to_ascii_lowercase();
             !flag.starts_with("domain") && (safe || flag != "secure")
         });
+        let mut is_hidden = false;
         for flag in flags {
+            is_hidden |= flag.eq_ignore_ascii_case("httponly");
             kept.push_str("; ");
             kept.push_str(flag);
+        }
+        if self.apart.is_some() && !is_hidden {
+            // Scripts of another device's page, at another port of this name, would read it.
+            kept.push_str("; HttpOnly");
         }
         HeaderValue::from_str(&kept).ok()
     }
@@ -550,6 +556,8 @@ mod tests {
         ] {
             assert_eq!(headers.get(gone), None, "{gone}");
         }
+        let headers = kept(&names(true), &[("set-cookie", "lang=en")]).unwrap();
+        assert_eq!(headers["set-cookie"], "way-k3-lang=en; HttpOnly");
         let headers = kept(&names(false), &[("set-cookie", "sid=1; Secure")]).unwrap();
         assert_eq!(headers["set-cookie"], "sid=1; Secure");
     }

@@ -223,6 +223,17 @@ async fn a_page_is_seen_by_who_showed_the_secret_and_by_nobody_else() -> Result<
         (StatusCode::BAD_GATEWAY, None)
     );
 
+    // Bob is not online: there is nowhere to lead to.
+    let until = way.world.clock.now().plus(DAY);
+    let bob = way
+        .isp
+        .add_subscriber("bobby", "254712345671", until)
+        .await?;
+    let wish = json!({"port": way.at.port(), "reason": "His Wi-Fi is slow"});
+    let door = format!("/customers/{bob}/access");
+    let (status, answer) = way.isp.owner.call(Method::POST, &door, Some(&wish)).await?;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+
     way.jane.hang_up().await;
     eventually("the way is gone with her session", async || {
         way.world.clock.advance(Duration::from_secs(1));
