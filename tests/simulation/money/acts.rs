@@ -476,13 +476,20 @@ impl Money {
                 ensure!(*status == 409, "{deed} is answered {status}: {body}");
             }
             Deed::Sell { .. } => {
+                // The same request twice at once is one.
+                let fits = body["code"] == "FLOAT_USED_UP" || body["code"] == "REQUEST_IN_FLIGHT";
                 ensure!(
-                    *status == 409 && body["code"] == "FLOAT_USED_UP",
+                    *status == 409 && fits,
+                    "{deed} is answered {status}: {body}"
+                );
+            }
+            Deed::Load { .. } if !done => {
+                ensure!(
+                    body["code"] == "REQUEST_IN_FLIGHT",
                     "{deed} is answered {status}: {body}"
                 );
             }
             Deed::Load { isp, cents, key } => {
-                ensure!(done, "{deed} is answered {status}: {body}");
                 known.loaded.insert((self.isps[*isp].tenant, *key), *cents);
             }
             Deed::Pause { .. } => {
