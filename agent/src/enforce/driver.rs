@@ -184,7 +184,7 @@ impl Enforcer {
             }
             Touched::Package(package) => {
                 let on_it = |session: &Session| {
-                    let subscriber = self.parts.site.subscriber(&session.username);
+                    let subscriber = super::subscriber_of(&self.parts.site, session);
                     subscriber.is_some_and(|subscriber| subscriber.package == Some(package))
                 };
                 self.look_at(self.parts.sessions.open(on_it), cancel);
@@ -464,7 +464,7 @@ impl Enforcer {
         let held = online.session.grant;
         let site = &self.parts.site;
         let is_wanted = || {
-            let subscriber = site.subscriber(&online.session.username);
+            let subscriber = super::subscriber_of(site, &online.session);
             subscriber.is_some_and(|subscriber| site.may_not_share(&subscriber))
         };
         let grant = Grant {
