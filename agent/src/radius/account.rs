@@ -144,8 +144,7 @@ impl Radius {
         if name != spoken || report.service == Service::Hotspot {
             self.spoken().note(&report.key, spoken);
         }
-        let metered =
-            subscriber.and_then(|subscriber| Metered::of(&self.parts.site, &subscriber, now));
+        let metered = self.metered(&report, now);
         let metered = metered.as_ref();
         let urgency = match event {
             Event::Interim => Urgency::Interim,
@@ -239,9 +238,13 @@ impl Radius {
         self.follow_up(&changes, true, now);
     }
 
+    /// What is counted of a session: for the customer who began it, whatever he is called by now.
     fn metered(&self, report: &Report, now: Timestamp) -> Option<Metered> {
         let site = &self.parts.site;
-        let subscriber = site.subscriber(&report.username)?;
+        let subscriber = match self.parts.sessions.customer_of(&report.key) {
+            Some(customer) => site.customer(customer)?,
+            None => site.subscriber(&report.username)?,
+        };
         Metered::of(site, &subscriber, now)
     }
 

@@ -351,6 +351,11 @@ impl Sessions {
         self.lock().online.get(key).cloned()
     }
 
+    /// Whose a session is, as far as is known: what his router calls him may be another's name by now.
+    pub fn customer_of(&self, key: &SessionKey) -> Option<CustomerId> {
+        self.lock().online.get(key)?.session.customer
+    }
+
     /// The open sessions that `which` picks, in the order of their ids: who is asked first is no chance.
     pub fn open(&self, which: impl Fn(&Session) -> bool) -> Vec<Online> {
         let index = self.lock();

@@ -210,3 +210,27 @@ async fn what_time_it_was_outlives_a_power_cut() {
     restarted.stop().await;
     running.stop().await;
 }
+
+/// A clock that jumps while the program is started again is not followed: the machine was on, and counted. Nobody
+/// is over by that, nor later by the time that did pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jump_between_two_starts_of_one_boot_ends_nobody() {
+    let running = Running::start(site()).await;
+    let jumped = Duration::from_secs(100 * 86_400);
+    let running = running.restart_with(|clock| {
+        clock.advance(Duration::from_secs(600));
+        clock.set(start().plus(jumped));
+    });
+    let running = running.await;
+    let clock = running.agent.overview().clock.clone();
+    assert_eq!(clock.now(), start().plus(Duration::from_secs(600)));
+    assert!(!clock.trusted());
+    let answer = |identifier| {
+        let reply = running.log_in(b"demo001", DEMO001, identifier).unwrap();
+        Packet::parse(&reply).unwrap().code()
+    };
+    assert_eq!(answer(1), Some(Code::AccessAccept));
+    running.clock.advance(Duration::from_secs(401));
+    assert_eq!(answer(2), Some(Code::AccessReject));
+    running.stop().await;
+}

@@ -74,6 +74,34 @@ async fn a_renamed_customer_is_found_under_the_name_of_before() {
     running.stop().await;
 }
 
+/// The same for what he uses, and for what he bought: it counts for him, and reaches his session, while the router
+/// goes on to call him by the name of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_renamed_customer_uses_is_his() {
+    let limited = || {
+        let mut words = site();
+        words.packages[0].data_limit = Some(5000);
+        words
+    };
+    let (running, mut words) = (Running::start(limited()).await, limited());
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    running.rename(&words, b"renamed", 2).await;
+    running.account(3, "81000001", 60, 1000).unwrap();
+
+    words.packages[0].up_kbps = 50_000;
+    let package = easyisp_shared::wire::DownKind::Package.code();
+    let mut rows = words.rows(&running.key, &Entropy::seeded(1), 3);
+    rows.retain(|row| row.kind == package);
+    running.apply_rows(rows, 3).await;
+    assert_eq!(running.router_answers(PATIENCE), Some(Code::CoaRequest));
+    running.account(3, "81000001", 120, 6000).unwrap();
+    let (code, session) = running.router_hears(PATIENCE).unwrap();
+    assert_eq!(code, Some(Code::DisconnectRequest));
+    assert_eq!(session, b"81000001");
+    running.stop().await;
+}
+
 /// What is asked of a router goes by what was known when it was first asked: what came since follows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspension_amid_a_change_follows_it() {

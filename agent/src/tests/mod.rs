@@ -131,8 +131,13 @@ impl Running {
 
     /// Starts again after a while.
     async fn restart_after(self, away: Duration) -> Running {
+        self.restart_with(|clock| clock.advance(away)).await
+    }
+
+    /// Starts again, and something happened to the clock meanwhile.
+    async fn restart_with(self, meanwhile: impl FnOnce(&Clock)) -> Running {
         self.agent.stop().await;
-        self.clock.advance(away);
+        meanwhile(&self.clock);
         let agent = given_agent(&self.dir, &self.clock, &self.key, &self.words).await;
         Running { agent, ..self }
     }
@@ -168,6 +173,22 @@ impl Running {
             .apply(batch, Uuid::nil())
             .await
             .unwrap();
+    }
+
+    /// Hands the agent another name for `demo001`.
+    async fn rename(&self, words: &Description, name: &[u8], version: u64) {
+        let mut rows = words.rows(&self.key, &Entropy::seeded(1), version);
+        rows.retain(|row| row.id == customer_id("demo001").0);
+        for row in &mut rows {
+            let body = row.body.as_deref().unwrap_or_default();
+            let decoded = easyisp_shared::wire::Down::decode(row.kind, body);
+            let Ok(easyisp_shared::wire::Down::Subscriber(mut told)) = decoded else {
+                panic!("a subscriber");
+            };
+            told.username = name.to_vec();
+            row.body = Some(easyisp_shared::wire::Down::Subscriber(told).encode());
+        }
+        self.apply_rows(rows, version).await;
     }
 
     /// Hands the agent a command to disconnect `demo001`, good for an hour from `issued`.
