@@ -104,7 +104,7 @@ impl Names {
         if headers.contains_key(UPGRADE) {
             return Err(Kept::Upgrade);
         }
-        self.from_own_page(headers)?;
+        self.is_from_own_page(headers)?;
         without_hops(headers);
         let ours: Vec<HeaderName> = headers
             .keys()
@@ -155,7 +155,7 @@ impl Names {
     }
 
     /// Whether it is this page that asks: a browser adds its cookies whoever does, also a page at another port.
-    fn from_own_page(&self, headers: &HeaderMap) -> Result<(), Kept> {
+    fn is_from_own_page(&self, headers: &HeaderMap) -> Result<(), Kept> {
         let own = self.own.origin();
         let is_own = match (
             text(headers, &HeaderName::from_static("sec-fetch-site")),

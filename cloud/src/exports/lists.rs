@@ -77,7 +77,7 @@ async fn file(
     for _ in 0..TRIES {
         match gather(operator, &parts, &next, now).await? {
             Gathered::Answer(answer) => return Ok(answer),
-            Gathered::Rows(table, missing) if missing == 0 => {
+            Gathered::Rows(table, 0) => {
                 whole = Some(table);
                 break;
             }
