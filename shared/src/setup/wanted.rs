@@ -112,7 +112,11 @@ fn name_and_time(setup: &Setup, release: Release) -> Vec<Item> {
         menu("/system identity", vec![("name", text(&setup.identity))]),
         menu(
             "/system clock",
-            vec![("time-zone-name", word(&setup.time_zone))],
+            // The router else asks the maker's cloud where it is, and takes that for its zone.
+            vec![
+                ("time-zone-autodetect", word("no")),
+                ("time-zone-name", word(&setup.time_zone)),
+            ],
         ),
         menu(
             "/system ntp client",

@@ -7,7 +7,7 @@
 :do {
   :global easyispFolder
   /system identity set name="site-001"
-  /system clock set time-zone-name=Africa/Nairobi
+  /system clock set time-zone-autodetect=no time-zone-name=Africa/Nairobi
   /system ntp client set enabled=yes
   :do { :local known [:parse "/system\20ntp\20client\20set\20servers\3Dtime.cloudflare.com\2Cpool.ntp.org"]; $known } on-error={ }
   :do { :local known [:parse "/system\20ntp\20client\20set\20server-dns-names\3Dtime.cloudflare.com\2Cpool.ntp.org"]; $known } on-error={ }

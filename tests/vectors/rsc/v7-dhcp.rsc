@@ -9,7 +9,7 @@
 :do {
   :global easyispFolder
   /system identity set name="site-001"
-  /system clock set time-zone-name=Africa/Nairobi
+  /system clock set time-zone-autodetect=no time-zone-name=Africa/Nairobi
   /system ntp client set enabled=yes servers=time.cloudflare.com,pool.ntp.org
 } on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 1 of 9, name and time: failed"; :put "easyisp: step 1 of 9, name and time: FAILED" }
 
