@@ -248,7 +248,7 @@ async fn replay(config: Config, tenant: Option<uuid::Uuid>) -> anyhow::Result<Ex
         let (mut applied, mut kept) = (0, 0);
         for tenant in tenants {
             let now = Clock::system().now();
-            let replayed = sync::replay(db, &appliers, tenant, now).await?;
+            let replayed = sync::replay(db, &appliers, tenant, None, now).await?;
             applied += replayed.applied;
             kept += replayed.kept;
         }

@@ -379,7 +379,11 @@ pub fn jobs(app: &App) -> Jobs {
         .with(tenants::jobs::CARE, move |job, now| {
             let (db, epoch, appliers) = (cares.clone(), epoch, appliers.clone());
             async move {
-                sync::replay(&db, &appliers, job.tenant, now).await?;
+                let most = Some(sync::REPLAYED_AT_ONCE);
+                // Care does not wait for what cannot be applied.
+                if let Err(cause) = sync::replay(&db, &appliers, job.tenant, most, now).await {
+                    tracing::warn!(%cause, tenant.id = %job.tenant, "What was set aside is not applied yet");
+                }
                 Ok(Again(sync::care(&db, job.tenant, epoch, now).await?))
             }
         })

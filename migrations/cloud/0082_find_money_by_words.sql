@@ -63,7 +63,16 @@ begin
                  where p.tenant_id = tenant and p.method not in ('MPESA', 'AIRTEL') and p.status = 'completed'
                  order by p.created_at desc
                  limit 50000) n
-         where strpos(lower(n.description), lower(said)) > 0 or strpos(lower(n.account), lower(said)) > 0);
+         where strpos(lower(n.description), lower(said)) > 0 or strpos(lower(n.account), lower(said)) > 0
+         union
+        -- Who was deleted has no words any more: the newest five thousand of them are looked through.
+        select p.id
+          from (select c.id, c.name, c.username from customers c
+                 where c.tenant_id = tenant and c.deleted_at is not null and c.erased_at is null
+                 order by c.deleted_at desc
+                 limit 5000) c
+          join payments p on p.tenant_id = tenant and p.customer_id = c.id
+         where said <> '' and (strpos(lower(c.name), lower(said)) > 0 or strpos(lower(c.username), lower(said)) > 0));
 end $$;
 
 -- The same of prompts that brought no payment.
@@ -102,7 +111,16 @@ begin
         select i.id from intents i
          where i.tenant_id = tenant and i.account_reference = upper(said) and i.receipt is null
          union
-        select i.id from intents i where i.tenant_id = tenant and i.id = uuid_of(said));
+        select i.id from intents i where i.tenant_id = tenant and i.id = uuid_of(said)
+         union
+        -- Who was deleted has no words any more: the newest five thousand of them are looked through.
+        select i.id
+          from (select c.id, c.name, c.username from customers c
+                 where c.tenant_id = tenant and c.deleted_at is not null and c.erased_at is null
+                 order by c.deleted_at desc
+                 limit 5000) c
+          join intents i on i.tenant_id = tenant and i.customer_id = c.id
+         where said <> '' and (strpos(lower(c.name), lower(said)) > 0 or strpos(lower(c.username), lower(said)) > 0));
 end $$;
 
 -- The same of invoices and receipts of sales: by their number from its beginning on, or its digits, and by what was
@@ -111,6 +129,7 @@ create function found_invoices(tenant uuid, spoken text, digits text) returns uu
 language plpgsql stable parallel safe as $$
 declare
     hits uuid[] := found_customers(tenant, spoken, digits);
+    said text := btrim(spoken);
     code text := upper(regexp_replace(spoken, '\s', '', 'g'));
     wanted text := case when code ~ '^[0-9]+$' then 'INV-' || code else code end;
     ids uuid[];
@@ -139,7 +158,16 @@ begin
          union
         select i.id from invoices i where i.tenant_id = tenant and i.number = wanted
          union
-        select i.id from invoices i where i.tenant_id = tenant and i.typed_key = left(code, 40));
+        select i.id from invoices i where i.tenant_id = tenant and i.typed_key = left(code, 40)
+         union
+        -- Who was deleted has no words any more: the newest five thousand of them are looked through.
+        select i.id
+          from (select c.id, c.name, c.username from customers c
+                 where c.tenant_id = tenant and c.deleted_at is not null and c.erased_at is null
+                 order by c.deleted_at desc
+                 limit 5000) c
+          join invoices i on i.tenant_id = tenant and i.customer_id = c.id
+         where said <> '' and (strpos(lower(c.name), lower(said)) > 0 or strpos(lower(c.username), lower(said)) > 0));
 end $$;
 
 -- A text that is an id; null for every other one.

@@ -16,11 +16,11 @@ struct Country {
 }
 
 impl Country {
-    /// Four sites of two tenants.
+    /// Six sites of three tenants.
     async fn given() -> Result<Country> {
         let books = given_books().await?;
         let mut places = Vec::new();
-        for slug in ["north", "south"] {
+        for slug in ["north", "south", "west"] {
             let tenant = books.given_tenant_called(slug).await?;
             for name in ["Hill", "Valley"] {
                 let site = books.given_site_called(tenant, name).await?;
@@ -61,6 +61,7 @@ impl Country {
             self.heard(heard, now).await?;
             outages::watch(&self.books.db, self.places[0].0, now).await?;
             outages::watch(&self.books.db, self.places[2].0, now.plus(2 * MINUTE)).await?;
+            outages::watch(&self.books.db, self.places[4].0, now.plus(3 * MINUTE)).await?;
             now = now.plus(5 * MINUTE);
         }
         Ok(now)
@@ -82,14 +83,14 @@ impl Country {
 #[tokio::test]
 async fn the_clouds_own_outage_is_nobodys() -> Result<()> {
     let country = Country::given().await?;
-    let all = [0, 1, 2, 3];
+    let all = [0, 1, 2, 3, 4, 5];
     let now = country.pass(noon(), HOUR, &all).await?;
     let now = country.pass(now, 3 * HOUR, &[]).await?;
-    assert_eq!(country.outages().await?, [0; 4], "they served on");
+    assert_eq!(country.outages().await?, [0; 6], "they served on");
 
     // One of them does not come back: it is silent from when the cloud hears again.
     let now = country.pass(now, 2 * HOUR, &all[1..]).await?;
-    assert_eq!(country.outages().await?, [1, 0, 0, 0]);
+    assert_eq!(country.outages().await?, [1, 0, 0, 0, 0, 0]);
     let mut tx = country.books.db.begin(country.places[0].0).await?;
     let began: Timestamp = sqlx::query_scalar("select began_at from outages")
         .fetch_one(&mut *tx)
@@ -102,8 +103,8 @@ async fn the_clouds_own_outage_is_nobodys() -> Result<()> {
 #[tokio::test]
 async fn an_outage_of_some_is_found_as_ever() -> Result<()> {
     let country = Country::given().await?;
-    let now = country.pass(noon(), HOUR, &[0, 1, 2, 3]).await?;
-    country.pass(now, HOUR, &[0, 3]).await?;
-    assert_eq!(country.outages().await?, [0, 1, 1, 0]);
+    let now = country.pass(noon(), HOUR, &[0, 1, 2, 3, 4, 5]).await?;
+    country.pass(now, HOUR, &[0, 3, 5]).await?;
+    assert_eq!(country.outages().await?, [0, 1, 1, 0, 1, 0]);
     Ok(())
 }

@@ -78,8 +78,13 @@ fn answers(trace: &str, socket: &str) -> Result<usize> {
         if name.starts_with("fdatasync") || name.starts_with("fsync") {
             synced |= ends && call.ends_with("= 0");
         } else if ours && ends && name.starts_with("recv") {
-            // An empty datagram is the agent waking its own thread.
-            let took = !call.contains("= -1 ") && !call.ends_with("= 0");
+            // An empty datagram is the agent waking its own thread. A call that reads several says of each how long it is.
+            let mut lengths = call.split("msg_len=").skip(1).peekable();
+            let says = match lengths.peek() {
+                Some(_) => lengths.any(|length| !length.starts_with('0')),
+                None => !call.ends_with("= 0"),
+            };
+            let took = says && !call.contains("= -1 ");
             if took && !received {
                 (received, synced) = (true, false);
             }
@@ -94,6 +99,9 @@ fn answers(trace: &str, socket: &str) -> Result<usize> {
 #[test]
 fn the_reader_of_traces_sees_an_answer_without_a_sync() {
     const RECEIVED: &str = "7 recvfrom(9<UDP:[127.1.0.1:1813]>,  <unfinished ...>\n7 <... recvfrom resumed>\"\", 99) = 50\n";
+    const SEVERAL: &str =
+        "7 recvmmsg(9<UDP:[127.1.0.1:1813]>, [{msg_len=0}, {msg_len=50}], 32, 0, NULL) = 2\n";
+    const WOKEN: &str = "7 recvmmsg(9<UDP:[127.1.0.1:1813]>, [{msg_len=0}], 32, 0, NULL) = 1\n";
     const SYNCED: &str =
         "8 fdatasync(4</outbox.db-wal> <unfinished ...>\n8 <... fdatasync resumed>) = 0\n";
     const ANSWERED: &str = "8 sendto(9<UDP:[127.1.0.1:1813]>, \"\"..., 20) = 20\n";
@@ -103,7 +111,10 @@ fn the_reader_of_traces_sees_an_answer_without_a_sync() {
         count(&[RECEIVED, SYNCED, ANSWERED, RECEIVED, SYNCED, ANSWERED]),
         Some(2)
     );
+    assert_eq!(count(&[SEVERAL, SYNCED, ANSWERED]), Some(1));
     assert_eq!(count(&[RECEIVED, ANSWERED]), None);
+    assert_eq!(count(&[SEVERAL, ANSWERED]), None);
+    assert_eq!(count(&[WOKEN, ANSWERED]), Some(0));
     assert_eq!(count(&[SYNCED, RECEIVED, ANSWERED]), None);
     let failed = SYNCED.replace("= 0", "= -1 EIO (Input/output error)");
     assert_eq!(count(&[RECEIVED, &failed, ANSWERED]), None);

@@ -208,7 +208,11 @@ impl Lines {
             let mut with_api = routers.iter().filter(|router| router.api.is_some());
             match (with_api.next(), with_api.next()) {
                 (Some(only), None) => Some(only.id),
-                (None, _) => None,
+                // Nobody can write there: his provider is told so.
+                (None, _) => match routers.as_slice() {
+                    [only] => Some(only.id),
+                    _ => None,
+                },
                 (Some(_), Some(_)) => placed.filter(|placed| {
                     routers
                         .iter()

@@ -36,16 +36,26 @@ impl Peers {
 
     /// Asks one that was not reached for a while how far it counted meanwhile, and says the same.
     pub(super) async fn hear_counts(&self, other: &Other) {
+        let now = self.parts.clock.monotonic().as_secs();
+        if now < other.not_asked_until.load(Ordering::Relaxed) {
+            return;
+        }
         let mut after = None;
         loop {
             let question = PeerQuestion::HowFar(after);
             let Some(PeerAnswer::Counted(some)) = self.ask(other.agent, &question).await else {
+                // It answered a ping just before: who does so again and again does not know the question.
+                if other.hung_up.fetch_add(1, Ordering::Relaxed) + 1 >= HANGS_UP {
+                    let until = now + NOT_ASKED.as_secs();
+                    other.not_asked_until.store(until, Ordering::Relaxed);
+                }
                 return;
             };
             let Some(last) = some.last() else { break };
             after = Some(last.customer);
             self.parts.lines.take(some);
         }
+        other.hung_up.store(0, Ordering::Relaxed);
         other.counted.store(true, Ordering::Relaxed);
         self.parts.lines.is_told();
         // What ended here after the other one had asked.
@@ -62,5 +72,9 @@ impl Peers {
     }
 }
 
+/// So often in a row is no accident of the network.
+const HANGS_UP: u32 = 3;
+/// After so long it may be of this release.
+const NOT_ASKED: Duration = Duration::from_secs(600);
 /// Two boxes that are there reach each other at once.
 const AWAITED: Duration = Duration::from_secs(10);

@@ -25,7 +25,7 @@ mod votes;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +88,10 @@ struct Other {
     touch: Mutex<Touch>,
     /// Whether it has said how far it counted the site's lines.
     counted: AtomicBool,
+    /// How often in a row it hung up when it was asked that, as an agent of an older release does; and until which
+    /// monotonic second it is not asked again for that reason.
+    hung_up: AtomicU32,
+    not_asked_until: AtomicU64,
     /// The monotonic reading at which this agent began to dial it.
     met: Duration,
     gone: CancellationToken,
@@ -146,6 +150,11 @@ impl Peers {
             .values()
             .filter(|other| other.touch() == Touch::Reached);
         reached.map(|other| other.agent).collect()
+    }
+
+    fn has_counted(&self, agent: AgentId) -> bool {
+        let other = self.others().get(&agent).cloned();
+        other.is_some_and(|other| other.counted.load(Ordering::Relaxed))
     }
 
     fn reaches(&self, agent: AgentId) -> bool {
@@ -283,6 +292,8 @@ impl Peers {
                     stream: tokio::sync::Mutex::new(None),
                     touch: Mutex::new(Touch::Lost(met)),
                     counted: AtomicBool::new(false),
+                    hung_up: AtomicU32::new(0),
+                    not_asked_until: AtomicU64::new(0),
                     met,
                     gone: CancellationToken::new(),
                 });

@@ -47,7 +47,12 @@ impl Peers {
             }
             let others = self.in_touch();
             for question in self.questions(some) {
+                let is_count = matches!(question, PeerQuestion::Counted(_));
                 for other in &others {
+                    // Who has not said how far he counted may be of a release that hangs up.
+                    if is_count && !self.has_counted(*other) {
+                        continue;
+                    }
                     let _lost = self.ask(*other, &question).await;
                 }
             }

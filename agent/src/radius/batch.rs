@@ -6,9 +6,8 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use nix::sys::socket::{
-    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg,
-};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
 /// How many are read with one call: the first of them is answered when the last of them is, a fraction of a
 /// millisecond later.
@@ -20,7 +19,6 @@ const LENGTH: usize = 4097;
 pub(super) struct Batch {
     room: Vec<[u8; LENGTH]>,
     read: MultiHeaders<SockaddrStorage>,
-    sent: MultiHeaders<SockaddrStorage>,
     answers: Vec<(SocketAddr, Arc<[u8]>)>,
 }
 
@@ -29,7 +27,6 @@ impl Batch {
         Batch {
             room: vec![[0; LENGTH]; MOST],
             read: MultiHeaders::preallocate(MOST, None),
-            sent: MultiHeaders::preallocate(MOST, None),
             answers: Vec::with_capacity(MOST),
         }
     }
@@ -67,7 +64,7 @@ impl Batch {
         while let [(source, answer), others @ ..] = rest {
             let sent = match others {
                 [] => socket.send_to(answer, source).map(|_| 1),
-                _ => send_together(socket, &mut self.sent, rest),
+                _ => send_together(socket, rest),
             };
             // Where none was sent, the first one is why.
             rest = &rest[sent.unwrap_or(1).max(1)..];
@@ -77,30 +74,23 @@ impl Batch {
 }
 
 /// Sends the first answers, and says how many.
-fn send_together(
-    socket: &UdpSocket,
-    headers: &mut MultiHeaders<SockaddrStorage>,
-    answers: &[(SocketAddr, Arc<[u8]>)],
-) -> io::Result<usize> {
+fn send_together(socket: &UdpSocket, answers: &[(SocketAddr, Arc<[u8]>)]) -> io::Result<usize> {
     let octets: Vec<[IoSlice<'_>; 1]> = answers
         .iter()
         .map(|(_, answer)| [IoSlice::new(answer)])
         .collect();
-    let to: Vec<Option<SockaddrStorage>> = answers
+    let to: Vec<SocketAddrAny> = answers.iter().map(|(to, _)| (*to).into()).collect();
+    let mut nothing_beside: Vec<SendAncillaryBuffer<'_, '_, '_>> = answers
         .iter()
-        .map(|(to, _)| Some(SockaddrStorage::from(*to)))
+        .map(|_| SendAncillaryBuffer::default())
         .collect();
-    let nothing_beside: [ControlMessage<'_>; 0] = [];
-    let flags = MsgFlags::empty();
-    let sent = sendmmsg(
-        socket.as_raw_fd(),
-        headers,
-        &octets,
-        to,
-        nothing_beside,
-        flags,
-    )?;
-    Ok(sent.count())
+    let mut messages: Vec<MMsgHdr<'_>> = to
+        .iter()
+        .zip(&octets)
+        .zip(&mut nothing_beside)
+        .map(|((to, octets), nothing)| MMsgHdr::new_with_addr(to, octets, nothing))
+        .collect();
+    Ok(sendmmsg(socket, &mut messages, SendFlags::empty())?)
 }
 
 fn address(found: SockaddrStorage) -> Option<SocketAddr> {

@@ -99,7 +99,8 @@ impl Hands<'_> {
             }
         }
         if !files.is_empty() {
-            self.tidy(&name).await?;
+            // What was saved is saved, whatever becomes of the old ones.
+            let _stay = self.tidy(&name).await;
         }
         Ok(SetupToldV1::Saved { files, problem })
     }

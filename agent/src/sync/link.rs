@@ -304,6 +304,7 @@ impl<L: Local> Keeper<L> {
             Some(_) => return Err(PipeError::Unexpected.into()),
             None => return Err(PipeError::Ended.into()),
         };
+        let round_trip = asked.elapsed();
         if !(PROTOCOL_OLDEST..=PROTOCOL).contains(&welcome.protocol) {
             return Err(PipeError::Unexpected.into());
         }
@@ -317,7 +318,7 @@ impl<L: Local> Keeper<L> {
             epoch: welcome.epoch,
             generation: welcome.generation,
             now: welcome.now,
-            round_trip: asked.elapsed(),
+            round_trip,
         };
         self.local.welcomed(terms).await?;
         let holds = FeedAck::Holds {

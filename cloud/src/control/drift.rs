@@ -139,11 +139,16 @@ pub async fn repair(
     name.ok_or(ApiError::NotFound("router"))?;
     routers::claim(&mut tx, router, &writer, now).await?;
     tx.commit().await?;
-    let mended = mend((&db, &live), &operator, router, wanted, now).await;
-    let mut tx = db.begin(operator.tenant).await?;
-    routers::release(&mut tx, router, &writer).await?;
-    tx.commit().await?;
-    mended.map(|told| Json(Drift::new(router, told, now)))
+    // It ends whoever still waits for it: a request that is given up leaves no router claimed.
+    let mending = tokio::spawn(async move {
+        let mended = mend((&db, &live), &operator, router, wanted, now).await;
+        let mut tx = db.begin(operator.tenant).await?;
+        routers::release(&mut tx, router, &writer).await?;
+        tx.commit().await?;
+        mended
+    });
+    let told = mending.await.map_err(ApiError::internal)??;
+    Ok(Json(Drift::new(router, told, now)))
 }
 
 /// Looks what differs, writes it down, and mends it.

@@ -148,7 +148,8 @@ async fn gather(
         }
         before = first;
         table.add(&page);
-        total = page.total;
+        // What came after the first page was read belongs to the next file.
+        total = total.or(page.total);
         if table.len() > MOST_ROWS {
             return Err(ApiError::unprocessable(
                 "LIST_TOO_LONG",

@@ -22,7 +22,7 @@ pub async fn watch(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Res
     let mut tx = db.begin(tenant).await?;
     let mut awake_from = store::look(&mut tx, GAP, now).await?;
     let all = store::heard_of_all(&mut tx, now.minus(LATELY), now.minus(GAP), now).await?;
-    if is_deaf(all.sites, all.silent) {
+    if is_deaf(all.providers, all.sites, all.silent) {
         tracing::warn!(
             "{} of {} sites of all tenants are silent: it is taken for a fault of this end, and no outage is found",
             all.silent,

@@ -60,9 +60,10 @@ pub struct Given {
     pub until: Timestamp,
 }
 
-/// Whether so many silent ones of all sites say that it is this end that hears nobody: all but a few of at least three.
-pub fn is_deaf(sites: i64, silent: i64) -> bool {
-    sites >= 3 && silent * 5 >= sites * 4
+/// Whether so many silent ones of all sites say that it is this end that hears nobody: all but a few, of three providers at
+/// least. One provider's sites go dark together when his town does.
+pub fn is_deaf(providers: i64, sites: i64, silent: i64) -> bool {
+    providers >= 3 && silent * 5 >= sites * 4
 }
 
 /// What an outage cost him; `None` when nothing, or less than a minute.
@@ -164,8 +165,8 @@ mod tests {
 
     #[test]
     fn who_hears_nearly_nobody_is_deaf_himself() {
-        assert!(is_deaf(3, 3) && is_deaf(10, 8));
-        assert!(!is_deaf(2, 2) && !is_deaf(3, 2) && !is_deaf(10, 7) && !is_deaf(0, 0));
+        assert!(is_deaf(3, 3, 3) && is_deaf(3, 10, 8));
+        assert!(!is_deaf(1, 5, 5) && !is_deaf(2, 9, 9) && !is_deaf(3, 10, 7) && !is_deaf(0, 0, 0));
     }
 
     #[test]

@@ -494,7 +494,8 @@ async fn reseal(
         if present.as_slice() != secret.as_bytes() {
             sealed.secret = key.seal(SECRET, id, secret.as_bytes());
             // One that it was never seen to use is not what it has: the one before that goes on being taken.
-            let is_unused = stored.previous_secret_sealed.is_some() && !stored.secret_seen;
+            let is_unused =
+                stored.previous_secret_sealed.is_some() && stored.secret_seen == Some(false);
             if !is_unused {
                 sealed.previous = Some(key.seal(PREVIOUS_SECRET, id, &present));
             }

@@ -39,16 +39,23 @@ pub async fn end(
         // The site is away, or too old to know: nobody knows, and nobody is cut off.
         Ok(_) | Err(_) => None,
     };
-    let Some(in_use) = in_use else {
-        return Ok(again);
-    };
+    let changed = stored.secret_changed_at.unwrap_or_default();
     let mut tx = db.begin(tenant).await?;
+    let Some(in_use) = in_use else {
+        if now.since(changed) < PATIENT {
+            return Ok(again);
+        }
+        if store::forget_previous_secret(&mut tx, router).await? {
+            tx.changed(Kind::Router, router);
+        }
+        tx.commit().await?;
+        return Ok(None);
+    };
     let is_seen = in_use == SecretV1::Present;
     // Another change may have come meanwhile: the answer was of the one before.
     if !store::note_secret(&mut tx, router, stored.secret_changed_at, is_seen).await? {
         return Ok(again);
     }
-    let changed = stored.secret_changed_at.unwrap_or_default();
     let is_over = is_seen && now.since(changed) >= ROTATION;
     if is_over && store::forget_previous_secret(&mut tx, router).await? {
         tx.changed(Kind::Router, router);
@@ -59,7 +66,7 @@ pub async fn end(
 
 /// A secret of which nobody knows yet that the router uses it.
 pub fn warning(stored: &Stored) -> Option<Warning> {
-    let is_open = stored.previous_secret_sealed.is_some() && !stored.secret_seen;
+    let is_open = stored.previous_secret_sealed.is_some() && stored.secret_seen != Some(true);
     is_open.then(|| Warning {
         code: "OLD_SECRET",
         message: format!(
@@ -76,6 +83,8 @@ pub fn warning(stored: &Stored) -> Option<Warning> {
 
 /// How long the secret before stays valid at the least.
 const ROTATION: Duration = Duration::from_secs(86_400);
+/// How long it does where nobody tells which one is in use.
+const PATIENT: Duration = Duration::from_secs(30 * 86_400);
 /// How often it is asked which is in use.
 pub const LOOK: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(8);

@@ -43,7 +43,7 @@ pub struct Stored {
     /// Since when it has the present one; `None` when it never had another.
     pub secret_changed_at: Option<Timestamp>,
     /// Whether it was seen to use the present one since.
-    pub secret_seen: bool,
+    pub secret_seen: Option<bool>,
     /// Whether unsigned requests are taken.
     pub message_authenticator: Signing,
     coa_port: i32,

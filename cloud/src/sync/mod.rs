@@ -20,7 +20,7 @@ pub use agents::{Agents, Presence, merged};
 pub use care::care;
 pub use door::{Door, DoorConfig, DoorError};
 pub use pipe::{Carrier, Pipe, PipeError, Sink, Source, Traffic};
-pub use replay::{Replayed, replay};
+pub use replay::{REPLAYED_AT_ONCE, Replayed, replay};
 pub use tls::OwnCertificate;
 
 use door::Shared;

@@ -2,13 +2,16 @@
 
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::Up;
+use easyisp_shared::wire::{Up, UpKind};
 
 use super::store::{self, SetAside};
 use super::uplink::will_pass;
 use crate::db::Database;
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Appliers, Report};
+
+/// How many a job tries before it does something else: some seconds of them.
+pub const REPLAYED_AT_ONCE: u64 = 2_000;
 
 /// What became of the records that were set aside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,15 +24,18 @@ pub struct Replayed {
 
 /// Applies the records of a tenant that were set aside, each in a transaction of its own, in the order in which
 /// their agents sent them. A report takes effect once however often it comes, so a second run changes nothing.
+///
+/// Ends once so many (`most`) could not be applied: a job has other things to do.
 pub async fn replay(
     db: &Database,
     appliers: &Appliers,
     tenant: TenantId,
+    most: Option<u64>,
     now: Timestamp,
 ) -> sqlx::Result<Replayed> {
     let mut replayed = Replayed::default();
     let mut after: Option<SetAside> = None;
-    loop {
+    while most.is_none_or(|most| replayed.applied + replayed.kept < most) {
         let mut tx = db.begin(tenant).await?;
         let found = store::set_aside_after(&mut tx, after.as_ref(), AT_ONCE).await?;
         tx.rollback().await?;
@@ -37,7 +43,7 @@ pub async fn replay(
             match again(db, appliers, tenant, record, now).await {
                 Ok(true) => replayed.applied += 1,
                 Ok(false) => replayed.kept += 1,
-                Err(cause) if will_pass(&cause) => return Err(cause),
+                Err(cause) if is_elsewhere(&cause) => return Err(cause),
                 Err(_still_unusable) => replayed.kept += 1,
             }
         }
@@ -68,8 +74,17 @@ async fn again(
     let Some(body) = body else {
         return Ok(false);
     };
+    // What tells how something was then says nothing of how it is now.
+    if !is_event(body.kind()) {
+        return Ok(false);
+    }
     let Some(applier) = appliers.of(body.kind()) else {
         return Ok(false);
+    };
+    // Who was heard of then was not heard of now.
+    let heard = match body.kind() {
+        UpKind::Accounting => record.at,
+        _ => now,
     };
     let agent = Agent {
         tenant,
@@ -84,7 +99,7 @@ async fn again(
     if !store::lock_aside(&mut tx, record).await? {
         return Ok(true); // another run was quicker
     }
-    let unusable = applier(&mut tx, &agent, std::slice::from_ref(&report), now).await?;
+    let unusable = applier(&mut tx, &agent, std::slice::from_ref(&report), heard).await?;
     if !unusable.is_empty() {
         tx.rollback().await?;
         return Ok(false);
@@ -92,6 +107,28 @@ async fn again(
     store::release(&mut tx, record).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Whether a record tells what happened.
+fn is_event(kind: UpKind) -> bool {
+    matches!(
+        kind,
+        UpKind::Redemption
+            | UpKind::Device
+            | UpKind::Bind
+            | UpKind::Accounting
+            | UpKind::CommandResult
+            | UpKind::Unlock
+    )
+}
+
+/// Whether it is not the record's fault, nor that of what it does: a lock, a connection, a server that ends.
+fn is_elsewhere(cause: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = cause else {
+        return will_pass(cause);
+    };
+    let code = error.code();
+    !code.is_some_and(|code| code.starts_with("42") || code.starts_with("XX")) && will_pass(cause)
 }
 
 /// Bodies read at once: some megabytes at most.

@@ -422,14 +422,15 @@ pub(super) struct Held {
 }
 
 /// How much is kept aside of an agent.
-pub(super) async fn held_aside(tx: &mut Tx, agent: &Agent) -> sqlx::Result<Held> {
+pub(super) async fn held_aside(tx: &mut Tx, agent: &Agent, lane: Lane) -> sqlx::Result<Held> {
     sqlx::query_as(
         "select count(*) as rows, coalesce(sum(octet_length(body)), 0)::bigint as octets
            from quarantine
-          where tenant_id = $1 and agent_id = $2",
+          where tenant_id = $1 and agent_id = $2 and lane = $3",
     )
     .bind(tx.tenant())
     .bind(agent.id)
+    .bind(i16::from(lane.code()))
     .fetch_one(&mut **tx)
     .await
 }
@@ -444,6 +445,8 @@ pub(super) struct SetAside {
     pub sequence: i64,
     pub kind: i16,
     pub body: Vec<u8>,
+    /// When it came.
+    pub at: Timestamp,
 }
 
 /// Records that were set aside after this one, in the order in which their agents sent them.
@@ -453,9 +456,9 @@ pub(super) async fn set_aside_after(
     most: i64,
 ) -> sqlx::Result<Vec<SetAside>> {
     sqlx::query_as(
-        "select q.agent_id, a.site_id, q.outbox_id, q.lane, q.sequence, q.kind, q.body
+        "select q.agent_id, a.site_id, q.outbox_id, q.lane, q.sequence, q.kind, q.body, q.at
            from quarantine q
-           join agents a on a.tenant_id = $1 and a.id = q.agent_id
+           join agents a on a.tenant_id = $1 and a.id = q.agent_id and a.cloned_at is null
           where q.tenant_id = $1
             and ($2::uuid is null or (q.agent_id, q.outbox_id, q.lane, q.sequence) > ($2, $3, $4, $5))
           order by q.agent_id, q.outbox_id, q.lane, q.sequence

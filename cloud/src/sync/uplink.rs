@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use easyisp_shared::id::AgentId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::hello::UpAck;
-use easyisp_shared::wire::{Up, UpBatch, UpKind, UpRecord};
+use easyisp_shared::wire::{Lane, Up, UpBatch, UpKind, UpRecord};
 use tracing::{error, warn};
 
 use super::{Shared, store};
@@ -190,7 +190,7 @@ struct Aside<'a> {
     agent: &'a Agent,
     batch: &'a UpBatch,
     now: Timestamp,
-    /// What is kept of this agent; read when the first record is set aside.
+    /// What is kept of this agent's lane; read when the first record is set aside.
     held: Option<store::Held>,
     /// Records for which there was no room.
     dropped: u32,
@@ -218,14 +218,18 @@ impl<'a> Aside<'a> {
     async fn set(&mut self, tx: &mut Tx, record: &UpRecord, why: &str) -> sqlx::Result<()> {
         let before = match self.held {
             Some(held) => held,
-            None => store::held_aside(tx, self.agent).await?,
+            None => store::held_aside(tx, self.agent, self.batch.lane).await?,
         };
         let octets = i64::try_from(record.body.len()).unwrap_or(i64::MAX);
         let after = store::Held {
             rows: before.rows + 1,
             octets: before.octets.saturating_add(octets),
         };
-        if after.rows > MOST_ASIDE || after.octets > MOST_OCTETS_ASIDE {
+        let (most_rows, most_octets) = match self.batch.lane {
+            Lane::Accounting => (MOST_WORTH_MONEY, MOST_OCTETS_WORTH_MONEY),
+            Lane::Results | Lane::Metrics => (MOST_ASIDE, MOST_OCTETS_ASIDE),
+        };
+        if after.rows > most_rows || after.octets > most_octets {
             self.held = Some(before);
             self.dropped += 1;
             return Ok(());
@@ -290,9 +294,12 @@ pub(super) fn will_pass(cause: &sqlx::Error) -> bool {
     }
 }
 
-/// What is kept of one agent's unusable records: a fault shows in the first of them, and no agent fills the disk of
-/// all. The rest is counted.
+/// What is kept of one agent's unusable records in a lane: a fault shows in the first of them, and no agent fills the disk
+/// of all. The rest is counted.
 const MOST_ASIDE: i64 = 2_000;
 const MOST_OCTETS_ASIDE: i64 = 4 * 1024 * 1024;
+/// The same of what money is counted from: a day of a large site's, until a release comes that knows it.
+const MOST_WORTH_MONEY: i64 = 200_000;
+const MOST_OCTETS_WORTH_MONEY: i64 = 64 * 1024 * 1024;
 const MOST_TRIES: u32 = 5;
 const RETRY_MILLIS: u32 = 2_000;

@@ -108,7 +108,7 @@ async fn what_was_set_aside_is_applied_by_a_release_that_knows_it() -> Result<()
     assert_eq!(caller.acknowledged().await?, 3);
     assert_eq!(world.set_aside().await?.len(), 3);
 
-    let none = replay(&world.db, &Appliers::default(), world.tenant, START).await?;
+    let none = replay(&world.db, &Appliers::default(), world.tenant, None, START).await?;
     assert_eq!((none.applied, none.kept), (0, 3));
     let heard: Arc<Mutex<Vec<(u64, Uuid)>>> = Arc::default();
     let noted = heard.clone();
@@ -120,7 +120,7 @@ async fn what_was_set_aside_is_applied_by_a_release_that_knows_it() -> Result<()
     });
     let later = Appliers::default().with(UpKind::Bind, applier);
     for (applied, kept) in [(3, 0), (0, 0)] {
-        let done = replay(&world.db, &later, world.tenant, START).await?;
+        let done = replay(&world.db, &later, world.tenant, None, START).await?;
         assert_eq!(done, Replayed { applied, kept });
     }
     let heard = heard.lock().expect("nobody panics here").clone();

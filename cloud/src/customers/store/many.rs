@@ -498,7 +498,7 @@ pub async fn hide_unused(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update customers set deleted_at = $3, updated_at = $3, version = version + 1
+        "update customers set deleted_at = $3, postpaid = false, updated_at = $3, version = version + 1
           where tenant_id = $1 and id = any($2)",
     )
     .bind(tx.tenant())

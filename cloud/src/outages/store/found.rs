@@ -32,6 +32,8 @@ pub struct Heard {
     pub sites: i64,
     /// Those of them that were not heard lately.
     pub silent: i64,
+    /// Of how many providers those are.
+    pub providers: i64,
 }
 
 /// Notes how many of this tenant's sites without an outage were not heard since `lately`, and returns the same of all
@@ -55,7 +57,7 @@ pub async fn heard_of_all(
                                and o.ended_at is null)
              on conflict (tenant_id) do update
                 set sites = excluded.sites, silent = excluded.silent, looked_at = excluded.looked_at
-         returning sites, silent",
+         returning sites, silent, (silent > 0)::int::bigint as providers",
     )
     .bind(tx.tenant())
     .bind(lately)
@@ -63,7 +65,8 @@ pub async fn heard_of_all(
     .fetch_one(&mut **tx)
     .await?;
     let others: Heard = sqlx::query_as(
-        "select coalesce(sum(sites), 0)::bigint as sites, coalesce(sum(silent), 0)::bigint as silent
+        "select coalesce(sum(sites), 0)::bigint as sites, coalesce(sum(silent), 0)::bigint as silent,
+                count(*) filter (where silent > 0) as providers
            from directory.listening
           where tenant_id <> $1 and looked_at >= $2",
     )
@@ -74,6 +77,7 @@ pub async fn heard_of_all(
     Ok(Heard {
         sites: own.sites + others.sites,
         silent: own.silent + others.silent,
+        providers: own.providers + others.providers,
     })
 }
 

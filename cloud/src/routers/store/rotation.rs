@@ -8,7 +8,7 @@ use crate::db::Tx;
 /// Begins a rotation: nobody has seen the new secret in use.
 pub async fn begin_rotation(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query(
-        "update routers set secret_changed_at = $3, secret_seen = false where tenant_id = $1 and id = $2",
+        "update routers set secret_changed_at = $3, secret_seen = null where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())
     .bind(router)
