@@ -28,7 +28,8 @@ async fn each_answer_to_accounting_follows_a_sync_that_follows_its_request() -> 
     let folder = tempfile::tempdir()?;
     let trace = folder.path().join("trace");
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-yy", "-s", "0", "-e"]);
+    // As many of what a call gives as it can give: of none, nothing would be said.
+    strace.args(["-f", "-yy", "-s", "32", "-e"]);
     strace.arg("trace=recvfrom,recvmsg,recvmmsg,sendto,sendmsg,sendmmsg,fdatasync,fsync");
     strace.arg("-o").arg(&trace);
     let child = start_traced_box(strace, &site).await?;

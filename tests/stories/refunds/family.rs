@@ -240,8 +240,9 @@ async fn a_child_accounts_invoice_is_paid_by_its_parents_wallet() -> Result<()> 
     let own = bill(shop, &family.mother, 200).await?;
     pay(shop, &own).await?;
     let third = bill(shop, &shop.amina, 1).await?;
+    let by_wallet = json!({"status": "paid", "method": "Wallet"});
     let (status, answer) = owner
-        .call(Method::PUT, &status_of(&third), Some(&paid()))
+        .call(Method::PUT, &status_of(&third), Some(&by_wallet))
         .await?;
     assert_eq!(
         (status, &answer["code"]),
