@@ -88,13 +88,13 @@ async fn twelve_routers_in_three_rings_get_a_release_each_once_and_in_order() ->
             &ordered,
         )
         .await?;
-    let path = format!(
+    let repair = format!(
         "/nas/{}/drift/repair?{}",
         fleet.ids[1],
         crate::drift::CHOICE
     );
     let owner = &fleet.isp.owner;
-    let busy = owner.call(Method::POST, &path, Some(&json!({}))).await?;
+    let busy = owner.call(Method::POST, &repair, Some(&json!({}))).await?;
     assert_eq!(
         (busy.0, &busy.1["code"]),
         (StatusCode::CONFLICT, &json!("ROUTER_BUSY")),
