@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Whether a session can have moved `bytes` one way within `elapsed`.
 ///
 /// A counter that cannot is a router's mistake or a forged packet; taken once, it would use up what a customer
-/// bought and stand in every sum of its day. Generous: no access line is as fast as [`FASTEST`], an event's moment
+/// bought and stand in every sum of its day. Generous: no access line is as fast as 100 Gbit/s, an event's moment
 /// is off by as much as a router tries, and no session is older than a year.
 pub fn is_plausible(bytes: u64, elapsed: Duration) -> bool {
     let secs = elapsed.min(LONGEST).as_secs() + GRACE_SECS;

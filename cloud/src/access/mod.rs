@@ -7,8 +7,8 @@
 //! of the link that gives way to everything else. Another node of the cloud may hold the agent: then octets go by it.
 //!
 //! A page is not led to octet for octet: who shares the operator's address could come along, and a browser keeps what one
-//! device says for the next. HTTP stands before it ([`page`]), which asks for the way's own secret once ([`lock`]) and lets
-//! pass what is of this page alone ([`names`]).
+//! device says for the next. HTTP stands before it (`page`), which asks for the way's own secret once (`lock`) and lets
+//! pass what is of this page alone (`names`).
 
 mod carry;
 mod desk;
