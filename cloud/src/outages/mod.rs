@@ -10,11 +10,12 @@
 //! Decided so: who had nothing paid gets nothing; who paid during the outage gets back what was left of it from
 //! then on; whose time ran out during it gets what he lost from the moment that he is looked at; a pause costs
 //! nothing, so nothing is given for it; who is stopped or switched off was not served anyway. Child accounts follow
-//! their parent; who is billed afterwards has no paid time that could be longer. An operator may give hours to everybody behind a site or a router in the same way.
+//! their parent; who is billed afterwards has no paid time that could be longer. An operator may give hours to everybody
+//! behind a site or a router in the same way.
 //!
 //! While the cloud itself was away nobody listened, and silence says nothing: looks that come too late begin anew. So do
-//! those in which nearly all sites of all tenants have fallen silent together: then it is the cloud's own line, address
-//! or certificate that is away, while the sites serve on.
+//! those in which nearly all sites of all tenants, three of them at least, have fallen silent together: then it is the
+//! cloud's own line, address or certificate that is away, while the sites serve on.
 
 mod http;
 mod jobs;
