@@ -96,9 +96,14 @@ async fn a_router_that_is_away_or_says_no_is_said_and_tried_again() -> Result<()
     let api = place.site.router.api().context("an API")?.port();
     api_is_at(&place, 1).await?;
     let id = place.line("school", "10.20.0.9", until).await?;
-    let line = place.line_is(&id, "WAITING").await?;
-    let why = line["reason"].as_str().unwrap_or_default().to_owned();
-    ensure!(why.contains("API"), "{line}");
+    // Until his site has tried he waits for no reason of the router's.
+    place
+        .isp
+        .customer_becomes(&id, "waiting for the API", |customer| {
+            let why = customer["line"]["reason"].as_str().unwrap_or_default();
+            customer["line"]["state"] == "WAITING" && why.contains("API")
+        })
+        .await?;
 
     // It says no: the reason is the router's own, and he is tried again.
     place.site.router.api_manners(ApiManners::RefuseRemoval);
