@@ -25,7 +25,7 @@ pub struct Replayed {
 /// Applies the records of a tenant that were set aside, each in a transaction of its own, in the order in which
 /// their agents sent them. A report takes effect once however often it comes, so a second run changes nothing.
 ///
-/// Ends once so many (`most`) could not be applied: a job has other things to do.
+/// Ends once so many (`most`) were tried that this release knows: a job has other things to do.
 pub async fn replay(
     db: &Database,
     appliers: &Appliers,
@@ -35,12 +35,18 @@ pub async fn replay(
 ) -> sqlx::Result<Replayed> {
     let mut replayed = Replayed::default();
     let mut after: Option<SetAside> = None;
-    while most.is_none_or(|most| replayed.applied + replayed.kept < most) {
+    let mut tried = 0;
+    while most.is_none_or(|most| tried < most) {
         let mut tx = db.begin(tenant).await?;
         let found = store::set_aside_after(&mut tx, after.as_ref(), AT_ONCE).await?;
         tx.rollback().await?;
         for record in &found {
-            match again(db, appliers, tenant, record, now).await {
+            let Some(body) = known(record) else {
+                replayed.kept += 1;
+                continue;
+            };
+            tried += 1;
+            match again(db, appliers, tenant, (record, body), now).await {
                 Ok(true) => replayed.applied += 1,
                 Ok(false) => replayed.kept += 1,
                 Err(cause) if is_elsewhere(&cause) => return Err(cause),
@@ -61,23 +67,22 @@ pub async fn replay(
     Ok(replayed)
 }
 
+/// What a record says that happened, where this release knows that. What tells how something was then says nothing of how
+/// it is now.
+fn known(record: &SetAside) -> Option<Up> {
+    let kind = u16::try_from(record.kind).ok()?;
+    let body = Up::decode(kind, &record.body).ok()?;
+    is_event(body.kind()).then_some(body)
+}
+
 /// Whether a record could be applied this time.
 async fn again(
     db: &Database,
     appliers: &Appliers,
     tenant: TenantId,
-    record: &SetAside,
+    (record, body): (&SetAside, Up),
     now: Timestamp,
 ) -> sqlx::Result<bool> {
-    let kind = u16::try_from(record.kind).ok();
-    let body = kind.and_then(|kind| Up::decode(kind, &record.body).ok());
-    let Some(body) = body else {
-        return Ok(false);
-    };
-    // What tells how something was then says nothing of how it is now.
-    if !is_event(body.kind()) {
-        return Ok(false);
-    }
     let Some(applier) = appliers.of(body.kind()) else {
         return Ok(false);
     };
