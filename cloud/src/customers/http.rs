@@ -41,8 +41,8 @@ pub struct ListQuery {
     #[serde(rename = "type")]
     kind: Option<ConnectionType>,
     status: Option<Status>,
-    /// Words, of each of which the user name, the name, the e-mail or the account number has one that begins so, or four
-    /// digits or more of the phone, from anywhere in it. Nothing is found by the middle of a word.
+    /// Words, each of which stands anywhere in a word of the user name, the name or the phone, or begins the e-mail or
+    /// the account number.
     search: Option<String>,
     #[param(value_type = Option<String>)]
     nas_id: Option<RouterId>,

@@ -16,7 +16,7 @@ pub struct Filter {
     pub types: Vec<ConnectionType>,
     /// How they stand at the moment of the question.
     pub status: Option<Status>,
-    /// The beginnings of words of user name, name, e-mail or account number, or digits of the phone.
+    /// Parts of words of user name, name or phone, or the beginnings of e-mail or account number.
     pub search: Option<String>,
     /// Whose router this is.
     pub router: Option<RouterId>,
