@@ -16,6 +16,7 @@ use easyisp_tests::router::subscriber::Dial;
 use easyisp_tests::world::{PASSWORD, Provider, Site, World, eventually};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use crate::words::{DAY, MINUTE};
 
@@ -95,6 +96,22 @@ async fn reports_that_were_set_aside_are_named_on_the_sites_page() -> Result<()>
         "{message}"
     );
     assert_eq!(warning["since"], now.to_string());
+
+    // Nobody hears of them for ever.
+    let mut admin = PgConnection::connect_with(&world.database.anybody()).await?;
+    for whole in [
+        "update quarantine set at = $1",
+        "update agents set dropped_at = $1",
+    ] {
+        let long_ago = now.minus(90 * DAY);
+        sqlx::query(whole)
+            .bind(long_ago)
+            .execute(&mut admin)
+            .await?;
+    }
+    admin.close().await?;
+    world.clock.advance(DAY);
+    mended(&world, &isp, &page, "REPORTS_SET_ASIDE").await?;
     site.stop().await;
     world.stop().await
 }

@@ -79,7 +79,8 @@ pub async fn forget_callbacks(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx
     Ok(done.rows_affected())
 }
 
-/// Removes reports that could not be applied before `cutoff`; returns how many.
+/// Removes reports that could not be applied before `cutoff`, and forgets how many more there were since then; returns
+/// how many were removed.
 pub async fn forget_unusable(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx::Result<u64> {
     let done = sqlx::query(
         "delete from quarantine q
@@ -93,6 +94,13 @@ pub async fn forget_unusable(tx: &mut Tx, cutoff: Timestamp, most: i64) -> sqlx:
     .bind(tx.tenant())
     .bind(cutoff)
     .bind(most)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "update agents set dropped_reports = 0, dropped_at = null where tenant_id = $1 and dropped_at < $2",
+    )
+    .bind(tx.tenant())
+    .bind(cutoff)
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())
