@@ -11,7 +11,7 @@ use easyisp_agent::core::{Core, CoreOptions};
 use easyisp_agent::local::Load;
 use easyisp_agent::radius::builder::{Builder, Signature};
 use easyisp_agent::radius::dictionary::attribute;
-use easyisp_agent::radius::{Code, Packet, Secret, pap};
+use easyisp_agent::radius::{Code, Heard, Packet, Secret, pap};
 use easyisp_agent::site::description::Description;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::seal::SealKey;
@@ -21,7 +21,7 @@ use libfuzzer_sys::fuzz_target;
 struct Given {
     core: Core,
     clock: Clock,
-    socket: Arc<UdpSocket>,
+    heard: Heard,
     _folder: tempfile::TempDir,
 }
 
@@ -49,7 +49,7 @@ fn given() -> &'static Given {
         Given {
             core: core.expect("an open site"),
             clock,
-            socket: Arc::new(socket),
+            heard: Heard::new(Arc::new(socket), None),
             _folder: folder,
         }
     })
@@ -92,8 +92,8 @@ fuzz_target!(|octets: &[u8]| {
     let source = SocketAddr::from((Ipv4Addr::LOCALHOST, 9)); // discard: answers go nowhere
     let radius = &given.core.radius;
     let answer = match code {
-        Code::AccountingRequest => radius.on_accounting_port(source, &datagram, &given.socket),
-        _ => radius.on_access_port(source, &datagram, &given.socket),
+        Code::AccountingRequest => radius.on_accounting_port(source, &datagram, &given.heard),
+        _ => radius.on_access_port(source, &datagram, &given.heard),
     };
     if let Some(answer) = answer {
         Packet::parse(&answer).expect("we answer with packets");

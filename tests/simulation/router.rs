@@ -11,7 +11,7 @@ use easyisp_agent::radius::client::{
     Login, Method, access_request, accounting_request, read_answer,
 };
 use easyisp_agent::radius::dictionary::attribute;
-use easyisp_agent::radius::{Code, Secret};
+use easyisp_agent::radius::{Code, Heard, Secret};
 use easyisp_shared::time::Timestamp;
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -173,6 +173,11 @@ pub enum Answer {
 }
 
 impl Router {
+    /// Where the box hears it, and answers it later.
+    fn heard(&self) -> Heard {
+        Heard::new(self.outgoing.clone(), None)
+    }
+
     /// Switched on, with nobody online. One that keeps no time leaves every session's end to the box.
     pub fn start(keeps_time: bool, now: Timestamp) -> Result<Router> {
         let inbox = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -254,7 +259,7 @@ impl Router {
             for _ in 0..fate.arrivals() {
                 let at_once = core
                     .radius
-                    .on_access_port(self.address()?, &request, &self.outgoing);
+                    .on_access_port(self.address()?, &request, &self.heard());
                 answer = self.answer(agent, at_once)?;
                 let read = answer
                     .as_deref()
@@ -450,7 +455,7 @@ impl Router {
     fn tell(&self, agent: &Agent, bytes: &[u8]) -> Result<bool> {
         let from = self.address()?;
         let radius = &agent.core().radius;
-        let at_once = radius.on_accounting_port(from, bytes, &self.outgoing);
+        let at_once = radius.on_accounting_port(from, bytes, &self.heard());
         let Some(answer) = self.answer(agent, at_once)? else {
             return Ok(false);
         };

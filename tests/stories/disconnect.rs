@@ -1,8 +1,12 @@
 //! What is decided in the cloud reaches who is online: suspension, the paid end, another package.
 
-use anyhow::Result;
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, Result};
+use easyisp_shared::entropy::Entropy;
 use easyisp_tests::router::session::Cause;
-use easyisp_tests::router::subscriber::Dial;
+use easyisp_tests::router::subscriber::{Dial, Method};
+use easyisp_tests::router::{Router, Settings};
 use easyisp_tests::world::{Provider, Site, World, soon};
 use serde_json::json;
 
@@ -41,6 +45,49 @@ async fn who_is_suspended_is_cut_off_and_who_is_activated_returns() -> Result<()
     .await?;
     site.dial("dalila").await.online();
 
+    site.stop().await;
+    world.stop().await
+}
+
+/// A box has an address of its own and the one of its site, which routers ask: what it says leaves from there, for a
+/// router believes no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_with_two_addresses_speaks_from_the_one_that_was_asked() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "spoken").await?;
+    let mut site = Site::prepare(&world, &isp).await?;
+    site.configure(|config| {
+        for address in [&mut config.radius.auth, &mut config.radius.acct] {
+            address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+        }
+    });
+    let (mut auth, mut acct) = (site.asked(), site.accounting());
+    for address in [&mut auth, &mut acct] {
+        address.set_ip(Ipv4Addr::new(127, 0, 0, 2).into());
+    }
+    let settings = Settings {
+        source: Ipv4Addr::new(127, 0, 0, 5),
+        ..Settings::new(site.secret(), auth, acct)
+    };
+    let router = Router::start_on(settings, world.clock.clone(), Entropy::system()).await?;
+    let coa = router.incoming().context("the router takes CoA")?;
+    let made = json!({"name": "Mast", "ipAddress": coa.ip(), "sourceNetwork": "127.0.0.5",
+        "secret": site.secret(), "coaPort": coa.port()});
+    isp.owner.post("/nas", &made).await?;
+    site.start_agent().await?;
+    let until = world.clock.now().plus(30 * DAY);
+    let dalila = isp.add_subscriber("dalila", "254712345630", until).await?;
+    site.knows("dalila", "at all", |_| true).await?;
+    let subscriber = router.subscriber("dalila", "dalila", Method::MsChapV2);
+    let online = subscriber.dial().await.online();
+    online.started().await;
+
+    let suspend = format!("/customers/{dalila}/suspend");
+    isp.owner.post(&suspend, &json!({})).await?;
+    let (cause, _) = soon("the session ends", online.ended()).await?;
+    assert_eq!(cause, Cause::AdminReset);
+    assert_eq!(router.counters().bad_orders, 0);
+    router.stop().await;
     site.stop().await;
     world.stop().await
 }

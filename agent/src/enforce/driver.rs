@@ -431,7 +431,8 @@ impl Enforcer {
         target: Target<'_>,
         order: Order<'_>,
     ) -> Option<Outcome> {
-        let (local, address) = (self.parts.local, router.coa_address());
+        let local = router.asked_at().unwrap_or(self.parts.local);
+        let address = router.coa_address();
         let ways = ways::ways(router);
         let by = exchange::By {
             pace: &self.parts.pace,

@@ -30,8 +30,8 @@ pub(super) struct Asked<'a> {
 
 /// Asks the router at `router` in these ways and waits for its answer, about half a minute at most.
 ///
-/// The request leaves from `local`, the address of the RADIUS port: a router takes CoA only from the
-/// address it sends its own requests to. A socket for each exchange keeps answers apart.
+/// The request leaves from `local`, which the router asks: it takes CoA only from the address it sends its own requests
+/// to. Where that is no longer ours it leaves from the one that the system takes. A socket for each exchange keeps answers apart.
 pub(super) async fn exchange<'a>(
     local: IpAddr,
     router: SocketAddr,
@@ -42,7 +42,12 @@ pub(super) async fn exchange<'a>(
 ) -> io::Result<Asked<'a>> {
     let By { pace, entropy } = by;
     let [first] = entropy.bytes();
-    let socket = UdpSocket::bind((matching(local, router), 0)).await?;
+    let socket = match UdpSocket::bind((matching(local, router), 0)).await {
+        Err(cause) if cause.kind() == io::ErrorKind::AddrNotAvailable => {
+            UdpSocket::bind((any(router), 0)).await?
+        }
+        bound => bound?,
+    };
     let began = pace.instant();
     let mut waiting = ways.iter().zip(0u8..).peekable();
     let mut under_way: Vec<(&Way, Exchange)> = Vec::new();
@@ -128,8 +133,15 @@ async fn send(socket: &UdpSocket, exchange: &Exchange) {
 pub(crate) fn matching(local: IpAddr, router: SocketAddr) -> IpAddr {
     match (local, router) {
         (IpAddr::V4(_), SocketAddr::V4(_)) | (IpAddr::V6(_), SocketAddr::V6(_)) => local,
-        (IpAddr::V6(_), SocketAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
-        (IpAddr::V4(_), SocketAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+        (IpAddr::V6(_), SocketAddr::V4(_)) | (IpAddr::V4(_), SocketAddr::V6(_)) => any(router),
+    }
+}
+
+/// Whatever address of the router's family.
+fn any(router: SocketAddr) -> IpAddr {
+    match router {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 

@@ -11,8 +11,8 @@ use tracing::warn;
 
 use super::fair::Fair;
 use super::places::Places;
-use crate::radius::Port;
 use crate::radius::server::{Reader, Sockets, send, spawn, wake};
+use crate::radius::{Heard, Port};
 use crate::site::UnknownSources;
 
 /// The running server of many sites.
@@ -38,6 +38,7 @@ pub(crate) struct Strangers {
 struct Datagram {
     source: SocketAddr,
     bytes: Box<[u8]>,
+    heard: Heard,
 }
 
 impl Strangers {
@@ -78,26 +79,34 @@ impl SharedServer {
             sockets,
         };
         for number in 0..workers.max(1) {
-            let socket = server.sockets.authentication.clone();
             let (places, waiting) = (places.clone(), server.access.clone());
             let work = move || {
-                while let Some((place, Datagram { source, bytes })) = waiting.take() {
+                while let Some((place, datagram)) = waiting.take() {
+                    let Datagram {
+                        source,
+                        bytes,
+                        heard,
+                    } = datagram;
                     let site = places.site(place);
-                    if let Some(reply) = site.on_access_port(source, &bytes, &socket) {
-                        send(&socket, &reply, source);
+                    if let Some(reply) = site.on_access_port(source, &bytes, &heard) {
+                        send(&heard, &reply, source);
                     }
                 }
             };
             let thread = spawn(format!("radius-auth-{number}"), work)?;
             server.threads.push(thread);
         }
-        let socket = server.sockets.accounting.clone();
         let (held, waiting) = (places.clone(), server.accounting.clone());
         let work = move || {
-            while let Some((place, Datagram { source, bytes })) = waiting.take() {
+            while let Some((place, datagram)) = waiting.take() {
+                let Datagram {
+                    source,
+                    bytes,
+                    heard,
+                } = datagram;
                 let site = held.site(place);
-                if let Some(reply) = site.on_accounting_port(source, &bytes, &socket) {
-                    send(&socket, &reply, source);
+                if let Some(reply) = site.on_accounting_port(source, &bytes, &heard) {
+                    send(&heard, &reply, source);
                 }
             }
         };
@@ -127,12 +136,16 @@ impl SharedServer {
         let reader = Reader::new(socket, &self.stopping);
         let (queue, places, strangers) = (queue.clone(), places.clone(), strangers.clone());
         spawn(format!("radius-read-{port:?}"), move || {
-            reader.run(|source, bytes| {
+            reader.run(|source, bytes, heard| {
                 match places.of(source, bytes, port) {
                     None => strangers.note(source),
                     Some(place) => {
-                        let bytes = bytes.into();
-                        if !queue.push(place, Datagram { source, bytes }) {
+                        let datagram = Datagram {
+                            source,
+                            bytes: bytes.into(),
+                            heard: heard.clone(),
+                        };
+                        if !queue.push(place, datagram) {
                             strangers.shed[place].fetch_add(1, Ordering::Relaxed);
                         }
                     }

@@ -1,6 +1,6 @@
 //! An accounting record: merged in memory, written, and answered once it is on stable storage (B1).
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::dictionary::{Code, TerminateCause};
 use super::driver::{Known, Radius, mac, slot};
+use super::heard::Heard;
 use super::login_log::record;
 use super::spoken::Spoken;
 use super::verify::VerifiedAccounting;
@@ -27,12 +28,12 @@ use crate::store::{Change, Committed, Done, Job, Refused, Urgency, Write};
 
 impl Radius {
     /// Takes a datagram of the accounting port. What is answered at once is returned; what must be
-    /// durable first is answered through `socket` by the accounting thread.
+    /// durable first is answered where it was `heard`, by the accounting thread.
     pub fn on_accounting_port(
         self: &Arc<Self>,
         source: SocketAddr,
         datagram: &[u8],
-        socket: &Arc<UdpSocket>,
+        heard: &Heard,
     ) -> Option<Arc<[u8]>> {
         let packet = self.parse(datagram)?;
         if packet.code() == Some(Code::StatusServer) {
@@ -41,10 +42,9 @@ impl Radius {
         let check = |_: &Router, secret: &Secret| VerifiedAccounting::check(packet, secret);
         let known = self.identify(source.ip(), &packet, check)?;
         known.router.note_proved(&known.secret);
-        let socket = socket.clone();
-        self.take_accounting(source, &known, move |answer| {
-            socket.send_to(answer, source).is_ok()
-        })
+        known.router.note_asked_at(heard.at());
+        let heard = heard.clone();
+        self.take_accounting(source, &known, move |answer| heard.send_to(answer, source))
     }
 
     /// Takes a checked report; its answer goes through `send`, which says whether it could.

@@ -2,12 +2,13 @@
 //! together. A lone datagram waits for no other one.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
-use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+
+use super::heard::{self, Heard, Origin};
 
 /// How many are read with one call: the first of them is answered when the last of them is, a fraction of a
 /// millisecond later.
@@ -19,15 +20,31 @@ const LENGTH: usize = 4097;
 pub(super) struct Batch {
     room: Vec<[u8; LENGTH]>,
     read: MultiHeaders<SockaddrStorage>,
-    answers: Vec<(SocketAddr, Arc<[u8]>)>,
+    answers: Vec<Answer>,
+    headers: Headers,
+}
+
+/// What is sent, to whom, from which address of ours.
+struct Answer {
+    to: SocketAddr,
+    from: Option<IpAddr>,
+    octets: Arc<[u8]>,
+}
+
+/// Room for what the system is told of what is sent: as much as it is told, and no more.
+struct Headers {
+    plain: MultiHeaders<SockaddrStorage>,
+    v4: MultiHeaders<SockaddrStorage>,
+    v6: MultiHeaders<SockaddrStorage>,
 }
 
 impl Batch {
     pub(super) fn new() -> Batch {
         Batch {
             room: vec![[0; LENGTH]; MOST],
-            read: MultiHeaders::preallocate(MOST, None),
+            read: MultiHeaders::preallocate(MOST, Some(heard::room())),
             answers: Vec::with_capacity(MOST),
+            headers: Headers::new(),
         }
     }
 
@@ -35,8 +52,8 @@ impl Batch {
     /// answered.
     pub(super) fn serve(
         &mut self,
-        socket: &UdpSocket,
-        mut handle: impl FnMut(SocketAddr, &[u8]) -> Option<Arc<[u8]>>,
+        socket: &Arc<UdpSocket>,
+        mut handle: impl FnMut(SocketAddr, &[u8], &Heard) -> Option<Arc<[u8]>>,
     ) -> io::Result<()> {
         let mut places: Vec<[IoSliceMut<'_>; 1]> = self
             .room
@@ -45,13 +62,23 @@ impl Batch {
             .collect();
         let flags = MsgFlags::MSG_WAITFORONE;
         let datagrams = recvmmsg(socket.as_raw_fd(), &mut self.read, &mut places, flags, None)?;
+        let mut heard = Heard::new(socket.clone(), None);
         for datagram in datagrams {
             let Some(source) = datagram.address.and_then(address) else {
                 continue;
             };
+            let told = datagram.cmsgs().ok();
+            let at = told.and_then(|mut told| told.find_map(|message| heard::told(&message)));
+            if at != heard.at() {
+                heard = Heard::new(socket.clone(), at);
+            }
             let octets = datagram.iovs().next().unwrap_or_default();
-            if let Some(answer) = handle(source, octets) {
-                self.answers.push((source, answer));
+            if let Some(octets) = handle(source, octets, &heard) {
+                self.answers.push(Answer {
+                    to: source,
+                    from: at,
+                    octets,
+                });
             }
         }
         self.send(socket);
@@ -61,10 +88,11 @@ impl Batch {
     /// An answer that cannot be sent is one the router asks for again.
     fn send(&mut self, socket: &UdpSocket) {
         let mut rest = self.answers.as_slice();
-        while let [(source, answer), others @ ..] = rest {
-            let sent = match others {
-                [] => socket.send_to(answer, source).map(|_| 1),
-                _ => send_together(socket, rest),
+        while let [first, ..] = rest {
+            let others = rest.iter().take_while(|other| other.from == first.from);
+            let sent = match others.count() {
+                1 => heard::send_from(socket, first.from, &first.octets, first.to).map(|()| 1),
+                together => self.headers.send(socket, first.from, &rest[..together]),
             };
             // Where none was sent, the first one is why.
             rest = &rest[sent.unwrap_or(1).max(1)..];
@@ -73,24 +101,48 @@ impl Batch {
     }
 }
 
-/// Sends the first answers, and says how many.
-fn send_together(socket: &UdpSocket, answers: &[(SocketAddr, Arc<[u8]>)]) -> io::Result<usize> {
-    let octets: Vec<[IoSlice<'_>; 1]> = answers
-        .iter()
-        .map(|(_, answer)| [IoSlice::new(answer)])
-        .collect();
-    let to: Vec<SocketAddrAny> = answers.iter().map(|(to, _)| (*to).into()).collect();
-    let mut nothing_beside: Vec<SendAncillaryBuffer<'_, '_, '_>> = answers
-        .iter()
-        .map(|_| SendAncillaryBuffer::default())
-        .collect();
-    let mut messages: Vec<MMsgHdr<'_>> = to
-        .iter()
-        .zip(&octets)
-        .zip(&mut nothing_beside)
-        .map(|((to, octets), nothing)| MMsgHdr::new_with_addr(to, octets, nothing))
-        .collect();
-    Ok(sendmmsg(socket, &mut messages, SendFlags::empty())?)
+impl Headers {
+    fn new() -> Headers {
+        let with = |room| MultiHeaders::preallocate(MOST, room);
+        Headers {
+            plain: with(None),
+            v4: with(Some(nix::cmsg_space!(nix::libc::in_pktinfo))),
+            v6: with(Some(nix::cmsg_space!(nix::libc::in6_pktinfo))),
+        }
+    }
+
+    /// Sends the first answers, and says how many.
+    fn send(
+        &mut self,
+        socket: &UdpSocket,
+        from: Option<IpAddr>,
+        answers: &[Answer],
+    ) -> io::Result<usize> {
+        let octets: Vec<[IoSlice<'_>; 1]> = answers
+            .iter()
+            .map(|answer| [IoSlice::new(&answer.octets)])
+            .collect();
+        let to: Vec<Option<SockaddrStorage>> = answers
+            .iter()
+            .map(|answer| Some(answer.to.into()))
+            .collect();
+        let origin = from.map(Origin::of);
+        let messages: Vec<_> = origin.iter().map(Origin::message).collect();
+        let headers = match origin {
+            None => &mut self.plain,
+            Some(Origin::V4(_)) => &mut self.v4,
+            Some(Origin::V6(_)) => &mut self.v6,
+        };
+        let sent = sendmmsg(
+            socket.as_raw_fd(),
+            headers,
+            &octets,
+            to,
+            messages,
+            MsgFlags::empty(),
+        )?;
+        Ok(sent.count())
+    }
 }
 
 fn address(found: SockaddrStorage) -> Option<SocketAddr> {
@@ -109,12 +161,12 @@ mod tests {
 
     use super::*;
 
-    fn pair(address: &str) -> (UdpSocket, UdpSocket) {
+    fn pair(address: &str) -> (Arc<UdpSocket>, UdpSocket) {
         let (server, client) = (
-            UdpSocket::bind(address).unwrap(),
+            Arc::new(UdpSocket::bind(address).unwrap()),
             UdpSocket::bind(address).unwrap(),
         );
-        for socket in [&server, &client] {
+        for socket in [&*server, &client] {
             socket
                 .set_read_timeout(Some(Duration::from_secs(5)))
                 .unwrap();
@@ -131,7 +183,7 @@ mod tests {
         }
         let (mut batch, mut seen) = (Batch::new(), 0);
         while seen < datagrams.len() {
-            let serve = batch.serve(&server, |source, octets| {
+            let serve = batch.serve(&server, |source, octets, _| {
                 assert_eq!(source, client.local_addr().unwrap());
                 seen += 1;
                 // Nobody is answered who sent nothing.
@@ -192,7 +244,11 @@ mod tests {
         // IPv4 sockets send nothing to IPv6.
         let bad: SocketAddr = "[::1]:9".parse().unwrap();
         for (to, word) in [(bad, 1), (good, 2), (bad, 3), (bad, 4), (good, 5), (bad, 6)] {
-            batch.answers.push((to, Arc::from([word])));
+            batch.answers.push(Answer {
+                to,
+                from: None,
+                octets: Arc::from([word]),
+            });
         }
         batch.send(&server);
         let mut buffer = [0; 8];
@@ -203,13 +259,52 @@ mod tests {
         assert!(batch.answers.is_empty());
     }
 
+    /// A box with several addresses: at once, together with others, and later.
+    #[test]
+    fn an_answer_leaves_from_the_address_that_was_asked() {
+        for bound in ["0.0.0.0:0", "[::]:0"] {
+            let server = Arc::new(UdpSocket::bind(bound).unwrap());
+            let port = server.local_addr().unwrap().port();
+            heard::tell_where(&server, server.local_addr().unwrap().ip()).unwrap();
+            let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let mut asked: Vec<SocketAddr> = Vec::new();
+            for last in [2, 2, 3, 2, 4, 4, 4] {
+                let at = SocketAddr::from(([127, 0, 0, last], port));
+                client.send_to(&[last], at).unwrap();
+                asked.push(at);
+            }
+            let (mut batch, mut seen, mut later) = (Batch::new(), 0, Vec::new());
+            while seen < asked.len() {
+                let serve = batch.serve(&server, |source, octets, heard| {
+                    seen += 1;
+                    later.push((heard.clone(), source));
+                    Some(Arc::from(octets))
+                });
+                serve.unwrap();
+            }
+            for (heard, source) in later {
+                assert!(heard.send_to(b"later", source));
+            }
+            client
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+            let mut answered: Vec<SocketAddr> = Vec::new();
+            for _ in 0..2 * asked.len() {
+                let (_, from) = client.recv_from(&mut [0; 16]).unwrap();
+                answered.push(from);
+            }
+            let (at_once, later) = answered.split_at(asked.len());
+            assert_eq!((at_once, later), (&*asked, &*asked), "{bound}");
+        }
+    }
+
     #[test]
     fn nobody_speaks_and_the_reader_looks_up() {
         let (server, _client) = pair("127.0.0.1:0");
         server
             .set_read_timeout(Some(Duration::from_millis(10)))
             .unwrap();
-        let cause = Batch::new().serve(&server, |_, _| None).unwrap_err();
+        let cause = Batch::new().serve(&server, |_, _, _| None).unwrap_err();
         assert_eq!(cause.kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -5,7 +5,7 @@
 //! of a login which spends something (see `later`).
 
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::dictionary::{Code, attribute};
 use super::eap::TunnelCertificate;
+use super::heard::Heard;
 use super::later::{Later, Learnt, Send, send_by_socket};
 use super::radsec;
 use super::reply_cache::{self, Begin, ReplyCache, Slot};
@@ -110,12 +111,12 @@ impl Radius {
     }
 
     /// Answers a datagram of the authentication port; `None` is silence. What spends something is
-    /// answered through `socket`, by the thread that made it durable.
+    /// answered where it was `heard`, by the thread that made it durable.
     pub fn on_access_port(
         self: &Arc<Self>,
         source: SocketAddr,
         datagram: &[u8],
-        socket: &Arc<UdpSocket>,
+        heard: &Heard,
     ) -> Option<Arc<[u8]>> {
         let packet = self.parse(datagram)?;
         if self.is_own(source) {
@@ -129,8 +130,9 @@ impl Radius {
         };
         let known = self.identify(source.ip(), &packet, check)?;
         self.note_signature(&known, source.ip());
-        let again = || self.again_by_socket(source, datagram, socket);
-        let send = || Some(send_by_socket(source, socket));
+        known.router.note_asked_at(heard.at());
+        let again = || self.again_by_socket(source, datagram, heard);
+        let send = || Some(send_by_socket(source, heard));
         let later = Later::new(self, Learnt::Nothing, &again, &send);
         self.answer_access(source, packet, &known, &later)
     }

@@ -4,7 +4,7 @@
 //! A reject that waits because of many failures before it is decided already (see `held`).
 
 use std::cell::Cell;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use easyisp_shared::id::RouterId;
 use easyisp_shared::wire::question::AskFailure;
 
 use super::driver::{Known, Radius, slot};
+use super::heard::Heard;
 use super::held::Answer;
 use super::reply_cache::Slot;
 use super::shadow::OldAnswer;
@@ -104,9 +105,9 @@ impl Radius {
         self: &Arc<Self>,
         source: SocketAddr,
         datagram: &[u8],
-        socket: &Arc<UdpSocket>,
+        heard: &Heard,
     ) -> Again {
-        let (radius, socket) = (self.clone(), socket.clone());
+        let (radius, heard) = (self.clone(), heard.clone());
         let datagram: Box<[u8]> = datagram.into();
         Box::new(move |learnt| {
             let Some(packet) = radius.parse(&datagram) else {
@@ -119,11 +120,11 @@ impl Radius {
                 return;
             };
             let slot = slot(source, Port::Authentication, &packet);
-            let again = || radius.again_by_socket(source, &datagram, &socket);
-            let send = || Some(send_by_socket(source, &socket));
+            let again = || radius.again_by_socket(source, &datagram, &heard);
+            let send = || Some(send_by_socket(source, &heard));
             let later = Later::new(&radius, learnt, &again, &send);
             if let Some(reply) = radius.answer(&known, slot, &packet, &later) {
-                let _lost = socket.send_to(&reply, source);
+                let _lost = heard.send_to(&reply, source);
             }
         })
     }
@@ -205,7 +206,7 @@ impl Radius {
 }
 
 /// The way back to who sent a datagram.
-pub(super) fn send_by_socket(source: SocketAddr, socket: &Arc<UdpSocket>) -> Send {
-    let socket = socket.clone();
-    Box::new(move |octets| socket.send_to(octets, source).is_ok())
+pub(super) fn send_by_socket(source: SocketAddr, heard: &Heard) -> Send {
+    let heard = heard.clone();
+    Box::new(move |octets| heard.send_to(octets, source))
 }

@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::batch::Batch;
 use super::driver::Radius;
+use super::heard::{self, Heard};
 
 /// Two bound sockets, before anybody answers on them.
 pub struct Sockets {
@@ -60,16 +61,17 @@ impl Server {
         let stopping = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for number in 0..workers.max(1) {
-            let (radius, socket) = (radius.clone(), sockets.authentication.clone());
+            let radius = radius.clone();
             let reader = Reader::new(&sockets.authentication, &stopping);
             threads.push(spawn(format!("radius-auth-{number}"), move || {
-                reader.run(|source, datagram| radius.on_access_port(source, datagram, &socket));
+                reader
+                    .run(|source, datagram, heard| radius.on_access_port(source, datagram, heard));
             })?);
         }
-        let socket = sockets.accounting.clone();
         let reader = Reader::new(&sockets.accounting, &stopping);
         threads.push(spawn("radius-acct".into(), move || {
-            reader.run(|source, datagram| radius.on_accounting_port(source, datagram, &socket));
+            reader
+                .run(|source, datagram, heard| radius.on_accounting_port(source, datagram, heard));
         })?);
         Ok(Server {
             sockets,
@@ -106,7 +108,10 @@ impl Reader {
     }
 
     /// Hands each datagram over until told to stop, and sends what it gives back.
-    pub(crate) fn run(self, mut handle: impl FnMut(SocketAddr, &[u8]) -> Option<Arc<[u8]>>) {
+    pub(crate) fn run(
+        self,
+        mut handle: impl FnMut(SocketAddr, &[u8], &Heard) -> Option<Arc<[u8]>>,
+    ) {
         let mut batch = Batch::new();
         while !self.stopping.load(Ordering::Relaxed) {
             let Err(cause) = batch.serve(&self.socket, &mut handle) else {
@@ -141,12 +146,13 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
     let _less = SockRef::from(&socket).set_recv_buffer_size(4 << 20);
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    heard::tell_where(&socket, address.ip())?;
     Ok(socket)
 }
 
 /// An answer that cannot be sent is one the router asks for again.
-pub(crate) fn send(socket: &UdpSocket, reply: &[u8], source: SocketAddr) {
-    let _lost = socket.send_to(reply, source);
+pub(crate) fn send(heard: &Heard, reply: &[u8], source: SocketAddr) {
+    let _lost = heard.send_to(reply, source);
 }
 
 /// An empty datagram to ourselves ends a read at once.

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
@@ -30,6 +30,8 @@ pub(super) struct Learnt {
     build_signs: AtomicBool,
     orders: AtomicU8,
     away: AtomicBool,
+    /// At which address of ours it asked last.
+    asked_at: RwLock<Option<IpAddr>>,
     place: Mutex<Option<Place>>,
     /// Microseconds since 1970 of the last move; 0 before the first.
     moved: AtomicI64,
@@ -114,6 +116,20 @@ impl Learnt {
     /// Since when it is seen to send no Message-Authenticator, where none was ever seen.
     pub fn unsigned_since(&self) -> Option<Timestamp> {
         instant(&self.unsigned).filter(|_| self.signers.is_empty())
+    }
+
+    /// Each request says it; the same is not written again.
+    pub fn note_asked_at(&self, at: Option<IpAddr>) {
+        if at.is_some() && at != self.asked_at() {
+            *self
+                .asked_at
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = at;
+        }
+    }
+
+    pub fn asked_at(&self) -> Option<IpAddr> {
+        *self.asked_at.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn note_build(&self, version: &str) {

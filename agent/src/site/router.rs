@@ -214,6 +214,16 @@ impl Router {
         self.learnt.note_order_taken(signature);
     }
 
+    /// Notes at which address of ours it asked, where we have several.
+    pub fn note_asked_at(&self, at: Option<IpAddr>) {
+        self.learnt.note_asked_at(at.map(|at| at.to_canonical()));
+    }
+
+    /// The address of ours that it asked last: it takes orders from there alone. None where we have one.
+    pub fn asked_at(&self) -> Option<IpAddr> {
+        self.learnt.asked_at()
+    }
+
     /// Notes the version of its RouterOS.
     pub fn note_build(&self, version: &str) {
         self.learnt.note_build(version);
