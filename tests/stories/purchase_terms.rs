@@ -73,6 +73,11 @@ async fn an_underpayment_buys_as_far_as_the_package_tolerates_it() -> Result<()>
     assert_eq!(shop.stands("5090").await?, Some(34.0));
     let report = owner.get("/reports/revenue?by=package").await?;
     assert_eq!(report["total"], 1830, "{report}");
+    let month = owner.get("/dashboard/stats").await?;
+    assert_eq!(
+        month["monthlyRevenue"], 1830,
+        "what he paid, without tax: {month}"
+    );
 
     for (wrong, field) in [
         (json!({}), "terms.tolerance"),

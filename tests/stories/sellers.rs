@@ -125,6 +125,32 @@ async fn a_seller_sells_what_is_in_his_float_and_no_more() -> Result<()> {
     assert_eq!(kinds.len(), 5, "{statement}");
     assert_eq!(statement["closingBalance"], 1500, "{statement}");
     ensure!(kinds.contains(&&json!("VOID")), "{statement}");
+    // Nor does money pass by it.
+    let cash = json!({"customerName": "Asha", "amount": 100, "method": "Cash"});
+    let refused = kiosk
+        .juma
+        .call(Method::POST, "/finance/income", Some(&cash))
+        .await?;
+    assert_eq!(
+        (refused.0, &refused.1["code"]),
+        (StatusCode::FORBIDDEN, &json!("SELLER"))
+    );
+    let bill = json!({"customerId": kiosk.asha, "amount": 500, "dueDate": "2027-01-20",
+        "items": [{"description": "Cable", "amount": 500}]});
+    let bill = owner.post("/finance/invoices", &bill).await?;
+    let path = format!(
+        "/finance/invoices/{}/status",
+        bill["id"].as_str().context("an id")?
+    );
+    let paid = json!({"status": "paid", "method": "Cash"});
+    let refused = kiosk.juma.call(Method::PUT, &path, Some(&paid)).await?;
+    assert_eq!(
+        (refused.0, &refused.1["code"]),
+        (StatusCode::FORBIDDEN, &json!("SELLER"))
+    );
+    let by_hand = json!({"status": "paid"});
+    let refused = kiosk.juma.call(Method::PUT, &path, Some(&by_hand)).await?;
+    assert_eq!(refused.0, StatusCode::CONFLICT, "{:?}", refused.1);
     kiosk.shop.closes().await
 }
 
@@ -220,8 +246,16 @@ async fn a_seller_takes_vouchers_out_of_his_float() -> Result<()> {
         owner.call(Method::DELETE, &path, None).await?;
         assert_eq!(kiosk.stands().await?, (json!(2 * price), json!(0)));
     }
+    let brought = async || -> Result<Value> {
+        let report = owner.get("/reports/revenue?by=method").await?;
+        let rows = report["rows"].as_array().context("rows")?.clone();
+        let voucher = rows.into_iter().find(|row| row["name"] == "VOUCHER");
+        Ok(voucher.map_or(json!(0), |row| row["amount"].clone()))
+    };
+    assert_eq!(brought().await?, 0, "nobody used one");
     let redeem = json!({"code": made["codes"][1]});
     owner.post("/vouchers/redeem", &redeem).await?;
+    assert_eq!(brought().await?, price);
     assert_eq!(kiosk.shop.balance("2200").await?, 0);
     assert_eq!(kiosk.shop.balance("4000").await?, price);
     kiosk.shop.closes().await

@@ -126,7 +126,7 @@ fn session(online: &Online, would: Option<WouldV1>) -> OpenV1 {
         router: session.key.router,
         mac: session.mac,
         started: session.started_at,
-        seen: session.seen_at,
+        seen: online.heard,
         garden: match session.grant {
             Some(grant) => grant.garden,
             None => would.is_some_and(|would| would.garden),

@@ -364,7 +364,7 @@ fn live(online: Online) -> LiveSessionV1 {
         framed_ip: session.framed_ip,
         mac: session.mac,
         started: session.started_at,
-        seen: session.seen_at,
+        seen: online.heard,
         bytes_up: session.bytes_in,
         bytes_down: session.bytes_out,
         hotspot: session.service == Service::Hotspot,

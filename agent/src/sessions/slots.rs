@@ -5,13 +5,12 @@ use std::time::Duration;
 use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::time::Timestamp;
 
+pub use easyisp_shared::diagnosis::UNCONFIRMED_AFTER;
+
 use super::Session;
 
 /// How long a place is kept for a device that was let in (B9).
 pub const LEASE: Duration = Duration::from_secs(90);
-/// A session unheard for three intervals of 300 s and a tenth is unconfirmed (B10): it is not ended, but
-/// it keeps nobody out.
-pub const UNCONFIRMED_AFTER: Duration = Duration::from_secs(3 * 330);
 /// Leases remembered for one name: more than any package has devices.
 const MOST_LEASES: usize = 64;
 

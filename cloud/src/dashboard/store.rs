@@ -62,7 +62,7 @@ pub async fn counts(tx: &mut Tx, now: Timestamp) -> sqlx::Result<Counts> {
 ///
 /// That is what the wallets, the unallocated payments, the revenue accounts, what is owed on invoices and the
 /// taxes in them gained together: a period bought or an invoice paid from a wallet moves money from one to
-/// another and counts once, when it was paid. Where prepaid sales are taxed, taxes are no gain: they are left out, and
+/// another and counts once, when it was paid. What was not asked for of a price is earned and written off, and no gain. Where prepaid sales are taxed, taxes are no gain: they are left out, and
 /// count off on the day that they are owed. From day totals, and from the entries that are not sealed yet,
 /// in one snapshot.
 pub async fn takings(tx: &mut Tx, first: Date, zone: &TimeZone) -> sqlx::Result<Vec<(Date, i64)>> {
@@ -72,7 +72,7 @@ pub async fn takings(tx: &mut Tx, first: Date, zone: &TimeZone) -> sqlx::Result<
                from accounts a
                join tenants o on o.tenant_id = $1
               where a.tenant_id = $1
-                and (a.type = 'Revenue' or a.code in ('1100', '2000', '2100')
+                and (a.type = 'Revenue' or a.code in ('1100', '2000', '2100', '5090')
                      -- a tax may be owed on an account of its own
                      or o.prepaid_taxed_from is null
                         and (a.code = '2300'

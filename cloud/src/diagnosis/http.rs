@@ -124,7 +124,7 @@ enum Word {
 fn answer(customer: CustomerId, known: Known, word: Word, now: Timestamp) -> WhyOffline {
     let (agent, told, source, doubt) = match word {
         Word::Site(told) => {
-            let told = merge(*told, known.told, known.agents);
+            let told = merge(*told, known.told, known.agents, now);
             (Agent::Connected, told, DiagnosisSource::Site, None)
         }
         Word::Away(since) => (

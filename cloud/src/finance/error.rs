@@ -26,6 +26,12 @@ pub enum FinanceError {
     /// The reference is the receipt of a payment that was booked by itself.
     #[error("this M-Pesa receipt was booked by itself; it is in the list already")]
     ReceiptKnown,
+    /// What he takes in would pass by his float.
+    #[error(
+        "who sells out of a float books no money by hand: record the customer's payment, which comes out of it, or ask \
+         somebody else"
+    )]
+    Seller,
     /// The expense is booked once, not every month.
     #[error("this expense does not come every month")]
     NotRecurring,
@@ -54,6 +60,7 @@ impl From<FinanceError> for ApiError {
             FinanceError::SystemAccount => ApiError::bad_request("SYSTEM_ACCOUNT", message),
             FinanceError::AccountUsed => ApiError::conflict("ACCOUNT_USED", message),
             FinanceError::ReceiptKnown => ApiError::conflict("RECEIPT_KNOWN", message),
+            FinanceError::Seller => ApiError::forbidden("SELLER", message),
             FinanceError::NotRecurring => ApiError::conflict("NOT_RECURRING", message),
             FinanceError::Database(cause) => cause.into(),
         }

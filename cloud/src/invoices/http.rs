@@ -392,10 +392,16 @@ pub async fn set_status(
         Some(PaidBy::Other) => came(Method::Other),
     };
     let mut tx = db.begin(operator.tenant).await?;
+    // Nor is it silently his to say "paid" where the wallet does not cover it.
+    let by_hand = matches!(money, Money::Came { .. });
+    let seller = ledger::is_seller(&mut tx, operator.id).await?;
+    if seller && by_hand && wanted == Status::Paid {
+        return Err(finance::FinanceError::Seller.into());
+    }
     let which = Which::parse(&invoice);
     let stepped = match deed::change(&mut tx, &which, wanted, money, now).await {
         // He says no more than that it is paid: what is not in the wallet came by hand.
-        Err(InvoiceError::BalanceTooLow) if request.method.is_none() => {
+        Err(InvoiceError::BalanceTooLow) if request.method.is_none() && !seller => {
             drop(tx);
             tx = db.begin(operator.tenant).await?;
             deed::change(&mut tx, &which, wanted, came(Method::Other), now).await?

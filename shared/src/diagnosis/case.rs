@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::cause::Cause;
-use super::{Evidence, Facts, evidence};
+use super::{Evidence, Facts, UNCONFIRMED_AFTER, evidence};
 use crate::id::RouterId;
 use crate::time::Timestamp;
-use crate::wire::diagnosis::{DiagnosisV1, HappenedV1, HappeningV1, RouterFactV1};
+use crate::wire::diagnosis::{DiagnosisV1, HappenedV1, HappeningV1, OpenV1, RouterFactV1};
 use crate::wire::up::LoginOutcome;
 
 /// The facts, and what of them is looked at again and again.
@@ -87,6 +87,11 @@ impl<'a> Case<'a> {
             true => self.told.routers.iter().collect(),
             false => his,
         }
+    }
+
+    /// Whether a session was heard of lately enough to be believed.
+    pub(super) fn is_heard(&self, session: &OpenV1) -> bool {
+        self.is_within(session.seen, UNCONFIRMED_AFTER)
     }
 
     pub(super) fn is_within(&self, at: Timestamp, span: Duration) -> bool {

@@ -4,7 +4,7 @@ use super::case::{Case, DAY, Named, SETTLES};
 use super::cause::Cause;
 use super::{Evidence, evidence};
 use crate::time::Timestamp;
-use crate::wire::diagnosis::{HappenedV1, HappeningV1};
+use crate::wire::diagnosis::{HappenedV1, HappeningV1, OpenV1};
 use crate::wire::up::LoginOutcome;
 
 impl Case<'_> {
@@ -64,6 +64,9 @@ impl Case<'_> {
     /// Nothing keeps him out: it is his equipment that does not ask.
     pub(super) fn silence(&self) -> Named {
         let ask = "Check power, cable and signal of his equipment, and its user name and password.";
+        if let Some(session) = self.told.sessions.first() {
+            return self.unconfirmed(session);
+        }
         let newest = self.newest(|what| !matches!(what, HappeningV1::Noted(_)));
         let Some(newest) = newest else {
             return Named {
@@ -110,6 +113,25 @@ impl Case<'_> {
             sentence,
             action,
             proof: vec![self.seen(newest)],
+        }
+    }
+
+    /// A session that nobody ended and of which nothing is heard.
+    fn unconfirmed(&self, session: &OpenV1) -> Named {
+        let (router, seen) = (self.name(session.router), session.seen);
+        Named {
+            cause: Cause::SessionLost,
+            sentence: format!(
+                "Router {router} has not spoken of his session since {seen}, nor said that it ended."
+            ),
+            action: format!(
+                "Look whether router {router} lists him (/ppp active, /ip hotspot active); where it does not, have \
+                 him switch his equipment off and on, so that it dials again."
+            ),
+            proof: vec![Evidence::at(
+                seen,
+                format!("The last that {router} reported of his session."),
+            )],
         }
     }
 

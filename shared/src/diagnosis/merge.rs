@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::wire::diagnosis::{DiagnosisV1, HappenedV1};
+use crate::time::Timestamp;
+use crate::wire::diagnosis::{DiagnosisV1, HappenedV1, OpenV1};
 use crate::wire::up::OutsideWhy;
 
 /// How many agents a site has.
@@ -16,14 +17,19 @@ pub enum Agents {
 
 /// The site's word, and what the cloud knows besides: what happened before the agent's last start, or was
 /// told by another agent of the site.
-pub fn merge(site: DiagnosisV1, cloud: DiagnosisV1, agents: Agents) -> DiagnosisV1 {
+pub fn merge(site: DiagnosisV1, cloud: DiagnosisV1, agents: Agents, now: Timestamp) -> DiagnosisV1 {
     let mut all = site;
     if agents == Agents::Several {
         // Another agent's session looks to this one like one that is not reported.
         let others = |why: Option<OutsideWhy>| why == Some(OutsideWhy::Unreported);
         if all.sessions.iter().all(|session| others(session.outside)) && !cloud.sessions.is_empty()
         {
-            all.sessions = cloud.sessions;
+            // Those that the cloud holds for confirmed, where reports come once an hour as well.
+            let confirmed = |session| OpenV1 {
+                seen: now,
+                ..session
+            };
+            all.sessions = cloud.sessions.into_iter().map(confirmed).collect();
         }
     }
     let news: Vec<HappenedV1> = cloud

@@ -21,6 +21,8 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use crate::id::RouterId;
 use crate::time::Timestamp;
 use crate::wire::diagnosis::DiagnosisV1;
@@ -87,7 +89,8 @@ pub enum VoucherState {
 pub struct Diagnosis {
     /// The one cause.
     pub cause: Cause,
-    /// Whether a session of his is open, be it only in the walled garden or outside the system.
+    /// Whether a session of his is open and was heard of lately, be it only in the walled garden or outside the
+    /// system.
     pub online: bool,
     /// The cause in a sentence, with its names.
     pub sentence: String,
@@ -105,6 +108,10 @@ pub struct Evidence {
     /// What, in a sentence.
     pub text: String,
 }
+
+/// A session unheard for three intervals of 300 s and a tenth is unconfirmed (B10): it is not ended, but it keeps nobody
+/// out, and nobody says that he is online.
+pub const UNCONFIRMED_AFTER: Duration = Duration::from_secs(3 * 330);
 
 /// Names the one cause.
 pub fn diagnose(facts: &Facts) -> Diagnosis {
@@ -125,7 +132,11 @@ pub fn diagnose(facts: &Facts) -> Diagnosis {
     let named = named.unwrap_or_else(|| case.silence());
     Diagnosis {
         cause: named.cause,
-        online: !facts.told.sessions.is_empty(),
+        online: facts
+            .told
+            .sessions
+            .iter()
+            .any(|session| case.is_heard(session)),
         evidence: evidence::of(&case, &named),
         sentence: named.sentence,
         action: named.action,

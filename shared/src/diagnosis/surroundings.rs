@@ -74,7 +74,7 @@ impl Case<'_> {
             .told
             .sessions
             .iter()
-            .find(|session| session.outside.is_none());
+            .find(|session| session.outside.is_none() && self.is_heard(session));
         let Some(session) = ours else {
             return self.online_outside();
         };
@@ -130,7 +130,8 @@ impl Case<'_> {
     }
 
     fn online_outside(&self) -> Option<Named> {
-        let session = self.told.sessions.first()?;
+        let mut sessions = self.told.sessions.iter();
+        let session = sessions.find(|session| session.outside.is_some())?;
         let proof = |session: &OpenV1, text| vec![Evidence::at(session.started, text)];
         let router = self.name(session.router);
         match session.outside? {

@@ -510,6 +510,28 @@ fn a_user_on_the_router_hides_nobody_who_is_asked_about() {
     assert_eq!(cause(&asked(10)), Cause::WrongPassword);
 }
 
+/// A session whose Stop was lost is not called online; what else is known of him decides, and then that it is silent.
+#[test]
+fn who_was_not_heard_of_is_not_online() {
+    let unheard = |minutes| {
+        told(|told| {
+            told.happened.push(happened(300, HappeningV1::Began));
+            told.sessions.push(OpenV1 {
+                seen: ago(minutes),
+                ..open(300)
+            });
+        })
+    };
+    let heard = diagnose(&unheard(16));
+    assert_eq!((heard.cause, heard.online), (Cause::Online, true));
+    let found = diagnose(&unheard(17));
+    assert_eq!((found.cause, found.online), (Cause::SessionLost, false));
+    assert!(found.sentence.contains(&ago(17).to_string()), "{found:?}");
+    let mut facts = unheard(17);
+    facts.told.would = would(Reason::Expired);
+    assert_eq!(cause(&facts), Cause::Expired);
+}
+
 /// The router that restarted is named with the moment; one that merely forgot is not said to have restarted.
 #[test]
 fn a_lost_session_names_the_restart_that_lost_it() {
@@ -595,7 +617,7 @@ fn site_and_cloud_are_told_as_one_story() {
         until: Some(ago(1)),
         ..DiagnosisV1::default()
     };
-    let one = merge(site.clone(), cloud.clone(), Agents::One);
+    let one = merge(site.clone(), cloud.clone(), Agents::One, NOW);
     let kept: Vec<Timestamp> = one.happened.iter().map(|one| one.last).collect();
     assert_eq!(kept, [ago(200), ago(10)]);
     assert_eq!(one.sessions, [], "its agent knows of none");
@@ -608,7 +630,7 @@ fn site_and_cloud_are_told_as_one_story() {
         outside: Some(OutsideWhy::Unreported),
         ..open(30)
     });
-    let merged = merge(second, cloud, Agents::Several);
+    let merged = merge(second, cloud, Agents::Several, NOW);
     assert_eq!(
         merged.sessions[0].outside, None,
         "another agent of the site has it"

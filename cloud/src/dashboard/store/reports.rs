@@ -146,16 +146,11 @@ pub async fn by_operator(tx: &mut Tx, from: Date, to: Date) -> sqlx::Result<Vec<
 /// one.
 pub async fn vouchers(tx: &mut Tx, from: Date, to: Date, zone: &TimeZone) -> sqlx::Result<Cents> {
     sqlx::query_scalar(
-        "select coalesce(sum(amount), 0)::bigint
-           from (select debits as amount from day_totals
-                  where tenant_id = $1 and day >= $2::date and day <= $3::date and account = '2200'
-                 union all
-                 select t.amount
-                   from unsealed u
-                   join entries e on e.tenant_id = $1 and e.id = u.subject_id
-                   join transfers t on t.tenant_id = $1 and t.entry_id = e.id
-                  where u.tenant_id = $1 and u.kind = 'ENTRY' and t.debit_account = '2200'
-                    and (e.occurred_at at time zone $4)::date between $2::date and $3::date) v",
+        "select coalesce(sum(price), 0)::bigint
+           from vouchers
+          where tenant_id = $1 and status = 'USED'
+            and used_at >= $2::date::timestamp at time zone $4
+            and used_at < ($3::date + 1)::timestamp at time zone $4",
     )
     .bind(tx.tenant())
     .bind(from.to_string())

@@ -215,6 +215,9 @@ async fn draft(
     request: IncomeRequest,
     now: Timestamp,
 ) -> Result<Income, ApiError> {
+    if ledger::is_seller(tx, operator.id).await? {
+        return Err(FinanceError::Seller.into());
+    }
     let zone = ledger::zone(tx).await?;
     let known = chart::chart(tx).await?;
     let mut wrong = Wrong::default();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use easyisp_shared::diagnosis::UNCONFIRMED_AFTER;
 use easyisp_shared::id::{CustomerId, RouterId, SessionId};
 use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_shared::wire::down::Whom;
@@ -152,6 +153,19 @@ impl LiveStatus {
                 error: told.doubt,
             };
         };
+        let silent = now.since(session.seen);
+        if !session.session.is_empty() && silent >= UNCONFIRMED_AFTER {
+            let unheard = "His router has neither spoken of his session for longer than it may, nor said that it ended.";
+            return LiveStatus {
+                is_online: false,
+                ip_address: None,
+                mac_address: None,
+                uptime: None,
+                session_id: None,
+                last_seen_ago: Some(ago(silent.as_secs())),
+                error: told.doubt.or_else(|| Some(unheard.to_owned())),
+            };
+        }
         LiveStatus {
             is_online: true,
             ip_address: session.framed_ip.map(|address| address.to_string()),
