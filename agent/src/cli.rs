@@ -200,6 +200,7 @@ async fn take_place(config: &Config, asked: Replace) -> anyhow::Result<ExitCode>
     let identity = sync::enroll_unless(&asked.cloud, token, &folder, VERSION, waits).await?;
     let mut deeds = Deeds::default();
     deeds.note_enrolled(&identity);
+    deeds.note_authority(&config.data_dir);
     if !replace::is_site(&identity, &asked.site) {
         deeds.left.push(format!(
             "The token was for {}, not for {}: if that is wrong, revoke this agent in the console, remove \

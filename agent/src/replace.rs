@@ -6,6 +6,7 @@ use std::process::Command;
 
 use ipnet::IpNet;
 
+use crate::radius::eap::authority;
 use crate::sync::Identity;
 
 /// What a site's routers know its agent by.
@@ -50,10 +51,27 @@ impl Deeds {
             ),
         }
         self.done.push(
-            "The routers' secrets and all subscribers come with the first link; on the routers nothing \
-             changes."
+            "The routers' secrets and all subscribers come with the first link; on routers that ask over UDP \
+             nothing changes."
                 .to_owned(),
         );
+    }
+
+    /// The authority by which RadSec and the tunnels of EAP are known is a box's own: without the old one's, who trusts
+    /// that must be told this box's.
+    pub fn note_authority(&mut self, data_dir: &Path) {
+        if data_dir.join(authority::CERTIFICATE).exists() {
+            return;
+        }
+        self.done.push(format!(
+            "Where routers ask by RadSec, or devices by 802.1X or IKEv2: put the old box's {} and {} into {} before \
+             the first start. Where they are lost, this box makes new ones, and each of those routers and devices must \
+             be given its {}.",
+            authority::CERTIFICATE,
+            authority::KEY,
+            data_dir.display(),
+            authority::CERTIFICATE,
+        ));
     }
 
     /// Moves the service address here, at once and for every start of the service, where this process may;
@@ -170,6 +188,16 @@ mod tests {
             .path()
             .join("easyisp-agent.service.d/service-address.conf");
         let unit = std::fs::read_to_string(unit).unwrap();
+        deeds.note_authority(system.path());
+        assert!(
+            deeds
+                .to_string()
+                .contains("put the old box's eap-ca.pem and eap-ca.key")
+        );
+        std::fs::write(system.path().join("eap-ca.pem"), "").unwrap();
+        let mut kept = Deeds::default();
+        kept.note_authority(system.path());
+        assert_eq!(kept, Deeds::default());
         assert!(
             unit.contains("ExecStartPre=+/usr/sbin/ip address replace 10.255.7.2/24"),
             "{unit}"

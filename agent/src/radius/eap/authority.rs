@@ -242,7 +242,8 @@ fn at(path: &Path) -> impl FnOnce(std::io::Error) -> AuthorityError {
 
 /// The certificate that devices are given.
 pub const CERTIFICATE: &str = "eap-ca.pem";
-const KEY: &str = "eap-ca.key";
+/// What it signs with.
+pub const KEY: &str = "eap-ca.key";
 /// What a supplicant may be told to expect besides the authority.
 pub const SERVER_NAME: &str = "radius.easyisp.internal";
 const DAY: u64 = 86_400;
