@@ -1,5 +1,5 @@
 -- Customers are found by what stands anywhere in a word of their names, user names and phones: each end of such a word
--- is a word of its own, so that a search still walks one range. Of e-mails and account numbers it is the beginning, as
+-- of two letters or more is a word of its own, so that a search still walks one range. Of e-mails and account numbers it is the beginning, as
 -- before.
 create or replace function words_of_customer(
     username text, name text, email text, phone text, phone_number text, account_number integer)
@@ -17,7 +17,7 @@ begin
     foreach rest in array regexp_split_to_array(
         lower(concat_ws(' ', username, name, coalesce(left(phone_number, 20), phone))), '\s+')
     loop
-        for place in 1..length(rest) loop
+        for place in 1..greatest(length(rest) - 1, 1) loop
             words := words || substr(rest, place, 64);
         end loop;
     end loop;
