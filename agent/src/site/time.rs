@@ -50,6 +50,11 @@ impl SiteClock {
         (is_one_moment && self.trusted()).then(|| (before.id, before.began(now)))
     }
 
+    /// Which boot this is and how long it lasts, whatever the clock shows; `None` where the machine does not say.
+    pub fn counted(&self) -> Option<Boot> {
+        Boot::read(&self.clock)
+    }
+
     /// A reading that never goes back.
     pub fn monotonic(&self) -> Duration {
         self.clock.monotonic()
