@@ -165,19 +165,23 @@ impl Applier {
 
     /// Some rows at a time, so that logins go on beside a snapshot of fifty thousand (A8): a row is
     /// some microseconds, most of it opening its secret.
+    ///
+    /// Who is gone is told last: his name may be another customer's a row later.
     fn remember(&self, changed: &[DownRecord]) {
+        // Closed only while the agent stops.
+        let tell = |touched| drop(self.touched.blocking_send(touched));
+        let mut gone = Vec::new();
         for chunk in changed.chunks(ROWS_AT_ONCE) {
             for row in chunk {
                 match self.site.apply(row) {
                     Touched::Nobody => {}
-                    touched => {
-                        // Closed only while the agent stops.
-                        let _stopping = self.touched.blocking_send(touched);
-                    }
+                    touched @ Touched::Gone { .. } => gone.push(touched),
+                    touched => tell(touched),
                 }
             }
             std::thread::yield_now();
         }
+        gone.into_iter().for_each(tell);
     }
 }
 
