@@ -411,13 +411,13 @@ fn agree(peers: &Arc<Peers>, tasks: &TaskTracker, cancel: &CancellationToken) ->
     let runtime = tokio::runtime::Handle::current();
     // They hold the lines, which hold RADIUS, which holds this.
     let (peers, tasks, cancel) = (Arc::downgrade(peers), tasks.clone(), cancel.clone());
-    Box::new(move |used, router| {
+    Box::new(move |used, router, read| {
         let Some(peers) = peers.upgrade() else {
             return; // the agent stops
         };
         let stop = cancel.clone();
         tasks.spawn_on(
-            async move { peers.spend(used, router, &stop).await },
+            async move { peers.spend(used, router, read, &stop).await },
             &runtime,
         );
     })

@@ -46,7 +46,7 @@ pub use router_login::RouterLogin;
 pub use rows::{PasswordChange, Touched};
 pub use seen::UnknownSources;
 pub use subscriber::Subscriber;
-pub use time::{SiteClock, TimeKeeper};
+pub use time::{Reading, SiteClock, TimeKeeper};
 pub use unlocks::Unlocked;
 pub use vouchers::{Fate, Recalled, Redemption, Resume, Turn, Vote};
 
