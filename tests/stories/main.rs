@@ -73,6 +73,7 @@ mod new_secrets;
 mod nodes;
 mod net_revenue;
 mod office;
+mod older_cache;
 mod operators;
 mod outage;
 mod own_sessions;

@@ -105,7 +105,18 @@ impl Local for LocalSite {
 
     async fn apply(&self, batch: FeedBatch) -> Result<u64, ApplyError> {
         let epoch = *self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        self.feed.apply(batch, epoch).await
+        let before = self.feed.position();
+        let cursor = self.feed.apply(batch, epoch).await?;
+        let known = self.feed.position();
+        if known != before {
+            // Where it is refused, an older copy of the cache is not seen to be one.
+            let _refused_is_counted = self.outbox.submit(Job::Mark {
+                name: known_mark(known.epoch),
+                value: i64::try_from(known.cursor).unwrap_or(i64::MAX),
+                done: Box::new(|_| {}),
+            });
+        }
+        Ok(cursor)
     }
 
     async fn next_batch(
@@ -252,3 +263,9 @@ async fn blocking<T: Send + 'static>(
 
 /// The latest instant that the cloud told, for judging its certificate after a restart.
 pub(crate) const CLOUD_MARK: &str = "cloud";
+
+/// The name under which the outbox remembers up to where the cache had reached, in versions of this epoch: it is not
+/// synced with every commit, and may be put back without the outbox.
+pub(crate) fn known_mark(epoch: Uuid) -> String {
+    format!("known/{epoch}")
+}
