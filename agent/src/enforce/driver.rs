@@ -176,12 +176,9 @@ impl Enforcer {
                     let session = &online.session;
                     let logs_in = session.service != Service::Line
                         && !self.parts.site.is_observed(session.key.router);
-                    // Who has the name by now is somebody else: what the one before began is not his.
-                    let began_it = session.customer == Some(customer);
-                    let holder = super::subscriber_of(&self.parts.site, session);
-                    match logs_in && (began_it || holder.is_none()) {
-                        true => self.start_cut(online.session, Why::Unknown, cancel),
-                        false => self.look(&session.key, cancel),
+                    match super::subscriber_of(&self.parts.site, session) {
+                        None if logs_in => self.start_cut(online.session, Why::Unknown, cancel),
+                        Some(_) | None => self.look(&session.key, cancel),
                     }
                 }
             }

@@ -86,13 +86,9 @@ fn judge(site: &Site, sessions: &Sessions, session: &Session, now: Timestamp) ->
         return Act::Leave { until: None };
     }
     let grant = session.grant.as_ref();
-    let is_left = |customer| site.customer(customer).is_none() && site.was_abreast_once();
-    if session.customer.is_some_and(is_left) {
-        // Whoever has his name by now.
-        return act(grant, Whose::Gone);
-    }
     let Some(subscriber) = subscriber_of(site, session) else {
         let whose = match session.customer {
+            Some(_) if site.was_abreast_once() => Whose::Gone,
             // A snapshot that is being applied has not come to him yet.
             Some(_) => strangers(given_end(session), now),
             None if !is_stranger(session) => Whose::Nobodys,

@@ -113,21 +113,6 @@ fn who_paid_since_the_cache_was_copied_stays_until_what_he_was_given_ends() {
     assert_eq!(judged(paid + 100), expired(), "a cloud that was put back");
 }
 
-/// Somebody else has the name of one who is gone: the session of before is not his.
-#[test]
-fn whose_name_another_has_is_ended_once_everything_is_known() {
-    let (site, sessions) = (given_site(), Sessions::default());
-    let mut session = given_session(Some(RateLimit::mbps(10, 10)));
-    assert!(matches!(
-        judge(&site, &sessions, &session, at(0)),
-        Act::Leave { .. } | Act::Change(_)
-    ));
-    session.customer = Some(customer_id("before"));
-    site.begin_abreast();
-    let gone = Act::Cut(crate::diagnosis::Why::Unknown);
-    assert_eq!(judge(&site, &sessions, &session, at(0)), gone);
-}
-
 fn expired() -> Act {
     Act::Cut(crate::diagnosis::Why::Refused(
         easyisp_shared::entitlement::Reason::Expired,

@@ -18,7 +18,7 @@ impl Peers {
     /// Whether this agent keeps the site's lines.
     pub fn lead(&self) -> Lead {
         if self.parts.site.policy().row.is_none() {
-            return Lead::No; // nobody has said yet who else is here
+            return Lead::Early; // nobody has said yet who else is here
         }
         let (told, me) = (self.told(), self.parts.identity.agent);
         let now = self.parts.clock.monotonic();

@@ -102,51 +102,6 @@ async fn what_a_renamed_customer_uses_is_his() {
     running.stop().await;
 }
 
-/// He is deleted, and another customer has his name a row later: what he began is ended, and what the other one begins
-/// is his own and left alone.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_another_took_ends_the_session_of_before_alone() {
-    let running = Running::start(site()).await;
-    running.log_in(b"demo001", DEMO001, 1).unwrap();
-    running.account(1, "81000001", 0, 0).unwrap();
-    let gone = |version| easyisp_shared::wire::DownRecord {
-        kind: easyisp_shared::wire::DownKind::Subscriber.code(),
-        id: customer_id("demo001").0,
-        version,
-        body: None,
-    };
-    let mut rows = site().rows(&running.key, &Entropy::seeded(1), 2);
-    rows.retain(|row| row.id == customer_id("demo001").0);
-    for row in &mut rows {
-        row.id = uuid::Uuid::from_u128(77);
-        let body = row.body.as_deref().unwrap_or_default();
-        let decoded = easyisp_shared::wire::Down::decode(row.kind, body).unwrap();
-        let easyisp_shared::wire::Down::Subscriber(mut told) = decoded else {
-            panic!("a subscriber");
-        };
-        told.customer = easyisp_shared::id::CustomerId(row.id);
-        row.body = Some(easyisp_shared::wire::Down::Subscriber(told).encode());
-    }
-    rows.push(gone(2));
-    running.apply_rows(rows, 2).await;
-    assert_eq!(
-        running.router_answers(PATIENCE),
-        Some(Code::DisconnectRequest)
-    );
-    running.account(2, "81000001", 10, 10).unwrap();
-
-    running.account(1, "81000002", 0, 0).unwrap();
-    let open = running.agent.overview().sessions.open_by_name(b"demo001");
-    assert_eq!(open.len(), 1);
-    assert_eq!(
-        open[0].session.customer.map(|held| held.0.as_u128()),
-        Some(77)
-    );
-    running.apply_rows(vec![gone(3)], 3).await;
-    assert!(running.router_hears(SILENCE).is_none(), "the new holder's");
-    running.stop().await;
-}
-
 /// What is asked of a router goes by what was known when it was first asked: what came since follows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspension_amid_a_change_follows_it() {
