@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::diagnosis::{Counters, Timeline};
 use crate::enforce::Timers;
 use crate::housekeeping;
-use crate::local::{CLOUD_MARK, Feed, Load};
+use crate::local::{CLOUD_MARK, Feed, Load, known_mark};
 use crate::peers;
 use crate::radius::driver::{Parts, Radius, place_mark, place_of, signer_marks};
 use crate::radius::eap::{Authority, TunnelCertificate};
@@ -112,6 +112,11 @@ impl Core {
         let (touched_sender, touched) = mpsc::channel(TOUCHED_AT_ONCE);
         let feed = Feed::start(cache, options.load, site.clone(), touched_sender.clone())?;
 
+        let held = feed.position();
+        if let Some(known) = reader.mark(&known_mark(held.epoch))? {
+            site.knew_up_to(known.unsigned_abs());
+        }
+
         let sessions = Arc::new(Sessions::default());
         let now = clock.now();
         let late = now.minus(LATE_REPORTS);
@@ -206,6 +211,7 @@ fn authority(folder: &Path, now: Timestamp, entropy: &Entropy) -> Option<Arc<Aut
         .ok()
         .map(Arc::new)
 }
+
 /// What the names begin with under which the outbox remembers vouchers that were given back.
 pub(crate) const RELEASED: &str = "released/";
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::CustomerId;
-use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_shared::time::Clock;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -94,9 +94,7 @@ impl Served {
             core.outbox.save_wear();
         }
         let line_counters = core.reader.line_counters()?;
-        let last = core.reader.mark(housekeeping::CLOCK_MARK)?;
-        let last = last.map(Timestamp::from_micros);
-        let away = last.map_or(Duration::ZERO, |last| core.clock.now().since(last));
+        let away = housekeeping::away(&core.reader, &core.clock)?;
         let ranges = Ranges::new(config.site.ranges.clone());
         let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?);
         let outside = Outside {
@@ -413,13 +411,13 @@ fn agree(peers: &Arc<Peers>, tasks: &TaskTracker, cancel: &CancellationToken) ->
     let runtime = tokio::runtime::Handle::current();
     // They hold the lines, which hold RADIUS, which holds this.
     let (peers, tasks, cancel) = (Arc::downgrade(peers), tasks.clone(), cancel.clone());
-    Box::new(move |used, router| {
+    Box::new(move |used, router, read| {
         let Some(peers) = peers.upgrade() else {
             return; // the agent stops
         };
         let stop = cancel.clone();
         tasks.spawn_on(
-            async move { peers.spend(used, router, &stop).await },
+            async move { peers.spend(used, router, read, &stop).await },
             &runtime,
         );
     })

@@ -49,6 +49,8 @@ pub struct Scene<'a> {
     pub doubt: Doubt,
     /// What the box was told.
     pub told: &'a BTreeMap<String, Entitled>,
+    /// Until when at the latest it may have let somebody in whom an older copy of its cache calls over.
+    pub given: &'a BTreeMap<String, Timestamp>,
     /// Everybody there ever was.
     pub people: &'a [String],
     /// Whether the box is on.
@@ -61,7 +63,11 @@ impl Enforcement {
     /// Looks at who may be online now. To be called before anything is done about it.
     pub fn look(&mut self, scene: Scene<'_>) {
         let Scene {
-            now, doubt, told, ..
+            now,
+            doubt,
+            told,
+            given,
+            ..
         } = scene;
         for name in scene.people {
             let entitled = told.get(name);
@@ -75,7 +81,15 @@ impl Enforcement {
             if !surely_in {
                 self.over_last.insert(name.clone(), now);
             }
-            if entitled.is_some_and(|entitled| entitled.may_be_in(now, doubt)) {
+            let lasts = |entitled: &Entitled| {
+                let until = given.get(name).map_or(entitled.until, |end| *end);
+                let given = Entitled {
+                    until: until.max(entitled.until),
+                    ..entitled.clone()
+                };
+                given.may_be_in(now, doubt)
+            };
+            if entitled.is_some_and(lasts) {
                 self.over.remove(name);
                 continue;
             }

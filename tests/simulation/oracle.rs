@@ -107,6 +107,25 @@ impl Oracle {
         as_of(&self.states, cursor)
     }
 
+    /// The same for a box whose cache was set back to `cursor` from `furthest`: what it gave by what it knew in between
+    /// stands in its outbox, and lasts for whom the older copy calls over.
+    pub fn given(&self, cursor: u64, furthest: u64) -> BTreeMap<String, Timestamp> {
+        let mut given: BTreeMap<String, Timestamp> = BTreeMap::new();
+        if cursor < furthest {
+            for people in self
+                .states
+                .range(cursor..=furthest)
+                .map(|(_, people)| people)
+            {
+                for (name, entitled) in people.iter().filter(|(_, entitled)| entitled.active) {
+                    let end = given.entry(name.clone()).or_insert(entitled.until);
+                    *end = (*end).max(entitled.until);
+                }
+            }
+        }
+        given
+    }
+
     /// When the box first heard of a session.
     pub fn known(&self, id: &str) -> Option<Timestamp> {
         self.sessions.get(id)?.known

@@ -106,10 +106,13 @@ impl Turmoil {
         let people = PEOPLE.map(str::to_owned).into_iter();
         let people: Vec<String> = people.chain(self.slips.names()).collect();
         let told = self.told();
+        self.furthest = self.furthest.max(self.cursor);
+        let given = self.oracle.given(self.cursor, self.furthest);
         self.enforcement.look(Scene {
             now: self.now,
             doubt: self.doubt,
             told: &told,
+            given: &given,
             people: &people,
             powered: self.powered,
             mood: self.router.orders.mood,

@@ -46,6 +46,8 @@ pub struct Turmoil {
     pub(super) powered: bool,
     /// The version that the box holds, or held when it lost its power.
     pub(super) cursor: u64,
+    /// The latest one that it ever held.
+    pub(super) furthest: u64,
     /// What time it is.
     pub(super) now: Timestamp,
     /// How far the box may be off.
@@ -142,6 +144,7 @@ impl Life for Turmoil {
             random,
             powered: true,
             cursor: 0,
+            furthest: 0,
             now: START,
             doubt: Doubt::none(START),
             stopped_at: START,

@@ -434,7 +434,7 @@ async fn a_line_is_online_while_it_sends_and_its_quota_ends_it() -> Result<()> {
     };
     used(300).await?;
 
-    // A restart of the router begins to count anew; nothing is counted twice, and nothing is lost.
+    // A restart of the router begins to count anew, in another session; nothing is counted twice, and nothing is lost.
     router.reboot();
     ensure!(router.pass_through("easyisp-school", 50 * MEGABYTE, 50 * MEGABYTE));
     place.look().await?;
@@ -455,7 +455,7 @@ async fn a_line_is_online_while_it_sends_and_its_quota_ends_it() -> Result<()> {
     };
     used(500).await?;
     let sessions = place.isp.sessions_of("school").await?;
-    assert_eq!(sessions.len(), 1, "{sessions:?}");
+    assert_eq!(sessions.len(), 2, "one for each start of it: {sessions:?}");
     assert_eq!(sessions[0]["customer"]["id"], id.as_str(), "{sessions:?}");
 
     // The quota is used up: he is cut without the cloud, and his session is over.

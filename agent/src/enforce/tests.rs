@@ -91,6 +91,28 @@ fn whose_package_is_not_known_is_ended_when_what_is_stated_ends() {
     assert!(waits(judged(&given(50, true), paid + 900)), "the pay page");
 }
 
+/// V9: an older copy of the cache was put back, and he paid since: what he was given says so, until the cloud is heard.
+#[test]
+fn who_paid_since_the_cache_was_copied_stays_until_what_he_was_given_ends() {
+    let (site, sessions) = (given_site(), Sessions::default());
+    let paid = 365 * 86_400;
+    let mut session = given_session(Some(RateLimit::mbps(10, 10)));
+    session.grant.as_mut().unwrap().end = Some(at(paid + 5000));
+    let judged = |now: i64| judge(&site, &sessions, &session, at(now));
+    site.knows_up_to(5);
+    assert_eq!(judged(paid + 100), expired(), "the cloud took it back");
+
+    site.knew_up_to(9);
+    let until = at(paid + 130);
+    assert_eq!(judged(paid + 100), Act::Leave { until: Some(until) });
+    assert_eq!(judged(paid + 5000), expired());
+    site.knows_up_to(9);
+    assert_eq!(judged(paid + 100), expired());
+    site.knew_up_to(12);
+    site.begin_abreast();
+    assert_eq!(judged(paid + 100), expired(), "a cloud that was put back");
+}
+
 fn expired() -> Act {
     Act::Cut(crate::diagnosis::Why::Refused(
         easyisp_shared::entitlement::Reason::Expired,

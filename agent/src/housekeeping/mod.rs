@@ -101,10 +101,29 @@ pub(crate) fn mark(clock: &SiteClock) -> Job {
         changes.push(Change::Mark(BOOT_MARK.into(), boot));
         changes.push(Change::Mark(BEGAN_MARK.into(), began.micros()));
     }
+    if let Some(here) = clock.counted() {
+        let counted = i64::try_from(here.counted.as_millis()).unwrap_or(i64::MAX);
+        changes.push(Change::Mark(ALIVE_BOOT_MARK.into(), here.id));
+        changes.push(Change::Mark(ALIVE_MARK.into(), counted));
+    }
     Job::Write(Write {
         changes,
         urgency: Urgency::Kept,
         done: Box::new(|_| {}),
+    })
+}
+
+/// For how long the agent was off, as far as the machine itself counted that; without end after another boot: what the
+/// clock shows then says nothing, because a box without one of its own goes on where it stopped.
+pub(crate) fn away(reader: &OutboxReader, clock: &SiteClock) -> Result<Duration, StoreError> {
+    let (boot, counted) = (reader.mark(ALIVE_BOOT_MARK)?, reader.mark(ALIVE_MARK)?);
+    let counted = counted.map(|millis| Duration::from_millis(millis.unsigned_abs()));
+    let here = clock.counted();
+    Ok(match (boot.zip(counted), here) {
+        (Some((boot, counted)), Some(here)) if boot == here.id => {
+            here.counted.saturating_sub(counted)
+        }
+        _ => Duration::MAX,
     })
 }
 
@@ -180,6 +199,54 @@ const PRUNES: u32 = 20;
 pub(crate) const CLOCK_MARK: &str = "clock";
 const BOOT_MARK: &str = "clock/boot";
 const BEGAN_MARK: &str = "clock/began";
+/// At which boot the agent was last alive, and for how many milliseconds the machine had counted by then.
+const ALIVE_BOOT_MARK: &str = "alive/boot";
+const ALIVE_MARK: &str = "alive/counted";
 /// A cloud restored from a backup may ask again for a month (D3).
 const RECORDS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 const SESSIONS_KEPT: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use easyisp_shared::entropy::Entropy;
+    use easyisp_shared::time::Clock;
+
+    use super::*;
+    use crate::store::Store;
+
+    /// A box without a clock goes on where it stopped, for however long it was off: only a machine that stayed on counted.
+    #[test]
+    fn how_long_an_agent_was_off_is_known_in_the_same_boot_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &Entropy::seeded(1), || {}).unwrap();
+        let (outbox, reader, _cache, guard) = store.split();
+        let clock = Clock::test(Timestamp::from_secs(1_800_000_000));
+        let site = |clock: &Clock| {
+            let high_mark = reader.mark(CLOCK_MARK).unwrap().map(Timestamp::from_micros);
+            SiteClock::start(clock.clone(), high_mark, boot(&reader).unwrap())
+        };
+        assert_eq!(away(&reader, &site(&clock)).unwrap(), Duration::MAX);
+
+        clock.advance(Duration::from_secs(100));
+        assert!(outbox.submit(mark(&site(&clock))).is_ok());
+        let (done, written) = std::sync::mpsc::channel();
+        let last = Job::Mark {
+            name: "written".into(),
+            value: 1,
+            done: Box::new(move |_| done.send(()).unwrap()),
+        };
+        assert!(outbox.submit(last).is_ok());
+        written.recv().unwrap();
+        let hour = Duration::from_secs(3600);
+        clock.advance(hour);
+        clock.set(Timestamp::from_secs(0));
+        assert_eq!(away(&reader, &site(&clock)).unwrap(), hour);
+
+        let booted = site(&Clock::test(Timestamp::from_secs(1_800_000_100)));
+        assert_eq!(booted.now(), Timestamp::from_secs(1_800_000_100));
+        assert_eq!(away(&reader, &booted).unwrap(), Duration::MAX);
+        guard.close();
+    }
+}

@@ -116,7 +116,8 @@ impl Lines {
         let counted = counter.clone().filter(|counter| {
             let mut state = self.lock();
             let held = state.counters.get(&line.id);
-            let is_newer = held.is_none_or(|held| held.at < counter.at);
+            let is_newer = held.is_none_or(|held| held.at < counter.at)
+                && state.forgotten.is_none_or(|at| at <= counter.at);
             if is_newer {
                 state.counters.insert(line.id, counter.clone());
             }
@@ -151,7 +152,7 @@ impl Lines {
         }
     }
 
-    /// Another agent has said how far everything is counted.
+    /// Another agent has said how far everything is counted, or there is none.
     pub fn is_told(&self) {
         self.knows.store(true, Ordering::Relaxed);
     }
@@ -162,7 +163,12 @@ impl Lines {
         if self.knows.swap(true, Ordering::Relaxed) {
             return;
         }
-        let forgotten = std::mem::take(&mut self.lock().counters).len();
+        let now = self.parts.clock.now();
+        let forgotten = {
+            let mut state = self.lock();
+            state.forgotten = Some(now);
+            std::mem::take(&mut state.counters).len()
+        };
         info!("{forgotten} lines are counted from now on: another agent may have counted before");
         for held in self.parts.sessions.of_lines() {
             if held.closed.is_none() && is_ours(&held) {

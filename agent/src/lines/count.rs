@@ -3,13 +3,16 @@
 //!
 //! Somebody is online while something comes *from* him: what the internet sends to an address whose device is
 //! off is nobody's session, and is not counted. A session begins with the first look that finds something, goes
-//! on with each, and ends as it was last seen when three looks in turn found nothing.
+//! on with each, and ends as it was last seen when three looks in turn found nothing, or when its queue began anew:
+//! what it counts is one stretch of one counter, as its name says.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use easyisp_shared::entitlement::Reason;
 use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::line::{self as names, LineName};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::line::LinePlace;
 
@@ -21,8 +24,11 @@ use crate::site::Subscriber;
 use crate::store::Change;
 
 impl Lines {
-    /// Takes what the queues of a router say.
+    /// Takes what the queues of a router say; not while another agent may yet say how far it counted them.
     pub(super) fn count(&self, router: RouterId, found: &FoundLines, now: Timestamp) {
+        if !self.knows.load(Ordering::Relaxed) {
+            return;
+        }
         let booted = found.uptime.map(|uptime| now.minus(uptime));
         for row in &found.queues {
             let line = self.parts.site.customer(row.customer);
@@ -59,14 +65,27 @@ impl Lines {
             }
             (before, moved)
         };
-        let (up, down) = counter.since(before.as_ref(), booted);
+        let base = counter.base(before.as_ref(), booted);
+        let (up, down) = counter.since(base);
         let place = self.shape(line.id).map(|shape| shape.place);
         let open = place.is_none_or(|place| place == LinePlace::Open);
         let held = self.session(&line.username, router);
         if up > 0 && open {
             // Whoever counts on from there calls it the same.
-            let since = before.map_or(now, |before| before.at);
-            let report = report(router, line, held.as_ref(), (up, down), since, now);
+            let name = LineName {
+                since: before.map_or(now, |before| before.at),
+                queue: counter.queue.clone(),
+                base,
+            };
+            let (held, over) = match held {
+                Some(held) if !counts_on(&held, &name) => (None, Some(held)),
+                held => (held, None),
+            };
+            if let Some(over) = over {
+                self.stop(&over, IDLE);
+            }
+            let name = name.of(line.id);
+            let report = report(router, line, held.as_ref(), (up, down), name, now);
             let counted = Change::LineCounter(line.id, counter);
             let told = self.telling(line.id, Some(report.key.clone()));
             let radius = &self.parts.radius;
@@ -127,7 +146,8 @@ impl Lines {
                 true => ours.pop_front(),
                 false => None,
             };
-            let mut report = report(router, line, held.as_ref(), (0, 0), now, now);
+            let name = names::seen(line.id, now);
+            let mut report = report(router, line, held.as_ref(), (0, 0), name, now);
             report.framed_ip = row.address.or(report.framed_ip);
             let told = self.telling(line.id, Some(report.key.clone()));
             let radius = &self.parts.radius;
@@ -181,7 +201,7 @@ fn report(
     line: &Subscriber,
     held: Option<&Session>,
     (up, down): (u64, u64),
-    since: Timestamp,
+    name: String,
     now: Timestamp,
 ) -> Report {
     let started = held.map_or(now, |held| held.started_at);
@@ -189,7 +209,7 @@ fn report(
     let key = held.map_or_else(
         || SessionKey {
             router,
-            acct_session_id: name(line.id, since).into(),
+            acct_session_id: name.into_bytes().into(),
             class: Box::default(),
         },
         |held| held.key.clone(),
@@ -214,7 +234,19 @@ fn report(
 }
 
 pub(super) fn is_ours(held: &Session) -> bool {
-    held.key.acct_session_id.starts_with(OURS)
+    names::is_ours(&held.key.acct_session_id)
+}
+
+/// Whether a session that began with what `next` would begin with now is the same that is held: its router's, or one
+/// that has counted in the same queue up to there. What came to a device that was off is in no session.
+fn counts_on(held: &Session, next: &LineName) -> bool {
+    let name = std::str::from_utf8(&held.key.acct_session_id).ok();
+    let name = name.and_then(LineName::parse);
+    let up_to_there = |name: LineName| {
+        let counted = name.base.0.saturating_add(held.bytes_in);
+        name.queue == next.queue && counted == next.base.0
+    };
+    !is_ours(held) || name.is_some_and(up_to_there)
 }
 
 /// Two agents that hold the same ones agree on the first.
@@ -226,38 +258,9 @@ fn latest_first(mut held: Vec<Session>) -> VecDeque<Session> {
     held.into()
 }
 
-/// How those are called that were made here.
-const OURS: &[u8] = b"line-";
-
-/// Told by nobody, so made here: once for a line and for what its queue had counted by an instant. Ids begin with the
-/// time they were made at: their end tells customers apart.
-fn name(customer: CustomerId, since: Timestamp) -> Vec<u8> {
-    let id = customer.0.simple().to_string();
-    let end = id.get(20..).unwrap_or(&id);
-    format!("line-{end}-{:x}", since.micros()).into_bytes()
-}
-
 /// Three looks: a line that is used says something more often.
 const SILENT: Duration = INTERVAL.saturating_mul(3);
 /// Acct-Terminate-Cause (RFC 2866 §5.10).
 pub(super) const IDLE: u32 = 4;
 const SESSION_TIMEOUT: u32 = 5;
 const ADMIN_RESET: u32 = 6;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Ids that were made within a minute begin alike, and all queues of a router are read at one instant.
-    #[test]
-    fn two_customers_of_one_minute_have_sessions_of_their_own() {
-        let minute = 0x0198_0000_0000_7000_8000_0000_0000_0000;
-        let of = |number: u128, micros: i64| {
-            let customer = CustomerId(uuid::Uuid::from_u128(minute + number));
-            name(customer, Timestamp::from_micros(micros))
-        };
-        assert_ne!(of(1, 5), of(2, 5));
-        assert_ne!(of(1, 5), of(1, 6));
-        assert_eq!(of(1, 5), of(1, 5), "whoever counts");
-    }
-}

@@ -34,7 +34,7 @@ pub struct Parts {
     pub apis: Arc<RouterApis>,
     /// What time it is.
     pub clock: Arc<SiteClock>,
-    /// How long nobody was here to count, before this start.
+    /// How long nobody was here to count, before this start; without end where nobody can tell.
     pub away: Duration,
 }
 
@@ -61,6 +61,8 @@ pub enum Lead {
     No,
     /// It does.
     Yes,
+    /// It does, and others may still say how far they counted.
+    Early,
     /// It does, and others that may have counted did not say how far.
     Unheard,
 }
@@ -80,6 +82,8 @@ pub(super) struct State {
     pub(super) slow: HashMap<CustomerId, Timestamp>,
     /// How far the queues had counted.
     pub(super) counters: HashMap<CustomerId, LineCounter>,
+    /// When what was known of them was given up: from here on what others counted before is worth nothing either.
+    pub(super) forgotten: Option<Timestamp>,
 }
 
 impl Lines {
@@ -278,7 +282,12 @@ impl Lines {
         let site = &self.parts.site;
         let leads = match self.leads.get().map_or(Lead::Yes, |leads| leads()) {
             Lead::No => false,
-            Lead::Yes => true,
+            Lead::Yes => {
+                self.is_told();
+                true
+            }
+            // What was known at the start may be worth something still: until then nothing is counted.
+            Lead::Early => true,
             Lead::Unheard => {
                 self.doubt();
                 true

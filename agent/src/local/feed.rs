@@ -165,19 +165,23 @@ impl Applier {
 
     /// Some rows at a time, so that logins go on beside a snapshot of fifty thousand (A8): a row is
     /// some microseconds, most of it opening its secret.
+    ///
+    /// Who is gone is told last: his name may be another customer's a row later.
     fn remember(&self, changed: &[DownRecord]) {
+        // Closed only while the agent stops.
+        let tell = |touched| drop(self.touched.blocking_send(touched));
+        let mut gone = Vec::new();
         for chunk in changed.chunks(ROWS_AT_ONCE) {
             for row in chunk {
                 match self.site.apply(row) {
                     Touched::Nobody => {}
-                    touched => {
-                        // Closed only while the agent stops.
-                        let _stopping = self.touched.blocking_send(touched);
-                    }
+                    touched @ Touched::Gone { .. } => gone.push(touched),
+                    touched => tell(touched),
                 }
             }
             std::thread::yield_now();
         }
+        gone.into_iter().for_each(tell);
     }
 }
 
@@ -200,12 +204,13 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use easyisp_shared::entropy::Entropy;
+    use easyisp_shared::id::CustomerId;
     use easyisp_shared::seal::SealKey;
-    use easyisp_shared::wire::digest;
+    use easyisp_shared::wire::{Down, DownKind, digest};
 
     use super::*;
-    use crate::site::Ranges;
     use crate::site::description::Description;
+    use crate::site::{PasswordChange, Ranges};
     use crate::store::{Store, StoreGuard};
 
     const EPOCH: Uuid = Uuid::from_u128(5);
@@ -214,7 +219,7 @@ mod tests {
         feed: Feed,
         site: Arc<Site>,
         guard: StoreGuard,
-        _touched: tokio_mpsc::Receiver<Touched>,
+        touched: tokio_mpsc::Receiver<Touched>,
     }
 
     fn given(dir: &std::path::Path) -> Given {
@@ -227,7 +232,7 @@ mod tests {
             feed,
             site,
             guard,
-            _touched: touched,
+            touched,
         }
     }
 
@@ -280,6 +285,48 @@ mod tests {
         assert!(
             given.site.subscriber(b"kept").is_some() && given.site.subscriber(b"new").is_some()
         );
+        given.feed.stop();
+        given.guard.close();
+    }
+
+    /// A name that another customer has a row later is his by the time that somebody hears who is gone: nobody who has it
+    /// is taken for a stranger.
+    #[tokio::test]
+    async fn who_is_gone_is_told_when_everything_beside_him_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut given = given(dir.path());
+        let kind = DownKind::Subscriber.code();
+        let mut rows = subscribers(&["jane"], 3);
+        let whole = batch(FeedMode::SnapshotWhole, 0, 3, rows.clone());
+        given.feed.apply(whole, EPOCH).await.unwrap();
+        while given.touched.try_recv().is_ok() {}
+
+        rows.retain(|row| row.kind == kind);
+        let mut other = rows.remove(0);
+        let gone = DownRecord {
+            version: 4,
+            body: None,
+            ..other.clone()
+        };
+        let before = CustomerId(other.id);
+        let body = other.body.as_deref().unwrap();
+        let Ok(Down::Subscriber(mut told)) = Down::decode(kind, body) else {
+            panic!("a subscriber");
+        };
+        (other.id, other.version) = (Uuid::from_u128(77), 4);
+        told.customer = CustomerId(other.id);
+        other.body = Some(Down::Subscriber(told).encode());
+        let changes = batch(FeedMode::Changes, 3, 4, vec![gone, other]);
+        assert_eq!(given.feed.apply(changes, EPOCH).await, Ok(4));
+        let heard = [given.touched.try_recv(), given.touched.try_recv()];
+        let customer = CustomerId(Uuid::from_u128(77));
+        let password = PasswordChange::Same;
+        let gone = Touched::Gone {
+            customer: before,
+            username: b"jane".as_slice().into(),
+        };
+        let news = Touched::Customer { customer, password };
+        assert_eq!(heard, [Ok(news), Ok(gone)]);
         given.feed.stop();
         given.guard.close();
     }

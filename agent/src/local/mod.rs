@@ -72,12 +72,15 @@ impl Local for LocalSite {
 
     async fn welcomed(&self, terms: Terms) -> Result<(), Unavailable> {
         let now = terms.now.plus(terms.round_trip / 2);
-        if self.redate_uses(now).await.is_err() {
-            error!(
-                "Cannot write down when vouchers were used first: it stays as this box's own clock said"
-            );
+        let behind = self.behind(now);
+        if let Some(by) = behind {
+            self.redate_uses(by).await;
         }
         self.set_clock(now);
+        if let Some(by) = behind {
+            // What was dated in between.
+            self.redate_uses(by).await;
+        }
         *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = terms.epoch;
         let _refused_is_counted = self.outbox.submit(Job::Mark {
             name: CLOUD_MARK.into(),
@@ -102,7 +105,18 @@ impl Local for LocalSite {
 
     async fn apply(&self, batch: FeedBatch) -> Result<u64, ApplyError> {
         let epoch = *self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        self.feed.apply(batch, epoch).await
+        let before = self.feed.position();
+        let cursor = self.feed.apply(batch, epoch).await?;
+        let known = self.feed.position();
+        if known != before {
+            // Where it is refused, an older copy of the cache is not seen to be one.
+            let _refused_is_counted = self.outbox.submit(Job::Mark {
+                name: known_mark(known.epoch),
+                value: i64::try_from(known.cursor).unwrap_or(i64::MAX),
+                done: Box::new(|_| {}),
+            });
+        }
+        Ok(cursor)
     }
 
     async fn next_batch(
@@ -175,28 +189,38 @@ impl LocalSite {
             .clock_moved(before, after);
     }
 
-    /// The cloud told the time for the first time since this agent started: what began by its own clock while that was
-    /// behind, began now less what was counted since. Before the clock is set, so that nobody's end is seen to have
-    /// passed in between.
-    async fn redate_uses(&self, cloud: Timestamp) -> Result<(), Unavailable> {
+    /// How far this box's own clock is behind, where the cloud tells the time for the first time since the agent started.
+    fn behind(&self, cloud: Timestamp) -> Option<Duration> {
         if self.clock.offset_millis().is_some() {
-            return Ok(());
+            return None;
         }
         let behind = cloud.since(self.clock.now());
         // What the line makes of it is not worth a write of what is well dated.
-        let by = if behind > AHEAD {
+        Some(if behind > AHEAD {
             behind
         } else {
             Duration::ZERO
-        };
-        self.durably(|done| Job::Redate { by, done }).await?;
-        if by > Duration::ZERO {
-            let site = self.questions.enforcer.site();
-            for used in self.read(|reader| reader.redemptions()).await? {
-                site.redate(used);
+        })
+    }
+
+    /// What began by this box's own clock while that was behind, began later. Before the clock is set, so that nobody's
+    /// end is seen to have passed in between.
+    async fn redate_uses(&self, by: Duration) {
+        let redated = async {
+            self.durably(|done| Job::Redate { by, done }).await?;
+            if by > Duration::ZERO {
+                let site = self.questions.enforcer.site();
+                for used in self.read(|reader| reader.redemptions()).await? {
+                    site.redate(used);
+                }
             }
+            Ok::<(), Unavailable>(())
+        };
+        if redated.await.is_err() {
+            error!(
+                "Cannot write down when vouchers were used first: it stays as this box's own clock said"
+            );
         }
-        Ok(())
     }
 
     /// Reads the outbox off the async threads: it may wait for the disk.
@@ -239,3 +263,9 @@ async fn blocking<T: Send + 'static>(
 
 /// The latest instant that the cloud told, for judging its certificate after a restart.
 pub(crate) const CLOUD_MARK: &str = "cloud";
+
+/// The name under which the outbox remembers up to where the cache had reached, in versions of this epoch: it is not
+/// synced with every commit, and may be put back without the outbox.
+pub(crate) fn known_mark(epoch: Uuid) -> String {
+    format!("known/{epoch}")
+}

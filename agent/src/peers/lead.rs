@@ -1,5 +1,10 @@
 //! Which of a site's agents keeps its lines: of those that reach each other the first one, once the others have said
-//! how far they counted. Two for a moment do no harm: they count the same.
+//! how far they counted. Two for a moment do no harm: they count the same. Nor do two that never reach each other: by
+//! the names of their sessions the cloud sees what both of them counted.
+//!
+//! Whoever starts knows how far it had counted itself, and not what another one counted while it was off. It keeps the
+//! lines after ten seconds, whoever is missing; counting waits until the others have said how far they are, and begins
+//! anew where they do not say so within two minutes.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,25 +17,32 @@ use crate::lines::Lead;
 impl Peers {
     /// Whether this agent keeps the site's lines.
     pub fn lead(&self) -> Lead {
+        if self.parts.site.policy().row.is_none() {
+            return Lead::Early; // nobody has said yet who else is here
+        }
         let (told, me) = (self.told(), self.parts.identity.agent);
         let now = self.parts.clock.monotonic();
         let others = self.others();
         let mut heard = told.is_empty();
+        let mut early = false;
         for agent in told {
             let Some(other) = others.get(&agent) else {
                 return Lead::No; // it is about to be dialled
             };
             let counted = other.counted.load(Ordering::Relaxed);
-            let is_awaited = !counted && now.saturating_sub(other.met) < AWAITED;
+            let sought = now.saturating_sub(other.met);
+            let is_awaited = !counted && sought < AWAITED;
             let is_first = agent < me && other.touch() == Touch::Reached;
             if is_awaited || is_first {
                 return Lead::No;
             }
             heard |= counted;
+            early |= sought < BOOTS;
         }
-        match heard {
-            true => Lead::Yes,
-            false => Lead::Unheard,
+        match (heard, early) {
+            (true, _) => Lead::Yes,
+            (false, true) => Lead::Early,
+            (false, false) => Lead::Unheard,
         }
     }
 
@@ -78,3 +90,5 @@ const HANGS_UP: u32 = 3;
 const NOT_ASKED: Duration = Duration::from_secs(600);
 /// Two boxes that are there reach each other at once.
 const AWAITED: Duration = Duration::from_secs(10);
+/// Two boxes that get their power back together reach each other by then, the slower one with its card checked.
+const BOOTS: Duration = Duration::from_secs(120);

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Peers;
 use super::votes::{Acting, first_use_of, redemption};
-use crate::radius::CLOUD_PATIENCE;
-use crate::site::{Fate, Keeping, Redemption};
+use crate::radius::{CLOUD_PATIENCE, dated};
+use crate::site::{Fate, Keeping, Reading, Redemption};
 use crate::sync::LinkStatus;
 
 /// What the other agent said.
@@ -32,9 +32,11 @@ impl Peers {
         self: Arc<Self>,
         used: Redemption,
         router: RouterId,
+        read: Reading,
         stop: &CancellationToken,
     ) {
-        match stop.run_until_cancelled(self.decide(&used, router)).await {
+        let decided = self.decide(&used, router, read);
+        match stop.run_until_cancelled(decided).await {
             Some((fate, stored)) => self.settle(&used, stored, fate),
             None => drop(self.parts.site.settle(used.voucher, None)),
         }
@@ -44,6 +46,7 @@ impl Peers {
         self: &Arc<Self>,
         used: &Redemption,
         router: RouterId,
+        read: Reading,
     ) -> (Fate, Option<Redemption>) {
         let site = &self.parts.site;
         let with = match site.keeping() {
@@ -58,12 +61,13 @@ impl Peers {
             Some(vote) if vote.agent == me => return self.ask_cloud(used, router, None).await,
             Some(vote) if vote.used.mac == used.mac => {
                 let used = used.clone().as_voted(&vote);
-                return self.ask_both(with, &used, router, Some(vote.agent)).await;
+                let given = Some(vote.agent);
+                return self.ask_both(with, &used, (router, read), given).await;
             }
             // Another device has this agent's vote; what became of it the feed will tell.
             Some(_) => return (Fate::Alone, None),
         }
-        self.ask_both(with, used, router, None).await
+        self.ask_both(with, used, (router, read), None).await
     }
 
     /// Asks the other agent, then the cloud. `given` is who has this agent's vote already.
@@ -71,11 +75,11 @@ impl Peers {
         self: &Arc<Self>,
         with: AgentId,
         used: &Redemption,
-        router: RouterId,
+        (router, read): (RouterId, Reading),
         given: Option<AgentId>,
     ) -> (Fate, Option<Redemption>) {
         match self.ask_for_vote(with, used, router).await {
-            Said::Yes(used) => self.both_wrote(with, used, router).await,
+            Said::Yes(used) => self.both_wrote(with, used, router, read).await,
             Said::Used(told) => {
                 let theirs = redemption(&told);
                 match self.write_down(&theirs, router, Acting::Either).await {
@@ -171,12 +175,15 @@ impl Peers {
         with: AgentId,
         used: Redemption,
         router: RouterId,
+        read: Reading,
     ) -> (Fate, Option<Redemption>) {
+        let voted = first_use_of(&used, router);
+        let (used, dated) = dated(used, read, &self.parts.clock);
         let told = first_use_of(&used, router);
-        let stored = self.write_down(&used, router, Acting::Either).await;
+        let stored = self.write_dated(&used, router, Acting::Either, dated).await;
         let question = match stored {
             true => PeerQuestion::Happened(told),
-            false => PeerQuestion::Withdraw(told),
+            false => PeerQuestion::Withdraw(voted),
         };
         let peers = self.clone();
         // Where it does not hear that, it asks when the code is shown there.

@@ -151,16 +151,23 @@ impl Peers {
         router: RouterId,
         acting: Acting,
     ) -> bool {
+        let dated = Dated::by(&self.parts.clock);
+        self.write_dated(used, router, acting, dated).await
+    }
+
+    /// The same for one that is dated by this clock.
+    pub(super) async fn write_dated(
+        &self,
+        used: &Redemption,
+        router: RouterId,
+        acting: Acting,
+        dated: Dated,
+    ) -> bool {
         let (told, committed) = tokio::sync::oneshot::channel();
         let done = Box::new(move |outcome| {
             let _nobody_waits = told.send(outcome);
         });
-        let job = Job::Write(first_use(
-            used.clone(),
-            router,
-            Dated::by(&self.parts.clock),
-            done,
-        ));
+        let job = Job::Write(first_use(used.clone(), router, dated, done));
         let outbox = &self.parts.outbox;
         let submitted = match acting {
             Acting::Alone => self.parts.site.while_alone(|| outbox.submit(job)),

@@ -18,7 +18,7 @@ use super::driver::Radius;
 use super::hotspot::{NOT_STORED, Shows};
 use super::later::{Later, Learnt};
 use super::login_log::record;
-use crate::site::{Fate, Keeping, Redemption, SiteClock, Turn};
+use crate::site::{Fate, Keeping, Reading, Redemption, SiteClock, Turn};
 use crate::store::{Change, Committed, Done, Job, Urgency, Write};
 
 /// Asks the cloud and calls back with what it said.
@@ -26,8 +26,9 @@ pub type AskCloud = dyn Fn(AgentQuestion, Duration, Box<dyn FnOnce(Result<CloudR
     + Send
     + Sync;
 
-/// Has a first use at a router written down by another too, and settles it; this agent has its turn.
-pub type Agree = dyn Fn(Redemption, RouterId) + Send + Sync;
+/// Has a first use at a router written down by another too, and settles it; this agent has its turn. It began when the
+/// clock was read.
+pub type Agree = dyn Fn(Redemption, RouterId, Reading) + Send + Sync;
 
 /// Who is asked about codes that this agent does not let in alone.
 #[derive(Default)]
@@ -97,6 +98,7 @@ impl Radius {
                     Some(agree) => agree(
                         Redemption::of(row, shows.device, shows.now),
                         shows.known.router.id,
+                        shows.read,
                     ),
                 }
                 None
@@ -142,8 +144,8 @@ impl Radius {
         let Some(used) = used else {
             return settle(Fate::Alone, None);
         };
+        let (used, dated) = dated(used, shows.read, &self.parts.clock);
         let filed = used.clone();
-        let dated = Dated::by(&self.parts.clock);
         let write = first_use(used, shows.known.router.id, dated, {
             let settle = settle.clone();
             Box::new(move |committed| match committed {
@@ -213,6 +215,20 @@ impl Dated {
     }
 }
 
+/// A first use as it is dated by now, where it began as the clock was read. What came in between belongs to it: a code
+/// that another one must write down too waits for that, and the cloud may tell the time meanwhile.
+pub fn dated(used: Redemption, read: Reading, clock: &SiteClock) -> (Redemption, Dated) {
+    if used.from != read.at {
+        return (used, Dated::by(clock));
+    }
+    let read = clock.corrected(read);
+    let dated = match read.vouched {
+        true => Dated::ByTheCloud,
+        false => Dated::ByThisBox,
+    };
+    (used.begun(read.at), dated)
+}
+
 /// A first use and what the cloud is told of it, written together.
 pub fn first_use(used: Redemption, router: RouterId, dated: Dated, done: Done) -> Write {
     let told = Up::Redemption(RedemptionV1 {
@@ -240,3 +256,42 @@ const NOBODY_ELSE: &str = "This code cannot be checked now. Try again in a minut
 const MOST_ASKED: usize = 16;
 /// A router gives up after some seconds; a login that comes again hears the same.
 pub const CLOUD_PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use easyisp_shared::id::{PackageId, VoucherId};
+    use easyisp_shared::time::{Clock, Timestamp};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Two agents agree on a first use for a moment, in which the cloud tells one that was off for three days the time.
+    #[test]
+    fn a_use_that_was_agreed_on_while_the_cloud_spoke_is_dated_by_the_cloud() {
+        let at = |days: i64| Timestamp::from_secs(1_780_000_000 + days * 86_400);
+        let clock = Clock::test(at(-500));
+        let site = SiteClock::start(clock, Some(at(0)), None);
+        let read = site.reading();
+        let hour = Duration::from_secs(3600);
+        let used = Redemption {
+            voucher: VoucherId(Uuid::from_u128(1)),
+            digest: [1; 32],
+            package: PackageId(Uuid::from_u128(2)),
+            bytes: None,
+            from: read.at,
+            until: read.at.plus(hour),
+            mac: None,
+        };
+        let same = (used.clone(), Dated::ByThisBox);
+        assert_eq!(dated(used.clone(), read, &site), same);
+
+        site.on_cloud_time(at(3));
+        let (moved, by) = dated(used.clone(), read, &site);
+        assert_eq!((moved.from, moved.until), (at(3), at(3).plus(hour)));
+        assert_eq!(by, Dated::ByTheCloud);
+        // What another one had voted for began then.
+        let voted = used.begun(at(2));
+        let same = (voted.clone(), Dated::ByTheCloud);
+        assert_eq!(dated(voted, read, &site), same);
+    }
+}

@@ -16,7 +16,7 @@ use super::login_log::record;
 use super::password::{Authenticated, PasswordError};
 use super::verify::{Proof, Refused, VerifiedAccess};
 use super::{AccessRequest, AccountingRequest, Credential, KnownPassword, Service};
-use crate::site::{Fate, Subscriber};
+use crate::site::{Fate, Reading, Subscriber};
 use crate::store::{Change, Committed, Job, Urgency, Write};
 
 /// What he reads who did everything right while our disk takes nothing.
@@ -31,6 +31,8 @@ pub(super) struct Shows<'a, 'p> {
     pub(super) digest: VoucherDigest,
     pub(super) random: &'a Random,
     pub(super) now: Timestamp,
+    /// The same, as the clock showed it.
+    pub(super) read: Reading,
 }
 
 impl Radius {
@@ -224,6 +226,7 @@ impl Radius {
             Err(_) => None,
         };
         let alias = self.alias(request.user_name)?;
+        let read = self.parts.clock.reading();
         let shows = Shows {
             known,
             request: AccessRequest {
@@ -233,7 +236,8 @@ impl Radius {
             device: mac(request.station.calling),
             digest,
             random,
-            now: self.parts.clock.now(),
+            now: read.at,
+            read,
         };
         let row = site.voucher(&digest);
         let used = site.redemption(&digest).map(|used| used.customer());

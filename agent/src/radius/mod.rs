@@ -72,7 +72,7 @@ mod wrong;
 
 pub use accounting::{AccountingRequest, AccountingStatus};
 pub use dictionary::Code;
-pub use first_use::{Agree, AskCloud, CLOUD_PATIENCE, Dated, first_use};
+pub use first_use::{Agree, AskCloud, CLOUD_PATIENCE, Dated, dated, first_use};
 pub use heard::Heard;
 pub use packet::{Malformed, Packet};
 pub use password::{Authenticated, KnownPassword, PasswordError};

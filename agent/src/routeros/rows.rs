@@ -234,11 +234,12 @@ fn wanted(item: &ItemV1, folder: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Which files of earlier backups of ours may go, by id, where `name` was just saved: those of its kind but for the one
-/// before, the highest number of which is the newest.
+/// before. That is the highest number below its own; where there is none, the numbers began anew, and it is the highest.
 pub fn superseded(files: Vec<(String, String)>, name: &str) -> Vec<String> {
-    let Some((kind, _)) = name.rsplit_once('-') else {
+    let Some((kind, saved)) = name.rsplit_once('-') else {
         return Vec::new();
     };
+    let saved: Option<u64> = saved.parse().ok();
     let mut earlier: Vec<(Option<u64>, String, String)> = files
         .into_iter()
         .filter_map(|(id, file)| {
@@ -254,7 +255,10 @@ pub fn superseded(files: Vec<(String, String)>, name: &str) -> Vec<String> {
         })
         .collect();
     // Those without a number are kept in the order in which the router lists them.
-    earlier.sort_by_key(|(number, ..)| *number);
+    earlier.sort_by_key(|(number, ..)| {
+        let is_before = number.is_some_and(|number| saved.is_none_or(|saved| number < saved));
+        (is_before, *number)
+    });
     let Some((_, newest, _)) = earlier.last().cloned() else {
         return Vec::new();
     };
@@ -436,6 +440,23 @@ mod tests {
         );
         let one = files(&["easyisp-before-1.backup", "easyisp-before-2.backup"]);
         assert_eq!(superseded(one, "easyisp-before-2"), [""; 0]);
+    }
+
+    /// A cloud that was put back counts its runs from an earlier number on.
+    #[test]
+    fn the_backup_before_stays_where_the_numbers_began_anew() {
+        let gone = |held: &[&str], name: &str| {
+            let file = |name: &&str| ((*name).to_owned(), (*name).to_owned());
+            superseded(held.iter().map(file).collect(), name)
+        };
+        let (old, one, two) = (
+            "easyisp-before-50.backup",
+            "easyisp-before-1.backup",
+            "easyisp-before-2.backup",
+        );
+        assert_eq!(gone(&[old, one], "easyisp-before-1"), [""; 0]);
+        assert_eq!(gone(&[old, one, two], "easyisp-before-2"), [old]);
+        assert_eq!(gone(&[one, two, old], "easyisp-before-50"), [one]);
     }
 
     #[test]

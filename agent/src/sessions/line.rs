@@ -32,25 +32,32 @@ impl LineCounter {
         now.max(self.at.plus(Duration::from_micros(1)))
     }
 
-    /// What was counted since `before`, from him and to him.
+    /// From where on what it says is new.
     ///
     /// Another queue, a router that `booted` meanwhile, or a number that went down: it began anew, and all that
     /// it says is new. A queue that was never read before may have counted for others: nothing of it is his.
-    pub fn since(&self, before: Option<&LineCounter>, booted: Option<Timestamp>) -> (u64, u64) {
+    pub fn base(&self, before: Option<&LineCounter>, booted: Option<Timestamp>) -> (u64, u64) {
         let Some(before) = before else {
-            return (0, 0);
+            return (self.bytes_in, self.bytes_out);
         };
         let goes_on = before.router == self.router
             && before.queue == self.queue
-            && booted.is_none_or(|booted| booted <= before.at);
-        let grown = || {
-            let up = self.bytes_in.checked_sub(before.bytes_in)?;
-            Some((up, self.bytes_out.checked_sub(before.bytes_out)?))
-        };
-        match goes_on.then(grown).flatten() {
-            Some(grown) => grown,
-            None => (self.bytes_in, self.bytes_out),
+            && booted.is_none_or(|booted| booted <= before.at)
+            && before.bytes_in <= self.bytes_in
+            && before.bytes_out <= self.bytes_out;
+        match goes_on {
+            true => (before.bytes_in, before.bytes_out),
+            false => (0, 0),
         }
+    }
+
+    /// What was counted since `base`, from him and to him.
+    pub fn since(&self, (up, down): (u64, u64)) -> (u64, u64) {
+        let (up, down) = (
+            self.bytes_in.checked_sub(up),
+            self.bytes_out.checked_sub(down),
+        );
+        (up.unwrap_or_default(), down.unwrap_or_default())
     }
 }
 
@@ -72,7 +79,7 @@ mod tests {
     fn what_a_queue_counted_is_counted_once_and_its_resets_are_seen() {
         let before = counter("*1", (100, 1000), 10);
         let grown = |now: LineCounter, booted: Option<i64>| {
-            now.since(Some(&before), booted.map(Timestamp::from_secs))
+            now.since(now.base(Some(&before), booted.map(Timestamp::from_secs)))
         };
         assert_eq!(grown(counter("*1", (150, 1900), 20), Some(5)), (50, 900));
         assert_eq!(grown(counter("*1", (100, 1000), 20), None), (0, 0));
@@ -91,6 +98,7 @@ mod tests {
             (150, 1900),
             "another queue"
         );
-        assert_eq!(counter("*1", (7, 7), 20).since(None, None), (0, 0));
+        let first = counter("*1", (7, 7), 20);
+        assert_eq!(first.since(first.base(None, None)), (0, 0));
     }
 }

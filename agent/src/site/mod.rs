@@ -46,7 +46,7 @@ pub use router_login::RouterLogin;
 pub use rows::{PasswordChange, Touched};
 pub use seen::UnknownSources;
 pub use subscriber::Subscriber;
-pub use time::{SiteClock, TimeKeeper};
+pub use time::{Reading, SiteClock, TimeKeeper};
 pub use unlocks::Unlocked;
 pub use vouchers::{Fate, Recalled, Redemption, Resume, Turn, Vote};
 
@@ -84,6 +84,8 @@ pub struct Site {
     joined: RwLock<Option<(AgentId, u64)>>,
     /// Up to which version of the feed everything is known.
     known: AtomicU64,
+    /// Up to which version the agent had known it before it was started again.
+    known_once: AtomicU64,
     /// Whether that is everything there is.
     abreast: Abreast,
     /// Counts policies.
@@ -128,6 +130,7 @@ impl Site {
             unlocks: Unlocks::default(),
             agent: None,
             joined: RwLock::default(),
+            known_once: AtomicU64::new(0),
             known: AtomicU64::new(0),
             abreast: Abreast::default(),
             policies: watch::Sender::new(0),
@@ -198,8 +201,20 @@ impl Site {
         }
     }
 
+    /// Before this start everything up to this version had been applied.
+    pub fn knew_up_to(&self, version: u64) {
+        self.known_once.store(version, Ordering::Release);
+    }
+
+    /// Whether less is known than was before: the cache is an older copy of itself, until the cloud has told the rest.
+    pub fn is_behind_itself(&self) -> bool {
+        self.known.load(Ordering::Acquire) < self.known_once.load(Ordering::Acquire)
+    }
+
     /// Everything that the cloud had is applied, from now on until told otherwise.
     pub fn begin_abreast(&self) {
+        // A cloud that was put back counts from an earlier version on.
+        self.known_once.store(0, Ordering::Release);
         self.abreast.begin();
     }
 

@@ -40,6 +40,21 @@ impl SiteClock {
         keeper.now(wall, monotonic)
     }
 
+    /// The same instant, and whether the cloud has vouched for it.
+    pub fn reading(&self) -> Reading {
+        let mut keeper = self.keeper();
+        let (wall, monotonic) = read(&self.clock);
+        Reading {
+            at: keeper.now(wall, monotonic),
+            vouched: keeper.offset_millis.is_some(),
+        }
+    }
+
+    /// What a reading stands for by what the cloud has said since.
+    pub fn corrected(&self, reading: Reading) -> Reading {
+        self.keeper().corrected(reading)
+    }
+
     /// Which boot this is, and what the clock showed at it; `None` while the clock cannot be trusted, or the machine
     /// does not say.
     pub fn boot(&self) -> Option<(i64, Timestamp)> {
@@ -48,6 +63,11 @@ impl SiteClock {
         let after = Boot::read(&self.clock)?;
         let is_one_moment = after.counted.saturating_sub(before.counted) < ONE_MOMENT;
         (is_one_moment && self.trusted()).then(|| (before.id, before.began(now)))
+    }
+
+    /// Which boot this is and how long it lasts, whatever the clock shows; `None` where the machine does not say.
+    pub fn counted(&self) -> Option<Boot> {
+        Boot::read(&self.clock)
     }
 
     /// A reading that never goes back.
@@ -102,6 +122,16 @@ impl SiteClock {
     }
 }
 
+/// An instant to decide at, as a clock showed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The instant.
+    pub at: Timestamp,
+    /// Whether the cloud had told the time by then. A box without a clock of its own is behind until it has, by as long
+    /// as it was off.
+    pub vouched: bool,
+}
+
 /// Both clocks of one moment. Called under the keeper's lock, so that no later moment was judged before: a
 /// thread that slept between the readings, or between them and the lock, would show a wall clock that jumped.
 fn read(clock: &Clock) -> (Timestamp, Duration) {
@@ -128,6 +158,8 @@ pub struct TimeKeeper {
     counted: Duration,
     trust: Trust,
     offset_millis: Option<i64>,
+    /// How far behind it was found to be when the cloud told the time first.
+    behind: Duration,
     /// What the cloud said last, and the counting then.
     told: (Timestamp, Duration),
 }
@@ -169,6 +201,7 @@ impl TimeKeeper {
                 false => Trust::Counting,
             },
             offset_millis: None,
+            behind: Duration::ZERO,
             told: (BUILT, monotonic),
         }
     }
@@ -208,6 +241,9 @@ impl TimeKeeper {
 
     /// The cloud's time, from the authenticated link: the last word, also when it is the earlier one.
     pub fn on_cloud_time(&mut self, cloud: Timestamp, wall: Timestamp, monotonic: Duration) {
+        if self.offset_millis.is_none() {
+            self.behind = cloud.since(self.now(wall, monotonic));
+        }
         self.offset_millis = Some(wall.millis().saturating_sub(cloud.millis()));
         let apart = wall.since(cloud).max(cloud.since(wall));
         (self.trust, self.good) = if apart <= AGREES {
@@ -217,6 +253,16 @@ impl TimeKeeper {
         };
         self.counted = monotonic;
         self.told = (cloud, monotonic);
+    }
+
+    fn corrected(&self, reading: Reading) -> Reading {
+        match (reading.vouched, self.offset_millis) {
+            (false, Some(_)) => Reading {
+                at: reading.at.plus(self.behind),
+                vouched: true,
+            },
+            (true, _) | (false, None) => reading,
+        }
     }
 
     /// Whether expiry may be believed to the second.
@@ -385,6 +431,33 @@ mod tests {
 
         let off = Clock::test(day(110));
         assert_eq!(restarted(&off).now(), day(110));
+    }
+
+    /// What a box without a clock read just before the cloud told the time for the first time was later by as much as
+    /// it was behind.
+    #[test]
+    fn a_reading_of_before_the_cloud_spoke_is_corrected() {
+        let clock = Clock::test(day(-50));
+        let site = SiteClock::start(clock.clone(), Some(day(10)), None);
+        let read = site.reading();
+        let before = Reading {
+            at: day(10),
+            vouched: false,
+        };
+        assert_eq!((read, site.corrected(read)), (before, before));
+
+        clock.advance(secs(3));
+        site.on_cloud_time(day(12).plus(secs(3)));
+        let right = |at| Reading { at, vouched: true };
+        assert_eq!(site.corrected(read), right(day(12)));
+        assert_eq!(site.reading(), right(day(12).plus(secs(3))));
+        // The cloud's later word moves nothing that it vouched for.
+        site.on_cloud_time(day(13));
+        let known = right(day(12));
+        assert_eq!(
+            (site.corrected(known), site.corrected(read)),
+            (known, known)
+        );
     }
 
     #[test]

@@ -57,6 +57,17 @@ impl Redemption {
         }
     }
 
+    /// The same use, begun then.
+    #[must_use]
+    pub fn begun(self, from: Timestamp) -> Redemption {
+        let lasts = self.until.since(self.from);
+        Redemption {
+            from,
+            until: from.plus(lasts),
+            ..self
+        }
+    }
+
     /// Who it makes a subscriber.
     pub fn customer(&self) -> CustomerId {
         CustomerId(self.voucher.0)

@@ -39,6 +39,14 @@ pub(super) fn doubt(tx: &Transaction<'_>, voucher: VoucherId) -> rusqlite::Resul
     Ok(())
 }
 
+/// The first uses that are dated so.
+pub(super) fn doubtful(connection: &Connection) -> rusqlite::Result<Vec<VoucherId>> {
+    connection
+        .prepare("select voucher from doubtful_uses")?
+        .query_map([], |row| Ok(VoucherId(Uuid::from_bytes(row.get(0)?))))?
+        .collect()
+}
+
 /// Moves first uses that are dated by such a clock, with what the cloud was not told of them yet; from here on they
 /// are dated well.
 pub(super) fn redate(tx: &Transaction<'_>, by: Duration) -> rusqlite::Result<()> {

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::id::CustomerId;
+use easyisp_shared::id::{CustomerId, VoucherId};
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::{Up, UpKind};
@@ -17,8 +17,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::open::{self, suffixed};
 use super::records::{self, Kept, Record, proof};
-use super::{outbox, redemptions, sessions};
-use crate::sessions::{Session, Usage};
+use super::{lines, outbox, redemptions, sessions};
+use crate::sessions::{LineCounter, Session, Usage};
 use crate::site::{Bind, Recalled, Redemption, Unlocked, Vote};
 
 /// Moves what can be saved of the file at `aside` into the new one behind `connection`; how many records.
@@ -63,6 +63,12 @@ pub(super) fn salvage(aside: &Path, connection: &mut Connection) -> rusqlite::Re
     }
     for used in &recalled {
         redemptions::recall(&tx, used)?;
+    }
+    for voucher in readable.doubtful {
+        redemptions::doubt(&tx, voucher)?;
+    }
+    for (customer, counter) in &readable.line_counters {
+        lines::put(&tx, *customer, counter)?;
     }
     for voted in &readable.votes {
         redemptions::vote(&tx, voted)?;
@@ -160,6 +166,8 @@ struct Readable {
     marks: Vec<(String, i64)>,
     redemptions: Vec<Redemption>,
     recalled: Vec<Recalled>,
+    doubtful: Vec<VoucherId>,
+    line_counters: Vec<(CustomerId, LineCounter)>,
     votes: Vec<Vote>,
     binds: Vec<Bind>,
     unlocks: Vec<Unlocked>,
@@ -182,6 +190,8 @@ impl Readable {
             marks: outbox::all_marks(&connection).unwrap_or_default(),
             redemptions: redemptions::all(&connection).unwrap_or_default(),
             recalled: redemptions::recalled(&connection).unwrap_or_default(),
+            doubtful: redemptions::doubtful(&connection).unwrap_or_default(),
+            line_counters: lines::all(&connection).unwrap_or_default(),
             votes: redemptions::votes(&connection).unwrap_or_default(),
             binds: redemptions::binds(&connection).unwrap_or_default(),
             unlocks: redemptions::unlocks(&connection).unwrap_or_default(),

@@ -16,6 +16,7 @@ use crate::site::{Bind, Unlocked};
 
 pub(crate) mod disk;
 mod recalled;
+mod salvaged;
 
 #[test]
 fn a_write_is_answered_after_commit_and_found_after_reopening() {

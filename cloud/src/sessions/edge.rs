@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use easyisp_shared::id::{CustomerId, RouterId, SessionId, SiteId};
+use easyisp_shared::line;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::up::{AccountingV1, LoginV1};
 use uuid::Uuid;
 
 use super::SURPLUS;
+use super::lines::Lines;
 use super::quota;
 use super::rules::{self, Growth, State};
 use super::store::{self, Key, Login, Subscriber, Used, Write};
@@ -33,7 +35,7 @@ pub fn logins() -> Applier {
     Arc::new(|tx, agent, reports, now| Box::pin(take_logins(tx, agent, reports, now)))
 }
 
-/// Merges a batch into sessions and usage: thirteen statements at most, however many records.
+/// Merges a batch into sessions and usage: fourteen statements at most, however many records.
 async fn take_accounting(
     tx: &mut Tx,
     agent: &Agent,
@@ -55,6 +57,7 @@ async fn take_accounting(
         known.insert(session.key, session);
     }
     let people = People::of_new(tx, agent.site, &by_key, &known).await?;
+    let mut lines = lines_of(tx, &by_key, &known).await?;
 
     let mut merged = Vec::with_capacity(by_key.len());
     let mut used = Vec::with_capacity(reports.len());
@@ -68,7 +71,15 @@ async fn take_accounting(
             unusable.extend(records.iter().map(|(sequence, _)| not_here(*sequence)));
             continue;
         }
-        let session = Merged::of(key, before, records, &people, now, tx, &mut used);
+        let session = Merged::of(
+            key,
+            before,
+            records,
+            (&people, &mut lines),
+            now,
+            tx,
+            &mut used,
+        );
         merged.push(session);
     }
     note_absurd(agent, &used);
@@ -107,12 +118,13 @@ impl<'a> Merged<'a> {
         key: &'a Key,
         before: Option<store::Known>,
         records: &[(u64, &AccountingV1)],
-        people: &People,
+        (people, lines): (&People, &mut Lines),
         now: Timestamp,
         tx: &Tx,
         used: &mut Vec<Used>,
     ) -> Merged<'a> {
         let is_new = before.is_none();
+        let is_line = line::is_ours(key.session.as_bytes());
         let (id, mut customer, mut erased, mut state) = match before {
             Some(before) => (
                 before.id,
@@ -136,11 +148,17 @@ impl<'a> Merged<'a> {
                     }
                 }
             }
-            let (mut after, growth) = rules::merge(state, record, now);
+            let before = is_line.then(|| state.clone()).flatten();
+            let (mut after, mut growth) = rules::merge(state, record, now);
             if erased {
                 (after.framed_ip, after.mac) = (None, None);
             }
             if let Some(customer) = customer {
+                if is_line {
+                    let session = (key.router, key.session.as_str());
+                    let states = (before.as_ref(), &after);
+                    growth = lines.once(customer, session, states, growth);
+                }
                 let at = record.at.min(now);
                 used.push(Used {
                     customer,
@@ -174,6 +192,27 @@ impl<'a> Merged<'a> {
             connection_type: self.connection_type,
             state: &self.state,
         }
+    }
+}
+
+/// What is known of the lines that a batch tells of: another agent may have counted the same.
+async fn lines_of(
+    tx: &mut Tx,
+    by_key: &BTreeMap<Key, Vec<(u64, &AccountingV1)>>,
+    known: &HashMap<usize, store::Known>,
+) -> sqlx::Result<Lines> {
+    let mut told = HashSet::new();
+    for (place, (key, records)) in by_key.iter().enumerate() {
+        if line::is_ours(key.session.as_bytes()) {
+            let held = known.get(&place).and_then(|known| known.customer);
+            let named = records.iter().find_map(|(_, record)| record.customer);
+            told.extend(held.or(named).map(|customer| (customer, key.router)));
+        }
+    }
+    let told: Vec<(CustomerId, RouterId)> = told.into_iter().collect();
+    match told.is_empty() {
+        true => Ok(Lines::default()),
+        false => Ok(Lines::of(store::beside(tx, &told).await?)),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod edge;
 mod http;
+mod lines;
 mod quota;
 mod rules;
 mod search;

@@ -1,6 +1,7 @@
 //! SQL on sessions, usage and the log of logins.
 
 mod apply;
+mod lines;
 mod log;
 mod quota;
 mod read;
@@ -12,6 +13,7 @@ pub use apply::{
     Key, Known, Subscriber, Used, Write, insert, known, lock_site, subscribers, update, use_hours,
     use_periods,
 };
+pub use lines::beside;
 pub use log::{LogRow, Login, log, logins, logins_of};
 pub use quota::{counted, told};
 pub use read::{

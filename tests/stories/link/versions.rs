@@ -1,7 +1,8 @@
 //! Two releases at the ends of one link.
 
-use anyhow::{Context, Result};
-use easyisp_shared::wire::hello::{Hello, HelloV1, RefusalReason, Refused, Welcome};
+use anyhow::{Context, Result, ensure};
+use easyisp_agent::sync::Identity;
+use easyisp_shared::wire::hello::{Hello, HelloV1, METERED, RefusalReason, Refused, Welcome};
 use easyisp_shared::wire::{Message, PROTOCOL, PROTOCOL_OLDEST};
 use uuid::Uuid;
 
@@ -11,7 +12,9 @@ use super::world::World;
 #[tokio::test]
 async fn an_agent_of_a_later_release_is_spoken_to_as_the_cloud_can() -> Result<()> {
     let world = World::start().await?;
-    let answer = greet(&world, PROTOCOL_OLDEST, PROTOCOL + 2).await?;
+    let identity = world.given_agent().await?;
+    let able = ["of-a-later-release"];
+    let answer = greet(&world, &identity, (PROTOCOL_OLDEST, PROTOCOL + 2), &able).await?;
     let Message::Welcome(Welcome::V1(welcome)) = answer else {
         anyhow::bail!("not let in: {answer:?}");
     };
@@ -25,7 +28,8 @@ async fn an_agent_of_a_later_release_is_spoken_to_as_the_cloud_can() -> Result<(
 async fn releases_without_a_word_in_common_say_so() -> Result<()> {
     let world = World::start().await?;
     for (oldest, latest) in [(PROTOCOL + 1, PROTOCOL + 2), (0, PROTOCOL_OLDEST - 1)] {
-        let answer = greet(&world, oldest, latest).await?;
+        let identity = world.given_agent().await?;
+        let answer = greet(&world, &identity, (oldest, latest), &[]).await?;
         let Message::Refused(Refused::V1(refused)) = answer else {
             anyhow::bail!("{oldest} to {latest} is answered with {answer:?}");
         };
@@ -35,15 +39,40 @@ async fn releases_without_a_word_in_common_say_so() -> Result<()> {
     Ok(())
 }
 
-/// What the cloud answers to a new agent that speaks these versions.
-async fn greet(world: &World, oldest: u16, latest: u16) -> Result<Message> {
+/// What an agent is able to do counts from the hello that says so to the next: put back to an earlier release it says no
+/// such word, and is treated as one that does not do it.
+#[tokio::test]
+async fn an_ability_counts_for_the_release_that_names_it() -> Result<()> {
+    let world = World::start().await?;
     let identity = world.given_agent().await?;
-    let carrier = world.dial(&identity).await?;
+    let both = (PROTOCOL_OLDEST, PROTOCOL);
+    for (able, metered) in [
+        (vec![], false),
+        (vec!["of-a-later-release", METERED], true),
+        (vec!["METERED", "metered "], false),
+        (vec![METERED], true),
+        (vec![], false),
+    ] {
+        let answer = greet(&world, &identity, both, &able).await?;
+        ensure!(matches!(answer, Message::Welcome(_)), "{answer:?}");
+        assert_eq!(world.metered(&identity).await?, metered, "{able:?}");
+    }
+    Ok(())
+}
+
+/// What the cloud answers to an agent that speaks these versions and is able to do this.
+async fn greet(
+    world: &World,
+    identity: &Identity,
+    (oldest, latest): (u16, u16),
+    able: &[&str],
+) -> Result<Message> {
+    let carrier = world.dial(identity).await?;
     let mut pipe = carrier.open().await?;
     let hello = HelloV1 {
         protocol_oldest: oldest,
         protocol: latest,
-        capabilities: vec!["of-a-later-release".into()],
+        capabilities: able.iter().map(|word| (*word).to_owned()).collect(),
         version: "9.0.0".into(),
         outbox: Uuid::from_u128(7),
         generation: 0,

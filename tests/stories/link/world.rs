@@ -270,6 +270,14 @@ impl World {
         Ok(at.bind(identity.agent).fetch_one(&mut *tx).await?)
     }
 
+    /// Whether an agent's line is known to be paid by the octet.
+    pub async fn metered(&self, identity: &Identity) -> Result<bool> {
+        let mut tx = self.db.begin(identity.tenant).await?;
+        let is = "select metered from agents where tenant_id = $1 and id = $2";
+        let is = sqlx::query_scalar(is).bind(identity.tenant);
+        Ok(is.bind(identity.agent).fetch_one(&mut *tx).await?)
+    }
+
     /// How many tombstones are kept.
     pub async fn tombstones(&self) -> Result<i64> {
         let mut tx = self.db.begin(self.tenant).await?;

@@ -1,8 +1,11 @@
 //! A line at a site with two agents: whichever of the two counts, it counts on where the other one stopped.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::Agent;
-use easyisp_shared::time::Timestamp;
+use easyisp_agent::lines::Lead;
+use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_tests::world::{Pair, Provider, Site, World, eventually};
 use serde_json::{Value, json};
 
@@ -10,6 +13,8 @@ use crate::words::{DAY, MINUTE};
 
 const QUEUE: &str = "easyisp-school";
 const MEGABYTE: u64 = 1_000_000;
+/// A look, and some.
+const LOOK: Duration = Duration::from_secs(315);
 
 /// The leading agent dies, comes back, and the other one dies: what the queue counted arrives once and to the byte,
 /// and sessions go on, or end as they were seen last.
@@ -18,25 +23,8 @@ async fn whichever_agent_counts_a_line_it_is_counted_once() -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "beside").await?;
     let mut pair = Site::open_pair_with_api(&world, &isp).await?;
-    let until = world.clock.now().plus(30 * DAY);
-    let school = json!({
-        "username": "school", "password": "school", "name": "School", "phone": "0712345678",
-        "connectionType": "STATIC", "packageId": isp.package, "nasId": pair.site.router_id,
-        "expiresAt": until.to_string(),
-    });
-    let made = isp.owner.post("/customers", &school).await?;
-    let id = made["id"].as_str().context("an id")?.to_owned();
-    let given = json!({"ipAddress": "10.20.0.9"});
-    let path = format!("/customers/{id}/assign-ip");
-    isp.owner.post(&path, &given).await?;
+    let at = Lined::at(world, isp, &pair).await?;
     pair.know("school").await?;
-    let at = Lined { world, isp, id };
-    eventually("his queue", async || {
-        let queues = pair.site.router.kept("/queue/simple");
-        let his = queues.iter().any(|row| row.value("name") == Some(QUEUE));
-        Ok(his.then_some(()))
-    })
-    .await?;
     at.looked_at(&pair).await?;
 
     at.passes(&pair, 100, 200).await?;
@@ -82,6 +70,90 @@ async fn whichever_agent_counts_a_line_it_is_counted_once() -> Result<()> {
     at.world.stop().await
 }
 
+/// Two agents that do not reach each other both read the queue, each from a look of its own on. Their sessions say what
+/// of it they counted, and the cloud counts it once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_strangers_count_of_a_line_is_used_once() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "strangers").await?;
+    let mut pair = Site::open_pair_with_api(&world, &isp).await?;
+    pair.cut_between(true);
+    for agent in [pair.site.agent(), pair.second()] {
+        lost_by(agent).await?;
+    }
+    pair.stop_second().await;
+    let at = Lined::at(world, isp, &pair).await?;
+    at.looked_at(&pair).await?;
+    at.passes(&pair, 10, 10).await?;
+    at.used(20).await?;
+
+    pair.start_second().await?;
+    pair.know("school").await?;
+    at.both_look(&pair).await?;
+    let router = &pair.site.router;
+    for (up, down, all) in [(100, 200, 300), (50, 0, 350), (1, 9, 360)] {
+        ensure!(router.pass_through(QUEUE, up * MEGABYTE, down * MEGABYTE));
+        at.both_look(&pair).await?;
+        known_to(pair.site.agent(), 20 + all).await?;
+        known_to(pair.second(), all).await?;
+        pair.site.reported().await?;
+        pair.second_reported().await?;
+        at.sessions(2, 2).await?;
+        at.used(20 + all).await?;
+    }
+    pair.stop().await;
+    at.world.stop().await
+}
+
+/// The site's power comes back, and one box is a minute earlier than the other: it keeps the lines at once, and counts
+/// once the other one has said how far it had counted. Nothing is forgotten of what the queue counted meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_boxes_that_boot_a_minute_apart_count_what_passed_meanwhile() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "twoboots").await?;
+    let mut pair = Site::open_pair_with_api(&world, &isp).await?;
+    let at = Lined::at(world, isp, &pair).await?;
+    pair.know("school").await?;
+    at.looked_at(&pair).await?;
+    at.passes(&pair, 100, 200).await?;
+    at.used(300).await?;
+    known_to(pair.second(), 300).await?;
+    pair.stop_second().await;
+    pair.site.stop_agent().await;
+    at.world.clock.advance(20 * MINUTE);
+    ensure!(
+        pair.site
+            .router
+            .pass_through(QUEUE, 60 * MEGABYTE, 40 * MEGABYTE)
+    );
+
+    // Another boot, and a clock that stood still meanwhile.
+    let booted = || Clock::test(at.world.clock.now().minus(20 * MINUTE));
+    let (first, second) = (booted(), booted());
+    pair.site.start_agent_on(first.clone()).await?;
+    pair.site.caught_up().await?;
+    let looks = pair.site.router.counters().api_plans;
+    first.advance(MINUTE / 4);
+    eventually("the first one keeps the lines", async || {
+        Ok((pair.site.router.counters().api_plans > looks).then_some(()))
+    })
+    .await?;
+    pair.start_second_on(second.clone()).await?;
+    let peers = pair.site.agent().overview().peers.clone();
+    let peers = peers.context("others")?;
+    eventually("the other one says how far it counted", async || {
+        Ok((peers.lead() == Lead::Yes).then_some(()))
+    })
+    .await?;
+    for clock in [&at.world.clock, &first, &second] {
+        clock.advance(LOOK);
+    }
+    known_to(pair.site.agent(), 400).await?;
+    at.used(400).await?;
+    pair.stop().await;
+    at.world.stop().await
+}
+
 /// A customer at such a site.
 struct Lined {
     world: World,
@@ -90,11 +162,45 @@ struct Lined {
 }
 
 impl Lined {
+    /// A school whose queue stands at the router.
+    async fn at(world: World, isp: Provider, pair: &Pair) -> Result<Lined> {
+        let until = world.clock.now().plus(30 * DAY);
+        let school = json!({
+            "username": "school", "password": "school", "name": "School", "phone": "0712345678",
+            "connectionType": "STATIC", "packageId": isp.package, "nasId": pair.site.router_id,
+            "expiresAt": until.to_string(),
+        });
+        let made = isp.owner.post("/customers", &school).await?;
+        let id = made["id"].as_str().context("an id")?.to_owned();
+        let given = json!({"ipAddress": "10.20.0.9"});
+        let path = format!("/customers/{id}/assign-ip");
+        isp.owner.post(&path, &given).await?;
+        pair.site.knows("school", "at all", |_| true).await?;
+        eventually("his queue", async || {
+            let queues = pair.site.router.kept("/queue/simple");
+            let his = queues.iter().any(|row| row.value("name") == Some(QUEUE));
+            Ok(his.then_some(()))
+        })
+        .await?;
+        Ok(Lined { world, isp, id })
+    }
+
+    /// Time goes on until both have read everything at the router.
+    async fn both_look(&self, pair: &Pair) -> Result<()> {
+        let router = &pair.site.router;
+        let before = router.counters().api_plans;
+        self.world.clock.advance(LOOK);
+        eventually("both look at the router", async || {
+            Ok((router.counters().api_plans >= before + 2).then_some(()))
+        })
+        .await
+    }
+
     /// Time goes on until whoever leads has read everything at the router.
     async fn looked_at(&self, pair: &Pair) -> Result<()> {
         let router = &pair.site.router;
         let before = router.counters().api_plans;
-        self.world.clock.advance(5 * MINUTE + MINUTE / 4);
+        self.world.clock.advance(LOOK);
         eventually("the router is looked at", async || {
             Ok((router.counters().api_plans > before).then_some(()))
         })

@@ -150,9 +150,14 @@ impl Pair {
 
     /// Switches the second box on.
     pub async fn start_second(&mut self) -> Result<()> {
+        self.start_second_on(self.clock.clone()).await
+    }
+
+    /// The same with a clock of the box's own.
+    pub async fn start_second_on(&mut self, clock: Clock) -> Result<()> {
         let options = AgentOptions {
             config: self.config.clone(),
-            clock: self.clock.clone(),
+            clock,
             entropy: Entropy::system(),
             source: Source::Enrolled,
         };
