@@ -9,8 +9,8 @@ mod stale;
 mod surplus;
 
 pub use apply::{
-    Key, Known, Subscriber, Used, Write, insert, known, lock_site, subscribers, update, use_hours,
-    use_periods,
+    Key, Known, Subscriber, Used, Write, insert, known, lock_site, set_aside, subscribers, update,
+    use_hours, use_periods,
 };
 pub use log::{LogRow, Login, log, logins, logins_of};
 pub use quota::{counted, told};
