@@ -121,6 +121,7 @@ mod things;
 mod trail;
 mod truth;
 mod unlocked;
+mod used_vouchers;
 mod vouchers;
 mod warned;
 mod watched_books;
