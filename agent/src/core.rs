@@ -12,6 +12,7 @@ use easyisp_shared::time::{Clock, Timestamp};
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::diagnosis::{Counters, Timeline};
 use crate::enforce::Timers;
@@ -22,7 +23,7 @@ use crate::radius::driver::{Parts, Radius, place_mark, place_of, signer_marks};
 use crate::radius::eap::{Authority, TunnelCertificate};
 use crate::sessions::Sessions;
 use crate::site::{Ranges, Site, SiteClock, Touched, UnknownSources};
-use crate::store::{Outbox, OutboxReader, Store, StoreError, StoreGuard};
+use crate::store::{Job, Outbox, OutboxReader, Store, StoreError, StoreGuard};
 
 /// What a site is opened with.
 pub struct CoreOptions {
@@ -121,6 +122,7 @@ impl Core {
         let now = clock.now();
         let late = now.minus(LATE_REPORTS);
         sessions.load(reader.sessions(late)?, reader.usage()?, now);
+        sessions.serve_since(served_since(&outbox, &reader, now)?);
         for used in reader.redemptions()? {
             site.remember(used);
         }
@@ -204,6 +206,25 @@ impl Core {
     }
 }
 
+/// Since when the outbox is written under its name: a new file has a new one, and so has one that lost something.
+fn served_since(
+    outbox: &Outbox,
+    reader: &OutboxReader,
+    now: Timestamp,
+) -> Result<Timestamp, StoreError> {
+    let name = format!("{SERVED}{}", Uuid::from_bytes(outbox.id()));
+    if let Some(since) = reader.mark(&name)? {
+        return Ok(Timestamp::from_micros(since));
+    }
+    // What is refused is written at the next start.
+    let _refused = outbox.submit(Job::Mark {
+        name,
+        value: now.micros(),
+        done: Box::new(|_| {}),
+    });
+    Ok(now)
+}
+
 /// The box's own authority. Without one passwords are taken all the same, only not in tunnels.
 fn authority(folder: &Path, now: Timestamp, entropy: &Entropy) -> Option<Arc<Authority>> {
     Authority::open(folder, now, entropy)
@@ -215,6 +236,8 @@ fn authority(folder: &Path, now: Timestamp, entropy: &Entropy) -> Option<Arc<Aut
 /// What the names begin with under which the outbox remembers vouchers that were given back.
 pub(crate) const RELEASED: &str = "released/";
 
+/// What the names begin with under which it is noted since when an outbox is written.
+const SERVED: &str = "served/";
 const TOUCHED_AT_ONCE: usize = 1024;
 /// Sessions that ended so long ago are still known after a restart, so that late reports do not open them.
 const LATE_REPORTS: Duration = Duration::from_secs(3600);

@@ -1,8 +1,9 @@
 //! A site without a box, served by a process of many: everything but the box is as elsewhere.
 
 use anyhow::{Context, Result};
-use easyisp_agent::StartError;
 use easyisp_agent::hosted::{self, Hosted};
+use easyisp_agent::sync::enroll;
+use easyisp_agent::{StartError, VERSION};
 use easyisp_shared::entropy::Entropy;
 use easyisp_tests::router::session::Cause;
 use easyisp_tests::world::{Provider, Site, World, eventually, soon};
@@ -54,6 +55,35 @@ async fn a_hosted_site_reaches_its_routers() -> Result<()> {
     let path = format!("/customers/{jo}/disconnect");
     isp.owner.post(&path, &json!({})).await?;
     assert_eq!(soon("it ends", online.ended()).await?.0, Cause::AdminReset);
+    hosted.stop().await;
+    site.stop().await;
+    world.stop().await
+}
+
+/// B8: a hosted agent stands in for a box, and neither hears the other. Each knows that the other may have counted, and
+/// told, what a session used that it hears of only now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hosted_spare_and_its_box_know_of_each_other() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "standin").await?;
+    let site = Site::open(&world, &isp).await?;
+    let mut config = site.box_config()?;
+    config.data_dir = world.new_box();
+    let home = hosted::folder(&config.data_dir, "hill");
+    std::fs::create_dir_all(home.parent().context("a folder above it")?)?;
+    let token = isp.owner.join_token().await?;
+    enroll(&world.agents().to_string(), &token, &home, VERSION).await?;
+    let hosted = Hosted::start(config, world.clock.clone(), Entropy::system()).await?;
+    eventually("both know of two", async || {
+        let spare = hosted.overview("hill").context("the site is served")?;
+        let both = [&site.agent().overview().site, &spare.site];
+        let two = both.into_iter().all(|known| {
+            let policy = known.policy();
+            policy.row.as_ref().is_some_and(|row| row.agents.len() == 2)
+        });
+        Ok(two.then_some(()))
+    })
+    .await?;
     hosted.stop().await;
     site.stop().await;
     world.stop().await

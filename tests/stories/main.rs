@@ -124,6 +124,7 @@ mod torn_snapshot;
 mod trail;
 mod truth;
 mod unlocked;
+mod used_vouchers;
 mod vouchers;
 mod warned;
 mod watched_books;

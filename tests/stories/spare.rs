@@ -229,6 +229,74 @@ async fn a_spare_box_takes_a_dead_ones_place() -> Result<()> {
     world.stop().await
 }
 
+/// B8: a customer with a data limit is online while his site's box is replaced. What the dead one told of his session is
+/// not used twice, and what he uses from then on is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spare_box_counts_no_session_twice() -> Result<()> {
+    const MEGABYTE: u64 = 1_000_000;
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "sparequota").await?;
+    let package = serde_json::json!({
+        "name": "Limited", "type": "PPPOE", "price": 1000, "downloadSpeed": 10, "uploadSpeed": 10,
+        "dataLimit": 100 * MEGABYTE,
+    });
+    let package = isp.owner.post("/packages", &package).await?;
+    let package = package["id"].as_str().context("an id")?;
+    let mut site = Site::open(&world, &isp).await?;
+    let until = world.clock.now().plus(30 * DAY).to_string();
+    let phone = "254712345631";
+    isp.owner
+        .add_customer("jane", package, phone, &until)
+        .await?;
+    site.knows("jane", "at all", |_| true).await?;
+    let online = site.dial("jane").await.online();
+    online.started().await;
+    let uses = async |megabytes| {
+        online.transfer(Usage {
+            up: 0,
+            down: megabytes * MEGABYTE,
+        });
+        assert!(online.interim().await);
+    };
+    uses(60).await;
+    site.reported().await?;
+    let told = async |site: &Site| {
+        let known = |known: &easyisp_agent::site::Subscriber| known.used.bytes == 60 * MEGABYTE;
+        site.knows("jane", "what she used", known).await
+    };
+    told(&site).await?;
+    world.clock.advance(Duration::from_secs(60));
+
+    let sites = isp.owner.get("/sites").await?;
+    let (id, old) = (
+        &sites["sites"][0]["id"],
+        &sites["sites"][0]["agents"][0]["id"],
+    );
+    let path = format!(
+        "/sites/{}/join-token?replaces={}",
+        id.as_str().context("a site")?,
+        old.as_str().context("an agent")?
+    );
+    let made = isp.owner.post(&path, &serde_json::json!({})).await?;
+    site.stop_agent().await;
+    let home = site.identity_folder();
+    std::fs::rename(&home, home.with_extension("dead"))?;
+    site.forget_files()?;
+    let token = made["token"].as_str().context("a token")?;
+    enroll(&world.agents().to_string(), token, &home, VERSION).await?;
+    site.start_agent().await?;
+    site.caught_up().await?;
+    told(&site).await?;
+
+    uses(20).await;
+    assert!(online.hang_up().await);
+    let left = site.dial("jane").await.online();
+    let left = left.session().context("online")?.grants.total_limit;
+    assert_eq!(left, Some(20 * MEGABYTE));
+    site.stop().await;
+    world.stop().await
+}
+
 /// Who asks and is no router of the site gets silence, and the operator is asked whether to add it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_router_is_shown_to_the_operator() -> Result<()> {

@@ -53,7 +53,7 @@ pub fn facts(
     let would = subscriber
         .as_deref()
         .map(|subscriber| would(knowledge, subscriber, last, now));
-    let open = sessions.open_by_name(name);
+    let open = sessions.open_of(customer, name);
     let mut opened: Vec<OpenV1> = open.iter().map(|online| session(online, would)).collect();
     opened.sort_by_key(|session| std::cmp::Reverse(session.started));
     let known = subscriber.as_deref();
@@ -102,7 +102,7 @@ fn would(
         None => (own, None),
     };
     let metered = Metered::of(site, subscriber, now);
-    let standing = sessions.at_the_door(&subscriber.username, mac, metered.as_ref(), now);
+    let standing = sessions.at_the_door(subscriber.who(), mac, metered.as_ref(), now);
     let live = Live {
         mac,
         router,

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::ladder::Password;
 use super::rules::{Act, Wanted};
 use super::{Timers, exchange, ways};
 use crate::diagnosis::{Entry, Timeline, What, Why};
@@ -64,8 +65,8 @@ struct UnderWay {
     /// Exchanges at once with each router: one that does not answer holds up nobody else.
     routers: HashMap<RouterId, Arc<Semaphore>>,
     sessions: HashMap<SessionKey, Afterwards>,
-    /// How often a session was asked to end and did not.
-    attempts: HashMap<SessionKey, u32>,
+    /// How often a session was asked to end and did not, and whether its password was changed.
+    attempts: HashMap<SessionKey, (u32, Password)>,
 }
 
 /// What is to be done about a session once what is under way is over.
@@ -248,7 +249,14 @@ impl Enforcer {
 
     pub(super) fn judge(&self, session: &Session) -> Act {
         let parts = &self.parts;
-        super::judge(&parts.site, &parts.sessions, session, parts.clock.now())
+        let attempts = self.lock().attempts.get(&session.key).copied();
+        match attempts {
+            // It holds until the end is proved.
+            Some((_, Password::Another)) => Act::Cut(Why::PasswordChanged),
+            Some((_, Password::Same)) | None => {
+                super::judge(&parts.site, &parts.sessions, session, parts.clock.now())
+            }
+        }
     }
 
     fn start_change(self: &Arc<Self>, online: Online, wanted: Wanted, cancel: &CancellationToken) {
@@ -365,7 +373,7 @@ impl Enforcer {
             }
             // An end that it acknowledged and did not move is asked for again, before it comes.
             (Some(Outcome::Acked), _) if self.kept_end(session, secs).await => {
-                let again = now.plus(self.patience(key));
+                let again = now.plus(self.patience(key, Password::Same));
                 self.parts.timers.arm(key, Some(wanted.retried_at(again)));
                 Effect::Failed("The router acknowledges a later end and keeps the old one.".into())
             }
@@ -388,7 +396,7 @@ impl Enforcer {
                 self.cut(session, Why::ChangeRefused).await
             }
             (Some(Outcome::NoAnswer) | None, Some(_)) => {
-                let again = now.plus(self.patience(key));
+                let again = now.plus(self.patience(key, Password::Same));
                 self.parts.timers.arm(key, Some(wanted.retried_at(again)));
                 Effect::Failed("The router does not answer on its CoA port.".into())
             }
@@ -493,7 +501,7 @@ impl Enforcer {
     }
 
     /// 15 s after the first attempt, then twice as long each time, at most five minutes.
-    pub(super) fn patience(&self, key: &SessionKey) -> Duration {
+    pub(super) fn patience(&self, key: &SessionKey, password: Password) -> Duration {
         let mut under_way = self.lock();
         let sessions = &self.parts.sessions;
         if under_way.attempts.len() >= MOST_ATTEMPTS {
@@ -503,8 +511,10 @@ impl Enforcer {
             };
             under_way.attempts.retain(|key, _| open(key));
         }
-        let attempts = under_way.attempts.entry(key.clone()).or_default();
+        let held = under_way.attempts.entry(key.clone());
+        let (attempts, known) = held.or_insert((0, password));
         *attempts += 1;
+        *known = password.max(*known);
         FIRST_PATIENCE * 2u32.pow((*attempts - 1).min(4)).min(20)
     }
 

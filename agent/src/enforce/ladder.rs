@@ -12,6 +12,29 @@ use crate::radius::coa::{Order, Outcome};
 use crate::routeros::{Active, ApiError, Rates};
 use crate::sessions::{Service, Session, SessionKey};
 
+/// Whether a session that should have ended goes on under a password that counts no more. No look tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Password {
+    /// It does not.
+    Same,
+    /// It does.
+    Another,
+}
+
+impl Password {
+    fn of(why: Why) -> Password {
+        match why {
+            Why::PasswordChanged => Password::Another,
+            Why::Refused(_)
+            | Why::Unknown
+            | Why::LeavesGarden
+            | Why::ChangesList
+            | Why::ChangeRefused
+            | Why::Command => Password::Same,
+        }
+    }
+}
+
 impl Enforcer {
     /// Ends a session: Disconnect, then the API, until its end is proved or there is nothing to try.
     /// A session whose end is not proved is looked at again, after longer and longer pauses.
@@ -33,7 +56,8 @@ impl Enforcer {
             }
             Err((stuck, detail)) => {
                 self.note(session, What::CutFailed(stuck));
-                let again = self.now().plus(self.patience(&session.key));
+                let password = Password::of(why);
+                let again = self.now().plus(self.patience(&session.key, password));
                 self.parts.timers.arm(&session.key, Some(again));
                 Effect::Failed(detail.unwrap_or_else(|| stuck.to_string()))
             }

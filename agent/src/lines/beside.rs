@@ -223,6 +223,7 @@ fn report(line: &Subscriber, told: LineSessionV1) -> Report {
         secs: told.session_secs,
         bytes_in: told.bytes_up,
         bytes_out: told.bytes_down,
+        narrow: [false; 2],
     }
 }
 

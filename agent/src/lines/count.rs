@@ -171,6 +171,7 @@ impl Lines {
             secs: held.secs,
             bytes_in: held.bytes_in,
             bytes_out: held.bytes_out,
+            narrow: [false; 2],
         };
         let told = held.customer;
         let told = told.map(|customer| self.telling(customer, Some(held.key.clone())));
@@ -230,6 +231,7 @@ fn report(
         secs: u32::try_from(now.since(started).as_secs()).unwrap_or(u32::MAX),
         bytes_in: bytes_in.saturating_add(up),
         bytes_out: bytes_out.saturating_add(down),
+        narrow: [false; 2],
     }
 }
 

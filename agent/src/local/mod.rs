@@ -67,7 +67,13 @@ impl Local for LocalSite {
         let (before, marks) = (self.outbox.id(), marks.to_vec());
         // A disk that takes nothing is no reason to stay away: what the cloud has of it makes room.
         let _unknown = self.durably(|done| Job::Compare { marks, done }).await;
-        Ok(self.outbox.id() == before)
+        let is_whole = self.outbox.id() == before;
+        if !is_whole {
+            // What began since the image that was put back is told to the cloud, and not known here.
+            let sessions = self.questions.enforcer.sessions();
+            sessions.serve_since(self.clock.now());
+        }
+        Ok(is_whole)
     }
 
     async fn welcomed(&self, terms: Terms) -> Result<(), Unavailable> {

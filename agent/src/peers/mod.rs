@@ -357,7 +357,10 @@ impl Peers {
     fn told(&self) -> Vec<AgentId> {
         let policy = self.parts.site.policy();
         let told = policy.row.iter().flat_map(|row| &row.agents);
-        let others = told.filter(|told| told.agent != self.parts.identity.agent);
+        // Who hears nobody is named, because it counts what is used as they do.
+        let others = told
+            .filter(|told| !told.addresses.is_empty())
+            .filter(|told| told.agent != self.parts.identity.agent);
         others.map(|told| told.agent).collect()
     }
 

@@ -414,6 +414,7 @@ fn report(
         secs: request.session_secs.unwrap_or(0),
         bytes_in: request.input_octets.unwrap_or(0),
         bytes_out: request.output_octets.unwrap_or(0),
+        narrow: request.narrow,
     }
 }
 

@@ -24,6 +24,8 @@ pub struct AccountingRequest<'a> {
     pub input_octets: Option<u64>,
     /// Octets to the subscriber (download) since the session began, all 64 bits.
     pub output_octets: Option<u64>,
+    /// Whether each came without its upper 32 bits.
+    pub narrow: [bool; 2],
     /// Packets from the subscriber.
     pub input_packets: Option<u32>,
     /// Packets to the subscriber.
@@ -96,6 +98,10 @@ impl<'a> AccountingRequest<'a> {
             class,
             input_octets: wide(numbers.input_gigawords, numbers.input_octets),
             output_octets: wide(numbers.output_gigawords, numbers.output_octets),
+            narrow: [
+                numbers.input_gigawords.is_none(),
+                numbers.output_gigawords.is_none(),
+            ],
             input_packets: numbers.input_packets,
             output_packets: numbers.output_packets,
             session_secs: numbers.session_secs,

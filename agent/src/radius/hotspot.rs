@@ -254,6 +254,11 @@ impl Radius {
             return self.refuse(&shows, None, LoginOutcome::TooManyTries);
         }
         match (row, authenticated) {
+            // Its user was deleted, or is not told yet: nobody uses it for the first time again.
+            (Some(_), Some(_)) if used.is_some() => {
+                let message = Some("The voucher was used.");
+                self.refuse(&shows, message, LoginOutcome::UnknownUser)
+            }
             (Some(row), Some(_)) => self.first_use(&shows, &row, later),
             (None, Some(_)) => self.elsewhere(&shows, later),
             (_, None) => self.wrong_code(&shows, LoginOutcome::WrongPassword),

@@ -18,6 +18,7 @@ use super::reply::Accept;
 use super::verify::{VerifiedAccess, VerifiedAccounting};
 use super::{AccessRequest, AccountingRequest, Credential, Service};
 use crate::enforce;
+use crate::sessions;
 use crate::site::{Router, Subscriber};
 
 impl Radius {
@@ -99,7 +100,7 @@ impl Radius {
             .flatten()
             .min();
         let rate = rate.map(|rate| rate.to_mikrotik());
-        let cookie: [u8; 16] = self.pool.take(&self.parts.entropy);
+        let cookie = sessions::cookie(self.pool.take(&self.parts.entropy));
         let accept = Accept {
             rate_limit: rate.as_deref(),
             session_timeout: Some(until.map_or(most, |until| until.since(now).min(most))),
@@ -128,7 +129,9 @@ fn outcome(verdict: &Verdict, lease_over: bool) -> LoginOutcome {
 /// password or the router's own. Calling-Station-Id is what the device calls itself, not its hardware address.
 fn asking(request: &AccessRequest<'_>) -> Option<Mac> {
     let station = &request.station;
-    let wired = station.nas_port_type == Some(ETHERNET) && station.called.is_some();
+    let wired = station.nas_port_type == Some(ETHERNET)
+        && station.called.is_some()
+        && !request.names_service;
     match (request.service, request.credential) {
         (Service::Other, Credential::None | Credential::Pap { .. }) if wired => {
             named(request.user_name)

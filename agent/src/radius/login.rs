@@ -156,10 +156,12 @@ impl Radius {
     ) -> Decided {
         let site = &self.parts.site;
         let metered = Metered::of(site, subscriber, now);
-        let name = &subscriber.username;
-        self.parts
-            .sessions
-            .admit(name, device, metered.as_ref(), now, |standing| {
+        self.parts.sessions.admit(
+            subscriber.who(),
+            device,
+            metered.as_ref(),
+            now,
+            |standing| {
                 let live = Live {
                     mac: device,
                     router: Some(known.router.id),
@@ -189,7 +191,8 @@ impl Radius {
                     }
                 };
                 (grant, Decided { verdict, outcome })
-            })
+            },
+        )
     }
 
     #[expect(clippy::too_many_arguments, reason = "one answer says all of it")]
@@ -220,6 +223,11 @@ impl Radius {
                 .static_ip
                 .filter(|ip| *ip != Ipv4Addr::UNSPECIFIED),
             framed_pool: package.and_then(|package| package.pool.as_deref()),
+            port_limit: (service == Service::Hotspot).then(|| {
+                let own = subscriber.entitlement.devices;
+                let devices = own.or(package.map(|package| package.devices));
+                devices.unwrap_or(1).max(1).into()
+            }),
             total_limit: verdict.total_limit,
             address_list: self
                 .parts
@@ -260,9 +268,11 @@ impl Radius {
             .portal_url
             .as_deref()
             .map(|url| garden_page(url, verdict.reason, subscriber.account));
+        let service = service(request, subscriber);
         let accept = Accept {
-            service: service(request, subscriber),
+            service,
             rate_limit: Some(&rate),
+            port_limit: (service == Service::Hotspot).then_some(GARDEN_DEVICES),
             session_timeout: Some(visit),
             interim_interval: Some(Duration::from_secs(300)),
             address_list: Some(&row.garden_list),
@@ -500,6 +510,8 @@ pub(super) fn buffer() -> Vec<u8> {
     Vec::with_capacity(256)
 }
 
+/// On the pay page nobody takes a place, and the router's own profile would let in one.
+const GARDEN_DEVICES: u32 = 10;
 const GARDEN_VISIT: Duration = Duration::from_secs(3600);
 const HOTSPOT_IDLE_SECS: u32 = 900;
 

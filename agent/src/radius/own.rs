@@ -8,6 +8,7 @@ use super::packet::Packet;
 use super::reply::{Accept, Port};
 use super::verify::{VerifiedAccess, VerifiedAccounting, VerifiedStatus};
 use super::{AccessRequest, Code, KnownPassword, Secret, SigningPolicy};
+use crate::sessions::Asker;
 
 /// The one login that is no customer's: from a socket of this process, under a secret and a password
 /// that were made at the start and never leave it.
@@ -71,10 +72,16 @@ impl Radius {
         let now = self.parts.clock.now();
         let name = request.user_name;
         let right = own.password.check(&request, &own.secret).is_ok();
-        let right = self
-            .parts
-            .sessions
-            .admit(name, None, None, now, |_| (None, right));
+        let right = self.parts.sessions.admit(
+            Asker {
+                customer: None,
+                username: name,
+            },
+            None,
+            None,
+            now,
+            |_| (None, right),
+        );
         let reply = right.then(|| Accept::default().encode(&verified, &own.secret, Vec::new()));
         let reply: Arc<[u8]> = reply?.ok()?.into();
         self.replies(slot)

@@ -85,7 +85,7 @@ pub struct EapGrant<'a> {
 /// An Access-Challenge: the next packet of an EAP conversation.
 #[derive(Debug, Clone, Copy)]
 pub struct Challenge<'a> {
-    /// Comes back with the answer.
+    /// Comes back with the answer; empty where nothing is remembered of it.
     pub state: &'a [u8],
     /// The EAP-Request.
     pub eap: &'a [u8],
@@ -293,7 +293,9 @@ impl Challenge<'_> {
         let request = request.packet();
         let mut reply = answer(request, Code::AccessChallenge, buffer);
         push_eap(&mut reply, self.eap)?;
-        reply.push(attribute::STATE, self.state)?;
+        if !self.state.is_empty() {
+            reply.push(attribute::STATE, self.state)?;
+        }
         reply.push_proxy_state(request)?;
         Ok(reply.sign_answer(request.authenticator(), secret))
     }

@@ -23,6 +23,8 @@ pub struct AccessRequest<'a> {
     pub credential: Credential<'a>,
     /// PPP or hotspot.
     pub service: Service,
+    /// Whether it has a Service-Type, whichever: a DHCP server sends none, a switch that asks for a device does.
+    pub names_service: bool,
     /// Where he is.
     pub station: Station<'a>,
     /// State, returned from a challenge.
@@ -125,6 +127,7 @@ impl<'a> AccessRequest<'a> {
                 (Service::Router, Some(_)) => Service::Other, // routers never ask so for themselves
                 (service, _) => service,
             },
+            names_service: common.service_type.is_some(),
             credential: passwords.credential(packet),
             station: common.station,
             state,

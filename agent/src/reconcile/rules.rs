@@ -7,7 +7,9 @@ use easyisp_shared::wire::up::OutsideWhy;
 
 use crate::enforce::{is_same, is_same_device};
 use crate::routeros::Active;
-use crate::sessions::{Cause, Event, Online, Report, Session, SessionKey, UNCONFIRMED_AFTER};
+use crate::sessions::{
+    Cause, Event, Online, Report, Service, Session, SessionKey, UNCONFIRMED_AFTER,
+};
 
 /// How far the list is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +146,11 @@ fn is_proved(online: &Online, listing: Listing<'_>) -> bool {
 /// What the list says of a session, in the words of accounting. Counters it does not know stay.
 fn alive(session: &Session, line: &Active, now: Timestamp) -> Report {
     let (bytes_in, bytes_out) = line.bytes.unwrap_or((session.bytes_in, session.bytes_out));
+    // A hotspot's list has the address that the device gave itself; accounting tells the one that it goes by.
+    let framed_ip = match session.service {
+        Service::Hotspot => session.framed_ip.or(line.address),
+        Service::Ppp | Service::Line => line.address.or(session.framed_ip),
+    };
     Report {
         key: session.key.clone(),
         event: Event::Interim,
@@ -151,12 +158,13 @@ fn alive(session: &Session, line: &Active, now: Timestamp) -> Report {
         username: session.username.clone(),
         service: session.service,
         mac: line.mac.or(session.mac),
-        framed_ip: line.address.or(session.framed_ip),
+        framed_ip,
         port: session.port.clone(),
         at: now,
         secs: u32::try_from(line.uptime.as_secs()).unwrap_or(u32::MAX),
         bytes_in,
         bytes_out,
+        narrow: [false; 2],
     }
 }
 
@@ -181,7 +189,7 @@ mod tests {
     use easyisp_shared::net::Mac;
 
     use super::*;
-    use crate::sessions::{Closed, Service};
+    use crate::sessions::Closed;
 
     fn at(secs: i64) -> Timestamp {
         Timestamp::from_secs(secs)
@@ -250,6 +258,23 @@ mod tests {
     const CODE: &[u8] = b"7K3MQX9A2B";
     const USER: &[u8] = b"voucher.0102030405060708";
     const DEVICE: &[u8] = b"01:01:01:01:01:01";
+
+    /// A hotspot's list shows the address that a device came with; what it goes by was told by accounting.
+    #[test]
+    fn a_list_gives_no_hotspot_session_another_address() {
+        let told = Some([10, 5, 50, 9].into());
+        let listed = Active {
+            address: Some([192, 168, 1, 7].into()),
+            ..line(1)
+        };
+        let mut held = online(1, 4000).session;
+        held.framed_ip = told;
+        assert_eq!(alive(&held, &listed, at(5000)).framed_ip, listed.address);
+        held.service = Service::Hotspot;
+        assert_eq!(alive(&held, &listed, at(5000)).framed_ip, told);
+        held.framed_ip = None;
+        assert_eq!(alive(&held, &listed, at(5000)).framed_ip, listed.address);
+    }
 
     fn in_hotspot(mut online: Online, name: &[u8]) -> Online {
         online.session.service = Service::Hotspot;

@@ -11,7 +11,7 @@ use easyisp_shared::wire::up::AccountingStatus;
 
 use super::elsewhere::Place;
 use super::metered::Metered;
-use super::register::{Changes, Moved, Online};
+use super::register::{Asker, Changes, Moved, Online};
 use super::rules::{self, Event, Growth, Report};
 use super::slots::{self, Grant, Lease};
 use super::{Session, SessionKey, Usage};
@@ -26,6 +26,9 @@ pub(super) struct Index {
     pub(super) usage: HashMap<CustomerId, Usage>,
     /// Places held at the site's other agents.
     pub(super) elsewhere: HashMap<Arc<SessionKey>, Place>,
+    /// Since when this agent hears the routers. What began before may have been counted by another, or by this one
+    /// before it lost its file.
+    pub(super) served_since: Option<Timestamp>,
     /// The boot digit seen last, by router and service.
     boots: HashMap<(RouterId, [u8; 2]), u8>,
 }
@@ -64,6 +67,29 @@ impl Person {
 }
 
 impl Index {
+    /// Devices that are online under a name that a customer had before.
+    pub(super) fn devices_of_before(
+        &self,
+        who: Asker<'_>,
+        mac: Option<Mac>,
+        now: Timestamp,
+    ) -> u16 {
+        let names = who.customer.and_then(|customer| self.names.get(&customer));
+        let others = names.into_iter().flatten();
+        let others = others.filter(|name| ***name != *who.username);
+        let keys = others.filter_map(|name| self.people.get(name));
+        let open = keys.flat_map(|person| &person.open);
+        let open = open
+            .filter_map(|key| self.online.get(key))
+            .filter(|online| {
+                online.session.customer == who.customer
+                    && online.doubted.is_none()
+                    && !online.session.grant.is_some_and(|grant| grant.garden)
+            });
+        let open = open.map(|online| (&online.session, online.heard));
+        slots::other_devices(mac, &[], open, std::iter::empty(), now)
+    }
+
     pub(super) fn report(
         &mut self,
         report: &Report,
@@ -86,7 +112,11 @@ impl Index {
         let growth = rules::growth(before, &merged, metered);
         merged.bytes_free = merged.bytes_free.saturating_add(growth.free);
         let usage = metered.map(|metered| {
-            let began_elsewhere = is_new && metered.beside && report.event != Event::Start;
+            let before_us = self
+                .served_since
+                .is_some_and(|since| merged.started_at < since);
+            let may_be_told = metered.beside || before_us;
+            let began_elsewhere = is_new && may_be_told && report.event != Event::Start;
             let known = match source {
                 Source::Router | Source::Agent if began_elsewhere => Known::ToOthers,
                 Source::Agent => Known::ToOneBefore,

@@ -12,7 +12,7 @@ mod slots;
 pub use elsewhere::Hearsay;
 pub use line::LineCounter;
 pub use metered::Metered;
-pub use register::{Changes, Heard, LOST_REMEMBERED_FOR, Moved, Online, Sessions, Standing};
+pub use register::{Asker, Changes, Heard, LOST_REMEMBERED_FOR, Moved, Online, Sessions, Standing};
 pub use rules::{Event, Report, Word, event_time};
 pub use session::{Cause, Closed, Service, Session, SessionKey, Usage};
 pub use slots::{Cookie, Grant, LEASE, UNCONFIRMED_AFTER, cookie, is_cookie};

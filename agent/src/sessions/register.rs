@@ -65,6 +65,15 @@ pub struct Changes {
     pub begun: bool,
 }
 
+/// Who asks to be let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Which customer, where it is one.
+    pub customer: Option<CustomerId>,
+    /// Under which name.
+    pub username: &'a [u8],
+}
+
 /// What a decision needs to know of who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -85,21 +94,28 @@ impl Sessions {
         }
     }
 
+    /// This agent hears the routers since `at`: what the cloud tells may have all of a session that began before.
+    pub fn serve_since(&self, at: Timestamp) {
+        self.lock().served_since = Some(at);
+    }
+
     /// Decides on a login and keeps a place for it in one step, so that two devices cannot both get
     /// the last place (B9). `decide` returns what to grant, if anything, and the caller's answer.
     pub fn admit<T>(
         &self,
-        username: &[u8],
+        who: Asker<'_>,
         mac: Option<Mac>,
         metered: Option<&Metered>,
         now: Timestamp,
         decide: impl FnOnce(Standing) -> (Option<Grant>, T),
     ) -> T {
         let mut index = self.lock();
+        let Asker { username, .. } = who;
         let used = match metered {
             Some(_) => index.used_by_now(metered, username, now),
             None => UsedV1::default(),
         };
+        let before = index.devices_of_before(who, mac, now);
         let Index {
             online,
             people,
@@ -111,6 +127,7 @@ impl Sessions {
         let other_devices = person.as_ref().map_or(0, |person| {
             person.other_devices(online, elsewhere, mac, now)
         });
+        let other_devices = other_devices.saturating_add(before);
         let (grant, answer) = decide(Standing {
             other_devices,
             used,
@@ -139,12 +156,14 @@ impl Sessions {
     /// What a decision on a login would need to know; no place is kept.
     pub fn at_the_door(
         &self,
-        username: &[u8],
+        who: Asker<'_>,
         mac: Option<Mac>,
         metered: Option<&Metered>,
         now: Timestamp,
     ) -> Standing {
         let index = self.lock();
+        let Asker { username, .. } = who;
+        let before = index.devices_of_before(who, mac, now);
         let used = index.used_by_now(metered, username, now);
         let Index {
             online,
@@ -154,8 +173,9 @@ impl Sessions {
         } = &*index;
         let person = people.get(username);
         Standing {
-            other_devices: person.map_or(0, |person| {
-                person.other_devices(online, elsewhere, mac, now)
+            other_devices: person.map_or(before, |person| {
+                let others = person.other_devices(online, elsewhere, mac, now);
+                others.saturating_add(before)
             }),
             used,
         }
@@ -427,6 +447,7 @@ impl Sessions {
         }
         let moved = |at: Timestamp| at.plus(to.since(from)).minus(from.since(to));
         let mut index = self.lock();
+        index.served_since = index.served_since.map(moved);
         for online in index.online.values_mut() {
             online.heard = moved(online.heard);
             online.doubted = online.doubted.map(moved);

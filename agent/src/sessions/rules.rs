@@ -37,6 +37,8 @@ pub struct Report {
     pub bytes_in: u64,
     /// Cumulative bytes to the subscriber.
     pub bytes_out: u64,
+    /// Whether they are all that the router said of each: it may count in 32 bits, and begin anew after 4 GiB.
+    pub narrow: [bool; 2],
 }
 
 /// What happened to a session.
@@ -63,6 +65,7 @@ pub fn merge(known: Option<&Session>, report: &Report) -> Session {
     let newer = report.at >= known.seen_at;
     let longer = Duration::from_secs(u64::from(report.secs.saturating_sub(known.secs)));
     let elapsed = report.at.since(known.seen_at).max(longer);
+    let report = &unwrapped(report, known);
     let [bytes_in, bytes_out] = counters(report, [known.bytes_in, known.bytes_out], elapsed);
     Session {
         key: known.key.clone(),
@@ -106,17 +109,36 @@ impl Growth {
 }
 
 /// How much a session grew from `before` to `after`.
+///
+/// Of one that is first heard of long after it began, as all of a router are when it is first pointed at us, what is
+/// older than the period belongs to none: its share of the time counts.
 pub fn growth(before: Option<&Session>, after: &Session, metered: Option<&Metered>) -> Growth {
     let (bytes, secs, seen_at) = before.map_or((0, 0, after.started_at), |before| {
         (before.bytes(), before.secs, before.seen_at)
     });
-    let bytes = after.bytes().saturating_sub(bytes);
+    let whole = Growth {
+        bytes: after.bytes().saturating_sub(bytes),
+        free: 0,
+        secs: u64::from(after.secs.saturating_sub(secs)),
+    };
+    let Some(metered) = metered else { return whole };
+    let since = match before {
+        Some(_) => seen_at,
+        None => seen_at.max(metered.period_start),
+    };
+    let (counted, all) = (after.seen_at.since(since), after.seen_at.since(seen_at));
+    let share = |of: u64| match all.is_zero() {
+        true => of,
+        false => {
+            let part = u128::from(of) * counted.as_micros() / all.as_micros();
+            u64::try_from(part).unwrap_or(of)
+        }
+    };
+    let bytes = share(whole.bytes);
     Growth {
         bytes,
-        free: metered.map_or(0, |metered| {
-            metered.free_bytes(seen_at, after.seen_at, bytes)
-        }),
-        secs: u64::from(after.secs.saturating_sub(secs)),
+        free: metered.free_bytes(since, after.seen_at, bytes),
+        secs: share(whole.secs),
     }
 }
 
@@ -307,6 +329,26 @@ fn newest<T>(newer: bool, known: Option<T>, told: Option<T>) -> Option<T> {
     }
 }
 
+/// The report with counters that go on where they began anew (RFC 2869 §5.1): a later word on the session whose 32
+/// bits fell by more than half of what they hold.
+fn unwrapped(report: &Report, known: &Session) -> Report {
+    let later = report.at > known.seen_at && report.secs > known.secs;
+    let go_on = |narrow: bool, told: u64, known: u64| {
+        let low = known & LOW;
+        match narrow && later && told > 0 && told <= LOW {
+            true if told + LOW / 2 < low => (known - low).saturating_add(LOW + 1) + told,
+            true => (known - low) + told,
+            false => told,
+        }
+    };
+    let [narrow_in, narrow_out] = report.narrow;
+    Report {
+        bytes_in: go_on(narrow_in, report.bytes_in, known.bytes_in),
+        bytes_out: go_on(narrow_out, report.bytes_out, known.bytes_out),
+        ..report.clone()
+    }
+}
+
 /// Both counters after a report, or, where one of them cannot be true, both as they were.
 fn counters(report: &Report, known: [u64; 2], elapsed: Duration) -> [u64; 2] {
     let [known_in, known_out] = known;
@@ -321,6 +363,8 @@ fn counters(report: &Report, known: [u64; 2], elapsed: Duration) -> [u64; 2] {
     }
 }
 
+/// What 32 bits hold.
+const LOW: u64 = u32::MAX as u64;
 /// RouterOS begins anew after it.
 const LAST_NUMBER: u32 = 0xf_ffff;
 /// Three tries of three seconds, RouterOS' longest, and some.
@@ -364,6 +408,7 @@ mod tests {
             secs,
             bytes_in: bytes,
             bytes_out: bytes.saturating_mul(2),
+            narrow: [false; 2],
         }
     }
 
@@ -486,5 +531,34 @@ mod tests {
         assert_eq!((after.bytes_in, after.bytes_out), (9, 18));
         let alone = merge(None, &report(Event::Interim, 10, 1, u64::MAX));
         assert_eq!((alone.bytes_in, alone.bytes_out), (0, 0));
+    }
+
+    /// A router that counts in 32 bits begins anew every 4 GiB; what comes late, or says nothing, is no new beginning.
+    #[test]
+    fn a_counter_of_32_bits_goes_on_where_it_began_anew() {
+        let narrow = |at_secs, secs, bytes_in| Report {
+            bytes_out: 0,
+            narrow: [true; 2],
+            ..report(Event::Interim, at_secs, secs, bytes_in)
+        };
+        let full = narrow(1300, 300, 4_000_000_000);
+        let wrapped = narrow(1600, 600, 100_000_000);
+        let once = fold([&full, &wrapped]);
+        assert_eq!(once.bytes_in, (1 << 32) + 100_000_000);
+        assert_eq!(fold([&full, &wrapped, &full, &wrapped]), once);
+        let on = narrow(1900, 900, 3_000_000_000);
+        let again = narrow(2200, 1200, 7);
+        let twice = fold([&full, &wrapped, &on, &again]);
+        assert_eq!(twice.bytes_in, (2 << 32) + 7);
+
+        let silent = narrow(1600, 600, 0);
+        assert_eq!(fold([&full, &silent]).bytes_in, 4_000_000_000);
+        let fell = narrow(1600, 600, 3_900_000_000);
+        assert_eq!(fold([&full, &fell]).bytes_in, 4_000_000_000);
+        let wide = Report {
+            narrow: [false; 2],
+            ..wrapped
+        };
+        assert_eq!(fold([&full, &wide]).bytes_in, 4_000_000_000);
     }
 }

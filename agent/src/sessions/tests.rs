@@ -13,6 +13,10 @@ fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(secs)
 }
 
+fn customer() -> CustomerId {
+    CustomerId(uuid::Uuid::from_u128(5))
+}
+
 fn router() -> RouterId {
     RouterId(uuid::Uuid::from_u128(1))
 }
@@ -35,6 +39,7 @@ fn report(id: &str, device: u8, event: Event, secs: u32) -> Report {
         secs,
         bytes_in: u64::from(secs),
         bytes_out: 0,
+        narrow: [false; 2],
     }
 }
 
@@ -45,7 +50,11 @@ fn tell(sessions: &Sessions, report: &Report, now: i64) -> Changes {
 /// Lets a device in when fewer than `allowed` others hold a place.
 fn log_in(sessions: &Sessions, device: u8, allowed: u16, now: i64) -> bool {
     let mac = Some(Mac::new([device; 6]));
-    sessions.admit(b"demo001", mac, None, at(now), |standing| {
+    let who = Asker {
+        customer: Some(customer()),
+        username: b"demo001",
+    };
+    sessions.admit(who, mac, None, at(now), |standing| {
         let grant = Grant {
             cookie: [device; 16],
             rate: None,
@@ -364,6 +373,107 @@ fn what_another_agent_counted_of_a_session_is_not_counted_again() {
     };
     assert_eq!(hears(60, 800), 810);
     assert_eq!(hears(90, 840), 840);
+}
+
+/// B8: a box that takes another's place, or lost its file, hears of sessions that began before it. The cloud knows of
+/// them what was told by then, and that is not used twice.
+#[test]
+fn what_was_counted_before_this_agent_came_is_not_counted_again() {
+    let sessions = Sessions::default();
+    sessions.serve_since(at(1500));
+    let metered = Metered {
+        customer: customer(),
+        period_start: at(10),
+        told: UsedV1 {
+            bytes: 500,
+            secs: 500,
+        },
+        beside: false,
+        free_hours: None,
+    };
+    let used = |id: &str, secs: u32, started: i64| {
+        let heard = Report {
+            at: at(started + i64::from(secs)),
+            ..report(id, 1, Event::Interim, secs)
+        };
+        let changes = sessions.report(&heard, Some(&metered), at(2000), |_| {});
+        (changes.usage[0].1.bytes, changes.usage[0].1.secs)
+    };
+    assert_eq!(used("a", 600, 1000), (600, 600));
+    assert_eq!(used("a", 700, 1000), (700, 700));
+    assert_eq!(
+        used("b", 50, 1700),
+        (750, 750),
+        "what began since is its own"
+    );
+    sessions.clock_moved(at(2000), at(5000));
+    assert_eq!(
+        used("c", 20, 4400),
+        (750, 750),
+        "and so is the clock that it began by"
+    );
+}
+
+/// A router that is moved here brings sessions of weeks: of one that is first heard of now, the time since the period
+/// began counts, and nothing before.
+#[test]
+fn what_was_used_before_the_period_is_not_counted_in_it() {
+    let sessions = Sessions::default();
+    let metered = |start| Metered {
+        customer: customer(),
+        period_start: at(start),
+        told: UsedV1::default(),
+        beside: false,
+        free_hours: None,
+    };
+    let used = |id: &str, event, secs, start| {
+        let heard = report(id, 1, event, secs);
+        let changes = sessions.report(&heard, Some(&metered(start)), at(9000), |_| {});
+        (changes.usage[0].1.bytes, changes.usage[0].1.secs)
+    };
+    assert_eq!(used("a", Event::Interim, 1000, 1900), (100, 100));
+    assert_eq!(used("a", Event::Interim, 1300, 1900), (400, 400));
+    assert_eq!(
+        used("b", Event::Stop(1), 700, 1900),
+        (400, 400),
+        "over before"
+    );
+}
+
+/// B9: a customer with one place gets no second one under a new name.
+#[test]
+fn a_renamed_customer_keeps_the_places_he_has() {
+    let sessions = Sessions::default();
+    let former = Report {
+        customer: Some(customer()),
+        username: b"before".as_slice().into(),
+        ..report("81000001", 1, Event::Start, 0)
+    };
+    tell(&sessions, &former, 1000);
+    assert!(!log_in(&sessions, 2, 1, 1010));
+    assert!(log_in(&sessions, 1, 1, 1010), "its own place");
+    let asker = Asker {
+        customer: Some(customer()),
+        username: b"demo001",
+    };
+    let standing = |device| {
+        let mac = Some(Mac::new([device; 6]));
+        sessions
+            .at_the_door(asker, mac, None, at(2000))
+            .other_devices
+    };
+    assert_eq!(standing(2), 1);
+    let another = Asker {
+        customer: None,
+        ..asker
+    };
+    let mac = Some(Mac::new([2; 6]));
+    assert_eq!(
+        sessions
+            .at_the_door(another, mac, None, at(2000))
+            .other_devices,
+        0
+    );
 }
 
 /// B8: a session of which nothing was heard for more than a day goes on where its counters were.

@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::Redemption;
 use crate::radius::KnownPassword;
+use crate::sessions::Asker;
 
 /// One subscriber. Replaced as a whole when the cloud says something new of him.
 #[derive(Debug)]
@@ -60,6 +61,14 @@ pub struct Networks {
 }
 
 impl Subscriber {
+    /// As whom the register of sessions knows him.
+    pub fn who(&self) -> Asker<'_> {
+        Asker {
+            customer: Some(self.id),
+            username: &self.username,
+        }
+    }
+
     /// Opens the secret of a row. One that does not open is told once, without its content.
     pub fn open(row: SubscriberV1, key: &SealKey) -> Subscriber {
         let place = secret_place(DownKind::Subscriber, row.customer.0, "password");

@@ -261,3 +261,33 @@ async fn a_router_cannot_pose_as_another() {
     );
     running.stop().await;
 }
+
+/// B8: a box that has nothing of what was written before, and whom the cloud tells of it, counts a session of before
+/// once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_before_the_file_counts_once() {
+    const QUOTA: u64 = 100 << 20;
+    let mut words = site();
+    words.packages[0].data_limit = Some(QUOTA);
+    let running = Running::start(words).await;
+    running.account(1, "81000001", 0, 0).unwrap();
+    running.clock.advance(Duration::from_secs(300));
+    running.account(3, "81000001", 300, 60 << 20).unwrap();
+    let folder = running.dir.path().to_owned();
+    let running = running
+        .restart_with(|clock| {
+            clock.advance(Duration::from_secs(60));
+            for name in ["outbox.db", "outbox.db-wal", "outbox.db-shm"] {
+                let _absent = std::fs::remove_file(folder.join(name));
+            }
+        })
+        .await;
+    running.tell_used(60 << 20, 2).await;
+    running.account(3, "81000001", 360, 61 << 20).unwrap();
+    let reply = running.log_in(b"demo001", DEMO001, 1).unwrap();
+    assert_eq!(reply[0], 2, "39 MiB are left");
+    running.account(3, "81000001", 365, 101 << 20).unwrap();
+    let reply = running.log_in(b"demo001", DEMO001, 2).unwrap();
+    assert_eq!(reply[0], 3, "and counted");
+    running.stop().await;
+}

@@ -68,7 +68,11 @@ async fn the_service_manager_hears_only_of_an_agent_that_serves() {
     let (release, held) = mpsc::channel::<()>();
     let holder = std::thread::spawn(move || {
         sessions.open(|_| true);
-        sessions.admit(b"x", None, None, start(), |_| {
+        let x = crate::sessions::Asker {
+            customer: None,
+            username: b"x",
+        };
+        sessions.admit(x, None, None, start(), |_| {
             begun.send(()).unwrap();
             let _released = held.recv();
             (None, ())

@@ -2,7 +2,7 @@
 
 use easyisp_shared::id::VoucherId;
 use easyisp_shared::voucher::VoucherCode;
-use easyisp_shared::wire::down::{VoucherV1, secret_place};
+use easyisp_shared::wire::down::{VoucherUseV1, VoucherV1, secret_place};
 use easyisp_shared::wire::{DownKind, UpKind};
 
 use super::*;
@@ -131,6 +131,11 @@ const HIS: &[u8] = b"AA:BB:CC:00:00:09";
 impl Running {
     /// Hands the agent a voucher that nobody used; its code.
     pub(super) async fn voucher(&self) -> VoucherCode {
+        self.voucher_used(None).await
+    }
+
+    /// The same, and this is what the cloud says of its use.
+    pub(super) async fn voucher_used(&self, used: Option<VoucherUseV1>) -> VoucherCode {
         let entropy = Entropy::seeded(4);
         let code = VoucherCode::draw("", 10, &entropy);
         let key = SealKey::new([8; 32]);
@@ -141,7 +146,7 @@ impl Running {
             secs: 3600,
             bytes: None,
             expires: None,
-            used: None,
+            used,
         };
         let (id, down) = (row.voucher.0, easyisp_shared::wire::Down::Voucher(row));
         let mut rows = self.words.rows(&self.key, &entropy, 2);
@@ -154,6 +159,7 @@ impl Running {
             };
             let place = secret_place(DownKind::Policy, policy.id, "voucher_key");
             told.voucher_key = self.key.seal(&place, key.expose(), &entropy);
+            told.mac_login = true;
             policy.body = Some(easyisp_shared::wire::Down::Policy(told).encode());
         }
         rows.push(DownRecord {
@@ -166,7 +172,7 @@ impl Running {
         code
     }
 
-    fn voucher_datagram(&self, code: &VoucherCode, identifier: u8) -> Vec<u8> {
+    pub(super) fn voucher_datagram(&self, code: &VoucherCode, identifier: u8) -> Vec<u8> {
         self.voucher_datagram_of(code, HIS, identifier)
     }
 

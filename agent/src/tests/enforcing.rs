@@ -71,6 +71,17 @@ async fn a_renamed_customer_is_found_under_the_name_of_before() {
     assert_eq!(sessions.open_of(his.id, b"demo001").len(), 1);
     let somebody = easyisp_shared::id::CustomerId(uuid::Uuid::from_u128(7));
     assert!(sessions.open_of(somebody, b"renamed").is_empty());
+
+    let words = site();
+    running.rename(&words, b"renamed", 2).await;
+    let overview = running.agent.overview();
+    let knowledge = crate::diagnosis::Knowledge {
+        site: &overview.site,
+        sessions: &overview.sessions,
+        timeline: &overview.timeline,
+    };
+    let told = crate::diagnosis::facts(knowledge, his.id, b"renamed", start());
+    assert_eq!(told.sessions.len(), 1, "the diagnosis finds it too");
     running.stop().await;
 }
 
@@ -203,6 +214,26 @@ async fn another_password_ends_the_session_that_used_the_old_one() {
         Packet::parse(&reply).unwrap().code(),
         Some(Code::AccessReject)
     );
+    running.stop().await;
+}
+
+/// A router that refuses to end it is asked again, although a look at the session finds nothing wrong with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_under_another_password_is_cut_until_it_ends() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    let mut changed = site();
+    changed.subscribers[0].password = SecretString::from("another");
+    running.apply(&changed, 2).await;
+    assert_eq!(running.router_refuses(), Some(Code::DisconnectRequest));
+    // Each pause begins when the refusal has arrived.
+    let again = (0..20).find_map(|_| {
+        running.clock.advance(Duration::from_secs(16));
+        running.router_hears(SILENCE)
+    });
+    let again = again.map(|(code, session)| (code, session.len()));
+    assert_eq!(again, Some((Some(Code::DisconnectRequest), 8)));
     running.stop().await;
 }
 

@@ -10,6 +10,7 @@ mod enforcing;
 mod login;
 mod many;
 mod orders;
+mod used;
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Lane;
 use easyisp_shared::wire::Up;
-use easyisp_shared::wire::down::{CommandV1, Order, Whom};
+use easyisp_shared::wire::down::{CommandV1, Order, SubscriberV1, Whom};
 use easyisp_shared::wire::up::{AccountingStatus, CommandOutcome, LoginOutcome};
 use secrecy::SecretString;
 
@@ -177,6 +178,22 @@ impl Running {
 
     /// Hands the agent another name for `demo001`.
     async fn rename(&self, words: &Description, name: &[u8], version: u64) {
+        let change = |told: &mut SubscriberV1| told.username = name.to_vec();
+        self.change_first(words, change, version).await;
+    }
+
+    /// Tells the agent what `demo001` used.
+    async fn tell_used(&self, bytes: u64, version: u64) {
+        let change = |told: &mut SubscriberV1| told.used.bytes = bytes;
+        self.change_first(&self.words, change, version).await;
+    }
+
+    async fn change_first(
+        &self,
+        words: &Description,
+        change: impl Fn(&mut SubscriberV1),
+        version: u64,
+    ) {
         let mut rows = words.rows(&self.key, &Entropy::seeded(1), version);
         rows.retain(|row| row.id == customer_id("demo001").0);
         for row in &mut rows {
@@ -185,7 +202,7 @@ impl Running {
             let Ok(easyisp_shared::wire::Down::Subscriber(mut told)) = decoded else {
                 panic!("a subscriber");
             };
-            told.username = name.to_vec();
+            change(&mut told);
             row.body = Some(easyisp_shared::wire::Down::Subscriber(told).encode());
         }
         self.apply_rows(rows, version).await;
@@ -367,14 +384,23 @@ impl Running {
 
     /// What the pretend router is asked; it answers with an ACK.
     fn router_answers(&self, within: Duration) -> Option<Code> {
+        self.router_says(Code::CoaAck, Code::DisconnectAck, within)
+    }
+
+    /// The same, and it does not do so.
+    fn router_refuses(&self) -> Option<Code> {
+        self.router_says(Code::CoaNak, Code::DisconnectNak, PATIENCE)
+    }
+
+    fn router_says(&self, to_coa: Code, to_disconnect: Code, within: Duration) -> Option<Code> {
         self.router.set_read_timeout(Some(within)).unwrap();
         let mut buffer = [0; 4096];
         let (length, source) = self.router.recv_from(&mut buffer).ok()?;
         let packet = client::read_order(&buffer[..length], &self.secret).unwrap();
         assert_signed(&packet);
         let (code, ack) = match packet.code() {
-            Some(Code::CoaRequest) => (Code::CoaRequest, Code::CoaAck),
-            Some(Code::DisconnectRequest) => (Code::DisconnectRequest, Code::DisconnectAck),
+            Some(Code::CoaRequest) => (Code::CoaRequest, to_coa),
+            Some(Code::DisconnectRequest) => (Code::DisconnectRequest, to_disconnect),
             other => panic!("a router is not asked {other:?}"),
         };
         let answer = crate::radius::builder::Builder::new(

@@ -21,8 +21,8 @@ use super::rules::{self, Deed};
 use super::store::{self, By, Filter, Full};
 use super::words::{ConnectionType, Standing, Status};
 use super::{
-    ChangeError, FOLLOW, INSTALL, New, PASSWORD, RECKON, RESUME, disconnect, fits, give_back, hide,
-    home_site, parent_fits,
+    ChangeError, FOLLOW, INSTALL, New, PASSWORD, RECKON, RESUME, disconnect, fits, follow_voucher,
+    give_back, hide, home_site, parent_fits,
 };
 use crate::api::{Idempotency, Json, Page, Path, Query, Sort, Success, Version, is_masked};
 use crate::audit::{self, Action, Actor, Audit};
@@ -222,7 +222,7 @@ pub async fn update(
     let mut tx = db.begin(operator.tenant).await?;
     let row = locked(&mut tx, &operator, customer, Deed::Edit, now).await?;
     Version(row.version).is_meant(&headers)?;
-    let before = row.draft();
+    let (before, from) = (row.draft(), row.site_id);
     let draft = rules::draft(request.change(), Some(&before)).map_err(ApiError::fields)?;
     operator.require_any(Deed::Edit.permissions(draft.connection_type))?;
 
@@ -363,6 +363,9 @@ pub async fn update(
         store::count(&mut tx, draft.connection_type, 1).await?;
     }
     tx.changed(Kind::Subscriber, customer);
+    if site != from {
+        follow_voucher(&mut tx, customer);
+    }
     let row = find(&mut tx, customer, now).await?;
     let response = answer(&mut tx, &secrets, &operator, row, now).await?;
     tx.commit().await?;

@@ -13,7 +13,8 @@ use super::rules::{self, Change, Draft, Place};
 use super::store::many::{self as store, Edited, Held, NewRow};
 use super::words::{ConnectionType, Standing};
 use super::{
-    ChangeError, FIRST_TIME, FOLLOW, New, PASSWORD, RECKON, disconnect, follow, parent_fits, told,
+    ChangeError, FIRST_TIME, FOLLOW, New, PASSWORD, RECKON, disconnect, follow, follow_voucher,
+    parent_fits, told,
 };
 use crate::db::{Kind, Tx};
 use crate::due;
@@ -387,6 +388,9 @@ async fn write(
             *counts.entry(is.connection_type).or_default() += 1;
         }
         tx.changed(Kind::Subscriber, one.id);
+        if one.site != before.site_id {
+            follow_voucher(tx, one.id);
+        }
     }
     due::at_once(tx, RECKON, &reckoned, now).await?;
     due::at_once(tx, FOLLOW, &Vec::from_iter(parents), now).await?;

@@ -278,7 +278,13 @@ pub async fn hide(
     disconnect(tx, customer, home, now).await?;
     store::delete(tx, customer, now).await?;
     tx.changed(Kind::Subscriber, customer);
+    follow_voucher(tx, customer);
     store::count(tx, kind, -1).await
+}
+
+/// Who came with nothing but a voucher has its id, and it stands at his site as long as he does.
+fn follow_voucher(tx: &mut Tx, customer: CustomerId) {
+    tx.changed(Kind::Voucher, customer);
 }
 
 /// Asks the sites where a customer is (his home site when he is nowhere) to end his sessions.

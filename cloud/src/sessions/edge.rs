@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use easyisp_shared::id::{CustomerId, RouterId, SessionId, SiteId};
 use easyisp_shared::line;
@@ -56,6 +57,10 @@ async fn take_accounting(
     for session in store::known(tx, &keys).await? {
         known.insert(session.key, session);
     }
+    let again = numbered_anew(&by_key, &known);
+    let over = again.iter().filter_map(|place| known.remove(place));
+    let over: Vec<SessionId> = over.map(|session| session.id).collect();
+    store::set_aside(tx, &over).await?;
     let people = People::of_new(tx, agent.site, &by_key, &known).await?;
     let mut lines = lines_of(tx, &by_key, &known).await?;
 
@@ -89,6 +94,23 @@ async fn take_accounting(
     routers::heard(tx, &heard, now).await?;
     Ok(unusable)
 }
+
+/// Which of the sessions are over, and were numbered like others that began since: a router repeats its numbers, and
+/// what somebody else let in, or nobody, has no cookie that tells them apart.
+fn numbered_anew(
+    by_key: &BTreeMap<Key, Vec<(u64, &AccountingV1)>>,
+    known: &HashMap<usize, store::Known>,
+) -> HashSet<usize> {
+    let again = |(place, (key, records)): (usize, (&Key, &Vec<(u64, &AccountingV1)>))| {
+        let ended = known.get(&place)?.state.stopped?;
+        let began = records.iter().map(|(_, record)| record.started).min()?;
+        (key.cookie.is_empty() && began.since(ended) > NUMBERED_ANEW).then_some(place)
+    };
+    by_key.iter().enumerate().filter_map(again).collect()
+}
+
+/// More than a router tries to say that a session is over.
+const NUMBERED_ANEW: Duration = Duration::from_secs(600);
 
 /// A counter that cannot be true is a router's mistake or a forged packet: a person should know of it.
 fn note_absurd(agent: &Agent, used: &[Used]) {
@@ -148,6 +170,7 @@ impl<'a> Merged<'a> {
                     }
                 }
             }
+            let is_first = state.is_none();
             let before = is_line.then(|| state.clone()).flatten();
             let (mut after, mut growth) = rules::merge(state, record, now);
             if erased {
@@ -165,6 +188,7 @@ impl<'a> Merged<'a> {
                     session: id,
                     hour: rules::hour(at, now),
                     at,
+                    began: is_first.then_some(after.started),
                     growth,
                     ip: after.framed_ip.clone(),
                     mac: after.mac.clone(),

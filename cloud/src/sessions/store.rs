@@ -10,8 +10,8 @@ mod stale;
 mod surplus;
 
 pub use apply::{
-    Key, Known, Subscriber, Used, Write, insert, known, lock_site, subscribers, update, use_hours,
-    use_periods,
+    Key, Known, Subscriber, Used, Write, insert, known, lock_site, set_aside, subscribers, update,
+    use_hours, use_periods,
 };
 pub use lines::beside;
 pub use log::{LogRow, Login, log, logins, logins_of};

@@ -77,7 +77,7 @@ async fn project(
         let place = secret_place(Kind::Policy, site.0, "voucher_key");
         let site_key = secrets.site_key(tx, site).await?;
         let keepers = agents::store::keepers(tx, site).await?;
-        let listening = agents::store::listening(tx, site).await?;
+        let around = agents::store::around(tx, site).await?;
         let body = Down::Policy(PolicyV1 {
             grace_secs: grace_secs(&policy),
             refusal: garden.refusal(),
@@ -97,7 +97,7 @@ async fn project(
             },
             mac_login: policy.mac_login,
             remembered_macs: u8::try_from(policy.remembered_macs).unwrap_or(0),
-            agents: listening.into_iter().filter_map(neighbour).collect(),
+            agents: around.into_iter().filter_map(neighbour).collect(),
             bind_macs: garden.bind().macs,
             bind_oldest_out: garden.bind().oldest_out,
         });

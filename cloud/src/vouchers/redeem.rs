@@ -349,15 +349,13 @@ async fn sold_here(tx: &mut Tx, row: &Row, site: SiteId) -> Result<(), VoucherEr
 /// Whether this is the device that used the voucher at this very site.
 async fn shown_again(tx: &mut Tx, row: Row, shown: &Shown) -> Result<LetIn, VoucherError> {
     let by = row.customer_id;
-    let same_place = shown
-        .agent
-        .is_some_and(|agent| row.holder_id == Some(agent.site));
     let user = CustomerId(row.id.0);
-    if same_place && by == Some(user) {
-        let known = customers::at_hotspot(tx, user).await?;
-        let macs = known.map(|user| user.macs).unwrap_or_default();
+    if let Some(agent) = shown.agent.filter(|_| by == Some(user))
+        && let Some(known) = customers::at_hotspot(tx, user).await?
+        && known.site_id == agent.site
+    {
         let mac = shown.mac.map(|mac| mac.to_string());
-        if macs.is_empty() || mac.is_some_and(|mac| macs.contains(&mac)) {
+        if known.macs.is_empty() || mac.is_some_and(|mac| known.macs.contains(&mac)) {
             return let_in(row, user);
         }
     }

@@ -316,11 +316,12 @@ pub(super) async fn set_revoked(
     Ok(())
 }
 
-/// The vouchers among `ids` that their holding site must know: those nobody used, and those whose users
-/// came with nothing but the code.
+/// The vouchers among `ids` that a site must know: those nobody used where they are held, and those whose users came
+/// with nothing but the code where these are at home.
 pub(super) async fn at_sites(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as(
-        "select v.id, v.package_id, v.digest, v.status, v.holder_id, v.price, v.secs, v.data_limit,
+        "select v.id, v.package_id, v.digest, v.status, v.price, v.secs, v.data_limit,
+                case v.status when 'USED' then c.site_id else v.holder_id end as holder_id,
                 v.expires_at, v.customer_id, v.used_at, v.used_until
            from vouchers v
            left join customers c on c.tenant_id = $1 and c.id = v.id and c.deleted_at is null

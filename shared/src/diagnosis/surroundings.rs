@@ -156,13 +156,23 @@ impl Case<'_> {
         }
     }
 
-    /// Requests in his name, or all of his router's, fail to verify, and nothing later was heard.
+    /// Requests in his name, or all of his router's, fail to verify, and nothing later was heard of him, or for a while
+    /// of his router.
     pub(super) fn other_secret(&self) -> Option<Named> {
         let newest = self.told.happened.iter().map(|one| one.last).max();
         let in_his_name = self
             .told
             .unproven
-            .filter(|unproven| newest.is_none_or(|newest| newest < unproven.last));
+            .filter(|unproven| newest.is_none_or(|newest| newest < unproven.last))
+            .filter(|unproven| {
+                let routers = &self.told.routers;
+                let asked = routers
+                    .iter()
+                    .find(|router| router.router == unproven.router);
+                let heard = asked.and_then(|router| router.heard);
+                self.is_within(unproven.last, LATELY)
+                    || heard.is_none_or(|heard| heard < unproven.last)
+            });
         let (router, at) = match in_his_name {
             Some(unproven) => (unproven.router, unproven.last),
             None => {

@@ -485,6 +485,15 @@ fn another_secret_is_named_only_while_nothing_later_verified() {
     };
     assert!(named(of_him(5, 10)));
     assert!(!named(of_him(10, 5)));
+    let long_ago = |heard: u64| {
+        told(|told| {
+            told.happened.clear();
+            told.unproven = unproven(600);
+            told.routers[0].heard = Some(ago(heard));
+        })
+    };
+    assert!(named(long_ago(700)), "nor was his router heard since");
+    assert!(!named(long_ago(1)), "his router goes by the right one");
     let of_router = |mismatched, heard: Option<u64>| {
         told(|told| {
             told.routers[0].mismatched = Some(ago(mismatched));

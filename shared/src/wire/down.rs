@@ -498,7 +498,7 @@ pub struct PolicyV1 {
     pub mac_login: bool,
     /// How many devices are remembered for each hotspot customer, the oldest forgotten first.
     pub remembered_macs: u8,
-    /// The site's agents that hear each other.
+    /// The site's agents: those that hear each other, and those without an address, which hear the routers alone.
     pub agents: Vec<SiteAgentV1>,
     /// How many devices a customer is bound to by first login; 0 = none.
     pub bind_macs: u8,

@@ -89,6 +89,9 @@ async fn a_lease_is_granted_by_radius_and_taken_at_the_paid_end() -> Result<()> 
     assert_eq!(granted.rate_limit.as_deref(), Some("10M/10M"));
     assert_eq!(granted.address_list.as_deref(), Some("easyisp-allowed"));
     assert_eq!(granted.session_timeout, Some(600));
+    // A second agent that does not know him yet sees by it that he was let in.
+    let class = granted.class.first().context("a cookie")?;
+    ensure!(easyisp_agent::sessions::is_cookie(class), "{class:?}");
     let address = device.lease().context("a lease")?;
     let address = address.value("address").context("an address")?.to_owned();
     place.look().await?;

@@ -177,6 +177,73 @@ async fn reports_in_any_order_and_number_give_one_session() -> Result<()> {
     place.world.stop().await
 }
 
+/// A router that is moved here brings a session of before the customer's period: its share of the time counts in that,
+/// all of it in the books.
+#[tokio::test]
+async fn what_was_used_before_a_period_is_not_counted_in_it() -> Result<()> {
+    let place = given_place().await?;
+    let gib = 1 << 30;
+    let path = format!("/customers/{}", place.customer);
+    let owner = &place.world.owner;
+    owner.put(&path, &json!({"dataUsed": 0})).await?;
+    place.world.clock.advance(Duration::from_secs(1800));
+    let interim = |minute, up| place.record("81", AccountingStatus::Interim, minute, up);
+    place.account(vec![interim(90, 9 * gib)]).await?;
+    let full = owner.get(&path).await?;
+    assert_eq!(full["dataUsed"], json!(33 * gib / 1024));
+    place.world.clock.advance(Duration::from_secs(1800));
+    place.account(vec![interim(120, 10 * gib)]).await?;
+    let full = owner.get(&path).await?;
+    assert_eq!(full["dataUsed"], json!(44 * gib / 1024));
+    let (up, down) = place.usage().await?;
+    assert_eq!((up, down), (10 * gib as i64, 100 * gib as i64));
+    place.world.stop().await
+}
+
+/// A router numbers a session like one of long ago, and nobody gave either a cookie: they are two.
+#[tokio::test]
+async fn a_session_that_is_numbered_anew_is_another() -> Result<()> {
+    let place = given_place().await?;
+    let gib = 1 << 30;
+    let bare = |status, minute, up| AccountingV1 {
+        class: Vec::new(),
+        ..place.record("81", status, minute, up)
+    };
+    let mut stop = bare(AccountingStatus::Stop, 10, 5 * gib);
+    stop.cause = Some(1);
+    place.account(vec![stop.clone()]).await?;
+    place.account(vec![stop]).await?;
+    assert_eq!(place.sessions().await?.len(), 1, "a repeat");
+
+    place.world.clock.advance(Duration::from_secs(86_400));
+    let now = place.world.clock.now();
+    let again = |secs: u32, up| AccountingV1 {
+        started: now.minus(Duration::from_secs(600)),
+        at: now.minus(Duration::from_secs(u64::from(600 - secs))),
+        session_secs: secs,
+        framed_ip: Some([10, 10, 10, 7].into()),
+        ..bare(AccountingStatus::Interim, 0, up)
+    };
+    place.account(vec![again(300, gib)]).await?;
+    place.account(vec![again(600, 2 * gib)]).await?;
+    let sessions = place.sessions().await?;
+    let told = |session: &Value| {
+        let [bytes, status] = ["bytesIn", "status"].map(|field| session[field].clone());
+        (bytes, status)
+    };
+    let told: Vec<_> = sessions.iter().map(told).collect();
+    assert_eq!(
+        told,
+        [
+            (json!(2 * gib), json!("active")),
+            (json!(5 * gib), json!("completed"))
+        ]
+    );
+    let (up, _) = place.usage().await?;
+    assert_eq!(up, 7 * gib as i64);
+    place.world.stop().await
+}
+
 /// The same session id at two routers, or with another cookie, is another session.
 #[tokio::test]
 async fn a_session_id_alone_names_nothing() -> Result<()> {

@@ -7,7 +7,7 @@ use easyisp_shared::wire::up::LoginOutcome;
 use super::Success;
 use super::conversation::{Conversation, First, Reply, World};
 use super::conversations::{Conversations, Taken};
-use super::packet::{Response, collect};
+use super::packet::{self, Kind, Response, collect};
 use crate::radius::dictionary::NAS_PORT_TYPE_VIRTUAL;
 use crate::radius::driver::{Known, Radius, mac};
 use crate::radius::later::Later;
@@ -25,6 +25,11 @@ impl Radius {
         later: &Later<'_>,
     ) -> Option<Vec<u8>> {
         let message = collect(known.packet.packet());
+        if message.is_empty() && request.state.is_none() {
+            // EAP-Start: the first question is left to us (RFC 3579 §2.1). Its answer begins the conversation.
+            let who = packet::request(FIRST_IDENTIFIER, &[Kind::Identity as u8]);
+            return challenge(known, &[], &who);
+        }
         let Some(response) = Response::parse(&message) else {
             self.parts.counters.count("malformed_eap");
             return None;
@@ -198,3 +203,4 @@ fn mtu(request: &AccessRequest<'_>) -> usize {
 /// With everything around it still one datagram on any path, and our certificates are one packet.
 const MOST_AT_ONCE: u32 = 1200;
 const LEAST_AT_ONCE: u32 = 128;
+const FIRST_IDENTIFIER: u8 = 0;

@@ -67,6 +67,7 @@ pub struct Driver {
     heard: mpsc::Receiver<Heard>,
     hears: mpsc::Sender<Heard>,
     lanes: HashMap<Lane, Asked>,
+    signers: Signers,
 }
 
 /// One port of one router's old server.
@@ -101,6 +102,7 @@ impl Driver {
             heard,
             hears,
             lanes: HashMap::new(),
+            signers: Signers::default(),
         }
     }
 
@@ -145,10 +147,13 @@ impl Driver {
         let present = self.lanes.get(&lane);
         let same = present.is_some_and(|asked| Arc::ptr_eq(&asked.server, &ask.server));
         if !same {
-            let fresh = Asked::new(ask.server.clone(), ask.port);
-            if let Some(mut before) = self.lanes.insert(lane, fresh) {
+            if let Some(mut before) = self.lanes.remove(&lane) {
+                self.signers.note(lane, &before);
                 give_up(&mut before.proxy);
             }
+            let signs = self.signers.knows(lane, &ask.server);
+            self.lanes
+                .insert(lane, Asked::new(ask.server.clone(), ask.port, signs));
         }
         let Some(asked) = self.lanes.get_mut(&lane) else {
             return;
@@ -234,21 +239,50 @@ impl Driver {
     /// Closes what nobody used for a while.
     fn put_away(&mut self) {
         let now = Instant::now();
-        self.lanes.retain(|_, asked| {
-            asked.proxy.under_way() > 0 || now.saturating_duration_since(asked.used) < KEPT_OPEN
+        let signers = &mut self.signers;
+        self.lanes.retain(|lane, asked| {
+            let idle = now.saturating_duration_since(asked.used);
+            let kept = asked.proxy.under_way() > 0 || idle < KEPT_OPEN;
+            if !kept {
+                signers.note(*lane, asked);
+            }
+            kept
         });
     }
 }
 
+/// The old servers that signed an answer: who signs once, signs always, however long nobody asked and whatever else of
+/// the router is changed.
+#[derive(Default)]
+struct Signers(HashMap<Lane, Arc<OldServer>>);
+
+impl Signers {
+    fn note(&mut self, lane: Lane, asked: &Asked) {
+        if asked.proxy.is_of_signer() {
+            self.0.insert(lane, asked.server.clone());
+        }
+    }
+
+    fn knows(&self, lane: Lane, server: &OldServer) -> bool {
+        self.0.get(&lane).is_some_and(|known| {
+            known.authentication == server.authentication && known.secret.is(&server.secret)
+        })
+    }
+}
+
 impl Asked {
-    fn new(server: Arc<OldServer>, port: Port) -> Asked {
+    fn new(server: Arc<OldServer>, port: Port, signs: bool) -> Asked {
         let secret = server.secret.clone();
         let address = match port {
             Port::Authentication => server.authentication,
             Port::Accounting => server.accounting,
         };
+        let proxy = Proxy::new(address, secret, port);
         Asked {
-            proxy: Proxy::new(address, secret, port),
+            proxy: match signs {
+                true => proxy.of_signer(),
+                false => proxy,
+            },
             server,
             sockets: Vec::new(),
             readers: JoinSet::new(),
@@ -309,3 +343,30 @@ const ANSWERS_WAITING: usize = 1024;
 /// What happened is told once a minute, where anything did.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 const KEPT_OPEN: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::radius::Secret;
+
+    /// A1: a minute without a request, or another row of the router, makes nobody a server that need not sign.
+    #[test]
+    fn who_signed_once_is_known_after_its_lane() {
+        let lane = (RouterId(uuid::Uuid::nil()), Port::Authentication);
+        let server = |secret: &[u8]| {
+            Arc::new(OldServer {
+                authentication: ([10, 0, 0, 4], 1645).into(),
+                accounting: ([10, 0, 0, 4], 1646).into(),
+                secret: Arc::new(Secret::new(secret)),
+            })
+        };
+        let asked = |signs| Asked::new(server(b"one"), Port::Authentication, signs);
+        let mut signers = Signers::default();
+        signers.note(lane, &asked(false));
+        assert!(!signers.knows(lane, &server(b"one")));
+        signers.note(lane, &asked(true));
+        signers.note(lane, &asked(false));
+        assert!(signers.knows(lane, &server(b"one")));
+        assert!(!signers.knows(lane, &server(b"two")), "another server");
+    }
+}

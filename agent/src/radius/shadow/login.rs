@@ -282,19 +282,24 @@ impl Radius {
         let (site, now) = (&self.parts.site, self.parts.clock.now());
         let device = mac(request.station.calling);
         let metered = Metered::of(site, subscriber, now);
-        let name = &subscriber.username;
         let sessions = &self.parts.sessions;
-        let verdict = sessions.admit(name, device, metered.as_ref(), now, |standing| {
-            let live = Live {
-                mac: device,
-                router: Some(known.router.id),
-                other_devices: standing.other_devices,
-                bytes_used: standing.used.bytes,
-                secs_used: standing.used.secs,
-                ..Live::default()
-            };
-            (None, site.verdict(subscriber, &live, now))
-        });
+        let verdict = sessions.admit(
+            subscriber.who(),
+            device,
+            metered.as_ref(),
+            now,
+            |standing| {
+                let live = Live {
+                    mac: device,
+                    router: Some(known.router.id),
+                    other_devices: standing.other_devices,
+                    bytes_used: standing.used.bytes,
+                    secs_used: standing.used.secs,
+                    ..Live::default()
+                };
+                (None, site.verdict(subscriber, &live, now))
+            },
+        );
         let policy = site.policy();
         let garden = policy.row.as_ref();
         let package = subscriber.package.and_then(|id| site.package(id));

@@ -106,6 +106,20 @@ impl<T> Proxy<T> {
         }
     }
 
+    /// Takes nothing without a Message-Authenticator from the first answer on: the server is known to sign.
+    #[must_use]
+    pub fn of_signer(self) -> Proxy<T> {
+        Proxy {
+            signs: true,
+            ..self
+        }
+    }
+
+    /// Whether the server has signed an answer.
+    pub fn is_of_signer(&self) -> bool {
+        self.signs
+    }
+
     /// Takes a request; the driver sends what is returned.
     pub fn ask(
         &mut self,
@@ -317,6 +331,19 @@ mod tests {
         }
         assert_eq!(proxy.on_reply(3, server(), &good), Err(Ignored::NotAsked));
         assert!(proxy.on_reply(0, server(), &good).is_ok());
+    }
+
+    #[test]
+    fn a_server_that_is_known_to_sign_must_sign_from_the_first_answer_on() {
+        let (mut proxy, now) = (given_proxy().of_signer(), Instant::now());
+        let sent = ask(&mut proxy, "attacked", now);
+        let unsigned = accept(&sent, Signature::None, &secret());
+        assert_eq!(
+            proxy.on_reply(0, server(), &unsigned),
+            Err(Ignored::Unsigned)
+        );
+        let signed = accept(&sent, Signature::MessageAuthenticator, &secret());
+        assert!(proxy.on_reply(0, server(), &signed).is_ok() && proxy.is_of_signer());
     }
 
     #[test]

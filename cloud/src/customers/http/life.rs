@@ -14,8 +14,8 @@ use super::super::rules::{Deed, note_text};
 use super::super::store;
 use super::super::words::Standing;
 use super::super::{
-    ChangeError, RECKON, RESUME, disconnect as end_sessions, follow, give_back, home_site,
-    parent_fits,
+    ChangeError, RECKON, RESUME, disconnect as end_sessions, follow, follow_voucher, give_back,
+    home_site, parent_fits,
 };
 use super::{answer, find, locked, note};
 use crate::api::{Idempotency, Json, Page, Path, Said, Success, blank};
@@ -358,6 +358,7 @@ pub async fn restore(
         (None, None) => {}
     }
     tx.changed(Kind::Subscriber, customer);
+    follow_voucher(&mut tx, customer);
     let row = find(&mut tx, customer, now).await?;
     note(
         &mut tx,

@@ -404,6 +404,8 @@ pub async fn edge(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Edge>> {
 /// What decides whether a voucher fits a customer.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct AtHotspot {
+    /// Where he is at home.
+    pub site_id: SiteId,
     /// How he is connected.
     pub connection_type: ConnectionType,
     /// What he buys.
@@ -421,7 +423,7 @@ pub struct AtHotspot {
 /// What decides whether a voucher fits a customer; `None` when this tenant has no such customer.
 pub async fn at_hotspot(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<AtHotspot>> {
     sqlx::query_as(
-        "select connection_type, package_id, paid_until, macs, parent_id is not null as child, postpaid
+        "select site_id, connection_type, package_id, paid_until, macs, parent_id is not null as child, postpaid
            from customers
           where tenant_id = $1 and id = $2 and deleted_at is null",
     )

@@ -96,6 +96,22 @@ pub async fn known(tx: &mut Tx, keys: &[&Key]) -> sqlx::Result<Vec<Known>> {
     Ok(rows.into_iter().map(KnownRow::read).collect())
 }
 
+/// Makes room for sessions that are numbered like these, which are over and have no cookie: each gets its id for one.
+pub async fn set_aside(tx: &mut Tx, sessions: &[SessionId]) -> sqlx::Result<()> {
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "update sessions set cookie = uuid_send(id)
+          where tenant_id = $1 and id = any($2) and cookie = ''",
+    )
+    .bind(tx.tenant())
+    .bind(sessions)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 impl KnownRow {
     fn read(self) -> Known {
         Known {
@@ -311,6 +327,8 @@ pub struct Used {
     pub hour: Timestamp,
     /// When it was told.
     pub at: Timestamp,
+    /// When the session began, where this is the first that was heard of it.
+    pub began: Option<Timestamp>,
     /// How much.
     pub growth: Growth,
     /// The session's address.
@@ -371,28 +389,32 @@ pub async fn use_hours(tx: &mut Tx, site: SiteId, used: &[&Used]) -> sqlx::Resul
 
 /// Adds to the usage of the customers' present periods and notes where they were last seen.
 ///
-/// What was told before a period began does not count in it; a period that is another than the one
+/// What was told before a period began does not count in it, and of a session that is first heard of long after it
+/// began, as all of a router are when it is moved here, its share of the time since then does; a period that is another than the one
 /// counted so far starts from nothing. Rows are taken in the customers' order.
 pub async fn use_periods(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
     sqlx::query(
         "insert into customer_usage as u (tenant_id, customer_id, since, bytes_up, bytes_down, bytes_free,
                 secs, last_ip, last_mac, last_seen_at)
          select $1, c.id, c.bytes_used_since,
-                least(coalesce(sum(n.up)
-                           filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0), $10)::bigint,
-                least(coalesce(sum(n.down)
-                           filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0), $10)::bigint,
-                least(coalesce(sum(n.free)
-                           filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0), $10)::bigint,
-                coalesce(sum(n.secs) filter (where n.at >= coalesce(c.bytes_used_since, '-infinity')), 0)
-                    ::bigint,
+                least(coalesce(sum(floor(n.up * s.share)), 0), $10)::bigint,
+                least(coalesce(sum(floor(n.down * s.share)), 0), $10)::bigint,
+                least(coalesce(sum(least(n.free, floor((n.up::numeric + n.down) * s.share))
+                                   filter (where s.share > 0)), 0), $10)::bigint,
+                coalesce(sum(floor(n.secs * s.share)), 0)::bigint,
                 (array_agg(n.ip order by n.at desc) filter (where n.ip is not null))[1],
                 (array_agg(n.mac order by n.at desc) filter (where n.mac is not null))[1],
                 max(n.at)
            from unnest($2::uuid[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
-                       $8::bigint[], $9::bigint[])
-                as n (customer, at, up, down, ip, mac, free, secs)
+                       $8::bigint[], $9::bigint[], $11::timestamptz[])
+                as n (customer, at, up, down, ip, mac, free, secs, began)
            join customers c on c.tenant_id = $1 and c.id = n.customer
+           cross join lateral (
+                select case when n.at < c.bytes_used_since then 0
+                            when n.began < c.bytes_used_since and n.began < n.at
+                            then extract(epoch from n.at - c.bytes_used_since)
+                                 / extract(epoch from n.at - n.began)
+                            else 1 end::numeric as share) s
           group by c.id, c.bytes_used_since
           order by c.id
              on conflict (tenant_id, customer_id) do update
@@ -424,6 +446,7 @@ pub async fn use_periods(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
     .bind(used.iter().map(|used| used.growth.bytes_free).collect::<Vec<_>>())
     .bind(used.iter().map(|used| used.growth.secs).collect::<Vec<_>>())
     .bind(MOST_BYTES.cast_signed())
+    .bind(used.iter().map(|used| used.began).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -49,6 +49,8 @@ pub async fn settle(tx: &mut Tx, site: SiteId) -> sqlx::Result<()> {
     if agents != named.agents {
         name(tx, site, named.term + 1, &agents).await?;
     }
+    // The others hear that it may count, or does not any more.
+    tx.changed(Kind::Policy, site);
     Ok(())
 }
 

@@ -416,6 +416,22 @@ pub async fn listening(tx: &mut Tx, site: SiteId) -> sqlx::Result<Vec<Listening>
     .await
 }
 
+/// The agents of a site that were not revoked and hear each other, or were connected at least once: each of them may
+/// have counted what was used.
+pub async fn around(tx: &mut Tx, site: SiteId) -> sqlx::Result<Vec<Listening>> {
+    sqlx::query_as(
+        "select id, key_digest, addresses from agents
+          where tenant_id = $1 and site_id = $2 and revoked_at is null
+            and key_digest is not null and (addresses <> '{}' or generation > 0)
+          order by addresses = '{}', enrolled_at, id
+          limit 16",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Notes where an agent hears the others of its site; whether that is news.
 pub async fn put_addresses(
     tx: &mut Tx,
