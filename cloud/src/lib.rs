@@ -219,7 +219,7 @@ pub fn jobs(app: &App) -> Jobs {
     let (resumes, follows, reminds, shorts) = (db(), db(), db(), db());
     let (repays, bills, collects, issues) = (db(), db(), db(), db());
     let sales = db();
-    let installs = db();
+    let (installs, settles) = (db(), db());
     Jobs::default()
         .with(ledger::SEAL, move |job, now| {
             let db = seals.clone();
@@ -448,6 +448,16 @@ pub fn jobs(app: &App) -> Jobs {
             async move {
                 let mut tx = db.begin(job.tenant).await?;
                 invoices::document_sale(&mut tx, job.subject.into(), now).await?;
+                job.hold(&mut tx).await?;
+                tx.commit().await?;
+                Ok(Done)
+            }
+        })
+        .with(renewals::SETTLE, move |job, now| {
+            let db = settles.clone();
+            async move {
+                let mut tx = db.begin(job.tenant).await?;
+                invoices::settle(&mut tx, job.subject.into(), now).await?;
                 job.hold(&mut tx).await?;
                 tx.commit().await?;
                 Ok(Done)

@@ -1,6 +1,7 @@
 //! The platform collects for a provider who has no short code of his own, and pays out every day what it holds.
 
 mod faults;
+mod race;
 mod topups;
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Invoices and credit notes on their way into the state's own system: each once, whatever happens on the way, and what
 //! is missing is listed.
 
+mod order;
 mod parts;
 
 use anyhow::{Context, Result, ensure};

@@ -1,6 +1,8 @@
 //! Days that a statement closes.
 
 use anyhow::{Context, Result};
+use easyisp_cloud::renewals::{Channel, Method as Came, Receipt, Till, receive};
+use easyisp_shared::money::Cents;
 use easyisp_tests::world::{PASSWORD, Provider, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -249,6 +251,100 @@ async fn a_day_that_a_statement_has_in_part_stays_open() -> Result<()> {
     let closed = isp.owner.post("/payments/days/explain", &why).await?;
     assert_eq!(closed, json!({"day": "2027-01-17", "state": "CLOSED"}));
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    world.stop().await
+}
+
+/// The statement of the day between two others is not there: what the later one begins with is not what the earlier one
+/// ended with, and the day is not closed over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_without_a_statement_is_noticed_by_the_next_one() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "gap").await?;
+    world.clock.advance(DAY * 5);
+    let of = |day: &str, receipt: &str, balance: &str| {
+        format!(
+            "Short Code:,{CODE}\nTime Period:,From {day} 00:00:00 To {day} 23:59:59\n\
+             Receipt No.,Completion Time,Paid In,Balance\n{receipt},{day} 20:00:00,100.00,{balance}\n"
+        )
+    };
+    let first = of("15-01-2027", "SJK4H7L2PA", "1100.00");
+    let closed = compare(&world, &isp, "&dryRun=false", &first).await?.1;
+    assert_eq!(
+        closed["days"],
+        json!([{"day": "2027-01-15", "state": "CLOSED"}]),
+        "{closed}"
+    );
+    // 300 came on the sixteenth.
+    let third = of("17-01-2027", "SJK4H7L2PC", "1500.00");
+    let open = compare(&world, &isp, "&dryRun=false", &third).await?.1;
+    let waits = json!([{"day": "2027-01-17", "state": "OPEN", "waitsFor": ["BALANCE"]}]);
+    assert_eq!(open["days"], waits, "{open}");
+    let second = of("16-01-2027", "SJK4H7L2PB", "1400.00").replace(",100.00,", ",300.00,");
+    compare(&world, &isp, "&dryRun=false", &second).await?;
+    let closed = compare(&world, &isp, "&dryRun=false", &third).await?.1;
+    assert_eq!(
+        closed["days"],
+        json!([{"day": "2027-01-17", "state": "CLOSED"}]),
+        "{closed}"
+    );
+    assert_eq!(isp.owner.get("/finance/lock").await?["until"], "2027-01-18");
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    world.stop().await
+}
+
+/// A statement that lacks more of our payments than are listed: what nobody was shown nobody explains.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_listed_is_not_explained() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::with_paybill(&world, "many").await?;
+    let now = world.clock.now();
+    let jane = isp.add_subscriber("jane", "254712345601", now).await?;
+    let gateways = isp.owner.get("/payment-gateways").await?;
+    let gateway = gateways[0]["id"].as_str().context("a gateway")?;
+    let mut tx = world.db().begin(isp.tenant().await?).await?;
+    for number in 0..1_001 {
+        let receipt = Receipt {
+            customer: jane.parse()?,
+            amount: Cents::new(1),
+            method: Came::Mpesa,
+            till: Till::Own,
+            channel: Channel::Payment,
+            receipt: Some(format!("SJK4H{number:05}")),
+            proven: false,
+            paid_at: now.plus(HOUR),
+            intent: None,
+            gateway: Some(gateway.parse()?),
+            operator: None,
+            phone: None,
+            account: None,
+            description: String::new(),
+        };
+        receive(&mut tx, receipt, now).await?;
+    }
+    tx.commit().await?;
+    world.clock.advance(DAY);
+    let wrong = format!(
+        "Short Code:,{CODE}\nTime Period:,From 15-01-2027 00:00:00 To 15-01-2027 23:59:59\n\
+         Receipt No.,Completion Time,Paid In,Balance\nSJK4H7L2PA,15-01-2027 20:00:00,100.00,1100.00\n"
+    );
+    let open = compare(&world, &isp, "&dryRun=false", &wrong).await?.1;
+    let waits = json!([{"day": "2027-01-15", "state": "OPEN", "waitsFor": ["EXTRA", "PARTIAL"]}]);
+    assert_eq!(open["days"], waits);
+    let listed = isp.owner.get("/payments/days").await?;
+    assert_eq!(listed["moreDifferences"], false);
+    assert_eq!(
+        listed["days"][0]["differences"].as_array().map(Vec::len),
+        Some(1_001)
+    );
+    let why = json!({"gatewayId": gateway, "day": "2027-01-15", "reference": "more", "reason": "Never mind"});
+    let (status, answer) = isp
+        .owner
+        .call(Method::POST, "/payments/days/explain", Some(&why))
+        .await?;
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::CONFLICT, &json!("COMPARE_AGAIN"))
+    );
     world.stop().await
 }
 

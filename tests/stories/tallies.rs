@@ -98,6 +98,71 @@ async fn billed(
     Ok(())
 }
 
+/// A third of an invoice is taken back, and the rest is paid at the counter: every list and report has the rest, and
+/// those without taxes the rest without its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_credited_in_part_counts_as_what_was_paid() -> Result<()> {
+    let shop = Shop::open("credited").await?;
+    let owner = shop.owner();
+    let router = json!({"name": "Hill", "ipAddress": "10.0.0.1"});
+    let router = owner.post("/nas", &router).await?;
+    let now = shop.world.clock.now();
+    let jane = shop.isp.add_subscriber("jane", "254712345601", now).await?;
+    let path = format!("/customers/{jane}");
+    owner.put(&path, &json!({"nasId": router["id"]})).await?;
+    let taxes = json!({"taxes": [{"name": "VAT", "rate": 16}]});
+    owner.put("/finance/taxes", &taxes).await?;
+    for (credited, last) in [
+        (348, json!({"status": "paid", "method": "Cash"})),
+        (116, json!(null)),
+    ] {
+        let bill = json!({"customerId": jane, "amount": 1160, "dueDate": "2027-01-20",
+            "items": [{"description": "Mast", "amount": 1160}]});
+        let bill = owner.post("/finance/invoices", &bill).await?;
+        let bill = format!(
+            "/finance/invoices/{}",
+            bill["id"].as_str().context("an invoice")?
+        );
+        let note = json!({"amount": credited, "description": "Rust"});
+        owner.post(&format!("{bill}/credit-notes"), &note).await?;
+        if !last.is_null() {
+            owner.put(&format!("{bill}/status"), &last).await?;
+        }
+    }
+    for added in [false, true] {
+        if added {
+            added_up(&shop).await?;
+        }
+        // All from what is kept, and from rows: a part of a day, and what is searched for.
+        for range in [
+            "",
+            "?startDate=2027-01-14T22:00:00Z&endDate=2027-01-15T20:00:00Z",
+            "?search=jane",
+        ] {
+            let page = owner.get(&format!("/finance/income{range}")).await?;
+            assert_eq!(
+                (
+                    &page["stats"]["totalIncome"],
+                    &page["stats"]["cashTotal"],
+                    &page["transactions"][0]["amount"]
+                ),
+                (&json!(812), &json!(812), &json!(812)),
+                "{range}: {page}"
+            );
+        }
+        for (by, amount) in [
+            ("package", 1600),
+            ("router", 1600),
+            ("method", 812),
+            ("operator", 812),
+        ] {
+            let report = owner.get(&format!("/reports/revenue?by={by}")).await?;
+            assert_eq!(report["total"], json!(amount), "{by}: {report}");
+        }
+    }
+    shop.closes().await
+}
+
 async fn all_agree(shop: &Shop) -> Result<()> {
     let owner = shop.owner();
     let income =

@@ -4,6 +4,7 @@ use axum::extract::State;
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::time::{Clock, Timestamp};
 use jiff::ToSpan;
+use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -220,8 +221,7 @@ async fn begin(
     let house = store::house(tx).await?;
     let zone =
         TimeZone::get(&house.time_zone).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    let today = now.in_zone(&zone).date();
-    let since = paid_until.in_zone(&zone).date().max(today);
+    let since = unpaid_from(paid_until, now, &zone);
     store::begin(tx, customer, since).await?;
     customers::set_postpaid(tx, customer, true, now).await?;
     store::note_plans(tx, Some(customer), Prices::New, since).await?;
@@ -230,6 +230,18 @@ async fn begin(
     let tenant = tx.tenant();
     due::at(tx, BILL, tenant, now).await?;
     Ok(())
+}
+
+/// The first day that he has not paid for: one of which he has paid a part that is ahead is not billed again.
+fn unpaid_from(paid_until: Timestamp, now: Timestamp, zone: &TimeZone) -> Date {
+    let today = now.in_zone(zone).date();
+    let ends = paid_until.in_zone(zone);
+    let begun = ends.time() != Time::midnight();
+    let day = match begun && now < paid_until {
+        true => ends.date().saturating_add(1.day()),
+        false => ends.date(),
+    };
+    day.max(today)
 }
 
 async fn end(
@@ -253,4 +265,30 @@ async fn end(
     customers::serve_billed(tx, customer, midnight(until, &zone), None, now).await?;
     due::at(tx, customers::RECKON, customer, now).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// In Nairobi it is midnight at 21:00.
+    #[test]
+    fn a_day_that_is_paid_in_part_is_not_billed_again() {
+        let zone = TimeZone::get("Africa/Nairobi").unwrap();
+        let from = |paid_until: &str| {
+            let at = |text: &str| Timestamp::parse(text).unwrap();
+            unpaid_from(at(paid_until), at("2027-01-08T09:00:00Z"), &zone).to_string()
+        };
+        assert_eq!(from("2027-01-10T20:00:00Z"), "2027-01-11");
+        assert_eq!(
+            from("2027-01-10T21:00:00Z"),
+            "2027-01-11",
+            "paid up to its midnight"
+        );
+        assert_eq!(from("2027-01-08T15:00:00Z"), "2027-01-09", "today");
+        assert_eq!(from("2027-01-08T08:00:00Z"), "2027-01-08", "it is over");
+        assert_eq!(from("2026-12-01T08:00:00Z"), "2027-01-08");
+    }
 }

@@ -315,8 +315,8 @@ pub struct FiscalDocument {
     /// `INVOICE` or `CREDIT_NOTE`.
     kind: String,
     number: String,
-    /// By which it is known there.
-    fiscal_number: i64,
+    /// By which it is known there; null = it has not been taken in yet.
+    fiscal_number: Option<i64>,
     state: State,
     attempts: i32,
     /// When it is tried next; null where that is over.

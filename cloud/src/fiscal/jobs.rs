@@ -68,17 +68,24 @@ pub async fn take_in(db: &Database, tenant: TenantId, now: Timestamp) -> anyhow:
         true => Vec::new(),
         false => invoices::report::notes_after(&mut tx, behind, AT_ONCE).await?,
     };
-    let more = full || i64::try_from(notes.len())? == AT_ONCE;
+    let mut more = full || i64::try_from(notes.len())? == AT_ONCE;
     for document in &notes {
-        (settings.note_year, settings.note_serial) = document.place;
-        let Some(invoice) = document.takes_back else {
-            continue; // a credit note always takes one back
-        };
-        if let Some(original) = store::serial_of(&mut tx, invoice.0).await? {
-            settings.last_serial += 1;
-            let numbers = (settings.last_serial, Some(original));
-            store::insert(&mut tx, document, numbers, now).await?;
+        if let Some(invoice) = document.takes_back {
+            match store::serial_of(&mut tx, invoice.0).await? {
+                Some(original) => {
+                    settings.last_serial += 1;
+                    let numbers = (settings.last_serial, Some(original));
+                    store::insert(&mut tx, document, numbers, now).await?;
+                }
+                // It was issued after the invoices were read: both come next time.
+                None if is_behind(&mut tx, invoice, &settings).await? => {
+                    more = true;
+                    break;
+                }
+                None => {}
+            }
         }
+        (settings.note_year, settings.note_serial) = document.place;
     }
     store::put_settings(&mut tx, &settings, now).await?;
     if !invoices.is_empty() || !notes.is_empty() {
@@ -86,6 +93,12 @@ pub async fn take_in(db: &Database, tenant: TenantId, now: Timestamp) -> anyhow:
     }
     tx.commit().await?;
     Ok(more)
+}
+
+/// Whether an invoice is behind those that were taken in.
+async fn is_behind(tx: &mut Tx, invoice: InvoiceId, settings: &Settings) -> sqlx::Result<bool> {
+    let place = invoices::report::place_of(tx, invoice).await?;
+    Ok(place.is_some_and(|place| place > (settings.invoice_year, settings.invoice_serial)))
 }
 
 /// Reports the first document that is open. `Some` = when to go on.

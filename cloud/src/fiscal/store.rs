@@ -241,7 +241,8 @@ pub async fn forget_reported(tx: &mut Tx) -> sqlx::Result<Option<Uuid>> {
 pub struct Row {
     pub document_id: Uuid,
     pub kind: String,
-    pub serial: i64,
+    /// `None` = it was not taken in yet.
+    pub serial: Option<i64>,
     pub number: String,
     pub state: State,
     pub attempts: i32,
@@ -276,13 +277,41 @@ pub async fn page(tx: &mut Tx, state: Option<State>, page: Page) -> sqlx::Result
     Ok((rows, total))
 }
 
+/// What was issued between two moments, `$2` and `$3`, and is to be reported: invoices since the first one that was, and
+/// behind the last one; and what takes one of these back. With how each stands, where it was taken in.
+macro_rules! issued {
+    () => {
+        "with settings as (
+             select f.invoice_year, f.invoice_serial,
+                    (select min(d.issued_at) from fiscal_documents d where d.tenant_id = $1) as begun
+               from fiscal_settings f
+              where f.tenant_id = $1),
+         document as (
+             select i.id, 'INVOICE' as kind, i.number, i.issued_at
+               from settings s
+               join invoices i on i.tenant_id = $1 and i.issued_at >= $2 and i.issued_at < $3
+                              and (i.issued_at >= s.begun or (i.year, i.serial) > (s.invoice_year, s.invoice_serial))
+             union all
+             select n.id, 'CREDIT_NOTE', n.number, n.issued_at
+               from settings s
+               join credit_notes n on n.tenant_id = $1 and n.issued_at >= $2 and n.issued_at < $3
+               join invoices i on i.tenant_id = $1 and i.id = n.invoice_id
+                              and (i.issued_at >= s.begun or (i.year, i.serial) > (s.invoice_year, s.invoice_serial))),
+         issued as (
+             select d.id as document_id, d.kind, f.serial, d.number, coalesce(f.state, 'WAITING') as state,
+                    coalesce(f.attempts, 0) as attempts, coalesce(f.due_at, d.issued_at) as due_at, f.problem,
+                    d.issued_at, f.settled_at
+               from document d
+               left join fiscal_documents f on f.tenant_id = $1 and f.document_id = d.id)"
+    };
+}
+
 /// How many were issued between two moments, and how many of them are signed.
 pub async fn counts(tx: &mut Tx, from: Timestamp, to: Timestamp) -> sqlx::Result<(i64, i64)> {
-    sqlx::query_as(
-        "select count(*), count(*) filter (where state = 'SIGNED')
-           from fiscal_documents
-          where tenant_id = $1 and issued_at >= $2 and issued_at < $3",
-    )
+    sqlx::query_as(concat!(
+        issued!(),
+        " select count(*), count(*) filter (where state = 'SIGNED') from issued"
+    ))
     .bind(tx.tenant())
     .bind(from)
     .bind(to)
@@ -297,13 +326,14 @@ pub async fn missing(
     to: Timestamp,
     most: i64,
 ) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as(
-        "select document_id, kind, serial, number, state, attempts, due_at, problem, issued_at, settled_at
-           from fiscal_documents
-          where tenant_id = $1 and issued_at >= $2 and issued_at < $3 and state <> 'SIGNED'
-          order by serial
-          limit $4",
-    )
+    sqlx::query_as(concat!(
+        issued!(),
+        " select document_id, kind, serial, number, state, attempts, due_at, problem, issued_at, settled_at
+            from issued
+           where state <> 'SIGNED'
+           order by serial nulls last, issued_at, number
+           limit $4"
+    ))
     .bind(tx.tenant())
     .bind(from)
     .bind(to)

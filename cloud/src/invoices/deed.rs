@@ -58,11 +58,7 @@ pub async fn issue(
     let today = now.in_zone(&zone).date();
     let taxes = taxes(tx, today).await?;
     let (net, charged) = split(bill.amount, &taxes);
-    let serial = store::next_serial(tx, today.year()).await?;
-    let number = Number {
-        year: today.year(),
-        serial,
-    };
+    let number = store::next_number(tx, today).await?;
     let entropy = tx.entropy();
     let invoice = Issued {
         id: InvoiceId::new(now, &entropy),
@@ -194,6 +190,27 @@ pub async fn pay_from_wallet(
     change(tx, &Which::Id(invoice), Status::Paid, Money::Wallet, now).await
 }
 
+/// Pays an invoice of a prepaid customer with money that arrived for it and waits in the wallet; nothing when it is gone
+/// for something else meanwhile, or the invoice is not open any more.
+pub async fn settle(tx: &mut Tx, invoice: InvoiceId, now: Timestamp) -> Result<(), InvoiceError> {
+    let stepped = match pay_from_wallet(tx, invoice, now).await {
+        Ok(stepped) if stepped.changed => stepped,
+        Ok(_) | Err(InvoiceError::BalanceTooLow | InvoiceError::Cancelled) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let line = Audit {
+        details: "paid from the wallet".to_owned(),
+        ..Audit::new(
+            Action::InvoiceUpdate,
+            "invoice",
+            stepped.id,
+            &stepped.number,
+        )
+    };
+    audit::record(tx, &Actor::system(), line, now).await?;
+    Ok(())
+}
+
 /// How an invoice is paid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Money {
@@ -237,6 +254,15 @@ pub async fn change(
     let invoice = invoice.ok_or(InvoiceError::Unknown)?;
     if invoice.period_id.is_some() && invoice.status != wanted {
         return Err(InvoiceError::Receipt);
+    }
+    // What is back in the wallet of somebody who is billed pays it again at once: it is given back and taken back in one.
+    let in_one = wanted == Status::Cancelled
+        && invoice.paid_by.as_deref() == Some("WALLET")
+        && store::is_billed(tx, invoice.customer_id).await?;
+    let mut invoice = invoice;
+    if in_one {
+        reopen(tx, &invoice, now).await?;
+        (invoice.status, invoice.settlement_id) = (Status::Pending, None);
     }
     let step = rules::step(invoice.status, wanted).map_err(|refusal| match refusal {
         Refusal::Paid => InvoiceError::Paid,
@@ -371,6 +397,7 @@ async fn reopen(
         None => Some(renewals::give_back(tx, payer, entry, now).await?),
     };
     store::reopen(tx, invoice.id, reversal, now).await?;
+    due::never(tx, renewals::SETTLE, invoice.id).await?; // nor is it paid again by what came before
     Ok(balance)
 }
 
@@ -455,11 +482,7 @@ async fn cancel(tx: &mut Tx, invoice: &Locked, now: Timestamp) -> Result<(), Inv
     ledger::post(tx, entry, now).await?;
     store::cancel(tx, invoice.id, credit_note, now).await?;
     let zone = ledger::zone(tx).await?;
-    let year = now.in_zone(&zone).date().year();
-    let number = Number {
-        year,
-        serial: store::next_note_serial(tx, year).await?,
-    };
+    let number = store::next_note_number(tx, now.in_zone(&zone).date()).await?;
     let id = CreditNoteId::new(now, &tx.entropy());
     store::insert_note(tx, id, number, (invoice.id, credit_note), now).await?;
     let tenant = tx.tenant();
@@ -548,11 +571,7 @@ async fn part(
         store::cancel(tx, invoice.id, credit_note, now).await?;
     }
     let zone = ledger::zone(tx).await?;
-    let year = now.in_zone(&zone).date().year();
-    let number = Number {
-        year,
-        serial: store::next_note_serial(tx, year).await?,
-    };
+    let number = store::next_note_number(tx, now.in_zone(&zone).date()).await?;
     let id = CreditNoteId::new(now, &tx.entropy());
     let part = Part {
         amount,

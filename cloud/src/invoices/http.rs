@@ -352,7 +352,9 @@ impl From<Stepped> for StatusAnswer {
 
 /// `PUT /api/finance/invoices/{invoice}/status`: `paid` takes the money out of the customer's wallet or, with
 /// `method`, books what came by hand; `cancelled` books a credit note; `pending` takes the payment of a paid one back:
-/// the wallet has its money again, or what came by hand is gone. A repeat changes nothing. An invoice that the wallet
+/// the wallet has its money again, or what came by hand is gone. A repeat changes nothing. What the wallet of a customer
+/// has again who is billed once a month pays his invoices by itself, this one too: `cancelled` takes one back that his
+/// wallet paid, and he has the money. An invoice that the wallet
 /// paid is owed again by itself when the money it was paid with is taken back and the wallet stands below zero.
 ///
 /// Errors: 400 `overdue`, which the due day alone decides; 404; 409 `BALANCE_TOO_LOW` when the wallet is named and does

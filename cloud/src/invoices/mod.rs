@@ -2,7 +2,7 @@
 //!
 //! A customer owes what he was billed from the moment it is issued: receivable against revenue and taxes, in one
 //! entry. Paying it takes the money out of his wallet, where payments arrive by themselves, or books what came by
-//! hand; taking it back is a credit note, a document with a number of its own. When the
+//! hand; who pays before he gets service has money shared between that and his invoices as it arrives (`renewals`); taking it back is a credit note, a document with a number of its own. When the
 //! payment itself is taken back, the invoice is owed again. Numbers are of a tenant and a year, one after the other: the number is
 //! taken in the transaction that issues, as its last lock. `overdue` is what an open invoice is once the
 //! tenant's day after the due one has begun; no job sets it.
@@ -23,7 +23,7 @@ mod words;
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission;
 
-pub use deed::{Bill, ISSUED, install, issue, owed_again, pay_from_wallet};
+pub use deed::{Bill, ISSUED, install, issue, owed_again, pay_from_wallet, settle};
 pub use error::InvoiceError;
 pub use receipt::document_sale;
 pub use rules::{Item, Number};

@@ -7,9 +7,9 @@ use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::ISSUED;
-use super::rules::{Item, Number};
+use super::rules::Item;
 use super::store::sale::{self, Part, Sale};
-use super::store::{next_note_serial, next_serial};
+use super::store::{next_note_number, next_number};
 use crate::db::Tx;
 use crate::due;
 use crate::ledger::{self, given_back};
@@ -41,11 +41,7 @@ async fn issue(
     now: Timestamp,
 ) -> sqlx::Result<InvoiceId> {
     sale::hold(tx, sold.customer_id).await?;
-    let year = now.in_zone(zone).date().year();
-    let number = Number {
-        year,
-        serial: next_serial(tx, year).await?,
-    };
+    let number = next_number(tx, now.in_zone(zone).date()).await?;
     let id = InvoiceId::new(now, &tx.entropy());
     let item = line(sold, sold.price, zone);
     sale::insert_receipt(tx, (id, number), (period, sold), &item, now).await?;
@@ -73,11 +69,7 @@ async fn credit(
         taxes,
         entry,
     };
-    let year = now.in_zone(zone).date().year();
-    let number = Number {
-        year,
-        serial: next_note_serial(tx, year).await?,
-    };
+    let number = next_note_number(tx, now.in_zone(zone).date()).await?;
     let id = CreditNoteId::new(now, &tx.entropy());
     sale::insert_part(tx, (id, number), receipt, &part, now).await
 }

@@ -1,5 +1,6 @@
 //! SQL on invoices, their numbers and taxes.
 
+mod numbers;
 mod paid;
 pub mod report;
 pub mod sale;
@@ -19,6 +20,7 @@ use crate::customers::beginning_of_phone;
 use crate::db::Tx;
 use crate::ledger::{Charged, Tax};
 
+pub use numbers::{next_note_number, next_number};
 pub use paid::{PaidByWallet, lock_paid_by_wallet, paid_from};
 use report::FiscalReceipt;
 pub use sums::sums;
@@ -33,35 +35,6 @@ pub async fn hold_customer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Op
     .bind(tx.tenant())
     .bind(customer)
     .fetch_optional(&mut **tx)
-    .await
-}
-
-/// The next serial of a year. Its row stays locked until the transaction ends: whoever issues waits for whoever
-/// issues, and a number that was not committed is given again.
-pub async fn next_serial(tx: &mut Tx, year: i16) -> sqlx::Result<i32> {
-    sqlx::query_scalar(
-        "insert into invoice_numbers (tenant_id, year, last)
-         values ($1, $2, 1)
-             on conflict (tenant_id, year) do update set last = invoice_numbers.last + 1
-         returning last",
-    )
-    .bind(tx.tenant())
-    .bind(year)
-    .fetch_one(&mut **tx)
-    .await
-}
-
-/// The next serial of a year's credit notes, in the same way.
-pub async fn next_note_serial(tx: &mut Tx, year: i16) -> sqlx::Result<i32> {
-    sqlx::query_scalar(
-        "insert into credit_note_numbers (tenant_id, year, last)
-         values ($1, $2, 1)
-             on conflict (tenant_id, year) do update set last = credit_note_numbers.last + 1
-         returning last",
-    )
-    .bind(tx.tenant())
-    .bind(year)
-    .fetch_one(&mut **tx)
     .await
 }
 
@@ -166,6 +139,17 @@ pub async fn note(tx: &mut Tx, which: &Which) -> sqlx::Result<Option<Note>> {
     .bind(which.id())
     .bind(which.number())
     .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Whether a customer is billed once a month, so that money in his wallet pays his invoices.
+pub async fn is_billed(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from customers where tenant_id = $1 and id = $2 and postpaid)",
+    )
+    .bind(tx.tenant())
+    .bind(customer)
+    .fetch_one(&mut **tx)
     .await
 }
 

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::book::HEARSAY;
 use super::mpesa::sheet::{Statement, Told};
-use super::stated::{self, DayOf, Difference, DifferenceKind, begin_of, next, receipt, span};
+use super::stated::{self, DayOf, Difference, DifferenceKind, MORE, begin_of, next, receipt, span};
 use super::store::arrivals;
 use super::store::days::{self as store, State};
 use super::store::gateways::Keys;
@@ -29,7 +29,7 @@ use crate::ledger::{self, Closing};
 /// Most days that one request compares: two months; a repeat goes on.
 const MOST_DAYS: usize = 62;
 /// Most payments of ours that are looked for because the statement does not have them.
-const MOST_EXTRA: i64 = 1_000;
+const MOST_EXTRA: usize = 1_000;
 /// How often a day is tried while postings are under way; each waits half a second for them.
 const TRIES: usize = 4;
 /// The smallest step of a stored instant.
@@ -162,9 +162,13 @@ impl Compared<'_> {
         let mut stated = day.beside(&ours, gateway, seen);
         let (from, to) = span(day.day, self.zone);
         let last = to.minus(INSTANT);
-        let extra = arrivals::extra(&mut tx, gateway.id, from, last, self.receipts, MOST_EXTRA);
-        let extra = extra.await?.into_iter().map(Difference::from);
-        stated.differences.extend(extra);
+        let most = i64::try_from(MOST_EXTRA + 1).unwrap_or(i64::MAX);
+        let extra = arrivals::extra(&mut tx, gateway.id, from, last, self.receipts, most);
+        let extra = extra.await?;
+        // What nobody is shown nobody can explain.
+        let more = (extra.len() > MOST_EXTRA).then(|| Difference::partial(MORE));
+        let extra = extra.into_iter().take(MOST_EXTRA).map(Difference::from);
+        stated.differences.extend(extra.chain(more));
         let before = store::balance_before(&mut tx, gateway.id, day.day).await?;
         let balance = Difference::of_balance(stated.opening, before);
         stated.differences.extend(balance);

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::closing::{Settled, close, shut_books};
 use super::gateways::locked_at_mpesa;
-use super::stated::{DifferenceKind, begin_of, next};
+use super::stated::{DifferenceKind, MORE, begin_of, next};
 use super::store::days::{self as store, State};
 use crate::api::{Json, Page, Query, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -26,7 +26,7 @@ use crate::ledger::{self, Closing};
 #[schema(as = DayDifference)]
 pub struct ShownDifference {
     /// The receipt; the payment's id where it has none; `balance`; `begin` or `end` of a day that the statement may not
-    /// have whole.
+    /// have whole; `more` where it lacks more of our payments than are listed.
     reference: String,
     kind: DifferenceKind,
     /// What the statement says.
@@ -75,6 +75,8 @@ pub struct StatementDays {
     total: i64,
     page: u32,
     page_size: u32,
+    /// Whether these days have more differences than the 5,000 that are shown: ask for a smaller page.
+    more_differences: bool,
 }
 
 /// Which days.
@@ -101,17 +103,25 @@ pub async fn list(
     let bounds = (page.limit(), page.offset());
     let (days, total) = store::list(&mut tx, query.gateway_id, bounds).await?;
     let found = match (days.last(), days.first()) {
-        (Some(from), Some(to)) => store::differences(&mut tx, &from.day, &to.day).await?,
+        (Some(from), Some(to)) => {
+            let span = (from.day.as_str(), to.day.as_str());
+            store::differences(&mut tx, span, MOST_SHOWN + 1).await?
+        }
         (_, _) => Vec::new(),
     };
+    let more_differences = i64::try_from(found.len()).is_ok_and(|count| count > MOST_SHOWN);
     let days = days.into_iter().map(|day| shown(day, &found)).collect();
     Ok(Json(StatementDays {
         days,
         total,
         page: page.number,
         page_size: page.size,
+        more_differences,
     }))
 }
+
+/// Differences that one page of days shows.
+const MOST_SHOWN: i64 = 5_000;
 
 fn shown(day: store::Day, found: &[store::Found]) -> StatementDay {
     let of_day = |one: &&store::Found| one.gateway_id == day.gateway_id && one.day == day.day;
@@ -166,7 +176,8 @@ pub struct ExplainRequest {
 /// `POST /api/payments/days/explain`: says why a difference of an open day is in order; with the last one the day is
 /// closed. A repeat writes the reason anew.
 ///
-/// Errors: 400 naming the fields, 404 unknown gateway, day or difference, 409 `DAY_CLOSED`.
+/// Errors: 400 naming the fields, 404 unknown gateway, day or difference, 409 `DAY_CLOSED`, or `COMPARE_AGAIN` for `more`:
+/// nobody has seen what that stands for.
 #[utoipa::path(post, path = "/api/payments/days/explain", tag = "Payments", request_body = ExplainRequest,
     responses((status = 200, body = Settled)))]
 pub async fn explain(
@@ -195,6 +206,12 @@ pub async fn explain(
         None => return Err(ApiError::NotFound("day")),
         Some(State::Closed) => return Err(closed(day)),
         Some(State::Open) => {}
+    }
+    if reference == MORE {
+        return Err(ApiError::conflict(
+            "COMPARE_AGAIN",
+            "The statement lacks more of our payments than are listed; upload the one that has them",
+        ));
     }
     let which = (gateway.id, day);
     if !store::explain(&mut tx, which, &reference, &reason, operator.id, now).await? {

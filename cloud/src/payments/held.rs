@@ -75,9 +75,12 @@ pub(super) async fn standing(tx: &mut Tx, came_until: Option<Date>) -> sqlx::Res
 }
 
 /// What is held and is not on its way to anybody.
+///
+/// What is under way is read first: what arrives in between is taken off twice for a moment. The other way round it would
+/// be neither under way nor gone, and go a second time.
 pub(super) async fn free(tx: &mut Tx, came_until: Option<Date>) -> sqlx::Result<Cents> {
-    let held = standing(tx, came_until).await?;
     let under_way = store::under_way(tx).await?;
+    let held = standing(tx, came_until).await?;
     let rest = held.minus(under_way.settlements);
     Ok(rest
         .and_then(|rest| rest.minus(under_way.refunds))

@@ -16,6 +16,8 @@ use super::store::gateways::Keys;
 
 /// The reference of a balance that does not go on from the day before.
 const BALANCE: &str = "balance";
+/// The reference of payments of ours that a statement lacks beside those that are listed.
+pub(super) const MORE: &str = "more";
 /// The reference of a day whose beginning a statement may lack.
 const BEGIN: &str = "begin";
 /// The reference of a day whose end it may lack.
@@ -64,7 +66,7 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    fn partial(reference: &str) -> Difference {
+    pub(super) fn partial(reference: &str) -> Difference {
         Difference {
             reference: reference.to_owned(),
             kind: DifferenceKind::Partial,

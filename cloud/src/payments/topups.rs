@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::mpesa::{self, explain};
 use super::prompt::{MOST, PromptError};
 use super::provider::{Answer, Prompt, ProviderError};
+use super::rules::{NO_ANSWER, WINDOW};
 use super::store::topups::{self as store, State};
 use super::{Payments, next_query};
 use crate::api::{Json, blank};
@@ -54,7 +55,7 @@ pub struct TopupAsked {
 /// account's `walletBalance` once M-Pesa says so. Open to the owner of an expired account, so that he can pay.
 ///
 /// Errors: 400 `amount` or `phone`, 403 without `settings:licence` or `settings:invoices`, 409 `PROMPT_OPEN` while
-/// another one is open, 422 `PLATFORM_GATEWAY` where the platform takes no money by M-Pesa, 502 and 503 by M-Pesa.
+/// another one is open, for five minutes at most: what becomes of that one is asked for longer, 422 `PLATFORM_GATEWAY` where the platform takes no money by M-Pesa, 502 and 503 by M-Pesa.
 #[utoipa::path(post, path = "/api/tenant/wallet/topup", tag = "Tenant", request_body = TopupRequest,
     responses((status = 200, body = TopupAsked),
         (status = 502, description = "The provider cannot be asked"),
@@ -84,7 +85,8 @@ pub async fn top_up(
     };
     let phone = wanted.ok_or(PromptError::NoPhone)?;
     let id = TopupId::new(now, payments.db.entropy());
-    let written = store::insert(&mut tx, id, amount, phone.as_str(), operator.id, now).await?;
+    let times = (now, now.minus(WINDOW));
+    let written = store::insert(&mut tx, id, amount, phone.as_str(), operator.id, times).await?;
     if !written {
         return Err(ApiError::conflict(
             "PROMPT_OPEN",
@@ -198,10 +200,17 @@ impl Payments {
                         PromptError::Platform(format!("nothing is credited: {error:?}"))
                     })?;
             }
-            Answer::Failed { code } => {
+            // Nobody typed his PIN so far. M-Pesa may take it late and tell nobody: it is asked on, and another prompt
+            // may be put on the phone meanwhile.
+            Answer::Failed { code: NO_ANSWER } if next.is_some() => {
+                store::free(&mut tx, id, explain(NO_ANSWER)).await?;
+                tx.commit().await?;
+                return Ok(next.map(|age| topup.created_at.plus(age)));
+            }
+            Answer::Failed { code } if code != NO_ANSWER => {
                 store::end(&mut tx, id, State::Failed, Some(explain(code)), now).await?;
             }
-            Answer::Pending => {
+            Answer::Pending | Answer::Failed { .. } => {
                 if let Some(age) = next {
                     return Ok(Some(topup.created_at.plus(age)));
                 }

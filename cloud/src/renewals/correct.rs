@@ -14,8 +14,8 @@ use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 use super::deed::{Account, Deed};
 use super::store::{self, Payment, PaymentStatus};
 use super::{
-    AccountName, Received, RenewError, SHORT, Unallocated, buy_for, limits, message, perform,
-    reckon, told,
+    AccountName, Arrived, Received, RenewError, SHORT, Spent, Unallocated, message, perform,
+    reckon, spend_on, told,
 };
 
 /// Moves the payment with this receipt to `customer`, who did pay it: out of suspense or out of the wallet
@@ -71,14 +71,26 @@ pub async fn resolve(
         .balance
         .plus(payment.amount)
         .ok_or(RenewError::TooMuch)?;
-    let barred = limits::barred(tx, &account, now).await?;
     // His child's money is his already.
     let is_news = loser != Some(customer);
-    let (account, bought) = match &barred {
-        None if is_news => buy_for(tx, account, balance, payment.paid_at, &source, now),
-        None | Some(_) => (account, Vec::new()),
+    let arrived = Arrived {
+        amount: payment.amount,
+        reference: None,
+        paid_at: payment.paid_at,
+        balance,
     };
+    let spent = match is_news {
+        true => spend_on(tx, account, arrived, &source, now).await?,
+        false => Spent::nothing(account),
+    };
+    let Spent {
+        account,
+        bought,
+        invoices,
+        barred,
+    } = spent;
     let mut deed = Deed::of(&account);
+    deed.invoices = invoices;
     let entry = EntryId::new(now, &tx.entropy());
     let (from, to) = (owner(payment.customer), Leg::wallet(customer));
     deed.entries.push(Entry {
@@ -154,11 +166,16 @@ pub(super) async fn hand_over(
     }
     let entry = shifted(tx, (child, parent), Way::Up, amount, now);
     let balance = to.balance.plus(amount).ok_or(RenewError::TooMuch)?;
-    let (account, bought) = match limits::barred(tx, to, now).await? {
-        Some(_) => (to.clone(), Vec::new()),
-        None => buy_for(tx, to.clone(), balance, now, &entry.source, now),
+    let arrived = Arrived {
+        amount,
+        reference: None,
+        paid_at: now,
+        balance,
     };
+    let spent = spend_on(tx, to.clone(), arrived, &entry.source, now).await?;
+    let (account, bought) = (spent.account, spent.bought);
     let mut deed = Deed::of(&account);
+    deed.invoices = spent.invoices;
     deed.entries.push(entry);
     deed.take(&account, balance, bought, now);
     perform(tx, deed, now).await?;

@@ -16,8 +16,9 @@ use crate::ledger::{AccountCode, Charged, Entry, Leg, Tax, Transfer, split, tota
 use crate::messaging::Message;
 use crate::packages::PurchaseLimit;
 
-use super::rules::{Holding, Period, Purchase, Term, counts_from, next_period, purchases};
-use super::{AUTO_RENEW, BEGIN, Receipt, SHORT, SOLD};
+use super::rules::{Holding, Period, Purchase, Term, counts_from, next_period};
+use super::shares::{Offer, Open};
+use super::{AUTO_RENEW, BEGIN, Receipt, SETTLE, SHORT, SOLD};
 
 /// A customer as money meets him, locked.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub(super) struct Account {
     pub(super) child: bool,
     /// Billed afterwards: he buys no periods, and money in his wallet pays his invoices.
     pub(super) postpaid: bool,
+    /// He or a child account of his has open invoices that money pays which arrives.
+    pub(super) owes: bool,
     /// Others are on his account.
     pub(super) parent: bool,
     /// Neither deleted nor switched off.
@@ -80,12 +83,14 @@ impl Account {
         self.plan.as_ref().filter(|_| buys)
     }
 
-    /// What he buys with `balance` when money arrives.
-    pub(super) fn purchases(&self, balance: Cents) -> Vec<Purchase> {
-        let buys = self
-            .plan()
-            .map(|plan| purchases(balance, plan.price, plan.tolerance, plan.at_once));
-        buys.unwrap_or_default()
+    /// What is offered to him when money arrives.
+    pub(super) fn offer(&self, now: Timestamp) -> Option<Offer> {
+        self.plan().map(|plan| Offer {
+            price: plan.price,
+            tolerance: plan.tolerance,
+            at_once: plan.at_once,
+            has: self.holding.paid_until.since(now),
+        })
     }
 
     /// What a sale moves out of `from`, and the taxes in it: what is owed to the state, and the rest as earned.
@@ -224,6 +229,8 @@ pub(super) struct Deed {
     pub(super) entries: Vec<Entry>,
     /// One after the other.
     pub(super) bought: Vec<Bought>,
+    /// What is paid out of what is left, behind it.
+    pub(super) invoices: Vec<Open>,
     /// What pays for it, when it is one.
     pub(super) voucher: Option<VoucherId>,
     pub(super) paid_until: Timestamp,
@@ -245,6 +252,7 @@ impl Deed {
             paid: None,
             entries: Vec::new(),
             bought: Vec::new(),
+            invoices: Vec::new(),
             voucher: None,
             paid_until: account.holding.paid_until,
             anchor_day: account.holding.anchor_day,
@@ -257,7 +265,7 @@ impl Deed {
         }
     }
 
-    /// Adds the periods that were bought out of `balance`, if any; returns what is left.
+    /// Adds the periods that were bought out of `balance`, if any; returns what is left when the invoices are paid too.
     pub(super) fn take(
         &mut self,
         account: &Account,
@@ -267,7 +275,9 @@ impl Deed {
     ) -> Cents {
         let mut rest = balance;
         for bought in bought {
-            rest = rest.pay(bought.price).unwrap_or(rest);
+            if self.voucher.is_none() {
+                rest = rest.pay(bought.price).unwrap_or(rest);
+            }
             self.entries.extend(bought.entry.clone());
             let Period {
                 starts_at,
@@ -313,6 +323,14 @@ impl Deed {
         if account.postpaid && rest > account.balance {
             self.due(COLLECT, now);
         }
+        for invoice in self.invoices.clone() {
+            rest = rest.pay(invoice.owed).unwrap_or(rest);
+            self.dues.push(Due {
+                kind: SETTLE,
+                subject: invoice.id.0,
+                when: now,
+            });
+        }
         if account.child {
             return rest; // it is the parent's wallet that carries him on
         }
@@ -345,5 +363,82 @@ impl Deed {
             subject,
             when,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::rules::Unit;
+    use super::*;
+
+    /// What a voucher is worth is in no wallet: one that is below zero is so behind it, and carries nobody on.
+    #[test]
+    fn a_voucher_leaves_the_wallet_as_it_is() {
+        let entropy = Entropy::seeded(1);
+        let now = Timestamp::from_secs(1_800_000_000);
+        let package = PackageId::new(now, &entropy);
+        let account = Account {
+            customer: CustomerId::new(now, &entropy),
+            name: "Amina".to_owned(),
+            phone: None,
+            holding: Holding {
+                paid_until: now,
+                anchor_day: None,
+                since: now,
+                grace: Duration::ZERO,
+                promised: None,
+            },
+            funded_until: None,
+            bytes_used_since: None,
+            auto_renew: true,
+            suspended: false,
+            paused_at: None,
+            back_from: None,
+            child: false,
+            postpaid: false,
+            owes: false,
+            parent: false,
+            open: true,
+            plan: Some(Plan {
+                package,
+                name: "Hour".to_owned(),
+                price: Cents::whole(40),
+                term: Term {
+                    count: 1,
+                    unit: Unit::Hours,
+                },
+                metered: false,
+                limits: Vec::new(),
+                tolerance: Cents::ZERO,
+                at_once: 1,
+            }),
+            balance: Cents::ZERO.minus(Cents::whole(50)).unwrap(),
+            business: "Kiosk".to_owned(),
+            currency: "KES".to_owned(),
+            zone: TimeZone::UTC,
+            taxes: Vec::new(),
+            receipts: false,
+            by_seller: false,
+        };
+        let bought = Bought {
+            id: PeriodId::new(now, &entropy),
+            package,
+            price: Cents::whole(100),
+            written_off: Cents::ZERO,
+            period: Period {
+                starts_at: now,
+                ends_at: now.plus(Duration::from_secs(3_600)),
+                anchor_day: 1,
+            },
+            entry: None,
+            taxes: Vec::new(),
+            receipted: false,
+        };
+        let mut deed = Deed::of(&account);
+        deed.voucher = Some(VoucherId::new(now, &entropy));
+        let rest = deed.take(&account, account.balance, vec![bought], now);
+        assert_eq!((rest, deed.funded_until), (account.balance, None));
     }
 }

@@ -155,7 +155,9 @@ pub struct Recorded {
 }
 
 /// `POST /api/payments/manual`: records money that came in cash, by bank or card. It goes into the wallet
-/// and renews like a recharge. When the reference is an M-Pesa receipt and M-Pesa tells of it later, that money is
+/// and renews like a recharge; open invoices of a customer who pays ahead get their share: first the one that the reference
+/// names or that asks for exactly this amount (where that is not the price of his package), and what is overdue where his
+/// service lasts for a week yet, else one period and then the invoices, the oldest first. When the reference is an M-Pesa receipt and M-Pesa tells of it later, that money is
 /// not credited by itself: it waits in `GET /api/payments/unallocated`.
 ///
 /// Repeating a request (same `Idempotency-Key` header) returns the first answer and books nothing.

@@ -17,6 +17,9 @@ pub use crate::customers::BEGIN;
 /// subject is the customer.
 pub const SHORT: &str = "renewals.short";
 
+/// The kind of the due job that pays an invoice out of money that arrived for it; its subject is the invoice.
+pub const SETTLE: &str = "renewals.settle";
+
 /// The kind of the due job that sees to the documents of a sale that gets a receipt, after it was sold and after some of
 /// its price was given back; its subject is the period.
 pub const SOLD: &str = "renewals.sold";

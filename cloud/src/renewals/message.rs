@@ -42,11 +42,19 @@ pub(super) fn of_receipt(
         }
         (None, None) => String::new(),
     };
+    let invoices: String = deed
+        .invoices
+        .iter()
+        .map(|invoice| format!(" {currency} {} for {}.", invoice.owed, invoice.number))
+        .collect();
     let wallet = match rest {
         Cents::ZERO => String::new(),
         rest => format!(" Wallet: {currency} {rest}."),
     };
-    Some(format!("{}: {thanks}{service}{wallet}", account.business))
+    Some(format!(
+        "{}: {thanks}{invoices}{service}{wallet}",
+        account.business
+    ))
 }
 
 /// The text after money was sent back.

@@ -13,6 +13,7 @@ mod limits;
 mod message;
 mod refund;
 mod rules;
+mod shares;
 mod store;
 mod told;
 mod voucher;
@@ -29,10 +30,11 @@ use crate::ledger::{self, AccountCode, Entry, EntryKind, Leg, Transfer};
 
 use deed::{Account, Bought, Deed, Paid, Plan};
 use rules::Purchase;
+use shares::{Arrived, Open, share};
 
 pub use correct::{hold, is_credited, join_receipt, refute, resolve, retract, void};
 pub use error::RenewError;
-pub use jobs::{AUTO_RENEW, BEGIN, SHORT, SOLD, auto_renew, begin};
+pub use jobs::{AUTO_RENEW, BEGIN, SETTLE, SHORT, SOLD, auto_renew, begin};
 pub use limits::{Barred, Buyer, may_buy, may_renew};
 pub use refund::{Refund, Service, complete, release, reserve};
 pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
@@ -267,7 +269,8 @@ pub struct Renewed {
 }
 
 /// Books a receipt into the wallet and, when the wallet then covers the price, or lacks no more of it than the package
-/// tolerates, buys one period, or as many as the package says; the rest stays in the wallet. Locks customer and wallet until the transaction ends. Money for a child account is its
+/// tolerates, buys one period, or as many as the package says; open invoices get their share ([`share`]), and are paid
+/// behind it; the rest stays in the wallet. Locks customer and wallet until the transaction ends. Money for a child account is its
 /// parent's, whose time it has: left in the child's own wallet it would buy nobody anything.
 ///
 /// # Errors
@@ -310,12 +313,20 @@ pub async fn receive(
         .plus(receipt.amount)
         .ok_or(RenewError::TooMuch)?;
 
-    let barred = limits::barred(tx, &account, now).await?;
-    let (account, bought) = match &barred {
-        Some(_) => (account, Vec::new()),
-        None => buy_for(tx, account, balance, receipt.paid_at, &source, now),
+    let arrived = Arrived {
+        amount: receipt.amount,
+        reference: receipt.account.as_deref(),
+        paid_at: receipt.paid_at,
+        balance,
     };
+    let Spent {
+        account,
+        bought,
+        invoices,
+        barred,
+    } = spend_on(tx, account, arrived, &source, now).await?;
     let mut deed = Deed::of(&account);
+    deed.invoices = invoices;
     deed.paid = Some(Paid {
         id: payment,
         entry: credit.id,
@@ -463,24 +474,56 @@ async fn perform(tx: &mut Tx, deed: Deed, now: Timestamp) -> Result<Cents, Renew
     Ok(balance)
 }
 
-/// What `balance` buys with money that moved at `paid_at`, and the account it is for: a pause ends when a period is
-/// bought, and goes on when none is.
-fn buy_for(
-    tx: &Tx,
+/// What money that arrived goes to.
+struct Spent {
+    /// Whose it is: a pause ends when a period is bought, and goes on when none is.
     account: Account,
-    balance: Cents,
-    paid_at: Timestamp,
+    bought: Vec<Bought>,
+    /// Paid behind it, out of what is left.
+    invoices: Vec<Open>,
+    /// What kept him from buying.
+    barred: Option<Barred>,
+}
+
+impl Spent {
+    /// He had it already.
+    fn nothing(account: Account) -> Spent {
+        Spent {
+            account,
+            bought: Vec::new(),
+            invoices: Vec::new(),
+            barred: None,
+        }
+    }
+}
+
+/// Shares money that arrived between periods and open invoices.
+async fn spend_on(
+    tx: &mut Tx,
+    account: Account,
+    money: Arrived<'_>,
     source: &str,
     now: Timestamp,
-) -> (Account, Vec<Bought>) {
+) -> sqlx::Result<Spent> {
+    let barred = limits::barred(tx, &account, now).await?;
+    let open = match account.owes {
+        true => store::open_invoices(tx, account.customer, now).await?,
+        false => Vec::new(),
+    };
     let resumed = account.resumed(now);
-    let from = resumed.counts_from(paid_at, now);
-    let purchases = resumed.purchases(balance);
-    let bought = buy(tx, &resumed, &purchases, from, source, now);
-    match bought.is_empty() {
-        true => (account, bought),
-        false => (resumed, bought),
-    }
+    let offer = resumed.offer(now).filter(|_| barred.is_none());
+    let shares = share(&open, money, offer);
+    let from = resumed.counts_from(money.paid_at, now);
+    let bought = buy(tx, &resumed, &shares.purchases, from, source, now);
+    Ok(Spent {
+        account: match bought.is_empty() {
+            true => account,
+            false => resumed,
+        },
+        bought,
+        invoices: shares.invoices,
+        barred,
+    })
 }
 
 /// What `purchases` buy, each with its entry: the first period counted from `from`, the next ones behind it; none when

@@ -5,6 +5,7 @@ mod limits;
 mod manual;
 mod payment;
 mod refund;
+mod shares;
 mod typed;
 
 use easyisp_shared::id::CustomerId;
@@ -31,6 +32,7 @@ pub(super) use payment::{
     lock_payment, lock_receipt, retract_payment, void_payment,
 };
 pub(super) use refund::{Sold, add_refunded, refund_paid, release_refunded, sold_for, take_back};
+pub(super) use shares::open_invoices;
 pub use typed::{Typed, typed_by_hand};
 
 /// Writes a deed in one statement: receipt, entries, wallet, payment, period, entitlement, message, what

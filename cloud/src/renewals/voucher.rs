@@ -90,11 +90,7 @@ pub async fn redeem(
     let mut deed = Deed::of(&account);
     deed.voucher = Some(worth.voucher);
     // The period is paid by the voucher: the wallet is what it was.
-    let balance = account
-        .balance
-        .plus(worth.price)
-        .ok_or(RenewError::TooMuch)?;
-    deed.take(&account, balance, vec![bought], now);
+    deed.take(&account, account.balance, vec![bought], now);
     perform(tx, deed, now).await?;
     Ok(Redeemed {
         period,

@@ -1,7 +1,9 @@
 //! A provider pays the platform ahead, by the platform's own short code.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
-use easyisp_tests::scenario::{Payer, PinResult, PushAnswer};
+use easyisp_tests::scenario::{Payer, PinResult, PushAnswer, QueryAnswer};
 use easyisp_tests::world::{Provider, World, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -200,6 +202,50 @@ async fn what_m_pesa_never_told_of_a_person_says_once() -> Result<()> {
     assert_eq!(waiting["topups"], json!([]));
     let trail = isp.owner.get("/audit-logs?action=TOP_UP_SETTLE").await?;
     assert_eq!(trail["total"], 2, "{trail}");
+    world.stop().await
+}
+
+/// M-Pesa says that nobody typed a PIN, and takes the money all the same: it is asked on, and credits it. Who does not
+/// want to wait for that asks for another prompt; that one is asked after too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_that_is_typed_late_is_not_lost_and_stops_nobody() -> Result<()> {
+    let world = given_world().await?;
+    let platform = super::given_platform(&world).await?;
+    let isp = Provider::sign_up(&world, "late").await?;
+    let says = |query: QueryAnswer| Payer {
+        query,
+        ..Payer::prompt()
+    };
+    let mpesa = &world.outside.mpesa;
+    mpesa.script(PHONE, says(QueryAnswer::Code(1037)));
+    let wish = json!({"amount": 500, "phone": PHONE});
+    let asks = async || isp.owner.call(Method::POST, TOP_UP, Some(&wish)).await;
+    assert_eq!(asks().await?.0, StatusCode::OK);
+    let first = async || -> Result<Value> {
+        let mut all = platform.get("/super-admin/topups").await?["topups"].take();
+        let all = all.as_array_mut().context("a list")?;
+        Ok(all.pop().unwrap_or_default())
+    };
+    eventually("nobody typed his PIN", async || {
+        world.clock.advance(Duration::from_secs(5));
+        Ok(first().await?["message"].is_string().then_some(()))
+    })
+    .await?;
+    assert_eq!(first().await?["state"], "PENDING");
+    // Another one, of which M-Pesa says nothing at all: for five minutes it is the one that is open.
+    mpesa.script(PHONE, says(QueryAnswer::Error("500.003.02".into())));
+    assert_eq!(asks().await?.0, StatusCode::OK);
+    let (status, answer) = asks().await?;
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::CONFLICT, &json!("PROMPT_OPEN"))
+    );
+    world.clock.advance(MINUTE * 6);
+    assert_eq!(asks().await?.0, StatusCode::OK, "nobody waits for M-Pesa");
+    assert_eq!(balance(&isp).await?, 0);
+    mpesa.script(PHONE, Payer::prompt());
+    credited(&world, &isp, 1500).await?;
+    assert_eq!(mpesa.books().prompts(PHONE), 3);
     world.stop().await
 }
 

@@ -169,7 +169,8 @@ pub async fn page(
               limit $7 + $8),
          billed as (
              select i.id, i.paid_at as date, i.settlement_id as entry_id, c.name as customer,
-                    'Invoice ' || i.number as description, i.amount, i.paid_by as method,
+                    'Invoice ' || i.number as description, i.amount - i.credited as amount,
+                    i.paid_by as method,
                     coalesce(i.reference, '') as reference, 'completed' as status
                from invoices i
                join customers c on c.tenant_id = $1 and c.id = i.customer_id
@@ -283,7 +284,7 @@ async fn sums_of_rows(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
                 and ($4::timestamptz is null or occurred_at >= $4)
                 and ($5::timestamptz is null or occurred_at < $5)
              union all
-             select i.amount, i.paid_by, true
+             select i.amount - i.credited, i.paid_by, true
                from invoices i
               where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET' and i.period_id is null
                 and ($6::text is null or i.id = any((select found_invoices($1, $6, $7))::uuid[]))

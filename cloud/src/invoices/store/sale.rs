@@ -8,7 +8,7 @@ use sqlx::types::Json;
 
 use crate::db::Tx;
 use crate::invoices::rules::{Item, Number};
-use crate::ledger::Charged;
+use crate::ledger::{Charged, total_tax};
 
 /// Since when prepaid sales are taxed, and since when they get receipts. `None` = they are not, they do not.
 #[derive(FromRow, Clone, PartialEq, Eq, Debug)]
@@ -171,7 +171,8 @@ pub async fn insert_part(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "with credited as (
-             update invoices set credited = credited + $8 where tenant_id = $1 and id = $6)
+             update invoices set credited = credited + $8, credited_tax = credited_tax + $12
+              where tenant_id = $1 and id = $6)
          insert into credit_notes (tenant_id, id, year, serial, number, invoice_id, entry_id, amount, items, taxes,
                                    issued_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -187,6 +188,7 @@ pub async fn insert_part(
     .bind(Json(&part.items))
     .bind(Json(&part.taxes))
     .bind(now)
+    .bind(total_tax(&part.taxes))
     .execute(&mut **tx)
     .await?;
     Ok(())

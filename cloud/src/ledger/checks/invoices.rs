@@ -120,7 +120,8 @@ pub async fn receipts(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
         "select i.number
            from invoices i
            left join periods p on p.tenant_id = $1 and p.id = i.period_id and p.receipted
-           left join (select invoice_id, sum(amount)::bigint as amount from credit_notes
+           left join (select invoice_id, sum(amount)::bigint as amount, sum(taxes_of(coalesce(taxes, '[]')))::bigint as tax
+                        from credit_notes
                        where tenant_id = $1 and amount is not null
                        group by invoice_id) n on n.invoice_id = i.id
           where i.tenant_id = $1
@@ -128,7 +129,8 @@ pub async fn receipts(tx: &mut Tx, report: &mut Report) -> sqlx::Result<()> {
                  and ((p.entry_id, p.customer_id, p.price, coalesce(p.taxes, '[]'::jsonb))
                       is distinct from (i.entry_id, i.customer_id, i.amount, i.taxes)
                       or i.credited > p.taken_back)
-                 or i.credited <> coalesce(n.amount, 0))
+                 or i.credited <> coalesce(n.amount, 0)
+                 or i.credited_tax <> coalesce(n.tax, 0))
           limit 1000",
     )
     .bind(tx.tenant())

@@ -50,14 +50,15 @@ pub async fn sums(tx: &mut Tx, since: Option<Timestamp>, report: &mut Report) ->
               where tenant_id = $1 and ($2::timestamptz is null or issued_at >= $2::timestamptz - interval '26 hours')
                 and issued_at >= coalesce((select begins from zone), '-infinity')
              union all
-             select w.what, i.issued_at, '', '', w.subject, i.amount - taxes_of(i.taxes)
+             select w.what, i.issued_at, '', '', w.subject,
+                    i.amount - i.credited - (taxes_of(i.taxes) - i.credited_tax)
                from invoices i
               cross join lateral (values ('PACKAGE', i.package_id), ('ROUTER', i.router_id)) as w (what, subject)
               where i.tenant_id = $1 and ($2::timestamptz is null or i.issued_at >= $2::timestamptz - interval '26 hours')
                 and i.issued_at >= coalesce((select begins from zone), '-infinity')
                 and i.period_id is null and i.status <> 'CANCELLED'
              union all
-             select 'SETTLED', paid_at, paid_by, 'completed', settled_by, amount
+             select 'SETTLED', paid_at, paid_by, 'completed', settled_by, amount - credited
                from invoices
               where tenant_id = $1 and ($2::timestamptz is null or paid_at >= $2::timestamptz - interval '26 hours')
                 and paid_at >= coalesce((select begins from zone), '-infinity')

@@ -118,7 +118,7 @@ impl Daraja {
             "TransactionDesc": "Internet",
         });
         let answer: Value = self
-            .call(merchant, "/mpesa/stkpush/v1/processrequest", &body)
+            .order(merchant, "/mpesa/stkpush/v1/processrequest", &body)
             .await?;
         let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
         match (text("CheckoutRequestID"), text("MerchantRequestID")) {
@@ -150,7 +150,7 @@ impl Daraja {
             .call(merchant, "/mpesa/stkpushquery/v1/query", &body)
             .await;
         let answer = match answer {
-            Err(ProviderError::Credentials(said)) if said.contains("being processed") => {
+            Err(ProviderError::Credentials(said)) if is_under_way(&said) => {
                 return Ok(Answer::Pending);
             }
             other => other?,
@@ -242,6 +242,17 @@ impl Daraja {
         );
         let call = self.with_token(merchant, path, body);
         self.breakers.guarded(product, &self.clock, call).await
+    }
+
+    /// One call that does something: what M-Pesa says is being processed may be done yet.
+    pub(super) async fn order<T: DeserializeOwned>(
+        &self,
+        merchant: &Merchant,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ProviderError> {
+        let answer = self.call(merchant, path, body).await;
+        answer.map_err(of_an_order)
     }
 
     /// With a fresh token when M-Pesa says that the one it knows is invalid.
@@ -370,10 +381,22 @@ fn meaning(status: u16, code: &str, said: String) -> Failure {
         }
         (_, "500.001.1001") => ProviderError::Credentials(said),
         (400..=499, _) => ProviderError::Refused(said),
-        // A gateway in between may have given up while M-Pesa went on.
-        (_, "") => ProviderError::Silent,
-        (_, _) => ProviderError::Busy(said),
+        // A gateway in between may have given up while M-Pesa went on, and a code that nobody knows says as little.
+        (_, _) => ProviderError::Silent,
     })
+}
+
+/// What an error means where something was to be done.
+fn of_an_order(error: ProviderError) -> ProviderError {
+    match error {
+        ProviderError::Credentials(said) if is_under_way(&said) => ProviderError::Silent,
+        other => other,
+    }
+}
+
+/// The code for wrong keys says this too.
+fn is_under_way(said: &str) -> bool {
+    said.contains("being processed")
 }
 
 /// The codes that end a prompt without money. Any other might still change.
@@ -444,8 +467,14 @@ mod tests {
     }
 
     #[test]
-    fn an_error_without_a_code_from_the_servers_side_is_silence() {
+    fn an_error_without_a_known_code_from_the_servers_side_is_silence() {
         assert_eq!(of(502, "", ""), Some(ProviderError::Silent));
+        let unknown = of(500, "500.001.9999", "x");
+        assert_eq!(
+            unknown,
+            Some(ProviderError::Silent),
+            "it may have been done"
+        );
         assert_eq!(
             of(500, "500.003.02", "x"),
             Some(ProviderError::Busy("x".into()))
@@ -469,5 +498,8 @@ mod tests {
             of(500, "500.001.1001", wrong),
             Some(ProviderError::Credentials(wrong.into()))
         );
+        let processed = "The transaction is being processed";
+        let error = of(500, "500.001.1001", processed).map(of_an_order);
+        assert_eq!(error, Some(ProviderError::Silent), "it may be done yet");
     }
 }

@@ -156,7 +156,7 @@ impl Daraja {
         });
         taken(
             &self
-                .call(merchant, "/mpesa/reversal/v1/request", &body)
+                .order(merchant, "/mpesa/reversal/v1/request", &body)
                 .await?,
         )
     }
@@ -187,7 +187,7 @@ impl Daraja {
         });
         taken(
             &self
-                .call(merchant, "/mpesa/b2c/v3/paymentrequest", &body)
+                .order(merchant, "/mpesa/b2c/v3/paymentrequest", &body)
                 .await?,
         )
     }
@@ -238,7 +238,7 @@ impl Daraja {
         });
         taken(
             &self
-                .call(merchant, "/mpesa/b2b/v1/paymentrequest", &body)
+                .order(merchant, "/mpesa/b2b/v1/paymentrequest", &body)
                 .await?,
         )
     }

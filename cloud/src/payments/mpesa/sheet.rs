@@ -82,6 +82,8 @@ struct Columns {
     account: Option<usize>,
     payer: Option<usize>,
     kind: Option<usize>,
+    /// It is a text that names the payer too, where there is no column of kinds.
+    kind_is_text: bool,
     withdrawn: Option<usize>,
     balance: Option<usize>,
 }
@@ -166,6 +168,7 @@ fn named(cells: &[String]) -> Result<Columns, NoStatement> {
         account: find(cells, "acno").or_else(|| find(cells, "accountno")),
         payer: find(cells, "otherpartyinfo"),
         kind: find(cells, "reasontype").or_else(|| find(cells, "details")),
+        kind_is_text: find(cells, "reasontype").is_none(),
         withdrawn: find(cells, "withdrawn"),
         balance: find(cells, "balance"),
     })
@@ -270,6 +273,10 @@ fn told(cells: &[String], columns: &Columns) -> Told {
     let maybe = |at: Option<usize>| at.map(cell).unwrap_or_default();
     let status = maybe(columns.status).to_ascii_lowercase();
     let kind = maybe(columns.kind).to_ascii_lowercase();
+    let kind = match columns.kind_is_text {
+        true => without_payer(&kind),
+        false => &kind,
+    };
     let paid_in = cell(columns.paid_in).replace(',', "");
     let nothing_came =
         Cents::parse(&paid_in).map_or(paid_in.is_empty(), |paid| !paid.is_positive());
@@ -306,6 +313,21 @@ fn told(cells: &[String], columns: &Columns) -> Told {
         payer: Payer::read(number),
         payer_name: name_of(&shortened(name)),
     })
+}
+
+/// What a row's text says of its kind, in front of the payer's number and name, which may be any word: `pay bill from
+/// 254712345678 - charge mwangi acc. 12`.
+fn without_payer(text: &str) -> &str {
+    let payers = ["pay bill", "customer", "merchant payment", "buy goods"];
+    let number = text.find(|c: char| c.is_ascii_digit());
+    let name = text.find(" - ");
+    let from = payers
+        .iter()
+        .any(|begin| text.starts_with(begin))
+        .then(|| text.find(" from "))
+        .flatten();
+    let end = [number, name, from].into_iter().flatten().min();
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -356,6 +378,36 @@ mod tests {
             (statement.rows[1].at, statement.rows[3].at),
             (Timestamp::parse("2027-01-15T08:01:00Z"), None)
         );
+    }
+
+    /// Where no column has the kind, the text that does names the payer too.
+    #[test]
+    fn a_payer_may_be_called_like_a_charge() {
+        let told = |details: &str| {
+            let sheet = format!(
+                "Receipt No.,Completion Time,Paid In,Details\nSJK4H7L2PQ,15-01-2027 11:00:00,10.00,{details}\n"
+            );
+            read_statement(sheet.as_bytes()).unwrap().rows[0]
+                .told
+                .clone()
+        };
+        for payer in [
+            "Pay Bill from 254712345678 - CHARGE MWANGI Acc. 12",
+            "Pay Bill Online from 0712***678 - FLOAT FUNDS",
+            "Customer Payment from REVERSAL OTIENO",
+            "Merchant Payment from 254712345678 - JANE",
+        ] {
+            assert!(matches!(told(payer), Told::Came(_)), "{payer}");
+        }
+        for other in [
+            "Reversal of SJK4H7L2PA",
+            "Pay Bill Charge",
+            "Float purchase",
+            "Business Transfer from 600638 - Savanna",
+            "Funds received from 600638",
+        ] {
+            assert_eq!(told(other), Told::Else, "{other}");
+        }
     }
 
     #[test]

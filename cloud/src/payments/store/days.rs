@@ -87,22 +87,23 @@ pub(in super::super) async fn list(
     Ok((days, total))
 }
 
-/// The differences of the days from `from` to `to`, at most 5,000.
+/// The first `most` differences of the days from `from` to `to`.
 pub(in super::super) async fn differences(
     tx: &mut Tx,
-    from: &str,
-    to: &str,
+    (from, to): (&str, &str),
+    most: i64,
 ) -> sqlx::Result<Vec<Found>> {
     sqlx::query_as(
         "select gateway_id, day::text, reference, kind, stated, booked, reason, explained_by, explained_at
            from statement_differences
           where tenant_id = $1 and day between $2::date and $3::date
           order by day desc, gateway_id, reference
-          limit 5000",
+          limit $4",
     )
     .bind(tx.tenant())
     .bind(from)
     .bind(to)
+    .bind(most)
     .fetch_all(&mut **tx)
     .await
 }
@@ -151,7 +152,8 @@ pub(in super::super) async fn booked(
     .await
 }
 
-/// The balance with which the day before ended, as its statement said.
+/// The balance with which the last day before ended that has a statement, as that said: what moved on days between them
+/// stands in none.
 pub(in super::super) async fn balance_before(
     tx: &mut Tx,
     gateway: GatewayId,
@@ -159,7 +161,9 @@ pub(in super::super) async fn balance_before(
 ) -> sqlx::Result<Option<Cents>> {
     let balance: Option<Option<Cents>> = sqlx::query_scalar(
         "select closing_balance from statement_days
-          where tenant_id = $1 and gateway_id = $2 and day = $3::date - 1",
+          where tenant_id = $1 and gateway_id = $2 and day < $3::date
+          order by day desc
+          limit 1",
     )
     .bind(tx.tenant())
     .bind(gateway)

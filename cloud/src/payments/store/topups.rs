@@ -59,19 +59,27 @@ pub(in super::super) async fn phones(
     .await
 }
 
-/// Writes a new top-up; `false` when another prompt is open.
+/// Writes a new top-up; `false` when another prompt is open, which none is that was begun before `stale`.
 pub(in super::super) async fn insert(
     tx: &mut Tx,
     id: TopupId,
     amount: Cents,
     phone: &str,
     operator: OperatorId,
-    now: Timestamp,
+    (now, stale): (Timestamp, Timestamp),
 ) -> sqlx::Result<bool> {
+    sqlx::query(
+        "update topups set is_open = false
+          where tenant_id = $1 and state = 'PENDING' and is_open and created_at <= $2",
+    )
+    .bind(tx.tenant())
+    .bind(stale)
+    .execute(&mut **tx)
+    .await?;
     let done = sqlx::query(
         "insert into topups (tenant_id, id, amount, phone, operator_id, state, created_at)
          values ($1, $2, $3, $4, $5, 'PENDING', $6)
-             on conflict (tenant_id) where state = 'PENDING' do nothing",
+             on conflict (tenant_id) where state = 'PENDING' and is_open do nothing",
     )
     .bind(tx.tenant())
     .bind(id)
@@ -92,6 +100,20 @@ pub(in super::super) async fn note(tx: &mut Tx, id: TopupId, checkout: &str) -> 
         .bind(checkout)
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+/// Has another prompt follow one that is on the phone no more, and says why; what becomes of it is asked on.
+pub(in super::super) async fn free(tx: &mut Tx, id: TopupId, why: &str) -> sqlx::Result<()> {
+    sqlx::query(
+        "update topups set is_open = false, message = $3
+          where tenant_id = $1 and id = $2 and state = 'PENDING'",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(why)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

@@ -41,6 +41,7 @@ struct AccountRow {
     child: bool,
     parent: bool,
     postpaid: bool,
+    owes: bool,
     taxes: Option<Json<Vec<Tax>>>,
     receipts: bool,
     by_seller: bool,
@@ -93,6 +94,13 @@ macro_rules! account {
                 w.balance, t.business_name, t.currency,
                 t.time_zone, t.grace_secs, c.paused_at, c.promised_from, c.promised_until,
                 c.postpaid, c.parent_id is not null as child,
+                not c.postpaid
+                and (exists (select from invoices i
+                              where i.tenant_id = $1 and i.customer_id = c.id and i.status = 'PENDING')
+                     or exists (select from customers k
+                                  join invoices i on i.tenant_id = $1 and i.customer_id = k.id
+                                                 and i.status = 'PENDING'
+                                 where k.tenant_id = $1 and k.parent_id = c.id)) as owes,
                 coalesce(t.prepaid_receipts_from <= $3, false) as receipts,
                 exists (select from floats f
                          where f.tenant_id = $1 and f.operator_id = $4 and f.active) as by_seller,
@@ -229,6 +237,7 @@ fn account(row: AccountRow) -> sqlx::Result<Account> {
         back_from: None,
         child: row.child,
         postpaid: row.postpaid,
+        owes: row.owes,
         parent: row.parent,
         open: !row.deleted && row.standing != "DISABLED",
         plan,

@@ -1,0 +1,161 @@
+//! Money that arrives for somebody who pays ahead and has open invoices: what it buys, and what it pays.
+
+use anyhow::{Context, Result};
+use easyisp_tests::world::eventually;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::finance::Shop;
+use crate::words::{DAY, HOUR};
+
+/// A new customer pays for his installation what the paper asks for, then his month, then both of another invoice and
+/// a month. Each time it is what he means; what is taken back is owed again.
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_arrives_pays_what_the_payer_means() -> Result<()> {
+    let shop = Shop::open("shares").await?;
+    let owner = shop.owner();
+    let jane = json!({"username": "jane", "password": "jane", "name": "Jane", "phone": "0712345601",
+        "connectionType": "PPPOE", "packageId": shop.isp.package, "installationFee": 1500,
+        "expiresAt": shop.world.clock.now().to_string()});
+    let jane = owner.post("/customers", &jane).await?;
+    let jane = jane["id"].as_str().context("a customer")?.to_owned();
+    let invoice = eventually("she is billed", async || {
+        let listed = owner.get("/finance/invoices").await?;
+        Ok(listed["invoices"]
+            .as_array()
+            .and_then(|all| all.first().cloned()))
+    })
+    .await?;
+    assert_eq!(invoice["status"], "pending", "{invoice}");
+
+    shop.world.clock.advance(HOUR);
+    let paid = shop.hands_over(&jane, json!({"amount": 1500})).await?;
+    shop.invoice_is(&invoice, "paid").await?;
+    let shown = shop.isp.customer(&jane).await?;
+    assert_eq!(
+        (&shown["walletBalance"], &shown["status"]),
+        (&json!(0), &json!("EXPIRED")),
+        "{shown}"
+    );
+    let invoice = owner.get(&path_of(&invoice)).await?;
+    assert_eq!(invoice["paidBy"], "WALLET");
+    let told = shop.told_last(&jane).await?;
+    assert!(told.contains("KES 1500.00 for INV-20270001."), "{told}");
+
+    // The price of a month buys one, whatever else is open.
+    let old = shop.asks_for(&jane, 700).await?;
+    shop.hands_over(&jane, json!({"amount": 1000})).await?;
+    let month = shop.isp.customer(&jane).await?;
+    assert_eq!(
+        (&month["walletBalance"], &month["status"]),
+        (&json!(0), &json!("ACTIVE")),
+        "{month}"
+    );
+    shop.invoice_is(&old, "pending").await?;
+    // Both at once: the month first, the rest for the invoice.
+    shop.hands_over(&jane, json!({"amount": 1800})).await?;
+    shop.invoice_is(&old, "paid").await?;
+    let both = shop.isp.customer(&jane).await?;
+    assert_eq!(both["walletBalance"], 100, "{both}");
+    assert!(
+        both["expiresAt"].as_str() > month["expiresAt"].as_str(),
+        "{both}"
+    );
+
+    // One of two is named.
+    let (first, named) = (
+        shop.asks_for(&jane, 300).await?,
+        shop.asks_for(&jane, 400).await?,
+    );
+    let number = named["id"].as_str().context("a number")?.to_lowercase();
+    shop.hands_over(
+        &jane,
+        json!({"amount": 1000, "reference": format!("Pole, {number}")}),
+    )
+    .await?;
+    shop.invoice_is(&named, "paid").await?;
+    // 100 and 1000, less 400: not enough for a month, and enough for the other one.
+    shop.invoice_is(&first, "paid").await?;
+    assert_eq!(shop.isp.customer(&jane).await?["walletBalance"], 400);
+
+    owner.confirm().await?;
+    let (status, answer) = owner
+        .call(Method::DELETE, &format!("/payments/manual/{paid}"), None)
+        .await?;
+    assert!(status.is_success(), "{answer}");
+    eventually("what the first one paid is owed again", async || {
+        let wallet = shop.isp.customer(&jane).await?["walletBalance"].as_f64();
+        Ok(wallet.is_some_and(|wallet| wallet >= 0.0).then_some(()))
+    })
+    .await?;
+    shop.closes().await
+}
+
+/// Who has paid for weeks ahead and pays a month's price once more pays what is overdue; in his last days he renews.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_invoice_stops_nobodys_service() -> Result<()> {
+    let mut shop = Shop::open("overdue").await?;
+    let now = shop.world.clock.now();
+    let early = shop
+        .isp
+        .add_subscriber("early", "254712345601", now.plus(30 * DAY))
+        .await?;
+    let late = shop
+        .isp
+        .add_subscriber("late", "254712345602", now.plus(12 * DAY))
+        .await?;
+    let (of_early, of_late) = (
+        shop.asks_for(&early, 1000).await?,
+        shop.asks_for(&late, 1000).await?,
+    );
+    shop.go_to(now.plus(10 * DAY)).await?;
+    shop.invoice_is(&of_early, "overdue").await?;
+    shop.hands_over(&early, json!({"amount": 1000})).await?;
+    shop.invoice_is(&of_early, "paid").await?;
+    let ends = shop.isp.customer(&late).await?["expiresAt"].clone();
+    shop.hands_over(&late, json!({"amount": 1000})).await?;
+    let renewed = shop.isp.customer(&late).await?;
+    assert_ne!(renewed["expiresAt"], ends, "{renewed}");
+    shop.invoice_is(&of_late, "overdue").await?;
+    shop.closes().await
+}
+
+impl Shop {
+    /// Somebody at the counter; the payment's id.
+    async fn hands_over(&self, customer: &str, mut payment: Value) -> Result<String> {
+        payment["customerId"] = json!(customer);
+        let made = self.owner().post("/payments/manual", &payment).await?;
+        Ok(made["id"].as_str().context("an id")?.to_owned())
+    }
+
+    async fn asks_for(&self, customer: &str, amount: u32) -> Result<Value> {
+        let bill = json!({"customerId": customer, "amount": amount, "dueDate": "2027-01-20",
+            "items": [{"description": "Cable", "amount": amount}]});
+        self.owner().post("/finance/invoices", &bill).await
+    }
+
+    async fn invoice_is(&self, invoice: &Value, status: &str) -> Result<()> {
+        eventually(&format!("it is {status}"), async || {
+            let shown = self.owner().get(&path_of(invoice)).await?;
+            Ok((shown["status"] == status).then_some(()))
+        })
+        .await
+    }
+
+    /// What he was told last.
+    async fn told_last(&self, customer: &str) -> Result<String> {
+        let mut tx = self.world.db().begin(self.isp.tenant().await?).await?;
+        let newest = "select body from messages where customer_id = $1::uuid order by created_at desc, id desc limit 1";
+        Ok(sqlx::query_scalar(newest)
+            .bind(customer)
+            .fetch_one(&mut *tx)
+            .await?)
+    }
+}
+
+fn path_of(invoice: &Value) -> String {
+    format!(
+        "/finance/invoices/{}",
+        invoice["id"].as_str().unwrap_or_default()
+    )
+}
