@@ -242,6 +242,7 @@ impl Running {
                     | Up::Metrics(_)
                     | Up::Lines(_)
                     | Up::Unlock(_)
+                    | Up::BroughtUp(_)
                     | Up::Logs(_)
                     | Up::Configuration(_) => None,
                 });
@@ -414,6 +415,7 @@ impl Running {
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
+            | Up::BroughtUp(_)
             | Up::Logs(_)
             | Up::Configuration(_) => None,
         })
@@ -435,6 +437,7 @@ impl Running {
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
+            | Up::BroughtUp(_)
             | Up::Logs(_)
             | Up::Configuration(_) => None,
         })
