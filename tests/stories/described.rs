@@ -15,7 +15,7 @@ use crate::words::{DAY, full};
 
 /// Routes that ask a device or a provider while the caller waits, and may say that it is away. Any other route
 /// that does not answer is a mistake, whatever its description lets it say when the database is busy.
-const ASK_OUTSIDE: [&str; 44] = [
+const ASK_OUTSIDE: [&str; 48] = [
     "DELETE /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/sessions/{session}",
     "GET /api/customers/{customer}/bandwidth",
