@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use easyisp_agent::config::{Config, LogFormat, variables};
 use easyisp_agent::hosted::{self, Hosted};
 use easyisp_agent::radius::eap::Authority;
@@ -16,8 +16,9 @@ use easyisp_agent::radius::eap::authority::CERTIFICATE;
 use easyisp_agent::radius::radsec;
 use easyisp_agent::replace::{self, Deeds, ServiceAddress};
 use easyisp_agent::site::description::Description;
-use easyisp_agent::status::{Report, SharedReport};
+use easyisp_agent::status::{Named, Report, SharedReport};
 use easyisp_agent::watchdog::{Hang, Supervisor, Watchdog, Watched};
+use easyisp_agent::wizard::{Begun, Told, Wish};
 use easyisp_agent::{Agent, AgentOptions, Source, VERSION, doctor, sync};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::seal::SealKey;
@@ -82,11 +83,71 @@ enum Deed {
         #[arg(long, value_name = "FOLDER", default_value = ".")]
         out: PathBuf,
     },
+    /// Bring a router up from this box, without the cloud: one line to paste, the rest happens by itself.
+    ///
+    /// For a site whose uplink is not there (yet). The agent must be running, the router must be in one network with
+    /// this box, and customers whom the agent knows come in as soon as it is done. The cloud hears of the router when
+    /// it is reached.
+    Wizard {
+        #[command(subcommand)]
+        deed: WizardDeed,
+    },
     /// Look for what keeps an agent from working, and say the remedy.
     ///
     /// Checks identity, certificate, disk and its wear, files, ports, clock, the way to the cloud and to the
     /// routers. Each failure comes with its remedy. Ends with 0 when all is well, else with 1.
     Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+enum WizardDeed {
+    /// Print the line to paste for a new router, or for one that did not come to its end.
+    ///
+    /// It works once, for half an hour; one printed before for the same router is worth nothing any more.
+    Start(Start),
+    /// Tell how far each router is.
+    Status,
+    /// Forget a router that never came.
+    Forget {
+        /// Its name.
+        #[arg(long, value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Start {
+    /// What the router shall be called.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// What it shall serve.
+    #[arg(long, value_enum, default_value = "both")]
+    service: Service,
+    /// The interface to the internet; the likeliest when left out, ether1 where none is up yet.
+    #[arg(long, value_name = "INTERFACE")]
+    wan: Option<String>,
+    /// Where subscribers dial, commas between; every free port when left out.
+    #[arg(long, value_name = "INTERFACES", value_delimiter = ',')]
+    pppoe: Vec<String>,
+    /// Where guests come in, commas between; every free port when left out.
+    #[arg(long, value_name = "INTERFACES", value_delimiter = ',')]
+    hotspot: Vec<String>,
+    /// The address of this box as the router sees it; needed where it has several.
+    #[arg(long, value_name = "ADDRESS")]
+    agent: Option<std::net::Ipv4Addr>,
+    /// Leave API, SNMP and CoA of the router open to others.
+    #[arg(long)]
+    no_firewall: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Service {
+    /// Subscribers who dial.
+    Pppoe,
+    /// Guests who meet a page.
+    Hotspot,
+    /// Both.
+    Both,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +215,7 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
         Deed::Replace(asked) => runtime.block_on(take_place(&config, asked)),
         Deed::Status { json } => runtime.block_on(status(&config, json)),
         Deed::Certificate { router, out } => runtime.block_on(certificate(&config, &router, &out)),
+        Deed::Wizard { deed } => runtime.block_on(wizard(&config, deed)),
         Deed::Doctor => runtime.block_on(diagnose(&config)),
     }
 }
@@ -341,6 +403,51 @@ async fn certificate(config: &Config, name: &str, out: &Path) -> anyhow::Result<
         folder.join(CERTIFICATE).display()
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+async fn wizard(config: &Config, deed: WizardDeed) -> anyhow::Result<ExitCode> {
+    let address = config.status.listen;
+    let nobody = || format!("no agent listens on {address}; start one with: easyisp-agent run");
+    let body = match deed {
+        WizardDeed::Status => doctor::fetch_wizard(address).await.with_context(nobody)?,
+        WizardDeed::Forget { name } => {
+            let told = doctor::tell(address, "/wizard/forget", &Named { name }).await;
+            told.with_context(nobody)?.map_err(anyhow::Error::msg)?
+        }
+        WizardDeed::Start(asked) => {
+            let told = doctor::tell(address, "/wizard", &wish(asked)).await;
+            let body = told.with_context(nobody)?.map_err(anyhow::Error::msg)?;
+            let begun: Begun = serde_json::from_str(&body).context("that is no agent's answer")?;
+            say(&format!(
+                "Paste this line into the router's terminal within half an hour; it works once:\n\n{}\n\n\
+                 Then: easyisp-agent wizard status\n",
+                begun.command
+            ));
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let routers: Vec<Told> = serde_json::from_str(&body).context("that is no agent's answer")?;
+    if routers.is_empty() {
+        say("No router is being brought up from this box.\n");
+    }
+    for router in routers {
+        say(&format!("{}: {}\n", router.name, router.message));
+        for line in &router.lines {
+            say(&format!("  {line}\n"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wish(asked: Start) -> Wish {
+    Wish {
+        name: asked.name,
+        pppoe: (asked.service != Service::Hotspot).then_some(asked.pppoe),
+        hotspot: (asked.service != Service::Pppoe).then_some(asked.hotspot),
+        wan: asked.wan,
+        agent: asked.agent,
+        firewall: !asked.no_firewall,
+    }
 }
 
 async fn diagnose(config: &Config) -> anyhow::Result<ExitCode> {

@@ -34,6 +34,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// `[syslog]`
     pub syslog: SyslogConfig,
+    /// `[wizard]`
+    pub wizard: WizardConfig,
     /// `[access]`
     pub access: AccessConfig,
     /// `[store]`
@@ -125,6 +127,15 @@ pub struct SyslogConfig {
     pub listen: SocketAddr,
 }
 
+/// `[wizard]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WizardConfig {
+    /// Where a router that this box brings up by itself fetches its script (TCP, on the site's side); nothing listens
+    /// while none is awaited.
+    pub listen: SocketAddr,
+}
+
 /// `[access]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -179,6 +190,7 @@ impl Default for Config {
             neighbours: NeighboursConfig::default(),
             upstream: UpstreamConfig::default(),
             syslog: SyslogConfig::default(),
+            wizard: WizardConfig::default(),
             access: AccessConfig::default(),
             store: StoreConfig::default(),
             log: Log::default(),
@@ -247,6 +259,14 @@ impl Default for SyslogConfig {
     }
 }
 
+impl Default for WizardConfig {
+    fn default() -> WizardConfig {
+        WizardConfig {
+            listen: (Ipv4Addr::UNSPECIFIED, 8082).into(),
+        }
+    }
+}
+
 impl Default for AccessConfig {
     /// WinBox and pages.
     fn default() -> AccessConfig {
@@ -302,6 +322,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("neighbours", "listen", Form::Text),
     ("upstream", "hosts", Form::List),
     ("syslog", "listen", Form::Text),
+    ("wizard", "listen", Form::Text),
     ("access", "allow", Form::Flag),
     ("access", "router_ports", Form::Numbers),
     ("access", "customer_ports", Form::Numbers),

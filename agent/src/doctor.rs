@@ -106,6 +106,11 @@ async fn examine_many(config: &Config, report: &SharedReport, now: Timestamp) ->
     findings
 }
 
+/// Asks the agent on this box which routers it brings up, as JSON.
+pub async fn fetch_wizard(address: SocketAddr) -> io::Result<String> {
+    fetch(address, "/wizard").await
+}
+
 /// Asks the agent on this box for its state, as JSON.
 pub async fn fetch_status(address: SocketAddr) -> io::Result<String> {
     fetch(address, "/status.json").await
@@ -113,9 +118,36 @@ pub async fn fetch_status(address: SocketAddr) -> io::Result<String> {
 
 /// Asks it for a page.
 pub(crate) async fn fetch(address: SocketAddr, path: &str) -> io::Result<String> {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let (status, body) = exchange(address, &request).await?;
+    match status == OK {
+        true => Ok(body),
+        false => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Has the agent on this box do something; its refusal is the inner error, in its own words.
+pub async fn tell(
+    address: SocketAddr,
+    path: &str,
+    wish: &impl serde::Serialize,
+) -> io::Result<Result<String, String>> {
+    let body = serde_json::to_string(wish).map_err(io::Error::other)?;
+    let request = format!(
+        "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let (status, body) = exchange(address, &request).await?;
+    Ok(match status == OK {
+        true => Ok(body),
+        false => Err(body.trim().to_owned()),
+    })
+}
+
+async fn exchange(address: SocketAddr, request: &str) -> io::Result<(String, String)> {
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.take(MOST).read_to_string(&mut answer).await?;
@@ -127,10 +159,8 @@ pub(crate) async fn fetch(address: SocketAddr, path: &str) -> io::Result<String>
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .ok_or(io::ErrorKind::InvalidData)?;
-    if head.split(' ').nth(1) != Some("200") {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    Ok(body.to_owned())
+    let status = head.split(' ').nth(1).ok_or(io::ErrorKind::InvalidData)?;
+    Ok((status.to_owned(), body.to_owned()))
 }
 
 fn is_enrolled(identity: &Result<Identity, IdentityError>) -> Finding {
@@ -412,6 +442,7 @@ const FULL: u8 = 80;
 const LATELY: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST: u64 = 1 << 20;
+const OK: &str = "200";
 
 #[cfg(test)]
 mod tests {

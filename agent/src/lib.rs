@@ -27,6 +27,7 @@ pub mod sync;
 pub mod syslog;
 pub mod upstream;
 pub mod watchdog;
+pub mod wizard;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -38,6 +38,7 @@ use crate::store::{Job, Outbox, OutboxReader, StoreError, StoreGuard};
 use crate::sync::{Asker, Identity, Link, LinkConfig, Patience};
 use crate::syslog::{self, Syslog};
 use crate::upstream::{self, Upstream};
+use crate::wizard::{self, Wizard};
 use crate::{Source, StartError, VERSION, housekeeping};
 
 /// A site in service.
@@ -246,6 +247,19 @@ impl Served {
         let old_servers = shadow::Driver::new(radius.clone(), site_clock.clone(), local);
         tasks.spawn(old_servers.run(cancel.clone()));
         let unlocker = Unlocker::new(site.clone(), outbox.clone(), site_clock.clone(), touches);
+        let wizard = Wizard::open(wizard::Parts {
+            site: site.clone(),
+            outbox: outbox.clone(),
+            apis: apis.clone(),
+            enforcer: enforcer.clone(),
+            clock: site_clock.clone(),
+            entropy: entropy.clone(),
+            data_dir: config.data_dir.clone(),
+            listen: config.wizard.listen,
+            announce: config.peers.announce,
+            hosted,
+        });
+        tasks.spawn(wizard.clone().run(cancel.clone()));
         let addresses = announced(&config, listener.as_ref(), &site);
         let link = identity.clone().map(|identity| {
             let local_site = LocalSite {
@@ -329,6 +343,7 @@ impl Served {
             upstream,
             moved_aside,
             unlocker,
+            wizard,
             access,
             data_dir: config.data_dir,
             metered: config.cloud.metered,

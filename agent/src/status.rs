@@ -3,6 +3,7 @@
 mod page;
 mod shared;
 pub mod unlock;
+mod wizard;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Html;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Form, Json, Router as Routes};
 use easyisp_shared::diagnosis::{self, Facts, diagnose};
 use easyisp_shared::expiry::{Nearness, days_left, nearness};
@@ -35,10 +36,12 @@ use crate::site::{Site, SiteClock, UnknownSources};
 use crate::store::{Job, Outbox, OutboxReader, used_percent};
 use crate::sync::{Identity, LinkStatus};
 use crate::upstream::Upstream;
+use crate::wizard::{Told, Wizard};
 use unlock::{Refusal, Unlocker};
 
 pub(crate) use shared::{Shared, serve_shared};
 pub use shared::{SharedReport, SiteReport};
+pub use wizard::Named;
 
 /// What an agent knows and does.
 pub struct Overview {
@@ -68,6 +71,8 @@ pub struct Overview {
     pub moved_aside: Vec<PathBuf>,
     /// Takes codes from the phone.
     pub unlocker: Unlocker,
+    /// Brings routers up from here.
+    pub wizard: Arc<Wizard>,
     /// Ways through this box.
     pub access: Arc<Access>,
     /// Where the files are.
@@ -113,6 +118,9 @@ pub struct Report {
     /// Who may come through this box to a device of the site now.
     #[serde(default)]
     pub access: Vec<AccessReport>,
+    /// Routers that are being brought up from here.
+    #[serde(default)]
+    pub wizard: Vec<Told>,
     /// How full the disk is.
     #[serde(default)]
     pub disk_used_percent: Option<u8>,
@@ -162,6 +170,8 @@ pub(crate) async fn serve(
         .route("/status.json", get(json))
         .route("/why/{username}", get(why))
         .route("/unlock", get(for_codes).post(take_code))
+        .route("/wizard", get(wizard::list).post(wizard::start))
+        .route("/wizard/forget", post(wizard::forget))
         .with_state(overview);
     run(listener, routes, cancel).await;
 }
@@ -308,6 +318,7 @@ impl Overview {
             waiting: waiting.collect(),
             warnings: self.warnings(),
             access: self.access.report(),
+            wizard: self.wizard.told(),
             routers,
             unknown_sources: self.asking(),
             counters,

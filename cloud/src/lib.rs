@@ -171,6 +171,7 @@ pub fn appliers(secrets: &Secrets) -> Appliers {
             UpKind::Redemption,
             vouchers::edge::redemptions(secrets.clone()),
         )
+        .with(UpKind::BroughtUp, wizard::edge::brought_up(secrets.clone()))
         .with(UpKind::Keepers, sites::agents::keepers::wishes())
         .with(UpKind::Device, customers::edge::devices())
         .with(UpKind::Bind, customers::edge::binds())

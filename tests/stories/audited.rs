@@ -44,7 +44,7 @@ const TAKE_A_FILE: [&str; 8] = [
 
 /// Routes that need a router that answers, or a box that waits; the stories `confirmed`, `certificates`, `control`,
 /// `drift`, `configurations`, `rollouts`, `wizard` and `access` look for them in the trail.
-const ASK_A_ROUTER: [&str; 22] = [
+const ASK_A_ROUTER: [&str; 25] = [
     "POST /api/nas/{router}/access",
     "POST /api/customers/{customer}/access",
     "DELETE /api/access/{access}",
@@ -54,6 +54,9 @@ const ASK_A_ROUTER: [&str; 22] = [
     "DELETE /api/nas/{router}/certificates/{serial}",
     "POST /api/wizard/{router}/configure",
     "POST /api/wizard/{router}/auto-configure",
+    "POST /api/wizard/{router}/configure-wireless",
+    "POST /api/mikrotik/{router}/update-config",
+    "POST /api/mikrotik/{router}/update-hotspot",
     "POST /api/mikrotik/{router}/queues",
     "PUT /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/mikrotik/{router}/queues/{queue}",

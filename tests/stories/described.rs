@@ -15,7 +15,7 @@ use crate::words::{DAY, full};
 
 /// Routes that ask a device or a provider while the caller waits, and may say that it is away. Any other route
 /// that does not answer is a mistake, whatever its description lets it say when the database is busy.
-const ASK_OUTSIDE: [&str; 44] = [
+const ASK_OUTSIDE: [&str; 48] = [
     "DELETE /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/sessions/{session}",
     "GET /api/customers/{customer}/bandwidth",
@@ -37,11 +37,14 @@ const ASK_OUTSIDE: [&str; 44] = [
     "GET /api/wizard/{router}/interfaces",
     "GET /api/wizard/{router}/system-info",
     "GET /api/wizard/{router}/test",
+    "GET /api/wizard/{router}/wireless",
     "POST /api/customers/{customer}/access",
     "POST /api/customers/{customer}/disconnect",
     "POST /api/mikrotik/{router}/disconnect",
     "POST /api/mikrotik/{router}/queues",
     "POST /api/mikrotik/{router}/reboot",
+    "POST /api/mikrotik/{router}/update-config",
+    "POST /api/mikrotik/{router}/update-hotspot",
     "POST /api/nas/{router}/access",
     "POST /api/nas/{router}/certificates",
     "POST /api/nas/{router}/configurations",
@@ -58,6 +61,7 @@ const ASK_OUTSIDE: [&str; 44] = [
     "POST /api/vouchers/redeem",
     "POST /api/wizard/{router}/auto-configure",
     "POST /api/wizard/{router}/configure",
+    "POST /api/wizard/{router}/configure-wireless",
     "POST /api/wizard/{router}/firmware/check",
     "PUT /api/mikrotik/{router}/queues/{queue}",
 ];

@@ -2,9 +2,12 @@
 //! is said, and undone, when a step of it breaks.
 
 mod again;
+mod alone;
 mod breaks;
 mod drifts;
 mod goes_back;
+mod places;
+mod radios;
 mod registers;
 pub mod roof;
 

@@ -41,6 +41,7 @@ impl Fold {
                 | Up::Metrics(_)
                 | Up::Lines(_)
                 | Up::Unlock(_)
+                | Up::BroughtUp(_)
                 | Up::Logs(_)
                 | Up::Configuration(_),
             )

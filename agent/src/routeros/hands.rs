@@ -33,6 +33,21 @@ impl RouterApis {
         ))
     }
 
+    /// Gives the login by which the agent comes in another password.
+    pub async fn change_password(
+        &self,
+        router: &Router,
+        old: &str,
+        new: &str,
+        within: Duration,
+    ) -> Result<(), ApiError> {
+        let command = Command::new("/password")
+            .with("old-password", old)
+            .with("new-password", new)
+            .with("confirm-new-password", new);
+        self.ask_once(router, command, within).await.map(|_| ())
+    }
+
     /// Its interfaces; of those that last, also what goes through them now.
     pub async fn interfaces(
         &self,

@@ -180,7 +180,7 @@ pub fn amiss(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<String> {
         let named = wanted(item, folder).into_iter().filter(|(name, value)| {
             let held = of(row, name);
             // A secret that this login may not see cannot be compared.
-            let hidden = held.is_none() && (name == "secret" || name.ends_with("password"));
+            let hidden = held.is_none() && is_secret(name);
             !hidden && !is_same(held, value)
         });
         named
@@ -207,6 +207,11 @@ pub fn amiss(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<String> {
         }
         WhichV1::Gone { .. } | WhichV1::GoneBut { .. } => Vec::new(),
     }
+}
+
+fn is_secret(name: &str) -> bool {
+    ["secret", "passphrase"].contains(&name)
+        || ["password", "-key"].iter().any(|end| name.ends_with(end))
 }
 
 fn is_meant(which: &WhichV1, row: &RowV1) -> bool {

@@ -7,6 +7,7 @@ mod abreast;
 mod adopted;
 mod binds;
 mod boot;
+mod brought;
 pub mod description;
 mod devices;
 mod directory;
@@ -53,6 +54,7 @@ pub use vouchers::{Fate, Recalled, Redemption, Resume, Turn, Vote};
 use abreast::Abreast;
 use adopted::Adopted;
 use binds::Binds;
+use brought::Brought;
 use devices::Devices;
 use directory::{Directory, Table};
 use router_login::RouterLogins;
@@ -68,6 +70,8 @@ pub struct Site {
     commands: Table<CommandId, (u64, CommandV1)>,
     policy: RwLock<Arc<Policy>>,
     adopted: Adopted,
+    /// Routers of whom only this box knows.
+    brought: Brought,
     /// Routers with an old server behind them.
     moving: Table<RouterId, Moving>,
     router_logins: RouterLogins,
@@ -121,6 +125,7 @@ impl Site {
             commands: Table::default(),
             policy: RwLock::default(),
             adopted: Adopted::new(ranges),
+            brought: Brought::default(),
             moving: Table::default(),
             router_logins: RouterLogins::default(),
             monitored: Table::default(),

@@ -56,6 +56,9 @@ impl Site {
         let Some(kind) = DownKind::from_code(row.kind) else {
             return Touched::Nobody;
         };
+        if kind == DownKind::Router {
+            self.speaks_of(RouterId(row.id));
+        }
         match &row.body {
             None => self.remove(kind, row.id),
             Some(body) => match self.put(kind, row, body) {
@@ -147,7 +150,7 @@ impl Site {
         Touched::Customer { customer, password }
     }
 
-    fn put_router(&self, told: RouterV1) {
+    pub(super) fn put_router(&self, told: RouterV1) {
         let Some(mut router) = Router::open(told, &self.key) else {
             return;
         };
@@ -163,7 +166,7 @@ impl Site {
         routers.sort_by_key(|router| std::cmp::Reverse(router.source.prefix_len()));
     }
 
-    fn remove(&self, kind: DownKind, id: Uuid) -> Touched {
+    pub(super) fn remove(&self, kind: DownKind, id: Uuid) -> Touched {
         match kind {
             DownKind::Subscriber => {
                 let customer = CustomerId(id);

@@ -110,7 +110,20 @@ fn body(page: &mut String, report: &Report) {
             class(router.last_seen.is_some()),
         );
     }
-    page.push_str("</table><h2>Counts since the start</h2><table>");
+    page.push_str("</table>");
+    if !report.wizard.is_empty() {
+        page.push_str("<h2>Being brought up from this box</h2><table>");
+        for router in &report.wizard {
+            let _ = write!(
+                page,
+                "<tr><th>{}<td>{}",
+                escaped(&router.name),
+                escaped(&router.message)
+            );
+        }
+        page.push_str("</table>");
+    }
+    page.push_str("<h2>Counts since the start</h2><table>");
     for (name, count) in &report.counters {
         let _ = write!(page, "<tr><th>{}<td>{count}", escaped(name));
     }

@@ -177,6 +177,7 @@ async fn counters_keep_all_64_bits() {
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
+            | Up::BroughtUp(_)
             | Up::Logs(_)
             | Up::Configuration(_) => None,
         });

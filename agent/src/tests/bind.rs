@@ -128,6 +128,7 @@ fn binds(running: &Running) -> Vec<BindV1> {
         | Up::Keepers(_)
         | Up::Lines(_)
         | Up::Unlock(_)
+        | Up::BroughtUp(_)
         | Up::Logs(_)
         | Up::Configuration(_)
         | Up::Metrics(_) => None,

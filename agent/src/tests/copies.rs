@@ -65,6 +65,7 @@ async fn a_repeated_request_gets_the_same_answer_once_decided() {
         | Up::Bind(_)
         | Up::Lines(_)
         | Up::Unlock(_)
+        | Up::BroughtUp(_)
         | Up::Logs(_)
         | Up::Configuration(_)
         | Up::Metrics(_) => None,

@@ -259,6 +259,7 @@ impl Running {
                     | Up::Metrics(_)
                     | Up::Lines(_)
                     | Up::Unlock(_)
+                    | Up::BroughtUp(_)
                     | Up::Logs(_)
                     | Up::Configuration(_) => None,
                 });
@@ -440,6 +441,7 @@ impl Running {
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
+            | Up::BroughtUp(_)
             | Up::Logs(_)
             | Up::Configuration(_) => None,
         })
@@ -461,6 +463,7 @@ impl Running {
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
+            | Up::BroughtUp(_)
             | Up::Logs(_)
             | Up::Configuration(_) => None,
         })

@@ -133,6 +133,19 @@ pub async fn repair(
 ) -> Result<Json<Drift>, ApiError> {
     let now = clock.now();
     let wanted = items(&db, &secrets, &operator, router, choice).await?;
+    let told = mended(db, live, operator, router, wanted, now).await?;
+    Ok(Json(Drift::new(router, told, now)))
+}
+
+/// Writes what differs from this, and nothing else; what differs still. Nobody else writes to the router meanwhile.
+pub(super) async fn mended(
+    db: Database,
+    live: Live,
+    operator: Operator,
+    router: RouterId,
+    wanted: Vec<WantedV1>,
+    now: Timestamp,
+) -> Result<DriftV1, ApiError> {
     let writer = Writer::Repair(hex::encode(db.entropy().bytes::<8>()));
     let mut tx = db.begin(operator.tenant).await?;
     let name = routers::lock_named(&mut tx, router).await?;
@@ -147,8 +160,7 @@ pub async fn repair(
         tx.commit().await?;
         mended
     });
-    let told = mending.await.map_err(ApiError::internal)??;
-    Ok(Json(Drift::new(router, told, now)))
+    mending.await.map_err(ApiError::internal)?
 }
 
 /// Looks what differs, writes it down, and mends it.

@@ -5,6 +5,7 @@ mod drift;
 mod http;
 mod queues;
 mod shown;
+mod update;
 
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub fn routes() -> Routes {
         .route(CHANGE, routes!(http::reboot))
         .route(CHANGE, routes!(drift::find))
         .route(CHANGE, routes!(drift::repair))
+        .route(CHANGE, routes!(update::config))
+        .route(CHANGE, routes!(update::hotspot))
         .route(SEE, routes!(queues::list))
         .route(CHANGE, routes!(queues::create))
         .route(CHANGE, routes!(queues::update, queues::delete))

@@ -51,6 +51,7 @@ pub struct Router {
     last_source: Option<String>,
     status: Status,
     provisioning_status: Provisioning,
+    /// Null: no router has a tunnel of its own; its site's box reaches it.
     vpn_tunnel_ip: Option<String>,
     router_os_version: Option<String>,
     /// Percent.
@@ -64,7 +65,10 @@ pub struct Router {
     pppoe_count: i64,
     /// Hotspot sessions open now.
     hotspot_count: i64,
+    /// False: no port of a router stands open; a way to its WinBox is opened for a time, to who asks for it
+    /// (`POST /api/nas/{router}/access`).
     remote_winbox_enabled: bool,
+    /// Null: see there.
     remote_winbox_port: Option<i32>,
     api_username: Option<String>,
     /// Masked; null when none was entered.

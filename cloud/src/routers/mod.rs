@@ -75,6 +75,18 @@ pub async fn create(
     now: Timestamp,
 ) -> Result<RouterId, SecretError> {
     let router = RouterId::new(now, &tx.entropy());
+    adopt(tx, secrets, (router, site), (draft, clear), now).await?;
+    Ok(router)
+}
+
+/// The same under an id that somebody else made.
+pub async fn adopt(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    (router, site): (RouterId, SiteId),
+    (draft, clear): (&Draft, &Clear),
+    now: Timestamp,
+) -> Result<(), SecretError> {
     let key = secrets.tenant(tx).await?;
     let sealed = store::Sealed {
         secret: key.seal(SECRET, router.0, clear.secret.as_bytes()),
@@ -90,7 +102,37 @@ pub async fn create(
     };
     store::insert(tx, router, site, (draft, signing), &sealed, now).await?;
     tx.changed(Kind::Router, router);
-    Ok(router)
+    Ok(())
+}
+
+/// Whether there is a router of this id, or was one.
+pub async fn was_entered(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
+    store::was_entered(tx, router).await
+}
+
+/// The router that is called so, locked until the transaction ends; `None` when none is.
+pub async fn lock_by_name(tx: &mut Tx, name: &str) -> sqlx::Result<Option<Named>> {
+    let found = store::lock_by_name(tx, name).await?;
+    Ok(found.map(|(id, site, address, last_seen)| Named {
+        id,
+        site,
+        address: address
+            .parse()
+            .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
+        last_seen,
+    }))
+}
+
+/// A router that was looked for by its name.
+pub struct Named {
+    /// Its id.
+    pub id: RouterId,
+    /// Where it stands.
+    pub site: SiteId,
+    /// Where it is, as far as is known.
+    pub address: std::net::IpAddr,
+    /// When it was heard of last.
+    pub last_seen: Option<Timestamp>,
 }
 
 /// What holds for a router of a site unless somebody says otherwise: where the agent stands across a WAN,

@@ -21,7 +21,7 @@ pub use certificates::{
 };
 pub use claims::{claim, holder, release};
 pub use drift::note_drift;
-pub use provision::{placed, provisioning};
+pub use provision::{lock_by_name, placed, provisioning, was_entered};
 pub use rotation::{begin_rotation, forget_previous_secret, note_secret};
 pub use told::{changed, note_told};
 

@@ -399,6 +399,7 @@ async fn take_logins(
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
+            | Up::BroughtUp(_)
             | Up::Logs(_)
             | Up::Configuration(_) => None,
         })

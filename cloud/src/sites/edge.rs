@@ -57,6 +57,7 @@ async fn take(
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
+            | Up::BroughtUp(_)
             | Up::Logs(_)
             | Up::Configuration(_) => None,
         })

@@ -124,6 +124,7 @@ fn is_event(kind: UpKind) -> bool {
             | UpKind::Accounting
             | UpKind::CommandResult
             | UpKind::Unlock
+            | UpKind::BroughtUp
     )
 }
 

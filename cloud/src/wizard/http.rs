@@ -6,6 +6,7 @@ pub mod configure;
 mod hands;
 pub mod called;
 pub mod register;
+pub mod wireless;
 
 use std::net::IpAddr;
 
@@ -200,6 +201,18 @@ pub async fn differences(
     // A set-up that cannot be any more, without an agent that listens, compares with nothing.
     let steps = rules::planned(known, chosen).ok();
     Ok(steps.map(|steps| drift::differences(&steps, version)))
+}
+
+/// Whether the wizard configured a router, and tried it. 404 for a router of somebody else.
+pub async fn is_configured(tx: &mut Tx, router: RouterId) -> Result<bool, ApiError> {
+    routers::site_of(tx, router)
+        .await?
+        .ok_or(ApiError::NotFound("router"))?;
+    Ok(store::find(tx, router)
+        .await?
+        .as_ref()
+        .and_then(kept)
+        .is_some())
 }
 
 /// What is chosen now; where nothing is, what the wizard configured last and tried.

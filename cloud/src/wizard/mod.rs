@@ -6,9 +6,9 @@
 //! agent, a turn at a time, and undone when it fails. What is wanted and what stood there before is kept, sealed,
 //! until one or the other holds: neither a node, nor a box, nor a router that dies half-way leaves it half-way.
 
-mod around;
 mod back;
 mod drift;
+pub mod edge;
 mod http;
 mod plan;
 mod rules;
@@ -17,7 +17,7 @@ mod store;
 
 pub use http::back::{Going, go as go_back, plan as plan_back};
 pub use http::configure::Configured;
-pub use http::{Choice, differences, setup};
+pub use http::{Choice, differences, is_configured, setup};
 pub use rules::room;
 
 use crate::api::{Access, Routes, routes};
@@ -46,6 +46,8 @@ pub fn routes() -> Routes {
         .route(CONFIG, routes!(http::configure::configure))
         .route(CONFIG, routes!(http::configure::auto_configure))
         .route(SEE, routes!(http::configure::test))
+        .route(SEE, routes!(http::wireless::list))
+        .route(CONFIG, routes!(http::wireless::configure))
         .route(ADD, routes!(http::register::token))
         .route(Access::Token, routes!(http::register::register))
         .route(Access::Token, routes!(http::called::complete))

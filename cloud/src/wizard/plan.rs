@@ -68,6 +68,9 @@ pub struct Work {
     pub before: Vec<BeforeV1>,
     /// Why it is being undone.
     pub why: Option<String>,
+    /// Whether it is something by itself: it is read back, and says nothing of what the router serves.
+    #[serde(default)]
+    pub is_part: bool,
 }
 
 /// Things that are written together.
@@ -110,6 +113,7 @@ impl Work {
             steps: steps.iter().map(part).collect(),
             before,
             why: None,
+            is_part: false,
         }
     }
 
@@ -255,6 +259,7 @@ mod tests {
             steps: vec![part("one"), part("two")],
             before: Vec::new(),
             why: None,
+            is_part: false,
         };
         let turns: Vec<Turn<'_>> = (0..work.places()).map(|at| work.turn(at)).collect();
         let names = [

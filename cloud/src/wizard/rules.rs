@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use easyisp_shared::setup::{
-    ApiLogin, Fault, Hotspot, Lan, Pool, Pppoe, Release, Setup, Snmp, Step, first_script, script,
-    wanted,
+    ApiLogin, Fault, GUESTS, Hotspot, LINE, Lan, NAME_SERVERS, Pool, Pppoe, Release, SERVICE_NAME,
+    Setup, Snmp, Step, first_script, imported, mode, pasted, script, wanted,
 };
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -273,15 +273,11 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
     let (local_address, line) = chosen.line.or(LINE);
     let (gateway, guests) = chosen.guests.or(GUESTS);
     let dns = match chosen.dns.as_slice() {
-        [] => vec![Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(1, 1, 1, 1)],
+        [] => NAME_SERVERS.to_vec(),
         named => named.to_vec(),
     };
     let bridges = chosen.bridges;
-    let lan = |names: Vec<String>| match names.as_slice() {
-        [] => None,
-        [one] if bridges.contains(one) => Some(Lan::Bridge(one.clone())),
-        _ => Some(Lan::Ports(names)),
-    };
+    let lan = |names| Lan::of(names, &bridges);
     let agents = match chosen.agents.as_slice() {
         [] => nearest(&known),
         asked => asked
@@ -305,7 +301,7 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
             lan: lan(chosen.pppoe),
             service_name: chosen
                 .service_name
-                .unwrap_or_else(|| "easyisp-pppoe".to_owned()),
+                .unwrap_or_else(|| SERVICE_NAME.to_owned()),
             local_address,
             pool: line,
             dns: dns.clone(),
@@ -379,36 +375,18 @@ fn host(url: &str) -> Option<String> {
 
 /// What is pasted into a router's terminal.
 pub fn command(public_url: &str, token: &str) -> String {
-    let mode = match public_url.split_once(':') {
-        Some(("http", _)) => "http",
-        _ => "https", // what is public has a certificate
-    };
-    format!(
-        "/tool fetch mode={mode} url=\"{public_url}/provision/{token}\" dst-path=easyisp.rsc; :delay 2s; {}",
-        imported("easyisp.rsc")
-    )
+    pasted(&format!("{public_url}/provision/{token}"))
 }
 
 /// What a router runs that enters itself: it says its serial number and imports what it is answered.
 pub fn register_command(public_url: &str, token: &str) -> String {
-    let mode = match public_url.split_once(':') {
-        Some(("http", _)) => "http",
-        _ => "https", // what is public has a certificate
-    };
+    let mode = mode(public_url);
     format!(
         "/tool fetch mode={mode} url=\"{public_url}/provision/register\" http-method=post \
          http-header-field=\"Content-Type: application/json\" http-data=\"{{\\\"token\\\":\\\"{token}\\\",\
          \\\"serialNumber\\\":\\\"$[/system routerboard get serial-number]\\\",\\\"script\\\":true}}\" \
          dst-path=easyisp-register.rsc; :delay 2s; {}",
         imported("easyisp-register.rsc")
-    )
-}
-
-/// Imports a file and takes it away, above all where it does not go through: it holds secrets.
-fn imported(file: &str) -> String {
-    format!(
-        ":do {{ /import {file} }} on-error={{ :put \"easyisp: not everything was done; see /log print, and take a new \
-         command from the wizard\" }}; /file remove [find where name=\"{file}\"];"
     )
 }
 
@@ -434,11 +412,6 @@ pub fn file_name(router: &str) -> String {
     let name: String = router.chars().map(safe).collect();
     format!("{name}_config.rsc")
 }
-
-/// Where PPPoE ends, unless it is said.
-const LINE: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 1);
-/// Where guests find the hotspot, unless it is said.
-const GUESTS: Ipv4Addr = Ipv4Addr::new(10, 5, 50, 1);
 
 #[cfg(test)]
 mod tests {

@@ -203,6 +203,18 @@ async fn forward(
             };
             return note(db, at, row, &turned, None, Some(now)).await;
         }
+        Outcome::Tried(_, amiss) if work.is_part && amiss.is_empty() => {
+            let turned = Turned {
+                stage: Stage::Done,
+                place: row.places,
+                since: now,
+                message: "Configured and read back.",
+                line: Some("Read it back: it is so"),
+                work_sealed: None,
+                ..on
+            };
+            return note(db, at, row, &turned, Some((None, "Configured")), None).await;
+        }
         Outcome::Tried(tested, amiss) => {
             let shown = Some(json!(tested));
             if tested.is_good(work.services) && amiss.is_empty() {
@@ -216,11 +228,11 @@ async fn forward(
                     tested: shown,
                     work_sealed: None,
                 };
-                let how = Some((Provisioning::Provisioned, "Configured"));
+                let how = Some((Some(Provisioning::Provisioned), "Configured"));
                 return note(db, at, row, &turned, how, None).await;
             }
             let mut why = "It was configured and does not work".to_owned();
-            if !tested.radius {
+            if !tested.radius && !work.is_part {
                 why.push_str(
                     ": the router did not answer the agent's signed request at its CoA port",
                 );
@@ -317,6 +329,9 @@ pub async fn tried(at: At<'_>, work: &Work) -> Result<(Tested, Vec<String>), Sil
         }
     };
     let amiss = check(work.items()).await?;
+    if work.is_part {
+        return Ok((Tested::default(), amiss));
+    }
     let of = async |name: &str| -> Result<bool, Silence> {
         let part = work.steps.iter().find(|part| part.name == name);
         match part {
@@ -359,7 +374,9 @@ async fn undo(
         work_sealed: None,
     };
     let backup = work.backup.as_deref().unwrap_or("none was made");
-    let failed = Some((Provisioning::Failed, why.as_str()));
+    // What is something by itself was undone, and the router serves as before.
+    let how = (!work.is_part).then_some(Provisioning::Failed);
+    let failed = Some((how, why.as_str()));
     match told {
         Ok(SetupToldV1::Restored(left)) if left.is_empty() => {
             let message = format!(
@@ -434,7 +451,7 @@ async fn note(
     at: At<'_>,
     row: &Row,
     turned: &Turned<'_>,
-    end: Option<(Provisioning, &str)>,
+    end: Option<(Option<Provisioning>, &str)>,
     again: Option<Timestamp>,
 ) -> anyhow::Result<Option<Timestamp>> {
     let mut tx = db.begin(at.tenant).await?;
@@ -446,7 +463,9 @@ async fn note(
     }
     if let Some((how, details)) = end {
         routers::release(&mut tx, at.router, &Writer::Wizard).await?;
-        routers::provisioning(&mut tx, at.router, how).await?;
+        if let Some(how) = how {
+            routers::provisioning(&mut tx, at.router, how).await?;
+        }
         let audit = Audit {
             details: details.to_owned(),
             ..Audit::new(Action::RouterSetup, "router", at.router, &name)

@@ -1,11 +1,11 @@
 //! The script that a router fetches by itself: everything but what serves subscribers, on either release, and word to
-//! the cloud when it is done.
+//! whoever gave it when it is done.
 
 use std::fmt::Write;
 
 use super::script::commands;
 use super::wanted::{Item, Value, Which, wanted};
-use super::{Release, Setup, quote};
+use super::{Release, Setup, mode, quote};
 
 /// The first script of a router, whatever its release. When it is through it calls `callback`, an address with a
 /// query, and adds how many steps failed and which addresses the router has. Steps of the names `without` are left out.
@@ -46,10 +46,7 @@ pub fn first_script(setup: &Setup, without: &[&str], callback: &str) -> String {
             "}} on-error={{ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error \"easyisp: {name}: failed\"; :put \"easyisp: {name}: FAILED\" }}"
         ));
     }
-    let mode = match callback.split_once(':') {
-        Some(("http", _)) => "http",
-        _ => "https", // what is public has a certificate
-    };
+    let mode = mode(callback);
     let callback = quote(callback);
     line("");
     line("{");

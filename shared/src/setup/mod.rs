@@ -4,26 +4,33 @@
 //! Both RouterOS 6 and 7 (`Release`). Everything of ours carries a mark, so that applying it twice changes
 //! nothing, what others made stays, and what is not wanted any more goes away.
 
+mod around;
 mod checks;
 mod first;
 mod quote;
+mod pasted;
 mod same;
 mod script;
 pub mod text;
 mod wanted;
+mod wireless;
 
 use std::net::Ipv4Addr;
 
 use secrecy::SecretString;
 
 use crate::wire::monitor::{SnmpAuth, SnmpPrivacy};
+use crate::wire::router::InterfaceV1;
 
+pub use around::Around;
 pub use checks::{Fault, network};
 pub use first::first_script;
+pub use pasted::{imported, mode, pasted};
 pub use quote::quote;
 pub use same::{duration, same};
 pub use script::script;
 pub use wanted::{ALLOWED, ANTI_SHARING, BLOCKED, Item, SYSLOG_PORT, Step, Value, Which, wanted};
+pub use wireless::{Driver, Radio, radio};
 
 /// The major release of RouterOS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,6 +152,15 @@ pub enum Lan {
 }
 
 impl Lan {
+    /// Of interfaces by name: one that is a bridge at the router is used as it is. `None` without any.
+    pub fn of(names: Vec<String>, bridges: &[String]) -> Option<Lan> {
+        match names.as_slice() {
+            [] => None,
+            [one] if bridges.contains(one) => Some(Lan::Bridge(one.clone())),
+            _ => Some(Lan::Ports(names)),
+        }
+    }
+
     fn names(&self) -> Vec<&str> {
         match self {
             Lan::Bridge(name) => vec![name],
@@ -181,6 +197,31 @@ pub struct Hotspot {
     pub dns: Vec<Ipv4Addr>,
     /// Hosts that a guest reaches before he logged in: where he pays.
     pub open_hosts: Vec<String>,
+}
+
+/// Where PPPoE ends, unless it is said.
+pub const LINE: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 1);
+/// Where guests find the hotspot, unless it is said.
+pub const GUESTS: Ipv4Addr = Ipv4Addr::new(10, 5, 50, 1);
+/// Name servers, unless they are said.
+pub const NAME_SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(1, 1, 1, 1)];
+/// What the line of PPPoE is called, unless it is said.
+pub const SERVICE_NAME: &str = "easyisp-pppoe";
+/// Where agents find the API that the first script sets up: in TLS.
+pub const API_PORT: u16 = 8729;
+/// With what agents log in there.
+pub const API_USER: &str = "easyisp";
+
+/// Ports that lead neither to the internet nor to an agent: where subscribers may come in when nobody says where.
+pub fn free_ports(interfaces: &[InterfaceV1], wan: &str, agents: &[String]) -> Vec<String> {
+    let is_free = |one: &&InterfaceV1| {
+        ["ether", "wlan", "wifi"].contains(&one.kind.as_str())
+            && !one.disabled
+            && one.name != wan
+            && !agents.contains(&one.name)
+    };
+    let free = interfaces.iter().filter(is_free);
+    free.map(|one| one.name.clone()).collect()
 }
 
 /// Addresses, both ends included.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::access::*;
+use super::brought::*;
 use super::condition::*;
 use super::configuration::*;
 use super::diagnosis::*;
@@ -469,31 +470,7 @@ fn downs() -> Vec<(&'static str, Down)> {
                 anti_sharing: true,
             }),
         ),
-        (
-            "router_v1",
-            Down::Router(RouterV1 {
-                router: Uuid::from_u128(6).into(),
-                name: "tower".into(),
-                address: IpAddr::V4(Ipv4Addr::new(192, 168, 88, 1)),
-                source: Network {
-                    address: IpAddr::V4(Ipv4Addr::new(192, 168, 88, 0)),
-                    prefix: 24,
-                },
-                secret: vec![1, 9],
-                previous_secret: Some(vec![1, 8]),
-                coa_port: 3799,
-                message_authenticator: MessageAuthenticator::Learn,
-                api: Some(RouterApiV1 {
-                    port: 8729,
-                    tls: true,
-                    user: "easyisp".into(),
-                    password: vec![1, 7],
-                }),
-                ended_certificates: vec![vec![0x40, 1]],
-                certificates_since: Some(at(9)),
-                leases: true,
-            }),
-        ),
+        ("router_v1", Down::Router(router())),
         (
             "policy_v1",
             Down::Policy(PolicyV1 {
@@ -771,6 +748,23 @@ fn ups() -> Vec<(&'static str, Up)> {
         (
             "configuration_v1",
             Up::Configuration(Box::new(configuration())),
+        ),
+        (
+            "brought_up_v1",
+            Up::BroughtUp(Box::new(BroughtUpV1 {
+                at: at(0),
+                router: router(),
+                serial: Some("HEX0123".into()),
+                version: "7.18.2 (stable)".into(),
+                serves: ServesV1 {
+                    pppoe: Some(vec!["ether2".into()]),
+                    hotspot: None,
+                    bridges: vec!["bridge".into()],
+                    wan: "ether1".into(),
+                    agents: vec![Ipv4Addr::new(10, 9, 0, 2)],
+                    firewall: true,
+                },
+            })),
         ),
         (
             "unlock_v1",
@@ -1225,6 +1219,31 @@ fn replies() -> Vec<(&'static str, Reply)> {
             }),
         ),
     ]
+}
+
+fn router() -> RouterV1 {
+    RouterV1 {
+        router: Uuid::from_u128(6).into(),
+        name: "tower".into(),
+        address: IpAddr::V4(Ipv4Addr::new(192, 168, 88, 1)),
+        source: Network {
+            address: IpAddr::V4(Ipv4Addr::new(192, 168, 88, 0)),
+            prefix: 24,
+        },
+        secret: vec![1, 9],
+        previous_secret: Some(vec![1, 8]),
+        coa_port: 3799,
+        message_authenticator: MessageAuthenticator::Learn,
+        api: Some(RouterApiV1 {
+            port: 8729,
+            tls: true,
+            user: "easyisp".into(),
+            password: vec![1, 7],
+        }),
+        ended_certificates: vec![vec![0x40, 1]],
+        certificates_since: Some(at(9)),
+        leases: true,
+    }
 }
 
 fn configuration() -> ConfigurationV1 {

@@ -8,6 +8,7 @@
 //! `tests/vectors/wire` freeze at the first tag.
 
 pub mod access;
+pub mod brought;
 mod bytes;
 pub mod condition;
 pub mod configuration;

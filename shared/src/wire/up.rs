@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::brought::BroughtUpV1;
 use super::configuration::ConfigurationV1;
 use super::frame::{encode, take};
 use super::line::LinesV1;
@@ -20,6 +21,8 @@ use crate::time::Timestamp;
 /// A batch is applied kind by kind in this order: who a voucher makes a customer comes before his sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UpKind {
+    /// A router that the agent brought up by itself: what is told of it comes after.
+    BroughtUp,
     /// A voucher was used for the first time.
     Redemption,
     /// Who is to keep the site's vouchers.
@@ -56,7 +59,8 @@ pub enum UpKind {
 
 impl UpKind {
     /// Every kind of this build.
-    pub const ALL: [UpKind; 16] = [
+    pub const ALL: [UpKind; 17] = [
+        UpKind::BroughtUp,
         UpKind::Redemption,
         UpKind::Keepers,
         UpKind::Device,
@@ -94,6 +98,7 @@ impl UpKind {
             UpKind::Unlock => 24,
             UpKind::Logs => 28,
             UpKind::Configuration => 30,
+            UpKind::BroughtUp => 40,
         }
     }
 
@@ -105,7 +110,8 @@ impl UpKind {
     /// The lane that records of this kind travel in.
     pub const fn lane(self) -> Lane {
         match self {
-            UpKind::Accounting
+            UpKind::BroughtUp
+            | UpKind::Accounting
             | UpKind::Redemption
             | UpKind::Keepers
             | UpKind::Device
@@ -160,6 +166,8 @@ pub enum Up {
     Logs(LogsV1),
     /// See [`ConfigurationV1`].
     Configuration(Box<ConfigurationV1>),
+    /// See [`BroughtUpV1`].
+    BroughtUp(Box<BroughtUpV1>),
 }
 
 impl Up {
@@ -182,6 +190,7 @@ impl Up {
             Up::Unlock(_) => UpKind::Unlock,
             Up::Logs(_) => UpKind::Logs,
             Up::Configuration(_) => UpKind::Configuration,
+            Up::BroughtUp(_) => UpKind::BroughtUp,
         }
     }
 
@@ -204,6 +213,7 @@ impl Up {
             Up::Unlock(body) => encode(&Unlock::V1(body)),
             Up::Logs(body) => encode(&Logs::V1(body)),
             Up::Configuration(body) => encode(&Configuration::V1(body)),
+            Up::BroughtUp(body) => encode(&BroughtUp::V1(body)),
         }
     }
 
@@ -277,6 +287,10 @@ impl Up {
             UpKind::Configuration => {
                 let Configuration::V1(body) = take(body)?;
                 Up::Configuration(body)
+            }
+            UpKind::BroughtUp => {
+                let BroughtUp::V1(body) = take(body)?;
+                Up::BroughtUp(body)
             }
         })
     }
@@ -359,6 +373,11 @@ enum Logs<T = LogsV1> {
 
 #[derive(Serialize, Deserialize)]
 enum Configuration<T = Box<ConfigurationV1>> {
+    V1(T),
+}
+
+#[derive(Serialize, Deserialize)]
+enum BroughtUp<T = Box<BroughtUpV1>> {
     V1(T),
 }
 

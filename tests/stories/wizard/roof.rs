@@ -8,6 +8,7 @@ use easyisp_agent::Agent;
 use easyisp_agent::config::Config;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::setup::Release;
+use easyisp_tests::line::Line;
 use easyisp_tests::operator::http_client;
 use easyisp_tests::router::api::Api;
 use easyisp_tests::router::script::Machine;
@@ -37,10 +38,36 @@ impl Roof {
 
     /// The same in a world of the caller's own.
     pub async fn within(world: World, name: &str) -> Result<Roof> {
+        Roof::of(world, name, unpacked(), |_| {}).await
+    }
+
+    /// A box at the end of a line, beside a router that has no uplink yet.
+    pub async fn at_the_end_of(line: &Line, world: World, name: &str) -> Result<Roof> {
+        let address = line.address.to_string();
+        let mut machine = Machine::new(Release::V7);
+        machine.put_all("/system device-mode", "mode", "advanced");
+        machine.put_all("/system device-mode", "hotspot", "yes");
+        let lan = [("address", "10.9.0.1/24"), ("interface", "ether5")];
+        machine.put("/ip address", &lan);
+        let over = |config: &mut Config| config.cloud.address = Some(address);
+        Roof::of(world, name, machine, over).await
+    }
+
+    async fn of(
+        world: World,
+        name: &str,
+        machine: Machine,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<Roof> {
         let isp = Provider::sign_up(&world, name).await?;
         let token = isp.owner.join_token().await?;
         let announce = (AGENT, 1814).into();
-        let named = |config: &mut Config| config.peers.announce = Some(announce);
+        let listen = world.free_port()?;
+        let named = |config: &mut Config| {
+            config.peers.announce = Some(announce);
+            config.wizard.listen = listen;
+            change(config);
+        };
         let (agent, config) = world.join_with(&token, named).await?;
         let server = Server {
             auth: config.radius.auth,
@@ -54,8 +81,8 @@ impl Roof {
         };
         let settings = Settings {
             source: address,
-            fresh: Some(unpacked()),
-            lan: Lan::default().with(AGENT, server),
+            fresh: Some(machine),
+            lan: Lan::default().with(AGENT, server).pages(AGENT, listen),
             incoming: Some((address, 3799).into()),
             api: Some(api),
             ..Settings::new("", server.auth, server.acct)
@@ -126,6 +153,11 @@ impl Roof {
 
     pub fn agent(&self) -> &Agent {
         self.agent.as_ref().expect("the box is on")
+    }
+
+    /// Where the door for routers is, while it is open.
+    pub fn door(&self) -> std::net::SocketAddr {
+        self.config.wizard.listen
     }
 
     pub async fn switch_off(&mut self) {

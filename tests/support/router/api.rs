@@ -140,7 +140,7 @@ async fn visit(
         if manners == ApiManners::Silent || router.state().unplugged {
             continue;
         }
-        if let Guest::Known = &guest {
+        if let Guest::Known(_) = &guest {
             match happens(&router, &sentence) {
                 Some(Mishap::Reboot) => {
                     router.reboot();
@@ -153,8 +153,11 @@ async fn visit(
         if router.state().unplugged {
             continue;
         }
-        let replies = match guest {
-            Guest::Known => carry_out(&router, api, &sentence, manners),
+        let replies = match &guest {
+            Guest::Known(name) => match own_password(&router, name, &sentence) {
+                Some(outcome) => told(outcome, api, "/password", &sentence),
+                None => carry_out(&router, api, &sentence, manners),
+            },
             Guest::Stranger | Guest::Challenged(_) => {
                 let (now, replies) = log_in(&router, api, &sentence, guest, from);
                 guest = now;
@@ -196,7 +199,8 @@ fn happens(router: &Router, sentence: &Sentence) -> Option<Mishap> {
 enum Guest {
     Stranger,
     Challenged([u8; 16]),
-    Known,
+    /// By his name.
+    Known(String),
 }
 
 fn log_in(
@@ -223,7 +227,7 @@ fn log_in(
                 .finalize();
             sentence.value("response") == Some(format!("00{}", hex::encode(digest)).as_str())
         }
-        (Build::Challenge, Guest::Stranger | Guest::Known) => {
+        (Build::Challenge, Guest::Stranger | Guest::Known(_)) => {
             let challenge = router.shared.entropy.bytes();
             let ret = format!("=ret={}", hex::encode(challenge));
             return (
@@ -242,11 +246,50 @@ fn log_in(
                 state.entered.push(one);
             }
         });
-        return (Guest::Known, vec![Sentence::of(&["!done"])]);
+        return (
+            Guest::Known(name.to_owned()),
+            vec![Sentence::of(&["!done"])],
+        );
     }
     let why = "=message=invalid user name or password (6)";
     let replies = vec![Sentence::of(&["!trap", why]), Sentence::of(&["!done"])];
     (Guest::Stranger, replies)
+}
+
+/// `/password`: who is in gives himself another one, where his group may; `None` for anything else.
+fn own_password(
+    router: &Router,
+    name: &str,
+    sentence: &Sentence,
+) -> Option<Result<Vec<menus::Row>, menus::Refused>> {
+    if !sentence.is("/password") || happens(router, sentence).is_some() {
+        return None;
+    }
+    let given = |field| sentence.value(field).unwrap_or_default().to_owned();
+    let [old, new, again] = ["old-password", "new-password", "confirm-new-password"].map(given);
+    let machine = router.machine();
+    let user = machine.rows("/user", "name", name).into_iter().next();
+    let user = user.unwrap_or_default();
+    let group = user.get("group").cloned().unwrap_or_default();
+    let policy = machine
+        .rows("/user group", "name", &group)
+        .into_iter()
+        .next();
+    let policy = policy.and_then(|row| row.get("policy").cloned());
+    let may = group == "full"
+        || policy.is_some_and(|policy| policy.split(',').any(|one| one == "password"));
+    let refused = |words: &str| Some(Err((None, words.to_owned())));
+    if !may {
+        return refused("not enough permissions (9)");
+    }
+    if user.get("password") != Some(&old) {
+        return refused("failure: old password is wrong");
+    }
+    if new != again {
+        return refused("failure: passwords do not match");
+    }
+    router.configure(|machine| machine.change_password(name, &new));
+    Some(Ok(Vec::new()))
 }
 
 fn carry_out(
@@ -337,6 +380,7 @@ fn told(
                 "/save",
                 "/export",
                 "/upgrade",
+                "/password",
             ];
             let lists = !acts.iter().any(|act| path.ends_with(act));
             let empty = rows.is_empty() && api.build == Build::Empty && lists;

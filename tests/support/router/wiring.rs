@@ -32,6 +32,27 @@ impl Lan {
         self
     }
 
+    /// Pages at this address and port are served by `agent`.
+    pub fn pages(mut self, address: Ipv4Addr, agent: SocketAddr) -> Lan {
+        self.leads.insert((address, agent.port()).into(), agent);
+        self
+    }
+
+    /// Where a page really is.
+    fn real(&self, url: &str) -> String {
+        let Ok(mut real) = reqwest::Url::parse(url) else {
+            return url.to_owned();
+        };
+        let named = real.host_str().and_then(|host| host.parse().ok());
+        if let (Some(address), Some(port)) = (named, real.port_or_known_default()) {
+            let leads = self.leads(address, port);
+            // Of another kind than the address that it had, never.
+            let _is_an_address = real.set_ip_host(leads.ip());
+            let _has_a_port = real.set_port(Some(leads.port()));
+        }
+        real.into()
+    }
+
     /// What is logged at `address` is heard at `agent`.
     pub fn logging(mut self, address: Ipv4Addr, agent: SocketAddr) -> Lan {
         self.leads.insert((address, SYSLOG_PORT).into(), agent);
@@ -257,6 +278,7 @@ impl Router {
             .build()
             .map_err(|error| error.to_string())?;
         let runtime = tokio::runtime::Handle::current();
+        let lan = self.shared.settings.lan.clone();
         let (router, line) = (self.clone(), line.to_owned());
         let typed = tokio::task::spawn_blocking(move || {
             let mut machine = router.machine();
@@ -266,7 +288,7 @@ impl Router {
                 adopting.configure(|held| *held = machine.clone());
                 let got = async {
                     let answer = client
-                        .get(url)
+                        .get(lan.real(url))
                         .send()
                         .await
                         .map_err(|_| "failure: no answer")?;

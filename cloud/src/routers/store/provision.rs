@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use easyisp_shared::id::RouterId;
+use easyisp_shared::id::{RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
 
 use super::super::words::Provisioning;
@@ -39,4 +39,30 @@ pub async fn placed(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Whether there is a router of this id, or was one.
+pub async fn was_entered(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select exists (select from routers where tenant_id = $1 and id = $2)")
+        .bind(tx.tenant())
+        .bind(router)
+        .fetch_one(&mut **tx)
+        .await
+}
+
+/// The router that is called so: its id, site, address and when it was heard of. Locks it. `None` when none is.
+pub async fn lock_by_name(
+    tx: &mut Tx,
+    name: &str,
+) -> sqlx::Result<Option<(RouterId, SiteId, String, Option<Timestamp>)>> {
+    sqlx::query_as(
+        "select id, site_id, ip_address, last_seen_at
+           from routers
+          where tenant_id = $1 and lower(name) = lower($2) and deleted_at is null
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(name)
+    .fetch_optional(&mut **tx)
+    .await
 }

@@ -432,6 +432,23 @@ pub async fn around(tx: &mut Tx, site: SiteId) -> sqlx::Result<Vec<Listening>> {
     .await
 }
 
+/// The sites, by name, at which an agent listens that was not revoked.
+pub async fn sites_listening(tx: &mut Tx) -> sqlx::Result<Vec<(SiteId, String)>> {
+    sqlx::query_as(
+        "select s.id, s.name
+           from sites s
+          where s.tenant_id = $1 and s.deleted_at is null
+            and exists (select from agents a
+                         where a.tenant_id = s.tenant_id and a.site_id = s.id and a.revoked_at is null
+                           and a.key_digest is not null and a.addresses <> '{}')
+          order by lower(s.name), s.id
+          limit 10",
+    )
+    .bind(tx.tenant())
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Notes where an agent hears the others of its site; whether that is news.
 pub async fn put_addresses(
     tx: &mut Tx,

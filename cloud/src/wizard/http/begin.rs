@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{RouterId, SiteId};
+use easyisp_shared::setup::{API_PORT, API_USER};
 use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_shared::wire::router::{RouterAsk, RouterTold};
 use serde::{Deserialize, Serialize};
@@ -26,14 +27,10 @@ use crate::error::{ApiError, violated};
 use crate::moving;
 use crate::routers::{self, Change, Clear, Provisioning, Status, running};
 use crate::secrets::{SecretError, Secrets};
-use crate::sites::Live;
+use crate::sites::{self, Live};
 
 /// How long a command may be pasted, and how long importing may take.
 pub const TOKEN_LIFE: Duration = Duration::from_secs(30 * 60);
-/// Where an agent finds the API that the first script sets up.
-const API_PORT: i32 = 8729;
-/// With what agents log in there.
-const API_USER: &str = "easyisp";
 /// What a person reads who was given the command.
 const MESSAGE: &str =
     "Paste the command into the router's terminal within half an hour; it works once.";
@@ -50,7 +47,7 @@ pub struct StartRequest {
     /// A router that is there already: it gets a new command.
     #[serde(default, deserialize_with = "blank::option")]
     router_id: Option<RouterId>,
-    /// Where it stands; the tenant's first site when left out.
+    /// Where it stands; needed where agents of several sites listen, else the site of those that do.
     #[serde(default, deserialize_with = "blank::option")]
     site_id: Option<SiteId>,
     /// Addresses of one or two agents as the router sees them; those of its site when left out.
@@ -203,7 +200,7 @@ pub(super) async fn enter(
         // Until it calls.
         ip_address: Some("0.0.0.0".to_owned()),
         api_username: Some(Some(API_USER.to_owned())),
-        api_port: Some(API_PORT),
+        api_port: Some(i32::from(API_PORT)),
         ..Change::default()
     };
     let draft = routers::draft(change, None).map_err(ApiError::fields)?;
@@ -211,8 +208,7 @@ pub(super) async fn enter(
         secret: routers::random_secret(entropy),
         api_password: Some(routers::random_secret(entropy)),
     };
-    let site = routers::site(tx, site).await?;
-    let site = site.ok_or_else(|| ApiError::field("siteId", "is no site of yours"))?;
+    let site = place(tx, site).await?;
     routers::create(tx, secrets, site, &draft, &clear, now)
         .await
         .map_err(|error| match &error {
@@ -224,6 +220,33 @@ pub(super) async fn enter(
             }
             SecretError::Database(_) | SecretError::CannotOpen(_) => error.into(),
         })
+}
+
+/// Where a new router will stand: where somebody says, else the only site with an agent, else the first. A script names
+/// agents: of several sites nobody can guess which.
+pub(super) async fn place(tx: &mut Tx, asked: Option<SiteId>) -> Result<SiteId, ApiError> {
+    let asked = match asked {
+        Some(site) => Some(site),
+        None => match sites::agents::store::sites_listening(tx).await?.as_slice() {
+            [] => None,
+            [(site, _)] => Some(*site),
+            several => {
+                let named = several
+                    .iter()
+                    .map(|(site, name)| format!("{name} ({site})"));
+                let named: Vec<String> = named.collect();
+                return Err(ApiError::field(
+                    "siteId",
+                    format!(
+                        "is needed where agents of several sites listen: say at which one the router will stand, {}",
+                        named.join(" or ")
+                    ),
+                ));
+            }
+        },
+    };
+    let site = routers::site(tx, asked).await?;
+    site.ok_or_else(|| ApiError::field("siteId", "is no site of yours"))
 }
 
 pub(super) fn public_url(config: &Config) -> Result<&str, ApiError> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use easyisp_shared::id::RouterId;
+use easyisp_shared::setup::free_ports;
 use easyisp_shared::time::Clock;
 use easyisp_shared::wire::router::{InterfaceV1, RouterAsk, RouterTold};
 use easyisp_shared::wire::setup::{SetupAskV1, SetupToldV1};
@@ -339,17 +340,7 @@ pub async fn auto_configure(
             .collect(),
     };
     let agents = hands.agents_at(site, &asked, &around).await?;
-    let is_port = |one: &&InterfaceV1| {
-        ["ether", "wlan", "wifi"].contains(&one.kind.as_str())
-            && !one.disabled
-            && one.name != wan
-            && !agents.contains(&one.name)
-    };
-    let names: Vec<String> = interfaces
-        .iter()
-        .filter(is_port)
-        .map(|one| one.name.clone())
-        .collect();
+    let names = free_ports(&interfaces, &wan, &agents);
     if names.is_empty() {
         return Err(ApiError::unprocessable(
             "NO_PORT",

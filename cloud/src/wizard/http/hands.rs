@@ -4,17 +4,17 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use easyisp_shared::id::{RouterId, SiteId};
+use easyisp_shared::setup::Around;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::router::{RouterAsk, RouterTold};
 use easyisp_shared::wire::setup::{BeforeV1, ItemV1, SetupAskV1, SetupToldV1};
 
-use super::super::around::Around;
 use super::super::plan::{self, Stage, Work};
 use super::super::rules::{self, Chosen, Known, Services};
 use super::super::run::{self, At};
 use super::super::store;
 use super::configure::{Configured, PATIENCE, other};
-use super::{known, last, refused};
+use super::{kept, known, last, refused};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::Database;
@@ -66,6 +66,20 @@ impl<'a> Hands<'a> {
             ..Chosen::default()
         };
         Ok(row.as_ref().and_then(last).unwrap_or_else(usual))
+    }
+
+    /// What it serves by; nothing where it was never configured to its end.
+    pub(super) async fn serves(&self) -> Result<Chosen, ApiError> {
+        let mut tx = self.db.begin(self.operator.tenant).await?;
+        let row = store::find(&mut tx, self.router).await?;
+        drop(tx);
+        Ok(match row.as_ref().and_then(kept) {
+            Some(kept) => kept,
+            None => Chosen {
+                services: None,
+                ..self.last().await?
+            },
+        })
     }
 
     /// What is to be known of a router, with what it tells of its surroundings; and those.
@@ -120,7 +134,7 @@ impl<'a> Hands<'a> {
         Ok(around.beneath(names))
     }
 
-    async fn look(
+    pub(super) async fn look(
         &self,
         site: SiteId,
         items: Vec<ItemV1>,

@@ -22,14 +22,13 @@ use crate::auth::{Operator, Token};
 use crate::config::Config;
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::routers;
 use crate::secrets::Secrets;
 
 /// Where a router may enter itself, and for how long.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EnrolmentRequest {
-    /// Where it will stand; the tenant's first site when left out.
+    /// Where it will stand; needed where agents of several sites listen, else the site of those that do.
     #[serde(default, deserialize_with = "blank::option")]
     site_id: Option<SiteId>,
     /// For how many hours the token is good: 1 to 168; 24 when left out.
@@ -70,8 +69,7 @@ pub async fn token(
         return Err(ApiError::field("hours", "must be from 1 to 168"));
     }
     let mut tx = db.begin(operator.tenant).await?;
-    let site = routers::site(&mut tx, request.site_id).await?;
-    let site = site.ok_or_else(|| ApiError::field("siteId", "is no site of yours"))?;
+    let site = begin::place(&mut tx, request.site_id).await?;
     let (token, text) = Token::new(&entropy);
     let ends = now.plus(Duration::from_secs(u64::from(hours) * 3600));
     store::put_enrolment(&mut tx, site, token.digest(), now, ends).await?;

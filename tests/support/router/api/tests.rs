@@ -1,4 +1,4 @@
-//! The pretend API before its judges (librouteros, RouterOS-api), and the agent's client before the API.
+//! The pretend API before its judges (librouteros, RouterOS-api, node-routeros), and the agent's client before the API.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -24,6 +24,8 @@ use super::{Api, Build, Face};
 use crate::router::session::Service as Kind;
 use crate::router::{Router, Settings};
 use crate::scenario::ApiManners;
+
+mod node;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -65,6 +65,27 @@ const MENUS: &[Menu] = &[
     list("/ip dhcp-client", "interface", &[]),
     list("/interface pppoe-client", "name interface", &[]),
     list("/interface vlan", "name interface vlan-id", &[]),
+    list(
+        "/interface wireless security-profiles",
+        "name mode authentication-types unicast-ciphers group-ciphers wpa2-pre-shared-key",
+        &[],
+    ),
+    list(
+        "/interface wireless",
+        "name ssid mode band frequency country security-profile hide-ssid disabled",
+        &[("security-profile", "/interface wireless security-profiles")],
+    ),
+    list(
+        "/interface wifi security",
+        "name authentication-types passphrase",
+        &[],
+    ),
+    list(
+        "/interface wifi",
+        "name configuration.ssid configuration.mode configuration.hide-ssid configuration.country channel.band \
+         security disabled",
+        &[("security", "/interface wifi security")],
+    ),
     list("/ip arp", "comment address interface", &[]),
     list("/interface bridge host", "comment on-interface", &[]),
     list("/user group", "name policy", &[]),
@@ -233,6 +254,21 @@ impl Machine {
             machine.put("/interface", &[("name", port), ("type", "ether")]);
         }
         machine.put("/interface", &[("name", "wlan1"), ("type", "wlan")]);
+        machine.put(
+            "/interface wireless security-profiles",
+            &[("name", "default"), ("default", "yes"), ("mode", "none")],
+        );
+        machine.put(
+            "/interface wireless",
+            &[
+                ("name", "wlan1"),
+                ("ssid", "MikroTik"),
+                ("mode", "station"),
+                ("band", "2ghz-b/g/n"),
+                ("security-profile", "default"),
+                ("disabled", "yes"),
+            ],
+        );
         for (service, port) in [("api", "8728"), ("api-ssl", "8729"), ("winbox", "8291")] {
             machine.put("/ip service", &[("name", service), ("port", port)]);
         }

@@ -65,6 +65,15 @@ impl Machine {
         }
     }
 
+    /// A user gives himself another password.
+    pub(crate) fn change_password(&mut self, name: &str, new: &str) {
+        for row in self.menus.entry("/user".to_owned()).or_default() {
+            if row.held.get("name").is_some_and(|held| held == name) {
+                row.held.insert("password".to_owned(), new.to_owned());
+            }
+        }
+    }
+
     /// Has a way out from here on.
     pub fn reaches(&mut self, outside: Outside) {
         self.outside = outside;

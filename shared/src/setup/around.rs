@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-use easyisp_shared::wire::setup::{BeforeV1, ItemV1, RowV1, WhichV1};
 use ipnet::Ipv4Net;
+
+use crate::wire::setup::{BeforeV1, ItemV1, RowV1, WhichV1};
 
 /// What a router told of its surroundings.
 #[derive(Default)]

@@ -1,0 +1,495 @@
+//! Configures a router that called: what stood there before is kept until all of it works or all of it is undone.
+//! Whatever is asked can be asked again, so that a box that died half-way goes on from the beginning.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use easyisp_shared::id::RouterId;
+use easyisp_shared::setup::{Around, Release, Step, wanted};
+use easyisp_shared::wire::Up;
+use easyisp_shared::wire::brought::BroughtUpV1;
+use easyisp_shared::wire::router::SystemV1;
+use easyisp_shared::wire::setup::{BeforeV1, ItemV1, SetupAskV1, SetupToldV1};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::draft::{Draft, Knows, Plan, Stage};
+use super::plan::{self, Found};
+use super::{Refusal, Wizard};
+use crate::radius::login_log::record;
+use crate::routeros::ApiError;
+use crate::site::Router;
+use crate::store::{Change, Committed, Job, Urgency, Write};
+
+/// Why it did not come to its end.
+enum Stop {
+    /// The router says no, or serves nothing: it is undone.
+    No(String),
+    /// Nobody knows: it is asked again.
+    Silent(String),
+}
+
+impl From<ApiError> for Stop {
+    fn from(cause: ApiError) -> Stop {
+        match cause {
+            ApiError::Refused(trap) => Stop::No(trap.message),
+            ApiError::OutOfRange => Stop::No(cause.to_string()),
+            ApiError::NotSetUp
+            | ApiError::Unreachable(_)
+            | ApiError::Shut
+            | ApiError::TimedOut
+            | ApiError::OtherCertificate
+            | ApiError::Tls(_)
+            | ApiError::Protocol(_)
+            | ApiError::LoginRefused(_)
+            | ApiError::TooMuch
+            | ApiError::Closed(_)
+            | ApiError::Busy => Stop::Silent(cause.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Stop {
+        Stop::Silent(refusal.to_string())
+    }
+}
+
+/// Carries on whatever is under way, one router after the other.
+pub(super) async fn run(wizard: &Wizard) {
+    let mut changes = wizard.changes.subscribe();
+    loop {
+        changes.mark_unchanged();
+        let waits: Vec<Draft> = {
+            let drafts = wizard.drafts();
+            let waits = drafts
+                .values()
+                .filter(|one| one.is_at_work() || is_untold(one));
+            waits.cloned().collect()
+        };
+        let mut again = false;
+        for draft in waits {
+            again |= !wizard.go_on(&draft).await;
+        }
+        if again {
+            tokio::time::sleep(AGAIN).await;
+        } else if changes.changed().await.is_err() {
+            return; // the process ends
+        }
+    }
+}
+
+fn is_untold(draft: &Draft) -> bool {
+    matches!(draft.stage, Stage::Done) && !draft.reported
+}
+
+impl Wizard {
+    /// Carries one on; whether it came to an end, good or bad.
+    async fn go_on(&self, draft: &Draft) -> bool {
+        let router = draft.router;
+        let done = match draft.stage {
+            Stage::Done => return self.tell(draft).await.is_ok(),
+            Stage::Undoing => return self.undo(draft).await.is_ok(),
+            Stage::Waiting
+            | Stage::Fetched
+            | Stage::Called
+            | Stage::Configuring
+            | Stage::Failed => self.forward(draft).await,
+        };
+        let why = match done {
+            Ok(()) => {
+                info!(router.id = %router, "Brought the router {} up", draft.wish.name);
+                return true;
+            }
+            Err(Stop::Silent(why)) if self.parts.clock.now().since(draft.since) < PATIENCE => {
+                let message = format!("It waits: {why}. It goes on by itself");
+                let _waits_all_the_same = self.say(router, message).await;
+                return false;
+            }
+            Err(Stop::Silent(why) | Stop::No(why)) => why,
+        };
+        warn!(router.id = %router, "The router {} is not brought up: {why}", draft.wish.name);
+        let now = self.parts.clock.now();
+        let undoing = self.change(router, |draft| {
+            draft.message = format!("{why}. It is being undone");
+            draft.stage = Stage::Undoing;
+            draft.why = why;
+            draft.since = now;
+            Ok(())
+        });
+        undoing.await.is_ok()
+    }
+
+    async fn forward(&self, draft: &Draft) -> Result<(), Stop> {
+        let system = self.enter(draft).await?;
+        let id = draft.router;
+        let mut draft = self.find(id).ok_or(Refusal::Over)?;
+        if draft.plan.is_none() {
+            draft = self.plan(&draft, &system).await?;
+        }
+        let plan = draft.plan.as_ref().ok_or(Refusal::Over)?;
+        let steps = self.steps(&draft, plan);
+        let router = self.router(id)?;
+        let name = format!("easyisp-before-{id}");
+        match self.ask(&router, SetupAskV1::Save { name }).await? {
+            SetupToldV1::Saved { files, .. }
+                if files.iter().any(|file| file.ends_with(".backup")) =>
+            {
+                self.note(
+                    id,
+                    format!("Saved a backup on the router: {}", files.join(", ")),
+                )
+                .await?;
+            }
+            SetupToldV1::Saved { problem, .. } => {
+                let problem = problem.unwrap_or_else(|| "the file is not there".to_owned());
+                return Err(Stop::No(format!("the router saved no backup: {problem}")));
+            }
+            _ => return Err(other()), // an answer to something else
+        }
+        for step in &steps {
+            let items = step.items.iter().map(ItemV1::from).collect();
+            match self.ask(&router, SetupAskV1::Apply(items)).await? {
+                SetupToldV1::Applied { refused: None, .. } => {
+                    self.note(id, format!("{}: done", step.name)).await?;
+                }
+                SetupToldV1::Applied {
+                    refused: Some(words),
+                    ..
+                } => {
+                    return Err(Stop::No(format!(
+                        "{}: the router refused {words}",
+                        step.name
+                    )));
+                }
+                _ => return Err(other()), // an answer to something else
+            }
+        }
+        match self.ask(&router, SetupAskV1::Check(items(&steps))).await? {
+            SetupToldV1::Checked(amiss) if amiss.is_empty() => {}
+            SetupToldV1::Checked(amiss) => {
+                let amiss: Vec<String> = amiss.into_iter().take(3).collect();
+                return Err(Stop::No(format!(
+                    "it was configured and is otherwise: {}",
+                    amiss.join("; ")
+                )));
+            }
+            _ => return Err(other()), // an answer to something else
+        }
+        if !self.parts.enforcer.probe(&router).await {
+            return Err(Stop::No(
+                "it was configured, and did not answer the agent's signed request at its CoA port"
+                    .to_owned(),
+            ));
+        }
+        self.note(
+            id,
+            "Tried it: the router serves, and knows the agent".to_owned(),
+        )
+        .await?;
+        let kept = self.shut_behind(&draft, &router).await?;
+        self.change(id, |draft| {
+            draft.stage = Stage::Done;
+            draft.message =
+                format!("It serves.{kept} The cloud hears of it as soon as it is reached");
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Enters the router by the password that it knows: of two, where this box died as it changed it.
+    async fn enter(&self, draft: &Draft) -> Result<SystemV1, Stop> {
+        let id = draft.router;
+        self.bring(draft)?;
+        let router = self.router(id)?;
+        match self.parts.apis.system(&router, READ).await {
+            Err(ApiError::LoginRefused(_)) => {}
+            told => return Ok(told?),
+        }
+        self.change(id, |draft| {
+            draft.knows = match draft.knows {
+                Knows::First => Knows::Last,
+                Knows::Last => Knows::First,
+            };
+            Ok(())
+        })
+        .await?;
+        let draft = self.find(id).ok_or(Refusal::Over)?;
+        self.bring(&draft)?;
+        let router = self.router(id)?;
+        Ok(self.parts.apis.system(&router, READ).await?)
+    }
+
+    /// Looks what is there, chooses, and keeps what stands where anything will be changed.
+    async fn plan(&self, draft: &Draft, system: &SystemV1) -> Result<Draft, Stop> {
+        let router = self.router(draft.router)?;
+        if !draft.left.is_empty() {
+            let told = self
+                .ask(&router, SetupAskV1::Restore(draft.left.clone()))
+                .await?;
+            if let SetupToldV1::Restored(left) = told
+                && let Some(words) = left.first()
+            {
+                return Err(Stop::No(format!(
+                    "what an earlier attempt left does not go back: {words}"
+                )));
+            }
+        }
+        let found = self.found(&router, draft.agent).await?;
+        let serves = plan::serves(&draft.wish, draft.agent, &found).map_err(Stop::No)?;
+        let mut plan = Plan {
+            serves,
+            version: system.version.clone(),
+            serial: Some(system.serial.clone()).filter(|serial| !serial.is_empty()),
+            before: Vec::new(),
+        };
+        let policy = self.parts.site.policy();
+        let setup = plan::whole(&draft.wish, &plan.serves, &policy, &draft.secret);
+        if let Some(fault) = setup.faults().first() {
+            return Err(Stop::No(format!("{} {}", fault.field, fault.message)));
+        }
+        let steps = self.steps(draft, &plan);
+        let (before, hotspot_allowed) = self.look(&router, items(&steps)).await?;
+        if draft.wish.hotspot.is_some() && hotspot_allowed == Some(false) {
+            return Err(Stop::No(
+                "this device's mode keeps the hotspot off: type /system device-mode update hotspot=yes on the router, \
+                 press its button or cut its power within five minutes, and paste a new command"
+                    .to_owned(),
+            ));
+        }
+        plan.before = before;
+        let now = self.parts.clock.now();
+        self.change(draft.router, |draft| {
+            draft.plan = Some(plan);
+            draft.left = Vec::new();
+            draft.stage = Stage::Configuring;
+            draft.message = format!("Configures {} {}", system.board, system.version);
+            draft.since = now;
+            Ok(draft.clone())
+        })
+        .await
+        .map_err(Stop::from)
+    }
+
+    fn steps(&self, draft: &Draft, plan: &Plan) -> Vec<Step> {
+        let policy = self.parts.site.policy();
+        let setup = plan::whole(&draft.wish, &plan.serves, &policy, &draft.secret);
+        let release = Release::of(&plan.version).unwrap_or(Release::V7);
+        let mut steps = wanted(&setup, release);
+        steps.retain(|step| !step.items.is_empty());
+        steps
+    }
+
+    async fn found(&self, router: &Router, agent: Ipv4Addr) -> Result<Found, Stop> {
+        let user = router.api.as_ref().map(|api| api.access.user.as_str());
+        let mut around = Around::default();
+        around.take(self.look(router, Around::asked(&[agent], user)).await?.0);
+        around.take(self.look(router, around.hosts_asked()).await?.0);
+        let SetupToldV1::Uplinks(uplinks) = self.ask(router, SetupAskV1::Uplinks).await? else {
+            return Err(other());
+        };
+        let towards = around.towards(agent).into_iter().collect();
+        Ok(Found {
+            interfaces: self.parts.apis.interfaces(router, READ).await?,
+            uplinks,
+            agent_at: around.beneath(towards),
+            entered: around.entered_from(),
+        })
+    }
+
+    /// Gives the login that came in the clear another password; what is to be said where the router has no such command.
+    async fn shut_behind(&self, draft: &Draft, router: &Router) -> Result<&'static str, Stop> {
+        if draft.knows == Knows::Last {
+            return Ok("");
+        }
+        let (old, new) = (&draft.first_password, &draft.password);
+        match self
+            .parts
+            .apis
+            .change_password(router, old, new, READ)
+            .await
+        {
+            Ok(()) => {}
+            Err(ApiError::Refused(_)) => {
+                return Ok(
+                    " Its login keeps the password that travelled over this network: give it another one.",
+                );
+            }
+            Err(cause) => return Err(cause.into()),
+        }
+        let changed = self.change(draft.router, |draft| {
+            draft.knows = Knows::Last;
+            Ok(draft.clone())
+        });
+        let changed = changed.await?;
+        self.bring(&changed)?;
+        let router = self.router(draft.router)?;
+        self.parts.apis.system(&router, READ).await?;
+        self.note(draft.router, "Changed the password of its login".to_owned())
+            .await?;
+        Ok("")
+    }
+
+    /// Puts everything back; what would not go is kept for the next attempt.
+    async fn undo(&self, draft: &Draft) -> Result<(), Stop> {
+        let before = draft
+            .plan
+            .as_ref()
+            .map(|plan| plan.before.clone())
+            .unwrap_or_default();
+        let mut left = Vec::new();
+        let mut end = "The router is as it was before".to_owned();
+        if !before.is_empty() {
+            let restored = async {
+                self.enter(draft).await?;
+                let router = self.router(draft.router)?;
+                self.ask(&router, SetupAskV1::Restore(before.clone())).await
+            };
+            match restored.await {
+                Ok(SetupToldV1::Restored(refusals)) if refusals.is_empty() => {}
+                Ok(SetupToldV1::Restored(refusals)) => {
+                    left = before;
+                    end = format!(
+                        "Not all of it would go back: {}. The backup on the router does: /system backup load",
+                        refusals.join("; ")
+                    );
+                }
+                Ok(_) => return Err(other()), // an answer to something else
+                Err(_) if self.parts.clock.now().since(draft.since) >= UNDO_PATIENCE => {
+                    left = before;
+                    end =
+                        "The router could not be reached for a day, so that it is half configured"
+                            .to_owned();
+                }
+                Err(Stop::Silent(why) | Stop::No(why)) => {
+                    let message = format!("{}. What was done waits to be undone: {why}", draft.why);
+                    self.say(draft.router, message).await?;
+                    return Err(Stop::Silent(why));
+                }
+            }
+        }
+        self.parts.site.let_go(draft.router);
+        self.change(draft.router, |draft| {
+            draft.stage = Stage::Failed;
+            draft.message = format!(
+                "{}. {end}. Put right what is named, take a new command and paste it",
+                draft.why
+            );
+            draft.plan = None;
+            draft.left = left;
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Has the cloud hear of it: on stable storage, so that it is told whenever the link comes.
+    async fn tell(&self, draft: &Draft) -> Result<(), Stop> {
+        let row = draft.row(&self.parts.site).zip(draft.plan.as_ref());
+        let (router, plan) = row.ok_or(Refusal::Over)?;
+        let now = self.parts.clock.now();
+        let told = Up::BroughtUp(Box::new(BroughtUpV1 {
+            at: now,
+            router,
+            serial: plan.serial.clone(),
+            version: plan.version.clone(),
+            serves: plan.serves.clone(),
+        }));
+        let (done, stored) = oneshot::channel();
+        let write = Write {
+            changes: vec![Change::Record(record(&told, now))],
+            urgency: Urgency::Kept,
+            done: Box::new(move |committed| {
+                let _nobody_waits = done.send(committed);
+            }),
+        };
+        let _refused_is_told = self.parts.outbox.submit(Job::Write(write));
+        if stored.await != Ok(Committed::Yes) {
+            return Err(Refusal::NotKept.into());
+        }
+        self.change(draft.router, |draft| {
+            draft.reported = true;
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Has the site know it as it is kept.
+    fn bring(&self, draft: &Draft) -> Result<(), Stop> {
+        let row = draft.row(&self.parts.site);
+        self.parts.site.bring(row.ok_or(Refusal::Over)?);
+        Ok(())
+    }
+
+    fn router(&self, router: RouterId) -> Result<std::sync::Arc<Router>, Stop> {
+        Ok(self.parts.site.router(router).ok_or(Refusal::Over)?)
+    }
+
+    async fn look(
+        &self,
+        router: &Router,
+        items: Vec<ItemV1>,
+    ) -> Result<(Vec<BeforeV1>, Option<bool>), Stop> {
+        match self.ask(router, SetupAskV1::Look(items)).await? {
+            SetupToldV1::Found {
+                before,
+                hotspot_allowed,
+            } => Ok((before, hotspot_allowed)),
+            _ => Err(other()), // an answer to something else
+        }
+    }
+
+    async fn ask(&self, router: &Router, ask: SetupAskV1) -> Result<SetupToldV1, Stop> {
+        let within = match &ask {
+            SetupAskV1::Look(_) | SetupAskV1::Check(_) | SetupAskV1::Uplinks => READ,
+            SetupAskV1::Save { .. } | SetupAskV1::Apply(_) | SetupAskV1::Restore(_) => TURN,
+        };
+        Ok(self.parts.apis.set_up(router, ask, within).await?)
+    }
+
+    async fn note(&self, router: RouterId, line: String) -> Result<(), Refusal> {
+        self.change(router, |draft| {
+            draft.message.clone_from(&line);
+            if !draft.lines.contains(&line) {
+                draft.lines.push(line);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn say(&self, router: RouterId, message: String) -> Result<(), Refusal> {
+        let held = self.find(router);
+        if held.is_some_and(|held| held.message == message) {
+            return Ok(());
+        }
+        self.change(router, |draft| {
+            draft.message = message;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn items(steps: &[Step]) -> Vec<ItemV1> {
+    let items = steps.iter().flat_map(|step| &step.items);
+    items.map(ItemV1::from).collect()
+}
+
+/// An answer to another question.
+fn other() -> Stop {
+    Stop::Silent("the router answered something else".to_owned())
+}
+
+/// How long reading takes at most.
+const READ: Duration = Duration::from_secs(12);
+/// How long a router with a small processor may take for one step.
+const TURN: Duration = Duration::from_secs(25);
+/// When to ask again after silence.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How long a router that does not answer is waited for in the midst of it: a restart takes one or two minutes.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long what was begun is tried to be undone by itself.
+const UNDO_PATIENCE: Duration = Duration::from_secs(86_400);

@@ -1,0 +1,198 @@
+//! Routers that a site's agent brought up by itself, while the cloud could not be asked.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use easyisp_shared::id::SiteId;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::brought::{BroughtUpV1, ServesV1};
+use easyisp_shared::wire::down::secret_place;
+use easyisp_shared::wire::{DownKind, Up};
+
+use super::plan::Stage;
+use super::rules::{self, Chosen, Services};
+use super::store;
+use crate::audit::{self, Action, Actor, Audit};
+use crate::db::Tx;
+use crate::routers::{self, Change, Clear, Provisioning};
+use crate::secrets::{SecretError, Secrets};
+use crate::sites;
+use crate::sites::agents::Agent;
+use crate::sites::reports::{Applier, Report, Unusable};
+
+/// Takes routers that agents brought up by themselves.
+pub fn brought_up(secrets: Secrets) -> Applier {
+    Arc::new(move |tx, agent, reports, now| {
+        let secrets = secrets.clone();
+        Box::pin(async move { take(tx, &secrets, agent, reports, now).await })
+    })
+}
+
+async fn take(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    agent: &Agent,
+    reports: &[Report],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Unusable>> {
+    let mut unusable = Vec::new();
+    for report in reports {
+        let Up::BroughtUp(told) = &report.body else {
+            continue;
+        };
+        let adopted = adopt(tx, secrets, agent, told, now).await;
+        if let Err(why) = adopted.map_err(SecretError::into_sqlx)? {
+            let sequence = report.sequence;
+            unusable.push(Unusable { sequence, why });
+        }
+    }
+    Ok(unusable)
+}
+
+/// Enters it under the id that its agent made, so that a repeat finds it there; why not, in words.
+async fn adopt(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    agent: &Agent,
+    told: &BroughtUpV1,
+    now: Timestamp,
+) -> Result<Result<(), String>, SecretError> {
+    let (row, router) = (&told.router, told.router.router);
+    if routers::was_entered(tx, router).await? {
+        return Ok(Ok(()));
+    }
+    let mut site_keys = secrets.site_keys();
+    let key = site_keys.of(tx, agent.site).await?;
+    let open = |field: &str, sealed: &[u8]| {
+        let clear = key.open(&secret_place(DownKind::Router, router.0, field), sealed);
+        String::from_utf8(clear.ok()?.to_vec()).ok()
+    };
+    let api = row.api.as_ref();
+    let opened = open("secret", &row.secret);
+    let opened = opened.zip(api.and_then(|api| Some((api, open("api", &api.password)?))));
+    let Some((secret, (api, password))) = opened else {
+        return Ok(Err(
+            "its secrets do not open under its site's key".to_owned()
+        ));
+    };
+    let change = Change {
+        name: Some(row.name.clone()),
+        ip_address: Some(row.address.to_string()),
+        coa_port: Some(i32::from(row.coa_port)),
+        api_username: Some(Some(api.user.clone())),
+        api_port: Some(i32::from(api.port)),
+        ..Change::default()
+    };
+    let mut draft = match routers::draft(change, None) {
+        Ok(draft) => draft,
+        Err(faults) => {
+            let fault = faults.first().map(|fault| fault.field.clone());
+            return Ok(Err(format!(
+                "its {} cannot be a router's",
+                fault.unwrap_or_default()
+            )));
+        }
+    };
+    sites::stand_still(tx).await?; // what is known of logins to a router that gives way only
+    let Some(name) = make_room(tx, agent.site, &draft.name, now).await? else {
+        return Ok(Err("all names like its own are taken".to_owned()));
+    };
+    let renamed = match name == draft.name {
+        true => String::new(),
+        false => format!(
+            " It was called {}, as another router is that was heard of: see which is which.",
+            draft.name
+        ),
+    };
+    draft.name = name;
+    let clear = Clear {
+        secret,
+        api_password: Some(password),
+    };
+    routers::adopt(tx, secrets, (router, agent.site), (&draft, &clear), now).await?;
+    routers::placed(tx, router, row.address, now).await?;
+    routers::provisioning(tx, router, Provisioning::Provisioned).await?;
+    let serial = told.serial.as_deref().and_then(rules::serial);
+    let known = match &serial {
+        Some(serial) if !store::put_serial(tx, serial, router, now).await? => format!(
+            " Another router here has its serial number {serial}: it is the same board, or was; delete one of them."
+        ),
+        Some(_) | None => String::new(),
+    };
+    let at = told.at.min(now);
+    let message = format!(
+        "Its agent brought it up at the site at {at}, without the cloud: it serves.{renamed}{known}"
+    );
+    let choice = chosen(&told.serves, &told.version);
+    let choice = serde_json::to_value(choice)
+        .map_err(|cause| SecretError::from(sqlx::Error::Encode(cause.into())))?;
+    store::begin(tx, router, &message, &choice, now).await?;
+    store::keep(tx, router, &choice).await?;
+    store::note(tx, router, Stage::Done, &message, now).await?;
+    let line = Audit {
+        details: message,
+        ..Audit::new(Action::RouterRegister, "router", router, &draft.name)
+    };
+    audit::record(tx, &Actor::agent(agent.id), line, now).await?;
+    Ok(Ok(()))
+}
+
+/// A name for it: its own, where nobody has it or only a router that was entered for it here and never came, which
+/// gives way; else with a number.
+async fn make_room(
+    tx: &mut Tx,
+    site: SiteId,
+    name: &str,
+    now: Timestamp,
+) -> sqlx::Result<Option<String>> {
+    for number in 1..=MOST_OF_A_NAME {
+        let tried = match number {
+            1 => name.to_owned(),
+            _ => format!("{name} ({number})"),
+        };
+        let Some(held) = routers::lock_by_name(tx, &tried).await? else {
+            return Ok(Some(tried));
+        };
+        let never_came = held.last_seen.is_none() && held.address == Ipv4Addr::UNSPECIFIED;
+        if number == 1
+            && never_came
+            && held.site == site
+            && routers::withdraw(tx, held.id, now).await?
+        {
+            store::delete_tokens(tx, held.id).await?;
+            store::delete(tx, held.id).await?;
+            let line = Audit {
+                details: "Never came; its agent brought the router of this name up by itself"
+                    .to_owned(),
+                ..Audit::new(Action::RouterDelete, "router", held.id, &tried)
+            };
+            audit::record(tx, &Actor::system(), line, now).await?;
+            return Ok(Some(tried));
+        }
+    }
+    Ok(None)
+}
+
+/// The same as somebody would have chosen it here.
+fn chosen(serves: &ServesV1, version: &str) -> Chosen {
+    let services = match (&serves.pppoe, &serves.hotspot) {
+        (Some(_), None) => Services::Pppoe,
+        (None, Some(_)) => Services::Hotspot,
+        (Some(_), Some(_)) | (None, None) => Services::Both,
+    };
+    let release = version.split('.').next().and_then(|text| text.parse().ok());
+    Chosen {
+        services: Some(services),
+        release: release.filter(|release| [6, 7].contains(release)),
+        wan: Some(serves.wan.clone()),
+        pppoe: serves.pppoe.clone().unwrap_or_default(),
+        hotspot: serves.hotspot.clone().unwrap_or_default(),
+        bridges: serves.bridges.clone(),
+        agents: serves.agents.iter().map(Ipv4Addr::to_string).collect(),
+        firewall: serves.firewall,
+        ..Chosen::default()
+    }
+}
+
+/// Nobody calls more routers the same.
+const MOST_OF_A_NAME: u32 = 20;
