@@ -101,12 +101,17 @@ fn numbered_anew(
     by_key: &BTreeMap<Key, Vec<(u64, &AccountingV1)>>,
     known: &HashMap<usize, store::Known>,
 ) -> HashSet<usize> {
-    let again = |(place, (key, records)): (usize, (&Key, &Vec<(u64, &AccountingV1)>))| {
-        let ended = known.get(&place)?.state.stopped?;
-        let began = records.iter().map(|(_, record)| record.started).min()?;
-        (key.cookie.is_empty() && began.since(ended) > NUMBERED_ANEW).then_some(place)
-    };
-    by_key.iter().enumerate().filter_map(again).collect()
+    let mut again = HashSet::new();
+    for (place, (key, records)) in by_key.iter().enumerate() {
+        let ended = known.get(&place).and_then(|known| known.state.stopped);
+        let began = records.iter().map(|(_, record)| record.started).min();
+        if let (Some(ended), Some(began), true) = (ended, began, key.cookie.is_empty())
+            && began.since(ended) > NUMBERED_ANEW
+        {
+            again.insert(place);
+        }
+    }
+    again
 }
 
 /// More than a router tries to say that a session is over.
