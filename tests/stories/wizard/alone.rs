@@ -3,13 +3,12 @@
 
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::doctor;
-use easyisp_agent::sync::LinkStatus;
 use easyisp_agent::wizard::{Begun, Stage, Told, Wish};
 use easyisp_tests::line::Line;
 use easyisp_tests::operator::http_client;
 use easyisp_tests::router::Mishap;
 use easyisp_tests::router::subscriber::Method;
-use easyisp_tests::world::{World, eventually, soon};
+use easyisp_tests::world::{World, eventually};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -247,10 +246,6 @@ async fn cut_off(name: &str) -> Result<(Line, Roof)> {
     })
     .await?;
     line.cut(true);
-    let link = roof.agent().overview().link.clone();
-    let mut link = link.context("the agent has a link")?;
-    let down = link.wait_for(|status| matches!(status, LinkStatus::Down { .. }));
-    soon("the link is down", down).await??;
     Ok((line, roof))
 }
 
