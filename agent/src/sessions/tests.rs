@@ -459,7 +459,7 @@ fn a_renamed_customer_keeps_the_places_he_has() {
     let standing = |device| {
         let mac = Some(Mac::new([device; 6]));
         sessions
-            .at_the_door(asker, mac, None, at(2000))
+            .at_the_door(asker, mac, None, at(1500))
             .other_devices
     };
     assert_eq!(standing(2), 1);
@@ -470,7 +470,7 @@ fn a_renamed_customer_keeps_the_places_he_has() {
     let mac = Some(Mac::new([2; 6]));
     assert_eq!(
         sessions
-            .at_the_door(another, mac, None, at(2000))
+            .at_the_door(another, mac, None, at(1500))
             .other_devices,
         0
     );

@@ -397,11 +397,11 @@ pub async fn use_periods(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
         "insert into customer_usage as u (tenant_id, customer_id, since, bytes_up, bytes_down, bytes_free,
                 secs, last_ip, last_mac, last_seen_at)
          select $1, c.id, c.bytes_used_since,
-                least(coalesce(sum(floor(n.up * s.share)), 0), $10)::bigint,
-                least(coalesce(sum(floor(n.down * s.share)), 0), $10)::bigint,
-                least(coalesce(sum(least(n.free, floor((n.up::numeric + n.down) * s.share))
-                                   filter (where s.share > 0)), 0), $10)::bigint,
-                coalesce(sum(floor(n.secs * s.share)), 0)::bigint,
+                least(coalesce(sum(floor(n.up * s.part / s.whole)), 0), $10)::bigint,
+                least(coalesce(sum(floor(n.down * s.part / s.whole)), 0), $10)::bigint,
+                least(coalesce(sum(least(n.free, floor((n.up::numeric + n.down) * s.part / s.whole))), 0), $10)
+                    ::bigint,
+                coalesce(sum(floor(n.secs * s.part / s.whole)), 0)::bigint,
                 (array_agg(n.ip order by n.at desc) filter (where n.ip is not null))[1],
                 (array_agg(n.mac order by n.at desc) filter (where n.mac is not null))[1],
                 max(n.at)
@@ -413,8 +413,10 @@ pub async fn use_periods(tx: &mut Tx, used: &[Used]) -> sqlx::Result<()> {
                 select case when n.at < c.bytes_used_since then 0
                             when n.began < c.bytes_used_since and n.began < n.at
                             then extract(epoch from n.at - c.bytes_used_since)
-                                 / extract(epoch from n.at - n.began)
-                            else 1 end::numeric as share) s
+                            else 1 end::numeric as part,
+                       case when n.began < c.bytes_used_since and n.began < n.at
+                            then extract(epoch from n.at - n.began)
+                            else 1 end::numeric as whole) s
           group by c.id, c.bytes_used_since
           order by c.id
              on conflict (tenant_id, customer_id) do update
