@@ -5,6 +5,7 @@ mod again;
 mod breaks;
 mod drifts;
 mod goes_back;
+mod guarded;
 mod registers;
 pub mod roof;
 
