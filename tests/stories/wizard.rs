@@ -2,10 +2,12 @@
 //! is said, and undone, when a step of it breaks.
 
 mod again;
+mod alive;
 mod breaks;
 mod drifts;
 mod goes_back;
 mod guarded;
+mod pages;
 mod registers;
 pub mod roof;
 

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use easyisp_shared::id::TenantId;
 use easyisp_shared::setup::{
-    ApiLogin, Fault, Hotspot, Lan, Pool, Pppoe, Release, Setup, Snmp, Step, first_script, script,
-    wanted,
+    Alive, ApiLogin, Fault, Hotspot, Lan, Pages, Pool, Pppoe, Release, Setup, Snmp, Step,
+    first_script, script, wanted,
 };
 use ipnet::Ipv4Net;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,6 +50,10 @@ pub struct Known {
     pub address: Option<Ipv4Addr>,
     /// Its own networks, where it was asked for them.
     pub networks: Vec<Ipv4Net>,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What shows who it is where it tells that it lives.
+    pub alive: SecretString,
 }
 
 /// What the caller chose.
@@ -60,6 +66,8 @@ pub struct Chosen {
     pub release: Option<u8>,
     /// The interface to the internet.
     pub wan: Option<String>,
+    /// Further ones, of a router with several lines.
+    pub more_wans: Vec<String>,
     /// Where subscribers dial.
     pub pppoe: Vec<String>,
     /// Where guests come in.
@@ -72,6 +80,12 @@ pub struct Chosen {
     pub firewall: bool,
     /// Whether the first script leaves firewall and SNMP as they are: another system looks after them still.
     pub beside: bool,
+    /// Where this server is for a router that tells by itself that it lives: as it was when it took its script.
+    pub cloud: Option<String>,
+    /// Whether its first script takes the hotspot's pages from there.
+    pub pages: bool,
+    /// Whether its device's mode knows no scheduler, so that it cannot tell that.
+    pub mute: bool,
     /// Interfaces that are bridges at the router: they are used as they are.
     pub bridges: Vec<String>,
     /// What the line of PPPoE is called to those who ask.
@@ -193,6 +207,16 @@ pub fn told_first(known: Known, chosen: Chosen) -> Result<String, Vec<Fault>> {
         }
         (false, _) => "; firewall and SNMP stay as they are",
     });
+    let pages = setup
+        .hotspot
+        .as_ref()
+        .and_then(|hotspot| hotspot.pages.as_ref());
+    if pages.is_some() {
+        told.push_str("; the hotspot's pages become ours");
+    }
+    if setup.alive.is_some() {
+        told.push_str("; it says here every five minutes that it lives");
+    }
     told.push_str("; its log is sent to the agents.");
     Ok(told)
 }
@@ -202,6 +226,7 @@ fn without_interfaces(chosen: Chosen) -> Chosen {
     Chosen {
         release: None,
         wan: None,
+        more_wans: Vec::new(),
         pppoe: Vec::new(),
         hotspot: Vec::new(),
         dhcp_servers: Vec::new(),
@@ -277,6 +302,7 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
         named => named.to_vec(),
     };
     let bridges = chosen.bridges;
+    let pages = chosen.cloud.clone().filter(|_| chosen.pages);
     let lan = |names: Vec<String>| match names.as_slice() {
         [] => None,
         [one] if bridges.contains(one) => Some(Lan::Bridge(one.clone())),
@@ -301,6 +327,7 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
         }),
         snmp: known.snmp,
         wan: chosen.wan,
+        more_wans: chosen.more_wans,
         pppoe: (services != Services::Hotspot).then(|| Pppoe {
             lan: lan(chosen.pppoe),
             service_name: chosen
@@ -320,11 +347,24 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
                 .iter()
                 .filter_map(|url| host(url))
                 .collect(),
+            pages: pages.map(|cloud| Pages {
+                url: format!("{}{PAGES_AT}", cloud.trim_end_matches('/')),
+                query: format!("tenantId={}", known.tenant),
+            }),
         }),
         leases: known.dhcp_radius.then_some(chosen.dhcp_servers),
         firewall: chosen.firewall,
+        alive: chosen.cloud.filter(|_| !chosen.mute).map(|url| Alive {
+            url: format!("{}{TOLD_AT}", url.trim_end_matches('/')),
+            token: known.alive,
+        }),
     })
 }
+
+/// Where the hotspot's pages are.
+const PAGES_AT: &str = "/provision/hotspot/";
+/// Where routers tell that they live.
+pub const TOLD_AT: &str = "/provision/alive";
 
 /// One address of each agent, of two agents at the most: two of one agent would leave no room for the other. It is
 /// the one in a network of the router, else the one that is nearest to where the router is, else the first.
@@ -377,14 +417,26 @@ fn host(url: &str) -> Option<String> {
     url.host_str().map(str::to_owned)
 }
 
-/// What is pasted into a router's terminal.
+/// What is pasted into a router's terminal: it believes whatever certificate it is shown. A router out of its box does
+/// not know what time it is, and before 7.19 knows no authority, so that it could believe none.
 pub fn command(public_url: &str, token: &str) -> String {
+    fetched(public_url, token, "")
+}
+
+/// The same for a router that can tell our certificate from another's: from 7.19 on, and with the right time. `None`
+/// where this server shows none.
+pub fn checked_command(public_url: &str, token: &str) -> Option<String> {
+    let shows_one = public_url.starts_with("https:");
+    shows_one.then(|| fetched(public_url, token, " check-certificate=yes"))
+}
+
+fn fetched(public_url: &str, token: &str, check: &str) -> String {
     let mode = match public_url.split_once(':') {
         Some(("http", _)) => "http",
         _ => "https", // what is public has a certificate
     };
     format!(
-        "/tool fetch mode={mode} url=\"{public_url}/provision/{token}\" dst-path=easyisp.rsc; :delay 2s; {}",
+        "/tool fetch mode={mode}{check} url=\"{public_url}/provision/{token}\" dst-path=easyisp.rsc; :delay 2s; {}",
         imported("easyisp.rsc")
     )
 }
@@ -463,6 +515,8 @@ mod tests {
             ]],
             address: None,
             networks: Vec::new(),
+            tenant: TenantId(uuid::Uuid::from_u128(1)),
+            alive: "a-token".into(),
         }
     }
 
@@ -506,6 +560,18 @@ mod tests {
             ..known()
         };
         assert!(written(alone, chosen).unwrap().contains("address=10.9.0.7"));
+    }
+
+    #[test]
+    fn a_certificate_is_checked_where_there_is_one_and_somebody_wants_it() {
+        let (https, http) = ("https://isp.example.com", "http://10.0.0.2:8080");
+        assert!(!command(https, "T").contains("check-certificate"));
+        let checked = checked_command(https, "T").unwrap();
+        assert!(
+            checked.starts_with("/tool fetch mode=https check-certificate=yes url=\"https://isp"),
+            "{checked}"
+        );
+        assert_eq!(checked_command(http, "T"), None);
     }
 
     /// Two boxes with two interfaces each are two agents, each at the address that the router reaches.
