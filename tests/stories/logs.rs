@@ -235,10 +235,12 @@ fn send_to_the_agent(site: &Site) -> Result<()> {
         api: None,
         snmp: None,
         wan: None,
+        more_wans: Vec::new(),
         pppoe: None,
         hotspot: None,
         leases: None,
         firewall: false,
+        alive: None,
     };
     let whole = script(&setup, Release::V7);
     let logging = whole

@@ -102,6 +102,7 @@ mod revoke;
 mod roles;
 mod rollouts;
 mod roaming;
+mod router_api;
 mod router_logins;
 mod routes;
 mod second_factor;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_shared::setup::{
-    ApiLogin, Hotspot, Lan, Password as SnmpPassword, Pool, Pppoe, Release, Setup, Snmp,
+    Alive, ApiLogin, Hotspot, Lan, Password as SnmpPassword, Pool, Pppoe, Release, Setup, Snmp,
     first_script, script, wanted,
 };
 use easyisp_shared::wire::drift::{self, RowOfV1};
@@ -55,6 +55,7 @@ fn given(pppoe: bool, hotspot: bool) -> Setup {
         }),
         snmp: Some(given_snmp()),
         wan: Some("ether1".to_owned()),
+        more_wans: Vec::new(),
         pppoe: pppoe.then(|| Pppoe {
             lan: Some(Lan::Ports(vec!["ether2".to_owned()])),
             service_name: "easyisp-pppoe".to_owned(),
@@ -68,9 +69,14 @@ fn given(pppoe: bool, hotspot: bool) -> Setup {
             pool: Pool::beside(gateway),
             dns: dns.clone(),
             open_hosts: vec!["pay.example.net".to_owned()],
+            pages: None,
         }),
         leases: None,
         firewall: true,
+        alive: Some(Alive {
+            url: "https://isp.example.com/provision/alive".to_owned(),
+            token: "a-token".into(),
+        }),
     }
 }
 
@@ -394,7 +400,7 @@ fn a_step_that_fails_is_named_and_the_next_import_completes_it() -> Result<()> {
         refused,
         "easyisp: 1 steps failed; see /log print, and import the file again"
     );
-    assert_eq!(router.logged, ["easyisp: step 5 of 8, hotspot: failed"]);
+    assert_eq!(router.logged, ["easyisp: step 5 of 9, hotspot: failed"]);
     assert_eq!(
         router
             .rows("/interface pppoe-server server", "disabled", "no")

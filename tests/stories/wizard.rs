@@ -2,10 +2,13 @@
 //! is said, and undone, when a step of it breaks.
 
 mod again;
+mod alive;
 mod alone;
 mod breaks;
 mod drifts;
 mod goes_back;
+mod guarded;
+mod pages;
 mod places;
 mod radios;
 mod registers;

@@ -34,6 +34,7 @@ pub mod online;
 mod orders;
 mod record;
 mod request;
+mod schedule;
 pub mod script;
 pub mod session;
 pub mod snmp;
@@ -168,6 +169,8 @@ struct State {
     api_manners: ApiManners,
     /// The cable to the agent is out: nothing goes, nothing comes.
     unplugged: bool,
+    /// The port behind which the agent really is, whatever the router's tables say.
+    agent_port: Option<String>,
     /// The only `/radius` entry that is not disabled, by its place; `None` = all are asked in turn.
     only: Option<usize>,
     counters: Counters,
@@ -203,6 +206,8 @@ pub enum Mishap {
     Pretend,
     /// The connection ends before it was heard.
     Hangup,
+    /// It goes on and on, without a word, until it is cancelled.
+    Linger,
 }
 
 /// `/radius monitor` and `/radius incoming monitor`.
@@ -230,8 +235,16 @@ pub struct Counters {
     pub naks: u64,
     /// Logins at the API that succeeded.
     pub api_logins: u64,
+    /// Logins there that were refused.
+    pub api_refusals: u64,
+    /// Commands that were cancelled there while they went on.
+    pub api_cancelled: u64,
     /// Commands taken there.
     pub api_commands: u64,
+    /// What its scheduler posted somewhere, taken and refused.
+    pub posts_taken: u64,
+    /// See above.
+    pub posts_refused: u64,
     /// Sessions that were removed there.
     pub api_removals: u64,
     /// Times its own addresses were read there, last of all it has of lines.
@@ -291,6 +304,7 @@ impl Router {
                     manners: Manners::Obey,
                     api_manners: ApiManners::Obey,
                     unplugged: false,
+                    agent_port: None,
                     only: None,
                     counters: Counters::default(),
                     ledger: Ledger::default(),
@@ -315,6 +329,7 @@ impl Router {
         if let Some((listener, api)) = api {
             router.spawn(api::listen(router.clone(), listener, api));
         }
+        router.spawn(schedule::keep(router.clone()));
         if let Some((socket, community)) = snmp {
             router.spawn(snmp::listen(router.clone(), socket, community));
         }
@@ -380,6 +395,12 @@ impl Router {
     /// Pulls the cable between router and agent, or puts it back. Subscribers stay online.
     pub fn unplug(&self, out: bool) {
         self.change(|state| state.unplugged = out);
+    }
+
+    /// Puts the agent behind a port: where that becomes a bridge's, no packet of the agent's comes to an address of the
+    /// router any more.
+    pub fn agent_behind(&self, port: Option<&str>) {
+        self.change(|state| state.agent_port = port.map(str::to_owned));
     }
 
     /// Disables every `/radius` entry but one, or enables them all again.

@@ -193,7 +193,12 @@ fn changes(ask: &RouterAsk) -> bool {
         | RouterAsk::Repair(_)
         // Another release writes down other things of the same.
         | RouterAsk::Firmware(FirmwareAskV1::Install { .. } | FirmwareAskV1::Board)
-        | RouterAsk::Setup(SetupAskV1::Apply(_) | SetupAskV1::Restore(_)) => true,
+        | RouterAsk::Setup(
+            SetupAskV1::Apply(_)
+            | SetupAskV1::Restore(_)
+            | SetupAskV1::Guard(_)
+            | SetupAskV1::CallOff(_),
+        ) => true,
         RouterAsk::Setup(
             SetupAskV1::Look(_)
             | SetupAskV1::Save { .. }

@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::connection::ApiError;
+use super::guard;
 use super::lines::MARK;
 use super::sentence::{Command, Row};
 use super::{RouterApis, live};
@@ -237,6 +238,7 @@ fn is_passing(menu: &Menu, row: &Row) -> bool {
             .text("comment")
             .is_some_and(|comment| comment.starts_with(MARK))
         || menu.path == "/user" && row.flag("expired") == Some(true)
+        || menu.path == "/system scheduler" && row.text("name") == Some(guard::NAME)
 }
 
 /// Told of a row and set by nobody.
@@ -542,6 +544,8 @@ const WORDS: &[&str] = &[
     "passphrase=",
     "secret=",
     "token=",
+    // JSON in the quotes of RouterOS.
+    r#"token\22:\22"#,
     "apikey=",
     "api-key=",
     "private-key=",

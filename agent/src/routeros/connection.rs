@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
@@ -83,12 +83,27 @@ pub enum ApiError {
 /// A connection that is logged in. Dropping it hangs up.
 pub struct Connection {
     commands: mpsc::Sender<Asked>,
+    /// Woken where somebody stops waiting.
+    left: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
 struct Asked {
     command: Command,
     answer: oneshot::Sender<Result<Answer, ApiError>>,
+}
+
+/// Who waits for an answer; gone before it came, the command is called back.
+struct Waiting {
+    answered: oneshot::Receiver<Result<Answer, ApiError>>,
+    left: Arc<Notify>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.answered.close();
+        self.left.notify_one();
+    }
 }
 
 impl Connection {
@@ -128,6 +143,8 @@ impl Connection {
 
     fn on(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Connection {
         let (commands, inbox) = mpsc::channel(MOST_COMMANDS);
+        let left = Arc::new(Notify::new());
+        let leaving = left.clone();
         let (source, sink) = tokio::io::split(stream);
         let task = tokio::spawn(async move {
             let mut line = Line {
@@ -135,14 +152,19 @@ impl Connection {
                 decoder: Decoder::default(),
                 calls: Calls::default(),
                 waiting: HashMap::new(),
+                cancels: HashMap::new(),
             };
-            let why = line.run(source, inbox).await;
+            let why = line.run(source, inbox, &leaving).await;
             for (_, answer) in line.waiting.drain() {
                 // Who asked may have gone.
                 let _gone = answer.send(Err(why.clone()));
             }
         });
-        Connection { commands, task }
+        Connection {
+            commands,
+            left,
+            task,
+        }
     }
 
     /// Whether it is still of use.
@@ -150,15 +172,20 @@ impl Connection {
         !self.commands.is_closed()
     }
 
-    /// Asks one command and waits for the end of its answer.
+    /// Asks one command and waits for the end of its answer. Who stops waiting has the router stop too (`/cancel`).
     pub async fn ask(&self, command: Command) -> Result<Answer, ApiError> {
         let (answer, answered) = oneshot::channel();
         let asked = Asked { command, answer };
+        let mut waiting = Waiting {
+            answered,
+            left: self.left.clone(),
+        };
         self.commands.try_send(asked).map_err(|full| match full {
             mpsc::error::TrySendError::Full(_) => ApiError::Busy,
             mpsc::error::TrySendError::Closed(_) => ApiError::Closed(None),
         })?;
-        answered.await.map_err(|_| ApiError::Closed(None))?
+        let answer = (&mut waiting.answered).await;
+        answer.map_err(|_| ApiError::Closed(None))?
     }
 
     async fn log_in(&self, access: &Access) -> Result<(), ApiError> {
@@ -206,13 +233,21 @@ struct Line<S> {
     decoder: Decoder,
     calls: Calls,
     waiting: HashMap<u32, oneshot::Sender<Result<Answer, ApiError>>>,
+    /// By tag: until when a `/cancel`, and what it stops, is to end.
+    cancels: HashMap<u32, Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite> Line<S> {
     /// Carries commands and answers until the line ends; why it did.
-    async fn run(&mut self, mut source: ReadHalf<S>, mut inbox: mpsc::Receiver<Asked>) -> ApiError {
+    async fn run(
+        &mut self,
+        mut source: ReadHalf<S>,
+        mut inbox: mpsc::Receiver<Asked>,
+        leaving: &Notify,
+    ) -> ApiError {
         let mut chunk = vec![0; 16 * 1024];
         loop {
+            let late = self.cancels.values().min().copied();
             let may_begin = self.calls.count() < MOST_COMMANDS;
             let step = tokio::select! {
                 read = source.read(&mut chunk) => match read {
@@ -224,6 +259,8 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
                     Some(asked) => self.begin(asked).await,
                     None => Err(ApiError::Closed(None)),
                 },
+                () = leaving.notified() => self.call_back().await,
+                () = overdue(late) => Err(ApiError::Closed(Some("it does not answer".to_owned()))),
             };
             if let Err(why) = step {
                 return why;
@@ -232,10 +269,32 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
     }
 
     async fn begin(&mut self, asked: Asked) -> Result<(), ApiError> {
+        if asked.answer.is_closed() {
+            return Ok(()); // nobody waits any more
+        }
         let tag = self.calls.begin();
-        let mut bytes = Vec::new();
-        asked.command.encode(tag, &mut bytes);
         self.waiting.insert(tag, asked.answer);
+        self.send(&asked.command, tag).await
+    }
+
+    /// Has the router stop what nobody waits for; the line lives on. A router that does not do that is gone.
+    async fn call_back(&mut self) -> Result<(), ApiError> {
+        let unawaited = self.waiting.iter().filter(|(_, asker)| asker.is_closed());
+        let tags: Vec<u32> = unawaited.map(|(tag, _)| *tag).collect();
+        for tag in tags {
+            self.waiting.remove(&tag);
+            let cancel = self.calls.begin();
+            let until = Instant::now() + CANCELLED;
+            self.cancels.extend([(tag, until), (cancel, until)]);
+            let command = Command::new("/cancel").with("tag", tag.to_string());
+            self.send(&command, cancel).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, command: &Command, tag: u32) -> Result<(), ApiError> {
+        let mut bytes = Vec::new();
+        command.encode(tag, &mut bytes);
         let sent = tokio::time::timeout(PATIENCE, async {
             self.sink.write_all(&bytes).await?;
             self.sink.flush().await
@@ -255,6 +314,7 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
                 Ended::Nothing => {}
                 Ended::Connection(why) => return Err(ApiError::Closed(Some(why))),
                 Ended::Call(tag, outcome) => {
+                    self.cancels.remove(&tag);
                     if let Some(answer) = self.waiting.remove(&tag) {
                         // Who asked may have gone.
                         let _gone = answer.send(outcome.map_err(ApiError::from));
@@ -275,6 +335,103 @@ impl From<Refusal> for ApiError {
     }
 }
 
+/// Ends when it is late; never where nothing is awaited.
+async fn overdue(late: Option<Instant>) {
+    match late {
+        Some(late) => tokio::time::sleep_until(late.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long a router may take to stop a command: it does nothing for it but to answer.
+const CANCELLED: Duration = Duration::from_secs(3);
 /// How long dialling, and then logging in, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST_COMMANDS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use tokio::io::DuplexStream;
+
+    use super::super::codec::write_sentence;
+    use super::*;
+
+    /// The router's end.
+    struct Router {
+        stream: DuplexStream,
+        decoder: Decoder,
+    }
+
+    impl Router {
+        async fn hears(&mut self) -> Vec<String> {
+            loop {
+                if let Some(words) = self.decoder.sentence().unwrap() {
+                    let text = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
+                    return words.iter().map(text).collect();
+                }
+                let mut chunk = [0; 256];
+                let length = self.stream.read(&mut chunk).await.unwrap();
+                self.decoder.push(&chunk[..length]);
+            }
+        }
+
+        async fn says(&mut self, sentences: &[&[&str]]) {
+            let mut bytes = Vec::new();
+            for words in sentences {
+                write_sentence(&mut bytes, words.iter().map(|word| word.as_bytes()));
+            }
+            self.stream.write_all(&bytes).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_cancelled_and_the_line_lives_on() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let connection = Connection::on(ours);
+        let mut router = Router {
+            stream: theirs,
+            decoder: Decoder::default(),
+        };
+        tokio::select! {
+            _ = connection.ask(Command::new("/ping")) => panic!("nobody answered"),
+            heard = router.hears() => assert_eq!(heard, ["/ping", ".tag=1"]),
+        }
+        assert_eq!(router.hears().await, ["/cancel", "=tag=1", ".tag=2"]);
+        let interrupted: &[&str] = &["!trap", "=category=2", "=message=interrupted", ".tag=1"];
+        router
+            .says(&[interrupted, &["!done", ".tag=1"], &["!done", ".tag=2"]])
+            .await;
+
+        let (answer, ()) = tokio::join!(
+            connection.ask(Command::new("/system/identity/print")),
+            async {
+                let heard = router.hears().await;
+                assert_eq!(heard, ["/system/identity/print", ".tag=3"]);
+                let row: &[&str] = &["!re", "=name=tower", ".tag=3"];
+                router.says(&[row, &["!done", ".tag=3"]]).await;
+            }
+        );
+        assert_eq!(answer.unwrap().rows[0].text("name"), Some("tower"));
+        assert!(connection.is_open());
+    }
+
+    /// One that does not even stop is hung up, and who waits hears so.
+    #[tokio::test]
+    async fn a_router_that_cancels_nothing_is_hung_up() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let connection = Connection::on(ours);
+        let mut router = Router {
+            stream: theirs,
+            decoder: Decoder::default(),
+        };
+        tokio::select! {
+            _ = connection.ask(Command::new("/ping")) => panic!("nobody answered"),
+            heard = router.hears() => assert_eq!(heard.len(), 2),
+        }
+        let next = connection.ask(Command::new("/system/identity/print")).await;
+        assert!(matches!(next, Err(ApiError::Closed(Some(_)))), "{next:?}");
+        assert!(!connection.is_open());
+    }
+}

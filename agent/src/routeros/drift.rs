@@ -8,6 +8,7 @@ use easyisp_shared::wire::drift::{DriftFieldV1, DriftV1, RowOfV1, WantedV1, Want
 
 use super::RouterApis;
 use super::connection::ApiError;
+use super::guard;
 use super::sentence::{Command, Row};
 use crate::site::Router;
 
@@ -67,6 +68,11 @@ impl RouterApis {
         let until = Instant::now() + within;
         let left = || until.saturating_duration_since(Instant::now());
         let mut refused = Vec::new();
+        let guarded = self.guard(router, wanted, within).await?;
+        if let Some(Some(why)) = &guarded {
+            let why = format!("mended without a guard: {why}");
+            refused.push(("/system scheduler".to_owned(), why));
+        }
         let mut menus = Menus::new();
         // What refers to something is written after it: a row that was missing makes the next ones possible.
         for item in wanted {
@@ -92,11 +98,41 @@ impl RouterApis {
                 }
             }
         }
-        let mut left = self.drift(router, wanted, left()).await?;
-        left.problems.extend(refused);
-        left.problems.dedup();
-        left.problems.truncate(MOST);
-        Ok(left)
+        if guarded == Some(None) {
+            // Who cannot enter any more does not call it off.
+            self.anew(router).await;
+        }
+        let mut told = self.drift(router, wanted, left()).await?;
+        if guarded == Some(None)
+            && let Some(words) = self.hands(router, left()).unguard().await?
+        {
+            refused.push(("/system scheduler".to_owned(), words));
+        }
+        told.problems.extend(refused);
+        told.problems.dedup();
+        told.problems.truncate(MOST);
+        Ok(told)
+    }
+
+    /// Has the router guard itself where what differs may part it from its agent; why it does not, and `None` where
+    /// it need not.
+    async fn guard(
+        &self,
+        router: &Router,
+        wanted: &[WantedV1],
+        within: Duration,
+    ) -> Result<Option<Option<String>>, ApiError> {
+        let menus = self.menus(router, wanted, within).await?;
+        let found = differences(wanted, &menus);
+        if !found.iter().any(|one| guard::parts(&one.field.menu)) {
+            return Ok(None);
+        }
+        let stood = guard::before(wanted, |menu| match menus.get(menu) {
+            Some(Ok(rows)) => rows.clone(),
+            Some(Err(_)) | None => Vec::new(),
+        });
+        let hands = self.hands(router, within);
+        hands.guard(&stood).await.map(Some)
     }
 
     async fn menus(

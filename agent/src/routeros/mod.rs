@@ -10,11 +10,13 @@ mod configuration;
 mod connection;
 mod drift;
 mod firmware;
+mod guard;
 mod hands;
 mod lines;
 pub mod live;
 mod login;
 pub mod menus;
+mod refusals;
 mod rows;
 pub mod sentence;
 mod setup;
@@ -36,6 +38,7 @@ pub use tls::Pins;
 
 use calls::Answer;
 use connection::Connection;
+use refusals::Refusals;
 use sentence::Command;
 
 use crate::sessions::Service;
@@ -60,6 +63,10 @@ struct State {
     connection: Option<Arc<Connection>>,
     /// What the last dial met: for a moment, who asks hears the same again.
     failed: Option<(Instant, ApiError)>,
+    /// How often it refused the login, and when it is asked again.
+    refusals: Refusals,
+    /// Whether what an agent before this one left to guard was looked for.
+    swept: bool,
 }
 
 impl RouterApis {
@@ -217,13 +224,8 @@ impl RouterApis {
             let (_, connection) = self.connection(router).await?;
             connection.ask(command).await
         };
-        match tokio::time::timeout(within, asking).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.hang_up(router.id).await;
-                Err(ApiError::TimedOut)
-            }
-        }
+        let late = |_| ApiError::TimedOut;
+        tokio::time::timeout(within, asking).await.map_err(late)?
     }
 
     /// Asks a command, over the connection there is or a new one.
@@ -244,13 +246,8 @@ impl RouterApis {
             let (_, connection) = self.connection(router).await?;
             connection.ask(command).await
         };
-        match tokio::time::timeout(within, asking).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.hang_up(router.id).await;
-                Err(ApiError::TimedOut)
-            }
-        }
+        let late = |_| ApiError::TimedOut;
+        tokio::time::timeout(within, asking).await.map_err(late)?
     }
 
     async fn connection(&self, router: &Router) -> Result<(Arc<Line>, Arc<Connection>), ApiError> {
@@ -267,10 +264,17 @@ impl RouterApis {
             drop(state);
             return Ok((line, open));
         }
-        if let Some((at, cause)) = &state.failed
-            && at.elapsed() < DIAL_AGAIN
-        {
-            return Err(cause.clone());
+        let now = Instant::now();
+        match &state.failed {
+            Some((_, ApiError::LoginRefused(words))) => {
+                if let Some(rest) = state.refusals.rest(now) {
+                    return Err(later(words, rest));
+                }
+            }
+            Some((at, cause)) if now.saturating_duration_since(*at) < DIAL_AGAIN => {
+                return Err(cause.clone());
+            }
+            Some(_) | None => {}
         }
         match Connection::open(&access.access, self.pins.of(&access.name)).await {
             Ok((connection, met)) => {
@@ -279,28 +283,24 @@ impl RouterApis {
                     self.pins.learn(&access.name, met);
                 }
                 let connection = Arc::new(connection);
-                *state = State {
-                    connection: Some(connection.clone()),
-                    failed: None,
-                };
+                state.connection = Some(connection.clone());
+                state.failed = None;
+                state.refusals.entered();
+                if !std::mem::replace(&mut state.swept, true) {
+                    guard::sweep(&connection, router).await;
+                }
                 drop(state);
                 Ok((line, connection))
             }
             Err(cause) => {
                 debug!(router.id = %router.id, %cause, "Cannot enter the API of router {}", router.name);
-                state.failed = Some((Instant::now(), cause.clone()));
+                let now = Instant::now();
+                state.failed = Some((now, cause.clone()));
+                if matches!(cause, ApiError::LoginRefused(_)) {
+                    state.refusals.refused(router.id, now);
+                }
                 Err(cause)
             }
-        }
-    }
-
-    /// A router whose answer did not come in time begins anew with the next command.
-    async fn hang_up(&self, router: RouterId) {
-        let line = self.lines().get(&router).cloned();
-        if let Some(line) = line
-            && let Ok(mut state) = line.state.try_lock()
-        {
-            state.connection = None;
         }
     }
 
@@ -332,6 +332,14 @@ impl Line {
             state.connection = None;
         }
     }
+}
+
+/// What whoever asks hears while a router that refused the login is left alone.
+fn later(words: &str, rest: Duration) -> ApiError {
+    ApiError::LoginRefused(format!(
+        "{words}; it is not tried again for {} s, unless another user or password is entered",
+        rest.as_secs() + 1
+    ))
 }
 
 /// A router that just could not be entered is not dialled again for every question.

@@ -292,7 +292,7 @@ fn is_yes(value: Option<&[u8]>) -> bool {
 }
 
 /// What is told of a row and is not set: by `add` it would be refused.
-fn lasting(row: &RowV1) -> Vec<(String, Vec<u8>)> {
+pub fn lasting(row: &RowV1) -> Vec<(String, Vec<u8>)> {
     const TOLD: [&str; 14] = [
         "dynamic",
         "invalid",
@@ -320,7 +320,7 @@ fn lasting(row: &RowV1) -> Vec<(String, Vec<u8>)> {
 
 /// Whether a router's word for a value is ours: it answers `true` to `yes`, `5m` to `300s` and lists in an order
 /// of its own.
-fn is_same(held: Option<&[u8]>, wanted: &[u8]) -> bool {
+pub fn is_same(held: Option<&[u8]>, wanted: &[u8]) -> bool {
     let Some(held) = held else {
         return wanted.is_empty();
     };

@@ -22,11 +22,7 @@ impl RouterApis {
         ask: SetupAskV1,
         within: Duration,
     ) -> Result<SetupToldV1, ApiError> {
-        let hands = Hands {
-            apis: self,
-            router,
-            until: Instant::now() + within,
-        };
+        let hands = self.hands(router, within);
         match ask {
             SetupAskV1::Look(items) => hands.look(&items).await,
             SetupAskV1::Save { name } => hands.save(&name).await,
@@ -34,6 +30,16 @@ impl RouterApis {
             SetupAskV1::Restore(stood) => hands.restore(&stood).await,
             SetupAskV1::Check(items) => hands.check(&items).await,
             SetupAskV1::Uplinks => hands.uplinks().await,
+            SetupAskV1::Guard(stood) => hands.guard(&stood).await.map(SetupToldV1::Guarded),
+            SetupAskV1::CallOff(items) => hands.call_off(&items).await,
+        }
+    }
+
+    pub(super) fn hands<'a>(&'a self, router: &'a Router, within: Duration) -> Hands<'a> {
+        Hands {
+            apis: self,
+            router,
+            until: Instant::now() + within,
         }
     }
 }
@@ -42,9 +48,9 @@ impl RouterApis {
 type Menus = HashMap<String, Vec<RowV1>>;
 
 /// Commands to one router, all within one deadline.
-struct Hands<'a> {
-    apis: &'a RouterApis,
-    router: &'a Router,
+pub(super) struct Hands<'a> {
+    pub(super) apis: &'a RouterApis,
+    pub(super) router: &'a Router,
     until: Instant,
 }
 
@@ -156,10 +162,12 @@ impl Hands<'_> {
                 }
             }
         }
+        // It is as the guard would make it.
+        refusals.extend(self.unguard().await?);
         Ok(SetupToldV1::Restored(refusals))
     }
 
-    async fn check(&self, items: &[ItemV1]) -> Result<SetupToldV1, ApiError> {
+    pub(super) async fn check(&self, items: &[ItemV1]) -> Result<SetupToldV1, ApiError> {
         let folder = self.folder(items).await?;
         let mut amiss = Vec::new();
         let mut held = Menus::default();
@@ -277,7 +285,10 @@ impl Hands<'_> {
     }
 
     /// The rows of a menu; none where the router has no such menu.
-    async fn rows(&self, command: Command) -> Result<Vec<super::sentence::Row>, ApiError> {
+    pub(super) async fn rows(
+        &self,
+        command: Command,
+    ) -> Result<Vec<super::sentence::Row>, ApiError> {
         match self.ask(command).await {
             Ok(answer) => Ok(answer.rows),
             Err(ApiError::Refused(trap)) if trap.is_missing_command() => Ok(Vec::new()),
@@ -285,7 +296,7 @@ impl Hands<'_> {
         }
     }
 
-    async fn ask(&self, command: Command) -> Result<super::calls::Answer, ApiError> {
+    pub(super) async fn ask(&self, command: Command) -> Result<super::calls::Answer, ApiError> {
         let within = self.left().min(COMMAND);
         self.apis.ask(self.router, command, within).await
     }
@@ -305,7 +316,9 @@ fn path(menu: &str) -> String {
 }
 
 /// A refusal is an answer, in the router's words.
-fn refusal(answer: Result<super::calls::Answer, ApiError>) -> Result<Option<String>, ApiError> {
+pub(super) fn refusal(
+    answer: Result<super::calls::Answer, ApiError>,
+) -> Result<Option<String>, ApiError> {
     match answer {
         Ok(_) => Ok(None),
         Err(ApiError::Refused(trap)) => Ok(Some(trap.message)),

@@ -50,6 +50,7 @@ pub(super) fn setup(wish: &Wish, agent: Ipv4Addr, policy: &Policy, api: Option<A
         api,
         snmp: None,
         wan: None,
+        more_wans: Vec::new(),
         pppoe: wish.pppoe.as_ref().map(|_| Pppoe {
             lan: None,
             service_name: SERVICE_NAME.to_owned(),
@@ -63,9 +64,11 @@ pub(super) fn setup(wish: &Wish, agent: Ipv4Addr, policy: &Policy, api: Option<A
             pool: Pool::beside(GUESTS),
             dns: NAME_SERVERS.to_vec(),
             open_hosts: portal.into_iter().collect(),
+            pages: None, // the cloud's, which is away
         }),
         leases: None,
         firewall: wish.firewall,
+        alive: None, // only the cloud asks for that
     }
 }
 

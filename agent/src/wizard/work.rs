@@ -147,7 +147,18 @@ impl Wizard {
             }
             _ => return Err(other()), // an answer to something else
         }
+        if let Some(why) = self.guard(&router, plan).await? {
+            self.note(
+                id,
+                format!(
+                    "The router cannot take it back by itself ({why}): where this shuts the box out, do that beside it"
+                ),
+            )
+            .await?;
+        }
         for step in &steps {
+            // From here on it waits anew; a router that holds none was told of.
+            self.guard(&router, plan).await?;
             let items = step.items.iter().map(ItemV1::from).collect();
             match self.ask(&router, SetupAskV1::Apply(items)).await? {
                 SetupToldV1::Applied { refused: None, .. } => {
@@ -165,23 +176,17 @@ impl Wizard {
                 _ => return Err(other()), // an answer to something else
             }
         }
-        match self.ask(&router, SetupAskV1::Check(items(&steps))).await? {
-            SetupToldV1::Checked(amiss) if amiss.is_empty() => {}
-            SetupToldV1::Checked(amiss) => {
-                let amiss: Vec<String> = amiss.into_iter().take(3).collect();
-                return Err(Stop::No(format!(
-                    "it was configured and is otherwise: {}",
-                    amiss.join("; ")
-                )));
-            }
-            _ => return Err(other()), // an answer to something else
-        }
+        self.agrees(&router, SetupAskV1::Check(items(&steps)))
+            .await?;
         if !self.parts.enforcer.probe(&router).await {
             return Err(Stop::No(
                 "it was configured, and did not answer the agent's signed request at its CoA port"
                     .to_owned(),
             ));
         }
+        // Entered anew, and all as it is to be: the guard goes.
+        self.agrees(&router, SetupAskV1::CallOff(items(&steps)))
+            .await?;
         self.note(
             id,
             "Tried it: the router serves, and knows the agent".to_owned(),
@@ -196,6 +201,30 @@ impl Wizard {
         })
         .await?;
         Ok(())
+    }
+
+    /// Has the router itself take all of it back unless that is called off in time; why it will not, else `None`.
+    async fn guard(&self, router: &Router, plan: &Plan) -> Result<Option<String>, Stop> {
+        let guard = SetupAskV1::Guard(plan.before.clone());
+        match self.ask(router, guard).await? {
+            SetupToldV1::Guarded(why) => Ok(why),
+            _ => Err(other()), // an answer to something else
+        }
+    }
+
+    /// Stops where something was configured and is otherwise.
+    async fn agrees(&self, router: &Router, ask: SetupAskV1) -> Result<(), Stop> {
+        match self.ask(router, ask).await? {
+            SetupToldV1::Checked(amiss) if amiss.is_empty() => Ok(()),
+            SetupToldV1::Checked(amiss) => {
+                let amiss: Vec<String> = amiss.into_iter().take(3).collect();
+                Err(Stop::No(format!(
+                    "it was configured and is otherwise: {}",
+                    amiss.join("; ")
+                )))
+            }
+            _ => Err(other()), // an answer to something else
+        }
     }
 
     /// Enters the router by the password that it knows: of two, where this box died as it changed it.
@@ -443,7 +472,11 @@ impl Wizard {
 
     async fn ask(&self, router: &Router, ask: SetupAskV1) -> Result<SetupToldV1, Stop> {
         let within = match &ask {
-            SetupAskV1::Look(_) | SetupAskV1::Check(_) | SetupAskV1::Uplinks => READ,
+            SetupAskV1::Look(_)
+            | SetupAskV1::Check(_)
+            | SetupAskV1::Uplinks
+            | SetupAskV1::Guard(_)
+            | SetupAskV1::CallOff(_) => READ,
             SetupAskV1::Save { .. } | SetupAskV1::Apply(_) | SetupAskV1::Restore(_) => TURN,
         };
         Ok(self.parts.apis.set_up(router, ask, within).await?)

@@ -17,6 +17,7 @@ use crate::auth::Operator;
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::sites::Live;
+use crate::sites::live::Silence;
 
 /// How a router is.
 #[derive(Serialize, ToSchema)]
@@ -102,10 +103,27 @@ pub async fn live_status(
             status.memory_total = told.total_memory.and_then(mb);
         }
         Ok(_) => status.error = Some("The site answered something else".to_owned()),
-        Err(why) => status.error = Some(why.to_string()),
+        Err(why) => status.error = Some(said(&why, status.last_seen)),
     }
     Ok(Json(status))
 }
+
+/// Why it could not be asked; and that it was heard of without its agent, where it was: by its own word.
+fn said(why: &Silence, seen: Option<Timestamp>) -> String {
+    match (why, seen) {
+        (Silence::Offline { heard, .. }, Some(seen))
+            if heard.is_none_or(|heard| seen > heard.plus(BY_ITSELF)) =>
+        {
+            format!(
+                "{why}. The router lives, as it said by itself at {seen}: it is the agent that is away, or its way here"
+            )
+        }
+        _ => why.to_string(), // nobody heard of the router since
+    }
+}
+
+/// What came through an agent may be noted a little after the agent itself.
+const BY_ITSELF: Duration = Duration::from_secs(60);
 
 /// Somebody looks at a list of them.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -369,6 +369,19 @@ pub async fn heard(tx: &mut Tx, routers: &[RouterId], at: Timestamp) -> sqlx::Re
     store::heard(tx, routers, at, at.minus(Duration::from_secs(60))).await
 }
 
+/// Notes that a router said by itself that it lives, where no agent of its site is heard; `false` where there is no
+/// such router. A router that an agent hears, or does not, is what the agent says.
+pub async fn alive(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Result<bool> {
+    if site_of(tx, router).await?.is_none() {
+        return Ok(false);
+    }
+    let unless = (now.minus(Duration::from_secs(60)), now.minus(AGENT_QUIET));
+    store::alive(tx, router, now, unless).await?;
+    Ok(true)
+}
+
+/// An agent that is connected is heard of every minute.
+const AGENT_QUIET: Duration = Duration::from_secs(180);
 /// As many as a person reads.
 const DRIFT_SHOWN: usize = 10;
 /// The kind of the job that ends a rotation.

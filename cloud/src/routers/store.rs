@@ -473,6 +473,32 @@ pub async fn heard(
     Ok(())
 }
 
+/// Notes that a router told by itself that it lives, unless that was noted since, or an agent of its site was heard
+/// since.
+pub async fn alive(
+    tx: &mut Tx,
+    router: RouterId,
+    now: Timestamp,
+    (noted_since, agent_since): (Timestamp, Timestamp),
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update routers r set last_seen_at = greatest(r.last_seen_at, $3), status = 'ONLINE'
+          where r.tenant_id = $1 and r.id = $2 and r.deleted_at is null
+            and (r.status <> 'ONLINE' or r.last_seen_at is null or r.last_seen_at < $4)
+            and not exists (select 1 from agents a
+                             where a.tenant_id = $1 and a.site_id = r.site_id
+                               and a.revoked_at is null and a.last_seen_at > $5)",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(now)
+    .bind(noted_since)
+    .bind(agent_since)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// The routers of a site, by name, and when each was last heard.
 pub async fn heard_at(
     tx: &mut Tx,

@@ -25,6 +25,7 @@ use crate::db::{Database, Tx};
 use crate::error::ApiError;
 
 pub use signup::{NewTenant, TenantKind, create, create_platform_owner};
+pub use store::Brand;
 
 /// The routes of `/api/tenant`, and registration.
 pub fn routes() -> Routes {
@@ -68,6 +69,11 @@ pub async fn log_retention(tx: &mut Tx) -> sqlx::Result<Duration> {
 /// The name of the tenant's time zone.
 pub async fn time_zone(tx: &mut Tx) -> sqlx::Result<String> {
     Ok(store::policy(tx).await?.time_zone)
+}
+
+/// How a tenant shows itself to guests; `None` where there is none.
+pub async fn brand(tx: &mut Tx) -> sqlx::Result<Option<Brand>> {
+    store::brand(tx).await
 }
 
 /// Where its people pay, where it has such a page.

@@ -129,6 +129,27 @@ pub async fn me(tx: &mut Tx, now: Timestamp) -> sqlx::Result<TenantRow> {
     })
 }
 
+/// How a tenant shows itself to guests.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Brand {
+    /// Its name.
+    #[sqlx(rename = "business_name")]
+    pub name: String,
+    /// Whom to call.
+    pub phone: Option<String>,
+    /// Of its pages, as it was entered.
+    #[sqlx(rename = "primary_color")]
+    pub colour: Option<String>,
+}
+
+/// The transaction's tenant as guests see it; `None` where there is none.
+pub async fn brand(tx: &mut Tx) -> sqlx::Result<Option<Brand>> {
+    sqlx::query_as("select business_name, phone, primary_color from tenants where tenant_id = $1")
+        .bind(tx.tenant())
+        .fetch_optional(&mut **tx)
+        .await
+}
+
 /// The tenant's slug.
 pub async fn slug(tx: &mut Tx) -> sqlx::Result<String> {
     sqlx::query_scalar("select slug from tenants where tenant_id = $1")

@@ -159,7 +159,8 @@ fn of<'a>(row: &'a Fields, name: &str) -> Option<&'a [u8]> {
 }
 
 fn is_masked(held: &[u8]) -> bool {
-    held.starts_with(b"***")
+    // A script is masked in its midst.
+    held.windows(4).any(|part| part == b"*** ")
 }
 
 fn wanted(item: &ItemV1) -> WantedV1 {
@@ -193,6 +194,7 @@ fn wanted(item: &ItemV1) -> WantedV1 {
         name == "secret"
             || name.ends_with("password")
             || item.menu == "/snmp community" && name == "name"
+            || item.menu == "/system scheduler" && name == "on-event"
     };
     let field = |(name, value): &(String, ValueV1)| {
         let value = match value {

@@ -1,14 +1,17 @@
 //! `/api/wizard` and `/api/nas/{router}/config`.
 
+pub mod alive;
 pub mod back;
 pub mod begin;
+pub mod called;
 pub mod configure;
 mod hands;
-pub mod called;
+pub mod pages;
 pub mod register;
 pub mod wireless;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::State;
 use easyisp_shared::id::RouterId;
@@ -23,6 +26,7 @@ use super::store;
 use crate::api::{Json, Path, Query};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
+use crate::config::Config as Settings;
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, FieldError};
 use crate::monitoring;
@@ -117,12 +121,12 @@ pub async fn script(
     State(db): State<Database>,
     State(clock): State<Clock>,
     State(secrets): State<Secrets>,
+    State(config): State<Arc<Settings>>,
     Path(router): Path<RouterId>,
     Query(choice): Query<Choice>,
 ) -> Result<Json<Script>, ApiError> {
-    write(&operator, (&db, &secrets, &clock), router, choice)
-        .await
-        .map(Json)
+    let parts = (&db, &secrets, &clock, &*config);
+    write(&operator, parts, router, choice).await.map(Json)
 }
 
 /// `GET /api/nas/{router}/config`: the same script, without the rest.
@@ -133,10 +137,12 @@ pub async fn config(
     State(db): State<Database>,
     State(clock): State<Clock>,
     State(secrets): State<Secrets>,
+    State(config): State<Arc<Settings>>,
     Path(router): Path<RouterId>,
     Query(choice): Query<Choice>,
 ) -> Result<Json<Config>, ApiError> {
-    let whole = write(&operator, (&db, &secrets, &clock), router, choice).await?;
+    let parts = (&db, &secrets, &clock, &*config);
+    let whole = write(&operator, parts, router, choice).await?;
     Ok(Json(Config {
         router_id: whole.router_id,
         router_name: whole.router_name,
@@ -146,7 +152,7 @@ pub async fn config(
 
 async fn write(
     operator: &Operator,
-    (db, secrets, clock): (&Database, &Secrets, &Clock),
+    (db, secrets, clock, config): (&Database, &Secrets, &Clock, &Settings),
     router: RouterId,
     choice: Choice,
 ) -> Result<Script, ApiError> {
@@ -155,7 +161,8 @@ async fn write(
     monitoring::watch(&mut tx, secrets, router, &actor, clock.now()).await?;
     let known = known(&mut tx, secrets, router).await?;
     let (name, secret) = (known.name.clone(), known.secret.clone());
-    let chosen = chosen(&mut tx, router, choice).await?;
+    let mut chosen = chosen(&mut tx, router, choice).await?;
+    chosen.cloud = chosen.cloud.or_else(|| config.http.public_url.clone());
     let script = rules::written(known, chosen).map_err(refused)?;
     let audit = Audit {
         details: "Took the script that sets it up, with its secrets".to_owned(),
@@ -269,5 +276,7 @@ async fn known(tx: &mut Tx, secrets: &Secrets, router: RouterId) -> Result<Known
             IpAddr::V6(_) => None,
         },
         networks: Vec::new(),
+        tenant: tx.tenant(),
+        alive: super::alive::token(secrets, tx.tenant(), router).into(),
     })
 }

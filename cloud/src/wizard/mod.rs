@@ -6,6 +6,7 @@
 //! agent, a turn at a time, and undone when it fails. What is wanted and what stood there before is kept, sealed,
 //! until one or the other holds: neither a node, nor a box, nor a router that dies half-way leaves it half-way.
 
+mod alive;
 mod back;
 mod drift;
 pub mod edge;
@@ -51,5 +52,11 @@ pub fn routes() -> Routes {
         .route(ADD, routes!(http::register::token))
         .route(Access::Token, routes!(http::register::register))
         .route(Access::Token, routes!(http::called::complete))
+        .route(Access::Token, routes!(http::alive::alive))
         .page(Access::Token, "/provision/{token}", http::called::script)
+        .page(
+            Access::Public,
+            "/provision/hotspot/{file}",
+            http::pages::file,
+        )
 }

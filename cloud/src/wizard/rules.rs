@@ -2,11 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use easyisp_shared::id::TenantId;
 use easyisp_shared::setup::{
-    ApiLogin, Fault, GUESTS, Hotspot, LINE, Lan, NAME_SERVERS, Pool, Pppoe, Release, SERVICE_NAME,
-    Setup, Snmp, Step, first_script, imported, mode, pasted, script, wanted,
+    Alive, ApiLogin, Fault, GUESTS, Hotspot, LINE, Lan, NAME_SERVERS, Pages, Pool, Pppoe, Release,
+    SERVICE_NAME, Setup, Snmp, Step, first_script, imported, mode, pasted, pasted_checked, script,
+    wanted,
 };
 use ipnet::Ipv4Net;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,6 +51,10 @@ pub struct Known {
     pub address: Option<Ipv4Addr>,
     /// Its own networks, where it was asked for them.
     pub networks: Vec<Ipv4Net>,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What shows who it is where it tells that it lives.
+    pub alive: SecretString,
 }
 
 /// What the caller chose.
@@ -60,6 +67,8 @@ pub struct Chosen {
     pub release: Option<u8>,
     /// The interface to the internet.
     pub wan: Option<String>,
+    /// Further ones, of a router with several lines.
+    pub more_wans: Vec<String>,
     /// Where subscribers dial.
     pub pppoe: Vec<String>,
     /// Where guests come in.
@@ -72,6 +81,12 @@ pub struct Chosen {
     pub firewall: bool,
     /// Whether the first script leaves firewall and SNMP as they are: another system looks after them still.
     pub beside: bool,
+    /// Where this server is for a router that tells by itself that it lives: as it was when it took its script.
+    pub cloud: Option<String>,
+    /// Whether its first script takes the hotspot's pages from there.
+    pub pages: bool,
+    /// Whether its device's mode knows no scheduler, so that it cannot tell that.
+    pub mute: bool,
     /// Interfaces that are bridges at the router: they are used as they are.
     pub bridges: Vec<String>,
     /// What the line of PPPoE is called to those who ask.
@@ -193,6 +208,16 @@ pub fn told_first(known: Known, chosen: Chosen) -> Result<String, Vec<Fault>> {
         }
         (false, _) => "; firewall and SNMP stay as they are",
     });
+    let pages = setup
+        .hotspot
+        .as_ref()
+        .and_then(|hotspot| hotspot.pages.as_ref());
+    if pages.is_some() {
+        told.push_str("; the hotspot's pages become ours");
+    }
+    if setup.alive.is_some() {
+        told.push_str("; it says here every five minutes that it lives");
+    }
     told.push_str("; its log is sent to the agents.");
     Ok(told)
 }
@@ -202,6 +227,7 @@ fn without_interfaces(chosen: Chosen) -> Chosen {
     Chosen {
         release: None,
         wan: None,
+        more_wans: Vec::new(),
         pppoe: Vec::new(),
         hotspot: Vec::new(),
         dhcp_servers: Vec::new(),
@@ -277,6 +303,7 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
         named => named.to_vec(),
     };
     let bridges = chosen.bridges;
+    let pages = chosen.cloud.clone().filter(|_| chosen.pages);
     let lan = |names| Lan::of(names, &bridges);
     let agents = match chosen.agents.as_slice() {
         [] => nearest(&known),
@@ -297,6 +324,7 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
         }),
         snmp: known.snmp,
         wan: chosen.wan,
+        more_wans: chosen.more_wans,
         pppoe: (services != Services::Hotspot).then(|| Pppoe {
             lan: lan(chosen.pppoe),
             service_name: chosen
@@ -316,11 +344,24 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
                 .iter()
                 .filter_map(|url| host(url))
                 .collect(),
+            pages: pages.map(|cloud| Pages {
+                url: format!("{}{PAGES_AT}", cloud.trim_end_matches('/')),
+                query: format!("tenantId={}", known.tenant),
+            }),
         }),
         leases: known.dhcp_radius.then_some(chosen.dhcp_servers),
         firewall: chosen.firewall,
+        alive: chosen.cloud.filter(|_| !chosen.mute).map(|url| Alive {
+            url: format!("{}{TOLD_AT}", url.trim_end_matches('/')),
+            token: known.alive,
+        }),
     })
 }
+
+/// Where the hotspot's pages are.
+const PAGES_AT: &str = "/provision/hotspot/";
+/// Where routers tell that they live.
+pub const TOLD_AT: &str = "/provision/alive";
 
 /// One address of each agent, of two agents at the most: two of one agent would leave no room for the other. It is
 /// the one in a network of the router, else the one that is nearest to where the router is, else the first.
@@ -373,9 +414,17 @@ fn host(url: &str) -> Option<String> {
     url.host_str().map(str::to_owned)
 }
 
-/// What is pasted into a router's terminal.
+/// What is pasted into a router's terminal: it believes whatever certificate it is shown. A router out of its box does
+/// not know what time it is, and before 7.19 knows no authority, so that it could believe none.
 pub fn command(public_url: &str, token: &str) -> String {
     pasted(&format!("{public_url}/provision/{token}"))
+}
+
+/// The same for a router that can tell our certificate from another's: from 7.19 on, and with the right time. `None`
+/// where this server shows none.
+pub fn checked_command(public_url: &str, token: &str) -> Option<String> {
+    let shows_one = public_url.starts_with("https:");
+    shows_one.then(|| pasted_checked(&format!("{public_url}/provision/{token}")))
 }
 
 /// What a router runs that enters itself: it says its serial number and imports what it is answered.
@@ -436,6 +485,8 @@ mod tests {
             ]],
             address: None,
             networks: Vec::new(),
+            tenant: TenantId(uuid::Uuid::from_u128(1)),
+            alive: "a-token".into(),
         }
     }
 
@@ -479,6 +530,18 @@ mod tests {
             ..known()
         };
         assert!(written(alone, chosen).unwrap().contains("address=10.9.0.7"));
+    }
+
+    #[test]
+    fn a_certificate_is_checked_where_there_is_one_and_somebody_wants_it() {
+        let (https, http) = ("https://isp.example.com", "http://10.0.0.2:8080");
+        assert!(!command(https, "T").contains("check-certificate"));
+        let checked = checked_command(https, "T").unwrap();
+        assert!(
+            checked.starts_with("/tool fetch mode=https check-certificate=yes url=\"https://isp"),
+            "{checked}"
+        );
+        assert_eq!(checked_command(http, "T"), None);
     }
 
     /// Two boxes with two interfaces each are two agents, each at the address that the router reaches.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use easyisp_shared::id::{RouterId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::question::{Question, Reply};
+use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::router::{RouterAsk, RouterTold};
 use easyisp_shared::wire::setup::{ItemV1, SetupAskV1, SetupToldV1};
 use serde_json::json;
@@ -76,12 +76,37 @@ impl At<'_> {
     /// Has a router set up, or asks how it is.
     pub async fn set_up(&self, ask: SetupAskV1) -> Result<SetupToldV1, Silence> {
         let within = match &ask {
-            SetupAskV1::Look(_) | SetupAskV1::Check(_) | SetupAskV1::Uplinks => READ,
+            SetupAskV1::Look(_)
+            | SetupAskV1::Check(_)
+            | SetupAskV1::Uplinks
+            | SetupAskV1::Guard(_)
+            | SetupAskV1::CallOff(_) => READ,
             SetupAskV1::Save { .. } | SetupAskV1::Apply(_) | SetupAskV1::Restore(_) => TURN,
         };
         match self.ask(RouterAsk::Setup(ask), within).await? {
             RouterTold::Setup(told) => Ok(told),
             _ => Err(self.other()), // an answer to something else
+        }
+    }
+
+    /// Has the router itself take all of it back unless its agent calls that off in time; why it will not, and `None`
+    /// where it will. Asked again it waits anew.
+    async fn guard(&self, work: &Work) -> Result<Option<String>, Silence> {
+        match self.set_up(SetupAskV1::Guard(work.before.clone())).await {
+            Ok(SetupToldV1::Guarded(why)) => Ok(why),
+            Ok(_) => Err(self.other()), // an answer to something else
+            Err(silence) if is_too_old(&silence) => Ok(Some("its agent is too old".to_owned())),
+            Err(silence) => Err(silence),
+        }
+    }
+
+    /// Enters the router anew, and calls its guard off where all is as it is to be; what is otherwise, in words.
+    async fn call_off(&self, work: &Work) -> Result<Vec<String>, Silence> {
+        match self.set_up(SetupAskV1::CallOff(work.items())).await {
+            Ok(SetupToldV1::Checked(amiss)) => Ok(amiss),
+            Ok(_) => Err(self.other()), // an answer to something else
+            Err(silence) if is_too_old(&silence) => Ok(Vec::new()), // it held none
+            Err(silence) => Err(silence),
         }
     }
 
@@ -117,6 +142,16 @@ impl At<'_> {
     fn other(&self) -> Silence {
         Silence::Database
     }
+}
+
+fn is_too_old(silence: &Silence) -> bool {
+    matches!(
+        silence,
+        Silence::Failed {
+            failure: AskFailure::NotUnderstood,
+            ..
+        }
+    )
 }
 
 /// What came of a turn.
@@ -277,7 +312,7 @@ async fn forward(
 
 async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
     Ok(match work.turn(place) {
-        Turn::Skip => Outcome::Went("No backup was wished".to_owned()),
+        Turn::Skip => Outcome::Went(guarded(at, work, "No backup was wished").await?),
         Turn::Save(name) => {
             let told = at
                 .set_up(SetupAskV1::Save {
@@ -288,10 +323,8 @@ async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
                 SetupToldV1::Saved { files, .. }
                     if files.iter().any(|file| file.ends_with(".backup")) =>
                 {
-                    Outcome::Went(format!(
-                        "Saved a backup on the router: {}",
-                        files.join(", ")
-                    ))
+                    let saved = format!("Saved a backup on the router: {}", files.join(", "));
+                    Outcome::Went(guarded(at, work, &saved).await?)
                 }
                 SetupToldV1::Saved { problem, .. } => Outcome::Refused(format!(
                     "The router saved no backup: {}",
@@ -301,6 +334,8 @@ async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
             }
         }
         Turn::Apply(name, items) => {
+            // From here on it waits anew; a router that held none was told of.
+            at.guard(work).await?;
             let told = at.set_up(SetupAskV1::Apply(items.to_vec())).await?;
             match told {
                 SetupToldV1::Applied { refused: None, .. } => {
@@ -314,9 +349,23 @@ async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
             }
         }
         Turn::Test => {
-            let (tested, amiss) = tried(at, work).await?;
+            let (tested, mut amiss) = tried(at, work).await?;
+            if tested.is_good(work.services) && amiss.is_empty() {
+                amiss = at.call_off(work).await?;
+            }
             Outcome::Tried(tested, amiss)
         }
+    })
+}
+
+/// Has the router guard itself before anything is changed; a line for people.
+async fn guarded(at: At<'_>, work: &Work, line: &str) -> Result<String, Silence> {
+    Ok(match at.guard(work).await? {
+        None => line.to_owned(),
+        Some(why) => format!(
+            "{line}. The router cannot take it back by itself ({why}): where this shuts its agent out, somebody has to \
+             do that beside it"
+        ),
     })
 }
 

@@ -23,6 +23,7 @@ impl Around {
             "/interface bonding",
             "/interface pppoe-client",
             "/interface bridge port",
+            DEVICE_MODE,
         ];
         let entered = user.map(|user| found("/user active", "name", user.to_owned()));
         // Of a router with a hundred thousand routes only those that somebody wrote.
@@ -54,6 +55,15 @@ impl Around {
     /// Its own networks.
     pub fn networks(&self) -> Vec<Ipv4Net> {
         self.addresses().map(|(net, _)| net).collect()
+    }
+
+    /// Whether its device's mode keeps it from running anything by itself.
+    pub fn knows_no_scheduler(&self) -> bool {
+        let is = |row: &RowV1, name: &str, wanted: [&str; 2]| {
+            of(row, name).is_some_and(|held| wanted.contains(&held.as_str()))
+        };
+        self.rows(DEVICE_MODE)
+            .any(|row| is(row, "scheduler", ["no", "false"]) || is(row, "flagged", ["yes", "true"]))
     }
 
     /// From where its agents came in over the API, as it sees them.
@@ -195,6 +205,7 @@ fn found(menu: &str, key: &str, value: String) -> ItemV1 {
     }
 }
 
+const DEVICE_MODE: &str = "/system device-mode";
 /// No router has as many ports.
 const MOST: usize = 256;
 

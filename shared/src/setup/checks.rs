@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::wanted::MOST_WANS;
 use super::{Lan, Pool, Setup};
 
 /// Something that a router cannot be: which field, and what to do.
@@ -19,6 +20,11 @@ pub struct Fault {
 const WIDEST: u8 = 16;
 
 impl Setup {
+    /// All its ways to the internet.
+    fn ways(&self) -> impl Iterator<Item = &str> {
+        self.wan.iter().chain(&self.more_wans).map(String::as_str)
+    }
+
     /// Everything that is wrong with it; empty when a router can be like this.
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
@@ -51,6 +57,16 @@ impl Setup {
             );
         }
 
+        let mut ways: Vec<&str> = self.ways().collect();
+        ways.sort_unstable();
+        let is_twice = ways.windows(2).any(|pair| pair[0] == pair[1]);
+        if is_twice || ways.len() > MOST_WANS || self.wan.is_none() && !ways.is_empty() {
+            fault(
+                "wanInterfaces",
+                format!("must be up to {MOST_WANS} different interfaces; name each once"),
+            );
+        }
+
         let lans = [
             (
                 "pppoeConfig.interfaces",
@@ -68,10 +84,11 @@ impl Setup {
                 fault(field, "names no interface; choose one".to_owned());
             }
             match &self.wan {
-                Some(wan) if names.contains(&wan.as_str()) => fault(
+                Some(_) if self.ways().any(|wan| names.contains(&wan)) => fault(
                     field,
                     format!(
-                        "holds {wan:?}, which leads to the internet; leave it out, or choose another wanInterface"
+                        "holds {:?}, which leads to the internet; leave it out, or choose another wanInterface",
+                        self.ways().find(|wan| names.contains(wan)).unwrap_or_default()
                     ),
                 ),
                 Some(_) => {}

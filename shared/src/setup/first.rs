@@ -3,9 +3,9 @@
 
 use std::fmt::Write;
 
-use super::script::commands;
+use super::script::{commands, on_error};
 use super::wanted::{Item, Value, Which, wanted};
-use super::{Release, Setup, mode, quote};
+use super::{Hotspot, PAGES, Release, Setup, mode, quote};
 
 /// The first script of a router, whatever its release. When it is through it calls `callback`, an address with a
 /// query, and adds how many steps failed and which addresses the router has. Steps of the names `without` are left out.
@@ -37,14 +37,16 @@ pub fn first_script(setup: &Setup, without: &[&str], callback: &str) -> String {
         line(&format!(":put \"easyisp: {name}\""));
         line(":do {");
         line("  :global easyispFolder");
+        let failed = on_error(&step, &name);
         for item in step.items.into_iter().flat_map(of_either_release) {
             for command in commands(&item) {
                 line(&format!("  {command}"));
             }
         }
-        line(&format!(
-            "}} on-error={{ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error \"easyisp: {name}: failed\"; :put \"easyisp: {name}: FAILED\" }}"
-        ));
+        line(&failed);
+    }
+    for fetch in setup.hotspot.iter().flat_map(pages) {
+        line(&fetch);
     }
     let mode = mode(callback);
     let callback = quote(callback);
@@ -73,6 +75,28 @@ pub fn first_script(setup: &Setup, without: &[&str], callback: &str) -> String {
     line("  :put \"easyisp: all done; go on in the wizard\"");
     line("}");
     script
+}
+
+/// What fetches the pages that guests meet into the folder of the hotspot; one that does not come is as it was.
+fn pages(hotspot: &Hotspot) -> Vec<String> {
+    let Some(pages) = &hotspot.pages else {
+        return Vec::new();
+    };
+    let mode = match pages.url.split_once(':') {
+        Some(("http", _)) => "http",
+        _ => "https", // what is public has a certificate
+    };
+    let fetch = |file: &&str| {
+        let url = quote(&format!("{}{file}?{}", pages.url, pages.query));
+        format!(
+            ":do {{ :global easyispFolder; /tool fetch mode={mode} url={url} dst-path=($easyispFolder . \"hotspot/{file}\") }} on-error={{ :log warning \"easyisp: the hotspot keeps its own {file}\" }}"
+        )
+    };
+    let head = [
+        String::new(),
+        ":put \"easyisp: pages of the hotspot\"".to_owned(),
+    ];
+    head.into_iter().chain(PAGES.iter().map(fetch)).collect()
 }
 
 /// Time servers have another name in either release; each takes its own.

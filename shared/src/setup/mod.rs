@@ -25,7 +25,7 @@ use crate::wire::router::InterfaceV1;
 pub use around::Around;
 pub use checks::{Fault, network};
 pub use first::first_script;
-pub use pasted::{imported, mode, pasted};
+pub use pasted::{imported, mode, pasted, pasted_checked};
 pub use quote::quote;
 pub use same::{duration, same};
 pub use script::script;
@@ -79,6 +79,8 @@ pub struct Setup {
     pub snmp: Option<Snmp>,
     /// The interface to the internet; nothing is masqueraded before it is known.
     pub wan: Option<String>,
+    /// Further ones, of a router with several lines.
+    pub more_wans: Vec<String>,
     /// Subscribers who dial.
     pub pppoe: Option<Pppoe>,
     /// Guests who meet a page.
@@ -87,6 +89,17 @@ pub struct Setup {
     pub leases: Option<Vec<String>>,
     /// Whether nobody but the agents may reach API, SNMP and CoA.
     pub firewall: bool,
+    /// Whom it tells by itself that it lives; nobody without it.
+    pub alive: Option<Alive>,
+}
+
+/// Whom a router tells, agents or not, that it lives.
+#[derive(Clone, Debug)]
+pub struct Alive {
+    /// Where it is told, `https://…`.
+    pub url: String,
+    /// By what that one knows which router it is; in no address, and the right to nothing else.
+    pub token: SecretString,
 }
 
 /// With what the agents log in to a router.
@@ -197,6 +210,8 @@ pub struct Hotspot {
     pub dns: Vec<Ipv4Addr>,
     /// Hosts that a guest reaches before he logged in: where he pays.
     pub open_hosts: Vec<String>,
+    /// Where its first script takes the pages from that guests meet; the router's own stay without it.
+    pub pages: Option<Pages>,
 }
 
 /// Where PPPoE ends, unless it is said.
@@ -223,6 +238,24 @@ pub fn free_ports(interfaces: &[InterfaceV1], wan: &str, agents: &[String]) -> V
     let free = interfaces.iter().filter(is_free);
     free.map(|one| one.name.clone()).collect()
 }
+
+/// Where the pages are: `{url}{file}?{query}`.
+#[derive(Clone, Debug)]
+pub struct Pages {
+    /// Up to the name of the file.
+    pub url: String,
+    /// Whose they are.
+    pub query: String,
+}
+
+/// The pages that are taken from there.
+pub const PAGES: [&str; 5] = [
+    "login.html",
+    "status.html",
+    "error.html",
+    "styles.css",
+    "script.js",
+];
 
 /// Addresses, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,11 +8,20 @@ pub fn mode(url: &str) -> &'static str {
     }
 }
 
-/// Fetches a script and imports it: one line.
+/// Fetches a script and imports it: one line. It believes whatever certificate it is shown.
 pub fn pasted(url: &str) -> String {
+    fetched(url, "")
+}
+
+/// The same where the router can tell one certificate from another.
+pub fn pasted_checked(url: &str) -> String {
+    fetched(url, " check-certificate=yes")
+}
+
+fn fetched(url: &str, check: &str) -> String {
     let mode = mode(url);
     format!(
-        "/tool fetch mode={mode} url=\"{url}\" dst-path=easyisp.rsc; :delay 2s; {}",
+        "/tool fetch mode={mode}{check} url=\"{url}\" dst-path=easyisp.rsc; :delay 2s; {}",
         imported("easyisp.rsc")
     )
 }

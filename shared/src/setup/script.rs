@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use secrecy::ExposeSecret;
 
-use super::wanted::{Item, Value, Which, wanted};
+use super::wanted::{ALIVE, Item, Step, Value, Which, wanted};
 use super::{Release, Setup, quote};
 
 /// The script of a router of this release. Imported twice it changes nothing; a step that fails is named in the
@@ -50,9 +50,7 @@ pub fn script(setup: &Setup, release: Release) -> String {
                 line(&format!("  {command}"));
             }
         }
-        line(&format!(
-            "}} on-error={{ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error \"easyisp: {name}: failed\"; :put \"easyisp: {name}: FAILED\" }}"
-        ));
+        line(&on_error(step, &name));
     }
     line("");
     line("{");
@@ -67,6 +65,18 @@ pub fn script(setup: &Setup, release: Release) -> String {
     line("  :put \"easyisp: all done\"");
     line("}");
     script
+}
+
+/// What becomes of a step that fails. A device whose mode knows no scheduler serves as well as any other.
+pub(super) fn on_error(step: &Step, name: &str) -> String {
+    if step.name == ALIVE {
+        return format!(
+            "}} on-error={{ :log warning \"easyisp: {name}: not possible here\"; :put \"easyisp: {name}: not possible here\" }}"
+        );
+    }
+    format!(
+        "}} on-error={{ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error \"easyisp: {name}: failed\"; :put \"easyisp: {name}: FAILED\" }}"
+    )
 }
 
 pub(super) fn commands(item: &Item) -> Vec<String> {

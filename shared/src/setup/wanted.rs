@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::checks::{network, same};
-use super::{Hotspot, Lan, Pool, Pppoe, Release, Setup, Snmp, digest};
+use super::{Alive, Hotspot, Lan, Pool, Pppoe, Release, Setup, Snmp, digest, quote};
 use crate::wire::monitor::SnmpPrivacy;
 
 /// Things that are written together: done, or named as failed.
@@ -100,7 +100,40 @@ pub fn wanted(setup: &Setup, release: Release) -> Vec<Step> {
     if let Some(servers) = &setup.leases {
         steps.push(step("DHCP", leases(servers)));
     }
+    if let Some(alive) = &setup.alive {
+        steps.push(step(ALIVE, vec![heartbeat(alive)]));
+    }
     steps
+}
+
+/// How the step is called in which a router learns to tell that it lives.
+pub(super) const ALIVE: &str = "heart-beat";
+
+/// Every five minutes, counted from its start: boards know no time of day. What answers, and whether, is nothing to it.
+fn heartbeat(alive: &Alive) -> Item {
+    let mode = match alive.url.split_once(':') {
+        Some(("http", _)) => "http",
+        _ => "https", // what is public has a certificate
+    };
+    let token = format!("{{\"token\":\"{}\"}}", alive.token.expose_secret());
+    let event = format!(
+        ":do {{ /tool fetch mode={mode} url={} http-method=post http-header-field=\"Content-Type: application/json\" \
+         http-data={} keep-result=no }} on-error={{ }}",
+        quote(&alive.url),
+        quote(&token)
+    );
+    own(
+        "/system scheduler",
+        ("name", &marked("heartbeat")),
+        vec![
+            ("start-time", word("startup")),
+            ("interval", word("5m")),
+            ("policy", word("read,write,test")),
+            ("on-event", Value::Secret(event.into())),
+            ("comment", word(marked("heartbeat"))),
+            ("disabled", word("no")),
+        ],
+    )
 }
 
 fn name_and_time(setup: &Setup, release: Release) -> Vec<Item> {
@@ -261,6 +294,7 @@ fn pppoe(setup: &Setup) -> Vec<Item> {
             gone("/ip pool", ("name", name)),
             gone("/ip firewall nat", ("comment", &nat)),
         ];
+        items.extend(further(&nat).map(|mark| gone("/ip firewall nat", ("comment", &mark))));
         items.extend(no_bridge(PPPOE_BRIDGE));
         return items;
     };
@@ -285,7 +319,7 @@ fn pppoe(setup: &Setup) -> Vec<Item> {
         items.push(server(pppoe, &interface, name));
         items.extend(last);
     }
-    items.extend(masquerade(setup, nat, pppoe.local_address, pppoe.pool));
+    items.extend(masquerade(setup, &nat, pppoe.local_address, pppoe.pool));
     items
 }
 
@@ -350,6 +384,7 @@ fn hotspot(setup: &Setup) -> Vec<Item> {
             gone("/ip firewall nat", ("comment", &nat)),
             gone("/ip address", ("comment", &mark)),
         ];
+        items.extend(further(&nat).map(|mark| gone("/ip firewall nat", ("comment", &mark))));
         items.extend(no_bridge(HOTSPOT_BRIDGE));
         return items;
     };
@@ -373,7 +408,7 @@ fn hotspot(setup: &Setup) -> Vec<Item> {
         which: Which::GoneBut(garden, "dst-host", hotspot.open_hosts.clone()),
         fields: Vec::new(),
     });
-    items.extend(masquerade(setup, nat, hotspot.gateway, hotspot.pool));
+    items.extend(masquerade(setup, &nat, hotspot.gateway, hotspot.pool));
     items
 }
 
@@ -577,14 +612,27 @@ fn firewall(setup: &Setup) -> Vec<Item> {
     }
     // Guests ask the router for names; the internet must not.
     for (name, protocol) in [("fw-dns-udp", "udp"), ("fw-dns-tcp", "tcp")] {
+        let closed = |name: &str, wan: &str| {
+            let mut fields = ports("drop", protocol, "53");
+            fields.push(("in-interface", text(wan)));
+            rule(name, fields)
+        };
         match (&setup.hotspot, &setup.wan) {
             (Some(_), Some(wan)) => {
-                let mut fields = ports("drop", protocol, "53");
-                fields.push(("in-interface", text(wan)));
-                items.push(rule(name, fields));
+                items.push(closed(name, wan));
+                for (place, more) in further(name).enumerate() {
+                    items.push(match setup.more_wans.get(place) {
+                        Some(wan) => closed(&more, wan),
+                        None => gone(FILTER, ("comment", &marked(&more))),
+                    });
+                }
             }
             (Some(_), None) => {}
-            (None, _) => items.push(gone(FILTER, ("comment", &marked(name)))),
+            (None, _) => {
+                items.push(gone(FILTER, ("comment", &marked(name))));
+                let more = further(name);
+                items.extend(more.map(|more| gone(FILTER, ("comment", &marked(&more)))));
+            }
         }
     }
     // Who logs in nowhere and whose time is over: the agents put his address into this list.
@@ -678,19 +726,39 @@ fn no_bridge(ours: &str) -> Vec<Item> {
     ]
 }
 
-fn masquerade(setup: &Setup, mark: String, address: Ipv4Addr, pool: Pool) -> Option<Item> {
-    let wan = setup.wan.as_ref()?;
-    Some(own(
-        "/ip firewall nat",
-        ("comment", &mark),
-        vec![
-            ("chain", word("srcnat")),
-            ("action", word("masquerade")),
-            ("src-address", word(around(address, pool))),
-            ("out-interface", text(wan)),
-        ],
-    ))
+/// One rule for each way to the internet: the router chooses the way, and the rule of that way gives the address.
+fn masquerade(setup: &Setup, mark: &str, address: Ipv4Addr, pool: Pool) -> Vec<Item> {
+    const NAT: &str = "/ip firewall nat";
+    let Some(wan) = &setup.wan else {
+        return Vec::new();
+    };
+    let one = |mark: &str, wan: &str| {
+        own(
+            NAT,
+            ("comment", mark),
+            vec![
+                ("chain", word("srcnat")),
+                ("action", word("masquerade")),
+                ("src-address", word(around(address, pool))),
+                ("out-interface", text(wan)),
+            ],
+        )
+    };
+    let more = further(mark).enumerate();
+    let more = more.map(|(place, mark)| match setup.more_wans.get(place) {
+        Some(wan) => one(&mark, wan),
+        None => gone(NAT, ("comment", &mark)),
+    });
+    [one(mark, wan)].into_iter().chain(more).collect()
 }
+
+/// How what is made for every further way to the internet is called.
+fn further(mark: &str) -> impl Iterator<Item = String> + use<'_> {
+    (2..=MOST_WANS).map(move |place| format!("{mark}:{place}"))
+}
+
+/// Ways to the internet of one router.
+pub(super) const MOST_WANS: usize = 4;
 
 /// The network of both; what is too far apart was refused by [`Setup::faults`].
 fn around(address: Ipv4Addr, pool: Pool) -> Ipv4Net {
@@ -787,10 +855,12 @@ pub(super) mod tests {
             }),
             snmp: Some(Snmp::Community("community".into())),
             wan: Some("ether1".to_owned()),
+            more_wans: Vec::new(),
             pppoe: None,
             hotspot: None,
             leases: None,
             firewall: true,
+            alive: None,
         }
     }
 
@@ -817,6 +887,7 @@ pub(super) mod tests {
                 pool: Pool::beside(gateway),
                 dns: vec![at("8.8.8.8"), at("1.1.1.1")],
                 open_hosts: vec!["pay.example.net".to_owned()],
+                pages: None,
             }),
             ..bare()
         }
@@ -890,6 +961,42 @@ pub(super) mod tests {
                 .all(|which| ***which == Which::Own("name", HOTSPOT_BRIDGE.to_owned()))
         );
         assert!(bridges.contains(&&Which::Gone("name", PPPOE_BRIDGE.to_owned())));
+    }
+
+    /// What is left of a line that was given up would go on giving its address.
+    #[test]
+    fn every_way_to_the_internet_has_a_rule_and_no_other() {
+        let mut setup = both();
+        setup.more_wans = vec!["ether5".to_owned(), "lte1".to_owned()];
+        assert_eq!(setup.faults(), []);
+        let steps = wanted(&setup, Release::V7);
+        let items = steps.iter().flat_map(|step| &step.items);
+        let ways: Vec<(&str, bool)> = items
+            .filter(|item| item.menu == "/ip firewall nat")
+            .map(|item| match &item.which {
+                Which::Own(_, mark) => (mark.as_str(), true),
+                Which::Gone(_, mark) => (mark.as_str(), false),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let of = |service| {
+            [
+                (format!("easyisp:nat-{service}"), true),
+                (format!("easyisp:nat-{service}:2"), true),
+                (format!("easyisp:nat-{service}:3"), true),
+                (format!("easyisp:nat-{service}:4"), false),
+            ]
+        };
+        let expected: Vec<(String, bool)> = [of("pppoe"), of("hotspot")].concat();
+        let ways: Vec<(String, bool)> = ways
+            .into_iter()
+            .map(|(mark, there)| (mark.to_owned(), there))
+            .collect();
+        assert_eq!(ways, expected);
+        setup.more_wans.push("ether1".to_owned());
+        assert_eq!(setup.faults()[0].field, "wanInterfaces");
+        setup.more_wans = vec!["ether3".to_owned()];
+        assert_eq!(setup.faults()[0].field, "hotspotConfig.interfaces");
     }
 
     #[test]

@@ -922,6 +922,20 @@ fn questions() -> Vec<(&'static str, Question)> {
             },
         ),
         (
+            "question_router_guard",
+            Question::Router {
+                router,
+                ask: RouterAsk::Setup(SetupAskV1::Guard(vec![stood()])),
+            },
+        ),
+        (
+            "question_router_call_off",
+            Question::Router {
+                router,
+                ask: RouterAsk::Setup(SetupAskV1::CallOff(vec![pool()])),
+            },
+        ),
+        (
             "question_router_address_plan",
             Question::Router {
                 router,
@@ -1136,6 +1150,12 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 before: vec![stood()],
                 hotspot_allowed: Some(false),
             })),
+        ),
+        (
+            "reply_router_guarded",
+            Reply::Router(RouterTold::Setup(SetupToldV1::Guarded(Some(
+                "not allowed by device-mode".to_owned(),
+            )))),
         ),
         (
             "reply_router_applied",

@@ -25,6 +25,10 @@ pub enum SetupAskV1 {
     Check(Vec<ItemV1>),
     /// Which interfaces lead to the internet?
     Uplinks,
+    /// From here on the router itself makes it as it was, the last first, unless it is called off in time.
+    Guard(Vec<BeforeV1>),
+    /// Is it so, over a connection that is made anew? Where it is, the router's guard is called off.
+    CallOff(Vec<ItemV1>),
 }
 
 /// What came of it. New answers go at the end.
@@ -53,10 +57,12 @@ pub enum SetupToldV1 {
     },
     /// To [`SetupAskV1::Restore`]: what would not go back, in the router's words.
     Restored(Vec<String>),
-    /// To [`SetupAskV1::Check`]: what is otherwise, in words.
+    /// To [`SetupAskV1::Check`] and [`SetupAskV1::CallOff`]: what is otherwise, in words.
     Checked(Vec<String>),
     /// To [`SetupAskV1::Uplinks`], the likeliest first.
     Uplinks(Vec<String>),
+    /// To [`SetupAskV1::Guard`]: why the router holds no guard; `None` where it does.
+    Guarded(Option<String>),
 }
 
 /// What is to be in a menu.

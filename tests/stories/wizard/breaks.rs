@@ -457,10 +457,11 @@ fn words(said: &Value) -> Result<&str> {
         .with_context(|| format!("a message in {said}"))
 }
 
-type State = std::collections::BTreeMap<String, Vec<std::collections::BTreeMap<String, String>>>;
+pub type State =
+    std::collections::BTreeMap<String, Vec<std::collections::BTreeMap<String, String>>>;
 
 /// Which menus are otherwise, and how.
-fn different(before: &State, after: &State) -> Vec<String> {
+pub fn different(before: &State, after: &State) -> Vec<String> {
     let menus = before
         .iter()
         .filter(|(menu, rows)| after.get(*menu) != Some(rows));

@@ -214,7 +214,7 @@ pub fn plain(router: &Router) -> BTreeMap<String, Vec<BTreeMap<String, String>>>
     let mut state = router.machine().state();
     state.remove("/file");
     for row in state.values_mut().flatten() {
-        row.retain(|_, value| !value.is_empty());
+        row.retain(|name, value| !value.is_empty() && name != "run-count");
     }
     for rows in state.values_mut() {
         rows.sort();

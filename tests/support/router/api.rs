@@ -126,6 +126,7 @@ async fn visit(
     let (source, mut sink) = tokio::io::split(stream);
     let mut source = BufReader::new(source);
     let mut guest = Guest::Stranger;
+    let mut running: Vec<String> = Vec::new();
     let boot = router.state().boot;
     while let Some(sentence) = read(&mut source).await? {
         // A restart ends every connection.
@@ -137,7 +138,7 @@ async fn visit(
             return Ok(());
         }
         let tag = sentence.tag();
-        if manners == ApiManners::Silent || router.state().unplugged {
+        if manners == ApiManners::Silent || router.state().is_cut() {
             continue;
         }
         if let Guest::Known(_) = &guest {
@@ -147,10 +148,18 @@ async fn visit(
                     return Ok(());
                 }
                 Some(Mishap::Hangup) => return Ok(()),
+                Some(Mishap::Linger) => {
+                    running.push(tag.unwrap_or_default());
+                    continue;
+                }
                 Some(Mishap::Refuse(_) | Mishap::Pretend | Mishap::Unplug) | None => {}
             }
         }
-        if router.state().unplugged {
+        if router.state().is_cut() {
+            continue;
+        }
+        if sentence.is("/cancel") {
+            cancel(&router, &sentence, &mut running, &mut sink).await?;
             continue;
         }
         let replies = match &guest {
@@ -176,6 +185,32 @@ async fn visit(
     Ok(())
 }
 
+/// `/cancel`: what goes on under this tag, or everything, ends as interrupted; then the word itself is done.
+async fn cancel(
+    router: &Router,
+    sentence: &Sentence,
+    running: &mut Vec<String>,
+    sink: &mut (impl AsyncWrite + Unpin),
+) -> std::io::Result<()> {
+    let wanted = sentence.value("tag").map(str::to_owned);
+    let is_meant = |tag: &String| wanted.as_ref().is_none_or(|wanted| wanted == tag);
+    let (stopped, rest): (Vec<String>, Vec<String>) =
+        std::mem::take(running).into_iter().partition(is_meant);
+    *running = rest;
+    for tag in stopped {
+        router.change(|state| state.counters.api_cancelled += 1);
+        let mut trap = Sentence::of(&["!trap", "=category=2", "=message=interrupted"]);
+        trap.tagged(Some(&tag));
+        write(sink, &trap).await?;
+        let mut done = Sentence::of(&["!done"]);
+        done.tagged(Some(&tag));
+        write(sink, &done).await?;
+    }
+    let mut done = Sentence::of(&["!done"]);
+    done.tagged(sentence.tag().as_deref());
+    write(sink, &done).await
+}
+
 /// What goes wrong with this command: what lasts is answered where it is carried out.
 fn happens(router: &Router, sentence: &Sentence) -> Option<Mishap> {
     let path = sentence.first()?.to_owned();
@@ -186,7 +221,7 @@ fn happens(router: &Router, sentence: &Sentence) -> Option<Mishap> {
             .position(|(command, _)| *command == path)?;
         match &state.mishaps[found].1 {
             Mishap::Refuse(_) | Mishap::Pretend => Some(state.mishaps[found].1.clone()),
-            Mishap::Reboot | Mishap::Hangup => Some(state.mishaps.remove(found).1),
+            Mishap::Reboot | Mishap::Hangup | Mishap::Linger => Some(state.mishaps.remove(found).1),
             Mishap::Unplug => {
                 state.unplugged = true;
                 Some(state.mishaps.remove(found).1)
@@ -251,6 +286,7 @@ fn log_in(
             vec![Sentence::of(&["!done"])],
         );
     }
+    router.change(|state| state.counters.api_refusals += 1);
     let why = "=message=invalid user name or password (6)";
     let replies = vec![Sentence::of(&["!trap", why]), Sentence::of(&["!done"])];
     (Guest::Stranger, replies)
@@ -308,13 +344,12 @@ fn carry_out(
     if path == "/quit" {
         return vec![Sentence::of(&["!fatal", "session terminated on request"])];
     }
-    if path == "/cancel" {
-        return vec![Sentence::of(&["!done"])];
-    }
     let refused = router.state().mishaps.iter().find_map(|(command, mishap)| {
         let words = match mishap {
             Mishap::Refuse(words) => words.clone(),
-            Mishap::Pretend | Mishap::Reboot | Mishap::Unplug | Mishap::Hangup => return None,
+            Mishap::Pretend | Mishap::Reboot | Mishap::Unplug | Mishap::Hangup | Mishap::Linger => {
+                return None;
+            }
         };
         (command == path).then_some(words)
     });

@@ -149,7 +149,7 @@ impl Router {
             if attempt > 0 {
                 self.change(|state| state.counters.resends += 1);
             }
-            let copies = match self.state().unplugged {
+            let copies = match self.state().is_cut() {
                 true => 0,
                 false => settings.copies,
             };

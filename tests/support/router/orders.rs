@@ -83,7 +83,7 @@ fn take(router: &Router, source: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>>
     let away = router.is_away();
     let manners = {
         let state = router.state();
-        match state.unplugged || away {
+        match state.is_cut() || away {
             true => Manners::Ignore,
             false => state.manners,
         }

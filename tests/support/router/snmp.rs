@@ -41,7 +41,7 @@ pub(super) async fn listen(router: Router, socket: UdpSocket, community: String)
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
-        if router.state().unplugged {
+        if router.state().is_cut() {
             continue;
         }
         let request = buffer.get(..length).unwrap_or_default();

@@ -244,6 +244,19 @@ impl Machine {
     }
 }
 
+impl super::State {
+    /// Whether nothing of the agent's arrives: the cable is out, or its port is a bridge's.
+    pub(super) fn is_cut(&self) -> bool {
+        let in_bridge = |port: &String| {
+            let ports = self
+                .machine
+                .rows("/interface bridge port", "interface", port);
+            !ports.is_empty()
+        };
+        self.unplugged || self.agent_port.as_ref().is_some_and(in_bridge)
+    }
+}
+
 impl Router {
     /// The configuration as it is.
     pub fn machine(&self) -> Machine {

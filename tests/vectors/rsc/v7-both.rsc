@@ -5,15 +5,15 @@
 :global easyispFolder ""
 { :global easyispFolder; :if ([:len [/file find where name="flash"]] > 0) do={ :set easyispFolder "flash/" } }
 
-:put "easyisp: step 1 of 8, name and time"
+:put "easyisp: step 1 of 9, name and time"
 :do {
   :global easyispFolder
   /system identity set name="site-001"
   /system clock set time-zone-autodetect=no time-zone-name=Africa/Nairobi
   /system ntp client set enabled=yes servers=time.cloudflare.com,pool.ntp.org
-} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 1 of 8, name and time: failed"; :put "easyisp: step 1 of 8, name and time: FAILED" }
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 1 of 9, name and time: failed"; :put "easyisp: step 1 of 9, name and time: FAILED" }
 
-:put "easyisp: step 2 of 8, login of the agents"
+:put "easyisp: step 2 of 9, login of the agents"
 :do {
   :global easyispFolder
   :if ([:len [/user group find where name="easyisp"]] = 0) do={ /user group add name="easyisp" policy=api,read,write,test,sensitive,reboot,password } else={ /user group set [find where name="easyisp"] policy=api,read,write,test,sensitive,reboot,password }
@@ -23,9 +23,9 @@
   :local waited 0
   :while (([:len [/certificate get [find where name="easyisp-api"] fingerprint]] = 0) and ($waited < 90)) do={ :delay 1s; :set waited ($waited + 1) }
   /ip service set [find where name="api-ssl"] certificate=easyisp-api address=10.9.0.2/32,10.9.0.3/32 disabled=no
-} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 2 of 8, login of the agents: failed"; :put "easyisp: step 2 of 8, login of the agents: FAILED" }
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 2 of 9, login of the agents: failed"; :put "easyisp: step 2 of 9, login of the agents: FAILED" }
 
-:put "easyisp: step 3 of 8, RADIUS"
+:put "easyisp: step 3 of 9, RADIUS"
 :do {
   :global easyispFolder
   :if ([:len [/radius find where comment="easyisp:radius:1"]] = 0) do={ /radius add comment="easyisp:radius:1" service=ppp,hotspot address=10.9.0.2 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s } else={ /radius set [find where comment="easyisp:radius:1"] service=ppp,hotspot address=10.9.0.2 secret="a-radius-secret" authentication-port=1812 accounting-port=1813 timeout=2s }
@@ -34,9 +34,9 @@
   :do { :local known [:parse "/radius\20set\20\5Bfind\20where\20comment\3D\22easyisp:radius:2\22\5D\20require-message-auth\3Dyes-for-request-resp"]; $known } on-error={ }
   :if ([:len [/tool netwatch find where comment="easyisp:watch"]] = 0) do={ /tool netwatch add comment="easyisp:watch" host=10.9.0.2 interval=10s up-script="/radius\20enable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" down-script="/radius\20disable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" } else={ /tool netwatch set [find where comment="easyisp:watch"] host=10.9.0.2 interval=10s up-script="/radius\20enable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" down-script="/radius\20disable\20\5Bfind\20where\20comment\3D\22easyisp:radius:1\22\5D" }
   /radius incoming set accept=yes port=3799
-} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 3 of 8, RADIUS: failed"; :put "easyisp: step 3 of 8, RADIUS: FAILED" }
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 3 of 9, RADIUS: failed"; :put "easyisp: step 3 of 9, RADIUS: FAILED" }
 
-:put "easyisp: step 4 of 8, PPPoE"
+:put "easyisp: step 4 of 9, PPPoE"
 :do {
   :global easyispFolder
   :if ([:len [/interface bridge find where name="easyisp-pppoe"]] = 0) do={ /interface bridge add name="easyisp-pppoe" comment=easyisp:bridge } else={ /interface bridge set [find where name="easyisp-pppoe"] comment=easyisp:bridge }
@@ -47,9 +47,12 @@
   /ppp aaa set use-radius=yes accounting=yes interim-update=5m
   :if ([:len [/interface pppoe-server server find where default-profile="easyisp-pppoe"]] = 0) do={ /interface pppoe-server server add default-profile="easyisp-pppoe" service-name="easyisp-pppoe" interface="easyisp-pppoe" authentication=pap,chap,mschap2 one-session-per-host=yes keepalive-timeout=10 max-mtu=1480 max-mru=1480 disabled=no } else={ /interface pppoe-server server set [find where default-profile="easyisp-pppoe"] service-name="easyisp-pppoe" interface="easyisp-pppoe" authentication=pap,chap,mschap2 one-session-per-host=yes keepalive-timeout=10 max-mtu=1480 max-mru=1480 disabled=no }
   :if ([:len [/ip firewall nat find where comment="easyisp:nat-pppoe"]] = 0) do={ /ip firewall nat add comment="easyisp:nat-pppoe" chain=srcnat action=masquerade src-address=10.10.10.0/24 out-interface="ether1" } else={ /ip firewall nat set [find where comment="easyisp:nat-pppoe"] chain=srcnat action=masquerade src-address=10.10.10.0/24 out-interface="ether1" }
-} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 4 of 8, PPPoE: failed"; :put "easyisp: step 4 of 8, PPPoE: FAILED" }
+  /ip firewall nat remove [find where comment="easyisp:nat-pppoe:2"]
+  /ip firewall nat remove [find where comment="easyisp:nat-pppoe:3"]
+  /ip firewall nat remove [find where comment="easyisp:nat-pppoe:4"]
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 4 of 9, PPPoE: failed"; :put "easyisp: step 4 of 9, PPPoE: FAILED" }
 
-:put "easyisp: step 5 of 8, hotspot"
+:put "easyisp: step 5 of 9, hotspot"
 :do {
   :global easyispFolder
   :if ([:len [/interface bridge find where name="easyisp-hotspot"]] = 0) do={ /interface bridge add name="easyisp-hotspot" comment=easyisp:bridge } else={ /interface bridge set [find where name="easyisp-hotspot"] comment=easyisp:bridge }
@@ -67,16 +70,19 @@
   :if ([:len [/ip hotspot walled-garden ip find where dst-host="pay.example.net"]] = 0) do={ /ip hotspot walled-garden ip add dst-host="pay.example.net" action=accept comment=easyisp:garden } else={ /ip hotspot walled-garden ip set [find where dst-host="pay.example.net"] action=accept comment=easyisp:garden }
   /ip hotspot walled-garden ip remove [find where comment="easyisp:garden" and dst-host!="pay.example.net"]
   :if ([:len [/ip firewall nat find where comment="easyisp:nat-hotspot"]] = 0) do={ /ip firewall nat add comment="easyisp:nat-hotspot" chain=srcnat action=masquerade src-address=10.5.50.0/24 out-interface="ether1" } else={ /ip firewall nat set [find where comment="easyisp:nat-hotspot"] chain=srcnat action=masquerade src-address=10.5.50.0/24 out-interface="ether1" }
-} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 5 of 8, hotspot: failed"; :put "easyisp: step 5 of 8, hotspot: FAILED" }
+  /ip firewall nat remove [find where comment="easyisp:nat-hotspot:2"]
+  /ip firewall nat remove [find where comment="easyisp:nat-hotspot:3"]
+  /ip firewall nat remove [find where comment="easyisp:nat-hotspot:4"]
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 5 of 9, hotspot: failed"; :put "easyisp: step 5 of 9, hotspot: FAILED" }
 
-:put "easyisp: step 6 of 8, SNMP"
+:put "easyisp: step 6 of 9, SNMP"
 :do {
   :global easyispFolder
   /snmp community set [find where default=yes] name="easyisp-w4tch" addresses=10.9.0.2/32,10.9.0.3/32 security=private read-access=yes write-access=no authentication-protocol=SHA1 authentication-password="an-auth-password" encryption-protocol=AES encryption-password="a-privacy-password"
   /snmp set enabled=yes
-} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 6 of 8, SNMP: failed"; :put "easyisp: step 6 of 8, SNMP: FAILED" }
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 6 of 9, SNMP: failed"; :put "easyisp: step 6 of 9, SNMP: FAILED" }
 
-:put "easyisp: step 7 of 8, firewall"
+:put "easyisp: step 7 of 9, firewall"
 :do {
   :global easyispFolder
   /ip firewall filter set [find where action="fasttrack-connection"] disabled=yes
@@ -94,23 +100,35 @@
   :if ([:len [/ip firewall filter find where comment="easyisp:fw-udp"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-udp"] chain=input action=drop protocol=udp dst-port=161,3799 } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-udp" chain=input action=drop protocol=udp dst-port=161,3799 place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-udp" chain=input action=drop protocol=udp dst-port=161,3799 } }
   :local others [/ip firewall filter find where chain="input" and dynamic=no and !(comment~"^easyisp:")]
   :if ([:len [/ip firewall filter find where comment="easyisp:fw-dns-udp"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-dns-udp"] chain=input action=drop protocol=udp dst-port=53 in-interface="ether1" } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-dns-udp" chain=input action=drop protocol=udp dst-port=53 in-interface="ether1" place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-dns-udp" chain=input action=drop protocol=udp dst-port=53 in-interface="ether1" } }
+  /ip firewall filter remove [find where comment="easyisp:fw-dns-udp:2"]
+  /ip firewall filter remove [find where comment="easyisp:fw-dns-udp:3"]
+  /ip firewall filter remove [find where comment="easyisp:fw-dns-udp:4"]
   :local others [/ip firewall filter find where chain="input" and dynamic=no and !(comment~"^easyisp:")]
   :if ([:len [/ip firewall filter find where comment="easyisp:fw-dns-tcp"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-dns-tcp"] chain=input action=drop protocol=tcp dst-port=53 in-interface="ether1" } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-dns-tcp" chain=input action=drop protocol=tcp dst-port=53 in-interface="ether1" place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-dns-tcp" chain=input action=drop protocol=tcp dst-port=53 in-interface="ether1" } }
+  /ip firewall filter remove [find where comment="easyisp:fw-dns-tcp:2"]
+  /ip firewall filter remove [find where comment="easyisp:fw-dns-tcp:3"]
+  /ip firewall filter remove [find where comment="easyisp:fw-dns-tcp:4"]
   :local others [/ip firewall filter find where chain="forward" and dynamic=no and !(comment~"^easyisp:")]
   :if ([:len [/ip firewall filter find where comment="easyisp:fw-blocked-out"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-blocked-out"] chain=forward action=drop src-address-list=easyisp-blocked } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-blocked-out" chain=forward action=drop src-address-list=easyisp-blocked place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-blocked-out" chain=forward action=drop src-address-list=easyisp-blocked } }
   :local others [/ip firewall filter find where chain="forward" and dynamic=no and !(comment~"^easyisp:")]
   :if ([:len [/ip firewall filter find where comment="easyisp:fw-blocked-in"]] > 0) do={ /ip firewall filter set [find where comment="easyisp:fw-blocked-in"] chain=forward action=drop dst-address-list=easyisp-blocked } else={ :if ([:len $others] > 0) do={ /ip firewall filter add comment="easyisp:fw-blocked-in" chain=forward action=drop dst-address-list=easyisp-blocked place-before=[:pick $others 0] } else={ /ip firewall filter add comment="easyisp:fw-blocked-in" chain=forward action=drop dst-address-list=easyisp-blocked } }
   :if ([:len [/ip firewall mangle find where comment="easyisp:anti-sharing"]] = 0) do={ /ip firewall mangle add comment="easyisp:anti-sharing" chain=postrouting action=change-ttl new-ttl=set:1 dst-address-list=easyisp-anti-sharing } else={ /ip firewall mangle set [find where comment="easyisp:anti-sharing"] chain=postrouting action=change-ttl new-ttl=set:1 dst-address-list=easyisp-anti-sharing }
-} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 7 of 8, firewall: failed"; :put "easyisp: step 7 of 8, firewall: FAILED" }
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 7 of 9, firewall: failed"; :put "easyisp: step 7 of 9, firewall: FAILED" }
 
-:put "easyisp: step 8 of 8, log to the agents"
+:put "easyisp: step 8 of 9, log to the agents"
 :do {
   :global easyispFolder
   :if ([:len [/system logging action find where name="easyisp1"]] = 0) do={ /system logging action add name="easyisp1" target=remote remote=10.9.0.2 remote-port=5514 } else={ /system logging action set [find where name="easyisp1"] target=remote remote=10.9.0.2 remote-port=5514 }
   :if ([:len [/system logging find where action="easyisp1"]] = 0) do={ /system logging add action="easyisp1" topics=!debug } else={ /system logging set [find where action="easyisp1"] topics=!debug }
   :if ([:len [/system logging action find where name="easyisp2"]] = 0) do={ /system logging action add name="easyisp2" target=remote remote=10.9.0.3 remote-port=5514 } else={ /system logging action set [find where name="easyisp2"] target=remote remote=10.9.0.3 remote-port=5514 }
   :if ([:len [/system logging find where action="easyisp2"]] = 0) do={ /system logging add action="easyisp2" topics=!debug } else={ /system logging set [find where action="easyisp2"] topics=!debug }
-} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 8 of 8, log to the agents: failed"; :put "easyisp: step 8 of 8, log to the agents: FAILED" }
+} on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 8 of 9, log to the agents: failed"; :put "easyisp: step 8 of 9, log to the agents: FAILED" }
+
+:put "easyisp: step 9 of 9, heart-beat"
+:do {
+  :global easyispFolder
+  :if ([:len [/system scheduler find where name="easyisp:heartbeat"]] = 0) do={ /system scheduler add name="easyisp:heartbeat" start-time=startup interval=5m policy=read,write,test on-event=":do\20\7B\20/tool\20fetch\20mode\3Dhttps\20url\3D\22https://isp.example.com/provision/alive\22\20http-method\3Dpost\20http-header-field\3D\22Content-Type:\20application/json\22\20http-data\3D\22\5C7B\5C22token\5C22:\5C22a-token\5C22\5C7D\22\20keep-result\3Dno\20\7D\20on-error\3D\7B\20\7D" comment=easyisp:heartbeat disabled=no } else={ /system scheduler set [find where name="easyisp:heartbeat"] start-time=startup interval=5m policy=read,write,test on-event=":do\20\7B\20/tool\20fetch\20mode\3Dhttps\20url\3D\22https://isp.example.com/provision/alive\22\20http-method\3Dpost\20http-header-field\3D\22Content-Type:\20application/json\22\20http-data\3D\22\5C7B\5C22token\5C22:\5C22a-token\5C22\5C7D\22\20keep-result\3Dno\20\7D\20on-error\3D\7B\20\7D" comment=easyisp:heartbeat disabled=no }
+} on-error={ :log warning "easyisp: step 9 of 9, heart-beat: not possible here"; :put "easyisp: step 9 of 9, heart-beat: not possible here" }
 
 {
   :global easyispFailed

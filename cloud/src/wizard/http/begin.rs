@@ -17,7 +17,7 @@ use super::super::plan::Stage;
 use super::super::rules;
 use super::super::run::At;
 use super::super::store::{self, Purpose};
-use super::{kept, known, refused};
+use super::{kept, known, last, refused};
 use crate::api::{Json, Path, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Token};
@@ -57,6 +57,10 @@ pub struct StartRequest {
     /// router that moves in (`SHADOW` or `FORWARD`) firewall and SNMP stay as they are unless it is true.
     #[serde(default, deserialize_with = "blank::option")]
     configure_firewall: Option<bool>,
+    /// Whether the pages that the hotspot shows to guests become ours; when left out, those of a new router do, and
+    /// those of one that is there already stay.
+    #[serde(default, deserialize_with = "blank::option")]
+    hotspot_pages: Option<bool>,
 }
 
 /// A command to paste.
@@ -68,8 +72,12 @@ pub struct Started {
     token: String,
     /// The RADIUS secret.
     secret: String,
-    /// To be pasted into the router's terminal.
+    /// To be pasted into the router's terminal. The router believes whatever certificate it is shown meanwhile: whoever
+    /// stands between it and this server could give it another script.
     provision_command: String,
+    /// The same for a router that checks the certificate: RouterOS 7.19 or newer, and its clock right (`/system clock
+    /// print`). Null where this server is reached without TLS.
+    checked_command: Option<String>,
     /// What to do with it, and what it changes at the router.
     message: String,
 }
@@ -100,8 +108,9 @@ pub async fn start(
             enter(&mut tx, &secrets, &entropy, (name, site), now).await?
         }
     };
-    let asked = (request.agents, request.configure_firewall);
     let is_new = request.router_id.is_none();
+    let pages = request.hotspot_pages;
+    let asked = (request.agents, request.configure_firewall, url, pages);
     let Offer {
         name,
         secret,
@@ -117,6 +126,7 @@ pub async fn start(
     Ok(Json(Started {
         router_id: router,
         provision_command: rules::command(url, &text),
+        checked_command: rules::checked_command(url, &text),
         token: text,
         secret,
         message: format!("{MESSAGE} {changes}"),
@@ -141,7 +151,7 @@ pub(super) async fn offer(
     tx: &mut Tx,
     secrets: &Secrets,
     router: RouterId,
-    (agents, firewall): (Vec<String>, Option<bool>),
+    (agents, firewall, url, pages): (Vec<String>, Option<bool>, &str, Option<bool>),
     is_new: bool,
     now: Timestamp,
 ) -> Result<Offer, ApiError> {
@@ -152,7 +162,14 @@ pub(super) async fn offer(
         return Err(running());
     }
     let moves_in = moving::is_under_way(tx, router).await?;
-    let chosen = rules::begun(row.as_ref().and_then(kept), agents, firewall, moves_in);
+    // A new one that did not come yet is a new one.
+    let awaited = row.as_ref().filter(|row| row.stage.is_awaited());
+    let usual = is_new || awaited.and_then(last).is_some_and(|last| last.pages);
+    let chosen = rules::Chosen {
+        cloud: Some(url.to_owned()),
+        pages: pages.unwrap_or(usual),
+        ..rules::begun(row.as_ref().and_then(kept), agents, firewall, moves_in)
+    };
     let known = known(tx, secrets, router).await?;
     if known.api.is_none() {
         return Err(ApiError::unprocessable(

@@ -140,6 +140,7 @@ pub async fn complete(
         let kept = Chosen {
             agents: chosen.agents,
             firewall,
+            cloud: chosen.cloud,
             ..kept
         };
         let kept = serde_json::to_value(&kept).map_err(ApiError::internal)?;

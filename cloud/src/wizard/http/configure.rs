@@ -109,6 +109,10 @@ pub struct ConfigureRequest {
     /// The way to the internet; guessed when left out.
     #[serde(default, deserialize_with = "blank::option")]
     wan_interface: Option<String>,
+    /// All ways to the internet of a router with several lines, up to four, in place of `wanInterface`: what goes out by
+    /// any of them gets an address of that line.
+    #[serde(default)]
+    wan_interfaces: Vec<String>,
     #[serde(default, deserialize_with = "blank::option")]
     hotspot_config: Option<HotspotConfig>,
     #[serde(default, deserialize_with = "blank::option")]
@@ -207,11 +211,13 @@ impl ConfigureRequest {
             .take(4)
             .map(|text| address("hotspotConfig.dnsServers", Some(text)))
             .collect::<Result<Vec<_>, _>>()?;
-        let few = |names: Vec<String>| names.into_iter().take(64).collect();
+        let few = |names: Vec<String>| -> Vec<String> { names.into_iter().take(64).collect() };
+        let mut ways = few(self.wan_interfaces).into_iter();
         Ok(Chosen {
             services: Some(self.service_type),
             release: None,
-            wan: self.wan_interface,
+            wan: ways.next().or(self.wan_interface),
+            more_wans: ways.collect(),
             pppoe: few(pppoe.interfaces),
             hotspot: few(hotspot.interfaces),
             dhcp_servers: few(self.dhcp_servers),
@@ -221,6 +227,9 @@ impl ConfigureRequest {
             },
             firewall: self.configure_firewall.unwrap_or(last.firewall),
             beside: false,
+            cloud: last.cloud,
+            pages: last.pages,
+            mute: last.mute,
             bridges: Vec::new(),
             service_name: pppoe.service_name,
             line: Range {
@@ -406,6 +415,8 @@ fn fitted(
     chosen.wan = chosen.wan.or_else(|| wan.clone());
     let of = |name: &str| interfaces.iter().find(|one| one.name == name);
     let wan = chosen.wan.iter().map(|name| ("wanInterface", name));
+    let more = chosen.more_wans.iter();
+    let wan = wan.chain(more.map(|name| ("wanInterfaces", name)));
     let pppoe = chosen
         .pppoe
         .iter()

@@ -169,6 +169,7 @@ impl<'a> Hands<'a> {
             let nearest = rules::nearest(&known);
             chosen.agents = nearest.iter().map(Ipv4Addr::to_string).collect();
         }
+        chosen.mute = around.knows_no_scheduler();
         let choice = serde_json::to_value(&chosen).map_err(ApiError::internal)?;
         let closes = chosen.firewall;
         let ports = chosen.pppoe.iter().chain(&chosen.hotspot);

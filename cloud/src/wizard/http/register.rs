@@ -165,7 +165,7 @@ pub async fn register(
     if !store::put_serial(&mut tx, &serial, router, now).await? {
         return Err(known()); // another of that number came at this moment
     }
-    let asked = (Vec::new(), None);
+    let asked = (Vec::new(), None, url, None);
     let Offer { name, text, .. } =
         begin::offer(&mut tx, &secrets, router, asked, true, now).await?;
     let audit = Audit {

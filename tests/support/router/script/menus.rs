@@ -55,8 +55,16 @@ const MENUS: &[Menu] = &[
     ),
     menu("/ip dns", "servers allow-remote-requests"),
     menu("/snmp", "enabled location contact trap-version"),
-    menu("/system device-mode", "mode hotspot"),
-    menu("/tool", "mode url dst-path keep-result check-certificate"),
+    menu("/system device-mode", "mode hotspot scheduler fetch"),
+    list(
+        "/system scheduler",
+        "name comment start-date start-time interval on-event policy disabled",
+        &[],
+    ),
+    menu(
+        "/tool",
+        "mode url dst-path keep-result check-certificate http-method http-data http-header-field",
+    ),
     menu("/", "file"),
     menu("/system backup", "name"),
     list("/file", "name", &[]),
@@ -231,6 +239,9 @@ impl Machine {
             globals: HashMap::new(),
             signing: HashMap::new(),
             outside: Outside::default(),
+            uptime: std::time::Duration::ZERO,
+            scheduled: false,
+            posted: Vec::new(),
             printed: Vec::new(),
             logged: Vec::new(),
             caught: Vec::new(),
@@ -389,6 +400,12 @@ impl Machine {
         let before = fields.remove("place-before");
         match (menu, verb) {
             ("/tool", "fetch") => return self.fetch(&fields),
+            ("/system resource", "get") if *plain == [Value::Text("uptime".to_owned())] => {
+                return Ok(Value::Text(format!("{}s", self.uptime.as_secs())));
+            }
+            ("/system scheduler", "add") if self.forbids("scheduler") => {
+                return Err("failure: not allowed by device-mode".to_owned());
+            }
             ("/", "import") => {
                 let file = text(plain.first().ok_or("expected a file")?);
                 let rows = self.ids("/file")?;
@@ -399,7 +416,7 @@ impl Machine {
                 let script = self.property("/file", held, "contents");
                 return self.import(&script).map(|()| Value::Nothing);
             }
-            ("/ip hotspot", "add") if self.forbids_hotspot() => {
+            ("/ip hotspot", "add") if self.forbids("hotspot") => {
                 return Err("failure: not allowed by device-mode".to_owned());
             }
             _ => {}
@@ -436,6 +453,9 @@ impl Machine {
     fn named(&self, kind: &Menu, value: &Value) -> Result<Vec<u32>, String> {
         if let Value::Rows(rows) = value {
             return Ok(rows.clone());
+        }
+        if text(value).starts_with('*') {
+            return self.numbered(kind, &text(value));
         }
         let key = kind.names.split(' ').next().unwrap_or_default();
         let wanted = text(value);

@@ -28,6 +28,11 @@ pub struct Machine {
     signing: HashMap<u32, u32>,
     /// What its way out leads to.
     outside: Outside,
+    /// How long it runs, where a script asks.
+    uptime: std::time::Duration,
+    /// Whether its scheduler is at work, and what that posts: address, header, words.
+    scheduled: bool,
+    posted: Vec<(String, String, String)>,
     /// What `:put` showed.
     pub printed: Vec<String>,
     /// What `:log` wrote.

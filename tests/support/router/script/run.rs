@@ -36,6 +36,15 @@ impl Machine {
         Ok(())
     }
 
+    /// What a scheduler's entry holds: one script of one scope, read as a whole before anything of it is done.
+    pub(super) fn run_event(&mut self, script: &str) -> Result<(), String> {
+        let commands = read(script)?;
+        commands
+            .iter()
+            .try_for_each(|command| self.known(command, None))?;
+        self.block(&commands, &mut Scopes(Vec::new()))
+    }
+
     /// Refuses a line that names what this release does not know, before anything of it is done.
     fn known(&self, command: &Command, outer: Option<&str>) -> Result<(), String> {
         match command {
@@ -399,9 +408,11 @@ fn truth(value: &Value) -> Result<bool, String> {
 
 fn both(left: &Value, sign: &str, right: &Value) -> Result<String, String> {
     let number = |value: &Value| {
-        text(value)
+        let text = text(value);
+        let plain = text.strip_suffix('s').unwrap_or(&text);
+        plain
             .parse::<i64>()
-            .map_err(|_| format!("{:?} is no number", text(value)))
+            .map_err(|_| format!("{text:?} is no number"))
     };
     Ok(match sign {
         "=" => (text(left) == text(right)).to_string(),
@@ -412,6 +423,7 @@ fn both(left: &Value, sign: &str, right: &Value) -> Result<String, String> {
         "+" => (number(left)? + number(right)?).to_string(),
         "<" => (number(left)? < number(right)?).to_string(),
         ">" => (number(left)? > number(right)?).to_string(),
+        ">=" => (number(left)? >= number(right)?).to_string(),
         _ => return Err(format!("no operator {sign}")),
     })
 }

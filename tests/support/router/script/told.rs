@@ -37,6 +37,12 @@ impl Machine {
     /// `/tool fetch`: into a file, or nowhere.
     pub(super) fn fetch(&mut self, fields: &BTreeMap<String, String>) -> Result<Value, String> {
         let url = fields.get("url").ok_or("expected url")?.clone();
+        if fields.get("http-method").is_some_and(|it| it == "post") && self.scheduled {
+            let of = |name: &str| fields.get(name).cloned().unwrap_or_default();
+            self.posted
+                .push((url, of("http-header-field"), of("http-data")));
+            return Ok(Value::Nothing);
+        }
         let Outside(outside) = self.outside.clone();
         let outside = outside.ok_or("failure: no route to host")?;
         let got = outside(self, &url)?;
@@ -84,9 +90,38 @@ impl Machine {
         self.menus.entry(menu.to_owned()).or_default().clear();
     }
 
-    /// Whether the device's mode keeps the hotspot off.
-    pub(super) fn forbids_hotspot(&self) -> bool {
-        self.first("/system device-mode", "hotspot").as_deref() == Some("no")
+    /// Whether the device's mode keeps this off.
+    pub(super) fn forbids(&self, what: &str) -> bool {
+        self.first("/system device-mode", what).as_deref() == Some("no")
+    }
+
+    /// An entry of the scheduler runs once more.
+    pub(crate) fn counts(&mut self, id: &str) {
+        let rows = self
+            .menus
+            .entry("/system scheduler".to_owned())
+            .or_default();
+        for row in rows.iter_mut().filter(|row| format!("*{:X}", row.id) == id) {
+            let count = row.held.get("run-count").and_then(|it| it.parse().ok());
+            let count: u64 = count.unwrap_or(0);
+            row.held
+                .insert("run-count".to_owned(), (count + 1).to_string());
+        }
+    }
+
+    /// An entry of the scheduler is carried out by a router that runs so long: what it posted where, with which header.
+    pub(crate) fn scheduled(
+        &mut self,
+        event: &str,
+        uptime: std::time::Duration,
+    ) -> Vec<(String, String, String)> {
+        self.uptime = uptime;
+        self.scheduled = true;
+        if let Err(why) = self.run_event(event) {
+            self.logged.push(format!("script error: {why}"));
+        }
+        self.scheduled = false;
+        std::mem::take(&mut self.posted)
     }
 
     /// A property of the first row of a menu.
@@ -139,7 +174,14 @@ impl Machine {
     ) -> Result<String, String> {
         let (kind, mut fields) = self.taken(path, words)?;
         let before = fields.remove("place-before");
-        if kind.path == "/ip hotspot" && self.forbids_hotspot() {
+        let forbidden = [
+            ("/ip hotspot", "hotspot"),
+            ("/system scheduler", "scheduler"),
+        ];
+        if forbidden
+            .iter()
+            .any(|(menu, what)| kind.path == *menu && self.forbids(what))
+        {
             return Err("failure: not allowed by device-mode".to_owned());
         }
         match self.add(kind, fields, before.as_deref())? {
@@ -191,7 +233,7 @@ impl Machine {
         self.write_file(&format!("{name}.{ending}"), &all);
     }
 
-    fn numbered(&self, kind: &Menu, numbers: &str) -> Result<Vec<u32>, String> {
+    pub(super) fn numbered(&self, kind: &Menu, numbers: &str) -> Result<Vec<u32>, String> {
         let all = self.ids(kind.path)?;
         let one = |number: &str| {
             let id = u32::from_str_radix(number.strip_prefix('*')?, 16).ok()?;
@@ -227,7 +269,7 @@ fn spaced(path: &str) -> String {
 /// Properties that are told and not set, or not by everybody.
 const MORE: &str = "default dynamic invalid running disabled active status fingerprint mac-address mtu default-name \
     rx-byte tx-byte link-downs comment version servers server-dns-names primary-ntp require-message-auth size \
-    immediate-gw on-interface hw network address interface static";
+    immediate-gw on-interface hw network address interface static run-count";
 
 fn name_of(kind: &'static Menu, name: &str) -> Option<&'static str> {
     let mut known = kind.names.split(' ').chain(MORE.split_whitespace());
@@ -241,6 +283,7 @@ fn usual(kind: &Menu) -> &'static [(&'static str, &'static str)] {
             &[("disabled", "true"), ("invalid", "false")]
         }
         "/radius" => &[("disabled", "false")],
+        "/system scheduler" => &[("disabled", "false"), ("run-count", "0")],
         "/ip firewall filter" | "/ip firewall nat" | "/ip firewall mangle" => &[
             ("disabled", "false"),
             ("dynamic", "false"),

@@ -1,0 +1,78 @@
+//! How a router's API is treated: what nobody waits for is stopped there, and a password that it refuses is not
+//! hammered at.
+
+use anyhow::{Result, ensure};
+use easyisp_tests::router::Mishap;
+use easyisp_tests::world::{Provider, Site, World, eventually};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_is_cancelled_and_the_connection_lives_on() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "cancel").await?;
+    let site = Site::open_with_api(&world, &isp).await?;
+    let router = format!("/mikrotik/{}", site.router_id);
+    let stats = format!("{router}/system-stats");
+    assert_eq!(isp.owner.get(&stats).await?["status"], "ONLINE");
+    let before = site.router.counters();
+
+    site.router.mishap("/ping", Mishap::Linger);
+    let ping = format!("{router}/ping?address=9.9.9.9&count=3");
+    let (status, said) = isp.owner.call(Method::GET, &ping, None).await?;
+    assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{said}");
+    site.router
+        .until(|router| {
+            let cancelled = router.counters().api_cancelled - before.api_cancelled;
+            (cancelled == 1).then_some(())
+        })
+        .await;
+    assert_eq!(isp.owner.get(&stats).await?["status"], "ONLINE");
+    assert_eq!(isp.owner.get(&ping).await?["success"], true);
+    let after = site.router.counters();
+    assert_eq!(after.api_logins, before.api_logins, "one connection");
+    site.stop().await;
+    world.stop().await
+}
+
+/// J4: each try stands in the router's log, and some shut out who tries too often.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_password_is_tried_ever_more_seldom_until_another_is_entered() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "refusals").await?;
+    let site = Site::open_with_api(&world, &isp).await?;
+    let nas = format!("/nas/{}", site.router_id);
+    let stats = format!("/mikrotik/{}/system-stats", site.router_id);
+    assert_eq!(isp.owner.get(&stats).await?["status"], "ONLINE");
+
+    site.router
+        .configure(|machine| machine.put_all("/user", "password", "another"));
+    site.router.reboot();
+    let mut asked = 0;
+    eventually("it was refused three times", async || {
+        asked += 1;
+        let (status, said) = isp.owner.call(Method::GET, &stats, None).await?;
+        assert_eq!(status, StatusCode::BAD_GATEWAY, "{said}");
+        let words = said["message"].as_str().unwrap_or_default();
+        ensure!(words.contains("refuses the API user"), "{words}");
+        let is_left_alone = words.contains("it is not tried again for");
+        let refusals = site.router.counters().api_refusals;
+        Ok((refusals >= 3 && is_left_alone).then_some(()))
+    })
+    .await?;
+    ensure!(asked > 20, "only {asked} asked");
+    assert_eq!(site.router.counters().api_refusals, 3);
+
+    // Another password is tried at once.
+    isp.owner
+        .put(&nas, &json!({"apiPassword": "another"}))
+        .await?;
+    eventually("it lets us in", async || {
+        let (status, _) = isp.owner.call(Method::GET, &stats, None).await?;
+        Ok((status == StatusCode::OK).then_some(()))
+    })
+    .await?;
+    assert_eq!(site.router.counters().api_refusals, 3);
+    site.stop().await;
+    world.stop().await
+}
