@@ -67,7 +67,7 @@ async fn a_hosted_spare_and_its_box_know_of_each_other() -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "standin").await?;
     let site = Site::open(&world, &isp).await?;
-    let mut config = site.box_config()?;
+    let mut config = world.box_config()?;
     config.data_dir = world.new_box();
     let home = hosted::folder(&config.data_dir, "hill");
     std::fs::create_dir_all(home.parent().context("a folder above it")?)?;
