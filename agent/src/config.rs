@@ -556,7 +556,7 @@ mod tests {
         let file = "data_dir = \"/a\"\n[cloud]\naddress = \"a:1\"\nmetered = true\n[radius]\nauth = \"0.0.0.0:1\"\n\
             acct = \"0.0.0.0:1\"\nradsec = \"0.0.0.0:1\"\n[portal]\nlisten = \"0.0.0.0:1\"\n[status]\nlisten = \"0.0.0.0:1\"\n\
             [site]\nranges = []\n[peers]\nlisten = \"0.0.0.0:1\"\nannounce = \"10.0.0.2:1\"\n[neighbours]\nlisten = \"0.0.0.0:1\"\n\
-            [upstream]\nhosts = []\n[syslog]\nlisten = \"0.0.0.0:1\"\n[access]\nallow = false\nrouter_ports = [1]\ncustomer_ports = []\n[store]\nsave_wear = true\n[log]\nfilter = \"info\"\nformat = \"json\"";
+            [upstream]\nhosts = []\n[syslog]\nlisten = \"0.0.0.0:1\"\n[wizard]\nlisten = \"0.0.0.0:1\"\n[access]\nallow = false\nrouter_ports = [1]\ncustomer_ports = []\n[store]\nsave_wear = true\n[log]\nfilter = \"info\"\nformat = \"json\"";
         let table: Table = file.parse().unwrap();
         let leaves: usize = table
             .values()

@@ -76,7 +76,8 @@ impl Cache {
         self.digests.get(&kind).copied().unwrap_or_default()
     }
 
-    /// Applies `rows` and moves the cursor in one transaction; returns the rows that changed something.
+    /// Applies `rows` and moves the cursor in one transaction; returns the rows that changed something, and
+    /// of those that were never held that they are gone.
     ///
     /// A row whose version is not newer than the one held changes nothing, so batches may repeat.
     pub fn apply(
@@ -91,6 +92,10 @@ impl Cache {
         for row in rows {
             let before = held(&tx, row.kind, row.id)?;
             if !put(&tx, &row)? {
+                // Who came in by a voucher is known before the cloud has a row of him.
+                if row.body.is_none() && before.is_none() {
+                    changed.push(row);
+                }
                 continue;
             }
             let sum = digests.entry(row.kind).or_default();
