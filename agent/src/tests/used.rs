@@ -1,7 +1,7 @@
 //! Codes and devices at a hotspot: what was used is used, and who may bring several brings them.
 
-use easyisp_shared::wire::DownKind;
 use easyisp_shared::wire::down::VoucherUseV1;
+use easyisp_shared::wire::{Down, DownKind};
 
 use super::*;
 
@@ -28,13 +28,25 @@ async fn a_used_voucher_is_not_used_again_when_its_user_is_gone() {
         running.send_access(&request, PATIENCE).unwrap()[0]
     };
     assert_eq!(shown(1), 2, "used here");
-    let deleted = DownRecord {
+    // The cloud heard of it, and its operator deletes him.
+    let his = Uuid::from_u128(77);
+    let row = |version, body| DownRecord {
         kind: DownKind::Subscriber.code(),
-        id: Uuid::from_u128(77),
-        version: 3,
-        body: None,
+        id: his,
+        version,
+        body,
     };
-    running.apply_rows(vec![deleted], 3).await;
+    let mut rows = running.words.rows(&running.key, &Entropy::seeded(1), 3);
+    rows.retain(|row| row.id == customer_id("demo001").0);
+    let told = Down::decode(rows[0].kind, rows[0].body.as_deref().unwrap());
+    let Ok(Down::Subscriber(mut told)) = told else {
+        panic!("a subscriber");
+    };
+    told.customer = easyisp_shared::id::CustomerId(his);
+    told.username = b"his".to_vec();
+    let told = Down::Subscriber(told).encode();
+    running.apply_rows(vec![row(3, Some(told))], 3).await;
+    running.apply_rows(vec![row(4, None)], 4).await;
     assert_eq!(shown(2), 3, "and its user deleted");
     running.stop().await;
 }
