@@ -101,11 +101,19 @@ pub async fn start(
     let now = clock.now();
     let url = public_url(&config)?;
     let mut tx = db.begin(operator.tenant).await?;
+    let mut elsewhere = String::new();
     let router = match request.router_id {
         Some(router) => router,
         None => {
-            let (name, site) = (request.name.as_deref(), request.site_id);
-            enter(&mut tx, &secrets, &entropy, (name, site), now).await?
+            let place = place(&mut tx, request.site_id).await?;
+            if !place.beside.is_empty() {
+                elsewhere = format!(
+                    " Where it will stand at another site, say so with siteId: {}.",
+                    place.beside.join(" or ")
+                );
+            }
+            let named = (request.name.as_deref(), place.site);
+            enter(&mut tx, &secrets, &entropy, named, now).await?
         }
     };
     let is_new = request.router_id.is_none();
@@ -129,7 +137,7 @@ pub async fn start(
         checked_command: rules::checked_command(url, &text),
         token: text,
         secret,
-        message: format!("{MESSAGE} {changes}"),
+        message: format!("{MESSAGE} {changes}{elsewhere}"),
     }))
 }
 
@@ -209,7 +217,7 @@ pub(super) async fn enter(
     tx: &mut Tx,
     secrets: &Secrets,
     entropy: &Entropy,
-    (name, site): (Option<&str>, Option<SiteId>),
+    (name, site): (Option<&str>, SiteId),
     now: Timestamp,
 ) -> Result<RouterId, ApiError> {
     let change = Change {
@@ -225,7 +233,6 @@ pub(super) async fn enter(
         secret: routers::random_secret(entropy),
         api_password: Some(routers::random_secret(entropy)),
     };
-    let site = place(tx, site).await?;
     routers::create(tx, secrets, site, &draft, &clear, now)
         .await
         .map_err(|error| match &error {
@@ -239,31 +246,35 @@ pub(super) async fn enter(
         })
 }
 
-/// Where a new router will stand: where somebody says, else the only site with an agent, else the first. A script names
-/// agents: of several sites nobody can guess which.
-pub(super) async fn place(tx: &mut Tx, asked: Option<SiteId>) -> Result<SiteId, ApiError> {
-    let asked = match asked {
-        Some(site) => Some(site),
-        None => match sites::agents::store::sites_listening(tx).await?.as_slice() {
-            [] => None,
-            [(site, _)] => Some(*site),
-            several => {
-                let named = several
-                    .iter()
-                    .map(|(site, name)| format!("{name} ({site})"));
-                let named: Vec<String> = named.collect();
-                return Err(ApiError::field(
-                    "siteId",
-                    format!(
-                        "is needed where agents of several sites listen: say at which one the router will stand, {}",
-                        named.join(" or ")
-                    ),
-                ));
-            }
-        },
+/// Where a new router will stand.
+pub(super) struct Place {
+    /// The site.
+    pub site: SiteId,
+    /// Other sites with an agent, where nobody said at which one.
+    pub beside: Vec<String>,
+}
+
+/// Where somebody says; else at the only site with an agent, the first one where it has one, or the first that has.
+pub(super) async fn place(tx: &mut Tx, asked: Option<SiteId>) -> Result<Place, ApiError> {
+    let unknown = || ApiError::field("siteId", "is no site of yours");
+    let first = routers::site(tx, asked).await?.ok_or_else(unknown)?;
+    let mut listening = match asked {
+        Some(_) => Vec::new(),
+        None => sites::agents::store::sites_listening(tx).await?,
     };
-    let site = routers::site(tx, asked).await?;
-    site.ok_or_else(|| ApiError::field("siteId", "is no site of yours"))
+    let at = listening.iter().position(|(site, _)| *site == first);
+    if listening.is_empty() {
+        return Ok(Place {
+            site: first,
+            beside: Vec::new(),
+        });
+    }
+    let (site, _) = listening.remove(at.unwrap_or(0));
+    let named = |(site, name): (SiteId, String)| format!("{name} ({site})");
+    Ok(Place {
+        site,
+        beside: listening.into_iter().map(named).collect(),
+    })
 }
 
 pub(super) fn public_url(config: &Config) -> Result<&str, ApiError> {

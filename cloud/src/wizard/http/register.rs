@@ -69,7 +69,17 @@ pub async fn token(
         return Err(ApiError::field("hours", "must be from 1 to 168"));
     }
     let mut tx = db.begin(operator.tenant).await?;
-    let site = begin::place(&mut tx, request.site_id).await?;
+    let begin::Place { site, beside } = begin::place(&mut tx, request.site_id).await?;
+    // Nobody reads along when a router enters itself.
+    if !beside.is_empty() {
+        return Err(ApiError::field(
+            "siteId",
+            format!(
+                "is needed where agents of several sites listen: say at which one the router will stand, {site} or {}",
+                beside.join(" or ")
+            ),
+        ));
+    }
     let (token, text) = Token::new(&entropy);
     let ends = now.plus(Duration::from_secs(u64::from(hours) * 3600));
     store::put_enrolment(&mut tx, site, token.digest(), now, ends).await?;
@@ -161,7 +171,7 @@ pub async fn register(
         return Err(known());
     }
     let name = request.name.unwrap_or_else(|| format!("Router {serial}"));
-    let router = begin::enter(&mut tx, &secrets, &entropy, (Some(&name), Some(site)), now).await?;
+    let router = begin::enter(&mut tx, &secrets, &entropy, (Some(&name), site), now).await?;
     if !store::put_serial(&mut tx, &serial, router, now).await? {
         return Err(known()); // another of that number came at this moment
     }
