@@ -440,7 +440,7 @@ fn what_was_used_before_the_period_is_not_counted_in_it() {
     );
 }
 
-/// B9: a customer with one place gets no second one under a new name.
+/// A customer with one place gets no second one under a new name.
 #[test]
 fn a_renamed_customer_keeps_the_places_he_has() {
     let sessions = Sessions::default();

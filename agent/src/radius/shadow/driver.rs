@@ -349,7 +349,7 @@ mod tests {
     use super::*;
     use crate::radius::Secret;
 
-    /// A1: a minute without a request, or another row of the router, makes nobody a server that need not sign.
+    /// A minute without a request, or another row of the router, makes nobody a server that need not sign.
     #[test]
     fn who_signed_once_is_known_after_its_lane() {
         let lane = (RouterId(uuid::Uuid::nil()), Port::Authentication);
