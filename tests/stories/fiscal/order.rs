@@ -15,7 +15,7 @@ use sqlx::{Connection, PgConnection};
 use super::settings;
 use crate::finance::Shop;
 use crate::money::at;
-use crate::words::DAY;
+use crate::words::{DAY, MINUTE};
 
 /// An invoice and its credit note are there between the two looks, at invoices and at credit notes: both are reported.
 #[tokio::test(flavor = "multi_thread")]
@@ -66,6 +66,7 @@ async fn a_credit_note_does_not_overtake_its_invoice() -> Result<()> {
 async fn what_was_not_taken_in_yet_is_missing_too() -> Result<()> {
     let (shop, asha) = Shop::reports("missing").await?;
     let before = shop.bills(&asha).await?;
+    shop.world.clock.advance(MINUTE);
     shop.owner().put("/fiscal/settings", &settings()).await?;
     let mut psql = PgConnection::connect_with(&shop.world.database.anybody()).await?;
     let mut held = psql.begin().await?;
