@@ -1,6 +1,7 @@
 //! A site without a box, served by a process of many: everything but the box is as elsewhere.
 
 use anyhow::{Context, Result};
+use easyisp_agent::config::Config;
 use easyisp_agent::hosted::{self, Hosted};
 use easyisp_agent::sync::enroll;
 use easyisp_agent::{StartError, VERSION};
@@ -68,11 +69,15 @@ async fn a_hosted_spare_and_its_box_know_of_each_other() -> Result<()> {
     let isp = Provider::sign_up(&world, "standin").await?;
     let site = Site::open(&world, &isp).await?;
     let mut config = world.box_config()?;
+    let home = config.clone();
     config.data_dir = world.new_box();
-    let home = hosted::folder(&config.data_dir, "hill");
-    std::fs::create_dir_all(home.parent().context("a folder above it")?)?;
-    let token = isp.owner.join_token().await?;
-    enroll(&world.agents().to_string(), &token, &home, VERSION).await?;
+    let home = Config {
+        data_dir: hosted::folder(&config.data_dir, "hill"),
+        ..home
+    };
+    std::fs::create_dir_all(&home.data_dir)?;
+    let (cloud, token) = (world.agents().to_string(), isp.owner.join_token().await?);
+    enroll(&cloud, &token, &home.identity_folder(), VERSION).await?;
     let hosted = Hosted::start(config, world.clock.clone(), Entropy::system()).await?;
     eventually("both know of two", async || {
         let spare = hosted.overview("hill").context("the site is served")?;
