@@ -350,7 +350,7 @@ async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
         }
         Turn::Test => {
             let (tested, mut amiss) = tried(at, work).await?;
-            if tested.is_good(work.services) && amiss.is_empty() {
+            if (work.is_part || tested.is_good(work.services)) && amiss.is_empty() {
                 amiss = at.call_off(work).await?;
             }
             Outcome::Tried(tested, amiss)
