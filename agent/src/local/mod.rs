@@ -197,10 +197,7 @@ impl LocalSite {
 
     /// How far this box's own clock is behind, where the cloud tells the time for the first time since the agent started.
     fn behind(&self, cloud: Timestamp) -> Option<Duration> {
-        if self.clock.offset_millis().is_some() {
-            return None;
-        }
-        let behind = cloud.since(self.clock.now());
+        let behind = self.clock.behind(cloud)?;
         // What the line makes of it is not worth a write of what is well dated.
         Some(if behind > AHEAD {
             behind

@@ -98,6 +98,14 @@ impl SiteClock {
         self.keeper().offset_millis
     }
 
+    /// How far behind it has been since the start, by what the cloud says; `None` once the cloud has said it before.
+    pub fn behind(&self, cloud: Timestamp) -> Option<Duration> {
+        let mut keeper = self.keeper();
+        let (wall, monotonic) = read(&self.clock);
+        let is_first = keeper.offset_millis.is_none();
+        is_first.then(|| keeper.behind(cloud, wall, monotonic))
+    }
+
     /// The cloud told its time over the authenticated link.
     pub fn on_cloud_time(&self, cloud: Timestamp) {
         let mut keeper = self.keeper();
@@ -158,6 +166,8 @@ pub struct TimeKeeper {
     counted: Duration,
     trust: Trust,
     offset_millis: Option<i64>,
+    /// The instant at the start, and the counting then.
+    began: (Timestamp, Duration),
     /// How far behind it was found to be when the cloud told the time first.
     behind: Duration,
     /// What the cloud said last, and the counting then.
@@ -192,9 +202,11 @@ impl TimeKeeper {
             None => high_mark.is_some_and(|mark| wall.since(mark) > LONGEST_OUTAGE),
         };
         let believed = passed.since(wall) <= FOLLOWED && !too_late;
+        let good = if believed { wall.max(floor) } else { passed };
         TimeKeeper {
-            good: if believed { wall.max(floor) } else { passed },
+            good,
             counted: monotonic,
+            began: (good, monotonic),
             trust: match believed {
                 true if wall < floor => Trust::Floor,
                 true => Trust::Wall,
@@ -239,10 +251,18 @@ impl TimeKeeper {
         now
     }
 
+    /// How far behind it has been since the start by what the cloud says now. A clock that was set back meanwhile was
+    /// not behind before that.
+    fn behind(&mut self, cloud: Timestamp, wall: Timestamp, monotonic: Duration) -> Duration {
+        let (began, counted) = self.began;
+        let at_first = cloud.since(began.plus(monotonic.saturating_sub(counted)));
+        cloud.since(self.now(wall, monotonic)).min(at_first)
+    }
+
     /// The cloud's time, from the authenticated link: the last word, also when it is the earlier one.
     pub fn on_cloud_time(&mut self, cloud: Timestamp, wall: Timestamp, monotonic: Duration) {
         if self.offset_millis.is_none() {
-            self.behind = cloud.since(self.now(wall, monotonic));
+            self.behind = self.behind(cloud, wall, monotonic);
         }
         self.offset_millis = Some(wall.millis().saturating_sub(cloud.millis()));
         let apart = wall.since(cloud).max(cloud.since(wall));
@@ -354,6 +374,25 @@ mod tests {
             assert!(!keeper.trusted());
             assert_eq!(keeper.now(wall, secs(5)), day(10));
             assert_eq!(keeper.now(wall, secs(65)), day(10).plus(secs(60)));
+        }
+    }
+
+    /// What was dated before the clock was set back was dated well.
+    #[test]
+    fn a_clock_that_was_set_back_was_not_behind_before() {
+        for (at_first, by_then) in [(0, 21), (40, 40), (40, 61)] {
+            let mut keeper = TimeKeeper::start(day(0), secs(0), None, None);
+            let dated = Reading {
+                at: keeper.now(day(0).plus(secs(43)), secs(43)),
+                vouched: false,
+            };
+            // It stands still from here on, by as much as it is further behind by then.
+            let still = by_then - at_first;
+            let (wall, counted) = (day(0).plus(secs(43)), secs(43 + still));
+            let cloud = day(0).plus(secs(43 + still + at_first));
+            keeper.on_cloud_time(cloud, wall, counted);
+            let right = day(0).plus(secs(43 + at_first));
+            assert_eq!(keeper.corrected(dated).at, right, "{at_first}, {by_then}");
         }
     }
 
