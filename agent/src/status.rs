@@ -6,7 +6,7 @@ pub mod unlock;
 mod wizard;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,6 +177,7 @@ pub(crate) async fn serve(
 }
 
 async fn run(listener: TcpListener, routes: Routes, cancel: CancellationToken) {
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, routes).with_graceful_shutdown(cancel.cancelled_owned());
     if let Err(cause) = served.await {
         tracing::error!(%cause, "The status page ended");

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use easyisp_shared::setup::same;
 use easyisp_shared::wire::drift::{DriftFieldV1, DriftV1, RowOfV1, WantedV1, WantedValueV1};
+use tracing::info;
 
 use super::RouterApis;
 use super::connection::ApiError;
@@ -70,8 +71,7 @@ impl RouterApis {
         let mut refused = Vec::new();
         let guarded = self.guard(router, wanted, within).await?;
         if let Some(Some(why)) = &guarded {
-            let why = format!("mended without a guard: {why}");
-            refused.push(("/system scheduler".to_owned(), why));
+            info!(router.id = %router.id, "Router {} is mended without a guard: {why}", router.name);
         }
         let mut menus = Menus::new();
         // What refers to something is written after it: a row that was missing makes the next ones possible.
@@ -103,9 +103,9 @@ impl RouterApis {
             self.anew(router).await;
         }
         let mut told = self.drift(router, wanted, left()).await?;
-        if guarded == Some(None)
-            && let Some(words) = self.hands(router, left()).unguard().await?
-        {
+        // Also the guard of a repair that came to no end: as it is now it is to stay.
+        let holds_none = matches!(guarded, Some(Some(_)));
+        if !holds_none && let Some(words) = self.hands(router, left()).unguard().await? {
             refused.push(("/system scheduler".to_owned(), words));
         }
         told.problems.extend(refused);

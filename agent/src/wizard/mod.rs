@@ -227,7 +227,8 @@ impl Wizard {
             }
         };
         self.change(router, |draft| {
-            if draft.is_at_work() {
+            let is_untold = matches!(draft.stage, Stage::Done) && !draft.reported;
+            if draft.is_at_work() || is_untold {
                 return Err(Refusal::Running);
             }
             *draft = Draft {

@@ -125,28 +125,15 @@ impl Wizard {
         let id = draft.router;
         let mut draft = self.find(id).ok_or(Refusal::Over)?;
         if draft.plan.is_none() {
+            // Once, and not over what an earlier attempt left half-way.
+            if draft.left.is_empty() {
+                self.save(id).await?;
+            }
             draft = self.plan(&draft, &system).await?;
         }
         let plan = draft.plan.as_ref().ok_or(Refusal::Over)?;
         let steps = self.steps(&draft, plan);
         let router = self.router(id)?;
-        let name = format!("easyisp-before-{id}");
-        match self.ask(&router, SetupAskV1::Save { name }).await? {
-            SetupToldV1::Saved { files, .. }
-                if files.iter().any(|file| file.ends_with(".backup")) =>
-            {
-                self.note(
-                    id,
-                    format!("Saved a backup on the router: {}", files.join(", ")),
-                )
-                .await?;
-            }
-            SetupToldV1::Saved { problem, .. } => {
-                let problem = problem.unwrap_or_else(|| "the file is not there".to_owned());
-                return Err(Stop::No(format!("the router saved no backup: {problem}")));
-            }
-            _ => return Err(other()), // an answer to something else
-        }
         if let Some(why) = self.guard(&router, plan).await? {
             self.note(
                 id,
@@ -201,6 +188,24 @@ impl Wizard {
         })
         .await?;
         Ok(())
+    }
+
+    async fn save(&self, id: RouterId) -> Result<(), Stop> {
+        let router = self.router(id)?;
+        let name = format!("easyisp-before-{id}");
+        match self.ask(&router, SetupAskV1::Save { name }).await? {
+            SetupToldV1::Saved { files, .. }
+                if files.iter().any(|file| file.ends_with(".backup")) =>
+            {
+                let line = format!("Saved a backup on the router: {}", files.join(", "));
+                Ok(self.note(id, line).await?)
+            }
+            SetupToldV1::Saved { problem, .. } => {
+                let problem = problem.unwrap_or_else(|| "the file is not there".to_owned());
+                Err(Stop::No(format!("the router saved no backup: {problem}")))
+            }
+            _ => Err(other()), // an answer to something else
+        }
     }
 
     /// Has the router itself take all of it back unless that is called off in time; why it will not, else `None`.
@@ -398,7 +403,10 @@ impl Wizard {
                 }
             }
         }
-        self.parts.site.let_go(draft.router);
+        // One that serves already is the site's, whatever came of another attempt.
+        if !draft.serves() {
+            self.parts.site.let_go(draft.router);
+        }
         self.change(draft.router, |draft| {
             draft.stage = Stage::Failed;
             draft.message = format!(
@@ -482,8 +490,11 @@ impl Wizard {
         Ok(self.parts.apis.set_up(router, ask, within).await?)
     }
 
+    /// Something is done: from here on patience begins anew.
     async fn note(&self, router: RouterId, line: String) -> Result<(), Refusal> {
+        let now = self.parts.clock.now();
         self.change(router, |draft| {
+            draft.since = now;
             draft.message.clone_from(&line);
             if !draft.lines.contains(&line) {
                 draft.lines.push(line);

@@ -75,7 +75,8 @@ pub async fn resolve(
     let is_news = loser != Some(customer);
     let arrived = Arrived {
         amount: payment.amount,
-        reference: None,
+        // Often an invoice's number: nobody's account, so that a person finds whose it is.
+        reference: payment.account.as_deref(),
         paid_at: payment.paid_at,
         balance,
     };

@@ -57,7 +57,8 @@ pub struct Shares {
 ///    the price of his service.
 /// 2. What is overdue, where his service lasts for [`EARLY`] yet: he does not pay for service then.
 /// 3. One period: nobody's service stops because of an old invoice.
-/// 4. The other invoices, the oldest first, up to the first one that is not covered.
+/// 4. The other invoices, the oldest first, up to the first one that is not covered; where he has his period, or what he
+///    has lasts for [`EARLY`] yet.
 /// 5. More periods, where his package says that money buys them.
 pub fn share(open: &[Open], money: Arrived<'_>, offer: Option<Offer>) -> Shares {
     let mut shares = Shares::default();
@@ -77,9 +78,13 @@ pub fn share(open: &[Open], money: Arrived<'_>, offer: Option<Offer>) -> Shares 
     let buy = |left, most| purchases(left, offer.price, offer.tolerance, most);
     let first = buy(left, offer.at_once.min(1));
     left = less(left, &first);
-    let goes_on = !first.is_empty() && offer.price.is_positive();
+    let first_is_empty = first.is_empty();
+    let goes_on = !first_is_empty && offer.price.is_positive();
     shares.purchases.extend(first);
-    left = shares.pay_all(open.iter(), left);
+    // Who pays for a month in parts is not cut off for an old invoice either.
+    if !first_is_empty || has_time || !offer.price.is_positive() {
+        left = shares.pay_all(open.iter(), left);
+    }
     if goes_on {
         let more = buy(left, offer.at_once.saturating_sub(1));
         shares.purchases.extend(more);

@@ -105,7 +105,9 @@ fn numbered_anew(
     for (place, (key, records)) in by_key.iter().enumerate() {
         let ended = known.get(&place).and_then(|known| known.state.stopped);
         let began = records.iter().map(|(_, record)| record.started).min();
-        if let (Some(ended), Some(began), true) = (ended, began, key.cookie.is_empty())
+        // Of a line each agent that counts names the same session.
+        let is_told_apart = !key.cookie.is_empty() || line::is_ours(key.session.as_bytes());
+        if let (Some(ended), Some(began), false) = (ended, began, is_told_apart)
             && began.since(ended) > NUMBERED_ANEW
         {
             again.insert(place);

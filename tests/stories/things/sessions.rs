@@ -7,6 +7,7 @@ use easyisp_cloud::sites::agents::Agent;
 use easyisp_cloud::sites::reports::{Report, Unusable};
 use easyisp_shared::entitlement::Reason;
 use easyisp_shared::id::{AgentId, CustomerId, RouterId, SiteId};
+use easyisp_shared::line;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::up::{AccountingStatus, AccountingV1, LoginOutcome, LoginV1};
 use easyisp_shared::wire::{Up, UpKind};
@@ -246,6 +247,35 @@ async fn a_session_that_is_numbered_anew_is_another() -> Result<()> {
     );
     let (up, _) = place.usage().await?;
     assert_eq!(up, 7 * gib as i64);
+    place.world.stop().await
+}
+
+/// A second agent names a line's stretch as the first one did, long after that one ended it: it is counted once.
+#[tokio::test]
+async fn a_lines_session_is_the_same_whoever_tells_of_it() -> Result<()> {
+    let place = given_place().await?;
+    let customer = place.customer;
+    let name = line::seen(customer, noon());
+    let told = |status, minute, up| AccountingV1 {
+        class: Vec::new(),
+        customer: Some(customer),
+        ..place.record(&name, status, minute, up)
+    };
+    let gib = 1 << 30;
+    place
+        .account(vec![told(AccountingStatus::Start, 0, 0)])
+        .await?;
+    let stop = told(AccountingStatus::Stop, 60, 3 * gib);
+    place.account(vec![stop]).await?;
+
+    place.world.clock.advance(Duration::from_secs(9 * 3600));
+    let now = place.world.clock.now();
+    let mut other = told(AccountingStatus::Start, 0, 3 * gib);
+    (other.started, other.at) = (now, now);
+    place.account(vec![other]).await?;
+    assert_eq!(place.sessions().await?.len(), 1);
+    let (up, _) = place.usage().await?;
+    assert_eq!(up, 3 * gib as i64);
     place.world.stop().await
 }
 

@@ -34,6 +34,8 @@ pub(in super::super) struct Payment {
     pub(in super::super) platform: bool,
     /// Out of whose float it was taken.
     pub(in super::super) seller_id: Option<OperatorId>,
+    /// What the payer gave as account.
+    pub(in super::super) account: Option<String>,
 }
 
 impl Payment {
@@ -52,7 +54,7 @@ pub(in super::super) async fn lock_receipt(
     receipt: &str,
 ) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(
-        "select id, customer_id, method, amount, status, refunded, paid_at, seller_id,
+        "select id, customer_id, method, amount, status, refunded, paid_at, seller_id, account,
                 exists (select from gateways g where g.tenant_id = $1 and g.id = gateway_id and g.platform) as platform
            from payments
           where tenant_id = $1 and receipt = $2 and method in ('MPESA', 'AIRTEL') and status <> 'voided'
@@ -70,7 +72,7 @@ pub(in super::super) async fn lock_payment(
     id: PaymentId,
 ) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(
-        "select id, customer_id, method, amount, status, refunded, paid_at, seller_id,
+        "select id, customer_id, method, amount, status, refunded, paid_at, seller_id, account,
                 exists (select from gateways g where g.tenant_id = $1 and g.id = gateway_id and g.platform) as platform
            from payments
           where tenant_id = $1 and id = $2
