@@ -195,7 +195,8 @@ impl<'a> Merged<'a> {
                     session: id,
                     hour: rules::hour(at, now),
                     at,
-                    began: is_first.then_some(after.started),
+                    // What a line counted before it was told of is known by its name.
+                    began: (is_first && !is_line).then_some(after.started),
                     growth,
                     ip: after.framed_ip.clone(),
                     mac: after.mac.clone(),

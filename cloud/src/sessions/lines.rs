@@ -75,7 +75,7 @@ impl Lines {
         let beside: Vec<&Stretch> = line
             .iter()
             .filter(|held| held.session != whole.session && held.queue == whole.queue)
-            .filter(|held| held.since < whole.until && since < held.until)
+            .filter(|held| held.since <= whole.until && since <= held.until)
             .collect();
         let fresh = |grown: i64, end: i64, of: fn(&Stretch) -> (i64, i64)| {
             let counted = beside.iter().map(|held| of(held)).collect();

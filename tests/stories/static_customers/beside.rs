@@ -216,10 +216,16 @@ impl Lined {
 
     async fn used(&self, megabytes: u64) -> Result<()> {
         let kilobytes = json!(megabytes * MEGABYTE / 1024);
-        let like = move |customer: &Value| customer["dataUsed"] == kilobytes;
-        let used = self.isp.customer_becomes(&self.id, "what he used", like);
-        used.await
-            .with_context(|| format!("{megabytes} megabytes"))?;
+        let mut used = Value::Null;
+        let all = eventually("what he used", async || {
+            used = self.isp.customer(&self.id).await?["dataUsed"].clone();
+            Ok((used == kilobytes).then_some(()))
+        })
+        .await;
+        if all.is_err() {
+            let sessions = self.isp.sessions_of("school").await?;
+            anyhow::bail!("{used} kilobytes, not {kilobytes}: {sessions:?}");
+        }
         Ok(())
     }
 
@@ -238,12 +244,14 @@ impl Lined {
 
 /// Waits until an agent knows what was counted in the session that goes on.
 async fn known_to(agent: &Agent, megabytes: u64) -> Result<()> {
-    eventually("an agent knows what was counted", async || {
+    let mut known = 0;
+    let all = eventually("an agent knows what was counted", async || {
         let open = agent.overview().sessions.open_by_name(b"school");
-        let counted = open.iter().map(|online| online.session.bytes());
-        Ok((counted.sum::<u64>() == megabytes * MEGABYTE).then_some(()))
+        known = open.iter().map(|online| online.session.bytes()).sum();
+        Ok((known == megabytes * MEGABYTE).then_some(()))
     })
-    .await
+    .await;
+    all.with_context(|| format!("{} of {megabytes} megabytes", known / MEGABYTE))
 }
 
 /// Waits until an agent does not reach the other one any more.

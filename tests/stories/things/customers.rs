@@ -164,7 +164,7 @@ async fn the_list_filters_searches_and_counts() -> Result<()> {
         ("?connectionType=PPPOE", 3),
         ("?type=HOTSPOT", 1),
         ("?search=JADE", 1),
-        ("?search=de_x", 0),
+        ("?search=de_x", 1),
         ("?search=jade_", 1),
         ("?search=ja_e", 0),
         ("?search=ja%25", 0),

@@ -27,12 +27,17 @@ async fn stage(roof: &Roof, id: &str) -> Result<(String, String)> {
 /// that is not reached takes the agent 25 seconds of anybody's clock, so that it is waited for more than once.
 async fn reaches(roof: &Roof, id: &str, wanted: &str) -> Result<String> {
     let (mut last, mut seen) = (Instant::now(), String::new());
-    for _ in 0..3 {
+    for _ in 0..4 {
         let reached = super::eventually("it comes so far", async || {
             let (step, message) = stage(roof, id).await?;
             seen = format!("{step}: {message}");
-            let waits = message.contains("waits") || message.contains("being undone");
-            if waits && last.elapsed() > Duration::from_millis(500) {
+            // Quickly between two tries; no faster than the agent's own patience while one goes on.
+            let pause = match (message.contains("waits"), message.contains("being undone")) {
+                (true, _) => Some(Duration::from_millis(500)),
+                (false, true) => Some(Duration::from_secs(5)),
+                (false, false) => None,
+            };
+            if pause.is_some_and(|pause| last.elapsed() > pause) {
                 last = Instant::now();
                 roof.world.clock.advance(Duration::from_secs(6));
             }
