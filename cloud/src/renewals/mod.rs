@@ -269,7 +269,7 @@ pub struct Renewed {
 }
 
 /// Books a receipt into the wallet and, when the wallet then covers the price, or lacks no more of it than the package
-/// tolerates, buys one period, or as many as the package says; open invoices get their share ([`share`]), and are paid
+/// tolerates, buys one period, or as many as the package says; open invoices get their share (`shares.rs`), and are paid
 /// behind it; the rest stays in the wallet. Locks customer and wallet until the transaction ends. Money for a child account is its
 /// parent's, whose time it has: left in the child's own wallet it would buy nobody anything.
 ///
