@@ -170,7 +170,7 @@ async fn sorted_pages_are_one_list() -> Result<()> {
         .await?;
     assert_eq!(
         column(&names.body["customers"], "username"),
-        ["zuri", "adam"]
+        ["zuri", "musa", "adam"]
     );
     let status = "/api/customers?sortBy=username&status=ACTIVE";
     let names = owner.get(status).await?.body;

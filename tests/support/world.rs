@@ -34,7 +34,7 @@ pub use site::{Pair, Site};
 /// When a world with a clock of its own begins: 11:00 in Nairobi.
 pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 /// How long anything may take before a story says that it does not happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A cloud with the world around it.
 pub struct World {

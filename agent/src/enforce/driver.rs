@@ -238,7 +238,7 @@ impl Enforcer {
         }
         match self.judge(&online.session) {
             Act::Leave { until } => {
-                self.parts.timers.arm(key, until);
+                self.parts.timers.arm_by(key, until);
                 // What is under way was begun by what was known before, and sets its own timer when it ends.
                 self.look_afterwards(key);
             }
@@ -374,20 +374,22 @@ impl Enforcer {
             // An end that it acknowledged and did not move is asked for again, before it comes.
             (Some(Outcome::Acked), _) if self.kept_end(session, secs).await => {
                 let again = now.plus(self.patience(key, Password::Same));
-                self.parts.timers.arm(key, Some(wanted.retried_at(again)));
+                self.parts
+                    .timers
+                    .arm_by(key, Some(wanted.retried_at(again)));
                 Effect::Failed("The router acknowledges a later end and keeps the old one.".into())
             }
             (Some(Outcome::Acked), _) => {
                 self.granted(online, wanted);
                 self.note(session, What::Changed);
-                self.parts.timers.arm(key, wanted.until);
+                self.parts.timers.arm_by(key, wanted.until);
                 Effect::Done
             }
             (Some(Outcome::Nak(Some(ErrorCause::SessionNotFound))), _) => self.gone(session),
             // The end alone is left to our own timer: the router cuts him, he dials and is let in.
             (Some(Outcome::Nak(_) | Outcome::NoAnswer) | None, None) => {
                 self.granted(online, wanted);
-                self.parts.timers.arm(key, wanted.until);
+                self.parts.timers.arm_by(key, wanted.until);
                 Effect::Failed("The router does not change the end of a running session.".into())
             }
             (Some(Outcome::Nak(_)), Some(_)) => self.cut(session, Why::ChangeRefused).await,
@@ -397,7 +399,9 @@ impl Enforcer {
             }
             (Some(Outcome::NoAnswer) | None, Some(_)) => {
                 let again = now.plus(self.patience(key, Password::Same));
-                self.parts.timers.arm(key, Some(wanted.retried_at(again)));
+                self.parts
+                    .timers
+                    .arm_by(key, Some(wanted.retried_at(again)));
                 Effect::Failed("The router does not answer on its CoA port.".into())
             }
         }

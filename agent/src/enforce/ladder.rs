@@ -58,7 +58,7 @@ impl Enforcer {
                 self.note(session, What::CutFailed(stuck));
                 let password = Password::of(why);
                 let again = self.now().plus(self.patience(&session.key, password));
-                self.parts.timers.arm(&session.key, Some(again));
+                self.parts.timers.arm_by(&session.key, Some(again));
                 Effect::Failed(detail.unwrap_or_else(|| stuck.to_string()))
             }
         }

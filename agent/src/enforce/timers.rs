@@ -39,25 +39,55 @@ impl<K> Default for Timers<K> {
     }
 }
 
+impl<K: Clone + Eq + Hash> Due<K> {
+    /// Whether it is the first now.
+    fn set(&mut self, key: &K, at: Timestamp) -> bool {
+        self.remove(key);
+        let number = self.next_number;
+        self.next_number += 1;
+        self.order.insert((at, number));
+        self.numbers.insert(key.clone(), (at, number));
+        self.keys.insert(number, key.clone());
+        self.order.first() == Some(&(at, number))
+    }
+
+    fn remove(&mut self, key: &K) {
+        if let Some(held) = self.numbers.remove(key) {
+            self.order.remove(&held);
+            self.keys.remove(&held.1);
+        }
+    }
+}
+
 impl<K: Clone + Eq + Hash> Timers<K> {
     /// Sets the session's timer, in place of the one it had. `None` takes it away.
     pub fn arm(&self, key: &K, at: Option<Timestamp>) {
         let mut due = self.lock();
-        if let Some(held) = due.numbers.remove(key) {
-            due.order.remove(&held);
-            due.keys.remove(&held.1);
+        match at {
+            Some(at) => {
+                let is_first = due.set(key, at);
+                drop(due);
+                if is_first {
+                    self.earlier.notify_one();
+                }
+            }
+            None => {
+                due.remove(key);
+                drop(due);
+                self.disarmed.notify_waiters();
+            }
         }
-        let Some(at) = at else {
-            drop(due);
-            self.disarmed.notify_waiters();
+    }
+
+    /// Sets the session's timer where it has none that is due before. Whoever looked goes by what was known then: what
+    /// was used meanwhile may have set another.
+    pub fn arm_by(&self, key: &K, at: Option<Timestamp>) {
+        let mut due = self.lock();
+        let held = due.numbers.get(key).map(|(held, _)| *held);
+        let Some(at) = at.filter(|at| held.is_none_or(|held| *at < held)) else {
             return;
         };
-        let number = due.next_number;
-        due.next_number += 1;
-        due.order.insert((at, number));
-        due.numbers.insert(key.clone(), (at, number));
-        due.keys.insert(number, key.clone());
-        let is_first = due.order.first() == Some(&(at, number));
+        let is_first = due.set(key, at);
         drop(due);
         if is_first {
             self.earlier.notify_one();
@@ -131,5 +161,18 @@ mod tests {
         assert_eq!(timers.take(at(60), 10), [key(1), key(2)]);
         assert_eq!(timers.first(), None);
         assert!(timers.lock().keys.is_empty() && timers.lock().numbers.is_empty());
+    }
+
+    #[test]
+    fn a_timer_that_is_due_before_stays() {
+        let timers: Timers = Timers::default();
+        let at = Timestamp::from_secs;
+        timers.arm_by(&key(1), Some(at(50)));
+        timers.arm_by(&key(1), Some(at(10)));
+        timers.arm_by(&key(1), Some(at(20)));
+        timers.arm_by(&key(1), None);
+        assert_eq!(timers.first(), Some(at(10)));
+        assert_eq!(timers.take(at(60), 10), [key(1)]);
+        assert_eq!(timers.take(at(60), 10), []);
     }
 }

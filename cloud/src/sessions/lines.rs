@@ -76,6 +76,7 @@ impl Lines {
             .iter()
             .filter(|held| held.session != whole.session && held.queue == whole.queue)
             .filter(|held| held.since <= whole.until && since <= held.until)
+            .filter(|held| !held.began_after(&whole) && !whole.began_after(held))
             .collect();
         let fresh = |grown: i64, end: i64, of: fn(&Stretch) -> (i64, i64)| {
             let counted = beside.iter().map(|held| of(held)).collect();
@@ -126,6 +127,12 @@ impl From<&State> for Counted {
 }
 
 impl Stretch {
+    /// Whether the queue began anew when the other one had ended.
+    fn began_after(&self, other: &Stretch) -> bool {
+        let anew = self.up.0 == 0 && self.down.0 == 0;
+        anew && other.until <= self.since
+    }
+
     fn of(session: &str, name: LineName, counted: &Counted) -> Stretch {
         let from = |base: u64, bytes: i64| {
             let base = i64::try_from(base).unwrap_or(i64::MAX);

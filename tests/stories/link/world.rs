@@ -393,7 +393,7 @@ pub const NEVER_WORKS: &str = "never works";
 /// A login that a table is needed for which only [`World::bring_up_to_date`] makes.
 pub const OF_A_LATER_SCHEMA: &str = "of a later schema";
 /// How long anything may take before a test says that it does not happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn projectors(things: &Things) -> Projectors {
