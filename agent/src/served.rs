@@ -137,6 +137,7 @@ impl Served {
         let Core {
             site,
             sessions,
+            owed_cuts,
             radius,
             feed,
             outbox,
@@ -164,6 +165,7 @@ impl Served {
             radius: radius.clone(),
             apis: apis.clone(),
             local,
+            owed_cuts,
         });
         let lines = Lines::new(
             lines::Parts {
