@@ -59,7 +59,11 @@ impl Enforcer {
                 let password = Password::of(why);
                 let again = self.now().plus(self.patience(&session.key, password));
                 self.parts.timers.arm(&session.key, Some(again));
-                Effect::Failed(detail.unwrap_or_else(|| stuck.to_string()))
+                Effect::Failed(match (detail, stuck) {
+                    (Some(detail), _) => detail,
+                    (None, Stuck::Silent) => self.unheard(session),
+                    (None, stuck) => stuck.to_string(),
+                })
             }
         }
     }

@@ -229,6 +229,10 @@ impl Learnt {
         *self.certificate() = Some(certificate);
     }
 
+    pub fn has_certificate(&self) -> bool {
+        self.certificate().is_some()
+    }
+
     fn certificate(&self) -> MutexGuard<'_, Option<CertificateV1>> {
         let held = self.certificate.lock();
         held.unwrap_or_else(PoisonError::into_inner)

@@ -246,6 +246,11 @@ impl Router {
         self.learnt.note_certificate(certificate);
     }
 
+    /// Whether it connected by RadSec, over which it takes no orders.
+    pub fn is_by_radsec(&self) -> bool {
+        self.learnt.has_certificate()
+    }
+
     /// Where CoA and Disconnect go.
     pub fn coa_address(&self) -> SocketAddr {
         SocketAddr::new(self.place(), self.coa_port)
