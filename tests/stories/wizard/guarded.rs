@@ -131,7 +131,7 @@ async fn what_shuts_the_agent_out_the_router_takes_back_by_itself() -> Result<()
         let name = format!("{GUARD}:{me}");
         machine.put(
             "/system scheduler",
-            &[("name", &other), ("disabled", "yes")],
+            &[("name", other.as_str()), ("disabled", "yes")],
         );
         let left = [
             ("name", name.as_str()),
