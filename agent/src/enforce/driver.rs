@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::ladder::Password;
 use super::rules::{Act, Wanted};
 use super::{Timers, exchange, ways};
-use crate::diagnosis::{Entry, Stuck, Timeline, What, Why};
+use crate::diagnosis::{Entry, Timeline, What, Why};
 use crate::radius::coa::{Change as Changed, Order, Outcome, Target};
 use crate::radius::dictionary::ErrorCause;
 use crate::radius::driver::Radius;
@@ -420,19 +420,9 @@ impl Enforcer {
             (Some(Outcome::NoAnswer) | None, Some(_)) => {
                 let again = now.plus(self.patience(key, Password::Same));
                 self.parts.timers.arm(key, Some(wanted.retried_at(again)));
-                Effect::Failed(self.unheard(session))
+                let router = self.parts.site.router(session.key.router);
+                Effect::Failed(ways::unheard(router.as_deref()))
             }
-        }
-    }
-
-    /// Why a router that does not answer an order may not have heard it, for a person.
-    pub(super) fn unheard(&self, session: &Session) -> String {
-        let router = self.parts.site.router(session.key.router);
-        match router.is_some_and(|router| router.is_by_radsec()) {
-            true => "The router speaks RadSec, over which it takes no orders, and does not answer on its CoA port: enter \
-                     a user for its API."
-                .into(),
-            false => Stuck::Silent.to_string(),
         }
     }
 

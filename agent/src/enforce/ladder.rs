@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::driver::{Effect, Enforcer};
 use super::rungs::{self, Api, Next};
+use super::ways;
 use crate::diagnosis::{Proof, Stuck, What, Why};
 use crate::radius::coa::{Order, Outcome};
 use crate::routeros::{Active, ApiError, Rates};
@@ -61,7 +62,10 @@ impl Enforcer {
                 self.parts.timers.arm(&session.key, Some(again));
                 Effect::Failed(match (detail, stuck) {
                     (Some(detail), _) => detail,
-                    (None, Stuck::Silent) => self.unheard(session),
+                    (None, Stuck::Silent) => {
+                        let router = self.parts.site.router(session.key.router);
+                        ways::unheard(router.as_deref())
+                    }
                     (None, stuck) => stuck.to_string(),
                 })
             }
