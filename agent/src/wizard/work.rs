@@ -142,8 +142,8 @@ impl Wizard {
         };
         // What works is not undone for its login.
         if self.find(router).is_some_and(|draft| draft.proved) {
-            let ended = self.end(router, &format!(" {KEEPS_ITS_PASSWORD} ({why})"));
-            return went(ended.await);
+            let kept = format!(" {KEEPS_ITS_PASSWORD} ({why})");
+            return went(self.end(router, &kept).await);
         }
         warn!(router.id = %router, "The router {} is not brought up: {why}", draft.wish.name);
         let now = self.parts.clock.now();
