@@ -21,7 +21,7 @@ use crate::local::{CLOUD_MARK, Feed, Load, known_mark};
 use crate::peers;
 use crate::radius::driver::{Parts, Radius, place_mark, place_of, signer_marks};
 use crate::radius::eap::{Authority, TunnelCertificate};
-use crate::sessions::Sessions;
+use crate::sessions::{SessionKey, Sessions};
 use crate::site::{Ranges, Site, SiteClock, Touched, UnknownSources};
 use crate::store::{Job, Outbox, OutboxReader, Store, StoreError, StoreGuard};
 
@@ -51,6 +51,8 @@ pub struct Core {
     pub site: Arc<Site>,
     /// Who is online.
     pub sessions: Arc<Sessions>,
+    /// Sessions that are to end, whatever is known of their users.
+    pub owed_cuts: Vec<SessionKey>,
     /// Answers datagrams.
     pub radius: Arc<Radius>,
     /// Takes what the cloud sends.
@@ -123,6 +125,7 @@ impl Core {
         let late = now.minus(LATE_REPORTS);
         sessions.load(reader.sessions(late)?, reader.usage()?, now);
         sessions.serve_since(served_since(&outbox, &reader, now)?);
+        let owed_cuts = reader.owed_cuts()?;
         for used in reader.redemptions()? {
             site.remember(used);
         }
@@ -179,6 +182,7 @@ impl Core {
         Ok(Core {
             site,
             sessions,
+            owed_cuts,
             radius,
             feed: Arc::new(feed),
             outbox,

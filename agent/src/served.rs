@@ -90,6 +90,7 @@ impl Served {
             agent: identity.as_ref().map(|identity| identity.agent),
             load,
         };
+        let agent = options.agent;
         let core = blocking(move || Core::open(options)).await?;
         if config.store.save_wear {
             core.outbox.save_wear();
@@ -97,7 +98,7 @@ impl Served {
         let line_counters = core.reader.line_counters()?;
         let away = housekeeping::away(&core.reader, &core.clock)?;
         let ranges = Ranges::new(config.site.ranges.clone());
-        let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?);
+        let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?).of_agent(agent);
         let outside = Outside {
             apis: Arc::new(apis),
             local,
@@ -137,6 +138,7 @@ impl Served {
         let Core {
             site,
             sessions,
+            owed_cuts,
             radius,
             feed,
             outbox,
@@ -164,6 +166,7 @@ impl Served {
             radius: radius.clone(),
             apis: apis.clone(),
             local,
+            owed_cuts,
         });
         let lines = Lines::new(
             lines::Parts {

@@ -129,6 +129,7 @@ impl Agent {
             radius: core.radius.clone(),
             apis: apis.clone(),
             local: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            owed_cuts: core.owed_cuts.clone(),
         });
         let reconciler = Reconciler::new(reconcile::Parts {
             site: core.site.clone(),

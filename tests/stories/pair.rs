@@ -10,11 +10,12 @@ use easyisp_agent::Agent;
 use easyisp_agent::site::Keeping;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::TenantId;
+use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_tests::router::subscriber::{Dial, Method, Subscriber};
 use easyisp_tests::world::{Pair, Provider, Site, World, eventually, soon};
 use serde_json::json;
 
-use crate::words::{DAY, full};
+use crate::words::{DAY, HOUR, MINUTE, full};
 
 /// The places of the two in the router's list.
 const FIRST: usize = 0;
@@ -490,6 +491,77 @@ async fn a_place_taken_at_one_agent_is_taken_at_the_other() -> Result<()> {
     world.stop().await
 }
 
+/// V5: one of the boxes was off for three hours, has no clock of its own, and the cloud is gone: each dates by its own
+/// clock what begins at either. A code is over nowhere before it was used, and nowhere gives more than its time; with the
+/// cloud back it began when it was shown, whichever box says so first, and though one was restarted in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_begins_when_it_is_shown_though_a_box_is_hours_behind() -> Result<()> {
+    for (name, says) in [("slowfirst", FIRST), ("slowlast", SECOND)] {
+        let mut world = World::start().await?;
+        let isp = Provider::sign_up(&world, name).await?;
+        let mut pair = Site::open_pair(&world, &isp).await?;
+        let codes = held(&pair, &isp, 3).await?;
+        world.stop_cloud().await?;
+        pair.cut_off().await?;
+        for agent in [FIRST, SECOND] {
+            pair.cut_from_cloud(agent, true);
+        }
+        pair.stop_second().await;
+        let behind = Clock::test(world.clock.now());
+        world.clock.advance(3 * HOUR);
+        pair.start_second_on(behind.clone()).await?;
+        pair.in_touch().await?;
+
+        let began = world.clock.now();
+        for (number, shown) in (1..).zip([FIRST, SECOND]) {
+            let code = &codes[usize::from(number) - 1];
+            for at in [shown, FIRST, SECOND] {
+                let dial = phone(&pair, at, number, code).dial().await;
+                ensure!(
+                    is_online(&dial),
+                    "{name}: shown at {shown}, then {at}: {dial:?}"
+                );
+                assert!(dial.online().hang_up().await);
+            }
+        }
+        // To the last minute at both, and not beyond.
+        let pass = |time| [&world.clock, &behind].map(|clock| clock.advance(time));
+        pass(95 * MINUTE);
+        for (at, number) in [(FIRST, 1), (SECOND, 1), (FIRST, 2), (SECOND, 2)] {
+            let code = &codes[usize::from(number) - 1];
+            let dial = phone(&pair, at, number, code).dial().await;
+            ensure!(is_online(&dial), "{name}: {number} at {at}: {dial:?}");
+            assert!(dial.online().hang_up().await);
+        }
+        pair.stop_second().await;
+        pair.start_second_on(behind.clone()).await?;
+        pair.in_touch().await?;
+        pass(10 * MINUTE);
+        for (at, number) in [(FIRST, 1), (SECOND, 1), (FIRST, 2), (SECOND, 2)] {
+            let code = &codes[usize::from(number) - 1];
+            let dial = phone(&pair, at, number, code).dial().await;
+            ensure!(
+                !is_online(&dial),
+                "{name}: {number} at {at} beyond its time"
+            );
+        }
+
+        world.start_cloud().await?;
+        for agent in [says, 1 - says] {
+            pair.cut_from_cloud(agent, false);
+            used(&isp, 2).await?;
+        }
+        everything_is_told(&world, &isp, &pair, 2).await?;
+        for used in began_at(&world, &isp).await? {
+            let apart = used.since(began).max(began.since(used));
+            ensure!(apart < MINUTE, "{name}: {used} where it was {began}");
+        }
+        pair.stop().await;
+        world.stop().await?;
+    }
+    Ok(())
+}
+
 /// Vouchers for an hour, held by both agents.
 async fn held(pair: &Pair, isp: &Provider, count: usize) -> Result<Vec<String>> {
     let package = json!({"name": "Hour", "type": "HOTSPOT", "price": 20, "downloadSpeed": 4,
@@ -576,6 +648,15 @@ async fn everything_is_told(
     assert_eq!(conflicts(world, isp).await?, 0);
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     Ok(())
+}
+
+/// When the used vouchers began, by the cloud.
+async fn began_at(world: &World, isp: &Provider) -> Result<Vec<Timestamp>> {
+    let mut tx = world.db().begin(isp.tenant().await?).await?;
+    let began = sqlx::query_scalar("select used_at from vouchers where used_at is not null");
+    let began: Vec<Timestamp> = began.fetch_all(&mut *tx).await?;
+    ensure!(!began.is_empty(), "none was used");
+    Ok(began)
 }
 
 /// How often the cloud heard of a second first use of a voucher.

@@ -20,12 +20,13 @@ use super::ladder::Password;
 use super::rules::{Act, Wanted};
 use super::{Timers, exchange, ways};
 use crate::diagnosis::{Entry, Timeline, What, Why};
-use crate::radius::coa::{Change, Order, Outcome, Target};
+use crate::radius::coa::{Change as Changed, Order, Outcome, Target};
 use crate::radius::dictionary::ErrorCause;
 use crate::radius::driver::Radius;
 use crate::routeros::RouterApis;
 use crate::sessions::{Grant, Online, Service, Session, SessionKey, Sessions};
 use crate::site::{PasswordChange, Router, Site, SiteClock, Touched};
+use crate::store::Change;
 
 /// What enforcement works with.
 pub struct Parts {
@@ -49,6 +50,8 @@ pub struct Parts {
     pub apis: Arc<RouterApis>,
     /// The address of the RADIUS port, where CoA leaves from.
     pub local: IpAddr,
+    /// The sessions that an earlier run was to end because their passwords were changed, and that go on.
+    pub owed_cuts: Vec<SessionKey>,
 }
 
 /// The enforcement of one site.
@@ -92,9 +95,14 @@ pub(super) enum Effect {
 impl Enforcer {
     /// Ready to [`run`](Enforcer::run). What is applied from now on counts as a change to who is online.
     pub fn new(parts: Parts) -> Arc<Enforcer> {
+        let owed = parts.owed_cuts.iter().cloned();
+        let attempts = owed.map(|key| (key, (0, Password::Another))).collect();
         let enforcer = Enforcer {
             parts,
-            under_way: Mutex::default(),
+            under_way: Mutex::new(UnderWay {
+                attempts,
+                ..UnderWay::default()
+            }),
             permits: Semaphore::new(AT_ONCE),
             tasks: TaskTracker::new(),
         };
@@ -146,10 +154,20 @@ impl Enforcer {
     fn arm(&self, sessions: Vec<Online>) {
         let now = self.parts.clock.now();
         for online in sessions {
-            let next =
-                super::next_look(&self.parts.site, &self.parts.sessions, &online.session, now);
-            self.parts.timers.arm(&online.session.key, next);
+            let session = &online.session;
+            let next = match self.is_owed(session) {
+                true => Some(now),
+                false => super::next_look(&self.parts.site, &self.parts.sessions, session, now),
+            };
+            self.parts.timers.arm(&session.key, next);
         }
+    }
+
+    /// Whether a session goes on under a password that counts no more. Where an old server decides, its password counts.
+    fn is_owed(&self, session: &Session) -> bool {
+        let attempts = self.lock().attempts.get(&session.key).copied();
+        let is_another = attempts.is_some_and(|(_, password)| password == Password::Another);
+        is_another && !self.parts.site.is_observed(session.key.router)
     }
 
     fn on_touched(self: &Arc<Self>, touched: Touched, cancel: &CancellationToken) {
@@ -164,6 +182,9 @@ impl Enforcer {
                         PasswordChange::Changed
                             if self.parts.site.is_observed(online.session.key.router) => {}
                         PasswordChange::Changed => {
+                            // No look tells it after a restart.
+                            let owed = Change::OwedCut(online.session.key.clone());
+                            self.parts.radius.note(vec![owed], Box::new(|_| {}));
                             self.start_cut(online.session, Why::PasswordChanged, cancel);
                         }
                     }
@@ -249,13 +270,10 @@ impl Enforcer {
 
     pub(super) fn judge(&self, session: &Session) -> Act {
         let parts = &self.parts;
-        let attempts = self.lock().attempts.get(&session.key).copied();
-        match attempts {
+        match self.is_owed(session) {
             // It holds until the end is proved.
-            Some((_, Password::Another)) => Act::Cut(Why::PasswordChanged),
-            Some((_, Password::Same)) | None => {
-                super::judge(&parts.site, &parts.sessions, session, parts.clock.now())
-            }
+            true => Act::Cut(Why::PasswordChanged),
+            false => super::judge(&parts.site, &parts.sessions, session, parts.clock.now()),
         }
     }
 
@@ -276,6 +294,10 @@ impl Enforcer {
 
     fn start_cut(self: &Arc<Self>, session: Session, why: Why, cancel: &CancellationToken) {
         let key = session.key.clone();
+        // An old server decides there by now, whatever was begun before.
+        if self.parts.site.is_observed(key.router) {
+            return;
+        }
         let afterwards = match why {
             // Nothing that a look finds tells it.
             Why::PasswordChanged => Afterwards::Cut(why),
@@ -350,10 +372,10 @@ impl Enforcer {
             let secs = end.since(session.started_at).as_secs();
             u32::try_from(secs.min(crate::radius::reply::MAX_SESSION_SECS)).unwrap_or(u32::MAX)
         });
-        let change = Change {
+        let change = Changed {
             rate_limit: rate.as_deref(),
             session_timeout_secs: secs,
-            ..Change::default()
+            ..Changed::default()
         };
         let outcome = self.ask(session, Order::Change(change)).await;
         let (key, now) = (&session.key, self.parts.clock.now());
@@ -402,7 +424,8 @@ impl Enforcer {
                 self.parts
                     .timers
                     .arm_by(key, Some(wanted.retried_at(again)));
-                Effect::Failed("The router does not answer on its CoA port.".into())
+                let router = self.parts.site.router(session.key.router);
+                Effect::Failed(ways::unheard(router.as_deref()))
             }
         }
     }

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::driver::{Effect, Enforcer};
 use super::rungs::{self, Api, Next};
+use super::ways;
 use crate::diagnosis::{Proof, Stuck, What, Why};
 use crate::radius::coa::{Order, Outcome};
 use crate::routeros::{Active, ApiError, Rates};
@@ -59,7 +60,14 @@ impl Enforcer {
                 let password = Password::of(why);
                 let again = self.now().plus(self.patience(&session.key, password));
                 self.parts.timers.arm_by(&session.key, Some(again));
-                Effect::Failed(detail.unwrap_or_else(|| stuck.to_string()))
+                Effect::Failed(match (detail, stuck) {
+                    (Some(detail), _) => detail,
+                    (None, Stuck::Silent) => {
+                        let router = self.parts.site.router(session.key.router);
+                        ways::unheard(router.as_deref())
+                    }
+                    (None, stuck) => stuck.to_string(),
+                })
             }
         }
     }

@@ -113,6 +113,26 @@ fn who_paid_since_the_cache_was_copied_stays_until_what_he_was_given_ends() {
     assert_eq!(judged(paid + 100), expired(), "a cloud that was put back");
 }
 
+/// There is no way back over a RadSec connection: who is to end a session is told what to enter.
+#[test]
+fn of_a_router_by_radsec_it_is_said_that_its_api_is_wanted() {
+    let site = given_site();
+    let router = site.routers().remove(0);
+    let said = || super::ways::unheard(Some(&router));
+    assert_eq!(said(), "The router does not answer on its CoA port.");
+    assert_eq!(said(), super::ways::unheard(None));
+    router.note_certificate(easyisp_shared::wire::condition::CertificateV1 {
+        serial: vec![1],
+        from: at(0),
+        until: at(1000),
+    });
+    assert!(
+        said().contains("RadSec") && said().contains("API"),
+        "{}",
+        said()
+    );
+}
+
 fn expired() -> Act {
     Act::Cut(crate::diagnosis::Why::Refused(
         easyisp_shared::entitlement::Reason::Expired,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::diagnosis::Stuck;
 use crate::radius::Secret;
 use crate::radius::builder::Signature;
 use crate::radius::coa::Outcome;
@@ -42,6 +43,17 @@ pub(super) fn ways(router: &Router) -> Vec<Way> {
         }
     }
     ways
+}
+
+/// Why a router that did not answer an order may not have heard it, for a person. RFC 6614 knows no way back over the
+/// connection by which a router asks.
+pub(super) fn unheard(router: Option<&Router>) -> String {
+    match router.is_some_and(Router::is_by_radsec) {
+        true => "The router speaks RadSec, over which it takes no orders, and does not answer on its CoA port: enter a user \
+             for its API."
+            .to_owned(),
+        false => Stuck::Silent.to_string(),
+    }
 }
 
 /// Whether this answer to a signed order may be for the signature, so that the same is asked without.

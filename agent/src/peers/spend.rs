@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Peers;
 use super::votes::{Acting, first_use_of, redemption};
-use crate::radius::{CLOUD_PATIENCE, dated};
+use crate::radius::{CLOUD_PATIENCE, Dated, dated};
 use crate::site::{Fate, Keeping, Reading, Redemption};
 use crate::sync::LinkStatus;
 
@@ -58,7 +58,9 @@ impl Peers {
         match site.voted(used.voucher) {
             None => {}
             // Asked for before, of the cloud alone: it knows what became of that.
-            Some(vote) if vote.agent == me => return self.ask_cloud(used, router, None).await,
+            Some(vote) if vote.agent == me => {
+                return self.ask_cloud(used, (router, read), None).await;
+            }
             Some(vote) if vote.used.mac == used.mac => {
                 let used = used.clone().as_voted(&vote);
                 let given = Some(vote.agent);
@@ -82,12 +84,14 @@ impl Peers {
             Said::Yes(used) => self.both_wrote(with, used, router, read).await,
             Said::Used(told) => {
                 let theirs = redemption(&told);
-                match self.write_down(&theirs, router, Acting::Either).await {
+                let dated = Dated::as_told(&theirs, self.parts.clock.reading());
+                let written = self.write_down(&theirs, router, Acting::Either, dated);
+                match written.await {
                     true => (Fate::Stored, Some(theirs)),
                     false => (Fate::NotStored, None),
                 }
             }
-            Said::No => self.ask_cloud(used, router, given).await,
+            Said::No => self.ask_cloud(used, (router, read), given).await,
         }
     }
 
@@ -96,12 +100,15 @@ impl Peers {
     async fn ask_cloud(
         &self,
         used: &Redemption,
-        router: RouterId,
+        (router, read): (RouterId, Reading),
         given: Option<AgentId>,
     ) -> (Fate, Option<Redemption>) {
         if !matches!(*self.parts.link.borrow(), LinkStatus::Up { .. }) {
             return (Fate::Alone, None);
         }
+        // It may have told the time since the code was shown.
+        let (used, _) = dated(used.clone(), read, &self.parts.clock);
+        let used = &used;
         // Who had it first still knows alone what became of it.
         let agent = given.unwrap_or(self.parts.identity.agent);
         if !self.write_vote(used, agent).await {
@@ -135,7 +142,8 @@ impl Peers {
         let Some(stands) = stands else {
             return (Fate::Stored, None);
         };
-        match self.write_down(&stands, router, Acting::Either).await {
+        let written = self.write_down(&stands, router, Acting::Either, Dated::ByTheCloud);
+        match written.await {
             true => (Fate::Stored, Some(stands)),
             false => (Fate::Stored, None),
         }
@@ -177,10 +185,14 @@ impl Peers {
         router: RouterId,
         read: Reading,
     ) -> (Fate, Option<Redemption>) {
+        // What it wrote it knows by its own clock.
         let voted = first_use_of(&used, router);
         let (used, dated) = dated(used, read, &self.parts.clock);
-        let told = first_use_of(&used, router);
-        let stored = self.write_dated(&used, router, Acting::Either, dated).await;
+        let told = match voted.from == read.at {
+            true => first_use_of(&used, router),
+            false => voted.clone(),
+        };
+        let stored = self.write_down(&used, router, Acting::Either, dated).await;
         let question = match stored {
             true => PeerQuestion::Happened(told),
             false => PeerQuestion::Withdraw(voted),

@@ -4,7 +4,7 @@ use easyisp_shared::id::{AgentId, RouterId};
 use easyisp_shared::wire::peer::{FirstUseV1, PeerAnswer, PeerQuestion};
 
 use super::Peers;
-use crate::radius::{Dated, first_use};
+use crate::radius::{Dated, dated, first_use};
 use crate::site::{Fate, Keeping, Redemption, Turn, Vote};
 use crate::store::{Change, Job, Urgency, Write};
 
@@ -38,13 +38,15 @@ impl Peers {
     }
 
     /// Gives its vote, once for each voucher. Who lets vouchers in alone takes it as a first use of its own,
-    /// and tells the cloud so.
+    /// and tells the cloud so. Each dates it by its own clock: the other one's may be hours behind.
     async fn vote(&self, asker: AgentId, told: FirstUseV1) -> PeerAnswer {
         let site = &self.parts.site;
         let Some(alone) = votes_alone(site.keeping(), asker, self.is_beside(asker)) else {
             return PeerAnswer::Taken;
         };
-        let (voucher, router, used) = (told.voucher, told.router, redemption(&told));
+        let read = self.parts.clock.reading();
+        let (voucher, router) = (told.voucher, told.router);
+        let used = redemption(&told).by_clock(read.at);
         match site.take_turn(voucher, Box::new(|_| {})) {
             Turn::First => {}
             Turn::Used => {
@@ -75,9 +77,10 @@ impl Peers {
             self.settle(&used, None, Fate::Stored);
             return PeerAnswer::Taken;
         }
+        let (used, dated) = dated(used, read, &self.parts.clock);
         let from = used.from;
         let stored = match alone {
-            true => self.write_down(&used, router, Acting::Alone).await,
+            true => self.write_down(&used, router, Acting::Alone, dated).await,
             // Which agent had it first still knows alone what became of it; what the cloud was asked it knows.
             false => {
                 let first = before.filter(|vote| vote.agent != me);
@@ -127,6 +130,7 @@ impl Peers {
     /// Takes a first use that another agent made: its device is let in here too, and the cloud hears of it
     /// also where that agent dies before it can say so.
     async fn happened(&self, told: FirstUseV1) -> PeerAnswer {
+        let read = self.parts.clock.reading();
         let used = redemption(&told);
         let first = self.parts.site.take_turn(used.voucher, Box::new(|_| {}));
         match first {
@@ -134,7 +138,9 @@ impl Peers {
             Turn::Used | Turn::Released => return PeerAnswer::Here,
             Turn::Waits | Turn::TooMany => return PeerAnswer::Busy,
         }
-        match self.write_down(&used, told.router, Acting::Either).await {
+        let (used, dated) = dated(used, read, &self.parts.clock);
+        let written = self.write_down(&used, told.router, Acting::Either, dated);
+        match written.await {
             true => self.settle(&used, Some(used.clone()), Fate::Stored),
             false => {
                 self.settle(&used, None, Fate::NotStored);
@@ -146,17 +152,6 @@ impl Peers {
 
     /// Writes a first use with what the cloud is told of it.
     pub(super) async fn write_down(
-        &self,
-        used: &Redemption,
-        router: RouterId,
-        acting: Acting,
-    ) -> bool {
-        let dated = Dated::by(&self.parts.clock);
-        self.write_dated(used, router, acting, dated).await
-    }
-
-    /// The same for one that is dated by this clock.
-    pub(super) async fn write_dated(
         &self,
         used: &Redemption,
         router: RouterId,

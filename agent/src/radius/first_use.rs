@@ -206,27 +206,33 @@ pub enum Dated {
 }
 
 impl Dated {
-    /// By what a clock has heard.
-    pub fn by(clock: &SiteClock) -> Dated {
-        match clock.offset_millis() {
-            Some(_) => Dated::ByTheCloud,
-            None => Dated::ByThisBox,
+    /// What another box says of a use of some time ago: where it is ahead of the own clock, that is behind, and moves
+    /// nothing which the other one dated.
+    pub fn as_told(used: &Redemption, read: Reading) -> Dated {
+        match read.vouched || used.from > read.at {
+            true => Dated::ByTheCloud,
+            false => Dated::ByThisBox,
         }
     }
 }
 
-/// A first use as it is dated by now, where it began as the clock was read. What came in between belongs to it: a code
-/// that another one must write down too waits for that, and the cloud may tell the time meanwhile.
+/// A first use that begins as the clock was read, as it is dated by now. What came in between belongs to it: a code
+/// that another one must write down too waits for that, and the cloud may tell the time meanwhile. What another one dated
+/// by a clock that shows something else is dated by this one.
 pub fn dated(used: Redemption, read: Reading, clock: &SiteClock) -> (Redemption, Dated) {
-    if used.from != read.at {
-        return (used, Dated::by(clock));
-    }
-    let read = clock.corrected(read);
-    let dated = match read.vouched {
+    let known = clock.corrected(read);
+    let used = match used.is_just_now(read.at) {
+        true => {
+            let from = used.from.plus(known.at.since(read.at));
+            used.begun(from)
+        }
+        false => used.by_clock(known.at),
+    };
+    let dated = match known.vouched {
         true => Dated::ByTheCloud,
         false => Dated::ByThisBox,
     };
-    (used.begun(read.at), dated)
+    (used, dated)
 }
 
 /// A first use and what the cloud is told of it, written together.
@@ -289,9 +295,47 @@ mod tests {
         let (moved, by) = dated(used.clone(), read, &site);
         assert_eq!((moved.from, moved.until), (at(3), at(3).plus(hour)));
         assert_eq!(by, Dated::ByTheCloud);
-        // What another one had voted for began then.
-        let voted = used.begun(at(2));
-        let same = (voted.clone(), Dated::ByTheCloud);
-        assert_eq!(dated(voted, read, &site), same);
+        // What another one had voted for a little before began then, by whichever of the two clocks.
+        let ago = Duration::from_secs(40);
+        for voted in [at(0), at(3)].map(|now| used.clone().begun(now.minus(ago))) {
+            let (moved, by) = dated(voted, read, &site);
+            assert_eq!((moved.from, by), (at(3).minus(ago), Dated::ByTheCloud));
+        }
+        // What another one dated by a clock of its own is not.
+        for wrong in [at(-1), at(2), at(4)].map(|from| used.clone().begun(from)) {
+            let (moved, by) = dated(wrong, read, &site);
+            let dated = (moved.from, moved.until, by);
+            assert_eq!(dated, (at(3), at(3).plus(hour), Dated::ByTheCloud));
+        }
+    }
+
+    /// By the clock of a box that was off for three days, and has not heard the cloud yet, nothing lasts for three days
+    /// more; what was used before it woke is as it was told.
+    #[test]
+    fn a_clock_that_is_behind_dates_what_begins_and_nothing_else() {
+        let at = |hours: i64| Timestamp::from_secs(1_780_000_000 + hours * 3600);
+        let clock = Clock::test(at(-9000));
+        let site = SiteClock::start(clock.clone(), Some(at(0)), None);
+        let read = site.reading();
+        let hour = Duration::from_secs(3600);
+        let used = |from: Timestamp| Redemption {
+            voucher: VoucherId(Uuid::from_u128(1)),
+            digest: [1; 32],
+            package: PackageId(Uuid::from_u128(2)),
+            bytes: None,
+            from,
+            until: from.plus(hour),
+            mac: None,
+        };
+        for told in [at(72), at(-72)].map(used) {
+            let here = (used(at(0)), Dated::ByThisBox);
+            assert_eq!(dated(told, read, &site), here);
+        }
+        for (told, by) in [(71, Dated::ByTheCloud), (-1, Dated::ByThisBox)] {
+            assert_eq!(Dated::as_told(&used(at(told)), read), by, "{told}");
+        }
+        site.on_cloud_time(at(72));
+        let told = used(at(71));
+        assert_eq!(Dated::as_told(&told, site.reading()), Dated::ByTheCloud);
     }
 }

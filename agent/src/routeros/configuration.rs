@@ -238,7 +238,10 @@ fn is_passing(menu: &Menu, row: &Row) -> bool {
             .text("comment")
             .is_some_and(|comment| comment.starts_with(MARK))
         || menu.path == "/user" && row.flag("expired") == Some(true)
-        || menu.path == "/system scheduler" && row.text("name") == Some(guard::NAME)
+        || menu.path == "/system scheduler"
+            && row
+                .text("name")
+                .is_some_and(|name| name.starts_with(guard::NAME))
 }
 
 /// Told of a row and set by nobody.

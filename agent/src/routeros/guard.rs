@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use easyisp_shared::id::AgentId;
 use easyisp_shared::setup::{quote, text};
 use easyisp_shared::wire::drift::{RowOfV1, WantedV1, WantedValueV1};
 use easyisp_shared::wire::setup::{BeforeV1, ItemV1, RowV1, SetupToldV1, ValueV1, WhichV1};
@@ -21,8 +22,14 @@ use super::setup::{Hands, refusal};
 use super::values;
 use crate::site::Router;
 
-/// How the entry is called.
+/// How the entry is called, with which agent's it is behind it: what one guards, another one of the site, which enters
+/// for the first time just then, leaves alone.
 pub const NAME: &str = "easyisp:guard";
+
+/// How this agent's is called.
+pub fn name(agent: Option<AgentId>) -> String {
+    agent.map_or_else(|| NAME.to_owned(), |agent| format!("{NAME}:{agent}"))
+}
 
 /// How long an agent has to come back: longer than a configuration waits for a router that starts anew.
 pub const PATIENCE: Duration = Duration::from_secs(600);
@@ -32,8 +39,9 @@ const MOST: usize = 32 * 1024;
 
 const MENU: &str = "/system/scheduler";
 
-/// What the entry runs once a minute, held since the router was `uptime` old.
-pub fn script(stood: &[BeforeV1], uptime: Duration) -> String {
+/// What the entry of this name runs once a minute, held since the router was `uptime` old. A row that held a secret it
+/// cannot make again: that is said in the router's log, and its agent puts it back once it enters.
+pub fn script(name: &str, stood: &[BeforeV1], uptime: Duration) -> String {
     let (now, patience) = (uptime.as_secs(), PATIENCE.as_secs());
     let mut script = format!(
         ":local up [/system resource get uptime]\n\
@@ -45,11 +53,60 @@ pub fn script(stood: &[BeforeV1], uptime: Duration) -> String {
         script.push_str(&line);
         script.push('\n');
     }
+    for line in stood.iter().flat_map(left_out) {
+        script.push_str(&line);
+        script.push('\n');
+    }
     script.push_str(&format!(
         "/system scheduler remove [find where name={}]\n}}\n",
-        quote(NAME)
+        quote(name)
     ));
     script
+}
+
+/// Says of an item that it is not as it was, because nobody is to read its secret here.
+fn left_out(stood: &BeforeV1) -> Vec<String> {
+    let (item, menu) = (&stood.item, stood.item.menu.as_str());
+    let said = |which: &str| {
+        let words = format!("easyisp: {menu} {which} held a secret, and is not as it was");
+        format!(":log warning {}", quote(&words))
+    };
+    let holds = |row: &&RowV1| {
+        let mut fields = rows::lasting(row).into_iter();
+        fields.any(|(name, held)| !held.is_empty() && is_secret(menu, &name))
+    };
+    let mut held = stood.rows.iter().filter(holds);
+    match &item.which {
+        WhichV1::Gone { key, value } => {
+            let which = is(key, value);
+            let gone = held.next().map(|_| missing(menu, &which, &[said(&which)]));
+            gone.into_iter().collect()
+        }
+        WhichV1::GoneBut { comment, key, .. } => {
+            let comment = is("comment", comment);
+            held.filter_map(|row| {
+                Some(format!(
+                    "{comment} and {key}={}",
+                    text::value(of(row, key)?)
+                ))
+            })
+            .map(|which| missing(menu, &which, &[said(&comment)]))
+            .collect()
+        }
+        WhichV1::Own { key, value, .. } => {
+            let is_another = |row: &&RowV1| {
+                let mut fields = item.fields.iter();
+                fields.any(|(name, wanted)| {
+                    let (ValueV1::Text(wanted) | ValueV1::Folder(wanted)) = wanted;
+                    is_secret(menu, name) && of(row, name) != Some(wanted.as_bytes())
+                })
+            };
+            let changed = held.next().filter(is_another);
+            changed.map(|_| said(&is(key, value))).into_iter().collect()
+        }
+        // What is always there keeps what was written.
+        WhichV1::Menu { .. } | WhichV1::Found { .. } => Vec::new(),
+    }
 }
 
 /// What makes one item as it was, whether it was changed already or not.
@@ -273,15 +330,15 @@ impl Hands<'_> {
         let Some(uptime) = uptime.and_then(values::duration) else {
             return Ok(Some("the router does not say how long it runs".to_owned()));
         };
-        let script = script(stood, uptime);
+        let script = script(&self.apis.guard, stood, uptime);
         if script.len() > MOST {
             let why = format!("{} bytes are too much for one of its scripts", script.len());
             return Ok(Some(why));
         }
-        let held = self.rows(held()).await?;
+        let held = self.rows(held(&self.apis.guard)).await?;
         let entry = match held.first().and_then(|row| row.text(".id")) {
             Some(id) => Command::new(&format!("{MENU}/set")).with(".id", id),
-            None => Command::new(&format!("{MENU}/add")).with("name", NAME),
+            None => Command::new(&format!("{MENU}/add")).with("name", &self.apis.guard),
         };
         let entry = entry
             .with("start-time", "startup")
@@ -293,7 +350,7 @@ impl Hands<'_> {
             return Ok(Some(words));
         }
         // Not its word counts but what is there, and a device's mode may keep it from running.
-        let why = match self.rows(held_as_told()).await?.first() {
+        let why = match self.rows(held_as_told(&self.apis.guard)).await?.first() {
             None => "the entry is not there".to_owned(),
             Some(row) if row.flag("disabled") == Some(true) => "the entry is disabled".to_owned(),
             Some(row) => match row.text("comment") {
@@ -319,17 +376,18 @@ impl Hands<'_> {
 
     /// Takes the guard away, read back; what the router says where it stays.
     pub(super) async fn unguard(&self) -> Result<Option<String>, ApiError> {
-        for row in self.rows(held()).await? {
+        let name = &self.apis.guard;
+        for row in self.rows(held(name)).await? {
             let Some(id) = row.text(".id") else { continue };
             let remove = Command::new(&format!("{MENU}/remove")).with(".id", id);
             let refused = refusal(self.ask(remove).await)?;
             if let Some(words) = refused.filter(|words| !words.contains("no such item")) {
-                return Ok(Some(format!("/system scheduler: {NAME}: {words}")));
+                return Ok(Some(format!("/system scheduler: {name}: {words}")));
             }
         }
-        match self.rows(held()).await?.is_empty() {
+        match self.rows(held(name)).await?.is_empty() {
             true => Ok(None),
-            false => Ok(Some(format!("/system scheduler: {NAME} is still there"))),
+            false => Ok(Some(format!("/system scheduler: {name} is still there"))),
         }
     }
 }
@@ -344,11 +402,11 @@ impl RouterApis {
     }
 }
 
-/// An agent that just began, and enters, is not shut out: what one before it left to guard is called off. What was
-/// changed half-way is told as a difference, or the wizard goes on and has it guarded again.
-pub(super) async fn sweep(connection: &Connection, router: &Router) {
+/// An agent that just began, and enters, is not shut out: what it left to guard before it was started is called off. What
+/// was changed half-way is told as a difference, or the wizard goes on and has it guarded again.
+pub(super) async fn sweep(name: &str, connection: &Connection, router: &Router) {
     let swept = async {
-        for row in connection.ask(held()).await?.rows {
+        for row in connection.ask(held(name)).await?.rows {
             let Some(id) = row.text(".id") else { continue };
             let remove = Command::new(&format!("{MENU}/remove")).with(".id", id);
             connection.ask(remove).await?;
@@ -363,14 +421,14 @@ pub(super) async fn sweep(connection: &Connection, router: &Router) {
 /// How long who enters looks for a guard that was left.
 const SWEEP: Duration = Duration::from_secs(2);
 
-fn held() -> Command {
+fn held(name: &str) -> Command {
     let print = Command::new(&format!("{MENU}/print")).only(".id");
-    print.having("name", NAME)
+    print.having("name", name)
 }
 
-fn held_as_told() -> Command {
+fn held_as_told(name: &str) -> Command {
     let print = Command::new(&format!("{MENU}/print")).only(".id,disabled,comment");
-    print.having("name", NAME)
+    print.having("name", name)
 }
 
 #[cfg(test)]
@@ -415,7 +473,9 @@ mod tests {
 
     #[test]
     fn what_was_made_goes_what_was_changed_goes_back_and_no_secret_is_in_it() {
+        let mine = name(Some(AgentId(uuid::Uuid::from_u128(7))));
         let script = script(
+            &mine,
             &[
                 stood("/radius", own(), &[]),
                 stood(
@@ -448,8 +508,34 @@ mod tests {
         );
         assert_eq!(
             lines[5],
-            "/system scheduler remove [find where name=\"easyisp:guard\"]"
+            "/system scheduler remove \
+             [find where name=\"easyisp:guard:00000000-0000-0000-0000-000000000007\"]"
         );
+    }
+
+    /// What cannot be taken back is said where people look, and no secret with it.
+    #[test]
+    fn of_what_held_a_secret_the_log_speaks() {
+        let gone = WhichV1::Gone {
+            key: "comment".to_owned(),
+            value: "easyisp:x".to_owned(),
+        };
+        let said = |which: WhichV1, secret: &str| {
+            let row = [("comment", "easyisp:x"), ("secret", secret)];
+            let stood = stood("/radius", which, &[&row]);
+            script(NAME, &[stood], Duration::from_secs(9))
+        };
+        let words = "easyisp: /radius comment=\"easyisp:x\" held a secret, and is not as it was";
+        let words = quote(words);
+        for which in [gone, own()] {
+            let told = said(which.clone(), "old");
+            assert_eq!(told.matches(&words).count(), 1, "{told}");
+            assert!(!told.contains("old"), "{told}");
+            let empty = said(which, "");
+            assert!(!empty.contains(&words), "{empty}");
+        }
+        let same = said(own(), "new");
+        assert!(!same.contains(&words), "it is written again: {same}");
     }
 
     /// A secret would be read by whoever may read the scheduler.

@@ -23,11 +23,11 @@ mod setup;
 mod tls;
 pub mod values;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use easyisp_shared::id::RouterId;
+use easyisp_shared::id::{AgentId, RouterId};
 use tracing::{debug, info};
 
 pub use configuration::Configured;
@@ -49,6 +49,10 @@ pub struct RouterApis {
     ranges: Ranges,
     pins: Pins,
     lines: Mutex<HashMap<RouterId, Arc<Line>>>,
+    /// How the guard is called that this agent leaves on a router.
+    guard: String,
+    /// The routers at which it was looked for what was left to guard before this agent was started.
+    swept: Mutex<HashSet<RouterId>>,
 }
 
 /// One router's line. The lock is held while a connection is made, not while commands run.
@@ -65,8 +69,6 @@ struct State {
     failed: Option<(Instant, ApiError)>,
     /// How often it refused the login, and when it is asked again.
     refusals: Refusals,
-    /// Whether what an agent before this one left to guard was looked for.
-    swept: bool,
 }
 
 impl RouterApis {
@@ -76,6 +78,17 @@ impl RouterApis {
             ranges,
             pins,
             lines: Mutex::default(),
+            guard: guard::name(None),
+            swept: Mutex::default(),
+        }
+    }
+
+    /// The same for one of a cloud's agents: another one of the site has guards of its own.
+    #[must_use]
+    pub fn of_agent(self, agent: Option<AgentId>) -> RouterApis {
+        RouterApis {
+            guard: guard::name(agent),
+            ..self
         }
     }
 
@@ -286,8 +299,14 @@ impl RouterApis {
                 state.connection = Some(connection.clone());
                 state.failed = None;
                 state.refusals.entered();
-                if !std::mem::replace(&mut state.swept, true) {
-                    guard::sweep(&connection, router).await;
+                let is_first = {
+                    let swept = self.swept.lock();
+                    swept
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(router.id)
+                };
+                if is_first {
+                    guard::sweep(&self.guard, &connection, router).await;
                 }
                 drop(state);
                 Ok((line, connection))

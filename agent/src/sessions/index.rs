@@ -14,7 +14,7 @@ use super::metered::Metered;
 use super::register::{Asker, Changes, Moved, Online};
 use super::rules::{self, Event, Growth, Report};
 use super::slots::{self, Grant, Lease};
-use super::{Session, SessionKey, Usage};
+use super::{Service, Session, SessionKey, Usage};
 
 /// Everybody, by session and by name.
 #[derive(Default)]
@@ -120,6 +120,10 @@ impl Index {
             let known = match source {
                 Source::Router | Source::Agent if began_elsewhere => Known::ToOthers,
                 Source::Agent => Known::ToOneBefore,
+                // A queue counts for everybody who reads it, also for a box that this one does not hear.
+                Source::Router if metered.beside && merged.service == Service::Line => {
+                    Known::ToOneBefore
+                }
                 Source::Router => Known::Here,
             };
             self.count(metered, growth, known)
@@ -340,7 +344,7 @@ pub(super) enum Source {
 enum Known {
     /// To nobody.
     Here,
-    /// To the agent that tells of it, and what was counted here has all before it.
+    /// To another agent, and what was counted here has all before it.
     ToOneBefore,
     /// To others, since the session began: nobody knows how much of it was told.
     ToOthers,

@@ -375,6 +375,39 @@ fn what_another_agent_counted_of_a_session_is_not_counted_again() {
     assert_eq!(hears(90, 840), 840);
 }
 
+/// B8: two boxes that do not hear each other keep a line, and each counts what its queue says: the cloud's word on it has
+/// what this one is about to count.
+#[test]
+fn what_another_box_counted_of_a_line_is_not_counted_again() {
+    let used = |service| {
+        let sessions = Sessions::default();
+        let counts = |event, secs, told| {
+            let metered = Metered {
+                customer: customer(),
+                period_start: at(10),
+                told: UsedV1 {
+                    bytes: told,
+                    secs: told,
+                },
+                beside: true,
+                free_hours: None,
+            };
+            let heard = Report {
+                service,
+                ..report("a", 1, event, secs)
+            };
+            let changes = sessions.report(&heard, Some(&metered), at(2000), |_| {});
+            changes.usage[0].1.bytes
+        };
+        assert_eq!(counts(Event::Start, 50, 0), 50);
+        let counted = counts(Event::Interim, 150, 100);
+        (counted, counts(Event::Stop(1), 160, 100))
+    };
+    assert_eq!(used(Service::Line), (150, 160));
+    // A router reports to one of them.
+    assert_eq!(used(Service::Ppp), (200, 210));
+}
+
 /// B8: a box that takes another's place, or lost its file, hears of sessions that began before it. The cloud knows of
 /// them what was told by then, and that is not used twice.
 #[test]

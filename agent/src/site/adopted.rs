@@ -1,5 +1,6 @@
 //! Which router speaks from where; a router that moved is adopted by proof of the secret (B11).
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -30,7 +31,9 @@ impl Ranges {
 
 impl Site {
     /// Calls `verify` with the routers a datagram from `source` may come from until one of them
-    /// knows it: the routers of that source, the narrowest network first.
+    /// knows it: the routers of that source, the narrowest network first; of several at one address the one that proved
+    /// last who it is, since a request that proves nothing is taken for the first one's. Where one took a dead one's
+    /// place, the dead one proves nothing any more.
     pub fn router_from<T>(
         &self,
         source: IpAddr,
@@ -38,10 +41,13 @@ impl Site {
     ) -> Option<(Arc<Router>, T)> {
         let routers = self.routers.read().unwrap_or_else(PoisonError::into_inner);
         let adopted = self.adopted.router(source);
-        routers
+        let mut found: Vec<&Arc<Router>> = routers
             .iter()
             .filter(|router| router.source.contains(&source) || adopted == Some(router.id))
-            .find_map(|router| verify(router).map(|found| (router.clone(), found)))
+            .collect();
+        found.sort_by_key(|router| Reverse((router.source.prefix_len(), router.proved_last())));
+        let mut found = found.into_iter();
+        found.find_map(|router| verify(router).map(|found| (router.clone(), found)))
     }
 
     /// Whether any router may speak from `source`.

@@ -34,7 +34,12 @@ impl Site {
         routers
             .unwrap_or_else(PoisonError::into_inner)
             .insert(row.router);
+        let id = row.router;
         self.put_router(row);
+        // It came in by it just now: one that was there before it, and died, is not at its address.
+        if let Some(router) = self.router(id) {
+            router.note_met();
+        }
     }
 
     /// Knows such a router no more, unless the cloud spoke of it.

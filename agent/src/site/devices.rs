@@ -42,9 +42,15 @@ impl Site {
         })
     }
 
-    /// Files a customer under a device he was seen with.
+    /// Files a customer under a device he was seen with. Of those that he is not locked to so many are kept as are
+    /// remembered, the oldest forgotten first: a phone may show another address each time.
     pub fn remember_device(&self, customer: CustomerId, device: Mac) {
-        self.devices_mut().add(customer, device);
+        let most = self.remembered_devices();
+        let known = self.customer(customer);
+        let locked = known.map_or(0, |known| known.entitlement.macs.len());
+        let mut devices = self.devices_mut();
+        devices.add(customer, device);
+        devices.forget_beyond(customer, locked, most);
     }
 
     /// The same for a device that was on disk at the start, last met at `seen`: what the cloud says since comes
@@ -119,6 +125,24 @@ impl Devices {
         }
     }
 
+    /// Forgets an owner's oldest devices behind the first ones, so that `most` are left there.
+    fn forget_beyond(&mut self, owner: CustomerId, first: usize, most: usize) {
+        let Some(owned) = self.owned.get_mut(&owner) else {
+            return;
+        };
+        let first = first.min(owned.len());
+        let surplus = owned.len().saturating_sub(first + most);
+        let forgotten: Vec<Mac> = owned.drain(first..first + surplus).collect();
+        for device in forgotten {
+            if let Some(owners) = self.owners.get_mut(&device) {
+                owners.retain(|held| *held != owner);
+                if owners.is_empty() {
+                    self.owners.remove(&device);
+                }
+            }
+        }
+    }
+
     /// Whose a device is; several customers may share one.
     pub(super) fn owners(&self, device: Mac) -> &[CustomerId] {
         self.owners.get(&device).map_or(&[], Vec::as_slice)
@@ -135,6 +159,23 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    /// A phone that shows another address at each login fills no memory.
+    #[test]
+    fn of_the_devices_he_was_seen_with_the_latest_are_kept() {
+        let one = CustomerId(Uuid::from_u128(1));
+        let mac = |number: u8| Mac::new([number; 6]);
+        let mut devices = Devices::default();
+        devices.replace(one, [mac(200), mac(201)].into_iter());
+        for number in 0..100 {
+            devices.add(one, mac(number));
+            devices.forget_beyond(one, 1, 3);
+        }
+        assert_eq!(devices.owned(one), [mac(200), mac(97), mac(98), mac(99)]);
+        assert_eq!(devices.owners.len(), 4);
+        devices.forget_beyond(one, 9, 0);
+        assert_eq!(devices.owned(one).len(), 4);
+    }
 
     #[test]
     fn what_the_cloud_says_replaces_and_takes_nothing_from_others() {

@@ -26,6 +26,8 @@ pub(super) struct Learnt {
     unsigned: AtomicI64,
     /// Microseconds since 1970 of the last verified request; 0 before the first.
     seen: AtomicI64,
+    /// Counts the proofs of all routers: which of them this one gave last; 0 before the first.
+    shown_itself: AtomicU64,
     /// Whether its RouterOS is known to sign.
     build_signs: AtomicBool,
     orders: AtomicU8,
@@ -38,6 +40,8 @@ pub(super) struct Learnt {
     /// With which it connected by RadSec last.
     certificate: Mutex<Option<CertificateV1>>,
 }
+
+static PROOFS: AtomicU64 = AtomicU64::new(0);
 
 /// Something that goes on until the opposite was seen and it has rested for a while.
 #[derive(Debug, Default)]
@@ -81,6 +85,18 @@ impl Learnt {
 
     pub fn note_proved(&self) {
         self.mismatched.note_opposite();
+        self.note_itself();
+    }
+
+    /// Only it can have said what was heard.
+    pub fn note_itself(&self) {
+        let next = PROOFS.fetch_add(1, Ordering::Relaxed) + 1;
+        self.shown_itself.store(next, Ordering::Relaxed);
+    }
+
+    /// Of two routers the one that showed itself later has the greater one.
+    pub fn showed_itself(&self) -> u64 {
+        self.shown_itself.load(Ordering::Relaxed)
     }
 
     pub fn note_mismatch(&self, now: Timestamp) {
@@ -211,6 +227,10 @@ impl Learnt {
 
     pub fn note_certificate(&self, certificate: CertificateV1) {
         *self.certificate() = Some(certificate);
+    }
+
+    pub fn has_certificate(&self) -> bool {
+        self.certificate().is_some()
     }
 
     fn certificate(&self) -> MutexGuard<'_, Option<CertificateV1>> {

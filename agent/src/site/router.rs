@@ -210,6 +210,7 @@ impl Router {
     /// Notes an authentic answer to an order: from where, under which secret, signed or not.
     pub fn note_order_answered(&self, from: IpAddr, secret: &Secret, signature: Signature) {
         self.note_shown(secret);
+        self.learnt.note_itself();
         self.learnt.note_answered(from);
         self.learnt.note_order_taken(signature);
     }
@@ -245,6 +246,11 @@ impl Router {
         self.learnt.note_certificate(certificate);
     }
 
+    /// Whether it connected by RadSec, over which it takes no orders.
+    pub fn is_by_radsec(&self) -> bool {
+        self.learnt.has_certificate()
+    }
+
     /// Where CoA and Disconnect go.
     pub fn coa_address(&self) -> SocketAddr {
         SocketAddr::new(self.place(), self.coa_port)
@@ -264,6 +270,16 @@ impl Router {
     pub fn note_proved(&self, secret: &Secret) {
         self.note_shown(secret);
         self.learnt.note_proved();
+    }
+
+    /// Notes that this box met it itself.
+    pub(super) fn note_met(&self) {
+        self.learnt.note_itself();
+    }
+
+    /// Of two routers the one that proved later who it is has the greater one.
+    pub(super) fn proved_last(&self) -> u64 {
+        self.learnt.showed_itself()
     }
 
     /// Notes a valid Message-Authenticator of this sender; whether it is the first.

@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 use super::description::{Description, customer_id, package_id, router_id};
 use super::*;
+use crate::radius::Secret;
+use crate::radius::builder::Signature;
 
 #[test]
 fn a_described_site_decides() {
@@ -169,6 +171,36 @@ fn a_router_is_known_by_source_and_adopted_by_proof() {
     assert!(site.come_home(&router, home));
     assert!(!site.knows_source(moved));
     assert_eq!(router.coa_address().ip(), router.address);
+}
+
+/// A router died and another one got its address, with the cloud gone: what proves nothing is taken for the one that this
+/// box brought up, or that proved last who it is.
+#[test]
+fn of_two_routers_at_one_address_the_one_that_lives_is_asked_first() {
+    let (site, rows) = given_site();
+    let home: IpAddr = [10, 1, 0, 7].into();
+    let first = |site: &Site| site.router_from(home, |_| Some(())).unwrap().0.id;
+    let dead = router_id("tower");
+    assert_eq!(first(&site), dead);
+    let row = rows.iter().find(|row| row.id == dead.0).unwrap();
+    let told = Down::decode(row.kind, row.body.as_deref().unwrap());
+    let Ok(Down::Router(mut told)) = told else {
+        panic!("a router");
+    };
+    let secret = Secret::new(b"x");
+    site.router(dead).unwrap().note_proved(&secret);
+    told.router = RouterId(Uuid::from_u128(77));
+    site.bring(told.clone());
+    assert_eq!(first(&site), told.router);
+
+    site.router(dead).unwrap().note_proved(&secret);
+    assert_eq!(first(&site), dead, "it was not dead");
+    site.router(told.router).unwrap().note_order_answered(
+        home,
+        &secret,
+        Signature::MessageAuthenticator,
+    );
+    assert_eq!(first(&site), told.router);
 }
 
 /// What an operator types as his old server's address is asked only where the site's routers are.

@@ -47,13 +47,28 @@ impl Redemption {
     }
 
     /// The same use as it was voted for: its time began then, unless that is so long ago that it cannot have
-    /// come to anything.
+    /// come to anything, or was told by a clock that shows something else.
     #[must_use]
     pub fn as_voted(self, vote: &Vote) -> Redemption {
-        let since = self.from.since(vote.used.from);
-        match since < VOTE_LIFE {
+        match vote.used.is_just_now(self.from) {
             true => vote.used.clone(),
             false => self,
+        }
+    }
+
+    /// Whether it began about when a clock shows this: just now, or as somebody was voted for lately. Another box's
+    /// clock may be hours behind.
+    pub fn is_just_now(&self, now: Timestamp) -> bool {
+        now.since(self.from) < VOTE_LIFE && self.from.since(now) < APART
+    }
+
+    /// The same use by a clock that shows this: each box dates by its own what begins just now, since by another one's
+    /// its time could be over before it began, or last for longer.
+    #[must_use]
+    pub fn by_clock(self, now: Timestamp) -> Redemption {
+        match self.is_just_now(now) {
+            true => self,
+            false => self.begun(now),
         }
     }
 
@@ -312,6 +327,8 @@ impl Vouchers {
 
 /// Who was voted for and is not let in tries again before this is over.
 const VOTE_LIFE: Duration = Duration::from_secs(60);
+/// What two clocks differ by that are both right, with the way from one box to the other.
+const APART: Duration = Duration::from_secs(5);
 /// More devices than this do not show one code within the time of one write.
 const MOST_WAITING: usize = 64;
 

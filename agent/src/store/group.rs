@@ -10,7 +10,7 @@ use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 
 use super::Record;
-use crate::sessions::{LineCounter, Session, Usage};
+use crate::sessions::{LineCounter, Session, SessionKey, Usage};
 use crate::site::{Bind, Redemption, Unlocked, Vote};
 
 /// What became of a write.
@@ -57,6 +57,8 @@ pub enum Change {
     LineCounter(CustomerId, LineCounter),
     /// A first use is dated by a clock that nobody vouched for; see [`Job::Redate`].
     Doubt(VoucherId),
+    /// A session that is to end, though nothing that is known of its user says so.
+    OwedCut(SessionKey),
     /// A small fact by name.
     Mark(String, i64),
     /// What the cloud is told.

@@ -179,6 +179,7 @@ const OUTBOX: &[&str] = &[
     include_str!("../../../migrations/agent/0006_use_unlocks.sql"),
     include_str!("../../../migrations/agent/0008_recall_vouchers.sql"),
     include_str!("../../../migrations/agent/0009_date_uses.sql"),
+    include_str!("../../../migrations/agent/0010_owe_cuts.sql"),
 ];
 const CACHE: &[&str] = &[include_str!(
     "../../../migrations/agent/0002_create_cache.sql"

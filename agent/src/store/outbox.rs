@@ -368,6 +368,7 @@ fn put(
         Change::Unlock(unlocked) => redemptions::put_unlock(tx, unlocked),
         Change::LineCounter(customer, counter) => lines::put(tx, *customer, counter),
         Change::Doubt(voucher) => redemptions::doubt(tx, *voucher),
+        Change::OwedCut(key) => sessions::owe_cut(tx, key),
         Change::Mark(name, value) => put_mark(tx, name, *value),
         Change::Record(record) => {
             let seq = next.entry(record.lane).or_insert(1);

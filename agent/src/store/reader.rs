@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::open::{self, Pragmas};
 use super::records::Kept;
 use super::{StoreError, lines, outbox, records, redemptions, sessions};
-use crate::sessions::{LineCounter, Session, Usage};
+use crate::sessions::{LineCounter, Session, SessionKey, Usage};
 use crate::site::{Bind, Recalled, Redemption, Unlocked, Vote};
 
 /// A read-only connection to `outbox.db`. Calls block on the disk: not for the RADIUS path.
@@ -50,6 +50,11 @@ impl OutboxReader {
     /// Every open session, and those closed at `since` or later.
     pub fn sessions(&self, since: Timestamp) -> Result<Vec<Session>, StoreError> {
         Ok(sessions::since(&self.lock(), since)?)
+    }
+
+    /// The open sessions that are to end, whatever is known of their users.
+    pub fn owed_cuts(&self) -> Result<Vec<SessionKey>, StoreError> {
+        Ok(sessions::owed_cuts(&self.lock())?)
     }
 
     /// What every customer with a data limit used in his period.

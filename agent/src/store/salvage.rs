@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::open::{self, suffixed};
 use super::records::{self, Kept, Record, proof};
 use super::{lines, outbox, redemptions, sessions};
-use crate::sessions::{LineCounter, Session, Usage};
+use crate::sessions::{LineCounter, Session, SessionKey, Usage};
 use crate::site::{Bind, Recalled, Redemption, Unlocked, Vote};
 
 /// Moves what can be saved of the file at `aside` into the new one behind `connection`; how many records.
@@ -54,6 +54,9 @@ pub(super) fn salvage(aside: &Path, connection: &mut Connection) -> rusqlite::Re
     }
     for session in &readable.sessions {
         sessions::put(&tx, session)?;
+    }
+    for key in &readable.owed_cuts {
+        sessions::owe_cut(&tx, key)?;
     }
     for (customer, usage) in readable.usage {
         sessions::put_usage(&tx, customer, usage)?;
@@ -162,6 +165,7 @@ struct Readable {
     records: Vec<Kept>,
     acknowledged: Vec<(u8, u64)>,
     sessions: Vec<Session>,
+    owed_cuts: Vec<SessionKey>,
     usage: Vec<(CustomerId, Usage)>,
     marks: Vec<(String, i64)>,
     redemptions: Vec<Redemption>,
@@ -186,6 +190,7 @@ impl Readable {
             acknowledged: records::all_acknowledged(&connection).unwrap_or_default(),
             sessions: sessions::since(&connection, Timestamp::from_micros(i64::MAX))
                 .unwrap_or_default(),
+            owed_cuts: sessions::owed_cuts(&connection).unwrap_or_default(),
             usage: sessions::usage(&connection).unwrap_or_default(),
             marks: outbox::all_marks(&connection).unwrap_or_default(),
             redemptions: redemptions::all(&connection).unwrap_or_default(),

@@ -78,8 +78,43 @@ pub(super) fn since(connection: &Connection, since: Timestamp) -> rusqlite::Resu
     Ok(found)
 }
 
+/// Writes that a session is to end.
+pub(super) fn owe_cut(tx: &Transaction<'_>, key: &SessionKey) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert or ignore into owed_cuts (router, acct_session_id, class) values (?1, ?2, ?3)",
+    )?
+    .execute((key.router.as_bytes(), &key.acct_session_id, &key.class))?;
+    Ok(())
+}
+
+/// The sessions that are to end and go on.
+pub(super) fn owed_cuts(connection: &Connection) -> rusqlite::Result<Vec<SessionKey>> {
+    connection
+        .prepare(
+            "select router, acct_session_id, class from owed_cuts
+              join sessions using (router, acct_session_id, class)
+             where closed_at is null",
+        )?
+        .query_map([], |row| {
+            Ok(SessionKey {
+                router: RouterId(uuid::Uuid::from_bytes(row.get(0)?)),
+                acct_session_id: bytes(row, 1)?,
+                class: bytes(row, 2)?,
+            })
+        })?
+        .collect()
+}
+
 /// Forgets up to `most` sessions closed before `before`, those given up some days later; returns how many.
 pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp, most: u64) -> rusqlite::Result<usize> {
+    // What was given up may come back, and is to end then.
+    tx.prepare_cached(
+        "delete from owed_cuts
+          where not exists (select 1 from sessions s
+                             where s.router = owed_cuts.router and s.class = owed_cuts.class
+                               and s.acct_session_id = owed_cuts.acct_session_id)",
+    )?
+    .execute([])?;
     tx.prepare_cached(
         "delete from sessions
           where (router, acct_session_id, class) in

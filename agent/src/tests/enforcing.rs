@@ -2,8 +2,10 @@
 
 use easyisp_shared::entitlement::{DataCounts, Days, Window};
 use easyisp_shared::net::RateLimit;
+use easyisp_shared::wire::down::{MovingMode, MovingV1};
 
 use super::*;
+use crate::site::description::router_id;
 
 /// V9: at the end of what was paid the session is cut, by its own timer.
 #[tokio::test(flavor = "multi_thread")]
@@ -234,6 +236,67 @@ async fn a_session_under_another_password_is_cut_until_it_ends() {
     });
     let again = again.map(|(code, session)| (code, session.len()));
     assert_eq!(again, Some((Some(Code::DisconnectRequest), 8)));
+    running.stop().await;
+}
+
+/// The same over a restart, after which nothing that is known says that it is to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_under_another_password_is_cut_after_a_restart() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    let mut changed = site();
+    changed.subscribers[0].password = SecretString::from("another");
+    running.apply(&changed, 2).await;
+    assert_eq!(running.router_refuses(), Some(Code::DisconnectRequest));
+    let running = running.restart().await;
+    assert_eq!(
+        running.router_answers(PATIENCE),
+        Some(Code::DisconnectRequest)
+    );
+    running.account(2, "81000001", 5, 0).unwrap();
+    let running = running.restart().await;
+    assert!(running.router_hears(SILENCE).is_none(), "it is over");
+    running.stop().await;
+}
+
+/// An old server decides at the router by the time that a cut is tried again: its password counts, and nobody is cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_that_was_begun_is_not_gone_on_with_where_an_old_server_decides() {
+    let running = Running::start(site()).await;
+    running.log_in(b"demo001", DEMO001, 1).unwrap();
+    running.account(1, "81000001", 0, 0).unwrap();
+    let mut changed = site();
+    changed.subscribers[0].password = SecretString::from("another");
+    running.apply(&changed, 2).await;
+    assert_eq!(running.router_refuses(), Some(Code::DisconnectRequest));
+
+    let router = router_id("tower");
+    let observed = |version, body| DownRecord {
+        kind: easyisp_shared::wire::DownKind::Moving.code(),
+        id: router.0,
+        version,
+        body,
+    };
+    let moving = easyisp_shared::wire::Down::Moving(MovingV1 {
+        router,
+        mode: MovingMode::Forward,
+        address: [127, 0, 9, 8].into(),
+        auth_port: 1812,
+        acct_port: 1813,
+        secret: Vec::new(),
+        copy_accounting: false,
+    });
+    let moving = moving.encode();
+    running.apply_rows(vec![observed(3, Some(moving))], 3).await;
+    assert!(running.agent.overview().site.is_observed(router));
+    for _ in 0..6 {
+        running.clock.advance(Duration::from_secs(60));
+        assert!(running.router_hears(SILENCE).is_none(), "observed");
+    }
+    running.apply_rows(vec![observed(4, None)], 4).await;
+    let (code, _) = running.router_hears(PATIENCE).unwrap();
+    assert_eq!(code, Some(Code::DisconnectRequest));
     running.stop().await;
 }
 

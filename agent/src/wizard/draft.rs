@@ -96,6 +96,9 @@ pub(super) struct Draft {
     pub plan: Option<Plan>,
     /// What an earlier configuration left that would not go back.
     pub left: Vec<BeforeV1>,
+    /// Whether it was tried, and serves: what is left is its login.
+    #[serde(default)]
+    pub proved: bool,
     /// Why it is being undone.
     pub why: String,
     /// Whether the cloud's record is in the outbox.
@@ -127,6 +130,7 @@ impl Draft {
             knows: Knows::First,
             plan: None,
             left: Vec::new(),
+            proved: false,
             why: String::new(),
             reported: false,
         }

@@ -13,6 +13,7 @@ mod door;
 mod draft;
 mod kept;
 mod plan;
+mod rests;
 mod work;
 
 use std::collections::HashMap;
@@ -243,6 +244,7 @@ impl Wizard {
                 first_password: first.clone(),
                 knows: Knows::First,
                 plan: None,
+                proved: false,
                 ..draft.clone()
             };
             Ok(())

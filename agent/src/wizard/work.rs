@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::draft::{Draft, Knows, Plan, Stage};
 use super::plan::{self, Found};
+use super::rests::{Rests, Went};
 use super::{Refusal, Wizard};
 use crate::radius::login_log::record;
 use crate::routeros::ApiError;
@@ -27,6 +28,17 @@ enum Stop {
     No(String),
     /// Nobody knows: it is asked again.
     Silent(String),
+    /// It knows neither of the two passwords that this box has: it is asked again after longer and longer pauses, and
+    /// not for long, for somebody gave its login another one.
+    Shut(String),
+}
+
+impl Stop {
+    fn why(&self) -> &str {
+        match self {
+            Stop::No(why) | Stop::Silent(why) | Stop::Shut(why) => why,
+        }
+    }
 }
 
 impl From<ApiError> for Stop {
@@ -58,6 +70,7 @@ impl From<Refusal> for Stop {
 /// Carries on whatever is under way, one router after the other.
 pub(super) async fn run(wizard: &Wizard) {
     let mut changes = wizard.changes.subscribe();
+    let mut rests = Rests::default();
     loop {
         changes.mark_unchanged();
         let waits: Vec<Draft> = {
@@ -67,14 +80,29 @@ pub(super) async fn run(wizard: &Wizard) {
                 .filter(|one| one.is_at_work() || is_untold(one));
             waits.cloned().collect()
         };
-        let mut again = false;
+        let monotonic = || wizard.parts.clock.monotonic();
+        let mut again = None;
         for draft in waits {
-            again |= !wizard.go_on(&draft).await;
+            let mut rest = rests.rest(&draft, monotonic());
+            if rest.is_zero() {
+                let went = wizard.go_on(&draft).await;
+                rests.note(&draft, went, monotonic());
+                rest = match went {
+                    Went::Over => continue,
+                    Went::Again => AGAIN,
+                    Went::Rests => rests.rest(&draft, monotonic()),
+                };
+            }
+            again = Some(again.map_or(rest, |held: Duration| held.min(rest)));
         }
-        if again {
-            tokio::time::sleep(AGAIN).await;
-        } else if changes.changed().await.is_err() {
-            return; // the process ends
+        match again {
+            // Another command may be shown meanwhile.
+            Some(rest) => tokio::time::sleep(rest.min(AGAIN)).await,
+            None => {
+                if changes.changed().await.is_err() {
+                    return; // the process ends
+                }
+            }
         }
     }
 }
@@ -84,12 +112,16 @@ fn is_untold(draft: &Draft) -> bool {
 }
 
 impl Wizard {
-    /// Carries one on; whether it came to an end, good or bad.
-    async fn go_on(&self, draft: &Draft) -> bool {
+    async fn go_on(&self, draft: &Draft) -> Went {
         let router = draft.router;
+        let went = |done: Result<(), Stop>| match done {
+            Ok(()) => Went::Over,
+            Err(Stop::No(_) | Stop::Silent(_)) => Went::Again,
+            Err(Stop::Shut(_)) => Went::Rests,
+        };
         let done = match draft.stage {
-            Stage::Done => return self.tell(draft).await.is_ok(),
-            Stage::Undoing => return self.undo(draft).await.is_ok(),
+            Stage::Done => return went(self.tell(draft).await),
+            Stage::Undoing => return went(self.undo(draft).await),
             Stage::Waiting
             | Stage::Fetched
             | Stage::Called
@@ -99,15 +131,20 @@ impl Wizard {
         let why = match done {
             Ok(()) => {
                 info!(router.id = %router, "Brought the router {} up", draft.wish.name);
-                return true;
+                return Went::Over;
             }
-            Err(Stop::Silent(why)) if self.parts.clock.now().since(draft.since) < PATIENCE => {
-                let message = format!("It waits: {why}. It goes on by itself");
+            Err(stop) if self.is_patient(router, &stop) => {
+                let message = format!("It waits: {}. It goes on by itself", stop.why());
                 let _waits_all_the_same = self.say(router, message).await;
-                return false;
+                return went(Err(stop));
             }
-            Err(Stop::Silent(why) | Stop::No(why)) => why,
+            Err(Stop::Silent(why) | Stop::Shut(why) | Stop::No(why)) => why,
         };
+        // What works is not undone for its login.
+        if self.find(router).is_some_and(|draft| draft.proved) {
+            let kept = format!(" {KEEPS_ITS_PASSWORD} ({why})");
+            return went(self.end(router, &kept).await);
+        }
         warn!(router.id = %router, "The router {} is not brought up: {why}", draft.wish.name);
         let now = self.parts.clock.now();
         let undoing = self.change(router, |draft| {
@@ -117,12 +154,26 @@ impl Wizard {
             draft.since = now;
             Ok(())
         });
-        undoing.await.is_ok()
+        went(undoing.await.map_err(Stop::from))
+    }
+
+    /// Whether it is tried again, so long after what was done at it last.
+    fn is_patient(&self, router: RouterId, stop: &Stop) -> bool {
+        let now = self.parts.clock.now();
+        let since = self.find(router).map(|draft| now.since(draft.since));
+        since.is_some_and(|since| match stop {
+            Stop::No(_) => false,
+            Stop::Silent(_) => since < PATIENCE,
+            Stop::Shut(_) => since < SHUT_PATIENCE,
+        })
     }
 
     async fn forward(&self, draft: &Draft) -> Result<(), Stop> {
         let system = self.enter(draft).await?;
         let id = draft.router;
+        if draft.proved {
+            return self.finish(id).await;
+        }
         let mut draft = self.find(id).ok_or(Refusal::Over)?;
         if draft.plan.is_none() {
             // Once, and not over what an earlier attempt left half-way.
@@ -179,7 +230,23 @@ impl Wizard {
             "Tried it: the router serves, and knows the agent".to_owned(),
         )
         .await?;
+        self.change(id, |draft| {
+            draft.proved = true;
+            Ok(())
+        })
+        .await?;
+        self.finish(id).await
+    }
+
+    /// It serves: what is left is its login.
+    async fn finish(&self, id: RouterId) -> Result<(), Stop> {
+        let draft = self.find(id).ok_or(Refusal::Over)?;
+        let router = self.router(id)?;
         let kept = self.shut_behind(&draft, &router).await?;
+        self.end(id, &kept).await
+    }
+
+    async fn end(&self, id: RouterId, kept: &str) -> Result<(), Stop> {
         self.change(id, |draft| {
             draft.stage = Stage::Done;
             draft.message =
@@ -252,7 +319,13 @@ impl Wizard {
         let draft = self.find(id).ok_or(Refusal::Over)?;
         self.bring(&draft)?;
         let router = self.router(id)?;
-        Ok(self.parts.apis.system(&router, READ).await?)
+        match self.parts.apis.system(&router, READ).await {
+            Err(ApiError::LoginRefused(words)) => Err(Stop::Shut(format!(
+                "the router refuses the agent's login ({words}): somebody gave it another password, or took it away; \
+                 the next command brings a new one"
+            ))),
+            told => Ok(told?),
+        }
     }
 
     /// Looks what is there, chooses, and keeps what stands where anything will be changed.
@@ -333,9 +406,9 @@ impl Wizard {
     }
 
     /// Gives the login that came in the clear another password; what is to be said where the router has no such command.
-    async fn shut_behind(&self, draft: &Draft, router: &Router) -> Result<&'static str, Stop> {
+    async fn shut_behind(&self, draft: &Draft, router: &Router) -> Result<String, Stop> {
         if draft.knows == Knows::Last {
-            return Ok("");
+            return Ok(String::new());
         }
         let (old, new) = (&draft.first_password, &draft.password);
         match self
@@ -345,11 +418,7 @@ impl Wizard {
             .await
         {
             Ok(()) => {}
-            Err(ApiError::Refused(_)) => {
-                return Ok(
-                    " Its login keeps the password that travelled over this network: give it another one.",
-                );
-            }
+            Err(ApiError::Refused(_)) => return Ok(format!(" {KEEPS_ITS_PASSWORD}")),
             Err(cause) => return Err(cause.into()),
         }
         let changed = self.change(draft.router, |draft| {
@@ -362,7 +431,7 @@ impl Wizard {
         self.parts.apis.system(&router, READ).await?;
         self.note(draft.router, "Changed the password of its login".to_owned())
             .await?;
-        Ok("")
+        Ok(String::new())
     }
 
     /// Puts everything back; what would not go is kept for the next attempt.
@@ -390,16 +459,21 @@ impl Wizard {
                     );
                 }
                 Ok(_) => return Err(other()), // an answer to something else
+                Err(stop @ Stop::Shut(_)) if !self.is_patient(draft.router, &stop) => {
+                    left = before;
+                    end = format!("It is half configured: {}", stop.why());
+                }
                 Err(_) if self.parts.clock.now().since(draft.since) >= UNDO_PATIENCE => {
                     left = before;
                     end =
                         "The router could not be reached for a day, so that it is half configured"
                             .to_owned();
                 }
-                Err(Stop::Silent(why) | Stop::No(why)) => {
-                    let message = format!("{}. What was done waits to be undone: {why}", draft.why);
+                Err(stop) => {
+                    let (before, why) = (&draft.why, stop.why());
+                    let message = format!("{before}. What was done waits to be undone: {why}");
                     self.say(draft.router, message).await?;
-                    return Err(Stop::Silent(why));
+                    return Err(stop);
                 }
             }
         }
@@ -532,7 +606,12 @@ const READ: Duration = Duration::from_secs(12);
 /// How long a router with a small processor may take for one step.
 const TURN: Duration = Duration::from_secs(25);
 /// When to ask again after silence.
-const AGAIN: Duration = Duration::from_secs(2);
+pub(super) const AGAIN: Duration = Duration::from_secs(2);
+/// How long one that refuses the login is asked again.
+const SHUT_PATIENCE: Duration = Duration::from_secs(60);
+/// What is to be done by hand where it serves under the first one.
+const KEEPS_ITS_PASSWORD: &str =
+    "Its login keeps the password that travelled over this network: give it another one.";
 /// How long a router that does not answer is waited for in the midst of it: a restart takes one or two minutes.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long what was begun is tried to be undone by itself.

@@ -42,7 +42,8 @@ pub enum PeerQuestion {
 pub enum PeerAnswer {
     /// To [`PeerQuestion::Ping`], to [`PeerQuestion::Share`] as a yes, and to what needs no other answer.
     Here,
-    /// Yes. Where this device was voted for before, its time begins as it was written then.
+    /// Yes. Where this device was voted for before, its time begins as it was written then; by the clock of the one who
+    /// answers.
     Yes {
         /// When the voucher's time begins.
         from: Timestamp,

@@ -1,9 +1,12 @@
 //! A site whose uplink is not there yet: the box brings the router up by itself, its customers come in, and the cloud
 //! hears of it when it is reached.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::doctor;
 use easyisp_agent::wizard::{Begun, Stage, Told, Wish};
+use easyisp_shared::setup::API_USER;
 use easyisp_tests::line::Line;
 use easyisp_tests::operator::http_client;
 use easyisp_tests::router::Mishap;
@@ -221,6 +224,76 @@ async fn what_breaks_is_undone_and_a_box_that_dies_goes_on() -> Result<()> {
     roof.router.mend();
     roof.switch_on().await?;
     becomes(&roof, "Tower", Stage::Done).await?;
+    let zawadi = roof.router.subscriber("zawadi", "zawadi", Method::MsChapV2);
+    zawadi.dial().await.online().started().await;
+    roof.close().await
+}
+
+/// Somebody gives the agent's login another password in the midst of it: the box does not go on knocking, says why, and
+/// puts right what it left with the next command.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_refuses_the_login_is_left_alone_until_another_command() -> Result<()> {
+    let (_line, roof) = cut_off("locked").await?;
+    roof.router.mishap("/ppp/profile/add", Mishap::Unplug);
+    let begun = begin(&roof, &wish("Tower")).await?;
+    assert_eq!(roof.router.paste(&begun.command).await, Ok(()));
+    eventually("the cable is out", async || {
+        Ok((rows(&roof, "/radius") == 1).then_some(()))
+    })
+    .await?;
+    let changed = roof.router.configure(|machine| {
+        machine.import(&format!(
+            "/user set [find where name=\"{API_USER}\"] password=\"by-hand\"\n"
+        ))
+    });
+    changed.map_err(anyhow::Error::msg)?;
+    roof.router.mend();
+    let failed = eventually("it gives up", async || {
+        roof.world.clock.advance(Duration::from_secs(5));
+        let found = told(&roof).await?.pop();
+        Ok(found.filter(|one| one.stage == Stage::Failed))
+    })
+    .await?;
+    ensure!(
+        failed.message.contains("refuses the agent's login")
+            && failed.message.contains("half configured"),
+        "{failed:?}"
+    );
+    let refusals = roof.router.counters().api_refusals;
+    ensure!((2..20).contains(&refusals), "{refusals} refusals");
+
+    let begun = begin(&roof, &wish("Tower")).await?;
+    assert_eq!(roof.router.paste(&begun.command).await, Ok(()));
+    becomes(&roof, "Tower", Stage::Done).await?;
+    assert_eq!(rows(&roof, "/radius"), 1);
+    let zawadi = roof.router.subscriber("zawadi", "zawadi", Method::MsChapV2);
+    zawadi.dial().await.online().started().await;
+    roof.close().await
+}
+
+/// What was tried and serves is not undone because the password of its login cannot be changed: that is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_serves_is_not_undone_for_its_password() -> Result<()> {
+    let (_line, roof) = cut_off("serves").await?;
+    roof.router.mishap("/password", Mishap::Unplug);
+    let begun = begin(&roof, &wish("Tower")).await?;
+    assert_eq!(roof.router.paste(&begun.command).await, Ok(()));
+    eventually("it was tried", async || {
+        let found = told(&roof).await?.pop();
+        let tried = |one: &Told| one.lines.iter().any(|line| line.starts_with("Tried it"));
+        Ok(found.filter(tried))
+    })
+    .await?;
+    let done = eventually("it is given up", async || {
+        roof.world.clock.advance(Duration::from_secs(5));
+        let found = told(&roof).await?.pop();
+        Ok(found.filter(|one| one.message.starts_with("It serves.")))
+    })
+    .await?;
+    ensure!(done.message.contains("keeps the password"), "{done:?}");
+    assert_eq!(done.stage, Stage::Done);
+    roof.router.mend();
+    assert_eq!(rows(&roof, "/radius"), 1);
     let zawadi = roof.router.subscriber("zawadi", "zawadi", Method::MsChapV2);
     zawadi.dial().await.online().started().await;
     roof.close().await

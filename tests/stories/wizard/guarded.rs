@@ -1,8 +1,9 @@
 //! A change that parts a router from its agent is taken back by the router itself; one that works leaves nothing.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use easyisp_tests::router::{Mishap, Router};
 use serde_json::{Value, json};
 
@@ -12,8 +13,15 @@ use super::roof::{Roof, both, plain};
 const GUARD: &str = "easyisp:guard";
 
 fn guards(router: &Router) -> usize {
-    let machine = router.machine();
-    machine.rows("/system scheduler", "name", GUARD).len()
+    entries(router).len()
+}
+
+/// Those of all agents.
+fn entries(router: &Router) -> Vec<BTreeMap<String, String>> {
+    let mut state = router.machine().state();
+    let mut rows = state.remove("/system scheduler").unwrap_or_default();
+    rows.retain(|row| row.get("name").is_some_and(|name| name.starts_with(GUARD)));
+    rows
 }
 
 /// Step and message of a configuration.
@@ -73,8 +81,7 @@ async fn what_shuts_the_agent_out_the_router_takes_back_by_itself() -> Result<()
         cut["/interface bridge port"][0]["interface"], "ether2",
         "{cut:?}"
     );
-    let entry = roof.router.machine();
-    let entry = entry.rows("/system scheduler", "name", GUARD);
+    let entry = entries(&roof.router);
     let secret = roof
         .router
         .machine()
@@ -115,11 +122,19 @@ async fn what_shuts_the_agent_out_the_router_takes_back_by_itself() -> Result<()
     assert_eq!(guards(&roof.router), 0);
     let works = plain(&roof.router);
 
-    // What an agent left that died is called off by the next one: it got in.
+    // What an agent left is called off by it when it starts again: it got in. Another one's is not its to call off.
+    let me = roof.agent().overview().site.agent();
+    let me = me.context("the agent has an id")?;
     roof.switch_off().await;
+    let other = format!("{GUARD}:{}", uuid::Uuid::from_u128(7));
     roof.router.configure(|machine| {
+        let name = format!("{GUARD}:{me}");
+        machine.put(
+            "/system scheduler",
+            &[("name", other.as_str()), ("disabled", "yes")],
+        );
         let left = [
-            ("name", GUARD),
+            ("name", name.as_str()),
             ("start-time", "startup"),
             ("interval", "1m"),
             (
@@ -132,7 +147,17 @@ async fn what_shuts_the_agent_out_the_router_takes_back_by_itself() -> Result<()
     });
     roof.switch_on().await?;
     roof.entered(&id).await?;
-    assert_eq!(guards(&roof.router), 0);
+    let left: Vec<String> = entries(&roof.router)
+        .into_iter()
+        .filter_map(|mut row| row.remove("name"))
+        .collect();
+    assert_eq!(left, [other.as_str()]);
+    let removed = roof.router.configure(|machine| {
+        machine.import(&format!(
+            "/system scheduler remove [find where name=\"{other}\"]\n"
+        ))
+    });
+    removed.map_err(anyhow::Error::msg)?;
     assert_eq!(plain(&roof.router), works);
 
     // A device whose mode knows no scheduler is configured all the same, and that is said.
@@ -172,8 +197,7 @@ async fn a_guard_outlives_the_agent_and_a_start_of_the_router() -> Result<()> {
     // Who starts anew is given the whole time anew.
     roof.router.reboot();
     let ran = |router: &Router| {
-        let machine = router.machine();
-        let rows = machine.rows("/system scheduler", "name", GUARD);
+        let rows = entries(router);
         rows.first().and_then(|row| row.get("run-count").cloned())
     };
     let count = ran(&roof.router);
