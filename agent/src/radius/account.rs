@@ -374,7 +374,7 @@ impl Radius {
             } else if changes.begun || metered {
                 enforce::assume_grant(&self.parts.site, &self.parts.sessions, session);
                 let next = enforce::next_look(&self.parts.site, &self.parts.sessions, session, now);
-                self.parts.timers.arm(&session.key, next);
+                self.parts.timers.arm_by(&session.key, next);
             }
             if let Some(customer) = session.customer
                 && (ended || changes.begun)

@@ -31,9 +31,9 @@ impl Ranges {
 
 impl Site {
     /// Calls `verify` with the routers a datagram from `source` may come from until one of them
-    /// knows it: the routers of that source, the narrowest network first; of several at one address the one that proved
-    /// last who it is, since a request that proves nothing is taken for the first one's. Where one took a dead one's
-    /// place, the dead one proves nothing any more.
+    /// knows it: the routers of that source, the narrowest network first. A request that proves nothing is taken for the
+    /// first one's: where this box brought one up at another's place, it is its own until the other one proves that it
+    /// lives.
     pub fn router_from<T>(
         &self,
         source: IpAddr,
@@ -45,7 +45,15 @@ impl Site {
             .iter()
             .filter(|router| router.source.contains(&source) || adopted == Some(router.id))
             .collect();
-        found.sort_by_key(|router| Reverse((router.source.prefix_len(), router.proved_last())));
+        if found.len() > 1 {
+            let order = |router: &&Arc<Router>| router.proved_and_met();
+            let proved = found.iter().map(order).filter(|(_, met)| *met == 0);
+            let lived = proved.map(|(proved, _)| proved).max().unwrap_or_default();
+            found.sort_by_cached_key(|router| {
+                let (_, met) = router.proved_and_met();
+                Reverse((router.source.prefix_len(), met > lived))
+            });
+        }
         let mut found = found.into_iter();
         found.find_map(|router| verify(router).map(|found| (router.clone(), found)))
     }

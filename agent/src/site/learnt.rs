@@ -26,8 +26,9 @@ pub(super) struct Learnt {
     unsigned: AtomicI64,
     /// Microseconds since 1970 of the last verified request; 0 before the first.
     seen: AtomicI64,
-    /// Counts the proofs of all routers: which of them this one gave last; 0 before the first.
-    shown_itself: AtomicU64,
+    /// When it proved last who it is, and when this box met it, among the proofs of all routers; 0 before the first.
+    proved: AtomicU64,
+    met: AtomicU64,
     /// Whether its RouterOS is known to sign.
     build_signs: AtomicBool,
     orders: AtomicU8,
@@ -42,6 +43,11 @@ pub(super) struct Learnt {
 }
 
 static PROOFS: AtomicU64 = AtomicU64::new(0);
+
+fn note_next(place: &AtomicU64) {
+    let next = PROOFS.fetch_add(1, Ordering::Relaxed) + 1;
+    place.store(next, Ordering::Relaxed);
+}
 
 /// Something that goes on until the opposite was seen and it has rested for a while.
 #[derive(Debug, Default)]
@@ -85,18 +91,18 @@ impl Learnt {
 
     pub fn note_proved(&self) {
         self.mismatched.note_opposite();
-        self.note_itself();
+        note_next(&self.proved);
     }
 
-    /// Only it can have said what was heard.
-    pub fn note_itself(&self) {
-        let next = PROOFS.fetch_add(1, Ordering::Relaxed) + 1;
-        self.shown_itself.store(next, Ordering::Relaxed);
+    /// This box met it.
+    pub fn note_met(&self) {
+        note_next(&self.met);
     }
 
-    /// Of two routers the one that showed itself later has the greater one.
-    pub fn showed_itself(&self) -> u64 {
-        self.shown_itself.load(Ordering::Relaxed)
+    /// When it proved last who it is, and when this box met it, in the order of all that did; zero is never.
+    pub fn proved_and_met(&self) -> (u64, u64) {
+        let of = |place: &AtomicU64| place.load(Ordering::Relaxed);
+        (of(&self.proved), of(&self.met))
     }
 
     pub fn note_mismatch(&self, now: Timestamp) {

@@ -210,7 +210,6 @@ impl Router {
     /// Notes an authentic answer to an order: from where, under which secret, signed or not.
     pub fn note_order_answered(&self, from: IpAddr, secret: &Secret, signature: Signature) {
         self.note_shown(secret);
-        self.learnt.note_itself();
         self.learnt.note_answered(from);
         self.learnt.note_order_taken(signature);
     }
@@ -274,12 +273,12 @@ impl Router {
 
     /// Notes that this box met it itself.
     pub(super) fn note_met(&self) {
-        self.learnt.note_itself();
+        self.learnt.note_met();
     }
 
-    /// Of two routers the one that proved later who it is has the greater one.
-    pub(super) fn proved_last(&self) -> u64 {
-        self.learnt.showed_itself()
+    /// When it proved last who it is, and when this box met it, in the order of all that did; zero is never.
+    pub(super) fn proved_and_met(&self) -> (u64, u64) {
+        self.learnt.proved_and_met()
     }
 
     /// Notes a valid Message-Authenticator of this sender; whether it is the first.
