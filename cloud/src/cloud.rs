@@ -340,6 +340,7 @@ impl Cloud {
             )),
             tokio::spawn(housekeeping(app.clone(), stop.clone())),
             tokio::spawn(app.db.clone().watch_clock(app.clock.clone(), stop.clone())),
+            tokio::spawn(app.db.clone().number_left(stop.clone())),
             tokio::spawn(app.access.clone().run(stop.clone())),
         ];
         if let (Some(socket), Some(address)) = (for_nodes, app.config.nodes.reached_at()) {

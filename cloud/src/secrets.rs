@@ -111,9 +111,7 @@ impl Secrets {
                 .bind(site)
                 .fetch_one(&mut **tx)
                 .await?;
-        let bytes = tenant.open(SITE_KEY, site.0, &sealed)?;
-        let bytes = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| CannotOpen)?;
-        Ok(SealKey::new(bytes))
+        Ok(open_site_key(&tenant, site, &sealed)?)
     }
 
     /// The keys of sites, each asked for once: for projecting many rows.
@@ -181,6 +179,25 @@ impl SiteKeys<'_> {
             Entry::Vacant(new) => new.insert(self.secrets.site_key(tx, site).await?),
         })
     }
+
+    /// The same of a site whose sealed key was read beside what is sealed under it.
+    pub fn open(
+        &mut self,
+        tenant: &TenantKey,
+        site: SiteId,
+        sealed: &[u8],
+    ) -> Result<&SealKey, SecretError> {
+        Ok(match self.known.entry(site) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(open_site_key(tenant, site, sealed)?),
+        })
+    }
+}
+
+fn open_site_key(tenant: &TenantKey, site: SiteId, sealed: &[u8]) -> Result<SealKey, CannotOpen> {
+    let bytes = tenant.open(SITE_KEY, site.0, sealed)?;
+    let bytes = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| CannotOpen)?;
+    Ok(SealKey::new(bytes))
 }
 
 impl std::fmt::Debug for Secrets {

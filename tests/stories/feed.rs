@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use easyisp_cloud::db::{Database, Kind, Projection, Projectors};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::digest::{replace, row_hash};
 use easyisp_tests::database::{FreshDatabase, fresh_database};
+use easyisp_tests::world::eventually;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -83,7 +85,7 @@ async fn a_rollback_writes_nothing_and_rings_nobody() -> Result<()> {
 }
 
 #[tokio::test]
-async fn fifty_commits_at_once_take_fifty_versions_and_lose_none() -> Result<()> {
+async fn fifty_commits_at_once_lose_nothing() -> Result<()> {
     let world = Arc::new(World::start().await?);
     let (a, b) = (world.site(1).await?, world.site(2).await?);
     let things: Vec<Uuid> = (1..=50).map(Uuid::from_u128).collect();
@@ -108,13 +110,110 @@ async fn fifty_commits_at_once_take_fifty_versions_and_lose_none() -> Result<()>
     for site in [a, b] {
         assert_eq!(world.digest(site).await?, world.recount(site).await?);
         let feed = world.feed(site).await?;
-        let versions: Vec<i64> = feed.iter().map(|(version, _, _)| *version).collect();
-        assert_eq!(versions, (2..=51).collect::<Vec<i64>>());
-        assert_eq!(
-            feed.iter().filter(|(_, _, body)| body.is_some()).count(),
-            25
-        );
+        // Some were numbered together.
+        let head = feed.last().context("it has rows")?.0;
+        assert_eq!(world.head(site).await?, head);
+        assert!((2..=51).contains(&head), "{head}");
+        let bodies: Vec<_> = feed
+            .iter()
+            .filter_map(|(_, _, body)| body.as_deref())
+            .collect();
+        assert_eq!((feed.len(), bodies), (50, vec![b"second".as_slice(); 25]));
     }
+    assert!(world.noted().await?.is_empty());
+    Ok(())
+}
+
+/// A site's counter is locked until the commit that raised it is on disk. Whoever meets it commits what he changed
+/// without waiting, and has it numbered behind, with all who met it too.
+#[tokio::test]
+async fn commits_that_meet_another_are_numbered_together_behind_it() -> Result<()> {
+    let world = Arc::new(World::start().await?);
+    let site = world.site(1).await?;
+    let things: Vec<Uuid> = (1..=5).map(Uuid::from_u128).collect();
+    for thing in &things {
+        world.is(*thing, site, b"paid");
+    }
+    let mut holder = world.db.begin(world.tenant).await?;
+    sqlx::query("select head from site_counters where tenant_id = $1 for update")
+        .bind(world.tenant)
+        .execute(&mut *holder)
+        .await?;
+    let commit = |thing: Uuid| {
+        let world = world.clone();
+        tokio::spawn(async move { world.commit(&[thing]).await })
+    };
+    let first = commit(things[0]);
+    eventually("the first waits for the counter", async || {
+        let mut connection = world.db.glance().await?;
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select from pg_stat_activity
+                             where datname = current_database() and wait_event_type = 'Lock')",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        Ok(waits.then_some(()))
+    })
+    .await?;
+    let others: Vec<_> = things[1..].iter().map(|thing| commit(*thing)).collect();
+    eventually("the others are committed", async || {
+        Ok((world.noted().await? == things[1..]).then_some(()))
+    })
+    .await?;
+    assert!(world.feed(site).await?.is_empty());
+    holder.rollback().await?;
+    first.await??;
+    for other in others {
+        other.await??;
+    }
+
+    let versions: Vec<(i64, Uuid)> = world
+        .feed(site)
+        .await?
+        .into_iter()
+        .map(|(version, thing, _)| (version, thing))
+        .collect();
+    let expected: Vec<(i64, Uuid)> = [1, 2, 2, 2, 2].into_iter().zip(things).collect();
+    assert_eq!(versions, expected);
+    assert_eq!(world.digest(site).await?, world.recount(site).await?);
+    assert!(world.noted().await?.is_empty());
+    Ok(())
+}
+
+/// A node that ends between a commit and its number leaves a note: another look numbers it, and nobody has forgotten it.
+#[tokio::test]
+async fn what_a_node_left_without_a_number_gets_one() -> Result<()> {
+    let world = World::start().await?;
+    let site = world.site(1).await?;
+    let (left, forgotten) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    world.is(left, site, b"before");
+    world.is(forgotten, site, b"before");
+    world.commit(&[left, forgotten]).await?;
+    world.is(left, site, b"paid");
+    world.is(forgotten, site, b"paid");
+    let mut tx = world.db.begin(world.tenant).await?;
+    sqlx::query("insert into directory.changes (tenant_id, kind, subject) values ($1, $2, $3)")
+        .bind(world.tenant)
+        .bind(i16::try_from(Kind::Subscriber.code())?)
+        .bind(left)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    let found = world.db.reproject(world.tenant).await?;
+    assert_eq!(found, [(Kind::Subscriber, forgotten)]);
+
+    let bell = world.db.wakes().of(site);
+    let stop = CancellationToken::new();
+    let looking = tokio::spawn(world.db.clone().number_left(stop.clone()));
+    bell.notified().await;
+    stop.cancel();
+    looking.await?;
+    let paid = || Some(b"paid".to_vec());
+    assert_eq!(
+        world.feed(site).await?,
+        [(2, forgotten, paid()), (3, left, paid())]
+    );
+    assert!(world.noted().await?.is_empty());
     Ok(())
 }
 
@@ -276,6 +375,23 @@ impl World {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    async fn head(&self, site: SiteId) -> Result<i64> {
+        let mut tx = self.db.begin(self.tenant).await?;
+        let head = "select head from site_counters where tenant_id = $1 and site_id = $2";
+        Ok(sqlx::query_scalar(head)
+            .bind(self.tenant)
+            .bind(site)
+            .fetch_one(&mut *tx)
+            .await?)
+    }
+
+    /// What was committed and has no number yet.
+    async fn noted(&self) -> Result<Vec<Uuid>> {
+        let mut directory = self.db.glance().await?;
+        let noted = "select subject from directory.changes order by subject";
+        Ok(sqlx::query_scalar(noted).fetch_all(&mut *directory).await?)
     }
 
     /// What the database says that the site's rows come to.

@@ -1,10 +1,11 @@
 //! Work that is due, on a real database: once, again after a failure, and never by two at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use easyisp_cloud::db::{Database, Measured, Projectors};
 use easyisp_cloud::due;
 use easyisp_cloud::jobs::{Job, Jobs, Outcome};
@@ -142,6 +143,42 @@ async fn a_lost_lease_is_noticed_at_commit() -> Result<()> {
         "the first holder is told"
     );
     running.stop().await
+}
+
+/// What is done is taken out together with what ended beside it, but for what fell due again meanwhile.
+#[tokio::test]
+async fn work_that_falls_due_while_it_is_done_is_done_once_more() -> Result<()> {
+    let world = World::start().await?;
+    let subjects: Vec<Uuid> = (1..=40).map(Uuid::from_u128).collect();
+    let mut tx = world.db.begin(world.tenant).await?;
+    due::at_once(&mut tx, KIND, &subjects, world.clock.now()).await?;
+    tx.commit().await?;
+    let (done, mut seen) = mpsc::channel(50);
+    let (db, calls) = (world.db.clone(), AtomicU32::new(0));
+    let running = world.run(move |job: Job, now| {
+        let (db, done) = (db.clone(), done.clone());
+        let first = job.subject == SUBJECT && calls.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            if first {
+                let mut tx = db.begin(job.tenant).await?;
+                due::at(&mut tx, KIND, SUBJECT, now).await?;
+                tx.commit().await?;
+            }
+            done.send(job.subject).await?;
+            Ok(Outcome::Done)
+        }
+    });
+
+    let mut times: BTreeMap<Uuid, u32> = BTreeMap::new();
+    for _ in 0..=subjects.len() {
+        let subject = seen.recv().await.context("it runs")?;
+        *times.entry(subject).or_default() += 1;
+    }
+    running.stop().await?;
+    assert_eq!(times.remove(&SUBJECT), Some(2));
+    assert_eq!(times.into_values().collect::<Vec<_>>(), [1; 39]);
+    assert_eq!(world.waiting().await?, 0);
+    Ok(())
 }
 
 struct World {

@@ -165,7 +165,7 @@ async fn project(
     let mut site_keys = secrets.site_keys();
     let mut projections = Vec::new();
     for row in store::edge(tx, ids).await? {
-        let site_key = site_keys.of(tx, row.site_id).await?;
+        let site_key = site_keys.open(&key, row.site_id, &row.site_key_sealed)?;
         projections.push(Projection {
             id: row.id.0,
             site: row.site_id,

@@ -97,9 +97,22 @@ pub(super) async fn write(
             rows.push(*kind, projection);
         }
     }
-    let (kinds, ids): (Vec<i16>, Vec<Uuid>) =
-        changed.iter().map(|(kind, id)| (code(*kind), *id)).unzip();
+    let (kinds, ids) = columns(&changed);
     write_rows(tx, &kinds, &ids, &rows).await
+}
+
+/// Changes, column by column.
+pub(super) fn columns(changed: &BTreeSet<(Kind, Uuid)>) -> (Vec<i16>, Vec<Uuid>) {
+    changed.iter().map(|(kind, id)| (code(*kind), *id)).unzip()
+}
+
+/// Locks the counters of all of a tenant's sites, in site order: nobody writes a feed of his meanwhile.
+pub(super) async fn lock_all(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query("select head from site_counters where tenant_id = $1 order by site_id for update")
+        .bind(tx.tenant())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// A kind's number as PostgreSQL keeps it.

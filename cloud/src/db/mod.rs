@@ -8,10 +8,11 @@
 pub mod cluster;
 mod drift;
 mod feed;
+mod hints;
 mod migrations;
+mod numbering;
 mod reproject;
 mod tx;
-mod hints;
 mod wakes;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ struct Inner {
     projectors: Projectors,
     wakes: Wakes,
     drift: Drift,
+    numbering: numbering::Numbering,
 }
 
 impl Database {
@@ -82,6 +84,7 @@ impl Database {
                 projectors,
                 wakes: Wakes::default(),
                 drift: Drift::default(),
+                numbering: numbering::Numbering::default(),
             }),
         })
     }
@@ -107,6 +110,12 @@ impl Database {
     /// A connection for a single read of directory tables: one round trip, without a transaction around it.
     /// Tenant tables are empty to it.
     pub async fn glance(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        self.inner.pool.acquire().await
+    }
+
+    /// A connection for a single statement on directory tables, which is a transaction of its own: one round trip.
+    /// Tenant tables are empty to it.
+    pub async fn alone(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         self.inner.pool.acquire().await
     }
 
@@ -144,6 +153,10 @@ impl Database {
     /// Waits for borrowed connections and closes the pool.
     pub async fn close(&self) {
         self.inner.pool.close().await;
+    }
+
+    fn numbering(&self) -> &numbering::Numbering {
+        &self.inner.numbering
     }
 
     pub(crate) fn projectors(&self) -> &Projectors {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use easyisp_shared::id::{SiteId, TenantId};
 use uuid::Uuid;
 
-use super::{Database, Kind, Projector, Tx};
+use super::{Database, Kind, Projector, Tx, feed, numbering};
 
 impl Database {
     /// Projects all of a tenant's things anew and writes those that its sites' feeds tell otherwise; returns
@@ -41,13 +41,11 @@ impl Database {
         doubtful: &[Uuid],
     ) -> sqlx::Result<Vec<Uuid>> {
         let mut tx = self.begin(tenant).await?;
-        sqlx::query(
-            "select head from site_counters where tenant_id = $1 order by site_id for update",
-        )
-        .bind(tenant)
-        .execute(&mut *tx)
-        .await?;
-        let found = differing(&mut tx, kind, projector, doubtful).await?;
+        feed::lock_all(&mut tx).await?;
+        let mut found = differing(&mut tx, kind, projector, doubtful).await?;
+        // What waits for its number was not forgotten. Asked after what differs: a change is committed with its note.
+        let noted = numbering::noted(&mut tx, kind, &found).await?;
+        found.retain(|id| !noted.contains(id));
         for id in &found {
             tx.changed(kind, *id);
         }

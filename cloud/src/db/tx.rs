@@ -8,7 +8,7 @@ use easyisp_shared::id::TenantId;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Database, Kind, feed};
+use super::{Database, Kind, feed, numbering};
 
 /// A transaction that sees one tenant's rows and remembers what agents must be told.
 ///
@@ -54,13 +54,35 @@ impl Tx {
 
     /// Writes the feeds of what changed, commits, and wakes the agents concerned.
     ///
-    /// Site counters are the transaction's last locks, taken in site order.
+    /// Site counters are the transaction's last locks, taken in site order. Where another commit of the tenant has them,
+    /// the feeds are written right behind this one (see [`numbering`]): an error means that nothing was committed, and
+    /// success that the sites have the news, or have it within a second.
     pub async fn commit(mut self) -> sqlx::Result<()> {
         let changed = std::mem::take(&mut self.changed);
-        let sites = feed::write(&mut self, changed).await?;
-        self.inner.commit().await?;
-        self.db.wakes().committed(&sites);
+        if changed.is_empty() {
+            return self.inner.commit().await;
+        }
+        let (db, tenant) = (self.db.clone(), self.tenant);
+        let may_wait = numbering::may_wait(&changed);
+        match db.numbering().write(tenant, may_wait) {
+            Some(writing) => {
+                let sites = feed::write(&mut self, changed).await?;
+                self.inner.commit().await?;
+                drop(writing);
+                db.wakes().committed(&sites);
+            }
+            None => {
+                numbering::note(&mut self, &changed).await?;
+                self.inner.commit().await?;
+                db.numbered(tenant).await;
+            }
+        }
         Ok(())
+    }
+
+    /// Commits what it wrote, as it is.
+    pub(super) async fn end(self) -> sqlx::Result<()> {
+        self.inner.commit().await
     }
 
     /// Undoes everything, now rather than at drop.

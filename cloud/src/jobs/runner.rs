@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_shared::time::Clock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -20,8 +20,13 @@ pub(super) async fn run(jobs: Jobs, db: Database, clock: Clock, stop: Cancellati
     let kinds: Vec<&'static str> = jobs.handlers.keys().copied().collect();
     let at_once = jobs.at_once.unwrap_or(AT_ONCE);
     let mut under_way = JoinSet::new();
+    let mut ended = Vec::new();
     while !stop.is_cancelled() {
-        while under_way.try_join_next().is_some() {}
+        while let Some(end) = under_way.try_join_next() {
+            ended.extend(end.ok().flatten());
+        }
+        // While these are taken out, others end: the next ones go together.
+        finish(&db, &mut ended).await;
         // By a wrong clock everything is due, or nothing.
         if db.drift().is_off() {
             tokio::select! {
@@ -47,11 +52,25 @@ pub(super) async fn run(jobs: Jobs, db: Database, clock: Clock, stop: Cancellati
                 () = stop.cancelled() => {}
                 () = until_due(&db, &kinds, &clock), if under_way.len() < at_once => {}
                 () = tokio::time::sleep(LOOK) => {}
-                Some(_) = under_way.join_next() => {}
+                Some(end) = under_way.join_next() => ended.extend(end.ok().flatten()),
             }
         }
     }
-    while under_way.join_next().await.is_some() {}
+    while let Some(end) = under_way.join_next().await {
+        ended.extend(end.ok().flatten());
+    }
+    finish(&db, &mut ended).await;
+}
+
+/// Takes out what is done. What could not be taken out runs again when its lease ends.
+async fn finish(db: &Database, ended: &mut Vec<Job>) {
+    let done = std::mem::take(ended);
+    if done.is_empty() {
+        return;
+    }
+    if let Err(cause) = store::finish(db, &done).await {
+        tracing::warn!(%cause, "Cannot conclude {} jobs; they run again when their leases end", done.len());
+    }
 }
 
 /// Waits until something that is known now becomes due.
@@ -62,36 +81,29 @@ async fn until_due(db: &Database, kinds: &[&'static str], clock: &Clock) {
     }
 }
 
-async fn work(jobs: Jobs, db: Database, clock: Clock, job: Job) {
-    let Some(handler) = jobs.handlers.get(job.kind) else {
-        return; // only registered kinds are claimed
-    };
+/// Does a job; returns it when it is done and is to be taken out.
+async fn work(jobs: Jobs, db: Database, clock: Clock, job: Job) -> Option<Job> {
+    let handler = jobs.handlers.get(job.kind)?; // only registered kinds are claimed
     // A panic is a failed attempt like any other; the job must not vanish with its lease.
     let outcome = match tokio::spawn(handler(job, clock.now())).await {
         Ok(outcome) => outcome,
         Err(panic) => Err(panic.into()),
     };
-    if let Err(cause) = conclude(&db, &job, outcome, clock.now()).await {
-        tracing::warn!(%cause, kind = job.kind, "Cannot conclude a job; it runs again when its lease ends");
-    }
-}
-
-async fn conclude(
-    db: &Database,
-    job: &Job,
-    outcome: anyhow::Result<Outcome>,
-    now: Timestamp,
-) -> sqlx::Result<()> {
-    match outcome {
-        Ok(Outcome::Done) => store::finish(db, job).await,
-        Ok(Outcome::Again(due)) => store::put_back(db, job, due, None).await,
+    let put_back = match outcome {
+        Ok(Outcome::Done) => return Some(job),
+        Ok(Outcome::Again(due)) => store::put_back(&db, &job, due, None).await,
         Err(error) => {
             let rest = rest(job.attempts + 1);
             tracing::warn!(
                 kind = job.kind, subject = %job.subject, tenant.id = %job.tenant, attempts = job.attempts + 1,
                 "A job failed and rests for {rest:?}: {error:#}"
             );
-            store::put_back(db, job, now.plus(rest), Some(&format!("{error:#}"))).await
+            let error = format!("{error:#}");
+            store::put_back(&db, &job, clock.now().plus(rest), Some(&error)).await
         }
+    };
+    if let Err(cause) = put_back {
+        tracing::warn!(%cause, kind = job.kind, "Cannot conclude a job; it runs again when its lease ends");
     }
+    None
 }

@@ -20,7 +20,7 @@ pub(super) async fn claim(
     most: usize,
     now: Timestamp,
 ) -> sqlx::Result<Vec<Job>> {
-    let mut tx = db.directory().await?;
+    let mut alone = db.alone().await?;
     let rows: Vec<(TenantId, String, Uuid, i64, i32)> = sqlx::query_as(
         "with due as (
              select tenant_id, kind, subject
@@ -40,9 +40,8 @@ pub(super) async fn claim(
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
     .bind(owner)
     .bind(now.plus(LEASE))
-    .fetch_all(&mut *tx)
+    .fetch_all(&mut *alone)
     .await?;
-    tx.commit().await?;
     let known = |name: &str| kinds.iter().find(|kind| **kind == name).copied();
     Ok(rows
         .into_iter()
@@ -64,28 +63,39 @@ pub(super) async fn next_due(
     db: &Database,
     kinds: &[&'static str],
 ) -> sqlx::Result<Option<Timestamp>> {
-    let mut tx = db.directory().await?;
+    let mut alone = db.alone().await?;
     sqlx::query_scalar(
         "select min(greatest(due_at, coalesce(lease_until, due_at))) from directory.jobs where kind = any($1)",
     )
     .bind(kinds)
-    .fetch_one(&mut *tx)
+    .fetch_one(&mut *alone)
     .await
 }
 
-/// Takes a finished job out, unless it was made due again meanwhile.
-pub(super) async fn finish(db: &Database, job: &Job) -> sqlx::Result<()> {
-    let mut tx = db.directory().await?;
+/// Takes finished jobs out, but for those that were made due again meanwhile.
+///
+/// Their rows are locked in the order of their key: another node may be taking out the same ones.
+pub(super) async fn finish(db: &Database, jobs: &[Job]) -> sqlx::Result<()> {
+    let mut alone = db.alone().await?;
     sqlx::query(
-        "delete from directory.jobs where tenant_id = $1 and kind = $2 and subject = $3 and fence = $4",
+        "with done as materialized (
+             select j.tenant_id, j.kind, j.subject
+               from directory.jobs j
+               join unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[]) as d (tenant_id, kind, subject, fence)
+                 on j.tenant_id = d.tenant_id and j.kind = d.kind and j.subject = d.subject and j.fence = d.fence
+              order by j.tenant_id, j.kind, j.subject
+                for update of j)
+         delete from directory.jobs j
+          using done d
+          where j.tenant_id = d.tenant_id and j.kind = d.kind and j.subject = d.subject",
     )
-    .bind(job.tenant)
-    .bind(job.kind)
-    .bind(job.subject)
-    .bind(job.fence)
-    .execute(&mut *tx)
+    .bind(jobs.iter().map(|job| job.tenant).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.kind).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.subject).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.fence).collect::<Vec<_>>())
+    .execute(&mut *alone)
     .await?;
-    tx.commit().await
+    Ok(())
 }
 
 /// Puts a job back for later, unless it was made due again meanwhile; with an error, as one more attempt.
@@ -95,7 +105,7 @@ pub(super) async fn put_back(
     due_at: Timestamp,
     error: Option<&str>,
 ) -> sqlx::Result<()> {
-    let mut tx = db.directory().await?;
+    let mut alone = db.alone().await?;
     sqlx::query(
         "update directory.jobs
             set due_at = $5, lease_owner = null, lease_until = null, last_error = $6,
@@ -108,9 +118,9 @@ pub(super) async fn put_back(
     .bind(job.fence)
     .bind(due_at)
     .bind(error)
-    .execute(&mut *tx)
+    .execute(&mut *alone)
     .await?;
-    tx.commit().await
+    Ok(())
 }
 
 /// Whether the job's claim still stands; locks its row.

@@ -134,11 +134,12 @@ pub async fn send(
     };
     let is_doubtful = matches!(heard, Heard::Doubt(_));
     let fate = fate(&tried, heard, &zone, now);
+    // It went through the platform's account.
+    let went =
+        waiting.channel == Channel::Sms && matches!(fate, Fate::Sent { .. } | Fate::Unknown(_));
+    let how = (is_doubtful, went.then_some(about_money));
     let mut tx = sender.db.begin(tenant).await?;
-    store::settle(&mut tx, message, provider, &fate, is_doubtful, now).await?;
-    if waiting.channel == Channel::Sms && matches!(fate, Fate::Sent { .. } | Fate::Unknown(_)) {
-        store::count_text(&mut tx, about_money, now).await?;
-    }
+    store::settle(&mut tx, message, provider, &fate, how, now).await?;
     tx.commit().await?;
     Ok(match fate {
         Fate::Again { at, .. } => Some(at),

@@ -131,25 +131,6 @@ pub(super) async fn waiting(
     .await
 }
 
-/// Counts a text that went through the platform's account, on the tenant's day.
-pub(super) async fn count_text(tx: &mut Tx, about_money: bool, now: Timestamp) -> sqlx::Result<()> {
-    sqlx::query(
-        "with today as (
-             select ($3::timestamptz at time zone time_zone)::date as day from tenants where tenant_id = $1),
-         old as (
-             delete from sms_days d using today where d.tenant_id = $1 and d.day < today.day - 60)
-         insert into sms_days (tenant_id, day, about_money, texts)
-         select $1, day, $2, 1 from today
-             on conflict (tenant_id, day, about_money) do update set texts = sms_days.texts + 1",
-    )
-    .bind(tx.tenant())
-    .bind(about_money)
-    .bind(now)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
 /// A message as the sender takes it.
 #[derive(FromRow, Debug)]
 pub(super) struct Outgoing {
@@ -178,13 +159,14 @@ pub(super) async fn take(tx: &mut Tx, id: MessageId) -> sqlx::Result<Option<Outg
     .await
 }
 
-/// Writes down what became of a try, and whether it may have arrived although it is made again.
+/// Writes down what became of a try, and whether it may have arrived although it is made again. `counted`: whether a
+/// text is counted on the tenant's day, and whether it is about money.
 pub(super) async fn settle(
     tx: &mut Tx,
     id: MessageId,
     provider: &str,
     fate: &Fate,
-    is_doubtful: bool,
+    (is_doubtful, counted): (bool, Option<bool>),
     now: Timestamp,
 ) -> sqlx::Result<()> {
     let (state, provider_id, error, sent_at) = match fate {
@@ -194,10 +176,20 @@ pub(super) async fn settle(
         Fate::Unknown(why) => ("UNKNOWN", None, Some(why.as_str()), None),
     };
     sqlx::query(
-        "update messages
-            set state = $3, provider = $4, provider_id = $5, error = $6, sent_at = $7,
-                doubtful = doubtful + $8
-          where tenant_id = $1 and id = $2 and state = 'SENDING'",
+        "with settled as (
+             update messages
+                set state = $3, provider = $4, provider_id = $5, error = $6, sent_at = $7,
+                    doubtful = doubtful + $8
+              where tenant_id = $1 and id = $2 and state = 'SENDING'),
+         today as (
+             select ($10::timestamptz at time zone time_zone)::date as day
+               from tenants
+              where tenant_id = $1 and $9::boolean is not null),
+         old as (
+             delete from sms_days d using today where d.tenant_id = $1 and d.day < today.day - 60)
+         insert into sms_days (tenant_id, day, about_money, texts)
+         select $1, day, $9, 1 from today
+             on conflict (tenant_id, day, about_money) do update set texts = sms_days.texts + 1",
     )
     .bind(tx.tenant())
     .bind(id)
@@ -207,6 +199,8 @@ pub(super) async fn settle(
     .bind(error)
     .bind(sent_at)
     .bind(i32::from(is_doubtful))
+    .bind(counted)
+    .bind(now)
     .execute(&mut **tx)
     .await?;
     Ok(())

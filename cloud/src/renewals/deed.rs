@@ -57,6 +57,8 @@ pub(super) struct Account {
     pub(super) receipts: bool,
     /// Whether who records his payment sells out of a float.
     pub(super) by_seller: bool,
+    /// Whether webhooks are told of what happens to him.
+    pub(super) watched: bool,
 }
 
 /// What a customer buys, as it is sold today.
@@ -188,6 +190,13 @@ pub(super) struct Paid {
     pub(super) receipt: Receipt,
 }
 
+impl Paid {
+    /// Whether a provider's receipt comes with it, which is credited once.
+    pub(super) fn has_receipt(&self) -> bool {
+        self.receipt.receipt.is_some() && self.receipt.method.is_told()
+    }
+}
+
 /// A period on its way into the tables.
 #[derive(Clone, Debug)]
 pub(super) struct Bought {
@@ -241,6 +250,8 @@ pub(super) struct Deed {
     pub(super) dues: Vec<Due>,
     /// Since when his time stood still that it gives back with the period.
     pub(super) back_from: Option<Timestamp>,
+    /// Whether webhooks are told of it.
+    pub(super) watched: bool,
     funded_before: Option<Timestamp>,
 }
 
@@ -261,6 +272,7 @@ impl Deed {
             message: None,
             dues: Vec::new(),
             back_from: account.back_from,
+            watched: account.watched,
             funded_before: account.funded_until,
         }
     }
@@ -421,6 +433,7 @@ mod tests {
             taxes: Vec::new(),
             receipts: false,
             by_seller: false,
+            watched: false,
         };
         let bought = Bought {
             id: PeriodId::new(now, &entropy),

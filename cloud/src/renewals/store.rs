@@ -35,22 +35,15 @@ pub(super) use refund::{Sold, add_refunded, refund_paid, release_refunded, sold_
 pub(super) use shares::open_invoices;
 pub use typed::{Typed, typed_by_hand};
 
-/// Writes a deed in one statement: receipt, entries, wallet, payment, period, entitlement, message, what
-/// falls due and what is told to webhooks. Returns the wallet's balance afterwards. What a customer bought ahead
-/// begins as much later as the pause was long that the deed ends.
-///
-/// A receipt or intent that was credited before violates `receipts_pkey`, `receipt_at_shortcode` or
-/// `payment_intent`.
-pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Result<Cents> {
-    let statement = sqlx::query(concat!(
-        "with ",
-        posting_ctes!(),
-        ", receipt as (
-             insert into directory.receipts (provider, receipt, tenant_id, payment_id, shortcode)
-             select $20, $21, $1, $18,
-                    case when $54 then (select env || ' ' || shortcode from gateways
-                                         where tenant_id = $1 and id = $27) end
-              where $21 is not null and $20 in ('MPESA', 'AIRTEL')),
+/// The statement of a deed. What it would write nothing with is left out of it: PostgreSQL makes every part ready
+/// before it finds that there is nothing to do.
+macro_rules! deed {
+    ([$($receipt:tt)*], [$($later:tt)*], [$($told:tt)*]) => {
+        concat!(
+            "with ",
+            posting_ctes!(),
+            $($receipt)*,
+            ",
          payment as (
              insert into payments (tenant_id, id, customer_id, method, receipt, amount, status, phone,
                                    account, description, intent_id, gateway_id, operator_id, entry_id,
@@ -70,10 +63,6 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
          sold as (
              select count(*) > 0 as is_sold, coalesce(sum(price), 0)::bigint as price
                from unnest($34::bigint[]) as b (price)),
-         later as (
-             update periods
-                set starts_at = starts_at + ($2 - least($53, $2)), ends_at = ends_at + ($2 - least($53, $2))
-              where tenant_id = $1 and customer_id = $19 and starts_at >= $53),
          entitled as (
              update customers
                 set standing = case when standing = 'SUSPENDED' and s.is_sold then 'ACTIVE' else standing end,
@@ -86,16 +75,63 @@ pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Resu
                     version = version + 1, updated_at = $2
                from sold s
               where tenant_id = $1 and id = $19), ",
-        message_cte!("$1", "$2", "$41", "$42", "$43", "$44", "$45", "$46"),
-        ", ",
-        due_cte!("$1", "$47", "$48", "$49"),
-        ", ",
-        event_cte!("$1", "$2", "$50", "$51", "$52"),
-        " select balance from wallet where customer_id = $19
+            message_cte!("$1", "$2", "$41", "$42", "$43", "$44", "$45", "$46"),
+            ", ",
+            due_cte!("$1", "$47", "$48", "$49"),
+            $($later)*,
+            $($told)*,
+            " select balance from wallet where customer_id = $19
           union all
           select balance from wallets w
            where tenant_id = $1 and customer_id = $19 and not exists (select from wallet)"
-    ));
+        )
+    };
+}
+
+/// The provider's receipt, credited once.
+macro_rules! receipt_cte {
+    () => {
+        ", receipt as (
+             insert into directory.receipts (provider, receipt, tenant_id, payment_id, shortcode)
+             select $20, $21, $1, $18,
+                    case when $54 then (select env || ' ' || shortcode from gateways
+                                         where tenant_id = $1 and id = $27) end
+              where $21 is not null and $20 in ('MPESA', 'AIRTEL'))"
+    };
+}
+
+/// What was bought ahead of a pause that ends begins later.
+macro_rules! later_cte {
+    () => {
+        ", later as (
+             update periods
+                set starts_at = starts_at + ($2 - least($53, $2)), ends_at = ends_at + ($2 - least($53, $2))
+              where tenant_id = $1 and customer_id = $19 and starts_at >= $53)"
+    };
+}
+
+/// What the webhooks of a tenant are told that has some.
+macro_rules! told_cte {
+    () => {
+        concat!(", ", event_cte!("$1", "$2", "$50", "$51", "$52"))
+    };
+}
+
+/// Writes a deed in one statement: receipt, entries, wallet, payment, period, entitlement, message, what
+/// falls due and what is told to webhooks. Returns the wallet's balance afterwards. What a customer bought ahead
+/// begins as much later as the pause was long that the deed ends.
+///
+/// A receipt or intent that was credited before violates `receipts_pkey`, `receipt_at_shortcode` or
+/// `payment_intent`.
+pub(super) async fn write(tx: &mut Tx, deed: Deed, now: Timestamp) -> sqlx::Result<Cents> {
+    let is_told = deed.watched;
+    let text = match (&deed.paid, deed.back_from) {
+        _ if is_told => deed!([receipt_cte!()], [later_cte!()], [told_cte!()]),
+        (_, Some(_)) => deed!([receipt_cte!()], [later_cte!()], [""]),
+        (Some(paid), None) if paid.has_receipt() => deed!([receipt_cte!()], [""], [""]),
+        (_, None) => deed!([""], [""], [""]),
+    };
+    let statement = sqlx::query(text);
     let paid = deed.paid.as_ref();
     let receipt = paid.map(|paid| &paid.receipt);
     let bought = || deed.bought.iter();

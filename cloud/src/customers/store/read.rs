@@ -343,6 +343,8 @@ pub struct Edge {
     pub id: CustomerId,
     /// The site that must know it.
     pub site_id: SiteId,
+    /// The site's key, sealed.
+    pub site_key_sealed: Vec<u8>,
     /// Whether that is his home.
     pub home: bool,
     /// Whether he may log in at every site.
@@ -376,7 +378,7 @@ pub struct Edge {
 /// package lets him roam, as every other site.
 pub async fn edge(tx: &mut Tx, ids: &[Uuid]) -> sqlx::Result<Vec<Edge>> {
     sqlx::query_as(
-        "select c.id, s.id as site_id, s.id = c.site_id as home, r.roams, c.account_number, c.username, c.password_sealed, c.connection_type,
+        "select c.id, s.id as site_id, s.key_sealed as site_key_sealed, s.id = c.site_id as home, r.roams, c.account_number, c.username, c.password_sealed, c.connection_type,
                 c.standing, c.package_id, c.router_id, c.paid_until,
                 greatest(c.funded_until, c.promised_until) as funded_until,
                 c.bytes_used_since, c.static_ip, c.macs, c.remembered_macs, c.bound_macs, c.unbound_at, c.devices, c.rate_up_mbps,

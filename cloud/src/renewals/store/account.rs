@@ -45,6 +45,7 @@ struct AccountRow {
     taxes: Option<Json<Vec<Tax>>>,
     receipts: bool,
     by_seller: bool,
+    watched: bool,
 }
 
 /// The package of a customer, as long as it is sold.
@@ -104,6 +105,7 @@ macro_rules! account {
                 coalesce(t.prepaid_receipts_from <= $3, false) as receipts,
                 exists (select from floats f
                          where f.tenant_id = $1 and f.operator_id = $4 and f.active) as by_seller,
+                exists (select from webhooks h where h.tenant_id = $1 and h.enabled) as watched,
                 case when t.prepaid_taxed_from <= $3 then
                     (select jsonb_agg(x.tax || jsonb_build_object('account', coalesce(a.code, '2300'))
                                       order by x.place)
@@ -248,6 +250,7 @@ fn account(row: AccountRow) -> sqlx::Result<Account> {
         taxes: row.taxes.map(|taxes| taxes.0).unwrap_or_default(),
         receipts: row.receipts,
         by_seller: row.by_seller,
+        watched: row.watched,
     })
 }
 
