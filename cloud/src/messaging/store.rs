@@ -1,6 +1,7 @@
 //! SQL on messages.
 
 use easyisp_shared::id::MessageId;
+use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 
@@ -100,6 +101,8 @@ pub(super) struct Waiting {
     pub(super) doubtful: i32,
     pub(super) is_trial: bool,
     pub(super) time_zone: String,
+    /// What is left of what was paid for texts in advance.
+    pub(super) sms_balance: Cents,
     /// Texts of today about money.
     pub(super) money: i64,
     /// And all others.
@@ -114,7 +117,7 @@ pub(super) async fn waiting(
 ) -> sqlx::Result<Option<Waiting>> {
     sqlx::query_as(
         "select m.channel, m.purpose, m.created_at as since, m.doubtful, t.status = 'TRIAL' as is_trial,
-                t.time_zone, coalesce(d.money, 0)::bigint as money, coalesce(d.others, 0)::bigint as others
+                t.time_zone, t.sms_balance, coalesce(d.money, 0)::bigint as money, coalesce(d.others, 0)::bigint as others
            from messages m
            join tenants t on t.tenant_id = $1
            left join lateral (select sum(texts) filter (where about_money) as money,
@@ -131,13 +134,21 @@ pub(super) async fn waiting(
     .await
 }
 
-/// Counts a text that went through the platform's account, on the tenant's day.
-pub(super) async fn count_text(tx: &mut Tx, about_money: bool, now: Timestamp) -> sqlx::Result<()> {
+/// Counts a text that went through the platform's account, on the tenant's day, and takes what it costs out of what was
+/// paid for texts in advance.
+pub(super) async fn count_text(
+    tx: &mut Tx,
+    about_money: bool,
+    cost: Cents,
+    now: Timestamp,
+) -> sqlx::Result<()> {
     sqlx::query(
         "with today as (
              select ($3::timestamptz at time zone time_zone)::date as day from tenants where tenant_id = $1),
          old as (
-             delete from sms_days d using today where d.tenant_id = $1 and d.day < today.day - 60)
+             delete from sms_days d using today where d.tenant_id = $1 and d.day < today.day - 60),
+         paid as (
+             update tenants set sms_balance = sms_balance - $4 where tenant_id = $1 and $4::bigint > 0)
          insert into sms_days (tenant_id, day, about_money, texts)
          select $1, day, $2, 1 from today
              on conflict (tenant_id, day, about_money) do update set texts = sms_days.texts + 1",
@@ -145,6 +156,7 @@ pub(super) async fn count_text(tx: &mut Tx, about_money: bool, now: Timestamp) -
     .bind(tx.tenant())
     .bind(about_money)
     .bind(now)
+    .bind(cost)
     .execute(&mut **tx)
     .await?;
     Ok(())
