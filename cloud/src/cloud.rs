@@ -21,7 +21,7 @@ use crate::api::{self, Limits};
 use crate::auth::SignIn;
 use crate::config::Config;
 use crate::db::cluster::{self, Cluster, ClusterError, Role};
-use crate::db::{self, Database};
+use crate::db::{self, CLOCK_COMPARED_EVERY, Database};
 use crate::health::Description;
 use crate::mail::Mail;
 use crate::messaging::Sender;
@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::payments::Payments;
 use crate::secrets::Secrets;
-use crate::sync::{Agents, Carrier, Door, DoorConfig, OwnCertificate};
+use crate::sync::{Agents, Carrier, Door, DoorConfig, OwnCertificate, PATIENCE};
 use crate::webhooks::Hooks;
 use crate::{App, sites};
 
@@ -247,6 +247,7 @@ impl Cloud {
             listen: config.agents.listen,
             tcp: config.agents.tcp(),
             most_agents: config.limits.agents.get() as usize,
+            patience: PATIENCE,
             db: db.clone(),
             secrets: secrets.clone(),
             standing: standing.clone(),
@@ -339,7 +340,11 @@ impl Cloud {
                 stop.clone(),
             )),
             tokio::spawn(housekeeping(app.clone(), stop.clone())),
-            tokio::spawn(app.db.clone().watch_clock(app.clock.clone(), stop.clone())),
+            tokio::spawn(app.db.clone().watch_clock(
+                app.clock.clone(),
+                CLOCK_COMPARED_EVERY,
+                stop.clone(),
+            )),
             tokio::spawn(app.db.clone().number_left(stop.clone())),
             tokio::spawn(app.access.clone().run(stop.clone())),
         ];

@@ -241,18 +241,9 @@ async fn rotate(config: Config, step: Step, hurry: bool) -> anyhow::Result<ExitC
 async fn replay(config: Config, tenant: Option<uuid::Uuid>) -> anyhow::Result<ExitCode> {
     with_database(&config, async |db: &Database, secrets: &Secrets| {
         let appliers = easyisp_cloud::appliers(secrets);
-        let tenants = match tenant {
-            Some(tenant) => vec![tenant.into()],
-            None => tenants::all(db).await?,
-        };
-        let (mut applied, mut kept) = (0, 0);
-        for tenant in tenants {
-            let now = Clock::system().now();
-            let replayed = sync::replay(db, &appliers, tenant, None, now).await?;
-            applied += replayed.applied;
-            kept += replayed.kept;
-        }
-        println!("{applied} applied, {kept} kept");
+        let (tenant, now) = (tenant.map(Into::into), Clock::system().now());
+        let replayed = sync::replay_all(db, &appliers, tenant, now).await?;
+        println!("{} applied, {} kept", replayed.applied, replayed.kept);
         Ok(ExitCode::SUCCESS)
     })
     .await

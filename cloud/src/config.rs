@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use easyisp_shared::money::Cents;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -270,6 +271,9 @@ pub struct Sms {
     pub texts_per_day: Option<u32>,
     /// The same of a tenant that tries it out: 100 when absent.
     pub trial_texts_per_day: Option<u32>,
+    /// What a part of a text costs a tenant, `"0.80"`: taken out of the SMS balance that the platform's owner adds to, and
+    /// nothing is sent that this does not cover. Absent = the platform pays, and nobody's balance is touched.
+    pub price: Option<String>,
 }
 
 /// `[fiscal]`
@@ -547,6 +551,10 @@ impl Config {
                     "must be like https://isp.example.com, without a slash at the end",
                 );
             }
+        }
+        let price = self.sms.price.as_deref().map(Cents::parse);
+        if price.is_some_and(|price| !price.is_ok_and(Cents::is_positive)) {
+            return say("[sms] price", "must be an amount such as \"0.80\"");
         }
         if let Some(code) = &self.mpesa.shortcode {
             if !(4..=10).contains(&code.len()) || !code.bytes().all(|digit| digit.is_ascii_digit())

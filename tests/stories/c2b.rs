@@ -3,6 +3,7 @@
 mod by_hand;
 mod doors;
 mod doubt;
+mod invoices;
 mod owners;
 mod proof;
 mod shared;

@@ -195,6 +195,8 @@ async fn whatever_happens_a_document_is_there_once() -> Result<()> {
     shop.document(&next, "SIGNED").await?;
     shop.takes_back(&refused).await?;
     shop.document("CN-20270001", "WAITING").await?;
+    let why = format!("takes back {refused}, which was refused");
+    shop.problem("CN-20270001", &why).await?;
     let gaps = shop.owner().get("/fiscal/gaps?days=2").await?;
     let missing: Vec<&Value> = gaps["days"]
         .as_array()
@@ -210,6 +212,7 @@ async fn whatever_happens_a_document_is_there_once() -> Result<()> {
         );
     }
     ensure!(gaps.to_string().contains("itemClsCd"), "{gaps}");
+    ensure!(gaps.to_string().contains(&why), "{gaps}");
     let retry = format!(
         "/fiscal/documents/{}/retry",
         document["id"].as_str().context("an id")?

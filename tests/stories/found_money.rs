@@ -1,6 +1,7 @@
 //! What a search finds of payments, income and invoices, and that it looks at no more rows than it needs.
 
 use anyhow::{Context, Result};
+use easyisp_cloud::db::Tx;
 use easyisp_tests::grown;
 use easyisp_tests::scenario::{Payer, Pin};
 use easyisp_tests::world::{Provider, World, eventually};
@@ -52,6 +53,7 @@ async fn money_is_found_by_receipt_account_phone_and_the_words_of_customers() ->
     owner.put(&path, &cheque).await?;
 
     let [mpesa, income, invoices] = ["/payments/mpesa", "/finance/income", "/finance/invoices"];
+    let nobodys = "/payments/unallocated";
     let lower = receipt.to_lowercase();
     for (list, typed, count) in [
         (mpesa, &*receipt, 1),
@@ -68,6 +70,13 @@ async fn money_is_found_by_receipt_account_phone_and_the_words_of_customers() ->
         (mpesa, "nobody at all", 0),
         (mpesa, "%", 0),
         (mpesa, "", 3),
+        (nobodys, &strange[..7], 1),
+        (nobodys, &strange.to_lowercase()[2..], 1),
+        (nobodys, "house", 1),
+        (nobodys, "0799000", 1),
+        (nobodys, "asha", 0),
+        (nobodys, "%", 0),
+        (nobodys, "", 1),
         (income, &*receipt, 1),
         (income, "njeri", 2), // and her invoice, paid by a cheque
         (income, "MAST", 1),
@@ -156,15 +165,21 @@ async fn a_search_among_many_payments_walks_indexes() -> Result<()> {
         .fetch_all(&mut *tx)
         .await?;
         assert_eq!(found.len(), count, "{typed}");
-        let (whole, read): (i64, i64) = sqlx::query_as(
-            "select coalesce(sum(seq_scan), 0)::bigint, coalesce(sum(idx_tup_fetch), 0)::bigint
-               from pg_stat_xact_user_tables where relname = 'payments'",
-        )
-        .fetch_one(&mut *tx)
-        .await?;
+        let (whole, read) = walked(&mut tx, "payments").await?;
         assert_eq!(whole, 0, "{typed}: the whole table was read");
         assert!(read <= most, "{typed}: {read} rows were read");
     }
+    // What is nobody's, among all that is somebody's.
+    let mut tx = books.db.begin(tenant).await?;
+    let none: Vec<Uuid> =
+        sqlx::query_scalar("select unnest(found_unallocated($1, 'R00000', null))")
+            .bind(tenant)
+            .fetch_all(&mut *tx)
+            .await?;
+    let (whole, read) = walked(&mut tx, "payments").await?;
+    assert!(none.is_empty() && whole == 0, "{none:?}, {whole} scans");
+    assert!(read <= 20_000, "{read} rows were read");
+    drop(tx);
     // The day of a short code, as it is compared with a statement.
     let mut tx = books.db.begin(tenant).await?;
     let plan: Vec<String> = sqlx::query_scalar(
@@ -186,4 +201,55 @@ async fn a_search_among_many_payments_walks_indexes() -> Result<()> {
     let plan = plan.join("\n");
     assert!(!plan.contains("Seq Scan on payments"), "{plan}");
     Ok(())
+}
+
+/// What was typed by hand is looked through by its words as far back as anybody reads, and found by its reference for ever.
+#[tokio::test]
+async fn a_search_among_many_incomes_ends_somewhere() -> Result<()> {
+    let books = given_books().await?;
+    let tenant = books.given_tenant().await?;
+    let mut admin = PgConnection::connect_with(&books.fresh.anybody()).await?;
+    // What refers to entries needs none here.
+    sqlx::query("set session_replication_role = replica")
+        .execute(&mut admin)
+        .await?;
+    sqlx::query(
+        "insert into incomes (tenant_id, id, customer_name, description, amount, method, reference, account,
+                              occurred_at, entry_id, operator_id, created_at)
+         select $1, md5('income' || n)::uuid, 'Mast ' || n, case when n in (1, 50001) then 'Old oak' else 'Rent' end,
+                100, 'CASH', 'CHQ ' || n, '4090', timestamptz '2025-01-01 12:00:00Z' + n * interval '1 minute',
+                md5('entry' || n)::uuid, $2, timestamptz '2027-01-01 12:00:00Z'
+           from generate_series(1, 50001) n",
+    )
+    .bind(tenant)
+    .bind(Uuid::nil())
+    .execute(&mut admin)
+    .await?;
+    sqlx::raw_sql("analyze incomes").execute(&mut admin).await?;
+    for (typed, count) in [
+        ("old OAK", 1),
+        ("chq1", 1),
+        ("CHQ 50001", 1),
+        ("rent", 10_000),
+    ] {
+        let mut tx = books.db.begin(tenant).await?;
+        let found: i64 = sqlx::query_scalar("select cardinality(found_incomes($1, $2))")
+            .bind(tenant)
+            .bind(typed)
+            .fetch_one(&mut *tx)
+            .await?;
+        assert_eq!(found, count, "{typed}");
+    }
+    Ok(())
+}
+
+/// How often a table was read from end to end in this transaction, and how many of its rows by an index.
+async fn walked(tx: &mut Tx, table: &str) -> Result<(i64, i64)> {
+    Ok(sqlx::query_as(
+        "select coalesce(sum(seq_scan), 0)::bigint, coalesce(sum(idx_tup_fetch), 0)::bigint
+           from pg_stat_xact_user_tables where relname = $1",
+    )
+    .bind(table)
+    .fetch_one(&mut **tx)
+    .await?)
 }

@@ -4,9 +4,10 @@ use anyhow::{Context, Result};
 use easyisp_tests::world::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use crate::finance::Shop;
-use crate::words::{DAY, HOUR};
+use crate::words::{DAY, HOUR, MINUTE};
 
 /// A new customer pays for his installation what the paper asks for, then his month, then both of another invoice and
 /// a month. Each time it is what he means; what is taken back is owed again.
@@ -117,6 +118,87 @@ async fn an_old_invoice_stops_nobodys_service() -> Result<()> {
     let renewed = shop.isp.customer(&late).await?;
     assert_ne!(renewed["expiresAt"], ends, "{renewed}");
     shop.invoice_is(&of_late, "overdue").await?;
+    shop.closes().await
+}
+
+/// Until the work is done that pays it, what arrived for an invoice buys nothing else: neither more money that comes, nor
+/// his wish to renew. It is his to spend again when the invoice is taken back meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrived_for_an_invoice_buys_nothing_else() -> Result<()> {
+    let shop = Shop::open("setaside").await?;
+    let now = shop.world.clock.now();
+    // The work comes an hour later.
+    let mut psql = PgConnection::connect_with(&shop.world.database.anybody()).await?;
+    sqlx::raw_sql(
+        "create function later() returns trigger language plpgsql as $$
+         begin
+             new.due_at := new.due_at + interval '1 hour';
+             return new;
+         end $$;
+         create trigger later before insert on directory.jobs
+             for each row when (new.kind = 'renewals.settle') execute function later();",
+    )
+    .execute(&mut psql)
+    .await?;
+    let jane = shop.isp.add_subscriber("jane", "254712345601", now).await?;
+    let asha = shop.isp.add_subscriber("asha", "254712345602", now).await?;
+    let path = format!("/customers/{asha}");
+    let renews = json!({"autoRenew": true});
+    shop.owner().put(&path, &renews).await?;
+    let (of_jane, of_asha) = (
+        shop.asks_for(&jane, 1500).await?,
+        shop.asks_for(&asha, 1500).await?,
+    );
+    shop.world.clock.advance(MINUTE);
+    for who in [&jane, &asha] {
+        shop.hands_over(who, json!({"amount": 1500})).await?;
+        shop.hands_over(who, json!({"amount": 600})).await?;
+        let between = shop.isp.customer(who).await?;
+        assert_eq!(
+            (&between["walletBalance"], &between["status"]),
+            (&json!(2100), &json!("EXPIRED")),
+            "{between}"
+        );
+    }
+    let told = shop.told_last(&jane).await?;
+    assert!(told.contains("KES 400 more renews"), "{told}");
+    shop.owner().put(&path, &renews).await?; // reckoned anew
+    let cancelled = json!({"status": "cancelled"});
+    let status = format!("{}/status", path_of(&of_asha));
+    shop.owner().put(&status, &cancelled).await?;
+    assert_eq!(shop.isp.customer(&asha).await?["status"], "EXPIRED");
+
+    shop.world.clock.advance(HOUR);
+    shop.invoice_is(&of_jane, "paid").await?;
+    assert_eq!(shop.isp.customer(&jane).await?["walletBalance"], 600);
+    let renewed = shop
+        .isp
+        .customer_becomes(&asha, "renewed", |asha| asha["status"] == "ACTIVE");
+    assert_eq!(renewed.await?["walletBalance"], 1100);
+    shop.closes().await
+}
+
+/// Who is billed afterwards and names an invoice pays that one, and what is left pays the oldest.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_invoice_that_is_named_is_paid_before_the_oldest() -> Result<()> {
+    let shop = Shop::open("named").await?;
+    let now = shop.world.clock.now();
+    let asha = shop.isp.add_subscriber("asha", "254712345601", now).await?;
+    let monthly = json!({"postpaid": true});
+    let billing = format!("/customers/{asha}/billing");
+    shop.owner().put(&billing, &monthly).await?;
+    let (oldest, middle, named) = (
+        shop.asks_for(&asha, 300).await?,
+        shop.asks_for(&asha, 400).await?,
+        shop.asks_for(&asha, 500).await?,
+    );
+    let number = named["id"].as_str().context("a number")?.replace('-', " ");
+    shop.hands_over(&asha, json!({"amount": 850, "reference": number}))
+        .await?;
+    shop.invoice_is(&named, "paid").await?;
+    shop.invoice_is(&oldest, "paid").await?;
+    shop.invoice_is(&middle, "pending").await?;
+    assert_eq!(shop.isp.customer(&asha).await?["walletBalance"], 50);
     shop.closes().await
 }
 

@@ -248,6 +248,18 @@ async fn an_outage_repays_itself_once() -> Result<()> {
             one.entitlement.paid_until == far.plus(lasted)
         })
         .await?;
+    // Each of the three has a line of his own in the trail.
+    let trail = format!("/audit-logs?action=OUTAGE_REPAY&targetType=customer&targetId={asha}");
+    let trail = town.isp.owner.get(&trail).await?;
+    let lines = trail["logs"].as_array().context("lines")?;
+    assert_eq!(lines.len(), 1, "{trail}");
+    assert_eq!(
+        (&lines[0]["before"], &lines[0]["after"]),
+        (
+            &json!({"expiresAt": far.to_string()}),
+            &json!({"expiresAt": far.plus(lasted).to_string()})
+        )
+    );
     let told = town.messages().await?;
     assert_eq!(told.len(), 3);
     assert!(

@@ -17,6 +17,7 @@ mod boxes;
 mod c2b;
 mod catalog;
 mod certificates;
+mod clock;
 mod cloud;
 mod collecting;
 mod console_sessions;

@@ -10,6 +10,7 @@ use easyisp_cloud::messaging::{self, Budget, Message, Sender, SmsGateway};
 use easyisp_cloud::turns::Turns;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{MessageId, TenantId};
+use easyisp_shared::money::Cents;
 use easyisp_shared::phone::PhoneNumber;
 use easyisp_shared::time::Clock;
 use easyisp_tests::operator::http_client;
@@ -45,6 +46,7 @@ async fn given_post() -> Result<Post> {
             trial: 100,
             others: 100,
         },
+        price: None,
         turns: Turns::new(messaging::AT_ONCE),
     };
     Ok(Post {
@@ -81,6 +83,19 @@ impl Post {
         messaging::enqueue(&mut tx, &message, noon()).await?;
         tx.commit().await?;
         Ok(message.id)
+    }
+
+    /// What is left when the platform adds so much.
+    async fn sms_balance(&self, more: i64) -> Result<i64> {
+        let mut tx = self.books.db.begin(self.tenant).await?;
+        let left = "update tenants set sms_balance = sms_balance + $2 where tenant_id = $1 returning sms_balance";
+        let left = sqlx::query_scalar(left)
+            .bind(self.tenant)
+            .bind(more)
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(left)
     }
 
     async fn state(&self, message: MessageId) -> Result<(String, i32)> {
@@ -180,6 +195,38 @@ async fn a_trial_sends_few_texts_and_its_receipts_all_the_same() -> Result<()> {
     let next_day = post.message_for("message").await?;
     messaging::send(&post.sender, post.tenant, next_day).await?;
     assert_eq!(post.state(next_day).await?, ("SENT".into(), 1));
+    post.outside.stop().await;
+    Ok(())
+}
+
+/// A text is paid out of what was paid for texts in advance, each part of it, and what that does not cover is not sent.
+#[tokio::test]
+async fn a_text_is_paid_in_advance_where_it_has_a_price() -> Result<()> {
+    let mut post = given_post().await?;
+    let free = post.message().await?;
+    messaging::send(&post.sender, post.tenant, free).await?;
+    assert_eq!(post.state(free).await?, ("SENT".into(), 1));
+    assert_eq!(post.sms_balance(100).await?, 100, "texts cost nothing here");
+
+    post.sender.price = Some(Cents::new(80));
+    for (state, left) in [("SENT", 20), ("FAILED", 20)] {
+        let message = post.message().await?;
+        messaging::send(&post.sender, post.tenant, message).await?;
+        assert_eq!(post.state(message).await?, (state.into(), 1));
+        assert_eq!(post.sms_balance(0).await?, left);
+    }
+    // One that was not taken costs nothing, and one that nobody knows of costs what it may have cost us.
+    post.sms_balance(140).await?;
+    for (answer, left) in [
+        (TextAnswer::Reject(1003), 160),
+        (TextAnswer::AcceptThenSilence, 80),
+        (TextAnswer::Accept, 0),
+    ] {
+        post.answers(answer);
+        let message = post.message().await?;
+        messaging::send(&post.sender, post.tenant, message).await?;
+        assert_eq!(post.sms_balance(0).await?, left);
+    }
     post.outside.stop().await;
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::words::{DAY, HOUR, MINUTE};
 
 mod family;
 mod faults;
+mod owed;
 mod taxes;
 mod told;
 

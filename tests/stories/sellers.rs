@@ -151,6 +151,16 @@ async fn a_seller_sells_what_is_in_his_float_and_no_more() -> Result<()> {
     let by_hand = json!({"status": "paid"});
     let refused = kiosk.juma.call(Method::PUT, &path, Some(&by_hand)).await?;
     assert_eq!(refused.0, StatusCode::CONFLICT, "{:?}", refused.1);
+    // He is told what he can do, and does it.
+    let said = refused.1["error"].as_str().unwrap_or_default();
+    ensure!(said.contains("float") && !said.contains("Cash"), "{said}");
+    let (status, _) = kiosk.pays(&kiosk.juma, 500).await?;
+    assert_eq!(status, StatusCode::CREATED);
+    eventually("it is paid out of the wallet", async || {
+        let shown = owner.get(path.trim_end_matches("/status")).await?;
+        Ok((shown["status"] == "paid" && shown["paidBy"] == "WALLET").then_some(()))
+    })
+    .await?;
     kiosk.shop.closes().await
 }
 

@@ -318,6 +318,24 @@ pub async fn record(
     now: Timestamp,
 ) -> sqlx::Result<AuditId> {
     let id = AuditId::new(now, &tx.entropy());
-    store::insert(tx, id, actor, &audit, now).await?;
+    store::insert(tx, actor, &[(id, audit)], now).await?;
     Ok(id)
+}
+
+/// Writes many lines of one actor, as [`record`] does one, in one statement.
+pub async fn record_all(
+    tx: &mut Tx,
+    actor: &Actor,
+    lines: Vec<Audit<'_>>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let entropy = tx.entropy();
+    let lines: Vec<(AuditId, Audit<'_>)> = lines
+        .into_iter()
+        .map(|line| (AuditId::new(now, &entropy), line))
+        .collect();
+    match lines.is_empty() {
+        true => Ok(()),
+        false => store::insert(tx, actor, &lines, now).await,
+    }
 }

@@ -9,40 +9,44 @@ use super::{Action, Actor, Audit};
 use crate::db::Tx;
 use crate::ledger::new_salt;
 
-/// Adds a line and notes it for the sealer.
+/// Adds lines of one actor, in one statement, and notes them for the sealer.
 pub async fn insert(
     tx: &mut Tx,
-    id: AuditId,
     actor: &Actor,
-    audit: &Audit<'_>,
+    lines: &[(AuditId, Audit<'_>)],
     now: Timestamp,
 ) -> sqlx::Result<()> {
+    let each = || lines.iter().map(|(_, line)| line);
     sqlx::query(
         "with line as (
              insert into audit (tenant_id, id, at, actor_kind, actor_id, actor_name, action, target_type,
                                 target_id, target_name, details, before, after, ip_address, request_id,
                                 salt)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             select $1, l.id, $3, $4, $5, $6, l.action, l.target_type, l.target_id, l.target_name, l.details, l.before,
+                    l.after, $14, $15, l.salt
+               from unnest($2::uuid[], $7::text[], $8::text[], $9::uuid[], $10::text[], $11::text[], $12::jsonb[],
+                           $13::jsonb[], $16::bytea[])
+                    as l (id, action, target_type, target_id, target_name, details, before, after, salt)
              returning tenant_id, id)
          insert into unsealed (tenant_id, kind, subject_id)
          select tenant_id, 'AUDIT', id from line",
     )
     .bind(tx.tenant())
-    .bind(id)
+    .bind(lines.iter().map(|(id, _)| *id).collect::<Vec<_>>())
     .bind(now)
     .bind(actor.kind)
     .bind(actor.id)
     .bind(&actor.name)
-    .bind(audit.action)
-    .bind(audit.target_type)
-    .bind(audit.target_id)
-    .bind(audit.target_name)
-    .bind(&audit.details)
-    .bind(&audit.before)
-    .bind(&audit.after)
+    .bind(each().map(|line| line.action).collect::<Vec<_>>())
+    .bind(each().map(|line| line.target_type).collect::<Vec<_>>())
+    .bind(each().map(|line| line.target_id).collect::<Vec<_>>())
+    .bind(each().map(|line| line.target_name).collect::<Vec<_>>())
+    .bind(each().map(|line| line.details.clone()).collect::<Vec<_>>())
+    .bind(each().map(|line| line.before.clone()).collect::<Vec<_>>())
+    .bind(each().map(|line| line.after.clone()).collect::<Vec<_>>())
     .bind(actor.address.map(|address| address.to_string()))
     .bind(actor.request_id.as_deref())
-    .bind(new_salt(tx))
+    .bind(lines.iter().map(|_| new_salt(tx)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -51,6 +51,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("sms", "base_url", Form::Text),
     ("sms", "api_key_file", Form::Text),
     ("sms", "partner_id", Form::Text),
+    ("sms", "price", Form::Text),
     ("sms", "sender_id", Form::Text),
     ("fiscal", "base_url", Form::Text),
     ("smtp", "host", Form::Text),

@@ -100,8 +100,9 @@ impl Database {
             .await
     }
 
-    /// Compares the system's clock with the server's until `stop`. A clock that a test moves is compared with none.
-    pub async fn watch_clock(self, clock: Clock, stop: CancellationToken) {
+    /// Compares the system's clock with the server's, again after each `pause`, until `stop`. A clock that a test moves is
+    /// compared with none.
+    pub async fn watch_clock(self, clock: Clock, pause: Duration, stop: CancellationToken) {
         if !clock.is_system() {
             return;
         }
@@ -118,7 +119,7 @@ impl Database {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = clock.sleep(EVERY) => {}
+                () = clock.sleep(pause) => {}
             }
         }
     }
@@ -128,7 +129,8 @@ impl Database {
 const MOST: Duration = Duration::from_secs(1);
 /// A busy machine is late once, not three times.
 const IN_A_ROW: u32 = 3;
-const EVERY: Duration = Duration::from_secs(5);
+/// How long the node's clock goes uncompared.
+pub const EVERY: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, Transaction};
 
-pub use drift::{Drift, Measured};
+pub use drift::{Drift, EVERY as CLOCK_COMPARED_EVERY, Measured};
 pub use feed::{BoxFuture, Kind, Lister, Projection, Projector, Projectors};
 pub use migrations::{MigrateError, migrate};
 pub use tx::Tx;

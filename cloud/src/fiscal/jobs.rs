@@ -45,7 +45,8 @@ impl Door {
 }
 
 /// Takes in what was issued since, in the order of its numbers, and gives each the next number there. A credit note on
-/// an invoice that was never reported is none of theirs.
+/// an invoice that was never reported is none of theirs; one that was taken in before is passed, where they are gone
+/// through anew.
 pub async fn take_in(db: &Database, tenant: TenantId, now: Timestamp) -> anyhow::Result<bool> {
     let mut tx = db.begin(tenant).await?;
     let Some(mut settings) = store::lock_settings(&mut tx).await? else {
@@ -70,7 +71,9 @@ pub async fn take_in(db: &Database, tenant: TenantId, now: Timestamp) -> anyhow:
     };
     let mut more = full || i64::try_from(notes.len())? == AT_ONCE;
     for document in &notes {
-        if let Some(invoice) = document.takes_back {
+        if let Some(invoice) = document.takes_back
+            && store::serial_of(&mut tx, document.id).await?.is_none()
+        {
             match store::serial_of(&mut tx, invoice.0).await? {
                 Some(original) => {
                     settings.last_serial += 1;

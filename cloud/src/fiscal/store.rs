@@ -84,13 +84,13 @@ pub async fn put_settings(tx: &mut Tx, wanted: &Settings, now: Timestamp) -> sql
     Ok(())
 }
 
-/// By which number an invoice is known there; `None` = it never was reported.
-pub async fn serial_of(tx: &mut Tx, invoice: Uuid) -> sqlx::Result<Option<i64>> {
+/// By which number a document is known there; `None` = it never was taken in.
+pub async fn serial_of(tx: &mut Tx, document: Uuid) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar(
         "select serial from fiscal_documents where tenant_id = $1 and document_id = $2",
     )
     .bind(tx.tenant())
-    .bind(invoice)
+    .bind(document)
     .fetch_optional(&mut **tx)
     .await
 }
@@ -252,15 +252,35 @@ pub struct Row {
     pub settled_at: Option<Timestamp>,
 }
 
+/// Why a document is not there: what was heard of it, or for a credit note that its invoice must be there first.
+macro_rules! problem {
+    ($document:literal) => {
+        concat!(
+            "coalesce(",
+            $document,
+            ".problem,
+                      (select 'it takes back ' || o.number || ', which was refused: correct that one and retry it'
+                         from fiscal_documents o
+                        where o.tenant_id = $1 and o.serial = ",
+            $document,
+            ".original_serial and o.state = 'REFUSED' and ",
+            $document,
+            ".state in ('WAITING', 'UNKNOWN'))) as problem"
+        )
+    };
+}
+
 /// A page of documents, the newest first, and how many there are.
 pub async fn page(tx: &mut Tx, state: Option<State>, page: Page) -> sqlx::Result<(Vec<Row>, i64)> {
-    let rows = sqlx::query_as(
-        "select document_id, kind, serial, number, state, attempts, due_at, problem, issued_at, settled_at
-           from fiscal_documents
-          where tenant_id = $1 and ($2::text is null or state = $2)
-          order by serial desc
-          limit $3 offset $4",
-    )
+    let rows = sqlx::query_as(concat!(
+        "select d.document_id, d.kind, d.serial, d.number, d.state, d.attempts, d.due_at, ",
+        problem!("d"),
+        ", d.issued_at, d.settled_at
+           from fiscal_documents d
+          where d.tenant_id = $1 and ($2::text is null or d.state = $2)
+          order by d.serial desc
+          limit $3 offset $4"
+    ))
     .bind(tx.tenant())
     .bind(state)
     .bind(page.limit())
@@ -277,32 +297,42 @@ pub async fn page(tx: &mut Tx, state: Option<State>, page: Page) -> sqlx::Result
     Ok((rows, total))
 }
 
-/// What was issued between two moments, `$2` and `$3`, and is to be reported: invoices since the first one that was, and
-/// behind the last one; and what takes one of these back. With how each stands, where it was taken in.
+/// What was issued between two moments, `$2` and `$3`, and is to be reported: invoices by their numbers, from the first one
+/// that was taken in on, or behind the place where that begins; and what takes one of these back. With how each stands,
+/// where it was taken in.
 macro_rules! issued {
     () => {
-        "with settings as (
-             select f.invoice_year, f.invoice_serial,
-                    (select min(d.issued_at) from fiscal_documents d where d.tenant_id = $1) as begun
+        concat!(
+            "with settings as (
+             select coalesce(first.year, f.invoice_year) as year, coalesce(first.serial, f.invoice_serial + 1) as serial
                from fiscal_settings f
+               left join lateral (select i.year, i.serial
+                                    from fiscal_documents d
+                                    join invoices i on i.tenant_id = $1 and i.id = d.document_id
+                                   where d.tenant_id = $1 and d.kind = 'INVOICE'
+                                   order by d.serial
+                                   limit 1) first on true
               where f.tenant_id = $1),
          document as (
              select i.id, 'INVOICE' as kind, i.number, i.issued_at
                from settings s
                join invoices i on i.tenant_id = $1 and i.issued_at >= $2 and i.issued_at < $3
-                              and (i.issued_at >= s.begun or (i.year, i.serial) > (s.invoice_year, s.invoice_serial))
+                              and (i.year, i.serial) >= (s.year, s.serial)
              union all
              select n.id, 'CREDIT_NOTE', n.number, n.issued_at
                from settings s
                join credit_notes n on n.tenant_id = $1 and n.issued_at >= $2 and n.issued_at < $3
                join invoices i on i.tenant_id = $1 and i.id = n.invoice_id
-                              and (i.issued_at >= s.begun or (i.year, i.serial) > (s.invoice_year, s.invoice_serial))),
+                              and (i.year, i.serial) >= (s.year, s.serial)),
          issued as (
              select d.id as document_id, d.kind, f.serial, d.number, coalesce(f.state, 'WAITING') as state,
-                    coalesce(f.attempts, 0) as attempts, coalesce(f.due_at, d.issued_at) as due_at, f.problem,
+                    coalesce(f.attempts, 0) as attempts, coalesce(f.due_at, d.issued_at) as due_at, ",
+            problem!("f"),
+            ",
                     d.issued_at, f.settled_at
                from document d
                left join fiscal_documents f on f.tenant_id = $1 and f.document_id = d.id)"
+        )
     };
 }
 

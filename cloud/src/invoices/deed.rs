@@ -1,15 +1,16 @@
 //! Issuing, paying and taking back: what moves in the books.
 
+mod notes;
+
 use std::time::Duration;
 
-use easyisp_shared::id::{CreditNoteId, CustomerId, EntryId, InvoiceId, OperatorId};
+use easyisp_shared::id::{CustomerId, EntryId, InvoiceId, OperatorId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use jiff::civil::Date;
 
 use super::InvoiceError;
-use super::rules::{self, Item, Number, Refusal, Step};
-use super::store::sale::Part;
+use super::rules::{self, Because, Item, Number, Refusal, Step};
 use super::store::{self, Issued, Locked, PaidByWallet, Which};
 use super::words::Status;
 use crate::audit::{self, Action, Actor, Audit};
@@ -18,10 +19,11 @@ use crate::db::Tx;
 use crate::due;
 use crate::error::FieldError;
 use crate::finance::{self, Moment};
-use crate::ledger::{
-    self, AccountCode, Charged, Entry, EntryKind, Leg, Tax, Transfer, given_back, split,
-};
+use crate::ledger::{self, AccountCode, Charged, Entry, EntryKind, Leg, Tax, Transfer, split};
 use crate::renewals::{self, Method};
+
+use notes::cancel;
+pub use notes::credit;
 
 /// What a customer is to be billed.
 #[derive(Clone, Debug)]
@@ -190,12 +192,18 @@ pub async fn pay_from_wallet(
     change(tx, &Which::Id(invoice), Status::Paid, Money::Wallet, now).await
 }
 
-/// Pays an invoice of a prepaid customer with money that arrived for it and waits in the wallet; nothing when it is gone
-/// for something else meanwhile, or the invoice is not open any more.
+/// Pays an invoice with money that arrived for it and is set aside in the wallet; that is free again when it was taken back
+/// meanwhile, or the invoice is not open any more.
 pub async fn settle(tx: &mut Tx, invoice: InvoiceId, now: Timestamp) -> Result<(), InvoiceError> {
     let stepped = match pay_from_wallet(tx, invoice, now).await {
         Ok(stepped) if stepped.changed => stepped,
-        Ok(_) | Err(InvoiceError::BalanceTooLow | InvoiceError::Cancelled) => return Ok(()),
+        Ok(_) | Err(InvoiceError::BalanceTooLow | InvoiceError::Cancelled) => {
+            if let Some(held) = store::lock(tx, &Which::Id(invoice), now).await? {
+                let payer = payer(tx, held.customer_id).await?;
+                renewals::let_go(tx, payer, invoice, now).await?;
+            }
+            return Ok(());
+        }
         Err(error) => return Err(error),
     };
     let line = Audit {
@@ -210,6 +218,9 @@ pub async fn settle(tx: &mut Tx, invoice: InvoiceId, now: Timestamp) -> Result<(
     audit::record(tx, &Actor::system(), line, now).await?;
     Ok(())
 }
+
+/// As the database writes that a wallet paid.
+const WALLET: &str = "WALLET";
 
 /// How an invoice is paid.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -234,12 +245,25 @@ pub struct Stepped {
     pub id: InvoiceId,
     /// Its number.
     pub number: String,
+    /// What it was.
+    pub before: Facts,
     /// What it is.
-    pub status: Status,
+    pub after: Facts,
     /// When it was paid.
     pub paid_at: Option<Timestamp>,
     /// Whether anything changed.
     pub changed: bool,
+}
+
+/// What is said of an invoice in the trail.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// Whether it is owed.
+    pub status: Status,
+    /// How it was paid: `WALLET`, `CASH` …
+    pub paid_by: Option<String>,
+    /// What the payer gave as reference, where it was paid by hand.
+    pub reference: Option<String>,
 }
 
 /// Makes an invoice `wanted`, with what that moves. A repeat changes nothing.
@@ -255,13 +279,19 @@ pub async fn change(
     if invoice.period_id.is_some() && invoice.status != wanted {
         return Err(InvoiceError::Receipt);
     }
-    // What is back in the wallet of somebody who is billed pays it again at once: it is given back and taken back in one.
+    let before = Facts {
+        status: invoice.status,
+        paid_by: invoice.paid_by.clone(),
+        reference: invoice.reference.clone(),
+    };
+    // What is back in the wallet of somebody who is or was billed pays it again at once: it is given back and taken back in
+    // one.
     let in_one = wanted == Status::Cancelled
-        && invoice.paid_by.as_deref() == Some("WALLET")
-        && store::is_billed(tx, invoice.customer_id).await?;
+        && invoice.paid_by.as_deref() == Some(WALLET)
+        && store::is_collected(tx, invoice.customer_id).await?;
     let mut invoice = invoice;
     if in_one {
-        reopen(tx, &invoice, now).await?;
+        reopen(tx, &invoice, Because::Asked, now).await?;
         (invoice.status, invoice.settlement_id) = (Status::Pending, None);
     }
     let step = rules::step(invoice.status, wanted).map_err(|refusal| match refusal {
@@ -273,19 +303,35 @@ pub async fn change(
                 .to_owned(),
         }]),
     })?;
-    let paid_at = match step {
-        Step::Stay => invoice.paid_at,
+    let unpaid = Facts {
+        status: wanted,
+        paid_by: None,
+        reference: None,
+    };
+    let (paid_at, after) = match step {
+        Step::Stay => (invoice.paid_at, before.clone()),
         Step::Pay => {
+            let (paid_by, reference) = match &money {
+                Money::Wallet => (WALLET, None),
+                Money::Came {
+                    method, reference, ..
+                } => (method.as_str(), reference.clone()),
+            };
+            let paid = Facts {
+                paid_by: Some(paid_by.to_owned()),
+                reference,
+                ..unpaid
+            };
             pay(tx, &invoice, money, now).await?;
-            Some(now)
+            (Some(now), paid)
         }
         Step::Cancel => {
             cancel(tx, &invoice, now).await?;
-            None
+            (None, unpaid)
         }
         Step::Reopen => {
-            reopen(tx, &invoice, now).await?;
-            None
+            reopen(tx, &invoice, Because::Asked, now).await?;
+            (None, unpaid)
         }
     };
     if step != Step::Stay {
@@ -294,7 +340,8 @@ pub async fn change(
     Ok(Stepped {
         id: invoice.id,
         number: invoice.number,
-        status: wanted,
+        before,
+        after,
         paid_at,
         changed: step != Step::Stay,
     })
@@ -337,8 +384,8 @@ async fn pay(
     let settlement = entry.id;
     match money {
         Money::Wallet => {
-            renewals::spend(tx, payer, entry, now).await?;
-            store::pay(tx, invoice.id, settlement, ("WALLET", None, None), now).await?;
+            renewals::spend(tx, payer, invoice.id, entry, now).await?;
+            store::pay(tx, invoice.id, settlement, (WALLET, None, None), now).await?;
         }
         Money::Came {
             method,
@@ -362,6 +409,7 @@ async fn pay(
 async fn reopen(
     tx: &mut Tx,
     invoice: &Locked,
+    because: Because,
     now: Timestamp,
 ) -> Result<Option<Cents>, InvoiceError> {
     let customer = invoice.customer_id;
@@ -396,7 +444,7 @@ async fn reopen(
         }
         None => Some(renewals::give_back(tx, payer, entry, now).await?),
     };
-    store::reopen(tx, invoice.id, reversal, now).await?;
+    store::reopen(tx, invoice.id, reversal, because, now).await?;
     due::never(tx, renewals::SETTLE, invoice.id).await?; // nor is it paid again by what came before
     Ok(balance)
 }
@@ -437,7 +485,8 @@ pub async fn owed_again(
         if balance >= Cents::ZERO {
             break;
         }
-        balance = reopen(tx, invoice, now).await?.unwrap_or(balance);
+        let now_in_it = reopen(tx, invoice, Because::TakenBack, now).await?;
+        balance = now_in_it.unwrap_or(balance);
         due::at(tx, COLLECT, invoice.customer_id, now).await?; // his service stops with what is overdue
         let line = Audit {
             details: "pending: what it was paid with was taken back".to_owned(),
@@ -451,136 +500,4 @@ pub async fn owed_again(
         audit::record(tx, &Actor::system(), line, now).await?;
     }
     Ok(())
-}
-
-/// The credit note: what was billed, the other way, and a document that says so. Its number is the last lock, like
-/// an invoice's.
-async fn cancel(tx: &mut Tx, invoice: &Locked, now: Timestamp) -> Result<(), InvoiceError> {
-    if invoice.credited.is_positive() {
-        let rest = Item {
-            description: format!("The rest of {}", invoice.number),
-            amount: invoice.owed(),
-        };
-        part(tx, invoice, vec![rest], now).await?;
-        return Ok(());
-    }
-    let taxes = &invoice.taxes.0;
-    let net = invoice.amount.minus(ledger::total_tax(taxes));
-    let earned = (account(&invoice.revenue)?, net.unwrap_or(invoice.amount));
-    let billed = billed(invoice.customer_id, earned, taxes);
-    let number = &invoice.number;
-    let entry = Entry {
-        id: EntryId::new(now, &tx.entropy()),
-        kind: EntryKind::CreditNote,
-        occurred_at: now,
-        customer: Some(invoice.customer_id),
-        source: format!("credit note on {number}"),
-        description: format!("Invoice {number} taken back"),
-        transfers: billed.iter().map(Transfer::reversed).collect(),
-    };
-    let credit_note = entry.id;
-    ledger::post(tx, entry, now).await?;
-    store::cancel(tx, invoice.id, credit_note, now).await?;
-    let zone = ledger::zone(tx).await?;
-    let number = store::next_note_number(tx, now.in_zone(&zone).date()).await?;
-    let id = CreditNoteId::new(now, &tx.entropy());
-    store::insert_note(tx, id, number, (invoice.id, credit_note), now).await?;
-    let tenant = tx.tenant();
-    due::at(tx, ISSUED, tenant, now).await?;
-    Ok(())
-}
-
-/// Takes back what `items` say of an open invoice, with a credit note of its own; with the last of it the invoice is
-/// cancelled. `items` are not empty.
-///
-/// # Errors
-/// [`InvoiceError::Fields`] when more than is left would be taken back.
-pub async fn credit(
-    tx: &mut Tx,
-    which: &Which,
-    items: Vec<Item>,
-    now: Timestamp,
-) -> Result<Credited, InvoiceError> {
-    let invoice = store::lock(tx, which, now).await?;
-    let invoice = invoice.ok_or(InvoiceError::Unknown)?;
-    if invoice.period_id.is_some() {
-        return Err(InvoiceError::Receipt);
-    }
-    match invoice.status {
-        Status::Pending | Status::Overdue => {}
-        Status::Paid => return Err(InvoiceError::Paid),
-        Status::Cancelled => return Err(InvoiceError::Cancelled),
-    }
-    let (id, number) = part(tx, &invoice, items, now).await?;
-    due::at(tx, COLLECT, invoice.customer_id, now).await?;
-    Ok(Credited {
-        id,
-        number,
-        invoice: invoice.number,
-    })
-}
-
-/// A credit note on a part of an invoice.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Credited {
-    /// Its id.
-    pub id: CreditNoteId,
-    /// Its number.
-    pub number: String,
-    /// The invoice's number.
-    pub invoice: String,
-}
-
-/// What is left carries the taxes that it would carry by itself, so that parts come to the whole, to the cent.
-async fn part(
-    tx: &mut Tx,
-    invoice: &Locked,
-    items: Vec<Item>,
-    now: Timestamp,
-) -> Result<(CreditNoteId, String), InvoiceError> {
-    let left = invoice.owed();
-    let sum = items
-        .iter()
-        .try_fold(Cents::ZERO, |sum, item| sum.plus(item.amount));
-    let amount = sum.unwrap_or_default();
-    if amount > left || !amount.is_positive() {
-        return Err(InvoiceError::Fields(vec![FieldError {
-            field: "amount".to_owned(),
-            message: format!("must be more than nothing, and at most the {left} that are left"),
-        }]));
-    }
-    let (net, taxes) = given_back(left, &invoice.taxes.0, amount);
-    let billed = billed(
-        invoice.customer_id,
-        (account(&invoice.revenue)?, net),
-        &taxes,
-    );
-    let of = &invoice.number;
-    let entry = Entry {
-        id: EntryId::new(now, &tx.entropy()),
-        kind: EntryKind::CreditNote,
-        occurred_at: now,
-        customer: Some(invoice.customer_id),
-        source: format!("credit note on a part of {of}"),
-        description: format!("A part of invoice {of} taken back"),
-        transfers: billed.iter().map(Transfer::reversed).collect(),
-    };
-    let credit_note = entry.id;
-    ledger::post(tx, entry, now).await?;
-    if amount == left {
-        store::cancel(tx, invoice.id, credit_note, now).await?;
-    }
-    let zone = ledger::zone(tx).await?;
-    let number = store::next_note_number(tx, now.in_zone(&zone).date()).await?;
-    let id = CreditNoteId::new(now, &tx.entropy());
-    let part = Part {
-        amount,
-        items,
-        taxes,
-        entry: credit_note,
-    };
-    store::sale::insert_part(tx, (id, number), invoice.id, &part, now).await?;
-    let tenant = tx.tenant();
-    due::at(tx, ISSUED, tenant, now).await?;
-    Ok((id, number.of_note()))
 }

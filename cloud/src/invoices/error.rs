@@ -32,6 +32,13 @@ pub enum InvoiceError {
          Bank Transfer, Card or Other"
     )]
     BalanceTooLow,
+    /// The wallet does not cover it, and who says that it is paid sells out of a float: no money comes by his hand but by
+    /// that.
+    #[error(
+        "the customer's wallet does not cover this invoice; record what he paid, which comes out of your float and into \
+         his wallet, and say paid again, or ask somebody who sells out of none"
+    )]
+    SellersWallet,
     /// The reference is the receipt of a payment that was booked by itself.
     #[error("this M-Pesa receipt was booked by itself and is in the wallet; leave method out")]
     ReceiptKnown,
@@ -71,7 +78,9 @@ impl From<InvoiceError> for ApiError {
             InvoiceError::Paid => ApiError::conflict("INVOICE_PAID", message),
             InvoiceError::Cancelled => ApiError::conflict("INVOICE_CANCELLED", message),
             InvoiceError::Receipt => ApiError::conflict("INVOICE_IS_RECEIPT", message),
-            InvoiceError::BalanceTooLow => ApiError::conflict("BALANCE_TOO_LOW", message),
+            InvoiceError::BalanceTooLow | InvoiceError::SellersWallet => {
+                ApiError::conflict("BALANCE_TOO_LOW", message)
+            }
             InvoiceError::ReceiptKnown => ApiError::conflict("RECEIPT_KNOWN", message),
             InvoiceError::Renewal(cause) => cause.into(),
             InvoiceError::Database(cause) => cause.into(),

@@ -13,9 +13,10 @@ use easyisp_shared::id::{CustomerId, InvoiceId, PeriodId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::deed::{self, Bill, Money, Stepped, issue};
+use super::deed::{self, Bill, Facts, Money, Stepped, issue};
 use super::rules::Item;
 use super::store::{self, By, Row, Which};
 use super::words::Status;
@@ -306,7 +307,7 @@ pub struct StatusRequest {
     status: Option<Status>,
     /// How it was paid when the money is in no wallet: `Cash`, `Bank Transfer`, `Card` or `Other`. Left out, it
     /// is taken from the customer's wallet, where M-Pesa payments arrive by themselves, and has come by hand (`Other`)
-    /// where that does not cover it; `Wallet` takes it from nowhere else.
+    /// where that does not cover it; `Wallet` takes it from nowhere else, and neither does who sells out of a float.
     #[serde(default, deserialize_with = "blank::option")]
     method: Option<PaidBy>,
     /// What the payer gave as reference: at most 100 characters.
@@ -344,7 +345,7 @@ impl From<Stepped> for StatusAnswer {
     fn from(stepped: Stepped) -> StatusAnswer {
         StatusAnswer {
             id: stepped.number,
-            status: stepped.status,
+            status: stepped.after.status,
             paid_at: stepped.paid_at,
         }
     }
@@ -353,13 +354,15 @@ impl From<Stepped> for StatusAnswer {
 /// `PUT /api/finance/invoices/{invoice}/status`: `paid` takes the money out of the customer's wallet or, with
 /// `method`, books what came by hand; `cancelled` books a credit note; `pending` takes the payment of a paid one back:
 /// the wallet has its money again, or what came by hand is gone. A repeat changes nothing. What the wallet of a customer
-/// has again who is billed once a month pays his invoices by itself, this one too: `cancelled` takes one back that his
-/// wallet paid, and he has the money. An invoice that the wallet
-/// paid is owed again by itself when the money it was paid with is taken back and the wallet stands below zero.
+/// has again who is or was billed once a month pays his invoices by itself, this one too: `cancelled` takes one back that his
+/// wallet paid, and he has the money; any other payment is taken back first. An invoice that the wallet
+/// paid is owed again by itself when the money it was paid with is taken back and the wallet stands below zero, and paid
+/// again when that money did not go after all.
 ///
-/// Errors: 400 `overdue`, which the due day alone decides; 404; 409 `BALANCE_TOO_LOW` when the wallet is named and does
-/// not cover it, `RECEIPT_KNOWN` when the reference is an M-Pesa receipt that was booked by itself, `INVOICE_PAID`,
-/// `INVOICE_CANCELLED`, `INVOICE_IS_RECEIPT` for the receipt of a prepaid sale.
+/// Errors: 400 `overdue`, which the due day alone decides; 403 `SELLER` for who sells out of a float and names another way
+/// than the wallet; 404; 409 `BALANCE_TOO_LOW` when the wallet is named, or he is such a one, and it does not cover it,
+/// `RECEIPT_KNOWN` when the reference is an M-Pesa receipt that was booked by itself, `INVOICE_PAID`, `INVOICE_CANCELLED`,
+/// `INVOICE_IS_RECEIPT` for the receipt of a prepaid sale.
 #[utoipa::path(put, path = "/api/finance/invoices/{invoice}/status", tag = "Invoices",
     params(("invoice" = String, Path)), request_body = StatusRequest,
     responses((status = 200, body = StatusAnswer)))]
@@ -408,11 +411,22 @@ pub async fn set_status(
             tx = db.begin(operator.tenant).await?;
             deed::change(&mut tx, &which, wanted, came(Method::Other), now).await?
         }
+        Err(InvoiceError::BalanceTooLow) if seller => {
+            return Err(InvoiceError::SellersWallet.into());
+        }
         other => other?,
     };
     if stepped.changed {
+        let after = &stepped.after;
+        let said = [
+            Some(after.status.word()),
+            after.paid_by.as_deref(),
+            after.reference.as_deref(),
+        ];
         let line = Audit {
-            details: stepped.status.word().to_owned(),
+            details: said.into_iter().flatten().collect::<Vec<_>>().join(", "),
+            before: Some(shown(&stepped.before)),
+            after: Some(shown(after)),
             ..Audit::new(
                 Action::InvoiceUpdate,
                 "invoice",
@@ -424,6 +438,15 @@ pub async fn set_status(
         tx.commit().await?;
     }
     Ok(Json(stepped.into()))
+}
+
+/// As the trail has it.
+fn shown(facts: &Facts) -> Value {
+    json!({
+        "status": facts.status.word(),
+        "paidBy": facts.paid_by,
+        "reference": facts.reference,
+    })
 }
 
 /// `GET /api/finance/invoices/{invoice}/pdf`: the invoice on paper, by number or id. Errors: 404.

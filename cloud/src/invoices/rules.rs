@@ -86,6 +86,15 @@ pub fn step(now: Status, wanted: Status) -> Result<Step, Refusal> {
     }
 }
 
+/// Why an invoice is owed again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Because {
+    /// An operator says so.
+    Asked,
+    /// The money it was paid with was taken back; what of that comes back pays it again.
+    TakenBack,
+}
+
 /// Whether money that came and was taken back was in the wallet when that paid.
 pub fn paid_with(paid_at: Timestamp, (came, gone): (Timestamp, Timestamp)) -> bool {
     came <= paid_at && paid_at <= gone

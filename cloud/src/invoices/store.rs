@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use sqlx::FromRow;
 use sqlx::types::Json;
 
-use super::rules::{Item, Number};
+use super::rules::{Because, Item, Number};
 use super::words::Status;
 use crate::api::{Order, Page, Sort, Sortable};
 use crate::customers::beginning_of_phone;
@@ -142,10 +142,10 @@ pub async fn note(tx: &mut Tx, which: &Which) -> sqlx::Result<Option<Note>> {
     .await
 }
 
-/// Whether a customer is billed once a month, so that money in his wallet pays his invoices.
-pub async fn is_billed(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<bool> {
+/// Whether money in a customer's wallet pays his invoices by itself: he is billed once a month, or was.
+pub async fn is_collected(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<bool> {
     sqlx::query_scalar(
-        "select exists (select from customers where tenant_id = $1 and id = $2 and postpaid)",
+        "select exists (select from billed_customers where tenant_id = $1 and customer_id = $2)",
     )
     .bind(tx.tenant())
     .bind(customer)
@@ -350,6 +350,7 @@ pub struct Locked {
     pub taxes: Json<Vec<Charged>>,
     pub paid_at: Option<Timestamp>,
     pub paid_by: Option<String>,
+    pub reference: Option<String>,
     pub settlement_id: Option<EntryId>,
     pub period_id: Option<PeriodId>,
     pub revenue: String,
@@ -368,7 +369,7 @@ pub async fn lock(tx: &mut Tx, which: &Which, now: Timestamp) -> sqlx::Result<Op
     sqlx::query_as(
         "select id, number, customer_id, amount,
                 case when status = 'PENDING' and overdue_from <= $4 then 'OVERDUE' else status end as status,
-                taxes, paid_at, paid_by, settlement_id, period_id, revenue, credited
+                taxes, paid_at, paid_by, reference, settlement_id, period_id, revenue, credited
            from invoices
           where tenant_id = $1 and (id = $2 or number = $3)
             for update",
@@ -406,23 +407,25 @@ pub async fn pay(
     Ok(())
 }
 
-/// Writes that what an invoice was paid with was taken back, and by which entry.
+/// Writes that what an invoice was paid with was taken back, by which entry and why.
 pub async fn reopen(
     tx: &mut Tx,
     id: InvoiceId,
     reversal: EntryId,
+    because: Because,
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
         "insert into invoice_reopenings (tenant_id, invoice_id, settlement_id, reversal_id, paid_by, paid_at,
-                                         reopened_at)
-         select tenant_id, id, settlement_id, $3, paid_by, paid_at, $4
+                                         reopened_at, taken_back)
+         select tenant_id, id, settlement_id, $3, paid_by, paid_at, $4, $5
            from invoices where tenant_id = $1 and id = $2 and status = 'PAID'",
     )
     .bind(tx.tenant())
     .bind(id)
     .bind(reversal)
     .bind(now)
+    .bind(because == Because::TakenBack)
     .execute(&mut **tx)
     .await?;
     sqlx::query(

@@ -1,6 +1,7 @@
 //! Sums by day of what lists and reports show over years. The database notes each change as a difference, in the
 //! transaction that makes it; the sealer adds differences up, and who reads takes both.
 
+use easyisp_shared::id::PackageId;
 use easyisp_shared::money::Cents;
 use jiff::civil::Date;
 use sqlx::FromRow;
@@ -71,6 +72,20 @@ pub async fn tallied(
     .bind(from.map(|day| day.to_string()))
     .bind(before.map(|day| day.to_string()))
     .fetch_all(&mut **tx)
+    .await
+}
+
+/// What was sold or billed of a package in all, without taxes and less what was taken back.
+pub async fn earned_with(tx: &mut Tx, package: PackageId) -> sqlx::Result<Cents> {
+    sqlx::query_scalar(
+        "select coalesce(sum(amount), 0)::bigint
+           from (select amount from tallies where tenant_id = $1 and what = 'PACKAGE' and subject = $2
+                 union all
+                 select amount from untallied where tenant_id = $1 and what = 'PACKAGE' and subject = $2) t",
+    )
+    .bind(tx.tenant())
+    .bind(package)
+    .fetch_one(&mut **tx)
     .await
 }
 

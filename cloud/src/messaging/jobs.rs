@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use easyisp_shared::id::{MessageId, TenantId};
+use easyisp_shared::money::Cents;
 use easyisp_shared::time::{Clock, Timestamp};
 use jiff::tz::TimeZone;
 
@@ -11,7 +12,7 @@ use crate::mail::{self, Mail};
 use crate::outbound::http_client;
 use crate::turns::Turns;
 
-use super::rules::{Budget, Fate, Heard, Tried, fate, is_about_money};
+use super::rules::{Budget, Fate, Heard, Tried, cost, fate, is_about_money, is_uncovered};
 use super::sms::SmsGateway;
 use super::store::{self, Channel, Outgoing};
 
@@ -38,6 +39,8 @@ pub struct Sender {
     pub mail: Mail,
     /// How many texts a day go through the gateway, which is the platform's.
     pub budget: Budget,
+    /// What a part of a text costs the tenant; `None` = nothing.
+    pub price: Option<Cents>,
     /// Whose messages are under way.
     pub turns: Turns<(TenantId, bool)>,
 }
@@ -66,6 +69,8 @@ impl Sender {
             }
             (_, _) => None, // nothing to send through
         };
+        let price = config.price.as_deref().map(Cents::parse).transpose();
+        let price = price.context("[sms] price")?;
         Ok(Sender {
             db,
             clock,
@@ -75,6 +80,7 @@ impl Sender {
                 trial: config.trial_texts_per_day.unwrap_or(TRIAL_TEXTS).into(),
                 others: config.texts_per_day.unwrap_or(TEXTS).into(),
             },
+            price,
             turns: Turns::new(AT_ONCE),
         })
     }
@@ -110,7 +116,11 @@ pub async fn send(
     } else {
         waiting.others
     };
-    let used_up = sender.budget.is_used_up(waiting.is_trial, texts);
+    let cost = sender.price.and_then(|price| cost(&outgoing.body, price));
+    let used_up = sender
+        .budget
+        .is_used_up(waiting.is_trial, texts)
+        .or_else(|| is_uncovered(waiting.sms_balance, cost?));
     let (provider, heard) = match (waiting.channel, &sender.gateway, used_up) {
         (Channel::Email, _, _) => ("SMTP", post(&sender.mail, &outgoing).await),
         (Channel::Sms, Some(_), Some(why)) => ("", Heard::Refused(why)),
@@ -137,7 +147,7 @@ pub async fn send(
     // It went through the platform's account.
     let went =
         waiting.channel == Channel::Sms && matches!(fate, Fate::Sent { .. } | Fate::Unknown(_));
-    let how = (is_doubtful, went.then_some(about_money));
+    let how = (is_doubtful, went.then(|| (about_money, cost.unwrap_or_default())));
     let mut tx = sender.db.begin(tenant).await?;
     store::settle(&mut tx, message, provider, &fate, how, now).await?;
     tx.commit().await?;

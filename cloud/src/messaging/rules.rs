@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
@@ -128,6 +129,50 @@ impl Budget {
     }
 }
 
+/// What a text costs at so much a part; `None` = more than fits.
+pub fn cost(body: &str, price: Cents) -> Option<Cents> {
+    price.minor().checked_mul(parts(body)).map(Cents::new)
+}
+
+/// In how many parts a text goes: 160 characters of the GSM alphabet fit in one and 153 in each of several; where it has
+/// any other character, 70 and 67 units of UTF-16 (3GPP 23.038 and 23.040).
+fn parts(body: &str) -> i64 {
+    let septets: Option<usize> = body.chars().map(septets).sum();
+    let (length, one, of_several) = match septets {
+        Some(septets) => (septets, 160, 153),
+        None => (body.encode_utf16().count(), 70, 67),
+    };
+    let parts = if length <= one {
+        1
+    } else {
+        length.div_ceil(of_several)
+    };
+    i64::try_from(parts).unwrap_or(i64::MAX)
+}
+
+/// How much of the GSM alphabet's room a character takes; `None` = it is not in it.
+fn septets(letter: char) -> Option<usize> {
+    const BASIC: &str = "@\u{a3}$\u{a5}\u{e8}\u{e9}\u{f9}\u{ec}\u{f2}\u{c7}\n\u{d8}\u{f8}\r\u{c5}\u{e5}\u{394}_\u{3a6}\
+        \u{393}\u{39b}\u{3a9}\u{3a0}\u{3a8}\u{3a3}\u{398}\u{39e}\u{c6}\u{e6}\u{df}\u{c9} !\"#\u{a4}%&'()*+,-./:;<=>?\u{a1}\
+        \u{c4}\u{d6}\u{d1}\u{dc}\u{a7}\u{bf}\u{e4}\u{f6}\u{f1}\u{fc}\u{e0}";
+
+    match letter {
+        'a'..='z' | 'A'..='Z' | '0'..='9' => Some(1),
+        '^' | '{' | '}' | '\\' | '[' | '~' | ']' | '|' | '\u{20ac}' | '\u{c}' => Some(2),
+        _ if BASIC.contains(letter) => Some(1),
+        _ => None,
+    }
+}
+
+/// Why a text is not sent that costs so much, or `None`: nobody sends on credit.
+pub fn is_uncovered(balance: Cents, cost: Cents) -> Option<String> {
+    (balance < cost).then(|| {
+        format!(
+            "the SMS balance of {balance} does not cover this text, which costs {cost}; ask the platform to add to it"
+        )
+    })
+}
+
 /// Whether people are written to at this time of day: from 8 to 20 o'clock.
 pub fn awake(now: Timestamp, zone: &TimeZone) -> bool {
     (8..20).contains(&now.in_zone(zone).hour())
@@ -246,6 +291,29 @@ mod tests {
                 at: morning
             }
         );
+    }
+
+    #[test]
+    fn a_text_goes_in_as_many_parts_as_its_letters_ask_for() {
+        for (body, count) in [
+            (String::new(), 1),
+            ("x".repeat(160), 1),
+            ("x".repeat(161), 2),
+            ("x".repeat(306), 2),
+            ("x".repeat(307), 3),
+            ("\u{20ac}".repeat(80), 1), // two places each
+            ("\u{20ac}".repeat(81), 2),
+            ("@ \n'&".repeat(32), 1),
+            ("\u{44f}".repeat(70), 1),
+            ("\u{44f}".repeat(71), 2),
+            ("\u{1f600}".repeat(36), 2), // two units each
+        ] {
+            assert_eq!(parts(&body), count, "{body}");
+        }
+        let price = Cents::parse("0.80").unwrap();
+        assert_eq!(cost(&"x".repeat(161), price), Cents::parse("1.60").ok());
+        assert_eq!(is_uncovered(price, price), None);
+        assert!(is_uncovered(Cents::ZERO, price).unwrap().contains("0.80"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! SQL on messages.
 
 use easyisp_shared::id::MessageId;
+use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 
@@ -100,6 +101,8 @@ pub(super) struct Waiting {
     pub(super) doubtful: i32,
     pub(super) is_trial: bool,
     pub(super) time_zone: String,
+    /// What is left of what was paid for texts in advance.
+    pub(super) sms_balance: Cents,
     /// Texts of today about money.
     pub(super) money: i64,
     /// And all others.
@@ -114,7 +117,7 @@ pub(super) async fn waiting(
 ) -> sqlx::Result<Option<Waiting>> {
     sqlx::query_as(
         "select m.channel, m.purpose, m.created_at as since, m.doubtful, t.status = 'TRIAL' as is_trial,
-                t.time_zone, coalesce(d.money, 0)::bigint as money, coalesce(d.others, 0)::bigint as others
+                t.time_zone, t.sms_balance, coalesce(d.money, 0)::bigint as money, coalesce(d.others, 0)::bigint as others
            from messages m
            join tenants t on t.tenant_id = $1
            left join lateral (select sum(texts) filter (where about_money) as money,
@@ -159,14 +162,15 @@ pub(super) async fn take(tx: &mut Tx, id: MessageId) -> sqlx::Result<Option<Outg
     .await
 }
 
-/// Writes down what became of a try, and whether it may have arrived although it is made again. `counted`: whether a
-/// text is counted on the tenant's day, and whether it is about money.
+/// Writes down what became of a try, and whether it may have arrived although it is made again. `counted`: where a
+/// text is counted on the tenant's day, whether it is about money, and what of the money that was paid for texts in advance
+/// it takes.
 pub(super) async fn settle(
     tx: &mut Tx,
     id: MessageId,
     provider: &str,
     fate: &Fate,
-    (is_doubtful, counted): (bool, Option<bool>),
+    (is_doubtful, counted): (bool, Option<(bool, Cents)>),
     now: Timestamp,
 ) -> sqlx::Result<()> {
     let (state, provider_id, error, sent_at) = match fate {
@@ -187,6 +191,9 @@ pub(super) async fn settle(
               where tenant_id = $1 and $9::boolean is not null),
          old as (
              delete from sms_days d using today where d.tenant_id = $1 and d.day < today.day - 60)
+         paid as (
+             update tenants set sms_balance = sms_balance - $11
+              where tenant_id = $1 and $9::boolean is not null and $11::bigint > 0)
          insert into sms_days (tenant_id, day, about_money, texts)
          select $1, day, $9, 1 from today
              on conflict (tenant_id, day, about_money) do update set texts = sms_days.texts + 1",
@@ -199,8 +206,9 @@ pub(super) async fn settle(
     .bind(error)
     .bind(sent_at)
     .bind(i32::from(is_doubtful))
-    .bind(counted)
+    .bind(counted.map(|(about_money, _)| about_money))
     .bind(now)
+    .bind(counted.map_or(Cents::ZERO, |(_, cost)| cost))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -5,9 +5,10 @@ use std::time::Duration;
 use easyisp_shared::id::{CustomerId, MessageId, OutageId, TenantId};
 use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::json;
 
 use super::rules::{self, Given, Stretch, gift, is_deaf, lost};
-use super::store::{self, Behind, Note, Over, Silent};
+use super::store::{self, Behind, Got, Note, Over, Silent};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::customers::{BEGIN, RECKON};
 use crate::db::{Database, Kind, Tx};
@@ -124,15 +125,16 @@ async fn some(
         .map(|(one, given)| (one.customer, *given))
         .collect();
     let got = store::give(tx, outage, &wishes, &over.time_zone, now).await?;
-    let ids: Vec<CustomerId> = got.iter().map(|(id, _)| *id).collect();
+    each_noted(tx, over, &got, now).await?;
+    let ids: Vec<CustomerId> = got.iter().map(|one| one.customer_id).collect();
     for id in &ids {
         tx.changed(Kind::Subscriber, *id);
     }
     due::at_once(tx, RECKON, &ids, now).await?;
     let ahead: Vec<CustomerId> = got
         .iter()
-        .filter(|(_, ahead)| *ahead)
-        .map(|(id, _)| *id)
+        .filter(|one| one.ahead)
+        .map(|one| one.customer_id)
         .collect();
     due::at_once(tx, BEGIN, &ahead, now).await?;
     if over.tells {
@@ -154,6 +156,21 @@ async fn some(
         store::tell(tx, &notes, messaging::daytime(now, &zone), now).await?;
     }
     Ok(i32::try_from(ids.len())?)
+}
+
+/// A line of the trail for each: nobody's time ends later without one.
+async fn each_noted(tx: &mut Tx, over: &Over, got: &[Got], now: Timestamp) -> sqlx::Result<()> {
+    let details = match over.gift_secs {
+        None => format!("lost time of {} is given back", over.name),
+        Some(_) => format!("more time for everybody at {}", over.name),
+    };
+    let lines = got.iter().map(|one| Audit {
+        details: details.clone(),
+        before: Some(json!({"expiresAt": one.before})),
+        after: Some(json!({"expiresAt": one.after})),
+        ..Audit::new(Action::OutageRepay, "customer", one.customer_id, &one.name)
+    });
+    audit::record_all(tx, &Actor::system(), lines.collect(), now).await
 }
 
 fn share(over: &Over, outage: Stretch, one: &Behind, now: Timestamp) -> Option<Given> {

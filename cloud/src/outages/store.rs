@@ -258,15 +258,27 @@ pub async fn served(
     Ok(rows.into_iter().map(behind).collect())
 }
 
-/// Gives time to customers who are locked, once for this outage; returns who got it, and who of them has bought
-/// ahead.
+/// Somebody who got time.
+#[derive(FromRow, Clone, Debug)]
+pub struct Got {
+    pub customer_id: CustomerId,
+    pub name: String,
+    /// When his time would have ended.
+    pub before: Timestamp,
+    /// When it ends.
+    pub after: Timestamp,
+    /// Whether he has bought ahead.
+    pub ahead: bool,
+}
+
+/// Gives time to customers who are locked, once for this outage; returns who got it, in the order of their ids.
 pub async fn give(
     tx: &mut Tx,
     outage: OutageId,
     given: &[(CustomerId, Given)],
     zone: &str,
     now: Timestamp,
-) -> sqlx::Result<Vec<(CustomerId, bool)>> {
+) -> sqlx::Result<Vec<Got>> {
     sqlx::query_as(
         "with wish as (
              select * from unnest($3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::bigint[],
@@ -278,7 +290,7 @@ pub async fn give(
                from wish w
                join customers c on c.tenant_id = $1 and c.id = w.customer_id
                  on conflict do nothing
-             returning customer_id, secs, until_after),
+             returning customer_id, secs, until_before, until_after),
          later as (
              update periods p
                 set starts_at = p.starts_at + make_interval(secs => n.secs),
@@ -294,8 +306,10 @@ pub async fn give(
                     updated_at = $8, version = c.version + 1
                from note n
               where c.tenant_id = $1 and c.id = n.customer_id)
-         select n.customer_id, exists (select from later l where l.customer_id = n.customer_id)
+         select n.customer_id, c.name, n.until_before as before, n.until_after as after,
+                exists (select from later l where l.customer_id = n.customer_id) as ahead
            from note n
+           join customers c on c.tenant_id = $1 and c.id = n.customer_id
           order by 1",
     )
     .bind(tx.tenant())

@@ -18,6 +18,7 @@ use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Permission};
 use crate::db::{Database, Tx};
 use crate::error::{ApiError, violated};
+use crate::ledger;
 use crate::sites;
 
 /// A package.
@@ -361,7 +362,8 @@ pub struct Stats {
     revenue: Cents,
 }
 
-/// `GET /api/packages/{package}/stats`: its customers by status, and its revenue.
+/// `GET /api/packages/{package}/stats`: its customers by status, and its revenue: what was sold ahead and what was billed
+/// by the month, without taxes.
 #[utoipa::path(get, path = "/api/packages/{package}/stats", tag = "Packages",
     params(("package" = PackageId, Path)), responses((status = 200, body = Stats)))]
 pub async fn stats(
@@ -378,7 +380,7 @@ pub async fn stats(
         active_clients: stats.active,
         expired_clients: stats.expired,
         suspended_clients: stats.suspended,
-        revenue: stats.revenue,
+        revenue: ledger::earned_with(&mut tx, package).await?,
     }))
 }
 

@@ -426,8 +426,6 @@ pub struct Stats {
     pub expired: i64,
     /// Suspended or switched off.
     pub suspended: i64,
-    /// What its periods were sold for, without taxes.
-    pub revenue: Cents,
 }
 
 /// How a package does at `now`.
@@ -436,9 +434,7 @@ pub async fn stats(tx: &mut Tx, package: PackageId, now: Timestamp) -> sqlx::Res
         "select count(*) as total,
                 count(*) filter (where standing = 'ACTIVE' and online_until > $3) as active,
                 count(*) filter (where standing = 'ACTIVE' and online_until <= $3) as expired,
-                count(*) filter (where standing <> 'ACTIVE') as suspended,
-                (select coalesce(sum(price - taken_back - (tax - tax_taken_back)), 0)::bigint from periods
-                  where tenant_id = $1 and package_id = $2) as revenue
+                count(*) filter (where standing <> 'ACTIVE') as suspended
            from (select standing, served_until as online_until
                    from customers
                   where tenant_id = $1 and package_id = $2 and deleted_at is null) c",
@@ -450,18 +446,26 @@ pub async fn stats(tx: &mut Tx, package: PackageId, now: Timestamp) -> sqlx::Res
     .await
 }
 
-/// What a package brought in at each router that its buyers belonged to then, less what was taken back.
+/// What a package brought in at each router that its buyers belonged to then, sold ahead or billed by the month, without
+/// taxes and less what was taken back.
 pub async fn router_revenue(
     tx: &mut Tx,
     package: PackageId,
 ) -> sqlx::Result<Vec<(RouterId, String, Cents)>> {
     sqlx::query_as(
-        "select r.id, r.name, sum(p.price - p.taken_back - (p.tax - p.tax_taken_back))::bigint
-           from periods p
-           join routers r on r.tenant_id = $1 and r.id = p.router_id
-          where p.tenant_id = $1 and p.package_id = $2
+        "with earned as (
+             select router_id, price - taken_back - (tax - tax_taken_back) as amount
+               from periods
+              where tenant_id = $1 and package_id = $2
+             union all
+             select router_id, amount - credited - (taxes_of(taxes) - credited_tax)
+               from invoices
+              where tenant_id = $1 and package_id = $2 and period_id is null and status <> 'CANCELLED')
+         select r.id, r.name, sum(e.amount)::bigint
+           from earned e
+           join routers r on r.tenant_id = $1 and r.id = e.router_id
           group by r.id, r.name
-          order by sum(p.price - p.taken_back - (p.tax - p.tax_taken_back)) desc, r.name
+          order by sum(e.amount) desc, r.name
           limit 1000",
     )
     .bind(tx.tenant())

@@ -12,6 +12,7 @@ use super::rules::{Claim, Event, State};
 use super::settle::{self, HELD_TOO, Then};
 use super::store;
 use super::store::arrivals::{self, Found, Place, Since};
+use super::store::owners;
 use super::words::SubType;
 use crate::db::Tx;
 use crate::renewals::{self, Channel, Method, Receipt, RenewError, Till, Typed, Unallocated};
@@ -305,8 +306,8 @@ pub(super) async fn confirm(
     Ok(Booking::Booked)
 }
 
-/// Whose money it is, as far as that is known: at a till not by the payer's phone alone; where the gateway has it so,
-/// by the end of what he is called, when that fits one.
+/// Whose money it is, as far as that is known: at a till not by the payer's phone alone; by an open invoice whose number was
+/// typed; where the gateway has it so, by the end of what he is called, when that fits one.
 async fn owner_of(
     tx: &mut Tx,
     found: &Found,
@@ -316,6 +317,11 @@ async fn owner_of(
     if let Some(known) = owner(&found.candidates, keys, !at_till) {
         return Ok(Some(known.clone()));
     }
+    if let Some(number) = &keys.invoice
+        && let Some(billed) = owners::by_invoice(tx, number).await?
+    {
+        return Ok(Some(billed));
+    }
     let Some(typed) = keys.username.as_deref().filter(|_| found.at.match_suffix) else {
         return Ok(None);
     };
@@ -323,7 +329,7 @@ async fn owner_of(
     if !found.candidates.iter().all(|candidate| candidate.by_payer) {
         return Ok(None);
     }
-    let mut ends = arrivals::by_suffix(tx, typed).await?;
+    let mut ends = owners::by_suffix(tx, typed).await?;
     Ok(ends.pop().filter(|_| ends.is_empty()))
 }
 

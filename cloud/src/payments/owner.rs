@@ -7,6 +7,7 @@ use easyisp_shared::phone::PhoneNumber;
 use serde::Deserialize;
 
 use super::arrival::Arrival;
+use crate::renewals::invoice_number;
 
 /// What the owner of money that came by itself is looked for by.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +22,8 @@ pub struct Keys {
     pub phone: Option<String>,
     /// The hash of the payer's phone.
     pub payer: Option<String>,
+    /// The number of an invoice that was typed as account.
+    pub invoice: Option<String>,
     /// The payer named somebody by digits: when that is nobody, whose money it is would be a guess.
     pub named_a_number: bool,
     /// The payer named nobody.
@@ -36,6 +39,7 @@ impl Keys {
             username: None,
             phone: None,
             payer: None,
+            invoice: None,
             named_a_number: false,
             named_nobody: false,
         }
@@ -65,6 +69,7 @@ impl Keys {
             username: (!bare.is_empty()).then(|| bare.to_lowercase()),
             phone: PhoneNumber::parse(&bare).map(|phone| phone.hash()),
             payer: arrival.payer.hash(),
+            invoice: invoice_number(&arrival.reference),
             named_a_number: !bare.is_empty()
                 && (bare.chars().filter(char::is_ascii_digit).count() >= 6
                     || bare.chars().all(|letter| {
@@ -194,6 +199,12 @@ mod tests {
         assert!(keys("100001").named_a_number && !keys("net 1").named_a_number);
         assert!(keys("100009AB").named_a_number && keys("A/C100009").named_a_number);
         assert!(keys("").named_nobody);
+        let invoice = keys("inv 2027 0001");
+        assert_eq!(invoice.invoice.as_deref(), Some("INV-20270001"));
+        assert!(
+            invoice.named_a_number,
+            "nobody's, where it is not open: no guess by the phone"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(super) mod days;
 pub(super) mod gateways;
 pub(super) mod inquiries;
 pub(super) mod lists;
+pub(super) mod owners;
 pub(super) mod refunds;
 pub(super) mod settlements;
 pub(super) mod suspense;

@@ -207,7 +207,8 @@ pub struct Whole {
     subscription_ends_at: Option<Timestamp>,
     /// What it has paid the platform in advance.
     wallet_balance: Cents,
-    /// What it has paid for messages in advance.
+    /// What is left of what it has paid for messages in advance: each part of a text takes `[sms] price` out of it, where
+    /// the platform has one; else it is as it was added.
     sms_balance: Cents,
     sms_provider: Option<String>,
     /// Masked where there is one.

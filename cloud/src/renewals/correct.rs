@@ -75,10 +75,9 @@ pub async fn resolve(
     let is_news = loser != Some(customer);
     let arrived = Arrived {
         amount: payment.amount,
-        // Often an invoice's number: nobody's account, so that a person finds whose it is.
         reference: payment.account.as_deref(),
         paid_at: payment.paid_at,
-        balance,
+        balance: account.free().plus(payment.amount).unwrap_or(balance),
     };
     let spent = match is_news {
         true => spend_on(tx, account, arrived, &source, now).await?,
@@ -171,7 +170,7 @@ pub(super) async fn hand_over(
         amount,
         reference: None,
         paid_at: now,
-        balance,
+        balance: to.free().plus(amount).unwrap_or(balance),
     };
     let spent = spend_on(tx, to.clone(), arrived, &entry.source, now).await?;
     let (account, bought) = (spent.account, spent.bought);

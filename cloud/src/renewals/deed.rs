@@ -40,8 +40,8 @@ pub(super) struct Account {
     pub(super) child: bool,
     /// Billed afterwards: he buys no periods, and money in his wallet pays his invoices.
     pub(super) postpaid: bool,
-    /// He or a child account of his has open invoices that money pays which arrives.
-    pub(super) owes: bool,
+    /// His open invoices and those of his child accounts.
+    pub(super) owed: Vec<Open>,
     /// Others are on his account.
     pub(super) parent: bool,
     /// Neither deleted nor switched off.
@@ -83,6 +83,18 @@ impl Account {
     pub(super) fn plan(&self) -> Option<&Plan> {
         let buys = self.open && !self.child && !self.postpaid;
         self.plan.as_ref().filter(|_| buys)
+    }
+
+    /// What of his wallet he can spend: what arrived for invoices is set aside until they are paid.
+    pub(super) fn free(&self) -> Cents {
+        self.balance.minus(self.awaited()).unwrap_or(self.balance)
+    }
+
+    /// What of his wallet is set aside.
+    fn awaited(&self) -> Cents {
+        let awaited = self.owed.iter().filter(|invoice| invoice.awaited);
+        let sum = awaited.map(|invoice| invoice.owed);
+        sum.fold(Cents::ZERO, |sum, owed| sum.plus(owed).unwrap_or(sum))
     }
 
     /// What is offered to him when money arrives.
@@ -277,7 +289,8 @@ impl Deed {
         }
     }
 
-    /// Adds the periods that were bought out of `balance`, if any; returns what is left when the invoices are paid too.
+    /// Adds the periods that were bought out of `balance`, if any; returns what is left when the invoices are paid too, and
+    /// those that money was set aside for before.
     pub(super) fn take(
         &mut self,
         account: &Account,
@@ -343,6 +356,7 @@ impl Deed {
                 when: now,
             });
         }
+        rest = rest.minus(account.awaited()).unwrap_or(rest);
         if account.child {
             return rest; // it is the parent's wallet that carries him on
         }
@@ -410,7 +424,7 @@ mod tests {
             back_from: None,
             child: false,
             postpaid: false,
-            owes: false,
+            owed: Vec::new(),
             parent: false,
             open: true,
             plan: Some(Plan {

@@ -17,6 +17,7 @@ mod shares;
 mod store;
 mod told;
 mod voucher;
+mod wallet;
 
 use easyisp_shared::id::{
     CustomerId, EntryId, GatewayId, IntentId, OperatorId, PaymentId, PeriodId,
@@ -38,8 +39,10 @@ pub use jobs::{AUTO_RENEW, BEGIN, SETTLE, SHORT, SOLD, auto_renew, begin};
 pub use limits::{Barred, Buyer, may_buy, may_renew};
 pub use refund::{Refund, Service, complete, release, reserve};
 pub use rules::{Holding, Period, Term, Unit, next_period, resolved_code};
+pub use shares::invoice_number;
 pub use store::{Gone, Typed, payer, taken_back, typed_by_hand};
 pub use voucher::{Redeemed, Worth, redeem};
+pub use wallet::{give_back, let_go, locked_balance, spend};
 
 /// The routes of this feature.
 pub fn routes() -> Routes {
@@ -269,9 +272,9 @@ pub struct Renewed {
 }
 
 /// Books a receipt into the wallet and, when the wallet then covers the price, or lacks no more of it than the package
-/// tolerates, buys one period, or as many as the package says; open invoices get their share (`shares.rs`), and are paid
-/// behind it; the rest stays in the wallet. Locks customer and wallet until the transaction ends. Money for a child account is its
-/// parent's, whose time it has: left in the child's own wallet it would buy nobody anything.
+/// tolerates, buys one period, or as many as the package says; open invoices get their share (`shares.rs`), which is set
+/// aside and paid behind it; the rest stays in the wallet. Locks customer and wallet until the transaction ends. Money for
+/// a child account is its parent's, whose time it has: left in the child's own wallet it would buy nobody anything.
 ///
 /// # Errors
 /// [`RenewError::ReceiptKnown`] when the receipt was credited before, here or to whoever else proved that it came
@@ -317,7 +320,7 @@ pub async fn receive(
         amount: receipt.amount,
         reference: receipt.account.as_deref(),
         paid_at: receipt.paid_at,
-        balance,
+        balance: account.free().plus(receipt.amount).unwrap_or(balance),
     };
     let Spent {
         account,
@@ -377,7 +380,7 @@ pub async fn renew(
         Why::AutoRenew => ("auto-renew", account.goes_on_from(now)),
     };
     let plan = account.plan().ok_or(RenewError::NoPackage)?;
-    if rules::buy(account.balance, plan.price).is_none() {
+    if rules::buy(account.free(), plan.price).is_none() {
         return Err(RenewError::BalanceTooLow);
     }
     if let Some(barred) = limits::barred(tx, &account, now).await? {
@@ -395,56 +398,6 @@ pub async fn renew(
         balance,
         paid_until,
     })
-}
-
-/// Takes what `entry` moves out of a customer's wallet for something that is no period; what the wallet carries
-/// him on to is reckoned anew. Returns what is left.
-///
-/// # Errors
-/// [`RenewError::BalanceTooLow`] with nothing written when the wallet does not cover it.
-pub async fn spend(
-    tx: &mut Tx,
-    customer: CustomerId,
-    entry: Entry,
-    now: Timestamp,
-) -> Result<Cents, RenewError> {
-    let account = store::lock(tx, customer, now).await?;
-    let account = account.ok_or(RenewError::UnknownCustomer)?;
-    let amount = entry.total().ok_or(RenewError::TooMuch)?;
-    let rest = rules::buy(account.balance, amount).ok_or(RenewError::BalanceTooLow)?;
-    let mut deed = Deed::of(&account);
-    deed.entries.push(entry);
-    deed.take(&account, rest, Vec::new(), now);
-    perform(tx, deed, now).await
-}
-
-/// Puts what `entry` moves into a customer's wallet again that was taken out of it by [`spend`]. Returns what is in
-/// it then.
-pub async fn give_back(
-    tx: &mut Tx,
-    customer: CustomerId,
-    entry: Entry,
-    now: Timestamp,
-) -> Result<Cents, RenewError> {
-    let account = store::lock(tx, customer, now).await?;
-    let account = account.ok_or(RenewError::UnknownCustomer)?;
-    let amount = entry.total().ok_or(RenewError::TooMuch)?;
-    let balance = account.balance.plus(amount).ok_or(RenewError::TooMuch)?;
-    let mut deed = Deed::of(&account);
-    deed.entries.push(entry);
-    deed.take(&account, balance, Vec::new(), now);
-    perform(tx, deed, now).await
-}
-
-/// What is in a customer's wallet, which stays locked until the transaction ends; `None` when there is no such
-/// customer.
-pub async fn locked_balance(
-    tx: &mut Tx,
-    customer: CustomerId,
-    now: Timestamp,
-) -> sqlx::Result<Option<Cents>> {
-    let account = store::lock(tx, customer, now).await?;
-    Ok(account.map(|account| account.balance))
 }
 
 /// Reckons anew how far a customer's wallet carries him, after his package, his paid end or his wish to
@@ -506,13 +459,9 @@ async fn spend_on(
     now: Timestamp,
 ) -> sqlx::Result<Spent> {
     let barred = limits::barred(tx, &account, now).await?;
-    let open = match account.owes {
-        true => store::open_invoices(tx, account.customer, now).await?,
-        false => Vec::new(),
-    };
     let resumed = account.resumed(now);
     let offer = resumed.offer(now).filter(|_| barred.is_none());
-    let shares = share(&open, money, offer);
+    let shares = share(&account.owed, money, offer);
     let from = resumed.counts_from(money.paid_at, now);
     let bought = buy(tx, &resumed, &shares.purchases, from, source, now);
     Ok(Spent {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use easyisp_shared::id::{CustomerId, EntryId, PaymentId, RefundId};
+use easyisp_shared::id::{CustomerId, EntryId, InvoiceId, PaymentId, RefundId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::webhooks::{self, EventKind};
 
 use super::correct::{Way, lock_all, lock_payer_of, shift};
 use super::deed::{Account, Deed};
+use super::shares::Open;
 use super::store::{self, Sold};
 use super::{Method, RenewError, SOLD, Till, message, perform, told};
 
@@ -53,6 +54,8 @@ pub struct Refund {
     pub method: Method,
     /// From whose short code it goes.
     pub till: Till,
+    /// Since when it is set aside; `None` = it is not.
+    pub since: Option<Timestamp>,
 }
 
 impl Refund {
@@ -153,6 +156,43 @@ async fn pass_on(
     Ok(())
 }
 
+/// What came back pays the invoices again, as far as it goes, that are owed again because it was set aside. Who is billed
+/// afterwards pays what he owes by himself.
+async fn pay_again(
+    tx: &mut Tx,
+    refund: &Refund,
+    parent: Option<CustomerId>,
+    amount: Cents,
+    now: Timestamp,
+) -> Result<(), RenewError> {
+    let (Some(payer), Some(since)) = (parent.or(refund.owner), refund.since) else {
+        return Ok(());
+    };
+    let account = store::lock(tx, payer, now).await?;
+    let account = account.ok_or(RenewError::UnknownCustomer)?;
+    let open = account.owed.iter();
+    let open: Vec<&Open> = open.filter(|one| !one.awaited && !one.billed).collect();
+    if !amount.is_positive() || open.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<InvoiceId> = open.iter().map(|one| one.id).collect();
+    let again = store::owed_again(tx, &ids, since).await?;
+    let mut left = amount.min(account.free());
+    let mut deed = Deed::of(&account);
+    for invoice in open.into_iter().filter(|one| again.contains(&one.id)) {
+        let Some(rest) = left.pay(invoice.owed) else {
+            break;
+        };
+        left = rest;
+        deed.invoices.push(invoice.clone());
+    }
+    if !deed.invoices.is_empty() {
+        deed.take(&account, account.balance, Vec::new(), now);
+        perform(tx, deed, now).await?;
+    }
+    Ok(())
+}
+
 /// The provider has sent it: the money is gone, and with it the time it had bought, where that is wanted.
 pub async fn complete(
     tx: &mut Tx,
@@ -189,6 +229,7 @@ pub async fn complete(
     let text = |account: &Account| Some(message::of_refund(account, refund.amount, receipt));
     post(tx, refund, entry, rest, moved, text, now).await?;
     pass_on(tx, refund, parent, back, now).await?;
+    pay_again(tx, refund, parent, back, now).await?;
     tell(tx, EventKind::PaymentRefunded, refund, receipt, now).await
 }
 
@@ -246,6 +287,7 @@ pub async fn release(tx: &mut Tx, refund: &Refund, now: Timestamp) -> Result<(),
     let parent = lock(tx, refund, now).await?;
     post(tx, refund, entry, rest, None, |_| None, now).await?;
     pass_on(tx, refund, parent, refund.amount, now).await?;
+    pay_again(tx, refund, parent, refund.amount, now).await?;
     tell(tx, EventKind::RefundFailed, refund, None, now).await
 }
 

@@ -9,7 +9,7 @@ use sqlx::FromRow;
 
 use super::rules::{Purchase, purchases};
 
-/// An open invoice of a customer who pays before he gets service, or of a child account of his.
+/// An open invoice of a customer, or of a child account of his.
 #[derive(FromRow, Clone, PartialEq, Eq, Debug)]
 pub struct Open {
     pub id: InvoiceId,
@@ -19,6 +19,10 @@ pub struct Open {
     pub owed: Cents,
     /// Whether its due day is over.
     pub overdue: bool,
+    /// Whose it is is billed afterwards: money in the wallet pays it by itself, in its turn.
+    pub billed: bool,
+    /// Money that arrived before is set aside for it, until the job has paid it.
+    pub awaited: bool,
 }
 
 /// Money that arrived, and the wallet it went into.
@@ -29,7 +33,7 @@ pub struct Arrived<'a> {
     pub reference: Option<&'a str>,
     /// When it moved.
     pub paid_at: Timestamp,
-    /// What is in the wallet with it.
+    /// What is in the wallet with it, less what is set aside.
     pub balance: Cents,
 }
 
@@ -51,7 +55,8 @@ pub struct Shares {
 }
 
 /// Shares money that arrived between service and `open` invoices, which come the one first that is due first. An invoice
-/// is paid whole or not at all.
+/// is paid whole or not at all, and one for which money is set aside already gets no more. Who is billed afterwards names
+/// one, or the oldest is paid by itself.
 ///
 /// 1. An invoice that the payer names, or that asks for exactly what he paid, or all of them together, where that is not
 ///    the price of his service.
@@ -63,7 +68,16 @@ pub struct Shares {
 pub fn share(open: &[Open], money: Arrived<'_>, offer: Option<Offer>) -> Shares {
     let mut shares = Shares::default();
     let mut left = money.balance;
-    let meant = meant(open, money, offer);
+    let (billed, open): (Vec<Open>, Vec<Open>) = open
+        .iter()
+        .filter(|invoice| !invoice.awaited)
+        .cloned()
+        .partition(|invoice| invoice.billed);
+    let mut meant = named(&billed, money);
+    meant.extend(match named(&open, money) {
+        named if named.is_empty() && meant.is_empty() => asked_for(&open, money, offer),
+        named => named,
+    });
     for invoice in &meant {
         left = shares.pay(invoice, left).unwrap_or(left);
     }
@@ -95,19 +109,32 @@ pub fn share(open: &[Open], money: Arrived<'_>, offer: Option<Offer>) -> Shares 
 /// For how long somebody's service must last yet, for money to be no renewal: people renew in the last days.
 pub const EARLY: Duration = Duration::from_secs(7 * 86_400);
 
-/// Which invoices the payer means.
-fn meant(open: &[Open], money: Arrived<'_>, offer: Option<Offer>) -> Vec<Open> {
-    let said = money.reference.unwrap_or_default().to_ascii_uppercase();
-    let words: Vec<&str> = said
-        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+/// The number of an invoice, where a payer typed that as account and nothing else: without regard to case, spaces and
+/// strokes, `inv 2026/0001` is `INV-20260001`. Reads untrusted text.
+pub fn invoice_number(text: &str) -> Option<String> {
+    let is_stroke = |letter: &char| letter.is_whitespace() || "-/.#:_".contains(*letter);
+    let bare: String = text.chars().filter(|letter| !is_stroke(letter)).collect();
+    let (head, number) = bare.split_at_checked(3)?;
+    let is_number = (8..=14).contains(&number.len()) && number.bytes().all(|c| c.is_ascii_digit());
+    (head.eq_ignore_ascii_case("inv") && is_number).then(|| format!("INV-{number}"))
+}
+
+/// Which invoices the payer names, by themselves or among other words.
+fn named(open: &[Open], money: Arrived<'_>) -> Vec<Open> {
+    let said = money.reference.unwrap_or_default();
+    let words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    let numbers: Vec<String> = words
+        .map(|word| invoice_number(word).unwrap_or_else(|| word.to_ascii_uppercase()))
+        .chain(invoice_number(said))
         .collect();
     let named = open
         .iter()
-        .filter(|invoice| words.contains(&invoice.number.as_str()));
-    let named: Vec<Open> = named.cloned().collect();
-    if !named.is_empty() {
-        return named;
-    }
+        .filter(|invoice| numbers.contains(&invoice.number));
+    named.cloned().collect()
+}
+
+/// Which invoices ask for what he paid, one or all of them together; none where that is the price of his service.
+fn asked_for(open: &[Open], money: Arrived<'_>, offer: Option<Offer>) -> Vec<Open> {
     if offer.is_some_and(|offer| offer.price == money.amount) {
         return Vec::new();
     }
@@ -168,6 +195,8 @@ mod tests {
             number: number.to_owned(),
             owed: Cents::whole(owed),
             overdue,
+            billed: false,
+            awaited: false,
         }
     }
 
@@ -230,7 +259,73 @@ mod tests {
         assert_eq!(shown(&second), (0, vec!["A-2"]));
     }
 
+    #[test]
+    fn an_invoice_that_money_is_set_aside_for_gets_no_more() {
+        let mut fee = [open("A-1", 1500, false)];
+        fee[0].awaited = true;
+        let again = share(&fee, money(1500, 1500), month(1, Duration::ZERO));
+        assert_eq!(shown(&again), (1, vec![]));
+    }
+
+    #[test]
+    fn who_is_billed_afterwards_pays_the_one_he_names() {
+        let mut bills = [
+            open("INV-20270001", 300, true),
+            open("INV-20270002", 500, false),
+        ];
+        for bill in &mut bills {
+            bill.billed = true;
+        }
+        let of = |reference, amount| {
+            let money = Arrived {
+                reference,
+                ..money(amount, amount)
+            };
+            let shares = share(&bills, money, None);
+            shown(&shares).1.join(" ")
+        };
+        assert_eq!(of(Some("inv 2027/0002"), 500), "INV-20270002");
+        assert_eq!(of(Some("for inv20270002, thanks"), 600), "INV-20270002");
+        assert_eq!(of(Some("INV-20270002"), 499), "", "not covered");
+        // His wallet pays the oldest first, by itself.
+        assert_eq!(of(None, 500), "");
+        assert_eq!(of(Some("INV-20270003"), 500), "");
+    }
+
+    #[test]
+    fn an_invoice_is_named_without_regard_to_case_spaces_and_strokes() {
+        let right = Some("INV-20260001".to_owned());
+        for typed in [
+            "INV-20260001",
+            "inv20260001",
+            " Inv 2026 0001",
+            "INV/2026/0001",
+            "inv.#20260001",
+        ] {
+            assert_eq!(invoice_number(typed), right, "{typed}");
+        }
+        let long = invoice_number("INV-202610000");
+        assert_eq!(long.as_deref(), Some("INV-202610000"));
+        for other in [
+            "20260001",
+            "INV-2026",
+            "INV-2026000a",
+            "CN-20260001",
+            "my INV-20260001",
+            "INV-202600010000000",
+            "\u{e4}\u{f6}\u{fc}",
+            "",
+        ] {
+            assert_eq!(invoice_number(other), None, "{other}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,40}") {
+            let _ = invoice_number(&text);
+        }
+
         /// Nobody is given more than there is, and who owes no invoice buys what he always bought.
         #[test]
         fn no_more_is_shared_than_there_is(

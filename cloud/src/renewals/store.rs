@@ -31,8 +31,9 @@ pub(super) use payment::{
     Payment, PaymentStatus, free_receipt, give_payment, insert_unallocated, join_receipt,
     lock_payment, lock_receipt, retract_payment, void_payment,
 };
-pub(super) use refund::{Sold, add_refunded, refund_paid, release_refunded, sold_for, take_back};
-pub(super) use shares::open_invoices;
+pub(super) use refund::{
+    Sold, add_refunded, owed_again, refund_paid, release_refunded, sold_for, take_back,
+};
 pub use typed::{Typed, typed_by_hand};
 
 /// The statement of a deed. What it would write nothing with is left out of it: PostgreSQL makes every part ready

@@ -44,6 +44,8 @@ pub struct DoorConfig {
     pub tcp: Vec<SocketAddr>,
     /// Agents connected to this node at once; more are asked to come back.
     pub most_agents: usize,
+    /// How long an agent may take nothing that it is sent, or answer to none of it: [`super::PATIENCE`].
+    pub patience: Duration,
     /// The database.
     pub db: Database,
     /// For the site key that an enrolled agent is given.
@@ -84,6 +86,7 @@ pub(super) struct Shared {
     pub agents: Agents,
     pub questions: Questions,
     pub most_agents: usize,
+    pub patience: Duration,
     pub stop: CancellationToken,
     /// Batches being stored at once, so that agents leave the pool to people.
     pub uplinks: Semaphore,
@@ -122,6 +125,7 @@ impl Door {
             agents: config.agents,
             questions: config.questions,
             most_agents: config.most_agents,
+            patience: config.patience,
             stop: CancellationToken::new(),
             uplinks: Semaphore::new(MOST_UPLINKS),
             reads: Semaphore::new(MOST_READS),

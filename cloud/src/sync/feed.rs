@@ -241,7 +241,7 @@ impl Sender {
         // Answers to what is still under way must not ask for a second snapshot.
         let all = u32::try_from(WINDOW).unwrap_or(u32::MAX);
         let idle = self.window.room.acquire_many(all);
-        let idle = tokio::time::timeout(PATIENCE, idle).await;
+        let idle = tokio::time::timeout(self.shared.patience, idle).await;
         drop(
             idle.map_err(|_| silent())?
                 .expect("the window is never closed"),
@@ -285,11 +285,12 @@ impl Sender {
 
     /// An agent that neither reads nor answers must not hold what others wait for: its link ends.
     async fn send_batch(&mut self, batch: FeedBatch) -> Result<(), Stop> {
-        let room = tokio::time::timeout(PATIENCE, self.window.room.acquire()).await;
+        let patience = self.shared.patience;
+        let room = tokio::time::timeout(patience, self.window.room.acquire()).await;
         let room = room.map_err(|_| silent())?;
         room.expect("the window is never closed").forget();
         let message = Message::Feed(batch);
-        let sent = tokio::time::timeout(PATIENCE, self.sink.send(&message)).await;
+        let sent = tokio::time::timeout(patience, self.sink.send(&message)).await;
         Ok(sent.map_err(|_| silent())??)
     }
 
@@ -424,7 +425,7 @@ fn cut(mut rows: Vec<DownRecord>) -> (Vec<DownRecord>, bool) {
 const MOST_SNAPSHOTS: usize = 8;
 const MOST_SNAPSHOTS_OF_TENANT: usize = 2;
 /// How long one batch may take, there and back: 256 KiB over a line of 18 kbit/s.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Batches under way to an agent: a long line is kept busy, and no more is held than this.
 const WINDOW: usize = 4;
 /// Rows in a batch: one transaction of the agent's, a few milliseconds on a small board.

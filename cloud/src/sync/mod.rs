@@ -19,8 +19,9 @@ mod uplink;
 pub use agents::{Agents, Presence, merged};
 pub use care::care;
 pub use door::{Door, DoorConfig, DoorError};
+pub use feed::PATIENCE;
 pub use pipe::{Carrier, Pipe, PipeError, Sink, Source, Traffic};
-pub use replay::{REPLAYED_AT_ONCE, Replayed, replay};
+pub use replay::{REPLAYED_AT_ONCE, Replayed, replay, replay_all};
 pub use tls::OwnCertificate;
 
 use door::Shared;

@@ -9,6 +9,7 @@ use super::uplink::will_pass;
 use crate::db::Database;
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Appliers, Report};
+use crate::tenants;
 
 /// How many a job tries before it does something else: some seconds of them.
 pub const REPLAYED_AT_ONCE: u64 = 2_000;
@@ -20,6 +21,26 @@ pub struct Replayed {
     pub applied: u64,
     /// Kept: they still cannot be applied.
     pub kept: u64,
+}
+
+/// Applies all records that were set aside, of one tenant or of every one: see [`replay`].
+pub async fn replay_all(
+    db: &Database,
+    appliers: &Appliers,
+    tenant: Option<TenantId>,
+    now: Timestamp,
+) -> sqlx::Result<Replayed> {
+    let tenants = match tenant {
+        Some(tenant) => vec![tenant],
+        None => tenants::all(db).await?,
+    };
+    let mut all = Replayed::default();
+    for tenant in tenants {
+        let replayed = replay(db, appliers, tenant, None, now).await?;
+        all.applied += replayed.applied;
+        all.kept += replayed.kept;
+    }
+    Ok(all)
 }
 
 /// Applies the records of a tenant that were set aside, each in a transaction of its own, in the order in which

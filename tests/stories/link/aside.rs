@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, bail};
 use easyisp_cloud::sites::reports::{Applier, Appliers};
-use easyisp_cloud::sync::{Replayed, replay};
+use easyisp_cloud::sync::{Replayed, replay, replay_all};
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::net::Mac;
 use easyisp_shared::wire::hello::UpAck;
@@ -123,7 +123,21 @@ async fn what_was_set_aside_is_applied_by_a_release_that_knows_it() -> Result<()
         let done = replay(&world.db, &later, world.tenant, None, START).await?;
         assert_eq!(done, Replayed { applied, kept });
     }
-    let heard = heard.lock().expect("nobody panics here").clone();
+    // What the command does: for one provider, or for all.
+    let (other, site) = world.given_tenant(2).await?;
+    let theirs = world.given_agent_of(other, site).await?;
+    let mut caller = Caller::greet(&world, &theirs, Uuid::from_u128(6), 0).await?;
+    caller.send_records(0, (1..=2).map(bind).collect()).await?;
+    assert_eq!(caller.acknowledged().await?, 2);
+    for (whose, applied) in [(Some(world.tenant), 0), (None, 2), (None, 0)] {
+        let done = replay_all(&world.db, &later, whose, START).await?;
+        assert_eq!(done, Replayed { applied, kept: 0 });
+    }
+    let mut heard = heard.lock().expect("nobody panics here").clone();
+    assert_eq!(
+        heard.split_off(3),
+        [(1, theirs.agent.0), (2, theirs.agent.0)]
+    );
     let agent = identity.agent.0;
     assert_eq!(heard, [(1, agent), (2, agent), (3, agent)]);
     assert!(world.set_aside().await?.is_empty());

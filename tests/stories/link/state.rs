@@ -1,12 +1,15 @@
 //! State on its way down.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use easyisp_agent::sync::LinkStatus;
 use easyisp_shared::wire::FeedMode;
+use easyisp_shared::wire::hello::FeedAck;
+use uuid::Uuid;
 
 use super::boxes::{TestBox, caught_up, holds};
+use super::uplink::Caller;
 use super::world::{World, eventually};
 
 #[tokio::test]
@@ -287,6 +290,35 @@ async fn an_agent_lives_in_its_own_site_only() -> Result<()> {
     assert!(world.logins(world.tenant).await?.is_empty());
     assert_eq!(world.door().agents().connected(world.tenant, their_site), 0);
     assert!(matches!(&*link.status().borrow(), LinkStatus::Up { .. }));
+    link.stop().await;
+    Ok(())
+}
+
+/// Nobody waits for an agent that reads what it is sent and answers to a part of it, when it asks for everything: its link
+/// ends, and the site's next box is given all of it.
+#[tokio::test]
+async fn an_agent_that_owes_answers_is_let_go_before_it_is_given_everything() -> Result<()> {
+    let mut world = World::start().await?;
+    let patience = Duration::from_millis(300);
+    world.impatient(patience).await?;
+    world.put(1, Some(b"one")).await?;
+    let identity = world.given_agent().await?;
+    let mut caller = Caller::greet(&world, &identity, Uuid::from_u128(5), 0).await?;
+    let first = caller.told().await?.context("everything")?;
+    assert_eq!(first.mode, FeedMode::SnapshotWhole);
+    world.put(2, Some(b"two")).await?;
+    while caller.told().await?.context("a change")?.records.is_empty() {}
+    let asked = Instant::now();
+    caller.says(FeedAck::NeedSnapshot).await?;
+    while let Some(batch) = caller.told().await? {
+        assert_eq!(batch.mode, FeedMode::Changes, "an answer is due yet");
+    }
+    assert!(asked.elapsed() >= patience, "{:?}", asked.elapsed());
+
+    let (local, next) = (TestBox::new(), world.given_agent().await?);
+    let link = world.link(&next, &local);
+    caught_up(&link).await?;
+    holds(&local, &[(1, b"one"), (2, b"two")]).await?;
     link.stop().await;
     Ok(())
 }

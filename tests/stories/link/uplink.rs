@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use easyisp_agent::sync::{Carrier, Identity, Pipe};
 use easyisp_shared::wire::hello::{FeedAck, Hello, HelloV1, UpAck};
-use easyisp_shared::wire::{Lane, Message, UpBatch, UpRecord};
+use easyisp_shared::wire::{FeedBatch, Lane, Message, UpBatch, UpRecord};
 use uuid::Uuid;
 
 use super::boxes::{TestBox, caught_up, login};
@@ -314,6 +314,21 @@ impl Caller {
         let generation = self.generation;
         let holds = Message::FeedAck(FeedAck::Holds { generation });
         Ok(self.sync.sink.send(&holds).await?)
+    }
+
+    /// What the cloud says of the site's state; `None` = it ended the conversation.
+    pub async fn told(&mut self) -> Result<Option<FeedBatch>> {
+        let patience = Duration::from_secs(10);
+        match tokio::time::timeout(patience, self.sync.source.receive()).await? {
+            Ok(Some(Message::Feed(batch))) => Ok(Some(batch)),
+            Ok(Some(other)) => bail!("not the feed: {other:?}"),
+            Ok(None) | Err(_) => Ok(None),
+        }
+    }
+
+    /// Answers to a batch of it.
+    pub async fn says(&mut self, ack: FeedAck) -> Result<()> {
+        Ok(self.sync.sink.send(&Message::FeedAck(ack)).await?)
     }
 
     pub async fn send(

@@ -14,7 +14,7 @@ use easyisp_cloud::secrets::{SITE_KEY, Secrets};
 use easyisp_cloud::sites::agents::{self, Standing, rotation};
 use easyisp_cloud::sites::edge;
 use easyisp_cloud::sites::reports::{Applier, Appliers};
-use easyisp_cloud::sync::{Agents, Door, DoorConfig, care};
+use easyisp_cloud::sync::{Agents, Door, DoorConfig, PATIENCE, care};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{SiteId, TenantId};
 use easyisp_shared::seal::SealKey;
@@ -125,6 +125,17 @@ impl World {
 
     /// The door of a node on this database.
     pub async fn another_node(&self, listen: SocketAddr) -> Result<Door> {
+        self.node(listen, PATIENCE).await
+    }
+
+    /// The same of one that waits no longer than this for an agent's answer.
+    pub async fn impatient(&mut self, patience: Duration) -> Result<()> {
+        self.close_door().await;
+        self.door = Some(self.node(ports::free_here()?, patience).await?);
+        Ok(())
+    }
+
+    async fn node(&self, listen: SocketAddr, patience: Duration) -> Result<Door> {
         let agents = Agents::default();
         let (db, clock) = (self.db.clone(), self.clock.clone());
         let nodes = Nodes::new(db, clock, &self.secrets, agents.clone());
@@ -132,6 +143,7 @@ impl World {
             listen,
             tcp: vec![listen],
             most_agents: 100,
+            patience,
             db: self.db.clone(),
             secrets: self.secrets.clone(),
             standing: self.standing.clone(),

@@ -152,7 +152,8 @@ pub struct IncomeRequest {
     /// At most 500 characters.
     #[serde(default, deserialize_with = "blank::option")]
     description: Option<String>,
-    /// The code of a revenue account; 4090 when it is not given.
+    /// The code of a revenue account; 4090 when it is not given. 2200 for vouchers of the house that were sold: who uses one
+    /// makes it revenue, so that what is sold is owed until then.
     #[serde(default, deserialize_with = "blank::option")]
     account: Option<String>,
 }
@@ -226,6 +227,7 @@ async fn draft(
     }
     let account = match &request.account {
         None => AccountCode::OTHER_INCOME,
+        Some(code) if code.trim() == AccountCode::VOUCHERS.as_str() => AccountCode::VOUCHERS,
         Some(code) => rules::account(&known, code, AccountType::Revenue, &mut wrong),
     };
     let reference = rules::text("reference", request.reference, 100, &mut wrong);

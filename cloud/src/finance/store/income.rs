@@ -148,7 +148,7 @@ pub async fn page(
                from payments p
                left join customers c on c.tenant_id = $1 and c.id = p.customer_id
               where p.tenant_id = $1 and ($2::uuid is null or p.id = $2)
-                and ($9::text is null or p.id = any((select found_payments($1, $9, $10))::uuid[]))
+                and ($3::text is null or p.id = any((select found_payments($1, $3, $9))::uuid[]))
                 and ($4::text is null or p.method = $4)
                 and ($5::timestamptz is null or p.paid_at >= $5)
                 and ($6::timestamptz is null or p.paid_at < $6)
@@ -160,8 +160,7 @@ pub async fn page(
                     case when reversal_id is null then 'completed' else 'voided' end as status
                from incomes
               where tenant_id = $1 and ($2::uuid is null or id = $2)
-                and ($3::text is null or customer_name ilike $3 or description ilike $3
-                     or reference ilike $3)
+                and ($3::text is null or id = any((select found_incomes($1, $3))::uuid[]))
                 and ($4::text is null or method = $4)
                 and ($5::timestamptz is null or occurred_at >= $5)
                 and ($6::timestamptz is null or occurred_at < $6)
@@ -176,7 +175,7 @@ pub async fn page(
                join customers c on c.tenant_id = $1 and c.id = i.customer_id
               where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET' and i.period_id is null
                 and ($2::uuid is null or i.id = $2)
-                and ($9::text is null or i.id = any((select found_invoices($1, $9, $10))::uuid[]))
+                and ($3::text is null or i.id = any((select found_invoices($1, $3, $9))::uuid[]))
                 and ($4::text is null or i.paid_by = $4)
                 and ($5::timestamptz is null or i.paid_at >= $5)
                 and ($6::timestamptz is null or i.paid_at < $6)
@@ -195,13 +194,12 @@ pub async fn page(
     ))
     .bind(tx.tenant())
     .bind(filter.id)
-    .bind(search.as_deref().map(crate::db::like))
+    .bind(&search)
     .bind(filter.method)
     .bind(filter.from)
     .bind(filter.to)
     .bind(page.limit())
     .bind(page.offset())
-    .bind(&search)
     .bind(search.as_deref().and_then(beginning_of_phone))
     .fetch_all(&mut **tx)
     .await
@@ -270,7 +268,7 @@ async fn sums_of_rows(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
              select p.amount - p.refunded as amount, p.method, p.status = 'completed' as stands
                from payments p
               where p.tenant_id = $1
-                and ($6::text is null or p.id = any((select found_payments($1, $6, $7))::uuid[]))
+                and ($2::text is null or p.id = any((select found_payments($1, $2, $6))::uuid[]))
                 and ($3::text is null or p.method = $3)
                 and ($4::timestamptz is null or p.paid_at >= $4)
                 and ($5::timestamptz is null or p.paid_at < $5)
@@ -278,8 +276,7 @@ async fn sums_of_rows(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
              select amount, method, reversal_id is null
                from incomes
               where tenant_id = $1
-                and ($2::text is null or customer_name ilike $2 or description ilike $2
-                     or reference ilike $2)
+                and ($2::text is null or id = any((select found_incomes($1, $2))::uuid[]))
                 and ($3::text is null or method = $3)
                 and ($4::timestamptz is null or occurred_at >= $4)
                 and ($5::timestamptz is null or occurred_at < $5)
@@ -287,7 +284,7 @@ async fn sums_of_rows(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
              select i.amount - i.credited, i.paid_by, true
                from invoices i
               where i.tenant_id = $1 and i.status = 'PAID' and i.paid_by <> 'WALLET' and i.period_id is null
-                and ($6::text is null or i.id = any((select found_invoices($1, $6, $7))::uuid[]))
+                and ($2::text is null or i.id = any((select found_invoices($1, $2, $6))::uuid[]))
                 and ($3::text is null or i.paid_by = $3)
                 and ($4::timestamptz is null or i.paid_at >= $4)
                 and ($5::timestamptz is null or i.paid_at < $5))
@@ -299,11 +296,10 @@ async fn sums_of_rows(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Sums> {
            from line",
     )
     .bind(tx.tenant())
-    .bind(search.as_deref().map(crate::db::like))
+    .bind(&search)
     .bind(filter.method)
     .bind(filter.from)
     .bind(filter.to)
-    .bind(&search)
     .bind(search.as_deref().and_then(beginning_of_phone))
     .fetch_one(&mut **tx)
     .await

@@ -22,8 +22,8 @@ pub async fn lock_paid_by_wallet(
     customer: CustomerId,
 ) -> sqlx::Result<Vec<PaidByWallet>> {
     sqlx::query_as(
-        "select i.id, i.number, i.customer_id, i.amount, i.status, i.taxes, i.paid_at, i.paid_by, i.settlement_id,
-                i.period_id, i.revenue, i.credited, t.debit_party as wallet
+        "select i.id, i.number, i.customer_id, i.amount, i.status, i.taxes, i.paid_at, i.paid_by, i.reference,
+                i.settlement_id, i.period_id, i.revenue, i.credited, t.debit_party as wallet
            from transfers t
            join invoices i on i.tenant_id = $1 and i.customer_id = t.credit_party and i.settlement_id = t.entry_id
           where t.tenant_id = $1 and t.debit_account = '2000' and t.credit_account = '1100'

@@ -192,39 +192,6 @@ pub(in super::super) async fn find(
     row.as_ref().map(read).transpose()
 }
 
-/// Customers whose user name or account number ends with what was typed (without case and spaces), or with which it
-/// ends: at most two, for two are nobody. Less than four characters fit too many.
-pub(in super::super) async fn by_suffix(tx: &mut Tx, typed: &str) -> sqlx::Result<Vec<Candidate>> {
-    const LEAST: usize = 4;
-
-    if typed.chars().count() < LEAST {
-        return Ok(Vec::new());
-    }
-    let rows: Vec<(CustomerId, Option<String>)> = sqlx::query_as(
-        "select id, phone_number
-           from customers
-          where tenant_id = $1 and deleted_at is null
-            and (right(username_key, length($2)) = $2
-                 or length(username_key) >= 4 and right($2, length(username_key)) = username_key
-                 or right(account_number::text, length($2)) = $2
-                 or right($2, length(account_number::text)) = account_number::text)
-          limit 2",
-    )
-    .bind(tx.tenant())
-    .bind(typed)
-    .fetch_all(&mut **tx)
-    .await?;
-    let candidate = |(id, phone)| Candidate {
-        id,
-        by_account: false,
-        by_name: true,
-        by_phone: false,
-        by_payer: false,
-        phone,
-    };
-    Ok(rows.into_iter().map(candidate).collect())
-}
-
 /// Takes a report to work on it, as done, withdraws the due work and looks for what is known of the arrival
 /// it tells of, in one statement. Locks the report and then the prompt. `None` when it was worked on before.
 pub(in super::super) async fn take_and_find(

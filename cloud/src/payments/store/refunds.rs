@@ -61,6 +61,7 @@ impl Refund {
             service: self.service,
             method: self.provider.method(),
             till: Till::of(self.platform),
+            since: self.decided_at,
         }
     }
 }

@@ -6,7 +6,8 @@ use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 
 use crate::api::Page;
-use crate::db::{Tx, like};
+use crate::customers::beginning_of_phone;
+use crate::db::{Tx, sought};
 
 /// Money that is nobody's yet.
 #[derive(FromRow, Clone, Debug)]
@@ -30,8 +31,7 @@ macro_rules! held {
             $columns,
             " from payments
               where tenant_id = $1 and customer_id is null and status = 'completed' and method in ('MPESA', 'AIRTEL')
-                and ($2::text is null or receipt ilike $2 or phone ilike $2 or account ilike $2
-                     or payer_name ilike $2)"
+                and ($2::text is null or id = any((select found_unallocated($1, $2, $3))::uuid[]))"
         )
     };
 }
@@ -42,15 +42,17 @@ pub(in super::super) async fn held(
     search: Option<&str>,
     page: Page,
 ) -> sqlx::Result<(Vec<Held>, i64)> {
-    let search = search.map(like);
+    let search = sought(search);
+    let digits = search.as_deref().and_then(beginning_of_phone);
     let rows = sqlx::query_as(concat!(
         held!(
             "id, receipt, amount, phone, account, payer_hash, payer_name, description, paid_at, created_at"
         ),
-        " order by paid_at desc, id desc limit $3 offset $4"
+        " order by paid_at desc, id desc limit $4 offset $5"
     ))
     .bind(tx.tenant())
     .bind(&search)
+    .bind(&digits)
     .bind(page.limit())
     .bind(page.offset())
     .fetch_all(&mut **tx)
@@ -58,6 +60,7 @@ pub(in super::super) async fn held(
     let total = sqlx::query_scalar(held!("count(*)"))
         .bind(tx.tenant())
         .bind(&search)
+        .bind(&digits)
         .fetch_one(&mut **tx)
         .await?;
     Ok((rows, total))

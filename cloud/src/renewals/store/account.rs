@@ -15,6 +15,9 @@ use crate::ledger::Tax;
 use crate::packages::{PurchaseLimit, Terms, Tolerance};
 use crate::renewals::deed::{Account, Plan};
 use crate::renewals::rules::{Holding, Promised, Term, Unit};
+use crate::renewals::shares::Open;
+
+use super::shares::open_invoices;
 
 #[derive(FromRow)]
 struct AccountRow {
@@ -95,13 +98,12 @@ macro_rules! account {
                 w.balance, t.business_name, t.currency,
                 t.time_zone, t.grace_secs, c.paused_at, c.promised_from, c.promised_until,
                 c.postpaid, c.parent_id is not null as child,
-                not c.postpaid
-                and (exists (select from invoices i
-                              where i.tenant_id = $1 and i.customer_id = c.id and i.status = 'PENDING')
-                     or exists (select from customers k
-                                  join invoices i on i.tenant_id = $1 and i.customer_id = k.id
-                                                 and i.status = 'PENDING'
-                                 where k.tenant_id = $1 and k.parent_id = c.id)) as owes,
+                (exists (select from invoices i
+                          where i.tenant_id = $1 and i.customer_id = c.id and i.status = 'PENDING')
+                 or exists (select from customers k
+                              join invoices i on i.tenant_id = $1 and i.customer_id = k.id
+                                             and i.status = 'PENDING'
+                             where k.tenant_id = $1 and k.parent_id = c.id)) as owes,
                 coalesce(t.prepaid_receipts_from <= $3, false) as receipts,
                 exists (select from floats f
                          where f.tenant_id = $1 and f.operator_id = $4 and f.active) as by_seller,
@@ -173,7 +175,14 @@ async fn locked(
         .bind(operator)
         .fetch_optional(&mut **tx)
         .await?;
-    row.map(account).transpose()
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let owed = match row.owes {
+        true => open_invoices(tx, row.id, at).await?,
+        false => Vec::new(),
+    };
+    account(row, owed).map(Some)
 }
 
 /// Who pays for a customer: the parent of a child account, else himself.
@@ -187,7 +196,7 @@ pub async fn payer(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Option<Cus
     .await
 }
 
-fn account(row: AccountRow) -> sqlx::Result<Account> {
+fn account(row: AccountRow, owed: Vec<Open>) -> sqlx::Result<Account> {
     let undecodable = |what: String| sqlx::Error::Decode(what.into());
     let zone = TimeZone::get(&row.time_zone).map_err(|error| undecodable(error.to_string()))?;
     let forgiving = row.plan.as_ref().is_some_and(|plan| plan.forgiving);
@@ -239,7 +248,7 @@ fn account(row: AccountRow) -> sqlx::Result<Account> {
         back_from: None,
         child: row.child,
         postpaid: row.postpaid,
-        owes: row.owes,
+        owed,
         parent: row.parent,
         open: !row.deleted && row.standing != "DISABLED",
         plan,

@@ -1,6 +1,6 @@
 //! SQL on what of payments and periods is given back.
 
-use easyisp_shared::id::{CustomerId, EntryId, PaymentId, PeriodId};
+use easyisp_shared::id::{CustomerId, EntryId, InvoiceId, PaymentId, PeriodId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
@@ -35,6 +35,27 @@ pub(in super::super) async fn release_refunded(tx: &mut Tx, refund: &Refund) -> 
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Which of these invoices are owed again because money was taken back, since then.
+pub(in super::super) async fn owed_again(
+    tx: &mut Tx,
+    invoices: &[InvoiceId],
+    since: Timestamp,
+) -> sqlx::Result<Vec<InvoiceId>> {
+    sqlx::query_scalar(
+        "select invoice_id
+           from (select distinct on (invoice_id) invoice_id, reopened_at, taken_back
+                   from invoice_reopenings
+                  where tenant_id = $1 and invoice_id = any($2)
+                  order by invoice_id, reopened_at desc) last
+          where taken_back and reopened_at >= $3",
+    )
+    .bind(tx.tenant())
+    .bind(invoices)
+    .bind(since)
+    .fetch_all(&mut **tx)
+    .await
 }
 
 /// What is sent back is gone: a payment of which nothing is left is refunded.

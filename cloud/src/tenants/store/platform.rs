@@ -138,7 +138,7 @@ pub struct Rest {
     pub time_zone: String,
     /// What it has paid the platform in advance.
     pub platform_balance: Cents,
-    /// What it has paid for messages in advance.
+    /// What is left of what it has paid for messages in advance.
     pub sms_balance: Cents,
     /// By whom its messages are sent.
     pub sms_provider: Option<String>,
