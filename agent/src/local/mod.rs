@@ -2,6 +2,7 @@
 
 mod diagnosis;
 mod feed;
+mod online;
 mod questions;
 mod router;
 mod thrift;

@@ -15,12 +15,12 @@ use easyisp_shared::wire::up::{
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::rules::{Findings, Listing, Reach, Who, compare};
+use super::rules::{Findings, Listing, Missing, Reach, Who, compare};
 use crate::enforce::is_same_device;
 use crate::radius::driver::Radius;
-use crate::routeros::{Active, ApiError, LocalSecret, Resource, RouterApis};
+use crate::routeros::{Active, ApiError, LocalSecret, Resource, Roll, RouterApis};
 use crate::sessions::{Online, Service, Sessions};
 use crate::site::{Router, Site, SiteClock};
 
@@ -44,6 +44,8 @@ pub struct Reconciler {
     /// When each router started last, as it said.
     booted: Mutex<HashMap<RouterId, Timestamp>>,
     /// When each router's own users were read last.
+    /// Whom each router's last list did not name, where it was whole.
+    missing: Mutex<HashMap<RouterId, Missing>>,
     secrets_read: Mutex<HashMap<RouterId, Timestamp>>,
 }
 
@@ -59,6 +61,10 @@ pub struct Outcome {
     /// Who is online there and is no session of ours.
     pub outside: Vec<OutsideV1>,
 }
+    /// Sessions that this list does not name, also those that go on.
+    pub missing: u32,
+    /// Of them, how many end if the next list does not name them either.
+    pub once: u32,
 
 impl Reconciler {
     /// Ready to [`run`](Reconciler::run).
@@ -69,6 +75,7 @@ impl Reconciler {
             secrets_read: Mutex::default(),
         })
     }
+            missing: Mutex::default(),
 
     /// Asks every router whose API is set up once an interval, until cancelled.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
@@ -110,7 +117,8 @@ impl Reconciler {
             .collect()
     }
 
-    /// Asks one router for everybody, corrects what we believed, and tells the cloud how it is.
+    /// Asks one router for everybody, corrects what we believed, and tells the cloud how it is. Who is missing for
+    /// the first time is asked for again at once: a list may be cut short.
     pub async fn router(
         &self,
         router: &Router,
@@ -118,12 +126,14 @@ impl Reconciler {
         within: Duration,
     ) -> Result<Outcome, ApiError> {
         let asked = self.parts.clock.now();
-        let (lines, resource) = tokio::join!(
-            self.parts.apis.active(router, None, within),
+        let (roll, resource) = tokio::join!(
+            self.parts.apis.roll(router, None, within),
             self.parts.apis.resource(router, within),
         );
-        let told = lines.map(|lines| (lines, resource.ok()));
-        let (lines, resource) = match told {
+        // Taken away: two lists in a row are two with nothing between them that failed.
+        let before = self.missing().remove(&router.id).unwrap_or_default();
+        let told = roll.map(|roll| (roll, resource.ok()));
+        let (Roll { lines, whole }, resource) = match told {
             Ok(told) => told,
             Err(cause) => {
                 self.tell(router, asked, None, Some(cause.to_string()), &[]);
@@ -137,8 +147,14 @@ impl Reconciler {
             asked,
             booted,
         };
-        let findings = compare(&held, listing, reach, |name| self.who(name));
-        let outcome = self.correct(router, findings);
+        let mut findings = compare(&held, listing, reach, |name| self.who(name));
+        let missing = std::mem::take(&mut findings.missing);
+        let count = number(missing.len());
+        self.missing().insert(router.id, missing);
+        let outcome = Outcome {
+            missing: count,
+            ..self.correct(router, findings)
+        };
         self.tell(router, asked, resource, None, &outcome.outside);
         Ok(outcome)
     }
@@ -147,6 +163,32 @@ impl Reconciler {
     /// router answers those by itself, so nothing that is decided here reaches them.
     pub async fn local_secrets(
         &self,
+    ) -> Result<Outcome, ApiError> {
+        let began = Instant::now();
+        let first = self.list(router, reach, within).await?;
+        if first.once == 0 {
+            return Ok(first);
+        }
+        let rest = within.saturating_sub(began.elapsed());
+        match self.list(router, reach, rest).await {
+            Ok(second) => Ok(Outcome {
+                closed: first.closed + second.closed,
+                opened: first.opened + second.opened,
+                confirmed: first.confirmed + second.confirmed,
+                ..second
+            }),
+            Err(cause) => {
+                debug!(router.id = %router.id, %cause, "Nobody ends by one list of router {}", router.name);
+                Ok(first)
+            }
+        }
+    }
+
+    async fn list(
+        &self,
+        router: &Router,
+        reach: Reach,
+        within: Duration,
         router: &Router,
         within: Duration,
     ) -> Result<LocalSecretsV1, ApiError> {
@@ -154,7 +196,6 @@ impl Reconciler {
         let listed = self.parts.apis.local_secrets(router, None, within).await?;
         let is_customer = |one: &&LocalSecret| self.parts.site.subscriber(&one.name).is_some();
         let hidden: Vec<&LocalSecret> = listed.iter().filter(is_customer).collect();
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let told = LocalSecretsV1 {
             router: router.id,
             at,
@@ -165,6 +206,8 @@ impl Reconciler {
                 .take(MOST_HIDDEN)
                 .map(|one| LocalSecretV1 {
                     username: one.name.clone(),
+            whole: &whole,
+            before: &before,
                     hotspot: one.service == Service::Hotspot,
                 })
                 .collect(),
@@ -174,6 +217,10 @@ impl Reconciler {
         read.insert(router.id, at);
         drop(read);
         self.parts
+    fn missing(&self) -> MutexGuard<'_, HashMap<RouterId, Missing>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
             .radius
             .report_result(&Up::LocalSecrets(told.clone()));
         Ok(told)
@@ -187,7 +234,7 @@ impl Reconciler {
             .is_none_or(|read| now.since(*read) >= SECRETS_INTERVAL)
     }
 
-    /// Asks one router for the sessions under one name. Who logs in by a voucher or a device is listed under
+    /// Asks one router for the sessions under one name; nothing ends by it. Who logs in by a voucher or a device is listed under
     /// another, so of a hotspot's customer the whole list is read.
     pub async fn name(
         &self,
@@ -199,7 +246,7 @@ impl Reconciler {
         let mut held = self.logins_at(router.id);
         held.retain(|online| *online.session.username == *name);
         let by_name = (!self.is_listed_otherwise(name, &held)).then_some(name);
-        let mut lines = self.parts.apis.active(router, by_name, within).await?;
+        let Roll { mut lines, whole } = self.parts.apis.roll(router, by_name, within).await?;
         let is_device = |line: &Active, ours: &[u8]| {
             let mut held = held.iter();
             held.any(|online| is_same_device(line, ours, &online.session))
@@ -213,8 +260,12 @@ impl Reconciler {
             asked,
             booted: None,
         };
-        let findings = compare(&held, listing, Reach::Every, |name| self.who(name));
-        Ok(self.correct(router, findings))
+        let findings = compare(&held, listing, Reach::Nobody, |name| self.who(name));
+        let missing = number(findings.missing.len());
+        Ok(Outcome {
+            missing,
+            ..self.correct(router, findings)
+        })
     }
 
     fn is_listed_otherwise(&self, name: &[u8], held: &[Online]) -> bool {
@@ -241,6 +292,8 @@ impl Reconciler {
 
     fn correct(&self, router: &Router, findings: Findings) -> Outcome {
         let mut outcome = Outcome {
+            whole: &whole,
+            before: &Missing::new(),
             outside: findings
                 .outside
                 .into_iter()
@@ -272,6 +325,7 @@ impl Reconciler {
     }
 
     /// When the router started: now less its uptime. What it says moves by the time a question takes.
+            once: number(findings.once),
     fn note_boot(
         &self,
         router: RouterId,
@@ -316,7 +370,7 @@ impl Reconciler {
             free_memory: resource.free_memory,
             total_memory: resource.total_memory,
             outside: outside.iter().take(MOST_OUTSIDE).cloned().collect(),
-            outside_count: u32::try_from(outside.len()).unwrap_or(u32::MAX),
+            outside_count: number(outside.len()),
         });
         self.parts.radius.report_result(&up);
     }
@@ -345,3 +399,8 @@ const SAME_BOOT: Duration = Duration::from_secs(30);
 /// As many as a person reads; the count says how many there are.
 const MOST_OUTSIDE: usize = 100;
 const MOST_HIDDEN: usize = 200;
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+const MOST_POOLS: usize = 64;

@@ -58,7 +58,6 @@ impl RouterApis {
         let rows = answer.rows.iter();
         let mut interfaces: Vec<InterfaceV1> = rows.filter_map(live::read_interface).collect();
         interfaces.sort_by_key(|interface| interface.dynamic);
-        interfaces.truncate(MOST_ROWS);
         let lasting = interfaces
             .iter()
             .filter(|one| !one.dynamic && !one.disabled);
@@ -85,7 +84,6 @@ impl RouterApis {
         let answer = self.ask(router, live::queues(None), within).await?;
         let mut queues: Vec<QueueV1> = answer.rows.iter().filter_map(live::read_queue).collect();
         queues.sort_by_key(|queue| queue.dynamic);
-        queues.truncate(MOST_ROWS);
         Ok(queues)
     }
 
@@ -161,7 +159,7 @@ impl RouterApis {
         within: Duration,
     ) -> Result<Vec<LeaseV1>, ApiError> {
         let rows = self.rows(router, live::leases(), within).await?;
-        Ok(rows.iter().take(MOST_ROWS).map(live::read_lease).collect())
+        Ok(rows.iter().map(live::read_lease).collect())
     }
 
     /// The devices around it.
@@ -171,11 +169,7 @@ impl RouterApis {
         within: Duration,
     ) -> Result<Vec<NeighbourV1>, ApiError> {
         let rows = self.rows(router, live::neighbours(), within).await?;
-        Ok(rows
-            .iter()
-            .take(MOST_LINES)
-            .map(live::read_neighbour)
-            .collect())
+        Ok(rows.iter().map(live::read_neighbour).collect())
     }
 
     /// What it watches itself.
@@ -185,7 +179,7 @@ impl RouterApis {
         within: Duration,
     ) -> Result<Vec<WatchV1>, ApiError> {
         let rows = self.rows(router, live::netwatch(), within).await?;
-        Ok(rows.iter().take(MOST_LINES).map(live::read_watch).collect())
+        Ok(rows.iter().map(live::read_watch).collect())
     }
 
     /// Pings somebody from there.
@@ -223,6 +217,5 @@ impl RouterApis {
     }
 }
 
-/// As many as an answer of 256 KiB holds.
-const MOST_ROWS: usize = 1000;
+/// Of a log; a list is cut where it is answered, and that is said.
 const MOST_LINES: usize = 500;

@@ -1047,6 +1047,24 @@ fn wanted() -> WantedV1 {
         which: RowOfV1::Own("comment".to_owned(), "easyisp:radius:1".to_owned()),
         fields: vec![("secret".to_owned(), WantedValueV1::Secret("s".to_owned()))],
     }
+        (
+            "question_online_page",
+            Question::OnlinePage(OnlineAskV1 {
+                router,
+                hotspot: Some(true),
+                after: Some(online_place()),
+            }),
+        ),
+        (
+            "question_router_rows",
+            Question::Router {
+                router,
+                ask: RouterAsk::Rows {
+                    of: RowsOf::Leases,
+                    from: 1000,
+                },
+            },
+        ),
 }
 
 fn outside() -> OutsideV1 {
@@ -1084,6 +1102,15 @@ fn replies() -> Vec<(&'static str, Reply)> {
             "reply_disconnected",
             Reply::Disconnected {
                 ended: 1,
+fn online_place() -> OnlinePlaceV1 {
+    OnlinePlaceV1 {
+        session: b"81000001".to_vec(),
+        username: b"demo001".to_vec(),
+        framed_ip: Some(Ipv4Addr::new(10, 0, 0, 9)),
+        mac: Some(MAC),
+    }
+}
+
                 unconfirmed: 0,
             },
         ),
@@ -1097,6 +1124,20 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 api: None,
                 millis: Some(3),
                 detail: "answers".into(),
+            }),
+        ),
+        (
+            "reply_online_page",
+            Reply::OnlinePage(OnlinePageV1 {
+                sessions: Vec::new(),
+                next: Some(online_place()),
+            }),
+        ),
+        (
+            "reply_router_rows",
+            Reply::Router(RouterTold::Rows {
+                told: Box::new(RouterTold::Leases(Vec::new())),
+                all: 1200,
             }),
         ),
         (
