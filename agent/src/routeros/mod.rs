@@ -289,6 +289,7 @@ impl RouterApis {
         match Connection::open(&access.access, self.pins.of(&access.name)).await {
             Ok((connection, met)) => {
                 info!(router.id = %router.id, "Entered the API of router {}", router.name);
+                router.note_alive();
                 if let Some(met) = met {
                     self.pins.learn(&access.name, met);
                 }
@@ -310,6 +311,18 @@ impl RouterApis {
                     state.refusals.refused(router.id, now);
                 }
                 Err(cause)
+            }
+        }
+    }
+
+    /// Has the router be dialled at the next question: it gave a sign of life. One that refused the login is left
+    /// alone still.
+    pub async fn dial_again(&self, router: RouterId) {
+        let line = self.lines().get(&router).cloned();
+        if let Some(line) = line {
+            let mut state = line.state.lock().await;
+            if !matches!(state.failed, Some((_, ApiError::LoginRefused(_)))) {
+                state.failed = None;
             }
         }
     }

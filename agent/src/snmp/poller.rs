@@ -203,7 +203,12 @@ impl Poller {
         let read = self.read(&device, &mut state).await;
         let at = self.parts.clock.now();
         let (reading, through, first) = match read {
-            Ok(read) => read,
+            Ok(read) => {
+                if let Some(router) = self.parts.site.router(router) {
+                    router.note_alive();
+                }
+                read
+            }
             Err(cause) => {
                 self.note(router, &mut state, Err(cause.to_string()), at);
                 return Err(cause);
