@@ -1,5 +1,6 @@
 //! What a person must know of sites and routers: told once after it lasted, with an all-clear.
 
+mod behind;
 mod flaps;
 mod told;
 

@@ -1,5 +1,6 @@
 //! What is to be seen of a site and of a router now, from what agents told last.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use easyisp_shared::id::{RouterId, SiteId};
@@ -273,8 +274,31 @@ pub struct Place {
 }
 
 #[cfg(test)]
+    /// Through which device it is reached.
+    pub parent: Option<RouterId>,
 mod tests {
     use easyisp_shared::wire::monitor::{PortFactV1, PortSampleV1, SensorFactV1};
+/// What is seen of each, so that whoever stands behind another comes after it; who stands behind himself comes as he may.
+pub fn parents_first(devices: Vec<(Place, Vec<Seen>)>) -> Vec<(Place, Vec<Seen>)> {
+    let parents: BTreeMap<RouterId, Option<RouterId>> = devices
+        .iter()
+        .map(|(place, _)| (place.id, place.parent))
+        .collect();
+    let steps = |mut at: RouterId| {
+        let up = std::iter::from_fn(|| {
+            at = parents.get(&at).copied().flatten()?;
+            Some(at)
+        });
+        up.take(MOST_STEPS).count()
+    };
+    let mut devices = devices;
+    devices.sort_by_cached_key(|(place, _)| steps(place.id));
+    devices
+}
+
+/// Devices behind one another.
+const MOST_STEPS: usize = 32;
+
 
     use super::*;
 
@@ -295,6 +319,33 @@ mod tests {
     #[test]
     fn a_router_is_there_as_long_as_one_way_to_it_works() {
         let down = |device: Device| there(&device, NOW);
+    #[test]
+    fn whoever_stands_behind_another_comes_after_it() {
+        let id = |number: u128| RouterId(uuid::Uuid::from_u128(number));
+        let place = |number: u128, parent: Option<u128>| {
+            let place = Place {
+                id: id(number),
+                site: SiteId(uuid::Uuid::nil()),
+                name: number.to_string(),
+                parent: parent.map(id),
+            };
+            (place, Vec::new())
+        };
+        // 5 and 6 stand behind one another, 7 behind one that is not there.
+        let devices = [
+            (1, Some(2)),
+            (2, Some(3)),
+            (3, None),
+            (5, Some(6)),
+            (6, Some(5)),
+            (7, Some(9)),
+        ];
+        let devices = devices.map(|(number, parent)| place(number, parent));
+        let sorted = parents_first(devices.into());
+        let names: Vec<&str> = sorted.iter().map(|(place, _)| &*place.name).collect();
+        assert_eq!(names, ["3", "2", "7", "1", "5", "6"]);
+    }
+
         let api_well = Device {
             api: Some((ago(60), None)),
             snmp: Some((ago(900), silent())),

@@ -180,6 +180,7 @@ pub async fn sites(tx: &mut Tx) -> sqlx::Result<Vec<Site>> {
 struct DeviceRow {
     id: RouterId,
     site_id: SiteId,
+    parent_id: Option<RouterId>,
     name: String,
     heard: Option<Timestamp>,
     api_asked_at: Option<Timestamp>,
@@ -204,7 +205,7 @@ struct DeviceRow {
 /// pools, with what differs from that.
 pub async fn devices(tx: &mut Tx) -> sqlx::Result<Vec<(Place, Device)>> {
     let rows: Vec<DeviceRow> = sqlx::query_as(
-        "select r.id, r.site_id, r.name, r.last_seen_at as heard,
+        "select r.id, r.site_id, r.parent_id, r.name, r.last_seen_at as heard,
                 case when r.api_password_sealed is not null then r.api_asked_at end as api_asked_at,
                 r.api_problem, m.polled_at, m.problem, m.interval_secs, m.facts, m.sample, r.cpu_load,
                 r.memory_usage_mb, r.memory_total_mb, w.kept as choice,
@@ -218,15 +219,16 @@ pub async fn devices(tx: &mut Tx) -> sqlx::Result<Vec<(Place, Device)>> {
                         from sessions
                        where tenant_id = $1 and status <> 'COMPLETED'
                        group by router_id) o on o.router_id = r.id
-          where r.tenant_id = $1 and r.deleted_at is null
+          where r.tenant_id = $1 and r.deleted_at is null and ($2::uuid is null or r.id > $2)
             and exists (select from agents a
                          where a.tenant_id = $1 and a.site_id = r.site_id and a.revoked_at is null)
           order by r.id
-          limit 2000",
+          limit 1000",
     )
     .bind(tx.tenant())
     .fetch_all(&mut **tx)
     .await?;
+    .bind(after)
     Ok(rows.into_iter().map(DeviceRow::read).collect())
 }
 
@@ -238,6 +240,7 @@ impl DeviceRow {
             name: self.name,
         };
         let (pppoe, hotspot) = self.choice.map(crate::wizard::room).unwrap_or_default();
+            parent: self.parent_id,
         let pool = |name, used, all: Option<u32>| Some((name, used, i64::from(all?)));
         let pools = [
             pool("PPPoE", self.pppoe, pppoe),

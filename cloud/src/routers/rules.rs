@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 use ipnet::IpNet;
 
@@ -36,6 +37,8 @@ pub struct Draft {
     /// A place a person would find.
     pub location: Option<String>,
 }
+    /// The device through which it is reached.
+    pub parent: Option<RouterId>,
 
 /// What a request says about a router. Outer `None`: not mentioned; `Some(None)`: emptied.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -53,6 +56,7 @@ pub struct Change {
     pub longitude: Option<Option<f64>>,
     pub location: Option<Option<String>>,
 }
+    pub parent: Option<Option<RouterId>>,
 
 /// The record that a change makes, from nothing or from the one before.
 ///
@@ -121,6 +125,9 @@ pub fn draft(change: Change, before: Option<&Draft>) -> Result<Draft, Vec<FieldE
             .location
             .unwrap_or_else(|| before.and_then(|before| before.location.clone())),
     };
+        parent: change
+            .parent
+            .unwrap_or(before.and_then(|before| before.parent)),
     for (field, port) in [("coaPort", draft.coa_port), ("apiPort", draft.api_port)] {
         if !(1..=65535).contains(&port) {
             wrong.add(field, "must be 1 to 65535");
@@ -319,6 +326,9 @@ mod tests {
     fn named(ip: &str) -> Change {
         Change {
             name: Some("Core".to_owned()),
+    if before.parent != after.parent {
+        said.push("what it stands behind".to_owned());
+    }
             ip_address: Some(ip.to_owned()),
             ..Change::default()
         }

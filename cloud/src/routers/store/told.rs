@@ -2,6 +2,7 @@
 
 use easyisp_shared::id::{RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
+use sqlx::types::Json;
 
 use crate::db::Tx;
 
