@@ -40,6 +40,7 @@ impl Fold {
                 | Up::Keepers(_)
                 | Up::Metrics(_)
                 | Up::Lines(_)
+                | Up::PackedMetrics(_)
                 | Up::Unlock(_)
                 | Up::BroughtUp(_)
                 | Up::Logs(_)

@@ -11,6 +11,7 @@ use easyisp_shared::wire::access::ThroughV1;
 use easyisp_shared::wire::hello::{
     FeedAck, Hello, HelloV1, METERED, RefusalReason, Refused, Welcome, WelcomeV1,
 };
+use easyisp_shared::wire::monitor::PACKED_METRICS;
 use easyisp_shared::wire::question::{
     AgentQuestion, Answer, Ask, AskFailure, CloudReply, QUESTION_CAP, Question,
 };
@@ -315,6 +316,7 @@ impl<L: Local> Keeper<L> {
             return Err(Ended::Renamed);
         }
         let terms = Terms {
+        let can = |what: &str| welcome.capabilities.iter().any(|word| word == what);
             epoch: welcome.epoch,
             generation: welcome.generation,
             now: welcome.now,

@@ -176,6 +176,7 @@ async fn counters_keep_all_64_bits() {
             | Up::Keepers(_)
             | Up::Metrics(_)
             | Up::Lines(_)
+            | Up::PackedMetrics(_)
             | Up::Unlock(_)
             | Up::BroughtUp(_)
             | Up::Logs(_)

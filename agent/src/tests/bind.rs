@@ -131,6 +131,7 @@ fn binds(running: &Running) -> Vec<BindV1> {
         | Up::BroughtUp(_)
         | Up::Logs(_)
         | Up::Configuration(_)
-        | Up::Metrics(_) => None,
+        | Up::Metrics(_)
+        | Up::PackedMetrics(_) => None,
     })
 }

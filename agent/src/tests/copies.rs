@@ -68,7 +68,8 @@ async fn a_repeated_request_gets_the_same_answer_once_decided() {
         | Up::BroughtUp(_)
         | Up::Logs(_)
         | Up::Configuration(_)
-        | Up::Metrics(_) => None,
+        | Up::Metrics(_)
+        | Up::PackedMetrics(_) => None,
     });
     assert_eq!(used.len(), 1, "used up once");
     running.stop().await;

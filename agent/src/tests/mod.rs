@@ -258,6 +258,7 @@ impl Running {
                     | Up::Keepers(_)
                     | Up::Metrics(_)
                     | Up::Lines(_)
+                    | Up::PackedMetrics(_)
                     | Up::Unlock(_)
                     | Up::BroughtUp(_)
                     | Up::Logs(_)
@@ -441,6 +442,7 @@ impl Running {
             | Up::Metrics(_)
             | Up::Lines(_)
             | Up::Unlock(_)
+            | Up::PackedMetrics(_)
             | Up::BroughtUp(_)
             | Up::Logs(_)
             | Up::Configuration(_) => None,
@@ -464,6 +466,7 @@ impl Running {
             | Up::Lines(_)
             | Up::Unlock(_)
             | Up::BroughtUp(_)
+            | Up::PackedMetrics(_)
             | Up::Logs(_)
             | Up::Configuration(_) => None,
         })

@@ -406,6 +406,7 @@ async fn take_logins(
             | Up::LocalSecrets(_)
             | Up::Metrics(_)
             | Up::Lines(_)
+            | Up::PackedMetrics(_)
             | Up::Unlock(_)
             | Up::BroughtUp(_)
             | Up::Logs(_)

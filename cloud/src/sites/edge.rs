@@ -56,6 +56,7 @@ async fn take(
             | Up::LocalSecrets(_)
             | Up::Metrics(_)
             | Up::Lines(_)
+            | Up::PackedMetrics(_)
             | Up::Unlock(_)
             | Up::BroughtUp(_)
             | Up::Logs(_)

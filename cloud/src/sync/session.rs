@@ -7,6 +7,7 @@ use std::time::Duration;
 use easyisp_shared::wire::hello::{
     FeedAck, Hello, HelloV1, METERED, RefusalReason, Refused, RefusedV1, Welcome, WelcomeV1,
 };
+use easyisp_shared::wire::monitor::PACKED_METRICS;
 use easyisp_shared::wire::question::{AgentQuestion, Answer, Ask, AskFailure, CloudReply};
 use easyisp_shared::wire::{Message, PROTOCOL, PROTOCOL_OLDEST, UpBatch};
 use tokio::sync::{Mutex, watch};

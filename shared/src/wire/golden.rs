@@ -136,6 +136,23 @@ fn log_lines() -> Vec<WrittenV1> {
 }
 
 #[test]
+fn readings_are_read_as_they_were_written() {
+    let told = MetricsV1 {
+        router: Uuid::from_u128(6).into(),
+        at: at(0),
+        problem: None,
+        facts: Some(Box::new(device())),
+        samples: vec![sample()],
+    };
+    let readings = ReadingsV1::V1 {
+        told,
+        ports_left_out: 7,
+    };
+    assert_eq!(ReadingsV1::decode(&readings.encode()), Ok(readings));
+    assert_eq!(ReadingsV1::decode(&[200]), Err(WireError::Broken));
+}
+
+#[test]
 fn lines_of_a_log_are_read_as_they_were_written() {
     let lines = log_lines();
     assert_eq!(decode_lines(&encode_lines(&lines)), Ok(lines));
@@ -735,6 +752,24 @@ fn ups() -> Vec<(&'static str, Up)> {
                 facts: Some(Box::new(device())),
                 samples: vec![sample()],
             })),
+        ),
+        (
+            "router_pools",
+            Up::Pools(PoolsV1 {
+                router: Uuid::from_u128(6).into(),
+                at: at(0),
+                pools: vec![PoolV1 {
+                    name: "pppoe".to_owned(),
+                    size: 253,
+                    used: 250,
+                }],
+            }),
+        ),
+        (
+            "metrics_v2",
+            Up::PackedMetrics(PackedMetricsV1 {
+                deflated: vec![3, 0],
+            }),
         ),
         (
             "bind_v1",

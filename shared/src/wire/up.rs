@@ -9,7 +9,7 @@ use super::configuration::ConfigurationV1;
 use super::frame::{encode, take};
 use super::line::LinesV1;
 use super::logs::LogsV1;
-use super::monitor::MetricsV1;
+use super::monitor::{MetricsV1, PackedMetricsV1};
 use super::{Lane, WireError};
 use crate::entitlement::Reason;
 use crate::id::{AgentId, CommandId, CustomerId, RouterId, VoucherId};
@@ -158,6 +158,8 @@ pub enum Up {
     Metrics(Box<MetricsV1>),
     /// See [`BindV1`].
     Bind(BindV1),
+    /// See [`PackedMetricsV1`].
+    PackedMetrics(PackedMetricsV1),
     /// See [`LinesV1`].
     Lines(LinesV1),
     /// See [`UnlockV1`].
@@ -184,7 +186,7 @@ impl Up {
             Up::Moving(_) => UpKind::Moving,
             Up::LocalSecrets(_) => UpKind::LocalSecrets,
             Up::Keepers(_) => UpKind::Keepers,
-            Up::Metrics(_) => UpKind::Metrics,
+            Up::Metrics(_) | Up::PackedMetrics(_) => UpKind::Metrics,
             Up::Bind(_) => UpKind::Bind,
             Up::Lines(_) => UpKind::Lines,
             Up::Unlock(_) => UpKind::Unlock,
@@ -207,7 +209,8 @@ impl Up {
             Up::Moving(body) => encode(&Moving::V1(body)),
             Up::LocalSecrets(body) => encode(&LocalSecrets::V1(body)),
             Up::Keepers(body) => encode(&KeepWith::V1(body)),
-            Up::Metrics(body) => encode(&Metrics::V1(body)),
+            Up::Metrics(body) => encode(&Metrics::<_, PackedMetricsV1>::V1(body)),
+            Up::PackedMetrics(body) => encode(&Metrics::<Box<MetricsV1>, _>::V2(body)),
             Up::Bind(body) => encode(&Bind::V1(body)),
             Up::Lines(body) => encode(&Lines::V1(body)),
             Up::Unlock(body) => encode(&Unlock::V1(body)),
@@ -264,10 +267,10 @@ impl Up {
                 let KeepWith::V1(body) = take(body)?;
                 Up::Keepers(body)
             }
-            UpKind::Metrics => {
-                let Metrics::V1(body) = take(body)?;
-                Up::Metrics(body)
-            }
+            UpKind::Metrics => match take(body)? {
+                Metrics::V1(body) => Up::Metrics(body),
+                Metrics::V2(body) => Up::PackedMetrics(body),
+            },
             UpKind::Bind => {
                 let Bind::V1(body) = take(body)?;
                 Up::Bind(body)
@@ -347,7 +350,7 @@ enum KeepWith<T = KeepWithV1> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Metrics<T = Box<MetricsV1>> {
+enum Metrics<T = Box<MetricsV1>, P = PackedMetricsV1> {
     V1(T),
 }
 
@@ -378,6 +381,7 @@ enum Configuration<T = Box<ConfigurationV1>> {
 
 #[derive(Serialize, Deserialize)]
 enum BroughtUp<T = Box<BroughtUpV1>> {
+    V2(P),
     V1(T),
 }
 
