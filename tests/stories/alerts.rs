@@ -2,6 +2,7 @@
 
 mod behind;
 mod flaps;
+mod full;
 mod told;
 
 use std::time::Duration;

@@ -35,6 +35,7 @@ impl Fold {
                 | Up::Device(_)
                 | Up::Bind(_)
                 | Up::Router(_)
+                | Up::Pools(_)
                 | Up::Moving(_)
                 | Up::LocalSecrets(_)
                 | Up::Keepers(_)

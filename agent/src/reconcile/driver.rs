@@ -1,8 +1,9 @@
 //! Asks the routers, one after the other's interval and whenever somebody wants to know now.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
@@ -10,7 +11,7 @@ use easyisp_shared::voucher;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::down::Connection;
 use easyisp_shared::wire::up::{
-    LocalSecretV1, LocalSecretsV1, OutsideV1, OutsideWhy, RouterStateV1,
+    LocalSecretV1, LocalSecretsV1, OutsideV1, OutsideWhy, PoolsV1, RouterStateV1,
 };
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -47,6 +48,8 @@ pub struct Reconciler {
     /// Whom each router's last list did not name, where it was whole.
     missing: Mutex<HashMap<RouterId, Missing>>,
     secrets_read: Mutex<HashMap<RouterId, Timestamp>>,
+    /// Whether the cloud reads of pools.
+    tells_pools: AtomicBool,
 }
 
 /// What came of asking one router.
@@ -74,8 +77,13 @@ impl Reconciler {
             booted: Mutex::default(),
             secrets_read: Mutex::default(),
         })
+            tells_pools: AtomicBool::new(false),
     }
-            missing: Mutex::default(),
+
+    /// From here on pools are told, or not: the cloud said what it reads.
+    pub fn tell_pools(&self, tells: bool) {
+        self.tells_pools.store(tells, Ordering::Relaxed);
+    }
 
     /// Asks every router whose API is set up once an interval, until cancelled.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
@@ -96,7 +104,10 @@ impl Reconciler {
             let told = self.router(&router, Reach::Doubtful, PATIENCE).await;
             if let Err(cause) = told {
                 warn!(router.id = %router.id, %cause, "Cannot read the list of router {}", router.name);
-            } else if self.secrets_are_due(router.id)
+                return;
+            }
+            self.pools(&router).await;
+            if self.secrets_are_due(router.id)
                 && let Err(cause) = self.local_secrets(&router, PATIENCE).await
             {
                 warn!(router.id = %router.id, %cause, "Cannot read the users of router {}", router.name);
@@ -106,6 +117,25 @@ impl Reconciler {
     }
 
     /// The routers whose list can be asked: one, or all.
+    /// Reads how full a router's pools are, and tells the cloud.
+    async fn pools(&self, router: &Router) {
+        if !self.tells_pools.load(Ordering::Relaxed) {
+            return;
+        }
+        let at = self.parts.clock.now();
+        match self.parts.apis.pools(router, PATIENCE).await {
+            Ok(mut pools) => {
+                pools.truncate(MOST_POOLS);
+                let router = router.id;
+                let told = PoolsV1 { router, at, pools };
+                self.parts.radius.report_result(&Up::Pools(told));
+            }
+            Err(cause) => {
+                debug!(router.id = %router.id, %cause, "Cannot read the pools of router {}", router.name);
+            }
+        }
+    }
+
     pub fn routers(&self, one: Option<RouterId>) -> Vec<Arc<Router>> {
         let wanted =
             |router: &Arc<Router>| router.api.is_some() && one.is_none_or(|one| one == router.id);

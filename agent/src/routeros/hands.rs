@@ -6,6 +6,7 @@ use std::time::Duration;
 use easyisp_shared::wire::router::{
     InterfaceV1, LeaseV1, LogLineV1, NeighbourV1, PingV1, QueueV1, QueueWishV1, SystemV1, WatchV1,
 };
+use easyisp_shared::wire::up::PoolV1;
 
 use super::calls::Answer;
 use super::connection::ApiError;
@@ -150,6 +151,15 @@ impl RouterApis {
         let rows = self.rows(router, live::log(), within).await?;
         let skipped = rows.len().saturating_sub(most.min(MOST_LINES));
         Ok(rows.iter().skip(skipped).map(live::read_log).collect())
+    }
+
+    /// Its pools of addresses, and how many of each are given out.
+    pub async fn pools(&self, router: &Router, within: Duration) -> Result<Vec<PoolV1>, ApiError> {
+        let (pools, used) = tokio::try_join!(
+            self.rows(router, live::pools(), within),
+            self.rows(router, live::pools_used(), within),
+        )?;
+        Ok(live::read_pools(&pools, &used))
     }
 
     /// Its DHCP leases.

@@ -171,6 +171,7 @@ async fn counters_keep_all_64_bits() {
             | Up::Device(_)
             | Up::Bind(_)
             | Up::Router(_)
+            | Up::Pools(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
             | Up::Keepers(_)

@@ -123,6 +123,7 @@ fn binds(running: &Running) -> Vec<BindV1> {
         | Up::Redemption(_)
         | Up::Device(_)
         | Up::Router(_)
+        | Up::Pools(_)
         | Up::Moving(_)
         | Up::LocalSecrets(_)
         | Up::Keepers(_)

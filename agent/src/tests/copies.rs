@@ -59,6 +59,7 @@ async fn a_repeated_request_gets_the_same_answer_once_decided() {
         | Up::Heartbeat(_)
         | Up::Device(_)
         | Up::Router(_)
+        | Up::Pools(_)
         | Up::Moving(_)
         | Up::LocalSecrets(_)
         | Up::Keepers(_)

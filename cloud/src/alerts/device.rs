@@ -44,7 +44,9 @@ pub struct Device {
     /// Megabytes: in use, and in all.
     pub memory: Option<(i32, i32)>,
     /// Addresses given out by the router, by the name of their pool: in use, and in all.
-    pub pools: Vec<(&'static str, i64, i64)>,
+    pub pools: Vec<(String, i64, i64)>,
+    /// When the router told of them; `None` where they are counted here.
+    pub pools_at: Option<Timestamp>,
     /// What differs from what the wizard configured; `None` where it configured nothing.
     pub drifted: Option<Drifted>,
 }
@@ -161,7 +163,8 @@ pub fn of_router(device: &Device, rules: &Rules<'_>, now: Timestamp) -> Vec<Seen
         });
     };
     for (pool, used, all) in &device.pools {
-        measured(Kind::Pool, pool, percent(*used, *all), now);
+        let at = device.pools_at.unwrap_or(now);
+        measured(Kind::Pool, pool, percent(*used, *all), at);
     }
     let read = device.sample.as_ref().zip(device.facts.as_ref());
     let Some((sample, facts)) = read else {
@@ -439,7 +442,7 @@ const MOST_STEPS: usize = 32;
                 sensors: vec![Some(80_500), Some(24_100), Some(0)],
                 ports: vec![status(1), status(2), status(2), status(2)],
             }),
-            pools: vec![("pppoe", 240, 253)],
+            pools: vec![("pppoe".to_owned(), 240, 253)],
             drifted: Some(Drifted {
                 shown: vec!["/ppp aaa use-radius".to_owned()],
                 count: 1,

@@ -45,6 +45,7 @@ async fn take(
             | Up::Device(_)
             | Up::Bind(_)
             | Up::Router(_)
+            | Up::Pools(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
             | Up::Metrics(_)

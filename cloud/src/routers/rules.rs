@@ -6,6 +6,7 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::words::Signing;
 use crate::api::is_masked;
@@ -240,6 +241,17 @@ impl LocalSecrets {
         );
         Some((wrong, "Remove them from /ppp secret or /ip hotspot user."))
     }
+}
+
+/// A pool of a router's addresses, as it told of it.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Pool {
+    /// What it is called.
+    pub name: String,
+    /// How many addresses it has.
+    pub size: u32,
+    /// How many of them are given out.
+    pub used: u32,
 }
 
 /// What of a router differs from its set-up.

@@ -23,7 +23,7 @@ pub use claims::{claim, holder, release};
 pub use drift::note_drift;
 pub use provision::{lock_by_name, placed, provisioning, was_entered};
 pub use rotation::{begin_rotation, forget_previous_secret, note_secret};
-pub use told::{changed, note_told};
+pub use told::{changed, note_pools, note_told};
 
 /// A router as it is stored.
 #[derive(Clone, Debug, sqlx::FromRow)]

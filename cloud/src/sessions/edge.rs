@@ -402,6 +402,7 @@ async fn take_logins(
             | Up::Device(_)
             | Up::Bind(_)
             | Up::Router(_)
+            | Up::Pools(_)
             | Up::Moving(_)
             | Up::LocalSecrets(_)
             | Up::Metrics(_)

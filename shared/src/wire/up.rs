@@ -148,6 +148,8 @@ pub enum Up {
     Device(DeviceV1),
     /// See [`RouterStateV1`].
     Router(RouterStateV1),
+    /// See [`PoolsV1`].
+    Pools(PoolsV1),
     /// See [`MovingReportV1`].
     Moving(MovingReportV1),
     /// See [`LocalSecretsV1`].
@@ -182,7 +184,7 @@ impl Up {
             Up::Heartbeat(_) => UpKind::Heartbeat,
             Up::Redemption(_) => UpKind::Redemption,
             Up::Device(_) => UpKind::Device,
-            Up::Router(_) => UpKind::Router,
+            Up::Router(_) | Up::Pools(_) => UpKind::Router,
             Up::Moving(_) => UpKind::Moving,
             Up::LocalSecrets(_) => UpKind::LocalSecrets,
             Up::Keepers(_) => UpKind::Keepers,
@@ -205,7 +207,8 @@ impl Up {
             Up::Heartbeat(body) => encode(&Heartbeat::V1(body)),
             Up::Redemption(body) => encode(&Redemption::V1(body)),
             Up::Device(body) => encode(&Device::V1(body)),
-            Up::Router(body) => encode(&Router::V1(body)),
+            Up::Router(body) => encode(&Router::<_, PoolsV1>::V1(body)),
+            Up::Pools(body) => encode(&Router::<RouterStateV1, _>::Pools(body)),
             Up::Moving(body) => encode(&Moving::V1(body)),
             Up::LocalSecrets(body) => encode(&LocalSecrets::V1(body)),
             Up::Keepers(body) => encode(&KeepWith::V1(body)),
@@ -251,10 +254,10 @@ impl Up {
                 let Device::V1(body) = take(body)?;
                 Up::Device(body)
             }
-            UpKind::Router => {
-                let Router::V1(body) = take(body)?;
-                Up::Router(body)
-            }
+            UpKind::Router => match take(body)? {
+                Router::V1(body) => Up::Router(body),
+                Router::Pools(body) => Up::Pools(body),
+            },
             UpKind::Moving => {
                 let Moving::V1(body) = take(body)?;
                 Up::Moving(body)
@@ -299,6 +302,31 @@ impl Up {
     }
 }
 
+/// The pools of a router, as its API tells them to a cloud that has [`ROUTER_POOLS`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolsV1 {
+    /// The router.
+    pub router: RouterId,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Its pools, at most 64.
+    pub pools: Vec<PoolV1>,
+}
+
+/// A pool of addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolV1 {
+    /// What it is called.
+    pub name: String,
+    /// How many addresses it has.
+    pub size: u32,
+    /// How many of them are given out.
+    pub used: u32,
+}
+
+/// The ability of a cloud that reads [`PoolsV1`].
+pub const ROUTER_POOLS: &str = "router-pools";
+
 #[derive(Serialize, Deserialize)]
 enum Accounting<T = AccountingV1> {
     V1(T),
@@ -330,8 +358,9 @@ enum Device<T = DeviceV1> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Router<T = RouterStateV1> {
+enum Router<T = RouterStateV1, P = PoolsV1> {
     V1(T),
+    Pools(P),
 }
 
 #[derive(Serialize, Deserialize)]
