@@ -44,9 +44,9 @@ pub struct Reconciler {
     parts: Parts,
     /// When each router started last, as it said.
     booted: Mutex<HashMap<RouterId, Timestamp>>,
-    /// When each router's own users were read last.
     /// Whom each router's last list did not name, where it was whole.
     missing: Mutex<HashMap<RouterId, Missing>>,
+    /// When each router's own users were read last.
     secrets_read: Mutex<HashMap<RouterId, Timestamp>>,
     /// Whether the cloud reads of pools.
     tells_pools: AtomicBool,
@@ -61,13 +61,13 @@ pub struct Outcome {
     pub opened: u32,
     /// Sessions that were in doubt and go on.
     pub confirmed: u32,
-    /// Who is online there and is no session of ours.
-    pub outside: Vec<OutsideV1>,
-}
     /// Sessions that this list does not name, also those that go on.
     pub missing: u32,
     /// Of them, how many end if the next list does not name them either.
     pub once: u32,
+    /// Who is online there and is no session of ours.
+    pub outside: Vec<OutsideV1>,
+}
 
 impl Reconciler {
     /// Ready to [`run`](Reconciler::run).
@@ -75,9 +75,10 @@ impl Reconciler {
         Arc::new(Reconciler {
             parts,
             booted: Mutex::default(),
+            missing: Mutex::default(),
             secrets_read: Mutex::default(),
-        })
             tells_pools: AtomicBool::new(false),
+        })
     }
 
     /// From here on pools are told, or not: the cloud said what it reads.
@@ -116,7 +117,6 @@ impl Reconciler {
         asked.await;
     }
 
-    /// The routers whose list can be asked: one, or all.
     /// Reads how full a router's pools are, and tells the cloud.
     async fn pools(&self, router: &Router) {
         if !self.tells_pools.load(Ordering::Relaxed) {
@@ -136,6 +136,7 @@ impl Reconciler {
         }
     }
 
+    /// The routers whose list can be asked: one, or all.
     pub fn routers(&self, one: Option<RouterId>) -> Vec<Arc<Router>> {
         let wanted =
             |router: &Arc<Router>| router.api.is_some() && one.is_none_or(|one| one == router.id);
@@ -154,45 +155,6 @@ impl Reconciler {
         router: &Router,
         reach: Reach,
         within: Duration,
-    ) -> Result<Outcome, ApiError> {
-        let asked = self.parts.clock.now();
-        let (roll, resource) = tokio::join!(
-            self.parts.apis.roll(router, None, within),
-            self.parts.apis.resource(router, within),
-        );
-        // Taken away: two lists in a row are two with nothing between them that failed.
-        let before = self.missing().remove(&router.id).unwrap_or_default();
-        let told = roll.map(|roll| (roll, resource.ok()));
-        let (Roll { lines, whole }, resource) = match told {
-            Ok(told) => told,
-            Err(cause) => {
-                self.tell(router, asked, None, Some(cause.to_string()), &[]);
-                return Err(cause);
-            }
-        };
-        let booted = self.note_boot(router.id, asked, resource.as_ref());
-        let held = self.logins_at(router.id);
-        let listing = Listing {
-            lines: &lines,
-            asked,
-            booted,
-        };
-        let mut findings = compare(&held, listing, reach, |name| self.who(name));
-        let missing = std::mem::take(&mut findings.missing);
-        let count = number(missing.len());
-        self.missing().insert(router.id, missing);
-        let outcome = Outcome {
-            missing: count,
-            ..self.correct(router, findings)
-        };
-        self.tell(router, asked, resource, None, &outcome.outside);
-        Ok(outcome)
-    }
-
-    /// Asks one router for the users on its own lists, and tells the cloud which of them are customers: the
-    /// router answers those by itself, so nothing that is decided here reaches them.
-    pub async fn local_secrets(
-        &self,
     ) -> Result<Outcome, ApiError> {
         let began = Instant::now();
         let first = self.list(router, reach, within).await?;
@@ -219,6 +181,51 @@ impl Reconciler {
         router: &Router,
         reach: Reach,
         within: Duration,
+    ) -> Result<Outcome, ApiError> {
+        let asked = self.parts.clock.now();
+        let (roll, resource) = tokio::join!(
+            self.parts.apis.roll(router, None, within),
+            self.parts.apis.resource(router, within),
+        );
+        // Taken away: two lists in a row are two with nothing between them that failed.
+        let before = self.missing().remove(&router.id).unwrap_or_default();
+        let told = roll.map(|roll| (roll, resource.ok()));
+        let (Roll { lines, whole }, resource) = match told {
+            Ok(told) => told,
+            Err(cause) => {
+                self.tell(router, asked, None, Some(cause.to_string()), &[]);
+                return Err(cause);
+            }
+        };
+        let booted = self.note_boot(router.id, asked, resource.as_ref());
+        let held = self.logins_at(router.id);
+        let listing = Listing {
+            lines: &lines,
+            whole: &whole,
+            before: &before,
+            asked,
+            booted,
+        };
+        let mut findings = compare(&held, listing, reach, |name| self.who(name));
+        let missing = std::mem::take(&mut findings.missing);
+        let count = number(missing.len());
+        self.missing().insert(router.id, missing);
+        let outcome = Outcome {
+            missing: count,
+            ..self.correct(router, findings)
+        };
+        self.tell(router, asked, resource, None, &outcome.outside);
+        Ok(outcome)
+    }
+
+    fn missing(&self) -> MutexGuard<'_, HashMap<RouterId, Missing>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks one router for the users on its own lists, and tells the cloud which of them are customers: the
+    /// router answers those by itself, so nothing that is decided here reaches them.
+    pub async fn local_secrets(
+        &self,
         router: &Router,
         within: Duration,
     ) -> Result<LocalSecretsV1, ApiError> {
@@ -236,8 +243,6 @@ impl Reconciler {
                 .take(MOST_HIDDEN)
                 .map(|one| LocalSecretV1 {
                     username: one.name.clone(),
-            whole: &whole,
-            before: &before,
                     hotspot: one.service == Service::Hotspot,
                 })
                 .collect(),
@@ -247,10 +252,6 @@ impl Reconciler {
         read.insert(router.id, at);
         drop(read);
         self.parts
-    fn missing(&self) -> MutexGuard<'_, HashMap<RouterId, Missing>> {
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
             .radius
             .report_result(&Up::LocalSecrets(told.clone()));
         Ok(told)
@@ -287,6 +288,8 @@ impl Reconciler {
         });
         let listing = Listing {
             lines: &lines,
+            whole: &whole,
+            before: &Missing::new(),
             asked,
             booted: None,
         };
@@ -322,8 +325,7 @@ impl Reconciler {
 
     fn correct(&self, router: &Router, findings: Findings) -> Outcome {
         let mut outcome = Outcome {
-            whole: &whole,
-            before: &Missing::new(),
+            once: number(findings.once),
             outside: findings
                 .outside
                 .into_iter()
@@ -355,7 +357,6 @@ impl Reconciler {
     }
 
     /// When the router started: now less its uptime. What it says moves by the time a question takes.
-            once: number(findings.once),
     fn note_boot(
         &self,
         router: RouterId,
@@ -418,6 +419,10 @@ fn outside(router: RouterId, line: Active, why: OutsideWhy) -> OutsideV1 {
     }
 }
 
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 /// As often as accounting is told; a list of a thousand costs a small router a second of its CPU.
 const INTERVAL: Duration = Duration::from_secs(300);
 /// They change by hand, and a list of thousands is heavy for a small router.
@@ -429,8 +434,4 @@ const SAME_BOOT: Duration = Duration::from_secs(30);
 /// As many as a person reads; the count says how many there are.
 const MOST_OUTSIDE: usize = 100;
 const MOST_HIDDEN: usize = 200;
-fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
 const MOST_POOLS: usize = 64;

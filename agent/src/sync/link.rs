@@ -316,8 +316,8 @@ impl<L: Local> Keeper<L> {
             );
             return Err(Ended::Renamed);
         }
-        let terms = Terms {
         let can = |what: &str| welcome.capabilities.iter().any(|word| word == what);
+        let terms = Terms {
             epoch: welcome.epoch,
             generation: welcome.generation,
             now: welcome.now,

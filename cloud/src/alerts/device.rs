@@ -274,13 +274,10 @@ pub struct Place {
     pub site: SiteId,
     /// How it is called.
     pub name: String,
-}
-
-#[cfg(test)]
     /// Through which device it is reached.
     pub parent: Option<RouterId>,
-mod tests {
-    use easyisp_shared::wire::monitor::{PortFactV1, PortSampleV1, SensorFactV1};
+}
+
 /// What is seen of each, so that whoever stands behind another comes after it; who stands behind himself comes as he may.
 pub fn parents_first(devices: Vec<(Place, Vec<Seen>)>) -> Vec<(Place, Vec<Seen>)> {
     let parents: BTreeMap<RouterId, Option<RouterId>> = devices
@@ -302,6 +299,9 @@ pub fn parents_first(devices: Vec<(Place, Vec<Seen>)>) -> Vec<(Place, Vec<Seen>)
 /// Devices behind one another.
 const MOST_STEPS: usize = 32;
 
+#[cfg(test)]
+mod tests {
+    use easyisp_shared::wire::monitor::{PortFactV1, PortSampleV1, SensorFactV1};
 
     use super::*;
 
@@ -319,9 +319,6 @@ const MOST_STEPS: usize = 32;
         Some("it does not answer".to_owned())
     }
 
-    #[test]
-    fn a_router_is_there_as_long_as_one_way_to_it_works() {
-        let down = |device: Device| there(&device, NOW);
     #[test]
     fn whoever_stands_behind_another_comes_after_it() {
         let id = |number: u128| RouterId(uuid::Uuid::from_u128(number));
@@ -349,6 +346,9 @@ const MOST_STEPS: usize = 32;
         assert_eq!(names, ["3", "2", "7", "1", "5", "6"]);
     }
 
+    #[test]
+    fn a_router_is_there_as_long_as_one_way_to_it_works() {
+        let down = |device: Device| there(&device, NOW);
         let api_well = Device {
             api: Some((ago(60), None)),
             snmp: Some((ago(900), silent())),

@@ -228,9 +228,9 @@ pub async fn devices(tx: &mut Tx, after: Option<RouterId>) -> sqlx::Result<Vec<(
           limit 1000",
     )
     .bind(tx.tenant())
+    .bind(after)
     .fetch_all(&mut **tx)
     .await?;
-    .bind(after)
     Ok(rows.into_iter().map(DeviceRow::read).collect())
 }
 
@@ -240,6 +240,7 @@ impl DeviceRow {
             id: self.id,
             site: self.site_id,
             name: self.name,
+            parent: self.parent_id,
         };
         let (pppoe, hotspot) = self.choice.map(crate::wizard::room).unwrap_or_default();
         let pool =
@@ -248,7 +249,6 @@ impl DeviceRow {
             pool("PPPoE", self.pppoe, pppoe),
             pool("Hotspot", self.hotspot, hotspot),
         ];
-        let device = Device {
         let Json(told) = self.pools;
         let told = told
             .into_iter()
@@ -259,6 +259,7 @@ impl DeviceRow {
             true => (counted.into_iter().flatten().collect(), None),
             false => (told, self.pools_at),
         };
+        let device = Device {
             heard: self.heard,
             api: self.api_asked_at.map(|at| (at, self.api_problem)),
             snmp: self.polled_at.map(|at| (at, self.problem)),

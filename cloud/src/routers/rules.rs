@@ -37,9 +37,9 @@ pub struct Draft {
     pub longitude: Option<f64>,
     /// A place a person would find.
     pub location: Option<String>,
-}
     /// The device through which it is reached.
     pub parent: Option<RouterId>,
+}
 
 /// What a request says about a router. Outer `None`: not mentioned; `Some(None)`: emptied.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -56,8 +56,8 @@ pub struct Change {
     pub latitude: Option<Option<f64>>,
     pub longitude: Option<Option<f64>>,
     pub location: Option<Option<String>>,
-}
     pub parent: Option<Option<RouterId>>,
+}
 
 /// The record that a change makes, from nothing or from the one before.
 ///
@@ -125,10 +125,10 @@ pub fn draft(change: Change, before: Option<&Draft>) -> Result<Draft, Vec<FieldE
         location: change
             .location
             .unwrap_or_else(|| before.and_then(|before| before.location.clone())),
-    };
         parent: change
             .parent
             .unwrap_or(before.and_then(|before| before.parent)),
+    };
     for (field, port) in [("coaPort", draft.coa_port), ("apiPort", draft.api_port)] {
         if !(1..=65535).contains(&port) {
             wrong.add(field, "must be 1 to 65535");
@@ -326,6 +326,9 @@ pub fn differences(before: &Draft, after: &Draft) -> Vec<String> {
     {
         said.push("location".to_owned());
     }
+    if before.parent != after.parent {
+        said.push("what it stands behind".to_owned());
+    }
     said
 }
 
@@ -338,9 +341,6 @@ mod tests {
     fn named(ip: &str) -> Change {
         Change {
             name: Some("Core".to_owned()),
-    if before.parent != after.parent {
-        said.push("what it stands behind".to_owned());
-    }
             ip_address: Some(ip.to_owned()),
             ..Change::default()
         }

@@ -1047,6 +1047,24 @@ fn questions() -> Vec<(&'static str, Question)> {
                 grant: Uuid::from_u128(12).into(),
             },
         ),
+        (
+            "question_online_page",
+            Question::OnlinePage(OnlineAskV1 {
+                router,
+                hotspot: Some(true),
+                after: Some(online_place()),
+            }),
+        ),
+        (
+            "question_router_rows",
+            Question::Router {
+                router,
+                ask: RouterAsk::Rows {
+                    of: RowsOf::Leases,
+                    from: 1000,
+                },
+            },
+        ),
     ]
 }
 
@@ -1082,24 +1100,15 @@ fn wanted() -> WantedV1 {
         which: RowOfV1::Own("comment".to_owned(), "easyisp:radius:1".to_owned()),
         fields: vec![("secret".to_owned(), WantedValueV1::Secret("s".to_owned()))],
     }
-        (
-            "question_online_page",
-            Question::OnlinePage(OnlineAskV1 {
-                router,
-                hotspot: Some(true),
-                after: Some(online_place()),
-            }),
-        ),
-        (
-            "question_router_rows",
-            Question::Router {
-                router,
-                ask: RouterAsk::Rows {
-                    of: RowsOf::Leases,
-                    from: 1000,
-                },
-            },
-        ),
+}
+
+fn online_place() -> OnlinePlaceV1 {
+    OnlinePlaceV1 {
+        session: b"81000001".to_vec(),
+        username: b"demo001".to_vec(),
+        framed_ip: Some(Ipv4Addr::new(10, 0, 0, 9)),
+        mac: Some(MAC),
+    }
 }
 
 fn outside() -> OutsideV1 {
@@ -1117,6 +1126,20 @@ fn outside() -> OutsideV1 {
 fn replies() -> Vec<(&'static str, Reply)> {
     vec![
         ("reply_pong", Reply::Pong { now: at(0) }),
+        (
+            "reply_online_page",
+            Reply::OnlinePage(OnlinePageV1 {
+                sessions: Vec::new(),
+                next: Some(online_place()),
+            }),
+        ),
+        (
+            "reply_router_rows",
+            Reply::Router(RouterTold::Rows {
+                told: Box::new(RouterTold::Leases(Vec::new())),
+                all: 1200,
+            }),
+        ),
         (
             "reply_live_sessions",
             Reply::LiveSessions(vec![LiveSessionV1 {
@@ -1137,15 +1160,6 @@ fn replies() -> Vec<(&'static str, Reply)> {
             "reply_disconnected",
             Reply::Disconnected {
                 ended: 1,
-fn online_place() -> OnlinePlaceV1 {
-    OnlinePlaceV1 {
-        session: b"81000001".to_vec(),
-        username: b"demo001".to_vec(),
-        framed_ip: Some(Ipv4Addr::new(10, 0, 0, 9)),
-        mac: Some(MAC),
-    }
-}
-
                 unconfirmed: 0,
             },
         ),
@@ -1159,20 +1173,6 @@ fn online_place() -> OnlinePlaceV1 {
                 api: None,
                 millis: Some(3),
                 detail: "answers".into(),
-            }),
-        ),
-        (
-            "reply_online_page",
-            Reply::OnlinePage(OnlinePageV1 {
-                sessions: Vec::new(),
-                next: Some(online_place()),
-            }),
-        ),
-        (
-            "reply_router_rows",
-            Reply::Router(RouterTold::Rows {
-                told: Box::new(RouterTold::Leases(Vec::new())),
-                all: 1200,
             }),
         ),
         (

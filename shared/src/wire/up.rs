@@ -158,10 +158,10 @@ pub enum Up {
     Keepers(KeepWithV1),
     /// See [`MetricsV1`].
     Metrics(Box<MetricsV1>),
-    /// See [`BindV1`].
-    Bind(BindV1),
     /// See [`PackedMetricsV1`].
     PackedMetrics(PackedMetricsV1),
+    /// See [`BindV1`].
+    Bind(BindV1),
     /// See [`LinesV1`].
     Lines(LinesV1),
     /// See [`UnlockV1`].
@@ -381,6 +381,7 @@ enum KeepWith<T = KeepWithV1> {
 #[derive(Serialize, Deserialize)]
 enum Metrics<T = Box<MetricsV1>, P = PackedMetricsV1> {
     V1(T),
+    V2(P),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -410,7 +411,6 @@ enum Configuration<T = Box<ConfigurationV1>> {
 
 #[derive(Serialize, Deserialize)]
 enum BroughtUp<T = Box<BroughtUpV1>> {
-    V2(P),
     V1(T),
 }
 
