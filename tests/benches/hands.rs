@@ -1,5 +1,5 @@
 //! What the agent does with a router's API, beside librouteros at the same pretend router: the list of everybody online,
-//! and changes that waited for a router which comes back.
+//! and changes written in one go.
 //!
 //! What counts of a list is the reader's own CPU time: the router's is another process's, and waiting costs nothing.
 
@@ -30,7 +30,7 @@ use crate::table::{Row, millis};
 /// Who is online.
 const ONLINE: usize = 2_000;
 const LISTS: u32 = 20;
-/// Customers whose queue and whose entry in a list wait to be written.
+/// Customers whose queue and whose entry in a list are to be written.
 const WAITING: usize = 500;
 const USER: &str = "agent";
 const PASSWORD: &str = "secret-word";
@@ -98,7 +98,7 @@ pub fn measure(folder: &Path) -> Result<[Row; 4]> {
             None,
         ),
         Row::bound(
-            "500 of them that waited for a router",
+            "500 of them in one go",
             &millis(changed),
             "<= 10 s",
             changed <= CONVERGED,

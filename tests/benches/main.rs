@@ -7,6 +7,7 @@ mod books;
 mod child;
 mod freeradius;
 mod hands;
+mod live;
 mod load;
 mod logins;
 mod logs;
@@ -36,7 +37,7 @@ use self::radius::Effort;
 #[command(name = "bench")]
 struct Cli {
     /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment, logins,
-    /// books, office, years, logs, proof, snmp, hands.
+    /// books, office, years, logs, proof, snmp, hands, live.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Length of a window in seconds.
@@ -77,6 +78,7 @@ enum PartName {
     Agent,
     Books,
     Hands,
+    Live,
     Logins,
     Logs,
     Office,
@@ -105,6 +107,7 @@ fn main() -> Result<()> {
             PartName::Agent => ours::part(folder),
             PartName::Books => books::part(),
             PartName::Hands => hands::part(),
+            PartName::Live => live::part(),
             PartName::Logins => logins::part(),
             PartName::Logs => logs::part(sizes),
             PartName::Office => office::part(),
@@ -183,6 +186,9 @@ fn bench(cli: &Cli) -> Result<()> {
     }
     if cli.wants("hands") {
         rows.extend(hands::measure(folder.path())?);
+    }
+    if cli.wants("live") {
+        rows.extend(live::measure(folder.path())?);
     }
     println!("\n{}", table::lay_out(&rows));
     Ok(())

@@ -133,6 +133,8 @@ pub fn terms(welcome: &easyisp_shared::wire::hello::WelcomeV1) -> Terms {
         generation: welcome.generation,
         now: welcome.now,
         round_trip: std::time::Duration::ZERO,
+        packed_metrics: true,
+        pools: true,
     }
 }
 

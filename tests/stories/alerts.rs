@@ -1,6 +1,8 @@
 //! What a person must know of sites and routers: told once after it lasted, with an all-clear.
 
+mod behind;
 mod flaps;
+mod full;
 mod told;
 
 use std::time::Duration;

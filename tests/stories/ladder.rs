@@ -17,6 +17,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A router that ignores Disconnect, refuses it, acknowledges it without effect, or whose ACK is forged: the
 /// session is taken off its list, and the list itself is the proof.
+/// J3: whether it refuses, is silent or lies, the session is taken off its list; and none that begins after.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_router_that_does_not_obey_is_reached_through_its_api() -> Result<()> {
     let world = World::start().await?;
@@ -116,7 +117,7 @@ async fn what_no_rung_reaches_is_not_called_done() -> Result<()> {
     world.stop().await
 }
 
-/// A new speed that the router acknowledges and does not take over is seen in its queue; the session begins
+/// J1: a new speed that the router acknowledges and does not take over is seen in its queue; the session begins
 /// anew with the right one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_speed_is_read_back_from_the_router() -> Result<()> {

@@ -27,6 +27,7 @@ mod control;
 mod copied_card;
 mod crash;
 mod customer_life;
+mod cut_lists;
 mod daraja;
 mod dashboard;
 mod deaf;

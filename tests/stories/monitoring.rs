@@ -1,5 +1,6 @@
 //! A device watched over SNMP, from the settings to the graph, through the HTTP API alone.
 
+mod many;
 mod scripted;
 
 use std::time::Duration;

@@ -296,6 +296,7 @@ fn what_is_chosen_anew_takes_the_place_of_what_was() -> Result<()> {
     Ok(())
 }
 
+/// J6: no name breaks a script or says something in it.
 #[test]
 fn words_of_people_end_nothing() -> Result<()> {
     let words = "Mzee's \"tower\" $1; [/user remove admin] {é}\\ ?";

@@ -208,6 +208,23 @@ pub enum Mishap {
     Hangup,
     /// It goes on and on, without a word, until it is cancelled.
     Linger,
+    /// It is answered in another way than whole and at once.
+    Tell(Telling),
+}
+
+/// How the rows of an answer are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// All of them.
+    Whole,
+    /// Half of them, as if these were all.
+    Half,
+    /// Half of them, and the connection ends.
+    HalfAndLeave,
+    /// Each of them twice.
+    Twice,
+    /// Twenty a second.
+    Slowly,
 }
 
 /// `/radius monitor` and `/radius incoming monitor`.
@@ -422,6 +439,11 @@ impl Router {
     /// Somebody with a secret on the router itself (`/ppp secret`) dials: RADIUS is not asked.
     pub fn dial_locally(&self, name: &str, mac: &str) -> Online {
         self.list_user(session::Service::Pppoe, name, mac)
+    }
+
+    /// The same at the hotspot (`/ip hotspot user`).
+    pub fn log_in_locally(&self, name: &str, mac: &str) -> Online {
+        self.list_user(session::Service::Hotspot, name, mac)
     }
 
     fn list_user(&self, service: session::Service, name: &str, mac: &str) -> Online {

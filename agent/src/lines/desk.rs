@@ -53,6 +53,10 @@ pub struct Desk {
     pub failures: u32,
     /// Not to be asked again before.
     pub retry_at: Option<Timestamp>,
+    /// How many signs of life it had given when it was asked last.
+    pub signs: u64,
+    /// When one of them ended a pause last, since it could be asked.
+    pub roused_at: Option<Timestamp>,
     /// It is being asked.
     pub busy: bool,
     /// Its own addresses and pools, as they were read last.
@@ -82,6 +86,8 @@ impl Desks {
             look_at: Timestamp::default(),
             failures: 0,
             retry_at: None,
+            signs: 0,
+            roused_at: None,
             busy: false,
             plan: None,
         });
@@ -112,6 +118,25 @@ impl Desks {
         all
     }
 
+    /// Those that could not be asked are asked now where they gave a sign of life since; gives them.
+    pub fn rouse(&mut self, signs: impl Fn(RouterId) -> u64, now: Timestamp) -> Vec<RouterId> {
+        let mut roused = Vec::new();
+        for (router, desk) in &mut self.0 {
+            if desk.retry_at.is_some() && !desk.busy && signs(*router) != desk.signs {
+                // One whose API is shut goes on giving signs.
+                let rested = desk
+                    .roused_at
+                    .is_none_or(|at| now.since(at) >= LONGEST_PAUSE);
+                if rested {
+                    desk.wake();
+                    desk.roused_at = Some(now);
+                    roused.push(*router);
+                }
+            }
+        }
+        roused
+    }
+
     /// When the next one is due.
     pub fn next(&self) -> Option<Timestamp> {
         self.0.values().filter_map(Desk::due).min()
@@ -131,9 +156,15 @@ impl Desk {
     /// It was asked, and what was wanted is written.
     pub fn done(&mut self, look_at: Option<Timestamp>) {
         (self.busy, self.failures, self.retry_at) = (false, 0, None);
+        self.roused_at = None;
         if let Some(at) = look_at {
             self.look_at = at;
         }
+    }
+
+    /// It is not waited for any more.
+    pub fn wake(&mut self) {
+        (self.failures, self.retry_at) = (0, None);
     }
 
     /// It could not be asked: what was wanted is wanted still, after longer and longer pauses.
@@ -194,5 +225,32 @@ mod tests {
         desks.tell(router, News::Of(HashSet::from([jane])));
         let one = desks.take(at(20));
         assert!(matches!(&one[..], [Due { whole: false, .. }]));
+    }
+
+    #[test]
+    fn a_sign_of_life_ends_the_pause_once_a_minute() {
+        let router = RouterId(uuid::Uuid::nil());
+        let mut desks = Desks::default();
+        desks.tell(router, News::All);
+        let fail = |desks: &mut Desks, secs: i64, signs: u64| {
+            assert_eq!(desks.take(at(secs)).len(), 1, "due at {secs}");
+            let desk = desks.0.get_mut(&router).unwrap();
+            desk.signs = signs;
+            desk.failed(News::All, at(secs));
+        };
+        fail(&mut desks, 10, 0);
+        fail(&mut desks, 13, 0);
+        assert!(desks.rouse(|_| 0, at(14)).is_empty(), "it gave none");
+        assert!(desks.take(at(14)).is_empty());
+        assert_eq!(desks.rouse(|_| 1, at(14)), [router]);
+        fail(&mut desks, 14, 1);
+        assert!(desks.rouse(|_| 2, at(15)).is_empty(), "its API is shut");
+        fail(&mut desks, 17, 2);
+        assert_eq!(desks.rouse(|_| 3, at(74)), [router]);
+        assert_eq!(desks.take(at(74)).len(), 1);
+        let desk = desks.0.get_mut(&router).unwrap();
+        desk.done(Some(at(300)));
+        desk.failed(News::All, at(75));
+        assert_eq!(desks.rouse(|_| 4, at(75)), [router], "it was there between");
     }
 }

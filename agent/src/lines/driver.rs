@@ -43,7 +43,7 @@ pub struct Lines {
     pub(super) parts: Parts,
     state: Mutex<State>,
     pub(super) timers: Timers<CustomerId>,
-    wake: Notify,
+    wake: Arc<Notify>,
     leads: OnceLock<Box<Leads>>,
     pub(super) tell: OnceLock<Arc<Tell>>,
     /// Whether what was known at the start is worth something still.
@@ -97,7 +97,7 @@ impl Lines {
                 ..State::default()
             }),
             timers: Timers::default(),
-            wake: Notify::default(),
+            wake: Arc::default(),
             leads: OnceLock::new(),
             tell: OnceLock::new(),
             knows: AtomicBool::new(knows),
@@ -158,7 +158,14 @@ impl Lines {
                     .for_each(|customer| self.customer(customer));
             }
             Touched::All => self.everybody(),
-            Touched::Router(router) => self.lock().desks.tell(*router, News::All),
+            Touched::Router(router) => {
+                let mut state = self.lock();
+                state.desks.tell(*router, News::All);
+                // What it could not be asked for may have been mended.
+                if let Some(desk) = state.desks.0.get_mut(router) {
+                    desk.wake();
+                }
+            }
         }
         self.wake.notify_one();
     }
@@ -248,6 +255,7 @@ impl Lines {
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
         loop {
             let clock = &self.parts.clock;
+            self.rouse().await;
             self.begin(&cancel);
             let first = {
                 let desks = self.lock().desks.next();
@@ -261,6 +269,17 @@ impl Lines {
         }
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// What waits for a router that could not be asked waits no longer once it gives a sign of life.
+    async fn rouse(&self) {
+        let now = self.parts.clock.now();
+        let site = &self.parts.site;
+        let signs = |router| site.router(router).map_or(0, |router| router.signs());
+        let roused = self.lock().desks.rouse(signs, now);
+        for router in roused {
+            self.parts.apis.dial_again(router).await;
+        }
     }
 
     /// Begins what is due.
@@ -294,6 +313,7 @@ impl Lines {
             }
         };
         let router = site.router(due.router);
+        let signs = router.as_ref().map_or(0, |router| router.signs());
         if site.is_complete() {
             self.lock().incomplete = None;
         }
@@ -333,9 +353,11 @@ impl Lines {
                 debug!(router.id = %due.router, %cause, "Cannot keep the lines of a router");
                 if let Some(desk) = desk {
                     desk.failed(due.news.clone(), now);
+                    desk.signs = signs;
                 }
                 drop(state);
                 if let Some(router) = &router {
+                    router.await_life(&self.wake);
                     self.told_to_wait(router, &due, &cause.to_string());
                 }
             }

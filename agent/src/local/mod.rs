@@ -2,6 +2,7 @@
 
 mod diagnosis;
 mod feed;
+mod online;
 mod questions;
 mod router;
 mod thrift;
@@ -87,6 +88,8 @@ impl Local for LocalSite {
             // What was dated in between.
             self.redate_uses(by).await;
         }
+        self.questions.poller.pack(terms.packed_metrics);
+        self.questions.reconciler.tell_pools(terms.pools);
         *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = terms.epoch;
         let _refused_is_counted = self.outbox.submit(Job::Mark {
             name: CLOUD_MARK.into(),

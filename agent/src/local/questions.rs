@@ -7,7 +7,7 @@ use easyisp_shared::id::{RouterId, VoucherId};
 use easyisp_shared::wire::down::Whom;
 use easyisp_shared::wire::question::{
     AroundV1, AskFailure, ConnectionV1, LiveSessionV1, Question, ReconciledV1, Reply, SessionsV1,
-    TrafficV1,
+    TrafficV1, fitting,
 };
 use easyisp_shared::wire::up::OutsideV1;
 use futures_util::future::join_all;
@@ -20,7 +20,7 @@ use crate::diagnosis::Timeline;
 use crate::enforce::Enforcer;
 use crate::neighbours::Neighbours;
 use crate::radius::eap::Authority;
-use crate::reconcile::{Outcome, Reach, Reconciler};
+use crate::reconcile::{Reach, Reconciler};
 use crate::routeros::{ApiError, RouterApis};
 use crate::sessions::{Online, Service};
 use crate::site::{Router, UnknownSources};
@@ -41,6 +41,7 @@ pub(super) async fn answer(
             now: asked.enforcer.now(),
         }),
         Question::LiveSessions { router } => asked.live_sessions(router, patience).await,
+        Question::OnlinePage(ask) => asked.online_page(ask, patience).await,
         Question::Disconnect(whom) => Ok(asked.disconnect(&whom, patience).await),
         Question::TestConnection { router } => asked.test(router, patience).await,
         Question::Sessions(whom) => Ok(Reply::Sessions(asked.sessions(&whom, patience).await)),
@@ -109,36 +110,6 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// Who is online at a router, as its own list says; as accounting tells it where there is no list.
-    async fn live_sessions(
-        &self,
-        router: Option<RouterId>,
-        patience: Duration,
-    ) -> Result<Reply, AskFailure> {
-        let mut outside = Vec::new();
-        if let Some(router) = router {
-            let router = self.enforcer.site().router(router);
-            let router = router.ok_or(AskFailure::NotFound)?;
-            match self
-                .reconciler
-                .router(&router, Reach::Every, patience)
-                .await
-            {
-                Ok(outcome) => outside = outcome.outside,
-                Err(ApiError::NotSetUp) => {}
-                Err(cause) => return Err(AskFailure::Unreachable(cause.to_string())),
-            }
-        }
-        let at_router = |held: RouterId| router.is_none_or(|router| router == held);
-        let open = self.enforcer.sessions();
-        let open = open.open(|session| at_router(session.key.router));
-        let mut sessions: Vec<LiveSessionV1> = open.into_iter().map(live).collect();
-        sessions.extend(outside.into_iter().map(|line| self.listed(line)));
-        sessions.sort_unstable_by_key(|session| std::cmp::Reverse(session.started));
-        sessions.truncate(MOST_SESSIONS);
-        Ok(Reply::LiveSessions(sessions))
-    }
-
     /// Ends sessions; what was not confirmed in time is counted, and goes on being tried.
     async fn disconnect(&self, whom: &Whom, patience: Duration) -> Reply {
         let mut meant = self.enforcer.open_to(whom);
@@ -158,7 +129,7 @@ impl Questions {
         let mut sessions: Vec<LiveSessionV1> = open.collect();
         sessions.extend(outside.into_iter().map(|line| self.listed(line)));
         sessions.sort_unstable_by_key(|session| std::cmp::Reverse(session.started));
-        sessions.truncate(MOST_SESSIONS);
+        sessions.truncate(fitting(&sessions));
         SessionsV1 { sessions, doubt }
     }
 
@@ -193,7 +164,12 @@ impl Questions {
         let mut outside = Vec::new();
         for told in asked {
             match told {
-                Ok(Outcome { outside: lines, .. }) => outside.extend(lines),
+                Ok(told) => {
+                    if told.missing > 0 {
+                        doubt = Some(UNLISTED.to_owned());
+                    }
+                    outside.extend(told.outside);
+                }
                 Err(cause) => doubt = Some(format!("{cause}.")),
             }
         }
@@ -212,7 +188,7 @@ impl Questions {
     }
 
     /// A line of a router's list that is no session of ours, as far as it can be told as one.
-    fn listed(&self, line: OutsideV1) -> LiveSessionV1 {
+    pub(super) fn listed(&self, line: OutsideV1) -> LiveSessionV1 {
         let now = self.enforcer.now();
         let subscriber = self.enforcer.site().subscriber(&line.username);
         LiveSessionV1 {
@@ -354,7 +330,7 @@ impl Questions {
     }
 }
 
-fn live(online: Online) -> LiveSessionV1 {
+pub(super) fn live(online: Online) -> LiveSessionV1 {
     let session = online.session;
     LiveSessionV1 {
         router: session.key.router,
@@ -373,8 +349,8 @@ fn live(online: Online) -> LiveSessionV1 {
 
 const DEAF: &str = "Nobody is heard here: [neighbours] listen names a port that another program has, this agent serves \
                     many sites, or it answers RADIUS on loopback alone.";
-/// As many as an answer of 256 KiB holds at 160 octets each.
-const MOST_SESSIONS: usize = 1600;
+const UNLISTED: &str =
+    "His router does not list his session now; it ends once two lists in a row do not name it.";
 /// Routers asked for one name.
 const MOST_ROUTERS: usize = 16;
 const MOST_OUTSIDE: usize = 200;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::wire::firmware::FirmwareAskV1;
 use easyisp_shared::wire::monitor::{PortFactV1, PortSampleV1, SensorFactV1, SensorUnit};
-use easyisp_shared::wire::question::{AskFailure, Reply};
+use easyisp_shared::wire::question::{AskFailure, Reply, fitting};
 use easyisp_shared::wire::router::{
-    InterfaceV1, IssuedV1, RouterAsk, RouterTold, SnmpReadingV1, SystemV1,
+    InterfaceV1, IssuedV1, RouterAsk, RouterTold, RowsOf, SnmpReadingV1, SystemV1,
 };
 use easyisp_shared::wire::setup::SetupAskV1;
+use serde::Serialize;
 
 use super::Questions;
 use crate::radius::radsec;
@@ -45,9 +46,21 @@ impl Questions {
                 let read = self.keeper.now(&held, within).await.map_err(failure)?;
                 RouterTold::Configuration(Box::new(read))
             }
+            RouterAsk::Rows { of, from } => {
+                let told = match of {
+                    RowsOf::Interfaces if only_snmp => {
+                        let read = self.snmp(router, within).await?;
+                        RouterTold::Interfaces(interfaces(&read))
+                    }
+                    _ => self.api(&held, whole(of), within).await?, // a list of its API
+                };
+                let all = u32::try_from(rows(&told)).unwrap_or(u32::MAX);
+                let told = Box::new(from_row(told, from as usize));
+                RouterTold::Rows { told, all }
+            }
             other => self.api(&held, other, within).await?,
         };
-        Ok(Reply::Router(told))
+        Ok(Reply::Router(from_row(told, 0)))
     }
 
     fn certificate(&self, router: RouterId) -> Result<IssuedV1, AskFailure> {
@@ -158,6 +171,7 @@ impl Questions {
             RouterAsk::Snmp
             | RouterAsk::Certificate
             | RouterAsk::Configuration
+            | RouterAsk::Rows { .. }
             | RouterAsk::Secret => {
                 return Err(AskFailure::NotUnderstood);
             }
@@ -182,6 +196,47 @@ impl Questions {
             Some(_) => Ok(()),
         }
     }
+}
+
+/// The question for all of a list.
+fn whole(of: RowsOf) -> RouterAsk {
+    match of {
+        RowsOf::Interfaces => RouterAsk::Interfaces,
+        RowsOf::Queues => RouterAsk::Queues,
+        RowsOf::Leases => RouterAsk::Leases,
+        RowsOf::Neighbours => RouterAsk::Neighbours,
+        RowsOf::Netwatch => RouterAsk::Netwatch,
+    }
+}
+
+/// How many rows a list has.
+fn rows(told: &RouterTold) -> usize {
+    match told {
+        RouterTold::Interfaces(rows) => rows.len(),
+        RouterTold::Queues(rows) => rows.len(),
+        RouterTold::Leases(rows) => rows.len(),
+        RouterTold::Neighbours(rows) => rows.len(),
+        RouterTold::Netwatch(rows) => rows.len(),
+        _ => 0, // no list
+    }
+}
+
+/// What an answer holds of a list, from a row on.
+fn from_row(told: RouterTold, from: usize) -> RouterTold {
+    match told {
+        RouterTold::Interfaces(rows) => RouterTold::Interfaces(part(rows, from)),
+        RouterTold::Queues(rows) => RouterTold::Queues(part(rows, from)),
+        RouterTold::Leases(rows) => RouterTold::Leases(part(rows, from)),
+        RouterTold::Neighbours(rows) => RouterTold::Neighbours(part(rows, from)),
+        RouterTold::Netwatch(rows) => RouterTold::Netwatch(part(rows, from)),
+        other => other, // no list
+    }
+}
+
+fn part<T: Serialize>(mut rows: Vec<T>, from: usize) -> Vec<T> {
+    let mut rows = rows.split_off(from.min(rows.len()));
+    rows.truncate(fitting(&rows).min(MOST_ROWS));
+    rows
 }
 
 /// Whether it makes the router's configuration another one.
@@ -221,6 +276,7 @@ fn changes(ask: &RouterAsk) -> bool {
             FirmwareAskV1::Look | FirmwareAskV1::Check { .. } | FirmwareAskV1::Download,
         )
         | RouterAsk::Certificate
+        | RouterAsk::Rows { .. }
         | RouterAsk::Secret
         | RouterAsk::Configuration => false,
     }
@@ -327,3 +383,5 @@ fn failure(cause: ApiError) -> AskFailure {
 
 /// Five a second, within the patience of who waits.
 const MOST_PINGS: u8 = 20;
+/// Of a list at once.
+const MOST_ROWS: usize = 1000;

@@ -1,8 +1,9 @@
 //! Asks the routers, one after the other's interval and whenever somebody wants to know now.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
@@ -10,17 +11,17 @@ use easyisp_shared::voucher;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::down::Connection;
 use easyisp_shared::wire::up::{
-    LocalSecretV1, LocalSecretsV1, OutsideV1, OutsideWhy, RouterStateV1,
+    LocalSecretV1, LocalSecretsV1, OutsideV1, OutsideWhy, PoolsV1, RouterStateV1,
 };
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::rules::{Findings, Listing, Reach, Who, compare};
+use super::rules::{Findings, Listing, Missing, Reach, Who, compare};
 use crate::enforce::is_same_device;
 use crate::radius::driver::Radius;
-use crate::routeros::{Active, ApiError, LocalSecret, Resource, RouterApis};
+use crate::routeros::{Active, ApiError, LocalSecret, Resource, Roll, RouterApis};
 use crate::sessions::{Online, Service, Sessions};
 use crate::site::{Router, Site, SiteClock};
 
@@ -43,8 +44,12 @@ pub struct Reconciler {
     parts: Parts,
     /// When each router started last, as it said.
     booted: Mutex<HashMap<RouterId, Timestamp>>,
+    /// Whom each router's last list did not name, where it was whole.
+    missing: Mutex<HashMap<RouterId, Missing>>,
     /// When each router's own users were read last.
     secrets_read: Mutex<HashMap<RouterId, Timestamp>>,
+    /// Whether the cloud reads of pools.
+    tells_pools: AtomicBool,
 }
 
 /// What came of asking one router.
@@ -56,6 +61,10 @@ pub struct Outcome {
     pub opened: u32,
     /// Sessions that were in doubt and go on.
     pub confirmed: u32,
+    /// Sessions that this list does not name, also those that go on.
+    pub missing: u32,
+    /// Of them, how many end if the next list does not name them either.
+    pub once: u32,
     /// Who is online there and is no session of ours.
     pub outside: Vec<OutsideV1>,
 }
@@ -66,8 +75,15 @@ impl Reconciler {
         Arc::new(Reconciler {
             parts,
             booted: Mutex::default(),
+            missing: Mutex::default(),
             secrets_read: Mutex::default(),
+            tells_pools: AtomicBool::new(false),
         })
+    }
+
+    /// From here on pools are told, or not: the cloud said what it reads.
+    pub fn tell_pools(&self, tells: bool) {
+        self.tells_pools.store(tells, Ordering::Relaxed);
     }
 
     /// Asks every router whose API is set up once an interval, until cancelled.
@@ -89,13 +105,35 @@ impl Reconciler {
             let told = self.router(&router, Reach::Doubtful, PATIENCE).await;
             if let Err(cause) = told {
                 warn!(router.id = %router.id, %cause, "Cannot read the list of router {}", router.name);
-            } else if self.secrets_are_due(router.id)
+                return;
+            }
+            self.pools(&router).await;
+            if self.secrets_are_due(router.id)
                 && let Err(cause) = self.local_secrets(&router, PATIENCE).await
             {
                 warn!(router.id = %router.id, %cause, "Cannot read the users of router {}", router.name);
             }
         });
         asked.await;
+    }
+
+    /// Reads how full a router's pools are, and tells the cloud.
+    async fn pools(&self, router: &Router) {
+        if !self.tells_pools.load(Ordering::Relaxed) {
+            return;
+        }
+        let at = self.parts.clock.now();
+        match self.parts.apis.pools(router, PATIENCE).await {
+            Ok(mut pools) => {
+                pools.truncate(MOST_POOLS);
+                let router = router.id;
+                let told = PoolsV1 { router, at, pools };
+                self.parts.radius.report_result(&Up::Pools(told));
+            }
+            Err(cause) => {
+                debug!(router.id = %router.id, %cause, "Cannot read the pools of router {}", router.name);
+            }
+        }
     }
 
     /// The routers whose list can be asked: one, or all.
@@ -110,20 +148,49 @@ impl Reconciler {
             .collect()
     }
 
-    /// Asks one router for everybody, corrects what we believed, and tells the cloud how it is.
+    /// Asks one router for everybody, corrects what we believed, and tells the cloud how it is. Who is missing for
+    /// the first time is asked for again at once: a list may be cut short.
     pub async fn router(
         &self,
         router: &Router,
         reach: Reach,
         within: Duration,
     ) -> Result<Outcome, ApiError> {
+        let began = Instant::now();
+        let first = self.list(router, reach, within).await?;
+        if first.once == 0 {
+            return Ok(first);
+        }
+        let rest = within.saturating_sub(began.elapsed());
+        match self.list(router, reach, rest).await {
+            Ok(second) => Ok(Outcome {
+                closed: first.closed + second.closed,
+                opened: first.opened + second.opened,
+                confirmed: first.confirmed + second.confirmed,
+                ..second
+            }),
+            Err(cause) => {
+                debug!(router.id = %router.id, %cause, "Nobody ends by one list of router {}", router.name);
+                Ok(first)
+            }
+        }
+    }
+
+    async fn list(
+        &self,
+        router: &Router,
+        reach: Reach,
+        within: Duration,
+    ) -> Result<Outcome, ApiError> {
         let asked = self.parts.clock.now();
-        let (lines, resource) = tokio::join!(
-            self.parts.apis.active(router, None, within),
+        let (roll, resource) = tokio::join!(
+            self.parts.apis.roll(router, None, within),
             self.parts.apis.resource(router, within),
         );
-        let told = lines.map(|lines| (lines, resource.ok()));
-        let (lines, resource) = match told {
+        // Taken away: two lists in a row are two with nothing between them that failed.
+        let before = self.missing().remove(&router.id).unwrap_or_default();
+        let told = roll.map(|roll| (roll, resource.ok()));
+        let (Roll { lines, whole }, resource) = match told {
             Ok(told) => told,
             Err(cause) => {
                 self.tell(router, asked, None, Some(cause.to_string()), &[]);
@@ -134,13 +201,25 @@ impl Reconciler {
         let held = self.logins_at(router.id);
         let listing = Listing {
             lines: &lines,
+            whole: &whole,
+            before: &before,
             asked,
             booted,
         };
-        let findings = compare(&held, listing, reach, |name| self.who(name));
-        let outcome = self.correct(router, findings);
+        let mut findings = compare(&held, listing, reach, |name| self.who(name));
+        let missing = std::mem::take(&mut findings.missing);
+        let count = number(missing.len());
+        self.missing().insert(router.id, missing);
+        let outcome = Outcome {
+            missing: count,
+            ..self.correct(router, findings)
+        };
         self.tell(router, asked, resource, None, &outcome.outside);
         Ok(outcome)
+    }
+
+    fn missing(&self) -> MutexGuard<'_, HashMap<RouterId, Missing>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks one router for the users on its own lists, and tells the cloud which of them are customers: the
@@ -154,7 +233,6 @@ impl Reconciler {
         let listed = self.parts.apis.local_secrets(router, None, within).await?;
         let is_customer = |one: &&LocalSecret| self.parts.site.subscriber(&one.name).is_some();
         let hidden: Vec<&LocalSecret> = listed.iter().filter(is_customer).collect();
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let told = LocalSecretsV1 {
             router: router.id,
             at,
@@ -187,7 +265,7 @@ impl Reconciler {
             .is_none_or(|read| now.since(*read) >= SECRETS_INTERVAL)
     }
 
-    /// Asks one router for the sessions under one name. Who logs in by a voucher or a device is listed under
+    /// Asks one router for the sessions under one name; nothing ends by it. Who logs in by a voucher or a device is listed under
     /// another, so of a hotspot's customer the whole list is read.
     pub async fn name(
         &self,
@@ -199,7 +277,7 @@ impl Reconciler {
         let mut held = self.logins_at(router.id);
         held.retain(|online| *online.session.username == *name);
         let by_name = (!self.is_listed_otherwise(name, &held)).then_some(name);
-        let mut lines = self.parts.apis.active(router, by_name, within).await?;
+        let Roll { mut lines, whole } = self.parts.apis.roll(router, by_name, within).await?;
         let is_device = |line: &Active, ours: &[u8]| {
             let mut held = held.iter();
             held.any(|online| is_same_device(line, ours, &online.session))
@@ -210,11 +288,17 @@ impl Reconciler {
         });
         let listing = Listing {
             lines: &lines,
+            whole: &whole,
+            before: &Missing::new(),
             asked,
             booted: None,
         };
-        let findings = compare(&held, listing, Reach::Every, |name| self.who(name));
-        Ok(self.correct(router, findings))
+        let findings = compare(&held, listing, Reach::Nobody, |name| self.who(name));
+        let missing = number(findings.missing.len());
+        Ok(Outcome {
+            missing,
+            ..self.correct(router, findings)
+        })
     }
 
     fn is_listed_otherwise(&self, name: &[u8], held: &[Online]) -> bool {
@@ -241,6 +325,7 @@ impl Reconciler {
 
     fn correct(&self, router: &Router, findings: Findings) -> Outcome {
         let mut outcome = Outcome {
+            once: number(findings.once),
             outside: findings
                 .outside
                 .into_iter()
@@ -316,7 +401,7 @@ impl Reconciler {
             free_memory: resource.free_memory,
             total_memory: resource.total_memory,
             outside: outside.iter().take(MOST_OUTSIDE).cloned().collect(),
-            outside_count: u32::try_from(outside.len()).unwrap_or(u32::MAX),
+            outside_count: number(outside.len()),
         });
         self.parts.radius.report_result(&up);
     }
@@ -334,6 +419,10 @@ fn outside(router: RouterId, line: Active, why: OutsideWhy) -> OutsideV1 {
     }
 }
 
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 /// As often as accounting is told; a list of a thousand costs a small router a second of its CPU.
 const INTERVAL: Duration = Duration::from_secs(300);
 /// They change by hand, and a list of thousands is heavy for a small router.
@@ -345,3 +434,4 @@ const SAME_BOOT: Duration = Duration::from_secs(30);
 /// As many as a person reads; the count says how many there are.
 const MOST_OUTSIDE: usize = 100;
 const MOST_HIDDEN: usize = 200;
+const MOST_POOLS: usize = 64;

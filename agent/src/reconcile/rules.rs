@@ -1,5 +1,6 @@
 //! What a router's own list of who is online says about the sessions we know.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use easyisp_shared::time::Timestamp;
@@ -14,6 +15,8 @@ use crate::sessions::{
 /// How far the list is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
+    /// Nothing ends by it: somebody only looks.
+    Nobody,
     /// Sessions that were heard of lately are left to accounting.
     Doubtful,
     /// Every session: somebody asked for it.
@@ -25,19 +28,30 @@ pub enum Reach {
 pub struct Listing<'a> {
     /// Its lines.
     pub lines: &'a [Active],
+    /// Whose list is whole: from no other somebody is missing.
+    pub whole: &'a [Service],
+    /// Who was missing from the whole list before this one.
+    pub before: &'a Missing,
     /// When it was asked: what was heard later is newer than the list.
     pub asked: Timestamp,
     /// When the router started, where that is known.
     pub booted: Option<Timestamp>,
 }
 
+/// Sessions that a whole list did not name, and when each was last heard of then.
+pub type Missing = HashMap<SessionKey, Timestamp>;
+
 /// What a comparison finds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Sessions that accounting left in doubt and the list confirms: to be reported on as alive.
     pub confirmed: Vec<Report>,
-    /// Sessions that are over, says the list.
+    /// Sessions that are over, say this list and the one before.
     pub lost: Vec<SessionKey>,
+    /// Whoever this list does not name, also where that ends nothing.
+    pub missing: Missing,
+    /// How many sessions are over if the next list does not name them either.
+    pub once: usize,
     /// Lines that are no session of ours, under the names that go here: a code goes into no file.
     pub outside: Vec<(Active, OutsideWhy)>,
     /// Lines that are sessions of ours.
@@ -55,9 +69,9 @@ pub struct Who {
 
 /// Compares what we hold of a router with its list. `who` says who a name on it is.
 ///
-/// A session is over when the router, asked after it was last heard of, does not list it: at once when
-/// it was in doubt or began before the router's last start, otherwise only where `reach` says so. A list
-/// that fits none of three or more fresh sessions is some other router's: it ends none of those.
+/// A session is over when the router, asked after it was last heard of, does not list it twice in a row, both lists
+/// being whole: where it was in doubt or began before the router's last start, otherwise only where `reach` says
+/// so. A list that fits none of three or more fresh sessions is some other router's: it ends none of those.
 pub fn compare(
     held: &[Online],
     listing: Listing<'_>,
@@ -99,16 +113,27 @@ pub fn compare(
         .filter(|(online, seen)| !**seen && online.session.closed.is_none())
         .map(|(online, _)| online)
         .filter(|online| online.heard < listing.asked)
+        .filter(|online| listing.whole.contains(&online.session.service))
         .collect();
+    let noted = |online: &&Online| (online.session.key.clone(), online.heard);
+    findings.missing = missing.iter().map(noted).collect();
     let fresh = missing
         .iter()
         .filter(|online| !is_proved(online, listing))
         .count();
     let fits = findings.matched > 0 || fresh < FEW;
-    let over = missing
-        .into_iter()
-        .filter(|online| is_proved(online, listing) || reach == Reach::Every && fits);
-    findings.lost = over.map(|online| online.session.key.clone()).collect();
+    let is_over = |online: &&Online| match reach {
+        Reach::Nobody => false,
+        Reach::Doubtful => is_proved(online, listing),
+        Reach::Every => is_proved(online, listing) || fits,
+    };
+    for online in missing.into_iter().filter(is_over) {
+        let key = &online.session.key;
+        match listing.before.get(key) == Some(&online.heard) {
+            true => findings.lost.push(key.clone()),
+            false => findings.once += 1,
+        }
+    }
     findings
 }
 
@@ -238,9 +263,24 @@ mod tests {
         }
     }
 
+    /// What the second of two equal lists says.
     fn look(held: &[Online], lines: &[Active], booted: i64, reach: Reach) -> Findings {
+        let first = look_after(&Missing::new(), held, lines, booted, reach);
+        assert_eq!(first.lost, [], "one list ends nothing");
+        look_after(&first.missing, held, lines, booted, reach)
+    }
+
+    fn look_after(
+        before: &Missing,
+        held: &[Online],
+        lines: &[Active],
+        booted: i64,
+        reach: Reach,
+    ) -> Findings {
         let listing = Listing {
             lines,
+            whole: &[Service::Ppp, Service::Hotspot],
+            before,
             asked: at(5000),
             booted: Some(at(booted)),
         };
@@ -333,6 +373,46 @@ mod tests {
 
         let found = look(&held, &[line(1)], 0, Reach::Every);
         assert_eq!(found.lost.len(), 2, "asked for, the fresh one ends too");
+    }
+
+    #[test]
+    fn who_only_looks_ends_nothing_and_a_second_list_does() {
+        let held = [online(1, 3900), online(2, 4900), online(3, 4900)];
+        let seen = look(&held, &[line(3)], 0, Reach::Nobody);
+        assert_eq!((seen.lost.len(), seen.once), (0, 0));
+        assert_eq!(seen.missing.len(), 2, "but it is noted");
+        let first = look_after(&Missing::new(), &held, &[line(3)], 0, Reach::Every);
+        assert_eq!((first.lost.len(), first.once), (0, 2));
+
+        // The second names one of them; the other was heard of meanwhile.
+        let mut spoke = held.clone();
+        spoke[1].heard = at(4950);
+        let lines = [line(1), line(3)];
+        let second = look_after(&first.missing, &spoke, &lines, 0, Reach::Every);
+        assert_eq!((second.lost.len(), second.once), (0, 1));
+        let second = look_after(&first.missing, &held, &lines, 0, Reach::Every);
+        assert_eq!(second.lost, [held[1].session.key.clone()]);
+    }
+
+    #[test]
+    fn a_list_that_is_not_whole_misses_nobody() {
+        let held = [online(1, 3900), in_hotspot(online(2, 3900), b"demo002")];
+        let listing = Listing {
+            lines: &[],
+            whole: &[Service::Hotspot],
+            before: &Missing::new(),
+            asked: at(5000),
+            booted: None,
+        };
+        let nobody = |name: &[u8]| Who {
+            name: name.into(),
+            known: false,
+        };
+        let found = compare(&held, listing, Reach::Every, nobody);
+        assert_eq!(
+            found.missing.into_keys().collect::<Vec<_>>(),
+            [held[1].session.key.clone()]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use easyisp_shared::wire::router::{
     InterfaceV1, LeaseV1, LogLineV1, NeighbourV1, PingV1, QueueV1, QueueWishV1, SystemV1, WatchV1,
 };
+use easyisp_shared::wire::up::PoolV1;
 
 use super::calls::Answer;
 use super::connection::ApiError;
@@ -58,7 +59,6 @@ impl RouterApis {
         let rows = answer.rows.iter();
         let mut interfaces: Vec<InterfaceV1> = rows.filter_map(live::read_interface).collect();
         interfaces.sort_by_key(|interface| interface.dynamic);
-        interfaces.truncate(MOST_ROWS);
         let lasting = interfaces
             .iter()
             .filter(|one| !one.dynamic && !one.disabled);
@@ -85,7 +85,6 @@ impl RouterApis {
         let answer = self.ask(router, live::queues(None), within).await?;
         let mut queues: Vec<QueueV1> = answer.rows.iter().filter_map(live::read_queue).collect();
         queues.sort_by_key(|queue| queue.dynamic);
-        queues.truncate(MOST_ROWS);
         Ok(queues)
     }
 
@@ -154,6 +153,15 @@ impl RouterApis {
         Ok(rows.iter().skip(skipped).map(live::read_log).collect())
     }
 
+    /// Its pools of addresses, and how many of each are given out.
+    pub async fn pools(&self, router: &Router, within: Duration) -> Result<Vec<PoolV1>, ApiError> {
+        let (pools, used) = tokio::try_join!(
+            self.rows(router, live::pools(), within),
+            self.rows(router, live::pools_used(), within),
+        )?;
+        Ok(live::read_pools(&pools, &used))
+    }
+
     /// Its DHCP leases.
     pub async fn leases(
         &self,
@@ -161,7 +169,7 @@ impl RouterApis {
         within: Duration,
     ) -> Result<Vec<LeaseV1>, ApiError> {
         let rows = self.rows(router, live::leases(), within).await?;
-        Ok(rows.iter().take(MOST_ROWS).map(live::read_lease).collect())
+        Ok(rows.iter().map(live::read_lease).collect())
     }
 
     /// The devices around it.
@@ -171,11 +179,7 @@ impl RouterApis {
         within: Duration,
     ) -> Result<Vec<NeighbourV1>, ApiError> {
         let rows = self.rows(router, live::neighbours(), within).await?;
-        Ok(rows
-            .iter()
-            .take(MOST_LINES)
-            .map(live::read_neighbour)
-            .collect())
+        Ok(rows.iter().map(live::read_neighbour).collect())
     }
 
     /// What it watches itself.
@@ -185,7 +189,7 @@ impl RouterApis {
         within: Duration,
     ) -> Result<Vec<WatchV1>, ApiError> {
         let rows = self.rows(router, live::netwatch(), within).await?;
-        Ok(rows.iter().take(MOST_LINES).map(live::read_watch).collect())
+        Ok(rows.iter().map(live::read_watch).collect())
     }
 
     /// Pings somebody from there.
@@ -223,6 +227,5 @@ impl RouterApis {
     }
 }
 
-/// As many as an answer of 256 KiB holds.
-const MOST_ROWS: usize = 1000;
+/// Of a log; a list is cut where it is answered, and that is said.
 const MOST_LINES: usize = 500;

@@ -2,13 +2,16 @@
 //!
 //! Every property is optional: v6 and v7 leave out different ones, and neither says which.
 
-use std::net::IpAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use easyisp_shared::net::Mac;
 use easyisp_shared::wire::router::{
     InterfaceV1, LeaseV1, LogLineV1, NeighbourV1, PingV1, QueueV1, QueueWishV1, SystemV1, WatchV1,
 };
+use easyisp_shared::wire::up::PoolV1;
+use ipnet::Ipv4Net;
 
 use super::menus::Rates;
 use super::sentence::{Command, Row};
@@ -267,6 +270,57 @@ pub fn read_lease(row: &Row) -> LeaseV1 {
     }
 }
 
+/// The pools of addresses.
+pub fn pools() -> Command {
+    Command::new("/ip/pool/print").only("name,ranges")
+}
+
+/// The addresses of pools that are given out.
+pub fn pools_used() -> Command {
+    Command::new("/ip/pool/used/print").only("pool")
+}
+
+/// Reads the rows of [`pools`] and [`pools_used`]. A pool whose ranges are not understood is left out.
+pub fn read_pools(pools: &[Row], used: &[Row]) -> Vec<PoolV1> {
+    let mut given: HashMap<Vec<u8>, u32> = HashMap::new();
+    for row in used {
+        *given
+            .entry(row.octets("pool").unwrap_or_default().to_vec())
+            .or_default() += 1;
+    }
+    let read = |row: &Row| {
+        let name = row.octets("name")?;
+        Some(PoolV1 {
+            size: row
+                .text("ranges")?
+                .split(',')
+                .try_fold(0, |all, range| size(range)?.checked_add(all))?,
+            used: given.get(name).copied().unwrap_or(0),
+            name: cut(&lossy(name)),
+        })
+    };
+    pools.iter().filter_map(read).collect()
+}
+
+/// How many addresses `10.0.0.2-10.0.0.254`, `10.0.0.0/24` or `10.0.0.9` are.
+fn size(range: &str) -> Option<u32> {
+    let range = range.trim();
+    if let Some((first, last)) = range.split_once('-') {
+        let first: Ipv4Addr = first.trim().parse().ok()?;
+        let last: Ipv4Addr = last.trim().parse().ok()?;
+        return u32::from(last)
+            .checked_sub(u32::from(first))?
+            .checked_add(1);
+    }
+    match range.split_once('/') {
+        Some(_) => {
+            let net: Ipv4Net = range.parse().ok()?;
+            1u32.checked_shl(32 - u32::from(net.prefix_len()))
+        }
+        None => range.parse::<Ipv4Addr>().ok().map(|_| 1),
+    }
+}
+
 /// The devices around it.
 pub fn neighbours() -> Command {
     Command::new("/ip/neighbor/print")
@@ -433,6 +487,24 @@ mod tests {
         ];
         assert_eq!(read_health(&six), expected);
         assert!(read_health(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_pool_is_as_large_as_its_ranges() {
+        let pool = |name: &str, ranges: &str| row(&[("name", name), ("ranges", ranges)]);
+        let pools = [
+            pool("homes", "10.0.0.2-10.0.0.254,10.0.1.0/24, 10.0.2.9"),
+            pool("odd", "fd00::/64"),
+        ];
+        let used = ["homes", "homes", "others"].map(|of| row(&[("pool", of)]));
+        let homes = PoolV1 {
+            name: "homes".to_owned(),
+            size: 253 + 256 + 1,
+            used: 2,
+        };
+        assert_eq!(read_pools(&pools, &used), [homes]);
+        assert_eq!(size("0.0.0.0/0"), None);
+        assert_eq!(size("10.0.0.9-10.0.0.2"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The menus we ask, what each row of them says, and nothing more: every property is named.
 
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -32,6 +33,31 @@ pub struct Active {
     pub bytes: Option<(u64, u64)>,
     /// Hotspot only: what is left of it until the router ends it by itself.
     pub left: Option<Duration>,
+}
+
+/// Both of a router's lists of who is online.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roll {
+    /// Their lines, each once.
+    pub lines: Vec<Active>,
+    /// Whose list came to its end with every row readable: only from such a one somebody can be missing.
+    pub whole: Vec<Service>,
+}
+
+impl Roll {
+    /// Takes the rows of one list. A router that is busy may tell one twice, or half of one.
+    pub fn take(&mut self, service: Service, rows: &[Row]) {
+        let read: Vec<Active> = rows
+            .iter()
+            .filter_map(|row| read_active(service, row))
+            .collect();
+        if read.len() == rows.len() {
+            self.whole.push(service);
+        }
+        let mut seen = HashSet::new();
+        let once = read.into_iter().filter(|line| seen.insert(line.id.clone()));
+        self.lines.extend(once);
+    }
 }
 
 /// Everybody on one of the router's lists, or only those of one name.
@@ -276,6 +302,23 @@ mod tests {
         assert_eq!(active.left, Some(Duration::from_secs(5400)));
         assert_eq!((active.radius, active.session_id), (Some(false), None));
         assert_eq!(read_active(Service::Ppp, &hotspot), None);
+    }
+
+    #[test]
+    fn a_row_told_twice_is_one_line_and_half_a_row_makes_no_whole_list() {
+        let jane = || row(&["!re", "=.id=*1", "=name=jane"]);
+        let mut roll = Roll::default();
+        roll.take(Service::Ppp, &[jane(), jane()]);
+        roll.take(
+            Service::Hotspot,
+            &[
+                row(&["!re", "=.id=*1", "=user=joe"]),
+                row(&["!re", "=.id=*2"]),
+            ],
+        );
+        let names = roll.lines.iter().map(|line| &*line.name);
+        assert_eq!(names.collect::<Vec<_>>(), [b"jane".as_slice(), b"joe"]);
+        assert_eq!(roll.whole, [Service::Ppp]);
     }
 
     #[test]

@@ -34,7 +34,7 @@ use tracing::{debug, info};
 pub use configuration::Configured;
 pub use connection::{Access, ApiError};
 pub use lines::{EntryRow, Fix, FoundLines, LeaseRow, Menu, QueueRow, QueueShape, Scope};
-pub use menus::{Active, LINE, LocalSecret, Rates, Resource};
+pub use menus::{Active, LINE, LocalSecret, Rates, Resource, Roll};
 pub use tls::Pins;
 
 use calls::Answer;
@@ -100,23 +100,33 @@ impl RouterApis {
         name: Option<&[u8]>,
         within: Duration,
     ) -> Result<Vec<Active>, ApiError> {
+        Ok(self.roll(router, name, within).await?.lines)
+    }
+
+    /// The same, and whether the lists are whole.
+    pub async fn roll(
+        &self,
+        router: &Router,
+        name: Option<&[u8]>,
+        within: Duration,
+    ) -> Result<Roll, ApiError> {
         let list = async |service| {
             let asked = self.ask(router, menus::active(service, name), within).await;
             match asked {
-                Ok(answer) => {
-                    let rows = answer.rows.into_iter();
-                    let rows = rows.filter_map(|row| menus::read_active(service, &row));
-                    Ok(rows.collect::<Vec<Active>>())
-                }
-                // A package that is not installed has nobody online.
-                Err(ApiError::Refused(trap)) if trap.is_missing_command() => Ok(Vec::new()),
+                Ok(answer) => Ok(Some(answer.rows)),
+                // A package that is not installed has no list, and so none on which somebody is missing.
+                Err(ApiError::Refused(trap)) if trap.is_missing_command() => Ok(None),
                 Err(cause) => Err(cause),
             }
         };
         let (ppp, hotspot) = tokio::join!(list(Service::Ppp), list(Service::Hotspot));
-        let (mut all, hotspot) = (ppp?, hotspot?);
-        all.extend(hotspot);
-        Ok(all)
+        let mut roll = Roll::default();
+        for (service, rows) in [(Service::Ppp, ppp?), (Service::Hotspot, hotspot?)] {
+            if let Some(rows) = rows {
+                roll.take(service, &rows);
+            }
+        }
+        Ok(roll)
     }
 
     /// Everybody on both of the router's own lists of users who is switched on, or only who has one name.
@@ -293,6 +303,7 @@ impl RouterApis {
         match Connection::open(&access.access, self.pins.of(&access.name)).await {
             Ok((connection, met)) => {
                 info!(router.id = %router.id, "Entered the API of router {}", router.name);
+                router.note_alive();
                 if let Some(met) = met {
                     self.pins.learn(&access.name, met);
                 }
@@ -320,6 +331,18 @@ impl RouterApis {
                     state.refusals.refused(router.id, now);
                 }
                 Err(cause)
+            }
+        }
+    }
+
+    /// Has the router be dialled at the next question: it gave a sign of life. One that refused the login is left
+    /// alone still.
+    pub async fn dial_again(&self, router: RouterId) {
+        let line = self.lines().get(&router).cloned();
+        if let Some(line) = line {
+            let mut state = line.state.lock().await;
+            if !matches!(state.failed, Some((_, ApiError::LoginRefused(_)))) {
+                state.failed = None;
             }
         }
     }

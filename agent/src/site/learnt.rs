@@ -3,12 +3,13 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::condition::{CertificateV1, RouterConditionV1};
+use tokio::sync::Notify;
 
 use super::signers::Signers;
 use crate::radius::builder::Signature;
@@ -40,6 +41,11 @@ pub(super) struct Learnt {
     moved: AtomicI64,
     /// With which it connected by RadSec last.
     certificate: Mutex<Option<CertificateV1>>,
+    /// Signs of life.
+    signs: AtomicU64,
+    /// Whether somebody waits for the next one.
+    awaited: AtomicBool,
+    waiting: Mutex<Option<Arc<Notify>>>,
 }
 
 static PROOFS: AtomicU64 = AtomicU64::new(0);
@@ -83,6 +89,32 @@ pub enum Orders {
 impl Learnt {
     pub fn note_seen(&self, now: Timestamp) {
         self.seen.store(now.micros(), Ordering::Relaxed);
+        self.note_alive();
+    }
+
+    /// It gave a sign of life, of whatever kind: who waits for one is woken.
+    pub fn note_alive(&self) {
+        self.signs.fetch_add(1, Ordering::Relaxed);
+        // Of every packet only this is asked.
+        if !self.awaited.load(Ordering::Relaxed) || !self.awaited.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waiting) = waiting.as_ref() {
+            waiting.notify_one();
+        }
+    }
+
+    /// How many it gave.
+    pub fn signs(&self) -> u64 {
+        self.signs.load(Ordering::Relaxed)
+    }
+
+    /// Wakes `who` at its next one.
+    pub fn await_life(&self, who: &Arc<Notify>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        *waiting = Some(who.clone());
+        self.awaited.store(true, Ordering::Release);
     }
 
     pub fn last_seen(&self) -> Option<Timestamp> {

@@ -260,6 +260,21 @@ impl Router {
         self.learnt.note_seen(now);
     }
 
+    /// Notes that it answered in another way.
+    pub fn note_alive(&self) {
+        self.learnt.note_alive();
+    }
+
+    /// How many signs of life it gave.
+    pub fn signs(&self) -> u64 {
+        self.learnt.signs()
+    }
+
+    /// Wakes `who` at its next sign of life.
+    pub fn await_life(&self, who: &Arc<Notify>) {
+        self.learnt.await_life(who);
+    }
+
     /// When a request of it was verified last.
     pub fn last_seen(&self) -> Option<Timestamp> {
         self.learnt.last_seen()

@@ -2,7 +2,9 @@
 //! change at once, the rest some minutes at a time.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,12 +12,16 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Up;
-use easyisp_shared::wire::monitor::{DeviceFactsV1, MetricsV1, SampleV1, SnmpAuth, SnmpPrivacy};
+use easyisp_shared::wire::monitor::{
+    DeviceFactsV1, MetricsV1, PackedMetricsV1, ReadingsV1, SampleV1, SnmpAuth, SnmpPrivacy,
+};
 use easyisp_shared::wire::router::SnmpReadingV1;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::exchange::{Exchange, Walked};
 use super::rates::{self, Through};
@@ -54,6 +60,8 @@ pub struct Poller {
     schedule: Mutex<Schedule>,
     slots: Arc<Semaphore>,
     cancel: CancellationToken,
+    /// Whether the cloud reads packed metrics.
+    packs: AtomicBool,
 }
 
 /// A device, under one setting.
@@ -76,6 +84,8 @@ struct State {
 struct Known {
     values: Values,
     parts: Vec<Part>,
+    /// Interfaces that are not watched: there are too many.
+    left_out: u32,
     /// When, in time since the start.
     at: Duration,
 }
@@ -94,6 +104,18 @@ struct Unsent {
     problem: Option<Option<String>>,
     /// How the interfaces were when it was read last.
     links: Vec<Option<u32>>,
+    left_out: u32,
+}
+
+fn packed(told: MetricsV1, ports_left_out: u32) -> Option<PackedMetricsV1> {
+    let readings = ReadingsV1::V1 {
+        told,
+        ports_left_out,
+    };
+    let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());
+    deflated.write_all(&readings.encode()).ok()?;
+    let deflated = deflated.finish().ok()?;
+    Some(PackedMetricsV1 { deflated })
 }
 
 impl Poller {
@@ -106,7 +128,13 @@ impl Poller {
             schedule: Mutex::default(),
             slots: Arc::new(Semaphore::new(AT_ONCE)),
             cancel,
+            packs: AtomicBool::new(false),
         })
+    }
+
+    /// From here on what is told is packed, or not: the cloud said what it reads.
+    pub fn pack(&self, packs: bool) {
+        self.packs.store(packs, Ordering::Relaxed);
     }
 
     /// Reads every device at its turn, until cancelled.
@@ -203,7 +231,12 @@ impl Poller {
         let read = self.read(&device, &mut state).await;
         let at = self.parts.clock.now();
         let (reading, through, first) = match read {
-            Ok(read) => read,
+            Ok(read) => {
+                if let Some(router) = self.parts.site.router(router) {
+                    router.note_alive();
+                }
+                read
+            }
             Err(cause) => {
                 self.note(router, &mut state, Err(cause.to_string()), at);
                 return Err(cause);
@@ -265,10 +298,11 @@ impl Poller {
             }
             None => {
                 let walked = self.everything(session, device.address).await?;
-                let values = reading::watched(walked.values, MOST_PORTS);
+                let (values, beyond) = reading::watched(walked.values, MOST_PORTS);
                 *known = Some(Known {
                     parts: reading::what_changes(&values),
                     values: values.clone(),
+                    left_out: u32::try_from(beyond).unwrap_or(u32::MAX),
                     at: now,
                 });
                 (values, walked.first)
@@ -312,6 +346,7 @@ impl Poller {
         read: Result<(DeviceFactsV1, SampleV1), String>,
         at: Timestamp,
     ) {
+        let left_out = state.known.as_ref().map_or(0, |known| known.left_out);
         let unsent = &mut state.unsent;
         let problem = read.as_ref().err().cloned();
         let turned = unsent.problem.as_ref() != Some(&problem);
@@ -321,12 +356,16 @@ impl Poller {
         let mut news = turned;
         let mut facts = None;
         if let Ok((seen, sample)) = read {
-            if unsent.facts.as_ref() != Some(&seen) {
+            if unsent.facts.as_ref() != Some(&seen) || unsent.left_out != left_out {
+                if left_out > 0 {
+                    warn!(router.id = %router, "A device has more interfaces than are watched: {left_out} are left out");
+                }
                 // Samples tell sensors and interfaces in the order of the facts before them.
                 let before = std::mem::take(&mut unsent.samples);
                 if !before.is_empty() {
-                    self.tell(router, at, None, None, before);
+                    self.tell(router, (at, None), None, before, unsent.left_out);
                 }
+                unsent.left_out = left_out;
                 unsent.facts = Some(seen.clone());
                 facts = Some(Box::new(seen));
                 news = true;
@@ -354,16 +393,17 @@ impl Poller {
         }
         let samples = std::mem::take(&mut unsent.samples);
         unsent.problem = Some(problem.clone());
-        self.tell(router, at, problem, facts, samples);
+        let left_out = unsent.left_out;
+        self.tell(router, (at, problem), facts, samples, left_out);
     }
 
     fn tell(
         &self,
         router: RouterId,
-        at: Timestamp,
-        problem: Option<String>,
+        (at, problem): (Timestamp, Option<String>),
         facts: Option<Box<DeviceFactsV1>>,
         samples: Vec<SampleV1>,
+        ports_left_out: u32,
     ) {
         let told = MetricsV1 {
             router,
@@ -372,9 +412,14 @@ impl Poller {
             facts,
             samples,
         };
-        self.parts
-            .radius
-            .report_reading(&Up::Metrics(Box::new(told)));
+        let up = match self.packs.load(Ordering::Relaxed) {
+            true => match packed(told, ports_left_out) {
+                Some(packed) => Up::PackedMetrics(packed),
+                None => return, // a growing buffer takes everything
+            },
+            false => Up::Metrics(Box::new(told)),
+        };
+        self.parts.radius.report_reading(&up);
     }
 
     /// The device under its present settings; `None` when it is not to be read.
@@ -464,3 +509,65 @@ const METERED_REPORT: Duration = Duration::from_secs(3600);
 /// How often new settings are looked for.
 const LOOK: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::io::Read;
+
+    use easyisp_shared::wire::monitor::PortSampleV1;
+    use flate2::read::DeflateDecoder;
+
+    use super::*;
+
+    /// Five minutes of a switch of thirty ports take less than half of their octets.
+    #[test]
+    fn readings_are_packed_and_read_again() {
+        let sample = |minute: u64| SampleV1 {
+            at: Timestamp::from_secs(1_800_000_000 + 60 * minute as i64),
+            millis: 2,
+            uptime_secs: Some(1_000_000 + 60 * minute),
+            cpu: Some(7),
+            memory_used: Some(300 << 20),
+            disk_used: None,
+            ppp: None,
+            hotspot: None,
+            leases: None,
+            sensors: vec![Some(47_000)],
+            ports: (0..30)
+                .map(|port| PortSampleV1 {
+                    status: Some(1),
+                    in_bps: Some(port * 1_000_003 + minute * 77),
+                    out_bps: Some(port * 3_000_017),
+                    errors: 0,
+                    drops: 0,
+                })
+                .collect(),
+        };
+        let told = MetricsV1 {
+            router: RouterId(uuid::Uuid::from_u128(6)),
+            at: Timestamp::from_secs(1_800_000_300),
+            problem: None,
+            facts: None,
+            samples: (0..5).map(sample).collect(),
+        };
+        let plain = Up::Metrics(Box::new(told.clone())).encode();
+        let small = packed(told.clone(), 3).unwrap();
+        let mut octets = Vec::new();
+        let mut inflating = DeflateDecoder::new(small.deflated.as_slice());
+        inflating.read_to_end(&mut octets).unwrap();
+        let readings = ReadingsV1::V1 {
+            told,
+            ports_left_out: 3,
+        };
+        assert_eq!(ReadingsV1::decode(&octets), Ok(readings));
+        let packed = Up::PackedMetrics(small).encode();
+        assert!(
+            packed.len() * 2 < plain.len(),
+            "{} of {}",
+            packed.len(),
+            plain.len()
+        );
+    }
+}

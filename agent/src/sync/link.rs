@@ -11,9 +11,11 @@ use easyisp_shared::wire::access::ThroughV1;
 use easyisp_shared::wire::hello::{
     FeedAck, Hello, HelloV1, METERED, RefusalReason, Refused, Welcome, WelcomeV1,
 };
+use easyisp_shared::wire::monitor::PACKED_METRICS;
 use easyisp_shared::wire::question::{
     AgentQuestion, Answer, Ask, AskFailure, CloudReply, QUESTION_CAP, Question,
 };
+use easyisp_shared::wire::up::ROUTER_POOLS;
 use easyisp_shared::wire::{ALPN_LINK, Lane, Message, PROTOCOL, PROTOCOL_OLDEST};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -314,11 +316,14 @@ impl<L: Local> Keeper<L> {
             );
             return Err(Ended::Renamed);
         }
+        let can = |what: &str| welcome.capabilities.iter().any(|word| word == what);
         let terms = Terms {
             epoch: welcome.epoch,
             generation: welcome.generation,
             now: welcome.now,
             round_trip,
+            packed_metrics: can(PACKED_METRICS),
+            pools: can(ROUTER_POOLS),
         };
         self.local.welcomed(terms).await?;
         let holds = FeedAck::Holds {

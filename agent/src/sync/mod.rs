@@ -128,6 +128,10 @@ pub struct Terms {
     pub now: Timestamp,
     /// The round trip that the welcome took.
     pub round_trip: Duration,
+    /// Whether the cloud reads packed metrics.
+    pub packed_metrics: bool,
+    /// Whether it reads of pools.
+    pub pools: bool,
 }
 
 /// The disk or a queue cannot serve the link at the moment: it closes and tries again later.

@@ -123,6 +123,7 @@ fn binds(running: &Running) -> Vec<BindV1> {
         | Up::Redemption(_)
         | Up::Device(_)
         | Up::Router(_)
+        | Up::Pools(_)
         | Up::Moving(_)
         | Up::LocalSecrets(_)
         | Up::Keepers(_)
@@ -131,6 +132,7 @@ fn binds(running: &Running) -> Vec<BindV1> {
         | Up::BroughtUp(_)
         | Up::Logs(_)
         | Up::Configuration(_)
-        | Up::Metrics(_) => None,
+        | Up::Metrics(_)
+        | Up::PackedMetrics(_) => None,
     })
 }

@@ -59,6 +59,7 @@ async fn a_repeated_request_gets_the_same_answer_once_decided() {
         | Up::Heartbeat(_)
         | Up::Device(_)
         | Up::Router(_)
+        | Up::Pools(_)
         | Up::Moving(_)
         | Up::LocalSecrets(_)
         | Up::Keepers(_)
@@ -68,7 +69,8 @@ async fn a_repeated_request_gets_the_same_answer_once_decided() {
         | Up::BroughtUp(_)
         | Up::Logs(_)
         | Up::Configuration(_)
-        | Up::Metrics(_) => None,
+        | Up::Metrics(_)
+        | Up::PackedMetrics(_) => None,
     });
     assert_eq!(used.len(), 1, "used up once");
     running.stop().await;

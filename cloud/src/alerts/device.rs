@@ -1,5 +1,6 @@
 //! What is to be seen of a site and of a router now, from what agents told last.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use easyisp_shared::id::{RouterId, SiteId};
@@ -43,7 +44,9 @@ pub struct Device {
     /// Megabytes: in use, and in all.
     pub memory: Option<(i32, i32)>,
     /// Addresses given out by the router, by the name of their pool: in use, and in all.
-    pub pools: Vec<(&'static str, i64, i64)>,
+    pub pools: Vec<(String, i64, i64)>,
+    /// When the router told of them; `None` where they are counted here.
+    pub pools_at: Option<Timestamp>,
     /// What differs from what the wizard configured; `None` where it configured nothing.
     pub drifted: Option<Drifted>,
 }
@@ -160,7 +163,8 @@ pub fn of_router(device: &Device, rules: &Rules<'_>, now: Timestamp) -> Vec<Seen
         });
     };
     for (pool, used, all) in &device.pools {
-        measured(Kind::Pool, pool, percent(*used, *all), now);
+        let at = device.pools_at.unwrap_or(now);
+        measured(Kind::Pool, pool, percent(*used, *all), at);
     }
     let read = device.sample.as_ref().zip(device.facts.as_ref());
     let Some((sample, facts)) = read else {
@@ -270,7 +274,30 @@ pub struct Place {
     pub site: SiteId,
     /// How it is called.
     pub name: String,
+    /// Through which device it is reached.
+    pub parent: Option<RouterId>,
 }
+
+/// What is seen of each, so that whoever stands behind another comes after it; who stands behind himself comes as he may.
+pub fn parents_first(devices: Vec<(Place, Vec<Seen>)>) -> Vec<(Place, Vec<Seen>)> {
+    let parents: BTreeMap<RouterId, Option<RouterId>> = devices
+        .iter()
+        .map(|(place, _)| (place.id, place.parent))
+        .collect();
+    let steps = |mut at: RouterId| {
+        let up = std::iter::from_fn(|| {
+            at = parents.get(&at).copied().flatten()?;
+            Some(at)
+        });
+        up.take(MOST_STEPS).count()
+    };
+    let mut devices = devices;
+    devices.sort_by_cached_key(|(place, _)| steps(place.id));
+    devices
+}
+
+/// Devices behind one another.
+const MOST_STEPS: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -290,6 +317,33 @@ mod tests {
 
     fn silent() -> Option<String> {
         Some("it does not answer".to_owned())
+    }
+
+    #[test]
+    fn whoever_stands_behind_another_comes_after_it() {
+        let id = |number: u128| RouterId(uuid::Uuid::from_u128(number));
+        let place = |number: u128, parent: Option<u128>| {
+            let place = Place {
+                id: id(number),
+                site: SiteId(uuid::Uuid::nil()),
+                name: number.to_string(),
+                parent: parent.map(id),
+            };
+            (place, Vec::new())
+        };
+        // 5 and 6 stand behind one another, 7 behind one that is not there.
+        let devices = [
+            (1, Some(2)),
+            (2, Some(3)),
+            (3, None),
+            (5, Some(6)),
+            (6, Some(5)),
+            (7, Some(9)),
+        ];
+        let devices = devices.map(|(number, parent)| place(number, parent));
+        let sorted = parents_first(devices.into());
+        let names: Vec<&str> = sorted.iter().map(|(place, _)| &*place.name).collect();
+        assert_eq!(names, ["3", "2", "7", "1", "5", "6"]);
     }
 
     #[test]
@@ -388,7 +442,7 @@ mod tests {
                 sensors: vec![Some(80_500), Some(24_100), Some(0)],
                 ports: vec![status(1), status(2), status(2), status(2)],
             }),
-            pools: vec![("pppoe", 240, 253)],
+            pools: vec![("pppoe".to_owned(), 240, 253)],
             drifted: Some(Drifted {
                 shown: vec!["/ppp aaa use-radius".to_owned()],
                 count: 1,

@@ -10,7 +10,7 @@ use easyisp_shared::time::Timestamp;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::device::{self, Seen};
+use super::device::{self, Place, Seen};
 use super::rules::{News, Reading, Rule, Watch};
 use super::store::{self, Alert, States};
 use super::told;
@@ -46,7 +46,18 @@ pub async fn look(
         rule.enabled.then_some(rule)
     };
     let sites = store::sites(&mut tx).await?;
-    let devices = store::devices(&mut tx).await?;
+    let mut devices = Vec::new();
+    loop {
+        let after: Option<RouterId> = devices.last().map(|(place, _): &(Place, _)| place.id);
+        let page = store::devices(&mut tx, after).await?;
+        if page.is_empty() {
+            break;
+        }
+        // Of thousands only what is to be seen is kept.
+        let seen = |(place, device)| (place, device::of_router(&device, &rules, now));
+        devices.extend(page.into_iter().map(seen));
+    }
+    let devices = device::parents_first(devices);
     let before = store::states(&mut tx).await?;
     let watched: Vec<Uuid> = before.keys().copied().collect();
     let payouts = store::payouts(&mut tx, &watched).await?;
@@ -71,15 +82,19 @@ pub async fn look(
             away.insert(site.id);
         }
     }
-    for (place, device) in &devices {
-        let seen = device::of_router(device, &rules, now);
+    let mut unreached: BTreeSet<RouterId> = BTreeSet::new();
+    let nobody = devices.is_empty();
+    for (place, seen) in devices {
         // Who starts anew because we said so is away for a while, and nobody need be told.
-        let hidden = away.contains(&place.site) || starting.contains(&place.id);
-        look.take(
-            (place.id.0, Some(place.site), Some(place.id), &place.name),
-            seen,
-            hidden,
-        );
+        let hidden = away.contains(&place.site)
+            || starting.contains(&place.id)
+            || place
+                .parent
+                .is_some_and(|parent| unreached.contains(&parent));
+        let whose = (place.id.0, Some(place.site), Some(place.id), &*place.name);
+        if look.take(whose, seen, hidden) || hidden {
+            unreached.insert(place.id);
+        }
     }
     for payout in &payouts {
         let seen = vec![device::of_payout(payout)];
@@ -96,8 +111,7 @@ pub async fn look(
     tell(&mut tx, &news, ways, now).await?;
     store::forget(&mut tx, now.minus(KEPT), AT_ONCE).await?;
     tx.commit().await?;
-    let nothing =
-        sites.is_empty() && devices.is_empty() && payouts.is_empty() && stopped.is_empty();
+    let nothing = sites.is_empty() && nobody && payouts.is_empty() && stopped.is_empty();
     Ok(now.plus(match nothing {
         true => IDLE,
         false => EVERY,

@@ -15,7 +15,7 @@ use super::device::{Device, Place, Site};
 use super::rules::{Rule, Watch};
 use super::words::{Kind, Severity, Tell};
 use crate::db::Tx;
-use crate::routers::Drifted;
+use crate::routers::{Drifted, Pool};
 
 /// Notes a look at `now`; returns since when there was one at least every `gap`.
 pub async fn look(tx: &mut Tx, gap: Duration, now: Timestamp) -> sqlx::Result<Timestamp> {
@@ -180,6 +180,7 @@ pub async fn sites(tx: &mut Tx) -> sqlx::Result<Vec<Site>> {
 struct DeviceRow {
     id: RouterId,
     site_id: SiteId,
+    parent_id: Option<RouterId>,
     name: String,
     heard: Option<Timestamp>,
     api_asked_at: Option<Timestamp>,
@@ -198,18 +199,20 @@ struct DeviceRow {
     drift_since: Option<Timestamp>,
     pppoe: i64,
     hotspot: i64,
+    pools: Json<Vec<Pool>>,
+    pools_at: Option<Timestamp>,
 }
 
-/// Every router of a site that an agent serves, by what was heard of it; and what its wizard was told, for the
-/// pools, with what differs from that.
-pub async fn devices(tx: &mut Tx) -> sqlx::Result<Vec<(Place, Device)>> {
+/// Some routers of the sites that an agent serves, those after one by id, by what was heard of them; and what their
+/// wizard was told, for the pools, with what differs from that. None: there are no more.
+pub async fn devices(tx: &mut Tx, after: Option<RouterId>) -> sqlx::Result<Vec<(Place, Device)>> {
     let rows: Vec<DeviceRow> = sqlx::query_as(
-        "select r.id, r.site_id, r.name, r.last_seen_at as heard,
+        "select r.id, r.site_id, r.parent_id, r.name, r.last_seen_at as heard,
                 case when r.api_password_sealed is not null then r.api_asked_at end as api_asked_at,
                 r.api_problem, m.polled_at, m.problem, m.interval_secs, m.facts, m.sample, r.cpu_load,
                 r.memory_usage_mb, r.memory_total_mb, w.kept as choice,
                 case when w.router_id is not null then r.drift end as drift, r.drift_count, r.drift_since,
-                coalesce(o.pppoe, 0) as pppoe, coalesce(o.hotspot, 0) as hotspot
+                coalesce(o.pppoe, 0) as pppoe, coalesce(o.hotspot, 0) as hotspot, r.pools, r.pools_at
            from routers r
            left join monitored m on m.tenant_id = $1 and m.router_id = r.id
            left join router_setups w on w.tenant_id = $1 and w.router_id = r.id and w.kept is not null
@@ -218,13 +221,14 @@ pub async fn devices(tx: &mut Tx) -> sqlx::Result<Vec<(Place, Device)>> {
                         from sessions
                        where tenant_id = $1 and status <> 'COMPLETED'
                        group by router_id) o on o.router_id = r.id
-          where r.tenant_id = $1 and r.deleted_at is null
+          where r.tenant_id = $1 and r.deleted_at is null and ($2::uuid is null or r.id > $2)
             and exists (select from agents a
                          where a.tenant_id = $1 and a.site_id = r.site_id and a.revoked_at is null)
           order by r.id
-          limit 2000",
+          limit 1000",
     )
     .bind(tx.tenant())
+    .bind(after)
     .fetch_all(&mut **tx)
     .await?;
     Ok(rows.into_iter().map(DeviceRow::read).collect())
@@ -236,13 +240,25 @@ impl DeviceRow {
             id: self.id,
             site: self.site_id,
             name: self.name,
+            parent: self.parent_id,
         };
         let (pppoe, hotspot) = self.choice.map(crate::wizard::room).unwrap_or_default();
-        let pool = |name, used, all: Option<u32>| Some((name, used, i64::from(all?)));
-        let pools = [
+        let pool =
+            |name: &str, used, all: Option<u32>| Some((name.to_owned(), used, i64::from(all?)));
+        let counted = [
             pool("PPPoE", self.pppoe, pppoe),
             pool("Hotspot", self.hotspot, hotspot),
         ];
+        let Json(told) = self.pools;
+        let told = told
+            .into_iter()
+            .map(|pool| (pool.name, i64::from(pool.used), i64::from(pool.size)));
+        let told: Vec<_> = told.collect();
+        // What the router itself says of all its pools counts before what the wizard gave it.
+        let (pools, pools_at) = match told.is_empty() {
+            true => (counted.into_iter().flatten().collect(), None),
+            false => (told, self.pools_at),
+        };
         let device = Device {
             heard: self.heard,
             api: self.api_asked_at.map(|at| (at, self.api_problem)),
@@ -252,7 +268,8 @@ impl DeviceRow {
             sample: self.sample.map(|Json(sample)| sample),
             cpu: self.cpu_load,
             memory: self.memory_usage_mb.zip(self.memory_total_mb),
-            pools: pools.into_iter().flatten().collect(),
+            pools,
+            pools_at,
             drifted: self.drift.map(|Json(shown)| Drifted {
                 shown,
                 count: self.drift_count,

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use axum::extract::State;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Clock;
-use easyisp_shared::wire::router::{RouterAsk, RouterTold};
+use easyisp_shared::wire::router::{RouterAsk, RouterTold, RowsOf};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::shown::{Interface, Lease, LogLine, Neighbour, Pinged, SystemStats, Watch};
-use super::{ask, other_answer};
+use super::{Extent, RowsQuery, ask, other_answer, rows};
 use crate::api::{Json, Path, Query, Said};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -55,6 +55,8 @@ pub async fn system_stats(
 pub struct Interfaces {
     /// Those that last before those of sessions, at most 1000.
     interfaces: Vec<Interface>,
+    #[serde(flatten)]
+    extent: Extent,
 }
 
 /// `GET /api/mikrotik/{router}/interfaces`: its interfaces and what goes through them, asked of it now: by its
@@ -62,7 +64,7 @@ pub struct Interfaces {
 ///
 /// Errors: 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
 #[utoipa::path(get, path = "/api/mikrotik/{router}/interfaces", tag = "Routers",
-    params(("router" = RouterId, Path)), responses((status = 200, body = Interfaces),
+    params(("router" = RouterId, Path), RowsQuery), responses((status = 200, body = Interfaces),
         (status = 422, description = "No API user is entered for this router"),
         (status = 502, description = "The device or its site cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
@@ -72,19 +74,13 @@ pub async fn interfaces(
     State(clock): State<Clock>,
     State(live): State<Live>,
     Path(router): Path<RouterId>,
+    Query(query): Query<RowsQuery>,
 ) -> Result<Json<Interfaces>, ApiError> {
-    match ask(
-        &db,
-        &live,
-        &operator,
-        router,
-        RouterAsk::Interfaces,
-        clock.now(),
-    )
-    .await?
-    {
-        RouterTold::Interfaces(told) => Ok(Json(Interfaces {
+    let of = (RowsOf::Interfaces, &query);
+    match rows(&db, &live, &operator, router, of, clock.now()).await? {
+        (RouterTold::Interfaces(told), extent) => Ok(Json(Interfaces {
             interfaces: told.into_iter().map(Interface::from).collect(),
+            extent,
         })),
         _ => Err(other_answer()), // an answer to something else
     }
@@ -148,13 +144,15 @@ pub async fn log(
 pub struct Leases {
     /// At most 1000.
     leases: Vec<Lease>,
+    #[serde(flatten)]
+    extent: Extent,
 }
 
 /// `GET /api/mikrotik/{router}/dhcp-leases`: who has an address of its DHCP servers.
 ///
 /// Errors: 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
 #[utoipa::path(get, path = "/api/mikrotik/{router}/dhcp-leases", tag = "Routers",
-    params(("router" = RouterId, Path)), responses((status = 200, body = Leases),
+    params(("router" = RouterId, Path), RowsQuery), responses((status = 200, body = Leases),
         (status = 422, description = "No API user is entered for this router"),
         (status = 502, description = "The device or its site cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
@@ -164,19 +162,13 @@ pub async fn leases(
     State(clock): State<Clock>,
     State(live): State<Live>,
     Path(router): Path<RouterId>,
+    Query(query): Query<RowsQuery>,
 ) -> Result<Json<Leases>, ApiError> {
-    match ask(
-        &db,
-        &live,
-        &operator,
-        router,
-        RouterAsk::Leases,
-        clock.now(),
-    )
-    .await?
-    {
-        RouterTold::Leases(told) => Ok(Json(Leases {
+    let of = (RowsOf::Leases, &query);
+    match rows(&db, &live, &operator, router, of, clock.now()).await? {
+        (RouterTold::Leases(told), extent) => Ok(Json(Leases {
             leases: told.into_iter().map(Lease::from).collect(),
+            extent,
         })),
         _ => Err(other_answer()), // an answer to something else
     }
@@ -185,15 +177,17 @@ pub async fn leases(
 /// The devices around a router.
 #[derive(Serialize, ToSchema)]
 pub struct Neighbours {
-    /// At most 500.
+    /// At most 1000.
     neighbours: Vec<Neighbour>,
+    #[serde(flatten)]
+    extent: Extent,
 }
 
 /// `GET /api/mikrotik/{router}/neighbours`: the devices it sees around it.
 ///
 /// Errors: 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
 #[utoipa::path(get, path = "/api/mikrotik/{router}/neighbours", tag = "Routers",
-    params(("router" = RouterId, Path)), responses((status = 200, body = Neighbours),
+    params(("router" = RouterId, Path), RowsQuery), responses((status = 200, body = Neighbours),
         (status = 422, description = "No API user is entered for this router"),
         (status = 502, description = "The device or its site cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
@@ -203,19 +197,13 @@ pub async fn neighbours(
     State(clock): State<Clock>,
     State(live): State<Live>,
     Path(router): Path<RouterId>,
+    Query(query): Query<RowsQuery>,
 ) -> Result<Json<Neighbours>, ApiError> {
-    match ask(
-        &db,
-        &live,
-        &operator,
-        router,
-        RouterAsk::Neighbours,
-        clock.now(),
-    )
-    .await?
-    {
-        RouterTold::Neighbours(told) => Ok(Json(Neighbours {
+    let of = (RowsOf::Neighbours, &query);
+    match rows(&db, &live, &operator, router, of, clock.now()).await? {
+        (RouterTold::Neighbours(told), extent) => Ok(Json(Neighbours {
             neighbours: told.into_iter().map(Neighbour::from).collect(),
+            extent,
         })),
         _ => Err(other_answer()), // an answer to something else
     }
@@ -224,15 +212,17 @@ pub async fn neighbours(
 /// What a router watches itself.
 #[derive(Serialize, ToSchema)]
 pub struct Netwatch {
-    /// At most 500.
+    /// At most 1000.
     watches: Vec<Watch>,
+    #[serde(flatten)]
+    extent: Extent,
 }
 
 /// `GET /api/mikrotik/{router}/netwatch`: what it watches itself, and how that is.
 ///
 /// Errors: 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
 #[utoipa::path(get, path = "/api/mikrotik/{router}/netwatch", tag = "Routers",
-    params(("router" = RouterId, Path)), responses((status = 200, body = Netwatch),
+    params(("router" = RouterId, Path), RowsQuery), responses((status = 200, body = Netwatch),
         (status = 422, description = "No API user is entered for this router"),
         (status = 502, description = "The device or its site cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
@@ -242,19 +232,13 @@ pub async fn netwatch(
     State(clock): State<Clock>,
     State(live): State<Live>,
     Path(router): Path<RouterId>,
+    Query(query): Query<RowsQuery>,
 ) -> Result<Json<Netwatch>, ApiError> {
-    match ask(
-        &db,
-        &live,
-        &operator,
-        router,
-        RouterAsk::Netwatch,
-        clock.now(),
-    )
-    .await?
-    {
-        RouterTold::Netwatch(told) => Ok(Json(Netwatch {
+    let of = (RowsOf::Netwatch, &query);
+    match rows(&db, &live, &operator, router, of, clock.now()).await? {
+        (RouterTold::Netwatch(told), extent) => Ok(Json(Netwatch {
             watches: told.into_iter().map(Watch::from).collect(),
+            extent,
         })),
         _ => Err(other_answer()), // an answer to something else
     }

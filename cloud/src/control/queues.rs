@@ -5,15 +5,15 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::{Clock, Timestamp};
-use easyisp_shared::wire::router::{QueueWishV1, RouterAsk, RouterTold};
+use easyisp_shared::wire::router::{QueueWishV1, RouterAsk, RouterTold, RowsOf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
 use super::shown::Queue;
-use super::{ask, other_answer};
-use crate::api::{Json, Path, Success, blank};
+use super::{Extent, RowsQuery, ask, other_answer, rows};
+use crate::api::{Json, Path, Query, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::Database;
@@ -26,6 +26,8 @@ use crate::sites::Live;
 pub struct Queues {
     /// Those made by hand before those of sessions, at most 1000.
     queues: Vec<Queue>,
+    #[serde(flatten)]
+    extent: Extent,
 }
 
 /// What a simple queue shall be.
@@ -59,7 +61,7 @@ pub struct QueueRequest {
 ///
 /// Errors: 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
 #[utoipa::path(get, path = "/api/mikrotik/{router}/queues", tag = "Routers",
-    params(("router" = RouterId, Path)), responses((status = 200, body = Queues),
+    params(("router" = RouterId, Path), RowsQuery), responses((status = 200, body = Queues),
         (status = 422, description = "No API user is entered for this router"),
         (status = 502, description = "The device or its site cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
@@ -69,19 +71,13 @@ pub async fn list(
     State(clock): State<Clock>,
     State(live): State<Live>,
     Path(router): Path<RouterId>,
+    Query(query): Query<RowsQuery>,
 ) -> Result<Json<Queues>, ApiError> {
-    match ask(
-        &db,
-        &live,
-        &operator,
-        router,
-        RouterAsk::Queues,
-        clock.now(),
-    )
-    .await?
-    {
-        RouterTold::Queues(told) => Ok(Json(Queues {
+    let of = (RowsOf::Queues, &query);
+    match rows(&db, &live, &operator, router, of, clock.now()).await? {
+        (RouterTold::Queues(told), extent) => Ok(Json(Queues {
             queues: told.into_iter().map(Queue::from).collect(),
+            extent,
         })),
         _ => Err(other_answer()), // an answer to something else
     }

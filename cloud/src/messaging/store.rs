@@ -190,7 +190,7 @@ pub(super) async fn settle(
                from tenants
               where tenant_id = $1 and $9::boolean is not null),
          old as (
-             delete from sms_days d using today where d.tenant_id = $1 and d.day < today.day - 60)
+             delete from sms_days d using today where d.tenant_id = $1 and d.day < today.day - 60),
          paid as (
              update tenants set sms_balance = sms_balance - $11
               where tenant_id = $1 and $9::boolean is not null and $11::bigint > 0)

@@ -1,14 +1,19 @@
 //! What sites know of monitored devices, and what their agents read of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::secret_place;
-use easyisp_shared::wire::monitor::{DeviceFactsV1, MetricsV1, MonitoredV1, SnmpAccessV1};
+use easyisp_shared::wire::monitor::{
+    DeviceFactsV1, MetricsV1, MonitoredV1, PackedMetricsV1, READINGS_CAP, ReadingsV1, SnmpAccessV1,
+};
 use easyisp_shared::wire::{Down, Up};
+use flate2::read::DeflateDecoder;
 use uuid::Uuid;
 
 use super::bucket::{self, Bucket};
@@ -113,25 +118,56 @@ async fn take(
     reports: &[Report],
     now: Timestamp,
 ) -> sqlx::Result<Vec<Unusable>> {
-    let mut by_router: BTreeMap<Uuid, Vec<&MetricsV1>> = BTreeMap::new();
+    let mut unusable = Vec::new();
+    let mut by_router: BTreeMap<Uuid, Vec<Told<'_>>> = BTreeMap::new();
     for report in reports {
-        if let Up::Metrics(told) = &report.body {
-            by_router.entry(told.router.0).or_default().push(told);
-        }
+        let told = match &report.body {
+            Up::Metrics(told) => (Cow::Borrowed(&**told), None),
+            Up::PackedMetrics(packed) => match unpacked(packed) {
+                Some(ReadingsV1::V1 {
+                    told,
+                    ports_left_out,
+                }) => (Cow::Owned(told), Some(ports_left_out)),
+                None => {
+                    unusable.push(Unusable {
+                        sequence: report.sequence,
+                        why: "its readings cannot be read".to_owned(),
+                    });
+                    continue;
+                }
+            },
+            _ => continue, // not of devices
+        };
+        by_router.entry(told.0.router.0).or_default().push(told);
     }
     for told in by_router.into_values() {
         take_of(tx, agent, &told, now).await?;
     }
-    Ok(Vec::new())
+    Ok(unusable)
+}
+
+/// What was read of a device, and how many of its interfaces were not, where that was said.
+type Told<'a> = (Cow<'a, MetricsV1>, Option<u32>);
+
+/// An agent's word: it may be anything, and as large as it likes once it is inflated.
+fn unpacked(packed: &PackedMetricsV1) -> Option<ReadingsV1> {
+    let mut octets = Vec::new();
+    let limit = READINGS_CAP as u64 + 1;
+    let mut inflating = DeflateDecoder::new(packed.deflated.as_slice()).take(limit);
+    inflating.read_to_end(&mut octets).ok()?;
+    if octets.len() > READINGS_CAP {
+        return None;
+    }
+    ReadingsV1::decode(&octets).ok()
 }
 
 async fn take_of(
     tx: &mut Tx,
     agent: &Agent,
-    told: &[&MetricsV1],
+    told: &[Told<'_>],
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    let Some(router) = told.first().map(|told| told.router) else {
+    let Some(router) = told.first().map(|(told, _)| told.router) else {
         return Ok(());
     };
     // Not watched any more, or moved to another site: what was read meanwhile is of no use.
@@ -141,7 +177,7 @@ async fn take_of(
     let mut facts = known;
     let mut rows: BTreeMap<(i32, i64), Bucket> = BTreeMap::new();
     let mut newest = None;
-    for told in told {
+    for (told, _) in told {
         if let Some(new) = &told.facts {
             facts = Some(bounded(new));
         }
@@ -173,10 +209,14 @@ async fn take_of(
         };
         store::put_bucket(tx, router, step, at, &row).await?;
     }
-    if let Some(last) = told.last() {
+    let left_out = told.iter().rev().find_map(|(_, left_out)| *left_out);
+    if let Some((last, _)) = told.last() {
         let problem = last.problem.as_deref().map(|text| words(text, 300));
         let (at, problem) = (last.at.min(now), problem.as_deref());
         store::note(tx, router, at, problem, facts.as_ref(), newest).await?;
+        if let Some(left_out) = left_out {
+            store::note_left_out(tx, router, left_out).await?;
+        }
         if let (Some(facts), Some(sample), None) = (&facts, newest, problem) {
             routers::note_reading(tx, router, facts, sample, at).await?;
             // It lives, whether or not its API is open to us.

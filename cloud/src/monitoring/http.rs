@@ -69,6 +69,8 @@ pub struct Device {
     /// Why it said nothing.
     problem: Option<String>,
     last_polled: Option<Timestamp>,
+    /// Interfaces that are not watched, because it has more than are read at every poll.
+    ports_left_out: i32,
 }
 
 /// `GET /api/snmp/status`: which devices are watched and whether they answer.
@@ -142,6 +144,7 @@ fn device(listed: Listed, now: Timestamp) -> Device {
         status,
         problem: stored.problem,
         last_polled: stored.polled_at,
+        ports_left_out: stored.ports_left_out,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Stored {
     pub polled_at: Option<Timestamp>,
     /// Why it said nothing then.
     pub problem: Option<String>,
+    /// Interfaces that are not watched.
+    pub ports_left_out: i32,
 }
 
 impl Stored {
@@ -271,6 +273,20 @@ pub async fn note(
     .bind(problem)
     .bind(facts.map(Json))
     .bind(sample.map(Json))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes how many interfaces of a device are not watched.
+pub async fn note_left_out(tx: &mut Tx, router: RouterId, left_out: u32) -> sqlx::Result<()> {
+    sqlx::query(
+        "update monitored set ports_left_out = $3
+          where tenant_id = $1 and router_id = $2 and ports_left_out <> $3",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(i32::try_from(left_out).unwrap_or(i32::MAX))
     .execute(&mut **tx)
     .await?;
     Ok(())

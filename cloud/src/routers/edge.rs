@@ -8,14 +8,14 @@ use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::{MessageAuthenticator, RouterApiV1, RouterV1, secret_place};
 use easyisp_shared::wire::monitor::{DeviceFactsV1, SampleV1};
-use easyisp_shared::wire::up::{LocalSecretsV1, OutsideV1, OutsideWhy, RouterStateV1};
+use easyisp_shared::wire::up::{LocalSecretsV1, OutsideV1, OutsideWhy, PoolV1, RouterStateV1};
 use easyisp_shared::wire::{Down, Up};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::store::{self, Stored};
 use super::words::Signing;
-use super::{API_PASSWORD, LocalSecrets, PREVIOUS_SECRET, SECRET, certificates};
+use super::{API_PASSWORD, LocalSecrets, PREVIOUS_SECRET, Pool, SECRET, certificates};
 use crate::db::{Kind, Lister, Projection, Projector, Tx};
 use crate::secrets::{SecretError, Secrets, TenantKey};
 use crate::sites::agents::Agent;
@@ -143,7 +143,23 @@ async fn take(
     for state in newest.into_values() {
         store::note_said(tx, agent.site, &said(state, now)).await?;
     }
+    for report in reports {
+        if let Up::Pools(told) = &report.body {
+            let pools: Vec<Pool> = told.pools.iter().take(64).map(pool).collect();
+            let at = told.at.min(now);
+            store::note_pools(tx, agent.site, told.router, &pools, at).await?;
+        }
+    }
     Ok(Vec::new())
+}
+
+fn pool(told: &PoolV1) -> Pool {
+    let name = told.name.chars().filter(|c| !c.is_control());
+    Pool {
+        name: name.take(64).collect(),
+        size: told.size,
+        used: told.used,
+    }
 }
 
 /// Takes which customers stand on routers' own lists.

@@ -77,6 +77,8 @@ pub struct Router {
     latitude: Option<f64>,
     longitude: Option<f64>,
     location: Option<String>,
+    /// The device through which it is reached: while that one is away, no alert tells of this one.
+    parent_id: Option<RouterId>,
     customer_count: i64,
     /// What a person should look at, the longest known first.
     warnings: Vec<Warning>,
@@ -147,6 +149,7 @@ impl Router {
             latitude: draft.latitude,
             longitude: draft.longitude,
             location: draft.location,
+            parent_id: draft.parent,
             customer_count: row.customers,
             warnings,
             last_seen: stored.last_seen_at,
@@ -250,6 +253,10 @@ pub struct RouterRequest {
     #[serde(default, deserialize_with = "blank::change")]
     #[schema(value_type = Option<String>)]
     location: Option<Option<String>>,
+    /// The device through which it is reached, another of this tenant's; empty: none.
+    #[serde(default, deserialize_with = "blank::change")]
+    #[schema(value_type = Option<RouterId>)]
+    parent_id: Option<Option<RouterId>>,
 }
 
 impl RouterRequest {
@@ -266,6 +273,7 @@ impl RouterRequest {
             latitude: self.latitude,
             longitude: self.longitude,
             location: self.location.clone(),
+            parent: self.parent_id,
         }
     }
 }
@@ -355,6 +363,7 @@ pub async fn create(
         return Ok(answer);
     }
     let site = site(&mut tx, request.site_id).await?;
+    may_stand_behind(&mut tx, None, draft.parent).await?;
     let router = super::create(&mut tx, &secrets, site, &draft, &clear, now)
         .await
         .map_err(name_taken)?;
@@ -396,6 +405,9 @@ pub async fn update(
     Version(row.stored.version).is_meant(&headers)?;
     let before = row.stored.draft();
     let draft = rules::draft(request.change(), Some(&before)).map_err(ApiError::fields)?;
+    if draft.parent != before.parent {
+        may_stand_behind(&mut tx, Some(router), draft.parent).await?;
+    }
     let site = match request.site_id {
         Some(asked) if asked != row.stored.site_id => {
             if row.customers > 0 {
@@ -463,6 +475,23 @@ pub async fn delete(
     audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
     tx.commit().await?;
     Ok(Json(Success::YES))
+}
+
+/// A device stands behind one that there is, and not behind itself.
+async fn may_stand_behind(
+    tx: &mut Tx,
+    router: Option<RouterId>,
+    parent: Option<RouterId>,
+) -> Result<(), ApiError> {
+    let Some(parent) = parent else { return Ok(()) };
+    let before = store::before(tx, parent).await?;
+    if before.is_empty() {
+        return Err(ApiError::field("parentId", "is no device of yours"));
+    }
+    if router.is_some_and(|router| before.contains(&router)) {
+        return Err(ApiError::field("parentId", "stands behind this one itself"));
+    }
+    Ok(())
 }
 
 /// What a site knows of a router goes where the router goes.

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::words::Signing;
 use crate::api::is_masked;
@@ -35,6 +37,8 @@ pub struct Draft {
     pub longitude: Option<f64>,
     /// A place a person would find.
     pub location: Option<String>,
+    /// The device through which it is reached.
+    pub parent: Option<RouterId>,
 }
 
 /// What a request says about a router. Outer `None`: not mentioned; `Some(None)`: emptied.
@@ -52,6 +56,7 @@ pub struct Change {
     pub latitude: Option<Option<f64>>,
     pub longitude: Option<Option<f64>>,
     pub location: Option<Option<String>>,
+    pub parent: Option<Option<RouterId>>,
 }
 
 /// The record that a change makes, from nothing or from the one before.
@@ -120,6 +125,9 @@ pub fn draft(change: Change, before: Option<&Draft>) -> Result<Draft, Vec<FieldE
         location: change
             .location
             .unwrap_or_else(|| before.and_then(|before| before.location.clone())),
+        parent: change
+            .parent
+            .unwrap_or(before.and_then(|before| before.parent)),
     };
     for (field, port) in [("coaPort", draft.coa_port), ("apiPort", draft.api_port)] {
         if !(1..=65535).contains(&port) {
@@ -235,6 +243,17 @@ impl LocalSecrets {
     }
 }
 
+/// A pool of a router's addresses, as it told of it.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Pool {
+    /// What it is called.
+    pub name: String,
+    /// How many addresses it has.
+    pub size: u32,
+    /// How many of them are given out.
+    pub used: u32,
+}
+
 /// What of a router differs from its set-up.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Drifted {
@@ -306,6 +325,9 @@ pub fn differences(before: &Draft, after: &Draft) -> Vec<String> {
         != (after.latitude, after.longitude, &after.location)
     {
         said.push("location".to_owned());
+    }
+    if before.parent != after.parent {
+        said.push("what it stands behind".to_owned());
     }
     said
 }

@@ -23,7 +23,7 @@ pub use claims::{claim, holder, release};
 pub use drift::note_drift;
 pub use provision::{lock_by_name, placed, provisioning, was_entered};
 pub use rotation::{begin_rotation, forget_previous_secret, note_secret};
-pub use told::{changed, note_told};
+pub use told::{changed, note_pools, note_told};
 
 /// A router as it is stored.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -55,6 +55,7 @@ pub struct Stored {
     latitude: Option<f64>,
     longitude: Option<f64>,
     location: Option<String>,
+    parent_id: Option<RouterId>,
     /// How far its set-up is.
     pub provisioning_status: Provisioning,
     /// What it said of itself.
@@ -128,6 +129,7 @@ impl Stored {
             latitude: self.latitude,
             longitude: self.longitude,
             location: self.location.clone(),
+            parent: self.parent_id,
         }
     }
 }
@@ -317,8 +319,8 @@ pub async fn insert(
         "insert into routers (tenant_id, id, site_id, name, ip_address, source_network,
                 secret_sealed, coa_port, api_username, api_password_sealed, api_port, latitude,
                 longitude, location, created_at, updated_at, message_authenticator,
-                dhcp_radius)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17)",
+                dhcp_radius, parent_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18)",
     )
     .bind(tx.tenant())
     .bind(router)
@@ -337,6 +339,7 @@ pub async fn insert(
     .bind(now)
     .bind(signing)
     .bind(draft.dhcp_radius)
+    .bind(draft.parent)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -357,7 +360,7 @@ pub async fn update(
                 previous_secret_sealed = $8, coa_port = $9, api_username = $10,
                 api_password_sealed = $11, api_port = $12, latitude = $13, longitude = $14,
                 location = $15, message_authenticator = coalesce($17, message_authenticator),
-                dhcp_radius = $18,
+                dhcp_radius = $18, parent_id = $19,
                 version = version + 1, updated_at = $16
           where tenant_id = $1 and id = $2",
     )
@@ -379,15 +382,36 @@ pub async fn update(
     .bind(now)
     .bind(draft.message_authenticator)
     .bind(draft.dhcp_radius)
+    .bind(draft.parent)
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Marks a router deleted; its name is free again and no package is sold at it.
+/// Whoever stands before a device, it and those through which it is reached, as far as 32; empty where this tenant
+/// has no such device.
+pub async fn before(tx: &mut Tx, device: RouterId) -> sqlx::Result<Vec<RouterId>> {
+    sqlx::query_scalar(
+        "with recursive up as (
+             select id, parent_id, 1 as step from routers
+              where tenant_id = $1 and id = $2 and deleted_at is null
+             union all
+             select r.id, r.parent_id, up.step + 1
+               from up join routers r on r.tenant_id = $1 and r.id = up.parent_id
+              where up.step < 32)
+         select id from up order by step",
+    )
+    .bind(tx.tenant())
+    .bind(device)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Marks a router deleted; its name is free again, no package is sold at it and nothing stands behind it.
 pub async fn delete(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query(
-        "with unsold as (delete from package_routers where tenant_id = $1 and router_id = $2)
+        "with unsold as (delete from package_routers where tenant_id = $1 and router_id = $2),
+              behind as (update routers set parent_id = null where tenant_id = $1 and parent_id = $2)
          update routers set deleted_at = $3, updated_at = $3 where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())

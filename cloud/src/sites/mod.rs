@@ -21,7 +21,7 @@ use crate::due;
 use crate::error::{ApiError, violated};
 use crate::secrets::{SITE_KEY, TenantKey};
 
-pub use live::Live;
+pub use live::{Live, Silence};
 pub use questions::Questions;
 pub use store::{Served, called, exists, first, ids, served, stand_still};
 pub use warnings::Warning;

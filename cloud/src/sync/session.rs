@@ -7,7 +7,9 @@ use std::time::Duration;
 use easyisp_shared::wire::hello::{
     FeedAck, Hello, HelloV1, METERED, RefusalReason, Refused, RefusedV1, Welcome, WelcomeV1,
 };
+use easyisp_shared::wire::monitor::PACKED_METRICS;
 use easyisp_shared::wire::question::{AgentQuestion, Answer, Ask, AskFailure, CloudReply};
+use easyisp_shared::wire::up::ROUTER_POOLS;
 use easyisp_shared::wire::{Message, PROTOCOL, PROTOCOL_OLDEST, UpBatch};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -176,7 +178,7 @@ impl Session {
         self.offered.store(generation, Ordering::Relaxed);
         let welcome = WelcomeV1 {
             protocol,
-            capabilities: Vec::new(),
+            capabilities: vec![PACKED_METRICS.to_owned(), ROUTER_POOLS.to_owned()],
             epoch: self.shared.standing.epoch,
             now: self.shared.clock.now(),
             generation,

@@ -60,6 +60,7 @@ async fn give_back(
         Ok(
             Reply::Pong { .. }
             | Reply::LiveSessions(_)
+            | Reply::OnlinePage(_)
             | Reply::Disconnected { .. }
             | Reply::Connection(_)
             | Reply::Sessions(_)

@@ -136,6 +136,23 @@ fn log_lines() -> Vec<WrittenV1> {
 }
 
 #[test]
+fn readings_are_read_as_they_were_written() {
+    let told = MetricsV1 {
+        router: Uuid::from_u128(6).into(),
+        at: at(0),
+        problem: None,
+        facts: Some(Box::new(device())),
+        samples: vec![sample()],
+    };
+    let readings = ReadingsV1::V1 {
+        told,
+        ports_left_out: 7,
+    };
+    assert_eq!(ReadingsV1::decode(&readings.encode()), Ok(readings));
+    assert_eq!(ReadingsV1::decode(&[200]), Err(WireError::Broken));
+}
+
+#[test]
 fn lines_of_a_log_are_read_as_they_were_written() {
     let lines = log_lines();
     assert_eq!(decode_lines(&encode_lines(&lines)), Ok(lines));
@@ -737,6 +754,24 @@ fn ups() -> Vec<(&'static str, Up)> {
             })),
         ),
         (
+            "router_pools",
+            Up::Pools(PoolsV1 {
+                router: Uuid::from_u128(6).into(),
+                at: at(0),
+                pools: vec![PoolV1 {
+                    name: "pppoe".to_owned(),
+                    size: 253,
+                    used: 250,
+                }],
+            }),
+        ),
+        (
+            "metrics_v2",
+            Up::PackedMetrics(PackedMetricsV1 {
+                deflated: vec![3, 0],
+            }),
+        ),
+        (
             "bind_v1",
             Up::Bind(BindV1 {
                 customer: Uuid::from_u128(4).into(),
@@ -1012,6 +1047,24 @@ fn questions() -> Vec<(&'static str, Question)> {
                 grant: Uuid::from_u128(12).into(),
             },
         ),
+        (
+            "question_online_page",
+            Question::OnlinePage(OnlineAskV1 {
+                router,
+                hotspot: Some(true),
+                after: Some(online_place()),
+            }),
+        ),
+        (
+            "question_router_rows",
+            Question::Router {
+                router,
+                ask: RouterAsk::Rows {
+                    of: RowsOf::Leases,
+                    from: 1000,
+                },
+            },
+        ),
     ]
 }
 
@@ -1049,6 +1102,15 @@ fn wanted() -> WantedV1 {
     }
 }
 
+fn online_place() -> OnlinePlaceV1 {
+    OnlinePlaceV1 {
+        session: b"81000001".to_vec(),
+        username: b"demo001".to_vec(),
+        framed_ip: Some(Ipv4Addr::new(10, 0, 0, 9)),
+        mac: Some(MAC),
+    }
+}
+
 fn outside() -> OutsideV1 {
     OutsideV1 {
         router: Uuid::from_u128(6).into(),
@@ -1064,6 +1126,20 @@ fn outside() -> OutsideV1 {
 fn replies() -> Vec<(&'static str, Reply)> {
     vec![
         ("reply_pong", Reply::Pong { now: at(0) }),
+        (
+            "reply_online_page",
+            Reply::OnlinePage(OnlinePageV1 {
+                sessions: Vec::new(),
+                next: Some(online_place()),
+            }),
+        ),
+        (
+            "reply_router_rows",
+            Reply::Router(RouterTold::Rows {
+                told: Box::new(RouterTold::Leases(Vec::new())),
+                all: 1200,
+            }),
+        ),
         (
             "reply_live_sessions",
             Reply::LiveSessions(vec![LiveSessionV1 {

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::WireError;
 use super::down::Sealed;
+use super::frame::{encode, take};
 use crate::id::RouterId;
 use crate::time::Timestamp;
 
@@ -75,6 +77,43 @@ pub struct MetricsV1 {
     /// What was read, the oldest first.
     pub samples: Vec<SampleV1>,
 }
+
+/// What was read of one device since the report before, as it travels to a cloud that has [`PACKED_METRICS`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedMetricsV1 {
+    /// [`ReadingsV1::encode`], deflated (RFC 1951): samples are much alike.
+    pub deflated: Vec<u8>,
+}
+
+/// What is packed. New shapes go at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadingsV1 {
+    /// As without packing.
+    V1 {
+        /// What was read.
+        told: MetricsV1,
+        /// Interfaces that the facts leave out: it has more than are watched.
+        ports_left_out: u32,
+    },
+}
+
+impl ReadingsV1 {
+    /// The octets that are deflated.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads what was inflated; untrusted octets.
+    pub fn decode(octets: &[u8]) -> Result<ReadingsV1, WireError> {
+        take(octets)
+    }
+}
+
+/// The ability of a cloud that reads [`PackedMetricsV1`].
+pub const PACKED_METRICS: &str = "packed-metrics";
+
+/// The most octets that the readings of one record may have once they are inflated.
+pub const READINGS_CAP: usize = 1 << 20;
 
 /// What a device is: what seldom changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -85,6 +85,8 @@ pub enum Question {
         /// Which way.
         grant: AccessGrantId,
     },
+    /// As [`Question::LiveSessions`] of one router, a page of it.
+    OnlinePage(OnlineAskV1),
 }
 
 /// What an agent asks the cloud. New questions go at the end.
@@ -167,6 +169,8 @@ pub enum Reply {
     },
     /// To [`Question::AccessOver`].
     AccessOver,
+    /// To [`Question::OnlinePage`].
+    OnlinePage(OnlinePageV1),
 }
 
 /// What the cloud answers. New answers go at the end.
@@ -238,6 +242,51 @@ pub struct LiveSessionV1 {
     pub bytes_down: u64,
     /// Whether it is a hotspot session.
     pub hotspot: bool,
+}
+
+/// Which of those online at a router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnlineAskV1 {
+    /// The router.
+    pub router: RouterId,
+    /// Whether those at its hotspot, or those elsewhere; `None` = both.
+    pub hotspot: Option<bool>,
+    /// Those after this one; `None` = from the first.
+    pub after: Option<OnlinePlaceV1>,
+}
+
+/// Where in the order of pages somebody stands: first whoever only the router's list knows, then the sessions, by id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OnlinePlaceV1 {
+    /// Acct-Session-Id; empty where only the list knows the session.
+    pub session: Vec<u8>,
+    /// User-Name.
+    pub username: Vec<u8>,
+    /// Address.
+    pub framed_ip: Option<Ipv4Addr>,
+    /// Device.
+    pub mac: Option<Mac>,
+}
+
+/// Some of those online at a router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnlinePageV1 {
+    /// As many as an answer holds.
+    pub sessions: Vec<LiveSessionV1>,
+    /// Who stands last, where there are more.
+    pub next: Option<OnlinePlaceV1>,
+}
+
+impl LiveSessionV1 {
+    /// Where it stands in the order of pages.
+    pub fn place(&self) -> OnlinePlaceV1 {
+        OnlinePlaceV1 {
+            session: self.session.clone(),
+            username: self.username.clone(),
+            framed_ip: self.framed_ip,
+            mac: self.mac,
+        }
+    }
 }
 
 /// Where somebody is online.
@@ -342,5 +391,21 @@ macro_rules! bodies {
         }
     )*};
 }
+
+/// How many of these an answer holds, from the first.
+pub fn fitting<T: Serialize>(rows: &[T]) -> usize {
+    let mut room = QUESTION_CAP - RESERVED;
+    let fits = |row: &&T| match room.checked_sub(encode(row).len()) {
+        Some(rest) => {
+            room = rest;
+            true
+        }
+        None => false,
+    };
+    rows.iter().take_while(fits).count()
+}
+
+/// Octets of an answer that are not its rows.
+const RESERVED: usize = 1024;
 
 bodies! { Question AgentQuestion Reply CloudReply }

@@ -75,6 +75,28 @@ pub enum RouterAsk {
     Firmware(FirmwareAskV1),
     /// Which of its RADIUS secrets did it prove to know last?
     Secret,
+    /// One of its lists, from a row on.
+    Rows {
+        /// Which.
+        of: RowsOf,
+        /// How many rows to leave out.
+        from: u32,
+    },
+}
+
+/// A list of a router that may be longer than an answer. New ones go at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RowsOf {
+    /// As [`RouterAsk::Interfaces`].
+    Interfaces,
+    /// As [`RouterAsk::Queues`].
+    Queues,
+    /// As [`RouterAsk::Leases`].
+    Leases,
+    /// As [`RouterAsk::Neighbours`].
+    Neighbours,
+    /// As [`RouterAsk::Netwatch`].
+    Netwatch,
 }
 
 /// What it said. New answers go at the end.
@@ -116,6 +138,13 @@ pub enum RouterTold {
     Firmware(Box<FirmwareV1>),
     /// To [`RouterAsk::Secret`]; `None` where it proved none since the agent knows of it.
     Secret(Option<SecretV1>),
+    /// To [`RouterAsk::Rows`].
+    Rows {
+        /// As the whole list is answered; as many rows as an answer holds.
+        told: Box<RouterTold>,
+        /// How many rows the list has.
+        all: u32,
+    },
 }
 
 /// One of a router's RADIUS secrets.

@@ -9,7 +9,7 @@ use super::configuration::ConfigurationV1;
 use super::frame::{encode, take};
 use super::line::LinesV1;
 use super::logs::LogsV1;
-use super::monitor::MetricsV1;
+use super::monitor::{MetricsV1, PackedMetricsV1};
 use super::{Lane, WireError};
 use crate::entitlement::Reason;
 use crate::id::{AgentId, CommandId, CustomerId, RouterId, VoucherId};
@@ -148,6 +148,8 @@ pub enum Up {
     Device(DeviceV1),
     /// See [`RouterStateV1`].
     Router(RouterStateV1),
+    /// See [`PoolsV1`].
+    Pools(PoolsV1),
     /// See [`MovingReportV1`].
     Moving(MovingReportV1),
     /// See [`LocalSecretsV1`].
@@ -156,6 +158,8 @@ pub enum Up {
     Keepers(KeepWithV1),
     /// See [`MetricsV1`].
     Metrics(Box<MetricsV1>),
+    /// See [`PackedMetricsV1`].
+    PackedMetrics(PackedMetricsV1),
     /// See [`BindV1`].
     Bind(BindV1),
     /// See [`LinesV1`].
@@ -180,11 +184,11 @@ impl Up {
             Up::Heartbeat(_) => UpKind::Heartbeat,
             Up::Redemption(_) => UpKind::Redemption,
             Up::Device(_) => UpKind::Device,
-            Up::Router(_) => UpKind::Router,
+            Up::Router(_) | Up::Pools(_) => UpKind::Router,
             Up::Moving(_) => UpKind::Moving,
             Up::LocalSecrets(_) => UpKind::LocalSecrets,
             Up::Keepers(_) => UpKind::Keepers,
-            Up::Metrics(_) => UpKind::Metrics,
+            Up::Metrics(_) | Up::PackedMetrics(_) => UpKind::Metrics,
             Up::Bind(_) => UpKind::Bind,
             Up::Lines(_) => UpKind::Lines,
             Up::Unlock(_) => UpKind::Unlock,
@@ -203,11 +207,13 @@ impl Up {
             Up::Heartbeat(body) => encode(&Heartbeat::V1(body)),
             Up::Redemption(body) => encode(&Redemption::V1(body)),
             Up::Device(body) => encode(&Device::V1(body)),
-            Up::Router(body) => encode(&Router::V1(body)),
+            Up::Router(body) => encode(&Router::<_, PoolsV1>::V1(body)),
+            Up::Pools(body) => encode(&Router::<RouterStateV1, _>::Pools(body)),
             Up::Moving(body) => encode(&Moving::V1(body)),
             Up::LocalSecrets(body) => encode(&LocalSecrets::V1(body)),
             Up::Keepers(body) => encode(&KeepWith::V1(body)),
-            Up::Metrics(body) => encode(&Metrics::V1(body)),
+            Up::Metrics(body) => encode(&Metrics::<_, PackedMetricsV1>::V1(body)),
+            Up::PackedMetrics(body) => encode(&Metrics::<Box<MetricsV1>, _>::V2(body)),
             Up::Bind(body) => encode(&Bind::V1(body)),
             Up::Lines(body) => encode(&Lines::V1(body)),
             Up::Unlock(body) => encode(&Unlock::V1(body)),
@@ -248,10 +254,10 @@ impl Up {
                 let Device::V1(body) = take(body)?;
                 Up::Device(body)
             }
-            UpKind::Router => {
-                let Router::V1(body) = take(body)?;
-                Up::Router(body)
-            }
+            UpKind::Router => match take(body)? {
+                Router::V1(body) => Up::Router(body),
+                Router::Pools(body) => Up::Pools(body),
+            },
             UpKind::Moving => {
                 let Moving::V1(body) = take(body)?;
                 Up::Moving(body)
@@ -264,10 +270,10 @@ impl Up {
                 let KeepWith::V1(body) = take(body)?;
                 Up::Keepers(body)
             }
-            UpKind::Metrics => {
-                let Metrics::V1(body) = take(body)?;
-                Up::Metrics(body)
-            }
+            UpKind::Metrics => match take(body)? {
+                Metrics::V1(body) => Up::Metrics(body),
+                Metrics::V2(body) => Up::PackedMetrics(body),
+            },
             UpKind::Bind => {
                 let Bind::V1(body) = take(body)?;
                 Up::Bind(body)
@@ -295,6 +301,31 @@ impl Up {
         })
     }
 }
+
+/// The pools of a router, as its API tells them to a cloud that has [`ROUTER_POOLS`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolsV1 {
+    /// The router.
+    pub router: RouterId,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Its pools, at most 64.
+    pub pools: Vec<PoolV1>,
+}
+
+/// A pool of addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolV1 {
+    /// What it is called.
+    pub name: String,
+    /// How many addresses it has.
+    pub size: u32,
+    /// How many of them are given out.
+    pub used: u32,
+}
+
+/// The ability of a cloud that reads [`PoolsV1`].
+pub const ROUTER_POOLS: &str = "router-pools";
 
 #[derive(Serialize, Deserialize)]
 enum Accounting<T = AccountingV1> {
@@ -327,8 +358,9 @@ enum Device<T = DeviceV1> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Router<T = RouterStateV1> {
+enum Router<T = RouterStateV1, P = PoolsV1> {
     V1(T),
+    Pools(P),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -347,8 +379,9 @@ enum KeepWith<T = KeepWithV1> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Metrics<T = Box<MetricsV1>> {
+enum Metrics<T = Box<MetricsV1>, P = PackedMetricsV1> {
     V1(T),
+    V2(P),
 }
 
 #[derive(Serialize, Deserialize)]

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use md5::{Digest, Md5};
 use rustls::pki_types::PrivateKeyDer;
@@ -13,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Mishap, Router};
+use super::{Mishap, Router, Telling};
 use crate::scenario::ApiManners;
 
 mod menus;
@@ -141,6 +142,7 @@ async fn visit(
         if manners == ApiManners::Silent || router.state().is_cut() {
             continue;
         }
+        let mut telling = Telling::Whole;
         if let Guest::Known(_) = &guest {
             match happens(&router, &sentence) {
                 Some(Mishap::Reboot) => {
@@ -152,6 +154,7 @@ async fn visit(
                     running.push(tag.unwrap_or_default());
                     continue;
                 }
+                Some(Mishap::Tell(how)) => telling = how,
                 Some(Mishap::Refuse(_) | Mishap::Pretend | Mishap::Unplug) | None => {}
             }
         }
@@ -173,7 +176,10 @@ async fn visit(
                 replies
             }
         };
-        for mut reply in replies {
+        for mut reply in told_so(replies, telling) {
+            if telling == Telling::Slowly {
+                tokio::time::sleep(ROW_SLOWLY).await;
+            }
             let goodbye = reply.is("!fatal");
             reply.tagged(tag.as_deref());
             write(&mut sink, &reply).await?;
@@ -183,6 +189,26 @@ async fn visit(
         }
     }
     Ok(())
+}
+
+/// An answer as it is told.
+fn told_so(mut replies: Vec<Sentence>, telling: Telling) -> Vec<Sentence> {
+    let end = replies.pop();
+    let half = replies.len() / 2;
+    match telling {
+        Telling::Whole | Telling::Slowly => {}
+        Telling::Half => replies.truncate(half),
+        Telling::HalfAndLeave => {
+            replies.truncate(half);
+            replies.push(Sentence::of(&["!fatal", "too many commands"]));
+        }
+        Telling::Twice => {
+            let twice = replies.iter().flat_map(|row| [row.clone(), row.clone()]);
+            replies = twice.collect();
+        }
+    }
+    replies.extend(end);
+    replies
 }
 
 /// `/cancel`: what goes on under this tag, or everything, ends as interrupted; then the word itself is done.
@@ -221,7 +247,9 @@ fn happens(router: &Router, sentence: &Sentence) -> Option<Mishap> {
             .position(|(command, _)| *command == path)?;
         match &state.mishaps[found].1 {
             Mishap::Refuse(_) | Mishap::Pretend => Some(state.mishaps[found].1.clone()),
-            Mishap::Reboot | Mishap::Hangup | Mishap::Linger => Some(state.mishaps.remove(found).1),
+            Mishap::Reboot | Mishap::Hangup | Mishap::Linger | Mishap::Tell(_) => {
+                Some(state.mishaps.remove(found).1)
+            }
             Mishap::Unplug => {
                 state.unplugged = true;
                 Some(state.mishaps.remove(found).1)
@@ -347,9 +375,12 @@ fn carry_out(
     let refused = router.state().mishaps.iter().find_map(|(command, mishap)| {
         let words = match mishap {
             Mishap::Refuse(words) => words.clone(),
-            Mishap::Pretend | Mishap::Reboot | Mishap::Unplug | Mishap::Hangup | Mishap::Linger => {
-                return None;
-            }
+            Mishap::Pretend
+            | Mishap::Reboot
+            | Mishap::Unplug
+            | Mishap::Hangup
+            | Mishap::Linger
+            | Mishap::Tell(_) => return None,
         };
         (command == path).then_some(words)
     });
@@ -434,6 +465,9 @@ fn told(
         }
     }
 }
+
+/// Twenty rows a second.
+const ROW_SLOWLY: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests;

@@ -151,16 +151,17 @@ pub fn what_changes(known: &Values) -> Vec<Part> {
 }
 
 /// Leaves out of a full reading the interfaces that come and go with subscribers, and those beyond
-/// `most`: what is kept is asked for at every poll.
-pub fn watched(mut values: Values, most: usize) -> Values {
+/// `most`: what is kept is asked for at every poll. Gives how many are beyond.
+pub fn watched(mut values: Values, most: usize) -> (Values, usize) {
     let read = read(&values);
-    let kept: Vec<u32> = read
+    let mut kept: Vec<u32> = read
         .interfaces
         .iter()
         .filter(|interface| !interface.is_a_subscribers())
         .map(|interface| interface.index)
-        .take(most)
         .collect();
+    let beyond = kept.len().saturating_sub(most);
+    kept.truncate(most);
     values.retain(|name, _| {
         let row = name.under(mib::IF).or_else(|| name.under(mib::IFX));
         match row {
@@ -169,7 +170,7 @@ pub fn watched(mut values: Values, most: usize) -> Values {
             None => true,
         }
     });
-    values
+    (values, beyond)
 }
 
 /// The values of a reading between full ones, with what does not change. `None` when the device is not as it

@@ -233,7 +233,12 @@ fn health_is_read_by_version() {
     // A line of a subscriber is read, and not watched.
     assert_eq!(old.interfaces.len(), 3);
     assert!(old.interfaces[2].is_a_subscribers());
-    let kept = read(&watched(ours("routeros-6.snmprec"), 16));
+    let (kept, beyond) = watched(ours("routeros-6.snmprec"), 16);
+    let kept = read(&kept);
+    assert_eq!(beyond, 0);
+    let most = kept.interfaces.len() - 1;
+    let (fewer, beyond) = watched(ours("routeros-6.snmprec"), most);
+    assert_eq!((read(&fewer).interfaces.len(), beyond), (most, 1));
     let names: Vec<&str> = kept
         .interfaces
         .iter()
@@ -298,7 +303,7 @@ fn any_other_device_is_read_as_far_as_it_tells() {
 
 #[test]
 fn between_full_readings_only_what_changes_is_asked_and_a_restart_is_noticed() {
-    let known = watched(ours("routeros-7.snmprec"), 16);
+    let (known, _) = watched(ours("routeros-7.snmprec"), 16);
     let parts = what_changes(&known);
     let [Part::Objects(objects), Part::Columns(hotspot)] = parts.as_slice() else {
         panic!("objects, and who is at the hotspot: {parts:?}");

@@ -2,8 +2,10 @@
 
 use easyisp_shared::id::{RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
+use sqlx::types::Json;
 
 use crate::db::Tx;
+use crate::routers::rules::Pool;
 
 /// A router that is another than was told.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -72,6 +74,29 @@ pub async fn note_told(tx: &mut Tx, routers: &[Changed], now: Timestamp) -> sqlx
     .bind(ids)
     .bind(down)
     .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes how full the pools of a router of `site` are.
+pub async fn note_pools(
+    tx: &mut Tx,
+    site: SiteId,
+    router: RouterId,
+    pools: &[Pool],
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update routers
+            set pools = $4, pools_at = $5
+          where tenant_id = $1 and site_id = $2 and id = $3 and (pools_at is null or pools_at <= $5)",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .bind(router)
+    .bind(Json(pools))
+    .bind(at)
     .execute(&mut **tx)
     .await?;
     Ok(())

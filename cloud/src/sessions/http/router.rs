@@ -1,12 +1,14 @@
 //! Who is online at one router, as the router itself says: `/api/mikrotik/{router}/…`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use easyisp_shared::id::{RouterId, SiteId};
 use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_shared::wire::down::Whom;
-use easyisp_shared::wire::question::{LiveSessionV1, Question, Reply};
+use easyisp_shared::wire::question::{
+    AskFailure, LiveSessionV1, OnlineAskV1, OnlinePlaceV1, Question, Reply,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -19,7 +21,7 @@ use crate::db::Database;
 use crate::error::ApiError;
 use crate::routers;
 use crate::sessions::rules::text_of;
-use crate::sites::Live;
+use crate::sites::{Live, Silence};
 
 /// Somebody online at a router.
 #[derive(Serialize, ToSchema)]
@@ -70,13 +72,15 @@ pub async fn sessions(
 ) -> Result<Json<Vec<RouterSession>>, ApiError> {
     let now = clock.now();
     let site = site_of(&db, &operator, router).await?;
-    let online = online(&live, &operator, site, router, now).await?;
-    let wanted = query.kind.filter(|kind| !kind.is_empty());
+    let hotspot = match query.kind.as_deref() {
+        None | Some("") => None,
+        Some("hotspot") => Some(true),
+        Some("pppoe") => Some(false),
+        Some(_) => return Ok(Json(Vec::new())), // nobody is online in another way
+    };
+    let online = online(&live, &operator, (site, router), hotspot, now).await?;
     let rows = online.into_iter().map(|one| RouterSession::new(one, now));
-    Ok(Json(
-        rows.filter(|row| wanted.as_deref().is_none_or(|kind| kind == row.kind))
-            .collect(),
-    ))
+    Ok(Json(rows.collect()))
 }
 
 impl RouterSession {
@@ -127,9 +131,9 @@ pub async fn hotspot_users(
 ) -> Result<Json<Vec<HotspotUser>>, ApiError> {
     let now = clock.now();
     let site = site_of(&db, &operator, router).await?;
-    let online = online(&live, &operator, site, router, now).await;
+    let online = online(&live, &operator, (site, router), Some(true), now).await;
     let online = online.unwrap_or_default().into_iter();
-    let users = online.filter(|one| one.hotspot).map(|one| HotspotUser {
+    let users = online.map(|one| HotspotUser {
         name: text_of(&one.username),
         address: one.framed_ip.map(|address| address.to_string()),
         uptime: uptime(now.since(one.started).as_secs()),
@@ -240,26 +244,57 @@ pub async fn test(
     }))
 }
 
+/// Everybody online at a router, the latest first, page by page.
 async fn online(
     live: &Live,
     operator: &Operator,
-    site: SiteId,
-    router: RouterId,
+    (site, router): (SiteId, RouterId),
+    hotspot: Option<bool>,
     now: Timestamp,
 ) -> Result<Vec<LiveSessionV1>, ApiError> {
-    let question = Question::LiveSessions {
-        router: Some(router),
+    let began = Instant::now();
+    let put = async |question: &Question| {
+        let rest = PATIENCE.saturating_sub(began.elapsed());
+        live.ask(operator.tenant, site, question, rest, now).await
     };
-    match live
-        .ask(operator.tenant, site, &question, PATIENCE, now)
-        .await?
-    {
-        Reply::LiveSessions(sessions) => Ok(sessions),
-        _ => Err(ApiError::BadGateway {
-            // A reply of another question.
-            message: "The site answered something else".to_owned(),
-        }),
+    let other = || ApiError::BadGateway {
+        // A reply of another question.
+        message: "The site answered something else".to_owned(),
+    };
+    let mut all: Vec<LiveSessionV1> = Vec::new();
+    let mut after: Option<OnlinePlaceV1> = None;
+    loop {
+        let ask = OnlineAskV1 {
+            router,
+            hotspot,
+            after: after.take(),
+        };
+        match put(&Question::OnlinePage(ask)).await {
+            Ok(Reply::OnlinePage(page)) => {
+                all.extend(page.sessions);
+                after = page.next;
+            }
+            // An older agent tells all at once, as far as an answer holds them.
+            Err(Silence::Failed { failure, .. })
+                if failure == AskFailure::NotUnderstood && all.is_empty() =>
+            {
+                let router = Some(router);
+                let Reply::LiveSessions(told) = put(&Question::LiveSessions { router }).await?
+                else {
+                    return Err(other());
+                };
+                all = told;
+                all.retain(|one| hotspot.is_none_or(|hotspot| hotspot == one.hotspot));
+            }
+            Err(silence) => return Err(silence.into()),
+            Ok(_) => return Err(other()),
+        }
+        if after.is_none() {
+            break;
+        }
     }
+    all.sort_by_key(|one| std::cmp::Reverse(one.started));
+    Ok(all)
 }
 
 async fn site_of(db: &Database, operator: &Operator, router: RouterId) -> Result<SiteId, ApiError> {

@@ -1,5 +1,6 @@
 //! What the menus list: the router's real sessions, in RouterOS's own words.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use easyisp_shared::time::Timestamp;
@@ -61,6 +62,7 @@ pub(super) fn rows(
         }
         "/interface" => interfaces(router, now),
         "/user/active" => entered(router),
+        "/ip/pool/used" => given_out(router, face),
         "/system/resource" => vec![resource(router, face, now)],
         "/system/health" => health(face),
         "/system/routerboard" => vec![software::board(router)],
@@ -81,6 +83,37 @@ pub(super) fn rows(
         }
     };
     Ok(rows.into_iter().filter(|row| fits(row, asked)).collect())
+}
+
+/// The addresses of pools that sessions have.
+fn given_out(router: &Router, face: Face) -> Vec<Row> {
+    let mut pools = stay(router, "/ip/pool", face);
+    pools.extend(configured(router, "/ip/pool").unwrap_or_default());
+    let addresses = all(router, |live| live.session.address);
+    let ranges = |row: &Row| -> Vec<(Ipv4Addr, Ipv4Addr)> {
+        let ranges = row.value("ranges").unwrap_or_default().split(',');
+        let read = ranges.filter_map(|range| {
+            let (first, last) = range.split_once('-')?;
+            Some((first.parse().ok()?, last.parse().ok()?))
+        });
+        read.collect()
+    };
+    let mut given = Vec::new();
+    for pool in &pools {
+        let ranges = ranges(pool);
+        let has = |one: &&Ipv4Addr| {
+            ranges
+                .iter()
+                .any(|(first, last)| first <= *one && *one <= last)
+        };
+        for address in addresses.iter().filter(has) {
+            given.push(Row(vec![
+                ("pool", pool.value("name").unwrap_or_default().to_owned()),
+                ("address", address.to_string()),
+            ]));
+        }
+    }
+    given
 }
 
 /// Who is logged in, and from where as the router sees him.
