@@ -90,7 +90,6 @@ impl Served {
             agent: identity.as_ref().map(|identity| identity.agent),
             load,
         };
-        let agent = options.agent;
         let core = blocking(move || Core::open(options)).await?;
         if config.store.save_wear {
             core.outbox.save_wear();
@@ -98,7 +97,8 @@ impl Served {
         let line_counters = core.reader.line_counters()?;
         let away = housekeeping::away(&core.reader, &core.clock)?;
         let ranges = Ranges::new(config.site.ranges.clone());
-        let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?).of_agent(agent);
+        let apis = RouterApis::new(ranges, pins(&core.reader, &core.outbox)?);
+        let apis = apis.of_site(core.site.clone());
         let outside = Outside {
             apis: Arc::new(apis),
             local,

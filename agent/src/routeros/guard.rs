@@ -8,7 +8,6 @@
 
 use std::time::Duration;
 
-use easyisp_shared::id::AgentId;
 use easyisp_shared::setup::{quote, text};
 use easyisp_shared::wire::drift::{RowOfV1, WantedV1, WantedValueV1};
 use easyisp_shared::wire::setup::{BeforeV1, ItemV1, RowV1, SetupToldV1, ValueV1, WhichV1};
@@ -16,6 +15,7 @@ use tracing::info;
 
 use super::RouterApis;
 use super::connection::{ApiError, Connection};
+use super::guards::Guards;
 use super::rows;
 use super::sentence::{Command, Row};
 use super::setup::{Hands, refusal};
@@ -25,11 +25,6 @@ use crate::site::Router;
 /// How the entry is called, with which agent's it is behind it: what one guards, another one of the site, which enters
 /// for the first time just then, leaves alone.
 pub const NAME: &str = "easyisp:guard";
-
-/// How this agent's is called.
-pub fn name(agent: Option<AgentId>) -> String {
-    agent.map_or_else(|| NAME.to_owned(), |agent| format!("{NAME}:{agent}"))
-}
 
 /// How long an agent has to come back: longer than a configuration waits for a router that starts anew.
 pub const PATIENCE: Duration = Duration::from_secs(600);
@@ -330,15 +325,15 @@ impl Hands<'_> {
         let Some(uptime) = uptime.and_then(values::duration) else {
             return Ok(Some("the router does not say how long it runs".to_owned()));
         };
-        let script = script(&self.apis.guard, stood, uptime);
+        let script = script(self.apis.guards.mine(), stood, uptime);
         if script.len() > MOST {
             let why = format!("{} bytes are too much for one of its scripts", script.len());
             return Ok(Some(why));
         }
-        let held = self.rows(held(&self.apis.guard)).await?;
+        let held = self.rows(held(self.apis.guards.mine())).await?;
         let entry = match held.first().and_then(|row| row.text(".id")) {
             Some(id) => Command::new(&format!("{MENU}/set")).with(".id", id),
-            None => Command::new(&format!("{MENU}/add")).with("name", &self.apis.guard),
+            None => Command::new(&format!("{MENU}/add")).with("name", self.apis.guards.mine()),
         };
         let entry = entry
             .with("start-time", "startup")
@@ -350,7 +345,11 @@ impl Hands<'_> {
             return Ok(Some(words));
         }
         // Not its word counts but what is there, and a device's mode may keep it from running.
-        let why = match self.rows(held_as_told(&self.apis.guard)).await?.first() {
+        let why = match self
+            .rows(held_as_told(self.apis.guards.mine()))
+            .await?
+            .first()
+        {
             None => "the entry is not there".to_owned(),
             Some(row) if row.flag("disabled") == Some(true) => "the entry is disabled".to_owned(),
             Some(row) => match row.text("comment") {
@@ -376,19 +375,16 @@ impl Hands<'_> {
 
     /// Takes the guard away, read back; what the router says where it stays.
     pub(super) async fn unguard(&self) -> Result<Option<String>, ApiError> {
-        let name = &self.apis.guard;
-        for row in self.rows(held(name)).await? {
-            let Some(id) = row.text(".id") else { continue };
+        for (id, name) in self.apis.guards.to_call_off(&self.rows(named()).await?) {
             let remove = Command::new(&format!("{MENU}/remove")).with(".id", id);
             let refused = refusal(self.ask(remove).await)?;
             if let Some(words) = refused.filter(|words| !words.contains("no such item")) {
                 return Ok(Some(format!("/system scheduler: {name}: {words}")));
             }
         }
-        match self.rows(held(name)).await?.is_empty() {
-            true => Ok(None),
-            false => Ok(Some(format!("/system scheduler: {name} is still there"))),
-        }
+        let held = self.rows(named()).await?;
+        let left = self.apis.guards.to_call_off(&held).next();
+        Ok(left.map(|(_, name)| format!("/system scheduler: {name} is still there")))
     }
 }
 
@@ -404,10 +400,9 @@ impl RouterApis {
 
 /// An agent that just began, and enters, is not shut out: what it left to guard before it was started is called off. What
 /// was changed half-way is told as a difference, or the wizard goes on and has it guarded again.
-pub(super) async fn sweep(name: &str, connection: &Connection, router: &Router) {
+pub(super) async fn sweep(guards: &Guards, connection: &Connection, router: &Router) {
     let swept = async {
-        for row in connection.ask(held(name)).await?.rows {
-            let Some(id) = row.text(".id") else { continue };
+        for (id, _) in guards.to_call_off(&connection.ask(named()).await?.rows) {
             let remove = Command::new(&format!("{MENU}/remove")).with(".id", id);
             connection.ask(remove).await?;
             info!(router.id = %router.id, "Called off a guard that was left on router {}", router.name);
@@ -420,6 +415,11 @@ pub(super) async fn sweep(name: &str, connection: &Connection, router: &Router) 
 
 /// How long who enters looks for a guard that was left.
 const SWEEP: Duration = Duration::from_secs(2);
+
+/// The names of all entries.
+fn named() -> Command {
+    Command::new(&format!("{MENU}/print")).only(".id,name")
+}
 
 fn held(name: &str) -> Command {
     let print = Command::new(&format!("{MENU}/print")).only(".id");
@@ -473,7 +473,7 @@ mod tests {
 
     #[test]
     fn what_was_made_goes_what_was_changed_goes_back_and_no_secret_is_in_it() {
-        let mine = name(Some(AgentId(uuid::Uuid::from_u128(7))));
+        let mine = format!("{NAME}:7");
         let script = script(
             &mine,
             &[
@@ -509,7 +509,7 @@ mod tests {
         assert_eq!(
             lines[5],
             "/system scheduler remove \
-             [find where name=\"easyisp:guard:00000000-0000-0000-0000-000000000007\"]"
+             [find where name=\"easyisp:guard:7\"]"
         );
     }
 

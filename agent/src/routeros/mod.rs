@@ -11,6 +11,7 @@ mod connection;
 mod drift;
 mod firmware;
 mod guard;
+mod guards;
 mod hands;
 mod lines;
 pub mod live;
@@ -27,7 +28,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use easyisp_shared::id::{AgentId, RouterId};
+use easyisp_shared::id::RouterId;
 use tracing::{debug, info};
 
 pub use configuration::Configured;
@@ -42,15 +43,15 @@ use refusals::Refusals;
 use sentence::Command;
 
 use crate::sessions::Service;
-use crate::site::{Ranges, Router};
+use crate::site::{Ranges, Router, Site};
 
 /// The APIs of a site's routers.
 pub struct RouterApis {
     ranges: Ranges,
     pins: Pins,
     lines: Mutex<HashMap<RouterId, Arc<Line>>>,
-    /// How the guard is called that this agent leaves on a router.
-    guard: String,
+    /// Which guards on a router are this agent's to call off.
+    guards: guards::Guards,
     /// The routers at which it was looked for what was left to guard before this agent was started.
     swept: Mutex<HashSet<RouterId>>,
 }
@@ -78,16 +79,16 @@ impl RouterApis {
             ranges,
             pins,
             lines: Mutex::default(),
-            guard: guard::name(None),
+            guards: guards::Guards::of(None),
             swept: Mutex::default(),
         }
     }
 
-    /// The same for one of a cloud's agents: another one of the site has guards of its own.
+    /// The same for an agent of this site: another one of it has guards of its own.
     #[must_use]
-    pub fn of_agent(self, agent: Option<AgentId>) -> RouterApis {
+    pub fn of_site(self, site: Arc<Site>) -> RouterApis {
         RouterApis {
-            guard: guard::name(agent),
+            guards: guards::Guards::of(Some(site)),
             ..self
         }
     }
@@ -306,7 +307,7 @@ impl RouterApis {
                         .insert(router.id)
                 };
                 if is_first {
-                    guard::sweep(&self.guard, &connection, router).await;
+                    guard::sweep(&self.guards, &connection, router).await;
                 }
                 drop(state);
                 Ok((line, connection))
