@@ -83,8 +83,9 @@ impl Peers {
         match self.ask_for_vote(with, used, router).await {
             Said::Yes(used) => self.both_wrote(with, used, router, read).await,
             Said::Used(told) => {
-                let theirs = redemption(&told);
-                let dated = Dated::as_told(&theirs, self.parts.clock.reading());
+                let vote = self.parts.site.voted(used.voucher);
+                let (theirs, dated) =
+                    Dated::as_told(redemption(&told), vote.as_deref(), &self.parts.clock);
                 let written = self.write_down(&theirs, router, Acting::Either, dated);
                 match written.await {
                     true => (Fate::Stored, Some(theirs)),

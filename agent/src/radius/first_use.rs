@@ -18,7 +18,7 @@ use super::driver::Radius;
 use super::hotspot::{NOT_STORED, Shows};
 use super::later::{Later, Learnt};
 use super::login_log::record;
-use crate::site::{Fate, Keeping, Reading, Redemption, SiteClock, Turn};
+use crate::site::{Fate, Keeping, Reading, Redemption, SiteClock, Turn, Vote};
 use crate::store::{Change, Committed, Done, Job, Urgency, Write};
 
 /// Asks the cloud and calls back with what it said.
@@ -206,13 +206,37 @@ pub enum Dated {
 }
 
 impl Dated {
-    /// What another box says of a use of some time ago: where it is ahead of the own clock, that is behind, and moves
-    /// nothing which the other one dated.
-    pub fn as_told(used: &Redemption, read: Reading) -> Dated {
-        match read.vouched || used.from > read.at {
+    /// What another box says of a use of some time ago, by the clock of this one. Where this one gave its vote for that
+    /// device, it knows itself when that was: the other one's clock may be hours behind. Where it is ahead of the own
+    /// clock, that is behind, and moves nothing which the other one dated.
+    pub fn as_told(
+        used: Redemption,
+        vote: Option<&Vote>,
+        clock: &SiteClock,
+    ) -> (Redemption, Dated) {
+        let read = clock.reading();
+        let vote = vote.filter(|vote| vote.used.mac == used.mac);
+        let Some(voted) = vote.map(|vote| vote.used.from) else {
+            let dated = match read.vouched || used.from > read.at {
+                true => Dated::ByTheCloud,
+                false => Dated::ByThisBox,
+            };
+            return (used, dated);
+        };
+        if read.vouched {
+            // It came to nothing then, perhaps, and the cloud let that device in later.
+            let later = Some(used.from).filter(|told| *told <= read.at);
+            return (
+                used.begun(voted.max(later.unwrap_or(voted))),
+                Dated::ByTheCloud,
+            );
+        }
+        let dated = match voted < clock.began() {
+            // How far behind it is since it was off says nothing of what was before.
             true => Dated::ByTheCloud,
             false => Dated::ByThisBox,
-        }
+        };
+        (used.begun(voted), dated)
     }
 }
 
@@ -265,7 +289,8 @@ pub const CLOUD_PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use easyisp_shared::id::{PackageId, VoucherId};
+    use easyisp_shared::id::{AgentId, PackageId, VoucherId};
+    use easyisp_shared::net::Mac;
     use easyisp_shared::time::{Clock, Timestamp};
     use uuid::Uuid;
 
@@ -332,10 +357,62 @@ mod tests {
             assert_eq!(dated(told, read, &site), here);
         }
         for (told, by) in [(71, Dated::ByTheCloud), (-1, Dated::ByThisBox)] {
-            assert_eq!(Dated::as_told(&used(at(told)), read), by, "{told}");
+            let told = used(at(told));
+            let dated = Dated::as_told(told.clone(), None, &site);
+            assert_eq!(dated, (told, by));
         }
         site.on_cloud_time(at(72));
         let told = used(at(71));
-        assert_eq!(Dated::as_told(&told, site.reading()), Dated::ByTheCloud);
+        let dated = Dated::as_told(told.clone(), None, &site);
+        assert_eq!(dated, (told, Dated::ByTheCloud));
+    }
+
+    /// The other box let him in, and its word of that was lost: it tells of it by a clock that is three hours behind, or
+    /// that is not while this one's is.
+    #[test]
+    fn what_this_box_voted_for_it_dates_itself() {
+        let at = |minutes: i64| Timestamp::from_secs(1_780_000_000 + minutes * 60);
+        let hour = Duration::from_secs(3600);
+        let used = |minutes: i64, device: u8| Redemption {
+            voucher: VoucherId(Uuid::from_u128(1)),
+            digest: [1; 32],
+            package: PackageId(Uuid::from_u128(2)),
+            bytes: None,
+            from: at(minutes),
+            until: at(minutes).plus(hour),
+            mac: Some(Mac::new([device; 6])),
+        };
+        let vote = |minutes, device| Vote {
+            used: used(minutes, device),
+            agent: AgentId(Uuid::from_u128(3)),
+        };
+        let told = |site: &SiteClock, told: i64, vote: Option<Vote>| {
+            let (used, dated) = Dated::as_told(used(told, 1), vote.as_ref(), site);
+            assert_eq!(used.until, used.from.plus(hour));
+            (used.from, dated)
+        };
+        let clock = Clock::test(at(-9000));
+        let site = SiteClock::start(clock.clone(), Some(at(0)), None);
+        clock.advance(hour);
+        // Nobody vouched for this clock since it was started, an hour ago: what was voted for since is moved with it.
+        for other in [-180, 40, 200] {
+            let since = told(&site, other, Some(vote(10, 1)));
+            assert_eq!(since, (at(10), Dated::ByThisBox), "{other}");
+            let before = told(&site, other, Some(vote(-10, 1)));
+            assert_eq!(before, (at(-10), Dated::ByTheCloud), "{other}");
+        }
+        let another = told(&site, -20, Some(vote(10, 2)));
+        assert_eq!(
+            another,
+            (at(-20), Dated::ByThisBox),
+            "another device's vote"
+        );
+
+        site.on_cloud_time(at(60));
+        // Let in later, by the cloud's word; nobody is let in in time to come.
+        for (other, from) in [(-180, 10), (40, 40), (200, 10)] {
+            let dated = told(&site, other, Some(vote(10, 1)));
+            assert_eq!(dated, (at(from), Dated::ByTheCloud), "{other}");
+        }
     }
 }

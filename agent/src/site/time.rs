@@ -70,6 +70,11 @@ impl SiteClock {
         Boot::read(&self.clock)
     }
 
+    /// What it showed as it was started.
+    pub fn began(&self) -> Timestamp {
+        self.keeper().began.0
+    }
+
     /// A reading that never goes back.
     pub fn monotonic(&self) -> Duration {
         self.clock.monotonic()
