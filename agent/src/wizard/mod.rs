@@ -14,6 +14,7 @@ mod draft;
 mod kept;
 mod plan;
 mod rests;
+mod stop;
 mod work;
 
 use std::collections::HashMap;

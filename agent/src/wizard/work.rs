@@ -16,56 +16,12 @@ use tracing::{info, warn};
 use super::draft::{Draft, Knows, Plan, Stage};
 use super::plan::{self, Found};
 use super::rests::{Rests, Went};
+use super::stop::{KEEPS_ITS_PASSWORD, Stop};
 use super::{Refusal, Wizard};
 use crate::radius::login_log::record;
 use crate::routeros::ApiError;
 use crate::site::Router;
 use crate::store::{Change, Committed, Job, Urgency, Write};
-
-/// Why it did not come to its end.
-enum Stop {
-    /// The router says no, or serves nothing: it is undone.
-    No(String),
-    /// Nobody knows: it is asked again.
-    Silent(String),
-    /// It knows neither of the two passwords that this box has: it is asked again after longer and longer pauses, and
-    /// not for long, for somebody gave its login another one.
-    Shut(String),
-}
-
-impl Stop {
-    fn why(&self) -> &str {
-        match self {
-            Stop::No(why) | Stop::Silent(why) | Stop::Shut(why) => why,
-        }
-    }
-}
-
-impl From<ApiError> for Stop {
-    fn from(cause: ApiError) -> Stop {
-        match cause {
-            ApiError::Refused(trap) => Stop::No(trap.message),
-            ApiError::OutOfRange => Stop::No(cause.to_string()),
-            ApiError::NotSetUp
-            | ApiError::Unreachable(_)
-            | ApiError::Shut
-            | ApiError::TimedOut
-            | ApiError::OtherCertificate
-            | ApiError::Tls(_)
-            | ApiError::Protocol(_)
-            | ApiError::LoginRefused(_)
-            | ApiError::TooMuch
-            | ApiError::Closed(_)
-            | ApiError::Busy => Stop::Silent(cause.to_string()),
-        }
-    }
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Stop {
-        Stop::Silent(refusal.to_string())
-    }
-}
 
 /// Carries on whatever is under way, one router after the other.
 pub(super) async fn run(wizard: &Wizard) {
@@ -128,7 +84,7 @@ impl Wizard {
             | Stage::Configuring
             | Stage::Failed => self.forward(draft).await,
         };
-        let why = match done {
+        let stop = match done {
             Ok(()) => {
                 info!(router.id = %router, "Brought the router {} up", draft.wish.name);
                 return Went::Over;
@@ -138,13 +94,14 @@ impl Wizard {
                 let _waits_all_the_same = self.say(router, message).await;
                 return went(Err(stop));
             }
-            Err(Stop::Silent(why) | Stop::Shut(why) | Stop::No(why)) => why,
+            Err(stop) => stop,
         };
         // What works is not undone for its login.
-        if self.find(router).is_some_and(|draft| draft.proved) {
-            let kept = format!(" {KEEPS_ITS_PASSWORD} ({why})");
-            return went(self.end(router, &kept).await);
+        if let Some(draft) = self.find(router).filter(|draft| draft.proved) {
+            let of_login = format!(" {}", stop.of_its_login(draft.knows));
+            return went(self.end(router, &of_login).await);
         }
+        let why = stop.why().to_owned();
         warn!(router.id = %router, "The router {} is not brought up: {why}", draft.wish.name);
         let now = self.parts.clock.now();
         let undoing = self.change(router, |draft| {
@@ -609,9 +566,6 @@ const TURN: Duration = Duration::from_secs(25);
 pub(super) const AGAIN: Duration = Duration::from_secs(2);
 /// How long one that refuses the login is asked again.
 const SHUT_PATIENCE: Duration = Duration::from_secs(60);
-/// What is to be done by hand where it serves under the first one.
-const KEEPS_ITS_PASSWORD: &str =
-    "Its login keeps the password that travelled over this network: give it another one.";
 /// How long a router that does not answer is waited for in the midst of it: a restart takes one or two minutes.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long what was begun is tried to be undone by itself.
