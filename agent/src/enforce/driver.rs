@@ -24,7 +24,7 @@ use crate::radius::coa::{Change as Changed, Order, Outcome, Target};
 use crate::radius::dictionary::ErrorCause;
 use crate::radius::driver::Radius;
 use crate::routeros::RouterApis;
-use crate::sessions::{Grant, Online, Service, Session, SessionKey, Sessions};
+use crate::sessions::{Cause, Grant, Online, Service, Session, SessionKey, Sessions};
 use crate::site::{PasswordChange, Router, Site, SiteClock, Touched};
 use crate::store::Change;
 
@@ -149,6 +149,11 @@ impl Enforcer {
             super::assume_grant(site, sessions, &online.session);
         }
         self.arm(sessions.open(|_| true));
+        // One that was given up may come back.
+        let now = self.parts.clock.now();
+        for key in &self.parts.owed_cuts {
+            self.parts.timers.arm_by(key, Some(now));
+        }
     }
 
     fn arm(&self, sessions: Vec<Online>) {
@@ -254,8 +259,14 @@ impl Enforcer {
         let Some(online) = self.parts.sessions.find(key) else {
             return;
         };
-        if online.session.closed.is_some() || online.session.service == Service::Line {
+        if online.session.service == Service::Line {
             return; // what a line is to have is kept by `lines`
+        }
+        if online.session.closed.is_some() {
+            if self.is_owed(&online.session) {
+                self.rested(key, Password::Another);
+            }
+            return;
         }
         match self.judge(&online.session) {
             Act::Leave { until } => {
@@ -532,22 +543,30 @@ impl Enforcer {
         let mut under_way = self.lock();
         let sessions = &self.parts.sessions;
         if under_way.attempts.len() >= MOST_ATTEMPTS {
-            let open = |key: &SessionKey| {
-                let found = sessions.find(key);
-                found.is_some_and(|online| online.session.closed.is_none())
-            };
-            under_way.attempts.retain(|key, _| open(key));
+            under_way
+                .attempts
+                .retain(|key, _| may_come_back(sessions, key));
         }
         let held = under_way.attempts.entry(key.clone());
         let (attempts, known) = held.or_insert((0, password));
         *attempts += 1;
         *known = password.max(*known);
-        FIRST_PATIENCE * 2u32.pow((*attempts - 1).min(4)).min(20)
+        (FIRST_PATIENCE * 2u32.pow((*attempts - 1).min(5))).min(LAST_PATIENCE)
     }
 
-    /// The session is over: what was counted of it is forgotten.
-    pub(super) fn rested(&self, key: &SessionKey) {
-        self.lock().attempts.remove(key);
+    /// The session is over: what was counted of it is forgotten, but not that it is to end, where only its Stop says that
+    /// it does not come back.
+    pub(super) fn rested(&self, key: &SessionKey, password: Password) {
+        let may_come_back = may_come_back(&self.parts.sessions, key);
+        let mut under_way = self.lock();
+        let held = under_way.attempts.remove(key);
+        let password = held.map_or(password, |(_, held)| held.max(password));
+        if password == Password::Another && may_come_back {
+            under_way.attempts.insert(key.clone(), (0, password));
+            drop(under_way);
+            let again = self.now().plus(LAST_PATIENCE);
+            self.parts.timers.arm_by(key, Some(again));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, UnderWay> {
@@ -629,9 +648,16 @@ impl Enforcer {
     }
 }
 
+/// Whether a session goes on, or was given up and would go on with the router's next word of it.
+fn may_come_back(sessions: &Sessions, key: &SessionKey) -> bool {
+    let closed = sessions.find(key).map(|online| online.session.closed);
+    closed.is_some_and(|closed| closed.is_none_or(|closed| closed.cause == Cause::Lost))
+}
+
 /// Sockets open at once.
 const AT_ONCE: usize = 256;
 const AT_ONCE_EACH: usize = 16;
 const LOOKED_AT_ONCE: usize = 256;
 const MOST_ATTEMPTS: usize = 4096;
 const FIRST_PATIENCE: Duration = Duration::from_secs(15);
+const LAST_PATIENCE: Duration = Duration::from_secs(300);

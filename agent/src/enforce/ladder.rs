@@ -52,7 +52,7 @@ impl Enforcer {
                 if proof != Proof::Stop && !self.is_over(&session.key) {
                     self.parts.radius.give_up(&session.key);
                 }
-                self.rested(&session.key);
+                self.rested(&session.key, Password::of(why));
                 Effect::Done
             }
             Err((stuck, detail)) => {

@@ -87,15 +87,15 @@ pub(super) fn owe_cut(tx: &Transaction<'_>, key: &SessionKey) -> rusqlite::Resul
     Ok(())
 }
 
-/// The sessions that are to end and go on.
+/// The sessions that are to end, and go on or may do so: those that were given up may come back.
 pub(super) fn owed_cuts(connection: &Connection) -> rusqlite::Result<Vec<SessionKey>> {
     connection
         .prepare(
             "select router, acct_session_id, class from owed_cuts
               join sessions using (router, acct_session_id, class)
-             where closed_at is null",
+             where closed_at is null or cause = ?1",
         )?
-        .query_map([], |row| {
+        .query_map([LOST], |row| {
             Ok(SessionKey {
                 router: RouterId(uuid::Uuid::from_bytes(row.get(0)?)),
                 acct_session_id: bytes(row, 1)?,
@@ -107,7 +107,6 @@ pub(super) fn owed_cuts(connection: &Connection) -> rusqlite::Result<Vec<Session
 
 /// Forgets up to `most` sessions closed before `before`, those given up some days later; returns how many.
 pub(super) fn prune(tx: &Transaction<'_>, before: Timestamp, most: u64) -> rusqlite::Result<usize> {
-    // What was given up may come back, and is to end then.
     tx.prepare_cached(
         "delete from owed_cuts
           where not exists (select 1 from sessions s

@@ -641,6 +641,54 @@ fn a_session_survives_with_every_field() {
     close(store);
 }
 
+/// A session that is to end may come back while it is given up only; with the session that is forgotten too.
+#[test]
+fn a_cut_is_owed_until_the_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = given_store(dir.path());
+    let ended = |cause| Some(Closed { at: at(90), cause });
+    let all: [(&[u8], Option<Closed>); 3] = [
+        (b"open", None),
+        (b"lost", ended(Cause::Lost)),
+        (b"over", ended(Cause::Router(1))),
+    ];
+    for (name, closed) in all {
+        let session = Session {
+            closed,
+            ..session(name)
+        };
+        let owed = Change::OwedCut(session.key.clone());
+        submit(&store.outbox, Some(session), None);
+        assert_eq!(change(&store.outbox, vec![owed]), Committed::Yes);
+    }
+    let owed = || {
+        let keys = store.reader.owed_cuts().unwrap().into_iter();
+        let mut names: Vec<_> = keys.map(|key| key.acct_session_id).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(owed(), [&b"lost"[..], b"open"].map(Box::from));
+    let rows = || {
+        let count = "select count(*) from owed_cuts";
+        let file = Connection::open(dir.path().join("outbox.db")).unwrap();
+        file.query_row(count, [], |row| row.get::<_, u64>(0))
+            .unwrap()
+    };
+    let days_later = at(91).plus(LOST_REMEMBERED_FOR);
+    // What is owed goes with the next round.
+    for (before, left) in [(at(91), 3), (days_later, 2), (days_later, 1)] {
+        let prune = Job::Prune {
+            records_before: at(0),
+            sessions_before: before,
+        };
+        store.outbox.submit(prune).unwrap();
+        write(&store.outbox, b"other");
+        assert_eq!(rows(), left);
+    }
+    assert_eq!(owed(), [Box::from(&b"open"[..])]);
+    close(store);
+}
+
 const LANE: u8 = 1;
 
 fn given_store(dir: &Path) -> Store {

@@ -254,10 +254,42 @@ async fn a_session_under_another_password_is_cut_after_a_restart() {
         running.router_answers(PATIENCE),
         Some(Code::DisconnectRequest)
     );
-    running.account(2, "81000001", 5, 0).unwrap();
-    let running = running.restart().await;
-    assert!(running.router_hears(SILENCE).is_none(), "it is over");
     running.stop().await;
+}
+
+/// Its router does not list it, and reports it again later: it goes on, and is to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_under_another_password_that_comes_back_is_cut() {
+    for restarts in [false, true] {
+        let mut running = Running::start(site()).await;
+        running.log_in(b"demo001", DEMO001, 1).unwrap();
+        running.account(1, "81000001", 0, 0).unwrap();
+        let mut changed = site();
+        changed.subscribers[0].password = SecretString::from("another");
+        running.apply(&changed, 2).await;
+        assert_eq!(running.router_has_none(), Some(Code::DisconnectRequest));
+        let sessions = running.agent.overview().sessions.clone();
+        let gone = async {
+            while !sessions.open_by_name(b"demo001").is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.unwrap();
+        if restarts {
+            running = running.restart().await;
+        }
+        running.clock.advance(Duration::from_secs(200));
+        assert!(running.router_hears(SILENCE).is_none(), "it is gone");
+        running.account(3, "81000001", 200, 0).unwrap();
+        // Before his time is over.
+        let again = (0..6).find_map(|_| {
+            running.clock.advance(Duration::from_secs(61));
+            running.router_hears(SILENCE)
+        });
+        let again = again.map(|(code, _)| code);
+        assert_eq!(again, Some(Some(Code::DisconnectRequest)), "{restarts}");
+        running.stop().await;
+    }
 }
 
 /// An old server decides at the router by the time that a cut is tried again: its password counts, and nobody is cut.

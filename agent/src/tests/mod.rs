@@ -385,15 +385,26 @@ impl Running {
 
     /// What the pretend router is asked; it answers with an ACK.
     fn router_answers(&self, within: Duration) -> Option<Code> {
-        self.router_says(Code::CoaAck, Code::DisconnectAck, within)
+        self.router_says((Code::CoaAck, Code::DisconnectAck), None, within)
     }
 
     /// The same, and it does not do so.
     fn router_refuses(&self) -> Option<Code> {
-        self.router_says(Code::CoaNak, Code::DisconnectNak, PATIENCE)
+        self.router_says((Code::CoaNak, Code::DisconnectNak), None, PATIENCE)
     }
 
-    fn router_says(&self, to_coa: Code, to_disconnect: Code, within: Duration) -> Option<Code> {
+    /// The same, for it has no such session.
+    fn router_has_none(&self) -> Option<Code> {
+        let naks = (Code::CoaNak, Code::DisconnectNak);
+        self.router_says(naks, Some(503), PATIENCE)
+    }
+
+    fn router_says(
+        &self,
+        (to_coa, to_disconnect): (Code, Code),
+        cause: Option<u32>,
+        within: Duration,
+    ) -> Option<Code> {
         self.router.set_read_timeout(Some(within)).unwrap();
         let mut buffer = [0; 4096];
         let (length, source) = self.router.recv_from(&mut buffer).ok()?;
@@ -404,13 +415,16 @@ impl Running {
             Some(Code::DisconnectRequest) => (Code::DisconnectRequest, to_disconnect),
             other => panic!("a router is not asked {other:?}"),
         };
-        let answer = crate::radius::builder::Builder::new(
+        let mut answer = crate::radius::builder::Builder::new(
             Vec::new(),
             ack,
             packet.identifier(),
             Signature::MessageAuthenticator,
-        )
-        .sign_answer(packet.authenticator(), &self.secret);
+        );
+        if let Some(cause) = cause {
+            answer.push_number(attribute::ERROR_CAUSE, cause).unwrap();
+        }
+        let answer = answer.sign_answer(packet.authenticator(), &self.secret);
         self.router.send_to(&answer, source).unwrap();
         Some(code)
     }
