@@ -59,11 +59,11 @@ pub fn script(name: &str, stood: &[BeforeV1], uptime: Duration) -> String {
     script
 }
 
-/// Says of an item that it is not as it was, because nobody is to read its secret here.
+/// Says of an item that it may not be as it was, where it was changed: nobody is to read its secret here.
 fn left_out(stood: &BeforeV1) -> Vec<String> {
     let (item, menu) = (&stood.item, stood.item.menu.as_str());
     let said = |which: &str| {
-        let words = format!("easyisp: {menu} {which} held a secret, and is not as it was");
+        let words = format!("easyisp: {menu} {which} held a secret, and may not be as it was");
         format!(":log warning {}", quote(&words))
     };
     let holds = |row: &&RowV1| {
@@ -525,7 +525,8 @@ mod tests {
             let stood = stood("/radius", which, &[&row]);
             script(NAME, &[stood], Duration::from_secs(9))
         };
-        let words = "easyisp: /radius comment=\"easyisp:x\" held a secret, and is not as it was";
+        let words =
+            "easyisp: /radius comment=\"easyisp:x\" held a secret, and may not be as it was";
         let words = quote(words);
         for which in [gone, own()] {
             let told = said(which.clone(), "old");

@@ -40,7 +40,7 @@ impl Guards {
     ) -> impl Iterator<Item = (&'a str, &'a str)> {
         let entries = entries.iter();
         let named = entries.filter_map(|row| Some((row.text(".id")?, row.text("name")?)));
-        named.filter(|(_, name)| self.calls_off(name))
+        named.filter(move |(_, name)| self.calls_off(name))
     }
 
     fn calls_off(&self, name: &str) -> bool {

@@ -53,18 +53,19 @@ impl Site {
         devices.forget_beyond(customer, locked, most);
     }
 
-    /// The same for a device that was on disk at the start, last met at `seen`: what the cloud says since comes
-    /// first, and an operator may have freed him since.
+    /// The same for a device that was on disk at the start, last met at `seen`, the oldest first: an operator may have
+    /// freed him since.
     pub fn remember_device_again(&self, customer: CustomerId, device: Mac, seen: Timestamp) {
-        let freed = self.customer(customer).and_then(|known| known.unbound_at);
-        if freed.is_some_and(|freed| seen <= freed) {
+        let known = self.customer(customer);
+        let freed = known.as_ref().and_then(|known| known.unbound_at);
+        let most = self.remembered_devices();
+        if most == 0 || freed.is_some_and(|freed| seen <= freed) {
             return;
         }
-        let most = self.remembered_devices();
+        let locked = known.map_or(0, |known| known.entitlement.macs.len());
         let mut devices = self.devices_mut();
-        if devices.owned(customer).len() < most {
-            devices.add(customer, device);
-        }
+        devices.meet(customer, locked, device);
+        devices.forget_beyond(customer, locked, most);
     }
 
     /// Whether a customer's login from this device must be remembered first.
@@ -125,6 +126,16 @@ impl Devices {
         }
     }
 
+    /// A device that was met after all those which an owner has behind the first ones.
+    fn meet(&mut self, owner: CustomerId, first: usize, device: Mac) {
+        self.add(owner, device);
+        let owned = self.owned.entry(owner).or_default();
+        let held = owned.iter().position(|held| *held == device);
+        if let Some(of_it) = held.filter(|held| *held >= first) {
+            owned[of_it..].rotate_left(1);
+        }
+    }
+
     /// Forgets an owner's oldest devices behind the first ones, so that `most` are left there.
     fn forget_beyond(&mut self, owner: CustomerId, first: usize, most: usize) {
         let Some(owned) = self.owned.get_mut(&owner) else {
@@ -175,6 +186,21 @@ mod tests {
         assert_eq!(devices.owners.len(), 4);
         devices.forget_beyond(one, 9, 0);
         assert_eq!(devices.owned(one).len(), 4);
+    }
+
+    /// The phone in use gets in after a restart, and not the first address that was ever seen.
+    #[test]
+    fn of_the_devices_on_disk_the_latest_are_kept() {
+        let one = CustomerId(Uuid::from_u128(1));
+        let mac = |number: u8| Mac::new([number; 6]);
+        let mut devices = Devices::default();
+        devices.replace(one, [mac(200), mac(7), mac(3)].into_iter());
+        for seen in [1, 2, 200, 3, 4, 7] {
+            devices.meet(one, 1, mac(seen));
+            devices.forget_beyond(one, 1, 3);
+        }
+        assert_eq!(devices.owned(one), [mac(200), mac(3), mac(4), mac(7)]);
+        assert_eq!(devices.owners.len(), 4);
     }
 
     #[test]

@@ -647,8 +647,8 @@ fn a_cut_is_owed_until_the_stop() {
     let dir = tempfile::tempdir().unwrap();
     let store = given_store(dir.path());
     let ended = |cause| Some(Closed { at: at(90), cause });
-    let all = [
-        (&b"open"[..], None),
+    let all: [(&[u8], Option<Closed>); 3] = [
+        (b"open", None),
         (b"lost", ended(Cause::Lost)),
         (b"over", ended(Cause::Router(1))),
     ];

@@ -6,6 +6,7 @@
 //! first; the sessions themselves stay as they were told.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::line::LineName;
@@ -72,19 +73,26 @@ impl Lines {
         let since = before.map_or(name.since, |before| before.last_seen);
         let whole = Stretch::of(session, name, &Counted::from(after));
         let line = self.0.entry((customer, router)).or_default();
-        let beside: Vec<&Stretch> = line
+        let at_that_time: Vec<&Stretch> = line
             .iter()
             .filter(|held| held.session != whole.session && held.queue == whole.queue)
             .filter(|held| held.since <= whole.until && since <= held.until)
+            .collect();
+        let beside = at_that_time.iter().copied();
+        let beside: Vec<&Stretch> = beside
             .filter(|held| !held.began_after(&whole) && !whole.began_after(held))
             .collect();
-        let fresh = |grown: i64, end: i64, of: fn(&Stretch) -> (i64, i64)| {
-            let counted = beside.iter().map(|held| of(held)).collect();
-            fresh((end.saturating_sub(grown), end), counted)
-        };
-        let bytes_in = fresh(growth.bytes_in, whole.up.1, |held| held.up);
-        let bytes_out = fresh(growth.bytes_out, whole.down.1, |held| held.down);
-        let secs = fresh(growth.secs, whole.online.1, |held| held.online);
+        let of_these =
+            |these: &[&Stretch], grown: i64, end: i64, of: fn(&Stretch) -> (i64, i64)| {
+                let counted = these.iter().map(|held| of(held)).collect();
+                fresh((end.saturating_sub(grown), end), counted)
+            };
+        let bytes_in = of_these(&beside, growth.bytes_in, whole.up.1, |held| held.up);
+        let bytes_out = of_these(&beside, growth.bytes_out, whole.down.1, |held| held.down);
+        // Whatever the queue did meanwhile, he was online once.
+        let secs = of_these(&at_that_time, growth.secs, whole.online.1, |held| {
+            held.online
+        });
         let told = growth.bytes_in.saturating_add(growth.bytes_out);
         let once = Growth {
             bytes_in,
@@ -127,10 +135,13 @@ impl From<&State> for Counted {
 }
 
 impl Stretch {
-    /// Whether the queue began anew when the other one had ended.
+    /// Whether the queue began anew when the other one had ended: another agent may have looked at it once more before,
+    /// and then it counted more than it does after that.
     fn began_after(&self, other: &Stretch) -> bool {
         let anew = self.up.0 == 0 && self.down.0 == 0;
-        anew && other.until <= self.since
+        let later = self.until.since(other.until) >= CLOCKS;
+        let counts_less = self.up.1 < other.up.1 || self.down.1 < other.down.1;
+        anew && (other.until <= self.since || later && counts_less)
     }
 
     fn of(session: &str, name: LineName, counted: &Counted) -> Stretch {
@@ -150,6 +161,9 @@ impl Stretch {
         }
     }
 }
+
+/// By how much the clocks of two agents may differ.
+const CLOCKS: Duration = Duration::from_secs(60);
 
 /// How much of a stretch is in none of the others.
 fn fresh((from, until): (i64, i64), mut others: Vec<(i64, i64)>) -> i64 {
@@ -299,6 +313,21 @@ mod tests {
             record(1300, 0, 1900, 120),
         ];
         assert_eq!(Booked::of(&records)[0], 220);
+    }
+
+    /// One of two boxes looked at it once more before it began anew, behind the other one's last look.
+    #[test]
+    fn what_a_queue_counts_after_it_began_anew_beside_two_agents_is_used_once_more() {
+        let records = [
+            record(1000, 0, 1300, 100),
+            record(1005, 0, 1310, 104),
+            record(1300, 0, 1600, 80),
+            record(1310, 0, 1610, 83),
+            record(1300, 0, 1900, 120),
+        ];
+        assert_eq!(Booked::of(&records), [224, 2240, 900]);
+        let late = [0, 2, 1, 3, 4].map(|which: usize| records[which].clone());
+        assert_eq!(Booked::of(&late), [224, 2240, 900]);
     }
 
     /// Somebody's box was off for hours in which another one counted, and goes on from its own files.
