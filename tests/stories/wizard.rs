@@ -13,6 +13,7 @@ mod places;
 mod radios;
 mod registers;
 pub mod roof;
+mod waits;
 
 use std::net::Ipv4Addr;
 

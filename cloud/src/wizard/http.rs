@@ -8,6 +8,7 @@ pub mod configure;
 mod hands;
 pub mod pages;
 pub mod register;
+mod through;
 pub mod wireless;
 
 use std::net::IpAddr;

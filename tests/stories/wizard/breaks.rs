@@ -370,10 +370,11 @@ async fn a_router_that_goes_away_half_way_is_waited_for_and_then_undone() -> Res
         Ok(stage().await?.1.contains("waits").then_some(()))
     })
     .await?;
+    let otherwise = json!({"serviceType": "pppoe", "pppoeConfig": {"interfaces": ["ether2"]}});
     let busy = roof
         .isp
         .owner
-        .call(Method::POST, &path, Some(&both()))
+        .call(Method::POST, &path, Some(&otherwise))
         .await?;
     assert_eq!(
         (busy.0, &busy.1["code"]),

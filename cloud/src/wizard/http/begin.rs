@@ -17,6 +17,7 @@ use super::super::plan::Stage;
 use super::super::rules;
 use super::super::run::At;
 use super::super::store::{self, Purpose};
+use super::through::BEGINS;
 use super::{kept, known, last, refused};
 use crate::api::{Json, Path, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
@@ -326,6 +327,16 @@ async fn shown(tx: &mut Tx, router: RouterId, now: Timestamp) -> Result<SetupSta
     let brief = brief.ok_or(ApiError::NotFound("router"))?;
     let row = store::find(tx, router).await?;
     let progress = |row: &store::Row| row.stage.progress(row.place, row.places);
+    let is_asked = match &row {
+        Some(row) if row.stage.is_under_way() => false,
+        Some(_) | None => matches!(
+            routers::idle(tx, router, now).await,
+            Err(ApiError::Conflict {
+                code: "WIZARD_RUNNING",
+                ..
+            })
+        ),
+    };
     Ok(SetupStatus {
         router_id: router,
         name: brief.name,
@@ -334,7 +345,11 @@ async fn shown(tx: &mut Tx, router: RouterId, now: Timestamp) -> Result<SetupSta
         step: row.as_ref().map(|row| row.stage),
         progress: row.as_ref().map_or(0, progress),
         results: row.as_ref().map_or(json!([]), |row| row.results.clone()),
-        message: row.map_or_else(|| "Not begun".to_owned(), |row| row.message),
+        message: match (is_asked, row) {
+            (true, _) => BEGINS.to_owned(),
+            (false, Some(row)) => row.message,
+            (false, None) => "Not begun".to_owned(),
+        },
         ip_address: brief.address.to_string(),
         last_seen: brief.last_seen,
         is_provisioned: brief.provisioning == Provisioning::Provisioned,
