@@ -17,13 +17,14 @@ mod words;
 
 use std::time::Duration;
 
-use easyisp_shared::id::{RouterId, SiteId};
+use easyisp_shared::id::{RouterId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::diagnosis::{ReachV1, RouterFactV1};
 use easyisp_shared::wire::monitor::{DeviceFactsV1, SampleV1};
+use easyisp_shared::wire::router::SystemV1;
 
 use crate::api::{Access, Routes, routes};
-use crate::db::{Kind, Tx};
+use crate::db::{Database, Kind, Tx};
 use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets};
 use crate::sites::warnings;
@@ -322,6 +323,26 @@ pub async fn note_reading(
     at: Timestamp,
 ) -> sqlx::Result<()> {
     store::note_reading(tx, router, &edge::read(facts, sample), at).await
+}
+
+/// Notes what board a router is, as its API says.
+pub async fn note_board(
+    db: &Database,
+    tenant: TenantId,
+    router: RouterId,
+    told: &SystemV1,
+) -> sqlx::Result<()> {
+    let text = |text: &str| {
+        let clean: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+        (!clean.is_empty()).then_some(clean)
+    };
+    let (model, serial) = (text(&told.model), text(&told.serial));
+    if model.is_none() && serial.is_none() {
+        return Ok(());
+    }
+    let mut tx = db.begin(tenant).await?;
+    store::note_board(&mut tx, router, model.as_deref(), serial.as_deref()).await?;
+    tx.commit().await
 }
 
 /// The routers of a site as far as the cloud has heard of them, for saying why somebody is offline.

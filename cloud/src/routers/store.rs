@@ -23,7 +23,7 @@ pub use claims::{claim, holder, release};
 pub use drift::note_drift;
 pub use provision::{lock_by_name, placed, provisioning, was_entered};
 pub use rotation::{begin_rotation, forget_previous_secret, note_secret};
-pub use told::{changed, note_told};
+pub use told::{changed, note_board, note_told};
 
 /// A router as it is stored.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -191,6 +191,7 @@ pub async fn list(
     let rows: Vec<Row> = sqlx::query_as(sort.text(
         "with wanted as (
              select r.*, lower(r.name) as name_key, case when r.status = 'ONLINE' and r.last_seen_at < $2 then 'OFFLINE'
+                              when r.status = 'ONLINE' and r.api_problem is not null and r.api_asked_at >= $2 then 'ERROR'
                               else r.status end as present_status
                from routers r
               where r.tenant_id = $1 and r.deleted_at is null
@@ -223,6 +224,7 @@ pub async fn list(
     let total = sqlx::query_scalar(
         "select count(*)
            from (select case when r.status = 'ONLINE' and r.last_seen_at < $2 then 'OFFLINE'
+                             when r.status = 'ONLINE' and r.api_problem is not null and r.api_asked_at >= $2 then 'ERROR'
                              else r.status end as present_status
                    from routers r
                   where r.tenant_id = $1 and r.deleted_at is null
@@ -245,6 +247,7 @@ pub async fn list(
 pub async fn find(tx: &mut Tx, router: RouterId, heard: Timestamp) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(
         "select r.*, case when r.status = 'ONLINE' and r.last_seen_at < $3 then 'OFFLINE'
+                          when r.status = 'ONLINE' and r.api_problem is not null and r.api_asked_at >= $3 then 'ERROR'
                           else r.status end as present_status,
                 s.pppoe, s.hotspot, c.customers
            from routers r
@@ -630,7 +633,8 @@ pub struct Read {
     pub uptime: Option<String>,
 }
 
-/// Notes what a router said over SNMP; what its API said after `at` is left as it is.
+/// Notes what a router said over SNMP; what its API said after `at` is left as it is. Version and board are worded
+/// otherwise there: where its API ever told them they are what that says.
 pub async fn note_reading(
     tx: &mut Tx,
     router: RouterId,
@@ -639,8 +643,11 @@ pub async fn note_reading(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update routers
-            set routeros_version = coalesce(routeros_version, $4),
-                board_name = coalesce(board_name, $5), serial_number = coalesce($6, serial_number),
+            set routeros_version = case when api_asked_at is null then coalesce($4, routeros_version)
+                                        else coalesce(routeros_version, $4) end,
+                board_name = case when api_asked_at is null then coalesce($5, board_name)
+                                  else coalesce(board_name, $5) end,
+                serial_number = coalesce($6, serial_number),
                 cpu_load = coalesce($7, cpu_load),
                 memory_usage_mb = coalesce($8, memory_usage_mb),
                 memory_total_mb = coalesce($9, memory_total_mb), uptime = coalesce($10, uptime)

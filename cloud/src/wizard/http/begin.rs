@@ -400,7 +400,7 @@ pub async fn verify(
     };
     let told = at.ask(RouterAsk::System, PATIENCE).await;
     Ok(Json(Verified {
-        online: brief.status == Status::Online || told.is_ok(),
+        online: matches!(brief.status, Status::Online | Status::Error) || told.is_ok(),
         api_reachable: told.is_ok(),
         message: match &told {
             Ok(RouterTold::System(told)) => {
@@ -468,6 +468,7 @@ pub async fn system_info(
             message: "The site answered something else".to_owned(),
         });
     };
+    routers::note_board(&db, operator.tenant, router, &told).await?;
     Ok(Json(SystemInfo {
         uptime: crate::customers::uptime(told.uptime_secs),
         version: told.version,
