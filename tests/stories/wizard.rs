@@ -36,9 +36,24 @@ async fn a_router_from_the_box_serves_customers_after_one_pasted_line() -> Resul
     let id = started["routerId"].as_str().context("an id")?;
     let command = started["provisionCommand"].as_str().context("a command")?;
     ensure!(
-        command.starts_with("/tool fetch mode=http url=\"http://"),
+        command.starts_with(":do { /tool fetch mode=http url=\"http://"),
         "{command}"
     );
+    // What a device may have to be let first is said before anything is pasted.
+    for held in ["message", "status"] {
+        let said = match held {
+            "message" => started["message"].clone(),
+            _ => owner.get(&format!("/wizard/{id}/status")).await?["message"].clone(),
+        };
+        for words in [
+            "/system device-mode update mode=advanced",
+            "flagged: yes",
+            "within 5 minutes",
+            "/import",
+        ] {
+            ensure!(text(&said)?.contains(words), "{held}: {words} in {said}");
+        }
+    }
     let secret = started["secret"].as_str().context("a secret")?;
     let wizard = format!("/wizard/{id}");
     let get = async |what: &str| owner.get(&format!("{wizard}/{what}")).await;

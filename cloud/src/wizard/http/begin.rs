@@ -35,6 +35,12 @@ pub const TOKEN_LIFE: Duration = Duration::from_secs(30 * 60);
 /// What a person reads who was given the command.
 const MESSAGE: &str =
     "Paste the command into the router's terminal within half an hour; it works once.";
+/// What a device may have to be let first: those that are made with RouterOS 7.17 or newer.
+const DEVICE_MODE: &str = "Look first at /system device-mode print on a device with RouterOS 7.17 or newer: where it says no to fetch, \
+     scheduler or hotspot, or flagged: yes, type /system device-mode update mode=advanced flagged=no, press the reset or \
+     mode button or cut the power within 5 minutes, and paste once it is up again. A router that must not fetch takes \
+     its script as a file: download it (GET /api/wizard/{id}/script), drag it into Files, /import it, and enter the \
+     router's address.";
 /// How long a router has for a question that a person waits for.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -138,7 +144,7 @@ pub async fn start(
         checked_command: rules::checked_command(url, &text),
         token: text,
         secret,
-        message: format!("{MESSAGE} {changes}{elsewhere}"),
+        message: format!("{MESSAGE} {DEVICE_MODE} {changes}{elsewhere}"),
     }))
 }
 
@@ -203,7 +209,8 @@ pub(super) async fn offer(
     let ends = now.plus(TOKEN_LIFE);
     store::delete_tokens(tx, router).await?;
     store::put_token(tx, router, Purpose::Fetch, token.digest(), ends).await?;
-    store::begin(tx, router, MESSAGE, &choice, now).await?;
+    let message = format!("{MESSAGE} {DEVICE_MODE}");
+    store::begin(tx, router, &message, &choice, now).await?;
     routers::provisioning(tx, router, Provisioning::CommandPending).await?;
     Ok(Offer {
         name,
@@ -367,7 +374,9 @@ pub struct Verified {
     message: String,
 }
 
-/// `GET /api/wizard/{router}/verify`: whether the router has come, and whether its agent enters it. 200 either way.
+/// `GET /api/wizard/{router}/verify`: whether the router has come, and whether its agent enters it. 200 either way;
+/// `message` begins with what failed, where something did. A router whose address is entered may have its script from a
+/// file: it has come once its agent enters it.
 #[utoipa::path(get, path = "/api/wizard/{router}/verify", tag = "Routers",
     params(("router" = RouterId, Path)), responses((status = 200, body = Verified)))]
 pub async fn verify(
@@ -384,12 +393,18 @@ pub async fn verify(
     let row = store::find(&mut tx, router).await?;
     drop(tx);
     let awaited = row.as_ref().filter(|row| row.stage.is_awaited());
-    if let Some(row) = awaited {
-        return Ok(Json(Verified {
+    let awaited = awaited.map(|row| row.message.clone());
+    let waits = |message| {
+        Ok(Json(Verified {
             online: false,
             api_reachable: false,
-            message: row.message.clone(),
-        }));
+            message,
+        }))
+    };
+    if let Some(message) = &awaited
+        && brief.address.is_unspecified()
+    {
+        return waits(message.clone());
     }
     let at = At {
         live: &live,
@@ -399,15 +414,28 @@ pub async fn verify(
         now,
     };
     let told = at.ask(RouterAsk::System, PATIENCE).await;
+    let message = match &told {
+        Ok(RouterTold::System(told)) => {
+            routers::note_board(&db, operator.tenant, router, told).await?;
+            format!("{} {} answers its agent", told.board, told.version)
+        }
+        Ok(_) => "It answers its agent".to_owned(),
+        Err(why) => format!("Its agent cannot enter it: {why}"),
+    };
+    let message = match (awaited, &told) {
+        (Some(awaited), Err(_)) => return waits(awaited),
+        // Its script came as a file, or it has another one still.
+        (Some(_), Ok(_)) => format!("{message}; it did not use its command (yet)"),
+        (None, _) => message,
+    };
+    // That it answers does not make good what of it failed.
+    let failed = row.filter(|_| brief.provisioning == Provisioning::Failed);
     Ok(Json(Verified {
         online: matches!(brief.status, Status::Online | Status::Error) || told.is_ok(),
         api_reachable: told.is_ok(),
-        message: match &told {
-            Ok(RouterTold::System(told)) => {
-                format!("{} {} answers its agent", told.board, told.version)
-            }
-            Ok(_) => "It answers its agent".to_owned(),
-            Err(why) => format!("Its agent cannot enter it: {why}"),
+        message: match failed {
+            Some(row) => format!("{} ({message})", row.message),
+            None => message,
         },
     }))
 }

@@ -159,7 +159,9 @@ pub async fn complete(
             Provisioning::Failed,
             format!(
                 "The router called from {address}: {failed} steps of its script failed (they stand in its log, \
-                 /log print); put that right, take a new command and paste it"
+                 /log print; where the hotspot is among them, look at /system device-mode print and, where that says \
+                 hotspot: no, type /system device-mode update hotspot=yes and press its button or cut its power within \
+                 5 minutes); put that right, take a new command and paste it"
             ),
         ),
     };
