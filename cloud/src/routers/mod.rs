@@ -201,6 +201,40 @@ pub async fn opened(
     }))
 }
 
+/// Enters a login for the agents where none is whole, or the port of one that nobody got in with yet; the router's name
+/// and what was done, `None` where nothing was. What is entered is `(user, password, port)`.
+pub async fn enter_login(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+    (user, password, port): (&str, &str, u16),
+    now: Timestamp,
+) -> Result<Option<(String, &'static str)>, SecretError> {
+    let found = match store::lock(tx, router).await? {
+        true => store::present(tx, &[router.0]).await?.into_iter().next(),
+        false => None,
+    };
+    let Some(stored) = found else {
+        return Ok(None);
+    };
+    let port = i32::from(port);
+    let draft = stored.draft();
+    let is_whole = draft.api_username.is_some() && stored.api_password_sealed.is_some();
+    let how = if !is_whole {
+        let key = secrets.tenant(tx).await?;
+        let sealed = key.seal(API_PASSWORD, router.0, password.as_bytes());
+        store::put_login(tx, router, (user, &sealed, port), now).await?;
+        "Entered a login for its agents"
+    } else if draft.api_port != port && store::was_never_entered(tx, router).await? {
+        store::put_api_port(tx, router, port, now).await?;
+        "Its agents enter it in TLS"
+    } else {
+        return Ok(None);
+    };
+    tx.changed(Kind::Router, router);
+    Ok(Some((draft.name, how)))
+}
+
 /// Which of these routers stand at `site`: what an agent of the site may speak of.
 pub async fn at_site(
     tx: &mut Tx,

@@ -3,6 +3,7 @@
 mod certificates;
 mod claims;
 mod drift;
+mod login;
 mod provision;
 mod rotation;
 mod told;
@@ -21,6 +22,7 @@ pub use certificates::{
 };
 pub use claims::{claim, holder, release};
 pub use drift::note_drift;
+pub use login::{put_api_port, put_login, was_never_entered};
 pub use provision::{lock_by_name, placed, provisioning, was_entered};
 pub use rotation::{begin_rotation, forget_previous_secret, note_secret};
 pub use told::{changed, note_board, note_told};

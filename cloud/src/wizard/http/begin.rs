@@ -18,7 +18,7 @@ use super::super::rules;
 use super::super::run::At;
 use super::super::store::{self, Purpose};
 use super::through::BEGINS;
-use super::{kept, known, last, refused};
+use super::{NO_AGENT, kept, known, last, refused};
 use crate::api::{Json, Path, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Token};
@@ -197,11 +197,7 @@ pub(super) async fn offer(
     // What cannot be written is found out here and not on the roof.
     let changes = rules::told_first(known, chosen).map_err(|faults| {
         match faults.iter().any(|fault| fault.field == "agents") && is_new {
-            true => ApiError::unprocessable(
-                "NO_AGENT",
-                "No agent of this site is known to listen; enrol one beside the router first (Sites), and see that \
-                 [peers] listen or announce names its address",
-            ),
+            true => ApiError::unprocessable("NO_AGENT", NO_AGENT),
             false => refused(faults),
         }
     })?;
