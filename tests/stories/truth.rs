@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use easyisp_agent::sessions::Cause as Why;
 use easyisp_tests::scenario::Manners;
 use easyisp_tests::world::{Provider, START, Site, World, eventually, soon};

@@ -15,6 +15,7 @@ use easyisp_shared::wire::setup::SetupAskV1;
 use super::Questions;
 use crate::radius::radsec;
 use crate::routeros::ApiError;
+use crate::sessions::Service;
 use crate::site::Router;
 
 impl Questions {
@@ -41,6 +42,10 @@ impl Questions {
             }
             RouterAsk::Certificate => RouterTold::Certificate(Box::new(self.certificate(router)?)),
             RouterAsk::Secret => RouterTold::Secret(held.secret_in_use()),
+            RouterAsk::EndOutside { username } => {
+                let ended = self.end_outside(&held, &username, within).await?;
+                RouterTold::Ended { ended }
+            }
             RouterAsk::Configuration => {
                 let read = self.keeper.now(&held, within).await.map_err(failure)?;
                 RouterTold::Configuration(Box::new(read))
@@ -48,6 +53,34 @@ impl Questions {
             other => self.api(&held, other, within).await?,
         };
         Ok(Reply::Router(told))
+    }
+
+    /// Takes off the router's list who is online there under a name and is no session of ours; how many.
+    async fn end_outside(
+        &self,
+        router: &Arc<Router>,
+        username: &[u8],
+        within: Duration,
+    ) -> Result<u32, AskFailure> {
+        let each = within / 3;
+        let told = self.reconciler.name(router, username, each).await;
+        let outside = told.map_err(failure)?.outside;
+        let listed = self.apis.active(router, Some(username), each).await;
+        let mut ended = 0;
+        for line in listed.map_err(failure)? {
+            let is_meant = outside.iter().any(|one| {
+                one.username == line.name
+                    && one.framed_ip == line.address
+                    && one.mac == line.mac
+                    && one.hotspot == (line.service == Service::Hotspot)
+            });
+            if is_meant {
+                let removed = self.apis.remove(router, &line, each).await;
+                removed.map_err(failure)?;
+                ended += 1;
+            }
+        }
+        Ok(ended)
     }
 
     fn certificate(&self, router: RouterId) -> Result<IssuedV1, AskFailure> {
@@ -158,6 +191,7 @@ impl Questions {
             RouterAsk::Snmp
             | RouterAsk::Certificate
             | RouterAsk::Configuration
+            | RouterAsk::EndOutside { .. }
             | RouterAsk::Secret => {
                 return Err(AskFailure::NotUnderstood);
             }
@@ -221,6 +255,7 @@ fn changes(ask: &RouterAsk) -> bool {
             FirmwareAskV1::Look | FirmwareAskV1::Check { .. } | FirmwareAskV1::Download,
         )
         | RouterAsk::Certificate
+        | RouterAsk::EndOutside { .. }
         | RouterAsk::Secret
         | RouterAsk::Configuration => false,
     }

@@ -75,6 +75,11 @@ pub enum RouterAsk {
     Firmware(FirmwareAskV1),
     /// Which of its RADIUS secrets did it prove to know last?
     Secret,
+    /// End who is online there under this name and is no session of the system's.
+    EndOutside {
+        /// User-Name, as the router lists it.
+        username: Vec<u8>,
+    },
 }
 
 /// What it said. New answers go at the end.
@@ -116,6 +121,11 @@ pub enum RouterTold {
     Firmware(Box<FirmwareV1>),
     /// To [`RouterAsk::Secret`]; `None` where it proved none since the agent knows of it.
     Secret(Option<SecretV1>),
+    /// To [`RouterAsk::EndOutside`].
+    Ended {
+        /// How many were online under that name and are so no more.
+        ended: u32,
+    },
 }
 
 /// One of a router's RADIUS secrets.
