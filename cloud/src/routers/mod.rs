@@ -244,6 +244,16 @@ pub async fn at_site(
     store::at_site(tx, site, routers).await
 }
 
+/// Whose router this is, for who knows nothing but its id; `None` when there is none.
+pub async fn tenant_of(db: &Database, router: RouterId) -> sqlx::Result<Option<TenantId>> {
+    let tenant = store::tenant_of(&mut *db.glance().await?, router).await?;
+    let Some(tenant) = tenant else {
+        return Ok(None);
+    };
+    let mut tx = db.begin(tenant).await?;
+    Ok(site_of(&mut tx, router).await?.map(|_| tenant))
+}
+
 /// The site where a router stands; `None` when this tenant has no such router.
 pub async fn site_of(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<SiteId>> {
     store::site_of(tx, router).await

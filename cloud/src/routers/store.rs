@@ -8,8 +8,9 @@ mod provision;
 mod rotation;
 mod told;
 
-use easyisp_shared::id::{RouterId, RouterLoginId, SiteId};
+use easyisp_shared::id::{RouterId, RouterLoginId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::rules::{Draft, Drifted, LocalSecrets};
@@ -344,7 +345,23 @@ pub async fn insert(
     .bind(draft.dhcp_radius)
     .execute(&mut **tx)
     .await?;
+    sqlx::query("insert into directory.routers (router_id, tenant_id) values ($2, $1)")
+        .bind(tx.tenant())
+        .bind(router)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
+}
+
+/// Whose router this is, deleted ones too; `None` when there never was one of this id.
+pub async fn tenant_of(
+    directory: &mut PgConnection,
+    router: RouterId,
+) -> sqlx::Result<Option<TenantId>> {
+    sqlx::query_scalar("select tenant_id from directory.routers where router_id = $1")
+        .bind(router)
+        .fetch_optional(directory)
+        .await
 }
 
 /// Writes the new content of a router.

@@ -7,6 +7,7 @@ pub mod called;
 pub mod configure;
 mod hands;
 pub mod pages;
+pub mod preview;
 pub mod register;
 mod through;
 pub mod wireless;

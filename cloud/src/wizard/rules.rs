@@ -339,11 +339,7 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
             gateway,
             pool: guests,
             dns: dns.clone(),
-            open_hosts: known
-                .portal_url
-                .iter()
-                .filter_map(|url| host(url))
-                .collect(),
+            open_hosts: open_hosts(known.portal_url.as_deref(), chosen.cloud.as_deref()),
             pages: pages.map(|cloud| Pages {
                 url: format!("{}{PAGES_AT}", cloud.trim_end_matches('/')),
                 query: format!("tenantId={}", known.tenant),
@@ -407,6 +403,16 @@ fn address(text: &str) -> Result<Ipv4Addr, Vec<Fault>> {
             message,
         }]
     })
+}
+
+/// Where guests pay, and where the hotspot's pages ask what is sold. A host that is an address has no name by which the
+/// garden could know it.
+fn open_hosts(portal: Option<&str>, cloud: Option<&str>) -> Vec<String> {
+    let cloud = cloud.and_then(host);
+    let cloud = cloud.filter(|host| host.parse::<IpAddr>().is_err() && !host.starts_with('['));
+    let portal = portal.and_then(host);
+    let cloud = cloud.filter(|host| portal.as_ref() != Some(host));
+    portal.into_iter().chain(cloud).collect()
 }
 
 fn host(url: &str) -> Option<String> {
