@@ -271,6 +271,30 @@ async fn a_command_is_good_once_for_half_an_hour_and_for_its_router_alone() -> R
         "{status}"
     );
 
+    // It answers its agent or not: what failed is said first.
+    let verified = owner.get(&format!("/wizard/{other}/verify")).await?;
+    ensure!(
+        text(&verified["message"])?.contains("2 steps of its script failed"),
+        "{verified}"
+    );
+    // What somebody entered of its network stays, where it is in that.
+    let fourth = owner
+        .post("/wizard/start", &json!({"routerId": other}))
+        .await?;
+    let network = json!({"sourceNetwork": "10.9.0.0/24"});
+    owner.put(&format!("/nas/{other}"), &network).await?;
+    let (_, script) = fetch(&text(&fourth["token"])?).await?;
+    let key = script.split("key\\3D").nth(1).context("a key")?;
+    let key: String = key.chars().take(43).collect();
+    let told = format!("{}&addresses=10.9.0.7/24,", complete(&other, &key));
+    assert_eq!(roof.fetch(&told).await?.0, StatusCode::OK);
+    let shown = owner.get(&format!("/nas/{other}")).await?;
+    assert_eq!(
+        (&shown["ipAddress"], &shown["sourceNetwork"]),
+        (&json!("10.9.0.7"), &json!("10.9.0.0/24")),
+        "a network that it is in stays as it was entered"
+    );
+
     // What the page keeps, and leaving.
     let kept = json!({"page": 3, "name": "é"});
     owner
