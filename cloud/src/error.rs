@@ -230,7 +230,8 @@ impl ApiError {
         }
     }
 
-    fn message(&self) -> String {
+    /// In a sentence, for people.
+    pub fn message(&self) -> String {
         match self {
             ApiError::BadRequest { message, .. }
             | ApiError::Forbidden { message, .. }

@@ -72,6 +72,7 @@ pub mod sync;
 pub mod nodes;
 pub mod access;
 pub mod jobs;
+pub mod portal;
 pub mod platform;
 pub mod dashboard;
 
@@ -128,6 +129,7 @@ pub fn routes() -> Routes {
         .merge(diagnosis::routes())
         .merge(access::routes())
         .merge(jobs::routes())
+        .merge(portal::routes())
         .merge(platform::routes())
         .merge(dashboard::routes())
         .merge(health::routes())

@@ -45,6 +45,12 @@ async fn an_operator_sees_what_a_router_says_now() -> Result<()> {
     );
     assert_eq!(stats["status"], "ONLINE");
 
+    // What it says of its board stands in its record, without SNMP.
+    let record = isp.owner.get(&format!("/nas/{}", site.router_id)).await?;
+    assert_eq!(record["serialNumber"], "HEX0000DEMO", "{record}");
+    assert_eq!(record["model"], stats["model"], "{record}");
+    ensure!(record["model"].is_string(), "{record}");
+
     let live = isp
         .owner
         .get(&format!("/nas/{}/live-status", site.router_id))

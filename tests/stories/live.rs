@@ -57,6 +57,37 @@ async fn an_operator_sees_and_ends_a_session_while_the_site_is_there() -> Result
     assert_eq!(soon("it ends", online.ended()).await?.0, Cause::AdminReset);
     assert_eq!(isp.owner.get(&status).await?["isOnline"], false);
 
+    // At this router: by name, and who is none of ours.
+    let again = site.dial("joyce").await.online();
+    again.started().await;
+    let path = format!("/mikrotik/{router}/disconnect");
+    let elsewhere = json!({"name": "Elsewhere", "ipAddress": "10.9.9.9"});
+    let elsewhere = isp.owner.post("/nas", &elsewhere).await?;
+    let other_router = elsewhere["id"].as_str().expect("an id");
+    let not_here = format!("/mikrotik/{other_router}/disconnect");
+    let joyce = json!({"username": "joyce"});
+    let said = eventually("the site knows the other router", async || {
+        let told = isp
+            .owner
+            .call(Method::POST, &not_here, Some(&joyce))
+            .await?;
+        Ok(told.0.is_success().then_some(told.1))
+    })
+    .await?;
+    assert_eq!(
+        (&said["success"], &said["message"]),
+        (&json!(false), &json!("Nobody was online.")),
+        "{said}"
+    );
+    assert!(again.session().is_some(), "she is at another router");
+    let said = isp.owner.post(&path, &joyce).await?;
+    assert_eq!(
+        (&said["success"], &said["message"]),
+        (&json!(true), &json!("1 session was ended.")),
+        "{said}"
+    );
+    soon("it ends", again.ended()).await?;
+
     // Another tenant's operators see none of it.
     let other = Provider::sign_up(&world, "stranger").await?;
     for (method, path) in [

@@ -447,9 +447,12 @@ async fn an_operator_takes_the_script_of_his_router() -> Result<()> {
     // Its site has no agent on the router's network.
     let (status, refused) = ask(owner, &format!("/wizard/{id}/script")).await?;
     assert_eq!(
-        (status.as_u16(), &refused["details"][0]["field"]),
-        (400, &json!("agents"))
+        (status.as_u16(), &refused["code"]),
+        (409, &json!("NO_AGENT")),
+        "{refused}"
     );
+    let message = refused["message"].as_str().context("a message")?;
+    assert!(message.contains("enrol one beside the router"), "{message}");
 
     let choice =
         "agents=10.9.0.2&wanInterface=ether1&pppoeInterfaces=ether2&hotspotInterfaces=ether3,wlan1";
@@ -513,6 +516,46 @@ async fn an_operator_takes_the_script_of_his_router() -> Result<()> {
     let trail = owner.get("/audit-logs?action=ROUTER_SCRIPT").await?;
     assert_eq!(trail["total"], 2, "{trail}");
     assert!(!trail.to_string().contains("a-secret-of-the-tower"));
+    world.stop().await
+}
+
+/// Who enters a router by hand may leave its API out: the script makes a login, and the record has it, in TLS.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_makes_the_login_by_which_the_agents_come_in() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "login").await?;
+    let owner = &isp.owner;
+    let bare = json!({"name": "Bare", "ipAddress": "10.9.0.1"});
+    let whole = json!({"name": "Whole", "ipAddress": "10.9.0.3", "apiUsername": "mine", "apiPassword": "a-password-of-it"});
+    for (router, user) in [(bare, "easyisp"), (whole, "mine")] {
+        let id = owner.post("/nas", &router).await?["id"].clone();
+        let id = id.as_str().context("an id")?;
+        let taken = owner
+            .get(&format!("/wizard/{id}/script?agents=10.9.0.2"))
+            .await?;
+        let mut machine = Machine::new(Release::V7);
+        import(&mut machine, taken["script"].as_str().context("a script")?)?;
+        let made = machine.rows("/user", "name", user);
+        assert_eq!(made.len(), 1, "{user}");
+        assert_eq!(made[0]["group"], "easyisp", "{user}");
+        let service = machine.rows("/ip service", "name", "api-ssl");
+        assert_eq!(service[0]["disabled"], "no", "{user}");
+        let shown = owner.get(&format!("/nas/{id}")).await?;
+        assert_eq!(
+            (
+                &shown["apiUsername"],
+                &shown["apiPort"],
+                &shown["apiPassword"]
+            ),
+            (&json!(user), &json!(8729), &json!("********")),
+            "{shown}"
+        );
+        // Taken again it is the same.
+        let again = owner
+            .get(&format!("/wizard/{id}/script?agents=10.9.0.2"))
+            .await?;
+        assert_eq!(again["script"], taken["script"]);
+    }
     world.stop().await
 }
 

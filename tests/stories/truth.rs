@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use easyisp_agent::sessions::Cause as Why;
 use easyisp_tests::scenario::Manners;
 use easyisp_tests::world::{Provider, START, Site, World, eventually, soon};
@@ -145,7 +145,53 @@ async fn a_session_outside_the_system_is_shown() -> Result<()> {
         "{status}"
     );
     let router = isp.owner.get(&format!("/nas/{}", site.router_id)).await?;
-    assert_eq!(router["routerOsVersion"], "7.18.2 (stable)", "{router}");
+    assert_eq!(
+        (&router["routerOsVersion"], &router["status"]),
+        (&json!("7.18.2 (stable)"), &json!("ONLINE")),
+        "{router}"
+    );
+
+    // By the name that the list gives he is taken off the router's own; of ours nobody is.
+    let at = format!("/mikrotik/{}", site.router_id);
+    let list = isp.owner.get(&format!("{at}/sessions")).await?;
+    let rows = list.as_array().context("a list")?;
+    ensure!(rows.iter().any(|row| row["id"] == "outside:leah"), "{list}");
+    let disconnect = format!("{at}/disconnect");
+    let outside = json!({"sessionId": "outside:leah"});
+    let said = isp.owner.post(&disconnect, &outside).await?;
+    assert_eq!(said["success"], true, "{said}");
+    ensure!(
+        said["message"]
+            .as_str()
+            .context("words")?
+            .contains("taken off the router's own list"),
+        "{said}"
+    );
+    let list = isp.owner.get(&format!("{at}/sessions")).await?;
+    let rows = list.as_array().context("a list")?;
+    assert_eq!(
+        (rows.len(), &rows[0]["username"]),
+        (1, &json!("mirembe")),
+        "{list}"
+    );
+    let again = isp.owner.post(&disconnect, &outside).await?;
+    assert_eq!(again["success"], false, "{again}");
+    assert!(regular.session().is_some());
+
+    // A router that is heard and lets no agent in is no green one.
+    site.router
+        .configure(|machine| machine.put_all("/user", "password", "another"));
+    site.router.reboot();
+    let nas = format!("/nas/{}", site.router_id);
+    eventually("it is shown as wrong", async || {
+        isp.owner.post("/sessions/sync", &json!({})).await.ok(); // it may say that the router is away
+        Ok((isp.owner.get(&nas).await?["status"] == "ERROR").then_some(()))
+    })
+    .await?;
+    for (status, count) in [("ERROR", 1), ("OFFLINE", 1), ("ONLINE", 0)] {
+        let listed = isp.owner.get(&format!("/nas?status={status}")).await?;
+        assert_eq!(listed["total"], count, "{status}: {listed}");
+    }
 
     site.stop().await;
     world.stop().await

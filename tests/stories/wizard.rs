@@ -13,6 +13,7 @@ mod places;
 mod radios;
 mod registers;
 pub mod roof;
+mod waits;
 
 use std::net::Ipv4Addr;
 
@@ -35,9 +36,24 @@ async fn a_router_from_the_box_serves_customers_after_one_pasted_line() -> Resul
     let id = started["routerId"].as_str().context("an id")?;
     let command = started["provisionCommand"].as_str().context("a command")?;
     ensure!(
-        command.starts_with("/tool fetch mode=http url=\"http://"),
+        command.starts_with(":do { /tool fetch mode=http url=\"http://"),
         "{command}"
     );
+    // What a device may have to be let first is said before anything is pasted.
+    for held in ["message", "status"] {
+        let said = match held {
+            "message" => started["message"].clone(),
+            _ => owner.get(&format!("/wizard/{id}/status")).await?["message"].clone(),
+        };
+        for words in [
+            "/system device-mode update mode=advanced",
+            "flagged: yes",
+            "within 5 minutes",
+            "/import",
+        ] {
+            ensure!(text(&said)?.contains(words), "{held}: {words} in {said}");
+        }
+    }
     let secret = started["secret"].as_str().context("a secret")?;
     let wizard = format!("/wizard/{id}");
     let get = async |what: &str| owner.get(&format!("{wizard}/{what}")).await;
@@ -253,6 +269,30 @@ async fn a_command_is_good_once_for_half_an_hour_and_for_its_router_alone() -> R
     ensure!(
         text(&status["message"])?.contains("2 steps of its script failed"),
         "{status}"
+    );
+
+    // It answers its agent or not: what failed is said first.
+    let verified = owner.get(&format!("/wizard/{other}/verify")).await?;
+    ensure!(
+        text(&verified["message"])?.contains("2 steps of its script failed"),
+        "{verified}"
+    );
+    // What somebody entered of its network stays, where it is in that.
+    let fourth = owner
+        .post("/wizard/start", &json!({"routerId": other}))
+        .await?;
+    let network = json!({"sourceNetwork": "10.9.0.0/24"});
+    owner.put(&format!("/nas/{other}"), &network).await?;
+    let (_, script) = fetch(&text(&fourth["token"])?).await?;
+    let key = script.split("key\\3D").nth(1).context("a key")?;
+    let key: String = key.chars().take(43).collect();
+    let told = format!("{}&addresses=10.9.0.7/24,", complete(&other, &key));
+    assert_eq!(roof.fetch(&told).await?.0, StatusCode::OK);
+    let shown = owner.get(&format!("/nas/{other}")).await?;
+    assert_eq!(
+        (&shown["ipAddress"], &shown["sourceNetwork"]),
+        (&json!("10.9.0.7"), &json!("10.9.0.0/24")),
+        "a network that it is in stays as it was entered"
     );
 
     // What the page keeps, and leaving.

@@ -294,11 +294,11 @@ impl Questions {
     async fn test(&self, router: RouterId, patience: Duration) -> Result<Reply, AskFailure> {
         let router = self.enforcer.site().router(router);
         let router = router.ok_or(AskFailure::NotFound)?;
-        let started = Instant::now();
         let enforcer = &self.enforcer;
-        let (asked, entered) = tokio::join!(
-            tokio::time::timeout(patience, enforcer.probe(&router)),
-            self.apis.resource(&router, patience),
+        // Each by itself: the one that is silent says nothing of how soon the other answered.
+        let ((asked, asked_took), (entered, entered_took)) = tokio::join!(
+            timed(tokio::time::timeout(patience, enforcer.probe(&router))),
+            timed(self.apis.resource(&router, patience)),
         );
         let coa = matches!(asked, Ok(true));
         let api = match &entered {
@@ -318,16 +318,25 @@ impl Questions {
             Err(ApiError::NotSetUp) => detail.to_owned(),
             Err(cause) => format!("{detail} Its API: {cause}."),
         };
-        let millis = u32::try_from(started.elapsed().as_millis()).ok();
-        let answers = coa || api == Some(true);
+        let answered = [(coa, asked_took), (api == Some(true), entered_took)];
+        let answered = answered.into_iter().filter(|(answered, _)| *answered);
+        let soonest = answered.map(|(_, took)| took).min();
+        let millis = soonest.and_then(|took| u32::try_from(took.as_millis()).ok());
         Ok(Reply::Connection(ConnectionV1 {
             radius_seen,
             coa: Some(coa),
             api,
-            millis: millis.filter(|_| answers),
+            millis,
             detail,
         }))
     }
+}
+
+/// What came of it, and how long it took.
+async fn timed<T>(what: impl Future<Output = T>) -> (T, Duration) {
+    let started = Instant::now();
+    let came = what.await;
+    (came, started.elapsed())
 }
 
 pub(super) fn live(online: Online) -> LiveSessionV1 {

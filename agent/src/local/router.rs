@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::Questions;
 use crate::radius::radsec;
 use crate::routeros::ApiError;
+use crate::sessions::Service;
 use crate::site::Router;
 
 impl Questions {
@@ -42,6 +43,10 @@ impl Questions {
             }
             RouterAsk::Certificate => RouterTold::Certificate(Box::new(self.certificate(router)?)),
             RouterAsk::Secret => RouterTold::Secret(held.secret_in_use()),
+            RouterAsk::EndOutside { username } => {
+                let ended = self.end_outside(&held, &username, within).await?;
+                RouterTold::Ended { ended }
+            }
             RouterAsk::Configuration => {
                 let read = self.keeper.now(&held, within).await.map_err(failure)?;
                 RouterTold::Configuration(Box::new(read))
@@ -61,6 +66,34 @@ impl Questions {
             other => self.api(&held, other, within).await?,
         };
         Ok(Reply::Router(from_row(told, 0)))
+    }
+
+    /// Takes off the router's list who is online there under a name and is no session of ours; how many.
+    async fn end_outside(
+        &self,
+        router: &Arc<Router>,
+        username: &[u8],
+        within: Duration,
+    ) -> Result<u32, AskFailure> {
+        let each = within / 3;
+        let told = self.reconciler.name(router, username, each).await;
+        let outside = told.map_err(failure)?.outside;
+        let listed = self.apis.active(router, Some(username), each).await;
+        let mut ended = 0;
+        for line in listed.map_err(failure)? {
+            let is_meant = outside.iter().any(|one| {
+                one.username == line.name
+                    && one.framed_ip == line.address
+                    && one.mac == line.mac
+                    && one.hotspot == (line.service == Service::Hotspot)
+            });
+            if is_meant {
+                let removed = self.apis.remove(router, &line, each).await;
+                removed.map_err(failure)?;
+                ended += 1;
+            }
+        }
+        Ok(ended)
     }
 
     fn certificate(&self, router: RouterId) -> Result<IssuedV1, AskFailure> {
@@ -172,6 +205,7 @@ impl Questions {
             | RouterAsk::Certificate
             | RouterAsk::Configuration
             | RouterAsk::Rows { .. }
+            | RouterAsk::EndOutside { .. }
             | RouterAsk::Secret => {
                 return Err(AskFailure::NotUnderstood);
             }
@@ -277,6 +311,7 @@ fn changes(ask: &RouterAsk) -> bool {
         )
         | RouterAsk::Certificate
         | RouterAsk::Rows { .. }
+        | RouterAsk::EndOutside { .. }
         | RouterAsk::Secret
         | RouterAsk::Configuration => false,
     }

@@ -14,6 +14,7 @@ use easyisp_shared::wire::router::SecretV1;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 use tracing::warn;
 
 use super::learnt::{Learnt, Orders, Place};

@@ -177,7 +177,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 fn protect(path: &str, headers: &mut HeaderMap) {
     const CSP: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; \
                        frame-ancestors 'none'; form-action 'self'";
-    let uploads = path.starts_with("/uploads/");
+    let elsewhere = path.starts_with("/uploads/") || is_of_routers(path);
     let fixed = [
         (
             STRICT_TRANSPORT_SECURITY,
@@ -188,7 +188,7 @@ fn protect(path: &str, headers: &mut HeaderMap) {
         (REFERRER_POLICY, "same-origin"),
         (
             HeaderName::from_static("cross-origin-resource-policy"),
-            if uploads {
+            if elsewhere {
                 "cross-origin"
             } else {
                 "same-origin"
@@ -240,8 +240,13 @@ fn forwarded(part: &[u8]) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
+/// What the pages on routers load from here, whatever address these have.
+fn is_of_routers(path: &str) -> bool {
+    path.starts_with("/provision/hotspot/") || path.starts_with("/provision/hotspot-config/")
+}
+
 /// Operators' pages come from a configured list; captive portals from routers nobody knows, so
-/// `/api/portal/` answers any origin. Never with credentials: the console's cookies are for its
+/// `/api/portal/`, and what their pages load, answers any origin. Never with credentials: the console's cookies are for its
 /// own pages.
 fn cors(allowed: &[String]) -> CorsLayer {
     let allowed: Vec<HeaderValue> = allowed
@@ -250,7 +255,8 @@ fn cors(allowed: &[String]) -> CorsLayer {
         .collect();
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, parts| {
-            parts.uri.path().starts_with("/api/portal/") || allowed.contains(origin)
+            let path = parts.uri.path();
+            path.starts_with("/api/portal/") || is_of_routers(path) || allowed.contains(origin)
         }))
         .allow_methods([
             Method::GET,

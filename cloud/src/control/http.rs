@@ -45,7 +45,10 @@ pub async fn system_stats(
     )
     .await?
     {
-        RouterTold::System(told) => Ok(Json(SystemStats::from(*told))),
+        RouterTold::System(told) => {
+            routers::note_board(&db, operator.tenant, router, &told).await?;
+            Ok(Json(SystemStats::from(*told)))
+        }
         _ => Err(other_answer()), // an answer to something else
     }
 }

@@ -85,9 +85,14 @@ pub fn draft(
         Some("3" | "v3") => true,
         Some("2" | "2c" | "v2" | "v2c") => false,
         Some(_) => {
-            wrong.add("version", "must be v2c or v3");
+            wrong.add(
+                "version",
+                "must be v2c or v3; v1 is not spoken: it has no counters of 64 bits",
+            );
             false
         }
+        // Whoever names a community and no user means it to be used.
+        None if fresh(change.community.as_ref()).is_some() && change.username.is_none() => false,
         None => match before.map(|before| &before.way) {
             Some(Way::User { .. }) => true,
             Some(Way::Community) => false,
@@ -293,6 +298,9 @@ mod tests {
             privacy: Some(SnmpPrivacy::Aes128),
         };
         assert_eq!(made.way, way);
+        // Who names a community afterwards means it to be used.
+        let again = draft(&community, Some(&made), Held::default()).unwrap();
+        assert_eq!(again.way, Way::Community);
         let short = Change {
             auth_password: secret("short"),
             privacy_protocol: Some("AES".to_owned()),

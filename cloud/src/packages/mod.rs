@@ -5,6 +5,7 @@
 
 pub mod edge;
 mod http;
+mod offer;
 pub mod rules;
 mod store;
 pub mod terms;
@@ -19,6 +20,7 @@ use crate::due;
 use crate::permission::Permission::*;
 use crate::sites;
 
+pub use offer::{Offer, offers};
 pub use rules::{Change, Draft, draft};
 pub use store::{Called, Stored, called, exported, is_sold_at, is_there, sold_at};
 pub use terms::{PurchaseLimit, Span, Terms, Tolerance};

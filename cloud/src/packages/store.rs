@@ -135,6 +135,26 @@ pub async fn list(
     .await
 }
 
+/// What a guest can buy at a router, or at any where none is named: sold hotspot packages, the cheapest first.
+pub async fn offered(tx: &mut Tx, router: Option<RouterId>) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as(
+        "select p.* from packages p
+          where p.tenant_id = $1 and p.deleted_at is null and p.is_active and p.type = 'HOTSPOT'
+            and ($2::uuid is null
+                 or not exists (select from package_routers pr
+                                  join routers r on r.tenant_id = $1 and r.id = pr.router_id and r.deleted_at is null
+                                 where pr.tenant_id = $1 and pr.package_id = p.id)
+                 or exists (select from package_routers pr
+                             where pr.tenant_id = $1 and pr.package_id = p.id and pr.router_id = $2))
+          order by p.price, p.name, p.id
+          limit 100",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// One package; `None` when this tenant has no such package.
 pub async fn find(tx: &mut Tx, package: PackageId) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(

@@ -95,6 +95,7 @@ pub async fn live_status(
         Ok(Reply::Router(RouterTold::System(told))) => {
             let mb = |octets: u64| i64::try_from(octets >> 20).ok();
             let used = told.total_memory.zip(told.free_memory);
+            super::note_board(&db, operator.tenant, router, &told).await?;
             status.status = Status::Online;
             status.last_seen = Some(now);
             status.uptime = Some(edge::uptime(told.uptime_secs));

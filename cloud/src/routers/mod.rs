@@ -17,13 +17,14 @@ mod words;
 
 use std::time::Duration;
 
-use easyisp_shared::id::{RouterId, SiteId};
+use easyisp_shared::id::{RouterId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::diagnosis::{ReachV1, RouterFactV1};
 use easyisp_shared::wire::monitor::{DeviceFactsV1, SampleV1};
+use easyisp_shared::wire::router::SystemV1;
 
 use crate::api::{Access, Routes, routes};
-use crate::db::{Kind, Tx};
+use crate::db::{Database, Kind, Tx};
 use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets};
 use crate::sites::warnings;
@@ -200,6 +201,40 @@ pub async fn opened(
     }))
 }
 
+/// Enters a login for the agents where none is whole, or the port of one that nobody got in with yet; the router's name
+/// and what was done, `None` where nothing was. What is entered is `(user, password, port)`.
+pub async fn enter_login(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+    (user, password, port): (&str, &str, u16),
+    now: Timestamp,
+) -> Result<Option<(String, &'static str)>, SecretError> {
+    let found = match store::lock(tx, router).await? {
+        true => store::present(tx, &[router.0]).await?.into_iter().next(),
+        false => None,
+    };
+    let Some(stored) = found else {
+        return Ok(None);
+    };
+    let port = i32::from(port);
+    let draft = stored.draft();
+    let is_whole = draft.api_username.is_some() && stored.api_password_sealed.is_some();
+    let how = if !is_whole {
+        let key = secrets.tenant(tx).await?;
+        let sealed = key.seal(API_PASSWORD, router.0, password.as_bytes());
+        store::put_login(tx, router, (user, &sealed, port), now).await?;
+        "Entered a login for its agents"
+    } else if draft.api_port != port && store::was_never_entered(tx, router).await? {
+        store::put_api_port(tx, router, port, now).await?;
+        "Its agents enter it in TLS"
+    } else {
+        return Ok(None);
+    };
+    tx.changed(Kind::Router, router);
+    Ok(Some((draft.name, how)))
+}
+
 /// Which of these routers stand at `site`: what an agent of the site may speak of.
 pub async fn at_site(
     tx: &mut Tx,
@@ -207,6 +242,16 @@ pub async fn at_site(
     routers: &[RouterId],
 ) -> sqlx::Result<Vec<RouterId>> {
     store::at_site(tx, site, routers).await
+}
+
+/// Whose router this is, for who knows nothing but its id; `None` when there is none.
+pub async fn tenant_of(db: &Database, router: RouterId) -> sqlx::Result<Option<TenantId>> {
+    let tenant = store::tenant_of(&mut *db.glance().await?, router).await?;
+    let Some(tenant) = tenant else {
+        return Ok(None);
+    };
+    let mut tx = db.begin(tenant).await?;
+    Ok(site_of(&mut tx, router).await?.map(|_| tenant))
 }
 
 /// The site where a router stands; `None` when this tenant has no such router.
@@ -322,6 +367,26 @@ pub async fn note_reading(
     at: Timestamp,
 ) -> sqlx::Result<()> {
     store::note_reading(tx, router, &edge::read(facts, sample), at).await
+}
+
+/// Notes what board a router is, as its API says.
+pub async fn note_board(
+    db: &Database,
+    tenant: TenantId,
+    router: RouterId,
+    told: &SystemV1,
+) -> sqlx::Result<()> {
+    let text = |text: &str| {
+        let clean: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+        (!clean.is_empty()).then_some(clean)
+    };
+    let (model, serial) = (text(&told.model), text(&told.serial));
+    if model.is_none() && serial.is_none() {
+        return Ok(());
+    }
+    let mut tx = db.begin(tenant).await?;
+    store::note_board(&mut tx, router, model.as_deref(), serial.as_deref()).await?;
+    tx.commit().await
 }
 
 /// The routers of a site as far as the cloud has heard of them, for saying why somebody is offline.

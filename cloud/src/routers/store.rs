@@ -3,12 +3,14 @@
 mod certificates;
 mod claims;
 mod drift;
+mod login;
 mod provision;
 mod rotation;
 mod told;
 
-use easyisp_shared::id::{RouterId, RouterLoginId, SiteId};
+use easyisp_shared::id::{RouterId, RouterLoginId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::rules::{Draft, Drifted, LocalSecrets};
@@ -21,9 +23,10 @@ pub use certificates::{
 };
 pub use claims::{claim, holder, release};
 pub use drift::note_drift;
+pub use login::{put_api_port, put_login, was_never_entered};
 pub use provision::{lock_by_name, placed, provisioning, was_entered};
 pub use rotation::{begin_rotation, forget_previous_secret, note_secret};
-pub use told::{changed, note_pools, note_told};
+pub use told::{changed, note_board, note_pools, note_told};
 
 /// A router as it is stored.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -193,6 +196,7 @@ pub async fn list(
     let rows: Vec<Row> = sqlx::query_as(sort.text(
         "with wanted as (
              select r.*, lower(r.name) as name_key, case when r.status = 'ONLINE' and r.last_seen_at < $2 then 'OFFLINE'
+                              when r.status = 'ONLINE' and r.api_problem is not null and r.api_asked_at >= $2 then 'ERROR'
                               else r.status end as present_status
                from routers r
               where r.tenant_id = $1 and r.deleted_at is null
@@ -225,6 +229,7 @@ pub async fn list(
     let total = sqlx::query_scalar(
         "select count(*)
            from (select case when r.status = 'ONLINE' and r.last_seen_at < $2 then 'OFFLINE'
+                             when r.status = 'ONLINE' and r.api_problem is not null and r.api_asked_at >= $2 then 'ERROR'
                              else r.status end as present_status
                    from routers r
                   where r.tenant_id = $1 and r.deleted_at is null
@@ -247,6 +252,7 @@ pub async fn list(
 pub async fn find(tx: &mut Tx, router: RouterId, heard: Timestamp) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(
         "select r.*, case when r.status = 'ONLINE' and r.last_seen_at < $3 then 'OFFLINE'
+                          when r.status = 'ONLINE' and r.api_problem is not null and r.api_asked_at >= $3 then 'ERROR'
                           else r.status end as present_status,
                 s.pppoe, s.hotspot, c.customers
            from routers r
@@ -342,7 +348,23 @@ pub async fn insert(
     .bind(draft.parent)
     .execute(&mut **tx)
     .await?;
+    sqlx::query("insert into directory.routers (router_id, tenant_id) values ($2, $1)")
+        .bind(tx.tenant())
+        .bind(router)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
+}
+
+/// Whose router this is, deleted ones too; `None` when there never was one of this id.
+pub async fn tenant_of(
+    directory: &mut PgConnection,
+    router: RouterId,
+) -> sqlx::Result<Option<TenantId>> {
+    sqlx::query_scalar("select tenant_id from directory.routers where router_id = $1")
+        .bind(router)
+        .fetch_optional(directory)
+        .await
 }
 
 /// Writes the new content of a router.
@@ -654,7 +676,8 @@ pub struct Read {
     pub uptime: Option<String>,
 }
 
-/// Notes what a router said over SNMP; what its API said after `at` is left as it is.
+/// Notes what a router said over SNMP; what its API said after `at` is left as it is. Version and board are worded
+/// otherwise there: where its API ever told them they are what that says.
 pub async fn note_reading(
     tx: &mut Tx,
     router: RouterId,
@@ -663,8 +686,11 @@ pub async fn note_reading(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update routers
-            set routeros_version = coalesce(routeros_version, $4),
-                board_name = coalesce(board_name, $5), serial_number = coalesce($6, serial_number),
+            set routeros_version = case when api_asked_at is null then coalesce($4, routeros_version)
+                                        else coalesce(routeros_version, $4) end,
+                board_name = case when api_asked_at is null then coalesce($5, board_name)
+                                  else coalesce(board_name, $5) end,
+                serial_number = coalesce($6, serial_number),
                 cpu_load = coalesce($7, cpu_load),
                 memory_usage_mb = coalesce($8, memory_usage_mb),
                 memory_total_mb = coalesce($9, memory_total_mb), uptime = coalesce($10, uptime)

@@ -17,7 +17,8 @@ pub use lines::beside;
 pub use log::{LogRow, Login, log, logins, logins_of};
 pub use quota::{counted, told};
 pub use read::{
-    By, Filter, Live, Presence, Row, agents, by_router, find, find_open, list, live, sums, totals,
+    By, Filter, Live, Presence, Row, agents, by_router, find, find_open, list, live, open_at, sums,
+    totals,
 };
 pub use search::{count_holders, forget, holders};
 pub use stale::{close_silent, doubt};

@@ -7,7 +7,9 @@ pub mod called;
 pub mod configure;
 mod hands;
 pub mod pages;
+pub mod preview;
 pub mod register;
+mod through;
 pub mod wireless;
 
 use std::net::IpAddr;
@@ -15,8 +17,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use easyisp_shared::id::RouterId;
-use easyisp_shared::setup::{Fault, Release, Setup};
-use easyisp_shared::time::Clock;
+use easyisp_shared::setup::{API_PORT, API_USER, Fault, Release, Setup};
+use easyisp_shared::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -110,12 +112,14 @@ pub struct Config {
 /// `GET /api/wizard/{router}/script`: the whole set-up of a router as a RouterOS script: name and time, the
 /// agents' login, RADIUS, CoA, PPPoE, hotspot, walled garden, SNMP, firewall, log.
 ///
-/// Without a choice it is that of the wizard, as far as it came to its end. A router that is not watched over SNMP yet is watched from here on, by version 3 with passwords of its own.
+/// Without a choice it is that of the wizard, as far as it came to its end. A router that is not watched over SNMP yet is watched from here on, by version 3 with passwords of its own,
+/// and one without a whole login for its agents gets one; a login that was never used yet is looked for at the port that
+/// the script opens, 8729 in TLS.
 /// Imported twice it changes nothing. It holds secrets, so that the trail says who took it. Errors: 400 naming
-/// what is wrong with the choice (`agents` where the router's site has no agent that listens on its network),
-/// 404.
+/// what is wrong with the choice, 409 `NO_AGENT` where the router's site has no agent that listens on its network, 404.
 #[utoipa::path(get, path = "/api/wizard/{router}/script", tag = "Routers",
-    params(("router" = RouterId, Path), Choice), responses((status = 200, body = Script)))]
+    params(("router" = RouterId, Path), Choice), responses((status = 200, body = Script),
+        (status = 409, description = "No agent of its site is known to listen")))]
 pub async fn script(
     operator: Operator,
     State(db): State<Database>,
@@ -131,7 +135,8 @@ pub async fn script(
 
 /// `GET /api/nas/{router}/config`: the same script, without the rest.
 #[utoipa::path(get, path = "/api/nas/{router}/config", tag = "Routers",
-    params(("router" = RouterId, Path), Choice), responses((status = 200, body = Config)))]
+    params(("router" = RouterId, Path), Choice), responses((status = 200, body = Config),
+        (status = 409, description = "No agent of its site is known to listen")))]
 pub async fn config(
     operator: Operator,
     State(db): State<Database>,
@@ -159,11 +164,17 @@ async fn write(
     let mut tx = db.begin(operator.tenant).await?;
     let actor = Actor::from(operator);
     monitoring::watch(&mut tx, secrets, router, &actor, clock.now()).await?;
+    enter_login(&mut tx, secrets, router, &actor, clock.now()).await?;
     let known = known(&mut tx, secrets, router).await?;
+    let alone = known.agents.is_empty();
     let (name, secret) = (known.name.clone(), known.secret.clone());
     let mut chosen = chosen(&mut tx, router, choice).await?;
     chosen.cloud = chosen.cloud.or_else(|| config.http.public_url.clone());
-    let script = rules::written(known, chosen).map_err(refused)?;
+    let alone = alone && chosen.agents.is_empty();
+    let script = rules::written(known, chosen).map_err(|faults| match alone {
+        true => ApiError::conflict("NO_AGENT", NO_AGENT),
+        false => refused(faults),
+    })?;
     let audit = Audit {
         details: "Took the script that sets it up, with its secrets".to_owned(),
         ..Audit::new(Action::RouterScript, "router", router, &name)
@@ -178,6 +189,32 @@ async fn write(
         script,
     })
 }
+
+/// Enters a login for the agents where none is whole, so that the script makes it on the router; one that nobody got in
+/// with yet is looked for where the script opens it.
+async fn enter_login(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let password = routers::random_secret(&tx.entropy());
+    let login = (API_USER, password.as_str(), API_PORT);
+    let Some((name, how)) = routers::enter_login(tx, secrets, router, login, now).await? else {
+        return Ok(());
+    };
+    let audit = Audit {
+        details: how.to_owned(),
+        ..Audit::new(Action::RouterUpdate, "router", router, &name)
+    };
+    audit::record(tx, actor, audit, now).await?;
+    Ok(())
+}
+
+/// Without an agent there is nobody whom the router could ask.
+pub(super) const NO_AGENT: &str = "No agent of this site is known to listen; enrol one beside the router, or a hosted one (Sites), and see that \
+     [peers] listen or announce names its address";
 
 /// What a router is to be by this choice, without one by that of the wizard; and which release it has.
 pub async fn setup(

@@ -59,4 +59,14 @@ pub fn routes() -> Routes {
             "/provision/hotspot/{file}",
             http::pages::file,
         )
+        .page(
+            Access::Public,
+            "/provision/hotspot-config/{router}",
+            http::pages::config,
+        )
+        .page(
+            Access::Public,
+            "/portal-preview/{file}",
+            http::preview::file,
+        )
 }

@@ -221,6 +221,19 @@ pub fn whereabouts(called_from: IpAddr, told: &str, agents: &[String]) -> IpAddr
     own.map(IpAddr::V4).next().unwrap_or(called_from)
 }
 
+/// Where a router is that was found somewhere before: it stays there where its call came from outside, by a public
+/// address that says nothing of its own.
+pub fn stays(before: Option<IpAddr>, found: IpAddr) -> IpAddr {
+    match (before, found) {
+        (Some(IpAddr::V4(before)), IpAddr::V4(outside))
+            if before.is_private() && !outside.is_private() =>
+        {
+            IpAddr::V4(before)
+        }
+        (_, found) => found,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -245,6 +258,17 @@ mod tests {
         ] {
             assert_eq!(told(nonsense), "203.0.113.9", "{nonsense}");
         }
+    }
+
+    /// A router that serves is called from its site's public address once more, and told nothing of its own.
+    #[test]
+    fn who_is_found_at_home_stays_there() {
+        let of = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (home, other, outside) = (of("10.9.0.1"), of("10.9.0.7"), of("203.0.113.9"));
+        assert_eq!(stays(Some(home), outside), home);
+        assert_eq!(stays(Some(home), other), other);
+        assert_eq!(stays(None, outside), outside);
+        assert_eq!(stays(Some(of("0.0.0.0")), outside), outside);
     }
 
     #[test]

@@ -285,8 +285,17 @@ fn release(known: &Known, chosen: &Chosen) -> Result<Release, Vec<Fault>> {
 }
 
 fn checked(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
+    let is_left_alone = chosen.beside;
     let setup = setup(known, chosen)?;
-    let faults = setup.faults();
+    let mut faults = setup.faults();
+    // It would be left out without a word, and the device be silent for ever.
+    if !is_left_alone && setup.snmp.as_ref().is_some_and(|snmp| !snmp.is_known()) {
+        faults.push(Fault {
+            field: "authProtocol",
+            message: "of its SNMP must be MD5 or SHA1: RouterOS has no other; change it (POST /api/snmp/settings)"
+                .to_owned(),
+        });
+    }
     if faults.is_empty() {
         Ok(setup)
     } else {
@@ -339,11 +348,7 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
             gateway,
             pool: guests,
             dns: dns.clone(),
-            open_hosts: known
-                .portal_url
-                .iter()
-                .filter_map(|url| host(url))
-                .collect(),
+            open_hosts: open_hosts(known.portal_url.as_deref(), chosen.cloud.as_deref()),
             pages: pages.map(|cloud| Pages {
                 url: format!("{}{PAGES_AT}", cloud.trim_end_matches('/')),
                 query: format!("tenantId={}", known.tenant),
@@ -409,6 +414,16 @@ fn address(text: &str) -> Result<Ipv4Addr, Vec<Fault>> {
     })
 }
 
+/// Where guests pay, and where the hotspot's pages ask what is sold. A host that is an address has no name by which the
+/// garden could know it.
+fn open_hosts(portal: Option<&str>, cloud: Option<&str>) -> Vec<String> {
+    let cloud = cloud.and_then(host);
+    let cloud = cloud.filter(|host| host.parse::<IpAddr>().is_err() && !host.starts_with('['));
+    let portal = portal.and_then(host);
+    let cloud = cloud.filter(|host| portal.as_ref() != Some(host));
+    portal.into_iter().chain(cloud).collect()
+}
+
 fn host(url: &str) -> Option<String> {
     let url = reqwest::Url::parse(url).ok()?;
     url.host_str().map(str::to_owned)
@@ -466,6 +481,9 @@ pub fn file_name(router: &str) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use easyisp_shared::setup::Password;
+    use easyisp_shared::wire::monitor::SnmpAuth;
+
     use super::*;
 
     fn known() -> Known {
@@ -498,6 +516,43 @@ mod tests {
         assert!(script.contains("for RouterOS 7"), "{script}");
         assert!(!script.contains("pppoe-server"), "{script}");
         assert!(!script.contains("127.0.0.1"), "{script}");
+    }
+
+    #[test]
+    fn a_digest_that_no_routeros_has_is_refused_by_name() {
+        let user = |by| Snmp::User {
+            name: "watch".to_owned(),
+            auth: Some(Password {
+                by,
+                password: "a-password".into(),
+            }),
+            privacy: None,
+        };
+        let watched = |by| Known {
+            snmp: Some(user(by)),
+            ..known()
+        };
+        let faults = written(watched(SnmpAuth::Sha256), Chosen::default()).unwrap_err();
+        assert_eq!(faults[0].field, "authProtocol");
+        assert!(written(watched(SnmpAuth::Sha1), Chosen::default()).is_ok());
+    }
+
+    /// The pages on the router ask this server what is sold.
+    #[test]
+    fn guests_reach_where_they_pay_and_what_their_page_asks() {
+        let chosen = |cloud: &str| Chosen {
+            cloud: Some(cloud.to_owned()),
+            ..Chosen::default()
+        };
+        let script = written(known(), chosen("https://isp.example.com/")).unwrap();
+        for host in ["pay.example.net", "isp.example.com"] {
+            assert!(
+                script.contains(&format!("dst-host=\"{host}\"")),
+                "{host}: {script}"
+            );
+        }
+        let script = written(known(), chosen("http://192.0.2.9:8080")).unwrap();
+        assert!(!script.contains("dst-host=\"192.0.2.9\""), "{script}");
     }
 
     #[test]

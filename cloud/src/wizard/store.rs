@@ -184,6 +184,31 @@ pub async fn note(
     Ok(())
 }
 
+/// Notes why a configuration was not begun, unless another one was; who waits for the router's call goes on waiting.
+pub async fn note_refusal(
+    tx: &mut Tx,
+    router: RouterId,
+    message: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into router_setups (tenant_id, router_id, stage, message, place_since, started_at, updated_at)
+         values ($1, $2, 'FAILED', $3, $4, $4, $4)
+             on conflict (tenant_id, router_id)
+             do update set message = excluded.message, updated_at = excluded.updated_at,
+                           stage = case when router_setups.stage in ('WAITING', 'FETCHED') then router_setups.stage
+                                        else 'FAILED' end
+                  where router_setups.stage not in ('CONFIGURING', 'UNDOING')",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(message)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Notes where a router called from.
 pub async fn note_call(tx: &mut Tx, router: RouterId, from: &str) -> sqlx::Result<()> {
     sqlx::query(

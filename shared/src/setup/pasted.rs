@@ -21,10 +21,17 @@ pub fn pasted_checked(url: &str) -> String {
 fn fetched(url: &str, check: &str) -> String {
     let mode = mode(url);
     format!(
-        "/tool fetch mode={mode}{check} url=\"{url}\" dst-path=easyisp.rsc; :delay 2s; {}",
+        ":do {{ /tool fetch mode={mode}{check} url=\"{url}\" dst-path=easyisp.rsc }} on-error={{ :error \"{NOT_FETCHED}\" }}; \
+         :delay 2s; {}",
         imported("easyisp.rsc")
     )
 }
+
+/// What a terminal says where nothing came: RouterOS itself would say that it is not allowed, and no word of what to do.
+const NOT_FETCHED: &str = "easyisp: the script did not come. Where /system device-mode print says fetch: no, type \
+                           /system device-mode update mode=advanced, press the reset or mode button or cut the power \
+                           within 5 minutes, and paste this again once it is up. Otherwise see that the router reaches \
+                           the internet and knows a name server (/ip dns)";
 
 /// Imports a file and takes it away, above all where it does not go through: it holds secrets.
 pub fn imported(file: &str) -> String {

@@ -1012,6 +1012,15 @@ fn questions() -> Vec<(&'static str, Question)> {
                 ask: RouterAsk::Secret,
             },
         ),
+        (
+            "question_router_end_outside",
+            Question::Router {
+                router,
+                ask: RouterAsk::EndOutside {
+                    username: b"local01".to_vec(),
+                },
+            },
+        ),
         ("question_around", Question::Around),
         (
             "question_router_firmware",
@@ -1279,6 +1288,10 @@ fn replies() -> Vec<(&'static str, Reply)> {
         (
             "reply_router_configuration",
             Reply::Router(RouterTold::Configuration(Box::new(configuration()))),
+        ),
+        (
+            "reply_router_ended",
+            Reply::Router(RouterTold::Ended { ended: 1 }),
         ),
         (
             "reply_router_certificate",

@@ -82,6 +82,11 @@ pub enum RouterAsk {
         /// How many rows to leave out.
         from: u32,
     },
+    /// End who is online there under this name and is no session of the system's.
+    EndOutside {
+        /// User-Name, as the router lists it.
+        username: Vec<u8>,
+    },
 }
 
 /// A list of a router that may be longer than an answer. New ones go at the end.
@@ -144,6 +149,11 @@ pub enum RouterTold {
         told: Box<RouterTold>,
         /// How many rows the list has.
         all: u32,
+    },
+    /// To [`RouterAsk::EndOutside`].
+    Ended {
+        /// How many were online under that name and are so no more.
+        ended: u32,
     },
 }
 

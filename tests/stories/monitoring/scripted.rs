@@ -111,6 +111,11 @@ async fn the_script_has_a_router_watched_by_a_user_of_its_own() -> Result<()> {
         .await?;
     assert_eq!(mended["isAsWanted"], true, "{mended}");
     assert_eq!(ours(), row);
+
+    // A community alone is what it is read by from there on.
+    let community = json!({"nasId": site.router_id, "community": "read-by-this"});
+    let set = isp.owner.post("/snmp/settings", &community).await?;
+    assert_eq!(set["version"], "v2c", "{set}");
     server.stop().await?;
     site.stop().await;
     world.stop().await

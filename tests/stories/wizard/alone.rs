@@ -27,7 +27,7 @@ async fn a_router_without_an_uplink_is_brought_up_by_the_box_beside_it() -> Resu
     ensure!(
         begun
             .command
-            .starts_with("/tool fetch mode=http url=\"http://10.9.0.2:"),
+            .starts_with(":do { /tool fetch mode=http url=\"http://10.9.0.2:"),
         "{}",
         begun.command
     );

@@ -165,6 +165,59 @@ async fn what_cannot_be_begun_touches_nothing() -> Result<()> {
     roof.close().await
 }
 
+/// A device out of its box may be kept from fetching by its mode: the terminal says what to do, nothing is used up, and
+/// the same script comes in as a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_must_not_fetch_says_so_and_takes_a_file() -> Result<()> {
+    let roof = Roof::open("mode").await?;
+    let owner = &roof.isp.owner;
+    let fetch = |allowed: &'static str| {
+        roof.router
+            .configure(|machine| machine.put_all("/system device-mode", "fetch", allowed));
+    };
+    fetch("no");
+    let started = roof.start("Home").await?;
+    let id = started["routerId"].as_str().context("an id")?;
+    let command = started["provisionCommand"].as_str().context("a command")?;
+    crate::setup_scripts::is_sound(command)?;
+    let said = roof
+        .router
+        .paste(command)
+        .await
+        .err()
+        .context("no script")?;
+    ensure!(
+        said.contains("/system device-mode update mode=advanced")
+            && said.contains("within 5 minutes"),
+        "{said}"
+    );
+    let verified = owner.get(&format!("/wizard/{id}/verify")).await?;
+    assert_eq!(verified["online"], false, "{verified}");
+    ensure!(words(&verified)?.contains("/import it"), "{verified}");
+
+    // As a file, and the router's address by hand.
+    let taken = owner.get(&format!("/wizard/{id}/script")).await?;
+    let script = taken["script"].as_str().context("a script")?;
+    let imported = roof.router.configure(|machine| machine.import(script));
+    imported.map_err(anyhow::Error::msg)?;
+    let address = json!({"ipAddress": roof.address.to_string()});
+    owner.put(&format!("/nas/{id}"), &address).await?;
+    roof.entered(id).await?;
+    let verified = owner.get(&format!("/wizard/{id}/verify")).await?;
+    assert_eq!(verified["online"], true, "{verified}");
+    ensure!(
+        words(&verified)?.contains("did not use its command"),
+        "{verified}"
+    );
+
+    // Once it is let the same command is good still.
+    fetch("yes");
+    assert_eq!(roof.router.paste(command).await, Ok(()));
+    let status = owner.get(&format!("/wizard/{id}/status")).await?;
+    assert_eq!(status["step"], "CALLED", "{status}");
+    roof.close().await
+}
+
 /// A step that the router refuses, or that does not work in the end, is undone with all before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_half_way_is_undone() -> Result<()> {
@@ -370,10 +423,11 @@ async fn a_router_that_goes_away_half_way_is_waited_for_and_then_undone() -> Res
         Ok(stage().await?.1.contains("waits").then_some(()))
     })
     .await?;
+    let otherwise = json!({"serviceType": "pppoe", "pppoeConfig": {"interfaces": ["ether2"]}});
     let busy = roof
         .isp
         .owner
-        .call(Method::POST, &path, Some(&both()))
+        .call(Method::POST, &path, Some(&otherwise))
         .await?;
     assert_eq!(
         (busy.0, &busy.1["code"]),

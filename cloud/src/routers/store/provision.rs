@@ -19,7 +19,8 @@ pub async fn provisioning(tx: &mut Tx, router: RouterId, how: Provisioning) -> s
     Ok(())
 }
 
-/// Notes where a router is and where its requests come from.
+/// Notes where a router is and where its requests come from; a network that somebody entered and that it is in stays.
+/// What is known of an API elsewhere is nothing of this one's.
 pub async fn placed(
     tx: &mut Tx,
     router: RouterId,
@@ -28,7 +29,10 @@ pub async fn placed(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update routers
-            set ip_address = $3, source_network = $4, version = version + 1, updated_at = $5
+            set api_problem = case when ip_address = $3 then api_problem end,
+                ip_address = $3,
+                source_network = case when source_network::inet >>= $3::inet then source_network else $4 end,
+                version = version + 1, updated_at = $5
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())

@@ -101,3 +101,24 @@ pub async fn note_pools(
     .await?;
     Ok(())
 }
+
+/// Notes a router's model and serial number as its API says them; what it does not say stays.
+pub async fn note_board(
+    tx: &mut Tx,
+    router: RouterId,
+    model: Option<&str>,
+    serial: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update routers set model = coalesce($3, model), serial_number = coalesce($4, serial_number)
+          where tenant_id = $1 and id = $2
+            and (model, serial_number) is distinct from (coalesce($3, model), coalesce($4, serial_number))",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(model)
+    .bind(serial)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -9,18 +9,20 @@ use easyisp_shared::wire::down::Whom;
 use easyisp_shared::wire::question::{
     AskFailure, LiveSessionV1, OnlineAskV1, OnlinePlaceV1, Question, Reply,
 };
+use easyisp_shared::wire::router::{RouterAsk, RouterTold};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::{Json, Path, Query, Said, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
-use crate::commands::{self, End};
+use crate::commands::{self, End, Ended};
 use crate::customers::uptime;
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::routers;
 use crate::sessions::rules::text_of;
+use crate::sessions::store;
 use crate::sites::{Live, Silence};
 
 /// Somebody online at a router.
@@ -89,7 +91,7 @@ impl RouterSession {
         let outside = one.session.is_empty();
         RouterSession {
             id: match outside {
-                true => format!("outside:{username}"),
+                true => format!("{OUTSIDE}{username}"),
                 false => text_of(&one.session),
             },
             username,
@@ -155,9 +157,11 @@ pub struct DisconnectRequest {
     session_id: Option<String>,
 }
 
-/// `POST /api/mikrotik/{router}/disconnect`: ends a session of this router, or all under a name.
+/// `POST /api/mikrotik/{router}/disconnect`: ends a session of this router, or all of this router under a name: also who
+/// is online there and is no session of ours (`outside:…` of its list), taken off the router's own list.
 ///
-/// Errors: 400 when neither is named; 503 when the site is away: then it is done once it is back.
+/// 200 either way; `success` is whether anybody's session ended, and `message` says whose. Errors: 400 when neither is
+/// named; 503 when the site is away: then it is done once it is back, but for who is no session of ours.
 #[utoipa::path(post, path = "/api/mikrotik/{router}/disconnect", tag = "Routers",
     params(("router" = RouterId, Path)), request_body = DisconnectRequest,
     responses((status = 200, body = Said),
@@ -173,30 +177,123 @@ pub async fn disconnect(
 ) -> Result<Json<Said>, ApiError> {
     let now = clock.now();
     let site = site_of(&db, &operator, router).await?;
-    let (whom, name) = match (request.session_id, request.username) {
-        (Some(session), _) => (
-            Whom::Session {
-                router,
-                session: session.clone().into_bytes(),
-            },
-            session,
-        ),
-        (None, Some(username)) => (Whom::Username(username.clone().into_bytes()), username),
+    let (named, name) = match (request.session_id, request.username) {
+        (Some(session), _) => match session.strip_prefix(OUTSIDE) {
+            Some(name) => (Named::Outside, name.to_owned()),
+            None => (Named::Session, session),
+        },
+        (None, Some(username)) => (Named::User, username),
         (None, None) => return Err(ApiError::field("username", "is required, or sessionId")),
     };
     let mut tx = db.begin(operator.tenant).await?;
     let audit = Audit::new(Action::CustomerDisconnect, "router", router, &name);
     audit::record(&mut tx, &Actor::from(&operator), audit, now).await?;
+    let mut ours: Vec<String> = match named {
+        Named::Session => vec![name.clone()],
+        Named::Outside => Vec::new(),
+        Named::User => store::open_at(&mut tx, router, &name).await?,
+    };
     tx.commit().await?;
-    let end = End {
+    if let Named::User = named
+        && let Ok(told) = online(&live, &operator, site, router, now).await
+    {
+        // Whoever came a moment ago is known there alone.
+        let his = |one: &&LiveSessionV1| {
+            !one.session.is_empty() && text_of(&one.username).eq_ignore_ascii_case(&name)
+        };
+        ours.extend(told.iter().filter(his).map(|one| text_of(&one.session)));
+        ours.sort_unstable();
+        ours.dedup();
+    }
+    let outside = match named {
+        Named::Session => Ok(0),
+        Named::User | Named::Outside => {
+            end_outside(&live, &operator, (site, router), &name, now).await
+        }
+    };
+    let end = |session: String| End {
         tenant: operator.tenant,
         site,
-        whom,
+        whom: Whom::Session {
+            router,
+            session: session.into_bytes(),
+        },
         customer: None,
     };
-    let ended = commands::end_now(&db, &live, &[end], now).await?;
-    Ok(Json(Said::done(ended.sentence())))
+    let ends: Vec<End> = ours.into_iter().map(end).collect();
+    let is_ours = !ends.is_empty();
+    let ended = match is_ours {
+        true => commands::end_now(&db, &live, &ends, now).await?,
+        false => Ended::default(),
+    };
+    let outside = match (named, outside) {
+        (_, Ok(outside)) => outside,
+        // Of ours it is known what came of it; nothing was found out of others.
+        (Named::User, Err(_)) if is_ours => 0,
+        (_, Err(why)) => return Err(why.into()),
+    };
+    Ok(Json(said_of(ended, outside, &name)))
 }
+
+/// Ends who is online at a router under a name and is no session of ours; how many those were.
+async fn end_outside(
+    live: &Live,
+    operator: &Operator,
+    (site, router): (SiteId, RouterId),
+    name: &str,
+    now: Timestamp,
+) -> Result<u32, Silence> {
+    let ask = RouterAsk::EndOutside {
+        username: name.as_bytes().to_vec(),
+    };
+    let question = Question::Router { router, ask };
+    let told = live.ask(operator.tenant, site, &question, PATIENCE, now);
+    match told.await {
+        Ok(Reply::Router(RouterTold::Ended { ended })) => Ok(ended),
+        Ok(_) => Ok(0), // an answer to something else
+        // Without an API there is no list of its own.
+        Err(Silence::Failed {
+            failure: AskFailure::Refused(_),
+            ..
+        }) => Ok(0),
+        Err(why) => Err(why),
+    }
+}
+
+fn said_of(ended: Ended, outside: u32, name: &str) -> Said {
+    let beside = match outside {
+        0 => None,
+        1 => Some(format!(
+            "{name} was taken off the router's own list: no session of ours"
+        )),
+        many => Some(format!(
+            "{many} of {name} were taken off the router's own list: no sessions of ours"
+        )),
+    };
+    let message = match (ended.ended + ended.unconfirmed, beside) {
+        (0, Some(beside)) => format!("{beside}."),
+        (_, Some(beside)) => format!("{} {beside}.", ended.sentence()),
+        (_, None) => ended.sentence(),
+    };
+    match ended.ended + outside > 0 {
+        true => Said::done(message),
+        false => Said::failed(message),
+    }
+}
+
+/// Who is meant.
+#[derive(Clone, Copy)]
+enum Named {
+    /// One session of ours.
+    Session,
+    /// Who is no session of ours.
+    Outside,
+    /// Everybody under a name.
+    User,
+}
+
+/// Before the name of who is no session of ours, in place of a session's id.
+const OUTSIDE: &str = "outside:";
 
 /// Whether a router answers.
 #[derive(Serialize, ToSchema)]

@@ -286,3 +286,17 @@ pub async fn agents(tx: &mut Tx, since: Timestamp) -> sqlx::Result<(Option<Times
     .fetch_one(&mut **tx)
     .await
 }
+
+/// The Acct-Session-Ids of who is online at a router under a name, whatever its case; at most 100.
+pub async fn open_at(tx: &mut Tx, router: RouterId, username: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select acct_session_id from sessions
+          where tenant_id = $1 and router_id = $2 and lower(username) = lower($3) and status <> 'COMPLETED'
+          limit 100",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(username)
+    .fetch_all(&mut **tx)
+    .await
+}

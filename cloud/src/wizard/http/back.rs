@@ -10,6 +10,7 @@ use super::super::plan::Work;
 use super::super::rules::{self, Chosen, Services};
 use super::configure::Configured;
 use super::hands::{Hands, Left};
+use super::through::Until;
 use super::{Choice, chosen, known, refused};
 use crate::auth::Operator;
 use crate::db::Database;
@@ -54,10 +55,10 @@ pub async fn go(
     (begun, now): (Instant, Timestamp),
 ) -> Result<Configured, ApiError> {
     let hands = Hands {
-        db,
-        secrets,
-        live,
-        operator,
+        db: db.clone(),
+        secrets: secrets.clone(),
+        live: live.clone(),
+        operator: operator.clone(),
         router,
         now,
     };
@@ -66,8 +67,11 @@ pub async fn go(
     let choice = serde_json::to_value(&going.chosen).map_err(ApiError::internal)?;
     let mut work = Work::new(services, None, &[], Vec::new());
     work.steps = going.back.parts;
-    hands
-        .start(site, work, choice, (true, Left::Undo), details)
-        .await?;
-    hands.wait(begun).await
+    let details = details.to_owned();
+    let start = move |hands: Hands| async move {
+        hands
+            .start(site, work, choice, (true, Left::Undo), &details)
+            .await
+    };
+    hands.through(Until::the_limit(begun), start).await
 }

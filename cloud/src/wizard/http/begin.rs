@@ -17,7 +17,8 @@ use super::super::plan::Stage;
 use super::super::rules;
 use super::super::run::At;
 use super::super::store::{self, Purpose};
-use super::{kept, known, last, refused};
+use super::through::BEGINS;
+use super::{NO_AGENT, kept, known, last, refused};
 use crate::api::{Json, Path, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::{Operator, Token};
@@ -34,6 +35,12 @@ pub const TOKEN_LIFE: Duration = Duration::from_secs(30 * 60);
 /// What a person reads who was given the command.
 const MESSAGE: &str =
     "Paste the command into the router's terminal within half an hour; it works once.";
+/// What a device may have to be let first: those that are made with RouterOS 7.17 or newer.
+const DEVICE_MODE: &str = "Look first at /system device-mode print on a device with RouterOS 7.17 or newer: where it says no to fetch, \
+     scheduler or hotspot, or flagged: yes, type /system device-mode update mode=advanced flagged=no, press the reset or \
+     mode button or cut the power within 5 minutes, and paste once it is up again. A router that must not fetch takes \
+     its script as a file: download it (GET /api/wizard/{id}/script), drag it into Files, /import it, and enter the \
+     router's address.";
 /// How long a router has for a question that a person waits for.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -137,7 +144,7 @@ pub async fn start(
         checked_command: rules::checked_command(url, &text),
         token: text,
         secret,
-        message: format!("{MESSAGE} {changes}{elsewhere}"),
+        message: format!("{MESSAGE} {DEVICE_MODE} {changes}{elsewhere}"),
     }))
 }
 
@@ -190,11 +197,7 @@ pub(super) async fn offer(
     // What cannot be written is found out here and not on the roof.
     let changes = rules::told_first(known, chosen).map_err(|faults| {
         match faults.iter().any(|fault| fault.field == "agents") && is_new {
-            true => ApiError::unprocessable(
-                "NO_AGENT",
-                "No agent of this site is known to listen; enrol one beside the router first (Sites), and see that \
-                 [peers] listen or announce names its address",
-            ),
+            true => ApiError::unprocessable("NO_AGENT", NO_AGENT),
             false => refused(faults),
         }
     })?;
@@ -202,7 +205,8 @@ pub(super) async fn offer(
     let ends = now.plus(TOKEN_LIFE);
     store::delete_tokens(tx, router).await?;
     store::put_token(tx, router, Purpose::Fetch, token.digest(), ends).await?;
-    store::begin(tx, router, MESSAGE, &choice, now).await?;
+    let message = format!("{MESSAGE} {DEVICE_MODE}");
+    store::begin(tx, router, &message, &choice, now).await?;
     routers::provisioning(tx, router, Provisioning::CommandPending).await?;
     Ok(Offer {
         name,
@@ -326,6 +330,16 @@ async fn shown(tx: &mut Tx, router: RouterId, now: Timestamp) -> Result<SetupSta
     let brief = brief.ok_or(ApiError::NotFound("router"))?;
     let row = store::find(tx, router).await?;
     let progress = |row: &store::Row| row.stage.progress(row.place, row.places);
+    let is_asked = match &row {
+        Some(row) if row.stage.is_under_way() => false,
+        Some(_) | None => matches!(
+            routers::idle(tx, router, now).await,
+            Err(ApiError::Conflict {
+                code: "WIZARD_RUNNING",
+                ..
+            })
+        ),
+    };
     Ok(SetupStatus {
         router_id: router,
         name: brief.name,
@@ -334,7 +348,11 @@ async fn shown(tx: &mut Tx, router: RouterId, now: Timestamp) -> Result<SetupSta
         step: row.as_ref().map(|row| row.stage),
         progress: row.as_ref().map_or(0, progress),
         results: row.as_ref().map_or(json!([]), |row| row.results.clone()),
-        message: row.map_or_else(|| "Not begun".to_owned(), |row| row.message),
+        message: match (is_asked, row) {
+            (true, _) => BEGINS.to_owned(),
+            (false, Some(row)) => row.message,
+            (false, None) => "Not begun".to_owned(),
+        },
         ip_address: brief.address.to_string(),
         last_seen: brief.last_seen,
         is_provisioned: brief.provisioning == Provisioning::Provisioned,
@@ -352,7 +370,9 @@ pub struct Verified {
     message: String,
 }
 
-/// `GET /api/wizard/{router}/verify`: whether the router has come, and whether its agent enters it. 200 either way.
+/// `GET /api/wizard/{router}/verify`: whether the router has come, and whether its agent enters it. 200 either way;
+/// `message` begins with what failed, where something did. A router whose address is entered may have its script from a
+/// file: it has come once its agent enters it.
 #[utoipa::path(get, path = "/api/wizard/{router}/verify", tag = "Routers",
     params(("router" = RouterId, Path)), responses((status = 200, body = Verified)))]
 pub async fn verify(
@@ -369,12 +389,18 @@ pub async fn verify(
     let row = store::find(&mut tx, router).await?;
     drop(tx);
     let awaited = row.as_ref().filter(|row| row.stage.is_awaited());
-    if let Some(row) = awaited {
-        return Ok(Json(Verified {
+    let awaited = awaited.map(|row| row.message.clone());
+    let waits = |message| {
+        Ok(Json(Verified {
             online: false,
             api_reachable: false,
-            message: row.message.clone(),
-        }));
+            message,
+        }))
+    };
+    if let Some(message) = &awaited
+        && brief.address.is_unspecified()
+    {
+        return waits(message.clone());
     }
     let at = At {
         live: &live,
@@ -384,15 +410,28 @@ pub async fn verify(
         now,
     };
     let told = at.ask(RouterAsk::System, PATIENCE).await;
+    let message = match &told {
+        Ok(RouterTold::System(told)) => {
+            routers::note_board(&db, operator.tenant, router, told).await?;
+            format!("{} {} answers its agent", told.board, told.version)
+        }
+        Ok(_) => "It answers its agent".to_owned(),
+        Err(why) => format!("Its agent cannot enter it: {why}"),
+    };
+    let message = match (awaited, &told) {
+        (Some(awaited), Err(_)) => return waits(awaited),
+        // Its script came as a file, or it has another one still.
+        (Some(_), Ok(_)) => format!("{message}; it did not use its command (yet)"),
+        (None, _) => message,
+    };
+    // That it answers does not make good what of it failed.
+    let failed = row.filter(|_| brief.provisioning == Provisioning::Failed);
     Ok(Json(Verified {
-        online: brief.status == Status::Online || told.is_ok(),
+        online: matches!(brief.status, Status::Online | Status::Error) || told.is_ok(),
         api_reachable: told.is_ok(),
-        message: match &told {
-            Ok(RouterTold::System(told)) => {
-                format!("{} {} answers its agent", told.board, told.version)
-            }
-            Ok(_) => "It answers its agent".to_owned(),
-            Err(why) => format!("Its agent cannot enter it: {why}"),
+        message: match failed {
+            Some(row) => format!("{} ({message})", row.message),
+            None => message,
         },
     }))
 }
@@ -453,6 +492,7 @@ pub async fn system_info(
             message: "The site answered something else".to_owned(),
         });
     };
+    routers::note_board(&db, operator.tenant, router, &told).await?;
     Ok(Json(SystemInfo {
         uptime: crate::customers::uptime(told.uptime_secs),
         version: told.version,

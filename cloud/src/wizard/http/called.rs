@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::monitoring;
-use crate::routers::{self, Provisioning};
+use crate::routers::{self, Provisioning, Status};
 use crate::secrets::Secrets;
 use crate::sites;
 
@@ -148,6 +148,9 @@ pub async fn complete(
     }
     let told = complete.addresses.as_deref().unwrap_or_default();
     let place: IpAddr = plan::whereabouts(address, told, &agents);
+    let brief = routers::brief(&mut tx, router, now).await?;
+    let before = brief.filter(|brief| brief.status != Status::Offline);
+    let place = plan::stays(before.map(|brief| brief.address), place);
     routers::placed(&mut tx, router, place, now).await?;
     store::note_call(&mut tx, router, &address.to_string()).await?;
     let (how, message) = match complete.failed.unwrap_or(0) {
@@ -159,7 +162,9 @@ pub async fn complete(
             Provisioning::Failed,
             format!(
                 "The router called from {address}: {failed} steps of its script failed (they stand in its log, \
-                 /log print); put that right, take a new command and paste it"
+                 /log print; where the hotspot is among them, look at /system device-mode print and, where that says \
+                 hotspot: no, type /system device-mode update hotspot=yes and press its button or cut its power within \
+                 5 minutes); put that right, take a new command and paste it"
             ),
         ),
     };

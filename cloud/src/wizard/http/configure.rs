@@ -18,6 +18,7 @@ use super::super::run::{self, At};
 use super::super::store;
 use super::begin::site_of;
 use super::hands::{Hands, Left, at};
+use super::through::Until;
 use super::{kept, known, last, refused};
 use crate::api::{Json, Path, blank};
 use crate::auth::Operator;
@@ -102,7 +103,7 @@ async fn ports(at: At<'_>) -> Result<(Vec<InterfaceV1>, Option<String>), ApiErro
 }
 
 /// What a router shall serve.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigureRequest {
     service_type: Services,
@@ -134,6 +135,9 @@ pub struct ConfigureRequest {
     /// is on.
     #[serde(default)]
     dhcp_servers: Vec<String>,
+    /// How long the answer may wait for the end: up to 24, as long as that when left out.
+    #[serde(default, deserialize_with = "blank::option")]
+    wait_seconds: Option<u64>,
 }
 
 /// Where guests come in.
@@ -245,6 +249,20 @@ impl ConfigureRequest {
             dns: dns.into_iter().flatten().collect(),
         })
     }
+
+    /// Whether this is what is being configured: what is left out, or found out on the way, is as it is there.
+    fn is_of(self, under_way: &Chosen) -> bool {
+        let chosen = self.chosen(under_way.clone());
+        chosen.is_ok_and(|chosen| {
+            let chosen = Chosen {
+                wan: chosen.wan.or_else(|| under_way.wan.clone()),
+                release: under_way.release,
+                bridges: under_way.bridges.clone(),
+                ..chosen
+            };
+            chosen == *under_way
+        })
+    }
 }
 
 /// What came of a configuration.
@@ -253,6 +271,8 @@ impl ConfigureRequest {
 pub struct Configured {
     /// It is configured, and it was tried.
     pub(super) success: bool,
+    /// It is under way still, and goes on by itself.
+    pub(super) in_progress: bool,
     pub(super) message: String,
     /// What was done, line by line.
     pub(super) results: Vec<String>,
@@ -262,10 +282,10 @@ pub struct Configured {
 /// `POST /api/wizard/{router}/configure`: has the router serve hotspot, PPPoE or both, through its site's agent.
 ///
 /// First a backup is saved on the router; then it is configured step by step, read back and tried. What fails is
-/// undone, so that the router is as it was, and `message` says what to do. 200 either way; `success` is also false
-/// while it is still under way after half a minute: it goes on by itself, `status` tells. Asked again it changes only
-/// what is otherwise. Errors: 400 naming the fields, 409 `WIZARD_RUNNING`, 409 `ROUTER_BUSY` while a repair or a rollout
-/// writes to it, 422 `DEVICE_MODE` where the device's mode keeps the hotspot off, 422 `AGENTS_PORT` where an interface
+/// undone, so that the router is as it was, and `message` says what to do. 200 either way; what is still under way when
+/// the time of a request is over (or `waitSeconds`) is `inProgress` and no success yet: it goes on by itself, `status`
+/// tells, and the same request sent again waits for its end. Sent after that it changes only what is otherwise. Errors: 400 naming the fields, 409 `WIZARD_RUNNING` while it is configured otherwise, 409 `ROUTER_BUSY` while a repair
+/// or a rollout writes to it, 422 `DEVICE_MODE` where the device's mode keeps the hotspot off, 422 `AGENTS_PORT` where an interface
 /// leads to an agent, 422 `AGENT_NOT_LISTED` where the firewall would shut the agent out, 422 `HALF_CONFIGURED` where
 /// what an earlier run left does not go back (`forgetLeft` leaves it), 422 without an API user, 503 when the site is
 /// away, 502 or 504 when the router is.
@@ -283,26 +303,31 @@ pub async fn configure(
     Path(router): Path<RouterId>,
     Json(request): Json<ConfigureRequest>,
 ) -> Result<Json<Configured>, ApiError> {
-    let begun = Instant::now();
-    let backup = request.create_backup.unwrap_or(true);
-    let left = match request.forget_left {
-        Some(true) => Left::Forget,
-        Some(false) | None => Left::Undo,
-    };
+    let until = Until::asked(Instant::now(), request.wait_seconds)?;
     let hands = Hands {
-        db: &db,
-        secrets: &secrets,
-        live: &live,
-        operator: &operator,
+        db,
+        secrets,
+        live,
+        operator,
         router,
         now: clock.now(),
     };
-    let site = hands.free().await?;
-    let chosen = request.chosen(hands.last().await?)?;
-    let found = ports(hands.at(site)).await?;
-    let chosen = fitted(chosen, &found)?;
-    hands.begin(site, chosen, (backup, left)).await?;
-    hands.wait(begun).await.map(Json)
+    let again = request.clone();
+    let is_same = move |under_way: &Chosen| again.clone().is_of(under_way);
+    let configure = move |hands: Hands| async move {
+        let backup = request.create_backup.unwrap_or(true);
+        let left = match request.forget_left {
+            Some(true) => Left::Forget,
+            Some(false) | None => Left::Undo,
+        };
+        let site = site_of(&hands.db, &hands.operator, router).await?;
+        let chosen = request.chosen(hands.last().await?)?;
+        let found = ports(hands.at(site)).await?;
+        let chosen = fitted(chosen, &found)?;
+        hands.begin(site, chosen, (backup, left)).await
+    };
+    let through = hands.through_once(until, is_same, configure).await;
+    through.map(Json)
 }
 
 /// `POST /api/wizard/{router}/auto-configure`: both services on every port that does not lead to the internet.
@@ -321,16 +346,23 @@ pub async fn auto_configure(
     State(live): State<Live>,
     Path(router): Path<RouterId>,
 ) -> Result<Json<Configured>, ApiError> {
-    let begun = Instant::now();
+    let until = Until::the_limit(Instant::now());
     let hands = Hands {
-        db: &db,
-        secrets: &secrets,
-        live: &live,
-        operator: &operator,
+        db,
+        secrets,
+        live,
+        operator,
         router,
         now: clock.now(),
     };
-    let site = hands.free().await?;
+    // Whatever is being configured is what it was to guess.
+    let through = hands.through_once(until, |_| true, guessed).await;
+    through.map(Json)
+}
+
+/// Both services on every port that does not lead to the internet.
+async fn guessed(hands: Hands) -> Result<(), ApiError> {
+    let site = site_of(&hands.db, &hands.operator, hands.router).await?;
     let (interfaces, wan) = ports(hands.at(site)).await?;
     let wan = wan.ok_or_else(|| {
         ApiError::unprocessable(
@@ -365,8 +397,7 @@ pub async fn auto_configure(
         firewall: last.firewall,
         ..Chosen::default()
     };
-    hands.begin(site, chosen, (true, Left::Undo)).await?;
-    hands.wait(begun).await.map(Json)
+    hands.begin(site, chosen, (true, Left::Undo)).await
 }
 
 /// `GET /api/wizard/{router}/test`: whether the router serves what was chosen, read back and tried now.

@@ -1,7 +1,6 @@
 //! What turns a wish for a router into work: looks what stands there, writes it down, waits for the end.
 
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
 
 use easyisp_shared::id::{RouterId, SiteId};
 use easyisp_shared::setup::Around;
@@ -9,11 +8,11 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::router::{RouterAsk, RouterTold};
 use easyisp_shared::wire::setup::{BeforeV1, ItemV1, SetupAskV1, SetupToldV1};
 
-use super::super::plan::{self, Stage, Work};
+use super::super::plan::{self, Work};
 use super::super::rules::{self, Chosen, Known, Services};
 use super::super::run::{self, At};
 use super::super::store;
-use super::configure::{Configured, PATIENCE, other};
+use super::configure::{PATIENCE, other};
 use super::{kept, known, last, refused};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
@@ -26,24 +25,25 @@ use crate::secrets::Secrets;
 use crate::sites::Live;
 
 /// What a configuration of one router needs.
-pub struct Hands<'a> {
+#[derive(Clone)]
+pub struct Hands {
     /// Where it is written down.
-    pub db: &'a Database,
+    pub db: Database,
     /// Seals it.
-    pub secrets: &'a Secrets,
+    pub secrets: Secrets,
     /// Carries questions to sites.
-    pub live: &'a Live,
+    pub live: Live,
     /// Who wants it.
-    pub operator: &'a Operator,
+    pub operator: Operator,
     /// Which router.
     pub router: RouterId,
     /// The time.
     pub now: Timestamp,
 }
 
-impl<'a> Hands<'a> {
-    pub(super) fn at(&self, site: SiteId) -> At<'a> {
-        at(self.live, self.operator, site, self.router, self.now)
+impl Hands {
+    pub(super) fn at(&self, site: SiteId) -> At<'_> {
+        at(&self.live, &self.operator, site, self.router, self.now)
     }
 
     /// The router's site, unless somebody works at the router.
@@ -89,7 +89,7 @@ impl<'a> Hands<'a> {
         agents: &[String],
     ) -> Result<(Known, Around), ApiError> {
         let mut tx = self.db.begin(self.operator.tenant).await?;
-        let mut known = known(&mut tx, self.secrets, self.router).await?;
+        let mut known = known(&mut tx, &self.secrets, self.router).await?;
         drop(tx);
         let every = known.agents.iter().flatten().chain(agents);
         let every: Vec<Ipv4Addr> = every.filter_map(|text| rules::v4(text)).collect();
@@ -148,7 +148,7 @@ impl<'a> Hands<'a> {
         }
     }
 
-    /// Plans what is chosen and starts it.
+    /// Plans what is chosen and starts it: of a router that the caller claimed.
     pub(super) async fn begin(
         &self,
         site: SiteId,
@@ -156,8 +156,8 @@ impl<'a> Hands<'a> {
         (backup, left): (bool, Left),
     ) -> Result<(), ApiError> {
         let mut tx = self.db.begin(self.operator.tenant).await?;
-        let actor = Actor::from(self.operator);
-        monitoring::watch(&mut tx, self.secrets, self.router, &actor, self.now).await?;
+        let actor = Actor::from(&self.operator);
+        monitoring::watch(&mut tx, &self.secrets, self.router, &actor, self.now).await?;
         tx.commit().await?;
         let services = chosen.services.unwrap_or(Services::Both);
         let (mut known, around) = self.surroundings(site, &chosen.agents).await?;
@@ -194,30 +194,8 @@ impl<'a> Hands<'a> {
             .await
     }
 
-    /// Claims the router, undoes what an earlier run left half-way, looks what stands there, writes the work down and
-    /// makes it due.
-    pub async fn start(
-        &self,
-        site: SiteId,
-        work: Work,
-        choice: serde_json::Value,
-        (backup, left): (bool, Left),
-        details: &str,
-    ) -> Result<(), ApiError> {
-        self.claim().await?;
-        let started = self
-            .started(site, work, choice, (backup, left), details)
-            .await;
-        if started.is_err() {
-            let mut tx = self.db.begin(self.operator.tenant).await?;
-            routers::release(&mut tx, self.router, &Writer::Beginning).await?;
-            tx.commit().await?;
-        }
-        started
-    }
-
     /// From here on nobody else writes to the router.
-    async fn claim(&self) -> Result<(), ApiError> {
+    pub(super) async fn claim(&self) -> Result<(), ApiError> {
         let mut tx = self.db.begin(self.operator.tenant).await?;
         let name = routers::lock_named(&mut tx, self.router).await?;
         name.ok_or(ApiError::NotFound("router"))?;
@@ -231,7 +209,9 @@ impl<'a> Hands<'a> {
         Ok(())
     }
 
-    async fn started(
+    /// Undoes what an earlier run left half-way, looks what stands there, writes the work down and makes it due: of a
+    /// router that the caller claimed.
+    pub async fn start(
         &self,
         site: SiteId,
         mut work: Work,
@@ -244,7 +224,7 @@ impl<'a> Hands<'a> {
         let row = store::find(&mut tx, router).await?;
         let half = match &row {
             Some(row) if left == Left::Undo => {
-                run::open(&mut tx, self.secrets, router, row).await?
+                run::open(&mut tx, &self.secrets, router, row).await?
             }
             Some(_) | None => None,
         };
@@ -286,7 +266,7 @@ impl<'a> Hands<'a> {
         }
         let run = row.map_or(1, |row| row.run + 1);
         work.backup = backup.then(|| format!("easyisp-before-{run}"));
-        let sealed = run::seal(&mut tx, self.secrets, router, &work).await?;
+        let sealed = run::seal(&mut tx, &self.secrets, router, &work).await?;
         let (places, message) = (work.places(), "It begins");
         store::configure(&mut tx, router, (&choice, &sealed), places, message, now).await?;
         due::at(&mut tx, run::RUN, router, now).await?;
@@ -295,34 +275,9 @@ impl<'a> Hands<'a> {
             after: Some(choice),
             ..Audit::new(Action::RouterSetup, "router", router, &name)
         };
-        audit::record(&mut tx, &Actor::from(self.operator), audit, now).await?;
+        audit::record(&mut tx, &Actor::from(&self.operator), audit, now).await?;
         tx.commit().await?;
         Ok(())
-    }
-
-    /// Waits for the end, as long as a request may.
-    pub async fn wait(&self, begun: Instant) -> Result<Configured, ApiError> {
-        loop {
-            let mut tx = self.db.begin(self.operator.tenant).await?;
-            let row = store::find(&mut tx, self.router).await?;
-            drop(tx);
-            let row = row.ok_or(ApiError::NotFound("router"))?;
-            if !row.stage.is_under_way() || begun.elapsed() > LONGEST {
-                let tested = row
-                    .tested
-                    .and_then(|tested| serde_json::from_value(tested).ok());
-                return Ok(Configured {
-                    success: row.stage == Stage::Done,
-                    message: match row.stage.is_under_way() {
-                        true => format!("Not through yet. {}", row.message),
-                        false => row.message,
-                    },
-                    results: serde_json::from_value(row.results).unwrap_or_default(),
-                    test_result: tested.unwrap_or_default(),
-                });
-            }
-            tokio::time::sleep(LOOK).await;
-        }
     }
 }
 
@@ -367,8 +322,3 @@ pub enum Left {
     /// It stays as it is.
     Forget,
 }
-
-/// Below the time limit of a request.
-const LONGEST: Duration = Duration::from_secs(24);
-/// How often to look whether it is through.
-const LOOK: Duration = Duration::from_millis(50);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
-use easyisp_shared::id::TenantId;
+use easyisp_shared::id::{RouterId, TenantId};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -16,13 +16,14 @@ use crate::api::{Path, Query};
 use crate::config::Config;
 use crate::db::Database;
 use crate::error::ApiError;
+use crate::routers;
 use crate::tenants::{self, Brand};
 
 /// Whose hotspot it is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Whose {
-    tenant_id: TenantId,
+    pub(super) tenant_id: TenantId,
 }
 
 /// `GET /provision/hotspot/{file}?tenantId=`: `login.html`, `status.html`, `error.html`, `styles.css` or `script.js`, with
@@ -37,21 +38,59 @@ pub async fn file(
     let mut tx = db.begin(whose.tenant_id).await?;
     let brand = tenants::brand(&mut tx).await?;
     let brand = brand.ok_or(ApiError::NotFound("page"))?;
-    let url = config.http.public_url.as_deref().unwrap_or_default();
     let headers = [
         (CONTENT_TYPE, page.kind),
         (CACHE_CONTROL, "public, max-age=300"),
     ];
-    Ok((headers, page.filled(&brand, whose.tenant_id, url)))
+    // What is sold is asked for when the page is shown: it stays on the router for years.
+    let url = api_base(&config);
+    Ok((headers, page.filled(&brand, whose.tenant_id, &url, "")))
 }
 
-struct Page {
-    kind: &'static str,
+/// `GET /provision/hotspot-config/{router}`: `window.EASYISP_CONFIG` for a page that somebody made himself and put on a
+/// router: whose it is, and where the API is. No secret. 404 for an id that no router has.
+pub async fn config(
+    State(db): State<Database>,
+    State(config): State<Arc<Config>>,
+    Path(router): Path<RouterId>,
+) -> Result<impl IntoResponse, ApiError> {
+    let tenant = routers::tenant_of(&db, router).await?;
+    let tenant = tenant.ok_or(ApiError::NotFound("router"))?;
+    let headers = [
+        (CONTENT_TYPE, SCRIPT),
+        (CACHE_CONTROL, "public, max-age=300"),
+    ];
+    Ok((headers, constants(tenant, &api_base(&config))))
+}
+
+/// Where pages find the API: with `/api`, as every client of it takes its base. Of this server where nobody says what it
+/// is called outside.
+pub(super) fn api_base(config: &Config) -> String {
+    let url = config.http.public_url.as_deref().unwrap_or_default();
+    format!("{}/api", url.trim_end_matches('/'))
+}
+
+/// A script that tells a page whose it is.
+pub(super) fn constants(tenant: TenantId, api: &str) -> String {
+    format!("window.EASYISP_CONFIG = {};\n", whose(tenant, api))
+}
+
+fn whose(tenant: TenantId, api: &str) -> String {
+    let config = json!({"tenantId": tenant, "apiBaseUrl": api});
+    // What would end the script, or be the router's to fill in.
+    config
+        .to_string()
+        .replace('<', "\\u003c")
+        .replace('$', "\\u0024")
+}
+
+pub(super) struct Page {
+    pub kind: &'static str,
     text: &'static str,
 }
 
 impl Page {
-    fn named(file: &str) -> Option<Page> {
+    pub fn named(file: &str) -> Option<Page> {
         let (kind, text) = match file {
             "login.html" => (HTML, include_str!("../pages/login.html")),
             "status.html" => (HTML, include_str!("../pages/status.html")),
@@ -60,28 +99,21 @@ impl Page {
                 "text/css; charset=utf-8",
                 include_str!("../pages/styles.css"),
             ),
-            "script.js" => (
-                "text/javascript; charset=utf-8",
-                include_str!("../pages/script.js"),
-            ),
+            "script.js" => (SCRIPT, include_str!("../pages/script.js")),
             _ => return None, // a name from the network
         };
         Some(Page { kind, text })
     }
 
-    fn filled(&self, brand: &Brand, tenant: TenantId, url: &str) -> String {
+    /// With what is the tenant's; `packages` are rows of its list, as markup.
+    pub fn filled(&self, brand: &Brand, tenant: TenantId, api: &str, packages: &str) -> String {
         let help = brand.phone.as_deref().map_or_else(String::new, |phone| {
             format!("<p class=\"small\">Help: {}</p>", escaped(phone))
         });
-        let config = json!({"tenantId": tenant, "apiBaseUrl": url.trim_end_matches('/')});
-        // What would end the script, or be the router's to fill in.
-        let config = config
-            .to_string()
-            .replace('<', "\\u003c")
-            .replace('$', "\\u0024");
         let colour = brand.colour.as_deref().filter(|text| is_colour(text));
         self.text
-            .replace("{{config}}", &config)
+            .replace("{{packages}}", packages)
+            .replace("{{config}}", &whose(tenant, api))
             .replace("{{color}}", colour.unwrap_or("#0b5"))
             .replace("{{help}}", &help)
             .replace("{{name}}", &escaped(&brand.name))
@@ -89,7 +121,7 @@ impl Page {
 }
 
 /// Text of people in a page, for browsers and for the router alike: that one fills in what stands in `$(…)`.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut all = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -109,6 +141,7 @@ fn is_colour(text: &str) -> bool {
 }
 
 const HTML: &str = "text/html; charset=utf-8";
+pub(super) const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 #[cfg(test)]
 mod tests {
@@ -134,7 +167,12 @@ mod tests {
         };
         let tenant = TenantId(Uuid::from_u128(7));
         let page = Page::named(file).unwrap();
-        page.filled(&brand, tenant, "https://isp.example.com/$(mac)</script>")
+        page.filled(
+            &brand,
+            tenant,
+            "https://isp.example.com/$(mac)</script>",
+            "",
+        )
     }
 
     #[test]

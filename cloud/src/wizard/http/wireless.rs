@@ -15,6 +15,7 @@ use super::super::plan::Work;
 use super::super::rules::Services;
 use super::configure::Configured;
 use super::hands::{Hands, Left};
+use super::through::Until;
 use crate::api::{Json, Path, blank};
 use crate::auth::Operator;
 use crate::db::Database;
@@ -68,15 +69,15 @@ pub async fn list(
     State(live): State<Live>,
     Path(router): Path<RouterId>,
 ) -> Result<Json<Radios>, ApiError> {
+    let site = super::begin::site_of(&db, &operator, router).await?;
     let hands = Hands {
-        db: &db,
-        secrets: &secrets,
-        live: &live,
-        operator: &operator,
+        db,
+        secrets,
+        live,
+        operator,
         router,
         now: clock.now(),
     };
-    let site = super::begin::site_of(&db, &operator, router).await?;
     let interfaces = radios(&hands, site).await?;
     Ok(Json(Radios { interfaces }))
 }
@@ -130,18 +131,24 @@ pub async fn configure(
     Path(router): Path<RouterId>,
     Json(request): Json<RadioRequest>,
 ) -> Result<Json<Configured>, ApiError> {
-    let begun = Instant::now();
+    let until = Until::the_limit(Instant::now());
     let hands = Hands {
-        db: &db,
-        secrets: &secrets,
-        live: &live,
-        operator: &operator,
+        db,
+        secrets,
+        live,
+        operator,
         router,
         now: clock.now(),
     };
-    let site = hands.free().await?;
+    hands.free().await?;
     sound(&request)?;
-    let found = radios(&hands, site).await?;
+    let set_up = move |hands: Hands| async move { set_up(&hands, request).await };
+    hands.through(until, set_up).await.map(Json)
+}
+
+async fn set_up(hands: &Hands, request: RadioRequest) -> Result<(), ApiError> {
+    let site = super::begin::site_of(&hands.db, &hands.operator, hands.router).await?;
+    let found = radios(hands, site).await?;
     let named = request.interface.as_deref();
     let mut meant = found
         .iter()
@@ -196,8 +203,7 @@ pub async fn configure(
     let backup = request.create_backup.unwrap_or(true);
     hands
         .start(site, work, choice, (backup, Left::Undo), &details)
-        .await?;
-    hands.wait(begun).await.map(Json)
+        .await
 }
 
 fn sound(request: &RadioRequest) -> Result<(), ApiError> {
@@ -228,10 +234,7 @@ fn sound(request: &RadioRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn radios(
-    hands: &Hands<'_>,
-    site: easyisp_shared::id::SiteId,
-) -> Result<Vec<Shown>, ApiError> {
+async fn radios(hands: &Hands, site: easyisp_shared::id::SiteId) -> Result<Vec<Shown>, ApiError> {
     let menu = |driver: Driver| ItemV1 {
         menu: driver.menu().to_owned(),
         which: WhichV1::Menu { lenient: true },

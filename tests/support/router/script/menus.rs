@@ -399,6 +399,9 @@ impl Machine {
             .collect();
         let before = fields.remove("place-before");
         match (menu, verb) {
+            ("/tool", "fetch") if self.forbids("fetch") => {
+                return Err("failure: not allowed by device-mode".to_owned());
+            }
             ("/tool", "fetch") => return self.fetch(&fields),
             ("/system resource", "get") if *plain == [Value::Text("uptime".to_owned())] => {
                 return Ok(Value::Text(format!("{}s", self.uptime.as_secs())));
