@@ -19,7 +19,7 @@ pub async fn provisioning(tx: &mut Tx, router: RouterId, how: Provisioning) -> s
     Ok(())
 }
 
-/// Notes where a router is and where its requests come from.
+/// Notes where a router is, and where its requests come from: a network that somebody entered, and that holds it, stays.
 pub async fn placed(
     tx: &mut Tx,
     router: RouterId,
@@ -28,7 +28,12 @@ pub async fn placed(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update routers
-            set ip_address = $3, source_network = $4, version = version + 1, updated_at = $5
+            set ip_address = $3,
+                source_network = case
+                    when source_network::cidr >>= $3::inet then source_network
+                    else $4
+                end,
+                version = version + 1, updated_at = $5
           where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant())

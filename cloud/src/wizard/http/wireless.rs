@@ -188,6 +188,7 @@ pub async fn configure(
     let step = radio(&wish, driver);
     let work = Work {
         is_part: true,
+        unsaved: None,
         ..Work::new(Services::Both, None, &[step], Vec::new())
     };
     let choice = hands.serves().await?;
