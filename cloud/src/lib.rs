@@ -584,6 +584,7 @@ pub fn deliveries(app: &App) -> Jobs {
     let routers = (app.db.clone(), app.live.clone(), app.secrets.clone());
     let (parts, rings) = (routers.clone(), app.db.clone());
     let drifts = (app.db.clone(), app.secrets.clone());
+    let brought = (routers.clone(), app.config.clone());
     let rotations = (app.db.clone(), app.live.clone());
     let recovery = (app.db.clone(), app.mail.clone(), app.config.clone());
     let again = |when: Option<_>| when.map_or(Outcome::Done, Outcome::Again);
@@ -623,6 +624,15 @@ pub fn deliveries(app: &App) -> Jobs {
                 let router = (job.tenant, job.subject.into());
                 let again = wizard::work(&db, &live, &secrets, router, now).await?;
                 Ok(again.map_or(Outcome::Done, Outcome::Again))
+            }
+        })
+        .with(wizard::COMPLETE, move |job, now| {
+            let ((db, live, secrets), config) = brought.clone();
+            async move {
+                let router = (job.tenant, job.subject.into());
+                let url = config.http.public_url.as_deref();
+                let done = wizard::complete(&db, &live, &secrets, url, router, now);
+                Ok(again(done.await?))
             }
         })
         .with(rollouts::RUN, move |job, now| {

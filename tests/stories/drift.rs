@@ -1,6 +1,7 @@
 //! What a router is to be, against what it is: shown field by field, and mended where it differs.
 
 use anyhow::{Context, Result, ensure};
+use easyisp_tests::router::api::Face;
 use easyisp_tests::world::{Provider, Site, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -28,11 +29,25 @@ fn named(drift: &Value) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_changed_by_hand_is_shown_and_mended_and_nothing_else() -> Result<()> {
+    mended(Face::Seven).await
+}
+
+/// The same at RouterOS 6, with the login from before 6.43.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_changed_by_hand_is_shown_and_mended_and_nothing_else_at_six() -> Result<()> {
+    mended(Face::Six).await
+}
+
+async fn mended(face: Face) -> Result<()> {
+    let choice = match face {
+        Face::Six => CHOICE.replace("release=7", "release=6"),
+        Face::Seven => CHOICE.to_owned(),
+    };
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "drift").await?;
-    let site = Site::open_with_api(&world, &isp).await?;
+    let site = Site::open_with_face(&world, &isp, face).await?;
     let nas = format!("/nas/{}", site.router_id);
-    let script = isp.owner.get(&format!("{nas}/config?{CHOICE}")).await?;
+    let script = isp.owner.get(&format!("{nas}/config?{choice}")).await?;
     let script = script["script"].as_str().context("a script")?;
     let imported = site.router.configure(|machine| {
         for (port, kind) in [("ether2", "ether"), ("ether3", "ether"), ("wlan1", "wlan")] {
@@ -42,7 +57,7 @@ async fn what_somebody_changed_by_hand_is_shown_and_mended_and_nothing_else() ->
     });
     imported.map_err(anyhow::Error::msg)?;
 
-    let drift = isp.owner.get(&format!("{nas}/drift?{CHOICE}")).await?;
+    let drift = isp.owner.get(&format!("{nas}/drift?{choice}")).await?;
     assert_eq!(named(&drift), Vec::<String>::new(), "{drift}");
     assert_eq!(
         (&drift["isAsWanted"], &drift["problems"]),
@@ -59,7 +74,7 @@ async fn what_somebody_changed_by_hand_is_shown_and_mended_and_nothing_else() ->
                    /ip firewall nat add chain=srcnat action=accept comment=\"office\"\n";
     let changed = site.router.configure(|machine| machine.import(by_hand));
     changed.map_err(anyhow::Error::msg)?;
-    let drift = isp.owner.get(&format!("{nas}/drift?{CHOICE}")).await?;
+    let drift = isp.owner.get(&format!("{nas}/drift?{choice}")).await?;
     assert_eq!(
         named(&drift),
         [
@@ -87,7 +102,7 @@ async fn what_somebody_changed_by_hand_is_shown_and_mended_and_nothing_else() ->
     let commands = site.router.counters().api_commands;
     let mended = isp
         .owner
-        .post(&format!("{nas}/drift/repair?{CHOICE}"), &json!({}))
+        .post(&format!("{nas}/drift/repair?{choice}"), &json!({}))
         .await?;
     assert_eq!(
         (&mended["isAsWanted"], &mended["fields"]),
@@ -108,10 +123,53 @@ async fn what_somebody_changed_by_hand_is_shown_and_mended_and_nothing_else() ->
         assert_eq!(now.len(), rows.len() + more, "{menu}: {now:?}");
     }
 
-    let trail = isp.owner.get("/audit-logs?action=ROUTER_REPAIR").await?;
-    assert_eq!(trail["total"], 1, "{trail}");
+    // A rule that decides before ours, and a server that leases are asked for by and that is gone.
+    let filter = "/ip firewall filter";
+    site.router
+        .configure(|machine| {
+            let rules = machine.told("/ip/firewall/filter").unwrap_or_default();
+            let number = |comment: &str| {
+                let is = |(_, row): &&(String, Vec<(&str, String)>)| {
+                    row.contains(&("comment", comment.to_owned()))
+                };
+                rules
+                    .iter()
+                    .find(is)
+                    .map(|(id, _)| id.clone())
+                    .unwrap_or_default()
+            };
+            let (accept, drop) = (number("easyisp:fw-agent-2-tcp"), number("easyisp:fw-api"));
+            machine.move_row("/ip/firewall/filter", &drop, &accept)
+        })
+        .map_err(anyhow::Error::msg)?;
+    let leased = format!("{choice}&dhcpServers=homes");
+    let drift = isp.owner.get(&format!("{nas}/drift?{choice}")).await?;
     assert_eq!(
-        trail["logs"][0]["before"][1]["field"], "use-radius",
+        named(&drift),
+        [
+            format!("{filter} comment=easyisp:fw-agent-2-tcp place"),
+            format!("{filter} comment=easyisp:fw-agent-2-udp place")
+        ],
+        "{drift}"
+    );
+    let body = json!({"dhcpRadius": true});
+    isp.owner.put(&nas, &body).await?;
+    let without = isp.owner.get(&format!("{nas}/drift?{leased}")).await?;
+    ensure!(
+        named(&without).contains(&"/ip dhcp-server name=homes".to_owned()),
+        "{without}"
+    );
+    isp.owner.put(&nas, &json!({"dhcpRadius": false})).await?;
+    let mended = isp
+        .owner
+        .post(&format!("{nas}/drift/repair?{choice}"), &json!({}))
+        .await?;
+    assert_eq!(mended["isAsWanted"], true, "{mended}");
+
+    let trail = isp.owner.get("/audit-logs?action=ROUTER_REPAIR").await?;
+    assert_eq!(trail["total"], 2, "{trail}");
+    assert_eq!(
+        trail["logs"][1]["before"][1]["field"], "use-radius",
         "{trail}"
     );
     ensure!(!trail.to_string().contains("guessed"), "{trail}");

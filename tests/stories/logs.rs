@@ -234,6 +234,7 @@ fn send_to_the_agent(site: &Site) -> Result<()> {
         coa_port: 3799,
         api: None,
         snmp: None,
+        snmp_port: 161,
         wan: None,
         more_wans: Vec::new(),
         pppoe: None,

@@ -54,6 +54,7 @@ fn given(pppoe: bool, hotspot: bool) -> Setup {
             password: "an-api-password".into(),
         }),
         snmp: Some(given_snmp()),
+        snmp_port: 161,
         wan: Some("ether1".to_owned()),
         more_wans: Vec::new(),
         pppoe: pppoe.then(|| Pppoe {
@@ -69,6 +70,7 @@ fn given(pppoe: bool, hotspot: bool) -> Setup {
             pool: Pool::beside(gateway),
             dns: dns.clone(),
             open_hosts: vec!["pay.example.net".to_owned()],
+            opens_no_others: true,
             pages: None,
         }),
         leases: None,
@@ -401,7 +403,7 @@ fn a_step_that_fails_is_named_and_the_next_import_completes_it() -> Result<()> {
         refused,
         "easyisp: 1 steps failed; see /log print, and import the file again"
     );
-    assert_eq!(router.logged, ["easyisp: step 5 of 9, hotspot: failed"]);
+    assert_eq!(router.logged, ["easyisp: step 6 of 10, hotspot: failed"]);
     assert_eq!(
         router
             .rows("/interface pppoe-server server", "disabled", "no")

@@ -201,6 +201,26 @@ async fn the_pretend_router_is_read_by_net_snmp_and_by_us_alike() -> Result<()> 
         Some(47_000)
     );
     assert_eq!(read.system.board.as_deref(), Some("CHR"));
+
+    // Who may read is what its configuration says.
+    let uptime = || vec![Part::Objects(vec![Oid::new(&[1, 3, 6, 1, 2, 1, 1, 3, 0])])];
+    for (menu, name, shut, open) in [
+        (
+            "/snmp community",
+            "addresses",
+            "192.0.2.9/32",
+            "127.0.0.1/32",
+        ),
+        ("/snmp community", "security", "private", "none"),
+        ("/snmp", "enabled", "no", "yes"),
+    ] {
+        router.configure(|machine| machine.put_all(menu, name, shut));
+        let silent = self::read(&exchange, at, community("demo"), uptime()).await;
+        assert_eq!(silent, Err(SnmpError::Silent), "{name}={shut}");
+        router.configure(|machine| machine.put_all(menu, name, open));
+        let told = self::read(&exchange, at, community("demo"), uptime()).await;
+        ensure!(told.is_ok(), "{name}={open}: {told:?}");
+    }
     router.stop().await;
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use easyisp_shared::time::Timestamp;
+use easyisp_tests::router::api::Face;
 use easyisp_tests::router::kept::KeptRow;
 use easyisp_tests::world::{Provider, Site, World, eventually};
 use reqwest::{Method, StatusCode};
@@ -30,9 +31,14 @@ struct Place {
 
 impl Place {
     async fn open(name: &str) -> Result<Place> {
+        Place::open_at(Face::Seven, name).await
+    }
+
+    /// The same beside a router of this version.
+    async fn open_at(face: Face, name: &str) -> Result<Place> {
         let world = World::start().await?;
         let isp = Provider::sign_up(&world, name).await?;
-        let site = Site::open_with_api(&world, &isp).await?;
+        let site = Site::open_with_face(&world, &isp, face).await?;
         Ok(Place { world, isp, site })
     }
 
@@ -125,7 +131,17 @@ const CLOSED: &str = "1000/1000";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_pays_is_let_through_and_who_expires_is_not_with_the_cloud_gone() -> Result<()> {
-    let mut place = Place::open("fixed").await?;
+    let_through(Face::Seven).await
+}
+
+/// The same at RouterOS 6, with the login from before 6.43.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pays_is_let_through_and_who_expires_is_not_with_the_cloud_gone_at_six() -> Result<()> {
+    let_through(Face::Six).await
+}
+
+async fn let_through(face: Face) -> Result<()> {
+    let mut place = Place::open_at(face, "fixed").await?;
     let soon = place.world.clock.now().plus(HOUR);
     let id = place.line("school", "10.20.0.9", soon).await?;
     place
@@ -199,7 +215,17 @@ async fn who_pays_is_let_through_and_who_expires_is_not_with_the_cloud_gone() ->
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_router_loses_is_put_back_and_what_others_made_stays() -> Result<()> {
-    let place = Place::open("repaired").await?;
+    put_back(Face::Seven).await
+}
+
+/// The same at RouterOS 6, with the login from before 6.43.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_router_loses_is_put_back_and_what_others_made_stays_at_six() -> Result<()> {
+    put_back(Face::Six).await
+}
+
+async fn put_back(face: Face) -> Result<()> {
+    let place = Place::open_at(face, "repaired").await?;
     let until = place.world.clock.now().plus(30 * DAY);
     let router = &place.site.router;
     let theirs = [

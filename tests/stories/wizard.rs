@@ -6,18 +6,21 @@ mod alive;
 mod alone;
 mod breaks;
 mod drifts;
+mod every_command;
 mod goes_back;
 mod guarded;
 mod pages;
 mod places;
 mod radios;
 mod registers;
+mod rights;
 pub mod roof;
 mod waits;
 
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
+use easyisp_tests::router::api::Face;
 use easyisp_tests::router::subscriber::{Dial, Method};
 use easyisp_tests::world::eventually;
 use reqwest::{Method as Http, StatusCode};
@@ -29,7 +32,17 @@ use roof::{Roof, both, plain};
 /// J2, J7: from the factory to a home and a guest online; nobody types anything at the router but the line.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_router_from_the_box_serves_customers_after_one_pasted_line() -> Result<()> {
-    let roof = Roof::open("roof").await?;
+    brought_up(Face::Seven).await
+}
+
+/// The same at RouterOS 6, with the login from before 6.43.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_from_the_box_serves_customers_after_one_pasted_line_at_six() -> Result<()> {
+    brought_up(Face::Six).await
+}
+
+async fn brought_up(face: Face) -> Result<()> {
+    let roof = Roof::open_at(face, "roof").await?;
     let owner = &roof.isp.owner;
     let name = "Mzee's \"tower\" $1; {é}";
     let started = roof.start(name).await?;
@@ -101,9 +114,13 @@ async fn a_router_from_the_box_serves_customers_after_one_pasted_line() -> Resul
     .await?;
     assert_eq!(verified["online"], true, "{verified}");
     let info = get("system-info").await?;
+    let runs = match face {
+        Face::Six => "6.49.10 (long-term)",
+        Face::Seven => "7.18.2 (stable)",
+    };
     assert_eq!(
         (&info["version"], &info["totalMemory"]),
-        (&json!("7.18.2 (stable)"), &json!(1_073_741_824))
+        (&json!(runs), &json!(1_073_741_824))
     );
     let ports = get("interfaces").await?;
     assert_eq!(ports["wanInterface"], "ether1", "{ports}");

@@ -187,6 +187,12 @@ struct State {
     entered: Vec<(String, IpAddr)>,
     /// What goes wrong with commands of its API.
     mishaps: Vec<(String, Mishap)>,
+    /// Every command of its API that changes something, in order.
+    orders_of_api: Vec<String>,
+    /// What goes wrong with the one that comes at this place of them.
+    nth: Option<(usize, Mishap)>,
+    /// How many rows its API tells in a second, where it is slow.
+    rows_a_second: Option<u32>,
     /// What it runs.
     software: Software,
     /// Until when it starts.
@@ -289,10 +295,10 @@ impl Router {
             None => None,
         };
         let snmp = match &settings.snmp {
-            Some(snmp) => Some((UdpSocket::bind(snmp.listen).await?, snmp.community.clone())),
+            Some(snmp) => Some(UdpSocket::bind(snmp.listen).await?),
             None => None,
         };
-        let snmp_address = snmp.as_ref().map(|(socket, _)| socket.local_addr());
+        let snmp_address = snmp.as_ref().map(UdpSocket::local_addr);
         let api_address = api.as_ref().map(|(listener, _)| listener.local_addr());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
@@ -331,6 +337,9 @@ impl Router {
                     wiring,
                     entered: Vec::new(),
                     mishaps: Vec::new(),
+                    orders_of_api: Vec::new(),
+                    nth: None,
+                    rows_a_second: None,
                     software: Software::of(settings.api.as_ref().map(|api| api.face)),
                     away_until: None,
                 }),
@@ -347,8 +356,8 @@ impl Router {
             router.spawn(api::listen(router.clone(), listener, api));
         }
         router.spawn(schedule::keep(router.clone()));
-        if let Some((socket, community)) = snmp {
-            router.spawn(snmp::listen(router.clone(), socket, community));
+        if let Some(socket) = snmp {
+            router.spawn(snmp::listen(router.clone(), socket));
         }
         Ok(router)
     }
@@ -401,10 +410,27 @@ impl Router {
         self.change(|state| state.mishaps.push((command.to_owned(), mishap)));
     }
 
+    /// Has the command go wrong that comes after so many others from here on, of those that change something: once.
+    pub fn mishap_after(&self, others: usize, mishap: Mishap) {
+        self.change(|state| state.nth = Some((state.orders_of_api.len() + others, mishap)));
+    }
+
+    /// Has the API tell so many rows in a second from here on, by the clock of the world outside: a small processor at a
+    /// long list. `None` is as fast as it goes.
+    pub fn slow(&self, rows_a_second: Option<u32>) {
+        self.change(|state| state.rows_a_second = rows_a_second);
+    }
+
+    /// Every command of its API so far that would change something, in order.
+    pub fn ordered_by_api(&self) -> Vec<String> {
+        self.state().orders_of_api.clone()
+    }
+
     /// Has nothing go wrong any more.
     pub fn mend(&self) {
         self.change(|state| {
             state.mishaps.clear();
+            state.nth = None;
             state.unplugged = false;
         });
     }

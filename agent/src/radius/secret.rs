@@ -29,6 +29,11 @@ impl Secret {
         self.octets.as_slice().ct_eq(other.octets.as_slice()).into()
     }
 
+    /// What it is: for the router that has it already.
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
     /// HMAC-MD5 over the parts in turn.
     pub(super) fn hmac(&self, parts: &[&[u8]]) -> [u8; 16] {
         let mut mac = self.hmac.clone();

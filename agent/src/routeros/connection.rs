@@ -58,7 +58,11 @@ pub enum ApiError {
     )]
     OtherCertificate,
     /// TLS does not come about.
-    #[error("TLS with the router's API fails: {0} (api-ssl needs a certificate on the router)")]
+    #[error(
+        "TLS with the router's API fails: {0} (api-ssl needs a certificate on the router; RouterOS 6 may have no cipher \
+         that is safe enough: enter apiPort 8728 for it, which its script opens to the agents alone, and its password \
+         then goes in the clear between them)"
+    )]
     Tls(String),
     /// It speaks something else.
     #[error("the router's API is not understood: {0}")]

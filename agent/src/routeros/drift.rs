@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use easyisp_shared::setup::same;
+use easyisp_shared::setup::{is_optional, same};
 use easyisp_shared::wire::drift::{DriftFieldV1, DriftV1, RowOfV1, WantedV1, WantedValueV1};
 use tracing::info;
 
 use super::RouterApis;
 use super::connection::ApiError;
 use super::guard;
+use super::rows::is_there;
 use super::sentence::{Command, Row};
 use crate::site::Router;
 
-/// The rows of each menu; why one could not be read.
+/// The rows of each menu; why one could not be read, in no words where the router may be without it.
 type Menus = HashMap<String, Result<Vec<Row>, String>>;
 
 /// What differs, and the command that mends it.
@@ -29,6 +30,8 @@ enum Mend {
     Set(Option<String>, String, String),
     /// A row that is missing, with all its properties.
     Add(Vec<(String, String)>, Place),
+    /// A row before another.
+    Move(String, String),
     /// A row less.
     Remove(String),
 }
@@ -79,6 +82,13 @@ impl RouterApis {
             let one = std::slice::from_ref(item);
             self.read(router, one, left(), &mut menus).await?;
             let found = differences(one, &menus);
+            if is_of_logins(&item.menu) {
+                // It would be refused: who may make logins may make himself more than he is.
+                if !found.is_empty() {
+                    refused.push((item.menu.clone(), OF_LOGINS.to_owned()));
+                }
+                continue;
+            }
             let commands = mends(item, &found, &menus);
             if !commands.is_empty() {
                 // One menu tells of another: what was read is old.
@@ -124,10 +134,13 @@ impl RouterApis {
     ) -> Result<Option<Option<String>>, ApiError> {
         let menus = self.menus(router, wanted, within).await?;
         let found = differences(wanted, &menus);
-        if !found.iter().any(|one| guard::parts(&one.field.menu)) {
+        let mut mended = found.iter().map(|one| one.field.menu.as_str());
+        if !mended.any(|menu| guard::parts(menu) && !is_of_logins(menu)) {
             return Ok(None);
         }
-        let stood = guard::before(wanted, |menu| match menus.get(menu) {
+        let may = wanted.iter().filter(|item| !is_of_logins(&item.menu));
+        let may: Vec<WantedV1> = may.cloned().collect();
+        let stood = guard::before(&may, |menu| match menus.get(menu) {
             Some(Ok(rows)) => rows.clone(),
             Some(Err(_)) | None => Vec::new(),
         });
@@ -161,6 +174,11 @@ impl RouterApis {
             let command = Command::new(&format!("{}/print", path(&item.menu)));
             let rows = match self.ask(router, command, within).await {
                 Ok(answer) => Ok(answer.rows),
+                Err(ApiError::Refused(trap))
+                    if is_optional(&item.menu) && trap.is_missing_command() =>
+                {
+                    Err(String::new())
+                }
                 Err(ApiError::Refused(trap)) => Err(trap.message),
                 Err(cause) => return Err(cause),
             };
@@ -177,7 +195,7 @@ fn path(menu: &str) -> String {
 
 fn told(found: Vec<Difference>, menus: &Menus, wanted: &[WantedV1]) -> DriftV1 {
     let problem = |(menu, rows): (&String, &Result<Vec<Row>, String>)| {
-        let why = rows.as_ref().err()?;
+        let why = rows.as_ref().err().filter(|why| !why.is_empty())?;
         Some((menu.clone(), why.clone()))
     };
     let mut problems: Vec<(String, String)> = menus.iter().filter_map(problem).collect();
@@ -217,6 +235,13 @@ fn compare(item: &WantedV1, rows: &[Row], all: &mut Vec<Difference>) {
                 let id = row.text(".id").map(str::to_owned);
                 fields(item, row, (format!("{name}={value}"), id), known, all);
             }
+            // Nothing of ours: nobody but who has the router can make it.
+            if !known && is_there(name) && !rows.iter().any(|row| has(&row, name, value)) {
+                all.push(Difference {
+                    field: whole(item, format!("{name}={value}"), Some("there"), None),
+                    mend: None,
+                });
+            }
         }
         RowOfV1::Own(name, value) | RowOfV1::OwnFirst(name, value) => {
             let named = format!("{name}={value}");
@@ -224,7 +249,10 @@ fn compare(item: &WantedV1, rows: &[Row], all: &mut Vec<Difference>) {
             match own {
                 Some(row) => {
                     let id = row.text(".id").map(str::to_owned);
-                    fields(item, row, (named, id), false, all);
+                    fields(item, row, (named.clone(), id), false, all);
+                    if matches!(item.which, RowOfV1::OwnFirst(..)) {
+                        all.extend(misplaced(item, row, rows, named));
+                    }
                 }
                 None => {
                     let place = match item.which {
@@ -260,6 +288,33 @@ fn compare(item: &WantedV1, rows: &[Row], all: &mut Vec<Difference>) {
             }
         }
     }
+}
+
+/// A rule of ours that another decides before.
+fn misplaced(item: &WantedV1, row: &Row, rows: &[Row], named: String) -> Option<Difference> {
+    let rule: Vec<(String, String)> = of_rule(item);
+    let other = rows.iter().find(|other| is_others(other, &rule))?;
+    let (id, other) = (row.text(".id")?, other.text(".id")?);
+    let place = |id: &str| rows.iter().position(|row| row.text(".id") == Some(id));
+    (place(other) < place(id)).then(|| Difference {
+        field: DriftFieldV1 {
+            field: "place".to_owned(),
+            ..whole(
+                item,
+                named,
+                Some("before every rule that decides before it"),
+                Some("after one"),
+            )
+        },
+        mend: Some(Mend::Move(id.to_owned(), other.to_owned())),
+    })
+}
+
+fn of_rule(item: &WantedV1) -> Vec<(String, String)> {
+    let fields = item.fields.iter();
+    fields
+        .map(|(name, value)| (name.clone(), clear(value)))
+        .collect()
 }
 
 fn gone(item: &WantedV1, row: &Row, named: String) -> Difference {
@@ -364,13 +419,16 @@ fn mends(item: &WantedV1, found: &[Difference], menus: &Menus) -> Vec<(Command, 
                 });
                 if place == Place::BeforeOthers
                     && let Some(Ok(rows)) = menus.get(&item.menu)
-                    && let chain = fields.iter().find(|(name, _)| name == "chain")
-                    && let Some(first) = rows.iter().find(|row| is_others(row, chain))
+                    && let Some(first) = rows.iter().find(|row| is_others(row, &fields))
                     && let Some(id) = first.text(".id")
                 {
                     command = command.with("place-before", id);
                 }
                 commands.push((command, Again::Doubles));
+            }
+            Mend::Move(id, before) => {
+                let command = at("move").with("numbers", id).with("destination", before);
+                commands.push((command, Again::Harmless));
             }
             Mend::Remove(id) => {
                 commands.push((at("remove").with(".id", id), Again::Harmless));
@@ -386,15 +444,29 @@ fn mends(item: &WantedV1, found: &[Difference], menus: &Menus) -> Vec<(Command, 
         .collect()
 }
 
-/// A rule of this chain that is not ours; those that the router makes itself stay first.
-fn is_others(row: &Row, chain: Option<&(String, String)>) -> bool {
+/// A rule before which this one has to stand: of its chain and not ours, and for what lets somebody in also one of ours
+/// that does not. Those that the router makes itself stay first.
+fn is_others(row: &Row, rule: &[(String, String)]) -> bool {
+    let of_rule = |wanted: &str| {
+        let held = rule.iter().find(|(name, _)| name == wanted);
+        held.map(|(_, value)| value.as_str())
+    };
     let ours = row
         .text("comment")
         .is_some_and(|text| text.starts_with("easyisp"));
-    row.text("chain") == chain.map(|(_, chain)| chain.as_str())
-        && row.flag("dynamic") != Some(true)
-        && !ours
+    let passes =
+        ours && !(of_rule("action") == Some("accept") && row.text("action") == Some("drop"));
+    row.text("chain") == of_rule("chain") && row.flag("dynamic") != Some(true) && !passes
 }
+
+/// What nobody changes without the right `policy`, which the agents' login has not: it could make itself any other.
+fn is_of_logins(menu: &str) -> bool {
+    ["/user", "/user group"].contains(&menu)
+}
+
+/// What mends that.
+const OF_LOGINS: &str = "the agents' login may not change logins: take a new command from the wizard and paste it on the \
+                         router, or put it right there by hand";
 
 const HIDDEN: &str = "********";
 const MOST: usize = 200;

@@ -260,6 +260,7 @@ const PARTING: &[&str] = &[
     "/ip address",
     "/ip hotspot",
     "/ip firewall filter",
+    "/ipv6 firewall filter",
 ];
 
 /// Whether a change of this menu may part a router from its agent.

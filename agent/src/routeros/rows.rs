@@ -32,6 +32,13 @@ pub enum Act {
         /// Which property.
         name: String,
     },
+    /// A row further up.
+    Move {
+        /// Which.
+        id: String,
+        /// Before this row.
+        before: String,
+    },
     /// One row less.
     Remove {
         /// Which.
@@ -90,10 +97,15 @@ pub fn to_apply(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<Act> {
     match &item.which {
         WhichV1::Menu { lenient } | WhichV1::Found { lenient, .. } => set(*lenient),
         WhichV1::Own { key, value, first } => {
-            if meant().next().is_some() {
-                return set(false);
-            }
             let before = first.then(|| first_of_others(menu, &wanted)).flatten();
+            if let Some(row) = meant().next() {
+                let mut acts = set(false);
+                if let Some(before) = before.filter(|before| is_before(menu, before, &row.id)) {
+                    let id = row.id.clone();
+                    acts.push(Act::Move { id, before });
+                }
+                return acts;
+            }
             let mut fields = vec![(key.clone(), value.clone().into_bytes())];
             fields.extend(wanted);
             vec![Act::Add { fields, before }]
@@ -189,13 +201,25 @@ pub fn amiss(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<String> {
     };
     match &item.which {
         WhichV1::Menu { lenient: true } | WhichV1::Found { lenient: true, .. } => Vec::new(),
+        WhichV1::Found { key, value, .. } if meant.is_empty() && is_there(key) => {
+            vec![format!("{path}: {value} is not there")]
+        }
         WhichV1::Menu { .. } | WhichV1::Found { .. } => {
             meant.iter().flat_map(|row| differing(row)).collect()
         }
-        WhichV1::Own { value, .. } => match meant.first() {
+        WhichV1::Own { value, first, .. } => match meant.first() {
             None => vec![format!("{path}: {value} is not there")],
             Some(row) if is_yes(of(row, "invalid")) => {
                 vec![format!("{path}: the router calls {value} invalid")]
+            }
+            Some(row)
+                if *first
+                    && first_of_others(menu, &wanted(item, folder))
+                        .is_some_and(|other| is_before(menu, &other, &row.id)) =>
+            {
+                vec![format!(
+                    "{path}: {value} comes after a rule that decides before it"
+                )]
             }
             Some(row) => differing(row),
         },
@@ -271,15 +295,31 @@ pub fn superseded(files: Vec<(String, String)>, name: &str) -> Vec<String> {
     earlier.into_iter().map(|(_, _, id)| id).collect()
 }
 
-/// The first rule of the chain of `rule` that is neither ours nor the router's own.
+/// Whether rows that are only found must be there: what has a name, or comes with the router. A rule that somebody may
+/// have, and a login that may be his own, need not.
+pub fn is_there(key: &str) -> bool {
+    ["name", "default"].contains(&key)
+}
+
+/// The first rule of the chain of `rule` before which it has to stand: one that is neither ours nor the router's own,
+/// and for what lets somebody in one of ours that does not.
 fn first_of_others(menu: &[RowV1], rule: &[(String, Vec<u8>)]) -> Option<String> {
-    let chain = rule.iter().find(|(name, _)| name == "chain");
-    let chain = chain.map(|(_, chain)| chain.as_slice());
+    let of_rule = |wanted: &str| {
+        let held = rule.iter().find(|(name, _)| name == wanted);
+        held.map(|(_, value)| value.as_slice())
+    };
+    let accepts = of_rule("action") == Some(b"accept");
     let others = menu.iter().find(|row| {
         let ours = of(row, "comment").is_some_and(|comment| comment.starts_with(b"easyisp:"));
-        of(row, "chain") == chain && !is_yes(of(row, "dynamic")) && !ours
+        let passes = ours && !(accepts && of(row, "action") == Some(b"drop"));
+        of(row, "chain") == of_rule("chain") && !is_yes(of(row, "dynamic")) && !passes
     });
     others.map(|row| row.id.clone())
+}
+
+fn is_before(menu: &[RowV1], one: &str, other: &str) -> bool {
+    let place = |id: &str| menu.iter().position(|row| row.id == id);
+    place(one) < place(other)
 }
 
 fn of<'a>(row: &'a RowV1, name: &str) -> Option<&'a [u8]> {

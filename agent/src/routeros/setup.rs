@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use easyisp_shared::setup::{Release, is_optional};
 use easyisp_shared::wire::setup::{
     BeforeV1, ItemV1, RowV1, SetupAskV1, SetupToldV1, ValueV1, WhichV1,
 };
@@ -44,8 +45,8 @@ impl RouterApis {
     }
 }
 
-/// Menus as they were read since the last change.
-type Menus = HashMap<String, Vec<RowV1>>;
+/// Menus as they were read since the last change; `None` of one that the router may be without, and is.
+type Menus = HashMap<String, Option<Vec<RowV1>>>;
 
 /// Commands to one router, all within one deadline.
 pub(super) struct Hands<'a> {
@@ -65,7 +66,12 @@ impl Hands<'_> {
                     let print = Command::new(&format!("{}/print", path(ROUTES)));
                     rows::read(&self.rows(print.having(key, value)).await?)
                 }
-                _ => self.menu(&mut held, &item.menu).await?.to_vec(), // every other menu is short
+                // Every other menu is short.
+                _ => self
+                    .menu(&mut held, &item.menu)
+                    .await?
+                    .unwrap_or_default()
+                    .to_vec(),
             };
             before.push(rows::before(item, &menu));
         }
@@ -81,10 +87,18 @@ impl Hands<'_> {
         // What is not below `flash/` on boards that have it lies in memory, and is gone after the start for which it was
         // made.
         let name = format!("{}{name}", self.flash().await?);
-        let saves = [
-            Command::new("/system/backup/save").with("name", &name),
-            Command::new("/export").with("file", &name),
-        ];
+        let mut backup = Command::new("/system/backup/save").with("name", &name);
+        // Without a password it is in the clear since 6.43, and holds every secret of the router. This one is kept by
+        // whoever could have to open it.
+        if let Some(secret) = self.router.secrets.first() {
+            backup = backup.with("password", secret.octets());
+        }
+        let mut export = Command::new("/export").with("file", &name);
+        // RouterOS 7 hides secrets by itself, 6 where it is told to.
+        if self.release().await? == Some(Release::V6) {
+            export = export.with("hide-sensitive", "");
+        }
+        let saves = [backup, export];
         let mut problem = None;
         for save in saves {
             let saved = self.apis.ask(self.router, save, self.left()).await;
@@ -131,7 +145,9 @@ impl Hands<'_> {
         let folder = self.folder(items).await?;
         let mut held = Menus::default();
         for (done, item) in items.iter().enumerate() {
-            let menu = self.menu(&mut held, &item.menu).await?;
+            let Some(menu) = self.menu(&mut held, &item.menu).await? else {
+                continue;
+            };
             for act in rows::to_apply(item, menu, folder) {
                 // One menu tells of another: what was read is old.
                 held.clear();
@@ -154,7 +170,9 @@ impl Hands<'_> {
         let mut held = Menus::default();
         for stood in stood.iter().rev() {
             let path = &stood.item.menu;
-            let menu = self.menu(&mut held, path).await?;
+            let Some(menu) = self.menu(&mut held, path).await? else {
+                continue;
+            };
             for act in rows::to_restore(stood, menu) {
                 held.clear();
                 if let Some(refused) = self.act(path, act).await? {
@@ -172,8 +190,9 @@ impl Hands<'_> {
         let mut amiss = Vec::new();
         let mut held = Menus::default();
         for item in items {
-            let menu = self.menu(&mut held, &item.menu).await?;
-            amiss.extend(rows::amiss(item, menu, folder));
+            if let Some(menu) = self.menu(&mut held, &item.menu).await? {
+                amiss.extend(rows::amiss(item, menu, folder));
+            }
         }
         Ok(SetupToldV1::Checked(amiss))
     }
@@ -234,6 +253,10 @@ impl Hands<'_> {
                 let refused = refusal(self.ask(empty).await)?;
                 Ok(refused.filter(|words| unknown(words).is_none()))
             }
+            Act::Move { id, before } => {
+                let command = Command::new(&format!("{path}/move")).with("numbers", &id);
+                refusal(self.ask(command.with("destination", &before)).await)
+            }
             Act::Remove { id } => {
                 let command = Command::new(&format!("{path}/remove")).with(".id", &id);
                 let refused = refusal(self.ask(command).await)?;
@@ -268,20 +291,38 @@ impl Hands<'_> {
         }
     }
 
+    async fn release(&self) -> Result<Option<Release>, ApiError> {
+        let resource = Command::new("/system/resource/print").only("version");
+        let rows = self.rows(resource).await?;
+        let version = rows.first().and_then(|row| row.text("version"));
+        Ok(version.and_then(Release::of))
+    }
+
     async fn flash(&self) -> Result<&'static str, ApiError> {
         let flash = Command::new("/file/print").only("name");
         let found = self.rows(flash.having("name", "flash")).await?;
         Ok(if found.is_empty() { "" } else { "flash/" })
     }
 
-    /// The rows of a menu: as they were read, else read now.
-    async fn menu<'m>(&self, held: &'m mut Menus, menu: &str) -> Result<&'m [RowV1], ApiError> {
+    /// The rows of a menu: as they were read, else read now. `None` where the router is without a menu that it may be
+    /// without.
+    async fn menu<'m>(
+        &self,
+        held: &'m mut Menus,
+        menu: &str,
+    ) -> Result<Option<&'m [RowV1]>, ApiError> {
         if !held.contains_key(menu) {
             let print = Command::new(&format!("{}/print", path(menu)));
-            let rows = self.rows(print).await?;
-            held.insert(menu.to_owned(), rows::read(&rows));
+            let rows = match self.ask(print).await {
+                Ok(answer) => Some(rows::read(&answer.rows)),
+                Err(ApiError::Refused(trap)) if trap.is_missing_command() => {
+                    (!is_optional(menu)).then(Vec::new)
+                }
+                Err(cause) => return Err(cause),
+            };
+            held.insert(menu.to_owned(), rows);
         }
-        Ok(held.get(menu).map(Vec::as_slice).unwrap_or_default())
+        Ok(held.get(menu).and_then(Option::as_deref))
     }
 
     /// The rows of a menu; none where the router has no such menu.

@@ -49,6 +49,7 @@ pub(super) fn setup(wish: &Wish, agent: Ipv4Addr, policy: &Policy, api: Option<A
         coa_port: COA_PORT,
         api,
         snmp: None,
+        snmp_port: 161,
         wan: None,
         more_wans: Vec::new(),
         pppoe: wish.pppoe.as_ref().map(|_| Pppoe {
@@ -64,7 +65,8 @@ pub(super) fn setup(wish: &Wish, agent: Ipv4Addr, policy: &Policy, api: Option<A
             pool: Pool::beside(GUESTS),
             dns: NAME_SERVERS.to_vec(),
             open_hosts: portal.into_iter().collect(),
-            pages: None, // the cloud's, which is away
+            opens_no_others: false, // the cloud may have opened its own
+            pages: None,            // the cloud's, which is away
         }),
         leases: None,
         firewall: wish.firewall,

@@ -9,7 +9,7 @@ use easyisp_shared::setup::{Around, Release, Step, wanted};
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::brought::BroughtUpV1;
 use easyisp_shared::wire::router::SystemV1;
-use easyisp_shared::wire::setup::{BeforeV1, ItemV1, SetupAskV1, SetupToldV1};
+use easyisp_shared::wire::setup::{BeforeV1, ItemV1, SetupAskV1, SetupToldV1, without_backup};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -226,6 +226,9 @@ impl Wizard {
             }
             SetupToldV1::Saved { problem, .. } => {
                 let problem = problem.unwrap_or_else(|| "the file is not there".to_owned());
+                if let Some(why) = without_backup(&problem) {
+                    return Ok(self.note(id, why.to_owned()).await?);
+                }
                 Err(Stop::No(format!("the router saved no backup: {problem}")))
             }
             _ => Err(other()), // an answer to something else
@@ -411,7 +414,8 @@ impl Wizard {
                 Ok(SetupToldV1::Restored(refusals)) => {
                     left = before;
                     end = format!(
-                        "Not all of it would go back: {}. The backup on the router does: /system backup load",
+                        "Not all of it would go back: {}. The backup on the router does: /system backup load, with the \
+                         router's RADIUS secret as its password",
                         refusals.join("; ")
                     );
                 }

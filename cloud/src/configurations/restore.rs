@@ -44,13 +44,25 @@ pub struct Restored {
     changes: Drift,
     /// What stood there and cannot be written again, in words: a secret is in no version.
     left: Vec<String>,
+    /// What a restore never does, sentence by sentence.
+    not_restored: Vec<&'static str>,
     /// What came of it; null where nothing was done.
     outcome: Option<Configured>,
 }
 
+/// What is said beside every restore.
+const NOT_RESTORED: [&str; 4] = [
+    "What EasyISP did not make stays as it is now, also where this version had it otherwise: rules, addresses, queues \
+     and routes of somebody's own are written again by hand, by what the version says of them",
+    "Secrets are in no version: those that the router has now stay",
+    "The agents' login, certificates and files stay as they are",
+    "A router that was reset, or another one in its place, takes a new command of the wizard first; the backup that \
+     holds all of a router lies on the router itself, encrypted, and is good for that device alone",
+];
+
 /// `POST /api/nas/{router}/configurations/{configuration}/restore`: what EasyISP manages of the router becomes as it
 /// was in this version, row by row of the menus that its script names; whatever is not ours stays as it is, as do the
-/// agents' login and the present secrets.
+/// agents' login and the present secrets: `notRestored` says so, for whoever reads the answer alone.
 ///
 /// `dryRun=true` only tells what would change. Else the present configuration is kept as a version, a backup is saved
 /// on the router, and it goes step by step as the wizard configures: read back, tried, and undone when anything fails;
@@ -100,6 +112,7 @@ pub async fn restore(
         dry_run: dry_run || !differs,
         changes: Drift::new(router, (*found).clone(), now),
         left: going.back.left.clone(),
+        not_restored: NOT_RESTORED.to_vec(),
         outcome: None,
     };
     if dry_run {

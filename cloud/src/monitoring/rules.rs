@@ -94,11 +94,22 @@ pub fn draft(
         // Whoever names a community and no user means it to be used.
         None if fresh(change.community.as_ref()).is_some() && change.username.is_none() => false,
         None => match before.map(|before| &before.way) {
-            Some(Way::User { .. }) => true,
+            // Nobody sends a community for a user: without a word of one it is the other way that is meant.
+            Some(Way::User { .. }) => {
+                let of_user = [&change.auth_password, &change.privacy_password];
+                let names_user = change.username.is_some()
+                    || change.auth_protocol.is_some()
+                    || change.privacy_protocol.is_some()
+                    || of_user.iter().any(|held| fresh(held.as_ref()).is_some());
+                names_user || fresh(change.community.as_ref()).is_none()
+            }
             Some(Way::Community) => false,
             None => change.username.is_some() && change.community.is_none(),
         },
     };
+    if three && fresh(change.community.as_ref()).is_some() {
+        wrong.add("community", "is of v2c: leave it out, or say version v2c");
+    }
     let way = match three {
         true => user(change, before, held, &mut wrong),
         false => {
@@ -269,6 +280,38 @@ mod tests {
     fn fields(change: &Change, before: Option<&Draft>, held: Held) -> Vec<String> {
         let wrong = draft(change, before, held).err().unwrap_or_default();
         wrong.into_iter().map(|wrong| wrong.field).collect()
+    }
+
+    /// What is stored is what was said.
+    #[test]
+    fn a_community_for_a_device_with_a_user_is_used_or_refused() {
+        let user = Draft {
+            port: 161,
+            interval_secs: 60,
+            way: Way::User {
+                name: "ours".to_owned(),
+                auth: Some(SnmpAuth::Sha1),
+                privacy: None,
+            },
+        };
+        let held = Held {
+            auth: true,
+            ..Held::default()
+        };
+        let mut change = Change {
+            community: secret("ROtext"),
+            ..Change::default()
+        };
+        let made = draft(&change, Some(&user), held).unwrap();
+        assert_eq!(made.way, Way::Community);
+        change.version = Some("v3".to_owned());
+        assert_eq!(fields(&change, Some(&user), held), ["community"]);
+        let other = Change {
+            port: Some(1161),
+            ..Change::default()
+        };
+        let made = draft(&other, Some(&user), held).unwrap();
+        assert_eq!((made.port, made.way), (1161, user.way));
     }
 
     #[test]

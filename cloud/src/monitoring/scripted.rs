@@ -20,7 +20,7 @@ pub async fn entered(
     tx: &mut Tx,
     secrets: &Secrets,
     router: RouterId,
-) -> Result<Option<Snmp>, ApiError> {
+) -> Result<Option<(Snmp, u16)>, ApiError> {
     let Some(stored) = store::find(tx, router).await? else {
         return Ok(None);
     };
@@ -35,7 +35,8 @@ pub async fn entered(
         let clear = std::str::from_utf8(&clear).map_err(ApiError::internal)?;
         Ok(clear.into())
     };
-    let snmp = match stored.draft().way {
+    let draft = stored.draft();
+    let snmp = match draft.way {
         Way::Community => Snmp::Community(open(COMMUNITY, &stored.community_sealed)?),
         Way::User {
             name,
@@ -59,7 +60,7 @@ pub async fn entered(
             },
         },
     };
-    Ok(Some(snmp))
+    Ok(Some((snmp, u16::try_from(draft.port).unwrap_or(161))))
 }
 
 /// Has a router watched that is not yet: by a user of its own who signs and enciphers as both releases of RouterOS can.

@@ -10,7 +10,7 @@ use easyisp_shared::wire::drift;
 use easyisp_shared::wire::firmware::{FirmwareAskV1, FirmwareV1};
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::router::{RouterAsk, RouterTold};
-use easyisp_shared::wire::setup::{SetupAskV1, SetupToldV1};
+use easyisp_shared::wire::setup::{SetupAskV1, SetupToldV1, without_backup};
 use jiff::tz::TimeZone;
 
 use super::RUN;
@@ -397,7 +397,10 @@ async fn save(at: &At<'_>) -> Came {
                 Some(file) => Came::to(at, Step::Downloading, format!("It saved {file}")),
                 None => {
                     let why = problem.unwrap_or_else(|| "the file is not there".to_owned());
-                    let why = format!("Nothing was done: it saved no backup: {why}");
+                    let why = match without_backup(&why) {
+                        Some(words) => format!("Nothing was done. {words}"),
+                        None => format!("Nothing was done: it saved no backup: {why}"),
+                    };
                     Came::to(at, Step::Failed, why)
                 }
             }

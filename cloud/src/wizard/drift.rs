@@ -1,6 +1,6 @@
 //! What of a router differs from its set-up, by a version of its configuration: without asking the router.
 
-use easyisp_shared::setup::{Item, Step, Value, Which, same, text};
+use easyisp_shared::setup::{Item, Step, Value, Which, is_optional, same, text};
 
 /// What differs, as `menu row field`. A secret is in no version, and is not compared; a menu that could not be read
 /// is passed over.
@@ -8,7 +8,7 @@ pub fn differences(steps: &[Step], version: &str) -> Vec<String> {
     let rows = text::read(version);
     let mut found = Vec::new();
     for item in steps.iter().flat_map(|step| &step.items) {
-        if is_unread(version, item.menu) {
+        if is_unread(version, item.menu) || is_without(version, item.menu) {
             continue;
         }
         let menu = rows.iter().filter(|(menu, _)| *menu == item.menu);
@@ -62,8 +62,17 @@ fn compare(item: &Item, menu: &[&text::Fields], found: &mut Vec<String>) {
             }
         }
         Which::Own(key, value) | Which::OwnFirst(key, value) => {
-            match menu.iter().find(|row| has(row, key, value)) {
-                Some(row) => fields(row, &format!("{key}={value}"), false),
+            match menu.iter().position(|row| has(row, key, value)) {
+                Some(place) => {
+                    if let Some(row) = menu.get(place) {
+                        fields(row, &format!("{key}={value}"), false);
+                    }
+                    let is_first = matches!(item.which, Which::OwnFirst(..));
+                    let above = menu.iter().take(place);
+                    if is_first && above.into_iter().any(|row| decides_before(item, row)) {
+                        found.push(format!("{} {key}={value} place", item.menu));
+                    }
+                }
                 None => found.push(format!("{} {key}={value}", item.menu)),
             }
         }
@@ -84,9 +93,27 @@ fn compare(item: &Item, menu: &[&text::Fields], found: &mut Vec<String>) {
     }
 }
 
+/// Whether a rule of a firewall may not stand before this one: others', and for what lets somebody in ours that does
+/// not.
+fn decides_before(item: &Item, row: &text::Fields) -> bool {
+    let is = |name: &str, value: &str| of(row, name).as_deref() == Some(value);
+    let accepts = item.fields.iter().any(|(name, value)| {
+        *name == "action" && matches!(value, Value::Word(word) if word == "accept")
+    });
+    let ours = of(row, "comment").is_some_and(|text| text.starts_with("easyisp:"));
+    is("chain", item.chain()) && !(ours && !(accepts && is("action", "drop")))
+}
+
 fn of(row: &text::Fields, name: &str) -> Option<String> {
     let held = row.iter().find(|(held, _)| held == name);
     held.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+}
+
+/// Whether a router may be without a menu, and its version tells none of the kind.
+fn is_without(version: &str, menu: &str) -> bool {
+    let kind = menu.split(' ').next().unwrap_or_default();
+    let of_kind = |line: &str| line.split(' ').next() == Some(kind);
+    is_optional(menu) && !version.lines().any(of_kind)
 }
 
 fn is_unread(version: &str, menu: &str) -> bool {

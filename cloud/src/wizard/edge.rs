@@ -9,11 +9,13 @@ use easyisp_shared::wire::brought::{BroughtUpV1, ServesV1};
 use easyisp_shared::wire::down::secret_place;
 use easyisp_shared::wire::{DownKind, Up};
 
+use super::complete::COMPLETE;
 use super::plan::Stage;
 use super::rules::{self, Chosen, Services};
 use super::store;
 use crate::audit::{self, Action, Actor, Audit};
 use crate::db::Tx;
+use crate::due;
 use crate::routers::{self, Change, Clear, Provisioning};
 use crate::secrets::{SecretError, Secrets};
 use crate::sites;
@@ -129,6 +131,7 @@ async fn adopt(
     store::begin(tx, router, &message, &choice, now).await?;
     store::keep(tx, router, &choice).await?;
     store::note(tx, router, Stage::Done, &message, now).await?;
+    due::at(tx, COMPLETE, router, now).await?;
     let line = Audit {
         details: message,
         ..Audit::new(Action::RouterRegister, "router", router, &draft.name)

@@ -270,7 +270,7 @@ async fn chosen(tx: &mut Tx, router: RouterId, choice: Choice) -> sqlx::Result<C
 }
 
 /// What a router was configured with last and serves by.
-fn kept(row: &store::Row) -> Option<Chosen> {
+pub(super) fn kept(row: &store::Row) -> Option<Chosen> {
     let kept = serde_json::from_value::<Chosen>(row.kept.clone()?).ok();
     kept.filter(|kept| kept.services.is_some())
 }
@@ -288,7 +288,11 @@ fn refused(faults: Vec<Fault>) -> ApiError {
     ApiError::fields(faults.into_iter().map(error).collect())
 }
 
-async fn known(tx: &mut Tx, secrets: &Secrets, router: RouterId) -> Result<Known, ApiError> {
+pub(super) async fn known(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+) -> Result<Known, ApiError> {
     let opened = routers::opened(tx, secrets, router).await?;
     let routers::Opened {
         draft,
@@ -297,13 +301,18 @@ async fn known(tx: &mut Tx, secrets: &Secrets, router: RouterId) -> Result<Known
         version,
     } = opened.ok_or(ApiError::NotFound("router"))?;
     let agents = sites::agents::store::listening(tx, site).await?;
+    let (snmp, snmp_port) = match monitoring::entered(tx, secrets, router).await? {
+        Some((snmp, port)) => (Some(snmp), port),
+        None => (None, 161),
+    };
     Ok(Known {
         name: draft.name,
         secret: clear.secret,
         coa_port: draft.coa_port,
         dhcp_radius: draft.dhcp_radius,
         api: draft.api_username.zip(clear.api_password),
-        snmp: monitoring::entered(tx, secrets, router).await?,
+        snmp,
+        snmp_port,
         version,
         time_zone: tenants::time_zone(tx).await?,
         portal_url: tenants::portal_url(tx).await?,

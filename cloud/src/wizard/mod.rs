@@ -8,6 +8,7 @@
 
 mod alive;
 mod back;
+mod complete;
 mod drift;
 pub mod edge;
 mod http;
@@ -24,6 +25,7 @@ pub use rules::room;
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission::{RoutersAdd, RoutersConfig, RoutersDetailsView, RoutersView};
 
+pub use complete::{COMPLETE, complete};
 pub use run::{RUN, work};
 
 /// The routes of this feature.

@@ -71,6 +71,9 @@ pub struct Work {
     /// Whether it is something by itself: it is read back, and says nothing of what the router serves.
     #[serde(default)]
     pub is_part: bool,
+    /// Why the backup that was wished was not saved, where that is no reason to stop.
+    #[serde(default)]
+    pub unsaved: Option<String>,
 }
 
 /// Things that are written together.
@@ -114,6 +117,7 @@ impl Work {
             before,
             why: None,
             is_part: false,
+            unsaved: None,
         }
     }
 
@@ -132,6 +136,14 @@ impl Work {
                 Some(part) => Turn::Apply(&part.name, &part.items),
                 None => Turn::Test,
             },
+        }
+    }
+
+    /// A message for people, and why there is no backup where one was wished.
+    pub fn told(&self, message: &str) -> String {
+        match &self.unsaved {
+            Some(why) => format!("{message} {why}."),
+            None => message.to_owned(),
         }
     }
 
@@ -284,6 +296,7 @@ mod tests {
             before: Vec::new(),
             why: None,
             is_part: false,
+            unsaved: None,
         };
         let turns: Vec<Turn<'_>> = (0..work.places()).map(|at| work.turn(at)).collect();
         let names = [

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use easyisp_shared::id::TenantId;
 use easyisp_shared::setup::{
-    Alive, ApiLogin, Fault, GUESTS, Hotspot, LINE, Lan, NAME_SERVERS, Pages, Pool, Pppoe, Release,
-    SERVICE_NAME, Setup, Snmp, Step, first_script, imported, mode, pasted, pasted_checked, script,
-    wanted,
+    Alive, ApiLogin, Fault, GUESTS, Hotspot, LINE, Lan, NAME_SERVERS, PLAIN_API, Pages, Pool,
+    Pppoe, Release, SERVICE_NAME, Setup, Snmp, Step, first_script, imported, mode, pasted,
+    pasted_checked, script, wanted,
 };
 use ipnet::Ipv4Net;
 use secrecy::SecretString;
@@ -37,6 +37,8 @@ pub struct Known {
     pub api: Option<(String, String)>,
     /// How its agents read it over SNMP.
     pub snmp: Option<Snmp>,
+    /// Where it is asked.
+    pub snmp_port: u16,
     /// What it said of itself.
     pub version: Option<String>,
     /// Whether its DHCP servers ask for leases.
@@ -65,6 +67,8 @@ pub struct Chosen {
     pub services: Option<Services>,
     /// RouterOS 6 or 7; as the router said, else 7.
     pub release: Option<u8>,
+    /// What it said it runs when it was configured: it counts while its record says nothing.
+    pub ran: Option<u8>,
     /// The interface to the internet.
     pub wan: Option<String>,
     /// Further ones, of a router with several lines.
@@ -238,7 +242,7 @@ fn without_interfaces(chosen: Chosen) -> Chosen {
 
 fn left_out(chosen: &Chosen) -> &'static [&'static str] {
     match chosen.beside {
-        true => &["SNMP", "firewall"],
+        true => &[PLAIN_API, "SNMP", "firewall"],
         false => &[],
     }
 }
@@ -276,11 +280,13 @@ fn release(known: &Known, chosen: &Chosen) -> Result<Release, Vec<Fault>> {
                 message,
             }])
         }
-        None => Ok(known
-            .version
-            .as_deref()
-            .and_then(Release::of)
-            .unwrap_or(Release::V7)),
+        None => Ok(
+            match (known.version.as_deref().and_then(Release::of), chosen.ran) {
+                (Some(release), _) => release,
+                (None, Some(6)) => Release::V6,
+                (None, Some(_) | None) => Release::V7,
+            },
+        ),
     }
 }
 
@@ -313,6 +319,11 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
     };
     let bridges = chosen.bridges;
     let pages = chosen.cloud.clone().filter(|_| chosen.pages);
+    let knows_cloud = chosen.cloud.is_some();
+    // Its pages ask the cloud what there is to buy, and pay there.
+    let open = known.portal_url.iter().chain(&chosen.cloud);
+    let mut open_hosts: Vec<String> = open.filter_map(|url| host(url)).collect();
+    open_hosts.dedup();
     let lan = |names| Lan::of(names, &bridges);
     let agents = match chosen.agents.as_slice() {
         [] => nearest(&known),
@@ -332,6 +343,7 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
             password: password.into(),
         }),
         snmp: known.snmp,
+        snmp_port: known.snmp_port,
         wan: chosen.wan,
         more_wans: chosen.more_wans,
         pppoe: (services != Services::Hotspot).then(|| Pppoe {
@@ -348,7 +360,8 @@ fn setup(known: Known, chosen: Chosen) -> Result<Setup, Vec<Fault>> {
             gateway,
             pool: guests,
             dns: dns.clone(),
-            open_hosts: open_hosts(known.portal_url.as_deref(), chosen.cloud.as_deref()),
+            open_hosts,
+            opens_no_others: knows_cloud,
             pages: pages.map(|cloud| Pages {
                 url: format!("{}{PAGES_AT}", cloud.trim_end_matches('/')),
                 query: format!("tenantId={}", known.tenant),
@@ -412,16 +425,6 @@ fn address(text: &str) -> Result<Ipv4Addr, Vec<Fault>> {
             message,
         }]
     })
-}
-
-/// Where guests pay, and where the hotspot's pages ask what is sold. A host that is an address has no name by which the
-/// garden could know it.
-fn open_hosts(portal: Option<&str>, cloud: Option<&str>) -> Vec<String> {
-    let cloud = cloud.and_then(host);
-    let cloud = cloud.filter(|host| host.parse::<IpAddr>().is_err() && !host.starts_with('['));
-    let portal = portal.and_then(host);
-    let cloud = cloud.filter(|host| portal.as_ref() != Some(host));
-    portal.into_iter().chain(cloud).collect()
 }
 
 fn host(url: &str) -> Option<String> {
@@ -494,6 +497,7 @@ mod tests {
             dhcp_radius: false,
             api: None,
             snmp: None,
+            snmp_port: 161,
             version: None,
             time_zone: "Africa/Nairobi".to_owned(),
             portal_url: Some("https://pay.example.net/now".to_owned()),
@@ -516,6 +520,23 @@ mod tests {
         assert!(script.contains("for RouterOS 7"), "{script}");
         assert!(!script.contains("pppoe-server"), "{script}");
         assert!(!script.contains("127.0.0.1"), "{script}");
+    }
+
+    /// The pages of its hotspot ask the cloud, whatever pays elsewhere.
+    #[test]
+    fn guests_reach_the_cloud_before_they_log_in() {
+        for (cloud, row) in [
+            ("https://isp.example.com", "dst-host=\"isp.example.com\""),
+            ("http://10.0.0.2:8080", "dst-address=\"10.0.0.2\""),
+        ] {
+            let chosen = Chosen {
+                cloud: Some(cloud.to_owned()),
+                ..Chosen::default()
+            };
+            let script = written(known(), chosen).unwrap();
+            assert!(script.contains(row), "{script}");
+            assert!(script.contains("dst-host=\"pay.example.net\""), "{script}");
+        }
     }
 
     #[test]
@@ -557,6 +578,11 @@ mod tests {
 
     #[test]
     fn the_release_is_what_the_router_said() {
+        let ran = Chosen {
+            ran: Some(6),
+            ..Chosen::default()
+        };
+        assert!(written(known(), ran).unwrap().contains("for RouterOS 6"));
         let six = Known {
             version: Some("6.49.10 (long-term)".to_owned()),
             ..known()

@@ -7,7 +7,7 @@ use easyisp_shared::id::{RouterId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::router::{RouterAsk, RouterTold};
-use easyisp_shared::wire::setup::{ItemV1, SetupAskV1, SetupToldV1};
+use easyisp_shared::wire::setup::{ItemV1, SetupAskV1, SetupToldV1, without_backup};
 use serde_json::json;
 
 use super::plan::{self, Stage, Tested, Turn, Work};
@@ -158,6 +158,8 @@ fn is_too_old(silence: &Silence) -> bool {
 enum Outcome {
     /// It went well; a line for people.
     Went(String),
+    /// No backup was saved, and that is no reason to stop: why not, and a line for people.
+    Unsaved(&'static str, String),
     /// It was tried, and this is how it is.
     Tried(Tested, Vec<String>),
     /// The router said no.
@@ -238,12 +240,31 @@ async fn forward(
             };
             return note(db, at, row, &turned, None, Some(now)).await;
         }
+        Outcome::Unsaved(why, line) => {
+            work.backup = None;
+            work.unsaved = Some(why.to_owned());
+            let mut tx = db.begin(at.tenant).await?;
+            let sealed = seal(&mut tx, secrets, at.router, &work).await;
+            let sealed = sealed.map_err(ApiError::into_cause)?;
+            drop(tx);
+            let message = format!("Step {} of {}: {line}", row.place + 1, row.places);
+            let turned = Turned {
+                place: row.place + 1,
+                since: now,
+                message: &message,
+                line: Some(&line),
+                work_sealed: Some(&sealed),
+                ..on
+            };
+            return note(db, at, row, &turned, None, Some(now)).await;
+        }
         Outcome::Tried(_, amiss) if work.is_part && amiss.is_empty() => {
+            let message = work.told("Configured and read back.");
             let turned = Turned {
                 stage: Stage::Done,
                 place: row.places,
                 since: now,
-                message: "Configured and read back.",
+                message: &message,
                 line: Some("Read it back: it is so"),
                 work_sealed: None,
                 ..on
@@ -253,12 +274,12 @@ async fn forward(
         Outcome::Tried(tested, amiss) => {
             let shown = Some(json!(tested));
             if tested.is_good(work.services) && amiss.is_empty() {
-                let message = "Configured and tried: customers can come.";
+                let message = work.told("Configured and tried: customers can come.");
                 let turned = Turned {
                     stage: Stage::Done,
                     place: row.places,
                     since: now,
-                    message,
+                    message: &message,
                     line: Some("Tried it: the router serves, and knows the agent"),
                     tested: shown,
                     work_sealed: None,
@@ -326,10 +347,13 @@ async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
                     let saved = format!("Saved a backup on the router: {}", files.join(", "));
                     Outcome::Went(guarded(at, work, &saved).await?)
                 }
-                SetupToldV1::Saved { problem, .. } => Outcome::Refused(format!(
-                    "The router saved no backup: {}",
-                    problem.unwrap_or_else(|| "the file is not there".to_owned())
-                )),
+                SetupToldV1::Saved { problem, .. } => {
+                    let problem = problem.unwrap_or_else(|| "the file is not there".to_owned());
+                    match without_backup(&problem) {
+                        Some(why) => Outcome::Unsaved(why, guarded(at, work, why).await?),
+                        None => Outcome::Refused(format!("The router saved no backup: {problem}")),
+                    }
+                }
                 _ => return Err(at.other()), // an answer to something else
             }
         }
@@ -442,7 +466,8 @@ async fn undo(
         Ok(SetupToldV1::Restored(left)) => {
             let message = format!(
                 "{why}. Not all of it would go back: {}. The backup on the router ({backup}) does: \
-                 /system backup load. Configured again, it is tried first.",
+                 /system backup load, with the router's RADIUS secret as its password. Configured again, it is tried \
+                 first.",
                 left.join("; ")
             );
             // Only where something would not: what is well by now is anybody's to change.
@@ -482,7 +507,7 @@ async fn undo(
         Ok(_) | Err(_) => {
             let message = format!(
                 "{why}. The router could not be reached for a day, so that it is half configured: once it answers, \
-                 configure again, or load the backup on it ({backup})"
+                 configure again, or load the backup on it ({backup}; its password is the router's RADIUS secret)"
             );
             let turned = Turned {
                 message: &message,

@@ -50,6 +50,13 @@ impl Setup {
                     .to_owned(),
             );
         }
+        if self.snmp.as_ref().is_some_and(|snmp| !snmp.is_known()) {
+            fault(
+                "authProtocol",
+                "of SNMP is one that RouterOS has not: it signs by MD5 or SHA1; choose SHA1 in the router's SNMP settings"
+                    .to_owned(),
+            );
+        }
         if self.pppoe.is_none() && self.hotspot.is_none() {
             fault(
                 "serviceType",
@@ -207,7 +214,9 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::super::wanted::tests::{both, hotspot, pppoe};
+    use super::super::{Password, Snmp};
     use super::*;
+    use crate::wire::monitor::SnmpAuth;
 
     #[test]
     fn a_network_is_as_wide_as_its_pool() {
@@ -250,6 +259,20 @@ mod tests {
         assert_eq!(
             fields(&|setup| (setup.pppoe, setup.hotspot) = (None, None)),
             ["serviceType"]
+        );
+        assert_eq!(
+            fields(&|setup| {
+                let auth = Password {
+                    by: SnmpAuth::Sha256,
+                    password: "long enough".into(),
+                };
+                setup.snmp = Some(Snmp::User {
+                    name: "ours".to_owned(),
+                    auth: Some(auth),
+                    privacy: None,
+                });
+            }),
+            ["authProtocol"]
         );
         assert_eq!(fields(&|setup| setup.wan = None), ["wanInterface"]);
         assert_eq!(

@@ -29,7 +29,9 @@ pub use pasted::{imported, mode, pasted, pasted_checked};
 pub use quote::quote;
 pub use same::{duration, same};
 pub use script::script;
-pub use wanted::{ALLOWED, ANTI_SHARING, BLOCKED, Item, SYSLOG_PORT, Step, Value, Which, wanted};
+pub use wanted::{
+    ALLOWED, ANTI_SHARING, BLOCKED, Item, PLAIN_API, SYSLOG_PORT, Step, Value, Which, wanted,
+};
 pub use wireless::{Driver, Radio, radio};
 
 /// The major release of RouterOS.
@@ -77,6 +79,8 @@ pub struct Setup {
     pub api: Option<ApiLogin>,
     /// How the agents read its counters; not at all without it.
     pub snmp: Option<Snmp>,
+    /// Where the agents ask for them.
+    pub snmp_port: u16,
     /// The interface to the internet; nothing is masqueraded before it is known.
     pub wan: Option<String>,
     /// Further ones, of a router with several lines.
@@ -208,8 +212,10 @@ pub struct Hotspot {
     pub pool: Pool,
     /// Name servers that the router asks for them.
     pub dns: Vec<Ipv4Addr>,
-    /// Hosts that a guest reaches before he logged in: where he pays.
+    /// Hosts that a guest reaches before he logged in: where he pays, and the cloud. A name, or an address.
     pub open_hosts: Vec<String>,
+    /// Whether these are all: what else we opened is closed again.
+    pub opens_no_others: bool,
     /// Where its first script takes the pages from that guests meet; the router's own stay without it.
     pub pages: Option<Pages>,
 }
@@ -256,6 +262,11 @@ pub const PAGES: [&str; 5] = [
     "styles.css",
     "script.js",
 ];
+
+/// Whether routers may be without a menu: IPv6 is a package of RouterOS 6.
+pub fn is_optional(menu: &str) -> bool {
+    menu.starts_with("/ipv6 ")
+}
 
 /// Addresses, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

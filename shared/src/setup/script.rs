@@ -5,7 +5,7 @@ use std::fmt::Write;
 use secrecy::ExposeSecret;
 
 use super::wanted::{ALIVE, Item, Step, Value, Which, wanted};
-use super::{Release, Setup, quote};
+use super::{Release, Setup, is_optional, quote};
 
 /// The script of a router of this release. Imported twice it changes nothing; a step that fails is named in the
 /// log and on the terminal, and the others are done.
@@ -79,7 +79,16 @@ pub(super) fn on_error(step: &Step, name: &str) -> String {
     )
 }
 
+/// What makes one item so. A router without the menu leaves it.
 pub(super) fn commands(item: &Item) -> Vec<String> {
+    let commands = commands_of(item);
+    match is_optional(item.menu) {
+        true => vec![where_known(&commands.join("; "))],
+        false => commands,
+    }
+}
+
+fn commands_of(item: &Item) -> Vec<String> {
     let menu = item.menu;
     let fields = fields(item);
     match &item.which {
@@ -118,9 +127,14 @@ pub(super) fn commands(item: &Item) -> Vec<String> {
             let is = is(key, value);
             let key = format!("{key}={}", quote(value));
             let chain = item.chain();
+            // A rule for a second agent is made when the one that shuts all others out is there already.
+            let ours = match item.accepts() {
+                true => "comment~\"^easyisp:\" and action!=drop",
+                false => "comment~\"^easyisp:\"",
+            };
             vec![
                 format!(
-                    ":local others [{menu} find where chain=\"{chain}\" and dynamic=no and !(comment~\"^easyisp:\")]"
+                    ":local others [{menu} find where chain=\"{chain}\" and dynamic=no and !({ours})]"
                 ),
                 format!(
                     ":if ([:len [{menu} find where {is}]] > 0) do={{ {menu} set [find where {is}]{fields} }} else={{ :if ([:len $others] > 0) do={{ {menu} add {key}{fields} place-before=[:pick $others 0] }} else={{ {menu} add {key}{fields} }} }}"

@@ -18,8 +18,11 @@ use closed::{firewall, logging, snmp};
 use item::{OURS, agents, found, gone, marked, menu, own, text, word};
 use services::{hotspot, pppoe};
 
-/// `MikroTik`, User: without `policy`, so that this login cannot make others.
-const API_POLICY: &str = "api,read,write,test,sensitive,reboot,password";
+/// `MikroTik`, User: without `policy`, so that this login cannot make others. `ftp` is the right to files, without which
+/// no backup is saved and none is removed; who owns the entry of the heart-beat has to have it too.
+const API_POLICY: &str = "api,read,write,test,ftp,sensitive,reboot,password";
+/// What the heart-beat's entry of the scheduler may: `/tool fetch` is `test`'s, and from 7.13 on `ftp`'s too.
+const ALIVE_POLICY: &str = "read,write,test,ftp";
 /// Servers of time: boards have no clock of their own.
 const TIME: &str = "time.cloudflare.com,pool.ntp.org";
 
@@ -29,6 +32,7 @@ pub fn wanted(setup: &Setup, release: Release) -> Vec<Step> {
     let mut steps = vec![
         step("name and time", name_and_time(setup, release)),
         step("login of the agents", api(setup)),
+        step(PLAIN_API, plain_api(setup)),
         step("RADIUS", radius(setup)),
         step("PPPoE", pppoe(setup)),
         step("hotspot", hotspot(setup)),
@@ -43,6 +47,23 @@ pub fn wanted(setup: &Setup, release: Release) -> Vec<Step> {
         steps.push(step(ALIVE, vec![heartbeat(alive)]));
     }
     steps
+}
+
+/// How the step is called in which the API without TLS is shut to all but the agents.
+pub const PLAIN_API: &str = "API without TLS";
+
+/// Passwords travel there in the clear, and whoever may try them may guess. It is not switched off: an agent may enter
+/// by it still.
+fn plain_api(setup: &Setup) -> Vec<Item> {
+    if setup.api.is_none() && !setup.firewall {
+        return Vec::new();
+    }
+    let address = word(agents(setup));
+    vec![found(
+        "/ip service",
+        ("name", "api"),
+        vec![("address", address)],
+    )]
 }
 
 /// How the step is called in which a router learns to tell that it lives.
@@ -67,7 +88,7 @@ fn heartbeat(alive: &Alive) -> Item {
         vec![
             ("start-time", word("startup")),
             ("interval", word("5m")),
-            ("policy", word("read,write,test")),
+            ("policy", word(ALIVE_POLICY)),
             ("on-event", Value::Secret(event.into())),
             ("comment", word(marked("heartbeat"))),
             ("disabled", word("no")),
@@ -253,6 +274,7 @@ pub(super) mod tests {
                 password: "api-password".into(),
             }),
             snmp: Some(Snmp::Community("community".into())),
+            snmp_port: 161,
             wan: Some("ether1".to_owned()),
             more_wans: Vec::new(),
             pppoe: None,
@@ -286,6 +308,7 @@ pub(super) mod tests {
                 pool: Pool::beside(gateway),
                 dns: vec![at("8.8.8.8"), at("1.1.1.1")],
                 open_hosts: vec!["pay.example.net".to_owned()],
+                opens_no_others: true,
                 pages: None,
             }),
             ..bare()
@@ -305,6 +328,56 @@ pub(super) mod tests {
             .filter(|item| item.menu == menu)
             .map(|item| &item.which)
             .collect()
+    }
+
+    /// The agents read it where its record says.
+    #[test]
+    fn another_port_of_snmp_is_opened_and_closed_like_the_usual_one() {
+        let ports = |snmp_port| {
+            let setup = Setup {
+                snmp_port,
+                ..both()
+            };
+            let items = wanted(&setup, Release::V7)
+                .into_iter()
+                .flat_map(|step| step.items);
+            let udp = items
+                .filter(|item| item.chain() == "input")
+                .flat_map(|item| item.fields);
+            let mut lists: Vec<String> = udp
+                .filter_map(|(name, value)| match value {
+                    Value::Word(word) if name == "dst-port" && word.contains("3799") => Some(word),
+                    _ => None, // other rules
+                })
+                .collect();
+            assert_eq!(lists.len(), 4, "two agents, and two that drop");
+            lists.dedup();
+            lists
+        };
+        assert_eq!(ports(161), ["161,3799"]);
+        assert_eq!(ports(1161), ["161,1161,3799"]);
+    }
+
+    /// A host without a name is no `dst-host`.
+    #[test]
+    fn guests_reach_hosts_by_name_and_by_address() {
+        let mut setup = hotspot();
+        let hosts = &mut setup.hotspot.as_mut().unwrap().open_hosts;
+        hosts.push("203.0.113.9".to_owned());
+        assert_eq!(setup.faults(), []);
+        let steps = wanted(&setup, Release::V7);
+        let garden = rows(&steps, "/ip hotspot walled-garden ip");
+        let kept = |mark: &str, key, host: &str| {
+            Which::GoneBut(mark.to_owned(), key, vec![host.to_owned()])
+        };
+        for expected in [
+            Which::Own("dst-host", "pay.example.net".to_owned()),
+            kept("easyisp:garden", "dst-host", "pay.example.net"),
+            Which::Own("dst-address", "203.0.113.9".to_owned()),
+            kept("easyisp:garden-address", "dst-address", "203.0.113.9"),
+        ] {
+            assert!(garden.contains(&&expected), "{expected:?}");
+        }
     }
 
     #[test]
@@ -406,6 +479,11 @@ pub(super) mod tests {
             let filter = rows(&rules, "/ip firewall filter");
             // Two agents, two protocols each; two that drop; two of the name server; two of who is blocked.
             assert_eq!(filter.iter().filter(own).count(), 10);
+            // By IPv6 nobody at all; and who guesses passwords in the clear is an agent.
+            let filter6 = rows(&rules, "/ipv6 firewall filter");
+            assert_eq!(filter6.iter().filter(own).count(), 2);
+            let services = rows(&rules, "/ip service");
+            assert!(services.contains(&&Which::Found("name", "api".to_owned())));
         }
     }
 }

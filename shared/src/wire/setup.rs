@@ -65,6 +65,15 @@ pub enum SetupToldV1 {
     Guarded(Option<String>),
 }
 
+/// What is said where a router saves no backup because the agents' login may not write files there, which is no reason
+/// to leave it as it is: its guard and what stood before bring it back. `None` for every other problem.
+pub fn without_backup(problem: &str) -> Option<&'static str> {
+    problem.contains("not enough permissions").then_some(
+        "No backup was saved on the router: the agents' login may not write files there (its group lacks ftp). A new \
+         command from the wizard, pasted on the router, gives it that right",
+    )
+}
+
 /// What is to be in a menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemV1 {

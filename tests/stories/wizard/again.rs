@@ -26,6 +26,10 @@ async fn a_new_command_leaves_what_a_router_serves() -> Result<()> {
     assert_eq!(done["success"], true, "{done}");
     let once = plain(&roof.router);
 
+    // Its requests come from more than one of its addresses.
+    let nas = format!("/nas/{id}");
+    let wide = json!({"sourceNetwork": "127.0.0.0/8"});
+    owner.put(&nas, &wide).await?;
     let again = json!({"routerId": id});
     let started = owner.post("/wizard/start", &again).await?;
     let message = started["message"].as_str().context("a message")?;
@@ -36,6 +40,12 @@ async fn a_new_command_leaves_what_a_router_serves() -> Result<()> {
     assert_eq!(roof.router.paste(command).await, Ok(()));
     assert_eq!(plain(&roof.router), once);
     roof.entered(&id).await?;
+    let shown = owner.get(&nas).await?;
+    assert_eq!(
+        (&shown["sourceNetwork"], &shown["ipAddress"]),
+        (&wide["sourceNetwork"], &json!(roof.address)),
+        "{shown}"
+    );
     let status = owner.get(&format!("/wizard/{id}/status")).await?;
     assert_eq!(status["step"], "CALLED", "{status}");
     let tested = owner.get(&format!("/wizard/{id}/test")).await?;

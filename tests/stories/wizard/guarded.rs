@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use easyisp_tests::router::api::Face;
 use easyisp_tests::router::{Mishap, Router};
 use serde_json::{Value, json};
 
@@ -63,7 +64,17 @@ fn configures(roof: &Roof, id: &str) -> tokio::task::JoinHandle<Result<Value>> {
 /// J7: nobody saws at the branch that he sits on, and where he does the router puts it back.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_shuts_the_agent_out_the_router_takes_back_by_itself() -> Result<()> {
-    let mut roof = Roof::open("shut").await?;
+    shut_out(Face::Seven).await
+}
+
+/// The same at RouterOS 6, with the login from before 6.43.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_shuts_the_agent_out_the_router_takes_back_by_itself_at_six() -> Result<()> {
+    shut_out(Face::Six).await
+}
+
+async fn shut_out(face: Face) -> Result<()> {
+    let mut roof = Roof::open_at(face, "shut").await?;
     let id = roof.bring_up("Tower").await?;
     let before = plain(&roof.router);
 
@@ -224,7 +235,17 @@ async fn a_guard_outlives_the_agent_and_a_start_of_the_router() -> Result<()> {
 /// What is mended by hand is guarded too, where it may shut the agent out.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_repaired_is_guarded_until_the_agent_enters_anew() -> Result<()> {
-    let roof = Roof::open("repaired").await?;
+    repaired(Face::Seven).await
+}
+
+/// The same at RouterOS 6, with the login from before 6.43.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_repaired_is_guarded_until_the_agent_enters_anew_at_six() -> Result<()> {
+    repaired(Face::Six).await
+}
+
+async fn repaired(face: Face) -> Result<()> {
+    let roof = Roof::open_at(face, "repaired").await?;
     let id = roof.bring_up("Tower").await?;
     let path = format!("/wizard/{id}/configure");
     let said = roof.isp.owner.post(&path, &both()).await?;

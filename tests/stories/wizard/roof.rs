@@ -10,7 +10,7 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::setup::Release;
 use easyisp_tests::line::Line;
 use easyisp_tests::operator::http_client;
-use easyisp_tests::router::api::Api;
+use easyisp_tests::router::api::{Api, Face};
 use easyisp_tests::router::script::Machine;
 use easyisp_tests::router::wiring::Lan;
 use easyisp_tests::router::{Router, Server, Settings};
@@ -36,9 +36,16 @@ impl Roof {
         Roof::within(World::start().await?, name).await
     }
 
+    /// The same with a router of this version.
+    pub async fn open_at(face: Face, name: &str) -> Result<Roof> {
+        let machine = unpacked(face);
+        Roof::of(World::start().await?, name, (face, machine), |_| {}).await
+    }
+
     /// The same in a world of the caller's own.
     pub async fn within(world: World, name: &str) -> Result<Roof> {
-        Roof::of(world, name, unpacked(), |_| {}).await
+        let machine = unpacked(Face::Seven);
+        Roof::of(world, name, (Face::Seven, machine), |_| {}).await
     }
 
     /// A box at the end of a line, beside a router that has no uplink yet.
@@ -50,13 +57,13 @@ impl Roof {
         let lan = [("address", "10.9.0.1/24"), ("interface", "ether5")];
         machine.put("/ip address", &lan);
         let over = |config: &mut Config| config.cloud.address = Some(address);
-        Roof::of(world, name, machine, over).await
+        Roof::of(world, name, (Face::Seven, machine), over).await
     }
 
     async fn of(
         world: World,
         name: &str,
-        machine: Machine,
+        (face, machine): (Face, Machine),
         change: impl FnOnce(&mut Config),
     ) -> Result<Roof> {
         let isp = Provider::sign_up(&world, name).await?;
@@ -77,7 +84,7 @@ impl Roof {
         let api = Api {
             listen: (address, 8729).into(),
             tls: true,
-            ..Api::new("", "")
+            ..Api::of(face, "", "")
         };
         let settings = Settings {
             source: address,
@@ -179,8 +186,8 @@ impl Roof {
 }
 
 /// From the factory, with a line to the internet at its first port.
-fn unpacked() -> Machine {
-    let mut machine = Machine::new(Release::V7);
+fn unpacked(face: Face) -> Machine {
+    let mut machine = Machine::new(face.release());
     machine.put_all("/system device-mode", "mode", "advanced");
     machine.put_all("/system device-mode", "hotspot", "yes");
     machine.put(

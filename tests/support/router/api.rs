@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use easyisp_shared::setup::Release;
 use md5::{Digest, Md5};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, crypto};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Mishap, Router, Telling};
@@ -19,9 +20,11 @@ use crate::scenario::ApiManners;
 
 mod menus;
 mod query;
+mod rights;
 mod software;
 mod wire;
 
+use rights::Rights;
 use wire::{Sentence, read, write};
 
 /// How the API is set up (`/ip service`, `/user`).
@@ -31,6 +34,8 @@ pub struct Api {
     pub listen: SocketAddr,
     /// Whether it is `api-ssl`, with a certificate made at the start.
     pub tls: bool,
+    /// Whether all its ciphers are from before those that are safe: then no TLS comes about.
+    pub archaic: bool,
     /// The user.
     pub user: String,
     /// His password.
@@ -61,16 +66,40 @@ pub enum Build {
     Empty,
 }
 
+impl Face {
+    /// The release that shows such rows.
+    pub fn release(self) -> Release {
+        match self {
+            Face::Six => Release::V6,
+            Face::Seven => Release::V7,
+        }
+    }
+}
+
 impl Api {
     /// A plain API of the newest build on a free loopback port.
     pub fn new(user: &str, password: &str) -> Api {
         Api {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: false,
+            archaic: false,
             user: user.to_owned(),
             password: password.to_owned(),
             build: Build::Empty,
             face: Face::Seven,
+        }
+    }
+
+    /// The same with the rows and the login of a version: RouterOS 6 as it was before 6.43, which asks for a challenge.
+    pub fn of(face: Face, user: &str, password: &str) -> Api {
+        let build = match face {
+            Face::Six => Build::Challenge,
+            Face::Seven => Build::Empty,
+        };
+        Api {
+            build,
+            face,
+            ..Api::new(user, password)
         }
     }
 }
@@ -89,6 +118,10 @@ pub(super) async fn listen(router: Router, listener: TcpListener, api: Api) {
         if api.tls && !router.state().machine.has_certificate() {
             continue; // it cannot speak TLS yet
         }
+        if api.archaic {
+            router.spawn(refuse_tls(stream));
+            continue;
+        }
         let (api, tls, visited) = (api.clone(), tls.clone(), router.clone());
         router.spawn(async move {
             // How a visit ends is the visitor's business.
@@ -100,6 +133,15 @@ pub(super) async fn listen(router: Router, listener: TcpListener, api: Api) {
                 },
             };
         });
+    }
+}
+
+/// To a ClientHello that offers no cipher of its own: the alert handshake_failure (RFC 5246 §7.2).
+async fn refuse_tls(mut stream: TcpStream) {
+    let mut hello = [0; 1024];
+    if stream.read(&mut hello).await.is_ok() {
+        // Who hears it goes away.
+        let _gone = stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).await;
     }
 }
 
@@ -144,7 +186,16 @@ async fn visit(
         }
         let mut telling = Telling::Whole;
         if let Guest::Known(_) = &guest {
-            match happens(&router, &sentence) {
+            match counted(&router, &sentence).or_else(|| happens(&router, &sentence)) {
+                Some(Mishap::Refuse(words)) => {
+                    let replies = told(Err((None, words)), api, "", &sentence);
+                    answer(&mut sink, replies, tag.as_deref()).await?;
+                    continue;
+                }
+                Some(Mishap::Pretend) => {
+                    answer(&mut sink, vec![Sentence::of(&["!done"])], tag.as_deref()).await?;
+                    continue;
+                }
                 Some(Mishap::Reboot) => {
                     router.reboot();
                     return Ok(());
@@ -155,7 +206,7 @@ async fn visit(
                     continue;
                 }
                 Some(Mishap::Tell(how)) => telling = how,
-                Some(Mishap::Refuse(_) | Mishap::Pretend | Mishap::Unplug) | None => {}
+                Some(Mishap::Unplug) | None => {}
             }
         }
         if router.state().is_cut() {
@@ -166,10 +217,13 @@ async fn visit(
             continue;
         }
         let replies = match &guest {
-            Guest::Known(name) => match own_password(&router, name, &sentence) {
-                Some(outcome) => told(outcome, api, "/password", &sentence),
-                None => carry_out(&router, api, &sentence, manners),
-            },
+            Guest::Known(name) => {
+                let rights = Rights::of(&router.machine(), name);
+                match own_password(&router, name, &rights, &sentence) {
+                    Some(outcome) => told(outcome, api, "/password", &sentence),
+                    None => carry_out(&router, api, (&sentence, &rights), manners),
+                }
+            }
             Guest::Stranger | Guest::Challenged(_) => {
                 let (now, replies) = log_in(&router, api, &sentence, guest, from);
                 guest = now;
@@ -177,8 +231,13 @@ async fn visit(
             }
         };
         for mut reply in told_so(replies, telling) {
-            if telling == Telling::Slowly {
-                tokio::time::sleep(ROW_SLOWLY).await;
+            let rate = match telling {
+                Telling::Slowly => Some(SLOW_ROWS_A_SECOND),
+                _ => router.state().rows_a_second,
+            };
+            let rate = rate.filter(|_| reply.is("!re"));
+            if let Some(rate) = rate {
+                tokio::time::sleep(Duration::from_secs(1) / rate.max(1)).await;
             }
             let goodbye = reply.is("!fatal");
             reply.tagged(tag.as_deref());
@@ -237,7 +296,32 @@ async fn cancel(
     write(sink, &done).await
 }
 
-/// What goes wrong with this command: what lasts is answered where it is carried out.
+async fn answer(
+    sink: &mut (impl AsyncWrite + Unpin),
+    replies: Vec<Sentence>,
+    tag: Option<&str>,
+) -> std::io::Result<()> {
+    for mut reply in replies {
+        reply.tagged(tag);
+        write(sink, &reply).await?;
+    }
+    Ok(())
+}
+
+/// Notes a command that changes something, and what goes wrong with it for its place among them.
+fn counted(router: &Router, sentence: &Sentence) -> Option<Mishap> {
+    let path = sentence.first().filter(|path| rights::changes(path))?;
+    router.change(|state| {
+        let place = state.orders_of_api.len();
+        state.orders_of_api.push(path.to_owned());
+        let is_due = state.nth.as_ref().is_some_and(|(nth, _)| *nth == place);
+        let (_, mishap) = state.nth.take_if(|_| is_due)?;
+        state.unplugged |= mishap == Mishap::Unplug;
+        Some(mishap)
+    })
+}
+
+/// What goes wrong with this command: what is refused and pretended lasts.
 fn happens(router: &Router, sentence: &Sentence) -> Option<Mishap> {
     let path = sentence.first()?.to_owned();
     router.change(|state| {
@@ -300,7 +384,9 @@ fn log_in(
         }
         (Build::Plain | Build::Empty, _) => sentence.value("password") == Some(password.as_str()),
     };
-    if named && knows {
+    // Whether who lacks this policy hears other words is not known.
+    let may = Rights::of(&router.machine(), name).has("api");
+    if named && knows && may {
         let place = from.first().copied().unwrap_or(source);
         router.change(|state| {
             state.counters.api_logins += 1;
@@ -324,9 +410,10 @@ fn log_in(
 fn own_password(
     router: &Router,
     name: &str,
+    rights: &Rights,
     sentence: &Sentence,
 ) -> Option<Result<Vec<menus::Row>, menus::Refused>> {
-    if !sentence.is("/password") || happens(router, sentence).is_some() {
+    if !sentence.is("/password") {
         return None;
     }
     let given = |field| sentence.value(field).unwrap_or_default().to_owned();
@@ -334,17 +421,9 @@ fn own_password(
     let machine = router.machine();
     let user = machine.rows("/user", "name", name).into_iter().next();
     let user = user.unwrap_or_default();
-    let group = user.get("group").cloned().unwrap_or_default();
-    let policy = machine
-        .rows("/user group", "name", &group)
-        .into_iter()
-        .next();
-    let policy = policy.and_then(|row| row.get("policy").cloned());
-    let may = group == "full"
-        || policy.is_some_and(|policy| policy.split(',').any(|one| one == "password"));
     let refused = |words: &str| Some(Err((None, words.to_owned())));
-    if !may {
-        return refused("not enough permissions (9)");
+    if !rights.has("password") {
+        return refused(rights::REFUSED);
     }
     if user.get("password") != Some(&old) {
         return refused("failure: old password is wrong");
@@ -359,7 +438,7 @@ fn own_password(
 fn carry_out(
     router: &Router,
     api: &Api,
-    sentence: &Sentence,
+    (sentence, rights): (&Sentence, &Rights),
     manners: ApiManners,
 ) -> Vec<Sentence> {
     let Some(path) = sentence.first() else {
@@ -372,28 +451,10 @@ fn carry_out(
     if path == "/quit" {
         return vec![Sentence::of(&["!fatal", "session terminated on request"])];
     }
-    let refused = router.state().mishaps.iter().find_map(|(command, mishap)| {
-        let words = match mishap {
-            Mishap::Refuse(words) => words.clone(),
-            Mishap::Pretend
-            | Mishap::Reboot
-            | Mishap::Unplug
-            | Mishap::Hangup
-            | Mishap::Linger
-            | Mishap::Tell(_) => return None,
-        };
-        (command == path).then_some(words)
-    });
-    let pretends =
-        |(command, mishap): &(String, Mishap)| command == path && *mishap == Mishap::Pretend;
-    if router.state().mishaps.iter().any(pretends) {
-        return vec![Sentence::of(&["!done"])];
+    if !rights.allow(sentence) {
+        return told(Err((None, rights::REFUSED.to_owned())), api, path, sentence);
     }
-    let of_software = match &refused {
-        None => software::carry_out(router, path, sentence),
-        Some(_) => None,
-    };
-    match of_software {
+    match software::carry_out(router, path, sentence) {
         Some(Ok(software::Came::Gone)) => {
             return vec![Sentence::of(&["!fatal", "router is rebooting"])];
         }
@@ -402,10 +463,18 @@ fn carry_out(
         None => {}
     }
     let outcome = match (path.rsplit_once('/'), manners) {
-        _ if refused.is_some() => Err((None, refused.unwrap_or_default())),
-        (Some(("/system/backup", "save")), _) => menus::save(router, sentence, "name", "backup"),
-        (Some(("", "export")), _) => menus::save(router, sentence, "file", "rsc"),
-        (Some((menu, "print" | "getall")), _) => menus::rows(router, api.face, menu, sentence),
+        (Some(("/system/backup", "save")), _) => menus::save(router, sentence),
+        (Some(("", "export")), _) => menus::export(router, sentence),
+        (Some((menu, "print" | "getall")), _) => {
+            let hidden: &[&str] = match rights.has("sensitive") {
+                true => &[],
+                false => rights::SENSITIVE,
+            };
+            menus::rows(router, api.face, menu, sentence).map(|mut rows| {
+                rows.iter_mut().for_each(|row| row.hide(hidden));
+                rows
+            })
+        }
         (Some(("/interface", "monitor-traffic")), _) => menus::traffic(router, sentence),
         (Some(("", "ping")), _) => menus::ping(sentence),
         (Some((_, "remove" | "add" | "set")), ApiManners::RefuseRemoval) => {
@@ -420,6 +489,7 @@ fn carry_out(
             Err(refused) => Err(refused),
         },
         (Some((menu, "set")), _) => menus::set(router, menu, sentence).map(|()| Vec::new()),
+        (Some((menu, "move")), _) => menus::move_row(router, menu, sentence).map(|()| Vec::new()),
         (Some((menu, "make-static")), _) => {
             menus::make_static(router, menu, sentence).map(|()| Vec::new())
         }
@@ -443,6 +513,7 @@ fn told(
                 "/set",
                 "/unset",
                 "/make-static",
+                "/move",
                 "/save",
                 "/export",
                 "/upgrade",
@@ -467,7 +538,7 @@ fn told(
 }
 
 /// Twenty rows a second.
-const ROW_SLOWLY: Duration = Duration::from_millis(50);
+const SLOW_ROWS_A_SECOND: u32 = 20;
 
 #[cfg(test)]
 mod tests;

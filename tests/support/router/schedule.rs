@@ -16,6 +16,7 @@ struct Entry {
     id: String,
     interval: Duration,
     event: String,
+    policy: String,
 }
 
 /// Runs what is due until the router stops.
@@ -67,6 +68,7 @@ impl Router {
                 id,
                 interval: easyisp_shared::setup::duration(&of("interval")?)?,
                 event: of("on-event")?,
+                policy: of("policy").unwrap_or_default(),
             })
             .filter(|entry| is_on && !entry.interval.is_zero())
         };
@@ -91,7 +93,7 @@ impl Router {
         let uptime = now.since(self.state().booted);
         let posted = self.configure(|machine| {
             machine.counts(&entry.id);
-            machine.scheduled(&entry.event, uptime)
+            machine.scheduled((&entry.event, &entry.policy), uptime)
         });
         for (url, header, words) in posted {
             self.spawn(post(self.clone(), url, header, words));

@@ -1,8 +1,11 @@
 //! The pretend router's SNMP: version 2c, to read. Written from the RFCs beside the agent's, with a reader and a
 //! writer of its own; Net-SNMP's client judges it.
+//!
+//! Who may read is what its configuration says: `/snmp enabled`, and the rows of `/snmp community` that ask for no
+//! signature. What a row of version 3 lets in, Net-SNMP's own daemon says in the stories.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Bound;
 
 use tokio::net::UdpSocket;
@@ -35,7 +38,7 @@ type Name = Vec<u32>;
 type Object = (u8, Vec<u8>);
 
 /// Answers until the router stops.
-pub(super) async fn listen(router: Router, socket: UdpSocket, community: String) {
+pub(super) async fn listen(router: Router, socket: UdpSocket) {
     let mut buffer = vec![0; 4096];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
@@ -45,19 +48,46 @@ pub(super) async fn listen(router: Router, socket: UdpSocket, community: String)
             continue;
         }
         let request = buffer.get(..length).unwrap_or_default();
-        if let Some(answer) = answer(&objects(&router), community.as_bytes(), request) {
+        let readers = readers(&router, from.ip());
+        if let Some(answer) = answer(&objects(&router), &readers, request) {
             // Who does not hear it asks again.
             let _lost = socket.send_to(&answer, from).await;
         }
     }
 }
 
-/// RFC 3416 §4.2. Nothing for what is no request, and for a community that is not ours.
-fn answer(objects: &BTreeMap<Name, Object>, community: &[u8], request: &[u8]) -> Option<Vec<u8>> {
+/// The communities by which who comes from there may read.
+fn readers(router: &Router, from: IpAddr) -> Vec<String> {
+    let names = router.names(from);
+    let machine = router.machine();
+    if machine.first("/snmp", "enabled").as_deref() != Some("yes") {
+        return Vec::new();
+    }
+    let of =
+        |row: &BTreeMap<String, String>, name: &str| row.get(name).cloned().unwrap_or_default();
+    let lets_in = |row: &&BTreeMap<String, String>| {
+        let addresses = of(row, "addresses");
+        let mut nets = addresses
+            .split(',')
+            .filter_map(|net| net.parse::<ipnet::IpNet>().ok());
+        ["", "none"].contains(&of(row, "security").as_str())
+            && of(row, "read-access") != "no"
+            && (addresses.is_empty() || nets.any(|net| names.iter().any(|name| net.contains(name))))
+    };
+    let rows = machine.state().remove("/snmp community");
+    let rows = rows.unwrap_or_default();
+    rows.iter()
+        .filter(lets_in)
+        .map(|row| of(row, "name"))
+        .collect()
+}
+
+/// RFC 3416 §4.2. Nothing for what is no request, and for a community by which nobody reads.
+fn answer(objects: &BTreeMap<Name, Object>, readers: &[String], request: &[u8]) -> Option<Vec<u8>> {
     let (message, _) = expect(SEQUENCE, request)?;
     let (version, rest) = expect(INTEGER, message)?;
     let (told, rest) = expect(OCTETS, rest)?;
-    if version != [1] || told != community {
+    if version != [1] || !readers.iter().any(|reader| reader.as_bytes() == told) {
         return None;
     }
     let (kind, pdu, _) = value(rest)?;
@@ -117,7 +147,7 @@ fn answer(objects: &BTreeMap<Name, Object>, community: &[u8], request: &[u8]) ->
         RESPONSE,
         &[tlv(INTEGER, id), zero.clone(), zero, list].concat(),
     );
-    let message = [tlv(INTEGER, &[1]), tlv(OCTETS, community), pdu].concat();
+    let message = [tlv(INTEGER, &[1]), tlv(OCTETS, told), pdu].concat();
     Some(tlv(SEQUENCE, &message))
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use easyisp_agent::radius::Secret;
-use easyisp_shared::setup::{Release, SYSLOG_PORT};
+use easyisp_shared::setup::SYSLOG_PORT;
 
 use super::api::Face;
 use super::script::{Machine, Outside};
@@ -144,10 +144,7 @@ impl Machine {
     /// A router that somebody set up long ago, as these settings say.
     pub(super) fn running(settings: &Settings, coa: Option<u16>) -> Machine {
         let face = settings.api.as_ref().map(|api| api.face);
-        let mut machine = Machine::new(match face {
-            Some(Face::Six) => Release::V6,
-            Some(Face::Seven) | None => Release::V7,
-        });
+        let mut machine = Machine::new(face.unwrap_or(Face::Seven).release());
         machine.clear("/interface");
         machine.put(
             "/interface",
@@ -206,6 +203,11 @@ impl Machine {
                 ("disabled", "no"),
             ],
         );
+        if let Some(snmp) = &settings.snmp {
+            machine.put_all("/snmp", "enabled", "yes");
+            let community = [("name", snmp.community.as_str()), ("read-access", "yes")];
+            machine.put("/snmp community", &community);
+        }
         if let Some(api) = &settings.api {
             machine.put(
                 "/user",

@@ -18,7 +18,7 @@ pub use pair::Pair;
 
 use super::{Provider, World, eventually, soon};
 use crate::line::Line;
-use crate::router::api::Api;
+use crate::router::api::{Api, Face};
 use crate::router::subscriber::{Dial, Method};
 use crate::router::wiring::Lan;
 use crate::router::{Router, Server, Settings};
@@ -56,18 +56,7 @@ impl Site {
 
     /// The same with the router's API set up.
     pub async fn open_with_api(world: &World, provider: &Provider) -> Result<Site> {
-        let mut site = Site::prepare_with_api(world, provider).await?;
-        site.start_agent().await?;
-        site.caught_up().await?;
-        eventually("the agent knows its router's API", async || {
-            let routers = site.agent().overview().site.routers();
-            Ok(routers
-                .iter()
-                .any(|router| router.api.is_some())
-                .then_some(()))
-        })
-        .await?;
-        Ok(site)
+        Site::prepare_with_api(world, provider).await?.known().await
     }
 
     /// The same over a line that can be cut.
@@ -100,6 +89,30 @@ impl Site {
     /// The same with the router's API set up.
     pub async fn prepare_with_api(world: &World, provider: &Provider) -> Result<Site> {
         Site::prepare_with(world, provider, Some(Api::new("agent", API_PASSWORD))).await
+    }
+
+    /// The same with the API of a version of RouterOS.
+    pub async fn open_with_face(world: &World, provider: &Provider, face: Face) -> Result<Site> {
+        let api = Api::of(face, "agent", API_PASSWORD);
+        Site::prepare_with(world, provider, Some(api))
+            .await?
+            .known()
+            .await
+    }
+
+    /// Switches the box on, until it knows how to enter its router.
+    async fn known(mut self) -> Result<Site> {
+        self.start_agent().await?;
+        self.caught_up().await?;
+        eventually("the agent knows its router's API", async || {
+            let routers = self.agent().overview().site.routers();
+            Ok(routers
+                .iter()
+                .any(|router| router.api.is_some())
+                .then_some(()))
+        })
+        .await?;
+        Ok(self)
     }
 
     async fn prepare_with(world: &World, provider: &Provider, api: Option<Api>) -> Result<Site> {

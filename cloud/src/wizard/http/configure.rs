@@ -118,7 +118,8 @@ pub struct ConfigureRequest {
     hotspot_config: Option<HotspotConfig>,
     #[serde(default, deserialize_with = "blank::option")]
     pppoe_config: Option<PppoeConfig>,
-    /// Whether a backup is saved on the router first: true when left out.
+    /// Whether a backup is saved on the router first: true when left out. It is encrypted, by the router's RADIUS secret.
+    /// Where the agents' login may not write files there it goes on without one, and `message` says so.
     #[serde(default, deserialize_with = "blank::option")]
     create_backup: Option<bool>,
     /// Whether API, SNMP and CoA are closed to all but the agents; when left out as it was chosen last, else true.
@@ -220,6 +221,7 @@ impl ConfigureRequest {
         Ok(Chosen {
             services: Some(self.service_type),
             release: None,
+            ran: None,
             wan: ways.next().or(self.wan_interface),
             more_wans: ways.collect(),
             pppoe: few(pppoe.interfaces),

@@ -162,6 +162,8 @@ impl Hands {
         let services = chosen.services.unwrap_or(Services::Both);
         let (mut known, around) = self.surroundings(site, &chosen.agents).await?;
         if let RouterTold::System(told) = self.at(site).ask(RouterAsk::System, PATIENCE).await? {
+            let major = told.version.split('.').next();
+            chosen.ran = major.and_then(|major| major.trim().parse().ok());
             known.version = Some(told.version);
         }
         if chosen.agents.is_empty() && rules::is_ambiguous(&known) {

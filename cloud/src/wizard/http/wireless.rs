@@ -195,6 +195,7 @@ async fn set_up(hands: &Hands, request: RadioRequest) -> Result<(), ApiError> {
     let step = radio(&wish, driver);
     let work = Work {
         is_part: true,
+        unsaved: None,
         ..Work::new(Services::Both, None, &[step], Vec::new())
     };
     let choice = hands.serves().await?;

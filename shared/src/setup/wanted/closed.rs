@@ -57,7 +57,11 @@ pub(super) fn snmp(setup: &Setup) -> Vec<Item> {
 
 pub(super) fn firewall(setup: &Setup) -> Vec<Item> {
     const FILTER: &str = "/ip firewall filter";
-    let coa = format!("161,{}", setup.coa_port);
+    const FILTER6: &str = "/ipv6 firewall filter";
+    let mut asked = vec![161, setup.snmp_port, setup.coa_port];
+    asked.dedup();
+    let asked: Vec<String> = asked.iter().map(u16::to_string).collect();
+    let coa = asked.join(",");
     let rule_of = |chain, name: &str, fields: Vec<(&'static str, Value)>| Item {
         menu: FILTER,
         which: Which::OwnFirst("comment", marked(name)),
@@ -100,6 +104,19 @@ pub(super) fn firewall(setup: &Setup) -> Vec<Item> {
         items.push(rule(guarded[1], ports("drop", "udp", &coa)));
     } else {
         items.extend(guarded.map(|name| gone(FILTER, ("comment", &marked(name)))));
+    }
+    // Agents come in by IPv4 alone: by IPv6 nobody does.
+    for (name, protocol, list) in [
+        (guarded[0], "tcp", "8728,8729"),
+        (guarded[1], "udp", coa.as_str()),
+    ] {
+        items.push(match setup.firewall {
+            true => Item {
+                menu: FILTER6,
+                ..rule(name, ports("drop", protocol, list))
+            },
+            false => gone(FILTER6, ("comment", &marked(name))),
+        });
     }
     // Guests ask the router for names; the internet must not.
     for (name, protocol) in [("fw-dns-udp", "udp"), ("fw-dns-tcp", "tcp")] {

@@ -38,6 +38,15 @@ impl Item {
             _ => "input",
         }
     }
+
+    /// Whether it is a rule of a firewall that lets somebody in.
+    pub(in crate::setup) fn accepts(&self) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|(name, value)| match value {
+            Value::Word(word) => (*name, word.as_str()) == ("action", "accept"),
+            Value::Text(_) | Value::Secret(_) | Value::Folder(_) => false,
+        })
+    }
 }
 
 /// Which rows of a menu.
@@ -56,7 +65,8 @@ pub enum Which {
     /// Our row by its name and our comment, made where no row has the name. One of this name without the comment is
     /// somebody's own, and stays as it is.
     OwnMarked(&'static str, String, String),
-    /// Our row in an ordered list, made before the first of its chain that is not ours.
+    /// Our row in an ordered list, made before the first of its chain that is not ours; what lets somebody in also
+    /// before the first of ours that does not.
     OwnFirst(&'static str, String),
     /// Rows of ours that are not wanted.
     Gone(&'static str, String),

@@ -51,6 +51,8 @@ pub(super) fn pppoe(setup: &Setup) -> Vec<Item> {
         // A bridge goes when nothing is served there any more.
         let (last, first): (Vec<Item>, Vec<Item>) = of_bridge.into_iter().partition(is_bridge_gone);
         items.splice(0..0, first);
+        // The router's own questions: where a heart-beat goes, what time it is. Only guests are answered by it.
+        items.push(menu("/ip dns", vec![("servers", word(list(&pppoe.dns)))]));
         items.push(server(pppoe, &interface, name));
         items.extend(last);
     }
@@ -112,7 +114,8 @@ pub(super) fn hotspot(setup: &Setup) -> Vec<Item> {
         let mut items = vec![
             gone("/ip hotspot", ("name", name)),
             gone("/ip hotspot profile", ("name", name)),
-            gone("/ip hotspot walled-garden ip", ("comment", &garden)),
+            gone(GARDEN, ("comment", &garden)),
+            gone(GARDEN, ("comment", &marked("garden-address"))),
             gone("/ip dhcp-server", ("name", name)),
             gone("/ip dhcp-server network", ("comment", &mark)),
             gone("/ip pool", ("name", name)),
@@ -131,19 +134,41 @@ pub(super) fn hotspot(setup: &Setup) -> Vec<Item> {
         items.extend(served(hotspot, &interface, name, &mark));
         items.extend(last);
     }
-    items.extend(hotspot.open_hosts.iter().map(|host| {
-        own(
-            "/ip hotspot walled-garden ip",
-            ("dst-host", host),
-            vec![("action", word("accept")), ("comment", word(&garden))],
-        )
-    }));
-    items.push(Item {
-        menu: "/ip hotspot walled-garden ip",
-        which: Which::GoneBut(garden, "dst-host", hotspot.open_hosts.clone()),
-        fields: Vec::new(),
-    });
+    items.extend(open(hotspot));
     items.extend(masquerade(setup, &nat, hotspot.gateway, hotspot.pool));
+    items
+}
+
+const GARDEN: &str = "/ip hotspot walled-garden ip";
+
+/// Where guests get without a login: hosts by name, and those that have none by their address.
+fn open(hotspot: &Hotspot) -> Vec<Item> {
+    let hosts = &hotspot.open_hosts;
+    let (addresses, names): (Vec<&String>, Vec<&String>) = hosts
+        .iter()
+        .partition(|host| host.parse::<Ipv4Addr>().is_ok());
+    let of = |key: &'static str, mark: &str, hosts: &[&String]| {
+        let mark = marked(mark);
+        let one = |host: &&String| {
+            own(
+                GARDEN,
+                (key, host.as_str()),
+                vec![("action", word("accept")), ("comment", word(&mark))],
+            )
+        };
+        let mut items: Vec<Item> = hosts.iter().map(one).collect();
+        if hotspot.opens_no_others {
+            let kept = hosts.iter().map(|host| (*host).clone()).collect();
+            items.push(Item {
+                menu: GARDEN,
+                which: Which::GoneBut(mark, key, kept),
+                fields: Vec::new(),
+            });
+        }
+        items
+    };
+    let mut items = of("dst-host", "garden", &names);
+    items.extend(of("dst-address", "garden-address", &addresses));
     items
 }
 
@@ -173,7 +198,8 @@ fn guests(hotspot: &Hotspot, name: &str, mark: &str) -> Vec<Item> {
                 ("login-by", word("http-pap,mac-cookie")),
                 ("use-radius", word("yes")),
                 ("radius-accounting", word("yes")),
-                ("radius-interim-update", word("5m")),
+                // By what the agent says, package by package.
+                ("radius-interim-update", word("received")),
                 ("nas-port-type", word("wireless-802.11")),
             ],
         ),

@@ -28,6 +28,11 @@ impl Row {
         held.map(|(_, value)| value.as_str())
     }
 
+    /// Without these properties.
+    pub(super) fn hide(&mut self, names: &[&str]) {
+        self.0.retain(|(name, _)| !names.contains(name));
+    }
+
     /// The reply, with the properties that `.proplist` names.
     pub(super) fn reply(&self, asked: &Sentence) -> Sentence {
         let wanted: Option<Vec<&str>> = asked
@@ -223,16 +228,19 @@ fn configured(router: &Router, menu: &str) -> Option<Vec<Row>> {
     Some(told.into_iter().map(row).collect())
 }
 
-/// `/system/backup/save` and `/export`: a file among the router's.
-pub(super) fn save(
-    router: &Router,
-    asked: &Sentence,
-    name: &str,
-    ending: &str,
-) -> Result<Vec<Row>, Refused> {
-    let name = asked.value(name).unwrap_or_default();
-    router.configure(|machine| machine.save(name, ending));
+/// `/system/backup/save`: a file among the router's.
+pub(super) fn save(router: &Router, asked: &Sentence) -> Result<Vec<Row>, Refused> {
+    let (name, password) = (asked.value("name"), asked.value("password"));
+    router.configure(|machine| machine.save(name.unwrap_or_default(), password));
     Ok(Vec::new())
+}
+
+/// `/export`: a file among the router's.
+pub(super) fn export(router: &Router, asked: &Sentence) -> Result<Vec<Row>, Refused> {
+    let name = asked.value("file").unwrap_or_default();
+    let hides = asked.value("hide-sensitive").is_some();
+    let done = router.configure(|machine| machine.export(name, hides));
+    done.map(|()| Vec::new()).map_err(|why| (None, why))
 }
 
 /// `add`: the new row's id.
@@ -243,6 +251,14 @@ pub(super) fn add(router: &Router, menu: &str, asked: &Sentence) -> Result<Strin
     }
     let menu = settable(menu)?;
     let done = router.change(|state| state.kept.add(&menu, asked.values()));
+    done.map_err(|why| (None, why))
+}
+
+/// `move` of one row before another.
+pub(super) fn move_row(router: &Router, menu: &str, asked: &Sentence) -> Result<(), Refused> {
+    let of = |name: &str| asked.value(name).unwrap_or_default();
+    let (one, before) = (of("numbers"), of("destination"));
+    let done = router.configure(|machine| machine.move_row(menu, one, before));
     done.map_err(|why| (None, why))
 }
 

@@ -181,7 +181,7 @@ const MENUS: &[Menu] = &[
     ),
     list(
         "/ip hotspot walled-garden ip",
-        "comment dst-host action",
+        "comment dst-host dst-address action",
         &[],
     ),
     list(
@@ -196,6 +196,11 @@ const MENUS: &[Menu] = &[
         &[("in-interface", "/interface")],
     ),
     list(
+        "/ipv6 firewall filter",
+        "comment chain action protocol dst-port src-address in-interface connection-state disabled",
+        &[("in-interface", "/interface")],
+    ),
+    list(
         "/ip firewall mangle",
         "comment chain action new-ttl dst-address-list src-address-list passthrough disabled",
         &[],
@@ -206,6 +211,13 @@ const MENUS: &[Menu] = &[
         &[("out-interface", "/interface")],
     ),
 ];
+
+/// What each of the groups that cannot be deleted may (`MikroTik`, User).
+const EVERYBODY: &str =
+    "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon";
+
+/// A menu that a router of RouterOS 6 has with its package alone.
+const IPV6: &str = "/ipv6 firewall filter";
 
 /// What only some releases know.
 fn newer(menu: &str, name: &str, release: Release) -> bool {
@@ -240,7 +252,7 @@ impl Machine {
             signing: HashMap::new(),
             outside: Outside::default(),
             uptime: std::time::Duration::ZERO,
-            scheduled: false,
+            scheduled: None,
             posted: Vec::new(),
             printed: Vec::new(),
             logged: Vec::new(),
@@ -248,6 +260,9 @@ impl Machine {
         };
         for menu in MENUS.iter().filter(|menu| !menu.rows) {
             machine.put(menu.path, &[]);
+        }
+        if release == Release::V6 {
+            machine.without(IPV6); // a package, which the factory leaves off
         }
         let version = match release {
             Release::V6 => "6.49.10 (long-term)",
@@ -295,8 +310,13 @@ impl Machine {
         ] {
             machine.put("/system logging", &[("topics", topics), ("action", action)]);
         }
-        for group in ["read", "write", "full"] {
-            machine.put("/user group", &[("name", group)]);
+        for (group, more) in [
+            ("read", "!ftp,!write,!policy"),
+            ("write", "write,!ftp,!policy"),
+            ("full", "ftp,write,policy"),
+        ] {
+            let policy = format!("{EVERYBODY},{more}");
+            machine.put("/user group", &[("name", group), ("policy", &policy)]);
         }
         machine.put("/user", &[("name", "admin"), ("group", "full")]);
         for menu in [
@@ -345,6 +365,19 @@ impl Machine {
         machine
     }
 
+    /// Has no such menu: its package is not installed.
+    pub fn without(&mut self, menu: &str) {
+        self.menus.remove(menu);
+    }
+
+    /// Whether it has the menu.
+    pub(super) fn has(&self, menu: &str) -> Result<(), String> {
+        match menu == IPV6 && !self.menus.contains_key(menu) {
+            true => Err(format!("bad command name: no such command prefix {menu}")),
+            false => Ok(()),
+        }
+    }
+
     /// Something that is there before anybody configures: a port, a rule, a folder.
     pub fn put(&mut self, menu: &str, held: &[(&str, &str)]) {
         let row = Row {
@@ -367,6 +400,7 @@ impl Machine {
     }
 
     pub(super) fn ids(&self, menu: &str) -> Result<Vec<u32>, String> {
+        self.has(menu)?;
         of(menu)?;
         Ok(self
             .menus
@@ -392,6 +426,7 @@ impl Machine {
         plain: &[Value],
         named: Vec<(String, Value)>,
     ) -> Result<Value, String> {
+        self.has(menu)?;
         let kind = of(menu)?;
         let mut fields: BTreeMap<String, String> = named
             .into_iter()
@@ -401,6 +436,9 @@ impl Machine {
         match (menu, verb) {
             ("/tool", "fetch") if self.forbids("fetch") => {
                 return Err("failure: not allowed by device-mode".to_owned());
+            }
+            ("/user" | "/user group", "add" | "set" | "remove") if !self.may("policy") => {
+                return Err("not enough permissions (9)".to_owned());
             }
             ("/tool", "fetch") => return self.fetch(&fields),
             ("/system resource", "get") if *plain == [Value::Text("uptime".to_owned())] => {
@@ -500,7 +538,7 @@ impl Machine {
             self.put("/interface", &[("name", name), ("type", "bridge")]);
         }
         let mut held = fields;
-        if kind.path == "/ip firewall filter" {
+        if ["/ip firewall filter", IPV6].contains(&kind.path) {
             held.insert("dynamic".to_owned(), "no".to_owned());
         }
         let rows = self.menus.entry(kind.path.to_owned()).or_default();

@@ -31,7 +31,7 @@ pub struct Machine {
     /// How long it runs, where a script asks.
     uptime: std::time::Duration,
     /// Whether its scheduler is at work, and what that posts: address, header, words.
-    scheduled: bool,
+    scheduled: Option<String>,
     posted: Vec<(String, String, String)>,
     /// What `:put` showed.
     pub printed: Vec<String>,

@@ -59,6 +59,7 @@ impl Machine {
                 menu, words, verb, ..
             } => {
                 let menu = menu.as_deref().or(outer).ok_or("no menu")?;
+                self.has(menu)?;
                 for word in words {
                     if let Some(name) = &word.name
                         && !(verb == "add" && name == "place-before")

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use easyisp_shared::setup::Release;
+use md5::Digest;
+
 use super::Machine;
 use super::menus::{Menu, of};
 use super::run::Value;
@@ -37,7 +40,11 @@ impl Machine {
     /// `/tool fetch`: into a file, or nowhere.
     pub(super) fn fetch(&mut self, fields: &BTreeMap<String, String>) -> Result<Value, String> {
         let url = fields.get("url").ok_or("expected url")?.clone();
-        if fields.get("http-method").is_some_and(|it| it == "post") && self.scheduled {
+        // `ftp` from 7.13 on.
+        if !self.may("test") || self.release == Release::V7 && !self.may("ftp") {
+            return Err("not enough permissions (9)".to_owned());
+        }
+        if fields.get("http-method").is_some_and(|it| it == "post") && self.scheduled.is_some() {
             let of = |name: &str| fields.get(name).cloned().unwrap_or_default();
             self.posted
                 .push((url, of("http-header-field"), of("http-data")));
@@ -90,6 +97,12 @@ impl Machine {
         self.menus.entry(menu.to_owned()).or_default().clear();
     }
 
+    /// Whether what runs may: who pastes may everything, an entry of the scheduler what its own policies say.
+    pub(super) fn may(&self, policy: &str) -> bool {
+        let of_entry = self.scheduled.as_ref();
+        of_entry.is_none_or(|policies| policies.split(',').any(|one| one == policy))
+    }
+
     /// Whether the device's mode keeps this off.
     pub(super) fn forbids(&self, what: &str) -> bool {
         self.first("/system device-mode", what).as_deref() == Some("no")
@@ -112,15 +125,15 @@ impl Machine {
     /// An entry of the scheduler is carried out by a router that runs so long: what it posted where, with which header.
     pub(crate) fn scheduled(
         &mut self,
-        event: &str,
+        (event, policy): (&str, &str),
         uptime: std::time::Duration,
     ) -> Vec<(String, String, String)> {
         self.uptime = uptime;
-        self.scheduled = true;
+        self.scheduled = Some(policy.to_owned());
         if let Err(why) = self.run_event(event) {
             self.logged.push(format!("script error: {why}"));
         }
-        self.scheduled = false;
+        self.scheduled = None;
         std::mem::take(&mut self.posted)
     }
 
@@ -218,6 +231,23 @@ impl Machine {
         Ok(())
     }
 
+    /// `move` over the API, in a list whose order means something.
+    pub fn move_row(&mut self, path: &str, one: &str, before: &str) -> Result<(), String> {
+        let kind = of(&spaced(path))?;
+        if !kind.path.contains(" firewall ") {
+            return Err("no such command".to_owned());
+        }
+        let (one, before) = (self.numbered(kind, one)?, self.numbered(kind, before)?);
+        let rows = self.menus.entry(kind.path.to_owned()).or_default();
+        let place =
+            |rows: &[super::Row], ids: &[u32]| rows.iter().position(|row| ids.contains(&row.id));
+        let from = place(rows, &one).ok_or("no such item")?;
+        let row = rows.remove(from);
+        let to = place(rows, &before).unwrap_or(rows.len());
+        rows.insert(to, row);
+        Ok(())
+    }
+
     /// `remove` over the API.
     pub fn remove_rows(&mut self, path: &str, numbers: &str) -> Result<(), String> {
         let kind = of(&spaced(path))?;
@@ -225,12 +255,37 @@ impl Machine {
         self.remove(kind, &rows)
     }
 
-    /// `/system backup save` and `/export`: a file.
-    pub fn save(&mut self, name: &str, ending: &str) {
+    /// `/system backup save`: a file, in the clear without a password (since 6.43).
+    pub fn save(&mut self, name: &str, password: Option<&str>) {
         let mut all = self.state();
         all.remove("/file"); // or each would hold all before it
         let all = format!("{all:?}");
-        self.write_file(&format!("{name}.{ending}"), &all);
+        let held = match password.filter(|password| !password.is_empty()) {
+            Some(password) => {
+                let digest = md5::Md5::new().chain_update(password).chain_update(&all);
+                format!("encrypted {}", hex::encode(digest.finalize()))
+            }
+            None => all,
+        };
+        self.write_file(&format!("{name}.backup"), &held);
+    }
+
+    /// `/export file=`: a file. RouterOS 7 hides secrets by itself, 6 where it is told to.
+    pub fn export(&mut self, name: &str, hides: bool) -> Result<(), String> {
+        if hides && self.release == Release::V7 {
+            return Err("unknown parameter hide-sensitive".to_owned());
+        }
+        let mut all = self.state();
+        all.remove("/file");
+        if hides || self.release == Release::V7 {
+            let secret =
+                |name: &String| ["password", "secret"].iter().any(|end| name.ends_with(end));
+            for row in all.values_mut().flatten() {
+                row.retain(|name, _| !secret(name));
+            }
+        }
+        self.write_file(&format!("{name}.rsc"), &format!("{all:?}"));
+        Ok(())
     }
 
     pub(super) fn numbered(&self, kind: &Menu, numbers: &str) -> Result<Vec<u32>, String> {
@@ -248,6 +303,7 @@ impl Machine {
         path: &str,
         words: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<(&'static Menu, BTreeMap<String, String>), String> {
+        self.has(&spaced(path))?;
         let kind = of(&spaced(path))?;
         let mut fields = BTreeMap::new();
         for (name, value) in words.filter(|(name, _)| *name != ".id") {
@@ -284,7 +340,10 @@ fn usual(kind: &Menu) -> &'static [(&'static str, &'static str)] {
         }
         "/radius" => &[("disabled", "false")],
         "/system scheduler" => &[("disabled", "false"), ("run-count", "0")],
-        "/ip firewall filter" | "/ip firewall nat" | "/ip firewall mangle" => &[
+        "/ip firewall filter"
+        | "/ip firewall nat"
+        | "/ip firewall mangle"
+        | "/ipv6 firewall filter" => &[
             ("disabled", "false"),
             ("dynamic", "false"),
             ("invalid", "false"),
