@@ -55,7 +55,7 @@ impl Tx {
     /// Writes the feeds of what changed, commits, and wakes the agents concerned.
     ///
     /// Site counters are the transaction's last locks, taken in site order. Where another commit of the tenant has them,
-    /// the feeds are written right behind this one (see [`numbering`]): an error means that nothing was committed, and
+    /// the feeds are written right behind this one (`numbering.rs`): an error means that nothing was committed, and
     /// success that the sites have the news, or have it within a second.
     pub async fn commit(mut self) -> sqlx::Result<()> {
         let changed = std::mem::take(&mut self.changed);
