@@ -46,6 +46,8 @@ trait Life: Sized + 'static {
     const STEPS: usize;
     /// How many are lived where nobody says.
     const SEEDS: u64;
+    /// How many are lived at once on each core.
+    const AT_ONCE: usize;
     /// Seeds that found something once.
     const FOUND: &'static [u64];
 
@@ -163,7 +165,8 @@ fn run<L: Life>(first: u64, count: u64) -> Result<()> {
         }
         end(stage)
     };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = cores * L::AT_ONCE;
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         for worker in running {

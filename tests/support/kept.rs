@@ -1,13 +1,16 @@
 //! A database that is used again and again, for what begins a thousand times with no rows.
 //!
 //! The dearest of a fresh database are not its files: each of its server processes reads the schema and plans
-//! every statement anew. Here the connections stay open, so that a process does that once.
+//! every statement anew. Here the connections stay open, so that a process does that once, and a statement is
+//! planned once on each, whatever its values are.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use easyisp_cloud::db::cluster::Role;
-use easyisp_cloud::db::open_pool;
+use easyisp_cloud::db::{Database, Projectors, open_pool};
+use easyisp_shared::entropy::Entropy;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::database::{FreshDatabase, fresh_database};
@@ -18,6 +21,8 @@ use crate::world::PATIENCE;
 pub struct KeptDatabase {
     database: FreshDatabase,
     pool: PgPool,
+    auditor: Database,
+    eyes: PgPool,
     admin: PgConnection,
     wire: Option<Wiretap>,
 }
@@ -35,8 +40,10 @@ impl KeptDatabase {
 
     async fn open_with(connections: u32, over_line: bool) -> Result<KeptDatabase> {
         let database = fresh_database().await?;
-        // More than there are: none is prepared twice on one connection.
-        let mut app = database.app().statement_cache_capacity(STATEMENTS);
+        let mut app = kept(database.app());
+        let auditor = one(kept(database.app()).application_name(AUDITOR));
+        let auditor = Database::over(auditor, Entropy::system(), Projectors::default()).await?;
+        let eyes = one(kept(database.anybody()));
         let mut wire = None;
         if over_line {
             let tap = Wiretap::deaf_before(&app).await?;
@@ -49,6 +56,8 @@ impl KeptDatabase {
         Ok(KeptDatabase {
             database,
             pool,
+            auditor,
+            eyes,
             admin,
             wire,
         })
@@ -62,6 +71,16 @@ impl KeptDatabase {
     /// What a cloud is lent.
     pub fn pool(&self) -> PgPool {
         self.pool.clone()
+    }
+
+    /// Who proves the books: as the cloud does, past the line.
+    pub fn auditor(&self) -> Database {
+        self.auditor.clone()
+    }
+
+    /// The one connection of somebody who sees every row, past the line.
+    pub fn eyes(&self) -> PgPool {
+        self.eyes.clone()
     }
 
     /// The database of these connections.
@@ -86,10 +105,30 @@ impl KeptDatabase {
     /// Closes the connections.
     pub async fn close(self) -> Result<()> {
         self.pool.close().await;
+        self.auditor.close().await;
+        self.eyes.close().await;
         Ok(self.admin.close().await?)
     }
 }
 
+/// What the server knows the auditor's connection by.
+pub const AUDITOR: &str = "auditor";
+
+/// One connection, opened when it is needed.
+fn one(options: PgConnectOptions) -> PgPool {
+    let pool = PgPoolOptions::new().max_connections(1);
+    pool.test_before_acquire(false).connect_lazy_with(options)
+}
+
+/// A connection on which every statement is prepared and planned once. For the few rows of a life a plan for
+/// these very values is no better than one for any, and takes longer than what it plans.
+fn kept(options: PgConnectOptions) -> PgConnectOptions {
+    options
+        .statement_cache_capacity(STATEMENTS)
+        .options([("plan_cache_mode", "force_generic_plan")])
+}
+
+/// More than there are: none is prepared twice on one connection.
 const STATEMENTS: usize = 1_000;
 
 /// Triggers and foreign keys keep rows from being removed, and are left out here.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use sqlx::postgres::PgConnectOptions;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
@@ -221,35 +221,32 @@ async fn pass(client: UnixStream, server: PathBuf, counters: Arc<Counters>) {
     answers.await.ok();
 }
 
-/// Passes on what the client says.
+/// Passes on what the client says. What it said in one breath the server hears in one: message by message it
+/// would wake up for each.
 async fn pass_on(
-    mut from_client: OwnedReadHalf,
+    from_client: OwnedReadHalf,
     to_server: &mut OwnedWriteHalf,
     counters: &Counters,
     line: &CancellationToken,
     deafen: impl Fn(),
 ) {
+    let mut from_client = BufReader::new(from_client);
     let mut spoken = Spoken::default();
     let mut started = false;
+    let mut breath = Vec::new();
     loop {
-        // The first message has no kind (protocol 3.0 §55.7).
-        let kind = match started {
-            true => from_client.read_u8().await.ok(),
-            false => Some(0),
-        };
-        let (Some(kind), Ok(length)) = (kind, from_client.read_u32().await) else {
+        let Some((kind, body)) = hear(&mut from_client, started).await else {
+            to_server.write_all(&breath).await.ok();
             return;
         };
-        let mut body = vec![0; (length as usize).saturating_sub(4)];
-        if from_client.read_exact(&mut body).await.is_err() {
-            return;
-        }
         let mut is_last = false;
         // Query and Execute.
         if matches!(kind, b'Q' | b'E') {
             let number = counters.statements.fetch_add(1, Ordering::SeqCst) + 1;
             let last = counters.last.load(Ordering::SeqCst);
             if number > last {
+                // What was said before it arrives still.
+                to_server.write_all(&breath).await.ok();
                 line.cancel();
                 return;
             }
@@ -264,22 +261,38 @@ async fn pass_on(
                 .expect("nobody panics here")
                 .push(transaction);
         }
-        let mut message = Vec::with_capacity(body.len() + 5);
         if started {
-            message.push(kind);
+            breath.push(kind);
         }
-        message.extend(length.to_be_bytes());
-        message.extend(body);
+        breath.extend((body.len() as u32 + 4).to_be_bytes());
+        breath.extend(body);
+        started = true;
+        // The rest of a message that begins here is on its way.
+        if !is_last && !from_client.buffer().is_empty() {
+            continue;
+        }
         if is_last {
             deafen();
         }
-        if to_server.write_all(&message).await.is_err() {
+        if to_server.write_all(&breath).await.is_err() {
             return;
         }
         if is_last {
             line.cancel();
             return;
         }
-        started = true;
+        breath.clear();
     }
+}
+
+/// The next message, whole. The first one has no kind (protocol 3.0 §55.7).
+async fn hear(client: &mut BufReader<OwnedReadHalf>, started: bool) -> Option<(u8, Vec<u8>)> {
+    let kind = match started {
+        true => client.read_u8().await.ok()?,
+        false => 0,
+    };
+    let length = client.read_u32().await.ok()?;
+    let mut body = vec![0; (length as usize).saturating_sub(4)];
+    client.read_exact(&mut body).await.ok()?;
+    Some((kind, body))
 }

@@ -44,8 +44,8 @@ pub struct World {
     pub outside: Outside,
     /// The cloud's rows.
     pub database: FreshDatabase,
-    /// Connections to it that stay open.
-    lent: Option<PgPool>,
+    /// Connections to it that stay open: the cloud's, and who proves the books.
+    lent: Option<(PgPool, Database)>,
     config: Config,
     wiretap: Option<Wiretap>,
     cloud: Option<Cloud>,
@@ -80,14 +80,20 @@ impl World {
         kept: &KeptDatabase,
         change: impl FnOnce(&mut Config),
     ) -> Result<World> {
-        let (database, pool) = (kept.database().clone(), kept.pool());
-        World::begin(Clock::test(START), database, Some(pool), change).await
+        let lent = (kept.pool(), kept.auditor());
+        World::begin(
+            Clock::test(START),
+            kept.database().clone(),
+            Some(lent),
+            change,
+        )
+        .await
     }
 
     async fn begin(
         clock: Clock,
         database: FreshDatabase,
-        lent: Option<PgPool>,
+        lent: Option<(PgPool, Database)>,
         change: impl FnOnce(&mut Config),
     ) -> Result<World> {
         let host = own_address();
@@ -139,7 +145,7 @@ impl World {
             None => self.database.app(),
         };
         let database = match &self.lent {
-            Some(pool) => DatabaseSource::Lent(pool.clone()),
+            Some((pool, _)) => DatabaseSource::Lent(pool.clone()),
             None => DatabaseSource::Given {
                 app: Box::new(app),
                 owner: Box::new(self.database.owner()),
@@ -212,7 +218,8 @@ impl World {
     /// What is not true of the books of all tenants, in sentences.
     pub async fn book_findings(&self) -> Result<Vec<String>> {
         use easyisp_cloud::ledger::{Scope, verify};
-        let report = verify(self.db(), Scope::All, &mut |_| {}).await?;
+        let auditor = self.lent.as_ref().map_or(self.db(), |(_, auditor)| auditor);
+        let report = verify(auditor, Scope::All, &mut |_| {}).await?;
         Ok(report.findings.iter().map(ToString::to_string).collect())
     }
 

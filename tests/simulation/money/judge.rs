@@ -481,7 +481,7 @@ impl Money {
         }
         let waiting: i64 =
             sqlx::query_scalar("select count(*) from payment_inbox where processed_at is null")
-                .fetch_one(&mut self.eyes)
+                .fetch_one(&mut *self.eyes)
                 .await?;
         ensure!(waiting == 0, "C8: {waiting} reports were never worked on");
         Ok(())
