@@ -33,7 +33,7 @@ fuzz_target!(|octets: &[u8]| {
         if let Ok(values) = walk.finish() {
             assert!(values.len() <= 64 * pdu.bindings.len());
             let read = reading::read(&values);
-            let _next = reading::what_changes(&reading::watched(values, 16));
+            let _next = reading::what_changes(&reading::watched(values, 16).0);
             assert!(read.interfaces.len() <= 64 * pdu.bindings.len());
         }
     }

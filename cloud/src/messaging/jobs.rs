@@ -147,7 +147,10 @@ pub async fn send(
     // It went through the platform's account.
     let went =
         waiting.channel == Channel::Sms && matches!(fate, Fate::Sent { .. } | Fate::Unknown(_));
-    let how = (is_doubtful, went.then(|| (about_money, cost.unwrap_or_default())));
+    let how = (
+        is_doubtful,
+        went.then(|| (about_money, cost.unwrap_or_default())),
+    );
     let mut tx = sender.db.begin(tenant).await?;
     store::settle(&mut tx, message, provider, &fate, how, now).await?;
     tx.commit().await?;

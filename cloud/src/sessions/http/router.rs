@@ -195,7 +195,7 @@ pub async fn disconnect(
     };
     tx.commit().await?;
     if let Named::User = named
-        && let Ok(told) = online(&live, &operator, site, router, now).await
+        && let Ok(told) = online(&live, &operator, (site, router), None, now).await
     {
         // Whoever came a moment ago is known there alone.
         let his = |one: &&LiveSessionV1| {
