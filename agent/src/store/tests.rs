@@ -663,11 +663,11 @@ fn a_cut_is_owed_until_the_stop() {
     }
     let owed = || {
         let keys = store.reader.owed_cuts().unwrap().into_iter();
-        let mut names: Vec<_> = keys.map(|key| key.acct_session_id).collect();
+        let mut names: Vec<Vec<u8>> = keys.map(|key| key.acct_session_id.into_vec()).collect();
         names.sort();
         names
     };
-    assert_eq!(owed(), [&b"lost"[..], b"open"].map(Box::from));
+    assert_eq!(owed(), [b"lost".to_vec(), b"open".to_vec()]);
     let rows = || {
         let count = "select count(*) from owed_cuts";
         let file = Connection::open(dir.path().join("outbox.db")).unwrap();
@@ -685,7 +685,7 @@ fn a_cut_is_owed_until_the_stop() {
         write(&store.outbox, b"other");
         assert_eq!(rows(), left);
     }
-    assert_eq!(owed(), [Box::from(&b"open"[..])]);
+    assert_eq!(owed(), [b"open".to_vec()]);
     close(store);
 }
 
