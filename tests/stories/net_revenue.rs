@@ -123,8 +123,8 @@ async fn a_voucher_of_the_house_is_earned_when_it_is_used() -> Result<()> {
 impl Shop {
     async fn brings_in(&self, amount: f64) -> Result<()> {
         let package = &self.isp.package;
-        let stats = self.owner().get(&format!("/packages/{package}/stats"));
-        let stats = stats.await?;
+        let stats = format!("/packages/{package}/stats");
+        let stats = self.owner().get(&stats).await?;
         let same = |shown: &Value| shown.as_f64().is_some_and(|n| (n - amount).abs() < 0.005);
         ensure!(same(&stats["revenue"]), "{stats} is not {amount}");
         let routers = format!("/packages/{package}/router-revenue");

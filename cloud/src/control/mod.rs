@@ -116,7 +116,10 @@ async fn rows(
             Ok((*told, extent))
         }
         // An older agent cuts a long list without a word.
-        Err(Silence::Failed { failure, .. }) if failure == AskFailure::NotUnderstood => {
+        Err(Silence::Failed {
+            failure: AskFailure::NotUnderstood,
+            ..
+        }) => {
             let (ask, most) = before(of);
             let Reply::Router(told) = put(ask).await? else {
                 return Err(other_answer());

@@ -275,6 +275,7 @@ impl Local for TestBox {
             | Question::Diagnose { .. }
             | Question::Router { .. }
             | Question::Around
+            | Question::OnlinePage(_)
             | Question::Access(_)
             | Question::AccessOver { .. }
             | Question::ReleaseVoucher { .. } => Err(AskFailure::NotFound),

@@ -14,7 +14,7 @@ use easyisp_cloud::secrets::{SITE_KEY, Secrets};
 use easyisp_cloud::sites::agents::{self, Standing, rotation};
 use easyisp_cloud::sites::edge;
 use easyisp_cloud::sites::reports::{Applier, Appliers};
-use easyisp_cloud::sync::{Agents, Door, DoorConfig, PATIENCE, care};
+use easyisp_cloud::sync::{Agents, Door, DoorConfig, PATIENCE as DOOR_PATIENCE, care};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::{SiteId, TenantId};
 use easyisp_shared::seal::SealKey;
@@ -125,7 +125,7 @@ impl World {
 
     /// The door of a node on this database.
     pub async fn another_node(&self, listen: SocketAddr) -> Result<Door> {
-        self.node(listen, PATIENCE).await
+        self.node(listen, DOOR_PATIENCE).await
     }
 
     /// The same of one that waits no longer than this for an agent's answer.

@@ -1,7 +1,7 @@
 //! A site whose uplink is not there yet: the box brings the router up by itself, its customers come in, and the cloud
 //! hears of it when it is reached.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::doctor;

@@ -372,9 +372,10 @@ async fn online(
                 after = page.next;
             }
             // An older agent tells all at once, as far as an answer holds them.
-            Err(Silence::Failed { failure, .. })
-                if failure == AskFailure::NotUnderstood && all.is_empty() =>
-            {
+            Err(Silence::Failed {
+                failure: AskFailure::NotUnderstood,
+                ..
+            }) if all.is_empty() => {
                 let router = Some(router);
                 let Reply::LiveSessions(told) = put(&Question::LiveSessions { router }).await?
                 else {

@@ -253,7 +253,7 @@ impl ConfigureRequest {
     }
 
     /// Whether this is what is being configured: what is left out, or found out on the way, is as it is there.
-    fn is_of(self, under_way: &Chosen) -> bool {
+    fn names(self, under_way: &Chosen) -> bool {
         let chosen = self.chosen(under_way.clone());
         chosen.is_ok_and(|chosen| {
             let chosen = Chosen {
@@ -315,7 +315,7 @@ pub async fn configure(
         now: clock.now(),
     };
     let again = request.clone();
-    let is_same = move |under_way: &Chosen| again.clone().is_of(under_way);
+    let is_same = move |under_way: &Chosen| again.clone().names(under_way);
     let configure = move |hands: Hands| async move {
         let backup = request.create_backup.unwrap_or(true);
         let left = match request.forget_left {

@@ -62,7 +62,7 @@ enum Doing {
     /// It is asked what stands there.
     Beginning,
     /// It is configured, by this choice.
-    Configuring(Option<Chosen>),
+    Configuring(Option<Box<Chosen>>),
 }
 
 impl Hands {
@@ -108,7 +108,7 @@ impl Hands {
     {
         loop {
             match self.doing().await? {
-                Doing::Configuring(chosen) if chosen.as_ref().is_some_and(&is_same) => {
+                Doing::Configuring(chosen) if chosen.as_deref().is_some_and(&is_same) => {
                     return self.wait(until).await;
                 }
                 Doing::Configuring(_) => return Err(running()),
@@ -143,7 +143,7 @@ impl Hands {
         site.ok_or(ApiError::NotFound("router"))?;
         let row = store::find(&mut tx, self.router).await?;
         if let Some(row) = row.filter(|row| row.stage.is_under_way()) {
-            return Ok(Doing::Configuring(last(&row)));
+            return Ok(Doing::Configuring(last(&row).map(Box::new)));
         }
         match routers::idle(&mut tx, self.router, self.now).await {
             Ok(()) => Ok(Doing::Nothing),
