@@ -619,7 +619,7 @@ mod tests {
         assert!(!command(https, "T").contains("check-certificate"));
         let checked = checked_command(https, "T").unwrap();
         assert!(
-            checked.starts_with("/tool fetch mode=https check-certificate=yes url=\"https://isp"),
+            checked.contains("/tool fetch mode=https check-certificate=yes url=\"https://isp"),
             "{checked}"
         );
         assert_eq!(checked_command(http, "T"), None);
