@@ -73,7 +73,7 @@ async fn money_is_found_by_receipt_account_phone_and_the_words_of_customers() ->
         (nobodys, &strange[..7], 1),
         (nobodys, &strange.to_lowercase()[2..], 1),
         (nobodys, "house", 1),
-        (nobodys, "0799000", 1),
+        (nobodys, "0799000", 0), // of a payment at the till only a digest of the phone is told
         (nobodys, "asha", 0),
         (nobodys, "%", 0),
         (nobodys, "", 1),
@@ -233,7 +233,7 @@ async fn a_search_among_many_incomes_ends_somewhere() -> Result<()> {
         ("rent", 10_000),
     ] {
         let mut tx = books.db.begin(tenant).await?;
-        let found: i64 = sqlx::query_scalar("select cardinality(found_incomes($1, $2))")
+        let found: i64 = sqlx::query_scalar("select cardinality(found_incomes($1, $2))::bigint")
             .bind(tenant)
             .bind(typed)
             .fetch_one(&mut *tx)

@@ -72,7 +72,7 @@ async fn a_billed_month_is_revenue_of_its_package() -> Result<()> {
     );
     let number = invoice["id"].as_str().context("a number")?.to_owned();
     shop.brings_in(gross - tax).await?;
-    let part = json!({"items": [{"description": "A day without", "amount": 11.6}]});
+    let part = json!({"amount": 11.6, "reason": "A day without"});
     let note = format!("/finance/invoices/{number}/credit-notes");
     shop.owner().post(&note, &part).await?;
     shop.brings_in(gross - tax - 10.0).await?;

@@ -183,6 +183,7 @@ async fn a_session_outside_the_system_is_shown() -> Result<()> {
         .configure(|machine| machine.put_all("/user", "password", "another"));
     site.router.reboot();
     let nas = format!("/nas/{}", site.router_id);
+    world.clock.advance(MINUTE);
     eventually("it is shown as wrong", async || {
         isp.owner.post("/sessions/sync", &json!({})).await.ok(); // it may say that the router is away
         Ok((isp.owner.get(&nas).await?["status"] == "ERROR").then_some(()))

@@ -1,17 +1,19 @@
 //! Why a customer is offline: what this box knows of him, and what his routers say when they are asked.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use easyisp_shared::id::CustomerId;
+use easyisp_shared::id::{CustomerId, RouterId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::diagnosis::{DiagnosisV1, OpenV1, ReachV1};
 use easyisp_shared::wire::down::{Connection, Whom};
 use easyisp_shared::wire::up::OutsideV1;
 use futures_util::future::join_all;
 
-use super::questions::Questions;
+use super::questions::{Questions, UNLISTED};
 use crate::diagnosis::{self, Knowledge};
+use crate::reconcile::Reach;
 use crate::routeros::ApiError;
 use crate::sessions::Service;
 use crate::site::Router;
@@ -24,9 +26,12 @@ impl Questions {
         username: &[u8],
         patience: Duration,
     ) -> DiagnosisV1 {
-        // One list, one user, one probe: a router that is silent is waited for three times.
+        // Lists, one user, one probe: a router that is silent is waited for three times.
         let patience = patience / 3;
-        let (outside, _doubt) = self.compare(&Whom::Customer(customer), patience).await;
+        let (outside, doubt) = self.compare(&Whom::Customer(customer), patience).await;
+        if doubt.as_deref() == Some(UNLISTED) {
+            self.look_twice(customer, patience).await;
+        }
         let knowledge = Knowledge {
             site: self.enforcer.site(),
             sessions: self.enforcer.sessions(),
@@ -38,6 +43,23 @@ impl Questions {
         facts.sessions.extend(listed);
         self.ask_routers(&mut facts, customer, patience).await;
         facts
+    }
+
+    /// His routers do not list him: whether he is online is told by two whole lists in a row.
+    async fn look_twice(&self, customer: CustomerId, patience: Duration) {
+        let open = self.enforcer.open_to(&Whom::Customer(customer));
+        let his: HashSet<RouterId> = open.iter().map(|one| one.session.key.router).collect();
+        let routers = his
+            .into_iter()
+            .filter_map(|id| self.enforcer.site().router(id));
+        let look = |router: Arc<Router>| async move {
+            // Without the lists he counts as online, as he was told.
+            let _lists = self
+                .reconciler
+                .router(&router, Reach::Every, patience)
+                .await;
+        };
+        join_all(routers.map(look)).await;
     }
 
     /// Asks those routers that he has to do with; all where he never had to do with one.

@@ -358,7 +358,7 @@ pub(super) fn live(online: Online) -> LiveSessionV1 {
 
 const DEAF: &str = "Nobody is heard here: [neighbours] listen names a port that another program has, this agent serves \
                     many sites, or it answers RADIUS on loopback alone.";
-const UNLISTED: &str =
+pub(super) const UNLISTED: &str =
     "His router does not list his session now; it ends once two lists in a row do not name it.";
 /// Routers asked for one name.
 const MOST_ROUTERS: usize = 16;

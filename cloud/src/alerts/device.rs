@@ -43,10 +43,9 @@ pub struct Device {
     pub cpu: Option<i32>,
     /// Megabytes: in use, and in all.
     pub memory: Option<(i32, i32)>,
-    /// Addresses given out by the router, by the name of their pool: in use, and in all.
-    pub pools: Vec<(String, i64, i64)>,
-    /// When the router told of them; `None` where they are counted here.
-    pub pools_at: Option<Timestamp>,
+    /// Addresses given out by the router, by the name of their pool: in use, and in all, and when the router told of
+    /// them; `None` where they are counted here.
+    pub pools: Vec<(String, i64, i64, Option<Timestamp>)>,
     /// What differs from what the wizard configured; `None` where it configured nothing.
     pub drifted: Option<Drifted>,
 }
@@ -162,9 +161,8 @@ pub fn of_router(device: &Device, rules: &Rules<'_>, now: Timestamp) -> Vec<Seen
             words: String::new(),
         });
     };
-    for (pool, used, all) in &device.pools {
-        let at = device.pools_at.unwrap_or(now);
-        measured(Kind::Pool, pool, percent(*used, *all), at);
+    for (pool, used, all, at) in &device.pools {
+        measured(Kind::Pool, pool, percent(*used, *all), at.unwrap_or(now));
     }
     let read = device.sample.as_ref().zip(device.facts.as_ref());
     let Some((sample, facts)) = read else {
@@ -442,7 +440,7 @@ mod tests {
                 sensors: vec![Some(80_500), Some(24_100), Some(0)],
                 ports: vec![status(1), status(2), status(2), status(2)],
             }),
-            pools: vec![("pppoe".to_owned(), 240, 253)],
+            pools: vec![("pppoe".to_owned(), 240, 253, None)],
             drifted: Some(Drifted {
                 shown: vec!["/ppp aaa use-radius".to_owned()],
                 count: 1,

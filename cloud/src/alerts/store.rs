@@ -242,23 +242,24 @@ impl DeviceRow {
             name: self.name,
             parent: self.parent_id,
         };
+        let is_ours = self.choice.is_some();
         let (pppoe, hotspot) = self.choice.map(crate::wizard::room).unwrap_or_default();
-        let pool =
-            |name: &str, used, all: Option<u32>| Some((name.to_owned(), used, i64::from(all?)));
-        let counted = [
-            pool("PPPoE", self.pppoe, pppoe),
-            pool("Hotspot", self.hotspot, hotspot),
-        ];
-        let Json(told) = self.pools;
-        let told = told
-            .into_iter()
-            .map(|pool| (pool.name, i64::from(pool.used), i64::from(pool.size)));
-        let told: Vec<_> = told.collect();
-        // What the router itself says of all its pools counts before what the wizard gave it.
-        let (pools, pools_at) = match told.is_empty() {
-            true => (counted.into_iter().flatten().collect(), None),
-            false => (told, self.pools_at),
+        let counted = |name: &str, used, all: Option<u32>| {
+            Some((name.to_owned(), used, i64::from(all?), None))
         };
+        let counted = [
+            counted("PPPoE", self.pppoe, pppoe),
+            counted("Hotspot", self.hotspot, hotspot),
+        ];
+        // Of the wizard's own what is counted is newer than what the router told.
+        let Json(told) = self.pools;
+        let told = told.into_iter();
+        let told = told.filter(|pool| !(is_ours && pool.name.starts_with(OURS)));
+        let told = told.map(|pool| {
+            let (used, size) = (i64::from(pool.used), i64::from(pool.size));
+            (pool.name, used, size, self.pools_at)
+        });
+        let pools = counted.into_iter().flatten().chain(told).collect();
         let device = Device {
             heard: self.heard,
             api: self.api_asked_at.map(|at| (at, self.api_problem)),
@@ -269,7 +270,6 @@ impl DeviceRow {
             cpu: self.cpu_load,
             memory: self.memory_usage_mb.zip(self.memory_total_mb),
             pools,
-            pools_at,
             drifted: self.drift.map(|Json(shown)| Drifted {
                 shown,
                 count: self.drift_count,
@@ -504,3 +504,6 @@ pub async fn forget(tx: &mut Tx, before: Timestamp, most: i64) -> sqlx::Result<u
     .await?;
     Ok(done.rows_affected())
 }
+
+/// How the wizard's pools begin.
+const OURS: &str = "easyisp-";

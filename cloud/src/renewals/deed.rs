@@ -377,6 +377,12 @@ impl Deed {
         !self.bought.is_empty() || self.funded_until != self.funded_before
     }
 
+    /// Whether it leaves everything as it is.
+    pub(super) fn is_nothing(&self) -> bool {
+        let moves = self.paid.is_some() || !self.entries.is_empty() || !self.invoices.is_empty();
+        !moves && !self.changes_service() && self.dues.is_empty() && self.message.is_none()
+    }
+
     /// The first one that was bought.
     pub(super) fn period_id(&self) -> Option<PeriodId> {
         self.bought.first().map(|bought| bought.id)

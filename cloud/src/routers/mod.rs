@@ -225,7 +225,10 @@ pub async fn enter_login(
         let sealed = key.seal(API_PASSWORD, router.0, password.as_bytes());
         store::put_login(tx, router, (user, &sealed, port), now).await?;
         "Entered a login for its agents"
-    } else if draft.api_port != port && store::was_never_entered(tx, router).await? {
+    } else if draft.api_port == PLAIN_API
+        && port != PLAIN_API
+        && store::was_never_entered(tx, router).await?
+    {
         store::put_api_port(tx, router, port, now).await?;
         "Its agents enter it in TLS"
     } else {
@@ -234,6 +237,9 @@ pub async fn enter_login(
     tx.changed(Kind::Router, router);
     Ok(Some((draft.name, how)))
 }
+
+/// What a router has before anybody says otherwise.
+const PLAIN_API: i32 = 8728;
 
 /// Which of these routers stand at `site`: what an agent of the site may speak of.
 pub async fn at_site(

@@ -259,6 +259,7 @@ impl ConfigureRequest {
             let chosen = Chosen {
                 wan: chosen.wan.or_else(|| under_way.wan.clone()),
                 release: under_way.release,
+                ran: under_way.ran,
                 bridges: under_way.bridges.clone(),
                 ..chosen
             };
