@@ -27,7 +27,7 @@ async fn codes_are_good_at_either_agent_with_the_cloud_gone() -> Result<()> {
     let mut world = World::start().await?;
     let isp = Provider::sign_up(&world, "either").await?;
     let pair = Site::open_pair(&world, &isp).await?;
-    let codes = held(&pair, &isp, 4).await?;
+    let codes = held(&pair, &isp, 4, 6000).await?;
     world.stop_cloud().await?;
     pair.cut_off().await?;
 
@@ -56,7 +56,7 @@ async fn one_agent_dies_and_the_other_knows_what_it_let_in() -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "onedies").await?;
     let mut pair = Site::open_pair(&world, &isp).await?;
-    let codes = held(&pair, &isp, 3).await?;
+    let codes = held(&pair, &isp, 3, 6000).await?;
     // Let in by one that is cut off from the cloud, and never reported by it.
     pair.cut_from_cloud(FIRST, true);
     phone(&pair, FIRST, 1, &codes[0]).dial().await.online();
@@ -96,7 +96,7 @@ async fn two_that_do_not_reach_each_other_let_nobody_in_twice() -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "cutcable").await?;
     let pair = Site::open_pair(&world, &isp).await?;
-    let codes = held(&pair, &isp, 4).await?;
+    let codes = held(&pair, &isp, 4, 6000).await?;
     pair.cut_between(true);
     for (step, code) in codes.iter().enumerate() {
         let number = u8::try_from(step * 2 + 1)?;
@@ -136,7 +136,7 @@ async fn with_two_of_three_missing_nobody_is_let_in_twice() -> Result<()> {
     let mut world = World::start().await?;
     let isp = Provider::sign_up(&world, "twomissing").await?;
     let mut pair = Site::open_pair(&world, &isp).await?;
-    let codes = held(&pair, &isp, 4).await?;
+    let codes = held(&pair, &isp, 4, 6000).await?;
     phone(&pair, FIRST, 1, &codes[0]).dial().await.online();
     pair.stop_second().await;
     world.stop_cloud().await?;
@@ -192,7 +192,7 @@ async fn a_vote_is_given_once() -> Result<()> {
     let mut world = World::start().await?;
     let isp = Provider::sign_up(&world, "voteonce").await?;
     let mut pair = Site::open_pair(&world, &isp).await?;
-    let codes = held(&pair, &isp, 2).await?;
+    let codes = held(&pair, &isp, 2, 6000).await?;
     pair.cut_between(true);
     pair.cut_from_cloud(SECOND, true);
     pair.lose_answers(FIRST, true);
@@ -234,7 +234,7 @@ async fn a_vote_outlives_the_box_it_was_given_to() -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "outlives").await?;
     let mut pair = Site::open_pair(&world, &isp).await?;
-    let codes = held(&pair, &isp, 6).await?;
+    let codes = held(&pair, &isp, 6, 6000).await?;
     pair.cut_from_cloud(FIRST, true);
     let mut let_in = None;
     for (number, code) in (1..).zip(&codes[1..]) {
@@ -282,7 +282,7 @@ async fn a_revoked_agent_has_no_vote() -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "novote").await?;
     let pair = Site::open_pair(&world, &isp).await?;
-    let codes = held(&pair, &isp, 3).await?;
+    let codes = held(&pair, &isp, 3, 6000).await?;
     let me = pair.site.agent().overview().site.agent();
     let revoked = me.context("the first agent has an id")?;
     let sites = isp.owner.get("/sites").await?;
@@ -322,7 +322,7 @@ async fn chaos(seed: u64) -> Result<()> {
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, &format!("chaos{seed}")).await?;
     let mut pair = Site::open_pair(&world, &isp).await?;
-    let codes = held(&pair, &isp, 24).await?;
+    let codes = held(&pair, &isp, 24, 6000).await?;
     let random = Entropy::seeded(seed);
     // Of each code's two devices, which were ever let in.
     let mut owners = vec![[false; 2]; codes.len()];
@@ -500,7 +500,7 @@ async fn a_code_begins_when_it_is_shown_though_a_box_is_hours_behind() -> Result
         let mut world = World::start().await?;
         let isp = Provider::sign_up(&world, name).await?;
         let mut pair = Site::open_pair(&world, &isp).await?;
-        let codes = held(&pair, &isp, 3).await?;
+        let codes = held(&pair, &isp, 3, 100).await?;
         world.stop_cloud().await?;
         pair.cut_off().await?;
         for agent in [FIRST, SECOND] {
@@ -572,9 +572,9 @@ async fn a_code_begins_when_it_is_shown_though_a_box_is_hours_behind() -> Result
 }
 
 /// Vouchers for an hour, held by both agents.
-async fn held(pair: &Pair, isp: &Provider, count: usize) -> Result<Vec<String>> {
+async fn held(pair: &Pair, isp: &Provider, count: usize, minutes: u32) -> Result<Vec<String>> {
     let package = json!({"name": "Hour", "type": "HOTSPOT", "price": 20, "downloadSpeed": 4,
-        "uploadSpeed": 2, "sessionTime": 6000});
+        "uploadSpeed": 2, "sessionTime": minutes});
     let package = isp.owner.post("/packages", &package).await?;
     let body = json!({"count": count, "packageId": package["id"], "type": "HOTSPOT"});
     let made = isp.owner.post("/vouchers", &body).await?;
