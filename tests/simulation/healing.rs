@@ -113,7 +113,7 @@ impl Turmoil {
     }
 
     /// Waits until the cloud has done by itself what is due now.
-    async fn nothing_is_due(&self) -> Result<()> {
+    pub(crate) async fn nothing_is_due(&self) -> Result<()> {
         let now = self.world.clock.now();
         eventually("the cloud does what is due", async || {
             let mut tx = self.world.db().directory().await?;

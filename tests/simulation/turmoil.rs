@@ -155,6 +155,8 @@ impl Life for Turmoil {
             isp,
             _folder: folder,
         };
+        // The codes reach the feed by a job: not at one moment today and at another one tomorrow.
+        turmoil.nothing_is_due().await?;
         turmoil.slips.made_by = turmoil.look().await?;
         turmoil.talk(u64::MAX).await?;
         Ok(turmoil)

@@ -35,7 +35,7 @@ pub async fn migrate(owner: PgConnectOptions) -> Result<usize, MigrateError> {
     loop {
         match MIGRATIONS.run(&mut connection).await {
             Ok(()) => break,
-            Err(error) if tries < 5 && is_lock_timeout(&error) => {
+            Err(error) if tries < 5 && is_in_use(&error) => {
                 tries += 1;
                 tracing::warn!(tries, "A table is in use; trying the migration again");
                 tokio::time::sleep(Duration::from_secs(tries)).await;
@@ -50,13 +50,14 @@ pub async fn migrate(owner: PgConnectOptions) -> Result<usize, MigrateError> {
     Ok(MIGRATIONS.iter().count())
 }
 
-fn is_lock_timeout(error: &sqlx::migrate::MigrateError) -> bool {
+/// Whether somebody held a table for too long, or wanted it in the other order.
+fn is_in_use(error: &sqlx::migrate::MigrateError) -> bool {
     let database = match error {
         sqlx::migrate::MigrateError::Execute(sqlx::Error::Database(error)) => error,
         sqlx::migrate::MigrateError::ExecuteMigration(sqlx::Error::Database(error), _) => error,
         _ => return false, // sqlx's enum: anything else is final
     };
-    database.code().as_deref() == Some("55P03")
+    matches!(database.code().as_deref(), Some("55P03" | "40P01"))
 }
 
 /// Why the schema could not be brought up to date.

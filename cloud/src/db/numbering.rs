@@ -185,8 +185,8 @@ async fn number_waiting(db: Database, tenant: TenantId) {
             return;
         }
         // A panic must not leave others waiting for good.
-        match tokio::spawn(number(db.clone(), tenant)).await {
-            Ok(Ok(sites)) => db.wakes().committed(&sites),
+        match tokio::spawn(number_all(db.clone(), tenant)).await {
+            Ok(Ok(sites)) => db.wakes().committed(&Vec::from_iter(sites)),
             Ok(Err(cause)) => {
                 tracing::warn!(%cause, tenant.id = %tenant, "Cannot number changes now: {cause}");
             }
@@ -199,25 +199,127 @@ async fn number_waiting(db: Database, tenant: TenantId) {
     }
 }
 
-/// Numbers everything that is noted of a tenant; returns the sites that have news.
+/// Numbers everything that is noted of a tenant, some at a time; returns the sites that have news. What cannot be
+/// projected keeps nothing else from its number: it stays noted, and is told.
+async fn number_all(db: Database, tenant: TenantId) -> sqlx::Result<BTreeSet<SiteId>> {
+    let mut sites = BTreeSet::new();
+    let mut after = 0;
+    loop {
+        match number(&db, tenant, after, BITE).await {
+            Ok(None) => return Ok(sites),
+            Ok(Some(bite)) => {
+                sites.extend(bite.news);
+                if bite.count < BITE {
+                    return Ok(sites);
+                }
+                after = bite.last;
+                continue;
+            }
+            Err(cause) if is_passing(&cause) => return Err(cause),
+            Err(_) => {}
+        }
+        // One of these does not go: one by one.
+        for _ in 0..BITE {
+            let next = match number(&db, tenant, after, 1).await {
+                Ok(None) => return Ok(sites),
+                Ok(Some(bite)) => {
+                    sites.extend(bite.news);
+                    bite.last
+                }
+                Err(cause) if is_passing(&cause) => return Err(cause),
+                Err(cause) => {
+                    let (number, subject) = following(&db, tenant, after).await?;
+                    tracing::error!(%cause, tenant.id = %tenant, %subject, "A change cannot be numbered: {cause}");
+                    number
+                }
+            };
+            after = next;
+        }
+    }
+}
+
+/// Whether the database, not the change, is the reason.
+fn is_passing(cause: &sqlx::Error) -> bool {
+    match cause {
+        // Locks and time, resources, a server that stops, a deadlock.
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            ["55", "57", "53", "40"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        _ => false, // sqlx's enum: anything else is of the change
+    }
+}
+
+/// The first change that is noted after a number.
+async fn following(db: &Database, tenant: TenantId, after: i64) -> sqlx::Result<(i64, Uuid)> {
+    let mut tx = db.directory().await?;
+    sqlx::query_as(
+        "select number, subject from directory.changes
+          where tenant_id = $1 and number > $2 order by number limit 1",
+    )
+    .bind(tenant)
+    .bind(after)
+    .fetch_one(&mut *tx)
+    .await
+}
+
+/// Changes that have their numbers.
+struct Bite {
+    /// The sites that have news.
+    news: Vec<SiteId>,
+    /// The note of the last one.
+    last: i64,
+    count: i64,
+}
+
+/// Numbers changes that are noted of a tenant, at most `most` of those after a number. `None` when there are none.
 ///
 /// All counters are locked before anything is read: what is projected then is as new as what any transaction wrote into
 /// these feeds before, and whoever writes the same thing there later has the counter, and its state, after.
-async fn number(db: Database, tenant: TenantId) -> sqlx::Result<Vec<SiteId>> {
+async fn number(
+    db: &Database,
+    tenant: TenantId,
+    after: i64,
+    most: i64,
+) -> sqlx::Result<Option<Bite>> {
     let mut tx = db.begin(tenant).await?;
     feed::lock_all(&mut tx).await?;
     let kinds: Vec<i16> = Kind::ALL.map(feed::code).to_vec();
-    let noted: Vec<(i16, Uuid)> = sqlx::query_as(
-        "delete from directory.changes where tenant_id = $1 and kind = any($2) returning kind, subject",
+    let noted: Vec<(i64, i16, Uuid)> = sqlx::query_as(
+        "delete from directory.changes
+          where tenant_id = $1
+            and number in (select number from directory.changes
+                            where tenant_id = $1 and number > $3 and kind = any($2)
+                            order by number
+                            limit $4)
+         returning number, kind, subject",
     )
     .bind(tenant)
     .bind(kinds)
+    .bind(after)
+    .bind(most)
     .fetch_all(&mut *tx)
     .await?;
+    let Some(last) = noted.iter().map(|(number, ..)| *number).max() else {
+        return Ok(None);
+    };
     let kind = |code: i16| Kind::from_code(u16::try_from(code).ok()?);
+    let count = i64::try_from(noted.len()).unwrap_or(i64::MAX);
     let noted = noted.into_iter();
-    let changed = noted.filter_map(|(code, subject)| Some((kind(code)?, subject)));
-    let sites = feed::write(&mut tx, changed.collect()).await?;
+    let changed = noted.filter_map(|(_, code, subject)| Some((kind(code)?, subject)));
+    let news = feed::write(&mut tx, changed.collect()).await?;
     tx.end().await?;
-    Ok(sites)
+    Ok(Some(Bite { news, last, count }))
 }
+
+/// Changes that are numbered at once.
+const BITE: i64 = 500;
