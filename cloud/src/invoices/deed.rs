@@ -201,6 +201,8 @@ pub async fn settle(tx: &mut Tx, invoice: InvoiceId, now: Timestamp) -> Result<(
             if let Some(held) = store::lock(tx, &Which::Id(invoice), now).await? {
                 let payer = payer(tx, held.customer_id).await?;
                 renewals::let_go(tx, payer, invoice, now).await?;
+                // It may pay another one that waits.
+                due::at(tx, COLLECT, payer, now).await?;
             }
             return Ok(());
         }
