@@ -533,7 +533,9 @@ async fn note(
         return Ok(None);
     };
     if !store::turn(&mut tx, at.router, row, turned, at.now).await? {
-        return Ok(None);
+        // Somebody took it over from us, slow as we were, and carried it on: whether it goes on stands in his row. His
+        // turn at the job may be over, so that nobody else would come back to it.
+        return Ok(Some(at.now));
     }
     if let Some((how, details)) = end {
         routers::release(&mut tx, at.router, &Writer::Wizard).await?;
