@@ -13,6 +13,7 @@ use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_tests::database::{FreshDatabase, fresh_database};
+use easyisp_tests::world::eventually;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -145,6 +146,38 @@ async fn a_lost_lease_is_noticed_at_commit() -> Result<()> {
     running.stop().await
 }
 
+/// Who works on holds on to his claim, so that long work is not begun by somebody else beside him.
+#[tokio::test]
+async fn long_work_is_done_by_one_alone() -> Result<()> {
+    let world = World::start().await?;
+    world.put_in(Duration::ZERO).await?;
+    let (started, mut starts) = mpsc::channel::<oneshot::Sender<()>>(2);
+    let running = world.run(move |_, _| {
+        let started = started.clone();
+        async move {
+            let (go_on, waits) = oneshot::channel();
+            started.send(go_on).await?;
+            waits.await?;
+            Ok(Outcome::Done)
+        }
+    });
+    let first = starts.recv().await.context("it starts")?;
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_secs(41));
+        eventually("the claim is made longer", async || {
+            let until = world.lease_until().await?;
+            let wanted = world.clock.now().plus(Duration::from_secs(60));
+            Ok((until == Some(wanted)).then_some(()))
+        })
+        .await?;
+        assert!(starts.try_recv().is_err());
+    }
+    first.send(()).expect("it still waits");
+    running.stop().await?;
+    assert_eq!(world.waiting().await?, 0);
+    Ok(())
+}
+
 /// What is done is taken out together with what ended beside it, but for what fell due again meanwhile.
 #[tokio::test]
 async fn work_that_falls_due_while_it_is_done_is_done_once_more() -> Result<()> {
@@ -243,6 +276,12 @@ impl World {
         let mut tx = self.db.directory().await?;
         let count = sqlx::query_scalar("select count(*) from directory.jobs");
         Ok(count.fetch_one(&mut *tx).await?)
+    }
+
+    async fn lease_until(&self) -> Result<Option<Timestamp>> {
+        let mut tx = self.db.directory().await?;
+        let until = sqlx::query_scalar("select lease_until from directory.jobs");
+        Ok(until.fetch_one(&mut *tx).await?)
     }
 
     async fn attempts(&self) -> Result<i32> {

@@ -11,7 +11,7 @@ use crate::db::Database;
 use crate::error::ApiError;
 use crate::routers;
 use crate::secrets::Secrets;
-use crate::wizard;
+use crate::wizard::{self, Differences};
 
 /// The kind of the job that looks; its subject is the router.
 pub const DRIFT: &str = "configurations.drift";
@@ -32,11 +32,14 @@ pub async fn look(
         return Ok(None);
     };
     let differs = wizard::differences(&mut tx, secrets, router, &newest.body).await;
-    let differs = differs.map_err(ApiError::into_cause)?;
-    let shown = differs.as_deref().unwrap_or_default();
-    routers::note_drift(&mut tx, router, shown, now).await?;
+    let found = match differs.map_err(ApiError::into_cause)? {
+        Differences::Found(found) => found,
+        Differences::NotNow => return Ok(Some(now.plus(AGAIN))), // what was noted last stays
+        Differences::NotOurs => Vec::new(),
+    };
+    routers::note_drift(&mut tx, router, &found, now).await?;
     tx.commit().await?;
-    Ok(differs.map(|_| now.plus(AGAIN)))
+    Ok(Some(now.plus(AGAIN)))
 }
 
 const AGAIN: Duration = Duration::from_secs(3600);

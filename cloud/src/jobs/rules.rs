@@ -2,8 +2,20 @@
 
 use std::time::Duration;
 
-/// How long a claim holds. A holder that needs longer loses the job to the next one.
+use easyisp_shared::time::Timestamp;
+
+/// How long a claim holds unless its holder, alive, makes it longer. A holder that says nothing for so long loses the job
+/// to the next one.
 pub const LEASE: Duration = Duration::from_secs(60);
+
+/// How long a claim is made longer: what goes on for more has hung.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Whether its holder makes a claim longer: once a third of it is gone; not when it ended already (who slept through it has
+/// lost it), and not for ever: work that hangs is somebody else's in the end.
+pub fn is_to_renew(since: Timestamp, until: Timestamp, now: Timestamp) -> bool {
+    until > now && until.since(now) < LEASE * 2 / 3 && now.since(since) < LONGEST
+}
 
 /// Jobs under way at once on one node, where nothing else is said.
 pub const AT_ONCE: usize = 16;
@@ -54,6 +66,18 @@ mod tests {
         assert_eq!(of("no \"jane doe\" there"), "no \u{2026} there");
         assert!(!of("error returned from database: key (phone)=(jane)").contains("jane"));
         assert_eq!(of(&"x y ".repeat(500)).chars().count(), 200);
+    }
+
+    #[test]
+    fn a_claim_is_made_longer_in_time_and_for_an_hour() {
+        let since = Timestamp::from_secs(1_000);
+        let at = |secs: u64| since.plus(Duration::from_secs(secs));
+        let renews = |until: u64, now: u64| is_to_renew(since, at(until), at(now));
+        assert!(!renews(60, 20));
+        assert!(renews(60, 21) && renews(60, 59));
+        assert!(!renews(60, 60), "it has ended");
+        assert!(renews(3_620, 3_599));
+        assert!(!renews(3_620, 3_600), "it hangs");
     }
 
     #[test]

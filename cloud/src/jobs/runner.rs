@@ -1,15 +1,15 @@
-//! The loop: claim, hand out, wait for the next.
+//! The loop: claim, hand out, hold on to what is under way, wait for the next.
 
 use std::time::Duration;
 
-use easyisp_shared::time::Clock;
+use easyisp_shared::time::{Clock, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::db::Database;
 
-use super::rules::{AT_ONCE, rest};
+use super::rules::{AT_ONCE, LEASE, is_to_renew, rest};
 use super::{Job, Jobs, Outcome, store};
 
 /// How long work that another node put in may lie unnoticed.
@@ -20,10 +20,11 @@ pub(super) async fn run(jobs: Jobs, db: Database, clock: Clock, stop: Cancellati
     let kinds: Vec<&'static str> = jobs.handlers.keys().copied().collect();
     let at_once = jobs.at_once.unwrap_or(AT_ONCE);
     let mut under_way = JoinSet::new();
+    let mut held = Held::default();
     let mut ended = Vec::new();
     while !stop.is_cancelled() {
         while let Some(end) = under_way.try_join_next() {
-            ended.extend(end.ok().flatten());
+            ended.extend(held.let_go(end.ok()));
         }
         // While these are taken out, others end: the next ones go together.
         finish(&db, &mut ended).await;
@@ -35,8 +36,9 @@ pub(super) async fn run(jobs: Jobs, db: Database, clock: Clock, stop: Cancellati
             }
             continue;
         }
-        let room = at_once - under_way.len();
-        let claimed = match store::claim(&db, &kinds, owner, room, clock.now()).await {
+        held.renew(&db, clock.now()).await;
+        let (room, now) = (at_once - under_way.len(), clock.now());
+        let claimed = match store::claim(&db, &kinds, owner, room, now).await {
             Ok(claimed) => claimed,
             Err(cause) => {
                 tracing::warn!(%cause, "Cannot look for due work; trying again");
@@ -45,6 +47,7 @@ pub(super) async fn run(jobs: Jobs, db: Database, clock: Clock, stop: Cancellati
         };
         let was_idle = claimed.is_empty();
         for job in claimed {
+            held.take(job, now);
             under_way.spawn(work(jobs.clone(), db.clone(), clock.clone(), job));
         }
         if was_idle || under_way.len() == at_once {
@@ -52,14 +55,72 @@ pub(super) async fn run(jobs: Jobs, db: Database, clock: Clock, stop: Cancellati
                 () = stop.cancelled() => {}
                 () = until_due(&db, &kinds, &clock), if under_way.len() < at_once => {}
                 () = tokio::time::sleep(LOOK) => {}
-                Some(end) = under_way.join_next() => ended.extend(end.ok().flatten()),
+                Some(end) = under_way.join_next() => ended.extend(held.let_go(end.ok())),
             }
         }
     }
-    while let Some(end) = under_way.join_next().await {
-        ended.extend(end.ok().flatten());
+    while !under_way.is_empty() {
+        held.renew(&db, clock.now()).await;
+        tokio::select! {
+            Some(end) = under_way.join_next() => ended.extend(held.let_go(end.ok())),
+            () = tokio::time::sleep(LOOK) => {}
+        }
     }
     finish(&db, &mut ended).await;
+}
+
+/// The claims that this node lives by: each is held on to while its work goes on, so that nobody does long work twice.
+#[derive(Default)]
+struct Held {
+    claims: Vec<Claim>,
+}
+
+struct Claim {
+    job: Job,
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl Held {
+    fn take(&mut self, job: Job, now: Timestamp) {
+        let until = now.plus(LEASE);
+        self.claims.push(Claim {
+            job,
+            since: now,
+            until,
+        });
+    }
+
+    /// What is to be taken out.
+    fn let_go(&mut self, end: Option<Ended>) -> Option<Job> {
+        let Ended { job, is_done } = end?; // a handler's panic is no end without a job: `work` catches it
+        self.claims.retain(|claim| claim.job != job);
+        is_done.then_some(job)
+    }
+
+    async fn renew(&mut self, db: &Database, now: Timestamp) {
+        let claims = self.claims.iter_mut();
+        let mut due: Vec<&mut Claim> = claims
+            .filter(|claim| is_to_renew(claim.since, claim.until, now))
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        let (jobs, until): (Vec<Job>, _) = (due.iter().map(|c| c.job).collect(), now.plus(LEASE));
+        match store::renew(db, &jobs, until, now).await {
+            Ok(()) => due.iter_mut().for_each(|claim| claim.until = until),
+            Err(cause) => {
+                tracing::warn!(%cause, "Cannot hold on to {} jobs; trying again", due.len())
+            }
+        }
+    }
+}
+
+/// A job whose handler ended.
+struct Ended {
+    job: Job,
+    /// There is nothing more to do.
+    is_done: bool,
 }
 
 /// Takes out what is done. What could not be taken out runs again when its lease ends.
@@ -81,16 +142,19 @@ async fn until_due(db: &Database, kinds: &[&'static str], clock: &Clock) {
     }
 }
 
-/// Does a job; returns it when it is done and is to be taken out.
-async fn work(jobs: Jobs, db: Database, clock: Clock, job: Job) -> Option<Job> {
-    let handler = jobs.handlers.get(job.kind)?; // only registered kinds are claimed
+/// Does a job, and puts it back where there is more to do.
+async fn work(jobs: Jobs, db: Database, clock: Clock, job: Job) -> Ended {
+    let ended = |is_done| Ended { job, is_done };
+    let Some(handler) = jobs.handlers.get(job.kind) else {
+        return ended(false); // only registered kinds are claimed
+    };
     // A panic is a failed attempt like any other; the job must not vanish with its lease.
     let outcome = match tokio::spawn(handler(job, clock.now())).await {
         Ok(outcome) => outcome,
         Err(panic) => Err(panic.into()),
     };
     let put_back = match outcome {
-        Ok(Outcome::Done) => return Some(job),
+        Ok(Outcome::Done) => return ended(true),
         Ok(Outcome::Again(due)) => store::put_back(&db, &job, due, None).await,
         Err(error) => {
             let rest = rest(job.attempts + 1);
@@ -105,5 +169,5 @@ async fn work(jobs: Jobs, db: Database, clock: Clock, job: Job) -> Option<Job> {
     if let Err(cause) = put_back {
         tracing::warn!(%cause, kind = job.kind, "Cannot conclude a job; it runs again when its lease ends");
     }
-    None
+    ended(false)
 }

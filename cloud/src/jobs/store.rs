@@ -58,6 +58,39 @@ pub(super) async fn claim(
         .collect())
 }
 
+/// Makes claims longer that still stand.
+pub(super) async fn renew(
+    db: &Database,
+    jobs: &[Job],
+    until: Timestamp,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let mut alone = db.alone().await?;
+    sqlx::query(
+        "with held as materialized (
+             select j.tenant_id, j.kind, j.subject
+               from directory.jobs j
+               join unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[]) as d (tenant_id, kind, subject, fence)
+                 on j.tenant_id = d.tenant_id and j.kind = d.kind and j.subject = d.subject and j.fence = d.fence
+              where j.lease_until > $6
+              order by j.tenant_id, j.kind, j.subject
+                for update of j skip locked)
+         update directory.jobs j
+            set lease_until = $5
+           from held h
+          where j.tenant_id = h.tenant_id and j.kind = h.kind and j.subject = h.subject",
+    )
+    .bind(jobs.iter().map(|job| job.tenant).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.kind).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.subject).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.fence).collect::<Vec<_>>())
+    .bind(until)
+    .bind(now)
+    .execute(&mut *alone)
+    .await?;
+    Ok(())
+}
+
 /// When the next job of these kinds is due, or its lease ends; `None` when the queue is empty.
 pub(super) async fn next_due(
     db: &Database,

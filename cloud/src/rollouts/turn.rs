@@ -162,7 +162,7 @@ pub async fn turn(
             knew_us: part.knew_us,
         };
         if !store::turned(&mut tx, &part, &told).await? {
-            return Ok(None);
+            return Ok(Some(now)); // as in `note`
         }
         tx.commit().await?;
         part.turn += 1;
@@ -221,7 +221,9 @@ async fn note(at: &At<'_>, came: Came) -> anyhow::Result<Option<Timestamp>> {
         knew_us: came.knew_us,
     };
     if !store::turned(&mut tx, part, &turned).await? {
-        return Ok(None);
+        // Somebody took it over from us, slow as we were, and carried it on: whether it goes on stands in its row. His turn
+        // at the job may be over, so that nobody else would come back to it.
+        return Ok(Some(now));
     }
     let rests = came.step.is_end() || came.step.is_idle();
     if rests || came.step == Step::Soaking {

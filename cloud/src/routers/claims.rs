@@ -36,7 +36,9 @@ impl Writer {
     fn holds(&self) -> Duration {
         match self {
             Writer::Wizard | Writer::Rollout(_) => Duration::from_secs(1800),
-            Writer::Beginning | Writer::Repair(_) => Duration::from_secs(120),
+            // It asks the router several things, each for as long as a question may take.
+            Writer::Beginning => Duration::from_secs(300),
+            Writer::Repair(_) => Duration::from_secs(120),
         }
     }
 }

@@ -45,6 +45,9 @@ pub async fn end(
         if now.since(changed) < PATIENT {
             return Ok(again);
         }
+        if !store::note_secret(&mut tx, router, stored.secret_changed_at, false).await? {
+            return Ok(again); // another change came meanwhile
+        }
         if store::forget_previous_secret(&mut tx, router).await? {
             tx.changed(Kind::Router, router);
         }

@@ -1,13 +1,16 @@
 //! A tenant that was deleted thirty days ago goes for good: its books to a file, then its rows.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::ensure;
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use uuid::Uuid;
 
 use super::store::platform;
 use crate::audit::{self, Action, Actor, Audit};
@@ -48,6 +51,7 @@ pub async fn purge(
         return Ok(Some(now.plus(SEALED)));
     }
     export(db, folder, tenant).await?;
+    platform::begin_purge(db, tenant, now).await?;
     for _ in 0..TURNS {
         if platform::purge(db, tenant, cutoff, AT_ONCE).await? == 0 {
             finish(db, folder, tenant, now).await?;
@@ -110,22 +114,46 @@ async fn export(db: &Database, folder: &Path, tenant: TenantId) -> anyhow::Resul
         return Ok(());
     }
     fs::create_dir_all(folder).await?;
-    let part = whole.with_extension("part");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part)
-        .await?;
-    let mut books = ledger::Export::begin(db, tenant).await?;
-    while let Some(text) = books.next(db).await? {
-        file.write_all(text.as_bytes()).await?;
-    }
-    file.flush().await?;
-    file.sync_all().await?;
-    fs::rename(&part, &whole).await?;
+    // Another one that does the same work, after a long silence of this one, writes to a file of its own.
+    let part = whole.with_extension(format!("{}.part", Uuid::from_bytes(db.entropy().bytes())));
+    let written = write(db, &part, tenant).await;
+    let kept = match written {
+        // Once the first row went there is no whole file any more: who is slower never replaces one.
+        Ok(()) => match fs::hard_link(&part, &whole).await {
+            Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Ok(()),
+            linked => Ok(linked?),
+        },
+        Err(cause) => Err(cause),
+    };
+    fs::remove_file(&part).await?;
+    kept?;
     // The name as well must be on disk before what it stands for goes.
     fs::File::open(folder).await?.sync_all().await?;
+    Ok(())
+}
+
+/// Writes the books to a new file and has it on disk; an error where they are not whole.
+async fn write(db: &Database, part: &Path, tenant: TenantId) -> anyhow::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(part)
+        .await?;
+    let mut books = ledger::Export::begin(db, tenant).await?;
+    let mut lines = 0;
+    while let Some(text) = books.next(db).await? {
+        lines += text.lines().count();
+        file.write_all(text.as_bytes()).await?;
+    }
+    // Numbers have no gaps. Nothing at all is whole as well: a tenant that never did anything.
+    let wanted = usize::try_from(books.lines()).unwrap_or(usize::MAX);
+    ensure!(
+        lines == wanted && !platform::is_begun(db, tenant).await?,
+        "the books of {tenant} went already, in part: {lines} of {wanted} lines are left. They are in the data folder of \
+         the node that began to purge it ({FOLDER}/{tenant}.jsonl): copy that file into this node's"
+    );
+    file.flush().await?;
+    file.sync_all().await?;
     Ok(())
 }

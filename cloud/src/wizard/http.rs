@@ -228,23 +228,35 @@ pub async fn setup(
     rules::looked_for(known, chosen).map_err(refused)
 }
 
-/// What of a router that the wizard configured differs from that, by a version of its configuration; `None` where it
-/// configured nothing yet, or does at present.
+/// What of a router differs from what the wizard made of it.
+pub enum Differences {
+    /// The wizard configured nothing yet.
+    NotOurs,
+    /// Nobody can say at present: it is being configured, or its set-up cannot be any more (no agent listens).
+    NotNow,
+    /// These.
+    Found(Vec<String>),
+}
+
+/// Compares a router that the wizard configured with that, by a version of its configuration.
 pub async fn differences(
     tx: &mut Tx,
     secrets: &Secrets,
     router: RouterId,
     version: &str,
-) -> Result<Option<Vec<String>>, ApiError> {
+) -> Result<Differences, ApiError> {
     let row = store::find(tx, router).await?;
-    let row = row.filter(|row| !row.stage.is_under_way());
     let Some(chosen) = row.as_ref().and_then(kept) else {
-        return Ok(None);
+        return Ok(Differences::NotOurs);
     };
+    if row.is_some_and(|row| row.stage.is_under_way()) {
+        return Ok(Differences::NotNow);
+    }
     let known = known(tx, secrets, router).await?;
-    // A set-up that cannot be any more, without an agent that listens, compares with nothing.
-    let steps = rules::planned(known, chosen).ok();
-    Ok(steps.map(|steps| drift::differences(&steps, version)))
+    Ok(match rules::planned(known, chosen) {
+        Ok(steps) => Differences::Found(drift::differences(&steps, version)),
+        Err(_) => Differences::NotNow,
+    })
 }
 
 /// Whether the wizard configured a router, and tried it. 404 for a router of somebody else.

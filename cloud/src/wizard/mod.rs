@@ -19,7 +19,7 @@ mod store;
 
 pub use http::back::{Going, go as go_back, plan as plan_back};
 pub use http::configure::Configured;
-pub use http::{Choice, differences, is_configured, setup};
+pub use http::{Choice, Differences, differences, is_configured, setup};
 pub use rules::room;
 
 use crate::api::{Access, Routes, routes};

@@ -276,6 +276,30 @@ pub async fn is_deleted(db: &Database, tenant: TenantId, cutoff: Timestamp) -> s
     Ok(deleted.unwrap_or(false))
 }
 
+/// Notes that from now on a tenant's rows go, in a transaction of its own: what is read of it later is not whole.
+pub async fn begin_purge(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Result<()> {
+    let mut tx = db.begin(tenant).await?;
+    sqlx::query(
+        "update directory.tenants set purge_began_at = $2 where tenant_id = $1 and purge_began_at is null",
+    )
+    .bind(tenant)
+    .bind(now)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
+
+/// Whether rows of a tenant went already.
+pub async fn is_begun(db: &Database, tenant: TenantId) -> sqlx::Result<bool> {
+    let mut tx = db.begin(tenant).await?;
+    sqlx::query_scalar(
+        "select exists (select from directory.tenants where tenant_id = $1 and purge_began_at is not null)",
+    )
+    .bind(tenant)
+    .fetch_one(&mut *tx)
+    .await
+}
+
 /// Removes at most `most` rows of a tenant that was deleted by `cutoff`, in a transaction of its own; returns
 /// how many, 0 when nothing is left.
 pub async fn purge(

@@ -266,6 +266,8 @@ impl Hands {
         if row.as_ref().is_some_and(|row| row.stage.is_under_way()) {
             return Err(running());
         }
+        // Whoever was slower than his claim lasts finds somebody else at it.
+        routers::claim(&mut tx, router, &Writer::Wizard, now).await?;
         let run = row.map_or(1, |row| row.run + 1);
         work.backup = backup.then(|| format!("easyisp-before-{run}"));
         let sealed = run::seal(&mut tx, &self.secrets, router, &work).await?;

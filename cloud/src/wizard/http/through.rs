@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::super::plan::{Stage, Tested};
 use super::super::rules::Chosen;
-use super::super::store;
+use super::super::{run, store};
 use super::configure::Configured;
 use super::hands::Hands;
 use super::last;
@@ -61,7 +61,7 @@ enum Doing {
     Nothing,
     /// It is asked what stands there.
     Beginning,
-    /// It is configured, by this choice.
+    /// It is configured, by this choice; `None` where it is a part alone: its wireless, or a version put back.
     Configuring(Option<Box<Chosen>>),
 }
 
@@ -143,7 +143,10 @@ impl Hands {
         site.ok_or(ApiError::NotFound("router"))?;
         let row = store::find(&mut tx, self.router).await?;
         if let Some(row) = row.filter(|row| row.stage.is_under_way()) {
-            return Ok(Doing::Configuring(last(&row).map(Box::new)));
+            let work = run::open(&mut tx, &self.secrets, self.router, &row).await?;
+            let whole = work.is_some_and(|work| !work.is_part);
+            let chosen = whole.then(|| last(&row)).flatten();
+            return Ok(Doing::Configuring(chosen.map(Box::new)));
         }
         match routers::idle(&mut tx, self.router, self.now).await {
             Ok(()) => Ok(Doing::Nothing),
