@@ -121,6 +121,57 @@ async fn what_was_deleted_goes_after_thirty_days() -> Result<()> {
     Ok(())
 }
 
+/// Books are kept whole or not at all: where rows went already, by another node that has the file, what is left of them is
+/// not written over it, nor taken for it.
+#[tokio::test]
+async fn books_of_which_rows_went_already_are_not_kept_as_whole() -> Result<()> {
+    let ours = given_cloud().await?;
+    let platform = given_platform(&ours).await?;
+    let acme = ours.given_owner("acme").await?;
+    let gone: TenantId = tenant_of(&acme).await?.parse()?;
+    let base = format!("{ADMIN}/tenants/{gone}");
+    assert_eq!(delete(&platform, &base).await?.status, StatusCode::OK);
+    let begun = async |at: Option<Timestamp>| -> Result<()> {
+        let mut tx = ours.cloud.app.db.begin(gone).await?;
+        sqlx::query("update directory.tenants set purge_began_at = $2 where tenant_id = $1")
+            .bind(gone)
+            .bind(at)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    };
+    begun(Some(ours.clock.now())).await?;
+    ours.clock.advance(30 * DAY);
+    let failed = eventually("it says why not", async || {
+        ours.clock.advance(Duration::from_secs(1));
+        let mut directory = ours.cloud.app.db.directory().await?;
+        sqlx::query_scalar::<_, String>(
+            "select last_error from directory.jobs where kind = 'tenants.purge' and last_error <> ''",
+        )
+        .fetch_optional(&mut *directory)
+        .await
+        .map_err(Into::into)
+    })
+    .await?;
+    ensure!(failed.contains("copy that file"), "{failed}");
+    ensure!(rows_of(&ours, gone).await?.contains_key("chain"));
+    let folder = ours.cloud.app.config.data_dir.join("purged");
+    let files: Vec<_> = std::fs::read_dir(&folder)?.collect::<Result<_, _>>()?;
+    ensure!(files.is_empty(), "{files:?}");
+
+    // It was nobody after all: the job is tried again, and ends.
+    begun(None).await?;
+    eventually("it is purged", async || {
+        ours.clock.advance(Duration::from_secs(31));
+        let left = rows_of(&ours, gone).await?;
+        Ok((!left.contains_key("chain")).then_some(()))
+    })
+    .await?;
+    let files: Vec<_> = std::fs::read_dir(&folder)?.collect::<Result<_, _>>()?;
+    assert_eq!(files.len(), 1, "{files:?}");
+    Ok(())
+}
+
 /// How many rows every table has of a tenant; tables without one are left out.
 async fn rows_of(ours: &Ours, tenant: TenantId) -> Result<BTreeMap<String, i64>> {
     let mut owner = PgConnection::connect_with(&ours.database.owner()).await?;

@@ -1,6 +1,9 @@
 //! Other things than a release, and a single router's.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
+use easyisp_tests::router::Mishap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -75,7 +78,7 @@ async fn what_is_changed_at_many_routers_is_read_back_at_each() -> Result<()> {
     // A router that says no has failed, and says why.
     fleet.routers[0].mishap(
         "/ip/dns/set",
-        easyisp_tests::router::Mishap::Refuse("not enough permissions (9)".to_owned()),
+        Mishap::Refuse("not enough permissions (9)".to_owned()),
     );
     let body = json!({"action": {"kind": "SET_DNS", "servers": ["8.8.8.8"]}, "allRouters": true});
     let rollout = fleet.roll_out(&body).await?;
@@ -150,5 +153,39 @@ async fn one_routers_firmware_is_looked_at_checked_and_taken() -> Result<()> {
         .get("/audit-logs?action=ROUTER_FIRMWARE_CHECK")
         .await?;
     assert_eq!(trail["total"], 1, "{trail}");
+    fleet.close().await
+}
+
+/// Whoever is slower than his claim on the work lasts finds it carried on by another; when both are through, somebody still
+/// comes back to what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_two_had_under_way_at_once_goes_on() -> Result<()> {
+    let fleet = Fleet::open("twice", 1).await?;
+    let router = &fleet.routers[0];
+    let command = "/system/identity/set";
+    let heard = |times: usize| {
+        router.until(move |router| {
+            let orders = router.ordered_by_api();
+            let heard = orders.iter().filter(|order| order.starts_with(command));
+            (heard.count() >= times).then_some(())
+        })
+    };
+    router.mishap(command, Mishap::Linger);
+    router.mishap(command, Mishap::Linger);
+    let body = json!({"action": {"kind": "SET_IDENTITY"}, "allRouters": true, "soakSeconds": 0});
+    let rollout = fleet.roll_out(&body).await?;
+    heard(1).await;
+    // The node sleeps past its claim; when it wakes, the work is begun once more.
+    fleet.world.clock.advance(Duration::from_secs(61));
+    heard(2).await;
+    let shown = fleet
+        .until(
+            &rollout,
+            "it is over",
+            |shown| shown["state"] != "RUNNING",
+            anything,
+        )
+        .await?;
+    assert_eq!(steps(&shown), ["DONE"], "{shown:#}");
     fleet.close().await
 }
