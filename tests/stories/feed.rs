@@ -11,6 +11,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::digest::{replace, row_hash};
 use easyisp_tests::database::{FreshDatabase, fresh_database};
 use easyisp_tests::world::eventually;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -191,14 +192,7 @@ async fn what_a_node_left_without_a_number_gets_one() -> Result<()> {
     world.commit(&[left, forgotten]).await?;
     world.is(left, site, b"paid");
     world.is(forgotten, site, b"paid");
-    let mut tx = world.db.begin(world.tenant).await?;
-    sqlx::query("insert into directory.changes (tenant_id, kind, subject) values ($1, $2, $3)")
-        .bind(world.tenant)
-        .bind(i16::try_from(Kind::Subscriber.code())?)
-        .bind(left)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
+    world.note(left).await?;
     let found = world.db.reproject(world.tenant).await?;
     assert_eq!(found, [(Kind::Subscriber, forgotten)]);
 
@@ -215,6 +209,38 @@ async fn what_a_node_left_without_a_number_gets_one() -> Result<()> {
     );
     assert!(world.noted().await?.is_empty());
     Ok(())
+}
+
+/// Who is deleted at another node at the moment at which it is numbered that he is there leaves a tombstone all the same.
+#[tokio::test]
+async fn what_is_deleted_while_it_is_numbered_is_forgotten() -> Result<()> {
+    let world = World::start().await?;
+    let site = world.site(1).await?;
+    let thing = Uuid::from_u128(1);
+    world.is(thing, site, b"made");
+    world.note(thing).await?;
+    let open = world.gate.close();
+    let stop = CancellationToken::new();
+    let numbering = tokio::spawn(world.db.clone().number_left(stop.clone()));
+    world.gate.reached.notified().await;
+
+    world.is_gone(thing);
+    let (node, tenant) = (world.another_node().await?, world.tenant);
+    let deletes = tokio::spawn(async move {
+        let mut tx = node.begin(tenant).await?;
+        tx.changed(Kind::Subscriber, thing);
+        tx.commit().await
+    });
+    eventually("it is deleted", async || {
+        let is_noted = world.noted().await? == [thing, thing];
+        Ok((is_noted || deletes.is_finished()).then_some(()))
+    })
+    .await?;
+    open.send(()).expect("it still waits");
+    deletes.await??;
+    assert_eq!(world.feed(site).await?, [(2, thing, None)]);
+    stop.cancel();
+    Ok(numbering.await?)
 }
 
 #[tokio::test]
@@ -276,7 +302,51 @@ struct World {
     db: Database,
     tenant: TenantId,
     things: Things,
-    _fresh: FreshDatabase,
+    gate: Gate,
+    fresh: FreshDatabase,
+}
+
+/// Where a projection waits, closed, once it was made.
+#[derive(Clone, Default)]
+struct Gate {
+    closed: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
+    reached: Arc<Notify>,
+}
+
+impl Gate {
+    /// Has the next projection wait until the answer is used.
+    fn close(&self) -> oneshot::Sender<()> {
+        let (open, closed) = oneshot::channel();
+        *self.closed.lock().expect("nobody panics here") = Some(closed);
+        open
+    }
+}
+
+fn projectors(things: Things, gate: Gate) -> Projectors {
+    Projectors::default().with(
+        Kind::Subscriber,
+        Arc::new(move |_, ids| {
+            let known = things.lock().expect("nobody panics here");
+            let present = ids.iter().filter_map(|id| {
+                let (site, body) = known.get(id)?.clone();
+                Some(Projection {
+                    id: *id,
+                    site,
+                    body,
+                })
+            });
+            let present = Ok(present.collect());
+            let closed = gate.closed.lock().expect("nobody panics here").take();
+            let reached = gate.reached.clone();
+            Box::pin(async move {
+                if let Some(closed) = closed {
+                    reached.notify_one();
+                    let _opened = closed.await;
+                }
+                present
+            })
+        }),
+    )
 }
 
 impl World {
@@ -287,23 +357,8 @@ impl World {
     async fn start_with(connections: u32) -> Result<World> {
         let fresh = fresh_database().await?;
         let things = Things::default();
-        let known = things.clone();
-        let projectors = Projectors::default().with(
-            Kind::Subscriber,
-            Arc::new(move |_, ids| {
-                let known = known.lock().expect("nobody panics here");
-                let present = ids.iter().filter_map(|id| {
-                    let (site, body) = known.get(id)?.clone();
-                    Some(Projection {
-                        id: *id,
-                        site,
-                        body,
-                    })
-                });
-                let present = Ok(present.collect());
-                Box::pin(async move { present })
-            }),
-        );
+        let gate = Gate::default();
+        let projectors = projectors(things.clone(), gate.clone());
         let db =
             Database::connect(fresh.app(), connections, Entropy::seeded(1), projectors).await?;
         let tenant = TenantId(Uuid::from_u128(1));
@@ -334,8 +389,15 @@ impl World {
             db,
             tenant,
             things,
-            _fresh: fresh,
+            gate,
+            fresh,
         })
+    }
+
+    /// Another node of the same platform.
+    async fn another_node(&self) -> Result<Database> {
+        let projectors = projectors(self.things.clone(), Gate::default());
+        Ok(Database::connect(self.fresh.app(), 10, Entropy::seeded(2), projectors).await?)
     }
 
     async fn site(&self, number: u128) -> Result<SiteId> {
@@ -385,6 +447,18 @@ impl World {
             .bind(site)
             .fetch_one(&mut *tx)
             .await?)
+    }
+
+    /// As a node does that ends before it is numbered.
+    async fn note(&self, thing: Uuid) -> Result<()> {
+        let mut tx = self.db.begin(self.tenant).await?;
+        sqlx::query("insert into directory.changes (tenant_id, kind, subject) values ($1, $2, $3)")
+            .bind(self.tenant)
+            .bind(i16::try_from(Kind::Subscriber.code())?)
+            .bind(thing)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// What was committed and has no number yet.

@@ -142,7 +142,8 @@ impl Rows {
 /// held the thing and hold it no longer. Returns those sites.
 ///
 /// What a site holds is read before the locks are waited for: right because whoever changes a thing holds
-/// the lock of its row, so that nobody else writes feed rows about it meanwhile.
+/// the lock of its row, so that nobody else writes feed rows about it meanwhile but who numbers what was noted of it; and
+/// then this is not called (`numbering::is_noted`).
 async fn write_rows(
     tx: &mut Tx,
     kinds: &[i16],

@@ -64,7 +64,12 @@ impl Tx {
         }
         let (db, tenant) = (self.db.clone(), self.tenant);
         let may_wait = numbering::may_wait(&changed);
-        match db.numbering().write(tenant, may_wait) {
+        let writing = match db.numbering().write(tenant, may_wait) {
+            // Another node may be at it.
+            Some(_) if numbering::is_noted(&mut self, &changed).await? => None,
+            writing => writing,
+        };
+        match writing {
             Some(writing) => {
                 let sites = feed::write(&mut self, changed).await?;
                 self.inner.commit().await?;
