@@ -69,7 +69,7 @@ struct Person {
 impl Life for Turmoil {
     const TEST: &'static str = "every_seed_keeps_the_invariants_and_converges";
     const STEPS: usize = 120;
-    const SEEDS: u64 = 80;
+    const SEEDS: u64 = 100;
     const AT_ONCE: usize = 1;
     const FOUND: &'static [u64] = &[
         // A late start ended the next session of its device.
