@@ -10,6 +10,9 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+/// The folder in the data folder that holds this agent's identity.
+pub const IDENTITY_FOLDER: &str = "identity";
+
 /// The agent's settings, checked.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -375,7 +378,7 @@ impl Config {
 
     /// Where this agent's identity is kept.
     pub fn identity_folder(&self) -> PathBuf {
-        self.data_dir.join("identity")
+        self.data_dir.join(IDENTITY_FOLDER)
     }
 
     /// The local address CoA leaves from: the one the routers send to.

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use ipnet::IpNet;
 
+use crate::config::IDENTITY_FOLDER;
 use crate::radius::eap::authority;
 use crate::sync::Identity;
 
@@ -57,10 +58,18 @@ impl Deeds {
         );
     }
 
-    /// The authority by which RadSec and the tunnels of EAP are known is a box's own: without the old one's, who trusts
-    /// that must be told this box's.
+    /// The authority by which RadSec and the tunnels of EAP are known came with the identity where the old box had told it;
+    /// without it, who trusts that must be told this box's.
     pub fn note_authority(&mut self, data_dir: &Path) {
         if data_dir.join(authority::CERTIFICATE).exists() {
+            return;
+        }
+        let given = data_dir.join(IDENTITY_FOLDER);
+        if given.join(authority::CERTIFICATE).exists() {
+            self.done.push(
+                "The site's access authority came too: who asks by RadSec, 802.1X or IKEv2 knows this box as the old one."
+                    .to_owned(),
+            );
             return;
         }
         self.done.push(format!(

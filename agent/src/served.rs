@@ -127,6 +127,13 @@ impl Served {
             away,
         } = outside;
         let hosted = matches!(place, Place::Hosted);
+        let known = identity
+            .as_ref()
+            .map(|identity| housekeeping::authority::Known {
+                site: identity.site,
+                key: identity.site_key.clone(),
+                identity: config.identity_folder(),
+            });
         let (listener, heard, logs) = match place {
             Place::Hosted => (None, None, None),
             Place::AtSite {
@@ -353,6 +360,14 @@ impl Served {
             hosted,
             began,
         });
+        if let (Some(link), Some(known), false) = (&link, known, hosted) {
+            tasks.spawn(housekeeping::authority::run(
+                overview.clone(),
+                known,
+                link.asker(),
+                cancel.clone(),
+            ));
+        }
         if let Some(link) = &link {
             tasks.spawn(housekeeping::condition::run(
                 overview.clone(),

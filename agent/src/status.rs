@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::VERSION;
 use crate::access::{Access, AccessReport};
+use crate::config::IDENTITY_FOLDER;
 use crate::diagnosis::{Counters, Knowledge, Timeline, facts};
 use crate::doctor::MOST_WRITTEN;
 use crate::peers::Peers;
@@ -395,7 +396,7 @@ impl Overview {
                 upstream.since
             ));
         }
-        let identity = Identity::load(&self.data_dir.join("identity")).ok();
+        let identity = Identity::load(&self.data_dir.join(IDENTITY_FOLDER)).ok();
         if let Some(identity) = identity {
             warnings.extend(ends(&identity, self.clock.now()));
         }

@@ -177,7 +177,7 @@ pub fn fill(folder: &Path, users: u32) -> Result<Filled> {
         ..Config::default()
     };
     // Nobody listens on the discard port: the agent stays alone.
-    Draft::begin(&identity.identity_folder())?.finish("127.0.0.1:9", &enrolled)?;
+    Draft::begin(&identity.identity_folder())?.finish("127.0.0.1:9", &enrolled, None)?;
 
     let (_, _, mut cache, guard) = Store::open(folder, &entropy, || {})?.split();
     let (package, first) = describe(&key);

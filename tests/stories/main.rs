@@ -9,6 +9,7 @@ mod alerts;
 mod api_keys;
 mod around;
 mod audited;
+mod authorities;
 mod availability;
 mod big_books;
 mod billed_back;

@@ -1,5 +1,6 @@
 //! What has to be done once a minute: the heartbeat where there is news, the clock's high mark, forgetting what is old.
 
+pub(crate) mod authority;
 pub(crate) mod condition;
 mod fold;
 

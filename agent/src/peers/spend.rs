@@ -122,7 +122,12 @@ impl Peers {
         };
         match self.parts.cloud.ask(question, CLOUD_PATIENCE).await {
             Ok(CloudReply::Voucher(row)) => self.cloud_wrote(row, used, router).await,
-            Ok(CloudReply::Pong { .. } | CloudReply::Certificate { .. } | CloudReply::Noted)
+            Ok(
+                CloudReply::Pong { .. }
+                | CloudReply::Certificate { .. }
+                | CloudReply::Noted
+                | CloudReply::Authority(_),
+            )
             | Err(_) => (Fate::Alone, None),
         }
     }

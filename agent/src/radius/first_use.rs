@@ -188,7 +188,10 @@ impl Radius {
             asking.fetch_sub(1, Ordering::Relaxed);
             again(Learnt::Cloud(answer.map(|reply| match reply {
                 CloudReply::Voucher(row) => radius.parts.site.moved_here(row, device),
-                CloudReply::Pong { .. } | CloudReply::Certificate { .. } | CloudReply::Noted => {}
+                CloudReply::Pong { .. }
+                | CloudReply::Certificate { .. }
+                | CloudReply::Noted
+                | CloudReply::Authority(_) => {}
             })));
         };
         ask(question, CLOUD_PATIENCE, Box::new(done));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::enroll::{EnrollAnswer, EnrollRefusal, EnrollRequest, EnrollRequestV1};
+use easyisp_shared::wire::enroll::{
+    EnrollAnswer, EnrollRefusal, EnrollRequest, EnrollRequestV1, SiteAuthorityV1,
+};
 use easyisp_shared::wire::{ALPN_ENROLL, JoinToken, Message};
 
 use super::dial::{DialError, reach, tls};
@@ -66,17 +68,19 @@ pub async fn enroll_unless(
     let began = tokio::time::Instant::now();
     loop {
         match attempt(cloud, &token, &draft, version).await {
-            Ok(EnrollAnswer::V1(enrolled)) => return Ok(draft.finish(cloud, &enrolled)?),
-            Ok(EnrollAnswer::Refused(EnrollRefusal::Waiting)) => {
+            Ok((EnrollAnswer::V1(enrolled), given)) => {
+                return Ok(draft.finish(cloud, &enrolled, given.as_ref())?);
+            }
+            Ok((EnrollAnswer::Refused(EnrollRefusal::Waiting), _)) => {
                 if let Some(waits) = waits.take() {
                     waits(&draft.fingerprint());
                 }
             }
             // Whoever waits already has spent his token: a cloud that is away for a while must not cost it.
-            Ok(EnrollAnswer::Refused(EnrollRefusal::Busy)) if waits.is_none() => {}
+            Ok((EnrollAnswer::Refused(EnrollRefusal::Busy), _)) if waits.is_none() => {}
             Err(EnrollError::Dial(_) | EnrollError::Pipe(_) | EnrollError::TimedOut)
                 if waits.is_none() => {}
-            Ok(EnrollAnswer::Refused(refusal)) => return Err(EnrollError::Refused(refusal)),
+            Ok((EnrollAnswer::Refused(refusal), _)) => return Err(EnrollError::Refused(refusal)),
             Err(error) => return Err(error),
         }
         if began.elapsed() >= WAITS {
@@ -91,7 +95,7 @@ async fn attempt(
     token: &JoinToken,
     draft: &Draft,
     version: &str,
-) -> Result<EnrollAnswer, EnrollError> {
+) -> Result<(EnrollAnswer, Option<SiteAuthorityV1>), EnrollError> {
     // The token is an hour old at most, and this box's clock may be anywhere (F3).
     let trust = Trust::fingerprint(token.fingerprint(), Arc::new(Timestamp::default));
     let tls = tls(ALPN_ENROLL, trust, None)?;
@@ -110,14 +114,25 @@ async fn attempt(
     Ok(answer)
 }
 
-async fn ask(carrier: &dyn Carrier, request: EnrollRequest) -> Result<EnrollAnswer, PipeError> {
+/// The answer, and the site's authority behind it where the cloud knows one.
+async fn ask(
+    carrier: &dyn Carrier,
+    request: EnrollRequest,
+) -> Result<(EnrollAnswer, Option<SiteAuthorityV1>), PipeError> {
     let mut pipe = carrier.open().await?;
     pipe.sink.send(&Message::EnrollRequest(request)).await?;
-    match pipe.source.receive().await? {
-        Some(Message::EnrollAnswer(answer)) => Ok(answer),
-        Some(_) => Err(PipeError::Unexpected),
-        None => Err(PipeError::Ended),
-    }
+    let answer = match pipe.source.receive().await? {
+        Some(Message::EnrollAnswer(answer)) => answer,
+        Some(_) => return Err(PipeError::Unexpected),
+        None => return Err(PipeError::Ended),
+    };
+    // The token is used: from here on nothing may keep the answer from being taken.
+    let behind = tokio::time::timeout(BEHIND, pipe.source.receive()).await;
+    let given = match behind {
+        Ok(Ok(Some(Message::SiteAuthority(given)))) => Some(given),
+        _ => None, // a cloud of before says no more
+    };
+    Ok((answer, given))
 }
 
 fn host_name() -> String {
@@ -126,6 +141,8 @@ fn host_name() -> String {
 }
 
 const ANSWER: Duration = Duration::from_secs(15);
+/// What comes behind the answer comes with it, or never.
+const BEHIND: Duration = Duration::from_secs(3);
 /// An operator looks at both screens, and presses a button.
 const AGAIN: Duration = Duration::from_secs(3);
 /// As long as the cloud waits for him.

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use easyisp_shared::id::{AgentId, SiteId, TenantId};
 use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::enroll::EnrolledV1;
+use easyisp_shared::wire::enroll::{EnrolledV1, SiteAuthorityV1};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -23,6 +23,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::dial::Credentials;
+use crate::radius::eap::authority::keep_given;
 
 /// An enrolled agent's identity, as read from its folder.
 #[derive(Clone)]
@@ -123,7 +124,12 @@ impl Draft {
     }
 
     /// Writes what the cloud gave and makes the folder the identity.
-    pub fn finish(self, cloud: &str, enrolled: &EnrolledV1) -> Result<Identity, IdentityError> {
+    pub fn finish(
+        self,
+        cloud: &str,
+        enrolled: &EnrolledV1,
+        authority: Option<&SiteAuthorityV1>,
+    ) -> Result<Identity, IdentityError> {
         let card = Card {
             agent: enrolled.agent,
             site: enrolled.site,
@@ -142,6 +148,13 @@ impl Draft {
         write_private(&self.part.join(SITE_KEY), site_key.as_bytes())?;
         write_private(&self.part.join(CARD), card.as_bytes())?;
         write_private(&self.part.join(GENERATION), numeral(0).as_bytes())?;
+        if let Some(given) = authority {
+            let key = SealKey::new(enrolled.site_key);
+            // Without it the box makes one of its own, and the cloud says that it is another.
+            if let Err(cause) = keep_given(&self.part, given, &key, enrolled.site) {
+                tracing::warn!(%cause, "The site's access authority was not taken");
+            }
+        }
         sync_folder(&self.part)?;
         fs::rename(&self.part, &self.folder).map_err(at(&self.folder))?;
         if let Some(parent) = self.folder.parent() {

@@ -416,7 +416,12 @@ impl<L: Local> Keeper<L> {
                     }
                 }
             }
-            Ok(CloudReply::Pong { .. } | CloudReply::Voucher(_) | CloudReply::Noted) => false,
+            Ok(
+                CloudReply::Pong { .. }
+                | CloudReply::Voucher(_)
+                | CloudReply::Noted
+                | CloudReply::Authority(_),
+            ) => false,
             Err(error) => {
                 warn!(%error, "The certificate is half way through its life and was not renewed");
                 false

@@ -414,6 +414,7 @@ pub const KEPT: &[Kept] = &[
     ),
     none("accounts"),
     none("agents"),
+    none("site_authorities"),
     none("alert_looks"),
     none("log_blocks"),
     none("alert_rules"),

@@ -11,10 +11,11 @@ use std::time::Duration;
 use easyisp_shared::id::{AgentId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::JoinToken;
-use easyisp_shared::wire::enroll::{EnrollRefusal, EnrollRequest, EnrolledV1};
+use easyisp_shared::wire::enroll::{EnrollRefusal, EnrollRequest, EnrolledV1, SiteAuthorityV1};
 use uuid::Uuid;
 
 use self::store::Waiting;
+use super::authorities;
 use super::pki::{Authority, BadRequest, Issued};
 use crate::db::{Database, Kind, Tx};
 use crate::secrets::{SecretError, Secrets};
@@ -145,7 +146,8 @@ impl From<BadRequest> for EnrollError {
     }
 }
 
-/// Takes a join token and a signing request for an agent's certificate and the site's key.
+/// Takes a join token and a signing request for an agent's certificate and the site's key, with the site's access authority
+/// where there is one.
 ///
 /// The token is used up in the transaction that makes the agent: of two at once, one gets it.
 pub async fn enroll(
@@ -154,7 +156,7 @@ pub async fn enroll(
     authority: &Authority,
     request: &EnrollRequest,
     now: Timestamp,
-) -> Result<EnrolledV1, EnrollError> {
+) -> Result<(EnrolledV1, Option<SiteAuthorityV1>), EnrollError> {
     let EnrollRequest::V1(request) = request;
     let digest = JoinToken::digest(&request.token);
     let mut directory = db.directory().await?;
@@ -213,10 +215,14 @@ pub async fn enroll(
     store::put_agent(&mut tx, &agent, &issued, &version, now).await?;
     store::put_certificate(&mut tx, &agent, &issued, now).await?;
     let site_key = secrets.site_key(&mut tx, site).await?;
+    if let Some(replaced) = replaced {
+        authorities::pass_on(&mut tx, replaced, agent.id).await?;
+    }
+    let given = authorities::of_site(&mut tx, site).await?;
     tx.commit().await?;
     tracing::info!(agent.id = %agent.id, site.id = %site, "Enrolled agent {} at {site_name}", agent.id);
 
-    Ok(EnrolledV1 {
+    let enrolled = EnrolledV1 {
         agent: agent.id,
         site,
         tenant,
@@ -227,7 +233,8 @@ pub async fn enroll(
         cloud_name: "EasyISP".to_owned(),
         now,
         replaced,
-    })
+    };
+    Ok((enrolled, given))
 }
 
 /// Whether a box that waited may have its certificate: confirmed, in time, and with the key that was confirmed.

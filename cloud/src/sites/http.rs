@@ -178,6 +178,7 @@ fn warnings(site: SiteId, agents: &[AgentRow], names: &Names, now: Timestamp) ->
         let until = agent.certificate_ends_at;
         found.extend(until.and_then(|until| warnings::of_agent(agent.id, until, now)));
         found.extend(warnings::of_reports(agent));
+        found.extend(warnings::of_authority(agent));
         let Some(told) = warnings::told(agent, now) else {
             continue;
         };

@@ -1,6 +1,7 @@
 //! Sites: places with routers, and the agents that serve them.
 
 pub mod agents;
+pub mod authorities;
 pub mod edge;
 mod http;
 pub mod live;

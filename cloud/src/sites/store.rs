@@ -42,6 +42,8 @@ pub struct AgentRow {
     pub dropped_reports: i64,
     /// The first of these.
     pub dropped_at: Option<Timestamp>,
+    /// Since when it is known that devices know it by another authority than its site's.
+    pub stranger_since: Option<Timestamp>,
 }
 
 /// Adds a site.
@@ -193,7 +195,10 @@ pub async fn agents(tx: &mut Tx, sites: &[SiteId]) -> sqlx::Result<Vec<AgentRow>
                 clock_offset_ms, report, cloned_at, condition,
                 (select max(c.expires_at) from directory.certificates c
                   where c.agent_id = agents.id and c.revoked_at is null) as certificate_ends_at,
-                aside.set_aside, aside.set_aside_at, dropped_reports, dropped_at
+                aside.set_aside, aside.set_aside_at, dropped_reports, dropped_at,
+                (select s.told_at from site_authorities s
+                  where s.tenant_id = $1 and s.site_id = agents.site_id
+                    and sha256(s.certificate) <> agents.authority_digest) as stranger_since
            from agents
           cross join lateral (select count(*) as set_aside, min(q.at) as set_aside_at
                                 from quarantine q

@@ -21,7 +21,7 @@ pub struct Warning {
     /// `LOCAL_SECRETS`, `CONFIGURATION_DRIFT`, `OLD_SECRET`, `DISK_FILLING`, `DISK_FULL`, `DAMAGED_FILE`, `CLOCK_UNTRUSTED`,
     /// `ACCOUNTING_REFUSED`, `UPSTREAM_DOWN`,
     /// `CERTIFICATE_ENDING`, `CERTIFICATE_ENDS_SOON`, `CERTIFICATE_ENDED`, `AGENT_CERTIFICATE_ENDING`,
-    /// `AGENT_CERTIFICATE_ENDS_SOON`, `AGENT_CERTIFICATE_ENDED`, `REPORTS_SET_ASIDE`.
+    /// `AGENT_CERTIFICATE_ENDS_SOON`, `AGENT_CERTIFICATE_ENDED`, `REPORTS_SET_ASIDE`, `OTHER_AUTHORITY`.
     pub code: &'static str,
     /// What is wrong.
     pub message: String,
@@ -141,6 +141,23 @@ pub fn of_reports(agent: &AgentRow) -> Option<Warning> {
             (Some(aside), Some(dropped)) => Some(aside.min(dropped)),
             (aside, dropped) => aside.or(dropped),
         },
+        router_id: None,
+        agent_id: Some(agent.id),
+    })
+}
+
+/// What a person should look at of a box that devices know by another authority than the site's others.
+pub fn of_authority(agent: &AgentRow) -> Option<Warning> {
+    let since = agent.stranger_since?;
+    Some(Warning {
+        code: "OTHER_AUTHORITY",
+        message: "This box has another access authority than its site: devices (802.1X, IKEv2) and RadSec routers that \
+                  trust the one do not know the other."
+            .to_owned(),
+        remedy: "Where no device trusts this box's yet, move eap-ca.pem and eap-ca.key out of its data folder and start \
+                 it anew: it takes the site's. Otherwise have devices trust both."
+            .to_owned(),
+        since: Some(since),
         router_id: None,
         agent_id: Some(agent.id),
     })

@@ -363,23 +363,27 @@ async fn let_enroll(shared: &Shared, carrier: &dyn Carrier) -> Result<(), PipeEr
         let Some(Message::EnrollRequest(request)) = pipe.source.receive().await? else {
             return Err(PipeError::Unexpected);
         };
-        let answer = match shared.enrolments.try_acquire() {
-            Err(_) => EnrollAnswer::Refused(EnrollRefusal::Busy),
+        let (answer, given) = match shared.enrolments.try_acquire() {
+            Err(_) => (EnrollAnswer::Refused(EnrollRefusal::Busy), None),
             Ok(_turn) => {
                 let authority = &shared.standing.authority;
                 let now = shared.clock.now();
                 match enroll(&shared.db, &shared.secrets, authority, &request, now).await {
-                    Ok(enrolled) => EnrollAnswer::V1(enrolled),
-                    Err(EnrollError::Refused(refusal)) => EnrollAnswer::Refused(refusal),
+                    Ok((enrolled, given)) => (EnrollAnswer::V1(enrolled), given),
+                    Err(EnrollError::Refused(refusal)) => (EnrollAnswer::Refused(refusal), None),
                     Err(cause) => {
                         error!(%cause, "Cannot enrol an agent");
-                        EnrollAnswer::Refused(EnrollRefusal::Busy)
+                        (EnrollAnswer::Refused(EnrollRefusal::Busy), None)
                     }
                 }
             }
         };
         pipe.sink.send(&Message::EnrollAnswer(answer)).await?;
-        pipe.sink.finish().await?;
+        if let Some(given) = given {
+            // A box of before hangs up without it.
+            let _not_read = pipe.sink.send(&Message::SiteAuthority(given)).await;
+        }
+        let _hung_up = pipe.sink.finish().await;
         // The box hangs up once it has read the answer.
         carrier.closed().await;
         Ok(())

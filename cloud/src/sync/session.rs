@@ -26,6 +26,7 @@ use crate::audit::Actor;
 use crate::sites;
 use crate::sites::agents::generation::History;
 use crate::sites::agents::{self, Agent};
+use crate::sites::authorities::AuthorityError;
 use crate::vouchers::{self, Shown, VoucherError};
 
 /// Serves one connection until it ends, from either side.
@@ -389,7 +390,9 @@ impl Session {
         };
         let needs_no_greeting = match question {
             AgentQuestion::Ping | AgentQuestion::Renew { .. } => true,
-            AgentQuestion::Voucher { .. } | AgentQuestion::Condition(_) => false,
+            AgentQuestion::Voucher { .. }
+            | AgentQuestion::Condition(_)
+            | AgentQuestion::Authority(_) => false,
         };
         // What is asked changes things: a box that was shut out, or a copy, changes nothing.
         if !needs_no_greeting && !self.comes_to_count().await {
@@ -421,6 +424,23 @@ impl Session {
                         warn!(%error, agent.id = %agent.id, "Did not note an agent's condition");
                         AskFailure::Unreachable("the cloud cannot note it now".to_owned())
                     })
+            }
+            AgentQuestion::Authority(told) => {
+                let now = self.shared.clock.now();
+                let (db, secrets) = (&self.shared.db, &self.shared.secrets);
+                match sites::authorities::tell(db, secrets, &agent, &told, now).await {
+                    Ok(None) => Ok(CloudReply::Noted),
+                    Ok(Some(other)) => Ok(CloudReply::Authority(other)),
+                    Err(error @ AuthorityError::Unusable) => {
+                        Err(AskFailure::Refused(error.to_string()))
+                    }
+                    Err(error) => {
+                        warn!(%error, agent.id = %agent.id, "Did not note an agent's access authority");
+                        Err(AskFailure::Unreachable(
+                            "the cloud cannot note it now".to_owned(),
+                        ))
+                    }
+                }
             }
             AgentQuestion::Renew { csr } => {
                 let authority = &self.shared.standing.authority;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AgentId, SiteId, TenantId};
 use crate::time::Timestamp;
+use crate::wire::down::Sealed;
 
 /// A box that wants to become an agent. New shapes go at the end.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,39 @@ pub struct EnrolledV1 {
     pub now: Timestamp,
     /// The agent whose place this one took: it was revoked in the same moment.
     pub replaced: Option<AgentId>,
+}
+
+/// By which supplicants (802.1X, IKEv2) and routers (RadSec) know a site's boxes: one authority for all of them. A box tells
+/// its own once it is linked; who joins the site later, or takes a dead box's place, is given it behind the answer.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteAuthorityV1 {
+    /// Its certificate, DER; at most [`SiteAuthorityV1::MOST`] octets.
+    pub certificate: Vec<u8>,
+    /// Its key in PEM, sealed under the site's key at [`SiteAuthorityV1::place`]; as many at most.
+    pub key: Sealed,
+}
+
+impl SiteAuthorityV1 {
+    /// How long each of the two may be.
+    pub const MOST: usize = 4096;
+
+    /// Where the key is sealed, so that it opens at no other place.
+    pub fn place(site: SiteId) -> Vec<u8> {
+        let mut place = b"site/authority/".to_vec();
+        place.extend_from_slice(site.0.as_bytes());
+        place
+    }
+
+    /// Whether it is no longer than it may be.
+    pub fn is_bounded(&self) -> bool {
+        self.certificate.len() <= SiteAuthorityV1::MOST && self.key.len() <= SiteAuthorityV1::MOST
+    }
+}
+
+impl std::fmt::Debug for SiteAuthorityV1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SiteAuthorityV1").finish_non_exhaustive()
+    }
 }
 
 /// Why a box did not become an agent. New reasons go at the end.

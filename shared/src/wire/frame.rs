@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::access::ThroughV1;
 use super::bytes::split_octet;
-use super::enroll::{EnrollAnswer, EnrollRequest};
+use super::enroll::{EnrollAnswer, EnrollRequest, SiteAuthorityV1};
 use super::hello::{FeedAck, Hello, Refused, UpAck, Welcome};
 use super::question::{Answer, Ask};
 use super::record::{FeedBatch, UpBatch};
@@ -70,6 +70,8 @@ pub enum Message {
     Octets(Vec<u8>),
     /// Either, on such a pipe: so many of them were passed on.
     Taken(u32),
+    /// Cloud, behind an answer to who became an agent: the authority of his site, where it is known.
+    SiteAuthority(SiteAuthorityV1),
 }
 
 impl Message {
@@ -94,6 +96,7 @@ impl Message {
             Message::Through(body) => put(&mut out, body),
             Message::Octets(octets) => out.extend_from_slice(octets),
             Message::Taken(octets) => put(&mut out, octets),
+            Message::SiteAuthority(body) => put(&mut out, body),
         }
         let length = out.len() - FRAME_HEADER;
         if length > FRAME_CAP {
@@ -132,6 +135,7 @@ impl Message {
             12 => take(body).map(Message::Through),
             13 => Ok(Message::Octets(body.to_vec())),
             14 => take(body).map(Message::Taken),
+            15 => take(body).map(Message::SiteAuthority),
             unknown => Err(WireError::UnknownMessage(unknown)),
         }
     }
@@ -152,6 +156,7 @@ impl Message {
             Message::Through(_) => 12,
             Message::Octets(_) => 13,
             Message::Taken(_) => 14,
+            Message::SiteAuthority(_) => 15,
         }
     }
 }
@@ -190,7 +195,7 @@ mod tests {
 
         #[test]
         fn any_tail_after_a_known_tag_is_a_message_or_an_error(
-            tag in 0u8..16, mut input in prop::collection::vec(any::<u8>(), 0..300),
+            tag in 0u8..17, mut input in prop::collection::vec(any::<u8>(), 0..300),
         ) {
             input.insert(0, tag);
             let _ = Message::read(&input);

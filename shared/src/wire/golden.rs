@@ -250,6 +250,18 @@ fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
     let bytes = golden("agent_question_condition", &condition.encode());
     assert_eq!(condition.encode(), bytes);
     assert_eq!(AgentQuestion::decode(&bytes), Ok(condition));
+    let authority = SiteAuthorityV1 {
+        certificate: vec![0x30, 0],
+        key: vec![1, 2, 3],
+    };
+    let told = AgentQuestion::Authority(authority.clone());
+    let bytes = golden("agent_question_authority", &told.encode());
+    assert_eq!(told.encode(), bytes);
+    assert_eq!(AgentQuestion::decode(&bytes), Ok(told));
+    let another = CloudReply::Authority(authority);
+    let bytes = golden("cloud_reply_authority", &another.encode());
+    assert_eq!(another.encode(), bytes);
+    assert_eq!(CloudReply::decode(&bytes), Ok(another));
     let noted = golden("cloud_reply_noted", &CloudReply::Noted.encode());
     assert_eq!(CloudReply::decode(&noted), Ok(CloudReply::Noted));
     let certificate = CloudReply::Certificate {
@@ -402,6 +414,13 @@ fn messages() -> Vec<(&'static str, Message)> {
                 now: at(0),
                 replaced: None,
             })),
+        ),
+        (
+            "site_authority",
+            Message::SiteAuthority(SiteAuthorityV1 {
+                certificate: vec![0x30, 0],
+                key: vec![1, 2, 3],
+            }),
         ),
         (
             "enroll_refused",

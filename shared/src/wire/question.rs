@@ -9,6 +9,7 @@ use super::access::AccessV1;
 use super::condition::ConditionV1;
 use super::diagnosis::DiagnosisV1;
 use super::down::{VoucherV1, Whom};
+use super::enroll::SiteAuthorityV1;
 use super::frame::{encode, take};
 use super::router::{RouterAsk, RouterTold};
 use super::up::{LocalSecretsV1, OutsideV1};
@@ -111,6 +112,8 @@ pub enum AgentQuestion {
     },
     /// This is what a person should look at here; what was told before is over.
     Condition(ConditionV1),
+    /// This is the authority by which devices and routers know this box: is it the site's?
+    Authority(SiteAuthorityV1),
 }
 
 /// An answer as it travels.
@@ -190,8 +193,10 @@ pub enum CloudReply {
     },
     /// To [`AgentQuestion::Voucher`]: it is used from now on, at this site.
     Voucher(VoucherV1),
-    /// To [`AgentQuestion::Condition`]: it is shown from now on.
+    /// To [`AgentQuestion::Condition`]: it is shown from now on. To [`AgentQuestion::Authority`]: it is the site's.
     Noted,
+    /// To [`AgentQuestion::Authority`]: the site has another one, this.
+    Authority(SiteAuthorityV1),
 }
 
 /// Why there is no answer. New reasons go at the end.

@@ -1,9 +1,11 @@
-//! The box's own certificate authority: supplicants know our tunnels by it, and routers and we know each
+//! The certificate authority of a site's boxes: supplicants know our tunnels by it, and routers and we know each
 //! other by it over RadSec.
 //!
-//! It is made once and lies in the data folder: `eap-ca.pem` for everybody, `eap-ca.key` for nobody
-//! (0600). A supplicant pins the first for years, so what it signs is short-lived and made in memory. A
-//! second box of a site gets a copy of the two files, so that devices accept either.
+//! It lies in the data folder: `eap-ca.pem` for everybody, `eap-ca.key` for nobody (0600). A supplicant pins the
+//! first for years, so what it signs is short-lived and made in memory. A site's first box makes it and tells the
+//! cloud, sealed under the site's key; who joins later, or takes a dead box's place, is given it when it enrols, beside
+//! its identity, and begins with that. One that has another already goes on with it: devices may have pinned it. What the
+//! site has lies beside its identity then, for when its own two files are moved away.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -14,16 +16,22 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::SiteId;
+use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::enroll::SiteAuthorityV1;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
+
+use crate::config::IDENTITY_FOLDER;
 
 /// The authority with its key.
 pub struct Authority {
@@ -60,6 +68,9 @@ pub enum AuthorityError {
         "{0} is damaged: put a copy of it back, or move both eap-ca files away and tell every device the new one"
     )]
     Damaged(PathBuf),
+    /// The cloud gave something else than this site's authority.
+    #[error("what the cloud gave is not this site's authority")]
+    Given,
     /// A key or certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -69,14 +80,15 @@ pub enum AuthorityError {
 }
 
 impl Authority {
-    /// Opens the authority in `folder`; makes it when neither file is there.
+    /// Opens the authority in `folder`; when neither file is there it takes the one that was given to this box, and makes
+    /// one where none was.
     pub fn open(
         folder: &Path,
         now: Timestamp,
         entropy: &Entropy,
     ) -> Result<Authority, AuthorityError> {
         let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
-        if !certificate.exists() && !key.exists() {
+        if !certificate.exists() && !key.exists() && !take_given(folder)? {
             make(&certificate, &key, now, entropy)?;
         }
         let key_pem = Zeroizing::new(fs::read_to_string(&key).map_err(at(&key))?);
@@ -137,6 +149,55 @@ impl Authority {
             key: Zeroizing::new(key.serialize_der()),
         })
     }
+}
+
+/// The authority in `folder` as the cloud is told it.
+pub fn told(folder: &Path, key: &SealKey, site: SiteId) -> Result<SiteAuthorityV1, AuthorityError> {
+    let (path, key_path) = (folder.join(CERTIFICATE), folder.join(KEY));
+    let pem = fs::read(&path).map_err(at(&path))?;
+    let certificate =
+        CertificateDer::from_pem_slice(&pem).map_err(|_| AuthorityError::Damaged(path))?;
+    let secret = Zeroizing::new(fs::read(&key_path).map_err(at(&key_path))?);
+    Ok(SiteAuthorityV1 {
+        certificate: certificate.to_vec(),
+        key: key.seal_same(&SiteAuthorityV1::place(site), &secret),
+    })
+}
+
+/// Keeps the site's authority beside the identity in `identity`, for a box that has none of its own.
+pub fn keep_given(
+    identity: &Path,
+    given: &SiteAuthorityV1,
+    key: &SealKey,
+    site: SiteId,
+) -> Result<(), AuthorityError> {
+    let (certificate, secret) = (identity.join(CERTIFICATE), identity.join(KEY));
+    let damaged = || AuthorityError::Given;
+    let opened = key.open(&SiteAuthorityV1::place(site), &given.key);
+    let opened = opened.map_err(|_| damaged())?;
+    let text = str::from_utf8(&opened).map_err(|_| damaged())?;
+    let pair = KeyPair::from_pem(text).map_err(|_| damaged())?;
+    let der = CertificateDer::from(given.certificate.as_slice());
+    let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| damaged())?;
+    if parsed.public_key().raw != pair.subject_public_key_info() {
+        return Err(damaged());
+    }
+    write(&secret, 0o600, &opened)?;
+    write(&certificate, 0o644, pem("CERTIFICATE", &der).as_bytes())
+}
+
+/// Takes what was given to this box when it was enrolled; `false` when nothing was.
+fn take_given(folder: &Path) -> Result<bool, AuthorityError> {
+    let given = folder.join(IDENTITY_FOLDER);
+    let (certificate, key) = (given.join(CERTIFICATE), given.join(KEY));
+    if !certificate.exists() || !key.exists() {
+        return Ok(false);
+    }
+    let secret = Zeroizing::new(fs::read(&key).map_err(at(&key))?);
+    let public = fs::read(&certificate).map_err(at(&certificate))?;
+    write(&folder.join(KEY), 0o600, &secret)?;
+    write(&folder.join(CERTIFICATE), 0o644, &public)?;
+    Ok(true)
 }
 
 /// The fingerprint of the authority in `folder`, without its key; `None` when there is none yet.
