@@ -1,5 +1,6 @@
 //! A device watched over SNMP, from the settings to the graph, through the HTTP API alone.
 
+mod crowd;
 mod many;
 mod scripted;
 
