@@ -2,6 +2,7 @@
 
 mod crowd;
 mod many;
+mod retention;
 mod scripted;
 
 use std::time::Duration;
