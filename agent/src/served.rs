@@ -220,6 +220,7 @@ impl Served {
                 site: site.clone(),
                 radius: radius.clone(),
                 clock: site_clock.clone(),
+                counters: counters.clone(),
                 entropy: entropy.clone(),
                 ranges: Ranges::new(config.site.ranges.clone()),
                 local,

@@ -86,6 +86,8 @@ enum PartName {
     Postgres,
     Proof,
     Snapshot,
+    Snmp,
+    SnmpWalks,
     Years,
 }
 
@@ -115,6 +117,8 @@ fn main() -> Result<()> {
             PartName::Postgres => postgres::part(folder),
             PartName::Proof => proof::part(),
             PartName::Snapshot => snapshot::part(folder),
+            PartName::Snmp => snmp::part(folder),
+            PartName::SnmpWalks => snmp::walks(),
             PartName::Years => years::part(sizes),
         };
     }

@@ -1,6 +1,8 @@
 //! A device watched over SNMP, from the settings to the graph, through the HTTP API alone.
 
+mod crowd;
 mod many;
+mod retention;
 mod scripted;
 
 use std::time::Duration;
@@ -208,6 +210,8 @@ async fn a_watched_device_is_read_at_its_turn_and_shown() -> Result<()> {
         shown["stats"],
         json!({"total": 1, "online": 0, "offline": 1})
     );
+    let counted = site.agent().overview().counters.all();
+    ensure!(counted["snmp_silent"] > 0, "{counted:?}");
     let server = Snmpd::start_on(address, &[("shaaes", "SHA-256", "AES")]).await?;
     minutes(&world, async || {
         Ok((status().await?["stats"]["online"] == 1).then_some(()))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::snmp::oid::Oid;
@@ -14,11 +14,12 @@ use easyisp_agent::snmp::reading::Unit;
 use easyisp_agent::snmp::session::User;
 use easyisp_agent::snmp::usm::{Auth, Privacy};
 use easyisp_agent::snmp::walk::{Part, Values};
-use easyisp_agent::snmp::{Access, Exchange, Session, SnmpError, reading};
+use easyisp_agent::snmp::{Access, Exchange, Reading, Session, SnmpError, rates, reading};
 use easyisp_shared::entropy::Entropy;
 use easyisp_tests::net_snmp::{SnmpSim, Snmpd, snmp};
 use easyisp_tests::router::snmp::Snmp;
 use easyisp_tests::router::{Router, Settings};
+use easyisp_tests::world::eventually;
 use tokio_util::sync::CancellationToken;
 
 fn exchange() -> Exchange {
@@ -41,16 +42,20 @@ async fn read(
     Ok(walked.values)
 }
 
-const USERS: [(&str, &str, &str); 9] = [
+const USERS: [(&str, &str, &str); 13] = [
     ("plain", "", ""),
     ("md5", "MD5", ""),
     ("md5des", "MD5", "DES"),
     ("sha", "SHA", ""),
     ("shades", "SHA", "DES"),
+    ("md5aes", "MD5", "AES"),
     ("shaaes", "SHA", "AES"),
     ("sha224aes", "SHA-224", "AES"),
     ("sha256aes", "SHA-256", "AES"),
+    ("sha256des", "SHA-256", "DES"),
+    ("sha384aes", "SHA-384", "AES"),
     ("sha512aes", "SHA-512", "AES"),
+    ("sha512", "SHA-512", ""),
 ];
 
 fn auth(word: &str) -> Option<Auth> {
@@ -95,9 +100,12 @@ async fn net_snmp_is_read_in_every_version_and_with_every_protocol() -> Result<(
         ways.push((name, user(name, signs, enciphers, RIGHT)));
     }
     for (way, access) in ways {
+        let before = counters(at).await?;
         let values = read(&exchange, at, access, reading::everything()).await;
         let values = values.with_context(|| way.to_owned())?;
+        let after = counters(at).await?;
         let read = reading::read(&values);
+        are_between(&read, &before, &after).with_context(|| way.to_owned())?;
         assert_eq!(read.system.description, described[0], "{way}");
         assert_eq!(read.system.location, "shelf 7");
         let names: Vec<&str> = read
@@ -122,6 +130,132 @@ async fn net_snmp_is_read_in_every_version_and_with_every_protocol() -> Result<(
         assert!(read.uptime_secs().is_some());
     }
     server.stop().await
+}
+
+/// Each of our readings lies between two of Net-SNMP's client, and so does what went through from one to the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_are_those_that_net_snmp_reads() -> Result<()> {
+    let server = Snmpd::start(&[]).await?;
+    let (exchange, at) = (exchange(), server.address);
+    let ours = async || {
+        let values = read(&exchange, at, community("public"), reading::everything()).await?;
+        anyhow::Ok(reading::read(&values))
+    };
+    let before = counters(at).await?;
+    let first = ours().await?;
+    let between = counters(at).await?;
+    are_between(&first, &before, &between)?;
+    // The server counts its interfaces again every few seconds, and loopback carries every question to it.
+    let grown = eventually("loopback has carried more", async || {
+        let now = counters(at).await?;
+        let more = now.iter().zip(&between);
+        let more = more.filter(|(now, before)| now.0 > before.0 && now.1 > before.1);
+        Ok((more.count() > 0).then_some(now))
+    })
+    .await?;
+    let second = ours().await?;
+    let after = counters(at).await?;
+    are_between(&second, &grown, &after)?;
+    // As much goes through in this second, and no more.
+    let through = rates::through(&first, &second, Duration::from_secs(1));
+    assert_eq!(through.len(), after.len());
+    for (port, through) in through.iter().enumerate() {
+        let (input, output) = through.in_bps.zip(through.out_bps).context("its rates")?;
+        let least = |of: fn(&(u64, u64)) -> u64| 8 * (of(&grown[port]) - of(&between[port]));
+        let most = |of: fn(&(u64, u64)) -> u64| 8 * (of(&after[port]) - of(&before[port]));
+        ensure!(
+            (least(|it| it.0)..=most(|it| it.0)).contains(&input),
+            "{through:?}"
+        );
+        ensure!(
+            (least(|it| it.1)..=most(|it| it.1)).contains(&output),
+            "{through:?}"
+        );
+    }
+    server.stop().await
+}
+
+/// ifHCInOctets and ifHCOutOctets of every interface, as Net-SNMP's client reads them.
+async fn counters(at: SocketAddr) -> Result<Vec<(u64, u64)>> {
+    let column = async |column: u32| {
+        let name = format!(".1.3.6.1.2.1.31.1.1.1.{column}");
+        let told = snmp("snmpbulkwalk", at, "public", &name).await?;
+        let told: Result<Vec<u64>, _> = told.iter().map(|octets| octets.parse()).collect();
+        anyhow::Ok(told?)
+    };
+    let (input, output) = (column(6).await?, column(10).await?);
+    ensure!(!input.is_empty() && input.len() == output.len());
+    Ok(input.into_iter().zip(output).collect())
+}
+
+fn are_between(read: &Reading, before: &[(u64, u64)], after: &[(u64, u64)]) -> Result<()> {
+    let all = read.interfaces.len();
+    ensure!(all == before.len() && all == after.len(), "{read:?}");
+    for (port, (before, after)) in read.interfaces.iter().zip(before.iter().zip(after)) {
+        let counted = port.input.zip(port.output).context("its counters")?;
+        let (input, output) = (counted.0.octets, counted.1.octets);
+        ensure!(
+            (before.0..=after.0).contains(&input) && (before.1..=after.1).contains(&output),
+            "{}: {before:?}, {input} {output}, {after:?}",
+            port.name
+        );
+    }
+    Ok(())
+}
+
+/// What Net-SNMP's server says where RouterOS has objects of its own: of 6 in single objects, of 7 in a table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_routers_own_objects_are_read_of_net_snmp() -> Result<()> {
+    const OF_BOTH: &str = "sysDescr RouterOS RB750Gr3
+sysObjectID .1.3.6.1.4.1.14988.1
+override .1.3.6.1.4.1.14988.1.1.4.3.0 integer 5
+override .1.3.6.1.4.1.14988.1.1.6.1.0 uinteger 17
+override .1.3.6.1.4.1.14988.1.1.7.3.0 octet_str \"HEX0000DEMO\"
+override .1.3.6.1.4.1.14988.1.1.7.4.0 octet_str \"6.49.10\"
+override .1.3.6.1.4.1.9.9.150.1.1.1.0 uinteger 42
+createUser shaaes SHA auth-password AES priv-password
+rouser shaaes priv
+";
+    let six = "override .1.3.6.1.4.1.14988.1.1.4.4.0 octet_str \"6.49.10\"
+override .1.3.6.1.4.1.14988.1.1.3.8.0 integer 239
+override .1.3.6.1.4.1.14988.1.1.3.10.0 integer 470
+";
+    let mut seven = "override .1.3.6.1.4.1.14988.1.1.4.4.0 octet_str \"7.18.2\"
+override .1.3.6.1.4.1.14988.1.1.7.9.0 octet_str \"hEX\"
+"
+    .to_owned();
+    for (row, name, value, unit) in [(13, "voltage", 239, 3), (14, "temperature", 47, 1)] {
+        let at = "override .1.3.6.1.4.1.14988.1.1.3.100.1";
+        seven.push_str(&format!(
+            "{at}.2.{row} octet_str \"{name}\"\n{at}.3.{row} uinteger {value}\n{at}.4.{row} integer {unit}\n"
+        ));
+    }
+    let exchange = exchange();
+    // 6 names its board in what it says of itself alone.
+    for (words, version, board) in [
+        (six, "6.49.10", "RB750Gr3"),
+        (seven.as_str(), "7.18.2", "hEX"),
+    ] {
+        let server = Snmpd::start_as(&format!("{OF_BOTH}{words}")).await?;
+        for access in [community("public"), user("shaaes", "SHA", "AES", RIGHT)] {
+            let values = read(&exchange, server.address, access, reading::everything()).await?;
+            let read = reading::read(&values);
+            let system = &read.system;
+            assert_eq!(system.description, "RouterOS RB750Gr3");
+            assert_eq!(system.version.as_deref(), Some(version));
+            assert_eq!(system.board.as_deref(), Some(board), "{version}");
+            assert_eq!(system.serial.as_deref(), Some("HEX0000DEMO"));
+            assert_eq!(system.firmware.as_deref(), Some("6.49.10"));
+            assert_eq!(system.licence_level, Some(5));
+            assert_eq!((read.ppp_sessions, read.dhcp_leases), (Some(42), Some(17)));
+            let milli = |unit| read.sensor(unit).map(|sensor| sensor.milli);
+            let health = (milli(Unit::Volt), milli(Unit::Celsius));
+            assert_eq!(health, (Some(23_900), Some(47_000)), "{version}");
+            assert_eq!(read.sensors.len(), 2, "{version}: {:?}", read.sensors);
+        }
+        server.stop().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 pub mod airtel;
 pub mod database;
 pub mod device;
+pub mod devices;
 pub mod etims;
 pub mod freeradius;
 pub mod grown;

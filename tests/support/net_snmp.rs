@@ -39,6 +39,11 @@ impl Snmpd {
         Snmpd::run(ports::free_here()?, &words.collect::<String>()).await
     }
 
+    /// One that says what these lines of its configuration have it say: a router of another maker.
+    pub async fn start_as(words: &str) -> Result<Snmpd> {
+        Snmpd::run(ports::free_here()?, words).await
+    }
+
     /// The same at this address: again where it was before.
     pub async fn start_on(address: SocketAddr, users: &[(&str, &str, &str)]) -> Result<Snmpd> {
         let mut words = String::new();
@@ -58,9 +63,9 @@ impl Snmpd {
         Snmpd::run(address, &words).await
     }
 
-    async fn run(address: SocketAddr, users: &str) -> Result<Snmpd> {
+    async fn run(address: SocketAddr, more: &str) -> Result<Snmpd> {
         let folder = tempfile::tempdir()?;
-        let words = format!("rocommunity public 127.0.0.0/8\nsysLocation shelf 7\n{users}");
+        let words = format!("rocommunity public 127.0.0.0/8\nsysLocation shelf 7\n{more}");
         let config = folder.path().join("snmpd.conf");
         std::fs::write(&config, words)?;
         let process = Command::new("snmpd")

@@ -31,6 +31,7 @@ use super::session::{Access, Session, SnmpError, User};
 use super::told;
 use super::usm::{Auth, Privacy};
 use super::walk::{Part, Values};
+use crate::diagnosis::Counters;
 use crate::radius::driver::Radius;
 use crate::site::{Entry, Monitored, Ranges, Site, SiteClock};
 
@@ -42,6 +43,8 @@ pub struct Parts {
     pub radius: Arc<Radius>,
     /// What time it is.
     pub clock: Arc<SiteClock>,
+    /// How many answered, and how many did not.
+    pub counters: Arc<Counters>,
     /// Ids and salts.
     pub entropy: Entropy,
     /// Only inside these anybody is asked.
@@ -189,7 +192,12 @@ impl Poller {
 
     async fn turn(&self, router: RouterId) {
         let answered = match self.device(router).await {
-            Some(device) => self.poll(&device).await,
+            Some(device) => {
+                let answered = self.poll(&device).await;
+                let name = if answered { "snmp_read" } else { "snmp_silent" };
+                self.parts.counters.count(name);
+                answered
+            }
             None => true, // taken away meanwhile
         };
         let now = self.parts.clock.monotonic();

@@ -113,7 +113,7 @@ pub async fn metrics(
             vec![(router, name.ok_or(ApiError::NotFound("router"))?)]
         }
         None => {
-            let listed = store::list(&mut tx, MOST_DEVICES).await?.into_iter();
+            let listed = store::list(&mut tx, MOST_DEVICES, 0).await?.into_iter();
             listed
                 .map(|listed| (listed.stored.router_id, listed.name))
                 .collect()

@@ -14,9 +14,9 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::rules::{self, Change, Way, auth_word, fresh, privacy_word};
-use super::store::{self, Listed, Sealed, Stored};
+use super::store::{self, Counted, Listed, Sealed, Stored};
 use super::{AUTH, COMMUNITY, PRIVACY};
-use crate::api::{Json, Masked, Path, Success, blank};
+use crate::api::{Json, Masked, Page, Path, Success, blank};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::{Database, Kind};
@@ -35,17 +35,20 @@ pub struct Status {
     poll_interval: i32,
     /// `v2c`, `v3` or `mixed`.
     version: &'static str,
-    /// By name, at most 1000.
+    /// By name: one page of them, or the first 1,000 where no page is asked for.
     devices: Vec<Device>,
     stats: Stats,
+    page: u32,
+    page_size: u32,
+    total_pages: i64,
 }
 
-/// How many there are.
+/// How many there are, on this page or not. Those not read yet are in `total` alone.
 #[derive(Serialize, ToSchema)]
 pub struct Stats {
-    total: usize,
-    online: usize,
-    offline: usize,
+    total: i64,
+    online: i64,
+    offline: i64,
 }
 
 /// A watched device.
@@ -74,44 +77,45 @@ pub struct Device {
 }
 
 /// `GET /api/snmp/status`: which devices are watched and whether they answer.
-#[utoipa::path(get, path = "/api/snmp/status", tag = "SNMP", responses((status = 200, body = Status)))]
+#[utoipa::path(get, path = "/api/snmp/status", tag = "SNMP",
+    params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query)),
+    responses((status = 200, body = Status)))]
 pub async fn status(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
+    page: Page,
 ) -> Result<Json<Status>, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
-    let listed = store::list(&mut tx, MOST).await?;
-    let intervals = listed.iter().map(|listed| listed.stored.interval_secs);
-    let poll_interval = intervals.min().unwrap_or(60);
-    let devices: Vec<Device> = listed
-        .into_iter()
-        .map(|listed| device(listed, now))
-        .collect();
-    let online = devices
-        .iter()
-        .filter(|device| device.status == "ONLINE")
-        .count();
-    let offline = devices
-        .iter()
-        .filter(|device| device.status == "OFFLINE")
-        .count();
-    let any = |version| devices.iter().any(|device| device.version == version);
+    let listed = store::list(&mut tx, page.limit(), page.offset()).await?;
+    let Counted {
+        total,
+        online,
+        offline,
+        by_user,
+        shortest_secs,
+    } = store::count(&mut tx, now).await?;
     Ok(Json(Status {
-        enabled: !devices.is_empty(),
-        poll_interval,
-        version: match (any("v2c"), any("v3")) {
-            (true, true) => "mixed",
-            (false, true) => "v3",
-            (true | false, false) => "v2c",
+        enabled: total > 0,
+        poll_interval: shortest_secs.unwrap_or(60),
+        version: match by_user {
+            0 => "v2c",
+            some if some < total => "mixed",
+            _ => "v3", // all
         },
+        devices: listed
+            .into_iter()
+            .map(|listed| device(listed, now))
+            .collect(),
         stats: Stats {
-            total: devices.len(),
+            total,
             online,
             offline,
         },
-        devices,
+        page: page.number,
+        page_size: page.size,
+        total_pages: page.total_pages(total),
     }))
 }
 
@@ -121,7 +125,12 @@ fn device(listed: Listed, now: Timestamp) -> Device {
         ip_address,
         stored,
     } = listed;
-    let status = standing(&stored, now);
+    let status = rules::standing(
+        stored.polled_at,
+        stored.problem.as_deref(),
+        stored.interval_secs,
+        now,
+    );
     let (version, username, auth, privacy) = match stored.draft().way {
         Way::Community => ("v2c", None, None, None),
         Way::User {
@@ -145,16 +154,6 @@ fn device(listed: Listed, now: Timestamp) -> Device {
         problem: stored.problem,
         last_polled: stored.polled_at,
         ports_left_out: stored.ports_left_out,
-    }
-}
-
-/// Readings come some minutes at a time; three intervals later something is wrong between here and there.
-fn standing(stored: &Stored, now: Timestamp) -> &'static str {
-    let interval = Duration::from_secs(u64::from(stored.interval_secs.unsigned_abs()));
-    match (stored.polled_at, &stored.problem) {
-        (None, _) => "PENDING",
-        (Some(at), None) if now.since(at) <= REPORT + interval * 3 => "ONLINE",
-        (Some(_), Some(_) | None) => "OFFLINE",
     }
 }
 
@@ -538,6 +537,3 @@ pub async fn forget(
 }
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long agents gather readings.
-const REPORT: Duration = Duration::from_secs(360);
-const MOST: i64 = 1000;

@@ -1,5 +1,8 @@
-//! How a device may be entered.
+//! How a device may be entered, and whether it answers.
 
+use std::time::Duration;
+
+use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::monitor::{SnmpAuth, SnmpPrivacy};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -266,6 +269,26 @@ pub const fn privacy_word(privacy: SnmpPrivacy) -> &'static str {
         SnmpPrivacy::Aes128 => "AES",
     }
 }
+
+/// Whether a device answers, by what was told of it last.
+pub fn standing(
+    polled_at: Option<Timestamp>,
+    problem: Option<&str>,
+    interval_secs: i32,
+    now: Timestamp,
+) -> &'static str {
+    let interval = Duration::from_secs(u64::from(interval_secs.unsigned_abs()));
+    match (polled_at, problem) {
+        (None, _) => "PENDING",
+        (Some(at), None) if now.since(at) <= GATHER + interval * MISSED => "ONLINE",
+        (Some(_), Some(_) | None) => "OFFLINE",
+    }
+}
+
+/// How long agents gather readings.
+pub const GATHER: Duration = Duration::from_secs(360);
+/// So many intervals later something is wrong between here and there.
+pub const MISSED: u32 = 3;
 
 #[cfg(test)]
 mod tests {

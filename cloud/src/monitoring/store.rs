@@ -7,7 +7,9 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::bucket::Bucket;
-use super::rules::{Draft, Held, Way, auth_of, auth_word, privacy_of, privacy_word};
+use super::rules::{
+    Draft, GATHER, Held, MISSED, Way, auth_of, auth_word, privacy_of, privacy_word,
+};
 use crate::db::Tx;
 
 /// A device as it is stored.
@@ -200,19 +202,57 @@ pub struct Listed {
     pub stored: Stored,
 }
 
-/// The watched devices, by name, at most `most`.
-pub async fn list(tx: &mut Tx, most: i64) -> sqlx::Result<Vec<Listed>> {
+/// The watched devices, by name: one page of them.
+pub async fn list(tx: &mut Tx, limit: i64, offset: i64) -> sqlx::Result<Vec<Listed>> {
     sqlx::query_as(
         "select r.name, r.ip_address, m.*
            from monitored m
            join routers r on r.tenant_id = $1 and r.id = m.router_id and r.deleted_at is null
           where m.tenant_id = $1
-          order by r.name
-          limit $2",
+          order by r.name, r.id
+          limit $2 offset $3",
     )
     .bind(tx.tenant())
-    .bind(most)
+    .bind(limit)
+    .bind(offset)
     .fetch_all(&mut **tx)
+    .await
+}
+
+/// The watched devices in numbers, by the rule of [`rules::standing`](super::rules::standing).
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct Counted {
+    /// All.
+    pub total: i64,
+    /// They answer.
+    pub online: i64,
+    /// They were asked, and do not.
+    pub offline: i64,
+    /// Entered by version 3.
+    pub by_user: i64,
+    /// The shortest time between two readings.
+    pub shortest_secs: Option<i32>,
+}
+
+/// Counts the watched devices.
+pub async fn count(tx: &mut Tx, now: Timestamp) -> sqlx::Result<Counted> {
+    sqlx::query_as(
+        "select count(*) as total,
+                count(*) filter (where m.polled_at is not null and m.problem is null and m.fresh) as online,
+                count(*) filter (where m.polled_at is not null and (m.problem is not null or not m.fresh))
+                    as offline,
+                count(*) filter (where m.version = 3) as by_user,
+                min(m.interval_secs) as shortest_secs
+           from (select *, polled_at >= $2 - make_interval(secs => $3 + $4 * interval_secs) as fresh
+                   from monitored
+                  where tenant_id = $1) m
+           join routers r on r.tenant_id = $1 and r.id = m.router_id and r.deleted_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(now)
+    .bind(GATHER.as_secs_f64())
+    .bind(f64::from(MISSED))
+    .fetch_one(&mut **tx)
     .await
 }
 

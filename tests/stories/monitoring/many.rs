@@ -1,17 +1,11 @@
 //! A thousand devices at one agent, and one with more ports than are watched.
 
-use std::fmt::Write;
-
 use anyhow::{Context, Result};
 use easyisp_agent::config::Config;
-use easyisp_agent::site::description::{Description, router_id};
-use easyisp_agent::{Agent, AgentOptions, Source};
+use easyisp_agent::{Agent, AgentOptions};
 use easyisp_shared::entropy::Entropy;
-use easyisp_shared::seal::SealKey;
 use easyisp_shared::time::Clock;
-use easyisp_shared::wire::down::secret_place;
-use easyisp_shared::wire::monitor::{MonitoredV1, SnmpAccessV1};
-use easyisp_shared::wire::{Down, DownKind, DownRecord};
+use easyisp_tests::devices::{self, Switch};
 use easyisp_tests::net_snmp::SnmpSim;
 use easyisp_tests::ports;
 use easyisp_tests::router::snmp::Snmp;
@@ -50,7 +44,7 @@ async fn a_thousand_devices_are_read_each_at_its_turn() -> Result<()> {
         config,
         clock: clock.clone(),
         entropy: Entropy::system(),
-        source: described(port)?,
+        source: devices::site(port, MANY, 60, |_| "public".to_owned())?,
     })
     .await?;
     let overview = agent.overview().clone();
@@ -62,43 +56,12 @@ async fn a_thousand_devices_are_read_each_at_its_turn() -> Result<()> {
         Ok((told >= MANY as u64).then_some(()))
     })
     .await?;
+    let counted = agent.overview().counters.all();
+    assert!(counted["snmp_read"] >= MANY as u64, "{counted:?}");
+    assert_eq!(counted.get("snmp_silent"), None);
     agent.stop().await;
     router.stop().await;
     Ok(())
-}
-
-fn described(port: u16) -> Result<Source> {
-    let name = |number: usize| format!("device{number:04}");
-    let row = |number: usize| {
-        json!({
-            "name": name(number), "address": "127.0.0.1",
-            "source": format!("127.9.{}.{}/32", number / 250, number % 250 + 1),
-            "secret": "a-long-shared-secret", "coa_port": 3799,
-        })
-    };
-    let words = json!({
-        "packages": [], "subscribers": [], "routers": (0..MANY).map(row).collect::<Vec<_>>(),
-    });
-    let words: Description = serde_json::from_value(words)?;
-    let (key, entropy) = (SealKey::new([5; 32]), Entropy::seeded(1));
-    let mut rows = words.rows(&key, &entropy, 1);
-    for number in 0..MANY {
-        let router = router_id(&name(number));
-        let place = secret_place(DownKind::Monitored, router.0, "community");
-        let down = Down::Monitored(MonitoredV1 {
-            router,
-            port,
-            interval_secs: 60,
-            access: SnmpAccessV1::Community(key.seal(&place, b"public", &entropy)),
-        });
-        rows.push(DownRecord {
-            kind: down.kind().code(),
-            id: router.0,
-            version: 1,
-            body: Some(down.encode()),
-        });
-    }
-    Ok(Source::Described { rows, key })
 }
 
 /// Of a switch with 140 ports 128 are watched, and that twelve are not is said.
@@ -107,7 +70,7 @@ async fn ports_beyond_what_is_watched_are_said() -> Result<()> {
     const PORTS: u32 = 140;
     let folder = tempfile::tempdir()?;
     let recording = folder.path().join("large.snmprec");
-    std::fs::write(&recording, switch(PORTS))?;
+    std::fs::write(&recording, Switch::new(PORTS).recording()?)?;
     let server = SnmpSim::start(&[recording]).await?;
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "largeswitch").await?;
@@ -124,42 +87,4 @@ async fn ports_beyond_what_is_watched_are_said() -> Result<()> {
     assert_eq!(shown["devices"][0]["portsLeftOut"], PORTS - 128, "{shown}");
     site.stop().await;
     world.stop().await
-}
-
-/// A switch as snmpsim replays it.
-fn switch(ports: u32) -> String {
-    let mut rows: Vec<(Vec<u32>, String)> = Vec::new();
-    let mut put = |name: &str, kind: &str, value: String| {
-        let arcs: Vec<u32> = name.split('.').filter_map(|arc| arc.parse().ok()).collect();
-        rows.push((arcs, format!("{name}|{kind}|{value}")));
-    };
-    put("1.3.6.1.2.1.1.1.0", "4", "A large switch".to_owned());
-    put("1.3.6.1.2.1.1.2.0", "6", "1.3.6.1.4.1.99999.1".to_owned());
-    put("1.3.6.1.2.1.1.3.0", "67", "123456".to_owned());
-    for index in 1..=ports {
-        let entry = "1.3.6.1.2.1.2.2.1";
-        put(&format!("{entry}.2.{index}"), "4", format!("port {index}"));
-        for (column, value) in [(3, 6), (7, 1), (8, 1)] {
-            put(&format!("{entry}.{column}.{index}"), "2", value.to_string());
-        }
-        let entry = "1.3.6.1.2.1.31.1.1.1";
-        put(
-            &format!("{entry}.1.{index}"),
-            "4",
-            format!("ge-0/0/{index}"),
-        );
-        for column in [6, 10] {
-            put(
-                &format!("{entry}.{column}.{index}"),
-                "70",
-                index.to_string(),
-            );
-        }
-    }
-    rows.sort();
-    rows.into_iter().fold(String::new(), |mut text, (_, row)| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{row}");
-        text
-    })
 }

@@ -32,10 +32,10 @@ impl Snmp {
     }
 }
 
-type Name = Vec<u32>;
+pub(crate) type Name = Vec<u32>;
 
 /// What stands at a name: its type and content.
-type Object = (u8, Vec<u8>);
+pub(crate) type Object = (u8, Vec<u8>);
 
 /// Answers until the router stops.
 pub(super) async fn listen(router: Router, socket: UdpSocket) {
@@ -83,7 +83,11 @@ fn readers(router: &Router, from: IpAddr) -> Vec<String> {
 }
 
 /// RFC 3416 §4.2. Nothing for what is no request, and for a community by which nobody reads.
-fn answer(objects: &BTreeMap<Name, Object>, readers: &[String], request: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn answer(
+    objects: &BTreeMap<Name, Object>,
+    readers: &[String],
+    request: &[u8],
+) -> Option<Vec<u8>> {
     let (message, _) = expect(SEQUENCE, request)?;
     let (version, rest) = expect(INTEGER, message)?;
     let (told, rest) = expect(OCTETS, rest)?;
@@ -216,20 +220,21 @@ fn objects(router: &Router) -> BTreeMap<Name, Object> {
     told.0
 }
 
+/// Objects, as they are put down.
 #[derive(Default)]
-struct Told(BTreeMap<Name, Object>);
+pub(crate) struct Told(pub(crate) BTreeMap<Name, Object>);
 
 impl Told {
-    fn put(&mut self, name: &str, object: Object) {
+    pub(crate) fn put(&mut self, name: &str, object: Object) {
         let name = name.split('.').filter_map(|arc| arc.parse().ok()).collect();
         self.0.insert(name, object);
     }
 
-    fn text(&mut self, name: &str, text: &str) {
+    pub(crate) fn text(&mut self, name: &str, text: &str) {
         self.put(name, (OCTETS, text.as_bytes().to_vec()));
     }
 
-    fn number(&mut self, name: &str, kind: u8, number: u64) {
+    pub(crate) fn number(&mut self, name: &str, kind: u8, number: u64) {
         // A zero before, so that a first bit that is set is no sign.
         let octets = [&[0][..], &number.to_be_bytes()[..]].concat();
         let zeros = octets
@@ -239,7 +244,7 @@ impl Told {
         self.put(name, (kind, octets[zeros..].to_vec()));
     }
 
-    fn interface(
+    pub(crate) fn interface(
         &mut self,
         index: u32,
         name: &str,
@@ -267,7 +272,7 @@ impl Told {
 }
 
 /// Splits a value off: its type, its content, what follows.
-fn value(octets: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn value(octets: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let [kind, first, rest @ ..] = octets else {
         return None;
     };
@@ -284,7 +289,7 @@ fn value(octets: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((*kind, content, rest))
 }
 
-fn expect(kind: u8, octets: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn expect(kind: u8, octets: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, content, rest) = value(octets)?;
     (found == kind).then_some((content, rest))
 }
@@ -301,7 +306,7 @@ fn tlv(kind: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// The content of an OBJECT IDENTIFIER.
-fn named(name: &[u32]) -> Vec<u8> {
+pub(crate) fn named(name: &[u32]) -> Vec<u8> {
     let [first, second, rest @ ..] = name else {
         return vec![0];
     };
@@ -316,7 +321,7 @@ fn named(name: &[u32]) -> Vec<u8> {
     octets
 }
 
-fn name(content: &[u8]) -> Option<Name> {
+pub(crate) fn name(content: &[u8]) -> Option<Name> {
     let (first, rest) = content.split_first()?;
     let mut name = vec![u32::from(*first) / 40, u32::from(*first) % 40];
     let mut arc: u32 = 0;
@@ -330,15 +335,15 @@ fn name(content: &[u8]) -> Option<Name> {
     Some(name)
 }
 
-const INTEGER: u8 = 0x02;
-const OCTETS: u8 = 0x04;
-const OID: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const OCTETS: u8 = 0x04;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const SEQUENCE: u8 = 0x30;
 const ADDRESS: u8 = 0x40;
-const COUNTER32: u8 = 0x41;
-const GAUGE: u8 = 0x42;
-const TICKS: u8 = 0x43;
-const COUNTER64: u8 = 0x46;
+pub(crate) const COUNTER32: u8 = 0x41;
+pub(crate) const GAUGE: u8 = 0x42;
+pub(crate) const TICKS: u8 = 0x43;
+pub(crate) const COUNTER64: u8 = 0x46;
 const NO_INSTANCE: u8 = 0x81;
 const END: u8 = 0x82;
 const GET: u8 = 0xa0;
