@@ -244,6 +244,8 @@ pub enum Telling {
     Twice,
     /// Twenty a second.
     Slowly,
+    /// In turn with those of others, once so many such commands wait: a row of each, and so on.
+    Mixed(usize),
 }
 
 /// `/radius monitor` and `/radius incoming monitor`.
