@@ -49,7 +49,7 @@ pub fn measure(folder: &Path) -> Result<[Row; 4]> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let switch = Switch::new(PORTS);
+    let switch = Switch::new(PORTS)?;
     let all = switch.values() * DEVICES;
     let devices = runtime.block_on(Switches::start(switch, DEVICES))?;
     let changing = runtime.block_on(asked(&devices, all / DEVICES))? * DEVICES;
@@ -322,7 +322,7 @@ pub fn walks() -> Result<()> {
         wall: began.elapsed(),
         polls: DEVICES as f64,
     };
-    let all = Switch::new(PORTS).values() * DEVICES;
+    let all = Switch::new(PORTS)?.values() * DEVICES;
     ensure!(values == all, "of {all} values {values} were printed");
     serve_until_told(&spent.say())
 }

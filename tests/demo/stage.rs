@@ -95,7 +95,7 @@ async fn switch_on(ports: &Ports) -> Result<Router> {
         }),
         snmp: Some(Snmp {
             listen: loopback(ports.snmp),
-            community: seed::COMMUNITY.to_owned(),
+            ..Snmp::new(seed::COMMUNITY)
         }),
         ..Settings::new(seed::SECRET, loopback(ports.auth), loopback(ports.acct))
     };

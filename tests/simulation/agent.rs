@@ -143,6 +143,7 @@ impl Agent {
                 site: core.site.clone(),
                 radius: core.radius.clone(),
                 clock: core.clock.clone(),
+                counters: core.counters.clone(),
                 entropy: self.entropy.clone(),
                 ranges: Ranges::new(Vec::new()),
                 local: IpAddr::V4(Ipv4Addr::LOCALHOST),

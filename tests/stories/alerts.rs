@@ -3,6 +3,7 @@
 mod behind;
 mod flaps;
 mod full;
+mod measured;
 mod told;
 
 use std::time::Duration;

@@ -16,10 +16,14 @@ use easyisp_agent::snmp::usm::{Auth, Privacy};
 use easyisp_agent::snmp::walk::{Part, Values};
 use easyisp_agent::snmp::{Access, Exchange, Reading, Session, SnmpError, rates, reading};
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::time::Clock;
 use easyisp_tests::net_snmp::{SnmpSim, Snmpd, snmp};
+use easyisp_tests::router::senses::Link;
+use easyisp_tests::router::session::Usage;
 use easyisp_tests::router::snmp::Snmp;
-use easyisp_tests::router::{Router, Settings};
-use easyisp_tests::world::eventually;
+use easyisp_tests::router::{Router, Settings, api};
+use easyisp_tests::snmprec::{self, Recorded, Recording};
+use easyisp_tests::world::{START, eventually};
 use tokio_util::sync::CancellationToken;
 
 fn exchange() -> Exchange {
@@ -295,48 +299,235 @@ async fn a_wrong_word_is_told_from_silence() -> Result<()> {
     server.stop().await
 }
 
+/// Both faces of the pretend router are what was recorded, with what it is now laid over.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pretend_router_is_read_by_net_snmp_and_by_us_alike() -> Result<()> {
+    let six = Face {
+        snmp: Snmp::of(api::Face::Six, "demo"),
+        board: "RB1100AHx4",
+        version: "6.49.10",
+        ports: &["ether1", "bridge"],
+        load: 13,
+        sensors: &[
+            ("voltage", Unit::Volt, 24_100),
+            ("temperature", Unit::Celsius, 38_000),
+            ("cpu-temperature", Unit::Celsius, 51_000),
+            ("current", Unit::Ampere, 310),
+            ("fan1-speed", Unit::Rpm, 4_320_000),
+        ],
+        through: (5_000_000_000, 7_000_000_000),
+        thermometer: ".1.3.6.1.4.1.14988.1.1.3.10.0",
+        hot: "815",
+    };
+    let seven = Face {
+        snmp: Snmp::new("demo"),
+        board: "RB5009UG+S+",
+        version: "7.20.4",
+        ports: &["ether1", "sfp-sfpplus1"],
+        load: 3,
+        sensors: &[
+            ("voltage", Unit::Volt, 23_900),
+            ("cpu-temperature", Unit::Celsius, 47_000),
+            ("board-temperature1", Unit::Celsius, 36_500),
+            ("poe-out-consumption", Unit::Watt, 12_300),
+            ("fan-state", Unit::Status, 0),
+        ],
+        through: (1_000, 2_000),
+        thermometer: ".1.3.6.1.4.1.14988.1.1.3.100.1.3.14",
+        hot: "81",
+    };
+    for face in [six, seven] {
+        face.is_read_alike().await.context(face.version)?;
+    }
+    Ok(())
+}
+
+/// A face of the pretend router, and what is read of it.
+struct Face {
+    snmp: Snmp,
+    board: &'static str,
+    version: &'static str,
+    ports: &'static [&'static str],
+    load: u32,
+    sensors: &'static [(&'static str, Unit, i64)],
+    /// What had gone through its uplink.
+    through: (u64, u64),
+    thermometer: &'static str,
+    /// 81.5 degrees as it tells them.
+    hot: &'static str,
+}
+
+impl Face {
+    async fn is_read_alike(&self) -> Result<()> {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
+        let settings = Settings {
+            identity: "hill-7".to_owned(),
+            snmp: Some(self.snmp.clone()),
+            ..Settings::new("a-long-shared-secret", nowhere, nowhere)
+        };
+        let clock = Clock::test(START);
+        let router = Router::start_on(settings, clock.clone(), Entropy::system()).await?;
+        clock.advance(Duration::from_secs(90));
+        let jane = router.dial_locally("jane", "AA:BB:CC:00:00:01");
+        jane.transfer(Usage { up: 7, down: 11 });
+        router.log_in_locally("joe", "AA:BB:CC:00:00:02");
+        let at = router.snmp().context("its SNMP")?;
+        let walk = async |name| snmp("snmpbulkwalk", at, "demo", name).await;
+
+        // Nothing of the router lives in these: they are the recording's, one by one or many at once.
+        let recorded = &self.snmp.recording;
+        for root in [
+            ".1.3.6.1.2.1.25",
+            ".1.3.6.1.4.1.14988.1.1.3",
+            ".1.3.6.1.4.1.14988.1.1.4",
+            ".1.3.6.1.4.1.14988.1.1.7",
+        ] {
+            let root_name = snmprec::name(root)?;
+            let expected: Vec<String> = recorded
+                .under(&root_name)
+                .map(|(_, object)| in_words(object))
+                .collect();
+            ensure!(!expected.is_empty(), "{root}");
+            assert_eq!(walk(root).await?, expected, "{root}");
+            assert_eq!(snmp("snmpwalk", at, "demo", root).await?, expected);
+        }
+        let names = walk(".1.3.6.1.2.1.31.1.1.1.1").await?;
+        let expected: Vec<&str> = self.ports.iter().copied().chain(["<pppoe-jane>"]).collect();
+        assert_eq!(names, expected);
+
+        let read = Judge {
+            at,
+            exchange: exchange(),
+        };
+        let told = read.ours().await?;
+        let system = &told.system;
+        assert_eq!(system.board.as_deref(), Some(self.board));
+        assert_eq!(system.version.as_deref(), Some(self.version));
+        assert_eq!(system.name, "hill-7");
+        for (ours, name) in [
+            (Some(&system.description), ".1.3.6.1.2.1.1.1.0"),
+            (Some(&system.name), ".1.3.6.1.2.1.1.5.0"),
+            (system.version.as_ref(), ".1.3.6.1.4.1.14988.1.1.4.4.0"),
+            (system.serial.as_ref(), ".1.3.6.1.4.1.14988.1.1.7.3.0"),
+        ] {
+            assert_eq!(ours, Some(&read.theirs(name).await?), "{name}");
+        }
+        assert_eq!(told.uptime_secs(), Some(90));
+        let ours: Vec<&str> = told.interfaces.iter().map(|port| &*port.name).collect();
+        assert_eq!(ours, names);
+        assert_eq!(
+            (told.ppp_sessions, told.hotspot_sessions),
+            (Some(1), Some(1))
+        );
+        assert_eq!(
+            read.theirs(".1.3.6.1.4.1.14988.1.1.5.1.1.5.1").await?,
+            "10.64.0.3"
+        );
+        let sensors: Vec<(&str, Unit, i64)> = told
+            .sensors
+            .iter()
+            .map(|sensor| (&*sensor.name, sensor.unit, sensor.milli))
+            .collect();
+        assert_eq!(sensors, self.sensors);
+        assert_eq!(told.cpu_percent(), Some(self.load));
+        let (input, output) = (self.through.0 + 11, self.through.1 + 7);
+        read.uplink_passed(input, output).await?;
+
+        // What was sent stays counted once its line is gone, until the power goes.
+        jane.hang_up().await;
+        ensure!(jane.session().is_none());
+        read.uplink_passed(input, output).await?;
+        router.reboot();
+        read.uplink_passed(0, 0).await?;
+
+        router.with_senses(|senses| {
+            senses.load = Some(97);
+            senses.decidegrees = Some(815);
+            senses.decivolts = Some(108);
+        });
+        router.link("ether1", Link::Down);
+        let told = read.ours().await?;
+        assert_eq!(told.cpu_percent(), Some(97));
+        assert_eq!(told.sensor(Unit::Volt).map(|it| it.milli), Some(10_800));
+        let hot = i64::from(self.hot.parse::<u32>()?);
+        let hot = if hot < 200 { hot * 1_000 } else { hot * 100 };
+        assert_eq!(told.sensor(Unit::Celsius).map(|it| it.milli), Some(hot));
+        assert_eq!(read.theirs(self.thermometer).await?, self.hot);
+        let port = |told: &reading::Reading| {
+            let port = &told.interfaces[0];
+            (port.enabled, port.status, port.speed_bps.unwrap_or(0) > 0)
+        };
+        assert_eq!(port(&told), (Some(true), Some(2), false));
+        assert_eq!(read.theirs(".1.3.6.1.2.1.2.2.1.8.1").await?, "2");
+        router.link("ether1", Link::Off);
+        assert_eq!(port(&read.ours().await?), (Some(false), Some(2), false));
+        router.link("ether1", Link::Up);
+        assert_eq!(port(&read.ours().await?), (Some(true), Some(1), true));
+        router.stop().await;
+        Ok(())
+    }
+}
+
+/// Net-SNMP's client and ours before one router.
+struct Judge {
+    at: SocketAddr,
+    exchange: Exchange,
+}
+
+impl Judge {
+    async fn ours(&self) -> Result<reading::Reading> {
+        let values = read(
+            &self.exchange,
+            self.at,
+            community("demo"),
+            reading::everything(),
+        );
+        Ok(reading::read(&values.await?))
+    }
+
+    async fn theirs(&self, name: &str) -> Result<String> {
+        let told = snmp("snmpget", self.at, "demo", name).await?;
+        told.into_iter().next().with_context(|| name.to_owned())
+    }
+
+    /// So much went through the uplink, as both read it.
+    async fn uplink_passed(&self, input: u64, output: u64) -> Result<()> {
+        let told = self.ours().await?;
+        let port = &told.interfaces[0];
+        let counted = [port.input, port.output].map(|it| it.map(|it| (it.octets, it.wide)));
+        assert_eq!(counted, [Some((input, true)), Some((output, true))]);
+        for (column, octets) in [(6, input), (10, output)] {
+            let name = format!(".1.3.6.1.2.1.31.1.1.1.{column}.1");
+            assert_eq!(self.theirs(&name).await?, octets.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// An object as Net-SNMP shows it.
+fn in_words(object: &Recorded) -> String {
+    match object {
+        Recorded::Integer(number) => number.to_string(),
+        Recorded::Octets(octets) => String::from_utf8_lossy(octets).into_owned(),
+        Recorded::Name(name) => name.iter().map(|arc| format!(".{arc}")).collect(),
+        Recorded::Address(address) => address.to_string(),
+        Recorded::Counter32(number) | Recorded::Gauge(number) | Recorded::Ticks(number) => {
+            number.to_string()
+        }
+        Recorded::Counter64(number) => number.to_string(),
+    }
+}
+
+/// Who may read the pretend router is what its configuration says.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pretend_router_is_read_by_whom_it_lets() -> Result<()> {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
     let router = Router::start(Settings {
         snmp: Some(Snmp::new("demo")),
         ..Settings::new("a-long-shared-secret", nowhere, nowhere)
     })
     .await?;
-    router.dial_locally("jane", "AA:BB:CC:00:00:01");
-    let at = router.snmp().context("its SNMP")?;
-    let names = snmp("snmpbulkwalk", at, "demo", ".1.3.6.1.2.1.31.1.1.1.1").await?;
-    assert_eq!(names, ["ether1", "<pppoe-jane>"]);
-    assert_eq!(
-        snmp("snmpget", at, "demo", ".1.3.6.1.2.1.1.1.0").await?,
-        ["RouterOS CHR"]
-    );
-    // One by one or many at once, it is the same.
-    let one_by_one = snmp("snmpwalk", at, "demo", ".1.3.6.1.2.1.25").await?;
-    assert_eq!(
-        snmp("snmpbulkwalk", at, "demo", ".1.3.6.1.2.1.25").await?,
-        one_by_one
-    );
-    ensure!(one_by_one.len() == 11, "{one_by_one:?}");
-
-    let exchange = exchange();
-    let read = read(&exchange, at, community("demo"), reading::everything()).await?;
-    let read = reading::read(&read);
-    let ours: Vec<&str> = read
-        .interfaces
-        .iter()
-        .map(|port| port.name.as_str())
-        .collect();
-    assert_eq!(ours, names);
-    assert_eq!((read.cpu_percent(), read.ppp_sessions), (Some(7), Some(1)));
-    assert_eq!(read.memory.map(|room| room.total), Some(1 << 30));
-    assert_eq!(
-        read.sensor(Unit::Celsius).map(|sensor| sensor.milli),
-        Some(47_000)
-    );
-    assert_eq!(read.system.board.as_deref(), Some("CHR"));
-
-    // Who may read is what its configuration says.
+    let (at, exchange) = (router.snmp().context("its SNMP")?, exchange());
     let uptime = || vec![Part::Objects(vec![Oid::new(&[1, 3, 6, 1, 2, 1, 1, 3, 0])])];
     for (menu, name, shut, open) in [
         (
@@ -349,10 +540,10 @@ async fn the_pretend_router_is_read_by_net_snmp_and_by_us_alike() -> Result<()> 
         ("/snmp", "enabled", "no", "yes"),
     ] {
         router.configure(|machine| machine.put_all(menu, name, shut));
-        let silent = self::read(&exchange, at, community("demo"), uptime()).await;
+        let silent = read(&exchange, at, community("demo"), uptime()).await;
         assert_eq!(silent, Err(SnmpError::Silent), "{name}={shut}");
         router.configure(|machine| machine.put_all(menu, name, open));
-        let told = self::read(&exchange, at, community("demo"), uptime()).await;
+        let told = read(&exchange, at, community("demo"), uptime()).await;
         ensure!(told.is_ok(), "{name}={open}: {told:?}");
     }
     router.stop().await;
@@ -414,33 +605,24 @@ async fn a_replayed_router_is_read_value_for_value() -> Result<()> {
 
 /// What of a recording is asked for.
 fn asked(text: &str, parts: &[Part]) -> Result<BTreeMap<Oid, Value>> {
-    let mut values = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let [name, kind, value] = line.splitn(3, '|').collect::<Vec<_>>()[..] else {
-            anyhow::bail!("a broken line: {line}");
-        };
-        let name = Oid::parse(name).context("a name")?;
-        let wanted = parts.iter().any(|part| match part {
-            Part::Objects(names) => names.contains(&name),
+    let wanted = |name: &Oid| {
+        parts.iter().any(|part| match part {
+            Part::Objects(names) => names.contains(name),
             Part::Columns(roots) => roots.iter().any(|root| name.under(root.arcs()).is_some()),
-        });
-        if !wanted {
-            continue;
-        }
-        let value = match kind {
-            "2" => Value::Integer(value.parse()?),
-            // snmpsim reads lines without the spaces at their end.
-            "4" => Value::Octets(value.trim_end().as_bytes().to_vec()),
-            "4x" => Value::Octets(hex::decode(value)?),
-            "6" => Value::Name(Oid::parse(value).context("a name")?),
-            "64" => Value::Address(value.parse()?),
-            "65" => Value::Counter32(value.parse()?),
-            "66" => Value::Gauge(value.parse()?),
-            "67" => Value::Ticks(value.parse()?),
-            "70" => Value::Counter64(value.parse()?),
-            other => anyhow::bail!("type {other}"),
-        };
-        values.insert(name, value);
-    }
-    Ok(values)
+        })
+    };
+    let objects = Recording::read(text)?.0.into_iter();
+    let named = objects.map(|(name, object)| (Oid::new(&name), object));
+    let asked = named.filter(|(name, _)| wanted(name));
+    let value = |object| match object {
+        Recorded::Integer(number) => Value::Integer(number.into()),
+        Recorded::Octets(octets) => Value::Octets(octets),
+        Recorded::Name(name) => Value::Name(Oid::new(&name)),
+        Recorded::Address(address) => Value::Address(address),
+        Recorded::Counter32(number) => Value::Counter32(number),
+        Recorded::Gauge(number) => Value::Gauge(number),
+        Recorded::Ticks(number) => Value::Ticks(number),
+        Recorded::Counter64(number) => Value::Counter64(number),
+    };
+    Ok(asked.map(|(name, object)| (name, value(object))).collect())
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use easyisp_agent::Source;
 use easyisp_agent::site::description::{Description, router_id};
 use easyisp_shared::entropy::Entropy;
@@ -19,65 +19,70 @@ use serde_json::json;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-use crate::router::snmp::{
-    INTEGER, Name, OCTETS, OID, Object, SEQUENCE, TICKS, Told, answer, expect, name, named,
-};
+use crate::router::snmp::{INTEGER, OCTETS, OID, SEQUENCE, answer, expect, name};
+use crate::snmprec::{self, Name, Recorded, Recording};
 
 /// A switch: what SNMPv2-MIB, IF-MIB and HOST-RESOURCES-MIB say of it.
 ///
 /// No column that the agent does not ask for: a walk of all of it reads the same.
-pub struct Switch(BTreeMap<Name, Object>);
+pub struct Switch {
+    text: String,
+    objects: BTreeMap<Name, Recorded>,
+}
 
 impl Switch {
     /// With so many ports.
-    pub fn new(ports: u32) -> Switch {
-        let mut told = Told::default();
-        told.text("1.3.6.1.2.1.1.1.0", "A switch of many ports");
-        told.put(
-            "1.3.6.1.2.1.1.2.0",
-            (OID, named(&[1, 3, 6, 1, 4, 1, 99_999, 1])),
+    pub fn new(ports: u32) -> Result<Switch> {
+        let mut text = String::from(
+            "1.3.6.1.2.1.1.1.0|4|A switch of many ports\n1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.99999.1\n\
+             1.3.6.1.2.1.1.3.0|67|123456\n1.3.6.1.2.1.1.5.0|4|access\n1.3.6.1.2.1.1.6.0|4|roof\n\
+             1.3.6.1.2.1.25.3.3.1.2.1|2|7\n",
         );
-        told.number("1.3.6.1.2.1.1.3.0", TICKS, 123_456);
-        told.text("1.3.6.1.2.1.1.5.0", "access");
-        told.text("1.3.6.1.2.1.1.6.0", "roof");
-        told.number("1.3.6.1.2.1.25.3.3.1.2.1", INTEGER, 7);
         for index in 1..=ports {
             let octets = u64::from(index) << 33;
-            let (port, customer) = (format!("ge-0/0/{index}"), format!("customer {index}"));
-            told.interface(index, &port, 6, &customer, 1000, (octets, octets + 1));
+            let [entry, extended] = ["1.3.6.1.2.1.2.2.1", "1.3.6.1.2.1.31.1.1.1"];
+            for (table, column, value) in [
+                (entry, 2, format!("4|ge-0/0/{index}")),
+                (entry, 3, "2|6".to_owned()),
+                (entry, 5, "66|1000000000".to_owned()),
+                (entry, 7, "2|1".to_owned()),
+                (entry, 8, "2|1".to_owned()),
+                (entry, 13, "65|0".to_owned()),
+                (entry, 14, "65|0".to_owned()),
+                (entry, 19, "65|0".to_owned()),
+                (entry, 20, "65|0".to_owned()),
+                (extended, 1, format!("4|ge-0/0/{index}")),
+                (extended, 6, format!("70|{octets}")),
+                (extended, 10, format!("70|{}", octets + 1)),
+                (extended, 15, "66|1000".to_owned()),
+                (extended, 18, format!("4|customer {index}")),
+            ] {
+                writeln!(text, "{table}.{column}.{index}|{value}")?;
+            }
         }
-        Switch(told.0)
+        let objects = Recording::read(&text)?.0;
+        Ok(Switch { text, objects })
     }
 
     /// How many values there are.
     pub fn values(&self) -> usize {
-        self.0.len()
+        self.objects.len()
     }
 
-    /// As snmpsim replays it.
-    pub fn recording(&self) -> Result<String> {
-        let mut text = String::new();
-        for (at, (kind, content)) in &self.0 {
-            let (suffix, value) = match *kind {
-                OCTETS => ("x", hex::encode(content)),
-                OID => ("", dotted(&name(content).context("a name")?)),
-                _ => ("", number(content).to_string()),
-            };
-            writeln!(text, "{}|{kind}{suffix}|{value}", dotted(at))?;
-        }
-        Ok(text)
+    /// As snmpsim replays it. It wants its lines in order.
+    pub fn recording(&self) -> String {
+        let mut lines: Vec<(Name, &str)> = self
+            .text
+            .lines()
+            .filter_map(|line| {
+                let (at, _) = line.split_once('|')?;
+                Some((snmprec::name(at).ok()?, line))
+            })
+            .collect();
+        lines.sort();
+        let lines: Vec<&str> = lines.into_iter().map(|(_, line)| line).collect();
+        lines.join("\n") + "\n"
     }
-}
-
-fn dotted(name: &[u32]) -> String {
-    let arcs: Vec<String> = name.iter().map(u32::to_string).collect();
-    arcs.join(".")
-}
-
-/// None of a switch's is negative.
-fn number(content: &[u8]) -> u64 {
-    let octets = content.iter();
-    octets.fold(0, |number, octet| number << 8 | u64::from(*octet))
 }
 
 /// Switches behind one port, each known by its community; counts what each one said.
@@ -100,9 +105,9 @@ impl Switches {
         let socket = UdpSocket::bind("127.0.0.1:0").await?;
         let address = socket.local_addr()?;
         let communities: Vec<String> = (0..many).map(community).collect();
-        let nothing = vec![0; switch.0.len()];
+        let nothing = vec![0; switch.objects.len()];
         let said = Arc::new(Mutex::new(Said {
-            places: switch.0.keys().cloned().zip(0..).collect(),
+            places: switch.objects.keys().cloned().zip(0..).collect(),
             by_community: communities
                 .iter()
                 .map(|community| (community.clone().into_bytes(), nothing.clone()))
@@ -124,7 +129,7 @@ impl Switches {
                         .then_some([asked])
                 });
                 let Some(asked) = asked else { continue };
-                let Some(answer) = answer(&switch.0, &asked, request) else {
+                let Some(answer) = answer(&switch.objects, &asked, request) else {
                     continue;
                 };
                 locked(&heard).note(asked[0].as_bytes(), &answer);

@@ -23,5 +23,6 @@ pub mod prepare;
 pub mod router;
 pub mod scenario;
 pub mod sms;
+pub mod snmprec;
 pub mod wiretap;
 pub mod world;

@@ -36,6 +36,7 @@ mod record;
 mod request;
 mod schedule;
 pub mod script;
+pub mod senses;
 pub mod session;
 pub mod snmp;
 pub mod software;
@@ -43,12 +44,13 @@ pub mod subscriber;
 mod users;
 pub mod wiring;
 
-use api::Api;
+use api::{Api, Face};
 use ledger::Ledger;
 use lines::Lines;
 use online::{Online, Traffic};
 use script::Machine;
-use session::{Cause, Session};
+use senses::Senses;
+use session::{Cause, Session, Usage};
 use snmp::Snmp;
 use software::Software;
 use subscriber::{Method, Subscriber};
@@ -131,6 +133,13 @@ impl Settings {
             lan: Lan::default(),
         }
     }
+
+    /// Which version it is: that of its API, else that of what its SNMP was recorded from.
+    fn face(&self) -> Face {
+        let recorded = self.snmp.as_ref().map(|snmp| snmp.recording.face());
+        let api = self.api.as_ref().map(|api| api.face);
+        api.or(recorded).unwrap_or(Face::Seven)
+    }
 }
 
 /// A handle on a running pretend router; clones share it.
@@ -195,6 +204,10 @@ struct State {
     rows_a_second: Option<u32>,
     /// What it runs.
     software: Software,
+    /// What a story set of its processor and its sensors.
+    senses: Senses,
+    /// What went through its uplink since it started, without what those who are online now sent and got.
+    passed: Usage,
     /// Until when it starts.
     away_until: Option<Timestamp>,
 }
@@ -231,6 +244,8 @@ pub enum Telling {
     Twice,
     /// Twenty a second.
     Slowly,
+    /// In turn with those of others, once so many such commands wait: a row of each, and so on.
+    Mixed(usize),
 }
 
 /// `/radius monitor` and `/radius incoming monitor`.
@@ -340,7 +355,9 @@ impl Router {
                     orders_of_api: Vec::new(),
                     nth: None,
                     rows_a_second: None,
-                    software: Software::of(settings.api.as_ref().map(|api| api.face)),
+                    software: Software::of(&settings),
+                    senses: Senses::default(),
+                    passed: settings.passed(),
                     away_until: None,
                 }),
                 changed: watch::Sender::new(()),
@@ -501,6 +518,7 @@ impl Router {
             state.boot = (state.boot + 1) % 16;
             state.booted = now;
             state.born = 0;
+            state.passed = Usage::default();
             state.kept.count_anew();
             state.machine.forget_memory();
             for (_, live) in state.sessions.drain() {

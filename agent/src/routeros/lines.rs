@@ -391,7 +391,7 @@ fn read_queue(row: &Row) -> Option<QueueRow> {
     })
 }
 
-fn read_entry(row: &Row) -> Option<EntryRow> {
+pub(super) fn read_entry(row: &Row) -> Option<EntryRow> {
     Some(EntryRow {
         id: row.text(".id")?.to_owned(),
         customer: whose(row)?,
@@ -427,7 +427,7 @@ fn read_lease(row: &Row) -> Option<LeaseRow> {
     })
 }
 
-fn read_plan(pools: &[Row], own: &[Row]) -> AddressPlanV1 {
+pub(super) fn read_plan(pools: &[Row], own: &[Row]) -> AddressPlanV1 {
     let mut plan = AddressPlanV1::default();
     for row in pools {
         let (Some(name), Some(ranges)) = (row.text("name"), row.text("ranges")) else {

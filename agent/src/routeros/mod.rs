@@ -19,6 +19,8 @@ mod login;
 pub mod menus;
 mod refusals;
 mod rows;
+#[cfg(test)]
+mod samples;
 pub mod sentence;
 mod setup;
 mod tls;

@@ -70,7 +70,7 @@ async fn ports_beyond_what_is_watched_are_said() -> Result<()> {
     const PORTS: u32 = 140;
     let folder = tempfile::tempdir()?;
     let recording = folder.path().join("large.snmprec");
-    std::fs::write(&recording, Switch::new(PORTS).recording()?)?;
+    std::fs::write(&recording, Switch::new(PORTS)?.recording())?;
     let server = SnmpSim::start(&[recording]).await?;
     let world = World::start().await?;
     let isp = Provider::sign_up(&world, "largeswitch").await?;

@@ -170,6 +170,7 @@ async fn visit(
     let mut source = BufReader::new(source);
     let mut guest = Guest::Stranger;
     let mut running: Vec<String> = Vec::new();
+    let mut mixed: Vec<Vec<Sentence>> = Vec::new();
     let boot = router.state().boot;
     while let Some(sentence) = read(&mut source).await? {
         // A restart ends every connection.
@@ -230,7 +231,18 @@ async fn visit(
                 replies
             }
         };
-        for mut reply in told_so(replies, telling) {
+        let mut replies = told_so(replies, telling);
+        for reply in &mut replies {
+            reply.tagged(tag.as_deref());
+        }
+        if let Telling::Mixed(count) = telling {
+            mixed.push(replies);
+            if mixed.len() < count {
+                continue;
+            }
+            replies = in_turn(std::mem::take(&mut mixed));
+        }
+        for reply in replies {
             let rate = match telling {
                 Telling::Slowly => Some(SLOW_ROWS_A_SECOND),
                 _ => router.state().rows_a_second,
@@ -240,7 +252,6 @@ async fn visit(
                 tokio::time::sleep(Duration::from_secs(1) / rate.max(1)).await;
             }
             let goodbye = reply.is("!fatal");
-            reply.tagged(tag.as_deref());
             write(&mut sink, &reply).await?;
             if goodbye {
                 return Ok(());
@@ -255,7 +266,7 @@ fn told_so(mut replies: Vec<Sentence>, telling: Telling) -> Vec<Sentence> {
     let end = replies.pop();
     let half = replies.len() / 2;
     match telling {
-        Telling::Whole | Telling::Slowly => {}
+        Telling::Whole | Telling::Slowly | Telling::Mixed(_) => {}
         Telling::Half => replies.truncate(half),
         Telling::HalfAndLeave => {
             replies.truncate(half);
@@ -268,6 +279,19 @@ fn told_so(mut replies: Vec<Sentence>, telling: Telling) -> Vec<Sentence> {
     }
     replies.extend(end);
     replies
+}
+
+/// A sentence of each answer, and again, until all of them are told.
+fn in_turn(answers: Vec<Vec<Sentence>>) -> Vec<Sentence> {
+    let mut answers: Vec<_> = answers.into_iter().map(Vec::into_iter).collect();
+    let mut told = Vec::new();
+    loop {
+        let before = told.len();
+        told.extend(answers.iter_mut().filter_map(Iterator::next));
+        if told.len() == before {
+            return told;
+        }
+    }
 }
 
 /// `/cancel`: what goes on under this tag, or everything, ends as interrupted; then the word itself is done.

@@ -147,8 +147,9 @@ impl State {
         let Some(live) = self.sessions.remove(id) else {
             return false;
         };
-        self.ledger
-            .ended(live.number, cause, live.session.usage(now));
+        let usage = live.session.usage(now);
+        self.passed = self.passed.and(usage);
+        self.ledger.ended(live.number, cause, usage);
         let told = live
             .orders
             .try_send(Order::Stop(Box::new(live.session), cause));

@@ -52,6 +52,16 @@ pub struct Usage {
     pub down: u64,
 }
 
+impl Usage {
+    /// Both together.
+    pub fn and(self, more: Usage) -> Usage {
+        Usage {
+            up: self.up + more.up,
+            down: self.down + more.down,
+        }
+    }
+}
+
 /// Why a session ended (Acct-Terminate-Cause).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {

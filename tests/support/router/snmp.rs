@@ -1,17 +1,23 @@
 //! The pretend router's SNMP: version 2c, to read. Written from the RFCs beside the agent's, with a reader and a
 //! writer of its own; Net-SNMP's client judges it.
 //!
+//! What it tells is a recording of a router with what it is now laid over ([`Recording`], `objects`).
+//!
 //! Who may read is what its configuration says: `/snmp enabled`, and the rows of `/snmp community` that ask for no
 //! signature. What a row of version 3 lets in, Net-SNMP's own daemon says in the stories.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use tokio::net::UdpSocket;
 
 use super::Router;
-use super::session::Service;
+use super::api::Face;
+use crate::snmprec::{Name, Recorded, Recording};
+
+mod objects;
 
 /// `/snmp` and its community.
 #[derive(Clone, Debug)]
@@ -20,22 +26,37 @@ pub struct Snmp {
     pub listen: SocketAddr,
     /// Who knows this may read.
     pub community: String,
+    /// What it was recorded from.
+    pub recording: Arc<Recording>,
 }
 
 impl Snmp {
-    /// On a free loopback port.
+    /// A router with RouterOS 7, on a free loopback port.
     pub fn new(community: &str) -> Snmp {
+        Snmp::of(Face::Seven, community)
+    }
+
+    /// The same with a version of RouterOS.
+    pub fn of(face: Face, community: &str) -> Snmp {
+        let text = match face {
+            Face::Six => include_str!("../../vectors/snmp/routeros-6.snmprec"),
+            Face::Seven => include_str!("../../vectors/snmp/routeros-7.snmprec"),
+        };
+        Snmp::replaying(
+            Recording::read(text).expect("a recording of ours"),
+            community,
+        )
+    }
+
+    /// The same with any recording of a RouterOS.
+    pub fn replaying(recording: Recording, community: &str) -> Snmp {
         Snmp {
             listen: ([127, 0, 0, 1], 0).into(),
             community: community.to_owned(),
+            recording: Arc::new(recording),
         }
     }
 }
-
-pub(crate) type Name = Vec<u32>;
-
-/// What stands at a name: its type and content.
-pub(crate) type Object = (u8, Vec<u8>);
 
 /// Answers until the router stops.
 pub(super) async fn listen(router: Router, socket: UdpSocket) {
@@ -49,7 +70,7 @@ pub(super) async fn listen(router: Router, socket: UdpSocket) {
         }
         let request = buffer.get(..length).unwrap_or_default();
         let readers = readers(&router, from.ip());
-        if let Some(answer) = answer(&objects(&router), &readers, request) {
+        if let Some(answer) = answer(&objects::objects(&router), &readers, request) {
             // Who does not hear it asks again.
             let _lost = socket.send_to(&answer, from).await;
         }
@@ -84,7 +105,7 @@ fn readers(router: &Router, from: IpAddr) -> Vec<String> {
 
 /// RFC 3416 §4.2. Nothing for what is no request, and for a community by which nobody reads.
 pub(crate) fn answer(
-    objects: &BTreeMap<Name, Object>,
+    objects: &BTreeMap<Name, Recorded>,
     readers: &[String],
     request: &[u8],
 ) -> Option<Vec<u8>> {
@@ -108,14 +129,14 @@ pub(crate) fn answer(
     let next = |after: &Name| {
         let mut later = objects.range((Bound::Excluded(after.clone()), Bound::Unbounded));
         match later.next() {
-            Some((name, object)) => (name.clone(), object.clone()),
+            Some((name, object)) => (name.clone(), encoded(object)),
             None => (after.clone(), (END, Vec::new())),
         }
     };
     let mut bindings = Vec::new();
     match kind {
         GET => bindings.extend(names.into_iter().map(|name| {
-            let object = objects.get(&name).cloned();
+            let object = objects.get(&name).map(encoded);
             (name, object.unwrap_or((NO_INSTANCE, Vec::new())))
         })),
         NEXT => bindings.extend(names.iter().map(next)),
@@ -155,120 +176,26 @@ pub(crate) fn answer(
     Some(tlv(SEQUENCE, &message))
 }
 
-/// What the router tells: itself, `ether1`, and an interface for each PPPoE session.
-fn objects(router: &Router) -> BTreeMap<Name, Object> {
-    let now = router.shared.clock.now();
-    let up = now.since(router.state().booted).as_millis() / 10;
-    let sessions = router.sessions();
-    let of = |service| {
-        sessions
-            .iter()
-            .filter(move |session| session.service == service)
-    };
-    let mut told = Told::default();
-    told.text("1.3.6.1.2.1.1.1.0", "RouterOS CHR");
-    told.put(
-        "1.3.6.1.2.1.1.2.0",
-        (OID, named(&[1, 3, 6, 1, 4, 1, 14988, 1])),
-    );
-    told.number("1.3.6.1.2.1.1.3.0", TICKS, up as u64 & 0xffff_ffff);
-    told.text("1.3.6.1.2.1.1.5.0", &router.wiring().identity);
-    told.text("1.3.6.1.2.1.1.6.0", "");
-    told.text("1.3.6.1.4.1.14988.1.1.4.4.0", "7.18.2");
-    told.text("1.3.6.1.4.1.14988.1.1.7.3.0", "HEX0000DEMO");
-    told.number("1.3.6.1.2.1.25.3.3.1.2.1", INTEGER, 7);
-    for (index, name, size, used) in [
-        (65536, "main memory", 1_048_576, 262_144),
-        (131_072, "system disk", 1_048_576, 169_669),
-    ] {
-        let kind = if index == 65536 { 2 } else { 4 };
-        let at = |column: u32| format!("1.3.6.1.2.1.25.2.3.1.{column}.{index}");
-        told.put(&at(2), (OID, named(&[1, 3, 6, 1, 2, 1, 25, 2, 1, kind])));
-        told.text(&at(3), name);
-        told.number(&at(4), INTEGER, 1024);
-        told.number(&at(5), INTEGER, size);
-        told.number(&at(6), INTEGER, used);
+/// An object on the wire: its type and its content.
+fn encoded(object: &Recorded) -> (u8, Vec<u8>) {
+    match object {
+        Recorded::Integer(number) => (INTEGER, number_of((*number).into())),
+        Recorded::Octets(octets) => (OCTETS, octets.clone()),
+        Recorded::Name(name) => (OID, named(name)),
+        Recorded::Address(address) => (ADDRESS, address.octets().to_vec()),
+        Recorded::Counter32(number) => (COUNTER32, number_of((*number).into())),
+        Recorded::Gauge(number) => (GAUGE, number_of((*number).into())),
+        Recorded::Ticks(number) => (TICKS, number_of((*number).into())),
+        Recorded::Counter64(number) => (COUNTER64, number_of((*number).into())),
     }
-    for (index, name, raw, unit) in [(13, "voltage", 239, 3), (14, "cpu-temperature", 47, 1)] {
-        let at = |column: u32| format!("1.3.6.1.4.1.14988.1.1.3.100.1.{column}.{index}");
-        told.text(&at(2), name);
-        told.number(&at(3), GAUGE, raw);
-        told.number(&at(4), INTEGER, unit);
-    }
-    let ppp = of(Service::Pppoe).count() as u64;
-    told.number("1.3.6.1.4.1.9.9.150.1.1.1.0", GAUGE, ppp);
-    for (row, session) in of(Service::Hotspot).enumerate() {
-        let at = format!("1.3.6.1.4.1.14988.1.1.5.1.1.5.{}", row + 1);
-        told.put(&at, (ADDRESS, session.address.octets().to_vec()));
-    }
-    let mut all = (60_987, 2_781_511);
-    for (row, session) in of(Service::Pppoe).enumerate() {
-        let usage = session.usage(now);
-        all = (all.0 + usage.down, all.1 + usage.up);
-        // RouterOS gives lines that come and go numbers far from the others'.
-        let name = format!("<pppoe-{}>", session.user);
-        told.interface(
-            0xf0_0000 + row as u32,
-            &name,
-            23,
-            "",
-            0,
-            (usage.up, usage.down),
-        );
-    }
-    told.interface(1, "ether1", 6, "uplink", 1000, all);
-    told.0
 }
 
-/// Objects, as they are put down.
-#[derive(Default)]
-pub(crate) struct Told(pub(crate) BTreeMap<Name, Object>);
-
-impl Told {
-    pub(crate) fn put(&mut self, name: &str, object: Object) {
-        let name = name.split('.').filter_map(|arc| arc.parse().ok()).collect();
-        self.0.insert(name, object);
-    }
-
-    pub(crate) fn text(&mut self, name: &str, text: &str) {
-        self.put(name, (OCTETS, text.as_bytes().to_vec()));
-    }
-
-    pub(crate) fn number(&mut self, name: &str, kind: u8, number: u64) {
-        // A zero before, so that a first bit that is set is no sign.
-        let octets = [&[0][..], &number.to_be_bytes()[..]].concat();
-        let zeros = octets
-            .windows(2)
-            .take_while(|two| two[0] == 0 && two[1] < 0x80)
-            .count();
-        self.put(name, (kind, octets[zeros..].to_vec()));
-    }
-
-    pub(crate) fn interface(
-        &mut self,
-        index: u32,
-        name: &str,
-        kind: u64,
-        comment: &str,
-        megabits: u64,
-        (input, output): (u64, u64),
-    ) {
-        let entry = |column: u32| format!("1.3.6.1.2.1.2.2.1.{column}.{index}");
-        self.text(&entry(2), name);
-        self.number(&entry(3), INTEGER, kind);
-        self.number(&entry(5), GAUGE, megabits * 1_000_000);
-        self.number(&entry(7), INTEGER, 1);
-        self.number(&entry(8), INTEGER, 1);
-        for column in [13, 14, 19, 20] {
-            self.number(&entry(column), COUNTER32, 0);
-        }
-        let extended = |column: u32| format!("1.3.6.1.2.1.31.1.1.1.{column}.{index}");
-        self.text(&extended(1), name);
-        self.number(&extended(6), COUNTER64, input);
-        self.number(&extended(10), COUNTER64, output);
-        self.number(&extended(15), GAUGE, megabits);
-        self.text(&extended(18), comment);
-    }
+/// As few octets as say it, the first bit being the sign (X.690 §8.3).
+fn number_of(number: i128) -> Vec<u8> {
+    let octets = number.to_be_bytes();
+    let says_nothing = |two: &&[u8]| matches!(two, [0, 0..0x80] | [0xff, 0x80..=0xff]);
+    let spare = octets.windows(2).take_while(says_nothing).count();
+    octets[spare..].to_vec()
 }
 
 /// Splits a value off: its type, its content, what follows.
@@ -306,7 +233,7 @@ fn tlv(kind: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// The content of an OBJECT IDENTIFIER.
-pub(crate) fn named(name: &[u32]) -> Vec<u8> {
+fn named(name: &[u32]) -> Vec<u8> {
     let [first, second, rest @ ..] = name else {
         return vec![0];
     };
@@ -340,10 +267,10 @@ pub(crate) const OCTETS: u8 = 0x04;
 pub(crate) const OID: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
 const ADDRESS: u8 = 0x40;
-pub(crate) const COUNTER32: u8 = 0x41;
-pub(crate) const GAUGE: u8 = 0x42;
-pub(crate) const TICKS: u8 = 0x43;
-pub(crate) const COUNTER64: u8 = 0x46;
+const COUNTER32: u8 = 0x41;
+const GAUGE: u8 = 0x42;
+const TICKS: u8 = 0x43;
+const COUNTER64: u8 = 0x46;
 const NO_INSTANCE: u8 = 0x81;
 const END: u8 = 0x82;
 const GET: u8 = 0xa0;

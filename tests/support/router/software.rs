@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::Router;
 use super::api::Face;
+use super::{Router, Settings};
 
 /// What a router runs.
 #[derive(Clone, Debug)]
@@ -49,11 +49,14 @@ pub enum Fate {
 }
 
 impl Software {
-    pub(super) fn of(face: Option<Face>) -> Software {
-        let (installed, label) = match face {
-            Some(Face::Six) => ("6.49.10", "long-term"),
-            Some(Face::Seven) | None => ("7.18.2", "stable"),
+    pub(super) fn of(settings: &Settings) -> Software {
+        let (usual, label) = match settings.face() {
+            Face::Six => ("6.49.10", "long-term"),
+            Face::Seven => ("7.18.2", "stable"),
         };
+        let snmp = settings.snmp.as_ref().filter(|_| settings.api.is_none());
+        let recorded = snmp.and_then(|snmp| snmp.recording.release());
+        let installed = recorded.as_deref().unwrap_or(usual);
         Software {
             installed: installed.to_owned(),
             label,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use easyisp_agent::radius::Secret;
 use easyisp_shared::setup::SYSLOG_PORT;
 
-use super::api::Face;
 use super::script::{Machine, Outside};
+use super::senses::Link;
 use super::session::Service;
 use super::{Router, Server, Settings};
 
@@ -143,23 +143,27 @@ impl Wiring {
 impl Machine {
     /// A router that somebody set up long ago, as these settings say.
     pub(super) fn running(settings: &Settings, coa: Option<u16>) -> Machine {
-        let face = settings.api.as_ref().map(|api| api.face);
-        let mut machine = Machine::new(face.unwrap_or(Face::Seven).release());
+        let mut machine = Machine::new(settings.face().release());
         machine.clear("/interface");
-        machine.put(
-            "/interface",
-            &[
-                ("name", "ether1"),
-                ("default-name", "ether1"),
-                ("mtu", "1500"),
-                ("mac-address", "02:00:00:00:00:F0"),
-                ("rx-byte", "60987"),
-                ("tx-byte", "2781511"),
-                ("link-downs", "2"),
-                ("comment", "uplink"),
-                ("type", "ether"),
-            ],
-        );
+        for (number, port) in (0xf0..).zip(settings.ports()) {
+            let yes = |is: bool| if is { "yes" } else { "no" };
+            machine.put(
+                "/interface",
+                &[
+                    ("name", &port.name),
+                    ("default-name", &port.name),
+                    ("mtu", "1500"),
+                    ("mac-address", &format!("02:00:00:00:00:{number:02X}")),
+                    ("rx-byte", &port.passed.down.to_string()),
+                    ("tx-byte", &port.passed.up.to_string()),
+                    ("link-downs", "2"),
+                    ("comment", &port.comment),
+                    ("type", port.word),
+                    ("running", yes(port.link == Link::Up)),
+                    ("disabled", yes(port.link == Link::Off)),
+                ],
+            );
+        }
         machine.put_all("/system identity", "name", &settings.identity);
         for server in &settings.servers {
             let (auth, acct) = (

@@ -11,6 +11,7 @@ use easyisp_agent::sync::{LinkStatus, enroll};
 use easyisp_agent::{Agent, AgentOptions, Source, VERSION};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
+use serde_json::json;
 
 mod pair;
 
@@ -19,6 +20,7 @@ pub use pair::Pair;
 use super::{Provider, World, eventually, soon};
 use crate::line::Line;
 use crate::router::api::{Api, Face};
+use crate::router::snmp::Snmp;
 use crate::router::subscriber::{Dial, Method};
 use crate::router::wiring::Lan;
 use crate::router::{Router, Server, Settings};
@@ -29,6 +31,13 @@ const SECRET: &str = "a-long-shared-secret";
 const ON_THE_LAN: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 /// The password of the agent's user at the router's API.
 const API_PASSWORD: &str = "a-long-api-password";
+
+/// By what the agent reads its router, beside RADIUS.
+#[derive(Default)]
+struct Doors {
+    api: Option<Api>,
+    snmp: Option<Snmp>,
+}
 
 /// An agent beside a router.
 pub struct Site {
@@ -59,9 +68,26 @@ impl Site {
         Site::prepare_with_api(world, provider).await?.known().await
     }
 
+    /// A router with a version of RouterOS that is watched over SNMP each minute, by the community `public`.
+    pub async fn open_watched(world: &World, provider: &Provider, face: Face) -> Result<Site> {
+        let doors = Doors {
+            snmp: Some(Snmp::of(face, "public")),
+            ..Doors::default()
+        };
+        let mut site = Site::prepare_at(world.agents(), world, provider, doors, None).await?;
+        site.start_agent().await?;
+        site.caught_up().await?;
+        let port = site.router.snmp().context("its SNMP")?.port();
+        let settings =
+            json!({"nasId": site.router_id, "community": "public", "version": "v2c", "port": port});
+        provider.owner.post("/snmp/settings", &settings).await?;
+        Ok(site)
+    }
+
     /// The same over a line that can be cut.
     pub async fn open_over(line: &Line, world: &World, provider: &Provider) -> Result<Site> {
-        let mut site = Site::prepare_at(line.address, world, provider, None, None).await?;
+        let doors = Doors::default();
+        let mut site = Site::prepare_at(line.address, world, provider, doors, None).await?;
         site.start_agent().await?;
         site.caught_up().await?;
         Ok(site)
@@ -75,7 +101,8 @@ impl Site {
         name: &str,
     ) -> Result<Site> {
         let place = Some((place, name));
-        let mut site = Site::prepare_at(world.agents(), world, provider, None, place).await?;
+        let doors = Doors::default();
+        let mut site = Site::prepare_at(world.agents(), world, provider, doors, place).await?;
         site.start_agent().await?;
         site.caught_up().await?;
         Ok(site)
@@ -116,7 +143,11 @@ impl Site {
     }
 
     async fn prepare_with(world: &World, provider: &Provider, api: Option<Api>) -> Result<Site> {
-        Site::prepare_at(world.agents(), world, provider, api, None).await
+        let doors = Doors {
+            api,
+            ..Doors::default()
+        };
+        Site::prepare_at(world.agents(), world, provider, doors, None).await
     }
 
     /// `cloud` is where the box dials; `place` is a site and its router's name, in place of the first.
@@ -124,7 +155,7 @@ impl Site {
         cloud: SocketAddr,
         world: &World,
         provider: &Provider,
-        api: Option<Api>,
+        doors: Doors,
         place: Option<(&str, &str)>,
     ) -> Result<Site> {
         let config = box_config(world)?;
@@ -134,7 +165,8 @@ impl Site {
             acct: config.radius.acct,
         };
         let settings = Settings {
-            api,
+            api: doors.api,
+            snmp: doors.snmp,
             lan: Lan::default()
                 .with(ON_THE_LAN, server)
                 .logging(ON_THE_LAN, config.syslog.listen),

@@ -69,7 +69,7 @@ pub(super) fn rows(
         "/user/active" => entered(router),
         "/ip/pool/used" => given_out(router, face),
         "/system/resource" => vec![resource(router, face, now)],
-        "/system/health" => health(face),
+        "/system/health" => health(router, face),
         "/system/routerboard" => vec![software::board(router)],
         "/system/package/update" => vec![software::update(router)],
         "/system/device-mode" if face == Face::Six => {
@@ -372,26 +372,40 @@ pub(super) fn ping(asked: &Sentence) -> Result<Vec<Row>, Refused> {
 }
 
 /// One row with all sensors (v6), or one row a sensor.
-fn health(face: Face) -> Vec<Row> {
+fn health(router: &Router, face: Face) -> Vec<Row> {
+    let degrees = router.decidegrees(face).map(|tenths| match tenths % 10 {
+        0 => (tenths / 10).to_string(),
+        _ => tenth(tenths),
+    });
+    let volts = router.decivolts(face).map(tenth);
     match face {
-        Face::Six => vec![Row(vec![
-            ("voltage", "24.1".to_owned()),
-            ("temperature", "38".to_owned()),
-        ])],
+        Face::Six => {
+            let sensors = [("voltage", volts), ("temperature", degrees)];
+            let sensors = sensors.into_iter();
+            vec![Row(sensors
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect())]
+        }
         Face::Seven => [
-            ("*D", "voltage", "23.9", "V"),
-            ("*E", "cpu-temperature", "47", "C"),
+            ("*D", "voltage", volts, "V"),
+            ("*E", "cpu-temperature", degrees, "C"),
         ]
-        .map(|(id, name, value, kind)| {
-            Row(vec![
+        .into_iter()
+        .filter_map(|(id, name, value, kind)| {
+            Some(Row(vec![
                 (".id", id.to_owned()),
                 ("name", name.to_owned()),
-                ("value", value.to_owned()),
+                ("value", value?),
                 ("type", kind.to_owned()),
-            ])
+            ]))
         })
-        .into(),
+        .collect(),
     }
+}
+
+/// `23.9`.
+fn tenth(tenths: i32) -> String {
+    format!("{:.1}", f64::from(tenths) / 10.0)
 }
 
 fn sessions(router: &Router, service: Service, row: impl Fn(&Live) -> Row) -> Vec<Row> {
@@ -540,7 +554,7 @@ fn resource(router: &Router, face: Face, now: Timestamp) -> Row {
         ("uptime", uptime(now.since(booted))),
         ("version", version),
         ("build-time", built.to_owned()),
-        ("board-name", "CHR".to_owned()),
+        ("board-name", router.board().0),
         ("architecture-name", "x86_64".to_owned()),
         ("cpu", "ARM64".to_owned()),
         ("cpu-count", "4".to_owned()),
@@ -548,7 +562,7 @@ fn resource(router: &Router, face: Face, now: Timestamp) -> Row {
         ("free-hdd-space", "900000000".to_owned()),
         ("total-hdd-space", "1073741824".to_owned()),
         ("platform", "MikroTik".to_owned()),
-        ("cpu-load", "7".to_owned()),
+        ("cpu-load", router.load().to_string()),
         ("free-memory", "805306368".to_owned()),
         ("total-memory", "1073741824".to_owned()),
     ])

@@ -99,10 +99,11 @@ pub(super) fn update(router: &Router) -> Row {
 /// `/system/routerboard/print`.
 pub(super) fn board(router: &Router) -> Row {
     let software = router.software();
+    let (model, serial) = router.board();
     Row(vec![
         ("routerboard", "true".to_owned()),
-        ("model", "RB5009UG+S+".to_owned()),
-        ("serial-number", "HEX0000DEMO".to_owned()),
+        ("model", model),
+        ("serial-number", serial),
         ("current-firmware", software.board),
         ("upgrade-firmware", software.installed),
     ])

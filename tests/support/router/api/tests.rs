@@ -25,6 +25,7 @@ use crate::router::session::Service as Kind;
 use crate::router::{Router, Settings};
 use crate::scenario::ApiManners;
 
+mod mixed;
 mod node;
 
 const PATIENCE: Duration = Duration::from_secs(10);

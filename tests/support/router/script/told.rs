@@ -150,6 +150,15 @@ impl Machine {
         }
     }
 
+    /// Sets a property of the rows of a menu that have this name.
+    pub fn put_named(&mut self, (menu, named): (&str, &str), name: &str, value: &str) {
+        for row in self.menus.entry(menu.to_owned()).or_default() {
+            if row.held.get("name").is_some_and(|held| held == named) {
+                row.held.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
     /// The rows of a menu in the words of the API; `None` where it knows no such menu.
     pub fn told(&self, path: &str) -> Option<Vec<ToldRow>> {
         let kind = of(&spaced(path)).ok()?;

@@ -87,7 +87,8 @@ async fn node_routeros_gets_on_with_it() {
     }
 }
 
-async fn node(script: &str, api: SocketAddr, more: &[&str]) -> String {
+/// Runs a script in Node beside the client that `tests/prepare` made; what it printed.
+pub(super) async fn node(script: &str, api: SocketAddr, more: &[&str]) -> String {
     const HOME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/node");
     let output = Command::new("node")
         .current_dir(HOME)
