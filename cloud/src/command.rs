@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -252,17 +253,22 @@ async fn replay(config: Config, tenant: Option<uuid::Uuid>) -> anyhow::Result<Ex
 async fn verify(config: Config, tenant: Option<uuid::Uuid>) -> anyhow::Result<ExitCode> {
     with_database(&config, async |db: &Database, _: &Secrets| {
         let scope = match tenant {
-            Some(tenant) => ledger::Scope::Tenant(tenant.into()),
+            Some(tenant) => {
+                is_there(db, tenant).await?;
+                ledger::Scope::Tenant(tenant.into())
+            }
             None => ledger::Scope::All,
         };
+        let mut told = Instant::now();
         let report = ledger::verify(db, scope, &mut |progress| {
+            let (done, tenants) = (progress.done + 1, progress.tenants);
+            let far = format!("tenant {done} of {tenants}, {} rows", progress.rows);
             if std::io::stderr().is_terminal() {
-                eprint!(
-                    "\rtenant {} of {}, {} rows ",
-                    progress.done + 1,
-                    progress.tenants,
-                    progress.rows
-                );
+                eprint!("\r{far} ");
+            } else if told.elapsed() >= EVERY {
+                // In a file or a journal: a line now and then.
+                told = Instant::now();
+                eprintln!("{far}");
             }
         })
         .await?;
@@ -287,12 +293,23 @@ async fn verify(config: Config, tenant: Option<uuid::Uuid>) -> anyhow::Result<Ex
     .await
 }
 
+/// How often it is told how far it is where nobody sits before it.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// A slip in an id is no tenant without faults.
+async fn is_there(db: &Database, tenant: uuid::Uuid) -> anyhow::Result<()> {
+    let known = ledger::is_tenant(db, tenant.into()).await?;
+    ensure!(known, "there is no tenant {tenant}");
+    Ok(())
+}
+
 async fn export(
     config: Config,
     tenant: uuid::Uuid,
     output: Option<&Path>,
 ) -> anyhow::Result<ExitCode> {
     with_database(&config, async |db: &Database, _: &Secrets| {
+        is_there(db, tenant).await?;
         let mut to: Box<dyn Write> = match output {
             Some(path) => Box::new(
                 std::fs::OpenOptions::new()

@@ -8,10 +8,11 @@ use easyisp_cloud::api::Access;
 use easyisp_shared::id::TenantId;
 use easyisp_shared::time::Timestamp;
 use easyisp_tests::etims::Mood;
+use easyisp_tests::mpesa::callback;
 use easyisp_tests::operator::Operator;
 use easyisp_tests::router::session::Usage;
 use easyisp_tests::scenario::{Errand, Payer, Pin, PushAnswer};
-use easyisp_tests::world::{self, PASSWORD, Provider, Site, World, eventually};
+use easyisp_tests::world::{self, PASSWORD, Provider, Site, World, eventually, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -166,6 +167,8 @@ struct Calls {
     payment: String,
     /// Nobody's yet.
     held: String,
+    /// A prompt that a person must look at.
+    doubtful: String,
     /// Payments by M-Pesa.
     sent: Vec<String>,
     /// Refunds that another operator asked for: two of them are to be decided, of one nothing is known.
@@ -270,6 +273,7 @@ impl Calls {
         let receipt = c2b::pay(world, "0799000111", "5", "who knows").await?;
         c2b::worked(world, isp).await?;
         let held = c2b::lookup(isp, &format!("receipt={receipt}")).await?;
+        let doubtful = doubtful(world, isp).await?;
         let (sent, asked_back) = asked_back(world, isp).await?;
         // The other gateway of this short code registers too.
         world.outside.mpesa.forget_c2b(c2b::CODE);
@@ -296,6 +300,7 @@ impl Calls {
             spare_customer: isp.add_subscriber("spare", phone, until).await?,
             payment: made("/payments/manual", spare).await?,
             held: id(&held["payments"][0])?,
+            doubtful,
             sent,
             asked_back,
             session: id(&session)?,
@@ -666,6 +671,11 @@ impl Calls {
                 json!({"customerId": self.customer}),
             ),
             (
+                "POST /api/payments/intents/{intent}/reviewed",
+                vec![&self.doubtful],
+                json!({"reason": "It is in the statement once."}),
+            ),
+            (
                 "POST /api/payments/inquiries",
                 vec![],
                 json!({"receipt": "SJK4H7L2PQ"}),
@@ -856,6 +866,24 @@ impl Calls {
 }
 
 /// Payments, and refunds of some of them that somebody else asked for.
+/// A prompt that was paid, and told of once more with another receipt.
+async fn doubtful(world: &World, isp: &Provider) -> Result<String> {
+    let phone = "254712345698";
+    let until = world.clock.now().plus(DAY);
+    let payer = isp.add_subscriber("doubtful", phone, until).await?;
+    let mpesa = &world.outside.mpesa;
+    mpesa.script(phone, Payer::prompt());
+    let checkout = isp.ask_to_pay(&payer, 1000).await?;
+    let prompt = soon("he pays", mpesa.called_back(&checkout, 1)).await?;
+    c2b::worked(world, isp).await?;
+    let second = callback::paid(&prompt, "SJK4H7L2PZ", "1000.0", "20270115120000");
+    assert_eq!(c2b::post(&prompt.callback_url, &second).await?, 200);
+    c2b::worked(world, isp).await?;
+    let listed = isp.owner.get("/payments/mpesa?review=true").await?;
+    let intent = &listed["transactions"][0]["intentId"];
+    Ok(intent.as_str().context("a review")?.to_owned())
+}
+
 async fn asked_back(world: &World, isp: &Provider) -> Result<(Vec<String>, Vec<String>)> {
     isp.owner.name_initiator().await?;
     let clerk =

@@ -97,7 +97,7 @@ async fn the_script_in_the_readme_checks_an_export() -> Result<()> {
 }
 
 /// Runs the script exactly as it stands in the README.
-async fn checked(folder: &Path, books: &str) -> Result<Output> {
+pub(crate) async fn checked(folder: &Path, books: &str) -> Result<Output> {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
     let readme = std::fs::read_to_string(readme)?;
     let script = readme.split_once("```python\n").context("a script")?.1;
@@ -111,7 +111,7 @@ async fn checked(folder: &Path, books: &str) -> Result<Output> {
     run.context("Python: tests/prepare installs it")
 }
 
-async fn sealed(world: &World, isp: &Provider) -> Result<()> {
+pub(crate) async fn sealed(world: &World, isp: &Provider) -> Result<()> {
     let tenant = isp.tenant().await?;
     eventually("everything is sealed", async || {
         world.clock.advance(std::time::Duration::from_secs(1));

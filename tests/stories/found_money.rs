@@ -244,7 +244,7 @@ async fn a_search_among_many_incomes_ends_somewhere() -> Result<()> {
 }
 
 /// How often a table was read from end to end in this transaction, and how many of its rows by an index.
-async fn walked(tx: &mut Tx, table: &str) -> Result<(i64, i64)> {
+pub(crate) async fn walked(tx: &mut Tx, table: &str) -> Result<(i64, i64)> {
     Ok(sqlx::query_as(
         "select coalesce(sum(seq_scan), 0)::bigint, coalesce(sum(idx_tup_fetch), 0)::bigint
            from pg_stat_xact_user_tables where relname = $1",

@@ -127,19 +127,7 @@ async fn an_old_invoice_stops_nobodys_service() -> Result<()> {
 async fn what_arrived_for_an_invoice_buys_nothing_else() -> Result<()> {
     let shop = Shop::open("setaside").await?;
     let now = shop.world.clock.now();
-    // The work comes an hour later.
-    let mut psql = PgConnection::connect_with(&shop.world.database.anybody()).await?;
-    sqlx::raw_sql(
-        "create function later() returns trigger language plpgsql as $$
-         begin
-             new.due_at := new.due_at + interval '1 hour';
-             return new;
-         end $$;
-         create trigger later before insert on directory.jobs
-             for each row when (new.kind = 'renewals.settle') execute function later();",
-    )
-    .execute(&mut psql)
-    .await?;
+    shop.settles_an_hour_later().await?;
     let jane = shop.isp.add_subscriber("jane", "254712345601", now).await?;
     let asha = shop.isp.add_subscriber("asha", "254712345602", now).await?;
     let path = format!("/customers/{asha}");
@@ -178,6 +166,55 @@ async fn what_arrived_for_an_invoice_buys_nothing_else() -> Result<()> {
     shop.closes().await
 }
 
+/// Who says that an invoice is paid, and not how, means his wallet's money. Where that is set aside for another invoice nobody
+/// has handed over anything: no cash is booked, and he is told what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn paid_with_what_is_set_aside_for_another_books_no_cash() -> Result<()> {
+    let shop = Shop::open("nocash").await?;
+    shop.settles_an_hour_later().await?;
+    let now = shop.world.clock.now();
+    let jane = shop.isp.add_subscriber("jane", "254712345601", now).await?;
+    let (first, second) = (
+        shop.asks_for(&jane, 1500).await?,
+        shop.asks_for(&jane, 700).await?,
+    );
+    shop.world.clock.advance(MINUTE);
+    shop.hands_over(&jane, json!({"amount": 1500})).await?;
+
+    let status = |invoice: &Value| format!("{}/status", path_of(invoice));
+    let number = first["id"].as_str().context("a number")?;
+    for said in [
+        json!({"status": "paid"}),
+        json!({"status": "paid", "method": "Wallet"}),
+    ] {
+        let (code, answer) = shop
+            .owner()
+            .call(Method::PUT, &status(&second), Some(&said))
+            .await?;
+        assert_eq!(code.as_u16(), 409, "{answer}");
+        assert_eq!(answer["code"], "SET_ASIDE", "{answer}");
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert!(
+            message.contains(number) && message.contains("method: Cash"),
+            "{answer}"
+        );
+    }
+    shop.invoice_is(&second, "pending").await?;
+    assert_eq!(shop.isp.customer(&jane).await?["walletBalance"], 1500);
+
+    // The one that it is set aside for may have it before its work is done.
+    let paid = json!({"status": "paid"});
+    shop.owner().put(&status(&first), &paid).await?;
+    let shown = shop.owner().get(&path_of(&first)).await?;
+    assert_eq!(shown["paidBy"], "WALLET", "{shown}");
+    assert_eq!(shop.isp.customer(&jane).await?["walletBalance"], 0);
+    // With nothing in the wallet "paid" means what came by hand, and so it does with too little.
+    shop.owner().put(&status(&second), &paid).await?;
+    let shown = shop.owner().get(&path_of(&second)).await?;
+    assert_eq!(shown["paidBy"], "OTHER", "{shown}");
+    shop.closes().await
+}
+
 /// Who is billed afterwards and names an invoice pays that one, and what is left pays the oldest.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_invoice_that_is_named_is_paid_before_the_oldest() -> Result<()> {
@@ -208,6 +245,23 @@ impl Shop {
         payment["customerId"] = json!(customer);
         let made = self.owner().post("/payments/manual", &payment).await?;
         Ok(made["id"].as_str().context("an id")?.to_owned())
+    }
+
+    /// The work that pays an invoice with money which arrived for it comes an hour later.
+    async fn settles_an_hour_later(&self) -> Result<()> {
+        let mut psql = PgConnection::connect_with(&self.world.database.anybody()).await?;
+        sqlx::raw_sql(
+            "create function later() returns trigger language plpgsql as $$
+             begin
+                 new.due_at := new.due_at + interval '1 hour';
+                 return new;
+             end $$;
+             create trigger later before insert on directory.jobs
+                 for each row when (new.kind = 'renewals.settle') execute function later();",
+        )
+        .execute(&mut psql)
+        .await?;
+        Ok(())
     }
 
     async fn asks_for(&self, customer: &str, amount: u32) -> Result<Value> {

@@ -380,7 +380,7 @@ async fn call(stranger: &Provider, method: &Method, path: &str) -> Result<(Statu
         "name": "Taken over", "amount": 1, "packageId": stranger.package, "status": "ACTIVE",
         "expiresAt": "2027-03-01T00:00:00Z", "downloadMbps": 1, "uploadMbps": 1,
         "durationMinutes": 1, "ipAddress": "10.0.0.9", "message": "hello", "text": "hello", "days": 1,
-        "role": "VIEWER", "password": "a long story password", "serviceType": "pppoe",
+        "role": "VIEWER", "reason": "because", "password": "a long story password", "serviceType": "pppoe",
     });
     let body = (method != Method::GET && method != Method::DELETE).then_some(&body);
     let call = stranger.owner.call(method.clone(), path, body);

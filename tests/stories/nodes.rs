@@ -37,19 +37,7 @@ impl Node {
         std::fs::create_dir_all(&folder)?;
         let (agents, nodes) = (world.free_port()?, world.free_port()?);
         let http = world.free_port()?;
-        let app = world.database.app();
-        let socket = app.get_socket().context("the tests' database has one")?;
-        let database = app.get_database().context("a database")?;
-        let url = |user: &str| {
-            format!(
-                "postgres://{user}@localhost/{database}?host={}",
-                socket.display()
-            )
-        };
-        let (app, owner) = (
-            url("easyisp_app"),
-            url(world.database.owner().get_username()),
-        );
+        let (app, owner) = world.database.urls();
         let key = world.folder().join("cloud/keys/master.key");
         let text = format!(
             "data_dir = {folder:?}\n\

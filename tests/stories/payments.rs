@@ -6,4 +6,5 @@ mod manual;
 mod prompts;
 mod provider_down;
 mod queries;
+mod reviews;
 mod world;

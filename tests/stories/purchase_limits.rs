@@ -1,5 +1,7 @@
 //! How often a package may be bought, and a package's own days of grace.
 
+mod devices;
+
 use anyhow::{Context, Result};
 use easyisp_tests::world::{Provider, Site, World};
 use reqwest::{Method, StatusCode};

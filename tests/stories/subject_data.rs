@@ -148,6 +148,7 @@ async fn whoever_is_erased_is_nowhere_and_the_books_still_prove() -> Result<()> 
     for table in [
         "audit",
         "auth_log",
+        "customer_devices",
         "customer_notes",
         "customer_tags",
         "customer_usage",

@@ -453,7 +453,7 @@ pub async fn make(isp: &Provider, count: usize) -> Result<Batch> {
     make_of(isp, &package, count).await
 }
 
-async fn make_of(isp: &Provider, package: &str, count: usize) -> Result<Batch> {
+pub async fn make_of(isp: &Provider, package: &str, count: usize) -> Result<Batch> {
     let body = json!({"count": count, "packageId": package, "type": "HOTSPOT"});
     let made = isp.owner.post("/vouchers", &body).await?;
     let vouchers = made["vouchers"].as_array().context("vouchers")?;

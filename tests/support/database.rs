@@ -47,6 +47,18 @@ impl FreshDatabase {
         self.of(Role::Admin)
     }
 
+    /// What a configuration says of it: `[database] url` and `migrate_url`.
+    pub fn urls(&self) -> (String, String) {
+        let url = |options: PgConnectOptions| {
+            let (user, name) = (options.get_username(), &self.0.name);
+            format!(
+                "postgres://{user}@localhost/{name}?host={}",
+                self.0.socket_dir.display()
+            )
+        };
+        (url(self.app()), url(self.owner()))
+    }
+
     pub(crate) fn of(&self, role: Role) -> PgConnectOptions {
         connect_options(&self.0.socket_dir, role, &self.0.name)
     }

@@ -225,7 +225,7 @@ pub async fn collect(
                 };
                 audit::record(&mut tx, &Actor::system(), line, now).await?;
             }
-            Err(InvoiceError::BalanceTooLow) => break,
+            Err(InvoiceError::BalanceTooLow | InvoiceError::SetAside(_)) => break,
             Err(error) => return Err(error.into()),
         }
     }

@@ -183,7 +183,8 @@ pub const ISSUED: &str = "invoices.issued";
 /// Takes an open invoice out of its customer's wallet.
 ///
 /// # Errors
-/// [`InvoiceError::BalanceTooLow`] with nothing written when the wallet does not cover it.
+/// With nothing written: [`InvoiceError::BalanceTooLow`] when the wallet does not cover it, [`InvoiceError::SetAside`] when it
+/// does so only with what is set aside for others.
 pub async fn pay_from_wallet(
     tx: &mut Tx,
     invoice: InvoiceId,
@@ -197,7 +198,8 @@ pub async fn pay_from_wallet(
 pub async fn settle(tx: &mut Tx, invoice: InvoiceId, now: Timestamp) -> Result<(), InvoiceError> {
     let stepped = match pay_from_wallet(tx, invoice, now).await {
         Ok(stepped) if stepped.changed => stepped,
-        Ok(_) | Err(InvoiceError::BalanceTooLow | InvoiceError::Cancelled) => {
+        Ok(_)
+        | Err(InvoiceError::BalanceTooLow | InvoiceError::SetAside(_) | InvoiceError::Cancelled) => {
             if let Some(held) = store::lock(tx, &Which::Id(invoice), now).await? {
                 let payer = payer(tx, held.customer_id).await?;
                 renewals::let_go(tx, payer, invoice, now).await?;

@@ -39,6 +39,13 @@ pub enum InvoiceError {
          his wallet, and say paid again, or ask somebody who sells out of none"
     )]
     SellersWallet,
+    /// The wallet has enough, and it is set aside for other invoices.
+    #[error(
+        "the customer's wallet has enough for this invoice, but it is set aside for {0}, which is paid in a moment; \
+         if he handed over money for this one, record it and say paid again, or send method: Cash, Bank Transfer, Card or \
+         Other; else wait until he has paid"
+    )]
+    SetAside(String),
     /// The reference is the receipt of a payment that was booked by itself.
     #[error("this M-Pesa receipt was booked by itself and is in the wallet; leave method out")]
     ReceiptKnown,
@@ -54,6 +61,7 @@ impl From<RenewError> for InvoiceError {
     fn from(error: RenewError) -> InvoiceError {
         match error {
             RenewError::BalanceTooLow => InvoiceError::BalanceTooLow,
+            RenewError::SetAside(invoices) => InvoiceError::SetAside(invoices),
             RenewError::UnknownCustomer => InvoiceError::UnknownCustomer,
             other @ (RenewError::NothingPaid
             | RenewError::TooMuch
@@ -81,6 +89,7 @@ impl From<InvoiceError> for ApiError {
             InvoiceError::BalanceTooLow | InvoiceError::SellersWallet => {
                 ApiError::conflict("BALANCE_TOO_LOW", message)
             }
+            InvoiceError::SetAside(_) => ApiError::conflict("SET_ASIDE", message),
             InvoiceError::ReceiptKnown => ApiError::conflict("RECEIPT_KNOWN", message),
             InvoiceError::Renewal(cause) => cause.into(),
             InvoiceError::Database(cause) => cause.into(),

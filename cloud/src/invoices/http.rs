@@ -307,7 +307,7 @@ pub struct StatusRequest {
     status: Option<Status>,
     /// How it was paid when the money is in no wallet: `Cash`, `Bank Transfer`, `Card` or `Other`. Left out, it
     /// is taken from the customer's wallet, where M-Pesa payments arrive by themselves, and has come by hand (`Other`)
-    /// where that does not cover it; `Wallet` takes it from nowhere else, and neither does who sells out of a float.
+    /// where there is too little in it; `Wallet` takes it from nowhere else, and neither does who sells out of a float.
     #[serde(default, deserialize_with = "blank::option")]
     method: Option<PaidBy>,
     /// What the payer gave as reference: at most 100 characters.
@@ -361,8 +361,9 @@ impl From<Stepped> for StatusAnswer {
 ///
 /// Errors: 400 `overdue`, which the due day alone decides; 403 `SELLER` for who sells out of a float and names another way
 /// than the wallet; 404; 409 `BALANCE_TOO_LOW` when the wallet is named, or he is such a one, and it does not cover it,
-/// `RECEIPT_KNOWN` when the reference is an M-Pesa receipt that was booked by itself, `INVOICE_PAID`, `INVOICE_CANCELLED`,
-/// `INVOICE_IS_RECEIPT` for the receipt of a prepaid sale.
+/// `SET_ASIDE` when the wallet, named or not, has enough and that is set aside for another invoice, `RECEIPT_KNOWN` when
+/// the reference is an M-Pesa receipt that was booked by itself, `INVOICE_PAID`, `INVOICE_CANCELLED`, `INVOICE_IS_RECEIPT`
+/// for the receipt of a prepaid sale.
 #[utoipa::path(put, path = "/api/finance/invoices/{invoice}/status", tag = "Invoices",
     params(("invoice" = String, Path)), request_body = StatusRequest,
     responses((status = 200, body = StatusAnswer)))]
@@ -405,7 +406,8 @@ pub async fn set_status(
     }
     let which = Which::parse(&invoice);
     let stepped = match deed::change(&mut tx, &which, wanted, money, now).await {
-        // He says no more than that it is paid: what is not in the wallet came by hand.
+        // He says no more than that it is paid: what is not in the wallet came by hand. What is in it and set aside for
+        // another invoice did not: nobody handed over anything.
         Err(InvoiceError::BalanceTooLow) if request.method.is_none() && !seller => {
             drop(tx);
             tx = db.begin(operator.tenant).await?;

@@ -42,7 +42,7 @@ pub(crate) use store::{bind_posting, new_salt, posting_ctes};
 pub use store::{open_wallet, open_wallets, post, post_all, seed_accounts};
 pub use tallies::{Tallied, Tally, earned_with, tallied};
 pub use tax::{Charged, Tax, given_back, split, total_tax};
-pub use verify::{Finding, Progress, Report, Scope, VerifyError, verify};
+pub use verify::{Finding, Progress, Report, Scope, VerifyError, is_tenant, verify};
 pub use watch::{CHECK, PROVE, Proof, check, count_unproved, proof, prove, unproved};
 
 /// Whether a statement failed because a wallet would have fallen below its floor.

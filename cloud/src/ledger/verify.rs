@@ -110,6 +110,15 @@ pub async fn verify(
     Ok(report)
 }
 
+/// Whether there is such a tenant, or was one.
+pub async fn is_tenant(db: &Database, tenant: TenantId) -> sqlx::Result<bool> {
+    let mut tx = db.directory().await?;
+    sqlx::query_scalar("select exists (select from directory.tenants where tenant_id = $1)")
+        .bind(tenant)
+        .fetch_one(&mut *tx)
+        .await
+}
+
 async fn all_tenants(db: &Database) -> sqlx::Result<Vec<TenantId>> {
     let mut tx = db.directory().await?;
     sqlx::query_scalar("select tenant_id from directory.tenants order by created_at, tenant_id")

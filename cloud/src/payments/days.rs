@@ -318,7 +318,7 @@ fn needed<T>(field: &str, value: Option<T>, wrong: &mut Wrong) -> Option<T> {
     value
 }
 
-fn reason(value: Option<String>, wrong: &mut Wrong) -> Option<String> {
+pub(super) fn reason(value: Option<String>, wrong: &mut Wrong) -> Option<String> {
     let text = value.map(|text| text.trim().to_owned());
     let text = text.filter(|text| !text.is_empty());
     if text

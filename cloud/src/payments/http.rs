@@ -170,6 +170,8 @@ pub struct Filter {
     /// The beginning of a receipt, or the whole of an account, a phone or M-Pesa's id of a prompt; or the beginning of a
     /// word of a customer.
     search: Option<String>,
+    /// `true`: only those that a person must look at.
+    review: Option<bool>,
 }
 
 /// The status a list asks for.
@@ -212,6 +214,9 @@ pub struct Transaction {
     /// What a person must look at.
     #[serde(skip_serializing_if = "Option::is_none")]
     review: Option<String>,
+    /// By which he says that he did, with `POST /api/payments/intents/{intent}/reviewed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intent_id: Option<Uuid>,
     created_at: Timestamp,
 }
 
@@ -246,6 +251,7 @@ impl From<Line> for Transaction {
             account: line.account,
             status: line.status,
             customer,
+            intent_id: line.intent_id.filter(|_| line.review.is_some()),
             review: line.review,
             created_at: line.created_at,
         }
@@ -268,7 +274,10 @@ pub async fn list(
     let mut tx = db.begin(operator.tenant).await?;
     let status = filter.status.map(Wanted::as_str);
     let search = filter.search.as_deref();
-    let (lines, total) = lists::electronic(&mut tx, status, search, sort, page).await?;
+    let (lines, total) = match filter.review {
+        Some(true) => lists::to_review(&mut tx, status, search, sort, page).await?,
+        Some(false) | None => lists::electronic(&mut tx, status, search, sort, page).await?,
+    };
     Ok(Json(Transactions {
         transactions: lines.into_iter().map(Transaction::from).collect(),
         total,

@@ -26,6 +26,7 @@ mod provider;
 mod questions;
 mod refund;
 mod refunds;
+mod reviews;
 mod rules;
 mod said;
 mod settle;
@@ -87,6 +88,10 @@ pub fn routes() -> Routes {
         .route(VIEW, routes!(http::list))
         .route(VIEW, routes!(http::electronic))
         .route(VIEW, routes!(http::stats))
+        .route(
+            Access::Any(&[PaymentsProcess, PppoeResolve]),
+            routes!(reviews::reviewed),
+        )
         .route(ASK, routes!(http::stk))
         .route(
             Access::Any(&[PaymentsProcess, PaymentsViewElectronic]),

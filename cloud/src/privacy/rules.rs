@@ -371,6 +371,12 @@ pub const KEPT: &[Kept] = &[
         "his go",
     ),
     of(
+        "customer_devices",
+        "his devices, by which he is found",
+        Keep::Customer,
+        "his go",
+    ),
+    of(
         "customer_tags",
         "labels that operators gave him",
         Keep::Customer,

@@ -97,6 +97,13 @@ impl Account {
         sum.fold(Cents::ZERO, |sum, owed| sum.plus(owed).unwrap_or(sum))
     }
 
+    /// The numbers of the invoices that something of his wallet is set aside for, for people.
+    pub(super) fn set_aside_for(&self) -> String {
+        let awaited = self.owed.iter().filter(|invoice| invoice.awaited);
+        let numbers: Vec<&str> = awaited.map(|invoice| invoice.number.as_str()).collect();
+        numbers.join(", ")
+    }
+
     /// What is offered to him when money arrives.
     pub(super) fn offer(&self, now: Timestamp) -> Option<Offer> {
         self.plan().map(|plan| Offer {

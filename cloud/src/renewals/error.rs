@@ -22,6 +22,9 @@ pub enum RenewError {
     /// The wallet does not cover the price.
     #[error("the wallet does not cover the price of the package")]
     BalanceTooLow,
+    /// The wallet has enough, and what is missing of it is set aside for these invoices, by their numbers.
+    #[error("the wallet has enough, but it is set aside for {0}, which is paid in a moment")]
+    SetAside(String),
     /// He bought this package as often as it may be.
     #[error("{0}")]
     Barred(Barred),
@@ -68,6 +71,7 @@ impl From<RenewError> for ApiError {
             RenewError::TooMuch => ApiError::field("amount", "is larger than a wallet holds"),
             RenewError::NoPackage => ApiError::unprocessable("NO_PACKAGE", message),
             RenewError::BalanceTooLow => ApiError::conflict("BALANCE_TOO_LOW", message),
+            RenewError::SetAside(_) => ApiError::conflict("SET_ASIDE", message),
             RenewError::FloatUsedUp => ApiError::conflict("FLOAT_USED_UP", message),
             RenewError::Barred(_) => ApiError::conflict("PURCHASE_LIMIT", message),
             RenewError::ReceiptKnown => ApiError::conflict("RECEIPT_KNOWN", message),

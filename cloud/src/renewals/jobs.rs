@@ -61,6 +61,7 @@ pub async fn auto_renew(
         Err(
             error @ (RenewError::NothingPaid
             | RenewError::TooMuch
+            | RenewError::SetAside(_)
             | RenewError::FloatUsedUp
             | RenewError::ReceiptKnown
             | RenewError::NotRefundable

@@ -15,8 +15,8 @@ use super::{RenewError, perform, rules, store};
 /// anew. Returns what is left.
 ///
 /// # Errors
-/// [`RenewError::BalanceTooLow`] with nothing written when the wallet does not cover it, or only with what is set aside for
-/// other invoices.
+/// With nothing written: [`RenewError::BalanceTooLow`] when the wallet does not cover it, [`RenewError::SetAside`] when it
+/// does so only with what is set aside for other invoices.
 pub async fn spend(
     tx: &mut Tx,
     customer: CustomerId,
@@ -30,7 +30,7 @@ pub async fn spend(
     let rest = rules::buy(account.balance, amount).ok_or(RenewError::BalanceTooLow)?;
     let is_own = |open: &Open| open.id == invoice && open.awaited;
     if !account.owed.iter().any(is_own) && rules::buy(account.free(), amount).is_none() {
-        return Err(RenewError::BalanceTooLow);
+        return Err(RenewError::SetAside(account.set_aside_for()));
     }
     account.owed.retain(|open| open.id != invoice);
     let mut deed = Deed::of(&account);

@@ -25,6 +25,8 @@ pub(in super::super) struct Line {
     pub(in super::super) customer_id: Option<CustomerId>,
     pub(in super::super) customer_name: Option<String>,
     pub(in super::super) review: Option<String>,
+    /// The prompt, where there was one.
+    pub(in super::super) intent_id: Option<Uuid>,
     pub(in super::super) created_at: Timestamp,
 }
 
@@ -48,7 +50,8 @@ macro_rules! paid {
                  select p.id, coalesce(p.receipt, i.checkout_request_id, p.id::text) as transaction_id,
                         p.amount, p.phone, p.account,
                         case p.status when 'completed' then 'completed' else 'refunded' end as status,
-                        p.customer_id, p.created_at, i.needs_review as review, c.name as customer_name
+                        p.customer_id, p.created_at, i.needs_review as review, i.id as intent_id,
+                        c.name as customer_name
                    from payments p
                    left join intents i on i.tenant_id = $1 and i.id = p.intent_id
                    left join customers c on c.tenant_id = $1 and c.id = p.customer_id
@@ -73,7 +76,8 @@ macro_rules! unpaid {
                         i.phone_number as phone, i.account_reference as account,
                         case when i.state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending'
                              else 'failed' end as status,
-                        i.customer_id, i.created_at, i.needs_review as review, c.name as customer_name
+                        i.customer_id, i.created_at, i.needs_review as review, i.id as intent_id,
+                        c.name as customer_name
                    from intents i
                    left join customers c on c.tenant_id = $1 and c.id = i.customer_id
                   where i.tenant_id = $1 and i.state not in ('PROVISIONAL', 'POSTED')
@@ -84,6 +88,34 @@ macro_rules! unpaid {
             $first,
             ")"
         )
+    };
+}
+
+/// Prompts that a person must look at, each as the payment that it brought or as itself.
+macro_rules! reviews {
+    () => {
+        "every as (
+             select coalesce(p.id, i.id) as id,
+                    coalesce(p.receipt, i.checkout_request_id, p.id::text, i.id::text) as transaction_id,
+                    coalesce(p.amount, i.amount) as amount, coalesce(p.phone, i.phone_number) as phone,
+                    coalesce(p.account, i.account_reference) as account,
+                    case when p.status = 'completed' then 'completed'
+                         when p.id is not null then 'refunded'
+                         when i.state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending'
+                         else 'failed' end as status,
+                    coalesce(p.customer_id, i.customer_id) as customer_id,
+                    coalesce(p.created_at, i.created_at) as created_at,
+                    i.needs_review as review, i.id as intent_id
+               from intents i
+               left join payments p on p.tenant_id = $1 and p.intent_id = i.id
+              where i.tenant_id = $1 and i.needs_review is not null),
+         reviews as (
+             select e.*, c.name as customer_name
+               from every e
+               left join customers c on c.tenant_id = $1 and c.id = e.customer_id
+              where ($2::text is null or e.status = $2)
+                and ($3::text is null or e.id = any((select found_payments($1, $3, $4))::uuid[])
+                                      or e.intent_id = any((select found_intents($1, $3, $4))::uuid[])))"
     };
 }
 
@@ -132,6 +164,43 @@ pub(in super::super) async fn electronic(
         }
         None => total(tx, status).await?,
     };
+    Ok((lines, total))
+}
+
+/// Those of them that a person must look at: few, each found by an index.
+pub(in super::super) async fn to_review(
+    tx: &mut Tx,
+    status: Option<&str>,
+    search: Option<&str>,
+    sort: Sort<By>,
+    page: Page,
+) -> sqlx::Result<(Vec<Line>, i64)> {
+    let search = crate::db::sought(search);
+    let phone = search.as_deref().and_then(beginning_of_phone);
+    let lines = sqlx::query_as(sort.text(concat!(
+        "with ",
+        reviews!(),
+        " select * from reviews order by {order} limit $5 offset $6"
+    )))
+    .bind(tx.tenant())
+    .bind(status)
+    .bind(&search)
+    .bind(&phone)
+    .bind(page.limit())
+    .bind(page.offset())
+    .fetch_all(&mut **tx)
+    .await?;
+    let total = sqlx::query_scalar(concat!(
+        "with ",
+        reviews!(),
+        " select count(*) from reviews"
+    ))
+    .bind(tx.tenant())
+    .bind(status)
+    .bind(&search)
+    .bind(&phone)
+    .fetch_one(&mut **tx)
+    .await?;
     Ok((lines, total))
 }
 

@@ -83,7 +83,8 @@ pub(in super::super) async fn one_at_a_time(
     Ok(())
 }
 
-/// How often a package was bought since each of these moments, by the same customer, phone or device.
+/// How often a package was bought since each of these moments, by the same customer, phone or device: each of them is
+/// found by an index (`customer_devices`), however many customers there are.
 pub(in super::super) async fn purchases(
     tx: &mut Tx,
     package: PackageId,
@@ -92,12 +93,11 @@ pub(in super::super) async fn purchases(
 ) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar(
         "with same as (
-             select c.id from customers c
-              where c.tenant_id = $1
-                and (c.id = $3 or c.phone_number = $4 or c.macs && $5 or c.remembered_macs && $5
-                     or c.bound_macs && $5
-                     or exists (select from customer_usage u
-                                 where u.tenant_id = $1 and u.customer_id = c.id and u.last_mac = any($5))))
+             select $3::uuid as id
+             union
+             select c.id from customers c where c.tenant_id = $1 and c.phone_number = $4
+             union
+             select d.customer_id from customer_devices d where d.tenant_id = $1 and d.mac = any($5))
          select (select count(*) from periods p
                   where p.tenant_id = $1 and p.package_id = $2 and p.created_at >= s.at
                     and p.customer_id in (select id from same))
