@@ -15,7 +15,7 @@ use tracing::info;
 
 use super::RouterApis;
 use super::connection::{ApiError, Connection};
-use super::guards::Guards;
+use super::guards::{self, Guards};
 use super::rows;
 use super::sentence::{Command, Row};
 use super::setup::{Hands, refusal};
@@ -23,7 +23,7 @@ use super::values;
 use crate::site::Router;
 
 /// How the entry is called, with which agent's it is behind it: what one guards, another one of the site, which enters
-/// for the first time just then, leaves alone.
+/// for the first time just then, leaves alone. Who carries on what that one began, and ends it, calls it off.
 pub const NAME: &str = "easyisp:guard";
 
 /// How long an agent has to come back: longer than a configuration waits for a router that starts anew.
@@ -355,7 +355,8 @@ impl Hands<'_> {
             Some(row) if row.flag("disabled") == Some(true) => "the entry is disabled".to_owned(),
             Some(row) => match row.text("comment") {
                 Some(words) if words.contains("device-mode") => words.to_owned(),
-                Some(_) | None => return Ok(None),
+                // What another agent of the site held would go off in the midst of this.
+                Some(_) | None => return self.leave(self.apis.guards.mine()).await.map(|()| None),
             },
         };
         self.unguard().await?;
@@ -374,9 +375,20 @@ impl Hands<'_> {
         Ok(SetupToldV1::Checked(amiss))
     }
 
-    /// Takes the guard away, read back; what the router says where it stays.
+    /// Takes every guard away but this.
+    async fn leave(&self, mine: &str) -> Result<(), ApiError> {
+        let held = self.rows(named()).await?;
+        for (id, _) in guards::all(&held).filter(|(_, name)| *name != mine) {
+            let remove = Command::new(&format!("{MENU}/remove")).with(".id", id);
+            // Gone by itself meanwhile, or called off with all of them at the end.
+            let _stays = refusal(self.ask(remove).await)?;
+        }
+        Ok(())
+    }
+
+    /// Takes every guard away, also those of the site's other agents, read back; what the router says where one stays.
     pub(super) async fn unguard(&self) -> Result<Option<String>, ApiError> {
-        for (id, name) in self.apis.guards.to_call_off(&self.rows(named()).await?) {
+        for (id, name) in guards::all(&self.rows(named()).await?) {
             let remove = Command::new(&format!("{MENU}/remove")).with(".id", id);
             let refused = refusal(self.ask(remove).await)?;
             if let Some(words) = refused.filter(|words| !words.contains("no such item")) {
@@ -384,7 +396,7 @@ impl Hands<'_> {
             }
         }
         let held = self.rows(named()).await?;
-        let left = self.apis.guards.to_call_off(&held).next();
+        let left = guards::all(&held).next();
         Ok(left.map(|(_, name)| format!("/system scheduler: {name} is still there")))
     }
 }
