@@ -102,7 +102,12 @@ impl RouterApis {
                 match asked {
                     Ok(_) => {}
                     Err(ApiError::Refused(trap)) => {
-                        refused.push((item.menu.clone(), trap.message));
+                        let lacks = trap.message.contains("not enough permissions");
+                        let words = match lacks && item.menu == "/system scheduler" {
+                            true => OF_ENTRIES.to_owned(),
+                            false => trap.message,
+                        };
+                        refused.push((item.menu.clone(), words));
                     }
                     Err(cause) => return Err(cause),
                 }
@@ -467,6 +472,10 @@ fn is_of_logins(menu: &str) -> bool {
 /// What mends that.
 const OF_LOGINS: &str = "the agents' login may not change logins: take a new command from the wizard and paste it on the \
                          router, or put it right there by hand";
+
+/// What mends an entry that is to have a right which the agents' login has not: it may give none but its own.
+const OF_ENTRIES: &str = "the agents' login has not every right that its entry is to have: take a new command from the \
+                          wizard and paste it on the router";
 
 const HIDDEN: &str = "********";
 const MOST: usize = 200;

@@ -67,7 +67,7 @@ fn plain_api(setup: &Setup) -> Vec<Item> {
 }
 
 /// How the step is called in which a router learns to tell that it lives.
-pub(super) const ALIVE: &str = "heart-beat";
+pub const ALIVE: &str = "heart-beat";
 
 /// Every five minutes, counted from its start: boards know no time of day. What answers, and whether, is nothing to it.
 fn heartbeat(alive: &Alive) -> Item {
