@@ -540,7 +540,7 @@ async fn a_script_makes_the_login_by_which_the_agents_come_in() -> Result<()> {
         let made = machine.rows("/user", "name", user);
         assert_eq!(made.len(), 1, "{user}");
         assert_eq!(made[0]["group"], "easyisp", "{user}");
-        let service = machine.rows("/ip service", "name", "api-ssl");
+        let service = machine.rows("/ip service", "certificate", "easyisp-api");
         assert_eq!(service[0]["disabled"], "no", "{user}");
         let shown = owner.get(&format!("/nas/{id}")).await?;
         assert_eq!(

@@ -9,6 +9,8 @@ mod drifts;
 mod every_command;
 mod goes_back;
 mod guarded;
+mod handed_over;
+mod in_place;
 mod pages;
 mod places;
 mod radios;

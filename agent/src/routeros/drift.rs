@@ -1,16 +1,20 @@
 //! What a router is to be against what its menus say: what differs, and what mends only that.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use easyisp_shared::setup::{is_optional, same};
-use easyisp_shared::wire::drift::{DriftFieldV1, DriftV1, RowOfV1, WantedV1, WantedValueV1};
+use easyisp_shared::wire::drift::{
+    DriftFieldV1, DriftV1, NOT_LISTED, RowOfV1, WantedV1, WantedValueV1,
+};
+use ipnet::IpNet;
 use tracing::info;
 
 use super::RouterApis;
 use super::connection::ApiError;
 use super::guard;
-use super::rows::is_there;
+use super::rows::{is_connection, is_there};
 use super::sentence::{Command, Row};
 use crate::site::Router;
 
@@ -72,7 +76,13 @@ impl RouterApis {
         let until = Instant::now() + within;
         let left = || until.saturating_duration_since(Instant::now());
         let mut refused = Vec::new();
-        let guarded = self.guard(router, wanted, within).await?;
+        let menus = self.menus(router, wanted, within).await?;
+        if let Some(why) = self.shuts_out(router, wanted, &menus, left()).await? {
+            let mut told = told(differences(wanted, &menus), &menus, wanted);
+            told.problems.push((SERVICES.to_owned(), why));
+            return Ok(told);
+        }
+        let guarded = self.guard(router, wanted, &menus, left()).await?;
         if let Some(Some(why)) = &guarded {
             info!(router.id = %router.id, "Router {} is mended without a guard: {why}", router.name);
         }
@@ -102,7 +112,12 @@ impl RouterApis {
                 match asked {
                     Ok(_) => {}
                     Err(ApiError::Refused(trap)) => {
-                        refused.push((item.menu.clone(), trap.message));
+                        let lacks = trap.message.contains("not enough permissions");
+                        let words = match lacks && item.menu == "/system scheduler" {
+                            true => OF_ENTRIES.to_owned(),
+                            false => trap.message,
+                        };
+                        refused.push((item.menu.clone(), words));
                     }
                     Err(cause) => return Err(cause),
                 }
@@ -124,16 +139,50 @@ impl RouterApis {
         Ok(told)
     }
 
+    /// Why nothing is mended: what differs would close the router to the address from which its agent entered. Whoever let
+    /// that one in by hand knows of it, and what is wanted does not.
+    async fn shuts_out(
+        &self,
+        router: &Router,
+        wanted: &[WantedV1],
+        menus: &Menus,
+        within: Duration,
+    ) -> Result<Option<String>, ApiError> {
+        let found = differences(wanted, menus);
+        let mut closes = found.iter().map(|one| one.field.menu.as_str());
+        let let_in = let_in(wanted);
+        let user = router.api.as_ref().map(|api| api.access.user.as_str());
+        let Some(user) = user.filter(|_| closes.any(closes_router) && !let_in.is_empty()) else {
+            return Ok(None);
+        };
+        let entered = Command::new("/user/active/print").having("name", user);
+        let rows = self.hands(router, within).rows(entered).await?;
+        let over_api = |row: &&Row| row.text("via").is_some_and(|via| via.starts_with("api"));
+        let entered = rows.iter().filter(over_api);
+        let entered = entered.filter_map(|row| row.text("address")?.parse().ok());
+        let entered: Vec<IpAddr> = entered.collect();
+        let is_let_in = |from: &IpAddr| let_in.iter().any(|net| net.contains(from));
+        Ok((!entered.is_empty() && !entered.iter().any(is_let_in)).then(|| {
+            let list = |all: Vec<String>| all.join(" and ");
+            format!(
+                "{NOT_LISTED}{}, and would be closed to all but {}. Configure it by the wizard with that \
+                 address (agents), or with configureFirewall: false",
+                list(entered.iter().map(IpAddr::to_string).collect()),
+                list(let_in.iter().map(|net| net.addr().to_string()).collect())
+            )
+        }))
+    }
+
     /// Has the router guard itself where what differs may part it from its agent; why it does not, and `None` where
     /// it need not.
     async fn guard(
         &self,
         router: &Router,
         wanted: &[WantedV1],
+        menus: &Menus,
         within: Duration,
     ) -> Result<Option<Option<String>>, ApiError> {
-        let menus = self.menus(router, wanted, within).await?;
-        let found = differences(wanted, &menus);
+        let found = differences(wanted, menus);
         let mut mended = found.iter().map(|one| one.field.menu.as_str());
         if !mended.any(|menu| guard::parts(menu) && !is_of_logins(menu)) {
             return Ok(None);
@@ -188,6 +237,31 @@ impl RouterApis {
     }
 }
 
+/// A change of this menu may shut out who is not listed.
+fn closes_router(menu: &str) -> bool {
+    [SERVICES, "/ip firewall filter"].contains(&menu)
+}
+
+/// Whom the services are to let in; nobody where none is to be closed.
+fn let_in(wanted: &[WantedV1]) -> Vec<IpNet> {
+    let of_services = wanted.iter().filter(|item| item.menu == SERVICES);
+    let fields = of_services.flat_map(|item| &item.fields);
+    let listed = fields.filter(|(name, _)| name == "address");
+    let mut nets: Vec<IpNet> = Vec::new();
+    for (_, value) in listed {
+        nets.extend(
+            clear(value)
+                .split(',')
+                .filter_map(|net| net.parse::<IpNet>().ok()),
+        );
+    }
+    nets.sort_unstable();
+    nets.dedup();
+    nets
+}
+
+const SERVICES: &str = "/ip service";
+
 /// `/ip hotspot profile` as the API calls it.
 fn path(menu: &str) -> String {
     menu.replace(' ', "/")
@@ -220,7 +294,8 @@ fn differences(wanted: &[WantedV1], menus: &Menus) -> Vec<Difference> {
 
 fn compare(item: &WantedV1, rows: &[Row], all: &mut Vec<Difference>) {
     let has = |row: &&Row, name: &str, value: &str| {
-        row.text(name).is_some_and(|found| same(value, found))
+        let is_connection = is_connection(&item.menu, row.flag("dynamic") == Some(true));
+        !is_connection && row.text(name).is_some_and(|found| same(value, found))
     };
     match &item.which {
         RowOfV1::Menu | RowOfV1::MenuWhereKnown => {
@@ -467,6 +542,10 @@ fn is_of_logins(menu: &str) -> bool {
 /// What mends that.
 const OF_LOGINS: &str = "the agents' login may not change logins: take a new command from the wizard and paste it on the \
                          router, or put it right there by hand";
+
+/// What mends an entry that is to have a right which the agents' login has not: it may give none but its own.
+const OF_ENTRIES: &str = "the agents' login has not every right that its entry is to have: take a new command from the \
+                          wizard and paste it on the router";
 
 const HIDDEN: &str = "********";
 const MOST: usize = 200;

@@ -15,15 +15,15 @@ use tracing::info;
 
 use super::RouterApis;
 use super::connection::{ApiError, Connection};
-use super::guards::Guards;
-use super::rows;
+use super::guards::{self, Guards};
+use super::rows::{self, Above};
 use super::sentence::{Command, Row};
 use super::setup::{Hands, refusal};
 use super::values;
 use crate::site::Router;
 
 /// How the entry is called, with which agent's it is behind it: what one guards, another one of the site, which enters
-/// for the first time just then, leaves alone.
+/// for the first time just then, leaves alone. Who carries on what that one began, and ends it, calls it off.
 pub const NAME: &str = "easyisp:guard";
 
 /// How long an agent has to come back: longer than a configuration waits for a router that starts anew.
@@ -45,6 +45,10 @@ pub fn script(name: &str, stood: &[BeforeV1], uptime: Duration) -> String {
         now + patience
     );
     for line in stood.iter().rev().flat_map(taken_back) {
+        script.push_str(&line);
+        script.push('\n');
+    }
+    for line in rows::moved(stood).iter().filter_map(moved_back) {
         script.push_str(&line);
         script.push('\n');
     }
@@ -142,6 +146,42 @@ fn taken_back(stood: &BeforeV1) -> Vec<String> {
             };
             stood.rows.iter().filter_map(one).collect()
         }
+    }
+}
+
+/// Brings a rule back to where it stood, whether it was moved or not: above the nearest row that is still there.
+fn moved_back(moved: &rows::Moved<'_>) -> Option<String> {
+    let menu = &moved.stood.item.menu;
+    let one = format!("{menu} move {}", only(moved.stood)?);
+    let commands = moved.above().into_iter().flat_map(|above| match above {
+        Above::Row(id, stood) => {
+            let same = format!("{one} destination={id}");
+            let again = stood.and_then(only);
+            let again = again.map(|again| format!("{one} destination={again}"));
+            [Some(same), again]
+        }
+        // Without a destination a row goes to the end (`MikroTik`, Console).
+        Above::Nothing => [Some(one.clone()), None],
+    });
+    let commands: Vec<String> = commands.flatten().collect();
+    commands.iter().rev().fold(None, |further, command| {
+        let further = further.unwrap_or_default();
+        Some(format!(
+            ":do {{ {} }} on-error={{ {further} }}",
+            known(command)
+        ))
+    })
+}
+
+/// How the only row of an item is found, also where it was made again.
+fn only(stood: &BeforeV1) -> Option<String> {
+    match (&stood.item.which, stood.rows.as_slice()) {
+        (WhichV1::Own { key, value, .. } | WhichV1::Gone { key, value }, [_]) => Some(format!(
+            "[{} find where {}]",
+            stood.item.menu,
+            is(key, value)
+        )),
+        (_, _) => None, // several, or none that has a name
     }
 }
 
@@ -355,7 +395,8 @@ impl Hands<'_> {
             Some(row) if row.flag("disabled") == Some(true) => "the entry is disabled".to_owned(),
             Some(row) => match row.text("comment") {
                 Some(words) if words.contains("device-mode") => words.to_owned(),
-                Some(_) | None => return Ok(None),
+                // What another agent of the site held would go off in the midst of this.
+                Some(_) | None => return self.leave(self.apis.guards.mine()).await.map(|()| None),
             },
         };
         self.unguard().await?;
@@ -374,9 +415,20 @@ impl Hands<'_> {
         Ok(SetupToldV1::Checked(amiss))
     }
 
-    /// Takes the guard away, read back; what the router says where it stays.
+    /// Takes every guard away but this.
+    async fn leave(&self, mine: &str) -> Result<(), ApiError> {
+        let held = self.rows(named()).await?;
+        for (id, _) in guards::all(&held).filter(|(_, name)| *name != mine) {
+            let remove = Command::new(&format!("{MENU}/remove")).with(".id", id);
+            // Gone by itself meanwhile, or called off with all of them at the end.
+            let _stays = refusal(self.ask(remove).await)?;
+        }
+        Ok(())
+    }
+
+    /// Takes every guard away, also those of the site's other agents, read back; what the router says where one stays.
     pub(super) async fn unguard(&self) -> Result<Option<String>, ApiError> {
-        for (id, name) in self.apis.guards.to_call_off(&self.rows(named()).await?) {
+        for (id, name) in guards::all(&self.rows(named()).await?) {
             let remove = Command::new(&format!("{MENU}/remove")).with(".id", id);
             let refused = refusal(self.ask(remove).await)?;
             if let Some(words) = refused.filter(|words| !words.contains("no such item")) {
@@ -384,7 +436,7 @@ impl Hands<'_> {
             }
         }
         let held = self.rows(named()).await?;
-        let left = self.apis.guards.to_call_off(&held).next();
+        let left = guards::all(&held).next();
         Ok(left.map(|(_, name)| format!("/system scheduler: {name} is still there")))
     }
 }
@@ -512,6 +564,41 @@ mod tests {
             "/system scheduler remove \
              [find where name=\"easyisp:guard:7\"]"
         );
+    }
+
+    /// Above the row that it stood above, else above the one after that, which was changed as well.
+    #[test]
+    fn a_rule_that_was_moved_is_moved_back_at_the_end() {
+        let rule = |mark: &str, id: &str, next: Option<&str>| {
+            let which = WhichV1::Own {
+                key: "comment".to_owned(),
+                value: mark.to_owned(),
+                first: true,
+            };
+            let mut stood = stood("/ip firewall filter", which, &[&[("comment", mark)]]);
+            stood.rows[0].id = id.to_owned();
+            stood.rows[0].next = next.map(str::to_owned);
+            stood
+        };
+        let all = [
+            rule("easyisp:a", "*2", Some("*3")),
+            rule("easyisp:b", "*3", None),
+        ];
+        let script = script(NAME, &all, Duration::from_secs(9));
+        let find = |mark: &str| format!("[/ip firewall filter find where comment=\"{mark}\"]");
+        let to = |mark: &str, place: &str| {
+            let command = format!("/ip firewall filter move {}{place}", find(mark));
+            known(&command)
+        };
+        let last = format!(":do {{ {} }} on-error={{  }}", to("easyisp:b", ""));
+        let above = format!(
+            ":do {{ {} }} on-error={{ :do {{ {} }} on-error={{ :do {{ {} }} on-error={{  }} }} }}",
+            to("easyisp:a", " destination=*3"),
+            to("easyisp:a", &format!(" destination={}", find("easyisp:b"))),
+            to("easyisp:a", "")
+        );
+        let both = format!("{last}\n{above}\n/system scheduler remove");
+        assert!(script.contains(&both), "{script}");
     }
 
     /// What cannot be taken back is said where people look, and no secret with it.

@@ -1,4 +1,5 @@
-//! Whose dead man's guards an agent calls off: its own, and those that nobody comes back for.
+//! Whose dead man's guards an agent calls off: where it just begins its own, and those that nobody comes back for; where it
+//! ends what it writes all there are.
 
 use std::sync::Arc;
 
@@ -33,14 +34,12 @@ impl Guards {
         &self.mine
     }
 
-    /// Id and name of those of the scheduler's entries that go.
+    /// Id and name of those of the scheduler's entries that go when it just begins.
     pub(super) fn to_call_off<'a>(
         &self,
         entries: &'a [Row],
     ) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let entries = entries.iter();
-        let named = entries.filter_map(|row| Some((row.text(".id")?, row.text("name")?)));
-        named.filter(move |(_, name)| self.calls_off(name))
+        named(entries).filter(move |(_, name)| self.calls_off(name))
     }
 
     fn calls_off(&self, name: &str) -> bool {
@@ -50,6 +49,22 @@ impl Guards {
         let agents: Vec<AgentId> = agents.into_iter().flatten().collect();
         is_to_go(name, &self.mine, &agents)
     }
+}
+
+/// Id and name of all guards among the scheduler's entries, whoever held them. Who ends what he writes calls them all off:
+/// one writer is at a router at a time, and what another agent of the site began he ended.
+pub(super) fn all(entries: &[Row]) -> impl Iterator<Item = (&str, &str)> {
+    named(entries).filter(|(_, name)| is_guard(name))
+}
+
+fn named(entries: &[Row]) -> impl Iterator<Item = (&str, &str)> {
+    let entries = entries.iter();
+    entries.filter_map(|row| Some((row.text(".id")?, row.text("name")?)))
+}
+
+fn is_guard(name: &str) -> bool {
+    let rest = name.strip_prefix(NAME);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 /// Whether a guard goes when this agent enters: also one that an agent of before left, when guards bore no id, and one of
@@ -67,6 +82,17 @@ fn is_to_go(held: &str, mine: &str, agents: &[AgentId]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What was made by two, one after the other, is taken back by nobody.
+    #[test]
+    fn who_ends_what_he_writes_calls_every_guard_off_and_nothing_else() {
+        for name in ["easyisp:guard", "easyisp:guard:7", "easyisp:guard:"] {
+            assert!(is_guard(name), "{name}");
+        }
+        for name in ["easyisp:guarded", "easyisp:alive", "backup", ""] {
+            assert!(!is_guard(name), "{name}");
+        }
+    }
 
     /// One that is not called off takes back in ten minutes what who entered made; another agent's is its to call off.
     #[test]

@@ -32,12 +32,12 @@ pub enum Act {
         /// Which property.
         name: String,
     },
-    /// A row further up.
+    /// A row to another place.
     Move {
         /// Which.
         id: String,
-        /// Before this row.
-        before: String,
+        /// Before this row; to the end of the list without one.
+        before: Option<String>,
     },
     /// One row less.
     Remove {
@@ -70,7 +70,7 @@ pub fn before(item: &ItemV1, menu: &[RowV1]) -> BeforeV1 {
         item: item.clone(),
         rows: menu
             .iter()
-            .filter(|row| is_meant(&item.which, row))
+            .filter(|row| is_meant(item, row))
             .cloned()
             .collect(),
     }
@@ -78,7 +78,7 @@ pub fn before(item: &ItemV1, menu: &[RowV1]) -> BeforeV1 {
 
 /// What makes it so; nothing where it is. `folder` stands before the name of a folder.
 pub fn to_apply(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<Act> {
-    let meant = || menu.iter().filter(|row| is_meant(&item.which, row));
+    let meant = || menu.iter().filter(|row| is_meant(item, row));
     let wanted = wanted(item, folder);
     let set = |lenient| {
         let changed = |row: &RowV1| {
@@ -101,7 +101,7 @@ pub fn to_apply(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<Act> {
             if let Some(row) = meant().next() {
                 let mut acts = set(false);
                 if let Some(before) = before.filter(|before| is_before(menu, before, &row.id)) {
-                    let id = row.id.clone();
+                    let (id, before) = (row.id.clone(), Some(before));
                     acts.push(Act::Move { id, before });
                 }
                 return acts;
@@ -119,10 +119,7 @@ pub fn to_apply(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<Act> {
 /// What makes it as it was; nothing where it is.
 pub fn to_restore(stood: &BeforeV1, menu: &[RowV1]) -> Vec<Act> {
     let item = &stood.item;
-    let present: Vec<&RowV1> = menu
-        .iter()
-        .filter(|row| is_meant(&item.which, row))
-        .collect();
+    let present: Vec<&RowV1> = menu.iter().filter(|row| is_meant(item, row)).collect();
     let back = |row: &RowV1| Act::Add {
         fields: lasting(row),
         before: row
@@ -181,13 +178,108 @@ fn as_it_was(item: &ItemV1, was: &RowV1, is: &RowV1) -> Vec<Act> {
     acts
 }
 
+/// A rule that may have been moved up, or made again beside one that was, and where it stood.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved<'a> {
+    /// The item of which it is, as it stood.
+    pub stood: &'a BeforeV1,
+    /// The rule as it was.
+    row: &'a RowV1,
+    all: &'a [BeforeV1],
+}
+
+/// The rules of the menus in which some may have been moved, in an order in which each finds the one that it stood above
+/// at its place. What else is to be as it was is so before they go.
+pub fn moved(all: &[BeforeV1]) -> Vec<Moved<'_>> {
+    let is_first = |stood: &BeforeV1| matches!(stood.item.which, WhichV1::Own { first: true, .. });
+    let of_list = |stood: &&BeforeV1| {
+        let menu = &stood.item.menu;
+        let is_ours = matches!(stood.item.which, WhichV1::Own { .. } | WhichV1::Gone { .. });
+        is_ours
+            && all
+                .iter()
+                .any(|other| is_first(other) && other.item.menu == *menu)
+    };
+    let rules = all.iter().filter(of_list).flat_map(|stood| {
+        let rows = stood.rows.iter();
+        rows.map(move |row| Moved { stood, row, all })
+    });
+    let mut left: Vec<Moved<'_>> = rules.collect();
+    let mut ordered = Vec::new();
+    while !left.is_empty() {
+        let waits = |one: &Moved<'_>| left.iter().any(|other| one.stood_above(other));
+        // Where all wait they stand in a circle, which no list is.
+        let at = left.iter().position(|one| !waits(one)).unwrap_or(0);
+        ordered.push(left.remove(at));
+    }
+    ordered
+}
+
+/// What a rule stood above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Above<'a> {
+    /// The row of this number, and of this item where it is one of ours, which may have been made again.
+    Row(&'a str, Option<&'a BeforeV1>),
+    /// Nothing: it was the last one.
+    Nothing,
+}
+
+impl<'a> Moved<'a> {
+    fn stood_above(&self, other: &Moved<'_>) -> bool {
+        self.stood.item.menu == other.stood.item.menu
+            && self.row.next.as_deref() == Some(other.row.id.as_str())
+    }
+
+    /// What it stood above, the nearest first: further ones count where a nearer one is not there any more.
+    pub fn above(&self) -> Vec<Above<'a>> {
+        let mut above = Vec::new();
+        let mut next = self.row.next.as_deref();
+        while let Some(id) = next
+            && above.len() <= self.all.len()
+        {
+            let ours = self.ours(id);
+            above.push(Above::Row(id, ours.map(|(stood, _)| stood)));
+            let Some((_, row)) = ours else { return above };
+            next = row.next.as_deref();
+        }
+        above.push(Above::Nothing);
+        above
+    }
+
+    /// A row of its menu that was changed or removed, and of which item it is.
+    fn ours(&self, id: &str) -> Option<(&'a BeforeV1, &'a RowV1)> {
+        let of_menu = |stood: &&BeforeV1| stood.item.menu == self.stood.item.menu;
+        let all = self.all.iter().filter(of_menu);
+        let mut rows = all.flat_map(|stood| stood.rows.iter().map(move |row| (stood, row)));
+        rows.find(|(_, row)| row.id == id)
+    }
+
+    /// What brings it back to its place; nothing where it is there, or what it stood above is gone.
+    pub fn back(&self, menu: &[RowV1]) -> Option<Act> {
+        // Made again a row has another number.
+        let now = |stood: Option<&BeforeV1>, id: &str| {
+            let same = menu.iter().find(|row| row.id == id);
+            same.or_else(|| {
+                let stood = stood?;
+                let was = stood.rows.iter().find(|row| row.id == id).map(lasting);
+                let again = menu.iter().find(|row| Some(lasting(row)) == was);
+                again.or_else(|| menu.iter().find(|row| is_meant(&stood.item, row)))
+            })
+        };
+        let row = now(Some(self.stood), &self.row.id)?;
+        let before = self.above().into_iter().find_map(|above| match above {
+            Above::Row(id, stood) => now(stood, id).map(|row| Some(row.id.clone())),
+            Above::Nothing => Some(None),
+        })?;
+        let id = row.id.clone();
+        (row.next != before && before.as_ref() != Some(&id)).then_some(Act::Move { id, before })
+    }
+}
+
 /// What is otherwise than wanted, in words; nothing where it is so.
 pub fn amiss(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<String> {
     let ItemV1 { menu: path, .. } = item;
-    let meant: Vec<&RowV1> = menu
-        .iter()
-        .filter(|row| is_meant(&item.which, row))
-        .collect();
+    let meant: Vec<&RowV1> = menu.iter().filter(|row| is_meant(item, row)).collect();
     let differing = |row: &RowV1| {
         let named = wanted(item, folder).into_iter().filter(|(name, value)| {
             let held = of(row, name);
@@ -238,9 +330,12 @@ fn is_secret(name: &str) -> bool {
         || ["password", "-key"].iter().any(|end| name.ends_with(end))
 }
 
-fn is_meant(which: &WhichV1, row: &RowV1) -> bool {
+fn is_meant(item: &ItemV1, row: &RowV1) -> bool {
+    if is_connection(&item.menu, is_yes(of(row, "dynamic"))) {
+        return false;
+    }
     let is = |key: &str, value: &str| is_same(of(row, key), value.as_bytes());
-    match which {
+    match &item.which {
         WhichV1::Menu { .. } => true,
         WhichV1::Found { key, value, .. }
         | WhichV1::Own { key, value, .. }
@@ -249,6 +344,12 @@ fn is_meant(which: &WhichV1, row: &RowV1) -> bool {
             is("comment", comment) && !kept.iter().any(|kept| is(key, kept))
         }
     }
+}
+
+/// Whether a row of this menu is no service but somebody's connection to one, by the same name: releases from 7.20 on
+/// list those among the services, and change none of them.
+pub fn is_connection(menu: &str, is_dynamic: bool) -> bool {
+    menu == "/ip service" && is_dynamic
 }
 
 fn wanted(item: &ItemV1, folder: &str) -> Vec<(String, Vec<u8>)> {
@@ -461,6 +562,39 @@ mod tests {
         assert_eq!(amiss(&item, &[told], ""), Vec::<String>::new());
     }
 
+    /// By the same name stand who is connected to it: to set those is refused, and their address is their own.
+    #[test]
+    fn a_connection_to_a_service_is_not_the_service() {
+        let item = ItemV1 {
+            menu: "/ip service".to_owned(),
+            which: WhichV1::Found {
+                key: "name".to_owned(),
+                value: "api".to_owned(),
+                lenient: false,
+            },
+            fields: vec![(
+                "address".to_owned(),
+                ValueV1::Text("10.9.0.2/32".to_owned()),
+            )],
+        };
+        let service = |address| row("*1", &[("name", "api"), ("address", address)]);
+        let connection = row("*C", &[("name", "api"), ("dynamic", "true")]);
+        let menu = [connection.clone(), service("")];
+        let [Act::Set { ref id, .. }] = to_apply(&item, &menu, "")[..] else {
+            panic!("one row is set");
+        };
+        assert_eq!(id, "*1");
+        let stood = before(&item, &menu);
+        assert_eq!(stood.rows.len(), 1);
+        let done = [connection.clone(), service("10.9.0.2/32")];
+        assert_eq!(amiss(&item, &done, ""), [""; 0]);
+        assert_eq!(to_restore(&stood, &done).len(), 1);
+        assert_eq!(
+            amiss(&item, &[connection], ""),
+            ["/ip service: api is not there"]
+        );
+    }
+
     #[test]
     fn the_last_two_backups_stay() {
         let files = |names: &[&str]| -> Vec<(String, String)> {
@@ -560,6 +694,87 @@ mod tests {
             }]
         );
         assert_eq!(to_restore(&before, &[stood, last]), []);
+    }
+
+    /// Somebody's rule above ours lets him in, and may be the only one that does.
+    #[test]
+    fn a_rule_that_was_moved_goes_back_to_where_it_stood() {
+        let rule = |comment: &str| ItemV1 {
+            menu: "/ip firewall filter".to_owned(),
+            which: WhichV1::Own {
+                key: "comment".to_owned(),
+                value: comment.to_owned(),
+                first: true,
+            },
+            fields: vec![("chain".to_owned(), ValueV1::Text("input".to_owned()))],
+        };
+        let list = |order: &[(&str, &str)]| -> Vec<RowV1> {
+            let mut rows: Vec<RowV1> = order
+                .iter()
+                .map(|(id, comment)| row(id, &[("comment", comment), ("chain", "input")]))
+                .collect();
+            for place in 1..rows.len() {
+                rows[place - 1].next = Some(rows[place].id.clone());
+            }
+            rows
+        };
+        let carry_out = |acts: Vec<Act>, order: &mut Vec<(&'static str, &'static str)>| {
+            for act in acts {
+                let Act::Move { id, before } = act else {
+                    continue;
+                };
+                let from = order.iter().position(|(held, _)| *held == id).unwrap();
+                let moved = order.remove(from);
+                let to = before
+                    .and_then(|before| order.iter().position(|(held, _)| *held == before))
+                    .unwrap_or(order.len());
+                order.insert(to, moved);
+            }
+        };
+        let (his, accept, drop, gone, last) = (
+            ("*1", "his"),
+            ("*2", "easyisp:a"),
+            ("*3", "easyisp:b"),
+            ("*4", "easyisp:gone"),
+            ("*5", "easyisp:c"),
+        );
+        let at_first = [his, accept, drop, gone, last];
+        let menu = list(&at_first);
+        let removed = ItemV1 {
+            which: WhichV1::Gone {
+                key: "comment".to_owned(),
+                value: "easyisp:gone".to_owned(),
+            },
+            fields: Vec::new(),
+            ..rule("")
+        };
+        // Written in another order than they stand in.
+        let items = [
+            rule("easyisp:b"),
+            rule("easyisp:c"),
+            rule("easyisp:a"),
+            removed,
+        ];
+        let stood: Vec<BeforeV1> = items.iter().map(|item| before(item, &menu)).collect();
+
+        let mut order = vec![his, accept, drop, last];
+        for item in &items {
+            carry_out(to_apply(item, &list(&order), ""), &mut order);
+        }
+        assert_eq!(order, [drop, last, accept, his], "they come before his");
+        // Made again it has another number, and stands where it stood.
+        order.insert(2, ("*9", "easyisp:gone"));
+        assert_eq!(moved(&stood).len(), 4);
+        for rule in moved(&stood) {
+            let back = rule.back(&list(&order));
+            carry_out(back.into_iter().collect(), &mut order);
+        }
+        let again: Vec<&str> = order.iter().map(|(_, comment)| *comment).collect();
+        let was: Vec<&str> = at_first.iter().map(|(_, comment)| *comment).collect();
+        assert_eq!(again, was);
+        for rule in moved(&stood) {
+            assert_eq!(rule.back(&list(&order)), None, "it is there");
+        }
     }
 
     #[test]

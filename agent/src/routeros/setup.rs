@@ -180,6 +180,19 @@ impl Hands<'_> {
                 }
             }
         }
+        // With all rows there, each rule that was moved goes back to its place.
+        for moved in rows::moved(stood) {
+            let path = &moved.stood.item.menu;
+            let Some(menu) = self.menu(&mut held, path).await? else {
+                continue;
+            };
+            if let Some(act) = moved.back(menu) {
+                held.clear();
+                if let Some(refused) = self.act(path, act).await? {
+                    refusals.push(format!("{path}: {refused}"));
+                }
+            }
+        }
         // It is as the guard would make it.
         refusals.extend(self.unguard().await?);
         Ok(SetupToldV1::Restored(refusals))
@@ -254,8 +267,11 @@ impl Hands<'_> {
                 Ok(refused.filter(|words| unknown(words).is_none()))
             }
             Act::Move { id, before } => {
-                let command = Command::new(&format!("{path}/move")).with("numbers", &id);
-                refusal(self.ask(command.with("destination", &before)).await)
+                let mut command = Command::new(&format!("{path}/move")).with("numbers", &id);
+                if let Some(before) = &before {
+                    command = command.with("destination", before);
+                }
+                refusal(self.ask(command).await)
             }
             Act::Remove { id } => {
                 let command = Command::new(&format!("{path}/remove")).with(".id", &id);

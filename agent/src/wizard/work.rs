@@ -415,7 +415,7 @@ impl Wizard {
                     left = before;
                     end = format!(
                         "Not all of it would go back: {}. The backup on the router does: /system backup load, with the \
-                         router's RADIUS secret as its password",
+                         RADIUS secret that the router had then as its password",
                         refusals.join("; ")
                     );
                 }

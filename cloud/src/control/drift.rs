@@ -115,11 +115,12 @@ pub async fn find(
 /// `POST /api/nas/{router}/drift/repair`: writes what differs, and nothing else; answers what differs still, read
 /// back. Who asked is in the trail before anything is written, with what differed.
 ///
-/// The choice is that of `GET /api/nas/{router}/drift`. Repeating it changes nothing more. Errors: as there, and 409
+/// The choice is that of `GET /api/nas/{router}/drift`. Repeating it changes nothing more. Errors: as there, 422
+/// `AGENT_NOT_LISTED` where it would close the router to the address from which its agent enters, and 409
 /// `WIZARD_RUNNING` or `ROUTER_BUSY` while somebody else writes to it.
 #[utoipa::path(post, path = "/api/nas/{router}/drift/repair", tag = "Routers",
     params(("router" = RouterId, Path), Choice), responses((status = 200, body = Drift),
-        (status = 422, description = "No API user is entered for this router"),
+        (status = 422, description = "No API user is entered for this router; AGENT_NOT_LISTED"),
         (status = 502, description = "The device or its site cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
 pub async fn repair(
@@ -183,7 +184,13 @@ async fn mend(
     note(db, operator, router, found.as_deref(), now).await?;
     let mend = RouterAsk::Repair(wanted);
     match ask(db, live, operator, router, mend, now).await? {
-        RouterTold::Drift(told) => Ok(*told),
+        RouterTold::Drift(told) => match drift::not_listed(&told) {
+            Some(words) => Err(ApiError::unprocessable(
+                "AGENT_NOT_LISTED",
+                format!("Nothing was mended: {words}"),
+            )),
+            None => Ok(*told),
+        },
         _ => Err(other_answer()), // an answer to something else
     }
 }

@@ -74,6 +74,9 @@ pub struct Work {
     /// Why the backup that was wished was not saved, where that is no reason to stop.
     #[serde(default)]
     pub unsaved: Option<String>,
+    /// Why the heart-beat was left out, where the router refused it: that is no reason to stop either.
+    #[serde(default)]
+    pub silent: Option<String>,
 }
 
 /// Things that are written together.
@@ -118,6 +121,7 @@ impl Work {
             why: None,
             is_part: false,
             unsaved: None,
+            silent: None,
         }
     }
 
@@ -139,12 +143,18 @@ impl Work {
         }
     }
 
-    /// A message for people, and why there is no backup where one was wished.
-    pub fn told(&self, message: &str) -> String {
-        match &self.unsaved {
-            Some(why) => format!("{message} {why}."),
-            None => message.to_owned(),
+    /// Leaves the step of this turn out: its turn stays, and has nothing to do.
+    pub fn leave_out(&mut self, place: i32) {
+        let step = usize::try_from(place).ok().and_then(|at| at.checked_sub(1));
+        if let Some(part) = step.and_then(|at| self.steps.get_mut(at)) {
+            part.items.clear();
         }
+    }
+
+    /// A message for people, and why there is no backup where one was wished, and no heart-beat.
+    pub fn told(&self, message: &str) -> String {
+        let why = self.unsaved.iter().chain(&self.silent);
+        why.fold(message.to_owned(), |told, why| format!("{told} {why}."))
     }
 
     /// Everything that is wanted, in order.
@@ -297,6 +307,7 @@ mod tests {
             why: None,
             is_part: false,
             unsaved: None,
+            silent: None,
         };
         let turns: Vec<Turn<'_>> = (0..work.places()).map(|at| work.turn(at)).collect();
         let names = [

@@ -554,8 +554,17 @@ mod tests {
             ..known()
         };
         let faults = written(watched(SnmpAuth::Sha256), Chosen::default()).unwrap_err();
-        assert_eq!(faults[0].field, "authProtocol");
+        let fields: Vec<&str> = faults.iter().map(|fault| fault.field).collect();
+        assert_eq!(fields, ["authProtocol"], "once");
         assert!(written(watched(SnmpAuth::Sha1), Chosen::default()).is_ok());
+        // Whose SNMP is left to another system may be read in any way.
+        let beside = || Chosen {
+            beside: true,
+            ..Chosen::default()
+        };
+        let callback = "https://isp.example.com/x?key=K";
+        assert!(written_first(watched(SnmpAuth::Sha256), beside(), callback).is_ok());
+        assert!(told_first(watched(SnmpAuth::Sha256), beside()).is_ok());
     }
 
     /// The pages on the router ask this server what is sold.

@@ -7,7 +7,9 @@ use easyisp_shared::id::{RouterId, SiteId, TenantId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
 use easyisp_shared::wire::router::{RouterAsk, RouterTold};
-use easyisp_shared::wire::setup::{ItemV1, SetupAskV1, SetupToldV1, without_backup};
+use easyisp_shared::wire::setup::{
+    ItemV1, SetupAskV1, SetupToldV1, without_backup, without_heartbeat,
+};
 use serde_json::json;
 
 use super::plan::{self, Stage, Tested, Turn, Work};
@@ -160,6 +162,8 @@ enum Outcome {
     Went(String),
     /// No backup was saved, and that is no reason to stop: why not, and a line for people.
     Unsaved(&'static str, String),
+    /// The router refused this step, and that is no reason to stop; a line for people.
+    LeftOut(&'static str),
     /// It was tried, and this is how it is.
     Tried(Tested, Vec<String>),
     /// The router said no.
@@ -243,20 +247,12 @@ async fn forward(
         Outcome::Unsaved(why, line) => {
             work.backup = None;
             work.unsaved = Some(why.to_owned());
-            let mut tx = db.begin(at.tenant).await?;
-            let sealed = seal(&mut tx, secrets, at.router, &work).await;
-            let sealed = sealed.map_err(ApiError::into_cause)?;
-            drop(tx);
-            let message = format!("Step {} of {}: {line}", row.place + 1, row.places);
-            let turned = Turned {
-                place: row.place + 1,
-                since: now,
-                message: &message,
-                line: Some(&line),
-                work_sealed: Some(&sealed),
-                ..on
-            };
-            return note(db, at, row, &turned, None, Some(now)).await;
+            return note_without(db, secrets, at, row, &work, &line).await;
+        }
+        Outcome::LeftOut(why) => {
+            work.leave_out(row.place);
+            work.silent = Some(why.to_owned());
+            return note_without(db, secrets, at, row, &work, why).await;
         }
         Outcome::Tried(_, amiss) if work.is_part && amiss.is_empty() => {
             let message = work.told("Configured and read back.");
@@ -331,6 +327,32 @@ async fn forward(
     note(db, at, row, &turned, None, Some(now)).await
 }
 
+/// Writes a turn down that went well but for something that is left out from here on.
+async fn note_without(
+    db: &Database,
+    secrets: &Secrets,
+    at: At<'_>,
+    row: &Row,
+    work: &Work,
+    line: &str,
+) -> anyhow::Result<Option<Timestamp>> {
+    let mut tx = db.begin(at.tenant).await?;
+    let sealed = seal(&mut tx, secrets, at.router, work).await;
+    let sealed = sealed.map_err(ApiError::into_cause)?;
+    drop(tx);
+    let message = format!("Step {} of {}: {line}", row.place + 1, row.places);
+    let turned = Turned {
+        stage: Stage::Configuring,
+        place: row.place + 1,
+        since: at.now,
+        message: &message,
+        line: Some(line),
+        tested: None,
+        work_sealed: Some(&sealed),
+    };
+    note(db, at, row, &turned, None, Some(at.now)).await
+}
+
 async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
     Ok(match work.turn(place) {
         Turn::Skip => Outcome::Went(guarded(at, work, "No backup was wished").await?),
@@ -368,7 +390,10 @@ async fn turn(at: At<'_>, work: &Work, place: i32) -> Result<Outcome, Silence> {
                 SetupToldV1::Applied {
                     refused: Some(words),
                     ..
-                } => Outcome::Refused(format!("{name}: the router refused {words}")),
+                } => match without_heartbeat(name, &words) {
+                    Some(why) => Outcome::LeftOut(why),
+                    None => Outcome::Refused(format!("{name}: the router refused {words}")),
+                },
                 _ => return Err(at.other()), // an answer to something else
             }
         }
@@ -466,8 +491,8 @@ async fn undo(
         Ok(SetupToldV1::Restored(left)) => {
             let message = format!(
                 "{why}. Not all of it would go back: {}. The backup on the router ({backup}) does: \
-                 /system backup load, with the router's RADIUS secret as its password. Configured again, it is tried \
-                 first.",
+                 /system backup load, with the RADIUS secret that the router had then as its password. Configured again, \
+                 it is tried first.",
                 left.join("; ")
             );
             // Only where something would not: what is well by now is anybody's to change.
@@ -507,7 +532,7 @@ async fn undo(
         Ok(_) | Err(_) => {
             let message = format!(
                 "{why}. The router could not be reached for a day, so that it is half configured: once it answers, \
-                 configure again, or load the backup on it ({backup}; its password is the router's RADIUS secret)"
+                 configure again, or load the backup on it ({backup}; its password is the RADIUS secret that the router had then)"
             );
             let turned = Turned {
                 message: &message,

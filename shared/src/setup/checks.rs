@@ -25,7 +25,8 @@ impl Setup {
         self.wan.iter().chain(&self.more_wans).map(String::as_str)
     }
 
-    /// Everything that is wrong with it; empty when a router can be like this.
+    /// Everything that is wrong with it; empty when a router can be like this. Whoever has it watched by SNMP also asks
+    /// [`super::Snmp::is_known`]: one whose SNMP is left alone may have any.
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut fault = |field, message: String| faults.push(Fault { field, message });
@@ -47,13 +48,6 @@ impl Setup {
             fault(
                 "agents",
                 "must be one or two addresses; enrol an agent at the router's site first"
-                    .to_owned(),
-            );
-        }
-        if self.snmp.as_ref().is_some_and(|snmp| !snmp.is_known()) {
-            fault(
-                "authProtocol",
-                "of SNMP is one that RouterOS has not: it signs by MD5 or SHA1; choose SHA1 in the router's SNMP settings"
                     .to_owned(),
             );
         }
@@ -214,9 +208,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::super::wanted::tests::{both, hotspot, pppoe};
-    use super::super::{Password, Snmp};
     use super::*;
-    use crate::wire::monitor::SnmpAuth;
 
     #[test]
     fn a_network_is_as_wide_as_its_pool() {
@@ -259,20 +251,6 @@ mod tests {
         assert_eq!(
             fields(&|setup| (setup.pppoe, setup.hotspot) = (None, None)),
             ["serviceType"]
-        );
-        assert_eq!(
-            fields(&|setup| {
-                let auth = Password {
-                    by: SnmpAuth::Sha256,
-                    password: "long enough".into(),
-                };
-                setup.snmp = Some(Snmp::User {
-                    name: "ours".to_owned(),
-                    auth: Some(auth),
-                    privacy: None,
-                });
-            }),
-            ["authProtocol"]
         );
         assert_eq!(fields(&|setup| setup.wan = None), ["wanInterface"]);
         assert_eq!(

@@ -94,6 +94,15 @@ fn commands_of(item: &Item) -> Vec<String> {
     match &item.which {
         Which::Menu => vec![format!("{menu} set{fields}")],
         Which::MenuWhereKnown => vec![where_known(&format!("{menu} set{fields}"))],
+        Which::Found(key, value) if menu == "/ip service" => {
+            let is = is(key, value);
+            // Connections stand among the services there, by the same names, on a release that tells them apart.
+            let apart = format!("{menu} set [find where {is} and dynamic!=yes]{fields}");
+            vec![format!(
+                ":if ([:len [{menu} find where {is}]] > 1) do={{ :local known [:parse {}]; $known }} else={{ {menu} set [find where {is}]{fields} }}",
+                quote(&apart)
+            )]
+        }
         Which::Found(key, value) => {
             vec![format!(
                 "{menu} set [find where {}]{fields}",

@@ -53,9 +53,9 @@ pub fn wanted(setup: &Setup, release: Release) -> Vec<Step> {
 pub const PLAIN_API: &str = "API without TLS";
 
 /// Passwords travel there in the clear, and whoever may try them may guess. It is not switched off: an agent may enter
-/// by it still.
+/// by it still. Where nothing is to be closed, it stays open to whoever else enters by it.
 fn plain_api(setup: &Setup) -> Vec<Item> {
-    if setup.api.is_none() && !setup.firewall {
+    if !setup.firewall {
         return Vec::new();
     }
     let address = word(agents(setup));
@@ -67,7 +67,7 @@ fn plain_api(setup: &Setup) -> Vec<Item> {
 }
 
 /// How the step is called in which a router learns to tell that it lives.
-pub(super) const ALIVE: &str = "heart-beat";
+pub const ALIVE: &str = "heart-beat";
 
 /// Every five minutes, counted from its start: boards know no time of day. What answers, and whether, is nothing to it.
 fn heartbeat(alive: &Alive) -> Item {
@@ -333,9 +333,10 @@ pub(super) mod tests {
     /// The agents read it where its record says.
     #[test]
     fn another_port_of_snmp_is_opened_and_closed_like_the_usual_one() {
-        let ports = |snmp_port| {
+        let ports = |snmp_port, coa_port| {
             let setup = Setup {
                 snmp_port,
+                coa_port,
                 ..both()
             };
             let items = wanted(&setup, Release::V7)
@@ -346,7 +347,7 @@ pub(super) mod tests {
                 .flat_map(|item| item.fields);
             let mut lists: Vec<String> = udp
                 .filter_map(|(name, value)| match value {
-                    Value::Word(word) if name == "dst-port" && word.contains("3799") => Some(word),
+                    Value::Word(word) if name == "dst-port" && word.contains("161") => Some(word),
                     _ => None, // other rules
                 })
                 .collect();
@@ -354,8 +355,9 @@ pub(super) mod tests {
             lists.dedup();
             lists
         };
-        assert_eq!(ports(161), ["161,3799"]);
-        assert_eq!(ports(1161), ["161,1161,3799"]);
+        assert_eq!(ports(161, 3799), ["161,3799"]);
+        assert_eq!(ports(1161, 3799), ["161,1161,3799"]);
+        assert_eq!(ports(1161, 161), ["161,1161"], "each once");
     }
 
     /// A host without a name is no `dst-host`.
@@ -469,6 +471,25 @@ pub(super) mod tests {
         assert_eq!(setup.faults()[0].field, "wanInterfaces");
         setup.more_wans = vec!["ether3".to_owned()];
         assert_eq!(setup.faults()[0].field, "hotspotConfig.interfaces");
+    }
+
+    /// Another system may enter by it: whoever chose that nothing is closed was told so.
+    #[test]
+    fn where_nothing_is_closed_the_plain_api_stays_open() {
+        let names_it = |firewall, api: Option<ApiLogin>| {
+            let setup = Setup {
+                firewall,
+                api,
+                ..both()
+            };
+            let steps = wanted(&setup, Release::V7);
+            let plain = Which::Found("name", "api".to_owned());
+            rows(&steps, "/ip service").contains(&&plain)
+        };
+        for api in [None, both().api] {
+            assert!(!names_it(false, api.clone()), "{api:?}");
+            assert!(names_it(true, api.clone()), "{api:?}");
+        }
     }
 
     #[test]

@@ -80,6 +80,15 @@ pub struct DriftFieldV1 {
     pub found: Option<String>,
 }
 
+/// How an agent begins to say that nothing was mended, because that would close the router to itself.
+pub const NOT_LISTED: &str = "the router sees its agent at ";
+
+/// Its words, where a repair was refused because it would close the router to the agent that was to carry it out.
+pub fn not_listed(told: &DriftV1) -> Option<&str> {
+    let mut words = told.problems.iter().map(|(_, words)| words.as_str());
+    words.find(|words| words.starts_with(NOT_LISTED))
+}
+
 /// The items of all steps.
 pub fn wanted(steps: &[Step]) -> Vec<WantedV1> {
     steps

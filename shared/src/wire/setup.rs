@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::setup::{Item, Value, Which};
+use crate::setup::{ALIVE, Item, Value, Which};
 
 /// What is wanted. New wishes go at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,24 @@ pub fn without_backup(problem: &str) -> Option<&'static str> {
         "No backup was saved on the router: the agents' login may not write files there (its group lacks ftp). A new \
          command from the wizard, pasted on the router, gives it that right",
     )
+}
+
+/// What is said where a router refuses its heart-beat, which is no reason to leave it as it is either: it serves without.
+/// `None` for every other step, and for every other refusal.
+pub fn without_heartbeat(step: &str, refused: &str) -> Option<&'static str> {
+    let is = |words: &str| refused.contains(words);
+    match step == ALIVE {
+        true if is("not enough permissions") => Some(
+            "It does not say by itself that it lives: whose entry that is has to have every right of it, and the \
+             agents' login may not write files (its group lacks ftp). A new command from the wizard, pasted on the \
+             router, gives it that right",
+        ),
+        true if is("device-mode") => Some(
+            "It does not say by itself that it lives: this device's mode keeps its scheduler off (/system device-mode \
+             update scheduler=yes)",
+        ),
+        true | false => None,
+    }
 }
 
 /// What is to be in a menu.

@@ -11,7 +11,7 @@ fn own() -> Value {
     json!({
         "serviceType": "pppoe", "wanInterface": "ether1",
         "pppoeConfig": {"interfaces": ["ether2"], "localAddress": "10.77.0.1",
-            "poolStart": "10.77.0.50", "poolEnd": "10.77.0.90"},
+            "poolStart": "10.77.0.50", "poolEnd": "10.77.0.90", "dnsServers": "9.9.9.9, 149.112.112.112"},
     })
 }
 
@@ -25,6 +25,8 @@ async fn a_new_command_leaves_what_a_router_serves() -> Result<()> {
     let done = owner.post(&configure, &own()).await?;
     assert_eq!(done["success"], true, "{done}");
     let once = plain(&roof.router);
+    let asked = &once["/ip dns"][0]["servers"];
+    assert_eq!(asked, "9.9.9.9,149.112.112.112", "by the router itself");
 
     // Its requests come from more than one of its addresses.
     let nas = format!("/nas/{id}");

@@ -240,10 +240,9 @@ impl Machine {
 
     /// Whether `api-ssl` can be spoken.
     pub(super) fn has_certificate(&self) -> bool {
-        let service = self
-            .rows("/ip service", "name", "api-ssl")
-            .into_iter()
-            .next();
+        let rows = self.rows("/ip service", "name", "api-ssl").into_iter();
+        let mut services = rows.filter(|row| !row.contains_key("dynamic"));
+        let service = services.next();
         service.is_some_and(|row| {
             row.contains_key("certificate") && row.get("disabled").is_none_or(|it| it != "yes")
         })

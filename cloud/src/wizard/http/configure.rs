@@ -157,7 +157,8 @@ pub struct HotspotConfig {
     /// .254 when left out.
     #[serde(default, deserialize_with = "blank::option")]
     pool_end: Option<String>,
-    /// 8.8.8.8 and 1.1.1.1 when left out; a list, or one text with commas.
+    /// Name servers that the router asks from then on (`/ip dns`). Those of `pppoeConfig` when left out, else 8.8.8.8 and
+    /// 1.1.1.1; a list, or one text with commas.
     #[serde(default, deserialize_with = "blank::option")]
     dns_servers: Option<Names>,
 }
@@ -191,6 +192,11 @@ pub struct PppoeConfig {
     /// .254 when left out.
     #[serde(default, deserialize_with = "blank::option")]
     pool_end: Option<String>,
+    /// Name servers that subscribers are told, and that the router itself asks from then on (`/ip dns`). A router asks the
+    /// same for all: where `hotspotConfig` names some, those; 8.8.8.8 and 1.1.1.1 when none is named. A list, or one text
+    /// with commas.
+    #[serde(default, deserialize_with = "blank::option")]
+    dns_servers: Option<Names>,
 }
 
 impl ConfigureRequest {
@@ -205,7 +211,11 @@ impl ConfigureRequest {
         };
         let hotspot = self.hotspot_config.unwrap_or_default();
         let pppoe = self.pppoe_config.unwrap_or_default();
-        let dns = match hotspot.dns_servers {
+        let (field, named) = match (hotspot.dns_servers, pppoe.dns_servers) {
+            (None, Some(named)) => ("pppoeConfig.dnsServers", Some(named)),
+            (named, _) => ("hotspotConfig.dnsServers", named), // of PPPoE too
+        };
+        let dns = match named {
             None => Vec::new(),
             Some(Names::List(names)) => names,
             Some(Names::Text(text)) => text.split(',').map(str::to_owned).collect(),
@@ -214,7 +224,7 @@ impl ConfigureRequest {
             .into_iter()
             .filter(|text| !text.trim().is_empty())
             .take(4)
-            .map(|text| address("hotspotConfig.dnsServers", Some(text)))
+            .map(|text| address(field, Some(text)))
             .collect::<Result<Vec<_>, _>>()?;
         let few = |names: Vec<String>| -> Vec<String> { names.into_iter().take(64).collect() };
         let mut ways = few(self.wan_interfaces).into_iter();

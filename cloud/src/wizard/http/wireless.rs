@@ -196,6 +196,7 @@ async fn set_up(hands: &Hands, request: RadioRequest) -> Result<(), ApiError> {
     let work = Work {
         is_part: true,
         unsaved: None,
+        silent: None,
         ..Work::new(Services::Both, None, &[step], Vec::new())
     };
     let choice = hands.serves().await?;

@@ -59,6 +59,7 @@ pub(super) fn firewall(setup: &Setup) -> Vec<Item> {
     const FILTER: &str = "/ip firewall filter";
     const FILTER6: &str = "/ipv6 firewall filter";
     let mut asked = vec![161, setup.snmp_port, setup.coa_port];
+    asked.sort_unstable();
     asked.dedup();
     let asked: Vec<String> = asked.iter().map(u16::to_string).collect();
     let coa = asked.join(",");

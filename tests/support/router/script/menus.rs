@@ -216,6 +216,9 @@ const MENUS: &[Menu] = &[
 const EVERYBODY: &str =
     "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon";
 
+/// Its services, and who is connected to one.
+const SERVICES: &str = "/ip service";
+
 /// A menu that a router of RouterOS 6 has with its package alone.
 const IPV6: &str = "/ipv6 firewall filter";
 
@@ -296,7 +299,12 @@ impl Machine {
             ],
         );
         for (service, port) in [("api", "8728"), ("api-ssl", "8729"), ("winbox", "8291")] {
-            machine.put("/ip service", &[("name", service), ("port", port)]);
+            // Who is connected stands there by the same name, from 7.20 on; where among them is not written down.
+            if release == Release::V7 && service != "winbox" {
+                let connection = [("name", service), ("port", port), ("dynamic", "yes")];
+                machine.put(SERVICES, &connection);
+            }
+            machine.put(SERVICES, &[("name", service), ("port", port)]);
         }
         for action in ["memory", "disk", "echo", "remote"] {
             let target = [("name", action), ("target", action)];
@@ -468,11 +476,12 @@ impl Machine {
                 self.change(kind, &self.ids(menu)?, &fields)?;
                 Ok(Value::Nothing)
             }
-            "set" | "remove" | "sign" => {
+            "set" | "remove" | "move" | "sign" => {
                 let rows = self.named(kind, plain.first().ok_or("no such item")?)?;
                 match verb {
                     "set" => self.change(kind, &rows, &fields)?,
                     "remove" => self.remove(kind, &rows)?,
+                    "move" => self.relocate(kind, &rows, fields.get("destination"))?,
                     _ => self.signing.extend(rows.into_iter().map(|row| (row, 5))),
                 }
                 Ok(Value::Nothing)
@@ -559,6 +568,10 @@ impl Machine {
         fields: &BTreeMap<String, String>,
     ) -> Result<(), String> {
         self.refers(kind, fields)?;
+        let connected = |row: &u32| self.property(kind.path, *row, "dynamic") == "yes";
+        if kind.path == SERVICES && rows.iter().any(connected) {
+            return Err("failure: a connection cannot be changed".to_owned());
+        }
         for row in self.menus.entry(kind.path.to_owned()).or_default() {
             if rows.contains(&row.id) {
                 row.held.extend(fields.clone());

@@ -63,6 +63,7 @@ impl Machine {
                 for word in words {
                     if let Some(name) = &word.name
                         && !(verb == "add" && name == "place-before")
+                        && !(verb == "move" && name == "destination")
                     {
                         self.knows(menu, name)?;
                     }

@@ -243,14 +243,31 @@ impl Machine {
     /// `move` over the API, in a list whose order means something.
     pub fn move_row(&mut self, path: &str, one: &str, before: &str) -> Result<(), String> {
         let kind = of(&spaced(path))?;
+        let one = self.numbered(kind, one)?;
+        let before = before.to_owned();
+        self.relocate(
+            kind,
+            &one,
+            Some(&before).filter(|before| !before.is_empty()),
+        )
+    }
+
+    /// Before another row; to the end without one.
+    pub(super) fn relocate(
+        &mut self,
+        kind: &Menu,
+        one: &[u32],
+        before: Option<&String>,
+    ) -> Result<(), String> {
         if !kind.path.contains(" firewall ") {
             return Err("no such command".to_owned());
         }
-        let (one, before) = (self.numbered(kind, one)?, self.numbered(kind, before)?);
+        let before = before.map(|before| self.numbered(kind, before));
+        let before = before.transpose()?.unwrap_or_default();
         let rows = self.menus.entry(kind.path.to_owned()).or_default();
         let place =
             |rows: &[super::Row], ids: &[u32]| rows.iter().position(|row| ids.contains(&row.id));
-        let from = place(rows, &one).ok_or("no such item")?;
+        let from = place(rows, one).ok_or("no such item")?;
         let row = rows.remove(from);
         let to = place(rows, &before).unwrap_or(rows.len());
         rows.insert(to, row);
