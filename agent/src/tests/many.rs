@@ -119,7 +119,7 @@ fn enrol(dir: &tempfile::TempDir, name: &str, number: usize) {
         now: start(),
         replaced: None,
     };
-    draft.finish("127.0.0.1:1", &enrolled).unwrap();
+    draft.finish("127.0.0.1:1", &enrolled, None).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
