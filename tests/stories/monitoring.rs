@@ -4,6 +4,7 @@ mod crowd;
 mod many;
 mod retention;
 mod scripted;
+mod turns;
 
 use std::time::Duration;
 

@@ -170,6 +170,10 @@ async fn take_of(
     let Some(router) = told.first().map(|(told, _)| told.router) else {
         return Ok(());
     };
+    // As whoever changes how it is read: the router first, at which some of this is noted, then the device.
+    if !routers::lock_to_note(tx, router).await? {
+        return Ok(());
+    }
     // Not watched any more, or moved to another site: what was read meanwhile is of no use.
     let Some(known) = store::lock_at(tx, agent.site, router).await? else {
         return Ok(());

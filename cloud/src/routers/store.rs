@@ -287,6 +287,20 @@ pub async fn lock(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
     Ok(found.is_some())
 }
 
+/// Locks a router until the transaction ends, to note what is heard of it; whether this tenant has it.
+///
+/// Who changes it waits; who writes what refers to it does not.
+pub async fn lock_to_note(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
+    let found: Option<i32> = sqlx::query_scalar(
+        "select 1 from routers where tenant_id = $1 and id = $2 and deleted_at is null for no key update",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// The site that was asked for, else the tenant's first; `None` when there is no such site.
 pub async fn site(tx: &mut Tx, asked: Option<SiteId>) -> sqlx::Result<Option<SiteId>> {
     sqlx::query_scalar(
