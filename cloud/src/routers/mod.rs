@@ -298,7 +298,7 @@ pub struct Brief {
 
 /// A router as a list shows it; `None` when this tenant has no such router.
 pub async fn brief(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Result<Option<Brief>> {
-    let row = store::find(tx, router, now.minus(SILENCE)).await?;
+    let row = store::find(tx, router, (now.minus(SILENCE), now)).await?;
     Ok(row.map(|row| {
         let draft = row.stored.draft();
         Brief {
@@ -349,7 +349,7 @@ pub async fn placed(
 
 /// Deletes a router that nobody was served at; `false` when customers belong to it.
 pub async fn withdraw(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Result<bool> {
-    let row = store::find(tx, router, now).await?;
+    let row = store::find(tx, router, (now, now)).await?;
     if row.is_none_or(|row| row.customers > 0) {
         return Ok(false);
     }

@@ -151,6 +151,8 @@ pub struct Row {
     pub hotspot: i64,
     /// Customers who belong to it.
     pub customers: i64,
+    /// Where somebody comes in by the way to its WinBox that was opened last, while one is open.
+    pub winbox_port: Option<i32>,
 }
 
 /// Which routers a list shows.
@@ -179,12 +181,13 @@ impl Sortable for By {
 
 /// One page of routers, by name unless asked otherwise, and how many there are in all.
 ///
-/// `heard` is the moment since when a router must have been heard to count as online.
+/// `heard` is the moment since when a router must have been heard to count as online; a way to one is open while its
+/// time is not over `now`.
 pub async fn list(
     tx: &mut Tx,
     filter: &Filter,
     sort: Sort<By>,
-    heard: Timestamp,
+    (heard, now): (Timestamp, Timestamp),
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<(Vec<Row>, i64)> {
@@ -202,7 +205,7 @@ pub async fn list(
               where r.tenant_id = $1 and r.deleted_at is null
                 and ($3::text is null or r.name ilike $3 or r.ip_address ilike $3
                      or r.location ilike $3 or r.board_name ilike $3))
-         select w.*, s.pppoe, s.hotspot, c.customers
+         select w.*, s.pppoe, s.hotspot, c.customers, a.listen_port as winbox_port
            from wanted w
           cross join lateral (
                 select count(*) filter (where connection_type is distinct from 'HOTSPOT') as pppoe,
@@ -212,6 +215,12 @@ pub async fn list(
           cross join lateral (
                 select count(*) as customers from customers c
                  where c.tenant_id = $1 and c.router_id = w.id and c.deleted_at is null) c
+           left join lateral (
+                select g.listen_port from access_grants g
+                 where g.tenant_id = $1 and g.router_id = w.id and g.service = 'WINBOX'
+                   and g.closed_at is null and g.expires_at > $8 and g.listen_port is not null
+                 order by g.opened_at desc, g.id desc
+                 limit 1) a on true
           where ($4::text is null or w.present_status = $4)
             and ($5::text is null or w.present_status <> $5)
           order by {order}
@@ -224,6 +233,7 @@ pub async fn list(
     .bind(anything_but)
     .bind(limit)
     .bind(offset)
+    .bind(now)
     .fetch_all(&mut **tx)
     .await?;
     let total = sqlx::query_scalar(
@@ -249,12 +259,16 @@ pub async fn list(
 }
 
 /// One router; `None` when this tenant has no such router.
-pub async fn find(tx: &mut Tx, router: RouterId, heard: Timestamp) -> sqlx::Result<Option<Row>> {
+pub async fn find(
+    tx: &mut Tx,
+    router: RouterId,
+    (heard, now): (Timestamp, Timestamp),
+) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(
         "select r.*, case when r.status = 'ONLINE' and r.last_seen_at < $3 then 'OFFLINE'
                           when r.status = 'ONLINE' and r.api_problem is not null and r.api_asked_at >= $3 then 'ERROR'
                           else r.status end as present_status,
-                s.pppoe, s.hotspot, c.customers
+                s.pppoe, s.hotspot, c.customers, a.listen_port as winbox_port
            from routers r
           cross join lateral (
                 select count(*) filter (where connection_type is distinct from 'HOTSPOT') as pppoe,
@@ -264,11 +278,18 @@ pub async fn find(tx: &mut Tx, router: RouterId, heard: Timestamp) -> sqlx::Resu
           cross join lateral (
                 select count(*) as customers from customers c
                  where c.tenant_id = $1 and c.router_id = r.id and c.deleted_at is null) c
+           left join lateral (
+                select g.listen_port from access_grants g
+                 where g.tenant_id = $1 and g.router_id = r.id and g.service = 'WINBOX'
+                   and g.closed_at is null and g.expires_at > $4 and g.listen_port is not null
+                 order by g.opened_at desc, g.id desc
+                 limit 1) a on true
           where r.tenant_id = $1 and r.id = $2 and r.deleted_at is null",
     )
     .bind(tx.tenant())
     .bind(router)
     .bind(heard)
+    .bind(now)
     .fetch_optional(&mut **tx)
     .await
 }
