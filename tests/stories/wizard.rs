@@ -9,6 +9,7 @@ mod drifts;
 mod every_command;
 mod goes_back;
 mod guarded;
+mod linked;
 mod pages;
 mod places;
 mod radios;

@@ -519,25 +519,32 @@ pub async fn at_site(
     .await
 }
 
-/// Notes that routers were heard at `at`, at most once in `every` so that a busy router's row rests.
+/// Notes that routers were heard at `at`, unless that was noted since, so that a busy router's row rests; those of which
+/// nothing was heard since `silent_since`.
 pub async fn heard(
     tx: &mut Tx,
     routers: &[RouterId],
     at: Timestamp,
-    unless_since: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "update routers set last_seen_at = greatest(last_seen_at, $3), status = 'ONLINE'
-          where tenant_id = $1 and id = any($2)
-            and (status <> 'ONLINE' or last_seen_at is null or last_seen_at < $4)",
+    (noted_since, silent_since): (Timestamp, Timestamp),
+) -> sqlx::Result<Vec<RouterId>> {
+    let heard: Vec<(RouterId, bool)> = sqlx::query_as(
+        "update routers r set last_seen_at = greatest(r.last_seen_at, $3), status = 'ONLINE'
+           from (select id, status <> 'ONLINE' or last_seen_at is null or last_seen_at < $5 as was_silent
+                   from routers
+                  where tenant_id = $1 and id = any($2)) before
+          where r.tenant_id = $1 and r.id = before.id
+            and (r.status <> 'ONLINE' or r.last_seen_at is null or r.last_seen_at < $4)
+      returning r.id, before.was_silent",
     )
     .bind(tx.tenant())
     .bind(routers)
     .bind(at)
-    .bind(unless_since)
-    .execute(&mut **tx)
+    .bind(noted_since)
+    .bind(silent_since)
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(())
+    let woken = heard.into_iter().filter(|(_, was_silent)| *was_silent);
+    Ok(woken.map(|(router, _)| router).collect())
 }
 
 /// Notes that a router told by itself that it lives, unless that was noted since, or an agent of its site was heard
@@ -635,10 +642,16 @@ pub struct Said {
 }
 
 /// Notes what a router of `site` said; what is older than what is known changes nothing. A router that
-/// could not be read keeps what it said before, but for the problem.
-pub async fn note_said(tx: &mut Tx, site: SiteId, said: &Said) -> sqlx::Result<()> {
-    sqlx::query(
-        "update routers
+/// could not be read keeps what it said before, but for the problem. Whether it said anything and had said nothing since
+/// `silent_since`, or could not be read the last time.
+pub async fn note_said(
+    tx: &mut Tx,
+    site: SiteId,
+    said: &Said,
+    silent_since: Timestamp,
+) -> sqlx::Result<bool> {
+    let woken: Option<bool> = sqlx::query_scalar(
+        "update routers r
             set api_asked_at = $4, api_problem = $5,
                 routeros_version = coalesce($6, routeros_version),
                 board_name = coalesce($7, board_name), cpu_load = coalesce($8, cpu_load),
@@ -646,8 +659,12 @@ pub async fn note_said(tx: &mut Tx, site: SiteId, said: &Said) -> sqlx::Result<(
                 memory_total_mb = coalesce($10, memory_total_mb), uptime = coalesce($11, uptime),
                 outside = case when $5::text is null then $12 else outside end,
                 outside_count = case when $5::text is null then $13 else outside_count end
-          where tenant_id = $1 and site_id = $2 and id = $3
-            and (api_asked_at is null or api_asked_at < $4)",
+           from (select id, api_problem is not null or api_asked_at is null or api_asked_at < $14 as was_silent
+                   from routers
+                  where tenant_id = $1 and id = $3) before
+          where r.tenant_id = $1 and r.site_id = $2 and r.id = before.id
+            and (r.api_asked_at is null or r.api_asked_at < $4)
+      returning $5::text is null and before.was_silent",
     )
     .bind(tx.tenant())
     .bind(site)
@@ -662,9 +679,10 @@ pub async fn note_said(tx: &mut Tx, site: SiteId, said: &Said) -> sqlx::Result<(
     .bind(&said.uptime)
     .bind(&said.outside)
     .bind(said.outside_count)
-    .execute(&mut **tx)
+    .bind(silent_since)
+    .fetch_optional(&mut **tx)
     .await?;
-    Ok(())
+    Ok(woken.unwrap_or(false))
 }
 
 /// A router's name; `None` when this tenant has no such router.

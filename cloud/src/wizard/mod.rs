@@ -25,7 +25,7 @@ pub use rules::room;
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission::{RoutersAdd, RoutersConfig, RoutersDetailsView, RoutersView};
 
-pub use complete::{COMPLETE, complete};
+pub use complete::{complete, fetch_pages};
 pub use run::{RUN, work};
 
 /// The routes of this feature.
