@@ -69,6 +69,33 @@ pub async fn at_once<T: Copy + Into<Uuid>>(
     Ok(())
 }
 
+/// Work of these kinds that waits on one of these subjects for a later time is due at `when`. What is being done at this
+/// moment is done once more when its lease ends: what it found out may be of before.
+pub async fn sooner<T: Copy + Into<Uuid>>(
+    tx: &mut Tx,
+    kinds: &[&'static str],
+    subjects: &[T],
+    when: Timestamp,
+) -> sqlx::Result<()> {
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let subjects: Vec<Uuid> = subjects.iter().map(|subject| (*subject).into()).collect();
+    sqlx::query(
+        "update directory.jobs
+            set due_at = least(due_at, $4), fence = fence + 1
+          where tenant_id = $1 and kind = any($2) and subject = any($3)
+            and (due_at > $4 or lease_until is not null)",
+    )
+    .bind(tx.tenant())
+    .bind(kinds)
+    .bind(&subjects)
+    .bind(when)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Work of `kind` on `subject` is not due any more.
 pub async fn never(tx: &mut Tx, kind: &'static str, subject: impl Into<Uuid>) -> sqlx::Result<()> {
     sqlx::query("delete from directory.jobs where tenant_id = $1 and kind = $2 and subject = $3")

@@ -585,6 +585,7 @@ pub fn deliveries(app: &App) -> Jobs {
     let (parts, rings) = (routers.clone(), app.db.clone());
     let drifts = (app.db.clone(), app.secrets.clone());
     let brought = (routers.clone(), app.config.clone());
+    let dressed = routers.clone();
     let rotations = (app.db.clone(), app.live.clone());
     let recovery = (app.db.clone(), app.mail.clone(), app.config.clone());
     let again = |when: Option<_>| when.map_or(Outcome::Done, Outcome::Again);
@@ -626,12 +627,20 @@ pub fn deliveries(app: &App) -> Jobs {
                 Ok(again.map_or(Outcome::Done, Outcome::Again))
             }
         })
-        .with(wizard::COMPLETE, move |job, now| {
+        .with(routers::COMPLETE, move |job, now| {
             let ((db, live, secrets), config) = brought.clone();
             async move {
                 let router = (job.tenant, job.subject.into());
                 let url = config.http.public_url.as_deref();
                 let done = wizard::complete(&db, &live, &secrets, url, router, now);
+                Ok(again(done.await?))
+            }
+        })
+        .with(routers::PAGES, move |job, now| {
+            let (db, live, secrets) = dressed.clone();
+            async move {
+                let router = (job.tenant, job.subject.into());
+                let done = wizard::fetch_pages(&db, &live, &secrets, router, now);
                 Ok(again(done.await?))
             }
         })

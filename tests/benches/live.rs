@@ -19,9 +19,10 @@ const WAITING: usize = 500;
 /// A question about now is answered within this time on the LAN.
 const LIVE: Duration = Duration::from_millis(300);
 const CONVERGED: Duration = Duration::from_secs(10);
-const QUESTIONS: [&str; 9] = [
+const QUESTIONS: [&str; 10] = [
     "sessions",
     "sessions?type=hotspot",
+    "hotspot-users",
     "system-stats",
     "interfaces",
     "queues",

@@ -28,8 +28,10 @@ async fn winbox_is_reached_for_a_while_and_no_longer() -> Result<()> {
     let other = Provider::sign_up(&world, "winbox-other").await?;
     let wish = json!({"service": "WINBOX", "port": port, "reason": "A new queue for jane"});
     let door = format!("/nas/{}/access", site.router_id);
+    shows_winbox(&isp, &site, None).await?;
     let opened = isp.owner.post(&door, &wish).await?;
     let id = opened["id"].as_str().context("an id")?.to_owned();
+    shows_winbox(&isp, &site, opened["port"].as_u64()).await?;
     assert_eq!(opened["url"], Value::Null);
     let expected = world.clock.now().plus(Duration::from_secs(900));
     assert_eq!(opened["expiresAt"], json!(expected));
@@ -104,6 +106,7 @@ async fn winbox_is_reached_for_a_while_and_no_longer() -> Result<()> {
     let past = isp.owner.get("/access").await?["access"][0].clone();
     assert_eq!(past["open"], false);
     assert_eq!(past["closedWhy"], "BY_HAND");
+    shows_winbox(&isp, &site, None).await?;
     assert_eq!(
         (
             &past["connections"],
@@ -136,7 +139,10 @@ async fn a_way_ends_with_its_time_and_with_who_opened_it() -> Result<()> {
     let mut page = echoed(at).await?;
     world.clock.advance(Duration::from_secs(59));
     echoes(&mut page).await?;
+    shows_winbox(&isp, &site, opened["port"].as_u64()).await?;
     world.clock.advance(Duration::from_secs(2));
+    // Its time is over, whether or not that is written down yet.
+    shows_winbox(&isp, &site, None).await?;
     is_cut(&mut page).await?;
     eventually("the agent has closed it by itself", async || {
         world.clock.advance(Duration::from_secs(1));
@@ -358,6 +364,21 @@ async fn echoing() -> Result<u16> {
         }
     });
     Ok(port)
+}
+
+/// The router, and the list of them, say at which port its WinBox is reached, or that it is not.
+async fn shows_winbox(isp: &Provider, site: &Site, port: Option<u64>) -> Result<()> {
+    let one = isp.owner.get(&format!("/nas/{}", site.router_id)).await?;
+    let all = isp.owner.get("/nas").await?;
+    for router in [&one, &all["routers"][0]] {
+        assert_eq!(
+            (&router["remoteWinboxEnabled"], &router["remoteWinboxPort"]),
+            (&json!(port.is_some()), &json!(port)),
+            "{router}"
+        );
+        assert_eq!(router["vpnTunnelIp"], Value::Null);
+    }
+    Ok(())
 }
 
 fn address_of(opened: &Value) -> Result<SocketAddr> {

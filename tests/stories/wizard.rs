@@ -11,6 +11,7 @@ mod goes_back;
 mod guarded;
 mod handed_over;
 mod in_place;
+mod linked;
 mod pages;
 mod places;
 mod radios;
@@ -124,6 +125,14 @@ async fn brought_up(face: Face) -> Result<()> {
         (&info["version"], &info["totalMemory"]),
         (&json!(runs), &json!(1_073_741_824))
     );
+    // Of modes RouterOS 6 knows nothing.
+    let mode = match face {
+        Face::Six => json!(null),
+        Face::Seven => {
+            json!({"mode": "advanced", "flagged": false, "forbids": [], "message": null})
+        }
+    };
+    assert_eq!(info["deviceMode"], mode, "{info}");
     let ports = get("interfaces").await?;
     assert_eq!(ports["wanInterface"], "ether1", "{ports}");
     let wan = ports["interfaces"].as_array().context("a list")?;

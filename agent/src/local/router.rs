@@ -200,6 +200,10 @@ impl Questions {
                 left.map(|left| RouterTold::Drift(Box::new(left)))
             }
             RouterAsk::Firmware(ask) => apis.firmware(router, ask, within).await,
+            RouterAsk::Pages(pages) => apis
+                .pages(router, &pages, within)
+                .await
+                .map(RouterTold::Pages),
             // Not by the API.
             RouterAsk::Snmp
             | RouterAsk::Certificate
@@ -313,6 +317,7 @@ fn changes(ask: &RouterAsk) -> bool {
         | RouterAsk::Rows { .. }
         | RouterAsk::EndOutside { .. }
         | RouterAsk::Secret
+        | RouterAsk::Pages(_)
         | RouterAsk::Configuration => false,
     }
 }

@@ -17,6 +17,7 @@ mod lines;
 pub mod live;
 mod login;
 pub mod menus;
+mod pages;
 mod refusals;
 mod rows;
 #[cfg(test)]

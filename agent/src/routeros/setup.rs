@@ -314,7 +314,7 @@ impl Hands<'_> {
         Ok(version.and_then(Release::of))
     }
 
-    async fn flash(&self) -> Result<&'static str, ApiError> {
+    pub(super) async fn flash(&self) -> Result<&'static str, ApiError> {
         let flash = Command::new("/file/print").only("name");
         let found = self.rows(flash.having("name", "flash")).await?;
         Ok(if found.is_empty() { "" } else { "flash/" })

@@ -267,6 +267,7 @@ async fn open(
         service: wanted.service,
         address: address.to_string(),
         port: i32::from(wanted.port),
+        listen_port: Some(i32::from(port)),
         reason: wanted.reason,
         operator_id: operator.id,
         operator_name: operator.name.clone(),

@@ -28,6 +28,8 @@ pub struct Grant {
     pub address: String,
     /// TCP port.
     pub port: i32,
+    /// Where operators come in; none of what was opened before that was kept.
+    pub listen_port: Option<i32>,
     /// Why.
     pub reason: String,
     /// Who opened it.
@@ -67,8 +69,9 @@ impl Grant {
 pub async fn insert(tx: &mut Tx, grant: &Grant) -> sqlx::Result<()> {
     sqlx::query(
         "insert into access_grants (tenant_id, id, site_id, agent_id, router_id, customer_id, target_name, service,
-                address, port, reason, operator_id, operator_name, from_address, opened_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+                address, port, reason, operator_id, operator_name, from_address, opened_at, expires_at,
+                listen_port)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(tx.tenant())
     .bind(grant.id)
@@ -86,6 +89,7 @@ pub async fn insert(tx: &mut Tx, grant: &Grant) -> sqlx::Result<()> {
     .bind(&grant.from_address)
     .bind(grant.opened_at)
     .bind(grant.expires_at)
+    .bind(grant.listen_port)
     .execute(&mut **tx)
     .await?;
     Ok(())

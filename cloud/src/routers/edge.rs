@@ -15,8 +15,11 @@ use uuid::Uuid;
 
 use super::store::{self, Stored};
 use super::words::Signing;
-use super::{API_PASSWORD, LocalSecrets, PREVIOUS_SECRET, Pool, SECRET, certificates};
+use super::{
+    API_PASSWORD, AWAITS_LIFE, LocalSecrets, PREVIOUS_SECRET, Pool, SECRET, SILENCE, certificates,
+};
 use crate::db::{Kind, Lister, Projection, Projector, Tx};
+use crate::due;
 use crate::secrets::{SecretError, Secrets, TenantKey};
 use crate::sites::agents::Agent;
 use crate::sites::reports::{Applier, Report, Unusable};
@@ -140,9 +143,14 @@ async fn take(
             }
         }
     }
+    let mut woken = Vec::new();
     for state in newest.into_values() {
-        store::note_said(tx, agent.site, &said(state, now)).await?;
+        let silent_since = now.minus(SILENCE);
+        if store::note_said(tx, agent.site, &said(state, now), silent_since).await? {
+            woken.push(state.router);
+        }
     }
+    due::sooner(tx, &AWAITS_LIFE, &woken, now).await?;
     for report in reports {
         if let Up::Pools(told) = &report.body {
             let pools: Vec<Pool> = told.pools.iter().take(64).map(pool).collect();

@@ -51,7 +51,8 @@ pub struct Router {
     last_source: Option<String>,
     status: Status,
     provisioning_status: Provisioning,
-    /// Null: no router has a tunnel of its own; its site's box reaches it.
+    /// Always null: a router needs no tunnel, for its site's box stands beside it, reaches it over the site's own network
+    /// and dials out to the cloud. A router of a hosted agent comes by RadSec, or over a tunnel that the provider made.
     vpn_tunnel_ip: Option<String>,
     router_os_version: Option<String>,
     /// Percent.
@@ -65,10 +66,10 @@ pub struct Router {
     pppoe_count: i64,
     /// Hotspot sessions open now.
     hotspot_count: i64,
-    /// False: no port of a router stands open; a way to its WinBox is opened for a time, to who asks for it
-    /// (`POST /api/nas/{router}/access`).
+    /// Whether a way to its WinBox is open now: no port of a router stands open, one is opened for a time, to who asks
+    /// for it (`POST /api/nas/{router}/access`).
     remote_winbox_enabled: bool,
-    /// Null: see there.
+    /// The port of this cloud where he comes in by it, of the one that was opened last; null while none is open.
     remote_winbox_port: Option<i32>,
     api_username: Option<String>,
     /// Masked; null when none was entered.
@@ -141,8 +142,8 @@ impl Router {
             uptime: stored.uptime,
             pppoe_count: row.pppoe,
             hotspot_count: row.hotspot,
-            remote_winbox_enabled: false,
-            remote_winbox_port: None,
+            remote_winbox_enabled: row.winbox_port.is_some(),
+            remote_winbox_port: row.winbox_port,
             api_username: draft.api_username,
             api_password: stored.api_password_sealed.map(|_| Masked),
             api_port: draft.api_port,
@@ -297,7 +298,7 @@ pub async fn list(
     let now = clock.now();
     let heard = now.minus(SILENCE);
     let (limit, offset) = (page.limit(), page.offset());
-    let (rows, total) = store::list(&mut tx, &filter, sort, heard, limit, offset).await?;
+    let (rows, total) = store::list(&mut tx, &filter, sort, (heard, now), limit, offset).await?;
     let mut sites: Vec<SiteId> = rows.iter().map(|row| row.stored.site_id).collect();
     sites.sort_unstable();
     sites.dedup();
@@ -558,7 +559,7 @@ async fn shown(tx: &mut Tx, row: store::Row, now: Timestamp) -> sqlx::Result<Rou
 }
 
 async fn find(tx: &mut Tx, router: RouterId, now: Timestamp) -> Result<store::Row, ApiError> {
-    let row = store::find(tx, router, now.minus(SILENCE)).await?;
+    let row = store::find(tx, router, (now.minus(SILENCE), now)).await?;
     row.ok_or(ApiError::NotFound("router"))
 }
 

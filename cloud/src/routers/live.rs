@@ -62,7 +62,7 @@ pub async fn live_status(
 ) -> Result<Json<LiveStatus>, ApiError> {
     let now = clock.now();
     let mut tx = db.begin(operator.tenant).await?;
-    let row = store::find(&mut tx, router, now.minus(SILENCE)).await?;
+    let row = store::find(&mut tx, router, (now.minus(SILENCE), now)).await?;
     let row = row.ok_or(ApiError::NotFound("router"))?;
     drop(tx);
     let stored = row.stored;

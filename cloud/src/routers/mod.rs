@@ -25,6 +25,7 @@ use easyisp_shared::wire::router::SystemV1;
 
 use crate::api::{Access, Routes, routes};
 use crate::db::{Database, Kind, Tx};
+use crate::due;
 use crate::permission::Permission::*;
 use crate::secrets::{SecretError, Secrets};
 use crate::sites::warnings;
@@ -298,7 +299,7 @@ pub struct Brief {
 
 /// A router as a list shows it; `None` when this tenant has no such router.
 pub async fn brief(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Result<Option<Brief>> {
-    let row = store::find(tx, router, now.minus(SILENCE)).await?;
+    let row = store::find(tx, router, (now.minus(SILENCE), now)).await?;
     Ok(row.map(|row| {
         let draft = row.stored.draft();
         Brief {
@@ -342,14 +343,14 @@ pub async fn placed(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     store::placed(tx, router, address, now).await?;
-    store::heard(tx, &[router], now, now).await?;
+    store::heard(tx, &[router], now, (now, now)).await?;
     tx.changed(Kind::Router, router);
     Ok(())
 }
 
 /// Deletes a router that nobody was served at; `false` when customers belong to it.
 pub async fn withdraw(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Result<bool> {
-    let row = store::find(tx, router, now).await?;
+    let row = store::find(tx, router, (now, now)).await?;
     if row.is_none_or(|row| row.customers > 0) {
         return Ok(false);
     }
@@ -435,9 +436,11 @@ pub async fn outside(tx: &mut Tx) -> sqlx::Result<Vec<OutsideAt>> {
         .collect())
 }
 
-/// Notes that routers were heard at `at`.
+/// Notes that routers were heard at `at`; what waits for the first sign of life of one is due.
 pub async fn heard(tx: &mut Tx, routers: &[RouterId], at: Timestamp) -> sqlx::Result<()> {
-    store::heard(tx, routers, at, at.minus(Duration::from_secs(60))).await
+    let since = (at.minus(Duration::from_secs(60)), at.minus(SILENCE));
+    let woken = store::heard(tx, routers, at, since).await?;
+    due::sooner(tx, &AWAITS_LIFE, &woken, at).await
 }
 
 /// Notes that a router said by itself that it lives, where no agent of its site is heard; `false` where there is no
@@ -455,6 +458,13 @@ pub async fn alive(tx: &mut Tx, router: RouterId, now: Timestamp) -> sqlx::Resul
 const AGENT_QUIET: Duration = Duration::from_secs(180);
 /// As many as a person reads.
 const DRIFT_SHOWN: usize = 10;
+/// The kind of the job that writes at a router what its agent could not when it brought it up alone; its subject is the
+/// router. The wizard's: the application says who does it.
+pub const COMPLETE: &str = "wizard.complete";
+/// The kind of the job that has such a router take the hotspot's pages; its subject is the router. The wizard's, too.
+pub const PAGES: &str = "wizard.pages";
+/// What rests ever longer while a router is away, and is due when it gives a sign of life.
+const AWAITS_LIFE: [&str; 2] = [COMPLETE, PAGES];
 /// The kind of the job that ends a rotation.
 pub const ROTATION_JOB: &str = "routers.end-rotation";
 /// A router that was not heard for so long is offline: three interim updates.

@@ -151,6 +151,8 @@ pub struct Row {
     pub hotspot: i64,
     /// Customers who belong to it.
     pub customers: i64,
+    /// Where somebody comes in by the way to its WinBox that was opened last, while one is open.
+    pub winbox_port: Option<i32>,
 }
 
 /// Which routers a list shows.
@@ -179,12 +181,13 @@ impl Sortable for By {
 
 /// One page of routers, by name unless asked otherwise, and how many there are in all.
 ///
-/// `heard` is the moment since when a router must have been heard to count as online.
+/// `heard` is the moment since when a router must have been heard to count as online; a way to one is open while its
+/// time is not over `now`.
 pub async fn list(
     tx: &mut Tx,
     filter: &Filter,
     sort: Sort<By>,
-    heard: Timestamp,
+    (heard, now): (Timestamp, Timestamp),
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<(Vec<Row>, i64)> {
@@ -202,7 +205,7 @@ pub async fn list(
               where r.tenant_id = $1 and r.deleted_at is null
                 and ($3::text is null or r.name ilike $3 or r.ip_address ilike $3
                      or r.location ilike $3 or r.board_name ilike $3))
-         select w.*, s.pppoe, s.hotspot, c.customers
+         select w.*, s.pppoe, s.hotspot, c.customers, a.listen_port as winbox_port
            from wanted w
           cross join lateral (
                 select count(*) filter (where connection_type is distinct from 'HOTSPOT') as pppoe,
@@ -212,6 +215,12 @@ pub async fn list(
           cross join lateral (
                 select count(*) as customers from customers c
                  where c.tenant_id = $1 and c.router_id = w.id and c.deleted_at is null) c
+           left join lateral (
+                select g.listen_port from access_grants g
+                 where g.tenant_id = $1 and g.router_id = w.id and g.service = 'WINBOX'
+                   and g.closed_at is null and g.expires_at > $8 and g.listen_port is not null
+                 order by g.opened_at desc, g.id desc
+                 limit 1) a on true
           where ($4::text is null or w.present_status = $4)
             and ($5::text is null or w.present_status <> $5)
           order by {order}
@@ -224,6 +233,7 @@ pub async fn list(
     .bind(anything_but)
     .bind(limit)
     .bind(offset)
+    .bind(now)
     .fetch_all(&mut **tx)
     .await?;
     let total = sqlx::query_scalar(
@@ -249,12 +259,16 @@ pub async fn list(
 }
 
 /// One router; `None` when this tenant has no such router.
-pub async fn find(tx: &mut Tx, router: RouterId, heard: Timestamp) -> sqlx::Result<Option<Row>> {
+pub async fn find(
+    tx: &mut Tx,
+    router: RouterId,
+    (heard, now): (Timestamp, Timestamp),
+) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(
         "select r.*, case when r.status = 'ONLINE' and r.last_seen_at < $3 then 'OFFLINE'
                           when r.status = 'ONLINE' and r.api_problem is not null and r.api_asked_at >= $3 then 'ERROR'
                           else r.status end as present_status,
-                s.pppoe, s.hotspot, c.customers
+                s.pppoe, s.hotspot, c.customers, a.listen_port as winbox_port
            from routers r
           cross join lateral (
                 select count(*) filter (where connection_type is distinct from 'HOTSPOT') as pppoe,
@@ -264,11 +278,18 @@ pub async fn find(tx: &mut Tx, router: RouterId, heard: Timestamp) -> sqlx::Resu
           cross join lateral (
                 select count(*) as customers from customers c
                  where c.tenant_id = $1 and c.router_id = r.id and c.deleted_at is null) c
+           left join lateral (
+                select g.listen_port from access_grants g
+                 where g.tenant_id = $1 and g.router_id = r.id and g.service = 'WINBOX'
+                   and g.closed_at is null and g.expires_at > $4 and g.listen_port is not null
+                 order by g.opened_at desc, g.id desc
+                 limit 1) a on true
           where r.tenant_id = $1 and r.id = $2 and r.deleted_at is null",
     )
     .bind(tx.tenant())
     .bind(router)
     .bind(heard)
+    .bind(now)
     .fetch_optional(&mut **tx)
     .await
 }
@@ -512,25 +533,32 @@ pub async fn at_site(
     .await
 }
 
-/// Notes that routers were heard at `at`, at most once in `every` so that a busy router's row rests.
+/// Notes that routers were heard at `at`, unless that was noted since, so that a busy router's row rests; those of which
+/// nothing was heard since `silent_since`.
 pub async fn heard(
     tx: &mut Tx,
     routers: &[RouterId],
     at: Timestamp,
-    unless_since: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "update routers set last_seen_at = greatest(last_seen_at, $3), status = 'ONLINE'
-          where tenant_id = $1 and id = any($2)
-            and (status <> 'ONLINE' or last_seen_at is null or last_seen_at < $4)",
+    (noted_since, silent_since): (Timestamp, Timestamp),
+) -> sqlx::Result<Vec<RouterId>> {
+    let heard: Vec<(RouterId, bool)> = sqlx::query_as(
+        "update routers r set last_seen_at = greatest(r.last_seen_at, $3), status = 'ONLINE'
+           from (select id, status <> 'ONLINE' or last_seen_at is null or last_seen_at < $5 as was_silent
+                   from routers
+                  where tenant_id = $1 and id = any($2)) before
+          where r.tenant_id = $1 and r.id = before.id
+            and (r.status <> 'ONLINE' or r.last_seen_at is null or r.last_seen_at < $4)
+      returning r.id, before.was_silent",
     )
     .bind(tx.tenant())
     .bind(routers)
     .bind(at)
-    .bind(unless_since)
-    .execute(&mut **tx)
+    .bind(noted_since)
+    .bind(silent_since)
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(())
+    let woken = heard.into_iter().filter(|(_, was_silent)| *was_silent);
+    Ok(woken.map(|(router, _)| router).collect())
 }
 
 /// Notes that a router told by itself that it lives, unless that was noted since, or an agent of its site was heard
@@ -628,10 +656,16 @@ pub struct Said {
 }
 
 /// Notes what a router of `site` said; what is older than what is known changes nothing. A router that
-/// could not be read keeps what it said before, but for the problem.
-pub async fn note_said(tx: &mut Tx, site: SiteId, said: &Said) -> sqlx::Result<()> {
-    sqlx::query(
-        "update routers
+/// could not be read keeps what it said before, but for the problem. Whether it said anything and had said nothing since
+/// `silent_since`, or could not be read the last time.
+pub async fn note_said(
+    tx: &mut Tx,
+    site: SiteId,
+    said: &Said,
+    silent_since: Timestamp,
+) -> sqlx::Result<bool> {
+    let woken: Option<bool> = sqlx::query_scalar(
+        "update routers r
             set api_asked_at = $4, api_problem = $5,
                 routeros_version = coalesce($6, routeros_version),
                 board_name = coalesce($7, board_name), cpu_load = coalesce($8, cpu_load),
@@ -639,8 +673,12 @@ pub async fn note_said(tx: &mut Tx, site: SiteId, said: &Said) -> sqlx::Result<(
                 memory_total_mb = coalesce($10, memory_total_mb), uptime = coalesce($11, uptime),
                 outside = case when $5::text is null then $12 else outside end,
                 outside_count = case when $5::text is null then $13 else outside_count end
-          where tenant_id = $1 and site_id = $2 and id = $3
-            and (api_asked_at is null or api_asked_at < $4)",
+           from (select id, api_problem is not null or api_asked_at is null or api_asked_at < $14 as was_silent
+                   from routers
+                  where tenant_id = $1 and id = $3) before
+          where r.tenant_id = $1 and r.site_id = $2 and r.id = before.id
+            and (r.api_asked_at is null or r.api_asked_at < $4)
+      returning $5::text is null and before.was_silent",
     )
     .bind(tx.tenant())
     .bind(site)
@@ -655,9 +693,10 @@ pub async fn note_said(tx: &mut Tx, site: SiteId, said: &Said) -> sqlx::Result<(
     .bind(&said.uptime)
     .bind(&said.outside)
     .bind(said.outside_count)
-    .execute(&mut **tx)
+    .bind(silent_since)
+    .fetch_optional(&mut **tx)
     .await?;
-    Ok(())
+    Ok(woken.unwrap_or(false))
 }
 
 /// A router's name; `None` when this tenant has no such router.

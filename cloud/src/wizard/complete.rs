@@ -1,28 +1,29 @@
 //! What an agent could not do for a router that it brought up alone, done at the first link to the cloud: SNMP, the
-//! heart-beat, the way to the cloud for guests, and the site's other agent.
+//! heart-beat, the way to the cloud for guests, the hotspot's pages, and the site's other agent.
+//!
+//! The pages come from here and not from the agent: all that they do beside taking a code is done by the cloud, so that
+//! without it they would be no better than the router's own, and the provider's name and colour are known here.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use easyisp_shared::id::{RouterId, TenantId};
-use easyisp_shared::setup::wanted;
+use easyisp_shared::setup::{Setup, wanted};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::drift;
-use easyisp_shared::wire::router::{RouterAsk, RouterTold};
+use easyisp_shared::wire::router::{PagesV1, RouterAsk, RouterTold};
 
 use super::plan::Stage;
 use super::run::At;
 use super::{http, rules, store};
 use crate::audit::{self, Action, Actor, Audit};
 use crate::db::Database;
+use crate::due;
 use crate::error::ApiError;
 use crate::monitoring;
-use crate::routers::{self, Writer};
+use crate::routers::{self, COMPLETE, PAGES, Writer};
 use crate::secrets::Secrets;
 use crate::sites::Live;
-
-/// The kind of the job that does it; its subject is the router.
-pub const COMPLETE: &str = "wizard.complete";
 
 /// Writes what is missing at a router, and nothing else; when to try again, `None` when there is nothing more to do.
 ///
@@ -66,8 +67,10 @@ pub async fn complete(
     store::keep(&mut tx, router, &choice).await?;
     tx.commit().await?;
 
+    let mut has_pages = false;
     let told = match rules::looked_for(known, chosen) {
         Ok((setup, release)) => {
+            has_pages = pages(&setup).is_some();
             let wanted = drift::wanted(&wanted(&setup, release));
             let at = At {
                 live,
@@ -96,12 +99,109 @@ pub async fn complete(
             ..Audit::new(Action::RouterRepair, "router", router, &name)
         };
         audit::record(&mut tx, &Actor::system(), audit, now).await?;
+        if has_pages {
+            due::at(&mut tx, PAGES, router, now).await?;
+        }
     }
     tx.commit().await?;
-    Ok(told.is_none().then(|| now.plus(AGAIN)))
+    Ok(told.is_none().then(|| again(row.place_since, now)))
+}
+
+/// Has a router take the hotspot's pages, which makes the provider's own of what guests meet there; when to try again,
+/// `None` when there is nothing more to do. Nobody has to be kept from the router meanwhile: nobody else writes these
+/// files but its own first script.
+pub async fn fetch_pages(
+    db: &Database,
+    live: &Live,
+    secrets: &Secrets,
+    (tenant, router): (TenantId, RouterId),
+    now: Timestamp,
+) -> anyhow::Result<Option<Timestamp>> {
+    let mut tx = db.begin(tenant).await?;
+    let row = store::find(&mut tx, router).await?;
+    let site = routers::site_of(&mut tx, router).await?;
+    let (Some(row), Some(site)) = (row, site) else {
+        return Ok(None);
+    };
+    let Some(chosen) = http::kept(&row) else {
+        return Ok(None);
+    };
+    let known = http::known(&mut tx, secrets, router).await;
+    let known = known.map_err(ApiError::into_cause)?;
+    drop(tx);
+    let setup = rules::looked_for(known, chosen).ok();
+    let Some(wanted) = setup.as_ref().and_then(|(setup, _)| pages(setup)) else {
+        return Ok(None);
+    };
+
+    let at = At {
+        live,
+        tenant,
+        site,
+        router,
+        now,
+    };
+    let told = at.ask(RouterAsk::Pages(wanted), LONG).await;
+    // Its mode may forbid fetching, its way to the cloud may not be there yet, its agent may be too old for this: each of
+    // them can be put right, and a question an hour disturbs nobody.
+    if !matches!(told, Ok(RouterTold::Pages(None))) {
+        return Ok(Some(again(row.place_since, now)));
+    }
+    let mut tx = db.begin(tenant).await?;
+    let Some(name) = routers::lock_named(&mut tx, router).await? else {
+        return Ok(None);
+    };
+    let audit = Audit {
+        details: "The hotspot's pages became the provider's own".to_owned(),
+        ..Audit::new(Action::RouterRepair, "router", router, &name)
+    };
+    audit::record(&mut tx, &Actor::system(), audit, now).await?;
+    tx.commit().await?;
+    Ok(None)
+}
+
+/// Where the pages of a router's hotspot are; `None` where its own stay.
+fn pages(setup: &Setup) -> Option<PagesV1> {
+    let pages = setup.hotspot.as_ref()?.pages.as_ref()?;
+    Some(PagesV1 {
+        url: pages.url.clone(),
+        query: pages.query.clone(),
+    })
+}
+
+/// When to try again what is in vain since `since`: after as long as that is, so that each rest is twice the one before,
+/// a minute at least and an hour at most. Its first sign of life makes it due before (`routers::heard`).
+fn again(since: Timestamp, now: Timestamp) -> Timestamp {
+    now.plus(now.since(since).clamp(AGAIN, LONGEST))
 }
 
 /// How long writing may take.
 const LONG: Duration = Duration::from_secs(25);
-/// When to try again where the site or the router says nothing.
+/// When to try again at first, where the site or the router says nothing, and where somebody else writes to it.
 const AGAIN: Duration = Duration::from_secs(60);
+/// A router may stay away for good.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_vain_rests_twice_as_long_each_time_up_to_an_hour() {
+        let since = Timestamp::from_secs(1_800_000_000);
+        let mut now = since;
+        let mut rests = Vec::new();
+        for _ in 0..9 {
+            let next = again(since, now);
+            rests.push(next.since(now).as_secs());
+            now = next;
+        }
+        assert_eq!(rests, [60, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        let earlier = since.minus(LONGEST);
+        assert_eq!(
+            again(since, earlier).since(earlier),
+            AGAIN,
+            "a clock goes back"
+        );
+    }
+}

@@ -9,14 +9,13 @@ use easyisp_shared::wire::brought::{BroughtUpV1, ServesV1};
 use easyisp_shared::wire::down::secret_place;
 use easyisp_shared::wire::{DownKind, Up};
 
-use super::complete::COMPLETE;
 use super::plan::Stage;
 use super::rules::{self, Chosen, Services};
 use super::store;
 use crate::audit::{self, Action, Actor, Audit};
 use crate::db::Tx;
 use crate::due;
-use crate::routers::{self, Change, Clear, Provisioning};
+use crate::routers::{self, COMPLETE, Change, Clear, Provisioning};
 use crate::secrets::{SecretError, Secrets};
 use crate::sites;
 use crate::sites::agents::Agent;
@@ -193,6 +192,8 @@ fn chosen(serves: &ServesV1, version: &str) -> Chosen {
         bridges: serves.bridges.clone(),
         agents: serves.agents.iter().map(Ipv4Addr::to_string).collect(),
         firewall: serves.firewall,
+        // It is a new one: as of those that take their script here.
+        pages: serves.hotspot.is_some(),
         ..Chosen::default()
     }
 }

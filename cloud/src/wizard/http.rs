@@ -9,6 +9,7 @@ mod hands;
 pub mod pages;
 pub mod preview;
 pub mod register;
+pub mod system;
 mod through;
 pub mod wireless;
 

@@ -25,7 +25,7 @@ pub use rules::room;
 use crate::api::{Access, Routes, routes};
 use crate::permission::Permission::{RoutersAdd, RoutersConfig, RoutersDetailsView, RoutersView};
 
-pub use complete::{COMPLETE, complete};
+pub use complete::{complete, fetch_pages};
 pub use run::{RUN, work};
 
 /// The routes of this feature.
@@ -41,7 +41,7 @@ pub fn routes() -> Routes {
         .route(ADD, routes!(http::begin::start))
         .route(SEE, routes!(http::begin::status))
         .route(SEE, routes!(http::begin::verify))
-        .route(SEE, routes!(http::begin::system_info))
+        .route(SEE, routes!(http::system::system_info))
         .route(SEE, routes!(http::begin::resume))
         .route(ADD, routes!(http::begin::save_state))
         .route(ADD, routes!(http::begin::forget))

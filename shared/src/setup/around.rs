@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::modes::{DeviceMode, MENU as DEVICE_MODE};
 use crate::wire::setup::{BeforeV1, ItemV1, RowV1, WhichV1};
 
 /// What a router told of its surroundings.
@@ -59,11 +60,8 @@ impl Around {
 
     /// Whether its device's mode keeps it from running anything by itself.
     pub fn knows_no_scheduler(&self) -> bool {
-        let is = |row: &RowV1, name: &str, wanted: [&str; 2]| {
-            of(row, name).is_some_and(|held| wanted.contains(&held.as_str()))
-        };
         self.rows(DEVICE_MODE)
-            .any(|row| is(row, "scheduler", ["no", "false"]) || is(row, "flagged", ["yes", "true"]))
+            .any(|row| DeviceMode::of(row).knows_no_scheduler())
     }
 
     /// From where its agents came in over the API, as it sees them.
@@ -180,7 +178,7 @@ impl Around {
 }
 
 /// What a row of a router says of itself.
-fn of(row: &RowV1, name: &str) -> Option<String> {
+pub(super) fn of(row: &RowV1, name: &str) -> Option<String> {
     let held = row.fields.iter().find(|(held, _)| held == name);
     held.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
 }
@@ -205,7 +203,6 @@ fn found(menu: &str, key: &str, value: String) -> ItemV1 {
     }
 }
 
-const DEVICE_MODE: &str = "/system device-mode";
 /// No router has as many ports.
 const MOST: usize = 256;
 

@@ -7,6 +7,7 @@
 mod around;
 mod checks;
 mod first;
+mod modes;
 mod quote;
 mod pasted;
 mod same;
@@ -25,6 +26,7 @@ use crate::wire::router::InterfaceV1;
 pub use around::Around;
 pub use checks::{Fault, network};
 pub use first::first_script;
+pub use modes::DeviceMode;
 pub use pasted::{imported, mode, pasted, pasted_checked};
 pub use quote::quote;
 pub use same::{duration, same};

@@ -1040,6 +1040,16 @@ fn questions() -> Vec<(&'static str, Question)> {
                 },
             },
         ),
+        (
+            "question_router_pages",
+            Question::Router {
+                router,
+                ask: RouterAsk::Pages(PagesV1 {
+                    url: "https://isp.example.com/provision/hotspot/".to_owned(),
+                    query: "tenantId=1".to_owned(),
+                }),
+            },
+        ),
         ("question_around", Question::Around),
         (
             "question_router_firmware",
@@ -1311,6 +1321,10 @@ fn replies() -> Vec<(&'static str, Reply)> {
         (
             "reply_router_ended",
             Reply::Router(RouterTold::Ended { ended: 1 }),
+        ),
+        (
+            "reply_router_pages",
+            Reply::Router(RouterTold::Pages(Some("login.html: no answer".to_owned()))),
         ),
         (
             "reply_router_certificate",

@@ -87,6 +87,17 @@ pub enum RouterAsk {
         /// User-Name, as the router lists it.
         username: Vec<u8>,
     },
+    /// Take the hotspot's pages from there, into the hotspot's folder.
+    Pages(PagesV1),
+}
+
+/// Where the hotspot's pages are: `{url}{file}?{query}` for each of [`PAGES`](crate::setup::PAGES).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PagesV1 {
+    /// Up to the name of the file.
+    pub url: String,
+    /// Whose they are.
+    pub query: String,
 }
 
 /// A list of a router that may be longer than an answer. New ones go at the end.
@@ -155,6 +166,9 @@ pub enum RouterTold {
         /// How many were online under that name and are so no more.
         ended: u32,
     },
+    /// To [`RouterAsk::Pages`]: why the first of those that did not come did not, in the router's words; `None` where
+    /// all are there.
+    Pages(Option<String>),
 }
 
 /// One of a router's RADIUS secrets.

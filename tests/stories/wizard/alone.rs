@@ -354,7 +354,7 @@ fn rows(roof: &Roof, menu: &str) -> usize {
 }
 
 /// A box that knows a customer, and then hears nothing of the cloud any more.
-async fn cut_off(name: &str) -> Result<(Line, Roof)> {
+pub(super) async fn cut_off(name: &str) -> Result<(Line, Roof)> {
     let world = World::start().await?;
     let line = Line::to(world.agents(), 1).await?;
     let roof = Roof::at_the_end_of(&line, world, name).await?;
@@ -371,7 +371,7 @@ async fn cut_off(name: &str) -> Result<(Line, Roof)> {
     Ok((line, roof))
 }
 
-fn wish(name: &str) -> Wish {
+pub(super) fn wish(name: &str) -> Wish {
     Wish {
         name: name.to_owned(),
         pppoe: Some(vec!["ether2".to_owned()]),
@@ -383,7 +383,7 @@ fn wish(name: &str) -> Wish {
 }
 
 /// What the command line does.
-async fn begin(roof: &Roof, wish: &Wish) -> Result<Begun> {
+pub(super) async fn begin(roof: &Roof, wish: &Wish) -> Result<Begun> {
     let said = doctor::tell(roof.agent().status(), "/wizard", wish).await?;
     Ok(serde_json::from_str(&said.map_err(anyhow::Error::msg)?)?)
 }
@@ -393,7 +393,7 @@ async fn told(roof: &Roof) -> Result<Vec<Told>> {
     Ok(serde_json::from_str(&said)?)
 }
 
-async fn becomes(roof: &Roof, name: &str, stage: Stage) -> Result<Told> {
+pub(super) async fn becomes(roof: &Roof, name: &str, stage: Stage) -> Result<Told> {
     let mut last = Value::Null;
     let found = eventually("the box is so far", async || {
         let found = told(roof).await?.into_iter().find(|one| one.name == name);

@@ -66,6 +66,24 @@ async fn what_cannot_be_begun_touches_nothing() -> Result<()> {
         router.configure(|machine| machine.put_all("/system device-mode", "hotspot", hotspot));
     };
     mode(&roof.router, "no");
+    // It is said before anybody configures anything.
+    let seen = |path: &str| {
+        let (owner, path) = (roof.isp.owner.clone(), format!("/wizard/{id}/{path}"));
+        async move { owner.get(&path).await }
+    };
+    let info = seen("system-info").await?;
+    assert_eq!(info["deviceMode"]["mode"], "advanced", "{info}");
+    assert_eq!(info["deviceMode"]["forbids"], json!(["hotspot"]), "{info}");
+    for told in [
+        &info["deviceMode"]["message"],
+        &seen("verify").await?["message"],
+    ] {
+        let told = told.as_str().context("words")?;
+        ensure!(
+            told.contains("/system device-mode update hotspot=yes on the router"),
+            "{told}"
+        );
+    }
     let (status, said) = ask(&roof, &both()).await?;
     assert_eq!(
         (status.as_u16(), &said["code"]),
@@ -77,6 +95,23 @@ async fn what_cannot_be_begun_touches_nothing() -> Result<()> {
         "{said}"
     );
     mode(&roof.router, "yes");
+    let info = seen("system-info").await?;
+    assert_eq!(
+        (
+            &info["deviceMode"]["forbids"],
+            &info["deviceMode"]["message"]
+        ),
+        (&json!([]), &json!(null)),
+        "{info}"
+    );
+    let verified = seen("verify").await?;
+    ensure!(
+        !verified["message"]
+            .as_str()
+            .context("words")?
+            .contains("device-mode"),
+        "{verified}"
+    );
 
     // The port behind which the agent is.
     roof.router.configure(|machine| {

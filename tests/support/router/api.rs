@@ -220,8 +220,13 @@ async fn visit(
         let replies = match &guest {
             Guest::Known(name) => {
                 let rights = Rights::of(&router.machine(), name);
-                match own_password(&router, name, &rights, &sentence) {
+                let own = own_password(&router, name, &rights, &sentence);
+                match own {
                     Some(outcome) => told(outcome, api, "/password", &sentence),
+                    None if sentence.is("/tool/fetch") && rights.allow(&sentence) => {
+                        let outcome = fetched(&router, &sentence).await;
+                        told(outcome, api, "/tool/fetch", &sentence)
+                    }
                     None => carry_out(&router, api, (&sentence, &rights), manners),
                 }
             }
@@ -457,6 +462,15 @@ fn own_password(
     }
     router.configure(|machine| machine.change_password(name, &new));
     Some(Ok(Vec::new()))
+}
+
+/// `/tool/fetch`: takes as long as it takes, and ends with how it went.
+async fn fetched(router: &Router, sentence: &Sentence) -> Result<Vec<menus::Row>, menus::Refused> {
+    router.change(|state| state.counters.api_commands += 1);
+    let given = |field| sentence.value(field).unwrap_or_default();
+    let fetched = router.fetch(given("url"), given("dst-path")).await;
+    fetched.map_err(|words| (None, words))?;
+    Ok(vec![menus::Row(vec![("status", "finished".to_owned())])])
 }
 
 fn carry_out(

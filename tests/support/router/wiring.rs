@@ -290,11 +290,7 @@ impl Router {
     /// Somebody pastes a line into the router's terminal. Fetching goes out for real, from the router's own address;
     /// what stands at its end is what the terminal says when it stops at an error.
     pub async fn paste(&self, line: &str) -> Result<(), String> {
-        let client = reqwest::Client::builder()
-            .local_address(IpAddr::V4(self.shared.settings.source))
-            .no_proxy()
-            .build()
-            .map_err(|error| error.to_string())?;
+        let client = self.client()?;
         let runtime = tokio::runtime::Handle::current();
         let lan = self.shared.settings.lan.clone();
         let (router, line) = (self.clone(), line.to_owned());
@@ -304,24 +300,7 @@ impl Router {
             machine.reaches(Outside::new(move |machine, url| {
                 // Who is called now may look at the router at once.
                 adopting.configure(|held| *held = machine.clone());
-                let got = async {
-                    let answer = client
-                        .get(lan.real(url))
-                        .send()
-                        .await
-                        .map_err(|_| "failure: no answer")?;
-                    match answer.status().is_success() {
-                        true => answer
-                            .text()
-                            .await
-                            .map_err(|_| "failure: cut off".to_owned()),
-                        false => Err(format!(
-                            "failure: Fetch failed with status {}",
-                            answer.status().as_u16()
-                        )),
-                    }
-                };
-                runtime.block_on(got)
+                runtime.block_on(got(&client, &lan.real(url)))
             }));
             let done = machine.import(&line);
             machine.reaches(Outside::default());
@@ -329,5 +308,40 @@ impl Router {
             done
         });
         typed.await.map_err(|error| error.to_string())?
+    }
+
+    /// `/tool/fetch` over the API, by the same way out, into a file.
+    pub(super) async fn fetch(&self, url: &str, file: &str) -> Result<(), String> {
+        if self.machine().forbids("fetch") {
+            return Err("failure: not allowed by device-mode".to_owned());
+        }
+        let lan = &self.shared.settings.lan;
+        let text = got(&self.client()?, &lan.real(url)).await?;
+        self.configure(|machine| machine.write_file(file, &text));
+        Ok(())
+    }
+
+    /// Its way out, from its own address.
+    fn client(&self) -> Result<reqwest::Client, String> {
+        reqwest::Client::builder()
+            .local_address(IpAddr::V4(self.shared.settings.source))
+            .no_proxy()
+            .build()
+            .map_err(|error| error.to_string())
+    }
+}
+
+async fn got(client: &reqwest::Client, url: &str) -> Result<String, String> {
+    let answer = client.get(url).send().await;
+    let answer = answer.map_err(|_| "failure: no answer")?;
+    match answer.status().is_success() {
+        true => answer
+            .text()
+            .await
+            .map_err(|_| "failure: cut off".to_owned()),
+        false => Err(format!(
+            "failure: Fetch failed with status {}",
+            answer.status().as_u16()
+        )),
     }
 }

@@ -17,6 +17,7 @@ use super::super::plan::Stage;
 use super::super::rules;
 use super::super::run::At;
 use super::super::store::{self, Purpose};
+use super::system::device_mode;
 use super::through::BEGINS;
 use super::{NO_AGENT, kept, known, last, refused};
 use crate::api::{Json, Path, Success, blank};
@@ -42,7 +43,7 @@ const DEVICE_MODE: &str = "Look first at /system device-mode print on a device w
      its script as a file: download it (GET /api/wizard/{id}/script), drag it into Files, /import it, and enter the \
      router's address.";
 /// How long a router has for a question that a person waits for.
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Which router is to be brought up.
 #[derive(Deserialize, ToSchema)]
@@ -371,7 +372,7 @@ pub struct Verified {
 }
 
 /// `GET /api/wizard/{router}/verify`: whether the router has come, and whether its agent enters it. 200 either way;
-/// `message` begins with what failed, where something did. A router whose address is entered may have its script from a
+/// `message` begins with what failed, where something did, and says what of its device-mode is in the way. A router whose address is entered may have its script from a
 /// file: it has come once its agent enters it.
 #[utoipa::path(get, path = "/api/wizard/{router}/verify", tag = "Routers",
     params(("router" = RouterId, Path)), responses((status = 200, body = Verified)))]
@@ -413,7 +414,12 @@ pub async fn verify(
     let message = match &told {
         Ok(RouterTold::System(told)) => {
             routers::note_board(&db, operator.tenant, router, told).await?;
-            format!("{} {} answers its agent", told.board, told.version)
+            let answers = format!("{} {} answers its agent", told.board, told.version);
+            let mode = device_mode(&at).await;
+            match mode.and_then(|mode| mode.sentence()) {
+                Some(limits) => format!("{answers}; {limits}"),
+                None => answers,
+            }
         }
         Ok(_) => "It answers its agent".to_owned(),
         Err(why) => format!("Its agent cannot enter it: {why}"),
@@ -433,81 +439,6 @@ pub async fn verify(
             Some(row) => format!("{} ({message})", row.message),
             None => message,
         },
-    }))
-}
-
-/// What a router is.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SystemInfo {
-    /// `3d 4h 5m 6s`.
-    uptime: String,
-    version: String,
-    board_name: String,
-    platform: String,
-    cpu: String,
-    cpu_count: u32,
-    /// Megahertz.
-    cpu_frequency: u32,
-    /// Percent.
-    cpu_load: u32,
-    /// Bytes.
-    free_memory: u64,
-    /// Bytes.
-    total_memory: u64,
-    /// Bytes.
-    free_hdd_space: u64,
-    /// Bytes.
-    total_hdd_space: u64,
-    architecture_name: String,
-    build_time: String,
-}
-
-/// `GET /api/wizard/{router}/system-info`: what the router is, asked of it now.
-///
-/// Errors: 422 without an API user, 503 when the site is away, 502 or 504 when the router is.
-#[utoipa::path(get, path = "/api/wizard/{router}/system-info", tag = "Routers",
-    params(("router" = RouterId, Path)), responses((status = 200, body = SystemInfo),
-        (status = 422, description = "No API user is entered for this router"),
-        (status = 502, description = "The device or its site cannot be asked"),
-        (status = 504, description = "It did not answer in time")))]
-pub async fn system_info(
-    operator: Operator,
-    State(db): State<Database>,
-    State(clock): State<Clock>,
-    State(live): State<Live>,
-    Path(router): Path<RouterId>,
-) -> Result<Json<SystemInfo>, ApiError> {
-    let now = clock.now();
-    let site = site_of(&db, &operator, router).await?;
-    let at = At {
-        live: &live,
-        tenant: operator.tenant,
-        site,
-        router,
-        now,
-    };
-    let RouterTold::System(told) = at.ask(RouterAsk::System, PATIENCE).await? else {
-        return Err(ApiError::BadGateway {
-            message: "The site answered something else".to_owned(),
-        });
-    };
-    routers::note_board(&db, operator.tenant, router, &told).await?;
-    Ok(Json(SystemInfo {
-        uptime: crate::customers::uptime(told.uptime_secs),
-        version: told.version,
-        board_name: told.board,
-        platform: told.platform,
-        cpu: told.cpu,
-        cpu_count: told.cpu_count.unwrap_or(1),
-        cpu_frequency: told.cpu_frequency.unwrap_or(0),
-        cpu_load: told.cpu_load.unwrap_or(0),
-        free_memory: told.free_memory.unwrap_or(0),
-        total_memory: told.total_memory.unwrap_or(0),
-        free_hdd_space: told.free_disk.unwrap_or(0),
-        total_hdd_space: told.total_disk.unwrap_or(0),
-        architecture_name: told.architecture,
-        build_time: told.build_time,
     }))
 }
 

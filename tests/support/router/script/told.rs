@@ -104,7 +104,7 @@ impl Machine {
     }
 
     /// Whether the device's mode keeps this off.
-    pub(super) fn forbids(&self, what: &str) -> bool {
+    pub(crate) fn forbids(&self, what: &str) -> bool {
         self.first("/system device-mode", what).as_deref() == Some("no")
     }
 
