@@ -59,7 +59,10 @@ async fn a_million_payments_are_proved_and_one_cent_is_found() -> Result<()> {
     ensure!(all.status.success(), "{all:?}");
     println!("verify-ledger: {took:.1?}, {of_few} KiB for nobody and {of_all} KiB for all");
     if full() {
-        ensure!(took < MOST_TIME, "it took {took:.1?}");
+        ensure!(
+            took < MOST_TIME || !program.is_shipped(),
+            "it took {took:.1?}"
+        );
         ensure!(
             of_all < of_few + MOST_KIB,
             "it grew from {of_few} to {of_all} KiB"
