@@ -50,14 +50,20 @@ impl Changes {
         }
         let last_at = before.map_or(at, |before| before.last_seen);
         let gone = Gone { last_at, until: at };
-        for prefix in had.iter().filter(|prefix| !after.prefixes.contains(*prefix)) {
+        for prefix in had
+            .iter()
+            .filter(|prefix| !after.prefixes.contains(*prefix))
+        {
             let open = |span: &&mut Span| span.prefix == prefix && span.gone.is_none();
             match self.new.iter_mut().find(open) {
                 Some(span) => span.gone = Some(gone),
                 None => self.gone.push((prefix, gone)),
             }
         }
-        let came = after.prefixes.iter().filter(|prefix| !had.contains(*prefix));
+        let came = after
+            .prefixes
+            .iter()
+            .filter(|prefix| !had.contains(*prefix));
         self.new.extend(came.map(|prefix| Span {
             prefix,
             told_at: at,

@@ -26,8 +26,7 @@ impl FromStr for Asked {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Asked, &'static str> {
-        const WRONG: &str =
-            "must be an IPv4 address, an IPv6 address, or an IPv6 prefix of 48 to 128 bits that a line can have";
+        const WRONG: &str = "must be an IPv4 address, an IPv6 address, or an IPv6 prefix of 48 to 128 bits that a line can have";
         let prefix = match text.parse().map(|address: IpAddr| address.to_canonical()) {
             Ok(IpAddr::V4(address)) => return Ok(Asked::V4(address)),
             Ok(IpAddr::V6(address)) => alone(address),

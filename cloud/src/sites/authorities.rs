@@ -1,12 +1,13 @@
 //! By which authority a site's boxes are known to devices (802.1X, IKEv2) and routers (RadSec): one for all of them.
 
-use easyisp_shared::id::{AgentId, SiteId};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::enroll::SiteAuthorityV1;
 use sha2::{Digest, Sha256};
 
 use super::agents::Agent;
-use crate::db::{Database, Tx};
+use super::store::authorities as store;
+pub use super::store::authorities::{of_site, pass_on};
+use crate::db::Database;
 use crate::secrets::{SecretError, Secrets};
 
 /// What an agent told is not its site's authority.
@@ -42,54 +43,9 @@ pub async fn tell(
     let key = secrets.site_key(&mut tx, agent.site).await?;
     key.open(&SiteAuthorityV1::place(agent.site), &told.key)
         .map_err(|_| AuthorityError::Unusable)?;
-    sqlx::query(
-        "insert into site_authorities as s (tenant_id, site_id, certificate, key_sealed, agent_id, told_at)
-         values ($1, $2, $3, $4, $5, $6)
-             on conflict (tenant_id, site_id)
-             do update set certificate = excluded.certificate, key_sealed = excluded.key_sealed,
-                           agent_id = excluded.agent_id, told_at = excluded.told_at
-                  where s.agent_id = excluded.agent_id
-                     or not exists (select from agents a
-                                     where a.tenant_id = $1 and a.id = s.agent_id and a.revoked_at is null)",
-    )
-    .bind(agent.tenant)
-    .bind(agent.site)
-    .bind(&told.certificate)
-    .bind(&told.key)
-    .bind(agent.id)
-    .bind(now)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query("update agents set authority_digest = $3 where tenant_id = $1 and id = $2")
-        .bind(agent.tenant)
-        .bind(agent.id)
-        .bind(Sha256::digest(&told.certificate).to_vec())
-        .execute(&mut *tx)
-        .await?;
-    let kept = of_site(&mut tx, agent.site).await?;
+    store::keep(&mut tx, agent, told, now).await?;
+    store::note(&mut tx, agent.id, &Sha256::digest(&told.certificate)).await?;
+    let kept = store::of_site(&mut tx, agent.site).await?;
     tx.commit().await?;
     Ok(kept.filter(|kept| kept.certificate != told.certificate))
-}
-
-/// A site's authority, for a box that joins it; `None` where none told one.
-pub async fn of_site(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<SiteAuthorityV1>> {
-    let row: Option<(Vec<u8>, Vec<u8>)> = sqlx::query_as(
-        "select certificate, key_sealed from site_authorities where tenant_id = $1 and site_id = $2",
-    )
-    .bind(tx.tenant())
-    .bind(site)
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(row.map(|(certificate, key)| SiteAuthorityV1 { certificate, key }))
-}
-
-/// An agent's place was taken by another, which has its authority: that one speaks for the site from here on.
-pub async fn pass_on(tx: &mut Tx, from: AgentId, to: AgentId) -> sqlx::Result<()> {
-    sqlx::query("update site_authorities set agent_id = $3 where tenant_id = $1 and agent_id = $2")
-        .bind(tx.tenant())
-        .bind(from)
-        .bind(to)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Sites and their counters.
 
+pub mod authorities;
+
 use easyisp_shared::id::{AgentId, PackageId, RouterId, RouterLoginId, SiteId};
 use easyisp_shared::time::Timestamp;
 

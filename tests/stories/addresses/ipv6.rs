@@ -20,9 +20,24 @@ async fn an_address_has_whoever_has_the_prefix_around_it() -> Result<()> {
     let place = Place::settle(&world, "dual").await?;
     let other = Place::settle(&world, "alike").await?;
     let lines = [
-        ("811", "asha", ASHA, vec!["2001:db8:7:100::/56", "2001:db8:7:1::/64"]),
-        ("812", "brian", BRIAN, vec!["2001:db8:7:200::/56", "2001:db8:7:2::5/128"]),
-        ("813", "chipo", CHIPO, vec!["2001:db8:7:300::/60", "2001:db8:7:310::/60"]),
+        (
+            "811",
+            "asha",
+            ASHA,
+            vec!["2001:db8:7:100::/56", "2001:db8:7:1::/64"],
+        ),
+        (
+            "812",
+            "brian",
+            BRIAN,
+            vec!["2001:db8:7:200::/56", "2001:db8:7:2::5/128"],
+        ),
+        (
+            "813",
+            "chipo",
+            CHIPO,
+            vec!["2001:db8:7:300::/60", "2001:db8:7:310::/60"],
+        ),
     ];
     let (from, to) = (at("2025-03-02T13:00:00Z"), at("2025-03-02T18:00:00Z"));
     for place in [&place, &other] {
@@ -138,7 +153,8 @@ async fn what_a_router_delegated_is_found() -> Result<()> {
     let site = Site::open(&world, &isp).await?;
     let until = world.clock.now().plus(3 * DAY);
     let customer = isp.add_subscriber("asha", "254712345601", until).await?;
-    let networks = json!({"ipv6Prefix": "2001:db8:1::/64", "delegatedIpv6Prefix": "2001:db8:900::/56"});
+    let networks =
+        json!({"ipv6Prefix": "2001:db8:1::/64", "delegatedIpv6Prefix": "2001:db8:900::/56"});
     isp.owner
         .put(&format!("/customers/{customer}/networks"), &networks)
         .await?;

@@ -105,8 +105,7 @@ pub async fn search(
     audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
     tx.commit().await?;
     let holder = |found: store::Found| Holder {
-        certain: found.certain
-            && moment.is_certain(found.row.started_at, found.row.last_seen_at),
+        certain: found.certain && moment.is_certain(found.row.started_at, found.row.last_seen_at),
         session: Session::new(found.row, now),
     };
     Ok(Json(Holders {

@@ -326,7 +326,9 @@ impl<'a> Columns<'a> {
             macs: states().map(|state| state.mac.as_deref()).collect(),
             causes: states().map(|state| state.cause.as_deref()).collect(),
             free: states().map(|state| state.bytes_free).collect(),
-            prefixes: states().map(|state| state.prefixes.texts().join(" ")).collect(),
+            prefixes: states()
+                .map(|state| state.prefixes.texts().join(" "))
+                .collect(),
         }
     }
 }

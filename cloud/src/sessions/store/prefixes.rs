@@ -7,10 +7,7 @@ use crate::db::Tx;
 use crate::sessions::prefixes::Changes;
 
 /// Writes what a batch changed: first what sessions have no more, then what they had not before.
-pub async fn change_prefixes(
-    tx: &mut Tx,
-    changed: &[(SessionId, &Changes)],
-) -> sqlx::Result<()> {
+pub async fn change_prefixes(tx: &mut Tx, changed: &[(SessionId, &Changes)]) -> sqlx::Result<()> {
     let gone = || {
         let each = changed.iter();
         each.flat_map(|(session, changes)| changes.gone.iter().map(move |gone| (*session, gone)))
@@ -26,8 +23,16 @@ pub async fn change_prefixes(
         )
         .bind(tx.tenant())
         .bind(gone().map(|(session, _)| session).collect::<Vec<_>>())
-        .bind(gone().map(|(_, (prefix, _))| text(*prefix)).collect::<Vec<_>>())
-        .bind(gone().map(|(_, (_, gone))| gone.last_at).collect::<Vec<_>>())
+        .bind(
+            gone()
+                .map(|(_, (prefix, _))| text(*prefix))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            gone()
+                .map(|(_, (_, gone))| gone.last_at)
+                .collect::<Vec<_>>(),
+        )
         .bind(gone().map(|(_, (_, gone))| gone.until).collect::<Vec<_>>())
         .execute(&mut **tx)
         .await?;

@@ -1,0 +1,70 @@
+//! Sites' access authorities.
+
+use easyisp_shared::id::{AgentId, SiteId};
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::enroll::SiteAuthorityV1;
+
+use super::super::agents::Agent;
+use crate::db::Tx;
+
+/// Keeps an authority as its site's, where the site has none, or had it from this agent or from one that was revoked.
+pub async fn keep(
+    tx: &mut Tx,
+    agent: &Agent,
+    told: &SiteAuthorityV1,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into site_authorities as s (tenant_id, site_id, certificate, key_sealed, agent_id, told_at)
+         values ($1, $2, $3, $4, $5, $6)
+             on conflict (tenant_id, site_id)
+             do update set certificate = excluded.certificate, key_sealed = excluded.key_sealed,
+                           agent_id = excluded.agent_id, told_at = excluded.told_at
+                  where s.agent_id = excluded.agent_id
+                     or not exists (select from agents a
+                                     where a.tenant_id = $1 and a.id = s.agent_id and a.revoked_at is null)",
+    )
+    .bind(agent.tenant)
+    .bind(agent.site)
+    .bind(&told.certificate)
+    .bind(&told.key)
+    .bind(agent.id)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes what an agent told as its own.
+pub async fn note(tx: &mut Tx, agent: AgentId, digest: &[u8]) -> sqlx::Result<()> {
+    sqlx::query("update agents set authority_digest = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant())
+        .bind(agent)
+        .bind(digest)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// A site's authority, for a box that joins it; `None` where none told one.
+pub async fn of_site(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<SiteAuthorityV1>> {
+    let row: Option<(Vec<u8>, Vec<u8>)> = sqlx::query_as(
+        "select certificate, key_sealed from site_authorities where tenant_id = $1 and site_id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(site)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|(certificate, key)| SiteAuthorityV1 { certificate, key }))
+}
+
+/// An agent's place was taken by another, which has its authority: that one speaks for the site from here on.
+pub async fn pass_on(tx: &mut Tx, from: AgentId, to: AgentId) -> sqlx::Result<()> {
+    sqlx::query("update site_authorities set agent_id = $3 where tenant_id = $1 and agent_id = $2")
+        .bind(tx.tenant())
+        .bind(from)
+        .bind(to)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
