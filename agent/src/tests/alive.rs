@@ -9,7 +9,7 @@ use crate::watchdog::{Hang, Supervisor, Watchdog, Watched};
 
 const SHORT: Duration = Duration::from_millis(900);
 
-/// A sign of life follows a login through the socket and an answer of the accounting thread, and
+/// L5: a sign of life follows a login through the socket and an answer of the accounting thread, and
 /// nothing else: with either stuck there is none, and with both again there is.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_manager_hears_only_of_an_agent_that_serves() {
