@@ -28,6 +28,7 @@ mod copied_card;
 mod crash;
 mod customer_life;
 mod cut_lists;
+mod damaged;
 mod daraja;
 mod dashboard;
 mod deaf;
