@@ -1,6 +1,7 @@
 //! The program itself, as a service manager runs it: what it refuses, what it survives, how it is watched.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod commands;
 mod restart;
 
 use std::collections::BTreeSet;
@@ -270,6 +271,7 @@ impl Program {
             .env("EASYISP_STATUS_LISTEN", status.to_string())
             .env("EASYISP_PORTAL_LISTEN", "127.0.0.1:0")
             .env("EASYISP_PEERS_LISTEN", "127.0.0.1:0")
+            .env("EASYISP_WIZARD_LISTEN", "127.0.0.1:0")
             .env("EASYISP_LOG_FILTER", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
