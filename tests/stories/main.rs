@@ -97,6 +97,7 @@ mod purchase_terms;
 mod pyrad;
 mod quota;
 mod races;
+mod radclient;
 mod radsec;
 mod refunds;
 mod renewals;
