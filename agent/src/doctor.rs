@@ -12,7 +12,10 @@ use tokio::net::TcpStream;
 use futures_util::future::join_all;
 
 use crate::config::Config;
+use crate::hosted;
+use crate::housekeeping::CLOCK_MARK;
 use crate::radius::eap::authority as access;
+use crate::site::TimeKeeper;
 use crate::status::{Report, RouterReport, SharedReport};
 use crate::store::used_percent;
 use crate::sync::{Identity, IdentityError};
@@ -28,48 +31,47 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
+impl Finding {
+    /// The same of one of many sites.
+    fn of(self, site: &str) -> Finding {
+        Finding {
+            found: format!("{site}: {}", self.found),
+            ..self
+        }
+    }
+}
+
 /// Looks at everything, whether an agent runs here or not.
 pub async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
-    let running = fetch_status(config.status.listen).await;
-    let running = running.ok();
-    let many = running
-        .as_deref()
-        .and_then(|body| serde_json::from_str(body).ok());
-    if let Some(many) = many {
-        return examine_many(config, &many, clock.now()).await;
+    let now = clock.now();
+    let told = fetch_status(config.status.listen).await.ok();
+    let told = told.as_deref();
+    if let Some(many) = told.and_then(|body| serde_json::from_str(body).ok()) {
+        return examine_many(config, &many, now).await;
     }
-    let running = running.and_then(|body| serde_json::from_str::<Report>(&body).ok());
-    let identity = Identity::load(&config.identity_folder());
-    let mut findings = vec![
-        is_enrolled(&identity),
-        certificate(&identity, clock.now()),
-        disk(&config.data_dir),
-        space(&config.data_dir),
-        files(&config.data_dir),
-        authority(&config.data_dir),
-        time(running.as_ref(), clock.now()),
-    ];
-    match &running {
-        Some(report) => {
-            findings.extend([link(report), routers(report), wear(report)]);
-            findings.extend(report.unknown_sources.iter().map(asking));
-            let now = clock.now();
-            let reached = report.routers.iter().map(|router| reach(router, now));
-            findings.extend(join_all(reached).await);
-        }
-        None => {
-            findings.push(port("[radius] auth", config.radius.auth));
-            findings.push(port("[radius] acct", config.radius.acct));
-            if let Some(address) = config.radius.radsec {
-                findings.push(tcp_port("[radius] radsec", address));
-            }
-            findings.push(tcp_port("[peers] listen", config.peers.listen));
-            findings.push(tcp_port("[status] listen", config.status.listen));
-            let missing = "no agent runs on this box".to_owned();
-            let remedy = "start it: easyisp-agent run (or: systemctl start easyisp-agent)";
-            findings.push(failed("agent", missing, remedy));
-        }
+    let running = told.and_then(|body| serde_json::from_str::<Report>(body).ok());
+    let hosted = hosted::names(&config.data_dir);
+    let mut findings = vec![disk(&config.data_dir), space(&config.data_dir)];
+    if let Some(report) = &running {
+        findings.extend(of_files(&config.data_dir, Some(report), now));
+        findings.extend(of_agent(report, now).await);
+        findings.extend(report.unknown_sources.iter().map(asking));
+        return findings;
     }
+    if hosted.is_empty() {
+        findings.extend(of_files(&config.data_dir, None, now));
+    }
+    for name in &hosted {
+        let found = of_files(&hosted::folder(&config.data_dir, name), None, now);
+        findings.extend(found.into_iter().map(|finding| finding.of(name)));
+    }
+    findings.extend(ports(config, hosted.is_empty()));
+    let missing = "no agent runs on this box".to_owned();
+    let remedy = match hosted.is_empty() {
+        true => "start it: easyisp-agent run (or: systemctl start easyisp-agent)",
+        false => "start it: easyisp-agent run --hosted (or its service)",
+    };
+    findings.push(failed("agent", missing, remedy));
     findings
 }
 
@@ -85,23 +87,61 @@ async fn examine_many(config: &Config, report: &SharedReport, now: Timestamp) ->
     }
     findings.extend(report.unknown_sources.iter().map(asking));
     for site in &report.sites {
-        let folder = crate::hosted::folder(&config.data_dir, &site.name);
-        let identity = Identity::load(&folder.join("identity"));
-        let of_site = [
-            certificate(&identity, now),
-            files(&folder),
-            authority(&folder),
-            time(Some(&site.report), now),
-            link(&site.report),
-            routers(&site.report),
-            wear(&site.report),
-        ];
-        let reached = join_all(site.report.routers.iter().map(|router| reach(router, now)));
-        let of_site = of_site.into_iter().chain(reached.await);
-        findings.extend(of_site.map(|finding| Finding {
-            found: format!("{}: {}", site.name, finding.found),
-            ..finding
-        }));
+        let folder = hosted::folder(&config.data_dir, &site.name);
+        let mut of_site = of_files(&folder, Some(&site.report), now);
+        of_site.extend(of_agent(&site.report, now).await);
+        findings.extend(of_site.into_iter().map(|finding| finding.of(&site.name)));
+    }
+    findings
+}
+
+/// What a site's files say, beside the agent that uses them or beside none.
+fn of_files(folder: &Path, running: Option<&Report>, now: Timestamp) -> Vec<Finding> {
+    let identity = Identity::load(&folder.join("identity"));
+    vec![
+        is_enrolled(&identity),
+        certificate(&identity, now),
+        files(folder),
+        authority(folder),
+        match running {
+            Some(report) => time(report, now),
+            None => time_alone(folder, now),
+        },
+    ]
+}
+
+/// What an agent says of itself, and whether its routers are there.
+async fn of_agent(report: &Report, now: Timestamp) -> Vec<Finding> {
+    let mut findings = vec![link(report), routers(report), wear(report)];
+    let reached = report.routers.iter().map(|router| reach(router, now));
+    findings.extend(join_all(reached).await);
+    findings
+}
+
+/// Every port that an agent would listen on, while none does.
+fn ports(config: &Config, alone: bool) -> Vec<Finding> {
+    let mut findings = vec![
+        port("[radius] auth", config.radius.auth),
+        port("[radius] acct", config.radius.acct),
+        tcp_port("[status] listen", config.status.listen),
+    ];
+    if !alone {
+        return findings;
+    }
+    if let Some(address) = config.radius.radsec {
+        findings.push(tcp_port("[radius] radsec", address));
+    }
+    findings.push(tcp_port("[peers] listen", config.peers.listen));
+    findings.push(tcp_port("[wizard] listen", config.wizard.listen));
+    let local = config.radius.auth.ip();
+    let (around, logs) = (config.neighbours.listen, config.syslog.listen);
+    if !crate::is_out_of_place(around, local) {
+        // As the agent does: others may hear the same announcements.
+        let refused = crate::neighbours::bind(around).err();
+        findings.push(bound("[neighbours] listen", around, refused, "ss -lunp"));
+    }
+    if !crate::is_out_of_place(logs, local) {
+        findings.push(port("[syslog] listen", logs));
     }
     findings
 }
@@ -271,19 +311,29 @@ fn authority(dir: &Path) -> Finding {
     }
 }
 
-fn time(running: Option<&Report>, now: Timestamp) -> Finding {
-    let Some(report) = running else {
-        return well("clock", format!("{now} on this box"));
-    };
-    let remedy = "let this box set its clock by NTP (timedatectl set-ntp true)";
+fn time(report: &Report, now: Timestamp) -> Finding {
     match report.clock_offset_millis {
         Some(offset) if offset.abs() > 1000 => {
             let found = format!("{offset} ms beside the cloud's");
-            failed("clock", found, remedy)
+            failed("clock", found, SET_CLOCK)
         }
         Some(offset) => well("clock", format!("{offset} ms beside the cloud's")),
         None if report.clock_trusted => well("clock", format!("{now}; the cloud has not said yet")),
-        None => failed("clock", "cannot be trusted".into(), remedy),
+        None => failed("clock", "cannot be trusted".into(), SET_CLOCK),
+    }
+}
+
+/// The same while no agent runs: whether one that is started would trust this clock, by what time it was when one wrote
+/// it down last.
+fn time_alone(dir: &Path, now: Timestamp) -> Finding {
+    let mark = crate::store::mark(&dir.join("outbox.db"), CLOCK_MARK).map(Timestamp::from_micros);
+    let found = match mark {
+        Some(mark) => format!("{now} on this box; an agent ran here at {mark}"),
+        None => format!("{now} on this box"),
+    };
+    match TimeKeeper::start(now, Duration::ZERO, mark, None).trusted() {
+        true => well("clock", found),
+        false => failed("clock", format!("{found}: it cannot be trusted"), SET_CLOCK),
     }
 }
 
@@ -439,82 +489,11 @@ fn failed(what: &'static str, found: String, remedy: &str) -> Finding {
 
 pub(crate) const MOST_WRITTEN: u64 = 1000;
 const FULL: u8 = 80;
+const SET_CLOCK: &str = "let this box set its clock by NTP (timedatectl set-ntp true)";
 const LATELY: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST: u64 = 1 << 20;
 const OK: &str = "200";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_taken_port_is_told_with_how_to_find_who_has_it() -> io::Result<()> {
-        let udp = UdpSocket::bind("127.0.0.1:0")?;
-        let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
-        let mut config = Config {
-            data_dir: "/proc/nowhere".into(),
-            ..Config::default()
-        };
-        config.radius.auth = udp.local_addr()?;
-        config.radius.radsec = Some(tcp.local_addr()?);
-        // Nobody is there, whatever else runs on this machine.
-        let free = std::net::TcpListener::bind("127.0.0.1:0")?;
-        config.status.listen = free.local_addr()?;
-        drop(free);
-        let clock = Clock::test(Timestamp::from_secs(1_800_000_000));
-        let findings = examine(&config, &clock).await;
-        for (what, remedy) in [
-            ("[radius] auth", "ss -lunp"),
-            ("[radius] radsec", "ss -ltnp"),
-            ("room", "data_dir"),
-            ("disk", "writable"),
-            ("identity", "enroll"),
-            ("agent", "easyisp-agent run"),
-        ] {
-            let told = findings.iter().find(|finding| finding.what == what);
-            let told = told.and_then(|finding| finding.remedy.as_deref());
-            assert!(
-                told.is_some_and(|told| told.contains(remedy)),
-                "{what}: {findings:?}"
-            );
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_disk_that_fills_up_is_told_before_it_is_full() {
-        assert_eq!(room(79).remedy, None);
-        assert!(room(80).remedy.is_some());
-        assert_eq!(space(Path::new("/proc/nowhere")).what, "room");
-    }
-
-    /// A router whose secret was mended is not named for what it sent before that.
-    #[test]
-    fn a_wrong_secret_is_one_that_was_shown_last() -> serde_json::Result<()> {
-        for (shows_another, sound) in [(true, false), (false, true)] {
-            let router = serde_json::json!({"id": uuid::Uuid::nil(), "name": "Tower", "source": "10.0.0.1/32",
-                "lastSeen": Timestamp::from_secs(1_800_000_000), "signs": true, "mismatches": 7,
-                "showsAnotherSecret": shows_another});
-            let report = serde_json::json!({"version": "0", "now": Timestamp::from_secs(1_800_000_060),
-                "clockTrusted": true, "clockOffsetMillis": 0, "link": "up", "linkUp": true, "subscribers": 1,
-                "sessions": 0, "waiting": {}, "routers": [router], "unknownSources": [], "counters": {},
-                "warnings": []});
-            let finding = routers(&serde_json::from_value(report)?);
-            assert_eq!(finding.remedy.is_none(), sound, "{finding:?}");
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn every_failure_has_a_remedy_and_an_unwritable_folder_is_one() {
-        let finding = disk(Path::new("/proc/nowhere"));
-        assert!(finding.remedy.is_some(), "{finding:?}");
-        let finding = is_enrolled(&Err(IdentityError::NotEnrolled));
-        assert!(
-            finding
-                .remedy
-                .is_some_and(|remedy| remedy.contains("enroll"))
-        );
-    }
-}
+mod tests;

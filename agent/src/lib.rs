@@ -291,7 +291,7 @@ async fn bind_peers(address: SocketAddr) -> Option<TcpListener> {
 
 /// A box that answers on loopback alone has no neighbours, and says nothing on a network that is not its site's.
 fn bind_neighbours(address: SocketAddr, radius: IpAddr) -> Option<UdpSocket> {
-    if radius.is_loopback() && !address.ip().is_loopback() {
+    if is_out_of_place(address, radius) {
         return None;
     }
     neighbours::bind(address)
@@ -301,9 +301,14 @@ fn bind_neighbours(address: SocketAddr, radius: IpAddr) -> Option<UdpSocket> {
         .ok()
 }
 
+/// Whether this address is for a network, and the box answers on loopback alone.
+fn is_out_of_place(address: SocketAddr, radius: IpAddr) -> bool {
+    radius.is_loopback() && !address.ip().is_loopback()
+}
+
 /// The same for what routers write to their logs.
 fn bind_syslog(address: SocketAddr, radius: IpAddr) -> Option<UdpSocket> {
-    if radius.is_loopback() && !address.ip().is_loopback() {
+    if is_out_of_place(address, radius) {
         return None;
     }
     syslog::bind(address)

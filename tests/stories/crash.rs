@@ -1,5 +1,7 @@
 //! The agent's process is killed while routers report; what was answered is kept.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::time::Clock;
@@ -14,7 +16,7 @@ use crate::words::{DAY, comes_to_agree, full};
 
 const SUBSCRIBERS: u64 = 12;
 
-/// E4: killed at any instant under load, the agent serves again and has kept all that it acknowledged.
+/// E4: killed at any instant under load, the agent serves again within three seconds and has kept all that it acknowledged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_agent_has_kept_what_it_acknowledged() -> Result<()> {
     let world = World::start_on(Clock::system()).await?;
@@ -33,8 +35,12 @@ async fn a_killed_agent_has_kept_what_it_acknowledged() -> Result<()> {
     let chance = Entropy::seeded(seed);
     let load = Load::begin(&site, &chance);
     let rounds = if full() { 1000 } else { 5 };
+    let mut serves_after = Vec::new();
     for round in 0..rounds {
+        let began = Instant::now();
         let mut child = start_box(&site).await?;
+        soon("the first answer", load.answers(1)).await??;
+        serves_after.push(began.elapsed());
         let more = 20 + chance.below(200);
         soon(
             &format!("round {round}: accounting is answered"),
@@ -46,6 +52,12 @@ async fn a_killed_agent_has_kept_what_it_acknowledged() -> Result<()> {
     site.start_agent().await?;
     soon("accounting is answered again", load.answers(20)).await??;
     let answered = load.end().await?;
+
+    // Half of them: other programs of this machine have work too, and whoever asks does so again after a second or two.
+    serves_after.sort_unstable();
+    let half = serves_after[rounds / 2];
+    println!("half of the starts answer within {half:?}");
+    assert!(half <= Duration::from_secs(3), "{serves_after:?}");
 
     site.caught_up().await?;
     comes_to_agree(&isp, &site).await?;

@@ -1,8 +1,11 @@
 //! Questions to a site over HTTP: answered while its agent is connected, refused honestly while it is not.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use easyisp_tests::router::online::Traffic;
 use easyisp_tests::router::session::Cause;
+use easyisp_tests::router::subscriber::Method as By;
 use easyisp_tests::world::{Provider, Site, World, eventually, soon};
 use reqwest::Method;
 use serde_json::json;
@@ -107,6 +110,58 @@ async fn an_operator_sees_and_ends_a_session_while_the_site_is_there() -> Result
     let (code, _) = other.owner.call(Method::POST, &path, Some(&body)).await?;
     assert_eq!(code.as_u16(), 404);
 
+    site.stop().await;
+    world.stop().await
+}
+
+/// What an operator does to a customer who is online is done within a second while the agent is connected: his session
+/// is over at the router, and the site knows which device he may come with. The mean of some says more than the slowest
+/// of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_to_a_customer_is_done_within_a_second() -> Result<()> {
+    const TIMES: u32 = 5;
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "atonce").await?;
+    let site = Site::open_with_api(&world, &isp).await?;
+    let until = world.clock.now().plus(30 * DAY);
+    let jo = isp.add_subscriber("joyce", "254712345650", until).await?;
+    site.knows("joyce", "at all", |_| true).await?;
+    let (mut ends, mut locks, mut frees) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    for _ in 0..TIMES {
+        let equipment = site.router.subscriber("joyce", "joyce", By::MsChapV2);
+        let online = equipment.mac("02:AB:00:00:00:01").dial().await.online();
+        online.started().await;
+        site.reported().await?;
+        for (deed, locked, took) in [
+            ("mac-lock", true, &mut locks),
+            ("mac-reset", false, &mut frees),
+        ] {
+            let began = Instant::now();
+            let path = format!("/customers/{jo}/{deed}");
+            isp.owner.post(&path, &json!({})).await?;
+            site.knows("joyce", deed, |known| {
+                known.entitlement.macs.is_empty() != locked
+            })
+            .await?;
+            *took += began.elapsed();
+        }
+
+        let began = Instant::now();
+        let path = format!("/customers/{jo}/disconnect");
+        let answer = isp.owner.post(&path, &json!({})).await?;
+        assert_eq!(answer["message"], "1 session was ended.");
+        soon("it ends", online.ended()).await?;
+        ends += began.elapsed();
+    }
+    for (deed, took) in [
+        ("mac-lock", locks),
+        ("mac-reset", frees),
+        ("disconnect", ends),
+    ] {
+        let each = took / TIMES;
+        println!("{deed} takes {each:?}");
+        assert!(each < Duration::from_secs(1), "{deed} takes {each:?}");
+    }
     site.stop().await;
     world.stop().await
 }

@@ -189,7 +189,7 @@ pub fn is_name(name: &str) -> bool {
 }
 
 /// The sites that have a folder, by name.
-fn names(data_dir: &Path) -> Vec<String> {
+pub(crate) fn names(data_dir: &Path) -> Vec<String> {
     let Ok(found) = std::fs::read_dir(data_dir.join("sites")) else {
         return Vec::new();
     };

@@ -421,17 +421,30 @@ mod tests {
         assert!(!keeper.trusted(), "a jump");
     }
 
-    /// F2: a clock that jumps does not expire anybody, in either direction.
+    /// F2: a clock that jumps expires nobody, in either direction, nor does it let anybody stay longer.
     #[test]
     fn a_jump_is_not_followed_until_the_cloud_agrees() {
-        for jump in [600, DAY, 15 * 365 * DAY] {
+        const YEARS: u64 = 15 * 365 * DAY;
+        let right = |after| day(10).plus(secs(after));
+        let forward = [600, DAY, YEARS].map(|jump| right(60).plus(secs(jump)));
+        let backward = [600, 5 * 3600, DAY, YEARS].map(|jump| right(60).minus(secs(jump)));
+        for jumped in forward.into_iter().chain(backward) {
             let mut keeper = TimeKeeper::start(day(10), secs(0), Some(day(10)), None);
-            let wall = day(10).plus(secs(60 + jump));
-            assert_eq!(keeper.now(wall, secs(60)), day(10).plus(secs(60)));
+            assert_eq!(keeper.now(jumped, secs(60)), right(60));
+            assert!(!keeper.trusted());
+            let later = jumped.plus(secs(30));
+            assert_eq!(keeper.now(later, secs(90)), right(90), "it counts on");
             assert!(!keeper.trusted());
 
-            keeper.on_cloud_time(wall, wall, secs(60));
-            assert_eq!(keeper.now(wall, secs(60)), wall);
+            // The cloud says that the clock is wrong, or that it is right.
+            let mut denied = keeper.clone();
+            denied.on_cloud_time(right(90), later, secs(90));
+            assert!(denied.trusted());
+            let later_still = jumped.plus(secs(60));
+            assert_eq!(denied.now(later_still, secs(120)), right(120));
+            assert!(denied.trusted());
+            keeper.on_cloud_time(later, later, secs(90));
+            assert_eq!(keeper.now(later, secs(90)), later);
             assert!(keeper.trusted());
         }
     }

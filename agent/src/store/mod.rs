@@ -139,6 +139,12 @@ pub fn inspect(path: &Path) -> Result<Option<Pragmas>, StoreError> {
     inspect_by(rusqlite::version_number(), path)
 }
 
+/// A small fact of the `outbox.db` at `path`, read beside an agent or without one; `None` where it is not there, or
+/// cannot be read.
+pub fn mark(path: &Path, name: &str) -> Option<i64> {
+    OutboxReader::open(path).ok()?.mark(name).ok()?
+}
+
 fn inspect_by(sqlite: i32, path: &Path) -> Result<Option<Pragmas>, StoreError> {
     open::refuse_old_sqlite(sqlite)?;
     if !path.exists() {

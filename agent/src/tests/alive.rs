@@ -9,7 +9,7 @@ use crate::watchdog::{Hang, Supervisor, Watchdog, Watched};
 
 const SHORT: Duration = Duration::from_millis(900);
 
-/// A sign of life follows a login through the socket and an answer of the accounting thread, and
+/// L5: a sign of life follows a login through the socket and an answer of the accounting thread, and
 /// nothing else: with either stuck there is none, and with both again there is.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_manager_hears_only_of_an_agent_that_serves() {
@@ -174,6 +174,40 @@ async fn the_page_says_who_asks_and_is_no_router() {
         page.contains("tower") && page.contains("width=device-width"),
         "{page}"
     );
+
+    // What `doctor` says beside it.
+    let mut config = Config {
+        data_dir: running.dir.path().to_owned(),
+        ..Config::default()
+    };
+    config.status.listen = address;
+    let wrong = async || -> Vec<String> {
+        let found = crate::doctor::examine(&config, &running.clock).await;
+        let wrong = found.into_iter().filter(|it| it.remedy.is_some());
+        wrong
+            .filter(|it| it.what != "room")
+            .map(|it| format!("{}: {}", it.what, it.found))
+            .collect()
+    };
+    let told = wrong().await;
+    let [identity, certificate, link, unknown] = &told[..] else {
+        panic!("{told:?}");
+    };
+    for (told, part) in [
+        (identity, "identity: "),
+        (certificate, "certificate: there is none"),
+        (link, "link: none: this site is described by hand"),
+        (
+            unknown,
+            "unknown router: a router at 127.0.9.9 is asking (1 requests)",
+        ),
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    std::fs::write(running.dir.path().join("eap-ca.pem"), "worn").unwrap();
+    let told = wrong().await;
+    assert_eq!(told.len(), 5, "{told:?}");
+    assert!(told.iter().any(|it| it.starts_with("eap-ca.pem: ")));
     running.stop().await;
 }
 

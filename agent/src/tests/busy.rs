@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use easyisp_shared::wire::{FeedBatch, FeedMode};
 
@@ -10,10 +11,18 @@ use crate::store::tests::disk::SmallDisk;
 
 /// A8 V13: no login waits for a writer. All of them are answered while somebody still holds the write lock of
 /// both files and a snapshot of the whole site waits for one of them, with no cloud there; then while the
-/// snapshot is taken over and the logs are checkpointed over and over.
+/// snapshot is taken over and the logs are checkpointed over and over. All but one of a hundred are answered within
+/// 50 ms, or as soon as beside nobody on a machine that has other work.
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_do_not_wait_for_the_disk() {
     let running = Running::start(site()).await;
+    let beside_nobody = (0..LOGINS).map(|identifier| running.logs_in_beside(identifier));
+    let beside_nobody = all_but_one_of_a_hundred(beside_nobody.collect());
+    // Whoever waits for a writer waits for as long as the writer likes: ten times is no noise.
+    let soon = match std::env::var_os("EASYISP_TEST_FULL") {
+        Some(_) => AT_ONCE,
+        None => AT_ONCE.max(10 * beside_nobody),
+    };
     let outbox = running.outside();
     let cache = rusqlite::Connection::open(running.dir.path().join("cache.db")).unwrap();
     for file in [&outbox, &cache] {
@@ -38,13 +47,16 @@ async fn logins_do_not_wait_for_the_disk() {
         ends.store(true, Ordering::SeqCst);
         position
     });
-    for identifier in 0..50 {
-        running.logs_in_beside(identifier);
-    }
+    let beside_a_lock = (0..LOGINS).map(|identifier| running.logs_in_beside(identifier));
+    let beside_a_lock = all_but_one_of_a_hundred(beside_a_lock.collect());
     assert!(!applied.load(Ordering::SeqCst), "it waits for the lock");
     for file in [&outbox, &cache] {
         file.execute_batch("rollback").unwrap();
     }
+    assert!(
+        beside_a_lock < soon,
+        "{beside_a_lock:?} beside a lock, {beside_nobody:?} beside nobody"
+    );
 
     let path = running.dir.path().to_owned();
     let over = Arc::new(AtomicBool::new(false));
@@ -61,15 +73,22 @@ async fn logins_do_not_wait_for_the_disk() {
         }
         rounds
     });
-    let mut beside = 0u32;
+    let mut beside = Vec::new();
     while !applied.load(Ordering::SeqCst) {
-        running.logs_in_beside((50 + beside % 200) as u8);
-        beside += u32::from(!applied.load(Ordering::SeqCst));
+        beside.push(running.logs_in_beside((beside.len() % 250) as u8));
     }
+    // The last one may have been asked after it.
+    beside.pop();
     over.store(true, Ordering::SeqCst);
     assert_eq!(applying.await.unwrap(), 2);
-    assert!(beside > 3, "{beside} logins beside the snapshot");
+    let count = beside.len();
+    assert!(count > 3, "{count} logins beside the snapshot");
     assert!(checkpoints.join().unwrap() > 0);
+    let beside = all_but_one_of_a_hundred(beside);
+    assert!(
+        beside < soon,
+        "{beside:?} beside a snapshot, {beside_nobody:?} beside nobody, {count} logins"
+    );
     running.stop().await;
 }
 
@@ -110,21 +129,33 @@ async fn logins_go_on_while_the_disk_is_full() {
     drop(disk);
 }
 
+/// What all but one of a hundred stayed below; of fewer than a hundred, all but the slowest.
+fn all_but_one_of_a_hundred(mut took: Vec<Duration>) -> Duration {
+    took.sort_unstable();
+    let slow = took.len().div_ceil(100);
+    took[took.len() - 1 - slow]
+}
+
+const LOGINS: u8 = 200;
+const AT_ONCE: Duration = Duration::from_millis(50);
 /// Half of what SQLite waits for a lock.
 const BEFORE_A_LOCK: Duration = Duration::from_millis(2500);
 
 impl Running {
-    /// A login that is let in, sooner than anybody who waits for a lock gives up waiting (5 s).
-    fn logs_in_beside(&self, identifier: u8) {
+    /// A login that is let in, sooner than anybody who waits for a lock gives up waiting (5 s); how long it took.
+    fn logs_in_beside(&self, identifier: u8) -> Duration {
         let request = self.access_datagram(b"demo001", DEMO001, identifier);
         // What was late comes to another socket.
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(BEFORE_A_LOCK)).unwrap();
+        let began = Instant::now();
         socket.send_to(&request, self.agent.radius_auth()).unwrap();
         let mut reply = [0; 4096];
         let length = socket.recv(&mut reply).expect("a login waits for nobody");
+        let took = began.elapsed();
         let reply = client::read_answer(&reply[..length], &request, &self.secret).unwrap();
         assert_eq!(reply.code(), Some(Code::AccessAccept));
+        took
     }
 
     fn account_within(&self, status: u8, id: &str, within: Duration) {

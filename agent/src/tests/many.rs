@@ -199,7 +199,7 @@ async fn a_site_that_cannot_be_opened_is_told_and_the_others_serve() {
     config.radius.auth = ([127, 0, 0, 1], 0).into();
     config.radius.acct = ([127, 0, 0, 1], 0).into();
     config.status.listen = ([127, 0, 0, 1], 0).into();
-    let hosted = Hosted::start(config, Clock::test(start()), Entropy::system())
+    let hosted = Hosted::start(config.clone(), Clock::test(start()), Entropy::system())
         .await
         .unwrap();
     let state = crate::doctor::fetch_status(hosted.status()).await.unwrap();
@@ -211,5 +211,31 @@ async fn a_site_that_cannot_be_opened_is_told_and_the_others_serve() {
     );
     let many = Many { hosted, _dir: dir };
     assert_eq!(many.asks("127.0.5.1", "one", "n"), Some(Code::AccessAccept));
+
+    // What `doctor` says beside it: who is left out, who asks and is nobody's, and of each site what is its own.
+    assert!(many.is_silent_to("127.0.6.1", "one", "n"));
+    config.status.listen = many.hosted.status();
+    let found = crate::doctor::examine(&config, &Clock::test(start())).await;
+    let wrong = found.iter().filter(|it| it.remedy.is_some());
+    let wrong = wrong.filter(|it| it.what != "room");
+    let wrong: Vec<(&str, &str)> = wrong.map(|it| (it.what, it.found.as_str())).collect();
+    let [left_out, unknown, certificate, link] = wrong[..] else {
+        panic!("{wrong:?}");
+    };
+    assert_eq!(left_out.0, "site");
+    assert!(
+        left_out.1.starts_with("broken is not served: "),
+        "{left_out:?}"
+    );
+    assert_eq!(
+        unknown,
+        (
+            "unknown router",
+            "a router at 127.0.6.1 is asking (1 requests) and gets no answer"
+        )
+    );
+    assert_eq!(certificate, ("certificate", "north: there is none"));
+    assert_eq!(link.0, "link");
+    assert!(link.1.starts_with("north: down since "), "{link:?}");
     many.hosted.stop().await;
 }

@@ -1,10 +1,12 @@
 //! The site is away: what the cloud says then is what it knew, and it says so.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use easyisp_tests::world::eventually;
+use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
 use super::{Place, is_refused, later, nothing, says, shows};
+use crate::words::{DAY, HOUR};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_site_is_away_that_is_the_cause_with_since_when() -> Result<()> {
@@ -80,5 +82,79 @@ async fn a_line_of_the_log_without_words_decides_nothing() -> Result<()> {
     place.site.start_agent().await?;
     place.site.caught_up().await?;
     place.comes_to_find(&baraka, "NEVER_ASKED", "").await?;
+    place.close().await
+}
+
+/// Beyond what he paid a site serves only as long as its lease says: who is refused for that is told by the box itself,
+/// while the cloud cannot be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_heard_nothing_for_too_long_says_so() -> Result<()> {
+    let mut place = Place::open("outoflease").await?;
+    place.isp.subscribe(&place.world).await?;
+    let grace = json!({"graceMinutes": 30 * 24 * 60});
+    place.isp.owner.put("/tenant/enforcement", &grace).await?;
+    let zahra = place.customer("zahra").await?;
+    let over = place.world.clock.now().minus(HOUR);
+    let expiry = json!({"expiresAt": over.to_string()});
+    let path = format!("/customers/{zahra}/expiry");
+    place.isp.owner.put(&path, &expiry).await?;
+    let is_over = |known: &easyisp_agent::site::Subscriber| known.entitlement.paid_until <= over;
+    place.site.knows("zahra", "his end", is_over).await?;
+    let in_grace = place.site.dial("zahra").await.online();
+    in_grace.started().await;
+    assert!(in_grace.hang_up().await, "grace lasts");
+
+    place.world.stop_cloud().await?;
+    place.site.cut_off().await?;
+    place.world.clock.advance(15 * DAY);
+    is_refused(place.equipment("zahra", "zahra")).await?;
+    let status = place.site.agent().status();
+    let why = format!("http://{status}/why/zahra");
+    let told = reqwest::get(&why).await?.text().await?;
+    let line = told.lines().nth(1).context("a cause")?;
+    ensure!(
+        line.starts_with("LEASE_OVER: this site had not heard from the cloud for too long"),
+        "{told}"
+    );
+    ensure!(line.contains("keeps its line to the cloud"), "{told}");
+
+    // Heard again, it serves, and the refusal does not stand any more.
+    place.world.start_cloud().await?;
+    place.site.caught_up().await?;
+    eventually("the lease is longer", async || {
+        let told = reqwest::get(&why).await?.text().await?;
+        Ok(told.contains("NOT_ASKING").then_some(()))
+    })
+    .await?;
+    place.site.dial("zahra").await.online();
+    place.close().await
+}
+
+/// A box whose card takes no write has not heard of who was just added; it is asked all the same, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_added_while_the_box_cannot_write_is_unknown_there() -> Result<()> {
+    let place = Place::open("slowcard").await?;
+    let cache = place.site.config().data_dir.join("cache.db");
+    let card = rusqlite::Connection::open(cache)?;
+    card.execute_batch("begin immediate")?;
+    let until = place.world.clock.now().plus(30 * DAY).to_string();
+    let owner = &place.isp.owner;
+    let neema = owner
+        .add_customer("neema", &place.isp.package, "254712345699", &until)
+        .await?;
+    let found = place
+        .finds(&neema, "UNKNOWN_AT_SITE", "restart the agent of Main site")
+        .await?;
+    ensure!(
+        says(
+            &found["sentence"],
+            "The agent of Main site does not know him yet"
+        ),
+        "{found}"
+    );
+    card.execute_batch("rollback")?;
+    place
+        .comes_to_find(&neema, "NEVER_ASKED", "Check power, cable")
+        .await?;
     place.close().await
 }

@@ -200,15 +200,18 @@ fn take_given(folder: &Path) -> Result<bool, AuthorityError> {
     Ok(true)
 }
 
-/// The fingerprint of the authority in `folder`, without its key; `None` when there is none yet.
+/// The fingerprint of the authority in `folder`; `None` when there is none yet. One half of it alone, or one that cannot
+/// be read, is an error: the agent would not do with it.
 pub fn fingerprint_in(folder: &Path) -> Result<Option<String>, AuthorityError> {
-    let path = folder.join(CERTIFICATE);
-    if !path.exists() {
+    let (path, key) = (folder.join(CERTIFICATE), folder.join(KEY));
+    if !path.exists() && !key.exists() {
         return Ok(None);
     }
     let pem = fs::read(&path).map_err(at(&path))?;
     let certificate =
         CertificateDer::from_pem_slice(&pem).map_err(|_| AuthorityError::Damaged(path))?;
+    let pem = Zeroizing::new(fs::read_to_string(&key).map_err(at(&key))?);
+    KeyPair::from_pem(&pem).map_err(|_| AuthorityError::Damaged(key))?;
     Ok(Some(hex::encode(Sha256::digest(&certificate))))
 }
 

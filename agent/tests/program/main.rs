@@ -1,6 +1,9 @@
 //! The program itself, as a service manager runs it: what it refuses, what it survives, how it is watched.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod commands;
+mod restart;
+
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
@@ -65,7 +68,7 @@ fn whatever_arrives_the_program_serves_and_does_not_grow() {
     assert!(grown < 10 << 20, "{grown} bytes more than after a quarter");
 }
 
-/// L5: a program that stands still says nothing to its service manager any more, which ends it and starts it
+/// A program that stands still as a whole says nothing to its service manager any more, which ends it and starts it
 /// again: it serves again within half a minute.
 #[test]
 fn a_program_that_stands_still_is_started_again() {
@@ -268,6 +271,7 @@ impl Program {
             .env("EASYISP_STATUS_LISTEN", status.to_string())
             .env("EASYISP_PORTAL_LISTEN", "127.0.0.1:0")
             .env("EASYISP_PEERS_LISTEN", "127.0.0.1:0")
+            .env("EASYISP_WIZARD_LISTEN", "127.0.0.1:0")
             .env("EASYISP_LOG_FILTER", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
