@@ -9,6 +9,7 @@ pub mod entitlement;
 pub mod entropy;
 pub mod expiry;
 pub mod id;
+pub mod ipv6;
 pub mod line;
 pub mod money;
 pub mod net;

@@ -1,28 +1,28 @@
 //! "Who used 10.5.3.7 on 2 March at 14:05?": the answer of years later, who asked, and when it is gone.
 
+mod ipv6;
+mod place;
+
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use easyisp_cloud::api::Access;
 use easyisp_cloud::permission::{Permission, Role};
-use easyisp_cloud::sites::agents::Agent;
-use easyisp_cloud::sites::reports::Report;
-use easyisp_shared::id::{AgentId, RouterId, TenantId};
-use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
-use easyisp_shared::wire::up::{AccountingStatus, AccountingV1};
-use easyisp_shared::wire::{Up, UpKind};
-use easyisp_tests::database::plan;
+use easyisp_shared::wire::up::AccountingStatus;
 use easyisp_tests::router::subscriber::Method;
 use easyisp_tests::world::{Provider, Site, World, eventually};
+use place::{Place, Told};
 use reqwest::{Method as Http, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
-use uuid::Uuid;
 
 use crate::words::{DAY, HOUR, MINUTE};
 
 const ADDRESS: &str = "10.5.3.7";
+/// What the lines of it have behind them, and an address in there.
+const HOME: &str = "2001:db8:5:300::/56";
+const CAMERA: &str = "2001:db8:5:37f::c0de";
 const ASHA: &str = "02:00:00:00:00:0A";
 const BRIAN: &str = "02:00:00:00:00:0B";
 const CHIPO: &str = "02:00:00:00:00:0C";
@@ -53,9 +53,15 @@ async fn every_moment_of_an_address_has_its_holder() -> Result<()> {
         ("2025-12-31T23:59:59Z", Some("chipo")),
         ("2026-09-01T08:00:00Z", None),
     ] {
-        let found = place.search(&format!("ip={ADDRESS}&at={at}")).await?;
-        assert_eq!(names(&found), Vec::from_iter(holder), "{at}");
-        assert_eq!(found["total"], i32::from(holder.is_some()), "{at}");
+        for address in [ADDRESS, CAMERA, HOME] {
+            let found = place.search(&format!("ip={address}&at={at}")).await?;
+            assert_eq!(names(&found), Vec::from_iter(holder), "{address} {at}");
+            assert_eq!(
+                found["total"],
+                i32::from(holder.is_some()),
+                "{address} {at}"
+            );
+        }
     }
 
     let found = place
@@ -65,6 +71,7 @@ async fn every_moment_of_an_address_has_its_holder() -> Result<()> {
     assert_eq!(brian["customer"]["name"], "Customer brian");
     assert_eq!(brian["macAddress"], BRIAN);
     assert_eq!(brian["framedIp"], ADDRESS);
+    assert_eq!(brian["ipv6Prefixes"], json!([HOME]));
     assert_eq!(brian["nas"]["name"], "Tower");
     assert_eq!(brian["startTime"], "2025-03-02T14:05:00.000Z");
     assert_eq!(brian["stopTime"], "2025-03-03T00:30:00.000Z");
@@ -73,10 +80,12 @@ async fn every_moment_of_an_address_has_its_holder() -> Result<()> {
     // Open, and told of five minutes ago: sure until then.
     for (ago, certain) in [(10 * MINUTE, true), (MINUTE, false)] {
         let at = now.minus(ago);
-        let found = place.search(&format!("ip={ADDRESS}&at={at}")).await?;
-        assert_eq!(names(&found), ["asha"]);
-        assert_eq!(found["sessions"][0]["stopTime"], Value::Null);
-        assert_eq!(found["sessions"][0]["certain"], certain);
+        for address in [ADDRESS, CAMERA] {
+            let found = place.search(&format!("ip={address}&at={at}")).await?;
+            assert_eq!(names(&found), ["asha"]);
+            assert_eq!(found["sessions"][0]["stopTime"], Value::Null);
+            assert_eq!(found["sessions"][0]["certain"], certain);
+        }
     }
 
     let window = "from=2025-03-02T14:00:00Z&to=2025-03-02T14:05:00Z";
@@ -91,14 +100,20 @@ async fn every_moment_of_an_address_has_its_holder() -> Result<()> {
         found["sessions"][0]["startTime"],
         "2025-03-02T13:00:00.000Z"
     );
-    let found = place
-        .search(&format!("ip={ADDRESS}&mac={BRIAN}&{years}"))
-        .await?;
-    assert_eq!(names(&found), ["brian"]);
-    let found = place
-        .search(&format!("ip={ADDRESS}&mac=02:00:00:00:00:99&{years}"))
-        .await?;
-    assert_eq!(names(&found), Vec::<&str>::new());
+    for address in [ADDRESS, CAMERA] {
+        let found = place
+            .search(&format!("ip={address}&mac={BRIAN}&{years}"))
+            .await?;
+        assert_eq!(names(&found), ["brian"]);
+        let found = place
+            .search(&format!("ip={address}&mac=02:00:00:00:00:99&{years}"))
+            .await?;
+        assert_eq!(names(&found), Vec::<&str>::new());
+        let found = place
+            .search(&format!("ip={address}&{years}&page=2&pageSize=3"))
+            .await?;
+        assert_eq!((names(&found), &found["total"]), (vec!["asha"], &json!(4)));
+    }
 
     // The list of sessions, which leaves no trace in the trail, tells who has it and not who had it.
     let listed = place
@@ -126,9 +141,11 @@ async fn an_end_that_nobody_saw_is_no_alibi() -> Result<()> {
         ("2025-06-01T11:10:00Z", Some(false)),
         ("2025-06-01T11:16:30Z", None),
     ] {
-        let found = place.search(&format!("ip={ADDRESS}&at={moment}")).await?;
-        let certain = found["sessions"][0]["certain"].as_bool();
-        assert_eq!(certain, found_certain, "{moment}");
+        for address in [ADDRESS, CAMERA] {
+            let found = place.search(&format!("ip={address}&at={moment}")).await?;
+            let certain = found["sessions"][0]["certain"].as_bool();
+            assert_eq!(certain, found_certain, "{address} {moment}");
+        }
     }
     world.stop().await
 }
@@ -233,6 +250,10 @@ async fn a_bad_question_names_the_field() -> Result<()> {
         (format!("{at}&reason=Court"), "ip"),
         (format!("ip=10.5.3.700&{at}&reason=Court"), "ip"),
         (format!("ip=10.5.3&{at}&reason=Court"), "ip"),
+        (format!("ip=10.5.3.0/24&{at}&reason=Court"), "ip"),
+        (format!("ip=2001:db8::g&{at}&reason=Court"), "ip"),
+        (format!("ip=2001:db8::/40&{at}&reason=Court"), "ip"),
+        (format!("ip=fe80::1&{at}&reason=Court"), "ip"),
         (format!("mac=02:00&{at}&reason=Court"), "mac"),
         (format!("ip={ADDRESS}&reason=Court"), "at"),
         (format!("ip={ADDRESS}&at=yesterday&reason=Court"), "at"),
@@ -314,6 +335,7 @@ async fn what_is_older_than_the_retention_goes_and_nothing_else() -> Result<()> 
             .collect();
         place.told(&world, &told).await?;
         assert_eq!(place.sessions(&world).await?.len(), 1203);
+        assert_eq!(place.prefixes(&world).await?, 1203);
     }
     // What every tenant's first day begins with is over.
     eventually("both are tidied", async || {
@@ -335,7 +357,9 @@ async fn what_is_older_than_the_retention_goes_and_nothing_else() -> Result<()> 
     })
     .await?;
     assert_eq!(left, ["open", "stays"]);
+    assert_eq!(place.prefixes(&world).await?, 2, "go with their sessions");
     assert_eq!(longer.sessions(&world).await?.len(), 1203);
+    assert_eq!(longer.prefixes(&world).await?, 1203);
     let removals = || {
         let spoken = world.spoken();
         let removes = |said: &&Vec<String>| {
@@ -386,206 +410,6 @@ async fn a_search_reads_no_more_than_the_addresss_own_sessions() -> Result<()> {
         }
     }
     world.stop().await
-}
-
-/// Acct-Session-Id, user, device, status, start and moment of a record.
-type Told<'a> = (
-    &'a str,
-    &'a str,
-    &'a str,
-    AccountingStatus,
-    Timestamp,
-    Timestamp,
-);
-
-/// Actor, address, details and facts of a line of the trail.
-type Line = (Uuid, Option<String>, String, Value);
-
-/// A provider with a router, and customers who all had one address.
-struct Place {
-    isp: Provider,
-    agent: Agent,
-    router: RouterId,
-}
-
-impl Place {
-    async fn settle(world: &World, name: &str) -> Result<Place> {
-        let isp = Provider::sign_up(world, name).await?;
-        let router = json!({"name": "Tower", "ipAddress": "10.0.0.1"});
-        let router = isp.owner.post("/nas", &router).await?;
-        let until = world.clock.now().plus(DAY);
-        for (name, phone) in [
-            ("asha", "254712345601"),
-            ("brian", "254712345602"),
-            ("chipo", "254712345603"),
-        ] {
-            isp.add_subscriber(name, phone, until).await?;
-        }
-        let me = isp.owner.get("/tenant/me").await?;
-        let sites = isp.owner.get("/sites").await?;
-        let id = |value: &Value| -> Result<Uuid> { Ok(value.as_str().context("an id")?.parse()?) };
-        Ok(Place {
-            agent: Agent {
-                tenant: TenantId(id(&me["id"])?),
-                site: id(&sites["sites"][0]["id"])?.into(),
-                id: AgentId(Uuid::from_u128(1)),
-            },
-            router: RouterId(id(&router["id"])?),
-            isp,
-        })
-    }
-
-    /// Three customers and two years of one address; the first has it again.
-    async fn history(&self, world: &World) -> Result<()> {
-        let (start, stop) = (AccountingStatus::Start, AccountingStatus::Stop);
-        let interim = AccountingStatus::Interim;
-        let now = world.clock.now();
-        let (one, two) = (at("2025-03-02T13:00:00Z"), at("2025-03-02T14:05:00Z"));
-        let (three, four) = (at("2025-03-03T00:30:00Z"), at("2025-03-03T00:31:00Z"));
-        let (five, since) = (at("2026-09-01T08:00:00Z"), now.minus(HOUR));
-        self.told(
-            world,
-            &[
-                ("811", "asha", ASHA, start, one, one),
-                ("811", "asha", ASHA, stop, one, two),
-                ("812", "brian", BRIAN, stop, two, three),
-                (
-                    "813",
-                    "chipo",
-                    CHIPO,
-                    interim,
-                    four,
-                    at("2025-08-01T00:00:00Z"),
-                ),
-                ("813", "chipo", CHIPO, stop, four, five),
-                ("814", "asha", ASHA, interim, since, now.minus(5 * MINUTE)),
-            ],
-        )
-        .await
-    }
-
-    /// Takes what an agent tells, as its link does.
-    async fn told(&self, world: &World, told: &[Told<'_>]) -> Result<()> {
-        let app = &world.cloud().app;
-        let apply = easyisp_cloud::appliers(&app.secrets);
-        let apply = apply
-            .of(UpKind::Accounting)
-            .context("accounting is taken")?;
-        for told in told.chunks(400) {
-            let reports: Vec<Report> = told
-                .iter()
-                .zip(1..)
-                .map(|(told, sequence)| Report {
-                    sequence,
-                    body: Up::Accounting(self.record(told)),
-                })
-                .collect();
-            let mut tx = app.db.begin(self.agent.tenant).await?;
-            let unusable = apply(&mut tx, &self.agent, &reports, world.clock.now()).await?;
-            ensure!(unusable.is_empty(), "{unusable:?}");
-            tx.commit().await?;
-        }
-        Ok(())
-    }
-
-    fn record(&self, told: &Told<'_>) -> AccountingV1 {
-        let (session, username, mac, status, started, at) = *told;
-        AccountingV1 {
-            router: self.router,
-            session: session.as_bytes().to_vec(),
-            class: Vec::new(),
-            status,
-            username: username.as_bytes().to_vec(),
-            customer: None,
-            framed_ip: ADDRESS.parse().ok(),
-            mac: Mac::parse(mac),
-            at,
-            started,
-            session_secs: u32::try_from(at.since(started).as_secs()).unwrap(),
-            bytes_up: 0,
-            bytes_down: 0,
-            bytes_free: 0,
-            cause: (status == AccountingStatus::Stop).then_some(1),
-        }
-    }
-
-    async fn search(&self, query: &str) -> Result<Value> {
-        let reason = "reason=Court+order+17/2027";
-        let path = format!("/sessions/search?{query}&{reason}");
-        self.isp.owner.get(&path).await
-    }
-
-    /// The searches in the trail, oldest first.
-    async fn trail(&self, world: &World) -> Result<Vec<Line>> {
-        let mut tx = world.db().begin(self.agent.tenant).await?;
-        Ok(sqlx::query_as(
-            "select actor_id, ip_address, details, after from audit
-              where action = 'SESSION_SEARCH' order by id",
-        )
-        .fetch_all(&mut *tx)
-        .await?)
-    }
-
-    /// The router's names of all sessions that are kept.
-    async fn sessions(&self, world: &World) -> Result<Vec<String>> {
-        let mut tx = world.db().begin(self.agent.tenant).await?;
-        Ok(
-            sqlx::query_scalar("select acct_session_id from sessions order by acct_session_id")
-                .fetch_all(&mut *tx)
-                .await?,
-        )
-    }
-
-    /// Two hundred thousand sessions of two years on five thousand addresses and as many devices.
-    async fn fill(&self, world: &World) -> Result<()> {
-        for part in 0..40_i32 {
-            let mut tx = world.db().begin(self.agent.tenant).await?;
-            sqlx::query(
-                "insert into sessions (tenant_id, id, site_id, router_id, acct_session_id, username,
-                        framed_ip, mac, status, started_at, last_seen_at, stopped_at, terminate_cause)
-                 select $1, md5($1::text || n)::uuid, $2, $3, n::text, 'asha',
-                        '10.0.' || (n % 5000) / 250 || '.' || n % 250,
-                        '02:00:00:00:' || lpad(to_hex((n % 5000) / 256), 2, '0') || ':'
-                            || upper(lpad(to_hex(n % 256), 2, '0')),
-                        'COMPLETED', t, t + interval '6 hours', t + interval '6 hours', 'User-Request'
-                   from (select n, timestamptz '2025-01-01T00:00:00Z' + n * interval '5 minutes' as t
-                           from generate_series($4 * 5000, $4 * 5000 + 4999) n) as s",
-            )
-            .bind(self.agent.tenant)
-            .bind(self.agent.site)
-            .bind(self.router)
-            .bind(part)
-            .execute(&mut *tx)
-            .await?;
-            tx.commit().await?;
-        }
-        Ok(())
-    }
-
-    /// How the server would go about a statement of a search.
-    async fn plan(&self, world: &World, text: &str, mode: &str) -> Result<String> {
-        let mut tx = world.db().begin(self.agent.tenant).await?;
-        let (ip, mac) = match text.contains("and framed_ip = $2") {
-            true => ("'10.0.3.7'", "null"),
-            false => ("null", "'02:00:00:00:00:0A'"),
-        };
-        let values = [
-            format!("'{}'", self.agent.tenant.0),
-            ip.to_owned(),
-            mac.to_owned(),
-            "'2025-03-02T14:05:00Z'".to_owned(),
-            "'2025-03-02T14:05:00Z'".to_owned(),
-            "'2025-03-02T13:48:30Z'".to_owned(),
-            "'Lost'".to_owned(),
-            "50".to_owned(),
-            "0".to_owned(),
-        ];
-        let values = match text.contains("$9") {
-            true => &values[..],
-            false => &values[..7],
-        };
-        plan(&mut tx, text, values, mode).await
-    }
 }
 
 /// Under which names the sessions of an answer were.

@@ -133,6 +133,7 @@ impl Talk<'_> {
             (attribute::CLASS, octets),
         ];
         attributes.extend(TEXTS.map(|kind| (kind, octets)));
+        attributes.extend(NETWORKS.map(|kind| (kind, octets)));
         let request = accounting_request(&attributes, octets[0], &self.secret)?;
         self.socket.send_to(&request, self.site.accounting())?;
         let mut answer = [0; 4096];
@@ -161,6 +162,14 @@ impl Talk<'_> {
         Ok(())
     }
 }
+
+/// Attributes that carry what a line has of IPv6.
+const NETWORKS: [u8; 4] = [
+    attribute::FRAMED_INTERFACE_ID,
+    attribute::FRAMED_IPV6_PREFIX,
+    attribute::DELEGATED_IPV6_PREFIX,
+    attribute::FRAMED_IPV6_ADDRESS,
+];
 
 /// Attributes that carry text: where the subscriber is, how he is connected, what the router calls itself.
 const TEXTS: [u8; 4] = [

@@ -11,6 +11,7 @@ use easyisp_cloud::sites;
 use easyisp_cloud::sites::agents::Agent;
 use easyisp_cloud::sites::reports::Report;
 use easyisp_shared::id::{AgentId, OperatorId, PackageId, RouterId, SiteId, TenantId};
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::net::Mac;
 use easyisp_shared::wire::up::{AccountingStatus, AccountingV1, BindV1};
 use easyisp_shared::wire::{Down, Up};
@@ -230,6 +231,7 @@ async fn usage_that_is_told_during_a_renewal_does_not_undo_it() -> Result<()> {
         username: b"juma".to_vec(),
         customer: Some(juma.into()),
         framed_ip: None,
+        prefixes: Prefixes::default(),
         mac: None,
         at: now,
         started: now,

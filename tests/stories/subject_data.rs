@@ -26,6 +26,7 @@ const NAME: &str = "Wanjiku Kamau";
 const USERNAME: &str = "wanjiku.k";
 const PHONE: &str = "254712345691";
 const MAC: &str = "AA:BB:CC:0D:0E:0F";
+const HOME: &str = "2001:db8:900::/56";
 /// By which she is known anywhere.
 const WORDS: [&str; 8] = [
     "wanjiku",
@@ -76,6 +77,7 @@ async fn everything_that_is_kept_of_somebody_is_in_one_file() -> Result<()> {
         assert_eq!(data[list]["complete"], true, "{list}");
     }
     assert_eq!(data["sessions"]["rows"][0]["macAddress"], MAC);
+    assert_eq!(data["sessions"]["rows"][0]["ipv6Prefixes"], json!([HOME]));
     let accepted = |login: &&Value| login["accepted"] == true;
     let logins = data["logins"]["rows"].as_array().context("logins")?;
     assert!(logins.iter().any(|login| accepted(&login)));
@@ -166,6 +168,8 @@ async fn whoever_is_erased_is_nowhere_and_the_books_still_prove() -> Result<()> 
     ] {
         assert!(named.contains(table), "{table} named her: {named:?}");
     }
+
+    assert_eq!(addresses(&world, tenant, &life.customer).await?, 3);
 
     kept::the_provider_confirms(&world, tenant).await?;
     let path = format!("/customers/{}/erase", life.customer);
@@ -360,9 +364,12 @@ impl Life {
         let made = owner.post("/customers", &body).await?;
         let customer = made["id"].as_str().context("an id")?.to_owned();
         let path = format!("/customers/{customer}");
+        let networks = json!({"delegatedIpv6Prefix": HOME});
+        owner.put(&format!("{path}/networks"), &networks).await?;
         let right = json!({"name": NAME, "phone": "0712 345 691"});
         owner.put(&path, &right).await?;
-        site.knows(USERNAME, "at all", |_| true).await?;
+        site.knows(USERNAME, "with her networks", |her| her.networks.is_some())
+            .await?;
 
         let wrong = site
             .router
@@ -516,7 +523,9 @@ async fn money(world: &World, tenant: TenantId) -> Result<Vec<(String, i64, i64)
 async fn addresses(world: &World, tenant: TenantId, customer: &str) -> Result<i64> {
     let mut tx = world.db().begin(tenant).await?;
     Ok(sqlx::query_scalar(
-        "select (select count(*) from sessions where customer_id = $1::uuid and framed_ip is not null)
+        "select (select count(*) from sessions where customer_id = $1::uuid and (framed_ip is not null or prefixes <> '{}'))
+              + (select count(*) from session_prefixes p join sessions s on s.id = p.session_id
+                  where s.customer_id = $1::uuid)
               + (select count(*) from customer_usage where customer_id = $1::uuid and last_ip is not null)",
     )
     .bind(customer)

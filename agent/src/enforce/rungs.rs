@@ -100,6 +100,7 @@ mod tests {
     use std::time::Duration;
 
     use easyisp_shared::id::RouterId;
+    use easyisp_shared::ipv6::Prefixes;
     use easyisp_shared::net::Mac;
     use easyisp_shared::time::Timestamp;
 
@@ -151,6 +152,7 @@ mod tests {
             service: Service::Ppp,
             mac: device(1),
             framed_ip: Some([10, 0, 0, 1].into()),
+            prefixes: Prefixes::default(),
             port: Box::default(),
             started_at: Timestamp::default(),
             seen_at: Timestamp::default(),

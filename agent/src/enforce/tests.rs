@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::net::RateLimit;
 use easyisp_shared::seal::SealKey;
 
@@ -244,6 +245,7 @@ fn given_session(rate: Option<RateLimit>) -> Session {
         service: Service::Ppp,
         mac: None,
         framed_ip: None,
+        prefixes: Prefixes::default(),
         port: Box::default(),
         started_at: at(0),
         seen_at: at(0),

@@ -1,16 +1,17 @@
 //! Which acknowledged records say nothing that a later one does not say: counters are cumulative, so
-//! one row a session is enough for a cloud restored from a backup (D3).
+//! one row a session, and for each time it had other prefixes, is enough for a cloud restored from a backup (D3).
 
 use std::collections::HashMap;
 
 use easyisp_shared::id::RouterId;
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::wire::Up;
 use easyisp_shared::wire::up::{AccountingStatus, AccountingV1};
 
 /// The last interim of each session, and up to where records were looked at.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
-    interims: HashMap<Key, u64>,
+    interims: HashMap<Key, (u64, Prefixes)>,
     done: u64,
 }
 
@@ -59,11 +60,21 @@ impl Fold {
                 if self.interims.len() >= MOST_SESSIONS {
                     self.interims.clear();
                 }
-                self.interims.insert(key, seq)
+                let now = (seq, told.prefixes.clone());
+                let before = self.interims.insert(key, now);
+                needless(before, told)
             }
-            AccountingStatus::Stop | AccountingStatus::Lost => self.interims.remove(&key),
+            AccountingStatus::Stop | AccountingStatus::Lost => {
+                needless(self.interims.remove(&key), told)
+            }
         }
     }
+}
+
+/// The one before, where it does not tell of prefixes that the session has no more.
+fn needless(before: Option<(u64, Prefixes)>, told: &AccountingV1) -> Option<u64> {
+    let (seq, prefixes) = before?;
+    (prefixes == told.prefixes).then_some(seq)
 }
 
 /// Beyond this the map begins anew, and a row or two more of each session stay.
@@ -84,6 +95,7 @@ mod tests {
             username: Vec::new(),
             customer: None,
             framed_ip: None,
+            prefixes: Prefixes::default(),
             mac: None,
             at: Timestamp::default(),
             started: Timestamp::default(),
@@ -117,5 +129,17 @@ mod tests {
         }
         assert_eq!(left, [1, 2, 7, 8]);
         assert_eq!(fold.done(), 8);
+
+        let with = |prefix: &str| match told(1, Interim) {
+            Up::Accounting(told) => Up::Accounting(AccountingV1 {
+                prefixes: prefix.parse().ok().into_iter().collect(),
+                ..told
+            }),
+            _ => unreachable!("an interim"),
+        };
+        let (one, two) = ("2001:db8:100::/56", "2001:db8:200::/56");
+        for (seq, prefix, needless) in [(9, one, None), (10, one, Some(9)), (11, two, None)] {
+            assert_eq!(fold.take(seq, Some(&with(prefix))), needless);
+        }
     }
 }

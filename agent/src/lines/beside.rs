@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use easyisp_shared::id::CustomerId;
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::wire::peer::{CountedV1, LineQueueV1, LineSessionV1, SessionNameV1};
 use tracing::info;
 
@@ -218,6 +219,7 @@ fn report(line: &Subscriber, told: LineSessionV1) -> Report {
         service: Service::Line,
         mac: told.mac,
         framed_ip: told.framed_ip,
+        prefixes: Prefixes::default(),
         port: Box::default(),
         at: told.seen,
         secs: told.session_secs,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use easyisp_shared::entitlement::Reason;
 use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::line::{self as names, LineName};
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::line::LinePlace;
@@ -166,6 +167,7 @@ impl Lines {
             service: Service::Line,
             mac: held.mac,
             framed_ip: held.framed_ip,
+            prefixes: Prefixes::default(),
             port: held.port.clone(),
             at: held.seen_at,
             secs: held.secs,
@@ -226,6 +228,7 @@ fn report(
         service: Service::Line,
         mac: line.entitlement.macs.first().copied(),
         framed_ip: line.static_ip,
+        prefixes: Prefixes::default(),
         port: Box::default(),
         at: now,
         secs: u32::try_from(now.since(started).as_secs()).unwrap_or(u32::MAX),

@@ -14,7 +14,7 @@ use crate::store::Kept;
 /// What of the next records goes up now; nothing while all of them are interims of this hour.
 ///
 /// Counters are cumulative, so an interim says nothing that a later one of its session does not say; one an
-/// hour is left, because the cloud books usage by the hour.
+/// hour is left, because the cloud books usage by the hour, and the last before a session has other prefixes.
 pub(super) fn fold(kept: Vec<Kept>, most: usize, now: Timestamp) -> Vec<Kept> {
     let told: Vec<Option<AccountingV1>> = kept.iter().map(accounting).collect();
     let can_wait = told.iter().flatten().count() == kept.len()
@@ -26,10 +26,13 @@ pub(super) fn fold(kept: Vec<Kept>, most: usize, now: Timestamp) -> Vec<Kept> {
     }
     let mut last: HashMap<Key, usize> = HashMap::new();
     let mut needless = vec![false; kept.len()];
-    for (place, told) in told.iter().enumerate() {
+    let all = &told;
+    for (place, told) in all.iter().enumerate() {
         let Some(told) = told else { continue };
         if is_interim(told)
             && let Some(earlier) = last.insert(key(told), place)
+            && let Some(Some(before)) = all.get(earlier)
+            && before.prefixes == told.prefixes
         {
             needless[earlier] = true;
         }
@@ -72,6 +75,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
+    use easyisp_shared::ipv6::Prefixes;
     use easyisp_shared::wire::UpKind;
 
     use super::*;
@@ -87,6 +91,7 @@ mod tests {
             username: Vec::new(),
             customer: None,
             framed_ip: None,
+            prefixes: Prefixes::default(),
             mac: None,
             at,
             started: at,
@@ -127,5 +132,24 @@ mod tests {
         ended.push(record(5, 1, Stop, 12));
         assert_eq!(left(ended, 12), [3, 4, 5]);
         assert_eq!(left(vec![record(1, 1, Start, 0)], 0), [1]);
+
+        // Who had which prefix is asked for years later: the last word before it changed stays.
+        let with = |seq, minute, prefix: &str| {
+            let mut kept = record(seq, 1, Interim, minute);
+            let Ok(Up::Accounting(told)) = Up::decode(kept.record.kind, &kept.record.body) else {
+                unreachable!("an interim");
+            };
+            let prefixes = prefix.parse().ok().into_iter().collect();
+            kept.record.body = Up::Accounting(AccountingV1 { prefixes, ..told }).encode();
+            kept
+        };
+        let (one, two) = ("2001:db8:100::/56", "2001:db8:200::/56");
+        let changed = vec![
+            with(1, 0, one),
+            with(2, 5, one),
+            with(3, 10, two),
+            with(4, 15, two),
+        ];
+        assert_eq!(left(changed, 61), [2, 4]);
     }
 }

@@ -409,6 +409,7 @@ fn report(
         },
         mac: mac(station.calling),
         framed_ip: station.framed_address,
+        prefixes: request.prefixes.clone(),
         port: station.nas_port_id.unwrap_or_default().into(),
         at: event_time(request.event_unix, request.delay_secs, now),
         secs: request.session_secs.unwrap_or(0),
@@ -440,6 +441,7 @@ fn told(moved: &Moved) -> AccountingV1 {
             Some(Cause::Router(number)) => Some(number).filter(|number| *number != 0),
             Some(Cause::Lost) | None => None,
         },
+        prefixes: session.prefixes.clone(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! What routers report: a verified Accounting-Request read into types (RFC 2866, RFC 2869).
 
+use easyisp_shared::ipv6::Prefixes;
+
 use super::dictionary::{TerminateCause, attribute};
 use super::packet::Attribute;
+use super::prefixes::Told;
 use super::request::{Common, Service, Station, keep, keep_number};
 use super::verify::VerifiedAccounting;
 
@@ -18,6 +21,8 @@ pub struct AccountingRequest<'a> {
     pub service: Service,
     /// Where the subscriber is.
     pub station: Station<'a>,
+    /// What the subscriber has of IPv6.
+    pub prefixes: Prefixes,
     /// Class as our Accept sent it: names the session's grant.
     pub class: Option<&'a [u8]>,
     /// Octets from the subscriber (upload) since the session began, all 64 bits.
@@ -73,6 +78,7 @@ impl<'a> AccountingRequest<'a> {
     pub fn read(verified: &VerifiedAccounting<'a>) -> Result<AccountingRequest<'a>, Incomplete> {
         let mut common = Common::default();
         let mut numbers = Numbers::default();
+        let mut told = Told::default();
         let mut class = None;
         for attribute in verified.packet().attributes() {
             if attribute.kind == attribute::CLASS {
@@ -80,6 +86,7 @@ impl<'a> AccountingRequest<'a> {
             }
             common.take(attribute);
             numbers.take(attribute);
+            told.take(attribute);
         }
         let status = numbers.status.ok_or(Incomplete::Status)?.into();
         let session_id = match (status, common.session_id) {
@@ -95,6 +102,7 @@ impl<'a> AccountingRequest<'a> {
             user_name: common.user_name.unwrap_or_default(),
             service: common.service(),
             station: common.station,
+            prefixes: told.prefixes(),
             class,
             input_octets: wide(numbers.input_gigawords, numbers.input_octets),
             output_octets: wide(numbers.output_gigawords, numbers.output_octets),
@@ -188,6 +196,8 @@ mod tests {
             (4, &[192, 168, 88, 1]),
             (8, &[10, 5, 0, 7]),
             (87, b"ether2"),
+            (97, &[0, 64, 0x20, 1, 0x0d, 0xb8, 0, 1, 0, 0]),
+            (123, &[0, 56, 0x20, 1, 0x0d, 0xb8, 9, 0, 0]),
             (25, b"cookie"),
             (46, &3600u32.to_be_bytes()),
             (41, &5u32.to_be_bytes()),
@@ -203,6 +213,10 @@ mod tests {
         assert_eq!(report.service, Service::Ppp);
         assert_eq!(report.station.calling, Some(&b"AA:BB:CC:00:11:22"[..]));
         assert_eq!(report.station.framed_address, Some([10, 5, 0, 7].into()));
+        assert_eq!(
+            report.prefixes.texts(),
+            ["2001:db8:1::/64", "2001:db8:900::/56"]
+        );
         assert_eq!(report.class, Some(&b"cookie"[..]));
         assert_eq!(report.input_octets, Some((1 << 32) + 7));
         assert_eq!(report.output_octets, None);

@@ -58,6 +58,7 @@ pub mod packet;
 pub mod pap;
 pub mod password;
 mod pool;
+mod prefixes;
 pub mod radsec;
 pub mod reply;
 pub mod reply_cache;

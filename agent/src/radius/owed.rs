@@ -50,6 +50,7 @@ const AT_ONCE: usize = 1000;
 #[cfg(test)]
 mod tests {
     use easyisp_shared::id::RouterId;
+    use easyisp_shared::ipv6::Prefixes;
     use easyisp_shared::time::Timestamp;
     use uuid::Uuid;
 
@@ -92,6 +93,7 @@ mod tests {
             service: Service::Ppp,
             mac: None,
             framed_ip: None,
+            prefixes: Prefixes::default(),
             port: Box::default(),
             started_at: Timestamp::default(),
             seen_at: at,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::up::OutsideWhy;
 
@@ -184,6 +185,7 @@ fn alive(session: &Session, line: &Active, now: Timestamp) -> Report {
         service: session.service,
         mac: line.mac.or(session.mac),
         framed_ip,
+        prefixes: Prefixes::default(),
         port: session.port.clone(),
         at: now,
         secs: u32::try_from(line.uptime.as_secs()).unwrap_or(u32::MAX),
@@ -233,6 +235,7 @@ mod tests {
                 service: Service::Ppp,
                 mac: Some(Mac::new([number; 6])),
                 framed_ip: None,
+                prefixes: Prefixes::default(),
                 port: Box::default(),
                 started_at: at(1000),
                 seen_at: at(heard),

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use easyisp_shared::id::CustomerId;
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::usage::is_plausible;
@@ -27,6 +28,8 @@ pub struct Report {
     pub mac: Option<Mac>,
     /// The subscriber's address.
     pub framed_ip: Option<Ipv4Addr>,
+    /// What he has of IPv6; empty where this record says nothing of it.
+    pub prefixes: Prefixes,
     /// NAS-Port-Id.
     pub port: Box<[u8]>,
     /// When it happened; see [`event_time`].
@@ -74,6 +77,11 @@ pub fn merge(known: Option<&Session>, report: &Report) -> Session {
         service: known.service,
         mac: newest(newer, known.mac, report.mac),
         framed_ip: newest(newer, known.framed_ip, report.framed_ip),
+        prefixes: match (known.prefixes.is_empty(), report.prefixes.is_empty()) {
+            (false, true) => known.prefixes.clone(),
+            (false, false) if !newer => known.prefixes.clone(),
+            (true, _) | (false, false) => report.prefixes.clone(),
+        },
         port: if newer && !report.port.is_empty() {
             report.port.clone()
         } else {
@@ -281,6 +289,7 @@ fn begin(report: &Report) -> Session {
         service: report.service,
         mac: report.mac,
         framed_ip: report.framed_ip,
+        prefixes: report.prefixes.clone(),
         port: report.port.clone(),
         started_at: started(report),
         seen_at: report.at,
@@ -403,6 +412,7 @@ mod tests {
             service: Service::Ppp,
             mac: Some(Mac::new([1; 6])),
             framed_ip: None,
+            prefixes: Prefixes::default(),
             port: b"ether1".as_slice().into(),
             at: at(at_secs),
             secs,
@@ -410,6 +420,10 @@ mod tests {
             bytes_out: bytes.saturating_mul(2),
             narrow: [false; 2],
         }
+    }
+
+    fn prefixes(net: &str) -> Prefixes {
+        net.parse().into_iter().collect()
     }
 
     fn fold<'a>(reports: impl IntoIterator<Item = &'a Report>) -> Session {
@@ -423,7 +437,10 @@ mod tests {
     fn a_life() -> Vec<Report> {
         vec![
             report(Event::Start, 1000, 0, 0),
-            report(Event::Interim, 1300, 300, 5 << 30),
+            Report {
+                prefixes: prefixes("2001:db8:100::/56"),
+                ..report(Event::Interim, 1300, 300, 5 << 30)
+            },
             report(Event::Interim, 1600, 600, 17 << 32),
             report(Event::Stop(1), 1700, 700, (17 << 32) + 1),
         ]
@@ -454,6 +471,26 @@ mod tests {
                 }
                 session = Some(next);
             }
+        }
+    }
+
+    /// They come when the line is up, and a record without them takes none away.
+    #[test]
+    fn the_newest_prefixes_that_were_told_are_the_sessions() {
+        let with = |at, net: &str| Report {
+            prefixes: prefixes(net),
+            ..report(Event::Interim, at, 0, 0)
+        };
+        let (one, two) = ("2001:db8:100::/56", "2001:db8:200::/56");
+        let told = [with(1300, one), with(1600, two), with(1900, "")];
+        for order in [[0, 1, 2], [1, 0, 2], [1, 2, 0], [0, 2, 1]] {
+            let before = report(Event::Start, 1000, 0, 0);
+            let session = fold([&before].into_iter().chain(order.map(|place| &told[place])));
+            let wanted = match order {
+                [0, 2, 1] => one, // told late, of before what was heard last
+                _ => two,
+            };
+            assert_eq!(session.prefixes, prefixes(wanted), "{order:?}");
         }
     }
 

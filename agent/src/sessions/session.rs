@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 
@@ -48,6 +49,8 @@ pub struct Session {
     pub mac: Option<Mac>,
     /// The address the router gave.
     pub framed_ip: Option<Ipv4Addr>,
+    /// What the router gave of IPv6.
+    pub prefixes: Prefixes,
     /// NAS-Port-Id: the interface.
     pub port: Box<[u8]>,
     /// When it began: event time less the time the router counted.

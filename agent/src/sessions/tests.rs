@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::UsedV1;
@@ -34,6 +35,7 @@ fn report(id: &str, device: u8, event: Event, secs: u32) -> Report {
         service: Service::Ppp,
         mac: Some(Mac::new([device; 6])),
         framed_ip: None,
+        prefixes: Prefixes::default(),
         port: Box::default(),
         at: at(1000 + i64::from(secs)),
         secs,

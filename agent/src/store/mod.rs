@@ -180,6 +180,7 @@ const OUTBOX: &[&str] = &[
     include_str!("../../../migrations/agent/0008_recall_vouchers.sql"),
     include_str!("../../../migrations/agent/0009_date_uses.sql"),
     include_str!("../../../migrations/agent/0010_owe_cuts.sql"),
+    include_str!("../../../migrations/agent/0011_keep_prefixes.sql"),
 ];
 const CACHE: &[&str] = &[include_str!(
     "../../../migrations/agent/0002_create_cache.sql"

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::net::{Mac, RateLimit};
 use easyisp_shared::time::Timestamp;
 use rusqlite::{Connection, Row, Transaction};
@@ -20,8 +21,8 @@ pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<(
     tx.prepare_cached(
         "insert into sessions (router, acct_session_id, class, customer, username, service, mac,
                                framed_ip, port, started_at, seen_at, secs, bytes_in, bytes_out,
-                               bytes_free, closed_at, cause, granted)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+                               bytes_free, closed_at, cause, granted, prefixes)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
              on conflict (router, acct_session_id, class) do update
             set customer = excluded.customer, username = excluded.username,
                 service = excluded.service, mac = excluded.mac, framed_ip = excluded.framed_ip,
@@ -29,7 +30,7 @@ pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<(
                 seen_at = excluded.seen_at, secs = excluded.secs, bytes_in = excluded.bytes_in,
                 bytes_out = excluded.bytes_out, bytes_free = excluded.bytes_free,
                 closed_at = excluded.closed_at, cause = excluded.cause,
-                granted = excluded.granted",
+                granted = excluded.granted, prefixes = excluded.prefixes",
     )?
     .execute(rusqlite::params![
         key.router.as_bytes(),
@@ -51,6 +52,7 @@ pub(super) fn put(tx: &Transaction<'_>, session: &Session) -> rusqlite::Result<(
         closed.map(|closed| closed.at),
         closed.map(|closed| stored_cause(closed.cause)),
         session.grant.map(Granted::bytes),
+        prefix_bytes(&session.prefixes),
     ])?;
     Ok(())
 }
@@ -61,7 +63,7 @@ pub(super) fn since(connection: &Connection, since: Timestamp) -> rusqlite::Resu
     let mut query = connection.prepare_cached(
             "select router, acct_session_id, class, customer, username, service, mac, framed_ip,
                     port, started_at, seen_at, secs, bytes_in, bytes_out, bytes_free, closed_at, cause,
-                    granted
+                    granted, prefixes
                from sessions
               where closed_at is null or closed_at >= ?1 or cause = ?2 and closed_at >= ?3",
     )?;
@@ -176,6 +178,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
         service: Service::parse(&service).ok_or(rusqlite::Error::InvalidQuery)?,
         mac: row.get::<_, Option<[u8; 6]>>(6)?.map(Mac::new),
         framed_ip: row.get::<_, Option<u32>>(7)?.map(Ipv4Addr::from),
+        prefixes: row
+            .get::<_, Option<Vec<u8>>>(18)?
+            .and_then(|bytes| postcard::from_bytes(&bytes).ok())
+            .unwrap_or_default(),
         port: bytes(row, 8)?,
         started_at: row.get(9)?,
         seen_at: row.get(10)?,
@@ -191,6 +197,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
             cause: cause_stored(cause),
         }),
     })
+}
+
+/// Prefixes as they stand in the file; most sessions have none, and take no room for it.
+fn prefix_bytes(prefixes: &Prefixes) -> Option<Vec<u8>> {
+    let bytes = || postcard::to_stdvec(prefixes).expect("prefixes always encode");
+    (!prefixes.is_empty()).then(bytes)
 }
 
 /// What a session was given, as it stands in the file; a later shape is a variant at the end.

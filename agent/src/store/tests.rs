@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 
 use easyisp_shared::id::RouterId;
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::unlock::Grant;
@@ -611,6 +612,10 @@ fn a_session_survives_with_every_field() {
         customer: Some(uuid::Uuid::from_u128(7).into()),
         mac: Some(easyisp_shared::net::Mac::new([1, 2, 3, 4, 5, 6])),
         framed_ip: Some([10, 0, 0, 7].into()),
+        prefixes: ["2001:db8:1::/64", "2001:db8:900::/56"]
+            .iter()
+            .filter_map(|net| net.parse().ok())
+            .collect(),
         bytes_in: 17 << 40,
         closed: Some(Closed {
             at: at(90),
@@ -757,6 +762,7 @@ fn session(name: &[u8]) -> Session {
         service: Service::Ppp,
         mac: None,
         framed_ip: None,
+        prefixes: Prefixes::default(),
         port: b"ether1".as_slice().into(),
         started_at: at(10),
         seen_at: at(20),

@@ -107,6 +107,12 @@ pub const KEPT: &[Kept] = &[
         "the pseudonym, without address and device",
     ),
     of(
+        "session_prefixes",
+        "IPv6 prefixes and addresses, and when",
+        Keep::Sessions,
+        "removed",
+    ),
+    of(
         "usage",
         "how much, by hour and id",
         Keep::Days(USAGE),

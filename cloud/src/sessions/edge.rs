@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use easyisp_shared::id::{CustomerId, RouterId, SessionId, SiteId};
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::line;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::Up;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::SURPLUS;
 use super::lines::Lines;
+use super::prefixes::Changes;
 use super::quota;
 use super::rules::{self, Growth, State};
 use super::store::{self, Key, Login, Subscriber, Used, Write};
@@ -36,7 +38,7 @@ pub fn logins() -> Applier {
     Arc::new(|tx, agent, reports, now| Box::pin(take_logins(tx, agent, reports, now)))
 }
 
-/// Merges a batch into sessions and usage: fourteen statements at most, however many records.
+/// Merges a batch into sessions and usage: sixteen statements at most, however many records.
 async fn take_accounting(
     tx: &mut Tx,
     agent: &Agent,
@@ -140,6 +142,7 @@ struct Merged<'a> {
     customer: Option<CustomerId>,
     connection_type: Option<ConnectionType>,
     state: State,
+    prefixes: Changes,
 }
 
 impl<'a> Merged<'a> {
@@ -163,6 +166,7 @@ impl<'a> Merged<'a> {
             ),
             None => (SessionId::new(now, &tx.entropy()), None, false, None),
         };
+        let mut prefixes = Changes::default();
         let mut username = String::new();
         let mut connection_type = None;
         for (_, record) in records {
@@ -178,11 +182,13 @@ impl<'a> Merged<'a> {
                 }
             }
             let is_first = state.is_none();
-            let before = is_line.then(|| state.clone()).flatten();
+            let before = state.clone();
             let (mut after, mut growth) = rules::merge(state, record, now);
             if erased {
                 (after.framed_ip, after.mac) = (None, None);
+                after.prefixes = Prefixes::default();
             }
+            prefixes.take(before.as_ref(), &after, record.at.min(now));
             if let Some(customer) = customer {
                 if is_line {
                     let session = (key.router, key.session.as_str());
@@ -212,6 +218,7 @@ impl<'a> Merged<'a> {
             customer,
             connection_type,
             state: state.expect("a key stands for at least one record"),
+            prefixes,
         }
     }
 
@@ -264,6 +271,13 @@ async fn write(
     }
     if !old.is_empty() {
         store::update(tx, site, &old).await?;
+    }
+    let changed = merged.iter().map(|session| (session.id, &session.prefixes));
+    let changed: Vec<(SessionId, &Changes)> = changed
+        .filter(|(_, changes)| **changes != Changes::default())
+        .collect();
+    if !changed.is_empty() {
+        store::change_prefixes(tx, &changed).await?;
     }
     let grown: Vec<&Used> = used
         .iter()

@@ -38,6 +38,8 @@ pub struct Session {
     customer: Option<Customer>,
     nas: Nas,
     framed_ip: Option<String>,
+    /// What it has of IPv6, or had last: prefixes of the line and behind it, and addresses as prefixes of 128 bits.
+    ipv6_prefixes: Vec<String>,
     mac_address: Option<String>,
     status: Status,
     start_time: Timestamp,
@@ -84,6 +86,7 @@ impl Session {
                 name: row.router_name,
             },
             framed_ip: row.framed_ip,
+            ipv6_prefixes: row.prefixes,
             mac_address: row.mac,
             status: row.status,
             start_time: row.started_at,

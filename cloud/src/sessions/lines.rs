@@ -189,6 +189,7 @@ mod tests {
 
     use std::collections::HashMap;
 
+    use easyisp_shared::ipv6::Prefixes;
     use easyisp_shared::wire::up::{AccountingStatus, AccountingV1};
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -214,6 +215,7 @@ mod tests {
             username: b"jane".to_vec(),
             customer: Some(JANE),
             framed_ip: None,
+            prefixes: Prefixes::default(),
             mac: None,
             at: Timestamp::from_secs(at),
             started: Timestamp::from_secs(since),

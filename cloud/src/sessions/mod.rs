@@ -6,6 +6,7 @@
 pub mod edge;
 mod http;
 mod lines;
+mod prefixes;
 mod quota;
 mod rules;
 mod search;

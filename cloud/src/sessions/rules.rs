@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::usage::{MOST_BYTES, is_plausible};
 use easyisp_shared::wire::up::{AccountingStatus, AccountingV1};
@@ -32,6 +33,8 @@ pub struct State {
     pub bytes_free: i64,
     /// Its address.
     pub framed_ip: Option<String>,
+    /// What it has of IPv6.
+    pub prefixes: Prefixes,
     /// Its device.
     pub mac: Option<String>,
     /// Why it ended.
@@ -89,6 +92,11 @@ pub fn merge(before: Option<State>, record: &AccountingV1, now: Timestamp) -> (S
         false => old.or(new),
     };
     let (status, stopped, cause) = end(&before, &new);
+    let tells_prefixes = match (before.prefixes.is_empty(), new.prefixes.is_empty()) {
+        (_, true) => false,
+        (true, false) => true,
+        (false, false) => newest,
+    };
     let after = State {
         status,
         started: before.started.min(new.started),
@@ -99,6 +107,10 @@ pub fn merge(before: Option<State>, record: &AccountingV1, now: Timestamp) -> (S
         bytes_out: before.bytes_out.max(new.bytes_out),
         bytes_free: before.bytes_free.max(new.bytes_free),
         framed_ip: pick(before.framed_ip, new.framed_ip),
+        prefixes: match tells_prefixes {
+            true => new.prefixes,
+            false => before.prefixes,
+        },
         mac: pick(before.mac, new.mac),
         cause,
     };
@@ -182,6 +194,7 @@ fn told(record: &AccountingV1, now: Timestamp) -> State {
         bytes_out: bytes(record.bytes_down),
         bytes_free: bytes(record.bytes_free),
         framed_ip: record.framed_ip.map(|address| address.to_string()),
+        prefixes: record.prefixes.clone(),
         mac: record.mac.map(|mac| mac.to_string()),
         cause,
     }
@@ -272,6 +285,7 @@ mod tests {
             username: b"jane".to_vec(),
             customer: None,
             framed_ip: Some("10.0.0.7".parse().unwrap()),
+            prefixes: Prefixes::default(),
             mac: None,
             at: Timestamp::from_secs(at),
             started: Timestamp::from_secs(100),
@@ -327,6 +341,29 @@ mod tests {
             prop_assert_eq!(usage, same_usage);
             prop_assert_eq!(usage.bytes_in, in_order.bytes_in);
             prop_assert_eq!(usage.bytes_out, in_order.bytes_out);
+        }
+    }
+
+    /// They come when the line is up, and a record without them takes none away.
+    #[test]
+    fn the_newest_prefixes_that_were_told_are_the_sessions() {
+        let with = |at: i64, net: &str| AccountingV1 {
+            prefixes: net.parse().into_iter().collect(),
+            ..record(AccountingStatus::Interim, at, 0)
+        };
+        let (one, two) = ("2001:db8:100::/56", "2001:db8:200::/56");
+        let mut state = None;
+        for (told, held) in [
+            (with(110, ""), ""),
+            (with(120, one), one),
+            (with(140, two), two),
+            (with(130, one), two),
+            (with(150, ""), two),
+        ] {
+            let after = merge(state, &told, NOW).0;
+            let wanted: Prefixes = held.parse().into_iter().collect();
+            assert_eq!(after.prefixes, wanted);
+            state = Some(after);
         }
     }
 

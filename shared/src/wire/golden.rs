@@ -32,6 +32,7 @@ use super::*;
 use crate::entitlement::{
     DataCounts, Days, RateOverride, Reason, Reasons, Refusal, Standing, Tier, Window,
 };
+use crate::ipv6::Prefixes;
 use crate::net::{Burst, Mac, RateLimit};
 use crate::time::Timestamp;
 
@@ -653,6 +654,31 @@ fn ups() -> Vec<(&'static str, Up)> {
                 bytes_down: u64::MAX,
                 bytes_free: 0,
                 cause: None,
+                prefixes: Prefixes::default(),
+            }),
+        ),
+        (
+            "accounting_v2",
+            Up::Accounting(AccountingV1 {
+                router: Uuid::from_u128(6).into(),
+                session: b"81000001".to_vec(),
+                class: vec![5; 16],
+                status: AccountingStatus::Stop,
+                username: b"demo001".to_vec(),
+                customer: Some(Uuid::from_u128(4).into()),
+                framed_ip: Some(Ipv4Addr::new(10, 0, 0, 9)),
+                mac: Some(MAC),
+                at: at(300),
+                started: at(0),
+                session_secs: 300,
+                bytes_up: 1 << 33,
+                bytes_down: u64::MAX,
+                bytes_free: 0,
+                cause: Some(1),
+                prefixes: ["2001:db8:1::/64", "2001:db8:900::/56"]
+                    .map(|net| net.parse().unwrap())
+                    .into_iter()
+                    .collect(),
             }),
         ),
         (

@@ -13,6 +13,7 @@ use super::monitor::{MetricsV1, PackedMetricsV1};
 use super::{Lane, WireError};
 use crate::entitlement::Reason;
 use crate::id::{AgentId, CommandId, CustomerId, RouterId, VoucherId};
+use crate::ipv6::Prefixes;
 use crate::net::Mac;
 use crate::time::Timestamp;
 
@@ -201,7 +202,10 @@ impl Up {
     /// The body's bytes, as they stand in the outbox and on the wire.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Up::Accounting(body) => encode(&Accounting::V1(body)),
+            Up::Accounting(body) => match body.prefixes.is_empty() {
+                true => encode(&Accounting::<_, Prefixes>::V1(body)),
+                false => encode(&Accounting::V2(body, &body.prefixes)),
+            },
             Up::Login(body) => encode(&Login::V1(body)),
             Up::CommandResult(body) => encode(&CommandResult::V1(body)),
             Up::Heartbeat(body) => encode(&Heartbeat::V1(body)),
@@ -230,10 +234,10 @@ impl Up {
     pub fn decode(kind: u16, body: &[u8]) -> Result<Up, WireError> {
         let known = UpKind::from_code(kind).ok_or(WireError::UnknownKind(kind))?;
         Ok(match known {
-            UpKind::Accounting => {
-                let Accounting::V1(body) = take(body)?;
-                Up::Accounting(body)
-            }
+            UpKind::Accounting => Up::Accounting(match take(body)? {
+                Accounting::V1(body) => body,
+                Accounting::V2(body, prefixes) => AccountingV1 { prefixes, ..body },
+            }),
             UpKind::Login => {
                 let Login::V1(body) = take(body)?;
                 Up::Login(body)
@@ -328,8 +332,10 @@ pub struct PoolV1 {
 pub const ROUTER_POOLS: &str = "router-pools";
 
 #[derive(Serialize, Deserialize)]
-enum Accounting<T = AccountingV1> {
+enum Accounting<T = AccountingV1, P = Prefixes> {
     V1(T),
+    /// Of a session that has IPv6 too.
+    V2(T, P),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -449,6 +455,10 @@ pub struct AccountingV1 {
     pub bytes_free: u64,
     /// Acct-Terminate-Cause (RFC 2866 §5.10) of a stop; `None` where the router gave none.
     pub cause: Option<u32>,
+    /// What it has of IPv6, as far as the router told it. On the wire it goes beside the rest, in a shape of its own:
+    /// who has none costs no octet.
+    #[serde(skip)]
+    pub prefixes: Prefixes,
 }
 
 /// What happened to a session. New ones go at the end.
@@ -828,9 +838,9 @@ mod tests {
 
     /// D7: a shape of a later release is one broken record, not a broken batch.
     #[test]
-    fn a_second_shape_is_broken_and_a_new_kind_unknown() {
+    fn a_later_shape_is_broken_and_a_new_kind_unknown() {
         assert_eq!(
-            Up::decode(UpKind::Accounting.code(), &[1]),
+            Up::decode(UpKind::Accounting.code(), &[2]),
             Err(WireError::Broken)
         );
         assert_eq!(Up::decode(77, &[]), Err(WireError::UnknownKind(77)));

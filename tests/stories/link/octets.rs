@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use easyisp_shared::id::{CustomerId, RouterId};
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::wire::up::{AccountingStatus, AccountingV1};
 use easyisp_shared::wire::{Lane, Up, UpKind};
 use uuid::Uuid;
@@ -65,6 +66,7 @@ fn interim(n: u32) -> Vec<u8> {
             0x0198_0000_0000_7000_8000_0000_0000_0000 + id,
         ))),
         framed_ip: Some(Ipv4Addr::from(0x0a00_0000 + n)),
+        prefixes: Prefixes::default(),
         mac: None,
         at: START.plus(Duration::from_secs(u64::from(n))),
         started: START,

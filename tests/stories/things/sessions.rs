@@ -7,6 +7,7 @@ use easyisp_cloud::sites::agents::Agent;
 use easyisp_cloud::sites::reports::{Report, Unusable};
 use easyisp_shared::entitlement::Reason;
 use easyisp_shared::id::{AgentId, CustomerId, RouterId, SiteId};
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::line;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::up::{AccountingStatus, AccountingV1, LoginOutcome, LoginV1};
@@ -82,6 +83,7 @@ impl Place {
             username: b"jane".to_vec(),
             customer: None,
             framed_ip: Some([10, 10, 10, 9].into()),
+            prefixes: Prefixes::default(),
             mac: easyisp_shared::net::Mac::parse("AA:BB:CC:00:11:22"),
             at: Timestamp::from_secs(started.secs() + minute * 60),
             started,
@@ -228,6 +230,7 @@ async fn a_session_that_is_numbered_anew_is_another() -> Result<()> {
         at: now.minus(Duration::from_secs(u64::from(600 - secs))),
         session_secs: secs,
         framed_ip: Some([10, 10, 10, 7].into()),
+        prefixes: Prefixes::default(),
         ..bare(AccountingStatus::Interim, 0, up)
     };
     place.account(vec![again(300, gib)]).await?;

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use easyisp_agent::radius::dictionary::attribute;
 use easyisp_shared::time::Timestamp;
+use ipnet::Ipv6Net;
 
 use super::session::{Cause, Service, Session};
 
@@ -54,6 +55,13 @@ impl Session {
         );
         attributes.push((attribute::EVENT_TIMESTAMP, number(now.secs() as u32)));
         if record != Record::Start {
+            // What it delegates and advertises it has once the line is up.
+            let prefixes = [
+                (FRAMED_IPV6_PREFIX, self.grants.ipv6_prefix),
+                (DELEGATED_IPV6_PREFIX, self.grants.delegated_ipv6_prefix),
+            ];
+            let told = prefixes.into_iter();
+            attributes.extend(told.filter_map(|(kind, net)| Some((kind, prefix(net?)))));
             let low = |bytes: u64| number(bytes as u32);
             let high = |bytes: u64| number((bytes >> 32) as u32);
             let packets = |bytes: u64| number(bytes.div_ceil(1000) as u32);
@@ -108,6 +116,16 @@ pub(super) fn describe(
     attributes
 }
 
+/// A reserved octet, the length in bits, and the whole address.
+fn prefix(net: Ipv6Net) -> Vec<u8> {
+    let mut value = vec![0, net.prefix_len()];
+    value.extend(net.addr().octets());
+    value
+}
+
+// The numbers as their documents give them, not as the agent has them.
+const FRAMED_IPV6_PREFIX: u8 = 97;
+const DELEGATED_IPV6_PREFIX: u8 = 123;
 /// RFC 2866 §5.6: 1 is RADIUS.
 const ACCT_AUTHENTIC: u8 = 45;
 

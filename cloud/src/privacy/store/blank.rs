@@ -82,12 +82,17 @@ pub async fn blank_sessions(
     pseudonym: &str,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update sessions
-            set username = $3, framed_ip = null, mac = null
-          where tenant_id = $1
-            and (customer_id = $2
-                 or customer_id is null
-                    and (username = $4 and started_at <= $5 or mac = any($6) or username = any($6)))",
+        "with blanked as (
+             update sessions
+                set username = $3, framed_ip = null, prefixes = '{}', mac = null
+              where tenant_id = $1
+                and (customer_id = $2
+                     or customer_id is null
+                        and (username = $4 and started_at <= $5 or mac = any($6) or username = any($6)))
+          returning id)
+         delete from session_prefixes p
+          using blanked b
+          where p.tenant_id = $1 and p.session_id = b.id",
     )
     .bind(tx.tenant())
     .bind(customer)

@@ -1,7 +1,5 @@
 //! `/api/sessions/search`: who had this address then?
 
-use std::net::Ipv4Addr;
-
 use axum::extract::State;
 use easyisp_shared::net::Mac;
 use easyisp_shared::time::{Clock, Timestamp};
@@ -15,15 +13,16 @@ use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::Database;
 use crate::error::{ApiError, FieldError, Wrong};
-use crate::sessions::search::{Moment, Searched};
+use crate::sessions::search::{Asked, Moment, Searched};
 use crate::sessions::store;
 
 /// What is searched for, when, and why.
 #[derive(Deserialize, utoipa::IntoParams)]
 pub struct SearchQuery {
-    /// An IPv4 address that a session had. This or `mac` is required; with both, both must fit.
+    /// An address that a session had, of IPv4 or IPv6, or an IPv6 prefix (`2001:db8:1:100::/56`, 48 to 128 bits): then
+    /// every session with a prefix or address in it, or around it. This or `mac` is required; with both, both must fit.
     #[param(value_type = Option<String>)]
-    ip: Option<Ipv4Addr>,
+    ip: Option<Asked>,
     /// A device's hardware address.
     #[param(value_type = Option<String>)]
     mac: Option<Mac>,
@@ -47,7 +46,8 @@ pub struct Holder {
     #[serde(flatten)]
     session: Session,
     /// False where the router had told of the session for the last time before the moment asked for
-    /// (`lastSeen`) and never told its end: it may or may not have had the address still.
+    /// (`lastSeen`) and never told its end: it may or may not have had the address still. The same where it had told
+    /// an IPv6 prefix for the last time by then, or not yet, of a session that had others before or after.
     certain: bool,
 }
 
@@ -65,7 +65,9 @@ pub struct Holders {
 /// `GET /api/sessions/search`: whose sessions had an address or a device at a moment, or within a window.
 ///
 /// A session has its address from its start until just before its end, so where it goes from one customer
-/// to the next in one second, only the next one has it. It reveals who is behind an address, so it takes
+/// to the next in one second, only the next one has it. Of IPv6 a session has what its router told: prefixes of the line
+/// and behind it, with every address in them. What it told first is the session's from its start, for routers tell it
+/// with a later record; where it changed, each has its time. It reveals who is behind an address, so it takes
 /// `operators:details_view`, the permission that reads the audit trail, and not `dashboard:active_sessions`,
 /// which everybody at the counter has. Every search is in the trail with its reason, also one that finds
 /// nothing. Sessions are kept for the tenant's `sessionRetentionDays` after their end.
@@ -102,9 +104,9 @@ pub async fn search(
     };
     audit::record(&mut tx, &Actor::from(&operator), line, now).await?;
     tx.commit().await?;
-    let holder = |row: store::Row| Holder {
-        certain: moment.is_certain(row.started_at, row.last_seen_at),
-        session: Session::new(row, now),
+    let holder = |found: store::Found| Holder {
+        certain: found.certain && moment.is_certain(found.row.started_at, found.row.last_seen_at),
+        session: Session::new(found.row, now),
     };
     Ok(Json(Holders {
         sessions: rows.into_iter().map(holder).collect(),

@@ -1,6 +1,7 @@
 //! Applying accounting: each statement takes a whole batch.
 
 use easyisp_shared::id::{CustomerId, RouterId, SessionId, SiteId};
+use easyisp_shared::ipv6::Prefixes;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::usage::MOST_BYTES;
 
@@ -65,6 +66,7 @@ struct KnownRow {
     bytes_out: i64,
     bytes_free: i64,
     framed_ip: Option<String>,
+    prefixes: Vec<String>,
     mac: Option<String>,
     terminate_cause: Option<String>,
 }
@@ -77,7 +79,7 @@ pub async fn known(tx: &mut Tx, keys: &[&Key]) -> sqlx::Result<Vec<Known>> {
     let rows: Vec<KnownRow> = sqlx::query_as(
         "select k.place, s.id, s.site_id, s.customer_id, s.status, s.started_at, s.last_seen_at,
                 s.stopped_at, s.session_secs, s.bytes_in, s.bytes_out, s.bytes_free, s.framed_ip,
-                s.mac, s.terminate_cause,
+                s.prefixes, s.mac, s.terminate_cause,
                 s.customer_id is null and s.username like 'erased-%'
                     or exists (select from customers c
                                 where c.tenant_id = $1 and c.id = s.customer_id
@@ -130,11 +132,17 @@ impl KnownRow {
                 bytes_out: self.bytes_out,
                 bytes_free: self.bytes_free,
                 framed_ip: self.framed_ip,
+                prefixes: read_prefixes(&self.prefixes),
                 mac: self.mac,
                 cause: self.terminate_cause,
             },
         }
     }
+}
+
+/// Prefixes as they were written.
+fn read_prefixes(texts: &[String]) -> Prefixes {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// A customer of the site, by whom a session may be.
@@ -207,15 +215,17 @@ pub async fn insert(tx: &mut Tx, site: SiteId, writes: &[Write<'_>]) -> sqlx::Re
     sqlx::query(
         "insert into sessions (tenant_id, id, site_id, router_id, acct_session_id, cookie, username,
                 customer_id, connection_type, status, started_at, last_seen_at, stopped_at,
-                session_secs, bytes_in, bytes_out, framed_ip, mac, terminate_cause, bytes_free)
+                session_secs, bytes_in, bytes_out, framed_ip, mac, terminate_cause, bytes_free,
+                prefixes)
          select $1, n.id, $2, n.router, n.session, n.cookie, n.username, n.customer, n.kind, n.status,
-                n.started, n.seen, n.stopped, n.secs, n.up, n.down, n.ip, n.mac, n.cause, n.free
+                n.started, n.seen, n.stopped, n.secs, n.up, n.down, n.ip, n.mac, n.cause, n.free,
+                string_to_array(n.prefixes, ' ')
            from unnest($3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::text[], $8::uuid[],
                        $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[],
                        $13::timestamptz[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[],
-                       $18::text[], $19::text[], $20::bigint[])
+                       $18::text[], $19::text[], $20::bigint[], $21::text[])
                 as n (id, router, session, cookie, username, customer, kind, status, started, seen,
-                      stopped, secs, up, down, ip, mac, cause, free)",
+                      stopped, secs, up, down, ip, mac, cause, free, prefixes)",
     )
     .bind(tx.tenant())
     .bind(site)
@@ -242,6 +252,7 @@ pub async fn insert(tx: &mut Tx, site: SiteId, writes: &[Write<'_>]) -> sqlx::Re
     .bind(of.macs)
     .bind(of.causes)
     .bind(of.free)
+    .bind(of.prefixes)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -254,11 +265,12 @@ pub async fn update(tx: &mut Tx, site: SiteId, writes: &[Write<'_>]) -> sqlx::Re
         "update sessions s
             set site_id = $2, status = n.status, started_at = n.started, last_seen_at = n.seen,
                 stopped_at = n.stopped, session_secs = n.secs, bytes_in = n.up, bytes_out = n.down,
-                framed_ip = n.ip, mac = n.mac, terminate_cause = n.cause, bytes_free = n.free
+                framed_ip = n.ip, mac = n.mac, terminate_cause = n.cause, bytes_free = n.free,
+                prefixes = string_to_array(n.prefixes, ' ')
            from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[],
                        $7::timestamptz[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
-                       $12::text[], $13::text[], $14::bigint[])
-                as n (id, status, started, seen, stopped, secs, up, down, ip, mac, cause, free)
+                       $12::text[], $13::text[], $14::bigint[], $15::text[])
+                as n (id, status, started, seen, stopped, secs, up, down, ip, mac, cause, free, prefixes)
           where s.tenant_id = $1 and s.id = n.id",
     )
     .bind(tx.tenant())
@@ -275,6 +287,7 @@ pub async fn update(tx: &mut Tx, site: SiteId, writes: &[Write<'_>]) -> sqlx::Re
     .bind(of.macs)
     .bind(of.causes)
     .bind(of.free)
+    .bind(of.prefixes)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -294,6 +307,7 @@ struct Columns<'a> {
     macs: Vec<Option<&'a str>>,
     causes: Vec<Option<&'a str>>,
     free: Vec<i64>,
+    prefixes: Vec<String>,
 }
 
 impl<'a> Columns<'a> {
@@ -312,6 +326,9 @@ impl<'a> Columns<'a> {
             macs: states().map(|state| state.mac.as_deref()).collect(),
             causes: states().map(|state| state.cause.as_deref()).collect(),
             free: states().map(|state| state.bytes_free).collect(),
+            prefixes: states()
+                .map(|state| state.prefixes.texts().join(" "))
+                .collect(),
         }
     }
 }

@@ -22,6 +22,7 @@ pub struct Row {
     pub username: String,
     pub connection_type: Option<ConnectionType>,
     pub framed_ip: Option<String>,
+    pub prefixes: Vec<String>,
     pub mac: Option<String>,
     pub status: Status,
     pub started_at: Timestamp,
@@ -84,7 +85,8 @@ pub async fn list(
                     and ($3::uuid is null or customer_id = $3)
                     and ($4::uuid is null or router_id = $4)
                     and ($5::text is null or username ilike $5
-                         or status <> 'COMPLETED' and (framed_ip ilike $5 or mac ilike $5))
+                         or status <> 'COMPLETED' and (framed_ip ilike $5 or mac ilike $5
+                                                      or array_to_string(prefixes, ' ') ilike $5))
                     and ($6::timestamptz is null or started_at >= $6)
                     and ($7::timestamptz is null or started_at < $7)
                   order by {order}
@@ -130,7 +132,8 @@ pub async fn sums(tx: &mut Tx, filter: &Filter) -> sqlx::Result<Totals> {
             and ($3::uuid is null or customer_id = $3)
             and ($4::uuid is null or router_id = $4)
             and ($5::text is null or username ilike $5
-                 or status <> 'COMPLETED' and (framed_ip ilike $5 or mac ilike $5))
+                 or status <> 'COMPLETED' and (framed_ip ilike $5 or mac ilike $5
+                                                      or array_to_string(prefixes, ' ') ilike $5))
             and ($6::timestamptz is null or started_at >= $6)
             and ($7::timestamptz is null or started_at < $7)",
     )

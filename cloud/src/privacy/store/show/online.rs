@@ -18,6 +18,8 @@ pub struct SessionRow {
     router: Option<String>,
     status: String,
     ip_address: Option<String>,
+    /// Of IPv6, what it had last.
+    ipv6_prefixes: Vec<String>,
     mac_address: Option<String>,
     started_at: Timestamp,
     stopped_at: Option<Timestamp>,
@@ -35,6 +37,7 @@ pub async fn sessions(
 ) -> sqlx::Result<Vec<SessionRow>> {
     sqlx::query_as(
         "select s.id, s.username, r.name as router, s.status, s.framed_ip as ip_address,
+                s.prefixes as ipv6_prefixes,
                 s.mac as mac_address, s.started_at, s.stopped_at, s.session_secs as secs, s.bytes_in,
                 s.bytes_out, s.terminate_cause
            from sessions s
