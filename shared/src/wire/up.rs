@@ -838,9 +838,9 @@ mod tests {
 
     /// D7: a shape of a later release is one broken record, not a broken batch.
     #[test]
-    fn a_second_shape_is_broken_and_a_new_kind_unknown() {
+    fn a_later_shape_is_broken_and_a_new_kind_unknown() {
         assert_eq!(
-            Up::decode(UpKind::Accounting.code(), &[1]),
+            Up::decode(UpKind::Accounting.code(), &[2]),
             Err(WireError::Broken)
         );
         assert_eq!(Up::decode(77, &[]), Err(WireError::UnknownKind(77)));
