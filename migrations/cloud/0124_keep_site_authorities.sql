@@ -5,8 +5,6 @@ create table site_authorities (
     site_id      uuid not null,
     certificate  bytea not null,
     key_sealed   bytea not null,
-    -- who may tell another one in its place
-    agent_id     uuid not null,
     told_at      timestamptz not null,
     primary key (tenant_id, site_id),
     foreign key (tenant_id, site_id) references sites (tenant_id, id)
@@ -17,5 +15,5 @@ create policy tenant on site_authorities
     using (tenant_id = (select nullif(current_setting('app.tenant', true), '')::uuid));
 grant select, insert, update, delete on site_authorities to easyisp_app;
 
--- SHA-256 of the certificate that an agent told as its own.
+-- SHA-256 of the certificate that an agent told as its own. Who had the site's may tell another one in its place.
 alter table agents add column authority_digest bytea;

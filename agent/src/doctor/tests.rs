@@ -458,7 +458,7 @@ fn given_identity(folder: &Path, days_left: i64) {
         replaced: None,
     };
     let draft = Draft::begin(&folder.join("identity")).unwrap();
-    draft.finish("127.0.0.1:1", &enrolled).unwrap();
+    draft.finish("127.0.0.1:1", &enrolled, None).unwrap();
 }
 
 fn given_outbox(folder: &Path) {

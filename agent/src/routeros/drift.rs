@@ -82,6 +82,17 @@ impl RouterApis {
             told.problems.push((SERVICES.to_owned(), why));
             return Ok(told);
         }
+        if let Some(name) = self.hands(router, left()).others_guard().await? {
+            let mut told = told(differences(wanted, &menus), &menus, wanted);
+            told.problems.push((
+                "/system scheduler".to_owned(),
+                format!(
+                    "{name}: another agent of the site changed something within these ten minutes and was not heard of \
+                     since. Where it cannot enter any more the router takes that back by itself: repair after that"
+                ),
+            ));
+            return Ok(told);
+        }
         let guarded = self.guard(router, wanted, &menus, left()).await?;
         if let Some(Some(why)) = &guarded {
             info!(router.id = %router.id, "Router {} is mended without a guard: {why}", router.name);
@@ -162,7 +173,7 @@ impl RouterApis {
         let entered = entered.filter_map(|row| row.text("address")?.parse().ok());
         let entered: Vec<IpAddr> = entered.collect();
         let is_let_in = |from: &IpAddr| let_in.iter().any(|net| net.contains(from));
-        Ok((!entered.is_empty() && !entered.iter().any(is_let_in)).then(|| {
+        Ok((!entered.iter().all(is_let_in)).then(|| {
             let list = |all: Vec<String>| all.join(" and ");
             format!(
                 "{NOT_LISTED}{}, and would be closed to all but {}. Configure it by the wizard with that \

@@ -153,7 +153,16 @@ fn taken_back(stood: &BeforeV1) -> Vec<String> {
 fn moved_back(moved: &rows::Moved<'_>) -> Option<String> {
     let menu = &moved.stood.item.menu;
     let one = format!("{menu} move {}", only(moved.stood)?);
-    let commands = moved.above().into_iter().flat_map(|above| match above {
+    let above = moved.above();
+    let is_foreign = |above: &&Above<'_>| matches!(above, Above::Row(_, None));
+    // One of ours that it stood right above is at its place by now; further ones of ours say no more than that, and a router
+    // keeps no script that names each of them for each.
+    let tries = [
+        above.first(),
+        above.iter().skip(1).find(is_foreign),
+        above.iter().skip(1).find(|above| **above == Above::Nothing),
+    ];
+    let commands = tries.into_iter().flatten().flat_map(|above| match above {
         Above::Row(id, stood) => {
             let same = format!("{one} destination={id}");
             let again = stood.and_then(only);
@@ -413,6 +422,23 @@ impl Hands<'_> {
             amiss.extend(self.unguard().await?);
         }
         Ok(SetupToldV1::Checked(amiss))
+    }
+
+    /// The guard of another living agent of the site: what it changed may be taken back still, and nobody else has it.
+    pub(super) async fn others_guard(&self) -> Result<Option<String>, ApiError> {
+        let held = match self.rows(named()).await {
+            Ok(held) => held,
+            Err(ApiError::Refused(_)) => return Ok(None), // who may not read them holds none
+            Err(cause) => return Err(cause),
+        };
+        let goes: Vec<&str> = self
+            .apis
+            .guards
+            .to_call_off(&held)
+            .map(|(id, _)| id)
+            .collect();
+        let other = guards::all(&held).find(|(id, _)| !goes.contains(id));
+        Ok(other.map(|(_, name)| name.to_owned()))
     }
 
     /// Takes every guard away but this.

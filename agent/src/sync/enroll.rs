@@ -13,7 +13,7 @@ use easyisp_shared::wire::{ALPN_ENROLL, JoinToken, Message};
 use super::dial::{DialError, reach, tls};
 use super::identity::{Draft, Identity, IdentityError};
 use super::path::{Paths, Patience};
-use super::pipe::{Carrier, PipeError};
+use super::pipe::{Carrier, Pipe, PipeError};
 use super::trust::Trust;
 
 /// Why a box did not become an agent.
@@ -109,30 +109,28 @@ async fn attempt(
         host: host_name(),
     });
     let asked = tokio::time::timeout(ANSWER, ask(carrier.as_ref(), request)).await;
-    let answer = asked.map_err(|_| EnrollError::TimedOut)??;
-    carrier.close();
-    Ok(answer)
-}
-
-/// The answer, and the site's authority behind it where the cloud knows one.
-async fn ask(
-    carrier: &dyn Carrier,
-    request: EnrollRequest,
-) -> Result<(EnrollAnswer, Option<SiteAuthorityV1>), PipeError> {
-    let mut pipe = carrier.open().await?;
-    pipe.sink.send(&Message::EnrollRequest(request)).await?;
-    let answer = match pipe.source.receive().await? {
-        Some(Message::EnrollAnswer(answer)) => answer,
-        Some(_) => return Err(PipeError::Unexpected),
-        None => return Err(PipeError::Ended),
-    };
+    let (answer, mut pipe) = asked.map_err(|_| EnrollError::TimedOut)??;
     // The token is used: from here on nothing may keep the answer from being taken.
     let behind = tokio::time::timeout(BEHIND, pipe.source.receive()).await;
     let given = match behind {
         Ok(Ok(Some(Message::SiteAuthority(given)))) => Some(given),
         _ => None, // a cloud of before says no more
     };
+    carrier.close();
     Ok((answer, given))
+}
+
+async fn ask(
+    carrier: &dyn Carrier,
+    request: EnrollRequest,
+) -> Result<(EnrollAnswer, Pipe), PipeError> {
+    let mut pipe = carrier.open().await?;
+    pipe.sink.send(&Message::EnrollRequest(request)).await?;
+    match pipe.source.receive().await? {
+        Some(Message::EnrollAnswer(answer)) => Ok((answer, pipe)),
+        Some(_) => Err(PipeError::Unexpected),
+        None => Err(PipeError::Ended),
+    }
 }
 
 fn host_name() -> String {

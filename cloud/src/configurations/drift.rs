@@ -35,7 +35,11 @@ pub async fn look(
     let found = match differs.map_err(ApiError::into_cause)? {
         Differences::Found(found) => found,
         Differences::NotNow => return Ok(Some(now.plus(AGAIN))), // what was noted last stays
-        Differences::NotOurs => Vec::new(),
+        Differences::NotOurs => {
+            routers::note_drift(&mut tx, router, &[], now).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
     };
     routers::note_drift(&mut tx, router, &found, now).await?;
     tx.commit().await?;

@@ -215,9 +215,6 @@ pub async fn enroll(
     store::put_agent(&mut tx, &agent, &issued, &version, now).await?;
     store::put_certificate(&mut tx, &agent, &issued, now).await?;
     let site_key = secrets.site_key(&mut tx, site).await?;
-    if let Some(replaced) = replaced {
-        authorities::pass_on(&mut tx, replaced, agent.id).await?;
-    }
     let given = authorities::of_site(&mut tx, site).await?;
     tx.commit().await?;
     tracing::info!(agent.id = %agent.id, site.id = %site, "Enrolled agent {} at {site_name}", agent.id);

@@ -5,15 +5,16 @@ use easyisp_shared::wire::enroll::SiteAuthorityV1;
 use sha2::{Digest, Sha256};
 
 use super::agents::Agent;
+use super::pki;
 use super::store::authorities as store;
-pub use super::store::authorities::{of_site, pass_on};
+pub use super::store::authorities::of_site;
 use crate::db::Database;
 use crate::secrets::{SecretError, Secrets};
 
 /// What an agent told is not its site's authority.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// It is too long, or its key is not sealed under the site's key.
+    /// It is too long, its key is not sealed under the site's key, or not that of its certificate.
     #[error("this is no authority of this site")]
     Unusable,
     /// The database did not answer, or the site's key does not open.
@@ -27,8 +28,8 @@ impl From<sqlx::Error> for AuthorityError {
     }
 }
 
-/// Takes an agent's authority for its site's where the site has none, or had it from this agent or from one that was
-/// revoked; the site's, where it is another.
+/// Takes an agent's authority for its site's where the site has none, or this agent had the site's until now; the site's,
+/// where it is another.
 pub async fn tell(
     db: &Database,
     secrets: &Secrets,
@@ -41,8 +42,11 @@ pub async fn tell(
     }
     let mut tx = db.begin(agent.tenant).await?;
     let key = secrets.site_key(&mut tx, agent.site).await?;
-    key.open(&SiteAuthorityV1::place(agent.site), &told.key)
-        .map_err(|_| AuthorityError::Unusable)?;
+    let opened = key.open(&SiteAuthorityV1::place(agent.site), &told.key);
+    let opened = opened.map_err(|_| AuthorityError::Unusable)?;
+    if !pki::is_pair(&told.certificate, &opened) {
+        return Err(AuthorityError::Unusable);
+    }
     store::keep(&mut tx, agent, told, now).await?;
     store::note(&mut tx, agent.id, &Sha256::digest(&told.certificate)).await?;
     let kept = store::of_site(&mut tx, agent.site).await?;

@@ -211,6 +211,18 @@ pub const LATE_RENEWAL: Duration = Duration::from_secs(90 * DAY);
 /// Nodes' clocks differ by less (a node more than a second off takes no agents).
 const BACKDATED: Duration = Duration::from_secs(300);
 
+/// Whether a key (PEM) is that of a certificate (DER).
+pub fn is_pair(certificate: &[u8], key: &[u8]) -> bool {
+    let key = str::from_utf8(key).ok();
+    let key = key.and_then(|text| KeyPair::from_pem(text).ok());
+    match (key, X509Certificate::from_der(certificate)) {
+        (Some(key), Ok((_, parsed))) => {
+            parsed.public_key().raw == key.subject_public_key_info().as_slice()
+        }
+        (_, _) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]

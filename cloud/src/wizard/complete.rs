@@ -79,7 +79,11 @@ pub async fn complete(
                 router,
                 now,
             };
-            at.ask(RouterAsk::Repair(wanted), LONG).await.ok()
+            // What it would not take, or nobody may write at present, is tried again.
+            let told = at.ask(RouterAsk::Repair(wanted), LONG).await.ok();
+            told.filter(
+                |told| !matches!(told, RouterTold::Drift(left) if !left.problems.is_empty()),
+            )
         }
         // A set-up that cannot be any more, without an agent that listens: the wizard says why.
         Err(_) => Some(RouterTold::Done),

@@ -7,7 +7,7 @@ use easyisp_shared::wire::enroll::SiteAuthorityV1;
 use super::super::agents::Agent;
 use crate::db::Tx;
 
-/// Keeps an authority as its site's, where the site has none, or had it from this agent or from one that was revoked.
+/// Keeps an authority as its site's, where the site has none, or this agent had the site's until now.
 pub async fn keep(
     tx: &mut Tx,
     agent: &Agent,
@@ -15,14 +15,14 @@ pub async fn keep(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into site_authorities as s (tenant_id, site_id, certificate, key_sealed, agent_id, told_at)
-         values ($1, $2, $3, $4, $5, $6)
+        "insert into site_authorities as s (tenant_id, site_id, certificate, key_sealed, told_at)
+         values ($1, $2, $3, $4, $6)
              on conflict (tenant_id, site_id)
              do update set certificate = excluded.certificate, key_sealed = excluded.key_sealed,
-                           agent_id = excluded.agent_id, told_at = excluded.told_at
-                  where s.agent_id = excluded.agent_id
-                     or not exists (select from agents a
-                                     where a.tenant_id = $1 and a.id = s.agent_id and a.revoked_at is null)",
+                           told_at = excluded.told_at
+                  where exists (select from agents a
+                                 where a.tenant_id = $1 and a.id = $5
+                                   and a.authority_digest = sha256(s.certificate))",
     )
     .bind(agent.tenant)
     .bind(agent.site)
@@ -56,15 +56,4 @@ pub async fn of_site(tx: &mut Tx, site: SiteId) -> sqlx::Result<Option<SiteAutho
     .fetch_optional(&mut **tx)
     .await?;
     Ok(row.map(|(certificate, key)| SiteAuthorityV1 { certificate, key }))
-}
-
-/// An agent's place was taken by another, which has its authority: that one speaks for the site from here on.
-pub async fn pass_on(tx: &mut Tx, from: AgentId, to: AgentId) -> sqlx::Result<()> {
-    sqlx::query("update site_authorities set agent_id = $3 where tenant_id = $1 and agent_id = $2")
-        .bind(tx.tenant())
-        .bind(from)
-        .bind(to)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }
