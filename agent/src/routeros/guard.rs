@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use easyisp_shared::setup::{quote, text};
+use easyisp_shared::setup::{is_optional, quote, text};
 use easyisp_shared::wire::drift::{RowOfV1, WantedV1, WantedValueV1};
 use easyisp_shared::wire::setup::{BeforeV1, ItemV1, RowV1, SetupToldV1, ValueV1, WhichV1};
 use tracing::info;
@@ -149,36 +149,30 @@ fn taken_back(stood: &BeforeV1) -> Vec<String> {
     }
 }
 
-/// Brings a rule back to where it stood, whether it was moved or not: above the nearest row that is still there.
+/// Brings a rule back to where it stood, whether it was moved or not: above the row that followed it, which may have been
+/// made again; else above the first one below that is not ours. Every release can move rules, so that it need not be
+/// parsed when it is reached: that would make it twice as long.
 fn moved_back(moved: &rows::Moved<'_>) -> Option<String> {
     let menu = &moved.stood.item.menu;
     let one = format!("{menu} move {}", only(moved.stood)?);
-    let above = moved.above();
-    let is_foreign = |above: &&Above<'_>| matches!(above, Above::Row(_, None));
-    // One of ours that it stood right above is at its place by now; further ones of ours say no more than that, and a router
-    // keeps no script that names each of them for each.
-    let tries = [
-        above.first(),
-        above.iter().skip(1).find(is_foreign),
-        above.iter().skip(1).find(|above| **above == Above::Nothing),
-    ];
-    let commands = tries.into_iter().flatten().flat_map(|above| match above {
+    let command = |above: &Above<'_>| match above {
         Above::Row(id, stood) => {
-            let same = format!("{one} destination={id}");
             let again = stood.and_then(only);
-            let again = again.map(|again| format!("{one} destination={again}"));
-            [Some(same), again]
+            format!("{one} destination={}", again.as_deref().unwrap_or(id))
         }
         // Without a destination a row goes to the end (`MikroTik`, Console).
-        Above::Nothing => [Some(one.clone()), None],
-    });
-    let commands: Vec<String> = commands.flatten().collect();
-    commands.iter().rev().fold(None, |further, command| {
-        let further = further.unwrap_or_default();
-        Some(format!(
-            ":do {{ {} }} on-error={{ {further} }}",
-            known(command)
-        ))
+        Above::Nothing => one.clone(),
+    };
+    let all = moved.above();
+    let (first, last) = (command(all.first()?), command(all.last()?));
+    let further = match first == last {
+        true => String::new(),
+        false => format!(" :do {{ {last} }} on-error={{ }}"),
+    };
+    let moves = format!(":do {{ {first} }} on-error={{{further} }}");
+    Some(match is_optional(menu) {
+        true => tried(&moves),
+        false => moves,
     })
 }
 
@@ -613,13 +607,12 @@ mod tests {
         let script = script(NAME, &all, Duration::from_secs(9));
         let find = |mark: &str| format!("[/ip firewall filter find where comment=\"{mark}\"]");
         let to = |mark: &str, place: &str| {
-            let command = format!("/ip firewall filter move {}{place}", find(mark));
-            known(&command)
+            let found = find(mark);
+            format!(":do {{ /ip firewall filter move {found}{place} }} on-error={{")
         };
-        let last = format!(":do {{ {} }} on-error={{  }}", to("easyisp:b", ""));
+        let last = format!("{} }}", to("easyisp:b", ""));
         let above = format!(
-            ":do {{ {} }} on-error={{ :do {{ {} }} on-error={{ :do {{ {} }} on-error={{  }} }} }}",
-            to("easyisp:a", " destination=*3"),
+            "{} {} }} }}",
             to("easyisp:a", &format!(" destination={}", find("easyisp:b"))),
             to("easyisp:a", "")
         );

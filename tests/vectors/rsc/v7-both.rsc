@@ -22,13 +22,13 @@
   :if ([:len [/certificate get [find where name="easyisp-api"] fingerprint]] = 0) do={ :do { /certificate sign "easyisp-api" } on-error={ } }
   :local waited 0
   :while (([:len [/certificate get [find where name="easyisp-api"] fingerprint]] = 0) and ($waited < 90)) do={ :delay 1s; :set waited ($waited + 1) }
-  /ip service set [find where name="api-ssl"] certificate=easyisp-api address=10.9.0.2/32,10.9.0.3/32 disabled=no
+  :if ([:len [/ip service find where name="api-ssl"]] > 1) do={ :local known [:parse "/ip\20service\20set\20\5Bfind\20where\20name\3D\22api-ssl\22\20and\20dynamic\21\3Dyes\5D\20certificate\3Deasyisp-api\20address\3D10.9.0.2/32\2C10.9.0.3/32\20disabled\3Dno"]; $known } else={ /ip service set [find where name="api-ssl"] certificate=easyisp-api address=10.9.0.2/32,10.9.0.3/32 disabled=no }
 } on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 2 of 10, login of the agents: failed"; :put "easyisp: step 2 of 10, login of the agents: FAILED" }
 
 :put "easyisp: step 3 of 10, API without TLS"
 :do {
   :global easyispFolder
-  /ip service set [find where name="api"] address=10.9.0.2/32,10.9.0.3/32
+  :if ([:len [/ip service find where name="api"]] > 1) do={ :local known [:parse "/ip\20service\20set\20\5Bfind\20where\20name\3D\22api\22\20and\20dynamic\21\3Dyes\5D\20address\3D10.9.0.2/32\2C10.9.0.3/32"]; $known } else={ /ip service set [find where name="api"] address=10.9.0.2/32,10.9.0.3/32 }
 } on-error={ :global easyispFailed; :set easyispFailed ($easyispFailed + 1); :log error "easyisp: step 3 of 10, API without TLS: failed"; :put "easyisp: step 3 of 10, API without TLS: FAILED" }
 
 :put "easyisp: step 4 of 10, RADIUS"

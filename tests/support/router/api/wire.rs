@@ -100,10 +100,13 @@ pub(super) async fn write(
 ) -> io::Result<()> {
     let mut bytes = Vec::new();
     for word in sentence.words() {
-        // What the pretend world says is short: names, numbers, addresses.
-        match u16::try_from(word.len()) {
-            Ok(length @ 0..=0x7f) => bytes.push(length.to_be_bytes()[1]),
-            Ok(length @ 0x80..=0x3fff) => bytes.extend((0x8000 | length).to_be_bytes()),
+        // What the pretend world says is short: names, numbers, addresses, and the script of a guard.
+        match u32::try_from(word.len()) {
+            Ok(length @ 0..=0x7f) => bytes.extend(&length.to_be_bytes()[3..]),
+            Ok(length @ 0x80..=0x3fff) => bytes.extend(&(0x8000 | length).to_be_bytes()[2..]),
+            Ok(length @ 0x4000..=0xffff) => {
+                bytes.extend(&(0x00c0_0000 | length).to_be_bytes()[1..]);
+            }
             Ok(_) | Err(_) => return Err(io::ErrorKind::InvalidInput.into()),
         }
         bytes.extend(word.as_bytes());

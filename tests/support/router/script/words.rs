@@ -53,7 +53,7 @@ pub(super) enum Only {
 }
 
 const VERBS: &[&str] = &[
-    "add", "set", "find", "remove", "get", "sign", "enable", "disable", "fetch", "import",
+    "add", "set", "find", "remove", "move", "get", "sign", "enable", "disable", "fetch", "import",
 ];
 
 pub(super) fn read(text: &str) -> Result<Vec<Command>, String> {
