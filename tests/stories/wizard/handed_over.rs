@@ -66,7 +66,7 @@ async fn what_one_agent_began_and_the_other_one_ended_stands() -> Result<()> {
     .await?;
     let first = roof.agent().overview().site.agent();
     let first = format!("easyisp:guard:{}", first.context("it has an id")?);
-    assert_eq!(guards(&roof.router), [first.clone()]);
+    assert_eq!(guards(&roof.router), std::slice::from_ref(&first));
     roof.switch_off().await;
     roof.router.mend();
     let mut last = Instant::now();
