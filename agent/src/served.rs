@@ -2,6 +2,7 @@
 //! of many sites shares.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -294,6 +295,7 @@ impl Served {
                 epoch: Mutex::new(Uuid::nil()),
                 generation: identity.generation(),
                 metered: config.cloud.metered,
+                prefixes: AtomicBool::new(false),
             };
             let floor = site_clock.clone();
             let link_config = LinkConfig {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -185,6 +186,7 @@ impl Agent {
             epoch: Mutex::default(),
             generation: self.identity.generation(),
             metered: false,
+            prefixes: AtomicBool::new(true),
         };
         let (touched, changes) = mpsc::channel(CHANGES);
         let stop = CancellationToken::new();

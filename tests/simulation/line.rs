@@ -135,6 +135,7 @@ pub fn terms(welcome: &easyisp_shared::wire::hello::WelcomeV1) -> Terms {
         round_trip: std::time::Duration::ZERO,
         packed_metrics: true,
         pools: true,
+        prefixes: true,
     }
 }
 

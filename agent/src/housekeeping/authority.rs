@@ -40,6 +40,7 @@ pub(crate) async fn run(
         return; // a box without one was told of at its start
     };
     let mut link = overview.link.clone();
+    let mut rest = AGAIN;
     loop {
         let asking = cloud.ask(AgentQuestion::Authority(told.clone()), PATIENCE);
         match cancel.run_until_cancelled(asking).await {
@@ -60,7 +61,7 @@ pub(crate) async fn run(
         };
         tokio::select! {
             () = cancel.cancelled() => return,
-            () = overview.clock.sleep(AGAIN) => {}
+            () = overview.clock.sleep(rest) => rest = (rest * 2).min(LONGEST),
             () = linked => {}
         }
     }
@@ -83,3 +84,4 @@ async fn keep(known: Arc<Known>, other: SiteAuthorityV1) {
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(15);
+const LONGEST: Duration = Duration::from_secs(3600);

@@ -7,12 +7,14 @@ mod questions;
 mod router;
 mod thrift;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use easyisp_shared::id::AccessGrantId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::question::{AskFailure, Question, Reply};
+use easyisp_shared::wire::up::without_prefixes;
 use easyisp_shared::wire::{FeedBatch, Lane, UpRecord};
 use tokio::sync::{oneshot, watch};
 use tracing::error;
@@ -49,6 +51,8 @@ pub struct LocalSite {
     pub generation: GenerationFile,
     /// Whether every octet costs: only money, entitlement and sessions travel, interims once an hour.
     pub metered: bool,
+    /// Whether the cloud of the link that is up reads sessions' prefixes.
+    pub prefixes: AtomicBool,
 }
 
 impl Local for LocalSite {
@@ -90,6 +94,7 @@ impl Local for LocalSite {
         }
         self.questions.poller.pack(terms.packed_metrics);
         self.questions.reconciler.tell_pools(terms.pools);
+        self.prefixes.store(terms.prefixes, Ordering::Relaxed);
         *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = terms.epoch;
         let _refused_is_counted = self.outbox.submit(Job::Mark {
             name: CLOUD_MARK.into(),
@@ -143,12 +148,20 @@ impl Local for LocalSite {
             kept = thrift::fold(kept, most, self.clock.now());
         }
         let can_wait = kept.len() < most && thrift::is_interims(&kept);
+        let all = self.prefixes.load(Ordering::Relaxed);
         let list = kept
             .into_iter()
-            .map(|kept| UpRecord {
-                kind: kept.record.kind,
-                sequence: kept.seq,
-                body: kept.record.body,
+            .map(|kept| {
+                let record = kept.record;
+                let less = match all {
+                    true => None,
+                    false => without_prefixes(record.kind, &record.body),
+                };
+                UpRecord {
+                    kind: record.kind,
+                    sequence: kept.seq,
+                    body: less.unwrap_or(record.body),
+                }
             })
             .collect();
         Ok(Records { list, can_wait })

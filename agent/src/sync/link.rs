@@ -15,7 +15,7 @@ use easyisp_shared::wire::monitor::PACKED_METRICS;
 use easyisp_shared::wire::question::{
     AgentQuestion, Answer, Ask, AskFailure, CloudReply, QUESTION_CAP, Question,
 };
-use easyisp_shared::wire::up::ROUTER_POOLS;
+use easyisp_shared::wire::up::{ROUTER_POOLS, SESSION_PREFIXES};
 use easyisp_shared::wire::{ALPN_LINK, Lane, Message, PROTOCOL, PROTOCOL_OLDEST};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -324,6 +324,7 @@ impl<L: Local> Keeper<L> {
             round_trip,
             packed_metrics: can(PACKED_METRICS),
             pools: can(ROUTER_POOLS),
+            prefixes: can(SESSION_PREFIXES),
         };
         self.local.welcomed(terms).await?;
         let holds = FeedAck::Holds {

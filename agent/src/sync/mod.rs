@@ -132,6 +132,8 @@ pub struct Terms {
     pub packed_metrics: bool,
     /// Whether it reads of pools.
     pub pools: bool,
+    /// Whether it reads sessions' prefixes.
+    pub prefixes: bool,
 }
 
 /// The disk or a queue cannot serve the link at the moment: it closes and tries again later.

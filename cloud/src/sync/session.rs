@@ -9,7 +9,7 @@ use easyisp_shared::wire::hello::{
 };
 use easyisp_shared::wire::monitor::PACKED_METRICS;
 use easyisp_shared::wire::question::{AgentQuestion, Answer, Ask, AskFailure, CloudReply};
-use easyisp_shared::wire::up::ROUTER_POOLS;
+use easyisp_shared::wire::up::{ROUTER_POOLS, SESSION_PREFIXES};
 use easyisp_shared::wire::{Message, PROTOCOL, PROTOCOL_OLDEST, UpBatch};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -179,7 +179,9 @@ impl Session {
         self.offered.store(generation, Ordering::Relaxed);
         let welcome = WelcomeV1 {
             protocol,
-            capabilities: vec![PACKED_METRICS.to_owned(), ROUTER_POOLS.to_owned()],
+            capabilities: [PACKED_METRICS, ROUTER_POOLS, SESSION_PREFIXES]
+                .map(str::to_owned)
+                .to_vec(),
             epoch: self.shared.standing.epoch,
             now: self.shared.clock.now(),
             generation,

@@ -1514,3 +1514,23 @@ fn at(secs: i64) -> Timestamp {
 }
 
 const MAC: Mac = Mac::new([2, 0, 0, 0, 0, 1]);
+
+/// A cloud of before counts what a session used, though it knows nothing of its prefixes.
+#[test]
+fn what_a_cloud_of_before_cannot_read_is_left_out_alone() {
+    let mut tried = 0;
+    for (name, up) in ups() {
+        let (kind, whole) = (up.kind().code(), up.encode());
+        let expected = match up {
+            Up::Accounting(told) if !told.prefixes.is_empty() => {
+                tried += 1;
+                let prefixes = Prefixes::default();
+                Some(Up::Accounting(AccountingV1 { prefixes, ..told }).encode())
+            }
+            _ => None,
+        };
+        assert_eq!(without_prefixes(kind, &whole), expected, "{name}");
+    }
+    assert_eq!(tried, 1);
+    assert_eq!(without_prefixes(UpKind::Accounting.code(), &[9]), None);
+}

@@ -331,6 +331,23 @@ pub struct PoolV1 {
 /// The ability of a cloud that reads [`PoolsV1`].
 pub const ROUTER_POOLS: &str = "router-pools";
 
+/// The ability of a cloud that reads the prefixes of [`AccountingV1`].
+pub const SESSION_PREFIXES: &str = "session-prefixes";
+
+/// A record's octets for a cloud without [`SESSION_PREFIXES`]: what it cannot read is left out, so that the usage beside it is
+/// counted; `None` where they are the same.
+pub fn without_prefixes(kind: u16, body: &[u8]) -> Option<Vec<u8>> {
+    if kind != UpKind::Accounting.code() {
+        return None;
+    }
+    match Up::decode(kind, body) {
+        Ok(Up::Accounting(told)) if !told.prefixes.is_empty() => {
+            Some(encode(&Accounting::<_, Prefixes>::V1(&told)))
+        }
+        Ok(_) | Err(_) => None,
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 enum Accounting<T = AccountingV1, P = Prefixes> {
     V1(T),

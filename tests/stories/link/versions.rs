@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use easyisp_agent::sync::Identity;
 use easyisp_shared::wire::hello::{Hello, HelloV1, METERED, RefusalReason, Refused, Welcome};
 use easyisp_shared::wire::monitor::PACKED_METRICS;
-use easyisp_shared::wire::up::ROUTER_POOLS;
+use easyisp_shared::wire::up::{ROUTER_POOLS, SESSION_PREFIXES};
 use easyisp_shared::wire::{Message, PROTOCOL, PROTOCOL_OLDEST};
 use uuid::Uuid;
 
@@ -21,7 +21,10 @@ async fn an_agent_of_a_later_release_is_spoken_to_as_the_cloud_can() -> Result<(
         anyhow::bail!("not let in: {answer:?}");
     };
     assert_eq!(welcome.protocol, PROTOCOL);
-    assert_eq!(welcome.capabilities, [PACKED_METRICS, ROUTER_POOLS]);
+    assert_eq!(
+        welcome.capabilities,
+        [PACKED_METRICS, ROUTER_POOLS, SESSION_PREFIXES]
+    );
     Ok(())
 }
 

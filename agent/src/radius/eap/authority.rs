@@ -88,7 +88,8 @@ impl Authority {
         entropy: &Entropy,
     ) -> Result<Authority, AuthorityError> {
         let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
-        if !certificate.exists() && !key.exists() && !take_given(folder)? {
+        // The certificate is written last: a key alone is what a power cut left of taking what was given.
+        if !certificate.exists() && !take_given(folder)? && !key.exists() {
             make(&certificate, &key, now, entropy)?;
         }
         let key_pem = Zeroizing::new(fs::read_to_string(&key).map_err(at(&key))?);
