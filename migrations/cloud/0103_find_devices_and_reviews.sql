@@ -71,8 +71,12 @@ grant select, insert, delete on customer_devices to easyisp_app;
 -- The same of phones, of those too who were deleted.
 create index customer_of_phone on customers (tenant_id, phone_number) where phone_number is not null;
 
+-- What a person has looked at, in the words in which it was noted: these stay, because they keep the same money from being
+-- credited a second time.
+alter table intents add column reviewed text;
 -- Payments that a person must look at, among all there are.
-create index intent_to_review on intents (tenant_id, created_at desc, id) where needs_review is not null;
+create index intent_to_review on intents (tenant_id, created_at desc, id)
+ where nullif(needs_review, reviewed) is not null;
 
 -- Those who are here, a tenant after the other: row security is forced on the owner too.
 do $$

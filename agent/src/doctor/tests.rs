@@ -260,11 +260,11 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "router",
-        found: "Tower does not answer at 240.0.0.1",
+        found: "Tower does not answer at 255.255.255.255",
         remedy: "check its power, cable and address",
         files: |_| {},
         told: |told| {
-            told["routers"][0]["address"] = "240.0.0.1".into();
+            told["routers"][0]["address"] = "255.255.255.255".into();
             told["routers"][0]["lastSeen"] = json!(now().minus(2 * LATELY));
         },
     },

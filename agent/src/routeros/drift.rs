@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use easyisp_shared::setup::{is_optional, same};
 use easyisp_shared::wire::drift::{
-    DriftFieldV1, DriftV1, NOT_LISTED, RowOfV1, WantedV1, WantedValueV1,
+    DriftFieldV1, DriftV1, NOT_LISTED, NOT_NOW, RowOfV1, WantedV1, WantedValueV1,
 };
 use ipnet::IpNet;
 use tracing::info;
@@ -87,8 +87,8 @@ impl RouterApis {
             told.problems.push((
                 "/system scheduler".to_owned(),
                 format!(
-                    "{name}: another agent of the site changed something within these ten minutes and was not heard of \
-                     since. Where it cannot enter any more the router takes that back by itself: repair after that"
+                    "{NOT_NOW}{name}. That agent changed something within these ten minutes and was not heard of since. \
+                     Where it cannot enter any more the router takes that back by itself: repair after that"
                 ),
             ));
             return Ok(told);

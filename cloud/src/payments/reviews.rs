@@ -48,18 +48,20 @@ pub async fn reviewed(
         .map_err(ApiError::fields)?;
     let mut tx = db.begin(operator.tenant).await?;
     let intent = store::lock(&mut tx, Which::Id(intent)).await?;
-    let mut intent = intent.ok_or(ApiError::NotFound("payment"))?;
-    let Some(review) = intent.needs_review.take() else {
+    let intent = intent.ok_or(ApiError::NotFound("payment"))?;
+    let Some(review) = &intent.needs_review else {
         return Ok(Json(Success::YES));
     };
-    if request.review.is_some_and(|seen| seen != review) {
+    if request.review.is_some_and(|seen| seen != *review) {
         return Err(ApiError::conflict(
             "REVIEW_CHANGED",
             format!("Something else is noted since: {review}"),
         ));
     }
     let now = clock.now();
-    store::save(&mut tx, &intent, now).await?;
+    if !store::reviewed(&mut tx, intent.id, now).await? {
+        return Ok(Json(Success::YES));
+    }
     let line = Audit {
         details: format!("Looked at a payment of {}: {reason}", intent.amount),
         before: Some(json!({"intent": intent.id, "review": review})),

@@ -235,6 +235,20 @@ pub(super) async fn save(tx: &mut Tx, intent: &Intent, now: Timestamp) -> sqlx::
     Ok(())
 }
 
+/// Notes that a person has looked at what is noted of a payment, which stays; `false` where he had before.
+pub(super) async fn reviewed(tx: &mut Tx, intent: IntentId, now: Timestamp) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "update intents set reviewed = needs_review, updated_at = $3
+          where tenant_id = $1 and id = $2 and nullif(needs_review, reviewed) is not null",
+    )
+    .bind(tx.tenant())
+    .bind(intent)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Whom a prompt is for.
 #[derive(FromRow, Clone, Debug)]
 pub(super) struct Payer {

@@ -113,7 +113,17 @@ async fn export(db: &Database, folder: &Path, tenant: TenantId) -> anyhow::Resul
     if fs::try_exists(&whole).await? {
         return Ok(());
     }
+    ensure!(!platform::is_begun(db, tenant).await?, "{}", gone(tenant));
     fs::create_dir_all(folder).await?;
+    // What is left of tries that were cut off holds his books too.
+    let mut there = fs::read_dir(folder).await?;
+    while let Some(file) = there.next_entry().await? {
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(&tenant.to_string()) && name.ends_with(".part") {
+            fs::remove_file(file.path()).await?;
+        }
+    }
     // Another one that does the same work, after a long silence of this one, writes to a file of its own.
     let part = whole.with_extension(format!("{}.part", Uuid::from_bytes(db.entropy().bytes())));
     let written = write(db, &part, tenant).await;
@@ -125,7 +135,8 @@ async fn export(db: &Database, folder: &Path, tenant: TenantId) -> anyhow::Resul
         },
         Err(cause) => Err(cause),
     };
-    fs::remove_file(&part).await?;
+    // Where it stays the next try takes it away; why this one failed counts.
+    let _stays = fs::remove_file(&part).await;
     kept?;
     // The name as well must be on disk before what it stands for goes.
     fs::File::open(folder).await?.sync_all().await?;
@@ -150,10 +161,17 @@ async fn write(db: &Database, part: &Path, tenant: TenantId) -> anyhow::Result<(
     let wanted = usize::try_from(books.lines()).unwrap_or(usize::MAX);
     ensure!(
         lines == wanted && !platform::is_begun(db, tenant).await?,
-        "the books of {tenant} went already, in part: {lines} of {wanted} lines are left. They are in the data folder of \
-         the node that began to purge it ({FOLDER}/{tenant}.jsonl): copy that file into this node's"
+        "{}: {lines} of {wanted} lines are left",
+        gone(tenant)
     );
     file.flush().await?;
     file.sync_all().await?;
     Ok(())
+}
+
+fn gone(tenant: TenantId) -> String {
+    format!(
+        "the books of {tenant} went already, in part. They are in the data folder of the node that began to purge it \
+         ({FOLDER}/{tenant}.jsonl): copy that file into this node's"
+    )
 }

@@ -79,10 +79,10 @@ pub async fn complete(
                 router,
                 now,
             };
-            // What it would not take, or nobody may write at present, is tried again.
+            // Where it was refused whole it is tried again; what the router alone does not take is a difference.
             let told = at.ask(RouterAsk::Repair(wanted), LONG).await.ok();
             told.filter(
-                |told| !matches!(told, RouterTold::Drift(left) if !left.problems.is_empty()),
+                |told| !matches!(told, RouterTold::Drift(left) if drift::refused(left).is_some()),
             )
         }
         // A set-up that cannot be any more, without an agent that listens: the wizard says why.
@@ -97,8 +97,12 @@ pub async fn complete(
     if let Some(RouterTold::Drift(left)) = &told {
         let audit = Audit {
             details: format!(
-                "Wrote what its agent could not without the cloud; {} fields differ still",
-                left.fields.len()
+                "Wrote what its agent could not without the cloud; {} fields differ still{}",
+                left.fields.len(),
+                match left.problems.first() {
+                    Some((menu, words)) => format!(" ({menu}: {words})"),
+                    None => String::new(),
+                }
             ),
             ..Audit::new(Action::RouterRepair, "router", router, &name)
         };

@@ -50,7 +50,7 @@ macro_rules! paid {
                  select p.id, coalesce(p.receipt, i.checkout_request_id, p.id::text) as transaction_id,
                         p.amount, p.phone, p.account,
                         case p.status when 'completed' then 'completed' else 'refunded' end as status,
-                        p.customer_id, p.created_at, i.needs_review as review, i.id as intent_id,
+                        p.customer_id, p.created_at, nullif(i.needs_review, i.reviewed) as review, i.id as intent_id,
                         c.name as customer_name
                    from payments p
                    left join intents i on i.tenant_id = $1 and i.id = p.intent_id
@@ -76,7 +76,7 @@ macro_rules! unpaid {
                         i.phone_number as phone, i.account_reference as account,
                         case when i.state in ('CREATED', 'PENDING', 'UNKNOWN') then 'pending'
                              else 'failed' end as status,
-                        i.customer_id, i.created_at, i.needs_review as review, i.id as intent_id,
+                        i.customer_id, i.created_at, nullif(i.needs_review, i.reviewed) as review, i.id as intent_id,
                         c.name as customer_name
                    from intents i
                    left join customers c on c.tenant_id = $1 and c.id = i.customer_id
@@ -105,10 +105,10 @@ macro_rules! reviews {
                          else 'failed' end as status,
                     coalesce(p.customer_id, i.customer_id) as customer_id,
                     coalesce(p.created_at, i.created_at) as created_at,
-                    i.needs_review as review, i.id as intent_id
+                    nullif(i.needs_review, i.reviewed) as review, i.id as intent_id
                from intents i
                left join payments p on p.tenant_id = $1 and p.intent_id = i.id
-              where i.tenant_id = $1 and i.needs_review is not null),
+              where i.tenant_id = $1 and nullif(i.needs_review, i.reviewed) is not null),
          reviews as (
              select e.*, c.name as customer_name
                from every e
