@@ -73,18 +73,21 @@ impl Projectors {
     }
 }
 
-/// Projects everything in `changed` and writes it to the feeds; returns the sites that have news.
+/// Projects everything in `changed` and writes it to the feeds; returns the sites that have news. `None`, and nothing is
+/// written, where `unless_noted` and one of these subscribers has a change that waits for its number: whoever numbers it may
+/// have projected it and not be through, so that what it wrote is not seen yet.
 ///
 /// Two statements for one kind: the projection, and the write under the counters' locks.
 pub(super) async fn write(
     tx: &mut Tx,
-    changed: BTreeSet<(Kind, Uuid)>,
-) -> sqlx::Result<Vec<SiteId>> {
+    changed: &BTreeSet<(Kind, Uuid)>,
+    unless_noted: bool,
+) -> sqlx::Result<Option<Vec<SiteId>>> {
     if changed.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
     let mut by_kind: BTreeMap<Kind, Vec<Uuid>> = BTreeMap::new();
-    for (kind, id) in &changed {
+    for (kind, id) in changed {
         by_kind.entry(*kind).or_default().push(*id);
     }
     let mut rows = Rows::default();
@@ -97,8 +100,8 @@ pub(super) async fn write(
             rows.push(*kind, projection);
         }
     }
-    let (kinds, ids) = columns(&changed);
-    write_rows(tx, &kinds, &ids, &rows).await
+    let (kinds, ids) = columns(changed);
+    write_rows(tx, (&kinds, &ids), &rows, unless_noted).await
 }
 
 /// Changes, column by column.
@@ -139,19 +142,25 @@ impl Rows {
 
 /// Locks the counters of every site that learns something or must forget something, in site order, raises
 /// them by one and writes all rows at the new version: bodies where there is one, tombstones at sites that
-/// held the thing and hold it no longer. Returns those sites.
+/// held the thing and hold it no longer. Returns those sites; `None` as [`write`] does.
 ///
 /// What a site holds is read before the locks are waited for: right because whoever changes a thing holds
-/// the lock of its row, so that nobody else writes feed rows about it meanwhile but who numbers what was noted of it; and
-/// then this is not called (`numbering::is_noted`).
+/// the lock of its row, so that nobody else writes feed rows about it meanwhile but who numbers what was noted of it; where
+/// that may be so nothing is written here (`unless_noted`).
 async fn write_rows(
     tx: &mut Tx,
-    kinds: &[i16],
-    ids: &[Uuid],
+    (kinds, ids): (&[i16], &[Uuid]),
     rows: &Rows,
-) -> sqlx::Result<Vec<SiteId>> {
-    sqlx::query_scalar(
-        "with live as (
+    unless_noted: bool,
+) -> sqlx::Result<Option<Vec<SiteId>>> {
+    let written: Vec<Option<SiteId>> = sqlx::query_scalar(
+        "with noted as materialized (
+             select true as is_noted
+               from directory.changes n
+               join unnest($2::smallint[], $3::uuid[]) as c (kind, id) on n.kind = c.kind and n.subject = c.id
+              where $8 and n.tenant_id = $1 and n.kind = $9
+              limit 1),
+         live as (
              select * from unnest($4::smallint[], $5::uuid[], $6::uuid[], $7::bytea[])
                         as l (kind, id, site_id, body)),
          gone as (
@@ -161,7 +170,9 @@ async fn write_rows(
               where f.tenant_id = $1 and f.body is not null
                 and not exists (select 1 from live l
                                  where l.kind = f.kind and l.id = f.id and l.site_id = f.site_id)),
-         news as materialized (select * from live union all select * from gone),
+         news as materialized (
+             select * from (select * from live union all select * from gone) all_news
+              where not exists (select from noted)),
          locked as materialized (
              select site_id
                from site_counters
@@ -181,7 +192,10 @@ async fn write_rows(
                join counter c using (site_id)
                  on conflict (tenant_id, site_id, kind, id)
                  do update set version = excluded.version, body = excluded.body)
-         select site_id from counter order by site_id",
+         select site_id from counter
+          union all
+         select null from noted
+          order by site_id",
     )
     .bind(tx.tenant())
     .bind(kinds)
@@ -190,6 +204,9 @@ async fn write_rows(
     .bind(&rows.ids)
     .bind(&rows.sites)
     .bind(&rows.bodies)
+    .bind(unless_noted)
+    .bind(code(Kind::Subscriber))
     .fetch_all(&mut **tx)
-    .await
+    .await?;
+    Ok(written.into_iter().collect())
 }

@@ -135,14 +135,6 @@ pub(super) async fn noted(tx: &mut Tx, kind: Kind, subjects: &[Uuid]) -> sqlx::R
     .await
 }
 
-/// Whether one of these subscribers has a change that waits for its number: whoever numbers it may have projected it and
-/// not be through, so that what it wrote is not seen yet. Then everything goes behind it.
-pub(super) async fn is_noted(tx: &mut Tx, changed: &BTreeSet<(Kind, Uuid)>) -> sqlx::Result<bool> {
-    let subscribers = changed.iter().filter(|(kind, _)| *kind == Kind::Subscriber);
-    let ids: Vec<Uuid> = subscribers.map(|(_, id)| *id).collect();
-    Ok(!ids.is_empty() && !noted(tx, Kind::Subscriber, &ids).await?.is_empty())
-}
-
 impl Database {
     /// Returns when what was noted of this tenant has its number, or could not be numbered now.
     pub(super) async fn numbered(&self, tenant: TenantId) {
@@ -324,7 +316,8 @@ async fn number(
     let count = i64::try_from(noted.len()).unwrap_or(i64::MAX);
     let noted = noted.into_iter();
     let changed = noted.filter_map(|(_, code, subject)| Some((kind(code)?, subject)));
-    let news = feed::write(&mut tx, changed.collect()).await?;
+    let news = feed::write(&mut tx, &changed.collect(), false).await?;
+    let news = news.unwrap_or_default();
     tx.end().await?;
     Ok(Some(Bite { news, last, count }))
 }

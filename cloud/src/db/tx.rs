@@ -64,19 +64,19 @@ impl Tx {
         }
         let (db, tenant) = (self.db.clone(), self.tenant);
         let may_wait = numbering::may_wait(&changed);
-        let writing = match db.numbering().write(tenant, may_wait) {
-            // Another node may be at it.
-            Some(_) if numbering::is_noted(&mut self, &changed).await? => None,
-            writing => writing,
+        let writing = db.numbering().write(tenant, may_wait);
+        let written = match &writing {
+            Some(_) => feed::write(&mut self, &changed, true).await?,
+            None => None,
         };
-        match writing {
-            Some(writing) => {
-                let sites = feed::write(&mut self, changed).await?;
+        match written {
+            Some(sites) => {
                 self.inner.commit().await?;
                 drop(writing);
                 db.wakes().committed(&sites);
             }
             None => {
+                drop(writing);
                 numbering::note(&mut self, &changed).await?;
                 self.inner.commit().await?;
                 db.numbered(tenant).await;
