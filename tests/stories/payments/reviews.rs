@@ -3,7 +3,7 @@
 use anyhow::Result;
 use easyisp_tests::mpesa::callback;
 use easyisp_tests::operator::Operator;
-use easyisp_tests::scenario::{Payer, QueryAnswer};
+use easyisp_tests::scenario::{Callback, Payer, QueryAnswer};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -98,6 +98,50 @@ async fn paid_and_then_failed_stays_paid_and_opens_a_review_item() -> Result<()>
     let listed = found(&world.owner, "").await?;
     assert_eq!(listed.len(), 1, "{listed:?}");
     assert_ne!(listed[0]["review"], review, "{listed:?}");
+    world.end().await
+}
+
+/// V2: whose prompt names a receipt that was credited to somebody else is looked at by a person; that he did does not make
+/// the same money count a second time, however often M-Pesa is asked whether it was paid.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_has_seen_to_is_not_credited_by_a_later_query() -> Result<()> {
+    let world = given_world().await?;
+    let jane = world.customer("jane", PHONE).await?;
+    let john = world.customer("john", "0712345679").await?;
+    let plain = world.owner.ask_to_pay(&john, 1_000).await?;
+    let paid = world.until(&plain, "completed").await?;
+    let receipt = paid["receipt"].as_str().unwrap_or_default();
+    let unheard = Payer {
+        callback: Callback::Never,
+        confirmation: Callback::Never,
+        ..Payer::prompt()
+    };
+    world.outside.mpesa.script(PHONE, unheard);
+    let checkout = world.owner.ask_to_pay(&jane, 1_000).await?;
+    let prompt = world.transaction(&checkout).await?;
+    let named = callback::paid(&prompt, receipt, "1000.0", STAMP);
+    assert_eq!(world.post(&prompt.callback_url, &named).await?, 200);
+    world.worked().await?;
+    world.query(&checkout).await?;
+    let listed = found(&world.owner, "").await?;
+    let [item] = listed.as_slice() else {
+        anyhow::bail!("{listed:?}");
+    };
+    let path = format!(
+        "/payments/intents/{}/reviewed",
+        item["intentId"].as_str().unwrap_or_default()
+    );
+    let seen = json!({"reason": "John paid for himself", "review": item["review"]});
+    world.owner.post(&path, &seen).await?;
+
+    let ends = world.expires(&jane).await?;
+    for _ in 0..2 {
+        world.query(&checkout).await?;
+        world.worked().await?;
+        assert_eq!(world.credits().await?, 1);
+    }
+    assert_eq!(world.expires(&jane).await?, ends);
+    assert_eq!(found(&world.owner, "").await?, [] as [Value; 0]);
     world.end().await
 }
 

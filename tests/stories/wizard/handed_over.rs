@@ -88,7 +88,7 @@ async fn what_one_agent_began_and_the_other_one_ended_stands() -> Result<()> {
     assert_eq!(guards(&roof.router), [""; 0]);
     let works = plain(&roof.router);
 
-    // So is it with what the first one was about to mend when it died.
+    // What the first one was about to mend when it died is its to keep, or the router's to take back: nobody mends beside it.
     let left = [
         ("name", first.as_str()),
         ("start-time", "startup"),
@@ -104,6 +104,14 @@ async fn what_one_agent_began_and_the_other_one_ended_stands() -> Result<()> {
         machine.put_all("/ppp aaa", "use-radius", "no");
     });
     let repair = format!("/nas/{id}/drift/repair");
+    let waits = owner.post(&repair, &json!({})).await?;
+    assert_eq!(waits["isAsWanted"], false, "{waits}");
+    let words = waits["problems"].to_string();
+    ensure!(words.contains("another agent's guard stands"), "{waits}");
+    assert_eq!(guards(&roof.router), std::slice::from_ref(&first));
+    let remove = format!("/system scheduler remove [find where name=\"{first}\"]\n");
+    let gone = roof.router.configure(|machine| machine.import(&remove));
+    gone.map_err(anyhow::Error::msg)?;
     let mended = owner.post(&repair, &json!({})).await?;
     assert_eq!(mended["isAsWanted"], true, "{mended}");
     assert_eq!(guards(&roof.router), [""; 0]);
