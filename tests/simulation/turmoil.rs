@@ -158,11 +158,15 @@ impl Life for Turmoil {
         // The codes reach the feed by a job: not at one moment today and at another one tomorrow.
         turmoil.nothing_is_due().await?;
         turmoil.slips.made_by = turmoil.look().await?;
+        // That it is greeted is news of its own (who keeps the vouchers), which comes with this exchange or needs another
+        // one: it must not come in the midst of a step, and what is drawn for it must not count.
+        let random = turmoil.random.clone();
         turmoil.talk(u64::MAX).await?;
-        // That it is greeted is news of its own (who keeps the vouchers), which must not come in the midst of a step.
+        turmoil.nothing_is_due().await?;
         while turmoil.look().await? > turmoil.agent.cursor() {
             turmoil.talk(u64::MAX).await?;
         }
+        turmoil.random = random;
         Ok(turmoil)
     }
 
