@@ -380,6 +380,7 @@ impl Agent {
             return Ok(done);
         }
         done.greeted = true;
+        self.counts(cloud, welcome.generation).await?;
         let mut behind = position.epoch != welcome.epoch || position.cursor != head;
         self.local().caught_up(!behind);
         while behind {
@@ -414,6 +415,27 @@ impl Agent {
                 .await?;
         }
         Ok(done)
+    }
+
+    /// Waits until the cloud has written down that this box counts, which names it the first time: a link that is cut before
+    /// that leaves no trace, and how fast it is written is no seed's to say.
+    async fn counts(&self, cloud: &Cloud, generation: u64) -> Result<()> {
+        let identity = &self.identity;
+        for _ in 0..2_000 {
+            let mut tx = cloud.app.db.begin(identity.tenant).await?;
+            let held: Option<i64> =
+                sqlx::query_scalar("select generation from agents where id = $1")
+                    .bind(identity.agent)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            drop(tx);
+            if held.is_some_and(|held| held.unsigned_abs() >= generation) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // It may be another's place by now, or the cloud asks again: what follows says so.
+        Ok(())
     }
 
     /// One lane, until it is empty or the line is cut. An acknowledged batch may be sent again.
