@@ -82,10 +82,18 @@ pub async fn sooner<T: Copy + Into<Uuid>>(
     }
     let subjects: Vec<Uuid> = subjects.iter().map(|subject| (*subject).into()).collect();
     sqlx::query(
-        "update directory.jobs
-            set due_at = least(due_at, $4), fence = fence + 1
-          where tenant_id = $1 and kind = any($2) and subject = any($3)
-            and (due_at > $4 or lease_until is not null)",
+        // Locked in the order in which jobs are taken out.
+        "with woken as materialized (
+             select tenant_id, kind, subject
+               from directory.jobs
+              where tenant_id = $1 and kind = any($2) and subject = any($3)
+                and (due_at > $4 or lease_until is not null)
+              order by tenant_id, kind, subject
+                for update)
+         update directory.jobs j
+            set due_at = least(j.due_at, $4), fence = j.fence + 1
+           from woken w
+          where j.tenant_id = w.tenant_id and j.kind = w.kind and j.subject = w.subject",
     )
     .bind(tx.tenant())
     .bind(kinds)

@@ -12,6 +12,7 @@ use easyisp_shared::wire::question::{AgentQuestion, AskFailure, CloudReply};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::news;
 use crate::radius::eap::authority::{AuthorityError, keep_given, told};
 use crate::status::Overview;
 use crate::sync::Asker;
@@ -46,23 +47,15 @@ pub(crate) async fn run(
         match cancel.run_until_cancelled(asking).await {
             None => return,
             Some(Ok(CloudReply::Authority(other))) => return keep(known, other).await,
-            // It is the site's; or the cloud is of before, or does not want it.
-            Some(Ok(_) | Err(AskFailure::NotUnderstood | AskFailure::Refused(_))) => return,
+            // It is the site's; or the cloud is of before.
+            Some(Ok(_) | Err(AskFailure::NotUnderstood)) => return,
+            // Also where it is refused: a link that does not count yet is answered like that.
             Some(Err(_)) => {}
         }
-        let linked = async {
-            let changed = match &mut link {
-                Some(link) => link.changed().await.is_ok(),
-                None => false,
-            };
-            if !changed {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             () = cancel.cancelled() => return,
             () = overview.clock.sleep(rest) => rest = (rest * 2).min(LONGEST),
-            () = linked => {}
+            () = news(&mut link) => {}
         }
     }
 }

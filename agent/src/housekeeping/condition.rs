@@ -8,6 +8,7 @@ use easyisp_shared::wire::condition::ConditionV1;
 use easyisp_shared::wire::question::{AgentQuestion, AskFailure};
 use tokio_util::sync::CancellationToken;
 
+use super::news;
 use crate::status::Overview;
 use crate::store::used_percent;
 use crate::sync::Asker;
@@ -31,19 +32,10 @@ pub(crate) async fn run(overview: Arc<Overview>, cloud: Asker, cancel: Cancellat
                 Some(Err(_)) => {}
             }
         }
-        let linked = async {
-            let changed = match &mut link {
-                Some(link) => link.changed().await.is_ok(),
-                None => false,
-            };
-            if !changed {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             () = cancel.cancelled() => return,
             () = overview.clock.sleep(LOOK) => {}
-            () = linked => {}
+            () = news(&mut link) => {}
         }
     }
 }

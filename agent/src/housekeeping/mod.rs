@@ -13,6 +13,7 @@ use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::up::HeartbeatV1;
 use easyisp_shared::wire::{Lane, Up};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use fold::Fold;
@@ -23,6 +24,18 @@ use crate::radius::login_log::record;
 use crate::site::SiteClock;
 use crate::status::Overview;
 use crate::store::{Change, Job, OutboxReader, StoreError, Urgency, Write};
+use crate::sync::LinkStatus;
+
+/// Waits until the link is otherwise than it was; for ever where there is none.
+async fn news(link: &mut Option<watch::Receiver<LinkStatus>>) {
+    let changed = match link {
+        Some(link) => link.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending::<()>().await;
+    }
+}
 
 /// Runs until cancelled.
 pub(crate) async fn run(overview: Arc<Overview>, radius: Arc<Radius>, cancel: CancellationToken) {

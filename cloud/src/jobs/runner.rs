@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use easyisp_shared::id::TenantId;
 use easyisp_shared::time::{Clock, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -108,7 +109,16 @@ impl Held {
         }
         let (jobs, until): (Vec<Job>, _) = (due.iter().map(|c| c.job).collect(), now.plus(LEASE));
         match store::renew(db, &jobs, until, now).await {
-            Ok(()) => due.iter_mut().for_each(|claim| claim.until = until),
+            Ok(renewed) => {
+                let is_renewed = |job: &Job| {
+                    let of = |(tenant, kind, subject): &(TenantId, String, Uuid)| {
+                        (*tenant, kind.as_str(), *subject) == (job.tenant, job.kind, job.subject)
+                    };
+                    renewed.iter().any(of)
+                };
+                let due = due.iter_mut().filter(|claim| is_renewed(&claim.job));
+                due.for_each(|claim| claim.until = until);
+            }
             Err(cause) => {
                 tracing::warn!(%cause, "Cannot hold on to {} jobs; trying again", due.len())
             }

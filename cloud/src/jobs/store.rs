@@ -58,15 +58,15 @@ pub(super) async fn claim(
         .collect())
 }
 
-/// Makes claims longer that still stand.
+/// Makes claims longer that still stand, and that nobody is changing at this moment; returns those.
 pub(super) async fn renew(
     db: &Database,
     jobs: &[Job],
     until: Timestamp,
     now: Timestamp,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<(TenantId, String, Uuid)>> {
     let mut alone = db.alone().await?;
-    sqlx::query(
+    sqlx::query_as(
         "with held as materialized (
              select j.tenant_id, j.kind, j.subject
                from directory.jobs j
@@ -78,7 +78,8 @@ pub(super) async fn renew(
          update directory.jobs j
             set lease_until = $5
            from held h
-          where j.tenant_id = h.tenant_id and j.kind = h.kind and j.subject = h.subject",
+          where j.tenant_id = h.tenant_id and j.kind = h.kind and j.subject = h.subject
+         returning j.tenant_id, j.kind, j.subject",
     )
     .bind(jobs.iter().map(|job| job.tenant).collect::<Vec<_>>())
     .bind(jobs.iter().map(|job| job.kind).collect::<Vec<_>>())
@@ -86,9 +87,8 @@ pub(super) async fn renew(
     .bind(jobs.iter().map(|job| job.fence).collect::<Vec<_>>())
     .bind(until)
     .bind(now)
-    .execute(&mut *alone)
-    .await?;
-    Ok(())
+    .fetch_all(&mut *alone)
+    .await
 }
 
 /// When the next job of these kinds is due, or its lease ends; `None` when the queue is empty.

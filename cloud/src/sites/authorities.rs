@@ -2,12 +2,14 @@
 
 use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::enroll::SiteAuthorityV1;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::agents::Agent;
+use super::agents::{self, Agent};
 use super::pki;
 use super::store::authorities as store;
 pub use super::store::authorities::of_site;
+use crate::audit::{self, Action, Actor, Audit};
 use crate::db::Database;
 use crate::secrets::{SecretError, Secrets};
 
@@ -47,9 +49,25 @@ pub async fn tell(
     if !pki::is_pair(&told.certificate, &opened) {
         return Err(AuthorityError::Unusable);
     }
+    let before = store::of_site(&mut tx, agent.site).await?;
     store::keep(&mut tx, agent, told, now).await?;
     store::note(&mut tx, agent.id, &Sha256::digest(&told.certificate)).await?;
     let kept = store::of_site(&mut tx, agent.site).await?;
+    let print = |one: &SiteAuthorityV1| hex::encode(Sha256::digest(&one.certificate));
+    let (before, now_is) = (before.as_ref().map(print), kept.as_ref().map(print));
+    if before.is_some() && before != now_is {
+        let name = agents::store::site_name(&mut tx, agent.site).await?;
+        let name = name.unwrap_or_default();
+        let line = Audit {
+            details:
+                "Its access authority is another one: devices and RadSec routers must be given it"
+                    .to_owned(),
+            before: Some(json!({"accessAuthority": before})),
+            after: Some(json!({"accessAuthority": now_is})),
+            ..Audit::new(Action::SiteUpdate, "site", agent.site, &name)
+        };
+        audit::record(&mut tx, &Actor::agent(agent.id), line, now).await?;
+    }
     tx.commit().await?;
     Ok(kept.filter(|kept| kept.certificate != told.certificate))
 }

@@ -153,6 +153,12 @@ pub async fn fetch_pages(
     // Its mode may forbid fetching, its way to the cloud may not be there yet, its agent may be too old for this: each of
     // them can be put right, and a question an hour disturbs nobody.
     if !matches!(told, Ok(RouterTold::Pages(None))) {
+        let why = match told {
+            Ok(RouterTold::Pages(Some(why))) => why,
+            Ok(_) => "the site answered something else".to_owned(),
+            Err(silence) => silence.to_string(),
+        };
+        tracing::info!(router.id = %router, "The hotspot's pages did not come yet: {why}");
         return Ok(Some(again(row.place_since, now)));
     }
     let mut tx = db.begin(tenant).await?;
