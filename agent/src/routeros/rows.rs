@@ -1,10 +1,16 @@
 //! What has to be done to a menu's rows so that they are as wanted, or as they were: decided here, carried out by
 //! `setup`.
 
+mod backups;
+mod moved;
+
 use easyisp_shared::wire::setup::{BeforeV1, ItemV1, RowV1, ValueV1, WhichV1};
 
 use super::sentence::Row;
 use super::values;
+
+pub use backups::superseded;
+pub use moved::{Above, Moved, moved};
 
 /// One change of a menu.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,104 +184,6 @@ fn as_it_was(item: &ItemV1, was: &RowV1, is: &RowV1) -> Vec<Act> {
     acts
 }
 
-/// A rule that may have been moved up, or made again beside one that was, and where it stood.
-#[derive(Clone, Copy, Debug)]
-pub struct Moved<'a> {
-    /// The item of which it is, as it stood.
-    pub stood: &'a BeforeV1,
-    /// The rule as it was.
-    row: &'a RowV1,
-    all: &'a [BeforeV1],
-}
-
-/// The rules of the menus in which some may have been moved, in an order in which each finds the one that it stood above
-/// at its place. What else is to be as it was is so before they go.
-pub fn moved(all: &[BeforeV1]) -> Vec<Moved<'_>> {
-    let is_first = |stood: &BeforeV1| matches!(stood.item.which, WhichV1::Own { first: true, .. });
-    let of_list = |stood: &&BeforeV1| {
-        let menu = &stood.item.menu;
-        let is_ours = matches!(stood.item.which, WhichV1::Own { .. } | WhichV1::Gone { .. });
-        is_ours
-            && all
-                .iter()
-                .any(|other| is_first(other) && other.item.menu == *menu)
-    };
-    let rules = all.iter().filter(of_list).flat_map(|stood| {
-        let rows = stood.rows.iter();
-        rows.map(move |row| Moved { stood, row, all })
-    });
-    let mut left: Vec<Moved<'_>> = rules.collect();
-    let mut ordered = Vec::new();
-    while !left.is_empty() {
-        let waits = |one: &Moved<'_>| left.iter().any(|other| one.stood_above(other));
-        // Where all wait they stand in a circle, which no list is.
-        let at = left.iter().position(|one| !waits(one)).unwrap_or(0);
-        ordered.push(left.remove(at));
-    }
-    ordered
-}
-
-/// What a rule stood above.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Above<'a> {
-    /// The row of this number, and of this item where it is one of ours, which may have been made again.
-    Row(&'a str, Option<&'a BeforeV1>),
-    /// Nothing: it was the last one.
-    Nothing,
-}
-
-impl<'a> Moved<'a> {
-    fn stood_above(&self, other: &Moved<'_>) -> bool {
-        self.stood.item.menu == other.stood.item.menu
-            && self.row.next.as_deref() == Some(other.row.id.as_str())
-    }
-
-    /// What it stood above, the nearest first: further ones count where a nearer one is not there any more.
-    pub fn above(&self) -> Vec<Above<'a>> {
-        let mut above = Vec::new();
-        let mut next = self.row.next.as_deref();
-        while let Some(id) = next
-            && above.len() <= self.all.len()
-        {
-            let ours = self.ours(id);
-            above.push(Above::Row(id, ours.map(|(stood, _)| stood)));
-            let Some((_, row)) = ours else { return above };
-            next = row.next.as_deref();
-        }
-        above.push(Above::Nothing);
-        above
-    }
-
-    /// A row of its menu that was changed or removed, and of which item it is.
-    fn ours(&self, id: &str) -> Option<(&'a BeforeV1, &'a RowV1)> {
-        let of_menu = |stood: &&BeforeV1| stood.item.menu == self.stood.item.menu;
-        let all = self.all.iter().filter(of_menu);
-        let mut rows = all.flat_map(|stood| stood.rows.iter().map(move |row| (stood, row)));
-        rows.find(|(_, row)| row.id == id)
-    }
-
-    /// What brings it back to its place; nothing where it is there, or what it stood above is gone.
-    pub fn back(&self, menu: &[RowV1]) -> Option<Act> {
-        // Made again a row has another number.
-        let now = |stood: Option<&BeforeV1>, id: &str| {
-            let same = menu.iter().find(|row| row.id == id);
-            same.or_else(|| {
-                let stood = stood?;
-                let was = stood.rows.iter().find(|row| row.id == id).map(lasting);
-                let again = menu.iter().find(|row| Some(lasting(row)) == was);
-                again.or_else(|| menu.iter().find(|row| is_meant(&stood.item, row)))
-            })
-        };
-        let row = now(Some(self.stood), &self.row.id)?;
-        let before = self.above().into_iter().find_map(|above| match above {
-            Above::Row(id, stood) => now(stood, id).map(|row| Some(row.id.clone())),
-            Above::Nothing => Some(None),
-        })?;
-        let id = row.id.clone();
-        (row.next != before && before.as_ref() != Some(&id)).then_some(Act::Move { id, before })
-    }
-}
-
 /// What is otherwise than wanted, in words; nothing where it is so.
 pub fn amiss(item: &ItemV1, menu: &[RowV1], folder: &str) -> Vec<String> {
     let ItemV1 { menu: path, .. } = item;
@@ -361,39 +269,6 @@ fn wanted(item: &ItemV1, folder: &str) -> Vec<(String, Vec<u8>)> {
     fields
         .map(|(name, held)| (name.clone(), value(held)))
         .collect()
-}
-
-/// Which files of earlier backups of ours may go, by id, where `name` was just saved: those of its kind but for the one
-/// before. That is the highest number below its own; where there is none, the numbers began anew, and it is the highest.
-pub fn superseded(files: Vec<(String, String)>, name: &str) -> Vec<String> {
-    let Some((kind, saved)) = name.rsplit_once('-') else {
-        return Vec::new();
-    };
-    let saved: Option<u64> = saved.parse().ok();
-    let mut earlier: Vec<(Option<u64>, String, String)> = files
-        .into_iter()
-        .filter_map(|(id, file)| {
-            let stem = file
-                .strip_suffix(".backup")
-                .or_else(|| file.strip_suffix(".rsc"))?;
-            let (held, last) = stem.rsplit_once('-')?;
-            let number: Option<u64> = last.parse().ok();
-            // A number of ours, or the id of a rollout: any other name is somebody's own.
-            let is_id = last.len() == 32 && last.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let ours = held == kind && stem != name && (number.is_some() || is_id);
-            ours.then(|| (number, stem.to_owned(), id))
-        })
-        .collect();
-    // Those without a number are kept in the order in which the router lists them.
-    earlier.sort_by_key(|(number, ..)| {
-        let is_before = number.is_some_and(|number| saved.is_none_or(|saved| number < saved));
-        (is_before, *number)
-    });
-    let Some((_, newest, _)) = earlier.last().cloned() else {
-        return Vec::new();
-    };
-    earlier.retain(|(_, stem, _)| *stem != newest);
-    earlier.into_iter().map(|(_, _, id)| id).collect()
 }
 
 /// Whether rows that are only found must be there: what has a name, or comes with the router. A rule that somebody may
@@ -516,7 +391,7 @@ mod tests {
     use super::*;
     use crate::routeros::sentence::{Reply, read as read_sentence};
 
-    fn row(id: &str, fields: &[(&str, &str)]) -> RowV1 {
+    pub fn row(id: &str, fields: &[(&str, &str)]) -> RowV1 {
         let field = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
         RowV1 {
             id: id.to_owned(),
@@ -596,49 +471,6 @@ mod tests {
     }
 
     #[test]
-    fn the_last_two_backups_stay() {
-        let files = |names: &[&str]| -> Vec<(String, String)> {
-            let file = |name: &&str| (format!("id of {name}"), (*name).to_owned());
-            names.iter().map(file).collect()
-        };
-        let held = files(&[
-            "flash/easyisp-before-10.backup",
-            "flash/easyisp-before-9.backup",
-            "flash/easyisp-before-9.rsc",
-            "flash/easyisp-before-11.backup",
-            "flash/easyisp-before-theirs.rsc",
-            "flash/office.backup",
-            "easyisp-1f.backup",
-        ]);
-        assert_eq!(
-            superseded(held, "flash/easyisp-before-11"),
-            [
-                "id of flash/easyisp-before-9.backup",
-                "id of flash/easyisp-before-9.rsc"
-            ]
-        );
-        let one = files(&["easyisp-before-1.backup", "easyisp-before-2.backup"]);
-        assert_eq!(superseded(one, "easyisp-before-2"), [""; 0]);
-    }
-
-    /// A cloud that was put back counts its runs from an earlier number on.
-    #[test]
-    fn the_backup_before_stays_where_the_numbers_began_anew() {
-        let gone = |held: &[&str], name: &str| {
-            let file = |name: &&str| ((*name).to_owned(), (*name).to_owned());
-            superseded(held.iter().map(file).collect(), name)
-        };
-        let (old, one, two) = (
-            "easyisp-before-50.backup",
-            "easyisp-before-1.backup",
-            "easyisp-before-2.backup",
-        );
-        assert_eq!(gone(&[old, one], "easyisp-before-1"), [""; 0]);
-        assert_eq!(gone(&[old, one, two], "easyisp-before-2"), [old]);
-        assert_eq!(gone(&[one, two, old], "easyisp-before-50"), [one]);
-    }
-
-    #[test]
     fn what_was_made_is_removed_and_what_was_changed_is_changed_back() {
         let item = own("p", &[("ranges", "new")]);
         let nothing = before(&item, &[row("*9", &[("name", "other")])]);
@@ -694,87 +526,6 @@ mod tests {
             }]
         );
         assert_eq!(to_restore(&before, &[stood, last]), []);
-    }
-
-    /// Somebody's rule above ours lets him in, and may be the only one that does.
-    #[test]
-    fn a_rule_that_was_moved_goes_back_to_where_it_stood() {
-        let rule = |comment: &str| ItemV1 {
-            menu: "/ip firewall filter".to_owned(),
-            which: WhichV1::Own {
-                key: "comment".to_owned(),
-                value: comment.to_owned(),
-                first: true,
-            },
-            fields: vec![("chain".to_owned(), ValueV1::Text("input".to_owned()))],
-        };
-        let list = |order: &[(&str, &str)]| -> Vec<RowV1> {
-            let mut rows: Vec<RowV1> = order
-                .iter()
-                .map(|(id, comment)| row(id, &[("comment", comment), ("chain", "input")]))
-                .collect();
-            for place in 1..rows.len() {
-                rows[place - 1].next = Some(rows[place].id.clone());
-            }
-            rows
-        };
-        let carry_out = |acts: Vec<Act>, order: &mut Vec<(&'static str, &'static str)>| {
-            for act in acts {
-                let Act::Move { id, before } = act else {
-                    continue;
-                };
-                let from = order.iter().position(|(held, _)| *held == id).unwrap();
-                let moved = order.remove(from);
-                let to = before
-                    .and_then(|before| order.iter().position(|(held, _)| *held == before))
-                    .unwrap_or(order.len());
-                order.insert(to, moved);
-            }
-        };
-        let (his, accept, drop, gone, last) = (
-            ("*1", "his"),
-            ("*2", "easyisp:a"),
-            ("*3", "easyisp:b"),
-            ("*4", "easyisp:gone"),
-            ("*5", "easyisp:c"),
-        );
-        let at_first = [his, accept, drop, gone, last];
-        let menu = list(&at_first);
-        let removed = ItemV1 {
-            which: WhichV1::Gone {
-                key: "comment".to_owned(),
-                value: "easyisp:gone".to_owned(),
-            },
-            fields: Vec::new(),
-            ..rule("")
-        };
-        // Written in another order than they stand in.
-        let items = [
-            rule("easyisp:b"),
-            rule("easyisp:c"),
-            rule("easyisp:a"),
-            removed,
-        ];
-        let stood: Vec<BeforeV1> = items.iter().map(|item| before(item, &menu)).collect();
-
-        let mut order = vec![his, accept, drop, last];
-        for item in &items {
-            carry_out(to_apply(item, &list(&order), ""), &mut order);
-        }
-        assert_eq!(order, [drop, last, accept, his], "they come before his");
-        // Made again it has another number, and stands where it stood.
-        order.insert(2, ("*9", "easyisp:gone"));
-        assert_eq!(moved(&stood).len(), 4);
-        for rule in moved(&stood) {
-            let back = rule.back(&list(&order));
-            carry_out(back.into_iter().collect(), &mut order);
-        }
-        let again: Vec<&str> = order.iter().map(|(_, comment)| *comment).collect();
-        let was: Vec<&str> = at_first.iter().map(|(_, comment)| *comment).collect();
-        assert_eq!(again, was);
-        for rule in moved(&stood) {
-            assert_eq!(rule.back(&list(&order)), None, "it is there");
-        }
     }
 
     #[test]
