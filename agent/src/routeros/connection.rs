@@ -53,8 +53,8 @@ pub enum ApiError {
     TimedOut,
     /// Another certificate than before.
     #[error(
-        "the router shows another certificate than before: if it was reset on purpose, enter its \
-         API password again"
+        "the router shows another certificate than before: if it was reset or exchanged on purpose, take a new command \
+         of the wizard and paste it there; where its login is one of your own, change its password there and here"
     )]
     OtherCertificate,
     /// TLS does not come about.

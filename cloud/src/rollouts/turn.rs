@@ -568,6 +568,12 @@ async fn act(at: &At<'_>) -> anyhow::Result<Came> {
         Ok(RouterTold::Drift(left)) if left.fields.is_empty() && left.problems.is_empty() => {
             Came::to(at, Step::Settling, "It was written and read back")
         }
+        Ok(RouterTold::Drift(left))
+            if drift::not_now(&left).is_some() && at.now.since(part.step_since) < PATIENCE =>
+        {
+            let words = drift::not_now(&left).unwrap_or_default();
+            Came::waits(at, format!("It waits: {words}"), AGAIN)
+        }
         Ok(RouterTold::Drift(left)) => {
             let fields = left.fields.iter().map(|field| {
                 let name = [field.menu.as_str(), &field.row, &field.field].join(" ");

@@ -239,6 +239,29 @@ pub async fn enter_login(
     Ok(Some((draft.name, how)))
 }
 
+/// A password for the agents' login, as it is kept.
+pub async fn seal_login(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+    password: &str,
+) -> Result<Vec<u8>, SecretError> {
+    let key = secrets.tenant(tx).await?;
+    Ok(key.seal(API_PASSWORD, router.0, password.as_bytes()))
+}
+
+/// Has the agents log in by this sealed password from here on.
+pub async fn renew_login(
+    tx: &mut Tx,
+    router: RouterId,
+    password_sealed: &[u8],
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    store::renew_login(tx, router, password_sealed, now).await?;
+    tx.changed(Kind::Router, router);
+    Ok(())
+}
+
 /// What a router has before anybody says otherwise.
 const PLAIN_API: i32 = 8728;
 

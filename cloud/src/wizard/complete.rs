@@ -43,10 +43,13 @@ pub async fn complete(
     let (Some(row), Some(site)) = (row, site) else {
         return Ok(None);
     };
-    let Some(mut chosen) = http::kept(&row).filter(|_| row.stage == Stage::Done) else {
-        // Somebody configures it by the wizard, which does all of this.
+    let Some(mut chosen) = http::kept(&row) else {
         return Ok(None);
     };
+    // Somebody is at it, or left it half-way: what it serves by is not what there is.
+    if !matches!(row.stage, Stage::Done | Stage::Called | Stage::Waiting) {
+        return Ok(Some(again(row.place_since, now)));
+    }
     let named = routers::lock_named(&mut tx, router).await?;
     let Some(name) = named else { return Ok(None) };
     if routers::claim(&mut tx, router, &writer, now).await.is_err() {

@@ -22,11 +22,12 @@ pub enum Purpose {
     Callback,
 }
 
-/// Gives a router one token for a purpose, in place of an earlier one.
+/// Gives a router one token for a purpose, in place of an earlier one; with the sealed password that the agents log in by
+/// once it is used.
 pub async fn put_token(
     tx: &mut Tx,
     router: RouterId,
-    purpose: Purpose,
+    (purpose, password_sealed): (Purpose, Option<&[u8]>),
     digest: &[u8],
     expires_at: Timestamp,
 ) -> sqlx::Result<()> {
@@ -37,14 +38,16 @@ pub async fn put_token(
         .execute(&mut **tx)
         .await?;
     sqlx::query(
-        "insert into directory.provision_tokens (token_digest, tenant_id, router_id, purpose, expires_at)
-         values ($1, $2, $3, $4, $5)",
+        "insert into directory.provision_tokens
+                (token_digest, tenant_id, router_id, purpose, expires_at, api_password_sealed)
+         values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(digest)
     .bind(tx.tenant())
     .bind(router)
     .bind(purpose)
     .bind(expires_at)
+    .bind(password_sealed)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -68,16 +71,16 @@ pub async fn router_of(
     .await
 }
 
-/// Uses a token up; `false` when somebody did before.
-pub async fn take_token(tx: &mut Tx, digest: &[u8]) -> sqlx::Result<bool> {
-    let done = sqlx::query(
-        "delete from directory.provision_tokens where token_digest = $1 and tenant_id = $2",
+/// Uses a token up: the sealed password that came with it. `None` when somebody used it before.
+pub async fn take_token(tx: &mut Tx, digest: &[u8]) -> sqlx::Result<Option<Option<Vec<u8>>>> {
+    sqlx::query_scalar(
+        "delete from directory.provision_tokens where token_digest = $1 and tenant_id = $2
+      returning api_password_sealed",
     )
     .bind(digest)
     .bind(tx.tenant())
-    .execute(&mut **tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// Forgets a router's tokens.
@@ -184,7 +187,8 @@ pub async fn note(
     Ok(())
 }
 
-/// Notes why a configuration was not begun, unless another one was; who waits for the router's call goes on waiting.
+/// Notes why a configuration was not begun, unless another one was; who waits for the router's call goes on waiting, and
+/// what serves goes on serving.
 pub async fn note_refusal(
     tx: &mut Tx,
     router: RouterId,
@@ -196,7 +200,7 @@ pub async fn note_refusal(
          values ($1, $2, 'FAILED', $3, $4, $4, $4)
              on conflict (tenant_id, router_id)
              do update set message = excluded.message, updated_at = excluded.updated_at,
-                           stage = case when router_setups.stage in ('WAITING', 'FETCHED') then router_setups.stage
+                           stage = case when router_setups.stage in ('WAITING', 'FETCHED', 'DONE') then router_setups.stage
                                         else 'FAILED' end
                   where router_setups.stage not in ('CONFIGURING', 'UNDOING')",
     )

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::script::{commands, on_error};
-use super::wanted::{Item, Value, Which, wanted};
+use super::wanted::{Item, Value, Which, marked, wanted};
 use super::{Hotspot, PAGES, Release, Setup, mode, quote};
 
 /// The first script of a router, whatever its release. When it is through it calls `callback`, an address with a
@@ -61,10 +61,19 @@ pub fn first_script(setup: &Setup, without: &[&str], callback: &str) -> String {
     line(
         "  :foreach one in=[/ip address find] do={ :set addresses ($addresses . [/ip address get $one address] . \",\") }",
     );
+    let ours = match &setup.api {
+        Some(login) => format!(
+            "[:len [/user find where name={} and comment={}]]",
+            quote(&login.user),
+            quote(&marked("user"))
+        ),
+        None => "0".to_owned(),
+    };
+    line(&format!("  :local login {ours}"));
     line("  :local told 0");
     line("  :local tries 0");
     line(&format!(
-        "  :while (($told = 0) and ($tries < 3)) do={{ :do {{ /tool fetch mode={mode} url=({callback} . \"&failed=\" . $failed . \"&addresses=\" . $addresses) keep-result=no; :set told 1 }} on-error={{ :delay 5s }}; :set tries ($tries + 1) }}"
+        "  :while (($told = 0) and ($tries < 3)) do={{ :do {{ /tool fetch mode={mode} url=({callback} . \"&failed=\" . $failed . \"&login=\" . $login . \"&addresses=\" . $addresses) keep-result=no; :set told 1 }} on-error={{ :delay 5s }}; :set tries ($tries + 1) }}"
     ));
     line(
         "  :if ($told = 0) do={ :log error \"easyisp: the cloud was not told\"; :error \"easyisp: set up, but the cloud was not told; take a new command from the wizard\" }",

@@ -12,10 +12,11 @@ pub use closed::SYSLOG_PORT;
 pub use item::{Item, Step, Value, Which};
 pub use services::{ALLOWED, ANTI_SHARING, BLOCKED};
 
+pub(super) use item::marked;
 pub(super) use services::MOST_WANS;
 
 use closed::{firewall, logging, snmp};
-use item::{OURS, agents, found, gone, marked, menu, own, text, word};
+use item::{OURS, agents, found, gone, menu, own, text, word};
 use services::{hotspot, pppoe};
 
 /// `MikroTik`, User: without `policy`, so that this login cannot make others. `ftp` is the right to files, without which

@@ -92,10 +92,15 @@ pub fn not_listed(told: &DriftV1) -> Option<&str> {
 /// How an agent begins to say that nothing was mended, because another agent of the site may have to be waited for.
 pub const NOT_NOW: &str = "another agent's guard stands: ";
 
+/// Its words, where nothing was mended because another agent of the site may have to be waited for.
+pub fn not_now(told: &DriftV1) -> Option<&str> {
+    let mut words = told.problems.iter().map(|(_, words)| words.as_str());
+    words.find(|words| words.starts_with(NOT_NOW))
+}
+
 /// Its words, where a repair was refused whole: nothing was written.
 pub fn refused(told: &DriftV1) -> Option<&str> {
-    let mut words = told.problems.iter().map(|(_, words)| words.as_str());
-    words.find(|words| words.starts_with(NOT_LISTED) || words.starts_with(NOT_NOW))
+    not_listed(told).or_else(|| not_now(told))
 }
 
 /// The items of all steps.

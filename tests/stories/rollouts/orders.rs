@@ -75,6 +75,32 @@ async fn what_is_changed_at_many_routers_is_read_back_at_each() -> Result<()> {
         .collect();
     assert_eq!(starts, [1, 1]);
 
+    // Beside another agent's guard nothing is written, and nothing fails: it is waited for.
+    let guard = [
+        ("name", "easyisp:guard:another"),
+        ("start-time", "startup"),
+        ("interval", "1h"),
+        ("on-event", ":log info \"easyisp: it was waited for\""),
+    ];
+    fleet.routers[0].configure(|machine| machine.put("/system scheduler", &guard));
+    let body = json!({"action": {"kind": "SET_DNS", "servers": ["9.9.9.10"]}, "allRouters": true, "soakSeconds": 0});
+    let rollout = fleet.roll_out(&body).await?;
+    let waits = |shown: &Value| shown.to_string().contains("another agent's guard stands");
+    fleet.until(&rollout, "it waits", waits, anything).await?;
+    let remove = "/system scheduler remove [find where name=\"easyisp:guard:another\"]\n";
+    let gone = fleet.routers[0].configure(|machine| machine.import(remove));
+    gone.map_err(anyhow::Error::msg)?;
+    let shown = fleet
+        .until(
+            &rollout,
+            "it goes on",
+            |shown| shown["state"] != "RUNNING",
+            anything,
+        )
+        .await?;
+    ensure!(steps(&shown) == ["DONE", "DONE"], "{shown:#}");
+    assert_eq!(first("/ip dns", "servers"), ["9.9.9.10"; 2]);
+
     // A router that says no has failed, and says why.
     fleet.routers[0].mishap(
         "/ip/dns/set",

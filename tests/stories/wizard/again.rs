@@ -1,10 +1,16 @@
 //! A router that serves customers is given a new command, and is configured again: what it serves stays.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
 use easyisp_tests::router::Mishap;
+use easyisp_tests::router::api::Face;
 use serde_json::{Value, json};
 
-use super::roof::{Roof, plain};
+use super::roof::{Roof, plain, unpacked};
+
+/// What a router is configured to be, menu by menu.
+type State = BTreeMap<String, Vec<BTreeMap<String, String>>>;
 
 /// Not the addresses that anybody would guess.
 fn own() -> Value {
@@ -40,6 +46,7 @@ async fn a_new_command_leaves_what_a_router_serves() -> Result<()> {
     let command = started["provisionCommand"].as_str().context("a command")?;
     crate::setup_scripts::is_sound(command)?;
     assert_eq!(roof.router.paste(command).await, Ok(()));
+    let once = renewed(once, &plain(&roof.router));
     assert_eq!(plain(&roof.router), once);
     roof.entered(&id).await?;
     let shown = owner.get(&nas).await?;
@@ -86,6 +93,73 @@ async fn a_new_command_leaves_what_a_router_serves() -> Result<()> {
     let started = owner.post("/wizard/start", &wanted).await?;
     let message = started["message"].as_str().context("a message")?;
     ensure!(message.contains("closed to all others"), "{message}");
+    roof.close().await
+}
+
+/// The state of a router whose agents were given the password that they have `now`, and nothing else.
+fn renewed(mut state: State, now: &State) -> State {
+    let before = state["/user"].clone();
+    let users = state.get_mut("/user").expect("it has users");
+    for (user, now) in users.iter_mut().zip(&now["/user"]) {
+        user.insert("password".to_owned(), now["password"].clone());
+    }
+    assert_ne!(
+        before, now["/user"],
+        "each command brings a password of its own"
+    );
+    state
+}
+
+/// Lightning took it: the same model comes out of its box in its place, and makes a certificate of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_in_the_place_of_another_is_entered_by_a_new_command() -> Result<()> {
+    let roof = Roof::open("board").await?;
+    let owner = &roof.isp.owner;
+    let id = roof.bring_up("Tower").await?;
+    let configure = format!("/wizard/{id}/configure");
+    let done = owner.post(&configure, &own()).await?;
+    assert_eq!(done["success"], true, "{done}");
+    let works = plain(&roof.router);
+
+    roof.router
+        .configure(|machine| *machine = unpacked(Face::Seven));
+    roof.router.reboot();
+    let again = json!({"routerId": id});
+    let started = owner.post("/wizard/start", &again).await?;
+    let command = started["provisionCommand"].as_str().context("a command")?;
+    assert_eq!(roof.router.paste(command).await, Ok(()));
+    roof.entered(&id).await?;
+    // What it served it serves again: the command brings it.
+    let drift = owner
+        .post(&format!("/nas/{id}/drift/repair"), &json!({}))
+        .await?;
+    assert_eq!(drift["isAsWanted"], true, "{drift}");
+    let now = plain(&roof.router);
+    assert_eq!(now["/ppp profile"], works["/ppp profile"]);
+
+    // A login of somebody's own by that name stays his, and so does the password that is entered for it.
+    let his = [
+        ("name", "easyisp"),
+        ("password", "his own"),
+        ("group", "full"),
+    ];
+    roof.router.configure(|machine| {
+        machine.clear("/user");
+        machine.put("/user", &his);
+    });
+    owner
+        .put(&format!("/nas/{id}"), &json!({"apiPassword": "his own"}))
+        .await?;
+    roof.entered(&id).await?;
+    let started = owner.post("/wizard/start", &again).await?;
+    let command = started["provisionCommand"].as_str().context("a command")?;
+    assert_eq!(roof.router.paste(command).await, Ok(()));
+    roof.router.reboot();
+    roof.entered(&id).await?;
+    assert_eq!(
+        roof.router.machine().rows("/user", "name", "easyisp")[0]["password"],
+        "his own"
+    );
     roof.close().await
 }
 

@@ -171,6 +171,23 @@ async fn what_cannot_be_begun_touches_nothing() -> Result<()> {
         "{said}"
     );
     ensure!(words(&said)?.contains("10.9.0.2"), "{said}");
+    // Or to the site's other one, which enters from elsewhere.
+    let beside = [
+        ("name", "easyisp"),
+        ("via", "api-ssl"),
+        ("address", "203.0.113.9"),
+    ];
+    roof.router
+        .configure(|machine| machine.put("/user active", &beside));
+    let (status, said) = ask(&roof, &both()).await?;
+    assert_eq!(
+        (status.as_u16(), &said["code"]),
+        (422, &json!("AGENT_NOT_LISTED")),
+        "{said}"
+    );
+    ensure!(words(&said)?.contains("203.0.113.9"), "{said}");
+    roof.router
+        .configure(|machine| machine.clear("/user active"));
 
     // The agent is away, and back.
     roof.switch_off().await;
@@ -368,6 +385,14 @@ async fn undone(face: Face) -> Result<()> {
         .iter()
         .filter(|port| port["bridge"] == "easyisp-hotspot");
     assert_eq!(ours.count(), 5, "{ports:?}");
+    // It goes on telling that it lives, and that it does not is seen.
+    roof.router
+        .configure(|machine| machine.clear("/system scheduler"));
+    let drift = roof.isp.owner.get(&format!("/nas/{id}/drift")).await?;
+    ensure!(
+        drift["fields"].to_string().contains("easyisp:heartbeat"),
+        "{drift}"
+    );
     roof.close().await
 }
 

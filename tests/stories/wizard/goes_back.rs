@@ -79,6 +79,11 @@ async fn ours_goes_back_to_a_version_and_what_is_not_ours_stays() -> Result<()> 
     let results = said["outcome"]["results"].as_array().context("results")?;
     let first = results[0].as_str().context("a line")?;
     ensure!(first.starts_with("Saved a backup on the router"), "{said}");
+    let message = said["outcome"]["message"].as_str().context("a message")?;
+    ensure!(
+        message.starts_with("Configured and read back"),
+        "it says nothing of customers: {said}"
+    );
     let mut now = plain(&roof.router);
     let rules = now.entry("/ip firewall filter".to_owned()).or_default();
     let all = rules.len();

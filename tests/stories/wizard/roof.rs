@@ -186,7 +186,7 @@ impl Roof {
 }
 
 /// From the factory, with a line to the internet at its first port.
-fn unpacked(face: Face) -> Machine {
+pub fn unpacked(face: Face) -> Machine {
     let mut machine = Machine::new(face.release());
     machine.put_all("/system device-mode", "mode", "advanced");
     machine.put_all("/system device-mode", "hotspot", "yes");

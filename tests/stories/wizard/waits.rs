@@ -125,5 +125,18 @@ async fn what_is_refused_after_the_answer_stands_in_the_status() -> Result<()> {
     mode("yes");
     let done = owner.post(&path, &both()).await?;
     assert_eq!(done["success"], true, "{done}");
+
+    // What serves goes on serving, whatever else is refused.
+    mode("no");
+    let said = owner.post(&path, &at_once).await?;
+    assert_eq!(said["inProgress"], true, "{said}");
+    super::eventually("it is noted beside what serves", async || {
+        let status = owner.get(&format!("/wizard/{id}/status")).await?;
+        let message = status["message"].as_str().unwrap_or_default();
+        let noted = message.starts_with("It was not begun");
+        ensure!(status["step"] == "DONE", "{status}");
+        Ok(noted.then_some(()))
+    })
+    .await?;
     roof.close().await
 }

@@ -107,7 +107,7 @@ impl Api {
 /// Takes connections until the router stops.
 pub(super) async fn listen(router: Router, listener: TcpListener, api: Api) {
     let api = Arc::new(api);
-    let tls = api.tls.then(certificate);
+    let mut shown = (String::new(), certificate());
     loop {
         let Ok((stream, source)) = listener.accept().await else {
             continue;
@@ -115,14 +115,25 @@ pub(super) async fn listen(router: Router, listener: TcpListener, api: Api) {
         if router.is_away() {
             continue; // nobody listens while it starts
         }
-        if api.tls && !router.state().machine.has_certificate() {
-            continue; // it cannot speak TLS yet
-        }
+        // An answer of many rows goes out at once.
+        let _slower_without = stream.set_nodelay(true);
+        let key = router.state().machine.api_key();
+        let tls = match (api.tls, key) {
+            (false, _) => None,
+            (true, None) => continue, // it cannot speak TLS yet
+            (true, Some(key)) => {
+                // Another key has another certificate.
+                if shown.0 != key {
+                    shown = (key, certificate());
+                }
+                Some(shown.1.clone())
+            }
+        };
         if api.archaic {
             router.spawn(refuse_tls(stream));
             continue;
         }
-        let (api, tls, visited) = (api.clone(), tls.clone(), router.clone());
+        let (api, visited) = (api.clone(), router.clone());
         router.spawn(async move {
             // How a visit ends is the visitor's business.
             let _ended = match tls {

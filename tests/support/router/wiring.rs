@@ -238,14 +238,17 @@ impl Machine {
         user.get("password").filter(|_| may).cloned()
     }
 
-    /// Whether `api-ssl` can be spoken.
-    pub(super) fn has_certificate(&self) -> bool {
+    /// Which key `api-ssl` is spoken under; `None` while it cannot be.
+    pub(super) fn api_key(&self) -> Option<String> {
         let rows = self.rows("/ip service", "name", "api-ssl").into_iter();
-        let mut services = rows.filter(|row| !row.contains_key("dynamic"));
-        let service = services.next();
-        service.is_some_and(|row| {
-            row.contains_key("certificate") && row.get("disabled").is_none_or(|it| it != "yes")
-        })
+        let service = rows.filter(|row| !row.contains_key("dynamic")).next()?;
+        let name = service.get("certificate")?;
+        if service.get("disabled").is_some_and(|it| it == "yes") {
+            return None;
+        }
+        let mut held = self.rows("/certificate", "name", name);
+        let made = held.pop().and_then(|mut row| row.remove("fingerprint"));
+        Some(made.unwrap_or_default())
     }
 }
 

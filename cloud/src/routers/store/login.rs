@@ -28,6 +28,27 @@ pub async fn put_login(
     Ok(())
 }
 
+/// Enters a new sealed password alone.
+pub async fn renew_login(
+    tx: &mut Tx,
+    router: RouterId,
+    password_sealed: &[u8],
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update routers
+            set api_password_sealed = $3, api_problem = null, version = version + 1, updated_at = $4
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .bind(password_sealed)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Enters the port alone.
 pub async fn put_api_port(
     tx: &mut Tx,

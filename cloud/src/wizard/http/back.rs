@@ -67,6 +67,8 @@ pub async fn go(
     let choice = serde_json::to_value(&going.chosen).map_err(ApiError::internal)?;
     let mut work = Work::new(services, None, &[], Vec::new());
     work.steps = going.back.parts;
+    // What it serves then is what that version served, which may be nothing.
+    work.is_part = true;
     let details = details.to_owned();
     let start = move |hands: Hands| async move {
         hands

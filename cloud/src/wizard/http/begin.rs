@@ -205,7 +205,7 @@ pub(super) async fn offer(
     let (token, text) = Token::new(&tx.entropy());
     let ends = now.plus(TOKEN_LIFE);
     store::delete_tokens(tx, router).await?;
-    store::put_token(tx, router, Purpose::Fetch, token.digest(), ends).await?;
+    store::put_token(tx, router, (Purpose::Fetch, None), token.digest(), ends).await?;
     let message = format!("{MESSAGE} {DEVICE_MODE}");
     store::begin(tx, router, &message, &choice, now).await?;
     routers::provisioning(tx, router, Provisioning::CommandPending).await?;

@@ -8,6 +8,7 @@ use axum::http::Method;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use easyisp_shared::id::{RouterId, TenantId};
+use easyisp_shared::setup::API_USER;
 use easyisp_shared::time::{Clock, Timestamp};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -48,16 +49,26 @@ pub async fn script(
     let name = routers::lock_named(&mut tx, router)
         .await?
         .ok_or_else(over)?;
-    if !store::take_token(&mut tx, token.digest()).await? {
+    if store::take_token(&mut tx, token.digest()).await?.is_none() {
         return Err(over());
     }
     let row = store::find(&mut tx, router).await?.ok_or_else(over)?;
     let chosen = last(&row);
     monitoring::watch(&mut tx, &secrets, router, &Actor::system(), now).await?;
-    let known = known(&mut tx, &secrets, router).await?;
+    let mut known = known(&mut tx, &secrets, router).await?;
+    // A board that was reset, or another one in its place, makes a certificate of its own: by a new password its agents
+    // meet it anew. They learn it once it calls, as its script may not come to its end.
+    let password = match &mut known.api {
+        Some((user, password)) if user == API_USER => {
+            *password = routers::random_secret(&tx.entropy());
+            Some(routers::seal_login(&mut tx, &secrets, router, password).await?)
+        }
+        Some(_) | None => None,
+    };
     let (key, text) = Token::new(&tx.entropy());
     let ends = now.plus(TOKEN_LIFE);
-    store::put_token(&mut tx, router, Purpose::Callback, key.digest(), ends).await?;
+    let purpose = (Purpose::Callback, password.as_deref());
+    store::put_token(&mut tx, router, purpose, key.digest(), ends).await?;
     let url = config.http.public_url.as_deref().unwrap_or_default();
     let url = url.trim_end_matches('/');
     let callback = format!("{url}/api/wizard/{router}/provision-complete?key={text}");
@@ -89,6 +100,9 @@ pub struct Complete {
     /// How many steps failed.
     #[serde(default)]
     failed: Option<u16>,
+    /// How many of its logins the script made: its agents' own, or none where it is somebody else's.
+    #[serde(default)]
+    login: Option<u16>,
     /// Its addresses, as it has them.
     #[serde(default)]
     addresses: Option<String>,
@@ -117,8 +131,10 @@ pub async fn complete(
     let name = routers::lock_named(&mut tx, router)
         .await?
         .ok_or_else(over)?;
-    if !store::take_token(&mut tx, key.digest()).await? {
-        return Err(over());
+    let password = store::take_token(&mut tx, key.digest()).await?;
+    let password = password.ok_or_else(over)?;
+    if let Some(sealed) = password.filter(|_| complete.login == Some(1)) {
+        routers::renew_login(&mut tx, router, &sealed, now).await?;
     }
     let row = store::find(&mut tx, router).await?.ok_or_else(over)?;
     let site = routers::site_of(&mut tx, router).await?.ok_or_else(over)?;

@@ -408,6 +408,9 @@ async fn guessed(hands: Hands) -> Result<(), ApiError> {
         hotspot: names,
         agents: last.agents,
         firewall: last.firewall,
+        cloud: last.cloud,
+        pages: last.pages,
+        mute: last.mute,
         ..Chosen::default()
     };
     hands.begin(site, chosen, (true, Left::Undo)).await

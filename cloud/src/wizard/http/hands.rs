@@ -57,7 +57,7 @@ impl Hands {
         }
     }
 
-    /// What was chosen of it last, whatever came of it.
+    /// What was chosen of it last, whatever came of it; with the way to the cloud by which it serves.
     pub(super) async fn last(&self) -> Result<Chosen, ApiError> {
         let mut tx = self.db.begin(self.operator.tenant).await?;
         let row = store::find(&mut tx, self.router).await?;
@@ -65,7 +65,13 @@ impl Hands {
             firewall: true,
             ..Chosen::default()
         };
-        Ok(row.as_ref().and_then(last).unwrap_or_else(usual))
+        let last = row.as_ref().and_then(last).unwrap_or_else(usual);
+        // Of one that its agent brought up it is known since the first link.
+        let kept = row.as_ref().and_then(kept).and_then(|kept| kept.cloud);
+        Ok(Chosen {
+            cloud: last.cloud.clone().or(kept),
+            ..last
+        })
     }
 
     /// What it serves by; nothing where it was never configured to its end.
@@ -178,7 +184,7 @@ impl Hands {
         let ports: Vec<String> = ports.cloned().collect();
         let (agents, steps) = rules::planned_for(known, chosen).map_err(refused)?;
         let entered = around.entered_from();
-        if closes && !entered.is_empty() && !entered.iter().any(|one| agents.contains(one)) {
+        if closes && !entered.is_empty() && !entered.iter().all(|one| agents.contains(one)) {
             return Err(shut_out(&entered, &agents));
         }
         let beside = self.agents_at(site, &agents, &around).await?;
