@@ -117,9 +117,10 @@
   :set easyispFolder
   :local addresses ""
   :foreach one in=[/ip address find] do={ :set addresses ($addresses . [/ip address get $one address] . ",") }
+  :local login [:len [/user find where name="easyisp-agent" and comment="easyisp:user"]]
   :local told 0
   :local tries 0
-  :while (($told = 0) and ($tries < 3)) do={ :do { /tool fetch mode=https url=("https://isp.example.com/api/wizard/1/provision-complete\3Fkey\3DK" . "&failed=" . $failed . "&addresses=" . $addresses) keep-result=no; :set told 1 } on-error={ :delay 5s }; :set tries ($tries + 1) }
+  :while (($told = 0) and ($tries < 3)) do={ :do { /tool fetch mode=https url=("https://isp.example.com/api/wizard/1/provision-complete\3Fkey\3DK" . "&failed=" . $failed . "&login=" . $login . "&addresses=" . $addresses) keep-result=no; :set told 1 } on-error={ :delay 5s }; :set tries ($tries + 1) }
   :if ($told = 0) do={ :log error "easyisp: the cloud was not told"; :error "easyisp: set up, but the cloud was not told; take a new command from the wizard" }
   :if ($failed > 0) do={ :error "easyisp: $failed steps failed; see /log print, and take a new command from the wizard" }
   :put "easyisp: all done; go on in the wizard"

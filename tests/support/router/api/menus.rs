@@ -132,7 +132,20 @@ fn entered(router: &Router) -> Vec<Row> {
             ("via", "api".to_owned()),
         ])
     };
-    state.entered.iter().enumerate().map(row).collect()
+    let here = state.entered.iter().enumerate().map(row);
+    // Whoever a test says is in as well.
+    let told = state.machine.rows("/user active", "via", "api-ssl");
+    let place = state.entered.len() + 1;
+    let told = told.into_iter().enumerate().map(|(number, row)| {
+        let value = |name: &str| row.get(name).cloned().unwrap_or_default();
+        Row(vec![
+            (".id", format!("*{:X}", place + number)),
+            ("name", value("name")),
+            ("address", value("address")),
+            ("via", "api-ssl".to_owned()),
+        ])
+    });
+    here.chain(told).collect()
 }
 
 /// `/interface/monitor-traffic`, once.
