@@ -4,6 +4,7 @@
 mod again;
 mod alive;
 mod alone;
+mod anew;
 mod breaks;
 mod drifts;
 mod every_command;

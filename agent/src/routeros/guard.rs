@@ -139,10 +139,10 @@ impl Hands<'_> {
         {
             None => "the entry is not there".to_owned(),
             Some(row) if row.flag("disabled") == Some(true) => "the entry is disabled".to_owned(),
-            Some(row) => match row.text("comment") {
-                Some(words) if words.contains("device-mode") => words.to_owned(),
+            Some(row) => match guards::kept_off(row) {
+                Some(words) => words.to_owned(),
                 // What another agent of the site held would go off in the midst of this.
-                Some(_) | None => return self.leave(self.apis.guards.mine()).await.map(|()| None),
+                None => return self.leave(self.apis.guards.mine()).await.map(|()| None),
             },
         };
         self.unguard().await?;
@@ -161,21 +161,16 @@ impl Hands<'_> {
         Ok(SetupToldV1::Checked(amiss))
     }
 
-    /// The guard of another living agent of the site: what it changed may be taken back still, and nobody else has it.
+    /// The guard of another living agent of the site: what it changed may be taken back still, and nobody else has it. One
+    /// that does not go off takes nothing back, and nobody waits for it.
     pub(super) async fn others_guard(&self) -> Result<Option<String>, ApiError> {
-        let held = match self.rows(named()).await {
+        let entries = Command::new(&format!("{MENU}/print")).only(".id,name,disabled,comment");
+        let held = match self.rows(entries).await {
             Ok(held) => held,
             Err(ApiError::Refused(_)) => return Ok(None), // who may not read them holds none
             Err(cause) => return Err(cause),
         };
-        let goes: Vec<&str> = self
-            .apis
-            .guards
-            .to_call_off(&held)
-            .map(|(id, _)| id)
-            .collect();
-        let other = guards::all(&held).find(|(id, _)| !goes.contains(id));
-        Ok(other.map(|(_, name)| name.to_owned()))
+        Ok(self.apis.guards.anothers(&held).map(str::to_owned))
     }
 
     /// Takes every guard away but this.

@@ -42,6 +42,13 @@ impl Guards {
         named(entries).filter(move |(_, name)| self.calls_off(name))
     }
 
+    /// The name of a guard among the scheduler's entries that another agent of the site holds and that goes off.
+    pub(super) fn anothers<'a>(&self, entries: &'a [Row]) -> Option<&'a str> {
+        let able = entries.iter().filter(|row| goes_off(row));
+        let mut names = able.filter_map(|row| row.text("name"));
+        names.find(|name| is_guard(name) && !self.calls_off(name))
+    }
+
     fn calls_off(&self, name: &str) -> bool {
         let policy = self.site.as_ref().map(|site| site.policy());
         let row = policy.as_ref().and_then(|policy| policy.row.as_ref());
@@ -55,6 +62,17 @@ impl Guards {
 /// one writer is at a router at a time, and what another agent of the site began he ended.
 pub(super) fn all(entries: &[Row]) -> impl Iterator<Item = (&str, &str)> {
     named(entries).filter(|(_, name)| is_guard(name))
+}
+
+/// Whether an entry is ever run: not one that somebody switched off, nor while the device's mode forbids it.
+fn goes_off(row: &Row) -> bool {
+    row.flag("disabled") != Some(true) && kept_off(row).is_none()
+}
+
+/// What a router says beside an entry that its device's mode keeps from running.
+pub(super) fn kept_off(row: &Row) -> Option<&str> {
+    let words = row.text("comment");
+    words.filter(|words| words.contains("device-mode"))
 }
 
 fn named(entries: &[Row]) -> impl Iterator<Item = (&str, &str)> {
@@ -82,6 +100,51 @@ fn is_to_go(held: &str, mine: &str, agents: &[AgentId]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routeros::sentence::{Reply, read as read_sentence};
+
+    fn row(fields: &[(&str, &str)]) -> Row {
+        let words = fields
+            .iter()
+            .map(|(name, value)| format!("={name}={value}"));
+        let words: Vec<Vec<u8>> = [b"!re".to_vec()]
+            .into_iter()
+            .chain(words.map(String::into_bytes))
+            .collect();
+        match read_sentence(&words) {
+            Ok((_, Reply::Row(row))) => row,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// It would be waited for for ever.
+    #[test]
+    fn anothers_guard_that_does_not_go_off_holds_nobody_up() {
+        let other = name(Some(AgentId(uuid::Uuid::from_u128(2))));
+        let guards = Guards::of(None);
+        let held = |fields: &[(&str, &str)]| {
+            let fields = [&[(".id", "*1"), ("name", other.as_str())], fields].concat();
+            guards.anothers(&[row(&fields)]).map(str::to_owned)
+        };
+        for goes_off in [
+            &[][..],
+            &[("disabled", "false")],
+            &[("disabled", "no"), ("comment", "mine")],
+        ] {
+            assert_eq!(held(goes_off).as_ref(), Some(&other), "{goes_off:?}");
+        }
+        for does_not in [
+            ("disabled", "true"),
+            ("disabled", "yes"),
+            ("comment", "inactivated, not allowed by device-mode"),
+        ] {
+            assert_eq!(held(&[does_not]), None, "{does_not:?}");
+        }
+        let own = [
+            row(&[(".id", "*1"), ("name", NAME)]),
+            row(&[(".id", "*2"), ("name", "backup")]),
+        ];
+        assert_eq!(guards.anothers(&own), None);
+    }
 
     /// What was made by two, one after the other, is taken back by nobody.
     #[test]

@@ -121,9 +121,11 @@ async fn complete(
 fn refused(refusal: Refusal) -> (StatusCode, String) {
     let status = match refusal {
         Refusal::NotKept => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::Cannot(_) | Refusal::Running | Refusal::Unknown | Refusal::Over => {
-            StatusCode::NOT_FOUND
-        }
+        Refusal::Cannot(_)
+        | Refusal::Running
+        | Refusal::Serves
+        | Refusal::Unknown
+        | Refusal::Over => StatusCode::NOT_FOUND,
     };
     (status, format!("{refusal}\n"))
 }
@@ -175,25 +177,12 @@ impl Wizard {
         let shown = digest(key);
         let now = self.parts.clock.now();
         self.change(router, |draft| {
-            let is_his = draft.callback.as_deref() == Some(shown.as_str()) && draft.address == Some(from);
+            let is_his =
+                draft.callback.as_deref() == Some(shown.as_str()) && draft.address == Some(from);
             if !is_his || !draft.is_awaited(now) {
                 return Err(Refusal::Over);
             }
-            draft.callback = None;
-            draft.since = now;
-            match failed {
-                0 => {
-                    draft.stage = Stage::Called;
-                    draft.message = format!("The router at {from} called");
-                }
-                failed => {
-                    draft.stage = Stage::Failed;
-                    draft.message = format!(
-                        "The router at {from} called: {failed} steps of its script failed (they stand in its log, \
-                         /log print); put that right, take a new command and paste it"
-                    );
-                }
-            }
+            draft.called(from, failed, now);
             Ok(())
         })
         .await
@@ -201,4 +190,4 @@ impl Wizard {
 }
 
 /// How often it is looked whether a command is over.
-const LOOK: Duration = Duration::from_secs(20);
+pub(super) const LOOK: Duration = Duration::from_secs(20);

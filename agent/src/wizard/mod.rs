@@ -7,7 +7,8 @@
 //! good once, for half an hour; the address that fetched the script is the one that has to call back.
 //!
 //! What is under way lies sealed in a file for each router, so that a box that died goes on. The cloud is told through
-//! the outbox, under the id that this box made; the file goes when the cloud speaks of that router.
+//! the outbox, under the id that this box made; the file goes when the cloud speaks of that router. Until then it may be
+//! brought up anew under its name, and the cloud hears of each end: what it serves and by which password it is entered.
 
 mod door;
 mod draft;
@@ -40,7 +41,7 @@ use crate::enforce::Enforcer;
 use crate::routeros::RouterApis;
 use crate::site::{Site, SiteClock};
 use crate::store::Outbox;
-use draft::{Draft, Knows};
+use draft::{Draft, Offer};
 use kept::Folder;
 
 /// What the wizard is made of.
@@ -85,6 +86,12 @@ pub enum Refusal {
         "this router is being configured at this moment: wait for its end (easyisp-agent wizard status)"
     )]
     Running,
+    /// It is a router of the site.
+    #[error(
+        "this router serves: what this box keeps of it goes by itself once the cloud speaks of it; delete it in the \
+         console then"
+    )]
+    Serves,
     /// Nobody knows it.
     #[error("no router of this name is being brought up here")]
     Unknown,
@@ -133,11 +140,14 @@ impl Wizard {
         let mut drafts = HashMap::new();
         for draft in folder.all(&parts.site) {
             // The cloud spoke of it before the box was switched off.
-            if parts.site.router(draft.router).is_some() {
+            let is_spoken_of = parts.site.router(draft.router).is_some();
+            if is_spoken_of && draft.is_over(parts.clock.now()) {
                 folder.remove(draft.router);
                 continue;
             }
+            // Of what it does not know yet this box knows better.
             if draft.serves()
+                && (!is_spoken_of || draft.is_untold())
                 && let Some(row) = draft.row(&parts.site)
             {
                 parts.site.bring(row);
@@ -162,12 +172,12 @@ impl Wizard {
         tokio::join!(
             door::keep(&self, &cancel),
             cancel.run_until_cancelled(work::run(&self)),
-            cancel.run_until_cancelled(self.forget_spoken_of()),
+            cancel.run_until_cancelled(self.tend()),
         );
     }
 
-    /// Begins with a router that nobody has met, or anew with one that did not come to its end; the line to paste. One
-    /// that was given before is worth nothing.
+    /// Begins with a router that nobody has met, or anew with one of which the cloud did not speak yet; the line to paste.
+    /// One that was given before is worth nothing.
     pub async fn start(&self, wish: Wish) -> Result<Begun, Refusal> {
         if self.parts.hosted {
             return Err(Refusal::Cannot(
@@ -212,7 +222,8 @@ impl Wizard {
         }
         let now = self.parts.clock.now();
         let (token, text) = self.token();
-        let (first, secret, password) = (self.secret(), self.secret(), self.secret());
+        let (first, secret) = (self.secret(), self.secret());
+        let (password, again) = (self.secret(), self.secret());
         let router = match begun {
             Some(router) => router,
             None => {
@@ -229,25 +240,17 @@ impl Wizard {
             }
         };
         self.change(router, |draft| {
-            let is_untold = matches!(draft.stage, Stage::Done) && !draft.reported;
-            if draft.is_at_work() || is_untold {
+            if draft.is_at_work() || draft.is_untold() {
                 return Err(Refusal::Running);
             }
-            *draft = Draft {
-                wish: wish.clone(),
+            let offer = Offer {
+                wish,
                 agent,
-                stage: Stage::Waiting,
-                message: "The command was shown; paste it into the router's terminal".to_owned(),
-                lines: Vec::new(),
-                since: now,
-                fetch: Some(token.clone()),
-                callback: None,
-                first_password: first.clone(),
-                knows: Knows::First,
-                plan: None,
-                proved: false,
-                ..draft.clone()
+                fetch: token,
+                first_password: first,
+                password: again,
             };
+            draft.show(offer, now);
             Ok(())
         })
         .await?;
@@ -289,8 +292,11 @@ impl Wizard {
             .find(|one| one.is_called(name))
             .cloned();
         let draft = found.ok_or(Refusal::Unknown)?;
-        if draft.is_at_work() || draft.serves() {
+        if draft.is_at_work() {
             return Err(Refusal::Running);
+        }
+        if draft.serves() {
+            return Err(Refusal::Serves);
         }
         self.folder.remove(draft.router);
         self.drafts().remove(&draft.router);
@@ -327,27 +333,62 @@ impl Wizard {
         }
     }
 
-    async fn forget_spoken_of(&self) {
+    /// Forgets those of which the cloud spoke, and has those looked after that serve and never called by their last command.
+    async fn tend(&self) {
         let mut spoken = self.parts.site.spoken_of();
+        let mut changes = self.changes.subscribe();
         loop {
-            let done = |draft: &Draft| {
-                draft.serves() && !draft.is_at_work() && !self.parts.site.is_brought(draft.router)
-            };
-            let over: Vec<RouterId> = {
+            changes.mark_unchanged();
+            let serving: Vec<RouterId> = {
                 let drafts = self.drafts();
-                let over = drafts.values().filter(|draft| done(draft));
-                over.map(|draft| draft.router).collect()
+                let serving = drafts.values().filter(|draft| draft.serves());
+                serving.map(|draft| draft.router).collect()
             };
-            for router in over {
-                let _one_at_a_time = self.writing.lock().await;
-                self.folder.remove(router);
-                self.drafts().remove(&router);
-                info!(router.id = %router, "The cloud knows a router that was brought up here");
+            let mut waits = false;
+            for router in serving {
+                waits |= self.tend_one(router).await;
             }
-            if spoken.changed().await.is_err() {
-                return; // the site ends
+            let look = async {
+                match waits {
+                    true => tokio::time::sleep(door::LOOK).await,
+                    false => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                told = spoken.changed() => if told.is_err() { return }, // the site ends
+                _ = changes.changed() => {}
+                () = look => {}
             }
         }
+    }
+
+    /// Whether it is to be looked at again after a while: an end by time is no change.
+    async fn tend_one(&self, router: RouterId) -> bool {
+        let now = self.parts.clock.now();
+        let Some(draft) = self.find(router) else {
+            return false;
+        };
+        if draft.never_called(now) {
+            let given_up = self.change(router, |draft| {
+                if draft.never_called(now) {
+                    let why = "The router took the script and did not call".to_owned();
+                    draft.give_up(why, now);
+                }
+                Ok(())
+            });
+            return given_up.await.is_err();
+        }
+        if self.parts.site.is_brought(router) {
+            return matches!(draft.stage, Stage::Fetched);
+        }
+        let _one_at_a_time = self.writing.lock().await;
+        if !self.find(router).is_some_and(|draft| draft.is_over(now)) {
+            return true;
+        }
+        self.folder.remove(router);
+        self.drafts().remove(&router);
+        info!(router.id = %router, "The cloud knows a router that was brought up here");
+        false
     }
 
     /// Changes one of them, on the disk before in memory; what refuses changes nothing.

@@ -10,7 +10,7 @@ pub(super) enum Stop {
     No(String),
     /// Nobody knows: it is asked again.
     Silent(String),
-    /// It knows neither of the two passwords that this box has: it is asked again after longer and longer pauses, and
+    /// It knows none of the passwords that this box has: it is asked again after longer and longer pauses, and
     /// not for long, for somebody gave its login another one.
     Shut(String),
 }
@@ -31,6 +31,9 @@ impl Stop {
             }
             (Stop::No(why) | Stop::Silent(why), Knows::Last) => {
                 format!("It did not answer after the password of its login was changed ({why}).")
+            }
+            (Stop::No(why) | Stop::Silent(why), Knows::Was) => {
+                format!("But it did not answer any more ({why}).")
             }
         }
     }
@@ -75,7 +78,7 @@ mod tests {
     fn another_password_is_asked_for_only_where_the_one_that_travelled_counts() {
         let why = || "it is off".to_owned();
         let stops = [Stop::No(why()), Stop::Silent(why()), Stop::Shut(why())];
-        for knows in [Knows::First, Knows::Last] {
+        for knows in [Knows::First, Knows::Last, Knows::Was] {
             for stop in &stops {
                 let said = stop.of_its_login(knows);
                 assert!(said.contains("it is off"), "{said}");

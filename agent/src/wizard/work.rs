@@ -33,7 +33,7 @@ pub(super) async fn run(wizard: &Wizard) {
             let drafts = wizard.drafts();
             let waits = drafts
                 .values()
-                .filter(|one| one.is_at_work() || is_untold(one));
+                .filter(|one| one.is_at_work() || one.is_untold());
             waits.cloned().collect()
         };
         let monotonic = || wizard.parts.clock.monotonic();
@@ -63,10 +63,6 @@ pub(super) async fn run(wizard: &Wizard) {
     }
 }
 
-fn is_untold(draft: &Draft) -> bool {
-    matches!(draft.stage, Stage::Done) && !draft.reported
-}
-
 impl Wizard {
     async fn go_on(&self, draft: &Draft) -> Went {
         let router = draft.router;
@@ -76,13 +72,11 @@ impl Wizard {
             Err(Stop::Shut(_)) => Went::Rests,
         };
         let done = match draft.stage {
-            Stage::Done => return went(self.tell(draft).await),
+            Stage::Done | Stage::Failed => return went(self.tell(draft).await),
             Stage::Undoing => return went(self.undo(draft).await),
-            Stage::Waiting
-            | Stage::Fetched
-            | Stage::Called
-            | Stage::Configuring
-            | Stage::Failed => self.forward(draft).await,
+            Stage::Waiting | Stage::Fetched | Stage::Called | Stage::Configuring => {
+                self.forward(draft).await
+            }
         };
         let stop = match done {
             Ok(()) => {
@@ -105,10 +99,7 @@ impl Wizard {
         warn!(router.id = %router, "The router {} is not brought up: {why}", draft.wish.name);
         let now = self.parts.clock.now();
         let undoing = self.change(router, |draft| {
-            draft.message = format!("{why}. It is being undone");
-            draft.stage = Stage::Undoing;
-            draft.why = why;
-            draft.since = now;
+            draft.give_up(why, now);
             Ok(())
         });
         went(undoing.await.map_err(Stop::from))
@@ -205,9 +196,7 @@ impl Wizard {
 
     async fn end(&self, id: RouterId, kept: &str) -> Result<(), Stop> {
         self.change(id, |draft| {
-            draft.stage = Stage::Done;
-            draft.message =
-                format!("It serves.{kept} The cloud hears of it as soon as it is reached");
+            draft.end(kept);
             Ok(())
         })
         .await?;
@@ -259,33 +248,27 @@ impl Wizard {
         }
     }
 
-    /// Enters the router by the password that it knows: of two, where this box died as it changed it.
+    /// Enters the router by the password that it knows: another one where this box died as it changed it, and where one
+    /// that serves did not import what its last command brought.
     async fn enter(&self, draft: &Draft) -> Result<SystemV1, Stop> {
         let id = draft.router;
-        self.bring(draft)?;
-        let router = self.router(id)?;
-        match self.parts.apis.system(&router, READ).await {
-            Err(ApiError::LoginRefused(_)) => {}
-            told => return Ok(told?),
+        let mut said = String::new();
+        for knows in draft.logins() {
+            let draft = self.change(id, |draft| {
+                draft.knows = knows;
+                Ok(draft.clone())
+            });
+            self.bring(&draft.await?)?;
+            let router = self.router(id)?;
+            match self.parts.apis.system(&router, READ).await {
+                Err(ApiError::LoginRefused(words)) => said = words,
+                told => return Ok(told?),
+            }
         }
-        self.change(id, |draft| {
-            draft.knows = match draft.knows {
-                Knows::First => Knows::Last,
-                Knows::Last => Knows::First,
-            };
-            Ok(())
-        })
-        .await?;
-        let draft = self.find(id).ok_or(Refusal::Over)?;
-        self.bring(&draft)?;
-        let router = self.router(id)?;
-        match self.parts.apis.system(&router, READ).await {
-            Err(ApiError::LoginRefused(words)) => Err(Stop::Shut(format!(
-                "the router refuses the agent's login ({words}): somebody gave it another password, or took it away; \
-                 the next command brings a new one"
-            ))),
-            told => Ok(told?),
-        }
+        Err(Stop::Shut(format!(
+            "the router refuses the agent's login ({said}): somebody gave it another password, or took it away; the next \
+             command brings a new one"
+        )))
     }
 
     /// Looks what is there, chooses, and keeps what stands where anything will be changed.
@@ -367,8 +350,10 @@ impl Wizard {
 
     /// Gives the login that came in the clear another password; what is to be said where the router has no such command.
     async fn shut_behind(&self, draft: &Draft, router: &Router) -> Result<String, Stop> {
-        if draft.knows == Knows::Last {
-            return Ok(String::new());
+        match draft.knows {
+            Knows::First => {}
+            // What travelled is not what it knows.
+            Knows::Last | Knows::Was => return Ok(String::new()),
         }
         let (old, new) = (&draft.first_password, &draft.password);
         match self
@@ -401,13 +386,35 @@ impl Wizard {
             .as_ref()
             .map(|plan| plan.before.clone())
             .unwrap_or_default();
-        let mut left = Vec::new();
+        // What an attempt before this one left is left still where this one did not come so far.
+        let mut left = draft.left.clone();
         let mut end = "The router is as it was before".to_owned();
-        if !before.is_empty() {
+        let is_touched = !before.is_empty();
+        if is_touched || draft.serves() {
             let restored = async {
                 self.enter(draft).await?;
                 let router = self.router(draft.router)?;
-                self.ask(&router, SetupAskV1::Restore(before.clone())).await
+                let told = match is_touched {
+                    true => {
+                        let restore = SetupAskV1::Restore(before.clone());
+                        self.ask(&router, restore).await?
+                    }
+                    false => SetupToldV1::Restored(Vec::new()),
+                };
+                // It goes on serving: by the password that travelled it is not entered for good.
+                if draft.serves() {
+                    let draft = self.find(draft.router).ok_or(Refusal::Over)?;
+                    let kept = self.shut_behind(&draft, &router).await?;
+                    if !kept.is_empty() {
+                        end.push_str(". ");
+                        end.push_str(kept.trim().trim_end_matches('.'));
+                    }
+                }
+                Ok(told)
+            };
+            let patience = match is_touched {
+                true => UNDO_PATIENCE,
+                false => PATIENCE,
             };
             match restored.await {
                 Ok(SetupToldV1::Restored(refusals)) if refusals.is_empty() => {}
@@ -422,9 +429,17 @@ impl Wizard {
                 Ok(_) => return Err(other()), // an answer to something else
                 Err(stop @ Stop::Shut(_)) if !self.is_patient(draft.router, &stop) => {
                     left = before;
-                    end = format!("It is half configured: {}", stop.why());
+                    end = match is_touched {
+                        true => format!("It is half configured: {}", stop.why()),
+                        false => stop.why().to_owned(),
+                    };
                 }
-                Err(_) if self.parts.clock.now().since(draft.since) >= UNDO_PATIENCE => {
+                Err(stop)
+                    if !is_touched && self.parts.clock.now().since(draft.since) >= patience =>
+                {
+                    end = format!("Nor does it answer now: {}", stop.why());
+                }
+                Err(_) if self.parts.clock.now().since(draft.since) >= patience => {
                     left = before;
                     end =
                         "The router could not be reached for a day, so that it is half configured"
@@ -443,13 +458,7 @@ impl Wizard {
             self.parts.site.let_go(draft.router);
         }
         self.change(draft.router, |draft| {
-            draft.stage = Stage::Failed;
-            draft.message = format!(
-                "{}. {end}. Put right what is named, take a new command and paste it",
-                draft.why
-            );
-            draft.plan = None;
-            draft.left = left;
+            draft.undone(&end, left);
             Ok(())
         })
         .await?;
@@ -458,7 +467,7 @@ impl Wizard {
 
     /// Has the cloud hear of it: on stable storage, so that it is told whenever the link comes.
     async fn tell(&self, draft: &Draft) -> Result<(), Stop> {
-        let row = draft.row(&self.parts.site).zip(draft.plan.as_ref());
+        let row = draft.row(&self.parts.site).zip(draft.serving());
         let (router, plan) = row.ok_or(Refusal::Over)?;
         let now = self.parts.clock.now();
         let told = Up::BroughtUp(Box::new(BroughtUpV1 {

@@ -202,6 +202,30 @@ pub async fn opened(
     }))
 }
 
+/// Has the agents log in to a locked router in another way; whether it was another one, `(user, password, port)`.
+pub async fn login_is(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    router: RouterId,
+    (user, password, port): (&str, &str, u16),
+    now: Timestamp,
+) -> Result<bool, SecretError> {
+    let Some(held) = opened(tx, secrets, router).await? else {
+        return Ok(false);
+    };
+    let port = i32::from(port);
+    let is_so = held.draft.api_username.as_deref() == Some(user)
+        && held.clear.api_password.as_deref() == Some(password)
+        && held.draft.api_port == port;
+    if !is_so {
+        let key = secrets.tenant(tx).await?;
+        let sealed = key.seal(API_PASSWORD, router.0, password.as_bytes());
+        store::put_login(tx, router, (user, &sealed, port), now).await?;
+        tx.changed(Kind::Router, router);
+    }
+    Ok(!is_so)
+}
+
 /// Enters a login for the agents where none is whole, or the port of one that nobody got in with yet; the router's name
 /// and what was done, `None` where nothing was. What is entered is `(user, password, port)`.
 pub async fn enter_login(

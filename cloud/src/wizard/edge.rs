@@ -11,9 +11,9 @@ use easyisp_shared::wire::{DownKind, Up};
 
 use super::plan::Stage;
 use super::rules::{self, Chosen, Services};
-use super::store;
+use super::{http, store};
 use crate::audit::{self, Action, Actor, Audit};
-use crate::db::Tx;
+use crate::db::{Kind, Tx};
 use crate::due;
 use crate::routers::{self, COMPLETE, Change, Clear, Provisioning};
 use crate::secrets::{SecretError, Secrets};
@@ -50,7 +50,7 @@ async fn take(
     Ok(unusable)
 }
 
-/// Enters it under the id that its agent made, so that a repeat finds it there; why not, in words.
+/// Enters it under the id that its agent made, or what became of it since, where it is there already; why not, in words.
 async fn adopt(
     tx: &mut Tx,
     secrets: &Secrets,
@@ -59,8 +59,9 @@ async fn adopt(
     now: Timestamp,
 ) -> Result<Result<(), String>, SecretError> {
     let (row, router) = (&told.router, told.router.router);
-    if routers::was_entered(tx, router).await? {
-        return Ok(Ok(()));
+    let is_there = routers::was_entered(tx, router).await?;
+    if is_there && routers::site_of(tx, router).await? != Some(agent.site) {
+        return Ok(Ok(())); // deleted, or taken elsewhere: an agent has nothing to say of it any more
     }
     let mut site_keys = secrets.site_keys();
     let key = site_keys.of(tx, agent.site).await?;
@@ -76,6 +77,10 @@ async fn adopt(
             "its secrets do not open under its site's key".to_owned()
         ));
     };
+    if is_there {
+        let login = (api.user.as_str(), password.as_str(), api.port);
+        return again(tx, secrets, agent, told, login, now).await.map(Ok);
+    }
     let change = Change {
         name: Some(row.name.clone()),
         ip_address: Some(row.address.to_string()),
@@ -124,9 +129,7 @@ async fn adopt(
     let message = format!(
         "Its agent brought it up at the site at {at}, without the cloud: it serves.{renamed}{known}"
     );
-    let choice = chosen(&told.serves, &told.version);
-    let choice = serde_json::to_value(choice)
-        .map_err(|cause| SecretError::from(sqlx::Error::Encode(cause.into())))?;
+    let choice = value(&chosen(&told.serves, &told.version))?;
     store::begin(tx, router, &message, &choice, now).await?;
     store::keep(tx, router, &choice).await?;
     store::note(tx, router, Stage::Done, &message, now).await?;
@@ -137,6 +140,110 @@ async fn adopt(
     };
     audit::record(tx, &Actor::agent(agent.id), line, now).await?;
     Ok(Ok(()))
+}
+
+/// Its agent brought it up anew, or tried to, before it heard that the cloud knows it: what it is entered by is known to
+/// the agent alone, and so is what it serves, unless somebody chose that here since. Agents tell in the order in which
+/// things happened, and a repeat changes nothing.
+async fn again(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    agent: &Agent,
+    told: &BroughtUpV1,
+    login: (&str, &str, u16),
+    now: Timestamp,
+) -> Result<(), SecretError> {
+    let router = told.router.router;
+    let Some(name) = routers::lock_named(tx, router).await? else {
+        return Ok(());
+    };
+    // Whatever comes of it, the agent is told what holds: it keeps its own word no longer.
+    tx.changed(Kind::Router, router);
+    let Some(row) = store::find(tx, router).await? else {
+        return Ok(());
+    };
+    let (is_done, is_offered) = match row.stage {
+        Stage::Done => (true, false),
+        Stage::Waiting | Stage::Fetched => (false, true),
+        Stage::Called | Stage::Configuring | Stage::Undoing | Stage::Failed => (false, false),
+    };
+    if !is_done && !is_offered {
+        return Ok(()); // it called here since: by the password of the script that it took from here
+    }
+    let choice = chosen(&told.serves, &told.version);
+    let was = http::kept(&row);
+    let is_of_its_agent = row.run == 0;
+    let is_other = match &was {
+        Some(was) => is_of_its_agent && is_other(&choice, was),
+        None => is_of_its_agent,
+    };
+    let is_login = routers::login_is(tx, secrets, router, login, now).await?;
+    if !is_other && !is_login {
+        return Ok(());
+    }
+    routers::placed(tx, router, told.router.address, now).await?;
+    if let Some(serial) = told.serial.as_deref().and_then(rules::serial) {
+        // Another board in its place, maybe; of two that have one number was told when the second came.
+        store::put_serial(tx, &serial, router, now).await?;
+    }
+    let at = told.at.min(now);
+    let mut details = Vec::new();
+    if is_other {
+        let choice = Chosen {
+            cloud: was.and_then(|was| was.cloud),
+            ..choice
+        };
+        let choice = value(&choice)?;
+        let message = format!(
+            "Its agent brought it up anew at the site at {at}, without the cloud: it serves."
+        );
+        if is_done {
+            store::begin(tx, router, &message, &choice, now).await?;
+            store::note(tx, router, Stage::Done, &message, now).await?;
+        }
+        store::keep(tx, router, &choice).await?;
+        details.push(message);
+    }
+    if is_login {
+        details.push(format!(
+            "Its agent gave the login that it enters it by another password at {at}."
+        ));
+    }
+    if is_of_its_agent {
+        // Also what an attempt that failed could not put back.
+        due::at(tx, COMPLETE, router, now).await?;
+    } else {
+        details.push(
+            "What it serves was chosen here since, and stays: see whether it differs.".to_owned(),
+        );
+    }
+    let line = Audit {
+        details: details.join(" "),
+        ..Audit::new(Action::RouterRegister, "router", router, &name)
+    };
+    audit::record(tx, &Actor::agent(agent.id), line, now).await?;
+    Ok(())
+}
+
+/// Whether an agent chose otherwise than before; the site's other agents, and the cloud's place, were added here.
+fn is_other(choice: &Chosen, was: &Chosen) -> bool {
+    let of = |one: &Chosen| {
+        (
+            one.services,
+            one.release,
+            one.wan.clone(),
+            one.pppoe.clone(),
+            one.hotspot.clone(),
+            one.bridges.clone(),
+            one.firewall,
+        )
+    };
+    of(choice) != of(was) || !choice.agents.iter().all(|agent| was.agents.contains(agent))
+}
+
+fn value(choice: &Chosen) -> Result<serde_json::Value, SecretError> {
+    serde_json::to_value(choice)
+        .map_err(|cause| SecretError::from(sqlx::Error::Encode(cause.into())))
 }
 
 /// A name for it: its own, where nobody has it or only a router that was entered for it here and never came, which

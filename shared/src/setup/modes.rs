@@ -10,6 +10,8 @@ pub struct DeviceMode {
     pub mode: String,
     /// Whether it found its own configuration suspect: it then runs nothing by itself, whatever else is allowed.
     pub flagged: bool,
+    /// Whether its scheduler is off beside that.
+    pub scheduler_is_off: bool,
     /// What it keeps off that it would need here, and what cannot be without it.
     pub forbids: Vec<(&'static str, &'static str)>,
 }
@@ -36,12 +38,12 @@ impl DeviceMode {
             of(row, name).is_some_and(|held| words.contains(&held.as_str()))
         };
         let flagged = says("flagged", ["yes", "true"]);
-        let is_off = |(name, _): &&(&str, &str)| {
-            says(name, ["no", "false"]) || flagged && *name == SCHEDULER
-        };
+        let off = |name: &str| says(name, ["no", "false"]);
+        let is_off = |(name, _): &&(&str, &str)| off(name) || flagged && *name == SCHEDULER;
         DeviceMode {
             mode: of(row, "mode").unwrap_or_default(),
             flagged,
+            scheduler_is_off: off(SCHEDULER),
             forbids: NEEDED.iter().filter(is_off).copied().collect(),
         }
     }
@@ -61,11 +63,15 @@ impl DeviceMode {
             .iter()
             .map(|(name, lost)| format!("without {name} {lost}"))
             .collect();
-        let named = |(name, _): &(&str, &str)| match self.flagged && *name == SCHEDULER {
-            true => "flagged=no".to_owned(),
-            false => format!("{name}=yes"),
+        let named = |(name, _): &(&str, &str)| {
+            let allowed = format!("{name}=yes");
+            match (self.flagged && *name == SCHEDULER, self.scheduler_is_off) {
+                (true, true) => vec!["flagged=no".to_owned(), allowed],
+                (true, false) => vec!["flagged=no".to_owned()],
+                (false, _) => vec![allowed],
+            }
         };
-        let changes: Vec<String> = self.forbids.iter().map(named).collect();
+        let changes: Vec<String> = self.forbids.iter().flat_map(named).collect();
         let mode = match self.mode.as_str() {
             "" => String::new(),
             mode => format!(" ({mode})"),
@@ -144,6 +150,23 @@ mod tests {
         assert!(flagged.knows_no_scheduler());
         let said = flagged.sentence().expect("something is off");
         assert!(said.contains("update flagged=no on"), "{said}");
+    }
+
+    /// Its button is pressed once for both.
+    #[test]
+    fn who_is_flagged_and_has_its_scheduler_off_is_told_to_change_both() {
+        let both = told(&[
+            ("mode", "home"),
+            ("hotspot", "yes"),
+            ("scheduler", "no"),
+            ("flagged", "yes"),
+        ]);
+        let both = DeviceMode::told(&both).expect("it has one");
+        let said = both.sentence().expect("something is off");
+        assert!(
+            said.contains("update flagged=no scheduler=yes on"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -388,7 +388,7 @@ pub(super) async fn begin(roof: &Roof, wish: &Wish) -> Result<Begun> {
     Ok(serde_json::from_str(&said.map_err(anyhow::Error::msg)?)?)
 }
 
-async fn told(roof: &Roof) -> Result<Vec<Told>> {
+pub(super) async fn told(roof: &Roof) -> Result<Vec<Told>> {
     let said = doctor::fetch_wizard(roof.agent().status()).await?;
     Ok(serde_json::from_str(&said)?)
 }
@@ -405,7 +405,7 @@ pub(super) async fn becomes(roof: &Roof, name: &str, stage: Stage) -> Result<Tol
 }
 
 /// Somebody on the site's network who saw the command.
-async fn fetch(roof: &Roof, begun: &Begun) -> Result<(StatusCode, String)> {
+pub(super) async fn fetch(roof: &Roof, begun: &Begun) -> Result<(StatusCode, String)> {
     let path = begun.command.split('"').nth(1).context("an address")?;
     let path = path.split("/provision/").nth(1).context("a token")?;
     let url = format!("http://{}/provision/{path}", roof.door());

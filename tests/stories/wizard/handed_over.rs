@@ -97,7 +97,7 @@ async fn what_one_agent_began_and_the_other_one_ended_stands() -> Result<()> {
             "on-event",
             "/ip pool remove [find where name=\"easyisp-pppoe\"]",
         ),
-        ("disabled", "yes"),
+        ("disabled", "no"),
     ];
     roof.router.configure(|machine| {
         machine.put("/system scheduler", &left);
@@ -109,9 +109,10 @@ async fn what_one_agent_began_and_the_other_one_ended_stands() -> Result<()> {
     let words = waits["problems"].to_string();
     ensure!(words.contains("another agent's guard stands"), "{waits}");
     assert_eq!(guards(&roof.router), std::slice::from_ref(&first));
-    let remove = format!("/system scheduler remove [find where name=\"{first}\"]\n");
-    let gone = roof.router.configure(|machine| machine.import(&remove));
-    gone.map_err(anyhow::Error::msg)?;
+    // One that somebody switched off never goes off: it is waited for by nobody.
+    let off = format!("/system scheduler set [find where name=\"{first}\"] disabled=yes\n");
+    let off = roof.router.configure(|machine| machine.import(&off));
+    off.map_err(anyhow::Error::msg)?;
     let mended = owner.post(&repair, &json!({})).await?;
     assert_eq!(mended["isAsWanted"], true, "{mended}");
     assert_eq!(guards(&roof.router), [""; 0]);

@@ -133,7 +133,7 @@ async fn a_router_that_is_away_is_asked_ever_less_and_at_once_when_it_lives() ->
 }
 
 /// A router that a box brought up with the line cut.
-async fn brought_up(name: &str) -> Result<(Line, Roof)> {
+pub(super) async fn brought_up(name: &str) -> Result<(Line, Roof)> {
     let (line, roof) = cut_off(name).await?;
     let begun = begin(&roof, &wish("Tower")).await?;
     let pasted = roof.router.paste(&begun.command).await;
