@@ -12,6 +12,7 @@
 //! the one that failed.
 
 mod agent;
+mod bounds;
 mod clock;
 mod disk;
 mod enforcement;

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::Life;
 use crate::agent::Agent;
+use crate::bounds::Strangers;
 use crate::clock::Doubt;
 use crate::disk::Disk;
 use crate::enforcement::Enforcement;
@@ -42,6 +43,7 @@ pub struct Turmoil {
     pub(super) enforcement: Enforcement,
     pub(super) slips: Slips,
     pub(super) random: SmallRng,
+    pub(super) strangers: Strangers,
     /// Whether the box has power.
     pub(super) powered: bool,
     /// The version that the box holds, or held when it lost its power.
@@ -143,6 +145,7 @@ impl Life for Turmoil {
             enforcement: Enforcement::default(),
             slips,
             random,
+            strangers: Strangers::of(seed, Self::STEPS),
             powered: true,
             cursor: 0,
             furthest: 0,
@@ -172,7 +175,7 @@ impl Life for Turmoil {
 
     async fn run(&mut self, steps: usize) -> Result<()> {
         for step in 0..steps {
-            let what = self.whole_step().await;
+            let what = self.whole_step(step).await;
             let ordered = std::mem::take(&mut self.ordered);
             let ordered = ordered.into_iter().map(|order| format!("      {order}"));
             match what {
@@ -202,10 +205,11 @@ impl Life for Turmoil {
 }
 
 impl Turmoil {
-    /// A step, and what the box does about it at once.
-    async fn whole_step(&mut self) -> Result<String> {
+    /// A step, what the box does about it at once, and how large everything is after it.
+    async fn whole_step(&mut self, step: usize) -> Result<String> {
         let what = self.step().await?;
         self.enforce(TROUBLE).await?;
+        self.nothing_outgrows(step)?;
         Ok(what)
     }
 
