@@ -175,23 +175,9 @@ impl Life for Turmoil {
 
     async fn run(&mut self, steps: usize) -> Result<()> {
         for step in 0..steps {
-            let what = self.whole_step(step).await;
-            let ordered = std::mem::take(&mut self.ordered);
-            let ordered = ordered.into_iter().map(|order| format!("      {order}"));
-            match what {
-                Ok(what) => {
-                    self.trace.push(format!("{step:>3} {what}"));
-                    self.trace.extend(ordered);
-                }
-                Err(cause) => {
-                    self.trace.extend(ordered);
-                    return Err(cause).with_context(|| format!("step {step}"));
-                }
-            }
+            self.one_step(step).await?;
         }
-        let healed = self.heal().await;
-        self.trace.append(&mut self.ordered);
-        healed
+        self.end_well().await
     }
 
     fn take_trace(&mut self) -> Vec<String> {
@@ -205,6 +191,36 @@ impl Life for Turmoil {
 }
 
 impl Turmoil {
+    /// A step, written into the trace.
+    pub(super) async fn one_step(&mut self, step: usize) -> Result<()> {
+        let what = self.whole_step(step).await;
+        let ordered = std::mem::take(&mut self.ordered);
+        let ordered = ordered.into_iter().map(|order| format!("      {order}"));
+        match what {
+            Ok(what) => {
+                self.trace.push(format!("{step:>3} {what}"));
+                self.trace.extend(ordered);
+                Ok(())
+            }
+            Err(cause) => {
+                self.trace.extend(ordered);
+                Err(cause).with_context(|| format!("step {step}"))
+            }
+        }
+    }
+
+    /// The healing and the judgement.
+    pub(super) async fn end_well(&mut self) -> Result<()> {
+        let healed = self.heal().await;
+        self.trace.append(&mut self.ordered);
+        healed
+    }
+
+    /// Something else that is the same in every run.
+    pub(super) fn note(&mut self, what: String) {
+        self.trace.push(what);
+    }
+
     /// A step, what the box does about it at once, and how large everything is after it.
     async fn whole_step(&mut self, step: usize) -> Result<String> {
         let what = self.step().await?;
@@ -487,7 +503,7 @@ impl Turmoil {
 
 /// In memory, where there is a file system for that: the box syncs what it commits, and here no real power
 /// fails.
-fn folder() -> std::io::Result<TempDir> {
+pub(super) fn folder() -> std::io::Result<TempDir> {
     TempDir::new_in("/dev/shm").or_else(|_| TempDir::new())
 }
 
