@@ -135,7 +135,7 @@ fn one_seed_is_the_same_beside_any_neighbour() -> Result<()> {
     let seeds = match (given("EASYISP_TEST_SEED"), is_asked()) {
         (Some(seed), _) => vec![seed],
         (None, true) => vec![rand::random_range(0..1_000_000)],
-        (None, false) => (1..=3).collect(),
+        (None, false) => vec![1, 2],
     };
     let mut stage = None;
     for seed in seeds {
